@@ -1,0 +1,261 @@
+// Activations and their gradients: relu, leaky_relu, elu, gelu (exact and tanh), silu, sigmoid, tanh,
+// softplus.
+//
+// One pass over memory: forward reads x and writes y; backward reads dy and one of x or y and writes
+// dx. There is so little arithmetic that both are bound by memory, so a thread moves 16 bytes at a
+// time. Arrays that are not 16-byte aligned, and tails, are read element by element in the same loop.
+//
+// Every function is a struct with its value y(x) and its gradient dx, in terms of dy and of what is
+// cheapest to have saved: the result y for relu, sigmoid and tanh, x for the others.
+#include "device.cuh"
+
+namespace {
+
+constexpr int threads_per_block = 256;
+
+template <class T, class Function>
+__global__ void activation_forward_kernel(T* y, const T* x, int64_t n, bool aligned,
+                                          Function function) {
+    constexpr int size = Pack<T>::size;
+    for (int64_t i = global_thread() * size; i < n; i += thread_count() * size) {
+        Pack<T> pack = load_pack(x, i, n, aligned);
+#pragma unroll
+        for (int j = 0; j < size; ++j) {
+            pack[j] = from_acc<T>(function.value(to_acc(pack[j])));
+        }
+        store_pack(y, pack, i, n, aligned);
+    }
+}
+
+template <class T, class Function>
+__global__ void activation_backward_kernel(T* dx, const T* dy, const T* saved, int64_t n,
+                                           bool aligned, Function function) {
+    constexpr int size = Pack<T>::size;
+    for (int64_t i = global_thread() * size; i < n; i += thread_count() * size) {
+        Pack<T> gradient = load_pack(dy, i, n, aligned);
+        const Pack<T> pack = load_pack(saved, i, n, aligned);
+#pragma unroll
+        for (int j = 0; j < size; ++j) {
+            gradient[j] = from_acc<T>(function.gradient(to_acc(gradient[j]), to_acc(pack[j])));
+        }
+        store_pack(dx, gradient, i, n, aligned);
+    }
+}
+
+template <class A>
+__device__ inline A sigmoid_of(A x) {
+    return A(1) / (A(1) + exp(-x));
+}
+
+// y = max(x, 0), keeping NaN. A choice rather than a product with 0 or 1: 0 * inf would be NaN.
+template <class A>
+struct Relu {
+    __device__ A value(A x) const { return x < A(0) ? A(0) : x; }
+    __device__ A gradient(A dy, A y) const { return y <= A(0) ? A(0) : dy; }
+};
+
+// y = x where x > 0, else negative_slope * x
+template <class A>
+struct LeakyRelu {
+    A negative_slope;
+    __device__ A value(A x) const { return x > A(0) ? x : negative_slope * x; }
+    __device__ A gradient(A dy, A x) const { return x > A(0) ? dy : negative_slope * dy; }
+};
+
+// y = x where x > 0, else alpha (e^x - 1)
+template <class A>
+struct Elu {
+    A alpha;
+    __device__ A value(A x) const { return x > A(0) ? x : alpha * expm1(x); }
+    __device__ A gradient(A dy, A x) const { return x > A(0) ? dy : dy * alpha * exp(x); }
+};
+
+// y = x Phi(x), Phi the normal distribution function; dy/dx = Phi(x) + x phi(x)
+template <class A>
+struct Gelu {
+    static constexpr A sqrt_half = A(0.70710678118654752440);
+    static constexpr A inverse_sqrt_two_pi = A(0.39894228040143267794);
+    __device__ A value(A x) const { return x * distribution(x); }
+    __device__ A gradient(A dy, A x) const {
+        return dy * (distribution(x) + x * inverse_sqrt_two_pi * exp(A(-0.5) * x * x));
+    }
+    __device__ A distribution(A x) const { return A(0.5) * (A(1) + erf(x * sqrt_half)); }
+};
+
+// y = x (1 + tanh(u)) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3)
+template <class A>
+struct GeluTanh {
+    static constexpr A scale = A(0.79788456080286535588);
+    static constexpr A cubic = A(0.044715);
+    __device__ A value(A x) const { return A(0.5) * x * (A(1) + tanh(inner(x))); }
+    __device__ A gradient(A dy, A x) const {
+        const A t = tanh(inner(x));
+        const A inner_slope = scale * (A(1) + A(3) * cubic * x * x);
+        return dy * (A(0.5) * (A(1) + t) + A(0.5) * x * (A(1) - t * t) * inner_slope);
+    }
+    __device__ A inner(A x) const { return scale * (x + cubic * x * x * x); }
+};
+
+// y = x s(x), s the sigmoid; dy/dx = s (1 + x (1 - s))
+template <class A>
+struct Silu {
+    __device__ A value(A x) const { return x / (A(1) + exp(-x)); }
+    __device__ A gradient(A dy, A x) const {
+        const A s = sigmoid_of(x);
+        return dy * s * (A(1) + x * (A(1) - s));
+    }
+};
+
+template <class A>
+struct Sigmoid {
+    __device__ A value(A x) const { return sigmoid_of(x); }
+    __device__ A gradient(A dy, A y) const { return dy * y * (A(1) - y); }
+};
+
+template <class A>
+struct Tanh {
+    __device__ A value(A x) const { return tanh(x); }
+    __device__ A gradient(A dy, A y) const { return dy * (A(1) - y * y); }
+};
+
+// y = log(1 + e^(beta x)) / beta, and x itself where beta x > threshold
+template <class A>
+struct Softplus {
+    A beta, threshold;
+    __device__ A value(A x) const {
+        return beta * x > threshold ? x : log1p(exp(beta * x)) / beta;
+    }
+    __device__ A gradient(A dy, A x) const {
+        return beta * x > threshold ? dy : dy * sigmoid_of(beta * x);
+    }
+};
+
+template <class T, class Function>
+void launch_forward(T* y, const T* x, int64_t n, Function function, cudaStream_t stream) {
+    if (n > 0) {
+        LAUNCH((activation_forward_kernel<T, Function>),
+               blocks_for(n, threads_per_block * Pack<T>::size), threads_per_block, 0, stream, y, x,
+               n, aligned_for_packs(y, x), function);
+    }
+}
+
+template <class T, class Function>
+void launch_backward(T* dx, const T* dy, const T* saved, int64_t n, Function function,
+                     cudaStream_t stream) {
+    if (n > 0) {
+        LAUNCH((activation_backward_kernel<T, Function>),
+               blocks_for(n, threads_per_block * Pack<T>::size), threads_per_block, 0, stream, dx,
+               dy, saved, n, aligned_for_packs(dx, dy, saved), function);
+    }
+}
+
+}  // namespace
+
+template <class T>
+void relu_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
+    launch_forward(y, x, n, Relu<acc_t<T>>{}, stream);
+}
+template <class T>
+void relu_backward(T* dx, const T* dy, const T* y, int64_t n, cudaStream_t stream) {
+    launch_backward(dx, dy, y, n, Relu<acc_t<T>>{}, stream);
+}
+
+template <class T>
+void leaky_relu_forward(T* y, const T* x, int64_t n, double negative_slope, cudaStream_t stream) {
+    using A = acc_t<T>;
+    launch_forward(y, x, n, LeakyRelu<A>{A(negative_slope)}, stream);
+}
+template <class T>
+void leaky_relu_backward(T* dx, const T* dy, const T* x, int64_t n, double negative_slope,
+                         cudaStream_t stream) {
+    using A = acc_t<T>;
+    launch_backward(dx, dy, x, n, LeakyRelu<A>{A(negative_slope)}, stream);
+}
+
+template <class T>
+void elu_forward(T* y, const T* x, int64_t n, double alpha, cudaStream_t stream) {
+    using A = acc_t<T>;
+    launch_forward(y, x, n, Elu<A>{A(alpha)}, stream);
+}
+template <class T>
+void elu_backward(T* dx, const T* dy, const T* x, int64_t n, double alpha, cudaStream_t stream) {
+    using A = acc_t<T>;
+    launch_backward(dx, dy, x, n, Elu<A>{A(alpha)}, stream);
+}
+
+template <class T>
+void gelu_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
+    launch_forward(y, x, n, Gelu<acc_t<T>>{}, stream);
+}
+template <class T>
+void gelu_backward(T* dx, const T* dy, const T* x, int64_t n, cudaStream_t stream) {
+    launch_backward(dx, dy, x, n, Gelu<acc_t<T>>{}, stream);
+}
+
+template <class T>
+void gelu_tanh_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
+    launch_forward(y, x, n, GeluTanh<acc_t<T>>{}, stream);
+}
+template <class T>
+void gelu_tanh_backward(T* dx, const T* dy, const T* x, int64_t n, cudaStream_t stream) {
+    launch_backward(dx, dy, x, n, GeluTanh<acc_t<T>>{}, stream);
+}
+
+template <class T>
+void silu_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
+    launch_forward(y, x, n, Silu<acc_t<T>>{}, stream);
+}
+template <class T>
+void silu_backward(T* dx, const T* dy, const T* x, int64_t n, cudaStream_t stream) {
+    launch_backward(dx, dy, x, n, Silu<acc_t<T>>{}, stream);
+}
+
+template <class T>
+void sigmoid_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
+    launch_forward(y, x, n, Sigmoid<acc_t<T>>{}, stream);
+}
+template <class T>
+void sigmoid_backward(T* dx, const T* dy, const T* y, int64_t n, cudaStream_t stream) {
+    launch_backward(dx, dy, y, n, Sigmoid<acc_t<T>>{}, stream);
+}
+
+template <class T>
+void tanh_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
+    launch_forward(y, x, n, Tanh<acc_t<T>>{}, stream);
+}
+template <class T>
+void tanh_backward(T* dx, const T* dy, const T* y, int64_t n, cudaStream_t stream) {
+    launch_backward(dx, dy, y, n, Tanh<acc_t<T>>{}, stream);
+}
+
+template <class T>
+void softplus_forward(T* y, const T* x, int64_t n, double beta, double threshold,
+                      cudaStream_t stream) {
+    using A = acc_t<T>;
+    launch_forward(y, x, n, Softplus<A>{A(beta), A(threshold)}, stream);
+}
+template <class T>
+void softplus_backward(T* dx, const T* dy, const T* x, int64_t n, double beta, double threshold,
+                       cudaStream_t stream) {
+    using A = acc_t<T>;
+    launch_backward(dx, dy, x, n, Softplus<A>{A(beta), A(threshold)}, stream);
+}
+
+INSTANTIATE(relu_forward);
+INSTANTIATE(relu_backward);
+INSTANTIATE(leaky_relu_forward);
+INSTANTIATE(leaky_relu_backward);
+INSTANTIATE(elu_forward);
+INSTANTIATE(elu_backward);
+INSTANTIATE(gelu_forward);
+INSTANTIATE(gelu_backward);
+INSTANTIATE(gelu_tanh_forward);
+INSTANTIATE(gelu_tanh_backward);
+INSTANTIATE(silu_forward);
+INSTANTIATE(silu_backward);
+INSTANTIATE(sigmoid_forward);
+INSTANTIATE(sigmoid_backward);
+INSTANTIATE(tanh_forward);
+INSTANTIATE(tanh_backward);
+INSTANTIATE(softplus_forward);
+INSTANTIATE(softplus_backward);

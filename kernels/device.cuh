@@ -1,0 +1,189 @@
+// The vocabulary that every kernel is written in. Under nvcc it is CUDA; under any other compiler it
+// is kernels/emulate.h, which runs the same source on the CPU with one fiber per thread. Three things
+// C++ cannot spell go through macros: SHARED, DYNAMIC_SHARED and LAUNCH.
+//
+// A .cu file reads: header comment -> kernels and helpers, in an anonymous namespace, so that two
+// files may use the same name -> launchers, declared in launchers.h -> INSTANTIATE(launcher).
+#pragma once
+
+#include <string.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "launch.h"
+#include "launchers.h"
+
+#ifdef __CUDACC__
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+// Lets `typename Same<float[8][4]>::type tile` declare an array from a single macro argument.
+template <class T>
+struct Same {
+    using type = T;
+};
+
+#define SHARED(name, ...) __shared__ typename Same<__VA_ARGS__>::type name
+
+#define DYNAMIC_SHARED(name, ...)                                           \
+    extern __shared__ __align__(16) unsigned char dynamic_shared_bytes[];   \
+    __VA_ARGS__* name = reinterpret_cast<__VA_ARGS__*>(dynamic_shared_bytes)
+
+// Checked launch: a refusal names the kernel and its shape. More than 48 KB of dynamic shared memory
+// has to be asked for kernel by kernel, which is done here so that launchers need not know.
+template <class... Parameters>
+void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid, Extent block,
+                   size_t shared_bytes, cudaStream_t stream,
+                   typename Same<Parameters>::type... arguments) {
+    check_launch(name, grid, block, shared_bytes);
+    const void* entry = reinterpret_cast<const void*>(kernel);
+    cudaError_t status = cudaSuccess;
+    if (shared_bytes > max_static_shared_bytes) {
+        status = cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shared_bytes));
+    }
+    if (status == cudaSuccess) {
+        // One element more than there are parameters: a kernel without any is still an array.
+        void* pointers[sizeof...(Parameters) + 1] = {const_cast<void*>(
+            reinterpret_cast<const volatile void*>(&arguments))...};
+        status = cudaLaunchKernel(entry, dim3(grid.x, grid.y, grid.z), dim3(block.x, block.y, block.z),
+                                  pointers, shared_bytes, stream);
+    }
+    if (status != cudaSuccess) {
+        cudaGetLastError();  // clears the error, else the next launch would report it again
+        throw KernelError(describe_launch(name, grid, block, shared_bytes) + ": " +
+                          cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ")");
+    }
+}
+
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+    launch_kernel(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+template <class T>
+__device__ inline uint4 load_128_bits(const T* source) {
+    return *reinterpret_cast<const uint4*>(source);
+}
+
+template <class T>
+__device__ inline void store_128_bits(T* destination, uint4 bits) {
+    *reinterpret_cast<uint4*>(destination) = bits;
+}
+
+// Enough blocks to fill any GPU several times over; grid-stride loops cover the rest.
+constexpr int64_t grid_limit = 16384;
+
+#else
+
+#include "emulate.h"
+
+// So low that grid-stride loops run more than once at the sizes tests use.
+constexpr int64_t grid_limit = 8;
+
+#endif
+
+// Explicit instantiations of a launcher, as launchers.h declares it.
+#define INSTANTIATE_AS(launcher, T) template decltype(launcher<T>) launcher<T>
+#define INSTANTIATE(launcher)         \
+    INSTANTIATE_AS(launcher, float);  \
+    INSTANTIATE_AS(launcher, double); \
+    INSTANTIATE_AS(launcher, half);   \
+    INSTANTIATE_AS(launcher, bfloat16)
+
+// ---- arithmetic type: half and bfloat16 are storage only, all arithmetic is at least fp32 ----
+
+__host__ __device__ inline float to_acc(float x) { return x; }
+__host__ __device__ inline double to_acc(double x) { return x; }
+__host__ __device__ inline float to_acc(half x) { return __half2float(x); }
+__host__ __device__ inline float to_acc(bfloat16 x) { return __bfloat162float(x); }
+
+template <class T, class A>
+__host__ __device__ inline T from_acc(A x) {
+    static_assert(std::is_same<A, acc_t<T>>::value, "from_acc takes the accumulator type of T");
+    if constexpr (std::is_same<T, half>::value) {
+        return __float2half_rn(x);
+    } else if constexpr (std::is_same<T, bfloat16>::value) {
+        return __float2bfloat16_rn(x);
+    } else {
+        return x;
+    }
+}
+
+// ---- 128-bit access ----
+
+template <class T>
+struct alignas(16) Pack {
+    static constexpr int size = 16 / sizeof(T);
+    T values[size];
+    __device__ T& operator[](int i) { return values[i]; }
+    __device__ const T& operator[](int i) const { return values[i]; }
+};
+
+// Whether 128-bit accesses from these addresses are legal. A null pointer never stands in the way.
+template <class... Pointers>
+__host__ __device__ inline bool aligned_for_packs(Pointers... pointers) {
+    return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
+}
+
+// One 128-bit load; `source` must be 16-byte aligned.
+template <class T>
+__device__ inline Pack<T> load_pack(const T* source) {
+    Pack<T> pack;
+    const uint4 bits = load_128_bits(source);
+    memcpy(&pack, &bits, sizeof bits);
+    return pack;
+}
+
+template <class T>
+__device__ inline void store_pack(T* destination, const Pack<T>& pack) {
+    uint4 bits;
+    memcpy(&bits, &pack, sizeof bits);
+    store_128_bits(destination, bits);
+}
+
+// Elements [start, start + Pack::size) of an array of `end` elements, whatever its alignment: one
+// 128-bit access where the array is aligned and the pack is whole, else element by element, with
+// zeros for what lies past the end. `start` is a multiple of Pack::size.
+template <class T>
+__device__ inline Pack<T> load_pack(const T* array, int64_t start, int64_t end, bool aligned) {
+    if (aligned && start + Pack<T>::size <= end) {
+        return load_pack(array + start);
+    }
+    Pack<T> pack;
+#pragma unroll
+    for (int i = 0; i < Pack<T>::size; ++i) {
+        pack[i] = start + i < end ? array[start + i] : from_acc<T>(acc_t<T>(0));
+    }
+    return pack;
+}
+
+template <class T>
+__device__ inline void store_pack(T* array, const Pack<T>& pack, int64_t start, int64_t end,
+                                  bool aligned) {
+    if (aligned && start + Pack<T>::size <= end) {
+        store_pack(array + start, pack);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < Pack<T>::size; ++i) {
+        if (start + i < end) {
+            array[start + i] = pack[i];
+        }
+    }
+}
+
+// ---- sizes ----
+
+__host__ __device__ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Blocks for `items` units of work at `items_per_block`, for kernels whose blocks stride over the grid.
+inline int64_t blocks_for(int64_t items, int64_t items_per_block) {
+    const int64_t blocks = ceil_div(items, items_per_block);
+    return blocks < grid_limit ? blocks : grid_limit;
+}
+
+// This thread's place in a one-dimensional grid, and the number of threads in it.
+__device__ inline int64_t global_thread() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ inline int64_t thread_count() { return int64_t(gridDim.x) * blockDim.x; }

@@ -1,0 +1,24 @@
+// CUDA on a CPU, as far as the kernels of this project use it. Any C++17 compiler compiles the .cu
+// files against this header, unchanged; each CUDA thread becomes a fiber.
+//
+// It is a test device. Blocks run one after another, the threads of a block in an order drawn at
+// random from a seed (or ascending, or descending), switching only where CUDA threads meet: at
+// barriers and warp operations. What CUDA calls undefined is reported here, with the kernel, the
+// block and the thread: divergent barriers, warp operations whose mask is wrong, misaligned vector
+// accesses, shared memory overruns, launches beyond the limits. Shared memory starts every block
+// filled with 0xFF, which reads as NaN. What it cannot show: weak memory ordering, register limits,
+// fast-math rounding, streams.
+//
+// emulate/types.h     dim3, vector types, the CUDA keywords
+// emulate/float16.h   half and bfloat16
+// emulate/runtime.h   launches, threadIdx, barriers, warp operations, shared memory
+// emulate/math.h      device functions: arithmetic, bits, atomics
+// emulate/fiber.*     stacks and the switch between them
+// emulate/runtime.cpp the scheduler
+#pragma once
+
+#include "emulate/types.h"
+
+#include "emulate/float16.h"
+#include "emulate/math.h"
+#include "emulate/runtime.h"

@@ -1,0 +1,24 @@
+// Fibers: stacks of their own that one OS thread switches between.
+#pragma once
+
+namespace emulate {
+
+struct Fiber;
+
+// A fiber for the stack that the caller already runs on. Belongs to the emulator for good.
+Fiber* adopt_current_stack();
+
+// Takes a fiber from the pool, or makes one. When first switched to it calls `entry`, which never
+// returns; a fiber that went back to the pool goes on where it was switched away from.
+Fiber* take_fiber(void (*entry)());
+void give_fiber_back(Fiber* fiber);
+
+void switch_fiber(Fiber* from, Fiber* to);
+
+// How many fibers exist and how many of them are in the pool; equal whenever no kernel runs.
+struct FiberCounts {
+    int made, pooled;
+};
+FiberCounts count_fibers();
+
+}  // namespace emulate

@@ -1,0 +1,651 @@
+// The emulator's scheduler. One block at a time: its threads wait in a ready set until their turn,
+// run on a fiber until they block or end, and hand over directly to the next thread. A thread that
+// ends without having blocked leaves its fiber to the next fresh thread, so a kernel that never
+// synchronises runs as a loop on a single fiber.
+#include "runtime.h"
+
+#include <cstdio>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <vector>
+
+#include "fiber.h"
+
+uint3 threadIdx;
+uint3 blockIdx;
+dim3 blockDim;
+dim3 gridDim;
+
+namespace emulate {
+
+uint64_t block_serial = 0;
+
+namespace {
+
+constexpr int max_threads = int(max_threads_per_block);
+constexpr int max_warps = max_threads / warpSize;
+
+// ---- randomness ----
+
+struct Random {
+    uint64_t state;
+
+    uint64_t next() {  // splitmix64
+        state += 0x9E3779B97F4A7C15u;
+        uint64_t z = state;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+        return z ^ (z >> 31);
+    }
+    uint32_t below(uint32_t bound) { return uint32_t(((next() >> 32) * bound) >> 32); }
+};
+
+// ---- the launch ----
+
+ScheduleChoice choice{Schedule::random, 0};
+
+struct Launch {
+    const char* kernel;
+    Extent grid{1}, block{1};
+    size_t shared_bytes;
+    void (*body)(void*);
+    void* context;
+    ScheduleChoice schedule;
+    Random random;
+};
+
+Launch launch;
+std::mutex one_launch_at_a_time;
+
+// ---- the block ----
+
+enum class State : uint8_t { ready, at_barrier, at_warp, exited };
+
+struct ThreadRecord {
+    State state;
+    Fiber* fiber;  // null until it starts and after it ended
+    Site site;     // where it waits
+    uint64_t answer;
+};
+
+uint3 coordinates[max_threads];
+ThreadRecord threads[max_threads];
+int thread_total;
+int current;  // the thread that runs
+
+Fiber* host = nullptr;
+Fiber* running = nullptr;
+std::exception_ptr failure;
+
+// Thrown into every suspended thread after a failure, so that its stack unwinds.
+struct Cancelled {};
+
+std::string place(const uint3& v) {
+    return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
+}
+
+std::string thread_name(int thread) { return "thread " + place(coordinates[thread]); }
+
+std::string place(const Site& site) {
+    return std::string(site.file) + ":" + std::to_string(site.line);
+}
+
+std::string describe_schedule() {
+    std::string text = std::string("schedule ") + schedule_name(launch.schedule.schedule);
+    if (launch.schedule.schedule == Schedule::random) {
+        text += ", seed " + std::to_string(launch.schedule.seed);
+    }
+    return text;
+}
+
+[[noreturn]] void fail_in_block(const std::string& who, const std::string& message) {
+    throw KernelError(describe_launch(launch.kernel, launch.grid, launch.block,
+                                      launch.shared_bytes) +
+                      ": block " + place(blockIdx) + who + ": " + message + " (" +
+                      describe_schedule() + ")");
+}
+
+[[noreturn]] void fail_at(int thread, const std::string& message) {
+    fail_in_block(", " + thread_name(thread), message);
+}
+
+// ---- ready threads ----
+
+// One bit per thread. Any order of turns is possible under the random schedule; a thread after a gap
+// is drawn more often than others, which is no harm in a search for bad orders.
+class ReadySet {
+  public:
+    void fill(int count) {
+        for (int word = 0; word < words_; ++word) {
+            const int left = count - word * 64;
+            bits_[word] = left >= 64 ? ~uint64_t(0) : left > 0 ? (uint64_t(1) << left) - 1 : 0;
+        }
+    }
+
+    void insert(int thread) { bits_[thread / 64] |= uint64_t(1) << (thread % 64); }
+
+    // The thread whose turn it is, or -1.
+    int take() {
+        int thread = -1;
+        switch (launch.schedule.schedule) {
+            case Schedule::ascending:
+                thread = first_from(0);
+                break;
+            case Schedule::descending:
+                thread = last();
+                break;
+            case Schedule::random:
+                thread = first_from(int(launch.random.below(uint32_t(thread_total))));
+                thread = thread < 0 ? first_from(0) : thread;
+                break;
+        }
+        if (thread >= 0) {
+            bits_[thread / 64] &= ~(uint64_t(1) << (thread % 64));
+        }
+        return thread;
+    }
+
+  private:
+    int first_from(int start) const {
+        int word = start / 64;
+        uint64_t bits = bits_[word] & (~uint64_t(0) << (start % 64));
+        while (bits == 0) {
+            if (++word == words_) {
+                return -1;
+            }
+            bits = bits_[word];
+        }
+        return word * 64 + __builtin_ctzll(bits);
+    }
+
+    int last() const {
+        for (int word = words_ - 1; word >= 0; --word) {
+            if (bits_[word] != 0) {
+                return word * 64 + 63 - __builtin_clzll(bits_[word]);
+            }
+        }
+        return -1;
+    }
+
+    static constexpr int words_ = max_threads / 64;
+    uint64_t bits_[words_];
+};
+
+ReadySet ready;
+
+// ---- switching ----
+
+std::string describe_deadlock() {
+    for (int thread = 0; thread < thread_total; ++thread) {
+        if (threads[thread].state == State::at_warp) {
+            return "deadlock: " + thread_name(thread) + " waits at " + place(threads[thread].site) +
+                   " for lanes of its warp that never come";
+        }
+    }
+    return "deadlock";
+}
+
+void become(int thread) {
+    current = thread;
+    threadIdx = coordinates[thread];
+}
+
+void run_threads_forever();
+
+void switch_to(int thread) {
+    Fiber* from = running;
+    if (threads[thread].fiber == nullptr) {
+        threads[thread].fiber = take_fiber(run_threads_forever);
+    }
+    become(thread);
+    running = threads[thread].fiber;
+    switch_fiber(from, running);
+}
+
+// Called by a thread that waits, or that let the others go on: returns when its turn has come.
+void wait_for_turn() {
+    const int self = current;
+    const int next = ready.take();
+    if (next < 0) {
+        fail(describe_deadlock());
+    }
+    if (next != self) {
+        switch_to(next);
+        if (failure) {
+            throw Cancelled();
+        }
+    }
+}
+
+int find_suspended_thread() {
+    for (int thread = 0; thread < thread_total; ++thread) {
+        if (threads[thread].fiber != nullptr) {
+            return thread;
+        }
+    }
+    return -1;
+}
+
+// ---- barrier ----
+
+struct Barrier {
+    int waiting = 0;
+    int exited = 0;
+    int first = 0;  // the thread that came first
+    Site site{};
+    BarrierKind kind{};
+    int votes = 0;
+    int result = 0;
+};
+
+Barrier barrier;
+
+// ---- warps ----
+
+// Lanes that have met so far for one operation with one mask.
+struct Group {
+    WarpOperation operation;
+    unsigned mask;
+    unsigned arrived;
+    int width;
+};
+
+struct Warp {
+    unsigned present;  // lanes that exist and have not exited
+    int group_count;
+    Group groups[warpSize];
+    WarpRequest requests[warpSize];
+};
+
+Warp warps[max_warps];
+
+std::string hexadecimal(unsigned mask) {
+    char text[16];
+    std::snprintf(text, sizeof text, "0x%08x", mask);
+    return text;
+}
+
+// The lane that `lane` reads from; its own where a shuffle runs off its segment.
+int source_lane(const WarpRequest& request, int lane) {
+    const int segment = lane & ~(request.width - 1);
+    int source = lane;
+    switch (request.operation) {
+        case WarpOperation::shuffle:
+            return segment + (request.lane & (request.width - 1));
+        case WarpOperation::shuffle_up:
+            source = lane - request.lane;
+            return source < segment ? lane : source;
+        case WarpOperation::shuffle_down:
+            source = lane + request.lane;
+            return source >= segment + request.width ? lane : source;
+        case WarpOperation::shuffle_xor:
+            source = lane ^ request.lane;
+            return source >= segment + request.width ? lane : source;
+        case WarpOperation::sync:
+        case WarpOperation::ballot:
+            break;
+    }
+    return lane;
+}
+
+void answer_group(int warp_index, const Group& group) {
+    Warp& warp = warps[warp_index];
+    const int base = warp_index * warpSize;
+    uint64_t ballot = 0;
+    for (int lane = 0; lane < warpSize; ++lane) {
+        if ((group.arrived >> lane) & 1u) {
+            ballot |= (warp.requests[lane].value & 1u) << lane;
+        }
+    }
+    for (int lane = 0; lane < warpSize; ++lane) {
+        if (!((group.arrived >> lane) & 1u)) {
+            continue;
+        }
+        ThreadRecord& thread = threads[base + lane];
+        if (group.operation == WarpOperation::ballot) {
+            thread.answer = ballot;
+        } else if (group.operation != WarpOperation::sync) {
+            const int source = source_lane(warp.requests[lane], lane);
+            if (source < 0 || source >= warpSize || !((group.arrived >> source) & 1u)) {
+                fail_at(base + lane, "the shuffle at " + place(thread.site) + " reads lane " +
+                                         std::to_string(source) +
+                                         ", which has exited or takes no part in it");
+            }
+            thread.answer = warp.requests[source].value;
+        }
+        thread.state = State::ready;
+        ready.insert(base + lane);
+    }
+}
+
+// Lets go the groups that wait for nobody any more.
+void answer_complete_groups(int warp_index) {
+    Warp& warp = warps[warp_index];
+    for (int i = 0; i < warp.group_count;) {
+        const Group group = warp.groups[i];
+        if ((group.mask & warp.present) == group.arrived) {
+            warp.groups[i] = warp.groups[--warp.group_count];
+            answer_group(warp_index, group);
+        } else {
+            ++i;
+        }
+    }
+}
+
+// ---- a thread's life ----
+
+void exit_thread() {
+    const int warp_index = current / warpSize;
+    threads[current].state = State::exited;
+    ++barrier.exited;
+    if (barrier.waiting > 0) {
+        fail("exits while " + thread_name(barrier.first) + " waits at the barrier " +
+             place(barrier.site));
+    }
+    Warp& warp = warps[warp_index];
+    warp.present &= ~(1u << (current % warpSize));
+    if (warp.group_count > 0) {
+        answer_complete_groups(warp_index);
+    }
+}
+
+// What every fiber runs: the current thread, then any fresh thread whose turn comes, then, from the
+// pool, the threads of later blocks.
+void run_threads_forever() {
+    for (;;) {
+        try {
+            launch.body(launch.context);
+            exit_thread();
+        } catch (const Cancelled&) {
+        } catch (...) {
+            if (!failure) {
+                failure = std::current_exception();
+            }
+        }
+        threads[current].state = State::exited;
+        threads[current].fiber = nullptr;
+        int next = failure ? -1 : ready.take();
+        if (next >= 0 && threads[next].fiber == nullptr) {
+            threads[next].fiber = running;
+            become(next);
+            continue;
+        }
+        if (next < 0) {
+            next = find_suspended_thread();
+            if (next >= 0 && !failure) {
+                failure = std::make_exception_ptr(Cancelled());
+                try {
+                    fail(describe_deadlock());
+                } catch (...) {
+                    failure = std::current_exception();
+                }
+            }
+        }
+        Fiber* self = running;
+        give_fiber_back(self);
+        if (next >= 0) {
+            become(next);
+            running = threads[next].fiber;
+        } else {
+            running = host;
+        }
+        switch_fiber(self, running);
+    }
+}
+
+// ---- shared memory ----
+
+constexpr size_t guard_bytes = 64;
+constexpr unsigned char guard_value = 0xA5;
+constexpr unsigned char poison_value = 0xFF;  // NaN in every floating point format
+
+struct PlacedArray {
+    const char* name;
+    unsigned char* end;  // where its guard begins
+};
+
+// Guards and alignment take room of their own; only the arrays count against the limit.
+alignas(128) unsigned char static_arena[2 * max_static_shared_bytes];
+alignas(128) unsigned char dynamic_arena[max_shared_bytes + guard_bytes];
+size_t static_arena_used;
+size_t static_bytes_used;
+std::vector<PlacedArray> placed_arrays;
+
+void place_guard(const char* name, unsigned char* end) {
+    std::memset(end, guard_value, guard_bytes);
+    placed_arrays.push_back({name, end});
+}
+
+void prepare_shared_memory() {
+    ++block_serial;
+    static_arena_used = 0;
+    static_bytes_used = 0;
+    placed_arrays.clear();
+    if (launch.shared_bytes > 0) {
+        std::memset(dynamic_arena, poison_value, launch.shared_bytes);
+        place_guard("dynamic shared memory", dynamic_arena + launch.shared_bytes);
+    }
+}
+
+void check_guards() {
+    for (const PlacedArray& array : placed_arrays) {
+        for (size_t i = 0; i < guard_bytes; ++i) {
+            if (array.end[i] != guard_value) {
+                fail_in_block("", "wrote " + std::to_string(i + 1) + " bytes or more past the end of " +
+                                      array.name);
+            }
+        }
+    }
+}
+
+// ---- blocks ----
+
+void run_block() {
+    for (int thread = 0; thread < thread_total; ++thread) {
+        threads[thread].state = State::ready;
+    }
+    ready.fill(thread_total);
+    barrier = Barrier();
+    for (int warp = 0; warp * warpSize < thread_total; ++warp) {
+        const int lanes = thread_total - warp * warpSize;
+        warps[warp].present = lanes >= warpSize ? ~0u : (1u << lanes) - 1u;
+        warps[warp].group_count = 0;
+    }
+    prepare_shared_memory();
+    running = host;
+    switch_to(ready.take());
+    if (failure) {
+        std::exception_ptr error;
+        std::swap(error, failure);
+        std::rethrow_exception(error);
+    }
+    check_guards();
+}
+
+void prepare_threads() {
+    const Extent& block = launch.block;
+    thread_total = int(block.x * block.y * block.z);
+    int thread = 0;
+    for (unsigned z = 0; z < block.z; ++z) {
+        for (unsigned y = 0; y < block.y; ++y) {
+            for (unsigned x = 0; x < block.x; ++x) {
+                coordinates[thread++] = {x, y, z};
+            }
+        }
+    }
+    blockDim = dim3(unsigned(block.x), unsigned(block.y), unsigned(block.z));
+    gridDim = dim3(unsigned(launch.grid.x), unsigned(launch.grid.y), unsigned(launch.grid.z));
+}
+
+// Blocks run in the order start, start + stride, ... modulo their number; a stride that shares no
+// factor with it visits every block once, in an order that looks random and needs no list.
+void run_grid() {
+    const uint64_t total = uint64_t(launch.grid.x) * uint64_t(launch.grid.y) * uint64_t(launch.grid.z);
+    uint64_t position = 0;
+    uint64_t stride = 1;
+    if (launch.schedule.schedule == Schedule::descending) {
+        position = total - 1;
+        stride = total - 1;
+    } else if (launch.schedule.schedule == Schedule::random) {
+        position = launch.random.next() % total;
+        do {
+            stride = launch.random.next() % total;
+        } while (std::gcd(stride, total) != 1);
+    }
+    for (uint64_t i = 0; i < total; ++i) {
+        const uint64_t row = position / uint64_t(launch.grid.x);
+        blockIdx.x = unsigned(position % uint64_t(launch.grid.x));
+        blockIdx.y = unsigned(row % uint64_t(launch.grid.y));
+        blockIdx.z = unsigned(row / uint64_t(launch.grid.y));
+        run_block();
+        position = (position + stride) % total;
+    }
+}
+
+}  // namespace
+
+// ---- what kernels and hosts call ----
+
+void set_schedule(ScheduleChoice new_choice) { choice = new_choice; }
+
+ScheduleChoice current_schedule() { return choice; }
+
+const char* schedule_name(Schedule schedule) {
+    switch (schedule) {
+        case Schedule::random:
+            return "random";
+        case Schedule::ascending:
+            return "ascending";
+        case Schedule::descending:
+            return "descending";
+    }
+    return "";
+}
+
+void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
+                void (*body)(void*), void* context) {
+    check_launch(kernel, grid, block, shared_bytes);
+    std::lock_guard<std::mutex> lock(one_launch_at_a_time);
+    if (host == nullptr) {
+        host = adopt_current_stack();
+    }
+    launch.kernel = kernel;
+    launch.grid = grid;
+    launch.block = block;
+    launch.shared_bytes = shared_bytes;
+    launch.body = body;
+    launch.context = context;
+    launch.schedule = choice;
+    launch.random.state = choice.seed;
+    ++choice.seed;
+    prepare_threads();
+    run_grid();
+}
+
+void fail(const std::string& message) { fail_at(current, message); }
+
+void fail_misaligned(const void* address) {
+    fail("128-bit access to an address that is not a multiple of 16 (it ends in " +
+         hexadecimal(unsigned(reinterpret_cast<uintptr_t>(address) & 0xFFu)) + ")");
+}
+
+void place_shared_array(SharedArray& array, size_t bytes, size_t alignment) {
+    static_bytes_used = (static_bytes_used + alignment - 1) / alignment * alignment + bytes;
+    if (static_bytes_used > max_static_shared_bytes) {
+        fail("shared array " + std::string(array.name) + " brings the static shared memory to " +
+             std::to_string(static_bytes_used) + " bytes; the limit is " +
+             std::to_string(max_static_shared_bytes));
+    }
+    if (static_bytes_used + launch.shared_bytes > max_shared_bytes) {
+        fail("static and dynamic shared memory together exceed " + std::to_string(max_shared_bytes) +
+             " bytes");
+    }
+    constexpr size_t placement = 128;  // at least the alignment of anything a kernel may declare
+    unsigned char* address = static_arena + static_arena_used;
+    static_arena_used += (bytes + guard_bytes + placement - 1) / placement * placement;
+    std::memset(address, poison_value, bytes);
+    place_guard(array.name, address + bytes);
+    array.address = address;
+    array.block_serial = block_serial;
+}
+
+void* dynamic_shared_memory() { return dynamic_arena; }
+
+int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
+    if (barrier.exited > 0) {
+        fail("waits at the barrier " + place(site) + ", but other threads of the block have exited");
+    }
+    if (barrier.waiting == 0) {
+        barrier.first = current;
+        barrier.site = site;
+        barrier.kind = kind;
+        barrier.votes = 0;
+    } else if (site.line != barrier.site.line || std::strcmp(site.file, barrier.site.file) != 0) {
+        fail("waits at the barrier " + place(site) + " while " + thread_name(barrier.first) +
+             " waits at " + place(barrier.site));
+    } else if (kind != barrier.kind) {
+        fail("and " + thread_name(barrier.first) + " wait at different kinds of barrier at " +
+             place(site));
+    }
+    threads[current].state = State::at_barrier;
+    threads[current].site = site;
+    barrier.votes += predicate;
+    if (++barrier.waiting == thread_total) {
+        barrier.waiting = 0;
+        barrier.result = kind == BarrierKind::all   ? barrier.votes == thread_total
+                         : kind == BarrierKind::any ? barrier.votes > 0
+                                                    : barrier.votes;
+        for (int thread = 0; thread < thread_total; ++thread) {
+            threads[thread].state = State::ready;
+        }
+        ready.fill(thread_total);
+    }
+    wait_for_turn();
+    return barrier.result;
+}
+
+uint64_t meet_warp(const WarpRequest& request) {
+    const int warp_index = current / warpSize;
+    const int lane = current % warpSize;
+    const unsigned own_bit = 1u << lane;
+    if (!(request.mask & own_bit)) {
+        fail("calls the warp operation at " + place(request.site) + " with mask " +
+             hexadecimal(request.mask) + ", which lacks its own lane " + std::to_string(lane));
+    }
+    if (request.width < 1 || request.width > warpSize || (request.width & (request.width - 1))) {
+        fail("width " + std::to_string(request.width) + " of the shuffle at " + place(request.site) +
+             " is not a power of two up to 32");
+    }
+    Warp& warp = warps[warp_index];
+    Group* mine = nullptr;
+    for (int i = 0; i < warp.group_count; ++i) {
+        Group& group = warp.groups[i];
+        if (group.mask == request.mask) {
+            if (group.operation != request.operation || group.width != request.width) {
+                fail("and lanes of its warp with the same mask " + hexadecimal(request.mask) +
+                     " call different warp operations; it is at " + place(request.site));
+            }
+            mine = &group;
+        } else if ((group.mask & own_bit) && (group.arrived & request.mask)) {
+            // Each waits for the other under a mask the other does not use: neither can go on.
+            fail("masks disagree: it calls the warp operation at " + place(request.site) +
+                 " with mask " + hexadecimal(request.mask) + ", lanes " +
+                 hexadecimal(group.arrived) + " of its warp wait with mask " +
+                 hexadecimal(group.mask));
+        }
+    }
+    if (mine == nullptr) {
+        mine = &warp.groups[warp.group_count++];
+        *mine = {request.operation, request.mask, 0, request.width};
+    }
+    mine->arrived |= own_bit;
+    warp.requests[lane] = request;
+    threads[current].state = State::at_warp;
+    threads[current].site = request.site;
+    answer_complete_groups(warp_index);
+    wait_for_turn();
+    return threads[current].answer;
+}
+
+}  // namespace emulate

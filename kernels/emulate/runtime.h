@@ -1,0 +1,204 @@
+// What a kernel sees of the emulator: its coordinates, shared memory, barriers and warp operations;
+// and what the host sees: launches and schedules. The scheduler itself is in runtime.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <type_traits>
+
+#include "../launch.h"
+#include "types.h"
+
+// Hidden, so that every access is one instruction even in a shared library.
+#pragma GCC visibility push(hidden)
+
+extern uint3 threadIdx;
+extern uint3 blockIdx;
+extern dim3 blockDim;
+extern dim3 gridDim;
+constexpr int warpSize = 32;
+
+namespace emulate {
+
+// The order in which the threads of a block, and the blocks of a grid, get their turn.
+enum class Schedule { random, ascending, descending };
+
+struct ScheduleChoice {
+    Schedule schedule;
+    uint64_t seed;  // of the next launch, which adds one
+};
+
+void set_schedule(ScheduleChoice choice);
+ScheduleChoice current_schedule();
+const char* schedule_name(Schedule schedule);
+
+// ---- launch ----
+
+void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
+                void (*body)(void*), void* context);
+
+template <class T>
+struct Same {
+    using type = T;
+};
+
+template <class... Parameters>
+void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid, Extent block,
+                   size_t shared_bytes, cudaStream_t, typename Same<Parameters>::type... arguments) {
+    auto call = [&] { kernel(arguments...); };
+    run_kernel(
+        name, grid, block, shared_bytes,
+        [](void* context) { (*static_cast<decltype(call)*>(context))(); }, &call);
+}
+
+// Stops the kernel with an error at the current thread.
+[[noreturn]] void fail(const std::string& message);
+
+// ---- shared memory ----
+
+// One SHARED declaration in one kernel. Its place is chosen by the first thread of a block that comes
+// by; constant-initialised, so that the static variable it lives in needs no guard.
+struct SharedArray {
+    const char* name;
+    uint64_t block_serial = 0;
+    void* address = nullptr;
+    constexpr explicit SharedArray(const char* name) : name(name) {}
+};
+
+extern uint64_t block_serial;  // counts the blocks ever run
+
+void place_shared_array(SharedArray& array, size_t bytes, size_t alignment);
+void* dynamic_shared_memory();
+
+template <class T>
+inline T& shared_array(SharedArray& array) {
+    if (array.block_serial != block_serial) {
+        place_shared_array(array, sizeof(T), alignof(T));
+    }
+    return *static_cast<T*>(array.address);
+}
+
+// ---- barriers and warp operations ----
+
+struct Site {
+    const char* file;
+    int line;
+};
+
+enum class BarrierKind { plain, all, any, count };
+int wait_at_barrier(BarrierKind kind, bool predicate, Site site);
+
+enum class WarpOperation { sync, shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot };
+struct WarpRequest {
+    WarpOperation operation;
+    unsigned mask;
+    uint64_t value;
+    int lane;  // source lane, distance, or xor mask of a shuffle
+    int width;
+    Site site;
+};
+uint64_t meet_warp(const WarpRequest& request);
+
+template <class T>
+inline T shuffle(WarpOperation operation, unsigned mask, T value, int lane, int width, Site site) {
+    static_assert(sizeof(T) <= 8 && std::is_trivially_copyable<T>::value, "not a shuffle's type");
+    uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof value);
+    bits = meet_warp({operation, mask, bits, lane, width, site});
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+[[noreturn]] void fail_misaligned(const void* address);
+
+inline void require_16_byte_alignment(const void* address) {
+    if (reinterpret_cast<uintptr_t>(address) % 16 != 0) {
+        fail_misaligned(address);
+    }
+}
+
+}  // namespace emulate
+
+#pragma GCC visibility pop
+
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+    emulate::launch_kernel(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+#define SHARED(name, ...)                                    \
+    static emulate::SharedArray shared_array_##name(#name);  \
+    auto& name = emulate::shared_array<__VA_ARGS__>(shared_array_##name)
+
+#define DYNAMIC_SHARED(name, ...) \
+    __VA_ARGS__* name = static_cast<__VA_ARGS__*>(emulate::dynamic_shared_memory())
+
+// The place of a call, for the errors; the compiler fills it in where the default argument is used.
+#define EMULATE_SITE const char* file = __builtin_FILE(), int line = __builtin_LINE()
+
+inline void __syncthreads(EMULATE_SITE) {
+    emulate::wait_at_barrier(emulate::BarrierKind::plain, false, {file, line});
+}
+inline int __syncthreads_and(int predicate, EMULATE_SITE) {
+    return emulate::wait_at_barrier(emulate::BarrierKind::all, predicate != 0, {file, line});
+}
+inline int __syncthreads_or(int predicate, EMULATE_SITE) {
+    return emulate::wait_at_barrier(emulate::BarrierKind::any, predicate != 0, {file, line});
+}
+inline int __syncthreads_count(int predicate, EMULATE_SITE) {
+    return emulate::wait_at_barrier(emulate::BarrierKind::count, predicate != 0, {file, line});
+}
+
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFu, EMULATE_SITE) {
+    emulate::meet_warp({emulate::WarpOperation::sync, mask, 0, 0, warpSize, {file, line}});
+}
+
+template <class T>
+inline T __shfl_sync(unsigned mask, T value, int source, int width = warpSize, EMULATE_SITE) {
+    return emulate::shuffle(emulate::WarpOperation::shuffle, mask, value, source, width,
+                            {file, line});
+}
+template <class T>
+inline T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = warpSize,
+                        EMULATE_SITE) {
+    return emulate::shuffle(emulate::WarpOperation::shuffle_up, mask, value, int(distance), width,
+                            {file, line});
+}
+template <class T>
+inline T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = warpSize,
+                          EMULATE_SITE) {
+    return emulate::shuffle(emulate::WarpOperation::shuffle_down, mask, value, int(distance), width,
+                            {file, line});
+}
+template <class T>
+inline T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = warpSize, EMULATE_SITE) {
+    return emulate::shuffle(emulate::WarpOperation::shuffle_xor, mask, value, lanes, width,
+                            {file, line});
+}
+
+inline unsigned __ballot_sync(unsigned mask, int predicate, EMULATE_SITE) {
+    return unsigned(emulate::meet_warp({emulate::WarpOperation::ballot, mask, predicate != 0, 0,
+                                        warpSize, {file, line}}));
+}
+inline int __any_sync(unsigned mask, int predicate, EMULATE_SITE) {
+    return __ballot_sync(mask, predicate, file, line) != 0;
+}
+inline int __all_sync(unsigned mask, int predicate, EMULATE_SITE) {
+    return __ballot_sync(mask, predicate == 0, file, line) == 0;
+}
+
+#undef EMULATE_SITE
+
+template <class T>
+inline uint4 load_128_bits(const T* source) {
+    emulate::require_16_byte_alignment(source);
+    uint4 bits;
+    std::memcpy(&bits, source, sizeof bits);
+    return bits;
+}
+
+template <class T>
+inline void store_128_bits(T* destination, uint4 bits) {
+    emulate::require_16_byte_alignment(destination);
+    std::memcpy(static_cast<void*>(destination), &bits, sizeof bits);
+}
