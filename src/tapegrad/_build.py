@@ -1,0 +1,561 @@
+"""Compiles the kernels: once by nvcc into ``_cuda``, once by a C++ compiler into ``_emulated``.
+
+Imports only the standard library (and asks pybind11 where its headers are), because setup.py loads
+this file by its path, before tapegrad exists. At run time ``tapegrad.kernels`` calls it when the
+emulated extension is missing or older than the sources. By hand::
+
+    python -m tapegrad._build emulated    # compile into the cache
+    python -m tapegrad._build cuda
+    python -m tapegrad._build resources   # registers, shared memory and spills of every kernel
+
+Environment: ``CXX`` and ``CXXFLAGS``; ``CUDA_HOME`` or ``CUDA_PATH``; ``TAPEGRAD_CUDA`` (auto, on,
+off); ``TAPEGRAD_CUDA_ARCHS`` (such as "80 90a 120+PTX"); ``TAPEGRAD_CACHE`` (a folder).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEVICES = ("emulated", "cuda")
+EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
+CACHE_DAYS = 30  # what nobody used for so long is deleted
+
+
+class BuildError(RuntimeError):
+    """An extension cannot be built; the message says why and what would help."""
+
+
+# ---- sources ----
+
+
+def source_root() -> Path:
+    """The folder with kernels/ and csrc/: the checkout, or the copy inside the installed package."""
+    here = Path(__file__).resolve().parent
+    for root in (here.parents[1], here / "_sources"):
+        if (root / "kernels" / "device.cuh").is_file() and (root / "csrc").is_dir():
+            return root
+    raise BuildError(f"the kernel sources are neither beside {here} nor in it; install tapegrad again")
+
+
+def source_files(root: Path) -> list[Path]:
+    """Every file that an extension is made of, headers included."""
+    suffixes = {".cu", ".cuh", ".h", ".cpp"}
+    files = (*root.glob("kernels/**/*"), *root.glob("csrc/**/*"))
+    return sorted(file for file in files if file.suffix in suffixes)
+
+
+def source_hash(root: Path) -> str:
+    return _hash_files(root, source_files(root))
+
+
+def _hash_files(root: Path, files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(root).as_posix()}\0".encode())
+        digest.update(file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+# ---- compilers ----
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A compiler, by the words its command line starts with."""
+
+    command: tuple[str, ...]
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.command[0]} ({self.version})"
+
+
+def find_cxx(environ: Mapping[str, str] = os.environ) -> Compiler | None:
+    """The C++ compiler: ``CXX`` if it is set, else g++, clang++ or c++ from the path."""
+    chosen = environ.get("CXX")
+    candidates = [shlex.split(chosen)] if chosen else [["g++"], ["clang++"], ["c++"]]
+    for command in candidates:
+        path = shutil.which(command[0], path=environ.get("PATH"))
+        if path:
+            version = _first_line([path, "--version"])
+            return Compiler((path, *command[1:]), version)
+    return None
+
+
+def find_nvcc(environ: Mapping[str, str] = os.environ) -> Compiler | None:
+    """nvcc: from ``CUDA_HOME`` or ``CUDA_PATH``, the path, NVIDIA's wheels, or /usr/local/cuda."""
+    candidates = [Path(environ[name]) / "bin" for name in ("CUDA_HOME", "CUDA_PATH")
+                  if environ.get(name)]  # fmt: skip
+    candidates += [Path(folder) for folder in environ.get("PATH", "").split(os.pathsep) if folder]
+    # An isolated build hides site-packages from sys.path, but sysconfig still knows where it is.
+    sites = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *sys.path])
+    for site in filter(None, sites):
+        candidates += sorted(Path(site).glob("nvidia/cu*/bin"), reverse=True)
+    candidates.append(Path("/usr/local/cuda/bin"))
+    for folder in candidates:
+        path = shutil.which("nvcc", path=str(folder))
+        if path:
+            version = re.search(r"V([\d.]+)", _output([path, "--version"]))
+            return Compiler((path,), f"nvcc {version[1] if version else 'of unknown version'}")
+    return None
+
+
+def _output(command: Sequence[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _first_line(command: Sequence[str]) -> str:
+    return _output(command).partition("\n")[0].strip()
+
+
+# ---- GPU architectures ----
+
+
+@dataclass(frozen=True)
+class Architectures:
+    """What nvcc generates: machine code for the GPUs in ``real``, and PTX, which the driver of any
+    later GPU can compile, for those in ``ptx``. Names as in sm_90a, without the sm_."""
+
+    real: tuple[str, ...]
+    ptx: tuple[str, ...]
+
+    def flags(self) -> list[str]:
+        flags = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in self.real]
+        return flags + [f"-gencode=arch=compute_{a},code=compute_{a}" for a in self.ptx]
+
+    def __str__(self) -> str:
+        return " ".join([*self.real, *(f"{a}+PTX" for a in self.ptx)])
+
+
+def parse_architectures(text: str) -> Architectures:
+    """Reads ``TAPEGRAD_CUDA_ARCHS``: names such as 80, 8.0, sm_80 or 90a, apart by spaces, commas or
+    semicolons; "+PTX" behind a name adds PTX for it."""
+    real: dict[str, None] = {}
+    ptx: dict[str, None] = {}
+    for word in re.split(r"[\s,;]+", text.strip()):
+        match = re.fullmatch(r"(?:sm_|compute_)?(\d+)\.?(\d[af]?)(\+ptx)?", word.lower())
+        if not match:
+            raise BuildError(
+                f"TAPEGRAD_CUDA_ARCHS: {word!r} is not an architecture; write for example "
+                "'80 90a 120+PTX'"
+            )
+        name = match[1] + match[2]
+        real[name] = None
+        if match[3]:
+            ptx[name] = None
+    return Architectures(tuple(real), tuple(ptx))
+
+
+def choose_architectures(
+    nvcc: Compiler, environ: Mapping[str, str] = os.environ
+) -> Architectures:
+    """``TAPEGRAD_CUDA_ARCHS``, else the GPUs of this machine, else 80 and 90a, with PTX.
+
+    PTX of 90a or of the newest architecture runs on no other chip family, so compute_90 is there
+    for everything later than 90, and the newest for what is yet to come.
+    """
+    if environ.get("TAPEGRAD_CUDA_ARCHS"):
+        return parse_architectures(environ["TAPEGRAD_CUDA_ARCHS"])
+    query = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    found = sorted(set(re.findall(r"^(\d+\.\d)$", _output(query), re.MULTILINE)))
+    if found:
+        names = [cap.replace(".", "") for cap in found]
+        return Architectures(tuple("90a" if a == "90" else a for a in names), ())
+    known = {int(a) for a in re.findall(r"compute_(\d+)", _output([*nvcc.command, "--list-gpu-arch"]))}
+    if 90 not in known:
+        return Architectures(("80",), ("80",))
+    return Architectures(("80", "90a"), tuple(str(a) for a in sorted({90, max(known)})))
+
+
+# ---- commands ----
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One source file and how to compile it; input and output are appended to the command."""
+
+    source: Path
+    command: tuple[str, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that building one extension takes."""
+
+    device: str
+    compiler: Compiler
+    architectures: str
+    source_hash: str
+    units: tuple[Unit, ...]
+    link: tuple[str, ...]
+    key: str = field(default="")
+
+
+CXX_FLAGS = (
+    "-std=c++17",
+    "-O2",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",  # the same bits on machines with and without fused multiply-add
+    "-fno-strict-aliasing",  # kernels look at one buffer through several types, as CUDA allows
+)
+NVCC_FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr")
+
+
+def plan_emulated(
+    cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
+) -> Plan:
+    if cxx is None:
+        raise BuildError(
+            "the emulated device needs a C++ compiler: install g++ (for example "
+            "'apt install g++'), or name yours in the environment variable CXX"
+        )
+    flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
+    kernels = [(file, (*flags, "-x", "c++")) for file in sorted(root.glob("kernels/*.cu"))]
+    kernels += [(file, flags) for file in sorted(root.glob("kernels/emulate/*.cpp"))]
+    return _plan("emulated", cxx, "host", root, kernels, flags, (*flags, "-shared", "-pthread"))
+
+
+def plan_cuda(
+    nvcc: Compiler | None,
+    cxx: Compiler | None,
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+) -> Plan:
+    if nvcc is None:
+        raise BuildError(
+            "no CUDA compiler: nvcc is not on the path, CUDA_HOME and CUDA_PATH do not lead to it, "
+            "and NVIDIA's wheels are not installed (pip install nvidia-cuda-nvcc nvidia-nvvm "
+            "nvidia-cuda-crt nvidia-cuda-runtime nvidia-cuda-cccl)"
+        )
+    if cxx is None:
+        raise BuildError("nvcc needs a C++ compiler beside it: install g++, or set CXX")
+    architectures = choose_architectures(nvcc, environ)
+    compile_flags = (*nvcc.command, *NVCC_FLAGS, "-Xcompiler=-fPIC,-fvisibility=hidden")
+    kernels = [(file, (*compile_flags, *architectures.flags()))
+               for file in sorted(root.glob("kernels/*.cu"))]  # fmt: skip
+    # The runtime is linked statically, so that the module can be imported without a driver.
+    link = (*nvcc.command, "-shared", "-cudart", "static", *_wheel_libraries(nvcc))
+    cxx_flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
+    return _plan("cuda", nvcc, str(architectures), root, kernels, cxx_flags, link)
+
+
+def _wheel_libraries(nvcc: Compiler) -> list[str]:
+    """NVIDIA's wheels keep the runtime in lib/, where nvcc does not look."""
+    folder = Path(nvcc.command[0]).parents[1] / "lib"
+    return [f"-L{folder}"] if (folder / "libcudart_static.a").is_file() else []
+
+
+def _plan(
+    device: str,
+    compiler: Compiler,
+    architectures: str,
+    root: Path,
+    kernels: list[tuple[Path, tuple[str, ...]]],
+    cxx_flags: tuple[str, ...],
+    link: tuple[str, ...],
+) -> Plan:
+    sources = source_hash(root)
+    description = {
+        "COMPILER": compiler.version,
+        "ARCHITECTURES": architectures,
+        "SOURCE_HASH": sources,
+    }
+    binding = [*cxx_flags, *(f"-I{folder}" for folder in _python_includes())]
+    binding += [f'-DTAPEGRAD_{name}="{value}"' for name, value in description.items()]
+    binding += ["-DTAPEGRAD_EMULATED"] if device == "emulated" else []
+    commands = [*kernels, *((file, tuple(binding)) for file in sorted(root.glob("csrc/*.cpp")))]
+
+    headers = _hash_files(root, (f for f in source_files(root) if f.suffix in (".h", ".cuh")))
+    common = [headers, compiler.version, sys.implementation.cache_tag or "", EXTENSION_SUFFIX]
+    units = []
+    for source, command in commands:
+        content = source.read_bytes()
+        units.append(Unit(source, command, _hash_text(*common, *command, str(content))))
+    key = _hash_text(*(unit.key for unit in units), *link)
+    return Plan(device, compiler, architectures, sources, tuple(units), link, key)
+
+
+def _hash_text(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+
+def _python_includes() -> list[str]:
+    try:
+        import pybind11
+    except ImportError as error:
+        raise BuildError("building the kernels needs pybind11: pip install pybind11") from error
+    return [sysconfig.get_path("include"), pybind11.get_include()]
+
+
+# ---- building ----
+
+
+def build(plan: Plan, output: Path, objects: Path) -> Path:
+    """Compiles what is not yet in the folder ``objects`` and links it into ``output``.
+
+    Several processes may do so at once: every file is written under a temporary name and then
+    renamed, which replaces it in one step.
+    """
+    objects.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    paths = [objects / f"{unit.source.stem}-{unit.key}.o" for unit in plan.units]
+    # The largest sources first, so that no long job starts last.
+    jobs = sorted(zip(plan.units, paths), key=lambda job: -job[0].source.stat().st_size)
+    with ThreadPoolExecutor(_job_count()) as executor:
+        for result in [executor.submit(_compile, unit, path) for unit, path in jobs]:
+            result.result()
+    with _replacing(output) as temporary:
+        _run([*plan.link, "-o", str(temporary), *map(str, paths)], f"linking {output.name}")
+    return output
+
+
+def _job_count() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _compile(unit: Unit, path: Path) -> None:
+    if path.is_file():
+        os.utime(path)  # still in use
+        return
+    with _replacing(path) as temporary:
+        _run([*unit.command, "-c", str(unit.source), "-o", str(temporary)], str(unit.source))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary file in the same folder that takes the place of ``path`` at the end."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o755 if path.suffix != ".o" else 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _run(command: Sequence[str], subject: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise BuildError(f"{subject}: cannot run {command[0]}: {error}") from error
+    if done.returncode != 0:
+        raise BuildError(f"{subject}: {shlex.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+# ---- the cache ----
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    if environ.get("TAPEGRAD_CACHE"):
+        return Path(environ["TAPEGRAD_CACHE"]).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "tapegrad"
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "tapegrad"
+
+
+def plan_for(device: str) -> Plan:
+    root = source_root()
+    if device == "emulated":
+        return plan_emulated(find_cxx(), root)
+    return plan_cuda(find_nvcc(), find_cxx(), root)
+
+
+def cached_path(plan: Plan) -> Path:
+    return cache_folder() / plan.key / f"_{plan.device}{EXTENSION_SUFFIX}"
+
+
+def build_into_cache(device: str) -> Path:
+    """The extension for the sources as they are now, compiled if it is not in the cache yet."""
+    plan = plan_for(device)
+    path = cached_path(plan)
+    if path.is_file():
+        os.utime(path)
+    else:
+        build(plan, path, cache_folder() / "objects")
+        _forget_unused(cache_folder())
+    return path
+
+
+def _forget_unused(folder: Path) -> None:
+    oldest = time.time() - CACHE_DAYS * 24 * 3600
+    for file in (*folder.glob("objects/*"), *folder.glob(f"*/*{EXTENSION_SUFFIX}")):
+        try:
+            if file.stat().st_mtime < oldest:
+                file.unlink()
+        except OSError:
+            pass  # another process was faster, or the file is not ours to delete
+
+
+# ---- what an installation builds ----
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Plans to carry out, and for each extension left out the reason."""
+
+    plans: tuple[Plan, ...]
+    left_out: Mapping[str, str]
+    cuda_required: bool
+
+
+def choose_extensions(
+    cxx: Compiler | None,
+    nvcc: Compiler | None,
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+) -> Choice:
+    """What to build here. Raises BuildError where ``TAPEGRAD_CUDA=on`` cannot be met."""
+    setting = environ.get("TAPEGRAD_CUDA", "auto").lower()
+    if setting not in ("auto", "on", "off"):
+        raise BuildError(f"TAPEGRAD_CUDA must be auto, on or off, not {setting!r}")
+    plans: list[Plan] = []
+    left_out: dict[str, str] = {}
+    try:
+        plans.append(plan_emulated(cxx, root, environ))
+    except BuildError as error:
+        left_out["emulated"] = str(error)
+    if setting == "off":
+        left_out["cuda"] = "TAPEGRAD_CUDA=off"
+    else:
+        try:
+            plans.append(plan_cuda(nvcc, cxx, root, environ))
+        except BuildError as error:
+            if setting == "on":
+                raise BuildError(f"TAPEGRAD_CUDA=on, but {error}") from error
+            left_out["cuda"] = str(error)
+    return Choice(tuple(plans), left_out, setting == "on")
+
+
+# ---- resources ----
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one kernel needs on one architecture, as ptxas reports it."""
+
+    kernel: str
+    architecture: str
+    registers: int
+    shared: int
+    stack: int
+    spill_stores: int
+    spill_loads: int
+
+
+def parse_resources(report: str) -> list[Resources]:
+    """Reads the output of ``nvcc -Xptxas -v``."""
+    found = []
+    header = r"Compiling entry function '(\S+)' for 'sm_(\w+)'"
+    parts = re.split(header, report)
+    for name, architecture, body in zip(parts[1::3], parts[2::3], parts[3::3]):
+        # Functions that the kernel calls report their stack too; the kernel's own comes first.
+        numbers = {
+            key: int(match[1]) if (match := re.search(pattern, body)) else 0
+            for key, pattern in {
+                "registers": r"Used (\d+) registers",
+                "shared": r"(\d+) bytes smem",
+                "stack": r"(\d+) bytes stack frame",
+                "spill_stores": r"(\d+) bytes spill stores",
+                "spill_loads": r"(\d+) bytes spill loads",
+            }.items()
+        }
+        found.append(Resources(name, architecture, **numbers))
+    return found
+
+
+def measure_resources(files: Sequence[Path], architectures: Architectures) -> list[Resources]:
+    nvcc = find_nvcc()
+    if nvcc is None:
+        raise BuildError("the resource report needs nvcc")
+    real = Architectures(architectures.real, ())
+
+    def measure(file: Path) -> list[Resources]:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [*nvcc.command, *NVCC_FLAGS, *real.flags(), "-Xptxas", "-v", "-c", str(file)]
+            report = _run([*command, "-o", str(Path(folder) / "object.o")], str(file))
+        return parse_resources(report)
+
+    with ThreadPoolExecutor(_job_count()) as executor:
+        found = [entry for entries in executor.map(measure, files) for entry in entries]
+    return _with_readable_names(found)
+
+
+def _with_readable_names(found: list[Resources]) -> list[Resources]:
+    if not found or not shutil.which("c++filt"):
+        return found
+    names = "\n".join(entry.kernel for entry in found)
+    readable = subprocess.run(["c++filt"], input=names, capture_output=True, text=True, check=True)
+    return [
+        Resources(_shorten(name), **{k: v for k, v in vars(entry).items() if k != "kernel"})
+        for entry, name in zip(found, readable.stdout.splitlines())
+    ]
+
+
+def _shorten(name: str) -> str:
+    """Drops from a demangled kernel its result type, namespaces and parameters."""
+    name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
+    return re.sub(r"\((?:int|bool)\)", "", name).partition("(")[0]
+
+
+def print_resources(found: Sequence[Resources]) -> None:
+    print(f"{'arch':>5} {'regs':>5} {'shared':>7} {'stack':>6} {'spills':>7}  kernel")
+    for entry in found:
+        spills = entry.spill_stores + entry.spill_loads
+        print(
+            f"{entry.architecture:>5} {entry.registers:>5} {entry.shared:>7} {entry.stack:>6} "
+            f"{spills:>7}  {entry.kernel}"
+        )
+    spilling = sum(entry.spill_stores + entry.spill_loads > 0 for entry in found)
+    print(f"{len(found)} kernels, {spilling} with spills")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tapegrad._build", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("what", choices=[*DEVICES, "resources"])
+    parser.add_argument("kernels", nargs="*", help="resources: only these, such as matmul")
+    parser.add_argument("--archs", default="80 90a", help="resources: for these architectures")
+    options = parser.parse_args(arguments)
+    try:
+        if options.what == "resources":
+            folder = source_root() / "kernels"
+            files = [folder / f"{name}.cu" for name in options.kernels]
+            files = files or sorted(folder.glob("*.cu"))
+            print_resources(measure_resources(files, parse_architectures(options.archs)))
+        else:
+            start = time.perf_counter()
+            path = build_into_cache(options.what)
+            print(f"{path} ({time.perf_counter() - start:.1f} s)")
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
