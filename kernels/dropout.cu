@@ -1,0 +1,59 @@
+// Dropout: y = x / (1 - p) where element i is kept, else 0. Element i is kept iff the upper 24 bits of
+// its Philox word are at least ceil(p * 2^24).
+//
+// No mask is stored: the backward pass is the same launcher on dy with the same seed and offset, and
+// recomputes the bits. Ten rounds of Philox for four elements cost less than the memory traffic of a
+// mask would. Reads x, writes y.
+#include <cmath>
+
+#include "philox.cuh"
+
+namespace {
+
+constexpr int threads_per_block = 256;
+
+// A thread takes whole packs and whole Philox blocks: 4 elements of float (one pack) and of double
+// (two packs), 8 of half (two blocks).
+template <class T>
+__global__ void dropout_kernel(T* y, const T* x, int64_t n, bool aligned, uint32_t threshold,
+                               acc_t<T> keep_probability, uint64_t seed, uint64_t offset) {
+    constexpr int pack_size = Pack<T>::size;
+    constexpr int chunk = pack_size > philox_words ? pack_size : philox_words;
+    for (int64_t start = global_thread() * chunk; start < n; start += thread_count() * chunk) {
+        unsigned words[chunk];
+#pragma unroll
+        for (int j = 0; j < chunk; j += philox_words) {
+            const uint4 block = philox_block((start + j) / philox_words, seed, offset);
+            words[j] = block.x;
+            words[j + 1] = block.y;
+            words[j + 2] = block.z;
+            words[j + 3] = block.w;
+        }
+#pragma unroll
+        for (int j = 0; j < chunk; j += pack_size) {
+            Pack<T> pack = load_pack(x, start + j, n, aligned);
+#pragma unroll
+            for (int e = 0; e < pack_size; ++e) {
+                const bool keep = (words[j + e] >> 8) >= threshold;
+                const acc_t<T> value = to_acc(pack[e]) / keep_probability;
+                pack[e] = from_acc<T>(keep ? value : acc_t<T>(0));
+            }
+            store_pack(y, pack, start + j, n, aligned);
+        }
+    }
+}
+
+}  // namespace
+
+template <class T>
+void dropout(T* y, const T* x, int64_t n, double p, uint64_t seed, uint64_t offset,
+             cudaStream_t stream) {
+    constexpr int chunk = Pack<T>::size > philox_words ? Pack<T>::size : philox_words;
+    if (n > 0) {
+        const uint32_t threshold = uint32_t(std::ceil(p * 16777216.0));
+        LAUNCH(dropout_kernel<T>, blocks_for(n, threads_per_block * chunk), threads_per_block, 0,
+               stream, y, x, n, aligned_for_packs(y, x), threshold, acc_t<T>(1.0 - p), seed, offset);
+    }
+}
+
+INSTANTIATE(dropout);
