@@ -59,8 +59,9 @@ void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid,
     }
 }
 
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-    launch_kernel(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+// The stream and the arguments, if any, are the dots.
+#define LAUNCH(kernel, grid, block, shared_bytes, ...) \
+    launch_kernel(#kernel, kernel, grid, block, shared_bytes, __VA_ARGS__)
 
 template <class T>
 __device__ inline uint4 load_128_bits(const T* source) {

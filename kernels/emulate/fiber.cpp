@@ -76,6 +76,23 @@ char* map_stack() {
     return static_cast<char*>(memory) + page;
 }
 
+void prepare_stack(Fiber& fiber, char* stack, void (*entry)()) {
+#ifdef TAPEGRAD_UCONTEXT
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = stack;
+    fiber.context.uc_stack.ss_size = stack_bytes;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, entry, 0);
+#else
+    // As if `entry` had been called and had switched away at its first instruction: six saved
+    // registers, the address to return to, and the zero return address at which unwinding ends.
+    void** top = reinterpret_cast<void**>(stack + stack_bytes);
+    top[-1] = nullptr;
+    top[-2] = reinterpret_cast<void*>(entry);
+    fiber.stack_pointer = top - 8;
+#endif
+}
+
 }  // namespace
 
 Fiber* adopt_current_stack() { return new Fiber(); }
@@ -88,20 +105,7 @@ Fiber* take_fiber(void (*entry)()) {
     }
     char* stack = map_stack();
     Fiber* fiber = new Fiber();
-#ifdef TAPEGRAD_UCONTEXT
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = stack;
-    fiber->context.uc_stack.ss_size = stack_bytes;
-    fiber->context.uc_link = nullptr;
-    makecontext(&fiber->context, entry, 0);
-#else
-    // As if `entry` had been called and had switched away at its first instruction: six saved
-    // registers, the address to return to, and the zero return address at which unwinding ends.
-    void** top = reinterpret_cast<void**>(stack + stack_bytes);
-    top[-1] = nullptr;
-    top[-2] = reinterpret_cast<void*>(entry);
-    fiber->stack_pointer = top - 8;
-#endif
+    prepare_stack(*fiber, stack, entry);
     ++fibers_made;
     return fiber;
 }
