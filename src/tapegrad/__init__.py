@@ -1,0 +1,166 @@
+"""tapegrad: tensors with a tape. PyTorch's names, NumPy on the CPU, hand-written CUDA kernels."""
+
+import warnings as _warnings
+
+# Division by zero, overflow and log(0) give inf and nan, as on a GPU: no warnings from in here.
+# (NumPy's error state would be quieter still, but costs more than an operation to switch.)
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad\.")
+
+from . import autograd, cuda, dtypes
+from .autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .backend import Device as device
+from .dtypes import (
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+)
+from .kernels import KernelError
+from .ops import methods as _methods
+from .ops.activation import relu, sigmoid, tanh
+from .ops.arithmetic import (
+    add,
+    allclose,
+    clamp,
+    div,
+    equal,
+    isclose,
+    pow,
+    round,
+    sub,
+    true_divide,
+)
+from .ops.conv import avg_pool2d, conv2d, max_pool2d
+from .ops.create import (
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from .ops.elementwise import absolute as abs
+from .ops.elementwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor
+from .ops.elementwise import ceil, cos, erf, exp, expm1, floor
+from .ops.elementwise import equal as eq
+from .ops.elementwise import floor_divide
+from .ops.elementwise import greater as gt
+from .ops.elementwise import greater_equal as ge
+from .ops.elementwise import isfinite, isinf, isnan
+from .ops.elementwise import less as lt
+from .ops.elementwise import less_equal as le
+from .ops.elementwise import log, log1p, logical_and, logical_not, logical_or, logical_xor
+from .ops.elementwise import maximum, minimum
+from .ops.elementwise import multiply as mul
+from .ops.elementwise import negative as neg
+from .ops.elementwise import not_equal as ne
+from .ops.elementwise import reciprocal, remainder, rsqrt, sign, sin, sqrt, square, trunc
+from .ops.embedding import embedding
+from .ops.index import (
+    gather,
+    index_select,
+    masked_fill,
+    narrow,
+    nonzero,
+    scatter,
+    scatter_add,
+    take_along_dim,
+)
+from .ops.index import select_where as where
+from .ops.linalg import bmm, dot, einsum, matmul, mm, mv, outer
+from .ops.norm import batch_norm, layer_norm, rms_norm
+from .ops.random import (
+    Generator,
+    bernoulli,
+    dropout,
+    get_rng_state,
+    manual_seed,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    set_rng_state,
+)
+from .ops.reduce import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    sum,
+    var,
+)
+from .ops.shape import (
+    broadcast_to,
+    cat,
+    chunk,
+    clone,
+    flatten,
+    flip,
+    movedim,
+    permute,
+    reshape,
+    roll,
+    split,
+    squeeze,
+    stack,
+    t,
+    transpose,
+    unbind,
+    unsqueeze,
+)
+from .ops.softmax import log_softmax, softmax
+from .tensor import Size, Tensor
+
+# isort: split
+from . import data, nn, optim
+from .checkpoint import load, save
+from .nn.parameter import Parameter
+
+__version__ = "0.1.0"
+
+bool = dtypes.bool_
+double, float, half = float64, float32, float16
+long, int, short = int64, int32, int16
+
+
+def __getattr__(name: str) -> object:
+    if name == "bfloat16":  # from an optional package, imported only when asked for
+        return dtypes.bfloat16()
+    raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+
+
+def is_tensor(value: object) -> "bool":
+    """Whether ``value`` is a Tensor."""
+    return isinstance(value, Tensor)

@@ -1,0 +1,191 @@
+"""``backward`` and ``grad``: what users call to start the engine; and hooks on tensors."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+from ..engine import deliver, walk
+from ..tensor import Leaf, Tensor, wrap
+
+_hook_ids = count()
+
+
+def _listed(value: Any) -> list:
+    return list(value) if isinstance(value, (tuple, list)) else [value]
+
+
+def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> list:
+    """The gradients to start from: ones for scalars where none is given."""
+    given = _listed(gradients) if gradients is not None else [None] * len(roots)
+    if len(given) != len(roots):
+        raise RuntimeError(f"[{op}] got {len(given)} gradients for {len(roots)} tensors")
+    seeds = []
+    for root, seed in zip(roots, given, strict=True):
+        if not isinstance(root, Tensor):
+            raise TypeError(f"[{op}] expects Tensors, got {type(root).__name__}")
+        if not root._requires_grad:
+            raise RuntimeError(
+                f"[{op}] the tensor of shape {tuple(root.shape)} does not require grad and has no "
+                "history: was it made under no_grad(), or from tensors without requires_grad=True?"
+            )
+        if seed is None:
+            if root.numel() != 1:
+                raise RuntimeError(
+                    f"[{op}] without a gradient works on scalars only, this tensor has shape "
+                    f"{tuple(root.shape)}: reduce it with .sum() or .mean(), or pass gradient="
+                )
+            seed = wrap(root._device.ops["ones"](root._array.shape, dtype=root.dtype), root._device)
+        elif not isinstance(seed, Tensor) or seed.shape != root.shape:
+            raise RuntimeError(
+                f"[{op}] the gradient must be a Tensor of the tensor's shape {tuple(root.shape)}, "
+                f"got {tuple(getattr(seed, 'shape', ())) or type(seed).__name__}"
+            )
+        elif seed._device is not root._device:
+            raise RuntimeError(f"[{op}] the tensor is on {root._device}, its gradient on "
+                               f"{seed._device}")  # fmt: skip
+        seeds.append(seed if create_graph else seed._array)
+    return seeds
+
+
+def _nodes(op: str, inputs: Sequence[Any]) -> list:
+    nodes = []
+    for x in inputs:
+        if not isinstance(x, Tensor) or not x._requires_grad:
+            raise RuntimeError(f"[{op}] every one of inputs= must be a Tensor that requires grad")
+        nodes.append(x._node)
+    return nodes
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradients of ``tensors`` (weighted by ``grad_tensors``, ones for scalars) to the
+    ``.grad`` of the leaves, or only of ``inputs``. If anything raises, no ``.grad`` has changed.
+
+    retain_graph: keep what the tape saved, for another backward (default: create_graph).
+    create_graph: record the backward pass itself, for gradients of gradients.
+    """
+    roots = _listed(tensors)
+    seeds = _seeds("backward", roots, grad_tensors, create_graph)
+    chosen = None if inputs is None else _listed(inputs)
+    if chosen is not None and not chosen:
+        raise RuntimeError("[backward] inputs= must not be empty")
+    nodes = None if chosen is None else _nodes("backward", chosen)
+    keep = create_graph if retain_graph is None else retain_graph
+    found = walk(
+        roots,
+        seeds,
+        targets=None if nodes is None else set(nodes),
+        retain_graph=keep,
+        create_graph=create_graph,
+    )
+    del seeds
+    if chosen is None:
+        for leaf in list(found):
+            tensor = leaf.tensor() if type(leaf) is Leaf else None
+            if tensor is not None:
+                deliver(found, leaf, tensor, create_graph)
+    else:
+        for x, node in zip(chosen, nodes, strict=True):  # type: ignore[arg-type]
+            if node in found:
+                deliver(found, node, x, create_graph)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of ``outputs`` (weighted by ``grad_outputs``) with respect to ``inputs``, as
+    a tuple; no ``.grad`` changes.
+
+    allow_unused: None for an input that the outputs do not depend on, instead of an error;
+    materialize_grads: zeros.
+    """
+    roots, wanted = _listed(outputs), _listed(inputs)
+    seeds = _seeds("grad", roots, grad_outputs, create_graph)
+    nodes = _nodes("grad", wanted)
+    keep = create_graph if retain_graph is None else retain_graph
+    found = walk(roots, seeds, targets=set(nodes), retain_graph=keep, create_graph=create_graph)
+    results: list[Tensor | None] = []
+    for i, (x, node) in enumerate(zip(wanted, nodes, strict=True)):
+        g = found.get(node)
+        if g is None and not (allow_unused or materialize_grads):
+            raise RuntimeError(
+                f"[grad] the outputs do not depend on input {i}, of shape {tuple(x.shape)}: pass "
+                "allow_unused=True to get None for it"
+            )
+        if g is None:
+            zeros = x._device.ops["zeros"](x._array.shape, dtype=x.dtype)
+            results.append(wrap(zeros, x._device) if materialize_grads else None)
+        elif create_graph:
+            results.append(g)
+        else:
+            # A copy where the array may be shared: with a seed, another result or a view.
+            alone = g.base is None and not any(g is r._array for r in results if r is not None)
+            given = any(g is s for s in seeds)
+            results.append(wrap(g if alone and not given else g.copy(), x._device))
+    return tuple(results)
+
+
+# ---------------------------------------------------------------------- Tensor's methods
+
+
+def tensor_backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """``tapegrad.autograd.backward`` of this tensor."""
+    backward([self], [gradient], retain_graph, create_graph, inputs)
+
+
+class RemovableHandle:
+    """Takes a hook away again: ``handle.remove()``, or at the end of ``with handle:``."""
+
+    def __init__(self, hooks: dict, key: int):
+        self._hooks, self._key = hooks, key
+
+    def remove(self) -> None:
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.remove()
+
+
+def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call ``hook(gradient)`` whenever this tensor's gradient has been computed; a returned tensor
+    replaces it. Hooks run in the order of their registration."""
+    if not self._requires_grad:
+        raise RuntimeError("[register_hook] this tensor does not require grad")
+    if self._node.hooks is None:
+        self._node.hooks = {}
+    key = next(_hook_ids)
+    self._node.hooks[key] = hook
+    return RemovableHandle(self._node.hooks, key)
+
+
+def retain_grad(self: Tensor) -> None:
+    """Keep this non-leaf tensor's gradient in ``.grad`` too."""
+    if not self._requires_grad:
+        raise RuntimeError("[retain_grad] this tensor does not require grad")
+    if not self.is_leaf:
+        self._node.retained_by = weakref.ref(self)
+        self._retains_grad = True
+

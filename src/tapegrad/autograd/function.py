@@ -1,0 +1,184 @@
+"""Custom operations: a forward and a backward written by the user."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ..engine import part
+from ..modes import mode, no_grad
+from ..tape import Node, Primitive
+from ..tensor import Tensor, serials, wrap
+
+
+class Context:
+    """What ``forward`` keeps for ``backward``: the argument called ``ctx``."""
+
+    def __init__(self, needs: tuple[bool, ...]):
+        self.needs_input_grad = needs
+        self._saved: tuple[Tensor | None, ...] = ()
+        self._constant: tuple[Tensor, ...] = ()
+        self._changed: tuple[Tensor, ...] = ()
+        self._materialize = True
+        self._results: dict[int, int] = {}  # saved position -> which result it is
+        self._nodes: list[Any] = []  # weak references to the results' nodes
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep inputs, results or others for ``backward``; changed in place since, they raise."""
+        for t in tensors:
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(
+                    f"save_for_backward takes Tensors or None, got {type(t).__name__}: "
+                    "keep other values as attributes of ctx"
+                )
+        self._saved = tensors
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+        """What was saved, still connected to the tape."""
+        tensors = list(self._saved)
+        for position, result in self._results.items():
+            # Results are kept without their node (node -> ctx -> result -> node is a cycle).
+            t = wrap(tensors[position]._array, tensors[position]._device)  # type: ignore[union-attr]
+            t._node, t._requires_grad = self._nodes[result](), True
+            tensors[position] = t
+        return tuple(tensors)
+
+    def mark_non_differentiable(self, *results: Tensor) -> None:
+        """These results get no gradient."""
+        self._constant = results
+
+    def mark_dirty(self, *inputs: Tensor) -> None:
+        """These inputs were changed in place, and are returned."""
+        self._changed = inputs
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether ``backward`` sees zeros (default) or None for results that are not used."""
+        self._materialize = value
+
+
+class Function:
+    """A differentiable operation of your own::
+
+        class Cube(tapegrad.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x ** 3
+
+            @staticmethod
+            def backward(ctx, grad):
+                (x,) = ctx.saved_tensors
+                return 3 * x ** 2 * grad
+
+        y = Cube.apply(x)
+
+    ``forward`` takes any arguments and returns a Tensor or a tuple of them; it is not recorded.
+    ``backward`` takes a gradient for each result and returns one (or None) for each argument; it
+    is recorded under ``create_graph=True``.
+    """
+
+    _primitive: Primitive | None = None
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("a Function defines a static method forward(ctx, *args)")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise NotImplementedError("a Function defines a static method backward(ctx, *grads)")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run ``forward``, and record ``backward`` if an argument requires grad."""
+        wants = tuple(isinstance(a, Tensor) and a._requires_grad for a in args)
+        ctx = Context(wants)
+        with no_grad():
+            returned = cls.forward(ctx, *args, **kwargs)
+        results = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+        for i, y in enumerate(results):
+            if not isinstance(y, Tensor):
+                raise TypeError(
+                    f"[{cls.__name__}] forward must return Tensors, got {type(y).__name__}"
+                )
+            if any(y is a for a in args) and not any(y is d for d in ctx._changed):
+                results[i] = y.detach()
+        for changed in ctx._changed:
+            changed._bump(cls.__name__)
+        if any(wants) and mode.recording:
+            _record(cls, ctx, args, wants, results)
+        return tuple(results) if isinstance(returned, (tuple, list)) else results[0]
+
+
+def _record(
+    cls: type[Function], ctx: Context, args: tuple, wants: tuple[bool, ...], results: list[Tensor]
+) -> None:
+    if "_primitive" not in cls.__dict__:
+        cls._primitive = Primitive(
+            cls.__name__, ["inputs"], ["ctx", "function"], vjp_all=_rule, variadic=True
+        )
+        cls._primitive.saves_any = True
+    for changed in ctx._changed:
+        if changed.is_leaf and changed._requires_grad:
+            raise RuntimeError(
+                f"[{cls.__name__}] a leaf that requires grad cannot be changed in place"
+            )
+    node = Node()
+    node.primitive = cls._primitive  # type: ignore[assignment]
+    node.edges = tuple(a._node if w else None for a, w in zip(args, wants, strict=True))
+    node.saved = (None, None, ctx, cls)
+    node.shape, node.dtype, node.device = (), None, results[0]._device
+    for position, t in enumerate(ctx._saved):
+        for i, y in enumerate(results):
+            if t is y:
+                ctx._results[position] = i
+                ctx._saved = (*ctx._saved[:position], y.detach(), *ctx._saved[position + 1 :])
+    node.inputs = ctx._saved
+    node.serial = next(serials)
+    node.parts = len(results)
+    ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]  # type: ignore[attr-defined]
+    for i, y in enumerate(results):
+        if y.is_floating_point() and not any(y is c for c in ctx._constant):
+            y._node, y._requires_grad = _part_node(node, i, y), True
+            ctx._nodes.append(weakref.ref(y._node))
+        else:
+            ctx._nodes.append(lambda: None)
+
+
+def _part_node(whole: Node, index: int, result: Tensor) -> Node:
+    """The node of one result: it puts its gradient in its place among those of all results."""
+    node = Node()
+    node.primitive, node.edges, node.saved, node.inputs = part, (whole,), (None, None, index), ()
+    node.shape, node.dtype, node.device = result._array.shape, result.dtype, result._device
+    node.serial = next(serials)
+    return node
+
+
+def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ...]) -> list:
+    """Show ``backward`` the gradients as Tensors, and take its own apart again."""
+    recorded = mode.recording
+    shown = []
+    for value, (shape, dtype, device) in zip(g, ctx._like, strict=True):  # type: ignore[attr-defined]
+        if value is None:
+            zeros = device.ops["zeros"](shape, dtype=dtype) if ctx._materialize else None
+            shown.append(None if zeros is None else wrap(zeros, device))
+        else:
+            shown.append(value if isinstance(value, Tensor) else wrap(value, device))
+    returned = function.backward(ctx, *shown)
+    grads = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+    name = function.__name__
+    extra = grads[len(needs) :]
+    if len(grads) < len(needs) or any(e is not None for e in extra):
+        raise RuntimeError(
+            f"[{name}] backward must return a gradient (or None) for each of the {len(needs)} "
+            f"arguments of forward, it returned {len(grads)}"
+        )
+    for i, (gradient, need) in enumerate(zip(grads, needs, strict=False)):
+        if need and gradient is not None and not isinstance(gradient, Tensor):
+            raise TypeError(
+                f"[{name}] backward returned {type(gradient).__name__} as gradient {i}: "
+                "expected a Tensor or None"
+            )
+    return [
+        t if t is None or recorded else t._array for t in grads[: len(needs)]
+    ]

@@ -1,0 +1,225 @@
+"""Devices, and the array functions each one computes with. The only file that imports CuPy.
+
+Bodies and gradient rules are written once, against a *namespace* ``xp``. On a device, ``xp.name``
+is, in this order: a hand-written kernel registered for that device (see ``override``), the plain
+body of the primitive of that name, or the function of the array library (NumPy or CuPy).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+TYPES = ("cpu", "cuda", "emulated")
+
+# Plain bodies by primitive name: body(xp, *arrays, **parameters).
+bodies: dict[str, Callable] = {}
+# Overrides by primitive name: (device types, override(device, *arrays, **parameters)).
+overrides: dict[str, list[tuple[tuple[str, ...], Callable]]] = {}
+
+
+class Operations(dict):
+    """name -> implementation on one device, resolved at the first use of each name."""
+
+    def __init__(self, device: Device):
+        self.device = device
+
+    def __missing__(self, name: str) -> Callable:
+        self[name] = implementation = self.device._resolve(name)
+        return implementation
+
+
+class Namespace:
+    """Attribute access to a device's operations: ``xp.exp`` is ``device.ops["exp"]``, and
+    ``xp.library`` the array library itself, for a body that bears a library function's name."""
+
+    def __init__(self, operations: Operations):
+        self._operations = operations
+
+    def __getattr__(self, name: str) -> Any:
+        operations = self._operations
+        value = operations.device.library if name == "library" else operations[name]
+        setattr(self, name, value)
+        return value
+
+
+class Device:
+    """Where a tensor lives: ``cpu``, ``cuda:N`` or ``emulated``. One object per place, so devices
+    compare by identity. Naming a device costs nothing; using a missing one raises RuntimeError."""
+
+    type: str
+    index: int | None
+    ops: Operations
+    xp: Any
+    array_type: type
+    _known: dict[tuple[str, int | None], Device] = {}
+
+    def __new__(cls, spec: Any = "cpu", index: int | None = None) -> Device:
+        if isinstance(spec, Device):
+            return spec
+        kind, index = _parse(spec, index)
+        known = cls._known.get((kind, index))
+        if known is None:
+            known = super().__new__(cls)
+            known.type, known.index = kind, index
+            known.ops = Operations(known)
+            known.xp = Namespace(known.ops)
+            if kind != "cuda":
+                known.array_type = np.ndarray
+            cls._known[kind, index] = known
+        return known
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "array_type":  # cuda: known once CuPy is loaded
+            self.array_type = self.library.ndarray
+            return self.array_type
+        raise AttributeError(f"'Device' object has no attribute {name!r}")
+
+    @property
+    def library(self) -> ModuleType:
+        """The array library: NumPy, or CuPy for cuda (imported and checked on first use)."""
+        return _cupy(self.index) if self.type == "cuda" else np
+
+    def asarray(self, value: Any, dtype: Any = None) -> Any:
+        return self.ops["asarray"](value, dtype=dtype)
+
+    def receive(self, array: Any) -> Any:
+        """A copy on this device of an array that lives on another."""
+        if not isinstance(array, np.ndarray):
+            if self.type == "cuda":
+                return self.ops["array"](array)
+            return array.get()
+        return self.ops["array"](array)
+
+    def _resolve(self, name: str) -> Callable:
+        body = bodies.get(name)
+        plain = partial(body, self.xp) if body else getattr(self.library, name)
+        tried = [f for types, f in overrides.get(name, ()) if self.type in types]
+        implementation = _first_that_accepts(self, tried, plain) if tried else plain
+        if self.type == "cuda" and isinstance(implementation, Callable) and device_count() > 1:
+            return _on_gpu(self.index, implementation)
+        return implementation
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, str) and str(self) == other)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> tuple:
+        return Device, (str(self),)
+
+
+def override(name: str, *types: str) -> Callable[[Callable], Callable]:
+    """Register ``f(device, *arrays, **parameters)`` as an implementation of primitive ``name`` on
+    devices of the given types. It runs before the plain body; returning NotImplemented declines.
+    """
+
+    def register(f: Callable) -> Callable:
+        overrides.setdefault(name, []).append((types, f))
+        return f
+
+    return register
+
+
+def _first_that_accepts(device: Device, tried: list[Callable], plain: Callable) -> Callable:
+    def implementation(*arrays: Any, **parameters: Any) -> Any:
+        for f in tried:
+            result = f(device, *arrays, **parameters)
+            if result is not NotImplemented:
+                return result
+        return plain(*arrays, **parameters)
+
+    return implementation
+
+
+def _on_gpu(index: int | None, implementation: Callable) -> Callable:
+    """CuPy computes on the *current* GPU: make the array's own GPU current for the call."""
+    import cupy
+
+    def switched(*arrays: Any, **parameters: Any) -> Any:
+        with cupy.cuda.Device(index):
+            return implementation(*arrays, **parameters)
+
+    return switched
+
+
+def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
+    kind, _, number = str(spec).partition(":")
+    wrong = not isinstance(spec, str) or kind not in TYPES or (number and index is not None)
+    if number and not wrong:
+        wrong = not number.isdigit()
+        index = None if wrong else int(number)
+    if wrong or (index is not None and index < 0):
+        raise ValueError(
+            f"unknown device {spec!r}: use 'cpu', 'cuda', 'cuda:N' or 'emulated'"
+        )
+    if kind == "cuda":
+        return kind, index or 0
+    if index:
+        raise ValueError(f"there is only one {kind!r} device, asked for {kind}:{index}")
+    return kind, None
+
+
+def _cupy(index: int | None) -> ModuleType:
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(
+            f"device 'cuda' needs CuPy, which cannot be imported ({error}): "
+            "pip install 'tapegrad[cuda13]' (or 'tapegrad[cuda12]' for a CUDA 12 driver), "
+            "then run 'tapegrad doctor'"
+        ) from error
+    count = device_count()
+    if count == 0:
+        raise RuntimeError(
+            "device 'cuda': no usable NVIDIA GPU or driver was found; use device='cpu', or "
+            "device='emulated' to run the CUDA kernels on the CPU. 'tapegrad doctor' says more"
+        )
+    if index is not None and index >= count:
+        raise RuntimeError(f"device 'cuda:{index}' does not exist: this machine has {count} GPUs")
+    return cupy
+
+
+def device_count() -> int:
+    """The number of usable GPUs; 0 without CuPy, driver or GPU. Imports CuPy."""
+    try:
+        import cupy
+
+        return int(cupy.cuda.runtime.getDeviceCount())
+    except Exception:  # CuPy's import and runtime errors differ between versions
+        return 0
+
+
+def current_stream(device: Device) -> int:
+    """The CUDA stream (as an integer) that CuPy uses now; 0 on the CPU devices."""
+    if device.type != "cuda":
+        return 0
+    import cupy
+
+    return int(cupy.cuda.get_current_stream(device.index).ptr)
+
+
+def synchronize(device: Device) -> None:
+    """Wait until all work on the device is done."""
+    if device.type == "cuda":
+        with device.library.cuda.Device(device.index):
+            device.library.cuda.runtime.deviceSynchronize()
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+CPU = Device("cpu")
+EMULATED = Device("emulated")

@@ -1,0 +1,213 @@
+"""Activations: the function, its gradient, and the kernels that override both.
+
+Where the slope is easily told from the result (relu, sigmoid, tanh), the result is what is saved,
+and the gradient is a primitive with rules of its own. The others save their input, and say in
+``plain`` operations what they are, for gradients of gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend import override
+from ..dtypes import is_floating
+from ..kernels import launch
+from ..tape import array_function, primitive, unary
+from .elementwise import erf, expm1, log, minimum, where
+from .precision import in_float32
+
+_KERNELS = ("cuda", "emulated")
+_SQRT_HALF = math.sqrt(0.5)
+_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+_CUBIC = 0.044715  # of the tanh approximation of gelu (Hendrycks & Gimpel 2016)
+
+
+# ------------------------------------------------------------ slopes told from the result
+
+
+relu = unary(
+    "relu",
+    lambda xp, g, y: xp.relu_backward(g, y),
+    lambda xp, x: xp.library.maximum(x, 0),
+    floating=False,
+)
+
+
+@primitive(vjp=(lambda xp, g, result: xp.relu_backward(g, result), None))
+def relu_backward(xp: Any, grad: Any, result: Any) -> Any:
+    return grad * (result > 0)
+
+
+sigmoid = unary(
+    "sigmoid",
+    lambda xp, g, y: xp.sigmoid_backward(g, y),
+    in_float32(lambda xp, x: 1 / (1 + xp.exp(-x))),
+)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, result: xp.sigmoid_backward(g, result),
+        lambda g, grad, result: g * grad * (1 - 2 * result),
+    )
+)
+def sigmoid_backward(xp: Any, grad: Any, result: Any) -> Any:
+    return grad * (result * (1 - result))
+
+
+tanh = unary(
+    "tanh", lambda xp, g, y: xp.tanh_backward(g, y), lambda xp, x: xp.library.tanh(x)
+)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, result: xp.tanh_backward(g, result),
+        lambda g, grad, result: g * grad * (-2 * result),
+    )
+)
+def tanh_backward(xp: Any, grad: Any, result: Any) -> Any:
+    return grad * (1 - result * result)
+
+
+@primitive(
+    vjp=(lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
+        g, x, negative_slope=negative_slope),)
+)  # fmt: skip
+def leaky_relu(xp: Any, x: Any, *, negative_slope: float) -> Any:
+    return xp.where(x > 0, x, negative_slope * x)
+
+
+@primitive(
+    vjp=(lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
+        g, x, negative_slope=negative_slope), None)
+)  # fmt: skip
+def leaky_relu_backward(xp: Any, grad: Any, x: Any, *, negative_slope: float) -> Any:
+    return xp.where(x > 0, grad, negative_slope * grad)
+
+
+# ------------------------------------------------------------ slopes told from the input
+
+
+def _gelu_plain(x: Any) -> Any:
+    return 0.5 * x * (1 + erf(x * _SQRT_HALF))
+
+
+@primitive(vjp=(lambda xp, g, x: xp.gelu_backward(g, x),), plain=_gelu_plain)
+@in_float32
+def gelu(xp: Any, x: Any) -> Any:
+    return 0.5 * x * (1 + xp.erf(x * _SQRT_HALF))
+
+
+@array_function
+@in_float32
+def gelu_backward(xp: Any, grad: Any, x: Any) -> Any:
+    density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return grad * (0.5 * (1 + xp.erf(x * _SQRT_HALF)) + x * density)
+
+
+def _gelu_tanh_plain(x: Any) -> Any:
+    return 0.5 * x * (1 + tanh((x + x * x * x * _CUBIC) * _SQRT_2_OVER_PI))
+
+
+@primitive(vjp=(lambda xp, g, x: xp.gelu_tanh_backward(g, x),), plain=_gelu_tanh_plain)
+@in_float32
+def gelu_tanh(xp: Any, x: Any) -> Any:
+    return 0.5 * x * (1 + xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x)))
+
+
+@array_function
+@in_float32
+def gelu_tanh_backward(xp: Any, grad: Any, x: Any) -> Any:
+    t = xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x))
+    inner_slope = _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x * x)
+    return grad * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner_slope)
+
+
+@primitive(vjp=(lambda xp, g, x: xp.silu_backward(g, x),), plain=lambda x: x * sigmoid(x))
+@in_float32
+def silu(xp: Any, x: Any) -> Any:
+    return x / (1 + xp.exp(-x))
+
+
+@array_function
+@in_float32
+def silu_backward(xp: Any, grad: Any, x: Any) -> Any:
+    s = 1 / (1 + xp.exp(-x))
+    return grad * (s * (1 + x * (1 - s)))
+
+
+def _elu_plain(x: Any, *, alpha: float) -> Any:
+    # The minimum keeps exp from overflowing on the side that is not taken.
+    return where(x > 0, x, alpha * expm1(minimum(x, 0.0)))
+
+
+@primitive(
+    vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain
+)
+@in_float32
+def elu(xp: Any, x: Any, *, alpha: float) -> Any:
+    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+
+
+@array_function
+@in_float32
+def elu_backward(xp: Any, grad: Any, x: Any, *, alpha: float) -> Any:
+    return xp.where(x > 0, grad, grad * alpha * xp.exp(xp.minimum(x, 0)))
+
+
+def _softplus_plain(x: Any, *, beta: float, threshold: float) -> Any:
+    bounded = minimum(x * beta, threshold)
+    return where(x * beta > threshold, x, -log(sigmoid(-bounded)) / beta)
+
+
+@primitive(
+    vjp=(lambda xp, g, x, beta, threshold: xp.softplus_backward(
+        g, x, beta=beta, threshold=threshold),),
+    plain=_softplus_plain,
+)  # fmt: skip
+@in_float32
+def softplus(xp: Any, x: Any, *, beta: float, threshold: float) -> Any:
+    scaled = x * beta
+    smooth = (xp.maximum(scaled, 0) + xp.log1p(xp.exp(-xp.abs(scaled)))) / beta
+    return xp.where(scaled > threshold, x, smooth)
+
+
+@array_function
+@in_float32
+def softplus_backward(xp: Any, grad: Any, x: Any, *, beta: float, threshold: float) -> Any:
+    scaled = x * beta
+    return xp.where(scaled > threshold, grad, grad / (1 + xp.exp(-scaled)))
+
+
+# ---------------------------------------------------------------------- kernels
+
+
+def _launch_activation(name: str) -> None:
+    """kernels/activation.cu: <name>_forward(y, x, n, ...) and <name>_backward(dx, dy, s, n, ...),
+    where s is what the plain gradient above takes too: the result or the input."""
+
+    @override(name, *_KERNELS)
+    def forward(device: Any, x: Any, **parameters: float) -> Any:
+        if not is_floating(x.dtype):
+            return NotImplemented
+        x = device.ops["ascontiguousarray"](x)
+        y = device.ops["empty"](x.shape, dtype=x.dtype)
+        launch(device, f"{name}_forward", x.dtype, y, x, x.size, *parameters.values())
+        return y
+
+    @override(f"{name}_backward", *_KERNELS)
+    def backward(device: Any, grad: Any, saved: Any, **parameters: float) -> Any:
+        if grad.dtype != saved.dtype or grad.shape != saved.shape:
+            return NotImplemented
+        grad, saved = (device.ops["ascontiguousarray"](a) for a in (grad, saved))
+        dx = device.ops["empty"](saved.shape, dtype=saved.dtype)
+        arguments = (dx, grad, saved, saved.size, *parameters.values())
+        launch(device, f"{name}_backward", saved.dtype, *arguments)
+        return dx
+
+
+for _name in ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh",
+              "softplus"):  # fmt: skip
+    _launch_activation(_name)

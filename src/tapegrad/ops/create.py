@@ -1,0 +1,175 @@
+"""Making tensors: from data, from numbers, and like others."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..backend import CPU, Device
+from ..tensor import Tensor, wrap
+from .random import _shape
+
+
+def _new(array: Any, device: Device, requires_grad: bool) -> Tensor:
+    result = wrap(array, device)
+    return result.requires_grad_() if requires_grad else result
+
+
+def _default_dtype(data: Any) -> Any:
+    """Python floats have the default dtype, NumPy arrays their own."""
+    if isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__cuda_array_interface__"):
+        return dtypes.dtype(data.dtype)
+    inferred = np.asarray(data).dtype
+    if inferred.kind == "f":
+        return dtypes.get_default_dtype()
+    return dtypes.bool_ if inferred.kind == "b" else dtypes.int64
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None,
+           requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of 0-d tensors),
+    an array or a tensor. Floats get the default dtype, integers int64."""
+    place = Device(device) if device is not None else None
+    if isinstance(data, Tensor):
+        place = place or data.device
+        array, kind = place.receive(data._array), data.dtype
+    else:
+        if isinstance(data, (list, tuple)):
+            data = _plain(data)
+        place = place or CPU
+        kind = _default_dtype(data) if dtype is None else None
+        try:
+            array = place.ops["array"](data, dtype=kind or dtypes.dtype(dtype))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"[tensor] cannot make a tensor of {type(data).__name__}: {error}") \
+                from error  # fmt: skip
+    if dtype is not None:
+        array = array.astype(dtypes.dtype(dtype), copy=False)
+    return _new(array, place, requires_grad)
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, (list, tuple)):
+        return [_plain(d) for d in data]
+    return data.tolist() if isinstance(data, Tensor) else data
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` as a tensor, without a copy where none is needed."""
+    if isinstance(data, Tensor):
+        return data.to(device=device, dtype=dtype)
+    if isinstance(data, np.ndarray) and device in (None, "cpu", CPU):
+        shared = from_numpy(data)
+        return shared if dtype is None else shared.to(dtype)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the array's memory. Raises TypeError for dtypes there are none of."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"[from_numpy] expects a NumPy array, got {type(array).__name__}")
+    dtypes.dtype(array.dtype)
+    return wrap(array, CPU)
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+         requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """A tensor of one value."""
+    place = Device(device or "cpu")
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    kind = dtypes.scalar_dtype(fill_value) if dtype is None else dtypes.dtype(dtype)
+    shape = _shape("full", (size,) if isinstance(size, (tuple, list)) else (size,))
+    return _new(place.ops["full"](shape, fill_value, dtype=kind), place, requires_grad)
+
+
+def _filled(op: str, value: float, size: tuple, dtype: Any, device: Any, grad: bool) -> Tensor:
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
+    place = Device(device or "cpu")
+    array = (
+        place.ops["zeros"](_shape(op, size), dtype=kind)
+        if value == 0
+        else place.ops["full"](_shape(op, size), value, dtype=kind)
+    )
+    return _new(array, place, grad)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros."""
+    return _filled("zeros", 0, size, dtype, device, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones."""
+    return _filled("ones", 1, size, dtype, device, requires_grad)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of undefined values."""
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
+    place = Device(device or "cpu")
+    return _new(place.ops["empty"](_shape("empty", size), dtype=kind), place, requires_grad)
+
+
+def _like(x: Tensor, options: dict) -> dict:
+    return {"dtype": x.dtype, "device": x.device, **{k: v for k, v in options.items() if v}}
+
+
+def zeros_like(x: Tensor, **options: Any) -> Tensor:
+    """Zeros of x's shape, dtype and device."""
+    return zeros(tuple(x.shape), **_like(x, options))
+
+
+def ones_like(x: Tensor, **options: Any) -> Tensor:
+    """Ones of x's shape, dtype and device."""
+    return ones(tuple(x.shape), **_like(x, options))
+
+
+def empty_like(x: Tensor, **options: Any) -> Tensor:
+    """Undefined values of x's shape, dtype and device."""
+    return empty(tuple(x.shape), **_like(x, options))
+
+
+def full_like(x: Tensor, fill_value: Any, **options: Any) -> Tensor:
+    """One value, of x's shape, dtype and device."""
+    return full(tuple(x.shape), fill_value, **_like(x, options))
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+           requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """start, start + step, ... below end; int64 if all are integers."""
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) * step < 0:
+        raise RuntimeError(f"[arange] cannot step from {start} to {end} by {step}")
+    place = Device(device or "cpu")
+    whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
+    kind = (dtypes.int64 if whole else dtypes.get_default_dtype()) if dtype is None else (
+        dtypes.dtype(dtype))  # fmt: skip
+    count = math.ceil((end - start) / step)
+    array = start + place.ops["arange"](count, dtype=np.int64 if whole else np.float64) * step
+    return _new(array.astype(kind), place, requires_grad)
+
+
+def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None,
+             requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """``steps`` evenly spaced numbers from start to end, both included."""
+    if steps < 0:
+        raise RuntimeError(f"[linspace] the number of steps must not be negative, got {steps}")
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
+    place = Device(device or "cpu")
+    array = place.ops["linspace"](start, end, steps, dtype=np.float64)
+    return _new(array.astype(kind), place, requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
+        requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """Ones on the diagonal, zeros elsewhere."""
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
+    place = Device(device or "cpu")
+    if n < 0 or (m is not None and m < 0):
+        raise RuntimeError(f"[eye] sizes must not be negative, got {n} and {m}")
+    return _new(place.ops["eye"](n, m, dtype=kind), place, requires_grad)

@@ -1,0 +1,116 @@
+"""Elementwise operations: one row each, the gradient beside the function.
+
+Rules see broadcast operands and may return broadcast gradients: the engine sums and casts them
+back. Bodies not given here are the array library's function of the same name.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..tape import binary, primitive, unary
+from . import special
+
+# ---------------------------------------------------------------------- arithmetic
+
+add = binary("add", lambda g: g, lambda g: g)
+subtract = binary("subtract", lambda g: g, lambda g: -g)
+multiply = binary("multiply", lambda g, b: g * b, lambda g, a: g * a)
+divide = binary("divide", lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, floating=True)
+power = binary(
+    "power",
+    # b == 0 is singled out: a ** (b - 1) is infinite at a == 0, where the slope is 0
+    lambda xp, g, a, b: g * xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1)),
+    # 0 ** b has slope 0 in b for b >= 0, where 0 * log(0) would be nan
+    lambda xp, g, y, a, b: g * xp.where((a == 0) & (b >= 0), 0.0, y * xp.log(a)),
+)
+floor_divide = binary("floor_divide")
+remainder = binary("remainder", lambda g: g, lambda xp, g, a, b: -g * xp.floor_divide(a, b))
+negative = unary("negative", lambda g: -g)
+maximum = binary(
+    "maximum",  # equal operands share the gradient
+    lambda xp, g, a, b: g * xp.where(a == b, 0.5, a > b),
+    lambda xp, g, a, b: g * xp.where(a == b, 0.5, b > a),
+)
+minimum = binary(
+    "minimum",
+    lambda xp, g, a, b: g * xp.where(a == b, 0.5, a < b),
+    lambda xp, g, a, b: g * xp.where(a == b, 0.5, b < a),
+)
+
+# ---------------------------------------------------------------------- functions of one number
+
+exp = unary("exp", lambda g, y: g * y)
+expm1 = unary("expm1", lambda g, y: g * (y + 1))
+log = unary("log", lambda g, x: g / x)
+log1p = unary("log1p", lambda g, x: g / (x + 1))
+sqrt = unary("sqrt", lambda g, y: g / (2 * y))
+rsqrt = unary("rsqrt", lambda g, y: -0.5 * g * y * y * y, lambda xp, x: 1 / xp.sqrt(x))
+reciprocal = unary("reciprocal", lambda g, y: -g * y * y, lambda xp, x: 1 / x)
+square = unary("square", lambda g, x: 2 * g * x)
+sin = unary("sin", lambda xp, g, x: g * xp.cos(x))
+cos = unary("cos", lambda xp, g, x: -g * xp.sin(x))
+erf = unary("erf", lambda xp, g, x: g * xp.exp(-x * x) * (2 / math.sqrt(math.pi)), special.erf)
+absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x))
+
+
+@primitive(vjp=(lambda g: g,))  # the engine casts back
+def cast(xp: Any, x: Any, *, dtype: Any) -> Any:
+    return x.astype(dtype)
+
+
+@primitive(
+    vjp=(
+        None,
+        lambda xp, g, condition: xp.where(condition, g, 0.0),
+        lambda xp, g, condition: xp.where(condition, 0.0, g),
+    )
+)
+def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
+    return xp.library.where(condition, a, b)
+
+
+@primitive(
+    vjp=(lambda xp, g, x, low, high: g * ((x >= low) & (x <= high)),)  # slope 1 on the bounds
+)
+def clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
+    return xp.minimum(xp.maximum(x, low), high)
+
+
+# Step functions: slope 0 wherever they have one.
+
+
+@primitive(vjp=(lambda g: g * 0,))
+def sign(xp: Any, x: Any) -> Any:
+    return x.copy() if x.dtype.kind == "b" else (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
+def _step(name: str) -> Any:
+    def body(xp: Any, x: Any) -> Any:
+        return x.copy() if x.dtype.kind in "biu" else getattr(xp.library, name)(x)
+
+    return primitive(name, vjp=(lambda g: g * 0,))(body)
+
+
+floor, ceil, trunc, rint = (_step(name) for name in ("floor", "ceil", "trunc", "rint"))
+
+# ---------------------------------------------------------------------- comparison and logic
+
+equal = binary("equal")
+not_equal = binary("not_equal")
+less = binary("less")
+less_equal = binary("less_equal")
+greater = binary("greater")
+greater_equal = binary("greater_equal")
+logical_and = binary("logical_and")
+logical_or = binary("logical_or")
+logical_xor = binary("logical_xor")
+logical_not = unary("logical_not")
+bitwise_and = binary("bitwise_and")
+bitwise_or = binary("bitwise_or")
+bitwise_xor = binary("bitwise_xor")
+bitwise_not = unary("invert")
+isnan = unary("isnan")
+isinf = unary("isinf")
+isfinite = unary("isfinite")

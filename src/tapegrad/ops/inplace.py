@@ -1,0 +1,162 @@
+"""Operations that change their tensor: computed like the others, then written over it.
+
+``x.add_(y)`` is ``x = x + y`` into the same memory. The tape keeps the order straight: the tensor
+goes on as the result's successor, what it was before stays on the tape under its old node, and
+anything that saved the overwritten values raises at backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import dtypes
+from ..modes import mode
+from ..tape import is_recording
+from ..tensor import Storage, Tensor, wrap
+from .index import _index, put
+from .random import draw
+
+
+def past(x: Tensor) -> Tensor:
+    """The tensor as it is now, to be read by the operation that overwrites it."""
+    if x._storage is None:
+        x._storage = Storage()
+    before = wrap(x._array, x._device)
+    before._storage = x._storage
+    before._node, before._requires_grad = x._node, x._requires_grad
+    return before
+
+
+def become(x: Tensor, result: Tensor, op: str) -> Tensor:
+    """Write ``result`` into ``x``'s memory and let ``x`` continue its history.
+
+    Raises RuntimeError for a leaf that requires grad, a result that does not fit, an expanded
+    tensor, and for views while the tape records (their base's history would be wrong).
+    """
+    check_writable(x, op, result)
+    if result.shape != x.shape:
+        raise RuntimeError(
+            f"[{op}] the result has shape {tuple(result.shape)} and does not fit the tensor of "
+            f"shape {tuple(x.shape)} that it must replace"
+        )
+    if dtypes.promote_types(x.dtype, result.dtype) != x.dtype:
+        if result.is_floating_point() and not x.is_floating_point() or x.dtype.kind == "b":
+            raise RuntimeError(
+                f"[{op}] the result is {result.dtype.name} and cannot be stored as {x.dtype.name}"
+            )
+    if result._requires_grad:
+        if result.dtype != x.dtype:
+            result = result.to(x.dtype)
+        x._node, x._requires_grad = result._node, True
+    x._array[...] = result._array
+    x._bump(op)
+    return x
+
+
+def check_writable(x: Tensor, op: str, *sources: Any) -> None:
+    """Raise RuntimeError if ``x`` must not be changed in place."""
+    if not x._array.flags.writeable or (x._array.size and 0 in _steps(x)):
+        raise RuntimeError(
+            f"[{op}] several elements of this expanded tensor share one memory location: "
+            "clone() it before writing"
+        )
+    if not is_recording(x, *sources):
+        return
+    if x.is_leaf and x._requires_grad:
+        raise RuntimeError(
+            f"[{op}] a leaf tensor that requires grad cannot be changed in place while the tape "
+            "records: do it under tapegrad.no_grad(), or on a clone()"
+        )
+    if x._storage is not None and x._storage.has_views:
+        raise RuntimeError(
+            f"[{op}] this tensor is, or has, a view, and changing it in place while the tape "
+            "records is not supported yet: use the out-of-place operation, or clone() first"
+        )
+
+
+def _steps(x: Tensor) -> list[int]:
+    return [s for s, n in zip(x._array.strides, x._array.shape, strict=True) if n > 1]
+
+
+def inplace(function: Callable, name: str | None = None) -> Callable:
+    """The in-place twin of a function whose first argument is the tensor."""
+    op = name or f"{function.__name__}_"
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return become(self, function(past(self), *args, **kwargs), op)
+
+    method.__name__ = method.__qualname__ = op
+    method.__doc__ = f"In-place version of ``{op.rstrip('_')}``."
+    return method
+
+
+def _overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
+    """Change the values without history: afterwards they depend on nothing."""
+    check_writable(x, op)
+    fill(x._array)
+    x._bump(op)
+    if mode.recording and not x.is_leaf:
+        x._node, x._requires_grad = None, False
+    return x
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Set every element to 0."""
+    return _overwrite(self, "zero_", lambda a: a.fill(0))
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Set every element to ``value``."""
+    number = value.item() if isinstance(value, Tensor) else value
+    return _overwrite(self, "fill_", lambda a: a.fill(number))
+
+
+def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    """Copy ``source`` (broadcast, converted, from any device) into this tensor."""
+    source = source.to(device=self.device, dtype=self.dtype)
+    return become(self, source.expand(tuple(self.shape)), "copy_")
+
+
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Set the elements to random numbers uniform in [low, high)."""
+    if low > high:
+        raise RuntimeError(f"[uniform_] expects low <= high, got {low} and {high}")
+    u = _drawn(self, "uniform", generator)
+    return _overwrite(self, "uniform_", lambda a: a.__setitem__(..., u * (high - low) + low))
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Set the elements to random numbers of a normal distribution."""
+    if std < 0:
+        raise RuntimeError(f"[normal_] the standard deviation must not be negative, got {std}")
+    z = _drawn(self, "normal", generator)
+    return _overwrite(self, "normal_", lambda a: a.__setitem__(..., z * std + mean))
+
+
+def _drawn(x: Tensor, name: str, generator: Any) -> Any:
+    if not x.is_floating_point():
+        raise RuntimeError(f"[{name}_] needs a floating-point tensor, got {x.dtype.name}")
+    return draw(name, tuple(x.shape), x.dtype, x.device, generator)
+
+
+def setitem(self: Tensor, index: Any, value: Any) -> None:
+    """``x[index] = value``."""
+    check_writable(self, "setitem", value)
+    if is_recording(self, value):
+        become(self, put(past(self), index, value), "setitem")
+        return
+    place = _index("setitem", self, index)
+    raw = value._array if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor) and value._device is not self._device:
+        raise RuntimeError(
+            f"[setitem] the tensor is on {self._device}, the values on {value._device}"
+        )
+    try:
+        self._array[place] = raw
+    except ValueError as error:
+        raise RuntimeError(
+            f"[setitem] values of shape {tuple(getattr(raw, 'shape', ()))} do not fit the indexed "
+            f"part of shape {tuple(self._array[place].shape)}"
+        ) from error
+    self._bump("setitem")

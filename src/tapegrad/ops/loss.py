@@ -1,0 +1,315 @@
+"""Losses. Softmax cross-entropy is one primitive that computes its gradient on the way forward
+(kernels/cross_entropy.cu); the others are compositions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend import Device, override
+from ..dtypes import accumulator, is_floating
+from ..kernels import launch
+from ..tape import array_function, is_recording, primitive
+from ..tensor import Tensor, wrap
+from .activation import softplus
+from .elementwise import absolute, multiply, square, where
+from .index import gather, select_where
+from .precision import in_float32
+from .reduce import mean, sum
+from .softmax import log_softmax
+
+_REDUCTIONS = ("mean", "sum", "none")
+
+
+def _reduction(op: str, reduction: str) -> None:
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"[{op}] reduction must be one of {_REDUCTIONS}, got {reduction!r}")
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    return loss if reduction == "none" else mean(loss) if reduction == "mean" else sum(loss)
+
+
+# ---------------------------------------------------------------------- softmax cross-entropy
+# The target of a row is q = (1 - smoothing) w[t] onehot(t) + smoothing / classes * w, all 0 where
+# t is ignored. Its loss is -sum(q log p), and the gradient of the logits is sum(q) p - q.
+
+
+def _target(xp: Any, targets: Any, weight: Any, classes: int, ignored: int, smoothing: float,
+            dtype: Any, mean_: bool) -> tuple:  # fmt: skip
+    """q in parts, for q = a onehot(t) + b w: (valid rows, t with 0 where ignored, a, b, w, total),
+    a and b divided by ``total``, the weight of all targets, if ``mean_``.
+
+    Raises IndexError for a class out of range.
+    """
+    valid = targets != ignored
+    if bool((((targets < 0) | (targets >= classes)) & valid).any()):
+        raise _class_error(targets, classes, ignored)
+    t = xp.where(valid, targets, 0)
+    w = xp.ones((classes,), dtype=dtype) if weight is None else weight
+    picked = xp.where(valid, w[t], 0).astype(dtype)
+    total = picked.sum() if mean_ else dtype.type(1)
+    a = xp.where(valid, (1 - smoothing) * picked / total, 0)
+    b = xp.where(valid, smoothing / classes / total, 0).astype(dtype)
+    return valid, t, a, b, w, total
+
+
+def _class_error(targets: Any, classes: int, ignored: int) -> IndexError:
+    wrong = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)]
+    return IndexError(
+        f"[cross_entropy] class {int(wrong[0])} is out of range for {classes} classes: expected 0 "
+        f"to {classes - 1}, or ignore_index={ignored}"
+    )
+
+
+def _cross_entropy_plain(logits: Tensor, targets: Any, weight: Any, *, ignored: int,
+                         smoothing: float, mean_: bool, gradient: bool) -> Tensor:  # fmt: skip
+    device, classes = logits._device, logits.shape[1]
+    _, t, a, b, w, _ = _target(
+        device.xp, targets, weight, classes, ignored, smoothing, logits.dtype, mean_
+    )
+    q = b[:, None] * w
+    q[device.xp.arange(len(t)), t] += a
+    return -sum(multiply(log_softmax(logits, 1), wrap(q, device)), 1)
+
+
+@primitive(
+    "cross_entropy",
+    vjp=(lambda xp, g, dlogits: xp.cross_entropy_backward(g, dlogits), None, None),
+    plain=_cross_entropy_plain,
+    extras=("dlogits",),
+)
+@in_float32
+def _cross_entropy(xp: Any, logits: Any, targets: Any, weight: Any, *, ignored: int,
+                   smoothing: float, mean_: bool, gradient: bool) -> tuple:  # fmt: skip
+    """(rows, classes), (rows,) -> the loss of each row, divided by the total weight if ``mean_``
+    (so that they add up to the mean), and, if wanted, its gradient for the logits."""
+    rows, classes = logits.shape
+    valid, t, a, b, w, total = _target(
+        xp, targets, weight, classes, ignored, smoothing, logits.dtype, mean_
+    )
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    places = xp.arange(rows)
+    at_target = shifted[places, t]
+    everywhere = shifted @ w if smoothing else 0
+    p = xp.exp(shifted, out=shifted)
+    norm = p.sum(axis=1)
+    mass = a + b * w.sum()
+    loss = xp.where(valid, mass * xp.log(norm) - a * at_target - b * everywhere, 0)
+    if mean_:  # with every target ignored the mean is nan, and the gradient 0
+        loss = xp.where(total == 0, math.nan, loss)
+    loss = loss.astype(logits.dtype)
+    if not gradient:
+        return loss, None
+    p *= (mass / norm)[:, None]
+    p[places, t] -= a
+    if smoothing:
+        p -= b[:, None] * w
+    p[~valid] = 0
+    return loss, p
+
+
+@array_function
+def cross_entropy_backward(xp: Any, g: Any, dlogits: Any) -> Any:
+    return dlogits * g[:, None]
+
+
+@override("cross_entropy", "cuda", "emulated")
+def _cross_entropy_kernel(device: Device, logits: Any, targets: Any, weight: Any, *, ignored: int,
+                          smoothing: float, mean_: bool, gradient: bool) -> Any:  # fmt: skip
+    if not is_floating(logits.dtype) or (weight is not None and weight.dtype != logits.dtype):
+        return NotImplemented
+    ops, dtype = device.ops, logits.dtype
+    rows, classes = logits.shape
+    logits, targets = ops["ascontiguousarray"](logits), ops["ascontiguousarray"](targets)
+    weight = weight if weight is None else ops["ascontiguousarray"](weight)
+    invalid = ops["zeros"]((1,), dtype=np.int32)
+    loss = ops["empty"]((rows,), dtype=dtype)
+    dlogits = ops["empty"](logits.shape, dtype=dtype) if gradient else None
+    total = ops["empty"]((1,), dtype=accumulator(dtype)) if mean_ else None
+    if mean_:
+        launch(device, "cross_entropy_total", dtype, total, targets, weight, rows, classes, ignored)
+    launch(device, "cross_entropy_forward", dtype, loss, dlogits, invalid, logits, targets,
+           weight, total, rows, classes, ignored, smoothing)  # fmt: skip
+    if int(invalid[0]):
+        raise _class_error(targets, classes, ignored)
+    return (loss / total).astype(dtype) if mean_ else loss, dlogits
+
+
+@override("cross_entropy_backward", "cuda", "emulated")
+def _cross_entropy_backward_kernel(device: Device, g: Any, dlogits: Any) -> Any:
+    if g.dtype != dlogits.dtype:
+        return NotImplemented
+    rows, classes = dlogits.shape
+    if rows and g.strides[0] == 0:  # the gradient of a mean or sum: one number for all rows
+        g, step = g[:1], 0
+    else:
+        g, step = device.ops["ascontiguousarray"](g), 1
+    dx = device.ops["empty"](dlogits.shape, dtype=dlogits.dtype)
+    launch(device, "cross_entropy_backward", dlogits.dtype, dx, dlogits, g, step, rows, classes)
+    return dx
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Softmax cross-entropy of logits.
+
+    input: (n, classes), (n, classes, d1, ...) or (classes,). target: integer classes of the shape
+    without the class dimension, or probabilities of the shape of input. weight: (classes,).
+    "mean" divides by the total weight of the targets that are not ``ignore_index``.
+    Raises IndexError for a class out of range.
+    """
+    _reduction("cross_entropy", reduction)
+    _float("cross_entropy", input)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
+    classes = input.shape[0 if input.ndim == 1 else 1] if input.ndim else 0
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            f"[cross_entropy] expected a weight for each of {classes} classes, got shape "
+            f"{tuple(weight.shape)}"
+        )
+    if target.is_floating_point() and target.shape == input.shape:
+        return _probability_targets(input, target, weight, reduction, label_smoothing)
+    shape = tuple(input.shape)
+    wanted = () if input.ndim == 1 else (shape[0], *shape[2:])
+    if not input.ndim or tuple(target.shape) != wanted or target.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"[cross_entropy] input {shape} takes integer class targets of shape {wanted} or "
+            f"floating-point probabilities of shape {shape}; got {target.dtype.name} "
+            f"{tuple(target.shape)}"
+        )
+    rows = input.unsqueeze(0) if input.ndim == 1 else input
+    if rows.ndim > 2:
+        rows = rows.movedim(1, -1).reshape(math.prod(wanted), classes)
+    labels = target._array.reshape(-1).astype(np.int64)
+    losses = _cross_entropy(
+        rows,
+        wrap(labels, target._device),
+        weight.detach() if weight is not None else None,
+        ignored=ignore_index,
+        smoothing=label_smoothing,
+        mean_=reduction == "mean",
+        gradient=is_recording(rows),
+    )
+    if reduction == "none":
+        return losses.reshape(wanted)
+    if reduction == "mean" and not math.prod(wanted):
+        return mean(losses)  # nothing to average: nan
+    return sum(losses)
+
+
+def _probability_targets(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
+) -> Tensor:
+    dim = 0 if input.ndim == 1 else 1
+    classes = input.shape[dim]
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    log_p = log_softmax(input, dim)
+    if weight is not None:
+        log_p = log_p * weight.reshape((-1,) + (1,) * (input.ndim - 1 - dim))
+    losses = -sum(log_p * target, dim)
+    if reduction == "mean":  # over rows, whatever their weight
+        return sum(losses) / (input.numel() // classes if classes else 0)
+    return _reduce(losses, reduction)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...)."""
+    _reduction("nll_loss", reduction)
+    shape = tuple(input.shape)
+    wanted = () if input.ndim == 1 else (shape[0], *shape[2:]) if input.ndim else None
+    if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"[nll_loss] input {shape} takes integer class targets of shape {wanted}, got "
+            f"{target.dtype.name} {tuple(target.shape)}"
+        )
+    dim = 0 if input.ndim == 1 else 1
+    classes = input.shape[dim]
+    valid = target != ignore_index
+    wrong = valid & ((target < 0) | (target >= classes))
+    if bool(wrong._array.any()):
+        raise IndexError(
+            f"[nll_loss] class {int(target._array[wrong._array].flat[0])} is out of range for "
+            f"{classes} classes: expected 0 to {classes - 1}, or ignore_index={ignore_index}"
+        )
+    safe = select_where(valid, target, 0)
+    losses = where(valid, -gather(input, dim, safe.unsqueeze(dim).long()).squeeze(dim), 0.0)
+    weights = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0.0)
+    losses = losses * weights
+    return sum(losses) / sum(weights) if reduction == "mean" else _reduce(losses, reduction)
+
+
+# ---------------------------------------------------------------------- elementwise losses
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """The squared difference. Shapes must be equal or broadcast to one of the two."""
+    _one_shape("mse_loss", input, target)
+    _reduction("mse_loss", reduction)
+    return _reduce(square(input - target), reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """The absolute difference. Shapes must be equal or broadcast to one of the two."""
+    _one_shape("l1_loss", input, target)
+    _reduction("l1_loss", reduction)
+    return _reduce(absolute(input - target), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """-[t log s(x) + (1 - t) log(1 - s(x))], s the sigmoid: in one expression that neither
+    overflows nor takes a logarithm of 0. pos_weight multiplies the first term."""
+    _reduction("binary_cross_entropy_with_logits", reduction)
+    if input.shape != target.shape:
+        raise ValueError(
+            "[binary_cross_entropy_with_logits] input and target must have one shape, got "
+            f"{tuple(input.shape)} and {tuple(target.shape)}"
+        )
+    positive = 1 if pos_weight is None else (pos_weight - 1) * target + 1
+    losses = (1 - target) * input + positive * softplus(-input, beta=1.0, threshold=math.inf)
+    if weight is not None:
+        losses = losses * weight
+    return _reduce(losses, reduction)
+
+
+def _float(op: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype.name if isinstance(x, Tensor) else type(x).__name__
+        raise RuntimeError(f"[{op}] input must be a floating-point Tensor, got {kind}")
+
+
+def _one_shape(op: str, input: Tensor, target: Tensor) -> None:
+    """Refuse (n, 1) against (n,): broadcasting that enlarges both compares everything with
+    everything, which is never what a loss means."""
+    a, b = tuple(input.shape), tuple(target.shape)
+    try:
+        common = np.broadcast_shapes(a, b)
+    except ValueError:
+        common = None
+    if common not in (a, b):
+        raise ValueError(
+            f"[{op}] input of shape {a} and target of shape {b} must have the same shape: "
+            "reshape, squeeze or unsqueeze one of them"
+        )

@@ -1,0 +1,309 @@
+"""Normalisations, with their kernels (kernels/norm.cu)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backend import Device, override
+from ..dtypes import accumulator, is_floating
+from ..kernels import launch, library
+from ..modes import no_grad
+from ..tape import array_function, primitive
+from ..tensor import Tensor
+from .elementwise import rsqrt
+from .precision import in_float32
+from .reduce import mean, var
+
+# Layer and RMS norm work on rows: the primitives take x as (rows, columns).
+
+
+def _layer_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tensor:
+    y = (x - mean(x, 1, True)) * rsqrt(var(x, 1, False, True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+@primitive(
+    "layer_norm",
+    vjp_all=lambda xp, g, x, weight, mean, rstd, needs: xp.layer_norm_backward(
+        g, x, weight, mean, rstd, needs=needs
+    ),
+    plain=_layer_norm_plain,
+    extras=("mean", "rstd"),
+)
+@in_float32
+def _layer_norm(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
+    centre = x.mean(axis=1, keepdims=True)
+    y = x - centre
+    rstd = 1 / xp.sqrt((y * y).mean(axis=1, keepdims=True) + eps)
+    y *= rstd
+    if weight is not None:
+        y *= weight
+    if bias is not None:
+        y += bias
+    return y, centre[:, 0], rstd[:, 0]
+
+
+@array_function
+@in_float32
+def layer_norm_backward(
+    xp: Any, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> tuple:
+    """dx, dweight, dbias. With h = (x - mean) rstd and u = g weight,
+    dx = rstd (u - mean(u) - h mean(u h)) along each row."""
+    h = (x - mean[:, None]) * rstd[:, None]
+    u = g if weight is None else g * weight
+    dx = u - u.mean(axis=1, keepdims=True)
+    dx -= h * (u * h).mean(axis=1, keepdims=True)
+    dx *= rstd[:, None]
+    dweight = (g * h).sum(axis=0) if needs[1] else None
+    return dx, dweight, g.sum(axis=0) if needs[2] else None
+
+
+def _rms_norm_plain(x: Tensor, weight: Any, *, eps: float) -> Tensor:
+    y = x * rsqrt(mean(x * x, 1, True) + eps)
+    return y if weight is None else y * weight
+
+
+@primitive(
+    "rms_norm",
+    vjp_all=lambda xp, g, x, weight, rstd, needs: xp.rms_norm_backward(
+        g, x, weight, rstd, needs=needs
+    ),
+    plain=_rms_norm_plain,
+    extras=("rstd",),
+)
+@in_float32
+def _rms_norm(xp: Any, x: Any, weight: Any, *, eps: float) -> tuple:
+    rstd = 1 / xp.sqrt((x * x).mean(axis=1, keepdims=True) + eps)
+    y = x * rstd
+    return (y if weight is None else y * weight), rstd[:, 0]
+
+
+@array_function
+@in_float32
+def rms_norm_backward(
+    xp: Any, g: Any, x: Any, weight: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> tuple:
+    """dx, dweight. With h = x rstd and u = g weight, dx = rstd (u - h mean(u h))."""
+    h = x * rstd[:, None]
+    u = g if weight is None else g * weight
+    dx = (u - h * (u * h).mean(axis=1, keepdims=True)) * rstd[:, None]
+    return dx, (g * h).sum(axis=0) if needs[1] else None
+
+
+def _batch_axes(x: Any) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _channels(v: Any, x: Any) -> Any:
+    return v.reshape((-1,) + (1,) * (x.ndim - 2))
+
+
+def _batch_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tensor:
+    over = _batch_axes(x)
+    y = (x - mean(x, over, True)) * rsqrt(var(x, over, False, True) + eps)
+    y = y if weight is None else y * _channels(weight, x)
+    return y if bias is None else y + _channels(bias, x)
+
+
+@primitive(
+    "batch_norm",
+    vjp_all=lambda xp, g, x, weight, mean, rstd, needs: xp.batch_norm_backward(
+        g, x, weight, mean, rstd, needs=needs
+    ),
+    plain=_batch_norm_plain,
+    extras=("mean", "rstd"),
+)
+@in_float32
+def _batch_norm(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
+    """Over all dimensions of (n, c, ...) but the channels, with the batch's own statistics."""
+    over = _batch_axes(x)
+    centre = x.mean(axis=over, keepdims=True)
+    y = x - centre
+    rstd = 1 / xp.sqrt((y * y).mean(axis=over, keepdims=True) + eps)
+    y *= rstd if weight is None else rstd * _channels(weight, x)
+    if bias is not None:
+        y += _channels(bias, x)
+    return y, centre, rstd
+
+
+@array_function
+@in_float32
+def batch_norm_backward(
+    xp: Any, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> tuple:
+    """dx, dweight, dbias: layer norm's formula over the batch instead of over the row."""
+    over = _batch_axes(x)
+    count = math.prod(x.shape[i] for i in over)
+    h = (x - mean) * rstd
+    dbias = g.sum(axis=over, keepdims=True)
+    dweight = (g * h).sum(axis=over, keepdims=True)
+    dx = None
+    if needs[0]:
+        scale = rstd if weight is None else rstd * _channels(weight, x)
+        h *= dweight / count
+        dx = g - dbias / count
+        dx -= h
+        dx *= scale
+    return dx, dweight.reshape(-1), dbias.reshape(-1)
+
+
+# ---------------------------------------------------------------------- kernels
+
+
+def _fits(x: Any, *others: Any) -> bool:
+    return is_floating(x.dtype) and all(o is None or o.dtype == x.dtype for o in others)
+
+
+def _contiguous(device: Device, *arrays: Any) -> tuple:
+    return tuple(a if a is None else device.ops["ascontiguousarray"](a) for a in arrays)
+
+
+@override("layer_norm", "cuda", "emulated")
+def _layer_norm_kernel(device: Device, x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    if not _fits(x, weight, bias):
+        return NotImplemented
+    x, weight, bias = _contiguous(device, x, weight, bias)
+    empty, wide = device.ops["empty"], accumulator(x.dtype)
+    y, mean_, rstd = empty(x.shape, dtype=x.dtype), *(empty(x.shape[:1], dtype=wide) for _ in "mr")
+    launch(device, "layer_norm_forward", x.dtype, y, mean_, rstd, x, weight, bias, *x.shape, eps)
+    return y, mean_, rstd
+
+
+@override("layer_norm_backward", "cuda", "emulated")
+def _layer_norm_backward_kernel(
+    device: Device, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> Any:
+    if not _fits(x, weight, g):
+        return NotImplemented
+    g, x, weight = _contiguous(device, g, x, weight)
+    empty = device.ops["empty"]
+    dx = empty(x.shape, dtype=x.dtype)
+    dweight, dbias = (empty(x.shape[1:], dtype=x.dtype) if n else None for n in needs[1:])
+    parts = library(device.type).norm_partials(*x.shape)
+    scratch = empty((2 * parts * x.shape[1],), dtype=accumulator(x.dtype))
+    launch(device, "layer_norm_backward", x.dtype, dx, dweight, dbias, scratch, g, x, mean, rstd,
+           weight, *x.shape)  # fmt: skip
+    return dx, dweight, dbias
+
+
+@override("rms_norm", "cuda", "emulated")
+def _rms_norm_kernel(device: Device, x: Any, weight: Any, *, eps: float) -> Any:
+    if not _fits(x, weight):
+        return NotImplemented
+    x, weight = _contiguous(device, x, weight)
+    y = device.ops["empty"](x.shape, dtype=x.dtype)
+    rstd = device.ops["empty"](x.shape[:1], dtype=accumulator(x.dtype))
+    launch(device, "rms_norm_forward", x.dtype, y, rstd, x, weight, *x.shape, eps)
+    return y, rstd
+
+
+@override("rms_norm_backward", "cuda", "emulated")
+def _rms_norm_backward_kernel(
+    device: Device, g: Any, x: Any, weight: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> Any:
+    if not _fits(x, weight, g):
+        return NotImplemented
+    g, x, weight = _contiguous(device, g, x, weight)
+    empty = device.ops["empty"]
+    dx = empty(x.shape, dtype=x.dtype)
+    dweight = empty(x.shape[1:], dtype=x.dtype) if needs[1] else None
+    parts = library(device.type).norm_partials(*x.shape)
+    scratch = empty((parts * x.shape[1],), dtype=accumulator(x.dtype))
+    launch(device, "rms_norm_backward", x.dtype, dx, dweight, scratch, g, x, rstd, weight, *x.shape)
+    return dx, dweight
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def layer_norm(
+    x: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, whose shape is
+    ``normalized_shape`` (Ba et al. 2016)."""
+    rows, flat = _rows("layer_norm", x, normalized_shape, weight, bias)
+    y = _layer_norm(x.reshape(rows), *flat, eps=eps)
+    return y.reshape(tuple(x.shape))
+
+
+def rms_norm(
+    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019); eps is
+    the dtype's machine epsilon by default."""
+    rows, flat = _rows("rms_norm", x, normalized_shape, weight)
+    if eps is None:
+        eps = {8: 2.0**-52, 4: 2.0**-23}.get(x.itemsize, 2.0**-10 if x.dtype.kind == "f" else 2**-7)
+    return _rms_norm(x.reshape(rows), *flat, eps=eps).reshape(tuple(x.shape))
+
+
+def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> tuple:
+    """x's shape as (rows, columns), and the affine parameters flattened."""
+    shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else [normalized_shape]
+    shape = tuple(shape)
+    n = len(shape)
+    if not n or tuple(x.shape[-n:]) != shape or n > x.ndim:
+        raise RuntimeError(
+            f"[{op}] normalized_shape {shape} must be the last sizes of the input's shape "
+            f"{tuple(x.shape)}"
+        )
+    if not x.is_floating_point():
+        raise RuntimeError(f"[{op}] needs a floating-point tensor, got {x.dtype.name}")
+    for p in affine:
+        if p is not None and tuple(p.shape) != shape:
+            raise RuntimeError(
+                f"[{op}] weight and bias must have shape {shape}, got {tuple(p.shape)}"
+            )
+    flat = [p if p is None else p.reshape(-1) for p in affine]
+    return (math.prod(x.shape[:-n]), math.prod(shape)), flat
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of (n, c, ...) over the batch (Ioffe & Szegedy 2015).
+
+    training: with the batch's own statistics, folding them into running_mean and running_var in
+    place (the variance with n - 1); otherwise with the running ones.
+    """
+    if x.ndim < 2:
+        raise RuntimeError(f"[batch_norm] expects (n, c, ...), got shape {tuple(x.shape)}")
+    for name, p in (("running_mean", running_mean), ("running_var", running_var),
+                    ("weight", weight), ("bias", bias)):  # fmt: skip
+        if p is not None and tuple(p.shape) != (x.shape[1],):
+            raise RuntimeError(
+                f"[batch_norm] {name} must have shape ({x.shape[1]},) for input "
+                f"{tuple(x.shape)}, got {tuple(p.shape)}"
+            )
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("[batch_norm] evaluation needs running_mean and running_var")
+        y = (x - _channels(running_mean, x)) * _channels(rsqrt(running_var + eps), x)
+        y = y if weight is None else y * _channels(weight, x)
+        return y if bias is None else y + _channels(bias, x)
+    count = x.numel() // max(x.shape[1], 1)
+    if count <= 1:
+        raise ValueError(
+            f"[batch_norm] training needs more than 1 value per channel, got input {tuple(x.shape)}"
+        )
+    y = _batch_norm(x, weight, bias, eps=eps)
+    if running_mean is not None and running_var is not None:
+        with no_grad():
+            over = _batch_axes(x)
+            running_mean.mul_(1 - momentum).add_(mean(x, over) * momentum)
+            running_var.mul_(1 - momentum).add_(var(x, over) * momentum)
+    return y

@@ -1,0 +1,314 @@
+"""Random numbers that are a function of (seed, offset, element index): the same bits on every
+device, in any order of computation.
+
+The generator is Philox4x32-10 (Salmon et al. 2011): block b of four 32-bit words is a keyed mixing
+of the counter (b, offset) under the seed, so element i needs no state but its index. ``offset``
+counts the calls made of a generator. Everything after the words is IEEE additions,
+multiplications, divisions and square roots, which every device rounds alike.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..backend import Device, override
+from ..kernels import launch
+from ..tape import array_function, primitive
+from ..tensor import Tensor, wrap
+from .shape import _sizes
+from .special import horner
+
+# ---------------------------------------------------------------------- the generator
+
+
+class Generator:
+    """A stream of random numbers: a seed, and the number of calls made so far.
+
+    ``device`` is accepted for PyTorch's sake: the numbers are the same on all.
+    """
+
+    def __init__(self, device: Any = "cpu"):
+        self.device = Device(device)
+        self._seed, self._offset = 0, 0
+        self._lock = threading.Lock()
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from ``seed`` (any 64-bit integer, negative ones wrap around)."""
+        self._seed, self._offset = int(seed) % 2**64, 0
+        return self
+
+    def initial_seed(self) -> int:
+        return self._seed
+
+    def get_state(self) -> Tensor:
+        """(seed, offset) as an int64 tensor."""
+        state = np.array([self._seed, self._offset], dtype=np.uint64).view(np.int64)
+        return wrap(state, Device("cpu"))
+
+    def set_state(self, state: Tensor) -> Generator:
+        self._seed, self._offset = (int(v) % 2**64 for v in state.tolist())
+        return self
+
+    def next(self) -> tuple[int, int]:
+        """The (seed, offset) of one call."""
+        with self._lock:
+            self._offset += 1
+            return self._seed, self._offset - 1
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, of all devices."""
+    return default_generator.manual_seed(seed)
+
+
+def get_rng_state() -> Tensor:
+    """The default generator's state."""
+    return default_generator.get_state()
+
+
+def set_rng_state(state: Tensor) -> None:
+    """Put the default generator back into a state."""
+    default_generator.set_state(state)
+
+
+# ---------------------------------------------------------------------- words to numbers
+
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)  # the golden ratio and sqrt(3) - 1
+_LOW = 0xFFFFFFFF
+
+
+@array_function
+def philox(xp: Any, *, n: int, seed: int, offset: int) -> Any:
+    """n uint32 words: word i is number i % 4 of the block with counter (i / 4, offset)."""
+    u64 = xp.library.uint64
+    low, shift = u64(_LOW), u64(32)
+    block = xp.arange(-(-n // 4), dtype=np.uint64)
+    c0, c1 = block & low, block >> shift
+    c2, c3 = xp.full_like(block, offset & _LOW), xp.full_like(block, offset >> 32)
+    k0, k1 = seed & _LOW, seed >> 32
+    m0, m1 = (u64(m) for m in _MULTIPLIERS)
+    for _ in range(10):
+        p0, p1 = m0 * c0, m1 * c2
+        c0, c1 = (p1 >> shift) ^ c1 ^ u64(k0), p1 & low
+        c2, c3 = (p0 >> shift) ^ c3 ^ u64(k1), p0 & low
+        k0, k1 = (k0 + _KEY_STEPS[0]) & _LOW, (k1 + _KEY_STEPS[1]) & _LOW
+    words = xp.library.stack((c0, c1, c2, c3), axis=1)
+    return words.astype(np.uint32).reshape(-1)[:n]
+
+
+@override("philox", "cuda", "emulated")
+def _philox_kernel(device: Device, *, n: int, seed: int, offset: int) -> Any:
+    words = device.ops["empty"]((n,), dtype=np.uint32)
+    launch(device, "philox", None, words, n, seed, offset)
+    return words
+
+
+@array_function
+def uniform(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
+    """n numbers in [0, 1): the highest bits of a word that the dtype can hold exactly (of two
+    words for float64)."""
+    if dtype == dtypes.float64:
+        words = xp.philox(n=2 * n, seed=seed, offset=offset).astype(np.uint64)
+        long = (words[0::2] << xp.library.uint64(32)) | words[1::2]
+        return (long >> xp.library.uint64(11)).astype(np.float64) * 2.0**-53
+    bits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
+    words = xp.philox(n=n, seed=seed, offset=offset) >> xp.library.uint32(32 - bits)
+    return (words.astype(np.float32) * np.float32(2.0**-bits)).astype(dtype)
+
+
+# Chebyshev fits computed in 40-digit arithmetic, highest power first; errors below 1e-16.
+# log(m) / s as a polynomial in s^2, s = (m - 1) / (m + 1), on sqrt(1/2) <= m <= sqrt(2)
+_LOG = (
+    0.14809710360655277, 0.15312528148364191, 0.18183631680229329, 0.22222197056726047,
+    0.2857142876064168, 0.39999999999302338, 0.66666666666667646, 2.0,
+)
+# sin(pi/2 f) / f and cos(pi/2 f) as polynomials in f^2, on |f| <= 1/2
+_SIN = (
+    -6.6276249389924724e-10, 5.6919278504896334e-8, -3.5988427171448578e-6, 0.0001604411847266723,
+    -0.0046817541353148271, 0.079692626246166924, -0.64596409750624625, 1.5707963267948966,
+)
+_COS = (
+    -6.3212568696285884e-9, 4.710609726757823e-7, -2.5202036770460258e-5, 0.00091926027418315572,
+    -0.020863480763311209, 0.25366950790104671, -1.2337005501361698, 1.0,
+)
+
+
+@array_function
+def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
+    """n numbers of the standard normal distribution, in pairs (Box & Muller 1958): r cos(a) and
+    r sin(a), with r = sqrt(-2 log u) and a = 2 pi v. The library's log and sin differ in the last
+    bit between devices, so they are polynomials here."""
+    pairs = -(-n // 2)
+    if dtype == dtypes.float64:
+        u, v = xp.uniform(n=2 * pairs, dtype=dtype, seed=seed, offset=offset).reshape(-1, 2).T
+        u = u + 2.0**-53
+    else:
+        words = xp.philox(n=2 * pairs, seed=seed, offset=offset).astype(np.float64)
+        u, v = (words[0::2] + 1) * 2.0**-32, words[1::2] * 2.0**-32
+    mantissa, exponent = xp.frexp(u)
+    small = mantissa < math.sqrt(0.5)
+    mantissa = xp.where(small, 2 * mantissa, mantissa)
+    exponent = exponent - small
+    s = (mantissa - 1) / (mantissa + 1)
+    log_u = exponent * math.log(2) + s * horner(_LOG, s * s)
+    r = xp.sqrt(xp.maximum(-2 * log_u, 0))
+    turns = 4 * v
+    quarter = xp.floor(turns + 0.5)
+    f = turns - quarter
+    square = f * f
+    sine, cosine = f * horner(_SIN, square), horner(_COS, square)
+    odd = quarter % 2 == 1
+    negative_cos = (quarter == 1) | (quarter == 2)
+    negative_sin = (quarter == 2) | (quarter == 3)
+    x = xp.where(odd, sine, cosine) * xp.where(negative_cos, -1.0, 1.0)
+    y = xp.where(odd, cosine, sine) * xp.where(negative_sin, -1.0, 1.0)
+    both = xp.library.stack((r * x, r * y), axis=1)
+    return both.reshape(-1)[:n].astype(dtype)
+
+
+# ---------------------------------------------------------------------- PyTorch's functions
+
+
+def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Any, generator: Any) -> Any:
+    """An array of ``uniform`` or ``normal`` numbers; one call of the generator."""
+    seed, offset = (generator or default_generator).next()
+    place = Device(device or "cpu")
+    array = place.ops[name](n=math.prod(shape), dtype=dtype, seed=seed, offset=offset)
+    return array.reshape(shape)
+
+
+def _floating(op: str, dtype: Any) -> Any:
+    chosen = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
+    if not dtypes.is_floating(chosen):
+        raise RuntimeError(f"[{op}] needs a floating-point dtype, got {chosen.name}")
+    return chosen
+
+
+def _shape(op: str, sizes: tuple) -> tuple[int, ...]:
+    shape = _sizes(op, sizes)
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"[{op}] sizes must not be negative, got {shape}")
+    return shape
+
+
+def _make(
+    op: str, name: str, sizes: tuple, dtype: Any, device: Any, generator: Any, grad: bool
+) -> Tensor:
+    device = Device(device or "cpu")
+    array = draw(name, _shape(op, sizes), _floating(op, dtype), device, generator)
+    return wrap(array, device).requires_grad_(grad)
+
+
+def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+         requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """Numbers uniform in [0, 1)."""
+    return _make("rand", "uniform", size, dtype, device, generator, requires_grad)
+
+
+def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+          requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """Numbers of the standard normal distribution."""
+    return _make("randn", "normal", size, dtype, device, generator, requires_grad)
+
+
+def rand_like(x: Tensor, **options: Any) -> Tensor:
+    """``rand`` of x's shape, dtype and device."""
+    return rand(tuple(x.shape), **{"dtype": x.dtype, "device": x.device, **options})
+
+
+def randn_like(x: Tensor, **options: Any) -> Tensor:
+    """``randn`` of x's shape, dtype and device."""
+    return randn(tuple(x.shape), **{"dtype": x.dtype, "device": x.device, **options})
+
+
+def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+            dtype: Any = None, device: Any = None) -> Tensor:  # fmt: skip
+    """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
+    if size is None:
+        low, high, size = 0, low, high
+    shape = _shape("randint", tuple(size))
+    if high <= low:
+        raise RuntimeError(f"[randint] expects low < high, got {low} and {high}")
+    place = Device(device or "cpu")
+    array = integers(place, math.prod(shape), high - low, generator) + low
+    chosen = dtypes.int64 if dtype is None else dtypes.dtype(dtype)
+    return wrap(array.reshape(shape).astype(chosen), place)
+
+
+def integers(device: Device, n: int, span: int, generator: Generator | None) -> Any:
+    """n int64 numbers in [0, span), from 64 bits each."""
+    seed, offset = (generator or default_generator).next()
+    words = device.ops["philox"](n=2 * n, seed=seed, offset=offset).astype(np.uint64)
+    u64 = device.library.uint64
+    long = (words[0::2] << u64(32)) | words[1::2]
+    return (long % u64(span)).astype(np.int64)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
+             device: Any = None) -> Tensor:  # fmt: skip
+    """The integers 0 to n - 1 in random order."""
+    if n < 0:
+        raise RuntimeError(f"[randperm] n must not be negative, got {n}")
+    place = Device(device or "cpu")
+    keys = integers(place, n, 2**63, generator)
+    chosen = dtypes.int64 if dtype is None else dtypes.dtype(dtype)
+    return wrap(place.ops["argsort"](keys, kind="stable").astype(chosen), place)
+
+
+def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that x gives for each element, else 0."""
+    if bool(((x._array < 0) | (x._array > 1)).any()):
+        raise RuntimeError("[bernoulli] probabilities must lie in 0..1")
+    u = draw("uniform", tuple(x.shape), dtypes.float32, x.device, generator)
+    return wrap((u < x._array).astype(x.dtype), x.device)
+
+
+# ---------------------------------------------------------------------- dropout
+
+
+@primitive(
+    "dropout",
+    vjp=(lambda xp, g, p, seed, offset: xp.dropout(g, p=p, seed=seed, offset=offset),),
+)
+def _dropout(xp: Any, x: Any, *, p: float, seed: int, offset: int) -> Any:
+    """No mask is stored: the backward pass draws the same numbers again."""
+    words = xp.philox(n=x.size, seed=seed, offset=offset) >> xp.library.uint32(8)
+    keep = (words >= xp.library.uint32(math.ceil(p * 2**24))).reshape(x.shape)
+    return xp.where(keep, x * x.dtype.type(1 / (1 - p)), x.dtype.type(0))
+
+
+@override("dropout", "cuda", "emulated")
+def _dropout_kernel(device: Device, x: Any, *, p: float, seed: int, offset: int) -> Any:
+    x = device.ops["ascontiguousarray"](x)
+    y = device.ops["empty"](x.shape, dtype=x.dtype)
+    launch(device, "dropout", x.dtype, y, x, x.size, p, seed, offset)
+    return y
+
+
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"[dropout] p must be in 0..1, got {p}")
+    if not training or p == 0.0:
+        return x
+    if not x.is_floating_point():
+        raise RuntimeError(f"[dropout] needs a floating-point tensor, got {x.dtype.name}")
+    if p == 1.0:
+        y = x * 0.0
+    else:
+        seed, offset = default_generator.next()
+        y = _dropout(x, p=p, seed=seed, offset=offset)
+    if inplace:
+        from .inplace import become
+
+        return become(x, y, "dropout_")
+    return y

@@ -1,0 +1,344 @@
+"""Reductions over dimensions.
+
+The primitives take ``axis`` (a tuple of non-negative ints) and ``keepdims``; the public functions
+below them take PyTorch's ``dim`` and ``keepdim``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any, NamedTuple
+
+from .. import dtypes
+from ..tape import primitive
+from ..tensor import Tensor
+from .elementwise import cast, sqrt
+from .precision import in_float32
+
+
+def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a reduction's result had it kept its dimensions."""
+    return tuple(1 if i in axis else n for i, n in enumerate(shape))
+
+
+def spread(xp: Any, g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+    """A reduction's gradient, repeated (without a copy) over what was reduced."""
+    return xp.broadcast_to(xp.reshape(g, shape=kept(shape, axis)), shape=shape)
+
+
+def _count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
+    return math.prod(shape[i] for i in axis)
+
+
+@primitive("sum", vjp=(lambda xp, g, input_shape, axis: spread(xp, g, input_shape, axis),))
+@in_float32
+def _sum(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+def _mean_rule(xp: Any, g: Any, input_shape: Any, axis: Any) -> Any:
+    return spread(xp, g / _count(input_shape, axis), input_shape, axis)
+
+
+@primitive("mean", vjp=(_mean_rule,))
+@in_float32
+def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    # A sum and a division, not the library's mean: an empty mean is nan without a warning.
+    total = x.sum(axis=axis, keepdims=keepdims)
+    return total / x.dtype.type(_count(x.shape, axis))
+
+
+def _var_rule(xp: Any, g: Any, x: Any, axis: Any, correction: Any) -> Any:
+    freedom = builtins.max(_count(x.shape, axis) - correction, 0)
+    centred = x - xp.mean(x, axis=axis, keepdims=True)
+    return spread(xp, g, x.shape, axis) * centred * (2 / freedom if freedom else math.nan)
+
+
+@primitive("var", vjp=(_var_rule,))
+@in_float32
+def _var(
+    xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float
+) -> Any:
+    freedom = builtins.max(_count(x.shape, axis) - correction, 0)
+    centred = x - xp.mean(x, axis=axis, keepdims=True)
+    return (centred * centred).sum(axis=axis, keepdims=keepdims) / x.dtype.type(freedom)
+
+
+def _extreme_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
+    """Equal extremes share the gradient evenly."""
+    ties = x == xp.reshape(y, shape=kept(x.shape, axis))
+    ties = xp.cast(ties, dtype=g.dtype)
+    share = ties / xp.sum(ties, axis=axis, keepdims=True)
+    return spread(xp, g, x.shape, axis) * share
+
+
+@primitive("amax", vjp=(_extreme_rule,))
+def _amax(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+@primitive("amin", vjp=(_extreme_rule,))
+def _amin(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return x.min(axis=axis, keepdims=keepdims)
+
+
+def _prod_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
+    """The product of the others. Without a zero that is y / x; with one it is multiplied out,
+    over an n x n table of all elements but one, so that a single zero's gradient is exact."""
+    shape = tuple(x.shape)
+    if not bool((x == 0).any()):
+        return spread(xp, g * y, shape, axis) / x
+    rest = tuple(i for i in range(len(shape)) if i not in axis)
+    order = rest + tuple(axis)
+    n = _count(shape, axis)
+    rows = xp.reshape(
+        xp.transpose(x, axes=order), shape=(*(shape[i] for i in rest), 1, n)
+    )
+    diagonal = x.device.xp.eye(n, dtype=bool) if isinstance(x, Tensor) else xp.eye(n, dtype=bool)
+    others = xp.prod(xp.where(diagonal, 1.0, rows), axis=(len(rest) + 1,), keepdims=False)
+    back = tuple(order.index(i) for i in range(len(order)))
+    others = xp.transpose(xp.reshape(others, shape=tuple(shape[i] for i in order)), axes=back)
+    return spread(xp, g, shape, axis) * others
+
+
+@primitive("prod", vjp=(_prod_rule,))
+@in_float32
+def _prod(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return x.prod(axis=axis, keepdims=keepdims)
+
+
+def _logsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
+    # Where every element is -inf, so is y, and each has gradient 0 rather than exp(nan).
+    y = spread(xp, xp.where(y == -math.inf, 0.0, y), x.shape, axis)
+    return spread(xp, g, x.shape, axis) * xp.exp(x - y)
+
+
+@primitive("logsumexp", vjp=(_logsumexp_rule,))
+@in_float32
+def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    top = x.max(axis=axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, 0)
+    total = xp.log(xp.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    return total if keepdims else total.squeeze(axis)
+
+
+@primitive("argmax")
+def _argmax(xp: Any, x: Any, *, axis: int | None, keepdims: bool) -> Any:
+    return x.argmax(axis=axis, keepdims=keepdims)
+
+
+@primitive("argmin")
+def _argmin(xp: Any, x: Any, *, axis: int | None, keepdims: bool) -> Any:
+    return x.argmin(axis=axis, keepdims=keepdims)
+
+
+@primitive("any")
+def _any(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return x.any(axis=axis, keepdims=keepdims)
+
+
+@primitive("all")
+def _all(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return x.all(axis=axis, keepdims=keepdims)
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
+    """``dim`` (None, an int, or several) as a tuple of non-negative ints.
+
+    Raises IndexError for a dimension the tensor does not have, RuntimeError for one named twice.
+    """
+    ndim = x._array.ndim
+    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
+        return tuple(range(ndim))
+    given = dim if isinstance(dim, (tuple, list)) else (dim,)
+    result = tuple(axis(op, d, ndim) for d in given)
+    if len(set(result)) != len(result):
+        raise RuntimeError(f"[{op}] dim {tuple(given)} names a dimension twice")
+    # A 0-d tensor is reduced over its (missing) dimension 0 as over none.
+    return tuple(sorted(result)) if ndim else ()
+
+
+def axis(op: str, dim: Any, ndim: int) -> int:
+    """One dimension as a non-negative int; 0-d tensors accept 0 and -1, as in PyTorch."""
+    try:
+        d = dim.__index__()
+    except AttributeError:
+        raise TypeError(f"[{op}] dim must be an int, got {type(dim).__name__}") from None
+    span = max(ndim, 1)
+    if not -span <= d < span:
+        raise IndexError(
+            f"[{op}] dim {d} is out of range for a tensor of {ndim} dimensions: "
+            f"expected {-span} to {span - 1}"
+        )
+    return d % span
+
+
+def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over ``dim`` (all dimensions by default). Integers and bools add up in int64."""
+    if dtype is not None:
+        x = to_dtype(x, dtype)
+    elif x.dtype.kind in "biu" and x.dtype != dtypes.int64:
+        x = cast(x, dtype=dtypes.int64)
+    return _sum(x, axis=axes("sum", x, dim), keepdims=keepdim)
+
+
+def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The arithmetic mean over ``dim``; nan of nothing."""
+    if dtype is not None:
+        x = to_dtype(x, dtype)
+    _require_float("mean", x)
+    return _mean(x, axis=axes("mean", x, dim), keepdims=keepdim)
+
+
+def var(
+    x: Tensor,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """The variance over ``dim``: squared deviations divided by n - correction (1 by default)."""
+    if isinstance(dim, bool):  # torch.var(x, unbiased)
+        dim, unbiased = None, dim
+    _require_float("var", x)
+    if correction is None:
+        correction = 1 if unbiased else 0
+    return _var(x, axis=axes("var", x, dim), keepdims=keepdim, correction=correction)
+
+
+def std(
+    x: Tensor,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """The standard deviation: the square root of ``var``."""
+    return sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+
+
+class Extreme(NamedTuple):
+    """What ``max(dim)`` and ``min(dim)`` return: the values, and where they are."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """The largest element; with a dimension, (values, indices) along it; with a second tensor,
+    the elementwise maximum."""
+    if isinstance(dim, Tensor):
+        from .elementwise import maximum
+
+        return maximum(x, dim)
+    return amax(x) if dim is None else _extreme("max", argmax, x, dim, keepdim)
+
+
+def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """The smallest element; with a dimension, (values, indices) along it; with a second tensor,
+    the elementwise minimum."""
+    if isinstance(dim, Tensor):
+        from .elementwise import minimum
+
+        return minimum(x, dim)
+    return amin(x) if dim is None else _extreme("min", argmin, x, dim, keepdim)
+
+
+def _extreme(op: str, index_of: Any, x: Tensor, dim: Any, keepdim: bool) -> Extreme:
+    from .index import gather
+    from .shape import squeeze
+
+    d = axis(op, dim, x.ndim)
+    if x.ndim == 0:
+        return Extreme(x + 0 if x.dtype.kind != "b" else x, index_of(x))
+    indices = index_of(x, d, keepdim=True)
+    values = gather(x, d, indices)
+    return Extreme(values, indices) if keepdim else Extreme(squeeze(values, d), squeeze(indices, d))
+
+
+def amax(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """The largest elements over ``dim``; equal ones share the gradient."""
+    over = axes("amax", x, dim)
+    _require_elements("amax", x, over)
+    return _amax(x, axis=over, keepdims=keepdim)
+
+
+def amin(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """The smallest elements over ``dim``; equal ones share the gradient."""
+    over = axes("amin", x, dim)
+    _require_elements("amin", x, over)
+    return _amin(x, axis=over, keepdims=keepdim)
+
+
+def prod(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product over ``dim``. Integers and bools multiply in int64."""
+    if dtype is not None:
+        x = to_dtype(x, dtype)
+    elif x.dtype.kind in "biu" and x.dtype != dtypes.int64:
+        x = cast(x, dtype=dtypes.int64)
+    return _prod(x, axis=axes("prod", x, dim), keepdims=keepdim)
+
+
+def argmax(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """The (first) index of the largest element, of the flattened tensor if no ``dim`` is given."""
+    return _arg("argmax", _argmax, x, dim, keepdim)
+
+
+def argmin(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """The (first) index of the smallest element, of the flattened tensor if no ``dim`` is given."""
+    return _arg("argmin", _argmin, x, dim, keepdim)
+
+
+def _arg(op: str, of: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    if x.dtype.kind == "b":
+        raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
+    over = None if dim is None else axis(op, dim, x.ndim)
+    _require_elements(op, x, tuple(range(x.ndim)) if over is None else (over,)[: x.ndim])
+    if x.ndim == 0:
+        over = None
+    return of(x, axis=over, keepdims=keepdim)
+
+
+def logsumexp(x: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(x))) over ``dim``, without overflow."""
+    if not x.is_floating_point():
+        x = cast(x, dtype=dtypes.get_default_dtype())
+    over = axes("logsumexp", x, dim)
+    if _count(x._array.shape, over) == 0:
+        return _sum(x, axis=over, keepdims=keepdim) - math.inf
+    return _logsumexp(x, axis=over, keepdims=keepdim)
+
+
+def any(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether any element over ``dim`` is non-zero."""
+    return _any(x, axis=axes("any", x, dim), keepdims=keepdim)
+
+
+def all(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements over ``dim`` are non-zero."""
+    return _all(x, axis=axes("all", x, dim), keepdims=keepdim)
+
+
+def to_dtype(x: Tensor, dtype: Any) -> Tensor:
+    wanted = dtypes.dtype(dtype)
+    return x if x.dtype == wanted else cast(x, dtype=wanted)
+
+
+def _require_float(op: str, x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise RuntimeError(
+            f"[{op}] needs a floating-point tensor, got {x.dtype.name}: convert with .float()"
+        )
+
+
+def _require_elements(op: str, x: Tensor, over: tuple[int, ...]) -> None:
+    if _count(x._array.shape, over) == 0:
+        raise IndexError(
+            f"[{op}] has no result over dimensions of size 0: shape {tuple(x.shape)}, dim {over}"
+        )

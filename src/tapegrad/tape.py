@@ -1,0 +1,514 @@
+"""The tape: how an operation is declared, run and recorded.
+
+A *primitive* is a forward body and, beside it, its gradient rule. Calling it on Tensors runs the
+body on their arrays and, if a gradient may be asked for, hangs a Node on the result. The walk back
+over the nodes is in ``engine.py``.
+
+Declaring one::
+
+    exp = unary("exp", lambda g, y: g * y)                                 # body: xp.exp
+
+    @primitive(vjp=(lambda xp, g, shape: xp.broadcast_to(g, shape=shape),))
+    def total(xp, x, *, axis): ...
+
+In a body, inputs are positional and parameters keyword-only. A rule asks for what it needs by
+name, and only that is kept alive for the backward pass: ``g`` (the gradient of the result), ``y``
+(the result), any input or parameter by its own name, any name in ``extras``, ``input_shape``
+(of the input whose gradient this is), ``xp`` (the namespace to compute with). Rules see plain arrays;
+under ``create_graph=True`` they see Tensors, and ``xp`` is the primitives themselves.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .backend import Device, bodies
+from .modes import mode
+from .tensor import Leaf, Storage, Tensor, serials, wrap
+
+
+class Node:
+    """One recorded call: what made a tensor, out of what, and what its rule needs."""
+
+    primitive: Primitive
+    serial: int  # the tick of the clock at recording: newest first is the order of the walk
+    edges: tuple[Node | Leaf | None, ...]  # one per input; None where no gradient is wanted
+    saved: tuple | None  # (y, *inputs, *parameters, *extras) with None for what no rule needs
+    inputs: tuple[Tensor | None, ...]  # the saved inputs as Tensors: versions, create_graph
+    shape: tuple[int, ...]
+    dtype: Any
+    device: Device
+    storage: Storage | None = None  # of the result, when the result is saved
+    hooks: dict | None = None
+    parts: int = 1  # how many results; with several, its gradient is a list
+    retained_by: Any = None  # weak reference to a tensor that asked for retain_grad()
+
+    @property
+    def name(self) -> str:
+        words = self.primitive.name.split("_")
+        return "".join(word[:1].upper() + word[1:] for word in words) + "Backward"
+
+    @property
+    def next_functions(self) -> tuple:
+        """The nodes (and leaves) this one hands gradients to; None where none is wanted."""
+        return self.edges
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Rule:
+    """A gradient rule, and which of (xp, g, y, *inputs, *parameters, *extras, last) it takes.
+
+    ``last`` is the shape of the input for a per-input rule; for a joint rule, which inputs need
+    a gradient.
+    """
+
+    def __init__(self, function: Callable, names: list[str], last: str):
+        self.function = function
+        asked = list(inspect.signature(function).parameters)
+        unknown = [name for name in asked if name not in names and name != last]
+        if unknown:
+            raise TypeError(f"rule asks for {unknown}; known names are {[*names, last]}")
+        self.wants_last = last in asked
+        positions = [len(names) if name == last else names.index(name) for name in asked]
+        # itemgetter of one position returns the item itself; a slice keeps it a tuple
+        self.pick = (
+            itemgetter(*positions)
+            if len(positions) > 1
+            else itemgetter(slice(positions[0], positions[0] + 1))
+        )
+        self.asked = frozenset(asked)
+
+
+class Primitive:
+    """A named operation: how it is run (see backend.py) and how its gradient is made."""
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[str],
+        parameters: Sequence[str] = (),
+        *,
+        vjp: Sequence[Callable | None] = (),
+        vjp_all: Callable | None = None,
+        into: Callable | None = None,
+        extras: Sequence[str] = (),
+        plain: Callable | None = None,
+        variadic: bool = False,
+    ):
+        names = ["xp", "g", "y", *inputs, *parameters, *extras]
+        self.name = name
+        self.inputs = tuple(inputs)
+        self.parameters = tuple(parameters)
+        self.extras = tuple(extras)
+        self.variadic = variadic
+        self.plain = plain
+        self.rules = tuple(Rule(f, names, "input_shape") if f else None for f in vjp)
+        self.joint = Rule(vjp_all, names, "needs") if vjp_all else None
+        self.into = Rule(into, names, "buffer") if into else None
+        self.differentiable = any(self.rules) or self.joint is not None
+        all_rules = [r for r in (*self.rules, self.joint) if r]
+        self.saves_output = any("y" in r.asked for r in all_rules)
+        self.saves_any = any(r.asked & {"y", *inputs, *extras} for r in all_rules)
+        self.keeps = [self._rules_needing(x) for x in inputs]
+
+    def _rules_needing(self, name: str) -> tuple[bool, ...] | bool:
+        """Which inputs' rules need input ``name``; True where the one joint rule does."""
+        if self.plain:
+            return True
+        if self.joint:
+            return name in self.joint.asked
+        return tuple(r is not None and name in r.asked for r in self.rules)
+
+    def keep(self, position: int, wanted: Sequence[bool]) -> bool:
+        """Whether an input must be saved, given which inputs' gradients are wanted."""
+        needed = self.keeps[position]
+        if isinstance(needed, bool):
+            return needed
+        return any(n and w for n, w in zip(needed, wanted, strict=True))
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+registry: dict[str, Callable] = {}
+
+
+def primitive(
+    name: str | None = None,
+    *,
+    vjp: Sequence[Callable | None] = (),
+    vjp_all: Callable | None = None,
+    into: Callable | None = None,
+    plain: Callable | None = None,
+    extras: Sequence[str] = (),
+    view: bool = False,
+) -> Callable[[Callable], Callable]:
+    """Declare a primitive from its body ``f(xp, *inputs, **parameters)``.
+
+    vjp: one rule per input (None: no gradient). vjp_all: instead, one rule for all inputs that
+    returns a sequence of gradients and may ask for ``needs``, the tuple of inputs that want one.
+    into: a rule that *adds* the gradient into ``buffer`` (an array of the input's shape), for
+    results that are a small part of their input. plain: the same function of Tensors written in
+    other primitives; with it, the rules may use any array code, and gradients of gradients go
+    through ``plain``. extras: names of further results of the body,
+    kept for the rules only. view: the result may share the first input's memory.
+    """
+
+    def declare(body: Callable) -> Callable:
+        own = name or body.__name__
+        parameters = list(inspect.signature(body).parameters.values())[1:]
+        inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        declared = Primitive(
+            own,
+            inputs,
+            [p.name for p in parameters if p.kind is p.KEYWORD_ONLY],
+            vjp=vjp,
+            vjp_all=vjp_all,
+            into=into,
+            plain=plain,
+            extras=extras,
+            variadic=any(p.kind is p.VAR_POSITIONAL for p in parameters),
+        )
+        bodies[own] = body
+        return _register(declared, _general(declared, view))
+
+    return declare
+
+
+def array_function(body: Callable) -> Callable:
+    """Register ``f(xp, *arrays, **parameters)`` as ``xp.f``: a function of arrays that rules and
+    bodies call and kernels may override, but that is no operation on Tensors."""
+    bodies[body.__name__] = body
+    return body
+
+
+def unary(
+    name: str,
+    rule: Callable | None = None,
+    body: Callable | None = None,
+    floating: bool = True,
+) -> Callable:
+    """Declare an elementwise primitive of one input. ``floating``: where there is a rule, integers
+    become the default float dtype first."""
+    if body:
+        bodies[name] = body
+    declared = Primitive(name, ["x"], vjp=(rule,))
+    return _register(declared, _unary(declared, floating and rule is not None))
+
+
+def binary(
+    name: str,
+    rule_a: Callable | None = None,
+    rule_b: Callable | None = None,
+    body: Callable | None = None,
+    floating: bool = False,
+) -> Callable:
+    """Declare an elementwise primitive of two inputs, with broadcasting and type promotion; rules
+    ignore both: the engine sums and casts gradients back. ``floating``: integers become floats."""
+    if body:
+        bodies[name] = body
+    declared = Primitive(name, ["a", "b"], vjp=(rule_a, rule_b))
+    return _register(declared, _binary(declared, floating))
+
+
+def _register(declared: Primitive, apply: Callable) -> Callable:
+    if declared.name in registry:
+        raise ValueError(f"primitive {declared.name!r} is declared twice")
+    apply.__name__ = apply.__qualname__ = declared.name
+    apply.primitive = declared  # type: ignore[attr-defined]
+    registry[declared.name] = apply
+    return apply
+
+
+class TensorNamespace:
+    """The third namespace: what ``xp`` is when rules run on Tensors and record themselves."""
+
+    def __getattr__(self, name: str) -> Callable:
+        try:
+            return registry[name]
+        except KeyError:
+            raise NotImplementedError(
+                f"this gradient uses {name!r}, which is no primitive: "
+                "it cannot be differentiated a second time (create_graph=True)"
+            ) from None
+
+
+tensor_xp = TensorNamespace()
+
+
+# ---------------------------------------------------------------------- running and recording
+# These three functions are the hot path: every operation is one call of one of them. They spell
+# out what helpers would say in fewer lines, because a Python call costs as much as the rest.
+
+_new_tensor = Tensor.__new__
+_new_node = Node.__new__
+
+
+def _unary(declared: Primitive, floating: bool) -> Callable:
+    name = declared.name
+    (keep_x,) = (any(k) if isinstance(k, tuple) else k for k in declared.keeps)
+    keep_y, differentiable = declared.saves_output, declared.differentiable
+
+    def apply(x: Tensor) -> Tensor:
+        array = x._array
+        device = x._device
+        if floating and array.dtype.kind in "iub":
+            array = array.astype(dtypes.get_default_dtype())
+        out = device.ops[name](array)
+        if out.__class__ is not device.array_type:
+            out = device.asarray(out)
+        result = _new_tensor(Tensor)
+        result._array = out
+        result._device = device
+        if x._requires_grad and differentiable and mode.recording:
+            result._requires_grad = True
+            result._node = node = _new_node(Node)
+            node.primitive = declared
+            node.serial = next(serials)
+            node.edges = (x._node,)
+            node.saved = (out if keep_y else None, array if keep_x else None)
+            node.inputs = (x,) if keep_x else ()
+            node.shape = out.shape
+            node.dtype = out.dtype
+            node.device = device
+            if keep_y:
+                result._storage = node.storage = Storage()
+        return result
+
+    return apply
+
+
+def _binary(declared: Primitive, floating: bool) -> Callable:
+    name, differentiable = declared.name, declared.differentiable
+    keep_y = declared.saves_output
+    (keep_a_for_a, keep_a_for_b), (keep_b_for_a, keep_b_for_b) = declared.keeps  # type: ignore
+
+    def apply(a: Any, b: Any) -> Tensor:
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            device = a._device
+            x = a._array
+            y = b._array
+            wants_a = a._requires_grad
+            wants_b = b._requires_grad
+            if (
+                x.dtype is not y.dtype
+                or b._device is not device
+                or (floating and x.dtype.kind in "iub")
+            ):
+                device, x, y = _align(name, a, b, floating)
+        else:
+            device, x, y = _align(name, a, b, floating)
+            wants_a = isinstance(a, Tensor) and a._requires_grad
+            wants_b = isinstance(b, Tensor) and b._requires_grad
+        try:
+            out = device.ops[name](x, y)
+        except (ValueError, TypeError) as error:
+            raise _explain(name, error, x, y) from error
+        if out.__class__ is not device.array_type:
+            out = device.asarray(out)
+        result = _new_tensor(Tensor)
+        result._array = out
+        result._device = device
+        if (wants_a or wants_b) and differentiable and mode.recording:
+            result._requires_grad = True
+            result._node = node = _new_node(Node)
+            node.primitive = declared
+            node.serial = next(serials)
+            node.edges = (a._node if wants_a else None, b._node if wants_b else None)
+            keep_a = (wants_a and keep_a_for_a) or (wants_b and keep_a_for_b)
+            keep_b = (wants_a and keep_b_for_a) or (wants_b and keep_b_for_b)
+            node.saved = (out if keep_y else None, x if keep_a else None, y if keep_b else None)
+            node.inputs = (a if keep_a else None, b if keep_b else None)
+            node.shape = out.shape
+            node.dtype = out.dtype
+            node.device = device
+            if keep_y:
+                result._storage = node.storage = Storage()
+        return result
+
+    return apply
+
+
+def _general(declared: Primitive, view: bool) -> Callable:
+    name = declared.name
+
+    def apply(*inputs: Any, **parameters: Any) -> Tensor:
+        device, arrays = _unwrap(name, inputs)
+        out = device.ops[name](*arrays, **parameters)
+        extras: tuple = ()
+        if declared.extras:
+            out, *rest = out
+            extras = tuple(rest)
+        if out.__class__ is not device.array_type:
+            out = device.asarray(out)
+        result = inputs[0]._alias(out) if view and shares(out, arrays[0]) else wrap(out, device)
+        if view and result._storage is not None:
+            result._storage.has_views = True
+        if mode.recording and declared.differentiable:
+            record(declared, result, inputs, arrays, tuple(parameters.values()), extras)
+        return result
+
+    names = declared.parameters
+
+    def checked(*inputs: Any, **parameters: Any) -> Tensor:
+        # Rules address parameters by position: put them in the order of the declaration.
+        if tuple(parameters) != names:
+            parameters = {key: parameters[key] for key in names}
+        return apply(*inputs, **parameters)
+
+    return checked if names else apply
+
+
+def record(
+    declared: Primitive,
+    result: Tensor,
+    inputs: Sequence[Any],
+    arrays: Sequence[Any],
+    parameters: tuple = (),
+    extras: tuple = (),
+) -> None:
+    """Hang a node on ``result`` if any input requires a gradient."""
+    wanted = [isinstance(t, Tensor) and t._requires_grad for t in inputs]
+    if declared.rules:  # an input without a rule (indices, targets) asks for nothing
+        wanted = [w and r is not None for w, r in zip(wanted, declared.rules, strict=True)]
+    if not any(wanted):
+        return
+    node = _new_node(Node)
+    node.primitive = declared
+    node.serial = next(serials)
+    node.edges = tuple(
+        t._node if w else None for t, w in zip(inputs, wanted, strict=True)
+    )
+    if declared.variadic:
+        kept = [bool(declared.keeps[0])] * len(inputs)
+        values: tuple = (tuple(arrays) if kept and kept[0] else None,)
+    else:
+        kept = [declared.keep(i, wanted) for i in range(len(inputs))]
+        values = tuple(a if k else None for a, k in zip(arrays, kept, strict=True))
+    out = result._array
+    node.saved = (out if declared.saves_output else None, *values, *parameters, *extras)
+    node.inputs = tuple(
+        t if k and isinstance(t, Tensor) else None for t, k in zip(inputs, kept, strict=True)
+    )
+    node.shape, node.dtype, node.device = out.shape, out.dtype, result._device
+    if declared.saves_output:
+        if result._storage is None:
+            result._storage = Storage()
+        node.storage = result._storage
+    result._node = node
+    result._requires_grad = True
+
+
+def is_recording(*tensors: Any) -> bool:
+    """Whether an operation on these tensors would be recorded."""
+    return mode.recording and any(isinstance(t, Tensor) and t._requires_grad for t in tensors)
+
+
+def shares(out: Any, source: Any) -> bool:
+    """Whether ``out`` is a view of (part of) the memory of ``source``."""
+    base = source if source.base is None else source.base
+    return out is source or out.base is base or (out.base is not None and out.base is source)
+
+
+def _unwrap(name: str, inputs: Sequence[Any]) -> tuple[Device, list]:
+    device: Device | None = None
+    arrays = []
+    for t in inputs:
+        if isinstance(t, Tensor):
+            if device is None:
+                device = t._device
+            elif t._device is not device:
+                raise _devices_differ(name, inputs)
+            arrays.append(t._array)
+        else:
+            arrays.append(t)
+    if device is None:
+        raise TypeError(f"[{name}] expects a Tensor, got {_kinds(inputs)}")
+    return device, arrays
+
+
+def _align(name: str, a: Any, b: Any, floating: bool) -> tuple[Device, Any, Any]:
+    """Both operands on one device and of PyTorch's common dtype. A Python number stays a number
+    where NumPy treats it as weak too."""
+    first, second = isinstance(a, Tensor), isinstance(b, Tensor)
+    if first and second:
+        if a._device is not b._device:
+            raise _devices_differ(name, (a, b))
+        pairs = [(a.dtype, a.ndim), (b.dtype, b.ndim)]
+        scalars: list = []
+    elif first or second:
+        number = b if first else a
+        tensor = a if first else b
+        if isinstance(number, np.ndarray) and number.ndim:
+            other = wrap(tensor._device.asarray(number), tensor._device)
+            return _align(name, *((a, other) if first else (other, b)), floating)
+        if not isinstance(number, (int, float)) and hasattr(number, "item"):
+            number = number.item()
+            a, b = (a, number) if first else (number, b)
+        pairs, scalars = [(tensor.dtype, tensor.ndim)], [_number(name, number)]
+    else:
+        raise TypeError(f"[{name}] expects at least one Tensor, got {_kinds((a, b))}")
+    common = dtypes.result_type(pairs, scalars)
+    if floating and not dtypes.is_floating(common):
+        common = dtypes.get_default_dtype()
+    device = a._device if first else b._device
+    return device, _cast(a, common, device), _cast(b, common, device)
+
+
+def align(name: str, a: Any, b: Any) -> tuple[Any, Any]:
+    """Two operands (at least one of them a Tensor) as Tensors or numbers of their common dtype."""
+    cast = registry["cast"]
+    device, x, y = _align(name, a, b, floating=False)
+    common = (x if isinstance(a, Tensor) else y).dtype
+    return tuple(  # type: ignore[return-value]
+        (t if t.dtype == common else cast(t, dtype=common)) if isinstance(t, Tensor) else raw
+        for t, raw in ((a, x), (b, y))
+    )
+
+
+def _cast(operand: Any, dtype: Any, device: Device) -> Any:
+    if isinstance(operand, Tensor):
+        array = operand._array
+        return array if array.dtype == dtype else array.astype(dtype)
+    if dtype.kind in "Vui":  # bfloat16 is no weak partner for numbers; integers must wrap around
+        return device.asarray(operand).astype(dtype)
+    return operand
+
+
+def _number(name: str, value: Any) -> Any:
+    try:
+        return dtypes.scalar_dtype(value)
+    except TypeError:
+        raise TypeError(
+            f"[{name}] operands must be Tensors or real numbers, got {type(value).__name__}"
+        ) from None
+
+
+def _kinds(values: Sequence[Any]) -> str:
+    return ", ".join(type(v).__name__ for v in values)
+
+
+def _devices_differ(name: str, inputs: Sequence[Any]) -> RuntimeError:
+    places = ", ".join(str(t._device) for t in inputs if isinstance(t, Tensor))
+    return RuntimeError(
+        f"[{name}] all tensors must be on one device, got {places}: move them with .to(device)"
+    )
+
+
+def _explain(name: str, error: Exception, x: Any, y: Any) -> Exception:
+    shapes = [tuple(getattr(v, "shape", ())) for v in (x, y)]
+    types = [getattr(v, "dtype", type(v).__name__) for v in (x, y)]
+    if isinstance(error, ValueError) and "broadcast" in str(error):
+        return RuntimeError(
+            f"[{name}] shapes {shapes[0]} and {shapes[1]} do not broadcast: from the right, each "
+            "pair of sizes must be equal or one of them 1"
+        )
+    return type(error)(f"[{name}] of {types[0]} {shapes[0]} and {types[1]} {shapes[1]}: {error}")

@@ -1,0 +1,387 @@
+"""Tensor: one array, where it lives, and its place on the tape.
+
+This file holds what a Tensor *is*; what it can *do* is attached by the rooms above: gradients by
+``autograd``, operations by ``ops.methods``. Nothing here computes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import dtypes
+from .backend import CPU, Device, to_numpy
+
+# One clock orders everything that happens to tensors: nodes recorded and arrays changed in place.
+# A saved array is stale exactly when it changed at a later tick than the node that saved it.
+serials = count(1)
+
+
+class Size(tuple):
+    """A shape: a tuple of ints that prints like PyTorch's and knows its number of elements."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        product = 1
+        for extent in self:
+            product *= extent
+        return product
+
+    def __repr__(self) -> str:
+        return f"tapegrad.Size({list(self)})"
+
+
+class Storage:
+    """What all aliases of one memory share: when it was last changed in place, and by which op."""
+
+    __slots__ = ("changed_at", "changed_by", "version", "has_views")
+
+    def __init__(self) -> None:
+        self.changed_at = 0
+        self.changed_by = ""
+        self.version = 0
+        self.has_views = False
+
+
+class Leaf:
+    """The end of the tape at a tensor that requires grad: where its gradient is delivered.
+
+    It refers to its tensor weakly, so that the two are no cycle; a gradient for a tensor that is
+    gone is dropped. Its serial 0 is older than every node's, so leaves are served last.
+    """
+
+    __slots__ = ("tensor", "shape", "dtype", "device", "hooks")
+    serial = 0
+    name = "AccumulateGrad"
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = weakref.ref(tensor)
+        self.shape = tensor._array.shape
+        self.dtype = tensor._array.dtype
+        self.device = tensor._device
+        self.hooks: dict | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Tensor:
+    """A multi-dimensional array that can record what is done to it.
+
+    Make one with ``tapegrad.tensor(data)``; operations live in ``tapegrad`` and as methods.
+    """
+
+    # Class-level defaults keep the making of a result to three stores (see ops' hot path).
+    _array: Any
+    _device: Device = CPU
+    _requires_grad: bool = False
+    _node: Any = None  # the Node that made this tensor, or its Leaf
+    _grad: Tensor | None = None
+    _storage: Storage | None = None
+    _retains_grad: bool = False
+
+    # NumPy must not broadcast over a Tensor: `ndarray * Tensor` is left to Tensor.__rmul__.
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+    def __init__(self, data: Any = (), dtype: Any = None, device: Any = None):
+        raise TypeError("Tensor() is not called directly: use tapegrad.tensor(data)")
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._array.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._array.dtype
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    @property
+    def itemsize(self) -> int:
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    @property
+    def is_cuda(self) -> bool:
+        return self._device.type == "cuda"
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self._array.shape[dim]
+
+    def dim(self) -> int:
+        return self._array.ndim
+
+    def numel(self) -> int:
+        return int(self._array.size)
+
+    def element_size(self) -> int:
+        return self._array.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Strides in elements (NumPy counts bytes)."""
+        strides = tuple(s // self._array.itemsize for s in self._array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self) -> bool:
+        return bool(self._array.flags.c_contiguous)
+
+    def is_floating_point(self) -> bool:
+        return dtypes.is_floating(self._array.dtype)
+
+    def data_ptr(self) -> int:
+        return self._array.ctypes.data if self._device.type != "cuda" else self._array.data.ptr
+
+    # ------------------------------------------------------------------ its place on the tape
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask (or stop asking) for gradients of this leaf; only floating-point tensors have any."""
+        if requires_grad and not self.is_floating_point():
+            raise RuntimeError(
+                f"only floating-point tensors can require gradients, this one is {self.dtype.name}"
+            )
+        if not self.is_leaf:
+            if not requires_grad:
+                raise RuntimeError(
+                    "requires_grad can be switched off on leaves only; "
+                    f"this tensor is the result of {self._node.name}: use .detach()"
+                )
+            return self
+        self._requires_grad = bool(requires_grad)
+        self._node = Leaf(self) if requires_grad else None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless the tape recorded how this tensor was made."""
+        return self._node is None or type(self._node) is Leaf
+
+    @property
+    def grad_fn(self) -> Any:
+        """The tape's node that made this tensor; None for leaves."""
+        return None if self.is_leaf else self._node
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad must be a Tensor or None, got {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("a tensor cannot be its own gradient")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise RuntimeError(
+                    f"a gradient has its tensor's shape and dtype {tuple(self.shape)} "
+                    f"{self.dtype.name}; got {tuple(value.shape)} {value.dtype.name}"
+                )
+            if value._device is not self._device:
+                raise RuntimeError(
+                    f"the gradient is on {value._device}, its tensor on {self._device}"
+                )
+        self._grad = value
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._retains_grad
+
+    @property
+    def _version(self) -> int:
+        """How often this memory was changed in place, through any alias."""
+        return self._storage.version if self._storage is not None else 0
+
+    def _alias(self, array: Any) -> Tensor:
+        """A new tensor over (part of) this one's memory, sharing its version counter."""
+        if self._storage is None:
+            self._storage = Storage()
+        self._storage.has_views = True
+        result = wrap(array, self._device)
+        result._storage = self._storage
+        return result
+
+    def _bump(self, op: str) -> None:
+        """Note that ``op`` has changed this memory in place."""
+        if self._storage is None:
+            self._storage = Storage()
+        self._storage.changed_at = next(serials)
+        self._storage.changed_by = op
+        self._storage.version += 1
+
+    def detach(self) -> Tensor:
+        """The same memory, off the tape."""
+        return self._alias(self._array)
+
+    @property
+    def data(self) -> Tensor:
+        """A detached alias; changes through it still count as in-place changes."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data must be a Tensor, got {type(value).__name__}")
+        if self._requires_grad and not value.is_floating_point():
+            raise RuntimeError(f"a tensor that requires grad cannot hold {value.dtype.name} data")
+        self._bump("Tensor.data = ...")
+        self._array, self._device = value._array, value._device
+        if type(self._node) is Leaf:
+            self._node = Leaf(self)
+
+    # ------------------------------------------------------------------ leaving tapegrad
+
+    def numpy(self) -> np.ndarray:
+        """The array itself on the CPU devices: shared memory, not a copy."""
+        if self._requires_grad:
+            raise RuntimeError(
+                "numpy() of a tensor that requires grad would drop its history: "
+                "use tensor.detach().numpy()"
+            )
+        if self._device.type == "cuda":
+            raise TypeError(f"numpy() of a tensor on {self._device}: use tensor.cpu().numpy()")
+        return self._array
+
+    def item(self) -> Any:
+        """The value of a one-element tensor as a Python number."""
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"item() needs a tensor of one element, this one has shape {tuple(self.shape)}"
+            )
+        value = self._array.item()
+        # ml_dtypes' scalars stay their own type in item(); Python users expect a float.
+        return float(value) if self._array.dtype.kind == "V" else value
+
+    def tolist(self) -> Any:
+        host = to_numpy(self._array)
+        return (host.astype(np.float32) if host.dtype.kind == "V" else host).tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"the truth value of a tensor of shape {tuple(self.shape)} is ambiguous: "
+                "use .any() or .all()"
+            )
+        return bool(self._array.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __index__(self) -> int:
+        if dtypes.is_floating(self._array.dtype):
+            raise TypeError("only integer tensors of a single element can be used as an index")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self._array.ndim == 0 and spec else repr(self)
+
+    # Tensors are equal element by element, so they hash by identity.
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return _show(self)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "only leaves can be deep-copied, this tensor is the result of "
+                f"{self._node.name}: use .detach().clone()"
+            )
+        result = wrap(self._device.ops["array"](self._array), self._device, type(self))
+        memo[id(self)] = result
+        result.__dict__.update(
+            {k: v for k, v in self.__dict__.items() if not k.startswith("_") or k == "_grad"}
+        )
+        if self._grad is not None:
+            result._grad = self._grad.__deepcopy__(memo)
+        return result.requires_grad_(self._requires_grad)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("tensors are not pickled: use tapegrad.save, or tensor.numpy()")
+
+    if TYPE_CHECKING:  # operations are attached by ops.methods and autograd
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+
+
+def wrap(array: Any, device: Device, kind: type[Tensor] = Tensor) -> Tensor:
+    """A Tensor around an array of ``device``, without a copy and off the tape."""
+    result = kind.__new__(kind)
+    result._array = array
+    result._device = device
+    return result
+
+
+_SHOWN = 1000  # as in NumPy and PyTorch: larger tensors are summarised
+
+
+def _show(t: Tensor) -> str:
+    """Values, and everything that is not what a reader would assume."""
+    host = to_numpy(t._array)
+    if host.dtype.kind == "V":
+        host = host.astype(np.float32)
+    body = np.array2string(
+        host, separator=", ", precision=4, threshold=_SHOWN, edgeitems=3, prefix="tensor("
+    )
+    notes = [f"shape={tuple(t.shape)}"] if host.size > _SHOWN or host.size == 0 else []
+    if t.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_):
+        notes.append(f"dtype={t.dtype.name}")
+    if t._device is not CPU:
+        notes.append(f"device='{t._device}'")
+    if not t.is_leaf:
+        notes.append(f"grad_fn=<{t._node.name}>")
+    elif t._requires_grad:
+        notes.append("requires_grad=True")
+    return f"tensor({', '.join([body, *notes])})"
