@@ -254,7 +254,9 @@ def test_shuffle_width_must_be_a_power_of_two(emulator):
 def test_warp_votes(emulator, ballot):
     out = np.zeros((64, 3), "uint32")
     assert emulator.votes(out, ctypes.c_uint(ballot)) is None
-    np.testing.assert_array_equal(out, np.tile([ballot, ballot != 0, ballot == 0xFFFFFFFF], (64, 1)))
+    np.testing.assert_array_equal(
+        out, np.tile([ballot, ballot != 0, ballot == 0xFFFFFFFF], (64, 1))
+    )
 
 
 def test_parts_of_a_warp_meet_under_their_own_masks(emulator):

@@ -49,7 +49,9 @@ def source_root() -> Path:
     for root in (here.parents[1], here / "_sources"):
         if (root / "kernels" / "device.cuh").is_file() and (root / "csrc").is_dir():
             return root
-    raise BuildError(f"the kernel sources are neither beside {here} nor in it; install tapegrad again")
+    raise BuildError(
+        f"the kernel sources are neither beside {here} nor in it; install tapegrad again"
+    )
 
 
 def source_files(root: Path) -> list[Path]:
@@ -164,9 +166,7 @@ def parse_architectures(text: str) -> Architectures:
     return Architectures(tuple(real), tuple(ptx))
 
 
-def choose_architectures(
-    nvcc: Compiler, environ: Mapping[str, str] = os.environ
-) -> Architectures:
+def choose_architectures(nvcc: Compiler, environ: Mapping[str, str] = os.environ) -> Architectures:
     """``TAPEGRAD_CUDA_ARCHS``, else the GPUs of this machine, else 80 and 90a, with PTX.
 
     PTX of 90a or of the newest architecture runs on no other chip family, so compute_90 is there
@@ -179,7 +179,9 @@ def choose_architectures(
     if found:
         names = [cap.replace(".", "") for cap in found]
         return Architectures(tuple("90a" if a == "90" else a for a in names), ())
-    known = {int(a) for a in re.findall(r"compute_(\d+)", _output([*nvcc.command, "--list-gpu-arch"]))}
+    known = {
+        int(a) for a in re.findall(r"compute_(\d+)", _output([*nvcc.command, "--list-gpu-arch"]))
+    }
     if 90 not in known:
         return Architectures(("80",), ("80",))
     return Architectures(("80", "90a"), tuple(str(a) for a in sorted({90, max(known)})))
@@ -340,7 +342,8 @@ def _compile(unit: Unit, path: Path) -> None:
         os.utime(path)  # still in use
         return
     with _replacing(path) as temporary:
-        _run([*unit.command, "-c", str(unit.source), "-o", str(temporary)], str(unit.source))
+        _run([*unit.command, "-c", str(unit.source), "-o", str(temporary)],
+             f"compiling {unit.source.name}")  # fmt: skip
 
 
 @contextmanager
@@ -359,11 +362,12 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def _run(command: Sequence[str], subject: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
     except OSError as error:
-        raise BuildError(f"{subject}: cannot run {command[0]}: {error}") from error
+        raise BuildError(f"{subject} failed: cannot run {command[0]}: {error}") from error
     if done.returncode != 0:
-        raise BuildError(f"{subject}: {shlex.join(command)}\n{done.stdout}{done.stderr}")
+        output = (done.stdout + done.stderr).strip()
+        raise BuildError(f"{subject} failed\n{shlex.join(command)}\n{output}")
     return done.stdout + done.stderr
 
 
@@ -419,7 +423,7 @@ class Choice:
     """Plans to carry out, and for each extension left out the reason."""
 
     plans: tuple[Plan, ...]
-    left_out: Mapping[str, str]
+    left_out: dict[str, str]
     cuda_required: bool
 
 
@@ -497,7 +501,8 @@ def measure_resources(files: Sequence[Path], architectures: Architectures) -> li
     def measure(file: Path) -> list[Resources]:
         with tempfile.TemporaryDirectory() as folder:
             command = [*nvcc.command, *NVCC_FLAGS, *real.flags(), "-Xptxas", "-v", "-c", str(file)]
-            report = _run([*command, "-o", str(Path(folder) / "object.o")], str(file))
+            report = _run([*command, "-o", str(Path(folder) / "object.o")],
+                          f"compiling {file.name}")  # fmt: skip
         return parse_resources(report)
 
     with ThreadPoolExecutor(_job_count()) as executor:

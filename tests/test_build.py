@@ -1,0 +1,297 @@
+"""Building the extensions: what is chosen, what is cached, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tapegrad import _build
+from tapegrad._build import Architectures, BuildError, Compiler
+
+NVCC = Compiler(("/opt/cuda/bin/nvcc",), "nvcc 13.0.88")
+CXX = Compiler(("/usr/bin/g++",), "g++ 12.2.0")
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """A small project: one kernel, one header, one binding."""
+    for name, text in {
+        "kernels/device.cuh": "// vocabulary",
+        "kernels/square.cu": "int square(int x) { return x * x; }",
+        "kernels/emulate/runtime.cpp": "int runtime() { return 1; }",
+        "csrc/bindings.cpp": 'extern "C" __attribute__((visibility("default"))) int answer()'
+                             "{ return 42; }",
+    }.items():  # fmt: skip
+        file = tmp_path / "project" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    return tmp_path / "project"
+
+
+def script(path: Path, text: str) -> Path:
+    """An executable that stands in for a compiler or nvidia-smi."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{sys.executable}\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+    return path
+
+
+# ---- architectures ----
+
+
+@pytest.mark.parametrize(
+    ("text", "real", "ptx"),
+    [
+        ("80", ("80",), ()),
+        ("80 90a", ("80", "90a"), ()),
+        ("8.0;9.0a+PTX", ("80", "90a"), ("90a",)),
+        (" sm_86, compute_120+ptx ", ("86", "120"), ("120",)),
+        ("10.0 100 10.3f", ("100", "103f"), ()),
+    ],
+)
+def test_architectures_are_parsed(text, real, ptx):
+    assert _build.parse_architectures(text) == Architectures(real, ptx)
+
+
+@pytest.mark.parametrize("text", ["", "hopper", "8", "80+SASS", "80 90 a"])
+def test_wrong_architecture_is_named(text):
+    with pytest.raises(BuildError, match="TAPEGRAD_CUDA_ARCHS: .* is not an architecture"):
+        _build.parse_architectures(text)
+
+
+def test_architecture_flags():
+    assert Architectures(("80", "90a"), ("120",)).flags() == [
+        "-gencode=arch=compute_80,code=sm_80",
+        "-gencode=arch=compute_90a,code=sm_90a",
+        "-gencode=arch=compute_120,code=compute_120",
+    ]
+    assert str(Architectures(("80", "90a"), ("120",))) == "80 90a 120+PTX"
+
+
+def test_default_architectures(tmp_path, monkeypatch):
+    listing = "compute_80\ncompute_90\ncompute_100\ncompute_103\ncompute_121\ncompute_120"
+    nvcc = Compiler((str(script(tmp_path / "nvcc", f"print({listing!r})")),), "nvcc 13.0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    without_gpu = Architectures(("80", "90a"), ("90", "121"))
+    assert _build.choose_architectures(nvcc, {}) == without_gpu
+    script(tmp_path / "nvidia-smi", "print('9.0\\n8.6\\n9.0')")
+    assert _build.choose_architectures(nvcc, {}) == Architectures(("86", "90a"), ())
+    script(tmp_path / "nvidia-smi", "raise SystemExit('no driver')")
+    assert _build.choose_architectures(nvcc, {}) == without_gpu
+    chosen = _build.choose_architectures(nvcc, {"TAPEGRAD_CUDA_ARCHS": "75"})
+    assert chosen == Architectures(("75",), ())
+
+
+# ---- compilers ----
+
+
+def test_compilers_are_found(tmp_path):
+    nvcc = script(tmp_path / "toolkit" / "bin" / "nvcc", "print('release 13.0, V13.0.88')")
+    cxx = script(tmp_path / "bin" / "my-cxx", "print('my-cxx 1.2\\nCopyright')")
+    for environ in ({"CUDA_HOME": str(tmp_path / "toolkit")},
+                    {"CUDA_PATH": str(tmp_path / "toolkit")}, {"PATH": str(nvcc.parent)}):  # fmt: skip
+        assert _build.find_nvcc(environ) == Compiler((str(nvcc),), "nvcc 13.0.88")
+    found = _build.find_cxx({"CXX": f"{cxx} -m64", "PATH": ""})
+    assert found == Compiler((str(cxx), "-m64"), "my-cxx 1.2")
+    assert _build.find_cxx({"CXX": "no-such-compiler", "PATH": os.environ["PATH"]}) is None
+
+
+def test_nvcc_of_nvidias_wheels_is_found(tmp_path, monkeypatch):
+    nvcc = script(tmp_path / "nvidia/cu13/bin/nvcc", "print('V13.2.1')")
+    runtime = tmp_path / "nvidia/cu13/lib/libcudart_static.a"
+    runtime.parent.mkdir()
+    runtime.touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr(_build.sysconfig, "get_path", lambda name: str(tmp_path))
+    found = _build.find_nvcc({"PATH": ""})
+    assert found == Compiler((str(nvcc),), "nvcc 13.2.1")
+    monkeypatch.undo()
+    plan = _build.plan_cuda(found, CXX, CHECKOUT, {"TAPEGRAD_CUDA_ARCHS": "80"})
+    assert f"-L{runtime.parent}" in plan.link  # nvcc itself would not look there
+
+
+# ---- what an installation builds ----
+
+
+@pytest.mark.parametrize(
+    ("cxx", "nvcc", "setting", "built", "left_out"),
+    [
+        (CXX, NVCC, "auto", {"emulated", "cuda"}, {}),
+        (CXX, NVCC, "on", {"emulated", "cuda"}, {}),
+        (CXX, NVCC, "off", {"emulated"}, {"cuda": "TAPEGRAD_CUDA=off"}),
+        (CXX, None, "auto", {"emulated"}, {"cuda": "no CUDA compiler"}),
+        (None, NVCC, "auto", set(), {"emulated": "install g++", "cuda": "install g++"}),
+        (None, None, "auto", set(), {"emulated": "install g++", "cuda": "no CUDA compiler"}),
+    ],
+)
+def test_choice_of_extensions(sources, cxx, nvcc, setting, built, left_out):
+    environ = {"TAPEGRAD_CUDA": setting, "TAPEGRAD_CUDA_ARCHS": "80"}
+    choice = _build.choose_extensions(cxx, nvcc, sources, environ)
+    assert {plan.device for plan in choice.plans} == built
+    assert choice.left_out.keys() == left_out.keys()
+    for device, reason in left_out.items():
+        assert reason in choice.left_out[device]
+
+
+def test_cuda_on_without_a_compiler_fails_loudly(sources):
+    with pytest.raises(BuildError, match="TAPEGRAD_CUDA=on, but no CUDA compiler"):
+        _build.choose_extensions(CXX, None, sources, {"TAPEGRAD_CUDA": "on"})
+    with pytest.raises(BuildError, match="TAPEGRAD_CUDA=on, but nvcc needs a C\\+\\+ compiler"):
+        _build.choose_extensions(None, NVCC, sources, {"TAPEGRAD_CUDA": "on"})
+    with pytest.raises(BuildError, match="must be auto, on or off, not 'maybe'"):
+        _build.choose_extensions(CXX, NVCC, sources, {"TAPEGRAD_CUDA": "maybe"})
+
+
+@pytest.mark.skipif(not (CHECKOUT / "setup.py").is_file(), reason="needs the checkout")
+def test_setup_fails_or_goes_on_without_compilers(tmp_path):
+    """setup.py itself, on a copy of the project that holds little else, with no compiler."""
+    pytest.importorskip("setuptools", minversion="77", reason="setup.py runs setuptools")
+    project = tmp_path / "project"
+    for folder in ("kernels", "csrc"):
+        shutil.copytree(CHECKOUT / folder, project / folder)
+    (project / "src" / "tapegrad").mkdir(parents=True)
+    shutil.copy(CHECKOUT / "src/tapegrad/_build.py", project / "src/tapegrad")
+    (project / "src" / "tapegrad" / "__init__.py").touch()
+    shutil.copy(CHECKOUT / "setup.py", project)
+    metadata = '[project]\nname = "tapegrad"\nversion = "0"\n'
+    (project / "pyproject.toml").write_text(
+        metadata + '[tool.setuptools.packages.find]\nwhere = ["src"]\n'
+    )
+
+    def build_wheel(setting):
+        environ = {**os.environ, "CXX": "no-such-compiler", "TAPEGRAD_CUDA": setting}
+        command = [sys.executable, "setup.py", "-q", "bdist_wheel"]
+        return subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True,
+                              check=False)  # fmt: skip
+
+    failed = build_wheel("on")
+    assert failed.returncode != 0 and "TAPEGRAD_CUDA=on, but" in failed.stderr
+    done = build_wheel("auto")
+    assert done.returncode == 0, done.stderr
+    last_line = done.stdout.strip().splitlines()[-1]
+    assert last_line.startswith("tapegrad: left out emulated (") and "cuda (" in last_line
+    (wheel,) = (project / "dist").glob("*-py3-none-any.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "tapegrad/_sources/kernels/emulate/runtime.cpp" in names
+    assert "tapegrad/_sources/csrc/bindings.cpp" in names
+
+
+# ---- the cache ----
+
+
+def test_key_follows_everything_that_matters(sources):
+    def plan(cxx=CXX, environ=None):
+        return _build.plan_emulated(cxx, sources, environ or {})
+
+    before = plan()
+    assert plan() == before
+    assert plan(environ={"CXXFLAGS": "-O0"}).key != before.key
+    assert plan(cxx=Compiler(CXX.command, "g++ 13.1.0")).key != before.key
+
+    keys = {unit.source.name: unit.key for unit in before.units}
+    (sources / "kernels" / "square.cu").write_text("int square(int x) { return x * x * 1; }\n")
+    after = plan()
+    assert after.key != before.key and after.source_hash != before.source_hash
+    changed = {unit.source.name for unit in after.units if unit.key != keys[unit.source.name]}
+    assert changed == {"square.cu", "bindings.cpp"}  # the bindings carry the hash of all sources
+
+    (sources / "kernels" / "device.cuh").write_text("// other vocabulary\n")
+    assert all(a.key != b.key for a, b in zip(plan().units, after.units, strict=True))
+
+
+def test_moved_sources_keep_their_key(sources, tmp_path):
+    moved = shutil.copytree(sources, tmp_path / "elsewhere")
+    keys = {_build.plan_emulated(CXX, root, {}).key for root in (sources, moved)}
+    assert len(keys) == 1
+
+
+def test_build_compiles_only_what_changed(sources, tmp_path, monkeypatch):
+    cxx = _build.find_cxx()
+    if cxx is None:
+        pytest.skip("needs a C++ compiler")
+    compiled = []
+    run = _build._run
+    monkeypatch.setattr(_build, "_run", lambda command, subject: compiled.append(subject)
+                        or run(command, subject))  # fmt: skip
+
+    def build():
+        compiled.clear()
+        plan = _build.plan_emulated(cxx, sources, {})
+        output = _build.build(plan, tmp_path / "out" / "module.so", tmp_path / "objects")
+        assert output.is_file()
+        return sorted(compiled)
+
+    everything = [f"compiling {name}" for name in ("bindings.cpp", "runtime.cpp", "square.cu")]
+    assert build() == [*everything, "linking module.so"]
+    assert build() == ["linking module.so"]
+    (sources / "kernels" / "square.cu").write_text("int square(int x) { return 0 * x; }\n")
+    assert build() == ["compiling bindings.cpp", "compiling square.cu", "linking module.so"]
+    left = [
+        file.suffix for file in (*(tmp_path / "out").iterdir(), *(tmp_path / "objects").iterdir())
+    ]
+    assert sorted(left) == [".o"] * 5 + [".so"]  # no temporary files
+
+
+def test_concurrent_builds_do_not_disturb_each_other(sources, tmp_path):
+    cxx = _build.find_cxx()
+    if cxx is None:
+        pytest.skip("needs a C++ compiler")
+    plan = _build.plan_emulated(cxx, sources, {})
+    output = tmp_path / "module.so"
+    with ThreadPoolExecutor(4) as executor:
+        builds = [executor.submit(_build.build, plan, output, tmp_path) for _ in range(4)]
+    assert [build.result() for build in builds] == [output] * 4
+    assert ctypes.CDLL(str(output)).answer() == 42
+
+
+def test_failed_compilation_shows_the_compilers_words(sources, tmp_path):
+    cxx = _build.find_cxx()
+    if cxx is None:
+        pytest.skip("needs a C++ compiler")
+    (sources / "kernels" / "square.cu").write_text("int square(int x) { return y; }\n")
+    plan = _build.plan_emulated(cxx, sources, {})
+    with pytest.raises(BuildError, match=r"(?s)compiling square\.cu failed.*'?y'?"):
+        _build.build(plan, tmp_path / "module.so", tmp_path / "objects")
+    assert not (tmp_path / "module.so").exists()
+
+
+def test_cache_folder():
+    assert _build.cache_folder({"TAPEGRAD_CACHE": "/some/where"}) == Path("/some/where")
+    if sys.platform == "linux":
+        assert _build.cache_folder({"XDG_CACHE_HOME": "/c"}) == Path("/c/tapegrad")
+        assert _build.cache_folder({}) == Path.home() / ".cache" / "tapegrad"
+
+
+# ---- the resource report ----
+
+
+def test_resource_report_is_read():
+    report = """
+ptxas info    : Compiling entry function '_Z4fastv' for 'sm_90a'
+ptxas info    : Function properties for _Z4fastv
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 34 registers, used 1 barriers, 4096 bytes smem, 386 bytes cmem[0]
+ptxas info    : Compiling entry function '_Z4slowv' for 'sm_80'
+ptxas info    : Function properties for _Z4slowv
+    48 bytes stack frame, 24 bytes spill stores, 16 bytes spill loads
+ptxas info    : Used 255 registers, used 0 barriers, 386 bytes cmem[0]
+"""
+    fast, slow = _build.parse_resources(report)
+    assert fast == _build.Resources("_Z4fastv", "90a", 34, 4096, 0, 0, 0)
+    assert slow == _build.Resources("_Z4slowv", "80", 255, 0, 48, 24, 16)
+
+
+def test_kernel_names_are_shortened():
+    name = "void (anonymous namespace)::tile_kernel<float, (int)128>(float*, float const*, long)"
+    assert _build._shorten(name) == "tile_kernel<float, 128>"
