@@ -1,0 +1,433 @@
+"""Module: the base of every layer and of every network built from layers.
+
+A module's parameters, buffers and child modules are plain attributes. The module only remembers,
+in one ordered table, which of its attribute names are which; so reading ``self.weight`` in a
+forward pass costs no more than reading any attribute, and nothing is stored twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from .. import dtypes
+from ..backend import Device
+from ..modes import no_grad
+from ..ops.create import as_tensor
+from ..tensor import Tensor
+from .parameter import Parameter
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+# What an attribute name can be registered as.
+PARAMETER = "parameter"
+BUFFER = "buffer"
+TRANSIENT_BUFFER = "transient buffer"  # moves with the module, stays out of its state_dict
+MODULE = "module"
+
+_ACCEPTS: dict[str, tuple[type, ...]] = {
+    PARAMETER: (Parameter,),
+    BUFFER: (Tensor,),
+    TRANSIENT_BUFFER: (Tensor,),
+}
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict(strict=False)`` could not match."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class RemovableHook:
+    """The handle of a registered hook; ``remove()`` takes the hook out again."""
+
+    def __init__(self, hooks: dict[int, Any], key: int) -> None:
+        self._hooks = hooks
+        self._key = key
+
+    def remove(self) -> None:
+        self._hooks.pop(self._key, None)
+
+
+class Module:
+    """Base class of all layers. A subclass calls ``super().__init__()`` and defines ``forward``."""
+
+    training: bool
+    _kinds: dict[str, str]
+    _forward_hooks: dict[int, Callable[..., Any]]
+    _forward_pre_hooks: dict[int, Callable[..., Any]]
+    _hook_keys = count()
+
+    def __init__(self) -> None:
+        self._kinds = {}
+        self._forward_hooks = {}
+        self._forward_pre_hooks = {}
+        self.training = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define forward()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._forward_hooks and not self._forward_pre_hooks:
+            return self.forward(*args, **kwargs)
+        # Copies, so that a hook may remove itself while it runs.
+        for pre_hook in tuple(self._forward_pre_hooks.values()):
+            changed = pre_hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        output = self.forward(*args, **kwargs)
+        for hook in tuple(self._forward_hooks.values()):
+            changed = hook(self, args, output)
+            if changed is not None:
+                output = changed
+        return output
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHook:
+        """Call ``hook(module, args)`` before forward; its result, if any, replaces args."""
+        return self._add_hook(self._forward_pre_hooks, hook)
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHook:
+        """Call ``hook(module, args, output)`` after forward; its result may replace the output."""
+        return self._add_hook(self._forward_hooks, hook)
+
+    def _add_hook(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHook:
+        key = next(Module._hook_keys)
+        hooks[key] = hook
+        return RemovableHook(hooks, key)
+
+    # ---- registration ---------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kinds = self.__dict__.get("_kinds")
+        if isinstance(value, (Parameter, Module)):
+            kind = PARAMETER if isinstance(value, Parameter) else MODULE
+            if kinds is None:
+                raise AttributeError(
+                    f"{type(self).__name__}: call super().__init__() before assigning the "
+                    f"{kind} '{name}'"
+                )
+            if kinds.get(name) != kind:
+                kinds.pop(name, None)
+                kinds[name] = kind
+        elif kinds and name in kinds and value is not None:
+            kind = kinds[name]
+            if not isinstance(value, _ACCEPTS.get(kind, (Module,))):
+                raise TypeError(
+                    f"cannot assign {type(value).__name__} to the {kind} '{name}' of "
+                    f"{type(self).__name__}: expected {_expected(kind)} or None"
+                )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self._kinds.pop(name, None)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter under ``name``; None keeps the name for one (as in ``bias=False``)."""
+        self._register(PARAMETER, name, param)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that belongs to the module's state but is not trained."""
+        self._register(BUFFER if persistent else TRANSIENT_BUFFER, name, tensor)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child module under ``name``."""
+        self._register(MODULE, name, module)
+
+    register_module = add_module
+
+    def _register(self, kind: str, name: str, value: Any) -> None:
+        owner = type(self).__name__
+        if "_kinds" not in self.__dict__:
+            raise AttributeError(f"{owner}: call super().__init__() before adding '{name}'")
+        if not isinstance(name, str) or not name or "." in name:
+            raise KeyError(f"{owner}: a {kind}'s name is a string without dots, not {name!r}")
+        if name not in self._kinds and hasattr(self, name):
+            raise KeyError(f"{owner} already has an attribute '{name}'")
+        if value is not None and not isinstance(value, _ACCEPTS.get(kind, (Module,))):
+            raise TypeError(
+                f"cannot register {type(value).__name__} as the {kind} '{name}' of {owner}: "
+                f"expected {_expected(kind)} or None"
+            )
+        self._kinds.pop(name, None)
+        self._kinds[name] = kind
+        object.__setattr__(self, name, value)
+
+    def _registered(self, *kinds: str) -> Iterator[tuple[str, Any]]:
+        for name, kind in tuple(self._kinds.items()):
+            if kind in kinds:
+                yield name, self.__dict__[name]
+
+    @property
+    def _parameters(self) -> Mapping[str, Parameter | None]:
+        return MappingProxyType(dict(self._registered(PARAMETER)))
+
+    @property
+    def _buffers(self) -> Mapping[str, Tensor | None]:
+        return MappingProxyType(dict(self._registered(BUFFER, TRANSIENT_BUFFER)))
+
+    @property
+    def _modules(self) -> Mapping[str, Module | None]:
+        return MappingProxyType(dict(self._registered(MODULE)))
+
+    # ---- walking --------------------------------------------------------------------------
+
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, parents first, with dotted names."""
+        seen = set() if memo is None else memo
+        if remove_duplicate and id(self) in seen:
+            return
+        seen.add(id(self))
+        yield prefix, self
+        for name, child in self._registered(MODULE):
+            if child is not None:
+                yield from child.named_modules(seen, _join(prefix, name), remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        for _, module in self.named_modules():
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        return _distinct(self._registered(MODULE))
+
+    def children(self) -> Iterator[Module]:
+        for _, child in self.named_children():
+            yield child
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter with its dotted name; a shared one appears under its first name."""
+        return self._named((PARAMETER,), prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        return self._named((BUFFER, TRANSIENT_BUFFER), prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    def _named(
+        self, kinds: tuple[str, ...], prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        owners = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
+        members = (
+            (_join(path, name), value)
+            for path, owner in owners
+            for name, value in owner._registered(*kinds)
+        )
+        return _distinct(members, remove_duplicate)
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a dotted path, e.g. ``get_submodule("encoder.0.norm")``."""
+        module = self
+        for name in target.split(".") if target else ():
+            if module._kinds.get(name) != MODULE:
+                raise AttributeError(
+                    f"{type(self).__name__} has no submodule '{target}': "
+                    f"{type(module).__name__} has no child '{name}'"
+                )
+            module = getattr(module, name)
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        return self._get(target, PARAMETER)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        return self._get(target, BUFFER, TRANSIENT_BUFFER)  # type: ignore[no-any-return]
+
+    def _get(self, target: str, *kinds: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if owner._kinds.get(name) not in kinds:
+            raise AttributeError(f"{type(owner).__name__} has no {kinds[0]} '{name}' ('{target}')")
+        return getattr(owner, name)
+
+    # ---- state ----------------------------------------------------------------------------
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """Every parameter and persistent buffer by dotted name. The tensors share memory."""
+        state: dict[str, Tensor] = {}
+        for path, owner in self.named_modules(remove_duplicate=False):
+            for kind in (PARAMETER, BUFFER):
+                for name, value in owner._registered(kind):
+                    if value is not None:
+                        key = prefix + _join(path, name)
+                        state[key] = value if keep_vars else value.detach()
+        return state
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> IncompatibleKeys:
+        """Copy values into this module's parameters and buffers, all of them or none.
+
+        Values may be tensors or anything that converts to one, such as NumPy arrays. Every problem
+        is found before the first value is copied and all are reported together.
+        """
+        own = self.state_dict()
+        given = {key: as_tensor(value) for key, value in state_dict.items()}
+        missing = [key for key in own if key not in given]
+        unexpected = [key for key in given if key not in own]
+        problems = [
+            f"size mismatch for '{key}': the state_dict has {tuple(given[key].shape)}, "
+            f"the module has {tuple(own[key].shape)}"
+            for key in own
+            if key in given and tuple(given[key].shape) != tuple(own[key].shape)
+        ]
+        if strict:
+            if unexpected:
+                problems.insert(0, f"unexpected keys: {_quoted(unexpected)}")
+            if missing:
+                problems.insert(0, f"missing keys: {_quoted(missing)}")
+        if problems:
+            raise RuntimeError(
+                f"load_state_dict: cannot load into {type(self).__name__}:\n  "
+                + "\n  ".join(problems)
+            )
+        with no_grad():
+            for key, target in own.items():
+                if key in given:
+                    target.copy_(given[key])
+        return IncompatibleKeys(missing, unexpected)
+
+    # ---- changing all of it at once -------------------------------------------------------
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every module below this one and last on itself, e.g. to initialise."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch layers such as dropout and batch norm to training behaviour."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Switch layers such as dropout and batch norm to evaluation behaviour."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for parameter in self.parameters():
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad = parameter.grad.detach().zero_()
+
+    def to(
+        self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False
+    ) -> Self:
+        """Move to a device, a dtype or both: ``to("cuda")``, ``to(tg.float64)``, ``to(tensor)``.
+
+        A dtype applies to floating-point parameters and buffers only. Parameters keep their
+        identity, so an optimizer made before goes on working.
+        """
+        for target in args:
+            if isinstance(target, Tensor):
+                device, dtype = target.device, target.dtype
+            elif isinstance(target, (str, Device)):
+                device = target
+            elif target is not None:
+                dtype = target
+        device = None if device is None else Device(device)
+        dtype = None if dtype is None else dtypes.dtype(dtype)
+        if dtype is not None and not dtypes.is_floating(dtype):
+            raise TypeError(f"Module.to: the dtype must be floating-point, not {dtype.name}")
+
+        def convert(tensor: Tensor) -> Tensor:
+            wanted = dtype if dtypes.is_floating(tensor.dtype) else None
+            return tensor.to(device=device, dtype=wanted)
+
+        with no_grad():
+            for module in self.modules():
+                for _, parameter in module._registered(PARAMETER):
+                    if parameter is not None:
+                        parameter.data = convert(parameter.data)
+                        if parameter.grad is not None:
+                            parameter.grad = convert(parameter.grad)
+                for name, buffer in module._registered(BUFFER, TRANSIENT_BUFFER):
+                    if buffer is not None:
+                        setattr(module, name, convert(buffer))
+        return self
+
+    def cpu(self) -> Self:
+        return self.to("cpu")
+
+    def cuda(self, device: int | None = None) -> Self:
+        return self.to("cuda" if device is None else f"cuda:{device}")
+
+    def half(self) -> Self:
+        return self.to(dtypes.float16)
+
+    def float(self) -> Self:
+        return self.to(dtypes.float32)
+
+    def double(self) -> Self:
+        return self.to(dtypes.float64)
+
+    # ---- repr -----------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What a subclass wants to show between its own parentheses."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = [f"({name}): {_indented(repr(child))}" for name, child in self._registered(MODULE)]
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        body = "".join(f"  {line}\n" for line in ([extra] if extra else []) + lines)
+        return f"{type(self).__name__}(\n{body})"
+
+
+def _expected(kind: str) -> str:
+    return {PARAMETER: "a Parameter", MODULE: "a Module"}.get(kind, "a Tensor")
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")
+
+
+def _quoted(keys: list[str]) -> str:
+    return ", ".join(f"'{key}'" for key in keys)
+
+
+def _distinct(
+    members: Iterator[tuple[str, T]], remove_duplicate: bool = True
+) -> Iterator[tuple[str, T]]:
+    """Leave out None and, by identity, what was seen already."""
+    seen: set[int] = set()
+    for name, value in members:
+        if value is None or (remove_duplicate and id(value) in seen):
+            continue
+        seen.add(id(value))
+        yield name, value

@@ -1,0 +1,662 @@
+"""Modules: what they keep, what they compute, how they start. PyTorch's layers are the oracle."""
+
+import copy
+import gc
+import math
+import weakref
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+
+ORACLE = "PyTorch is the oracle"
+
+# (layer, arguments, input shape or integer indices below a bound)
+LAYERS = [
+    ("Linear", dict(in_features=4, out_features=3), (5, 4)),
+    ("Linear", dict(in_features=4, out_features=3, bias=False), (2, 5, 4)),
+    ("Linear", dict(in_features=4, out_features=3), (4,)),
+    ("Identity", dict(), (2, 3)),
+    ("Conv2d", dict(in_channels=2, out_channels=4, kernel_size=3), (2, 2, 6, 7)),
+    ("Conv2d", dict(in_channels=2, out_channels=3, kernel_size=(3, 2), stride=2, padding=1,
+                    bias=False), (2, 2, 7, 6)),
+    ("Conv2d", dict(in_channels=4, out_channels=6, kernel_size=3, groups=2, dilation=2),
+     (2, 4, 8, 8)),
+    ("Conv2d", dict(in_channels=2, out_channels=2, kernel_size=(3, 5), padding="same"),
+     (2, 2, 6, 6)),
+    ("Conv2d", dict(in_channels=2, out_channels=2, kernel_size=(2, 4), padding="same",
+                    dilation=(1, 2)), (1, 2, 8, 8)),
+    ("Conv2d", dict(in_channels=2, out_channels=2, kernel_size=3, padding="valid"), (1, 2, 5, 5)),
+    ("BatchNorm2d", dict(num_features=3), (4, 3, 2, 5)),
+    ("BatchNorm2d", dict(num_features=3, momentum=None, eps=1e-3), (4, 3, 2, 5)),
+    ("BatchNorm2d", dict(num_features=3, affine=False), (4, 3, 2, 5)),
+    ("BatchNorm2d", dict(num_features=3, track_running_stats=False), (4, 3, 2, 5)),
+    ("LayerNorm", dict(normalized_shape=6), (4, 6)),
+    ("LayerNorm", dict(normalized_shape=(3, 6), bias=False), (2, 3, 6)),
+    ("LayerNorm", dict(normalized_shape=[6], elementwise_affine=False), (2, 6)),
+    ("RMSNorm", dict(normalized_shape=6), (4, 6)),
+    ("RMSNorm", dict(normalized_shape=(3, 6), eps=1e-3, elementwise_affine=False), (2, 3, 6)),
+    ("Embedding", dict(num_embeddings=7, embedding_dim=3), 7),
+    ("Embedding", dict(num_embeddings=7, embedding_dim=3, padding_idx=-2), 7),
+    ("Dropout", dict(p=0.0), (3, 4)),
+    ("Flatten", dict(), (2, 3, 4)),
+    ("Flatten", dict(start_dim=0, end_dim=1), (2, 3, 4)),
+    ("ReLU", dict(), (3, 4)),
+    ("LeakyReLU", dict(negative_slope=0.2), (3, 4)),
+    ("ELU", dict(alpha=0.5), (3, 4)),
+    ("GELU", dict(), (3, 4)),
+    ("GELU", dict(approximate="tanh"), (3, 4)),
+    ("SiLU", dict(), (3, 4)),
+    ("Sigmoid", dict(), (3, 4)),
+    ("Tanh", dict(), (3, 4)),
+    ("Softplus", dict(beta=2.0, threshold=1.0), (3, 4)),
+    ("Softmax", dict(dim=1), (3, 4)),
+    ("LogSoftmax", dict(dim=0), (3, 4)),
+    ("MaxPool2d", dict(kernel_size=2), (2, 3, 5, 6)),
+    ("MaxPool2d", dict(kernel_size=3, stride=2, padding=1, ceil_mode=True), (2, 3, 6, 6)),
+    ("AvgPool2d", dict(kernel_size=2), (2, 3, 5, 6)),
+    ("AvgPool2d", dict(kernel_size=3, stride=2, padding=1, count_include_pad=False), (2, 3, 6, 6)),
+]  # fmt: skip
+
+
+def label(value):
+    if isinstance(value, dict):
+        return ",".join(f"{key}={entry}" for key, entry in value.items())
+    return str(value)
+
+
+def values(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+@pytest.mark.parametrize(("name", "arguments", "shape"), LAYERS, ids=label)
+def test_layer_equals_pytorchs(name, arguments, shape):
+    torch = pytest.importorskip("torch", reason=ORACLE)
+    theirs = getattr(torch.nn, name)(**arguments).double()
+    ours = getattr(nn, name)(**arguments).double()
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    for p in theirs.parameters():  # layers that start with ones would hide a mistake
+        torch.nn.init.uniform_(p, -1, 1)
+    ours.load_state_dict({key: t.numpy() for key, t in theirs.state_dict().items()})
+
+    if isinstance(shape, int):
+        given = np.random.default_rng(0).integers(0, shape, (4, 5))
+        x, y = tg.tensor(given), torch.tensor(given)
+    else:
+        given = values(shape)
+        x, y = tg.tensor(given).requires_grad_(), torch.tensor(given).requires_grad_()
+    for _ in range(2):  # the second pass sees what the first left in buffers
+        mine, other = ours(x), theirs(y)
+        np.testing.assert_allclose(mine.detach().numpy(), other.detach().numpy(), rtol=1e-9,
+                                   atol=1e-12)  # fmt: skip
+        if mine.requires_grad:
+            weights = values(mine.shape, 1)
+            (mine * tg.tensor(weights)).sum().backward()
+            (other * torch.tensor(weights)).sum().backward()
+    gradients = [(x, y)] if x.requires_grad else []
+    gradients += list(zip(ours.parameters(), theirs.parameters(), strict=True))
+    for p, q in gradients:
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-8, atol=1e-10)
+    for key, buffer in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[key].numpy(), buffer.numpy(), rtol=1e-9)
+
+    ours.eval()
+    theirs.eval()
+    np.testing.assert_allclose(ours(x).detach().numpy(), theirs(y).detach().numpy(), rtol=1e-9,
+                               atol=1e-12)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [(name, arguments) for name, arguments, _ in LAYERS
+     if not name.endswith(("Norm", "Norm2d", "Pool2d"))],
+    ids=label,
+)  # fmt: skip
+def test_repr_is_pytorchs(name, arguments):
+    torch = pytest.importorskip("torch", reason=ORACLE)
+    assert repr(getattr(nn, name)(**arguments)) == repr(getattr(torch.nn, name)(**arguments))
+
+
+LOSSES = [
+    ("MSELoss", dict(reduction="sum"), "values"),
+    ("MSELoss", dict(), "values"),
+    ("L1Loss", dict(reduction="none"), "values"),
+    ("NLLLoss", dict(ignore_index=2), "classes"),
+    ("CrossEntropyLoss", dict(), "classes"),
+    ("CrossEntropyLoss", dict(label_smoothing=0.1, reduction="sum"), "classes"),
+    ("CrossEntropyLoss", dict(), "values"),
+    ("BCEWithLogitsLoss", dict(), "values"),
+    ("BCEWithLogitsLoss", dict(pos_weight=True), "values"),
+    ("NLLLoss", dict(weight=True), "classes"),
+    ("CrossEntropyLoss", dict(weight=True), "classes"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "target"), LOSSES, ids=label)
+def test_loss_equals_pytorchs(name, arguments, target):
+    torch = pytest.importorskip("torch", reason=ORACLE)
+    results = []
+    for library in (tg, torch):
+        weights = library.tensor([0.5, 1.0, 2.0, 0.1], dtype=library.float64)
+        chosen = {k: weights if v is True else v for k, v in arguments.items()}
+        loss = getattr(library.nn, name)(**chosen)
+        x = library.tensor(values((6, 4))).requires_grad_()
+        y = np.array([0, 3, 2, 1, 0, 0]) if target == "classes" else abs(values((6, 4), 1)) / 4
+        out = loss(x, library.tensor(y))
+        out.sum().backward()
+        results.append((out.detach().numpy(), x.grad.numpy()))
+    for mine, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
+
+
+# ---- keeping parameters, buffers and children -----------------------------------------------
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 4)
+        self.scale = nn.Parameter(tg.ones(1))
+        self.blocks = nn.ModuleList([nn.Linear(4, 4), nn.BatchNorm2d(4)])
+        self.register_buffer("step", tg.zeros(()))
+        self.register_buffer("cache", tg.zeros(2), persistent=False)
+        self.nothing = None
+        self.register_parameter("absent", None)
+
+    def forward(self, x):
+        return self.blocks[0](self.first(x)) * self.scale
+
+
+NET_STATE = [
+    "scale", "step", "first.weight", "first.bias", "blocks.0.weight", "blocks.0.bias",
+    "blocks.1.weight", "blocks.1.bias", "blocks.1.running_mean", "blocks.1.running_var",
+    "blocks.1.num_batches_tracked",
+]  # fmt: skip
+
+
+def test_state_dict_keys():
+    assert list(Net().state_dict()) == NET_STATE
+
+
+def test_walking():
+    net = Net()
+    assert [name for name, _ in net.named_modules()] == [
+        "", "first", "blocks", "blocks.0", "blocks.1",
+    ]  # fmt: skip
+    assert [name for name, _ in net.named_children()] == ["first", "blocks"]
+    assert [name for name, _ in net.named_buffers()][:2] == ["step", "cache"]
+    assert [name for name, _ in net.named_parameters(recurse=False)] == ["scale"]
+    assert len(list(net.parameters())) == 7
+    assert net.get_submodule("blocks.1") is net.blocks[1]
+    assert net.get_parameter("first.bias") is net.first.bias
+    assert net.get_buffer("blocks.1.running_var") is net.blocks[1].running_var
+    with pytest.raises(AttributeError, match="no submodule 'blocks.7': ModuleList has no child"):
+        net.get_submodule("blocks.7")
+    with pytest.raises(AttributeError, match="Linear has no parameter 'scale'"):
+        net.get_parameter("first.scale")
+
+
+def test_shared_parameters_are_listed_once_and_saved_under_both_names():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    assert [name for name, _ in net.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    twice = nn.Sequential(net[0], net[0])
+    assert len(list(twice.modules())) == 2 and len(twice) == 2
+
+
+def test_assignment_registers_and_is_checked():
+    net = Net()
+    net.first.bias = None
+    assert net.first(tg.ones(2, 3)).shape == (2, 4)
+    net.first.bias = nn.Parameter(tg.zeros(4))
+    assert "first.bias" in net.state_dict()
+    with pytest.raises(TypeError, match="cannot assign Tensor to the parameter 'weight' of Linear"):
+        net.first.weight = tg.zeros(4, 3)
+    with pytest.raises(TypeError, match="cannot assign int to the module 'first' of Net"):
+        net.first = 3
+    with pytest.raises(TypeError, match="cannot assign float to the buffer 'step' of Net"):
+        net.step = 1.5
+    net.step = tg.ones(())
+    assert net.state_dict()["step"].item() == 1
+    del net.scale
+    assert "scale" not in net.state_dict() and not hasattr(net, "scale")
+    net.step = nn.Parameter(tg.zeros(1))
+    assert "step" in dict(net.named_parameters()) and "step" not in dict(net.named_buffers())
+
+
+def test_the_tables_of_a_module_cannot_be_written_past_it():
+    net = Net()
+    assert list(net._parameters) == ["scale", "absent"]
+    assert list(net._buffers) == ["step", "cache"] and list(net._modules) == ["first", "blocks"]
+    with pytest.raises(TypeError):
+        net._parameters["scale"] = None
+
+
+@pytest.mark.parametrize("value", [lambda: nn.Parameter(tg.ones(1)), lambda: nn.Linear(1, 1)])
+def test_forgotten_super_init(value):
+    class Careless(nn.Module):
+        def __init__(self):
+            self.x = value()
+
+    with pytest.raises(AttributeError, match=r"Careless: call super\(\).__init__\(\) before"):
+        Careless()
+
+
+def test_bad_registration():
+    net = Net()
+    with pytest.raises(KeyError, match="without dots"):
+        net.register_buffer("a.b", tg.zeros(1))
+    with pytest.raises(KeyError, match="Net already has an attribute 'forward'"):
+        net.register_parameter("forward", None)
+    with pytest.raises(TypeError, match="expected a Parameter or None"):
+        net.register_parameter("w", tg.zeros(1))
+    with pytest.raises(TypeError, match="expected a Module or None"):
+        net.add_module("m", 3)
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'missing'"):
+        _ = net.missing
+
+
+def test_load_state_dict_reports_every_problem_and_changes_nothing():
+    net = Net()
+    before = {key: t.tolist() for key, t in net.state_dict().items()}
+    state = {key: t + 1 for key, t in net.state_dict().items()}
+    del state["scale"]
+    state["extra"] = tg.zeros(1)
+    state["first.weight"] = tg.zeros(4, 7)
+    state["blocks.0.bias"] = tg.zeros(1)
+    with pytest.raises(RuntimeError) as error:
+        net.load_state_dict(state)
+    for part in (
+        "cannot load into Net",
+        "missing keys: 'scale'",
+        "unexpected keys: 'extra'",
+        "'first.weight': the state_dict has (4, 7), the module has (4, 3)",
+        "'blocks.0.bias': the state_dict has (1,), the module has (4,)",
+    ):
+        assert part in str(error.value)
+    assert {key: t.tolist() for key, t in net.state_dict().items()} == before
+
+
+def test_load_state_dict_not_strict():
+    net = Net()
+    weight = tg.ones(4, 3)
+    keys = net.load_state_dict({"first.weight": weight, "extra": weight}, strict=False)
+    assert net.first.weight.tolist() == weight.tolist()
+    assert keys.unexpected_keys == ["extra"] and keys.missing_keys == [
+        key for key in NET_STATE if key != "first.weight"
+    ]
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        net.load_state_dict({"scale": tg.ones(3)}, strict=False)
+
+
+def test_load_state_dict_copies_and_keeps_the_parameters():
+    source, target = Net(), Net()
+    parameters = list(target.parameters())
+    target.load_state_dict(source.state_dict())
+    assert all(p is q for p, q in zip(parameters, target.parameters(), strict=True))
+    with tg.no_grad():
+        source.scale.add_(1)
+    assert target.scale.item() == 1 and source.state_dict()["scale"].item() == 2
+
+
+def test_train_and_eval_reach_every_module():
+    net = Net().eval()
+    assert not any(module.training for module in net.modules())
+    assert all(module.training for module in net.train().modules())
+
+
+def test_apply_visits_children_first():
+    seen = []
+    net = Net()
+    assert net.apply(lambda module: seen.append(type(module).__name__)) is net
+    assert seen == ["Linear", "Linear", "BatchNorm2d", "ModuleList", "Net"]
+
+
+def test_requires_grad_and_zero_grad():
+    net = Net()
+    net(tg.ones(2, 3)).sum().backward()
+    assert net.scale.grad is not None
+    net.zero_grad(set_to_none=False)
+    assert net.scale.grad.tolist() == [0]
+    net.zero_grad()
+    assert net.scale.grad is None
+    net.requires_grad_(False)
+    assert not net(tg.ones(2, 3)).requires_grad
+
+
+def test_to_dtype_keeps_identity_and_leaves_integers():
+    net = Net()
+    scale = net.scale
+    optimizer = tg.optim.SGD(net.parameters(), lr=1.0)
+    net(tg.ones(2, 3)).sum().backward()
+    assert net.double() is net
+    assert net.scale is scale and scale.dtype == tg.float64 and scale.grad.dtype == tg.float64
+    assert net.blocks[1].num_batches_tracked.dtype == tg.int64
+    assert net.cache.dtype == tg.float64
+    optimizer.step()
+    optimizer.zero_grad()
+    net(tg.ones(2, 3, dtype=tg.float64)).sum().backward()
+    assert scale.grad.dtype == tg.float64
+    assert net.half().scale.dtype == tg.float16
+    assert net.to(tg.ones(1)).scale.dtype == tg.float32
+    with pytest.raises(TypeError, match="floating-point, not int64"):
+        net.to(tg.int64)
+
+
+def test_to_device():
+    net = Net().to("emulated")
+    assert {str(t.device) for t in net.state_dict().values()} == {"emulated"}
+    net.to("cpu", tg.float64)
+    assert str(net.scale.device) == "cpu" and net.scale.dtype == tg.float64
+    assert str(net.to(device="emulated").cpu().scale.device) == "cpu"
+    with pytest.raises(ValueError, match="unknown device"):
+        net.to("tpu")
+
+
+def test_device_and_dtype_of_new_layers():
+    for layer in (
+        nn.Linear(2, 3, device="emulated", dtype=tg.float64),
+        nn.Conv2d(2, 3, 1, device="emulated", dtype=tg.float64),
+        nn.BatchNorm2d(2, device="emulated", dtype=tg.float64),
+        nn.LayerNorm(2, device="emulated", dtype=tg.float64),
+        nn.RMSNorm(2, device="emulated", dtype=tg.float64),
+        nn.Embedding(2, 3, device="emulated", dtype=tg.float64),
+    ):
+        for p in layer.parameters():
+            assert str(p.device) == "emulated" and p.dtype == tg.float64
+
+
+def test_hooks_see_and_replace():
+    net = nn.Linear(2, 2)
+    seen = []
+    before = net.register_forward_pre_hook(lambda module, args: seen.append(args) or (args[0] * 2,))
+    after = net.register_forward_hook(lambda module, args, output: output + 1)
+    x = tg.ones(1, 2)
+    plain = net.forward(x * 2) + 1
+    np.testing.assert_array_equal(net(x).detach().numpy(), plain.detach().numpy())
+    assert seen[0][0] is x
+    before.remove()
+    after.remove()
+    after.remove()  # once more does no harm
+    np.testing.assert_array_equal(net(x).detach().numpy(), net.forward(x).detach().numpy())
+
+
+def test_a_hook_may_remove_itself():
+    net = nn.Identity()
+    calls = []
+    handle = net.register_forward_hook(lambda *_: (calls.append(1), handle.remove())[2:] or None)
+    net(tg.ones(1))
+    net(tg.ones(1))
+    assert calls == [1]
+
+
+def test_deep_copies_are_independent():
+    net = Net()
+    net(tg.ones(2, 3)).sum().backward()
+    twin = copy.deepcopy(net)
+    assert isinstance(twin.scale, nn.Parameter) and twin.scale is not net.scale
+    assert twin.scale.grad.tolist() == net.scale.grad.tolist()
+    with tg.no_grad():
+        twin.scale.fill_(5)
+    assert net.scale.item() == 1
+    assert list(twin.state_dict()) == NET_STATE
+
+
+def test_deep_copies_keep_sharing():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    twin = copy.deepcopy(net)
+    assert twin[1].weight is twin[0].weight
+
+
+def test_modules_and_results_make_no_cycles():
+    gc.disable()
+    try:
+        net = Net()
+        net(tg.ones(2, 3)).sum().backward()
+        gone = [weakref.ref(net), weakref.ref(net.scale), weakref.ref(net.first)]
+        del net
+        assert [reference() for reference in gone] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_forward_must_be_defined():
+    with pytest.raises(NotImplementedError, match=r"Module does not define forward\(\)"):
+        nn.Module()(1)
+
+
+def test_repr_nests():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU()))
+    assert repr(net) == (
+        "Sequential(\n"
+        "  (0): Linear(in_features=2, out_features=3, bias=True)\n"
+        "  (1): Sequential(\n"
+        "    (0): ReLU()\n"
+        "  )\n"
+        ")"
+    )
+    assert repr(nn.Parameter(tg.ones(1))).startswith("Parameter containing:\ntensor([1.]")
+
+
+# ---- containers -------------------------------------------------------------------------------
+
+
+def test_sequential():
+    a, b, c = nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)
+    net = nn.Sequential(a, b, c)
+    x = tg.ones(4, 2)
+    np.testing.assert_array_equal(net(x).detach().numpy(), c(b(a(x))).detach().numpy())
+    assert net[0] is a and net[-1] is c and list(net) == [a, b, c] and len(net) == 3
+    assert list(net[1:]) == [b, c] and list(net[1:].state_dict()) == ["2.weight", "2.bias"]
+    net[1] = d = nn.Tanh()
+    assert list(net.append(b)) == [a, d, c, b]
+    del net[1]
+    assert list(net) == [a, c, b] and list(net.state_dict())[2:] == ["1.weight", "1.bias"]
+    net.insert(0, d)
+    assert list(net) == [d, a, c, b]
+    with pytest.raises(IndexError, match="Sequential has 4 modules, no index 4"):
+        net[4]
+    with pytest.raises(TypeError, match="cannot register int as the module '0' of Sequential"):
+        nn.Sequential(3)
+
+
+def test_sequential_with_names():
+    net = nn.Sequential({"input": nn.Linear(2, 3), "output": nn.Linear(3, 1)})
+    assert net.output is net[1]
+    assert list(net.state_dict())[0] == "input.weight"
+    assert list(net[:1].state_dict()) == ["input.weight", "input.bias"]
+
+
+def test_module_list():
+    layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
+    assert len(layers) == 3 and isinstance(layers[1:], nn.ModuleList) and layers[1:][0] is layers[1]
+    first, second, third = layers
+    layers.extend([first]).insert(1, nn.ReLU())
+    assert [type(m).__name__ for m in layers] == ["Linear", "ReLU", "Linear", "Linear", "Linear"]
+    del layers[0]
+    assert list(layers)[1:] == [second, third, first]
+
+
+# ---- first values ------------------------------------------------------------------------------
+
+
+def spread(tensor):
+    host = tensor.detach().numpy()
+    return host.min(), host.max(), host.mean(), host.std()
+
+
+@pytest.mark.parametrize(
+    ("layer", "fan_in"),
+    [(nn.Linear(400, 300), 400), (nn.Conv2d(32, 64, 5, groups=2), 16 * 25)],
+    ids=["Linear", "Conv2d"],
+)
+def test_weights_start_uniform_within_one_over_root_fan_in(layer, fan_in):
+    bound = 1 / math.sqrt(fan_in)
+    low, high, mean, deviation = spread(layer.weight)
+    assert -bound <= low < -0.98 * bound and 0.98 * bound < high <= bound
+    assert abs(mean) < 0.02 * bound
+    assert deviation == pytest.approx(bound / math.sqrt(3), rel=0.02)
+    assert abs(layer.bias.detach().numpy()).max() <= bound
+
+
+def test_norms_and_embeddings_start_as_in_pytorch():
+    norm = nn.BatchNorm2d(3)
+    assert norm.weight.tolist() == [1] * 3 and norm.bias.tolist() == [0] * 3
+    assert norm.running_mean.tolist() == [0] * 3 and norm.running_var.tolist() == [1] * 3
+    table = nn.Embedding(200, 50, padding_idx=3)
+    assert table.weight[3].tolist() == [0] * 50
+    _, _, mean, deviation = spread(table.weight)
+    assert abs(mean) < 0.05 and deviation == pytest.approx(1, rel=0.03)
+
+
+def test_the_seed_decides_the_weights_on_every_device():
+    weights = []
+    for device in ("cpu", "emulated"):
+        tg.manual_seed(7)
+        weights.append(nn.Linear(5, 4, device=device).weight.detach().cpu().numpy())
+    np.testing.assert_array_equal(*weights)
+
+
+INITS = [
+    ("xavier_uniform_", dict(gain=2.0)),
+    ("xavier_normal_", dict()),
+    ("kaiming_uniform_", dict(a=0.3, mode="fan_out")),
+    ("kaiming_uniform_", dict()),
+    ("kaiming_normal_", dict(nonlinearity="relu")),
+    ("kaiming_normal_", dict(mode="fan_out", nonlinearity="tanh")),
+    ("trunc_normal_", dict(std=0.5, a=-0.6, b=1.0)),
+    ("uniform_", dict(a=-3.0, b=1.0)),
+    ("normal_", dict(mean=2.0, std=3.0)),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), INITS, ids=label)
+def test_inits_have_pytorchs_distribution(name, arguments):
+    torch = pytest.importorskip("torch", reason=ORACLE)
+    tg.manual_seed(0)
+    torch.manual_seed(0)
+    drawn = [
+        np.sort(getattr(library.nn.init, name)(library.zeros(60, 40, 5, 5), **arguments).numpy(),
+                axis=None)
+        for library in (tg, torch)
+    ]  # fmt: skip
+    # Two samples of one distribution differ nowhere by much (Kolmogorov-Smirnov, p < 1e-6).
+    ours, theirs = (np.searchsorted(d, np.concatenate(drawn), side="right") for d in drawn)
+    assert abs(ours - theirs).max() / drawn[0].size < 2.7 * math.sqrt(2 / drawn[0].size)
+
+
+@pytest.mark.parametrize("shape", [(4, 7), (7, 4), (5, 5), (3, 2, 4)])
+def test_orthogonal(shape):
+    matrix = nn.init.orthogonal_(tg.empty(shape, dtype=tg.float64), gain=2.0)
+    flat = matrix.numpy().reshape(shape[0], -1)
+    gram = flat @ flat.T if flat.shape[0] <= flat.shape[1] else flat.T @ flat
+    np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-12)
+
+
+def test_plain_inits():
+    assert nn.init.constant_(tg.empty(2), 3.0).tolist() == [3, 3]
+    assert nn.init.ones_(tg.empty(2)).tolist() == [1, 1]
+    assert nn.init.zeros_(tg.empty(2)).tolist() == [0, 0]
+    assert nn.init.eye_(tg.ones(2, 3)).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("name", ["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+def test_gains(name):
+    torch = pytest.importorskip("torch", reason=ORACLE)
+    assert nn.init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
+
+
+def test_bad_inits():
+    with pytest.raises(ValueError, match=r"at least 2 dimensions, got shape \(3,\)"):
+        nn.init.xavier_uniform_(tg.empty(3))
+    with pytest.raises(ValueError, match="'fan_in' or 'fan_out', not 'fan'"):
+        nn.init.kaiming_normal_(tg.empty(3, 3), mode="fan")
+    with pytest.raises(ValueError, match="unknown nonlinearity 'swish'"):
+        nn.init.calculate_gain("swish")
+    with pytest.raises(ValueError, match="within two deviations"):
+        nn.init.trunc_normal_(tg.empty(3), a=5.0, b=6.0)
+
+
+def test_bad_layers():
+    for make, message in (
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups=2 must divide in_channels=3"),
+        (lambda: nn.Conv2d(3, 4, 3, stride=2, padding="same"), "needs stride 1"),
+        (lambda: nn.Conv2d(3, 4, 3, padding="full"), "'same' or 'valid', not 'full'"),
+        (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "kernel_size must be one number or two"),
+        (lambda: nn.Dropout(1.5), "between 0 and 1, not 1.5"),
+        (lambda: nn.Embedding(3, 2, padding_idx=3), "outside a table of 3 rows"),
+        (lambda: nn.GELU("fast"), "'none' or 'tanh', not 'fast'"),
+        (lambda: nn.MSELoss("average"), "MSELoss: reduction must be"),
+        (lambda: nn.CrossEntropyLoss(label_smoothing=2.0), "label_smoothing must be between"),
+        (lambda: nn.BatchNorm2d(3)(tg.ones(2, 3)), r"shape \(N, C, H, W\), got \(2, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_dropout_only_in_training():
+    layer, x = nn.Dropout(0.5), tg.ones(1000)
+    dropped = layer(x).numpy()
+    assert set(dropped) == {0, 2} and 400 < (dropped == 0).sum() < 600
+    assert layer.eval()(x).tolist() == [1] * 1000
+
+
+def test_embedding_from_pretrained():
+    rows = tg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    table = nn.Embedding.from_pretrained(rows)
+    assert table(tg.tensor([1, 0])).tolist() == [[3, 4], [1, 2]]
+    assert not table.weight.requires_grad
+    assert nn.Embedding.from_pretrained(rows, freeze=False).weight.requires_grad
+    with pytest.raises(ValueError, match="needs 2 dimensions"):
+        nn.Embedding.from_pretrained(tg.ones(3))
+
+
+# ---- clipping ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, math.inf, 3.0])
+@pytest.mark.parametrize("max_norm", [0.5, 100.0])
+def test_clip_grad_norm_equals_pytorchs(norm_type, max_norm):
+    torch = pytest.importorskip("torch", reason=ORACLE)
+    results = []
+    for library in (tg, torch):
+        params = [library.zeros(shape, requires_grad=True) for shape in ((3, 4), (5,))]
+        for seed, p in enumerate(params):
+            p.grad = library.tensor(values(tuple(p.shape), seed).astype("float32"))
+        unused = library.zeros(1, requires_grad=True)
+        clip = library.nn.utils.clip_grad_norm_
+        total = clip((p for p in [*params, unused]), max_norm, norm_type)
+        results.append([total.numpy(), *(p.grad.numpy() for p in params)])
+    for mine, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
+
+
+def test_clip_grad_norm_details():
+    p = tg.zeros(2, requires_grad=True)
+    clip = nn.utils.clip_grad_norm_
+    assert clip([p], 1.0).item() == 0  # no gradients at all
+    empty = tg.zeros(0, requires_grad=True)
+    empty.grad = tg.zeros(0)
+    assert clip([empty], 1.0, math.inf).item() == 0
+    p.grad = tg.tensor([3.0, float("inf")])
+    with pytest.raises(RuntimeError, match="the total norm of the gradients is inf"):
+        clip(p, 1.0, error_if_nonfinite=True)
+    assert p.grad.tolist() == [3.0, float("inf")]
+    with pytest.raises(ValueError, match="max_norm must not be negative"):
+        clip(p, -1.0)
+    half = tg.zeros(100, dtype=tg.float16, requires_grad=True)
+    half.grad = tg.full((100,), 1000.0, dtype=tg.float16)  # its squares overflow float16
+    assert clip(half, 1.0).item() == pytest.approx(10_000)
+    assert half.grad[0].item() == pytest.approx(0.1, rel=1e-3)
+
+
+def test_clip_grad_value():
+    p = tg.zeros(3, requires_grad=True)
+    p.grad = tg.tensor([-3.0, 0.1, 2.0])
+    nn.utils.clip_grad_value_([p], 0.5)
+    np.testing.assert_allclose(p.grad.numpy(), [-0.5, 0.1, 0.5])
