@@ -1,0 +1,160 @@
+"""Optimizer: parameter groups, state, and saving both; what all optimizers share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from typing import Any
+
+from ..modes import enable_grad
+from ..ops import optimizer as _steps  # noqa: F401  (declares the steps)
+from ..tensor import Tensor, wrap
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+def zeros_like_state(parameter: Tensor) -> Tensor:
+    """Zeros to keep beside a parameter, contiguous even where the parameter is not."""
+    zeros = parameter._device.ops["zeros"](parameter._array.shape, dtype=parameter._array.dtype)
+    return wrap(zeros, parameter._device)
+
+
+class Optimizer:
+    """Base class. A subclass defines ``_update(parameter, gradient, state, group)``.
+
+    ``params`` are tensors, or dicts with the key "params" and options that replace ``defaults``
+    for these. ``param_groups`` holds the options in use: change ``group["lr"]`` at any time.
+    """
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        if isinstance(params, (Tensor, Mapping)):
+            raise TypeError(
+                f"{type(self).__name__}: params must be an iterable of tensors or of dicts, such "
+                f"as model.parameters(), not a {type(params).__name__}"
+            )
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        groups: list[Any] = list(params)
+        if not groups:
+            raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Optimize more parameters, with options of their own, e.g. layers that were frozen."""
+        owner = type(self).__name__
+        given = param_group["params"]
+        params = [given] if isinstance(given, Tensor) else list(given)
+        seen = {id(p) for group in self.param_groups for p in group["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{owner}: parameters must be tensors, got {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError(
+                    f"{owner}: a tensor of shape {tuple(p.shape)} is the result of "
+                    f"{p.grad_fn.name}; only leaves can be optimized"
+                )
+            if id(p) in seen:
+                raise ValueError(
+                    f"{owner}: a parameter of shape {tuple(p.shape)} was given more than once"
+                )
+            seen.add(id(p))
+        group = {**self.defaults, **param_group, "params": params}
+        self._check(group)
+        self.param_groups.append(group)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        """Raise ValueError if an option is out of range."""
+
+    def _require(self, group: dict[str, Any], option: str, valid: bool, rule: str) -> None:
+        if not valid:
+            raise ValueError(
+                f"{type(self).__name__}: {option} must be {rule}, not {group[option]}"
+            )
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients (or, with ``set_to_none=False``, fill them with zeros)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none or p.grad is None:
+                    p.grad = None
+                else:
+                    p.grad = p.grad.detach().zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient. ``closure`` may compute the loss anew."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        change = f"optim.{type(self).__name__}.step"
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p._grad is not None:
+                    self._update(p, p._grad._array, self.state[p], group)
+                    p._bump(change)
+        return loss
+
+    def _update(
+        self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
+        raise NotImplementedError(f"{type(self).__name__} does not define _update()")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the options, parameters replaced by their position as in PyTorch."""
+        position: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                position[id(p)] = len(position)
+            numbers = [position[id(p)] for p in group["params"]]
+            groups.append({**group, "params": numbers})
+        return {
+            "state": {position[id(p)]: dict(s) for p, s in self.state.items()},
+            "param_groups": groups,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over state and options of an optimizer of the same kind over like parameters."""
+        saved_groups = state_dict["param_groups"]
+        sizes = [len(group["params"]) for group in self.param_groups]
+        saved_sizes = [len(group["params"]) for group in saved_groups]
+        if sizes != saved_sizes:
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: the groups have {sizes} parameters, "
+                f"those in the state_dict {saved_sizes}"
+            )
+        parameters: dict[Any, Tensor] = {}
+        groups = []
+        for group, saved in zip(self.param_groups, saved_groups, strict=True):
+            parameters.update(zip(saved["params"], group["params"], strict=True))
+            groups.append({**group, **deepcopy(saved), "params": group["params"]})
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for number, saved_state in state_dict["state"].items():
+            p = parameters[number]
+            state[p] = {key: self._adopt(p, key, value) for key, value in saved_state.items()}
+        self.state, self.param_groups = state, groups
+
+    def _adopt(self, parameter: Tensor, key: str, value: Any) -> Any:
+        """A saved value as this parameter's own: copied, on its device and in its dtype."""
+        if key == "step":
+            return int(value)
+        if not isinstance(value, Tensor):
+            return deepcopy(value)
+        if value.shape != parameter.shape:
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: '{key}' has shape {tuple(value.shape)}, "
+                f"its parameter {tuple(parameter.shape)}"
+            )
+        return value.detach().to(device=parameter.device, dtype=parameter.dtype).clone()
+
+    def __repr__(self) -> str:
+        lines = []
+        for number, group in enumerate(self.param_groups):
+            options = ", ".join(f"{k}={v}" for k, v in group.items() if k != "params")
+            lines.append(f"  group {number}: {len(group['params'])} parameters, {options}\n")
+        return f"{type(self).__name__} (\n{''.join(lines)})"

@@ -1,0 +1,63 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..tensor import Tensor
+from .optimizer import Optimizer, Params, zeros_like_state
+
+
+class SGD(Optimizer):
+    """p -= lr * d, with d the gradient, optionally with momentum and weight decay."""
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        for option in ("lr", "momentum", "weight_decay"):
+            self._require(group, option, group[option] >= 0, "at least 0")
+        self._require(
+            group,
+            "nesterov",
+            not group["nesterov"] or (group["momentum"] > 0 and group["dampening"] == 0),
+            "False unless momentum is positive and dampening 0",
+        )
+
+    def _update(
+        self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
+        buffer = state.get("momentum_buffer")
+        first_step = group["momentum"] != 0 and buffer is None
+        if first_step:
+            buffer = state["momentum_buffer"] = zeros_like_state(parameter)
+        parameter._device.ops["sgd_step"](
+            parameter._array,
+            gradient,
+            buffer._array if group["momentum"] != 0 else None,
+            lr=group["lr"],
+            momentum=group["momentum"],
+            dampening=group["dampening"],
+            weight_decay=group["weight_decay"],
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+            first_step=first_step,
+        )

@@ -1,0 +1,328 @@
+"""Optimizers and schedules against PyTorch's, step by step."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.optim import SGD, Adam, AdamW
+from tapegrad.optim.lr_scheduler import CosineAnnealingLR, StepLR
+
+SHAPES = [(3, 4), (5,), ()]
+
+
+def options(**choices):
+    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
+
+
+SGD_TABLE = [
+    row
+    for row in options(
+        lr=[0.1],
+        momentum=[0.0, 0.9],
+        dampening=[0.0, 0.3],
+        weight_decay=[0.0, 0.05],
+        nesterov=[False, True],
+        maximize=[False, True],
+    )
+    if not row["nesterov"] or (row["momentum"] and not row["dampening"])
+]
+ADAM_TABLE = options(
+    lr=[0.01],
+    betas=[(0.9, 0.999), (0.5, 0.6)],
+    eps=[1e-8, 1e-3],
+    weight_decay=[0.0, 0.1],
+    amsgrad=[False, True],
+    maximize=[False, True],
+)
+TABLE = [
+    *[("SGD", row) for row in SGD_TABLE],
+    *[(name, row) for name in ("Adam", "AdamW") for row in ADAM_TABLE],
+]
+
+
+def name_of(value):
+    if isinstance(value, dict):
+        return ",".join(f"{k}={v}" for k, v in value.items() if v and k != "lr")
+    return value
+
+
+def arrays(seed, dtype="float64"):
+    rng = np.random.default_rng(seed)
+    return [np.asarray(rng.standard_normal(shape), dtype=dtype) for shape in SHAPES]
+
+
+def run(library, optimizer, steps, params):
+    for step in steps:
+        for p, g in zip(params, arrays(100 + step), strict=True):
+            p.grad = library.tensor(g)
+        optimizer.step()
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize(("name", "chosen"), TABLE, ids=name_of)
+def test_twenty_steps_equal_pytorch(name, chosen, device):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    ours = [tg.tensor(a, device=device).requires_grad_() for a in arrays(0)]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays(0)]
+    optimizer = getattr(tg.optim, name)(ours, **chosen)
+    reference = getattr(torch.optim, name)(theirs, **chosen)
+    for step in range(20):
+        for p, q, g in zip(ours, theirs, arrays(100 + step), strict=True):
+            p.grad, q.grad = tg.tensor(g, device=device), torch.tensor(g)
+        optimizer.step()
+        reference.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.detach().cpu().numpy(), q.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_defaults_are_pytorchs(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    ours = getattr(tg.optim, name)([tg.zeros(1, requires_grad=True)]).defaults
+    theirs = getattr(torch.optim, name)([torch.zeros(1, requires_grad=True)]).defaults
+    assert ours == {key: theirs[key] for key in ours}
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 200_001])
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_large_parameters_are_updated_piece_by_piece(name, size):
+    """Larger than the cache-sized pieces in which the plain bodies work."""
+    values = np.linspace(-1, 1, size, dtype=np.float32)
+    whole = tg.tensor(values).requires_grad_()
+    parts = [tg.tensor(part).requires_grad_() for part in np.array_split(values, 7)]
+    for params in ([whole], parts):
+        optimizer = getattr(tg.optim, name)(params, lr=0.1, weight_decay=0.1)
+        for _ in range(3):
+            for p in params:
+                p.grad = (p.detach() * 2).clone()
+            optimizer.step()
+    joined = np.concatenate([p.detach().numpy() for p in parts])
+    np.testing.assert_array_equal(whole.detach().numpy(), joined)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_transposed_parameters_and_gradients(name):
+    base = np.arange(12, dtype=np.float64).reshape(3, 4)
+    results = []
+    for layout in (np.ascontiguousarray, lambda a: np.ascontiguousarray(a.T).T):
+        p = tg.from_numpy(layout(base.copy())).requires_grad_()
+        p.grad = tg.from_numpy(layout(base / 7))
+        getattr(tg.optim, name)([p], lr=0.1, weight_decay=0.1).step()
+        results.append(p.detach().numpy())
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_half_precision_is_rounded_once(name):
+    start, gradient = arrays(0, "float32")[0], arrays(1, "float32")[0].astype("float16")
+    wide = tg.tensor(start.astype("float16").astype("float32")).requires_grad_()
+    narrow = tg.tensor(start.astype("float16")).requires_grad_()
+    for p in (wide, narrow):
+        p.grad = tg.tensor(gradient.astype(p.dtype))
+        getattr(tg.optim, name)([p], lr=0.1, weight_decay=0.1).step()
+    expected = wide.detach().numpy().astype("float16")
+    np.testing.assert_array_equal(narrow.detach().numpy(), expected)
+
+
+def test_empty_parameters_are_left_alone():
+    p = tg.zeros((0, 3), requires_grad=True)
+    p.grad = tg.zeros((0, 3))
+    for optimizer in (SGD([p], momentum=0.9), Adam([p])):
+        optimizer.step()
+
+
+def test_parameters_without_gradient_are_skipped():
+    used, unused = (tg.ones(2, requires_grad=True) for _ in range(2))
+    used.grad = tg.ones(2)
+    optimizer = Adam([used, unused], lr=0.5, weight_decay=0.1)
+    optimizer.step()
+    assert unused.tolist() == [1, 1] and used.tolist() != [1, 1]
+    assert list(optimizer.state) == [used]
+
+
+def test_groups_have_options_of_their_own():
+    a, b = (tg.ones(1, requires_grad=True) for _ in range(2))
+    optimizer = SGD([{"params": a}, {"params": [b], "lr": 1.0}], lr=0.1)
+    optimizer.add_param_group({"params": [c := tg.ones(1, requires_grad=True)], "lr": 0.5})
+    for p in (a, b, c):
+        p.grad = tg.ones(1)
+    optimizer.step()
+    np.testing.assert_allclose([a.item(), b.item(), c.item()], [0.9, 0.0, 0.5], atol=1e-7)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 1.0, 0.5]
+    assert "group 1: 1 parameters, lr=1.0" in repr(optimizer)
+
+
+def test_a_generator_of_parameters_is_taken():
+    assert len(SGD((tg.zeros(1, requires_grad=True) for _ in range(3)), lr=1).param_groups[0]) == 7
+
+
+def test_closure_runs_with_gradients_and_its_loss_is_returned():
+    p = tg.ones(1, requires_grad=True)
+    optimizer = SGD([p], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * 3).sum()
+        loss.backward()
+        return loss
+
+    with tg.no_grad():
+        assert optimizer.step(closure).item() == 3
+    np.testing.assert_allclose(p.item(), 0.7, rtol=1e-6)
+
+
+def test_zero_grad():
+    p = tg.ones(2, requires_grad=True)
+    optimizer = SGD([p], lr=0.1)
+    p.grad = tg.ones(2)
+    optimizer.zero_grad(set_to_none=False)
+    assert p.grad.tolist() == [0, 0]
+    optimizer.zero_grad()
+    assert p.grad is None
+
+
+@pytest.mark.parametrize(
+    ("make", "chosen"),
+    [(SGD, {"momentum": 0.9, "nesterov": True}), (Adam, {"amsgrad": True}), (AdamW, {})],
+)
+def test_state_dict_resumes_bit_for_bit(make, chosen):
+    def fresh():
+        params = [tg.tensor(a).requires_grad_() for a in arrays(0)]
+        return params, make(params, lr=0.05, **chosen)
+
+    straight, optimizer = fresh()
+    run(tg, optimizer, range(6), straight)
+
+    first, optimizer = fresh()
+    run(tg, optimizer, range(3), first)
+    second = [p.detach().clone().requires_grad_() for p in first]
+    resumed = make(second, lr=1.0)
+    resumed.load_state_dict(optimizer.state_dict())
+    run(tg, optimizer, range(3), first)  # does not disturb what was loaded
+    run(tg, resumed, range(3, 6), second)
+    for p, q in zip(second, straight, strict=True):
+        assert p.tolist() == q.tolist()
+
+
+def test_state_dict_has_pytorchs_form():
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    ours = [tg.tensor(a).requires_grad_() for a in arrays(0)]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays(0)]
+    optimizer, reference = Adam(ours, amsgrad=True), torch.optim.Adam(theirs, amsgrad=True)
+    run(tg, optimizer, [0], ours)
+    run(torch, reference, [0], theirs)
+    mine, other = optimizer.state_dict(), reference.state_dict()
+    assert mine["state"].keys() == other["state"].keys()
+    assert mine["state"][0].keys() == other["state"][0].keys()
+    assert mine["param_groups"][0]["params"] == other["param_groups"][0]["params"]
+
+
+def test_load_state_dict_refuses_other_parameters():
+    optimizer = SGD([tg.zeros(1, requires_grad=True)], lr=0.1)
+    other = SGD([tg.zeros(1, requires_grad=True) for _ in range(2)], lr=0.1)
+    with pytest.raises(ValueError, match=r"\[1\] parameters, those in the state_dict \[2\]"):
+        optimizer.load_state_dict(other.state_dict())
+    a, b = tg.zeros(2, requires_grad=True), tg.zeros(3, requires_grad=True)
+    run_once = Adam([a])
+    a.grad = tg.ones(2)
+    run_once.step()
+    with pytest.raises(ValueError, match=r"'exp_avg' has shape \(2,\), its parameter \(3,\)"):
+        Adam([b]).load_state_dict(run_once.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("make", "chosen", "message"),
+    [
+        (SGD, {"lr": -1}, "SGD: lr must be at least 0, not -1"),
+        (SGD, {"momentum": -0.1}, "momentum must be at least 0"),
+        (SGD, {"weight_decay": -1}, "weight_decay must be at least 0"),
+        (SGD, {"nesterov": True}, "nesterov must be False unless momentum is positive"),
+        (SGD, {"lr": float("nan")}, "lr must be at least 0, not nan"),
+        (Adam, {"eps": -1}, "Adam: eps must be at least 0"),
+        (Adam, {"betas": (1.0, 0.9)}, "betas must be two numbers, at least 0 and below 1"),
+        (AdamW, {"betas": (0.9,)}, "AdamW: betas must be two numbers"),
+    ],
+)
+def test_options_out_of_range(make, chosen, message):
+    with pytest.raises(ValueError, match=message):
+        make([tg.zeros(1, requires_grad=True)], **chosen)
+
+
+def test_parameters_that_cannot_be_optimized():
+    p = tg.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match=r"model.parameters\(\), not a Tensor"):
+        SGD(p)
+    with pytest.raises(ValueError, match="no parameters to optimize"):
+        SGD([])
+    with pytest.raises(TypeError, match="must be tensors, got int"):
+        SGD([1])
+    with pytest.raises(ValueError, match="only leaves can be optimized"):
+        SGD([p * 2])
+    with pytest.raises(ValueError, match="more than once"):
+        SGD([p, p])
+    with pytest.raises(ValueError, match="more than once"):
+        SGD([{"params": [p]}, {"params": [p]}])
+
+
+def test_a_step_invalidates_what_the_tape_saved():
+    p = tg.ones(2, requires_grad=True)
+    loss = (p * p).sum()
+    p.grad = tg.ones(2)
+    SGD([p], lr=0.1).step()
+    with pytest.raises(RuntimeError, match=r"optim\.SGD\.step"):
+        loss.backward()
+
+
+SCHEDULES = [
+    ("StepLR", {"step_size": 3}),
+    ("StepLR", {"step_size": 1, "gamma": 0.9}),
+    ("CosineAnnealingLR", {"T_max": 7}),
+    ("CosineAnnealingLR", {"T_max": 4, "eta_min": 0.01}),
+]
+
+
+@pytest.mark.parametrize(("name", "chosen"), SCHEDULES, ids=name_of)
+def test_schedules_equal_pytorch(name, chosen):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    rates = []
+    for library in (tg, torch):
+        p, q = (library.zeros(1, requires_grad=True) for _ in range(2))
+        optimizer = library.optim.SGD([{"params": [p]}, {"params": [q], "lr": 0.3}], lr=0.1)
+        schedule = getattr(library.optim.lr_scheduler, name)(optimizer, **chosen)
+        seen = []
+        for _ in range(12):
+            assert schedule.get_last_lr() == [group["lr"] for group in optimizer.param_groups]
+            seen.append(schedule.get_last_lr())
+            optimizer.step()
+            schedule.step()
+        rates.append(seen)
+    np.testing.assert_allclose(*rates, rtol=1e-12, atol=1e-15)
+
+
+def test_schedule_resumes():
+    def fresh():
+        return StepLR(SGD([tg.zeros(1, requires_grad=True)], lr=0.1), step_size=2)
+
+    first, second = fresh(), fresh()
+    for _ in range(3):
+        first.step()
+    second.load_state_dict(first.state_dict())
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    for schedule in (first, second):
+        schedule.step()
+    assert second.get_last_lr() == first.get_last_lr()
+    assert second.optimizer.param_groups[0]["lr"] == first.optimizer.param_groups[0]["lr"]
+
+
+def test_bad_schedules():
+    optimizer = SGD([tg.zeros(1, requires_grad=True)], lr=0.1)
+    with pytest.raises(TypeError, match="StepLR needs an Optimizer, got int"):
+        StepLR(3, step_size=1)
+    with pytest.raises(ValueError, match="step_size must be at least 1"):
+        StepLR(optimizer, step_size=0)
+    with pytest.raises(ValueError, match="T_max must be at least 1"):
+        CosineAnnealingLR(optimizer, T_max=0)
+    with pytest.raises(KeyError, match="initial_lr"):
+        StepLR(optimizer, step_size=1, last_epoch=4)
