@@ -1,0 +1,110 @@
+"""DataLoader: batches from a dataset."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..ops.create import tensor
+from ..ops.random import Generator
+from ..ops.shape import stack
+from ..tensor import Tensor
+from .sampler import BatchSampler, RandomSampler, SequentialSampler
+
+
+class DataLoader:
+    """Iterates over a dataset in batches: ``for images, labels in DataLoader(dataset, 64): ...``
+
+    ``shuffle`` takes a new random order on every pass, drawn from ``generator`` (or the global
+    seed). Batches are made in this process; ``num_workers`` and ``pin_memory`` change nothing yet.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[list[int]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        generator: Generator | None = None,
+    ) -> None:
+        if sampler is not None and shuffle:
+            raise ValueError("DataLoader: sampler and shuffle exclude each other")
+        if batch_sampler is not None and (
+            batch_size != 1 or shuffle or sampler is not None or drop_last
+        ):
+            raise ValueError(
+                "DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last"
+            )
+        if num_workers or pin_memory:
+            warnings.warn(
+                "DataLoader: num_workers and pin_memory have no effect, batches are made in this "
+                "process",
+                stacklevel=2,
+            )
+        if batch_sampler is None:
+            if sampler is None:
+                sampler = (
+                    RandomSampler(dataset, generator=generator)
+                    if shuffle
+                    else SequentialSampler(dataset)
+                )
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.sampler = sampler
+        self.batch_sampler = batch_sampler
+        self.collate_fn = default_collate if collate_fn is None else collate_fn
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[Any]:
+        fetch = self._fetch_items
+        if self.collate_fn is default_collate:
+            fetch = getattr(self.dataset, "batch", fetch)
+        return map(fetch, self.batch_sampler)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)  # type: ignore[arg-type]
+
+    def _fetch_items(self, indices: list[int]) -> Any:
+        return self.collate_fn([self.dataset[index] for index in indices])
+
+
+def default_collate(samples: list[Any]) -> Any:
+    """One batch from a list of samples: tensors, arrays and numbers become one tensor with a
+    leading batch dimension; tuples, lists and dicts are collated entry by entry."""
+    first = samples[0]
+    if isinstance(first, Tensor):
+        return stack(samples)
+    if isinstance(first, (np.ndarray, np.generic)):
+        return tensor(np.stack(samples))
+    if isinstance(first, (bool, int)):
+        return tensor(samples)
+    if isinstance(first, float):
+        return tensor(samples, dtype=dtypes.float64)
+    if isinstance(first, (str, bytes)):
+        return samples
+    if isinstance(first, Mapping):
+        return {key: default_collate([sample[key] for sample in samples]) for key in first}
+    if isinstance(first, (tuple, list)):
+        if any(len(sample) != len(first) for sample in samples):
+            raise ValueError(
+                "default_collate: the samples of a batch have different lengths "
+                f"{sorted({len(sample) for sample in samples})}; give DataLoader a collate_fn"
+            )
+        entries = [default_collate(list(entry)) for entry in zip(*samples, strict=True)]
+        if hasattr(first, "_fields"):  # a named tuple
+            return type(first)(*entries)
+        return tuple(entries) if isinstance(first, tuple) else entries
+    raise TypeError(
+        f"default_collate: cannot batch {type(first).__name__}; give DataLoader a collate_fn"
+    )

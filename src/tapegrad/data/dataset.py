@@ -1,0 +1,131 @@
+"""Datasets: anything with a length and items, and ways to cut and join them."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from ..ops.create import tensor
+from ..ops.random import Generator, randperm
+from ..tensor import Tensor
+
+
+class Dataset:
+    """Base class. A subclass defines ``__getitem__`` and ``__len__``.
+
+    One that can fetch many items at once, already put together as a batch, also defines
+    ``batch(indices)``; a DataLoader then uses it.
+    """
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define __getitem__()")
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} does not define __len__()")
+
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return ConcatDataset([self, other])
+
+
+class TensorDataset(Dataset):
+    """Item i is row i of every tensor."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        if not tensors:
+            raise ValueError("TensorDataset needs at least one tensor")
+        shapes = [tuple(t.shape) for t in tensors]
+        if () in shapes or len({shape[0] for shape in shapes}) != 1:
+            raise ValueError(
+                "TensorDataset: the tensors must have equally many rows, their shapes are "
+                + ", ".join(map(str, shapes))
+            )
+        self.tensors = tensors
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        return tuple(t[index] for t in self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
+        rows = np.asarray(indices, dtype=np.int64)
+        return tuple(t[tensor(rows, device=t.device)] for t in self.tensors)
+
+
+class Subset(Dataset):
+    """The items of a dataset at the given indices, in that order."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset = dataset
+        self.indices = indices
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[self.indices[index]]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def batch(self) -> Any:
+        """Present exactly when the dataset below can fetch whole batches."""
+        fetch = self.dataset.batch
+        return lambda indices: fetch([self.indices[i] for i in indices])
+
+
+class ConcatDataset(Dataset):
+    """Several datasets one after the other."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset needs at least one dataset")
+        self.cumulative_sizes = list(accumulate(len(dataset) for dataset in self.datasets))
+
+    def __getitem__(self, index: int) -> Any:
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"ConcatDataset of {len(self)} items has no index {index}")
+        which = bisect_right(self.cumulative_sizes, position)
+        start = self.cumulative_sizes[which - 1] if which else 0
+        return self.datasets[which][position - start]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+
+def random_split(
+    dataset: Any, lengths: Sequence[float], generator: Generator | None = None
+) -> list[Subset]:
+    """Deal the items of a dataset out at random into parts that share none.
+
+    ``lengths`` are numbers of items that add up to the whole, or fractions that add up to 1.
+    """
+    total = len(dataset)
+    sizes = _sizes(lengths, total)
+    order = randperm(total, generator=generator).tolist()
+    ends = list(accumulate(sizes))
+    return [
+        Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)
+    ]
+
+
+def _sizes(lengths: Sequence[float], total: int) -> list[int]:
+    if any(length < 0 for length in lengths):
+        raise ValueError(f"random_split: lengths must not be negative: {list(lengths)}")
+    if math.isclose(sum(lengths), 1.0) and all(length <= 1 for length in lengths):
+        sizes = [math.floor(fraction * total) for fraction in lengths]
+        # What rounding down left over goes to the parts in turn, as in PyTorch.
+        for i in range(total - sum(sizes)):
+            sizes[i % len(sizes)] += 1
+        return sizes
+    if sum(lengths) != total or any(length != int(length) for length in lengths):
+        raise ValueError(
+            f"random_split: lengths {list(lengths)} must add up to the {total} items of the "
+            "dataset, or be fractions that add up to 1"
+        )
+    return [int(length) for length in lengths]

@@ -1,0 +1,216 @@
+"""Datasets, samplers, loaders, and the digits that ship with the package."""
+
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+    random_split,
+)
+
+
+def numbered(count):
+    return TensorDataset(tg.arange(count), tg.arange(count) * 10)
+
+
+class Squares(Dataset):
+    """Without ``batch``: its items are fetched one by one."""
+
+    def __getitem__(self, index):
+        return index * index
+
+    def __len__(self):
+        return 10
+
+
+def firsts(loader):
+    return [batch[0].tolist() for batch in loader]
+
+
+# ---- digits ------------------------------------------------------------------------------------
+
+
+def test_digits_are_what_they_say():
+    images, labels = tg.data.digits()
+    assert images.shape == (1797, 1, 8, 8) and images.dtype == tg.float32
+    assert labels.shape == (1797,) and labels.dtype == tg.int64
+    assert images.min().item() == 0 and images.max().item() == 1
+    counts = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert np.bincount(labels.numpy()).tolist() == counts
+
+
+def test_digits_equal_scikit_learns():
+    datasets = pytest.importorskip("sklearn.datasets", reason="the digits come from scikit-learn")
+    original = datasets.load_digits()
+    images, labels = tg.data.digits()
+    np.testing.assert_array_equal(images.numpy()[:, 0] * 16, original.images)
+    np.testing.assert_array_equal(labels.numpy(), original.target)
+
+
+def test_digits_on_a_device():
+    images, labels = tg.data.digits(device="emulated")
+    assert str(images.device) == str(labels.device) == "emulated"
+
+
+# ---- datasets ----------------------------------------------------------------------------------
+
+
+def test_tensor_dataset():
+    data = numbered(5)
+    assert len(data) == 5 and [t.item() for t in data[2]] == [2, 20]
+    assert [t.tolist() for t in data.batch([4, 0])] == [[4, 0], [40, 0]]
+    with pytest.raises(ValueError, match=r"equally many rows, their shapes are \(2,\), \(3, 1\)"):
+        TensorDataset(tg.zeros(2), tg.zeros(3, 1))
+    with pytest.raises(ValueError, match="equally many rows"):
+        TensorDataset(tg.zeros(()))
+    with pytest.raises(ValueError, match="at least one tensor"):
+        TensorDataset()
+
+
+def test_subset_and_concat():
+    part = Subset(numbered(5), [3, 1])
+    assert len(part) == 2 and part[0][0].item() == 3
+    assert part.batch([1, 0])[0].tolist() == [1, 3]
+    assert not hasattr(Subset(Squares(), [3]), "batch")
+    both = ConcatDataset([part, numbered(3)])
+    assert len(both) == 5 and [both[i][0].item() for i in range(5)] == [3, 1, 0, 1, 2]
+    assert both[-1][0].item() == 2
+    assert len(numbered(2) + numbered(3)) == 5
+    for index in (5, -6):
+        with pytest.raises(IndexError, match="ConcatDataset of 5 items has no index"):
+            both[index]
+
+
+@pytest.mark.parametrize("lengths", [[7, 3], [0.7, 0.3], [0.25, 0.25, 0.25, 0.25], [10, 0]])
+def test_random_split_deals_out_every_item_once(lengths):
+    parts = random_split(Squares(), lengths, tg.Generator().manual_seed(1))
+    dealt = [i for part in parts for i in part.indices]
+    assert sorted(dealt) == list(range(10)) and dealt != list(range(10))
+    again = random_split(Squares(), lengths, tg.Generator().manual_seed(1))
+    assert [p.indices for p in again] == [p.indices for p in parts]
+
+
+def test_random_split_sizes():
+    assert [len(p) for p in random_split(Squares(), [0.35, 0.35, 0.3])] == [4, 3, 3]
+    for lengths in ([5, 4], [0.5, 0.4], [2.5, 7.5]):
+        with pytest.raises(ValueError, match="must add up to the 10 items"):
+            random_split(Squares(), lengths)
+    with pytest.raises(ValueError, match="must not be negative"):
+        random_split(Squares(), [11, -1])
+
+
+# ---- samplers ----------------------------------------------------------------------------------
+
+
+def test_samplers():
+    assert list(SequentialSampler(range(4))) == [0, 1, 2, 3]
+    sampler = RandomSampler(range(100), generator=tg.Generator().manual_seed(3))
+    first, second = list(sampler), list(sampler)
+    assert sorted(first) == sorted(second) == list(range(100)) and first != second
+    assert len(list(RandomSampler(range(4), num_samples=10))) == 10
+    drawn = list(RandomSampler(range(4), replacement=True, num_samples=50))
+    assert len(drawn) == 50 and set(drawn) == {0, 1, 2, 3}
+    assert list(BatchSampler(range(5), 2, drop_last=False)) == [[0, 1], [2, 3], [4]]
+    assert list(BatchSampler(range(5), 2, drop_last=True)) == [[0, 1], [2, 3]]
+    for size in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match="batch_size must be a positive integer"):
+            BatchSampler(range(5), size, drop_last=False)
+
+
+# ---- loaders -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "size", "drop", "batches"), [
+    (7, 3, False, 3), (7, 3, True, 2), (6, 3, True, 2), (2, 3, True, 0), (0, 3, False, 0),
+])  # fmt: skip
+def test_batches(count, size, drop, batches):
+    loader = DataLoader(numbered(count), size, drop_last=drop)
+    assert len(loader) == len(list(loader)) == batches
+    kept = min(count, batches * size)
+    assert [i for batch in firsts(loader) for i in batch] == list(range(kept))
+
+
+def test_shuffling_is_decided_by_the_generator():
+    def orders(seed):
+        loader = DataLoader(numbered(50), 8, shuffle=True,
+                            generator=tg.Generator().manual_seed(seed))  # fmt: skip
+        return [firsts(loader) for _ in range(2)]
+
+    assert orders(1) == orders(1) != orders(2)
+    first, second = orders(1)
+    assert first != second
+    assert sorted(i for batch in first for i in batch) == list(range(50))
+
+
+def test_shuffling_follows_the_global_seed():
+    seen = []
+    for _ in range(2):
+        tg.manual_seed(5)
+        seen.append(firsts(DataLoader(numbered(50), 50, shuffle=True)))
+    assert seen[0] == seen[1]
+
+
+def test_the_order_is_the_same_on_every_device():
+    seen = []
+    for device in ("cpu", "emulated"):
+        tg.manual_seed(5)
+        data = TensorDataset(tg.arange(50, device=device))
+        seen.append(firsts(DataLoader(data, 50, shuffle=True)))
+    assert seen[0] == seen[1]
+
+
+def test_rows_and_batches_agree():
+    """The fast path that fetches whole batches gives what fetching item by item gives."""
+    data = TensorDataset(tg.randn(10, 3), tg.arange(10))
+    by_item = DataLoader(data, 4, collate_fn=lambda samples: default_collate(samples))
+    for fast, slow in zip(DataLoader(data, 4), by_item, strict=True):
+        for a, b in zip(fast, slow, strict=True):
+            assert a.dtype == b.dtype and a.tolist() == b.tolist()
+
+
+def test_own_samplers():
+    data = numbered(10)
+    assert firsts(DataLoader(data, 2, sampler=[4, 2, 9])) == [[4, 2], [9]]
+    assert firsts(DataLoader(data, batch_sampler=[[1], [2, 3]])) == [[1], [2, 3]]
+
+
+def test_loader_arguments_that_exclude_each_other():
+    data = numbered(4)
+    with pytest.raises(ValueError, match="sampler and shuffle exclude each other"):
+        DataLoader(data, sampler=[0], shuffle=True)
+    for arguments in ({"batch_size": 2}, {"shuffle": True}, {"drop_last": True}):
+        with pytest.raises(ValueError, match="batch_sampler excludes"):
+            DataLoader(data, batch_sampler=[[0]], **arguments)
+    with pytest.warns(UserWarning, match="num_workers and pin_memory have no effect"):
+        DataLoader(data, num_workers=2)
+
+
+def test_collate():
+    Point = namedtuple("Point", "x y")
+    assert default_collate([1, 2]).dtype == tg.int64
+    assert default_collate([1.5, 2.0]).dtype == tg.float64
+    assert default_collate([True, False]).dtype == tg.bool
+    assert default_collate(["a", "b"]) == ["a", "b"]
+    assert default_collate([tg.ones(2), tg.zeros(2)]).tolist() == [[1, 1], [0, 0]]
+    assert default_collate([np.ones(2), np.zeros(2)]).shape == (2, 2)
+    assert default_collate([np.float32(1), np.float32(2)]).dtype == tg.float32
+    batch = default_collate([{"x": (1, [2])}, {"x": (3, [4])}])
+    assert batch["x"][0].tolist() == [1, 3] and batch["x"][1][0].tolist() == [2, 4]
+    point = default_collate([Point(1, 2), Point(3, 4)])
+    assert isinstance(point, Point) and point.y.tolist() == [2, 4]
+    assert next(iter(DataLoader(Squares(), 3))).tolist() == [0, 1, 4]
+    with pytest.raises(TypeError, match="cannot batch object; give DataLoader a collate_fn"):
+        default_collate([object()])
+    with pytest.raises(ValueError, match=r"different lengths \[1, 2\]"):
+        default_collate([(1,), (1, 2)])
