@@ -201,8 +201,9 @@ void matmul(T* c, const T* a, const T* b, const T* bias, int64_t batch, int64_t 
     if (batch == 0 || m == 0 || n == 0) return;
     const Shape shape{batch, m, n, k, a_batch_stride, b_batch_stride, lda, ldb};
     if constexpr (!std::is_same<T, double>::value) {
-        constexpr int64_t busy = 128;  // blocks from which on large tiles keep a large GPU busy
-        if (m > 64 && n > 64 && batch * ceil_div(m, 128) * ceil_div(n, 128) >= busy) {
+        // Enough large tiles to keep a large GPU busy; fewer where the grid is small, for tests.
+        constexpr int64_t enough = grid_limit < 128 ? grid_limit : 128;
+        if (m > 64 && n > 64 && batch * ceil_div(m, 128) * ceil_div(n, 128) >= enough) {
             matmul_tiled<T, 128>(c, a, b, bias, shape, transpose_a, transpose_b, stream);
             return;
         }

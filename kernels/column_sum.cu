@@ -1,0 +1,31 @@
+// Sum of each column of a matrix: the gradient of a bias.  out[c] = sum over r of x[r, c]
+//
+// Reads x once. A column alone would be one thread's work, so tall matrices are cut into stretches
+// of rows whose partial sums, a few percent of x, are added up by a second launch (columns.cuh).
+// The order of all additions is fixed: the same bits in every run, without atomics.
+#include "columns.cuh"
+
+int64_t column_sum_partials(int64_t rows, int64_t cols) {
+    constexpr int64_t blocks = 512;         // keep a large GPU busy
+    constexpr int64_t shortest_stretch = 64;  // rows, below which partial sums cost too much
+    const int64_t wanted = ceil_div(blocks, ceil_div(cols, 128) + (cols == 0));
+    const int64_t possible = ceil_div(rows, shortest_stretch);
+    return wanted < possible ? wanted : possible;
+}
+
+template <class T>
+void column_sum(T* out, acc_t<T>* scratch, const T* x, int64_t rows, int64_t cols,
+                cudaStream_t stream) {
+    if (cols == 0) {
+        return;
+    }
+    const int64_t stretches = column_sum_partials(rows, cols);
+    if (stretches <= 1) {
+        sum_columns(out, x, rows, cols, 1, stream);
+    } else {
+        sum_columns(scratch, x, rows, cols, stretches, stream);
+        sum_columns(out, scratch, stretches, cols, 1, stream);
+    }
+}
+
+INSTANTIATE(column_sum);

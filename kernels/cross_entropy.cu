@@ -1,0 +1,171 @@
+// Softmax cross-entropy with class indices, and the gradient of its logits in the same pass.
+//
+// For a row x with target t, C classes of weight w (1 when absent) and label smoothing e, with
+// p = softmax(x):
+//   loss = (1 - e) w_t (-log p_t) + e/C sum_c w_c (-log p_c)
+//   dloss/dx_c = ((1 - e) w_t + e/C sum w) p_c - (1 - e) w_t [c = t] - e/C w_c
+// Rows whose target is ignore_index have loss 0 and gradient 0. The losses are not reduced here; for
+// their mean, `total` (the sum of the weights of the targets that count) divides the gradient.
+//
+// The gradient is written while the logits are at hand, because reading them again is what a
+// backward pass would cost: rows that fit into registers (row.cuh) are read once and their gradient
+// is written once; longer ones are read twice, by the online softmax (softmax.cuh). Backward
+// only multiplies by the incoming gradient: reads dlogits, writes dx.
+//
+// A target outside [0, C) sets *invalid and counts like an ignored one, so that nothing is read or
+// written out of bounds; the caller raises the error.
+#include "softmax.cuh"
+
+namespace {
+
+constexpr int kept_bytes = 128;
+
+template <class A>
+struct Smoothing {
+    A weights, distances;  // sums of w_c and of w_c (x_c - largest)
+    __device__ Smoothing operator+(const Smoothing& other) const {
+        return {weights + other.weights, distances + other.distances};
+    }
+};
+
+template <class T, class Plan>
+__global__ void __launch_bounds__(Plan::threads, 1)
+    cross_entropy_forward_kernel(T* loss, T* dlogits, int32_t* invalid, const T* logits,
+                                 const int64_t* targets, const T* weight, const acc_t<T>* total,
+                                 int64_t rows, int64_t cols, int64_t ignore_index,
+                                 acc_t<T> label_smoothing, bool in_packs) {
+    using Columns = Columns<T, Plan>;
+    using A = typename Columns::A;
+    const Columns columns(cols, in_packs);
+    const A scale = total ? A(1) / *total : A(1);
+    const A share = label_smoothing / A(cols);  // of each class
+    for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
+        const int64_t target = targets[row];
+        if (target == ignore_index || target < 0 || target >= cols) {
+            if (columns.lane() == 0) {
+                loss[row] = from_acc<T>(A(0));
+                if (target != ignore_index) {
+                    atomicExch(invalid, 1);
+                }
+            }
+            if (dlogits) {
+                columns.write(dlogits + row * cols, [](auto) { return A(0); });
+            }
+            continue;
+        }
+
+        const T* logits_row = logits + row * cols;
+        const A target_logit = to_acc(logits_row[target]);
+        const A target_weight = (A(1) - label_smoothing) * (weight ? to_acc(weight[target]) : A(1));
+        const Row<Columns> x_row(columns, logits_row);
+        const Row<Columns> w_row(columns, label_smoothing > A(0) ? weight : nullptr, A(1));
+        const Softmax<A> softmax = softmax_of(columns, x_row);
+        const A log_total = log(softmax.total);
+
+        A row_loss = target_weight * (log_total - (target_logit - softmax.largest));
+        A p_weight = target_weight;
+        if (label_smoothing > A(0)) {
+            Smoothing<A> sums{};
+            columns.each(
+                [&](auto, A x, A w) { sums = sums + Smoothing<A>{w, w * (x - softmax.largest)}; },
+                x_row, w_row);
+            sums = columns.reduce(sums, Sum());
+            row_loss += share * (sums.weights * log_total - sums.distances);
+            p_weight += share * sums.weights;
+        }
+        if (columns.lane() == 0) {
+            loss[row] = from_acc<T>(row_loss);
+        }
+        if (dlogits) {
+            const A p_scale = scale * p_weight / softmax.total;
+            columns.write(
+                dlogits + row * cols,
+                [&](auto at, A x, A w) {
+                    const A here = at.column == target ? target_weight : A(0);
+                    return p_scale * exp(x - softmax.largest) - scale * (here + share * w);
+                },
+                x_row, w_row);
+        }
+    }
+}
+
+template <class T, class Plan>
+__global__ void __launch_bounds__(Plan::threads, 1)
+    cross_entropy_backward_kernel(T* dx, const T* dlogits, const T* g, int64_t g_stride,
+                                  int64_t rows, int64_t cols, bool in_packs) {
+    using Columns = Columns<T, Plan>;
+    using A = typename Columns::A;
+    const Columns columns(cols, in_packs);
+    for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
+        const A factor = to_acc(g[row * g_stride]);
+        const Row<Columns> dlogits_row(columns, dlogits + row * cols);
+        columns.write(
+            dx + row * cols, [&](auto, A value) { return value * factor; },
+            dlogits_row);
+    }
+}
+
+constexpr int total_threads = 1024;
+
+// One block, so that the order of the additions is fixed; the targets are few next to the logits.
+template <class T>
+__global__ void __launch_bounds__(total_threads)
+    cross_entropy_total_kernel(acc_t<T>* total, const int64_t* targets, const T* weight,
+                               int64_t rows, int64_t cols, int64_t ignore_index) {
+    using A = acc_t<T>;
+    A sum = 0;
+    for (int64_t row = threadIdx.x; row < rows; row += total_threads) {
+        const int64_t target = targets[row];
+        if (target != ignore_index && target >= 0 && target < cols) {
+            sum += weight ? to_acc(weight[target]) : A(1);
+        }
+    }
+    sum = block_sum<total_threads>(sum);
+    if (threadIdx.x == 0) {
+        *total = sum;
+    }
+}
+
+}  // namespace
+
+template <class T>
+void cross_entropy_total(acc_t<T>* total, const int64_t* targets, const T* weight, int64_t rows,
+                         int64_t cols, int64_t ignore_index, cudaStream_t stream) {
+    LAUNCH(cross_entropy_total_kernel<T>, 1, total_threads, 0, stream, total, targets, weight,
+           rows, cols, ignore_index);
+}
+
+template <class T>
+void cross_entropy_forward(T* loss, T* dlogits, int32_t* invalid, const T* logits,
+                           const int64_t* targets, const T* weight, const acc_t<T>* total,
+                           int64_t rows, int64_t cols, int64_t ignore_index, double label_smoothing,
+                           cudaStream_t stream) {
+    if (rows == 0) {
+        return;
+    }
+    choose_plan<T, kept_bytes>(cols, [&](auto plan) {
+        using Plan = decltype(plan);
+        LAUNCH((cross_entropy_forward_kernel<T, Plan>), blocks_for(rows, Plan::rows_per_block),
+               Plan::threads, 0, stream, loss, dlogits, invalid, logits, targets, weight, total,
+               rows, cols, ignore_index, acc_t<T>(label_smoothing),
+               rows_in_packs<T>(cols, dlogits, logits, weight));
+    });
+}
+
+template <class T>
+void cross_entropy_backward(T* dx, const T* dlogits, const T* g, int64_t g_stride, int64_t rows,
+                            int64_t cols, cudaStream_t stream) {
+    if (rows == 0 || cols == 0) {
+        return;
+    }
+    choose_plan<T, kept_bytes>(cols, [&](auto plan) {
+        using Plan = decltype(plan);
+        LAUNCH((cross_entropy_backward_kernel<T, Plan>), blocks_for(rows, Plan::rows_per_block),
+               Plan::threads, 0, stream, dx, dlogits, g, g_stride, rows, cols,
+               rows_in_packs<T>(cols, dx, dlogits));
+    });
+}
+
+INSTANTIATE(cross_entropy_total);
+INSTANTIATE(cross_entropy_forward);
+INSTANTIATE(cross_entropy_backward);

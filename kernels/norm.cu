@@ -1,0 +1,243 @@
+// Layer norm and RMS norm along the rows of a matrix. RMS norm is layer norm without the centring
+// (m = 0, and no bias), so both are one kernel in each direction.
+//
+//   forward   m = mean x,  rstd = 1 / sqrt(mean (x - m)^2 + eps),  h = (x - m) rstd,  y = h w + b
+//   backward  g = dy w,  dx = rstd (g - mean g - h mean(g h))      (RMS norm: without mean g)
+//             dw = sum over rows of dy h,  db = sum over rows of dy
+//
+// Bound by memory: forward reads x and writes y, backward reads dy and x and writes dx, each once
+// as long as a row fits into registers (row.cuh).
+//
+// The mean of a row near 10^4 is off by some 10^-3 in fp32, however it is summed: that is its
+// rounding. Both directions therefore compute with the distances d = x - m, which are exact, and
+// correct them by their own mean, `drift`. It costs one more sum in a reduction that is needed
+// anyway.
+//
+// dw and db are sums over all rows. Teams keep sums of their own over the rows they work on: in
+// registers, or in their line of `scratch` when rows do not fit. A second launch adds up the lines
+// (columns.cuh), in a fixed order: the same bits in every run.
+#include <algorithm>
+
+#include "columns.cuh"
+
+namespace {
+
+constexpr int forward_kept_bytes = 128;
+constexpr int backward_kept_bytes = 64;  // dy, x, and the sums for dw and db, at once
+
+template <class A, int count>
+struct Sums {
+    A values[count];
+    __device__ A& operator[](int i) { return values[i]; }
+    __device__ Sums operator+(const Sums& other) const {
+        Sums result;
+#pragma unroll
+        for (int i = 0; i < count; ++i) {
+            result[i] = values[i] + other.values[i];
+        }
+        return result;
+    }
+};
+
+template <class T, class Plan, bool centred>
+__global__ void __launch_bounds__(Plan::threads, 1)
+    norm_forward_kernel(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight,
+                        const T* bias, int64_t rows, int64_t cols, acc_t<T> eps, bool in_packs) {
+    using Columns = Columns<T, Plan>;
+    using A = typename Columns::A;
+    const Columns columns(cols, in_packs);
+    const A inverse_cols = A(1) / A(cols);
+    for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
+        const Row<Columns> x_row(columns, x + row * cols);
+        A row_mean = 0;
+        if (centred) {
+            columns.each([&](auto, A x) { row_mean += x; }, x_row);
+            row_mean = columns.reduce(row_mean, Sum()) * inverse_cols;
+        }
+        Sums<A, 2> sums{};  // of d and d^2
+        columns.each(
+            [&](auto, A x) {
+                const A d = x - row_mean;
+                sums[0] += d;
+                sums[1] += d * d;
+            },
+            x_row);
+        sums = columns.reduce(sums, Sum());
+        const A drift = centred ? sums[0] * inverse_cols : A(0);
+        const A variance = sums[1] * inverse_cols - drift * drift;
+        const A row_rstd = rsqrt((variance < A(0) ? A(0) : variance) + eps);  // by its rounding
+
+        const Row<Columns> weight_row(columns, weight, A(1)), bias_row(columns, bias, A(0));
+        columns.write(
+            y + row * cols,
+            [&](auto, A x, A w, A b) { return (x - row_mean - drift) * row_rstd * w + b; }, x_row,
+            weight_row, bias_row);
+        if (columns.lane() == 0) {
+            if (centred) {
+                mean[row] = row_mean + drift;
+            }
+            rstd[row] = row_rstd;
+        }
+    }
+}
+
+// What a team adds up over its rows, for each column: in registers if the plan keeps rows, else in
+// `line`, the team's line of scratch. Without a line nothing is asked for.
+template <class Columns>
+struct TeamSums {
+    using A = typename Columns::A;
+    using Place = typename Columns::Place;
+
+    const Columns& columns;
+    A* line;
+    Elements<typename Columns::T> held[Columns::kept ? Columns::packs : 1] = {};
+
+    __device__ TeamSums(const Columns& columns, A* line) : columns(columns), line(line) {
+        if (!Columns::kept && line) {
+            columns.each([&](Place at) { line[at.column] = A(0); });
+        }
+    }
+
+    __device__ void add(Place at, A value) {
+        if constexpr (Columns::kept) {
+            held[at.pack][at.element] += value;
+        } else if (line && at.column < columns.cols) {
+            line[at.column] += value;
+        }
+    }
+
+    __device__ void finish() const {
+        if (Columns::kept && line) {
+            columns.each([&](Place at) { line[at.column] = held[at.pack][at.element]; });
+        }
+    }
+};
+
+template <class T, class Plan, bool centred>
+__global__ void __launch_bounds__(Plan::threads, 1)
+    norm_backward_kernel(T* dx, acc_t<T>* dweight_lines, acc_t<T>* dbias_lines, const T* dy,
+                         const T* x, const acc_t<T>* mean, const acc_t<T>* rstd, const T* weight,
+                         int64_t rows, int64_t cols, int64_t teams, bool in_packs) {
+    using Columns = Columns<T, Plan>;
+    using A = typename Columns::A;
+    const Columns columns(cols, in_packs);
+    const A inverse_cols = A(1) / A(cols);
+    const int64_t team = team_index<Plan>();
+    if (team >= teams) {
+        return;  // the last block may have more teams than there are lines
+    }
+    const Row<Columns> weight_row(columns, weight, A(1));
+    TeamSums<Columns> dweight(columns, dweight_lines ? dweight_lines + team * cols : nullptr);
+    TeamSums<Columns> dbias(columns, dbias_lines ? dbias_lines + team * cols : nullptr);
+    for (int64_t row = team; row < rows; row += teams) {
+        const Row<Columns> dy_row(columns, dy + row * cols), x_row(columns, x + row * cols);
+        const A row_mean = centred ? mean[row] : A(0), row_rstd = rstd[row];
+        Sums<A, 3> sums{};  // of d, g and g d
+        columns.each(
+            [&](auto, A dy, A x, A w) {
+                const A d = x - row_mean, g = dy * w;
+                sums[0] += d;
+                sums[1] += g;
+                sums[2] += g * d;
+            },
+            dy_row, x_row, weight_row);
+        sums = columns.reduce(sums, Sum());
+        const A drift = centred ? sums[0] * inverse_cols : A(0);
+        const A mean_g = centred ? sums[1] * inverse_cols : A(0);
+        const A mean_gh = (sums[2] * inverse_cols - drift * mean_g) * row_rstd;
+        columns.write(
+            dx + row * cols,
+            [&](auto at, A dy, A x, A w) {
+                const A h = (x - row_mean - drift) * row_rstd;
+                dweight.add(at, dy * h);
+                dbias.add(at, dy);
+                return (dy * w - mean_g - h * mean_gh) * row_rstd;
+            },
+            dy_row, x_row, weight_row);
+    }
+    dweight.finish();
+    dbias.finish();
+}
+
+template <class T, bool centred>
+void forward(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight, const T* bias,
+             int64_t rows, int64_t cols, double eps, cudaStream_t stream) {
+    if (rows == 0) {
+        return;
+    }
+    choose_plan<T, forward_kept_bytes>(cols, [&](auto plan) {
+        using Plan = decltype(plan);
+        LAUNCH((norm_forward_kernel<T, Plan, centred>), blocks_for(rows, Plan::rows_per_block),
+               Plan::threads, 0, stream, y, mean, rstd, x, weight, bias, rows, cols,
+               acc_t<T>(eps), rows_in_packs<T>(cols, y, x, weight, bias));
+    });
+}
+
+template <class T, bool centred>
+void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const T* x,
+              const acc_t<T>* mean, const acc_t<T>* rstd, const T* weight, int64_t rows,
+              int64_t cols, cudaStream_t stream) {
+    if (cols == 0) {
+        return;
+    }
+    const int64_t teams = norm_partials(rows, cols);
+    acc_t<T>* dweight_lines = dweight ? scratch : nullptr;
+    acc_t<T>* dbias_lines = dbias ? scratch + teams * cols : nullptr;
+    if (rows > 0) {
+        choose_plan<T, backward_kept_bytes>(cols, [&](auto plan) {
+            using Plan = decltype(plan);
+            LAUNCH((norm_backward_kernel<T, Plan, centred>),
+                   ceil_div(teams, Plan::rows_per_block), Plan::threads, 0, stream, dx,
+                   dweight_lines, dbias_lines, dy, x, mean, rstd, weight, rows, cols, teams,
+                   rows_in_packs<T>(cols, dx, dy, x, weight));
+        });
+    }
+    if (dweight) {
+        sum_columns(dweight, dweight_lines, teams, cols, 1, stream);
+    }
+    if (dbias) {
+        sum_columns(dbias, dbias_lines, teams, cols, 1, stream);
+    }
+}
+
+}  // namespace
+
+// Teams of the backward pass, and so lines of scratch: enough warps for a large GPU, each with rows
+// enough to make the lines cheap next to them.
+int64_t norm_partials(int64_t rows, int64_t cols) {
+    const int64_t wanted = cols <= 512 ? 2048 : 256;
+    return std::min({rows, wanted, grid_limit});
+}
+
+template <class T>
+void layer_norm_forward(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight,
+                        const T* bias, int64_t rows, int64_t cols, double eps,
+                        cudaStream_t stream) {
+    forward<T, true>(y, mean, rstd, x, weight, bias, rows, cols, eps, stream);
+}
+
+template <class T>
+void layer_norm_backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const T* x,
+                         const acc_t<T>* mean, const acc_t<T>* rstd, const T* weight, int64_t rows,
+                         int64_t cols, cudaStream_t stream) {
+    backward<T, true>(dx, dweight, dbias, scratch, dy, x, mean, rstd, weight, rows, cols, stream);
+}
+
+template <class T>
+void rms_norm_forward(T* y, acc_t<T>* rstd, const T* x, const T* weight, int64_t rows, int64_t cols,
+                      double eps, cudaStream_t stream) {
+    forward<T, false>(y, nullptr, rstd, x, weight, nullptr, rows, cols, eps, stream);
+}
+
+template <class T>
+void rms_norm_backward(T* dx, T* dweight, acc_t<T>* scratch, const T* dy, const T* x,
+                       const acc_t<T>* rstd, const T* weight, int64_t rows, int64_t cols,
+                       cudaStream_t stream) {
+    backward<T, false>(dx, dweight, nullptr, scratch, dy, x, nullptr, rstd, weight, rows, cols,
+                       stream);
+}
+
+INSTANTIATE(layer_norm_forward);
+INSTANTIATE(layer_norm_backward);
+INSTANTIATE(rms_norm_forward);
+INSTANTIATE(rms_norm_backward);

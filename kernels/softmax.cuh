@@ -1,0 +1,40 @@
+// The two numbers that turn a row x into probabilities:  p = exp(x - largest) / total.
+#pragma once
+
+#include "row.cuh"
+
+template <class A>
+struct Softmax {
+    A largest;
+    A total;  // the sum of exp(x - largest), at least 1
+};
+
+// A row in registers is walked over twice. A row in memory is read once: each thread keeps its sum
+// relative to the largest value it has met, and rescales it when it meets a larger one (the online
+// softmax). A row of nothing but -inf, like one with a NaN or +inf, gives NaN everywhere.
+template <class Columns>
+__device__ Softmax<typename Columns::A> softmax_of(const Columns& columns, const Row<Columns>& x) {
+    using A = typename Columns::A;
+    Softmax<A> mine{-A(INFINITY), A(0)};
+    if constexpr (Columns::kept) {
+        columns.each([&](auto, A value) { mine.largest = max(mine.largest, value); }, x);
+        const A largest = columns.reduce(mine.largest, Max());
+        columns.each([&](auto, A value) { mine.total += exp(value - largest); }, x);
+        return {largest, columns.reduce(mine.total, Sum())};
+    } else {
+        // exp(-inf - -inf) is NaN: as long as there is nothing but -inf, it counts from 0 instead.
+        const auto origin = [](A largest) { return largest == -A(INFINITY) ? A(0) : largest; };
+        columns.each(
+            [&](auto, A value) {
+                if (value > mine.largest) {
+                    mine.total *= exp(mine.largest - value);
+                    mine.largest = value;
+                }
+                mine.total += exp(value - origin(mine.largest));
+            },
+            x);
+        const A largest = columns.reduce(mine.largest, Max());
+        mine.total *= exp(mine.largest - origin(largest));
+        return {largest, columns.reduce(mine.total, Sum())};
+    }
+}

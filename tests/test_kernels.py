@@ -1,0 +1,288 @@
+"""Every launcher of the compiled kernels, against the table in kernel_table.py.
+
+Each call of the table runs with its arrays placed in several ways: aligned, all shifted by one
+element, each shifted differently, and ending where readable memory ends. On the emulated device the
+pages around an array cannot be touched, so that a kernel which reads out of bounds crashes; what is
+left of an array's own pages is filled with 0xFF, which is NaN, so that reading it spoils the result
+and writing it is noticed. The order of threads changes with every run and must not change a bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import mmap
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import kernel_table as table
+import numpy as np
+import pytest
+from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Update, numpy_dtype
+
+from tapegrad import kernels
+
+TOLERANCES = {  # relative, absolute
+    "float32": (1.3e-6, 1e-5),
+    "float64": (1e-12, 1e-12),
+    "float16": (1e-3, 1e-5),
+    "bfloat16": (1.6e-2, 1e-5),
+}
+CANARY = 0xFF
+PAGE = mmap.PAGESIZE
+NO_ACCESS = 0  # PROT_NONE
+SCHEDULES = (("ascending", 0), ("descending", 0), ("random", 1), ("random", 2))
+
+
+# ---- memory whose neighbourhood is watched ----
+
+
+class GuardedPages:
+    """Readable pages between two that are not, for arrays of the emulated device."""
+
+    _free: ClassVar[dict[int, list[GuardedPages]]] = {}
+    _libc = ctypes.CDLL(None, use_errno=True)
+
+    def __init__(self, size: int):
+        self._map = mmap.mmap(-1, size + 2 * PAGE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        for guard in (start, start + PAGE + size):
+            if self._libc.mprotect(ctypes.c_void_p(guard), PAGE, NO_ACCESS) != 0:
+                raise OSError(ctypes.get_errno(), "mprotect")
+        self.bytes = np.frombuffer(self._map, np.uint8)[PAGE : PAGE + size]
+
+    @classmethod
+    def take(cls, needed: int) -> GuardedPages:
+        size = max(-(-needed // PAGE), 1) * PAGE
+        free = cls._free.setdefault(size, [])
+        return free.pop() if free else cls(size)
+
+    def give_back(self) -> None:
+        self._free[self.bytes.size].append(self)
+
+
+class Emulated:
+    """Arrays in guarded pages."""
+
+    name = "emulated"
+
+    @staticmethod
+    def allocate(size: int) -> Any:
+        return GuardedPages.take(size)
+
+    @staticmethod
+    def free(pages: Any) -> None:
+        pages.give_back()
+
+    @staticmethod
+    def fill(pages: Any, values: np.ndarray) -> None:
+        pages.bytes[:] = values
+
+    @staticmethod
+    def read(pages: Any) -> np.ndarray:
+        return pages.bytes
+
+    @staticmethod
+    def address(pages: Any) -> int:
+        return pages.bytes.ctypes.data
+
+    @staticmethod
+    def size(pages: Any) -> int:
+        return pages.bytes.size
+
+
+class Cuda:
+    """CuPy arrays, with a margin of canaries."""
+
+    name = "cuda"
+
+    @staticmethod
+    def allocate(size: int) -> Any:
+        import cupy
+
+        return cupy.empty(-(-size // 512) * 512 + 512, np.uint8)
+
+    @staticmethod
+    def free(array: Any) -> None:
+        pass
+
+    @staticmethod
+    def fill(array: Any, values: np.ndarray) -> None:
+        array.set(values)
+
+    @staticmethod
+    def read(array: Any) -> np.ndarray:
+        return array.get()
+
+    @staticmethod
+    def address(array: Any) -> int:
+        return array.data.ptr
+
+    @staticmethod
+    def size(array: Any) -> int:
+        return array.size
+
+
+def aligned(index: int, free_bytes: int, itemsize: int) -> int:
+    return 0
+
+
+def shifted(index: int, free_bytes: int, itemsize: int) -> int:
+    return min(itemsize, free_bytes)
+
+
+def mixed(index: int, free_bytes: int, itemsize: int) -> int:
+    return min(index % 4 * itemsize, free_bytes)
+
+
+def at_the_end(index: int, free_bytes: int, itemsize: int) -> int:
+    return free_bytes
+
+
+class Placed:
+    """One array of a call in watched memory."""
+
+    def __init__(self, memory: Any, argument: Any, dtype: np.dtype, index: int, place: Any):
+        self.memory, self.argument = memory, argument
+        if isinstance(argument, (In, Update)):
+            content = np.ascontiguousarray(argument.array)
+        else:
+            size = argument.size if isinstance(argument, Scratch) else argument.expected.shape
+            content = np.empty(size, argument.dtype or dtype)
+            content.reshape(-1).view(np.uint8).fill(CANARY)
+        self.dtype, self.shape, self.nbytes = content.dtype, content.shape, content.nbytes
+        self.block = memory.allocate(self.nbytes + 3 * content.itemsize)
+        total = memory.size(self.block)
+        self.start = place(index, total - self.nbytes, content.itemsize)
+        self.before = np.full(total, CANARY, np.uint8)
+        self.before[self.inside] = np.frombuffer(content.tobytes(), np.uint8)
+        memory.fill(self.block, self.before)
+
+    @property
+    def inside(self) -> slice:
+        return slice(self.start, self.start + self.nbytes)
+
+    @property
+    def address(self) -> int:
+        return self.memory.address(self.block) + self.start
+
+    def finish(self) -> tuple[bytes, str | None]:
+        """What the array holds now, and what is wrong around it."""
+        after = self.memory.read(self.block)
+        content = after[self.inside].tobytes()
+        problem = None
+        if not np.array_equal(after[: self.start], self.before[: self.start]):
+            problem = "the memory before it was written"
+        elif not np.array_equal(after[self.inside.stop :], self.before[self.inside.stop :]):
+            problem = "the memory behind it was written"
+        elif isinstance(self.argument, In) and content != self.before[self.inside].tobytes():
+            problem = "this input was changed"
+        self.memory.free(self.block)
+        return content, problem
+
+    def values(self, content: bytes) -> np.ndarray:
+        return np.frombuffer(content, self.dtype).reshape(self.shape)
+
+
+# ---- running a call ----
+
+
+def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call, place: Any,
+        where: str) -> list[bytes]:  # fmt: skip
+    """Run one call; returns the bytes of its outputs, after checking them."""
+    placed: list[Placed] = []
+    arguments: list[Any] = []
+    for argument in call:
+        if isinstance(argument, (In, Out, Update, Scratch)):
+            default = numpy_dtype(dtype or "float64")
+            placed.append(Placed(memory, argument, default, len(placed), place))
+            arguments.append(placed[-1].address)
+        else:
+            arguments.append(0 if argument is None else argument)
+    name = entry.launcher if dtype is None else f"{entry.launcher}_{dtype}"
+    try:
+        getattr(library, name)(*arguments, 0)
+    except RuntimeError as error:
+        error.add_note(where) if hasattr(error, "add_note") else None
+        raise
+    results = []
+    for index, array in enumerate(placed):
+        content, problem = array.finish()
+        assert problem is None, f"{where}: array argument {index}: {problem}"
+        if isinstance(array.argument, (Out, Update)):
+            results.append(content)
+            check(array.values(content), array.argument.expected, entry, dtype,
+                  f"{where}: array argument {index}")  # fmt: skip
+    return results
+
+
+def check(
+    actual: np.ndarray, expected: np.ndarray, entry: Row, dtype: str | None, where: str
+) -> None:
+    expected = np.asarray(expected)
+    if entry.exact or actual.dtype.kind in "iu":
+        np.testing.assert_array_equal(actual, expected.astype(actual.dtype), where)
+        return
+    # An accumulator's output is not rounded to the dtype, but computed from the dtype's inputs.
+    limits = TOLERANCES[actual.dtype.name] if actual.dtype.name in TOLERANCES else TOLERANCES[dtype]
+    relative, absolute = (entry.slack * limit for limit in limits)
+    with np.errstate(over="ignore"):
+        rounded = expected.astype(actual.dtype)
+    overflow = np.isinf(rounded.astype(np.float64)) & np.isfinite(expected)
+    np.testing.assert_allclose(
+        actual.astype(np.float64), np.where(overflow, rounded.astype(np.float64), expected),
+        rtol=relative, atol=absolute, err_msg=where,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def schedule(library: Any, order: str, seed: int) -> Iterator[None]:
+    if not hasattr(library, "set_schedule"):
+        yield
+        return
+    before = library.schedule()
+    library.set_schedule(order, seed)
+    try:
+        yield
+    finally:
+        library.set_schedule(*before)
+
+
+@pytest.fixture(params=[Emulated, Cuda], ids=lambda memory: memory.name)
+def memory(request: pytest.FixtureRequest) -> Any:
+    if request.param is Cuda:
+        cupy = pytest.importorskip("cupy", reason="no CuPy, so no CUDA kernels to test")
+        if not cupy.is_available():
+            pytest.skip("no CUDA device")
+    return request.param
+
+
+CASES = [pytest.param(entry, dtype, id=f"{entry.launcher}-{dtype}" if dtype else entry.launcher)
+         for entry in ROWS for dtype in entry.dtypes]  # fmt: skip
+
+
+@pytest.mark.parametrize(("entry", "dtype"), CASES)
+def test_launcher(memory: Any, entry: Row, dtype: str | None) -> None:
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes", reason="bfloat16 comes from ml_dtypes")
+    library = kernels.library(memory.name)
+    draw = table.Draw(numpy_dtype(dtype or "float64"), library)
+    orders = itertools.cycle(SCHEDULES)
+    for number, call in enumerate(entry.calls(draw)):
+        scalars = [a for a in call if isinstance(a, (int, float))]
+        for place in (aligned, shifted, mixed, at_the_end):
+            results = set()
+            for _ in range(2):
+                order = next(orders)
+                where = f"call {number} {scalars}, {place.__name__}, {order[0]} seed {order[1]}"
+                with schedule(library, *order):
+                    results.add(tuple(run(library, memory, entry, dtype, call, place, where)))
+            assert len(results) == 1, f"{where}: the order of threads changed the result"
+
+
+def test_every_launcher_is_in_the_table(memory: Any) -> None:
+    library = kernels.library(memory.name)
+    suffixes = tuple(f"_{dtype}" for dtype in FLOATS)
+    launchers = {name.rsplit("_", 1)[0] for name in dir(library) if name.endswith(suffixes)}
+    assert launchers == {entry.launcher for entry in ROWS} - {"philox"}
