@@ -49,15 +49,34 @@ def walk(
     mode.recording = create_graph
     try:
         while heap:
-            _, node = heappop(heap)
+            node = heappop(heap)[1]
             g = pending.pop(node)
-            if node.hooks or node.retained_by:
+            if node.watched:
                 g = _run_hooks(node, g, create_graph)
-            if targets is not None and node in targets:
-                captured[node] = g
-            if leading is not None and node not in leading:  # nothing is wanted beyond it
-                continue
-            _visit(node, g, pending, heap, needed, create_graph)
+            if targets is not None:
+                if node in targets:
+                    captured[node] = g
+                if node not in leading:  # type: ignore[operator]  # nothing is wanted beyond it
+                    continue
+            _check(node)
+            if create_graph:
+                _visit_recorded(node, g, pending, heap, needed)
+            elif node.primitive.simple:
+                # The hot path: one rule for each input. What each rule asks for is picked from
+                # one tuple by position.
+                xp = node.device.xp
+                full = (xp, g, *node.saved)  # type: ignore[misc]
+                for edge, rule in zip(node.edges, node.primitive.rules):  # noqa: B905
+                    if edge is None or (needed is not None and edge not in needed):
+                        continue
+                    if rule.wants_last:
+                        gradient = rule.function(*rule.pick((*full, edge.shape)))
+                    else:
+                        gradient = rule.function(*rule.pick(full))
+                    _arrive(pending, heap, edge, gradient, xp, node)
+                full = gradient = None  # type: ignore[assignment]  # free what they hold
+            else:
+                _visit_joint(node, g, pending, heap, needed)
             if not retain_graph and node.primitive.saves_any:
                 node.saved, node.inputs, node.storage = None, (), None
             g = None
@@ -70,19 +89,12 @@ def walk(
     return pending
 
 
-def _visit(
-    node: Node, g: Any, pending: dict, heap: list, needed: set | None, create_graph: bool
-) -> None:
-    """Call the node's rules and hand on what they return."""
-    primitive = node.primitive
-    saved = node.saved
-    if primitive is part:
-        _arrive_part(pending, heap, node.edges[0], saved[2], g)  # type: ignore[index, arg-type]
-        return
-    if saved is None:
+def _check(node: Node) -> None:
+    """Raise RuntimeError if what the node saved was freed, or changed in place since."""
+    if node.saved is None:
         raise RuntimeError(
-            f"[{node.name}] cannot go backward a second time: what '{primitive.name}' saved was "
-            "freed by the first backward; pass retain_graph=True to the first one to keep it"
+            f"[{node.name}] cannot go backward a second time: what '{node.primitive.name}' saved "
+            "was freed by the first backward; pass retain_graph=True to the first one to keep it"
         )
     for t in node.inputs:
         if t is not None:
@@ -92,36 +104,51 @@ def _visit(
     storage = node.storage
     if storage is not None and storage.changed_at > node.serial:
         raise _stale(node, storage, node.shape, "result")
-    if create_graph:
-        xp = tensor_xp
-        saved_tensors = _saved_as_tensors(node)
-        if primitive.plain is not None:
-            for edge, gradient in zip(node.edges, _through_plain(node, g, saved_tensors)):
-                if edge is not None and (needed is None or edge in needed):
-                    _arrive(pending, heap, edge, gradient, xp, node)
-            return
-        full = (xp, g, *saved_tensors)
-    else:
-        xp = node.device.xp
-        full = (xp, g, *saved)
-    if primitive.joint is not None:
-        needs = tuple(edge is not None for edge in node.edges)
-        grads = primitive.joint.function(*primitive.joint.pick((*full, needs)))
-        for edge, gradient in zip(node.edges, grads, strict=True):
-            if edge is not None and (needed is None or edge in needed):
-                _arrive(pending, heap, edge, gradient, xp, node)
+
+
+def _visit_joint(node: Node, g: Any, pending: dict, heap: list, needed: set | None) -> None:
+    """Nodes with one rule for all inputs, with a rule that adds into a buffer, or with parts."""
+    primitive, xp = node.primitive, node.device.xp
+    if primitive is part:
+        _arrive_part(pending, heap, node.edges[0], node.saved[2], g)  # type: ignore
         return
-    for edge, rule in zip(node.edges, primitive.rules):  # noqa: B905  (equal by construction)
-        if edge is None or (needed is not None and edge not in needed):
-            continue
-        if primitive.into is not None and not create_graph:
-            _add_into(pending, heap, edge, primitive.into, full, xp)
-            continue
-        if rule.wants_last:
-            gradient = rule.function(*rule.pick((*full, edge.shape)))
-        else:
-            gradient = rule.function(*rule.pick(full))
-        _arrive(pending, heap, edge, gradient, xp, node)
+    full = (xp, g, *node.saved)  # type: ignore[misc]
+    if primitive.into is not None:
+        _add_into(pending, heap, node.edges[0], primitive.into, full, xp)  # type: ignore[arg-type]
+        return
+    _arrive_all(node, primitive.joint, full, pending, heap, needed, xp)
+
+
+def _visit_recorded(node: Node, g: Tensor, pending: dict, heap: list, needed: set | None) -> None:
+    """Under create_graph: rules see Tensors and record themselves."""
+    primitive = node.primitive
+    if primitive is part:
+        _arrive_part(pending, heap, node.edges[0], node.saved[2], g)  # type: ignore
+        return
+    saved = _saved_as_tensors(node)
+    if primitive.plain is not None:
+        for edge, gradient in zip(node.edges, _through_plain(node, g, saved), strict=True):
+            if edge is not None and (needed is None or edge in needed):
+                _arrive(pending, heap, edge, gradient, tensor_xp, node)
+        return
+    full = (tensor_xp, g, *saved)
+    if primitive.joint is not None:
+        _arrive_all(node, primitive.joint, full, pending, heap, needed, tensor_xp)
+        return
+    for edge, rule in zip(node.edges, primitive.rules, strict=True):
+        if edge is not None and (needed is None or edge in needed):
+            gradient = rule.function(*rule.pick((*full, edge.shape)))  # type: ignore[union-attr]
+            _arrive(pending, heap, edge, gradient, tensor_xp, node)
+
+
+def _arrive_all(
+    node: Node, rule: Any, full: tuple, pending: dict, heap: list, needed: set | None, xp: Any
+) -> None:
+    needs = tuple(e is not None and (needed is None or e in needed) for e in node.edges)
+    grads = rule.function(*rule.pick((*full, needs)))
+    for edge, need, gradient in zip(node.edges, needs, grads, strict=True):
+        if need:
+            _arrive(pending, heap, edge, gradient, xp, node)  # type: ignore[arg-type]
 
 
 def _arrive(

@@ -45,6 +45,7 @@ class Node:
     dtype: Any
     device: Device
     storage: Storage | None = None  # of the result, when the result is saved
+    watched: bool = False  # whether hooks or retained_by are set
     hooks: dict | None = None
     parts: int = 1  # how many results; with several, its gradient is a list
     retained_by: Any = None  # weak reference to a tensor that asked for retain_grad()
@@ -113,6 +114,8 @@ class Primitive:
         self.rules = tuple(Rule(f, names, "input_shape") if f else None for f in vjp)
         self.joint = Rule(vjp_all, names, "needs") if vjp_all else None
         self.into = Rule(into, names, "buffer") if into else None
+        # What the engine's hot path handles: a rule for each input, and nothing out of the ordinary.
+        self.simple = bool(self.rules) and self.into is None
         self.differentiable = any(self.rules) or self.joint is not None
         all_rules = [r for r in (*self.rules, self.joint) if r]
         self.saves_output = any("y" in r.asked for r in all_rules)
@@ -178,7 +181,8 @@ def primitive(
             variadic=any(p.kind is p.VAR_POSITIONAL for p in parameters),
         )
         bodies[own] = body
-        return _register(declared, _general(declared, view))
+        single = len(inputs) == 1 and not declared.variadic
+        return _register(declared, _single(declared, view) if single else _general(declared))
 
     return declare
 
@@ -337,8 +341,59 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
     return apply
 
 
-def _general(declared: Primitive, view: bool) -> Callable:
-    name = declared.name
+def _single(declared: Primitive, view: bool) -> Callable:
+    """One input and any parameters: reductions, changes of shape, indexing."""
+    name, names = declared.name, declared.parameters
+    keep_y, (keep_x,) = declared.saves_output, (any(k) if isinstance(k, tuple) else k
+                                                for k in declared.keeps)  # fmt: skip
+    differentiable, has_extras = declared.differentiable, bool(declared.extras)
+
+    def apply(x: Tensor, **parameters: Any) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"[{name}] expects a Tensor, got {type(x).__name__}")
+        array = x._array
+        device = x._device
+        out = device.ops[name](array, **parameters)
+        extras: tuple = ()
+        if has_extras:
+            out, *rest = out
+            extras = tuple(rest)
+        if out.__class__ is not device.array_type:
+            out = device.asarray(out)
+        if view and shares(out, array):
+            result = x._alias(out)
+            result._storage.has_views = True  # type: ignore[union-attr]
+        else:
+            result = _new_tensor(Tensor)
+            result._array = out
+            result._device = device
+        if x._requires_grad and differentiable and mode.recording:
+            result._requires_grad = True
+            result._node = node = _new_node(Node)
+            node.primitive = declared
+            node.serial = next(serials)
+            node.edges = (x._node,)
+            # Rules address parameters by position: in the order of the declaration.
+            values = tuple(parameters.values())
+            if tuple(parameters) != names:
+                values = tuple(parameters[key] for key in names)
+            node.saved = (out if keep_y else None, array if keep_x else None, *values, *extras)
+            node.inputs = (x,) if keep_x else ()
+            node.shape = out.shape
+            node.dtype = out.dtype
+            node.device = device
+            if keep_y:
+                if result._storage is None:
+                    result._storage = Storage()
+                node.storage = result._storage
+        return result
+
+    return apply
+
+
+def _general(declared: Primitive) -> Callable:
+    """Several inputs (Tensors, numbers or None), parameters, further results."""
+    name, names = declared.name, declared.parameters
 
     def apply(*inputs: Any, **parameters: Any) -> Tensor:
         device, arrays = _unwrap(name, inputs)
@@ -349,22 +404,13 @@ def _general(declared: Primitive, view: bool) -> Callable:
             extras = tuple(rest)
         if out.__class__ is not device.array_type:
             out = device.asarray(out)
-        result = inputs[0]._alias(out) if view and shares(out, arrays[0]) else wrap(out, device)
-        if view and result._storage is not None:
-            result._storage.has_views = True
+        result = wrap(out, device)
         if mode.recording and declared.differentiable:
-            record(declared, result, inputs, arrays, tuple(parameters.values()), extras)
+            values = tuple(parameters[key] for key in names)
+            record(declared, result, inputs, arrays, values, extras)
         return result
 
-    names = declared.parameters
-
-    def checked(*inputs: Any, **parameters: Any) -> Tensor:
-        # Rules address parameters by position: put them in the order of the declaration.
-        if tuple(parameters) != names:
-            parameters = {key: parameters[key] for key in names}
-        return apply(*inputs, **parameters)
-
-    return checked if names else apply
+    return apply
 
 
 def record(

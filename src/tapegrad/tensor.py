@@ -54,7 +54,7 @@ class Leaf:
     gone is dropped. Its serial 0 is older than every node's, so leaves are served last.
     """
 
-    __slots__ = ("tensor", "shape", "dtype", "device", "hooks")
+    __slots__ = ("tensor", "shape", "dtype", "device", "hooks", "watched")
     serial = 0
     name = "AccumulateGrad"
 
@@ -64,6 +64,7 @@ class Leaf:
         self.dtype = tensor._array.dtype
         self.device = tensor._device
         self.hooks: dict | None = None
+        self.watched = False
 
     def __repr__(self) -> str:
         return f"<{self.name}>"

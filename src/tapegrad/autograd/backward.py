@@ -178,6 +178,7 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
         self._node.hooks = {}
     key = next(_hook_ids)
     self._node.hooks[key] = hook
+    self._node.watched = True
     return RemovableHandle(self._node.hooks, key)
 
 
@@ -187,5 +188,6 @@ def retain_grad(self: Tensor) -> None:
         raise RuntimeError("[retain_grad] this tensor does not require grad")
     if not self.is_leaf:
         self._node.retained_by = weakref.ref(self)
+        self._node.watched = True
         self._retains_grad = True
 

@@ -152,7 +152,7 @@ def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
     Raises IndexError for a dimension the tensor does not have, RuntimeError for one named twice.
     """
     ndim = x._array.ndim
-    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
+    if dim is None or dim == () or dim == []:
         return tuple(range(ndim))
     given = dim if isinstance(dim, (tuple, list)) else (dim,)
     result = tuple(axis(op, d, ndim) for d in given)
@@ -181,7 +181,7 @@ def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None)
     """The sum over ``dim`` (all dimensions by default). Integers and bools add up in int64."""
     if dtype is not None:
         x = to_dtype(x, dtype)
-    elif x.dtype.kind in "biu" and x.dtype != dtypes.int64:
+    elif x._array.dtype.kind in "biu" and x.dtype != dtypes.int64:
         x = cast(x, dtype=dtypes.int64)
     return _sum(x, axis=axes("sum", x, dim), keepdims=keepdim)
 
