@@ -1,14 +1,14 @@
-// Sums over the columns of a matrix, in two stages and always in the same order: blocks first add up
-// stretches of rows, then a second launch adds up the partial sums. Used by column_sum.cu and for the
-// weight gradients of norm.cu.
+// Sums over the columns of a matrix, in two stages and always in the same order: blocks first add
+// up stretches of rows, then a second launch adds up the partial sums. Used by column_sum.cu and
+// for the weight gradients of norm.cu.
 #pragma once
 
 #include "row.cuh"
 
 namespace {
 
-// A block takes a stretch of rows, a column for each pack of a warp: its warps read every eighth row,
-// each lane one pack, and their sums meet in shared memory.
+// A block takes a stretch of rows and one pack of columns per lane. Each warp adds up every eighth
+// row; the sums of the warps meet in shared memory.
 using ColumnPlan = Plan<32, 1>;
 constexpr int column_warps = 8;
 constexpr int column_threads = 32 * column_warps;

@@ -1,16 +1,16 @@
 // Softmax cross-entropy with class indices, and the gradient of its logits in the same pass.
 //
-// For a row x with target t, C classes of weight w (1 when absent) and label smoothing e, with
+// For a row x with target t, C classes of weight w (1 when absent), label smoothing e, and
 // p = softmax(x):
 //   loss = (1 - e) w_t (-log p_t) + e/C sum_c w_c (-log p_c)
 //   dloss/dx_c = ((1 - e) w_t + e/C sum w) p_c - (1 - e) w_t [c = t] - e/C w_c
-// Rows whose target is ignore_index have loss 0 and gradient 0. The losses are not reduced here; for
-// their mean, `total` (the sum of the weights of the targets that count) divides the gradient.
+// Rows whose target is ignore_index have loss 0 and gradient 0. The losses are not reduced here;
+// for their mean, `total` (the sum of the weights of the targets that count) divides the gradient.
 //
 // The gradient is written while the logits are at hand, because reading them again is what a
 // backward pass would cost: rows that fit into registers (row.cuh) are read once and their gradient
-// is written once; longer ones are read twice, by the online softmax (softmax.cuh). Backward
-// only multiplies by the incoming gradient: reads dlogits, writes dx.
+// is written once; longer ones are read twice, by the online softmax (softmax.cuh). Backward only
+// multiplies by the incoming gradient: reads dlogits, writes dx.
 //
 // A target outside [0, C) sets *invalid and counts like an ignored one, so that nothing is read or
 // written out of bounds; the caller raises the error.

@@ -6,9 +6,9 @@
 // Forward reads the rows asked for and writes y. An index outside the table sets *invalid and gives
 // a row of zeros, so that nothing is read out of bounds; the caller raises the error.
 //
-// Backward has no atomics, which would add in an order that changes from run to run. It is given the
-// indices sorted, so that the rows of dy that belong together are a segment of `order`. A warp looks
-// up the segment of its row of the table, 32 probes at a time, and adds it up in order of
+// Backward has no atomics, which would add in an order that changes from run to run. It is given
+// the indices sorted, so that the rows of dy that belong together are a segment of `order`. A warp
+// looks up the segment of its row of the table, 32 probes at a time, and adds it up in order of
 // appearance. It reads dy once and writes dweight once, untouched rows included.
 #include "row.cuh"
 

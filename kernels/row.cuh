@@ -153,8 +153,8 @@ struct Columns {
         }
     }
 
-    // destination[column] = compute(place, values...), which is also called, in vain, for the places
-    // that the last packs have beyond the end of the row.
+    // destination[column] = compute(place, values...), which is also called, in vain, for the
+    // places that the last packs have beyond the end of the row.
     template <class Compute, class... Rows>
     __device__ void write(T* destination, Compute compute, const Rows&... rows) const {
 #pragma unroll(kept ? packs : 2)

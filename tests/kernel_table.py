@@ -1,9 +1,10 @@
 """The table behind test_kernels.py: one row per launcher.
 
 A row is a generator that yields calls of its launcher. A call is the list of the launcher's
-arguments, in order and without the stream: ``In`` arrays, which must not change, ``Out`` arrays with
-the float64 values they must get, ``Update`` arrays that are both, ``Scratch``, numbers, and None for
-a null pointer. References are plain float64 NumPy, computed from the inputs as rounded to the dtype.
+arguments, in order and without the stream: ``In`` arrays, which must not change, ``Out`` arrays
+with the float64 values they must get, ``Update`` arrays that are both, ``Scratch``, numbers, and
+None for a null pointer. References are plain float64 NumPy, computed from the inputs as rounded to
+the dtype.
 """
 
 from __future__ import annotations

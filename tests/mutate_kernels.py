@@ -1,0 +1,199 @@
+"""Break the kernels on purpose, one barrier or bounds check at a time, and see the tests notice.
+
+A developer's tool, not part of the test run. Every ``__syncthreads()`` and ``__syncwarp()`` is
+deleted in turn, and every comparison in a condition decided beforehand, the way that lets pass what
+it would have held back. Each mutant is compiled in a temporary folder, and the rows of the kernel
+table that it can affect are run. A mutant that survives is a check that is not needed, or not
+tested::
+
+    python tests/mutate_kernels.py                     # all of them, some hours
+    python tests/mutate_kernels.py matmul.cu row.cuh   # those in these files
+    python tests/mutate_kernels.py --list
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+KERNELS = ROOT / "kernels"
+SECONDS = 600  # for building and testing one mutant; one that hangs has been noticed, too
+
+BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
+AFTER_COMPARISON = (")", " &&", " ||", " ?", ";", ",", " :")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: Path
+    start: int
+    end: int
+    replacement: str
+
+    def source(self) -> str:
+        text = self.file.read_text()
+        return text[: self.start] + self.replacement + text[self.end :]
+
+    def __str__(self) -> str:
+        text = self.file.read_text()
+        line = text.count("\n", 0, self.start) + 1
+        removed = " ".join(text[self.start : self.end].split())
+        return f"{self.file.name}:{line}: {removed} -> {self.replacement or 'nothing'}"
+
+
+def mutants(file: Path) -> Iterator[Mutant]:
+    text = blank_comments(file.read_text())
+    for barrier in re.finditer(r"\b__sync(threads|warp)\(\);", text):
+        yield Mutant(file, barrier.start(), barrier.end(), ";")
+    for operator in re.finditer(r" (<|<=|>|>=) ", text):
+        start, end = comparison_around(text, operator.start(), operator.end())
+        if is_check(text, start, end):
+            # What is too large or negative is what a check holds back.
+            outside = operator[1] == ">=" or text[start:end].endswith(" < 0")
+            yield Mutant(file, start, end, "false" if outside else "true")
+
+
+def blank_comments(text: str) -> str:
+    """The same text with spaces for what is not compiled on the emulated device, or not code, so
+    that places stay."""
+    return re.sub(
+        r"^#ifdef __CUDACC__\n.*?^#else\n|//[^\n]*|^#[^\n]*|static_assert\([^;]*;",
+        lambda match: re.sub(r"[^\n]", " ", match[0]),
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+
+
+def comparison_around(text: str, left: int, right: int) -> tuple[int, int]:
+    """The comparison whose operator is at [left, right): up to brackets and weaker operators."""
+    start, depth = left, 0
+    while start > 0:
+        if depth == 0 and text[:start].endswith(BEFORE_COMPARISON):
+            break
+        character = text[start - 1]
+        depth += character in ")]"
+        depth -= character in "(["
+        start -= 1
+    end, depth = right, 0
+    while end < len(text):
+        if depth == 0 and text.startswith(AFTER_COMPARISON, end):
+            break
+        depth += text[end] in "(["
+        depth -= text[end] in ")]"
+        end += 1
+    while text[start].isspace():
+        start += 1
+    return start, end
+
+
+def is_check(text: str, start: int, end: int) -> bool:
+    """Whether the comparison decides an if, a ?:, a value, or a loop over a thread's share of the
+    work. Loops that every thread runs from 0 to the end are none."""
+    line = text[text.rfind("\n", 0, start) + 1 : end]
+    loop = re.match(r" *(?:for|while) \((.*)", line)
+    return loop is None or bool(re.search(r"= (team|global_thread|blockIdx|threadIdx)", loop[1]))
+
+
+# ---- what a file affects ----
+
+
+def users(file: Path) -> list[Path]:
+    """The .cu files that contain this one."""
+    if file.suffix == ".cu":
+        return [file]
+    includes = {
+        path: set(re.findall(r'#include "([\w.]+)"', path.read_text()))
+        for path in KERNELS.glob("*.cu*")
+    }
+    affected = {file}
+    while True:
+        more = {path for path, names in includes.items() if names & {f.name for f in affected}}
+        if more <= affected:
+            return sorted(path for path in affected if path.suffix == ".cu")
+        affected |= more
+
+
+def launchers(file: Path) -> list[str]:
+    """As launchers.h lists them, below a line with the name of their file."""
+    header = (KERNELS / "launchers.h").read_text()
+    section = re.search(rf"// ---- {file.name} ----\n(.*?)(?=// ----|\Z)", header, re.DOTALL)
+    return re.findall(r"void (\w+)\(", section[1]) if section else []
+
+
+# ---- building and testing ----
+
+
+def copy_tree(folder: Path) -> None:
+    for name in ("src", "kernels", "csrc", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+
+
+def verdict(folder: Path, selection: str) -> str:
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(folder / "src"),
+        "TAPEGRAD_CACHE": str(folder / "cache"),
+    }
+    build = [sys.executable, "-m", "tapegrad._build", "emulated"]
+    test = [sys.executable, "-m", "pytest", "-x", "-q", "tests/test_kernels.py", "-k", selection]
+    try:
+        for command, failure in ((build, "does not compile"), (test, "killed")):
+            done = subprocess.run(
+                command, cwd=folder, env=environ, capture_output=True, timeout=SECONDS
+            )
+            if done.returncode != 0:
+                return failure
+    except subprocess.TimeoutExpired:
+        return "killed (by the clock)"
+    return "SURVIVED"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("files", nargs="*", help="file names in kernels/, all by default")
+    parser.add_argument("--list", action="store_true", help="only list the mutants")
+    options = parser.parse_args()
+    files = [KERNELS / name for name in options.files] or sorted(KERNELS.glob("*.cu*"))
+    todo = [mutant for file in files for mutant in mutants(file)]
+    if options.list:
+        print(*todo, sep="\n")
+        return 0
+
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        folder = Path(name)
+        copy_tree(folder)
+        for file in files:
+            selection = " or ".join(
+                f"[emulated-{launcher}" for user in users(file) for launcher in launchers(user)
+            )
+            copy = folder / "kernels" / file.name
+            original = copy.read_text()
+            if verdict(folder, selection) != "SURVIVED":
+                print(f"{file.name}: the tests fail without any mutant", flush=True)
+                return 1
+            for mutant in (mutant for mutant in todo if mutant.file == file):
+                started = time.perf_counter()
+                copy.write_text(mutant.source())
+                outcome = verdict(folder, selection)
+                copy.write_text(original)
+                survivors += [mutant] if outcome == "SURVIVED" else []
+                print(f"{outcome:10} {mutant} ({time.perf_counter() - started:.0f} s)", flush=True)
+    print(f"{len(todo)} mutants, {len(survivors)} survived")
+    print(*survivors, sep="\n")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
