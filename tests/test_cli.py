@@ -22,7 +22,8 @@ def test_demo_learns_reports_and_saves(tmp_path, capsys):
     assert main(["demo", "--epochs", "3", "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
     report = capsys.readouterr().out
     accuracies = [float(a) for a in re.findall(r"validation accuracy ([\d.]+)%", report)]
-    assert len(accuracies) == 3 and accuracies[-1] > 90
+    assert len(accuracies) == 3
+    assert accuracies[-1] > 90
     assert "1437 digits to learn from, 360 kept apart" in report
     assert report.splitlines()[-1].startswith("next")
     for name in re.findall(r"^(?:checkpoint|picture)\s+(\S+out\S+)$", report, re.MULTILINE):
@@ -56,14 +57,17 @@ def test_demo_without_optional_packages(tmp_path, capsys, monkeypatch):
 def test_demo_says_in_one_line_what_is_wrong(arguments, message, tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path), *arguments]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("tapegrad demo: ") and message in error and error.count("\n") == 1
+    assert error.startswith("tapegrad demo: ")
+    assert message in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["demo", "--epochs", "0"]])
 def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as exit:
         main(arguments)
-    assert exit.value.code == 2 and "usage: tapegrad" in capsys.readouterr().err
+    assert exit.value.code == 2
+    assert "usage: tapegrad" in capsys.readouterr().err
 
 
 # ---- doctor ------------------------------------------------------------------------------------
@@ -75,14 +79,17 @@ def test_doctor_reports_and_ends_in_one_next_step(capsys):
     found = [line.split()[0] for line in lines if line]
     for row in ("Python", "NumPy", "CuPy", "driver", "_cuda", "_emulated", "[io]", "[viz]"):
         assert row in found
-    assert lines[-1].startswith("next: ") and sum(line.startswith("next") for line in lines) == 1
+    assert lines[-1].startswith("next: ")
+    assert sum(line.startswith("next") for line in lines) == 1
 
 
 def test_doctor_runs_as_a_command():
     run = subprocess.run(
         [sys.executable, "-m", "tapegrad", "doctor"], capture_output=True, text=True, timeout=120
     )
-    assert run.returncode == 0 and "next: " in run.stdout and not run.stderr
+    assert run.returncode == 0
+    assert "next: " in run.stdout
+    assert not run.stderr
 
 
 H200 = Driver("13.0", (Gpu("NVIDIA H200", 150 << 30, "90"),))
@@ -142,4 +149,5 @@ def test_the_mlp_example_reads_digits():
     )
     assert run.returncode == 0, run.stderr
     shares = [float(share) for share in re.findall(r": ([\d.]+)% of the unseen", run.stdout)]
-    assert len(shares) == 10 and shares[-1] > 95
+    assert len(shares) == 10
+    assert shares[-1] > 95

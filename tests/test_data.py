@@ -43,9 +43,12 @@ def firsts(loader):
 
 def test_digits_are_what_they_say():
     images, labels = tg.data.digits()
-    assert images.shape == (1797, 1, 8, 8) and images.dtype == tg.float32
-    assert labels.shape == (1797,) and labels.dtype == tg.int64
-    assert images.min().item() == 0 and images.max().item() == 1
+    assert images.shape == (1797, 1, 8, 8)
+    assert images.dtype == tg.float32
+    assert labels.shape == (1797,)
+    assert labels.dtype == tg.int64
+    assert images.min().item() == 0
+    assert images.max().item() == 1
     counts = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert np.bincount(labels.numpy()).tolist() == counts
 
@@ -68,7 +71,8 @@ def test_digits_on_a_device():
 
 def test_tensor_dataset():
     data = numbered(5)
-    assert len(data) == 5 and [t.item() for t in data[2]] == [2, 20]
+    assert len(data) == 5
+    assert [t.item() for t in data[2]] == [2, 20]
     assert [t.tolist() for t in data.batch([4, 0])] == [[4, 0], [40, 0]]
     with pytest.raises(ValueError, match=r"equally many rows, their shapes are \(2,\), \(3, 1\)"):
         TensorDataset(tg.zeros(2), tg.zeros(3, 1))
@@ -80,11 +84,13 @@ def test_tensor_dataset():
 
 def test_subset_and_concat():
     part = Subset(numbered(5), [3, 1])
-    assert len(part) == 2 and part[0][0].item() == 3
+    assert len(part) == 2
+    assert part[0][0].item() == 3
     assert part.batch([1, 0])[0].tolist() == [1, 3]
     assert not hasattr(Subset(Squares(), [3]), "batch")
     both = ConcatDataset([part, numbered(3)])
-    assert len(both) == 5 and [both[i][0].item() for i in range(5)] == [3, 1, 0, 1, 2]
+    assert len(both) == 5
+    assert [both[i][0].item() for i in range(5)] == [3, 1, 0, 1, 2]
     assert both[-1][0].item() == 2
     assert len(numbered(2) + numbered(3)) == 5
     for index in (5, -6):
@@ -96,7 +102,8 @@ def test_subset_and_concat():
 def test_random_split_deals_out_every_item_once(lengths):
     parts = random_split(Squares(), lengths, tg.Generator().manual_seed(1))
     dealt = [i for part in parts for i in part.indices]
-    assert sorted(dealt) == list(range(10)) and dealt != list(range(10))
+    assert sorted(dealt) == list(range(10))
+    assert dealt != list(range(10))
     again = random_split(Squares(), lengths, tg.Generator().manual_seed(1))
     assert [p.indices for p in again] == [p.indices for p in parts]
 
@@ -117,10 +124,12 @@ def test_samplers():
     assert list(SequentialSampler(range(4))) == [0, 1, 2, 3]
     sampler = RandomSampler(range(100), generator=tg.Generator().manual_seed(3))
     first, second = list(sampler), list(sampler)
-    assert sorted(first) == sorted(second) == list(range(100)) and first != second
+    assert sorted(first) == sorted(second) == list(range(100))
+    assert first != second
     assert len(list(RandomSampler(range(4), num_samples=10))) == 10
     drawn = list(RandomSampler(range(4), replacement=True, num_samples=50))
-    assert len(drawn) == 50 and set(drawn) == {0, 1, 2, 3}
+    assert len(drawn) == 50
+    assert set(drawn) == {0, 1, 2, 3}
     assert list(BatchSampler(range(5), 2, drop_last=False)) == [[0, 1], [2, 3], [4]]
     assert list(BatchSampler(range(5), 2, drop_last=True)) == [[0, 1], [2, 3]]
     for size in (0, -1, 1.5, True):
@@ -176,7 +185,8 @@ def test_rows_and_batches_agree():
     by_item = DataLoader(data, 4, collate_fn=lambda samples: default_collate(samples))
     for fast, slow in zip(DataLoader(data, 4), by_item, strict=True):
         for a, b in zip(fast, slow, strict=True):
-            assert a.dtype == b.dtype and a.tolist() == b.tolist()
+            assert a.dtype == b.dtype
+            assert a.tolist() == b.tolist()
 
 
 def test_own_samplers():
@@ -206,9 +216,11 @@ def test_collate():
     assert default_collate([np.ones(2), np.zeros(2)]).shape == (2, 2)
     assert default_collate([np.float32(1), np.float32(2)]).dtype == tg.float32
     batch = default_collate([{"x": (1, [2])}, {"x": (3, [4])}])
-    assert batch["x"][0].tolist() == [1, 3] and batch["x"][1][0].tolist() == [2, 4]
+    assert batch["x"][0].tolist() == [1, 3]
+    assert batch["x"][1][0].tolist() == [2, 4]
     point = default_collate([Point(1, 2), Point(3, 4)])
-    assert isinstance(point, Point) and point.y.tolist() == [2, 4]
+    assert isinstance(point, Point)
+    assert point.y.tolist() == [2, 4]
     assert next(iter(DataLoader(Squares(), 3))).tolist() == [0, 1, 4]
     with pytest.raises(TypeError, match="cannot batch object; give DataLoader a collate_fn"):
         default_collate([object()])

@@ -71,6 +71,7 @@ def values(shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's, about its own speed
 @pytest.mark.parametrize(("name", "arguments", "shape"), LAYERS, ids=label)
 def test_layer_equals_pytorchs(name, arguments, shape):
     torch = pytest.importorskip("torch", reason=ORACLE)
@@ -193,7 +194,7 @@ def test_walking():
     assert net.get_submodule("blocks.1") is net.blocks[1]
     assert net.get_parameter("first.bias") is net.first.bias
     assert net.get_buffer("blocks.1.running_var") is net.blocks[1].running_var
-    with pytest.raises(AttributeError, match="no submodule 'blocks.7': ModuleList has no child"):
+    with pytest.raises(AttributeError, match=r"no submodule 'blocks\.7': ModuleList has no child"):
         net.get_submodule("blocks.7")
     with pytest.raises(AttributeError, match="Linear has no parameter 'scale'"):
         net.get_parameter("first.scale")
@@ -205,7 +206,8 @@ def test_shared_parameters_are_listed_once_and_saved_under_both_names():
     assert [name for name, _ in net.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
     assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
     twice = nn.Sequential(net[0], net[0])
-    assert len(list(twice.modules())) == 2 and len(twice) == 2
+    assert len(list(twice.modules())) == 2
+    assert len(twice) == 2
 
 
 def test_assignment_registers_and_is_checked():
@@ -223,15 +225,18 @@ def test_assignment_registers_and_is_checked():
     net.step = tg.ones(())
     assert net.state_dict()["step"].item() == 1
     del net.scale
-    assert "scale" not in net.state_dict() and not hasattr(net, "scale")
+    assert "scale" not in net.state_dict()
+    assert not hasattr(net, "scale")
     net.step = nn.Parameter(tg.zeros(1))
-    assert "step" in dict(net.named_parameters()) and "step" not in dict(net.named_buffers())
+    assert "step" in dict(net.named_parameters())
+    assert "step" not in dict(net.named_buffers())
 
 
 def test_the_tables_of_a_module_cannot_be_written_past_it():
     net = Net()
     assert list(net._parameters) == ["scale", "absent"]
-    assert list(net._buffers) == ["step", "cache"] and list(net._modules) == ["first", "blocks"]
+    assert list(net._buffers) == ["step", "cache"]
+    assert list(net._modules) == ["first", "blocks"]
     with pytest.raises(TypeError):
         net._parameters["scale"] = None
 
@@ -286,7 +291,8 @@ def test_load_state_dict_not_strict():
     weight = tg.ones(4, 3)
     keys = net.load_state_dict({"first.weight": weight, "extra": weight}, strict=False)
     assert net.first.weight.tolist() == weight.tolist()
-    assert keys.unexpected_keys == ["extra"] and keys.missing_keys == [
+    assert keys.unexpected_keys == ["extra"]
+    assert keys.missing_keys == [
         key for key in NET_STATE if key != "first.weight"
     ]
     with pytest.raises(RuntimeError, match="size mismatch"):
@@ -300,7 +306,8 @@ def test_load_state_dict_copies_and_keeps_the_parameters():
     assert all(p is q for p, q in zip(parameters, target.parameters(), strict=True))
     with tg.no_grad():
         source.scale.add_(1)
-    assert target.scale.item() == 1 and source.state_dict()["scale"].item() == 2
+    assert target.scale.item() == 1
+    assert source.state_dict()["scale"].item() == 2
 
 
 def test_train_and_eval_reach_every_module():
@@ -334,7 +341,9 @@ def test_to_dtype_keeps_identity_and_leaves_integers():
     optimizer = tg.optim.SGD(net.parameters(), lr=1.0)
     net(tg.ones(2, 3)).sum().backward()
     assert net.double() is net
-    assert net.scale is scale and scale.dtype == tg.float64 and scale.grad.dtype == tg.float64
+    assert net.scale is scale
+    assert scale.dtype == tg.float64
+    assert scale.grad.dtype == tg.float64
     assert net.blocks[1].num_batches_tracked.dtype == tg.int64
     assert net.cache.dtype == tg.float64
     optimizer.step()
@@ -351,7 +360,8 @@ def test_to_device():
     net = Net().to("emulated")
     assert {str(t.device) for t in net.state_dict().values()} == {"emulated"}
     net.to("cpu", tg.float64)
-    assert str(net.scale.device) == "cpu" and net.scale.dtype == tg.float64
+    assert str(net.scale.device) == "cpu"
+    assert net.scale.dtype == tg.float64
     assert str(net.to(device="emulated").cpu().scale.device) == "cpu"
     with pytest.raises(ValueError, match="unknown device"):
         net.to("tpu")
@@ -367,7 +377,8 @@ def test_device_and_dtype_of_new_layers():
         nn.Embedding(2, 3, device="emulated", dtype=tg.float64),
     ):
         for p in layer.parameters():
-            assert str(p.device) == "emulated" and p.dtype == tg.float64
+            assert str(p.device) == "emulated"
+            assert p.dtype == tg.float64
 
 
 def test_hooks_see_and_replace():
@@ -398,7 +409,8 @@ def test_deep_copies_are_independent():
     net = Net()
     net(tg.ones(2, 3)).sum().backward()
     twin = copy.deepcopy(net)
-    assert isinstance(twin.scale, nn.Parameter) and twin.scale is not net.scale
+    assert isinstance(twin.scale, nn.Parameter)
+    assert twin.scale is not net.scale
     assert twin.scale.grad.tolist() == net.scale.grad.tolist()
     with tg.no_grad():
         twin.scale.fill_(5)
@@ -451,12 +463,17 @@ def test_sequential():
     net = nn.Sequential(a, b, c)
     x = tg.ones(4, 2)
     np.testing.assert_array_equal(net(x).detach().numpy(), c(b(a(x))).detach().numpy())
-    assert net[0] is a and net[-1] is c and list(net) == [a, b, c] and len(net) == 3
-    assert list(net[1:]) == [b, c] and list(net[1:].state_dict()) == ["2.weight", "2.bias"]
+    assert net[0] is a
+    assert net[-1] is c
+    assert list(net) == [a, b, c]
+    assert len(net) == 3
+    assert list(net[1:]) == [b, c]
+    assert list(net[1:].state_dict()) == ["2.weight", "2.bias"]
     net[1] = d = nn.Tanh()
     assert list(net.append(b)) == [a, d, c, b]
     del net[1]
-    assert list(net) == [a, c, b] and list(net.state_dict())[2:] == ["1.weight", "1.bias"]
+    assert list(net) == [a, c, b]
+    assert list(net.state_dict())[2:] == ["1.weight", "1.bias"]
     net.insert(0, d)
     assert list(net) == [d, a, c, b]
     with pytest.raises(IndexError, match="Sequential has 4 modules, no index 4"):
@@ -468,13 +485,15 @@ def test_sequential():
 def test_sequential_with_names():
     net = nn.Sequential({"input": nn.Linear(2, 3), "output": nn.Linear(3, 1)})
     assert net.output is net[1]
-    assert list(net.state_dict())[0] == "input.weight"
+    assert next(iter(net.state_dict())) == "input.weight"
     assert list(net[:1].state_dict()) == ["input.weight", "input.bias"]
 
 
 def test_module_list():
     layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
-    assert len(layers) == 3 and isinstance(layers[1:], nn.ModuleList) and layers[1:][0] is layers[1]
+    assert len(layers) == 3
+    assert isinstance(layers[1:], nn.ModuleList)
+    assert layers[1:][0] is layers[1]
     first, second, third = layers
     layers.extend([first]).insert(1, nn.ReLU())
     assert [type(m).__name__ for m in layers] == ["Linear", "ReLU", "Linear", "Linear", "Linear"]
@@ -498,7 +517,8 @@ def spread(tensor):
 def test_weights_start_uniform_within_one_over_root_fan_in(layer, fan_in):
     bound = 1 / math.sqrt(fan_in)
     low, high, mean, deviation = spread(layer.weight)
-    assert -bound <= low < -0.98 * bound and 0.98 * bound < high <= bound
+    assert -bound <= low < -0.98 * bound
+    assert 0.98 * bound < high <= bound
     assert abs(mean) < 0.02 * bound
     assert deviation == pytest.approx(bound / math.sqrt(3), rel=0.02)
     assert abs(layer.bias.detach().numpy()).max() <= bound
@@ -506,12 +526,15 @@ def test_weights_start_uniform_within_one_over_root_fan_in(layer, fan_in):
 
 def test_norms_and_embeddings_start_as_in_pytorch():
     norm = nn.BatchNorm2d(3)
-    assert norm.weight.tolist() == [1] * 3 and norm.bias.tolist() == [0] * 3
-    assert norm.running_mean.tolist() == [0] * 3 and norm.running_var.tolist() == [1] * 3
+    assert norm.weight.tolist() == [1] * 3
+    assert norm.bias.tolist() == [0] * 3
+    assert norm.running_mean.tolist() == [0] * 3
+    assert norm.running_var.tolist() == [1] * 3
     table = nn.Embedding(200, 50, padding_idx=3)
     assert table.weight[3].tolist() == [0] * 50
     _, _, mean, deviation = spread(table.weight)
-    assert abs(mean) < 0.05 and deviation == pytest.approx(1, rel=0.03)
+    assert abs(mean) < 0.05
+    assert deviation == pytest.approx(1, rel=0.03)
 
 
 def test_the_seed_decides_the_weights_on_every_device():
@@ -602,7 +625,8 @@ def test_bad_layers():
 def test_dropout_only_in_training():
     layer, x = nn.Dropout(0.5), tg.ones(1000)
     dropped = layer(x).numpy()
-    assert set(dropped) == {0, 2} and 400 < (dropped == 0).sum() < 600
+    assert set(dropped) == {0, 2}
+    assert 400 < (dropped == 0).sum() < 600
     assert layer.eval()(x).tolist() == [1] * 1000
 
 

@@ -138,7 +138,8 @@ def test_parameters_without_gradient_are_skipped():
     used.grad = tg.ones(2)
     optimizer = Adam([used, unused], lr=0.5, weight_decay=0.1)
     optimizer.step()
-    assert unused.tolist() == [1, 1] and used.tolist() != [1, 1]
+    assert unused.tolist() == [1, 1]
+    assert used.tolist() != [1, 1]
     assert list(optimizer.state) == [used]
 
 

@@ -102,7 +102,7 @@ def progress(batches: Iterable[Any], title: str) -> Iterable[Any]:
         return batches
     from tqdm import tqdm
 
-    return tqdm(batches, desc=title, leave=False, disable=None)  # type: ignore[no-any-return]
+    return tqdm(batches, desc=title, leave=False, disable=None)
 
 
 def draw(
@@ -116,10 +116,11 @@ def draw(
     order = sorted(range(len(truth)), key=lambda i: bool(truth[i] == read[i]))
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subfigures(1, 2, width_ratios=[2, 3])
+    [[left, right]] = figure.subfigures(1, 2, squeeze=False, width_ratios=[2, 3])
     curve = left.subplots()
     curve.semilogy(losses)
     curve.set(title="training loss", xlabel="step")
+    right.suptitle("unseen digits and what the network reads")
     for axes, i in zip(right.subplots(4, 10).flat, order[:40], strict=True):
         axes.imshow(pictures[i, 0], cmap="gray_r")
         axes.set_axis_off()

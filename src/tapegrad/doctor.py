@@ -158,7 +158,7 @@ def numpy_and_blas() -> str:
     import numpy
 
     try:
-        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return f"{numpy.__version__} with {blas['name']} {blas['version']}"
     except (KeyError, TypeError):
         return f"{numpy.__version__} with an unknown BLAS"

@@ -74,8 +74,7 @@ class Sequential(_Ordered):
             for name, module in args[0].items():
                 self.add_module(name, module)
             return
-        for position, module in enumerate(args):
-            self.add_module(str(position), module)  # type: ignore[arg-type]
+        self.extend(args)  # type: ignore[arg-type]
 
     def forward(self, input: Any) -> Any:
         for _, module in self._registered(MODULE):
@@ -89,7 +88,7 @@ class Sequential(_Ordered):
     def __getitem__(self, index: int | slice) -> Module | Sequential:
         if isinstance(index, slice):
             return Sequential(dict(self._items()[index]))
-        return getattr(self, self._name_at(index))  # type: ignore[no-any-return]
+        return getattr(self, self._name_at(index))
 
 
 class ModuleList(_Ordered):
@@ -106,4 +105,4 @@ class ModuleList(_Ordered):
     def __getitem__(self, index: int | slice) -> Module | ModuleList:
         if isinstance(index, slice):
             return ModuleList(list(self)[index])
-        return getattr(self, self._name_at(index))  # type: ignore[no-any-return]
+        return getattr(self, self._name_at(index))

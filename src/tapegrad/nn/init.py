@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..modes import no_grad
+from ..ops.elementwise import logical_or
 from ..tensor import Tensor, wrap
 
 _GAINS = {
@@ -63,7 +64,7 @@ def trunc_normal_(
         )
     tensor.normal_(mean, std)
     while True:
-        outside = (tensor < a) | (tensor > b)
+        outside = logical_or(tensor < a, tensor > b)
         if not outside.any().item():
             return tensor
         tensor.copy_(tensor.where(~outside, tensor.clone().normal_(mean, std)))

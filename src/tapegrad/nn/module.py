@@ -249,10 +249,10 @@ class Module:
         return module
 
     def get_parameter(self, target: str) -> Parameter:
-        return self._get(target, PARAMETER)  # type: ignore[no-any-return]
+        return self._get(target, PARAMETER)
 
     def get_buffer(self, target: str) -> Tensor:
-        return self._get(target, BUFFER, TRANSIENT_BUFFER)  # type: ignore[no-any-return]
+        return self._get(target, BUFFER, TRANSIENT_BUFFER)
 
     def _get(self, target: str, *kinds: str) -> Any:
         path, _, name = target.rpartition(".")

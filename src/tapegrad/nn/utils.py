@@ -56,7 +56,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    params = [parameters] if isinstance(parameters, Tensor) else parameters
+    params = (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
     return [p.grad for p in params if p.grad is not None]
 
 

@@ -129,14 +129,15 @@ def _in_chunks(update: Callable[..., None], arrays: Arrays) -> None:
     scratch = np.empty_like(arrays[0][:rows], dtype="float32" if narrow else None)
     for start in range(0, length, rows):
         piece = [None if a is None else a[start : start + rows] for a in arrays]
+        spare = scratch[: min(rows, length - start)]
         if narrow:
             wide = [None if a is None else a.astype("float32") for a in piece]
-            update(*wide, scratch[: len(piece[0])])
+            update(*wide, spare)
             for stored, computed in zip(piece, wide, strict=True):
                 if stored is not None and stored is not piece[1]:
                     stored[...] = computed
         else:
-            update(*piece, scratch[: len(piece[0])])
+            update(*piece, spare)
 
 
 @override("sgd_step", "cuda", "emulated")

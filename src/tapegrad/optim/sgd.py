@@ -45,14 +45,16 @@ class SGD(Optimizer):
     def _update(
         self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
-        buffer = state.get("momentum_buffer")
-        first_step = group["momentum"] != 0 and buffer is None
-        if first_step:
-            buffer = state["momentum_buffer"] = zeros_like_state(parameter)
+        buffer = None
+        first_step = "momentum_buffer" not in state
+        if group["momentum"] != 0:
+            if first_step:
+                state["momentum_buffer"] = zeros_like_state(parameter)
+            buffer = state["momentum_buffer"]._array
         parameter._device.ops["sgd_step"](
             parameter._array,
             gradient,
-            buffer._array if group["momentum"] != 0 else None,
+            buffer,
             lr=group["lr"],
             momentum=group["momentum"],
             dampening=group["dampening"],
