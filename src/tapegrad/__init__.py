@@ -143,12 +143,14 @@ from .ops.shape import (
 from .ops.softmax import log_softmax, softmax
 from .tensor import Size, Tensor
 
+from ._version import __version__
+
 # isort: split
 from . import data, nn, optim
 from .checkpoint import load, save
 from .nn.parameter import Parameter
 
-__version__ = "0.1.0"
+
 
 bool = dtypes.bool_
 double, float, half = float64, float32, float16

@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
+from .backend import Device
 from .modes import mode
 from .tape import Node, Primitive, registry, tensor_xp
 from .tensor import Leaf, Tensor, wrap
@@ -168,6 +169,7 @@ def _arrive(
             heappush(heap, (-edge.serial, edge))  # type: ignore[misc]
     elif getrefcount(have) == _HELD_TWICE and have.__class__ is not Tensor and have.base is None:
         have += gradient  # nobody else can see this array: it is the engine's own
+        pending[edge] = have  # of 0-d gradients, which may be scalars, += has made a new one
     else:
         pending[edge] = have + gradient
 
@@ -192,8 +194,8 @@ def _add_into(
         buffer = xp.zeros(edge.shape, dtype=edge.dtype)
         if edge.serial:
             heappush(heap, (-edge.serial, edge))  # type: ignore[misc]
-    elif getrefcount(buffer) != _HELD_TWICE or buffer.base is not None:
-        buffer = buffer.copy()
+    elif getrefcount(buffer) != _HELD_TWICE or buffer.base is not None or not buffer.shape:
+        buffer = xp.array(buffer)
     pending[edge] = buffer
     into.function(*into.pick((*full, buffer)))
 
@@ -290,7 +292,7 @@ def _leading_to(targets: set[Node | Leaf], roots: Sequence[Tensor]) -> set:
 
 def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool) -> Any:
     """Show the complete gradient to the hooks; each may return a replacement."""
-    given = g if create_graph else wrap(g, edge.device)
+    given = g if create_graph else as_tensor(g, edge.device)
     for hook in tuple((edge.hooks or {}).values()):
         returned = hook(given)
         if returned is None:
@@ -306,6 +308,11 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool) -> Any:
         kept = given if create_graph else wrap(given._array.copy(), edge.device)
         tensor._grad = kept if tensor._grad is None else tensor._grad + kept
     return given if create_graph else given._array
+
+
+def as_tensor(g: Any, device: Device) -> Tensor:
+    """A gradient as a Tensor. (NumPy gives 0-d results as scalars.)"""
+    return wrap(g if g.__class__ is device.array_type else device.asarray(g), device)
 
 
 def _stale(node: Node, storage: Any, shape: tuple, role: str) -> RuntimeError:
@@ -328,9 +335,9 @@ def deliver(pending: dict, edge: Node | Leaf, tensor: Tensor, create_graph: bool
             # Gradients must not share memory with each other or with the caller's seed.
             if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
                 gradient = gradient.copy()
-            tensor._grad = wrap(gradient, tensor._device)
+            tensor._grad = as_tensor(gradient, tensor._device)
         elif have._requires_grad:
-            tensor._grad = wrap(have._array + gradient, tensor._device)
+            tensor._grad = as_tensor(have._array + gradient, tensor._device)
         else:
             have._array += gradient
             have._bump("backward")

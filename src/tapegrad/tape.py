@@ -310,8 +310,9 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
                 device, x, y = _align(name, a, b, floating)
         else:
             device, x, y = _align(name, a, b, floating)
-            wants_a = isinstance(a, Tensor) and a._requires_grad
-            wants_b = isinstance(b, Tensor) and b._requires_grad
+            a, b = (v if isinstance(v, Tensor) else None for v in (a, b))
+            wants_a = a is not None and a._requires_grad
+            wants_b = b is not None and b._requires_grad
         try:
             out = device.ops[name](x, y)
         except (ValueError, TypeError) as error:

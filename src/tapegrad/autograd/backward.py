@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-from ..engine import deliver, walk
+from ..engine import as_tensor, deliver, walk
 from ..tensor import Leaf, Tensor, wrap
 
 _hook_ids = count()
@@ -135,7 +135,7 @@ def grad(
             # A copy where the array may be shared: with a seed, another result or a view.
             alone = g.base is None and not any(g is r._array for r in results if r is not None)
             given = any(g is s for s in seeds)
-            results.append(wrap(g if alone and not given else g.copy(), x._device))
+            results.append(as_tensor(g if alone and not given else g.copy(), x._device))
     return tuple(results)
 
 

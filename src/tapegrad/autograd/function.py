@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from ..engine import part
+from ..engine import as_tensor, part
 from ..modes import mode, no_grad
 from ..tape import Node, Primitive
 from ..tensor import Tensor, serials, wrap
@@ -163,7 +163,7 @@ def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ..
             zeros = device.ops["zeros"](shape, dtype=dtype) if ctx._materialize else None
             shown.append(None if zeros is None else wrap(zeros, device))
         else:
-            shown.append(value if isinstance(value, Tensor) else wrap(value, device))
+            shown.append(value if isinstance(value, Tensor) else as_tensor(value, device))
     returned = function.backward(ctx, *shown)
     grads = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     name = function.__name__

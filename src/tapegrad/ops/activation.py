@@ -75,6 +75,7 @@ def tanh_backward(xp: Any, grad: Any, result: Any) -> Any:
     vjp=(lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
         g, x, negative_slope=negative_slope),)
 )  # fmt: skip
+@in_float32
 def leaky_relu(xp: Any, x: Any, *, negative_slope: float) -> Any:
     return xp.where(x > 0, x, negative_slope * x)
 
@@ -83,6 +84,7 @@ def leaky_relu(xp: Any, x: Any, *, negative_slope: float) -> Any:
     vjp=(lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
         g, x, negative_slope=negative_slope), None)
 )  # fmt: skip
+@in_float32
 def leaky_relu_backward(xp: Any, grad: Any, x: Any, *, negative_slope: float) -> Any:
     return xp.where(x > 0, grad, negative_slope * grad)
 

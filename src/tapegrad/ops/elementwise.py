@@ -11,6 +11,7 @@ from typing import Any
 
 from ..tape import binary, primitive, unary
 from . import special
+from .precision import in_float32
 
 # ---------------------------------------------------------------------- arithmetic
 
@@ -18,13 +19,24 @@ add = binary("add", lambda g: g, lambda g: g)
 subtract = binary("subtract", lambda g: g, lambda g: -g)
 multiply = binary("multiply", lambda g, b: g * b, lambda g, a: g * a)
 divide = binary("divide", lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, floating=True)
-power = binary(
-    "power",
+
+
+def _power_rule_a(xp: Any, g: Any, a: Any, b: Any) -> Any:
     # b == 0 is singled out: a ** (b - 1) is infinite at a == 0, where the slope is 0
-    lambda xp, g, a, b: g * xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1)),
+    if isinstance(b, (int, float)):
+        return g * (b * a ** (b - 1)) if b else g * 0
+    return g * xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1))
+
+
+def _power_rule_b(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
     # 0 ** b has slope 0 in b for b >= 0, where 0 * log(0) would be nan
-    lambda xp, g, y, a, b: g * xp.where((a == 0) & (b >= 0), 0.0, y * xp.log(a)),
-)
+    if isinstance(a, (int, float)):
+        log = math.log(a) if a > 0 else -math.inf if a == 0 else math.nan
+        return g * (y * log) if a else g * xp.where(b >= 0, 0.0, y * log)
+    return g * xp.where((a == 0) & (b >= 0), 0.0, y * xp.log(a))
+
+
+power = binary("power", _power_rule_a, _power_rule_b)
 floor_divide = binary("floor_divide")
 remainder = binary("remainder", lambda g: g, lambda xp, g, a, b: -g * xp.floor_divide(a, b))
 negative = unary("negative", lambda g: -g)
@@ -51,7 +63,11 @@ reciprocal = unary("reciprocal", lambda g, y: -g * y * y, lambda xp, x: 1 / x)
 square = unary("square", lambda g, x: 2 * g * x)
 sin = unary("sin", lambda xp, g, x: g * xp.cos(x))
 cos = unary("cos", lambda xp, g, x: -g * xp.sin(x))
-erf = unary("erf", lambda xp, g, x: g * xp.exp(-x * x) * (2 / math.sqrt(math.pi)), special.erf)
+erf = unary(
+    "erf",
+    lambda xp, g, x: g * xp.exp(-x * x) * (2 / math.sqrt(math.pi)),
+    in_float32(special.erf),
+)
 absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x))
 
 
@@ -68,14 +84,16 @@ def cast(xp: Any, x: Any, *, dtype: Any) -> Any:
     )
 )
 def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
-    return xp.library.where(condition, a, b)
+    result = xp.library.where(condition, a, b)
+    # A number takes the other operand's dtype. (To NumPy, bfloat16 and a number are float32.)
+    return result.astype(getattr(a, "dtype", getattr(b, "dtype", result.dtype)), copy=False)
 
 
 @primitive(
     vjp=(lambda xp, g, x, low, high: g * ((x >= low) & (x <= high)),)  # slope 1 on the bounds
 )
 def clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
-    return xp.minimum(xp.maximum(x, low), high)
+    return xp.minimum(xp.maximum(x, low), high).astype(x.dtype, copy=False)
 
 
 # Step functions: slope 0 wherever they have one.

@@ -64,12 +64,13 @@ def _class_error(targets: Any, classes: int, ignored: int) -> IndexError:
     )
 
 
-def _cross_entropy_plain(logits: Tensor, targets: Any, weight: Any, *, ignored: int,
+def _cross_entropy_plain(logits: Tensor, targets: Tensor, weight: Tensor | None, *, ignored: int,
                          smoothing: float, mean_: bool, gradient: bool) -> Tensor:  # fmt: skip
     device, classes = logits._device, logits.shape[1]
     _, t, a, b, w, _ = _target(
-        device.xp, targets, weight, classes, ignored, smoothing, logits.dtype, mean_
-    )
+        device.xp, targets._array, weight._array if weight is not None else None, classes, ignored,
+        smoothing, logits.dtype, mean_,
+    )  # fmt: skip
     q = b[:, None] * w
     q[device.xp.arange(len(t)), t] += a
     return -sum(multiply(log_softmax(logits, 1), wrap(q, device)), 1)

@@ -114,9 +114,13 @@ def adam_step(
 
 
 def _in_chunks(update: Callable[..., None], arrays: Arrays) -> None:
-    """Call ``update(*arrays, scratch)`` on matching pieces of the arrays. All but the second
-    array, the gradient, are changed in place."""
+    """Call ``update(*arrays, scratch)``, on matching pieces of large arrays. It may change all
+    arrays in place but the second, the gradient."""
     param = arrays[0]
+    narrow = is_low_precision(param.dtype)
+    if param.nbytes <= _CHUNK_BYTES and not narrow:
+        update(*arrays, np.empty_like(param))
+        return
     if param.size == 0:
         return
     if param.ndim == 0 or all(a is None or a.flags.c_contiguous for a in arrays):
@@ -125,7 +129,6 @@ def _in_chunks(update: Callable[..., None], arrays: Arrays) -> None:
     rows = length
     if isinstance(param, np.ndarray):  # a GPU would only see more launches
         rows = max(1, _CHUNK_BYTES // (param.itemsize * row))
-    narrow = is_low_precision(param.dtype)
     scratch = np.empty_like(arrays[0][:rows], dtype="float32" if narrow else None)
     for start in range(0, length, rows):
         piece = [None if a is None else a[start : start + rows] for a in arrays]

@@ -168,7 +168,7 @@ def axis(op: str, dim: Any, ndim: int) -> int:
         d = dim.__index__()
     except AttributeError:
         raise TypeError(f"[{op}] dim must be an int, got {type(dim).__name__}") from None
-    span = max(ndim, 1)
+    span = builtins.max(ndim, 1)
     if not -span <= d < span:
         raise IndexError(
             f"[{op}] dim {d} is out of range for a tensor of {ndim} dimensions: "
