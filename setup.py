@@ -71,8 +71,10 @@ class BuildPackage(build_py):
 
 def say_what_was_left_out():
     reasons = [f"{device} ({reason})" for device, reason in choice.left_out.items()]
-    print("tapegrad: left out " + ", ".join(reasons) if reasons else "tapegrad: nothing left out",
-          flush=True)  # fmt: skip
+    print(
+        "tapegrad: left out " + ", ".join(reasons) if reasons else "tapegrad: nothing left out",
+        flush=True,
+    )
 
 
 def extension(plan):

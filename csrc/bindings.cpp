@@ -60,43 +60,25 @@ PYBIND11_MODULE(TAPEGRAD_MODULE, module) {
     LAUNCHER(tanh_backward);
     LAUNCHER(softplus_forward);
     LAUNCHER(softplus_backward);
-#if __has_include("../kernels/matmul.cu")
     LAUNCHER(matmul);
-#endif
-#if __has_include("../kernels/softmax.cu")
     LAUNCHER(softmax_forward);
     LAUNCHER(softmax_backward);
     LAUNCHER(log_softmax_forward);
     LAUNCHER(log_softmax_backward);
-#endif
-#if __has_include("../kernels/cross_entropy.cu")
     LAUNCHER(cross_entropy_total);
     LAUNCHER(cross_entropy_forward);
     LAUNCHER(cross_entropy_backward);
-#endif
-#if __has_include("../kernels/norm.cu")
     FUNCTION(norm_partials);
     LAUNCHER(layer_norm_forward);
     LAUNCHER(layer_norm_backward);
     LAUNCHER(rms_norm_forward);
     LAUNCHER(rms_norm_backward);
-#endif
-#if __has_include("../kernels/column_sum.cu")
     FUNCTION(column_sum_partials);
     LAUNCHER(column_sum);
-#endif
-#if __has_include("../kernels/embedding.cu")
     LAUNCHER(embedding_forward);
     LAUNCHER(embedding_backward);
-#endif
-#if __has_include("../kernels/dropout.cu")
     LAUNCHER(dropout);
-#endif
-#if __has_include("../kernels/philox.cu")
     FUNCTION(philox);
-#endif
-#if __has_include("../kernels/optimizer.cu")
     LAUNCHER(sgd_step);
     LAUNCHER(adam_step);
-#endif
 }

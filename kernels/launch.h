@@ -40,13 +40,11 @@ inline std::string to_string(const Extent& e) {
     return "(" + std::to_string(e.x) + ", " + std::to_string(e.y) + ", " + std::to_string(e.z) + ")";
 }
 
-// LAUNCH turns its first argument into text; a template arrives there wrapped in parentheses.
+// LAUNCH turns its first argument into text. A template arrives there in parentheses and with the names
+// of its parameters, such as "(softmax_kernel<T, 256>)", of which only the name is worth reading.
 inline std::string kernel_name(const char* text) {
-    std::string name(text);
-    if (name.size() > 2 && name.front() == '(' && name.back() == ')') {
-        name = name.substr(1, name.size() - 2);
-    }
-    return name;
+    const std::string name(text + (text[0] == '('));
+    return name.substr(0, name.find_first_of("<)"));
 }
 
 inline std::string describe_launch(const char* kernel, const Extent& grid, const Extent& block,

@@ -30,8 +30,8 @@ def sources(tmp_path):
         "kernels/square.cu": "int square(int x) { return x * x; }",
         "kernels/emulate/runtime.cpp": "int runtime() { return 1; }",
         "csrc/bindings.cpp": 'extern "C" __attribute__((visibility("default"))) int answer()'
-                             "{ return 42; }",
-    }.items():  # fmt: skip
+        "{ return 42; }",
+    }.items():
         file = tmp_path / "project" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text + "\n")
@@ -65,7 +65,7 @@ def test_architectures_are_parsed(text, real, ptx):
 
 @pytest.mark.parametrize("text", ["", "hopper", "8", "80+SASS", "80 90 a"])
 def test_wrong_architecture_is_named(text):
-    with pytest.raises(BuildError, match="TAPEGRAD_CUDA_ARCHS: .* is not an architecture"):
+    with pytest.raises(BuildError, match=r"TAPEGRAD_CUDA_ARCHS: .* is not an architecture"):
         _build.parse_architectures(text)
 
 
@@ -99,8 +99,11 @@ def test_default_architectures(tmp_path, monkeypatch):
 def test_compilers_are_found(tmp_path):
     nvcc = script(tmp_path / "toolkit" / "bin" / "nvcc", "print('release 13.0, V13.0.88')")
     cxx = script(tmp_path / "bin" / "my-cxx", "print('my-cxx 1.2\\nCopyright')")
-    for environ in ({"CUDA_HOME": str(tmp_path / "toolkit")},
-                    {"CUDA_PATH": str(tmp_path / "toolkit")}, {"PATH": str(nvcc.parent)}):  # fmt: skip
+    for environ in (
+        {"CUDA_HOME": str(tmp_path / "toolkit")},
+        {"CUDA_PATH": str(tmp_path / "toolkit")},
+        {"PATH": str(nvcc.parent)},
+    ):
         assert _build.find_nvcc(environ) == Compiler((str(nvcc),), "nvcc 13.0.88")
     found = _build.find_cxx({"CXX": f"{cxx} -m64", "PATH": ""})
     assert found == Compiler((str(cxx), "-m64"), "my-cxx 1.2")
@@ -172,15 +175,18 @@ def test_setup_fails_or_goes_on_without_compilers(tmp_path):
     def build_wheel(setting):
         environ = {**os.environ, "CXX": "no-such-compiler", "TAPEGRAD_CUDA": setting}
         command = [sys.executable, "setup.py", "-q", "bdist_wheel"]
-        return subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        return subprocess.run(
+            command, cwd=project, env=environ, capture_output=True, text=True, check=False
+        )
 
     failed = build_wheel("on")
-    assert failed.returncode != 0 and "TAPEGRAD_CUDA=on, but" in failed.stderr
+    assert failed.returncode != 0
+    assert "TAPEGRAD_CUDA=on, but" in failed.stderr
     done = build_wheel("auto")
     assert done.returncode == 0, done.stderr
     last_line = done.stdout.strip().splitlines()[-1]
-    assert last_line.startswith("tapegrad: left out emulated (") and "cuda (" in last_line
+    assert last_line.startswith("tapegrad: left out emulated (")
+    assert "cuda (" in last_line
     (wheel,) = (project / "dist").glob("*-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "tapegrad/_sources/kernels/emulate/runtime.cpp" in names
@@ -202,7 +208,8 @@ def test_key_follows_everything_that_matters(sources):
     keys = {unit.source.name: unit.key for unit in before.units}
     (sources / "kernels" / "square.cu").write_text("int square(int x) { return x * x * 1; }\n")
     after = plan()
-    assert after.key != before.key and after.source_hash != before.source_hash
+    assert after.key != before.key
+    assert after.source_hash != before.source_hash
     changed = {unit.source.name for unit in after.units if unit.key != keys[unit.source.name]}
     assert changed == {"square.cu", "bindings.cpp"}  # the bindings carry the hash of all sources
 
@@ -222,8 +229,9 @@ def test_build_compiles_only_what_changed(sources, tmp_path, monkeypatch):
         pytest.skip("needs a C++ compiler")
     compiled = []
     run = _build._run
-    monkeypatch.setattr(_build, "_run", lambda command, subject: compiled.append(subject)
-                        or run(command, subject))  # fmt: skip
+    monkeypatch.setattr(
+        _build, "_run", lambda command, subject: compiled.append(subject) or run(command, subject)
+    )
 
     def build():
         compiled.clear()

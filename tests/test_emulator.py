@@ -32,8 +32,10 @@ class Emulator:
         function.restype = ctypes.c_char_p
 
         def call(*arguments):
-            converted = [a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a
-                         for a in arguments]  # fmt: skip
+            converted = [
+                a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a
+                for a in arguments
+            ]
             message = function(*converted)
             return message if message is None else message.decode()
 
@@ -116,7 +118,8 @@ def test_exit_before_a_barrier_is_an_error(emulator, schedule):
     message = emulator.early_exit()
     assert message.startswith("early_exit_kernel [grid (2, 1, 1), block (64, 1, 1), 0 bytes")
     assert "block (1, 0, 0), thread (" in message
-    assert "exit" in message and "emulator_cases.cu:" in message
+    assert "exit" in message
+    assert "emulator_cases.cu:" in message
     expected = "(schedule random, seed 7)" if schedule == "random" else f"(schedule {schedule})"
     assert message.endswith(expected)
 
@@ -132,8 +135,8 @@ def test_error_names_the_seed_of_its_launch(emulator):
 def test_threads_at_different_barriers_are_an_error(emulator, schedule):
     emulator.schedule(schedule)
     message = emulator.two_barriers()
-    assert re.search(r"thread \(\d+, [01], 0\): waits at the barrier \S+ while thread \(\d+, [01], 0\)"
-                     r" waits at \S+", message)  # fmt: skip
+    thread = r"thread \(\d+, [01], 0\)"
+    assert re.search(rf"{thread}: waits at the barrier \S+ while {thread} waits at \S+", message)
     lines = re.findall(r"emulator_cases\.cu:(\d+)", message)
     assert len(set(lines)) == 2
 
@@ -154,7 +157,8 @@ def test_barrier_votes(emulator, threads, yes):
 def test_shared_memory_is_poisoned_in_every_block(emulator):
     static, dynamic = np.zeros(5, "uint32"), np.zeros(5, "uint32")
     assert emulator.poison(static, dynamic, 5) is None
-    assert (static == 0xFFFFFFFF).all() and (dynamic == 0xFFFFFFFF).all()
+    assert (static == 0xFFFFFFFF).all()
+    assert (dynamic == 0xFFFFFFFF).all()
 
 
 def test_writing_past_shared_memory_is_an_error(emulator):
@@ -168,7 +172,9 @@ def test_writing_past_shared_memory_is_an_error(emulator):
 def test_shared_memory_limits(emulator):
     assert emulator.static_shared(False, 0) is None
     assert emulator.static_shared(False, (227 - 48) * 1024) is None
-    assert "the limit is 49152" in emulator.static_shared(True, 0)
+    message = emulator.static_shared(True, 0)
+    assert message.startswith("static_shared_kernel [")
+    assert "the limit is 49152" in message
     assert "together exceed" in emulator.static_shared(False, (227 - 48) * 1024 + 1)
 
 
@@ -197,16 +203,23 @@ def test_launch_beyond_the_limits_is_refused(emulator, grid, block, shared, prob
 
 
 def test_launch_at_the_limits(emulator):
-    for grid, block in [((1, 1, 1), (1024, 1, 1)), ((1, 65535, 1), (1, 1, 1)),
-                        ((1, 1, 2), (16, 1, 64))]:  # fmt: skip
+    for grid, block in [
+        ((1, 1, 1), (1024, 1, 1)),
+        ((1, 65535, 1), (1, 1, 1)),
+        ((1, 1, 2), (16, 1, 64)),
+    ]:
         assert emulator.launch_shape(shape(*grid), shape(*block), 227 * 1024) is None
 
 
 def test_every_thread_of_every_block_runs_once(emulator):
     for schedule in SCHEDULES:
         emulator.schedule(schedule, 3)
-        for grid, block in [((1, 1, 1), (1, 1, 1)), ((7, 5, 3), (3, 2, 5)), ((97, 1, 1), (33, 1, 1)),
-                            ((2, 6, 1), (1, 1, 64))]:  # fmt: skip
+        for grid, block in [
+            ((1, 1, 1), (1, 1, 1)),
+            ((7, 5, 3), (3, 2, 5)),
+            ((97, 1, 1), (33, 1, 1)),
+            ((2, 6, 1), (1, 1, 64)),
+        ]:
             visits = np.zeros(np.prod(grid) * np.prod(block), "int32")
             assert emulator.visit(visits, shape(*grid), shape(*block)) is None
             assert (visits == 1).all()
@@ -280,7 +293,8 @@ def test_wrong_warp_operation_is_an_error(emulator, case, problem, schedule):
     emulator.schedule(schedule)
     message = getattr(emulator, case)()
     assert re.search(r"block \(0, 0, 0\), thread \(\d+, 0, 0\): ", message)
-    assert problem in message and "emulator_cases.cu:" in message
+    assert problem in message
+    assert "emulator_cases.cu:" in message
 
 
 def test_exited_lanes_are_not_waited_for_but_cannot_be_read(emulator):
@@ -300,7 +314,8 @@ def test_reductions(emulator, threads):
         emulator.schedule("random", seed)
         sums, largest = np.empty_like(x), np.empty_like(x)
         assert emulator.reduce(sums, largest, x, threads) is None
-        assert (sums == x.sum()).all() and (largest == x.max()).all()
+        assert (sums == x.sum()).all()
+        assert (largest == x.max()).all()
 
 
 def test_misaligned_vector_access_is_an_error(emulator):
@@ -313,13 +328,22 @@ def test_misaligned_vector_access_is_an_error(emulator):
 
 
 PHILOX_VECTORS = [  # the known answers published with Random123
-    ("00000000 00000000 00000000 00000000", "00000000 00000000",
-     "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff",
-     "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0",
-     "d16cfe09 94fdcceb 5001e420 24126ea1"),
-]  # fmt: skip
+    (
+        "00000000 00000000 00000000 00000000",
+        "00000000 00000000",
+        "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+    ),
+    (
+        "ffffffff ffffffff ffffffff ffffffff",
+        "ffffffff ffffffff",
+        "408f276d 41c83b0e a20bc7c6 6d5451fd",
+    ),
+    (
+        "243f6a88 85a308d3 13198a2e 03707344",
+        "a4093822 299f31d0",
+        "d16cfe09 94fdcceb 5001e420 24126ea1",
+    ),
+]
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), PHILOX_VECTORS)
@@ -362,8 +386,16 @@ def test_narrowing_rounds_to_nearest_even(emulator):
             between = neighbours[:-1] + (neighbours[1:] - neighbours[:-1]) / 2  # all the ties
         some = rng.integers(0, 2**32, 200_000, dtype="uint32").view("float32")
         special = np.array([np.inf, -np.inf, 65519.996, 65520, -65520, 3.4e38, -0.0], "float32")
-        x = np.concatenate([every, between, np.nextafter(between, np.float32(np.inf)),
-                            np.nextafter(between, np.float32(-np.inf)), some, special])  # fmt: skip
+        x = np.concatenate(
+            [
+                every,
+                between,
+                np.nextafter(between, np.float32(np.inf)),
+                np.nextafter(between, np.float32(-np.inf)),
+                some,
+                special,
+            ]
+        )
         x = np.ascontiguousarray(x[~np.isnan(x)])
         narrow = np.empty(x.size, "uint16")
         emulator.convert_32_to_16(narrow, x, x.size, is_half)

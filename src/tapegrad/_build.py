@@ -44,7 +44,7 @@ class BuildError(RuntimeError):
 
 
 def source_root() -> Path:
-    """The folder with kernels/ and csrc/: the checkout, or the copy inside the installed package."""
+    """The folder with kernels/ and csrc/: the checkout, or the copy in the installed package."""
     here = Path(__file__).resolve().parent
     for root in (here.parents[1], here / "_sources"):
         if (root / "kernels" / "device.cuh").is_file() and (root / "csrc").is_dir():
@@ -101,8 +101,9 @@ def find_cxx(environ: Mapping[str, str] = os.environ) -> Compiler | None:
 
 def find_nvcc(environ: Mapping[str, str] = os.environ) -> Compiler | None:
     """nvcc: from ``CUDA_HOME`` or ``CUDA_PATH``, the path, NVIDIA's wheels, or /usr/local/cuda."""
-    candidates = [Path(environ[name]) / "bin" for name in ("CUDA_HOME", "CUDA_PATH")
-                  if environ.get(name)]  # fmt: skip
+    candidates = [
+        Path(environ[name]) / "bin" for name in ("CUDA_HOME", "CUDA_PATH") if environ.get(name)
+    ]
     candidates += [Path(folder) for folder in environ.get("PATH", "").split(os.pathsep) if folder]
     # An isolated build hides site-packages from sys.path, but sysconfig still knows where it is.
     sites = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *sys.path])
@@ -148,8 +149,8 @@ class Architectures:
 
 
 def parse_architectures(text: str) -> Architectures:
-    """Reads ``TAPEGRAD_CUDA_ARCHS``: names such as 80, 8.0, sm_80 or 90a, apart by spaces, commas or
-    semicolons; "+PTX" behind a name adds PTX for it."""
+    """Reads ``TAPEGRAD_CUDA_ARCHS``: names such as 80, 8.0, sm_80 or 90a with spaces, commas or
+    semicolons between them; "+PTX" behind a name adds PTX for it."""
     real: dict[str, None] = {}
     ptx: dict[str, None] = {}
     for word in re.split(r"[\s,;]+", text.strip()):
@@ -253,8 +254,10 @@ def plan_cuda(
         raise BuildError("nvcc needs a C++ compiler beside it: install g++, or set CXX")
     architectures = choose_architectures(nvcc, environ)
     compile_flags = (*nvcc.command, *NVCC_FLAGS, "-Xcompiler=-fPIC,-fvisibility=hidden")
-    kernels = [(file, (*compile_flags, *architectures.flags()))
-               for file in sorted(root.glob("kernels/*.cu"))]  # fmt: skip
+    kernels = [
+        (file, (*compile_flags, *architectures.flags()))
+        for file in sorted(root.glob("kernels/*.cu"))
+    ]
     # The runtime is linked statically, so that the module can be imported without a driver.
     link = (*nvcc.command, "-shared", "-cudart", "static", *_wheel_libraries(nvcc))
     cxx_flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
@@ -321,8 +324,11 @@ def build(plan: Plan, output: Path, objects: Path) -> Path:
     objects.mkdir(parents=True, exist_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     paths = [objects / f"{unit.source.stem}-{unit.key}.o" for unit in plan.units]
-    # The largest sources first, so that no long job starts last.
-    jobs = sorted(zip(plan.units, paths), key=lambda job: -job[0].source.stat().st_size)
+    # What takes longest goes first: the bindings, with pybind11's templates, then by size.
+    jobs = sorted(
+        zip(plan.units, paths, strict=True),
+        key=lambda job: (job[0].source.suffix == ".cu", -job[0].source.stat().st_size),
+    )
     with ThreadPoolExecutor(_job_count()) as executor:
         for result in [executor.submit(_compile, unit, path) for unit, path in jobs]:
             result.result()
@@ -342,8 +348,10 @@ def _compile(unit: Unit, path: Path) -> None:
         os.utime(path)  # still in use
         return
     with _replacing(path) as temporary:
-        _run([*unit.command, "-c", str(unit.source), "-o", str(temporary)],
-             f"compiling {unit.source.name}")  # fmt: skip
+        _run(
+            [*unit.command, "-c", str(unit.source), "-o", str(temporary)],
+            f"compiling {unit.source.name}",
+        )
 
 
 @contextmanager
@@ -476,7 +484,7 @@ def parse_resources(report: str) -> list[Resources]:
     found = []
     header = r"Compiling entry function '(\S+)' for 'sm_(\w+)'"
     parts = re.split(header, report)
-    for name, architecture, body in zip(parts[1::3], parts[2::3], parts[3::3]):
+    for name, architecture, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=False):
         # Functions that the kernel calls report their stack too; the kernel's own comes first.
         numbers = {
             key: int(match[1]) if (match := re.search(pattern, body)) else 0
@@ -501,8 +509,9 @@ def measure_resources(files: Sequence[Path], architectures: Architectures) -> li
     def measure(file: Path) -> list[Resources]:
         with tempfile.TemporaryDirectory() as folder:
             command = [*nvcc.command, *NVCC_FLAGS, *real.flags(), "-Xptxas", "-v", "-c", str(file)]
-            report = _run([*command, "-o", str(Path(folder) / "object.o")],
-                          f"compiling {file.name}")  # fmt: skip
+            report = _run(
+                [*command, "-o", str(Path(folder) / "object.o")], f"compiling {file.name}"
+            )
         return parse_resources(report)
 
     with ThreadPoolExecutor(_job_count()) as executor:
@@ -517,7 +526,7 @@ def _with_readable_names(found: list[Resources]) -> list[Resources]:
     readable = subprocess.run(["c++filt"], input=names, capture_output=True, text=True, check=True)
     return [
         Resources(_shorten(name), **{k: v for k, v in vars(entry).items() if k != "kernel"})
-        for entry, name in zip(found, readable.stdout.splitlines())
+        for entry, name in zip(found, readable.stdout.splitlines(), strict=False)
     ]
 
 
@@ -540,8 +549,11 @@ def print_resources(found: Sequence[Resources]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tapegrad._build", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m tapegrad._build",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("what", choices=[*DEVICES, "resources"])
     parser.add_argument("kernels", nargs="*", help="resources: only these, such as matmul")
     parser.add_argument("--archs", default="80 90a", help="resources: for these architectures")

@@ -121,8 +121,9 @@ def _import_installed(device_type: str) -> ModuleType | None:
     try:
         return importlib.import_module(f"tapegrad._{device_type}")
     except ImportError as error:
-        warnings.warn(f"tapegrad._{device_type} cannot be loaded: {error}", RuntimeWarning,
-                      stacklevel=4)  # fmt: skip
+        warnings.warn(
+            f"tapegrad._{device_type} cannot be loaded: {error}", RuntimeWarning, stacklevel=4
+        )
         return None
 
 
@@ -144,7 +145,8 @@ def _find_cached(device_type: str) -> Path | None:
 def _load_from(device_type: str, path: Path) -> ModuleType:
     name = f"tapegrad._{device_type}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.modules[name] = module
