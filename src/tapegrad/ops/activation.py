@@ -194,7 +194,7 @@ def _launch_activation(name: str) -> None:
     def forward(device: Any, x: Any, **parameters: float) -> Any:
         if not is_floating(x.dtype):
             return NotImplemented
-        x = device.ops["ascontiguousarray"](x)
+        x = device.ops["contiguous"](x)
         y = device.ops["empty"](x.shape, dtype=x.dtype)
         launch(device, f"{name}_forward", x.dtype, y, x, x.size, *parameters.values())
         return y
@@ -203,7 +203,7 @@ def _launch_activation(name: str) -> None:
     def backward(device: Any, grad: Any, saved: Any, **parameters: float) -> Any:
         if grad.dtype != saved.dtype or grad.shape != saved.shape:
             return NotImplemented
-        grad, saved = (device.ops["ascontiguousarray"](a) for a in (grad, saved))
+        grad, saved = (device.ops["contiguous"](a) for a in (grad, saved))
         dx = device.ops["empty"](saved.shape, dtype=saved.dtype)
         arguments = (dx, grad, saved, saved.size, *parameters.values())
         launch(device, f"{name}_backward", saved.dtype, *arguments)

@@ -67,7 +67,7 @@ def _embedding_kernel(device: Device, weight: Any, indices: Any, *, skip: int | 
     if not is_floating(weight.dtype):
         return NotImplemented
     ops = device.ops
-    weight, flat = ops["ascontiguousarray"](weight), ops["ascontiguousarray"](indices)
+    weight, flat = ops["contiguous"](weight), ops["contiguous"](indices)
     flat = flat.astype(np.int64)
     y = ops["empty"]((*indices.shape, weight.shape[1]), dtype=weight.dtype)
     invalid = ops["zeros"]((1,), dtype=np.int32)
@@ -85,7 +85,7 @@ def _embedding_backward_kernel(
     if not is_floating(grad.dtype):
         return NotImplemented
     ops, columns = device.ops, grad.shape[-1]
-    grad, flat = ops["ascontiguousarray"](grad), indices.reshape(-1).astype(np.int64)
+    grad, flat = ops["contiguous"](grad), indices.reshape(-1).astype(np.int64)
     order = ops["argsort"](flat, kind="stable")
     result = ops["empty"]((rows, columns), dtype=grad.dtype)
     launch(device, "embedding_backward", grad.dtype, result, grad, order, flat[order], flat.size,

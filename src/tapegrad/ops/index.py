@@ -75,7 +75,7 @@ def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> An
         return NotImplemented
     xp = device.xp
     places = xp.arange(target.size).reshape(target.shape)[index]
-    values = xp.ascontiguousarray(xp.library.broadcast_to(values, places.shape))
+    values = xp.contiguous(xp.library.broadcast_to(values, places.shape))
     places = places.reshape(-1)
     order = xp.argsort(places, kind="stable")
     sums = xp.empty(target.shape, dtype=target.dtype)

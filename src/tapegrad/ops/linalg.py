@@ -87,7 +87,7 @@ def _matrix(device: Device, x: Any) -> tuple[Any, int, int, bool]:
             lead = m.shape[-1] if m.shape[-2] <= 1 else outer // size
             step = m.strides[-3] // size if m.ndim > 2 and m.shape[-3] > 1 else 0
             return m, max(lead, 1), step, transposed
-    x = device.ops["ascontiguousarray"](x)
+    x = device.ops["contiguous"](x)
     return x, max(columns, 1), rows * columns, False
 
 
@@ -136,7 +136,7 @@ def _linear_kernel(device: Device, x: Any, weight: Any, bias: Any) -> Any:
         return NotImplemented
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     if bias is not None:
-        bias = device.ops["ascontiguousarray"](bias)
+        bias = device.ops["contiguous"](bias)
     return _product(device, rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
@@ -147,7 +147,7 @@ def _column_sum_kernel(device: Device, x: Any) -> Any:
 
     if not is_floating(x.dtype):
         return NotImplemented
-    x = device.ops["ascontiguousarray"](x)
+    x = device.ops["contiguous"](x)
     rows, columns = x.shape
     out = device.ops["empty"]((columns,), dtype=x.dtype)
     parts = library(device.type).column_sum_partials(rows, columns)

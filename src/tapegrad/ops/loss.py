@@ -124,8 +124,8 @@ def _cross_entropy_kernel(device: Device, logits: Any, targets: Any, weight: Any
         return NotImplemented
     ops, dtype = device.ops, logits.dtype
     rows, classes = logits.shape
-    logits, targets = ops["ascontiguousarray"](logits), ops["ascontiguousarray"](targets)
-    weight = weight if weight is None else ops["ascontiguousarray"](weight)
+    logits, targets = ops["contiguous"](logits), ops["contiguous"](targets)
+    weight = weight if weight is None else ops["contiguous"](weight)
     invalid = ops["zeros"]((1,), dtype=np.int32)
     loss = ops["empty"]((rows,), dtype=dtype)
     dlogits = ops["empty"](logits.shape, dtype=dtype) if gradient else None
@@ -147,7 +147,7 @@ def _cross_entropy_backward_kernel(device: Device, g: Any, dlogits: Any) -> Any:
     if rows and g.strides[0] == 0:  # the gradient of a mean or sum: one number for all rows
         g, step = g[:1], 0
     else:
-        g, step = device.ops["ascontiguousarray"](g), 1
+        g, step = device.ops["contiguous"](g), 1
     dx = device.ops["empty"](dlogits.shape, dtype=dlogits.dtype)
     launch(device, "cross_entropy_backward", dlogits.dtype, dx, dlogits, g, step, rows, classes)
     return dx

@@ -139,7 +139,7 @@ METHODS: dict[str, Callable] = {
 # Methods that are no functions of the same name.
 ONLY_METHODS: dict[str, Callable] = {
     "view": shape.view, "expand": shape.expand, "repeat": shape.repeat,
-    "contiguous": shape.contiguous,
+    "contiguous": shape.contiguous_tensor,
     "view_as": lambda self, other: shape.view(self, tuple(other.shape)),
     "reshape_as": lambda self, other: shape.reshape(self, tuple(other.shape)),
     "expand_as": lambda self, other: shape.expand(self, tuple(other.shape)),

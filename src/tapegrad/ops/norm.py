@@ -158,7 +158,7 @@ def _fits(x: Any, *others: Any) -> bool:
 
 
 def _contiguous(device: Device, *arrays: Any) -> tuple:
-    return tuple(a if a is None else device.ops["ascontiguousarray"](a) for a in arrays)
+    return tuple(a if a is None else device.ops["contiguous"](a) for a in arrays)
 
 
 @override("layer_norm", "cuda", "emulated")

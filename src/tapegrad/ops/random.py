@@ -288,7 +288,7 @@ def _dropout(xp: Any, x: Any, *, p: float, seed: int, offset: int) -> Any:
 
 @override("dropout", "cuda", "emulated")
 def _dropout_kernel(device: Device, x: Any, *, p: float, seed: int, offset: int) -> Any:
-    x = device.ops["ascontiguousarray"](x)
+    x = device.ops["contiguous"](x)
     y = device.ops["empty"](x.shape, dtype=x.dtype)
     launch(device, "dropout", x.dtype, y, x, x.size, p, seed, offset)
     return y

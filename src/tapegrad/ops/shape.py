@@ -12,12 +12,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..dtypes import promote_types
-from ..tape import primitive
+from ..tape import array_function, primitive
 from ..tensor import Tensor
 from .elementwise import cast
 from .reduce import axis
 
 # ---------------------------------------------------------------------- primitives
+
+
+@array_function
+def contiguous(xp: Any, x: Any) -> Any:
+    """The array itself if it is in row-major order, else a copy that is; 0-d stays 0-d."""
+    return x if x.flags.c_contiguous else xp.library.array(x, order="C")
 
 
 @primitive(vjp=(lambda g: g,), view=True)
@@ -336,7 +342,7 @@ def roll(x: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     return _roll(x, shifts=moves, axes=axes)
 
 
-def contiguous(x: Tensor) -> Tensor:
+def contiguous_tensor(x: Tensor) -> Tensor:
     """The tensor itself if its elements lie in order in memory, else a copy that does."""
     return x if x.is_contiguous() else clone(x)
 

@@ -73,7 +73,7 @@ def _launch_rows(name: str) -> None:
     def forward(device: Device, x: Any, *, axis: int) -> Any:
         if not is_floating(x.dtype) or not x.ndim:
             return NotImplemented
-        rows = device.ops["ascontiguousarray"](x.swapaxes(axis, -1))
+        rows = device.ops["contiguous"](x.swapaxes(axis, -1))
         y = device.ops["empty"](rows.shape, dtype=x.dtype)
         count = math.prod(rows.shape[:-1])
         launch(device, f"{name}_forward", x.dtype, y, rows, count, rows.shape[-1])
@@ -83,7 +83,7 @@ def _launch_rows(name: str) -> None:
     def backward(device: Device, grad: Any, y: Any, *, axis: int) -> Any:
         if grad.dtype != y.dtype or not is_floating(y.dtype) or not y.ndim:
             return NotImplemented
-        grad, y = (device.ops["ascontiguousarray"](a.swapaxes(axis, -1)) for a in (grad, y))
+        grad, y = (device.ops["contiguous"](a.swapaxes(axis, -1)) for a in (grad, y))
         dx = device.ops["empty"](y.shape, dtype=y.dtype)
         count = math.prod(y.shape[:-1])
         launch(device, f"{name}_backward", y.dtype, dx, grad, y, count, y.shape[-1])
