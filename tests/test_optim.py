@@ -220,6 +220,24 @@ def test_state_dict_has_pytorchs_form():
     assert mine["param_groups"][0]["params"] == other["param_groups"][0]["params"]
 
 
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adam", {"amsgrad": True}), ("AdamW", {})],
+)
+def test_training_goes_on_from_pytorchs_state(name, chosen):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays(0)]
+    reference = getattr(torch.optim, name)(theirs, **chosen)
+    run(torch, reference, range(3), theirs)
+    ours = [tg.tensor(p.detach().numpy()).requires_grad_() for p in theirs]
+    optimizer = getattr(tg.optim, name)(ours, lr=1.0)
+    optimizer.load_state_dict(reference.state_dict())
+    run(torch, reference, range(3, 6), theirs)
+    run(tg, optimizer, range(3, 6), ours)
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-12)
+
+
 def test_load_state_dict_refuses_other_parameters():
     optimizer = SGD([tg.zeros(1, requires_grad=True)], lr=0.1)
     other = SGD([tg.zeros(1, requires_grad=True) for _ in range(2)], lr=0.1)

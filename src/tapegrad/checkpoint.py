@@ -3,18 +3,15 @@
 Both hold plain numbers: nothing in a file is ever executed. A save either replaces the old file
 completely or leaves it as it was. Every tensor is checked when it is read: npz has checksums of
 its own; in safetensors we keep a SHA-256 of dtype, shape and bytes in the metadata.
+
+(``import tapegrad`` imports this file, so it imports what is slow to load only where it is used.)
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
-import secrets
 from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -48,13 +45,13 @@ class CheckpointError(RuntimeError):
 
 def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
     """Write a state dict, e.g. ``save(model.state_dict(), "model.safetensors")``."""
-    target = Path(os.path.realpath(path))
+    target = os.path.realpath(path)
     suffix = _suffix(target)
     arrays: Arrays = {}
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(
-                f"save: {target.name} holds tensors by name; {name!r} is a {type(value).__name__}"
+                f"save: {target} holds tensors by name; {name!r} is a {type(value).__name__}"
             )
         arrays[name] = np.array(to_numpy(value._array), order="C", copy=None)
     encode = _to_npz if suffix == ".npz" else _to_safetensors
@@ -66,11 +63,13 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, Te
 
     Raises CheckpointError, naming the file, if it is damaged or something else.
     """
-    source = Path(path)
+    source = os.fspath(path)
     decode = _from_npz if _suffix(source) == ".npz" else _from_safetensors
+    with open(source, "rb") as file:
+        data = file.read()
     try:
-        arrays = decode(source, source.read_bytes())
-    except (CheckpointError, FileNotFoundError, ImportError):
+        arrays = decode(source, data)
+    except (CheckpointError, ImportError):
         raise
     except Exception as error:  # whatever the bytes provoke in a parser
         raise CheckpointError(f"load: {source} is damaged or no checkpoint: {error}") from error
@@ -80,21 +79,22 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, Te
     return {name: tensor.to(map_location) for name, tensor in state.items()}
 
 
-def _suffix(path: Path) -> str:
-    if path.suffix not in _SUFFIXES:
-        raise ValueError(f"a checkpoint's name ends in {' or '.join(_SUFFIXES)}: {path.name!r}")
-    return path.suffix
+def _suffix(path: str) -> str:
+    suffix = os.path.splitext(path)[1]
+    if suffix not in _SUFFIXES:
+        raise ValueError(f"a checkpoint's name ends in {' or '.join(_SUFFIXES)}, not {path!r}")
+    return suffix
 
 
 # ---- NumPy's npz: needs nothing but NumPy -------------------------------------------------
 
 
-def _to_npz(target: Path, arrays: Arrays) -> bytes:
+def _to_npz(target: str, arrays: Arrays) -> bytes:
     for name, array in arrays.items():
         if array.dtype.kind == "V" or name in _RESERVED:
             problem = "is bfloat16" if array.dtype.kind == "V" else "has a name npz reserves"
             raise CheckpointError(
-                f"save: {target.name} cannot hold '{name}', which {problem}: "
+                f"save: {target} cannot hold '{name}', which {problem}: "
                 "save as .safetensors instead"
             )
     buffer = io.BytesIO()
@@ -102,7 +102,7 @@ def _to_npz(target: Path, arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
-def _from_npz(source: Path, data: bytes) -> Arrays:
+def _from_npz(source: str, data: bytes) -> Arrays:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     for name, array in arrays.items():
@@ -115,18 +115,20 @@ def _from_npz(source: Path, data: bytes) -> Arrays:
 # ---- safetensors: the format other libraries read -----------------------------------------
 
 
-def _to_safetensors(target: Path, arrays: Arrays) -> bytes:
-    from_library = _safetensors()
+def _to_safetensors(target: str, arrays: Arrays) -> bytes:
+    library = _safetensors()
     metadata = {"format": "pt"}
     for name, array in arrays.items():
         metadata[f"sha256.{name}"] = _digest(array)
-    return bytes(from_library.numpy.save(arrays, metadata=metadata))
+    return bytes(library.numpy.save(arrays, metadata=metadata))
 
 
-def _from_safetensors(source: Path, data: bytes) -> Arrays:
-    from_library = _safetensors()
+def _from_safetensors(source: str, data: bytes) -> Arrays:
+    import json
+
+    library = _safetensors()
     arrays: Arrays = {}
-    for name, entry in from_library.deserialize(data):
+    for name, entry in library.deserialize(data):
         if entry["dtype"] not in _SAFETENSORS:
             raise CheckpointError(
                 f"load: '{name}' in {source} has the unsupported dtype {entry['dtype']}"
@@ -145,12 +147,14 @@ def _from_safetensors(source: Path, data: bytes) -> Arrays:
 
 
 def _digest(array: np.ndarray) -> str:
+    import hashlib
+
     described = hashlib.sha256(f"{array.dtype.name} {list(array.shape)} ".encode())
     described.update(array.reshape(-1).view(np.uint8).data)
     return described.hexdigest()
 
 
-def _safetensors() -> ModuleType:
+def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
@@ -164,10 +168,11 @@ def _safetensors() -> ModuleType:
 # ---- all or nothing -----------------------------------------------------------------------
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: str, data: bytes) -> None:
     """Write a file such that a crash at any moment leaves the old one or the new one."""
     # In the same folder: only within one file system is the rename atomic.
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -175,11 +180,12 @@ def _replace(target: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        if os.path.exists(temporary):
+            os.unlink(temporary)
         raise
     if os.name == "posix":  # the rename itself must reach the disk too
-        folder = os.open(target.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)

@@ -109,9 +109,7 @@ def random_split(
     sizes = _sizes(lengths, total)
     order = randperm(total, generator=generator).tolist()
     ends = list(accumulate(sizes))
-    return [
-        Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)
-    ]
+    return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
 
 def _sizes(lengths: Sequence[float], total: int) -> list[int]:

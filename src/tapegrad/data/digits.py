@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ import numpy as np
 from ..ops.create import tensor
 from ..tensor import Tensor
 
+_FILE = os.path.join(os.path.dirname(__file__), "digits.npz")
+
 
 def digits(device: Any = None) -> tuple[Tensor, Tensor]:
     """1,797 handwritten digits: images (1797, 1, 8, 8) float32 in 0..1, labels (1797,) int64."""
-    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
+    with np.load(_FILE, allow_pickle=False) as file:
         images = file["images"][:, None].astype(np.float32) / 16
         labels = file["labels"].astype(np.int64)
     return tensor(images, device=device), tensor(labels, device=device)

@@ -20,9 +20,7 @@ class _Ordered(Module):
     def _name_at(self, index: int) -> str:
         children = self._items()
         if not -len(children) <= index < len(children):
-            raise IndexError(
-                f"{type(self).__name__} has {len(children)} modules, no index {index}"
-            )
+            raise IndexError(f"{type(self).__name__} has {len(children)} modules, no index {index}")
         return children[index][0]
 
     def __len__(self) -> int:

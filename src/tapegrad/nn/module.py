@@ -12,6 +12,8 @@ from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from .. import dtypes
 from ..backend import Device
 from ..modes import no_grad
@@ -279,11 +281,14 @@ class Module:
     ) -> IncompatibleKeys:
         """Copy values into this module's parameters and buffers, all of them or none.
 
-        Values may be tensors or anything that converts to one, such as NumPy arrays. Every problem
-        is found before the first value is copied and all are reported together.
+        Values may also be arrays, or another library's tensors on the CPU. Every problem is found
+        before the first value is copied, and all are reported together.
         """
         own = self.state_dict()
-        given = {key: as_tensor(value) for key, value in state_dict.items()}
+        given = {
+            key: value if isinstance(value, Tensor) else as_tensor(np.asarray(value))
+            for key, value in state_dict.items()
+        }
         missing = [key for key in own if key not in given]
         unexpected = [key for key in given if key not in own]
         problems = [
@@ -366,10 +371,14 @@ class Module:
         with no_grad():
             for module in self.modules():
                 for _, parameter in module._registered(PARAMETER):
-                    if parameter is not None:
-                        parameter.data = convert(parameter.data)
-                        if parameter.grad is not None:
-                            parameter.grad = convert(parameter.grad)
+                    if parameter is None:
+                        continue
+                    before = parameter.data
+                    after = convert(before)
+                    if after is not before:
+                        grad, parameter.grad = parameter.grad, None
+                        parameter.data = after
+                        parameter.grad = None if grad is None else convert(grad)
                 for name, buffer in module._registered(BUFFER, TRANSIENT_BUFFER):
                     if buffer is not None:
                         setattr(module, name, convert(buffer))

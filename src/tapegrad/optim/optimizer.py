@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
+
 from ..modes import enable_grad
 from ..ops import optimizer as _steps  # noqa: F401  (declares the steps)
+from ..ops.create import as_tensor
 from ..tensor import Tensor, wrap
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -72,9 +75,7 @@ class Optimizer:
 
     def _require(self, group: dict[str, Any], option: str, valid: bool, rule: str) -> None:
         if not valid:
-            raise ValueError(
-                f"{type(self).__name__}: {option} must be {rule}, not {group[option]}"
-            )
+            raise ValueError(f"{type(self).__name__}: {option} must be {rule}, not {group[option]}")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or, with ``set_to_none=False``, fill them with zeros)."""
@@ -144,7 +145,9 @@ class Optimizer:
         if key == "step":
             return int(value)
         if not isinstance(value, Tensor):
-            return deepcopy(value)
+            if not hasattr(value, "__array__"):
+                return deepcopy(value)
+            value = as_tensor(np.asarray(value))
         if value.shape != parameter.shape:
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: '{key}' has shape {tuple(value.shape)}, "
