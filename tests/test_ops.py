@@ -40,9 +40,7 @@ def wants_grad(sample: tuple, data: list[np.ndarray]) -> list[bool]:
 
 
 def tensors(data: list[np.ndarray], device: str, dtype: str = "float64", grad: Any = None) -> list:
-    made = [
-        tg.tensor(a, dtype=dtype if a.dtype.kind == "f" else None, device=device) for a in data
-    ]
+    made = [tg.tensor(a, dtype=dtype if a.dtype.kind == "f" else None, device=device) for a in data]
     return [t.requires_grad_(g) for t, g in zip(made, grad or [False] * len(made), strict=True)]
 
 
@@ -93,7 +91,9 @@ def test_forward_in_lower_precision(row: Case, device: str, dtype: str) -> None:
         data = arrays(row, sample)
         given = tensors(data, device, dtype)
         actual = row.call(tg, *given)
-        rounded = [numbers(t).astype(np.float64) if t.is_floating_point() else numbers(t) for t in given]
+        rounded = [
+            numbers(t).astype(np.float64) if t.is_floating_point() else numbers(t) for t in given
+        ]
         expected = row.call(torch, *torch_tensors(rounded))
         wanted = row.call(torch, *torch_tensors(data, dtype)).dtype
         assert actual.dtype.name == str(wanted).removeprefix("torch.")

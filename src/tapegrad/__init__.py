@@ -7,6 +7,7 @@ import warnings as _warnings
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad\.")
 
 from . import autograd, cuda, dtypes
+from ._version import __version__
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -62,21 +63,46 @@ from .ops.create import (
     zeros_like,
 )
 from .ops.elementwise import absolute as abs
-from .ops.elementwise import bitwise_and, bitwise_not, bitwise_or, bitwise_xor
-from .ops.elementwise import ceil, cos, erf, exp, expm1, floor
+from .ops.elementwise import (
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    ceil,
+    cos,
+    erf,
+    exp,
+    expm1,
+    floor,
+    floor_divide,
+    isfinite,
+    isinf,
+    isnan,
+    log,
+    log1p,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    reciprocal,
+    remainder,
+    rsqrt,
+    sign,
+    sin,
+    sqrt,
+    square,
+    trunc,
+)
 from .ops.elementwise import equal as eq
-from .ops.elementwise import floor_divide
 from .ops.elementwise import greater as gt
 from .ops.elementwise import greater_equal as ge
-from .ops.elementwise import isfinite, isinf, isnan
 from .ops.elementwise import less as lt
 from .ops.elementwise import less_equal as le
-from .ops.elementwise import log, log1p, logical_and, logical_not, logical_or, logical_xor
-from .ops.elementwise import maximum, minimum
 from .ops.elementwise import multiply as mul
 from .ops.elementwise import negative as neg
 from .ops.elementwise import not_equal as ne
-from .ops.elementwise import reciprocal, remainder, rsqrt, sign, sin, sqrt, square, trunc
 from .ops.embedding import embedding
 from .ops.index import (
     gather,
@@ -143,14 +169,10 @@ from .ops.shape import (
 from .ops.softmax import log_softmax, softmax
 from .tensor import Size, Tensor
 
-from ._version import __version__
-
 # isort: split
 from . import data, nn, optim
 from .checkpoint import load, save
 from .nn.parameter import Parameter
-
-
 
 bool = dtypes.bool_
 double, float, half = float64, float32, float16
@@ -161,8 +183,3 @@ def __getattr__(name: str) -> object:
     if name == "bfloat16":  # from an optional package, imported only when asked for
         return dtypes.bfloat16()
     raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
-
-
-def is_tensor(value: object) -> "bool":
-    """Whether ``value`` is a Tensor."""
-    return isinstance(value, Tensor)

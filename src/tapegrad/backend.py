@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -51,12 +51,12 @@ class Device:
     """Where a tensor lives: ``cpu``, ``cuda:N`` or ``emulated``. One object per place, so devices
     compare by identity. Naming a device costs nothing; using a missing one raises RuntimeError."""
 
-    type: str
     index: int | None
     ops: Operations
     xp: Any
     array_type: type
-    _known: dict[tuple[str, int | None], Device] = {}
+    type: str
+    _known: ClassVar[dict[tuple[str, int | None], Device]] = {}
 
     def __new__(cls, spec: Any = "cpu", index: int | None = None) -> Device:
         if isinstance(spec, Device):
@@ -89,10 +89,8 @@ class Device:
 
     def receive(self, array: Any) -> Any:
         """A copy on this device of an array that lives on another."""
-        if not isinstance(array, np.ndarray):
-            if self.type == "cuda":
-                return self.ops["array"](array)
-            return array.get()
+        if self.type != "cuda":
+            array = to_numpy(array)
         return self.ops["array"](array)
 
     def _resolve(self, name: str) -> Callable:
@@ -100,7 +98,7 @@ class Device:
         plain = partial(body, self.xp) if body else getattr(self.library, name)
         tried = [f for types, f in overrides.get(name, ()) if self.type in types]
         implementation = _first_that_accepts(self, tried, plain) if tried else plain
-        if self.type == "cuda" and isinstance(implementation, Callable) and device_count() > 1:
+        if self.type == "cuda" and callable(implementation) and device_count() > 1:
             return _on_gpu(self.index, implementation)
         return implementation
 
@@ -161,9 +159,7 @@ def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
         wrong = not number.isdigit()
         index = None if wrong else int(number)
     if wrong or (index is not None and index < 0):
-        raise ValueError(
-            f"unknown device {spec!r}: use 'cpu', 'cuda', 'cuda:N' or 'emulated'"
-        )
+        raise ValueError(f"unknown device {spec!r}: use 'cpu', 'cuda', 'cuda:N' or 'emulated'")
     if kind == "cuda":
         return kind, index or 0
     if index:

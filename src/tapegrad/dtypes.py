@@ -62,9 +62,7 @@ def dtype(spec: Any) -> DType:
         return bfloat16()
     if name in _SUPPORTED:
         return _SUPPORTED[name]
-    raise TypeError(
-        f"unsupported dtype {spec!r}: choose one of {', '.join(_SUPPORTED)}, bfloat16"
-    )
+    raise TypeError(f"unsupported dtype {spec!r}: choose one of {', '.join(_SUPPORTED)}, bfloat16")
 
 
 def get_default_dtype() -> DType:

@@ -215,9 +215,7 @@ def unbroadcast(xp: Any, g: Any, edge: Node | Leaf, node: Node | None) -> Any:
     """Sum a gradient over the dimensions that broadcasting added or stretched."""
     shape, target = tuple(g.shape), tuple(edge.shape)
     lead = len(shape) - len(target)
-    fits = lead >= 0 and all(
-        t in (1, s) for s, t in zip(shape[lead:], target, strict=True)
-    )
+    fits = lead >= 0 and all(t in (1, s) for s, t in zip(shape[lead:], target, strict=True))
     if not fits:
         name = node.primitive.name if node else "backward"
         raise RuntimeError(

@@ -14,8 +14,8 @@ Declaring one::
 In a body, inputs are positional and parameters keyword-only. A rule asks for what it needs by
 name, and only that is kept alive for the backward pass: ``g`` (the gradient of the result), ``y``
 (the result), any input or parameter by its own name, any name in ``extras``, ``input_shape``
-(of the input whose gradient this is), ``xp`` (the namespace to compute with). Rules see plain arrays;
-under ``create_graph=True`` they see Tensors, and ``xp`` is the primitives themselves.
+(of the input whose gradient this is), ``xp`` (the namespace to compute with). Rules see plain
+arrays; under ``create_graph=True`` they see Tensors, and ``xp`` is the primitives themselves.
 """
 
 from __future__ import annotations
@@ -111,10 +111,12 @@ class Primitive:
         self.extras = tuple(extras)
         self.variadic = variadic
         self.plain = plain
-        self.rules = tuple(Rule(f, names, "input_shape") if f else None for f in vjp)
+        self.rules: tuple[Any, ...] = tuple(
+            Rule(f, names, "input_shape") if f else None for f in vjp
+        )
         self.joint = Rule(vjp_all, names, "needs") if vjp_all else None
         self.into = Rule(into, names, "buffer") if into else None
-        # What the engine's hot path handles: a rule for each input, and nothing out of the ordinary.
+        # What the engine's hot path handles: a rule for each input, nothing out of the ordinary.
         self.simple = bool(self.rules) and self.into is None
         self.differentiable = any(self.rules) or self.joint is not None
         all_rules = [r for r in (*self.rules, self.joint) if r]
@@ -431,9 +433,7 @@ def record(
     node = _new_node(Node)
     node.primitive = declared
     node.serial = next(serials)
-    node.edges = tuple(
-        t._node if w else None for t, w in zip(inputs, wanted, strict=True)
-    )
+    node.edges = tuple(t._node if w else None for t, w in zip(inputs, wanted, strict=True))
     if declared.variadic:
         kept = [bool(declared.keeps[0])] * len(inputs)
         values: tuple = (tuple(arrays) if kept and kept[0] else None,)
@@ -496,7 +496,8 @@ def _align(name: str, a: Any, b: Any, floating: bool) -> tuple[Device, Any, Any]
         tensor = a if first else b
         if isinstance(number, np.ndarray) and number.ndim:
             other = wrap(tensor._device.asarray(number), tensor._device)
-            return _align(name, *((a, other) if first else (other, b)), floating)
+            pair = (a, other) if first else (other, b)
+            return _align(name, pair[0], pair[1], floating)
         if not isinstance(number, (int, float)) and hasattr(number, "item"):
             number = number.item()
             a, b = (a, number) if first else (number, b)
@@ -513,7 +514,7 @@ def _align(name: str, a: Any, b: Any, floating: bool) -> tuple[Device, Any, Any]
 def align(name: str, a: Any, b: Any) -> tuple[Any, Any]:
     """Two operands (at least one of them a Tensor) as Tensors or numbers of their common dtype."""
     cast = registry["cast"]
-    device, x, y = _align(name, a, b, floating=False)
+    _, x, y = _align(name, a, b, floating=False)
     common = (x if isinstance(a, Tensor) else y).dtype
     return tuple(  # type: ignore[return-value]
         (t if t.dtype == common else cast(t, dtype=common)) if isinstance(t, Tensor) else raw

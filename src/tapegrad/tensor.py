@@ -38,7 +38,7 @@ class Size(tuple):
 class Storage:
     """What all aliases of one memory share: when it was last changed in place, and by which op."""
 
-    __slots__ = ("changed_at", "changed_by", "version", "has_views")
+    __slots__ = ("changed_at", "changed_by", "has_views", "version")
 
     def __init__(self) -> None:
         self.changed_at = 0
@@ -54,7 +54,7 @@ class Leaf:
     gone is dropped. Its serial 0 is older than every node's, so leaves are served last.
     """
 
-    __slots__ = ("tensor", "shape", "dtype", "device", "hooks", "watched")
+    __slots__ = ("device", "dtype", "hooks", "shape", "tensor", "watched")
     serial = 0
     name = "AccumulateGrad"
 
@@ -376,7 +376,7 @@ def _show(t: Tensor) -> str:
     body = np.array2string(
         host, separator=", ", precision=4, threshold=_SHOWN, edgeitems=3, prefix="tensor("
     )
-    notes = [f"shape={tuple(t.shape)}"] if host.size > _SHOWN or host.size == 0 else []
+    notes = [f"shape={tuple(t.shape)}"] if host.ndim else []
     if t.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_):
         notes.append(f"dtype={t.dtype.name}")
     if t._device is not CPU:

@@ -190,4 +190,3 @@ def retain_grad(self: Tensor) -> None:
         self._node.retained_by = weakref.ref(self)
         self._node.watched = True
         self._retains_grad = True
-

@@ -179,6 +179,4 @@ def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ..
                 f"[{name}] backward returned {type(gradient).__name__} as gradient {i}: "
                 "expected a Tensor or None"
             )
-    return [
-        t if t is None or recorded else t._array for t in grads[: len(needs)]
-    ]
+    return [t if t is None or recorded else t._array for t in grads[: len(needs)]]

@@ -56,9 +56,7 @@ def sigmoid_backward(xp: Any, grad: Any, result: Any) -> Any:
     return grad * (result * (1 - result))
 
 
-tanh = unary(
-    "tanh", lambda xp, g, y: xp.tanh_backward(g, y), lambda xp, x: xp.library.tanh(x)
-)
+tanh = unary("tanh", lambda xp, g, y: xp.tanh_backward(g, y), lambda xp, x: xp.library.tanh(x))
 
 
 @primitive(
@@ -145,9 +143,7 @@ def _elu_plain(x: Any, *, alpha: float) -> Any:
     return where(x > 0, x, alpha * expm1(minimum(x, 0.0)))
 
 
-@primitive(
-    vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain
-)
+@primitive(vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain)
 @in_float32
 def elu(xp: Any, x: Any, *, alpha: float) -> Any:
     return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))

@@ -81,9 +81,7 @@ def _conv2d(
     out = weight.shape[0]
     kernel = weight.shape[2:]
     oh, ow = _outputs(x.shape[2:], kernel, stride, padding, dilation)
-    columns = _columns(
-        xp, x, groups, kernel, stride=stride, padding=padding, dilation=dilation
-    )
+    columns = _columns(xp, x, groups, kernel, stride=stride, padding=padding, dilation=dilation)
     y = xp.matmul(weight.reshape(groups, out // groups, -1), columns)
     return y.reshape(x.shape[0], out, oh, ow)
 
@@ -136,9 +134,7 @@ def conv2d_weight(
 ) -> Any:  # fmt: skip
     """The gradient of conv2d's weight: result gradients times patches, summed over the batch."""
     n, out, oh, ow = y_grad.shape
-    columns = _columns(
-        xp, x, groups, kernel, stride=stride, padding=padding, dilation=dilation
-    )
+    columns = _columns(xp, x, groups, kernel, stride=stride, padding=padding, dilation=dilation)
     g = y_grad.reshape(n, groups, out // groups, oh * ow)
     per_image = xp.matmul(g, columns.swapaxes(-1, -2))
     return per_image.sum(axis=0).reshape(out, x.shape[1] // groups, *kernel)
@@ -413,9 +409,7 @@ def max_pool2d(
     kernel, stride, padding, dilation, out = _pool_geometry(
         "max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode
     )
-    return _max_pool2d(
-        x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, out=out
-    )
+    return _max_pool2d(x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, out=out)
 
 
 def avg_pool2d(
@@ -443,9 +437,7 @@ def avg_pool2d(
         for n, k, s, p, o in zip(x.shape[2:], kernel, stride, padding, out, strict=True)
     ]
     divisor = divisor_override or np.outer(*counts)
-    return _avg_pool2d(
-        x, kernel=kernel, stride=stride, padding=padding, divisor=divisor, out=out
-    )
+    return _avg_pool2d(x, kernel=kernel, stride=stride, padding=padding, divisor=divisor, out=out)
 
 
 def _window_lengths(n: int, k: int, s: int, p: int, out: int, include_pad: bool) -> np.ndarray:

@@ -40,9 +40,9 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None,
         if isinstance(data, (list, tuple)):
             data = _plain(data)
         place = place or CPU
-        kind = _default_dtype(data) if dtype is None else None
+        kind = _default_dtype(data) if dtype is None else dtypes.dtype(dtype)
         try:
-            array = place.ops["array"](data, dtype=kind or dtypes.dtype(dtype))
+            array = place.ops["array"](data, dtype=kind)
         except (ValueError, TypeError) as error:
             raise ValueError(f"[tensor] cannot make a tensor of {type(data).__name__}: {error}") \
                 from error  # fmt: skip
@@ -61,6 +61,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` as a tensor, without a copy where none is needed."""
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
+    if hasattr(data, "__array__") and not hasattr(data, "__cuda_array_interface__"):
+        data = np.asarray(data)  # another library's tensor on the CPU
     if isinstance(data, np.ndarray) and device in (None, "cpu", CPU):
         shared = from_numpy(data)
         return shared if dtype is None else shared.to(dtype)
@@ -82,7 +84,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     kind = dtypes.scalar_dtype(fill_value) if dtype is None else dtypes.dtype(dtype)
-    shape = _shape("full", (size,) if isinstance(size, (tuple, list)) else (size,))
+    shape = _shape("full", (size,))
     return _new(place.ops["full"](shape, fill_value, dtype=kind), place, requires_grad)
 
 

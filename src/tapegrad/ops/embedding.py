@@ -107,6 +107,8 @@ def embedding(indices: Tensor, weight: Tensor, padding_idx: int | None = None) -
     if padding_idx is not None:
         rows = weight.shape[0]
         if not -rows <= padding_idx < rows:
-            raise IndexError(f"[embedding] padding_idx {padding_idx} is out of range for {rows} rows")
+            raise IndexError(
+                f"[embedding] padding_idx {padding_idx} is out of range for {rows} rows"
+            )
         padding_idx %= rows
     return _embedding(weight, indices, skip=padding_idx)

@@ -22,9 +22,7 @@ from .reduce import axis
 
 
 @primitive(
-    vjp=(
-        lambda xp, g, index, input_shape: xp.getitem_backward(g, index=index, shape=input_shape),
-    ),
+    vjp=(lambda xp, g, index, input_shape: xp.getitem_backward(g, index=index, shape=input_shape),),
     into=lambda xp, g, index, buffer: xp.add_at(buffer, index, g),
     view=True,
 )
@@ -121,7 +119,7 @@ def put(x: Tensor, index: Any, values: Any) -> Tensor:
 def _index(op: str, x: Tensor, index: Any) -> Any:
     """The index in plain arrays, checked: every device refuses what is out of range."""
     parts = index if isinstance(index, tuple) else (index,)
-    result = []
+    result: list[Any] = []
     position = 0
     used = builtins.sum(_consumes(p) for p in parts)
     if used > x.ndim:
@@ -330,7 +328,9 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     common = list(np.broadcast_shapes(*(
         tuple(1 if i == d else n for i, n in enumerate(s.shape)) for s in (x, indices)
     )))  # fmt: skip
-    shapes = [tuple(s.shape[d] if i == d else n for i, n in enumerate(common)) for s in (x, indices)]
+    shapes = [
+        tuple(s.shape[d] if i == d else n for i, n in enumerate(common)) for s in (x, indices)
+    ]
     return gather(x.expand(shapes[0]), d, indices.expand(shapes[1]))
 
 

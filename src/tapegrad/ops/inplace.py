@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import dtypes
 from ..modes import mode
 from ..tape import is_recording
 from ..tensor import Storage, Tensor, wrap
@@ -40,11 +39,11 @@ def become(x: Tensor, result: Tensor, op: str) -> Tensor:
             f"[{op}] the result has shape {tuple(result.shape)} and does not fit the tensor of "
             f"shape {tuple(x.shape)} that it must replace"
         )
-    if dtypes.promote_types(x.dtype, result.dtype) != x.dtype:
-        if result.is_floating_point() and not x.is_floating_point() or x.dtype.kind == "b":
-            raise RuntimeError(
-                f"[{op}] the result is {result.dtype.name} and cannot be stored as {x.dtype.name}"
-            )
+    loses_fraction = result.is_floating_point() and not x.is_floating_point()
+    if loses_fraction or (x.dtype.kind == "b" and result.dtype.kind != "b"):
+        raise RuntimeError(
+            f"[{op}] the result is {result.dtype.name} and cannot be stored as {x.dtype.name}"
+        )
     if result._requires_grad:
         if result.dtype != x.dtype:
             result = result.to(x.dtype)

@@ -11,12 +11,12 @@ import numpy as np
 from ..backend import Device, override
 from ..dtypes import is_floating
 from ..kernels import launch
-from ..tape import align, array_function, primitive
+from ..tape import align, primitive
 from ..tensor import Tensor
 from .elementwise import multiply
 from .precision import in_float32
 from .reduce import sum
-from .shape import permute, reshape, squeeze, transpose, unsqueeze
+from .shape import permute, reshape, squeeze, unsqueeze
 
 # ---------------------------------------------------------------------- primitives
 
@@ -62,9 +62,7 @@ def _linear(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
     return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
-@primitive(
-    vjp=(lambda xp, g, input_shape: xp.broadcast_to(g, shape=input_shape),)
-)
+@primitive(vjp=(lambda xp, g, input_shape: xp.broadcast_to(g, shape=input_shape),))
 @in_float32
 def column_sum(xp: Any, x: Any) -> Any:
     """(rows, columns) -> (columns,): the gradient of a bias."""
@@ -142,8 +140,8 @@ def _linear_kernel(device: Device, x: Any, weight: Any, bias: Any) -> Any:
 
 @override("column_sum", "cuda", "emulated")
 def _column_sum_kernel(device: Device, x: Any) -> Any:
-    from ..kernels import library
     from ..dtypes import accumulator
+    from ..kernels import library
 
     if not is_floating(x.dtype):
         return NotImplemented

@@ -14,7 +14,7 @@ from ..kernels import launch
 from ..tape import array_function, is_recording, primitive
 from ..tensor import Tensor, wrap
 from .activation import softplus
-from .elementwise import absolute, multiply, square, where
+from .elementwise import absolute, multiply, not_equal, square, where
 from .index import gather, select_where
 from .precision import in_float32
 from .reduce import mean, sum
@@ -242,7 +242,7 @@ def nll_loss(
         )
     dim = 0 if input.ndim == 1 else 1
     classes = input.shape[dim]
-    valid = target != ignore_index
+    valid = not_equal(target, ignore_index)
     wrong = valid & ((target < 0) | (target >= classes))
     if bool(wrong._array.any()):
         raise IndexError(

@@ -44,7 +44,9 @@ def _contains(self: Tensor, value: Any) -> bool:
 
 
 def _invert(self: Tensor) -> Tensor:
-    return elementwise.logical_not(self) if self.dtype.kind == "b" else elementwise.bitwise_not(self)
+    return (
+        elementwise.logical_not(self) if self.dtype.kind == "b" else elementwise.bitwise_not(self)
+    )
 
 
 def _new(function: Callable) -> Callable:
@@ -169,6 +171,12 @@ INPLACE_OPERATORS = {
 }  # fmt: skip
 
 
+PROPERTIES: dict[str, Callable] = {
+    "T": shape.t,
+    "mT": lambda self: shape.transpose(self, -2, -1),
+}
+
+
 def _attach() -> None:
     for table in (OPERATORS, METHODS, ONLY_METHODS):
         for name, function in table.items():
@@ -177,8 +185,8 @@ def _attach() -> None:
         setattr(Tensor, name + "_", inplace.inplace(METHODS[name], name + "_"))
     for operator, name in INPLACE_OPERATORS.items():
         setattr(Tensor, operator, getattr(Tensor, name))
-    Tensor.T = property(shape.t)  # type: ignore[assignment]
-    Tensor.mT = property(lambda self: shape.transpose(self, -2, -1))  # type: ignore[assignment]
+    for name, function in PROPERTIES.items():
+        setattr(Tensor, name, property(function))
 
 
 _attach()

@@ -57,9 +57,7 @@ def _var_rule(xp: Any, g: Any, x: Any, axis: Any, correction: Any) -> Any:
 
 @primitive("var", vjp=(_var_rule,))
 @in_float32
-def _var(
-    xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float
-) -> Any:
+def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
     freedom = builtins.max(_count(x.shape, axis) - correction, 0)
     centred = x - xp.mean(x, axis=axis, keepdims=True)
     return (centred * centred).sum(axis=axis, keepdims=keepdims) / x.dtype.type(freedom)
@@ -92,9 +90,7 @@ def _prod_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
     rest = tuple(i for i in range(len(shape)) if i not in axis)
     order = rest + tuple(axis)
     n = _count(shape, axis)
-    rows = xp.reshape(
-        xp.transpose(x, axes=order), shape=(*(shape[i] for i in rest), 1, n)
-    )
+    rows = xp.reshape(xp.transpose(x, axes=order), shape=(*(shape[i] for i in rest), 1, n))
     diagonal = x.device.xp.eye(n, dtype=bool) if isinstance(x, Tensor) else xp.eye(n, dtype=bool)
     others = xp.prod(xp.where(diagonal, 1.0, rows), axis=(len(rest) + 1,), keepdims=False)
     back = tuple(order.index(i) for i in range(len(order)))

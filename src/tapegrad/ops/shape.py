@@ -317,7 +317,7 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if x.ndim == 0:
         raise RuntimeError("[unbind] a 0-d tensor has no dimension to unbind")
     before = (slice(None),) * d
-    return tuple(x[(*before, i)] for i in range(x.shape[d]))
+    return tuple(x[before + (i,)] for i in range(x.shape[d]))
 
 
 def flip(x: Tensor, *dims: Any) -> Tensor:

@@ -52,9 +52,7 @@ def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
 @primitive(
     vjp=(
         lambda xp, g, y_, axis: g - _dot(xp, g, xp.exp(y_), axis),
-        lambda xp, g, grad, y_, axis: (
-            -g * xp.exp(y_) * xp.sum(grad, axis=(axis,), keepdims=True)
-        ),
+        lambda xp, g, grad, y_, axis: -g * xp.exp(y_) * xp.sum(grad, axis=(axis,), keepdims=True),
     )
 )
 @in_float32
