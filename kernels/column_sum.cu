@@ -3,14 +3,15 @@
 // Reads x once. A column alone would be one thread's work, so tall matrices are cut into stretches
 // of rows whose partial sums, a few percent of x, are added up by a second launch (columns.cuh).
 // The order of all additions is fixed: the same bits in every run, without atomics.
+#include <algorithm>
+
 #include "columns.cuh"
 
 int64_t column_sum_partials(int64_t rows, int64_t cols) {
-    constexpr int64_t blocks = 512;         // keep a large GPU busy
+    constexpr int64_t blocks = 512;           // keep a large GPU busy
     constexpr int64_t shortest_stretch = 64;  // rows, below which partial sums cost too much
     const int64_t wanted = ceil_div(blocks, ceil_div(cols, 128) + (cols == 0));
-    const int64_t possible = ceil_div(rows, shortest_stretch);
-    return wanted < possible ? wanted : possible;
+    return std::min(wanted, ceil_div(rows, shortest_stretch));
 }
 
 template <class T>

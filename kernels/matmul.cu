@@ -68,7 +68,7 @@ struct Operand {
 
     // Reads this thread's pack of the next tile, with zeros for what lies outside the matrix.
     __device__ void fetch(int64_t k_left) {
-        const int k_near = k_left < depth ? static_cast<int>(k_left) : depth;
+        const int k_near = static_cast<int>(min(k_left, int64_t(depth)));
         const int inside = along_k ? (available > 0 ? k_near - at_k : 0)
                                    : (at_k < k_near ? available : 0);
         pack = load_pack(source, 0, inside, aligned_for_packs(source));
