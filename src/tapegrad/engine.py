@@ -9,17 +9,19 @@ arrives; nothing is written to any ``.grad`` until the whole walk has succeeded.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
 from .backend import Device
-from .modes import mode
-from .tape import Node, Primitive, registry, tensor_xp
+from .modes import recording
+from .primitive import Primitive
+from .tape import Node, registry, tensor_xp
 from .tensor import Leaf, Tensor, wrap
 
-# One result of an operation that has several (see autograd.Function).
+# One result of an operation that has several (see autograd.Function): its gradient takes its place
+# in the list that is the gradient of the whole.
 part = Primitive("part", ["whole"], ["index"])
 
 _delivering = threading.Lock()  # threads may share leaves: one adds to .grad at a time
@@ -37,55 +39,76 @@ def walk(
 
     Seeds and results are arrays; Tensors under ``create_graph``.
     """
-    leading = None if targets is None else _leading_to(targets, roots)
-    needed = None if targets is None else leading | targets  # type: ignore[operator]
     pending: dict[Node | Leaf, Any] = {}
     captured: dict[Node | Leaf, Any] = {}
+    retained: list[tuple[Tensor, Tensor]] = []
     heap: list[tuple[int, Node]] = []
+    node: Node | None = None
+    xp: Any = tensor_xp
+
+    def arrive(edge: Any, gradient: Any) -> None:
+        """Add a gradient to what has reached ``edge`` so far."""
+        if gradient.shape != edge.shape:
+            gradient = unbroadcast(xp, gradient, edge, node)
+        if gradient.dtype is not edge.dtype and gradient.dtype != edge.dtype:
+            gradient = xp.cast(gradient, dtype=edge.dtype)
+        have = pending.get(edge)
+        if have is None:
+            pending[edge] = gradient
+            if edge.serial:  # leaves wait in pending until the walk is over
+                heappush(heap, (-edge.serial, edge))
+        elif create_graph or getrefcount(have) != _HELD_TWICE or have.base is not None:
+            pending[edge] = have + gradient
+        else:  # nobody else can see this array: it is the engine's own
+            have += gradient
+            pending[edge] = have  # of 0-d gradients, which may be scalars, += has made a new one
+
+    leading = None if targets is None else _leading_to(targets, roots)
     for root, seed in zip(roots, seeds, strict=True):
-        edge = root._node
-        if needed is None or edge in needed:
-            _arrive(pending, heap, edge, seed, root._device.xp)
-    before = mode.recording
-    mode.recording = create_graph
+        if leading is None or root._node in leading or root._node in targets:  # type: ignore
+            xp = tensor_xp if create_graph else root._device.xp
+            arrive(root._node, seed)
+    before = recording.get()
+    recording.set(create_graph)
     try:
         while heap:
             node = heappop(heap)[1]
             g = pending.pop(node)
             if node.watched:
-                g = _run_hooks(node, g, create_graph)
-            if targets is not None:
-                if node in targets:
+                g = _run_hooks(node, g, create_graph, retained)
+            edges = node.edges
+            if leading is not None:
+                if node in targets:  # type: ignore[operator]
                     captured[node] = g
-                if node not in leading:  # type: ignore[operator]  # nothing is wanted beyond it
+                if node not in leading:  # nothing is wanted beyond it
                     continue
+                edges = tuple([e if e in leading or e in targets else None for e in edges])  # type: ignore
             _check(node)
-            if create_graph:
-                _visit_recorded(node, g, pending, heap, needed)
-            elif node.primitive.simple:
-                # The hot path: one rule for each input. What each rule asks for is picked from
-                # one tuple by position.
+            primitive = node.primitive
+            if primitive is part:
+                _take_place(pending, heap, edges[0], node.saved[2], g)  # type: ignore
+            elif create_graph:
+                saved = _saved_as_tensors(node)
+                if primitive.plain is None:
+                    primitive.backward(tensor_xp, g, saved, edges, arrive)
+                else:
+                    _through_plain(node, g, saved, edges, arrive)
+            elif primitive.add_into is None:
                 xp = node.device.xp
-                full = (xp, g, *node.saved)  # type: ignore[misc]
-                for edge, rule in zip(node.edges, node.primitive.rules):  # noqa: B905
-                    if edge is None or (needed is not None and edge not in needed):
-                        continue
-                    if rule.wants_last:
-                        gradient = rule.function(*rule.pick((*full, edge.shape)))
-                    else:
-                        gradient = rule.function(*rule.pick(full))
-                    _arrive(pending, heap, edge, gradient, xp, node)
-                full = gradient = None  # type: ignore[assignment]  # free what they hold
+                primitive.backward(xp, g, node.saved, edges, arrive)
             else:
-                _visit_joint(node, g, pending, heap, needed)
-            if not retain_graph and node.primitive.saves_any:
+                _add_into(pending, heap, edges[0], node, g)  # type: ignore[arg-type]
+            if primitive.saves_any and not retain_graph:
                 node.saved, node.inputs, node.storage = None, (), None
             g = None
         for leaf, g in pending.items():
             if leaf.hooks:
-                pending[leaf] = _run_hooks(leaf, g, create_graph)
+                pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
     finally:
-        mode.recording = before
+        recording.set(before)
+    for tensor, g in retained:
+        with _delivering:
+            tensor._grad = g if tensor._grad is None else tensor._grad + g
     pending.update(captured)
     return pending
 
@@ -107,74 +130,7 @@ def _check(node: Node) -> None:
         raise _stale(node, storage, node.shape, "result")
 
 
-def _visit_joint(node: Node, g: Any, pending: dict, heap: list, needed: set | None) -> None:
-    """Nodes with one rule for all inputs, with a rule that adds into a buffer, or with parts."""
-    primitive, xp = node.primitive, node.device.xp
-    if primitive is part:
-        _arrive_part(pending, heap, node.edges[0], node.saved[2], g)  # type: ignore
-        return
-    full = (xp, g, *node.saved)  # type: ignore[misc]
-    if primitive.into is not None:
-        _add_into(pending, heap, node.edges[0], primitive.into, full, xp)  # type: ignore[arg-type]
-        return
-    _arrive_all(node, primitive.joint, full, pending, heap, needed, xp)
-
-
-def _visit_recorded(node: Node, g: Tensor, pending: dict, heap: list, needed: set | None) -> None:
-    """Under create_graph: rules see Tensors and record themselves."""
-    primitive = node.primitive
-    if primitive is part:
-        _arrive_part(pending, heap, node.edges[0], node.saved[2], g)  # type: ignore
-        return
-    saved = _saved_as_tensors(node)
-    if primitive.plain is not None:
-        for edge, gradient in zip(node.edges, _through_plain(node, g, saved), strict=True):
-            if edge is not None and (needed is None or edge in needed):
-                _arrive(pending, heap, edge, gradient, tensor_xp, node)
-        return
-    full = (tensor_xp, g, *saved)
-    if primitive.joint is not None:
-        _arrive_all(node, primitive.joint, full, pending, heap, needed, tensor_xp)
-        return
-    for edge, rule in zip(node.edges, primitive.rules, strict=True):
-        if edge is not None and (needed is None or edge in needed):
-            gradient = rule.function(*rule.pick((*full, edge.shape)))  # type: ignore[union-attr]
-            _arrive(pending, heap, edge, gradient, tensor_xp, node)
-
-
-def _arrive_all(
-    node: Node, rule: Any, full: tuple, pending: dict, heap: list, needed: set | None, xp: Any
-) -> None:
-    needs = tuple(e is not None and (needed is None or e in needed) for e in node.edges)
-    grads = rule.function(*rule.pick((*full, needs)))
-    for edge, need, gradient in zip(node.edges, needs, grads, strict=True):
-        if need:
-            _arrive(pending, heap, edge, gradient, xp, node)  # type: ignore[arg-type]
-
-
-def _arrive(
-    pending: dict, heap: list, edge: Node | Leaf, gradient: Any, xp: Any, node: Node | None = None
-) -> None:
-    """Add a gradient to what has reached ``edge`` so far."""
-    if gradient is None:
-        return
-    if gradient.shape != edge.shape:
-        gradient = unbroadcast(xp, gradient, edge, node)
-    if gradient.dtype is not edge.dtype and gradient.dtype != edge.dtype:
-        gradient = xp.cast(gradient, dtype=edge.dtype)
-    have = pending.get(edge)
-    if have is None:
-        pending[edge] = gradient
-        if edge.serial:  # leaves wait in pending until the walk is over
-            heappush(heap, (-edge.serial, edge))  # type: ignore[misc]
-    elif getrefcount(have) == _HELD_TWICE and have.__class__ is not Tensor and have.base is None:
-        have += gradient  # nobody else can see this array: it is the engine's own
-        pending[edge] = have  # of 0-d gradients, which may be scalars, += has made a new one
-    else:
-        pending[edge] = have + gradient
-
-
-def _arrive_part(pending: dict, heap: list, whole: Node, index: int, g: Any) -> None:
+def _take_place(pending: dict, heap: list, whole: Node, index: int, g: Any) -> None:
     """Put the gradient of one result in its place among those of all results."""
     gradients = pending.get(whole)
     if gradients is None:
@@ -184,11 +140,10 @@ def _arrive_part(pending: dict, heap: list, whole: Node, index: int, g: Any) -> 
     gradients[index] = g if have is None else have + g
 
 
-def _add_into(
-    pending: dict, heap: list, edge: Node | Leaf, into: Any, full: tuple, xp: Any
-) -> None:
+def _add_into(pending: dict, heap: list, edge: Node | Leaf, node: Node, g: Any) -> None:
     """Let the gradient of a part (a slice, gathered rows) be added into the whole's gradient, so
     that n parts cost the size of the parts and not n times the size of the whole."""
+    xp = node.device.xp
     buffer = pending.get(edge)
     if buffer is None:
         buffer = xp.zeros(edge.shape, dtype=edge.dtype)
@@ -197,7 +152,7 @@ def _add_into(
     elif getrefcount(buffer) != _HELD_TWICE or buffer.base is not None or not buffer.shape:
         buffer = xp.array(buffer)
     pending[edge] = buffer
-    into.function(*into.pick((*full, buffer)))
+    node.primitive.add_into(xp, g, node.saved, buffer)  # type: ignore[misc]
 
 
 def _held_twice() -> int:
@@ -247,7 +202,7 @@ def _saved_as_tensors(node: Node) -> list:
     return [y, *inputs, *parameters, *extras]
 
 
-def _through_plain(node: Node, g: Tensor, saved: list) -> list:
+def _through_plain(node: Node, g: Tensor, saved: list, edges: tuple, arrive: Callable) -> None:
     """The gradients of a primitive whose rules cannot be differentiated again: record what it is
     in plain operations and walk back over that."""
     primitive = node.primitive
@@ -256,16 +211,16 @@ def _through_plain(node: Node, g: Tensor, saved: list) -> list:
     # was computed from another.
     inputs = [
         registry["alias"](t) if edge is not None else t
-        for t, edge in zip(saved[1 : count + 1], node.edges, strict=True)
+        for t, edge in zip(saved[1 : count + 1], edges, strict=True)
     ]
-    parameters = dict(zip(primitive.parameters, saved[count + 1 :]))  # noqa: B905 (extras follow)
+    names = primitive.parameters
+    parameters = dict(zip(names, saved[count + 1 : count + 1 + len(names)], strict=True))
     y = primitive.plain(*inputs, **parameters)  # type: ignore[misc]
-    targets = {t._node for t, edge in zip(inputs, node.edges, strict=True) if edge is not None}
-    found = walk([y], [g], targets=targets, retain_graph=True, create_graph=True)
-    return [
-        found.get(t._node) if edge is not None else None
-        for t, edge in zip(inputs, node.edges, strict=True)
-    ]
+    aliases = {t._node: edge for t, edge in zip(inputs, edges, strict=True) if edge is not None}
+    found = walk([y], [g], targets=set(aliases), retain_graph=True, create_graph=True)
+    for alias, edge in aliases.items():
+        if alias in found:
+            arrive(edge, found[alias])
 
 
 def _leading_to(targets: set[Node | Leaf], roots: Sequence[Tensor]) -> set:
@@ -288,8 +243,9 @@ def _leading_to(targets: set[Node | Leaf], roots: Sequence[Tensor]) -> set:
     return leading
 
 
-def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool) -> Any:
-    """Show the complete gradient to the hooks; each may return a replacement."""
+def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) -> Any:
+    """Show the complete gradient to the hooks; each may return a replacement. Note in
+    ``retained`` what retain_grad() asks for."""
     given = g if create_graph else as_tensor(g, edge.device)
     for hook in tuple((edge.hooks or {}).values()):
         returned = hook(given)
@@ -304,7 +260,7 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool) -> Any:
     retained_by = getattr(edge, "retained_by", None)
     if retained_by is not None and (tensor := retained_by()) is not None:
         kept = given if create_graph else wrap(given._array.copy(), edge.device)
-        tensor._grad = kept if tensor._grad is None else tensor._grad + kept
+        retained.append((tensor, kept))
     return given if create_graph else given._array
 
 
@@ -334,7 +290,7 @@ def deliver(pending: dict, edge: Node | Leaf, tensor: Tensor, create_graph: bool
             if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
                 gradient = gradient.copy()
             tensor._grad = as_tensor(gradient, tensor._device)
-        elif have._requires_grad:
+        elif have._requires_grad or 0 in have._array.strides:  # a history, or expanded
             tensor._grad = as_tensor(have._array + gradient, tensor._device)
         else:
             have._array += gradient

@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from . import dtypes
 from .backend import Device, bodies
-from .modes import mode
+from .modes import recording
+from .primitive import Primitive
 from .tensor import Leaf, Storage, Tensor, serials, wrap
 
 
@@ -47,11 +47,13 @@ class Node:
     storage: Storage | None = None  # of the result, when the result is saved
     watched: bool = False  # whether hooks or retained_by are set
     hooks: dict | None = None
-    parts: int = 1  # how many results; with several, its gradient is a list
+    parts: int = 1  # how many results: with several, its gradient is a list; 0: it is one of them
     retained_by: Any = None  # weak reference to a tensor that asked for retain_grad()
 
     @property
     def name(self) -> str:
+        if self.parts == 0:
+            return self.edges[0].name  # type: ignore[union-attr]
         words = self.primitive.name.split("_")
         return "".join(word[:1].upper() + word[1:] for word in words) + "Backward"
 
@@ -62,85 +64,6 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
-
-
-class Rule:
-    """A gradient rule, and which of (xp, g, y, *inputs, *parameters, *extras, last) it takes.
-
-    ``last`` is the shape of the input for a per-input rule; for a joint rule, which inputs need
-    a gradient.
-    """
-
-    def __init__(self, function: Callable, names: list[str], last: str):
-        self.function = function
-        asked = list(inspect.signature(function).parameters)
-        unknown = [name for name in asked if name not in names and name != last]
-        if unknown:
-            raise TypeError(f"rule asks for {unknown}; known names are {[*names, last]}")
-        self.wants_last = last in asked
-        positions = [len(names) if name == last else names.index(name) for name in asked]
-        # itemgetter of one position returns the item itself; a slice keeps it a tuple
-        self.pick = (
-            itemgetter(*positions)
-            if len(positions) > 1
-            else itemgetter(slice(positions[0], positions[0] + 1))
-        )
-        self.asked = frozenset(asked)
-
-
-class Primitive:
-    """A named operation: how it is run (see backend.py) and how its gradient is made."""
-
-    def __init__(
-        self,
-        name: str,
-        inputs: Sequence[str],
-        parameters: Sequence[str] = (),
-        *,
-        vjp: Sequence[Callable | None] = (),
-        vjp_all: Callable | None = None,
-        into: Callable | None = None,
-        extras: Sequence[str] = (),
-        plain: Callable | None = None,
-        variadic: bool = False,
-    ):
-        names = ["xp", "g", "y", *inputs, *parameters, *extras]
-        self.name = name
-        self.inputs = tuple(inputs)
-        self.parameters = tuple(parameters)
-        self.extras = tuple(extras)
-        self.variadic = variadic
-        self.plain = plain
-        self.rules: tuple[Any, ...] = tuple(
-            Rule(f, names, "input_shape") if f else None for f in vjp
-        )
-        self.joint = Rule(vjp_all, names, "needs") if vjp_all else None
-        self.into = Rule(into, names, "buffer") if into else None
-        # What the engine's hot path handles: a rule for each input, nothing out of the ordinary.
-        self.simple = bool(self.rules) and self.into is None
-        self.differentiable = any(self.rules) or self.joint is not None
-        all_rules = [r for r in (*self.rules, self.joint) if r]
-        self.saves_output = any("y" in r.asked for r in all_rules)
-        self.saves_any = any(r.asked & {"y", *inputs, *extras} for r in all_rules)
-        self.keeps = [self._rules_needing(x) for x in inputs]
-
-    def _rules_needing(self, name: str) -> tuple[bool, ...] | bool:
-        """Which inputs' rules need input ``name``; True where the one joint rule does."""
-        if self.plain:
-            return True
-        if self.joint:
-            return name in self.joint.asked
-        return tuple(r is not None and name in r.asked for r in self.rules)
-
-    def keep(self, position: int, wanted: Sequence[bool]) -> bool:
-        """Whether an input must be saved, given which inputs' gradients are wanted."""
-        needed = self.keeps[position]
-        if isinstance(needed, bool):
-            return needed
-        return any(n and w for n, w in zip(needed, wanted, strict=True))
-
-    def __repr__(self) -> str:
-        return f"<primitive {self.name}>"
 
 
 registry: dict[str, Callable] = {}
@@ -254,27 +177,36 @@ tensor_xp = TensorNamespace()
 # These three functions are the hot path: every operation is one call of one of them. They spell
 # out what helpers would say in fewer lines, because a Python call costs as much as the rest.
 
+_is_recording = recording.get
 _new_tensor = Tensor.__new__
 _new_node = Node.__new__
+
+
+def _implement(implementations: dict, device: Device, name: str) -> Callable:
+    """Look up, at its first use on a device, how a primitive is run there."""
+    implementations[device] = implementation = device.ops[name]
+    return implementation
 
 
 def _unary(declared: Primitive, floating: bool) -> Callable:
     name = declared.name
     (keep_x,) = (any(k) if isinstance(k, tuple) else k for k in declared.keeps)
     keep_y, differentiable = declared.saves_output, declared.differentiable
+    implementations: dict[Device, Callable] = {}
 
     def apply(x: Tensor) -> Tensor:
         array = x._array
         device = x._device
         if floating and array.dtype.kind in "iub":
             array = array.astype(dtypes.get_default_dtype())
-        out = device.ops[name](array)
+        implementation = implementations.get(device) or _implement(implementations, device, name)
+        out = implementation(array)
         if out.__class__ is not device.array_type:
             out = device.asarray(out)
         result = _new_tensor(Tensor)
         result._array = out
         result._device = device
-        if x._requires_grad and differentiable and mode.recording:
+        if x._requires_grad and differentiable and _is_recording():
             result._requires_grad = True
             result._node = node = _new_node(Node)
             node.primitive = declared
@@ -295,6 +227,7 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
 def _binary(declared: Primitive, floating: bool) -> Callable:
     name, differentiable = declared.name, declared.differentiable
     keep_y = declared.saves_output
+    implementations: dict[Device, Callable] = {}
     (keep_a_for_a, keep_a_for_b), (keep_b_for_a, keep_b_for_b) = declared.keeps  # type: ignore
 
     def apply(a: Any, b: Any) -> Tensor:
@@ -315,8 +248,9 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
             a, b = (v if isinstance(v, Tensor) else None for v in (a, b))
             wants_a = a is not None and a._requires_grad
             wants_b = b is not None and b._requires_grad
+        implementation = implementations.get(device) or _implement(implementations, device, name)
         try:
-            out = device.ops[name](x, y)
+            out = implementation(x, y)
         except (ValueError, TypeError) as error:
             raise _explain(name, error, x, y) from error
         if out.__class__ is not device.array_type:
@@ -324,7 +258,7 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
         result = _new_tensor(Tensor)
         result._array = out
         result._device = device
-        if (wants_a or wants_b) and differentiable and mode.recording:
+        if (wants_a or wants_b) and differentiable and _is_recording():
             result._requires_grad = True
             result._node = node = _new_node(Node)
             node.primitive = declared
@@ -350,13 +284,15 @@ def _single(declared: Primitive, view: bool) -> Callable:
     keep_y, (keep_x,) = declared.saves_output, (any(k) if isinstance(k, tuple) else k
                                                 for k in declared.keeps)  # fmt: skip
     differentiable, has_extras = declared.differentiable, bool(declared.extras)
+    implementations: dict[Device, Callable] = {}
 
     def apply(x: Tensor, **parameters: Any) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"[{name}] expects a Tensor, got {type(x).__name__}")
         array = x._array
         device = x._device
-        out = device.ops[name](array, **parameters)
+        implementation = implementations.get(device) or _implement(implementations, device, name)
+        out = implementation(array, **parameters)
         extras: tuple = ()
         if has_extras:
             out, *rest = out
@@ -370,7 +306,7 @@ def _single(declared: Primitive, view: bool) -> Callable:
             result = _new_tensor(Tensor)
             result._array = out
             result._device = device
-        if x._requires_grad and differentiable and mode.recording:
+        if x._requires_grad and differentiable and _is_recording():
             result._requires_grad = True
             result._node = node = _new_node(Node)
             node.primitive = declared
@@ -408,7 +344,7 @@ def _general(declared: Primitive) -> Callable:
         if out.__class__ is not device.array_type:
             out = device.asarray(out)
         result = wrap(out, device)
-        if mode.recording and declared.differentiable:
+        if recording.get() and declared.differentiable:
             values = tuple(parameters[key] for key in names)
             record(declared, result, inputs, arrays, values, extras)
         return result
@@ -456,7 +392,7 @@ def record(
 
 def is_recording(*tensors: Any) -> bool:
     """Whether an operation on these tensors would be recorded."""
-    return mode.recording and any(isinstance(t, Tensor) and t._requires_grad for t in tensors)
+    return recording.get() and any(isinstance(t, Tensor) and t._requires_grad for t in tensors)
 
 
 def shares(out: Any, source: Any) -> bool:

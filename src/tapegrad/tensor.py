@@ -171,8 +171,9 @@ class Tensor:
                     f"this tensor is the result of {self._node.name}: use .detach()"
                 )
             return self
-        self._requires_grad = bool(requires_grad)
-        self._node = Leaf(self) if requires_grad else None
+        if requires_grad != self._requires_grad:  # else a graph may lead to the Leaf there is
+            self._requires_grad = bool(requires_grad)
+            self._node = Leaf(self) if requires_grad else None
         return self
 
     @property
@@ -220,7 +221,6 @@ class Tensor:
         """A new tensor over (part of) this one's memory, sharing its version counter."""
         if self._storage is None:
             self._storage = Storage()
-        self._storage.has_views = True
         result = wrap(array, self._device)
         result._storage = self._storage
         return result
@@ -251,7 +251,9 @@ class Tensor:
         self._bump("Tensor.data = ...")
         self._array, self._device = value._array, value._device
         if type(self._node) is Leaf:
+            before = self._node
             self._node = Leaf(self)
+            self._node.hooks, self._node.watched = before.hooks, before.watched
 
     # ------------------------------------------------------------------ leaving tapegrad
 
@@ -308,7 +310,13 @@ class Tensor:
         return self._array.shape[0]
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self._array.ndim == 0 and spec else repr(self)
+        if self._array.ndim == 0:
+            return format(self.item(), spec)
+        if spec:
+            raise TypeError(
+                f"the format {spec!r} is for numbers, this tensor has shape {tuple(self.shape)}"
+            )
+        return repr(self)
 
     # Tensors are equal element by element, so they hash by identity.
     def __hash__(self) -> int:

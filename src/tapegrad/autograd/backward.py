@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Sequence
 from itertools import count
+from sys import getrefcount
 from typing import Any
 
-from ..engine import as_tensor, deliver, walk
+import numpy as np
+
+from ..backend import Device
+from ..engine import _HELD_TWICE, as_tensor, deliver, walk
 from ..tensor import Leaf, Tensor, wrap
 
 _hook_ids = count()
+
+
+@functools.cache
+def _one(device: Device, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """The gradient of a scalar with respect to itself. Shared by all backward passes: nobody adds
+    into an array that somebody else holds too."""
+    one = device.ops["ones"](shape, dtype=dtype)
+    if isinstance(one, np.ndarray):
+        one.flags.writeable = False  # nor does a hook
+    return one
 
 
 def _listed(value: Any) -> list:
@@ -32,18 +47,23 @@ def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> 
                 "history: was it made under no_grad(), or from tensors without requires_grad=True?"
             )
         if seed is None:
-            if root.numel() != 1:
+            if root._array.size != 1:
                 raise RuntimeError(
                     f"[{op}] without a gradient works on scalars only, this tensor has shape "
                     f"{tuple(root.shape)}: reduce it with .sum() or .mean(), or pass gradient="
                 )
-            seed = wrap(root._device.ops["ones"](root._array.shape, dtype=root.dtype), root._device)
-        elif not isinstance(seed, Tensor) or seed.shape != root.shape:
+            if create_graph:
+                ones = root._device.ops["ones"](root._array.shape, dtype=root._array.dtype)
+                seeds.append(wrap(ones, root._device))
+            else:
+                seeds.append(_one(root._device, root._array.dtype, root._array.shape))
+            continue
+        if not isinstance(seed, Tensor) or seed.shape != root.shape:
             raise RuntimeError(
                 f"[{op}] the gradient must be a Tensor of the tensor's shape {tuple(root.shape)}, "
                 f"got {tuple(getattr(seed, 'shape', ())) or type(seed).__name__}"
             )
-        elif seed._device is not root._device:
+        if seed._device is not root._device:
             raise RuntimeError(f"[{op}] the tensor is on {root._device}, its gradient on "
                                f"{seed._device}")  # fmt: skip
         seeds.append(seed if create_graph else seed._array)
@@ -132,10 +152,9 @@ def grad(
         elif create_graph:
             results.append(g)
         else:
-            # A copy where the array may be shared: with a seed, another result or a view.
-            alone = g.base is None and not any(g is r._array for r in results if r is not None)
-            given = any(g is s for s in seeds)
-            results.append(as_tensor(g if alone and not given else g.copy(), x._device))
+            # A copy where others hold the array too: a seed, another result, a rule, a hook.
+            alone = getrefcount(g) == _HELD_TWICE and g.base is None
+            results.append(as_tensor(g if alone else g.copy(), x._device))
     return tuple(results)
 
 

@@ -6,8 +6,9 @@ import weakref
 from typing import Any
 
 from ..engine import as_tensor, part
-from ..modes import mode, no_grad
-from ..tape import Node, Primitive
+from ..modes import no_grad, recording
+from ..primitive import Primitive
+from ..tape import Node
 from ..tensor import Tensor, serials, wrap
 
 
@@ -102,11 +103,13 @@ class Function:
                     f"[{cls.__name__}] forward must return Tensors, got {type(y).__name__}"
                 )
             if any(y is a for a in args) and not any(y is d for d in ctx._changed):
-                results[i] = y.detach()
+                results[i] = alias = y.detach()
+                alias._storage.has_views = True  # type: ignore[union-attr]
         for changed in ctx._changed:
             changed._bump(cls.__name__)
-        if any(wants) and mode.recording:
+        if any(wants) and recording.get():
             _record(cls, ctx, args, wants, results)
+        ctx._changed = ctx._constant = ()  # a result that refers to ctx would be a cycle
         return tuple(results) if isinstance(returned, (tuple, list)) else results[0]
 
 
@@ -151,12 +154,13 @@ def _part_node(whole: Node, index: int, result: Tensor) -> Node:
     node.primitive, node.edges, node.saved, node.inputs = part, (whole,), (None, None, index), ()
     node.shape, node.dtype, node.device = result._array.shape, result.dtype, result._device
     node.serial = next(serials)
+    node.parts = 0
     return node
 
 
 def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ...]) -> list:
     """Show ``backward`` the gradients as Tensors, and take its own apart again."""
-    recorded = mode.recording
+    recorded = recording.get()
     shown = []
     for value, (shape, dtype, device) in zip(g, ctx._like, strict=True):  # type: ignore[attr-defined]
         if value is None:

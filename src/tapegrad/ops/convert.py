@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import dtypes
 from ..backend import CPU, Device
-from ..tape import Primitive, is_recording, record, registry
+from ..primitive import Primitive
+from ..tape import is_recording, record, registry
 from ..tensor import Tensor, wrap
 from .elementwise import cast
 from .shape import clone

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..dtypes import is_floating
 from ..tape import binary, primitive, unary
+from ..tensor import Tensor, wrap
 from . import special
 from .precision import in_float32
 
@@ -71,9 +73,16 @@ erf = unary(
 absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x))
 
 
-@primitive(vjp=(lambda g: g,))  # the engine casts back
-def cast(xp: Any, x: Any, *, dtype: Any) -> Any:
+@primitive("cast", vjp=(lambda g: g,))  # the engine casts back
+def _cast(xp: Any, x: Any, *, dtype: Any) -> Any:
     return x.astype(dtype)
+
+
+def cast(x: Tensor, *, dtype: Any) -> Tensor:
+    """The tensor in another dtype. Integers and bools have no gradient."""
+    if x._requires_grad and not is_floating(dtype):
+        x = wrap(x._array, x._device)
+    return _cast(x, dtype=dtype)
 
 
 @primitive(

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..backend import Device, override
 from ..kernels import launch
+from ..modes import recording
 from ..tape import array_function, primitive
 from ..tensor import Tensor
 from .elementwise import cast, where
@@ -31,9 +32,9 @@ def getitem(xp: Any, x: Any, *, index: Any) -> Any:
 
 
 @primitive(vjp=(lambda xp, g, index: xp.getitem(g, index=index),))
-def getitem_backward(xp: Any, g: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
-    result = xp.zeros(shape, dtype=g.dtype)
-    xp.add_at(result, index, g)
+def getitem_backward(xp: Any, grad: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
+    result = xp.zeros(shape, dtype=grad.dtype)
+    xp.add_at(result, index, grad)
     return result
 
 
@@ -192,13 +193,18 @@ def _array_index(op: str, x: Tensor, part: Any) -> Any:
         part = np.asarray(_listed(part), dtype=None if part else np.int64)
     if isinstance(part, np.generic) and part.dtype.kind in "iu":
         return int(part)
-    array = x._device.asarray(part)
+    array = _kept(x._device, part)
     if array.dtype.kind not in "biu":
         raise IndexError(
             f"[{op}] indices are ints, slices, None, ..., or integer or bool tensors; "
             f"got {array.dtype.name}"
         )
     return array
+
+
+def _kept(device: Device, index: Any) -> Any:
+    """An index as an array: a copy if the tape may keep it, for the caller may change theirs."""
+    return device.ops["array" if recording.get() else "asarray"](index)
 
 
 def _in_range(op: str, index: Any, low: int, high: int, dim: int) -> None:
@@ -254,7 +260,7 @@ def _along(op: str, x: Tensor, dim: int, index: Tensor) -> tuple:
     grids = []
     for i, n in enumerate(index.shape):
         grid = xp.arange(n).reshape((1,) * i + (n,) + (1,) * (index.ndim - i - 1))
-        grids.append(index._array if i == d else grid)
+        grids.append(_kept(x._device, index._array) if i == d else grid)
     return tuple(grids)
 
 
@@ -312,7 +318,8 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     _in_range("index_select", index._array, 0, x.shape[d] if x.ndim else 1, d)
     if x.ndim == 0:
         return x + 0
-    return getitem(x, index=(slice(None),) * d + (index._array.reshape(-1),))
+    place = _kept(x._device, index._array).reshape(-1)
+    return getitem(x, index=(slice(None),) * d + (place,))
 
 
 def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:

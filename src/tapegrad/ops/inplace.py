@@ -7,22 +7,25 @@ anything that saved the overwritten values raises at backward.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..modes import mode
+from ..modes import recording
 from ..tape import is_recording
 from ..tensor import Storage, Tensor, wrap
 from .index import _index, put
 from .random import draw
 
 
-def past(x: Tensor) -> Tensor:
-    """The tensor as it is now, to be read by the operation that overwrites it."""
+def past(x: Tensor, copy: bool = False) -> Tensor:
+    """The tensor as it is now, to be read by the operation that overwrites it; as a copy if the
+    tape may keep it."""
     if x._storage is None:
         x._storage = Storage()
-    before = wrap(x._array, x._device)
-    before._storage = x._storage
+    before = wrap(x._array.copy() if copy else x._array, x._device)
+    if not copy:
+        before._storage = x._storage
     before._node, before._requires_grad = x._node, x._requires_grad
     return before
 
@@ -47,10 +50,18 @@ def become(x: Tensor, result: Tensor, op: str) -> Tensor:
     if result._requires_grad:
         if result.dtype != x.dtype:
             result = result.to(x.dtype)
-        x._node, x._requires_grad = result._node, True
+        _succeed(x, result._node)
     x._array[...] = result._array
     x._bump(op)
     return x
+
+
+def _succeed(x: Tensor, node: Any) -> None:
+    """Let ``x`` be the result of ``node`` from now on; retain_grad() stays with the tensor."""
+    if x._retains_grad:
+        x._node.retained_by = None
+        node.retained_by, node.watched = weakref.ref(x), True
+    x._node, x._requires_grad = node, True
 
 
 def check_writable(x: Tensor, op: str, *sources: Any) -> None:
@@ -81,9 +92,13 @@ def _steps(x: Tensor) -> list[int]:
 def inplace(function: Callable, name: str | None = None) -> Callable:
     """The in-place twin of a function whose first argument is the tensor."""
     op = name or f"{function.__name__}_"
+    reads_values = op not in ("add_", "sub_", "neg_")  # else its gradient does not need them
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return become(self, function(past(self), *args, **kwargs), op)
+        before = past(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
+        # x.mul_(x): the node of the new x must not refer to x
+        args = tuple([before if arg is self else arg for arg in args])
+        return become(self, function(before, *args, **kwargs), op)
 
     method.__name__ = method.__qualname__ = op
     method.__doc__ = f"In-place version of ``{op.rstrip('_')}``."
@@ -91,12 +106,14 @@ def inplace(function: Callable, name: str | None = None) -> Callable:
 
 
 def _overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
-    """Change the values without history: afterwards they depend on nothing."""
+    """Change the values to some that depend on nothing."""
     check_writable(x, op)
+    if is_recording(x):  # the gradient ends here, with zeros
+        result = past(x) * 0
+        fill(result._array)
+        return become(x, result, op)
     fill(x._array)
     x._bump(op)
-    if mode.recording and not x.is_leaf:
-        x._node, x._requires_grad = None, False
     return x
 
 
