@@ -229,7 +229,7 @@ class Tensor:
         """Note that ``op`` has changed this memory in place."""
         if self._storage is None:
             self._storage = Storage()
-        self._storage.changed_at = next(serials)
+        self._storage.changed_at = Storage.last_change = next(serials)
         self._storage.changed_by = op
         self._storage.version += 1
 
