@@ -18,7 +18,7 @@ from .backend import Device
 from .modes import recording
 from .primitive import Primitive
 from .tape import Node, registry, tensor_xp
-from .tensor import Leaf, Tensor, wrap
+from .tensor import Leaf, Storage, Tensor, wrap
 
 # One result of an operation that has several (see autograd.Function): its gradient takes its place
 # in the list that is the gradient of the whole.
@@ -83,24 +83,28 @@ def walk(
                 if node not in leading:  # nothing is wanted beyond it
                     continue
                 edges = tuple([e if e in leading or e in targets else None for e in edges])  # type: ignore
-            _check(node)
             primitive = node.primitive
+            saved = node.saved
+            if saved is None:
+                raise _freed(node)
+            if Storage.last_change > node.serial:
+                _check(node)
             if primitive is part:
-                _take_place(pending, heap, edges[0], node.saved[2], g)  # type: ignore
+                _take_place(pending, heap, edges[0], saved[2], g)  # type: ignore
             elif create_graph:
-                saved = _saved_as_tensors(node)
+                tensors = _saved_as_tensors(node)
                 if primitive.plain is None:
-                    primitive.backward(tensor_xp, g, saved, edges, arrive)
+                    primitive.backward(tensor_xp, g, tensors, edges, arrive)
                 else:
-                    _through_plain(node, g, saved, edges, arrive)
+                    _through_plain(node, g, tensors, edges, arrive)
             elif primitive.add_into is None:
                 xp = node.device.xp
-                primitive.backward(xp, g, node.saved, edges, arrive)
+                primitive.backward(xp, g, saved, edges, arrive)
             else:
                 _add_into(pending, heap, edges[0], node, g)  # type: ignore[arg-type]
             if primitive.saves_any and not retain_graph:
                 node.saved, node.inputs, node.storage = None, (), None
-            g = None
+            g = saved = None
         for leaf, g in pending.items():
             if leaf.hooks:
                 pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
@@ -114,12 +118,7 @@ def walk(
 
 
 def _check(node: Node) -> None:
-    """Raise RuntimeError if what the node saved was freed, or changed in place since."""
-    if node.saved is None:
-        raise RuntimeError(
-            f"[{node.name}] cannot go backward a second time: what '{node.primitive.name}' saved "
-            "was freed by the first backward; pass retain_graph=True to the first one to keep it"
-        )
+    """Raise RuntimeError if what the node saved has been changed in place since."""
     for t in node.inputs:
         if t is not None:
             storage = t._storage
@@ -267,6 +266,13 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) ->
 def as_tensor(g: Any, device: Device) -> Tensor:
     """A gradient as a Tensor. (NumPy gives 0-d results as scalars.)"""
     return wrap(g if g.__class__ is device.array_type else device.asarray(g), device)
+
+
+def _freed(node: Node) -> RuntimeError:
+    return RuntimeError(
+        f"[{node.name}] cannot go backward a second time: what '{node.primitive.name}' saved was "
+        "freed by the first backward; pass retain_graph=True to the first one to keep it"
+    )
 
 
 def _stale(node: Node, storage: Any, shape: tuple, role: str) -> RuntimeError:

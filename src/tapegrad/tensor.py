@@ -39,6 +39,7 @@ class Storage:
     """What all aliases of one memory share: when it was last changed in place, and by which op."""
 
     __slots__ = ("changed_at", "changed_by", "has_views", "version")
+    last_change = 0  # of any storage: what was recorded later needs no check
 
     def __init__(self) -> None:
         self.changed_at = 0

@@ -121,8 +121,10 @@ def gradgradcheck(
     seeds = [seed.detach().requires_grad_() for seed in seeds]
 
     def gradients(*values: Any) -> tuple:
-        xs = [x if x.requires_grad else x.detach().requires_grad_() if i in chosen else x
-              for i, x in enumerate(values[: len(inputs)])]  # fmt: skip
+        xs = [
+            x.detach().requires_grad_() if i in chosen and not x.requires_grad else x
+            for i, x in enumerate(values[: len(inputs)])
+        ]
         ys = [y for y in _outputs(f, xs) if y.requires_grad]
         found = grad(ys, [xs[i] for i in chosen], list(values[len(inputs) :]),
                      create_graph=True, allow_unused=True, materialize_grads=True)  # fmt: skip

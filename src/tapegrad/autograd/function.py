@@ -97,11 +97,12 @@ class Function:
         with no_grad():
             returned = cls.forward(ctx, *args, **kwargs)
         results = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+        if not results or not all(isinstance(y, Tensor) for y in results):
+            raise TypeError(
+                f"[{cls.__name__}] forward must return a Tensor or a tuple of Tensors, got "
+                f"({', '.join(type(y).__name__ for y in results)})"
+            )
         for i, y in enumerate(results):
-            if not isinstance(y, Tensor):
-                raise TypeError(
-                    f"[{cls.__name__}] forward must return Tensors, got {type(y).__name__}"
-                )
             if any(y is a for a in args) and not any(y is d for d in ctx._changed):
                 results[i] = alias = y.detach()
                 alias._storage.has_views = True  # type: ignore[union-attr]
@@ -139,6 +140,7 @@ def _record(
     node.inputs = ctx._saved
     node.serial = next(serials)
     node.parts = len(results)
+    ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))  # type: ignore[attr-defined]
     ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]  # type: ignore[attr-defined]
     for i, y in enumerate(results):
         if y.is_floating_point() and not any(y is c for c in ctx._constant):
@@ -182,5 +184,10 @@ def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ..
             raise TypeError(
                 f"[{name}] backward returned {type(gradient).__name__} as gradient {i}: "
                 "expected a Tensor or None"
+            )
+        if need and gradient is not None and gradient._device is not ctx._devices[i]:  # type: ignore[attr-defined]
+            raise RuntimeError(
+                f"[{name}] backward returned gradient {i} on {gradient._device}, the input is on "
+                f"{ctx._devices[i]}"  # type: ignore[attr-defined]
             )
     return [t if t is None or recorded else t._array for t in grads[: len(needs)]]

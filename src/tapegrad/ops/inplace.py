@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..modes import recording
 from ..tape import is_recording
 from ..tensor import Storage, Tensor, wrap
 from .index import _index, put
