@@ -23,6 +23,8 @@ class Context:
         self._materialize = True
         self._results: dict[int, int] = {}  # saved position -> which result it is
         self._nodes: list[Any] = []  # weak references to the results' nodes
+        self._like: list[tuple] = []  # the results' shapes, dtypes and devices
+        self._devices: tuple[Any, ...] = ()  # of the arguments that want a gradient
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep inputs, results or others for ``backward``; changed in place since, they raise."""
@@ -140,8 +142,8 @@ def _record(
     node.inputs = ctx._saved
     node.serial = next(serials)
     node.parts = len(results)
-    ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))  # type: ignore[attr-defined]
-    ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]  # type: ignore[attr-defined]
+    ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))
+    ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]
     for i, y in enumerate(results):
         if y.is_floating_point() and not any(y is c for c in ctx._constant):
             y._node, y._requires_grad = _part_node(node, i, y), True
@@ -164,7 +166,7 @@ def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ..
     """Show ``backward`` the gradients as Tensors, and take its own apart again."""
     recorded = recording.get()
     shown = []
-    for value, (shape, dtype, device) in zip(g, ctx._like, strict=True):  # type: ignore[attr-defined]
+    for value, (shape, dtype, device) in zip(g, ctx._like, strict=True):
         if value is None:
             zeros = device.ops["zeros"](shape, dtype=dtype) if ctx._materialize else None
             shown.append(None if zeros is None else wrap(zeros, device))
@@ -185,9 +187,9 @@ def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ..
                 f"[{name}] backward returned {type(gradient).__name__} as gradient {i}: "
                 "expected a Tensor or None"
             )
-        if need and gradient is not None and gradient._device is not ctx._devices[i]:  # type: ignore[attr-defined]
+        if need and gradient is not None and gradient._device is not ctx._devices[i]:
             raise RuntimeError(
                 f"[{name}] backward returned gradient {i} on {gradient._device}, the input is on "
-                f"{ctx._devices[i]}"  # type: ignore[attr-defined]
+                f"{ctx._devices[i]}"
             )
     return [t if t is None or recorded else t._array for t in grads[: len(needs)]]
