@@ -188,7 +188,7 @@ def _saved_as_tensors(node: Node) -> list:
     y, *rest = node.saved  # type: ignore[misc]
     if y is not None:
         y = wrap(y, node.device)
-        y._node, y._requires_grad, y._storage = node, True, node.storage
+        y._node, y._storage = node, node.storage
     count = len(node.primitive.inputs)
     if node.primitive.variadic:
         return [y, node.inputs if rest[0] is not None else None, *rest[1:]]
@@ -296,7 +296,7 @@ def deliver(pending: dict, edge: Node | Leaf, tensor: Tensor, create_graph: bool
             if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
                 gradient = gradient.copy()
             tensor._grad = as_tensor(gradient, tensor._device)
-        elif have._requires_grad or 0 in have._array.strides:  # a history, or expanded
+        elif have.requires_grad or 0 in have._array.strides:  # a history, or expanded
             tensor._grad = as_tensor(have._array + gradient, tensor._device)
         else:
             have._array += gradient

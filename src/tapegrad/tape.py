@@ -182,12 +182,6 @@ _new_tensor = Tensor.__new__
 _new_node = Node.__new__
 
 
-def _implement(implementations: dict, device: Device, name: str) -> Callable:
-    """Look up, at its first use on a device, how a primitive is run there."""
-    implementations[device] = implementation = device.ops[name]
-    return implementation
-
-
 def _unary(declared: Primitive, floating: bool) -> Callable:
     name = declared.name
     (keep_x,) = (any(k) if isinstance(k, tuple) else k for k in declared.keeps)
@@ -199,19 +193,25 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
         device = x._device
         if floating and array.dtype.kind in "iub":
             array = array.astype(dtypes.get_default_dtype())
-        implementation = implementations.get(device) or _implement(implementations, device, name)
-        out = implementation(array)
+        try:
+            implementation = implementations[device]
+        except KeyError:
+            implementation = implementations[device] = device.ops[name]
+        try:
+            out = implementation(array)
+        except TypeError as error:
+            raise TypeError(f"[{name}] of {array.dtype} {array.shape}: {error}") from error
         if out.__class__ is not device.array_type:
             out = device.asarray(out)
         result = _new_tensor(Tensor)
         result._array = out
         result._device = device
-        if x._requires_grad and differentiable and _is_recording():
-            result._requires_grad = True
+        source = x._node
+        if source is not None and differentiable and _is_recording():
             result._node = node = _new_node(Node)
             node.primitive = declared
             node.serial = next(serials)
-            node.edges = (x._node,)
+            node.edges = (source,)
             node.saved = (out if keep_y else None, array if keep_x else None)
             node.inputs = (x,) if keep_x else ()
             node.shape = out.shape
@@ -235,8 +235,8 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
             device = a._device
             x = a._array
             y = b._array
-            wants_a = a._requires_grad
-            wants_b = b._requires_grad
+            node_a = a._node
+            node_b = b._node
             if (
                 x.dtype is not y.dtype
                 or b._device is not device
@@ -246,9 +246,12 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
         else:
             device, x, y = _align(name, a, b, floating)
             a, b = (v if isinstance(v, Tensor) else None for v in (a, b))
-            wants_a = a is not None and a._requires_grad
-            wants_b = b is not None and b._requires_grad
-        implementation = implementations.get(device) or _implement(implementations, device, name)
+            node_a = a._node if a is not None else None
+            node_b = b._node if b is not None else None
+        try:
+            implementation = implementations[device]
+        except KeyError:
+            implementation = implementations[device] = device.ops[name]
         try:
             out = implementation(x, y)
         except (ValueError, TypeError) as error:
@@ -258,14 +261,13 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
         result = _new_tensor(Tensor)
         result._array = out
         result._device = device
-        if (wants_a or wants_b) and differentiable and _is_recording():
-            result._requires_grad = True
+        if differentiable and (node_a or node_b) and _is_recording():
             result._node = node = _new_node(Node)
             node.primitive = declared
             node.serial = next(serials)
-            node.edges = (a._node if wants_a else None, b._node if wants_b else None)
-            keep_a = (wants_a and keep_a_for_a) or (wants_b and keep_a_for_b)
-            keep_b = (wants_a and keep_b_for_a) or (wants_b and keep_b_for_b)
+            node.edges = (node_a, node_b)
+            keep_a = (node_a and keep_a_for_a) or (node_b and keep_a_for_b)
+            keep_b = (node_a and keep_b_for_a) or (node_b and keep_b_for_b)
             node.saved = (out if keep_y else None, x if keep_a else None, y if keep_b else None)
             node.inputs = (a if keep_a else None, b if keep_b else None)
             node.shape = out.shape
@@ -291,7 +293,10 @@ def _single(declared: Primitive, view: bool) -> Callable:
             raise TypeError(f"[{name}] expects a Tensor, got {type(x).__name__}")
         array = x._array
         device = x._device
-        implementation = implementations.get(device) or _implement(implementations, device, name)
+        try:
+            implementation = implementations[device]
+        except KeyError:
+            implementation = implementations[device] = device.ops[name]
         out = implementation(array, **parameters)
         extras: tuple = ()
         if has_extras:
@@ -306,12 +311,12 @@ def _single(declared: Primitive, view: bool) -> Callable:
             result = _new_tensor(Tensor)
             result._array = out
             result._device = device
-        if x._requires_grad and differentiable and _is_recording():
-            result._requires_grad = True
+        source = x._node
+        if source is not None and differentiable and _is_recording():
             result._node = node = _new_node(Node)
             node.primitive = declared
             node.serial = next(serials)
-            node.edges = (x._node,)
+            node.edges = (source,)
             # Rules address parameters by position: in the order of the declaration.
             values = tuple(parameters.values())
             if tuple(parameters) != names:
@@ -361,7 +366,7 @@ def record(
     extras: tuple = (),
 ) -> None:
     """Hang a node on ``result`` if any input requires a gradient."""
-    wanted = [isinstance(t, Tensor) and t._requires_grad for t in inputs]
+    wanted = [isinstance(t, Tensor) and t._node is not None for t in inputs]
     if declared.rules:  # an input without a rule (indices, targets) asks for nothing
         wanted = [w and r is not None for w, r in zip(wanted, declared.rules, strict=True)]
     if not any(wanted):
@@ -387,12 +392,11 @@ def record(
             result._storage = Storage()
         node.storage = result._storage
     result._node = node
-    result._requires_grad = True
 
 
 def is_recording(*tensors: Any) -> bool:
     """Whether an operation on these tensors would be recorded."""
-    return recording.get() and any(isinstance(t, Tensor) and t._requires_grad for t in tensors)
+    return recording.get() and any(isinstance(t, Tensor) and t._node is not None for t in tensors)
 
 
 def shares(out: Any, source: Any) -> bool:
@@ -434,7 +438,7 @@ def _align(name: str, a: Any, b: Any, floating: bool) -> tuple[Device, Any, Any]
             other = wrap(tensor._device.asarray(number), tensor._device)
             pair = (a, other) if first else (other, b)
             return _align(name, pair[0], pair[1], floating)
-        if not isinstance(number, (int, float)) and hasattr(number, "item"):
+        if hasattr(number, "item"):  # NumPy's; its float64 is a float too, but not a weak one
             number = number.item()
             a, b = (a, number) if first else (number, b)
         pairs, scalars = [(tensor.dtype, tensor.ndim)], [_number(name, number)]

@@ -80,8 +80,7 @@ class Tensor:
     # Class-level defaults keep the making of a result to three stores (see ops' hot path).
     _array: Any
     _device: Device = CPU
-    _requires_grad: bool = False
-    _node: Any = None  # the Node that made this tensor, or its Leaf
+    _node: Any = None  # the Node that made this tensor, or its Leaf; None: requires no grad
     _grad: Tensor | None = None
     _storage: Storage | None = None
     _retains_grad: bool = False
@@ -153,7 +152,7 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        return self._requires_grad
+        return self._node is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -172,8 +171,7 @@ class Tensor:
                     f"this tensor is the result of {self._node.name}: use .detach()"
                 )
             return self
-        if requires_grad != self._requires_grad:  # else a graph may lead to the Leaf there is
-            self._requires_grad = bool(requires_grad)
+        if requires_grad != self.requires_grad:  # else a graph may lead to the Leaf there is
             self._node = Leaf(self) if requires_grad else None
         return self
 
@@ -247,7 +245,7 @@ class Tensor:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data must be a Tensor, got {type(value).__name__}")
-        if self._requires_grad and not value.is_floating_point():
+        if self.requires_grad and not value.is_floating_point():
             raise RuntimeError(f"a tensor that requires grad cannot hold {value.dtype.name} data")
         self._bump("Tensor.data = ...")
         self._array, self._device = value._array, value._device
@@ -260,7 +258,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The array itself on the CPU devices: shared memory, not a copy."""
-        if self._requires_grad:
+        if self.requires_grad:
             raise RuntimeError(
                 "numpy() of a tensor that requires grad would drop its history: "
                 "use tensor.detach().numpy()"
@@ -339,7 +337,7 @@ class Tensor:
         )
         if self._grad is not None:
             result._grad = self._grad.__deepcopy__(memo)
-        return result.requires_grad_(self._requires_grad)
+        return result.requires_grad_(self.requires_grad)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError("tensors are not pickled: use tapegrad.save, or tensor.numpy()")
@@ -392,6 +390,6 @@ def _show(t: Tensor) -> str:
         notes.append(f"device='{t._device}'")
     if not t.is_leaf:
         notes.append(f"grad_fn=<{t._node.name}>")
-    elif t._requires_grad:
+    elif t.requires_grad:
         notes.append("requires_grad=True")
     return f"tensor({', '.join([body, *notes])})"

@@ -41,7 +41,7 @@ def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> 
     for root, seed in zip(roots, given, strict=True):
         if not isinstance(root, Tensor):
             raise TypeError(f"[{op}] expects Tensors, got {type(root).__name__}")
-        if not root._requires_grad:
+        if not root.requires_grad:
             raise RuntimeError(
                 f"[{op}] the tensor of shape {tuple(root.shape)} does not require grad and has no "
                 "history: was it made under no_grad(), or from tensors without requires_grad=True?"
@@ -73,7 +73,7 @@ def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> 
 def _nodes(op: str, inputs: Sequence[Any]) -> list:
     nodes = []
     for x in inputs:
-        if not isinstance(x, Tensor) or not x._requires_grad:
+        if not isinstance(x, Tensor) or not x.requires_grad:
             raise RuntimeError(f"[{op}] every one of inputs= must be a Tensor that requires grad")
         nodes.append(x._node)
     return nodes
@@ -191,7 +191,7 @@ class RemovableHandle:
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call ``hook(gradient)`` whenever this tensor's gradient has been computed; a returned tensor
     replaces it. Hooks run in the order of their registration."""
-    if not self._requires_grad:
+    if not self.requires_grad:
         raise RuntimeError("[register_hook] this tensor does not require grad")
     if self._node.hooks is None:
         self._node.hooks = {}
@@ -203,7 +203,7 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
 
 def retain_grad(self: Tensor) -> None:
     """Keep this non-leaf tensor's gradient in ``.grad`` too."""
-    if not self._requires_grad:
+    if not self.requires_grad:
         raise RuntimeError("[retain_grad] this tensor does not require grad")
     if not self.is_leaf:
         self._node.retained_by = weakref.ref(self)

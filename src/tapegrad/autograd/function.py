@@ -43,7 +43,7 @@ class Context:
         for position, result in self._results.items():
             # Results are kept without their node (node -> ctx -> result -> node is a cycle).
             t = wrap(tensors[position]._array, tensors[position]._device)  # type: ignore[union-attr]
-            t._node, t._requires_grad = self._nodes[result](), True
+            t._node = self._nodes[result]()
             tensors[position] = t
         return tuple(tensors)
 
@@ -94,7 +94,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward``, and record ``backward`` if an argument requires grad."""
-        wants = tuple(isinstance(a, Tensor) and a._requires_grad for a in args)
+        wants = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         ctx = Context(wants)
         with no_grad():
             returned = cls.forward(ctx, *args, **kwargs)
@@ -125,7 +125,7 @@ def _record(
         )
         cls._primitive.saves_any = True
     for changed in ctx._changed:
-        if changed.is_leaf and changed._requires_grad:
+        if changed.is_leaf and changed.requires_grad:
             raise RuntimeError(
                 f"[{cls.__name__}] a leaf that requires grad cannot be changed in place"
             )
@@ -146,7 +146,7 @@ def _record(
     ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]
     for i, y in enumerate(results):
         if y.is_floating_point() and not any(y is c for c in ctx._constant):
-            y._node, y._requires_grad = _part_node(node, i, y), True
+            y._node = _part_node(node, i, y)
             ctx._nodes.append(weakref.ref(y._node))
         else:
             ctx._nodes.append(lambda: None)

@@ -41,7 +41,7 @@ def _power_rule_b(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
 power = binary("power", _power_rule_a, _power_rule_b)
 floor_divide = binary("floor_divide")
 remainder = binary("remainder", lambda g: g, lambda xp, g, a, b: -g * xp.floor_divide(a, b))
-negative = unary("negative", lambda g: -g)
+negative = unary("negative", lambda g: -g, floating=False)
 maximum = binary(
     "maximum",  # equal operands share the gradient
     lambda xp, g, a, b: g * xp.where(a == b, 0.5, a > b),
@@ -62,7 +62,7 @@ log1p = unary("log1p", lambda g, x: g / (x + 1))
 sqrt = unary("sqrt", lambda g, y: g / (2 * y))
 rsqrt = unary("rsqrt", lambda g, y: -0.5 * g * y * y * y, lambda xp, x: 1 / xp.sqrt(x))
 reciprocal = unary("reciprocal", lambda g, y: -g * y * y, lambda xp, x: 1 / x)
-square = unary("square", lambda g, x: 2 * g * x)
+square = unary("square", lambda g, x: 2 * g * x, floating=False)
 sin = unary("sin", lambda xp, g, x: g * xp.cos(x))
 cos = unary("cos", lambda xp, g, x: -g * xp.sin(x))
 erf = unary(
@@ -70,7 +70,7 @@ erf = unary(
     lambda xp, g, x: g * xp.exp(-x * x) * (2 / math.sqrt(math.pi)),
     in_float32(special.erf),
 )
-absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x))
+absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x), floating=False)
 
 
 @primitive("cast", vjp=(lambda g: g,))  # the engine casts back
@@ -80,7 +80,7 @@ def _cast(xp: Any, x: Any, *, dtype: Any) -> Any:
 
 def cast(x: Tensor, *, dtype: Any) -> Tensor:
     """The tensor in another dtype. Integers and bools have no gradient."""
-    if x._requires_grad and not is_floating(dtype):
+    if x.requires_grad and not is_floating(dtype):
         x = wrap(x._array, x._device)
     return _cast(x, dtype=dtype)
 

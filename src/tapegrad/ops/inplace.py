@@ -25,7 +25,7 @@ def past(x: Tensor, copy: bool = False) -> Tensor:
     before = wrap(x._array.copy() if copy else x._array, x._device)
     if not copy:
         before._storage = x._storage
-    before._node, before._requires_grad = x._node, x._requires_grad
+    before._node = x._node
     return before
 
 
@@ -46,7 +46,7 @@ def become(x: Tensor, result: Tensor, op: str) -> Tensor:
         raise RuntimeError(
             f"[{op}] the result is {result.dtype.name} and cannot be stored as {x.dtype.name}"
         )
-    if result._requires_grad:
+    if result.requires_grad:
         if result.dtype != x.dtype:
             result = result.to(x.dtype)
         _succeed(x, result._node)
@@ -60,7 +60,7 @@ def _succeed(x: Tensor, node: Any) -> None:
     if x._retains_grad:
         x._node.retained_by = None
         node.retained_by, node.watched = weakref.ref(x), True
-    x._node, x._requires_grad = node, True
+    x._node = node
 
 
 def check_writable(x: Tensor, op: str, *sources: Any) -> None:
@@ -72,7 +72,7 @@ def check_writable(x: Tensor, op: str, *sources: Any) -> None:
         )
     if not is_recording(x, *sources):
         return
-    if x.is_leaf and x._requires_grad:
+    if x.is_leaf and x.requires_grad:
         raise RuntimeError(
             f"[{op}] a leaf tensor that requires grad cannot be changed in place while the tape "
             "records: do it under tapegrad.no_grad(), or on a clone()"

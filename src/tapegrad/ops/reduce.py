@@ -24,7 +24,9 @@ def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
 
 def spread(xp: Any, g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
     """A reduction's gradient, repeated (without a copy) over what was reduced."""
-    return xp.broadcast_to(xp.reshape(g, shape=kept(shape, axis)), shape=shape)
+    if g.shape:  # else everything was reduced, and a 0-d gradient broadcasts as it is
+        g = xp.reshape(g, shape=kept(shape, axis))
+    return xp.broadcast_to(g, shape=shape)
 
 
 def _count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
@@ -34,7 +36,7 @@ def _count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
 @primitive("sum", vjp=(lambda xp, g, input_shape, axis: spread(xp, g, input_shape, axis),))
 @in_float32
 def _sum(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return x.sum(axis=axis, keepdims=keepdims)
+    return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)  # NumPy would widen integers
 
 
 def _mean_rule(xp: Any, g: Any, input_shape: Any, axis: Any) -> Any:
@@ -101,7 +103,7 @@ def _prod_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
 @primitive("prod", vjp=(_prod_rule,))
 @in_float32
 def _prod(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return x.prod(axis=axis, keepdims=keepdims)
+    return x.prod(axis=axis, keepdims=keepdims, dtype=x.dtype)
 
 
 def _logsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
