@@ -1,0 +1,290 @@
+"""Which dtype a result has: PyTorch's promotion rules, pair by pair."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+NAMES = ["bool", "uint8", "int8", "int16", "int32", "int64",
+         "float16", "bfloat16", "float32", "float64"]  # fmt: skip
+FLOATS = [name for name in NAMES if "float" in name]
+
+
+def oracle() -> Any:
+    return pytest.importorskip("torch", reason="PyTorch is the oracle: pip install torch==2.13.0")
+
+
+def dtype_of(t: Any) -> str:
+    return str(t.dtype).removeprefix("torch.")
+
+
+def values_of(t: Any) -> np.ndarray:
+    """As float64 (or int64), whatever the dtype and the library."""
+    return np.array(t.detach().double().tolist() if "float" in dtype_of(t) else t.tolist())
+
+
+def assert_same(mine: Any, theirs: Any) -> None:
+    assert dtype_of(mine) == dtype_of(theirs)
+    np.testing.assert_allclose(values_of(mine), values_of(theirs), rtol=1e-2 if dtype_of(
+        mine) in ("float16", "bfloat16") else 1e-6)  # fmt: skip
+
+
+@pytest.fixture
+def default_dtype() -> Iterator[None]:
+    yield
+    tg.set_default_dtype("float32")
+    if "torch" in sys.modules:
+        oracle().set_default_dtype(oracle().float32)
+
+
+# ---------------------------------------------------------------------- promotion
+
+BINARY = {
+    "add": lambda t, a, b: a + b,
+    "sub": lambda t, a, b: a - b,
+    "mul": lambda t, a, b: a * b,
+    "div": lambda t, a, b: a / b,
+    "eq": lambda t, a, b: a == b,
+    "lt": lambda t, a, b: a < b,
+    "where": lambda t, a, b: t.where(t.tensor([True, False, True]), a, b),
+    "maximum": lambda t, a, b: t.maximum(a, b),
+    "cat": lambda t, a, b: t.cat([t.atleast_1d(a), t.atleast_1d(b)]) if t is not tg else tg.cat(
+        [x.reshape(-1) if x.ndim == 0 else x for x in (a, b)]),
+}  # fmt: skip
+TENSORS_ONLY = ("maximum", "cat")
+OPERANDS = ["vector", "0-d", True, 2, 2.5]
+PAIRS = [p for p in itertools.product(OPERANDS, repeat=2) if {"vector", "0-d"} & set(p)]
+
+
+def operand(lib: Any, kind: Any, dtype: str) -> Any:
+    if kind == "vector":
+        return lib.tensor([1, 0, 3], dtype=getattr(lib, dtype))
+    if kind == "0-d":
+        return lib.tensor(2, dtype=getattr(lib, dtype))
+    return kind
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+@pytest.mark.parametrize("name", BINARY)
+def test_promotion(name: str, left: Any, right: Any) -> None:
+    """Every pair of dtypes, as vectors, 0-d tensors and Python numbers, on either side."""
+    torch = oracle()
+    numbers = [k for k in (left, right) if not isinstance(k, str)]
+    if name in TENSORS_ONLY and numbers:
+        pytest.skip("takes no numbers")
+    pairs = itertools.product(NAMES, NAMES) if not numbers else ((n, n) for n in NAMES)
+    for a, b in pairs:
+        if name == "sub" and ("bool" in (a, b) or any(k is True for k in numbers)):
+            continue  # PyTorch subtracts no bools
+        theirs = BINARY[name](torch, operand(torch, left, a), operand(torch, right, b))
+        mine = BINARY[name](tg, operand(tg, left, a), operand(tg, right, b))
+        assert_same(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["add", "mul", "div", "pow", "remainder", "floor_divide"])
+@pytest.mark.parametrize("dtype", NAMES[1:])
+def test_in_place_keeps_the_dtype_or_refuses_as_pytorch_does(name: str, dtype: str) -> None:
+    torch = oracle()
+    for other in NAMES[1:]:
+        results = []
+        for lib in (tg, torch):
+            x = operand(lib, "vector", dtype) + 1
+            y = operand(lib, "vector", other) + 1
+            try:
+                results.append(getattr(x, name + "_")(y))
+            except RuntimeError:
+                results.append(None)
+        mine, theirs = results
+        assert (mine is None) == (theirs is None), (dtype, other)
+        if mine is not None:
+            assert_same(mine, theirs)
+
+
+def test_promote_types_and_its_symmetry() -> None:
+    torch = oracle()
+    for a, b in itertools.product(NAMES, NAMES):
+        mine = tg.promote_types(getattr(tg, a), getattr(tg, b))
+        theirs = torch.promote_types(getattr(torch, a), getattr(torch, b))
+        assert mine.name == str(theirs).removeprefix("torch.")
+        assert mine == tg.promote_types(getattr(tg, b), getattr(tg, a))
+
+
+@pytest.mark.parametrize("number", [np.float64(2.5), np.int32(2), np.bool_(True), np.array(2.5)])
+def test_numpy_scalars_are_as_weak_as_pythons(number: Any) -> None:
+    for name in NAMES:
+        x = operand(tg, "vector", name)
+        assert (x * number).dtype == (x * number.item()).dtype
+        assert (number * x).dtype == (x * number.item()).dtype
+
+
+@pytest.mark.parametrize("name", ["exp", "sqrt", "sin", "sigmoid", "tanh", "erf", "log1p", "rsqrt"])
+def test_functions_of_integers_are_floats(name: str) -> None:
+    torch = oracle()
+    for dtype in NAMES:
+        mine = getattr(tg, name)(operand(tg, "vector", dtype))
+        assert_same(mine, getattr(torch, name)(operand(torch, "vector", dtype)))
+
+
+REDUCTIONS = {
+    "sum": NAMES, "prod": NAMES, "amax": NAMES, "argmax": NAMES[1:],
+    # PyTorch's any and all of uint8 are uint8, from before it had bools; ours are bools
+    "any": [n for n in NAMES if n != "uint8"], "all": [n for n in NAMES if n != "uint8"],
+    "mean": FLOATS, "var": FLOATS, "std": FLOATS, "logsumexp": FLOATS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions(name: str) -> None:
+    torch = oracle()
+    for dtype in REDUCTIONS[name]:
+        arguments = (0,) if name == "logsumexp" else ()
+        mine, theirs = (
+            getattr(lib, name)(operand(lib, "vector", dtype), *arguments) for lib in (tg, torch)
+        )
+        assert_same(mine, theirs)
+
+
+def test_reductions_into_a_given_dtype() -> None:
+    x = tg.tensor([200, 100], dtype="uint8")
+    assert x.sum().item() == 300
+    assert x.sum(dtype=tg.float16).dtype == tg.float16
+    assert x.sum(dtype="uint8").item() == 300 - 256
+    assert x.prod(dtype=tg.int32).dtype == tg.int32
+    assert tg.softmax(tg.tensor([1, 2]), 0, dtype=tg.float64).dtype == tg.float64
+
+
+def test_sums_of_16_bit_floats_are_carried_in_32() -> None:
+    assert tg.full((5000,), 1.0, dtype="float16").sum().item() == 5000
+    assert tg.full((70000,), 1.0, dtype="float16").mean().item() == 1.0
+    assert tg.full((1000,), 1.0, dtype="bfloat16").sum().item() == 1000
+
+
+def test_integers_wrap_around() -> None:
+    x = tg.tensor([250, 5], dtype="uint8")
+    assert (x + 10).tolist() == [4, 15]
+    assert (x + 300).tolist() == [38, 49]
+    assert (x * tg.tensor(2, dtype="int64")).tolist() == [244, 10]
+    assert (-x).tolist() == [6, 251]
+    assert (x * x).tolist() == tg.square(x).tolist() == (x**2).tolist() == [36, 25]
+    assert abs(tg.tensor([-3, 2])).tolist() == [3, 2]
+    assert (tg.tensor([127], dtype="int8") + 1).tolist() == [-128]
+
+
+# ---------------------------------------------------------------------- the default dtype
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.usefixtures("default_dtype")
+def test_the_default_dtype_is_used_wherever_there_is_no_other(name: str) -> None:
+    torch = oracle()
+    made = {}
+    for lib in (tg, torch):
+        lib.set_default_dtype(getattr(lib, name))
+        whole = lib.tensor([1, 2, 3])
+        made[lib] = [
+            lib.tensor(1.5), lib.tensor([1.5, 2]), lib.tensor([]), lib.zeros(2), lib.ones(2),
+            lib.empty(2), lib.full((2,), 1.5), lib.rand(2), lib.randn(2), lib.linspace(0, 1, 3),
+            lib.eye(2), lib.arange(1.5), whole / 2, whole / whole, whole * 1.5, whole.exp(),
+            lib.tensor(2.0, dtype=lib.float64) * 1.5, whole.float(), lib.tensor([True]) * 2.5,
+            lib.nn.Linear(2, 2).weight,
+        ]  # fmt: skip
+        assert lib.get_default_dtype() == getattr(lib, name)
+    assert [dtype_of(t) for t in made[tg]] == [dtype_of(t) for t in made[torch]]
+    assert f"dtype={name}" not in repr(tg.zeros(2))
+    assert "dtype=float32" in repr(tg.zeros(2, dtype="float32")) or name == "float32"
+
+
+@pytest.mark.parametrize("wrong", ["int64", bool, tg.uint8])
+def test_only_floats_can_be_the_default(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="floating-point"):
+        tg.set_default_dtype(wrong)
+    assert tg.get_default_dtype() == tg.float32
+
+
+# ---------------------------------------------------------------------- creation
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda t: t.tensor(1), lambda t: t.tensor(True), lambda t: t.tensor([1, 2.5]),
+        lambda t: t.tensor([True, 2]), lambda t: t.tensor([[], []]), lambda t: t.arange(3),
+        lambda t: t.arange(1, 7, 2), lambda t: t.arange(0, 1, 0.25), lambda t: t.full((2,), 1),
+        lambda t: t.full((2,), True), lambda t: t.full((2,), 1.0), lambda t: t.zeros(2, 3),
+        lambda t: t.ones((2, 3)), lambda t: t.eye(2, 3), lambda t: t.linspace(0, 1, 5),
+        lambda t: t.zeros_like(t.tensor([1])), lambda t: t.ones_like(t.tensor([True])),
+        lambda t: t.full_like(t.tensor([1.5]), 2), lambda t: t.tensor(np.float32(1.5)),
+        lambda t: t.tensor(np.arange(3, dtype=np.int16)), lambda t: t.from_numpy(np.zeros(2)),
+        lambda t: t.tensor([1.5], dtype=t.int32), lambda t: t.tensor([0, 3], dtype=t.bool),
+        lambda t: t.arange(3, dtype=t.float16), lambda t: t.zeros(2, dtype=t.int8),
+        lambda t: t.randint(5, (2,)) * 0, lambda t: t.randperm(1),
+        lambda t: t.tensor([1, -1]).abs(),
+        lambda t: t.tensor([1, 2]).new_zeros(2), lambda t: t.tensor([1.5]).new_tensor([2, 3]),
+    ],
+)  # fmt: skip
+def test_creation(make: Any) -> None:
+    mine, theirs = make(tg), make(oracle())
+    assert_same(mine, theirs)
+    assert tuple(mine.shape) == tuple(theirs.shape)
+
+
+# ---------------------------------------------------------------------- names and conversions
+
+
+def test_dtypes_are_numpys_and_have_pytorchs_names() -> None:
+    assert tg.float32 == np.float32 == np.dtype("float32")
+    assert tg.zeros(2).dtype == "float32"
+    assert tg.bfloat16.name == "bfloat16"
+    for spec, name in [("half", "float16"), ("double", "float64"), ("long", "int64"),
+                       (float, "float32"), (int, "int64"), (bool, "bool"), (np.int8, "int8"),
+                       (tg.half, "float16"), (tg.int, "int32"), (tg.bool, "bool")]:  # fmt: skip
+        assert tg.zeros(1, dtype=spec).dtype.name == name
+
+
+def test_conversions_between_all_dtypes() -> None:
+    torch = oracle()
+    for a, b in itertools.product(NAMES, NAMES):
+        mine = tg.tensor([0, 1, 3], dtype=a).to(getattr(tg, b))
+        theirs = torch.tensor([0, 1, 3], dtype=getattr(torch, a)).to(getattr(torch, b))
+        assert_same(mine, theirs)
+    for method in ("double", "float", "half", "bfloat16", "long", "int", "short", "char", "byte",
+                   "bool"):  # fmt: skip
+        assert dtype_of(getattr(tg.tensor([1.5]), method)()) == dtype_of(
+            getattr(torch.tensor([1.5]), method)())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong", [complex, "complex64", np.uint16, "uint64", "float8", str, object, None.__class__, 3]
+)
+def test_unknown_dtypes_are_refused_by_name(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"unsupported dtype .*float64.*bfloat16"):
+        tg.zeros(2, dtype=wrong)
+
+
+def test_bfloat16_without_ml_dtypes_says_how_to_get_it() -> None:
+    """In another process, where the package cannot be imported."""
+    code = """
+import sys
+sys.modules["ml_dtypes"] = None
+import tapegrad as tg
+for ask in (lambda: tg.bfloat16, lambda: tg.zeros(2, dtype="half").bfloat16(),
+            lambda: tg.zeros(2, dtype="bfloat16")):
+    try:
+        ask()
+    except ImportError as error:
+        assert "pip install 'tapegrad[io]'" in str(error) and "ml_dtypes" in str(error), error
+    else:
+        raise AssertionError("no error")
+assert (tg.ones(2) + 1).tolist() == [2.0, 2.0]
+assert not hasattr(tg, "no_such_name")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
