@@ -8,7 +8,6 @@ from typing import Any
 from ..backend import Device, override
 from ..dtypes import accumulator, is_floating
 from ..kernels import launch, library
-from ..modes import no_grad
 from ..tape import array_function, primitive
 from ..tensor import Tensor
 from .elementwise import rsqrt
@@ -101,7 +100,7 @@ def _channels(v: Any, x: Any) -> Any:
     return v.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
-def _batch_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tensor:
+def _batch_norm_plain(x: Tensor, weight: Any, bias: Any, *, moments: Any, eps: float) -> Tensor:
     over = _batch_axes(x)
     y = (x - mean(x, over, True)) * rsqrt(var(x, over, False, True) + eps)
     y = y if weight is None else y * _channels(weight, x)
@@ -110,44 +109,58 @@ def _batch_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tenso
 
 @primitive(
     "batch_norm",
-    vjp_all=lambda xp, g, x, weight, mean, rstd, needs: xp.batch_norm_backward(
-        g, x, weight, mean, rstd, needs=needs
+    vjp_all=lambda xp, g, x, weight, moments, eps, needs: xp.batch_norm_backward(
+        g, x, weight, moments=moments, eps=eps, needs=needs
     ),
     plain=_batch_norm_plain,
-    extras=("mean", "rstd"),
 )
 @in_float32
-def _batch_norm(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
-    """Over all dimensions of (n, c, ...) but the channels, with the batch's own statistics."""
-    over = _batch_axes(x)
-    centre = x.mean(axis=over, keepdims=True)
-    y = x - centre
-    rstd = 1 / xp.sqrt((y * y).mean(axis=over, keepdims=True) + eps)
-    y *= rstd if weight is None else rstd * _channels(weight, x)
+def _batch_norm(xp: Any, x: Any, weight: Any, bias: Any, *, moments: Any, eps: float) -> Any:
+    """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
+    centre, spread = moments
+    y = x - _channels(centre, x)
+    scale = 1 / xp.sqrt(spread + eps)
+    y *= _channels(scale if weight is None else scale * weight, x)
     if bias is not None:
         y += _channels(bias, x)
-    return y, centre, rstd
+    return y
+
+
+@array_function
+@in_float32
+def batch_moments(xp: Any, x: Any) -> tuple:
+    """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
+    count = x.size // x.shape[1]
+    centre = _channel_sum(x) / count
+    deviation = x - _channels(centre, x)
+    deviation *= deviation
+    return centre, _channel_sum(deviation) / count
+
+
+def _channel_sum(x: Any) -> Any:
+    # In two steps, the first along contiguous memory.
+    return x.reshape(*x.shape[:2], -1).sum(axis=2).sum(axis=0)
 
 
 @array_function
 @in_float32
 def batch_norm_backward(
-    xp: Any, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
+    xp: Any, g: Any, x: Any, weight: Any, *, moments: Any, eps: float, needs: tuple[bool, ...]
 ) -> tuple:
     """dx, dweight, dbias: layer norm's formula over the batch instead of over the row."""
-    over = _batch_axes(x)
-    count = math.prod(x.shape[i] for i in over)
-    h = (x - mean) * rstd
-    dbias = g.sum(axis=over, keepdims=True)
-    dweight = (g * h).sum(axis=over, keepdims=True)
+    count = x.size // x.shape[1]
+    centre, spread = moments
+    rstd = 1 / xp.sqrt(spread + eps)
+    h = (x - _channels(centre, x)) * _channels(rstd, x)
+    dbias = _channel_sum(g)
+    dweight = _channel_sum(g * h)
     dx = None
     if needs[0]:
-        scale = rstd if weight is None else rstd * _channels(weight, x)
-        h *= dweight / count
-        dx = g - dbias / count
+        h *= _channels(dweight / count, x)
+        dx = g - _channels(dbias / count, x)
         dx -= h
-        dx *= scale
-    return dx, dweight.reshape(-1), dbias.reshape(-1)
+        dx *= _channels(rstd if weight is None else rstd * weight, x)
+    return dx, dweight, dbias
 
 
 # ---------------------------------------------------------------------- kernels
@@ -300,10 +313,11 @@ def batch_norm(
         raise ValueError(
             f"[batch_norm] training needs more than 1 value per channel, got input {tuple(x.shape)}"
         )
-    y = _batch_norm(x, weight, bias, eps=eps)
+    moments = x._device.ops["batch_moments"](x._array)
     if running_mean is not None and running_var is not None:
-        with no_grad():
-            over = _batch_axes(x)
-            running_mean.mul_(1 - momentum).add_(mean(x, over) * momentum)
-            running_var.mul_(1 - momentum).add_(var(x, over) * momentum)
-    return y
+        unbiased = moments[1] * (count / (count - 1))
+        for running, new in ((running_mean, moments[0]), (running_var, unbiased)):
+            running._array *= 1 - momentum
+            running._array += (momentum * new).astype(running.dtype)
+            running._bump("batch_norm")
+    return _batch_norm(x, weight, bias, moments=moments, eps=eps)

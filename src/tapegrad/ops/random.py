@@ -20,6 +20,7 @@ from ..backend import Device, override
 from ..kernels import launch
 from ..tape import array_function, primitive
 from ..tensor import Tensor, wrap
+from .precision import in_float32
 from .shape import _sizes
 from .special import horner
 
@@ -51,7 +52,9 @@ class Generator:
         return wrap(state, Device("cpu"))
 
     def set_state(self, state: Tensor) -> Generator:
-        self._seed, self._offset = (int(v) % 2**64 for v in state.tolist())
+        if not isinstance(state, Tensor) or state.shape != (2,) or state.dtype != dtypes.int64:
+            raise TypeError("a generator's state is an int64 tensor of shape (2,): see get_state()")
+        self._seed, self._offset = (v % 2**64 for v in state.tolist())
         return self
 
     def next(self) -> tuple[int, int]:
@@ -256,9 +259,11 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Generato
     shape = _shape("randint", tuple(size))
     if high <= low:
         raise RuntimeError(f"[randint] expects low < high, got {low} and {high}")
+    chosen = dtypes.int64 if dtype is None else dtypes.dtype(dtype)
+    if chosen.kind in "iu" and (low < np.iinfo(chosen).min or high - 1 > np.iinfo(chosen).max):
+        raise RuntimeError(f"[randint] {chosen.name} does not hold all of {low} to {high - 1}")
     place = Device(device or "cpu")
     array = integers(place, math.prod(shape), high - low, generator) + low
-    chosen = dtypes.int64 if dtype is None else dtypes.dtype(dtype)
     return wrap(array.reshape(shape).astype(chosen), place)
 
 
@@ -297,11 +302,13 @@ def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
     "dropout",
     vjp=(lambda xp, g, p, seed, offset: xp.dropout(g, p=p, seed=seed, offset=offset),),
 )
+@in_float32
 def _dropout(xp: Any, x: Any, *, p: float, seed: int, offset: int) -> Any:
     """No mask is stored: the backward pass draws the same numbers again."""
     words = xp.philox(n=x.size, seed=seed, offset=offset) >> xp.library.uint32(8)
     keep = (words >= xp.library.uint32(math.ceil(p * 2**24))).reshape(x.shape)
-    return xp.where(keep, x * x.dtype.type(1 / (1 - p)), x.dtype.type(0))
+    # A division, not a product with 1 / (1 - p): the kernel's bits.
+    return xp.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
 
 
 @override("dropout", "cuda", "emulated")
