@@ -1,6 +1,8 @@
 """tapegrad: tensors with a tape. PyTorch's names, NumPy on the CPU, hand-written CUDA kernels."""
 
 import warnings as _warnings
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # Division by zero, overflow and log(0) give inf and nan, as on a GPU: no warnings from in here.
 # (NumPy's error state would be quieter still, but costs more than an operation to switch.)
@@ -45,7 +47,6 @@ from .ops.arithmetic import (
     sub,
     true_divide,
 )
-from .ops.conv import avg_pool2d, conv2d, max_pool2d
 from .ops.create import (
     arange,
     as_tensor,
@@ -103,7 +104,6 @@ from .ops.elementwise import less_equal as le
 from .ops.elementwise import multiply as mul
 from .ops.elementwise import negative as neg
 from .ops.elementwise import not_equal as ne
-from .ops.embedding import embedding
 from .ops.index import (
     gather,
     index_select,
@@ -116,7 +116,6 @@ from .ops.index import (
 )
 from .ops.index import select_where as where
 from .ops.linalg import bmm, dot, einsum, matmul, mm, mv, outer
-from .ops.norm import batch_norm, layer_norm, rms_norm
 from .ops.random import (
     Generator,
     bernoulli,
@@ -169,17 +168,43 @@ from .ops.shape import (
 from .ops.softmax import log_softmax, softmax
 from .tensor import Size, Tensor
 
-# isort: split
-from . import data, nn, optim
-from .checkpoint import load, save
-from .nn.parameter import Parameter
+if _TYPE_CHECKING:
+    from . import data, nn, optim
+    from .checkpoint import load, save
+    from .ops.conv import avg_pool2d, conv2d, max_pool2d
+    from .ops.embedding import embedding
+    from .ops.norm import batch_norm, layer_norm, rms_norm
 
 bool = dtypes.bool_
 double, float, half = float64, float32, float16
 long, int, short = int64, int32, int16
 
+# What networks need is imported when it is first named: tensors alone load in half the time.
+_LATER = {
+    "data": ".data",
+    "nn": ".nn",
+    "optim": ".optim",
+    "save": ".checkpoint",
+    "load": ".checkpoint",
+    "avg_pool2d": ".ops.conv",
+    "conv2d": ".ops.conv",
+    "max_pool2d": ".ops.conv",
+    "embedding": ".ops.embedding",
+    "batch_norm": ".ops.norm",
+    "layer_norm": ".ops.norm",
+    "rms_norm": ".ops.norm",
+}
+
 
 def __getattr__(name: str) -> object:
-    if name == "bfloat16":  # from an optional package, imported only when asked for
+    if name in _LATER:
+        module = _import_module(_LATER[name], __name__)
+        globals()[name] = value = getattr(module, name, module)
+        return value
+    if name == "bfloat16":  # from an optional package
         return dtypes.bfloat16()
     raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, "bfloat16"} - {"_LATER"})

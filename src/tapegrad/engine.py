@@ -97,7 +97,7 @@ def walk(
                     primitive.backward(tensor_xp, g, tensors, edges, arrive)
                 else:
                     _through_plain(node, g, tensors, edges, arrive)
-            elif primitive.add_into is None:
+            elif primitive.into is None:
                 xp = node.device.xp
                 primitive.backward(xp, g, saved, edges, arrive)
             else:

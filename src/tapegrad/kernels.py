@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _build
 from .backend import Device, current_stream
 
 if TYPE_CHECKING:
@@ -80,7 +79,12 @@ def schedule(order: str, seed: int = 0) -> Iterator[None]:
         emulated.set_schedule(*before)
 
 
+# _build is imported where it is needed: it would double the time of ``import tapegrad``.
+
+
 def _load_emulated() -> ModuleType:
+    from . import _build
+
     installed = _import_installed("emulated")
     current = _current_source_hash()
     if installed is not None and current in (None, installed.build_info()["source_hash"]):
@@ -128,6 +132,8 @@ def _import_installed(device_type: str) -> ModuleType | None:
 
 
 def _current_source_hash() -> str | None:
+    from . import _build
+
     try:
         return _build.source_hash(_build.source_root())
     except _build.BuildError:
@@ -135,6 +141,8 @@ def _current_source_hash() -> str | None:
 
 
 def _find_cached(device_type: str) -> Path | None:
+    from . import _build
+
     try:
         path = _build.cached_path(_build.plan_for(device_type))
     except _build.BuildError:

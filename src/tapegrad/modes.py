@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -41,7 +40,7 @@ class _Setting:
             setting.enabled, setting.infers = self.enabled, self.infers
             return setting
 
-        if inspect.isgeneratorfunction(function):
+        if _is_generator_function(function):
             return _step_by_step(function, fresh)
 
         @functools.wraps(function)
@@ -50,6 +49,11 @@ class _Setting:
                 return function(*args, **kwargs)
 
         return wrapped
+
+
+def _is_generator_function(function: Any) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and bool(code.co_flags & 0x20)
 
 
 def _step_by_step(function: Callable, fresh: Callable[[], _Setting]) -> Callable:

@@ -20,7 +20,6 @@ arrays; under ``create_graph=True`` they see Tensors, and ``xp`` is the primitiv
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +28,7 @@ import numpy as np
 from . import dtypes
 from .backend import Device, bodies
 from .modes import recording
-from .primitive import Primitive
+from .primitive import Primitive, signature
 from .tensor import Leaf, Storage, Tensor, serials, wrap
 
 
@@ -92,21 +91,20 @@ def primitive(
 
     def declare(body: Callable) -> Callable:
         own = name or body.__name__
-        parameters = list(inspect.signature(body).parameters.values())[1:]
-        inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        inputs, parameters, variadic = signature(body)
         declared = Primitive(
             own,
-            inputs,
-            [p.name for p in parameters if p.kind is p.KEYWORD_ONLY],
+            inputs[1:],
+            parameters,
             vjp=vjp,
             vjp_all=vjp_all,
             into=into,
             plain=plain,
             extras=extras,
-            variadic=any(p.kind is p.VAR_POSITIONAL for p in parameters),
+            variadic=variadic,
         )
         bodies[own] = body
-        single = len(inputs) == 1 and not declared.variadic
+        single = len(declared.inputs) == 1 and not declared.variadic
         return _register(declared, _single(declared, view) if single else _general(declared))
 
     return declare

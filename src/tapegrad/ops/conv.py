@@ -291,7 +291,7 @@ def _max_pool2d(
             continue
         better = (value > best) | (value != value)
         best = xp.library.maximum(best, value)
-        which = xp.library.where(better, which.dtype.type(k), which)
+        which = xp.library.where(better, xp.asarray(k, dtype=which.dtype), which)  # type: ignore
     return best, which
 
 
