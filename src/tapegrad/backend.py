@@ -7,6 +7,7 @@ body of the primitive of that name, or the function of the array library (NumPy 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -124,12 +125,22 @@ def override(name: str, *types: str) -> Callable[[Callable], Callable]:
     return register
 
 
+class KernelsMissing(RuntimeError):
+    """The hand-written kernels for a device are not compiled; the message says how to get them."""
+
+
 def _first_that_accepts(device: Device, tried: list[Callable], plain: Callable) -> Callable:
     def implementation(*arrays: Any, **parameters: Any) -> Any:
-        for f in tried:
-            result = f(device, *arrays, **parameters)
-            if result is not NotImplemented:
-                return result
+        try:
+            for f in tried:
+                result = f(device, *arrays, **parameters)
+                if result is not NotImplemented:
+                    return result
+        except KernelsMissing as error:
+            if device.type != "cuda":  # the emulated device is there to run kernels
+                raise
+            warnings.warn(f"using CuPy's functions instead: {error}", RuntimeWarning, stacklevel=3)
+            tried.clear()
         return plain(*arrays, **parameters)
 
     return implementation

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .backend import Device, current_stream
+from .backend import Device, KernelsMissing, current_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ _loaded: dict[str, ModuleType] = {}
 def library(device_type: str) -> ModuleType:
     """The extension with the kernels for "cuda" or "emulated".
 
-    Raises RuntimeError with what is missing and how to get it.
+    Raises KernelsMissing, a RuntimeError, with what is missing and how to get it.
     """
     module = _loaded.get(device_type)
     if module is None:
@@ -92,7 +92,7 @@ def _load_emulated() -> ModuleType:
     try:
         return _load_from("emulated", _build.build_into_cache("emulated"))
     except _build.BuildError as error:
-        raise RuntimeError(f"device 'emulated': {error}") from error
+        raise KernelsMissing(f"device 'emulated': {error}") from error
 
 
 def _load_cuda() -> ModuleType:
@@ -111,7 +111,7 @@ def _load_cuda() -> ModuleType:
             stacklevel=4,
         )
         return installed
-    raise RuntimeError(
+    raise KernelsMissing(
         "the CUDA kernels of tapegrad are not compiled here: install a CUDA compiler (nvcc), then "
         "run 'python -m tapegrad._build cuda', or install tapegrad again with TAPEGRAD_CUDA=on; "
         "'tapegrad doctor' says more"

@@ -6,6 +6,7 @@ This file holds what a Tensor *is*; what it can *do* is attached by the rooms ab
 
 from __future__ import annotations
 
+import math
 import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -380,9 +381,11 @@ def _show(t: Tensor) -> str:
     host = to_numpy(t._array)
     if host.dtype.kind == "V":
         host = host.astype(np.float32)
+    # As many items at the edges as keep the whole short: many dimensions multiply them.
+    edges = [e for e in (3, 2, 1) if math.prod(min(n, 2 * e + 1) for n in host.shape) <= _SHOWN]
     body = np.array2string(
-        host, separator=", ", precision=4, threshold=_SHOWN, edgeitems=3, prefix="tensor("
-    )
+        host, separator=", ", precision=4, threshold=_SHOWN, edgeitems=edges[0], prefix="tensor("
+    ) if edges else "..."  # fmt: skip
     notes = [f"shape={tuple(t.shape)}"] if host.ndim else []
     if t.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_):
         notes.append(f"dtype={t.dtype.name}")

@@ -56,7 +56,7 @@ def embedding_backward(xp: Any, grad: Any, indices: Any, *, rows: int, skip: int
         first = xp.ones(ordered.shape, dtype=bool)
         first[1:] = ordered[1:] != ordered[:-1]
         starts = xp.flatnonzero(first)
-        result[ordered[starts]] = np.add.reduceat(grad[order], starts, axis=0)
+        result[ordered[starts]] = xp.library.add.reduceat(grad[order], starts, axis=0)
     if skip is not None:
         result[skip] = 0
     return result

@@ -63,7 +63,7 @@ def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
     if is_basic(index):
         target[index] += values
     else:
-        np.add.at(target, index, values)
+        xp.library.add.at(target, index, values)
 
 
 @override("add_at", "cuda", "emulated")

@@ -65,7 +65,8 @@ def _succeed(x: Tensor, node: Any) -> None:
 
 def check_writable(x: Tensor, op: str, *sources: Any) -> None:
     """Raise RuntimeError if ``x`` must not be changed in place."""
-    if not x._array.flags.writeable or (x._array.size and 0 in _steps(x)):
+    frozen = not getattr(x._array.flags, "writeable", True)  # CuPy has no such flag
+    if frozen or (x._array.size and 0 in _steps(x)):
         raise RuntimeError(
             f"[{op}] several elements of this expanded tensor share one memory location: "
             "clone() it before writing"

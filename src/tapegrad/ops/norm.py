@@ -11,10 +11,14 @@ from ..kernels import launch, library
 from ..tape import array_function, primitive
 from ..tensor import Tensor
 from .elementwise import rsqrt
-from .precision import in_float32
+from .precision import in_float32, total
 from .reduce import mean, var
 
 # Layer and RMS norm work on rows: the primitives take x as (rows, columns).
+
+
+def _row_mean(x: Any) -> Any:
+    return total(x, 1, True) / x.shape[1]
 
 
 def _layer_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tensor:
@@ -33,9 +37,9 @@ def _layer_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tenso
 )
 @in_float32
 def _layer_norm(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
-    centre = x.mean(axis=1, keepdims=True)
+    centre = _row_mean(x)
     y = x - centre
-    rstd = 1 / xp.sqrt((y * y).mean(axis=1, keepdims=True) + eps)
+    rstd = 1 / xp.sqrt(_row_mean(y * y) + eps)
     y *= rstd
     if weight is not None:
         y *= weight
@@ -53,11 +57,11 @@ def layer_norm_backward(
     dx = rstd (u - mean(u) - h mean(u h)) along each row."""
     h = (x - mean[:, None]) * rstd[:, None]
     u = g if weight is None else g * weight
-    dx = u - u.mean(axis=1, keepdims=True)
-    dx -= h * (u * h).mean(axis=1, keepdims=True)
+    dx = u - _row_mean(u)
+    dx -= h * _row_mean(u * h)
     dx *= rstd[:, None]
-    dweight = (g * h).sum(axis=0) if needs[1] else None
-    return dx, dweight, g.sum(axis=0) if needs[2] else None
+    dweight = total(g * h, 0) if needs[1] else None
+    return dx, dweight, total(g, 0) if needs[2] else None
 
 
 def _rms_norm_plain(x: Tensor, weight: Any, *, eps: float) -> Tensor:
@@ -75,7 +79,7 @@ def _rms_norm_plain(x: Tensor, weight: Any, *, eps: float) -> Tensor:
 )
 @in_float32
 def _rms_norm(xp: Any, x: Any, weight: Any, *, eps: float) -> tuple:
-    rstd = 1 / xp.sqrt((x * x).mean(axis=1, keepdims=True) + eps)
+    rstd = 1 / xp.sqrt(_row_mean(x * x) + eps)
     y = x * rstd
     return (y if weight is None else y * weight), rstd[:, 0]
 
@@ -88,8 +92,8 @@ def rms_norm_backward(
     """dx, dweight. With h = x rstd and u = g weight, dx = rstd (u - h mean(u h))."""
     h = x * rstd[:, None]
     u = g if weight is None else g * weight
-    dx = (u - h * (u * h).mean(axis=1, keepdims=True)) * rstd[:, None]
-    return dx, (g * h).sum(axis=0) if needs[1] else None
+    dx = (u - h * _row_mean(u * h)) * rstd[:, None]
+    return dx, total(g * h, 0) if needs[1] else None
 
 
 def _batch_axes(x: Any) -> tuple[int, ...]:
@@ -139,7 +143,7 @@ def batch_moments(xp: Any, x: Any) -> tuple:
 
 def _channel_sum(x: Any) -> Any:
     # In two steps, the first along contiguous memory.
-    return x.reshape(*x.shape[:2], -1).sum(axis=2).sum(axis=0)
+    return total(total(x.reshape(*x.shape[:2], -1), 2), 0)
 
 
 @array_function

@@ -14,7 +14,7 @@ from .. import dtypes
 from ..tape import primitive
 from ..tensor import Tensor
 from .elementwise import cast, sqrt
-from .precision import in_float32
+from .precision import in_float32, total
 
 
 def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def _count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
 @primitive("sum", vjp=(lambda xp, g, input_shape, axis: spread(xp, g, input_shape, axis),))
 @in_float32
 def _sum(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)  # NumPy would widen integers
+    return total(x, axis, keepdims)
 
 
 def _mean_rule(xp: Any, g: Any, input_shape: Any, axis: Any) -> Any:
@@ -47,8 +47,7 @@ def _mean_rule(xp: Any, g: Any, input_shape: Any, axis: Any) -> Any:
 @in_float32
 def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     # A sum and a division, not the library's mean: an empty mean is nan without a warning.
-    total = x.sum(axis=axis, keepdims=keepdims)
-    return total / x.dtype.type(_count(x.shape, axis))
+    return total(x, axis, keepdims) / x.dtype.type(_count(x.shape, axis))
 
 
 def _var_rule(xp: Any, g: Any, x: Any, axis: Any, correction: Any) -> Any:
@@ -62,7 +61,7 @@ def _var_rule(xp: Any, g: Any, x: Any, axis: Any, correction: Any) -> Any:
 def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
     freedom = builtins.max(_count(x.shape, axis) - correction, 0)
     centred = x - xp.mean(x, axis=axis, keepdims=True)
-    return (centred * centred).sum(axis=axis, keepdims=keepdims) / x.dtype.type(freedom)
+    return total(centred * centred, axis, keepdims) / x.dtype.type(freedom)
 
 
 def _extreme_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
@@ -103,7 +102,7 @@ def _prod_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
 @primitive("prod", vjp=(_prod_rule,))
 @in_float32
 def _prod(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return x.prod(axis=axis, keepdims=keepdims, dtype=x.dtype)
+    return xp.library.multiply.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)
 
 
 def _logsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
@@ -117,8 +116,8 @@ def _logsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
 def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     top = x.max(axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
-    total = xp.log(xp.exp(x - top).sum(axis=axis, keepdims=True)) + top
-    return total if keepdims else total.squeeze(axis)
+    y = xp.log(total(xp.exp(x - top), axis, True)) + top
+    return y if keepdims else y.squeeze(axis)
 
 
 @primitive("argmax")

@@ -10,7 +10,7 @@ from ..dtypes import is_floating
 from ..kernels import launch
 from ..tape import primitive
 from ..tensor import Tensor
-from .precision import in_float32
+from .precision import in_float32, total
 from .reduce import axis as one_axis
 from .reduce import to_dtype
 
@@ -23,7 +23,7 @@ def _dot(xp: Any, a: Any, b: Any, axis: int) -> Any:
 @in_float32
 def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
     y = xp.exp(x - x.max(axis=axis, keepdims=True))
-    y /= y.sum(axis=axis, keepdims=True)
+    y /= total(y, axis, True)
     return y
 
 
@@ -45,7 +45,7 @@ def softmax_backward(xp: Any, grad: Any, y_: Any, *, axis: int) -> Any:
 @in_float32
 def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
     shifted = x - x.max(axis=axis, keepdims=True)
-    shifted -= xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    shifted -= xp.log(total(xp.exp(shifted), axis, True))
     return shifted
 
 

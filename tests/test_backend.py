@@ -1,0 +1,62 @@
+"""Devices, and which implementation of an operation runs on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import tapegrad as tg
+from tapegrad import backend
+from tapegrad.backend import Device, KernelsMissing
+
+
+def test_one_object_per_device() -> None:
+    assert Device("cpu") is Device("cpu") is tg.zeros(1).device
+    assert Device("cuda") is Device("cuda:0") is Device("cuda", 0)
+    assert Device("cuda:1") is not Device("cuda:0")
+    assert (str(Device("cuda:1")), repr(Device("cpu"))) == ("cuda:1", "device('cpu')")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:-1", "cuda:x", "", "emulated:2", 3, None])
+def test_unknown_devices_are_refused(name: Any) -> None:
+    with pytest.raises(ValueError, match="device"):
+        Device(name)
+
+
+def test_the_first_override_that_accepts_runs() -> None:
+    calls = []
+
+    def declines(device: Device, x: int) -> Any:
+        calls.append("declines")
+        return NotImplemented
+
+    def accepts(device: Device, x: int) -> int:
+        return 2 * x
+
+    chosen = backend._first_that_accepts(Device("cpu"), [declines, accepts], lambda x: x)
+    assert (chosen(3), calls) == (6, ["declines"])
+    assert backend._first_that_accepts(Device("cpu"), [declines], lambda x: x)(3) == 3
+
+
+def kernel_not_compiled(device: Device, x: int) -> int:
+    raise KernelsMissing("run this and that")
+
+
+def test_without_compiled_kernels_cuda_uses_the_plain_body_and_says_so_once() -> None:
+    chosen = backend._first_that_accepts(Device("cuda"), [kernel_not_compiled], lambda x: -x)
+    with pytest.warns(RuntimeWarning, match="run this and that"):
+        assert chosen(3) == -3
+    assert chosen(4) == -4
+
+
+def test_the_emulated_device_never_runs_anything_else_silently() -> None:
+    chosen = backend._first_that_accepts(Device("emulated"), [kernel_not_compiled], lambda x: -x)
+    with pytest.raises(KernelsMissing):
+        chosen(3)
+
+
+def test_overrides_belong_to_primitives() -> None:
+    """Every override's name is that of a body, whose result it must reproduce."""
+    tg.nn, tg.optim  # noqa: B018  (imports them)
+    assert set(backend.overrides) <= set(backend.bodies)
