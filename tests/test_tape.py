@@ -1295,8 +1295,8 @@ def test_deepcopy_copies_leaves_and_their_gradients() -> None:
     assert a is b
     with pytest.raises(RuntimeError, match=r"MultiplyBackward.*detach"):
         copy.deepcopy(x * 2)
-    kind = copy.deepcopy(tg.Parameter(tg.ones(2)))
-    assert type(kind) is tg.Parameter
+    kind = copy.deepcopy(tg.nn.Parameter(tg.ones(2)))
+    assert type(kind) is tg.nn.Parameter
 
 
 def test_data_reads_and_writes_around_the_tape() -> None:
