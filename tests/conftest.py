@@ -14,5 +14,5 @@ def pytest_collection_modifyitems(items: list) -> None:
         return
     skip = pytest.mark.skip(reason="needs an NVIDIA GPU and CuPy")
     for item in items:
-        if "gpu" in item.keywords:
+        if item.get_closest_marker("gpu"):
             item.add_marker(skip)

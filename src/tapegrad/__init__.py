@@ -105,6 +105,7 @@ from .ops.elementwise import multiply as mul
 from .ops.elementwise import negative as neg
 from .ops.elementwise import not_equal as ne
 from .ops.index import (
+    chunk,
     gather,
     index_select,
     masked_fill,
@@ -112,7 +113,9 @@ from .ops.index import (
     nonzero,
     scatter,
     scatter_add,
+    split,
     take_along_dim,
+    unbind,
 )
 from .ops.index import select_where as where
 from .ops.linalg import bmm, dot, einsum, matmul, mm, mv, outer
@@ -149,7 +152,6 @@ from .ops.reduce import (
 from .ops.shape import (
     broadcast_to,
     cat,
-    chunk,
     clone,
     flatten,
     flip,
@@ -157,12 +159,10 @@ from .ops.shape import (
     permute,
     reshape,
     roll,
-    split,
     squeeze,
     stack,
     t,
     transpose,
-    unbind,
     unsqueeze,
 )
 from .ops.softmax import log_softmax, softmax

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..tape import primitive
 from ..tensor import Tensor
-from .linalg import _same
+from .arguments import same_dtype
 from .precision import in_float32
 
 Pair = tuple[int, int]
@@ -172,7 +172,7 @@ def conv2d(
     -> (n, out, oh, ow), oh = (h + 2 padding - dilation (kh - 1) - 1) // stride + 1.
     padding: ints, "valid" (none), or "same" (stride 1; an odd total pads one more at the end).
     """
-    _same("conv2d", x, weight)
+    same_dtype("conv2d", x, weight)
     if weight.ndim != 4 or x.ndim not in (3, 4):
         raise RuntimeError(
             f"[conv2d] expects input (n, in, h, w) or (in, h, w) and weight (out, in, kh, kw), "

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..backend import CPU, Device
 from ..tensor import Tensor, wrap
-from .random import _shape
+from . import arguments
 
 
 def _new(array: Any, device: Device, requires_grad: bool) -> Tensor:
@@ -84,7 +84,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     kind = dtypes.scalar_dtype(fill_value) if dtype is None else dtypes.dtype(dtype)
-    shape = _shape("full", (size,))
+    shape = arguments.shape("full", (size,))
     return _new(place.ops["full"](shape, fill_value, dtype=kind), place, requires_grad)
 
 
@@ -92,9 +92,9 @@ def _filled(op: str, value: float, size: tuple, dtype: Any, device: Any, grad: b
     kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
     place = Device(device or "cpu")
     array = (
-        place.ops["zeros"](_shape(op, size), dtype=kind)
+        place.ops["zeros"](arguments.shape(op, size), dtype=kind)
         if value == 0
-        else place.ops["full"](_shape(op, size), value, dtype=kind)
+        else place.ops["full"](arguments.shape(op, size), value, dtype=kind)
     )
     return _new(array, place, grad)
 
@@ -113,7 +113,9 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     """A tensor of undefined values."""
     kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
     place = Device(device or "cpu")
-    return _new(place.ops["empty"](_shape("empty", size), dtype=kind), place, requires_grad)
+    return _new(
+        place.ops["empty"](arguments.shape("empty", size), dtype=kind), place, requires_grad
+    )
 
 
 def _like(x: Tensor, options: dict) -> dict:

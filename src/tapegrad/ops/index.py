@@ -14,10 +14,12 @@ import numpy as np
 from ..backend import Device, override
 from ..kernels import launch
 from ..modes import recording
-from ..tape import array_function, primitive
-from ..tensor import Tensor
+from ..tape import align, array_function, primitive
+from ..tensor import Tensor, wrap
+from .arguments import axis
+from .create import tensor
 from .elementwise import cast, where
-from .reduce import axis
+from .shape import stack
 
 # ---------------------------------------------------------------------- primitives
 
@@ -235,6 +237,43 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     return getitem(x, index=(slice(None),) * d + (slice(start, start + length),))
 
 
+def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of consecutive pieces along ``dim``: of one size (the last may be smaller), or of the
+    sizes given."""
+    d = axis("split", dim, x.ndim)
+    if x.ndim == 0:
+        raise RuntimeError("[split] a 0-d tensor cannot be split")
+    n = x.shape[d]
+    size = split_size_or_sections
+    if isinstance(size, int):
+        if size < 0 or (size == 0 and n):
+            raise RuntimeError(f"[split] the split size must be positive, got {size}")
+        sections = [builtins.min(size, n - i) for i in range(0, n, size)] if n else [0]
+    else:
+        sections = list(size)
+        if builtins.sum(sections) != n or builtins.any(s < 0 for s in sections):
+            raise RuntimeError(f"[split] sections {sections} do not add up to size {n} of dim {d}")
+    starts = [builtins.sum(sections[:i]) for i in range(len(sections))]
+    return tuple(narrow(x, d, i, s) for i, s in zip(starts, sections, strict=True))
+
+
+def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
+    if chunks < 1:
+        raise RuntimeError(f"[chunk] the number of chunks must be positive, got {chunks}")
+    n = x.shape[axis("chunk", dim, x.ndim)] if x.ndim else 1
+    return split(x, builtins.max(-(-n // chunks), 1) if n else [0] * chunks, dim)
+
+
+def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of all slices along ``dim``, without that dimension."""
+    d = axis("unbind", dim, x.ndim)
+    if x.ndim == 0:
+        raise RuntimeError("[unbind] a 0-d tensor has no dimension to unbind")
+    before = (slice(None),) * d
+    return tuple(x[before + (i,)] for i in range(x.shape[d]))
+
+
 def _along(op: str, x: Tensor, dim: int, index: Tensor) -> tuple:
     """The index that picks, at each position of ``index``, its value along ``dim``."""
     d = axis(op, dim, x.ndim)
@@ -359,15 +398,11 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
 def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """``input`` where the condition is True, ``other`` elsewhere, broadcast and promoted; with the
     condition alone, the indices where it is True, one tensor a dimension."""
-    from ..tape import align
-
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     if not isinstance(condition, Tensor) or condition.dtype.kind != "b":
         raise RuntimeError("[where] the condition must be a bool tensor")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        from .create import tensor
-
         input = tensor(input, device=condition.device)
     a, b = align("where", input, other)
     try:
@@ -379,9 +414,6 @@ def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any
 
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """The indices of the non-zero elements: one row each, or one tensor a dimension."""
-    from ..tensor import wrap
-    from .shape import stack
-
     if x.ndim == 0 and not as_tuple:
         n = int(bool(x))
         return wrap(x._device.ops["zeros"]((n, 0), dtype=np.int64), x._device)

@@ -14,7 +14,6 @@ from typing import Any
 from ..tape import is_recording
 from ..tensor import Storage, Tensor, wrap
 from .index import _index, put
-from .random import draw
 
 
 def past(x: Tensor, copy: bool = False) -> Tensor:
@@ -105,7 +104,7 @@ def inplace(function: Callable, name: str | None = None) -> Callable:
     return method
 
 
-def _overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
+def overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
     """Change the values to some that depend on nothing."""
     check_writable(x, op)
     if is_recording(x):  # the gradient ends here, with zeros
@@ -119,41 +118,19 @@ def _overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
 
 def zero_(self: Tensor) -> Tensor:
     """Set every element to 0."""
-    return _overwrite(self, "zero_", lambda a: a.fill(0))
+    return overwrite(self, "zero_", lambda a: a.fill(0))
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to ``value``."""
     number = value.item() if isinstance(value, Tensor) else value
-    return _overwrite(self, "fill_", lambda a: a.fill(number))
+    return overwrite(self, "fill_", lambda a: a.fill(number))
 
 
 def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     """Copy ``source`` (broadcast, converted, from any device) into this tensor."""
     source = source.to(device=self.device, dtype=self.dtype)
     return become(self, source.expand(tuple(self.shape)), "copy_")
-
-
-def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
-    """Set the elements to random numbers uniform in [low, high)."""
-    if low > high:
-        raise RuntimeError(f"[uniform_] expects low <= high, got {low} and {high}")
-    u = _drawn(self, "uniform", generator)
-    return _overwrite(self, "uniform_", lambda a: a.__setitem__(..., u * (high - low) + low))
-
-
-def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
-    """Set the elements to random numbers of a normal distribution."""
-    if std < 0:
-        raise RuntimeError(f"[normal_] the standard deviation must not be negative, got {std}")
-    z = _drawn(self, "normal", generator)
-    return _overwrite(self, "normal_", lambda a: a.__setitem__(..., z * std + mean))
-
-
-def _drawn(x: Tensor, name: str, generator: Any) -> Any:
-    if not x.is_floating_point():
-        raise RuntimeError(f"[{name}_] needs a floating-point tensor, got {x.dtype.name}")
-    return draw(name, tuple(x.shape), x.dtype, x.device, generator)
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:

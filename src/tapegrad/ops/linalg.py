@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import Device, override
-from ..dtypes import is_floating
-from ..kernels import launch
+from ..dtypes import accumulator, is_floating
+from ..kernels import launch, library
 from ..tape import align, primitive
 from ..tensor import Tensor
+from .arguments import same_dtype
 from .elementwise import multiply
 from .precision import in_float32, total
 from .reduce import sum
@@ -140,9 +141,6 @@ def _linear_kernel(device: Device, x: Any, weight: Any, bias: Any) -> Any:
 
 @override("column_sum", "cuda", "emulated")
 def _column_sum_kernel(device: Device, x: Any) -> Any:
-    from ..dtypes import accumulator
-    from ..kernels import library
-
     if not is_floating(x.dtype):
         return NotImplemented
     x = device.ops["contiguous"](x)
@@ -160,7 +158,7 @@ def _column_sum_kernel(device: Device, x: Any) -> Any:
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The matrix product; vectors are a row on the left and a column on the right, leading
     dimensions broadcast. (..., m, k) @ (..., k, n) -> (..., m, n). dtypes must agree."""
-    _same("matmul", a, b)
+    same_dtype("matmul", a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(
             f"[matmul] needs at least 1 dimension each, got shapes {tuple(a.shape)} and "
@@ -228,12 +226,12 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias. x: (..., in), weight: (out, in), bias: (out,) -> (..., out)."""
-    _same("linear", x, weight)
+    same_dtype("linear", x, weight)
     if weight.ndim == 1:
         return matmul(x, weight) if bias is None else matmul(x, weight) + bias
     fits = x.ndim > 0 and weight.ndim == 2 and x.shape[-1] == weight.shape[1]
     if fits and bias is not None:
-        _same("linear", x, bias)
+        same_dtype("linear", x, bias)
         fits = tuple(bias.shape) in ((weight.shape[0],), ())
     if not fits:
         shape = None if bias is None else tuple(bias.shape)
@@ -358,16 +356,6 @@ def _contract(la: str, a: Tensor, lb: str, b: Tensor, later: set[str]) -> tuple[
     left, right = align("einsum", left, right)
     order = batch + rows + columns
     return "".join(order), reshape(matmul(left, right), [size[c] for c in order])
-
-
-def _same(op: str, a: Any, b: Any) -> None:
-    for x in (a, b):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"[{op}] expects Tensors, got {type(x).__name__}")
-    if a.dtype != b.dtype:
-        raise RuntimeError(
-            f"[{op}] dtypes {a.dtype.name} and {b.dtype.name} do not mix: convert one with .to()"
-        )
 
 
 def _ranks(op: str, *pairs: tuple[Tensor, int]) -> None:

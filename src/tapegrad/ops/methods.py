@@ -16,6 +16,7 @@ from . import (
     index,
     inplace,
     linalg,
+    random,
     reduce,
     shape,
     softmax,
@@ -36,7 +37,7 @@ def _comparable(f: Callable) -> Callable:
 def _iterate(self: Tensor) -> Iterator[Tensor]:
     if self.ndim == 0:
         raise TypeError("iteration over a 0-d tensor")
-    return iter(shape.unbind(self))
+    return iter(index.unbind(self))
 
 
 def _contains(self: Tensor, value: Any) -> bool:
@@ -126,7 +127,7 @@ METHODS: dict[str, Callable] = {
     "reshape": shape.reshape, "flatten": shape.flatten, "permute": shape.permute,
     "transpose": shape.transpose, "movedim": shape.movedim, "t": shape.t,
     "squeeze": shape.squeeze, "unsqueeze": shape.unsqueeze, "broadcast_to": shape.broadcast_to,
-    "split": shape.split, "chunk": shape.chunk, "unbind": shape.unbind, "flip": shape.flip,
+    "split": index.split, "chunk": index.chunk, "unbind": index.unbind, "flip": shape.flip,
     "roll": shape.roll, "clone": shape.clone,
     # indexing
     "narrow": index.narrow, "gather": index.gather, "scatter": index.scatter,
@@ -154,7 +155,7 @@ ONLY_METHODS: dict[str, Callable] = {
     "backward": tensor_backward, "register_hook": register_hook,
     "retain_grad": retain_grad,
     "zero_": inplace.zero_, "fill_": inplace.fill_, "copy_": inplace.copy_,
-    "uniform_": inplace.uniform_, "normal_": inplace.normal_,
+    "uniform_": random.uniform_, "normal_": random.normal_,
 }  # fmt: skip
 
 # Methods with an in-place twin: x.add_(y) is x = x + y into x's memory.

@@ -38,7 +38,7 @@ def total(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The sum, in x's own dtype. (NumPy's method widens small integers, and warns of overflow from
     a module of NumPy's, past tapegrad's filter.)"""
     if isinstance(x, np.ndarray):
-        return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)
+        return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore
     return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)
 
 

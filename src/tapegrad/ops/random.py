@@ -20,8 +20,9 @@ from ..backend import Device, override
 from ..kernels import launch
 from ..tape import array_function, primitive
 from ..tensor import Tensor, wrap
+from . import arguments
+from .inplace import become, overwrite
 from .precision import in_float32
-from .shape import _sizes
 from .special import horner
 
 # ---------------------------------------------------------------------- the generator
@@ -214,18 +215,11 @@ def _floating(op: str, dtype: Any) -> Any:
     return chosen
 
 
-def _shape(op: str, sizes: tuple) -> tuple[int, ...]:
-    shape = _sizes(op, sizes)
-    if any(n < 0 for n in shape):
-        raise RuntimeError(f"[{op}] sizes must not be negative, got {shape}")
-    return shape
-
-
 def _make(
     op: str, name: str, sizes: tuple, dtype: Any, device: Any, generator: Any, grad: bool
 ) -> Tensor:
     device = Device(device or "cpu")
-    array = draw(name, _shape(op, sizes), _floating(op, dtype), device, generator)
+    array = draw(name, arguments.shape(op, sizes), _floating(op, dtype), device, generator)
     return wrap(array, device).requires_grad_(grad)
 
 
@@ -256,7 +250,7 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Generato
     """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
     if size is None:
         low, high, size = 0, low, high
-    shape = _shape("randint", tuple(size))
+    shape = arguments.shape("randint", tuple(size))
     if high <= low:
         raise RuntimeError(f"[randint] expects low < high, got {low} and {high}")
     chosen = dtypes.int64 if dtype is None else dtypes.dtype(dtype)
@@ -293,6 +287,28 @@ def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
         raise RuntimeError("[bernoulli] probabilities must lie in 0..1")
     u = draw("uniform", tuple(x.shape), dtypes.float32, x.device, generator)
     return wrap((u < x._array).astype(x.dtype), x.device)
+
+
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Set the elements to random numbers uniform in [low, high)."""
+    if low > high:
+        raise RuntimeError(f"[uniform_] expects low <= high, got {low} and {high}")
+    u = _drawn(self, "uniform", generator)
+    return overwrite(self, "uniform_", lambda a: a.__setitem__(..., u * (high - low) + low))
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Set the elements to random numbers of a normal distribution."""
+    if std < 0:
+        raise RuntimeError(f"[normal_] the standard deviation must not be negative, got {std}")
+    z = _drawn(self, "normal", generator)
+    return overwrite(self, "normal_", lambda a: a.__setitem__(..., z * std + mean))
+
+
+def _drawn(x: Tensor, name: str, generator: Any) -> Any:
+    if not x.is_floating_point():
+        raise RuntimeError(f"[{name}_] needs a floating-point tensor, got {x.dtype.name}")
+    return draw(name, tuple(x.shape), x.dtype, x.device, generator)
 
 
 # ---------------------------------------------------------------------- dropout
@@ -333,7 +349,5 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
         seed, offset = default_generator.next()
         y = _dropout(x, p=p, seed=seed, offset=offset)
     if inplace:
-        from .inplace import become
-
         return become(x, y, "dropout_")
     return y

@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 from .. import dtypes
 from ..tape import primitive
 from ..tensor import Tensor
-from .elementwise import cast, sqrt
+from .arguments import axes, axis
+from .elementwise import cast, maximum, minimum, sqrt
+from .index import gather
 from .precision import in_float32, total
+from .shape import squeeze
 
 
 def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
@@ -143,37 +146,6 @@ def _all(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 # ---------------------------------------------------------------------- PyTorch's signatures
 
 
-def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
-    """``dim`` (None, an int, or several) as a tuple of non-negative ints.
-
-    Raises IndexError for a dimension the tensor does not have, RuntimeError for one named twice.
-    """
-    ndim = x._array.ndim
-    if dim is None or dim == () or dim == []:
-        return tuple(range(ndim))
-    given = dim if isinstance(dim, (tuple, list)) else (dim,)
-    result = tuple(axis(op, d, ndim) for d in given)
-    if len(set(result)) != len(result):
-        raise RuntimeError(f"[{op}] dim {tuple(given)} names a dimension twice")
-    # A 0-d tensor is reduced over its (missing) dimension 0 as over none.
-    return tuple(sorted(result)) if ndim else ()
-
-
-def axis(op: str, dim: Any, ndim: int) -> int:
-    """One dimension as a non-negative int; 0-d tensors accept 0 and -1, as in PyTorch."""
-    try:
-        d = dim.__index__()
-    except AttributeError:
-        raise TypeError(f"[{op}] dim must be an int, got {type(dim).__name__}") from None
-    span = builtins.max(ndim, 1)
-    if not -span <= d < span:
-        raise IndexError(
-            f"[{op}] dim {d} is out of range for a tensor of {ndim} dimensions: "
-            f"expected {-span} to {span - 1}"
-        )
-    return d % span
-
-
 def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over ``dim`` (all dimensions by default). Integers and bools add up in int64."""
     if dtype is not None:
@@ -231,8 +203,6 @@ def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest element; with a dimension, (values, indices) along it; with a second tensor,
     the elementwise maximum."""
     if isinstance(dim, Tensor):
-        from .elementwise import maximum
-
         return maximum(x, dim)
     return amax(x) if dim is None else _extreme("max", argmax, x, dim, keepdim)
 
@@ -241,16 +211,11 @@ def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; with a dimension, (values, indices) along it; with a second tensor,
     the elementwise minimum."""
     if isinstance(dim, Tensor):
-        from .elementwise import minimum
-
         return minimum(x, dim)
     return amin(x) if dim is None else _extreme("min", argmin, x, dim, keepdim)
 
 
 def _extreme(op: str, index_of: Any, x: Tensor, dim: Any, keepdim: bool) -> Extreme:
-    from .index import gather
-    from .shape import squeeze
-
     d = axis(op, dim, x.ndim)
     if x.ndim == 0:
         return Extreme(x + 0 if x.dtype.kind != "b" else x, index_of(x))

@@ -16,8 +16,9 @@ import numpy as np
 from ..dtypes import promote_types
 from ..tape import array_function, primitive
 from ..tensor import Tensor
+from . import arguments
+from .arguments import axis
 from .elementwise import cast
-from .reduce import axis
 
 # ---------------------------------------------------------------------- primitives
 
@@ -90,19 +91,9 @@ def _roll(xp: Any, x: Any, *, shifts: tuple[int, ...], axes: tuple[int, ...] | N
 # ---------------------------------------------------------------------- PyTorch's signatures
 
 
-def _sizes(op: str, given: tuple) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` alike."""
-    if len(given) == 1 and isinstance(given[0], (tuple, list)):
-        given = tuple(given[0])
-    try:
-        return tuple(n.__index__() for n in given)
-    except AttributeError:
-        raise TypeError(f"[{op}] sizes must be ints, got {given}") from None
-
-
 def _complete(op: str, x: Tensor, given: tuple) -> tuple[int, ...]:
     """A full shape: one -1 is worked out from the number of elements."""
-    sizes = _sizes(op, given)
+    sizes = arguments.sizes(op, given)
     n = x.numel()
     negative = [i for i, s in enumerate(sizes) if s < 0]
     if negative:
@@ -156,10 +147,10 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """The dimensions in another order."""
-    order = tuple(axis("permute", d, x.ndim) for d in _sizes("permute", dims))
+    order = tuple(axis("permute", d, x.ndim) for d in arguments.sizes("permute", dims))
     if sorted(order) != list(range(x.ndim)):
         raise RuntimeError(
-            f"[permute] dims {_sizes('permute', dims)} are not a reordering of {x.ndim} dimensions"
+            f"[permute] dims {order} are not a reordering of {x.ndim} dimensions"
         )
     return _transpose(x, axes=order)
 
@@ -214,7 +205,7 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 
 def expand(x: Tensor, *sizes: Any) -> Tensor:
     """Dimensions of size 1 repeated without a copy; -1 keeps a size."""
-    wanted, shape = _sizes("expand", sizes), tuple(x.shape)
+    wanted, shape = arguments.sizes("expand", sizes), tuple(x.shape)
     lead = len(wanted) - len(shape)
     fits = lead >= 0
     full = []
@@ -239,7 +230,7 @@ def broadcast_to(x: Tensor, shape: Any) -> Tensor:
 
 def repeat(x: Tensor, *repeats: Any) -> Tensor:
     """The tensor laid side by side, repeats[i] times along dimension i."""
-    times = _sizes("repeat", repeats)
+    times = arguments.sizes("repeat", repeats)
     lead = len(times) - x.ndim
     if lead < 0 or builtins.any(n < 0 for n in times):
         raise RuntimeError(
@@ -286,48 +277,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([unsqueeze(x, d) for x in tensors], d)
 
 
-def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of consecutive pieces along ``dim``: of one size (the last may be smaller), or of the
-    sizes given."""
-    d = axis("split", dim, x.ndim)
-    if x.ndim == 0:
-        raise RuntimeError("[split] a 0-d tensor cannot be split")
-    n = x.shape[d]
-    size = split_size_or_sections
-    if isinstance(size, int):
-        if size < 0 or (size == 0 and n):
-            raise RuntimeError(f"[split] the split size must be positive, got {size}")
-        sections = [builtins.min(size, n - i) for i in range(0, n, size)] if n else [0]
-    else:
-        sections = list(size)
-        if builtins.sum(sections) != n or builtins.any(s < 0 for s in sections):
-            raise RuntimeError(f"[split] sections {sections} do not add up to size {n} of dim {d}")
-    from .index import narrow
-
-    starts = [builtins.sum(sections[:i]) for i in range(len(sections))]
-    return tuple(narrow(x, d, i, s) for i, s in zip(starts, sections, strict=True))
-
-
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
-    if chunks < 1:
-        raise RuntimeError(f"[chunk] the number of chunks must be positive, got {chunks}")
-    n = x.shape[axis("chunk", dim, x.ndim)] if x.ndim else 1
-    return split(x, builtins.max(-(-n // chunks), 1) if n else [0] * chunks, dim)
-
-
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of all slices along ``dim``, without that dimension."""
-    d = axis("unbind", dim, x.ndim)
-    if x.ndim == 0:
-        raise RuntimeError("[unbind] a 0-d tensor has no dimension to unbind")
-    before = (slice(None),) * d
-    return tuple(x[before + (i,)] for i in range(x.shape[d]))
-
-
 def flip(x: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along ``dims``."""
-    axes = tuple(axis("flip", d, x.ndim) for d in _sizes("flip", dims))
+    axes = tuple(axis("flip", d, x.ndim) for d in arguments.sizes("flip", dims))
     if len(set(axes)) != len(axes):
         raise RuntimeError(f"[flip] dims {axes} name a dimension twice")
     return _flip(x, axes=axes if x.ndim else ())

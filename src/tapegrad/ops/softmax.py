@@ -10,8 +10,8 @@ from ..dtypes import is_floating
 from ..kernels import launch
 from ..tape import primitive
 from ..tensor import Tensor
+from .arguments import axis as one_axis
 from .precision import in_float32, total
-from .reduce import axis as one_axis
 from .reduce import to_dtype
 
 

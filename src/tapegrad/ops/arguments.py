@@ -1,0 +1,66 @@
+"""Arguments as the primitives want them: dimensions non-negative, sizes in one tuple."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..tensor import Tensor
+
+
+def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
+    """``dim`` (None, an int, or several) as a tuple of non-negative ints.
+
+    Raises IndexError for a dimension the tensor does not have, RuntimeError for one named twice.
+    """
+    ndim = x._array.ndim
+    if dim is None or dim == () or dim == []:
+        return tuple(range(ndim))
+    given = dim if isinstance(dim, (tuple, list)) else (dim,)
+    result = tuple(axis(op, d, ndim) for d in given)
+    if len(set(result)) != len(result):
+        raise RuntimeError(f"[{op}] dim {tuple(given)} names a dimension twice")
+    # A 0-d tensor is reduced over its (missing) dimension 0 as over none.
+    return tuple(sorted(result)) if ndim else ()
+
+
+def axis(op: str, dim: Any, ndim: int) -> int:
+    """One dimension as a non-negative int; 0-d tensors accept 0 and -1, as in PyTorch."""
+    try:
+        d = dim.__index__()
+    except AttributeError:
+        raise TypeError(f"[{op}] dim must be an int, got {type(dim).__name__}") from None
+    span = max(ndim, 1)
+    if not -span <= d < span:
+        raise IndexError(
+            f"[{op}] dim {d} is out of range for a tensor of {ndim} dimensions: "
+            f"expected {-span} to {span - 1}"
+        )
+    return d % span
+
+
+def sizes(op: str, given: tuple) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = tuple(given[0])
+    try:
+        return tuple(n.__index__() for n in given)
+    except AttributeError:
+        raise TypeError(f"[{op}] sizes must be ints, got {given}") from None
+
+
+def shape(op: str, given: tuple) -> tuple[int, ...]:
+    """Sizes of a tensor to be made."""
+    result = sizes(op, given)
+    if any(n < 0 for n in result):
+        raise RuntimeError(f"[{op}] sizes must not be negative, got {result}")
+    return result
+
+
+def same_dtype(op: str, a: Any, b: Any) -> None:
+    for x in (a, b):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"[{op}] expects Tensors, got {type(x).__name__}")
+    if a.dtype != b.dtype:
+        raise RuntimeError(
+            f"[{op}] dtypes {a.dtype.name} and {b.dtype.name} do not mix: convert one with .to()"
+        )
