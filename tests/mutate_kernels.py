@@ -1,10 +1,10 @@
 """Break the kernels on purpose, one barrier or bounds check at a time, and see the tests notice.
 
-A developer's tool, not part of the test run. Every ``__syncthreads()`` and ``__syncwarp()`` is
-deleted in turn, and every comparison in a condition decided beforehand, the way that lets pass what
-it would have held back. Each mutant is compiled in a temporary folder, and the rows of the kernel
-table that it can affect are run. A mutant that survives is a check that is not needed, or not
-tested::
+A developer's tool, not part of the test run. Every ``__syncthreads()``, ``__syncwarp()`` and shuffle
+is deleted in turn, and every comparison in a condition decided beforehand, the way that lets pass
+what it would have held back. Each mutant is compiled in a temporary folder, and the rows of the
+kernel table that it can affect are run. A mutant that survives is a check that is not needed, or is
+not tested, or only chooses the faster of two ways::
 
     python tests/mutate_kernels.py                     # all of them, some hours
     python tests/mutate_kernels.py matmul.cu row.cuh   # those in these files
@@ -27,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
-SECONDS = 600  # for building and testing one mutant; one that hangs has been noticed, too
+SECONDS = 200  # for building, and for testing a mutant; one that hangs is noticed, too
 
 BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
 AFTER_COMPARISON = (")", " &&", " ||", " ?", ";", ",", " :")
@@ -55,6 +55,8 @@ def mutants(file: Path) -> Iterator[Mutant]:
     text = blank_comments(original)
     for barrier in re.finditer(r"\b__sync(threads|warp)\(\);", text):
         yield Mutant(file, original, barrier.start(), barrier.end(), ";")
+    for shuffle in re.finditer(r"\b__shfl\w*_sync\(\w+, ([^,]+), [^)]*\)", text):
+        yield Mutant(file, original, shuffle.start(), shuffle.end(), shuffle[1])
     for operator in re.finditer(r" (<|<=|>|>=) ", text):
         start, end = comparison_around(text, operator.start(), operator.end())
         if is_check(text, start, end):
