@@ -168,10 +168,10 @@ def parse_architectures(text: str) -> Architectures:
 
 
 def choose_architectures(nvcc: Compiler, environ: Mapping[str, str] = os.environ) -> Architectures:
-    """``TAPEGRAD_CUDA_ARCHS``, else the GPUs of this machine, else 80 and 90a, with PTX.
+    """``TAPEGRAD_CUDA_ARCHS``, else the GPUs of this machine, else 80 and 90a, with PTX of 90.
 
-    PTX of 90a or of the newest architecture runs on no other chip family, so compute_90 is there
-    for everything later than 90, and the newest for what is yet to come.
+    PTX runs on every later GPU than its own, so that of 90 serves them all; that of the compiler's
+    newest architecture would leave out those in between (and 90a's runs on 90 alone).
     """
     if environ.get("TAPEGRAD_CUDA_ARCHS"):
         return parse_architectures(environ["TAPEGRAD_CUDA_ARCHS"])
@@ -180,12 +180,9 @@ def choose_architectures(nvcc: Compiler, environ: Mapping[str, str] = os.environ
     if found:
         names = [cap.replace(".", "") for cap in found]
         return Architectures(tuple("90a" if a == "90" else a for a in names), ())
-    known = {
-        int(a) for a in re.findall(r"compute_(\d+)", _output([*nvcc.command, "--list-gpu-arch"]))
-    }
-    if 90 not in known:
+    if "compute_90" not in _output([*nvcc.command, "--list-gpu-arch"]):
         return Architectures(("80",), ("80",))
-    return Architectures(("80", "90a"), tuple(str(a) for a in sorted({90, max(known)})))
+    return Architectures(("80", "90a"), ("90",))
 
 
 # ---- commands ----
