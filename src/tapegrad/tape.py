@@ -187,7 +187,10 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
     implementations: dict[Device, Callable] = {}
 
     def apply(x: Tensor) -> Tensor:
-        array = x._array
+        try:
+            array = x._array
+        except AttributeError:
+            raise TypeError(f"[{name}] expects a Tensor, got {type(x).__name__}") from None
         device = x._device
         if floating and array.dtype.kind in "iub":
             array = array.astype(dtypes.get_default_dtype())
@@ -433,6 +436,10 @@ def _align(name: str, a: Any, b: Any, floating: bool) -> tuple[Device, Any, Any]
         number = b if first else a
         tensor = a if first else b
         if isinstance(number, np.ndarray) and number.ndim:
+            try:
+                dtypes.dtype(number.dtype)
+            except TypeError as error:
+                raise TypeError(f"[{name}] {error}") from None
             other = wrap(tensor._device.asarray(number), tensor._device)
             pair = (a, other) if first else (other, b)
             return _align(name, pair[0], pair[1], floating)

@@ -193,6 +193,8 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     replaces it. Hooks run in the order of their registration."""
     if not self.requires_grad:
         raise RuntimeError("[register_hook] this tensor does not require grad")
+    if not callable(hook):
+        raise TypeError(f"[register_hook] a hook must be callable, got {type(hook).__name__}")
     if self._node.hooks is None:
         self._node.hooks = {}
     key = next(_hook_ids)

@@ -7,11 +7,18 @@ from typing import Any
 from ..tensor import Tensor
 
 
+def require_tensor(op: str, x: Any) -> None:
+    """Raise TypeError for what is no Tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[{op}] expects a Tensor, got {type(x).__name__}")
+
+
 def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
     """``dim`` (None, an int, or several) as a tuple of non-negative ints.
 
     Raises IndexError for a dimension the tensor does not have, RuntimeError for one named twice.
     """
+    require_tensor(op, x)
     ndim = x._array.ndim
     if dim is None or dim == () or dim == []:
         return tuple(range(ndim))

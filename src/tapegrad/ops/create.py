@@ -22,10 +22,12 @@ def _default_dtype(data: Any) -> Any:
     """Python floats have the default dtype, NumPy arrays their own."""
     if isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__cuda_array_interface__"):
         return dtypes.dtype(data.dtype)
-    inferred = np.asarray(data).dtype
-    if inferred.kind == "f":
+    kind = np.asarray(data).dtype.kind
+    if kind not in "biufV":  # V: bfloat16
+        raise TypeError("it holds what is no real number")
+    if kind in "fV":
         return dtypes.get_default_dtype()
-    return dtypes.bool_ if inferred.kind == "b" else dtypes.int64
+    return dtypes.bool_ if kind == "b" else dtypes.int64
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None,
@@ -40,12 +42,15 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None,
         if isinstance(data, (list, tuple)):
             data = _plain(data)
         place = place or CPU
-        kind = _default_dtype(data) if dtype is None else dtypes.dtype(dtype)
+        kind = None if dtype is None else dtypes.dtype(dtype)
         try:
-            array = place.ops["array"](data, dtype=kind)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"[tensor] cannot make a tensor of {type(data).__name__}: {error}") \
-                from error  # fmt: skip
+            inferred = _default_dtype(data)  # refuses text, even of digits
+            array = place.ops["array"](data, dtype=kind or inferred)
+        except (ValueError, TypeError, OverflowError) as error:
+            into = "" if kind is None else f"{kind.name} "
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(
+                f"[tensor] cannot make a {into}tensor of {type(data).__name__}: {error}"
+            ) from error
     if dtype is not None:
         array = array.astype(dtypes.dtype(dtype), copy=False)
     return _new(array, place, requires_grad)
@@ -147,7 +152,11 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     """start, start + step, ... below end; int64 if all are integers."""
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) * step < 0:
+    for value in (start, end, step):
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"[arange] expects numbers, got {type(value).__name__}")
+    finite = math.isfinite(start) and math.isfinite(end) and math.isfinite(step)
+    if not finite or step == 0 or (end - start) * step < 0:
         raise RuntimeError(f"[arange] cannot step from {start} to {end} by {step}")
     place = Device(device or "cpu")
     whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))

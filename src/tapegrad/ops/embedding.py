@@ -11,6 +11,7 @@ from ..dtypes import is_floating
 from ..kernels import launch
 from ..tape import primitive
 from ..tensor import Tensor
+from .arguments import require_tensor
 from .precision import in_float32
 
 
@@ -100,6 +101,8 @@ def embedding(indices: Tensor, weight: Tensor, padding_idx: int | None = None) -
 
     Raises IndexError for an index out of range.
     """
+    require_tensor("embedding", indices)
+    require_tensor("embedding", weight)
     if indices.dtype.kind not in "iu":
         raise RuntimeError(f"[embedding] indices must be integers, got {indices.dtype.name}")
     if weight.ndim != 2:

@@ -97,12 +97,17 @@ def is_basic(index: Any) -> bool:
 
 def take(x: Tensor, index: Any) -> Tensor:
     """``x[index]``: ints, slices, None, ..., and integer or bool tensors, lists and arrays."""
-    return getitem(x, index=_index("getitem", x, index))
+    place = _index("getitem", x, index)
+    try:
+        return getitem(x, index=place)
+    except IndexError as error:
+        raise _indices_differ("getitem", place) from error
 
 
 def put(x: Tensor, index: Any, values: Any) -> Tensor:
     """A copy of ``x`` with ``x[index] = values``."""
     place = _index("setitem", x, index)
+    check_values(values)
     if isinstance(values, Tensor):
         if values._device is not x._device:
             raise RuntimeError(
@@ -112,11 +117,24 @@ def put(x: Tensor, index: Any, values: Any) -> Tensor:
             values = cast(values, dtype=x.dtype)
     try:
         return index_put(x, values, index=place)
+    except IndexError as error:
+        raise _indices_differ("setitem", place) from error
     except ValueError as error:
         raise RuntimeError(
             f"[setitem] values of shape {tuple(getattr(values, 'shape', ()))} do not fit the "
             f"indexed part of shape {tuple(x._array[place].shape)}"
         ) from error
+
+
+def check_values(values: Any) -> None:
+    """Raise TypeError for what cannot be stored."""
+    if not isinstance(values, Tensor) and np.asarray(values).dtype.kind not in "biufV":
+        raise TypeError(f"[setitem] cannot store {type(values).__name__} in a tensor")
+
+
+def _indices_differ(op: str, place: tuple) -> IndexError:
+    shapes = ", ".join(str(p.shape) for p in place if hasattr(p, "shape"))
+    return IndexError(f"[{op}] index tensors of shapes {shapes} do not broadcast")
 
 
 def _index(op: str, x: Tensor, index: Any) -> Any:
@@ -127,6 +145,8 @@ def _index(op: str, x: Tensor, index: Any) -> Any:
     used = builtins.sum(_consumes(p) for p in parts)
     if used > x.ndim:
         raise IndexError(f"[{op}] too many indices for shape {tuple(x.shape)}: {used}")
+    if builtins.sum(p is Ellipsis for p in parts) > 1:
+        raise IndexError(f"[{op}] only one ... is possible")
     for part in parts:
         if part is Ellipsis:
             result.append(part)
@@ -274,13 +294,18 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(x[before + (i,)] for i in range(x.shape[d]))
 
 
+def _check_index(op: str, x: Tensor, index: Any) -> None:
+    if not isinstance(index, Tensor) or index.dtype.kind not in "iu":
+        kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
+        raise TypeError(f"[{op}] the index must be an integer tensor, got {kind}")
+    if index._device is not x._device:
+        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the index on {index._device}")
+
+
 def _along(op: str, x: Tensor, dim: int, index: Tensor) -> tuple:
     """The index that picks, at each position of ``index``, its value along ``dim``."""
     d = axis(op, dim, x.ndim)
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"[{op}] the index must be an integer tensor, got {index.dtype.name}")
-    if index._device is not x._device:
-        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the index on {index._device}")
+    _check_index(op, x, index)
     if index.ndim != x.ndim and index.numel():
         raise RuntimeError(
             f"[{op}] the index has {index.ndim} dimensions, the tensor {x.ndim}: "
@@ -350,10 +375,9 @@ def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of ``x`` along ``dim`` that the 1-d ``index`` names."""
     d = axis("index_select", dim, x.ndim)
+    _check_index("index_select", x, index)
     if index.ndim > 1:
         raise IndexError(f"[index_select] the index must be 1-d, got {tuple(index.shape)}")
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"[index_select] the index must be integers, got {index.dtype.name}")
     _in_range("index_select", index._array, 0, x.shape[d] if x.ndim else 1, d)
     if x.ndim == 0:
         return x + 0
@@ -392,7 +416,13 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
         value = cast(value, dtype=x.dtype) if value.dtype != x.dtype else value
     else:
         value = x._device.asarray(value).astype(x.dtype)
-    return where(mask, value, x)
+    try:
+        return where(mask, value, x)
+    except ValueError as error:
+        raise RuntimeError(
+            f"[masked_fill] the mask of shape {tuple(mask.shape)} does not broadcast with the "
+            f"tensor of shape {tuple(x.shape)}"
+        ) from error
 
 
 def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any:

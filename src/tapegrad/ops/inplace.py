@@ -13,7 +13,7 @@ from typing import Any
 
 from ..tape import is_recording
 from ..tensor import Storage, Tensor, wrap
-from .index import _index, put
+from .index import _index, check_values, put
 
 
 def past(x: Tensor, copy: bool = False) -> Tensor:
@@ -129,6 +129,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     """Copy ``source`` (broadcast, converted, from any device) into this tensor."""
+    if not isinstance(source, Tensor):
+        raise TypeError(f"[copy_] expects a Tensor, got {type(source).__name__}")
     source = source.to(device=self.device, dtype=self.dtype)
     return become(self, source.expand(tuple(self.shape)), "copy_")
 
@@ -140,6 +142,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         become(self, put(past(self), index, value), "setitem")
         return
     place = _index("setitem", self, index)
+    check_values(value)
     raw = value._array if isinstance(value, Tensor) else value
     if isinstance(value, Tensor) and value._device is not self._device:
         raise RuntimeError(

@@ -14,6 +14,7 @@ from ..kernels import launch
 from ..tape import array_function, is_recording, primitive
 from ..tensor import Tensor, wrap
 from .activation import softplus
+from .arguments import require_tensor
 from .elementwise import absolute, multiply, not_equal, square, where
 from .index import gather, select_where
 from .precision import in_float32
@@ -170,9 +171,12 @@ def cross_entropy(
     """
     _reduction("cross_entropy", reduction)
     _float("cross_entropy", input)
+    require_tensor("cross_entropy", target)
+    if input.ndim == 0:
+        raise RuntimeError("[cross_entropy] input needs a dimension of classes, got a 0-d tensor")
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
-    classes = input.shape[0 if input.ndim == 1 else 1] if input.ndim else 0
+    classes = input.shape[0 if input.ndim == 1 else 1]
     if weight is not None and tuple(weight.shape) != (classes,):
         raise RuntimeError(
             f"[cross_entropy] expected a weight for each of {classes} classes, got shape "
@@ -182,7 +186,7 @@ def cross_entropy(
         return _probability_targets(input, target, weight, reduction, label_smoothing)
     shape = tuple(input.shape)
     wanted = () if input.ndim == 1 else (shape[0], *shape[2:])
-    if not input.ndim or tuple(target.shape) != wanted or target.dtype.kind not in "iu":
+    if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[cross_entropy] input {shape} takes integer class targets of shape {wanted} or "
             f"floating-point probabilities of shape {shape}; got {target.dtype.name} "
@@ -233,6 +237,8 @@ def nll_loss(
 ) -> Tensor:
     """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...)."""
     _reduction("nll_loss", reduction)
+    _float("nll_loss", input)
+    require_tensor("nll_loss", target)
     shape = tuple(input.shape)
     wanted = () if input.ndim == 1 else (shape[0], *shape[2:]) if input.ndim else None
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
@@ -242,6 +248,11 @@ def nll_loss(
         )
     dim = 0 if input.ndim == 1 else 1
     classes = input.shape[dim]
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            f"[nll_loss] expected a weight for each of {classes} classes, got shape "
+            f"{tuple(weight.shape)}"
+        )
     valid = not_equal(target, ignore_index)
     wrong = valid & ((target < 0) | (target >= classes))
     if bool(wrong._array.any()):
@@ -283,6 +294,8 @@ def binary_cross_entropy_with_logits(
     """-[t log s(x) + (1 - t) log(1 - s(x))], s the sigmoid: in one expression that neither
     overflows nor takes a logarithm of 0. pos_weight multiplies the first term."""
     _reduction("binary_cross_entropy_with_logits", reduction)
+    require_tensor("binary_cross_entropy_with_logits", input)
+    require_tensor("binary_cross_entropy_with_logits", target)
     if input.shape != target.shape:
         raise ValueError(
             "[binary_cross_entropy_with_logits] input and target must have one shape, got "
@@ -296,14 +309,16 @@ def binary_cross_entropy_with_logits(
 
 
 def _float(op: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype.name if isinstance(x, Tensor) else type(x).__name__
-        raise RuntimeError(f"[{op}] input must be a floating-point Tensor, got {kind}")
+    require_tensor(op, x)
+    if not x.is_floating_point():
+        raise RuntimeError(f"[{op}] input must be a floating-point Tensor, got {x.dtype.name}")
 
 
 def _one_shape(op: str, input: Tensor, target: Tensor) -> None:
     """Refuse (n, 1) against (n,): broadcasting that enlarges both compares everything with
     everything, which is never what a loss means."""
+    require_tensor(op, input)
+    require_tensor(op, target)
     a, b = tuple(input.shape), tuple(target.shape)
     try:
         common = np.broadcast_shapes(a, b)

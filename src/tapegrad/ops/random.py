@@ -283,7 +283,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
 
 def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that x gives for each element, else 0."""
-    if bool(((x._array < 0) | (x._array > 1)).any()):
+    if not bool(((x._array >= 0) & (x._array <= 1)).all()):  # nan is neither
         raise RuntimeError("[bernoulli] probabilities must lie in 0..1")
     u = draw("uniform", tuple(x.shape), dtypes.float32, x.device, generator)
     return wrap((u < x._array).astype(x.dtype), x.device)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .. import dtypes
 from ..tape import primitive
 from ..tensor import Tensor
-from .arguments import axes, axis
+from .arguments import axes, axis, require_tensor
 from .elementwise import cast, maximum, minimum, sqrt
 from .index import gather
 from .precision import in_float32, total
@@ -148,11 +148,12 @@ def _all(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over ``dim`` (all dimensions by default). Integers and bools add up in int64."""
+    over = axes("sum", x, dim)
     if dtype is not None:
         x = to_dtype(x, dtype)
     elif x._array.dtype.kind in "biu" and x.dtype != dtypes.int64:
         x = cast(x, dtype=dtypes.int64)
-    return _sum(x, axis=axes("sum", x, dim), keepdims=keepdim)
+    return _sum(x, axis=over, keepdims=keepdim)
 
 
 def mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -240,11 +241,12 @@ def amin(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 def prod(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product over ``dim``. Integers and bools multiply in int64."""
+    over = axes("prod", x, dim)
     if dtype is not None:
         x = to_dtype(x, dtype)
     elif x.dtype.kind in "biu" and x.dtype != dtypes.int64:
         x = cast(x, dtype=dtypes.int64)
-    return _prod(x, axis=axes("prod", x, dim), keepdims=keepdim)
+    return _prod(x, axis=over, keepdims=keepdim)
 
 
 def argmax(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -258,6 +260,7 @@ def argmin(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 def _arg(op: str, of: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    require_tensor(op, x)
     if x.dtype.kind == "b":
         raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
     over = None if dim is None else axis(op, dim, x.ndim)
@@ -269,9 +272,9 @@ def _arg(op: str, of: Any, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 def logsumexp(x: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over ``dim``, without overflow."""
+    over = axes("logsumexp", x, dim)
     if not x.is_floating_point():
         x = cast(x, dtype=dtypes.get_default_dtype())
-    over = axes("logsumexp", x, dim)
     if _count(x._array.shape, over) == 0:
         return _sum(x, axis=over, keepdims=keepdim) - math.inf
     return _logsumexp(x, axis=over, keepdims=keepdim)
@@ -293,6 +296,7 @@ def to_dtype(x: Tensor, dtype: Any) -> Tensor:
 
 
 def _require_float(op: str, x: Tensor) -> None:
+    require_tensor(op, x)
     if not x.is_floating_point():
         raise RuntimeError(
             f"[{op}] needs a floating-point tensor, got {x.dtype.name}: convert with .float()"

@@ -93,6 +93,7 @@ def _roll(xp: Any, x: Any, *, shifts: tuple[int, ...], axes: tuple[int, ...] | N
 
 def _complete(op: str, x: Tensor, given: tuple) -> tuple[int, ...]:
     """A full shape: one -1 is worked out from the number of elements."""
+    arguments.require_tensor(op, x)
     sizes = arguments.sizes(op, given)
     n = x.numel()
     negative = [i for i, s in enumerate(sizes) if s < 0]

@@ -11,6 +11,7 @@ from ..kernels import launch
 from ..tape import primitive
 from ..tensor import Tensor
 from .arguments import axis as one_axis
+from .arguments import require_tensor
 from .precision import in_float32, total
 from .reduce import to_dtype
 
@@ -106,6 +107,7 @@ def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 
 def _along(op: str, apply: Any, x: Tensor, dim: int, dtype: Any) -> Tensor:
+    require_tensor(op, x)
     if dtype is not None:
         x = to_dtype(x, dtype)
     if not x.is_floating_point():

@@ -1,0 +1,528 @@
+"""Bad input, as a table: what is called, which exception it raises, what its message says.
+
+Every row runs on every device. A refused call leaves all its operands as they were, gradients and
+versions included.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DEVICES
+
+import tapegrad as tg
+from tapegrad import nn
+
+F = nn.functional
+
+
+@dataclass
+class Maker:
+    """Makes the operands of a row on one device, and remembers them."""
+
+    device: str
+    made: list = field(default_factory=list)
+
+    def t(self, data: Any, **options: Any) -> tg.Tensor:
+        self.made.append(tg.tensor(data, device=self.device, **options))
+        return self.made[-1]
+
+    def f(self, *shape: int, **options: Any) -> tg.Tensor:
+        """Floats 1, 2, 3, ..."""
+        return self.t(np.arange(1.0, np.prod(shape) + 1).reshape(shape), dtype="float32", **options)
+
+    def i(self, *shape: int) -> tg.Tensor:
+        """Integers 0, 1, 2, ..."""
+        return self.t(np.arange(np.prod(shape, dtype=int)).reshape(shape))
+
+    def b(self, *shape: int) -> tg.Tensor:
+        return self.t(np.ones(shape, dtype=bool))
+
+    def elsewhere(self, *shape: int) -> tg.Tensor:
+        """On another device."""
+        other = "emulated" if self.device == "cpu" else "cpu"
+        self.made.append(tg.ones(shape, device=other))
+        return self.made[-1]
+
+
+Call = Callable[[Maker], Any]
+Row = tuple[Call, type, str]
+
+
+def leaf_with_result(m: Maker) -> tg.Tensor:
+    return m.f(2, requires_grad=True) * 2
+
+
+# ---------------------------------------------------------------------- shapes that do not fit
+
+SHAPES: list[Row] = [
+    (lambda m: m.f(2, 3) + m.f(2), RuntimeError, r"\[add\].*\(2, 3\).*\(2,\)"),
+    (lambda m: m.f(4) * m.f(3), RuntimeError, r"\[multiply\].*\(4,\).*\(3,\)"),
+    (lambda m: tg.maximum(m.f(2, 2), m.f(3)), RuntimeError, r"\[maximum\].*\(2, 2\).*\(3,\)"),
+    (lambda m: m.f(4) > m.f(3), RuntimeError, r"\[greater\].*\(4,\).*\(3,\)"),
+    (lambda m: tg.where(m.b(2), m.f(3), m.f(2)), RuntimeError, r"\[where\].*\(2,\), \(3,\)"),
+    (lambda m: m.f(2, 3) @ m.f(2, 3), RuntimeError, r"\[matmul\].*\(2, 3\).*inner sizes 3 and 2"),
+    (lambda m: m.f(3) @ m.f(4), RuntimeError, r"\[matmul\].*3 and 4"),
+    (lambda m: m.f(2, 2, 3) @ m.f(3, 3, 2), RuntimeError, r"\[matmul\].*leading.*\(2, 2, 3\)"),
+    (lambda m: m.f() @ m.f(2), RuntimeError, r"\[matmul\].*1 dimension.*\*"),
+    (lambda m: tg.mm(m.f(2), m.f(2)), RuntimeError, r"\[mm\].*2.*\(2,\)"),
+    (lambda m: tg.bmm(m.f(2, 2, 3), m.f(1, 3, 2)), RuntimeError, r"\[bmm\].*batch.*\(1, 3, 2\)"),
+    (lambda m: tg.dot(m.f(2, 2), m.f(2)), RuntimeError, r"\[dot\].*\(2, 2\)"),
+    (lambda m: F.linear(m.f(2, 3), m.f(4, 2)), RuntimeError, r"\[linear\].*\(2, 3\).*\(4, 2\)"),
+    (lambda m: F.linear(m.f(2, 3), m.f(4, 3), m.f(3)), RuntimeError, r"\[linear\].*bias \(3,\)"),
+    (lambda m: tg.einsum("ij,jk->ik", m.f(2, 3), m.f(2, 3)), RuntimeError, r"'j'.*sizes 3 and 2"),
+    (lambda m: tg.einsum("ij,jk->ik", m.f(2, 3)), RuntimeError, r"2 operands, got 1"),
+    (lambda m: tg.einsum("ijk->i", m.f(2, 3)), RuntimeError, r"3 labels for shape \(2, 3\)"),
+    (lambda m: tg.einsum("ij->ik", m.f(2, 3)), RuntimeError, r"'ik' repeats or invents"),
+    (lambda m: tg.einsum("i1->i", m.f(2, 3)), RuntimeError, r"letters"),
+    (lambda m: m.f(2, 3).reshape(4), RuntimeError, r"\[reshape\].*\(2, 3\).*6.*\(4,\)"),
+    (lambda m: m.f(2, 3).reshape(-1, -1), RuntimeError, r"only one size may be -1"),
+    (lambda m: m.f(2, 3).reshape(4, -1), RuntimeError, r"6 elements.*do not divide.*\(4, -1\)"),
+    (lambda m: m.f(0, 3).reshape(0, -1), RuntimeError, r"\[reshape\].*\(0, -1\)"),
+    (lambda m: m.f(2, 3).T.view(6), RuntimeError, r"\[view\] strides.*reshape"),
+    (lambda m: m.f(2, 3).flatten(1, 0), RuntimeError, r"\[flatten\] start_dim 1.*end_dim 0"),
+    (lambda m: m.f(2, 3).permute(0, 0), RuntimeError, r"\[permute\].*\(0, 0\)"),
+    (lambda m: m.f(2, 3, 4).t(), RuntimeError, r"\[t\].*2 dimensions, got 3"),
+    (lambda m: m.f(2, 3).movedim((0, 1), 0), RuntimeError, r"\[movedim\]"),
+    (lambda m: m.f(2).expand(3), RuntimeError, r"\[expand\].*\(2,\).*\(3,\)"),
+    (lambda m: m.f(2, 1).expand(3), RuntimeError, r"\[expand\].*\(2, 1\).*\(3,\)"),
+    (lambda m: m.f(2, 2).repeat(2), RuntimeError, r"\[repeat\].*2 dimensions.*\(2,\)"),
+    (lambda m: tg.cat([m.f(2, 3), m.f(2, 2)]), RuntimeError, r"\[cat\].*\(2, 3\), \(2, 2\)"),
+    (lambda m: tg.cat([m.f(), m.f()]), RuntimeError, r"\[cat\] 0-d.*stack"),
+    (lambda m: tg.cat([]), RuntimeError, r"\[cat\].*at least one"),
+    (lambda m: tg.stack([m.f(2), m.f(3)]), RuntimeError, r"\[stack\].*\(2,\), \(3,\)"),
+    (lambda m: m.f(5).split([2, 2]), RuntimeError, r"\[split\].*\[2, 2\].*5"),
+    (lambda m: m.f(5).split(0), RuntimeError, r"\[split\].*0"),
+    (lambda m: m.f(5).chunk(0), RuntimeError, r"\[chunk\].*0"),
+    (lambda m: m.f().unbind(), RuntimeError, r"\[unbind\] a 0-d"),
+    (lambda m: m.f(2, 2).flip(0, 0), RuntimeError, r"\[flip\].*twice"),
+    (lambda m: m.f(2, 2).roll((1, 2), 0), RuntimeError, r"\[roll\] 2 shifts for 1 dims"),
+    (lambda m: m.f(2, 3).gather(1, m.i(2)), RuntimeError, r"\[gather\].*1 dimensions.*2"),
+    (lambda m: m.f(2, 3).gather(0, m.t([[0] * 4])), RuntimeError, r"\[gather\].*\(1, 4\).*dim 1"),
+    (lambda m: m.f(2, 3).scatter(1, m.t([[0, 1]]), m.f(1, 1)), RuntimeError,
+     r"\[scatter\].*source"),
+    (lambda m: m.f(2).masked_fill(m.b(3), 0.0), RuntimeError, r"\(3,\).*\(2,\)|\(2,\).*\(3,\)"),
+    (lambda m: m.f(2).masked_fill(m.b(2), m.f(2)), RuntimeError, r"\[masked_fill\].*0-d.*\(2,\)"),
+    (lambda m: m.f(2, 3).__setitem__(0, m.f(2)), RuntimeError, r"\[setitem\].*\(2,\).*\(3,\)"),
+    (lambda m: leaf_with_result(m).__setitem__(0, m.f(2)), RuntimeError, r"\[setitem\].*\(2,\)"),
+    (lambda m: m.f(2).add_(m.f(3, 2)), RuntimeError, r"\[add_\].*\(3, 2\).*\(2,\)"),
+    (lambda m: m.f(2).copy_(m.f(3)), RuntimeError, r"\(3,\).*\(2,\)"),
+    (lambda m: F.conv2d(m.f(1, 2, 4, 4), m.f(3, 1, 2, 2)), RuntimeError, r"\[conv2d\].*2 channels"),
+    (lambda m: F.conv2d(m.f(2, 4), m.f(3, 1, 2, 2)), RuntimeError, r"\[conv2d\].*\(2, 4\)"),
+    (lambda m: F.conv2d(m.f(1, 1, 2, 2), m.f(1, 1, 3, 3)), RuntimeError,
+     r"\(3, 3\).*larger.*\(2, 2\)"),
+    (lambda m: F.conv2d(m.f(1, 1, 4, 4), m.f(2, 1, 2, 2), m.f(3)), RuntimeError,
+     r"\[conv2d\].*bias"),
+    (lambda m: F.max_pool2d(m.f(4, 4), 2), RuntimeError, r"\[max_pool2d\].*\(4, 4\)"),
+    (lambda m: F.max_pool2d(m.f(1, 1, 2, 2), 3), RuntimeError, r"\[max_pool2d\]"),
+    (lambda m: F.max_pool2d(m.f(1, 1, 4, 4), 2, padding=2), RuntimeError,
+     r"\[max_pool2d\].*padding"),
+    (lambda m: F.layer_norm(m.f(2, 3), (2,)), RuntimeError, r"\[layer_norm\].*\(2,\).*\(2, 3\)"),
+    (lambda m: F.layer_norm(m.f(2, 3), (3,), m.f(2)), RuntimeError,
+     r"\[layer_norm\].*\(3,\).*\(2,\)"),
+    (lambda m: F.rms_norm(m.f(2, 3), 4), RuntimeError, r"\[rms_norm\].*\(4,\)"),
+    (lambda m: F.batch_norm(m.f(3), None, None, training=True), RuntimeError,
+     r"\[batch_norm\].*\(3,\)"),
+    (lambda m: F.batch_norm(m.f(2, 3), m.f(2), m.f(3)), RuntimeError,
+     r"running_mean.*\(3,\).*\(2,\)"),
+    (lambda m: F.batch_norm(m.f(2, 3), None, None), RuntimeError, r"\[batch_norm\].*running_mean"),
+    (lambda m: F.batch_norm(m.f(1, 3), None, None, training=True), ValueError,
+     r"more than 1 value"),
+    (lambda m: F.embedding(m.i(2), m.f(3)), RuntimeError, r"\[embedding\].*2-d.*\(3,\)"),
+    (lambda m: leaf_with_result(m).backward(m.f(3)), RuntimeError, r"\[backward\].*\(2,\).*\(3,\)"),
+]  # fmt: skip
+
+# ---------------------------------------------------------------------- losses
+
+LOSSES: list[Row] = [
+    (lambda m: F.mse_loss(m.f(4, 1), m.f(4)), ValueError, r"\[mse_loss\].*\(4, 1\).*\(4,\)"),
+    (lambda m: F.mse_loss(m.f(4), m.f(4, 1)), ValueError, r"\[mse_loss\].*\(4,\).*\(4, 1\)"),
+    (lambda m: F.l1_loss(m.f(4, 1), m.f(4)), ValueError, r"\[l1_loss\].*\(4, 1\).*\(4,\)"),
+    (lambda m: F.l1_loss(m.f(4), m.f(3)), ValueError, r"\[l1_loss\].*\(4,\).*\(3,\)"),
+    (lambda m: F.binary_cross_entropy_with_logits(m.f(4, 1), m.f(4)), ValueError,
+     r"\[binary_cross_entropy_with_logits\].*\(4, 1\).*\(4,\)"),
+    (lambda m: F.mse_loss(m.f(2), m.f(2), reduction="total"), ValueError, r"reduction.*'total'"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.i(2), reduction=None), ValueError, r"reduction.*None"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.i(3)), RuntimeError, r"\(2,\).*int64 \(3,\)"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.f(2)), RuntimeError, r"integer class.*float32 \(2,\)"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.f(2, 4)), RuntimeError, r"\(2, 3\).*\(2, 4\)"),
+    (lambda m: F.cross_entropy(m.i(2, 3), m.i(2)), RuntimeError, r"floating-point.*int64"),
+    (lambda m: F.cross_entropy(m.f(), m.i()), RuntimeError, r"\[cross_entropy\]"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.i(2), m.f(2)), RuntimeError, r"3 classes.*\(2,\)"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.i(2), label_smoothing=1.5), ValueError,
+     r"0\.\.1.*1\.5"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.t([0, 3])), IndexError, r"class 3.*3 classes.*0 to 2"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.t([-1, 0])), IndexError,
+     r"class -1.*ignore_index=-100"),
+    (lambda m: F.cross_entropy(m.f(2, 3, requires_grad=True), m.t([0, 2**40])), IndexError,
+     r"class 1099511627776"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.t([0, 7]), reduction="none"), IndexError, r"class 7"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.t([0, 7]), m.f(3), label_smoothing=0.1), IndexError,
+     r"class 7"),
+    (lambda m: F.nll_loss(m.f(2, 3), m.t([0, 3])), IndexError, r"\[nll_loss\] class 3.*3 classes"),
+    (lambda m: F.nll_loss(m.f(2, 3), m.i(3)), RuntimeError, r"\[nll_loss\].*\(2,\).*\(3,\)"),
+    (lambda m: F.nll_loss(m.f(2, 3), m.i(2), m.f(2)), RuntimeError, r"\[nll_loss\].*3.*\(2,\)"),
+]  # fmt: skip
+
+# ---------------------------------------------------------------------- indices out of range
+
+INDICES: list[Row] = [
+    (lambda m: m.f(2, 3)[2], IndexError, r"\[getitem\] index 2.*dim 0 of size 2"),
+    (lambda m: m.f(2, 3)[0, -4], IndexError, r"index -4.*dim 1 of size 3"),
+    (lambda m: m.f(2, 3)[0, 0, 0], IndexError, r"too many indices.*\(2, 3\)"),
+    (lambda m: m.f(2, 3)[[0, 2]], IndexError, r"index 2.*size 2"),
+    (lambda m: m.f(2, 3)[:, m.t([0, -4])], IndexError, r"index -4.*dim 1 of size 3"),
+    (lambda m: m.f(2, 3)[..., m.t([[3]])], IndexError, r"index 3.*dim 1"),
+    (lambda m: m.f(0, 3)[0], IndexError, r"index 0.*size 0"),
+    (lambda m: m.f(2, 3)[..., ...], IndexError, r"\[getitem\] only one \.\.\."),
+    (lambda m: m.f(2, 3)[m.b(3)], IndexError, r"bool index of shape \(3,\).*\(2,\)"),
+    (lambda m: m.f(2, 3)[m.f(2)], IndexError, r"integer or bool.*float32"),
+    (lambda m: m.f(2, 3)[1.5], IndexError, r"integer or bool.*float"),
+    (lambda m: m.f(2, 3)["a"], IndexError, r"\[getitem\].*str"),
+    (lambda m: m.f(2, 3)[::-1], ValueError, r"step.*positive.*-1"),
+    (lambda m: m.f(2, 3)[::0], ValueError, r"step.*positive.*0"),
+    (lambda m: m.f(2, 3)[m.t([0, 1]), m.t([0, 1, 2])], IndexError,
+     r"\[getitem\].*\(2,\), \(3,\)"),
+    (lambda m: m.f(2, 3).__setitem__(5, 0.0), IndexError, r"\[setitem\] index 5"),
+    (lambda m: m.f(2, 3).__setitem__(m.t([0, 2]), 0.0), IndexError, r"\[setitem\] index 2"),
+    (lambda m: leaf_with_result(m).__setitem__(5, 0.0), IndexError, r"\[setitem\] index 5"),
+    (lambda m: m.f(2, 3).__setitem__(0, "a"), TypeError, r"\[setitem\].*str"),
+    (lambda m: m.f(2, 3).gather(1, m.t([[3]])), IndexError, r"\[gather\] index 3.*size 3"),
+    (lambda m: m.f(2, 3).gather(1, m.t([[-1]])), IndexError, r"\[gather\] index -1.*0 to 2"),
+    (lambda m: m.f(2, 3).gather(1, m.f(1, 1)), TypeError, r"\[gather\].*integer.*float32"),
+    (lambda m: m.f(2, 3).gather(2, m.t([[0]])), IndexError, r"\[gather\] dim 2.*-2 to 1"),
+    (lambda m: m.f(2, 3).scatter(0, m.t([[2]]), 0.0), IndexError, r"\[scatter\] index 2"),
+    (lambda m: m.f(2, 3).scatter_add(0, m.t([[9]]), m.f(1, 1)), IndexError, r"\[scatter_add\].*9"),
+    (lambda m: m.f(2, 3).scatter_(0, m.t([[2]]), 0.0), IndexError, r"\[scatter\] index 2"),
+    (lambda m: m.f(2, 3).index_select(0, m.t([2])), IndexError, r"\[index_select\] index 2"),
+    (lambda m: m.f(2, 3).index_select(0, m.t([[0]])), IndexError, r"1-d.*\(1, 1\)"),
+    (lambda m: m.f(2, 3).index_select(0, m.f(1)), TypeError, r"integer tensor.*float32"),
+    (lambda m: m.f(2, 3).take_along_dim(m.t([[5]]), 1), IndexError, r"index 5"),
+    (lambda m: m.f(2, 3).narrow(0, 1, 2), IndexError, r"\[narrow\] start 1 and length 2.*size 2"),
+    (lambda m: m.f(2, 3).narrow(0, 0, -1), IndexError, r"\[narrow\].*-1"),
+    (lambda m: F.embedding(m.t([0, 3]), m.f(3, 2)), IndexError, r"\[embedding\] index 3.*3 rows"),
+    (lambda m: F.embedding(m.t([-1]), m.f(3, 2)), IndexError, r"\[embedding\] index -1.*0 to 2"),
+    (lambda m: F.embedding(m.t(2**40), m.f(3, 2)), IndexError, r"index 1099511627776"),
+    (lambda m: F.embedding(m.t([0]), m.f(0, 2)), IndexError, r"index 0.*0 rows"),
+    (lambda m: F.embedding(m.t([0]), m.f(3, 2), padding_idx=3), IndexError, r"padding_idx 3.*3"),
+    (lambda m: F.embedding(m.f(2), m.f(3, 2)), RuntimeError, r"\[embedding\].*integers.*float32"),
+    (lambda m: m.f(2, 3).sum(2), IndexError, r"\[sum\] dim 2.*2 dimensions.*-2 to 1"),
+    (lambda m: m.f(2, 3).mean((0, -2)), RuntimeError, r"\[mean\].*twice"),
+    (lambda m: m.f(2, 3).sum("a"), TypeError, r"\[sum\].*int.*str"),
+    (lambda m: m.f(2, 3).sum(1.0), TypeError, r"\[sum\].*int.*float"),
+    (lambda m: m.f(2, 3).softmax(2), IndexError, r"\[softmax\] dim 2"),
+    (lambda m: m.f(2, 3).softmax(None), TypeError, r"\[softmax\].*dim=-1"),
+    (lambda m: m.f(2, 3).transpose(0, 2), IndexError, r"\[transpose\] dim 2"),
+    (lambda m: m.f(2, 3).unsqueeze(4), IndexError, r"\[unsqueeze\] dim 4"),
+    (lambda m: m.f(2, 3).squeeze(-3), IndexError, r"\[squeeze\] dim -3"),
+    (lambda m: m.f(2, 3).size(2), IndexError, r"dim 2|out of range"),
+]  # fmt: skip
+
+# ---------------------------------------------------------------------- dtypes and types
+
+TYPES: list[Row] = [
+    (lambda m: m.f(2) @ m.t([1, 2]), RuntimeError, r"\[matmul\].*float32.*int64"),
+    (lambda m: m.f(2, 2) @ m.f(2, 2).double(), RuntimeError, r"\[matmul\].*float32.*float64"),
+    (lambda m: F.linear(m.f(2, 2), m.f(2, 2).half()), RuntimeError, r"\[linear\].*float16"),
+    (lambda m: F.conv2d(m.f(1, 1, 2, 2), m.f(1, 1, 1, 1).double()), RuntimeError,
+     r"\[conv2d\].*float64"),
+    (lambda m: m.i(3).mean(), RuntimeError, r"\[mean\].*floating-point.*int64.*float\(\)"),
+    (lambda m: m.b(3).var(), RuntimeError, r"\[var\].*floating-point.*bool"),
+    (lambda m: m.i(3).softmax(0), RuntimeError, r"\[softmax\].*floating-point.*int64"),
+    (lambda m: m.b(3).argmax(), RuntimeError, r"\[argmax\].*bool"),
+    (lambda m: tg.dropout(m.i(3)), RuntimeError, r"\[dropout\].*floating-point.*int64"),
+    (lambda m: F.layer_norm(m.i(3), (3,)), RuntimeError, r"\[layer_norm\].*floating-point.*int64"),
+    (lambda m: m.b(2) - m.b(2), TypeError, r"\[subtract\].*bool"),
+    (lambda m: -m.b(2), TypeError, r"\[negative\].*bool"),
+    (lambda m: ~m.f(2), TypeError, r"\[invert\].*float32"),
+    (lambda m: m.f(2) & m.f(2), TypeError, r"\[bitwise_and\].*float32"),
+    (lambda m: m.i(2) ** -1, RuntimeError, r"\[pow\].*integers.*float\(\)"),
+    (lambda m: tg.where(m.f(2), m.f(2), m.f(2)), RuntimeError, r"\[where\].*bool"),
+    (lambda m: tg.where([True, False], m.f(2), m.f(2)), RuntimeError, r"\[where\].*bool tensor"),
+    (lambda m: m.f(2).masked_fill(m.i(2), 0.0), RuntimeError, r"\[masked_fill\].*bool"),
+    (lambda m: m.f(2, 2).scatter(0, m.t([[0]]), m.t([[1]])), RuntimeError, r"float32.*int64"),
+    (lambda m: m.i(2).add_(1.5), RuntimeError, r"\[add_\].*float32.*int64"),
+    (lambda m: m.i(2).div_(2), RuntimeError, r"\[div_\].*float32.*int64"),
+    (lambda m: m.i(2).uniform_(), RuntimeError, r"\[uniform_\].*int64"),
+    (lambda m: m.i(2).requires_grad_(), RuntimeError, r"floating-point.*int64"),
+    (lambda m: m.t([1, 2], requires_grad=True), RuntimeError, r"floating-point.*int64"),
+    (lambda m: m.f(2) + None, TypeError, r"\[add\].*NoneType"),
+    (lambda m: m.f(2) * "a", TypeError, r"\[multiply\].*str"),
+    (lambda m: "a" + m.f(2), TypeError, r"str"),
+    (lambda m: m.f(2) + 1j, TypeError, r"\[add\].*complex"),
+    (lambda m: m.f(2) + [1.0, 2.0], TypeError, r"\[add\].*list"),
+    (lambda m: m.f(2) < None, TypeError, r"\[less\].*NoneType"),
+    (lambda m: m.f(2) + np.array(["a", "b"]), TypeError, r"\[add\]"),
+    (lambda m: m.f(2) + np.array([1j, 2]), TypeError, r"\[add\].*complex"),
+    (lambda m: m.f(2) + object(), TypeError, r"\[add\].*object"),
+    (lambda m: m.f(2) @ np.ones(2), TypeError, r"\[matmul\].*ndarray"),
+    (lambda m: tg.exp(1.0), TypeError, r"\[exp\].*float"),
+    (lambda m: tg.exp(None), TypeError, r"\[exp\].*NoneType"),
+    (lambda m: tg.sum([1, 2]), TypeError, r"\[sum\].*list"),
+    (lambda m: F.relu(np.ones(2)), TypeError, r"\[relu\].*ndarray"),
+    (lambda m: F.gelu(None), TypeError, r"\[gelu\].*NoneType"),
+    (lambda m: tg.reshape([1, 2], (2,)), TypeError, r"\[reshape\].*list"),
+    (lambda m: F.softmax([1.0], 0), TypeError, r"\[softmax\].*list"),
+    (lambda m: F.mse_loss(m.f(2), 1.0), TypeError, r"\[mse_loss\].*float"),
+    (lambda m: F.cross_entropy(m.f(2, 3), [0, 1]), TypeError, r"\[cross_entropy\].*list"),
+    (lambda m: F.cross_entropy([0.0, 1.0], m.i()), TypeError, r"\[cross_entropy\].*list"),
+    (lambda m: F.embedding([0, 1], m.f(3, 2)), TypeError, r"\[embedding\].*list"),
+    (lambda m: m.f(2, 3).gather(0, [[0]]), TypeError, r"\[gather\].*list"),
+    (lambda m: m.f(2).copy_([1.0, 2.0]), TypeError, r"\[copy_\].*list"),
+    (lambda m: tg.cat(m.f(2)), TypeError, r"\[cat\].*list of tensors.*Tensor"),
+    (lambda m: tg.cat([m.f(2), [1.0]]), TypeError, r"\[cat\].*list"),
+    (lambda m: tg.stack([m.f(2), None]), TypeError, r"\[stack\].*NoneType"),
+    (lambda m: tg.einsum("i->i", [1.0]), TypeError, r"\[einsum\].*float|\[einsum\].*list"),
+    (lambda m: m.f(2, 3).reshape("a"), TypeError, r"\[reshape\].*ints.*'a'"),
+    (lambda m: m.f(2, 3).reshape(2.0, 3), TypeError, r"\[reshape\].*ints.*2\.0"),
+    (lambda m: m.f(2, 3).expand(None), TypeError, r"\[expand\].*ints"),
+    (lambda m: m.f(2).to("nowhere"), ValueError, r"unknown device 'nowhere'"),
+    (lambda m: m.f(2).to(complex), TypeError, r"unsupported dtype"),
+    (lambda m: m.f(2).to(3), TypeError, r"unsupported dtype 3"),
+    (lambda m: tg.from_numpy(np.ones(1, complex)), TypeError, r"complex128"),
+]  # fmt: skip
+
+# ---------------------------------------------------------------------- making tensors
+
+MAKING: list[Row] = [
+    (lambda m: tg.zeros(-1, device=m.device), RuntimeError, r"\[zeros\].*negative.*\(-1,\)"),
+    (lambda m: tg.ones(2, -3, device=m.device), RuntimeError, r"\[ones\].*negative"),
+    (lambda m: tg.empty((2, -3), device=m.device), RuntimeError, r"\[empty\].*negative"),
+    (lambda m: tg.full((-2,), 1.0, device=m.device), RuntimeError, r"\[full\].*negative"),
+    (lambda m: tg.rand(-2, device=m.device), RuntimeError, r"\[rand\].*negative"),
+    (lambda m: tg.eye(-1, device=m.device), RuntimeError, r"\[eye\].*negative"),
+    (lambda m: tg.linspace(0, 1, -1, device=m.device), RuntimeError, r"\[linspace\].*negative"),
+    (lambda m: tg.randperm(-1, device=m.device), RuntimeError, r"\[randperm\].*negative"),
+    (lambda m: tg.zeros("a"), TypeError, r"\[zeros\].*ints.*'a'"),
+    (lambda m: tg.zeros(2.5), TypeError, r"\[zeros\].*ints.*2\.5"),
+    (lambda m: tg.zeros(None), TypeError, r"\[zeros\].*ints.*None"),
+    (lambda m: tg.zeros(2, dtype="complex64"), TypeError, r"unsupported dtype 'complex64'"),
+    (lambda m: tg.zeros(2, device="gpu"), ValueError, r"unknown device 'gpu'.*'cuda:N'"),
+    (lambda m: tg.zeros(2, device="cpu:1"), ValueError, r"only one 'cpu'.*1"),
+    (lambda m: tg.zeros(2, device="cuda:x"), ValueError, r"unknown device 'cuda:x'"),
+    (lambda m: tg.zeros(2, device=3.5), ValueError, r"unknown device 3\.5"),
+    (lambda m: tg.device("cuda", -1), ValueError, r"unknown device|negative"),
+    (lambda m: tg.arange(0, 5, 0), RuntimeError, r"\[arange\].*0 to 5 by 0"),
+    (lambda m: tg.arange(5, 0), RuntimeError, r"\[arange\].*5 to 0 by 1"),
+    (lambda m: tg.arange(float("nan")), RuntimeError, r"\[arange\].*nan"),
+    (lambda m: tg.arange(float("inf")), RuntimeError, r"\[arange\].*inf"),
+    (lambda m: tg.arange(0, 1, float("nan")), RuntimeError, r"\[arange\].*nan"),
+    (lambda m: tg.arange("a"), TypeError, r"\[arange\].*str"),
+    (lambda m: tg.tensor([[1, 2], [3]]), ValueError, r"\[tensor\]"),
+    (lambda m: tg.tensor("12"), TypeError, r"\[tensor\].*str.*real number"),
+    (lambda m: tg.tensor(["a"]), TypeError, r"\[tensor\].*list.*real number"),
+    (lambda m: tg.tensor(None), TypeError, r"\[tensor\].*NoneType"),
+    (lambda m: tg.tensor([1.0, None]), TypeError, r"\[tensor\].*list"),
+    (lambda m: tg.tensor(1j), TypeError, r"\[tensor\].*complex"),
+    (lambda m: tg.tensor({"a": 1}), TypeError, r"\[tensor\].*dict"),
+    (lambda m: tg.tensor(object()), TypeError, r"\[tensor\].*object"),
+    (lambda m: tg.tensor(np.array([None])), TypeError, r"\[tensor\].*ndarray.*'O'"),
+    (lambda m: tg.tensor(np.zeros(2, dtype="uint16")), TypeError, r"uint16"),
+    (lambda m: tg.tensor(2**63), ValueError, r"\[tensor\].*int too large"),
+    (lambda m: tg.tensor(300, dtype="uint8"), ValueError, r"\[tensor\].*uint8.*300"),
+    (lambda m: tg.tensor(float("nan"), dtype="int64"), ValueError, r"\[tensor\].*(NaN|nan)"),
+    (lambda m: tg.from_numpy([1.0]), TypeError, r"\[from_numpy\].*list"),
+    (lambda m: tg.from_numpy(np.array(["a"])), TypeError, r"unsupported dtype"),
+    (lambda m: tg.full((2,), "a"), TypeError, r"real number.*str"),
+    (lambda m: tg.full((2,), 1j), TypeError, r"real number.*complex"),
+    (lambda m: tg.rand(2, dtype="int64"), RuntimeError, r"\[rand\].*floating-point.*int64"),
+    (lambda m: tg.randn_like(m.i(2)), RuntimeError, r"\[randn\].*floating-point.*int64"),
+    (lambda m: tg.randint(5, 5, (2,)), RuntimeError, r"\[randint\].*low < high.*5 and 5"),
+    (lambda m: tg.randint(0, 300, (2,), dtype="uint8"), RuntimeError, r"\[randint\].*uint8.*299"),
+    (lambda m: tg.randint(3, (-2,)), RuntimeError, r"\[randint\].*negative"),
+    (lambda m: tg.bernoulli(m.t([0.5, 1.5])), RuntimeError, r"\[bernoulli\].*0\.\.1"),
+    (lambda m: tg.bernoulli(m.t([0.5, float("nan")])), RuntimeError, r"\[bernoulli\].*0\.\.1"),
+    (lambda m: m.f(2).uniform_(3, 2), RuntimeError, r"\[uniform_\].*3 and 2"),
+    (lambda m: m.f(2).normal_(0, -1), RuntimeError, r"\[normal_\].*negative.*-1"),
+    (lambda m: tg.dropout(m.f(2), 1.5), ValueError, r"\[dropout\].*0\.\.1.*1\.5"),
+    (lambda m: tg.dropout(m.f(2), float("nan")), ValueError, r"\[dropout\].*nan"),
+    (lambda m: m.f(2).clamp(), RuntimeError, r"\[clamp\].*min, max"),
+    (lambda m: m.f(2).div(2, rounding_mode="up"), RuntimeError, r"rounding_mode.*'up'"),
+    (lambda m: F.gelu(m.f(2), approximate="exact"), (ValueError, RuntimeError), r"gelu.*'exact'"),
+    (lambda m: F.conv2d(m.f(1, 1, 4, 4), m.f(1, 1, 2, 2), stride=0), RuntimeError, r"stride.*0"),
+    (lambda m: F.conv2d(m.f(1, 1, 4, 4), m.f(1, 1, 2, 2), padding=-1), RuntimeError,
+     r"padding.*-1"),
+    (lambda m: F.conv2d(m.f(1, 1, 4, 4), m.f(1, 1, 2, 2), padding="full"), ValueError, r"'full'"),
+    (lambda m: F.conv2d(m.f(1, 1, 4, 4), m.f(1, 1, 2, 2), groups=0), RuntimeError, r"groups"),
+    (lambda m: F.max_pool2d(m.f(1, 1, 4, 4), 0), RuntimeError, r"\[max_pool2d\].*kernel"),
+    (lambda m: F.avg_pool2d(m.f(1, 1, 4, 4), 2, divisor_override=0), RuntimeError, r"divisor"),
+]  # fmt: skip
+
+# ---------------------------------------------------------------------- nothing to reduce
+
+EMPTY: list[Row] = [
+    (lambda m: m.f(0, 3).max(), IndexError, r"\[amax\].*\(0, 3\)"),
+    (lambda m: m.f(0, 3).amin(0), IndexError, r"\[amin\].*\(0, 3\)"),
+    (lambda m: m.f(3, 0).max(1), IndexError, r"\[\w*max\].*\(3, 0\)"),
+    (lambda m: m.f(0).argmax(), IndexError, r"\[argmax\].*\(0,\)"),
+    (lambda m: m.f(0, 3).argmin(0), IndexError, r"\[argmin\].*\(0, 3\)"),
+    (lambda m: m.f(0).item(), RuntimeError, r"one element.*\(0,\)"),
+]  # fmt: skip
+
+# ---------------------------------------------------------------------- devices that differ
+
+DEVICES_DIFFER: list[Row] = [
+    (lambda m: m.f(2) + m.elsewhere(2), RuntimeError, r"\[add\].*one device.*to\(device\)"),
+    (lambda m: m.f(2).double() + m.elsewhere(2), RuntimeError, r"\[add\].*one device"),
+    (lambda m: m.f(2) < m.elsewhere(2), RuntimeError, r"\[less\].*one device"),
+    (lambda m: m.f(2, 2) @ m.elsewhere(2, 2), RuntimeError, r"\[matmul\].*one device"),
+    (lambda m: F.linear(m.f(2, 2), m.elsewhere(2, 2)), RuntimeError, r"\[linear\].*one device"),
+    (lambda m: tg.cat([m.f(2), m.elsewhere(2)]), RuntimeError, r"\[concatenate\].*one device"),
+    (lambda m: tg.where(m.b(2), m.f(2), m.elsewhere(2)), RuntimeError, r"\[where\].*one device"),
+    (lambda m: tg.where(m.elsewhere(2) > 0, m.f(2), m.f(2)), RuntimeError,
+     r"\[where\].*one device"),
+    (lambda m: m.f(2, 2).gather(0, m.elsewhere(1, 1).long()), RuntimeError,
+     r"\[gather\].*index on"),
+    (lambda m: m.f(2).index_select(0, m.elsewhere(1).long()), RuntimeError,
+     r"\[index_select\].*on"),
+    (lambda m: m.f(2)[m.elsewhere(1).long()], RuntimeError, r"\[getitem\].*index tensor on"),
+    (lambda m: m.f(2).__setitem__(0, m.elsewhere(1)[0]), RuntimeError, r"\[setitem\].*values on"),
+    (lambda m: m.f(2).add_(m.elsewhere(2)), RuntimeError, r"\[add\].*one device"),
+    (lambda m: F.mse_loss(m.f(2), m.elsewhere(2)), RuntimeError, r"one device"),
+    (lambda m: F.cross_entropy(m.f(2, 3), m.elsewhere(2).long()), RuntimeError,
+     r"\[cross_entropy\].*one device"),
+    (lambda m: F.embedding(m.elsewhere(2).long(), m.f(3, 2)), RuntimeError,
+     r"\[embedding\].*one device"),
+    (lambda m: F.layer_norm(m.f(2, 3), (3,), m.elsewhere(3)), RuntimeError, r"one device"),
+    (lambda m: F.batch_norm(m.f(2, 3), None, None, m.elsewhere(3), training=True), RuntimeError,
+     r"one device"),
+    (lambda m: leaf_with_result(m).backward(m.elsewhere(2)), RuntimeError, r"\[backward\].*on"),
+    (lambda m: setattr(m.f(2), "grad", m.elsewhere(2)), RuntimeError, r"gradient is on"),
+]  # fmt: skip
+
+# ---------------------------------------------------------------------- gradients
+
+GRADIENTS: list[Row] = [
+    (lambda m: leaf_with_result(m).backward(), RuntimeError, r"scalars.*\(2,\).*gradient="),
+    (lambda m: tg.autograd.grad(leaf_with_result(m), m.made[0]), RuntimeError, r"scalars.*\(2,\)"),
+    (lambda m: m.f().backward(), RuntimeError, r"\[backward\].*does not require grad"),
+    (lambda m: tg.autograd.grad(m.f(), m.f()), RuntimeError, r"\[grad\].*does not require grad"),
+    (lambda m: tg.autograd.grad(leaf_with_result(m).sum(), m.f(2)), RuntimeError,
+     r"requires? grad"),
+    (lambda m: leaf_with_result(m).sum().backward(inputs=[m.f(2)]), RuntimeError, r"requires grad"),
+    (lambda m: leaf_with_result(m).sum().backward(inputs=[]), RuntimeError, r"not be empty"),
+    (lambda m: leaf_with_result(m).backward(1.0), RuntimeError,
+     r"gradient must be a Tensor.*float"),
+    (lambda m: leaf_with_result(m).backward(np.ones(2)), RuntimeError,
+     r"gradient must be a Tensor"),
+    (lambda m: tg.autograd.backward([leaf_with_result(m)], [m.f(2)] * 2), RuntimeError,
+     r"2 grad.*1"),
+    (lambda m: tg.autograd.backward(["a"]), TypeError, r"\[backward\].*Tensors.*str"),
+    (lambda m: m.f(2).register_hook(print), RuntimeError, r"\[register_hook\].*require grad"),
+    (lambda m: leaf_with_result(m).register_hook("a"), TypeError, r"\[register_hook\].*call.*str"),
+    (lambda m: m.f(2).retain_grad(), RuntimeError, r"\[retain_grad\].*require grad"),
+    (lambda m: leaf_with_result(m).numpy(), RuntimeError, r"detach\(\)"),
+    (lambda m: setattr(m.f(2), "grad", 1.0), TypeError, r"grad must be a Tensor.*float"),
+]  # fmt: skip
+
+TABLE: list[Row] = [
+    *SHAPES, *LOSSES, *INDICES, *TYPES, *MAKING, *EMPTY, *DEVICES_DIFFER, *GRADIENTS,
+]  # fmt: skip
+
+
+def test_the_table_is_long() -> None:
+    assert len(TABLE) >= 250
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("call", "error", "words"), TABLE)
+def test_bad_input(call: Call, error: Any, words: str, device: str) -> None:
+    m = Maker(device)
+    before: list = []
+    make = m.t
+
+    def remembered(*args: Any, **options: Any) -> tg.Tensor:
+        t = make(*args, **options)
+        before.append(t.detach().cpu().numpy().copy())
+        return t
+
+    m.t = remembered  # type: ignore[method-assign]
+    with pytest.raises(error, match=words):
+        call(m)
+    made = [t for t in m.made if str(t.device.type) == device]
+    for t, values in zip(made, before, strict=True):
+        np.testing.assert_array_equal(t.detach().cpu().numpy(), values)
+        assert t.grad is None
+        assert t._version == 0
+    assert tg.is_grad_enabled()
+
+
+# ---------------------------------------------------------------------- and afterwards
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_after_a_refused_index_everything_still_works(device: str) -> None:
+    """Kernels see the bad index on the device: they must touch nothing, and be ready again."""
+    table = tg.ones(3, 2, device=device, requires_grad=True)
+    logits = tg.zeros(2, 3, device=device, requires_grad=True)
+    for _ in range(3):
+        with pytest.raises(IndexError):
+            F.embedding(tg.tensor([0, 1, 99], device=device), table)
+        with pytest.raises(IndexError):
+            F.cross_entropy(logits, tg.tensor([0, -7], device=device))
+    F.embedding(tg.tensor([0, 2, 2], device=device), table).sum().backward()
+    assert table.grad.tolist() == [[1.0, 1.0], [0.0, 0.0], [2.0, 2.0]]
+    F.cross_entropy(logits, tg.tensor([0, 1], device=device)).backward()
+    np.testing.assert_allclose(logits.grad.cpu().numpy().sum(1), 0, atol=1e-7)
+
+
+@pytest.mark.skipif(tg.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_without_a_gpu_says_what_is_missing() -> None:
+    for ask in (
+        lambda: tg.zeros(2, device="cuda"),
+        lambda: tg.ones(2).cuda(),
+        lambda: tg.ones(2).to("cuda:1"),
+        lambda: nn.Linear(2, 2).to("cuda"),
+        lambda: tg.cuda.synchronize(),
+        lambda: tg.rand(2, device="cuda"),
+    ):
+        with pytest.raises(RuntimeError, match=r"(?s)cuda.*(pip install|driver).*tapegrad doctor"):
+            ask()
+    assert not tg.cuda.is_available()
+    assert tg.cuda.device_count() == 0
+    assert str(tg.device("cuda:3")) == "cuda:3"  # a name is only a name
+
+
+def test_cuda_without_cupy_says_how_to_get_it() -> None:
+    code = """
+import sys
+sys.modules["cupy"] = None
+import tapegrad as tg
+try:
+    tg.zeros(2, device="cuda")
+except RuntimeError as error:
+    text = str(error)
+    assert "CuPy" in text and "tapegrad[cuda13]" in text and "tapegrad doctor" in text, text
+else:
+    raise AssertionError("no error")
+assert not tg.cuda.is_available()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_an_optimizer_refuses_a_model_on_two_devices_only_where_they_meet() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, device="emulated"))
+    with pytest.raises(RuntimeError, match=r"\[linear\].*cpu.*emulated"):
+        model(tg.ones(1, 2))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_non_finite_numbers_pass_through_and_are_not_errors(device: str) -> None:
+    """inf and nan are numbers like others: what a kernel makes of them is what the formula does."""
+    inf, nan = float("inf"), float("nan")
+    x = tg.tensor([[1.0, nan, 2.0], [inf, 1.0, 0.0], [-inf, 0.0, 1.0]], device=device)
+    assert np.isnan(x.softmax(1).cpu().numpy()).any(1).tolist() == [True, True, False]
+    assert x.softmax(1).tolist()[2][0] == 0.0
+    loss = F.cross_entropy(x, tg.tensor([0, 0, 1], device=device), reduction="none").tolist()
+    assert np.isnan(loss).tolist() == [True, True, False]
+    assert np.isnan(F.layer_norm(x, (3,)).cpu().numpy()).any(1).tolist() == [True, True, True]
+    assert tg.relu(x).tolist()[2] == [0.0, 0.0, 1.0]
+    assert np.isnan(tg.relu(x).tolist()[0][1])
+    assert np.isnan((x @ x).tolist()).any()
