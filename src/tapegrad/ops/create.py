@@ -42,12 +42,12 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None,
         if isinstance(data, (list, tuple)):
             data = _plain(data)
         place = place or CPU
-        kind = None if dtype is None else dtypes.dtype(dtype)
+        wanted = None if dtype is None else dtypes.dtype(dtype)
         try:
             inferred = _default_dtype(data)  # refuses text, even of digits
-            array = place.ops["array"](data, dtype=kind or inferred)
+            array = place.ops["array"](data, dtype=wanted or inferred)
         except (ValueError, TypeError, OverflowError) as error:
-            into = "" if kind is None else f"{kind.name} "
+            into = "" if wanted is None else f"{wanted.name} "
             raise (TypeError if isinstance(error, TypeError) else ValueError)(
                 f"[tensor] cannot make a {into}tensor of {type(data).__name__}: {error}"
             ) from error
