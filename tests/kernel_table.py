@@ -320,23 +320,31 @@ def cross_entropy_forward(draw: Draw) -> Iterator[Call]:
     for index, (rows, cols) in enumerate(SHAPES):
         x = draw.normal(rows, cols, scale=4)
         targets = class_targets(draw, rows, cols)
-        for weighted, smoothing in ((False, 0.0), (True, 0.25)):
+        for weight, smoothing in ((None, 0.0), (class_weights(draw, cols), 0.25)):
             yield cross_entropy_call(
-                draw, x, targets, weighted, smoothing, gradient=index % 4 < 3, mean=index % 2 == 0
+                draw, x, targets, weight, smoothing, gradient=index % 4 < 3, mean=index % 2 == 0
             )
+    x, targets = draw.normal(9, 40), np.arange(9)
+    weight = abs(draw.normal(40))
+    weight[30] = np.inf  # of no target, and so of no consequence without smoothing
+    yield cross_entropy_call(draw, x, targets, weight, 0.0, gradient=True, mean=False)
     x, targets = logits(draw, 12, 40), class_targets(draw, 12, 40)
-    yield cross_entropy_call(draw, x, targets, False, 0.0, gradient=True, mean=True)
+    weight = class_weights(draw, 40)
+    yield cross_entropy_call(draw, x, targets, None, 0.0, gradient=True, mean=True)
     for outside in (-1, 40, 2**62, -(2**62)):
         targets[7] = outside
-        yield cross_entropy_call(draw, x, targets, True, 0.5, gradient=True, mean=True)
+        yield cross_entropy_call(draw, x, targets, weight, 0.5, gradient=True, mean=True)
+
+
+def class_weights(draw: Draw, cols: int) -> np.ndarray:
+    return (0.5 + abs(draw.random.standard_normal(cols))).astype(draw.dtype)
 
 
 def cross_entropy_call(
-    draw: Draw, x: np.ndarray, targets: np.ndarray, weighted: bool, smoothing: float, *,
-    gradient: bool, mean: bool,
+    draw: Draw, x: np.ndarray, targets: np.ndarray, weight: np.ndarray | None,
+    smoothing: float, *, gradient: bool, mean: bool,
 ) -> Call:  # fmt: skip
     rows, cols = x.shape
-    weight = abs(draw.normal(cols)) + draw.dtype.type(0.5) if weighted else None
     w = np.ones(cols) if weight is None else wide(weight)
     valid = (targets >= 0) & (targets < cols)
     invalid = (~valid & (targets != IGNORED)).any()
@@ -346,7 +354,8 @@ def cross_entropy_call(
         y, t = log_softmax(wide(x[valid])), targets[valid]
         chosen = np.arange(cols) == t[:, None]
         # the weight of each class's -log p in the loss of each row
-        share = (1 - smoothing) * np.where(chosen, w[t][:, None], 0) + smoothing / cols * w
+        share = (1 - smoothing) * np.where(chosen, w[t][:, None], 0)
+        share += smoothing / cols * w if smoothing else 0
         with np.errstate(invalid="ignore"):
             loss[valid] = -np.where(share > 0, share * y, 0).sum(axis=1)
             dlogits[valid] = share.sum(axis=1, keepdims=True) * np.exp(y) - share
