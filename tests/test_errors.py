@@ -6,6 +6,7 @@ versions included.
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -451,6 +452,36 @@ def test_bad_input(call: Call, error: Any, words: str, device: str) -> None:
         assert t.grad is None
         assert t._version == 0
     assert tg.is_grad_enabled()
+
+
+# ---------------------------------------------------------------------- what is no tensor
+
+PUBLIC = {
+    f"{name}.{key}": getattr(space, key)
+    for name, space in (("tg", tg), ("F", F))
+    for key in dir(space)
+    if inspect.isfunction(getattr(space, key)) and not key.startswith(("_", "set_", "manual_"))
+    and key not in ("promote_types", "save", "load")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_no_function_stumbles_over_what_is_no_tensor(name: str) -> None:
+    """Junk in any required place works, or is refused in words: never with the AttributeError,
+    KeyError or NameError of code that went on regardless."""
+    function = PUBLIC[name]
+    required = [
+        p for p in inspect.signature(function).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]  # fmt: skip
+    for place in range(len(required)):
+        for junk in (None, [1.0], "a", 1j, object(), np.ones((2, 2))):
+            arguments: list = [tg.ones(2, 2) for _ in required]
+            arguments[place] = junk
+            try:
+                function(*arguments)
+            except (TypeError, ValueError, RuntimeError, IndexError) as error:
+                assert str(error)  # noqa: PT017
 
 
 # ---------------------------------------------------------------------- and afterwards

@@ -11,6 +11,7 @@ import numpy as np
 from .. import dtypes
 from ..tensor import Tensor
 from . import elementwise
+from .arguments import require_tensor
 from .index import select_where
 
 
@@ -104,12 +105,16 @@ def rpow(input: Any, other: Any) -> Tensor:
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and elements."""
+    require_tensor("equal", input)
+    require_tensor("equal", other)
     return input.shape == other.shape and bool(elementwise.equal(input, other)._array.all())
 
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8,
             equal_nan: bool = False) -> Tensor:  # fmt: skip
     """|input - other| <= atol + rtol |other|, element by element."""
+    require_tensor("isclose", input)
+    require_tensor("isclose", other)
     input, other = input.detach(), other.detach()
     close = elementwise.absolute(input - other) <= atol + rtol * elementwise.absolute(other)
     close = (close & elementwise.isfinite(other)) | (input == other)

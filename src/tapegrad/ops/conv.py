@@ -14,7 +14,7 @@ import numpy as np
 
 from ..tape import primitive
 from ..tensor import Tensor
-from .arguments import same_dtype
+from .arguments import require_tensor, same_dtype
 from .precision import in_float32
 
 Pair = tuple[int, int]
@@ -421,6 +421,7 @@ def max_pool2d(
 ) -> Tensor:
     """The largest element of every window. x: (n, c, h, w) or (c, h, w); stride: kernel_size by
     default. The gradient goes to the first maximum of each window; nan counts as largest."""
+    require_tensor("max_pool2d", x)
     if x.ndim == 3:
         batch = max_pool2d(x.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode)
         return batch.squeeze(0)
@@ -441,6 +442,7 @@ def avg_pool2d(
 ) -> Tensor:
     """The mean of every window. x: (n, c, h, w) or (c, h, w); stride: kernel_size by default.
     count_include_pad: whether padding counts in the mean; divisor_override: divide by this."""
+    require_tensor("avg_pool2d", x)
     if x.ndim == 3:
         batch = avg_pool2d(x.unsqueeze(0), kernel_size, stride, padding, ceil_mode,
                            count_include_pad, divisor_override)  # fmt: skip

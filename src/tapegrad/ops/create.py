@@ -11,6 +11,7 @@ from .. import dtypes
 from ..backend import CPU, Device
 from ..tensor import Tensor, wrap
 from . import arguments
+from .arguments import require_tensor
 
 
 def _new(array: Any, device: Device, requires_grad: bool) -> Tensor:
@@ -37,7 +38,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None,
     place = Device(device) if device is not None else None
     if isinstance(data, Tensor):
         place = place or data.device
-        array, kind = place.receive(data._array), data.dtype
+        array = place.receive(data._array)
     else:
         if isinstance(data, (list, tuple)):
             data = _plain(data)
@@ -88,7 +89,9 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
     place = Device(device or "cpu")
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
-    kind = dtypes.scalar_dtype(fill_value) if dtype is None else dtypes.dtype(dtype)
+    kind = dtypes.scalar_dtype(fill_value)
+    if dtype is not None:
+        kind = dtypes.dtype(dtype)
     shape = arguments.shape("full", (size,))
     return _new(place.ops["full"](shape, fill_value, dtype=kind), place, requires_grad)
 
@@ -129,21 +132,25 @@ def _like(x: Tensor, options: dict) -> dict:
 
 def zeros_like(x: Tensor, **options: Any) -> Tensor:
     """Zeros of x's shape, dtype and device."""
+    require_tensor("zeros_like", x)
     return zeros(tuple(x.shape), **_like(x, options))
 
 
 def ones_like(x: Tensor, **options: Any) -> Tensor:
     """Ones of x's shape, dtype and device."""
+    require_tensor("ones_like", x)
     return ones(tuple(x.shape), **_like(x, options))
 
 
 def empty_like(x: Tensor, **options: Any) -> Tensor:
     """Undefined values of x's shape, dtype and device."""
+    require_tensor("empty_like", x)
     return empty(tuple(x.shape), **_like(x, options))
 
 
 def full_like(x: Tensor, fill_value: Any, **options: Any) -> Tensor:
     """One value, of x's shape, dtype and device."""
+    require_tensor("full_like", x)
     return full(tuple(x.shape), fill_value, **_like(x, options))
 
 

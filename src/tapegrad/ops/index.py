@@ -16,7 +16,7 @@ from ..kernels import launch
 from ..modes import recording
 from ..tape import align, array_function, primitive
 from ..tensor import Tensor, wrap
-from .arguments import axis
+from .arguments import axis, require_tensor
 from .create import tensor
 from .elementwise import cast, where
 from .shape import stack
@@ -247,6 +247,7 @@ def _in_range(op: str, index: Any, low: int, high: int, dim: int) -> None:
 
 def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
     """A view of ``length`` elements along ``dim``, from ``start``."""
+    require_tensor("narrow", x)
     d = axis("narrow", dim, x.ndim)
     size = x.shape[d]
     start = int(start) + (size if start < 0 else 0)
@@ -260,6 +261,7 @@ def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
 def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive pieces along ``dim``: of one size (the last may be smaller), or of the
     sizes given."""
+    require_tensor("split", x)
     d = axis("split", dim, x.ndim)
     if x.ndim == 0:
         raise RuntimeError("[split] a 0-d tensor cannot be split")
@@ -287,6 +289,7 @@ def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of all slices along ``dim``, without that dimension."""
+    require_tensor("unbind", x)
     d = axis("unbind", dim, x.ndim)
     if x.ndim == 0:
         raise RuntimeError("[unbind] a 0-d tensor has no dimension to unbind")
@@ -304,6 +307,7 @@ def _check_index(op: str, x: Tensor, index: Any) -> None:
 
 def _along(op: str, x: Tensor, dim: int, index: Tensor) -> tuple:
     """The index that picks, at each position of ``index``, its value along ``dim``."""
+    require_tensor(op, x)
     d = axis(op, dim, x.ndim)
     _check_index(op, x, index)
     if index.ndim != x.ndim and index.numel():
@@ -374,6 +378,7 @@ def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
 
 def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of ``x`` along ``dim`` that the 1-d ``index`` names."""
+    require_tensor("index_select", x)
     d = axis("index_select", dim, x.ndim)
     _check_index("index_select", x, index)
     if index.ndim > 1:
@@ -388,6 +393,8 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
 def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """``gather`` with indices and tensor broadcast against each other outside ``dim``; over the
     flattened tensor if no ``dim`` is given."""
+    require_tensor("take_along_dim", x)
+    require_tensor("take_along_dim", indices)
     if dim is None:
         return gather(x.reshape(-1), 0, indices.reshape(-1))
     d = axis("take_along_dim", dim, x.ndim)
@@ -444,6 +451,7 @@ def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any
 
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
     """The indices of the non-zero elements: one row each, or one tensor a dimension."""
+    require_tensor("nonzero", x)
     if x.ndim == 0 and not as_tuple:
         n = int(bool(x))
         return wrap(x._device.ops["zeros"]((n, 0), dtype=np.int64), x._device)

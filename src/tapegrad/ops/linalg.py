@@ -13,7 +13,7 @@ from ..dtypes import accumulator, is_floating
 from ..kernels import launch, library
 from ..tape import align, primitive
 from ..tensor import Tensor
-from .arguments import same_dtype
+from .arguments import require_tensor, same_dtype
 from .elementwise import multiply
 from .precision import in_float32, total
 from .reduce import sum
@@ -247,6 +247,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def einsum(equation: str, *operands: Any) -> Tensor:
     """Sums of products in Einstein's notation: ``einsum("bij,bjk->bik", a, b)``; with ``...`` for
     leading dimensions that broadcast. Computed pair by pair, from the left, as matrix products."""
+    if not isinstance(equation, str):
+        raise TypeError(f"[einsum] the equation comes first, got {type(equation).__name__}")
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
         operands = tuple(operands[0])
     terms, output = _parse(equation, operands)
@@ -359,6 +361,8 @@ def _contract(la: str, a: Tensor, lb: str, b: Tensor, later: set[str]) -> tuple[
 
 
 def _ranks(op: str, *pairs: tuple[Tensor, int]) -> None:
+    for x, _ in pairs:
+        require_tensor(op, x)
     if any(x.ndim != rank for x, rank in pairs):
         raise RuntimeError(
             f"[{op}] expects {' and '.join(f'{rank}-d' for _, rank in pairs)} tensors, got shapes "

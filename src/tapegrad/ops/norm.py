@@ -10,6 +10,7 @@ from ..dtypes import accumulator, is_floating
 from ..kernels import launch, library
 from ..tape import array_function, primitive
 from ..tensor import Tensor
+from .arguments import require_tensor
 from .elementwise import rsqrt
 from .precision import in_float32, total
 from .reduce import mean, var
@@ -263,6 +264,7 @@ def rms_norm(
 
 def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> tuple:
     """x's shape as (rows, columns), and the affine parameters flattened."""
+    require_tensor(op, x)
     shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else [normalized_shape]
     shape = tuple(shape)
     n = len(shape)
@@ -297,10 +299,13 @@ def batch_norm(
     training: with the batch's own statistics, folding them into running_mean and running_var in
     place (the variance with n - 1); otherwise with the running ones.
     """
+    require_tensor("batch_norm", x)
     if x.ndim < 2:
         raise RuntimeError(f"[batch_norm] expects (n, c, ...), got shape {tuple(x.shape)}")
     for name, p in (("running_mean", running_mean), ("running_var", running_var),
                     ("weight", weight), ("bias", bias)):  # fmt: skip
+        if p is not None:
+            require_tensor("batch_norm", p)
         if p is not None and tuple(p.shape) != (x.shape[1],):
             raise RuntimeError(
                 f"[batch_norm] {name} must have shape ({x.shape[1]},) for input "

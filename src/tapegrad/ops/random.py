@@ -21,6 +21,7 @@ from ..kernels import launch
 from ..tape import array_function, primitive
 from ..tensor import Tensor, wrap
 from . import arguments
+from .arguments import require_tensor
 from .inplace import become, overwrite
 from .precision import in_float32
 from .special import horner
@@ -237,11 +238,13 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, dev
 
 def rand_like(x: Tensor, **options: Any) -> Tensor:
     """``rand`` of x's shape, dtype and device."""
+    require_tensor("rand_like", x)
     return rand(tuple(x.shape), **{"dtype": x.dtype, "device": x.device, **options})
 
 
 def randn_like(x: Tensor, **options: Any) -> Tensor:
     """``randn`` of x's shape, dtype and device."""
+    require_tensor("randn_like", x)
     return randn(tuple(x.shape), **{"dtype": x.dtype, "device": x.device, **options})
 
 
@@ -283,6 +286,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
 
 def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that x gives for each element, else 0."""
+    require_tensor("bernoulli", x)
     if not bool(((x._array >= 0) & (x._array <= 1)).all()):  # nan is neither
         raise RuntimeError("[bernoulli] probabilities must lie in 0..1")
     u = draw("uniform", tuple(x.shape), dtypes.float32, x.device, generator)
@@ -337,6 +341,7 @@ def _dropout_kernel(device: Device, x: Any, *, p: float, seed: int, offset: int)
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
+    require_tensor("dropout", x)
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"[dropout] p must be in 0..1, got {p}")
     if not training or p == 0.0:

@@ -17,7 +17,7 @@ from ..dtypes import promote_types
 from ..tape import array_function, primitive
 from ..tensor import Tensor
 from . import arguments
-from .arguments import axis
+from .arguments import axis, require_tensor
 from .elementwise import cast
 
 # ---------------------------------------------------------------------- primitives
@@ -138,6 +138,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
 
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions start_dim to end_dim as one."""
+    require_tensor("flatten", x)
     shape = tuple(x.shape) or (1,)
     first, last = axis("flatten", start_dim, x.ndim), axis("flatten", end_dim, x.ndim)
     if first > last:
@@ -148,6 +149,7 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """The dimensions in another order."""
+    require_tensor("permute", x)
     order = tuple(axis("permute", d, x.ndim) for d in arguments.sizes("permute", dims))
     if sorted(order) != list(range(x.ndim)):
         raise RuntimeError(
@@ -158,6 +160,7 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
 
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
+    require_tensor("transpose", x)
     order = list(range(x.ndim))
     i, j = axis("transpose", dim0, x.ndim), axis("transpose", dim1, x.ndim)
     if x.ndim:
@@ -167,6 +170,7 @@ def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
 
 def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimensions moved to new places; the others keep their order."""
+    require_tensor("movedim", x)
     pairs = [
         [axis("movedim", d, x.ndim) for d in (ds if isinstance(ds, (tuple, list)) else (ds,))]
         for ds in (source, destination)
@@ -181,6 +185,7 @@ def movedim(x: Tensor, source: Any, destination: Any) -> Tensor:
 
 def t(x: Tensor) -> Tensor:
     """A matrix transposed; vectors and scalars as they are."""
+    require_tensor("t", x)
     if x.ndim > 2:
         raise RuntimeError(f"[t] expects at most 2 dimensions, got {x.ndim}: use .mT or permute")
     return _transpose(x, axes=tuple(reversed(range(x.ndim))))
@@ -188,6 +193,7 @@ def t(x: Tensor) -> Tensor:
 
 def squeeze(x: Tensor, dim: Any = None) -> Tensor:
     """Dimensions of size 1 left out: all of them, or those given."""
+    require_tensor("squeeze", x)
     shape = tuple(x.shape)
     if dim is None:
         gone = {i for i, n in enumerate(shape) if n == 1}
@@ -199,6 +205,7 @@ def squeeze(x: Tensor, dim: Any = None) -> Tensor:
 
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """A new dimension of size 1 at ``dim``."""
+    require_tensor("unsqueeze", x)
     d = axis("unsqueeze", dim, x.ndim + 1)
     shape = tuple(x.shape)
     return _reshape(x, shape=(*shape[:d], 1, *shape[d:]))
@@ -206,6 +213,7 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 
 def expand(x: Tensor, *sizes: Any) -> Tensor:
     """Dimensions of size 1 repeated without a copy; -1 keeps a size."""
+    require_tensor("expand", x)
     wanted, shape = arguments.sizes("expand", sizes), tuple(x.shape)
     lead = len(wanted) - len(shape)
     fits = lead >= 0
@@ -280,6 +288,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def flip(x: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along ``dims``."""
+    require_tensor("flip", x)
     axes = tuple(axis("flip", d, x.ndim) for d in arguments.sizes("flip", dims))
     if len(set(axes)) != len(axes):
         raise RuntimeError(f"[flip] dims {axes} name a dimension twice")
@@ -288,7 +297,7 @@ def flip(x: Tensor, *dims: Any) -> Tensor:
 
 def roll(x: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """The elements moved along ``dims`` (or along the flattened tensor), around the end."""
-    moves = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
+    moves = arguments.sizes("roll", (shifts,))
     if dims is None or dims == ():
         if len(moves) != 1:
             raise RuntimeError(f"[roll] without dims takes one shift, got {moves}")
