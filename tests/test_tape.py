@@ -491,6 +491,16 @@ def test_a_hook_that_returns_something_else(returned: Any) -> None:
     assert x.grad is None
 
 
+def test_data_shares_versions_with_what_it_was_set_to() -> None:
+    x = tg.zeros(2, dtype="float64", requires_grad=True)
+    q = tg.ones(2, dtype="float64")
+    x.data = q
+    y = (x * x).sum()
+    q.mul_(3)
+    with pytest.raises(RuntimeError, match="mul_"):
+        y.backward()
+
+
 def test_hooks_of_a_leaf_survive_what_changes_the_leaf() -> None:
     x = leaf([1.0, 2.0])
     calls: list = []
