@@ -248,10 +248,11 @@ class Tensor:
             raise TypeError(f"data must be a Tensor, got {type(value).__name__}")
         if self.requires_grad and not value.is_floating_point():
             raise RuntimeError(f"a tensor that requires grad cannot hold {value.dtype.name} data")
+        self._bump("Tensor.data = ...")  # for those who saved the old memory
         if value._storage is None:
             value._storage = Storage()
-        self._storage = value._storage  # they share memory from now on
-        self._bump("Tensor.data = ...")
+        self._storage = value._storage  # shared from now on
+        self._bump("Tensor.data = ...")  # for those who saved this tensor
         self._array, self._device = value._array, value._device
         if type(self._node) is Leaf:
             before = self._node
