@@ -152,9 +152,7 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
     require_tensor("permute", x)
     order = tuple(axis("permute", d, x.ndim) for d in arguments.sizes("permute", dims))
     if sorted(order) != list(range(x.ndim)):
-        raise RuntimeError(
-            f"[permute] dims {order} are not a reordering of {x.ndim} dimensions"
-        )
+        raise RuntimeError(f"[permute] dims {order} are not a reordering of {x.ndim} dimensions")
     return _transpose(x, axes=order)
 
 
