@@ -20,6 +20,8 @@ arrays; under ``create_graph=True`` they see Tensors, and ``xp`` is the primitiv
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,6 +65,33 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+class _Remains(threading.local):
+    def __init__(self) -> None:
+        self.waiting: list[list] = []
+        self.being_dropped = False
+
+
+_remains = _Remains()
+
+
+def _take_apart(node: Node) -> None:
+    """Drop what a node held from a loop, not from within the end of the node that held it: the end
+    of a long chain would otherwise be as deep as the chain is long."""
+    _remains.waiting.append(list(node.__dict__.values()))
+    node.__dict__.clear()
+    if not _remains.being_dropped:
+        _remains.being_dropped = True
+        while _remains.waiting:
+            _remains.waiting.pop()
+        _remains.being_dropped = False
+
+
+# Other Pythons do so themselves, after 50 levels or before the stack ends; 3.13 counts to 10,000,
+# for which the stack of a thread may not be large enough.
+if sys.version_info[:2] == (3, 13):
+    Node.__del__ = _take_apart  # type: ignore[attr-defined]
 
 
 registry: dict[str, Callable] = {}
