@@ -1,4 +1,4 @@
-"""The README's example prints what the README says it prints."""
+"""The README says what is true: its example prints what it says, its excerpts are the files'."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ import io
 import re
 from pathlib import Path
 
-import pytest
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
 
 
 def test_example_prints_its_comments() -> None:
-    if not README.exists():
-        pytest.skip("the README is not part of this installation")
-    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)[0]
+    code = blocks("python")[0]
     expected = re.findall(r"print\(.*\)\s+# (.*)", code)
     assert len(expected) == 3
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
     assert printed.getvalue().splitlines() == expected
+
+
+def test_excerpts_are_what_the_files_say() -> None:
+    for code, file in (
+        (blocks("python")[1], "src/tapegrad/ops/softmax.py"),
+        (blocks("cpp")[0], "kernels/softmax.cu"),
+    ):
+        source = (ROOT / file).read_text()
+        for paragraph in code.split("\n\n"):
+            assert paragraph.strip("\n") in source, f"{file} has changed: {paragraph}"
