@@ -14,7 +14,7 @@ from ..backend import override
 from ..dtypes import is_floating
 from ..kernels import launch
 from ..tape import array_function, primitive, unary
-from .elementwise import erf, expm1, log, minimum, where
+from .elementwise import clip, erf, exp, expm1, log1p, where
 from .precision import in_float32
 
 _KERNELS = ("cuda", "emulated")
@@ -36,7 +36,8 @@ relu = unary(
 
 @primitive(vjp=(lambda xp, g, result: xp.relu_backward(g, result), None))
 def relu_backward(xp: Any, grad: Any, result: Any) -> Any:
-    return grad * (result > 0)
+    # Not a product: an infinite gradient times 0 would be nan.
+    return xp.where(result <= 0, 0, grad)
 
 
 sigmoid = unary(
@@ -139,8 +140,8 @@ def silu_backward(xp: Any, grad: Any, x: Any) -> Any:
 
 
 def _elu_plain(x: Any, *, alpha: float) -> Any:
-    # The minimum keeps exp from overflowing on the side that is not taken.
-    return where(x > 0, x, alpha * expm1(minimum(x, 0.0)))
+    # The clip keeps exp from overflowing on the side that is not taken.
+    return where(x > 0, x, alpha * expm1(clip(x, low=-math.inf, high=0.0)))
 
 
 @primitive(vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain)
@@ -156,8 +157,10 @@ def elu_backward(xp: Any, grad: Any, x: Any, *, alpha: float) -> Any:
 
 
 def _softplus_plain(x: Any, *, beta: float, threshold: float) -> Any:
-    bounded = minimum(x * beta, threshold)
-    return where(x * beta > threshold, x, -log(sigmoid(-bounded)) / beta)
+    x_beta = x * beta
+    above = x_beta + log1p(exp(-clip(x_beta, low=0.0, high=math.inf)))
+    below = log1p(exp(clip(x_beta, low=-math.inf, high=0.0)))
+    return where(x_beta > threshold, x, where(x_beta > 0, above, below) / beta)
 
 
 @primitive(

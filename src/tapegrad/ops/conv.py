@@ -200,6 +200,7 @@ def conv2d(
     y = _conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if bias is None:
         return y
+    same_dtype("conv2d", x, bias)
     if tuple(bias.shape) != (weight.shape[0],):
         raise RuntimeError(
             f"[conv2d] expected a bias of shape {(weight.shape[0],)}, got {tuple(bias.shape)}"
@@ -312,7 +313,7 @@ def max_pool2d_backward(
     x = _border(xp, grad, size, out, kernel, stride, padding, dilation)
     for k in range(kernel[0] * kernel[1]):
         i, j = divmod(k, kernel[1])
-        x[_window(i, j, out, stride, dilation)] += grad * (which == k)
+        x[_window(i, j, out, stride, dilation)] += xp.where(which == k, grad, 0)
     return x[:, :, ph : ph + h, pw : pw + w]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import dtypes
 from ..dtypes import is_floating
 from ..tape import binary, primitive, unary
 from ..tensor import Tensor, wrap
@@ -44,13 +45,13 @@ remainder = binary("remainder", lambda g: g, lambda xp, g, a, b: -g * xp.floor_d
 negative = unary("negative", lambda g: -g, floating=False)
 maximum = binary(
     "maximum",  # equal operands share the gradient
-    lambda xp, g, a, b: g * xp.where(a == b, 0.5, a > b),
-    lambda xp, g, a, b: g * xp.where(a == b, 0.5, b > a),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(a > b, g, 0.0)),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(b > a, g, 0.0)),
 )
 minimum = binary(
     "minimum",
-    lambda xp, g, a, b: g * xp.where(a == b, 0.5, a < b),
-    lambda xp, g, a, b: g * xp.where(a == b, 0.5, b < a),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(a < b, g, 0.0)),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(b < a, g, 0.0)),
 )
 
 # ---------------------------------------------------------------------- functions of one number
@@ -94,12 +95,17 @@ def cast(x: Tensor, *, dtype: Any) -> Tensor:
 )
 def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
     result = xp.library.where(condition, a, b)
-    # A number takes the other operand's dtype. (To NumPy, bfloat16 and a number are float32.)
-    return result.astype(getattr(a, "dtype", getattr(b, "dtype", result.dtype)), copy=False)
+    for array, number in ((a, b), (b, a)):
+        if hasattr(array, "dtype") and not hasattr(number, "dtype"):
+            # PyTorch's promotion: to NumPy, bfloat16 and a number are float32
+            common = dtypes.result_type([(array.dtype, 1)], [dtypes.scalar_dtype(number)])
+            return result.astype(common, copy=False)
+    return result
 
 
 @primitive(
-    vjp=(lambda xp, g, x, low, high: g * ((x >= low) & (x <= high)),)  # slope 1 on the bounds
+    # slope 1 on the bounds
+    vjp=(lambda xp, g, x, low, high: xp.where((x < low) | (x > high), 0.0, g),)
 )
 def clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
     return xp.minimum(xp.maximum(x, low), high).astype(x.dtype, copy=False)
