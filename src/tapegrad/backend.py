@@ -131,6 +131,8 @@ class KernelsMissing(RuntimeError):
 
 def _first_that_accepts(device: Device, tried: list[Callable], plain: Callable) -> Callable:
     def implementation(*arrays: Any, **parameters: Any) -> Any:
+        # Of 0-d arrays NumPy's arithmetic makes scalars, which have no memory for a kernel.
+        arrays = tuple([np.asarray(a) if isinstance(a, np.generic) else a for a in arrays])
         try:
             for f in tried:
                 result = f(device, *arrays, **parameters)

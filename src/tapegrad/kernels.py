@@ -59,6 +59,8 @@ def _raw(argument: Any) -> Any:
         return argument.__array_interface__["data"][0]
     if argument is None:
         return 0
+    if isinstance(argument, np.generic):  # taken for a pointer it would be read as one
+        raise TypeError(f"a kernel takes arrays and Python numbers, got {type(argument).__name__}")
     if isinstance(argument, (int, float)):
         return argument
     if hasattr(argument, "__cuda_array_interface__"):

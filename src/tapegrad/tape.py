@@ -267,14 +267,15 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
             y = b._array
             node_a = a._node
             node_b = b._node
+            stored = None
             if (
                 x.dtype is not y.dtype
                 or b._device is not device
                 or (floating and x.dtype.kind in "iub")
             ):
-                device, x, y = _align(name, a, b, floating)
+                device, x, y, stored = _align(name, a, b, floating)
         else:
-            device, x, y = _align(name, a, b, floating)
+            device, x, y, stored = _align(name, a, b, floating, widen=differentiable)
             a, b = (v if isinstance(v, Tensor) else None for v in (a, b))
             node_a = a._node if a is not None else None
             node_b = b._node if b is not None else None
@@ -286,6 +287,8 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
             out = implementation(x, y)
         except (ValueError, TypeError) as error:
             raise _explain(name, error, x, y) from error
+        if stored is not None:
+            out = out.astype(stored)
         if out.__class__ is not device.array_type:
             out = device.asarray(out)
         result = _new_tensor(Tensor)
@@ -452,9 +455,12 @@ def _unwrap(name: str, inputs: Sequence[Any]) -> tuple[Device, list]:
     return device, arrays
 
 
-def _align(name: str, a: Any, b: Any, floating: bool) -> tuple[Device, Any, Any]:
+def _align(
+    name: str, a: Any, b: Any, floating: bool, widen: bool = False
+) -> tuple[Device, Any, Any, Any]:
     """Both operands on one device and of PyTorch's common dtype. A Python number stays a number
-    where NumPy treats it as weak too."""
+    where NumPy treats it as weak too. widen: 16-bit floats meet a number in float32, so that the
+    number is not rounded first; the last result is then the dtype to store in, else None."""
     first, second = isinstance(a, Tensor), isinstance(b, Tensor)
     if first and second:
         if a._device is not b._device:
@@ -471,7 +477,7 @@ def _align(name: str, a: Any, b: Any, floating: bool) -> tuple[Device, Any, Any]
                 raise TypeError(f"[{name}] {error}") from None
             other = wrap(tensor._device.asarray(number), tensor._device)
             pair = (a, other) if first else (other, b)
-            return _align(name, pair[0], pair[1], floating)
+            return _align(name, pair[0], pair[1], floating, widen)
         if hasattr(number, "item"):  # NumPy's; its float64 is a float too, but not a weak one
             number = number.item()
             a, b = (a, number) if first else (number, b)
@@ -482,13 +488,16 @@ def _align(name: str, a: Any, b: Any, floating: bool) -> tuple[Device, Any, Any]
     if floating and not dtypes.is_floating(common):
         common = dtypes.get_default_dtype()
     device = a._device if first else b._device
-    return device, _cast(a, common, device), _cast(b, common, device)
+    stored = None
+    if widen and scalars and dtypes.is_low_precision(common):
+        stored, common = common, dtypes.float32
+    return device, _cast(a, common, device), _cast(b, common, device), stored
 
 
 def align(name: str, a: Any, b: Any) -> tuple[Any, Any]:
     """Two operands (at least one of them a Tensor) as Tensors or numbers of their common dtype."""
     cast = registry["cast"]
-    _, x, y = _align(name, a, b, floating=False)
+    _, x, y, _ = _align(name, a, b, floating=False)
     common = (x if isinstance(a, Tensor) else y).dtype
     return tuple(  # type: ignore[return-value]
         (t if t.dtype == common else cast(t, dtype=common)) if isinstance(t, Tensor) else raw
