@@ -345,3 +345,79 @@ def test_bad_schedules():
         CosineAnnealingLR(optimizer, T_max=0)
     with pytest.raises(KeyError, match="initial_lr"):
         StepLR(optimizer, step_size=1, last_epoch=4)
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: SGD(p, lr=0.1, momentum=0.9),
+        lambda p: Adam(p, lr=0.1, amsgrad=True),
+        lambda p: AdamW(p, lr=0.1),
+    ],
+    ids=["SGD", "Adam", "AdamW"],
+)
+def test_state_of_another_dtype_shape_or_device_is_refused_before_anything_changes(make, device):
+    def step(*params):
+        for p in params:
+            p.grad = tg.ones_like(p)
+        optimizer.step()
+
+    other = "cpu" if device == "emulated" else "emulated"
+    for change, words in (
+        (lambda p: p.double(), "float64.*float32"),
+        (lambda p: p.half(), "float16.*float32"),
+        (lambda p: p[:2].clone(), r"\(2, 5\)"),
+        (lambda p: p.T.clone(), r"\(5, 4\)"),
+        (lambda p: p.to(other), f"{other}.*{device}"),
+    ):
+        first = tg.ones(3, device=device).requires_grad_()
+        second = tg.ones(4, 5, device=device).requires_grad_()
+        optimizer = make([{"params": [first]}, {"params": [second]}])
+        step(first, second)
+        second.data = change(second.detach())
+        before = first.tolist(), second.tolist()
+        second.grad = None
+        with pytest.raises(RuntimeError, match=f"(?s)parameter 1.*{words}.*load_state_dict"):
+            step(first, second)
+        assert (first.tolist(), second.tolist()) == before
+        if second.shape == (4, 5):  # the remedy that the message names
+            optimizer.load_state_dict(optimizer.state_dict())
+            step(first, second)
+            assert second.tolist() != before[1]
+            assert all(
+                value.dtype == second.dtype and value.device is second.device
+                for value in optimizer.state[second].values()
+                if isinstance(value, tg.Tensor)
+            )
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("make", [SGD, Adam], ids=["SGD", "Adam"])
+def test_a_gradient_of_another_dtype_shape_or_device_is_refused(make, device):
+    other = "cpu" if device == "emulated" else "emulated"
+    for change in (lambda p: p.half(), lambda p: p[:2].clone(), lambda p: p.to(other)):
+        p = tg.ones(4, 5, device=device).requires_grad_()
+        optimizer = make([p], lr=0.1)
+        p.grad = tg.ones_like(p)
+        p.data = change(p.detach())
+        with pytest.raises(RuntimeError, match=r"(?s)parameter 0.*its gradient.*backward"):
+            optimizer.step()
+        assert (p == 1).all()
+
+
+@pytest.mark.parametrize("name", ["sgd_step", "adam_step"])
+def test_step_kernels_leave_mixed_arrays_to_the_plain_body(name):
+    from tapegrad.backend import EMULATED, overrides
+
+    ((_, kernel),) = overrides[name]
+    states = {"sgd_step": 1, "adam_step": 2}[name]
+    good = np.ones((2, 3), "float32")
+    for bad in (good.astype("float64"), np.ones(2, "float32"), np.ones((3, 2), "float32").T):
+        for place in range(2 + states):
+            arrays = [bad if i == place else good.copy() for i in range(2 + states)]
+            if place == 1 and bad.shape == good.shape and bad.dtype == good.dtype:
+                continue  # a gradient may lie in memory as it likes: it is copied
+            if name == "adam_step":
+                arrays.append(None)
+            assert kernel(EMULATED, *arrays) is NotImplemented

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Device, override
-from ..dtypes import is_low_precision
+from ..backend import Device, bodies, override
+from ..dtypes import is_floating, is_low_precision
 from ..kernels import launch
+from ..primitive import signature
 from ..tape import array_function
 
 _CHUNK_BYTES = 1 << 18  # 5 arrays of Adam in a 2 MB L2
@@ -143,83 +144,22 @@ def _in_chunks(update: Callable[..., None], arrays: Arrays) -> None:
             update(*piece, spare)
 
 
-@override("sgd_step", "cuda", "emulated")
-def _sgd_kernel(
-    device: Device,
-    param: Any,
-    grad: Any,
-    momentum_buffer: Any,
-    *,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-    first_step: bool,
-) -> Any:
-    if not _contiguous(param, momentum_buffer):
-        return NotImplemented
-    launch(
-        device,
-        "sgd_step",
-        param.dtype,
-        param,
-        device.ops["contiguous"](grad),
-        momentum_buffer,
-        param.size,
-        lr,
-        momentum,
-        dampening,
-        weight_decay,
-        nesterov,
-        maximize,
-        first_step,
-    )
-    return None
+def _launch_step(name: str) -> None:
+    """kernels/optimizer.cu: <name>(param, grad, state..., n, options...)."""
+    options = signature(bodies[name])[1]
+
+    @override(name, "cuda", "emulated")
+    def step(device: Device, param: Any, grad: Any, *state: Any, **given: Any) -> Any:
+        if not is_floating(param.dtype) or not all(
+            a is None or (a.shape == param.shape and a.dtype == param.dtype) for a in (grad, *state)
+        ):
+            return NotImplemented
+        if not all(a is None or a.flags.c_contiguous for a in (param, *state)):
+            return NotImplemented
+        arrays = (param, device.ops["contiguous"](grad), *state)
+        launch(device, name, param.dtype, *arrays, param.size, *[given[key] for key in options])
+        return None
 
 
-@override("adam_step", "cuda", "emulated")
-def _adam_kernel(
-    device: Device,
-    param: Any,
-    grad: Any,
-    exp_avg: Any,
-    exp_avg_sq: Any,
-    max_exp_avg_sq: Any,
-    *,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled_weight_decay: bool,
-    maximize: bool,
-    step: int,
-) -> Any:
-    if not _contiguous(param, exp_avg, exp_avg_sq, max_exp_avg_sq):
-        return NotImplemented
-    launch(
-        device,
-        "adam_step",
-        param.dtype,
-        param,
-        device.ops["contiguous"](grad),
-        exp_avg,
-        exp_avg_sq,
-        max_exp_avg_sq,
-        param.size,
-        lr,
-        beta1,
-        beta2,
-        eps,
-        weight_decay,
-        decoupled_weight_decay,
-        maximize,
-        step,
-    )
-    return None
-
-
-def _contiguous(*arrays: Any) -> bool:
-    return all(a is None or a.flags.c_contiguous for a in arrays)
+for _name in ("sgd_step", "adam_step"):
+    _launch_step(_name)

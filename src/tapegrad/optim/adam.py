@@ -16,6 +16,7 @@ class Adam(Optimizer):
     """
 
     decoupled_weight_decay = False
+    kept_arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,

@@ -23,12 +23,23 @@ def zeros_like_state(parameter: Tensor) -> Tensor:
     return wrap(zeros, parameter._device)
 
 
+def _form(x: Any) -> tuple:
+    return x._array.shape, x._array.dtype, x._device
+
+
+def _words(x: Any) -> str:
+    return f"{x.dtype.name} {tuple(x.shape)} on {x.device}"
+
+
 class Optimizer:
-    """Base class. A subclass defines ``_update(parameter, gradient, state, group)``.
+    """Base class. A subclass defines ``_update(parameter, gradient, state, group)``, and names in
+    ``kept_arrays`` the state that has its parameter's shape, dtype and device.
 
     ``params`` are tensors, or dicts with the key "params" and options that replace ``defaults``
     for these. ``param_groups`` holds the options in use: change ``group["lr"]`` at any time.
     """
+
+    kept_arrays: tuple[str, ...] = ()
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, (Tensor, Mapping)):
@@ -87,11 +98,19 @@ class Optimizer:
                     p.grad = p.grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient. ``closure`` may compute the loss anew."""
+        """Update every parameter that has a gradient. ``closure`` may compute the loss anew.
+
+        Raises RuntimeError, before it changes anything, if a parameter has been given another
+        shape, dtype or device than its gradient or its state.
+        """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p._grad is not None:
+                    self._require_alike(p)
         change = f"optim.{type(self).__name__}.step"
         for group in self.param_groups:
             for p in group["params"]:
@@ -99,6 +118,27 @@ class Optimizer:
                     self._update(p, p._grad._array, self.state[p], group)
                     p._bump(change)
         return loss
+
+    def _require_alike(self, p: Tensor) -> None:
+        """Raise RuntimeError if the gradient or the state do not fit: a kernel would write past
+        the end of the smaller array, or read numbers of the wrong size."""
+        state = self.state.get(p, {})
+        kept = {f"its state {key!r}": state[key] for key in self.kept_arrays if key in state}
+        for what, other in (("its gradient", p._grad), *kept.items()):
+            if _form(other) == _form(p):
+                continue
+            params = [q for group in self.param_groups for q in group["params"]]
+            number = next(i for i, q in enumerate(params) if q is p)
+            remedy = (
+                "make the optimizer after moving or converting the model, or bring its state "
+                "along with optimizer.load_state_dict(optimizer.state_dict())"
+                if other is not p._grad
+                else "call zero_grad() and backward() again"
+            )
+            raise RuntimeError(
+                f"{type(self).__name__}.step: parameter {number} is {_words(p)}, but {what} is "
+                f"{_words(other)}: {remedy}"
+            )
 
     def _update(
         self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]

@@ -11,6 +11,8 @@ from .optimizer import Optimizer, Params, zeros_like_state
 class SGD(Optimizer):
     """p -= lr * d, with d the gradient, optionally with momentum and weight decay."""
 
+    kept_arrays = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Params,
