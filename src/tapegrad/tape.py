@@ -339,7 +339,7 @@ def _single(declared: Primitive, view: bool) -> Callable:
             out = device.asarray(out)
         if view and shares(out, array):
             result = x._alias(out)
-            result._storage.has_views = True  # type: ignore[union-attr]
+            result._storage.add_view(x, result)  # type: ignore[union-attr]
         else:
             result = _new_tensor(Tensor)
             result._array = out

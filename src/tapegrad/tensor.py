@@ -7,6 +7,7 @@ This file holds what a Tensor *is*; what it can *do* is attached by the rooms ab
 from __future__ import annotations
 
 import math
+import threading
 import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -39,14 +40,37 @@ class Size(tuple):
 class Storage:
     """What all aliases of one memory share: when it was last changed in place, and by which op."""
 
-    __slots__ = ("changed_at", "changed_by", "has_views", "version")
+    __slots__ = ("aliases", "changed_at", "changed_by", "version")
     last_change = 0  # of any storage: what was recorded later needs no check
+    _changing = threading.Lock()
 
     def __init__(self) -> None:
         self.changed_at = 0
         self.changed_by = ""
         self.version = 0
-        self.has_views = False
+        self.aliases: list[weakref.ref[Tensor]] = []  # a base and its views on the tape
+
+    def add_view(self, base: Tensor, view: Tensor) -> None:
+        """Note that two tensors are seen to share this memory."""
+        if len(self.aliases) > 16 and len(self.aliases) & (len(self.aliases) - 1) == 0:
+            self.aliases = [ref for ref in self.aliases if ref() is not None]  # at powers of two
+        if not base._aliased:
+            base._aliased = True
+            self.aliases.append(weakref.ref(base))
+        view._aliased = True
+        self.aliases.append(weakref.ref(view))
+
+    def has_others(self, tensor: Tensor) -> bool:
+        """Whether a view, or the base of this one, is still in use."""
+        known = [ref() for ref in self.aliases]
+        return any(other is not None and other is not tensor for other in known)
+
+    def change(self, op: str) -> None:
+        """Note that ``op`` has changed this memory in place."""
+        with self._changing:  # or a thread could set the clock back
+            self.changed_at = Storage.last_change = next(serials)
+        self.changed_by = op
+        self.version += 1
 
 
 class Leaf:
@@ -85,6 +109,7 @@ class Tensor:
     _grad: Tensor | None = None
     _storage: Storage | None = None
     _retains_grad: bool = False
+    _aliased: bool = False  # whether its storage lists it (see Storage.aliases)
 
     # NumPy must not broadcast over a Tensor: `ndarray * Tensor` is left to Tensor.__rmul__.
     __array_priority__ = 1000
@@ -229,9 +254,7 @@ class Tensor:
         """Note that ``op`` has changed this memory in place."""
         if self._storage is None:
             self._storage = Storage()
-        self._storage.changed_at = Storage.last_change = next(serials)
-        self._storage.changed_by = op
-        self._storage.version += 1
+        self._storage.change(op)
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""

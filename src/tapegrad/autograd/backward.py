@@ -110,7 +110,7 @@ def backward(
     if chosen is None:
         for leaf in list(found):
             tensor = leaf.tensor() if type(leaf) is Leaf else None
-            if tensor is not None:
+            if tensor is not None and tensor.requires_grad:
                 deliver(found, leaf, tensor, create_graph)
     else:
         for x, node in zip(chosen, nodes, strict=True):  # type: ignore[arg-type]

@@ -107,7 +107,7 @@ class Function:
         for i, y in enumerate(results):
             if any(y is a for a in args) and not any(y is d for d in ctx._changed):
                 results[i] = alias = y.detach()
-                alias._storage.has_views = True  # type: ignore[union-attr]
+                alias._storage.add_view(y, alias)  # type: ignore[union-attr]
         for changed in ctx._changed:
             changed._bump(cls.__name__)
         if any(wants) and recording.get():

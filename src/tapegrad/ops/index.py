@@ -7,6 +7,8 @@ writes, ``index_add`` adds. Gathering and scattering along a dimension build the
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from ..tensor import Tensor, wrap
 from .arguments import axis, require_tensor
 from .create import tensor
 from .elementwise import cast, where
-from .shape import stack
+from .shape import clone, stack
 
 # ---------------------------------------------------------------------- primitives
 
@@ -30,7 +32,9 @@ from .shape import stack
     view=True,
 )
 def getitem(xp: Any, x: Any, *, index: Any) -> Any:
-    return x[index]
+    part = x[index]
+    # With an int for every dimension NumPy copies one element out; with "..." it is a view.
+    return x[index + (...,)] if isinstance(part, np.generic) else part
 
 
 @primitive(vjp=(lambda xp, g, index: xp.getitem(g, index=index),))
@@ -97,16 +101,17 @@ def is_basic(index: Any) -> bool:
 
 def take(x: Tensor, index: Any) -> Tensor:
     """``x[index]``: ints, slices, None, ..., and integer or bool tensors, lists and arrays."""
-    place = _index("getitem", x, index)
+    ints, place = _index("getitem", x, index)
     try:
-        return getitem(x, index=place)
+        part = x if ints is None else getitem(x, index=ints)
+        return part if place is None else getitem(part, index=place)
     except IndexError as error:
         raise _indices_differ("getitem", place) from error
 
 
 def put(x: Tensor, index: Any, values: Any) -> Tensor:
     """A copy of ``x`` with ``x[index] = values``."""
-    place = _index("setitem", x, index)
+    ints, place = _index("setitem", x, index)
     check_values(values)
     if isinstance(values, Tensor):
         if values._device is not x._device:
@@ -115,14 +120,35 @@ def put(x: Tensor, index: Any, values: Any) -> Tensor:
             )
         if values.dtype != x.dtype:
             values = cast(values, dtype=x.dtype)
+    with explained("setitem", place, values):
+        if ints is None:
+            return index_put(x, values, index=place)
+        if place is not None:
+            values = index_put(getitem(x, index=ints), values, index=place)
+        return index_put(x, values, index=ints)
+
+
+def write(x: Any, index: tuple, values: Any) -> None:
+    """``x[index] = values`` on arrays, for an index in the two steps that ``_index`` makes."""
+    ints, place = index
+    with explained("setitem", place, values):
+        if ints is not None and place is not None:
+            x[ints][place] = values
+        else:
+            x[place if ints is None else ints] = values
+
+
+@contextmanager
+def explained(op: str, place: Any, values: Any) -> Iterator[None]:
+    """The library's errors in tapegrad's words."""
     try:
-        return index_put(x, values, index=place)
+        yield
     except IndexError as error:
-        raise _indices_differ("setitem", place) from error
+        raise _indices_differ(op, place) from error
     except ValueError as error:
         raise RuntimeError(
-            f"[setitem] values of shape {tuple(getattr(values, 'shape', ()))} do not fit the "
-            f"indexed part of shape {tuple(x._array[place].shape)}"
+            f"[{op}] values of shape {tuple(getattr(values, 'shape', ()))} do not fit the indexed "
+            f"part: {error}"
         ) from error
 
 
@@ -132,13 +158,17 @@ def check_values(values: Any) -> None:
         raise TypeError(f"[setitem] cannot store {type(values).__name__} in a tensor")
 
 
-def _indices_differ(op: str, place: tuple) -> IndexError:
-    shapes = ", ".join(str(p.shape) for p in place if hasattr(p, "shape"))
+def _indices_differ(op: str, place: Any) -> IndexError:
+    shapes = ", ".join(str(p.shape) for p in place or () if hasattr(p, "shape"))
     return IndexError(f"[{op}] index tensors of shapes {shapes} do not broadcast")
 
 
-def _index(op: str, x: Tensor, index: Any) -> Any:
-    """The index in plain arrays, checked: every device refuses what is out of range."""
+def _index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | None]:
+    """The index in plain arrays, checked: every device refuses what is out of range.
+
+    In two steps, (basic, arrays), either of them None: PyTorch applies ints and slices before index
+    arrays, while NumPy takes an int beside an array for an array and moves the dimensions.
+    """
     parts = index if isinstance(index, tuple) else (index,)
     result: list[Any] = []
     position = 0
@@ -179,7 +209,21 @@ def _index(op: str, x: Tensor, index: Any) -> Any:
             _in_range(op, part, -x.shape[position], x.shape[position], position)
         result.append(part)
         position += n
-    return tuple(result)
+    if not builtins.any(hasattr(p, "shape") for p in result):
+        return tuple(result), None
+    if not builtins.any(isinstance(p, int) for p in result):
+        return None, tuple(result)
+    basic: list[Any] = []
+    arrays: list[Any] = []
+    whole = slice(None)
+    for p in result:
+        if hasattr(p, "shape"):
+            basic += [whole] * (p.ndim if p.dtype.kind == "b" else 1)
+            arrays.append(p)
+        else:
+            basic.append(p)
+            arrays += [] if isinstance(p, int) else [p if p is Ellipsis else whole]
+    return tuple(basic), tuple(arrays)
 
 
 def _plain_slice(s: slice) -> slice:
@@ -205,6 +249,8 @@ def _listed(part: Any) -> Any:
 
 
 def _array_index(op: str, x: Tensor, part: Any) -> Any:
+    if isinstance(part, Tensor) and part.ndim == 0 and part.dtype.kind in "iu":
+        return int(part)
     if isinstance(part, Tensor):
         if part._device is not x._device and part.ndim:
             raise RuntimeError(
@@ -221,7 +267,7 @@ def _array_index(op: str, x: Tensor, part: Any) -> Any:
             f"[{op}] indices are ints, slices, None, ..., or integer or bool tensors; "
             f"got {array.dtype.name}"
         )
-    return array
+    return int(array) if array.ndim == 0 and array.dtype.kind != "b" else array
 
 
 def _kept(device: Device, index: Any) -> Any:
@@ -345,15 +391,17 @@ def scatter(x: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
     number) written to the positions ``index`` along ``dim``; for an index that occurs twice, one
     of its values."""
     place = _along("scatter", x, dim, index)
-    return index_put(x, _source("scatter", x, index, src), index=place) if index.numel() else x + 0
+    if index.ndim != x.ndim:  # an empty index of another shape
+        return clone(x)
+    return index_put(x, _source("scatter", x, index, src), index=place)
 
 
 def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy of ``x`` with the values of ``src`` added at the positions ``index`` along ``dim``,
     in a fixed order."""
     place = _along("scatter_add", x, dim, index)
-    if not index.numel():
-        return x + 0
+    if index.ndim != x.ndim:  # an empty index of another shape
+        return clone(x)
     return index_add_at(x, _source("scatter_add", x, index, src), index=place)
 
 
@@ -385,7 +433,7 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
         raise IndexError(f"[index_select] the index must be 1-d, got {tuple(index.shape)}")
     _in_range("index_select", index._array, 0, x.shape[d] if x.ndim else 1, d)
     if x.ndim == 0:
-        return x + 0
+        return clone(x)
     place = _kept(x._device, index._array).reshape(-1)
     return getitem(x, index=(slice(None),) * d + (place,))
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..tape import is_recording
 from ..tensor import Storage, Tensor, wrap
-from .index import _index, check_values, put
+from .elementwise import where
+from .index import _index, check_values, put, write
 
 
 def past(x: Tensor, copy: bool = False) -> Tensor:
@@ -32,7 +33,8 @@ def become(x: Tensor, result: Tensor, op: str) -> Tensor:
     """Write ``result`` into ``x``'s memory and let ``x`` continue its history.
 
     Raises RuntimeError for a leaf that requires grad, a result that does not fit, an expanded
-    tensor, and for views while the tape records (their base's history would be wrong).
+    tensor, and, while the tape records, for one that shares memory with another (whose history
+    would be wrong).
     """
     check_writable(x, op, result)
     if result.shape != x.shape:
@@ -45,6 +47,9 @@ def become(x: Tensor, result: Tensor, op: str) -> Tensor:
         raise RuntimeError(
             f"[{op}] the result is {result.dtype.name} and cannot be stored as {x.dtype.name}"
         )
+    if is_recording(x) and not result.requires_grad:  # what x was has gradient 0 from here on
+        never = wrap(x._device.asarray(False), x._device)
+        result = where(never, past(x), result.to(x.dtype))
     if result.requires_grad:
         if result.dtype != x.dtype:
             result = result.to(x.dtype)
@@ -64,11 +69,14 @@ def _succeed(x: Tensor, node: Any) -> None:
 
 def check_writable(x: Tensor, op: str, *sources: Any) -> None:
     """Raise RuntimeError if ``x`` must not be changed in place."""
-    frozen = not getattr(x._array.flags, "writeable", True)  # CuPy has no such flag
-    if frozen or (x._array.size and 0 in _steps(x)):
+    if x._array.size and 0 in _steps(x):
         raise RuntimeError(
             f"[{op}] several elements of this expanded tensor share one memory location: "
             "clone() it before writing"
+        )
+    if not getattr(x._array.flags, "writeable", True):  # (CuPy has no such flag)
+        raise RuntimeError(
+            f"[{op}] this tensor shares the memory of a read-only array: clone() it before writing"
         )
     if not is_recording(x, *sources):
         return
@@ -77,10 +85,11 @@ def check_writable(x: Tensor, op: str, *sources: Any) -> None:
             f"[{op}] a leaf tensor that requires grad cannot be changed in place while the tape "
             "records: do it under tapegrad.no_grad(), or on a clone()"
         )
-    if x._storage is not None and x._storage.has_views:
+    if x._storage is not None and x._storage.has_others(x):
         raise RuntimeError(
-            f"[{op}] this tensor is, or has, a view, and changing it in place while the tape "
-            "records is not supported yet: use the out-of-place operation, or clone() first"
+            f"[{op}] this tensor is, or has, a view that is still in use, and changing it in place "
+            "while the tape records is not supported yet: use the out-of-place operation, or "
+            "clone() first"
         )
 
 
@@ -107,8 +116,8 @@ def inplace(function: Callable, name: str | None = None) -> Callable:
 def overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
     """Change the values to some that depend on nothing."""
     check_writable(x, op)
-    if is_recording(x):  # the gradient ends here, with zeros
-        result = past(x) * 0
+    if is_recording(x):
+        result = wrap(x._array.copy(), x._device)
         fill(result._array)
         return become(x, result, op)
     fill(x._array)
@@ -143,16 +152,9 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         return
     place = _index("setitem", self, index)
     check_values(value)
-    raw = value._array if isinstance(value, Tensor) else value
     if isinstance(value, Tensor) and value._device is not self._device:
         raise RuntimeError(
             f"[setitem] the tensor is on {self._device}, the values on {value._device}"
         )
-    try:
-        self._array[place] = raw
-    except ValueError as error:
-        raise RuntimeError(
-            f"[setitem] values of shape {tuple(getattr(raw, 'shape', ()))} do not fit the indexed "
-            f"part of shape {tuple(self._array[place].shape)}"
-        ) from error
+    write(self._array, place, value._array if isinstance(value, Tensor) else value)
     self._bump("setitem")

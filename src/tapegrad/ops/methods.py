@@ -74,6 +74,7 @@ OPERATORS: dict[str, Callable] = {
     "__pow__": arithmetic.pow,
     "__rpow__": arithmetic.rpow,
     "__matmul__": linalg.matmul,
+    "__rmatmul__": lambda self, other: linalg.matmul(create.as_tensor(other), self),
     "__neg__": elementwise.negative,
     "__pos__": lambda self: self,
     "__abs__": elementwise.absolute,
@@ -115,6 +116,8 @@ METHODS: dict[str, Callable] = {
     "le": elementwise.less_equal, "gt": elementwise.greater, "ge": elementwise.greater_equal,
     "logical_and": elementwise.logical_and, "logical_or": elementwise.logical_or,
     "logical_xor": elementwise.logical_xor, "logical_not": elementwise.logical_not,
+    "bitwise_and": elementwise.bitwise_and, "bitwise_or": elementwise.bitwise_or,
+    "bitwise_xor": elementwise.bitwise_xor,
     "isnan": elementwise.isnan, "isinf": elementwise.isinf, "isfinite": elementwise.isfinite,
     "equal": arithmetic.equal, "isclose": arithmetic.isclose, "allclose": arithmetic.allclose,
     # reductions
@@ -163,12 +166,13 @@ INPLACE = (
     "add", "sub", "mul", "div", "pow", "neg", "abs", "sign", "floor", "ceil", "trunc", "round",
     "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "reciprocal", "square", "sin", "cos", "tanh",
     "sigmoid", "relu", "erf", "clamp", "remainder", "floor_divide", "masked_fill", "scatter",
-    "scatter_add",
+    "scatter_add", "bitwise_and", "bitwise_or", "bitwise_xor",
 )  # fmt: skip
 
 INPLACE_OPERATORS = {
     "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
     "__ipow__": "pow_", "__imod__": "remainder_", "__ifloordiv__": "floor_divide_",
+    "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_",
 }  # fmt: skip
 
 
