@@ -167,6 +167,53 @@ def test_sums_of_16_bit_floats_are_carried_in_32() -> None:
     assert tg.full((1000,), 1.0, dtype="bfloat16").sum().item() == 1000
 
 
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [
+        ((10**6, 2), 0),
+        ((10**6, 2), (0, 1)),
+        ((1000, 1000, 3), (0, 1)),
+        ((100, 3, 10000), (0, 2)),
+        ((1025, 7), 0),
+        ((3000001,), 0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("layout", ["as made", "transposed", "every other"])
+def test_long_sums_are_accurate_whichever_way_the_memory_lies(
+    shape: Any, dim: Any, layout: str
+) -> None:
+    """Adding ten million float32 numbers one by one loses every digit: 1 + 1e-8 is 1."""
+    a = np.random.default_rng(0).random(shape, dtype=np.float32)
+    if layout == "transposed":
+        a = np.asfortranarray(a)
+    elif layout == "every other":
+        a = np.repeat(a, 2, axis=-1)[..., ::2]
+    x, over = tg.from_numpy(a), (dim if isinstance(dim, tuple) else (dim,))
+    for keepdim in (False, True):
+        exact = a.sum(axis=over, keepdims=keepdim, dtype=np.float64)
+        total = x.sum(dim, keepdim).numpy()
+        assert total.shape == exact.shape
+        np.testing.assert_allclose(total, exact, rtol=2e-6)
+        np.testing.assert_allclose(
+            x.var(dim, keepdim=keepdim).numpy(), a.var(over, np.float64, ddof=1, keepdims=keepdim),
+            rtol=2e-6,
+        )  # fmt: skip
+    bias = tg.zeros(a.shape[-1], requires_grad=True)
+    tg.nn.functional.linear(tg.zeros(*a.shape[:-1], 1), tg.zeros(a.shape[-1], 1), bias).backward(x)
+    exact = a.sum(axis=tuple(range(a.ndim - 1)), dtype=np.float64)
+    np.testing.assert_allclose(bias.grad.numpy(), exact, rtol=2e-6)
+
+
+def test_long_sums_of_equal_numbers() -> None:
+    x = tg.full((10**6, 2), 0.1)
+    np.testing.assert_allclose(x.sum(0).tolist(), 1e5, rtol=3e-6)
+    np.testing.assert_allclose(x.mean(0).tolist(), 0.1, rtol=3e-6)
+    np.testing.assert_allclose(x.half().mean(0).tolist(), 0.1, rtol=1e-3)
+    assert tg.ones(20000, 3, dtype="float64").T.sum(1).tolist() == [20000] * 3
+    assert x[:0].sum(0).tolist() == [0, 0]
+
+
 def test_integers_wrap_around() -> None:
     x = tg.tensor([250, 5], dtype="uint8")
     assert (x + 10).tolist() == [4, 15]

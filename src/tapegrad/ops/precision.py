@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,40 @@ def in_float32(body: Callable) -> Callable:
     return widened
 
 
+_FEW = 128  # this many additions of float32 in a row lose little
+_SMALL = 2048
+
+
 def total(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The sum, in x's own dtype. (NumPy's method widens small integers, and warns of overflow from
     a module of NumPy's, past tapegrad's filter.)"""
-    if isinstance(x, np.ndarray):
-        return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore
-    return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)
+    if not isinstance(x, np.ndarray):
+        return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)
+    if x.size > _SMALL and x.dtype.kind == "f":
+        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        last = x.flags.c_contiguous and tuple(axes) == tuple(range(x.ndim - len(axes), x.ndim))
+        if not last and prod([x.shape[i] for i in axes]) > _FEW:
+            return _in_blocks(x, axes, keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore
+
+
+def _in_blocks(x: Any, axes: Sequence[int], keepdims: bool) -> Any:
+    """A sum over other dimensions than the last in memory. NumPy adds those up one by one (it sums
+    pairwise only along contiguous memory), and millions of float32 additions in a row lose every
+    digit. So a long dimension is folded into at most _FEW blocks, which are added, then the sum of
+    the blocks likewise, until it is short."""
+    for axis in sorted(axes, key=lambda i: -x.shape[i]):
+        before = (slice(None),) * axis
+        while (n := x.shape[axis]) > _FEW:
+            block = -(-n // _FEW)
+            end = n // block * block
+            shape = (*x.shape[:axis], n // block, block, *x.shape[axis + 1 :])
+            blocks = x[before + (slice(end),)].reshape(shape)
+            sums = np.add.reduce(blocks, axis=axis)
+            sums[before + (slice(n - end),)] += x[before + (slice(end, None),)]
+            x = sums
+        x = np.add.reduce(x, axis=axis, keepdims=True)
+    return x if keepdims else x.squeeze(tuple(axes))
 
 
 def _narrow(result: Any, dtype: Any) -> Any:
