@@ -402,3 +402,18 @@ def test_everything_public_is_there() -> None:
         assert hasattr(tg, name)
     with pytest.raises(AttributeError, match="no_such_thing"):
         tg.no_such_thing  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", ">f2", ">i4", ">i8", ">i2"])
+def test_numbers_of_the_other_byte_order_are_converted_or_refused(kind):
+    swapped = kind if sys.byteorder == "little" else kind.replace(">", "<")
+    array = np.array([1, 2, 300], dtype=swapped)
+    for make in (tg.tensor, tg.as_tensor, lambda a: tg.tensor(a, dtype=a.dtype)):
+        x = make(array)
+        assert x.dtype.isnative
+        assert x.tolist() == [1, 2, 300]
+    assert tg.as_tensor(array, dtype=tg.float64).tolist() == [1, 2, 300]
+    assert tg.tensor(array[0]).dtype.isnative
+    assert tg.zeros(2, dtype=np.dtype(swapped)).dtype.isnative
+    with pytest.raises(TypeError, match=r"\[from_numpy\].*byte order.*astype"):
+        tg.from_numpy(array)

@@ -70,7 +70,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if hasattr(data, "__array__") and not hasattr(data, "__cuda_array_interface__"):
         data = np.asarray(data)  # another library's tensor on the CPU
     if isinstance(data, np.ndarray) and device in (None, "cpu", CPU):
-        shared = from_numpy(data)
+        shared = from_numpy(data.astype(dtypes.dtype(data.dtype), copy=False))
         return shared if dtype is None else shared.to(dtype)
     return tensor(data, dtype=dtype, device=device)
 
@@ -80,6 +80,11 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"[from_numpy] expects a NumPy array, got {type(array).__name__}")
     dtypes.dtype(array.dtype)
+    if not array.dtype.isnative:
+        raise TypeError(
+            f"[from_numpy] the array's byte order ({array.dtype.str}) is not this machine's: "
+            "convert it with array.astype(array.dtype.newbyteorder('='))"
+        )
     return wrap(array, CPU)
 
 
