@@ -235,6 +235,7 @@ case("sum_empty", lambda t, x: x.sum(0) + x.sum(1).sum() + x.prod(), (f(0, 3),))
 case("mean_empty", lambda t, x: x.mean(), (f(0, 3),), second=False)
 case("var_correction", lambda t, x: t.var(x, 1, correction=0), (f(2, 3),), (f(4, 1),), (f(0, 3),))
 case("var_0d", lambda t, x: t.var(x, correction=0) + x, (f(),))
+case("var_of_too_few", lambda t, x: t.var(x) + t.std(x), (f(),), (f(0),), (f(1),), second=False)
 case("std_of_equals", lambda t, x: t.std(x, -1), (values([[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]]),),
      second=False)
 case("sum_int", lambda t, x: x.sum(0) * x.prod(), (ints(4, 2),), (mask(3, 2),), (ints(0, 2),),
@@ -264,7 +265,7 @@ case("argmin", lambda t, x: x.argmin() + x.argmin(1), (distinct(2, 3),), grad=Fa
 case("argmax_0d", lambda t, x: x.argmax() + x.argmin(0) + x.argmax(-1), (f(),), grad=False)
 case("argmax_empty", lambda t, x: x.argmax(1) + x.argmin(1), (f(0, 3),), grad=False)
 case("logsumexp", lambda t, x: t.logsumexp(x, -1), *_ONE, (f(9, 70, low=-900, high=900),))
-case("logsumexp_all", lambda t, x: x.logsumexp((0, 1), keepdim=True), (f(2, 3),))
+case("logsumexp_all", lambda t, x: x.logsumexp((0, 1), keepdim=True), (f(2, 3),), (f(0, 3),))
 case("any_all", lambda t, x: (x > 0).any(0) ^ (x > 0).all() ^ x.bool().any(-1).all(),
      (f(2, 2),), (f(),), (f(0, 2),), grad=False)
 
@@ -295,7 +296,7 @@ case("stack", lambda t, a, b: t.stack([a, b], -1), (f(2, 3), f(2, 3)), (f(), f()
 case("split", lambda t, x: sum(p.sum() * (i + 1) for i, p in enumerate(x.split(2, 1))), (f(2, 5),),
      (f(0, 5),), (f(2, 0),))
 case("split_sizes", lambda t, x: t.split(x, [1, 0, 3], 1)[2] * 2, (f(2, 4),), (f(0, 4),))
-case("chunk", lambda t, x: x.chunk(3)[1] * x.chunk(3)[0], (f(5, 2),), (f(5, 0),))
+case("chunk", lambda t, x: x.chunk(3)[1] * x.chunk(3)[0], (f(5, 2),), (f(5, 0),), (f(0, 2),))
 case("unbind", lambda t, x: x.unbind(1)[0] * x.unbind(1)[2], (f(2, 3),), (f(0, 3),))
 case("iterate", lambda t, x: sum(row * i for i, row in enumerate(x)), (f(3, 2),), (f(3),), (f(2, 0),))
 case("flip", lambda t, x: x.flip(0, 1) * x, (f(2, 3),), (f(0, 3),))
