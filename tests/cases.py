@@ -120,8 +120,13 @@ case("gelu", lambda t, x: t.nn.functional.gelu(x), *_ONE, (f(9, 130),))
 case("gelu_tanh", lambda t, x: t.nn.functional.gelu(x, approximate="tanh"), *_ONE)
 case("silu", lambda t, x: t.nn.functional.silu(x), *_ONE)
 case("softplus", lambda t, x: t.nn.functional.softplus(x, 1.5, 2.0), *_ONE)
-case("softplus_far", lambda t, x: t.nn.functional.softplus(x), (values([-100.0, 0.5, 100.0]),))
-case("sigmoid_far", lambda t, x: t.sigmoid(x), (values([-100.0, 0.5, 100.0]),))
+# Far from 0 exponentials overflow, and the first and second gradients must not.
+_FAR = values([-1000.0, -100.0, -30.0, 30.0, 100.0, 1000.0])
+for _name in ("sigmoid", "tanh", "erf", "relu"):
+    case(f"{_name}_far", lambda t, x, n=_name: getattr(t, n)(x), (_FAR,))
+for _name in ("leaky_relu", "elu", "gelu", "silu", "softplus"):
+    case(f"{_name}_far", lambda t, x, n=_name: getattr(t.nn.functional, n)(x), (_FAR,))
+case("gelu_tanh_far", lambda t, x: t.nn.functional.gelu(x, approximate="tanh"), (_FAR,))
 for _name in ("relu", "abs", "sign", "square"):
     case(f"{_name}_at_zero", lambda t, x, n=_name: getattr(t, n)(x), (values([0.0, -0.0, 1.0]),),
          second=False)
@@ -447,7 +452,7 @@ for _reduction in ("mean", "sum", "none"):
          (f(), unit(), constant(pos()), constant(pos())),
          (f(0, 3), unit(0, 3), constant(pos(3)), constant(pos(3))))
 case("bce_with_logits_far", lambda t, x, y: t.nn.functional.binary_cross_entropy_with_logits(
-    x, y, reduction="none"), (values([-100.0, 100.0, 0.5]), unit(3)))
+    x, y, reduction="none"), (_FAR, unit(6)))
 case("cross_entropy_ignored", lambda t, x, y: t.nn.functional.cross_entropy(x, y, ignore_index=1),
      (f(2, 3), given([1, 1])), second=False)
 case("cross_entropy_smoothed", lambda t, x, y: t.nn.functional.cross_entropy(
