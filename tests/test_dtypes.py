@@ -214,6 +214,44 @@ def test_long_sums_of_equal_numbers() -> None:
     assert x[:0].sum(0).tolist() == [0, 0]
 
 
+WHOLE = ["uint8", "int8", "int16", "int32", "int64"]
+
+
+@pytest.mark.parametrize("mode", ["trunc", "floor"])
+@pytest.mark.parametrize(("left", "right"), list(itertools.product([*WHOLE, "bool"], WHOLE)))
+def test_integers_are_divided_as_integers(mode: str, left: str, right: str) -> None:
+    def divide(lib: Any, device: str = "cpu") -> list[Any]:
+        a = lib.tensor(numbers[left], dtype=getattr(lib, left), device=device)
+        b = lib.tensor([[3], [-2 if right != "uint8" else 2], [7]], dtype=getattr(lib, right),
+                       device=device)  # fmt: skip
+        return [
+            lib.div(a, b, rounding_mode=mode),
+            lib.div(a, b[1, 0], rounding_mode=mode),
+            lib.div(a, -2, rounding_mode=mode),
+            b.div(3, rounding_mode=mode),
+        ]
+
+    numbers = {name: [0, 1, 7, 100, 127] for name in WHOLE} | {"bool": [True, False]}
+    numbers |= {name: [*numbers[name], -1, -7, -127, -128] for name in WHOLE[1:]}
+    numbers["int32"] += [100000001, -(2**31)]
+    numbers["int64"] += [2**53 + 1, -(2**63) + 1, 2**63 - 1]
+    theirs = divide(oracle())
+    for device in ("cpu", "emulated"):
+        for mine, expected in zip(divide(tg, device), theirs, strict=True):
+            assert dtype_of(mine) == dtype_of(expected)
+            assert mine.tolist() == expected.tolist()
+
+
+def test_extremes_of_bools() -> None:
+    values = [[True, False], [False, False], [True, True]]
+    for name, dim, keepdim in itertools.product(["max", "min"], [0, 1, -1], [False, True]):
+        mine = getattr(tg.tensor(values), name)(dim, keepdim=keepdim)
+        theirs = getattr(oracle().tensor(values), name)(dim, keepdim=keepdim)
+        assert [t.tolist() for t in mine] == [t.tolist() for t in theirs]
+        assert (mine.values.dtype, mine.indices.dtype) == (tg.bool, tg.int64)
+    assert [t.item() for t in tg.tensor(True).max(0)] == [True, 0]
+
+
 def test_integers_wrap_around() -> None:
     x = tg.tensor([250, 5], dtype="uint8")
     assert (x + 10).tolist() == [4, 15]

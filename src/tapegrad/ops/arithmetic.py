@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..tape import array_function, binary
 from ..tensor import Tensor
 from . import elementwise
 from .arguments import require_tensor
@@ -35,23 +36,69 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         raise RuntimeError(
             f"[div] rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"
         )
-    quotient = elementwise.trunc(elementwise.divide(input, other))
-    operands = [v for v in (input, other) if isinstance(v, Tensor)]
-    if builtins.any(v.is_floating_point() for v in operands) or isinstance(other, float):
-        return quotient
-    return quotient.to(dtypes.result_type([(v.dtype, v.ndim) for v in operands], []))
+    if _whole(input) and _whole(other):
+        return _truncated_quotient(input, other)
+    return elementwise.trunc(elementwise.divide(input, other))
+
+
+def _whole(x: Any) -> bool:
+    return x.dtype.kind in "biu" if hasattr(x, "dtype") else isinstance(x, int)
+
+
+def _divisible(op: str, a: Any, b: Any) -> None:
+    """Raise RuntimeError where NumPy would give 0, or the numbers of another dtype."""
+    kind = (b if hasattr(b, "dtype") else a).dtype.kind
+    if kind == "b":
+        raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
+    if kind in "iu" and a.size and not b.all():
+        raise RuntimeError(
+            f"[{op}] integer division by zero: replace the zeros, or convert with .float()"
+        )
+
+
+# The bodies of the rows of these names in ``elementwise``.
+
+
+@array_function
+def floor_divide(xp: Any, a: Any, b: Any) -> Any:
+    _divisible("floor_divide", a, b)
+    return xp.library.floor_divide(a, b)
+
+
+@array_function
+def remainder(xp: Any, a: Any, b: Any) -> Any:
+    _divisible("remainder", a, b)
+    return xp.library.remainder(a, b)
+
+
+def _rounded_towards_zero(xp: Any, a: Any, b: Any) -> Any:
+    _divisible("div", a, b)
+    down = xp.library.floor_divide(a, b)
+    return down + ((down * b != a) & ((a < 0) != (b < 0)))
+
+
+_truncated_quotient = binary("div", body=_rounded_towards_zero)
 
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent, broadcast and promoted."""
-    whole = isinstance(input, Tensor) and not input.is_floating_point()
-    if whole and isinstance(exponent, int) and exponent < 0:
-        raise RuntimeError(
-            "[pow] integers to negative integer powers are not integers: convert with .float()"
-        )
+    whole = _whole(input)
+    if whole:
+        _require_no_negative(exponent)
     if exponent.__class__ in (int, float) and exponent == 2 and not whole:
         return elementwise.square(input)
     return elementwise.power(input, exponent)
+
+
+def _require_no_negative(exponent: Any) -> None:
+    """Raise RuntimeError for whole numbers below 0: the powers of integers are integers."""
+    if not _whole(exponent):
+        return
+    values = exponent._array if isinstance(exponent, Tensor) else np.asarray(exponent)
+    if bool((values < 0).any()):
+        raise RuntimeError(
+            "[pow] integers to negative integer powers are not integers: convert with .float()"
+        )
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
@@ -100,6 +147,8 @@ def rdiv(input: Any, other: Any) -> Tensor:
 
 def rpow(input: Any, other: Any) -> Tensor:
     """other ** input."""
+    if _whole(other):
+        _require_no_negative(input)
     return elementwise.power(other, input)
 
 

@@ -17,7 +17,7 @@ from .arguments import axes, axis, require_tensor
 from .elementwise import cast, maximum, minimum, sqrt
 from .index import gather
 from .precision import in_float32, total
-from .shape import squeeze
+from .shape import clone, squeeze
 
 
 def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
@@ -69,10 +69,10 @@ def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: 
 
 def _extreme_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
     """Equal extremes share the gradient evenly."""
-    ties = x == xp.reshape(y, shape=kept(x.shape, axis))
-    ties = xp.cast(ties, dtype=g.dtype)
-    share = ties / xp.sum(ties, axis=axis, keepdims=True)
-    return spread(xp, g, x.shape, axis) * share
+    shape = kept(x.shape, axis)
+    ties = x == xp.reshape(y, shape=shape)
+    count = xp.sum(xp.cast(ties, dtype=g.dtype), axis=axis, keepdims=True)
+    return xp.where(ties, xp.reshape(g, shape=shape) / count, 0.0)
 
 
 @primitive("amax", vjp=(_extreme_rule,))
@@ -205,7 +205,7 @@ def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     the elementwise maximum."""
     if isinstance(dim, Tensor):
         return maximum(x, dim)
-    return amax(x) if dim is None else _extreme("max", argmax, x, dim, keepdim)
+    return amax(x) if dim is None else _extreme("max", _argmax, x, dim, keepdim)
 
 
 def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -213,14 +213,16 @@ def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     the elementwise minimum."""
     if isinstance(dim, Tensor):
         return minimum(x, dim)
-    return amin(x) if dim is None else _extreme("min", argmin, x, dim, keepdim)
+    return amin(x) if dim is None else _extreme("min", _argmin, x, dim, keepdim)
 
 
 def _extreme(op: str, index_of: Any, x: Tensor, dim: Any, keepdim: bool) -> Extreme:
+    require_tensor(op, x)
     d = axis(op, dim, x.ndim)
     if x.ndim == 0:
-        return Extreme(x + 0 if x.dtype.kind != "b" else x, index_of(x))
-    indices = index_of(x, d, keepdim=True)
+        return Extreme(clone(x), index_of(x, axis=None, keepdims=False))
+    _require_elements(op, x, (d,))
+    indices = index_of(x, axis=d, keepdims=True)
     values = gather(x, d, indices)
     return Extreme(values, indices) if keepdim else Extreme(squeeze(values, d), squeeze(indices, d))
 
