@@ -252,6 +252,16 @@ def test_extremes_of_bools() -> None:
     assert [t.item() for t in tg.tensor(True).max(0)] == [True, 0]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
+def test_no_class_is_ignored_because_its_dtype_is_narrow(dtype: str) -> None:
+    """-100 in uint8 is 156."""
+    scores = tg.rand(2, 200).log_softmax(1)
+    targets = tg.tensor([100 if dtype == "int8" else 156, 3], dtype=dtype)
+    for loss in (tg.nn.functional.nll_loss, tg.nn.functional.cross_entropy):
+        assert loss(scores, targets).item() == loss(scores, targets.long()).item()
+        assert loss(scores, targets, ignore_index=3, reduction="none").tolist()[1] == 0
+
+
 def test_integers_wrap_around() -> None:
     x = tg.tensor([250, 5], dtype="uint8")
     assert (x + 10).tolist() == [4, 15]

@@ -148,6 +148,12 @@ LOSSES: list[Row] = [
     (lambda m: F.l1_loss(m.f(4), m.f(3)), ValueError, r"\[l1_loss\].*\(4,\).*\(3,\)"),
     (lambda m: F.binary_cross_entropy_with_logits(m.f(4, 1), m.f(4)), ValueError,
      r"\[binary_cross_entropy_with_logits\].*\(4, 1\).*\(4,\)"),
+    (lambda m: F.binary_cross_entropy_with_logits(m.f(3), m.f(3), weight=m.f(3, 1)), ValueError,
+     r"\[binary_cross_entropy_with_logits\] weight.*\(3, 1\).*\(3,\)"),
+    (lambda m: F.binary_cross_entropy_with_logits(m.f(3), m.f(3), pos_weight=m.f(3, 1)), ValueError,
+     r"\[binary_cross_entropy_with_logits\] pos_weight.*\(3, 1\).*\(3,\)"),
+    (lambda m: F.binary_cross_entropy_with_logits(m.f(3), m.f(3), weight=m.f(2)), ValueError,
+     r"\[binary_cross_entropy_with_logits\] weight.*\(2,\).*\(3,\)"),
     (lambda m: F.mse_loss(m.f(2), m.f(2), reduction="total"), ValueError, r"reduction.*'total'"),
     (lambda m: F.cross_entropy(m.f(2, 3), m.i(2), reduction=None), ValueError, r"reduction.*None"),
     (lambda m: F.cross_entropy(m.f(2, 3), m.i(3)), RuntimeError, r"\(2,\).*int64 \(3,\)"),
@@ -555,6 +561,13 @@ def test_an_optimizer_refuses_a_model_on_two_devices_only_where_they_meet() -> N
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, device="emulated"))
     with pytest.raises(RuntimeError, match=r"\[linear\].*cpu.*emulated"):
         model(tg.ones(1, 2))
+
+
+def test_gradcheck_takes_no_nan_for_right() -> None:
+    x = tg.tensor([0.0, 1.0], dtype="float64", requires_grad=True)
+    for f in (lambda x: x * float("nan"), lambda x: (x * x).sqrt(), lambda x: x.log()):
+        with pytest.raises(RuntimeError, match=r"(?s)\[gradcheck\].*nan"):
+            tg.autograd.gradcheck(f, x)
 
 
 @pytest.mark.parametrize("device", DEVICES)

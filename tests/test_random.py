@@ -370,3 +370,11 @@ def test_dropout_of_a_non_contiguous_tensor_is_by_index() -> None:
             tg.manual_seed(3)
             drawn.append(tg.dropout(x, 0.5).cpu().numpy())
         np.testing.assert_array_equal(*drawn)
+
+
+@pytest.mark.parametrize("make", [tg.rand_like, tg.randn_like])
+def test_like_keeps_what_is_given_as_none(make: Callable) -> None:
+    x = tg.ones(5, dtype="float64", device="emulated")
+    y = make(x, dtype=None, device=None, requires_grad=True)
+    assert (y.dtype, y.device, y.requires_grad) == (x.dtype, x.device, True)
+    assert make(x, dtype="float16").dtype == tg.float16

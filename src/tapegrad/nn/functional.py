@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops import activation as _activation
+from ..ops import inplace as _inplace
 from ..ops.conv import avg_pool2d, conv2d, max_pool2d
 from ..ops.embedding import embedding
 from ..ops.linalg import linear
@@ -29,9 +30,7 @@ __all__ = [
 
 
 def _activated(op: str, x: Tensor, y: Any, inplace: bool) -> Tensor:
-    from ..ops.inplace import become
-
-    return become(x, y, op) if inplace else y
+    return _inplace.become(x, y, op) if inplace else y
 
 
 def _floating(op: str, x: Tensor) -> Tensor:

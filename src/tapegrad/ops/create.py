@@ -131,32 +131,33 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     )
 
 
-def _like(x: Tensor, options: dict) -> dict:
+def like(x: Tensor, options: dict) -> dict:
+    """The options given, with x's dtype and device for those that are None or missing."""
     return {"dtype": x.dtype, "device": x.device, **{k: v for k, v in options.items() if v}}
 
 
 def zeros_like(x: Tensor, **options: Any) -> Tensor:
     """Zeros of x's shape, dtype and device."""
     require_tensor("zeros_like", x)
-    return zeros(tuple(x.shape), **_like(x, options))
+    return zeros(tuple(x.shape), **like(x, options))
 
 
 def ones_like(x: Tensor, **options: Any) -> Tensor:
     """Ones of x's shape, dtype and device."""
     require_tensor("ones_like", x)
-    return ones(tuple(x.shape), **_like(x, options))
+    return ones(tuple(x.shape), **like(x, options))
 
 
 def empty_like(x: Tensor, **options: Any) -> Tensor:
     """Undefined values of x's shape, dtype and device."""
     require_tensor("empty_like", x)
-    return empty(tuple(x.shape), **_like(x, options))
+    return empty(tuple(x.shape), **like(x, options))
 
 
 def full_like(x: Tensor, fill_value: Any, **options: Any) -> Tensor:
     """One value, of x's shape, dtype and device."""
     require_tensor("full_like", x)
-    return full(tuple(x.shape), fill_value, **_like(x, options))
+    return full(tuple(x.shape), fill_value, **like(x, options))
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,

@@ -18,7 +18,7 @@ from .arguments import require_tensor
 from .elementwise import absolute, multiply, not_equal, square, where
 from .index import gather, select_where
 from .precision import in_float32
-from .reduce import mean, sum
+from .reduce import mean, sum, to_dtype
 from .softmax import log_softmax
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -253,6 +253,7 @@ def nll_loss(
             f"[nll_loss] expected a weight for each of {classes} classes, got shape "
             f"{tuple(weight.shape)}"
         )
+    target = to_dtype(target, np.int64)  # a narrow dtype would wrap ignore_index around
     valid = not_equal(target, ignore_index)
     wrong = valid & ((target < 0) | (target >= classes))
     if bool(wrong._array.any()):
@@ -261,7 +262,7 @@ def nll_loss(
             f"{classes} classes: expected 0 to {classes - 1}, or ignore_index={ignore_index}"
         )
     safe = select_where(valid, target, 0)
-    losses = where(valid, -gather(input, dim, safe.unsqueeze(dim).long()).squeeze(dim), 0.0)
+    losses = where(valid, -gather(input, dim, safe.unsqueeze(dim)).squeeze(dim), 0.0)
     weights = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0.0)
     losses = losses * weights
     return sum(losses) / sum(weights) if reduction == "mean" else _reduce(losses, reduction)
@@ -301,6 +302,14 @@ def binary_cross_entropy_with_logits(
             "[binary_cross_entropy_with_logits] input and target must have one shape, got "
             f"{tuple(input.shape)} and {tuple(target.shape)}"
         )
+    for name, w in (("weight", weight), ("pos_weight", pos_weight)):
+        if w is not None:
+            require_tensor("binary_cross_entropy_with_logits", w)
+            if not _broadcasts_to(tuple(w.shape), tuple(input.shape)):
+                raise ValueError(
+                    f"[binary_cross_entropy_with_logits] {name} of shape {tuple(w.shape)} does "
+                    f"not broadcast to the input's shape {tuple(input.shape)}"
+                )
     positive = 1 if pos_weight is None else (pos_weight - 1) * target + 1
     losses = (1 - target) * input + positive * softplus(-input, beta=1.0, threshold=math.inf)
     if weight is not None:
@@ -320,12 +329,15 @@ def _one_shape(op: str, input: Tensor, target: Tensor) -> None:
     require_tensor(op, input)
     require_tensor(op, target)
     a, b = tuple(input.shape), tuple(target.shape)
-    try:
-        common = np.broadcast_shapes(a, b)
-    except ValueError:
-        common = None
-    if common not in (a, b):
+    if not _broadcasts_to(a, b) and not _broadcasts_to(b, a):
         raise ValueError(
             f"[{op}] input of shape {a} and target of shape {b} must have the same shape: "
             "reshape, squeeze or unsqueeze one of them"
         )
+
+
+def _broadcasts_to(shape: tuple, target: tuple) -> bool:
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False

@@ -22,6 +22,7 @@ from ..tape import array_function, primitive
 from ..tensor import Tensor, wrap
 from . import arguments
 from .arguments import require_tensor
+from .create import like
 from .inplace import become, overwrite
 from .precision import in_float32
 from .special import horner
@@ -239,13 +240,13 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, dev
 def rand_like(x: Tensor, **options: Any) -> Tensor:
     """``rand`` of x's shape, dtype and device."""
     require_tensor("rand_like", x)
-    return rand(tuple(x.shape), **{"dtype": x.dtype, "device": x.device, **options})
+    return rand(tuple(x.shape), **like(x, options))
 
 
 def randn_like(x: Tensor, **options: Any) -> Tensor:
     """``randn`` of x's shape, dtype and device."""
     require_tensor("randn_like", x)
-    return randn(tuple(x.shape), **{"dtype": x.dtype, "device": x.device, **options})
+    return randn(tuple(x.shape), **like(x, options))
 
 
 def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None,
