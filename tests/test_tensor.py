@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -417,3 +418,44 @@ def test_numbers_of_the_other_byte_order_are_converted_or_refused(kind):
     assert tg.zeros(2, dtype=np.dtype(swapped)).dtype.isnative
     with pytest.raises(TypeError, match=r"\[from_numpy\].*byte order.*astype"):
         tg.from_numpy(array)
+
+
+@each_device
+def test_the_deviation_of_equal_numbers_has_slope_0(device: str) -> None:
+    for data, dim in (([3.0, 3.0, 3.0], None), ([[1.0, 1.0], [1.0, 2.0]], 1)):
+        x = tg.tensor(data, dtype="float64", device=device, requires_grad=True)
+        y = x.std(dim)
+        (g,) = tg.autograd.grad(y.sum(), x, create_graph=True)
+        (gg,) = tg.autograd.grad((g * g).sum(), x)
+        assert g.isfinite().all()
+        assert gg.isfinite().all()
+        assert g.reshape(-1)[0].item() == 0
+    assert tg.tensor([1.0]).std().isnan()
+
+
+@each_device
+def test_gradients_of_products_with_zeros_take_no_table(device: str) -> None:
+    """Of all numbers but one, for each: n x n of them."""
+    n = 8000
+    for zeros in ([], [5], [5, 7], [5, 7, 11]):
+        data = np.random.default_rng(0).uniform(0.5, 1.5, n) ** 0.1
+        data[zeros] = 0
+        x = tg.tensor(data, device=device, requires_grad=True)
+        tracemalloc.start()
+        (g,) = tg.autograd.grad(x.prod(), x, create_graph=True)
+        (gg,) = tg.autograd.grad(g.sum(), x)
+        plain = tg.tensor(data, device=device, requires_grad=True)
+        plain.prod().backward()
+        assert tracemalloc.get_traced_memory()[1] < 100 * data.nbytes
+        tracemalloc.stop()
+        rest = np.prod(data[data != 0])
+        expected = np.zeros(n)
+        if not zeros:
+            expected = rest / data
+        elif len(zeros) == 1:
+            expected[zeros] = rest
+        np.testing.assert_allclose(g.tolist(), expected, rtol=1e-12)
+        np.testing.assert_allclose(plain.grad.tolist(), expected, rtol=1e-12)
+        if len(zeros) == 2:
+            assert np.flatnonzero(gg.tolist()).tolist() == zeros
+            np.testing.assert_allclose(gg[zeros].tolist(), rest, rtol=1e-12)

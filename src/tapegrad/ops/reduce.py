@@ -14,10 +14,10 @@ from .. import dtypes
 from ..tape import primitive
 from ..tensor import Tensor
 from .arguments import axes, axis, require_tensor
-from .elementwise import cast, maximum, minimum, sqrt
-from .index import gather
+from .elementwise import cast, maximum, minimum
+from .index import gather, narrow
 from .precision import in_float32, total
-from .shape import clone, squeeze
+from .shape import clone, permute, reshape, squeeze
 
 
 def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
@@ -67,6 +67,19 @@ def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: 
     return total(centred * centred, axis, keepdims) / x.dtype.type(freedom)
 
 
+def _std_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any, correction: Any) -> Any:
+    """Of equal numbers 0, as in PyTorch, where the square root's slope is infinite."""
+    zero = y == 0
+    slope = xp.where(zero, 0.0, 0.5 / xp.where(zero, 1.0, y))
+    return _var_rule(xp, g * slope, x, axis, correction)
+
+
+@primitive("std", vjp=(_std_rule,))
+@in_float32
+def _std(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
+    return xp.sqrt(xp.var(x, axis=axis, keepdims=keepdims, correction=correction))
+
+
 def _extreme_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
     """Equal extremes share the gradient evenly."""
     shape = kept(x.shape, axis)
@@ -86,23 +99,37 @@ def _amin(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def _prod_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
-    """The product of the others. Without a zero that is y / x; with one it is multiplied out,
-    over an n x n table of all elements but one, so that a single zero's gradient is exact."""
-    shape = tuple(x.shape)
-    if not bool((x == 0).any()):
-        return spread(xp, g * y, shape, axis) / x
-    rest = tuple(i for i in range(len(shape)) if i not in axis)
-    order = rest + tuple(axis)
+    """The product of the others: y / x, or where x is the only zero, that of all but the zero."""
+    zero = x == 0
+    if not zero.any():
+        return spread(xp, g * y, x.shape, axis) / x
+    filled = xp.where(zero, 1, x)
+    zeros = xp.sum(xp.cast(zero, dtype=dtypes.int64), axis=axis, keepdims=True)
+    rest = xp.prod(filled, axis=axis, keepdims=True)
+    others = xp.where(zeros == 0, rest / filled, xp.where(zero & (zeros == 1), rest, 0))
+    return spread(xp, g, x.shape, axis) * others
+
+
+def _prod_plain(x: Tensor, *, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    """The product in log2(n) rounds, each multiplying one half of the numbers by the other: exact
+    gradients of gradients however many zeros there are, as nothing is divided."""
+    shape, rest = tuple(x.shape), [i for i in range(x.ndim) if i not in axis]
     n = _count(shape, axis)
-    rows = xp.reshape(xp.transpose(x, axes=order), shape=(*(shape[i] for i in rest), 1, n))
-    diagonal = x.device.xp.eye(n, dtype=bool) if isinstance(x, Tensor) else xp.eye(n, dtype=bool)
-    others = xp.prod(xp.where(diagonal, 1.0, rows), axis=(len(rest) + 1,), keepdims=False)
-    back = tuple(order.index(i) for i in range(len(order)))
-    others = xp.transpose(xp.reshape(others, shape=tuple(shape[i] for i in order)), axes=back)
-    return spread(xp, g, shape, axis) * others
+    x = reshape(permute(x, [*axis, *rest]), (n, *(shape[i] for i in rest)))
+    if n == 0:
+        x = _sum(x, axis=(0,), keepdims=True) + 1
+    odd = None
+    while n > 1:
+        if n % 2:
+            last = narrow(x, 0, n - 1, 1)
+            odd = last if odd is None else odd * last
+        n //= 2
+        x = narrow(x, 0, 0, n) * narrow(x, 0, n, n)
+    y = x if odd is None else x * odd
+    return reshape(y, kept(shape, axis) if keepdims else tuple(shape[i] for i in rest))
 
 
-@primitive("prod", vjp=(_prod_rule,))
+@primitive("prod", vjp=(_prod_rule,), plain=_prod_plain)
 @in_float32
 def _prod(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     return xp.library.multiply.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)
@@ -173,12 +200,7 @@ def var(
     correction: float | None = None,
 ) -> Tensor:
     """The variance over ``dim``: squared deviations divided by n - correction (1 by default)."""
-    if isinstance(dim, bool):  # torch.var(x, unbiased)
-        dim, unbiased = None, dim
-    _require_float("var", x)
-    if correction is None:
-        correction = 1 if unbiased else 0
-    return _var(x, axis=axes("var", x, dim), keepdims=keepdim, correction=correction)
+    return _spread_out("var", _var, x, dim, unbiased, keepdim, correction)
 
 
 def std(
@@ -190,7 +212,18 @@ def std(
     correction: float | None = None,
 ) -> Tensor:
     """The standard deviation: the square root of ``var``."""
-    return sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+    return _spread_out("std", _std, x, dim, unbiased, keepdim, correction)
+
+
+def _spread_out(
+    op: str, of: Any, x: Tensor, dim: Any, unbiased: bool, keepdim: bool, correction: Any
+) -> Tensor:
+    if isinstance(dim, bool):  # torch.var(x, unbiased)
+        dim, unbiased = None, dim
+    _require_float(op, x)
+    if correction is None:
+        correction = 1 if unbiased else 0
+    return of(x, axis=axes(op, x, dim), keepdims=keepdim, correction=correction)
 
 
 class Extreme(NamedTuple):
