@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,9 +48,35 @@ def kernel_not_compiled(device: Device, x: int) -> int:
 
 def test_without_compiled_kernels_cuda_uses_the_plain_body_and_says_so_once() -> None:
     chosen = backend._first_that_accepts(Device("cuda"), [kernel_not_compiled], lambda x: -x)
-    with pytest.warns(RuntimeWarning, match="run this and that"):
+    with pytest.warns(UserWarning, match="run this and that"):
         assert chosen(3) == -3
     assert chosen(4) == -4
+
+
+def test_what_tapegrad_warns_of_is_shown(tmp_path: Path) -> None:
+    """Its filter of NumPy's RuntimeWarnings in tapegrad.* must not hide tapegrad's own."""
+    (tmp_path / "_cuda.py").write_text("raise ImportError('no such runtime')")
+    code = f"""
+import tapegrad
+from tapegrad import backend, kernels
+
+def missing(device, x):
+    raise backend.KernelsMissing("run this and that")
+
+tapegrad.__path__.append({str(tmp_path)!r})
+cuda = backend.Device("cuda")
+inside = {{"__name__": "tapegrad.ops.inside"}}
+exec("def outer(f, *args): return inner(f, *args)", inside)
+exec("def inner(f, *args): return f(*args)", inside)
+assert inside["outer"](backend._first_that_accepts(cuda, [missing], lambda x: -x), 3) == -3
+try:
+    inside["outer"](kernels.launch, cuda, "relu_forward", "float32")
+except backend.KernelsMissing:
+    pass
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "UserWarning: using CuPy's functions instead: run this and that" in ran.stderr
+    assert "UserWarning: tapegrad._cuda cannot be loaded: no such runtime" in ran.stderr
 
 
 def test_the_emulated_device_never_runs_anything_else_silently() -> None:

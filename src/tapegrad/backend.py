@@ -141,7 +141,7 @@ def _first_that_accepts(device: Device, tried: list[Callable], plain: Callable) 
         except KernelsMissing as error:
             if device.type != "cuda":  # the emulated device is there to run kernels
                 raise
-            warnings.warn(f"using CuPy's functions instead: {error}", RuntimeWarning, stacklevel=3)
+            warnings.warn(f"using CuPy's functions instead: {error}", stacklevel=3)
             tried.clear()
         return plain(*arrays, **parameters)
 

@@ -109,7 +109,6 @@ def _load_cuda() -> ModuleType:
         warnings.warn(
             "tapegrad._cuda was compiled from other kernel sources than those here: run "
             "'python -m tapegrad._build cuda'",
-            RuntimeWarning,
             stacklevel=4,
         )
         return installed
@@ -127,9 +126,7 @@ def _import_installed(device_type: str) -> ModuleType | None:
     try:
         return importlib.import_module(f"tapegrad._{device_type}")
     except ImportError as error:
-        warnings.warn(
-            f"tapegrad._{device_type} cannot be loaded: {error}", RuntimeWarning, stacklevel=4
-        )
+        warnings.warn(f"tapegrad._{device_type} cannot be loaded: {error}", stacklevel=4)
         return None
 
 
