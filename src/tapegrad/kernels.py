@@ -54,6 +54,12 @@ def launch(device: Device, name: str, dtype: Any, *arguments: Any) -> Any:
     return function(*map(_raw, arguments), current_stream(device))
 
 
+def ask(device: Device, name: str, *sizes: int) -> int:
+    """What the extension's host function ``name`` answers: how much scratch memory a launcher
+    needs for these sizes, for example."""
+    return int(getattr(library(device.type), name)(*sizes))
+
+
 def _raw(argument: Any) -> Any:
     if isinstance(argument, np.ndarray):
         return argument.__array_interface__["data"][0]

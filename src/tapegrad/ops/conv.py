@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..tape import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from .arguments import require_tensor, same_dtype
+from .index import put
 from .precision import in_float32
 
 Pair = tuple[int, int]
@@ -222,9 +223,6 @@ def _named_padding(
         n, c, h, w = x.shape
         larger = (n, c, h + total[0] % 2, w + total[1] % 2)
         zeros = x._device.ops["zeros"](larger, dtype=x.dtype)
-        from ..tensor import wrap
-        from .index import put
-
         x = put(wrap(zeros, x._device), (..., slice(0, h), slice(0, w)), x)
     return x, tuple(t // 2 for t in total)
 

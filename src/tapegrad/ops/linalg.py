@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backend import Device, override
 from ..dtypes import accumulator, is_floating
-from ..kernels import launch, library
+from ..kernels import ask, launch
 from ..tape import align, primitive
 from ..tensor import Tensor
 from .arguments import require_tensor, same_dtype
@@ -146,7 +146,7 @@ def _column_sum_kernel(device: Device, x: Any) -> Any:
     x = device.ops["contiguous"](x)
     rows, columns = x.shape
     out = device.ops["empty"]((columns,), dtype=x.dtype)
-    parts = library(device.type).column_sum_partials(rows, columns)
+    parts = ask(device, "column_sum_partials", rows, columns)
     scratch = device.ops["empty"]((parts * columns,), dtype=accumulator(x.dtype))
     launch(device, "column_sum", x.dtype, out, scratch, x, rows, columns)
     return out

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backend import Device, override
 from ..dtypes import accumulator, is_floating
-from ..kernels import launch, library
+from ..kernels import ask, launch
 from ..tape import array_function, primitive
 from ..tensor import Tensor
 from .arguments import require_tensor
@@ -200,7 +200,7 @@ def _layer_norm_backward_kernel(
     empty = device.ops["empty"]
     dx = empty(x.shape, dtype=x.dtype)
     dweight, dbias = (empty(x.shape[1:], dtype=x.dtype) if n else None for n in needs[1:])
-    parts = library(device.type).norm_partials(*x.shape)
+    parts = ask(device, "norm_partials", *x.shape)
     scratch = empty((2 * parts * x.shape[1],), dtype=accumulator(x.dtype))
     launch(device, "layer_norm_backward", x.dtype, dx, dweight, dbias, scratch, g, x, mean, rstd,
            weight, *x.shape)  # fmt: skip
@@ -228,7 +228,7 @@ def _rms_norm_backward_kernel(
     empty = device.ops["empty"]
     dx = empty(x.shape, dtype=x.dtype)
     dweight = empty(x.shape[1:], dtype=x.dtype) if needs[1] else None
-    parts = library(device.type).norm_partials(*x.shape)
+    parts = ask(device, "norm_partials", *x.shape)
     scratch = empty((parts * x.shape[1],), dtype=accumulator(x.dtype))
     launch(device, "rms_norm_backward", x.dtype, dx, dweight, scratch, g, x, rstd, weight, *x.shape)
     return dx, dweight
