@@ -1,7 +1,7 @@
 """More than 2^31 elements, where an index of 32 bits would come round: ``pytest -m large``.
 
 Not part of the ordinary run: a test takes up to 9 GB of memory. On the emulated device the
-elementwise one takes half a minute; row by row it would take a quarter of an hour.
+elementwise one takes half a minute; row by row it would take more than eight.
 """
 
 from __future__ import annotations
