@@ -311,7 +311,8 @@ def binary_cross_entropy_with_logits(
                     f"not broadcast to the input's shape {tuple(input.shape)}"
                 )
     positive = 1 if pos_weight is None else (pos_weight - 1) * target + 1
-    losses = (1 - target) * input + positive * softplus(-input, beta=1.0, threshold=math.inf)
+    # Beyond 40, softplus(x) is x in float64 as well, and exp(x) does not overflow before it.
+    losses = (1 - target) * input + positive * softplus(-input, beta=1.0, threshold=40.0)
     if weight is not None:
         losses = losses * weight
     return _reduce(losses, reduction)
