@@ -242,6 +242,8 @@ TYPES: list[Row] = [
     (lambda m: m.i(3).mean(), RuntimeError, r"\[mean\].*floating-point.*int64.*float\(\)"),
     (lambda m: m.b(3).var(), RuntimeError, r"\[var\].*floating-point.*bool"),
     (lambda m: m.i(3).softmax(0), RuntimeError, r"\[softmax\].*floating-point.*int64"),
+    (lambda m: tg.full((2,), 2**70, device=m.device), RuntimeError, r"\[full\] int64.*1180591"),
+    (lambda m: tg.full_like(m.i(2), 2**70), RuntimeError, r"\[full\] int64.*1180591"),
     (lambda m: m.b(3).argmax(), RuntimeError, r"\[argmax\].*bool"),
     (lambda m: m.b(3) % m.b(3), RuntimeError, r"\[remainder\].*bool.*\.int\(\)"),
     (lambda m: m.b(3) // True, RuntimeError, r"\[floor_divide\].*bool.*\.int\(\)"),

@@ -98,7 +98,11 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
     if dtype is not None:
         kind = dtypes.dtype(dtype)
     shape = arguments.shape("full", (size,))
-    return _new(place.ops["full"](shape, fill_value, dtype=kind), place, requires_grad)
+    try:
+        array = place.ops["full"](shape, fill_value, dtype=kind)
+    except OverflowError as error:
+        raise RuntimeError(f"[full] {kind.name} does not hold {fill_value}: {error}") from error
+    return _new(array, place, requires_grad)
 
 
 def _filled(op: str, value: float, size: tuple, dtype: Any, device: Any, grad: bool) -> Tensor:
