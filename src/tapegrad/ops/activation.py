@@ -29,7 +29,7 @@ _CUBIC = 0.044715  # of the tanh approximation of gelu (Hendrycks & Gimpel 2016)
 relu = unary(
     "relu",
     lambda xp, g, y: xp.relu_backward(g, y),
-    lambda xp, x: xp.library.maximum(x, 0),
+    in_float32(lambda xp, x: xp.library.maximum(x, 0)),
     floating=False,
 )
 
