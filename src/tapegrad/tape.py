@@ -285,7 +285,7 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
             implementation = implementations[device] = device.ops[name]
         try:
             out = implementation(x, y)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise _explain(name, error, x, y) from error
         if stored is not None:
             out = out.astype(stored)
@@ -475,7 +475,8 @@ def _align(
                 dtypes.dtype(number.dtype)
             except TypeError as error:
                 raise TypeError(f"[{name}] {error}") from None
-            other = wrap(tensor._device.asarray(number), tensor._device)
+            native = number.astype(number.dtype.newbyteorder("="), copy=False)
+            other = wrap(tensor._device.asarray(native), tensor._device)
             pair = (a, other) if first else (other, b)
             return _align(name, pair[0], pair[1], floating, widen)
         if hasattr(number, "item"):  # NumPy's; its float64 is a float too, but not a weak one
@@ -491,7 +492,10 @@ def _align(
     stored = None
     if widen and scalars and dtypes.is_low_precision(common):
         stored, common = common, dtypes.float32
-    return device, _cast(a, common, device), _cast(b, common, device), stored
+    try:
+        return device, _cast(a, common, device), _cast(b, common, device), stored
+    except OverflowError as error:
+        raise OverflowError(f"[{name}] the number does not fit {common.name}: {error}") from None
 
 
 def align(name: str, a: Any, b: Any) -> tuple[Any, Any]:

@@ -350,7 +350,7 @@ class Module:
         """Move to a device, a dtype or both: ``to("cuda")``, ``to(tg.float64)``, ``to(tensor)``.
 
         A dtype applies to floating-point parameters and buffers only. Parameters keep their
-        identity, so an optimizer made before goes on working.
+        identity: an optimizer made before goes on working until it has state, which does not move.
         """
         for target in args:
             if isinstance(target, Tensor):
