@@ -259,6 +259,7 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
     keep_y = declared.saves_output
     implementations: dict[Device, Callable] = {}
     (keep_a_for_a, keep_a_for_b), (keep_b_for_a, keep_b_for_b) = declared.keeps  # type: ignore
+    keeps = declared.saves_any
 
     def apply(a: Any, b: Any) -> Tensor:
         if isinstance(a, Tensor) and isinstance(b, Tensor):
@@ -299,10 +300,14 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
             node.primitive = declared
             node.serial = next(serials)
             node.edges = (node_a, node_b)
-            keep_a = (node_a and keep_a_for_a) or (node_b and keep_a_for_b)
-            keep_b = (node_a and keep_b_for_a) or (node_b and keep_b_for_b)
-            node.saved = (out if keep_y else None, x if keep_a else None, y if keep_b else None)
-            node.inputs = (a if keep_a else None, b if keep_b else None)
+            if keeps:
+                keep_a = (node_a and keep_a_for_a) or (node_b and keep_a_for_b)
+                keep_b = (node_a and keep_b_for_a) or (node_b and keep_b_for_b)
+                node.saved = (out if keep_y else None, x if keep_a else None, y if keep_b else None)
+                node.inputs = (a if keep_a else None, b if keep_b else None)
+            else:
+                node.saved = (None, None, None)
+                node.inputs = ()
             node.shape = out.shape
             node.dtype = out.dtype
             node.device = device
