@@ -201,8 +201,8 @@ tensor_xp = TensorNamespace()
 
 
 # ---------------------------------------------------------------------- running and recording
-# These three functions are the hot path: every operation is one call of one of them. They spell
-# out what helpers would say in fewer lines, because a Python call costs as much as the rest.
+# Every operation is one call of what one of these four makes. The first three are the hot path and
+# spell out what helpers would say in fewer lines, because a Python call costs as much as the rest.
 
 _is_recording = recording.get
 _new_tensor = Tensor.__new__
