@@ -86,11 +86,6 @@ def _to(dtype: Any) -> Any:
     return convert
 
 
-CASTS = {
-    name: _to(target)
-    for name, target in {
-        "double": "float64", "float": "float32", "half": "float16", "bfloat16": "bfloat16",
-        "long": "int64", "int": "int32", "short": "int16", "char": "int8", "byte": "uint8",
-        "bool": "bool",
-    }.items()
-}  # fmt: skip
+to_double, to_float, to_half, to_bfloat16 = map(_to, ("float64", "float32", "float16", "bfloat16"))
+to_long, to_int, to_short, to_char = map(_to, ("int64", "int32", "int16", "int8"))
+to_byte, to_bool = map(_to, ("uint8", "bool"))

@@ -203,3 +203,16 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"[eye] sizes must not be negative, got {n} and {m}")
     return _new(place.ops["eye"](n, m, dtype=kind), place, requires_grad)
+
+
+def _new_like(function: Any) -> Any:
+    def new(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        return function(*args, **like(self, options))
+
+    new.__doc__ = f"{function.__name__} with this tensor's dtype and device."
+    return new
+
+
+new_empty, new_full, new_ones, new_tensor, new_zeros = map(
+    _new_like, (empty, full, ones, tensor, zeros)
+)

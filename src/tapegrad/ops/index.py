@@ -99,7 +99,7 @@ def is_basic(index: Any) -> bool:
 # ---------------------------------------------------------------------- brackets
 
 
-def take(x: Tensor, index: Any) -> Tensor:
+def subscript(x: Tensor, index: Any) -> Tensor:
     """``x[index]``: ints, slices, None, ..., and integer or bool tensors, lists and arrays."""
     ints, place = _index("getitem", x, index)
     try:
@@ -382,7 +382,7 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     """result[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on."""
     place = _along("gather", x, dim, index)
     if not index.numel():
-        return take(x.flatten(), slice(0, 0)).reshape(tuple(index.shape))
+        return subscript(x.flatten(), slice(0, 0)).reshape(tuple(index.shape))
     return getitem(x, index=place)
 
 
@@ -495,6 +495,11 @@ def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any
     except ValueError as error:
         shapes = [tuple(getattr(v, "shape", ())) for v in (condition, a, b)]
         raise RuntimeError(f"[where] shapes {shapes} do not broadcast") from error
+
+
+def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor's elements where ``condition``, else those of ``other``."""
+    return select_where(condition, self, other)
 
 
 def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:

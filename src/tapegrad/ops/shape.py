@@ -235,6 +235,28 @@ def broadcast_to(x: Tensor, shape: Any) -> Tensor:
     return expand(x, shape)
 
 
+def view_as(x: Tensor, other: Tensor) -> Tensor:
+    """``view`` in another tensor's shape."""
+    return view(x, tuple(other.shape))
+
+
+def reshape_as(x: Tensor, other: Tensor) -> Tensor:
+    """``reshape`` to another tensor's shape."""
+    return reshape(x, tuple(other.shape))
+
+
+def expand_as(x: Tensor, other: Tensor) -> Tensor:
+    """``expand`` to another tensor's shape."""
+    return expand(x, tuple(other.shape))
+
+
+def mT(x: Tensor) -> Tensor:
+    """The last two dimensions exchanged: each matrix of a batch transposed."""
+    if x.ndim < 2:
+        raise RuntimeError(f"[mT] needs at least 2 dimensions, got {x.ndim}")
+    return transpose(x, -2, -1)
+
+
 def repeat(x: Tensor, *repeats: Any) -> Tensor:
     """The tensor laid side by side, repeats[i] times along dimension i."""
     times = arguments.sizes("repeat", repeats)
