@@ -9,6 +9,22 @@ import tapegrad as tg
 DEVICES = ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cupy",
+        choices=["real", "strict"],
+        default="real",
+        help="strict: run the tests for cuda on tests/strict_cupy.py, a stand-in without a GPU",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--cupy") == "strict":
+        import strict_cupy
+
+        strict_cupy.install()
+
+
 def pytest_collection_modifyitems(items: list) -> None:
     if tg.cuda.is_available():
         return

@@ -1,0 +1,189 @@
+"""PyTorch's operator database (``op_db``) as an oracle: its entries, and its samples as ours.
+
+``python tests/op_db.py`` lists the entries that tapegrad does not have.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.testing._internal.opinfo.core import OpInfo, SampleInput
+
+import tapegrad as tg
+
+# Entries that are no part of a library of real, dense tensors, by name or by the start of it.
+NOT_OURS = {
+    "_": "internal",
+    "torch.ops.": "internal",
+    "jiterator_": "compiles CUDA source at run time",
+    "native_": "internal",
+    "grid_sampler_": "internal; nn.functional.grid_sample",
+    "max_pool2d_with_indices_backward": "internal",
+    "constant_pad_nd": "internal; nn.functional.pad",
+    "hash_tensor": "internal",
+    "sparse.": "sparse tensors",
+    "to_sparse": "sparse tensors",
+    "fft.": "complex results",
+    "stft": "complex results",
+    "istft": "complex input",
+    "cdouble": "complex",
+    "cfloat": "complex",
+    "chalf": "complex",
+    "complex": "complex",
+    "polar": "complex",
+    "view_as_complex": "complex",
+    "view_as_real": "complex",
+    "imag": "complex",
+    "linalg.eig": "complex results (linalg.eigh is ours)",
+    "linalg.eigvals": "complex results (linalg.eigvalsh is ours)",
+}
+_WHOLE_NAMES = {"complex", "imag", "linalg.eig", "linalg.eigvals"}
+
+
+class Untranslatable(Exception):
+    """A sample that uses what tapegrad does not have: complex numbers, memory formats."""
+
+
+def is_ours(op: OpInfo) -> bool:
+    """Whether the entry is one that tapegrad could have."""
+    if op.name.startswith("__"):
+        return True
+    return not any(
+        op.name == start if start in _WHOLE_NAMES else op.name.startswith(start)
+        for start in NOT_OURS
+    )
+
+
+def label(op: OpInfo) -> str:
+    return f"{op.name}/{op.variant_test_name}" if op.variant_test_name else op.name
+
+
+ENTRIES: list[OpInfo] = [op for op in op_db if is_ours(op)]
+
+
+def find(op: OpInfo) -> Callable | None:
+    """tapegrad's function for an entry: the function of that name, else the method."""
+    place: Any = tg
+    for part in op.name.split("."):
+        place = getattr(place, part, None)
+        if place is None:
+            break
+    if callable(place) and not isinstance(place, np.dtype):
+        return place
+    return method(op.name)
+
+
+def method(name: str) -> Callable | None:
+    """The Tensor's method (or property, as a function) of that name."""
+    found = getattr(tg.Tensor, name, None) if "." not in name else None
+    if isinstance(found, property):
+        return found.fget
+    return found if callable(found) else None
+
+
+PRESENT = [op for op in ENTRIES if find(op) is not None]
+MISSING = [op for op in ENTRIES if find(op) is None]
+
+
+def sample_dtypes(op: OpInfo) -> list[torch.dtype]:
+    """Both floats and int64, as far as the entry takes them."""
+    return [d for d in (torch.float64, torch.float32, torch.int64) if d in op.dtypes]
+
+
+def samples(op: OpInfo, dtype: torch.dtype, requires_grad: bool = False) -> Iterator[SampleInput]:
+    torch.manual_seed(0)
+    yield from op.sample_inputs("cpu", dtype, requires_grad=requires_grad)
+
+
+class Translator:
+    """Makes PyTorch's arguments ours; remembers which of our tensors stands for which of theirs."""
+
+    def __init__(self, device: str = "cpu"):
+        self.device = device
+        self.pairs: dict[int, tuple[torch.Tensor, tg.Tensor]] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            if id(value) not in self.pairs:
+                self.pairs[id(value)] = (value, self._tensor(value))
+            return self.pairs[id(value)][1]
+        if isinstance(value, torch.dtype):
+            return self._dtype(value)
+        if isinstance(value, torch.device):
+            return self.device
+        if isinstance(value, (torch.memory_format, torch.layout)):
+            if value in (torch.contiguous_format, torch.preserve_format, torch.strided):
+                return getattr(tg, str(value).removeprefix("torch."))
+            raise Untranslatable(str(value))
+        if isinstance(value, complex):
+            raise Untranslatable("complex number")
+        if isinstance(value, torch.Size):
+            return tuple(value)
+        if isinstance(value, (tuple, list)):
+            return type(value)([self(v) for v in value])
+        if isinstance(value, dict):
+            return {k: self(v) for k, v in value.items()}
+        return value
+
+    def leaves(self) -> tuple[list[torch.Tensor], list[tg.Tensor]]:
+        """Their tensors that require grad, and ours."""
+        asked = [(t, mine) for t, mine in self.pairs.values() if t.requires_grad]
+        return [t for t, _ in asked], [mine for _, mine in asked]
+
+    def _dtype(self, dtype: torch.dtype) -> Any:
+        found = getattr(tg, str(dtype).removeprefix("torch."), None)
+        if found is None:
+            raise Untranslatable(str(dtype))
+        return found
+
+    def _tensor(self, t: torch.Tensor) -> tg.Tensor:
+        self._dtype(t.dtype)
+        if t.layout != torch.strided:
+            raise Untranslatable(str(t.layout))
+        if t.ndim > 64:
+            raise Untranslatable("NumPy's arrays have at most 64 dimensions")
+        if t.dtype == torch.bfloat16:
+            mine = tg.tensor(t.detach().float().numpy(), device=self.device).to(tg.bfloat16)
+        elif self.device == "cpu":  # with its strides
+            mine = tg.from_numpy(t.detach().numpy())
+        else:
+            mine = tg.tensor(t.detach().numpy(), device=self.device)
+        return mine.requires_grad_(t.requires_grad)
+
+
+def run_theirs(function: Callable, sample: SampleInput) -> Any:
+    return function(sample.input, *sample.args, **sample.kwargs)
+
+
+def run_ours(function: Callable, sample: SampleInput, translate: Translator) -> Any:
+    return function(translate(sample.input), *translate(sample.args), **translate(sample.kwargs))
+
+
+def flat(result: Any) -> list:
+    """Everything in a result, in order: tensors, numbers, sizes."""
+    if isinstance(result, (torch.Size, tg.Size)):
+        return [builtins.tuple(result)]
+    if isinstance(result, (tuple, list)):
+        return [leaf for part in result for leaf in flat(part)]
+    return [result]
+
+
+def numbers(t: Any) -> np.ndarray:
+    """A tensor of either library as an array; bfloat16 as float32."""
+    t = t.detach().cpu()
+    return (t.float() if str(t.dtype).endswith("bfloat16") else t).numpy()
+
+
+def main() -> None:
+    print(f"{len(PRESENT)} of {len(ENTRIES)} entries are present; missing:")
+    for op in MISSING:
+        print("  ", label(op))
+
+
+if __name__ == "__main__":
+    main()

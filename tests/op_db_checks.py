@@ -1,0 +1,260 @@
+"""Every sample of PyTorch's operator database, over everything that tapegrad has.
+
+For each entry: values, shapes and dtypes of all samples; first and second gradients; the method
+and the in-place twin; and inputs that must be refused. What is missing is printed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("expecttest", reason="PyTorch's operator database needs expecttest")
+
+import op_db as db  # noqa: E402
+from op_db import Translator, Untranslatable, flat, label, numbers  # noqa: E402
+
+import tapegrad as tg  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's, about its own samples
+
+# The number of entries present never goes down.
+PRESENT_AT_LEAST = 150
+
+# What draws random numbers: shapes and dtypes are compared.
+RANDOM = {
+    "bernoulli", "multinomial", "normal", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "uniform", "exponential", "cauchy", "geometric", "log_normal",
+    "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d",
+    "nn.functional.alpha_dropout", "nn.functional.feature_alpha_dropout",
+    "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d",
+    "nn.functional.rrelu",
+    # undefined values
+    "empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided",
+    "resize_", "resize_as_",
+}  # fmt: skip
+
+# Samples that are skipped: entry (or entry and dtype) -> (which samples, why).
+SKIPPED: dict[str, tuple[Any, str]] = {}
+
+# Tolerances other than PyTorch's own (rtol, atol): entry -> for float64, and why.
+TOLERANCE = {torch.float64: (1e-7, 1e-7), torch.float32: (1.3e-6, 1e-5)}
+LOOSER: dict[str, tuple[float, float]] = {}
+GRADIENT_TOLERANCE = (1e-6, 1e-6)
+
+each_entry = pytest.mark.parametrize("op", db.PRESENT, ids=label)
+
+
+def is_skipped(op: Any, sample: Any) -> bool:
+    applies, _ = SKIPPED.get(label(op), (None, ""))
+    return applies is not None and applies(sample)
+
+
+def tolerance(op: Any, dtype: torch.dtype) -> tuple[float, float]:
+    usual = TOLERANCE.get(dtype, (0.0, 0.0))
+    return LOOSER.get(label(op), usual) if dtype == torch.float64 else usual
+
+
+def assert_same(op: Any, mine: Any, theirs: Any, exact: Any = None) -> None:
+    """The same structure, dtypes, shapes and values. ``exact()``: their result in float64, asked
+    for where float32 results differ: ours must then be as close to it as theirs."""
+    a, b = flat(mine), flat(theirs)
+    assert len(a) == len(b), f"{len(a)} results, not {len(b)}"
+    for i, (x, y) in enumerate(zip(a, b, strict=True)):
+        if not isinstance(y, torch.Tensor):
+            assert type(x) is type(y)
+            assert x == y or (x != x and y != y) or np.isclose(x, y)
+            continue
+        assert isinstance(x, tg.Tensor), f"a {type(x).__name__}, not a Tensor"
+        assert tuple(x.shape) == tuple(y.shape)
+        assert x.dtype.name == str(y.dtype).removeprefix("torch.")
+        if op.name in RANDOM:
+            continue
+        u, v = numbers(x), numbers(y)
+        if v.dtype.kind != "f":
+            np.testing.assert_array_equal(u, v)
+            continue
+        rtol, atol = tolerance(op, y.dtype)
+        close = np.isclose(u, v, rtol=rtol, atol=atol, equal_nan=True)
+        if not close.all() and y.dtype == torch.float32 and exact is not None:
+            w = numbers(flat(exact())[i])
+            own, other = (np.nanmax(np.abs(n.astype(w.dtype) - w), initial=0) for n in (u, v))
+            assert (np.isfinite(u) == np.isfinite(v)).all()
+            assert own <= 2 * other + atol, f"off by {own}, PyTorch by {other}"
+            continue
+        np.testing.assert_allclose(u, v, rtol=rtol, atol=atol)
+
+
+def in_float64(sample: Any) -> Any:
+    return sample.transform(
+        lambda v: v.double() if isinstance(v, torch.Tensor) and v.dtype == torch.float32 else v
+    )
+
+
+@each_entry
+def test_values(op: Any) -> None:
+    function = db.find(op)
+    for dtype in db.sample_dtypes(op):
+        for sample in db.samples(op, dtype):
+            if is_skipped(op, sample):
+                continue
+            try:
+                # Ours first: some functions change their arguments (running statistics).
+                mine = db.run_ours(function, sample.transform(_copied), Translator())
+            except Untranslatable:
+                continue
+            theirs = db.run_theirs(op.op, sample.transform(_copied))
+            process = sample.output_process_fn_grad
+            assert_same(
+                op,
+                process(mine),
+                process(theirs),
+                lambda s=sample: s.output_process_fn_grad(db.run_theirs(op.op, in_float64(s))),
+            )
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) and value.is_contiguous() else value
+
+
+def differentiable(result: Any, kind: type) -> list:
+    return [t for t in flat(result) if isinstance(t, kind) and t.requires_grad]
+
+
+def assert_same_gradients(mine: list, theirs: list) -> None:
+    for x, y in zip(mine, theirs, strict=True):
+        if x is None or y is None:  # no path, or one on which nothing flows
+            known = x if y is None else y
+            assert known is None or not numbers(known).any()
+            continue
+        rtol, atol = GRADIENT_TOLERANCE
+        np.testing.assert_allclose(numbers(x), numbers(y), rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [op for op in db.PRESENT if op.supports_autograd and torch.float64 in op.dtypes],
+    ids=label,
+)
+def test_gradients(op: Any) -> None:
+    function = db.find(op)
+    random = np.random.default_rng(0)
+    for sample in db.samples(op, torch.float64, requires_grad=True):
+        if is_skipped(op, sample) or op.name in RANDOM:
+            continue
+        translate = Translator()
+        try:
+            mine = db.run_ours(function, sample, translate)
+        except Untranslatable:
+            continue
+        process = sample.output_process_fn_grad
+        y = differentiable(process(mine), tg.Tensor)
+        z = differentiable(process(db.run_theirs(op.op, sample)), torch.Tensor)
+        assert len(y) == len(z), f"{len(y)} results require grad, not {len(z)}"
+        if not z:
+            continue
+        leaves, own = translate.leaves()[::-1]
+        seeds = [random.standard_normal(tuple(t.shape)) for t in z]
+        second = op.supports_gradgrad
+        v = [torch.tensor(s, requires_grad=second) for s in seeds]
+        w = [tg.tensor(s, requires_grad=second) for s in seeds]
+        theirs = torch.autograd.grad(z, own, v, create_graph=second, allow_unused=True)
+        ours = tg.autograd.grad(y, leaves, w, create_graph=second, allow_unused=True)
+        assert_same_gradients(list(ours), list(theirs))
+        if second:
+            _compare_second(random, list(zip(ours, theirs, strict=True)), leaves + w, own + v)
+
+
+def _compare_second(random: Any, gradients: list, mine: list, theirs: list) -> None:
+    """Gradients of the gradients: with respect to the inputs and to the incoming gradient."""
+    pairs = [(a, b) for a, b in gradients if b is not None and b.requires_grad]
+    if not pairs:
+        return
+    seeds = [random.standard_normal(tuple(b.shape)) for _, b in pairs]
+    z = torch.autograd.grad(
+        [b for _, b in pairs], theirs, [torch.tensor(s) for s in seeds], allow_unused=True
+    )
+    mine_too = [(a, s) for (a, _), s in zip(pairs, seeds, strict=True)
+                if a is not None and a.requires_grad]  # fmt: skip
+    if not mine_too:  # a gradient that does not depend on anything: theirs must be 0
+        assert not any(numbers(t).any() for t in z if t is not None)
+        return
+    y = tg.autograd.grad(
+        [a for a, _ in mine_too], mine, [tg.tensor(s) for _, s in mine_too], allow_unused=True
+    )
+    assert_same_gradients(list(y), list(z))
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in db.PRESENT if op.method_variant and "." not in op.name], ids=label
+)
+def test_is_a_method(op: Any) -> None:
+    assert db.method(op.name) is not None
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in db.PRESENT if op.inplace_variant and "." not in op.name], ids=label
+)
+def test_in_place(op: Any) -> None:
+    function = db.method(op.name + "_")
+    assert function is not None, f"Tensor has no {op.name}_"
+    dtype = torch.float64 if torch.float64 in op.dtypes else torch.int64
+    for sample in db.samples(op, dtype):
+        if is_skipped(op, sample) or not isinstance(sample.input, torch.Tensor):
+            continue
+        sample.input = sample.input.clone()
+        translate = Translator()
+        try:
+            args, kwargs = translate(sample.args), translate(sample.kwargs)
+            target = tg.from_numpy(sample.input.numpy().copy())
+        except (Untranslatable, TypeError):
+            continue
+        before = sample.input.clone()
+        try:
+            theirs = op.inplace_variant(sample.input, *sample.args, **sample.kwargs)
+        except (RuntimeError, TypeError, IndexError):
+            with pytest.raises((RuntimeError, TypeError, IndexError)):
+                function(target, *args, **kwargs)
+            np.testing.assert_array_equal(numbers(target), numbers(before))
+            continue
+        assert function(target, *args, **kwargs) is target
+        assert_same(op, target, theirs)
+
+
+def acceptable(expected: Any) -> tuple:
+    """PyTorch's exception type; where that is RuntimeError, a more specific one too."""
+    given = expected if isinstance(expected, tuple) else (expected,)
+    return (*given, TypeError, ValueError, IndexError) if RuntimeError in given else given
+
+
+@pytest.mark.parametrize("op", [op for op in db.PRESENT if op.error_inputs_func], ids=label)
+def test_bad_input(op: Any) -> None:
+    function = db.find(op)
+    for error in op.error_inputs("cpu"):
+        sample = error.sample_input
+        if is_skipped(op, sample):
+            continue
+        translate = Translator()
+        try:
+            arguments = (translate(sample.input), *translate(sample.args))
+            options = translate(sample.kwargs)
+        except Untranslatable:
+            continue
+        with pytest.raises(acceptable(error.error_type)) as raised:
+            function(*arguments, **options)
+        missing_argument = "argument" in str(raised.value) and isinstance(raised.value, TypeError)
+        assert re.match(r"\[[\w.]+\]", str(raised.value)) or missing_argument, (
+            f"the message does not name the operation: {raised.value}"
+        )
+
+
+def test_coverage(capsys: pytest.CaptureFixture) -> None:
+    """How many entries there are, and which are missing."""
+    missing = ", ".join(label(op) for op in db.MISSING)
+    with capsys.disabled():
+        print(f"\nop_db: {len(db.PRESENT)} of {len(db.ENTRIES)} entries; missing: {missing}")
+    assert len(db.PRESENT) >= PRESENT_AT_LEAST
