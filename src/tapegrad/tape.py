@@ -215,12 +215,12 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
     keep_y, differentiable = declared.saves_output, declared.differentiable
     implementations: dict[Device, Callable] = {}
 
-    def apply(x: Tensor) -> Tensor:
+    def apply(input: Tensor) -> Tensor:
         try:
-            array = x._array
+            array = input._array
         except AttributeError:
-            raise TypeError(f"[{name}] expects a Tensor, got {type(x).__name__}") from None
-        device = x._device
+            raise TypeError(f"[{name}] expects a Tensor, got {type(input).__name__}") from None
+        device = input._device
         if floating and array.dtype.kind in "iub":
             array = array.astype(dtypes.get_default_dtype())
         try:
@@ -236,14 +236,14 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
         result = _new_tensor(Tensor)
         result._array = out
         result._device = device
-        source = x._node
+        source = input._node
         if source is not None and differentiable and _is_recording():
             result._node = node = _new_node(Node)
             node.primitive = declared
             node.serial = next(serials)
             node.edges = (source,)
             node.saved = (out if keep_y else None, array if keep_x else None)
-            node.inputs = (x,) if keep_x else ()
+            node.inputs = (input,) if keep_x else ()
             node.shape = out.shape
             node.dtype = out.dtype
             node.device = device
@@ -261,25 +261,25 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
     (keep_a_for_a, keep_a_for_b), (keep_b_for_a, keep_b_for_b) = declared.keeps  # type: ignore
     keeps = declared.saves_any
 
-    def apply(a: Any, b: Any) -> Tensor:
-        if isinstance(a, Tensor) and isinstance(b, Tensor):
-            device = a._device
-            x = a._array
-            y = b._array
-            node_a = a._node
-            node_b = b._node
+    def apply(input: Any, other: Any) -> Tensor:
+        if isinstance(input, Tensor) and isinstance(other, Tensor):
+            device = input._device
+            x = input._array
+            y = other._array
+            node_a = input._node
+            node_b = other._node
             stored = None
             if (
                 x.dtype is not y.dtype
-                or b._device is not device
+                or other._device is not device
                 or (floating and x.dtype.kind in "iub")
             ):
-                device, x, y, stored = _align(name, a, b, floating)
+                device, x, y, stored = _align(name, input, other, floating)
         else:
-            device, x, y, stored = _align(name, a, b, floating, widen=differentiable)
-            a, b = (v if isinstance(v, Tensor) else None for v in (a, b))
-            node_a = a._node if a is not None else None
-            node_b = b._node if b is not None else None
+            device, x, y, stored = _align(name, input, other, floating, widen=differentiable)
+            input, other = (v if isinstance(v, Tensor) else None for v in (input, other))
+            node_a = input._node if input is not None else None
+            node_b = other._node if other is not None else None
         try:
             implementation = implementations[device]
         except KeyError:
@@ -304,7 +304,7 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
                 keep_a = (node_a and keep_a_for_a) or (node_b and keep_a_for_b)
                 keep_b = (node_a and keep_b_for_a) or (node_b and keep_b_for_b)
                 node.saved = (out if keep_y else None, x if keep_a else None, y if keep_b else None)
-                node.inputs = (a if keep_a else None, b if keep_b else None)
+                node.inputs = (input if keep_a else None, other if keep_b else None)
             else:
                 node.saved = (None, None, None)
                 node.inputs = ()
