@@ -13,7 +13,7 @@ from ..tape import array_function, binary
 from ..tensor import Tensor
 from . import elementwise
 from .arguments import require_tensor
-from .index import select_where
+from .select import select_where
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:

@@ -1,7 +1,7 @@
 """Indexing: reading, writing and adding at positions.
 
 Everything is one of three primitives over NumPy's indexing: ``getitem`` reads, ``index_put``
-writes, ``index_add`` adds. Gathering and scattering along a dimension build the index for them.
+writes, ``index_add_at`` adds. Gathering and scattering along a dimension build the index for them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ import numpy as np
 from ..backend import Device, override
 from ..kernels import launch
 from ..modes import recording
-from ..tape import align, array_function, primitive
-from ..tensor import Tensor, wrap
-from .arguments import axis, require_tensor
-from .create import tensor
-from .elementwise import cast, where
-from .shape import clone, stack
+from ..tape import array_function, primitive
+from ..tensor import Tensor
+from .elementwise import cast
 
 # ---------------------------------------------------------------------- primitives
 
@@ -206,7 +203,7 @@ def _index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | None]:
                     f"dimensions of shape {have}"
                 )
         elif part.size:
-            _in_range(op, part, -x.shape[position], x.shape[position], position)
+            in_range(op, part, -x.shape[position], x.shape[position], position)
         result.append(part)
         position += n
     if not builtins.any(hasattr(p, "shape") for p in result):
@@ -261,21 +258,24 @@ def _array_index(op: str, x: Tensor, part: Any) -> Any:
         part = np.asarray(_listed(part), dtype=None if part else np.int64)
     if isinstance(part, np.generic) and part.dtype.kind in "iu":
         return int(part)
-    array = _kept(x._device, part)
-    if array.dtype.kind not in "biu":
+    try:
+        array = kept(x._device, part)
+        kind, name = array.dtype.kind, array.dtype.name
+    except (TypeError, ValueError):  # CuPy makes no arrays of text
+        kind, name = "O", type(part).__name__
+    if kind not in "biu":
         raise IndexError(
-            f"[{op}] indices are ints, slices, None, ..., or integer or bool tensors; "
-            f"got {array.dtype.name}"
+            f"[{op}] indices are ints, slices, None, ..., or integer or bool tensors; got {name}"
         )
     return int(array) if array.ndim == 0 and array.dtype.kind != "b" else array
 
 
-def _kept(device: Device, index: Any) -> Any:
+def kept(device: Device, index: Any) -> Any:
     """An index as an array: a copy if the tape may keep it, for the caller may change theirs."""
     return device.ops["array" if recording.get() else "asarray"](index)
 
 
-def _in_range(op: str, index: Any, low: int, high: int, dim: int) -> None:
+def in_range(op: str, index: Any, low: int, high: int, dim: int) -> None:
     """Raise IndexError unless low <= index < high everywhere. An empty index is in range."""
     if not index.size:
         return
@@ -286,228 +286,3 @@ def _in_range(op: str, index: Any, low: int, high: int, dim: int) -> None:
             f"[{op}] index {wrong} is out of range for dim {dim} of size {high}: "
             f"expected {low} to {high - 1}"
         )
-
-
-# ---------------------------------------------------------------------- along a dimension
-
-
-def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """A view of ``length`` elements along ``dim``, from ``start``."""
-    require_tensor("narrow", x)
-    d = axis("narrow", dim, x.ndim)
-    size = x.shape[d]
-    start = int(start) + (size if start < 0 else 0)
-    if length < 0 or not 0 <= start <= size - length:
-        raise IndexError(
-            f"[narrow] start {start} and length {length} exceed size {size} of dim {d}"
-        )
-    return getitem(x, index=(slice(None),) * d + (slice(start, start + length),))
-
-
-def split(x: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of consecutive pieces along ``dim``: of one size (the last may be smaller), or of the
-    sizes given."""
-    require_tensor("split", x)
-    d = axis("split", dim, x.ndim)
-    if x.ndim == 0:
-        raise RuntimeError("[split] a 0-d tensor cannot be split")
-    n = x.shape[d]
-    size = split_size_or_sections
-    if isinstance(size, int):
-        if size < 0 or (size == 0 and n):
-            raise RuntimeError(f"[split] the split size must be positive, got {size}")
-        sections = [builtins.min(size, n - i) for i in range(0, n, size)] if n else [0]
-    else:
-        sections = list(size)
-        if builtins.sum(sections) != n or builtins.any(s < 0 for s in sections):
-            raise RuntimeError(f"[split] sections {sections} do not add up to size {n} of dim {d}")
-    starts = [builtins.sum(sections[:i]) for i in range(len(sections))]
-    return tuple(narrow(x, d, i, s) for i, s in zip(starts, sections, strict=True))
-
-
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
-    if chunks < 1:
-        raise RuntimeError(f"[chunk] the number of chunks must be positive, got {chunks}")
-    n = x.shape[axis("chunk", dim, x.ndim)] if x.ndim else 1
-    return split(x, builtins.max(-(-n // chunks), 1) if n else [0] * chunks, dim)
-
-
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of all slices along ``dim``, without that dimension."""
-    require_tensor("unbind", x)
-    d = axis("unbind", dim, x.ndim)
-    if x.ndim == 0:
-        raise RuntimeError("[unbind] a 0-d tensor has no dimension to unbind")
-    before = (slice(None),) * d
-    return tuple(x[before + (i,)] for i in range(x.shape[d]))
-
-
-def _check_index(op: str, x: Tensor, index: Any) -> None:
-    if not isinstance(index, Tensor) or index.dtype.kind not in "iu":
-        kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
-        raise TypeError(f"[{op}] the index must be an integer tensor, got {kind}")
-    if index._device is not x._device:
-        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the index on {index._device}")
-
-
-def _along(op: str, x: Tensor, dim: int, index: Tensor) -> tuple:
-    """The index that picks, at each position of ``index``, its value along ``dim``."""
-    require_tensor(op, x)
-    d = axis(op, dim, x.ndim)
-    _check_index(op, x, index)
-    if index.ndim != x.ndim and index.numel():
-        raise RuntimeError(
-            f"[{op}] the index has {index.ndim} dimensions, the tensor {x.ndim}: "
-            f"shapes {tuple(index.shape)} and {tuple(x.shape)}"
-        )
-    too_long = [i for i in range(x.ndim) if i != d and index.shape[i] > x.shape[i]]
-    if too_long and index.numel():
-        raise RuntimeError(
-            f"[{op}] the index of shape {tuple(index.shape)} is longer than the tensor of shape "
-            f"{tuple(x.shape)} in dim {too_long[0]}"
-        )
-    _in_range(op, index._array, 0, x.shape[d] if x.ndim else 1, d)
-    if x.ndim == 0:
-        return (x._device.ops["zeros"](index.shape, dtype=np.int64),) if index.ndim else ()
-    xp = x._device.xp
-    grids = []
-    for i, n in enumerate(index.shape):
-        grid = xp.arange(n).reshape((1,) * i + (n,) + (1,) * (index.ndim - i - 1))
-        grids.append(_kept(x._device, index._array) if i == d else grid)
-    return tuple(grids)
-
-
-def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
-    """result[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on."""
-    place = _along("gather", x, dim, index)
-    if not index.numel():
-        return subscript(x.flatten(), slice(0, 0)).reshape(tuple(index.shape))
-    return getitem(x, index=place)
-
-
-def scatter(x: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
-    """A copy of ``x`` with the values of ``src`` (a tensor at least as large as ``index``, or a
-    number) written to the positions ``index`` along ``dim``; for an index that occurs twice, one
-    of its values."""
-    place = _along("scatter", x, dim, index)
-    if index.ndim != x.ndim:  # an empty index of another shape
-        return clone(x)
-    return index_put(x, _source("scatter", x, index, src), index=place)
-
-
-def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """A copy of ``x`` with the values of ``src`` added at the positions ``index`` along ``dim``,
-    in a fixed order."""
-    place = _along("scatter_add", x, dim, index)
-    if index.ndim != x.ndim:  # an empty index of another shape
-        return clone(x)
-    return index_add_at(x, _source("scatter_add", x, index, src), index=place)
-
-
-def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
-    if not isinstance(src, Tensor):
-        return src
-    if src.dtype != x.dtype:
-        raise RuntimeError(
-            f"[{op}] the tensor is {x.dtype.name}, the source {src.dtype.name}: convert one"
-        )
-    if src.ndim != index.ndim or builtins.any(
-        n > m for n, m in zip(index.shape, src.shape, strict=True)
-    ):
-        raise RuntimeError(
-            f"[{op}] the index of shape {tuple(index.shape)} is larger than the source of shape "
-            f"{tuple(src.shape)}"
-        )
-    if src.shape == index.shape:
-        return src
-    return getitem(src, index=tuple(slice(0, n) for n in index.shape))
-
-
-def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices of ``x`` along ``dim`` that the 1-d ``index`` names."""
-    require_tensor("index_select", x)
-    d = axis("index_select", dim, x.ndim)
-    _check_index("index_select", x, index)
-    if index.ndim > 1:
-        raise IndexError(f"[index_select] the index must be 1-d, got {tuple(index.shape)}")
-    _in_range("index_select", index._array, 0, x.shape[d] if x.ndim else 1, d)
-    if x.ndim == 0:
-        return clone(x)
-    place = _kept(x._device, index._array).reshape(-1)
-    return getitem(x, index=(slice(None),) * d + (place,))
-
-
-def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """``gather`` with indices and tensor broadcast against each other outside ``dim``; over the
-    flattened tensor if no ``dim`` is given."""
-    require_tensor("take_along_dim", x)
-    require_tensor("take_along_dim", indices)
-    if dim is None:
-        return gather(x.reshape(-1), 0, indices.reshape(-1))
-    d = axis("take_along_dim", dim, x.ndim)
-    if x.ndim != indices.ndim:
-        raise RuntimeError(
-            f"[take_along_dim] {x.ndim} and {indices.ndim} dimensions: they must be equal"
-        )
-    common = list(np.broadcast_shapes(*(
-        tuple(1 if i == d else n for i, n in enumerate(s.shape)) for s in (x, indices)
-    )))  # fmt: skip
-    shapes = [
-        tuple(s.shape[d] if i == d else n for i, n in enumerate(common)) for s in (x, indices)
-    ]
-    return gather(x.expand(shapes[0]), d, indices.expand(shapes[1]))
-
-
-def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``x`` with ``value`` where the (broadcast) bool ``mask`` is True."""
-    if not isinstance(mask, Tensor) or mask.dtype.kind != "b":
-        raise RuntimeError("[masked_fill] the mask must be a bool tensor")
-    if isinstance(value, Tensor):
-        if value.ndim:
-            raise RuntimeError(
-                f"[masked_fill] the value must be a number or 0-d, got {tuple(value.shape)}"
-            )
-        value = cast(value, dtype=x.dtype) if value.dtype != x.dtype else value
-    else:
-        value = x._device.asarray(value).astype(x.dtype)
-    try:
-        return where(mask, value, x)
-    except ValueError as error:
-        raise RuntimeError(
-            f"[masked_fill] the mask of shape {tuple(mask.shape)} does not broadcast with the "
-            f"tensor of shape {tuple(x.shape)}"
-        ) from error
-
-
-def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
-    """``input`` where the condition is True, ``other`` elsewhere, broadcast and promoted; with the
-    condition alone, the indices where it is True, one tensor a dimension."""
-    if input is None and other is None:
-        return nonzero(condition, as_tuple=True)
-    if not isinstance(condition, Tensor) or condition.dtype.kind != "b":
-        raise RuntimeError("[where] the condition must be a bool tensor")
-    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        input = tensor(input, device=condition.device)
-    a, b = align("where", input, other)
-    try:
-        return where(condition, a, b)
-    except ValueError as error:
-        shapes = [tuple(getattr(v, "shape", ())) for v in (condition, a, b)]
-        raise RuntimeError(f"[where] shapes {shapes} do not broadcast") from error
-
-
-def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
-    """This tensor's elements where ``condition``, else those of ``other``."""
-    return select_where(condition, self, other)
-
-
-def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
-    """The indices of the non-zero elements: one row each, or one tensor a dimension."""
-    require_tensor("nonzero", x)
-    if x.ndim == 0 and not as_tuple:
-        n = int(bool(x))
-        return wrap(x._device.ops["zeros"]((n, 0), dtype=np.int64), x._device)
-    found = x._array.reshape(-1 if x.ndim == 0 else x.shape).nonzero()
-    columns = tuple(wrap(a, x._device) for a in found)
-    return columns if as_tuple else stack(columns, 1)

@@ -16,9 +16,10 @@ from ..tensor import Tensor, wrap
 from .activation import softplus
 from .arguments import require_tensor
 from .elementwise import absolute, multiply, not_equal, square, where
-from .index import gather, select_where
+from .gather import gather
 from .precision import in_float32
 from .reduce import mean, sum, to_dtype
+from .select import select_where
 from .softmax import log_softmax
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -258,7 +259,7 @@ def nll_loss(
     wrong = valid & ((target < 0) | (target >= classes))
     if bool(wrong._array.any()):
         raise IndexError(
-            f"[nll_loss] class {int(target._array[wrong._array].flat[0])} is out of range for "
+            f"[nll_loss] class {int(target._array[wrong._array][0])} is out of range for "
             f"{classes} classes: expected 0 to {classes - 1}, or ignore_index={ignore_index}"
         )
     safe = select_where(valid, target, 0)

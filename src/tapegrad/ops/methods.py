@@ -26,7 +26,7 @@ def _comparable(f: Callable) -> Callable:
 def _iterate(self: Tensor) -> Iterator[Tensor]:
     if self.ndim == 0:
         raise TypeError("iteration over a 0-d tensor")
-    return iter(index.unbind(self))
+    return iter(self.unbind())
 
 
 def _contains(self: Tensor, value: Any) -> bool:

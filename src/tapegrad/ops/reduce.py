@@ -15,9 +15,10 @@ from ..tape import primitive
 from ..tensor import Tensor
 from .arguments import axes, axis, require_tensor
 from .elementwise import cast, maximum, minimum
-from .index import gather, narrow
+from .gather import gather
 from .precision import in_float32, total
 from .shape import clone, permute, reshape, squeeze
+from .split import narrow
 
 
 def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:

@@ -23,17 +23,18 @@ SHARED = {
         bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_not
         isfinite isinf isnan
     """,
-    "index": """
-        chunk gather index_select masked_fill_ narrow nonzero scatter_ scatter_add_ split
-        take_along_dim unbind
-    """,
+    "gather": "gather index_select take_along_dim",
     "linalg": "bmm dot matmul mm mv outer",
     "random": "bernoulli",
     "reduce": "all amax amin any argmax argmin logsumexp max mean min prod std sum var",
+    "scatter": "scatter_ scatter_add_",
+    "select": "masked_fill_ nonzero",
     "shape": """
         broadcast_to clone flatten flip movedim permute reshape roll squeeze t transpose unsqueeze
     """,
     "softmax": "log_softmax softmax",
+    "split": "chunk narrow split unbind",
+    "strided": "as_strided as_strided_copy as_strided_scatter",
 }
 
 # Functions that are no methods.
@@ -44,13 +45,13 @@ FUNCTIONS = {
         tensor zeros zeros_like
     """,
     "embedding": "embedding",
-    "index": "where=select_where",
     "linalg": "einsum",
     "norm": "batch_norm layer_norm rms_norm",
     "random": """
         Generator dropout get_rng_state manual_seed rand rand_like randint randn randn_like randperm
         set_rng_state
     """,
+    "select": "where=select_where",
     "shape": "cat stack",
 }
 
@@ -61,10 +62,11 @@ METHODS = {
         long=to_long int=to_int short=to_short char=to_char byte=to_byte bool=to_bool
     """,
     "create": "new_empty new_full new_ones new_tensor new_zeros",
-    "index": "where=where_method",
     "inplace": "copy_ fill_ zero_",
     "random": "normal_ uniform_",
+    "select": "where=where_method",
     "shape": "contiguous=contiguous_tensor expand expand_as repeat reshape_as view view_as",
+    "strided": "storage_offset",
 }
 
 # Properties of a Tensor.
