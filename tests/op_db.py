@@ -45,6 +45,10 @@ NOT_OURS = {
 _WHOLE_NAMES = {"complex", "imag", "linalg.eig", "linalg.eigvals"}
 
 
+# The database differentiates with respect to the first argument: here the table, not the indices.
+TABLES = {"nn.functional.embedding", "nn.functional.embedding_bag"}
+
+
 class Untranslatable(Exception):
     """A sample that uses what tapegrad does not have: complex numbers, memory formats."""
 
@@ -66,6 +70,10 @@ def label(op: OpInfo) -> str:
 ENTRIES: list[OpInfo] = [op for op in op_db if is_ours(op)]
 
 
+def _table_first(function: Callable) -> Callable:
+    return lambda weight, indices, **options: function(indices, weight, **options)
+
+
 def find(op: OpInfo) -> Callable | None:
     """tapegrad's function for an entry: the function of that name, else the method."""
     place: Any = tg
@@ -74,7 +82,7 @@ def find(op: OpInfo) -> Callable | None:
         if place is None:
             break
     if callable(place) and not isinstance(place, np.dtype):
-        return place
+        return _table_first(place) if op.name in TABLES else place
     return method(op.name)
 
 
@@ -150,10 +158,21 @@ class Translator:
         if t.dtype == torch.bfloat16:
             mine = tg.tensor(t.detach().float().numpy(), device=self.device).to(tg.bfloat16)
         elif self.device == "cpu":  # with its strides
-            mine = tg.from_numpy(t.detach().numpy())
+            mine = tg.from_numpy(_with_its_memory(t))
         else:
             mine = tg.tensor(t.detach().numpy(), device=self.device)
         return mine.requires_grad_(t.requires_grad)
+
+
+def _with_its_memory(t: torch.Tensor) -> np.ndarray:
+    """The tensor's array as a view of all of its storage."""
+    t = t.detach()
+    size = t.untyped_storage().nbytes() // t.element_size()
+    if t.is_contiguous() and t.numel() == size:
+        return t.numpy()
+    memory = t.as_strided((size,), (1,), 0).numpy()
+    start, step = t.storage_offset() * t.element_size(), t.element_size()
+    return np.ndarray(tuple(t.shape), memory.dtype, memory, start, [s * step for s in t.stride()])
 
 
 def run_theirs(function: Callable, sample: SampleInput) -> Any:
@@ -176,7 +195,8 @@ def flat(result: Any) -> list:
 def numbers(t: Any) -> np.ndarray:
     """A tensor of either library as an array; bfloat16 as float32."""
     t = t.detach().cpu()
-    return (t.float() if str(t.dtype).endswith("bfloat16") else t).numpy()
+    t = t.float() if str(t.dtype).endswith("bfloat16") else t
+    return t.numpy(force=True) if isinstance(t, torch.Tensor) else t.numpy()
 
 
 def main() -> None:
