@@ -16,13 +16,8 @@ from typing import Any
 
 from .backend import Device
 from .modes import recording
-from .primitive import Primitive
-from .tape import Node, registry, tensor_xp
+from .tape import Node, part, part_of, registry, tensor_xp
 from .tensor import Leaf, Storage, Tensor, wrap
-
-# One result of an operation that has several (see autograd.Function): its gradient takes its place
-# in the list that is the gradient of the whole.
-part = Primitive("part", ["whole"], ["index"])
 
 _delivering = threading.Lock()  # threads may share leaves: one adds to .grad at a time
 
@@ -125,7 +120,11 @@ def _check(node: Node) -> None:
             if storage is not None and storage.changed_at > node.serial:
                 raise _stale(node, storage, t._array.shape, "input")
     storage = node.storage
-    if storage is not None and storage.changed_at > node.serial:
+    if isinstance(storage, tuple):
+        for own, y in zip(storage, node.saved[0], strict=True):  # type: ignore[index]
+            if own.changed_at > node.serial:
+                raise _stale(node, own, y.shape, "result")
+    elif storage is not None and storage.changed_at > node.serial:
         raise _stale(node, storage, node.shape, "result")
 
 
@@ -186,7 +185,11 @@ def unbroadcast(xp: Any, g: Any, edge: Node | Leaf, node: Node | None) -> Any:
 def _saved_as_tensors(node: Node) -> list:
     """What the rule needs, as Tensors still connected to the tape: for gradients of gradients."""
     y, *rest = node.saved  # type: ignore[misc]
-    if y is not None:
+    if isinstance(y, tuple):
+        y = tuple(wrap(array, node.device) for array in y)
+        for i, (t, storage) in enumerate(zip(y, node.storage, strict=True)):  # type: ignore
+            t._node, t._storage = part_of(node, i, t), storage
+    elif y is not None:
         y = wrap(y, node.device)
         y._node, y._storage = node, node.storage
     count = len(node.primitive.inputs)
@@ -216,7 +219,11 @@ def _through_plain(node: Node, g: Tensor, saved: list, edges: tuple, arrive: Cal
     parameters = dict(zip(names, saved[count + 1 : count + 1 + len(names)], strict=True))
     y = primitive.plain(*inputs, **parameters)  # type: ignore[misc]
     aliases = {t._node: edge for t, edge in zip(inputs, edges, strict=True) if edge is not None}
-    found = walk([y], [g], targets=set(aliases), retain_graph=True, create_graph=True)
+    roots, seeds = [y], [g]
+    if primitive.results > 1:
+        arrived = [i for i, gradient in enumerate(g) if gradient is not None]
+        roots, seeds = [y[i] for i in arrived], [g[i] for i in arrived]
+    found = walk(roots, seeds, targets=set(aliases), retain_graph=True, create_graph=True)
     for alias, edge in aliases.items():
         if alias in found:
             arrive(edge, found[alias])

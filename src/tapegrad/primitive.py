@@ -45,6 +45,7 @@ class Primitive:
         extras: Sequence[str] = (),
         plain: Callable | None = None,
         variadic: bool = False,
+        results: int = 1,
     ):
         taken = _RESERVED & {*inputs, *parameters, *extras}
         if taken:
@@ -55,6 +56,7 @@ class Primitive:
         self.extras = tuple(extras)
         self.variadic = variadic
         self.plain = plain
+        self.results = results
         self.rules = tuple(vjp)
         self.joint = vjp_all
         self.differentiable = any(self.rules) or vjp_all is not None

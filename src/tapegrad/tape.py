@@ -16,12 +16,15 @@ name, and only that is kept alive for the backward pass: ``g`` (the gradient of 
 (the result), any input or parameter by its own name, any name in ``extras``, ``input_shape``
 (of the input whose gradient this is), ``xp`` (the namespace to compute with). Rules see plain
 arrays; under ``create_graph=True`` they see Tensors, and ``xp`` is the primitives themselves.
+Of a primitive with several results, ``g`` is a list (None where no gradient arrived) and ``y`` the
+tuple of results.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,10 +48,11 @@ class Node:
     shape: tuple[int, ...]
     dtype: Any
     device: Device
-    storage: Storage | None = None  # of the result, when the result is saved
+    storage: Storage | tuple | None = None  # of the result, when it is saved; one for each result
     watched: bool = False  # whether hooks or retained_by are set
     hooks: dict | None = None
     parts: int = 1  # how many results: with several, its gradient is a list; 0: it is one of them
+    results: tuple = ()  # with several: weak references to their nodes
     retained_by: Any = None  # weak reference to a tensor that asked for retain_grad()
 
     @property
@@ -106,6 +110,7 @@ def primitive(
     plain: Callable | None = None,
     extras: Sequence[str] = (),
     view: bool = False,
+    results: int = 1,
 ) -> Callable[[Callable], Callable]:
     """Declare a primitive from its body ``f(xp, *inputs, **parameters)``.
 
@@ -115,7 +120,8 @@ def primitive(
     results that are a small part of their input. plain: the same function of Tensors written in
     other primitives; with it, the rules may use any array code, and gradients of gradients go
     through ``plain``. extras: names of further results of the body,
-    kept for the rules only. view: the result may share the first input's memory.
+    kept for the rules only. view: the result may share the first input's memory. results: how many
+    arrays the body returns, as a tuple; each becomes a Tensor, of which the floats have gradients.
     """
 
     def declare(body: Callable) -> Callable:
@@ -131,8 +137,11 @@ def primitive(
             plain=plain,
             extras=extras,
             variadic=variadic,
+            results=results,
         )
         bodies[own] = body
+        if results > 1:
+            return _register(declared, _several(declared))
         single = len(declared.inputs) == 1 and not declared.variadic
         return _register(declared, _single(declared, view) if single else _general(declared))
 
@@ -395,15 +404,72 @@ def _general(declared: Primitive) -> Callable:
     return apply
 
 
+def _several(declared: Primitive) -> Callable:
+    """A tuple of results, each with its own node."""
+    name, names = declared.name, declared.parameters
+
+    def apply(*inputs: Any, **parameters: Any) -> tuple[Tensor, ...]:
+        device, arrays = _unwrap(name, inputs)
+        outs = device.ops[name](*arrays, **parameters)
+        results = tuple(
+            wrap(out if out.__class__ is device.array_type else device.asarray(out), device)
+            for out in outs
+        )
+        if recording.get() and declared.differentiable:
+            record(declared, results, inputs, arrays, tuple(parameters[key] for key in names))
+        return results
+
+    return apply
+
+
+# One result of an operation that has several: its gradient takes its place in the list that is the
+# gradient of the whole.
+part = Primitive("part", ["whole"], ["index"])
+
+
+def record_parts(whole: Node, results: Sequence[Tensor | None]) -> None:
+    """Hang a node of its own on each result that may have a gradient; None: it has none."""
+    whole.parts = len(results)
+    nodes: list[Any] = []
+    for i, t in enumerate(results):
+        if t is None or not t.is_floating_point():
+            nodes.append(_nothing)
+            continue
+        t._node = _part_node(whole, i, t)
+        nodes.append(weakref.ref(t._node))
+    whole.results = tuple(nodes)
+
+
+def part_of(whole: Node, index: int, result: Tensor) -> Node | None:
+    """The node of one result: made anew if the result it was made for is gone."""
+    reference = whole.results[index]
+    if reference is _nothing:
+        return None
+    return reference() or _part_node(whole, index, result)
+
+
+def _part_node(whole: Node, index: int, result: Tensor) -> Node:
+    node = _new_node(Node)
+    node.primitive, node.edges, node.saved, node.inputs = part, (whole,), (None, None, index), ()
+    node.shape, node.dtype, node.device = result._array.shape, result.dtype, result._device
+    node.serial = next(serials)
+    node.parts = 0
+    return node
+
+
+def _nothing() -> None:
+    """In the place of a reference to the node of a result that has no gradient."""
+
+
 def record(
     declared: Primitive,
-    result: Tensor,
+    result: Tensor | tuple[Tensor, ...],
     inputs: Sequence[Any],
     arrays: Sequence[Any],
     parameters: tuple = (),
     extras: tuple = (),
 ) -> None:
-    """Hang a node on ``result`` if any input requires a gradient."""
+    """Hang a node on ``result`` (or on each of several) if any input requires a gradient."""
     wanted = [isinstance(t, Tensor) and t._node is not None for t in inputs]
     if declared.rules:  # an input without a rule (indices, targets) asks for nothing
         wanted = [w and r is not None for w, r in zip(wanted, declared.rules, strict=True)]
@@ -419,11 +485,21 @@ def record(
     else:
         kept = [declared.keep(i, wanted) for i in range(len(inputs))]
         values = tuple(a if k else None for a, k in zip(arrays, kept, strict=True))
-    out = result._array
-    node.saved = (out if declared.saves_output else None, *values, *parameters, *extras)
     node.inputs = tuple(
         t if k and isinstance(t, Tensor) else None for t, k in zip(inputs, kept, strict=True)
     )
+    if isinstance(result, tuple):
+        y = tuple(t._array for t in result) if declared.saves_output else None
+        node.saved = (y, *values, *parameters, *extras)
+        node.shape, node.dtype, node.device = (), None, result[0]._device
+        if y is not None:
+            for t in result:
+                t._storage = Storage()
+            node.storage = tuple(t._storage for t in result)
+        record_parts(node, result)
+        return
+    out = result._array
+    node.saved = (out if declared.saves_output else None, *values, *parameters, *extras)
     node.shape, node.dtype, node.device = out.shape, out.dtype, result._device
     if declared.saves_output:
         if result._storage is None:

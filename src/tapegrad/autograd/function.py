@@ -5,10 +5,10 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from ..engine import as_tensor, part
+from ..engine import as_tensor
 from ..modes import no_grad, recording
 from ..primitive import Primitive
-from ..tape import Node
+from ..tape import Node, part_of, record_parts
 from ..tensor import Tensor, serials, wrap
 
 
@@ -22,7 +22,7 @@ class Context:
         self._changed: tuple[Tensor, ...] = ()
         self._materialize = True
         self._results: dict[int, int] = {}  # saved position -> which result it is
-        self._nodes: list[Any] = []  # weak references to the results' nodes
+        self._node: Any = None  # weak reference to the node of the call
         self._like: list[tuple] = []  # the results' shapes, dtypes and devices
         self._devices: tuple[Any, ...] = ()  # of the arguments that want a gradient
 
@@ -40,10 +40,12 @@ class Context:
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
         """What was saved, still connected to the tape."""
         tensors = list(self._saved)
+        whole = self._node() if self._results and self._node is not None else None
         for position, result in self._results.items():
             # Results are kept without their node (node -> ctx -> result -> node is a cycle).
             t = wrap(tensors[position]._array, tensors[position]._device)  # type: ignore[union-attr]
-            t._node = self._nodes[result]()
+            if whole is not None:
+                t._node = part_of(whole, result, t)
             tensors[position] = t
         return tuple(tensors)
 
@@ -141,25 +143,10 @@ def _record(
                 ctx._saved = (*ctx._saved[:position], y.detach(), *ctx._saved[position + 1 :])
     node.inputs = ctx._saved
     node.serial = next(serials)
-    node.parts = len(results)
+    ctx._node = weakref.ref(node)
     ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))
     ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]
-    for i, y in enumerate(results):
-        if y.is_floating_point() and not any(y is c for c in ctx._constant):
-            y._node = _part_node(node, i, y)
-            ctx._nodes.append(weakref.ref(y._node))
-        else:
-            ctx._nodes.append(lambda: None)
-
-
-def _part_node(whole: Node, index: int, result: Tensor) -> Node:
-    """The node of one result: it puts its gradient in its place among those of all results."""
-    node = Node()
-    node.primitive, node.edges, node.saved, node.inputs = part, (whole,), (None, None, index), ()
-    node.shape, node.dtype, node.device = result._array.shape, result.dtype, result._device
-    node.serial = next(serials)
-    node.parts = 0
-    return node
+    record_parts(node, [None if any(y is c for c in ctx._constant) else y for y in results])
 
 
 def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ...]) -> list:
