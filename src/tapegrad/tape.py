@@ -48,7 +48,7 @@ class Node:
     shape: tuple[int, ...]
     dtype: Any
     device: Device
-    storage: Storage | tuple | None = None  # of the result, when it is saved; one for each result
+    storage: Any = None  # the Storage of the result, when it is saved; one for each of several
     watched: bool = False  # whether hooks or retained_by are set
     hooks: dict | None = None
     parts: int = 1  # how many results: with several, its gradient is a list; 0: it is one of them
