@@ -6,7 +6,7 @@ from typing import Any
 
 from ..ops import activation as _activation
 from ..ops import inplace as _inplace
-from ..ops.conv import avg_pool2d, conv2d, max_pool2d
+from ..ops.conv import conv2d
 from ..ops.embedding import embedding
 from ..ops.linalg import linear
 from ..ops.loss import (
@@ -17,6 +17,7 @@ from ..ops.loss import (
     nll_loss,
 )
 from ..ops.norm import batch_norm, layer_norm, rms_norm
+from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.random import dropout
 from ..ops.softmax import log_softmax, softmax
 from ..tensor import Tensor

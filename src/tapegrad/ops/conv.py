@@ -1,4 +1,4 @@
-"""Convolution and pooling over images, (batch, channels, height, width).
+"""Convolution over images, (batch, channels, height, width).
 
 A convolution is bilinear, so its two gradients are two more bilinear functions, and the gradients
 of those are again among the three: the family is closed and differentiable to any order.
@@ -14,45 +14,21 @@ import numpy as np
 
 from ..tape import primitive
 from ..tensor import Tensor, wrap
-from .arguments import require_tensor, same_dtype
+from .arguments import same_dtype
 from .index import put
 from .precision import in_float32
-
-Pair = tuple[int, int]
+from .windows import Pair, outputs, pad, pair_of, window
 
 # On the CPU the batch goes through in pieces whose patches stay in the L2 cache: they are written,
 # multiplied and forgotten there. Those of the whole batch would take kh * kw times the memory of
 # the input (64 channels of 32 images of 32x32, 3x3 filters: 75 MB).
 _PIECE_BYTES = 1 << 21
 
-# ---------------------------------------------------------------------- convolution
-
-
-def _outputs(size: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    """Height and width of the result."""
-    h, w = (
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
-    )
-    return h, w
-
-
-def _pad(xp: Any, x: Any, padding: Pair, value: float = 0.0, extent: Pair = (0, 0)) -> Any:
-    """``x`` with a border, at least as large as ``extent``."""
-    ph, pw = padding
-    n, c, h, w = x.shape
-    height, width = max(h + 2 * ph, extent[0]), max(w + 2 * pw, extent[1])
-    if (height, width) == (h, w):
-        return x
-    padded = xp.library.full((n, c, height, width), value, dtype=x.dtype)
-    padded[:, :, ph : ph + h, pw : pw + w] = x
-    return padded
-
 
 def _patches(xp: Any, x: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
     """A view of all patches: (batch, channels, kh, kw, oh, ow)."""
-    oh, ow = _outputs(x.shape[2:], kernel, stride, padding, dilation)
-    x = _pad(xp, x, padding)
+    oh, ow = outputs(x.shape[2:], kernel, stride, padding, dilation)
+    x = pad(xp, x, padding)
     sn, sc, sh, sw = x.strides
     (kh, kw), (dh, dw) = kernel, dilation
     return xp.library.lib.stride_tricks.as_strided(
@@ -128,7 +104,7 @@ def conv2d_input(
         part = x[piece]
         for i in range(kh):
             for j in range(kw):
-                part[_window(i, j, (oh, ow), stride, dilation)] += columns[:, :, i, j]
+                part[window(i, j, (oh, ow), stride, dilation)] += columns[:, :, i, j]
     return x[:, :, ph : ph + h, pw : pw + wd]
 
 
@@ -182,18 +158,18 @@ def conv2d(
     if x.ndim == 3:
         image = conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
         return image.squeeze(0)
-    stride, dilation = _pair("conv2d", "stride", stride), _pair("conv2d", "dilation", dilation)
+    stride, dilation = pair_of("conv2d", "stride", stride), pair_of("conv2d", "dilation", dilation)
     kernel = tuple(weight.shape[2:])
     if isinstance(padding, str):
         x, padding = _named_padding(x, padding, kernel, stride, dilation)
-    padding = _pair("conv2d", "padding", padding, least=0)
+    padding = pair_of("conv2d", "padding", padding, least=0)
     if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         raise RuntimeError(
             f"[conv2d] input {tuple(x.shape)} has {x.shape[1]} channels; weight "
             f"{tuple(weight.shape)} with groups={groups} expects {weight.shape[1] * groups}, and "
             "its out channels must divide by groups"
         )
-    if min(_outputs(x.shape[2:], kernel, stride, padding, dilation)) < 1 or 0 in kernel:
+    if min(outputs(x.shape[2:], kernel, stride, padding, dilation)) < 1 or 0 in kernel:
         raise RuntimeError(
             f"[conv2d] the kernel {kernel} with dilation {dilation} is larger than the input "
             f"{tuple(x.shape[2:])} with padding {padding}"
@@ -225,244 +201,3 @@ def _named_padding(
         zeros = x._device.ops["zeros"](larger, dtype=x.dtype)
         x = put(wrap(zeros, x._device), (..., slice(0, h), slice(0, w)), x)
     return x, tuple(t // 2 for t in total)
-
-
-def _pair(op: str, name: str, value: Any, least: int = 1) -> Pair:
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) == 1:
-        pair *= 2
-    if len(pair) != 2 or any(not isinstance(v, int) or v < least for v in pair):
-        raise RuntimeError(f"[{op}] {name} must be one or two ints >= {least}, got {value!r}")
-    return pair  # type: ignore[return-value]
-
-
-# ---------------------------------------------------------------------- pooling
-
-
-def _window(i: int, j: int, out: Pair, stride: Pair, dilation: Pair) -> tuple:
-    """Where kernel position (i, j) of every window lies in the (padded) input."""
-    (oh, ow), (sh, sw), (dh, dw) = out, stride, dilation
-    top, left = i * dh, j * dw
-    return (..., slice(top, top + sh * (oh - 1) + 1, sh), slice(left, left + sw * (ow - 1) + 1, sw))
-
-
-def _extent(out: Pair, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Pair:
-    """How far the windows reach: with ceil_mode, beyond the padding."""
-    h, w = (
-        (o - 1) * s + d * (k - 1) + 1
-        for o, k, s, d in zip(out, kernel, stride, dilation, strict=True)
-    )
-    return h, w
-
-
-def _border(
-    xp: Any, like: Any, size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair,
-    dilation: Pair = (1, 1),
-) -> Any:  # fmt: skip
-    """Zeros of the input's size with its border."""
-    least = _extent(out, kernel, stride, dilation)
-    h, w = (max(n + 2 * p, e) for n, p, e in zip(size, padding, least, strict=True))
-    return xp.zeros((*like.shape[:2], h, w), dtype=like.dtype)
-
-
-@primitive(
-    "max_pool2d",
-    vjp=(
-        lambda xp, g, which, input_shape, kernel, stride, padding, dilation: (
-            xp.max_pool2d_backward(g, which, size=tuple(input_shape[2:]), kernel=kernel,
-                                   stride=stride, padding=padding, dilation=dilation)),
-    ),
-    extras=("which",),
-)  # fmt: skip
-def _max_pool2d(
-    xp: Any, x: Any, *, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, out: Pair
-) -> Any:
-    """The result, and which kernel position (i * kw + j) each maximum came from."""
-    lowest = -math.inf if x.dtype.kind in "fV" else int(np.iinfo(x.dtype).min)
-    x = _pad(xp, x, padding, lowest, _extent(out, kernel, stride, dilation))
-    best = which = None
-    for k in range(kernel[0] * kernel[1]):
-        i, j = divmod(k, kernel[1])
-        value = x[_window(i, j, out, stride, dilation)]
-        if best is None:
-            best = value.copy()
-            which = xp.zeros(value.shape, "uint8" if math.prod(kernel) <= 256 else "int32")
-            continue
-        better = (value > best) | (value != value)
-        best = xp.library.maximum(best, value)
-        which = xp.library.where(better, xp.asarray(k, dtype=which.dtype), which)  # type: ignore
-    return best, which
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, which, kernel, stride, padding, dilation: xp.max_pool2d_pick(
-            g, which, kernel=kernel, stride=stride, padding=padding, dilation=dilation),
-        None,
-    )
-)  # fmt: skip
-def max_pool2d_backward(
-    xp: Any, grad: Any, which: Any, *, size: Pair, kernel: Pair, stride: Pair, padding: Pair,
-    dilation: Pair,
-) -> Any:  # fmt: skip
-    """Each gradient goes to the position its maximum came from."""
-    out = tuple(grad.shape[2:])
-    (h, w), (ph, pw) = size, padding
-    x = _border(xp, grad, size, out, kernel, stride, padding, dilation)
-    for k in range(kernel[0] * kernel[1]):
-        i, j = divmod(k, kernel[1])
-        x[_window(i, j, out, stride, dilation)] += xp.where(which == k, grad, 0)
-    return x[:, :, ph : ph + h, pw : pw + w]
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, which, input_shape, kernel, stride, padding, dilation: (
-            xp.max_pool2d_backward(g, which, size=tuple(input_shape[2:]), kernel=kernel,
-                                   stride=stride, padding=padding, dilation=dilation)),
-        None,
-    )
-)  # fmt: skip
-def max_pool2d_pick(
-    xp: Any, x: Any, which: Any, *, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Any:
-    """The elements of ``x`` at the positions of another input's maxima."""
-    out = tuple(which.shape[2:])
-    x = _pad(xp, x, padding, extent=_extent(out, kernel, stride, dilation))
-    result = xp.zeros(which.shape, dtype=x.dtype)
-    for k in range(kernel[0] * kernel[1]):
-        i, j = divmod(k, kernel[1])
-        result += x[_window(i, j, out, stride, dilation)] * (which == k)
-    return result
-
-
-@primitive(
-    "avg_pool2d",
-    vjp=(
-        lambda xp, g, input_shape, kernel, stride, padding, divisor: xp.avg_pool2d_backward(
-            g, size=tuple(input_shape[2:]), kernel=kernel, stride=stride, padding=padding,
-            divisor=divisor),
-    ),
-)  # fmt: skip
-@in_float32
-def _avg_pool2d(
-    xp: Any, x: Any, *, kernel: Pair, stride: Pair, padding: Pair, divisor: Any, out: Pair
-) -> Any:
-    x = _pad(xp, x, padding, extent=_extent(out, kernel, stride))
-    total = xp.zeros((*x.shape[:2], *out), dtype=x.dtype)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            total += x[_window(i, j, out, stride, (1, 1))]
-    return total / xp.asarray(divisor, dtype=x.dtype)
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, input_shape, kernel, stride, padding, divisor: xp.avg_pool2d(
-            g, kernel=kernel, stride=stride, padding=padding, divisor=divisor,
-            out=tuple(input_shape[2:])),
-    )
-)  # fmt: skip
-@in_float32
-def avg_pool2d_backward(
-    xp: Any, grad: Any, *, size: Pair, kernel: Pair, stride: Pair, padding: Pair, divisor: Any
-) -> Any:  # fmt: skip
-    """Each window's gradient, divided evenly among its elements."""
-    out = tuple(grad.shape[2:])
-    (h, w), (ph, pw) = size, padding
-    share = grad / xp.asarray(divisor, dtype=grad.dtype)
-    x = _border(xp, grad, size, out, kernel, stride, padding)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            x[_window(i, j, out, stride, (1, 1))] += share
-    return x[:, :, ph : ph + h, pw : pw + w]
-
-
-def _pooled(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
-    """The number of windows along one dimension; with ceil_mode the last may run over the end, if
-    it starts inside the input or its left padding."""
-    span = n + 2 * p - d * (k - 1) - 1
-    out = (-(-span // s) if ceil_mode else span // s) + 1
-    return out - 1 if ceil_mode and (out - 1) * s >= n + p else out
-
-
-def _pool_geometry(
-    op: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
-) -> tuple[Pair, Pair, Pair, Pair, Pair]:
-    if x.ndim != 4:
-        raise RuntimeError(f"[{op}] expects (n, c, h, w) or (c, h, w), got {tuple(x.shape)}")
-    kernel = _pair(op, "kernel_size", kernel)
-    stride = kernel if stride is None or stride == [] else _pair(op, "stride", stride)
-    padding, dilation = _pair(op, "padding", padding, 0), _pair(op, "dilation", dilation)
-    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise RuntimeError(
-            f"[{op}] padding {padding} must be at most half the kernel size {kernel}"
-        )
-    out = tuple(
-        _pooled(n, k, s, p, d, ceil_mode)
-        for n, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
-    )
-    if min(out) < 1 or 0 in x.shape[1:]:
-        raise RuntimeError(
-            f"[{op}] the kernel {kernel} does not fit the input of shape {tuple(x.shape)} with "
-            f"padding {padding}"
-        )
-    return kernel, stride, padding, dilation, out  # type: ignore[return-value]
-
-
-def max_pool2d(
-    x: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-) -> Tensor:
-    """The largest element of every window. x: (n, c, h, w) or (c, h, w); stride: kernel_size by
-    default. The gradient goes to the first maximum of each window; nan counts as largest."""
-    require_tensor("max_pool2d", x)
-    if x.ndim == 3:
-        batch = max_pool2d(x.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode)
-        return batch.squeeze(0)
-    kernel, stride, padding, dilation, out = _pool_geometry(
-        "max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode
-    )
-    return _max_pool2d(x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, out=out)
-
-
-def avg_pool2d(
-    x: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
-    """The mean of every window. x: (n, c, h, w) or (c, h, w); stride: kernel_size by default.
-    count_include_pad: whether padding counts in the mean; divisor_override: divide by this."""
-    require_tensor("avg_pool2d", x)
-    if x.ndim == 3:
-        batch = avg_pool2d(x.unsqueeze(0), kernel_size, stride, padding, ceil_mode,
-                           count_include_pad, divisor_override)  # fmt: skip
-        return batch.squeeze(0)
-    if divisor_override == 0:
-        raise RuntimeError("[avg_pool2d] divisor_override must not be 0")
-    kernel, stride, padding, _, out = _pool_geometry(
-        "avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode
-    )
-    counts = [
-        _window_lengths(n, k, s, p, o, count_include_pad)
-        for n, k, s, p, o in zip(x.shape[2:], kernel, stride, padding, out, strict=True)
-    ]
-    divisor = divisor_override or np.outer(*counts)
-    return _avg_pool2d(x, kernel=kernel, stride=stride, padding=padding, divisor=divisor, out=out)
-
-
-def _window_lengths(n: int, k: int, s: int, p: int, out: int, include_pad: bool) -> np.ndarray:
-    """How many elements of each window along one dimension count."""
-    start = np.arange(out) * s - p
-    end = np.minimum(start + k, n + p)
-    if include_pad:
-        return end - start
-    return np.minimum(end, n) - np.maximum(start, 0)

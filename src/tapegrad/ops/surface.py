@@ -39,7 +39,7 @@ SHARED = {
 
 # Functions that are no methods.
 FUNCTIONS = {
-    "conv": "avg_pool2d conv2d max_pool2d",
+    "conv": "conv2d",
     "create": """
         arange as_tensor empty empty_like eye from_numpy full full_like linspace ones ones_like
         tensor zeros zeros_like
@@ -47,6 +47,7 @@ FUNCTIONS = {
     "embedding": "embedding",
     "linalg": "einsum",
     "norm": "batch_norm layer_norm rms_norm",
+    "pool": "avg_pool2d max_pool2d",
     "random": """
         Generator dropout get_rng_state manual_seed rand rand_like randint randn randn_like randperm
         set_rng_state
