@@ -14,89 +14,16 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import types
 import warnings
 from typing import Any
 
 import cupy_surface
 import numpy as np
+import strict_cuda
+from strict_cuda import Device, Memory, current
 
 SURFACE = cupy_surface.read()
-DEVICES = 2
-
-
-# ---------------------------------------------------------------------- memory
-
-
-class OutOfMemoryError(MemoryError):
-    def __init__(self, size: int, total: int, limit: int = 0):
-        text = f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes"
-        super().__init__(text + (f", limit set to: {limit:,} bytes)." if limit else ")."))
-
-
-class MemoryPool:
-    """Counts the bytes in use and those kept for reuse."""
-
-    def __init__(self, *allocator: Any):
-        self.used = self.total = self.limit = 0
-
-    def take(self, size: int) -> int:
-        size = -(-size // 512) * 512
-        total = max(self.total, self.used + size)
-        if self.limit and total > self.limit:
-            raise OutOfMemoryError(size, self.total, self.limit)
-        self.used, self.total = self.used + size, total
-        return size
-
-    def give_back(self, size: int) -> None:
-        self.used -= size
-
-    def used_bytes(self) -> int:
-        return self.used
-
-    def total_bytes(self) -> int:
-        return self.total
-
-    def free_bytes(self) -> int:
-        return self.total - self.used
-
-    def free_all_blocks(self, stream: Any = None) -> None:
-        self.total = self.used
-
-    def get_limit(self) -> int:
-        return self.limit
-
-    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
-        self.limit = size or 0
-
-
-pools = [MemoryPool() for _ in range(DEVICES)]
-
-
-class Memory:
-    """What an array that owns its data owns."""
-
-    def __init__(self, size: int):
-        self.device = current.device
-        self.pool = pools[self.device]
-        self.size = self.pool.take(size)
-
-    def __del__(self) -> None:
-        if hasattr(self, "size"):
-            self.pool.give_back(self.size)
-
-
-class Current(threading.local):
-    device = 0
-
-    def __init__(self) -> None:
-        self.streams: list[Any] = []
-
-
-current = Current()
-
-
 # ---------------------------------------------------------------------- arrays
 
 
@@ -347,9 +274,10 @@ def arrays_in(value: Any) -> list[ndarray]:
 
 def wrapped(result: Any, inputs: list[ndarray]) -> Any:
     """A result of NumPy's as an array: an input itself, a view of one, or one of its own."""
-    if isinstance(result, (tuple, list)):
-        return type(result)(wrapped(r, inputs) for r in result) if type(result) in (
-            tuple, list) else tuple(wrapped(r, inputs) for r in result)  # fmt: skip
+    if isinstance(result, list):
+        return [wrapped(r, inputs) for r in result]
+    if isinstance(result, tuple):  # also NumPy's named ones
+        return tuple(wrapped(r, inputs) for r in result)
     if isinstance(result, np.generic):
         result = np.asarray(result)
     if not isinstance(result, np.ndarray):
@@ -384,6 +312,10 @@ def _apply(function: Any, args: tuple, kwargs: dict) -> Any:
 
 def _method(array: ndarray, name: str, words: tuple, *args: Any, **kwargs: Any) -> Any:
     _bind(f"ndarray.{name}", words, args, kwargs)
+    if name == "sum" and array.dtype in (np.float16, np.float32):
+        # CuPy adds in blocks, NumPy may add one by one.
+        dtype = kwargs.pop("dtype", None) or array.dtype
+        return array.astype(np.float64).sum(*args, **kwargs).astype(dtype)
     return _apply(getattr(np.ndarray, name), (array, *args), kwargs)
 
 
@@ -455,9 +387,10 @@ def _operator(name: str, ufunc: str, swapped: bool = False, inplace: bool = Fals
 
 
 for _name, _ufunc in {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "mod": "remainder",
-    "floordiv": "floor_divide", "pow": "power", "and": "bitwise_and", "or": "bitwise_or",
-    "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift", "matmul": "matmul",
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide",
+    "mod": "remainder", "floordiv": "floor_divide", "pow": "power", "and": "bitwise_and",
+    "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
+    "matmul": "matmul",
 }.items():  # fmt: skip
     setattr(ndarray, f"__{_name}__", _operator(_name, _ufunc))
     setattr(ndarray, f"__r{_name}__", _operator(_name, _ufunc, swapped=True))
@@ -517,55 +450,7 @@ def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
     return result
 
 
-# ---------------------------------------------------------------------- cupy.cuda
-
-
-class Device:
-    def __init__(self, device: int | None = None):
-        self.id = current.device if device is None else int(device)
-        self._before: list[int] = []
-
-    def __enter__(self) -> Device:
-        self._before.append(current.device)
-        current.device = self.id
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        current.device = self._before.pop()
-
-    def __int__(self) -> int:
-        return self.id
-
-    def use(self) -> None:
-        current.device = self.id
-
-    def synchronize(self) -> None:
-        pass
-
-
-class Stream:
-    _count = 0
-
-    def __init__(self, null: bool = False, non_blocking: bool = False):
-        Stream._count += not null
-        self.ptr = 0 if null else 0x1000 + Stream._count
-
-    def __enter__(self) -> Stream:
-        current.streams.append(self)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        current.streams.pop()
-
-    def synchronize(self) -> None:
-        pass
-
-
-null_stream = Stream(null=True)
-
-
-def get_current_stream(device: Any = None) -> Stream:
-    return current.streams[-1] if current.streams else null_stream
+# ---------------------------------------------------------------------- the module
 
 
 def _namespace(name: str, **values: Any) -> types.ModuleType:
@@ -578,7 +463,7 @@ def _build() -> types.ModuleType:
     result = _namespace(
         "cupy", ndarray=ndarray, array=array, asarray=asarray, empty=empty, empty_like=empty_like,
         asnumpy=asnumpy, is_available=lambda: True,
-        get_default_memory_pool=lambda: pools[current.device],
+        get_default_memory_pool=lambda: strict_cuda.pools[current.device],
     )  # fmt: skip
     for prefix in cupy_surface.MODULES[1:]:
         parent = result
@@ -599,14 +484,15 @@ def _build() -> types.ModuleType:
             setattr(place, name, value)
     result.lib.stride_tricks.as_strided = as_strided  # type: ignore[attr-defined]
     runtime = _namespace(
-        "cupy.cuda.runtime", getDeviceCount=lambda: DEVICES, deviceSynchronize=lambda: None,
-        getDevice=lambda: current.device, runtimeGetVersion=lambda: 0, driverGetVersion=lambda: 0,
+        "cupy.cuda.runtime", getDeviceCount=strict_cuda.device_count, runtimeGetVersion=lambda: 0,
+        deviceSynchronize=lambda: None, getDevice=lambda: current.device,
+        driverGetVersion=lambda: 0,
     )  # fmt: skip
-    memory = _namespace("cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError)
+    memory = _namespace("cupy.cuda.memory", OutOfMemoryError=strict_cuda.OutOfMemoryError)
+    names = ("Device", "Event", "MemoryPool", "Stream", "get_current_stream", "get_elapsed_time")
     result.cuda = _namespace(  # type: ignore[attr-defined]
-        "cupy.cuda", Device=Device, Stream=Stream, runtime=runtime, memory=memory,
-        get_current_stream=get_current_stream, MemoryPool=MemoryPool,
-        is_available=lambda: True,
+        "cupy.cuda", runtime=runtime, memory=memory, is_available=lambda: True,
+        **{name: getattr(strict_cuda, name) for name in names},
     )  # fmt: skip
     return result
 

@@ -1,0 +1,145 @@
+"""The part of the stand-in for CuPy (see strict_cupy.py) that is cupy.cuda: memory that is
+counted, devices of which one is current, streams that have an address, events."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+DEVICES = 2
+
+
+class OutOfMemoryError(MemoryError):
+    def __init__(self, size: int, total: int, limit: int = 0):
+        text = f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes"
+        super().__init__(text + (f", limit set to: {limit:,} bytes)." if limit else ")."))
+
+
+class MemoryPool:
+    """Counts the bytes in use and those kept for reuse."""
+
+    def __init__(self, *allocator: Any):
+        self.used = self.total = self.limit = 0
+
+    def take(self, size: int) -> int:
+        size = -(-size // 512) * 512
+        total = max(self.total, self.used + size)
+        if self.limit and total > self.limit:
+            raise OutOfMemoryError(size, self.total, self.limit)
+        self.used, self.total = self.used + size, total
+        return size
+
+    def give_back(self, size: int) -> None:
+        self.used -= size
+
+    def used_bytes(self) -> int:
+        return self.used
+
+    def total_bytes(self) -> int:
+        return self.total
+
+    def free_bytes(self) -> int:
+        return self.total - self.used
+
+    def free_all_blocks(self, stream: Any = None) -> None:
+        self.total = self.used
+
+    def get_limit(self) -> int:
+        return self.limit
+
+    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
+        self.limit = size or 0
+
+
+pools = [MemoryPool() for _ in range(DEVICES)]
+
+
+class Memory:
+    """What an array that owns its data owns."""
+
+    def __init__(self, size: int):
+        self.device = current.device
+        self.pool = pools[self.device]
+        self.size = self.pool.take(size)
+
+    def __del__(self) -> None:
+        if hasattr(self, "size"):
+            self.pool.give_back(self.size)
+
+
+class Current(threading.local):
+    device = 0
+
+    def __init__(self) -> None:
+        self.streams: list[Any] = []
+
+
+current = Current()
+
+
+class Device:
+    def __init__(self, device: int | None = None):
+        self.id = current.device if device is None else int(device)
+        self._before: list[int] = []
+
+    def __enter__(self) -> Device:
+        self._before.append(current.device)
+        current.device = self.id
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        current.device = self._before.pop()
+
+    def __int__(self) -> int:
+        return self.id
+
+    def use(self) -> None:
+        current.device = self.id
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Stream:
+    _count = 0
+
+    def __init__(self, null: bool = False, non_blocking: bool = False):
+        Stream._count += not null
+        self.ptr = 0 if null else 0x1000 + Stream._count
+
+    def __enter__(self) -> Stream:
+        current.streams.append(self)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        current.streams.pop()
+
+    def synchronize(self) -> None:
+        pass
+
+
+null_stream = Stream(null=True)
+
+
+def get_current_stream(device: Any = None) -> Stream:
+    return current.streams[-1] if current.streams else null_stream
+
+
+class Event:
+    def __init__(self, *flags: Any, **options: Any):
+        self.time = 0.0
+
+    def record(self, stream: Any = None) -> None:
+        self.time = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+
+def get_elapsed_time(start: Event, end: Event) -> float:
+    return 1e3 * (end.time - start.time)
+
+
+def device_count() -> int:
+    return DEVICES

@@ -1,0 +1,99 @@
+"""The stand-in for CuPy refuses what CuPy refuses: or it would find nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cupy_surface
+import numpy as np
+import pytest
+from strict_cupy import module as cupy
+
+
+def test_the_surface_is_that_of_the_installed_cupy() -> None:
+    real = pytest.importorskip("cupy", reason="compares with the real CuPy, which needs no GPU")
+    lines = cupy_surface.FILE.read_text().splitlines()
+    if real is cupy or lines[0] != f"version {real.__version__}":
+        pytest.skip("cupy_surface.txt was written from another version of CuPy")
+    assert list(cupy_surface.describe()) == lines
+
+
+def zeros(*shape: int, dtype: Any = float) -> Any:
+    return cupy.zeros(shape, dtype)
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], type]] = {
+    "NumPy made of an array": (lambda: np.asarray(zeros(2)), TypeError),
+    "sum with a NumPy array": (lambda: zeros(2) + np.zeros(2), TypeError),
+    "NumPy array in front": (lambda: np.zeros(2) + zeros(2), TypeError),
+    "function of a NumPy array": (lambda: cupy.exp(np.zeros(2)), TypeError),
+    "list of NumPy arrays": (lambda: cupy.stack([np.zeros(2)]), TypeError),
+    "in place": (lambda: zeros(2).__iadd__(np.zeros(2)), TypeError),
+    "argument that CuPy lacks": (lambda: cupy.add(zeros(2), 1, where=True), TypeError),
+    "argument of a method": (lambda: zeros(2).sum(initial=1), TypeError),
+    "casting": (lambda: zeros(2).astype(int, casting="unsafe"), TypeError),
+    "function that CuPy lacks": (lambda: cupy.busday_count, AttributeError),
+    "attribute": (lambda: zeros(2).ctypes, AttributeError),
+    "flag": (lambda: zeros(2).flags.writeable, AttributeError),
+    "reduction": (lambda: cupy.maximum.reduce(zeros(2)), NotImplementedError),
+    "sorting": (lambda: zeros(2).argsort(kind="quicksort"), ValueError),
+    "addition of int64 at": (lambda: cupy.add.at(zeros(2, dtype="int64"), [0], 1), TypeError),
+    "values of a basic index": (lambda: zeros(2).__setitem__(slice(None), [1, 2]), ValueError),
+    "index": (lambda: [1, 2][zeros(1, dtype=int)[0]], TypeError),
+    "text": (lambda: cupy.asarray("a"), ValueError),
+    "other device": (lambda: elsewhere(zeros(2)) + 1, ValueError),
+}
+
+
+def elsewhere(x: Any) -> Any:
+    with cupy.cuda.Device(1):
+        return cupy.array(x)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    call, error = REFUSED[name]
+    with pytest.raises(error):
+        call()
+
+
+def test_results_are_arrays_and_views_have_a_base() -> None:
+    x = cupy.arange(6.0).reshape(2, 3)
+    for y in (x.sum(), x[0, 0], x.max(axis=(0, 1)), cupy.sqrt(x[1, 1])):
+        assert (type(y), y.shape) == (cupy.ndarray, ())
+    assert x.T[1:].base is x.base
+    assert (x + 1).base is None
+    assert x.reshape(-1).base is x.base
+    assert x.T.reshape(-1).base is None  # a copy
+    assert x.astype(float, copy=False) is x
+
+
+def test_indices_wrap_around() -> None:
+    x = cupy.arange(3)
+    assert x[cupy.asarray([3, -4])].tolist() == [0, 2]
+    x[[4]] = 7
+    assert x.tolist() == [0, 7, 2]
+
+
+def test_fresh_memory_is_no_zeros() -> None:
+    assert np.isnan(cupy.empty((2, 3)).get()).all()
+    assert np.isnan(cupy.empty_like(cupy.zeros((2, 3))).get()).all()
+
+
+def test_the_pool_counts_what_lives() -> None:
+    pool = cupy.get_default_memory_pool()
+    before = pool.used_bytes()
+    x = cupy.zeros(1000)
+    y = x[10:]
+    assert pool.used_bytes() - before == 8192
+    del x
+    assert pool.used_bytes() - before == 8192
+    del y
+    assert pool.used_bytes() == before
+    pool.set_limit(before + 1024)
+    try:
+        with pytest.raises(MemoryError, match="8,192 bytes"):
+            cupy.zeros(1000)
+    finally:
+        pool.set_limit(0)
