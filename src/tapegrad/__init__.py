@@ -45,6 +45,7 @@ long, int, short = int64, int32, int16
 # Everything else is imported when it is first named: first the rooms, then the operations, which
 # ``ops/surface.py`` lists one by one.
 _LATER = {
+    "bench": ".bench",
     "data": ".data",
     "nn": ".nn",
     "optim": ".optim",

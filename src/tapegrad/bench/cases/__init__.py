@@ -1,0 +1,29 @@
+"""What is measured: a row for each primitive that has a kernel, and for a few that have none.
+
+The primitives are found from the registrations of kernels (``backend.overrides``); ``missing``
+names those without a row here, and a test insists that there are none.
+"""
+
+from __future__ import annotations
+
+from ... import nn, optim  # noqa: F401  (registers all kernels)
+from ...backend import overrides
+from . import activations, matrices, random, rows, steps, tables
+from .case import SIZES, Case, Draw
+
+CASES: list[Case] = [
+    *matrices.CASES,
+    *activations.CASES,
+    *rows.CASES,
+    *tables.CASES,
+    *random.CASES,
+    *steps.CASES,
+]
+
+
+def missing() -> set[str]:
+    """Primitives with a kernel that no case measures."""
+    return set(overrides) - {case.primitive for case in CASES}
+
+
+__all__ = ["CASES", "SIZES", "Case", "Draw", "missing"]

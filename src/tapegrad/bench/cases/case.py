@@ -1,0 +1,107 @@
+"""What a case is, and where its random inputs come from."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...backend import Device
+from ...dtypes import is_floating
+
+Shape = tuple[int, ...]
+
+SIZES = ("tiny", "small", "large")
+# A prime: rows of any usual length do not repeat one another.
+_PERIOD = 1_048_573
+
+
+@dataclass(frozen=True)
+class Case:
+    """One computation, written for each library. Arrays are positional everywhere.
+
+    inputs(draw, *shape): the arrays. mine(ops, *arrays): tapegrad's way, ``ops`` being a device's
+    operations. reference(xp, *arrays): the same in NumPy's vocabulary; in float64 it is what
+    results are checked against. arrays(xp, *arrays): as NumPy and CuPy users would write it, the
+    reference if True. torch(torch, *tensors): PyTorch's.
+    A peer may return the first few of the results only.
+
+    sizes: shapes by the name of the size. flops(*shape) counts a transcendental function as one.
+    bytes(itemsize, *shape): what memory must move at least; by default every input and every
+    result once. depth(*shape): how many terms the longest sum has. changes: the inputs that are
+    updated in place, which then are the results. dtypes: those it exists for. peers_draw: the peers
+    draw random numbers of their own, so that of theirs only the shape is compared.
+    """
+
+    name: str
+    primitive: str
+    sizes: Mapping[str, Sequence[Shape]]
+    inputs: Callable[..., tuple]
+    mine: Callable[..., Any]
+    reference: Callable[..., Any]
+    flops: Callable[..., float]
+    torch: Callable[..., Any] | None = None
+    arrays: Callable[..., Any] | bool = True
+    bytes: Callable[..., float] | None = None
+    depth: Callable[..., int] = lambda *shape: 1
+    changes: tuple[int, ...] = ()
+    dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+    peers_draw: bool = False
+
+    def results(self, arrays: Sequence[Any], returned: Any) -> list[Any]:
+        """The results as a list: what was returned, else the inputs that were changed."""
+        if returned is None:
+            return [arrays[i] for i in self.changes]
+        several = isinstance(returned, (tuple, list))
+        return [r for r in (returned if several else [returned]) if r is not None]
+
+
+class Draw:
+    """Random arrays on a device, a function of the case's name, the shape and the dtype.
+
+    The numbers are drawn on the CPU, by NumPy; large arrays repeat them after a prime number of
+    elements, so that even a GPU's memory is filled in no time.
+    """
+
+    def __init__(self, device: Device, dtype: Any, seed: str):
+        self.device, self.dtype = device, dtype
+        self.xp = device.library
+        self._random = np.random.default_rng(zlib.crc32(seed.encode()))
+
+    def normal(self, *shape: int, dtype: Any = None) -> Any:
+        """Of the standard normal distribution."""
+        n = min(int(np.prod(shape)), _PERIOD)
+        block = self._random.standard_normal(n, dtype=np.float32)
+        return self._fill(block.astype(dtype or self.dtype), shape)
+
+    def positive(self, *shape: int, dtype: Any = None) -> Any:
+        """Uniform in 0.5 to 1.5."""
+        n = min(int(np.prod(shape)), _PERIOD)
+        block = self._random.random(n, dtype=np.float32) + np.float32(0.5)
+        return self._fill(block.astype(dtype or self.dtype), shape)
+
+    def integers(self, high: int, *shape: int) -> Any:
+        """int64, at least 0 and below ``high``."""
+        n = min(int(np.prod(shape)), _PERIOD)
+        return self._fill(self._random.integers(0, high, n), shape)
+
+    def _fill(self, block: np.ndarray, shape: Shape) -> Any:
+        n = int(np.prod(shape))
+        words = self.device.receive(_words(block))
+        if n > len(block):
+            words = words[self.xp.arange(n) % len(block)]
+        return words.view(block.dtype).reshape(shape)
+
+
+def rolled(array: Any, steps: int) -> Any:
+    """Another array of the same numbers, elsewhere in memory and in other places."""
+    xp = np if isinstance(array, np.ndarray) else __import__("cupy")
+    return xp.roll(_words(array.reshape(-1)), steps).view(array.dtype).reshape(array.shape)
+
+
+def _words(array: Any) -> Any:
+    """16-bit floats as integers: not every function of NumPy and CuPy knows bfloat16."""
+    return array.view(np.uint16) if is_floating(array.dtype) and array.itemsize == 2 else array

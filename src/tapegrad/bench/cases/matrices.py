@@ -1,0 +1,167 @@
+"""Matrix products in the layouts that training needs, sums of columns, and convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ... import autograd
+from ...ops.conv import conv2d
+from ...tensor import wrap
+from .case import Case, Draw
+
+_SQUARES = {
+    "tiny": [(33, 65, 17)],
+    "small": [(512, 512, 512)],
+    "large": [(n, n, n) for n in (2048, 4096, 8192)],
+}
+
+
+def _flops(m: int, n: int, k: int) -> float:
+    return 2.0 * m * n * k
+
+
+def _product(name: str, left: bool, right: bool) -> Case:
+    """(m, k) @ (k, n), with the operands stored transposed where asked for."""
+
+    def inputs(draw: Draw, m: int, n: int, k: int) -> tuple:
+        return (
+            draw.normal(*((k, m) if left else (m, k))),
+            draw.normal(*((n, k) if right else (k, n))),
+        )
+
+    def views(a: Any, b: Any) -> tuple:
+        return a.T if left else a, b.T if right else b
+
+    return Case(
+        name,
+        "matmul",
+        _SQUARES,
+        inputs,
+        lambda ops, a, b: ops["matmul"](*views(a, b)),
+        lambda xp, a, b: xp.matmul(*views(a, b)),
+        _flops,
+        lambda t, a, b: t.matmul(*views(a, b)),
+        depth=lambda m, n, k: k,
+    )
+
+
+def _batch(draw: Draw, batch: int, m: int, n: int, k: int) -> tuple:
+    return draw.normal(batch, m, k), draw.normal(batch, k, n)
+
+
+def _layer(draw: Draw, rows: int, columns: int, k: int) -> tuple:
+    return draw.normal(rows, k), draw.normal(columns, k), draw.normal(columns)
+
+
+def _images(draw: Draw, n: int, c: int, size: int, out: int) -> tuple:
+    return draw.normal(n, c, size, size), draw.normal(out, c, 3, 3)
+
+
+def _images_backward(draw: Draw, n: int, c: int, size: int, out: int) -> tuple:
+    return *_images(draw, n, c, size, out), draw.normal(n, out, size, size)
+
+
+def _shifts(xp: Any, x: Any) -> tuple[Any, list]:
+    """The images with a border of one, and for each of the 3x3 filter positions (i, j) the part
+    of it that the position meets."""
+    height, width = x.shape[2:]
+    padded = xp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    parts = [(i, j, (..., slice(i, i + height), slice(j, j + width)))
+             for i in range(3) for j in range(3)]  # fmt: skip
+    return padded, parts
+
+
+def _flat(x: Any) -> Any:
+    return x.reshape(*x.shape[:2], -1)
+
+
+def _convolution(xp: Any, x: Any, w: Any) -> Any:
+    padded, parts = _shifts(xp, x)
+    y = sum(xp.matmul(w[:, :, i, j], _flat(padded[part])) for i, j, part in parts)
+    return y.reshape(len(x), len(w), *x.shape[2:])
+
+
+def _convolution_backward(xp: Any, x: Any, w: Any, g: Any) -> tuple:
+    padded, parts = _shifts(xp, x)
+    dx, dw = xp.zeros_like(padded), xp.zeros_like(w)
+    for i, j, part in parts:
+        dx[part] += xp.matmul(w[:, :, i, j].T, _flat(g)).reshape(x.shape)
+        dw[:, :, i, j] = xp.matmul(_flat(g), _flat(padded[part]).swapaxes(1, 2)).sum(0)
+    return dx[:, :, 1:-1, 1:-1], dw
+
+
+def _my_convolution_backward(ops: Any, x: Any, w: Any, g: Any) -> tuple:
+    device = ops.device
+    a, b = (wrap(v, device).requires_grad_() for v in (x, w))
+    gradients = autograd.grad(conv2d(a, b, padding=1), (a, b), wrap(g, device))
+    return tuple(d._array for d in gradients if d is not None)
+
+
+def _torch_convolution_backward(t: Any, x: Any, w: Any, g: Any) -> tuple:
+    a, b = (v.detach().requires_grad_() for v in (x, w))
+    return t.autograd.grad(t.nn.functional.conv2d(a, b, padding=1), (a, b), g)
+
+
+_CONVOLUTIONS = {"tiny": [(2, 3, 7, 5)], "small": [(8, 32, 32, 64)], "large": [(64, 128, 56, 128)]}
+
+CASES = [
+    _product("matmul", False, False),
+    _product("matmul_left_transposed", True, False),
+    _product("matmul_right_transposed", False, True),
+    Case(
+        "matmul_batched",
+        "matmul",
+        {"tiny": [(3, 17, 9, 33)], "small": [(32, 128, 128, 64)], "large": [(256, 512, 512, 64)]},
+        _batch,
+        lambda ops, a, b: ops["matmul"](a, b),
+        lambda xp, a, b: xp.matmul(a, b),
+        lambda batch, m, n, k: batch * _flops(m, n, k),
+        lambda t, a, b: t.matmul(a, b),
+        depth=lambda batch, m, n, k: k,
+    ),
+    Case(
+        "linear",
+        "linear",
+        {"tiny": [(9, 21, 35)], "small": [(256, 512, 512)], "large": [(8192, 4096, 1024)]},
+        _layer,
+        lambda ops, x, w, b: ops["linear"](x, w, b),
+        lambda xp, x, w, b: xp.matmul(x, w.T) + b,
+        _flops,
+        lambda t, x, w, b: t.nn.functional.linear(x, w, b),
+        depth=lambda m, n, k: k,
+    ),
+    Case(
+        "column_sum",
+        "column_sum",
+        {"tiny": [(65, 33)], "small": [(1024, 1024)], "large": [(16384, 4096)]},
+        lambda draw, rows, columns: (draw.normal(rows, columns),),
+        lambda ops, x: ops["column_sum"](x),
+        lambda xp, x: x.sum(0),
+        lambda rows, columns: rows * columns,
+        lambda t, x: x.sum(0),
+        depth=lambda rows, columns: rows,
+    ),
+    Case(
+        "conv2d",
+        "conv2d",
+        _CONVOLUTIONS,
+        _images,
+        lambda ops, x, w: conv2d(wrap(x, ops.device), wrap(w, ops.device), padding=1)._array,
+        _convolution,
+        lambda n, c, size, out: 2.0 * 9 * n * c * out * size * size,
+        lambda t, x, w: t.nn.functional.conv2d(x, w, padding=1),
+        depth=lambda n, c, size, out: 9 * c,
+    ),
+    Case(
+        "conv2d_and_backward",
+        "conv2d",
+        _CONVOLUTIONS,
+        _images_backward,
+        _my_convolution_backward,
+        _convolution_backward,
+        lambda n, c, size, out: 3 * 2.0 * 9 * n * c * out * size * size,
+        _torch_convolution_backward,
+        arrays=False,  # the reference computes only the gradients
+        depth=lambda n, c, size, out: n * size * size,
+    ),
+]

@@ -1,0 +1,102 @@
+"""Optimizer steps: parameters and their state are updated in place."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+from .case import Case, Draw
+
+_SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
+# A large rate, so that also in 16 bits a parameter that was not moved is found out.
+_LR, _MOMENTUM, _BETA1, _BETA2, _ADAM_EPS, _DECAY, _STEP = 0.1, 0.9, 0.9, 0.999, 1e-8, 0.01, 5
+
+
+def _sgd_inputs(draw: Draw, n: int) -> tuple:
+    return draw.normal(n), draw.normal(n), draw.normal(n)
+
+
+def _sgd(xp: Any, p: Any, g: Any, momentum: Any) -> tuple:
+    momentum = _MOMENTUM * momentum + g + _DECAY * p
+    return p - _LR * momentum, momentum
+
+
+def _my_sgd(ops: Any, p: Any, g: Any, momentum: Any) -> None:
+    ops["sgd_step"](
+        p, g, momentum, lr=_LR, momentum=_MOMENTUM, dampening=0.0, weight_decay=_DECAY,
+        nesterov=False, maximize=False, first_step=False,
+    )  # fmt: skip
+
+
+def _torch_sgd(t: Any, p: Any, g: Any, momentum: Any) -> None:
+    t.ops.aten._fused_sgd_(
+        [p], [g], [momentum], weight_decay=_DECAY, momentum=_MOMENTUM, lr=_LR, dampening=0.0,
+        nesterov=False, maximize=False, is_first_step=False,
+    )  # fmt: skip
+
+
+def _adam_inputs(draw: Draw, n: int) -> tuple:
+    return draw.normal(n), draw.normal(n), draw.normal(n), draw.positive(n)
+
+
+def _adam(xp: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> tuple:
+    if decoupled:
+        p = p * (1 - _LR * _DECAY)
+    else:
+        g = g + _DECAY * p
+    m = _BETA1 * m + (1 - _BETA1) * g
+    v = _BETA2 * v + (1 - _BETA2) * g * g
+    size = xp.sqrt(v) / math.sqrt(1 - _BETA2**_STEP) + _ADAM_EPS
+    return p - _LR / (1 - _BETA1**_STEP) * m / size, m, v
+
+
+def _my_adam(ops: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> None:
+    ops["adam_step"](
+        p, g, m, v, None, lr=_LR, beta1=_BETA1, beta2=_BETA2, eps=_ADAM_EPS, weight_decay=_DECAY,
+        decoupled_weight_decay=decoupled, maximize=False, step=_STEP,
+    )  # fmt: skip
+
+
+def _torch_adam(t: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> None:
+    step = t.ops.aten._fused_adamw_ if decoupled else t.ops.aten._fused_adam_
+    step(
+        [p], [g], [m], [v], [], [_torch_step(t, p.device)], lr=_LR, beta1=_BETA1, beta2=_BETA2,
+        weight_decay=_DECAY, eps=_ADAM_EPS, amsgrad=False, maximize=False,
+    )  # fmt: skip
+
+
+@cache
+def _torch_step(t: Any, device: Any) -> Any:
+    return t.tensor(float(_STEP), device=device)
+
+
+def _adam_case(name: str, decoupled: bool) -> Case:
+    return Case(
+        name,
+        "adam_step",
+        _SIZES,
+        _adam_inputs,
+        lambda ops, *arrays: _my_adam(ops, *arrays, decoupled=decoupled),
+        lambda xp, *arrays: _adam(xp, *arrays, decoupled=decoupled),
+        lambda n: 16 * n,
+        lambda t, *tensors: _torch_adam(t, *tensors, decoupled=decoupled),
+        changes=(0, 2, 3),
+    )
+
+
+CASES = [
+    Case(
+        "sgd_step",
+        "sgd_step",
+        _SIZES,
+        _sgd_inputs,
+        _my_sgd,
+        _sgd,
+        lambda n: 6 * n,
+        _torch_sgd,
+        changes=(0, 2),
+    ),
+    _adam_case("adam_step", False),
+    _adam_case("adamw_step", True),
+]

@@ -1,0 +1,80 @@
+"""Looking rows up by index, and adding up what comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .case import Case, Draw
+
+# rows of the table, columns, number of indices
+_TABLES = {"tiny": [(23, 9, 70)], "small": [(5000, 256, 4096)], "large": [(50257, 768, 65536)]}
+# elements of the target, number of indices
+_SCATTER = {"tiny": [(97, 301)], "small": [(1 << 14, 1 << 17)], "large": [(1 << 22, 1 << 24)]}
+
+
+def _lookup(draw: Draw, rows: int, columns: int, n: int) -> tuple:
+    return draw.normal(rows, columns), draw.integers(rows, n)
+
+
+def _lookup_backward(draw: Draw, rows: int, columns: int, n: int) -> tuple:
+    # The table tells the result's shape; its values are not read.
+    return draw.normal(n, columns), draw.integers(rows, n), draw.normal(rows, 1)
+
+
+def _sum_rows(xp: Any, g: Any, indices: Any, table: Any) -> Any:
+    result = xp.zeros((len(table), g.shape[1]), dtype=g.dtype)
+    xp.add.at(result, indices, g)
+    return result
+
+
+def _scatter(draw: Draw, size: int, n: int) -> tuple:
+    return draw.normal(size), draw.integers(size, n), draw.normal(n)
+
+
+def _add_at(xp: Any, target: Any, indices: Any, values: Any) -> Any:
+    xp.add.at(target, indices, values)
+    return target
+
+
+CASES = [
+    Case(
+        "embedding",
+        "embedding",
+        _TABLES,
+        _lookup,
+        lambda ops, table, indices: ops["embedding"](table, indices, skip=None),
+        lambda xp, table, indices: table[indices],
+        lambda rows, columns, n: 0.0,
+        lambda t, table, indices: t.nn.functional.embedding(indices, table),
+        # of the table, the rows that were looked up, each once at least
+        bytes=lambda itemsize, rows, columns, n: (min(rows, n) + n) * columns * itemsize + 8 * n,
+    ),
+    Case(
+        "embedding_backward",
+        "embedding_backward",
+        _TABLES,
+        _lookup_backward,
+        lambda ops, g, indices, table: ops["embedding_backward"](
+            g, indices, rows=len(table), skip=None
+        ),
+        _sum_rows,
+        lambda rows, columns, n: n * columns,
+        lambda t, g, indices, table: t.ops.aten.embedding_dense_backward(
+            g, indices, len(table), -1, False
+        ),
+        bytes=lambda itemsize, rows, columns, n: (rows + n) * columns * itemsize + 8 * n,
+        depth=lambda rows, columns, n: 2 + n // rows,
+    ),
+    Case(
+        "add_at",
+        "add_at",
+        _SCATTER,
+        _scatter,
+        lambda ops, target, indices, values: ops["add_at"](target, (indices,), values),
+        _add_at,
+        lambda size, n: n,
+        lambda t, target, indices, values: target.index_put_((indices,), values, accumulate=True),
+        depth=lambda size, n: 2 + n // size,
+        changes=(0,),
+    ),
+]

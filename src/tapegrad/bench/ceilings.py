@@ -1,0 +1,101 @@
+"""What the machine can do at best, measured in the same run: moving memory and multiplying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..backend import Device
+from ..dtypes import float32, is_low_precision
+from .cases import Draw
+from .peers import to_torch
+from .timing import Clock, interleave
+
+_SECONDS = 0.3
+
+
+@dataclass
+class Ceilings:
+    """Bytes per second of a large copy (read and written), and FLOP per second of a large matrix
+    product by dtype; 0 where nothing could be measured. ``by`` names the fastest library."""
+
+    copy: float = 0.0
+    matmul: dict[str, float] = field(default_factory=dict)
+    by: dict[str, str] = field(default_factory=dict)
+
+    def least_seconds(self, dtype: str, bytes: float, flops: float) -> float:
+        """The time that nothing can beat which moves and computes as much."""
+        moving = bytes / self.copy if self.copy else 0.0
+        rate = self.matmul.get(dtype, 0.0)
+        return max(moving, flops / rate if rate else 0.0)
+
+
+def measure(device: Device, dtypes: Sequence[Any], clock: Clock, torch: bool) -> Ceilings:
+    """Measure with the device's array library and, if asked, PyTorch; the faster one counts."""
+    found = Ceilings()
+    copied = _copy_bytes(device)
+    found.copy, found.by["copy"] = _best(_copies(device, copied, torch), clock, 2.0 * copied)
+    for dtype in dtypes:
+        # Without a GPU, 16-bit floats are computed in float32.
+        slow = is_low_precision(dtype) and device.type != "cuda"
+        computed = float32 if slow else dtype
+        if computed.name not in found.matmul:
+            n = _matmul_size(device)
+            products = _products(device, n, computed, torch)
+            found.matmul[computed.name], found.by[computed.name] = _best(
+                products, clock, 2.0 * n**3
+            )
+        found.matmul[dtype.name] = found.matmul[computed.name]
+        found.by[dtype.name] = found.by[computed.name]
+    return found
+
+
+def _copy_bytes(device: Device) -> int:
+    if device.type == "emulated":
+        return 1 << 20
+    if device.type == "cpu":
+        return 1 << 28
+    with device.library.cuda.Device(device.index):
+        return int(min(1 << 30, device.library.cuda.Device(device.index).mem_info[0] // 8))
+
+
+def _matmul_size(device: Device) -> int:
+    return {"emulated": 128, "cpu": 2048, "cuda": 8192}[device.type]
+
+
+def _copies(device: Device, bytes: int, torch: bool) -> dict[str, Any]:
+    draw = Draw(device, float32, "copy")
+    source = draw.normal(bytes // 4)
+    target = device.library.empty_like(source)
+    ways = {_name(device): lambda turn: device.library.copyto(target, source)}
+    if torch:
+        to, of = to_torch(target), to_torch(source)
+        ways["torch"] = lambda turn: to.copy_(of)
+    return ways
+
+
+def _products(device: Device, n: int, dtype: Any, torch: bool) -> dict[str, Any]:
+    draw = Draw(device, dtype, "matmul")
+    a, b = draw.normal(n, n), draw.normal(n, n)
+    ways = {_name(device): lambda turn: device.library.matmul(a, b)}
+    if torch:
+        left, right = to_torch(a), to_torch(b)
+        ways["torch"] = lambda turn: left @ right
+    return ways
+
+
+def _name(device: Device) -> str:
+    return str(device.library.__name__)
+
+
+def _best(ways: dict[str, Any], clock: Clock, amount: float) -> tuple[float, str]:
+    """The highest rate, and whose it is; a library that cannot do it at all does not count."""
+    rates = [(0.0, "")]
+    for name, way in ways.items():
+        try:
+            timing = interleave({name: way}, clock, _SECONDS)[name]
+        except Exception:  # dtypes that a library lacks, memory: its own exceptions
+            continue
+        rates.append((amount / timing.median, name))
+    return max(rates)

@@ -1,0 +1,145 @@
+"""Two runs against each other: what became faster, what slower, beyond the noise."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+
+from .results import Results, Row
+
+# From one run to the next the same code differs by more than within a run: memory lies elsewhere,
+# the machine is in another mood.
+_LEAST = 0.05
+
+
+@dataclass
+class Change:
+    """A row of both runs. factor: NEW's time by OLD's. noise: by what part a time may differ and
+    still mean nothing. verdict: "faster", "slower", "same", "wrong", "fixed", "missing", "new"."""
+
+    case: str
+    shape: tuple[int, ...]
+    dtype: str
+    verdict: str
+    factor: float | None = None
+    noise: float = 0.0
+    message: str = ""
+
+
+@dataclass
+class Changes:
+    """What ``compare_results`` found. ``ok``: nothing is slower, nothing has become wrong."""
+
+    rows: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def of(self, *verdicts: str) -> list[Change]:
+        return [row for row in self.rows if row.verdict in verdicts]
+
+    @property
+    def ok(self) -> bool:
+        return not self.of("slower", "wrong")
+
+    def __str__(self) -> str:
+        lines = []
+        for verdict in ("wrong", "slower", "faster", "fixed", "missing", "new"):
+            for row in self.of(verdict):
+                where = f"{row.case}  {'x'.join(map(str, row.shape))}  {row.dtype}"
+                times = "" if row.factor is None else (
+                    f"  {row.factor:.2f} times as long (noise: {row.noise:.0%})")  # fmt: skip
+                note = f"  {row.message}" if row.message else ""
+                lines.append(f"{verdict:8}{where}{times}{note}")
+        counts = [
+            f"{len(self.of(v))} {v}"
+            for v in ("faster", "slower", "same", "wrong", "fixed", "missing", "new")
+            if self.of(v)
+        ]
+        return "\n".join([*lines, *self.notes, ", ".join(counts) or "no row is in both"])
+
+
+def compare_results(old: Results, new: Results) -> Changes:
+    """What changed from one run to another, by rows of the same case, shape and dtype.
+
+    A row is slower or faster only where the interquartile ranges do not touch and the medians
+    differ by more than the noise: 5%, both spreads, and what the peers of the row changed by, whose
+    code is the same if their versions are.
+    """
+    changes = Changes(notes=_notes(old, new))
+    before = {row.key: row for row in old.rows}
+    constant = _unchanged_peers(old, new)
+    drifts = []
+    for row in new.rows:
+        was = before.pop(row.key, None)
+        change = _change(was, row, constant)
+        changes.rows.append(change)
+        if was is not None:
+            drifts += _drifts(was, row, constant)
+    # Rows of cases that NEW was not asked for are not missing.
+    asked = {row.case for row in new.rows}
+    complete = not new.settings.get("cases")
+    changes.rows += [
+        Change(row.case, row.shape, row.dtype, "missing", message="it is in OLD only")
+        for row in before.values()
+        if complete or row.case in asked
+    ]
+    if drifts:
+        changes.notes.append(
+            f"the peers, whose code is the same, took {statistics.median(drifts):.2f} times as "
+            "long in NEW (median of the rows)"
+        )
+    return changes
+
+
+def _change(was: Row | None, row: Row, constant: set[str]) -> Change:
+    change = Change(row.case, row.shape, row.dtype, "same")
+    if row.status in ("wrong", "failed"):
+        change.verdict, change.message = "wrong", f"{row.status}: {row.message}"
+    elif row.timing is None:
+        change.verdict, change.message = "missing", f"{row.status}: {row.message}"
+    elif was is None:
+        change.verdict = "new"
+    elif was.timing is None:
+        change.verdict, change.message = "fixed", f"it was {was.status}"
+    else:
+        drift = [abs(d - 1) for d in _drifts(was, row, constant)]
+        spread = (was.timing.spread + row.timing.spread) / 2
+        change.noise = max(_LEAST, spread, statistics.median(drift) if drift else 0.0)
+        change.factor = row.timing.median / was.timing.median
+        if not row.timing.ties_with(was.timing):
+            if change.factor > 1 + change.noise:
+                change.verdict = "slower"
+            elif change.factor < 1 / (1 + change.noise):
+                change.verdict = "faster"
+    return change
+
+
+def _unchanged_peers(old: Results, new: Results) -> set[str]:
+    """The libraries that have the same version in both runs."""
+    return {
+        name
+        for name in ("numpy", "cupy", "torch")
+        if old.machine.get(name) and old.machine.get(name) == new.machine.get(name)
+    }
+
+
+def _drifts(was: Row, row: Row, constant: set[str]) -> list[float]:
+    """By what factor each peer's time changed, of those that run the same code."""
+    return [
+        row.rivals[name].median / was.rivals[name].median
+        for name in row.rivals
+        if name in was.rivals and name.partition(".")[0] in constant
+    ]
+
+
+def _notes(old: Results, new: Results) -> list[str]:
+    notes = []
+    for name in ("device", "processor", "cores"):
+        a, b = old.machine.get(name), new.machine.get(name)
+        if a != b:
+            notes.append(f"another machine: {name} was {a}, is {b}")
+    a, b = (r.machine.get("gpu", {}).get("name") for r in (old, new))
+    if a != b:
+        notes.append(f"another machine: the GPU was {a}, is {b}")
+    if new.interrupted:
+        notes.append("NEW was interrupted: some rows are missing")
+    return notes

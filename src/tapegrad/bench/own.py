@@ -1,0 +1,176 @@
+"""``compare``: the same care for functions of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..backend import CPU, Device, to_numpy
+from ..tensor import Tensor
+from . import machine
+from .check import BenchmarkError, compare_all, tolerance
+from .peers import from_torch
+from .results import Results, Row
+from .timing import Call, clock_for, interleave
+
+_SETS = 3
+
+
+def compare(
+    functions: Mapping[str, Callable[..., Any]],
+    inputs: Any,
+    *,
+    reference: Any,
+    rtol: float | None = None,
+    seconds: float = 1.0,
+    bytes: float | None = None,
+    flops: float = 0.0,
+) -> Results:
+    """Check functions against a reference, then time them in turns; ``print`` the result.
+
+    functions: by name; the first is compared with each other one. inputs: what they are called
+    with, a tuple of tensors and arrays (tapegrad's, NumPy's, CuPy's, PyTorch's) and anything else;
+    or, where functions take other kinds, a dict with such a tuple for each name. reference: the
+    right result (an array, or a tuple of arrays), or a function that computes it from the first
+    function's inputs as NumPy arrays in float64. rtol: the largest error accepted, as a part of
+    |expected| + rms(expected); some units in the last place of the result by default.
+    bytes, flops: what a call moves and computes, for the rates; bytes are those of the inputs and
+    results by default. Functions must not change their inputs.
+
+    Raises BenchmarkError, naming the function and the first index, if one is wrong.
+
+    >>> x = tg.randn(1000, 1000)
+    >>> print(tg.bench.compare({"tanh": tg.tanh, "exp": my_tanh}, x, reference=np.tanh))
+    """
+    if not functions:
+        raise BenchmarkError("compare() needs at least one function")
+    given = {name: _arguments(name, functions, inputs) for name in functions}
+    first = next(iter(functions))
+    device = _device_of(given[first])
+    expected = _expected(reference, given[first])
+    row = Row(first, "", (), "", reference="given")
+    for name, function in functions.items():
+        got = _checked_call(name, function, given[name])
+        limit = rtol if rtol is not None else max(_limit(g) for g in got)
+        if len(got) != len(expected):
+            raise BenchmarkError(
+                f"{name!r} gives {len(got)} results, the reference has {len(expected)}"
+            )
+        difference = compare_all(got, expected, limit, np)
+        if difference.problem:
+            raise BenchmarkError(
+                f"{name!r} is wrong: {difference.problem} (error {difference.error:.2g}, at most "
+                f"{limit:.2g} is accepted)"
+            )
+        if name == first:
+            row.shape, row.dtype = got[0].shape, got[0].dtype.name
+            row.error, row.tolerance, row.flops = difference.error, limit, flops
+            arrays = [a for a in map(_host, given[name]) if a is not None]
+            row.bytes = sum(a.nbytes for a in (*arrays, *got)) if bytes is None else bytes
+    results = Results(
+        machine=machine.describe(device),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        settings={"device": str(device), "peers": list(functions)[1:], "seconds": seconds},
+        before=machine.state(device),
+    )
+    contestants = {name: _contestant(f, given[name]) for name, f in functions.items()}
+    row.times = interleave(contestants, clock_for(device), seconds)
+    results.rows.append(row)
+    results.after = machine.state(device)
+    return results
+
+
+def _arguments(name: str, functions: Mapping[str, Any], inputs: Any) -> tuple:
+    if isinstance(inputs, Mapping):
+        missing = [n for n in functions if n not in inputs]
+        if missing:
+            raise BenchmarkError(f"no inputs for {missing[0]!r}: the dict has {list(inputs)}")
+        inputs = inputs[name]
+    return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+
+
+def _expected(reference: Any, inputs: Sequence[Any]) -> list[np.ndarray]:
+    if callable(reference):
+        hosts = [_host(value) for value in inputs]
+        wide = [
+            value if host is None else host.astype(np.float64) if _is_float(host) else host
+            for value, host in zip(inputs, hosts, strict=True)
+        ]
+        reference = reference(*wide)
+    return _results("reference", reference)
+
+
+def _checked_call(name: str, function: Callable[..., Any], inputs: Sequence[Any]) -> list:
+    """The results on the host, from a call that left its inputs as they were."""
+    before = [None if (host := _host(value)) is None else host.copy() for value in inputs]
+    got = _results(name, function(*inputs))
+    for number, (was, value) in enumerate(zip(before, inputs, strict=True)):
+        now = _host(value)
+        if was is not None and now is not None and was.tobytes() != now.tobytes():
+            raise BenchmarkError(
+                f"{name!r} changes its input {number}: the next call would compute something else. "
+                "Let it work on a copy"
+            )
+    return got
+
+
+def _results(name: str, returned: Any) -> list[np.ndarray]:
+    found = []
+    for value in returned if isinstance(returned, (tuple, list)) else [returned]:
+        host = _host(value)
+        array = np.asarray(value) if host is None else host
+        if array.dtype.kind not in "fViub":
+            raise BenchmarkError(f"{name!r} gives {array.dtype} values: they must be real numbers")
+        found.append(array)
+    return found
+
+
+def _is_float(array: np.ndarray) -> bool:
+    return dtypes.is_floating(array.dtype)
+
+
+def _limit(array: np.ndarray) -> float:
+    # How long the sums are cannot be told from outside.
+    return tolerance(array.dtype, 1 << 12) if _is_float(array) else 0.0
+
+
+def _host(value: Any) -> np.ndarray | None:
+    """The values as a NumPy array; None for what is no array."""
+    if isinstance(value, Tensor):
+        return to_numpy(value._array)
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "detach"):
+        return np.asarray(from_torch(value.detach().cpu(), CPU))
+    if hasattr(value, "__cuda_array_interface__"):
+        return to_numpy(value)
+    return None
+
+
+def _device_of(inputs: Sequence[Any]) -> Device:
+    """Where the work is done: on a GPU if any input is there."""
+    for value in inputs:
+        if isinstance(value, Tensor):
+            return value.device
+        if hasattr(value, "__cuda_array_interface__"):
+            index = value.device.index if hasattr(value, "detach") else value.device.id
+            return Device("cuda", index)
+    return CPU
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if hasattr(value, "detach"):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    return value.copy() if hasattr(value, "dtype") else value
+
+
+def _contestant(function: Callable[..., Any], inputs: tuple) -> Call:
+    """f(turn), on copies of the inputs in turns."""
+    sets = [inputs, *(tuple(_copy(v) for v in inputs) for _ in range(_SETS - 1))]
+    return lambda turn: function(*sets[turn % len(sets)])

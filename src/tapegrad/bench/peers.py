@@ -1,0 +1,101 @@
+"""The libraries that tapegrad is compared with, each computing on the same arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from ..backend import Device
+from ..dtypes import is_low_precision
+from .cases import Case
+from .check import BenchmarkError
+
+PEERS = ("numpy", "cupy", "torch", "torch.compile")
+_DEFAULTS = {
+    "cpu": ("numpy", "torch"),
+    "emulated": ("numpy",),
+    "cuda": ("cupy", "torch", "torch.compile"),
+}
+
+
+def choose(device: Device, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The peers to compare with: those ``wanted``, which must be there, or the usual ones of the
+    device that are.
+
+    Raises BenchmarkError for a name that is none of PEERS, or that this machine does not have.
+    """
+    if wanted is None:
+        return tuple(name for name in _DEFAULTS[device.type] if not absent(name, device))
+    for name in wanted:
+        if name not in PEERS:
+            raise BenchmarkError(f"unknown peer {name!r}: choose from {', '.join(PEERS)}")
+        if reason := absent(name, device):
+            raise BenchmarkError(f"peer {name!r}: {reason}")
+    return tuple(wanted)
+
+
+def absent(name: str, device: Device) -> str:
+    """Why there is no such peer on this device, or ""."""
+    if name == "numpy":
+        return "it computes on the CPU" if device.type == "cuda" else ""
+    if name == "cupy":
+        return "" if device.type == "cuda" else "it computes on GPUs"
+    if find_spec("torch") is None:
+        return "PyTorch is not installed"
+    if device.type == "cuda" and not _torch().cuda.is_available():
+        return "this PyTorch finds no GPU"
+    return ""
+
+
+def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
+    """The case as this peer computes it, f(*inputs); None where it does not have it. Inputs are
+    as ``inputs_of`` gives them."""
+    if name in ("numpy", "cupy"):
+        function = case.reference if case.arrays is True else case.arrays
+        xp = device.library
+        return (lambda *arrays: function(xp, *arrays)) if callable(function) else None
+    if case.torch is None:
+        return None
+    torch, eager = _torch(), case.torch
+    if name == "torch":
+        return lambda *tensors: eager(torch, *tensors)
+    # Its caches are emptied, as after some recompilations it would silently run eagerly; a part
+    # that it cannot compile is an error for the same reason.
+    torch._dynamo.reset()
+    return torch.compile(lambda *tensors: eager(torch, *tensors), fullgraph=True, dynamic=False)
+
+
+def inputs_of(name: str, arrays: Sequence[Any]) -> list[Any]:
+    """The arrays as the peer takes them, sharing their memory."""
+    return [to_torch(a) for a in arrays] if name.startswith("torch") else list(arrays)
+
+
+def to_torch(array: Any) -> Any:
+    """A tensor on the memory of a NumPy or CuPy array, bfloat16 included."""
+    torch = _torch()
+    wrap = torch.from_numpy if isinstance(array, np.ndarray) else torch.from_dlpack
+    if is_low_precision(array.dtype):
+        return wrap(array.view(np.int16)).view(getattr(torch, array.dtype.name))
+    return wrap(array)
+
+
+def from_torch(tensor: Any, device: Device) -> Any:
+    """The array on a tensor's memory."""
+    torch = _torch()
+    if not isinstance(tensor, torch.Tensor):
+        return tensor
+    tensor = tensor.detach().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        from ..dtypes import bfloat16
+
+        return from_torch(tensor.view(torch.int16), device).view(bfloat16())
+    return device.library.from_dlpack(tensor) if tensor.is_cuda else tensor.numpy()
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch

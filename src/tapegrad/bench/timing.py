@@ -1,0 +1,142 @@
+"""Timing: rounds in which all contestants take turns, on the clock that fits the device.
+
+A round calls every contestant once, in an order that changes from round to round, so that
+whatever the machine does meanwhile it does to all of them. What is reported is the median of the
+rounds and their quartiles, not a mean, which one interrupted round would move.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..backend import Device
+
+Call = Callable[[int], Any]  # f(turn): the turn decides which set of inputs it gets
+
+_WARM_UP = 3  # calls that are not counted
+_LEAST, _MOST = 5, 100  # rounds
+_CPU_SAMPLE = 5e-4  # seconds: far above the clock's own resolution and cost
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds for one call: the median of the rounds, its quartiles, and every round."""
+
+    median: float
+    low: float
+    high: float
+    samples: tuple[float, ...]
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Timing:
+        low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
+        return cls(median, low, high, tuple(samples))
+
+    @property
+    def spread(self) -> float:
+        """The interquartile range as a part of the median."""
+        return (self.high - self.low) / max(self.median, _TINY)
+
+    def ties_with(self, other: Timing) -> bool:
+        """Whether the two interquartile ranges touch: then neither is called the faster."""
+        return self.low <= other.high and other.low <= self.high
+
+
+class CpuClock:
+    """Wall-clock time. Short calls are repeated within one sample; on repeated calls other inputs
+    are used, so that not all of them are in the nearest cache."""
+
+    def repeats(self, seconds: float) -> int:
+        return max(1, math.ceil(_CPU_SAMPLE / max(seconds, _TINY)))
+
+    def time(self, turns: Sequence[tuple[Call, int, int]]) -> list[float]:
+        """Seconds for each (call, repeats, number of the first turn)."""
+        seconds = []
+        for call, repeats, first in turns:
+            start = time.perf_counter()
+            for turn in range(first, first + repeats):
+                call(turn)
+            seconds.append((time.perf_counter() - start) / repeats)
+        return seconds
+
+
+class CudaClock:
+    """CUDA events around each call, on CuPy's current stream. Before each call a buffer of twice
+    the L2 cache is overwritten: the call finds nothing of its inputs there. That also keeps the
+    GPU busy while Python prepares the launch, which so is not part of the time unless it takes
+    longer than the flush."""
+
+    def __init__(self, device: Device):
+        self._cupy = device.library
+        self._index = device.index
+        with self._here():
+            properties = self._cupy.cuda.runtime.getDeviceProperties(device.index)
+            self.flushed = 2 * max(int(properties["l2CacheSize"]), 1 << 24)
+            self._buffer = self._cupy.empty((self.flushed,), dtype="uint8")
+
+    def _here(self) -> Any:
+        return self._cupy.cuda.Device(self._index)
+
+    def repeats(self, seconds: float) -> int:
+        return 1
+
+    def time(self, turns: Sequence[tuple[Call, int, int]]) -> list[float]:
+        cuda = self._cupy.cuda
+        pairs = []
+        with self._here():
+            stream = cuda.get_current_stream()
+            for call, _, turn in turns:
+                self._buffer.fill(turn % 256)
+                start, end = cuda.Event(), cuda.Event()
+                start.record(stream)
+                call(turn)
+                end.record(stream)
+                pairs.append((start, end))
+            pairs[-1][1].synchronize()
+            return [cuda.get_elapsed_time(start, end) / 1e3 for start, end in pairs]
+
+
+Clock = CpuClock | CudaClock
+
+
+def clock_for(device: Device) -> Clock:
+    """CUDA events on cuda, the wall clock on cpu and emulated."""
+    return CudaClock(device) if device.type == "cuda" else CpuClock()
+
+
+def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> dict[str, Timing]:
+    """Time the contestants in turns, A B A B ..., for about ``seconds`` after the warm-up; at least
+    5 rounds, at most 100. Contestant number j of round r starts at turn r + j, so that one does
+    not find in the cache what its neighbour has just read."""
+    repeats = {name: clock.repeats(_warm_up(call, clock)) for name, call in contestants.items()}
+    samples: dict[str, list[float]] = {name: [] for name in contestants}
+    names = list(contestants)
+    collects = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        for number in range(_MOST):
+            shift = number % len(names)
+            order = names[shift:] + names[:shift]
+            turns = [(contestants[n], repeats[n], number + j) for j, n in enumerate(order)]
+            for name, sample in zip(order, clock.time(turns), strict=True):
+                samples[name].append(sample)
+            if number + 1 >= _LEAST and time.perf_counter() - start > seconds:
+                break
+    finally:
+        if collects:
+            gc.enable()
+    return {name: Timing.of(sample) for name, sample in samples.items()}
+
+
+def _warm_up(call: Call, clock: Clock) -> float:
+    """Fill caches, pools and compilers; returns the seconds of the fastest call."""
+    return min(clock.time([(call, 1, turn)])[0] for turn in range(_WARM_UP))
