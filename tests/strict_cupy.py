@@ -34,9 +34,14 @@ class Flags:
 
 
 class Pointer:
-    def __init__(self, array: ndarray):
-        self.ptr, self.mem = array._a.ctypes.data, array._memory
+    """Where an array begins, and what keeps its memory."""
+
+    def __init__(self, array: ndarray, offset: int = 0):
+        self.array, self.ptr, self.mem = array, array._a.ctypes.data + offset, array._memory
         self.device_id = array._memory.device
+
+    def __add__(self, offset: int) -> Pointer:
+        return Pointer(self.array, self.ptr + offset - self.array._a.ctypes.data)
 
 
 def own(a: Any) -> ndarray:
@@ -67,11 +72,15 @@ class ndarray:
 
     def __init__(self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None,
                  order: str = "C"):  # fmt: skip
-        if memptr is not None or strides is not None:
-            raise NotImplementedError("the stand-in makes arrays of its own memory only")
-        self._a = np.empty(shape, dtype, order)
-        self._a.reshape(-1, order=order).view(np.uint8).fill(0xFF)
-        self.base, self._memory = None, Memory(self._a.nbytes)
+        if memptr is None:
+            self._a = np.empty(shape, dtype, order)
+            self._a.reshape(-1, order=order).view(np.uint8).fill(0xFF)
+            self._memory = Memory(self._a.nbytes)
+        else:
+            owner = root(memptr.array._a)
+            self._a = np.ndarray(shape, dtype, owner, memptr.ptr - owner.ctypes.data, strides)
+            self._memory = memptr.mem
+        self.base = None  # also where it is a view
 
     dtype = property(lambda self: self._a.dtype)
     ndim = property(lambda self: self._a.ndim)
@@ -444,10 +453,8 @@ def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *,
 
 
 def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
-    """As in CuPy, the result has no base."""
-    result = view_of(x, np.lib.stride_tricks.as_strided(plain(x), shape, strides))
-    result.base = None
-    return result
+    shape, strides = (shape or x.shape), (strides or x.strides)
+    return ndarray(shape, x.dtype, x.data, strides)
 
 
 # ---------------------------------------------------------------------- the module
@@ -489,7 +496,8 @@ def _build() -> types.ModuleType:
         driverGetVersion=lambda: 0,
     )  # fmt: skip
     memory = _namespace("cupy.cuda.memory", OutOfMemoryError=strict_cuda.OutOfMemoryError)
-    names = ("Device", "Event", "MemoryPool", "Stream", "get_current_stream", "get_elapsed_time")
+    names = ("Device", "Event", "MemoryPool", "Stream", "get_current_stream", "get_elapsed_time",
+             "set_allocator")  # fmt: skip
     result.cuda = _namespace(  # type: ignore[attr-defined]
         "cupy.cuda", runtime=runtime, memory=memory, is_available=lambda: True,
         **{name: getattr(strict_cuda, name) for name in names},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +77,48 @@ def test_indices_wrap_around() -> None:
     assert x[cupy.asarray([3, -4])].tolist() == [0, 2]
     x[[4]] = 7
     assert x.tolist() == [0, 7, 2]
+
+
+FORK = """
+import multiprocessing, strict_cupy
+strict_cupy.install()
+import tapegrad as tg
+x = tg.ones(3, device="cuda")
+x + x
+
+def child(queue):
+    assert not tg.cuda.is_available()
+    uses = (lambda: x + x, lambda: x.exp(), lambda: x.cpu(), lambda: tg.ones(2, device="cuda:1"))
+    for use in uses:
+        try:
+            use()
+            queue.put("nothing")
+        except RuntimeError as error:
+            queue.put(str(error))
+
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+process = context.Process(target=child, args=(queue,))
+process.start()
+for _ in range(4):
+    print(queue.get(timeout=60))
+process.join()
+assert (x + x).sum().item() == 6
+"""
+
+
+def test_a_fork_after_the_first_use_of_cuda_is_told_to_spawn() -> None:
+    path = os.pathsep.join([os.path.abspath(p) for p in sys.path])
+    ran = subprocess.run(
+        [sys.executable, "-c", FORK], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        assert "before this process was forked" in line
+        assert "spawn" in line
 
 
 def test_fresh_memory_is_no_zeros() -> None:

@@ -7,6 +7,7 @@ body of the primitive of that name, or the function of the array library (NumPy 
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -175,6 +176,8 @@ def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
 
 
 def _cupy(index: int | None) -> ModuleType:
+    if _is_fork:
+        raise RuntimeError(_FORKED)
     try:
         import cupy
     except ImportError as error:
@@ -196,12 +199,45 @@ def _cupy(index: int | None) -> ModuleType:
 
 def device_count() -> int:
     """The number of usable GPUs; 0 without CuPy, driver or GPU. Imports CuPy."""
+    if _is_fork:
+        return 0
     try:
         import cupy
 
-        return int(cupy.cuda.runtime.getDeviceCount())
+        count = int(cupy.cuda.runtime.getDeviceCount())
     except Exception:  # CuPy's import and runtime errors differ between versions
         return 0
+    if count:
+        _watch_for_forks(cupy)
+    return count
+
+
+# CUDA does not survive a fork: what the child asks of it fails with "initialization error". It is
+# told so instead when it asks for an operation or for memory, which an operation resolved before
+# the fork asks CuPy for.
+_is_fork = False
+_watching = False
+_FORKED = (
+    "device 'cuda': CUDA was used before this process was forked and cannot be used in it; start "
+    "processes by multiprocessing.get_context('spawn') or use CUDA in one process only"
+)
+
+
+def _watch_for_forks(cupy: ModuleType) -> None:
+    global _watching
+    if not _watching and hasattr(os, "register_at_fork"):
+        _watching = True
+        os.register_at_fork(after_in_child=partial(_after_fork, cupy))
+
+
+def _after_fork(cupy: ModuleType) -> None:
+    global _is_fork
+    _is_fork = True
+    cupy.cuda.set_allocator(_refuse_memory)
+
+
+def _refuse_memory(size: int) -> None:
+    raise RuntimeError(_FORKED)
 
 
 def current_stream(device: Device) -> int:
@@ -221,7 +257,11 @@ def synchronize(device: Device) -> None:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    return array if isinstance(array, np.ndarray) else array.get()
+    if isinstance(array, np.ndarray):
+        return array
+    if _is_fork:
+        raise RuntimeError(_FORKED)
+    return array.get()
 
 
 CPU = Device("cpu")
