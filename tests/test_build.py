@@ -193,6 +193,25 @@ def test_setup_fails_or_goes_on_without_compilers(tmp_path):
     assert "tapegrad/_sources/csrc/bindings.cpp" in names
 
 
+# ---- pybind11's headers ----
+
+
+def test_pybind11_may_be_a_folder_of_headers(sources, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pybind11", None)  # not installed
+    monkeypatch.delenv("TAPEGRAD_PYBIND11_INCLUDE", raising=False)
+    with pytest.raises(BuildError, match=r"pybind11.*TAPEGRAD_PYBIND11_INCLUDE"):
+        _build.plan_emulated(CXX, sources, {})
+    monkeypatch.setenv("TAPEGRAD_PYBIND11_INCLUDE", str(tmp_path))
+    with pytest.raises(BuildError, match=r"no pybind11/pybind11\.h"):
+        _build.plan_emulated(CXX, sources, {})
+    (tmp_path / "pybind11").mkdir()
+    (tmp_path / "pybind11" / "pybind11.h").touch()
+    (bindings,) = (
+        u for u in _build.plan_emulated(CXX, sources, {}).units if "csrc" in u.source.parts
+    )
+    assert f"-I{tmp_path}" in bindings.command
+
+
 # ---- the cache ----
 
 

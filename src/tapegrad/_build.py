@@ -9,7 +9,8 @@ emulated extension is missing or older than the sources. By hand::
     python -m tapegrad._build resources   # registers, shared memory and spills of every kernel
 
 Environment: ``CXX`` and ``CXXFLAGS``; ``CUDA_HOME`` or ``CUDA_PATH``; ``TAPEGRAD_CUDA`` (auto, on,
-off); ``TAPEGRAD_CUDA_ARCHS`` (such as "80 90a 120+PTX"); ``TAPEGRAD_CACHE`` (a folder).
+off); ``TAPEGRAD_CUDA_ARCHS`` (such as "80 90a 120+PTX"); ``TAPEGRAD_CACHE`` (a folder);
+``TAPEGRAD_PYBIND11_INCLUDE`` (the folder of pybind11's headers, where it is not installed).
 """
 
 from __future__ import annotations
@@ -302,11 +303,19 @@ def _hash_text(*parts: str) -> str:
 
 
 def _python_includes() -> list[str]:
+    python, folder = sysconfig.get_path("include"), os.environ.get("TAPEGRAD_PYBIND11_INCLUDE")
+    if folder:
+        if not Path(folder, "pybind11", "pybind11.h").is_file():
+            raise BuildError(f"TAPEGRAD_PYBIND11_INCLUDE={folder} has no pybind11/pybind11.h in it")
+        return [python, str(Path(folder).resolve())]
     try:
         import pybind11
     except ImportError as error:
-        raise BuildError("building the kernels needs pybind11: pip install pybind11") from error
-    return [sysconfig.get_path("include"), pybind11.get_include()]
+        raise BuildError(
+            "building the kernels needs pybind11: pip install pybind11, or name a folder with its "
+            "headers in TAPEGRAD_PYBIND11_INCLUDE"
+        ) from error
+    return [python, pybind11.get_include()]
 
 
 # ---- building ----
