@@ -7,6 +7,7 @@ body of the primitive of that name, or the function of the array library (NumPy 
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -254,6 +255,38 @@ def synchronize(device: Device) -> None:
     if device.type == "cuda":
         with device.library.cuda.Device(device.index):
             device.library.cuda.runtime.deviceSynchronize()
+
+
+class _Memory:
+    """Another view of an array's memory, as NumPy wants to be told of it."""
+
+    def __init__(self, array: np.ndarray, interface: dict):
+        self.array = array  # kept alive
+        self.__array_interface__ = interface
+
+
+def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Any:
+    """The memory that begins ``offset`` elements after the array's first, seen with this shape and
+    these strides (in elements). The caller answers for its bounds."""
+    steps = tuple(s * array.itemsize for s in strides)
+    start = offset * array.itemsize if math.prod(shape) else 0
+    if not isinstance(array, np.ndarray):
+        return type(array)(shape, array.dtype, array.data + start, steps)
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    if owner.flags.c_contiguous and owner.dtype == array.dtype:  # then its ``base`` tells whose
+        start += array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        view = np.ndarray(shape, array.dtype, owner, start, steps)
+        view.flags.writeable = array.flags.writeable
+        return view
+    interface = dict(array.__array_interface__)
+    interface.update(
+        shape=shape, strides=steps, data=(interface["data"][0] + start, not array.flags.writeable)
+    )
+    view = np.asarray(_Memory(array, interface))
+    view.dtype = array.dtype  # ml_dtypes' bfloat16 came through as two bytes
+    return view
 
 
 def to_numpy(array: Any) -> np.ndarray:

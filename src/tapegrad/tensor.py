@@ -58,12 +58,13 @@ class Storage:
             base._aliased = True
             self.aliases.append(weakref.ref(base))
         view._aliased = True
+        view._base = base if base._base is None else base._base
         self.aliases.append(weakref.ref(view))
 
-    def has_others(self, tensor: Tensor) -> bool:
-        """Whether a view, or the base of this one, is still in use."""
+    def others(self, tensor: Tensor) -> list[Tensor]:
+        """The base and the views still in use, without this one."""
         known = [ref() for ref in self.aliases]
-        return any(other is not None and other is not tensor for other in known)
+        return [other for other in known if other is not None and other is not tensor]
 
     def change(self, op: str) -> None:
         """Note that ``op`` has changed this memory in place."""
@@ -110,6 +111,7 @@ class Tensor:
     _storage: Storage | None = None
     _retains_grad: bool = False
     _aliased: bool = False  # whether its storage lists it (see Storage.aliases)
+    _base: Tensor | None = None  # of a view: the tensor whose memory, and history, it shares
 
     # NumPy must not broadcast over a Tensor: `ndarray * Tensor` is left to Tensor.__rmul__.
     __array_priority__ = 1000
@@ -275,6 +277,7 @@ class Tensor:
         if value._storage is None:
             value._storage = Storage()
         self._storage = value._storage  # shared from now on
+        self._base, self._aliased = None, False
         self._bump("Tensor.data = ...")  # for those who saved this tensor
         self._array, self._device = value._array, value._device
         if type(self._node) is Leaf:

@@ -48,14 +48,14 @@ def getitem_backward(xp: Any, grad: Any, *, index: Any, shape: tuple[int, ...]) 
     )
 )
 def index_put(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
-    result = x.copy()
+    result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
     result[index] = values
     return result
 
 
 @primitive(vjp=(lambda g: g, lambda xp, g, index: xp.getitem(g, index=index)))
 def index_add_at(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
-    result = x.copy()
+    result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
     xp.add_at(result, index, values)
     return result
 

@@ -2,7 +2,9 @@
 
 ``x.add_(y)`` is ``x = x + y`` into the same memory. The tape keeps the order straight: the tensor
 goes on as the result's successor, what it was before stays on the tape under its old node, and
-anything that saved the overwritten values raises at backward.
+anything that saved the overwritten values raises at backward. Where ``x`` is a view, or has views,
+all that share the changed memory go on too: the tensor viewed as one of which a region has been
+replaced, its other views as parts of that (see ``strided``).
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..tape import is_recording
-from ..tensor import Storage, Tensor, wrap
+from ..tensor import Leaf, Storage, Tensor, wrap
+from . import strided
 from .elementwise import where
 from .index import _index, check_values, put, write
 
@@ -26,15 +29,18 @@ def past(x: Tensor, copy: bool = False) -> Tensor:
     if not copy:
         before._storage = x._storage
     before._node = x._node
+    base = x._base
+    if before._node is None and base is not None and is_recording(base):
+        before._node = strided.part_of(past(base), x)._node  # a view from under no_grad()
     return before
 
 
 def become(x: Tensor, result: Tensor, op: str) -> Tensor:
-    """Write ``result`` into ``x``'s memory and let ``x`` continue its history.
+    """Write ``result`` into ``x``'s memory and let ``x``, and all that share its memory, continue
+    from there.
 
-    Raises RuntimeError for a leaf that requires grad, a result that does not fit, an expanded
-    tensor, and, while the tape records, for one that shares memory with another (whose history
-    would be wrong).
+    Raises RuntimeError for a leaf that requires grad (or a view of one) while the tape records, a
+    result that does not fit, and an expanded tensor.
     """
     check_writable(x, op, result)
     if result.shape != x.shape:
@@ -47,21 +53,39 @@ def become(x: Tensor, result: Tensor, op: str) -> Tensor:
         raise RuntimeError(
             f"[{op}] the result is {result.dtype.name} and cannot be stored as {x.dtype.name}"
         )
-    if is_recording(x) and not result.requires_grad:  # what x was has gradient 0 from here on
-        never = wrap(x._device.asarray(False), x._device)
-        result = where(never, past(x), result.to(x.dtype))
-    if result.requires_grad:
-        if result.dtype != x.dtype:
-            result = result.to(x.dtype)
-        _succeed(x, result._node)
+    if result.requires_grad and result.dtype != x.dtype:
+        result = result.to(x.dtype)
+    if has_history(x, result):
+        _continue_history(x, result)
     x._array[...] = result._array
     x._bump(op)
     return x
 
 
+def has_history(x: Tensor, *sources: Any) -> bool:
+    """Whether a change of ``x`` from ``sources`` belongs on the tape."""
+    base = x._base
+    return is_recording(x, *sources) or (base is not None and is_recording(base))
+
+
+def _continue_history(x: Tensor, result: Tensor) -> None:
+    """Let ``x`` be ``result`` from now on. To the tensor that ``x`` is a view of, a region has been
+    replaced; and what else shows that region is read anew from it."""
+    base = x if x._base is None else x._base
+    if not result.requires_grad:  # what x was has gradient 0 from here on
+        never = wrap(x._device.asarray(False), x._device)
+        result = where(never, past(x), result.to(x.dtype))
+    if base is not x:
+        _succeed(base, strided.replaced(past(base), x, result)._node)
+    _succeed(x, result._node)
+    for other in [] if x._storage is None else x._storage.others(x):
+        if other is not base and type(other._node) is not Leaf and strided.meet(other, x):
+            _succeed(other, strided.part_of(past(base), other)._node)
+
+
 def _succeed(x: Tensor, node: Any) -> None:
     """Let ``x`` be the result of ``node`` from now on; retain_grad() stays with the tensor."""
-    if x._retains_grad:
+    if x._retains_grad and x._node is not None:
         x._node.retained_by = None
         node.retained_by, node.watched = weakref.ref(x), True
     x._node = node
@@ -78,19 +102,13 @@ def check_writable(x: Tensor, op: str, *sources: Any) -> None:
         raise RuntimeError(
             f"[{op}] this tensor shares the memory of a read-only array: clone() it before writing"
         )
-    if not is_recording(x, *sources):
-        return
-    if x.is_leaf and x.requires_grad:
-        raise RuntimeError(
-            f"[{op}] a leaf tensor that requires grad cannot be changed in place while the tape "
-            "records: do it under tapegrad.no_grad(), or on a clone()"
-        )
-    if x._storage is not None and x._storage.has_others(x):
-        raise RuntimeError(
-            f"[{op}] this tensor is, or has, a view that is still in use, and changing it in place "
-            "while the tape records is not supported yet: use the out-of-place operation, or "
-            "clone() first"
-        )
+    if has_history(x, *sources):
+        for tensor, what in ((x, "a leaf tensor"), (x._base, "a view of a leaf tensor")):
+            if tensor is not None and tensor.is_leaf and tensor.requires_grad:
+                raise RuntimeError(
+                    f"[{op}] {what} that requires grad cannot be changed in place while the tape "
+                    "records: do it under tapegrad.no_grad(), or on a clone()"
+                )
 
 
 def _steps(x: Tensor) -> list[int]:
@@ -116,7 +134,7 @@ def inplace(function: Callable, name: str | None = None) -> Callable:
 def overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
     """Change the values to some that depend on nothing."""
     check_writable(x, op)
-    if is_recording(x):
+    if has_history(x):
         result = wrap(x._array.copy(), x._device)
         fill(result._array)
         return become(x, result, op)
@@ -147,7 +165,7 @@ def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """``x[index] = value``."""
     check_writable(self, "setitem", value)
-    if is_recording(self, value):
+    if has_history(self, value):
         become(self, put(past(self), index, value), "setitem")
         return
     place = _index("setitem", self, index)
@@ -158,3 +176,25 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         )
     write(self._array, place, value._array if isinstance(value, Tensor) else value)
     self._bump("setitem")
+
+
+def restride(function: Callable, name: str) -> Callable:
+    """The in-place twin of a view: the tensor itself gets the view's shape and strides; its memory
+    stays as it is."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if has_history(self) and self.is_leaf:
+            raise RuntimeError(
+                f"[{name}] a leaf tensor that requires grad cannot be changed in place while the "
+                "tape records: do it under tapegrad.no_grad()"
+            )
+        view = function(past(self), *args, **kwargs)
+        if view._node is not None:
+            _succeed(self, view._node)
+        self._array = view._array
+        self._bump(name)  # who saved this tensor saved one of another shape
+        return self
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place version of ``{name.rstrip('_')}``: only shape and strides change."
+    return method

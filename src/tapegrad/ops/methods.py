@@ -9,6 +9,7 @@ from typing import Any
 from ..autograd.backward import register_hook, retain_grad, tensor_backward
 from ..tensor import Tensor
 from . import arithmetic, create, elementwise, index, inplace, linalg, surface
+from .arguments import require_tensor
 from .surface import Entry
 
 
@@ -23,6 +24,16 @@ def _comparable(f: Callable) -> Callable:
     return compare
 
 
+def _reflected(operator: str, f: Callable) -> Callable:
+    """The operator with its operands exchanged: ``x.__radd__(y)`` is y + x."""
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        require_tensor(operator, self)
+        return f(other, self)
+
+    return reflected
+
+
 def _iterate(self: Tensor) -> Iterator[Tensor]:
     if self.ndim == 0:
         raise TypeError("iteration over a 0-d tensor")
@@ -33,39 +44,34 @@ def _contains(self: Tensor, value: Any) -> bool:
     return bool(elementwise.equal(self.detach(), value)._array.any())
 
 
-def _invert(self: Tensor) -> Tensor:
-    return (
-        elementwise.logical_not(self) if self.dtype.kind == "b" else elementwise.bitwise_not(self)
-    )
-
-
 OPERATORS: dict[str, Callable] = {
     "__add__": elementwise.add,
-    "__radd__": lambda self, other: elementwise.add(other, self),
+    "__radd__": _reflected("__radd__", elementwise.add),
     "__sub__": elementwise.subtract,
-    "__rsub__": arithmetic.rsub,
+    "__rsub__": _reflected("__rsub__", elementwise.subtract),
     "__mul__": elementwise.multiply,
-    "__rmul__": lambda self, other: elementwise.multiply(other, self),
+    "__rmul__": _reflected("__rmul__", elementwise.multiply),
     "__truediv__": elementwise.divide,
-    "__rtruediv__": arithmetic.rdiv,
+    "__rtruediv__": _reflected("__rtruediv__", elementwise.divide),
+    "__rdiv__": _reflected("__rdiv__", elementwise.divide),
     "__floordiv__": elementwise.floor_divide,
-    "__rfloordiv__": lambda self, other: elementwise.floor_divide(other, self),
+    "__rfloordiv__": _reflected("__rfloordiv__", elementwise.floor_divide),
     "__mod__": elementwise.remainder,
-    "__rmod__": lambda self, other: elementwise.remainder(other, self),
+    "__rmod__": _reflected("__rmod__", elementwise.remainder),
     "__pow__": arithmetic.pow,
-    "__rpow__": arithmetic.rpow,
+    "__rpow__": _reflected("__rpow__", elementwise.power),
     "__matmul__": linalg.matmul,
     "__rmatmul__": lambda self, other: linalg.matmul(create.as_tensor(other), self),
     "__neg__": elementwise.negative,
     "__pos__": lambda self: self,
     "__abs__": elementwise.absolute,
-    "__invert__": _invert,
+    "__invert__": elementwise.bitwise_not,
     "__and__": elementwise.bitwise_and,
-    "__rand__": elementwise.bitwise_and,
+    "__rand__": _reflected("__rand__", elementwise.bitwise_and),
     "__or__": elementwise.bitwise_or,
-    "__ror__": elementwise.bitwise_or,
+    "__ror__": _reflected("__ror__", elementwise.bitwise_or),
     "__xor__": elementwise.bitwise_xor,
-    "__rxor__": elementwise.bitwise_xor,
+    "__rxor__": _reflected("__rxor__", elementwise.bitwise_xor),
     "__eq__": _comparable(elementwise.equal),
     "__ne__": _comparable(elementwise.not_equal),
     "__lt__": elementwise.less,
@@ -102,8 +108,9 @@ class _Later:
 
     def __get__(self, tensor: Tensor | None, owner: type) -> Any:
         function = load(self.entry)
-        if self.kind == "in place":
-            function = inplace.inplace(function, self.name)
+        make = {"in place": inplace.inplace, "restrided": inplace.restride}.get(self.kind)
+        if make:
+            function = make(function, self.name)
         setattr(Tensor, self.name, property(function) if self.kind == "property" else function)
         return getattr(owner if tensor is None else tensor, self.name)
 
@@ -120,6 +127,8 @@ def _attach() -> None:
         setattr(Tensor, name, _Later(name, entry, "method"))
         if entry.in_place:
             setattr(Tensor, name + "_", _Later(name + "_", entry, "in place"))
+    for name in surface.RESTRIDED.split():
+        setattr(Tensor, name + "_", _Later(name + "_", surface.methods[name], "restrided"))
     for name, entry in surface.properties.items():
         setattr(Tensor, name, _Later(name, entry, "property"))
     for operator, name in INPLACE_OPERATORS.items():

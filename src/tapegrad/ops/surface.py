@@ -13,20 +13,39 @@ from typing import NamedTuple
 SHARED = {
     "activation": "relu_ sigmoid_ tanh_",
     "arithmetic": """
-        add_ allclose clamp_ div_ equal isclose pow_ round_ sub_ true_divide
+        add_ clamp_ clamp_max_ clamp_min_ clip_=clamp div_ divide_=div fmod_ pow_ round_ rsub sub_
+        subtract_=sub true_divide_
+    """,
+    "blend": "addcdiv_ addcmul_ float_power_ lerp_",
+    "comparison": """
+        allclose eq_ equal fmax fmin ge_ greater_=gt greater_equal_=ge gt_ isclose le_ less_=lt
+        less_equal_=le logical_and_ logical_or_ logical_xor_ lt_ maximum minimum ne_ not_equal_=ne
     """,
     "elementwise": """
-        abs_=absolute ceil_ cos_ erf_ exp_ expm1_ floor_ floor_divide_ log_ log1p_ maximum minimum
-        mul_=multiply neg_=negative reciprocal_ remainder_ rsqrt_ sign_ sin_ sqrt_ square_ trunc_
-        eq=equal ne=not_equal lt=less le=less_equal gt=greater ge=greater_equal
-        logical_and logical_or logical_xor logical_not
-        bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_not
-        isfinite isinf isnan
+        abs_=absolute absolute_ bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ ceil_ cos_ erf_
+        exp_ expm1_ fix_=trunc floor_ floor_divide_ isfinite isinf isnan log_ log1p_ logical_not_
+        mul_=multiply multiply_ neg_=negative negative_ reciprocal_ remainder_ rsqrt_ sgn_=sign
+        sign_ sin_ sqrt_ square_ trunc_
     """,
+    "exponential": "exp2_ log10_ log2_ logaddexp logaddexp2 logit_ xlogy_",
     "gather": "gather index_select take_along_dim",
-    "linalg": "bmm dot matmul mm mv outer",
+    "integers": "bitwise_left_shift_ bitwise_right_shift_ gcd_ lcm_",
+    "linalg": "bmm dot matmul mm mv",
+    "parts": """
+        conj=itself conj_physical_=itself copysign_ frac_ frexp heaviside_ isneginf isposinf isreal
+        ldexp_ nan_to_num_ nextafter_ positive real=itself resolve_conj=itself resolve_neg=itself
+        signbit
+    """,
+    "products": "addbmm_ addmm_ addmv_ addr_ baddbmm_ cross ger=outer inner kron outer trace vdot",
     "random": "bernoulli",
-    "reduce": "all amax amin any argmax argmin logsumexp max mean min prod std sum var",
+    "extreme": "amax amin aminmax argmax argmin max min",
+    "histogram": "bincount histc histogram",
+    "quantile": "median mode nanmedian nanquantile quantile",
+    "reduce": "all any count_nonzero logsumexp mean nanmean nansum prod sum",
+    "scan": "cummax cummin cumprod_ cumsum_ logcumsumexp",
+    "sort": "argsort kthvalue msort sort topk",
+    "statistics": "corrcoef cov std var",
+    "unique": "unique unique_consecutive",
     "scatter": "scatter_ scatter_add_",
     "select": "masked_fill_ nonzero",
     "shape": """
@@ -35,17 +54,27 @@ SHARED = {
     "softmax": "log_softmax softmax",
     "split": "chunk narrow split unbind",
     "strided": "as_strided as_strided_copy as_strided_scatter",
+    "trigonometry": """
+        acos_ acosh_ angle arccos_=acos arccosh_=acosh arcsin_=asin arcsinh_=asinh arctan_=atan
+        arctan2_=atan2 arctanh_=atanh asin_ asinh_ atan_ atan2_ atanh_ cosh_ deg2rad_ hypot_
+        rad2deg_ sinc_ sinh_ tan_
+    """,
 }
 
 # Functions that are no methods.
 FUNCTIONS = {
+    "comparison": "isin",
+    "histogram": "histogramdd",
+    "search": "bucketize searchsorted",
+    "statistics": "std_mean var_mean",
     "conv": "conv2d",
     "create": """
         arange as_tensor empty empty_like eye from_numpy full full_like linspace ones ones_like
         tensor zeros zeros_like
     """,
     "embedding": "embedding",
-    "linalg": "einsum",
+    "einsum": "einsum",
+    "products": "chain_matmul tensordot",
     "norm": "batch_norm layer_norm rms_norm",
     "pool": "avg_pool2d max_pool2d",
     "random": """
@@ -58,17 +87,26 @@ FUNCTIONS = {
 
 # Methods that are no functions.
 METHODS = {
+    "reduce": "sum_to_size",
     "convert": """
         to cpu cuda type_as double=to_double float=to_float half=to_half bfloat16=to_bfloat16
         long=to_long int=to_int short=to_short char=to_char byte=to_byte bool=to_bool
     """,
     "create": "new_empty new_full new_ones new_tensor new_zeros",
+    "integers": """
+        __ilshift__=left_shift_in_place __irshift__=right_shift_in_place
+        __lshift__=bitwise_left_shift __rlshift__=reflected_left_shift
+        __rrshift__=reflected_right_shift __rshift__=bitwise_right_shift
+    """,
     "inplace": "copy_ fill_ zero_",
     "random": "normal_ uniform_",
     "select": "where=where_method",
     "shape": "contiguous=contiguous_tensor expand expand_as repeat reshape_as view view_as",
     "strided": "storage_offset",
 }
+
+# Views whose in-place twin changes the tensor's shape and strides and leaves its memory alone.
+RESTRIDED = "as_strided squeeze t transpose unsqueeze"
 
 # Properties of a Tensor.
 PROPERTIES = {"shape": "T=t mT"}
