@@ -74,6 +74,10 @@ def _table_first(function: Callable) -> Callable:
     return lambda weight, indices, **options: function(indices, weight, **options)
 
 
+def _equation_first(function: Callable) -> Callable:
+    return lambda tensors, equation: function(equation, tensors)
+
+
 def find(op: OpInfo) -> Callable | None:
     """tapegrad's function for an entry: the function of that name, else the method."""
     place: Any = tg
@@ -82,6 +86,8 @@ def find(op: OpInfo) -> Callable | None:
         if place is None:
             break
     if callable(place) and not isinstance(place, np.dtype):
+        if op.name == "einsum":
+            return _equation_first(place)
         return _table_first(place) if op.name in TABLES else place
     return method(op.name)
 

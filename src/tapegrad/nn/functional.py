@@ -19,10 +19,12 @@ from ..ops.loss import (
 from ..ops.norm import batch_norm, layer_norm, rms_norm
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.random import dropout
+from ..ops.products import bilinear
 from ..ops.softmax import log_softmax, softmax
 from ..tensor import Tensor
 
 __all__ = [
+    "bilinear",
     "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv2d", "cross_entropy",
     "dropout", "elu", "embedding", "gelu", "l1_loss", "layer_norm", "leaky_relu", "linear",
     "log_softmax", "max_pool2d", "mse_loss", "nll_loss", "relu", "rms_norm", "sigmoid", "silu",
