@@ -14,7 +14,10 @@ from ..backend import override
 from ..dtypes import is_floating
 from ..kernels import launch
 from ..tape import array_function, primitive, unary
+from ..tensor import Tensor
+from .arguments import require_floating
 from .elementwise import clip, erf, exp, expm1, log1p, where
+from .inplace import inplace as in_place
 from .precision import in_float32
 
 _KERNELS = ("cuda", "emulated")
@@ -71,11 +74,12 @@ def tanh_backward(xp: Any, grad: Any, result: Any) -> Any:
 
 
 @primitive(
+    "leaky_relu",
     vjp=(lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
-        g, x, negative_slope=negative_slope),)
+        g, x, negative_slope=negative_slope),),
 )  # fmt: skip
 @in_float32
-def leaky_relu(xp: Any, x: Any, *, negative_slope: float) -> Any:
+def _leaky_relu(xp: Any, x: Any, *, negative_slope: float) -> Any:
     return xp.where(x > 0, x, negative_slope * x)
 
 
@@ -95,9 +99,9 @@ def _gelu_plain(x: Any) -> Any:
     return 0.5 * x * (1 + erf(x * _SQRT_HALF))
 
 
-@primitive(vjp=(lambda xp, g, x: xp.gelu_backward(g, x),), plain=_gelu_plain)
+@primitive("gelu", vjp=(lambda xp, g, x: xp.gelu_backward(g, x),), plain=_gelu_plain)
 @in_float32
-def gelu(xp: Any, x: Any) -> Any:
+def _gelu(xp: Any, x: Any) -> Any:
     return 0.5 * x * (1 + xp.erf(x * _SQRT_HALF))
 
 
@@ -112,9 +116,9 @@ def _gelu_tanh_plain(x: Any) -> Any:
     return 0.5 * x * (1 + tanh((x + x * x * x * _CUBIC) * _SQRT_2_OVER_PI))
 
 
-@primitive(vjp=(lambda xp, g, x: xp.gelu_tanh_backward(g, x),), plain=_gelu_tanh_plain)
+@primitive("gelu_tanh", vjp=(lambda xp, g, x: xp.gelu_tanh_backward(g, x),), plain=_gelu_tanh_plain)
 @in_float32
-def gelu_tanh(xp: Any, x: Any) -> Any:
+def _gelu_tanh(xp: Any, x: Any) -> Any:
     return 0.5 * x * (1 + xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x)))
 
 
@@ -126,9 +130,9 @@ def gelu_tanh_backward(xp: Any, grad: Any, x: Any) -> Any:
     return grad * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner_slope)
 
 
-@primitive(vjp=(lambda xp, g, x: xp.silu_backward(g, x),), plain=lambda x: x * sigmoid(x))
+@primitive("silu", vjp=(lambda xp, g, x: xp.silu_backward(g, x),), plain=lambda x: x * sigmoid(x))
 @in_float32
-def silu(xp: Any, x: Any) -> Any:
+def _silu(xp: Any, x: Any) -> Any:
     return x / (1 + xp.exp(-x))
 
 
@@ -144,9 +148,11 @@ def _elu_plain(x: Any, *, alpha: float) -> Any:
     return where(x > 0, x, alpha * expm1(clip(x, low=-math.inf, high=0.0)))
 
 
-@primitive(vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain)
+@primitive(
+    "elu", vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain
+)
 @in_float32
-def elu(xp: Any, x: Any, *, alpha: float) -> Any:
+def _elu(xp: Any, x: Any, *, alpha: float) -> Any:
     return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
 
 
@@ -164,12 +170,13 @@ def _softplus_plain(x: Any, *, beta: float, threshold: float) -> Any:
 
 
 @primitive(
+    "softplus",
     vjp=(lambda xp, g, x, beta, threshold: xp.softplus_backward(
         g, x, beta=beta, threshold=threshold),),
     plain=_softplus_plain,
 )  # fmt: skip
 @in_float32
-def softplus(xp: Any, x: Any, *, beta: float, threshold: float) -> Any:
+def _softplus(xp: Any, x: Any, *, beta: float, threshold: float) -> Any:
     scaled = x * beta
     smooth = (xp.maximum(scaled, 0) + xp.log1p(xp.exp(-xp.abs(scaled)))) / beta
     return xp.where(scaled > threshold, x, smooth)
@@ -212,3 +219,76 @@ def _launch_activation(name: str) -> None:
 for _name in ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh",
               "softplus"):  # fmt: skip
     _launch_activation(_name)
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def rectify(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0); slope 0 at 0."""
+    return input.relu_() if inplace else relu(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where positive, negative_slope * x elsewhere."""
+    if inplace:
+        return leaky_relu_(input, negative_slope)
+    require_floating("leaky_relu", input)
+    return _leaky_relu(input, negative_slope=negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha * (exp(x) - 1) elsewhere (Clevert et al. 2015)."""
+    if inplace:
+        return elu_(input, alpha)
+    require_floating("elu", input)
+    return _elu(input, alpha=alpha)
+
+
+_SELU_ALPHA = 1.6732632423543772848
+_SELU_SCALE = 1.0507009873554804934
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """scale * elu(x, alpha), with the constants for which mean 0 and variance 1 are a fixed point
+    (Klambauer et al. 2017)."""
+    if inplace:
+        return selu_(input)
+    require_floating("selu", input)
+    return _elu(input, alpha=_SELU_ALPHA) * _SELU_SCALE
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017)."""
+    if not alpha:
+        raise RuntimeError("[celu] alpha must not be 0: the function divides by it")
+    if inplace:
+        return celu_(input, alpha)
+    require_floating("celu", input)
+    return _elu(input / alpha, alpha=1.0) * alpha
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x Phi(x), with the normal distribution's Phi (Hendrycks & Gimpel 2016): exact ("none"), or
+    their approximation by "tanh"."""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"[gelu] approximate must be 'none' or 'tanh', got {approximate!r}")
+    require_floating("gelu", input)
+    return _gelu(input) if approximate == "none" else _gelu_tanh(input)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x sigmoid(x)."""
+    if inplace:
+        return silu_(input)
+    require_floating("silu", input)
+    return _silu(input)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta x)) / beta; x itself where beta x exceeds the threshold."""
+    require_floating("softplus", input)
+    return _softplus(input, beta=beta, threshold=threshold)
+
+
+leaky_relu_, elu_, selu_, celu_, silu_ = (in_place(f) for f in (leaky_relu, elu, selu, celu, silu))

@@ -13,6 +13,15 @@ def require_tensor(op: str, x: Any) -> None:
         raise TypeError(f"[{op}] expects a Tensor, got {type(x).__name__}")
 
 
+def require_floating(op: str, x: Any) -> None:
+    """Raise TypeError for what is no Tensor, RuntimeError for integers and bools."""
+    require_tensor(op, x)
+    if not x.is_floating_point():
+        raise RuntimeError(
+            f"[{op}] needs a floating-point tensor, got {x.dtype.name}: convert with .float()"
+        )
+
+
 def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
     """``dim`` (None, an int, or several) as a tuple of non-negative ints.
 

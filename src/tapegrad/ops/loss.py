@@ -1,5 +1,8 @@
-"""Losses. Softmax cross-entropy is one primitive that computes its gradient on the way forward
-(kernels/cross_entropy.cu); the others are compositions."""
+"""Losses of numbers, element by element, and what all losses share.
+
+``reduction`` is "mean", "sum" or "none". PyTorch's older ``size_average`` and ``reduce`` are not
+taken; where they stand before ``reduction``, it is given by keyword only.
+"""
 
 from __future__ import annotations
 
@@ -8,338 +11,322 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Device, override
-from ..dtypes import accumulator, is_floating
-from ..kernels import launch
-from ..tape import array_function, is_recording, primitive
-from ..tensor import Tensor, wrap
+from ..tape import primitive
+from ..tensor import Tensor
 from .activation import softplus
 from .arguments import require_tensor
-from .elementwise import absolute, multiply, not_equal, square, where
-from .gather import gather
+from .arithmetic import clamp
+from .elementwise import absolute, exp, log, square, where
 from .precision import in_float32
-from .reduce import mean, sum, to_dtype
-from .select import select_where
-from .softmax import log_softmax
+from .reduce import mean, sum
 
-_REDUCTIONS = ("mean", "sum", "none")
+REDUCTIONS = ("mean", "sum", "none")
 
 
-def _reduction(op: str, reduction: str) -> None:
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"[{op}] reduction must be one of {_REDUCTIONS}, got {reduction!r}")
+def check_reduction(op: str, reduction: str) -> None:
+    """Raise ValueError for what is no reduction."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"[{op}] reduction must be one of {REDUCTIONS}, got {reduction!r}")
 
 
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """The losses, their mean or their sum."""
     return loss if reduction == "none" else mean(loss) if reduction == "mean" else sum(loss)
 
 
-# ---------------------------------------------------------------------- softmax cross-entropy
-# The target of a row is q = (1 - smoothing) w[t] onehot(t) + smoothing / classes * w, all 0 where
-# t is ignored. Its loss is -sum(q log p), and the gradient of the logits is sum(q) p - q.
-
-
-def _target(xp: Any, targets: Any, weight: Any, classes: int, ignored: int, smoothing: float,
-            dtype: Any, mean_: bool) -> tuple:  # fmt: skip
-    """q in parts, for q = a onehot(t) + b w: (valid rows, t with 0 where ignored, a, b, w, total),
-    a and b divided by ``total``, the weight of all targets, if ``mean_``.
-
-    Raises IndexError for a class out of range.
-    """
-    valid = targets != ignored
-    if bool((((targets < 0) | (targets >= classes)) & valid).any()):
-        raise _class_error(targets, classes, ignored)
-    t = xp.where(valid, targets, 0)
-    w = xp.ones((classes,), dtype=dtype) if weight is None else weight
-    picked = xp.where(valid, w[t], 0).astype(dtype)
-    total = picked.sum() if mean_ else dtype.type(1)
-    a = xp.where(valid, (1 - smoothing) * picked / total, 0)
-    b = xp.where(valid, smoothing / classes / total, 0).astype(dtype)
-    return valid, t, a, b, w, total
-
-
-def _class_error(targets: Any, classes: int, ignored: int) -> IndexError:
-    wrong = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)]
-    return IndexError(
-        f"[cross_entropy] class {int(wrong[0])} is out of range for {classes} classes: expected 0 "
-        f"to {classes - 1}, or ignore_index={ignored}"
-    )
-
-
-def _cross_entropy_plain(logits: Tensor, targets: Tensor, weight: Tensor | None, *, ignored: int,
-                         smoothing: float, mean_: bool, gradient: bool) -> Tensor:  # fmt: skip
-    device, classes = logits._device, logits.shape[1]
-    _, t, a, b, w, _ = _target(
-        device.xp, targets._array, weight._array if weight is not None else None, classes, ignored,
-        smoothing, logits.dtype, mean_,
-    )  # fmt: skip
-    q = b[:, None] * w
-    q[device.xp.arange(len(t)), t] += a
-    return -sum(multiply(log_softmax(logits, 1), wrap(q, device)), 1)
-
-
-@primitive(
-    "cross_entropy",
-    vjp=(lambda xp, g, dlogits: xp.cross_entropy_backward(g, dlogits), None, None),
-    plain=_cross_entropy_plain,
-    extras=("dlogits",),
-)
-@in_float32
-def _cross_entropy(xp: Any, logits: Any, targets: Any, weight: Any, *, ignored: int,
-                   smoothing: float, mean_: bool, gradient: bool) -> tuple:  # fmt: skip
-    """(rows, classes), (rows,) -> the loss of each row, divided by the total weight if ``mean_``
-    (so that they add up to the mean), and, if wanted, its gradient for the logits."""
-    rows, classes = logits.shape
-    valid, t, a, b, w, total = _target(
-        xp, targets, weight, classes, ignored, smoothing, logits.dtype, mean_
-    )
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    places = xp.arange(rows)
-    at_target = shifted[places, t]
-    everywhere = shifted @ w if smoothing else 0
-    p = xp.exp(shifted, out=shifted)
-    norm = p.sum(axis=1)
-    mass = a + b * w.sum()
-    loss = xp.where(valid, mass * xp.log(norm) - a * at_target - b * everywhere, 0)
-    if mean_:  # with every target ignored the mean is nan, and the gradient 0
-        loss = xp.where(total == 0, math.nan, loss)
-    loss = loss.astype(logits.dtype)
-    if not gradient:
-        return loss, None
-    p *= (mass / norm)[:, None]
-    p[places, t] -= a
-    if smoothing:
-        p -= b[:, None] * w
-    p[~valid] = 0
-    return loss, p
-
-
-@array_function
-def cross_entropy_backward(xp: Any, g: Any, dlogits: Any) -> Any:
-    return dlogits * g[:, None]
-
-
-@override("cross_entropy", "cuda", "emulated")
-def _cross_entropy_kernel(device: Device, logits: Any, targets: Any, weight: Any, *, ignored: int,
-                          smoothing: float, mean_: bool, gradient: bool) -> Any:  # fmt: skip
-    if not is_floating(logits.dtype) or (weight is not None and weight.dtype != logits.dtype):
-        return NotImplemented
-    ops, dtype = device.ops, logits.dtype
-    rows, classes = logits.shape
-    logits, targets = ops["contiguous"](logits), ops["contiguous"](targets)
-    weight = weight if weight is None else ops["contiguous"](weight)
-    invalid = ops["zeros"]((1,), dtype=np.int32)
-    loss = ops["empty"]((rows,), dtype=dtype)
-    dlogits = ops["empty"](logits.shape, dtype=dtype) if gradient else None
-    total = ops["empty"]((1,), dtype=accumulator(dtype)) if mean_ else None
-    if mean_:
-        launch(device, "cross_entropy_total", dtype, total, targets, weight, rows, classes, ignored)
-    launch(device, "cross_entropy_forward", dtype, loss, dlogits, invalid, logits, targets,
-           weight, total, rows, classes, ignored, smoothing)  # fmt: skip
-    if int(invalid[0]):
-        raise _class_error(targets, classes, ignored)
-    return (loss / total).astype(dtype) if mean_ else loss, dlogits
-
-
-@override("cross_entropy_backward", "cuda", "emulated")
-def _cross_entropy_backward_kernel(device: Device, g: Any, dlogits: Any) -> Any:
-    if g.dtype != dlogits.dtype:
-        return NotImplemented
-    rows, classes = dlogits.shape
-    if rows and g.strides[0] == 0:  # the gradient of a mean or sum: one number for all rows
-        g, step = g[:1], 0
-    else:
-        g, step = device.ops["contiguous"](g), 1
-    dx = device.ops["empty"](dlogits.shape, dtype=dlogits.dtype)
-    launch(device, "cross_entropy_backward", dlogits.dtype, dx, dlogits, g, step, rows, classes)
-    return dx
-
-
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """Softmax cross-entropy of logits.
-
-    input: (n, classes), (n, classes, d1, ...) or (classes,). target: integer classes of the shape
-    without the class dimension, or probabilities of the shape of input. weight: (classes,).
-    "mean" divides by the total weight of the targets that are not ``ignore_index``.
-    Raises IndexError for a class out of range.
-    """
-    _reduction("cross_entropy", reduction)
-    _float("cross_entropy", input)
-    require_tensor("cross_entropy", target)
-    if input.ndim == 0:
-        raise RuntimeError("[cross_entropy] input needs a dimension of classes, got a 0-d tensor")
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
-    classes = input.shape[0 if input.ndim == 1 else 1]
-    if weight is not None and tuple(weight.shape) != (classes,):
-        raise RuntimeError(
-            f"[cross_entropy] expected a weight for each of {classes} classes, got shape "
-            f"{tuple(weight.shape)}"
-        )
-    if target.is_floating_point() and target.shape == input.shape:
-        return _probability_targets(input, target, weight, reduction, label_smoothing)
-    shape = tuple(input.shape)
-    wanted = () if input.ndim == 1 else (shape[0], *shape[2:])
-    if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
-        raise RuntimeError(
-            f"[cross_entropy] input {shape} takes integer class targets of shape {wanted} or "
-            f"floating-point probabilities of shape {shape}; got {target.dtype.name} "
-            f"{tuple(target.shape)}"
-        )
-    rows = input.unsqueeze(0) if input.ndim == 1 else input
-    if rows.ndim > 2:
-        rows = rows.movedim(1, -1).reshape(math.prod(wanted), classes)
-    labels = target._array.reshape(-1).astype(np.int64)
-    losses = _cross_entropy(
-        rows,
-        wrap(labels, target._device),
-        weight.detach() if weight is not None else None,
-        ignored=ignore_index,
-        smoothing=label_smoothing,
-        mean_=reduction == "mean",
-        gradient=is_recording(rows),
-    )
-    if reduction == "none":
-        return losses.reshape(wanted)
-    if reduction == "mean" and not math.prod(wanted):
-        return mean(losses)  # nothing to average: nan
-    return sum(losses)
-
-
-def _probability_targets(
-    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
-) -> Tensor:
-    dim = 0 if input.ndim == 1 else 1
-    classes = input.shape[dim]
-    if smoothing:
-        target = target * (1 - smoothing) + smoothing / classes
-    log_p = log_softmax(input, dim)
-    if weight is not None:
-        log_p = log_p * weight.reshape((-1,) + (1,) * (input.ndim - 1 - dim))
-    losses = -sum(log_p * target, dim)
-    if reduction == "mean":  # over rows, whatever their weight
-        return sum(losses) / (input.numel() // classes if classes else 0)
-    return _reduce(losses, reduction)
-
-
-def nll_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Tensor:
-    """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...)."""
-    _reduction("nll_loss", reduction)
-    _float("nll_loss", input)
-    require_tensor("nll_loss", target)
-    shape = tuple(input.shape)
-    wanted = () if input.ndim == 1 else (shape[0], *shape[2:]) if input.ndim else None
-    if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
-        raise RuntimeError(
-            f"[nll_loss] input {shape} takes integer class targets of shape {wanted}, got "
-            f"{target.dtype.name} {tuple(target.shape)}"
-        )
-    dim = 0 if input.ndim == 1 else 1
-    classes = input.shape[dim]
-    if weight is not None and tuple(weight.shape) != (classes,):
-        raise RuntimeError(
-            f"[nll_loss] expected a weight for each of {classes} classes, got shape "
-            f"{tuple(weight.shape)}"
-        )
-    target = to_dtype(target, np.int64)  # a narrow dtype would wrap ignore_index around
-    valid = not_equal(target, ignore_index)
-    wrong = valid & ((target < 0) | (target >= classes))
-    if bool(wrong._array.any()):
-        raise IndexError(
-            f"[nll_loss] class {int(target._array[wrong._array][0])} is out of range for "
-            f"{classes} classes: expected 0 to {classes - 1}, or ignore_index={ignore_index}"
-        )
-    safe = select_where(valid, target, 0)
-    losses = where(valid, -gather(input, dim, safe.unsqueeze(dim)).squeeze(dim), 0.0)
-    weights = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0.0)
-    losses = losses * weights
-    return sum(losses) / sum(weights) if reduction == "mean" else _reduce(losses, reduction)
-
-
-# ---------------------------------------------------------------------- elementwise losses
-
-
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The squared difference. Shapes must be equal or broadcast to one of the two."""
-    _one_shape("mse_loss", input, target)
-    _reduction("mse_loss", reduction)
-    return _reduce(square(input - target), reduction)
-
-
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The absolute difference. Shapes must be equal or broadcast to one of the two."""
-    _one_shape("l1_loss", input, target)
-    _reduction("l1_loss", reduction)
-    return _reduce(absolute(input - target), reduction)
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    reduction: str = "mean",
-    pos_weight: Tensor | None = None,
-) -> Tensor:
-    """-[t log s(x) + (1 - t) log(1 - s(x))], s the sigmoid: in one expression that neither
-    overflows nor takes a logarithm of 0. pos_weight multiplies the first term."""
-    _reduction("binary_cross_entropy_with_logits", reduction)
-    require_tensor("binary_cross_entropy_with_logits", input)
-    require_tensor("binary_cross_entropy_with_logits", target)
-    if input.shape != target.shape:
-        raise ValueError(
-            "[binary_cross_entropy_with_logits] input and target must have one shape, got "
-            f"{tuple(input.shape)} and {tuple(target.shape)}"
-        )
-    for name, w in (("weight", weight), ("pos_weight", pos_weight)):
-        if w is not None:
-            require_tensor("binary_cross_entropy_with_logits", w)
-            if not _broadcasts_to(tuple(w.shape), tuple(input.shape)):
-                raise ValueError(
-                    f"[binary_cross_entropy_with_logits] {name} of shape {tuple(w.shape)} does "
-                    f"not broadcast to the input's shape {tuple(input.shape)}"
-                )
-    positive = 1 if pos_weight is None else (pos_weight - 1) * target + 1
-    # Beyond 40, softplus(x) is x in float64 as well, and exp(x) does not overflow before it.
-    losses = (1 - target) * input + positive * softplus(-input, beta=1.0, threshold=40.0)
-    if weight is not None:
-        losses = losses * weight
-    return _reduce(losses, reduction)
-
-
-def _float(op: str, x: Tensor) -> None:
-    require_tensor(op, x)
-    if not x.is_floating_point():
-        raise RuntimeError(f"[{op}] input must be a floating-point Tensor, got {x.dtype.name}")
+def fits_into(shape: tuple, target: tuple) -> bool:
+    """Whether a tensor of ``shape`` broadcasts to ``target``."""
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
 
 
 def _one_shape(op: str, input: Tensor, target: Tensor) -> None:
     """Refuse (n, 1) against (n,): broadcasting that enlarges both compares everything with
-    everything, which is never what a loss means."""
+    everything, which is never what a loss means (PyTorch warns, and computes it)."""
     require_tensor(op, input)
     require_tensor(op, target)
     a, b = tuple(input.shape), tuple(target.shape)
-    if not _broadcasts_to(a, b) and not _broadcasts_to(b, a):
+    if a != b and not fits_into(a, b) and not fits_into(b, a):
         raise ValueError(
             f"[{op}] input of shape {a} and target of shape {b} must have the same shape: "
             "reshape, squeeze or unsqueeze one of them"
         )
 
 
-def _broadcasts_to(shape: tuple, target: tuple) -> bool:
-    try:
-        return np.broadcast_shapes(shape, target) == target
-    except ValueError:
-        return False
+def _same_shape(op: str, input: Tensor, target: Tensor) -> None:
+    require_tensor(op, input)
+    require_tensor(op, target)
+    if input.shape != target.shape:
+        raise ValueError(
+            f"[{op}] input and target must have one shape, got {tuple(input.shape)} and "
+            f"{tuple(target.shape)}"
+        )
+
+
+def _weighted(op: str, losses: Tensor, input: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    require_tensor(op, weight)
+    if weight.shape != input.shape:
+        raise ValueError(
+            f"[{op}] weight must have the input's shape {tuple(input.shape)}, got "
+            f"{tuple(weight.shape)}"
+        )
+    losses = losses * weight
+    return sum(losses) / sum(weight) if reduction == "mean" else reduced(losses, reduction)
+
+
+# ---------------------------------------------------------------------- distances
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """The squared difference. Shapes must be equal or broadcast to one of the two. "mean" divides
+    by the sum of the weights, where there are any."""
+    _one_shape("mse_loss", input, target)
+    check_reduction("mse_loss", reduction)
+    losses = square(input - target)
+    if weight is not None:
+        return _weighted("mse_loss", losses, input, weight, reduction)
+    return reduced(losses, reduction)
+
+
+def l1_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """The absolute difference. Shapes must be equal or broadcast to one of the two. "mean" divides
+    by the sum of the weights, where there are any."""
+    _one_shape("l1_loss", input, target)
+    check_reduction("l1_loss", reduction)
+    losses = absolute(input - target)
+    if weight is not None:
+        return _weighted("l1_loss", losses, input, weight, reduction)
+    return reduced(losses, reduction)
+
+
+@primitive("huber", vjp=(lambda xp, g, x, delta: g * xp.clip(x, low=-delta, high=delta),))
+@in_float32
+def _huber(xp: Any, x: Any, *, delta: float) -> Any:
+    """x^2 / 2 up to delta, and on along the tangent: with s = x clipped, s (x - s / 2)."""
+    s = xp.clip(x, low=-delta, high=delta)
+    return s * (x - 0.5 * s)
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Half the squared difference d up to delta, delta (|d| - delta / 2) beyond (Huber 1964).
+    Shapes must be equal or broadcast to one of the two."""
+    _one_shape("huber_loss", input, target)
+    check_reduction("huber_loss", reduction)
+    if not delta > 0:
+        raise RuntimeError(f"[huber_loss] delta must be positive, got {delta}")
+    losses = _huber(input - target, delta=delta)
+    if weight is not None:
+        if tuple(weight.shape) != tuple(input.shape):
+            raise ValueError(
+                f"[huber_loss] weight must have the input's shape {tuple(input.shape)}, got "
+                f"{tuple(weight.shape)}"
+            )
+        losses = losses * weight
+    return reduced(losses, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """d^2 / (2 beta) for differences |d| < beta, |d| - beta / 2 beyond (Girshick 2015). Shapes must
+    be equal or broadcast to one of the two."""
+    _one_shape("smooth_l1_loss", input, target)
+    check_reduction("smooth_l1_loss", reduction)
+    if beta < 0:
+        raise RuntimeError(f"[smooth_l1_loss] beta must not be negative, got {beta}")
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    return reduced(_huber(input - target, delta=beta) / beta, reduction)
+
+
+# ---------------------------------------------------------------------- likelihoods
+
+
+def _cross_entropy_slope(xp: Any, g: Any, x: Any, target: Any) -> Any:
+    # As in PyTorch, bounded where x is 0 or 1; 1e-12 would be 0 in 16 bits.
+    least = 1e-12 if x.dtype.itemsize > 2 else 2.0**-24
+    return g * (x - target) / xp.maximum((1 - x) * x, least)
+
+
+@primitive(
+    "binary_cross_entropy",
+    vjp=(_cross_entropy_slope, lambda xp, g, x: g * (xp.log1p(-x) - xp.log(x))),
+)
+@in_float32
+def _binary_cross_entropy(xp: Any, x: Any, target: Any) -> Any:
+    log_x, log_rest = xp.maximum(xp.log(x), -100), xp.maximum(xp.log1p(-x), -100)
+    return (target - 1) * log_rest - target * log_x
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """-[t log x + (1 - t) log(1 - x)] of probabilities x; logarithms are cut off at -100.
+
+    Raises RuntimeError for a probability outside 0..1, ValueError where shapes differ.
+    """
+    op = "binary_cross_entropy"
+    check_reduction(op, reduction)
+    _same_shape(op, input, target)
+    if input.dtype != target.dtype or not input.is_floating_point():
+        raise RuntimeError(
+            f"[{op}] input and target must have one floating-point dtype, got {input.dtype.name} "
+            f"and {target.dtype.name}"
+        )
+    outside = (input._array < 0) | (input._array > 1)
+    if bool(outside.any()):
+        raise RuntimeError(
+            f"[{op}] probabilities must lie in 0..1, got {float(input._array[outside][0])}: for "
+            "logits use binary_cross_entropy_with_logits"
+        )
+    losses = _binary_cross_entropy(input, target)
+    return reduced(losses if weight is None else losses * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """-[t log s(x) + (1 - t) log(1 - s(x))], s the sigmoid: in one expression that neither
+    overflows nor takes a logarithm of 0. pos_weight multiplies the first term."""
+    op = "binary_cross_entropy_with_logits"
+    check_reduction(op, reduction)
+    _same_shape(op, input, target)
+    for name, w in (("weight", weight), ("pos_weight", pos_weight)):
+        if w is not None:
+            require_tensor(op, w)
+            if not fits_into(tuple(w.shape), tuple(input.shape)):
+                raise ValueError(
+                    f"[{op}] {name} of shape {tuple(w.shape)} does not broadcast to the input's "
+                    f"shape {tuple(input.shape)}"
+                )
+    positive = 1 if pos_weight is None else (pos_weight - 1) * target + 1
+    # Beyond 40, softplus(x) is x in float64 as well, and exp(x) does not overflow before it.
+    losses = (1 - target) * input + positive * softplus(-input, beta=1.0, threshold=40.0)
+    if weight is not None:
+        losses = losses * weight
+    return reduced(losses, reduction)
+
+
+def kl_div(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False
+) -> Tensor:
+    """The Kullback-Leibler divergence t (log t - x) of log-probabilities x from probabilities t
+    (log_target: from their logarithms). "batchmean", its mathematical definition, divides the sum
+    by the first dimension; "mean" divides by the number of elements."""
+    require_tensor("kl_div", input)
+    require_tensor("kl_div", target)
+    if reduction != "batchmean":
+        check_reduction("kl_div", reduction)
+    if log_target:
+        losses = exp(target) * (target - input)
+    else:
+        zero = target == 0  # of which the entropy is 0, and the slope is taken to be 0
+        losses = where(zero, 0.0, target * log(where(zero, 1.0, target))) - target * input
+    if reduction == "batchmean":
+        return sum(losses) / input.shape[0] if input.ndim else sum(losses)
+    return reduced(losses, reduction)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    *,
+    eps: float = 1e-8,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log likelihood of counts under Poisson distributions with means exp(x), or x
+    without log_input: exp(x) - t x, or x - t log(x + eps). full: with Stirling's approximation of
+    log(t!) for t > 1."""
+    require_tensor("poisson_nll_loss", input)
+    require_tensor("poisson_nll_loss", target)
+    check_reduction("poisson_nll_loss", reduction)
+    losses = exp(input) - target * input if log_input else input - target * log(input + eps)
+    if full:
+        large = target > 1
+        t = where(large, target, 1)
+        stirling = t * log(t) - t + 0.5 * log(2 * math.pi * t)
+        losses = losses + where(large, stirling, 0.0)
+    return reduced(losses, reduction)
+
+
+@primitive("raised", vjp=(lambda g: g,))
+def _raised(xp: Any, x: Any, *, least: float) -> Any:
+    """max(x, least), with slope 1 everywhere."""
+    return xp.library.maximum(x, x.dtype.type(least))
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log likelihood of normal distributions: (log v + (x - t)^2 / v) / 2 with v the
+    larger of var and eps; full: plus log(2 pi) / 2.
+
+    var: a number, or a tensor of input's shape, of that shape without the last dimension, or with
+    one dimension of size 1. Raises ValueError for a negative variance.
+    """
+    op = "gaussian_nll_loss"
+    require_tensor(op, input)
+    require_tensor(op, target)
+    check_reduction(op, reduction)
+    if not isinstance(var, Tensor):
+        var = input.detach() * 0 + float(var)
+    if bool((var._array < 0).any()):
+        raise ValueError(f"[{op}] var must not be negative, got {float(var._array.min())}")
+    shape, given = tuple(input.shape), tuple(var.shape)
+    if given != shape:
+        if given == shape[:-1]:
+            var = var.unsqueeze(-1)
+        elif len(given) != len(shape) or [v for n, v in zip(shape, given, strict=True)
+                                          if n != v] != [1]:  # fmt: skip
+            raise ValueError(
+                f"[{op}] var must have input's shape {shape}, that shape without its last "
+                f"dimension, or with one dimension of size 1; got {given}"
+            )
+    var = _raised(var, least=eps)
+    losses = 0.5 * (log(var) + square(input - target) / var)
+    return reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
+
+
+# ---------------------------------------------------------------------- of labels 1 and -1
+
+
+def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """log(1 + exp(-t x)), without overflow."""
+    _one_shape("soft_margin_loss", input, target)
+    check_reduction("soft_margin_loss", reduction)
+    return reduced(softplus(-target * input, threshold=40.0), reduction)
+
+
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean"
+) -> Tensor:
+    """x where the label is 1, max(0, margin - x) where it is -1."""
+    _one_shape("hinge_embedding_loss", input, target)
+    check_reduction("hinge_embedding_loss", reduction)
+    near = where(target != -1, input, 0.0)
+    far = where(target != 1, clamp(margin - input, min=0), 0.0)
+    return reduced(near + far, reduction)

@@ -96,17 +96,17 @@ for _name in ("softmax", "log_softmax"):
 # ---------------------------------------------------------------------- PyTorch's signatures
 
 
-def softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)) along ``dim``."""
-    return _along("softmax", _softmax, x, dim, dtype)
+def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+    return _along("softmax", _softmax, input, dim, dtype)
 
 
-def log_softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along ``dim``, without the loss of precision of taking both steps."""
-    return _along("log_softmax", _log_softmax, x, dim, dtype)
+    return _along("log_softmax", _log_softmax, input, dim, dtype)
 
 
-def _along(op: str, apply: Any, x: Tensor, dim: int, dtype: Any) -> Tensor:
+def _along(op: str, apply: Any, x: Tensor, dim: int | None, dtype: Any) -> Tensor:
     require_tensor(op, x)
     if dtype is not None:
         x = to_dtype(x, dtype)
