@@ -41,6 +41,13 @@ RANDOM = {
 # Samples that are skipped: entry (or entry and dtype) -> (which samples, why).
 SKIPPED: dict[str, tuple[Any, str]] = {}
 
+# Entries whose second gradients PyTorch does not have, although its database says so: why.
+FIRST_ORDER = {
+    "nn.functional.linear_cross_entropy/chunked": "its second gradients are silently absent",
+    "nn.functional.linear_cross_entropy/chunked_none": "its backward is not differentiable",
+    "nn.functional.ctc_loss": "its backward is not differentiable",
+}
+
 # Tolerances other than PyTorch's own (rtol, atol): entry -> for float64, and why.
 TOLERANCE = {torch.float64: (1e-7, 1e-7), torch.float32: (1.3e-6, 1e-5)}
 LOOSER: dict[str, tuple[float, float]] = {}
@@ -164,7 +171,7 @@ def test_gradients(op: Any) -> None:
             continue
         leaves, own = translate.leaves()[::-1]
         seeds = [random.standard_normal(tuple(t.shape)) for t in z]
-        second = op.supports_gradgrad
+        second = op.supports_gradgrad and label(op) not in FIRST_ORDER
         v = [torch.tensor(s, requires_grad=second) for s in seeds]
         w = [tg.tensor(s, requires_grad=second) for s in seeds]
         theirs = torch.autograd.grad(z, own, v, create_graph=second, allow_unused=True)

@@ -60,8 +60,8 @@ from ..ops.piecewise import (
     threshold_,
 )
 from ..ops.pool import avg_pool2d, max_pool2d
-from ..ops.random import dropout
 from ..ops.products import bilinear
+from ..ops.random import dropout
 from ..ops.softmax import log_softmax, softmax
 
 __all__ = [
