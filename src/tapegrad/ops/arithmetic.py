@@ -9,21 +9,33 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..tape import array_function, binary
+from ..tape import array_function, binary, primitive
 from ..tensor import Tensor
 from . import elementwise
 from .arguments import require_tensor
-from .select import select_where
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other, broadcast and promoted."""
-    return elementwise.add(input, other if alpha == 1 else other * alpha)
+    return elementwise.add(input, other if alpha == 1 else _scaled("add", input, other, alpha))
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other, broadcast and promoted. Not for bools."""
-    return elementwise.subtract(input, other if alpha == 1 else other * alpha)
+    return elementwise.subtract(input, other if alpha == 1 else _scaled("sub", input, other, alpha))
+
+
+def _scaled(op: str, input: Any, other: Any, alpha: Any) -> Any:
+    """other * alpha, where alpha does not change the dtype."""
+    if _whole(other):
+        if _whole(input) and isinstance(alpha, float):
+            raise RuntimeError(
+                f"[{op}] alpha must be an integer where the tensors are, got {alpha}: "
+                "convert a tensor with .float()"
+            )
+        if getattr(other, "dtype", None) == "bool":
+            return elementwise.logical_and(other, bool(alpha))
+    return elementwise.multiply(other, alpha) if isinstance(other, Tensor) else other * alpha
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -31,23 +43,26 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode is None:
         return elementwise.divide(input, other)
     if rounding_mode == "floor":
-        return elementwise.floor_divide(input, other)
-    if rounding_mode != "trunc":
-        raise RuntimeError(
-            f"[div] rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"
-        )
-    if _whole(input) and _whole(other):
+        return _floored_quotient(input, other)
+    if rounding_mode == "trunc":
         return _truncated_quotient(input, other)
-    return elementwise.trunc(elementwise.divide(input, other))
+    raise RuntimeError(
+        f"[div] rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"
+    )
 
 
 def _whole(x: Any) -> bool:
     return x.dtype.kind in "biu" if hasattr(x, "dtype") else isinstance(x, int)
 
 
-def _divisible(op: str, a: Any, b: Any) -> None:
+def _kind(a: Any, b: Any) -> str:
+    """Of the operands of a body, at least one of which is an array."""
+    return (a if hasattr(a, "dtype") else b).dtype.kind
+
+
+def require_divisible(op: str, a: Any, b: Any) -> None:
     """Raise RuntimeError where NumPy would give 0, or the numbers of another dtype."""
-    kind = (b if hasattr(b, "dtype") else a).dtype.kind
+    kind = _kind(a, b)
     if kind == "b":
         raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
     if kind in "iu" and a.size and not b.all():
@@ -61,57 +76,85 @@ def _divisible(op: str, a: Any, b: Any) -> None:
 
 @array_function
 def floor_divide(xp: Any, a: Any, b: Any) -> Any:
-    _divisible("floor_divide", a, b)
+    require_divisible("floor_divide", a, b)
     return xp.library.floor_divide(a, b)
 
 
 @array_function
 def remainder(xp: Any, a: Any, b: Any) -> Any:
-    _divisible("remainder", a, b)
+    require_divisible("remainder", a, b)
     return xp.library.remainder(a, b)
 
 
+@array_function
+def power(xp: Any, a: Any, b: Any) -> Any:
+    kind = _kind(a, b)
+    if kind == "b":  # for NumPy an 8-bit integer
+        return xp.library.logical_or(a, xp.library.logical_not(b))
+    if kind != "i" or not (b < 0).any():
+        return xp.library.power(a, b)
+    # The whole part of the quotient: of 1 / a and its powers, only those of 1 and -1 are not 0.
+    unit = xp.library.where(a == -1, 1 - 2 * (b & 1), (a == 1).astype(a.dtype))
+    return xp.library.where(b < 0, unit, xp.library.power(a, xp.library.maximum(b, 0)))
+
+
 def _rounded_towards_zero(xp: Any, a: Any, b: Any) -> Any:
-    _divisible("div", a, b)
+    require_divisible("div", a, b)
+    if _kind(a, b) not in "iu":
+        return xp.library.trunc(a / b)
     down = xp.library.floor_divide(a, b)
     return down + ((down * b != a) & ((a < 0) != (b < 0)))
 
 
-_truncated_quotient = binary("div", body=_rounded_towards_zero)
+_floored_quotient = binary(
+    "div_floor", elementwise.flat, elementwise.flat, lambda xp, a, b: xp.floor_divide(a, b)
+)
+_truncated_quotient = binary("div_trunc", elementwise.flat, elementwise.flat, _rounded_towards_zero)
+
+
+def _remainder_towards_zero(xp: Any, a: Any, b: Any) -> Any:
+    require_divisible("fmod", a, b)
+    return xp.library.fmod(a, b)
+
+
+_fmod = binary(
+    "fmod",
+    lambda g: g,
+    lambda xp, g, a, b: -g * xp.trunc(a / b),
+    _remainder_towards_zero,
+)
+
+
+def fmod(input: Tensor, other: Any) -> Tensor:
+    """input - other * trunc(input / other): the remainder that has the sign of ``input``."""
+    require_tensor("fmod", input)
+    return _fmod(input, other)
 
 
 def pow(input: Any, exponent: Any) -> Tensor:
-    """input ** exponent, broadcast and promoted."""
+    """input ** exponent, broadcast and promoted. Integers have no powers of negative numbers; those
+    of negative integer tensors are 0 (or 1 or -1, of 1 and -1)."""
     whole = _whole(input)
-    if whole:
-        _require_no_negative(exponent)
+    if whole and isinstance(exponent, int) and exponent < 0:
+        raise RuntimeError(
+            f"[pow] integers to the power {exponent} are not integers: convert with .float()"
+        )
     if exponent.__class__ in (int, float) and exponent == 2 and not whole:
         return elementwise.square(input)
     return elementwise.power(input, exponent)
 
 
-def _require_no_negative(exponent: Any) -> None:
-    """Raise RuntimeError for whole numbers below 0: the powers of integers are integers."""
-    if not _whole(exponent):
-        return
-    values = exponent._array if isinstance(exponent, Tensor) else np.asarray(exponent)
-    if bool((values < 0).any()):
-        raise RuntimeError(
-            "[pow] integers to negative integer powers are not integers: convert with .float()"
-        )
-
-
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Elements below ``min`` raised to it, elements above ``max`` lowered to it (numbers, or
     tensors that broadcast). The gradient is 1 on the bounds and 0 beyond them."""
+    require_tensor("clamp", input)
     bounds = [b for b in (min, max) if b is not None]
     if not bounds:
         raise RuntimeError("[clamp] needs min, max or both")
     if builtins.any(isinstance(b, Tensor) for b in bounds):
-        if min is not None:
-            input = select_where(input < min, min, input)
-        return input if max is None else select_where(input > max, max, input)
-    common = dtypes.result_type([(input.dtype, 1)], [dtypes.scalar_dtype(b) for b in bounds])
+        return _between(input, min, max)
+    common = dtypes.result_type([(input.dtype, input.ndim)],
+                                [dtypes.scalar_dtype(b) for b in bounds])  # fmt: skip
     input = input.to(common)
     if dtypes.is_floating(common):
         low, high = (-math.inf if min is None else min), (math.inf if max is None else max)
@@ -120,6 +163,62 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         low = least if min is None else builtins.min(builtins.max(min, least), most)
         high = most if max is None else builtins.min(builtins.max(max, least), most)
     return elementwise.clip(input, low=low, high=high)
+
+
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Elements below ``min`` (a number or a tensor) raised to it."""
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Elements above ``max`` (a number or a tensor) lowered to it."""
+    return clamp(input, max=max)
+
+
+def _between(input: Tensor, min: Any, max: Any) -> Tensor:
+    """clamp between tensors, of which the upper bound counts where they contradict each other."""
+    pairs = [(t.dtype, t.ndim) for t in (input, min, max) if isinstance(t, Tensor)]
+    scalars = [dtypes.scalar_dtype(b) for b in (min, max)
+               if b is not None and not isinstance(b, Tensor)]  # fmt: skip
+    common = dtypes.result_type(pairs, scalars)
+    low, high = (b.to(common) if isinstance(b, Tensor) else b for b in (min, max))
+    return _clamp(input.to(common), low, high)
+
+
+def _inside(x: Any, low: Any, high: Any) -> Any:
+    inside = None
+    if low is not None:
+        inside = x >= low
+    if high is not None:
+        inside = x <= high if inside is None else inside & (x <= high)
+    return inside
+
+
+def _below(x: Any, low: Any, high: Any) -> Any:
+    return x < low if high is None else (x < low) & (low < high)
+
+
+def _above(x: Any, low: Any, high: Any) -> Any:
+    return x > high if low is None else (x > high) | (high < low)
+
+
+@primitive(
+    "clamp",
+    vjp=(
+        lambda xp, g, x, low, high: xp.where(_inside(x, low, high), g, 0.0),
+        lambda xp, g, x, low, high: xp.where(_below(x, low, high), g, 0.0),
+        lambda xp, g, x, low, high: xp.where(_above(x, low, high), g, 0.0),
+    ),
+)
+def _clamp(xp: Any, x: Any, low: Any, high: Any) -> Any:
+    if low is not None:
+        x = xp.library.maximum(x, low)
+    return x if high is None else xp.library.minimum(x, high)
+
+
+def true_divide(input: Any, other: Any) -> Tensor:
+    """input / other in floating point."""
+    return elementwise.divide(input, other)
 
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
@@ -135,44 +234,7 @@ def true_divide(input: Any, other: Any) -> Tensor:
     return elementwise.divide(input, other)
 
 
-def rsub(input: Any, other: Any) -> Tensor:
-    """other - input."""
-    return elementwise.subtract(other, input)
-
-
-def rdiv(input: Any, other: Any) -> Tensor:
-    """other / input."""
-    return elementwise.divide(other, input)
-
-
-def rpow(input: Any, other: Any) -> Tensor:
-    """other ** input."""
-    if _whole(other):
-        _require_no_negative(input)
-    return elementwise.power(other, input)
-
-
-def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same shape and elements."""
-    require_tensor("equal", input)
-    require_tensor("equal", other)
-    return input.shape == other.shape and bool(elementwise.equal(input, other)._array.all())
-
-
-def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8,
-            equal_nan: bool = False) -> Tensor:  # fmt: skip
-    """|input - other| <= atol + rtol |other|, element by element."""
-    require_tensor("isclose", input)
-    require_tensor("isclose", other)
-    input, other = input.detach(), other.detach()
-    close = elementwise.absolute(input - other) <= atol + rtol * elementwise.absolute(other)
-    close = (close & elementwise.isfinite(other)) | (input == other)
-    if equal_nan:
-        close = close | (elementwise.isnan(input) & elementwise.isnan(other))
-    return close
-
-
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8,
-             equal_nan: bool = False) -> bool:  # fmt: skip
-    """Whether all elements are close."""
-    return bool(isclose(input, other, rtol, atol, equal_nan)._array.all())
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """other - alpha * input."""
+    require_tensor("rsub", input)
+    return sub(other, input, alpha=alpha)

@@ -44,14 +44,14 @@ floor_divide = binary("floor_divide")
 remainder = binary("remainder", lambda g: g, lambda xp, g, a, b: -g * xp.floor_divide(a, b))
 negative = unary("negative", lambda g: -g, floating=False)
 maximum = binary(
-    "maximum",  # equal operands share the gradient
-    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(a > b, g, 0.0)),
-    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(b > a, g, 0.0)),
+    "maximum",  # equal operands share the gradient; both get it where one is nan
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(a < b, 0.0, g)),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(b < a, 0.0, g)),
 )
 minimum = binary(
     "minimum",
-    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(a < b, g, 0.0)),
-    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(b < a, g, 0.0)),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(a > b, 0.0, g)),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(b > a, 0.0, g)),
 )
 
 # ---------------------------------------------------------------------- functions of one number
@@ -104,18 +104,27 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
 
 
 @primitive(
-    # slope 1 on the bounds
-    vjp=(lambda xp, g, x, low, high: xp.where((x < low) | (x > high), 0.0, g),)
+    # slope 1 on the bounds, 0 where x is nan
+    vjp=(lambda xp, g, x, low, high: xp.where((x >= low) & (x <= high), g, 0.0),)
 )
 def clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
     return xp.minimum(xp.maximum(x, low), high).astype(x.dtype, copy=False)
 
 
-# Step functions: slope 0 wherever they have one.
+# Step functions: slope 0 wherever they have one, also where what arrives is infinite.
 
 
-@primitive(vjp=(lambda g: g * 0,))
-def sign(xp: Any, x: Any) -> Any:
+@primitive(vjp=(lambda xp, g: xp.no_slope(g),))
+def no_slope(xp: Any, gradient: Any) -> Any:
+    return xp.library.zeros_like(gradient)
+
+
+def flat(xp: Any, g: Any) -> Any:
+    """The rule of step functions."""
+    return xp.no_slope(g)
+
+
+def _sign(xp: Any, x: Any) -> Any:
     return x.copy() if x.dtype.kind == "b" else (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
@@ -123,9 +132,10 @@ def _step(name: str) -> Any:
     def body(xp: Any, x: Any) -> Any:
         return x.copy() if x.dtype.kind in "biu" else getattr(xp.library, name)(x)
 
-    return primitive(name, vjp=(lambda g: g * 0,))(body)
+    return unary(name, flat, body, floating=False)
 
 
+sign = unary("sign", flat, _sign, floating=False)
 floor, ceil, trunc, rint = (_step(name) for name in ("floor", "ceil", "trunc", "rint"))
 
 # ---------------------------------------------------------------------- comparison and logic
@@ -143,7 +153,7 @@ logical_not = unary("logical_not")
 bitwise_and = binary("bitwise_and")
 bitwise_or = binary("bitwise_or")
 bitwise_xor = binary("bitwise_xor")
-bitwise_not = unary("invert")
+bitwise_not = unary("bitwise_not", body=lambda xp, x: xp.library.invert(x))
 isnan = unary("isnan")
 isinf = unary("isinf")
 isfinite = unary("isfinite")

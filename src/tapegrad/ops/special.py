@@ -57,3 +57,11 @@ def horner(coefficients: tuple[float, ...], x: Any) -> Any:
         value *= x
         value += c
     return value
+
+
+def polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
+    """The polynomial's value as ``horner``'s, but of Tensors too: in the rules of gradients."""
+    value = coefficients[0] * x + coefficients[1]
+    for c in coefficients[2:]:
+        value = value * x + c
+    return value
