@@ -20,7 +20,8 @@ class MemoryPool:
     """Counts the bytes in use and those kept for reuse."""
 
     def __init__(self, *allocator: Any):
-        self.used = self.total = self.limit = 0
+        self.used = self.total = 0
+        self.limit = 1 << 34  # what a small GPU has
 
     def take(self, size: int) -> int:
         size = -(-size // 512) * 512
@@ -49,7 +50,7 @@ class MemoryPool:
         return self.limit
 
     def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
-        self.limit = size or 0
+        self.limit = size or 1 << 34
 
 
 pools = [MemoryPool() for _ in range(DEVICES)]
@@ -109,6 +110,17 @@ class Device:
 
     def synchronize(self) -> None:
         pass
+
+    pci_bus_id = property(lambda self: f"0000:{self.id:02x}:00.0")
+    mem_info = property(lambda self: (1 << 24, 1 << 24))
+
+
+def properties(device: int) -> dict[str, Any]:
+    """Those of cudaDeviceProp that tapegrad asks for."""
+    return {
+        "name": b"stand-in", "major": 9, "minor": 0, "totalGlobalMem": 1 << 24, "l2CacheSize": 1000,
+        "multiProcessorCount": 1,
+    }  # fmt: skip
 
 
 class Stream:

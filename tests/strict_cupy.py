@@ -13,6 +13,7 @@ compiled for the CPU. It knows nothing of time, streams or races.
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import types
 import warnings
@@ -73,9 +74,10 @@ class ndarray:
     def __init__(self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None,
                  order: str = "C"):  # fmt: skip
         if memptr is None:
+            sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+            self._memory = Memory(math.prod(sizes) * np.dtype(dtype).itemsize)
             self._a = np.empty(shape, dtype, order)
             self._a.reshape(-1, order=order).view(np.uint8).fill(0xFF)
-            self._memory = Memory(self._a.nbytes)
         else:
             owner = root(memptr.array._a)
             self._a = np.ndarray(shape, dtype, owner, memptr.ptr - owner.ctypes.data, strides)
@@ -493,7 +495,7 @@ def _build() -> types.ModuleType:
     runtime = _namespace(
         "cupy.cuda.runtime", getDeviceCount=strict_cuda.device_count, runtimeGetVersion=lambda: 0,
         deviceSynchronize=lambda: None, getDevice=lambda: current.device,
-        driverGetVersion=lambda: 0,
+        driverGetVersion=lambda: 0, getDeviceProperties=strict_cuda.properties,
     )  # fmt: skip
     memory = _namespace("cupy.cuda.memory", OutOfMemoryError=strict_cuda.OutOfMemoryError)
     names = ("Device", "Event", "MemoryPool", "Stream", "get_current_stream", "get_elapsed_time",

@@ -243,12 +243,9 @@ def schedule(library: Any, order: str, seed: int) -> Iterator[None]:
         library.set_schedule(*before)
 
 
-@pytest.fixture(params=[Emulated, Cuda], ids=lambda memory: memory.name)
+@pytest.fixture(params=[Emulated, pytest.param(Cuda, marks=pytest.mark.gpu)],
+                ids=lambda memory: memory.name)  # fmt: skip
 def memory(request: pytest.FixtureRequest) -> Any:
-    if request.param is Cuda:
-        cupy = pytest.importorskip("cupy", reason="no CuPy, so no CUDA kernels to test")
-        if not cupy.is_available():
-            pytest.skip("no CUDA device")
     return request.param
 
 
