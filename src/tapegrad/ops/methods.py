@@ -8,7 +8,16 @@ from typing import Any
 
 from ..autograd.backward import register_hook, retain_grad, tensor_backward
 from ..tensor import Tensor
-from . import arithmetic, create, elementwise, index, inplace, linalg, surface
+from . import (  # reduce: the engine sums
+    arithmetic,
+    create,
+    elementwise,
+    index,
+    inplace,
+    linalg,
+    reduce,
+    surface,
+)
 from .arguments import require_tensor
 from .surface import Entry
 
