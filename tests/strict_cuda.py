@@ -112,13 +112,13 @@ class Device:
         pass
 
     pci_bus_id = property(lambda self: f"0000:{self.id:02x}:00.0")
-    mem_info = property(lambda self: (1 << 24, 1 << 24))
+    mem_info = property(lambda self: (1 << 20, 1 << 20))
 
 
 def properties(device: int) -> dict[str, Any]:
     """Those of cudaDeviceProp that tapegrad asks for."""
     return {
-        "name": b"stand-in", "major": 9, "minor": 0, "totalGlobalMem": 1 << 24, "l2CacheSize": 1000,
+        "name": b"stand-in", "major": 9, "minor": 0, "totalGlobalMem": 1 << 20, "l2CacheSize": 1000,
         "multiProcessorCount": 1,
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ compiled for the CPU. It knows nothing of time, streams or races.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import sys
@@ -516,4 +517,6 @@ def install() -> None:
     from tapegrad import kernels
 
     sys.modules["cupy"] = module
+    # NumPy's factorisations raise as it is.
+    sys.modules["cupyx"] = _namespace("cupyx", errstate=lambda **_: contextlib.nullcontext())
     kernels._loaded["cuda"] = kernels.library("emulated")

@@ -1,4 +1,4 @@
-"""The ``tapegrad`` command: ``tapegrad demo`` and ``tapegrad doctor``."""
+"""The ``tapegrad`` command: ``tapegrad demo``, ``tapegrad doctor`` and ``tapegrad bench``."""
 
 from __future__ import annotations
 
@@ -46,6 +46,43 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", help="say what is installed, what is missing and how to get it"
     )
     doctor.set_defaults(run=_doctor)
+
+    bench = commands.add_parser(
+        "bench",
+        help="check the kernels against float64 and time them against other libraries",
+        description="Every case is checked against a float64 reference; what is wrong is not "
+        "timed. Exit status 1: a case is wrong or failed, or, with --compare, became slower.",
+    )
+    bench.add_argument(
+        "cases", nargs="*", metavar="CASE", help="names or patterns, such as 'softmax*' (all)"
+    )
+    bench.add_argument("--device", help="cpu, cuda or emulated (cuda where there is a GPU)")
+    bench.add_argument(
+        "--dtype", metavar="NAMES", help="such as float32,bfloat16 (float32; on cuda 16 bits too)"
+    )
+    bench.add_argument(
+        "--sizes",
+        default="default",
+        metavar="NAMES",
+        help="tiny, small, large, or default (small on cpu, large on cuda, tiny on emulated)",
+    )
+    bench.add_argument(
+        "--peers",
+        metavar="NAMES",
+        help="of numpy,cupy,torch,torch.compile, or none (those present that suit the device)",
+    )
+    bench.add_argument("--budget", type=float, metavar="SECONDS", help="about how long it may take")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
+    bench.add_argument("--plot", type=Path, metavar="FILE", help="draw a roofline (.png, .svg)")
+    bench.add_argument("--list", action="store_true", help="only list the cases")
+    bench.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("OLD.json", "NEW.json"),
+        help="say what became faster or slower beyond the noise",
+    )
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -72,3 +109,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     print(doctor())
     return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from .bench.command import bench
+
+    return bench(arguments)

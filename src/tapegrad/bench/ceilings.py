@@ -34,14 +34,13 @@ class Ceilings:
 def measure(device: Device, dtypes: Sequence[Any], clock: Clock, torch: bool) -> Ceilings:
     """Measure with the device's array library and, if asked, PyTorch; the faster one counts."""
     found = Ceilings()
-    copied = _copy_bytes(device)
+    copied, n = _sizes(device)
     found.copy, found.by["copy"] = _best(_copies(device, copied, torch), clock, 2.0 * copied)
     for dtype in dtypes:
         # Without a GPU, 16-bit floats are computed in float32.
         slow = is_low_precision(dtype) and device.type != "cuda"
         computed = float32 if slow else dtype
         if computed.name not in found.matmul:
-            n = _matmul_size(device)
             products = _products(device, n, computed, torch)
             found.matmul[computed.name], found.by[computed.name] = _best(
                 products, clock, 2.0 * n**3
@@ -51,17 +50,19 @@ def measure(device: Device, dtypes: Sequence[Any], clock: Clock, torch: bool) ->
     return found
 
 
-def _copy_bytes(device: Device) -> int:
+def _sizes(device: Device) -> tuple[int, int]:
+    """Bytes to copy and rows of the square matrices: beyond all caches, within the memory."""
     if device.type == "emulated":
-        return 1 << 20
+        return 1 << 20, 128
     if device.type == "cpu":
-        return 1 << 28
-    with device.library.cuda.Device(device.index):
-        return int(min(1 << 30, device.library.cuda.Device(device.index).mem_info[0] // 8))
-
-
-def _matmul_size(device: Device) -> int:
-    return {"emulated": 128, "cpu": 2048, "cuda": 8192}[device.type]
+        return 1 << 28, 2048
+    place = device.library.cuda.Device(device.index)
+    with place:
+        free = int(place.mem_info[0])
+    n = 8192
+    while 3 * 8 * n * n > free / 2:
+        n //= 2
+    return min(1 << 30, free // 8), n
 
 
 def _copies(device: Device, bytes: int, torch: bool) -> dict[str, Any]:

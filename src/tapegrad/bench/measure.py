@@ -157,7 +157,7 @@ class _Probe(Operations):
 
     def __init__(self, device: Device, name: str):
         super().__init__(device)
-        self.accepted = False
+        self.accepted: bool | None = None  # None: there is none for this device
         self._name = name
         self[name] = self._call
 
@@ -168,15 +168,14 @@ class _Probe(Operations):
         for types, f in overrides.get(self._name, ()):
             if self.device.type in types and not self.accepted:
                 try:
-                    result = f(self.device, *arrays, **parameters)
+                    self.accepted = f(self.device, *arrays, **parameters) is not NotImplemented
                 except KernelsMissing:
-                    continue
-                self.accepted = result is not NotImplemented
+                    self.accepted = False
         return self.device.ops[self._name](*arrays, **parameters)
 
 
-def _kernel_accepts(case: Case, device: Device, arrays: Sequence[Any]) -> bool:
-    """Whether a hand-written kernel ran; else the plain body did."""
+def _kernel_accepts(case: Case, device: Device, arrays: Sequence[Any]) -> bool | None:
+    """Whether a hand-written kernel runs; if not, the plain body does. None: there is none."""
     probe = _Probe(device, case.primitive)
     case.mine(probe, *_copies(arrays))
     return probe.accepted

@@ -83,10 +83,10 @@ def to_torch(array: Any) -> Any:
 
 
 def from_torch(tensor: Any, device: Device) -> Any:
-    """The array on a tensor's memory."""
-    torch = _torch()
-    if not isinstance(tensor, torch.Tensor):
+    """The array on a tensor's memory; what is no tensor stays."""
+    if not hasattr(tensor, "detach"):
         return tensor
+    torch = _torch()
     tensor = tensor.detach().contiguous()
     if tensor.dtype == torch.bfloat16:
         from ..dtypes import bfloat16

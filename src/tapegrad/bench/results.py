@@ -22,8 +22,8 @@ class Row:
     status: "ok"; "wrong" (the result is, so nothing was timed); "failed" (it raised); or "skipped"
     (not enough memory). times: seconds by contestant, the first being the one that the row is
     about. peers: what is the matter with those that were not timed. error: the largest found, as a
-    part of |expected| + rms(expected), where at most ``tolerance`` is accepted. kernel: whether a
-    hand-written kernel ran.
+    part of |expected| + rms(expected), where at most ``tolerance`` is accepted. kernel: whether the
+    hand-written kernel ran; None where there is none for the device.
     """
 
     case: str
@@ -36,7 +36,7 @@ class Row:
     reference: str = ""
     error: float = 0.0
     tolerance: float = 0.0
-    kernel: bool = False
+    kernel: bool | None = None
     bytes: float = 0.0
     flops: float = 0.0
     of_ceiling: float | None = None

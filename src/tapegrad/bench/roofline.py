@@ -31,8 +31,7 @@ def plot(results: Results, path: str | os.PathLike[str]) -> None:
 
     Raises BenchmarkError without matplotlib (the extra viz), or where there is nothing to draw.
     """
-    if not find_spec("matplotlib"):
-        raise BenchmarkError("a plot needs matplotlib: pip install 'tapegrad[viz]'")
+    require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -50,6 +49,12 @@ def plot(results: Results, path: str | os.PathLike[str]) -> None:
     for panel, name in zip(figure.axes, names, strict=True):
         _label(panel, [row for row in rows if row.dtype == name])
     figure.savefig(path, dpi=150)
+
+
+def require_matplotlib() -> None:
+    """Raise BenchmarkError, with what to do, where matplotlib is missing."""
+    if not find_spec("matplotlib"):
+        raise BenchmarkError("a plot needs matplotlib: pip install 'tapegrad[viz]'")
 
 
 def _intensity(row: Row) -> float:

@@ -98,7 +98,6 @@ def _header(peers: Sequence[str]) -> list[str]:
 
 
 def _cells(row: Row, peers: Sequence[str]) -> list[str]:
-    # Where tapegrad has a kernel but it did not run, the row says so: it is not about the kernel.
     cells = [row.case, "x".join(map(str, row.shape)), row.dtype]
     if row.timing is None:
         return cells + [""] * (5 + len(peers))
@@ -134,6 +133,10 @@ def _rate(value: float) -> str:
 def _remarks(results: Results) -> list[str]:
     lines = [LEGEND, *results.notes]
     lines += _peer_problems(results.rows)
+    plain = [row.case for row in results.rows if row.kernel is False]
+    if plain:
+        names = ", ".join(dict.fromkeys(plain))
+        lines.append(f"the kernel did not run, but the plain body: {names}")
     for status, meaning in (
         ("wrong", "the result differs from float64: not timed"),
         ("failed", "the case raised an error"),

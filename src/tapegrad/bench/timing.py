@@ -78,7 +78,7 @@ class CudaClock:
         self._index = device.index
         with self._here():
             properties = self._cupy.cuda.runtime.getDeviceProperties(device.index)
-            self.flushed = 2 * max(int(properties["l2CacheSize"]), 1 << 24)
+            self.flushed = 2 * max(int(properties["l2CacheSize"]), 1 << 22)
             self._buffer = self._cupy.empty((self.flushed,), dtype="uint8")
 
     def _here(self) -> Any:

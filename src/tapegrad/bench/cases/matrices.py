@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ... import autograd
-from ...ops.conv import conv2d
+from ...nn.functional import conv2d
 from ...tensor import wrap
 from .case import Case, Draw
 
