@@ -39,7 +39,17 @@ RANDOM = {
 }  # fmt: skip
 
 # Samples that are skipped: entry (or entry and dtype) -> (which samples, why).
-SKIPPED: dict[str, tuple[Any, str]] = {}
+SKIPPED: dict[str, tuple[Any, str]] = {
+    "masked.logsumexp": (
+        lambda s: masks_whole_rows(s),
+        "PyTorch's second gradient is nan where everything is masked out; ours is 0",
+    ),
+    "cov": (
+        lambda s: s.kwargs.get("aweights") is not None and s.input.dtype == torch.float64,
+        "the samples' weights are float32, and PyTorch adds them up in float32: 7 digits of its "
+        "float64 result are right, and gradients that are 0 come out as 1e-5",
+    ),
+}
 
 # Entries whose second gradients PyTorch does not have, although its database says so: why.
 FIRST_ORDER = {
@@ -53,12 +63,23 @@ TOLERANCE = {torch.float64: (1e-7, 1e-7), torch.float32: (1.3e-6, 1e-5)}
 LOOSER: dict[str, tuple[float, float]] = {}
 GRADIENT_TOLERANCE = (1e-6, 1e-6)
 
+# (values, indices) where PyTorch leaves open which of equal elements it means: what the indices
+# point at is compared. Entry -> the position of ``dim`` among the arguments.
+POINTING = {"kthvalue": 1, "mode": 0, "topk": 1}
+
 each_entry = pytest.mark.parametrize("op", db.PRESENT, ids=label)
 
 
 def is_skipped(op: Any, sample: Any) -> bool:
     applies, _ = SKIPPED.get(label(op), (None, ""))
     return applies is not None and applies(sample)
+
+
+def masks_whole_rows(sample: Any) -> bool:
+    """Whether a mask leaves nothing to reduce somewhere."""
+    mask = sample.kwargs.get("mask")
+    dim = sample.kwargs.get("dim", sample.args[0] if sample.args else None)
+    return mask is not None and not mask.expand(sample.input.shape).any(dim).all()
 
 
 def tolerance(op: Any, dtype: torch.dtype) -> tuple[float, float]:
@@ -115,6 +136,8 @@ def test_values(op: Any) -> None:
             except Untranslatable:
                 continue
             theirs = db.run_theirs(op.op, sample.transform(_copied))
+            if op.name in POINTING:
+                mine, theirs = pointed_at(op, sample, mine), pointed_at(op, sample, theirs)
             process = sample.output_process_fn_grad
             assert_same(
                 op,
@@ -122,6 +145,20 @@ def test_values(op: Any) -> None:
                 process(theirs),
                 lambda s=sample: s.output_process_fn_grad(db.run_theirs(op.op, in_float64(s))),
             )
+
+
+def pointed_at(op: Any, sample: Any, result: Any) -> Any:
+    """The values of (values, indices), if they are what the indices point at."""
+    place = POINTING[op.name]
+    dim = sample.kwargs.get("dim", sample.args[place] if len(sample.args) > place else -1)
+    values, indices = result
+    x, u, i = numbers(sample.input), numbers(values), numbers(indices)
+    assert i.dtype == np.int64
+    if u.ndim < x.ndim:
+        u, i = np.expand_dims(u, dim), np.expand_dims(i, dim)
+    if x.ndim:
+        np.testing.assert_array_equal(u, np.take_along_axis(x, i, dim))
+    return values
 
 
 def _copied(value: Any) -> Any:
@@ -141,7 +178,8 @@ def assert_same_gradients(mine: list, theirs: list) -> None:
     for x, y in zip(mine, theirs, strict=True):
         if x is None or y is None:  # no path, or one on which nothing flows
             known = x if y is None else y
-            assert known is None or not numbers(known).any()
+            if known is not None:
+                np.testing.assert_allclose(numbers(known), 0, atol=GRADIENT_TOLERANCE[1])
             continue
         rtol, atol = GRADIENT_TOLERANCE
         np.testing.assert_allclose(numbers(x), numbers(y), rtol=rtol, atol=atol)
@@ -212,8 +250,9 @@ def test_is_a_method(op: Any) -> None:
     "op", [op for op in db.PRESENT if op.inplace_variant and "." not in op.name], ids=label
 )
 def test_in_place(op: Any) -> None:
-    function = db.method(op.name + "_")
-    assert function is not None, f"Tensor has no {op.name}_"
+    name = op.name.removesuffix("_") + "_"
+    function = db.method(name)
+    assert function is not None, f"Tensor has no {name}"
     dtype = torch.float64 if torch.float64 in op.dtypes else torch.int64
     for sample in db.samples(op, dtype):
         if is_skipped(op, sample) or not isinstance(sample.input, torch.Tensor):

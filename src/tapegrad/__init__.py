@@ -51,6 +51,7 @@ _LATER = {
     "optim": ".optim",
     "save": ".checkpoint",
     "load": ".checkpoint",
+    "masked": ".masked",
 }
 
 

@@ -10,10 +10,11 @@ from ..dtypes import accumulator, is_floating
 from ..kernels import ask, launch
 from ..tape import array_function, primitive
 from ..tensor import Tensor
-from .arguments import require_tensor
+from .arguments import require_floating, require_tensor
 from .elementwise import rsqrt
 from .precision import in_float32, total
-from .reduce import mean, var
+from .reduce import mean
+from .statistics import var
 
 # Layer and RMS norm work on rows: the primitives take x as (rows, columns).
 
@@ -37,7 +38,7 @@ def _layer_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tenso
     extras=("mean", "rstd"),
 )
 @in_float32
-def _layer_norm(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
+def normalize_rows(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
     centre = _row_mean(x)
     y = x - centre
     rstd = 1 / xp.sqrt(_row_mean(y * y) + eps)
@@ -238,7 +239,7 @@ def _rms_norm_backward_kernel(
 
 
 def layer_norm(
-    x: Tensor,
+    input: Tensor,
     normalized_shape: Any,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
@@ -246,20 +247,21 @@ def layer_norm(
 ) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, whose shape is
     ``normalized_shape`` (Ba et al. 2016)."""
-    rows, flat = _rows("layer_norm", x, normalized_shape, weight, bias)
-    y = _layer_norm(x.reshape(rows), *flat, eps=eps)
-    return y.reshape(tuple(x.shape))
+    rows, flat = _rows("layer_norm", input, normalized_shape, weight, bias)
+    y = normalize_rows(input.reshape(rows), *flat, eps=eps)
+    return y.reshape(tuple(input.shape))
 
 
 def rms_norm(
-    x: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019); eps is
     the dtype's machine epsilon by default."""
-    rows, flat = _rows("rms_norm", x, normalized_shape, weight)
+    rows, flat = _rows("rms_norm", input, normalized_shape, weight)
     if eps is None:
-        eps = {8: 2.0**-52, 4: 2.0**-23}.get(x.itemsize, 2.0**-10 if x.dtype.kind == "f" else 2**-7)
-    return _rms_norm(x.reshape(rows), *flat, eps=eps).reshape(tuple(x.shape))
+        least = 2.0**-10 if input.dtype.kind == "f" else 2**-7
+        eps = {8: 2.0**-52, 4: 2.0**-23}.get(input.itemsize, least)
+    return _rms_norm(input.reshape(rows), *flat, eps=eps).reshape(tuple(input.shape))
 
 
 def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> tuple:
@@ -285,7 +287,7 @@ def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> 
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -297,36 +299,57 @@ def batch_norm(
     """Normalise each channel of (n, c, ...) over the batch (Ioffe & Szegedy 2015).
 
     training: with the batch's own statistics, folding them into running_mean and running_var in
-    place (the variance with n - 1); otherwise with the running ones.
+    place (the variance with n - 1); otherwise with the running ones. An empty batch changes none.
     """
-    require_tensor("batch_norm", x)
-    if x.ndim < 2:
-        raise RuntimeError(f"[batch_norm] expects (n, c, ...), got shape {tuple(x.shape)}")
-    for name, p in (("running_mean", running_mean), ("running_var", running_var),
-                    ("weight", weight), ("bias", bias)):  # fmt: skip
-        if p is not None:
-            require_tensor("batch_norm", p)
-        if p is not None and tuple(p.shape) != (x.shape[1],):
-            raise RuntimeError(
-                f"[batch_norm] {name} must have shape ({x.shape[1]},) for input "
-                f"{tuple(x.shape)}, got {tuple(p.shape)}"
-            )
+    check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var,
+                   weight=weight, bias=bias)  # fmt: skip
+    if eps < 0 or (training and eps == 0):
+        raise ValueError(f"[batch_norm] eps must be positive, got {eps}")
+    if not input.numel():
+        return with_channels(input + 0, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("[batch_norm] evaluation needs running_mean and running_var")
-        y = (x - _channels(running_mean, x)) * _channels(rsqrt(running_var + eps), x)
-        y = y if weight is None else y * _channels(weight, x)
-        return y if bias is None else y + _channels(bias, x)
-    count = x.numel() // max(x.shape[1], 1)
-    if count <= 1:
+        centre, rstd = (_channels(v, input) for v in (running_mean, rsqrt(running_var + eps)))
+        return with_channels((input - centre) * rstd, weight, bias)
+    count = input.numel() // input.shape[1]
+    if count == 1:
         raise ValueError(
-            f"[batch_norm] training needs more than 1 value per channel, got input {tuple(x.shape)}"
+            "[batch_norm] training needs more than 1 value per channel, got input "
+            f"{tuple(input.shape)}"
         )
-    moments = x._device.ops["batch_moments"](x._array)
-    if running_mean is not None and running_var is not None:
-        unbiased = moments[1] * (count / (count - 1))
-        for running, new in ((running_mean, moments[0]), (running_var, unbiased)):
-            running._array *= 1 - momentum
-            running._array += (momentum * new).astype(running.dtype)
-            running._bump("batch_norm")
-    return _batch_norm(x, weight, bias, moments=moments, eps=eps)
+    moments = input._device.ops["batch_moments"](input._array)
+    fold("batch_norm", running_mean, moments[0], momentum)
+    fold("batch_norm", running_var, moments[1] * (count / (count - 1)), momentum)
+    return _batch_norm(input, weight, bias, moments=moments, eps=eps)
+
+
+def check_channels(op: str, x: Any, **each: Any) -> None:
+    """Raise unless x is a floating-point Tensor (n, c, ...), and what there is of ``each`` has one
+    number a channel. (Nothing, of shape (0,), has no channels.)"""
+    require_floating(op, x)
+    if x.ndim < 2 and x.shape != (0,):
+        raise RuntimeError(f"[{op}] expects (n, c, ...), got shape {tuple(x.shape)}")
+    channels = x.shape[1] if x.ndim > 1 else 0
+    for name, p in each.items():
+        if p is not None:
+            require_tensor(op, p)
+            if tuple(p.shape) != (channels,):
+                raise RuntimeError(
+                    f"[{op}] {name} must have shape ({channels},) for input {tuple(x.shape)}, got "
+                    f"{tuple(p.shape)}"
+                )
+
+
+def with_channels(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """x * weight + bias, with one weight and bias for each channel."""
+    x = x if weight is None else x * _channels(weight, x)
+    return x if bias is None else x + _channels(bias, x)
+
+
+def fold(op: str, running: Tensor | None, new: Any, momentum: float) -> None:
+    """Move running statistics, in place, towards those of a batch."""
+    if running is not None:
+        running._array *= 1 - momentum
+        running._array += (momentum * new).astype(running.dtype)
+        running._bump(op)

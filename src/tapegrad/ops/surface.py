@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 # Functions that are methods of the same name too: ``tapegrad.f(x, ...)`` is ``x.f(...)``.
 SHARED = {
+    "vectornorm": "dist norm renorm_",
     "activation": "relu_ sigmoid_ tanh_",
     "arithmetic": """
         add_ clamp_ clamp_max_ clamp_min_ clip_=clamp div_ divide_=div fmod_ pow_ round_ rsub sub_
