@@ -19,16 +19,11 @@ from typing import Any, ClassVar
 import kernel_table as table
 import numpy as np
 import pytest
+from kernel_checks import check
 from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Update, numpy_dtype
 
 from tapegrad import kernels
 
-TOLERANCES = {  # relative, absolute
-    "float32": (1.3e-6, 1e-5),
-    "float64": (1e-12, 1e-12),
-    "float16": (1e-3, 1e-5),
-    "bfloat16": (1.6e-2, 1e-5),
-}
 CANARY = 0xFF
 PAGE = mmap.PAGESIZE
 NO_ACCESS = 0  # PROT_NONE
@@ -214,20 +209,6 @@ def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Ca
             location = f"{where}: array argument {index}"
             check(array.values(content), array.argument.expected, entry, location)
     return results
-
-
-def check(actual: np.ndarray, expected: np.ndarray, entry: Row, where: str) -> None:
-    if entry.exact or actual.dtype.kind in "iu":
-        np.testing.assert_array_equal(actual, expected.astype(actual.dtype), where)
-        return
-    relative, absolute = (entry.slack * limit for limit in TOLERANCES[actual.dtype.name])
-    with np.errstate(over="ignore"):
-        rounded = expected.astype(actual.dtype)
-    overflow = np.isinf(rounded.astype(np.float64)) & np.isfinite(expected)
-    np.testing.assert_allclose(
-        actual.astype(np.float64), np.where(overflow, rounded.astype(np.float64), expected),
-        rtol=relative, atol=absolute, err_msg=where,
-    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -1,0 +1,28 @@
+"""Are a kernel's outputs those that its row of kernel_table.py expects?"""
+
+from __future__ import annotations
+
+import numpy as np
+from kernel_table import Row
+
+TOLERANCES = {  # relative, absolute
+    "float32": (1.3e-6, 1e-5),
+    "float64": (1e-12, 1e-12),
+    "float16": (1e-3, 1e-5),
+    "bfloat16": (1.6e-2, 1e-5),
+}
+
+
+def check(actual: np.ndarray, expected: np.ndarray, entry: Row, where: str) -> None:
+    """Raise AssertionError where they are not."""
+    if entry.exact or actual.dtype.kind in "iu":
+        np.testing.assert_array_equal(actual, expected.astype(actual.dtype), where)
+        return
+    relative, absolute = (entry.slack * limit for limit in TOLERANCES[actual.dtype.name])
+    with np.errstate(over="ignore"):
+        rounded = expected.astype(actual.dtype)
+    overflow = np.isinf(rounded.astype(np.float64)) & np.isfinite(expected)
+    np.testing.assert_allclose(
+        actual.astype(np.float64), np.where(overflow, rounded.astype(np.float64), expected),
+        rtol=relative, atol=absolute, err_msg=where,
+    )  # fmt: skip
