@@ -78,8 +78,20 @@ def _equation_first(function: Callable) -> Callable:
     return lambda tensors, equation: function(equation, tensors)
 
 
+def _on_a_copy(function: Callable) -> Callable:
+    return lambda tensor, *args: function(tensor.clone(), *args)
+
+
 def find(op: OpInfo) -> Callable | None:
-    """tapegrad's function for an entry: the function of that name, else the method."""
+    """tapegrad's function for an entry: the function of that name, else the method, which may
+    exist in place only."""
+    if op.variant_test_name == "in_place":
+        return method(op.name + "_")
+    if op.name.endswith("_") and "." not in op.name:
+        found = method(op.name)
+        return found and _on_a_copy(found)
+    if op.name == "where":  # the entry's first argument is what the method belongs to
+        return method(op.name)
     place: Any = tg
     for part in op.name.split("."):
         place = getattr(place, part, None)
@@ -134,6 +146,8 @@ class Translator:
             if value in (torch.contiguous_format, torch.preserve_format, torch.strided):
                 return getattr(tg, str(value).removeprefix("torch."))
             raise Untranslatable(str(value))
+        if isinstance(value, torch.nn.PairwiseDistance):
+            return tg.nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
         if isinstance(value, complex):
             raise Untranslatable("complex number")
         if isinstance(value, torch.Size):

@@ -32,12 +32,14 @@ from .dtypes import (
     set_default_dtype,
     uint8,
 )
+from .formats import contiguous_format, layout, memory_format, preserve_format, strided
 from .kernels import KernelError
 from .ops import methods as _methods
 from .ops.create import tensor  # here, because a module has the same name
 from .ops.surface import functions as _functions
 from .tensor import Size, Tensor
 
+e, inf, nan, pi, newaxis = 2.718281828459045, float("inf"), float("nan"), 3.141592653589793, None
 bool = dtypes.bool_
 double, float, half = float64, float32, float16
 long, int, short = int64, int32, int16
@@ -57,7 +59,7 @@ _LATER = {
 
 def __getattr__(name: str) -> _Any:
     if name in _functions:
-        value = _methods.load(_functions[name])
+        value = _methods.public(name)
     elif name in _LATER:
         module = _import_module(_LATER[name], __name__)
         value = getattr(module, name, module)

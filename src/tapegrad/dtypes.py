@@ -113,6 +113,12 @@ def promote_types(a: DType, b: DType) -> DType:
     return np.promote_types(a, b)
 
 
+def can_cast(source: DType, target: DType) -> bool:
+    """Whether values of ``source`` may be stored as ``target``, as in PyTorch: not floats as
+    integers, and nothing but bools as bools."""
+    return _rank(dtype(source)) <= _rank(dtype(target))
+
+
 def scalar_dtype(value: Any) -> DType:
     """The dtype a Python or NumPy scalar has when it meets tensors."""
     if isinstance(value, (bool, np.bool_)):

@@ -33,6 +33,7 @@ import numpy as np
 from . import dtypes
 from .backend import Device, bodies
 from .modes import recording
+from .out import write_out
 from .primitive import Primitive, signature
 from .tensor import Leaf, Storage, Tensor, serials, wrap
 
@@ -224,7 +225,7 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
     keep_y, differentiable = declared.saves_output, declared.differentiable
     implementations: dict[Device, Callable] = {}
 
-    def apply(input: Tensor) -> Tensor:
+    def apply(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         try:
             array = input._array
         except AttributeError:
@@ -237,13 +238,13 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
         except KeyError:
             implementation = implementations[device] = device.ops[name]
         try:
-            out = implementation(array)
+            value = implementation(array)
         except TypeError as error:
             raise TypeError(f"[{name}] of {array.dtype} {array.shape}: {error}") from error
-        if out.__class__ is not device.array_type:
-            out = device.asarray(out)
+        if value.__class__ is not device.array_type:
+            value = device.asarray(value)
         result = _new_tensor(Tensor)
-        result._array = out
+        result._array = value
         result._device = device
         source = input._node
         if source is not None and differentiable and _is_recording():
@@ -251,15 +252,16 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
             node.primitive = declared
             node.serial = next(serials)
             node.edges = (source,)
-            node.saved = (out if keep_y else None, array if keep_x else None)
+            node.saved = (value if keep_y else None, array if keep_x else None)
             node.inputs = (input,) if keep_x else ()
-            node.shape = out.shape
-            node.dtype = out.dtype
+            node.shape = value.shape
+            node.dtype = value.dtype
             node.device = device
             if keep_y:
                 result._storage = node.storage = Storage()
-        return result
+        return result if out is None else write_out(name, result, out)
 
+    apply.takes_out = True  # type: ignore[attr-defined]
     return apply
 
 
@@ -270,7 +272,7 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
     (keep_a_for_a, keep_a_for_b), (keep_b_for_a, keep_b_for_b) = declared.keeps  # type: ignore
     keeps = declared.saves_any
 
-    def apply(input: Any, other: Any) -> Tensor:
+    def apply(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
         if isinstance(input, Tensor) and isinstance(other, Tensor):
             device = input._device
             x = input._array
@@ -294,15 +296,15 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
         except KeyError:
             implementation = implementations[device] = device.ops[name]
         try:
-            out = implementation(x, y)
+            value = implementation(x, y)
         except (ValueError, TypeError, OverflowError) as error:
             raise _explain(name, error, x, y) from error
         if stored is not None:
-            out = out.astype(stored)
-        if out.__class__ is not device.array_type:
-            out = device.asarray(out)
+            value = value.astype(stored)
+        if value.__class__ is not device.array_type:
+            value = device.asarray(value)
         result = _new_tensor(Tensor)
-        result._array = out
+        result._array = value
         result._device = device
         if differentiable and (node_a or node_b) and _is_recording():
             result._node = node = _new_node(Node)
@@ -312,18 +314,20 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
             if keeps:
                 keep_a = (node_a and keep_a_for_a) or (node_b and keep_a_for_b)
                 keep_b = (node_a and keep_b_for_a) or (node_b and keep_b_for_b)
-                node.saved = (out if keep_y else None, x if keep_a else None, y if keep_b else None)
+                y = y if keep_b else None
+                node.saved = (value if keep_y else None, x if keep_a else None, y)
                 node.inputs = (input if keep_a else None, other if keep_b else None)
             else:
                 node.saved = (None, None, None)
                 node.inputs = ()
-            node.shape = out.shape
-            node.dtype = out.dtype
+            node.shape = value.shape
+            node.dtype = value.dtype
             node.device = device
             if keep_y:
                 result._storage = node.storage = Storage()
-        return result
+        return result if out is None else write_out(name, result, out)
 
+    apply.takes_out = True  # type: ignore[attr-defined]
     return apply
 
 

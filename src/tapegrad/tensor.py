@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, formats
 from .backend import CPU, Device, to_numpy
 
 # One clock orders everything that happens to tensors: nodes recorded and arrays changed in place.
@@ -139,6 +139,10 @@ class Tensor:
         return self._device
 
     @property
+    def layout(self) -> formats.layout:
+        return formats.strided
+
+    @property
     def itemsize(self) -> int:
         return self._array.itemsize
 
@@ -159,6 +163,8 @@ class Tensor:
     def numel(self) -> int:
         return int(self._array.size)
 
+    nelement, ndimension = numel, dim
+
     def element_size(self) -> int:
         return self._array.itemsize
 
@@ -167,11 +173,24 @@ class Tensor:
         strides = tuple(s // self._array.itemsize for s in self._array.strides)
         return strides if dim is None else strides[dim]
 
-    def is_contiguous(self) -> bool:
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        formats.check("is_contiguous", None, memory_format)
         return bool(self._array.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:
         return dtypes.is_floating(self._array.dtype)
+
+    def is_complex(self) -> bool:
+        """False: there are no complex tensors."""
+        return False
+
+    def is_signed(self) -> bool:
+        return self._array.dtype.kind in "fiV"
+
+    def get_device(self) -> int:
+        """The GPU's number; -1 on the CPU devices."""
+        return -1 if self._device.index is None else self._device.index
 
     def data_ptr(self) -> int:
         return self._array.ctypes.data if self._device.type != "cuda" else self._array.data.ptr
@@ -287,8 +306,11 @@ class Tensor:
 
     # ------------------------------------------------------------------ leaving tapegrad
 
-    def numpy(self) -> np.ndarray:
-        """The array itself on the CPU devices: shared memory, not a copy."""
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The array itself on the CPU devices: shared memory, not a copy. ``force``: of any tensor,
+        detached and copied as needed."""
+        if force:
+            return to_numpy(self._array)
         if self.requires_grad:
             raise RuntimeError(
                 "numpy() of a tensor that requires grad would drop its history: "
@@ -302,7 +324,7 @@ class Tensor:
         """The value of a one-element tensor as a Python number."""
         if self._array.size != 1:
             raise RuntimeError(
-                f"item() needs a tensor of one element, this one has shape {tuple(self.shape)}"
+                f"[item] needs a tensor of one element, this one has shape {tuple(self.shape)}"
             )
         value = self._array.item()
         # ml_dtypes' scalars stay their own type in item(); Python users expect a float.
@@ -314,6 +336,26 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A capsule that shares this memory with another library (DLPack). Raises BufferError for
+        tensors that require grad, and for dtypes that the array library cannot pass on."""
+        if self.requires_grad:
+            raise BufferError("a tensor that requires grad is not shared: use tensor.detach()")
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's number of the kind of device, and which one."""
+        return self._array.__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        """The memory on a GPU, for other libraries; an AttributeError on the CPU devices."""
+        if self._device.type != "cuda":
+            raise AttributeError(f"a tensor on {self._device} has no __cuda_array_interface__")
+        if self.requires_grad:
+            raise RuntimeError("a tensor that requires grad is not shared: use tensor.detach()")
+        return self._array.__cuda_array_interface__
 
     def __bool__(self) -> bool:
         if self._array.size != 1:
@@ -369,6 +411,12 @@ class Tensor:
         if self._grad is not None:
             result._grad = self._grad.__deepcopy__(memo)
         return result.requires_grad_(self.requires_grad)
+
+    def __copy__(self) -> Tensor:
+        """Another tensor over the same memory, with the same history."""
+        result = self._alias(self._array)
+        result._node = Leaf(result) if type(self._node) is Leaf else self._node
+        return result
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError("tensors are not pickled: use tapegrad.save, or tensor.numpy()")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..ops.create import tensor
-from ..ops.random import Generator, randperm
+from ..ops.random import Generator
+from ..ops.sampling import randperm
 from ..tensor import Tensor
 
 

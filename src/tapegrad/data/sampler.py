@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 
-from ..ops.random import Generator, randint, randperm
+from ..ops.random import Generator
+from ..ops.sampling import randint, randperm
 
 
 class Sampler:

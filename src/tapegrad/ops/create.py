@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, formats
 from ..backend import CPU, Device
+from ..out import write_out
 from ..tensor import Tensor, wrap
 from . import arguments
-from .arguments import require_tensor
 
 
 def _new(array: Any, device: Device, requires_grad: bool) -> Tensor:
@@ -31,8 +32,8 @@ def _default_dtype(data: Any) -> Any:
     return dtypes.bool_ if kind == "b" else dtypes.int64
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None,
-           requires_grad: bool = False) -> Tensor:  # fmt: skip
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of 0-d tensors),
     an array or a tensor. Floats get the default dtype, integers int64."""
     place = Device(device) if device is not None else None
@@ -75,6 +76,26 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(data, dtype=dtype, device=device)
 
 
+def from_dlpack(data: Any) -> Tensor:
+    """A tensor that shares the memory of another library's, through the DLPack protocol: NumPy's
+    and PyTorch's arrays on the CPU, CuPy's and PyTorch's on a GPU.
+
+    Raises TypeError for what does not speak the protocol, or for dtypes there are none of.
+    """
+    if not hasattr(data, "__dlpack__"):
+        raise TypeError(
+            f"[from_dlpack] expects an object with __dlpack__, got {type(data).__name__}"
+        )
+    kind, index = data.__dlpack_device__()
+    place = CPU if int(kind) in (1, 3) else Device("cuda", int(index))  # 3: pinned host memory
+    try:
+        array = place.library.from_dlpack(data)
+    except (BufferError, TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"[from_dlpack] cannot share {type(data).__name__}: {error}") from error
+    dtypes.dtype(array.dtype)
+    return wrap(array, place)
+
+
 def from_numpy(array: np.ndarray) -> Tensor:
     """A tensor that shares the array's memory. Raises TypeError for dtypes there are none of."""
     if not isinstance(array, np.ndarray):
@@ -88,127 +109,121 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return wrap(array, CPU)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
-         requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """A tensor of one value."""
-    place = Device(device or "cpu")
+# ---------------------------------------------------------------------- one value, many times
+
+
+def factory(function: Callable) -> Callable:
+    """A function that makes a tensor, from one that makes an array: ``function(device, dtype, ..)``
+    gets the device, and the dtype or None. What it makes takes PyTorch's options ``dtype``,
+    ``device``, ``requires_grad``, ``layout``, ``out`` and ``pin_memory`` (which does nothing)."""
+    op = function.__name__
+
+    @wraps(function)
+    def make(*args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+             layout: Any = None, pin_memory: bool = False, out: Any = None,
+             **options: Any) -> Tensor:  # fmt: skip
+        if layout is not None:
+            formats.check(op, layout)
+        if isinstance(out, Tensor):
+            dtype, device = out.dtype if dtype is None else dtype, out.device
+        place = CPU if device is None else Device(device)
+        kind = None if dtype is None else dtypes.dtype(dtype)
+        result = wrap(function(place, kind, *args, **options), place)
+        if out is not None:
+            return write_out(op, result, out)
+        return result.requires_grad_() if requires_grad else result
+
+    make.is_factory = make.takes_out = True  # type: ignore[attr-defined]
+    return make
+
+
+def _sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
+    """The sizes, which may also be given by name: ``zeros(size=(2, 3))``."""
+    if "size" in options and not size:
+        size = (options.pop("size"),)
+    if options:
+        raise TypeError(f"[{op}] got an unexpected argument {next(iter(options))!r}")
+    return arguments.shape(op, size)
+
+
+@factory
+def zeros(device: Device, dtype: Any, *size: Any, **options: Any) -> Any:
+    """A tensor of zeros."""
+    kind = dtypes.get_default_dtype() if dtype is None else dtype
+    return device.ops["zeros"](_sizes("zeros", size, options), dtype=kind)
+
+
+@factory
+def ones(device: Device, dtype: Any, *size: Any, **options: Any) -> Any:
+    """A tensor of ones."""
+    kind = dtypes.get_default_dtype() if dtype is None else dtype
+    return device.ops["ones"](_sizes("ones", size, options), dtype=kind)
+
+
+@factory
+def empty(device: Device, dtype: Any, *size: Any, memory_format: Any = None, **options: Any) -> Any:
+    """A tensor of undefined values."""
+    formats.check("empty", None, memory_format)
+    kind = dtypes.get_default_dtype() if dtype is None else dtype
+    return device.ops["empty"](_sizes("empty", size, options), dtype=kind)
+
+
+@factory
+def full(device: Device, dtype: Any, size: Any, fill_value: Any) -> Any:
+    """A tensor of one value; of the value's dtype if none is given."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
-    kind = dtypes.scalar_dtype(fill_value)
-    if dtype is not None:
-        kind = dtypes.dtype(dtype)
+    own = dtypes.scalar_dtype(fill_value)  # (refuses what is no real number)
+    kind = own if dtype is None else dtype
     shape = arguments.shape("full", (size,))
     try:
-        array = place.ops["full"](shape, fill_value, dtype=kind)
+        return device.ops["full"](shape, fill_value, dtype=kind)
     except OverflowError as error:
         raise RuntimeError(f"[full] {kind.name} does not hold {fill_value}: {error}") from error
-    return _new(array, place, requires_grad)
 
 
-def _filled(op: str, value: float, size: tuple, dtype: Any, device: Any, grad: bool) -> Tensor:
-    kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
-    place = Device(device or "cpu")
-    array = (
-        place.ops["zeros"](arguments.shape(op, size), dtype=kind)
-        if value == 0
-        else place.ops["full"](arguments.shape(op, size), value, dtype=kind)
-    )
-    return _new(array, place, grad)
+# ---------------------------------------------------------------------- like another tensor
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of zeros."""
-    return _filled("zeros", 0, size, dtype, device, requires_grad)
-
-
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of ones."""
-    return _filled("ones", 1, size, dtype, device, requires_grad)
-
-
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of undefined values."""
-    kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
-    place = Device(device or "cpu")
-    return _new(
-        place.ops["empty"](arguments.shape("empty", size), dtype=kind), place, requires_grad
-    )
-
-
-def like(x: Tensor, options: dict) -> dict:
+def like(op: str, x: Tensor, options: dict) -> dict:
     """The options given, with x's dtype and device for those that are None or missing."""
-    return {"dtype": x.dtype, "device": x.device, **{k: v for k, v in options.items() if v}}
+    arguments.require_tensor(op, x)
+    formats.check(op, options.get("layout"), options.pop("memory_format", None))
+    given = {name: value for name, value in options.items() if value is not None}
+    return {"dtype": x.dtype, "device": x.device, **given}
 
 
-def zeros_like(x: Tensor, **options: Any) -> Tensor:
-    """Zeros of x's shape, dtype and device."""
-    require_tensor("zeros_like", x)
-    return zeros(tuple(x.shape), **like(x, options))
+def zeros_like(input: Tensor, **options: Any) -> Tensor:
+    """Zeros of the tensor's shape, dtype and device."""
+    options = like("zeros_like", input, options)
+    return zeros(tuple(input.shape), **options)
 
 
-def ones_like(x: Tensor, **options: Any) -> Tensor:
-    """Ones of x's shape, dtype and device."""
-    require_tensor("ones_like", x)
-    return ones(tuple(x.shape), **like(x, options))
+def ones_like(input: Tensor, **options: Any) -> Tensor:
+    """Ones of the tensor's shape, dtype and device."""
+    options = like("ones_like", input, options)
+    return ones(tuple(input.shape), **options)
 
 
-def empty_like(x: Tensor, **options: Any) -> Tensor:
-    """Undefined values of x's shape, dtype and device."""
-    require_tensor("empty_like", x)
-    return empty(tuple(x.shape), **like(x, options))
+def empty_like(input: Tensor, **options: Any) -> Tensor:
+    """Undefined values of the tensor's shape, dtype and device."""
+    options = like("empty_like", input, options)
+    return empty(tuple(input.shape), **options)
 
 
-def full_like(x: Tensor, fill_value: Any, **options: Any) -> Tensor:
-    """One value, of x's shape, dtype and device."""
-    require_tensor("full_like", x)
-    return full(tuple(x.shape), fill_value, **like(x, options))
+def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
+    """One value, of the tensor's shape, dtype and device."""
+    options = like("full_like", input, options)
+    return full(tuple(input.shape), fill_value, **options)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
-           requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """start, start + step, ... below end; int64 if all are integers."""
-    if end is None:
-        start, end = 0, start
-    for value in (start, end, step):
-        if not isinstance(value, (int, float, np.integer, np.floating)):
-            raise TypeError(f"[arange] expects numbers, got {type(value).__name__}")
-    finite = math.isfinite(start) and math.isfinite(end) and math.isfinite(step)
-    if not finite or step == 0 or (end - start) * step < 0:
-        raise RuntimeError(f"[arange] cannot step from {start} to {end} by {step}")
-    place = Device(device or "cpu")
-    whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
-    kind = (dtypes.int64 if whole else dtypes.get_default_dtype()) if dtype is None else (
-        dtypes.dtype(dtype))  # fmt: skip
-    count = math.ceil((end - start) / step)
-    array = start + place.ops["arange"](count, dtype=np.int64 if whole else np.float64) * step
-    return _new(array.astype(kind), place, requires_grad)
+def _new_like(function: Callable) -> Callable:
+    name = f"new_{function.__name__}"
 
-
-def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """``steps`` evenly spaced numbers from start to end, both included."""
-    if steps < 0:
-        raise RuntimeError(f"[linspace] the number of steps must not be negative, got {steps}")
-    kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
-    place = Device(device or "cpu")
-    array = place.ops["linspace"](start, end, steps, dtype=np.float64)
-    return _new(array.astype(kind), place, requires_grad)
-
-
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
-        requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """Ones on the diagonal, zeros elsewhere."""
-    kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
-    place = Device(device or "cpu")
-    if n < 0 or (m is not None and m < 0):
-        raise RuntimeError(f"[eye] sizes must not be negative, got {n} and {m}")
-    return _new(place.ops["eye"](n, m, dtype=kind), place, requires_grad)
-
-
-def _new_like(function: Any) -> Any:
     def new(self: Tensor, *args: Any, **options: Any) -> Tensor:
-        return function(*args, **like(self, options))
+        return function(*args, **like(name, self, options))
 
+    new.__name__ = new.__qualname__ = name
     new.__doc__ = f"{function.__name__} with this tensor's dtype and device."
     return new
 

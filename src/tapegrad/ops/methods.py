@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from ..autograd.backward import register_hook, retain_grad, tensor_backward
+from ..out import takes_out
 from ..tensor import Tensor
 from . import (  # reduce: the engine sums
     arithmetic,
@@ -127,6 +128,13 @@ class _Later:
 def load(entry: Entry) -> Any:
     """The function of an entry of the surface."""
     return getattr(import_module(f"..{entry.module}", __name__), entry.function)
+
+
+def public(name: str) -> Any:
+    """What ``tapegrad.name`` is: the operation, with ``out=``."""
+    function = load(surface.functions[name])
+    plain = getattr(function, "takes_out", False) or isinstance(function, type)
+    return function if plain else takes_out(function, name)
 
 
 def _attach() -> None:

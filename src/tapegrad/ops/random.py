@@ -10,6 +10,7 @@ multiplications, divisions and square roots, which every device rounds alike.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import Any
 
@@ -18,13 +19,8 @@ import numpy as np
 from .. import dtypes
 from ..backend import Device, override
 from ..kernels import launch
-from ..tape import array_function, primitive
+from ..tape import array_function
 from ..tensor import Tensor, wrap
-from . import arguments
-from .arguments import require_tensor
-from .create import like
-from .inplace import become, overwrite
-from .precision import in_float32
 from .special import horner
 
 # ---------------------------------------------------------------------- the generator
@@ -47,6 +43,11 @@ class Generator:
         return self
 
     def initial_seed(self) -> int:
+        return self._seed
+
+    def seed(self) -> int:
+        """Start again from a number that nobody can guess, and return it."""
+        self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
     def get_state(self) -> Tensor:
@@ -73,6 +74,16 @@ default_generator = Generator()
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator, of all devices."""
     return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator with a number that nobody can guess, and return it."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The default generator's seed."""
+    return default_generator.initial_seed()
 
 
 def get_rng_state() -> Tensor:
@@ -178,13 +189,23 @@ def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
     else:
         words = xp.philox(n=2 * pairs, seed=seed, offset=offset).astype(np.float64)
         u, v = (words[0::2] + 1) * 2.0**-32, words[1::2] * 2.0**-32
+    r = xp.sqrt(xp.maximum(-2 * log(xp, u), 0))
+    sine, cosine = turn(xp, v)
+    both = xp.library.stack((r * cosine, r * sine), axis=1)
+    return both.reshape(-1)[:n].astype(dtype)
+
+
+def log(xp: Any, u: Any) -> Any:
+    """The logarithm of positive float64 numbers, rounded alike on every device."""
     mantissa, exponent = xp.frexp(u)
     small = mantissa < math.sqrt(0.5)
     mantissa = xp.where(small, 2 * mantissa, mantissa)
-    exponent = exponent - small
     s = (mantissa - 1) / (mantissa + 1)
-    log_u = exponent * math.log(2) + s * horner(_LOG, s * s)
-    r = xp.sqrt(xp.maximum(-2 * log_u, 0))
+    return (exponent - small) * math.log(2) + s * horner(_LOG, s * s)
+
+
+def turn(xp: Any, v: Any) -> tuple[Any, Any]:
+    """sin and cos of 2 pi v, for v in 0..1, rounded alike on every device."""
     turns = 4 * v
     quarter = xp.floor(turns + 0.5)
     f = turns - quarter
@@ -195,11 +216,7 @@ def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
     negative_sin = (quarter == 2) | (quarter == 3)
     x = xp.where(odd, sine, cosine) * xp.where(negative_cos, -1.0, 1.0)
     y = xp.where(odd, cosine, sine) * xp.where(negative_sin, -1.0, 1.0)
-    both = xp.library.stack((r * x, r * y), axis=1)
-    return both.reshape(-1)[:n].astype(dtype)
-
-
-# ---------------------------------------------------------------------- PyTorch's functions
+    return y, x
 
 
 def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Any, generator: Any) -> Any:
@@ -210,61 +227,6 @@ def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Any, generator: 
     return array.reshape(shape)
 
 
-def _floating(op: str, dtype: Any) -> Any:
-    chosen = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
-    if not dtypes.is_floating(chosen):
-        raise RuntimeError(f"[{op}] needs a floating-point dtype, got {chosen.name}")
-    return chosen
-
-
-def _make(
-    op: str, name: str, sizes: tuple, dtype: Any, device: Any, generator: Any, grad: bool
-) -> Tensor:
-    device = Device(device or "cpu")
-    array = draw(name, arguments.shape(op, sizes), _floating(op, dtype), device, generator)
-    return wrap(array, device).requires_grad_(grad)
-
-
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
-         requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """Numbers uniform in [0, 1)."""
-    return _make("rand", "uniform", size, dtype, device, generator, requires_grad)
-
-
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
-          requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """Numbers of the standard normal distribution."""
-    return _make("randn", "normal", size, dtype, device, generator, requires_grad)
-
-
-def rand_like(x: Tensor, **options: Any) -> Tensor:
-    """``rand`` of x's shape, dtype and device."""
-    require_tensor("rand_like", x)
-    return rand(tuple(x.shape), **like(x, options))
-
-
-def randn_like(x: Tensor, **options: Any) -> Tensor:
-    """``randn`` of x's shape, dtype and device."""
-    require_tensor("randn_like", x)
-    return randn(tuple(x.shape), **like(x, options))
-
-
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None,
-            dtype: Any = None, device: Any = None) -> Tensor:  # fmt: skip
-    """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
-    if size is None:
-        low, high, size = 0, low, high
-    shape = arguments.shape("randint", tuple(size))
-    if high <= low:
-        raise RuntimeError(f"[randint] expects low < high, got {low} and {high}")
-    chosen = dtypes.int64 if dtype is None else dtypes.dtype(dtype)
-    if chosen.kind in "iu" and (low < np.iinfo(chosen).min or high - 1 > np.iinfo(chosen).max):
-        raise RuntimeError(f"[randint] {chosen.name} does not hold all of {low} to {high - 1}")
-    place = Device(device or "cpu")
-    array = integers(place, math.prod(shape), high - low, generator) + low
-    return wrap(array.reshape(shape).astype(chosen), place)
-
-
 def integers(device: Device, n: int, span: int, generator: Generator | None) -> Any:
     """n int64 numbers in [0, span), from 64 bits each."""
     seed, offset = (generator or default_generator).next()
@@ -272,88 +234,3 @@ def integers(device: Device, n: int, span: int, generator: Generator | None) -> 
     u64 = device.library.uint64
     long = (words[0::2] << u64(32)) | words[1::2]
     return (long % u64(span)).astype(np.int64)
-
-
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
-             device: Any = None) -> Tensor:  # fmt: skip
-    """The integers 0 to n - 1 in random order."""
-    if n < 0:
-        raise RuntimeError(f"[randperm] n must not be negative, got {n}")
-    place = Device(device or "cpu")
-    keys = integers(place, n, 2**63, generator)
-    chosen = dtypes.int64 if dtype is None else dtypes.dtype(dtype)
-    return wrap(place.ops["argsort"](keys, kind="stable").astype(chosen), place)
-
-
-def bernoulli(x: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that x gives for each element, else 0."""
-    require_tensor("bernoulli", x)
-    if not bool(((x._array >= 0) & (x._array <= 1)).all()):  # nan is neither
-        raise RuntimeError("[bernoulli] probabilities must lie in 0..1")
-    u = draw("uniform", tuple(x.shape), dtypes.float32, x.device, generator)
-    return wrap((u < x._array).astype(x.dtype), x.device)
-
-
-def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
-    """Set the elements to random numbers uniform in [low, high)."""
-    if low > high:
-        raise RuntimeError(f"[uniform_] expects low <= high, got {low} and {high}")
-    u = _drawn(self, "uniform", generator)
-    return overwrite(self, "uniform_", lambda a: a.__setitem__(..., u * (high - low) + low))
-
-
-def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
-    """Set the elements to random numbers of a normal distribution."""
-    if std < 0:
-        raise RuntimeError(f"[normal_] the standard deviation must not be negative, got {std}")
-    z = _drawn(self, "normal", generator)
-    return overwrite(self, "normal_", lambda a: a.__setitem__(..., z * std + mean))
-
-
-def _drawn(x: Tensor, name: str, generator: Any) -> Any:
-    if not x.is_floating_point():
-        raise RuntimeError(f"[{name}_] needs a floating-point tensor, got {x.dtype.name}")
-    return draw(name, tuple(x.shape), x.dtype, x.device, generator)
-
-
-# ---------------------------------------------------------------------- dropout
-
-
-@primitive(
-    "dropout",
-    vjp=(lambda xp, g, p, seed, offset: xp.dropout(g, p=p, seed=seed, offset=offset),),
-)
-@in_float32
-def _dropout(xp: Any, x: Any, *, p: float, seed: int, offset: int) -> Any:
-    """No mask is stored: the backward pass draws the same numbers again."""
-    words = xp.philox(n=x.size, seed=seed, offset=offset) >> xp.library.uint32(8)
-    keep = (words >= xp.library.uint32(math.ceil(p * 2**24))).reshape(x.shape)
-    # A division, not a product with 1 / (1 - p): the kernel's bits.
-    return xp.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
-
-
-@override("dropout", "cuda", "emulated")
-def _dropout_kernel(device: Device, x: Any, *, p: float, seed: int, offset: int) -> Any:
-    x = device.ops["contiguous"](x)
-    y = device.ops["empty"](x.shape, dtype=x.dtype)
-    launch(device, "dropout", x.dtype, y, x, x.size, p, seed, offset)
-    return y
-
-
-def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
-    require_tensor("dropout", x)
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"[dropout] p must be in 0..1, got {p}")
-    if not training or p == 0.0:
-        return x
-    if not x.is_floating_point():
-        raise RuntimeError(f"[dropout] needs a floating-point tensor, got {x.dtype.name}")
-    if p == 1.0:
-        y = x * 0.0
-    else:
-        seed, offset = default_generator.next()
-        y = _dropout(x, p=p, seed=seed, offset=offset)
-    if inplace:
-        return become(x, y, "dropout_")
-    return y

@@ -29,7 +29,11 @@ SHARED = {
         sign_ sin_ sqrt_ square_ trunc_
     """,
     "exponential": "exp2_ log10_ log2_ logaddexp logaddexp2 logit_ xlogy_",
-    "gather": "gather index_select take_along_dim",
+    "axes": "adjoint moveaxis movedim ravel swapaxes unflatten",
+    "copies": "narrow_copy select_scatter slice_scatter",
+    "diagonal": "diag diag_embed diagflat diagonal diagonal_scatter",
+    "flip": "flip fliplr flipud roll rot90",
+    "gather": "gather index_select take take_along_dim",
     "integers": "bitwise_left_shift_ bitwise_right_shift_ gcd_ lcm_",
     "linalg": "bmm dot matmul mm mv",
     "parts": """
@@ -38,7 +42,7 @@ SHARED = {
         signbit
     """,
     "products": "addbmm_ addmm_ addmv_ addr_ baddbmm_ cross ger=outer inner kron outer trace vdot",
-    "random": "bernoulli",
+    "distributions": "bernoulli multinomial",
     "extreme": "amax amin aminmax argmax argmin max min",
     "histogram": "bincount histc histogram",
     "quantile": "median mode nanmedian nanquantile quantile",
@@ -47,14 +51,22 @@ SHARED = {
     "sort": "argsort kthvalue msort sort topk",
     "statistics": "corrcoef cov std var",
     "unique": "unique unique_consecutive",
-    "scatter": "scatter_ scatter_add_",
-    "select": "masked_fill_ nonzero",
+    "nonzero": "argwhere masked_scatter_ masked_select nonzero nonzero_static",
+    "put": "index_put_ put_",
+    "rows": "index_add_ index_copy_ index_fill_ index_reduce_",
+    "scatter": "scatter_ scatter_add_ scatter_reduce_",
+    "select": "masked_fill_",
     "shape": """
-        broadcast_to clone flatten flip movedim permute reshape roll squeeze t transpose unsqueeze
+        broadcast_to clone flatten permute reshape squeeze swapdims=transpose t transpose unsqueeze
     """,
     "softmax": "log_softmax softmax",
-    "split": "chunk narrow split unbind",
+    "split": """
+        chunk dsplit hsplit narrow select split split_with_sizes tensor_split unbind
+        unsafe_chunk=chunk unsafe_split=split unsafe_split_with_sizes=split_with_sizes vsplit
+    """,
     "strided": "as_strided as_strided_copy as_strided_scatter",
+    "tile": "repeat_interleave tile",
+    "triangles": "tril_ triu_",
     "trigonometry": """
         acos_ acosh_ angle arccos_=acos arccosh_=acosh arcsin_=asin arcsinh_=asinh arctan_=atan
         arctan2_=atan2 arctanh_=atanh asin_ asinh_ atan_ atan2_ atanh_ cosh_ deg2rad_ hypot_
@@ -70,47 +82,70 @@ FUNCTIONS = {
     "statistics": "std_mean var_mean",
     "conv": "conv2d",
     "create": """
-        arange as_tensor empty empty_like eye from_numpy full full_like linspace ones ones_like
-        tensor zeros zeros_like
+        as_tensor asarray=as_tensor empty empty_like from_dlpack from_numpy full full_like ones
+        ones_like tensor zeros zeros_like
+    """,
+    "axes": """
+        atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors unravel_index
+    """,
+    "copies": """
+        alias_copy detach_copy diagonal_copy expand_copy permute_copy select_copy slice_copy
+        split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unfold_copy
+        unsqueeze_copy view_copy
+    """,
+    "grid": "cartesian_prod combinations meshgrid",
+    "join": """
+        block_diag cat column_stack concat=cat concatenate=cat dstack hstack row_stack=vstack stack
+        vstack
     """,
     "embedding": "embedding",
     "einsum": "einsum",
     "products": "chain_matmul tensordot",
     "norm": "batch_norm layer_norm rms_norm",
     "pool": "avg_pool2d max_pool2d",
-    "random": """
-        Generator dropout get_rng_state manual_seed rand rand_like randint randn randn_like randperm
-        set_rng_state
+    "ranges": """
+        arange empty_permuted empty_strided eye linspace logspace scalar_tensor
     """,
-    "select": "where=select_where",
-    "shape": "cat stack",
+    "distributions": "normal poisson",
+    "dropout": "dropout",
+    "random": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
+    "sampling": "rand rand_like randint randint_like randn randn_like randperm",
+    "select": "fill where=select_where",
+    "split": "slice",
+    "triangles": "tril_indices triu_indices",
 }
 
 # Methods that are no functions.
 METHODS = {
     "reduce": "sum_to_size",
     "convert": """
+        type
         to cpu cuda type_as double=to_double float=to_float half=to_half bfloat16=to_bfloat16
         long=to_long int=to_int short=to_short char=to_char byte=to_byte bool=to_bool
     """,
     "create": "new_empty new_full new_ones new_tensor new_zeros",
+    "ranges": "new_empty_strided",
     "integers": """
         __ilshift__=left_shift_in_place __irshift__=right_shift_in_place
         __lshift__=bitwise_left_shift __rlshift__=reflected_left_shift
         __rrshift__=reflected_right_shift __rshift__=bitwise_right_shift
     """,
     "inplace": "copy_ fill_ zero_",
-    "random": "normal_ uniform_",
+    "distributions": """
+        bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_
+    """,
     "select": "where=where_method",
-    "shape": "contiguous=contiguous_tensor expand expand_as repeat reshape_as view view_as",
+    "shape": "contiguous=contiguous_tensor expand expand_as reshape_as view view_as",
     "strided": "storage_offset",
+    "tile": "repeat",
+    "sliding": "unfold",
 }
 
 # Views whose in-place twin changes the tensor's shape and strides and leaves its memory alone.
-RESTRIDED = "as_strided squeeze t transpose unsqueeze"
+RESTRIDED = "as_strided squeeze swapaxes swapdims t transpose unsqueeze"
 
 # Properties of a Tensor.
-PROPERTIES = {"shape": "T=t mT"}
+PROPERTIES = {"axes": "H T mH=adjoint", "shape": "mT"}
 
 
 class Entry(NamedTuple):

@@ -1,0 +1,37 @@
+"""PyTorch's names for how a tensor lies in memory, of which tapegrad has the common ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class layout(str):
+    """A kind of tensor: all are ``tapegrad.strided``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"tapegrad.{self}"
+
+
+class memory_format(layout):
+    """An order of dimensions in memory: ``contiguous_format`` is row-major, ``preserve_format`` the
+    one there is."""
+
+    __slots__ = ()
+
+
+strided = layout("strided")
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+
+
+def check(op: str, asked_layout: Any = None, asked_format: Any = None) -> None:
+    """Raise RuntimeError for a layout or memory format that there is none of."""
+    if asked_layout is not None and asked_layout != strided:
+        raise RuntimeError(f"[{op}] layout must be tapegrad.strided, got {asked_layout!r}")
+    if asked_format is not None and asked_format not in (contiguous_format, preserve_format):
+        raise RuntimeError(
+            f"[{op}] memory_format must be tapegrad.contiguous_format or preserve_format, got "
+            f"{asked_format!r}"
+        )

@@ -1,0 +1,146 @@
+"""Making tensors, handing them to other libraries, and ``out=``."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+
+def test_factories_take_pytorchs_options() -> None:
+    x = tg.zeros(2, 3, dtype=tg.float64, device="cpu", layout=tg.strided, requires_grad=True)
+    assert x.requires_grad
+    assert x.layout == tg.strided
+    assert tg.zeros(size=(2, 3)).shape == (2, 3)
+    assert tg.empty((2,), memory_format=tg.contiguous_format).shape == (2,)
+    assert tg.arange(end=3).tolist() == [0, 1, 2]
+    assert tg.arange(5, 0, -2).tolist() == [5, 3, 1]
+    assert tg.ones_like(x, memory_format=tg.preserve_format).dtype == tg.float64
+    assert repr(tg.strided) == "tapegrad.strided"
+    with pytest.raises(RuntimeError, match=r"\[zeros\] layout must be"):
+        tg.zeros(2, layout="sparse")
+    with pytest.raises(TypeError, match=r"\[ones\] got an unexpected argument 'colour'"):
+        tg.ones(2, colour="red")
+
+
+def test_strides_of_ones_own() -> None:
+    assert tg.empty_strided((2, 3), (1, 2)).stride() == (1, 2)
+    assert tg.empty_permuted((2, 3, 4), (0, 2, 1)).stride() == (12, 1, 3)
+    assert tg.zeros(2).new_empty_strided((2, 2), (2, 1)).is_contiguous()
+    with pytest.raises(RuntimeError, match=r"\[empty_permuted\] .* is not an order"):
+        tg.empty_permuted((2, 3), (0, 0))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "uint8", "bool"])
+def test_dlpack_shares_memory_with_numpy(dtype: str) -> None:
+    x = tg.ones(2, 3, dtype=dtype)
+    array = np.from_dlpack(x)
+    x[0, 0] = 0
+    assert array[0, 0] == 0
+    back = tg.from_dlpack(np.zeros((2, 3), dtype=dtype))
+    assert back.dtype.name == dtype
+    assert x.__dlpack_device__() == (1, 0)
+
+
+def test_dlpack_shares_memory_with_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    x = tg.arange(6.0).reshape(2, 3).T
+    theirs = torch.from_dlpack(x)
+    assert theirs.stride() == (1, 3)
+    theirs[0, 0] = 9
+    assert x[0, 0].item() == 9
+    mine = tg.from_dlpack(theirs)
+    mine[1, 1] = 7
+    assert theirs[1, 1] == 7
+
+
+def test_dlpack_refuses() -> None:
+    with pytest.raises(BufferError, match="requires grad"):
+        np.from_dlpack(tg.ones(2, requires_grad=True))
+    with pytest.raises(TypeError, match=r"\[from_dlpack\] expects an object with __dlpack__"):
+        tg.from_dlpack([1, 2])
+    with pytest.raises(TypeError, match="unsupported dtype"):
+        tg.from_dlpack(np.zeros(2, dtype=np.complex128))
+    with pytest.raises(AttributeError):
+        _ = tg.ones(2).__cuda_array_interface__
+    assert not hasattr(tg.ones(2), "__cuda_array_interface__")
+
+
+def test_copy_shares_memory_and_deepcopy_does_not() -> None:
+    x = tg.ones(2, requires_grad=True)
+    shallow, deep = copy.copy(x), copy.deepcopy(x)
+    assert shallow.requires_grad
+    assert deep.requires_grad
+    with tg.no_grad():
+        x[0] = 5
+    assert shallow.tolist() == [5, 1]
+    assert deep.tolist() == [1, 1]
+
+
+def test_out() -> None:
+    x = tg.tensor([1.0, 4.0])
+    y = tg.zeros(2)
+    address = y.data_ptr()
+    assert tg.sqrt(x, out=y) is y
+    assert y.tolist() == [1, 2]
+    assert y.data_ptr() == address
+    assert tg.add(x, 1, out=y) is y
+    assert y.tolist() == [2, 5]
+    assert tg.sum(x, 0, out=tg.empty(0)).item() == 5
+    assert tg.cat([x, x], out=tg.empty(4, dtype=tg.float64)).dtype == tg.float64
+    assert tg.arange(3, out=tg.empty(0, dtype=tg.int32)).tolist() == [0, 1, 2]
+    values, places = tg.empty(0), tg.empty(0, dtype=tg.int64)
+    result = tg.max(tg.tensor([[1.0, 3.0], [4.0, 2.0]]), 1, out=(values, places))
+    assert result.values is values
+    assert places.tolist() == [1, 0]
+
+
+def test_out_counts_as_a_change() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    z = y * y
+    with tg.no_grad():
+        tg.exp(x, out=y.data)
+    with pytest.raises(RuntimeError, match=r"'exp\(out=...\)' has changed it"):
+        z.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: tg.exp(x, out=tg.empty(2, dtype=tg.int64)), RuntimeError, "stored as int64"),
+        (lambda x: tg.exp(x, out=[1]), TypeError, "must be a Tensor, got list"),
+        (lambda x: tg.exp(x, out=x.new_ones(2).requires_grad_()), RuntimeError, "not recorded"),
+        (lambda x: tg.exp(x * tg.ones(2, requires_grad=True), out=x), RuntimeError, "not recorded"),
+        (lambda x: tg.max(x, 0, out=x), TypeError, "must be 2 tensors"),
+        (
+            lambda x: tg.mean(x, out=tg.ones((), device="emulated")),
+            RuntimeError,
+            "out= on emulated",
+        ),
+    ],
+)
+def test_out_refuses(call, error, message) -> None:
+    x = tg.tensor([1.0, 2.0])
+    with pytest.raises(error, match=message):
+        call(x)
+    assert x.tolist() == [1, 2]
+
+
+def test_out_of_another_shape_gets_new_memory_with_a_warning() -> None:
+    y = tg.zeros(3)
+    with pytest.warns(UserWarning, match="is given new memory"):
+        tg.exp(tg.zeros(2), out=y)
+    assert y.tolist() == [1, 1]
+
+
+def test_like_and_new_take_the_tensors_dtype() -> None:
+    x = tg.ones(2, dtype=tg.float16)
+    assert tg.full_like(x, 3).dtype == tg.float16
+    assert x.new_full((1,), 2).dtype == tg.float16
+    assert tg.randint_like(x, 5).dtype == tg.float16
+    assert x.new_tensor([1, 2]).dtype == tg.float16
+    assert tg.zeros_like(x, dtype=tg.int8).dtype == tg.int8
