@@ -10,8 +10,8 @@ import numpy as np
 
 from .. import dtypes
 from ..ops.create import tensor
+from ..ops.join import stack
 from ..ops.random import Generator
-from ..ops.shape import stack
 from ..tensor import Tensor
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 

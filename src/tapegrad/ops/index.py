@@ -19,6 +19,7 @@ from ..modes import recording
 from ..tape import array_function, primitive
 from ..tensor import Tensor
 from .elementwise import cast
+from .precision import in_float32
 
 # ---------------------------------------------------------------------- primitives
 
@@ -54,6 +55,7 @@ def index_put(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
 
 
 @primitive(vjp=(lambda g: g, lambda xp, g, index: xp.getitem(g, index=index)))
+@in_float32
 def index_add_at(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
     result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
     xp.add_at(result, index, values)
@@ -63,7 +65,7 @@ def index_add_at(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
 @array_function
 def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
     """target[index] += values, where an index that occurs n times adds n times."""
-    if is_basic(index):
+    if _names_once(index):
         target[index] += values
     else:
         xp.library.add.at(target, index, values)
@@ -73,7 +75,7 @@ def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
 def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> Any:
     """Without atomics: number the targets, sort them, and let a kernel add up each one's values in
     the order they stand (kernels/embedding.cu, rows of one element)."""
-    if is_basic(index) or target.dtype.kind not in "fV" or not target.size:
+    if _names_once(index) or target.dtype.kind not in "fV" or not target.size:
         return NotImplemented
     xp = device.xp
     places = xp.arange(target.size).reshape(target.shape)[index]
@@ -87,10 +89,11 @@ def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> An
     return None
 
 
-def is_basic(index: Any) -> bool:
-    """Ints, slices, None and Ellipsis: what NumPy answers with a view."""
+def _names_once(index: Any) -> bool:
+    """Whether no element can be named twice: by ints, slices, None, ..., and at most one mask."""
     parts = index if isinstance(index, tuple) else (index,)
-    return builtins.all(isinstance(p, (int, slice, type(None), type(...))) for p in parts)
+    arrays = [p for p in parts if hasattr(p, "dtype")]
+    return not arrays or (len(arrays) == 1 and arrays[0].dtype.kind == "b")
 
 
 # ---------------------------------------------------------------------- brackets
@@ -123,6 +126,19 @@ def put(x: Tensor, index: Any, values: Any) -> Tensor:
         if place is not None:
             values = index_put(getitem(x, index=ints), values, index=place)
         return index_put(x, values, index=ints)
+
+
+def add(x: Tensor, index: Any, values: Tensor) -> Tensor:
+    """A copy of ``x`` with ``x[index] += values``, where an index that occurs n times adds n
+    times."""
+    ints, place = _index("index_put", x, index)
+    with explained("index_put", place, values):
+        if ints is None:
+            return index_add_at(x, values, index=place)
+        if place is not None:
+            values = index_add_at(getitem(x, index=ints), values, index=place)
+            return index_put(x, values, index=ints)
+        return index_add_at(x, values, index=ints)
 
 
 def write(x: Any, index: tuple, values: Any) -> None:

@@ -13,10 +13,12 @@ from ..dtypes import int64, is_floating, result_type
 from ..tape import align
 from ..tensor import Tensor, wrap
 from .arguments import axis, require_tensor, same_dtype
+from .axes import movedim
 from .elementwise import cast, multiply, where
+from .flip import roll
 from .linalg import product, ranks
 from .reduce import sum
-from .shape import broadcast_to, movedim, permute, reshape, roll, unsqueeze
+from .shape import broadcast_to, permute, reshape, unsqueeze
 
 # ---------------------------------------------------------------------- vectors
 

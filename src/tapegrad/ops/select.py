@@ -11,37 +11,69 @@ from ..tensor import Tensor, wrap
 from .arguments import require_tensor
 from .create import tensor
 from .elementwise import cast, where
-from .shape import stack
 
 
-def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``x`` with ``value`` where the (broadcast) bool ``mask`` is True."""
+def check_mask(op: str, x: Tensor, mask: Any) -> Tensor:
+    """A bool mask on x's device that broadcasts with x."""
+    require_tensor(op, x)
     if not isinstance(mask, Tensor) or mask.dtype.kind != "b":
-        raise RuntimeError("[masked_fill] the mask must be a bool tensor")
+        kind = mask.dtype.name if isinstance(mask, Tensor) else type(mask).__name__
+        raise RuntimeError(f"[{op}] the mask must be a bool tensor, got {kind}")
+    if mask._device is not x._device:
+        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the mask on {mask._device}")
+    try:
+        np.broadcast_shapes(x._array.shape, mask._array.shape)
+    except ValueError:
+        raise RuntimeError(
+            f"[{op}] the mask of shape {tuple(mask.shape)} does not broadcast with the tensor of "
+            f"shape {tuple(x.shape)}"
+        ) from None
+    return mask
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """``input`` with ``value``, a number or a 0-d tensor, where the (broadcast) bool ``mask`` is
+    True."""
+    return where(
+        check_mask("masked_fill", input, mask), number_like("masked_fill", input, value), input
+    )
+
+
+def number_like(op: str, x: Tensor, value: Any) -> Any:
+    """A number or 0-d tensor in x's dtype."""
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
-                f"[masked_fill] the value must be a number or 0-d, got {tuple(value.shape)}"
+                f"[{op}] the value must be a number or 0-d, got {tuple(value.shape)}"
             )
-        value = cast(value, dtype=x.dtype) if value.dtype != x.dtype else value
-    else:
-        value = x._device.asarray(value).astype(x.dtype)
+        if value._device is not x._device:
+            value = value.to(device=x._device)
+        return cast(value, dtype=x.dtype) if value.dtype != x.dtype else value
+    if isinstance(value, float) and not x.is_floating_point():
+        raise RuntimeError(f"[{op}] the value {value} is no number of {x.dtype.name}")
     try:
-        return where(mask, value, x)
-    except ValueError as error:
-        raise RuntimeError(
-            f"[masked_fill] the mask of shape {tuple(mask.shape)} does not broadcast with the "
-            f"tensor of shape {tuple(x.shape)}"
-        ) from error
+        return x._device.asarray(value).astype(x.dtype)
+    except OverflowError as error:
+        raise RuntimeError(f"[{op}] {x.dtype.name} does not hold {value}: {error}") from None
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like ``input`` of one value, a number or a 0-d tensor."""
+    require_tensor("fill", input)
+    everywhere = wrap(input._device.asarray(True), input._device)
+    return where(everywhere, number_like("fill", input, value), input)
 
 
 def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """``input`` where the condition is True, ``other`` elsewhere, broadcast and promoted; with the
     condition alone, the indices where it is True, one tensor a dimension."""
     if input is None and other is None:
-        return nonzero(condition, as_tuple=True)
-    if not isinstance(condition, Tensor) or condition.dtype.kind != "b":
+        require_tensor("where", condition)
+        return condition.nonzero(as_tuple=True)
+    if not isinstance(condition, Tensor) or condition.dtype.name not in ("bool", "uint8"):
         raise RuntimeError("[where] the condition must be a bool tensor")
+    if condition.dtype.kind != "b":
+        condition = cast(condition, dtype=np.dtype(bool))
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = tensor(input, device=condition.device)
     a, b = align("where", input, other)
@@ -55,14 +87,3 @@ def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any
 def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """This tensor's elements where ``condition``, else those of ``other``."""
     return select_where(condition, self, other)
-
-
-def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
-    """The indices of the non-zero elements: one row each, or one tensor a dimension."""
-    require_tensor("nonzero", x)
-    if x.ndim == 0 and not as_tuple:
-        n = int(bool(x))
-        return wrap(x._device.ops["zeros"]((n, 0), dtype=np.int64), x._device)
-    found = x._array.reshape(-1 if x.ndim == 0 else x.shape).nonzero()
-    columns = tuple(wrap(a, x._device) for a in found)
-    return columns if as_tuple else stack(columns, 1)

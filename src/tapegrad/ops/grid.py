@@ -1,0 +1,71 @@
+"""Grids and combinations of vectors' elements."""
+
+from __future__ import annotations
+
+from itertools import combinations as _combinations
+from itertools import combinations_with_replacement as _with_replacement
+from typing import Any
+
+from ..tensor import Tensor
+from .arguments import require_tensor
+from .create import tensor
+from .index import getitem
+from .join import stack
+from .shape import expand, reshape
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Vectors (or numbers) as coordinates of a grid: the i-th result holds the i-th vector along
+    dimension i, expanded to the grid. With indexing "xy" the first two dimensions are exchanged."""
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    if not given:
+        raise RuntimeError("[meshgrid] expects at least one tensor")
+    for x in given:
+        require_tensor("meshgrid", x)
+        if x.ndim > 1:
+            raise RuntimeError(f"[meshgrid] expects vectors, got shape {tuple(x.shape)}")
+        if x.dtype != given[0].dtype or x._device is not given[0]._device:
+            raise RuntimeError(
+                "[meshgrid] all tensors must be of one dtype and device, got "
+                + ", ".join(f"{x.dtype.name} on {x._device}" for x in given)
+            )
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f"[meshgrid] indexing must be 'ij' or 'xy', got {indexing!r}")
+    places = list(range(len(given)))
+    if indexing == "xy" and len(given) > 1:
+        places[:2] = 1, 0
+    grid = [1] * len(given)
+    for place, x in zip(places, given, strict=True):
+        grid[place] = x.numel()
+    return tuple(
+        expand(reshape(x, tuple(n if i == place else 1 for i, n in enumerate(grid))), grid)
+        for place, x in zip(places, given, strict=True)
+    )
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All tuples of one element from each vector, as rows; of one vector, the vector."""
+    for x in tensors:
+        require_tensor("cartesian_prod", x)
+        if x.ndim != 1:
+            raise RuntimeError(f"[cartesian_prod] expects vectors, got shape {tuple(x.shape)}")
+    if not tensors:
+        raise RuntimeError("[cartesian_prod] expects at least one tensor")
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([reshape(x, -1) for x in meshgrid(*tensors)], 1)
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of r elements of a vector, in order, as rows."""
+    require_tensor("combinations", input)
+    if input.ndim != 1:
+        raise RuntimeError(f"[combinations] expects a vector, got shape {tuple(input.shape)}")
+    if r < 0:
+        raise RuntimeError(f"[combinations] r must not be negative, got {r}")
+    choose = _with_replacement if with_replacement else _combinations
+    chosen = list(choose(range(input.numel()), r))
+    if r == 0:
+        return getitem(input, index=(slice(0, 0),))
+    rows = tensor(chosen, dtype="int64", device=input._device)
+    return getitem(input, index=(rows._array.reshape(-1, r),))

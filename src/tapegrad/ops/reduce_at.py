@@ -1,0 +1,103 @@
+"""Reducing values by the place they go to: the sums, products, means and extremes behind
+``scatter_reduce`` and ``index_reduce``.
+
+The order of the values of one place is fixed, so results are the same on every run and device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..tape import array_function, primitive
+from .create import ones_like
+from .index import index_add_at, index_put
+from .precision import in_float32
+
+_FUNCTIONS = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}
+
+
+@array_function
+def combined(xp: Any, function: Any, places: Any, values: Any) -> tuple[Any, Any]:
+    """The values of equal places combined, neighbours in pairs until one is left: the distinct
+    places, and one value for each. It takes log2 steps of the longest run of equal places."""
+    library = xp.library
+    order = library.argsort(places, kind="stable")
+    places, values = places[order], values[order]
+    first = library.concatenate([library.ones(1, dtype=bool), places[1:] != places[:-1]])
+    starts = first.nonzero()[0]
+    rank = library.arange(places.size) - starts[library.cumsum(first) - 1]
+    while places.size > starts.size:
+        second = (rank % 2 == 1).nonzero()[0]
+        values[second - 1] = function(values[second - 1], values[second])
+        stays = rank % 2 == 0
+        places, values, rank = places[stays], values[stays], rank[stays] // 2
+    return places, values
+
+
+def _rule(xp: Any, g: Any, y: Any, x: Any, values: Any, index: Any, how: str,
+          include_self: bool) -> list:  # fmt: skip
+    """As in PyTorch: of several extremes that are equal each has an equal share; a product's
+    factors get the product of the others."""
+    there = partial(xp.getitem, index=index)
+    if how == "prod":
+        whole, part = _product_rule(xp, g, y, x, values, index, include_self)
+    else:
+        here, these = x == y, values == there(y)
+        count = xp.where(here, float(include_self), 0.0)
+        count = xp.index_add_at(count, xp.where(these, 1.0, 0.0), index=index)
+        share = g / xp.where(count == 0, 1.0, count)
+        whole, part = xp.where(here, share, 0.0), xp.where(these, there(share), 0.0)
+    return [whole if include_self else xp.index_put(whole, 0, index=index), part]
+
+
+def _product_rule(xp: Any, g: Any, y: Any, x: Any, values: Any, index: Any,
+                  include_self: bool) -> tuple[Any, Any]:  # fmt: skip
+    there = partial(xp.getitem, index=index)
+    product = partial(xp.reduce_at, index=index, how="prod", include_self=include_self)
+    solid = xp.where(x == 0, 1.0, x)
+    whole = g * product(solid, values) / solid
+    zero = values == 0
+    count = xp.where(x == 0, 0.0, 0.0)
+    count = there(xp.index_add_at(count, xp.where(zero, 1.0, 0.0), index=index))
+    only = zero & (count == 1)
+    others = product(x, xp.where(only, 1.0, values))
+    part = xp.where(only, there(g * others), there(g * y) / xp.where(zero, 1.0, values))
+    return whole, xp.where(count > 1, 0.0, part)
+
+
+@primitive(vjp_all=_rule)
+@in_float32
+def reduce_at(xp: Any, x: Any, values: Any, *, index: Any, how: str, include_self: bool) -> Any:
+    """x with x[index] replaced by the products or extremes of ``values`` and (include_self) x."""
+    function = getattr(xp.library, _FUNCTIONS[how])
+    places = xp.library.arange(x.size).reshape(x.shape)[index]
+    values = xp.library.broadcast_to(xp.library.asarray(values, dtype=x.dtype), places.shape)
+    result = x.reshape(-1).copy()
+    if places.size:
+        at, found = xp.combined(function, places.reshape(-1), values.reshape(-1))
+        result[at] = function(result[at], found) if include_self else found
+    return result.reshape(x.shape)
+
+
+def _mean_at(x: Any, values: Any, *, index: Any, include_self: bool) -> Any:
+    start = x if include_self else index_put(x, 0, index=index)
+    ones = ones_like(x)
+    count = ones if include_self else index_put(ones, 0, index=index)
+    count = index_add_at(count, ones_like(values), index=index)
+    count = count.masked_fill(count == 0, 1)
+    total = index_add_at(start, values, index=index)
+    return total / count if x.is_floating_point() else total // count
+
+
+def _sum_at(x: Any, values: Any, *, index: Any, include_self: bool) -> Any:
+    start = x if include_self else index_put(x, 0, index=index)
+    return index_add_at(start, values, index=index)
+
+
+def reduced_at(how: str, include_self: bool) -> Callable:
+    """``f(x, values, index=...)`` for one of "sum", "mean", "prod", "amax" and "amin"."""
+    if how in _FUNCTIONS:
+        return partial(reduce_at, how=how, include_self=include_self)
+    return partial(_sum_at if how == "sum" else _mean_at, include_self=include_self)
