@@ -18,9 +18,13 @@ from ..ops.activation import (
     tanh,
 )
 from ..ops.activation import rectify as relu
+from ..ops.channel_norm import group_norm, instance_norm, local_response_norm
 from ..ops.class_loss import cross_entropy, linear_cross_entropy, nll_loss
 from ..ops.conv import conv2d
-from ..ops.embedding import embedding
+from ..ops.distance import cosine_similarity, normalize, pairwise_distance
+from ..ops.dropout import dropout
+from ..ops.embedding import embedding, one_hot
+from ..ops.embedding_bag import embedding_bag
 from ..ops.gating import (
     glu,
     gumbel_softmax,
@@ -44,7 +48,18 @@ from ..ops.loss import (
     smooth_l1_loss,
     soft_margin_loss,
 )
+from ..ops.margin_loss import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+)
 from ..ops.norm import batch_norm, layer_norm, rms_norm
+from ..ops.pair_loss import (
+    cosine_embedding_loss,
+    margin_ranking_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from ..ops.piecewise import (
     hardshrink,
     hardsigmoid,
@@ -61,17 +76,20 @@ from ..ops.piecewise import (
 )
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.products import bilinear
-from ..ops.random import dropout
 from ..ops.softmax import log_softmax, softmax
 
 __all__ = [
     "avg_pool2d", "batch_norm", "bilinear", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "celu", "celu_", "conv2d", "cross_entropy", "dropout",
-    "elu", "elu_", "embedding", "gaussian_nll_loss", "gelu", "glu", "gumbel_softmax", "hardshrink",
+    "binary_cross_entropy_with_logits", "celu", "celu_", "conv2d", "cosine_embedding_loss",
+    "cosine_similarity", "cross_entropy", "dropout", "elu", "elu_", "embedding", "embedding_bag",
+    "gaussian_nll_loss", "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink",
     "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "hinge_embedding_loss", "huber_loss",
-    "kl_div", "l1_loss", "layer_norm", "leaky_relu", "leaky_relu_", "linear",
-    "linear_cross_entropy", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss",
-    "nll_loss", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm", "rrelu", "rrelu_",
-    "selu", "selu_", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin",
-    "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "threshold_",
+    "instance_norm", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "leaky_relu_", "linear",
+    "linear_cross_entropy", "local_response_norm", "log_softmax", "logsigmoid",
+    "margin_ranking_loss", "max_pool2d", "mish", "mse_loss", "multi_margin_loss",
+    "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalize", "one_hot",
+    "pairwise_distance", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm", "rrelu",
+    "rrelu_", "selu", "selu_", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax",
+    "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
+    "threshold_", "triplet_margin_loss", "triplet_margin_with_distance_loss",
 ]  # fmt: skip

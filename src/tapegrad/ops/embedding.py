@@ -10,9 +10,10 @@ from ..backend import Device, override
 from ..dtypes import is_floating
 from ..kernels import launch
 from ..tape import primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from .arguments import require_tensor
 from .precision import in_float32
+from .vectornorm import vector_norm
 
 
 @primitive(
@@ -96,22 +97,93 @@ def _embedding_backward_kernel(
     return result
 
 
-def embedding(indices: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
-    """weight[indices]: (...) -> (..., columns). Row ``padding_idx`` gets no gradient.
+@primitive(vjp=(lambda g, scale: g * scale, None))
+def scale_gradient(xp: Any, x: Any, scale: Any) -> Any:
+    """x itself; only its gradient is scaled."""
+    return x.copy()
 
-    Raises IndexError for an index out of range.
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """weight[input]: (...) -> (..., columns). Row ``padding_idx`` gets no gradient.
+
+    max_norm: rows in use that are longer, in the ``norm_type`` norm, are shortened to it in place.
+    scale_grad_by_freq: a row's gradient is divided by how often it is looked up. ``sparse`` is
+    accepted; gradients are dense. Raises IndexError for an index out of range.
     """
-    require_tensor("embedding", indices)
-    require_tensor("embedding", weight)
-    if indices.dtype.kind not in "iu":
-        raise RuntimeError(f"[embedding] indices must be integers, got {indices.dtype.name}")
+    check_table("embedding", input, weight)
+    skip = padding_row("embedding", padding_idx, weight.shape[0])
+    if max_norm is not None:
+        renormalize("embedding", weight, input, max_norm, norm_type)
+    y = _embedding(weight, input, skip=skip)
+    return scale_gradient(y, rarity(weight, input)) if scale_grad_by_freq else y
+
+
+def check_table(op: str, input: Tensor, weight: Tensor) -> None:
+    require_tensor(op, input)
+    require_tensor(op, weight)
+    if input.dtype.kind not in "iu":
+        raise RuntimeError(f"[{op}] indices must be integers, got {input.dtype.name}")
     if weight.ndim != 2:
-        raise RuntimeError(f"[embedding] the table must be 2-d, got {tuple(weight.shape)}")
-    if padding_idx is not None:
-        rows = weight.shape[0]
-        if not -rows <= padding_idx < rows:
-            raise IndexError(
-                f"[embedding] padding_idx {padding_idx} is out of range for {rows} rows"
-            )
-        padding_idx %= rows
-    return _embedding(weight, indices, skip=padding_idx)
+        raise RuntimeError(f"[{op}] the table must be 2-d, got {tuple(weight.shape)}")
+
+
+def padding_row(op: str, padding_idx: int | None, rows: int) -> int | None:
+    """``padding_idx`` as a row from the front."""
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise IndexError(f"[{op}] padding_idx {padding_idx} is out of range for {rows} rows")
+    return padding_idx % rows
+
+
+def renormalize(
+    op: str, weight: Tensor, indices: Tensor, max_norm: float, norm_type: float
+) -> None:
+    """Shorten the rows that ``indices`` names to the norm ``max_norm``, in place and untaped."""
+    xp, table = weight._device.xp, weight._array
+    rows = xp.unique(indices._array.reshape(-1))
+    if rows.size and (int(rows[0]) < 0 or int(rows[-1]) >= len(table)):
+        raise _row_error(rows, len(table))
+    used = table[rows]
+    length = vector_norm(op, wrap(used, weight._device), norm_type, 1, True, None)._array
+    too_long = length > max_norm
+    table[rows] = xp.where(too_long, used * (max_norm / (length + 1e-7)), used).astype(table.dtype)
+    weight._bump(op)
+
+
+def rarity(weight: Tensor, indices: Tensor) -> Tensor:
+    """1 / how often each index occurs, for (..., columns) rows looked up."""
+    xp, flat = weight._device.xp, indices._array.reshape(-1)
+    if not flat.size:
+        return wrap(xp.ones((*indices.shape, 1), dtype=weight.dtype), weight._device)
+    counts = xp.bincount(flat, minlength=len(weight._array))[flat]
+    return wrap((1 / counts).astype(weight.dtype).reshape(*indices.shape, 1), weight._device)
+
+
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """int64 (..., num_classes): 1 at the position that each class names, else 0. By default there
+    are as many classes as the largest plus one."""
+    require_tensor("one_hot", input)
+    if input.dtype.kind not in "iu":
+        raise RuntimeError(f"[one_hot] classes must be integers, got {input.dtype.name}")
+    classes, xp = input._array, input._device.xp
+    if num_classes == -1:
+        if not classes.size:
+            raise RuntimeError("[one_hot] of no classes at all: num_classes must be given")
+        num_classes = int(classes.max()) + 1
+    if num_classes < 1:
+        raise RuntimeError(f"[one_hot] num_classes must be positive, got {num_classes}")
+    if classes.size and (int(classes.min()) < 0 or int(classes.max()) >= num_classes):
+        wrong = classes[(classes < 0) | (classes >= num_classes)]
+        raise RuntimeError(
+            f"[one_hot] class {int(wrong[0])} is out of range: expected 0 to {num_classes - 1}"
+        )
+    return wrap((classes[..., None] == xp.arange(num_classes)).astype(np.int64), input._device)

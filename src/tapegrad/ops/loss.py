@@ -42,7 +42,7 @@ def fits_into(shape: tuple, target: tuple) -> bool:
         return False
 
 
-def _one_shape(op: str, input: Tensor, target: Tensor) -> None:
+def one_shape(op: str, input: Tensor, target: Tensor) -> None:
     """Refuse (n, 1) against (n,): broadcasting that enlarges both compares everything with
     everything, which is never what a loss means (PyTorch warns, and computes it)."""
     require_tensor(op, input)
@@ -76,6 +76,12 @@ def _weighted(op: str, losses: Tensor, input: Tensor, weight: Tensor, reduction:
     return sum(losses) / sum(weight) if reduction == "mean" else reduced(losses, reduction)
 
 
+@primitive(vjp=(lambda g: g,))
+def raised(xp: Any, x: Any, *, least: float) -> Any:
+    """max(x, least), with slope 1 everywhere."""
+    return xp.library.maximum(x, x.dtype.type(least))
+
+
 # ---------------------------------------------------------------------- distances
 
 
@@ -84,7 +90,7 @@ def mse_loss(
 ) -> Tensor:
     """The squared difference. Shapes must be equal or broadcast to one of the two. "mean" divides
     by the sum of the weights, where there are any."""
-    _one_shape("mse_loss", input, target)
+    one_shape("mse_loss", input, target)
     check_reduction("mse_loss", reduction)
     losses = square(input - target)
     if weight is not None:
@@ -97,7 +103,7 @@ def l1_loss(
 ) -> Tensor:
     """The absolute difference. Shapes must be equal or broadcast to one of the two. "mean" divides
     by the sum of the weights, where there are any."""
-    _one_shape("l1_loss", input, target)
+    one_shape("l1_loss", input, target)
     check_reduction("l1_loss", reduction)
     losses = absolute(input - target)
     if weight is not None:
@@ -122,7 +128,7 @@ def huber_loss(
 ) -> Tensor:
     """Half the squared difference d up to delta, delta (|d| - delta / 2) beyond (Huber 1964).
     Shapes must be equal or broadcast to one of the two."""
-    _one_shape("huber_loss", input, target)
+    one_shape("huber_loss", input, target)
     check_reduction("huber_loss", reduction)
     if not delta > 0:
         raise RuntimeError(f"[huber_loss] delta must be positive, got {delta}")
@@ -142,7 +148,7 @@ def smooth_l1_loss(
 ) -> Tensor:
     """d^2 / (2 beta) for differences |d| < beta, |d| - beta / 2 beyond (Girshick 2015). Shapes must
     be equal or broadcast to one of the two."""
-    _one_shape("smooth_l1_loss", input, target)
+    one_shape("smooth_l1_loss", input, target)
     check_reduction("smooth_l1_loss", reduction)
     if beta < 0:
         raise RuntimeError(f"[smooth_l1_loss] beta must not be negative, got {beta}")
@@ -268,12 +274,6 @@ def poisson_nll_loss(
     return reduced(losses, reduction)
 
 
-@primitive("raised", vjp=(lambda g: g,))
-def _raised(xp: Any, x: Any, *, least: float) -> Any:
-    """max(x, least), with slope 1 everywhere."""
-    return xp.library.maximum(x, x.dtype.type(least))
-
-
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -306,7 +306,7 @@ def gaussian_nll_loss(
                 f"[{op}] var must have input's shape {shape}, that shape without its last "
                 f"dimension, or with one dimension of size 1; got {given}"
             )
-    var = _raised(var, least=eps)
+    var = raised(var, least=eps)
     losses = 0.5 * (log(var) + square(input - target) / var)
     return reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
@@ -316,7 +316,7 @@ def gaussian_nll_loss(
 
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-t x)), without overflow."""
-    _one_shape("soft_margin_loss", input, target)
+    one_shape("soft_margin_loss", input, target)
     check_reduction("soft_margin_loss", reduction)
     return reduced(softplus(-target * input, threshold=40.0), reduction)
 
@@ -325,7 +325,7 @@ def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean"
 ) -> Tensor:
     """x where the label is 1, max(0, margin - x) where it is -1."""
-    _one_shape("hinge_embedding_loss", input, target)
+    one_shape("hinge_embedding_loss", input, target)
     check_reduction("hinge_embedding_loss", reduction)
     near = where(target != -1, input, 0.0)
     far = where(target != 1, clamp(margin - input, min=0), 0.0)
