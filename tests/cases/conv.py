@@ -1,8 +1,8 @@
-"""Convolution and pooling."""
+"""Convolution and its transpose."""
 
 from __future__ import annotations
 
-from .base import case, distinct, f, values
+from .base import case, f
 
 # One row reads best on one line.
 # fmt: off
@@ -16,18 +16,27 @@ case("conv2d_groups", lambda t, x, w: t.nn.functional.conv2d(x, w, padding=(1, 0
      (f(1, 2, 3, 3), f(4, 1, 2, 2)), (f(2, 4, 6, 7), f(6, 2, 3, 3)), (f(0, 2, 3, 3), f(4, 1, 2, 2)))
 case("conv2d_same", lambda t, x, w: t.nn.functional.conv2d(x, w, padding="same"),
      (f(1, 1, 3, 3), f(1, 1, 2, 2)), (f(2, 4, 4), f(3, 2, 3, 3)), (f(0, 1, 3, 3), f(1, 1, 2, 2)))
-case("max_pool2d", lambda t, x: t.nn.functional.max_pool2d(x, 2), (distinct(1, 1, 4, 4),),
-     (distinct(2, 3, 9, 7),), (distinct(3, 4, 4),), (f(0, 1, 4, 4),))
-case("max_pool2d_ties", lambda t, x: t.nn.functional.max_pool2d(x, 2, 1), (values([[[1.0] * 3] * 3]),),
-     second=False)
-case("max_pool2d_padded", lambda t, x: t.nn.functional.max_pool2d(x, 3, 2, 1, ceil_mode=True),
-     (distinct(1, 1, 4, 4),), (distinct(2, 2, 7, 8),), (f(0, 1, 4, 4),))
-case("max_pool2d_dilated", lambda t, x: t.nn.functional.max_pool2d(x, 2, 1, 0, 2),
-     (distinct(1, 1, 4, 4),), (f(0, 1, 4, 4),))
-case("avg_pool2d", lambda t, x: t.nn.functional.avg_pool2d(x, 2), (f(1, 1, 4, 4),), (f(2, 3, 9, 7),),
-     (f(0, 1, 4, 4),))
-case("avg_pool2d_padded", lambda t, x: t.nn.functional.avg_pool2d(
-    x, 3, 2, 1, ceil_mode=True, count_include_pad=False), (f(1, 1, 4, 4),), (f(2, 2, 7, 8),),
-    (f(0, 1, 4, 4),))
-case("avg_pool2d_divisor", lambda t, x: t.nn.functional.avg_pool2d(x, (2, 3), divisor_override=2),
-     (f(1, 1, 4, 4),), (f(0, 1, 4, 4),))
+case("conv2d_flat", lambda t, x, w: t.nn.functional.conv2d(x, w, padding=1),
+     (f(1, 1, 6, 6), f(1, 1, 3, 3)), (f(2, 3, 16, 15), f(4, 3, 3, 3)), (f(1, 2, 12), f(1, 1, 1, 1)))
+case("conv1d", lambda t, x, w, b: t.nn.functional.conv1d(x, w, b, padding=2),
+     (f(1, 2, 4), f(2, 2, 3), f(2)), (f(2, 3, 9), f(4, 3, 4), f(4)), (f(0, 2, 4), f(2, 2, 3), f(2)),
+     (f(2, 7), f(3, 2, 1), f(3)))
+case("conv1d_strided", lambda t, x, w: t.conv1d(x, w, None, 3, "valid", 2, 2),
+     (f(1, 2, 6), f(2, 1, 2)), (f(2, 4, 12), f(6, 2, 3)))
+case("conv3d", lambda t, x, w, b: t.nn.functional.conv3d(x, w, b, padding=(1, 0, 1)),
+     (f(1, 1, 2, 3, 2), f(2, 1, 2, 2, 2), f(2)), (f(2, 2, 5, 6, 4), f(3, 2, 3, 2, 3), f(3)),
+     (f(0, 1, 2, 3, 2), f(2, 1, 2, 2, 2), f(2)))
+case("conv3d_strided", lambda t, x, w: t.conv3d(x, w, None, (1, 2, 1), 1, (1, 1, 2), 2),
+     (f(1, 2, 2, 3, 3), f(2, 1, 2, 1, 2)), (f(4, 3, 4, 5), f(2, 2, 2, 3, 2)))
+case("conv_transpose1d", lambda t, x, w, b: t.conv_transpose1d(x, w, b, 3, 1, 2),
+     (f(1, 2, 3), f(2, 2, 3), f(2)), (f(2, 3, 5), f(3, 4, 4), f(4)), (f(0, 2, 3), f(2, 2, 3), f(2)),
+     (f(2, 3), f(2, 2, 3), f(2)))
+case("conv_transpose2d", lambda t, x, w, b: t.conv_transpose2d(x, w, b, padding=(1, 0)),
+     (f(1, 2, 2, 3), f(2, 2, 3, 2), f(2)), (f(2, 3, 5, 6), f(3, 4, 3, 3), f(4)),
+     (f(0, 2, 2, 3), f(2, 2, 3, 2), f(2)))
+case("conv_transpose2d_strided", lambda t, x, w: t.nn.functional.conv_transpose2d(
+    x, w, None, (2, 1), 1, (1, 1), 2, (1, 2)), (f(1, 2, 2, 3), f(2, 1, 2, 2)),
+     (f(2, 4, 4, 5), f(4, 3, 3, 3)))
+case("conv_transpose3d", lambda t, x, w: t.conv_transpose3d(x, w, None, (1, 2, 1), 1),
+     (f(1, 1, 2, 2, 2), f(1, 2, 3, 2, 2)), (f(2, 2, 3, 4, 3), f(2, 3, 3, 3, 2)),
+     (f(0, 1, 2, 2, 2), f(1, 2, 3, 2, 2)))

@@ -1,203 +1,190 @@
-"""Convolution over images, (batch, channels, height, width).
-
-A convolution is bilinear, so its two gradients are two more bilinear functions, and the gradients
-of those are again among the three: the family is closed and differentiable to any order.
-Each is one matrix product over a strided view of the patches (im2col; Chellapilla et al. 2006).
-"""
+"""Convolution over one, two or three dimensions, (batch, channels, ...), and its transpose, which
+is the gradient of a convolution with respect to its input."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
-from ..tape import primitive
-from ..tensor import Tensor, wrap
-from .arguments import same_dtype
-from .index import put
-from .precision import in_float32
-from .windows import Pair, outputs, pad, pair_of, window
-
-# On the CPU the batch goes through in pieces whose patches stay in the L2 cache: they are written,
-# multiplied and forgotten there. Those of the whole batch would take kh * kw times the memory of
-# the input (64 channels of 32 images of 32x32, 3x3 filters: 75 MB).
-_PIECE_BYTES = 1 << 21
+from ..tensor import Tensor
+from .arguments import require_tensor, same_dtype
+from .convolution import convolution, convolution_input
+from .pad import constant_pad
+from .windows import Sizes, Windows, ints, outputs, unbatched
 
 
-def _patches(xp: Any, x: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
-    """A view of all patches: (batch, channels, kh, kw, oh, ow)."""
-    oh, ow = outputs(x.shape[2:], kernel, stride, padding, dilation)
-    x = pad(xp, x, padding)
-    sn, sc, sh, sw = x.strides
-    (kh, kw), (dh, dw) = kernel, dilation
-    return xp.library.lib.stride_tricks.as_strided(
-        x,
-        (*x.shape[:2], kh, kw, oh, ow),
-        (sn, sc, sh * dh, sw * dw, sh * stride[0], sw * stride[1]),
-    )
-
-
-def _columns(patches: Any, groups: int) -> Any:
-    """Patches as matrices: (batch, groups, channels / groups * kh * kw, oh * ow)."""
-    n, c, kh, kw, oh, ow = patches.shape
-    return patches.reshape(n, groups, c // groups * kh * kw, oh * ow)
-
-
-def _pieces(like: Any, per_image: int) -> list[slice]:
-    """The batch in pieces of about _PIECE_BYTES on the CPU, in one piece on a GPU."""
-    n = like.shape[0]
-    size = max(_PIECE_BYTES // max(per_image * like.itemsize, 1), 1)
-    step = size if isinstance(like, np.ndarray) else max(n, 1)
-    return [slice(i, i + step) for i in range(0, n, step)]
-
-
-@primitive(
-    "conv2d",
-    vjp=(
-        lambda xp, g, weight, input_shape, stride, padding, dilation, groups: xp.conv2d_input(
-            g, weight, size=tuple(input_shape[2:]), stride=stride, padding=padding,
-            dilation=dilation, groups=groups),
-        lambda xp, g, x, input_shape, stride, padding, dilation, groups: xp.conv2d_weight(
-            x, g, kernel=tuple(input_shape[2:]), stride=stride, padding=padding,
-            dilation=dilation, groups=groups),
-    ),
-)  # fmt: skip
-@in_float32
-def _conv2d(
-    xp: Any, x: Any, weight: Any, *, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Any:
-    out = weight.shape[0]
-    patches = _patches(xp, x, weight.shape[2:], stride, padding, dilation)
-    n, _, _, _, oh, ow = patches.shape
-    w = weight.reshape(groups, out // groups, -1)
-    y = xp.empty((n, groups, out // groups, oh * ow), dtype=x.dtype)
-    for piece in _pieces(x, math.prod(patches.shape[1:])):
-        y[piece] = xp.matmul(w, _columns(patches[piece], groups))
-    return y.reshape(n, out, oh, ow)
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, weight, stride, padding, dilation, groups: xp.conv2d(
-            g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups),
-        lambda xp, g, y_grad, input_shape, stride, padding, dilation, groups: xp.conv2d_weight(
-            g, y_grad, kernel=tuple(input_shape[2:]), stride=stride, padding=padding,
-            dilation=dilation, groups=groups),
-    )
-)  # fmt: skip
-@in_float32
-def conv2d_input(
-    xp: Any, y_grad: Any, weight: Any, *, size: Pair, stride: Pair, padding: Pair, dilation: Pair,
-    groups: int,
-) -> Any:  # fmt: skip
-    """The gradient of conv2d's input: every patch gets back what it contributed (col2im)."""
-    n, out, oh, ow = y_grad.shape
-    kh, kw = weight.shape[2:]
-    channels = weight.shape[1] * groups
-    w = weight.reshape(groups, out // groups, -1).transpose(0, 2, 1)
-    g = y_grad.reshape(n, groups, out // groups, oh * ow)
-    (ph, pw), (h, wd) = padding, size
-    x = xp.zeros((n, channels, h + 2 * ph, wd + 2 * pw), dtype=y_grad.dtype)
-    for piece in _pieces(y_grad, channels * kh * kw * oh * ow):
-        columns = xp.matmul(w, g[piece]).reshape(-1, channels, kh, kw, oh, ow)
-        part = x[piece]
-        for i in range(kh):
-            for j in range(kw):
-                part[window(i, j, (oh, ow), stride, dilation)] += columns[:, :, i, j]
-    return x[:, :, ph : ph + h, pw : pw + wd]
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, y_grad, input_shape, stride, padding, dilation, groups: xp.conv2d_input(
-            y_grad, g, size=tuple(input_shape[2:]), stride=stride, padding=padding,
-            dilation=dilation, groups=groups),
-        lambda xp, g, x, stride, padding, dilation, groups: xp.conv2d(
-            x, g, stride=stride, padding=padding, dilation=dilation, groups=groups),
-    )
-)  # fmt: skip
-@in_float32
-def conv2d_weight(
-    xp: Any, x: Any, y_grad: Any, *, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair,
-    groups: int,
-) -> Any:  # fmt: skip
-    """The gradient of conv2d's weight: result gradients times patches, summed over the batch."""
-    n, out, oh, ow = y_grad.shape
-    patches = _patches(xp, x, kernel, stride, padding, dilation)
-    g = y_grad.reshape(n, groups, out // groups, oh * ow)
-    columns_per_group = x.shape[1] // groups * math.prod(kernel)
-    weight = xp.zeros((groups, out // groups, columns_per_group), dtype=x.dtype)
-    for piece in _pieces(x, math.prod(patches.shape[1:])):
-        columns = _columns(patches[piece], groups)
-        weight += xp.matmul(g[piece], columns.swapaxes(-1, -2)).sum(axis=0)
-    return weight.reshape(out, x.shape[1] // groups, *kernel)
-
-
-def conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Cross-correlation of images with filters.
-
-    x: (n, in, h, w) or (in, h, w); weight: (out, in / groups, kh, kw); bias: (out,)
-    -> (n, out, oh, ow), oh = (h + 2 padding - dilation (kh - 1) - 1) // stride + 1.
-    padding: ints, "valid" (none), or "same" (stride 1; an odd total pads one more at the end).
-    """
-    same_dtype("conv2d", x, weight)
-    if weight.ndim != 4 or x.ndim not in (3, 4):
+def _check(
+    op: str, dims: int, x: Tensor, weight: Tensor, bias: Tensor | None, groups: Any,
+    transposed: bool,
+) -> None:  # fmt: skip
+    same_dtype(op, x, weight)
+    if weight.ndim != dims + 2:
+        order = "in, out / groups" if transposed else "out, in / groups"
         raise RuntimeError(
-            f"[conv2d] expects input (n, in, h, w) or (in, h, w) and weight (out, in, kh, kw), "
-            f"got shapes {tuple(x.shape)} and {tuple(weight.shape)}"
+            f"[{op}] expects a weight ({order}, kernel sizes) of {dims + 2} dimensions, got shape "
+            f"{tuple(weight.shape)}"
         )
-    if x.ndim == 3:
-        image = conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
-        return image.squeeze(0)
-    stride, dilation = pair_of("conv2d", "stride", stride), pair_of("conv2d", "dilation", dilation)
+    if not isinstance(groups, int) or groups < 1:
+        raise RuntimeError(f"[{op}] groups must be a positive int, got {groups!r}")
+    channels = x.shape[-dims - 1]
+    expected = weight.shape[0] if transposed else weight.shape[1] * groups
+    if channels != expected or weight.shape[0] % groups or 0 in weight.shape[:1]:
+        raise RuntimeError(
+            f"[{op}] input {tuple(x.shape)} has {channels} channels; weight "
+            f"{tuple(weight.shape)} with groups={groups} expects {expected}, and its first size "
+            "must be a multiple of groups"
+        )
+    if 0 in weight.shape[2:]:
+        raise RuntimeError(f"[{op}] the kernel must not be empty, got {tuple(weight.shape)}")
+    if bias is not None:
+        same_dtype(op, x, bias)
+        filters = weight.shape[1] * groups if transposed else weight.shape[0]
+        if tuple(bias.shape) != (filters,):
+            raise RuntimeError(
+                f"[{op}] expected a bias of shape {(filters,)}, got {tuple(bias.shape)}"
+            )
+
+
+def _convolve(
+    op: str, dims: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any,
+    dilation: Any, groups: int,
+) -> Tensor:  # fmt: skip
+    require_tensor(op, x)
+    if unbatched(op, x, dims):
+        y = _convolve(op, dims, x.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
+        return y.squeeze(0)
+    _check(op, dims, x, weight, bias, groups, False)
     kernel = tuple(weight.shape[2:])
+    stride, dilation = ints(op, "stride", stride, dims), ints(op, "dilation", dilation, dims)
     if isinstance(padding, str):
-        x, padding = _named_padding(x, padding, kernel, stride, dilation)
-    padding = pair_of("conv2d", "padding", padding, least=0)
-    if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        x, padding = _named_padding(op, x, padding, kernel, stride, dilation)
+    padding = ints(op, "padding", padding, dims, least=0)
+    out = outputs(x.shape[2:], kernel, stride, padding, dilation)
+    if min(out) < 1:
         raise RuntimeError(
-            f"[conv2d] input {tuple(x.shape)} has {x.shape[1]} channels; weight "
-            f"{tuple(weight.shape)} with groups={groups} expects {weight.shape[1] * groups}, and "
-            "its out channels must divide by groups"
-        )
-    if min(outputs(x.shape[2:], kernel, stride, padding, dilation)) < 1 or 0 in kernel:
-        raise RuntimeError(
-            f"[conv2d] the kernel {kernel} with dilation {dilation} is larger than the input "
+            f"[{op}] the kernel {kernel} with dilation {dilation} is larger than the input "
             f"{tuple(x.shape[2:])} with padding {padding}"
         )
-    y = _conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    if bias is None:
-        return y
-    same_dtype("conv2d", x, bias)
-    if tuple(bias.shape) != (weight.shape[0],):
-        raise RuntimeError(
-            f"[conv2d] expected a bias of shape {(weight.shape[0],)}, got {tuple(bias.shape)}"
-        )
-    return y + bias.reshape(-1, 1, 1)
+    return convolution(
+        x, weight, bias, out=out, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
 
 
 def _named_padding(
-    x: Tensor, name: str, kernel: Any, stride: Pair, dilation: Pair
-) -> tuple[Tensor, Any]:
+    op: str, x: Tensor, name: str, kernel: Sizes, stride: Sizes, dilation: Sizes
+) -> tuple[Tensor, Sizes]:
+    if name not in ("valid", "same"):
+        raise ValueError(f"[{op}] padding must be ints, 'valid' or 'same', got {name!r}")
     if name == "valid":
-        return x, 0
-    if name != "same":
-        raise ValueError(f"[conv2d] padding must be ints, 'valid' or 'same', got {name!r}")
-    if stride != (1, 1):
-        raise ValueError(f"[conv2d] padding='same' needs stride 1, got {stride}")
+        return x, (0,) * len(kernel)
+    if max(stride) > 1:
+        raise RuntimeError(f"[{op}] padding='same' needs stride 1, got {stride}")
     total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     if any(t % 2 for t in total):  # one more zero at the end
-        n, c, h, w = x.shape
-        larger = (n, c, h + total[0] % 2, w + total[1] % 2)
-        zeros = x._device.ops["zeros"](larger, dtype=x.dtype)
-        x = put(wrap(zeros, x._device), (..., slice(0, h), slice(0, w)), x)
+        x = constant_pad(x, widths=((0, 0), (0, 0), *((0, t % 2) for t in total)), value=0)
     return x, tuple(t // 2 for t in total)
+
+
+def conv1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Cross-correlation of sequences with filters: ``conv2d`` with one dimension less.
+
+    input: (n, in, w) or (in, w); weight: (out, in / groups, kw); bias: (out,) -> (n, out, ow).
+    """
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Cross-correlation of images with filters.
+
+    input: (n, in, h, w) or (in, h, w); weight: (out, in / groups, kh, kw); bias: (out,)
+    -> (n, out, oh, ow), oh = (h + 2 padding - dilation (kh - 1) - 1) // stride + 1.
+    padding: ints, "valid" (none), or "same" (stride 1; an odd total pads one more at the end).
+    """
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """Cross-correlation of volumes with filters: ``conv2d`` with one dimension more.
+
+    input: (n, in, d, h, w) or (in, d, h, w); weight: (out, in / groups, kd, kh, kw); bias: (out,)
+    -> (n, out, od, oh, ow).
+    """
+    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _spread(
+    op: str, dims: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any,
+    output_padding: Any, groups: int, dilation: Any,
+) -> Tensor:  # fmt: skip
+    require_tensor(op, x)
+    if unbatched(op, x, dims):
+        y = _spread(op, dims, x.unsqueeze(0), weight, bias, stride, padding, output_padding,
+                    groups, dilation)  # fmt: skip
+        return y.squeeze(0)
+    _check(op, dims, x, weight, bias, groups, True)
+    kernel = tuple(weight.shape[2:])
+    stride, dilation = ints(op, "stride", stride, dims), ints(op, "dilation", dilation, dims)
+    padding = ints(op, "padding", padding, dims, least=0)
+    more = ints(op, "output_padding", output_padding, dims, least=0)
+    if any(m >= max(s, d) for m, s, d in zip(more, stride, dilation, strict=True)):
+        raise RuntimeError(
+            f"[{op}] output_padding {more} must be smaller than stride {stride} or dilation "
+            f"{dilation}"
+        )
+    windows = map(Windows, x.shape[2:], kernel, stride, padding, dilation)
+    size = tuple(w.reach - 2 * w.padding + m for w, m in zip(windows, more, strict=True))
+    if min(size) < 1:
+        raise RuntimeError(
+            f"[{op}] padding {padding} leaves nothing of the output: its size would be {size}"
+        )
+    y = convolution_input(
+        x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+    return y if bias is None else y + bias.reshape(-1, *(1,) * dims)
+
+
+def conv_transpose1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The transpose of ``conv1d``, as ``conv_transpose2d`` is that of ``conv2d``.
+
+    input: (n, in, w) or (in, w); weight: (in, out / groups, kw); bias: (out,) -> (n, out, ow).
+    """
+    return _spread("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding,
+                   groups, dilation)  # fmt: skip
+
+
+def conv_transpose2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The gradient of ``conv2d`` with respect to its input (Zeiler et al. 2010).
+
+    input: (n, in, h, w) or (in, h, w); weight: (in, out / groups, kh, kw); bias: (out,)
+    -> (n, out, oh, ow), oh = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
+    output_padding: rows at the end that the stride would leave out; less than stride or dilation.
+    """
+    return _spread("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding,
+                   groups, dilation)  # fmt: skip
+
+
+def conv_transpose3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Tensor:  # fmt: skip
+    """The transpose of ``conv3d``, as ``conv_transpose2d`` is that of ``conv2d``.
+
+    input: (n, in, d, h, w) or (in, d, h, w); weight: (in, out / groups, kd, kh, kw); bias: (out,)
+    -> (n, out, od, oh, ow).
+    """
+    return _spread("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding,
+                   groups, dilation)  # fmt: skip

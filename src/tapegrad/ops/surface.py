@@ -80,7 +80,6 @@ FUNCTIONS = {
     "histogram": "histogramdd",
     "search": "bucketize searchsorted",
     "statistics": "std_mean var_mean",
-    "conv": "conv2d",
     "create": """
         as_tensor asarray=as_tensor empty empty_like from_dlpack from_numpy full full_like ones
         ones_like tensor zeros zeros_like
@@ -102,7 +101,6 @@ FUNCTIONS = {
     "einsum": "einsum",
     "products": "chain_matmul tensordot",
     "norm": "batch_norm layer_norm rms_norm",
-    "pool": "avg_pool2d max_pool2d",
     "ranges": """
         arange empty_permuted empty_strided eye linspace logspace scalar_tensor
     """,
@@ -113,6 +111,9 @@ FUNCTIONS = {
     "select": "fill where=select_where",
     "split": "slice",
     "triangles": "tril_indices triu_indices",
+    "conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
+    "max_pool": "max_pool1d max_pool2d max_pool3d",
+    "avg_pool": "avg_pool1d",
 }
 
 # Methods that are no functions.
