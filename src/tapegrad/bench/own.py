@@ -74,7 +74,7 @@ def compare(
     results = Results(
         machine=machine.describe(device),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        settings={"device": str(device), "peers": list(functions)[1:], "seconds": seconds},
+        settings={"device": str(device), "functions": list(functions), "seconds": seconds},
         before=machine.state(device),
     )
     contestants = {name: _contestant(f, given[name]) for name, f in functions.items()}

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backend import Device
 from ..dtypes import is_low_precision
-from .cases import Case
+from .cases import Case, TorchGradient
 from .check import BenchmarkError
 
 PEERS = ("numpy", "cupy", "torch", "torch.compile")
@@ -56,7 +56,7 @@ def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
     if name in ("numpy", "cupy"):
         function = case.reference if case.arrays is True else case.arrays
         xp = device.library
-        return (lambda *arrays: function(xp, *arrays)) if callable(function) else None
+        return None if function is None else lambda *arrays: function(xp, *arrays)
     if case.torch is None:
         return None
     torch, eager = _torch(), case.torch
@@ -65,7 +65,10 @@ def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
     # Its caches are emptied, as after some recompilations it would silently run eagerly; a part
     # that it cannot compile is an error for the same reason.
     torch._dynamo.reset()
-    return torch.compile(lambda *tensors: eager(torch, *tensors), fullgraph=True, dynamic=False)
+    gradient = eager if isinstance(eager, TorchGradient) else None
+    function = case.compiled or (gradient.forward if gradient else eager)
+    compiled = torch.compile(lambda *t: function(torch, *t), fullgraph=True, dynamic=False)
+    return (lambda *t: gradient(torch, *t, wrapped=compiled)) if gradient else compiled
 
 
 def inputs_of(name: str, arrays: Sequence[Any]) -> list[Any]:

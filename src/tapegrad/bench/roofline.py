@@ -21,8 +21,10 @@ _STYLES: dict[str, dict[str, Any]] = {
     "torch.compile": {"marker": "D", "color": "#56B4E9"},
 }
 _MINE = {"marker": "o", "color": "#D55E00"}
-_WIDTH, _HEIGHT = 12.0, 7.5  # inches, of a panel
+_WIDTH, _HEIGHT = 13.0, 9.0  # inches, of a panel
 _LABEL_SIZE = 7.5  # points
+# Where a label may stand beside its point, in degrees, the better places first.
+_ANGLES = (0, 180, 20, -20, 160, 200, 45, -45, 135, 225, 70, -70, 110, 250, 90, 270)
 
 
 def plot(results: Results, path: str | os.PathLike[str]) -> None:
@@ -39,7 +41,7 @@ def plot(results: Results, path: str | os.PathLike[str]) -> None:
     names = list(dict.fromkeys(row.dtype for row in rows))
     if not rows or not results.ceilings.get("copy"):
         raise BenchmarkError("there is nothing to draw: no row was timed that computes anything")
-    figure = Figure(figsize=(_WIDTH, _HEIGHT * len(names)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, _HEIGHT * len(names)), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     for panel, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
         _draw(panel, results, name, [row for row in rows if row.dtype == name])
@@ -47,8 +49,9 @@ def plot(results: Results, path: str | os.PathLike[str]) -> None:
     figure.canvas.draw()
     figure.set_layout_engine("none")
     for panel, name in zip(figure.axes, names, strict=True):
+        _name_roof(panel, results, name)
         _label(panel, [row for row in rows if row.dtype == name])
-    figure.savefig(path, dpi=150)
+    figure.savefig(path)
 
 
 def require_matplotlib() -> None:
@@ -75,21 +78,8 @@ def _draw(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None
     panel.grid(True, which="major", color="#e6e6e6", linewidth=0.6)
     panel.set_axisbelow(True)
 
-    roof = [copy * x / unit for x in (left, right)]
-    if peak:
-        ridge = peak / copy
-        panel.plot([left, ridge, right], [roof[0], peak / unit, peak / unit], color="black", lw=1.3)
-        panel.annotate(
-            f"matrix product {peak / unit:.3g} {prefix}FLOP/s", (right, peak / unit), (-4, 4),
-            textcoords="offset points", ha="right", fontsize=9,
-        )  # fmt: skip
-    else:
-        panel.plot([left, right], roof, color="black", lw=1.3)
-    panel.annotate(
-        f"copy {copy / 1e9:.3g} GB/s", (left, roof[0]), (10, 14), textcoords="offset points",
-        rotation=_slope(panel), rotation_mode="anchor", fontsize=9,
-    )  # fmt: skip
-
+    ridge = min(peak / copy or right, right)
+    panel.plot([left, ridge, right], [copy * x / unit for x in (left, ridge, ridge)], "k", lw=1.3)
     for row in rows:  # the points of a case stand on one line
         speeds = [y for other, _, _, y in spots if other is row]
         panel.plot([_intensity(row)] * 2, [min(speeds), max(speeds)], color="#dddddd", lw=0.8,
@@ -98,10 +88,10 @@ def _draw(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None
     for name in dict.fromkeys(name for _, name, _, _ in spots):
         xs, ys = zip(*((x, y) for _, n, x, y in spots if n == name), strict=True)
         if name == mine:
-            panel.plot(xs, ys, ls="", ms=7, mec="white", mew=0.7, zorder=4, label=name, **_MINE)
+            panel.plot(xs, ys, ls="", ms=6.5, mec="white", mew=0.7, zorder=4, label=name, **_MINE)
         else:
             style = _STYLES.get(name, {"marker": "x", "color": "#CC79A7"})
-            panel.plot(xs, ys, ls="", ms=5.5, mfc="none", alpha=0.85, zorder=3, label=name, **style)
+            panel.plot(xs, ys, ls="", ms=4.5, mfc="none", alpha=0.85, zorder=3, label=name, **style)
     gpu = results.machine.get("gpu", {}).get("name")
     meaningless = "; times mean nothing" if results.settings.get("device") == "emulated" else ""
     panel.set_title(
@@ -110,24 +100,37 @@ def _draw(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None
     )  # fmt: skip
     panel.set_xlabel("arithmetic intensity, FLOP per byte")
     panel.set_ylabel(f"{prefix}FLOP/s")
-    panel.legend(loc="lower right", frameon=True, fontsize=9)
-
-
-def _slope(panel: Any) -> float:
-    """The angle of the line y = x on the page, in degrees."""
-    (x0, x1), (y0, y1) = panel.get_xlim(), panel.get_ylim()
-    box = panel.get_position()
-    per_x = box.width * _WIDTH / math.log10(x1 / x0)
-    per_y = box.height * _HEIGHT / math.log10(y1 / y0)
-    return math.degrees(math.atan2(per_y, per_x))
+    panel.legend(loc="upper left", fontsize=9)
 
 
 # ---------------------------------------------------------------------- labels
 
 
+def _name_roof(panel: Any, results: Results, dtype: str) -> None:
+    """Say what the two parts of the roof are, along them."""
+    copy, peak = results.ceilings["copy"], results.ceilings["matmul"].get(dtype)
+    roof = panel.lines[0]
+    (x0, y0), (x1, y1) = panel.transData.transform(roof.get_xydata()[:2])
+    panel.annotate(
+        f"copy {_rate(copy)}B/s", roof.get_xydata()[0], (16, 22), textcoords="offset points",
+        rotation=math.degrees(math.atan2(y1 - y0, x1 - x0)), rotation_mode="anchor", fontsize=9,
+    )  # fmt: skip
+    if peak:
+        panel.annotate(
+            f"matrix product {_rate(peak)}FLOP/s", roof.get_xydata()[2], (-4, 4),
+            textcoords="offset points", ha="right", fontsize=9,
+        )  # fmt: skip
+
+
+def _rate(value: float) -> str:
+    return f"{value / 1e12:.3g} T" if value >= 1e12 else f"{value / 1e9:.3g} G"
+
+
 def _label(panel: Any, rows: Sequence[Row]) -> None:
     """Name tapegrad's points, each label as near to its point as there is room: positions on
     growing rings around the point are tried until one is free."""
+    from matplotlib.patheffects import withStroke
+
     renderer = panel.figure.canvas.get_renderer()
     unit = 1e12 if panel.get_ylabel().startswith("T") else 1e9
     to_page = panel.transData.transform
@@ -135,36 +138,43 @@ def _label(panel: Any, rows: Sequence[Row]) -> None:
     scale = renderer.points_to_pixels(1)
     points = [to_page((_intensity(row), row.flops / timing.median / unit))
               for row in rows for timing in row.times.values()]  # fmt: skip
+    roof = to_page(panel.lines[0].get_xydata())
+    points += [a + (b - a) * i / 100 for a, b in itertools.pairwise(roof) for i in range(101)]
     margin = 4 * scale
     taken = [(x - margin, y - margin, x + margin, y + margin) for x, y in points]
     taken += [t.get_window_extent(renderer).extents for t in panel.texts]
     taken.append(panel.get_legend().get_window_extent(renderer).extents)
     several = {row.case for row in rows if sum(r.case == row.case for r in rows) > 1}
+    halo = [withStroke(linewidth=2, foreground="white")]
     for row in sorted(rows, key=lambda r: (_intensity(r), r.flops_per_second)):
         point = (_intensity(row), (row.flops_per_second or 0.0) / unit)
-        shape = f" {'x'.join(map(str, row.shape))}" if row.case in several else ""
+        name = row.case.replace("_backward", "_bwd") + (_shape(row) if row.case in several else "")
         text = panel.annotate(
-            row.case + shape, point, (0, 0), textcoords="offset points", fontsize=_LABEL_SIZE,
-            va="center", color="#333333", zorder=5,
+            name, point, (0, 0), textcoords="offset points", fontsize=_LABEL_SIZE,
+            va="center", color="#333333", zorder=5, path_effects=halo,
         )  # fmt: skip
         extent = text.get_window_extent(renderer)
+        width, half = extent.width, extent.height / 2
         x, y = to_page(point)
-        for radius, angle in itertools.product(range(6, 150, 4), range(0, 360, 30)):
+        for radius, angle in itertools.product(range(6, 200, 4), _ANGLES):
             dx, dy = (f(math.radians(angle)) * radius * scale for f in (math.cos, math.sin))
-            start = x + dx - (extent.width if math.cos(math.radians(angle)) < -0.1 else 0)
-            box = (start, y + dy - extent.height / 2, start + extent.width,
-                   y + dy + extent.height / 2)  # fmt: skip
-            inside = (page.x0 < box[0] and box[2] < page.x1 and page.y0 < box[1]
-                      and box[3] < page.y1)  # fmt: skip
+            start = x + dx - (width if abs(angle) > 90 else 0)
+            box = (start, y + dy - half, start + width, y + dy + half)
+            inside = page.x0 < box[0] and box[2] < page.x1 and page.y0 < box[1] < page.y1
             if inside and not any(_overlap(box, other) for other in taken):
                 break
         taken.append(box)
         text.set_position(((start - x) / scale, dy / scale))
         if radius > 10:  # a thin line to the point
-            end = start + (extent.width if start + extent.width < x else 0)
-            inverse = panel.transData.inverted().transform
-            panel.plot(*zip(point, inverse((end, y + dy)), strict=True), color="#bbbbbb", lw=0.5,
-                       zorder=1.6)  # fmt: skip
+            near = min(max(x, start), start + width), y + dy
+            line = zip(point, panel.transData.inverted().transform(near), strict=True)
+            panel.plot(*line, color="#999999", lw=0.6, zorder=1.6)
+
+
+def _shape(row: Row) -> str:
+    if len(set(row.shape)) == 1:
+        return f" {row.shape[0]}"
+    return f" {'x'.join(map(str, row.shape))}"
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from .results import Results, Row
 from .timing import Timing
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
-LEGEND = (
-    "time: median of the rounds, and the interquartile range as a part of it. ceiling: how near it "
-    "comes to the time that the copy or the matrix product above allows. A peer's number is its "
-    "time by tapegrad's: above 1, tapegrad is faster; = is a tie, the two spreads overlap."
+_LEGEND = (
+    "time: the median of the rounds; spread: their interquartile range, as a part of it; ceiling: "
+    "the time that the copy or the matrix product above allows, as a part of it; vs: the other's "
+    "time by {mine}'s, above 1 {mine} is faster, = is a tie (the spreads overlap)"
 )
 
 
@@ -52,33 +51,28 @@ def headline(results: Results) -> list[str]:
 
 def text(results: Results) -> str:
     """Everything, as lines for a terminal."""
-    peers = _peers(results)
-    head, *body = [_header(peers), *(_cells(row, peers) for row in results.rows)]
-    widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
+    left, head, body = _grid(results)
+    widths = [
+        max(len(line[i]) for line in (head, *body) if len(line) > i) for i in range(len(head))
+    ]
 
-    def laid_out(line: Sequence[str], row: Row | None = None) -> str:
-        aligned = [cell.ljust(width) if i < 3 else cell.rjust(width)
-                   for i, (cell, width) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
-        if row is not None and row.status != "ok":
-            aligned = [*aligned[:3], f"{row.status}: {row.message}"]
-        return "  ".join(aligned).rstrip()
+    def laid_out(line: Sequence[str]) -> str:
+        cells = [cell.ljust(width) if i < left else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(line, widths, strict=False))]  # fmt: skip
+        if len(line) < len(head):  # the last cell is a message: as long as it is
+            cells[-1] = line[-1]
+        return "  ".join(cells).rstrip()
 
-    lines = [*headline(results), "", laid_out(head)]
-    lines += [laid_out(line, row) for line, row in zip(body, results.rows, strict=True)]
-    return "\n".join([*lines, "", *_remarks(results)])
+    lines = [*headline(results), "", *map(laid_out, (head, *body)), "", *_remarks(results)]
+    return "\n".join(lines)
 
 
 def markdown(results: Results) -> str:
     """Everything, as a Markdown table and paragraphs."""
-    peers = _peers(results)
-    header = _header(peers)
+    left, head, body = _grid(results)
     lines = [f"{line}  " for line in headline(results)]
-    lines += ["", _piped(header), _piped(["---"] * 3 + ["---:"] * (len(header) - 3))]
-    for row in results.rows:
-        cells = _cells(row, peers)
-        if row.status != "ok":
-            cells[3] = f"**{row.status}**: {row.message}".replace("|", "\\|")
-        lines.append(_piped(cells))
+    lines += ["", _piped(head), _piped(["---"] * left + ["---:"] * (len(head) - left))]
+    lines += [_piped([cell.replace("|", "\\|") for cell in line]) for line in body]
     return "\n".join([*lines, "", *(f"{line}  " for line in _remarks(results))])
 
 
@@ -86,40 +80,50 @@ def _piped(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _peers(results: Results) -> list[str]:
-    """The peers that some row knows, in the order of the settings."""
+def _grid(results: Results) -> tuple[int, list[str], list[list[str]]]:
+    """How many columns are words, the header, and the lines. A line with fewer cells than the
+    header ends in a message."""
+    if results.settings.get("functions"):
+        head = ["function", "time", "spread", "GB/s", "GFLOP/s", f"vs {_mine(results)}"]
+        return 1, head, [line for row in results.rows for line in _functions(row)]
+    names = results.settings.get("peers", [])
     seen = {name for row in results.rows for name in (*row.rivals, *row.peers)}
-    return [name for name in results.settings.get("peers", sorted(seen)) if name in seen]
-
-
-def _header(peers: Sequence[str]) -> list[str]:
-    columns = ["case", "shape", "dtype", "time", "spread", "GB/s", "GFLOP/s", "ceiling"]
-    return columns + [f"vs {p}" for p in peers]
+    peers = [name for name in names if name in seen]
+    head = ["case", "shape", "dtype", "time", "spread", "GB/s", "GFLOP/s", "ceiling"]
+    return 3, head + [f"vs {p}" for p in peers], [_cells(row, peers) for row in results.rows]
 
 
 def _cells(row: Row, peers: Sequence[str]) -> list[str]:
     cells = [row.case, "x".join(map(str, row.shape)), row.dtype]
     if row.timing is None:
-        return cells + [""] * (5 + len(peers))
-    return [
-        *cells,
-        seconds(row.timing.median),
-        f"{row.timing.spread:.0%}",
-        _giga(row.bytes_per_second),
-        _giga(row.flops_per_second),
-        _percent(row.of_ceiling),
-        *(against(row.timing, row.times[p], row.ratio(p)) if p in row.times
-          else row.peers.get(p, "").partition(":")[0] for p in peers),
-    ]  # fmt: skip
+        return [*cells, f"{row.status}: {row.message}"]
+    against = [_against(row, p) if p in row.times else row.peers.get(p, "").partition(":")[0]
+               for p in peers]  # fmt: skip
+    return [*cells, *_speed(row, row.timing), _percent(row.of_ceiling), *against]
 
 
-def against(mine: Timing, theirs: Timing, ratio: float | None) -> str:
+def _functions(row: Row) -> list[list[str]]:
+    return [[name, *_speed(row, timing), _against(row, name) if name in row.rivals else ""]
+            for name, timing in row.times.items()]  # fmt: skip
+
+
+def _speed(row: Row, timing: Timing) -> list[str]:
+    rates = [_giga(amount / timing.median) if amount else "" for amount in (row.bytes, row.flops)]
+    return [seconds(timing.median), f"{timing.spread:.0%}", *rates]
+
+
+def _against(row: Row, peer: str) -> str:
     """1.50 or, for a tie, =1.02"""
-    return f"{'=' if mine.ties_with(theirs) else ''}{ratio:.2f}"
+    tie = row.timing is not None and row.timing.ties_with(row.times[peer])
+    return f"{'=' if tie else ''}{row.ratio(peer):.2f}"
 
 
-def _giga(rate: float | None) -> str:
-    return "" if rate is None else f"{rate / 1e9:.3g}" if rate < 1e12 else f"{rate / 1e9:.0f}"
+def _mine(results: Results) -> str:
+    return next((name for row in results.rows for name in row.times), "tapegrad")
+
+
+def _giga(rate: float) -> str:
+    return f"{rate / 1e9:.3g}" if rate < 1e12 else f"{rate / 1e9:.0f}"
 
 
 def _percent(part: float | None) -> str:
@@ -131,12 +135,13 @@ def _rate(value: float) -> str:
 
 
 def _remarks(results: Results) -> list[str]:
-    lines = [LEGEND, *results.notes]
+    lines = [_LEGEND.format(mine=_mine(results)), *results.notes]
     lines += _peer_problems(results.rows)
     plain = [row.case for row in results.rows if row.kernel is False]
     if plain:
-        names = ", ".join(dict.fromkeys(plain))
-        lines.append(f"the kernel did not run, but the plain body: {names}")
+        lines.append(
+            f"the kernel did not run, but the plain body: {', '.join(dict.fromkeys(plain))}"
+        )
     for status, meaning in (
         ("wrong", "the result differs from float64: not timed"),
         ("failed", "the case raised an error"),
@@ -151,14 +156,8 @@ def _remarks(results: Results) -> list[str]:
 
 
 def _peer_problems(rows: Sequence[Row]) -> list[str]:
-    found: list[tuple[str, str, str]] = [
-        (name, problem, f"{row.case} {row.dtype}")
-        for row in rows for name, problem in row.peers.items()
-    ]  # fmt: skip
-    key: Callable[[tuple], Any] = lambda f: f[0]  # noqa: E731
-    names = list(dict.fromkeys(map(key, found)))
-    return [
-        f"{name} not timed: "
-        + "; ".join(f"{where} ({problem[:120]})" for n, problem, where in found if n == name)
-        for name in names
-    ]
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for name, problem in row.peers.items():
+            found.setdefault(name, []).append(f"{row.case} {row.dtype} ({problem[:120]})")
+    return [f"{name} not timed: {'; '.join(problems)}" for name, problems in found.items()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ... import nn, optim  # noqa: F401  (registers all kernels)
 from ...backend import overrides
 from . import activations, matrices, random, rows, steps, tables
-from .case import SIZES, Case, Draw
+from .case import SIZES, Case, Draw, TorchGradient
 
 CASES: list[Case] = [
     *matrices.CASES,
@@ -26,4 +26,4 @@ def missing() -> set[str]:
     return set(overrides) - {case.primitive for case in CASES}
 
 
-__all__ = ["CASES", "SIZES", "Case", "Draw", "missing"]
+__all__ = ["CASES", "SIZES", "Case", "Draw", "TorchGradient", "missing"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def _activation(
     torch: Callable,
     torch_slope: Callable,
     flops: tuple[int, int],
-    arrays: bool = True,
+    arrays: Literal[True] | None = True,
     **parameters: float,
 ) -> None:
     """Rows for f(xp, x) and slope(xp, g, s), s being what the gradient is computed from."""
@@ -116,7 +116,7 @@ _activation(
     lambda t, x: t.nn.functional.gelu(x),
     lambda t, g, x: t.ops.aten.gelu_backward(g, x),
     (5, 11),
-    _SCIPY,
+    True if _SCIPY else None,  # without SciPy, NumPy has no erf to be timed
 )
 _activation(
     "gelu_tanh",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,8 +26,8 @@ class Case:
     inputs(draw, *shape): the arrays. mine(ops, *arrays): tapegrad's way, ``ops`` being a device's
     operations. reference(xp, *arrays): the same in NumPy's vocabulary; in float64 it is what
     results are checked against. arrays(xp, *arrays): as NumPy and CuPy users would write it, the
-    reference if True. torch(torch, *tensors): PyTorch's.
-    A peer may return the first few of the results only.
+    reference if True. torch(torch, *tensors): PyTorch's. compiled: the same for torch.compile,
+    where ``torch`` is nothing to compile. A peer may return the first few of the results only.
 
     sizes: shapes by the name of the size. flops(*shape) counts a transcendental function as one.
     bytes(itemsize, *shape): what memory must move at least; by default every input and every
@@ -44,7 +44,8 @@ class Case:
     reference: Callable[..., Any]
     flops: Callable[..., float]
     torch: Callable[..., Any] | None = None
-    arrays: Callable[..., Any] | bool = True
+    arrays: Callable[..., Any] | Literal[True] | None = True
+    compiled: Callable[..., Any] | None = None
     bytes: Callable[..., float] | None = None
     depth: Callable[..., int] = lambda *shape: 1
     changes: tuple[int, ...] = ()
@@ -57,6 +58,25 @@ class Case:
             return [arrays[i] for i in self.changes]
         several = isinstance(returned, (tuple, list))
         return [r for r in (returned if several else [returned]) if r is not None]
+
+
+@dataclass(frozen=True)
+class TorchGradient:
+    """PyTorch's way to a gradient: of forward(torch, *tensors) for the inputs number ``of``, with
+    the cotangent that input number ``along`` is (a scalar needs none). torch.compile compiles the
+    forward function, and with it the way back."""
+
+    forward: Callable[..., Any]
+    of: tuple[int, ...]
+    along: int | None = None
+
+    def __call__(self, torch: Any, *tensors: Any, wrapped: Callable | None = None) -> Any:
+        """``wrapped``: what is called in place of ``forward``, without the first argument."""
+        leaves = [t.detach().requires_grad_() if i in self.of else t for i, t in enumerate(tensors)]
+        inputs = [t for i, t in enumerate(leaves) if i != self.along]
+        y = wrapped(*inputs) if wrapped else self.forward(torch, *inputs)
+        cotangent = None if self.along is None else tensors[self.along]
+        return torch.autograd.grad(y, [leaves[i] for i in self.of], cotangent)
 
 
 class Draw:

@@ -7,7 +7,7 @@ from typing import Any
 from ... import autograd
 from ...nn.functional import conv2d
 from ...tensor import wrap
-from .case import Case, Draw
+from .case import Case, Draw, TorchGradient
 
 _SQUARES = {
     "tiny": [(33, 65, 17)],
@@ -97,11 +97,6 @@ def _my_convolution_backward(ops: Any, x: Any, w: Any, g: Any) -> tuple:
     return tuple(d._array for d in gradients if d is not None)
 
 
-def _torch_convolution_backward(t: Any, x: Any, w: Any, g: Any) -> tuple:
-    a, b = (v.detach().requires_grad_() for v in (x, w))
-    return t.autograd.grad(t.nn.functional.conv2d(a, b, padding=1), (a, b), g)
-
-
 _CONVOLUTIONS = {"tiny": [(2, 3, 7, 5)], "small": [(8, 32, 32, 64)], "large": [(64, 128, 56, 128)]}
 
 CASES = [
@@ -160,8 +155,8 @@ CASES = [
         _my_convolution_backward,
         _convolution_backward,
         lambda n, c, size, out: 3 * 2.0 * 9 * n * c * out * size * size,
-        _torch_convolution_backward,
-        arrays=False,  # the reference computes only the gradients
+        TorchGradient(lambda t, x, w: t.nn.functional.conv2d(x, w, padding=1), (0, 1), along=2),
+        arrays=None,  # the reference computes only the gradients
         depth=lambda n, c, size, out: n * size * size,
     ),
 ]

@@ -36,6 +36,11 @@ def _torch_sgd(t: Any, p: Any, g: Any, momentum: Any) -> None:
     )  # fmt: skip
 
 
+def _write(targets: tuple, values: tuple) -> None:
+    for target, value in zip(targets, values, strict=True):
+        target.copy_(value)
+
+
 def _adam_inputs(draw: Draw, n: int) -> tuple:
     return draw.normal(n), draw.normal(n), draw.normal(n), draw.positive(n)
 
@@ -81,6 +86,7 @@ def _adam_case(name: str, decoupled: bool) -> Case:
         lambda xp, *arrays: _adam(xp, *arrays, decoupled=decoupled),
         lambda n: 16 * n,
         lambda t, *tensors: _torch_adam(t, *tensors, decoupled=decoupled),
+        compiled=lambda t, p, g, m, v: _write((p, m, v), _adam(t, p, g, m, v, decoupled=decoupled)),
         changes=(0, 2, 3),
     )
 
@@ -95,6 +101,7 @@ CASES = [
         _sgd,
         lambda n: 6 * n,
         _torch_sgd,
+        compiled=lambda t, p, g, momentum: _write((p, momentum), _sgd(t, p, g, momentum)),
         changes=(0, 2),
     ),
     _adam_case("adam_step", False),
