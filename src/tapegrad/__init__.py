@@ -47,10 +47,22 @@ long, int, short = int64, int32, int16
 # Everything else is imported when it is first named: first the rooms, then the operations, which
 # ``ops/surface.py`` lists one by one.
 _LATER = {
+    "can_cast": ".info",
+    "finfo": ".info",
+    "func": ".func",
+    "iinfo": ".info",
+    "is_complex": ".info",
+    "is_floating_point": ".info",
+    "is_nonzero": ".info",
+    "is_tensor": ".info",
+    "numel": ".info",
+    "result_type": ".info",
     "bench": ".bench",
     "data": ".data",
     "nn": ".nn",
     "optim": ".optim",
+    "signal": ".signal",
+    "special": ".special",
     "save": ".checkpoint",
     "load": ".checkpoint",
     "masked": ".masked",

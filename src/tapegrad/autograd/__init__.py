@@ -1,5 +1,8 @@
 """Gradients on request, custom operations, and their checks."""
 
+from importlib import import_module
+from typing import Any
+
 from ..modes import (
     enable_grad,
     inference_mode,
@@ -25,3 +28,9 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "functional":  # it uses operations, which are made of what is in this package
+        return import_module(".functional", __name__)
+    raise AttributeError(f"module 'tapegrad.autograd' has no attribute {name!r}")

@@ -60,10 +60,8 @@ def region_of(part: Any, whole: Any) -> Region:
 
 
 def _address(array: Any) -> int:
-    pointer = getattr(array, "data", None)
-    if hasattr(pointer, "ptr"):  # CuPy's
-        return pointer.ptr
-    return array.__array_interface__["data"][0]
+    memory: Any = array.data
+    return memory.ptr if hasattr(memory, "ptr") else array.__array_interface__["data"][0]
 
 
 class _Canvas:

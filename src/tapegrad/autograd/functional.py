@@ -1,0 +1,178 @@
+"""Derivatives of functions, under the names of ``torch.autograd.functional``.
+
+``func`` takes the tensors of ``inputs`` (one, or a tuple) and returns one tensor or a tuple. The
+results follow that: for one input and one output a tensor, else tuples. ``create_graph``: results can be
+differentiated with respect to the inputs. ``strict``: an input that the result does not depend on
+is an error, not zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..ops.create import zeros_like
+from ..tensor import Tensor
+from .backward import grad
+
+Tensors = Any  # a Tensor, or a tuple of them
+
+
+def _enter(op: str, inputs: Tensors, create_graph: bool) -> tuple[Tensor, ...]:
+    """The inputs as points to differentiate at."""
+    entered = []
+    for x in inputs if isinstance(inputs, (tuple, list)) else (inputs,):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"[{op}] inputs must be Tensors, got {type(x).__name__}")
+        connected = create_graph and x.requires_grad
+        entered.append(x.view_as(x) if connected else x.detach().requires_grad_())
+    return tuple(entered)
+
+
+def _call(op: str, func: Callable, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    returned = func(*inputs)
+    outputs = returned if isinstance(returned, tuple) else (returned,)
+    for y in outputs:
+        if not isinstance(y, Tensor):
+            raise TypeError(f"[{op}] func must return Tensors, got {type(y).__name__}")
+    return outputs
+
+
+def _vector(op: str, v: Any, like: tuple[Tensor, ...], of: str) -> tuple[Tensor, ...]:
+    if v is None:
+        if len(like) == 1 and like[0].numel() == 1:
+            return (like[0].new_ones(tuple(like[0].shape)),)
+        raise RuntimeError(f"[{op}] v may be left out for a single {of} of one element only")
+    given = v if isinstance(v, tuple) else (v,)
+    shapes, wanted = ([tuple(t.shape) for t in ts] for ts in (given, like))
+    if shapes != wanted:
+        raise RuntimeError(f"[{op}] v must have the shapes of the {of}s {wanted}, got {shapes}")
+    return given
+
+
+def _pull(
+    op: str, outputs: tuple, inputs: tuple, weights: tuple, strict: bool
+) -> tuple[Tensor, ...]:
+    """Recorded vector-Jacobian products; zeros where nothing depends."""
+    pairs = [(y, w) for y, w in zip(outputs, weights, strict=True) if y.requires_grad]
+    if strict and len(pairs) < len(outputs):
+        raise RuntimeError(f"[{op}] strict=True, and an output does not depend on the inputs")
+    found: tuple = (None,) * len(inputs)
+    if pairs:
+        found = grad(
+            [y for y, _ in pairs], inputs, [w for _, w in pairs],
+            retain_graph=True, create_graph=True, allow_unused=True,
+        )  # fmt: skip
+    if strict and any(g is None for g in found):
+        raise RuntimeError(f"[{op}] strict=True, and an input does not change the outputs")
+    return tuple(zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))
+
+
+def _leave(results: tuple, create_graph: bool, single: bool) -> Tensors:
+    left = results if create_graph else tuple(t.detach() for t in results)
+    return left[0] if single else left
+
+
+def vjp(
+    func: Callable, inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+    strict: bool = False,
+) -> tuple[Tensors, Tensors]:  # fmt: skip
+    """func(inputs), and v times its Jacobian: gradients shaped like the inputs."""
+    entered = _enter("vjp", inputs, create_graph)
+    outputs = _call("vjp", func, entered)
+    weights = _vector("vjp", v, outputs, "output")
+    products = _pull("vjp", outputs, entered, weights, strict)
+    return (
+        _leave(outputs, create_graph, len(outputs) == 1),
+        _leave(products, create_graph, not isinstance(inputs, (tuple, list))),
+    )
+
+
+def jvp(
+    func: Callable, inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+    strict: bool = False,
+) -> tuple[Tensors, Tensors]:  # fmt: skip
+    """func(inputs), and its Jacobian times v: directional derivatives shaped like the outputs.
+
+    The gradient of v' J with respect to v' (the double-backward trick)."""
+    entered = _enter("jvp", inputs, create_graph)
+    tangents = _vector("jvp", v, entered, "input")
+    outputs = _call("jvp", func, entered)
+    directions = tuple(zeros_like(y).requires_grad_() for y in outputs)
+    products = _pull("jvp", outputs, entered, directions, strict)
+    pushed = _pull("jvp", products, directions, tangents, False)
+    return (
+        _leave(outputs, create_graph, len(outputs) == 1),
+        _leave(pushed, create_graph, len(outputs) == 1),
+    )
+
+
+def jacobian(
+    func: Callable, inputs: Tensors, create_graph: bool = False, strict: bool = False,
+    vectorize: bool = False, strategy: str = "reverse-mode",
+) -> Tensors:  # fmt: skip
+    """The Jacobian: of shape (*output.shape, *input.shape), in a tuple over outputs, over inputs.
+
+    strategy: "reverse-mode" (a pass for each element of the outputs) or "forward-mode" (of the
+    inputs). ``vectorize`` is accepted and changes nothing.
+    """
+    from ..func import jacfwd, jacrev
+
+    transforms: dict[str, Callable] = {"reverse-mode": jacrev, "forward-mode": jacfwd}
+    if strategy not in transforms:
+        raise RuntimeError(
+            f"[jacobian] strategy must be 'reverse-mode' or 'forward-mode', got {strategy!r}"
+        )
+    single = not isinstance(inputs, (tuple, list))
+    points = (inputs,) if single else tuple(inputs)
+    if not create_graph:
+        points = tuple(x.detach() for x in points)
+    if strict:
+        vjp(
+            func, points, tuple(zeros_like(y) for y in _call("jacobian", func, points)), False, True
+        )
+    return transforms[strategy](func, 0 if single else tuple(range(len(points))))(*points)
+
+
+def hessian(
+    func: Callable, inputs: Tensors, create_graph: bool = False, strict: bool = False,
+    vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode",
+) -> Tensors:  # fmt: skip
+    """The second derivatives of a function of one element: of shape (*input.shape,
+    *input.shape), in tuples over the inputs twice."""
+    from ..func import grad as gradient_of
+
+    single = not isinstance(inputs, (tuple, list))
+    places = 0 if single else tuple(range(len(inputs)))
+    gradient = gradient_of(func, places)
+    return jacobian(gradient, inputs, create_graph, strict, strategy=outer_jacobian_strategy)
+
+
+def vhp(
+    func: Callable, inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+    strict: bool = False,
+) -> tuple[Tensors, Tensors]:  # fmt: skip
+    """func(inputs), of one element, and v times its Hessian."""
+    entered = _enter("vhp", inputs, create_graph)
+    given = _vector("vhp", v, entered, "input")
+    (value,) = _scalar("vhp", func, entered)
+    gradients = _pull("vhp", (value,), entered, (value.new_ones(tuple(value.shape)),), strict)
+    products = _pull("vhp", gradients, entered, given, strict)
+    single = not isinstance(inputs, (tuple, list))
+    return _leave((value,), create_graph, True), _leave(products, create_graph, single)
+
+
+def hvp(
+    func: Callable, inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+    strict: bool = False,
+) -> tuple[Tensors, Tensors]:  # fmt: skip
+    """func(inputs), of one element, and its Hessian times v: the same as ``vhp``, for a Hessian is
+    symmetric (where the second derivatives are continuous)."""
+    return vhp(func, inputs, v, create_graph, strict)
+
+
+def _scalar(op: str, func: Callable, inputs: tuple) -> tuple[Tensor]:
+    outputs = _call(op, func, inputs)
+    if len(outputs) != 1 or outputs[0].numel() != 1:
+        raise RuntimeError(f"[{op}] func must return one tensor of one element")
+    return outputs  # type: ignore[return-value]

@@ -1,0 +1,57 @@
+"""Limits of dtypes, and questions about tensors, as PyTorch answers them."""
+
+from __future__ import annotations
+
+import pytest
+
+import tapegrad as tg
+
+FLOATS = ["float64", "float32", "float16", "bfloat16"]
+INTEGERS = ["int64", "int32", "int16", "int8", "uint8"]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_finfo(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    mine, theirs = tg.finfo(getattr(tg, dtype)), torch.finfo(getattr(torch, dtype))
+    for name in ("bits", "eps", "max", "min", "tiny", "smallest_normal", "resolution", "dtype"):
+        assert getattr(mine, name) == getattr(theirs, name), name
+    assert repr(mine).startswith("finfo(resolution=")
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_iinfo(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    mine, theirs = tg.iinfo(getattr(tg, dtype)), torch.iinfo(getattr(torch, dtype))
+    for name in ("bits", "max", "min", "dtype"):
+        assert getattr(mine, name) == getattr(theirs, name), name
+
+
+def test_of_another_kind() -> None:
+    assert tg.finfo().dtype == "float32"
+    with pytest.raises(TypeError, match="use iinfo"):
+        tg.finfo(tg.int64)
+    with pytest.raises(TypeError, match="use finfo"):
+        tg.iinfo(tg.float32)
+
+
+@pytest.mark.parametrize("to", [*FLOATS, *INTEGERS, "bool"])
+@pytest.mark.parametrize("source", [*FLOATS, *INTEGERS, "bool"])
+def test_can_cast(source: str, to: str) -> None:
+    torch = pytest.importorskip("torch")
+    a, b = (getattr(torch, n) for n in (source, to))
+    expected = torch.can_cast(a, b)
+    assert tg.can_cast(getattr(tg, source), getattr(tg, to)) == expected
+
+
+def test_questions() -> None:
+    x = tg.tensor([1.0, 2.0])
+    assert tg.is_tensor(x)
+    assert not tg.is_tensor([1.0])
+    assert tg.is_floating_point(x)
+    assert not tg.is_complex(x)
+    assert tg.is_nonzero(tg.tensor(3))
+    assert tg.numel(x) == 2
+    assert tg.result_type(tg.tensor([1]), 2.5) == tg.float32
+    assert tg.result_type(x, tg.tensor(1.0, dtype=tg.float64)) == tg.float32
+    assert (x.nelement(), x.ndimension(), x.get_device(), x.is_signed()) == (2, 1, -1, True)
