@@ -1,0 +1,341 @@
+"""Is the CUDA path right, is it clean, how fast is it: ``python benchmarks/gpu_check.py``.
+
+One command for a machine with a GPU, nvcc, Python, NumPy and CuPy, without a network. Four parts,
+each in its own process and under its own time limit, 8 minutes together:
+
+    build     compiles the kernels for the GPU present, from this source tree
+    test      the test suite's rows for cuda (needs pytest)
+    sanitize  compute-sanitizer's memcheck, racecheck, initcheck and synccheck over the kernels'
+              table at small sizes (skipped where there is no compute-sanitizer)
+    bench     every kernel against the libraries present, a training step, the demo
+
+``--only build,test`` runs some of them. Results go to one JSON file and one Markdown table a device
+and date, in ``--out`` (benchmarks/results); what another part found earlier that day is kept. A
+part that fails, or is killed at its limit, leaves what it has, and the others run.
+
+Exit status: 0 if all that ran passed; else the sum of 16 (build failed), 32 (test), 64 (sanitize)
+and 128 (bench). 2: bad arguments, or no GPU.
+
+The build needs pybind11's headers. Where they are not installed, copy them beforehand: ``python
+benchmarks/gpu_check.py --bring-headers`` on a machine that has pybind11 puts them into build/,
+where they are found, or name their folder with ``--headers``. ``--device emulated`` runs all of it
+on the CPU, at tiny sizes, to see that it works; its times mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+HEADERS = ROOT / "build" / "pybind11"
+SCHEMA, VERSION = "tapegrad-gpu-check", 1
+KILL_AFTER = 5.0  # seconds between asking a part to end and ending it
+
+
+class Part(NamedTuple):
+    bit: int  # in the exit status
+    limit: float  # seconds
+
+
+PARTS = {
+    "build": Part(16, 120),
+    "test": Part(32, 150),
+    "sanitize": Part(64, 90),
+    "bench": Part(128, 120),
+}
+
+
+def main(
+    argv: Sequence[str] | None = None, commands: Mapping[str, Sequence[str]] | None = None
+) -> int:
+    """Run the parts; ``commands`` replaces what some of them run."""
+    options = parse(argv)
+    if options.bring_headers:
+        return bring_headers()
+    device = describe_device(options.device)
+    if device is None:
+        print("no GPU: nvidia-smi lists none, or is not there; --device emulated needs none")
+        return 2
+    now = datetime.now(timezone.utc)
+    file = options.out / f"{slug(device['name'])}-{now:%Y-%m-%d}.json"
+    results = load(file)
+    results.update(
+        device=device, date=f"{now:%Y-%m-%d}", time=f"{now:%H:%M} UTC", versions=versions(),
+        commit=commit(),
+    )  # fmt: skip
+    status = 0
+    for name in options.only:
+        print(f"{name} ...", flush=True)
+        command = (commands or {}).get(name) or own_command(name, options)
+        found = run_part(name, command, options.limits[name], environment(options, device))
+        results["parts"][name] = found
+        save(file, results)
+        print(f"{name}: {found['status']} in {found['seconds']:.0f} s{because(found)}", flush=True)
+        if found["status"] not in ("passed", "skipped"):
+            status |= PARTS[name].bit
+    print(f"results: {file} and {file.with_suffix('.md').name}")
+    return status
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", default=",".join(PARTS), metavar="PARTS", help="such as build,test"
+    )
+    parser.add_argument("--device", default="cuda", choices=["cuda", "emulated"])
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR")
+    parser.add_argument("--limit", action="append", default=[], metavar="PART=SECONDS")
+    parser.add_argument("--headers", type=Path, metavar="DIR", help="the folder of pybind11/")
+    parser.add_argument("--bring-headers", action="store_true", help="only copy them into build/")
+    parser.add_argument("--tests", metavar="ARGS", help="for pytest: 'tests/test_ops.py -x'")
+    parser.add_argument("--workers", type=int, metavar="N", help="test processes (half the cores)")
+    parser.add_argument("--sanitizer", metavar="COMMAND", help="instead of compute-sanitizer")
+    options = parser.parse_args(argv)
+    options.only = options.only.split(",")
+    options.limits = {name: part.limit for name, part in PARTS.items()}
+    for name in options.only:
+        if name not in PARTS:
+            parser.error(f"--only: no part {name!r}, there are {', '.join(PARTS)}")
+    for setting in options.limit:
+        name, _, seconds = setting.partition("=")
+        if name not in PARTS or not re.fullmatch(r"\d+(\.\d+)?", seconds):
+            parser.error(f"--limit: {setting!r} is not PART=SECONDS")
+        options.limits[name] = float(seconds)
+    return options
+
+
+def own_command(name: str, options: argparse.Namespace) -> list[str]:
+    command = [sys.executable, str(Path(__file__).with_name("gpu_check_parts.py")), name]
+    command += ["--device", options.device, "--seconds", str(options.limits[name])]
+    if name == "test":
+        command += ["--workers", str(options.workers)] if options.workers else []
+        command += [f"--arguments={options.tests}"] if options.tests else []
+    if name == "sanitize" and options.sanitizer:
+        command += ["--sanitizer", options.sanitizer]
+    return command
+
+
+def run_part(
+    name: str, command: Sequence[str], limit: float, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """Run one part to its end or its limit; what it found is in the file it was told of."""
+    started = time.monotonic()
+    stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    with tempfile.TemporaryDirectory() as folder:
+        result, log = Path(folder, "result.json"), Path(folder, "log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                env={**environ, "GPU_CHECK_RESULT": str(result)}, cwd=ROOT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                code: int | None = process.wait(timeout=limit)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                end_group(process)
+        found = read_json(result) or {}
+        tail = log.read_text(errors="replace").splitlines()[-30:]
+    if code is None:
+        found["status"] = "timed out"
+        found["message"] = f"killed at its limit of {limit:g} s"
+    elif found.get("status") in (None, "running") or (code and found["status"] == "passed"):
+        found["status"] = "failed"
+        found["message"] = f"its process ended with status {code}"
+    if found["status"] in ("failed", "timed out"):
+        found["log"] = tail
+        print("\n".join(f"    {line}" for line in tail), flush=True)
+    return {**found, "seconds": round(time.monotonic() - started, 1), "ran_at": stamp}
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """End a part and whatever it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=KILL_AFTER)
+            if number == signal.SIGTERM:
+                continue  # its own children may linger
+
+
+def because(found: Mapping[str, Any]) -> str:
+    return f" ({found['message']})" if found.get("message") else ""
+
+
+# ---------------------------------------------------------------------- the machine
+
+
+QUERY = {
+    "name": "name", "driver": "driver_version", "compute_capability": "compute_cap",
+    "memory": "memory.total", "sm_clock": "clocks.sm", "memory_clock": "clocks.mem",
+    "max_sm_clock": "clocks.max.sm", "temperature": "temperature.gpu", "power": "power.draw",
+}  # fmt: skip
+
+
+def describe_device(device: str) -> dict[str, str] | None:
+    """The first GPU, as nvidia-smi describes it; None where there is none."""
+    if device == "emulated":
+        return {"name": "emulated"}
+    query = ["nvidia-smi", f"--query-gpu={','.join(QUERY.values())}", "--format=csv,noheader"]
+    line = output_of(query).partition("\n")[0]
+    values = [value.strip() for value in line.split(",")]
+    return dict(zip(QUERY, values, strict=True)) if len(values) == len(QUERY) else None
+
+
+def environment(options: argparse.Namespace, device: Mapping[str, str]) -> dict[str, str]:
+    """For the parts: this source tree, its kernels for this GPU, and pybind11's headers."""
+    environ = dict(os.environ)
+    path = [str(ROOT / "src"), environ.get("PYTHONPATH", "")]
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    environ["PYTHONUNBUFFERED"] = "1"
+    if capability := device.get("compute_capability"):
+        name = capability.replace(".", "")
+        environ.setdefault("TAPEGRAD_CUDA_ARCHS", "90a" if name == "90" else name)
+    headers = options.headers or headers_at_hand()
+    if headers:
+        environ["TAPEGRAD_PYBIND11_INCLUDE"] = str(headers)
+    return environ
+
+
+def headers_at_hand() -> Path | None:
+    """Where pybind11's headers are, if it is not installed: copied into build/, or PyTorch's."""
+    if importlib.util.find_spec("pybind11"):
+        return None
+    torch = importlib.util.find_spec("torch")
+    candidates = [HEADERS]
+    if torch and torch.origin:
+        candidates.append(Path(torch.origin).parent / "include")
+    return next((c for c in candidates if (c / "pybind11" / "pybind11.h").is_file()), None)
+
+
+def bring_headers() -> int:
+    try:
+        import pybind11
+    except ImportError:
+        print("pybind11 is not installed here: pip install pybind11")
+        return 2
+    source = Path(pybind11.get_include(), "pybind11")
+    shutil.copytree(source, HEADERS / "pybind11", dirs_exist_ok=True)
+    print(f"pybind11's headers are in {HEADERS}")
+    return 0
+
+
+def versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    if release := re.search(r"release ([\d.]+)", output_of(["nvcc", "--version"])):
+        found["nvcc"] = release[1]
+    for package in ("numpy", "cupy-cuda13x", "cupy-cuda12x", "cupy", "torch", "triton", "pytest"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def commit() -> str:
+    described = output_of(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    )
+    return described.strip()
+
+
+def output_of(command: Sequence[str]) -> str:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+# ---------------------------------------------------------------------- the results
+
+
+def slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def load(file: Path) -> dict[str, Any]:
+    """The results so far of this device and date."""
+    found = read_json(file) or {}
+    if found.get("schema") == SCHEMA and found.get("version") == VERSION:
+        return found
+    return {"schema": SCHEMA, "version": VERSION, "parts": {}}
+
+
+def save(file: Path, results: Mapping[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for target, text in (
+        (file, json.dumps(results, indent=1) + "\n"),
+        (file.with_suffix(".md"), markdown(results)),
+    ):
+        unfinished = target.with_name(f".{target.name}.tmp")
+        unfinished.write_text(text)
+        unfinished.replace(target)
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """A short table of everything."""
+    device = results["device"]
+    facts = ", ".join(
+        f"{k} {v}" for k, v in {**device, **results["versions"]}.items() if k != "name"
+    )
+    lines = [f"# {device['name']}, {results['date']}", "", facts, ""]
+    lines += ["| part | result | seconds | |", "|---|---|---:|---|"]
+    for name, part in results["parts"].items():
+        summary = part.get("summary") or part.get("message", "")
+        lines.append(f"| {name} | {part['status']} | {part['seconds']:.0f} | {summary} |")
+    bench = results["parts"].get("bench", {})
+    if device["name"] == "emulated":
+        lines += ["", "An emulated GPU: times mean nothing and are left out."]
+    else:
+        lines += training_table(bench) + kernel_table(bench.get("rows", []))
+    return "\n".join(lines) + "\n"
+
+
+def training_table(bench: Mapping[str, Any]) -> list[str]:
+    lines = [f"| {name} | {text} |" for name, text in bench.get("training", {}).items()]
+    return ["", "| training | |", "|---|---|", *lines] if lines else []
+
+
+def kernel_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    peers = list(dict.fromkeys(peer for row in rows for peer in row.get("ratios", {})))
+    lines = []
+    for row in rows:
+        shape = "x".join(map(str, row["shape"]))
+        share = "" if row.get("of_ceiling") is None else f"{row['of_ceiling']:.0%}"
+        time_ = f"{1e6 * row['median']:.4g}" if "median" in row else ""
+        ratios = [f"{r:.2f}" if (r := row.get("ratios", {}).get(p)) else "" for p in peers]
+        cells = [row["case"], shape, row["dtype"], row["status"], time_, share, *ratios]
+        lines.append("| " + " | ".join(cells) + " |")
+    head = ["kernel", "shape", "dtype", "", "us", "of ceiling", *(f"vs {p}" for p in peers)]
+    rule = "|---|---|---|---|---:|---:|" + "---:|" * len(peers)
+    return ["", "| " + " | ".join(head) + " |", rule, *lines] if lines else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

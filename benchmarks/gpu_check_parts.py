@@ -1,0 +1,340 @@
+"""The four parts of gpu_check.py, each of which runs as a process of its own.
+
+A part writes what it has found so far into the file that GPU_CHECK_RESULT names, as often as there
+is something new: it may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+SANITIZER_ERROR = 86  # the exit status that the sanitizer is asked for
+MOST = 50  # failures listed
+
+# What pytest is given. On the emulated device a sample: CI runs the whole suite there anyway.
+TESTS = {
+    "cuda": ["tests", "-m", "gpu and not large"],
+    "emulated": ["tests/test_ops.py", "tests/test_kernels.py", "-k",
+                 "emulated and (relu or softmax or linear) and not bfloat16 and not gradcheck"],
+}  # fmt: skip
+
+
+class Report:
+    """The findings of a part, in a file that is always whole."""
+
+    def __init__(self, file: Path):
+        self.file = file
+        self.found: dict[str, Any] = {"status": "running"}
+
+    def __call__(self, **found: Any) -> None:
+        self.found.update(found)
+        unfinished = self.file.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(self.found))
+        unfinished.replace(self.file)
+
+
+class Failed(Exception):
+    """The part failed, for the reason given."""
+
+
+class Skipped(Exception):
+    """The part cannot run here, for the reason given."""
+
+
+def python(*arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
+        timeout=timeout,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------- build
+
+
+def build(options: argparse.Namespace, report: Report) -> None:
+    started = time.monotonic()
+    built = python("-m", "tapegrad._build", options.device)
+    print(built.stdout + built.stderr, flush=True)
+    if built.returncode:
+        raise Failed(last_line(built.stderr) or f"status {built.returncode}")
+    seconds = time.monotonic() - started
+    code = "from tapegrad import kernels; import json, sys; "
+    code += "print(json.dumps(kernels.library(sys.argv[1]).build_info()))"
+    loaded = python("-c", code, options.device)
+    if loaded.returncode:
+        print(loaded.stderr)
+        raise Failed(f"the extension cannot be loaded: {last_line(loaded.stderr)}")
+    info = json.loads(loaded.stdout)
+    report(
+        compile_seconds=round(seconds, 1), **info,
+        summary=f"{info['compiler']}, architectures {info['architectures']}",
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------- test
+
+
+def test(options: argparse.Namespace, report: Report) -> None:
+    if python("-c", "import pytest").returncode:
+        raise Failed("pytest is not installed: pip install pytest, or put it on PYTHONPATH")
+    arguments = options.arguments or TESTS[options.device]
+    workers = options.workers or max(1, min(8, (os.cpu_count() or 1) // 2))
+    used = time.monotonic() - options.started
+    to_end = max(0.15 * options.seconds, 7)  # what pytest may need to end well
+    stop_at = time.time() - used + options.seconds - to_end
+    environ = dict(os.environ)
+    environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), environ["PYTHONPATH"]])
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [Path(folder, f"{i}.jsonl") for i in range(workers)]
+        outputs = [Path(folder, f"{i}.log") for i in range(workers)]
+        processes = []
+        for i in range(workers):
+            command = [sys.executable, "-m", "pytest", "-p", "pytest_shards", "-q", "--no-header"]
+            command += ["--continue-on-collection-errors", "-p", "no:cacheprovider"]
+            command += ["--shard", f"{i}/{workers}", "--report", str(logs[i])]
+            command += ["--stop-at", str(stop_at), *arguments]
+            with outputs[i].open("wb") as output:
+                processes.append(subprocess.Popen(command, cwd=ROOT, env=environ, stdout=output,
+                                                  stderr=subprocess.STDOUT))  # fmt: skip
+        while True:
+            codes = [process.poll() for process in processes]
+            facts = summarise([entry for log in logs for entry in entries(log)])
+            report(workers=workers, arguments=arguments, **facts)
+            if None not in codes:
+                break
+            time.sleep(0.5)
+        for code, output in zip(codes, outputs, strict=True):
+            if code:
+                print("\n".join(output.read_text(errors="replace").splitlines()[-15:]), flush=True)
+    counts = facts["counts"]
+    if counts["failed"] or counts["error"]:
+        raise Failed(f"{counts['failed'] + counts['error']} of {facts['selected']} tests failed")
+    if any(code not in (0, 2) for code in codes) or not facts["selected"]:
+        raise Failed(f"pytest ended with status {', '.join(map(str, codes))}")
+    if facts["not_run"]:
+        raise Failed(
+            f"time for {facts['selected'] - facts['not_run']} of {facts['selected']} tests"
+        )
+
+
+def entries(log: Path) -> list[dict[str, Any]]:
+    if not log.exists():
+        return []
+    lines = log.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def summarise(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    selected = sum(entry.get("selected", 0) for entry in found)
+    counts = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
+    failures = []
+    for entry in found:
+        if "outcome" in entry:
+            counts[entry["outcome"]] += 1
+            if entry["outcome"] in ("failed", "error"):
+                failures.append(f"{entry['id']}: {entry['message']}")
+    not_run = max(selected - sum(counts.values()), 0)
+    told = [f"{number} {outcome}" for outcome, number in counts.items() if number]
+    told += [f"{not_run} not run"] if not_run else []
+    return {
+        "selected": selected, "counts": counts, "not_run": not_run,
+        "failures": sorted(failures)[:MOST], "summary": ", ".join(told),
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------------- sanitize
+
+
+def sanitize(options: argparse.Namespace, report: Report) -> None:
+    driver = [sys.executable, "tests/sanitize_kernels.py", "--device", options.device]
+    driver += ["--seconds", str(0.6 * options.seconds)]
+    if options.device == "emulated" and not options.sanitizer:
+        ran = python(*driver[1:])
+        print(ran.stdout + ran.stderr, flush=True)
+        report(summary=f"without a sanitizer: {last_line(ran.stdout)}")
+        if ran.returncode:
+            raise Failed("a kernel's results are wrong")
+        return
+    command = shutil.which(options.sanitizer or "compute-sanitizer") or beside_nvcc()
+    if command is None:
+        raise Skipped("there is no compute-sanitizer on the PATH or beside nvcc")
+    with tempfile.TemporaryDirectory() as folder:
+        logs = {tool: Path(folder, tool) for tool in TOOLS}
+        processes = {}
+        for tool, log in logs.items():
+            with log.open("wb") as output:
+                processes[tool] = subprocess.Popen(
+                    [command, "--tool", tool, "--error-exitcode", str(SANITIZER_ERROR),
+                     "--print-limit", "20", *driver],
+                    cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+                )  # fmt: skip
+        tools: dict[str, dict[str, Any]] = {}
+        while len(tools) < len(TOOLS):
+            time.sleep(0.1)
+            for tool, process in processes.items():
+                if tool not in tools and process.poll() is not None:
+                    text = logs[tool].read_text(errors="replace")
+                    tools[tool] = judge(text, process.returncode)
+                    print(f"{tool}: {tools[tool]}", flush=True)
+                    report(tools=tools, summary="; ".join(
+                        f"{name}: {found['verdict']}" for name, found in tools.items()
+                    ))  # fmt: skip
+    if all(found["verdict"].startswith("refused") for found in tools.values()):
+        raise Skipped(tools[TOOLS[0]]["verdict"])
+    bad = [tool for tool, found in tools.items() if found["verdict"] != "clean"]
+    if bad:
+        raise Failed(", ".join(f"{tool}: {tools[tool]['verdict']}" for tool in bad))
+
+
+def beside_nvcc() -> str | None:
+    nvcc = shutil.which("nvcc")
+    folders = [Path(nvcc).resolve().parent] if nvcc else []
+    return shutil.which("compute-sanitizer", path=os.pathsep.join(map(str, folders)))
+
+
+def judge(text: str, status: int) -> dict[str, Any]:
+    """What a tool said: "clean" only if it ended well, counted its errors, and found none."""
+    launches = re.search(r"(\d+) launches, (\d+) wrong", text)
+    found: dict[str, Any] = {"status": status, "launches": int(launches[1]) if launches else 0}
+    summary = re.search(r"(?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard)", text)
+    errors = int(summary[1] or summary[2]) if summary else None
+    said = [line for line in text.splitlines() if line.startswith("=========")]
+    if refusal := re.search(r"=+ (?:Error: )?(.*[Nn]ot supported.*)", text):
+        found["verdict"] = f"refused: {refusal[1].strip()}"
+    elif errors:
+        found.update(verdict=f"{errors} errors", output=said[:40])
+    elif launches and int(launches[2]):
+        found.update(verdict=f"{launches[2]} wrong results", output=text.splitlines()[-40:])
+    elif status or errors is None or not launches:
+        what = f"status {status}, {last_line(text)}"
+        found.update(verdict=f"did not finish well ({what})", output=said[-10:])
+    else:
+        found["verdict"] = "clean"
+    return found
+
+
+# ---------------------------------------------------------------------- bench
+
+
+def bench(options: argparse.Namespace, report: Report) -> None:
+    """A training step, the demo, and the kernels by tapegrad.bench in the time that is left."""
+    from training_step import training_step
+
+    from tapegrad import bench as harness
+
+    timed = options.device == "cuda"  # the emulated device's times mean nothing
+    failures: list[str] = []
+    training: dict[str, str] = {}
+    try:
+        mlp = training_step(options.device, 15.0 if timed else 0.5)
+        training[mlp["name"]] = mlp["text"]
+        report(mlp=mlp)
+    except Exception as error:
+        traceback.print_exc()
+        failures.append(f"training step: {type(error).__name__}: {error}")
+    try:
+        training["tapegrad demo, 10 epochs"] = demo(options.device)
+    except Failed as error:
+        failures.append(str(error))
+    report(training=training)
+    left = 0.9 * options.seconds - (time.monotonic() - options.started)
+    results = harness.run(
+        options.arguments or None, device=options.device, budget_s=left if timed else 15.0,
+        progress=False, on_row=lambda results: report(rows=briefly(results.rows, timed)),
+    )  # fmt: skip
+    bad = [f"{row.case} {row.dtype} is {row.status}" for row in results.bad]
+    report(
+        rows=briefly(results.rows, timed), ceilings=results.ceilings if timed else {},
+        before=results.before, after=results.after, notes=results.notes,
+        summary=f"{len(results.rows)} rows, {len(bad)} wrong or failed",
+    )  # fmt: skip
+    if failures or bad:
+        raise Failed(", ".join((failures + bad)[:MOST]))
+
+
+def briefly(rows: Sequence[Any], timed: bool) -> list[dict[str, Any]]:
+    """Rows without their samples, and without times that mean nothing."""
+    found = []
+    for row in rows:
+        names = ("case", "shape", "dtype", "size", "status", "message", "error", "kernel", "peers")
+        entry = {name: getattr(row, name) for name in names}
+        if timed and row.timing:
+            entry.update(
+                bytes=row.bytes, flops=row.flops, of_ceiling=row.of_ceiling,
+                median=row.timing.median, quartiles=[row.timing.low, row.timing.high],
+                ratios={peer: row.ratio(peer) for peer in row.rivals},
+            )  # fmt: skip
+        found.append(entry)
+    return found
+
+
+def demo(device: str) -> str:
+    if device == "emulated":
+        return "not run on the emulated device"
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        ran = python("-m", "tapegrad", "demo", "--device", device, "--out", folder)
+        seconds = time.monotonic() - started
+    print(ran.stdout + ran.stderr, flush=True)
+    if ran.returncode:
+        raise Failed(f"tapegrad demo: {last_line(ran.stderr)}")
+    accuracies = re.findall(r"accuracy ([\d.]+%)", ran.stdout)
+    return ", accuracy ".join([f"{seconds:.1f} s", *accuracies[-1:]])
+
+
+# ---------------------------------------------------------------------- one part
+
+
+def last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].strip()[:300] if lines else ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--seconds", type=float, default=150.0, help="the time limit, to plan with")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--sanitizer")
+    parser.add_argument(
+        "--arguments", type=shlex.split, help="test: what pytest is given; bench: the cases"
+    )
+    options = parser.parse_args()
+    options.started = time.monotonic()
+    report = Report(Path(os.environ["GPU_CHECK_RESULT"]))
+    report()
+    try:
+        PARTS[options.part](options, report)
+    except Skipped as reason:
+        report(status="skipped", message=str(reason))
+        return 0
+    except Failed as reason:
+        report(status="failed", message=str(reason))
+        return 1
+    except Exception as error:
+        report(status="failed", message=f"{type(error).__name__}: {error}")
+        raise
+    report(status="passed")
+    return 0
+
+
+PARTS: dict[str, Callable] = {"build": build, "test": test, "sanitize": sanitize, "bench": bench}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""A training step of a perceptron: steps a second beside PyTorch's, and kernel launches a step."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def training_step(device: str, seconds: float) -> dict[str, Any]:
+    """Steps a second of a perceptron, against PyTorch's where it has the device, in turns."""
+    import tapegrad as tg
+    from tapegrad import kernels
+
+    widths, batch = ((784, 512, 512, 10), 128) if device == "cuda" else ((12, 8, 10), 4)
+    library = kernels.library(device)
+    counter = Counter(library)
+    step = make_step(tg, device, widths, batch)
+    step()
+    kernels._loaded[device] = counter  # type: ignore[assignment]
+    try:
+        step()
+    finally:
+        kernels._loaded[device] = library
+    contestants = {"tapegrad": (step, lambda: tg.cuda.synchronize() if device == "cuda" else None)}
+    if device == "cuda":
+        try:
+            import torch
+
+            if torch.cuda.is_available():
+                theirs = make_step(torch, device, widths, batch)
+                contestants["torch"] = (theirs, torch.cuda.synchronize)
+        except ImportError:
+            pass
+    rates = in_turns(contestants, seconds)
+    ratios = sorted(a / b for a, b in zip(rates["tapegrad"], rates.get("torch", ()), strict=False))
+    found: dict[str, Any] = {
+        "name": f"MLP {'-'.join(map(str, widths))}, batch {batch}, AdamW",
+        "kernel_launches": counter.launches,
+        "text": f"{counter.launches} kernel launches a step",
+    }
+    if device == "cuda":
+        found["steps_per_second"] = {name: median(values) for name, values in rates.items()}
+        found["text"] += f", {found['steps_per_second']['tapegrad']:.4g} steps/s"
+    if ratios:
+        found["ratio_to_torch"] = median(ratios)
+        found["text"] += f", {median(ratios):.2f} times PyTorch's rate"
+    return found
+
+
+class Counter:
+    """The extension, counting the launches."""
+
+    def __init__(self, library: Any):
+        self.library, self.launches = library, 0
+
+    def __getattr__(self, name: str) -> Callable:
+        function = getattr(self.library, name)
+
+        def counted(*arguments: Any) -> Any:
+            self.launches += 1
+            return function(*arguments)
+
+        return counted if callable(function) else function
+
+
+def make_step(lib: Any, device: str, widths: Sequence[int], batch: int) -> Callable[[], None]:
+    layers: list[Any] = []
+    for a, b in itertools.pairwise(widths):
+        layers += [lib.nn.Linear(a, b), lib.nn.ReLU()]
+    model = lib.nn.Sequential(*layers[:-1]).to(device)
+    optimizer = lib.optim.AdamW(model.parameters(), lr=1e-3)
+    x = lib.randn(batch, widths[0], device=device)
+    y = lib.randint(0, widths[-1], (batch,), device=device)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        lib.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def in_turns(
+    contestants: dict[str, tuple[Callable, Callable]], seconds: float
+) -> dict[str, list[float]]:
+    """Steps a second, round by round, the contestants one after another in each."""
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    count, end = 1, time.perf_counter() + seconds
+    while time.perf_counter() < end or not rates["tapegrad"]:
+        for name, (step, wait) in contestants.items():
+            wait()
+            started = time.perf_counter()
+            for _ in range(count):
+                step()
+            wait()
+            rates[name].append(count / (time.perf_counter() - started))
+        count = max(1, int(rates["tapegrad"][-1] * seconds / 40))
+    warm = {name: values[2:] or values for name, values in rates.items()}
+    return warm
+
+
+def median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return (ordered[len(ordered) // 2] + ordered[(len(ordered) - 1) // 2]) / 2
