@@ -78,6 +78,10 @@ def _equation_first(function: Callable) -> Callable:
     return lambda tensors, equation: function(equation, tensors)
 
 
+def _order_first(function: Callable) -> Callable:
+    return lambda tensor, n: function(n, tensor)
+
+
 def _on_a_copy(function: Callable) -> Callable:
     return lambda tensor, *args: function(tensor.clone(), *args)
 
@@ -100,6 +104,8 @@ def find(op: OpInfo) -> Callable | None:
     if callable(place) and not isinstance(place, np.dtype):
         if op.name == "einsum":
             return _equation_first(place)
+        if op.name.endswith("polygamma"):
+            return _order_first(place)
         return _table_first(place) if op.name in TABLES else place
     return method(op.name)
 

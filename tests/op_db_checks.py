@@ -40,10 +40,20 @@ RANDOM = {
 
 # Samples that are skipped: entry (or entry and dtype) -> (which samples, why).
 SKIPPED: dict[str, tuple[Any, str]] = {
+    "nn.functional.scaled_dot_product_attention": (
+        lambda s: s.kwargs.get("dropout_p", 0) > 0,
+        "drops at random",
+    ),
+    "nn.functional.multi_head_attention_forward": (
+        lambda s: s.kwargs["training"] and s.args[9] > 0,
+        "drops at random",
+    ),
     "masked.logsumexp": (
         lambda s: masks_whole_rows(s),
         "PyTorch's second gradient is nan where everything is masked out; ours is 0",
     ),
+    "clamp_max": (lambda s: s.args == (2,), "must be refused, it says; but PyTorch takes numbers"),
+    "clamp_min": (lambda s: s.args == (2,), "must be refused, it says; but PyTorch takes numbers"),
     "cov": (
         lambda s: s.kwargs.get("aweights") is not None and s.input.dtype == torch.float64,
         "the samples' weights are float32, and PyTorch adds them up in float32: 7 digits of its "
@@ -56,11 +66,17 @@ FIRST_ORDER = {
     "nn.functional.linear_cross_entropy/chunked": "its second gradients are silently absent",
     "nn.functional.linear_cross_entropy/chunked_none": "its backward is not differentiable",
     "nn.functional.ctc_loss": "its backward is not differentiable",
+    "nn.functional.scaled_dot_product_attention": "its flash kernel's backward is not differentiable",
 }
 
 # Tolerances other than PyTorch's own (rtol, atol): entry -> for float64, and why.
 TOLERANCE = {torch.float64: (1e-7, 1e-7), torch.float32: (1.3e-6, 1e-5)}
-LOOSER: dict[str, tuple[float, float]] = {}
+LOOSER: dict[str, tuple[float, float]] = {
+    # PyTorch's are right to 6 digits only (ours are tested against SciPy's)
+    "special.airy_ai": (1e-5, 1e-6),
+    "special.bessel_j0": (1e-5, 1e-6),
+    "special.bessel_y1": (1e-5, 1e-6),
+}
 GRADIENT_TOLERANCE = (1e-6, 1e-6)
 
 # (values, indices) where PyTorch leaves open which of equal elements it means: what the indices
