@@ -8,8 +8,8 @@ from typing import Any
 from ..backend import Device, override
 from ..kernels import launch
 from ..tape import primitive
-from ..tensor import Tensor
-from .arguments import require_tensor
+from ..tensor import Tensor, wrap
+from .arguments import require_floating, require_tensor
 from .inplace import become
 from .precision import in_float32
 from .random import default_generator
@@ -36,20 +36,121 @@ def _dropout_kernel(device: Device, x: Any, *, p: float, seed: int, offset: int)
     return y
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def _alpha_rule(xp: Any, g: Any, p: float, scale: float, seed: int, offset: int) -> Any:
+    return xp.dropout(g, p=p, seed=seed, offset=offset) * (scale * (1 - p))
+
+
+@primitive("alpha_dropout", vjp=(_alpha_rule,))
+@in_float32
+def _alpha_dropout(
+    xp: Any, x: Any, *, p: float, scale: float, low: float, seed: int, offset: int
+) -> Any:
+    """scale * x, or scale * low where dropped, all shifted back to mean 0."""
+    keep = xp.dropout(xp.ones_like(x), p=p, seed=seed, offset=offset) > 0
+    return xp.where(keep, x * scale, scale * low) - scale * low * p
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
-    require_tensor("dropout", x)
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"[dropout] p must be in 0..1, got {p}")
-    if not training or p == 0.0:
-        return x
-    if not x.is_floating_point():
-        raise RuntimeError(f"[dropout] needs a floating-point tensor, got {x.dtype.name}")
-    if p == 1.0:
-        y = x * 0.0
+    if not _drops("dropout", input, p, training):
+        return input
+    y = input * 0.0 if p == 1 else _dropout(input, p=p, **_call())
+    return become(input, y, "dropout_") if inplace else y
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Whole channels of (n, c, length) or (c, length) set to 0."""
+    if isinstance(input, Tensor) and input.ndim not in (2, 3):
+        raise RuntimeError(
+            f"[dropout1d] expects (n, c, length) or (c, length), got {tuple(input.shape)}"
+        )
+    return _drop_channels("dropout1d", input, p, training, inplace, unbatched=2)
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Whole channels of (n, c, ...) set to 0; as in PyTorch, 3 dimensions are (n, c, length)."""
+    return _drop_channels("dropout2d", input, p, training, inplace)
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Whole channels of (n, c, depth, height, width), or of that without n, set to 0."""
+    return _drop_channels("dropout3d", input, p, training, inplace, unbatched=4)
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Elements set with probability p to selu's least value, and all scaled and shifted such that
+    mean 0 and variance 1 stay what they are (Klambauer et al. 2017)."""
+    if not _drops("alpha_dropout", input, p, training):
+        return input
+    if p == 1:
+        y = input * 0.0
     else:
-        seed, offset = default_generator.next()
-        y = _dropout(x, p=p, seed=seed, offset=offset)
-    if inplace:
-        return become(x, y, "dropout_")
-    return y
+        y = _alpha_dropout(input, p=p, scale=_alpha_scale(p), low=_SELU_LOW, **_call())
+    return become(input, y, "alpha_dropout_") if inplace else y
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """``alpha_dropout`` of whole channels of (n, c, ...)."""
+    op = "feature_alpha_dropout"
+    if not _drops(op, input, p, training):
+        return input
+    if p == 1:
+        y = input * 0.0
+    else:
+        keep, scale = _channel_noise(op, input, p, 2) * (1 - p), _alpha_scale(p)
+        y = input * (keep * scale) + (keep - (1 - p)) * -(scale * _SELU_LOW)
+    return become(input, y, "feature_alpha_dropout_") if inplace else y
+
+
+_SELU_LOW = -1.0507009873554805 * 1.6732632423543772  # -scale * alpha
+
+
+def _alpha_scale(p: float) -> float:
+    return ((1 - p) * (1 + p * _SELU_LOW * _SELU_LOW)) ** -0.5
+
+
+def _drops(op: str, x: Tensor, p: float, training: bool) -> bool:
+    """Whether anything is to be dropped."""
+    require_tensor(op, x)
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"[{op}] p must be in 0..1, got {p}")
+    if not training or p == 0:
+        return False
+    require_floating(op, x)
+    return True
+
+
+def _call() -> dict[str, int]:
+    seed, offset = default_generator.next()
+    return {"seed": seed, "offset": offset}
+
+
+def _drop_channels(
+    op: str, x: Tensor, p: float, training: bool, inplace: bool, unbatched: int = 0
+) -> Tensor:
+    if not _drops(op, x, p, training):
+        return x
+    y = x * 0.0 if p == 1 else x * _channel_noise(op, x, p, 1 if x.ndim == unbatched else 2)
+    return become(x, y, f"{op}_") if inplace else y
+
+
+def _channel_noise(op: str, x: Tensor, p: float, leading: int) -> Tensor:
+    """0 or 1 / (1 - p) for each channel: all but the ``leading`` dimensions have size 1."""
+    if x.ndim < 2:
+        raise RuntimeError(f"[{op}] expects (n, c, ...), got shape {tuple(x.shape)}")
+    shape = (*x.shape[:leading], *(1,) * (x.ndim - leading))
+    ones = wrap(x._device.xp.ones(shape, dtype=x.dtype), x._device)
+    return _dropout(ones, p=p, **_call())
