@@ -38,8 +38,9 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     size = builtins.max(int(x.max()) + 1 if x.size else 0, minlength)
     if weights is None:
         return wrap(_counted(input, x, None, size), input._device)
-    kept = weights.dtype if weights.dtype == np.float32 else np.float64
-    return wrap(_counted(input, x, weights, size).astype(kept, copy=False), input._device)
+    kind: Any = np.float32 if weights.dtype == np.float32 else np.float64
+    kind = kind if x.size else np.int64  # PyTorch's
+    return wrap(_counted(input, x, weights, size).astype(kind, copy=False), input._device)
 
 
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:

@@ -32,24 +32,31 @@ def accumulate(xp: Any, function: Any, x: Any, axis: int) -> Any:
     return x
 
 
-def _backwards(xp: Any, a: Any, b: Any, axis: int) -> Any:
-    """s[i] = b[i] + a[i] s[i + 1] from the end (``a`` is one shorter), in log2(n) rounds and
-    without a division: after each, a[i] leads twice as far."""
+def _recurrence_rule(xp: Any, g: Any, needs: Any, y: Any, a: Any, axis: int, reverse: bool) -> Any:
+    n = y.shape[axis]
+    db = xp.recurrence(a, g, axis=axis, reverse=not reverse)
+    late, early = _part(axis, 1, n), _part(axis, 0, n - 1)
+    source, target = (late, early) if reverse else (early, late)
+    return xp.getitem(db, index=target) * xp.getitem(y, index=source), db
 
-    def part(x: Any, start: int, end: int) -> Any:
-        return xp.getitem(x, index=(slice(None),) * axis + (slice(start, end),))
 
-    n, reach = b.shape[axis], 1
+@primitive(vjp_all=_recurrence_rule)
+def recurrence(xp: Any, a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
+    """y[i + 1] = b[i + 1] + a[i] y[i] from y[0] = b[0], or in reverse y[i] = b[i] + a[i] y[i + 1]
+    from the last, in log2(n) rounds: after each, a[i] leads twice as far."""
+    y, n, reach = b.copy(), b.shape[axis], 1
     while reach < n:
-        changed = part(b, 0, n - reach) + a * part(b, reach, n)
-        b = xp.concatenate(changed, part(b, n - reach, n), axis=axis, sizes=(n - reach, reach))
-        a = part(a, 0, n - 2 * reach) * part(a, reach, n - reach) if 2 * reach < n else a
+        late, early = _part(axis, reach, n), _part(axis, 0, n - reach)
+        source, target = (late, early) if reverse else (early, late)
+        y[target] = y[target] + a * y[source]
+        if 2 * reach < n:
+            a = a[_part(axis, 0, n - 2 * reach)] * a[_part(axis, reach, n - reach)]
         reach *= 2
-    return b
+    return y
 
 
-def _reversed_sum(xp: Any, g: Any, axis: int) -> Any:
-    return xp.flip(xp.cumsum(xp.flip(g, axes=(axis,)), axis=axis), axes=(axis,))
+def _part(axis: int, start: int, end: int) -> tuple:
+    return (slice(None),) * axis + (slice(start, end),)
 
 
 def _wide(x: Any) -> Any:
@@ -57,20 +64,25 @@ def _wide(x: Any) -> Any:
     return np.float64 if x.dtype == dtypes.float32 else x.dtype
 
 
-@primitive("cumsum", vjp=(_reversed_sum,))
+def _cumsum_rule(xp: Any, g: Any, axis: int, reverse: bool) -> Any:
+    return xp.cumsum(g, axis=axis, reverse=not reverse)
+
+
+@primitive("cumsum", vjp=(_cumsum_rule,))
 @in_float32
-def _cumsum(xp: Any, x: Any, *, axis: int) -> Any:
-    return x.cumsum(axis=axis, dtype=_wide(x)).astype(x.dtype, copy=False)
+def _cumsum(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
+    x = xp.library.flip(x, axis) if reverse else x
+    y = x.cumsum(axis=axis, dtype=_wide(x)).astype(x.dtype, copy=False)
+    return xp.library.flip(y, axis).copy() if reverse else y
 
 
 def _cumprod_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
-    """What came before x[i], times s[i] = g[i] + x[i + 1] s[i + 1]: exact where there are zeros."""
-    n, before = x.shape[axis], (slice(None),) * axis
-    s = _backwards(xp, xp.getitem(x, index=(*before, slice(1, n))), g, axis)
-    first = xp.getitem(s, index=(*before, slice(0, 1)))
-    rest = xp.getitem(s, index=(*before, slice(1, n)))
-    rest = rest * xp.getitem(y, index=(*before, slice(0, n - 1)))
-    return xp.concatenate(first, rest, axis=axis, sizes=(1, n - 1))
+    """What came before x[i], times s[i] = g[i] + x[i + 1] s[i + 1]: nothing is divided, so it is
+    exact where there are zeros."""
+    n = x.shape[axis]
+    late, early = _part(axis, 1, n), _part(axis, 0, n - 1)
+    s = xp.recurrence(xp.getitem(x, index=late), g, axis=axis, reverse=True)
+    return xp.index_put(s, xp.getitem(s, index=late) * xp.getitem(y, index=early), index=late)
 
 
 @primitive("cumprod", vjp=(_cumprod_rule,))
@@ -82,12 +94,11 @@ def _cumprod(xp: Any, x: Any, *, axis: int) -> Any:
 def _logcumsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
     """exp(x[i] - y[i]) s[i], where s[i] = g[i] + exp(y[i] - y[i + 1]) s[i + 1]: no exponent is
     positive. Where all so far is -inf, the gradient is 0."""
-    n, before = x.shape[axis], (slice(None),) * axis
+    n = x.shape[axis]
     y = xp.where(y == -np.inf, 0.0, y)
-    a = xp.getitem(y, index=(*before, slice(0, n - 1)))
-    b = xp.getitem(y, index=(*before, slice(1, n)))
-    grows = xp.exp(xp.where(a < b, a - b, 0.0))
-    return _backwards(xp, grows, g, axis) * xp.exp(x - y)
+    a, b = (xp.getitem(y, index=_part(axis, i, n - 1 + i)) for i in (0, 1))
+    shrinks = xp.exp(xp.where(a < b, a - b, 0.0))
+    return xp.recurrence(shrinks, g, axis=axis, reverse=True) * xp.exp(x - y)
 
 
 @primitive("logcumsumexp", vjp=(_logcumsumexp_rule,))
@@ -111,7 +122,7 @@ def _extreme_so_far(xp: Any, x: Any, axis: int, function: str) -> Any:
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """y[i] = x[0] + ... + x[i] along ``dim``. Integers and bools add up in int64."""
-    return _along("cumsum", _cumsum, input, dim, dtype)
+    return _along("cumsum", _cumsum, input, dim, dtype, reverse=False)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
@@ -127,10 +138,10 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     )
 
 
-def _along(op: str, scan: Any, input: Tensor, dim: int, dtype: Any) -> Tensor:
+def _along(op: str, scan: Any, input: Tensor, dim: int, dtype: Any, **options: Any) -> Tensor:
     x, d = with_dimension(op, input, dim)
     x = whole(x, dtype)
-    y = scan(x, axis=d) if x._array.size else clone(x)
+    y = scan(x, axis=d, **options) if x._array.size else clone(x)
     return y if input.ndim else reshape(y, ())
 
 
