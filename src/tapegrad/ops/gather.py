@@ -8,7 +8,7 @@ import numpy as np
 
 from ..tensor import Tensor
 from .arguments import axis, require_tensor
-from .index import getitem, in_range, kept, subscript
+from .index import getitem, in_range, kept
 from .shape import clone, expand, reshape
 
 
@@ -59,7 +59,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 def _gathered(op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = False) -> Tensor:
     place = along(op, x, dim, index, wrapping)
     if not index.numel():
-        nothing = subscript(reshape(x, x.numel()), slice(0, 0))
+        nothing = getitem(reshape(x, x.numel()), index=(slice(0, 0),))
         return reshape(nothing, tuple(index.shape))
     return getitem(x if x.ndim else reshape(x, 1), index=place)
 

@@ -16,8 +16,8 @@ from typing import Any
 from ..tape import is_recording
 from ..tensor import Leaf, Storage, Tensor, wrap
 from . import strided
+from .brackets import check_values, plain_index, put, write
 from .elementwise import where
-from .index import _index, check_values, put, write
 
 
 def past(x: Tensor, copy: bool = False) -> Tensor:
@@ -168,7 +168,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     if has_history(self, value):
         become(self, put(past(self), index, value), "setitem")
         return
-    place = _index("setitem", self, index)
+    place = plain_index("setitem", self, index)
     check_values(value)
     if isinstance(value, Tensor) and value._device is not self._device:
         raise RuntimeError(

@@ -11,9 +11,9 @@ from ..out import takes_out
 from ..tensor import Tensor
 from . import (  # reduce: the engine sums
     arithmetic,
+    brackets,
     create,
     elementwise,
-    index,
     inplace,
     linalg,
     reduce,
@@ -88,7 +88,7 @@ OPERATORS: dict[str, Callable] = {
     "__le__": elementwise.less_equal,
     "__gt__": elementwise.greater,
     "__ge__": elementwise.greater_equal,
-    "__getitem__": index.subscript,
+    "__getitem__": brackets.subscript,
     "__setitem__": inplace.setitem,
     "__iter__": _iterate,
     "__contains__": _contains,

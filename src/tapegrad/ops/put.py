@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..tensor import Tensor
-from . import index as brackets
+from . import brackets
+from . import index as positions
 from .arguments import require_tensor, same_dtype
 from .gather import check_index
 from .index import in_range, index_add_at, kept
@@ -26,7 +27,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     in_range("put", index._array, -n, n, 0)
     place = (kept(input._device, index._array).reshape(-1),)
     values = reshape(source, source.numel())
-    change = index_add_at if accumulate else brackets.index_put
+    change = index_add_at if accumulate else positions.index_put
     return reshape(change(reshape(input, n), values, index=place), tuple(input.shape))
 
 
