@@ -216,11 +216,6 @@ def _clamp(xp: Any, x: Any, low: Any, high: Any) -> Any:
     return x if high is None else xp.library.minimum(x, high)
 
 
-def true_divide(input: Any, other: Any) -> Tensor:
-    """input / other in floating point."""
-    return elementwise.divide(input, other)
-
-
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """To the nearest integer (or decimal), halves to even."""
     if not decimals:

@@ -66,7 +66,7 @@ def no_gradient(op: str, argument: str = "its inputs") -> Callable:
 
 
 def of_pairs(op: str, function: Callable, floating: bool = False) -> Callable:
-    """``function`` of two Tensors of one dtype as a function of Tensors and numbers that promote."""
+    """A function of two Tensors of one dtype as one of Tensors and numbers that promote."""
 
     def promoted(input: Any, other: Any) -> Tensor:
         return function(*pair(op, input, other, floating))

@@ -39,11 +39,16 @@ _ERFC_LARGE = (
 )
 
 
+def erf_over_x(square: Any) -> Any:
+    """erf(x) / x of x^2 <= 1."""
+    return horner(_ERF_SMALL, square)
+
+
 def erf(xp: Any, x: Any) -> Any:
     """The error function. Both branches are computed everywhere; beyond |x| = 6 it is +-1."""
     size = xp.minimum(xp.abs(x), 6.0)
     square = size * size
-    small = size * horner(_ERF_SMALL, xp.minimum(square, 1.0))
+    small = size * erf_over_x(xp.minimum(square, 1.0))
     large = xp.maximum(size, 1.0)
     tail = horner(_ERFC_LARGE, (large - 4.0) / (large + 2.0)) / large
     value = xp.where(size <= 1.0, small, 1.0 - tail * xp.exp(-square))

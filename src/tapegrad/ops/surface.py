@@ -17,6 +17,7 @@ SHARED = {
         add_ clamp_ clamp_max_ clamp_min_ clip_=clamp div_ divide_=div fmod_ pow_ round_ rsub sub_
         subtract_=sub true_divide_
     """,
+    "bessel": "i0_",
     "blend": "addcdiv_ addcmul_ float_power_ lerp_",
     "comparison": """
         allclose eq_ equal fmax fmin ge_ greater_=gt greater_equal_=ge gt_ isclose le_ less_=lt
@@ -28,13 +29,17 @@ SHARED = {
         mul_=multiply multiply_ neg_=negative negative_ reciprocal_ remainder_ rsqrt_ sgn_=sign
         sign_ sin_ sqrt_ square_ trunc_
     """,
+    "error_function": "erfc_ erfinv_",
     "exponential": "exp2_ log10_ log2_ logaddexp logaddexp2 logit_ xlogy_",
+    "gamma": "digamma_ lgamma_ mvlgamma_",
+    "igamma": "igamma_ igammac_",
     "axes": "adjoint moveaxis movedim ravel swapaxes unflatten",
     "copies": "narrow_copy select_scatter slice_scatter",
     "diagonal": "diag diag_embed diagflat diagonal diagonal_scatter",
     "flip": "flip fliplr flipud roll rot90",
     "gather": "gather index_select take take_along_dim",
     "integers": "bitwise_left_shift_ bitwise_right_shift_ gcd_ lcm_",
+    "piecewise": "hardshrink prelu",
     "linalg": "bmm dot matmul mm mv",
     "parts": """
         conj=itself conj_physical_=itself copysign_ frac_ frexp heaviside_ isneginf isposinf isreal
@@ -76,6 +81,7 @@ SHARED = {
 
 # Functions that are no methods.
 FUNCTIONS = {
+    "gamma": "polygamma",
     "comparison": "isin",
     "histogram": "histogramdd",
     "search": "bucketize searchsorted",
@@ -97,7 +103,10 @@ FUNCTIONS = {
         block_diag cat column_stack concat=cat concatenate=cat dstack hstack row_stack=vstack stack
         vstack
     """,
-    "embedding": "embedding",
+    "activation": "celu selu",
+    "attention": "scaled_dot_product_attention",
+    "channel_norm": "group_norm instance_norm",
+    "distance": "cosine_similarity pairwise_distance pdist",
     "einsum": "einsum",
     "products": "chain_matmul tensordot",
     "norm": "batch_norm layer_norm rms_norm",
@@ -105,7 +114,8 @@ FUNCTIONS = {
         arange empty_permuted empty_strided eye linspace logspace scalar_tensor
     """,
     "distributions": "normal poisson",
-    "dropout": "dropout",
+    "dropout": "alpha_dropout dropout feature_alpha_dropout",
+    "piecewise": "rrelu threshold",
     "random": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
     "sampling": "rand rand_like randint randint_like randn randn_like randperm",
     "select": "fill where=select_where",
@@ -118,6 +128,7 @@ FUNCTIONS = {
 
 # Methods that are no functions.
 METHODS = {
+    "gamma": "polygamma=polygamma_method polygamma_=polygamma_in_place",
     "reduce": "sum_to_size",
     "convert": """
         type
