@@ -59,6 +59,7 @@ _LATER = {
     "result_type": ".info",
     "bench": ".bench",
     "data": ".data",
+    "linalg": ".linalg",
     "nn": ".nn",
     "optim": ".optim",
     "signal": ".signal",

@@ -11,6 +11,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
@@ -239,6 +240,16 @@ def _after_fork(cupy: ModuleType) -> None:
 
 def _refuse_memory(size: int) -> None:
     raise RuntimeError(_FORKED)
+
+
+def failures_raise(library: Any) -> Any:
+    """Within this, a factorisation that fails raises the library's LinAlgError; CuPy's would
+    return arbitrary numbers otherwise."""
+    if library is np:
+        return nullcontext()
+    from cupyx import errstate
+
+    return errstate(linalg="raise")
 
 
 def current_stream(device: Device) -> int:

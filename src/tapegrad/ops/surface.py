@@ -46,6 +46,15 @@ SHARED = {
         ldexp_ nan_to_num_ nextafter_ positive real=itself resolve_conj=itself resolve_neg=itself
         signbit
     """,
+    "cholesky": "cholesky=torch_cholesky cholesky_inverse cholesky_solve",
+    "determinant": "det logdet slogdet",
+    "lu": "lu_solve=torch_lu_solve",
+    "matrix_exp": "matrix_exp",
+    "orthogonal": "geqrf ormqr orgqr=householder_product qr=torch_qr",
+    "pseudoinverse": "pinverse",
+    "solve": "inverse=inv matrix_power",
+    "spectral": "svd=torch_svd",
+    "triangular": "triangular_solve",
     "products": "addbmm_ addmm_ addmv_ addr_ baddbmm_ cross ger=outer inner kron outer trace vdot",
     "distributions": "bernoulli multinomial",
     "extreme": "amax amin aminmax argmax argmin max min",
@@ -108,6 +117,8 @@ FUNCTIONS = {
     "channel_norm": "group_norm instance_norm",
     "distance": "cosine_similarity pairwise_distance pdist",
     "einsum": "einsum",
+    "cdist": "cdist pdist",
+    "lu": "lu=torch_lu lu_unpack",
     "products": "chain_matmul tensordot",
     "norm": "batch_norm layer_norm rms_norm",
     "ranges": """

@@ -1,0 +1,45 @@
+"""``tapegrad.linalg``: factorisations, systems, norms, with PyTorch's names and gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .ops.cholesky import cholesky, cholesky_ex
+from .ops.determinant import det, slogdet
+from .ops.diagonal import diagonal as _diagonal
+from .ops.ldl import ldl_factor, ldl_factor_ex, ldl_solve
+from .ops.linalg import matmul
+from .ops.lu import lu, lu_factor, lu_factor_ex, lu_solve
+from .ops.matrices import LinAlgError
+from .ops.matrix_exp import matrix_exp
+from .ops.norms import matrix_norm, norm, vector_norm
+from .ops.orthogonal import householder_product, qr
+from .ops.products import linalg_cross as cross
+from .ops.products import multi_dot, vander, vecdot
+from .ops.pseudoinverse import cond, lstsq, matrix_rank, pinv
+from .ops.solve import (
+    inv,
+    inv_ex,
+    matrix_power,
+    solve,
+    solve_ex,
+    tensorinv,
+    tensorsolve,
+)
+from .ops.spectral import eigh, eigvalsh, svd, svdvals
+from .ops.triangular import solve_triangular
+from .tensor import Tensor
+
+__all__ = [
+    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eigh",
+    "eigvalsh", "householder_product", "inv", "inv_ex", "ldl_factor", "ldl_factor_ex", "ldl_solve",
+    "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm",
+    "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve",
+    "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander",
+    "vecdot", "vector_norm",
+]  # fmt: skip
+
+
+def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """A view of the diagonals of the matrices in two dimensions, the last ones by default."""
+    return _diagonal(A, offset, dim1, dim2)
