@@ -295,9 +295,8 @@ def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
     interface.update(
         shape=shape, strides=steps, data=(interface["data"][0] + start, not array.flags.writeable)
     )
-    view = np.asarray(_Memory(array, interface))
-    view.dtype = array.dtype  # ml_dtypes' bfloat16 came through as two bytes
-    return view
+    # ml_dtypes' bfloat16 comes through as two bytes.
+    return np.asarray(_Memory(array, interface)).view(array.dtype)
 
 
 def to_numpy(array: Any) -> np.ndarray:

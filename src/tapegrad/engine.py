@@ -19,6 +19,9 @@ from .modes import recording
 from .tape import Node, part, part_of, registry, tensor_xp
 from .tensor import Leaf, Storage, Tensor, wrap
 
+# Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
+inspect: Callable[[Node, Any, Any], None] | None = None
+
 _delivering = threading.Lock()  # threads may share leaves: one adds to .grad at a time
 
 
@@ -58,6 +61,11 @@ def walk(
             have += gradient
             pending[edge] = have  # of 0-d gradients, which may be scalars, += has made a new one
 
+    def inspected(edge: Any, gradient: Any) -> None:
+        inspect(node, edge, gradient)  # type: ignore[misc, arg-type]
+        arrive(edge, gradient)
+
+    hand_over = arrive if inspect is None else inspected
     leading = None if targets is None else _leading_to(targets, roots)
     for root, seed in zip(roots, seeds, strict=True):
         if leading is None or root._node in leading or root._node in targets:  # type: ignore
@@ -89,12 +97,12 @@ def walk(
             elif create_graph:
                 tensors = _saved_as_tensors(node)
                 if primitive.plain is None:
-                    primitive.backward(tensor_xp, g, tensors, edges, arrive)
+                    primitive.backward(tensor_xp, g, tensors, edges, hand_over)
                 else:
-                    _through_plain(node, g, tensors, edges, arrive)
+                    _through_plain(node, g, tensors, edges, hand_over)
             elif primitive.into is None:
                 xp = node.device.xp
-                primitive.backward(xp, g, saved, edges, arrive)
+                primitive.backward(xp, g, saved, edges, hand_over)
             else:
                 _add_into(pending, heap, edges[0], node, g)  # type: ignore[arg-type]
             if primitive.saves_any and not retain_graph:

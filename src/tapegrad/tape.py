@@ -219,6 +219,29 @@ _new_tensor = Tensor.__new__
 _new_node = Node.__new__
 
 
+# Each operation remembers its implementation for each device; ``watch`` makes all of them forget.
+_remembered: list[dict[Device, Callable]] = []
+_watcher: Callable[[str, Device], Callable] | None = None
+
+
+def _implementation(name: str, device: Device, remembered: dict[Device, Callable]) -> Callable:
+    found = device.ops[name] if _watcher is None else _watcher(name, device)
+    remembered[device] = found
+    _remembered.append(remembered)
+    return found
+
+
+def watch(watcher: Callable[[str, Device], Callable] | None, clock: Any = serials) -> None:
+    """Let operations on Tensors run what ``watcher(name, device)`` returns, and take the ticks of
+    their nodes from ``clock``; None: as usual. (What bodies call among themselves is not watched.)
+    """
+    global _watcher, serials
+    _watcher, serials = watcher, clock
+    for remembered in _remembered:
+        remembered.clear()
+    _remembered.clear()
+
+
 def _unary(declared: Primitive, floating: bool) -> Callable:
     name = declared.name
     (keep_x,) = (any(k) if isinstance(k, tuple) else k for k in declared.keeps)
@@ -236,7 +259,7 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
         try:
             implementation = implementations[device]
         except KeyError:
-            implementation = implementations[device] = device.ops[name]
+            implementation = _implementation(name, device, implementations)
         try:
             value = implementation(array)
         except TypeError as error:
@@ -294,7 +317,7 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
         try:
             implementation = implementations[device]
         except KeyError:
-            implementation = implementations[device] = device.ops[name]
+            implementation = _implementation(name, device, implementations)
         try:
             value = implementation(x, y)
         except (ValueError, TypeError, OverflowError) as error:
@@ -347,7 +370,7 @@ def _single(declared: Primitive, view: bool) -> Callable:
         try:
             implementation = implementations[device]
         except KeyError:
-            implementation = implementations[device] = device.ops[name]
+            implementation = _implementation(name, device, implementations)
         out = implementation(array, **parameters)
         extras: tuple = ()
         if has_extras:
@@ -389,10 +412,14 @@ def _single(declared: Primitive, view: bool) -> Callable:
 def _general(declared: Primitive) -> Callable:
     """Several inputs (Tensors, numbers or None), parameters, further results."""
     name, names = declared.name, declared.parameters
+    implementations: dict[Device, Callable] = {}
 
     def apply(*inputs: Any, **parameters: Any) -> Tensor:
         device, arrays = _unwrap(name, inputs)
-        out = device.ops[name](*arrays, **parameters)
+        implementation = implementations.get(device)
+        if implementation is None:
+            implementation = _implementation(name, device, implementations)
+        out = implementation(*arrays, **parameters)
         extras: tuple = ()
         if declared.extras:
             out, *rest = out
@@ -411,10 +438,14 @@ def _general(declared: Primitive) -> Callable:
 def _several(declared: Primitive) -> Callable:
     """A tuple of results, each with its own node."""
     name, names = declared.name, declared.parameters
+    implementations: dict[Device, Callable] = {}
 
     def apply(*inputs: Any, **parameters: Any) -> tuple[Tensor, ...]:
         device, arrays = _unwrap(name, inputs)
-        outs = device.ops[name](*arrays, **parameters)
+        implementation = implementations.get(device)
+        if implementation is None:
+            implementation = _implementation(name, device, implementations)
+        outs = implementation(*arrays, **parameters)
         results = tuple(
             wrap(out if out.__class__ is device.array_type else device.asarray(out), device)
             for out in outs

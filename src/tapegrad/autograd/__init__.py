@@ -30,7 +30,18 @@ __all__ = [
 ]
 
 
+# Imported when first named. (``functional`` uses operations, which are made of what is in here.)
+_LATER = {
+    "AnomalyError": ".anomaly",
+    "detect_anomaly": ".anomaly",
+    "functional": ".functional",
+    "is_anomaly_enabled": ".anomaly",
+    "set_detect_anomaly": ".anomaly",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "functional":  # it uses operations, which are made of what is in this package
-        return import_module(".functional", __name__)
-    raise AttributeError(f"module 'tapegrad.autograd' has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'tapegrad.autograd' has no attribute {name!r}")
+    module = import_module(_LATER[name], __name__)
+    return getattr(module, name, module)

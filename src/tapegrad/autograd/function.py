@@ -5,11 +5,12 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+from .. import tape
 from ..engine import as_tensor
 from ..modes import no_grad, recording
 from ..primitive import Primitive
 from ..tape import Node, part_of, record_parts
-from ..tensor import Tensor, serials, wrap
+from ..tensor import Tensor, wrap
 
 
 class Context:
@@ -142,7 +143,7 @@ def _record(
                 ctx._results[position] = i
                 ctx._saved = (*ctx._saved[:position], y.detach(), *ctx._saved[position + 1 :])
     node.inputs = ctx._saved
-    node.serial = next(serials)
+    node.serial = next(tape.serials)
     ctx._node = weakref.ref(node)
     ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))
     ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]

@@ -1,9 +1,9 @@
 """Derivatives of functions, under the names of ``torch.autograd.functional``.
 
 ``func`` takes the tensors of ``inputs`` (one, or a tuple) and returns one tensor or a tuple. The
-results follow that: for one input and one output a tensor, else tuples. ``create_graph``: results can be
-differentiated with respect to the inputs. ``strict``: an input that the result does not depend on
-is an error, not zeros.
+results follow that: for one input and one output a tensor, else tuples. ``create_graph``: results
+can be differentiated with respect to the inputs. ``strict``: an input that the result does not
+depend on is an error, not zeros.
 """
 
 from __future__ import annotations

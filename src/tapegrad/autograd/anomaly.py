@@ -1,0 +1,183 @@
+"""Reports of where a nan comes from: the operation, its line in your program, the first element.
+
+While the mode is on, the result of every operation on Tensors is checked, and every gradient that a
+rule makes; the line that called an operation is kept with the tick of its node, so that a nan in
+the backward pass can be told by the line of the forward pass. Nothing is checked while it is off:
+operations then run what they always run (see ``tape.watch``).
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import engine, tape
+from ..backend import Device, to_numpy
+from ..tensor import Tensor, serials
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_KEPT = 200_000  # lines of calls; the oldest half is dropped when there are more
+
+
+class AnomalyError(RuntimeError):
+    """An operation made a nan: the message says which, where it was called, and which element."""
+
+
+class _Clock:
+    """The tape's clock, noting for each tick the line of the program at that time."""
+
+    def __init__(self) -> None:
+        self.lines: dict[int, tuple[str, int]] = {}
+
+    def __next__(self) -> int:
+        tick = next(serials)
+        if len(self.lines) >= _KEPT:
+            for old in list(self.lines)[: _KEPT // 2]:
+                del self.lines[old]
+        self.lines[tick] = _caller()
+        return tick
+
+
+_clock: _Clock | None = None
+
+
+class detect_anomaly:
+    """Within it, an operation that makes a nan raises AnomalyError, in the forward pass and in the
+    backward pass, naming the operation, the line of the program that called it, shapes, and the
+    first nan. ``check_nan=False``: only the lines are kept. For all threads.
+
+    What should hold nan (data with gaps) is no anomaly of the operation that reads it first; still
+    it is reported there, as the nan of an input.
+    """
+
+    def __init__(self, check_nan: bool = True):
+        self._check = check_nan
+        self._before: tuple | None = None
+
+    def __enter__(self) -> None:
+        self._before = (_clock, tape._watcher, engine.inspect)
+        _switch(_clock or _Clock(), _checked if self._check else None,
+                _check_gradient if self._check else None)  # fmt: skip
+
+    def __exit__(self, *error: Any) -> None:
+        _switch(*self._before)  # type: ignore[misc]
+
+
+class set_detect_anomaly(detect_anomaly):
+    """``detect_anomaly`` switched on or off by a call; as a context manager, until its end."""
+
+    def __init__(self, mode: bool, check_nan: bool = True):
+        super().__init__(check_nan)
+        before = (_clock, tape._watcher, engine.inspect)
+        if mode:
+            self.__enter__()
+        else:
+            _switch(None, None, None)
+        self._before = before
+
+    def __enter__(self) -> None:
+        if self._before is None:
+            super().__enter__()
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether ``detect_anomaly`` is on."""
+    return _clock is not None
+
+
+def _switch(clock: _Clock | None, watcher: Callable | None, inspect: Callable | None) -> None:
+    global _clock
+    _clock, engine.inspect = clock, inspect
+    tape.watch(watcher, serials if clock is None else clock)
+
+
+# ---------------------------------------------------------------------- the checks
+
+
+def _checked(name: str, device: Device) -> Callable:
+    """The implementation of an operation, with a look at its results."""
+    implementation = device.ops[name]
+
+    def run(*arrays: Any, **parameters: Any) -> Any:
+        results = implementation(*arrays, **parameters)
+        for result in results if isinstance(results, tuple) else (results,):
+            if _has_nan(result, device):
+                raise _forward_error(name, result, arrays)
+        return results
+
+    return run
+
+
+def _has_nan(array: Any, device: Device) -> bool:
+    dtype = getattr(array, "dtype", None)
+    if dtype is None or dtype.kind not in "fV":
+        return False
+    if dtype.kind == "V" or dtype.itemsize == 2:
+        return bool((array != array).any())
+    square = device.library.vdot(array, array)  # one pass, and nan only if an element is
+    return bool(square != square)
+
+
+def _forward_error(name: str, result: Any, arrays: tuple) -> AnomalyError:
+    index = _first_nan(result)
+    told = []
+    for i, a in enumerate(arrays):
+        if not hasattr(a, "dtype"):
+            continue
+        text = f"input {i} is {a.dtype.name} of shape {tuple(a.shape)}"
+        if a.dtype.kind in "fV" and bool((a != a).any()):
+            text += f" and holds nan itself, first at {_place(_first_nan(a))}"
+        elif tuple(a.shape) == tuple(result.shape):
+            text += f" and {to_numpy(a)[index]} there" if a.ndim else f" and {a}"
+        told.append(text)
+    return AnomalyError(
+        f"[{name}] made nan in the forward pass: its result of shape {tuple(result.shape)} is nan "
+        f"first at {_place(index)}; {'; '.join(told)}. Called at {_told(_caller())}"
+    )
+
+
+def _check_gradient(node: Any, edge: Any, gradient: Any) -> None:
+    array = gradient._array if isinstance(gradient, Tensor) else gradient
+    if not _has_nan(array, node.device):
+        return
+    number = next(i for i, e in enumerate(node.edges) if e is edge)
+    line = _clock.lines.get(node.serial) if _clock else None
+    where = "not called under detect_anomaly" if line is None else f"called at {_told(line)}"
+    raise AnomalyError(
+        f"[{node.name}] made nan in the backward pass: the gradient of input {number} of "
+        f"'{node.primitive.name}', of shape {tuple(array.shape)}, is nan first at "
+        f"{_place(_first_nan(array))}; the result had shape {tuple(node.shape)}. In the forward "
+        f"pass '{node.primitive.name}' was {where}"
+    )
+
+
+# ---------------------------------------------------------------------- telling
+
+
+def _first_nan(array: Any) -> tuple[int, ...]:
+    host = to_numpy(np.asarray(array) if isinstance(array, np.generic) else array)
+    flat = int(np.argmax((host != host).reshape(-1)))
+    return tuple(int(i) for i in np.unravel_index(flat, host.shape))
+
+
+def _place(index: tuple[int, ...]) -> str:
+    return f"index {index}" if index else "its only element"
+
+
+def _caller() -> tuple[str, int]:
+    """File and line of the nearest call from outside this package."""
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _told(line: tuple[str, int]) -> str:
+    file, number = line
+    text = linecache.getline(file, number).strip()
+    return f"{file}:{number}" + (f": {text}" if text else "")
