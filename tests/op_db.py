@@ -177,6 +177,8 @@ class Translator:
 
     def _tensor(self, t: torch.Tensor) -> tg.Tensor:
         self._dtype(t.dtype)
+        if t.device.type != "cpu":
+            raise Untranslatable(str(t.device))
         if t.layout != torch.strided:
             raise Untranslatable(str(t.layout))
         if t.ndim > 64:

@@ -17,7 +17,7 @@ _SQRT_HALF = math.sqrt(0.5)
 # ------------------------------------------------------------------ modified, of the first kind
 
 
-def _scaled_i(xp: Any, x: Any, n: int) -> Any:
+def scaled_i(xp: Any, x: Any, n: int) -> Any:
     """exp(-|x|) I_n(x)."""
     size = xp.library.abs(x)
     small, large = (fits.I0_SMALL, fits.I0_LARGE) if n == 0 else (fits.I1_SMALL, fits.I1_LARGE)
@@ -36,7 +36,7 @@ def _grown(xp: Any, x: Any, scaled: Any) -> Any:
 
 
 def _i(n: int) -> Callable:
-    return in_float64(lambda xp, x: _infinite(xp, x, _grown(xp, x, _scaled_i(xp, x, n)), n))
+    return in_float64(lambda xp, x: _infinite(xp, x, _grown(xp, x, scaled_i(xp, x, n)), n))
 
 
 def _infinite(xp: Any, x: Any, value: Any, n: int) -> Any:
@@ -55,12 +55,12 @@ i1 = unary("i1", lambda xp, g, y, x: g * (xp.i0(x) - _over(xp, x, y)), _i(1))
 i0e = unary(
     "i0e",
     lambda xp, g, y, x: g * (xp.i1e(x) - xp.sign(x) * y),
-    in_float64(lambda xp, x: _scaled_i(xp, x, 0)),
+    in_float64(lambda xp, x: scaled_i(xp, x, 0)),
 )
 i1e = unary(
     "i1e",
     lambda xp, g, y, x: g * (xp.i0e(x) - y * xp.sign(x) - _over(xp, x, y)),
-    in_float64(lambda xp, x: _scaled_i(xp, x, 1)),
+    in_float64(lambda xp, x: scaled_i(xp, x, 1)),
 )
 
 # ------------------------------------------------------------------ modified, of the second kind
@@ -72,7 +72,7 @@ def _scaled_k(xp: Any, x: Any, n: int) -> Any:
     z = xp.library.minimum(x, 2.0)
     grown = xp.exp(z)
     log = xp.log(0.5 * z)
-    i = _scaled_i(xp, z, n) * grown
+    i = scaled_i(xp, z, n) * grown
     if n == 0:
         near = chebyshev(fits.K0_SMALL, 0.5 * z * z - 1) - log * i
     else:

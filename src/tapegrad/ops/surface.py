@@ -19,6 +19,7 @@ SHARED = {
     """,
     "bessel": "i0_",
     "blend": "addcdiv_ addcmul_ float_power_ lerp_",
+    "calculus": "diff",
     "comparison": """
         allclose eq_ equal fmax fmin ge_ greater_=gt greater_equal_=ge gt_ isclose le_ less_=lt
         less_equal_=le logical_and_ logical_or_ logical_xor_ lt_ maximum minimum ne_ not_equal_=ne
@@ -90,6 +91,8 @@ SHARED = {
 
 # Functions that are no methods.
 FUNCTIONS = {
+    "calculus": "cumulative_trapezoid gradient trapezoid trapz=trapezoid",
+    "tapers": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "gamma": "polygamma",
     "comparison": "isin",
     "histogram": "histogramdd",
