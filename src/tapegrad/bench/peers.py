@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -55,8 +56,7 @@ def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
     as ``inputs_of`` gives them."""
     if name in ("numpy", "cupy"):
         function = case.reference if case.arrays is True else case.arrays
-        xp = device.library
-        return None if function is None else lambda *arrays: function(xp, *arrays)
+        return None if function is None else partial(function, device.library)
     if case.torch is None:
         return None
     torch, eager = _torch(), case.torch

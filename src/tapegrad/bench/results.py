@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from .timing import Timing
 
 SCHEMA, VERSION = "tapegrad-bench", 1
 _DIGITS = 4  # of samples in the file
+_OBJECTS = ("machine", "settings", "ceilings", "before", "after")
 
 
 @dataclass
@@ -148,7 +150,10 @@ class Results:
             )
         try:
             rows = [_row(row) for row in content.pop("rows")]
-            return cls(rows=rows, **content)
+            results = cls(rows=rows, **content)
+            if not all(isinstance(getattr(results, name), dict) for name in _OBJECTS):
+                raise TypeError(f"{', '.join(_OBJECTS)} must be objects")
+            return results
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise BenchmarkError(f"{path} is damaged: {error!r}") from error
 
@@ -165,6 +170,6 @@ def _row(content: dict[str, Any]) -> Row:
 def _timing(content: dict[str, Any]) -> Timing:
     timing = Timing(**content)
     numbers = (timing.median, timing.low, timing.high, *timing.samples)
-    if not all(isinstance(n, (int, float)) and n >= 0 for n in numbers):
+    if not all(isinstance(n, (int, float)) and 0 < n < math.inf for n in numbers):
         raise ValueError(f"no times: {numbers[:3]}")
     return Timing(timing.median, timing.low, timing.high, tuple(timing.samples))

@@ -33,6 +33,11 @@ def plot(results: Results, path: str | os.PathLike[str]) -> None:
 
     Raises BenchmarkError without matplotlib (the extra viz), or where there is nothing to draw.
     """
+    draw(results).savefig(path)
+
+
+def draw(results: Results) -> Any:
+    """The same as a matplotlib Figure."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -44,14 +49,14 @@ def plot(results: Results, path: str | os.PathLike[str]) -> None:
     figure = Figure(figsize=(_WIDTH, _HEIGHT * len(names)), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     for panel, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
-        _draw(panel, results, name, [row for row in rows if row.dtype == name])
+        _fill(panel, results, name, [row for row in rows if row.dtype == name])
     # The layout must be final before labels are placed by their size on the canvas.
     figure.canvas.draw()
     figure.set_layout_engine("none")
     for panel, name in zip(figure.axes, names, strict=True):
         _name_roof(panel, results, name)
         _label(panel, [row for row in rows if row.dtype == name])
-    figure.savefig(path)
+    return figure
 
 
 def require_matplotlib() -> None:
@@ -64,7 +69,7 @@ def _intensity(row: Row) -> float:
     return row.flops / row.bytes
 
 
-def _draw(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None:
+def _fill(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None:
     copy = results.ceilings["copy"]
     peak = results.ceilings["matmul"].get(dtype) or 0.0
     unit, prefix = (1e12, "T") if max(peak, copy) >= 1e12 else (1e9, "G")

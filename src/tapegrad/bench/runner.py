@@ -127,6 +127,8 @@ def _dtypes(device: Device, wanted: Sequence[Any] | None) -> list[Any]:
         except ImportError:  # bfloat16 without ml_dtypes
             if wanted is not None:
                 raise
+        except TypeError as error:
+            raise BenchmarkError(str(error)) from error
     for dtype in chosen:
         if not dtypes_.is_floating(dtype):
             raise BenchmarkError(f"dtype {dtype.name}: the cases need a floating-point one")

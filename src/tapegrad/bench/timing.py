@@ -119,7 +119,6 @@ def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> di
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     names = list(contestants)
     collects = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         start = time.perf_counter()

@@ -1,0 +1,315 @@
+"""``tapegrad bench`` measures every kernel, refuses what is wrong and times in turns."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import backend, bench
+from tapegrad.bench import ceilings, measure, runner
+from tapegrad.bench.cases import CASES, Draw, missing
+from tapegrad.bench.check import compare, tolerance
+from tapegrad.bench.timing import CpuClock, Timing, interleave
+from tapegrad.cli import main
+
+CPU = tg.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _small_ceilings(monkeypatch):
+    """Ceilings in no time: what they are is not tested, only that they are measured."""
+    monkeypatch.setattr(ceilings, "_sizes", lambda device: (1 << 12, 16))
+    monkeypatch.setattr(ceilings, "_SECONDS", 0.0)
+
+
+@pytest.fixture
+def override(monkeypatch):
+    """Registers f(device, *arrays) as the only kernel of a primitive on the CPU."""
+
+    def register(name, f):
+        monkeypatch.setitem(backend.overrides, name, [(("cpu",), f)])
+        monkeypatch.delitem(CPU.ops, name, raising=False)
+        names.append(name)
+
+    names = []
+    yield register
+    for name in names:  # resolved while the kernel was registered
+        CPU.ops.pop(name, None)
+
+
+def run(*cases, **options):
+    options = {"sizes": "tiny", "peers": [], "budget_s": 0, "progress": False, **options}
+    return bench.run(list(cases), **options)
+
+
+# ---- the cases ---------------------------------------------------------------------------------
+
+
+def test_every_kernel_has_a_case():
+    assert missing() == set()
+
+
+def test_a_kernel_without_a_case_is_named(monkeypatch):
+    monkeypatch.setitem(backend.overrides, "warp_drive", [(("cuda",), None)])
+    assert missing() == {"warp_drive"}
+    assert "kernels that no case measures: warp_drive" in str(run("relu"))
+
+
+@pytest.mark.parametrize(
+    ("device", "dtypes"),
+    [
+        ("cpu", ["float32", "float64"]),
+        ("emulated", ["float32", "float64", "float16", "bfloat16"]),
+        pytest.param("cuda", ["float32", "bfloat16"], marks=pytest.mark.gpu),
+    ],
+)
+def test_every_case_is_right_and_timed(device, dtypes, monkeypatch):
+    monkeypatch.setattr(measure, "interleave", lambda f, *_: {n: Timing.of([1, 2]) for n in f})
+    results = run(device=device, dtypes=dtypes)
+    assert [(row.case, row.message) for row in results.bad] == []
+    assert {row.case for row in results.rows} == {case.name for case in CASES}
+    for row in results.rows:
+        assert list(row.times) == ["tapegrad"]
+        assert row.bytes > 0
+        registered = device in {t for types, _ in backend.overrides.get(row.primitive, ())
+                                for t in types}  # fmt: skip
+        assert row.kernel is (True if registered else None), row.case
+
+
+def test_numpy_and_pytorch_compute_the_same_as_every_case(monkeypatch):
+    monkeypatch.setattr(measure, "interleave", lambda f, *_: {n: Timing.of([1, 2]) for n in f})
+    results = run(peers=["numpy", "torch"])
+    assert {
+        (row.case, name): said for row in results.rows for name, said in row.peers.items()
+    } == {}
+    without = [row.case for row in results.rows if "torch" not in row.times]
+    assert without == []
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "bytes", "flops"),
+    [
+        ("matmul", "float32", 4 * (33 * 17 + 17 * 65 + 33 * 65), 2 * 33 * 65 * 17),
+        ("relu", "float16", 2 * 2 * 1003, 1003),
+        ("adamw_step", "float32", 28 * 1003, 16 * 1003),
+        ("softmax_backward", "float64", 3 * 8 * 5 * 67, 4 * 5 * 67),
+        ("dropout", "float32", 2 * 4 * 1003, 11 * 1003),
+        ("embedding", "float32", 4 * 9 * (23 + 70) + 8 * 70, 0),
+    ],
+)
+def test_cases_count_bytes_and_flops(name, dtype, bytes, flops):
+    (row,) = run(name, dtypes=[dtype]).rows
+    assert (row.bytes, row.flops) == (bytes, flops)
+
+
+def test_inputs_are_random_and_repeatable():
+    for case in CASES:
+        shape = case.sizes["tiny"][0]
+        first, again = (case.inputs(Draw(CPU, np.dtype("float32"), "seed"), *shape) for _ in "12")
+        for a, b in zip(first, again, strict=True):
+            assert np.array_equal(a, b)
+            assert len(np.unique(a)) > min(5, a.size - 1), case.name
+
+
+def test_large_arrays_repeat_after_a_prime(monkeypatch):
+    monkeypatch.setattr("tapegrad.bench.cases.case._PERIOD", 7)
+    draw = Draw(CPU, tg.float16, "seed")
+    assert np.array_equal(draw.normal(20)[:13], draw.normal(20)[:13]) is False  # each its own
+    x = draw.normal(4, 5).reshape(-1)
+    assert np.array_equal(x[7:14], x[:7])
+    assert len(np.unique(x[:7])) == 7
+
+
+# ---- what is wrong is refused ------------------------------------------------------------------
+
+
+def test_a_wrong_kernel_is_refused(override, tmp_path, capsys):
+    def off_by_a_little(device, x):
+        y = np.maximum(x, 0)
+        y[500] += 1e-3
+        return y
+
+    override("relu", off_by_a_little)
+    path = tmp_path / "results.json"
+    assert main(["bench", "relu", "tanh", "--device", "cpu", "--sizes", "tiny", "--peers", "numpy",
+                 "--budget", "0", "--json", str(path)]) == 1  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "wrong: at index (500,) it is " in printed
+    assert "1 wrong (the result differs from float64: not timed): relu float32" in printed
+    relu, tanh = json.loads(path.read_text())["rows"]
+    assert (relu["status"], relu["times"]) == ("wrong", {})
+    assert (tanh["status"], list(tanh["times"])) == ("ok", ["tapegrad", "numpy"])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (lambda device, x: np.full_like(x, np.nan), "at index (0,) it is nan"),
+        (lambda device, x: np.maximum(x, 0)[:-1], "its shape is (1002,), expected (1003,)"),
+        (lambda device, x: np.where(x > 0, np.inf, 0), "it is inf"),
+        (lambda device, x: np.zeros_like(x), "it is 0"),
+    ],
+)
+def test_every_kind_of_wrong_is_seen(kernel, message, override):
+    override("relu", kernel)
+    (row,) = run("relu").rows
+    assert row.status == "wrong"
+    assert message in row.message
+
+
+def test_a_case_that_raises_does_not_end_the_others(override, capsys):
+    def broken(device, x):
+        raise ZeroDivisionError("no luck")
+
+    override("relu", broken)
+    results = run("relu", "tanh")
+    assert [row.status for row in results.rows] == ["failed", "ok"]
+    assert "ZeroDivisionError: no luck" in str(results)
+
+
+def test_too_little_memory_is_no_failure(override):
+    def hungry(device, x):
+        raise MemoryError("not that much")
+
+    override("relu", hungry)
+    results = run("relu")
+    assert results.rows[0].status == "skipped"
+    assert results.bad == []
+
+
+def test_a_kernel_that_declines_is_told_from_one_that_ran(override):
+    override("relu", lambda device, x: NotImplemented)
+    results = run("relu")
+    assert results.rows[0].kernel is False
+    assert "the kernel did not run, but the plain body: relu" in str(results)
+
+
+def test_a_wrong_peer_is_not_timed(monkeypatch):
+    (case,) = runner.select(["relu"])
+    wrong = {**case.__dict__, "arrays": lambda xp, x: xp.maximum(x, 0.5)}
+    monkeypatch.setattr(runner, "CASES", [bench.Case(**wrong)])
+    results = run("relu", peers=["numpy"])
+    (row,) = results.rows
+    assert list(row.times) == ["tapegrad"]
+    assert row.peers["numpy"].startswith("wrong: at index (")
+    assert results.bad == []
+
+
+def test_a_wrong_value_far_below_the_largest_is_seen():
+    expected = np.linspace(1, 2, 1000)
+    got = expected.astype(np.float32)
+    limit = tolerance(got.dtype)
+    assert not compare(got, expected, limit).problem
+    got[7] *= 1 + 1e-4
+    assert "at index (7,)" in compare(got, expected, limit).problem
+
+
+def test_infinities_and_nans_are_right_where_they_are_expected():
+    expected = np.array([np.inf, -np.inf, np.nan, 1.0])
+    assert not compare(expected.astype(np.float32), expected, 1e-6).problem
+    assert "index (1,)" in compare(np.abs(expected), expected, 1e-6).problem
+
+
+def test_a_slow_kernel_is_reported(override, tmp_path, capsys):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    command = ["bench", "relu", "--device", "cpu", "--sizes", "tiny", "--peers", "numpy",
+               "--budget", "0"]  # fmt: skip
+    assert main([*command, "--json", str(old)]) == 0
+
+    def slow(device, x):
+        time.sleep(0.02)
+        return np.maximum(x, 0)
+
+    override("relu", slow)
+    assert main([*command, "--json", str(new)]) == 0
+    capsys.readouterr()
+    assert main(["bench", "--compare", str(old), str(new)]) == 1
+    assert "slower  relu  1003  float32" in capsys.readouterr().out
+    assert main(["bench", "--compare", str(new), str(old)]) == 0
+    assert "faster  relu" in capsys.readouterr().out
+
+
+# ---- timing ------------------------------------------------------------------------------------
+
+
+class CountingClock(CpuClock):
+    """Writes down who is called when, with which turn."""
+
+    def __init__(self):
+        self.rounds = []
+
+    def repeats(self, seconds):
+        return 1
+
+    def time(self, turns):
+        for call, _, turn in turns:
+            call(turn)
+        self.rounds.append([(call.__name__, turn) for call, _, turn in turns])
+        return [1.0] * len(turns)
+
+
+def test_contestants_take_turns_after_a_warm_up():
+    def a(turn): ...
+
+    def b(turn): ...
+
+    clock = CountingClock()
+    times = interleave({"a": a, "b": b}, clock, seconds=0)
+    warm_up, rounds = clock.rounds[:6], clock.rounds[6:]
+    assert all(len(calls) == 1 for calls in warm_up)
+    assert rounds[:3] == [[("a", 0), ("b", 1)], [("b", 1), ("a", 2)], [("a", 2), ("b", 3)]]
+    assert len(rounds) == 5
+    assert times["a"].samples == (1.0,) * 5
+
+
+def test_input_sets_are_rotated():
+    arrays = [np.arange(10.0), np.arange(10)]
+    sets = measure._input_sets(arrays)
+    assert len(sets) == 4
+    assert len({s[0].ctypes.data for s in sets}) == 4
+    for s in sets[1:]:
+        assert not np.array_equal(s[0], arrays[0])
+        assert np.array_equal(np.sort(s[1]), arrays[1])
+
+
+def test_a_case_that_changes_its_inputs_gets_its_own(override):
+    seen = {}
+
+    def step(device, p, *rest, **options):
+        seen.setdefault(p.ctypes.data, 0)
+        return NotImplemented
+
+    override("sgd_step", step)
+    run("sgd_step", peers=["torch"])
+    assert len(seen) >= 4
+
+
+def test_overlapping_quartiles_are_a_tie():
+    a, b, c = (Timing.of(samples) for samples in ([1, 2, 3], [2.4, 2.5, 2.6], [4, 5, 6]))
+    assert a.ties_with(b)
+    assert b.ties_with(a)
+    assert not a.ties_with(c)
+    assert (a.low, a.median, a.high, a.spread) == (1.5, 2, 2.5, 0.5)
+
+
+def test_a_tie_is_shown_as_one():
+    row = bench.Row("relu", "relu", (3,), "float32")
+    row.times = {"tapegrad": Timing.of([1, 2, 3]), "numpy": Timing.of([2.4, 2.5, 2.6]),
+                 "torch": Timing.of([4, 5, 6])}  # fmt: skip
+    table = bench.Results([row], settings={"peers": ["numpy", "torch"]}).table()
+    (line,) = [line for line in table.splitlines() if line.startswith("relu")]
+    assert line.split()[-2:] == ["=1.25", "2.50"]
+
+
+@pytest.mark.gpu
+def test_the_gpu_is_timed_by_events_with_the_l2_flushed():
+    from tapegrad.bench.timing import CudaClock
+
+    clock = CudaClock(tg.device("cuda"))
+    properties = clock._cupy.cuda.runtime.getDeviceProperties(0)
+    assert clock.flushed >= 2 * properties["l2CacheSize"]
+    x = tg.randn(100, device="cuda")
+    times = clock.time([(lambda turn: x * 2, 1, 0), (lambda turn: x + x, 1, 1)])
+    assert all(0 < t < 10 for t in times)

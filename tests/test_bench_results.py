@@ -1,0 +1,164 @@
+"""What ``tapegrad bench`` keeps: files, runs against each other, the roofline."""
+
+import json
+
+import pytest
+
+from tapegrad import bench
+from tapegrad.bench import ceilings, roofline
+from tapegrad.bench.timing import Timing
+from tapegrad.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _small_ceilings(monkeypatch):
+    """Ceilings in no time: what they are is not tested, only that they are measured."""
+    monkeypatch.setattr(ceilings, "_sizes", lambda device: (1 << 12, 16))
+    monkeypatch.setattr(ceilings, "_SECONDS", 0.0)
+
+
+def run(*cases, **options):
+    options = {"sizes": "tiny", "peers": [], "budget_s": 0, "progress": False, **options}
+    return bench.run(list(cases), **options)
+
+
+# ---- runs against each other -------------------------------------------------------------------
+
+
+def results_of(**times):
+    """Results with one row for each case, of samples 1% around a median, and NumPy's of 1 s."""
+    found = bench.Results(machine={"numpy": "2.0"})
+    for case, median in times.items():
+        row = bench.Row(case, case, (3,), "float32")
+        if median is None:
+            row.status, row.message = "wrong", "at index (0,)"
+        else:
+            around = [0.99, 1.0, 1.01]
+            row.times = {"tapegrad": Timing.of([median * f for f in around]),
+                         "numpy": Timing.of(around)}  # fmt: skip
+        found.rows.append(row)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verdict", "ok"),
+    [
+        (1.0, 1.0, "same", True),
+        (1.0, 1.04, "same", True),  # from run to run
+        (1.0, 1.3, "slower", False),
+        (1.3, 1.0, "faster", True),
+        (1.0, None, "wrong", False),
+        (None, 1.0, "fixed", True),
+    ],
+)
+def test_verdicts(old, new, verdict, ok):
+    changes = bench.compare_results(results_of(relu=old), results_of(relu=new))
+    assert [row.verdict for row in changes.rows] == [verdict]
+    assert changes.ok is ok
+
+
+def test_what_the_peers_changed_by_is_noise():
+    old, new = results_of(relu=1.0), results_of(relu=1.3)
+    new.rows[0].times["numpy"] = Timing.of([1.49, 1.5, 1.51])
+    changes = bench.compare_results(old, new)
+    assert changes.rows[0].verdict == "same"
+    assert "took 1.50 times as long in NEW" in str(changes)
+    new.machine["numpy"] = "3.0"  # another version may well be slower
+    assert bench.compare_results(old, new).rows[0].verdict == "slower"
+
+
+def test_rows_of_one_run_only():
+    changes = bench.compare_results(results_of(relu=1.0), results_of(tanh=1.0))
+    assert {row.case: row.verdict for row in changes.rows} == {"tanh": "new", "relu": "missing"}
+    only_tanh = results_of(tanh=1.0)
+    only_tanh.settings["cases"] = ["tanh"]
+    changes = bench.compare_results(results_of(relu=1.0, tanh=1.0), only_tanh)
+    assert [row.verdict for row in changes.rows] == ["same"]
+
+
+def test_runs_on_different_machines_are_told():
+    old, new = results_of(relu=1.0), results_of(relu=1.0)
+    old.machine["gpu"], new.machine["gpu"] = {"name": "A"}, {"name": "B"}
+    assert "another machine: the GPU was A, is B" in str(bench.compare_results(old, new))
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+def test_results_survive_their_file(tmp_path):
+    results = run("relu", "matmul", peers=["numpy"])
+    path = tmp_path / "results.json"
+    results.to_json(path)
+    assert str(bench.Results.from_json(path)) == str(results)
+    content = json.loads(path.read_text())
+    assert (content["schema"], content["version"]) == ("tapegrad-bench", 1)
+    assert content["machine"]["threads"]
+    assert content["date"]
+    assert len(content["rows"][0]["times"]["tapegrad"]["samples"]) >= 5
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is no JSON file"),
+        (b"\xff\xfe\x00", "is no JSON file"),
+        (b'{"rows": [', "is no JSON file"),
+        (b"[1, 2]", "holds no results of 'tapegrad bench --json'"),
+        (b'{"rows": []}', "holds no results of 'tapegrad bench --json'"),
+        (b'{"schema": "tapegrad-bench", "version": 99}', "has version 99"),
+        (b'{"schema": "tapegrad-bench", "version": 1}', "is damaged"),
+        (b'{"schema": "tapegrad-bench", "version": 1, "rows": [7]}', "is damaged"),
+        (b'{"schema": "tapegrad-bench", "version": 1, "rows": [], "x": 1}', "is damaged"),
+        (b'{"schema": "tapegrad-bench", "version": 1, "rows": [], "machine": 3}', "is damaged"),
+    ],
+)
+def test_other_files_are_refused(content, message, tmp_path, capsys):
+    path = tmp_path / "other.json"
+    path.write_bytes(content)
+    assert main(["bench", "--compare", str(path), str(path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("tapegrad bench: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_times_that_are_none_are_refused(tmp_path):
+    path = tmp_path / "results.json"
+    run("relu").to_json(path)
+    for broken in ('"median": "soon"', '"median": -1.0', '"median": null'):
+        text = path.read_text()
+        start = text.index('"median"')
+        path.with_name("broken.json").write_text(
+            text[:start] + broken + text[text.index(",", start) :]
+        )
+        with pytest.raises(bench.BenchmarkError, match="is damaged"):
+            bench.Results.from_json(path.with_name("broken.json"))
+
+
+def test_the_roofline_names_what_it_shows():
+    pytest.importorskip("matplotlib")
+    results = run("relu", "matmul*", "embedding", peers=["numpy"], dtypes=["float32", "float64"])
+    figure = roofline.draw(results)
+    assert [panel.get_title("left")[:10] for panel in figure.axes] == ["float32 on", "float64 on"]
+    panel = figure.axes[0]
+    legend = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert legend == ["tapegrad", "numpy"]
+    names = {text.get_text().split(" ")[0]: text for text in panel.texts}
+    assert {"copy", "matrix", "matmul", "matmul_left_transposed", "relu"} <= set(names)
+    assert "embedding" not in names  # it computes nothing
+    boxes = [text.get_window_extent() for text in panel.texts]
+    frame = panel.get_window_extent()
+    for i, box in enumerate(boxes):
+        assert frame.x0 <= box.x0
+        assert box.x1 <= frame.x1
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_no_roofline_without_rows_or_matplotlib(tmp_path, monkeypatch):
+    with pytest.raises(bench.BenchmarkError, match="nothing to draw"):
+        bench.plot(bench.Results(), tmp_path / "none.png")
+    monkeypatch.setattr("tapegrad.bench.roofline.find_spec", lambda name: None)
+    with pytest.raises(bench.BenchmarkError, match=r"pip install 'tapegrad\[viz\]'"):
+        bench.plot(run("relu"), tmp_path / "none.png")
+    assert list(tmp_path.iterdir()) == []
