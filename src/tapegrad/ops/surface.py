@@ -120,7 +120,7 @@ FUNCTIONS = {
     "channel_norm": "group_norm instance_norm",
     "distance": "cosine_similarity pairwise_distance pdist",
     "einsum": "einsum",
-    "cdist": "cdist pdist",
+    "cdist": "cdist",
     "lu": "lu=torch_lu lu_unpack",
     "products": "chain_matmul tensordot",
     "norm": "batch_norm layer_norm rms_norm",
