@@ -91,7 +91,7 @@ def find(op: OpInfo) -> Callable | None:
     exist in place only."""
     if op.variant_test_name == "in_place":
         return method(op.name + "_")
-    if op.name.endswith("_") and "." not in op.name:
+    if op.name.endswith("_") and not op.name.endswith("__") and "." not in op.name:
         found = method(op.name)
         return found and _on_a_copy(found)
     if op.name == "where":  # the entry's first argument is what the method belongs to
