@@ -11,7 +11,7 @@ from ..kernels import launch
 from ..tape import primitive
 from ..tensor import Tensor
 from .arguments import axis as one_axis
-from .arguments import require_tensor
+from .arguments import require_floating, require_tensor
 from .precision import in_float32, total
 from .reduce import to_dtype
 
@@ -110,13 +110,10 @@ def _along(op: str, apply: Any, x: Tensor, dim: int | None, dtype: Any) -> Tenso
     require_tensor(op, x)
     if dtype is not None:
         x = to_dtype(x, dtype)
-    if not x.is_floating_point():
-        raise RuntimeError(
-            f"[{op}] needs a floating-point tensor, got {x.dtype.name}: convert with .float()"
-        )
     if dim is None:
         raise TypeError(f"[{op}] needs the dimension to work along, e.g. dim=-1")
     d = one_axis(op, dim, x.ndim)
+    require_floating(op, x)
     if not x.numel():
         return x + 0
     if x.ndim == 0:

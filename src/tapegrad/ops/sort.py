@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..dtypes import float32, is_low_precision
 from ..tensor import Tensor
 from .index import getitem
@@ -29,6 +31,35 @@ def order(xp: Any, x: Any, axis: int, descending: bool) -> Any:
     backwards = xp.library.flip(x, axis)
     places = keys(backwards).argsort(axis=axis, kind="stable")
     return x.shape[axis] - 1 - xp.library.flip(places, axis)
+
+
+def top(xp: Any, x: Any, axis: int, k: int, largest: bool) -> Any:
+    """The indices of the k largest (or smallest) along ``axis``, sorted."""
+    if isinstance(x, np.ndarray) and 0 < 8 * k <= x.shape[axis]:
+        found = _partitioned(xp, x, axis, k, largest)
+        if found is not None:
+            return found
+    return order(xp, x, axis, largest)[_part(axis, 0, k)].copy()
+
+
+def _partitioned(xp: Any, x: Any, axis: int, k: int, largest: bool) -> Any:
+    """``top`` without sorting what is not wanted; None where elements beyond the k equal the last
+    of them, for then a partition may pick any of them."""
+    values, n = keys(x), x.shape[axis]
+    start = n - k if largest else 0
+    last = start if largest else k - 1
+    places = np.argpartition(values, last, axis)
+    bound = np.take_along_axis(values, places[_part(axis, last, last + 1)], axis)
+    places = np.sort(places[_part(axis, start, start + k)], axis)
+    chosen = np.take_along_axis(values, places, axis)
+    equal, taken = ((v == bound).sum(axis=axis) for v in (values, chosen))
+    if (equal != taken).any() or (bound != bound).any():
+        return None
+    return np.take_along_axis(places, order(xp, chosen, axis, largest), axis)
+
+
+def _part(axis: int, start: int, end: int) -> tuple:
+    return (slice(None),) * axis + (slice(start, end),)
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Picked:
@@ -57,8 +88,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     n = x.shape[d]
     if not 0 <= k <= n:
         raise RuntimeError(f"[topk] k must be 0 to {n}, the size of dim {d}, got {k}")
-    indices = indices_of(order, x, d, largest)
-    indices = getitem(indices, index=(slice(None),) * d + (slice(0, k),))
+    indices = indices_of(top, x, d, k, largest)
     found = Picked(take_along(x, indices, axis=d), indices)
     return found if input.ndim or k == 0 else Picked(*(reshape(t, ()) for t in found))
 
@@ -71,5 +101,5 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Pic
     if not 1 <= k <= n:
         raise RuntimeError(f"[kthvalue] k must be 1 to {n}, the size of dim {d}, got {k}")
     indices = indices_of(order, x, d, False)
-    found = pick(x, getitem(indices, index=(slice(None),) * d + (slice(k - 1, k),)), d, keepdim)
+    found = pick(x, getitem(indices, index=_part(d, k - 1, k)), d, keepdim)
     return found if input.ndim else Picked(*(reshape(t, ()) for t in found))

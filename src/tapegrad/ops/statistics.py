@@ -120,6 +120,8 @@ def cov(
     number, one variance. fweights: how often each observation was made; aweights: how much each
     weighs."""
     require_tensor("cov", input)
+    if input.dtype.kind == "b":
+        raise RuntimeError("[cov] is not defined for bool tensors: convert with .float()")
     if input.ndim > 2:
         raise RuntimeError(
             f"[cov] expects at most 2 dimensions, variables and observations, got shape "

@@ -40,8 +40,10 @@ def _unique(
     require_tensor(op, input)
     device = input._device
     xp, x = device.xp, input._array
+    if dim is not None and not x.ndim:
+        raise IndexError(f"[{op}] a 0-d tensor has no dim {dim}")
     d = 0 if dim is None else axis(op, dim, input.ndim)
-    slices = x.reshape(-1) if dim is None or not x.ndim else x
+    slices = x.reshape(-1) if dim is None else x
     n, width = slices.shape[d], math.prod(slices.shape[:d] + slices.shape[d + 1 :])
     if n and not width:
         raise RuntimeError(

@@ -8,7 +8,7 @@ from typing import Any
 from ..tape import primitive
 from ..tensor import Tensor
 from .arguments import axes, axis, require_floating, require_tensor
-from .elementwise import subtract, where
+from .elementwise import greater, subtract, where
 from .precision import in_float32, total
 from .reduce import count, spread, to_dtype
 
@@ -55,11 +55,11 @@ def vector_norm(
 
     Raises RuntimeError in the name of ``op`` for integers, and for an extreme of nothing.
     """
-    require_tensor(op, input)
+    require_floating(op, input)
     over = axes(op, input, dim)
     if dtype is not None:
         input = to_dtype(input, dtype)
-    require_floating(op, input)
+        require_floating(op, input)
     if (order < 0 or order == math.inf) and count(tuple(input.shape), over) == 0:
         raise RuntimeError(
             f"[{op}] nothing has no norm of order {order}: shape {tuple(input.shape)}, dim {over}"
@@ -108,5 +108,6 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     d = axis("renorm", dim, input.ndim)
     over = tuple(i for i in range(input.ndim) if i != d)
     norms = vector_norm("renorm", input, p, over, True, None)
-    # PyTorch's small number keeps a slice of norm 0 at 0 where maxnorm is 0.
-    return input * where(norms > maxnorm, maxnorm / (norms + 1e-7), 1.0)
+    long = greater(norms, maxnorm)
+    # A norm that changes nothing has no gradient, not even where it is nan. (1e-7 is PyTorch's.)
+    return input * where(long, maxnorm / (where(long, norms, 1.0) + 1e-7), 1.0)
