@@ -379,12 +379,73 @@ MAKING: list[Row] = [
 # ---------------------------------------------------------------------- nothing to reduce
 
 EMPTY: list[Row] = [
-    (lambda m: m.f(0, 3).max(), IndexError, r"\[amax\].*\(0, 3\)"),
+    (lambda m: m.f(0, 3).max(), RuntimeError, r"\[max\].*\(0, 3\)"),
+    (lambda m: m.f(0, 3).aminmax(), RuntimeError, r"\[aminmax\].*\(0, 3\)"),
+    (lambda m: m.f(0, 3).aminmax(dim=0), IndexError, r"\[aminmax\].*dim 0.*\(0, 3\)"),
+    (lambda m: m.f(0, 3).median(0), IndexError, r"\[median\].*dim 0.*\(0, 3\)"),
+    (lambda m: m.i(0).median(), RuntimeError, r"\[median\].*\(0,\)"),
+    (lambda m: m.f(3, 0).mode(), IndexError, r"\[mode\].*dim 1.*\(3, 0\)"),
+    (lambda m: m.f(3, 0).kthvalue(1), IndexError, r"\[kthvalue\].*dim 1.*\(3, 0\)"),
+    (lambda m: m.f(0).quantile(0.5), RuntimeError, r"\[quantile\].*\(0,\)"),
+    (lambda m: m.f(0).norm(float("inf")), RuntimeError, r"\[norm\].*inf.*\(0,\)"),
+    (lambda m: m.f(0, 2).unique(dim=1), RuntimeError, r"\[unique\].*\(0, 2\).*size 0"),
     (lambda m: m.f(0, 3).amin(0), IndexError, r"\[amin\].*\(0, 3\)"),
     (lambda m: m.f(3, 0).max(1), IndexError, r"\[\w*max\].*\(3, 0\)"),
     (lambda m: m.f(0).argmax(), IndexError, r"\[argmax\].*\(0,\)"),
     (lambda m: m.f(0, 3).argmin(0), IndexError, r"\[argmin\].*\(0, 3\)"),
     (lambda m: m.f(0).item(), RuntimeError, r"one element.*\(0,\)"),
+]  # fmt: skip
+
+# ---------------------------------------------------------------------- ranks, bins, statistics
+
+RANKS: list[Row] = [
+    (lambda m: m.f(2, 3).sort(2), IndexError, r"\[sort\] dim 2"),
+    (lambda m: tg.sort([2.0, 1.0]), TypeError, r"\[sort\].*list"),
+    (lambda m: m.f(2, 3).argsort("0"), TypeError, r"\[argsort\] dim.*str"),
+    (lambda m: m.f(2, 3).topk(4), RuntimeError, r"\[topk\] k must be 0 to 3.*4"),
+    (lambda m: m.f(2, 3).topk(-1, 0), RuntimeError, r"\[topk\] k must be 0 to 2.*-1"),
+    (lambda m: m.f(2, 3).kthvalue(0), RuntimeError, r"\[kthvalue\] k must be 1 to 3.*0"),
+    (lambda m: m.f(2, 3).kthvalue(3, 0), RuntimeError, r"\[kthvalue\] k must be 1 to 2.*3"),
+    (lambda m: m.f(3).quantile(1.5), RuntimeError, r"\[quantile\] q must be 0 to 1.*1.5"),
+    (lambda m: m.f(3).quantile(float("nan")), RuntimeError, r"\[quantile\] q.*nan"),
+    (lambda m: m.i(3).quantile(0.5), RuntimeError, r"\[quantile\].*int64"),
+    (lambda m: m.f(3).quantile(m.t([0.5], dtype="float64")), RuntimeError,
+     r"\[quantile\] q.*float32.*float64"),
+    (lambda m: m.f(3).quantile(m.f(1, 1)), RuntimeError, r"\[quantile\] q.*\(1, 1\)"),
+    (lambda m: m.f(3).nanquantile(0.5, interpolation="cubic"), RuntimeError,
+     r"\[nanquantile\] interpolation.*'cubic'"),
+    (lambda m: tg.searchsorted(m.f(2, 3), m.f(3, 3)), RuntimeError,
+     r"\[searchsorted\].*\(2, 3\).*\(3, 3\)"),
+    (lambda m: tg.searchsorted(m.f(3), m.i(3)), RuntimeError,
+     r"\[searchsorted\].*float32.*int64"),
+    (lambda m: tg.searchsorted(m.f(3), m.f(3), side="up"), RuntimeError,
+     r"\[searchsorted\] side.*'up'"),
+    (lambda m: tg.searchsorted(m.f(3), m.f(3), right=True, side="left"), RuntimeError,
+     r"\[searchsorted\].*contradict"),
+    (lambda m: tg.searchsorted(m.f(3), m.f(3), sorter=m.t([0, 1, 3])), IndexError,
+     r"\[searchsorted\].*sorter.*0 to 2"),
+    (lambda m: tg.searchsorted(m.f(3), m.f(3), sorter=m.i(2)), RuntimeError,
+     r"\[searchsorted\].*sorter.*\(2,\)"),
+    (lambda m: tg.bucketize(m.f(3), m.f(3, 1)), RuntimeError, r"\[bucketize\].*\(3, 1\)"),
+    (lambda m: tg.bincount(m.t([0, -1])), RuntimeError, r"\[bincount\].*negative"),
+    (lambda m: tg.bincount(m.f(3)), RuntimeError, r"\[bincount\].*float32"),
+    (lambda m: tg.bincount(m.i(3), m.f(2)), RuntimeError, r"\[bincount\].*weight.*\(2,\)"),
+    (lambda m: m.f(3).histc(0), RuntimeError, r"\[histc\].*positive.*0"),
+    (lambda m: m.f(3).histc(3, 2, 1), RuntimeError, r"\[histc\] min.*2 and 1"),
+    (lambda m: m.t([1.0, float("inf")]).histc(3), RuntimeError, r"\[histc\].*finite.*inf"),
+    (lambda m: m.f(3).histogram(m.f(1)), RuntimeError, r"\[histogram\] edges.*\(1,\)"),
+    (lambda m: m.f(3).histogram(2, range=(0,)), RuntimeError, r"\[histogram\] range needs 2"),
+    (lambda m: tg.histogramdd(m.f(3, 2), [2]), RuntimeError, r"\[histogramdd\].*1.*2"),
+    (lambda m: m.f(3).cumsum(1), IndexError, r"\[cumsum\] dim 1"),
+    (lambda m: m.f(3).cumprod(None), TypeError, r"\[cumprod\] dim"),
+    (lambda m: m.i(3).norm(), RuntimeError, r"\[norm\].*int64"),
+    (lambda m: m.f(3).norm("max"), RuntimeError, r"\[norm\] p.*'max'"),
+    (lambda m: m.f(2, 2).renorm(0, 0, 1.0), RuntimeError, r"\[renorm\].*p > 0"),
+    (lambda m: m.f(2, 3).sum_to_size(2, 2), RuntimeError, r"\[sum_to_size\].*\(2, 2\).*\(2, 3\)"),
+    (lambda m: tg.masked.sum(m.f(3), mask=m.b(1, 3)), IndexError, r"\[masked.sum\].*mask"),
+    (lambda m: tg.masked.mean(m.i(3)), ValueError, r"\[masked.mean\].*int64"),
+    (lambda m: tg.masked.median(m.i(2), 0, mask=m.t([False, False])), ValueError,
+     r"\[masked.median\].*nan"),
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------- devices that differ
@@ -403,6 +464,10 @@ DEVICES_DIFFER: list[Row] = [
      r"\[gather\].*index on"),
     (lambda m: m.f(2).index_select(0, m.elsewhere(1).long()), RuntimeError,
      r"\[index_select\].*on"),
+    (lambda m: tg.searchsorted(m.f(2), m.elsewhere(2)), RuntimeError, r"\[searchsorted\].*on"),
+    (lambda m: m.f(2).quantile(m.elsewhere(2)), RuntimeError, r"\[quantile\].*q on"),
+    (lambda m: tg.bincount(m.i(2), m.elsewhere(2)), RuntimeError, r"\[bincount\].*weights"),
+    (lambda m: m.f(2).histogram(m.elsewhere(2)), RuntimeError, r"\[histogram\].*bins on"),
     (lambda m: m.f(2)[m.elsewhere(1).long()], RuntimeError, r"\[getitem\].*index tensor on"),
     (lambda m: m.f(2).__setitem__(0, m.elsewhere(1)[0]), RuntimeError, r"\[setitem\].*values on"),
     (lambda m: m.f(2).add_(m.elsewhere(2)), RuntimeError, r"\[add\].*one device"),
@@ -444,7 +509,7 @@ GRADIENTS: list[Row] = [
 ]  # fmt: skip
 
 TABLE: list[Row] = [
-    *SHAPES, *LOSSES, *INDICES, *TYPES, *MAKING, *EMPTY, *DEVICES_DIFFER, *GRADIENTS,
+    *SHAPES, *LOSSES, *INDICES, *TYPES, *MAKING, *EMPTY, *RANKS, *DEVICES_DIFFER, *GRADIENTS,
 ]  # fmt: skip
 
 
