@@ -1,4 +1,4 @@
-"""Embedding: a table of vectors looked up by index."""
+"""Embedding and EmbeddingBag: a table of vectors looked up by index."""
 
 from __future__ import annotations
 
@@ -13,30 +13,46 @@ from .module import Module
 from .parameter import Parameter
 
 
-class Embedding(Module):
-    """Row i of a trainable table for every index i in the input.
+class _Table(Module):
+    """What both have in common: the table, and what is done to its rows."""
 
-    The row at ``padding_idx`` starts at zero and never receives a gradient.
-    """
+    shown: tuple[str, ...]
 
     def __init__(
         self,
         num_embeddings: int,
         embedding_dim: int,
-        padding_idx: int | None = None,
-        device: Any = None,
-        dtype: Any = None,
+        padding_idx: int | None,
+        max_norm: float | None,
+        norm_type: float,
+        scale_grad_by_freq: bool,
+        sparse: bool,
+        _weight: Tensor | None,
+        _freeze: bool,
+        device: Any,
+        dtype: Any,
     ) -> None:
         super().__init__()
+        name = type(self).__name__
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(
-                f"Embedding: padding_idx={padding_idx} is outside a table of {num_embeddings} rows"
+                f"{name}: padding_idx={padding_idx} is outside a table of {num_embeddings} rows"
             )
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = Parameter(empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        if _weight is None:
+            table = empty(num_embeddings, embedding_dim, device=device, dtype=dtype)
+            self.weight = Parameter(table, requires_grad=not _freeze)
+            self.reset_parameters()
+        elif tuple(_weight.shape) != (num_embeddings, embedding_dim):
+            raise ValueError(
+                f"{name}: the table must have shape ({num_embeddings}, {embedding_dim}), got "
+                f"{tuple(_weight.shape)}"
+            )
+        else:
+            self.weight = Parameter(_weight, requires_grad=not _freeze)
 
     def reset_parameters(self) -> None:
         init.normal_(self.weight)
@@ -45,22 +61,108 @@ class Embedding(Module):
                 self.weight[self.padding_idx] = 0.0
 
     @classmethod
-    def from_pretrained(
-        cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
-    ) -> Embedding:
-        """A table holding the rows of ``embeddings``, fixed unless ``freeze=False``."""
+    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, **options: Any) -> Any:
+        """A table holding the rows of ``embeddings``, fixed unless ``freeze=False``; options as
+        for the layer, by keyword."""
         if embeddings.ndim != 2:
             raise ValueError(
-                f"Embedding.from_pretrained needs 2 dimensions, got {tuple(embeddings.shape)}"
+                f"{cls.__name__}.from_pretrained needs 2 dimensions, got {tuple(embeddings.shape)}"
             )
-        rows, columns = embeddings.shape
-        layer = cls(rows, columns, padding_idx, device=embeddings.device, dtype=embeddings.dtype)
-        layer.weight = Parameter(embeddings, requires_grad=not freeze)
-        return layer
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, self.padding_idx)
+        table: Any = cls
+        return table(*embeddings.shape, _weight=embeddings, _freeze=freeze, **options)
 
     def extra_repr(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        usual = {"padding_idx": None, "max_norm": None, "norm_type": 2.0, "mode": "",
+                 "scale_grad_by_freq": False, "sparse": False}  # fmt: skip
+        own = {name: getattr(self, name) for name in self.shown}
+        parts = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
+        return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *parts])
+
+
+class Embedding(_Table):
+    """Row i of a trainable table for every index i in the input.
+
+    The row at ``padding_idx`` starts at zero and never receives a gradient. For ``max_norm`` and
+    the other options see ``nn.functional.embedding``.
+    """
+
+    shown = ("padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse")
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        _freeze: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
+            sparse, _weight, _freeze, device, dtype,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.embedding(
+            input,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
+        )
+
+
+class EmbeddingBag(_Table):
+    """Sums, means or maxima of bags of rows; see ``nn.functional.embedding_bag``."""
+
+    shown = ("max_norm", "norm_type", "scale_grad_by_freq", "mode", "padding_idx")
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        _freeze: bool = False,
+    ) -> None:
+        super().__init__(
+            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
+            sparse, _weight, _freeze, device, dtype,
+        )  # fmt: skip
+        self.mode, self.include_last_offset = mode, include_last_offset
+
+    def forward(
+        self,
+        input: Tensor,
+        offsets: Tensor | None = None,
+        per_sample_weights: Tensor | None = None,
+    ) -> Tensor:
+        return F.embedding_bag(
+            input,
+            self.weight,
+            offsets,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.mode,
+            self.sparse,
+            per_sample_weights,
+            self.include_last_offset,
+            self.padding_idx,
+        )

@@ -1,8 +1,10 @@
-"""Normalisation: BatchNorm2d, LayerNorm, RMSNorm."""
+"""Normalisation over batches, channels, groups and last dimensions."""
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from .. import dtypes
 from ..ops.create import ones, zeros
@@ -13,28 +15,46 @@ from .module import Module
 from .parameter import Parameter
 
 
-class BatchNorm2d(Module):
-    """Normalises each channel of (N, C, H, W) over batch and image.
-
-    Training uses the batch's own statistics and averages them into running_mean and running_var
-    (``momentum=None``: a plain average over all batches); evaluation uses those.
-    """
+class _Affine(Module):
+    """A weight that starts with ones and a bias that starts with zeros, as far as there are any."""
 
     weight: Parameter | None
     bias: Parameter | None
+
+    def _affine(
+        self, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any
+    ) -> None:
+        made = Parameter(ones(shape, device=device, dtype=dtype)) if weight else None
+        self.register_parameter("weight", made)
+        made = Parameter(zeros(shape, device=device, dtype=dtype)) if bias else None
+        self.register_parameter("bias", made)
+
+    def reset_parameters(self) -> None:
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+
+class _ChannelNorm(_Affine):
+    """Normalises each of ``num_features`` channels, and can remember its statistics in
+    running_mean and running_var, which evaluation uses."""
+
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
+    shapes: ClassVar[dict[int, str]]  # what the input may look like, by number of dimensions
 
     def __init__(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        device: Any,
+        dtype: Any,
+        bias: bool,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -42,16 +62,12 @@ class BatchNorm2d(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        n = num_features
-        weight = Parameter(ones(n, device=device, dtype=dtype)) if affine else None
-        bias = Parameter(zeros(n, device=device, dtype=dtype)) if affine else None
+        self._affine((num_features,), affine, affine and bias, device, dtype)
         mean = variance = batches = None
         if track_running_stats:
-            mean = zeros(n, device=device, dtype=dtype)
-            variance = ones(n, device=device, dtype=dtype)
+            mean = zeros(num_features, device=device, dtype=dtype)
+            variance = ones(num_features, device=device, dtype=dtype)
             batches = zeros((), device=device, dtype=dtypes.int64)
-        self.register_parameter("weight", weight)
-        self.register_parameter("bias", bias)
         self.register_buffer("running_mean", mean)
         self.register_buffer("running_var", variance)
         self.register_buffer("num_batches_tracked", batches)
@@ -66,16 +82,45 @@ class BatchNorm2d(Module):
 
     def reset_parameters(self) -> None:
         self.reset_running_stats()
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        super().reset_parameters()
+
+    def _check(self, input: Tensor) -> None:
+        if input.ndim not in self.shapes:
+            raise ValueError(
+                f"{type(self).__name__} expects an input of shape "
+                f"{' or '.join(self.shapes.values())}, got {tuple(input.shape)}"
+            )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_ChannelNorm):
+    """Training uses the batch's own statistics and averages them into running_mean and running_var
+    (``momentum=None``: a plain average over all batches); evaluation uses those."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim != 4:
-            raise ValueError(
-                f"BatchNorm2d expects an input of shape (N, C, H, W), got {tuple(input.shape)}"
-            )
+        self._check(input)
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -92,22 +137,140 @@ class BatchNorm2d(Module):
             self.eps,
         )
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
-        )
+
+class BatchNorm1d(_BatchNorm):
+    """Normalises each channel of (N, C) or (N, C, L) over the batch and the length."""
+
+    shapes: ClassVar = {2: "(N, C)", 3: "(N, C, L)"}
 
 
-class LayerNorm(Module):
-    """Normalises over the last dimensions, whose sizes are ``normalized_shape``."""
+class BatchNorm2d(_BatchNorm):
+    """Normalises each channel of (N, C, H, W) over batch and image."""
 
-    weight: Parameter | None
-    bias: Parameter | None
+    shapes: ClassVar = {4: "(N, C, H, W)"}
+
+
+class BatchNorm3d(_BatchNorm):
+    """Normalises each channel of (N, C, D, H, W) over batch and volume."""
+
+    shapes: ClassVar = {5: "(N, C, D, H, W)"}
+
+
+class _InstanceNorm(_ChannelNorm):
+    """Uses each sample's own statistics; if it tracks them, only while training."""
 
     def __init__(
         self,
-        normalized_shape: int | tuple[int, ...] | list[int],
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check(input)
+        unbatched = input.ndim == min(self.shapes)
+        x = input.unsqueeze(0) if unbatched else input
+        if x.shape[1] != self.num_features:
+            message = (
+                f"{type(self).__name__}: the input {tuple(input.shape)} has {x.shape[1]} channels, "
+                f"num_features is {self.num_features}"
+            )
+            if self.affine:
+                raise ValueError(message)
+            warnings.warn(f"{message}, which affine=False does not use", stacklevel=2)
+        y = F.instance_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+        return y.squeeze(0) if unbatched else y
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Normalises each channel of each sample of (N, C, L) or (C, L)."""
+
+    shapes: ClassVar = {2: "(C, L)", 3: "(N, C, L)"}
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Normalises each channel of each sample of (N, C, H, W) or (C, H, W)."""
+
+    shapes: ClassVar = {3: "(C, H, W)", 4: "(N, C, H, W)"}
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Normalises each channel of each sample of (N, C, D, H, W) or (C, D, H, W)."""
+
+    shapes: ClassVar = {4: "(C, D, H, W)", 5: "(N, C, D, H, W)"}
+
+
+class GroupNorm(_Affine):
+    """Normalises groups of channels of (N, C, ...); then a weight and bias for each channel."""
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(
+                f"GroupNorm: num_groups={num_groups} must divide num_channels={num_channels}"
+            )
+        self.num_groups, self.num_channels = num_groups, num_channels
+        self.eps, self.affine = eps, affine
+        self._affine((num_channels,), affine, affine and bias, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class LocalResponseNorm(Module):
+    """Divides by a power of the mean square of neighbouring channels."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class LayerNorm(_Affine):
+    """Normalises over the last dimensions, whose sizes are ``normalized_shape``."""
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
@@ -115,31 +278,18 @@ class LayerNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        shape = _shape(normalized_shape)
-        self.normalized_shape = shape
-        self.eps = eps
-        self.elementwise_affine = elementwise_affine
+        self.normalized_shape = _shape(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
         with_bias = elementwise_affine and bias
-        self.register_parameter(
-            "weight",
-            Parameter(ones(shape, device=device, dtype=dtype)) if elementwise_affine else None,
-        )
-        self.register_parameter(
-            "bias", Parameter(zeros(shape, device=device, dtype=dtype)) if with_bias else None
-        )
-
-    def reset_parameters(self) -> None:
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        self._affine(self.normalized_shape, elementwise_affine, with_bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         )
 
 
@@ -153,21 +303,17 @@ class RMSNorm(Module):
 
     def __init__(
         self,
-        normalized_shape: int | tuple[int, ...] | list[int],
+        normalized_shape: int | Sequence[int],
         eps: float | None = None,
         elementwise_affine: bool = True,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        shape = _shape(normalized_shape)
-        self.normalized_shape = shape
-        self.eps = eps
-        self.elementwise_affine = elementwise_affine
-        self.register_parameter(
-            "weight",
-            Parameter(ones(shape, device=device, dtype=dtype)) if elementwise_affine else None,
-        )
+        self.normalized_shape = shape = _shape(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        made = Parameter(ones(shape, device=device, dtype=dtype)) if elementwise_affine else None
+        self.register_parameter("weight", made)
 
     def reset_parameters(self) -> None:
         if self.weight is not None:
@@ -182,5 +328,5 @@ class RMSNorm(Module):
         )
 
 
-def _shape(normalized_shape: int | tuple[int, ...] | list[int]) -> tuple[int, ...]:
+def _shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)

@@ -291,4 +291,6 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return _softplus(input, beta=beta, threshold=threshold)
 
 
-leaky_relu_, elu_, selu_, celu_, silu_ = (in_place(f) for f in (leaky_relu, elu, selu, celu, silu))
+relu_, leaky_relu_, elu_, selu_, celu_, silu_ = (
+    in_place(f) for f in (relu, leaky_relu, elu, selu, celu, silu)
+)

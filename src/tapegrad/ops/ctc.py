@@ -85,7 +85,7 @@ def _ctc_loss(
         end_label = xp.where(
             counts > 0, alpha[last, rows, xp.maximum(2 * counts - 1, 0)], -math.inf
         )
-        total = _add_logs(xp, end, end_label, end_label * 0 - math.inf)
+        total = _add_logs(xp, end, end_label, xp.full_like(end, -math.inf))
     else:
         total = xp.zeros((len(states),), dtype=here.dtype)
     # Nothing said in no time is certain; anything else is impossible.

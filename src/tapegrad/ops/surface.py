@@ -118,7 +118,7 @@ FUNCTIONS = {
     "activation": "celu selu",
     "attention": "scaled_dot_product_attention",
     "channel_norm": "group_norm instance_norm",
-    "distance": "cosine_similarity pairwise_distance pdist",
+    "distance": "cosine_similarity pairwise_distance",
     "einsum": "einsum",
     "cdist": "cdist",
     "lu": "lu=torch_lu lu_unpack",
