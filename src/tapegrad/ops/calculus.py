@@ -95,7 +95,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
     apart."""
     d = _checked("trapezoid", y, x, dx, dim)
     if y.shape[d] == 0:
-        return total(y, d)
+        return total(y.detach(), d)
     areas, scale = _areas("trapezoid", y, x, dx, d)
     return elementwise.multiply(total(areas, d), scale)
 
