@@ -20,6 +20,7 @@ from . import (  # reduce: the engine sums
     surface,
 )
 from .arguments import require_tensor
+from .numpy_names import with_numpy_names
 from .surface import Entry
 
 
@@ -127,7 +128,8 @@ class _Later:
 
 def load(entry: Entry) -> Any:
     """The function of an entry of the surface."""
-    return getattr(import_module(f"..{entry.module}", __name__), entry.function)
+    function = getattr(import_module(f"..{entry.module}", __name__), entry.function)
+    return with_numpy_names(function)
 
 
 def public(name: str) -> Any:
