@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,6 +202,15 @@ def test_functions_of_ones_own():
     lines = str(results).splitlines()
     assert any(line.startswith("function ") for line in lines)
     assert any(line.startswith("numpy's ") for line in lines)
+
+
+def test_the_example_of_the_readme(capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (code,) = [c for c in re.findall(r"```python\n(.*?)```", readme, re.S) if "bench.compare" in c]
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "\nmine " in printed
+    assert "\ntapegrad's " in printed
 
 
 def test_each_function_may_take_its_own_kind_of_array():

@@ -82,6 +82,18 @@ def test_runs_on_different_machines_are_told():
     assert "another machine: the GPU was A, is B" in str(bench.compare_results(old, new))
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "disturbed"), [(0.3, 2.1, False), (1.9, 2.1, True), (0.3, 5.0, True)]
+)
+def test_a_busy_machine_is_told(before, after, disturbed):
+    results = results_of(relu=1.0)
+    results.machine["cores"] = 2
+    results.before, results.after = {"load": before}, {"load": after}
+    assert ("the machine was busy" in str(results)) is disturbed
+    changes = str(bench.compare_results(results_of(relu=1.0), results))
+    assert ("NEW: the machine was busy" in changes) is disturbed
+
+
 # ---- files -------------------------------------------------------------------------------------
 
 

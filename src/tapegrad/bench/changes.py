@@ -140,6 +140,9 @@ def _notes(old: Results, new: Results) -> list[str]:
     a, b = (r.machine.get("gpu", {}).get("name") for r in (old, new))
     if a != b:
         notes.append(f"another machine: the GPU was {a}, is {b}")
+    for name, results in (("OLD", old), ("NEW", new)):
+        if results.disturbed:
+            notes.append(f"{name}: {results.disturbed}; what changed may be that")
     if new.interrupted:
         notes.append("NEW was interrupted: some rows are missing")
     return notes

@@ -102,6 +102,16 @@ class Results:
         """The rows that are wrong or failed."""
         return [row for row in self.rows if row.status in ("wrong", "failed")]
 
+    @property
+    def disturbed(self) -> str:
+        """How busy others kept the processor meanwhile, or "" if it was ours. Programs that take
+        turns on a core make times doubtful that a run's own spread does not show."""
+        cores = self.machine.get("cores")
+        before, after = (state.get("load", 0.0) for state in (self.before, self.after))
+        if not cores or (before <= cores / 2 and after <= cores + 1):
+            return ""
+        return f"the machine was busy: load {before} before and {after} after, on {cores} cores"
+
     def table(self) -> str:
         """For a terminal."""
         from .table import text

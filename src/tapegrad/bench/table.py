@@ -150,6 +150,8 @@ def _remarks(results: Results) -> list[str]:
         names = [f"{row.case} {row.dtype}" for row in results.rows if row.status == status]
         if names:
             lines.append(f"{len(names)} {status} ({meaning}): {', '.join(names)}")
+    if results.disturbed:
+        lines.append(f"{results.disturbed}; measure again when it is quiet")
     if results.interrupted:
         lines.append("interrupted: these are the rows measured until then")
     return lines
