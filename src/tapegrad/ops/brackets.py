@@ -68,7 +68,8 @@ def write(x: Any, index: tuple, values: Any) -> None:
     values = _narrowed(values)
     with explained("setitem", place, values):
         if ints is not None and place is not None:
-            x[ints][place] = values
+            # "..." makes a view of what would be a copy, one element
+            x[ints if Ellipsis in ints else (*ints, ...)][place] = values
         else:
             x[place if ints is None else ints] = values
 
@@ -139,9 +140,12 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
         position += _consumes(part)
     if not arrays:
         return tuple(parts), None
+    # To NumPy, "..." parts two arrays even where it stands for nothing.
+    whole = slice(None)
+    rest_of_dims = [whole] * (len(shape) - used)
+    parts = [q for p in parts for q in (rest_of_dims if p is Ellipsis else [p])]
     if not ints:
         return None, tuple(parts)
-    whole = slice(None)
     basic: list[Any] = []
     rest: list[Any] = []
     for p in parts:
@@ -150,7 +154,7 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
             rest.append(p)
         else:
             basic.append(p)
-            rest += [] if isinstance(p, int) else [p if p is Ellipsis else whole]
+            rest += [] if isinstance(p, int) else [whole]
     return tuple(basic), tuple(rest)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..backend import Device, override
 from ..kernels import launch
 from ..modes import recording
-from ..tape import array_function, primitive
+from ..tape import array_function, primitive, shares
 from .precision import in_float32
 
 # ---------------------------------------------------------------------- primitives
@@ -27,7 +27,10 @@ from .precision import in_float32
 def getitem(xp: Any, x: Any, *, index: Any) -> Any:
     part = x[index]
     # With an int for every dimension NumPy copies one element out; with "..." it is a view.
-    return x[index + (...,)] if isinstance(part, np.generic) else part
+    if isinstance(part, np.generic):
+        return x[index + (...,)]
+    # What lists and masks pick is a copy, which NumPy may leave in another order of dimensions.
+    return part if part.flags.c_contiguous or shares(part, x) else xp.contiguous(part)
 
 
 @primitive(vjp=(lambda xp, g, index: xp.getitem(g, index=index),))
@@ -84,10 +87,18 @@ def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> An
     return None
 
 
+def _arrays(index: Any) -> list:
+    return [p for p in (index if isinstance(index, tuple) else (index,)) if hasattr(p, "dtype")]
+
+
+def is_basic(index: Any) -> bool:
+    """Ints, slices, None and Ellipsis: what NumPy answers with a view."""
+    return not _arrays(index)
+
+
 def _names_once(index: Any) -> bool:
-    """Whether no element can be named twice: by ints, slices, None, ..., and at most one mask."""
-    parts = index if isinstance(index, tuple) else (index,)
-    arrays = [p for p in parts if hasattr(p, "dtype")]
+    """Whether no element can be named twice: by what is basic, and at most one mask."""
+    arrays = _arrays(index)
     return not arrays or (len(arrays) == 1 and arrays[0].dtype.kind == "b")
 
 

@@ -52,21 +52,22 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Tensor:
 
 
 def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:
-    # PyTorch lets an empty vector join anything.
-    solid = [x for x in tensors if x._array.shape != (0,)] or tensors[:1]
-    first = solid[0]
+    first = next((x for x in tensors if x._array.shape != (0,)), tensors[0])
     if builtins.any(x.ndim == 0 for x in tensors):
         raise RuntimeError(f"[{op}] 0-d tensors have no dimension to join along: use stack")
     d = axis(op, dim, first.ndim)
     common = first.dtype
     for x in tensors:
         common = promote_types(common, x.dtype)
-    rest = {x._array.shape[:d] + x._array.shape[d + 1 :] for x in solid}
-    if len(rest) > 1 or builtins.any(x.ndim != first.ndim for x in solid):
+    if first.ndim > 1:  # an empty vector joins anything, as in PyTorch
+        nothing = tuple(0 if i == d else n for i, n in enumerate(first.shape))
+        tensors = [reshape(x, nothing) if x._array.shape == (0,) else x for x in tensors]
+    rest = {x._array.shape[:d] + x._array.shape[d + 1 :] for x in tensors}
+    if len(rest) > 1 or builtins.any(x.ndim != first.ndim for x in tensors):
         raise RuntimeError(
             f"[{op}] all sizes but dim {dim} must agree, got shapes {_shapes(tensors)}"
         )
-    parts = [x if x.dtype == common else cast(x, dtype=common) for x in solid]
+    parts = [x if x.dtype == common else cast(x, dtype=common) for x in tensors]
     return _concatenate(*parts, axis=d, sizes=tuple(x._array.shape[d] for x in parts))
 
 
