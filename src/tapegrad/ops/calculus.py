@@ -51,12 +51,11 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
 # ---------------------------------------------------------------------- integrals
 
 
-def _without_bools(op: str, *tensors: Tensor | None) -> None:
+def _without_bools(op: str, *tensors: Tensor) -> None:
     for t in tensors:
-        if t is not None:
-            require_tensor(op, t)
-            if t.dtype.kind == "b":
-                raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
+        require_tensor(op, t)
+        if t.dtype.kind == "b":
+            raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
 
 
 def _intervals(op: str, y: Tensor, x: Tensor, d: int) -> Tensor:
@@ -82,7 +81,7 @@ def _areas(op: str, y: Tensor, x: Tensor | None, dx: Any, d: int) -> tuple[Tenso
 
 
 def _checked(op: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> int:
-    _without_bools(op, y, x)
+    _without_bools(op, *((y,) if x is None else (y, x)))
     if x is not None and dx is not None:
         raise TypeError(f"[{op}] takes x or dx, not both")
     if y.ndim == 0:
