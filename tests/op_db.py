@@ -74,8 +74,18 @@ def _table_first(function: Callable) -> Callable:
     return lambda weight, indices, **options: function(indices, weight, **options)
 
 
-def _equation_first(function: Callable) -> Callable:
-    return lambda tensors, equation: function(equation, tensors)
+def _of_low_rank(function: Callable) -> Callable:
+    return lambda a, b, **options: function(a @ b.mT, **options)
+
+
+# Entries whose samples are the arguments of a function of the database's own around ours.
+ADAPTED: dict[str, Callable] = {
+    "einsum": lambda f: lambda tensors, equation: f(equation, tensors),
+    "linalg.lstsq/grad_oriented": lambda f: lambda a, b, driver: f(a, b, driver=driver)[:2],
+    "linalg.pinv/singular": _of_low_rank,
+    "pca_lowrank": _of_low_rank,
+    "svd_lowrank": _of_low_rank,
+}
 
 
 def _order_first(function: Callable) -> Callable:
@@ -102,8 +112,8 @@ def find(op: OpInfo) -> Callable | None:
         if place is None:
             break
     if callable(place) and not isinstance(place, np.dtype):
-        if op.name == "einsum":
-            return _equation_first(place)
+        if label(op) in ADAPTED:
+            return ADAPTED[label(op)](place)
         if op.name.endswith("polygamma"):
             return _order_first(place)
         return _table_first(place) if op.name in TABLES else place

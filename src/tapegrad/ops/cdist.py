@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import float64
 from ..tape import primitive
 from ..tensor import Tensor
 from .linalg import transposed
@@ -28,14 +29,13 @@ def _euclidean_rule(xp: Any, g: Any, y: Any, a: Any, b: Any) -> tuple:
 @primitive(vjp_all=_euclidean_rule)
 @in_float32
 def euclidean_distances(xp: Any, a: Any, b: Any) -> Any:
-    """|a|^2 + |b|^2 - 2 a.b, of (..., m, k) and (..., n, k) with the same leading dimensions:
-    one matrix product. Seen from the mean of b, so that little cancels."""
-    if b.shape[-2]:
-        middle = b.mean(axis=-2, keepdims=True)
-        a, b = a - middle, b - middle
+    """|a|^2 + |b|^2 - 2 a.b, of (..., m, k) and (..., n, k) with the same leading dimensions: one
+    matrix product. In float64, because nearly everything may cancel."""
+    stored = a.dtype
+    a, b = a.astype(float64), b.astype(float64)
     squares = (a * a).sum(axis=-1)[..., :, None] + (b * b).sum(axis=-1)[..., None, :]
     squares = squares - 2 * xp.library.matmul(a, transposed(xp, b))
-    return xp.library.sqrt(xp.library.maximum(squares, 0))
+    return xp.library.sqrt(xp.library.maximum(squares, 0)).astype(stored)
 
 
 _MODES = {

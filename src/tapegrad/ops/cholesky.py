@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 from ..backend import failures_raise
 from ..tape import primitive
 from ..tensor import Tensor
-from .linalg import matmul, transposed
+from .linalg import transposed
 from .matrices import (
     check_info,
     flat_batch,
     halved_diagonal,
-    identity,
+    product,
     require_matrices,
     require_square,
 )
 from .shape import mT
-from .triangular import require_batches, triangular
+from .triangular import require_batches
 
 
 def _rule(xp: Any, g: Any, y: Any) -> tuple:
@@ -63,6 +63,45 @@ def _column_by_column(xp: Any, a: Any) -> tuple[Any, Any]:
     return factor.reshape(a.shape), info.reshape(a.shape[:-2])
 
 
+# ---------------------------------------------------------------------- from the factor
+# As in PyTorch the gradient of a factor is that of L in L L^T, zeros above its diagonal included.
+
+
+def _of_factor(xp: Any, ga: Any, factor: Any, upper: bool) -> Any:
+    """A = L L^T:  gL = (gA + gA^T) L."""
+    both = ga + transposed(xp, ga)
+    return xp.matmul(factor, both) if upper else xp.matmul(both, factor)
+
+
+def _solve_rule(xp: Any, g: Any, y: Any, factor: Any, needs: Any, upper: bool) -> tuple:
+    db = xp.cholesky_solve(g, factor, upper=upper)
+    if not needs[1]:
+        return db, None
+    return db, _of_factor(xp, -xp.matmul(db, transposed(xp, y)), factor, upper)
+
+
+@primitive("cholesky_solve", vjp_all=_solve_rule)
+def _solve_from_factor(xp: Any, b: Any, factor: Any, *, upper: bool) -> Any:
+    lower = transposed(xp, factor) if upper else factor
+    x = xp.solve_triangular(lower, b, lower=True, unit=False)
+    return xp.solve_triangular(transposed(xp, lower), x, lower=False, unit=False)
+
+
+def _inverse_rule(xp: Any, g: Any, y: Any, factor: Any, upper: bool) -> Any:
+    return _of_factor(xp, -product(xp, y, g, y), factor, upper)
+
+
+@primitive("cholesky_inverse", vjp=(_inverse_rule,))
+def _inverse_from_factor(xp: Any, factor: Any, *, upper: bool) -> Any:
+    eye = xp.eye(factor.shape[-1], dtype=factor.dtype)
+    lower = transposed(xp, factor) if upper else factor
+    root = xp.solve_triangular(lower, eye, lower=True, unit=False)
+    return xp.matmul(transposed(xp, root), root)
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
 class CholeskyInfo(NamedTuple):
     """The factors; for each matrix, the order of the first leading minor that is not positive
     definite (0: all are)."""
@@ -106,8 +145,7 @@ def torch_cholesky(input: Tensor, upper: bool = False) -> Tensor:
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     """The inverse of A from its factor."""
     require_square("cholesky_inverse", L)
-    root = triangular(mT(L) if upper else L, identity(L), lower=True, unit=False)
-    return matmul(mT(root), root)
+    return _inverse_from_factor(L, upper=upper)
 
 
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
@@ -121,6 +159,4 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
             "(..., n, k) and (..., n, n)"
         )
     require_batches(op, L, B)
-    lower = mT(L) if upper else L
-    x = triangular(lower, B, lower=True, unit=False)
-    return triangular(mT(lower), x, lower=False, unit=False)
+    return _solve_from_factor(B, L, upper=upper)

@@ -86,7 +86,7 @@ def slogdet(A: Tensor) -> SignAndLog:
     singular."""
     require_square("linalg.slogdet", A)
     sign, logarithm = _slogdet(A)
-    return SignAndLog(sign.detach(), logarithm)
+    return SignAndLog(sign, logarithm)
 
 
 def logdet(input: Tensor) -> Tensor:

@@ -81,31 +81,25 @@ def _norm_of_matrices(
         return _norm_of_vectors(op, A, 2, (row, column), keepdim)
     if ord == "nuc" or ord in (2, -2):
         x = svdvals(movedim(A, (row, column), (-2, -1)))
-        if ord == "nuc":
-            y = sum(x, -1)
-        else:
-            if x.shape[-1] == 0:
-                raise _no_norm(op, A, ord)
-            y = x.amax(-1) if ord == 2 else x.amin(-1)
-        return reshape(y, _kept(A, (row, column))) if keepdim else y
+        y = sum(x, -1, keepdim=True) if ord == "nuc" else _extreme(op, x, -1, ord)
+        shape = [1 if i in (row, column) else n for i, n in enumerate(A.shape)]
+        return reshape(y, shape) if keepdim else squeeze(y, -1)
     if isinstance(ord, str) or abs(ord) not in (1, math.inf):
         raise RuntimeError(
             f"[{op}] ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}"
         )
     first, second = (row, column) if abs(ord) == 1 else (column, row)
-    if A.shape[second] == 0:
-        raise _no_norm(op, A, ord)
-    sums = sum(absolute(A), first, keepdim=True)
-    y = sums.amax(second, keepdim=True) if ord > 0 else sums.amin(second, keepdim=True)
+    y = _extreme(op, sum(absolute(A), first, keepdim=True), second, ord)
     return y if keepdim else squeeze(y, (row, column))
 
 
-def _kept(x: Tensor, over: tuple[int, int]) -> list[int]:
-    return [1 if i in over else n for i, n in enumerate(x.shape)]
-
-
-def _no_norm(op: str, A: Tensor, ord: Any) -> RuntimeError:
-    return RuntimeError(f"[{op}] the norm of order {ord} of shape {tuple(A.shape)} does not exist")
+def _extreme(op: str, x: Tensor, dim: int, ord: float) -> Tensor:
+    """The largest along ``dim`` for positive orders, 0 of nothing; the smallest for negative."""
+    if x.shape[dim] == 0:
+        if ord < 0:
+            raise IndexError(f"[{op}] nothing has no norm of order {ord}")
+        return sum(x, dim, keepdim=True)
+    return x.amax(dim, keepdim=True) if ord > 0 else x.amin(dim, keepdim=True)
 
 
 def norm(

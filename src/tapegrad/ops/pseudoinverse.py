@@ -15,7 +15,7 @@ from .linalg import matmul, transposed
 from .matrices import product, require_matrices, require_square
 from .norms import matrix_norm
 from .reduce import sum
-from .shape import broadcast_to, squeeze, unsqueeze
+from .shape import broadcast_to, reshape, squeeze, unsqueeze
 from .solve import inverse
 from .spectral import eigvalsh, svdvals
 from .triangular import require_batches
@@ -169,8 +169,8 @@ def lstsq(
 ) -> LeastSquares:
     """The X of least size among those that minimise |A X - B|, (..., m, n) and (..., m, k) ->
     (..., n, k), by singular values. Drivers are LAPACK's names, and say what else is returned:
-    "gelsy" (default) the ranks, "gelsd" and "gelss" the singular values too, "gels" neither.
-    Singular values up to rcond (eps * max(m, n)) times the largest count as 0."""
+    "gelsy" (default) the ranks, "gels" the residuals, "gelsd" and "gelss" both and the singular
+    values. Singular values up to rcond (eps * max(m, n)) times the largest count as 0."""
     op = "linalg.lstsq"
     require_matrices(op, A)
     require_tensor(op, B)
@@ -191,8 +191,9 @@ def lstsq(
     A, b = (broadcast_to(x, (*lead, *x.shape[-2:])) for x in (A, b))
     x = matmul(_pinv(op, A, None, rtol, False), b)
     empty = wrap(A._device.ops["zeros"]((0,), dtype=A.dtype), A._device)
-    rank, residuals = matrix_rank(A, rtol=rtol), empty
-    if m > n and (driver == "gels" or bool((rank._array == n).all())):
+    rank, residuals = matrix_rank(A, rtol=rtol), reshape(x, (x.numel(),))[:0]
+    full = driver != "gelsy" and bool((rank._array == n).all())
+    if m > n and (full or driver == "gels"):
         difference = matmul(A, x) - b
         residuals = sum(difference * difference, -2)
     return LeastSquares(

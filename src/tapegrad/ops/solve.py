@@ -12,6 +12,7 @@ from ..backend import failures_raise
 from ..tape import primitive
 from ..tensor import Tensor
 from .arguments import require_tensor
+from .elementwise import where
 from .linalg import matmul, transposed
 from .lu import factor, order_of_rows
 from .matrices import check_info, identity, product, require_matrices, require_square
@@ -167,7 +168,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     if n < 0:
         A, n = _inverted(op, A), -n
     if n == 0:
-        return clone(identity(A).expand(*A.shape))
+        return where(np.False_, A, identity(A).expand(*A.shape))  # of gradient 0
     power, result = A, None
     while n:
         if n % 2:

@@ -150,10 +150,9 @@ def _eigh_rule(xp: Any, g: Any, y: Any) -> tuple:
     n = w.shape[-1]
     inner = None if gw is None else xp.matrix_of_diagonal(gw, rows=n, columns=n)
     if gv is not None:
-        twist = xp.matmul(transposed(xp, v), gv)
-        # The diagonal says how the vectors' lengths change, which they do not.
-        own = xp.matrix_of_diagonal(xp.diagonal_part(twist), rows=n, columns=n)
-        inner = plus(inner, (twist - own) / _differences(xp, w))
+        # The symmetric part says how the vectors' lengths and angles change, which they do not.
+        twist = _skew(xp, xp.matmul(transposed(xp, v), gv)) * 0.5
+        inner = plus(inner, twist / _differences(xp, w))
     return (None if inner is None else product(xp, v, inner, transposed(xp, v)),)
 
 

@@ -49,7 +49,7 @@ SHARED = {
     """,
     "cholesky": "cholesky=torch_cholesky cholesky_inverse cholesky_solve",
     "determinant": "det logdet slogdet",
-    "lu": "lu_solve=torch_lu_solve",
+    "lu": "lu=torch_lu lu_solve=torch_lu_solve",
     "matrix_exp": "matrix_exp",
     "orthogonal": "geqrf ormqr orgqr=householder_product qr=torch_qr",
     "pseudoinverse": "pinverse",
@@ -121,7 +121,8 @@ FUNCTIONS = {
     "distance": "cosine_similarity pairwise_distance",
     "einsum": "einsum",
     "cdist": "cdist",
-    "lu": "lu=torch_lu lu_unpack",
+    "lowrank": "pca_lowrank svd_lowrank",
+    "lu": "lu_unpack",
     "products": "chain_matmul tensordot",
     "norm": "batch_norm layer_norm rms_norm",
     "ranges": """
