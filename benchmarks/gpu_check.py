@@ -54,10 +54,10 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "build": Part(16, 120),
-    "test": Part(32, 150),
-    "sanitize": Part(64, 90),
-    "bench": Part(128, 120),
+    "build": Part(16, 100),
+    "test": Part(32, 190),
+    "sanitize": Part(64, 75),
+    "bench": Part(128, 115),
 }
 
 

@@ -252,16 +252,23 @@ def bench(options: argparse.Namespace, report: Report) -> None:
     except Failed as error:
         failures.append(str(error))
     report(training=training)
-    left = 0.9 * options.seconds - (time.monotonic() - options.started)
+
+    def on_row(results: Any) -> None:
+        report(rows=briefly(results.rows, timed))
+        if time.monotonic() - options.started > 0.9 * options.seconds:
+            raise KeyboardInterrupt  # ends the run; the rows so far are its results
+
+    left = 0.8 * options.seconds - (time.monotonic() - options.started)
     results = harness.run(
         options.arguments or None, device=options.device, budget_s=left if timed else 15.0,
-        progress=False, on_row=lambda results: report(rows=briefly(results.rows, timed)),
+        progress=False, on_row=on_row,
     )  # fmt: skip
     bad = [f"{row.case} {row.dtype} is {row.status}" for row in results.bad]
     report(
         rows=briefly(results.rows, timed), ceilings=results.ceilings if timed else {},
         before=results.before, after=results.after, notes=results.notes,
-        summary=f"{len(results.rows)} rows, {len(bad)} wrong or failed",
+        summary=f"{len(results.rows)} rows, {len(bad)} wrong or failed"
+        + (", no time for more" if results.interrupted else ""),
     )  # fmt: skip
     if failures or bad:
         raise Failed(", ".join((failures + bad)[:MOST]))

@@ -1,5 +1,5 @@
-"""A pytest plugin for gpu_check.py: every n-th test, until a deadline, each result written down at
-once, so that a process that is killed leaves what it found."""
+"""A pytest plugin for gpu_check.py: every n-th test, the kernels' first, until a deadline; each
+result is written down at once, so that a process that is killed leaves what it found."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+FIRST = ("test_kernels", "test_gpu")  # what tells most, should there be no time for all
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,6 +40,7 @@ class Shard:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list) -> None:
+        items.sort(key=lambda item: item.path.stem not in FIRST)
         items[:] = items[self.number :: self.count]
         self.write(selected=len(items))
 

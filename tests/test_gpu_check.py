@@ -337,9 +337,10 @@ class Kept:
         self.found.update(found)
 
 
-def bench(cases: list[str]) -> dict[str, Any]:
+def bench(cases: list[str], seconds: float = 100) -> dict[str, Any]:
     report = Kept()
-    options = Namespace(device="emulated", seconds=100, started=time.monotonic(), arguments=cases)
+    started = time.monotonic()
+    options = Namespace(device="emulated", seconds=seconds, started=started, arguments=cases)
     try:
         gpu_check_parts.bench(options, report)  # type: ignore[arg-type]
     except gpu_check_parts.Failed as reason:
@@ -354,6 +355,12 @@ def test_benchmarks() -> None:
     assert (row["case"], row["status"], row["kernel"]) == ("softmax", "ok", True)
     assert "median" not in row
     assert found["mlp"]["kernel_launches"] > 5
+
+
+def test_benchmarks_that_there_is_no_time_for() -> None:
+    found = bench(["softmax*"], seconds=0.1)
+    assert [row["case"] for row in found["rows"]] == ["softmax"]
+    assert "no time for more" in found["summary"]
 
 
 def test_a_wrong_kernel_fails_the_benchmarks(monkeypatch: Any) -> None:
