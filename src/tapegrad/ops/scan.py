@@ -41,6 +41,7 @@ def _recurrence_rule(xp: Any, g: Any, needs: Any, y: Any, a: Any, axis: int, rev
 
 
 @primitive(vjp_all=_recurrence_rule)
+@in_float32
 def recurrence(xp: Any, a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
     """y[i + 1] = b[i + 1] + a[i] y[i] from y[0] = b[0], or in reverse y[i] = b[i] + a[i] y[i + 1]
     from the last, in log2(n) rounds: after each, a[i] leads twice as far."""
