@@ -56,9 +56,7 @@ def _sizes(device: Device) -> tuple[int, int]:
         return 1 << 20, 128
     if device.type == "cpu":
         return 1 << 28, 2048
-    place = device.library.cuda.Device(device.index)
-    with place:
-        free = int(place.mem_info[0])
+    free = int(device.library.cuda.Device(device.index).mem_info[0])
     n = 8192
     while 3 * 8 * n * n > free / 2:
         n //= 2

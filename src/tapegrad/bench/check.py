@@ -13,6 +13,7 @@ from ..backend import to_numpy
 from ..dtypes import is_floating, is_low_precision
 
 _EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+FLOATS = tuple(_EPS)
 
 
 class BenchmarkError(RuntimeError):

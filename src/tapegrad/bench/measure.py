@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -57,7 +58,15 @@ class Bench:
             row.times = {}
             row.status = "skipped" if _is_memory(error) else "failed"
             row.message = _one_line(error)
+        self._give_memory_back()
         return row
+
+    def _give_memory_back(self) -> None:
+        """To the GPU, so that no library keeps from others what it needs no more."""
+        if self.device.type == "cuda":
+            self.device.library.get_default_memory_pool().free_all_blocks()
+            if torch := sys.modules.get("torch"):
+                torch.cuda.empty_cache()
 
     def _fill(self, row: Row, job: Job, seconds: float) -> None:
         start, case = time.perf_counter(), job.case

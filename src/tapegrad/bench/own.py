@@ -12,10 +12,10 @@ from .. import dtypes
 from ..backend import CPU, Device, to_numpy
 from ..tensor import Tensor
 from . import machine
-from .check import BenchmarkError, compare_all, tolerance
+from .check import FLOATS, BenchmarkError, compare_all, tolerance
 from .peers import from_torch
 from .results import Results, Row
-from .timing import Call, clock_for, interleave
+from .timing import Call, clock_for, current, interleave
 
 _SETS = 3
 
@@ -44,7 +44,7 @@ def compare(
     Raises BenchmarkError, naming the function and the first index, if one is wrong.
 
     >>> x = tg.randn(1000, 1000)
-    >>> print(tg.bench.compare({"tanh": tg.tanh, "exp": my_tanh}, x, reference=np.tanh))
+    >>> print(tg.bench.compare({"mine": my_tanh, "tapegrad's": tg.tanh}, x, reference=np.tanh))
     """
     if not functions:
         raise BenchmarkError("compare() needs at least one function")
@@ -78,7 +78,8 @@ def compare(
         before=machine.state(device),
     )
     contestants = {name: _contestant(f, given[name]) for name, f in functions.items()}
-    row.times = interleave(contestants, clock_for(device), seconds)
+    with current(device):
+        row.times = interleave(contestants, clock_for(device), seconds)
     results.rows.append(row)
     results.after = machine.state(device)
     return results
@@ -123,8 +124,10 @@ def _results(name: str, returned: Any) -> list[np.ndarray]:
     for value in returned if isinstance(returned, (tuple, list)) else [returned]:
         host = _host(value)
         array = np.asarray(value) if host is None else host
-        if array.dtype.kind not in "fViub":
-            raise BenchmarkError(f"{name!r} gives {array.dtype} values: they must be real numbers")
+        if array.dtype.kind not in "iub" and array.dtype.name not in FLOATS:
+            raise BenchmarkError(
+                f"{name!r} gives {array.dtype} values: expected integers or {', '.join(FLOATS)}"
+            )
         found.append(array)
     return found
 
@@ -163,9 +166,7 @@ def _device_of(inputs: Sequence[Any]) -> Device:
 
 
 def _copy(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
-    if hasattr(value, "detach"):
+    if hasattr(value, "detach"):  # tapegrad's and PyTorch's tensors
         return value.detach().clone().requires_grad_(value.requires_grad)
     return value.copy() if hasattr(value, "dtype") else value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from .timing import Timing
 
 SCHEMA, VERSION = "tapegrad-bench", 1
 _DIGITS = 4  # of samples in the file
+_LIST = re.compile(r"\[[-+.e\d\s,]+\]")  # of numbers
 _OBJECTS = ("machine", "settings", "ceilings", "before", "after")
 
 
@@ -135,7 +137,8 @@ class Results:
         target = Path(path)
         unfinished = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         try:
-            unfinished.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+            text = json.dumps(content, indent=1, allow_nan=False)
+            unfinished.write_text(_LIST.sub(_on_one_line, text) + "\n")
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -166,6 +169,10 @@ class Results:
             return results
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise BenchmarkError(f"{path} is damaged: {error!r}") from error
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    return " ".join(numbers[0].split()).replace("[ ", "[").replace(" ]", "]")
 
 
 def _short(seconds: float) -> float:

@@ -19,7 +19,7 @@ from .measure import Bench, Job
 from .peers import choose
 from .progress import Progress
 from .results import Results
-from .timing import clock_for
+from .timing import clock_for, current
 
 _SIZE = {"cpu": "small", "cuda": "large", "emulated": "tiny"}
 _DTYPES = {
@@ -78,7 +78,7 @@ def run(
     )
     start = time.perf_counter()
     try:
-        with Progress(len(jobs), progress) as bar:
+        with current(place), Progress(len(jobs), progress) as bar:
             bar.show("ceilings")
             clock = clock_for(place)
             used = list({job.dtype.name: job.dtype for job in jobs}.values())

@@ -94,7 +94,8 @@ def _grid(results: Results) -> tuple[int, list[str], list[list[str]]]:
 
 
 def _cells(row: Row, peers: Sequence[str]) -> list[str]:
-    cells = [row.case, "x".join(map(str, row.shape)), row.dtype]
+    name = row.case if row.kernel is not False else f"{row.case} (plain)"
+    cells = [name, "x".join(map(str, row.shape)), row.dtype]
     if row.timing is None:
         return [*cells, f"{row.status}: {row.message}"]
     against = [_against(row, p) if p in row.times else row.peers.get(p, "").partition(":")[0]
@@ -137,11 +138,8 @@ def _rate(value: float) -> str:
 def _remarks(results: Results) -> list[str]:
     lines = [_LEGEND.format(mine=_mine(results)), *results.notes]
     lines += _peer_problems(results.rows)
-    plain = [row.case for row in results.rows if row.kernel is False]
-    if plain:
-        lines.append(
-            f"the kernel did not run, but the plain body: {', '.join(dict.fromkeys(plain))}"
-        )
+    if any(row.kernel is False for row in results.rows):
+        lines.append("plain: the kernel declined or is not compiled; its plain body was measured")
     for status, meaning in (
         ("wrong", "the result differs from float64: not timed"),
         ("failed", "the case raised an error"),

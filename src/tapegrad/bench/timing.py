@@ -12,6 +12,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..backend import Device
 Call = Callable[[int], Any]  # f(turn): the turn decides which set of inputs it gets
 
 _WARM_UP = 3  # calls that are not counted
-_LEAST, _MOST = 5, 100  # rounds
+_LEAST, _MOST = 5, 50  # rounds
 _CPU_SAMPLE = 5e-4  # seconds: far above the clock's own resolution and cost
 _TINY = 1e-9
 
@@ -68,39 +69,33 @@ class CpuClock:
 
 
 class CudaClock:
-    """CUDA events around each call, on CuPy's current stream. Before each call a buffer of twice
-    the L2 cache is overwritten: the call finds nothing of its inputs there. That also keeps the
-    GPU busy while Python prepares the launch, which so is not part of the time unless it takes
-    longer than the flush."""
+    """CUDA events around each call, on CuPy's current stream and device. Before each call a buffer
+    of twice the L2 cache is overwritten, so that the call finds nothing of its inputs there. That
+    also keeps the GPU busy while Python prepares the launch: only what takes longer than the flush
+    is part of the time."""
 
     def __init__(self, device: Device):
-        self._cupy = device.library
-        self._index = device.index
-        with self._here():
-            properties = self._cupy.cuda.runtime.getDeviceProperties(device.index)
-            self.flushed = 2 * max(int(properties["l2CacheSize"]), 1 << 22)
-            self._buffer = self._cupy.empty((self.flushed,), dtype="uint8")
-
-    def _here(self) -> Any:
-        return self._cupy.cuda.Device(self._index)
+        self._cuda = device.library.cuda
+        properties = self._cuda.runtime.getDeviceProperties(device.index)
+        self.flushed = 2 * max(int(properties["l2CacheSize"]), 1 << 22)
+        with current(device):
+            self._buffer = device.library.empty((self.flushed,), dtype="uint8")
 
     def repeats(self, seconds: float) -> int:
         return 1
 
     def time(self, turns: Sequence[tuple[Call, int, int]]) -> list[float]:
-        cuda = self._cupy.cuda
+        stream = self._cuda.get_current_stream()
         pairs = []
-        with self._here():
-            stream = cuda.get_current_stream()
-            for call, _, turn in turns:
-                self._buffer.fill(turn % 256)
-                start, end = cuda.Event(), cuda.Event()
-                start.record(stream)
-                call(turn)
-                end.record(stream)
-                pairs.append((start, end))
-            pairs[-1][1].synchronize()
-            return [cuda.get_elapsed_time(start, end) / 1e3 for start, end in pairs]
+        for call, _, turn in turns:
+            self._buffer.fill(turn % 256)
+            start, end = self._cuda.Event(), self._cuda.Event()
+            start.record(stream)
+            call(turn)
+            end.record(stream)
+            pairs.append((start, end))
+        pairs[-1][1].synchronize()
+        return [self._cuda.get_elapsed_time(start, end) / 1e3 for start, end in pairs]
 
 
 Clock = CpuClock | CudaClock
@@ -111,9 +106,16 @@ def clock_for(device: Device) -> Clock:
     return CudaClock(device) if device.type == "cuda" else CpuClock()
 
 
+def current(device: Device) -> AbstractContextManager:
+    """Within it, a GPU is the one that CuPy computes on."""
+    if device.type != "cuda":
+        return nullcontext()
+    return device.library.cuda.Device(device.index)  # type: ignore[no-any-return]
+
+
 def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> dict[str, Timing]:
     """Time the contestants in turns, A B A B ..., for about ``seconds`` after the warm-up; at least
-    5 rounds, at most 100. Contestant number j of round r starts at turn r + j, so that one does
+    5 rounds, at most 50. Contestant number j of round r starts at turn r + j, so that one does
     not find in the cache what its neighbour has just read."""
     repeats = {name: clock.repeats(_warm_up(call, clock)) for name, call in contestants.items()}
     samples: dict[str, list[float]] = {name: [] for name in contestants}
