@@ -31,7 +31,7 @@ def _strided(xp: Any, x: Any, shape: tuple, strides: tuple) -> Any:
     return xp.library.lib.stride_tricks.as_strided(x, shape, strides)
 
 
-def _patches(xp: Any, x: Any, kernel: Sizes, out: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+def patches_of(xp: Any, x: Any, kernel: Sizes, out: Sizes, stride: Sizes, dilation: Sizes) -> Any:
     """A view of all patches of bordered images: (batch, channels, *kernel, *out)."""
     steps = x.strides[2:]
     reach = [s * d for s, d in zip(steps, dilation, strict=True)]
@@ -103,7 +103,7 @@ def convolution(
     if flat:
         patches = _flat_patches(xp, xp.contiguous(x), kernel, flat, dilation)
     else:
-        patches = _patches(xp, x, kernel, out, stride, dilation)
+        patches = patches_of(xp, x, kernel, out, stride, dilation)
     w = weight.reshape(groups, filters // groups, -1)
     y = xp.empty((n, filters, *out), dtype=x.dtype)
     if bias is not None:
@@ -181,7 +181,7 @@ def convolution_weight(
 ) -> Any:  # fmt: skip
     """The gradient of the weight: result gradients times patches, summed over the batch."""
     n, filters, *out = y_grad.shape
-    patches = _patches(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
+    patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
     g = y_grad.reshape(n, groups, filters // groups, math.prod(out))
     channels = x.shape[1] // groups
     weight = xp.zeros((groups, filters // groups, channels * math.prod(kernel)), dtype=x.dtype)

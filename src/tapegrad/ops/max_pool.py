@@ -17,7 +17,7 @@ from ..dtypes import is_floating
 from ..tape import primitive
 from ..tensor import Tensor
 from .arguments import require_tensor
-from .gather import gather
+from .places import read_places
 from .precision import in_float32
 from .windows import Windows, bordered_along, members, part, unbatched, windows_of
 
@@ -122,7 +122,7 @@ def largest_at(xp: Any, x: Any, *, elements: Sequence[Any]) -> Any:
 
 def at(x: Tensor, place: Tensor) -> Tensor:
     """The elements of ``x`` at indices into its flattened dimensions behind the second."""
-    return gather(x.flatten(2), 2, place.flatten(2)).reshape(tuple(place.shape))
+    return read_places(x.flatten(2), place.flatten(2)).reshape(tuple(place.shape))
 
 
 def _clipped(n: int, windows: Windows) -> np.ndarray:

@@ -22,11 +22,13 @@ def constant_pad(xp: Any, x: Any, *, widths: Widths, value: Any) -> Any:
     """``widths`` (before, after) for each dimension; a negative width cuts."""
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
     result = xp.full(shape, value, dtype=x.dtype)
-    target = tuple(slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, widths, strict=True))
-    source = tuple(
-        slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths, strict=True)
-    )
-    result[target] = x[source]
+    # Of each dimension what remains, [first, end) of x, and where it goes.
+    kept = [(max(-a, 0), min(n, n + b)) for n, (a, b) in zip(x.shape, widths, strict=True)]
+    if all(first < end for first, end in kept):
+        target = tuple(
+            slice(first + a, end + a) for (first, end), (a, _) in zip(kept, widths, strict=True)
+        )
+        result[target] = x[tuple(slice(first, end) for first, end in kept)]
     return result
 
 
@@ -64,25 +66,28 @@ _MODES: dict[str, tuple[Callable, Callable[[int], int | None], str]] = {
 
 def _extended(mode: str, x: Tensor, dim: int, before: int, after: int) -> Tensor:
     """One dimension with its borders."""
-    n = x.shape[dim]
+    n, shape = x.shape[dim], tuple(x.shape)
+    if n < 1 or n + before + after < 0:
+        raise RuntimeError(
+            f"[pad] mode {mode!r}: widths {(before, after)} cut more than there is of dim {dim} of "
+            f"a tensor of shape {shape}"
+        )
+    if mode == "circular" and (before < 0 or after < 0):  # what is cut does not come round again
+        x = x.narrow(dim, min(max(-before, 0), n), max(n + min(before, 0) + min(after, 0), 0))
+        n, before, after = x.shape[dim], max(before, 0), max(after, 0)
     borders, limit, relation = _MODES[mode]
     most = limit(n)
     if most is not None and max(before, after) > most:
         raise RuntimeError(
             f"[pad] mode {mode!r}: widths {(before, after)} must be {relation} the size {n} of dim "
-            f"{dim} of a tensor of shape {tuple(x.shape)}"
+            f"{dim} of a tensor of shape {shape}"
         )
-    kept = n - max(-before, 0) - max(-after, 0)
-    if kept + max(before, 0) + max(after, 0) < 1 or kept < 0 or n < 1:
-        raise RuntimeError(
-            f"[pad] mode {mode!r}: widths {(before, after)} leave nothing of dim {dim} of a tensor "
-            f"of shape {tuple(x.shape)}"
-        )
-    middle = x.narrow(dim, max(-before, 0), kept) if kept < n else x
-    wide = (max(before, 0), max(after, 0))
-    first, last = borders(middle if mode == "circular" else x, dim, *wide)
-    parts = [part for part, w in ((first, wide[0]), (middle, 1), (last, wide[1])) if w]
-    return cat(parts, dim) if len(parts) > 1 else middle.clone()
+    first, last = borders(x, dim, max(before, 0), max(after, 0))
+    parts = [part for part, width in ((first, before), (x, 1), (last, after)) if width > 0]
+    y = cat(parts, dim) if len(parts) > 1 else x.clone()
+    if before >= 0 and after >= 0:
+        return y
+    return y.narrow(dim, max(-before, 0), n + before + after).clone()
 
 
 def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Tensor:

@@ -139,6 +139,8 @@ FUNCTIONS = {
     "conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
     "max_pool": "max_pool1d max_pool2d max_pool3d",
     "avg_pool": "avg_pool1d",
+    "adaptive_pool": "adaptive_avg_pool1d",
+    "pixel": "channel_shuffle pixel_shuffle pixel_unshuffle",
 }
 
 # Methods that are no functions.

@@ -128,7 +128,7 @@ def windows_of(
     given = stride is not None and stride != [] and stride != ()
     stride = ints(op, "stride", stride, dims) if given else kernel
     padding, dilation = ints(op, "padding", padding, dims, 0), ints(op, "dilation", dilation, dims)
-    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise RuntimeError(
             f"[{op}] padding {padding} must be at most half the kernel size {kernel}"
         )
