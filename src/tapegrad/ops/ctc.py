@@ -27,7 +27,7 @@ def _states(xp: Any, labels: Any, blank: int) -> tuple[Any, Any]:
     """(n, L) classes of the states, and (n, L) whether a state may follow that two before it: a
     label that differs from the last."""
     n, count = labels.shape
-    states = xp.full((n, 2 * count + 1), blank, dtype=np.int64)
+    states = xp.library.full((n, 2 * count + 1), blank, dtype=np.int64)
     states[:, 1::2] = labels
     skips = xp.zeros(states.shape, dtype=bool)
     skips[:, 3::2] = labels[:, 1:] != labels[:, :-1]
@@ -36,7 +36,7 @@ def _states(xp: Any, labels: Any, blank: int) -> tuple[Any, Any]:
 
 def _shifted(xp: Any, x: Any, by: int) -> Any:
     """x moved along the states; nothing (-inf) moves in."""
-    y = xp.full_like(x, -math.inf)
+    y = xp.library.full_like(x, -math.inf)
     if by > 0:
         y[:, by:] = x[:, :-by]
     else:
@@ -72,7 +72,7 @@ def _ctc_loss(
     """log_probs (t, n, classes), labels (n, S), lengths (n,) of both -> losses (n,), alpha."""
     states, skips = _states(xp, labels, blank)
     here = _at_states(xp, log_probs, states)
-    alpha = xp.full(here.shape, -math.inf, dtype=here.dtype)
+    alpha = xp.library.full(here.shape, -math.inf, dtype=here.dtype)
     if len(here):
         alpha[0, :, :2] = here[0, :, :2]
     for t in range(1, len(here)):
@@ -85,7 +85,7 @@ def _ctc_loss(
         end_label = xp.where(
             counts > 0, alpha[last, rows, xp.maximum(2 * counts - 1, 0)], -math.inf
         )
-        total = _add_logs(xp, end, end_label, xp.full_like(end, -math.inf))
+        total = _add_logs(xp, end, end_label, xp.library.full_like(end, -math.inf))
     else:
         total = xp.zeros((len(states),), dtype=here.dtype)
     # Nothing said in no time is certain; anything else is impossible.
@@ -110,7 +110,7 @@ def ctc_backward(
     follows = xp.zeros(skips.shape, dtype=bool)
     follows[:, :-2] = skips[:, 2:]
     occupied = xp.zeros(here.shape, dtype=here.dtype)
-    beta = xp.full(here.shape[1:], -math.inf, dtype=here.dtype)
+    beta = xp.library.full(here.shape[1:], -math.inf, dtype=here.dtype)
     possible = xp.where(alpha == -math.inf, 0, here)
     losses = losses.astype(here.dtype)[:, None]
     for t in range(len(here) - 1, -1, -1):

@@ -149,7 +149,7 @@ def renormalize(
 ) -> None:
     """Shorten the rows that ``indices`` names to the norm ``max_norm``, in place and untaped."""
     xp, table = weight._device.xp, weight._array
-    rows = xp.unique(indices._array.reshape(-1))
+    rows = xp.library.unique(indices._array.reshape(-1))
     if rows.size and (int(rows[0]) < 0 or int(rows[-1]) >= len(table)):
         raise _row_error(rows, len(table))
     used = table[rows]
@@ -164,7 +164,7 @@ def rarity(weight: Tensor, indices: Tensor) -> Tensor:
     xp, flat = weight._device.xp, indices._array.reshape(-1)
     if not flat.size:
         return wrap(xp.ones((*indices.shape, 1), dtype=weight.dtype), weight._device)
-    counts = xp.bincount(flat, minlength=len(weight._array))[flat]
+    counts = xp.library.bincount(flat, minlength=len(weight._array))[flat]
     return wrap((1 / counts).astype(weight.dtype).reshape(*indices.shape, 1), weight._device)
 
 

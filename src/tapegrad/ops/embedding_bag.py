@@ -49,7 +49,7 @@ def embedding_bag(
     if max_norm is not None:
         renormalize(op, weight, input, max_norm, norm_type)
     bags = len(starts)
-    bag_of = xp.searchsorted(starts, xp.arange(len(indices)), side="right") - 1
+    bag_of = xp.library.searchsorted(starts, xp.arange(len(indices)), side="right") - 1
     factors = per_sample_weights
     if factors is not None:
         factors = factors.reshape(-1)[: len(indices)]
@@ -69,7 +69,7 @@ def embedding_bag(
     sums = embedding_backward(rows, wrap(bag_of, place), rows=bags, skip=None)
     if mode != "mean":
         return sums
-    counts = xp.maximum(xp.bincount(bag_of, minlength=bags), 1) if bags else bag_of
+    counts = xp.maximum(xp.library.bincount(bag_of, minlength=bags), 1) if bags else bag_of
     return sums / wrap(counts[:, None].astype(weight.dtype), place)
 
 
@@ -135,14 +135,14 @@ def _maxima(weight: Tensor, indices: Any, bag_of: Any, bags: int) -> Tensor:
     values = embedding(wrap(indices, place), weight.detach())._array
     n = len(indices)
     where_best = xp.broadcast_to(xp.arange(n)[:, None], shape=values.shape).copy()
-    best, longest, reach = values.copy(), int(xp.bincount(bag_of).max()), 1
+    best, longest, reach = values.copy(), int(xp.library.bincount(bag_of).max()), 1
     while reach < longest:
         same = (bag_of[reach:] == bag_of[:-reach])[:, None]
         better = same & ((best[reach:] > best[:-reach]) | xp.isnan(best[reach:]))
         where_best[:-reach] = xp.where(better, where_best[reach:], where_best[:-reach])
         best[:-reach] = xp.where(better, best[reach:], best[:-reach])
         reach *= 2
-    first = xp.searchsorted(bag_of, xp.arange(bags))
+    first = xp.library.searchsorted(bag_of, xp.arange(bags))
     filled = first < n
     filled[filled] = bag_of[first[filled]] == xp.arange(bags)[filled]
     rows = indices[where_best[xp.where(filled, first, 0)]].astype(np.int64)

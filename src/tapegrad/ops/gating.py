@@ -115,5 +115,5 @@ def gumbel_softmax(
         one = xp.ones_like(values)
     else:
         places = xp.arange(values.shape[d]).reshape((-1,) + (1,) * (values.ndim - d - 1))
-        one = (xp.expand_dims(values.argmax(axis=d), d) == places).astype(values.dtype)
+        one = (xp.library.expand_dims(values.argmax(axis=d), d) == places).astype(values.dtype)
     return wrap(one, logits._device) - soft.detach() + soft

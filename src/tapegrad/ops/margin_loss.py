@@ -95,7 +95,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     xp, place = x._device.xp, x._device
     labels = target._array.reshape(rows, classes).astype(np.int64)
     _check_classes(op, labels, -1, classes)
-    listed = xp.cumsum(labels < 0, axis=1) == 0
+    listed = xp.library.cumsum(labels < 0, axis=1) == 0
     longest = max(int(listed.sum(axis=1).max()), 1) if rows else 1
     listed, labels = listed[:, :longest], xp.where(listed, labels, 0)[:, :longest]
     wrong = xp.ones((rows, classes), dtype=bool)
