@@ -358,26 +358,38 @@ def in_a_process(code: str) -> subprocess.CompletedProcess:
 # ---------------------------------------------------------------------- several GPUs
 
 
-def test_two_devices(gpu: Any) -> None:
+def test_two_devices(cupy: Any) -> None:
     if tg.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
-    assert gpu.cuda.runtime.getDevice() == 0
-    x = tg.arange(12, dtype="float32", device="cuda:1").reshape(3, 4).requires_grad_()
-    y = F.softmax(x @ x.T, -1).log().sum() + tg.randn(2, device="cuda:1").sum()
-    y.backward()
-    assert y.device is x.grad.device is tg.device("cuda:1")
-    z = tg.arange(12, dtype="float32").reshape(3, 4).requires_grad_()
-    F.softmax(z @ z.T, -1).log().sum().backward()
-    assert_same(x.grad, z.grad, rtol=1e-4, atol=1e-4)
-    moved = x.to("cuda:0")
-    assert moved.device is tg.device("cuda:0")
-    np.testing.assert_array_equal(host(moved), host(x))
-    moved.sum().backward()  # through the copy, back to cuda:1
-    with pytest.raises(RuntimeError, match=r"cuda:0.*cuda:1|cuda:1.*cuda:0"):
-        moved + x
-    with gpu.cuda.Device(1):  # whatever is current, the tensor's own device computes
-        assert (tg.ones(3, device="cuda:0") * 2).sum().item() == 6
-    assert gpu.cuda.runtime.getDevice() == 0
+    for first, second in (("cuda:1", "cuda:0"), ("cuda:0", "cuda:1")):
+        x = tg.arange(12, dtype="float32", device=first).reshape(3, 4).requires_grad_()
+        y = F.softmax(x @ x.T, -1).log().sum() + tg.randn(2, device=first).sum()
+        tg.ones(3, device=second) * 2  # is current now
+        y.backward()
+        assert y.device is x.grad.device is tg.device(first)
+        z = tg.arange(12, dtype="float32").reshape(3, 4).requires_grad_()
+        F.softmax(z @ z.T, -1).log().sum().backward()
+        assert_same(x.grad, z.grad, rtol=1e-4, atol=1e-4)
+
+        moved = x.to(second)
+        assert moved.device is tg.device(second)
+        np.testing.assert_array_equal(host(moved), host(x))
+        w = tg.ones(4, device=second, requires_grad=True)
+        x.grad = None
+        ((moved * w).sum() + (moved * 3).sum()).backward()  # through the copy, back to the first
+        np.testing.assert_array_equal(host(x.grad), np.full((3, 4), 4))
+        np.testing.assert_array_equal(host(w.grad), host(x).sum(0))
+        with pytest.raises(RuntimeError, match=r"cuda:[01].*cuda:[01]"):
+            moved + x
+
+
+def test_training_on_the_second_device(cupy: Any) -> None:
+    if tg.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    losses, _ = trained(perceptron, OPTIMIZERS["AdamW"], "cuda:1")
+    expected, _ = trained(perceptron, OPTIMIZERS["AdamW"], "cpu")
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    assert (tg.ones(3, device="cuda:0") * 2).sum().item() == 6  # and back
 
 
 # ---------------------------------------------------------------------- limits of the grid

@@ -53,11 +53,15 @@ class Namespace:
 
 class Device:
     """Where a tensor lives: ``cpu``, ``cuda:N`` or ``emulated``. One object per place, so devices
-    compare by identity. Naming a device costs nothing; using a missing one raises RuntimeError."""
+    compare by identity. Naming a device costs nothing; using a missing one raises RuntimeError.
+
+    Of several GPUs, the one used last is CuPy's current one: CuPy computes nowhere else."""
 
     index: int | None
     ops: Operations
     xp: Any
+    _ops: Operations
+    _xp: Any
     array_type: type
     type: str
     _known: ClassVar[dict[tuple[str, int | None], Device]] = {}
@@ -70,10 +74,10 @@ class Device:
         if known is None:
             known = super().__new__(cls)
             known.type, known.index = kind, index
-            known.ops = Operations(known)
-            known.xp = Namespace(known.ops)
+            known._ops = Operations(known)
+            known._xp = Namespace(known._ops)
             if kind != "cuda":
-                known.array_type = np.ndarray
+                known.ops, known.xp, known.array_type = known._ops, known._xp, np.ndarray
             cls._known[kind, index] = known
         return known
 
@@ -81,6 +85,12 @@ class Device:
         if name == "array_type":  # cuda: known once CuPy is loaded
             self.array_type = self.library.ndarray
             return self.array_type
+        if name in ("ops", "xp"):
+            found = self._ops if name == "ops" else self._xp
+            if device_count() == 1:
+                setattr(self, name, found)
+            make_current(self)
+            return found
         raise AttributeError(f"'Device' object has no attribute {name!r}")
 
     @property
@@ -103,7 +113,7 @@ class Device:
         tried = [f for types, f in overrides.get(name, ()) if self.type in types]
         implementation = _first_that_accepts(self, tried, plain) if tried else plain
         if self.type == "cuda" and callable(implementation) and device_count() > 1:
-            return _on_gpu(self.index, implementation)
+            return _on_gpu(self, implementation)
         return implementation
 
     def __repr__(self) -> str:
@@ -151,15 +161,21 @@ def _first_that_accepts(device: Device, tried: list[Callable], plain: Callable) 
     return implementation
 
 
-def _on_gpu(index: int | None, implementation: Callable) -> Callable:
-    """CuPy computes on the *current* GPU: make the array's own GPU current for the call."""
-    import cupy
-
+def _on_gpu(device: Device, implementation: Callable) -> Callable:
     def switched(*arrays: Any, **parameters: Any) -> Any:
-        with cupy.cuda.Device(index):
-            return implementation(*arrays, **parameters)
+        make_current(device)
+        return implementation(*arrays, **parameters)
 
     return switched
+
+
+def make_current(device: Device) -> None:
+    """Of several GPUs, let CuPy compute on this one from now on. (Rules and functions compute with
+    arrays between two operations, so it is not put back after each.)"""
+    if device.type == "cuda" and (device.index or 0) < device_count() > 1:
+        import cupy
+
+        cupy.cuda.Device(device.index).use()
 
 
 def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
-from .backend import Device
+from .backend import Device, make_current
 from .modes import recording
 from .tape import Node, part, part_of, registry, tensor_xp
 from .tensor import Leaf, Storage, Tensor, wrap
@@ -302,6 +302,7 @@ def _stale(node: Node, storage: Any, shape: tuple, role: str) -> RuntimeError:
 def deliver(pending: dict, edge: Node | Leaf, tensor: Tensor, create_graph: bool) -> None:
     """Add the gradient that waits at ``edge`` to ``tensor.grad``."""
     gradient = pending[edge]
+    make_current(tensor._device)
     with _delivering:
         have = tensor._grad
         if create_graph:
