@@ -20,14 +20,17 @@ from .sort import keys, order, sort
 # ---------------------------------------------------------------------- medians
 
 
-def _median_place(xp: Any, x: Any, axis: int, ignore_nan: bool) -> Any:
-    """The index of the (lower) median along ``axis``, or of the first nan: nans are sorted last."""
+def _median_rank(xp: Any, x: Any, axis: int, ignore_nan: bool) -> Any:
+    """The rank along ``axis`` of the (lower) median, or of the first nan: nans are sorted last."""
     n = x.shape[axis]
     nans = (x != x).sum(axis=axis, keepdims=True)
     if ignore_nan:
-        rank = xp.maximum(n - nans - 1, 0) // 2
-    else:
-        rank = xp.where(nans > 0, n - nans, (n - 1) // 2)
+        return xp.maximum(n - nans - 1, 0) // 2
+    return xp.where(nans > 0, n - nans, (n - 1) // 2)
+
+
+def _median_place(xp: Any, x: Any, axis: int, ignore_nan: bool) -> Any:
+    rank = _median_rank(xp, x, axis, ignore_nan)
     return xp.library.take_along_axis(order(xp, x, axis, False), rank, axis)
 
 
@@ -39,8 +42,9 @@ def _share(xp: Any, g: Any, y: Any, x: Any) -> Any:
 
 def _overall(name: str, ignore_nan: bool) -> Any:
     def body(xp: Any, x: Any) -> Any:
-        flat = x.reshape(-1)
-        return flat[_median_place(xp, flat, 0, ignore_nan)].reshape(())
+        flat = keys(x).reshape(-1)
+        ascending = xp.library.sort(flat)
+        return ascending[_median_rank(xp, flat, 0, ignore_nan)].reshape(()).astype(x.dtype)
 
     return primitive(f"{name}_of_all", vjp=(_share,))(body)
 
