@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,21 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path, capsys, monkeypatch):
     kept = bench.Results.from_json(path)
     assert kept.interrupted
     assert [row.case for row in kept.rows] == ["relu", "leaky_relu"]
+
+
+def test_ctrl_c(tmp_path):
+    path = tmp_path / "results.json"
+    command = [sys.executable, "-m", "tapegrad", "bench", "--device", "emulated", "--peers", "none",
+               "--json", str(path)]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    printed, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "interrupted" in printed
+    assert error == ""
+    assert bench.Results.from_json(path).rows[0].case == CASES[0].name
 
 
 def test_a_run_that_is_killed_leaves_its_rows(tmp_path):

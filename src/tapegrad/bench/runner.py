@@ -27,7 +27,7 @@ _DTYPES = {
     "cuda": ("float32", "float16", "bfloat16"),
     "emulated": ("float32",),
 }
-_BUDGETS = {"cpu": 50.0, "cuda": 900.0, "emulated": 15.0}
+_BUDGETS = {"cpu": 40.0, "cuda": 900.0, "emulated": 15.0}
 
 
 def run(

@@ -10,7 +10,7 @@ import numpy as np
 
 from .case import Case, Draw
 
-_SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
+_SIZES = {"tiny": [(1_003,)], "small": [(1 << 18,)], "large": [(1 << 26,)]}
 _SEED, _OFFSET, _P = 0x5EED_0F_1234_5678, 7, 0.25
 _LOW = np.uint64(0xFFFFFFFF)
 
