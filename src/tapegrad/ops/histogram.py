@@ -179,7 +179,7 @@ def _counted(input: Tensor, place: Any, weights: Tensor | None, size: int) -> An
     """How often each place occurs, or the sums of the weights (in a fixed order)."""
     xp = input._device.xp
     if weights is None:
-        return xp.bincount(place, minlength=size)
+        return xp.library.bincount(place, minlength=size)
     sums = xp.zeros(size, dtype=np.float64)
     if place.size:
         xp.add_at(sums, (place,), weights._array.astype(np.float64))

@@ -71,7 +71,7 @@ def _cumsum_rule(xp: Any, g: Any, axis: int, reverse: bool) -> Any:
 
 @primitive("cumsum", vjp=(_cumsum_rule,))
 @in_float32
-def _cumsum(xp: Any, x: Any, *, axis: int, reverse: bool) -> Any:
+def _cumsum(xp: Any, x: Any, *, axis: int, reverse: bool = False) -> Any:
     x = xp.library.flip(x, axis) if reverse else x
     y = x.cumsum(axis=axis, dtype=_wide(x)).astype(x.dtype, copy=False)
     return xp.library.flip(y, axis).copy() if reverse else y

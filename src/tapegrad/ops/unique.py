@@ -55,7 +55,7 @@ def _unique(
     if ordered:
         # By the first column, among equals by the second, ...
         columns = xp.contiguous(rows.T[::-1])
-        order = columns[0].argsort(kind="stable") if width == 1 else xp.lexsort(columns)
+        order = columns[0].argsort(kind="stable") if width == 1 else xp.library.lexsort(columns)
         rows = rows[order]
     new = xp.zeros(n, dtype=bool)
     new[:1] = True
