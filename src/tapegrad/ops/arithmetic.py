@@ -33,9 +33,14 @@ def _scaled(op: str, input: Any, other: Any, alpha: Any) -> Any:
                 f"[{op}] alpha must be an integer where the tensors are, got {alpha}: "
                 "convert a tensor with .float()"
             )
-        if getattr(other, "dtype", None) == "bool":
-            return elementwise.logical_and(other, bool(alpha))
-    return elementwise.multiply(other, alpha) if isinstance(other, Tensor) else other * alpha
+        if _is_bool(other):
+            if _is_bool(input):
+                alpha = bool(alpha)
+            elif isinstance(input, Tensor) and isinstance(other, Tensor):
+                other = other.to(input.dtype)
+    if isinstance(other, Tensor):
+        return elementwise.multiply(other, alpha)
+    return other and alpha if alpha.__class__ is bool else other * alpha
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -53,6 +58,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
 
 def _whole(x: Any) -> bool:
     return x.dtype.kind in "biu" if hasattr(x, "dtype") else isinstance(x, int)
+
+
+def _is_bool(x: Any) -> bool:
+    return x.dtype.kind == "b" if hasattr(x, "dtype") else isinstance(x, bool)
 
 
 def _kind(a: Any, b: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import dtypes
 from ..tape import binary, primitive, unary
 from ..tensor import Tensor, wrap
 from . import elementwise
@@ -64,6 +65,9 @@ def nextafter(input: Tensor, other: Tensor) -> Tensor:
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """input * 2 ** other."""
     two_tensors("ldexp", input, other)
+    if input.is_floating_point() and not other.is_floating_point():
+        wide = dtypes.accumulator(input.dtype)  # in which 2 ** other overflows later, if at all
+        return (input.to(wide) * elementwise.power(2.0, other.to(wide))).to(input.dtype)
     return elementwise.multiply(input, elementwise.power(2.0, other))
 
 
