@@ -204,6 +204,7 @@ def test_second_gradient_through_a_changed_view() -> None:
         (lambda x: x[0].add_(1), r"\[add_\] a view of a leaf tensor that requires grad"),
         (lambda x: x.add_(1), r"\[add_\] a leaf tensor that requires grad"),
         (lambda x: (x * 1).expand(2, 3).add_(1), r"\[add_\] .*expanded"),
+        (lambda x: (x * 1).unfold(0, 2, 1).add_(1), r"\[add_\] .*unfolded"),
         (lambda x: x.T.T.__setitem__(0, 1.0), r"\[setitem\] a view of a leaf"),
     ],
 )
@@ -222,6 +223,30 @@ def test_error_names_who_saved_and_who_changed() -> None:
     base.T[0:1].add_(1)
     with pytest.raises(RuntimeError, match=r"'multiply' saved its input.*'add_' has changed it"):
         y.backward()
+
+
+def test_what_only_second_gradients_need_may_change() -> None:
+    """Fused operations keep their inputs to be differentiated twice, and no longer count them as
+    saved otherwise."""
+    x = tg.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
+    logits = x * 1
+    loss = tg.nn.functional.cross_entropy(logits, tg.tensor([1]))
+    logits.add_(1)
+    (dx,) = tg.autograd.grad(loss, x, retain_graph=True)
+    np.testing.assert_allclose(dx.sum().item(), 0, atol=1e-6)
+    with pytest.raises(RuntimeError, match=r"'cross_entropy' saved its input.*'add_'"):
+        tg.autograd.grad(loss, x, create_graph=True)
+
+
+def test_gradient_of_the_base_holds_what_came_through_a_changed_view() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    base = x * 1
+    base[0].mul_(3)
+    base.retain_grad()
+    view = base[:1]
+    view.sin_()
+    view.sum().backward()
+    assert base.grad.tolist() == [1, 0]
 
 
 def test_detached_alias_counts_versions_and_leaves_the_history_alone() -> None:

@@ -297,6 +297,8 @@ def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
     these strides (in elements). The caller answers for its bounds."""
     steps = tuple(s * array.itemsize for s in strides)
     start = offset * array.itemsize if math.prod(shape) else 0
+    if isinstance(array, np.generic):  # NumPy's 0-d results, which have no memory
+        array = np.asarray(array)
     if not isinstance(array, np.ndarray):
         return type(array)(shape, array.dtype, array.data + start, steps)
     owner = array

@@ -91,7 +91,7 @@ def walk(
             if saved is None:
                 raise _freed(node)
             if Storage.last_change > node.serial:
-                _check(node)
+                _check(node, create_graph)
             if primitive is part:
                 _take_place(pending, heap, edges[0], saved[2], g)  # type: ignore
             elif create_graph:
@@ -120,10 +120,12 @@ def walk(
     return pending
 
 
-def _check(node: Node) -> None:
-    """Raise RuntimeError if what the node saved has been changed in place since."""
-    for t in node.inputs:
-        if t is not None:
+def _check(node: Node, create_graph: bool) -> None:
+    """Raise RuntimeError if what the node saved has been changed in place since. (What it saved for
+    gradients of gradients alone matters only to those.)"""
+    asked = None if create_graph else node.primitive.asked
+    for i, t in enumerate(node.inputs):
+        if t is not None and (asked is None or i in asked):
             storage = t._storage
             if storage is not None and storage.changed_at > node.serial:
                 raise _stale(node, storage, t._array.shape, "input")

@@ -63,6 +63,12 @@ class Primitive:
         asked = [_arguments(rule) for rule in (*self.rules, vjp_all) if rule]
         self.saves_output = any("y" in names for names in asked)
         self.saves_any = any({"y", *inputs, *extras} & set(names) for names in asked)
+        # With ``plain``, all inputs are kept, and these are what the rules themselves ask for.
+        self.asked = (
+            {i for i, x in enumerate(inputs) if any(x in names for names in asked)}
+            if plain
+            else None
+        )
         self.keeps = [self._rules_needing(x) for x in inputs]
         self.into = into
         self._saved = ("y", *inputs, *parameters, *extras)  # the layout of Node.saved

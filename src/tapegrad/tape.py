@@ -176,13 +176,15 @@ def binary(
     rule_b: Callable | None = None,
     body: Callable | None = None,
     floating: bool = False,
+    bools: bool = True,
 ) -> Callable:
     """Declare an elementwise primitive of two inputs, with broadcasting and type promotion; rules
-    ignore both: the engine sums and casts gradients back. ``floating``: integers become floats."""
+    ignore both: the engine sums and casts gradients back. ``floating``: integers become floats;
+    ``bools=False``: an operand of bools is refused."""
     if body:
         bodies[name] = body
     declared = Primitive(name, ["a", "b"], vjp=(rule_a, rule_b))
-    return _register(declared, _binary(declared, floating))
+    return _register(declared, _binary(declared, floating, bools))
 
 
 def _register(declared: Primitive, apply: Callable) -> Callable:
@@ -288,7 +290,7 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
     return apply
 
 
-def _binary(declared: Primitive, floating: bool) -> Callable:
+def _binary(declared: Primitive, floating: bool, bools: bool) -> Callable:
     name, differentiable = declared.name, declared.differentiable
     keep_y = declared.saves_output
     implementations: dict[Device, Callable] = {}
@@ -308,8 +310,12 @@ def _binary(declared: Primitive, floating: bool) -> Callable:
                 or other._device is not device
                 or (floating and x.dtype.kind in "iub")
             ):
+                if not bools:
+                    _refuse_bools(name, input, other)
                 device, x, y, stored = _align(name, input, other, floating)
         else:
+            if not bools:
+                _refuse_bools(name, input, other)
             device, x, y, stored = _align(name, input, other, floating, widen=differentiable)
             input, other = (v if isinstance(v, Tensor) else None for v in (input, other))
             node_a = input._node if input is not None else None
@@ -612,6 +618,15 @@ def _align(
         return device, _cast(a, common, device), _cast(b, common, device), stored
     except OverflowError as error:
         raise OverflowError(f"[{name}] the number does not fit {common.name}: {error}") from None
+
+
+def _refuse_bools(name: str, a: Any, b: Any) -> None:
+    for operand in (a, b):
+        if operand.__class__ is bool or getattr(operand, "dtype", None) == dtypes.bool_:
+            raise RuntimeError(
+                f"[{name}] is not defined for bools: use logical_xor (^) or logical_not (~), or "
+                "convert with .int()"
+            )
 
 
 def align(name: str, a: Any, b: Any) -> tuple[Any, Any]:

@@ -63,9 +63,9 @@ def adjoint(input: Tensor) -> Tensor:
 
 
 def ravel(input: Tensor) -> Tensor:
-    """All elements in one dimension; a view if possible."""
+    """All elements in one dimension; a view of a contiguous tensor, a copy of others."""
     require_tensor("ravel", input)
-    return shape.reshape(input, -1) if input.numel() else shape.reshape(input, 0)
+    return shape.reshape(shape.contiguous_tensor(input), input.numel())
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:

@@ -19,7 +19,7 @@ from .precision import in_float32
 # ---------------------------------------------------------------------- arithmetic
 
 add = binary("add", lambda g: g, lambda g: g)
-subtract = binary("subtract", lambda g: g, lambda g: -g)
+subtract = binary("subtract", lambda g: g, lambda g: -g, bools=False)
 multiply = binary("multiply", lambda g, b: g * b, lambda g, a: g * a)
 divide = binary("divide", lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, floating=True)
 

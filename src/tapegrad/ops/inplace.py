@@ -69,15 +69,17 @@ def has_history(x: Tensor, *sources: Any) -> bool:
 
 
 def _continue_history(x: Tensor, result: Tensor) -> None:
-    """Let ``x`` be ``result`` from now on. To the tensor that ``x`` is a view of, a region has been
-    replaced; and what else shows that region is read anew from it."""
-    base = x if x._base is None else x._base
+    """Let ``x`` be ``result`` from now on. If it is a view, that is a replaced region of its base,
+    from which it, and what else shows the region, is read anew."""
     if not result.requires_grad:  # what x was has gradient 0 from here on
         never = wrap(x._device.asarray(False), x._device)
         result = where(never, past(x), result.to(x.dtype))
-    if base is not x:
+    base = x if x._base is None else x._base
+    if base is x:
+        _succeed(x, result._node)
+    else:
         _succeed(base, strided.replaced(past(base), x, result)._node)
-    _succeed(x, result._node)
+        _succeed(x, strided.part_of(past(base), x)._node)
     for other in [] if x._storage is None else x._storage.others(x):
         if other is not base and type(other._node) is not Leaf and strided.meet(other, x):
             _succeed(other, strided.part_of(past(base), other)._node)
@@ -93,10 +95,10 @@ def _succeed(x: Tensor, node: Any) -> None:
 
 def check_writable(x: Tensor, op: str, *sources: Any) -> None:
     """Raise RuntimeError if ``x`` must not be changed in place."""
-    if x._array.size and 0 in _steps(x):
+    if not x._array.flags.c_contiguous and strided.layout_of(x._array).overlaps_itself:
         raise RuntimeError(
-            f"[{op}] several elements of this expanded tensor share one memory location: "
-            "clone() it before writing"
+            f"[{op}] several elements of this tensor (expanded, or unfolded) share one memory "
+            "location: clone() it before writing"
         )
     if not getattr(x._array.flags, "writeable", True):  # (CuPy has no such flag)
         raise RuntimeError(
@@ -109,10 +111,6 @@ def check_writable(x: Tensor, op: str, *sources: Any) -> None:
                     f"[{op}] {what} that requires grad cannot be changed in place while the tape "
                     "records: do it under tapegrad.no_grad(), or on a clone()"
                 )
-
-
-def _steps(x: Tensor) -> list[int]:
-    return [s for s, n in zip(x._array.strides, x._array.shape, strict=True) if n > 1]
 
 
 def inplace(function: Callable, name: str | None = None) -> Callable:

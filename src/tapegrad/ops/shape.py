@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import window
 from ..tape import array_function, primitive, shares
 from ..tensor import Tensor
 from . import arguments
@@ -54,7 +55,12 @@ def _broadcast_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
     if x.size == 1 and isinstance(x, np.ndarray) and x.dtype.kind != "V":
         # NumPy's own broadcast_to costs five times as much as this, the gradient of every sum.
         return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
-    return xp.library.broadcast_to(x, shape)
+    lead = len(shape) - x.ndim
+    if lead < 0 or any(n not in (1, m) for n, m in zip(x.shape, shape[lead:], strict=True)):
+        raise ValueError(f"shape {x.shape} does not broadcast to {shape}")
+    kept = zip(x.strides, x.shape, shape[lead:], strict=True)
+    steps = (0,) * lead + tuple(s // x.itemsize if n == m else 0 for s, n, m in kept)
+    return window(x, shape, steps)  # the library's own would be read-only
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures
