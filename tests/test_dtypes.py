@@ -123,8 +123,8 @@ def test_promotion(name: str, left: Any, right: Any) -> None:
         pytest.skip("PyTorch refuses all of these")
 
 
-IN_PLACE = ["add", "mul", "div", "pow", "remainder", "floor_divide", "fmod", "eq", "lt", "logical_or",
-            "bitwise_and", "atan2", "copysign", "xlogy", "clamp_min"]  # fmt: skip
+IN_PLACE = ["add", "mul", "div", "pow", "remainder", "floor_divide", "fmod", "eq", "lt",
+            "logical_or", "bitwise_and", "atan2", "copysign", "xlogy", "clamp_min"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", IN_PLACE)

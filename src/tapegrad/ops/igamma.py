@@ -32,7 +32,7 @@ def _nodes() -> list[tuple[float, float]]:
     return [(0.5 * float(u) + 0.5, 0.5 * float(w)) for u, w in zip(nodes, weights, strict=True)]
 
 
-def _minus_log1p(xp: Any, u: Any, terms: int, bound: float) -> Any:
+def _minus_log(xp: Any, u: Any, log: Any, terms: int, bound: float) -> Any:
     """u - log(1 + u), which cancels near 0: with r = u / (2 + u) it is u r less a series in r,
     which has enough terms for |u| < bound."""
     r = u / (2 + u)
@@ -41,13 +41,14 @@ def _minus_log1p(xp: Any, u: Any, terms: int, bound: float) -> Any:
     for k in range(terms - 1, -1, -1):
         tail = tail * square + 1 / (2 * k + 3)
     near = u * r - 2 * r * square * tail
-    return xp.library.where(xp.library.abs(u) < bound, near, u - xp.log1p(u))
+    return xp.library.where(xp.library.abs(u) < bound, near, u - log)
 
 
 def _density(xp: Any, a: Any, x: Any) -> Any:
     """D, without the rounding errors of large terms that cancel."""
     large = xp.library.maximum(a, 10.0)
-    exponent = -large * _minus_log1p(xp, (x - large) / large, 17, 0.5) - stirling(large)
+    off = _minus_log(xp, (x - large) / large, xp.log(x / large), 17, 0.5)
+    exponent = -large * off - stirling(large)
     far = xp.exp(exponent) / xp.library.sqrt(2 * math.pi * large)
     small = xp.library.minimum(a, 10.0)
     near = xp.exp(small * xp.log(x) - x - log_gamma(xp, small + 1))
@@ -66,7 +67,7 @@ def _integral(xp: Any, a: Any, x: Any, sign: float) -> Any:
     total = 0.0
     for node, weight in _nodes():
         u = sign * node * end
-        curved = (a - 1) * _minus_log1p(xp, u, 6, 0.1)
+        curved = (a - 1) * _minus_log(xp, u, xp.log1p(u), 6, 0.1)
         total = total + weight * xp.exp(-curved - (x - a + 1) * u)
     return total * end
 
