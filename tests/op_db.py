@@ -19,7 +19,7 @@ import tapegrad as tg
 # Entries that are no part of a library of real, dense tensors, by name or by the start of it.
 NOT_OURS = {
     "_": "internal",
-    "torch.ops.": "internal",
+    "torch.": "internal",
     "jiterator_": "compiles CUDA source at run time",
     "native_": "internal",
     "grid_sampler_": "internal; nn.functional.grid_sample",
@@ -117,7 +117,7 @@ def find(op: OpInfo) -> Callable | None:
         if op.name.endswith("polygamma"):
             return _order_first(place)
         return _table_first(place) if op.name in TABLES else place
-    return method(op.name)
+    return method(op.name) or method(op.name + "_")
 
 
 def method(name: str) -> Callable | None:
