@@ -40,3 +40,4 @@ case("conv_transpose2d_strided", lambda t, x, w: t.nn.functional.conv_transpose2
 case("conv_transpose3d", lambda t, x, w: t.conv_transpose3d(x, w, None, (1, 2, 1), 1),
      (f(1, 1, 2, 2, 2), f(1, 2, 3, 2, 2)), (f(2, 2, 3, 4, 3), f(2, 3, 3, 3, 2)),
      (f(0, 1, 2, 2, 2), f(1, 2, 3, 2, 2)))
+case("conv_tbc", lambda t, x, w, b: t.conv_tbc(x, w, b, 1), (f(3, 2, 2), f(2, 2, 3), f(3)))

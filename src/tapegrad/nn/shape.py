@@ -8,6 +8,21 @@ from ..tensor import Tensor
 from .module import Module
 
 
+class Flatten(Module):
+    """Joins the dimensions from start_dim to end_dim; by default all but the batch."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
 class Unflatten(Module):
     """Dimension ``dim`` as several, of sizes ``unflattened_size`` (one may be -1)."""
 

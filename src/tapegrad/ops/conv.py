@@ -120,6 +120,21 @@ def conv3d(
     return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """``conv1d`` with the dimensions in the order (time, batch, channels): input (w, n, in), weight
+    (kw, in, out), bias (out,) -> (ow, n, out)."""
+    for x in (input, weight):
+        require_tensor("conv_tbc", x)
+        if x.ndim != 3:
+            raise RuntimeError(
+                f"[conv_tbc] expects an input (w, n, in) and a weight (kw, in, out), got "
+                f"{tuple(input.shape)} and {tuple(weight.shape)}"
+            )
+    batches_first, filters_first = input.permute(1, 2, 0), weight.permute(2, 1, 0)
+    y = _convolve("conv_tbc", 1, batches_first, filters_first, bias, 1, pad, 1, 1)
+    return y.permute(2, 0, 1)
+
+
 def _spread(
     op: str, dims: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any,
     output_padding: Any, groups: int, dilation: Any,

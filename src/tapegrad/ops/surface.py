@@ -136,7 +136,7 @@ FUNCTIONS = {
     "select": "fill where=select_where",
     "split": "slice",
     "triangles": "tril_indices triu_indices",
-    "conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
+    "conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc",
     "max_pool": "max_pool1d max_pool2d max_pool3d",
     "avg_pool": "avg_pool1d",
     "adaptive_pool": "adaptive_avg_pool1d",
