@@ -317,6 +317,17 @@ def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
     return np.asarray(_Memory(array, interface)).view(array.dtype)
 
 
+def memory(array: Any) -> Any:
+    """The object that holds an array's memory: one for all views of it, however they were made."""
+    if not isinstance(array, np.ndarray):
+        return array.data.mem  # CuPy's
+    while True:
+        base = array.array if isinstance(array, _Memory) else array.base
+        if not isinstance(base, (np.ndarray, _Memory)):
+            return array if base is None else base
+        array = base
+
+
 def to_numpy(array: Any) -> np.ndarray:
     if isinstance(array, np.ndarray):
         return array

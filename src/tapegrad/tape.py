@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .backend import Device, bodies
+from .backend import Device, bodies, memory
 from .modes import recording
 from .out import write_out
 from .primitive import Primitive, signature
@@ -557,7 +557,9 @@ def is_recording(*tensors: Any) -> bool:
 def shares(out: Any, source: Any) -> bool:
     """Whether ``out`` is a view of (part of) the memory of ``source``."""
     base = source if source.base is None else source.base
-    return out is source or out.base is base or (out.base is not None and out.base is source)
+    if out is source or out.base is base or (out.base is not None and out.base is source):
+        return True
+    return memory(out) is memory(source)
 
 
 def _unwrap(name: str, inputs: Sequence[Any]) -> tuple[Device, list]:
