@@ -57,6 +57,9 @@ def write_out(name: str, result: Any, out: Any) -> Any:
             )
         out.data = result.to(out.dtype)
         return out
+    from .ops.inplace import check_writable  # which is above this room
+
+    check_writable(out, f"{name}(out=...)")
     out._array[...] = result._array
     out._bump(f"{name}(out=...)")
     return out

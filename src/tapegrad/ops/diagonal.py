@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..backend import window
 from ..tape import primitive
 from ..tensor import Tensor
+from ..tensor import wrap as wrapped
 from . import shape
 from .arguments import axis, require_tensor
 from .elementwise import cast
+from .inplace import inplace
+from .select import masked_fill
 
 # ---------------------------------------------------------------------- primitives
 
@@ -112,6 +116,25 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """All elements as the diagonal of a matrix."""
     require_tensor("diagflat", input)
     return diag_embed(shape.reshape(input, input.numel()), offset)
+
+
+def fill_diagonal(input: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """The main diagonal of a matrix (or of a tensor of equal sizes) set to a number; ``wrap``: in
+    a tall matrix it begins again below the last row that it reaches."""
+    require_tensor("fill_diagonal_", input)
+    sizes = tuple(input.shape)
+    if len(sizes) < 2 or (len(sizes) > 2 and len(set(sizes)) > 1):
+        raise RuntimeError(
+            f"[fill_diagonal_] needs a matrix or a tensor of equal sizes, got shape {sizes}"
+        )
+    step = sum(math.prod(sizes[i + 1 :]) for i in range(len(sizes)))
+    end = input.numel() if wrap or len(sizes) > 2 else sizes[1] ** 2
+    mask = input._device.ops["zeros"](input.numel(), dtype=bool)
+    mask[:end:step] = True
+    return masked_fill(input, wrapped(mask.reshape(sizes), input._device), fill_value)
+
+
+fill_diagonal_ = inplace(fill_diagonal, "fill_diagonal_")
 
 
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,

@@ -89,10 +89,11 @@ def _parts(x: Tensor, d: int, sections: Any) -> tuple[Tensor, ...]:
     )
 
 
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, *,
+          split_size: Any = None) -> tuple[Tensor, ...]:  # fmt: skip
     """Views of consecutive pieces along ``dim``: of one size (the last may be smaller), or of the
     sizes given."""
-    size = split_size_or_sections
+    size = split_size_or_sections if split_size is None else split_size
     if isinstance(size, (tuple, list)):
         return split_with_sizes(tensor, size, dim)
     d = _dimension("split", tensor, dim)

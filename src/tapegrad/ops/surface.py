@@ -159,6 +159,7 @@ METHODS = {
         __lshift__=bitwise_left_shift __rlshift__=reflected_left_shift
         __rrshift__=reflected_right_shift __rshift__=bitwise_right_shift
     """,
+    "diagonal": "fill_diagonal_",
     "inplace": "copy_ fill_ zero_",
     "distributions": """
         bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_
@@ -167,6 +168,7 @@ METHODS = {
     "shape": "contiguous=contiguous_tensor expand expand_as reshape_as view view_as",
     "strided": "storage_offset",
     "tile": "repeat",
+    "resize": "resize_ resize_as_",
     "sliding": "unfold",
 }
 

@@ -1,0 +1,121 @@
+"""Tensors in other dtypes, on other devices, and their memory read as another dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DEVICES
+
+import tapegrad as tg
+
+each_device = pytest.mark.parametrize("device", DEVICES)
+
+
+@each_device
+def test_every_form_of_to(device: str) -> None:
+    x = tg.tensor([1.5, -2.0])
+    like = tg.zeros(1, dtype=tg.float64, device=device)
+    for y in (
+        x.to(device, tg.float64),
+        x.to(tg.device(device), tg.float64, False, False),
+        x.to(device, tg.float64, non_blocking=True),
+        x.to(dtype=tg.float64, device=device),
+        x.to(like),
+        x.to(other=like),
+        x.to(like, False, True),
+        x.to(tg.float64).to(device),
+        x.to(device).to("float64", memory_format=tg.preserve_format),
+        x.to(device).double(),
+        x.type(tg.float64).to(device),
+        x.type_as(like),
+    ):
+        assert y.dtype == tg.float64
+        assert y.device is tg.device(device)
+        assert y.tolist() == [1.5, -2.0]
+
+
+@each_device
+def test_to_is_the_tensor_itself_where_nothing_changes(device: str) -> None:
+    x = tg.tensor([1.5, -2.0], device=device)
+    for same in (x.to(), x.to(device), x.to(tg.float32), x.to(x), x.float(), x.type(tg.float32),
+                 x.to(device, tg.float32, True, False), x.type_as(x)):  # fmt: skip
+        assert same is x
+    for copy in (x.to(device, copy=True), x.to(tg.float32, False, True), x.to(x, copy=True),
+                 x.to(device, tg.float32, False, True)):  # fmt: skip
+        assert copy is not x
+        copy.fill_(0)
+        assert x.tolist() == [1.5, -2.0]
+    assert x.detach().requires_grad_().to(device, copy=True).requires_grad
+
+
+METHODS = {"double": "float64", "float": "float32", "half": "float16", "bfloat16": "bfloat16",
+           "long": "int64", "int": "int32", "short": "int16", "char": "int8", "byte": "uint8",
+           "bool": "bool"}  # fmt: skip
+
+
+@each_device
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_named_after_dtypes(name: str, device: str) -> None:
+    if name == "bfloat16":
+        pytest.importorskip("ml_dtypes", reason="bfloat16 comes from ml_dtypes")
+    x = tg.tensor([0.0, 1.0, 3.0], device=device)
+    y = getattr(x, name)(memory_format=tg.preserve_format)
+    assert y.dtype.name == METHODS[name]
+    assert y.device is x.device
+    assert y.tolist() == ([False, True, True] if name == "bool" else [0, 1, 3])
+    assert y.type(y.type()) is y
+
+
+@each_device
+def test_type_names(device: str) -> None:
+    x = tg.zeros(2, device=device)
+    assert x.type() == ("tapegrad.cuda.FloatTensor" if device == "cuda" else "tapegrad.FloatTensor")
+    assert x.type("torch.DoubleTensor").dtype == tg.float64
+    assert x.type("torch.LongTensor").dtype == tg.int64
+    with pytest.raises(TypeError, match=r"\[type\] unsupported dtype 'torch.ComplexTensor'"):
+        x.type("torch.ComplexTensor")
+
+
+@each_device
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_gradients_come_back_in_dtype_and_place(dtype: str, device: str) -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x.to(device, getattr(tg, dtype))
+    (y * y).sum().backward()
+    assert x.grad.dtype == tg.float32
+    assert x.grad.device is tg.device("cpu")
+    assert x.grad.tolist() == [2, 4]
+    assert not x.to(tg.int64).requires_grad
+
+
+@each_device
+def test_view_as_another_dtype_shares_memory(device: str) -> None:
+    x = tg.tensor([[1.0, -2.0], [0.5, 4.0]], device=device)
+    bits = x.view(tg.int32)
+    assert bits.tolist() == np.array(x.tolist(), np.float32).view(np.int32).tolist()
+    assert x.view(dtype=tg.uint8).shape == (2, 8)
+    assert x.view(tg.int64).shape == (2, 1)
+    bits[0, 0] = 0
+    assert x[0, 0].item() == 0
+    with pytest.raises(RuntimeError, match=r"\[view\].*float32.*\(2, 2\).*int64"):
+        x.T.view(tg.int64)
+    with pytest.raises(TypeError, match=r"\[view\] unsupported dtype"):
+        x.view(complex)
+
+
+BAD: list[tuple[Any, type, str]] = [
+    (lambda x: x.to(3.5), TypeError, r"\[to\] unsupported dtype 3.5"),
+    (lambda x: x.to("nowhere"), ValueError, r"unknown device 'nowhere'"),
+    (lambda x: x.to(tg.half, True, True, True), TypeError, r"\[to\].*non_blocking and copy"),
+    (lambda x: x.type_as(3), TypeError, r"\[type_as\] expects a Tensor, got int"),
+    (lambda x: x.to(dtype=complex), TypeError, r"\[to\] unsupported dtype"),
+]
+
+
+@each_device
+@pytest.mark.parametrize(("call", "error", "message"), BAD)
+def test_bad_conversions(call: Any, error: type, message: str, device: str) -> None:
+    with pytest.raises(error, match=message):
+        call(tg.ones(2, device=device))
