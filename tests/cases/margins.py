@@ -19,8 +19,8 @@ for _r in ("mean", "sum", "none"):
     case(f"bce_{_r}", lambda t, x, y, w, r=_r: t.nn.functional.binary_cross_entropy(
          x, y, w, reduction=r), (unit(2, 3), unit(2, 3), constant(pos(3))),
          (unit(), unit(), constant(pos())), (unit(0, 3), unit(0, 3), constant(pos(3))))
-    case(f"kl_div_{_r}", lambda t, x, y, r=_r.replace("mean", "batchmean"):
-         t.nn.functional.kl_div(x, y, reduction=r),  # PyTorch warns of "mean"
+    _divided = _r.replace("mean", "batchmean")  # PyTorch warns of "mean"
+    case(f"kl_div_{_r}", lambda t, x, y, r=_divided: t.nn.functional.kl_div(x, y, reduction=r),
          (f(2, 3), unit(2, 3)), (f(), unit()), (f(0, 3), unit(0, 3)))
     case(f"poisson_nll_{_r}", lambda t, x, y, r=_r: t.nn.functional.poisson_nll_loss(
          x, y, full=True, reduction=r), (f(2, 3), constant(pos(2, 3))), (f(), constant(pos())),
