@@ -57,6 +57,16 @@ def test_verdicts(old, new, verdict, ok):
     assert changes.ok is ok
 
 
+def test_rounds_that_had_to_wait_are_noise():
+    old, new = results_of(relu=1.0), results_of(relu=1.0)
+    new.rows[0].times["tapegrad"] = Timing.of([1.0, 3.0, 3.1, 3.2])
+    assert new.rows[0].timing.low > old.rows[0].timing.high
+    assert bench.compare_results(old, new).rows[0].verdict == "same"
+    assert bench.compare_results(new, old).rows[0].verdict == "same"
+    new.rows[0].times["tapegrad"] = Timing.of([2.9, 3.0, 3.1, 3.2])
+    assert bench.compare_results(old, new).rows[0].verdict == "slower"
+
+
 def test_what_the_peers_changed_by_is_noise():
     old, new = results_of(relu=1.0), results_of(relu=1.3)
     new.rows[0].times["numpy"] = Timing.of([1.49, 1.5, 1.51])

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass, field
 
 from .results import Results, Row
+from .timing import Timing
 
 # From one run to the next the same code differs by more than within a run: memory lies elsewhere,
 # the machine is in another mood.
@@ -60,9 +61,10 @@ class Changes:
 def compare_results(old: Results, new: Results) -> Changes:
     """What changed from one run to another, by rows of the same case, shape and dtype.
 
-    A row is slower or faster only where the interquartile ranges do not touch and the medians
-    differ by more than the noise: 5%, both spreads, and what the peers of the row changed by, whose
-    code is the same if their versions are.
+    A row is slower only where the interquartile ranges do not touch, its best round is slower than
+    the other run's median, and the medians differ by more than the noise: 5%, the mean of both
+    spreads, or what the peers of the row changed by, whose code is the same if their versions are.
+    Likewise faster.
     """
     changes = Changes(notes=_notes(old, new))
     before = {row.key: row for row in old.rows}
@@ -105,12 +107,17 @@ def _change(was: Row | None, row: Row, constant: set[str]) -> Change:
         spread = (was.timing.spread + row.timing.spread) / 2
         change.noise = max(_LEAST, spread, statistics.median(drift) if drift else 0.0)
         change.factor = row.timing.median / was.timing.median
-        if not row.timing.ties_with(was.timing):
-            if change.factor > 1 + change.noise:
-                change.verdict = "slower"
-            elif change.factor < 1 / (1 + change.noise):
-                change.verdict = "faster"
+        if change.factor > 1 + change.noise and _beyond(row.timing, was.timing):
+            change.verdict = "slower"
+        elif change.factor < 1 / (1 + change.noise) and _beyond(was.timing, row.timing):
+            change.verdict = "faster"
     return change
+
+
+def _beyond(slow: Timing, fast: Timing) -> bool:
+    """Whether the quartiles do not touch and even the best round of the slow one is slower than
+    the usual one of the fast: what only waits for the processor has good rounds too."""
+    return not slow.ties_with(fast) and min(slow.samples) > fast.median
 
 
 def _unchanged_peers(old: Results, new: Results) -> set[str]:

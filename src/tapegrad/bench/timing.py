@@ -20,7 +20,7 @@ from ..backend import Device
 
 Call = Callable[[int], Any]  # f(turn): the turn decides which set of inputs it gets
 
-_WARM_UP = 3  # calls that are not counted
+_WARM_UP, _WARM = 3, 0.05  # calls that are not counted: so many, or so many seconds
 _LEAST, _MOST = 5, 50  # rounds
 _CPU_SAMPLE = 5e-4  # seconds: far above the clock's own resolution and cost
 _TINY = 1e-9
@@ -140,4 +140,7 @@ def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> di
 
 def _warm_up(call: Call, clock: Clock) -> float:
     """Fill caches, pools and compilers; returns the seconds of the fastest call."""
-    return min(clock.time([(call, 1, turn)])[0] for turn in range(_WARM_UP))
+    seconds: list[float] = []
+    while len(seconds) < _WARM_UP and sum(seconds) < _WARM:
+        seconds += clock.time([(call, 1, len(seconds))])
+    return min(seconds)
