@@ -13,6 +13,7 @@ compiled for the CPU. It knows nothing of time, streams or races.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import math
 import sys
@@ -46,6 +47,15 @@ class Pointer:
         return Pointer(self.array, self.ptr + offset - self.array._a.ctypes.data)
 
 
+def elsewhere(place: Pointer, shape: Any, dtype: np.dtype, strides: Any) -> np.ndarray:
+    """NumPy's array over the memory there, whatever its owner's layout."""
+    owner = root(place.array._a)
+    lowest, highest = np.lib.array_utils.byte_bounds(owner)
+    memory = (ctypes.c_char * (highest - lowest)).from_address(lowest)
+    memory.owner = owner  # kept alive with it
+    return np.ndarray(shape, dtype, memory, place.ptr - lowest, strides)
+
+
 def own(a: Any) -> ndarray:
     """An array with memory of its own."""
     result = ndarray.__new__(ndarray)
@@ -61,7 +71,7 @@ def view_of(owner: ndarray, a: np.ndarray) -> ndarray:
 
 
 def root(a: Any) -> Any:
-    while getattr(a, "base", None) is not None:
+    while isinstance(a.base, np.ndarray):
         a = a.base
     return a
 
@@ -80,8 +90,7 @@ class ndarray:
             self._a = np.empty(shape, dtype, order)
             self._a.reshape(-1, order=order).view(np.uint8).fill(0xFF)
         else:
-            owner = root(memptr.array._a)
-            self._a = np.ndarray(shape, dtype, owner, memptr.ptr - owner.ctypes.data, strides)
+            self._a = elsewhere(memptr, shape, np.dtype(dtype), strides)
             self._memory = memptr.mem
         self.base = None  # also where it is a view
 
@@ -355,7 +364,23 @@ class Ufunc:
         _bind(self.__name__, ("*args", "out=", "casting=", "dtype="), args, kwargs)
         if any(a.dtype.name == "bfloat16" for a in arrays_in(args)):
             args, kwargs = self._with_bfloat16(args, kwargs)
+        elif not kwargs and args and all(isinstance(a, ndarray) for a in args):
+            return self._of_its_dtypes(_apply(self._ufunc, args, {}), [a.dtype for a in args])
         return _apply(self._ufunc, args, kwargs)
+
+    def _of_its_dtypes(self, result: Any, given: list) -> Any:
+        """What CuPy's first loop that takes such arrays gives, which may differ from NumPy's."""
+        for loop in self.types:
+            inputs, outputs = loop.split("->")
+            if len(inputs) == len(given) and "E" not in loop and all(
+                np.can_cast(g, c) for g, c in zip(given, inputs, strict=True)
+            ):  # fmt: skip
+                if isinstance(result, tuple):
+                    return tuple(
+                        r.astype(c, copy=False) for r, c in zip(result, outputs, strict=True)
+                    )
+                return result.astype(outputs, copy=False)
+        raise TypeError(f"Wrong type {given} of arguments for cupy_{self.__name__}")
 
     def _with_bfloat16(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """CuPy's numbers are weak beside bfloat16, and what has no loop for it runs in float32."""

@@ -52,7 +52,9 @@ def _transpose(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
 
 @primitive("broadcast_to", vjp=(lambda g: g,), view=True)  # the engine sums
 def _broadcast_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
-    if x.size == 1 and isinstance(x, np.ndarray) and x.dtype.kind != "V":
+    if not isinstance(x, np.ndarray):
+        return xp.library.broadcast_to(x, shape)  # the engine sees by its base that it is a view
+    if x.size == 1 and x.dtype.kind != "V":
         # NumPy's own broadcast_to costs five times as much as this, the gradient of every sum.
         return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
     lead = len(shape) - x.ndim
