@@ -263,6 +263,34 @@ TYPES: list[Row] = [
     (lambda m: -m.b(2), TypeError, r"\[negative\].*bool"),
     (lambda m: ~m.f(2), TypeError, r"\[bitwise_not\].*float32"),
     (lambda m: m.f(2) & m.f(2), TypeError, r"\[bitwise_and\].*float32"),
+    (lambda m: m.f(2) << 1, RuntimeError, r"\[bitwise_left_shift\].*integer.*float32"),
+    (lambda m: tg.gcd(m.b(2), m.b(2)), RuntimeError, r"\[gcd\].*integer.*bool"),
+    (lambda m: tg.gcd(m.i(2), 3), TypeError, r"\[gcd\] expects two Tensors, got int"),
+    (lambda m: tg.maximum(m.f(2), 0), TypeError, r"\[maximum\] expects two Tensors, got int"),
+    (lambda m: tg.eq(2, m.f(2)), TypeError, r"\[eq\] expects a Tensor, got int"),
+    (lambda m: tg.hypot(m.i(2), m.i(2)), RuntimeError, r"\[hypot\] .*floating-point.*int64"),
+    (lambda m: m.i(2).frac(), RuntimeError, r"\[frac\].*int64.*float\(\)"),
+    (lambda m: tg.nextafter(m.i(2), m.i(2)), RuntimeError, r"\[nextafter\].*int64"),
+    (lambda m: tg.add(m.i(2), m.i(2), alpha=1.5), RuntimeError, r"\[add\] alpha.*1\.5"),
+    (lambda m: tg.addcmul(m.i(2), m.i(2), m.i(2), value=0.5), RuntimeError, r"\[addcmul\].*0\.5"),
+    (lambda m: tg.addcdiv(m.f(2), m.i(2), m.i(2)), RuntimeError, r"\[addcdiv\].*int64"),
+    (lambda m: tg.lerp(m.f(2), m.f(2).double(), 0.5), RuntimeError, r"\[lerp\].*float64"),
+    (lambda m: tg.heaviside(m.f(2), m.i(2)), RuntimeError, r"\[heaviside\].*float32.*int64"),
+    (lambda m: tg.isclose(m.f(2), m.i(2)), RuntimeError, r"\[isclose\].*float32.*int64"),
+    (lambda m: tg.isclose(m.f(2), m.f(2), rtol=-1), RuntimeError, r"\[isclose\] rtol.*-1"),
+    (lambda m: tg.fmod(m.i(3), m.i(3)), RuntimeError, r"\[fmod\] integer division by zero"),
+    (lambda m: tg.atan2(m.f(2), m.f(3)), RuntimeError, r"\[atan2\] shapes \(2,\) and \(3,\)"),
+    (lambda m: tg.xlogy(m.f(2), m.f(3)), RuntimeError, r"\[xlogy\] shapes \(2,\) and \(3,\)"),
+    (lambda m: m.f(2).clamp(m.f(3)), RuntimeError, r"\[clamp\] shapes \(2,\), \(3,\)"),
+    (lambda m: tg.polygamma(-1, m.f(2)), RuntimeError, r"\[polygamma\].*-1"),
+    (lambda m: tg.mvlgamma(m.f(2), 0), RuntimeError, r"\[mvlgamma\] p must be.*0"),
+    (lambda m: tg.igamma(m.i(2), m.f(2)), RuntimeError, r"\[igamma\].*int64"),
+    (lambda m: tg.diff(m.f(2), -1), RuntimeError, r"\[diff\].*-1"),
+    (lambda m: tg.diff(m.f(2), prepend=m.f(1, 1)), RuntimeError, r"\[diff\].*\(1, 1\)"),
+    (lambda m: tg.trapezoid(m.f(3), m.f(2)), RuntimeError, r"\[trapezoid\].*2 for 3"),
+    (lambda m: tg.trapezoid(m.f(3), m.f(3), dx=1), TypeError, r"\[trapezoid\].*x or dx"),
+    (lambda m: tg.gradient(m.f(1)), RuntimeError, r"\[gradient\] needs at least 2.*\(1,\)"),
+    (lambda m: tg.gradient(m.f(3), dim=2), IndexError, r"\[gradient\] dim 2"),
     (lambda m: m.i(2) ** -1, RuntimeError, r"\[pow\].*integers.*float\(\)"),
     (lambda m: tg.where(m.f(2), m.f(2), m.f(2)), RuntimeError, r"\[where\].*bool"),
     (lambda m: tg.where([True, False], m.f(2), m.f(2)), RuntimeError, r"\[where\].*bool tensor"),
@@ -543,7 +571,7 @@ def test_bad_input(call: Call, error: Any, words: str, device: str) -> None:
 
 PUBLIC = {
     f"{name}.{key}": getattr(space, key)
-    for name, space in (("tg", tg), ("F", F))
+    for name, space in (("tg", tg), ("F", F), ("special", tg.special))
     for key in dir(space)
     if inspect.isfunction(getattr(space, key)) and not key.startswith(("_", "set_", "manual_"))
     and key not in ("promote_types", "save", "load")

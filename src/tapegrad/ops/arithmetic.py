@@ -190,6 +190,14 @@ def _between(input: Tensor, min: Any, max: Any) -> Tensor:
     scalars = [dtypes.scalar_dtype(b) for b in (min, max)
                if b is not None and not isinstance(b, Tensor)]  # fmt: skip
     common = dtypes.result_type(pairs, scalars)
+    shapes = [tuple(t.shape) for t in (input, min, max) if isinstance(t, Tensor)]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise RuntimeError(
+            f"[clamp] shapes {', '.join(map(str, shapes))} do not broadcast: from the right, the "
+            "sizes must be equal or 1"
+        ) from None
     low, high = (b.to(common) if isinstance(b, Tensor) else b for b in (min, max))
     return _clamp(input.to(common), low, high)
 

@@ -63,7 +63,12 @@ log1p = unary("log1p", lambda g, x: g / (x + 1))
 sqrt = unary("sqrt", lambda g, y: g / (2 * y))
 rsqrt = unary("rsqrt", lambda g, y: -0.5 * g * y * y * y, in_float32(lambda xp, x: 1 / xp.sqrt(x)))
 reciprocal = unary("reciprocal", lambda g, y: -g * y * y, in_float32(lambda xp, x: 1 / x))
-square = unary("square", lambda g, x: 2 * g * x, floating=False)
+square = unary(
+    "square",
+    lambda g, x: 2 * g * x,
+    lambda xp, x: xp.library.square(x) if x.dtype.kind != "b" else x.astype(dtypes.int64),
+    floating=False,
+)
 sin = unary("sin", lambda xp, g, x: g * xp.cos(x))
 cos = unary("cos", lambda xp, g, x: -g * xp.sin(x))
 erf = unary(

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..tape import binary
-from .operands import no_gradient, of_pairs
+from ..tensor import Tensor
+from .operands import no_gradient, pair
 from .series import in_float64, select
 
 _HERMITE_MOST = 512  # above it the numbers overflow, and the value is nan, as in PyTorch
@@ -99,8 +100,13 @@ def _chebyshev(op: str, kind: str, first: Callable) -> Callable:
 
 def _polynomial(op: str, body: Callable) -> Callable:
     rule = no_gradient(op)
-    function = of_pairs(op, binary(op, rule, rule, in_float64(body), floating=True), floating=True)
-    function.__doc__ = f"{op}(x, n), of degree n."
+    value = binary(op, rule, rule, in_float64(body), floating=True)
+
+    def function(input: Any, n: Any) -> Tensor:
+        return value(*pair(op, input, n, floating=True))
+
+    function.__name__ = function.__qualname__ = op
+    function.__doc__ = f"The {op.replace('_', ' ')} of degree n at ``input``; one may be a number."
     return function
 
 
