@@ -97,7 +97,8 @@ class Bench:
             if call is not None:
                 contestants[name] = _contestant(call, sets, case, name)
         del got, own, reference
-        row.times = interleave(contestants, self.clock, seconds - (time.perf_counter() - start))
+        left = seconds - (time.perf_counter() - start)
+        row.times = interleave(contestants, self.clock, max(left, seconds / 4))
         ideal = self.ceilings.least_seconds(row.dtype, row.bytes, row.flops)
         row.of_ceiling = ideal / row.times[MINE].median if ideal else None
 
