@@ -15,6 +15,7 @@ import pytest
 from conftest import DEVICES
 
 import tapegrad as tg
+from tapegrad.ops.surface import changing
 
 each_device = pytest.mark.parametrize("device", DEVICES)
 
@@ -376,6 +377,18 @@ print(y.tolist()[0], z[0].tolist()[1])
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
     assert ran.stdout == "inf -inf\n"
+
+
+def test_functions_in_place() -> None:
+    """Those that PyTorch has: each is the method, and changes its first argument."""
+    for name in changing:
+        assert getattr(tg, name) is getattr(tg.Tensor, name)
+        assert name in dir(tg)
+    x = tg.ones(2)
+    assert tg.exp_(x) is x
+    assert tg.clamp_(x, max=2.0).tolist() == [2.0, 2.0]
+    with pytest.raises(TypeError, match=r"\[exp_\] expects a Tensor, got int"):
+        tg.exp_(2)
 
 
 def test_numpys_own_warnings_stay_the_users() -> None:

@@ -36,6 +36,7 @@ from .formats import contiguous_format, layout, memory_format, preserve_format, 
 from .kernels import KernelError
 from .ops import methods as _methods
 from .ops.create import tensor  # here, because a module has the same name
+from .ops.surface import changing as _changing
 from .ops.surface import functions as _functions
 from .tensor import Size, Tensor
 
@@ -73,6 +74,8 @@ _LATER = {
 def __getattr__(name: str) -> _Any:
     if name in _functions:
         value = _methods.public(name)
+    elif name in _changing:
+        value = getattr(Tensor, name)
     elif name in _LATER:
         module = _import_module(_LATER[name], __name__)
         value = getattr(module, name, module)
@@ -85,4 +88,4 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_functions, *_LATER, "bfloat16"} - {"_LATER"})
+    return sorted({*globals(), *_functions, *_changing, *_LATER, "bfloat16"} - {"_LATER"})

@@ -16,6 +16,7 @@ from typing import Any
 from ..tape import is_recording
 from ..tensor import Leaf, Storage, Tensor, wrap
 from . import strided
+from .arguments import require_tensor
 from .brackets import check_values, plain_index, put, write
 from .elementwise import where
 
@@ -119,7 +120,12 @@ def inplace(function: Callable, name: str | None = None) -> Callable:
     reads_values = op not in ("add_", "sub_", "neg_")  # else its gradient does not need them
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        before = past(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
+        require_tensor(op, self)
+        try:
+            before = past(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
+        except AttributeError:
+            require_tensor(op, self)
+            raise
         # x.mul_(x): the node of the new x must not refer to x
         args = tuple([before if arg is self else arg for arg in args])
         return become(self, function(before, *args, **kwargs), op)
@@ -131,6 +137,7 @@ def inplace(function: Callable, name: str | None = None) -> Callable:
 
 def overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
     """Change the values to some that depend on nothing."""
+    require_tensor(op, x)
     check_writable(x, op)
     if has_history(x):
         result = wrap(x._array.copy(), x._device)
@@ -181,6 +188,7 @@ def restride(function: Callable, name: str) -> Callable:
     stays as it is."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        require_tensor(name, self)
         if has_history(self) and self.is_leaf:
             raise RuntimeError(
                 f"[{name}] a leaf tensor that requires grad cannot be changed in place while the "

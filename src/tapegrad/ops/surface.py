@@ -175,6 +175,15 @@ METHODS = {
 # Views whose in-place twin changes the tensor's shape and strides and leaves its memory alone.
 RESTRIDED = "as_strided squeeze swapaxes swapdims t transpose unsqueeze"
 
+# Methods in place that are functions too, as in PyTorch: ``tapegrad.exp_(x)`` is ``x.exp_()``.
+CHANGING = """
+    abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_
+    asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_
+    erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ gcd_ i0_ index_put_ lcm_ ldexp_ log10_
+    log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ resize_as_ round_
+    rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_
+"""
+
 # Properties of a Tensor.
 PROPERTIES = {"axes": "H T mH=adjoint", "shape": "mT"}
 
@@ -201,6 +210,7 @@ def _read(*tables: dict[str, str], marks: bool) -> dict[str, Entry]:
     return entries
 
 
+changing = frozenset(CHANGING.split())
 functions = _read(SHARED, FUNCTIONS, marks=True)
 methods = _read(SHARED, marks=True) | _read(METHODS, marks=False)
 properties = _read(PROPERTIES, marks=False)
