@@ -19,6 +19,7 @@ from . import strided
 from .arguments import require_tensor
 from .brackets import check_values, plain_index, put, write
 from .elementwise import where
+from .select import fill
 
 
 def past(x: Tensor, copy: bool = False) -> Tensor:
@@ -121,11 +122,7 @@ def inplace(function: Callable, name: str | None = None) -> Callable:
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         require_tensor(op, self)
-        try:
-            before = past(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
-        except AttributeError:
-            require_tensor(op, self)
-            raise
+        before = past(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
         # x.mul_(x): the node of the new x must not refer to x
         args = tuple([before if arg is self else arg for arg in args])
         return become(self, function(before, *args, **kwargs), op)
@@ -155,6 +152,8 @@ def zero_(self: Tensor) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to ``value``."""
+    if is_recording(value):
+        return become(self, fill(past(self), value), "fill_")
     number = value.item() if isinstance(value, Tensor) else value
     return overwrite(self, "fill_", lambda a: a.fill(number))
 
