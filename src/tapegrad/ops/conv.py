@@ -163,7 +163,7 @@ def _spread(
     y = convolution_input(
         x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups
     )
-    return y if bias is None else y + bias.reshape(-1, *(1,) * dims)
+    return y.contiguous() if bias is None else y + bias.reshape(-1, *(1,) * dims)
 
 
 def conv_transpose1d(

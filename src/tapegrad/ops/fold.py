@@ -109,4 +109,4 @@ def fold(
             f"[fold] expected columns of a multiple of {elements} elements, {math.prod(out)} of "
             f"them {out}, got shape {tuple(input.shape)}"
         )
-    return columns_to_image(input, size=size, **parameters)
+    return columns_to_image(input, size=size, **parameters).contiguous()

@@ -22,18 +22,47 @@ from .precision import in_float32
 from .windows import Windows, bordered_along, members, part, unbatched, windows_of
 
 
-def largest(xp: Any, parts: Sequence[Any], first: Any = 0) -> tuple[Any, Any]:
+def largest(xp: Any, parts: Sequence[Any], first: Any = None) -> tuple[Any, Any]:
     """The elementwise maxima of several arrays, and which of them each came from: the first among
     equals, the last nan. ``first``: where it comes from if nothing is larger than the first part.
     """
-    best = parts[0].copy()
-    which = xp.empty(best.shape, dtype="uint8" if len(parts) <= 256 else "int32")
-    which[...] = first
-    for k, x in enumerate(parts[1:], 1):
-        better = (x > best) | (x != x)
-        best = xp.library.maximum(best, x)
-        xp.library.copyto(which, k, casting="unsafe", where=better)
+    if not isinstance(parts[0], np.ndarray):
+        return _largest(xp, parts, first, True)
+    best, which = _largest(xp, parts, first, False)
+    if best.size and best.dtype.kind in "fV" and np.isnan(best.min()):
+        return _largest(xp, parts, first, True)
     return best, which
+
+
+def _largest(xp: Any, parts: Sequence[Any], first: Any, with_nan: bool) -> tuple[Any, Any]:
+    """Looking for nan takes two more passes over everything, and there mostly is none."""
+    best, *others = parts
+    kind = "uint8" if len(parts) <= 256 else "int32"
+    which = None
+    for k, x in enumerate(others, 1):
+        better = x > best
+        if with_nan:
+            better |= x != x
+        best = xp.library.maximum(best, x)
+        if which is None and first is None and kind == "uint8":
+            which = better.view(kind)
+            continue
+        if which is None:
+            which = xp.zeros(best.shape, dtype=kind)
+            which[...] = 0 if first is None else first
+        xp.library.maximum(which, better * which.dtype.type(k), out=which)
+    if which is None:
+        which = xp.zeros(best.shape, dtype=kind)
+    return best if others else best.copy(), which
+
+
+def _masked(xp: Any, x: Any, mask: Any) -> Any:
+    """``x`` where the mask is True, 0 elsewhere, also where x is not finite. NumPy selects by the
+    bits in a sixth of the time that its ``where`` takes for a mask without a pattern."""
+    if not isinstance(x, np.ndarray):
+        return xp.where(mask, x, 0)
+    bits = f"i{x.itemsize}"
+    return (x.view(bits) & -mask.astype(bits)).view(x.dtype)
 
 
 def _lowest(dtype: Any) -> Any:
@@ -49,7 +78,7 @@ def _lowest(dtype: Any) -> Any:
 )  # fmt: skip
 def max_along(xp: Any, x: Any, *, axis: int, windows: Windows) -> Any:
     """The maxima along one dimension, and which kernel position each came from."""
-    first: Any = 0
+    first: Any = None
     if windows.padding:  # a window of -inf finds its first element, not the border
         starts = np.arange(windows.out) * windows.stride - windows.padding
         first = -(starts // windows.dilation).clip(max=0)
@@ -74,7 +103,7 @@ def max_along_backward(
     x = xp.zeros((*grad.shape[:axis], length, *grad.shape[axis + 1 :]), dtype=grad.dtype)
     apart = windows.stride > windows.dilation * (windows.kernel - 1)
     for k, place in enumerate(members(x, axis, windows)):
-        share = xp.where(which == k, grad, 0)
+        share = _masked(xp, grad, which == k)
         if apart:
             place[...] = share
         else:
@@ -92,9 +121,10 @@ def max_along_backward(
 def max_along_pick(xp: Any, x: Any, which: Any, *, axis: int, windows: Windows) -> Any:
     """The elements of ``x`` at the positions of another input's maxima."""
     first, *others = members(bordered_along(xp, x, axis, windows, 0), axis, windows)
+    result = _masked(xp, first, which == 0)
     for k, other in enumerate(others, 1):
-        first = xp.where(which == k, other, first)
-    return first.copy() if not others else first
+        result += _masked(xp, other, which == k)
+    return result
 
 
 @primitive()
