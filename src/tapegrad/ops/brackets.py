@@ -12,7 +12,8 @@ import numpy as np
 from ..backend import CPU
 from ..tensor import Tensor
 from .elementwise import cast
-from .index import getitem, in_range, index_add_at, index_put, kept
+from .index import getitem, in_range, index_add_at, index_put, kept, store
+from .numbers import fitting
 
 
 def subscript(x: Tensor, index: Any) -> Tensor:
@@ -32,7 +33,7 @@ def subscript(x: Tensor, index: Any) -> Tensor:
 def put(x: Tensor, index: Any, values: Any) -> Tensor:
     """A copy of ``x`` with ``x[index] = values``."""
     ints, place = plain_index("setitem", x, index)
-    check_values(values)
+    values = storable(values, x.dtype)
     if isinstance(values, Tensor):
         if values._device is not x._device:
             raise RuntimeError(
@@ -69,9 +70,9 @@ def write(x: Any, index: tuple, values: Any) -> None:
     with explained("setitem", place, values):
         if ints is not None and place is not None:
             # "..." makes a view of what would be a copy, one element
-            x[ints if Ellipsis in ints else (*ints, ...)][place] = values
+            store(x[ints if Ellipsis in ints else (*ints, ...)], place, values)
         else:
-            x[place if ints is None else ints] = values
+            store(x, place if ints is None else ints, values)
 
 
 def _narrowed(values: Any) -> Any:
@@ -97,10 +98,16 @@ def explained(op: str, place: Any, values: Any) -> Iterator[None]:
         ) from error
 
 
-def check_values(values: Any) -> None:
-    """Raise TypeError for what cannot be stored."""
-    if not isinstance(values, Tensor) and np.asarray(values).dtype.kind not in "biufV":
+def storable(values: Any, dtype: Any) -> Any:
+    """A Tensor, an array or list of numbers as it is, a number as the dtype holds it. Raises
+    TypeError for anything else."""
+    if isinstance(values, Tensor):
+        return values
+    if isinstance(values, (int, float, np.generic)):
+        return fitting("setitem", values, dtype)
+    if np.asarray(values).dtype.kind not in "biufV":
         raise TypeError(f"[setitem] cannot store {type(values).__name__} in a tensor")
+    return values
 
 
 def _indices_differ(op: str, place: Any) -> IndexError:

@@ -48,8 +48,15 @@ def getitem_backward(xp: Any, grad: Any, *, index: Any, shape: tuple[int, ...]) 
 )
 def index_put(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
     result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
-    result[index] = values
+    store(result, index, values)
     return result
+
+
+def store(target: Any, index: Any, values: Any) -> None:
+    """``target[index] = values`` on arrays. NumPy does not look at the shape of no values."""
+    if getattr(values, "size", 1) == 0:
+        np.broadcast_to(np.empty(values.shape), target[index].shape)  # or a ValueError
+    target[index] = values
 
 
 @primitive(vjp=(lambda g: g, lambda xp, g, index: xp.getitem(g, index=index)))
