@@ -250,6 +250,17 @@ def test_a_degree_too_high_is_refused_and_takes_no_time() -> None:
     )
 
 
+def test_steps_have_slope_0_also_where_what_arrives_is_infinite() -> None:
+    x = tg.tensor([0.0, 1.5, -2.5], dtype="float64", requires_grad=True)
+    for step in (tg.floor, tg.ceil, tg.trunc, tg.round, tg.sign, tg.angle,
+                 lambda x: tg.div(x, 2.0, rounding_mode="floor")):  # fmt: skip
+        (slope,) = tg.autograd.grad((step(x) * INF).sum(), [x])
+        assert slope.tolist() == [0.0, 0.0, 0.0]
+    b = tg.zeros(3, dtype="float64", requires_grad=True)
+    (slope,) = tg.autograd.grad(tg.fmod(x, b).sum(), [b], create_graph=True)
+    assert tg.autograd.grad(slope.sum(), [x])[0].tolist() == [0.0, 0.0, 0.0]
+
+
 # ---------------------------------------------------------------------- windows
 
 WINDOWS: dict[str, tuple[dict, Any]] = {

@@ -129,7 +129,7 @@ def _remainder_towards_zero(xp: Any, a: Any, b: Any) -> Any:
 _fmod = binary(
     "fmod",
     lambda g: g,
-    lambda xp, g, a, b: -g * xp.trunc(a / b),
+    lambda xp, g, a, b: -g * xp.div_trunc(a, b),
     _remainder_towards_zero,
 )
 
