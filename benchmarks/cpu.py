@@ -118,6 +118,7 @@ CASES: dict[str, tuple[Callable[[Any], Step], float | None]] = {
     "conv2d 3->64, 32 images 32x32": (lambda lib: conv(lib, 3), 0.35),
     "conv2d 64->64, 32 images 32x32": (lambda lib: conv(lib, 64), 0.35),
 }  # fmt: skip
+ANOMALY_CASES = ("MLP 784-128-10, batch 64", "MLP 784-512-512-10, batch 128")
 MEMORY_CASES = ("MLP 784-512-512-10, batch 128", "MLP 1024-2048-2048-1000, batch 512",
                 "demo convnet, batch 64")  # fmt: skip
 
@@ -131,7 +132,24 @@ def compare(make: Callable[[Any], Step], seconds: float) -> dict:
 
     import tapegrad
 
-    mine, theirs = make(tapegrad), make(torch)
+    return in_turns("tapegrad", make(tapegrad), "torch", make(torch), seconds)
+
+
+def compare_anomaly(make: Callable[[Any], Step], seconds: float) -> dict:
+    """Time the case under ``detect_anomaly`` and without it, in turns."""
+    import tapegrad
+
+    step = make(tapegrad)
+
+    def watched() -> Any:
+        with tapegrad.autograd.detect_anomaly():
+            return step()
+
+    return in_turns("usual", step, "watched", watched, seconds)
+
+
+def in_turns(name: str, mine: Step, other: str, theirs: Step, seconds: float) -> dict:
+    """Median times, and the median and quartiles of theirs / mine, turn by turn."""
     for _ in range(3):
         mine(), theirs()
     once = max(_time(mine, 1), _time(theirs, 1), 1e-5)
@@ -145,8 +163,8 @@ def compare(make: Callable[[Any], Step], seconds: float) -> dict:
     ratios = sorted(theirs_s / mine_s for mine_s, theirs_s in pairs)
     quartiles = statistics.quantiles(ratios, n=4)
     return {
-        "tapegrad_ms": statistics.median(p[0] for p in pairs) * 1e3,
-        "torch_ms": statistics.median(p[1] for p in pairs) * 1e3,
+        f"{name}_ms": statistics.median(p[0] for p in pairs) * 1e3,
+        f"{other}_ms": statistics.median(p[1] for p in pairs) * 1e3,
         "ratio": statistics.median(ratios),
         "ratio_quartiles": [quartiles[0], quartiles[2]],
         "rounds": rounds,
@@ -267,6 +285,11 @@ def table(results: dict) -> str:
             f"`import tapegrad` takes {r['tapegrad_ms']:.0f} ms, `import numpy` "
             f"{r['numpy_ms']:.0f} ms: {r['ratio']:.2f} times as long (goal: at most 1.5).",
         ]
+    if "anomaly" in results:
+        costs = ", ".join(
+            f"{r['ratio']:.2f} times as long for {name}" for name, r in results["anomaly"].items()
+        )
+        lines += ["", f"Under `autograd.detect_anomaly()` a training step takes {costs}."]
     if "memory" in results:
         lines += ["", "| Peak memory of a training step | tapegrad | PyTorch | ratio (goal: 1.1) |",
                   "|---|---:|---:|---:|"]  # fmt: skip
@@ -302,6 +325,9 @@ def main() -> None:
             print(name, json.dumps(results["speed"][name]), flush=True)
     if not options.only:
         results["import"] = compare_imports()
+        results["anomaly"] = {
+            name: compare_anomaly(CASES[name][0], options.seconds) for name in ANOMALY_CASES
+        }
         results["memory"] = {name: peak_memory(name) for name in MEMORY_CASES}
     text = table(results)
     print(f"\n{text}")
