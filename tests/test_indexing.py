@@ -259,6 +259,9 @@ def test_indices_on_the_cpu_serve_every_device(device: str) -> None:
     assert x[tg.tensor([0, 5])].tolist() == [0, 5]
     x[tg.tensor([False, True] * 3)] = 9
     assert x.tolist() == [0, 9, 2, 9, 4, 9]
+    if device == "cpu":
+        with pytest.raises(RuntimeError, match=r"\[getitem\].*index tensor on emulated"):
+            x[tg.tensor([0], device="emulated")]
 
 
 @each_device

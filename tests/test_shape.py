@@ -174,3 +174,17 @@ def test_shape_in_place(device: str) -> None:
     y = (w * x).t_()
     (y * tg.arange(2.0, device=device)).sum().backward()
     assert w.grad.tolist() == [[0, 0, 0], [3, 4, 5]]
+
+
+@each_device
+def test_fill_with_a_tensor_passes_its_gradient(device: str) -> None:
+    x = tg.ones(3, device=device, requires_grad=True)
+    value = tg.tensor(2.0, device=device, requires_grad=True)
+    y = x * 1
+    y[:2].fill_(value)
+    (y * tg.arange(3.0, device=device)).sum().backward()
+    assert value.grad.item() == 1
+    assert x.grad.tolist() == [0, 0, 2]
+    assert tg.zeros(2, device=device).fill_(value).requires_grad
+    with pytest.raises(RuntimeError, match=r"0-d"):
+        (x * 1).fill_(x)

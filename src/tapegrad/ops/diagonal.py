@@ -93,7 +93,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     """Matrices over two new dims with the last dimension's elements on their diagonals."""
     require_tensor("diag_embed", input)
     if input.ndim == 0:
-        raise RuntimeError("[diag_embed] needs at least 1 dimension, got a 0-d tensor")
+        raise IndexError("[diag_embed] needs at least 1 dimension, got a 0-d tensor")
     axes = _plane("diag_embed", input.ndim + 1, dim1, dim2)
     n = input.shape[-1] + abs(offset)
     sizes = list(input.shape[:-1])

@@ -17,8 +17,9 @@ from ..tape import is_recording
 from ..tensor import Leaf, Storage, Tensor, wrap
 from . import strided
 from .arguments import require_tensor
-from .brackets import check_values, plain_index, put, write
+from .brackets import plain_index, put, storable, write
 from .elementwise import where
+from .numbers import fitting
 from .select import fill
 
 
@@ -154,7 +155,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to ``value``."""
     if is_recording(value):
         return become(self, fill(past(self), value), "fill_")
-    number = value.item() if isinstance(value, Tensor) else value
+    number = fitting("fill_", value, self.dtype)
     return overwrite(self, "fill_", lambda a: a.fill(number))
 
 
@@ -173,7 +174,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         become(self, put(past(self), index, value), "setitem")
         return
     place = plain_index("setitem", self, index)
-    check_values(value)
+    value = storable(value, self.dtype)
     if isinstance(value, Tensor) and value._device is not self._device:
         raise RuntimeError(
             f"[setitem] the tensor is on {self._device}, the values on {value._device}"

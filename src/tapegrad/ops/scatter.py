@@ -9,6 +9,7 @@ from ..tensor import Tensor
 from .create import full
 from .gather import along
 from .index import getitem, index_add_at, index_put
+from .numbers import fitting
 from .reduce_at import reduced_at
 from .shape import clone, reshape
 
@@ -16,7 +17,7 @@ from .shape import clone, reshape
 def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
     """The part of the source that the index covers; a number as it is."""
     if not isinstance(src, Tensor):
-        return src
+        return fitting(op, src, x.dtype)
     if src.dtype != x.dtype:
         raise RuntimeError(
             f"[{op}] the tensor is {x.dtype.name}, the source {src.dtype.name}: convert one"
@@ -56,6 +57,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     if reduce is None:
         return _changed("scatter", input, dim, index, src, index_put)
     if not isinstance(src, Tensor):
+        src = fitting("scatter", src, input.dtype)
         src = full(tuple(index.shape), src, dtype=input.dtype, device=input._device)
     if reduce == "add":
         return _changed("scatter", input, dim, index, src, index_add_at)

@@ -11,6 +11,7 @@ from ..tensor import Tensor, wrap
 from .arguments import require_tensor
 from .create import tensor
 from .elementwise import cast, where
+from .numbers import fitting
 
 
 def check_mask(op: str, x: Tensor, mask: Any) -> Tensor:
@@ -49,12 +50,7 @@ def number_like(op: str, x: Tensor, value: Any) -> Any:
         if value._device is not x._device:
             value = value.to(device=x._device)
         return cast(value, dtype=x.dtype) if value.dtype != x.dtype else value
-    if isinstance(value, float) and not x.is_floating_point():
-        raise RuntimeError(f"[{op}] the value {value} is no number of {x.dtype.name}")
-    try:
-        return x._device.asarray(value).astype(x.dtype)
-    except OverflowError as error:
-        raise RuntimeError(f"[{op}] {x.dtype.name} does not hold {value}: {error}") from None
+    return x._device.asarray(fitting(op, value, x.dtype), dtype=x.dtype)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
