@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
+
+import tapegrad
 
 BROADCAST = """
 import tapegrad as tg
@@ -21,3 +25,64 @@ def test_engine_sums_over_broadcast_dimensions_before_anything_else_did() -> Non
     )
     assert "[4.0, 6.0]" in done.stdout
     assert "widened" in done.stdout or "_sum" in done.stdout
+
+
+OPS = Path(tapegrad.__file__).parent / "ops"
+
+
+def definitions(tree: ast.Module) -> set[str]:
+    """The names under which a module's primitives and array functions are known to ``xp``."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                name = getattr(getattr(decorator, "func", decorator), "id", "")
+                first = getattr(decorator, "args", [])[:1]
+                if name in ("primitive", "array_function"):
+                    found.add(first[0].value if first and hasattr(first[0], "value") else node.name)
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") in ("unary", "binary")
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            found.add(node.args[0].value)
+    return found
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """The modules of ``ops`` that a module imports when it is loaded."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+    return found
+
+
+def uses(tree: ast.Module) -> set[str]:
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "xp"
+    }
+
+
+def test_modules_load_the_primitives_that_their_rules_and_bodies_use() -> None:
+    """Else ``xp.name`` is the array library's function of that name, silently and for good."""
+    trees = {path.stem: ast.parse(path.read_text()) for path in OPS.glob("*.py")}
+    home = {name: module for module, tree in trees.items() for name in definitions(tree)}
+
+    def loaded(module: str, seen: set[str]) -> set[str]:
+        if module not in seen and module in trees:
+            seen.add(module)
+            for other in imports(trees[module]):
+                loaded(other, seen)
+        return seen
+
+    always = loaded("methods", set())
+    missing = [
+        f"{module} uses xp.{name} of {home[name]}"
+        for module, tree in sorted(trees.items())
+        for name in sorted(uses(tree) & home.keys())
+        if home[name] not in loaded(module, set(always))
+    ]
+    assert not missing

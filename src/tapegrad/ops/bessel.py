@@ -26,7 +26,7 @@ def scaled_i(xp: Any, x: Any, n: int) -> Any:
     value = chebyshev(large, 16 / far - 1) / xp.library.sqrt(far)
     if n == 0:
         return xp.library.where(size <= 8, near, value)
-    return xp.library.where(size <= 8, near * x, xp.copysign(value, x))
+    return xp.library.where(size <= 8, near * x, xp.library.copysign(value, x))
 
 
 def _grown(xp: Any, x: Any, scaled: Any) -> Any:

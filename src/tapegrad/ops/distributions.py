@@ -232,7 +232,7 @@ def _with_replacement(input: Tensor, rows: Any, n: int, generator: Any) -> Any:
     """By the weights' running totals, as integers, whose sums no device rounds."""
     xp = input.device.xp
     whole = xp.ceil(rows / rows.max(-1, keepdims=True) * 2.0**36).astype(np.int64)
-    totals = xp.cumsum(whole, axis=-1)
+    totals = xp.library.cumsum(whole, axis=-1)
     words = integers(input.device, len(rows) * n, 2**62, generator).reshape(len(rows), n)
     places = words % totals[:, -1:]
     return (places[:, :, None] >= totals[:, None, :]).sum(-1)

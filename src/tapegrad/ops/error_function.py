@@ -62,7 +62,7 @@ def _quantile_tail(xp: Any, q: Any) -> Any:
 
 def _inverse(xp: Any, y: Any) -> Any:
     size = xp.library.abs(y)
-    tail = xp.copysign(_quantile_tail(xp, xp.library.minimum(1 - size, 0.5)), y)
+    tail = xp.library.copysign(_quantile_tail(xp, xp.library.minimum(1 - size, 0.5)), y)
     return xp.library.where(size <= 0.5, _quantile_centre(xp.library.clip(y, -0.5, 0.5)), tail)
 
 

@@ -67,7 +67,7 @@ def _digamma(xp: Any, x: Any) -> Any:
     for k in range(_SHIFT - 1, -1, -1):
         value = value - 1 / (z + k)
     reflected = value - math.pi / xp.library.tan(math.pi * (x - xp.library.rint(x)))
-    pole = xp.library.where(x == 0, xp.copysign(math.inf, -x), math.nan)
+    pole = xp.library.where(x == 0, xp.library.copysign(math.inf, -x), math.nan)
     return select(xp, x > 0, value, x == xp.library.rint(x), pole, reflected)
 
 

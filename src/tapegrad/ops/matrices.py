@@ -7,6 +7,7 @@ from typing import Any
 from ..dtypes import is_floating, is_low_precision
 from ..tape import primitive
 from ..tensor import Tensor, wrap
+from . import join as _join  # noqa: F401 (rules use concatenate)
 from .arguments import require_tensor
 
 # ---------------------------------------------------------------------- parts

@@ -11,6 +11,7 @@ from .. import dtypes
 from ..tape import binary, primitive, unary
 from ..tensor import Tensor, wrap
 from . import elementwise
+from . import exponential as _exponential  # noqa: F401 (frexp's rule uses exp2)
 from .arguments import require_tensor
 from .operands import no_gradient, pair, require_floats, two_tensors
 

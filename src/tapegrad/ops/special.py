@@ -52,7 +52,7 @@ def erf(xp: Any, x: Any) -> Any:
     large = xp.maximum(size, 1.0)
     tail = horner(_ERFC_LARGE, (large - 4.0) / (large + 2.0)) / large
     value = xp.where(size <= 1.0, small, 1.0 - tail * xp.exp(-square))
-    return xp.copysign(xp.where(x == x, value, x), x)
+    return xp.library.copysign(xp.where(x == x, value, x), x)
 
 
 def horner(coefficients: tuple[float, ...], x: Any) -> Any:
