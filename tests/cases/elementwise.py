@@ -218,6 +218,8 @@ for _order in (1, 2):
 
 case("where", lambda t, c, a, b: t.where(c, a, b), (mask(2, 3), f(2, 3), f(3)),
      (mask(), f(), f()), (mask(0), f(0), f(0)), (mask(2, 1), f(3), f()))
+case("where_zero", lambda t, c, x: t.where(c, x, 0.0) + t.where(c, 0, x),
+     (mask(2, 3), f(2, 3)), (mask(30, 70), f(30, 70)))
 case("masked_fill", lambda t, x, m: x.masked_fill(m, 1.5), (f(2, 3), mask(2, 3)), (f(2, 3), mask(3)),
      (f(), mask()), (f(0, 3), mask(3)))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):

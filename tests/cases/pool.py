@@ -8,7 +8,7 @@ from .base import case, distinct, f, pos, values
 # fmt: off
 
 case("max_pool2d", lambda t, x: t.nn.functional.max_pool2d(x, 2), (distinct(1, 1, 4, 4),),
-     (distinct(2, 3, 9, 7),), (distinct(3, 4, 4),), (f(0, 1, 4, 4),))
+     (distinct(2, 3, 9, 7),), (distinct(2, 1, 50, 40),), (distinct(3, 4, 4),), (f(0, 1, 4, 4),))
 case("max_pool2d_ties", lambda t, x: t.nn.functional.max_pool2d(x, 2, 1), (values([[[1.0] * 3] * 3]),),
      second=False)
 case("max_pool2d_padded", lambda t, x: t.nn.functional.max_pool2d(x, 3, 2, 1, ceil_mode=True),

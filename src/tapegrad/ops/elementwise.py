@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .. import dtypes
 from ..dtypes import is_floating
 from ..tape import binary, primitive, unary
@@ -99,6 +101,10 @@ def cast(x: Tensor, *, dtype: Any) -> Tensor:
     )
 )
 def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
+    if _is_zero(b) and _is_long(a, condition):
+        return _selected(a, -condition.astype(f"i{a.itemsize}"))
+    if _is_zero(a) and _is_long(b, condition):
+        return _selected(b, condition.astype(f"i{b.itemsize}") - 1)
     result = xp.library.where(condition, a, b)
     for array, number in ((a, b), (b, a)):
         if hasattr(array, "dtype") and not hasattr(number, "dtype"):
@@ -106,6 +112,30 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
             common = dtypes.result_type([(array.dtype, 1)], [dtypes.scalar_dtype(number)])
             return result.astype(common, copy=False)
     return result
+
+
+# Zeros for some elements, as the gradients of relu and max have them, NumPy makes by their bits in
+# a sixth of the time that its ``where`` takes for a condition without a pattern.
+
+
+def _is_zero(x: Any) -> bool:
+    return x.__class__ in (int, float) and x == 0 and math.copysign(1, x) > 0
+
+
+def _is_long(x: Any, condition: Any) -> bool:
+    """Whether it is worth it, for floats that need no broadcasting."""
+    return (
+        isinstance(x, np.ndarray)
+        and x.size > 1024
+        and x.dtype.kind in "fV"
+        and x.shape == condition.shape
+        and condition.dtype.kind == "b"
+    )
+
+
+def _selected(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The bits of ``x`` that are in the mask."""
+    return (x.view(mask.dtype) & mask).view(x.dtype)
 
 
 @primitive(

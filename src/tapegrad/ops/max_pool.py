@@ -56,15 +56,6 @@ def _largest(xp: Any, parts: Sequence[Any], first: Any, with_nan: bool) -> tuple
     return best if others else best.copy(), which
 
 
-def _masked(xp: Any, x: Any, mask: Any) -> Any:
-    """``x`` where the mask is True, 0 elsewhere, also where x is not finite. NumPy selects by the
-    bits in a sixth of the time that its ``where`` takes for a mask without a pattern."""
-    if not isinstance(x, np.ndarray):
-        return xp.where(mask, x, 0)
-    bits = f"i{x.itemsize}"
-    return (x.view(bits) & -mask.astype(bits)).view(x.dtype)
-
-
 def _lowest(dtype: Any) -> Any:
     return -math.inf if is_floating(dtype) else int(np.iinfo(dtype).min)
 
@@ -103,7 +94,7 @@ def max_along_backward(
     x = xp.zeros((*grad.shape[:axis], length, *grad.shape[axis + 1 :]), dtype=grad.dtype)
     apart = windows.stride > windows.dilation * (windows.kernel - 1)
     for k, place in enumerate(members(x, axis, windows)):
-        share = _masked(xp, grad, which == k)
+        share = xp.where(which == k, grad, 0)
         if apart:
             place[...] = share
         else:
@@ -121,9 +112,9 @@ def max_along_backward(
 def max_along_pick(xp: Any, x: Any, which: Any, *, axis: int, windows: Windows) -> Any:
     """The elements of ``x`` at the positions of another input's maxima."""
     first, *others = members(bordered_along(xp, x, axis, windows, 0), axis, windows)
-    result = _masked(xp, first, which == 0)
+    result = xp.where(which == 0, first, 0)
     for k, other in enumerate(others, 1):
-        result += _masked(xp, other, which == k)
+        result += xp.where(which == k, other, 0)
     return result
 
 
