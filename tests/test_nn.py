@@ -281,6 +281,56 @@ def test_ctc_loss_of_one_sequence_and_of_what_is_impossible():
         tg.autograd.grad(tg.nn.functional.ctc_loss(x, target, 5, 3), x, create_graph=True)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [dict(), dict(bias=True, label_smoothing=0.1), dict(weight=WEIGHTS, ignore_index=1),
+     dict(out_features=(2, 3), bias=True, reduction="none")],
+    ids=label,
+)  # fmt: skip
+def test_linear_cross_entropy_equals_pytorchs(arguments):
+    torch = pytest.importorskip("torch", reason=ORACLE)
+    layers = []
+    for library in (tg, torch):
+        weights = library.tensor(NUMBERS["weight"])
+        chosen = {k: weights if v is WEIGHTS else v for k, v in arguments.items()}
+        layers.append(library.nn.LinearCrossEntropyLoss(5, 4, **chosen).double())
+    ours, theirs = layers
+    assert repr(ours) == repr(theirs)
+    ours.load_state_dict(theirs.state_dict())
+    classes = np.random.default_rng(1).integers(0, 4, (6, *arguments.get("out_features", ())))
+    compare_layers(torch, ours, theirs, [values((6, 5))], target=lambda t: t.tensor(classes))
+
+
+@pytest.mark.parametrize("head_bias", [False, True])
+def test_adaptive_softmax_equals_pytorchs(head_bias):
+    torch = pytest.importorskip("torch", reason=ORACLE)
+    arguments = (8, 20, [4, 9, 15], 2.0, head_bias)
+    theirs = torch.nn.AdaptiveLogSoftmaxWithLoss(*arguments).double()
+    ours = nn.AdaptiveLogSoftmaxWithLoss(*arguments).double()
+    assert repr(ours) == repr(theirs)
+    ours.load_state_dict(theirs.state_dict())
+    x = values((12, 8))
+    classes = np.array([0, 19, 4, 9, 3, 15, 8, 14, 2, 2, 10, 6])
+    results = []
+    for library, layer in ((tg, ours), (torch, theirs)):
+        given = library.tensor(x).requires_grad_()
+        output, loss = layer(given, library.tensor(classes))
+        (loss + (output * output).sum()).backward()
+        alone = layer(given[0], library.tensor(19))
+        results.append([
+            output.detach().numpy(), loss.detach().numpy(), given.grad.numpy(),
+            *(p.grad.numpy() for p in layer.parameters()), layer.predict(given).numpy(),
+            layer.log_prob(given).detach().numpy(), *(t.detach().numpy() for t in alone),
+        ])  # fmt: skip
+    for mine, other in zip(*results, strict=True):
+        assert mine.shape == other.shape
+        np.testing.assert_allclose(mine, other, rtol=1e-8, atol=1e-11)
+    with pytest.raises(RuntimeError, match="classes 0 to 19, got 0 to 20"):
+        ours(tg.tensor(x), tg.tensor([*classes[:-1], 20]))
+    with pytest.raises(ValueError, match=r"between 1 and n_classes - 1 = 9, not \[3, 10\]"):
+        nn.AdaptiveLogSoftmaxWithLoss(4, 10, [3, 10])
+
+
 # Two inputs: (layer, arguments, shapes)
 OF_TWO = [
     ("Bilinear", dict(in1_features=3, in2_features=4, out_features=2), (5, 3), (5, 4)),

@@ -146,8 +146,11 @@ from .upsample import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from .vocabulary import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
 
 __all__ = [
+    "AdaptiveLogSoftmaxWithLoss",
+    "LinearCrossEntropyLoss",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",

@@ -118,7 +118,7 @@ class GaussianNLLLoss(Loss):
 # ---------------------------------------------------------------------- with weights
 
 
-class _WeightedLoss(Loss):
+class WeightedLoss(Loss):
     weight: Tensor | None
 
     def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
@@ -126,7 +126,7 @@ class _WeightedLoss(Loss):
         self.register_buffer("weight", weight)
 
 
-class NLLLoss(_WeightedLoss):
+class NLLLoss(WeightedLoss):
     """Minus the log-probability of the right class; the input comes from LogSoftmax."""
 
     function, options = F.nll_loss, ("weight", "ignore_index")
@@ -138,7 +138,7 @@ class NLLLoss(_WeightedLoss):
         self.ignore_index = ignore_index
 
 
-class CrossEntropyLoss(_WeightedLoss):
+class CrossEntropyLoss(WeightedLoss):
     """Log-softmax and NLLLoss in one; the target holds class indices or probabilities."""
 
     function, options = F.cross_entropy, ("weight", "ignore_index", "label_smoothing")
@@ -159,13 +159,13 @@ class CrossEntropyLoss(_WeightedLoss):
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
 
-class BCELoss(_WeightedLoss):
+class BCELoss(WeightedLoss):
     """Binary cross-entropy of probabilities."""
 
     function, options = F.binary_cross_entropy, ("weight",)
 
 
-class BCEWithLogitsLoss(_WeightedLoss):
+class BCEWithLogitsLoss(WeightedLoss):
     """Sigmoid and binary cross-entropy in one, stable for large logits."""
 
     function, options = F.binary_cross_entropy_with_logits, ("weight", "pos_weight")
@@ -182,7 +182,7 @@ class BCEWithLogitsLoss(_WeightedLoss):
         self.register_buffer("pos_weight", pos_weight)
 
 
-class MultiMarginLoss(_WeightedLoss):
+class MultiMarginLoss(WeightedLoss):
     """How far wrong classes come within a margin of the right one's score."""
 
     function, options = F.multi_margin_loss, ("p", "margin", "weight")
@@ -197,7 +197,7 @@ class MultiMarginLoss(_WeightedLoss):
         self.p, self.margin = p, margin
 
 
-class MultiLabelSoftMarginLoss(_WeightedLoss):
+class MultiLabelSoftMarginLoss(WeightedLoss):
     """Binary cross-entropy with logits, averaged over the last dimension."""
 
     function, options = F.multilabel_soft_margin_loss, ("weight",)
