@@ -281,6 +281,20 @@ def test_ctc_loss_of_one_sequence_and_of_what_is_impossible():
         tg.autograd.grad(tg.nn.functional.ctc_loss(x, target, 5, 3), x, create_graph=True)
 
 
+def test_losses_take_their_tensors_by_pytorchs_names():
+    x, y, z = (tg.tensor(NUMBERS[n]) for n in "xyz")
+    signs, rows = tg.tensor(NUMBERS["signs"]), tg.tensor(NUMBERS["row_signs"])
+    for loss, named in (
+        (nn.MSELoss(), dict(input=x, target=y)),
+        (nn.CrossEntropyLoss(), dict(input=x, target=tg.tensor(NUMBERS["classes"]))),
+        (nn.GaussianNLLLoss(), dict(input=x, target=y, var=z * z)),
+        (nn.MarginRankingLoss(), dict(input1=x, input2=y, target=signs)),
+        (nn.CosineEmbeddingLoss(), dict(input1=x, input2=y, target=rows)),
+        (nn.TripletMarginLoss(), dict(anchor=x, positive=y, negative=z)),
+    ):
+        assert loss(**named).item() == loss(*named.values()).item()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [dict(), dict(bias=True, label_smoothing=0.1), dict(weight=WEIGHTS, ignore_index=1),

@@ -12,7 +12,8 @@ from .module import Module
 
 
 class Loss(Module):
-    """A loss whose further options are attributes, under the names that its function has."""
+    """A loss whose further options are attributes, under the names that its function has. It is
+    called with that function's tensors, by place or by name."""
 
     function: ClassVar[Callable[..., Tensor]]
     options: tuple[str, ...] = ()
@@ -27,9 +28,9 @@ class Loss(Module):
             )
         self.reduction = reduction
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
         own = {name: getattr(self, name) for name in self.options}
-        return type(self).function(*inputs, **own, reduction=self.reduction)
+        return type(self).function(*inputs, **named, **own, reduction=self.reduction)
 
 
 class MSELoss(Loss):

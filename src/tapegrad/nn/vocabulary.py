@@ -46,8 +46,7 @@ class LinearCrossEntropyLoss(WeightedLoss):
         rows = num_classes * math.prod(self.out_features)
         self.linear = Linear(in_features, rows, bias, device=device, dtype=dtype)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        input, target = inputs
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
         shape, bias = (self.num_classes, *self.out_features), self.linear.bias
         return F.linear_cross_entropy(
             input,
