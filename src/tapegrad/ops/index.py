@@ -6,6 +6,7 @@ adds. Brackets, and gathering and scattering along a dimension, build the index 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,14 @@ def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
     """target[index] += values, where an index that occurs n times adds n times."""
     if _names_once(index):
         target[index] += values
-    else:
-        xp.library.add.at(target, index, values)
+        return
+    if isinstance(target, np.ndarray) and target.flags.c_contiguous and target.dtype.kind != "V":
+        places = _flat(target.shape, index if isinstance(index, tuple) else (index,))
+        if places is not None:  # up to four times as fast
+            values = np.broadcast_to(values, places.shape)
+            np.add.at(target.reshape(-1), places.reshape(-1), values.reshape(-1))
+            return
+    xp.library.add.at(target, index, values)
 
 
 @override("add_at", "cuda", "emulated")
@@ -92,6 +99,29 @@ def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> An
            order, places[order], places.size, target.size, 1)  # fmt: skip
     target += sums
     return None
+
+
+def _flat(shape: tuple[int, ...], index: tuple) -> Any:
+    """Where, in the flat memory of an array of this shape, the elements lie that an index of whole
+    dimensions, then positions, names; None for other indices."""
+    lead = 0
+    while lead < len(index) and isinstance(index[lead], slice) and index[lead] == slice(None):
+        lead += 1
+    arrays = index[lead:]
+    if not all(isinstance(a, np.ndarray) and a.dtype.kind in "iu" for a in arrays):
+        return None
+    after = shape[lead + len(arrays) :]
+    places = np.zeros((), dtype=np.int64)
+    for n, a in zip(shape[lead:], arrays, strict=False):
+        places = places * n + (np.where(a < 0, a + n, a) if a.size and a.min() < 0 else a)
+    if after:
+        rest = np.arange(math.prod(after)).reshape(after)
+        places = places.reshape(places.shape + (1,) * len(after)) * rest.size + rest
+    if lead:
+        block = math.prod(shape[lead:])
+        first = np.arange(math.prod(shape[:lead])) * block
+        places = first.reshape(shape[:lead] + (1,) * places.ndim) + places
+    return places
 
 
 def _arrays(index: Any) -> list:
