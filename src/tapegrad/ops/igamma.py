@@ -72,24 +72,37 @@ def _integral(xp: Any, a: Any, x: Any, sign: float) -> Any:
     return total * end
 
 
+def _series(a: Any, x: Any) -> Any:
+    """1 + x / (a + 1) + x^2 / ((a + 1) (a + 2)) + ..."""
+    term = 1 + 0 * a
+    total = term
+    for n in range(1, _TERMS):
+        term = term * (x / (a + n))
+        total = total + term
+    return total
+
+
 def _lower_and_upper(xp: Any, a: Any, x: Any) -> tuple[Any, Any]:
     library = xp.library
+    a, x = library.broadcast_arrays(a, x)
+    shape, a, x = a.shape, a.reshape(-1), x.reshape(-1)
     valid = (a > 0) & (x > 0) & (a < math.inf) & (x < math.inf)
     a, x = library.where(valid, a, 1.0), library.where(valid, x, 1.0)
     density = _density(xp, a, x)
     series = x < library.where(a < _LARGE, a + 1, 0.0)
-    b, y = library.where(series, a, 1.0), library.where(series, x, 1.0)
-    total = term = library.ones_like(b)
-    for n in range(1, _TERMS):
-        term = term * (y / (b + n))
-        total = total + term
     below = ~series & (x < a)
-    b, y = library.where(below, a, 2.0), library.where(below, x, 1.0)
-    low = library.where(series, total, a * _integral(xp, b, y, -1.0)) * density
     above = ~series & ~below
-    b, y = library.where(above, a, 1.0), library.where(above, x, 1.0)
-    high = a * _integral(xp, b, y, 1.0) * density
-    return library.where(above, 1 - high, low), library.where(above, high, 1 - low)
+    lower, upper = library.empty_like(a), library.empty_like(a)
+    if bool(series.any()):
+        lower[series] = _series(a[series], x[series]) * density[series]
+    if bool(below.any()):
+        b, y = a[below], x[below]
+        lower[below] = b * _integral(xp, b, y, -1.0) * density[below]
+    if bool(above.any()):
+        b, y = a[above], x[above]
+        upper[above] = b * _integral(xp, b, y, 1.0) * density[above]
+    lower, upper = library.where(above, 1 - upper, lower), library.where(above, upper, 1 - lower)
+    return lower.reshape(shape), upper.reshape(shape)
 
 
 def _at_the_ends(xp: Any, a: Any, x: Any, value: Any, at_zero: float) -> Any:
