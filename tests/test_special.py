@@ -261,6 +261,12 @@ def test_steps_have_slope_0_also_where_what_arrives_is_infinite() -> None:
     assert tg.autograd.grad(slope.sum(), [x])[0].tolist() == [0.0, 0.0, 0.0]
 
 
+def test_the_real_part_is_a_property_and_the_tensor_itself() -> None:
+    x = tg.ones(2)
+    for part in (x.real, tg.real(x), x.conj(), tg.resolve_conj(x), x.resolve_neg(), tg.positive(x)):
+        assert part is x
+
+
 # ---------------------------------------------------------------------- windows
 
 WINDOWS: dict[str, tuple[dict, Any]] = {

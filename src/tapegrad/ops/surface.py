@@ -44,7 +44,7 @@ SHARED = {
     "linalg": "bmm dot matmul mm mv",
     "parts": """
         conj=itself conj_physical_=itself copysign_ frac_ frexp heaviside_ isneginf isposinf isreal
-        ldexp_ nan_to_num_ nextafter_ positive real=itself resolve_conj=itself resolve_neg=itself
+        ldexp_ nan_to_num_ nextafter_ positive resolve_conj=itself resolve_neg=itself
         signbit
     """,
     "cholesky": "cholesky=torch_cholesky cholesky_inverse cholesky_solve",
@@ -91,6 +91,7 @@ SHARED = {
 
 # Functions that are no methods.
 FUNCTIONS = {
+    "parts": "real=itself",
     "calculus": "cumulative_trapezoid gradient trapezoid trapz=trapezoid",
     "tapers": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
     "gamma": "polygamma",
@@ -185,7 +186,7 @@ CHANGING = """
 """
 
 # Properties of a Tensor.
-PROPERTIES = {"axes": "H T mH=adjoint", "shape": "mT"}
+PROPERTIES = {"axes": "H T mH=adjoint", "parts": "real=itself", "shape": "mT"}
 
 
 class Entry(NamedTuple):
