@@ -283,3 +283,40 @@ def test_extremes_share_gradients_with_what_is_reduced_only(device: str) -> None
     x.scatter_reduce(0, index, source, "amax", include_self=False).sum().backward()
     assert x.grad.tolist() == [0, 1]
     assert source.grad.tolist() == [1, 0]
+
+
+@each_device
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "bool"])
+def test_integers_are_added_and_reduced_at_positions(dtype: str, device: str) -> None:
+    random = np.random.default_rng(0)
+    kind = getattr(torch, dtype)
+    for size, count in ((5, 40), (1, 7), (9, 0), (0, 0)):
+        data, values = (random.integers(0, 5, n) for n in (size, count))
+        index = random.integers(0, max(size, 1), count)
+        x, source = (tg.tensor(a, device=device).to(dtype) for a in (data, values))
+        own, theirs = (torch.tensor(a).to(kind) for a in (data, values))
+        i, j = tg.tensor(index, device=device), torch.tensor(index)
+        pairs = [
+            (x.index_add(0, i, source), own.index_add(0, j, theirs)),
+            (x.scatter_add(0, i, source), own.scatter_add(0, j, theirs)),
+            (x.put(i, source, accumulate=True), own.put(j, theirs, accumulate=True)),
+        ]
+        if dtype != "bool":
+            pairs += [
+                (x.scatter_reduce(0, i, source, how), own.scatter_reduce(0, j, theirs, how))
+                for how in ("sum", "prod", "mean", "amax", "amin")
+            ]
+        for mine, expected in pairs:
+            assert mine.dtype == x.dtype
+            np.testing.assert_array_equal(mine.cpu().numpy(), expected.numpy())
+
+
+@each_device
+def test_sums_at_positions_are_the_same_every_time(device: str) -> None:
+    values = tg.randn(20000, device=device)
+    index = tg.tensor(np.random.default_rng(0).integers(0, 7, 20000), device=device)
+    for how in ("sum", "prod", "mean"):
+        first, again = (
+            tg.ones(7, device=device).scatter_reduce(0, index, values, how) for _ in range(2)
+        )
+        assert first.tolist() == again.tolist()

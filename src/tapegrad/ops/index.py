@@ -16,6 +16,7 @@ from ..kernels import launch
 from ..modes import recording
 from ..tape import array_function, primitive, shares
 from .precision import in_float32
+from .segments import combined
 
 # ---------------------------------------------------------------------- primitives
 
@@ -86,13 +87,22 @@ def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
 @override("add_at", "cuda", "emulated")
 def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> Any:
     """Without atomics: number the targets, sort them, and let a kernel add up each one's values in
-    the order they stand (kernels/embedding.cu, rows of one element)."""
-    if _names_once(index) or target.dtype.kind not in "fV" or not target.size:
+    the order they stand (kernels/embedding.cu, rows of one element). Integers, for which there is
+    no kernel, are combined in pairs."""
+    if _names_once(index):
         return NotImplemented
+    if not target.size:
+        return None
     xp = device.xp
     places = xp.arange(target.size).reshape(target.shape)[index]
     values = xp.contiguous(xp.library.broadcast_to(values, places.shape))
     places = places.reshape(-1)
+    if target.dtype.kind not in "fV":
+        at, found = combined(xp, xp.library.add, places, values.reshape(-1))
+        sums = xp.zeros(target.size, dtype=target.dtype)
+        sums[at] = found
+        target += sums.reshape(target.shape)
+        return None
     order = xp.argsort(places, kind="stable")
     sums = xp.empty(target.shape, dtype=target.dtype)
     launch(device, "embedding_backward", target.dtype, sums, values.astype(target.dtype),

@@ -10,30 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..tape import array_function, primitive
+from ..tape import primitive
 from .create import ones_like
 from .index import index_add_at, index_put
 from .precision import in_float32
+from .segments import combined
 
 _FUNCTIONS = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}
-
-
-@array_function
-def combined(xp: Any, function: Any, places: Any, values: Any) -> tuple[Any, Any]:
-    """The values of equal places combined, neighbours in pairs until one is left: the distinct
-    places, and one value for each. It takes log2 steps of the longest run of equal places."""
-    library = xp.library
-    order = library.argsort(places, kind="stable")
-    places, values = places[order], values[order]
-    first = library.concatenate([library.ones(1, dtype=bool), places[1:] != places[:-1]])
-    starts = first.nonzero()[0]
-    rank = library.arange(places.size) - starts[library.cumsum(first) - 1]
-    while places.size > starts.size:
-        second = (rank % 2 == 1).nonzero()[0]
-        values[second - 1] = function(values[second - 1], values[second])
-        stays = rank % 2 == 0
-        places, values, rank = places[stays], values[stays], rank[stays] // 2
-    return places, values
 
 
 def _rule(xp: Any, g: Any, y: Any, x: Any, values: Any, index: Any, how: str,
@@ -75,9 +58,8 @@ def reduce_at(xp: Any, x: Any, values: Any, *, index: Any, how: str, include_sel
     places = xp.library.arange(x.size).reshape(x.shape)[index]
     values = xp.library.broadcast_to(xp.library.asarray(values, dtype=x.dtype), places.shape)
     result = x.reshape(-1).copy()
-    if places.size:
-        at, found = xp.combined(function, places.reshape(-1), values.reshape(-1))
-        result[at] = function(result[at], found) if include_self else found
+    at, found = combined(xp, function, places.reshape(-1), values.reshape(-1))
+    result[at] = function(result[at], found) if include_self else found
     return result.reshape(x.shape)
 
 
