@@ -1,7 +1,7 @@
 """Gradients on request, custom operations, and their checks."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..modes import (
     enable_grad,
@@ -39,9 +39,16 @@ _LATER = {
     "set_detect_anomaly": ".anomaly",
 }
 
+if TYPE_CHECKING:
+    from . import functional as functional
+    from .anomaly import AnomalyError as AnomalyError
+    from .anomaly import detect_anomaly as detect_anomaly
+    from .anomaly import is_anomaly_enabled as is_anomaly_enabled
+    from .anomaly import set_detect_anomaly as set_detect_anomaly
+else:
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'tapegrad.autograd' has no attribute {name!r}")
-    module = import_module(_LATER[name], __name__)
-    return getattr(module, name, module)
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'tapegrad.autograd' has no attribute {name!r}")
+        module = import_module(_LATER[name], __name__)
+        return getattr(module, name, module)

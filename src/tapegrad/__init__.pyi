@@ -1,0 +1,1963 @@
+"""tapegrad: tensors with a tape. PyTorch's names, NumPy on the CPU, hand-written CUDA kernels."""
+
+# Written by tests/write_stubs.py: change the functions, then run it.
+# fmt: off
+from builtins import bool as _bool
+from builtins import float as _float
+from builtins import int as _int
+from collections.abc import Sequence
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy import dtype as _dtype
+
+from . import autograd as autograd
+from . import backend as backend
+from . import bench as bench
+from . import cuda as cuda
+from . import data as data
+from . import dtypes as dtypes
+from . import engine as engine
+from . import formats as formats
+from . import func as func
+from . import kernels as kernels
+from . import linalg as linalg
+from . import masked as masked
+from . import modes as modes
+from . import nn as nn
+from . import ops as ops
+from . import optim as optim
+from . import out as out
+from . import primitive as primitive
+from . import signal as signal
+from . import special as special
+from . import tape as tape
+from ._version import __version__ as __version__
+from .autograd import enable_grad as enable_grad
+from .autograd import inference_mode as inference_mode
+from .autograd import is_grad_enabled as is_grad_enabled
+from .autograd import is_inference_mode_enabled as is_inference_mode_enabled
+from .autograd import no_grad as no_grad
+from .autograd import set_grad_enabled as set_grad_enabled
+from .backend import Device
+from .checkpoint import load as load
+from .checkpoint import save as save
+from .dtypes import float16 as float16
+from .dtypes import float32 as float32
+from .dtypes import float64 as float64
+from .dtypes import get_default_dtype as get_default_dtype
+from .dtypes import int8 as int8
+from .dtypes import int16 as int16
+from .dtypes import int32 as int32
+from .dtypes import int64 as int64
+from .dtypes import promote_types as promote_types
+from .dtypes import set_default_dtype as set_default_dtype
+from .dtypes import uint8 as uint8
+from .formats import contiguous_format as contiguous_format
+from .formats import layout as layout
+from .formats import memory_format as memory_format
+from .formats import preserve_format as preserve_format
+from .formats import strided as strided
+from .info import can_cast as can_cast
+from .info import finfo as finfo
+from .info import iinfo as iinfo
+from .info import is_complex as is_complex
+from .info import is_floating_point as is_floating_point
+from .info import is_nonzero as is_nonzero
+from .info import is_tensor as is_tensor
+from .info import numel as numel
+from .info import result_type as result_type
+from .kernels import KernelError as KernelError
+from .ops.determinant import SignAndLog
+from .ops.extreme import MinMax
+from .ops.histogram import Histogram
+from .ops.lu import PLU
+from .ops.orthogonal import QR, Reflections
+from .ops.parts import Frexp
+from .ops.pick import Picked
+from .ops.random import Generator as Generator
+from .ops.spectral import SVDTransposed
+from .ops.triangular import TriangularSolution
+from .tensor import Size as Size
+from .tensor import Tensor as Tensor
+
+bfloat16: _dtype[Any]
+bool: _dtype[Any]
+device = Device
+double: _dtype[Any]
+e: _float
+float: _dtype[Any]
+half: _dtype[Any]
+inf: _float
+int: _dtype[Any]
+long: _dtype[Any]
+nan: _float
+newaxis: None
+pi: _float
+short: _dtype[Any]
+
+def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def abs_(input: Tensor, /) -> Tensor:
+    """``input.abs_(...)``"""
+def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def acos_(input: Tensor, /) -> Tensor:
+    """``input.acos_(...)``"""
+def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def acosh_(input: Tensor, /) -> Tensor:
+    """``input.acosh_(...)``"""
+def adaptive_avg_pool1d(input: Tensor, output_size: Any, *, out: Tensor | None = None) -> Tensor:
+    """Means of sequences over ``output_size`` windows."""
+def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input + alpha * other, broadcast and promoted."""
+def addbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """beta * input + alpha * the sum over all matrices of batch1 @ batch2."""
+def addcdiv(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None,
+) -> Tensor:
+    """input + value * tensor1 / tensor2, of which one is floating-point."""
+def addcmul(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None,
+) -> Tensor:
+    """input + value * tensor1 * tensor2."""
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """beta * input + alpha * (mat1 @ mat2); with beta 0, whatever ``input`` holds."""
+def addmv(
+    input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """beta * input + alpha * (mat @ vec)."""
+def addmv_(input: Tensor, /, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``input.addmv_(...)``"""
+def addr(
+    input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """beta * input + alpha * outer(vec1, vec2)."""
+def adjoint(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Each matrix transposed (and conjugated, which changes no real number)."""
+def alias_copy(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``alias``, copied."""
+@overload
+def all(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """Whether all elements over ``dim`` are non-zero (nan is)."""
+@overload
+def all(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+def allclose(
+    input: Tensor, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08,
+    equal_nan: _bool = False,
+) -> _bool:
+    """Whether all elements are close."""
+def alpha_dropout(
+    input: Tensor, p: _float = 0.5, training: _bool = False, inplace: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Elements set with probability p to selu's least value, and all scaled and ..."""
+@overload
+def amax(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """The largest elements over ``dim``; equal ones share the gradient."""
+@overload
+def amax(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def amin(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """The smallest elements over ``dim``; equal ones share the gradient."""
+@overload
+def amin(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def aminmax(
+    input: Tensor, *, dim: _int | None = None, keepdim: _bool = False, out: Any = None,
+) -> MinMax:
+    """``amin`` and ``amax`` over one dimension, or all."""
+@overload
+def aminmax(
+    input: Tensor, *, axis: _int | None, keepdims: _bool = False, out: Any = None,
+) -> MinMax: ...
+def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+@overload
+def any(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """Whether any element over ``dim`` is non-zero (nan is)."""
+@overload
+def any(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+def arange(
+    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """start, start + step, ..."""
+def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arccos_(input: Tensor, /) -> Tensor:
+    """``input.arccos_(...)``"""
+def arccosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arccosh_(input: Tensor, /) -> Tensor:
+    """``input.arccosh_(...)``"""
+def arcsin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arcsin_(input: Tensor, /) -> Tensor:
+    """``input.arcsin_(...)``"""
+def arcsinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arcsinh_(input: Tensor, /) -> Tensor:
+    """``input.arcsinh_(...)``"""
+def arctan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arctan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The angle, from -pi to pi, of the point with abscissa ``other`` and ordinate ..."""
+def arctan_(input: Tensor, /) -> Tensor:
+    """``input.arctan_(...)``"""
+def arctanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arctanh_(input: Tensor, /) -> Tensor:
+    """``input.arctanh_(...)``"""
+@overload
+def argmax(
+    input: Tensor, dim: _int | None = None, keepdim: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """The (first) index of the largest element, of the flattened tensor if no ``dim`` ..."""
+@overload
+def argmax(
+    input: Tensor, *, axis: _int | None, keepdims: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def argmin(
+    input: Tensor, dim: _int | None = None, keepdim: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """The (first) index of the smallest element, of the flattened tensor if no ``dim`` ..."""
+@overload
+def argmin(
+    input: Tensor, *, axis: _int | None, keepdims: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def argsort(
+    input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The indices that sort the tensor along ``dim``; always stable."""
+@overload
+def argsort(
+    input: Tensor, *, axis: _int, descending: _bool = False, stable: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor: ...
+def argwhere(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The indices of the non-zero elements, one row each."""
+def as_strided(
+    input: Tensor, size: Any, stride: Any, storage_offset: _int | None = None, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A view of the tensor's memory: element (i, j, ...) is the one at storage_offset ..."""
+def as_strided_(
+    input: Tensor, /, size: Any, stride: Any, storage_offset: _int | None = None,
+) -> Tensor:
+    """``input.as_strided_(...)``"""
+def as_strided_copy(
+    input: Tensor, size: Any, stride: Any, storage_offset: _int | None = None, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``as_strided``, copied."""
+def as_strided_scatter(
+    input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: _int | None = None, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` in which the elements that ``as_strided`` would show are ..."""
+def as_tensor(
+    data: Any, dtype: Any = None, device: Any = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """``data`` as a tensor, without a copy where none is needed."""
+def asarray(
+    data: Any, dtype: Any = None, device: Any = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """``data`` as a tensor, without a copy where none is needed."""
+def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def asin_(input: Tensor, /) -> Tensor:
+    """``input.asin_(...)``"""
+def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def asinh_(input: Tensor, /) -> Tensor:
+    """``input.asinh_(...)``"""
+def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The angle, from -pi to pi, of the point with abscissa ``other`` and ordinate ..."""
+def atan_(input: Tensor, /) -> Tensor:
+    """``input.atan_(...)``"""
+def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def atanh_(input: Tensor, /) -> Tensor:
+    """``input.atanh_(...)``"""
+@overload
+def atleast_1d(tensors: Tensor, /, *, out: Tensor | None = None) -> Tensor:
+    """Tensors (one, several, or a list) with at least one dimension."""
+@overload
+def atleast_1d(*tensors: Any, out: Any = None) -> Any: ...
+@overload
+def atleast_2d(tensors: Tensor, /, *, out: Tensor | None = None) -> Tensor:
+    """Tensors with at least two dimensions: vectors become rows."""
+@overload
+def atleast_2d(*tensors: Any, out: Any = None) -> Any: ...
+@overload
+def atleast_3d(tensors: Tensor, /, *, out: Tensor | None = None) -> Tensor:
+    """Tensors with at least three dimensions: (n) becomes (1, n, 1) and (m, n) becomes ..."""
+@overload
+def atleast_3d(*tensors: Any, out: Any = None) -> Any: ...
+def avg_pool1d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: _bool = False,
+    count_include_pad: _bool = True, *, out: Tensor | None = None,
+) -> Tensor:
+    """The mean of every window of a sequence: ``avg_pool2d`` with one dimension less."""
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
+def bartlett_window(
+    window_length: _int, periodic: _bool = True, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A triangle from 0 up to 1 and back."""
+def batch_norm(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None = None, bias: Tensor | None = None, training: _bool = False,
+    momentum: _float = 0.1, eps: _float = 1e-05, *, out: Tensor | None = None,
+) -> Tensor:
+    """Normalise each channel of (n, c, ...) over the batch (Ioffe & Szegedy 2015)."""
+def bernoulli(
+    input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """1 with the probability that ``input`` gives for each element (or with ..."""
+def bincount(
+    input: Tensor, weights: Tensor | None = None, minlength: _int = 0, *, out: Tensor | None = None,
+) -> Tensor:
+    """How often each of 0, 1, ..."""
+def bitwise_and(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_left_shift(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """The integers' bits moved to the left by ``other`` places."""
+def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_or(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_right_shift(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """The integers' bits moved to the right by ``other`` places."""
+def bitwise_xor(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def blackman_window(
+    window_length: _int, periodic: _bool = True, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """0.42 - 0.5 cos(x) + 0.08 cos(2 x)."""
+def block_diag(*tensors: Any, out: Tensor | None = None) -> Tensor:
+    """Matrices (vectors are rows, numbers 1x1) along the diagonal of a matrix, zeros ..."""
+def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """(batch, m, k) @ (batch, k, n), without broadcasting."""
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape to which all shapes (or sizes of vectors) broadcast."""
+def broadcast_tensors(*tensors: Any, out: Any = None) -> tuple[Tensor, ...]:
+    """Views of all tensors, expanded to their common shape."""
+def broadcast_to(input: Tensor, size: Any, *, out: Tensor | None = None) -> Tensor:
+    """``expand`` under another name."""
+def bucketize(
+    input: Any, boundaries: Tensor, *, out_int32: _bool = False, right: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The number of the bucket between (sorted) boundaries that each number falls into."""
+def cartesian_prod(*tensors: Tensor, out: Tensor | None = None) -> Tensor:
+    """All tuples of one element from each vector, as rows; of one vector, the vector."""
+def cat(
+    tensors: Any, dim: _int = 0, *, axis: _int | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """Tensors joined along an existing dimension (``axis`` is ``dim``); dtypes are ..."""
+def cdist(
+    x1: Tensor, x2: Tensor, p: _float = 2.0,
+    compute_mode: str = 'use_mm_for_euclid_dist_if_necessary', *, out: Tensor | None = None,
+) -> Tensor:
+    """The p-norms of all differences of rows: (..., m, k) and (..., n, k) -> (..., m, n)."""
+def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def ceil_(input: Tensor, /) -> Tensor:
+    """``input.ceil_(...)``"""
+def celu(
+    input: Tensor, alpha: _float = 1.0, inplace: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """x where positive, alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017)."""
+def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
+    """The product of matrices, in the order that takes the fewest multiplications."""
+def channel_shuffle(input: Tensor, groups: _int, *, out: Tensor | None = None) -> Tensor:
+    """(n, c, ...) with the channels of several groups dealt out in turn (Zhang et al."""
+def cholesky(input: Tensor, upper: _bool = False, *, out: Tensor | None = None) -> Tensor:
+    """``linalg.cholesky`` under its older name."""
+def cholesky_inverse(L: Tensor, upper: _bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of A from its factor."""
+def cholesky_solve(
+    B: Tensor, L: Tensor, upper: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """The solution X of A X = B from A's factor."""
+@overload
+def chunk(input: Tensor, chunks: _int, dim: _int = 0, *, out: Any = None) -> tuple[Tensor, ...]:
+    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
+@overload
+def chunk(input: Tensor, chunks: _int, *, axis: _int, out: Any = None) -> tuple[Tensor, ...]: ...
+def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """Elements below ``min`` raised to it, elements above ``max`` lowered to it ..."""
+def clamp_(input: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
+    """``input.clamp_(...)``"""
+def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
+    """Elements above ``max`` (a number or a tensor) lowered to it."""
+def clamp_max_(input: Tensor, /, max: Any) -> Tensor:
+    """``input.clamp_max_(...)``"""
+def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
+    """Elements below ``min`` (a number or a tensor) raised to it."""
+def clamp_min_(input: Tensor, /, min: Any) -> Tensor:
+    """``input.clamp_min_(...)``"""
+def clip(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """Elements below ``min`` raised to it, elements above ``max`` lowered to it ..."""
+def clip_(input: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
+    """``input.clip_(...)``"""
+def clone(input: Tensor, *, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """A copy, its elements in order in memory; gradients flow through it."""
+def column_stack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
+    """Tensors side by side, vectors and numbers as columns."""
+def combinations(
+    input: Tensor, r: _int = 2, with_replacement: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """All choices of r elements of a vector, in order, as rows."""
+def concat(
+    tensors: Any, dim: _int = 0, *, axis: _int | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """Tensors joined along an existing dimension (``axis`` is ``dim``); dtypes are ..."""
+def concatenate(
+    tensors: Any, dim: _int = 0, *, axis: _int | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """Tensors joined along an existing dimension (``axis`` is ``dim``); dtypes are ..."""
+def conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tensor: the conjugate and the real part of a real number are the number."""
+def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tensor: the conjugate and the real part of a real number are the number."""
+def conj_physical_(input: Tensor, /) -> Tensor:
+    """``input.conj_physical_(...)``"""
+def conv1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: _int = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """Cross-correlation of sequences with filters: ``conv2d`` with one dimension less."""
+def conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: _int = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """Cross-correlation of images with filters."""
+def conv3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: _int = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """Cross-correlation of volumes with filters: ``conv2d`` with one dimension more."""
+def conv_tbc(
+    input: Tensor, weight: Tensor, bias: Tensor, pad: _int = 0, *, out: Tensor | None = None,
+) -> Tensor:
+    """``conv1d`` with the dimensions in the order (time, batch, channels): input (w, ..."""
+def conv_transpose1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: _int = 1, dilation: Any = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """The transpose of ``conv1d``, as ``conv_transpose2d`` is that of ``conv2d``."""
+def conv_transpose2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: _int = 1, dilation: Any = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """The gradient of ``conv2d`` with respect to its input (Zeiler et al."""
+def conv_transpose3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: _int = 1, dilation: Any = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """The transpose of ``conv3d``, as ``conv_transpose2d`` is that of ``conv2d``."""
+def copysign(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """|input| with the sign of ``other`` (a tensor or a number)."""
+def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Pearson's correlation coefficients of the rows of a matrix: their covariances ..."""
+def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def cos_(input: Tensor, /) -> Tensor:
+    """``input.cos_(...)``"""
+def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def cosh_(input: Tensor, /) -> Tensor:
+    """``input.cosh_(...)``"""
+@overload
+def cosine_similarity(
+    x1: Tensor, x2: Tensor, dim: _int = 1, eps: _float = 1e-08, *, out: Tensor | None = None,
+) -> Tensor:
+    """The cosine of the angle between vectors along ``dim``, x1 ."""
+@overload
+def cosine_similarity(
+    x1: Tensor, x2: Tensor, *, axis: _int, eps: _float = 1e-08, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def count_nonzero(input: Tensor, dim: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """How many elements over ``dim`` are not zero (nan is not)."""
+@overload
+def count_nonzero(input: Tensor, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
+def cov(
+    input: Tensor, *, correction: _float = 1, fweights: Tensor | None = None,
+    aweights: Tensor | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """The covariance matrix of the rows of a matrix (n variables, m observations); of ..."""
+@overload
+def cross(
+    input: Tensor, other: Tensor, dim: _int | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """The vector products along ``dim``, or along the first dimension of size 3."""
+@overload
+def cross(
+    input: Tensor, other: Tensor, *, axis: _int | None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def cummax(input: Tensor, dim: _int, *, out: Any = None) -> Picked:
+    """(values, indices) of the largest element so far along ``dim``; of equal ones the ..."""
+@overload
+def cummax(input: Tensor, *, axis: _int, out: Any = None) -> Picked: ...
+@overload
+def cummin(input: Tensor, dim: _int, *, out: Any = None) -> Picked:
+    """(values, indices) of the smallest element so far along ``dim``; of equal ones ..."""
+@overload
+def cummin(input: Tensor, *, axis: _int, out: Any = None) -> Picked: ...
+@overload
+def cumprod(input: Tensor, dim: _int, *, dtype: Any = None, out: Tensor | None = None) -> Tensor:
+    """y[i] = x[0] * ..."""
+@overload
+def cumprod(
+    input: Tensor, *, axis: _int, dtype: Any = None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def cumsum(input: Tensor, dim: _int, *, dtype: Any = None, out: Tensor | None = None) -> Tensor:
+    """y[i] = x[0] + ..."""
+@overload
+def cumsum(
+    input: Tensor, *, axis: _int, dtype: Any = None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def cumulative_trapezoid(
+    y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: _int = -1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The integrals from the first sample to each later one, as ``trapezoid``."""
+@overload
+def cumulative_trapezoid(
+    y: Tensor, x: Tensor | None = None, *, dx: Any = None, axis: _int, out: Tensor | None = None,
+) -> Tensor: ...
+def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def deg2rad_(input: Tensor, /) -> Tensor:
+    """``input.deg2rad_(...)``"""
+def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The determinants of (..., n, n) matrices."""
+def detach_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``detach``, copied."""
+def diag(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
+    """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector, ..."""
+def diag_embed(
+    input: Tensor, offset: _int = 0, dim1: _int = -2, dim2: _int = -1, *, out: Tensor | None = None,
+) -> Tensor:
+    """Matrices over two new dims with the last dimension's elements on their diagonals."""
+def diagflat(input: Tensor, offset: _int = 0, *, out: Tensor | None = None) -> Tensor:
+    """All elements as the diagonal of a matrix."""
+def diagonal(
+    input: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """A view of the diagonals over two dims, as the last dimension; ``offset`` counts ..."""
+def diagonal_copy(
+    input: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """``diagonal``, copied."""
+def diagonal_scatter(
+    input: Tensor, src: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` in which ``diagonal(offset, dim1, dim2)`` is ``src``."""
+@overload
+def diff(
+    input: Tensor, n: _int = 1, dim: _int = -1, prepend: Tensor | None = None,
+    append: Tensor | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """The n-th differences x[i + 1] - x[i] along ``dim``, of bools whether they ..."""
+@overload
+def diff(
+    input: Tensor, n: _int = 1, *, axis: _int, prepend: Tensor | None = None,
+    append: Tensor | None = None, out: Tensor | None = None,
+) -> Tensor: ...
+def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def dist(input: Tensor, other: Tensor, p: _float = 2, *, out: Tensor | None = None) -> Tensor:
+    """The p-norm of the (broadcast) difference of two tensors."""
+def div(
+    input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """input / other in floating point; rounded towards zero ("trunc") or down ("floor")."""
+def divide(
+    input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """input / other in floating point; rounded towards zero ("trunc") or down ("floor")."""
+def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inner product of two vectors."""
+def dropout(
+    input: Tensor, p: _float = 0.5, training: _bool = True, inplace: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
+def dsplit(
+    input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]:
+    """``tensor_split`` along dim 2, into equal parts if a number is given."""
+def dstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
+    """Tensors behind each other: joined along dim 2."""
+def einsum(equation: Any, *operands: Any, out: Tensor | None = None) -> Tensor:
+    """``einsum("bij,bjk->bik", a, b)``, with ``...`` for leading dimensions that ..."""
+@overload
+def empty(
+    *size: Any, memory_format: Any = None, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A tensor of undefined values."""
+@overload
+def empty(
+    *, size: Any, memory_format: Any = None, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor: ...
+def empty_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Undefined values of the tensor's shape, dtype and device."""
+def empty_permuted(
+    size: Any, physical_layout: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Undefined values, whose dimensions lie in memory in the order ..."""
+def empty_strided(
+    size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """Undefined values, with strides (in elements) of one's own."""
+def eq(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """eq, element by element, with a tensor or a number: bools."""
+def equal(input: Tensor, other: Tensor) -> _bool:
+    """Whether two tensors have the same shape and elements."""
+def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def erf_(input: Tensor, /) -> Tensor:
+    """``input.erf_(...)``"""
+def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def erfc_(input: Tensor, /) -> Tensor:
+    """``input.erfc_(...)``"""
+def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def exp2_(input: Tensor, /) -> Tensor:
+    """``input.exp2_(...)``"""
+def exp_(input: Tensor, /) -> Tensor:
+    """``input.exp_(...)``"""
+def expand_copy(
+    input: Tensor, *sizes: Any, size: Any = None, implicit: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``expand``, copied."""
+def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def expm1_(input: Tensor, /) -> Tensor:
+    """``input.expm1_(...)``"""
+def eye(
+    n: _int, m: _int | None = None, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """An n x m matrix (m = n by default) with ones on the diagonal, zeros elsewhere."""
+def feature_alpha_dropout(
+    input: Tensor, p: _float = 0.5, training: _bool = False, inplace: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``alpha_dropout`` of whole channels of (n, c, ...)."""
+def fill(input: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
+    """A tensor like ``input`` of one value, a number or a 0-d tensor."""
+def fill_(input: Tensor, /, value: Any) -> Tensor:
+    """``input.fill_(...)``"""
+def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def fix_(input: Tensor, /) -> Tensor:
+    """``input.fix_(...)``"""
+def flatten(
+    input: Tensor, start_dim: _int = 0, end_dim: _int = -1, *, out: Tensor | None = None,
+) -> Tensor:
+    """Dimensions start_dim to end_dim as one."""
+def flip(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
+    """The elements in reverse order along ``dims``."""
+def fliplr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Columns in reverse order; needs at least 2 dimensions."""
+def flipud(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Rows in reverse order; needs at least 1 dimension."""
+def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
+    """input ** exponent, computed and returned in float64."""
+def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def floor_(input: Tensor, /) -> Tensor:
+    """``input.floor_(...)``"""
+def floor_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def fmax(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The larger (the other where one is nan) of two tensors, broadcast."""
+def fmin(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The smaller (the other where one is nan) of two tensors, broadcast."""
+def fmod(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input - other * trunc(input / other): the remainder that has the sign of ``input``."""
+def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The fraction: input - trunc(input), of the input's sign."""
+def frac_(input: Tensor, /) -> Tensor:
+    """``input.frac_(...)``"""
+def frexp(input: Tensor, *, out: Any = None) -> Frexp:
+    """(mantissa, exponent): input = mantissa * 2 ** exponent, 0.5 <= |mantissa| < 1; ..."""
+def from_dlpack(data: Any, *, out: Tensor | None = None) -> Tensor:
+    """A tensor that shares the memory of another library's, through the DLPack ..."""
+def from_numpy(array: np.ndarray, *, out: Tensor | None = None) -> Tensor:
+    """A tensor that shares the array's memory."""
+def full(
+    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A tensor of one value; of the value's dtype if none is given."""
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    memory_format: Any = None, out: Tensor | None = None,
+) -> Tensor:
+    """One value, of the tensor's shape, dtype and device."""
+@overload
+def gather(
+    input: Tensor, dim: _int, index: Tensor, *, sparse_grad: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on."""
+@overload
+def gather(
+    input: Tensor, *, axis: _int, index: Tensor, sparse_grad: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor: ...
+def gcd(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The greatest common divisor of integers, never negative."""
+def gcd_(input: Tensor, /, other: Tensor) -> Tensor:
+    """``input.gcd_(...)``"""
+def ge(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """ge, element by element, with a tensor or a number: bools."""
+def geqrf(input: Tensor, *, out: Any = None) -> Reflections:
+    """LAPACK's form of a QR factorisation: see ``linalg.householder_product``."""
+def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """(m,) and (n,) -> all products, (m, n)."""
+def get_rng_state(*, out: Tensor | None = None) -> Tensor:
+    """The default generator's state."""
+@overload
+def gradient(
+    input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: _int = 1, out: Any = None,
+) -> tuple[Tensor, ...]:
+    """The slopes along each of ``dim`` (all): central differences of second order ..."""
+@overload
+def gradient(
+    input: Tensor, *, spacing: Any = 1, axis: Any, edge_order: _int = 1, out: Any = None,
+) -> tuple[Tensor, ...]: ...
+def greater(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """gt, element by element, with a tensor or a number: bools."""
+def greater_equal(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """ge, element by element, with a tensor or a number: bools."""
+def group_norm(
+    input: Tensor, num_groups: _int, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: _float = 1e-05, *, out: Tensor | None = None,
+) -> Tensor:
+    """Normalise (n, c, ...) over groups of c / num_groups consecutive channels; then ..."""
+def gt(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """gt, element by element, with a tensor or a number: bools."""
+def hamming_window(
+    window_length: _int, periodic: _bool = True, alpha: _float = 0.54, beta: _float = 0.46, *,
+    dtype: Any = None, device: Any = None, requires_grad: _bool = False, layout: Any = None,
+    pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """alpha - beta cos(x)."""
+def hann_window(
+    window_length: _int, periodic: _bool = True, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """0.5 - 0.5 cos(x)."""
+def hardshrink(input: Tensor, lambd: _float = 0.5, *, out: Tensor | None = None) -> Tensor:
+    """0 where -lambd <= x <= lambd, x elsewhere."""
+def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """0 below 0, 1 above, and ``values`` at 0."""
+def histc(
+    input: Tensor, bins: _int = 100, min: _float = 0, max: _float = 0, *, out: Tensor | None = None,
+) -> Tensor:
+    """How many elements fall into each of ``bins`` equal bins from min to max (both 0: ..."""
+def histogram(
+    input: Tensor, bins: Any, *, range: Sequence[_float] | None = None,
+    weight: Tensor | None = None, density: _bool = False, out: Any = None,
+) -> Histogram:
+    """(hist, bin_edges): how many elements, or what weight, falls into each bin."""
+def histogramdd(
+    input: Tensor, bins: Any, *, range: Sequence[_float] | None = None,
+    weight: Tensor | None = None, density: _bool = False, out: Any = None,
+) -> Histogram:
+    """(hist, bin_edges) of points, whose coordinates are the last dimension."""
+def hsplit(
+    input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]:
+    """``tensor_split`` along dim 1, into equal parts if a number is given."""
+def hstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
+    """Tensors side by side: joined along dim 1, vectors along dim 0."""
+def hypot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sqrt(input ** 2 + other ** 2) of floating-point tensors, without overflow on the ..."""
+def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def i0_(input: Tensor, /) -> Tensor:
+    """``input.i0_(...)``"""
+def igamma(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """P(input, other): the integral of t^(input - 1) exp(-t) over 0 < t < other, ..."""
+def igammac(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 - igamma(input, other), with all digits where it is small."""
+@overload
+def index_add(
+    input: Tensor, dim: _int, index: Tensor, source: Tensor, *, alpha: Any = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with alpha * source[i] added to slice index[i] along ..."""
+@overload
+def index_add(
+    input: Tensor, *, axis: _int, index: Tensor, source: Tensor, alpha: Any = 1,
+    out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def index_copy(
+    input: Tensor, dim: _int, index: Tensor, source: Tensor, *, out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with slice index[i] along ``dim`` replaced by source[i]."""
+@overload
+def index_copy(
+    input: Tensor, *, axis: _int, index: Tensor, source: Tensor, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def index_fill(
+    input: Tensor, dim: _int, index: Tensor, value: Any, *, out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with the slices that ``index`` names (negative ones from the ..."""
+@overload
+def index_fill(
+    input: Tensor, *, axis: _int, index: Tensor, value: Any, out: Tensor | None = None,
+) -> Tensor: ...
+def index_put(
+    input: Tensor, indices: Any, values: Tensor, accumulate: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with ``input[indices] = values``, or ``+= values``: a tuple ..."""
+def index_put_(input: Tensor, /, indices: Any, values: Tensor, accumulate: _bool = False) -> Tensor:
+    """``input.index_put_(...)``"""
+@overload
+def index_reduce(
+    input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce: str, *,
+    include_self: _bool = True, out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` in which each slice that ``index`` names along ``dim`` is ..."""
+@overload
+def index_reduce(
+    input: Tensor, *, axis: _int, index: Tensor, source: Tensor, reduce: str,
+    include_self: _bool = True, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def index_select(input: Tensor, dim: _int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The slices of ``input`` along ``dim`` that the 1-d ``index`` names."""
+@overload
+def index_select(
+    input: Tensor, *, axis: _int, index: Tensor, out: Tensor | None = None,
+) -> Tensor: ...
+def initial_seed() -> _int:
+    """The default generator's seed."""
+def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Sums over the last dimension of both: (..., k) and (..., k) -> (..., ...); a ..."""
+def instance_norm(
+    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: _bool = True,
+    momentum: _float = 0.1, eps: _float = 1e-05, *, out: Tensor | None = None,
+) -> Tensor:
+    """Normalise each channel of each sample of (n, c, ...) by itself (Ulyanov et al."""
+def inverse(A: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverses of (..., n, n) matrices; LinAlgError if one is singular."""
+def isclose(
+    input: Tensor, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08,
+    equal_nan: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """|input - other| <= atol + rtol |other|, element by element."""
+def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: _bool = False, invert: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Whether each of ``elements`` is among ``test_elements``; whether not, with ..."""
+def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def isreal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """True everywhere: tensors are of real numbers."""
+def kaiser_window(
+    window_length: _int, periodic: _bool = True, beta: _float = 12.0, *, dtype: Any = None,
+    device: Any = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """I0(beta sqrt(1 - x^2)) / I0(beta), for x from -1 to 1."""
+def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The Kronecker product: each element of ``input`` times the whole of ``other``."""
+@overload
+def kthvalue(
+    input: Tensor, k: _int, dim: _int = -1, keepdim: _bool = False, *, out: Any = None,
+) -> Picked:
+    """(values, indices) of the k-th smallest elements along ``dim``, counted from 1."""
+@overload
+def kthvalue(
+    input: Tensor, k: _int, *, axis: _int, keepdims: _bool = False, out: Any = None,
+) -> Picked: ...
+def layer_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: _float = 1e-05, *, out: Tensor | None = None,
+) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, ..."""
+def lcm(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The least common multiple of integers, never negative."""
+def lcm_(input: Tensor, /, other: Tensor) -> Tensor:
+    """``input.lcm_(...)``"""
+def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input * 2 ** other."""
+def ldexp_(input: Tensor, /, other: Tensor) -> Tensor:
+    """``input.ldexp_(...)``"""
+def le(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """le, element by element, with a tensor or a number: bools."""
+def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
+    """input + weight * (end - input), exact at both ends; the weight is a number or a ..."""
+def less(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """lt, element by element, with a tensor or a number: bools."""
+def less_equal(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """le, element by element, with a tensor or a number: bools."""
+def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def linspace(
+    start: Any, end: Any, steps: _int, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``steps`` evenly spaced numbers from start to end, both included."""
+def log(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def log10_(input: Tensor, /) -> Tensor:
+    """``input.log10_(...)``"""
+def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def log1p_(input: Tensor, /) -> Tensor:
+    """``input.log1p_(...)``"""
+def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def log2_(input: Tensor, /) -> Tensor:
+    """``input.log2_(...)``"""
+def log_(input: Tensor, /) -> Tensor:
+    """``input.log_(...)``"""
+@overload
+def log_softmax(
+    input: Tensor, dim: _int | None = None, dtype: Any = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """log(softmax(x)) along ``dim``, without the loss of precision of taking both steps."""
+@overload
+def log_softmax(
+    input: Tensor, *, axis: _int | None, dtype: Any = None, out: Tensor | None = None,
+) -> Tensor: ...
+def logaddexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log(exp(input) + exp(other)), without overflow."""
+def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log2(2 ** input + 2 ** other), without overflow."""
+@overload
+def logcumsumexp(input: Tensor, dim: _int, *, out: Tensor | None = None) -> Tensor:
+    """y[i] = log(exp(x[0]) + ..."""
+@overload
+def logcumsumexp(input: Tensor, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+def logdet(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithms of the determinants: nan where they are negative, -inf where they ..."""
+def logical_and(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether both are not 0, of two tensors, broadcast."""
+def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def logical_or(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether one is not 0, of two tensors, broadcast."""
+def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether just one is not 0, of two tensors, broadcast."""
+def logit(input: Tensor, eps: _float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """log(x / (1 - x)); x is first clamped to eps .."""
+def logit_(input: Tensor, /, eps: _float | None = None) -> Tensor:
+    """``input.logit_(...)``"""
+def logspace(
+    start: Any, end: Any, steps: _int, base: _float = 10.0, *, dtype: Any = None,
+    device: Any = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """base ** x for ``steps`` evenly spaced x from start to end, both included."""
+@overload
+def logsumexp(
+    input: Tensor, dim: Any, keepdim: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """log(sum(exp(input))) over ``dim``, without overflow."""
+@overload
+def logsumexp(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+def lt(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """lt, element by element, with a tensor or a number: bools."""
+def lu(input: Tensor, pivot: _bool = True, get_infos: _bool = False, *, out: Any = None) -> Any:
+    """(LU, pivots), or (LU, pivots, info)."""
+def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The solution of A x = b from the factors of A."""
+def lu_unpack(
+    LU_data: Tensor, LU_pivots: Tensor, unpack_data: _bool = True, unpack_pivots: _bool = True, *,
+    out: Any = None,
+) -> PLU:
+    """(P, L, U) of what ``lu_factor`` returns; empty tensors for what is not asked for."""
+def manual_seed(seed: _int) -> Generator:
+    """Seed the default generator, of all devices."""
+def masked_fill(input: Tensor, mask: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
+    """``input`` with ``value``, a number or a 0-d tensor, where the (broadcast) bool ..."""
+def masked_scatter(
+    input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor | None = None,
+) -> Tensor:
+    """``input`` with the elements of ``source``, in order, where the (broadcast) bool ..."""
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements where the bool ``mask`` is True (both broadcast), in one dimension."""
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The matrix product; vectors are a row on the left and a column on the right, ..."""
+def matrix_exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The sum of A^k / k! of (..., n, n) matrices."""
+def matrix_power(A: Tensor, n: _int, *, out: Tensor | None = None) -> Tensor:
+    """A multiplied by itself n times; for negative n, of the inverse; for 0 the identity."""
+@overload
+def max(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The largest element; with a dimension, (values, indices) along it; with a second ..."""
+@overload
+def max(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Picked: ...
+@overload
+def max(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+@overload
+def max(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) -> Picked: ...
+@overload
+def max_pool1d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: _bool = False, return_indices: Literal[False] = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """The largest element of every window of a sequence: ``max_pool2d`` with one ..."""
+@overload
+def max_pool1d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: _bool = False, return_indices: _bool = False, *, out: Any = None,
+) -> Any: ...
+@overload
+def max_pool2d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: _bool = False, return_indices: Literal[False] = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """The largest element of every window."""
+@overload
+def max_pool2d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: _bool = False, return_indices: _bool = False, *, out: Any = None,
+) -> Any: ...
+@overload
+def max_pool3d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: _bool = False, return_indices: Literal[False] = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """The largest element of every window of a volume: ``max_pool2d`` with one ..."""
+@overload
+def max_pool3d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: _bool = False, return_indices: _bool = False, *, out: Any = None,
+) -> Any: ...
+def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The larger (nan if one is nan) of two tensors, broadcast."""
+@overload
+def mean(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The arithmetic mean over ``dim``; nan of nothing."""
+@overload
+def mean(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def median(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The median (the lower one of two), or nan if there is one; with a dimension, ..."""
+@overload
+def median(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Picked: ...
+@overload
+def median(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) -> Picked: ...
+def meshgrid(*tensors: Any, indexing: str = 'ij', out: Any = None) -> tuple[Tensor, ...]:
+    """Vectors (or numbers) as coordinates of a grid: the i-th result holds the i-th ..."""
+@overload
+def min(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The smallest element; with a dimension, (values, indices) along it; with a ..."""
+@overload
+def min(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Picked: ...
+@overload
+def min(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+@overload
+def min(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) -> Picked: ...
+def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The smaller (nan if one is nan) of two tensors, broadcast."""
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """(m, k) @ (k, n)."""
+@overload
+def mode(input: Tensor, dim: _int = -1, keepdim: _bool = False, *, out: Any = None) -> Picked:
+    """(values, indices) of the most frequent elements along ``dim``; of several the ..."""
+@overload
+def mode(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) -> Picked: ...
+def moveaxis(input: Tensor, source: Any, destination: Any, *, out: Tensor | None = None) -> Tensor:
+    """``movedim`` under NumPy's name."""
+def movedim(input: Tensor, source: Any, destination: Any, *, out: Tensor | None = None) -> Tensor:
+    """Dimensions moved to new places; the others keep their order."""
+def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tensor sorted along its first dimension."""
+def mul(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def multinomial(
+    input: Tensor, num_samples: _int, replacement: _bool = False, *, generator: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``num_samples`` class indices (int64) for each row of weights, drawn with or ..."""
+def multiply(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """(m, k) @ (k,)."""
+def mvlgamma(input: Tensor, p: _int, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the multivariate gamma function of dimension p: the sum of ..."""
+def nan_to_num(
+    input: Tensor, nan: _float | None = None, posinf: _float | None = None,
+    neginf: _float | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """nan replaced by ``nan`` (0), the infinities by ``posinf`` and ``neginf`` (the ..."""
+def nan_to_num_(
+    input: Tensor, /, nan: _float | None = None, posinf: _float | None = None,
+    neginf: _float | None = None,
+) -> Tensor:
+    """``input.nan_to_num_(...)``"""
+@overload
+def nanmean(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The arithmetic mean over ``dim`` of what is not nan; nan where there is nothing ..."""
+@overload
+def nanmean(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def nanmedian(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The median of what is not nan; with a dimension, (values, indices) along it."""
+@overload
+def nanmedian(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Picked: ...
+@overload
+def nanmedian(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) -> Picked: ...
+@overload
+def nanquantile(
+    input: Tensor, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
+    interpolation: str = 'linear', out: Tensor | None = None,
+) -> Tensor:
+    """The quantiles of what is not nan."""
+@overload
+def nanquantile(
+    input: Tensor, q: Any, *, axis: _int | None, keepdims: _bool = False,
+    interpolation: str = 'linear', out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def nansum(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The sum over ``dim`` of what is not nan."""
+@overload
+def nansum(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def narrow(
+    input: Tensor, dim: _int, start: Any, length: _int, *, out: Tensor | None = None,
+) -> Tensor:
+    """A view of ``length`` elements along ``dim``, from ``start`` (an int or a 0-d ..."""
+@overload
+def narrow(
+    input: Tensor, *, axis: _int, start: Any, length: _int, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def narrow_copy(
+    input: Tensor, dim: _int, start: Any, length: _int, *, out: Tensor | None = None,
+) -> Tensor:
+    """``narrow``, copied."""
+@overload
+def narrow_copy(
+    input: Tensor, *, axis: _int, start: Any, length: _int, out: Tensor | None = None,
+) -> Tensor: ...
+def ne(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """ne, element by element, with a tensor or a number: bools."""
+def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def neg_(input: Tensor, /) -> Tensor:
+    """``input.neg_(...)``"""
+def negative(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def negative_(input: Tensor, /) -> Tensor:
+    """``input.negative_(...)``"""
+def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The next number of the dtype after ``input`` in the direction of ``other``."""
+@overload
+def nonzero(
+    input: Tensor, *, as_tuple: Literal[False] = False, out: Tensor | None = None,
+) -> Tensor:
+    """The indices of the non-zero elements: one row each, or one tensor a dimension."""
+@overload
+def nonzero(input: Tensor, *, as_tuple: _bool = False, out: Any = None) -> Any: ...
+def nonzero_static(
+    input: Tensor, *, size: _int, fill_value: _int = -1, out: Tensor | None = None,
+) -> Tensor:
+    """``nonzero`` in exactly ``size`` rows: the first ones, and rows of ``fill_value``."""
+@overload
+def norm(
+    input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: _bool = False, dtype: Any = None, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The p-norm of all elements over ``dim``; "fro" is 2, "nuc" the sum of a matrix's ..."""
+@overload
+def norm(
+    input: Tensor, p: Any = 'fro', *, axis: Any, keepdims: _bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: _bool = False, layout: Any = None,
+    pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """Normal numbers with the means and standard deviations given: two numbers and a ..."""
+def not_equal(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """ne, element by element, with a tensor or a number: bools."""
+@overload
+def ones(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """A tensor of ones."""
+@overload
+def ones(
+    *, size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+def ones_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Ones of the tensor's shape, dtype and device."""
+def orgqr(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The first n columns of H_1 ..."""
+def ormqr(
+    input: Tensor, tau: Tensor, other: Tensor, left: _bool = True, transpose: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Q other, Q^T other (transpose), other Q or other Q^T (left=False), where Q is ..."""
+def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """(m,) and (n,) -> all products, (m, n)."""
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: _float = 2.0, eps: _float = 1e-06, keepdim: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The p-norm of x1 - x2 + eps along the last dimension: (..., n) -> (...)."""
+def pca_lowrank(
+    A: Tensor, q: _int | None = None, center: _bool = True, niter: _int = 2, *, out: Any = None,
+) -> Any:
+    """``svd_lowrank`` of A, (..., m, n), with the mean of its rows subtracted ..."""
+def permute(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
+    """The dimensions in another order."""
+def permute_copy(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
+    """``permute``, copied."""
+def pinverse(input: Tensor, rcond: _float = 1e-15, *, out: Tensor | None = None) -> Tensor:
+    """``linalg.pinv`` under its older name."""
+def pixel_shuffle(input: Tensor, upscale_factor: _int, *, out: Tensor | None = None) -> Tensor:
+    """(..., c r^2, h, w) -> (..., c, h r, w r): every r^2 channels become r x r pixels ..."""
+def pixel_unshuffle(input: Tensor, downscale_factor: _int, *, out: Tensor | None = None) -> Tensor:
+    """(..., c, h r, w r) -> (..., c r^2, h, w): the inverse of ``pixel_shuffle``."""
+def poisson(
+    input: Tensor, generator: Generator | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """Numbers of events, each element of ``input`` their mean."""
+def polygamma(n: _int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The n-th derivative of ``digamma``."""
+def positive(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """+input: the tensor itself."""
+def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
+    """input ** exponent, broadcast and promoted."""
+def prelu(input: Tensor, weight: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """x where positive, weight * x elsewhere (He et al."""
+@overload
+def prod(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The product over ``dim`` (one, or all by default)."""
+@overload
+def prod(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+def put(
+    input: Tensor, index: Tensor, source: Tensor, accumulate: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with ``source`` written (or added) at positions in the ..."""
+def qr(input: Tensor, some: _bool = True, *, out: Any = None) -> QR:
+    """``linalg.qr``, "reduced" or (some=False) "complete"."""
+@overload
+def quantile(
+    input: Tensor, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
+    interpolation: str = 'linear', out: Tensor | None = None,
+) -> Tensor:
+    """The q-th quantiles (0 <= q <= 1, a number or a vector, whose dimension comes ..."""
+@overload
+def quantile(
+    input: Tensor, q: Any, *, axis: _int | None, keepdims: _bool = False,
+    interpolation: str = 'linear', out: Tensor | None = None,
+) -> Tensor: ...
+def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def rad2deg_(input: Tensor, /) -> Tensor:
+    """``input.rad2deg_(...)``"""
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Numbers uniform in [0, 1)."""
+def rand_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``rand`` of the tensor's shape, dtype and device."""
+def randint(
+    low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: _bool = False, layout: Any = None,
+    pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
+def randint_like(
+    input: Tensor, low: Any, high: Any = None, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    memory_format: Any = None, out: Tensor | None = None,
+) -> Tensor:
+    """``randint`` of the tensor's shape, dtype and device: randint_like(x, high) or ..."""
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Numbers of the standard normal distribution."""
+def randn_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``randn`` of the tensor's shape, dtype and device."""
+def randperm(
+    n: _int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The integers 0 to n - 1 in random order."""
+def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """All elements in one dimension; a view of a contiguous tensor, a copy of others."""
+def real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tensor: the conjugate and the real part of a real number are the number."""
+def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def reciprocal_(input: Tensor, /) -> Tensor:
+    """``input.reciprocal_(...)``"""
+def relu(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def relu_(input: Tensor, /) -> Tensor:
+    """``input.relu_(...)``"""
+def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+@overload
+def renorm(
+    input: Tensor, p: _float, dim: _int, maxnorm: _float, *, out: Tensor | None = None,
+) -> Tensor:
+    """The slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it."""
+@overload
+def renorm(
+    input: Tensor, p: _float, *, axis: _int, maxnorm: _float, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: _int | None = None, *, output_size: _int | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each slice along ``dim`` (each element, without one) repeated: a number of ..."""
+@overload
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, *, axis: _int | None, output_size: _int | None = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+def reshape(input: Tensor, *sizes: Any, shape: Any = None, out: Tensor | None = None) -> Tensor:
+    """The same elements in another shape (one size may be -1); a view if possible."""
+def resize_as_(input: Tensor, /, other: Tensor, memory_format: Any = None) -> Tensor:
+    """``input.resize_as_(...)``"""
+def resolve_conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tensor: the conjugate and the real part of a real number are the number."""
+def resolve_neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tensor: the conjugate and the real part of a real number are the number."""
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: _float | None = None,
+    *, out: Tensor | None = None,
+) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich ..."""
+def roll(input: Tensor, shifts: Any, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """The elements moved along ``dims`` (or along the flattened tensor), around the end."""
+def rot90(input: Tensor, k: _int = 1, dims: Any = ..., *, out: Tensor | None = None) -> Tensor:
+    """Turned k times by 90 degrees, from the first of two dims towards the second."""
+def round(input: Tensor, *, decimals: _int = 0, out: Tensor | None = None) -> Tensor:
+    """To the nearest integer (or decimal), halves to even."""
+def round_(input: Tensor, /, *, decimals: _int = 0) -> Tensor:
+    """``input.round_(...)``"""
+def row_stack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
+    """Tensors below each other: joined along dim 0, vectors as rows."""
+def rrelu(
+    input: Tensor, lower: _float = 0.125, upper: _float = 0.3333333333333333,
+    training: _bool = False, inplace: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """x where positive; elsewhere x times a slope: random in lower..upper for each ..."""
+def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def rsqrt_(input: Tensor, /) -> Tensor:
+    """``input.rsqrt_(...)``"""
+def rsub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """other - alpha * input."""
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """A tensor without dimensions that holds a number, in the default dtype."""
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+    dropout_p: _float = 0.0, is_causal: _bool = False, scale: _float | None = None,
+    enable_gqa: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """softmax(query key^T * scale + mask) value: (..., l, e), (..., s, e), (..., s, v) ..."""
+@overload
+def scatter(
+    input: Tensor, dim: _int, index: Tensor, src: Any = None, *, value: Any = None,
+    reduce: str | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with the values of ``src`` (a tensor at least as large as ..."""
+@overload
+def scatter(
+    input: Tensor, *, axis: _int, index: Tensor, src: Any = None, value: Any = None,
+    reduce: str | None = None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def scatter_add(
+    input: Tensor, dim: _int, index: Tensor, src: Tensor, *, out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with the values of ``src`` added at the positions ``index`` ..."""
+@overload
+def scatter_add(
+    input: Tensor, *, axis: _int, index: Tensor, src: Tensor, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def scatter_reduce(
+    input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce: str, *,
+    include_self: _bool = True, out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` in which each element that ``index`` names along ``dim`` is ..."""
+@overload
+def scatter_reduce(
+    input: Tensor, *, axis: _int, index: Tensor, src: Tensor, reduce: str,
+    include_self: _bool = True, out: Tensor | None = None,
+) -> Tensor: ...
+def searchsorted(
+    sorted_sequence: Tensor, input: Any, *, out_int32: _bool = False, right: _bool = False,
+    side: str | None = None, sorter: Tensor | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """The first place in the (last dimension of the) sorted sequence before which each ..."""
+def seed() -> _int:
+    """Seed the default generator with a number that nobody can guess, and return it."""
+@overload
+def select(input: Tensor, dim: _int, index: Any, *, out: Tensor | None = None) -> Tensor:
+    """A view of one slice along ``dim``, without that dimension."""
+@overload
+def select(input: Tensor, *, axis: _int, index: Any, out: Tensor | None = None) -> Tensor: ...
+@overload
+def select_copy(input: Tensor, dim: _int, index: Any, *, out: Tensor | None = None) -> Tensor:
+    """``select``, copied."""
+@overload
+def select_copy(input: Tensor, *, axis: _int, index: Any, out: Tensor | None = None) -> Tensor: ...
+@overload
+def select_scatter(
+    input: Tensor, src: Tensor, dim: _int, index: _int, *, out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` in which ``select(dim, index)`` is ``src``."""
+@overload
+def select_scatter(
+    input: Tensor, src: Tensor, *, axis: _int, index: _int, out: Tensor | None = None,
+) -> Tensor: ...
+def selu(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
+    """scale * elu(x, alpha), with the constants for which mean 0 and variance 1 are a ..."""
+def set_rng_state(state: Tensor) -> None:
+    """Put the default generator back into a state."""
+def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sigmoid_(input: Tensor, /) -> Tensor:
+    """``input.sigmoid_(...)``"""
+def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sin_(input: Tensor, /) -> Tensor:
+    """``input.sin_(...)``"""
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sinc_(input: Tensor, /) -> Tensor:
+    """``input.sinc_(...)``"""
+def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sinh_(input: Tensor, /) -> Tensor:
+    """``input.sinh_(...)``"""
+@overload
+def slice(
+    input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None,
+    step: _int = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """A view of every ``step``-th element along ``dim`` from start to before end."""
+@overload
+def slice(
+    input: Tensor, *, axis: _int, start: _int | None = None, end: _int | None = None,
+    step: _int = 1, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def slice_copy(
+    input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None,
+    step: _int = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """``slice``, copied."""
+@overload
+def slice_copy(
+    input: Tensor, *, axis: _int, start: _int | None = None, end: _int | None = None,
+    step: _int = 1, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def slice_scatter(
+    input: Tensor, src: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None,
+    step: _int = 1, *, out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` in which ``input[..., start:end:step, ...]`` along ``dim`` ..."""
+@overload
+def slice_scatter(
+    input: Tensor, src: Tensor, *, axis: _int, start: _int | None = None, end: _int | None = None,
+    step: _int = 1, out: Tensor | None = None,
+) -> Tensor: ...
+def slogdet(A: Tensor, *, out: Any = None) -> SignAndLog:
+    """The signs of the determinants, and the logarithms of their sizes: 0 and -inf ..."""
+@overload
+def softmax(
+    input: Tensor, dim: _int | None = None, dtype: Any = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+@overload
+def softmax(
+    input: Tensor, *, axis: _int | None, dtype: Any = None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def sort(
+    input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False, *,
+    out: Any = None,
+) -> Picked:
+    """(values, indices) in ascending or descending order along ``dim``; always stable."""
+@overload
+def sort(
+    input: Tensor, *, axis: _int, descending: _bool = False, stable: _bool = False, out: Any = None,
+) -> Picked: ...
+@overload
+def split(
+    tensor: Tensor, split_size_or_sections: Any = None, dim: _int = 0, *, split_size: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]:
+    """Views of consecutive pieces along ``dim``: of one size (the last may be ..."""
+@overload
+def split(
+    tensor: Tensor, split_size_or_sections: Any = None, *, axis: _int, split_size: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]: ...
+@overload
+def split_copy(
+    tensor: Tensor, split_size_or_sections: Any = None, dim: _int = 0, *, split_size: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]:
+    """``split``, copied."""
+@overload
+def split_copy(
+    tensor: Tensor, split_size_or_sections: Any = None, *, axis: _int, split_size: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]: ...
+@overload
+def split_with_sizes(
+    input: Tensor, split_sizes: Any, dim: _int = 0, *, out: Any = None,
+) -> tuple[Tensor, ...]:
+    """Views of consecutive pieces of the sizes given along ``dim``."""
+@overload
+def split_with_sizes(
+    input: Tensor, split_sizes: Any, *, axis: _int, out: Any = None,
+) -> tuple[Tensor, ...]: ...
+@overload
+def split_with_sizes_copy(
+    input: Tensor, split_sizes: Any, dim: _int = 0, *, out: Any = None,
+) -> tuple[Tensor, ...]:
+    """``split_with_sizes``, copied."""
+@overload
+def split_with_sizes_copy(
+    input: Tensor, split_sizes: Any, *, axis: _int, out: Any = None,
+) -> tuple[Tensor, ...]: ...
+def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sqrt_(input: Tensor, /) -> Tensor:
+    """``input.sqrt_(...)``"""
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def square_(input: Tensor, /) -> Tensor:
+    """``input.square_(...)``"""
+@overload
+def squeeze(input: Tensor, dim: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """Dimensions of size 1 left out: all of them, or those given."""
+@overload
+def squeeze(input: Tensor, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
+@overload
+def squeeze_copy(input: Tensor, dim: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """``squeeze``, copied."""
+@overload
+def squeeze_copy(input: Tensor, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
+@overload
+def stack(tensors: Any, dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors of one shape joined along a new dimension."""
+@overload
+def stack(tensors: Any, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+@overload
+def std(
+    input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
+    correction: _float | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """The standard deviation: the square root of ``var``."""
+@overload
+def std(
+    input: Tensor, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
+    correction: _float | None = None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def std_mean(
+    input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
+    correction: _float | None = None, out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The standard deviation and the mean over ``dim``."""
+@overload
+def std_mean(
+    input: Tensor, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
+    correction: _float | None = None, out: Any = None,
+) -> tuple[Tensor, Tensor]: ...
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input - alpha * other, broadcast and promoted."""
+def subtract(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input - alpha * other, broadcast and promoted."""
+@overload
+def sum(
+    input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The sum over ``dim`` (all dimensions by default)."""
+@overload
+def sum(
+    input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+def svd(
+    input: Tensor, some: _bool = True, compute_uv: _bool = True, *, out: Any = None,
+) -> SVDTransposed:
+    """(U, S, V), with V not transposed; without ``compute_uv``, U and V are zeros."""
+def svd_lowrank(
+    A: Tensor, q: _int | None = 6, niter: _int | None = 2, M: Tensor | None = None, *,
+    out: Any = None,
+) -> SVDTransposed:
+    """(U, S, V) with A (or A - M) about U diag(S) V^T, of q columns."""
+def swapaxes(input: Tensor, axis0: _int, axis1: _int, *, out: Tensor | None = None) -> Tensor:
+    """``transpose`` under NumPy's name."""
+def swapdims(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
+    """Two dimensions exchanged."""
+def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A matrix transposed; vectors and scalars as they are."""
+def t_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``t``, copied."""
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements at positions in the flattened tensor (negative ones from the end), ..."""
+@overload
+def take_along_dim(
+    input: Tensor, indices: Tensor, dim: _int | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """``gather`` with indices (negative ones from the end) and tensor broadcast ..."""
+@overload
+def take_along_dim(
+    input: Tensor, indices: Tensor, *, axis: _int | None, out: Tensor | None = None,
+) -> Tensor: ...
+def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def tan_(input: Tensor, /) -> Tensor:
+    """``input.tan_(...)``"""
+def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def tanh_(input: Tensor, /) -> Tensor:
+    """``input.tanh_(...)``"""
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of ..."""
+@overload
+def tensor_split(
+    input: Tensor, indices_or_sections: Any = None, dim: _int = 0, *, indices: Any = None,
+    sections: Any = None, out: Any = None,
+) -> tuple[Tensor, ...]:
+    """Views of parts along ``dim``: cut before the positions given, or into so many ..."""
+@overload
+def tensor_split(
+    input: Tensor, indices_or_sections: Any = None, *, axis: _int, indices: Any = None,
+    sections: Any = None, out: Any = None,
+) -> tuple[Tensor, ...]: ...
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
+    """Sums over pairs of dimensions: the last ``dims`` of a with the first of b, or ..."""
+def threshold(
+    input: Tensor, threshold: _float, value: _float, inplace: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """x where above the threshold, ``value`` elsewhere."""
+def tile(input: Tensor, *counts: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
+    """``repeat``, with counts of 1 for the first dimensions where there are too few."""
+@overload
+def topk(
+    input: Tensor, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True, *,
+    out: Any = None,
+) -> Picked:
+    """(values, indices) of the k largest (or smallest) elements along ``dim``, in that ..."""
+@overload
+def topk(
+    input: Tensor, k: _int, *, axis: _int, largest: _bool = True, sorted: _bool = True,
+    out: Any = None,
+) -> Picked: ...
+def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The sum of a matrix's diagonal; integers add up in int64."""
+def transpose(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
+    """Two dimensions exchanged."""
+def transpose_copy(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
+    """``transpose``, copied."""
+@overload
+def trapezoid(
+    y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: _int = -1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The integral along ``dim`` by the trapezoidal rule; the samples are at ``x``, or ..."""
+@overload
+def trapezoid(
+    y: Tensor, x: Tensor | None = None, *, dx: Any = None, axis: _int, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def trapz(
+    y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: _int = -1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The integral along ``dim`` by the trapezoidal rule; the samples are at ``x``, or ..."""
+@overload
+def trapz(
+    y: Tensor, x: Tensor | None = None, *, dx: Any = None, axis: _int, out: Tensor | None = None,
+) -> Tensor: ...
+def triangular_solve(
+    b: Tensor, A: Tensor, upper: _bool = True, transpose: _bool = False,
+    unitriangular: _bool = False, *, out: Any = None,
+) -> TriangularSolution:
+    """(solution, A) of A x = b, or of A^T x = b."""
+def tril(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Each matrix up to a diagonal (0: the main one, 1: the one above it), zeros ..."""
+def tril_indices(
+    row: _int, col: _int, offset: _int = 0, *, dtype: Any = None, device: Any = None,
+    layout: Any = None, out: Tensor | None = None,
+) -> Tensor:
+    """Rows and columns of the elements that ``tril`` keeps, (2, n), in row-major order."""
+def triu(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Each matrix from a diagonal (0: the main one, 1: the one above it) on, zeros ..."""
+def triu_indices(
+    row: _int, col: _int, offset: _int = 0, *, dtype: Any = None, device: Any = None,
+    layout: Any = None, out: Tensor | None = None,
+) -> Tensor:
+    """Rows and columns of the elements that ``triu`` keeps, (2, n), in row-major order."""
+def true_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input / other in floating point."""
+def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def trunc_(input: Tensor, /) -> Tensor:
+    """``input.trunc_(...)``"""
+@overload
+def unbind(input: Tensor, dim: _int = 0, *, out: Any = None) -> tuple[Tensor, ...]:
+    """Views of all slices along ``dim``, without that dimension."""
+@overload
+def unbind(input: Tensor, *, axis: _int, out: Any = None) -> tuple[Tensor, ...]: ...
+@overload
+def unbind_copy(input: Tensor, dim: _int = 0, *, out: Any = None) -> tuple[Tensor, ...]:
+    """``unbind``, copied."""
+@overload
+def unbind_copy(input: Tensor, *, axis: _int, out: Any = None) -> tuple[Tensor, ...]: ...
+@overload
+def unflatten(input: Tensor, dim: _int, sizes: Any, *, out: Tensor | None = None) -> Tensor:
+    """One dimension as several (one size may be -1)."""
+@overload
+def unflatten(input: Tensor, *, axis: _int, sizes: Any, out: Tensor | None = None) -> Tensor: ...
+def unfold_copy(
+    input: Tensor, dimension: _int, size: _int, step: _int, *, out: Tensor | None = None,
+) -> Tensor:
+    """``unfold``, copied."""
+@overload
+def unique(
+    input: Tensor, sorted: _bool = True, return_inverse: Literal[False] = False,
+    return_counts: Literal[False] = False, dim: _int | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """The different elements (with ``dim``, the different slices along it), always sorted."""
+@overload
+def unique(
+    input: Tensor, sorted: _bool = True, return_inverse: _bool = False,
+    return_counts: _bool = False, dim: _int | None = None, *, out: Any = None,
+) -> Any: ...
+@overload
+def unique(
+    input: Tensor, sorted: _bool = True, return_inverse: Literal[False] = False,
+    return_counts: Literal[False] = False, *, axis: _int | None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def unique(
+    input: Tensor, sorted: _bool = True, return_inverse: _bool = False,
+    return_counts: _bool = False, *, axis: _int | None, out: Any = None,
+) -> Any: ...
+@overload
+def unique_consecutive(
+    input: Tensor, return_inverse: Literal[False] = False, return_counts: Literal[False] = False,
+    dim: _int | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """The elements (with ``dim``, the slices along it) without those that equal the ..."""
+@overload
+def unique_consecutive(
+    input: Tensor, return_inverse: _bool = False, return_counts: _bool = False,
+    dim: _int | None = None, *, out: Any = None,
+) -> Any: ...
+@overload
+def unique_consecutive(
+    input: Tensor, return_inverse: Literal[False] = False, return_counts: Literal[False] = False, *,
+    axis: _int | None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def unique_consecutive(
+    input: Tensor, return_inverse: _bool = False, return_counts: _bool = False, *,
+    axis: _int | None, out: Any = None,
+) -> Any: ...
+def unravel_index(indices: Tensor, shape: Any, *, out: Any = None) -> tuple[Tensor, ...]:
+    """The coordinates in a tensor of ``shape`` of elements counted in row-major order, ..."""
+@overload
+def unsafe_chunk(
+    input: Tensor, chunks: _int, dim: _int = 0, *, out: Any = None,
+) -> tuple[Tensor, ...]:
+    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
+@overload
+def unsafe_chunk(
+    input: Tensor, chunks: _int, *, axis: _int, out: Any = None,
+) -> tuple[Tensor, ...]: ...
+@overload
+def unsafe_split(
+    tensor: Tensor, split_size_or_sections: Any = None, dim: _int = 0, *, split_size: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]:
+    """Views of consecutive pieces along ``dim``: of one size (the last may be ..."""
+@overload
+def unsafe_split(
+    tensor: Tensor, split_size_or_sections: Any = None, *, axis: _int, split_size: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]: ...
+@overload
+def unsafe_split_with_sizes(
+    input: Tensor, split_sizes: Any, dim: _int = 0, *, out: Any = None,
+) -> tuple[Tensor, ...]:
+    """Views of consecutive pieces of the sizes given along ``dim``."""
+@overload
+def unsafe_split_with_sizes(
+    input: Tensor, split_sizes: Any, *, axis: _int, out: Any = None,
+) -> tuple[Tensor, ...]: ...
+@overload
+def unsqueeze(input: Tensor, dim: _int, *, out: Tensor | None = None) -> Tensor:
+    """A new dimension of size 1 at ``dim``."""
+@overload
+def unsqueeze(input: Tensor, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+@overload
+def unsqueeze_copy(input: Tensor, dim: _int, *, out: Tensor | None = None) -> Tensor:
+    """``unsqueeze``, copied."""
+@overload
+def unsqueeze_copy(input: Tensor, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+@overload
+def var(
+    input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
+    correction: _float | None = None, out: Tensor | None = None,
+) -> Tensor:
+    """The variance over ``dim``: squared deviations divided by n - correction (1 by ..."""
+@overload
+def var(
+    input: Tensor, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
+    correction: _float | None = None, out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def var_mean(
+    input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
+    correction: _float | None = None, out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The variance and the mean over ``dim``."""
+@overload
+def var_mean(
+    input: Tensor, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
+    correction: _float | None = None, out: Any = None,
+) -> tuple[Tensor, Tensor]: ...
+def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inner product of two vectors (conjugated, were they complex)."""
+def view_copy(
+    input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None, out: Tensor | None = None,
+) -> Tensor:
+    """``view``, copied."""
+def vsplit(
+    input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
+    out: Any = None,
+) -> tuple[Tensor, ...]:
+    """``tensor_split`` along dim 0, into equal parts if a number is given."""
+def vstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
+    """Tensors below each other: joined along dim 0, vectors as rows."""
+@overload
+def where(condition: Tensor, *, out: Any = None) -> tuple[Tensor, ...]:
+    """``input`` where the condition is True, ``other`` elsewhere, broadcast and ..."""
+@overload
+def where(condition: Tensor, input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def xlogy_(input: Tensor, /, other: Any) -> Tensor:
+    """``input.xlogy_(...)``"""
+def zero_(input: Tensor, /) -> Tensor:
+    """``input.zero_(...)``"""
+@overload
+def zeros(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """A tensor of zeros."""
+@overload
+def zeros(
+    *, size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
+) -> Tensor: ...
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
+    layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Zeros of the tensor's shape, dtype and device."""

@@ -1,0 +1,307 @@
+"""Write the type stubs of the package: what ``tapegrad`` and its Tensors can do, for editors and
+type checkers, which do not see functions and methods that are looked up in tables when first named.
+
+    python tests/write_stubs.py
+
+``__init__.pyi`` has tapegrad's functions; ``_operations.pyi`` the operators, methods and properties
+of Tensor, which inherits them as far as type checkers can tell. Both are read off the functions
+themselves; ``test_stubs.py`` fails while they are not what this script writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from stub_signatures import (
+    Scope,
+    definition,
+    first_line,
+    keyword,
+    module_of,
+    numpy_twin,
+    parsed,
+    with_keywords,
+    without,
+)
+
+import tapegrad
+from tapegrad.ops import methods, surface
+
+PACKAGE = Path(tapegrad.__file__).parent
+HEAD = '''"""{}"""
+
+# Written by tests/write_stubs.py: change the functions, then run it.
+# fmt: off
+'''
+
+# What the makers of tensors take by name, all of them, and those that are like another tensor.
+FACTORY = [
+    keyword("dtype", "Any"), keyword("device", "Any"), keyword("requires_grad", "bool", False),
+    keyword("layout", "Any"), keyword("pin_memory", "bool", False),
+]  # fmt: skip
+LIKE = [*FACTORY, keyword("memory_format", "Any")]
+OUT = keyword("out", "Tensor | None")
+
+# Functions whose results depend on how they are called: the forms they have ...
+_ONE = "(input: Tensor) -> Tensor"
+_ALONG = "(input: Tensor, dim: int, keepdim: bool = False) -> Picked"
+_BETWEEN = "(input: Tensor, other: Tensor) -> Tensor"
+FORMS = {
+    "max": (_ONE, _ALONG, _BETWEEN),
+    "min": (_ONE, _ALONG, _BETWEEN),
+    "median": (_ONE, _ALONG),
+    "nanmedian": (_ONE, _ALONG),
+    "select_where": (
+        "(condition: Tensor) -> tuple[Tensor, ...]",
+        "(condition: Tensor, input: Any, other: Any) -> Tensor",
+    ),
+    "type": (
+        "(self: Tensor) -> str",
+        "(self: Tensor, dtype: Any, non_blocking: bool = False) -> Tensor",
+    ),
+    **dict.fromkeys(
+        ("atleast_1d", "atleast_2d", "atleast_3d"),
+        ("(tensors: Tensor, /) -> Tensor", "(*tensors: Any) -> Any"),
+    ),
+    "zeros": ("(*size: Any) -> Tensor", "(*, size: Any) -> Tensor"),
+    "ones": ("(*size: Any) -> Tensor", "(*, size: Any) -> Tensor"),
+    "empty": (
+        "(*size: Any, memory_format: Any = None) -> Tensor",
+        "(*, size: Any, memory_format: Any = None) -> Tensor",
+    ),
+}
+# ... or the flags that ask for more than one tensor.
+FLAGS = {
+    "nonzero": ("as_tuple",),
+    "unique": ("return_inverse", "return_counts"),
+    "unique_consecutive": ("return_inverse", "return_counts"),
+    "max_pool1d": ("return_indices",),
+    "max_pool2d": ("return_indices",),
+    "max_pool3d": ("return_indices",),
+}
+
+Forms = list[tuple[Signature, str]]
+
+
+def _forms(name: str, function: Any) -> Forms:
+    """The ways to call a function of the surface, without ``out=``."""
+    sig, module = signature(function), module_of(function)
+    if getattr(function, "is_factory", False):
+        sig = without(sig, *list(sig.parameters)[:2])  # the device and the dtype
+        sig = sig.replace(return_annotation="Tensor")
+    options = LIKE if name.endswith("_like") else FACTORY
+    made = getattr(function, "is_factory", False) or "options" in sig.parameters
+    sig = without(sig, "parameters")  # a primitive's, of which there are none left
+    if function.__name__ in FORMS:
+        sigs = [parsed(text) for text in FORMS[function.__name__]]
+        module = "tapegrad.ops.extreme"  # which knows all the names in FORMS
+    else:
+        sigs = [sig]
+    if made:
+        sigs = [with_keywords(s, options) for s in sigs]
+    if function.__name__ in FLAGS:
+        sigs = [_unflagged(sig, FLAGS[function.__name__]), sig]
+    sigs += [twin for s in sigs if (twin := numpy_twin(s))]
+    return [(s, module) for s in sigs]
+
+
+def _unflagged(sig: Signature, flags: tuple[str, ...]) -> Signature:
+    """The signature with the flags False: the result is one tensor."""
+    parameters = [
+        p.replace(annotation="Literal[False]") if p.name in flags else p
+        for p in sig.parameters.values()
+    ]
+    return sig.replace(parameters=parameters, return_annotation="Tensor")
+
+
+def _with_out(forms: Forms, function: Any) -> Forms:
+    """Every function takes ``out=``, and several tensors where it returns several."""
+    if not getattr(function, "takes_out", False):
+        return forms
+    results = []
+    for sig, module in forms:
+        result = str(sig.return_annotation)
+        if result in ("bool", "int", "None", "Generator", "Size", "str"):
+            results.append((sig, module))
+            continue
+        kind = "Tensor | None" if result == "Tensor" else "Any"
+        results.append((with_keywords(sig, [keyword("out", kind)]), module))
+    return results
+
+
+def _as_method(forms: Forms, result: str = "") -> Forms:
+    """The forms with the tensor as ``self``, and without ``out=``, which is the functions'."""
+    own = []
+    for sig, module in forms:
+        first, *rest = without(sig, "out").parameters.values()
+        if first.kind is Parameter.VAR_POSITIONAL:
+            rest = [first, *rest]
+        bound = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), *rest]
+        result_of = result or sig.return_annotation
+        own.append((sig.replace(parameters=bound, return_annotation=result_of), module))
+    return own
+
+
+# ---------------------------------------------------------------------- Tensor
+
+
+def _method(name: str, entry: surface.Entry) -> Forms:
+    function = methods.load(entry)
+    if name.startswith("new_"):
+        made = name.removeprefix("new_")
+        forms = _forms(made, methods.load(surface.functions[made]))
+        return [
+            (s.replace(parameters=[
+                Parameter("self", Parameter.POSITIONAL_OR_KEYWORD),
+                *without(s, "out").parameters.values(),
+            ]), module)
+            for s, module in forms
+        ]  # fmt: skip
+    if name == "fill_diagonal_":  # made by inplace(), in its own module
+        function = import_module("tapegrad.ops.diagonal").fill_diagonal
+    return _as_method(_forms(name, function))
+
+
+def operations() -> str:
+    """The stub of what Tensor inherits: its operators, methods and properties."""
+    doc = "What is attached to Tensor when tapegrad is imported, or when it is first named."
+    names = {*surface.methods, *surface.properties, *methods.TAPE}
+    scope = Scope(names)
+    body: list[str] = []
+    for name in sorted(surface.properties):
+        function = methods.load(surface.properties[name])
+        forms = _as_method(_forms(name, function))
+        body += ["    @property", *_define(name, forms, function, scope)]
+    for name, function in methods.OPERATORS.items():
+        body += _operator(name, function, scope)
+    for name in methods.INPLACE_OPERATORS:
+        body += _operator(name, None, scope)
+    for name, function in methods.TAPE.items():
+        body += _define(name, _as_method([(signature(function), module_of(function))]), function,
+                        scope)  # fmt: skip
+    twins = {name + "_" for name, entry in surface.methods.items() if entry.in_place}
+    twins |= {name + "_" for name in surface.RESTRIDED.split()}
+    for name in sorted({*surface.methods, *twins}):
+        if name in twins:
+            entry = surface.methods[name[:-1]]
+            forms = _as_method(_forms(name[:-1], methods.load(entry))[:1], "Tensor")
+            body += definition(name, forms, f"In-place version of ``{name[:-1]}``.", scope, "    ")
+        elif name.startswith("__"):
+            body += _operator(name, methods.load(surface.methods[name]), scope)
+        else:
+            entry = surface.methods[name]
+            body += _define(name, _method(name, entry), methods.load(entry), scope)
+    head = HEAD.format(doc).splitlines()
+    return "\n".join([*head, *scope.import_lines(), "class Operations:", *body, ""])
+
+
+def _define(name: str, forms: Forms, function: Any, scope: Scope) -> list[str]:
+    return definition(name, forms, first_line(function), scope, "    ")
+
+
+def _operator(name: str, function: Callable | None, scope: Scope) -> list[str]:
+    """An operator: it takes numbers, arrays and tensors alike."""
+    text = "(self, other: Any) -> Tensor"
+    if function is not None and name in ("__getitem__", "__setitem__", "__contains__", "__iter__"):
+        ((sig, module),) = _as_method([(signature(function), module_of(function))])
+    else:
+        unary = name in ("__neg__", "__pos__", "__abs__", "__invert__")
+        sig, module = parsed("(self) -> Tensor" if unary else text), "tapegrad.tensor"
+    other = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
+    return definition(name, [(sig, module)], "", scope, "    ", other)
+
+
+# ---------------------------------------------------------------------- tapegrad
+
+
+def public_names() -> list[str]:
+    """What ``dir(tapegrad)`` names before any operation has been used, but for private names."""
+    code = "import tapegrad; print(*[n for n in dir(tapegrad) if n[0] != '_'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [*done.stdout.split(), "__version__"]
+
+
+def _imported() -> dict[str, tuple[str, str]]:
+    """Names that ``__init__.py`` takes from other modules, at once or later: (module, name)."""
+    found: dict[str, tuple[str, str]] = {}
+    for node in ast.parse((PACKAGE / "__init__.py").read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            for alias in node.names:
+                found[alias.asname or alias.name] = ("." + (node.module or ""), alias.name)
+    for name, home in tapegrad._LATER.items():
+        found[name] = (".", name) if home == f".{name}" else (home, name)
+    return found
+
+
+def functions() -> str:
+    """The stub of ``tapegrad`` itself."""
+    names = [name for name in public_names() if name not in surface.functions]
+    imported = _imported()
+    own = {
+        name: value
+        for name in (*names, "Generator")
+        if isinstance(value := getattr(tapegrad, name), type)
+    }
+    scope = Scope([*names, *surface.functions], own)
+    values: list[str] = []
+    for name in sorted({*names} - surface.changing):
+        value = getattr(tapegrad, name)
+        if isinstance(value, ModuleType):
+            scope.add_import(".", name, name)
+        elif name in imported:
+            module, original = imported[name]
+            scope.add_import(module, original, name if name == original else None)
+            if name != original:  # "import Device as device" is not for others to see, in a stub
+                values.append(f"{name} = {original}")
+        else:
+            values.append(f"{name}: {_kind(value)}")
+    scope.add_import("builtins", "float", "_float")
+    scope.add_import("numpy", "dtype", "_dtype")
+    body: list[str] = []
+    for name in sorted([*surface.functions, *surface.changing]):
+        body += _function(name, scope)
+    head = HEAD.format(tapegrad.__doc__).splitlines()
+    return "\n".join([*head, *scope.import_lines(), *values, "", *body, ""])
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.dtype):
+        return "_dtype[Any]"
+    return {float: "_float", type(None): "None"}[type(value)]
+
+
+def _function(name: str, scope: Scope) -> list[str]:
+    if name in surface.changing:  # tapegrad.exp_(x) is x.exp_()
+        base = name[:-1]
+        if name in surface.methods:
+            forms = [(signature(f := methods.load(surface.methods[name])), module_of(f))]
+        else:
+            forms = _forms(base, methods.load(surface.methods[base]))[:1]
+        sig, module = forms[0]
+        first, *rest = without(sig, "out").parameters.values()
+        first = first.replace(name="input", kind=Parameter.POSITIONAL_ONLY, annotation="Tensor")
+        form = (sig.replace(parameters=[first, *rest], return_annotation="Tensor"), module)
+        return definition(name, [form], f"``input.{name}(...)``", scope)
+    function = methods.load(surface.functions[name])
+    if isinstance(function, type):
+        scope.add_import(function.__module__.removeprefix("tapegrad"), function.__name__, name)
+        return []
+    forms = _with_out(_forms(name, function), methods.public(name))
+    return definition(name, forms, first_line(function), scope)
+
+
+STUBS = {"__init__.pyi": functions, "_operations.pyi": operations}
+
+if __name__ == "__main__":
+    for file, write in STUBS.items():
+        (PACKAGE / file).write_text(write())
+        print(f"written: {PACKAGE / file}")
