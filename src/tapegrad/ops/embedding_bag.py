@@ -105,7 +105,7 @@ def _bags(
     op: str, xp: Any, input: Tensor, offsets: Tensor | None, include_last: bool
 ) -> tuple[Any, Any]:
     """The indices in bags, one after the other, and where each bag starts."""
-    indices = input._array.reshape(-1)
+    indices = input._array.reshape(-1).astype(np.int64)  # a copy: the caller may change theirs
     if offsets is None:
         bags, n = input.shape
         return indices, xp.arange(bags) * n
