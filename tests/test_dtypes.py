@@ -72,6 +72,9 @@ BINARY = {
     "atan2": lambda t, a, b: t.atan2(a, b),
     "fmax": lambda t, a, b: t.fmax(a, b),
     "gcd": lambda t, a, b: t.gcd(a, b),
+    "hypot": lambda t, a, b: t.hypot(a, b),
+    "igamma": lambda t, a, b: t.igamma(a, b),
+    "logaddexp": lambda t, a, b: t.logaddexp(a, b),
     "ldexp": lambda t, a, b: t.ldexp(a, b),
     "logical_and": lambda t, a, b: t.logical_and(a, b),
     "add_alpha": lambda t, a, b: t.add(a, b, alpha=2),
@@ -84,7 +87,8 @@ BINARY = {
     "cat": lambda t, a, b: t.cat([t.atleast_1d(a), t.atleast_1d(b)]) if t is not tg else tg.cat(
         [x.reshape(-1) if x.ndim == 0 else x for x in (a, b)]),
 }  # fmt: skip
-TENSORS_ONLY = ("maximum", "cat", "atan2", "fmax", "gcd", "ldexp", "logical_and", "addcmul")
+TENSORS_ONLY = ("maximum", "cat", "atan2", "fmax", "gcd", "ldexp", "logical_and", "addcmul",
+                "hypot", "igamma", "logaddexp")  # fmt: skip
 FIRST_A_TENSOR = ("fmod", "copysign", "rsub", "clamp")
 OPERANDS = ["vector", "0-d", True, 2, 2.5]
 PAIRS = [p for p in itertools.product(OPERANDS, repeat=2) if {"vector", "0-d"} & set(p)]

@@ -354,7 +354,7 @@ TYPES: list[Row] = [
     (lambda m: m.f(2).clamp(m.f(3)), RuntimeError, r"\[clamp\] shapes \(2,\), \(3,\)"),
     (lambda m: tg.polygamma(-1, m.f(2)), RuntimeError, r"\[polygamma\].*-1"),
     (lambda m: tg.mvlgamma(m.f(2), 0), RuntimeError, r"\[mvlgamma\] p must be.*0"),
-    (lambda m: tg.igamma(m.i(2), m.f(2)), RuntimeError, r"\[igamma\].*int64"),
+    (lambda m: tg.igamma(m.i(2), m.i(2)), RuntimeError, r"\[igamma\].*int64"),
     (lambda m: tg.diff(m.f(2), -1), RuntimeError, r"\[diff\].*-1"),
     (lambda m: tg.diff(m.f(2), prepend=m.f(1, 1)), RuntimeError, r"\[diff\].*\(1, 1\)"),
     (lambda m: tg.trapezoid(m.f(3), m.f(2)), RuntimeError, r"\[trapezoid\].*2 for 3"),

@@ -38,13 +38,12 @@ def two_tensors(op: str, a: Any, b: Any) -> None:
 
 
 def require_floats(op: str, *tensors: Tensor) -> None:
-    """Raise RuntimeError for tensors of integers or bools."""
-    for t in tensors:
-        if not dtypes.is_floating(t.dtype):
-            raise RuntimeError(
-                f"[{op}] is defined for floating-point tensors, got {t.dtype.name}: "
-                "convert with .float()"
-            )
+    """Raise RuntimeError where no tensor is floating-point (another's integers become floats)."""
+    if not any(dtypes.is_floating(t.dtype) for t in tensors):
+        given = " and ".join(t.dtype.name for t in tensors)
+        raise RuntimeError(
+            f"[{op}] is defined for floating-point tensors, got {given}: convert with .float()"
+        )
 
 
 def require_whole(op: str, *tensors: Tensor, bools: bool = False) -> None:
