@@ -196,7 +196,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
     return result
 
 
-_SINGULAR = "U[{0},{0}] is zero (counted from 1), and using it to solve a system would divide by it"
+_SINGULAR = "the matrix is singular: the pivot in column {} (counted from 1) is zero"
 
 
 def _factored(op: str, A: Tensor, pivot: bool) -> FactorsInfo:

@@ -15,7 +15,7 @@ from ..tensor import Tensor, wrap
 from .arguments import axis, require_tensor, same_dtype
 from .axes import movedim
 from .elementwise import cast, multiply, where
-from .flip import roll
+from .flip import flip, roll
 from .linalg import product, ranks
 from .reduce import sum
 from .shape import broadcast_to, permute, reshape, unsqueeze
@@ -96,10 +96,23 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
         raise RuntimeError(f"[linalg.vander] N must be greater than 1, got {count}")
     if x.dtype.kind == "b":
         raise RuntimeError("[linalg.vander] is not defined for bool tensors: convert with .int()")
-    if x.dtype.kind in "iu":
+    return _powers(cast(x, dtype=int64) if x.dtype.kind in "iu" else x, count)
+
+
+def torch_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """(n,) -> (n, N): the powers of each element, falling to x^0 (or rising from it)."""
+    ranks("vander", (x, 1))
+    count = x.shape[0] if N is None else N
+    if count < 0:
+        raise RuntimeError(f"[vander] N must not be negative, got {count}")
+    if x.dtype.kind in "biu":
         x = cast(x, dtype=int64)
-    powers = wrap(x._device.ops["arange"](count).astype(int64), x._device)
-    return unsqueeze(x, -1) ** powers
+    return _powers(x, count) if increasing else flip(_powers(x, count), 1)
+
+
+def _powers(x: Tensor, count: int) -> Tensor:
+    exponents = wrap(x._device.ops["arange"](count).astype(int64), x._device)
+    return unsqueeze(x, -1) ** exponents
 
 
 # ---------------------------------------------------------------------- beta * input + alpha * ...

@@ -121,10 +121,10 @@ FUNCTIONS = {
     "channel_norm": "group_norm instance_norm",
     "distance": "cosine_similarity pairwise_distance",
     "einsum": "einsum",
-    "cdist": "cdist",
+    "cdist": "cdist pdist",
     "lowrank": "pca_lowrank svd_lowrank",
     "lu": "lu_unpack",
-    "products": "chain_matmul tensordot",
+    "products": "bilinear chain_matmul tensordot vander=torch_vander",
     "norm": "batch_norm layer_norm rms_norm",
     "ranges": """
         arange empty_permuted empty_strided eye linspace logspace scalar_tensor
