@@ -130,7 +130,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     drawn = tensor.clone().normal_()._array.reshape(rows, columns)
     q, r = xp.linalg.qr(drawn.T if rows < columns else drawn)
     # The signs of r's diagonal are the algorithm's choice; fixing them makes q uniform.
-    q = q * xp.sign(xp.diagonal(r))
+    q = q * xp.sign(xp.library.diagonal(r))
     q = q.T if rows < columns else q
     return tensor.copy_(wrap(gain * q.reshape(tensor.shape), tensor.device))
 

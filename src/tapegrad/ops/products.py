@@ -344,9 +344,8 @@ def bilinear(
 ) -> Tensor:  # fmt: skip
     """sum_ij input1_i weight_kij input2_j + bias_k: (..., m), (..., n), (out, m, n) and (out,) ->
     (..., out)."""
-    for x in (input2, weight, bias):
-        if x is not None:
-            same_dtype("bilinear", input1, x)
+    for x in (input2, weight) if bias is None else (input2, weight, bias):
+        same_dtype("bilinear", input1, x)
     fits = (
         weight.ndim == 3
         and input1.ndim == input2.ndim > 0
