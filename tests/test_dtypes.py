@@ -128,7 +128,8 @@ def test_promotion(name: str, left: Any, right: Any) -> None:
 
 
 IN_PLACE = ["add", "mul", "div", "pow", "remainder", "floor_divide", "fmod", "eq", "lt",
-            "logical_or", "bitwise_and", "atan2", "copysign", "xlogy", "clamp_min"]  # fmt: skip
+            "logical_or", "bitwise_and", "atan2", "copysign", "xlogy", "clamp_min",
+            "float_power"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", IN_PLACE)

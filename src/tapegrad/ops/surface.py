@@ -18,7 +18,7 @@ SHARED = {
         subtract_=sub true_divide_
     """,
     "bessel": "i0_",
-    "blend": "addcdiv_ addcmul_ float_power_ lerp_",
+    "blend": "addcdiv_ addcmul_ float_power lerp_",
     "calculus": "diff",
     "comparison": """
         allclose eq_ equal fmax fmin ge_ greater_=gt greater_equal_=ge gt_ isclose le_ less_=lt
@@ -146,6 +146,7 @@ FUNCTIONS = {
 
 # Methods that are no functions.
 METHODS = {
+    "blend": "float_power_=float_power_in_place",
     "gamma": "polygamma=polygamma_method polygamma_=polygamma_in_place",
     "reduce": "sum_to_size",
     "convert": """
