@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import primitive
+from ..backend import Device, override
+from ..tape import array_function, primitive
 from .precision import in_float32
 from .windows import Sizes, bordered, inside, window
 
 # On the CPU the batch goes through in pieces whose patches stay in the L2 cache: they are written,
 # multiplied and forgotten there. Those of the whole batch would take as many times the memory of
 # the input as a filter has elements (64 channels of 32 images of 32x32, 3x3 filters: 75 MB).
-_PIECE_BYTES = 1 << 21
+_PIECE_BYTES = 1 << 19
 
-# Windows that wrap around the end of a row are computed and thrown away, for in exchange the
-# patches are copied in rows as long as an image; up to this much more than the windows wanted.
+# Windows that wrap around the end of a row take part in the gradient of the input, with gradient 0,
+# for then patches are added up in rows as long as an image; up to this much more than the windows.
 _WASTE = 1.6
 
 
@@ -51,14 +52,6 @@ def _flat_size(size: Sizes, out: Sizes, stride: Sizes) -> int:
     return flat if max(stride) == 1 and flat <= _WASTE * math.prod(out) else 0
 
 
-def _flat_patches(xp: Any, x: Any, kernel: Sizes, flat: int, dilation: Sizes) -> Any:
-    """The patches from every start in flattened images: (batch, channels, *kernel, flat). Next to
-    each other start those that are next to each other in memory, also across the end of a row."""
-    steps = x.strides[2:]
-    reach = [s * d for s, d in zip(steps, dilation, strict=True)]
-    return _strided(xp, x, (*x.shape[:2], *kernel, flat), (*x.strides[:2], *reach, steps[-1]))
-
-
 def _windows_of(xp: Any, rows: Any, size: Sizes, out: Sizes) -> Any:
     """Of one number for each start in flattened images of this size, (batch, channels, flat), those
     of the windows: (batch, channels, *out), a view."""
@@ -72,6 +65,18 @@ def _pieces(like: Any, per_image: int) -> list[slice]:
     size = max(_PIECE_BYTES // max(per_image * like.itemsize, 1), 1)
     step = size if isinstance(like, np.ndarray) else max(n, 1)
     return [slice(i, i + step) for i in range(0, n, step)]
+
+
+@array_function
+def matmul_into(xp: Any, out: Any, a: Any, b: Any) -> None:
+    """out[...] = a @ b, without an array for the product."""
+    xp.library.matmul(a, b, out=out)
+
+
+@override("matmul_into", "cuda", "emulated")
+def _matmul_into(device: Device, out: Any, a: Any, b: Any) -> None:
+    """By the kernel for matmul."""
+    out[...] = device.ops["matmul"](a, b)
 
 
 def _bias_rule(xp: Any, g: Any) -> Any:
@@ -97,29 +102,16 @@ def convolution(
     """x: (n, in, *size), weight: (filters, in / groups, *kernel), bias: (filters,) or None
     -> (n, filters, *out)."""
     filters, kernel = weight.shape[0], weight.shape[2:]
-    x = bordered(xp, x, padding)
-    n, _, *size = x.shape
-    flat = _flat_size(size, out, stride)
-    if flat:
-        patches = _flat_patches(xp, xp.contiguous(x), kernel, flat, dilation)
-    else:
-        patches = patches_of(xp, x, kernel, out, stride, dilation)
+    patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
     w = weight.reshape(groups, filters // groups, -1)
-    y = xp.empty((n, filters, *out), dtype=x.dtype)
-    if bias is not None:
-        bias = bias.reshape(-1, *(1,) * len(out))
+    y = xp.empty((len(x), groups, filters // groups, math.prod(out)), dtype=x.dtype)
     for piece in _pieces(x, math.prod(patches.shape[1:])):
-        columns = patches[piece].reshape(-1, groups, w.shape[2], flat or math.prod(out))
-        part = xp.matmul(w, columns)
-        if flat:
-            part = _windows_of(xp, part.reshape(len(part), filters, flat), size, out)
-        else:
-            part = part.reshape(len(part), filters, *out)
-        if bias is None:
-            y[piece] = part
-        else:
-            xp.library.add(part, bias, out=y[piece])
-    return y
+        part = y[piece]
+        columns = patches[piece].reshape(len(part), groups, w.shape[2], math.prod(out))
+        xp.matmul_into(part, w, columns)
+        if bias is not None:
+            part += bias.reshape(groups, filters // groups, 1)
+    return y.reshape(len(x), filters, *out)
 
 
 @primitive(
