@@ -124,7 +124,9 @@ def test(options: argparse.Namespace, report: Report) -> None:
     counts = facts["counts"]
     if counts["failed"] or counts["error"]:
         raise Failed(f"{counts['failed'] + counts['error']} of {facts['selected']} tests failed")
-    if any(code not in (0, 2) for code in codes) or not facts["selected"]:
+    if not counts["passed"]:
+        raise Failed(f"no test ran: {facts['summary'] or 'none was selected'}")
+    if any(code not in (0, 2) for code in codes):
         raise Failed(f"pytest ended with status {', '.join(map(str, codes))}")
     if facts["not_run"]:
         raise Failed(

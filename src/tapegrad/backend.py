@@ -108,8 +108,8 @@ class Device:
         return self.ops["array"](array)
 
     def _resolve(self, name: str) -> Callable:
-        body = bodies.get(name)
-        plain = partial(body, self.xp) if body else getattr(self.library, name)
+        body, library = bodies.get(name), self.library
+        plain = partial(body, self.xp) if body else getattr(library, name)
         tried = [f for types, f in overrides.get(name, ()) if self.type in types]
         implementation = _first_that_accepts(self, tried, plain) if tried else plain
         if self.type == "cuda" and callable(implementation) and device_count() > 1:
@@ -226,13 +226,12 @@ def device_count() -> int:
     except Exception:  # CuPy's import and runtime errors differ between versions
         return 0
     if count:
-        _watch_for_forks(cupy)
+        _watch_for_forks()
     return count
 
 
 # CUDA does not survive a fork: what the child asks of it fails with "initialization error". It is
-# told so instead when it asks for an operation or for memory, which an operation resolved before
-# the fork asks CuPy for.
+# told so instead when it asks for an operation: those resolved before the fork are forgotten.
 _is_fork = False
 _watching = False
 _FORKED = (
@@ -241,21 +240,32 @@ _FORKED = (
 )
 
 
-def _watch_for_forks(cupy: ModuleType) -> None:
+_caches: list[dict[Device, Callable]] = []
+
+
+def cache() -> dict[Device, Callable]:
+    """An empty dictionary for what ``device.ops[name]`` has given for one name."""
+    _caches.append({})
+    return _caches[-1]
+
+
+def _watch_for_forks() -> None:
     global _watching
     if not _watching and hasattr(os, "register_at_fork"):
         _watching = True
-        os.register_at_fork(after_in_child=partial(_after_fork, cupy))
+        os.register_at_fork(after_in_child=_after_fork)
 
 
-def _after_fork(cupy: ModuleType) -> None:
+def _after_fork() -> None:
     global _is_fork
     _is_fork = True
-    cupy.cuda.set_allocator(_refuse_memory)
-
-
-def _refuse_memory(size: int) -> None:
-    raise RuntimeError(_FORKED)
+    for implementations in _caches:
+        implementations.clear()
+    for device in Device._known.values():
+        if device.type == "cuda":
+            device._ops.clear()
+            device._xp = Namespace(device._ops)
+            device.__dict__.pop("xp", None)
 
 
 def failures_raise(library: Any) -> Any:

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .backend import Device, bodies, memory
+from .backend import Device, bodies, cache, memory
 from .modes import recording
 from .out import write_out
 from .primitive import Primitive, signature
@@ -248,7 +248,7 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
     name = declared.name
     (keep_x,) = (any(k) if isinstance(k, tuple) else k for k in declared.keeps)
     keep_y, differentiable = declared.saves_output, declared.differentiable
-    implementations: dict[Device, Callable] = {}
+    implementations = cache()
 
     def apply(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         try:
@@ -293,7 +293,7 @@ def _unary(declared: Primitive, floating: bool) -> Callable:
 def _binary(declared: Primitive, floating: bool, bools: bool) -> Callable:
     name, differentiable = declared.name, declared.differentiable
     keep_y = declared.saves_output
-    implementations: dict[Device, Callable] = {}
+    implementations = cache()
     (keep_a_for_a, keep_a_for_b), (keep_b_for_a, keep_b_for_b) = declared.keeps  # type: ignore
     keeps = declared.saves_any
 
@@ -366,7 +366,7 @@ def _single(declared: Primitive, view: bool) -> Callable:
     keep_y, (keep_x,) = declared.saves_output, (any(k) if isinstance(k, tuple) else k
                                                 for k in declared.keeps)  # fmt: skip
     differentiable, has_extras = declared.differentiable, bool(declared.extras)
-    implementations: dict[Device, Callable] = {}
+    implementations = cache()
 
     def apply(x: Tensor, **parameters: Any) -> Tensor:
         if not isinstance(x, Tensor):
@@ -418,7 +418,7 @@ def _single(declared: Primitive, view: bool) -> Callable:
 def _general(declared: Primitive) -> Callable:
     """Several inputs (Tensors, numbers or None), parameters, further results."""
     name, names = declared.name, declared.parameters
-    implementations: dict[Device, Callable] = {}
+    implementations = cache()
 
     def apply(*inputs: Any, **parameters: Any) -> Tensor:
         device, arrays = _unwrap(name, inputs)
@@ -444,7 +444,7 @@ def _general(declared: Primitive) -> Callable:
 def _several(declared: Primitive) -> Callable:
     """A tuple of results, each with its own node."""
     name, names = declared.name, declared.parameters
-    implementations: dict[Device, Callable] = {}
+    implementations = cache()
 
     def apply(*inputs: Any, **parameters: Any) -> tuple[Tensor, ...]:
         device, arrays = _unwrap(name, inputs)
