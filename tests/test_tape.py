@@ -358,6 +358,12 @@ def test_grad_of_an_unused_input() -> None:
     with pytest.raises(RuntimeError, match=r"input 1, of shape \(2,\).*allow_unused"):
         grad(a * 2, [a, b])
     assert grad(a * 2, [a, b], allow_unused=True)[1] is None
+    # PyTorch's order of arguments, with the one that it ignores.
+    assert grad(a * 2, [a, b], None, None, False, True, True)[1] is None
+    with pytest.raises(ValueError, match="materialize_grads=True makes zeros.*allow_unused=False"):
+        grad(a * 2, [a, b], allow_unused=False, materialize_grads=True)
+    with pytest.raises(NotImplementedError, match=r"is_grads_batched=True.*jacrev"):
+        grad(a * 2, [a], is_grads_batched=True)
     zeros = grad(a * 2, [a, b], materialize_grads=True)[1]
     assert numbers(zeros).tolist() == [0.0, 0.0]
 

@@ -124,15 +124,27 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``outputs`` (weighted by ``grad_outputs``) with respect to ``inputs``, as
     a tuple; no ``.grad`` changes.
 
     allow_unused: None for an input that the outputs do not depend on, instead of an error;
-    materialize_grads: zeros.
+    materialize_grads: zeros. only_inputs changes nothing, as in PyTorch.
     """
+    if is_grads_batched:
+        raise NotImplementedError(
+            "[grad] is_grads_batched=True does not exist here: use func.jacrev, or call grad() for "
+            "each gradient with retain_graph=True"
+        )
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "[grad] materialize_grads=True makes zeros for unused inputs, which allow_unused=False "
+            "forbids: leave allow_unused out"
+        )
     roots, wanted = _listed(outputs), _listed(inputs)
     seeds = _seeds("grad", roots, grad_outputs, create_graph)
     nodes = _nodes("grad", wanted)
