@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -210,7 +211,8 @@ def _parameters(sig: Signature, module: str, scope: Scope) -> list[str]:
             plain = isinstance(p.default, (int, str, type(None))) or (
                 isinstance(p.default, float) and abs(p.default) < float("inf")
             )
-            text += f" = {p.default!r}" if plain else " = ..."
+            shown = json.dumps(p.default) if isinstance(p.default, str) else repr(p.default)
+            text += f" = {shown}" if plain else " = ..."
         texts.append(text)
         if p.kind is Parameter.POSITIONAL_ONLY and kinds[i + 1 : i + 2] != [p.kind]:
             texts.append("/")

@@ -84,9 +84,11 @@ FLAGS = {
     "nonzero": ("as_tuple",),
     "unique": ("return_inverse", "return_counts"),
     "unique_consecutive": ("return_inverse", "return_counts"),
-    "max_pool1d": ("return_indices",),
-    "max_pool2d": ("return_indices",),
-    "max_pool3d": ("return_indices",),
+    **{
+        f"{kind}max_pool{n}d": ("return_indices",)
+        for kind in ("", "adaptive_", "fractional_")
+        for n in (1, 2, 3)
+    },
 }
 
 Forms = list[tuple[Signature, str]]
@@ -166,8 +168,6 @@ def _method(name: str, entry: surface.Entry) -> Forms:
             ]), module)
             for s, module in forms
         ]  # fmt: skip
-    if name == "fill_diagonal_":  # made by inplace(), in its own module
-        function = import_module("tapegrad.ops.diagonal").fill_diagonal
     return _as_method(_forms(name, function))
 
 
@@ -299,7 +299,27 @@ def _function(name: str, scope: Scope) -> list[str]:
     return definition(name, forms, first_line(function), scope)
 
 
-STUBS = {"__init__.pyi": functions, "_operations.pyi": operations}
+def namespace(name: str) -> str:
+    """The stub of a module of nothing but functions, many of which are declared as tables' rows."""
+    module = import_module(f"tapegrad.{name}")
+    scope = Scope(module.__all__)
+    body: list[str] = []
+    for name in sorted(module.__all__):
+        function = getattr(module, name)
+        body += definition(name, _forms(name, function), first_line(function), scope)
+    head = HEAD.format(module.__doc__.partition("\n")[0]).splitlines()
+    dots = "." * module.__name__.count(".")
+    imports = [line.replace("from .", f"from {dots}") for line in scope.import_lines()]
+    return "\n".join([*head, *imports, *body, ""])
+
+
+STUBS = {
+    "__init__.pyi": functions,
+    "_operations.pyi": operations,
+    "special.pyi": lambda: namespace("special"),
+    "nn/functional.pyi": lambda: namespace("nn.functional"),
+    "signal/windows.pyi": lambda: namespace("signal.windows"),
+}
 
 if __name__ == "__main__":
     for file, write in STUBS.items():

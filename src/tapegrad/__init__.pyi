@@ -339,6 +339,11 @@ def bernoulli(
     input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
 ) -> Tensor:
     """1 with the probability that ``input`` gives for each element (or with ..."""
+def bilinear(
+    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """sum_ij input1_i weight_kij input2_j + bias_k: (..., m), (..., n), (out, m, n) ..."""
 def bincount(
     input: Tensor, weights: Tensor | None = None, minlength: _int = 0, *, out: Tensor | None = None,
 ) -> Tensor:
@@ -380,7 +385,7 @@ def cat(
     """Tensors joined along an existing dimension (``axis`` is ``dim``); dtypes are ..."""
 def cdist(
     x1: Tensor, x2: Tensor, p: _float = 2.0,
-    compute_mode: str = 'use_mm_for_euclid_dist_if_necessary', *, out: Tensor | None = None,
+    compute_mode: str = "use_mm_for_euclid_dist_if_necessary", *, out: Tensor | None = None,
 ) -> Tensor:
     """The p-norms of all differences of rows: (..., m, k) and (..., n, k) -> (..., m, n)."""
 def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1098,7 +1103,7 @@ def median(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def median(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Picked: ...
 @overload
 def median(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) -> Picked: ...
-def meshgrid(*tensors: Any, indexing: str = 'ij', out: Any = None) -> tuple[Tensor, ...]:
+def meshgrid(*tensors: Any, indexing: str = "ij", out: Any = None) -> tuple[Tensor, ...]:
     """Vectors (or numbers) as coordinates of a grid: the i-th result holds the i-th ..."""
 @overload
 def min(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1166,13 +1171,13 @@ def nanmedian(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = 
 @overload
 def nanquantile(
     input: Tensor, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
-    interpolation: str = 'linear', out: Tensor | None = None,
+    interpolation: str = "linear", out: Tensor | None = None,
 ) -> Tensor:
     """The quantiles of what is not nan."""
 @overload
 def nanquantile(
     input: Tensor, q: Any, *, axis: _int | None, keepdims: _bool = False,
-    interpolation: str = 'linear', out: Tensor | None = None,
+    interpolation: str = "linear", out: Tensor | None = None,
 ) -> Tensor: ...
 @overload
 def nansum(
@@ -1226,13 +1231,13 @@ def nonzero_static(
     """``nonzero`` in exactly ``size`` rows: the first ones, and rows of ``fill_value``."""
 @overload
 def norm(
-    input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: _bool = False, dtype: Any = None, *,
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None, *,
     out: Tensor | None = None,
 ) -> Tensor:
     """The p-norm of all elements over ``dim``; "fro" is 2, "nuc" the sum of a matrix's ..."""
 @overload
 def norm(
-    input: Tensor, p: Any = 'fro', *, axis: Any, keepdims: _bool = False, dtype: Any = None,
+    input: Tensor, p: Any = "fro", *, axis: Any, keepdims: _bool = False, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor: ...
 def normal(
@@ -1278,6 +1283,8 @@ def pca_lowrank(
     A: Tensor, q: _int | None = None, center: _bool = True, niter: _int = 2, *, out: Any = None,
 ) -> Any:
     """``svd_lowrank`` of A, (..., m, n), with the mean of its rows subtracted ..."""
+def pdist(input: Tensor, p: _float = 2.0, *, out: Tensor | None = None) -> Tensor:
+    """The p-norms of the differences of rows i < j of an (n, k) matrix, as a vector."""
 def permute(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
     """The dimensions in another order."""
 def permute_copy(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
@@ -1321,13 +1328,13 @@ def qr(input: Tensor, some: _bool = True, *, out: Any = None) -> QR:
 @overload
 def quantile(
     input: Tensor, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
-    interpolation: str = 'linear', out: Tensor | None = None,
+    interpolation: str = "linear", out: Tensor | None = None,
 ) -> Tensor:
     """The q-th quantiles (0 <= q <= 1, a number or a vector, whose dimension comes ..."""
 @overload
 def quantile(
     input: Tensor, q: Any, *, axis: _int | None, keepdims: _bool = False,
-    interpolation: str = 'linear', out: Tensor | None = None,
+    interpolation: str = "linear", out: Tensor | None = None,
 ) -> Tensor: ...
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rad2deg_(input: Tensor, /) -> Tensor:
@@ -1899,6 +1906,10 @@ def unsqueeze_copy(input: Tensor, dim: _int, *, out: Tensor | None = None) -> Te
     """``unsqueeze``, copied."""
 @overload
 def unsqueeze_copy(input: Tensor, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+def vander(
+    x: Tensor, N: _int | None = None, increasing: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """(n,) -> (n, N): the powers of each element, falling to x^0 (or rising from it)."""
 @overload
 def var(
     input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,

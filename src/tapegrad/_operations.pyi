@@ -481,7 +481,7 @@ class Operations:
     def float_power(self, exponent: Any) -> Tensor:
         """input ** exponent, computed and returned in float64."""
     def float_power_(self, exponent: Any) -> Tensor:
-        """In-place version of ``float_power``."""
+        """``float_power``, written over a float64 tensor."""
     def floor(self) -> Tensor: ...
     def floor_(self) -> Tensor:
         """In-place version of ``floor``."""
@@ -829,12 +829,12 @@ class Operations:
     @overload
     def nanquantile(
         self, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
-        interpolation: str = 'linear',
+        interpolation: str = "linear",
     ) -> Tensor:
         """The quantiles of what is not nan."""
     @overload
     def nanquantile(
-        self, q: Any, *, axis: _int | None, keepdims: _bool = False, interpolation: str = 'linear',
+        self, q: Any, *, axis: _int | None, keepdims: _bool = False, interpolation: str = "linear",
     ) -> Tensor: ...
     @overload
     def nansum(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
@@ -922,12 +922,12 @@ class Operations:
         """``nonzero`` in exactly ``size`` rows: the first ones, and rows of ``fill_value``."""
     @overload
     def norm(
-        self, p: Any = 'fro', dim: Any = None, keepdim: _bool = False, dtype: Any = None,
+        self, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None,
     ) -> Tensor:
         """The p-norm of all elements over ``dim``; "fro" is 2, "nuc" the sum of a matrix's ..."""
     @overload
     def norm(
-        self, p: Any = 'fro', *, axis: Any, keepdims: _bool = False, dtype: Any = None,
+        self, p: Any = "fro", *, axis: Any, keepdims: _bool = False, dtype: Any = None,
     ) -> Tensor: ...
     def normal_(self, mean: _float = 0.0, std: _float = 1.0, *, generator: Any = None) -> Tensor:
         """Set the elements to random numbers of a normal distribution."""
@@ -973,12 +973,12 @@ class Operations:
     @overload
     def quantile(
         self, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
-        interpolation: str = 'linear',
+        interpolation: str = "linear",
     ) -> Tensor:
         """The q-th quantiles (0 <= q <= 1, a number or a vector, whose dimension comes ..."""
     @overload
     def quantile(
-        self, q: Any, *, axis: _int | None, keepdims: _bool = False, interpolation: str = 'linear',
+        self, q: Any, *, axis: _int | None, keepdims: _bool = False, interpolation: str = "linear",
     ) -> Tensor: ...
     def rad2deg(self) -> Tensor: ...
     def rad2deg_(self) -> Tensor:

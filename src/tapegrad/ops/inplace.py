@@ -130,6 +130,7 @@ def inplace(function: Callable, name: str | None = None) -> Callable:
 
     method.__name__ = method.__qualname__ = op
     method.__doc__ = f"In-place version of ``{op.rstrip('_')}``."
+    method.__wrapped__ = function  # type: ignore[attr-defined]  # so help() shows its arguments
     return method
 
 
