@@ -473,3 +473,22 @@ def test_gradients_of_products_with_zeros_take_no_table(device: str) -> None:
         if len(zeros) == 2:
             assert np.flatnonzero(gg.tolist()).tolist() == zeros
             np.testing.assert_allclose(gg[zeros].tolist(), rest, rtol=1e-12)
+
+
+@each_device
+def test_detach_in_place(device: str) -> None:
+    x = tg.ones(2, device=device, requires_grad=True)
+    hidden = x * 2
+    loss = (hidden * 3).sum()
+    hidden.retain_grad()
+    assert hidden.detach_() is hidden
+    assert hidden.is_leaf
+    assert not hidden.requires_grad
+    loss.backward()
+    assert x.grad.tolist() == [6, 6]
+    assert hidden.grad is None
+    assert not (hidden + 1).requires_grad
+    with pytest.raises(RuntimeError, match=r"\[detach_\] a view"):
+        (x * 2)[0].detach_()
+    assert tg.detach(x).data_ptr() == x.data_ptr()
+    assert not x.detach_().requires_grad

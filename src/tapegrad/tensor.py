@@ -286,6 +286,15 @@ class Tensor(Operations):
         """The same memory, off the tape."""
         return self._alias(self._array)
 
+    def detach_(self) -> Tensor:
+        """Take this tensor itself off the tape; it becomes a leaf that requires no grad."""
+        if self._base is not None:
+            raise RuntimeError("[detach_] a view cannot be detached in place: use detach()")
+        if self._retains_grad and self._node is not None:
+            self._node.retained_by = None
+        self._node, self._retains_grad = None, False
+        return self
+
     @property
     def data(self) -> Tensor:
         """A detached alias; changes through it still count as in-place changes."""

@@ -22,17 +22,18 @@ def _copied(view: Callable) -> Callable:
         result = view(*args, **options)
         return tuple(map(shape.copy, result)) if isinstance(result, tuple) else shape.copy(result)
 
-    twin.__doc__ = f"``{view.__name__.lstrip('_')}``, copied."
+    twin.__doc__ = f"``{view.__name__}``, copied."
     return twin
 
 
-def _detach(input: Tensor) -> Tensor:
+def detach(input: Tensor) -> Tensor:
+    """The same memory, off the tape."""
     require_tensor("detach", input)
     return input.detach()
 
 
 alias_copy = _copied(shape.alias)
-detach_copy = _copied(_detach)
+detach_copy = _copied(detach)
 diagonal_copy = _copied(diagonals.diagonal)
 expand_copy = _copied(shape.expand)
 narrow_copy = _copied(split.narrow)

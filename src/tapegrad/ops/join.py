@@ -46,9 +46,9 @@ def _shapes(tensors: list[Tensor]) -> str:
     return ", ".join(str(tuple(x.shape)) for x in tensors)
 
 
-def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """Tensors joined along an existing dimension (``axis`` is ``dim``); dtypes are promoted."""
-    return _joined("cat", _several("cat", tensors), dim if axis is None else axis)
+def cat(tensors: Any, dim: int = 0) -> Tensor:
+    """Tensors joined along an existing dimension; dtypes are promoted."""
+    return _joined("cat", _several("cat", tensors), dim)
 
 
 def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:

@@ -107,7 +107,7 @@ FUNCTIONS = {
         atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors unravel_index
     """,
     "copies": """
-        alias_copy detach_copy diagonal_copy expand_copy permute_copy select_copy slice_copy
+        alias_copy detach detach_copy diagonal_copy expand_copy permute_copy select_copy slice_copy
         split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unfold_copy
         unsqueeze_copy view_copy
     """,
