@@ -26,12 +26,9 @@ TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SANITIZER_ERROR = 86  # the exit status that the sanitizer is asked for
 MOST = 50  # failures listed
 
-# What pytest is given. On the emulated device a sample: CI runs the whole suite there anyway.
-TESTS = {
-    "cuda": ["tests", "-m", "gpu and not large"],
-    "emulated": ["tests/test_ops.py", "tests/test_kernels.py", "-k",
-                 "emulated and (relu or softmax or linear) and not bfloat16 and not gradcheck"],
-}  # fmt: skip
+# What is run on the emulated device is a sample: CI runs the whole suite there anyway.
+SELECTED = "emulated and (relu or softmax or linear) and not bfloat16 and not gradcheck"
+SAMPLE = ["tests/test_ops.py", "tests/test_kernels.py", "-k", SELECTED]
 
 
 class Report:
@@ -92,13 +89,14 @@ def build(options: argparse.Namespace, report: Report) -> None:
 def test(options: argparse.Namespace, report: Report) -> None:
     if python("-c", "import pytest").returncode:
         raise Failed("pytest is not installed: pip install pytest, or put it on PYTHONPATH")
-    arguments = options.arguments or TESTS[options.device]
+    arguments = options.arguments or (gpu_tests() if options.device == "cuda" else SAMPLE)
     workers = options.workers or max(1, min(8, (os.cpu_count() or 1) // 2))
     used = time.monotonic() - options.started
     to_end = max(0.15 * options.seconds, 7)  # what pytest may need to end well
     stop_at = time.time() - used + options.seconds - to_end
     environ = dict(os.environ)
     environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), environ["PYTHONPATH"]])
+    environ.setdefault("OMP_NUM_THREADS", "2")  # of the reference, in each of several processes
     with tempfile.TemporaryDirectory() as folder:
         logs = [Path(folder, f"{i}.jsonl") for i in range(workers)]
         outputs = [Path(folder, f"{i}.log") for i in range(workers)]
@@ -132,6 +130,15 @@ def test(options: argparse.Namespace, report: Report) -> None:
         raise Failed(
             f"time for {facts['selected'] - facts['not_run']} of {facts['selected']} tests"
         )
+
+
+def gpu_tests() -> list[str]:
+    """What pytest is given: the files that have tests for a GPU (others may need what is not on a
+    machine that has one), and which of their tests."""
+    marks = ("DEVICES", "mark.gpu")
+    files = [f for f in sorted(ROOT.glob("tests/test_*.py"))
+             if any(mark in f.read_text() for mark in marks)]  # fmt: skip
+    return [*(str(f.relative_to(ROOT)) for f in files), "-m", "gpu and not large"]
 
 
 def entries(log: Path) -> list[dict[str, Any]]:

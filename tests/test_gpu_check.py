@@ -248,6 +248,21 @@ def test_tests_that_there_is_no_time_for(check: Callable, tmp_path: Path) -> Non
     assert "of 100 tests" in parts["test"]["message"]
 
 
+def test_the_files_with_tests_for_a_gpu_are_chosen() -> None:
+    *files, _, selection = gpu_check_parts.gpu_tests()
+    assert {"tests/test_ops.py", "tests/test_gpu.py", "tests/test_kernels.py"} <= set(files)
+    assert "tests/test_build.py" not in files
+    assert selection == "gpu and not large"
+
+
+def test_a_run_without_any_test_has_failed(check: Callable, tmp_path: Path) -> None:
+    (tmp_path / "test_suite.py").write_text(
+        "import pytest\n@pytest.mark.skip(reason='no GPU')\ndef test_left_out(): pass\n"
+    )
+    status, parts = check("--only", "test", "--workers", "1", "--tests", str(tmp_path))
+    assert (status, parts["test"]["message"]) == (32, "no test ran: 1 skipped")
+
+
 def test_without_pytest(check: Callable, tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "pytest.py").write_text("raise ImportError('no pytest')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
