@@ -157,6 +157,13 @@ def _column_sum_kernel(device: Device, x: Any) -> Any:
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product; vectors are a row on the left and a column on the right, leading
     dimensions broadcast. (..., m, k) @ (..., k, n) -> (..., m, n). dtypes must agree."""
+    try:
+        a, b = input._array, other._array
+        plain = a.ndim == b.ndim == 2 and a.dtype is b.dtype and a.shape[1] == b.shape[0]
+    except AttributeError:
+        plain = False
+    if plain and a.dtype.kind != "b":  # the most frequent case: nothing is left to check
+        return _matmul(input, other)
     return product("matmul", input, other)
 
 
