@@ -379,10 +379,11 @@ def bucketize(
     """The number of the bucket between (sorted) boundaries that each number falls into."""
 def cartesian_prod(*tensors: Tensor, out: Tensor | None = None) -> Tensor:
     """All tuples of one element from each vector, as rows; of one vector, the vector."""
-def cat(
-    tensors: Any, dim: _int = 0, *, axis: _int | None = None, out: Tensor | None = None,
-) -> Tensor:
-    """Tensors joined along an existing dimension (``axis`` is ``dim``); dtypes are ..."""
+@overload
+def cat(tensors: Any, dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along an existing dimension; dtypes are promoted."""
+@overload
+def cat(tensors: Any, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
 def cdist(
     x1: Tensor, x2: Tensor, p: _float = 2.0,
     compute_mode: str = "use_mm_for_euclid_dist_if_necessary", *, out: Tensor | None = None,
@@ -436,14 +437,16 @@ def combinations(
     input: Tensor, r: _int = 2, with_replacement: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
     """All choices of r elements of a vector, in order, as rows."""
-def concat(
-    tensors: Any, dim: _int = 0, *, axis: _int | None = None, out: Tensor | None = None,
-) -> Tensor:
-    """Tensors joined along an existing dimension (``axis`` is ``dim``); dtypes are ..."""
-def concatenate(
-    tensors: Any, dim: _int = 0, *, axis: _int | None = None, out: Tensor | None = None,
-) -> Tensor:
-    """Tensors joined along an existing dimension (``axis`` is ``dim``); dtypes are ..."""
+@overload
+def concat(tensors: Any, dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along an existing dimension; dtypes are promoted."""
+@overload
+def concat(tensors: Any, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+@overload
+def concatenate(tensors: Any, dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along an existing dimension; dtypes are promoted."""
+@overload
+def concatenate(tensors: Any, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
 def conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The tensor: the conjugate and the real part of a real number are the number."""
 def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -561,6 +564,8 @@ def deg2rad_(input: Tensor, /) -> Tensor:
     """``input.deg2rad_(...)``"""
 def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The determinants of (..., n, n) matrices."""
+def detach(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The same memory, off the tape."""
 def detach_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``detach``, copied."""
 def diag(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
