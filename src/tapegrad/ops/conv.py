@@ -125,11 +125,11 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
     (kw, in, out), bias (out,) -> (ow, n, out)."""
     for x in (input, weight):
         require_tensor("conv_tbc", x)
-        if x.ndim != 3:
-            raise RuntimeError(
-                f"[conv_tbc] expects an input (w, n, in) and a weight (kw, in, out), got "
-                f"{tuple(input.shape)} and {tuple(weight.shape)}"
-            )
+    if input.ndim != 3 or weight.ndim != 3:
+        raise RuntimeError(
+            f"[conv_tbc] expects an input (w, n, in) and a weight (kw, in, out), got "
+            f"{tuple(input.shape)} and {tuple(weight.shape)}"
+        )
     batches_first, filters_first = input.permute(1, 2, 0), weight.permute(2, 1, 0)
     y = _convolve("conv_tbc", 1, batches_first, filters_first, bias, 1, pad, 1, 1)
     return y.permute(2, 0, 1)
