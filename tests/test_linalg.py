@@ -217,6 +217,18 @@ def test_diagonal_is_a_view() -> None:
     np.testing.assert_array_equal(host(a), np.stack([np.eye(3)] * 2))
 
 
+def test_results_go_where_they_are_wanted() -> None:
+    a = tensor(REGULAR)
+    y = tensor(np.zeros((3, 3)))
+    assert tg.linalg.inv(a, out=y) is y
+    np.testing.assert_allclose(host(y), np.linalg.inv(REGULAR))
+    L, info = tg.empty(0, dtype=tg.float64), tg.empty(0, dtype=tg.int32)
+    assert tg.linalg.cholesky_ex(a, out=(L, info)).L is L
+    np.testing.assert_allclose(host(L @ L.mT), REGULAR)
+    with pytest.raises(RuntimeError, match=r"\[linalg.inv\] out= is not recorded"):
+        tg.linalg.inv(a.requires_grad_(), out=y)
+
+
 def test_older_names() -> None:
     a, b = tensor(REGULAR), tensor(random(3, 2))
     np.testing.assert_allclose(host(tg.cholesky(a, upper=True)), host(tg.linalg.cholesky(a)).T)

@@ -28,6 +28,7 @@ from .ops.solve import (
 )
 from .ops.spectral import eigh, eigvalsh, svd, svdvals
 from .ops.triangular import solve_triangular
+from .out import takes_out
 from .tensor import Tensor
 
 __all__ = [
@@ -43,3 +44,8 @@ __all__ = [
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """A view of the diagonals of the matrices in two dimensions, the last ones by default."""
     return _diagonal(A, offset, dim1, dim2)
+
+
+for _name in __all__:
+    if _name not in ("LinAlgError", "diagonal"):  # an exception, and a view
+        globals()[_name] = takes_out(globals()[_name], f"linalg.{_name}")
