@@ -688,9 +688,62 @@ NETWORKS: list[Row] = [
     (lambda m: nn.InstanceNorm2d(3, affine=True)(m.f(2, 4, 4)), ValueError, r"2 channels.*3"),
 ]  # fmt: skip
 
+# ---------------------------------------------------------------------- images
+
+IMAGES: list[Row] = [
+    (lambda m: F.conv1d(m.f(3), m.f(1, 3, 2)), RuntimeError, r"\[conv1d\].*1 further.*\(3,\)"),
+    (lambda m: F.conv3d(m.f(1, 2, 3, 3, 3), m.f(2, 2, 2, 2)), RuntimeError, r"\[conv3d\].*5 dim"),
+    (lambda m: F.conv2d(m.f(1, 1, 4, 4), m.f(1, 1, 2, 2), stride=1.5), TypeError, r"stride.*1\.5"),
+    (lambda m: F.conv2d(m.f(1, 1, 4, 4), m.f(1, 1, 2, 2), stride=2, padding="same"), RuntimeError,
+     r"\[conv2d\].*'same'.*\(2, 2\)"),
+    (lambda m: F.conv_transpose2d(m.f(1, 2, 3, 3), m.f(3, 1, 2, 2)), RuntimeError,
+     r"\[conv_transpose2d\].*2 channels.*expects 3"),
+    (lambda m: F.conv_transpose2d(m.f(1, 2, 3, 3), m.f(2, 1, 2, 2), output_padding=1),
+     RuntimeError, r"output_padding \(1, 1\).*smaller"),
+    (lambda m: F.conv_transpose1d(m.f(1, 2, 3), m.f(2, 1, 2), padding=3), RuntimeError,
+     r"padding \(3,\) leaves nothing.*\(-2,\)"),
+    (lambda m: tg.conv_tbc(m.f(3, 1), m.f(1, 1, 1), m.f(1)), RuntimeError, r"conv_tbc.*\(3, 1\)"),
+    (lambda m: F.max_pool3d(m.f(1, 1, 2, 2, 2), 3), RuntimeError, r"\[max_pool3d\].*does not fit"),
+    (lambda m: F.max_pool2d(m.f(1, 1, 4, 4), "2"), TypeError, r"\[max_pool2d\] kernel_size.*'2'"),
+    (lambda m: F.avg_pool1d(m.f(1, 1, 4), 2, 0), RuntimeError, r"\[avg_pool1d\] stride.*0"),
+    (lambda m: F.adaptive_avg_pool2d(m.f(1, 1, 4, 4), (2, -1)), RuntimeError, r"negative.*-1"),
+    (lambda m: F.adaptive_avg_pool2d(m.i(1, 1, 4, 4), 2), RuntimeError, r"floating.*int64"),
+    (lambda m: F.adaptive_max_pool2d(m.f(1, 1, 0, 4), 2), RuntimeError, r"\(1, 1, 0, 4\)"),
+    (lambda m: F.max_unpool2d(m.f(1, 1, 2, 2), m.i(1, 1, 2, 3), 2), RuntimeError,
+     r"\[max_unpool2d\].*\(1, 1, 2, 3\).*\(1, 1, 2, 2\)"),
+    (lambda m: F.max_unpool2d(m.f(1, 1, 2, 2), m.t([[[[1, 2], [3, 16]]]]), 2), RuntimeError,
+     r"\[max_unpool2d\] index 16.*0 to 15"),
+    (lambda m: F.max_unpool2d(m.f(1, 1, 2, 2), m.t([[[[1, 2], [3, -1]]]]), 2), RuntimeError,
+     r"\[max_unpool2d\] index -1.*0 to 15"),
+    (lambda m: F.max_unpool2d(m.f(1, 1, 2, 2), m.i(1, 1, 2, 2), 2, output_size=(8, 8)),
+     ValueError, r"output_size \(8, 8\).*\(4, 4\)"),
+    (lambda m: F.fractional_max_pool2d(m.f(1, 1, 4, 4), 2, 4), RuntimeError, r"do not fit"),
+    (lambda m: F.fractional_max_pool2d(m.f(1, 1, 4, 4), 2, output_ratio=2), ValueError, r"ratio"),
+    (lambda m: F.unfold(m.f(1, 1, 2, 2), 3), RuntimeError, r"\[unfold\].*\(3, 3\).*\(2, 2\)"),
+    (lambda m: F.fold(m.f(1, 4, 5), (3, 3), 2), RuntimeError, r"\[fold\].*\(2, 2\).*\(1, 4, 5\)"),
+    (lambda m: tg.pixel_shuffle(m.f(1, 3, 2, 2), 2), RuntimeError, r"3 channels.*4"),
+    (lambda m: tg.pixel_unshuffle(m.f(1, 3, 2), 2), RuntimeError, r"\(1, 3, 2\).*2"),
+    (lambda m: tg.channel_shuffle(m.f(1, 3, 2), 2), RuntimeError, r"3 channels.*2 groups"),
+    (lambda m: F.interpolate(m.f(1, 1, 4)), ValueError, r"either size or scale_factor"),
+    (lambda m: F.interpolate(m.f(1, 1, 4), 3, mode="bilinear"), NotImplementedError, r"4 dim"),
+    (lambda m: F.interpolate(m.f(1, 1, 4), 3, mode="cubic"), NotImplementedError, r"'cubic'"),
+    (lambda m: F.interpolate(m.f(1, 1, 4), 0), RuntimeError, r"at least 1.*\(0,\)"),
+    (lambda m: F.interpolate(m.f(1, 1, 4), scale_factor=float("nan")), ValueError, r"finite.*nan"),
+    (lambda m: F.interpolate(m.i(1, 1, 4), 3, mode="linear"), RuntimeError, r"int64"),
+    (lambda m: F.interpolate(m.f(1, 1, 4), 3, align_corners=True), ValueError, r"align_corners"),
+    (lambda m: F.grid_sample(m.f(1, 1, 4, 4), m.f(1, 2, 2, 3)), RuntimeError, r"\(1, 2, 2, 3\)"),
+    (lambda m: F.grid_sample(m.f(1, 1, 4, 4), m.f(1, 2, 2, 2), "cubic"), ValueError, r"'cubic'"),
+    (lambda m: F.grid_sample(m.f(1, 1, 4, 4), m.f(1, 2, 2, 2).double()), RuntimeError, r"float64"),
+    (lambda m: F.affine_grid(m.f(1, 2, 3), (2, 1, 2, 2)), ValueError, r"theta's 1.*\(2, 1, 2, 2\)"),
+    (lambda m: F.pad(m.f(2, 3), (-2, -2)), RuntimeError, r"\[pad\].*\(-2, -2\).*\(2, 3\)"),
+    (lambda m: F.pad(m.f(2, 3), (3, 0), "reflect"), RuntimeError, r"'reflect'.*\(3, 0\).*3"),
+    (lambda m: F.pad(m.f(2, 3), (1, 1), "mirror"), NotImplementedError, r"'mirror'"),
+    (lambda m: F.pad(m.f(2, 3), 1), TypeError, r"\[pad\].*int"),
+]
+
 TABLE: list[Row] = [
     *SHAPES, *LOSSES, *INDICES, *PARTS, *TYPES, *MAKING, *EMPTY, *RANKS, *DEVICES_DIFFER,
-    *GRADIENTS, *NETWORKS,
+    *GRADIENTS, *NETWORKS, *IMAGES,
 ]  # fmt: skip
 
 

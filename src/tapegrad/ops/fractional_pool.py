@@ -21,7 +21,7 @@ def _starts(xp: Any, samples: Any, n: int, out: int, kernel: int) -> Any:
     step = samples.dtype.type((n - kernel) / (out - 1))
     places = (samples[..., None] + xp.arange(out - 1, dtype=samples.dtype)) * step
     starts = places.astype("int64") - (samples[..., None] * step).astype("int64")
-    return xp.library.concatenate([starts, last], axis=2)
+    return xp.library.concatenate([starts.clip(0, n - kernel), last], axis=2)
 
 
 def _sizes(op: str, dims: int, x: Tensor, output_size: Any, output_ratio: Any) -> Sizes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -131,6 +132,8 @@ def _sizes(
     if factors is not None:
         if any(isinstance(f, bool) or not isinstance(f, (int, float)) for f in factors):
             raise TypeError(f"[interpolate] scale_factor must be numbers, got {scale_factor!r}")
+        if not all(map(math.isfinite, factors)):
+            raise ValueError(f"[interpolate] scale_factor must be finite, got {scale_factor!r}")
         sizes = [int(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
     try:
         sizes = [n.__index__() for n in sizes]
