@@ -235,6 +235,7 @@ CTC = [
     (dict(reduction="sum", blank=2), "padded", "tuples"),
     (dict(reduction="none"), "joined", "tensors"),
     (dict(reduction="none", zero_infinity=True), "impossible", "tuples"),
+    (dict(reduction="none"), "impossible", "tensors"),
     (dict(reduction="sum", zero_infinity=True), "empty", "tensors"),
 ]
 

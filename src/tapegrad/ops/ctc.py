@@ -123,7 +123,8 @@ def ctc_backward(
     gradient[:, :, blank] -= occupied[:, :, 0::2].sum(axis=2)
     for s in range(1, states.shape[1], 2):  # no class twice in a column: no atomic additions
         gradient[:, rows, states[:, s]] -= occupied[:, :, s]
-    gradient *= (xp.arange(len(here))[:, None] < times)[:, :, None]
+    running = (xp.arange(len(here))[:, None] < times)[:, :, None]
+    gradient = xp.where(running, gradient, 0)
     if forgive:  # what was impossible has been given the loss 0
         impossible = (alpha[xp.maximum(times - 1, 0), rows] == -math.inf) | ~ends
         gradient[:, impossible.all(axis=1)] = 0
