@@ -26,6 +26,36 @@ def test_factories_take_pytorchs_options() -> None:
         tg.ones(2, colour="red")
 
 
+LISTS = [
+    lambda m: [np.float64(1), 2],
+    lambda m: [1.0, np.float64(2)],
+    lambda m: [[1, 2], [3.0, np.float64(4)]],
+    lambda m: [np.arange(2.0), [1, 2]],
+    lambda m: (np.float16(1), np.float32(2)),
+    lambda m: [np.float32(1), 2.0],
+    lambda m: [np.int32(1), True],
+    lambda m: [np.bool_(True)],
+    lambda m: [m.tensor(1.0, dtype=m.float64), 2],
+    lambda m: [m.tensor(1), m.tensor(2.0)],
+    lambda m: [True, 2],
+    lambda m: [True, 2.0],
+    lambda m: [[], []],
+]
+
+
+@pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy.ndarrays")
+@pytest.mark.parametrize("make", LISTS)
+def test_lists_of_numbers_with_dtypes_promote_as_in_pytorch(make) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    want, got = torch.tensor(make(torch)), tg.tensor(make(tg))
+    assert got.dtype.name == str(want.dtype).removeprefix("torch.")
+    assert got.tolist() == want.tolist()
+
+
+def test_lists_of_numbers_that_have_no_dtype_here_become_the_nearest() -> None:
+    assert tg.tensor([np.uint16(7), 1]).dtype == tg.int64
+
+
 def test_strides_of_ones_own() -> None:
     assert tg.empty_strided((2, 3), (1, 2)).stride() == (1, 2)
     assert tg.empty_permuted((2, 3, 4), (0, 2, 1)).stride() == (12, 1, 3)

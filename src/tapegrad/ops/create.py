@@ -41,12 +41,13 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         place = place or data.device
         array = place.receive(data._array)
     else:
+        found: set = set()
         if isinstance(data, (list, tuple)):
-            data = _plain(data)
+            data = _plain(data, found)
         place = place or CPU
         wanted = None if dtype is None else dtypes.dtype(dtype)
         try:
-            inferred = _default_dtype(data)  # refuses text, even of digits
+            inferred = _common_dtype(found) or _default_dtype(data)  # refuses text, even of digits
             array = place.ops["array"](data, dtype=wanted or inferred)
         except (ValueError, TypeError, OverflowError) as error:
             into = "" if wanted is None else f"{wanted.name} "
@@ -58,10 +59,26 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return _new(array, place, requires_grad)
 
 
-def _plain(data: Any) -> Any:
+def _plain(data: Any, found: set) -> Any:
+    """Nested lists without Tensors; to ``found`` go the names of dtypes and the types in them."""
     if isinstance(data, (list, tuple)):
-        return [_plain(d) for d in data]
+        return [_plain(d, found) for d in data]
+    typed = isinstance(data, (Tensor, np.generic, np.ndarray))
+    found.add(data.dtype.name if typed else type(data))
     return data.tolist() if isinstance(data, Tensor) else data
+
+
+def _common_dtype(found: set) -> np.dtype | None:
+    """What the contents of a list promote to; None where one of them has no dtype of ours."""
+    own = {bool: dtypes.bool_, int: dtypes.int64, float: dtypes.get_default_dtype()}
+    common = None
+    for kind in found:
+        try:
+            one = own[kind] if kind in own else dtypes.dtype(kind)
+        except TypeError:
+            return None
+        common = one if common is None else dtypes.promote_types(common, one)
+    return common
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
