@@ -72,11 +72,16 @@ def shape(op: str, given: tuple) -> tuple[int, ...]:
     return result
 
 
-def same_dtype(op: str, a: Any, b: Any) -> None:
-    for x in (a, b):
+def same_dtype(op: str, a: Any, b: Any, names: tuple[str, str] | None = None) -> None:
+    """Raise unless both are Tensors of one dtype. ``names`` are those of the arguments."""
+    for i, x in enumerate((a, b)):
         if not isinstance(x, Tensor):
-            raise TypeError(f"[{op}] expects Tensors, got {type(x).__name__}")
+            raise TypeError(
+                f"[{op}] expects Tensors, got {type(x).__name__}"
+                + (f" as {names[i]}: tapegrad.as_tensor() makes one" if names else "")
+            )
     if a.dtype != b.dtype:
-        raise RuntimeError(
-            f"[{op}] dtypes {a.dtype.name} and {b.dtype.name} do not mix: convert one with .to()"
-        )
+        first, second = a.dtype.name, b.dtype.name
+        if names:
+            first, second = f"{first} of {names[0]}", f"{second} of {names[1]}"
+        raise RuntimeError(f"[{op}] dtypes {first} and {second} do not mix: convert one with .to()")

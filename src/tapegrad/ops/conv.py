@@ -16,7 +16,7 @@ def _check(
     op: str, dims: int, x: Tensor, weight: Tensor, bias: Tensor | None, groups: Any,
     transposed: bool,
 ) -> None:  # fmt: skip
-    same_dtype(op, x, weight)
+    same_dtype(op, x, weight, ("input", "weight"))
     if weight.ndim != dims + 2:
         order = "in, out / groups" if transposed else "out, in / groups"
         raise RuntimeError(
@@ -28,15 +28,18 @@ def _check(
     channels = x.shape[-dims - 1]
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != expected or weight.shape[0] % groups or 0 in weight.shape[:1]:
+        hint = ""
+        if channels != expected == x.shape[-1]:
+            hint = f". Are the channels last? input.movedim(-1, {-dims - 1}) moves them"
         raise RuntimeError(
             f"[{op}] input {tuple(x.shape)} has {channels} channels; weight "
             f"{tuple(weight.shape)} with groups={groups} expects {expected}, and its first size "
-            "must be a multiple of groups"
+            f"must be a multiple of groups{hint}"
         )
     if 0 in weight.shape[2:]:
         raise RuntimeError(f"[{op}] the kernel must not be empty, got {tuple(weight.shape)}")
     if bias is not None:
-        same_dtype(op, x, bias)
+        same_dtype(op, x, bias, ("input", "bias"))
         filters = weight.shape[1] * groups if transposed else weight.shape[0]
         if tuple(bias.shape) != (filters,):
             raise RuntimeError(

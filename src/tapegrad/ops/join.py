@@ -32,7 +32,9 @@ def _concatenate(xp: Any, *arrays: Any, axis: int, sizes: tuple[int, ...]) -> An
 def _several(op: str, tensors: Any) -> list[Tensor]:
     """A list of at least one tensor."""
     if isinstance(tensors, Tensor) or not isinstance(tensors, (tuple, list)):
-        raise TypeError(f"[{op}] expects a list of tensors, got {type(tensors).__name__}")
+        raise TypeError(
+            f"[{op}] expects a list of tensors, got {type(tensors).__name__}: put them in brackets"
+        )
     if not tensors:
         kind = ValueError if op == "cat" else RuntimeError  # PyTorch's
         raise kind(f"[{op}] expects at least one tensor")

@@ -234,19 +234,22 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias. (..., in), (out, in) and (out,) -> (..., out)."""
-    same_dtype("linear", input, weight)
+    same_dtype("linear", input, weight, ("input", "weight"))
     if weight.ndim == 1:
         y = product("linear", input, weight)
         return y if bias is None else y + bias
     fits = input.ndim > 0 and weight.ndim == 2 and input.shape[-1] == weight.shape[1]
     if fits and bias is not None:
-        same_dtype("linear", input, bias)
+        same_dtype("linear", input, bias, ("input", "bias"))
         fits = tuple(bias.shape) in ((weight.shape[0],), ())
     if not fits:
         shape = None if bias is None else tuple(bias.shape)
+        sizes = ""
+        if input.ndim and weight.ndim == 2 and input.shape[-1] != weight.shape[1]:
+            sizes = f", and the input's last size is {input.shape[-1]}, not {weight.shape[1]}"
         raise RuntimeError(
             f"[linear] input {tuple(input.shape)}, weight {tuple(weight.shape)} and bias {shape} "
-            "do not fit: expected (..., in), (out, in) and (out,)"
+            f"do not fit: expected (..., in), (out, in) and (out,){sizes}"
         )
     if bias is not None and bias.ndim == 0:
         bias = bias.expand(weight.shape[0])

@@ -67,7 +67,8 @@ def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any
         require_tensor("where", condition)
         return condition.nonzero(as_tuple=True)
     if not isinstance(condition, Tensor) or condition.dtype.name not in ("bool", "uint8"):
-        raise RuntimeError("[where] the condition must be a bool tensor")
+        given = condition.dtype.name if isinstance(condition, Tensor) else type(condition).__name__
+        raise RuntimeError(f"[where] the condition must be a bool tensor, got {given}")
     if condition.dtype.kind != "b":
         condition = cast(condition, dtype=np.dtype(bool))
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
