@@ -43,4 +43,8 @@ case("bilinear", lambda t, a, b, w, c: t.nn.functional.bilinear(a, b, w, c),
 case("einsum_lists", lambda t, a, b: t.einsum(a, [0, 1], b, [1, 2], [0, 2]) + t.einsum(a, [..., 4], b, [4, 5]),
      (f(2, 3), f(3, 4)), (f(2, 0), f(0, 4)))
 case("einsum_dots", lambda t, a, b: t.einsum("...i, j...->ij", a, b), (f(2, 3), f(4, 2)), (f(2, 3), f(4, 1)))
+case("einsum_diagonal_of_3", lambda t, x: t.einsum("iji i->ji", x) + t.einsum("ijii", x).sum(), (f(2, 3, 2, 2),),
+     (f(0, 3, 0, 0),))
+case("einsum_cheap_pairs_first", lambda t, a, b, c: t.einsum("ij,jk,kl->il", a, b, c) + t.einsum("ij,kl,jk->il", a, c, b),
+     (f(2, 3), f(3, 4), f(4, 1)), (f(2, 3), f(3, 1), f(1, 4)))
 case("matmul_int", lambda t, a, b: a @ b + t.mm(a, b), (ints(2, 3), ints(3, 2)), (ints(0, 3), ints(3, 2)), grad=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
@@ -18,7 +19,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     repeated letters for diagonals. Without an output, the letters that occur once, in order.
     ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` says the same in numbers from 0 to 51 and ``...``.
 
-    Operands are contracted from the left. Raises RuntimeError where labels and shapes disagree.
+    Operands are contracted in pairs, cheap pairs first. Raises RuntimeError where labels and shapes
+    disagree.
     """
     if isinstance(equation, Tensor):
         equation, operands = _spelled((equation, *operands))
@@ -38,12 +40,23 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
                     )
                 sizes[label] = n
     parts = [_diagonal(labels, x) for labels, x in zip(terms, operands, strict=True)]
+    while len(parts) > 1:
+        i, j = _cheapest([labels for labels, _ in parts], sizes)
+        pair, parts = (parts[i], parts[j]), [p for k, p in enumerate(parts) if k not in (i, j)]
+        later = set(output).union(*(labels for labels, _ in parts))
+        parts.append(_contract(*pair[0], *pair[1], later))
     labels, y = parts[0]
-    for i, (next_labels, x) in enumerate(parts[1:], 1):
-        later = set(output).union(*(set(ls) for ls, _ in parts[i + 1 :]))
-        labels, y = _contract(labels, y, next_labels, x, later)
     labels, y = _sum_out(labels, y, set(output))
     return permute(y, [labels.index(label) for label in output])
+
+
+def _cheapest(terms: list[str], sizes: dict[str, int]) -> tuple[int, int]:
+    """The pair of operands whose product takes the fewest multiplications; of equals the first."""
+
+    def cost(pair: tuple[int, int]) -> int:
+        return math.prod(sizes[label] for label in set(terms[pair[0]] + terms[pair[1]]))
+
+    return min(combinations(range(len(terms)), 2), key=cost)
 
 
 def _spelled(given: tuple) -> tuple[str, tuple]:
@@ -119,7 +132,7 @@ def _diagonal(labels: str, x: Tensor) -> tuple[str, Tensor]:
                 raise RuntimeError(f"[einsum] {label!r} names sizes {x.shape[i]} and {x.shape[j]}")
             steps = x.device.ops["arange"](x.shape[i])
             x = x.movedim((i, j), (0, 1))[steps, steps]
-            labels = label + labels.replace(label, "")
+            labels = label + labels[:i] + labels[i + 1 : j] + labels[j + 1 :]
     return labels, x
 
 
@@ -135,9 +148,10 @@ def _contract(la: str, a: Tensor, lb: str, b: Tensor, later: set[str]) -> tuple[
     la, a = _sum_out(la, a, set(lb) | later)
     lb, b = _sum_out(lb, b, set(la) | later)
     shared = [c for c in la if c in lb]
-    # A size 1 that broadcasts against n is no matrix dimension: sum or multiply it plainly.
+    # A size of 1 broadcasts, which sizes in a matrix product do not.
     for c in shared:
-        n = max(a.shape[la.index(c)], b.shape[lb.index(c)])
+        n = a.shape[la.index(c)]
+        n = b.shape[lb.index(c)] if n == 1 else n  # which may be 0
         if a.shape[la.index(c)] != n:
             a = a.expand([n if label == c else -1 for label in la])
         if b.shape[lb.index(c)] != n:
