@@ -320,3 +320,30 @@ def test_sums_at_positions_are_the_same_every_time(device: str) -> None:
             tg.ones(7, device=device).scatter_reduce(0, index, values, how) for _ in range(2)
         )
         assert first.tolist() == again.tolist()
+
+
+@each_device
+def test_of_several_values_for_one_place_the_last_stays(device: str) -> None:
+    """On a GPU as well, where the library leaves open which."""
+    count = 5000
+    random = np.random.default_rng(0)
+    index = random.integers(-7, 7, count)
+    values = numbers((count, 3))
+    expected = np.zeros((7, 3))
+    expected[index] = values
+    x, i = tg.zeros(7, 3, dtype=tg.float64, device=device), tg.tensor(index, device=device)
+    v = tg.tensor(values, device=device)
+    written = x.clone()
+    written[i] = v
+    across = x.T.clone()
+    across[:, i] = v.T
+    wrapped = i.remainder(7)
+    for result in (
+        written,
+        across.T,
+        x.index_put((i,), v),
+        x.index_copy(0, wrapped, v),
+        x.scatter(0, wrapped.unsqueeze(1).expand(count, 3), v),
+        (x * 1).requires_grad_().clone().index_copy_(0, wrapped, v).detach(),
+    ):
+        np.testing.assert_array_equal(result.cpu().numpy(), expected)

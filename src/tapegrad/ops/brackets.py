@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import CPU
 from ..tensor import Tensor
 from .elementwise import cast
-from .index import getitem, in_range, index_add_at, index_put, kept, store
+from .index import getitem, in_range, index_add_at, index_put, kept
 from .numbers import fitting
 
 
@@ -63,16 +63,16 @@ def add(x: Tensor, index: Any, values: Tensor) -> Tensor:
         return index_add_at(x, values, index=ints)
 
 
-def write(x: Any, index: tuple, values: Any) -> None:
+def write(xp: Any, x: Any, index: tuple, values: Any) -> None:
     """``x[index] = values`` on arrays, for an index in the two steps that ``plain_index`` makes."""
     ints, place = index
     values = _narrowed(values)
     with explained("setitem", place, values):
         if ints is not None and place is not None:
             # "..." makes a view of what would be a copy, one element
-            store(x[ints if Ellipsis in ints else (*ints, ...)], place, values)
+            xp.store(x[ints if Ellipsis in ints else (*ints, ...)], place, values)
         else:
-            store(x, place if ints is None else ints, values)
+            xp.store(x, place if ints is None else ints, values)
 
 
 def _narrowed(values: Any) -> Any:

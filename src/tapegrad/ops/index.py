@@ -6,7 +6,6 @@ adds. Brackets, and gathering and scattering along a dimension, build the index 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..backend import Device, override
 from ..kernels import launch
 from ..modes import recording
 from ..tape import array_function, primitive, shares
+from .positions import flat, last_of_each
 from .precision import in_float32
 from .segments import combined
 
@@ -50,15 +50,26 @@ def getitem_backward(xp: Any, grad: Any, *, index: Any, shape: tuple[int, ...]) 
 )
 def index_put(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
     result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
-    store(result, index, values)
+    xp.store(result, index, values)
     return result
 
 
-def store(target: Any, index: Any, values: Any) -> None:
+@array_function
+def store(xp: Any, target: Any, index: Any, values: Any) -> None:
     """``target[index] = values`` on arrays. NumPy does not look at the shape of no values."""
     if getattr(values, "size", 1) == 0:
         np.broadcast_to(np.empty(values.shape), target[index].shape)  # or a ValueError
     target[index] = values
+
+
+@override("store", "cuda", "emulated")
+def _store_in_order(device: Device, target: Any, index: Any, values: Any) -> Any:
+    """Of several values for one place the last stays, as on the CPU. (CuPy leaves it open.)"""
+    if _names_once(index) or not getattr(values, "size", 0):
+        return NotImplemented
+    index, values = last_of_each(device.library, target.shape, index, values)
+    target[index] = values
+    return None
 
 
 @primitive(vjp=(lambda g: g, lambda xp, g, index: xp.getitem(g, index=index)))
@@ -76,7 +87,7 @@ def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
         target[index] += values
         return
     if isinstance(target, np.ndarray) and target.flags.c_contiguous and target.dtype.kind != "V":
-        places = _flat(target.shape, index if isinstance(index, tuple) else (index,))
+        places = flat(np, target.shape, index)
         if places is not None:  # up to four times as fast
             values = np.broadcast_to(values, places.shape)
             np.add.at(target.reshape(-1), places.reshape(-1), values.reshape(-1))
@@ -94,7 +105,9 @@ def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> An
     if not target.size:
         return None
     xp = device.xp
-    places = xp.arange(target.size).reshape(target.shape)[index]
+    places = flat(device.library, target.shape, index)
+    if places is None:
+        places = xp.arange(target.size).reshape(target.shape)[index]
     values = xp.contiguous(xp.library.broadcast_to(values, places.shape))
     places = places.reshape(-1)
     if target.dtype.kind not in "fV":
@@ -111,36 +124,8 @@ def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> An
     return None
 
 
-def _flat(shape: tuple[int, ...], index: tuple) -> Any:
-    """Where, in the flat memory of an array of this shape, the elements lie that an index of whole
-    dimensions, then positions, names; None for other indices."""
-    lead = 0
-    while lead < len(index) and isinstance(index[lead], slice) and index[lead] == slice(None):
-        lead += 1
-    arrays = index[lead:]
-    if not all(isinstance(a, np.ndarray) and a.dtype.kind in "iu" for a in arrays):
-        return None
-    after = shape[lead + len(arrays) :]
-    places = np.zeros((), dtype=np.int64)
-    for n, a in zip(shape[lead:], arrays, strict=False):
-        places = places * n + (np.where(a < 0, a + n, a) if a.size and a.min() < 0 else a)
-    if after:
-        rest = np.arange(math.prod(after)).reshape(after)
-        places = places.reshape(places.shape + (1,) * len(after)) * rest.size + rest
-    if lead:
-        block = math.prod(shape[lead:])
-        first = np.arange(math.prod(shape[:lead])) * block
-        places = first.reshape(shape[:lead] + (1,) * places.ndim) + places
-    return places
-
-
 def _arrays(index: Any) -> list:
     return [p for p in (index if isinstance(index, tuple) else (index,)) if hasattr(p, "dtype")]
-
-
-def is_basic(index: Any) -> bool:
-    """Ints, slices, None and Ellipsis: what NumPy answers with a view."""
-    return not _arrays(index)
 
 
 def _names_once(index: Any) -> bool:

@@ -180,7 +180,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         raise RuntimeError(
             f"[setitem] the tensor is on {self._device}, the values on {value._device}"
         )
-    write(self._array, place, value._array if isinstance(value, Tensor) else value)
+    write(self._device.xp, self._array, place, value._array if isinstance(value, Tensor) else value)
     self._bump("setitem")
 
 

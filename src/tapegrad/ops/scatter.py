@@ -49,8 +49,8 @@ def _changed(op: str, x: Tensor, dim: int, index: Tensor, src: Any, change: Any)
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
             reduce: str | None = None) -> Tensor:  # fmt: skip
     """A copy of ``input`` with the values of ``src`` (a tensor at least as large as ``index``, or a
-    number) written to the positions ``index`` along ``dim``; for an index that occurs twice, one
-    of its values. With reduce "add" or "multiply" they are combined with what is there."""
+    number) written to the positions ``index`` along ``dim``; for an index that occurs twice, the
+    last of its values. With reduce "add" or "multiply" they are combined with what is there."""
     src = value if src is None else src
     if src is None:
         raise TypeError("[scatter] missing argument: src, a tensor, or value, a number")
