@@ -329,12 +329,6 @@ def bartlett_window(
     out: Tensor | None = None,
 ) -> Tensor:
     """A triangle from 0 up to 1 and back."""
-def batch_norm(
-    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
-    weight: Tensor | None = None, bias: Tensor | None = None, training: _bool = False,
-    momentum: _float = 0.1, eps: _float = 1e-05, *, out: Tensor | None = None,
-) -> Tensor:
-    """Normalise each channel of (n, c, ...) over the batch (Ioffe & Szegedy 2015)."""
 def bernoulli(
     input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
 ) -> Tensor:
@@ -891,12 +885,6 @@ def initial_seed() -> _int:
     """The default generator's seed."""
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sums over the last dimension of both: (..., k) and (..., k) -> (..., ...); a ..."""
-def instance_norm(
-    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
-    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: _bool = True,
-    momentum: _float = 0.1, eps: _float = 1e-05, *, out: Tensor | None = None,
-) -> Tensor:
-    """Normalise each channel of each sample of (n, c, ...) by itself (Ulyanov et al."""
 def inverse(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverses of (..., n, n) matrices; LinAlgError if one is singular."""
 def isclose(
@@ -1455,12 +1443,6 @@ def scalar_tensor(
     layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
 ) -> Tensor:
     """A tensor without dimensions that holds a number, in the default dtype."""
-def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
-    dropout_p: _float = 0.0, is_causal: _bool = False, scale: _float | None = None,
-    enable_gqa: _bool = False, *, out: Tensor | None = None,
-) -> Tensor:
-    """softmax(query key^T * scale + mask) value: (..., l, e), (..., s, e), (..., s, v) ..."""
 @overload
 def scatter(
     input: Tensor, dim: _int, index: Tensor, src: Any = None, *, value: Any = None,

@@ -117,15 +117,14 @@ FUNCTIONS = {
         vstack
     """,
     "activation": "celu selu",
-    "attention": "scaled_dot_product_attention",
-    "channel_norm": "group_norm instance_norm",
+    "channel_norm": "group_norm",
     "distance": "cosine_similarity pairwise_distance",
     "einsum": "einsum",
     "cdist": "cdist pdist",
     "lowrank": "pca_lowrank svd_lowrank",
     "lu": "lu_unpack",
     "products": "bilinear chain_matmul tensordot vander=torch_vander",
-    "norm": "batch_norm layer_norm rms_norm",
+    "norm": "layer_norm rms_norm",
     "ranges": """
         arange empty_permuted empty_strided eye linspace logspace scalar_tensor
     """,
