@@ -421,3 +421,17 @@ def test_step_kernels_leave_mixed_arrays_to_the_plain_body(name):
             if name == "adam_step":
                 arrays.append(None)
             assert kernel(EMULATED, *arrays) is NotImplemented
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_choices_among_pytorchs_implementations_are_taken_and_change_nothing(name: str) -> None:
+    make = getattr(tg.optim, name)
+    steps = []
+    for options in ({}, {"foreach": False, "fused": True}):
+        p = tg.tensor([1.0, -2.0], requires_grad=True)
+        p.grad = tg.tensor([0.5, 0.25])
+        make([p], lr=0.1, **options).step()
+        steps.append(p.tolist())
+    assert steps[0] == steps[1]
+    with pytest.raises(NotImplementedError, match=rf"^{name}: differentiable=True.*p - lr \* g"):
+        make([p], lr=0.1, differentiable=True)

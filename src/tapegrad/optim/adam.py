@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, zeros_like_state
+from .optimizer import Optimizer, Params, one_way, zeros_like_state
 
 
 class Adam(Optimizer):
     """Steps of about lr per parameter, whatever the scale of its gradient (arXiv:1412.6980).
 
     ``weight_decay`` is added to the gradient; see AdamW. ``amsgrad`` never lets the denominator
-    shrink.
+    shrink. ``foreach``, ``capturable`` and ``fused`` change nothing: there is one way to step.
     """
 
     decoupled_weight_decay = False
@@ -27,8 +27,13 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        one_way(type(self).__name__, differentiable)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -93,5 +98,18 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            differentiable=differentiable,
+        )

@@ -23,6 +23,16 @@ def zeros_like_state(parameter: Tensor) -> Tensor:
     return wrap(zeros, parameter._device)
 
 
+def one_way(owner: str, differentiable: bool) -> None:
+    """Raise NotImplementedError for steps that shall be differentiated; the other choices PyTorch
+    offers (foreach, fused, capturable) are among ways to compute the same numbers."""
+    if differentiable:
+        raise NotImplementedError(
+            f"{owner}: differentiable=True does not exist here: write the update with operations, "
+            "p - lr * g, where it shall be differentiated"
+        )
+
+
 def _form(x: Any) -> tuple:
     return x._array.shape, x._array.dtype, x._device
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, zeros_like_state
+from .optimizer import Optimizer, Params, one_way, zeros_like_state
 
 
 class SGD(Optimizer):
-    """p -= lr * d, with d the gradient, optionally with momentum and weight decay."""
+    """p -= lr * d, with d the gradient, optionally with momentum and weight decay.
+
+    ``foreach`` and ``fused`` change nothing: there is one way to step.
+    """
 
     kept_arrays = ("momentum_buffer",)
 
@@ -23,7 +26,11 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        one_way(type(self).__name__, differentiable)
         defaults = {
             "lr": lr,
             "momentum": momentum,
