@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
-from ..dtypes import int64, is_floating, result_type
+from ..dtypes import int64
 from ..tape import align
 from ..tensor import Tensor, wrap
 from .arguments import axis, require_tensor, same_dtype
 from .axes import movedim
-from .elementwise import cast, multiply, where
+from .elementwise import cast, multiply
 from .flip import flip, roll
 from .linalg import product, ranks
 from .reduce import sum
-from .shape import broadcast_to, permute, reshape, unsqueeze
+from .shape import permute, reshape, unsqueeze
 
 # ---------------------------------------------------------------------- vectors
 
@@ -40,7 +38,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
             f"[inner] the last sizes of shapes {tuple(input.shape)} and {tuple(other.shape)} must "
             "agree"
         )
-    return _contracted("inner", input, other, [input.ndim - 1], [other.ndim - 1])
+    return contracted("inner", input, other, [input.ndim - 1], [other.ndim - 1])
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
@@ -113,94 +111,6 @@ def torch_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> T
 def _powers(x: Tensor, count: int) -> Tensor:
     exponents = wrap(x._device.ops["arange"](count).astype(int64), x._device)
     return unsqueeze(x, -1) ** exponents
-
-
-# ---------------------------------------------------------------------- beta * input + alpha * ...
-
-
-def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:  # fmt: skip
-    """beta * input + alpha * (mat1 @ mat2); with beta 0, whatever ``input`` holds."""
-    ranks("addmm", (mat1, 2), (mat2, 2))
-    return _added("addmm", input, product("addmm", mat1, mat2), beta, alpha)
-
-
-def addmv(
-    input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:  # fmt: skip
-    """beta * input + alpha * (mat @ vec)."""
-    ranks("addmv", (mat, 2), (vec, 1))
-    return _added("addmv", input, product("addmv", mat, vec), beta, alpha)
-
-
-def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:  # fmt: skip
-    """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
-    return _added("baddbmm", input, _batches("baddbmm", batch1, batch2), beta, alpha)
-
-
-def addbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:  # fmt: skip
-    """beta * input + alpha * the sum over all matrices of batch1 @ batch2."""
-    _batches_fit("addbmm", batch1, batch2)
-    y = _contracted("addbmm", batch1, batch2, [0, 2], [0, 1])
-    return _added("addbmm", input, y, beta, alpha)
-
-
-def addr(
-    input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1
-) -> Tensor:  # fmt: skip
-    """beta * input + alpha * outer(vec1, vec2)."""
-    require_tensor("addr", input)
-    ranks("addr", (vec1, 1), (vec2, 1))
-    tensors = (input, vec1, vec2)
-    common = result_type([(t.dtype, t.ndim) for t in tensors], [])
-    if not is_floating(common) and any(isinstance(v, float) for v in (beta, alpha)):
-        raise RuntimeError(
-            f"[addr] beta and alpha must be ints for {common.name} tensors, got {beta} and {alpha}"
-        )
-    input, vec1, vec2 = (t if t.dtype == common else cast(t, dtype=common) for t in tensors)
-    return _added("addr", input, outer(vec1, vec2), beta, alpha)
-
-
-def _batches(op: str, a: Tensor, b: Tensor) -> Tensor:
-    _batches_fit(op, a, b)
-    return product(op, a, b)
-
-
-def _batches_fit(op: str, a: Tensor, b: Tensor) -> None:
-    ranks(op, (a, 3), (b, 3))
-    same_dtype(op, a, b)
-    if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
-        raise RuntimeError(
-            f"[{op}] shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: expected "
-            "(batch, m, k) and (batch, k, n)"
-        )
-
-
-def _added(op: str, x: Tensor, y: Tensor, beta: Any, alpha: Any) -> Tensor:
-    same_dtype(op, x, y)
-    for name, value in (("beta", beta), ("alpha", alpha)):
-        if isinstance(value, bool) and x.dtype.kind != "b":
-            raise RuntimeError(f"[{op}] {name} is a bool, the tensors are {x.dtype.name}")
-    try:
-        x = broadcast_to(x, tuple(y.shape))
-    except RuntimeError:
-        raise RuntimeError(
-            f"[{op}] the input of shape {tuple(x.shape)} does not expand to the product's shape "
-            f"{tuple(y.shape)}"
-        ) from None
-    if not is_floating(x.dtype):  # fractions are cut off, as in PyTorch
-        kind = bool if x.dtype.kind == "b" else int
-        alpha, beta = kind(alpha), kind(beta)
-    if alpha != 1:
-        y = multiply(y, alpha)
-    if beta == 0:  # not even nan and inf come through
-        return where(np.False_, x, y) if x.requires_grad else y
-    return (x if beta == 1 else multiply(x, beta)) + y
 
 
 # ---------------------------------------------------------------------- chains and powers
@@ -301,10 +211,10 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     wide_b = [j for i, j in zip(over_a, over_b, strict=True) if b.shape[j] > a.shape[i] == 1]
     a = sum(a, wide_a, keepdim=True, dtype=a.dtype) if wide_a else a
     b = sum(b, wide_b, keepdim=True, dtype=b.dtype) if wide_b else b
-    return _contracted("tensordot", a, b, over_a, over_b)
+    return contracted("tensordot", a, b, over_a, over_b)
 
 
-def _contracted(op: str, a: Tensor, b: Tensor, over_a: list[int], over_b: list[int]) -> Tensor:
+def contracted(op: str, a: Tensor, b: Tensor, over_a: list[int], over_b: list[int]) -> Tensor:
     """One matrix product: a's other dimensions by b's other dimensions."""
     rest_a = [i for i in range(a.ndim) if i not in over_a]
     rest_b = [i for i in range(b.ndim) if i not in over_b]
