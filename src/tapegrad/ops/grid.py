@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import combinations as _combinations
-from itertools import combinations_with_replacement as _with_replacement
 from typing import Any
 
+from ..tape import array_function
 from ..tensor import Tensor
 from .arguments import require_tensor
-from .create import tensor
 from .index import getitem
 from .join import stack
 from .shape import expand, reshape
+from .tile import numbered
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -63,9 +62,21 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         raise RuntimeError(f"[combinations] expects a vector, got shape {tuple(input.shape)}")
     if r < 0:
         raise RuntimeError(f"[combinations] r must not be negative, got {r}")
-    choose = _with_replacement if with_replacement else _combinations
-    chosen = list(choose(range(input.numel()), r))
     if r == 0:
         return getitem(input, index=(slice(0, 0),))
-    rows = tensor(chosen, dtype="int64", device=input._device)
-    return getitem(input, index=(rows._array.reshape(-1, r),))
+    rows = input._device.ops["choices"](n=input.numel(), r=r, again=with_replacement)
+    return getitem(input, index=(rows,))
+
+
+@array_function
+def choices(xp: Any, *, n: int, r: int, again: bool) -> Any:
+    """All choices of r numbers below n in ascending order, as rows; ``again``: also equal ones."""
+    library = xp.library
+    rows = library.arange(n)[:, None]
+    for _ in range(r - 1):
+        least = rows[:, -1] + (not again)  # each row goes on with this number or a larger one
+        counts = n - least
+        of = numbered(xp, counts)
+        following = library.arange(of.size) - (library.cumsum(counts) - counts - least)[of]
+        rows = library.concatenate([rows[of], following[:, None]], axis=1)
+    return rows
