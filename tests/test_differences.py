@@ -1,0 +1,468 @@
+"""What docs/differences.md says: each row, shown on both libraries.
+
+A test's docstring is its row's first cell, without the markup, so that neither can change alone.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+torch = pytest.importorskip("torch")
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "differences.md"
+ABSENT = (AttributeError, TypeError, RuntimeError)
+
+
+def gradient(lib: Any, function: Callable, values: list, times: int = 1) -> list:
+    """The gradient of a function's sum in float64, or the gradient of that gradient's sum."""
+    x = lib.tensor(values, dtype=lib.float64, requires_grad=True)
+    y = function(x)
+    for left in reversed(range(times)):
+        (y,) = lib.autograd.grad(y.sum(), x, create_graph=left > 0)
+    return y.tolist()
+
+
+def on_both(function: Callable[[Any], Any]) -> tuple[Any, Any]:
+    return function(tg), function(torch)
+
+
+def rows() -> list[str]:
+    """The first cells of the page's tables, as plain text."""
+    found = re.findall(r"^\| (.+?) \|", PAGE.read_text(), re.MULTILINE)
+    return [cell.replace("`", "") for cell in found if not set(cell) <= set("-") and cell != "What"]
+
+
+def test_every_row_of_the_page_is_tested_here():
+    tests = [
+        " ".join(f.__doc__.split()).replace("`", "")
+        for name, f in globals().items()
+        if name.startswith("test_") and f.__doc__
+    ]
+    assert sorted(rows()) == sorted(tests)
+
+
+# ---------------------------------------------------------------------- what there is none of
+
+
+def test_real_dense_tensors_only():
+    """No complex, sparse or quantized tensors, no unsigned integers above 8 bits"""
+    with pytest.raises(TypeError, match="no real number"):
+        tg.tensor([1 + 2j])
+    with pytest.raises(AttributeError):
+        tg.ones(2, 2).to_sparse()
+    with pytest.raises(TypeError):
+        tg.zeros(2, dtype="uint16")
+    assert not hasattr(tg, "quantize_per_tensor")
+
+
+def test_no_compilers_and_no_wrappers():
+    """No fft, jit, compile, amp, distributions or func.vmap"""
+    for name in ("fft", "jit", "compile", "amp", "distributions"):
+        assert hasattr(torch, name)
+        assert not hasattr(tg, name)
+    assert not hasattr(tg.func, "vmap")
+
+
+def test_row_major_only():
+    """No channels_last: memory formats are contiguous_format and preserve_format"""
+    assert not hasattr(tg, "channels_last")
+    with pytest.raises(RuntimeError, match="memory_format"):
+        tg.empty(1, 1, 1, 1, memory_format="channels_last")
+
+
+def test_tensor_is_no_constructor():
+    """`Tensor(2, 3)` is refused"""
+    assert torch.Tensor(2, 3).shape == (2, 3)
+    with pytest.raises(TypeError, match=r"tapegrad.tensor"):
+        tg.Tensor(2, 3)
+
+
+def test_no_pickles():
+    """Tensors are not pickled; `save` and `load` use safetensors or npz, with checksums"""
+    assert pickle.dumps(torch.ones(2))
+    with pytest.raises(TypeError, match=r"tapegrad.save"):
+        pickle.dumps(tg.ones(2))
+
+
+# ---------------------------------------------------------------------- dtypes, shapes, strides
+
+
+def test_dtypes_are_numpys():
+    """A dtype is NumPy's: `x.dtype == "float32"` and `isinstance(x.dtype, np.dtype)`"""
+    assert tg.ones(1).dtype == "float32"
+    assert isinstance(tg.ones(1).dtype, np.dtype)
+    assert torch.ones(1).dtype != "float32"
+
+
+def test_parts_of_sizes():
+    """`x.shape[1:]` and `x.shape + (1,)` are plain tuples"""
+    assert type(tg.ones(2, 3).shape[1:]) is type(tg.ones(2).shape + (1,)) is tuple
+    assert type(torch.ones(2, 3).shape[1:]) is torch.Size
+
+
+def test_what_repr_shows():
+    """repr shows the shape"""
+    mine, theirs = on_both(lambda lib: repr(lib.ones(2)))
+    assert "shape=(2,)" in mine
+    assert "shape" not in theirs
+
+
+def test_strides_of_copies():
+    """clone, `*_like` and reductions are row-major where PyTorch keeps the order of strides"""
+    for make in (lambda lib, x: x.clone(), lambda lib, x: lib.zeros_like(x)):
+        mine, theirs = on_both(lambda lib, make=make: make(lib, lib.ones(2, 3).t()).stride())
+        assert (mine, theirs) == ((2, 1), (1, 3))
+    assert tg.ones(2, 3).t().exp().stride() == torch.ones(2, 3).t().exp().stride() == (1, 3)
+
+
+def test_strides_of_nothing():
+    """The strides of an empty tensor are zeros"""
+    assert on_both(lambda lib: lib.ones(0, 3).stride()) == ((0, 0), (3, 1))
+
+
+def test_bfloat16_leaves_as_numpy():
+    """`numpy()` takes bfloat16, and `from_numpy` negative strides"""
+    pytest.importorskip("ml_dtypes")
+    assert tg.ones(1, dtype=tg.bfloat16).numpy().dtype == tg.bfloat16
+    assert tg.from_numpy(np.arange(3.0)[::-1]).tolist() == [2, 1, 0]
+    with pytest.raises(TypeError):
+        torch.ones(1, dtype=torch.bfloat16).numpy()
+    with pytest.raises(ValueError, match="negative"):
+        torch.from_numpy(np.arange(3.0)[::-1])
+
+
+# ---------------------------------------------------------------------- numbers
+
+
+def test_other_random_numbers():
+    """Random numbers for a seed are others, and the same on every device"""
+
+    def draw(lib: Any, **options: Any) -> list:
+        lib.manual_seed(0)
+        return lib.randn(4, **options).tolist()
+
+    mine, theirs = on_both(draw)
+    assert mine != theirs
+    assert draw(tg, device="emulated") == mine
+
+
+def test_first_of_equals():
+    """Of equal elements topk, kthvalue and sort give the first ones"""
+    values = [1.0, 2, 2, 2, 1, 2]
+    x, y = tg.tensor(values), torch.tensor(values)
+    assert x.topk(3)[1].tolist() == [1, 2, 3]
+    assert sorted(y.topk(3)[1].tolist()) != [1, 2, 3]
+    assert x.sort()[1].tolist() == y.sort(stable=True)[1].tolist()
+    assert x.kthvalue(3)[1].item() == 1
+
+
+def test_special_functions():
+    """Special functions are right to about 13 digits; some of PyTorch's to 8"""
+    special = pytest.importorskip("scipy.special")
+    x = np.array([1.5, -3.0])
+    exact = special.airy(x)[0]
+    ours = np.abs(tg.special.airy_ai(tg.tensor(x)).numpy() - exact).max()
+    theirs = np.abs(torch.special.airy_ai(torch.tensor(x)).numpy() - exact).max()
+    assert ours < 1e-13
+    assert theirs > 1e-10
+
+
+def test_weights_are_computed_in_the_results_precision():
+    """`cov` of float64 adds up float32 weights in float64"""
+    values, weights = [[1.0, 2, 4], [3, 1, 5]], np.float32([0.1, 0.2, 0.3])
+    exact = np.cov(values, aweights=weights.astype(np.float64))
+    x = tg.cov(tg.tensor(values, dtype=tg.float64), aweights=tg.tensor(weights))
+    y = torch.cov(torch.tensor(values, dtype=torch.float64), aweights=torch.tensor(weights))
+    assert np.abs(x.numpy() - exact).max() < 1e-12 < 1e-9 < np.abs(y.numpy() - exact).max()
+
+
+def test_quantile_of_many():
+    """`quantile` takes any number of elements"""
+    n = 2**24 + 1
+    assert tg.quantile(tg.ones(n), 0.5).item() == 1
+    with pytest.raises(RuntimeError, match="too large"):
+        torch.quantile(torch.ones(n), 0.5)
+
+
+# ---------------------------------------------------------------------- gradients
+
+
+@pytest.mark.parametrize("name", ["logsumexp", "logcumsumexp"])
+def test_sums_of_zeros_in_logarithms(name):
+    """The gradient of logsumexp and logcumsumexp over nothing but -inf is 0, not nan"""
+    mine, theirs = on_both(
+        lambda lib: gradient(lib, lambda x: getattr(x, name)(0), [-np.inf, -np.inf])
+    )
+    assert mine == [0, 0]
+    assert np.isnan(theirs).all()
+
+
+def test_second_gradient_of_norms():
+    """The second gradient of a norm at zeros is 0, not nan"""
+    mine, theirs = on_both(
+        lambda lib: gradient(lib, lambda x: lib.linalg.vector_norm(x), [0.0, 0.0], times=2)
+    )
+    assert mine == [0, 0]
+    assert np.isnan(theirs).all()
+
+
+def test_second_gradient_of_masked_sums():
+    """The second gradient of `masked.logaddexp` where one term is masked out is 0, not nan"""
+
+    def added(lib: Any) -> list:
+        one, other = lib.tensor([False, True]), lib.tensor([True, False])
+        return gradient(
+            lib,
+            lambda x: lib.masked.logaddexp(x, 2 * x, input_mask=one, other_mask=other),
+            [1.0, 2.0],
+            times=2,
+        )
+
+    mine, theirs = on_both(added)
+    assert mine == [0, 0]
+    assert np.isnan(theirs).all()
+
+
+def test_gradient_of_an_extreme_that_is_nan():
+    """The gradient of max, min, amax and amin over all is 0 where the result is nan"""
+    values = [1.0, np.nan]
+    for name in ("max", "min", "amax", "amin"):
+        assert gradient(tg, lambda x, name=name: getattr(x, name)(), values) == [0, 0]
+    assert gradient(torch, lambda x: x.max(), values) == [0, 1]
+    assert np.isnan(gradient(torch, lambda x: x.amax(), values)).all()
+
+
+def test_second_gradients_that_pytorch_lacks():
+    """cdist and scaled_dot_product_attention have second gradients"""
+
+    def distance(lib: Any) -> list:
+        return gradient(lib, lambda x: lib.cdist(x[None], 3 * x[None] ** 2), [1.0, 2.0], 2)
+
+    def attention(lib: Any) -> list:
+        attend = lib.nn.functional.scaled_dot_product_attention
+        return gradient(
+            lib, lambda x: attend(*[x.reshape(1, 1, 2, 2)] * 3), [1.0, 2.0, 3.0, 4.0], 2
+        )
+
+    for function in (distance, attention):
+        assert np.isfinite(function(tg)).all()
+        with pytest.raises(RuntimeError, match="not implemented"):
+            function(torch)
+
+
+def test_no_gradient_of_unique():
+    """The result of unique does not require grad"""
+    mine, theirs = on_both(lambda lib: lib.ones(2, requires_grad=True).unique())
+    assert not mine.requires_grad
+    assert theirs.requires_grad
+    with pytest.raises(NotImplementedError):
+        theirs.sum().backward()
+
+
+def _changed_after(lib: Any, function: Callable, times: int) -> list:
+    """Gradients through a function whose input is changed in place after the call."""
+
+    def run(x: Any) -> Any:
+        y = x * 1
+        z = function(lib, y)
+        y.add_(1)
+        return z**2
+
+    return gradient(lib, run, [[0.3, 0.7]], times)
+
+
+def test_second_gradients_of_fused_operations():
+    """Second gradients of fused operations need their inputs as they were"""
+
+    def loss(lib: Any, y: Any) -> Any:
+        return lib.nn.functional.cross_entropy(y, lib.tensor([0]))
+
+    np.testing.assert_allclose(*on_both(lambda lib: _changed_after(lib, loss, 1)))
+    assert _changed_after(torch, loss, 2)
+    with pytest.raises(RuntimeError, match="cross_entropy"):
+        _changed_after(tg, loss, 2)
+
+
+def test_inputs_that_no_gradient_needs():
+    """gather, pooling and bare convolution inputs may be changed after the call"""
+
+    def gathered(lib: Any, y: Any) -> Any:
+        return y.gather(1, lib.tensor([[0]]))
+
+    assert _changed_after(tg, gathered, 1)
+    assert _changed_after(tg, lambda lib, y: lib.nn.functional.avg_pool1d(y, 2), 1)
+    with pytest.raises(RuntimeError, match="inplace"):
+        _changed_after(torch, gathered, 1)
+
+
+# ---------------------------------------------------------------------- views and changes in place
+
+
+def test_data_counts_changes():
+    """A change through `.data` counts: backward raises instead of using the new values"""
+
+    def changed(lib: Any) -> list:
+        x = lib.ones(1, requires_grad=True)
+        y = x * x
+        x.data.mul_(2)
+        y.sum().backward()
+        return x.grad.tolist()
+
+    assert changed(torch) == [4]  # of x * x at 1
+    with pytest.raises(RuntimeError, match="in place"):
+        changed(tg)
+
+
+@pytest.mark.parametrize("name", ["split", "unbind", "chunk"])
+def test_parts_may_be_changed(name):
+    """The results of split, chunk and unbind may be changed in place"""
+
+    def changed(lib: Any) -> list:
+        x = lib.ones(2, requires_grad=True)
+        y = x * 1
+        part, *_ = y.unbind() if name == "unbind" else getattr(y, name)(1)
+        part.mul_(3)
+        y.sum().backward()
+        return x.grad.tolist()
+
+    if name != "chunk":  # of one part there: a view like any other
+        with pytest.raises(RuntimeError, match="multiple views"):
+            changed(torch)
+    assert changed(tg) == ([3, 3] if name == "chunk" else [3, 1])
+
+
+def test_views_made_under_no_grad():
+    """Views made under no_grad may be changed while the tape records"""
+
+    def changed(lib: Any) -> list:
+        x = lib.ones(2, requires_grad=True)
+        y = x * 1
+        with lib.no_grad():
+            view = y[:1]
+        view.mul_(3)
+        y.sum().backward()
+        return x.grad.tolist()
+
+    assert changed(tg) == [3, 1]
+    with pytest.raises(RuntimeError, match="no_grad mode"):
+        changed(torch)
+
+
+def test_memory_that_overlaps_itself():
+    """A tensor whose elements share memory is never written to"""
+
+    def changed(lib: Any) -> list:
+        return lib.arange(4.0).unfold(0, 3, 1).mul_(2).tolist()
+
+    assert changed(torch) != [[0, 2, 4], [2, 4, 6]]
+    with pytest.raises(RuntimeError, match=r"clone\(\) it before writing"):
+        changed(tg)
+
+
+def test_sources_that_share_memory():
+    """A source may share memory with what it is written to, `out=` included"""
+
+    def moved(lib: Any) -> list:
+        x = lib.arange(4.0)
+        return x[1:].copy_(x[:-1]).tolist()
+
+    assert moved(tg) == [0, 1, 2]
+    x = tg.arange(3)
+    assert tg.take(x, tg.tensor([2, 1, 0]), out=x).tolist() == [2, 1, 0]
+    with pytest.raises(RuntimeError, match="single memory location"):
+        moved(torch)
+
+
+def test_inference_tensors_are_tensors():
+    """Tensors made in inference_mode may be saved for backward"""
+
+    def run(lib: Any) -> list:
+        with lib.inference_mode():
+            x = lib.ones(2)
+        y = lib.ones(2, requires_grad=True)
+        (x * y).sum().backward()
+        return y.grad.tolist()
+
+    assert run(tg) == [1, 1]
+    with pytest.raises(RuntimeError, match="Inference tensors"):
+        run(torch)
+
+
+# ---------------------------------------------------------------------- arguments and errors
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size:UserWarning")
+def test_losses_do_not_broadcast():
+    """mse_loss, l1_loss, smooth_l1_loss and huber_loss do not broadcast input and target"""
+    for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
+
+        def loss(lib: Any, name: str = name) -> Any:
+            return getattr(lib.nn.functional, name)(lib.ones(3, 1), lib.ones(3))
+
+        assert loss(torch).item() == 0
+        with pytest.raises(ValueError, match="same shape"):
+            loss(tg)
+
+
+def test_indices_out_of_range():
+    """An index out of range is an IndexError that names the dimension, on every device"""
+
+    def gathered(lib: Any, **options: Any) -> Any:
+        return lib.arange(3, **options).gather(0, lib.tensor([5], **options))
+
+    with pytest.raises(RuntimeError):
+        gathered(torch)
+    with pytest.raises(IndexError, match=r"\[gather\] index 5 is out of range for dim 0 of size 3"):
+        gathered(tg)
+
+
+def test_messages():
+    """Messages name the operation, the argument, shapes and dtypes, and what to do"""
+    with pytest.raises(RuntimeError, match=r"\[floor_divide\] .*replace the zeros, or convert"):
+        tg.ones(1, dtype=tg.int64) // 0
+    with pytest.raises(RuntimeError, match=r"^ZeroDivisionError$"):
+        torch.ones(1, dtype=torch.int64) // 0
+
+
+def test_assignment_converts():
+    """Assignment at an index converts values to the tensor's dtype"""
+
+    def assigned(lib: Any) -> list:
+        x = lib.zeros(2, dtype=lib.float64)
+        x[lib.tensor([0])] = lib.tensor([1.0])
+        return x.tolist()
+
+    assert assigned(tg) == [1, 0]
+    with pytest.raises(RuntimeError, match="dtypes match"):
+        assigned(torch)
+
+
+def test_out_of_wider_dtypes():
+    """`out=` may have any dtype that holds the result, for every function"""
+
+    def gathered(lib: Any) -> Any:
+        return lib.gather(
+            lib.ones(2), 0, lib.tensor([0]), out=lib.empty(1, dtype=lib.float64)
+        ).item()
+
+    assert gathered(tg) == 1
+    with pytest.raises(RuntimeError, match="dtype"):
+        gathered(torch)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_numpys_functions():
+    """NumPy's functions refuse a Tensor; `array * tensor` is a Tensor"""
+    with pytest.raises(TypeError):
+        np.sin(tg.ones(2))
+    assert isinstance(np.sin(torch.ones(2)), torch.Tensor)
+    assert isinstance(np.ones(2) * tg.ones(2), tg.Tensor)

@@ -1,0 +1,135 @@
+"""Write docs/operations.md: every public name by family, from ``ops/surface.py`` and the modules.
+
+    python tests/write_operations.py
+
+``test_operations_page.py`` fails while the page is not what this script writes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import tapegrad as tg
+from tapegrad.ops import methods, surface
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
+
+INTRODUCTION = """# What there is
+
+<!-- Written by tests/write_operations.py. -->
+
+The names and their arguments are PyTorch's; [differences.md](differences.md) lists what is not.
+Operations that are a function and a method are written `exp`; `exp(_)` exists in place as well, as
+the method `exp_`; `cat()` is a function only, `.view` a method only. All functions take `out=`;
+all that have a `dim` take NumPy's `axis` and `keepdims`, too. An editor lists the same names, with
+their arguments: the package has type stubs.
+"""
+
+# The public modules besides ``tapegrad`` itself.
+NAMESPACES = [
+    "nn", "nn.functional", "nn.init", "nn.utils", "linalg", "special", "masked", "signal.windows",
+    "func", "autograd", "autograd.functional", "optim", "optim.lr_scheduler", "data", "cuda",
+    "bench",
+]  # fmt: skip
+
+
+def entries() -> dict[str, list[str]]:
+    """The words for the operations of each family: its module, and how they may be called."""
+    families: dict[str, list[str]] = {}
+    restrided = set(surface.RESTRIDED.split())
+    for name in sorted({*surface.functions, *surface.methods}):
+        entry = surface.functions.get(name) or surface.methods[name]
+        word = f".{name}" if name not in surface.functions else name
+        if name not in surface.methods:
+            word += "()"
+        elif entry.in_place or name in restrided:
+            word += "(_)"
+        families.setdefault(entry.module, []).append(word)
+    for name, entry in surface.properties.items():
+        families.setdefault(entry.module, []).append(f".{name}")
+    return families
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """What a module offers: ``__all__``, or else its own functions and classes."""
+    if hasattr(module, "__all__"):
+        later = getattr(module, "_LATER", {})
+        return sorted({*module.__all__, *later})
+    return sorted(
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__.startswith("tapegrad")
+        and (value.__module__ == module.__name__ or module.__name__ == "tapegrad.nn")
+    )
+
+
+def summary(module: ModuleType) -> str:
+    """The first sentence of a module's docstring."""
+    paragraph = " ".join((module.__doc__ or "").partition("\n\n")[0].split())
+    sentence, dot, _ = paragraph.partition(". ")
+    return (sentence + dot).strip()
+
+
+def names(words: list[str]) -> str:
+    return " ".join(f"`{word}`" for word in words)
+
+
+def page() -> str:
+    """The whole page."""
+    in_place = sum(name.endswith("_") and name[:2] != "__" for name in dir(tg.Tensor))
+    lines = [
+        INTRODUCTION,
+        f"There are {len(surface.functions)} functions, {len(surface.methods)} methods, and "
+        f"{in_place} methods that work in place.\n",
+        "## Functions and methods\n",
+    ]
+    for module, words in sorted(entries().items()):
+        lines += [
+            f"**[{module}](../src/tapegrad/ops/{module}.py)** "
+            f"{summary(import_module(f'tapegrad.ops.{module}'))}\n",
+            names(words) + "\n",
+        ]
+    own = [name for name in vars(tg.Tensor) if not name.startswith("_")]
+    attached = {*surface.methods, *surface.properties}
+    own = sorted(n for n in own if n not in attached and n.removesuffix("_") not in attached)
+    lines += [
+        "## A tensor itself\n",
+        "What a Tensor is and how it leaves tapegrad, and its place on the tape:\n",
+        names([f".{name}" for name in own]) + "\n",
+        "Operators:\n",
+        names(sorted({*methods.OPERATORS, *methods.INPLACE_OPERATORS})) + "\n",
+        "In place, as functions of a tensor too:\n",
+        names(sorted(surface.changing)) + "\n",
+        "## Besides operations\n",
+        names(sorted(_constants())) + "\n",
+    ]
+    for name in NAMESPACES:
+        module = import_module(f"tapegrad.{name}")
+        lines += [
+            f"## tapegrad.{name}\n",
+            summary(module) + "\n",
+            names(public_names(module)) + "\n",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _constants() -> set[str]:
+    """Public names of ``tapegrad`` that are neither operations nor modules."""
+    return {
+        name
+        for name in dir(tg)
+        if not name.startswith("_")
+        and name not in surface.functions
+        and name not in surface.changing
+        and not isinstance(getattr(tg, name), ModuleType)
+    }
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"written: {PAGE}")
