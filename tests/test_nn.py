@@ -98,7 +98,7 @@ LAYERS = [
 
 def label(value):
     if isinstance(value, dict):
-        return ",".join(f"{key}={entry}" for key, entry in value.items())
+        return ",".join(f"{k}={getattr(v, '__name__', v)}" for k, v in value.items())
     return str(value)
 
 
