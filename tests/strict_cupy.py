@@ -354,6 +354,18 @@ def _function(name: str, words: tuple) -> Any:
     return function
 
 
+def _kind(argument: Any) -> Any:
+    return argument.dtype if hasattr(argument, "dtype") else type(argument)
+
+
+def _takes(code: str, argument: Any) -> bool:
+    """Whether a loop's dtype takes an argument; Python's numbers are weak."""
+    if hasattr(argument, "dtype"):
+        return np.can_cast(argument.dtype, code)
+    lowest = "?" if isinstance(argument, bool) else "b" if isinstance(argument, int) else "e"
+    return np.can_cast(lowest, code, "same_kind")
+
+
 class Ufunc:
     def __init__(self, name: str, methods: str, *loops: str):
         self.__name__, self.types = name, list(loops)
@@ -364,23 +376,25 @@ class Ufunc:
         _bind(self.__name__, ("*args", "out=", "casting=", "dtype="), args, kwargs)
         if any(a.dtype.name == "bfloat16" for a in arrays_in(args)):
             args, kwargs = self._with_bfloat16(args, kwargs)
-        elif not kwargs and args and all(isinstance(a, ndarray) for a in args):
-            return self._of_its_dtypes(_apply(self._ufunc, args, {}), [a.dtype for a in args])
+        elif not kwargs and len(args) == self.types[0].index("-"):
+            return self._first_loop(args)
         return _apply(self._ufunc, args, kwargs)
 
-    def _of_its_dtypes(self, result: Any, given: list) -> Any:
-        """What CuPy's first loop that takes such arrays gives, which may differ from NumPy's."""
+    def _first_loop(self, args: tuple) -> Any:
+        """As in CuPy, the first loop of the list that takes the arguments computes, in its dtypes.
+        NumPy's may differ: there a bool times a number is an int64 or float64, here an int8 or
+        float16."""
         for loop in self.types:
             inputs, outputs = loop.split("->")
-            if len(inputs) == len(given) and "E" not in loop and all(
-                np.can_cast(g, c) for g, c in zip(given, inputs, strict=True)
-            ):  # fmt: skip
-                if isinstance(result, tuple):
-                    return tuple(
-                        r.astype(c, copy=False) for r, c in zip(result, outputs, strict=True)
-                    )
-                return result.astype(outputs, copy=False)
-        raise TypeError(f"Wrong type {given} of arguments for cupy_{self.__name__}")
+            if "E" not in loop and all(map(_takes, inputs, args)):
+                cast = [np.asarray(plain(a)).astype(c) for a, c in zip(args, inputs, strict=True)]
+                with np.errstate(all="ignore"):
+                    found = self._ufunc(*cast)
+                results = found if isinstance(found, tuple) else (found,)
+                wrapped = [own(np.asarray(r).astype(c, copy=False))
+                           for r, c in zip(results, outputs, strict=True)]  # fmt: skip
+                return tuple(wrapped) if isinstance(found, tuple) else wrapped[0]
+        raise TypeError(f"cupy_{self.__name__} takes no {', '.join(map(str, map(_kind, args)))}")
 
     def _with_bfloat16(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """CuPy's numbers are weak beside bfloat16, and what has no loop for it runs in float32."""

@@ -72,6 +72,14 @@ def test_results_are_arrays_and_views_have_a_base() -> None:
     assert x.astype(float, copy=False) is x
 
 
+def test_loops_are_cupys() -> None:
+    """Where NumPy has float64 and int64."""
+    mask = cupy.ones(2, bool)
+    assert [(mask * 1.5).dtype.name, (mask * 2).dtype.name] == ["float16", "int8"]
+    assert (mask + cupy.ones(2, "int8")).dtype.name == "int8"
+    assert (cupy.ones(2, "int32") * 1.5).dtype.name == "float64"
+
+
 def test_indices_wrap_around() -> None:
     x = cupy.arange(3)
     assert x[cupy.asarray([3, -4])].tolist() == [0, 2]
