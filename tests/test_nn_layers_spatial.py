@@ -180,6 +180,17 @@ def test_transposed_convolution_takes_the_output_size() -> None:
         ours(tg.tensor(x), output_size=(5, 9))
 
 
+def test_convolution_of_no_channels_is_the_bias() -> None:
+    x, w = tg.ones(2, 0, 4, 4, requires_grad=True), tg.ones(3, 0, 3, 3, requires_grad=True)
+    b = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = nn.functional.conv2d(x, w, b)
+    expected = np.broadcast_to(b.detach().numpy()[:, None, None], (2, 3, 2, 2))
+    np.testing.assert_array_equal(y.detach().numpy(), expected)
+    y.sum().backward()
+    assert b.grad.tolist() == [8.0] * 3
+    assert (x.grad.shape, w.grad.shape) == (x.shape, w.shape)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -36,8 +36,12 @@ def _check(
             f"{tuple(weight.shape)} with groups={groups} expects {expected}, and its first size "
             f"must be a multiple of groups{hint}"
         )
-    if 0 in weight.shape[2:]:
-        raise RuntimeError(f"[{op}] the kernel must not be empty, got {tuple(weight.shape)}")
+    if 0 in weight.shape[2:] or (transposed and not weight.shape[1]):
+        raise RuntimeError(f"[{op}] the weight must not be empty, got {tuple(weight.shape)}")
+    if 0 in x.shape[-dims:]:
+        raise RuntimeError(
+            f"[{op}] only batch and channels may be empty, got an input of shape {tuple(x.shape)}"
+        )
     if bias is not None:
         same_dtype(op, x, bias, ("input", "bias"))
         filters = weight.shape[1] * groups if transposed else weight.shape[0]

@@ -67,6 +67,11 @@ def _pieces(like: Any, per_image: int) -> list[slice]:
     return [slice(i, i + step) for i in range(0, n, step)]
 
 
+def _matrices(weight: Any, groups: int) -> Any:
+    """The filters as rows: (groups, filters / groups, elements)."""
+    return weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:]))
+
+
 @array_function
 def matmul_into(xp: Any, out: Any, a: Any, b: Any) -> None:
     """out[...] = a @ b, without an array for the product."""
@@ -103,7 +108,7 @@ def convolution(
     -> (n, filters, *out)."""
     filters, kernel = weight.shape[0], weight.shape[2:]
     patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
-    w = weight.reshape(groups, filters // groups, -1)
+    w = _matrices(weight, groups)
     y = xp.empty((len(x), groups, filters // groups, math.prod(out)), dtype=x.dtype)
     for piece in _pieces(x, math.prod(patches.shape[1:])):
         part = y[piece]
@@ -141,14 +146,14 @@ def convolution_input(
         places = [(..., slice(s, s + flat)) for s in starts]
     else:
         places = [window(p, out, stride, dilation) for p in positions]
-    w = weight.reshape(groups, filters // groups, -1).swapaxes(1, 2)
+    w = _matrices(weight, groups).swapaxes(1, 2)
     x = xp.zeros((n, channels, math.prod(full)) if flat else (n, channels, *full), y_grad.dtype)
     for piece in _pieces(y_grad, channels * math.prod(kernel) * (flat or math.prod(out))):
         g = y_grad[piece]
         if flat:
             g = xp.zeros((len(g), filters, flat), dtype=g.dtype)
             _windows_of(xp, g, full, out)[...] = y_grad[piece]
-        columns = xp.matmul(w, g.reshape(len(g), groups, filters // groups, -1))
+        columns = xp.matmul(w, g.reshape(len(g), groups, filters // groups, flat or math.prod(out)))
         columns = columns.reshape(len(g), channels, len(places), *((flat,) if flat else out))
         part = x[piece]
         for k, place in enumerate(places):
@@ -178,6 +183,6 @@ def convolution_weight(
     channels = x.shape[1] // groups
     weight = xp.zeros((groups, filters // groups, channels * math.prod(kernel)), dtype=x.dtype)
     for piece in _pieces(x, math.prod(patches.shape[1:])):
-        columns = patches[piece].reshape(-1, groups, weight.shape[2], math.prod(out))
+        columns = patches[piece].reshape(len(g[piece]), groups, weight.shape[2], math.prod(out))
         weight += xp.matmul(g[piece], columns.swapaxes(-1, -2)).sum(axis=0)
     return weight.reshape(filters, channels, *kernel)

@@ -46,6 +46,9 @@ class Taps:
 @in_float32
 def resample(xp: Any, x: Any, *, axis: int, taps: Taps) -> Any:
     """The map of ``taps`` along one dimension."""
+    if not taps.size:  # nothing to take, and nothing to take it for but gradients
+        shape = (*x.shape[:axis], taps.index.shape[1], *x.shape[axis + 1 :])
+        return xp.zeros(shape, dtype=x.dtype)
     behind = (-1, *(1,) * (x.ndim - axis - 1))
     result = None
     for index, weight in zip(taps.index, taps.weight, strict=True):
