@@ -226,3 +226,58 @@ def test_collate():
         default_collate([object()])
     with pytest.raises(ValueError, match=r"different lengths \[1, 2\]"):
         default_collate([(1,), (1, 2)])
+
+
+def test_pytorchs_address():
+    from tapegrad.utils.data import DataLoader as same
+
+    assert same is DataLoader
+    assert tg.utils.data.random_split is tg.data.random_split
+
+
+class Stream(tg.data.IterableDataset):
+    def __iter__(self):
+        return iter(range(7))
+
+
+def test_a_stream_is_cut_into_batches_on_every_pass():
+    loader = DataLoader(Stream(), batch_size=3, prefetch_factor=None, persistent_workers=False)
+    for _ in range(2):
+        assert [batch.tolist() for batch in loader] == [[0, 1, 2], [3, 4, 5], [6]]
+    cut = DataLoader(Stream(), batch_size=3, drop_last=True)
+    assert [batch.tolist() for batch in cut] == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(TypeError, match=r"Stream does not define __len__"):
+        len(loader)
+    Stream.__len__ = lambda self: 7
+    try:
+        assert (len(loader), len(cut)) == (3, 2)
+    finally:
+        del Stream.__len__
+    with pytest.raises(ValueError, match=r"IterableDataset has an order of its own.*shuffle"):
+        DataLoader(Stream(), shuffle=True)
+    with pytest.raises(NotImplementedError, match=r"IterableDataset does not define __iter__"):
+        next(iter(tg.data.IterableDataset()))
+
+
+def test_a_sampler_of_some_indices():
+    generator = tg.Generator().manual_seed(3)
+    sampler = tg.data.SubsetRandomSampler([4, 7, 9, 11], generator)
+    orders = {tuple(sampler) for _ in range(20)}
+    assert len(orders) > 1
+    assert {tuple(sorted(order)) for order in orders} == {(4, 7, 9, 11)}
+    assert len(sampler) == 4
+
+
+def test_a_sampler_by_weight():
+    generator = tg.Generator().manual_seed(3)
+    sampler = tg.data.WeightedRandomSampler([0.0, 3.0, 1.0], 4000, generator=generator)
+    counts = np.bincount(list(sampler), minlength=3)
+    assert counts[0] == 0
+    assert abs(counts[1] / 4000 - 0.75) < 0.03
+    once = tg.data.WeightedRandomSampler(tg.tensor([1.0, 3.0, 1.0]), 3, replacement=False)
+    assert sorted(once) == [0, 1, 2]
+    assert len(once) == 3
+    with pytest.raises(ValueError, match="num_samples must be positive: 0"):
+        tg.data.WeightedRandomSampler([1.0], 0)
+    with pytest.raises(ValueError, match=r"one dimension, got shape \(1, 1\)"):
+        tg.data.WeightedRandomSampler([[1.0]], 1)

@@ -55,3 +55,22 @@ def test_questions() -> None:
     assert tg.result_type(tg.tensor([1]), 2.5) == tg.float32
     assert tg.result_type(x, tg.tensor(1.0, dtype=tg.float64)) == tg.float32
     assert (x.nelement(), x.ndimension(), x.get_device(), x.is_signed()) == (2, 1, -1, True)
+
+
+def test_what_scripts_switch_has_nothing_to_switch() -> None:
+    tg.backends.cudnn.benchmark = False
+    assert not tg.backends.mps.is_available()
+    tg.use_deterministic_algorithms(True, warn_only=True)
+    assert tg.are_deterministic_algorithms_enabled()
+    tg.set_float32_matmul_precision("high")
+    assert tg.get_float32_matmul_precision() == "highest"
+    with pytest.raises(ValueError, match="'medium', not 'low'"):
+        tg.set_float32_matmul_precision("low")
+
+
+def test_one_seed_for_all_devices() -> None:
+    tg.manual_seed(7)
+    wanted = tg.randn(3).tolist()
+    tg.cuda.manual_seed_all(7)
+    assert tg.randn(3).tolist() == wanted
+    tg.cuda.empty_cache()

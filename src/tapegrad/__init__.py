@@ -58,6 +58,11 @@ _LATER = {
     "is_tensor": ".info",
     "numel": ".info",
     "result_type": ".info",
+    "are_deterministic_algorithms_enabled": ".backends",
+    "backends": ".backends",
+    "get_float32_matmul_precision": ".backends",
+    "set_float32_matmul_precision": ".backends",
+    "use_deterministic_algorithms": ".backends",
     "bench": ".bench",
     "data": ".data",
     "linalg": ".linalg",
@@ -68,6 +73,7 @@ _LATER = {
     "save": ".checkpoint",
     "load": ".checkpoint",
     "masked": ".masked",
+    "utils": ".utils",
 }
 
 

@@ -13,6 +13,7 @@ from numpy import dtype as _dtype
 
 from . import autograd as autograd
 from . import backend as backend
+from . import backends as backends
 from . import bench as bench
 from . import cuda as cuda
 from . import data as data
@@ -32,6 +33,7 @@ from . import primitive as primitive
 from . import signal as signal
 from . import special as special
 from . import tape as tape
+from . import utils as utils
 from ._version import __version__ as __version__
 from .autograd import enable_grad as enable_grad
 from .autograd import inference_mode as inference_mode
@@ -40,6 +42,10 @@ from .autograd import is_inference_mode_enabled as is_inference_mode_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
 from .backend import Device
+from .backends import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from .backends import get_float32_matmul_precision as get_float32_matmul_precision
+from .backends import set_float32_matmul_precision as set_float32_matmul_precision
+from .backends import use_deterministic_algorithms as use_deterministic_algorithms
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .dtypes import float16 as float16

@@ -26,3 +26,19 @@ def synchronize(device: Any = None) -> None:
     place = backend.Device("cuda" if device is None else device)
     place.library  # noqa: B018  (says what is missing)
     backend.synchronize(place)
+
+
+def manual_seed(seed: int) -> None:
+    """``tapegrad.manual_seed``: the random numbers of all devices come from one seed."""
+    from .ops.random import manual_seed as seed_all
+
+    seed_all(seed)
+
+
+manual_seed_all = manual_seed
+
+
+def empty_cache() -> None:
+    """Give the memory that is kept for reuse back to the GPU's driver."""
+    if is_available():
+        backend.Device("cuda").library.get_default_memory_pool().free_all_blocks()

@@ -9,7 +9,7 @@ def classifier(torch):
     """An MLP with a DataLoader, a validation split, accuracy and a step schedule."""
     nn = torch.nn
     F = torch.nn.functional
-    data = getattr(torch, "data", None) or torch.utils.data
+    data = torch.utils.data
 
     x = torch.from_numpy(numbers(0, 60, 8))
     y = (x[:, 0] + x[:, 1] * x[:, 2] > 0).long() + (x[:, 3] > 1).long()

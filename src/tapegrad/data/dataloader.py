@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..ops.create import tensor
 from ..ops.join import stack
 from ..ops.random import Generator
 from ..tensor import Tensor
+from .dataset import IterableDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
 
@@ -20,7 +22,8 @@ class DataLoader:
     """Iterates over a dataset in batches: ``for images, labels in DataLoader(dataset, 64): ...``
 
     ``shuffle`` takes a new random order on every pass, drawn from ``generator`` (or the global
-    seed). Batches are made in this process; ``num_workers`` and ``pin_memory`` change nothing yet.
+    seed). An ``IterableDataset`` is read from its beginning on every pass. Batches are made in this
+    process: what concerns workers, as ``num_workers``, and ``pin_memory`` change nothing yet.
     """
 
     def __init__(
@@ -34,8 +37,22 @@ class DataLoader:
         collate_fn: Callable[[list[Any]], Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
         generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
     ) -> None:
+        stream = isinstance(dataset, IterableDataset)
+        if stream and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError(
+                "DataLoader: an IterableDataset has an order of its own, which excludes shuffle, "
+                "sampler and batch_sampler"
+            )
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: sampler and shuffle exclude each other")
         if batch_sampler is not None and (
@@ -51,7 +68,9 @@ class DataLoader:
                 stacklevel=2,
             )
         if batch_sampler is None:
-            if sampler is None:
+            if stream:
+                sampler = ()
+            elif sampler is None:
                 sampler = (
                     RandomSampler(dataset, generator=generator)
                     if shuffle
@@ -67,13 +86,24 @@ class DataLoader:
         self.generator = generator
 
     def __iter__(self) -> Iterator[Any]:
+        if isinstance(self.dataset, IterableDataset):
+            return map(self.collate_fn, self._cut(iter(self.dataset)))
         fetch = self._fetch_items
         if self.collate_fn is default_collate:
             fetch = getattr(self.dataset, "batch", fetch)
         return map(fetch, self.batch_sampler)
 
     def __len__(self) -> int:
+        if isinstance(self.dataset, IterableDataset):
+            items = len(self.dataset)
+            return items // self.batch_size if self.drop_last else -(-items // self.batch_size)
         return len(self.batch_sampler)  # type: ignore[arg-type]
+
+    def _cut(self, items: Iterator[Any]) -> Iterator[list[Any]]:
+        while batch := list(islice(items, self.batch_size)):
+            if len(batch) < self.batch_size and self.drop_last:
+                return
+            yield batch
 
     def _fetch_items(self, indices: list[int]) -> Any:
         return self.collate_fn([self.dataset[index] for index in indices])

@@ -1,0 +1,48 @@
+"""The switches that scripts set under PyTorch's names, and that have nothing to switch here:
+every operation is deterministic, and float32 is computed in float32. Setting them changes nothing.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from . import cuda as _cuda
+
+
+def _never() -> bool:
+    """There is no such backend here."""
+    return False
+
+
+cudnn = SimpleNamespace(
+    enabled=False, deterministic=True, benchmark=False, allow_tf32=False, is_available=_never
+)
+mps = SimpleNamespace(is_available=_never, is_built=_never)
+cuda = SimpleNamespace(
+    matmul=SimpleNamespace(allow_tf32=False), is_built=lambda: _cuda.is_available()
+)
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Nothing to choose: every operation gives the same bits each time."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True, always."""
+    return True
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Nothing to choose: products of float32 are computed in float32, the "highest" precision.
+
+    Raises ValueError for what PyTorch does not know either.
+    """
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(
+            f"[set_float32_matmul_precision] 'highest', 'high' or 'medium', not {precision!r}"
+        )
+
+
+def get_float32_matmul_precision() -> str:
+    """Always "highest"."""
+    return "highest"
