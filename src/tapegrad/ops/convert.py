@@ -103,7 +103,7 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return to(self, other)
 
 
-# Legacy names of dtypes, those of PyTorch's tensor classes.
+# What PyTorch's tensor classes are called, by dtype.
 _CLASSES = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
             "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8",
             "Bool": "bool"}  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 from ..tape import primitive
 from .create import ones_like
 from .index import index_add_at, index_put
+from .positions import flat
 from .precision import in_float32
 from .segments import combined
 
@@ -42,7 +43,7 @@ def _product_rule(xp: Any, g: Any, y: Any, x: Any, values: Any, index: Any,
     solid = xp.where(x == 0, 1.0, x)
     whole = g * product(solid, values) / solid
     zero = values == 0
-    count = xp.where(x == 0, 0.0, 0.0)
+    count = xp.where(x == 0, 0.0, 0.0)  # zeros of x's shape, in every namespace
     count = there(xp.index_add_at(count, xp.where(zero, 1.0, 0.0), index=index))
     only = zero & (count == 1)
     others = product(x, xp.where(only, 1.0, values))
@@ -55,7 +56,7 @@ def _product_rule(xp: Any, g: Any, y: Any, x: Any, values: Any, index: Any,
 def reduce_at(xp: Any, x: Any, values: Any, *, index: Any, how: str, include_self: bool) -> Any:
     """x with x[index] replaced by the products or extremes of ``values`` and (include_self) x."""
     function = getattr(xp.library, _FUNCTIONS[how])
-    places = xp.library.arange(x.size).reshape(x.shape)[index]
+    places = flat(xp.library, x.shape, index)
     values = xp.library.broadcast_to(xp.library.asarray(values, dtype=x.dtype), places.shape)
     result = x.reshape(-1).copy()
     at, found = combined(xp, function, places.reshape(-1), values.reshape(-1))

@@ -31,8 +31,8 @@ def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
     """The tensor laid side by side, counts[i] times along dimension i; more counts than
     dimensions add some at the front."""
     require_tensor("repeat", input)
-    return _tiled("repeat", input, arguments.sizes("repeat", counts if repeats is None else
-                                                   (repeats,)))  # fmt: skip
+    times = arguments.sizes("repeat", counts if repeats is None else (repeats,))
+    return _tiled("repeat", input, times)
 
 
 def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
