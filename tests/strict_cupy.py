@@ -229,15 +229,26 @@ class ndarray:
         return tuple(own(a) for a in np.atleast_1d(self._a).nonzero())
 
     def argsort(self, axis: int = -1, kind: Any = None) -> ndarray:
+        _sortable("argsort", self)
         if kind not in (None, "stable"):
             raise ValueError("kind can only be None or 'stable'")
         return own(plain(self).argsort(axis, kind="stable"))
 
     def sort(self, axis: int = -1, kind: Any = None) -> None:
+        _sortable("sort", self)
         plain(self).sort(axis, kind="stable")
 
 
 NUMBERS = (bool, int, float, complex)
+# Functions that sort, which CuPy's Thrust does for NumPy's own dtypes.
+SORTING = ("sort", "argsort", "lexsort", "partition", "argpartition", "unique", "median",
+           "percentile", "quantile")  # fmt: skip
+
+
+def _sortable(name: str, *arrays: ndarray) -> None:
+    for array in arrays:
+        if name in SORTING and array.dtype.kind == "V":
+            raise NotImplementedError(f"Sorting arrays with dtype '{array.dtype}' is not supported")
 
 
 def _index(array: ndarray, index: Any) -> tuple[tuple, bool]:
@@ -333,6 +344,7 @@ def _apply(function: Any, args: tuple, kwargs: dict) -> Any:
 
 def _method(array: ndarray, name: str, words: tuple, *args: Any, **kwargs: Any) -> Any:
     _bind(f"ndarray.{name}", words, args, kwargs)
+    _sortable(name, array)
     if name == "sum" and array.dtype in (np.float16, np.float32):
         # CuPy adds in blocks, NumPy may add one by one.
         dtype = kwargs.pop("dtype", None) or array.dtype
@@ -348,6 +360,7 @@ def _function(name: str, words: tuple) -> Any:
         _bind(name, words, args, kwargs)
         if kwargs.get("kind") not in (None, "stable"):
             raise ValueError("kind can only be None or 'stable'")
+        _sortable(name, *arrays_in(args))
         return _apply(original, args, kwargs)
 
     function.__name__ = name

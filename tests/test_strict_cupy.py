@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import cupy_surface
+import ml_dtypes
 import numpy as np
 import pytest
 from strict_cupy import module as cupy
@@ -41,6 +42,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], type]] = {
     "flag": (lambda: zeros(2).flags.writeable, AttributeError),
     "reduction": (lambda: cupy.maximum.reduce(zeros(2)), NotImplementedError),
     "sorting": (lambda: zeros(2).argsort(kind="quicksort"), ValueError),
+    "sorting bfloat16": (
+        lambda: zeros(2).astype(ml_dtypes.bfloat16).argsort(),
+        NotImplementedError,
+    ),
     "addition of int64 at": (lambda: cupy.add.at(zeros(2, dtype="int64"), [0], 1), TypeError),
     "values of a basic index": (lambda: zeros(2).__setitem__(slice(None), [1, 2]), ValueError),
     "index": (lambda: [1, 2][zeros(1, dtype=int)[0]], TypeError),
