@@ -23,7 +23,12 @@ except ImportError:
     reference = tg
 
 # PyTorch says this of empty samples; the result is nan there and here.
-pytestmark = pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0:UserWarning"),
+    # once a process, whichever test comes first
+    pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter:UserWarning"),
+    pytest.mark.filterwarnings("ignore:index_reduce.. is in beta:UserWarning"),
+]
 
 # PyTorch's own tolerances for its operators, by dtype: (rtol, atol).
 TOLERANCE = {
