@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import float32, is_low_precision
 from ..tape import binary
 from ..tensor import Tensor
 from .gamma import log_gamma, stirling
@@ -123,6 +124,8 @@ def _upper(xp: Any, a: Any, x: Any) -> Any:
 
 
 def _slope(xp: Any, g: Any, a: Any, b: Any) -> Any:
+    if is_low_precision(b.dtype):  # the exponent needs all the digits
+        a, b = xp.cast(a, dtype=float32), xp.cast(b, dtype=float32)
     return g * xp.exp((a - 1) * xp.log(b) - b - xp.lgamma(a))
 
 
