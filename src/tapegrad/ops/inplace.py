@@ -154,6 +154,7 @@ def zero_(self: Tensor) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to ``value``."""
+    require_tensor("fill_", self)
     if is_recording(value):
         return become(self, fill(past(self), value), "fill_")
     number = fitting("fill_", value, self.dtype)
