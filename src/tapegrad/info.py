@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
+from .ops.arguments import require_tensor
 from .tensor import Tensor
 
 
@@ -64,21 +65,25 @@ def is_tensor(obj: Any) -> bool:
 
 def is_floating_point(input: Tensor) -> bool:
     """Whether the tensor's dtype is floating-point."""
+    require_tensor("is_floating_point", input)
     return input.is_floating_point()
 
 
 def is_complex(input: Tensor) -> bool:
     """False: there are no complex tensors."""
+    require_tensor("is_complex", input)
     return input.is_complex()
 
 
 def is_nonzero(input: Tensor) -> bool:
     """Whether the one element of a tensor is not 0. Raises RuntimeError for more or fewer."""
+    require_tensor("is_nonzero", input)
     return bool(input)
 
 
 def numel(input: Tensor) -> int:
     """The number of elements."""
+    require_tensor("numel", input)
     return input.numel()
 
 
