@@ -117,6 +117,14 @@ def test_second_backward_needs_retain_graph(several, inputs):
         total.backward()
 
 
+def test_anomalies_are_told_of_the_whole(several, inputs):
+    with tg.autograd.detect_anomaly():
+        y = several(*inputs)
+        wrong = tg.full_like(y[1], float("nan"))
+        with pytest.raises(RuntimeError, match=r"nan in the backward pass.*there were 3 results"):
+            tg.autograd.backward([y[1]], [wrong])
+
+
 def test_function_keeps_the_history_of_a_result_that_is_gone():
     class ExpAndSquare(tg.autograd.Function):
         @staticmethod

@@ -148,11 +148,14 @@ def _check_gradient(node: Any, edge: Any, gradient: Any) -> None:
     number = next(i for i, e in enumerate(node.edges) if e is edge)
     line = _clock.lines.get(node.serial) if _clock else None
     where = "not called under detect_anomaly" if line is None else f"called at {_told(line)}"
+    result = f"the result had shape {tuple(node.shape)}"
+    if node.dtype is None:  # of several
+        result = f"there were {node.parts} results"
     raise AnomalyError(
         f"[{node.name}] made nan in the backward pass: the gradient of input {number} of "
         f"'{node.primitive.name}', of shape {tuple(array.shape)}, is nan first at "
-        f"{_place(_first_nan(array))}; the result had shape {tuple(node.shape)}. In the forward "
-        f"pass '{node.primitive.name}' was {where}"
+        f"{_place(_first_nan(array))}; {result}. In the forward pass '{node.primitive.name}' was "
+        f"{where}"
     )
 
 
