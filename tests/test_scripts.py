@@ -8,11 +8,12 @@ import warnings
 
 import numpy as np
 import pytest
-from scripts import language, learning, science, vision
+from scripts import language, learning, models, processes, science, vision
 
 import tapegrad as tg
 
-PROGRAMS = vision.PROGRAMS + language.PROGRAMS + science.PROGRAMS + learning.PROGRAMS
+ROOMS = (vision, language, science, learning, models, processes)
+PROGRAMS = [program for room in ROOMS for program in room.PROGRAMS]
 
 
 def run(torch, program):
