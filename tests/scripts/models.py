@@ -1,4 +1,4 @@
-"""Kinds of models that lean on one part of the library each: flows, diffusion, routing, attention."""
+"""Models that lean on one part of the library each: diffusion, flows, attention, routing."""
 
 import math
 
