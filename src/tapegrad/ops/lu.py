@@ -34,37 +34,31 @@ _FEW = 8  # columns that are eliminated one by one
 # ---------------------------------------------------------------------- factorisation
 
 
-def _eliminate(xp: Any, a: Any) -> Any:
-    """Factor a, (batch, m, n), in place; the pivots, (batch, min(m, n)), counted from 0."""
-    m, n = a.shape[-2:]
-    k = min(m, n)
-    if k <= _FEW:
-        return _column_by_column(xp, a)
-    h = k // 2
-    left, right = a[..., :h], a[..., h:]
-    first = _eliminate(xp, left)
-    _exchange(xp, right, first)
-    substitute(xp, left[..., :h, :], right[..., :h, :], lower=True, unit=True)
-    right[..., h:, :] -= xp.library.matmul(left[..., h:, :], right[..., :h, :])
-    second = _eliminate(xp, right[..., h:, :])
-    _exchange(xp, left[..., h:, :], second)
-    return xp.library.concatenate([first, second + h], axis=-1)
+def _eliminate(xp: Any, a: Any, pivots: Any, start: int, stop: int) -> None:
+    """Factor columns start to stop of a, (batch, m, n), in place, from row ``start`` on: rows are
+    exchanged whole. ``pivots``, (batch, min(m, n)), counts from 0."""
+    if stop - start <= _FEW:
+        _column_by_column(xp, a, pivots, start, stop)
+        return
+    middle = (start + stop) // 2
+    done, rest = slice(start, middle), slice(middle, stop)
+    _eliminate(xp, a, pivots, start, middle)
+    substitute(xp, a[:, done, done], a[:, done, rest], lower=True, unit=True)
+    a[:, middle:, rest] -= xp.library.matmul(a[:, middle:, done], a[:, done, rest])
+    _eliminate(xp, a, pivots, middle, stop)
 
 
-def _column_by_column(xp: Any, a: Any) -> Any:
-    batch, m, n = a.shape
-    each = xp.arange(batch)
-    pivots = xp.zeros((batch, min(m, n)), dtype=int64)
-    for j in range(min(m, n)):
+def _column_by_column(xp: Any, a: Any, pivots: Any, start: int, stop: int) -> None:
+    each = xp.arange(len(a))
+    for j in range(start, stop):
         row = xp.library.abs(a[:, j:, j]).argmax(axis=1) + j
         pivots[:, j] = row
         largest = a[each, row]
         a[each, row] = a[:, j]
         a[:, j] = largest
-        pivot = a[:, j, j]
+        pivot, rest = a[:, j, j], slice(j + 1, stop)
         a[:, j + 1 :, j] /= xp.library.where(pivot == 0, 1, pivot)[:, None]
-        a[:, j + 1 :, j + 1 :] -= a[:, j + 1 :, j, None] * a[:, j, None, j + 1 :]
-    return pivots
+        a[:, j + 1 :, rest] -= a[:, j + 1 :, j, None] * a[:, j, None, rest]
 
 
 def order_of_rows(xp: Any, pivots: Any, m: int) -> Any:
@@ -80,21 +74,19 @@ def order_of_rows(xp: Any, pivots: Any, m: int) -> Any:
     return order
 
 
-def _exchange(xp: Any, a: Any, pivots: Any) -> None:
-    order = order_of_rows(xp, pivots, a.shape[-2])
-    a[...] = a[xp.arange(len(a))[:, None], order]
-
-
 def factor(xp: Any, a: Any) -> tuple[Any, Any, Any]:
     """(LU, pivots, info) of arrays: info is the first column, counted from 1, whose pivot is 0."""
     lead, (m, n) = a.shape[:-2], a.shape[-2:]
     lu = flat_batch(xp.library.array(a, order="C"))
-    pivots = _eliminate(xp, lu)
-    zero = lu.diagonal(0, -2, -1) == 0
-    info = xp.zeros(len(lu), dtype="int32")
-    if min(m, n):
+    k = min(m, n)
+    pivots, info = xp.zeros((len(lu), k), dtype=int64), xp.zeros(len(lu), dtype="int32")
+    if lu.size:
+        _eliminate(xp, lu, pivots, 0, k)
+        if n > k:
+            substitute(xp, lu[:, :, :k], lu[:, :, k:], lower=True, unit=True)
+        zero = lu.diagonal(0, -2, -1) == 0
         info = xp.library.where(zero.any(axis=-1), zero.argmax(axis=-1) + 1, 0).astype("int32")
-    pivots = (pivots + 1).astype("int32").reshape(*lead, min(m, n))
+    pivots = (pivots + 1).astype("int32").reshape(*lead, k)
     return lu.reshape(a.shape), pivots, info.reshape(lead)
 
 
