@@ -16,7 +16,7 @@ from . import (  # reduce: the engine sums
     elementwise,
     inplace,
     linalg,
-    reduce,
+    reduce,  # noqa: F401
     surface,
 )
 from .arguments import require_tensor
