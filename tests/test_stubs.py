@@ -70,7 +70,7 @@ def test_every_method_operator_and_property_is_completed():
     assert {name for name in listed if not name.startswith("_")} == real
 
 
-@pytest.mark.parametrize("name", ["special", "nn.functional", "signal.windows"])
+@pytest.mark.parametrize("name", ["linalg", "special", "nn.functional", "signal.windows"])
 def test_the_functions_of_a_namespace_are_in_its_stub(name):
     module = __import__(f"tapegrad.{name}", fromlist=["*"])
     assert _names(_stub(f"{name.replace('.', '/')}.pyi").body) == set(module.__all__)
@@ -82,6 +82,10 @@ def test_no_signature_is_left_open(file):
     for node in ast.walk(_stub(file)):
         if isinstance(node, ast.FunctionDef):
             assert node.args.kwarg is None, node.name
+
+
+def test_tensors_inherit_nothing_when_they_run():
+    assert tg.Tensor.__mro__ == (tg.Tensor, object)
 
 
 SAMPLE = """
@@ -114,7 +118,8 @@ reveal_type(tg.ones_like(x, dtype=tg.int64))  # Tensor
 reveal_type(tg.randn(2, generator=tg.Generator()))  # Tensor
 reveal_type(tg.manual_seed(0))  # Generator
 reveal_type(tg.device("cpu"))  # Device
-reveal_type(tg.linalg.inv(x))  # Tensor
+reveal_type(tg.linalg.inv(x, out=tg.empty(0)))  # Tensor
+reveal_type(tg.nn.Sequential(tg.nn.ReLU())[0].weight)  # Any
 reveal_type(tg.special.expit(x))  # Tensor
 reveal_type(tg.nn.functional.tanh(x))  # Tensor
 reveal_type(tg.pi)  # float

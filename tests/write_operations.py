@@ -23,8 +23,8 @@ INTRODUCTION = """# What there is
 
 The names and their arguments are PyTorch's; [differences.md](differences.md) lists what is not.
 Operations that are a function and a method are written `exp`; `exp(_)` exists in place as well, as
-the method `exp_`; `cat()` is a function only, `.view` a method only. All functions take `out=`;
-all that have a `dim` take NumPy's `axis` and `keepdims`, too. An editor lists the same names, with
+the method `exp_`; `cat()` is a function only, `.view` a method only. These functions take `out=`,
+and those with a `dim` NumPy's `axis` and `keepdims` as well. An editor lists the same names, with
 their arguments: the package has type stubs.
 """
 

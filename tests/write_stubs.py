@@ -112,7 +112,8 @@ def _forms(name: str, function: Any) -> Forms:
         sigs = [with_keywords(s, options) for s in sigs]
     if function.__name__ in FLAGS:
         sigs = [_unflagged(sig, FLAGS[function.__name__]), sig]
-    sigs += [twin for s in sigs if (twin := numpy_twin(s))]
+    if getattr(function, "takes_axis", False):
+        sigs += [twin for s in sigs if (twin := numpy_twin(s))]
     return [(s, module) for s in sigs]
 
 
@@ -306,7 +307,11 @@ def namespace(name: str) -> str:
     body: list[str] = []
     for name in sorted(module.__all__):
         function = getattr(module, name)
-        body += definition(name, _forms(name, function), first_line(function), scope)
+        if isinstance(function, type):  # an exception
+            scope.add_import(function.__module__.removeprefix("tapegrad"), name, name)
+            continue
+        forms = _with_out(_forms(name, function), function)
+        body += definition(name, forms, first_line(function), scope)
     head = HEAD.format(module.__doc__.partition("\n")[0]).splitlines()
     dots = "." * module.__name__.count(".")
     imports = [line.replace("from .", f"from {dots}") for line in scope.import_lines()]
@@ -316,6 +321,7 @@ def namespace(name: str) -> str:
 STUBS = {
     "__init__.pyi": functions,
     "_operations.pyi": operations,
+    "linalg.pyi": lambda: namespace("linalg"),
     "special.pyi": lambda: namespace("special"),
     "nn/functional.pyi": lambda: namespace("nn.functional"),
     "signal/windows.pyi": lambda: namespace("signal.windows"),

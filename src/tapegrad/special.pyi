@@ -2,7 +2,7 @@
 
 # Written by tests/write_stubs.py: change the functions, then run it.
 # fmt: off
-from typing import Any, overload
+from typing import Any
 
 from .tensor import Tensor
 
@@ -47,18 +47,12 @@ def legendre_polynomial_p(input: Any, n: Any) -> Tensor:
     """The legendre polynomial p of degree n at ``input``; one may be a number."""
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log_ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-@overload
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along ``dim``, without the loss of precision of taking both steps."""
-@overload
-def log_softmax(input: Tensor, *, axis: int | None, dtype: Any = None) -> Tensor: ...
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)); x is first clamped to eps .."""
-@overload
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log(sum(exp(input))) over ``dim``, without overflow."""
-@overload
-def logsumexp(input: Tensor, *, axis: Any, keepdims: bool = False) -> Tensor: ...
 def modified_bessel_i0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def modified_bessel_i1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -83,11 +77,8 @@ def shifted_chebyshev_polynomial_v(input: Any, n: Any) -> Tensor:
 def shifted_chebyshev_polynomial_w(input: Any, n: Any) -> Tensor:
     """The shifted chebyshev polynomial w of degree n at ``input``; one may be a number."""
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-@overload
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
-@overload
-def softmax(input: Tensor, *, axis: int | None, dtype: Any = None) -> Tensor: ...
 def spherical_bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def xlog1py(input: Any, other: Any) -> Tensor: ...
 def xlogy(input: Any, other: Any) -> Tensor: ...

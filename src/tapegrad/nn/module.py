@@ -61,6 +61,10 @@ class Module:
     """Base class of all layers. A subclass calls ``super().__init__()`` and defines ``forward``."""
 
     training: bool
+
+    if TYPE_CHECKING:  # parameters, buffers and modules, of any name: net[0].weight
+
+        def __getattr__(self, name: str) -> Any: ...
     _kinds: dict[str, str]
     _forward_hooks: dict[int, Callable[..., Any]]
     _forward_pre_hooks: dict[int, Callable[..., Any]]

@@ -26,6 +26,7 @@ def with_numpy_names(function: Callable) -> Callable:
             _rename(function.__name__, options, "keepdims", "keepdim")
         return function(*args, **options)
 
+    named.takes_axis = True  # type: ignore[attr-defined]  # for who writes its signature down
     return named
 
 

@@ -1,0 +1,131 @@
+"""``tapegrad.linalg``: factorisations, systems, norms, with PyTorch's names and gradients."""
+
+# Written by tests/write_stubs.py: change the functions, then run it.
+# fmt: off
+from collections.abc import Sequence
+from typing import Any
+
+from .ops.cholesky import CholeskyInfo
+from .ops.determinant import SignAndLog
+from .ops.ldl import LDL, LDLInfo
+from .ops.lu import PLU, Factors, FactorsInfo
+from .ops.matrices import LinAlgError as LinAlgError
+from .ops.orthogonal import QR
+from .ops.pseudoinverse import LeastSquares
+from .ops.solve import Inverse, Solution
+from .ops.spectral import SVD, Eigen
+from .tensor import Tensor
+
+def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
+    """The lower triangular L with A = L L^T (upper: its transpose) of symmetric ..."""
+def cholesky_ex(
+    A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None,
+) -> CholeskyInfo:
+    """(L, info) of symmetric (..., n, n) matrices, of which one triangle is read."""
+def cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """The condition number: the largest singular value by the smallest (p None or 2), ..."""
+def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
+    """The vector products along ``dim``, where both sizes are 3; other dimensions ..."""
+def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The determinants of (..., n, n) matrices."""
+def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """A view of the diagonals of the matrices in two dimensions, the last ones by default."""
+def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Eigen:
+    """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, ascending, from ..."""
+def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
+    """The eigenvalues of symmetric (..., n, n) matrices, ascending."""
+def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The first n columns of H_1 ..."""
+def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverses of (..., n, n) matrices; LinAlgError if one is singular."""
+def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Inverse:
+    """(inverse, info) of (..., n, n) matrices; singular ones have inf or nan in theirs."""
+def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> LDL:
+    """(LD, pivots) of symmetric (..., n, n) matrices; LinAlgError for a pivot of 0."""
+def ldl_factor_ex(
+    A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None,
+) -> LDLInfo:
+    """(LD, pivots, info) of symmetric (..., n, n) matrices, from their lower triangles."""
+def ldl_solve(
+    LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Tensor | None = None,
+) -> Tensor:
+    """The solution X of A X = B from ``ldl_factor(A)``."""
+def lstsq(
+    A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None, out: Any = None,
+) -> LeastSquares:
+    """The X of least size among those that minimise |A X - B|, (..., m, n) and (..., ..."""
+def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> PLU:
+    """(P, L, U) of (..., m, n) matrices: A = P L U."""
+def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Factors:
+    """(LU, pivots) of (..., m, n) matrices; LinAlgError if one is singular."""
+def lu_factor_ex(
+    A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None,
+) -> FactorsInfo:
+    """(LU, pivots, info) of (..., m, n) matrices."""
+def lu_solve(
+    LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The solution X of A X = B from ``lu_factor(A)``; of X A = B (left=False); with ..."""
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The matrix product; vectors are a row on the left and a column on the right, ..."""
+def matrix_exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The sum of A^k / k! of (..., n, n) matrices."""
+def matrix_norm(
+    A: Tensor, ord: Any = "fro", dim: Any = ..., keepdim: bool = False, *, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Norms of the matrices in dimensions ``dim``: "fro" (root of the sum of squares), ..."""
+def matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
+    """A multiplied by itself n times; for negative n, of the inverse; for 0 the identity."""
+def matrix_rank(
+    A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, tol: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The number of singular values (hermitian: of eigenvalues' sizes) above max(atol, ..."""
+def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """The product of at least two matrices, in the order that takes the fewest ..."""
+def norm(
+    A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A matrix norm where ``dim`` is a pair, or where ``ord`` is given and A is a ..."""
+def pinv(
+    A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The Moore-Penrose inverses of (..., m, n) matrices."""
+def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> QR:
+    """(Q, R) of (..., m, n) matrices, Q orthogonal, R upper triangular: (m, k) and (k, ..."""
+def slogdet(A: Tensor, *, out: Any = None) -> SignAndLog:
+    """The signs of the determinants, and the logarithms of their sizes: 0 and -inf ..."""
+def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
+    """The solution X of A X = B, or of X A = B (left=False); LinAlgError if A is singular."""
+def solve_ex(
+    A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: Any = None,
+) -> Solution:
+    """(solution, info) of A X = B; singular systems have inf or nan in theirs."""
+def solve_triangular(
+    input: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The solution X of A X = B (left) or X A = B, where one triangle of A is read."""
+def svd(
+    A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None,
+) -> SVD:
+    """(U, S, Vh) of (..., m, n) matrices, S descending."""
+def svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None = None) -> Tensor:
+    """The singular values of (..., m, n) matrices, descending."""
+def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of A as a map from its last dimensions to its first ``ind``: of ..."""
+def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
+    """The X with tensordot(A, X, X.ndim) = B, after the dimensions ``dims`` of A are ..."""
+def vander(x: Tensor, *, N: int | None = None, out: Tensor | None = None) -> Tensor:
+    """(..., n) -> (..., n, N): the powers x^0, x^1, ..."""
+def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
+    """The inner products of the vectors along ``dim``; the other dimensions broadcast."""
+def vector_norm(
+    x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """(sum |x|^ord)^(1/ord) over ``dim`` (all of it by default); the largest and ..."""
