@@ -72,6 +72,8 @@ class Sequential(_Ordered):
             for name, module in args[0].items():
                 self.add_module(name, module)
             return
+        if len(args) == 1 and isinstance(args[0], (list, tuple)):
+            raise TypeError("Sequential takes modules one by one: Sequential(*modules)")
         self.extend(args)  # type: ignore[arg-type]
 
     def forward(self, input: Any) -> Any:

@@ -19,8 +19,14 @@ class Loss(Module):
     options: tuple[str, ...] = ()
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
-    def __init__(self, *, reduction: str = "mean") -> None:
+    def __init__(self, *misplaced: Any, reduction: str = "mean") -> None:
         super().__init__()
+        if misplaced:
+            name = type(self).__name__
+            raise TypeError(
+                f"{name} is made first and called then, {name}()(input, target), and takes its "
+                f"options by name; got {', '.join(type(x).__name__ for x in misplaced)}"
+            )
         if reduction not in self.reductions:
             raise ValueError(
                 f"{type(self).__name__}: reduction must be one of {self.reductions}, "

@@ -161,8 +161,14 @@ def cross_entropy(
     Raises IndexError for a class out of range.
     """
     check_reduction("cross_entropy", reduction)
-    require_floating("cross_entropy", input)
     require_tensor("cross_entropy", target)
+    require_tensor("cross_entropy", input)
+    if target.is_floating_point() and not input.is_floating_point():
+        raise RuntimeError(
+            f"[cross_entropy] the logits come first, then the target: got {input.dtype.name} "
+            f"{tuple(input.shape)} and {target.dtype.name} {tuple(target.shape)}"
+        )
+    require_floating("cross_entropy", input)
     if input.ndim == 0:
         raise RuntimeError("[cross_entropy] input needs a dimension of classes, got a 0-d tensor")
     if not 0.0 <= label_smoothing <= 1.0:
