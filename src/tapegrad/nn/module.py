@@ -65,6 +65,7 @@ class Module:
     if TYPE_CHECKING:  # parameters, buffers and modules, of any name: net[0].weight
 
         def __getattr__(self, name: str) -> Any: ...
+
     _kinds: dict[str, str]
     _forward_hooks: dict[int, Callable[..., Any]]
     _forward_pre_hooks: dict[int, Callable[..., Any]]
