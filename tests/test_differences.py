@@ -193,6 +193,73 @@ def test_quantile_of_many():
         torch.quantile(torch.ones(n), 0.5)
 
 
+# ---------------------------------------------------------------------- images
+
+
+def test_nearest_follows_the_factor():
+    """interpolate by the nearest follows its factor in every shape, and so does its gradient"""
+
+    def resized(lib: Any) -> list:
+        image = lib.arange(6.0).reshape(1, 1, 1, 6)
+        return lib.nn.functional.interpolate(image, scale_factor=(1.0, 1.16)).flatten().tolist()
+
+    def slope(lib: Any) -> list:
+        x = lib.tensor([[[1.0, 2.0]]], requires_grad=True)
+        y = lib.nn.functional.interpolate(x, scale_factor=2.0016)
+        assert y.tolist() == [[[1, 1, 1, 2]]]
+        y.sum().backward()
+        return x.grad.flatten().tolist()
+
+    assert on_both(resized) == ([0, 0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5])
+    assert on_both(slope) == ([3, 1], [2, 2])
+
+
+def test_antialiased_columns():
+    """Antialiased resizing to a width of 1 also resizes the height"""
+
+    def column(lib: Any) -> list:
+        x = lib.tensor([[[[0.0, 0.0], [1.0, 1.0]]]])
+        y = lib.nn.functional.interpolate(x, (4, 1), mode="bilinear", antialias=True)
+        return y.flatten().tolist()
+
+    assert on_both(column) == ([0, 0.25, 0.75, 1], [0, 0, 0, 0])
+
+
+def test_bytes_are_not_mixed():
+    """interpolate takes bytes by the nearest only"""
+
+    def resized(lib: Any, mode: str) -> list:
+        x = lib.tensor([[[[0, 255]]]], dtype=lib.uint8)
+        return lib.nn.functional.interpolate(x, (1, 4), mode=mode).flatten().tolist()
+
+    assert on_both(lambda lib: resized(lib, "nearest")) == ([0, 0, 255, 255],) * 2
+    assert resized(torch, "bilinear") == [0, 64, 191, 255]
+    with pytest.raises(RuntimeError, match="uint8"):
+        resized(tg, "bilinear")
+
+
+def test_fractional_windows_that_just_fit():
+    """fractional_max_pool3d takes windows that just fit"""
+
+    def pooled(lib: Any) -> tuple:
+        x = lib.ones(1, 1, 2, 3, 3)
+        return tuple(lib.nn.functional.fractional_max_pool3d(x, 2, (1, 1, 1)).shape)
+
+    assert pooled(tg) == (1, 1, 1, 1, 1)
+    with pytest.raises(RuntimeError, match="too large"):
+        pooled(torch)
+
+
+def test_convolution_of_nothing():
+    """A convolution of no channels is its bias"""
+
+    def shape(lib: Any) -> tuple:
+        x, weight = lib.ones(1, 0, 4, 4), lib.ones(2, 0, 3, 3)
+        return tuple(lib.nn.functional.conv2d(x, weight, lib.ones(2)).shape)
+
+    assert on_both(shape) == ((1, 2, 2, 2), (1, 0, 2, 2))
+
+
 # ---------------------------------------------------------------------- gradients
 
 
