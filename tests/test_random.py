@@ -378,3 +378,13 @@ def test_like_keeps_what_is_given_as_none(make: Callable) -> None:
     y = make(x, dtype=None, device=None, requires_grad=True)
     assert (y.dtype, y.device, y.requires_grad) == (x.dtype, x.device, True)
     assert make(x, dtype="float16").dtype == tg.float16
+
+
+@pytest.mark.parametrize("make", [tg.rand, tg.randn])
+def test_the_size_may_be_given_by_name(make: Callable) -> None:
+    tg.manual_seed(1)
+    by_name = make(size=(2, 3), dtype=tg.float64)
+    tg.manual_seed(1)
+    np.testing.assert_array_equal(by_name.numpy(), make(2, 3, dtype=tg.float64).numpy())
+    with pytest.raises(TypeError, match="unexpected argument 'sizes'"):
+        make(sizes=(2, 3))

@@ -74,6 +74,13 @@ FORMS = {
     ),
     "zeros": ("(*size: Any) -> Tensor", "(*, size: Any) -> Tensor"),
     "ones": ("(*size: Any) -> Tensor", "(*, size: Any) -> Tensor"),
+    **dict.fromkeys(
+        ("rand", "randn"),
+        (
+            "(*size: Any, generator: Generator | None = None) -> Tensor",
+            "(*, size: Any, generator: Generator | None = None) -> Tensor",
+        ),
+    ),
     "empty": (
         "(*size: Any, memory_format: Any = None) -> Tensor",
         "(*, size: Any, memory_format: Any = None) -> Tensor",
@@ -105,7 +112,6 @@ def _forms(name: str, function: Any) -> Forms:
     sig = without(sig, "parameters")  # a primitive's, of which there are none left
     if function.__name__ in FORMS:
         sigs = [parsed(text) for text in FORMS[function.__name__]]
-        module = "tapegrad.ops.extreme"  # which knows all the names in FORMS
     else:
         sigs = [sig]
     if made:

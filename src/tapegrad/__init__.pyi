@@ -1338,12 +1338,19 @@ def quantile(
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rad2deg_(input: Tensor, /) -> Tensor:
     """``input.rad2deg_(...)``"""
+@overload
 def rand(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
     """Numbers uniform in [0, 1)."""
+@overload
+def rand(
+    *, size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor: ...
 def rand_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
     layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
@@ -1362,12 +1369,19 @@ def randint_like(
     memory_format: Any = None, out: Tensor | None = None,
 ) -> Tensor:
     """``randint`` of the tensor's shape, dtype and device: randint_like(x, high) or ..."""
+@overload
 def randn(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
     """Numbers of the standard normal distribution."""
+@overload
+def randn(
+    *, size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor: ...
 def randn_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
     layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,

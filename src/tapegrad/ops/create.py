@@ -154,7 +154,7 @@ def factory(function: Callable) -> Callable:
     return make
 
 
-def _sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
+def made_sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
     """The sizes, which may also be given by name: ``zeros(size=(2, 3))``."""
     if "size" in options and not size:
         size = (options.pop("size"),)
@@ -167,14 +167,14 @@ def _sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
 def zeros(device: Device, dtype: Any, *size: Any, **options: Any) -> Any:
     """A tensor of zeros."""
     kind = dtypes.get_default_dtype() if dtype is None else dtype
-    return device.ops["zeros"](_sizes("zeros", size, options), dtype=kind)
+    return device.ops["zeros"](made_sizes("zeros", size, options), dtype=kind)
 
 
 @factory
 def ones(device: Device, dtype: Any, *size: Any, **options: Any) -> Any:
     """A tensor of ones."""
     kind = dtypes.get_default_dtype() if dtype is None else dtype
-    return device.ops["ones"](_sizes("ones", size, options), dtype=kind)
+    return device.ops["ones"](made_sizes("ones", size, options), dtype=kind)
 
 
 @factory
@@ -182,7 +182,7 @@ def empty(device: Device, dtype: Any, *size: Any, memory_format: Any = None, **o
     """A tensor of undefined values."""
     formats.check("empty", None, memory_format)
     kind = dtypes.get_default_dtype() if dtype is None else dtype
-    return device.ops["empty"](_sizes("empty", size, options), dtype=kind)
+    return device.ops["empty"](made_sizes("empty", size, options), dtype=kind)
 
 
 @factory

@@ -11,7 +11,7 @@ from .. import dtypes
 from ..backend import Device
 from ..tensor import Tensor
 from . import arguments
-from .create import factory, like
+from .create import factory, like, made_sizes
 from .random import Generator, draw, integers
 
 
@@ -23,16 +23,20 @@ def _floating(op: str, dtype: Any) -> Any:
 
 
 @factory
-def rand(device: Device, dtype: Any, *size: Any, generator: Generator | None = None) -> Any:
+def rand(
+    device: Device, dtype: Any, *size: Any, generator: Generator | None = None, **options: Any
+) -> Any:
     """Numbers uniform in [0, 1)."""
-    shape = arguments.shape("rand", size)
+    shape = made_sizes("rand", size, options)
     return draw("uniform", shape, _floating("rand", dtype), device, generator)
 
 
 @factory
-def randn(device: Device, dtype: Any, *size: Any, generator: Generator | None = None) -> Any:
+def randn(
+    device: Device, dtype: Any, *size: Any, generator: Generator | None = None, **options: Any
+) -> Any:
     """Numbers of the standard normal distribution."""
-    shape = arguments.shape("randn", size)
+    shape = made_sizes("randn", size, options)
     return draw("normal", shape, _floating("randn", dtype), device, generator)
 
 
