@@ -513,6 +513,28 @@ def test_assignment_converts():
         assigned(torch)
 
 
+def test_losses_without_deprecated_arguments():
+    """Losses take `reduction`, not `size_average` and `reduce`"""
+    with pytest.raises(TypeError, match="size_average"):
+        tg.nn.functional.mse_loss(tg.ones(2), tg.ones(2), size_average=True)
+
+
+def test_dtypes_without_a_kernel():
+    """Functions take dtypes that PyTorch has no CPU kernel for: the median of bools, pdist in
+    float16"""
+
+    def median(lib: Any) -> Any:
+        return lib.tensor([True, False, True]).median().item()
+
+    def distance(lib: Any) -> float:
+        return lib.nn.functional.pdist(lib.tensor([[0.0], [2.0]], dtype=lib.float16)).item()
+
+    for function, value in ((median, True), (distance, 2.0)):
+        assert function(tg) == value
+        with pytest.raises(NotImplementedError, match="not implemented for"):
+            function(torch)
+
+
 def test_out_of_wider_dtypes():
     """`out=` may have any dtype that holds the result, for every function"""
 

@@ -84,6 +84,18 @@ def test_no_signature_is_left_open(file):
             assert node.args.kwarg is None, node.name
 
 
+def test_forms_are_of_what_functions_take():
+    known = {}
+    for entry in (*surface.functions.values(), *surface.methods.values()):
+        function = methods.load(entry)
+        known[function.__name__] = set(write_stubs.signature(function).parameters)
+    for name, forms in write_stubs.FORMS.items():
+        for form in forms:
+            taken = set(write_stubs.parsed(form).parameters) - {"size", "other", "tensors"}
+            assert taken <= known[name], name
+    assert {*write_stubs.FLAGS} <= {*known, *tg.nn.functional.__all__}
+
+
 def test_tensors_inherit_nothing_when_they_run():
     assert tg.Tensor.__mro__ == (tg.Tensor, object)
 

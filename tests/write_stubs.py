@@ -93,8 +93,8 @@ FLAGS = {
     "unique_consecutive": ("return_inverse", "return_counts"),
     **{
         f"{kind}max_pool{n}d": ("return_indices",)
-        for kind in ("", "adaptive_", "fractional_")
-        for n in (1, 2, 3)
+        for kind, dims in (("", (1, 2, 3)), ("adaptive_", (1, 2, 3)), ("fractional_", (2, 3)))
+        for n in dims
     },
 }
 
