@@ -186,9 +186,9 @@ def sanitize(options: argparse.Namespace, report: Report) -> None:
         if ran.returncode:
             raise Failed("a kernel's results are wrong")
         return
-    command = shutil.which(options.sanitizer or "compute-sanitizer") or beside_nvcc()
+    command = find_sanitizer(options.sanitizer or "compute-sanitizer")
     if command is None:
-        raise Skipped("there is no compute-sanitizer on the PATH or beside nvcc")
+        raise Skipped("there is no compute-sanitizer on the PATH or in CUDA's folder")
     with tempfile.TemporaryDirectory() as folder:
         logs = {tool: Path(folder, tool) for tool in TOOLS}
         processes = {}
@@ -217,10 +217,13 @@ def sanitize(options: argparse.Namespace, report: Report) -> None:
         raise Failed(", ".join(f"{tool}: {tools[tool]['verdict']}" for tool in bad))
 
 
-def beside_nvcc() -> str | None:
+def find_sanitizer(name: str) -> str | None:
+    """On the PATH, or where CUDA's toolkit keeps it."""
     nvcc = shutil.which("nvcc")
-    folders = [Path(nvcc).resolve().parent] if nvcc else []
-    return shutil.which("compute-sanitizer", path=os.pathsep.join(map(str, folders)))
+    roots = [os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
+    roots += [str(Path(nvcc).resolve().parents[1])] if nvcc else []
+    folders = [f"{root}/{part}" for root in roots if root for part in ("bin", "compute-sanitizer")]
+    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
 
 
 def judge(text: str, status: int) -> dict[str, Any]:

@@ -334,6 +334,14 @@ def test_what_the_sanitizer_says(
         assert any("Race reported" in line for line in found["tools"]["racecheck"]["output"])
 
 
+def test_the_sanitizer_may_be_in_cudas_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "compute-sanitizer").mkdir()
+    tool = script(tmp_path / "compute-sanitizer" / "compute-sanitizer", CLEAN)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    assert gpu_check_parts.find_sanitizer("compute-sanitizer") == str(tool)
+
+
 def test_without_a_sanitizer(check: Callable) -> None:
     status, parts = check("--only", "sanitize", "--sanitizer", "no-such-sanitizer")
     assert (status, parts["sanitize"]["status"]) == (0, "skipped")
