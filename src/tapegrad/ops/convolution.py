@@ -153,7 +153,9 @@ def convolution_input(
         if flat:
             g = xp.zeros((len(g), filters, flat), dtype=g.dtype)
             _windows_of(xp, g, full, out)[...] = y_grad[piece]
-        columns = xp.matmul(w, g.reshape(len(g), groups, filters // groups, flat or math.prod(out)))
+        g = g.reshape(len(g), groups, filters // groups, flat or math.prod(out))
+        # NumPy is slow at products of a column and a row (one filter a group: depthwise).
+        columns = xp.matmul(w, g) if filters > groups else w * g
         columns = columns.reshape(len(g), channels, len(places), *((flat,) if flat else out))
         part = x[piece]
         for k, place in enumerate(places):
