@@ -167,9 +167,11 @@ def _mypy(folder: Path) -> list[str]:
     """What mypy says about both samples, line by line."""
     (folder / "right.py").write_text(SAMPLE)
     (folder / "wrong.py").write_text(WRONG)
+    installed = PACKAGE.parent.name == "site-packages"  # then found by itself
     (folder / "mypy.ini").write_text(
-        f"[mypy]\nmypy_path = {PACKAGE.parent}\ncache_dir = {folder / 'cache'}\n"
+        f"[mypy]\ncache_dir = {folder / 'cache'}\n"
         "ignore_missing_imports = True\nfollow_imports = silent\n"
+        + ("" if installed else f"mypy_path = {PACKAGE.parent}\n")
     )
     command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "right.py", "wrong.py"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
