@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-FIRST = ("test_kernels", "test_gpu")  # what tells most, should there be no time for all
+# Should there be no time for all: what tells most comes first, and finite differences, which take
+# longest, last.
+FIRST = ("test_kernels", "test_gpu")
+LAST = "gradcheck"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +43,7 @@ class Shard:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list) -> None:
-        items.sort(key=lambda item: item.path.stem not in FIRST)
+        items.sort(key=lambda item: (item.path.stem not in FIRST, LAST in item.name))
         items[:] = items[self.number :: self.count]
         self.write(selected=len(items))
 

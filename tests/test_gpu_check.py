@@ -236,6 +236,18 @@ def test_passing_tests(check: Callable, tmp_path: Path) -> None:
     assert (status, parts["test"]["summary"]) == (0, "7 passed")
 
 
+def test_what_tells_most_runs_first(check: Callable, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for name, tests in (("a", "gradcheck b"), ("gpu", "c"), ("kernels", "gradcheck d")):
+        (tmp_path / f"test_{name}.py").write_text("".join(
+            f"def test_{t}():\n    with open({str(log)!r}, 'a') as f: f.write('{name}.{t} ')\n"
+            for t in tests.split()
+        ))  # fmt: skip
+    assert check("--only", "test", "--workers", "1", "--tests", str(tmp_path))[0] == 0
+    assert log.read_text().split() == ["gpu.c", "kernels.d", "kernels.gradcheck", "a.b",
+                                       "a.gradcheck"]  # fmt: skip
+
+
 def test_tests_that_there_is_no_time_for(check: Callable, tmp_path: Path) -> None:
     (tmp_path / "test_slow.py").write_text(
         "import pytest, time\n@pytest.mark.parametrize('n', range(100))\n"
