@@ -76,15 +76,14 @@ def main(
     file = options.out / f"{slug(device['name'])}-{now:%Y-%m-%d}.json"
     results = load(file)
     results.update(
-        device=device, date=f"{now:%Y-%m-%d}", time=f"{now:%H:%M} UTC", versions=versions(),
-        commit=commit(),
-    )  # fmt: skip
-    status = 0
+        device=device, date=f"{now:%Y-%m-%d}", time=f"{now:%H:%M} UTC", versions=versions()
+    )
+    source, status = commit(), 0
     for name in options.only:
         print(f"{name} ...", flush=True)
         command = (commands or {}).get(name) or own_command(name, options)
         found = run_part(name, command, options.limits[name], environment(options, device))
-        results["parts"][name] = found
+        results["parts"][name] = {**found, "commit": source}
         save(file, results)
         print(f"{name}: {found['status']} in {found['seconds']:.0f} s{because(found)}", flush=True)
         if found["status"] not in ("passed", "skipped"):

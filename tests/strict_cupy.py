@@ -47,6 +47,8 @@ def _function(name: str, words: tuple) -> Any:
         if kwargs.get("kind") not in (None, "stable"):
             raise ValueError("kind can only be None or 'stable'")
         sortable(name, *arrays_in(args))
+        if name == "lexsort" and not isinstance(args[0], ndarray):
+            raise AttributeError(f"'{type(args[0]).__name__}' object has no attribute 'ndim'")
         return apply(original, args, kwargs)
 
     function.__name__ = name
