@@ -993,3 +993,19 @@ def test_clip_grad_value():
     p.grad = tg.tensor([-3.0, 0.1, 2.0])
     nn.utils.clip_grad_value_([p], 0.5)
     np.testing.assert_allclose(p.grad.numpy(), [-0.5, 0.1, 0.5])
+
+
+def test_parameters_in_one_vector():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1, bias=False))
+    vector = nn.utils.parameters_to_vector(net.parameters())
+    assert vector.tolist() == [v for p in net.parameters() for v in p.flatten().tolist()]
+    (vector * tg.arange(12.0)).sum().backward()
+    assert net[1].weight.grad.tolist() == [[9.0, 10.0, 11.0]]
+    nn.utils.vector_to_parameters(tg.arange(12.0), net.parameters())
+    assert net[0].weight.tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
+    assert net[1].weight.requires_grad
+    with pytest.raises(RuntimeError, match=r"have 12 elements together.*shape \(13,\)"):
+        nn.utils.vector_to_parameters(tg.zeros(13), net.parameters())
+    assert net[0].bias.tolist() == [6.0, 7.0, 8.0]
+    with pytest.raises(TypeError, match="expects a Tensor, got list"):
+        nn.utils.vector_to_parameters([0.0] * 12, net.parameters())

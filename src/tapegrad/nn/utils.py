@@ -1,4 +1,4 @@
-"""Keeping gradients within bounds."""
+"""Keeping gradients within bounds, and parameters in one vector."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import dtypes
 from ..ops.create import zeros
+from ..ops.join import cat
 from ..tensor import Tensor, wrap
 
 
@@ -53,6 +54,29 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     for grad in _gradients(parameters):
         grad._array.clip(-clip_value, clip_value, out=grad._array)
         grad._bump("nn.utils.clip_grad_value_")
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters in one vector, one after the other; gradients go back through it."""
+    return cat([p.reshape(-1) for p in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Give the parameters what the vector holds: each ``.data`` becomes a part of its memory.
+
+    Raises RuntimeError, before anything has changed, if the vector is not as long as they are.
+    """
+    wanted = list(parameters)
+    sizes = [p.numel() for p in wanted]
+    if not isinstance(vec, Tensor):
+        raise TypeError(f"[vector_to_parameters] expects a Tensor, got {type(vec).__name__}")
+    if tuple(vec.shape) != (sum(sizes),):
+        raise RuntimeError(
+            f"[vector_to_parameters] the parameters have {sum(sizes)} elements together, the "
+            f"vector has shape {tuple(vec.shape)}"
+        )
+    for p, part in zip(wanted, vec.detach().split(sizes), strict=True):
+        p.data = part.view_as(p)
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
