@@ -180,6 +180,34 @@ def test_transposed_convolution_takes_the_output_size() -> None:
         ours(tg.tensor(x), output_size=(5, 9))
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("conv2d", (tg.ones(2, 2, 1, 1),)),
+        ("conv_transpose2d", (tg.ones(2, 2, 1, 1),)),
+        ("max_pool2d", (1,)),
+        ("avg_pool2d", (1,)),
+        ("adaptive_avg_pool2d", ((4, 4),)),
+        ("adaptive_max_pool2d", ((4, 4),)),
+        ("interpolate", ((4, 4),)),
+        ("pad", ((0, 0),)),
+        ("pad", ((0, 0, 0, 0), "reflect")),
+        ("pad", ((-1, 0, 0, 0), "replicate")),
+        ("unfold", (1,)),
+        ("pixel_shuffle", (1,)),
+        ("pixel_unshuffle", (1,)),
+        ("channel_shuffle", (1,)),
+    ],
+    ids=label,
+)
+def test_results_share_no_memory_with_the_input(name: str, arguments: tuple) -> None:
+    x = tg.ones(1, 2, 4, 4)
+    y = getattr(nn.functional, name)(x, *arguments)
+    y.fill_(5.0)
+    assert x.sum().item() == 32
+    assert y.is_contiguous()
+
+
 def test_convolution_of_no_channels_is_the_bias() -> None:
     x, w = tg.ones(2, 0, 4, 4, requires_grad=True), tg.ones(3, 0, 3, 3, requires_grad=True)
     b = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)

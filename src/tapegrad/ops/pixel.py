@@ -33,7 +33,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     n = len(lead)
     parts = input.reshape(*lead, channels // (r * r), r, r, h, w)
     moved = parts.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return moved.reshape(*lead, channels // (r * r), h * r, w * r)
+    return moved.clone().reshape(*lead, channels // (r * r), h * r, w * r)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -48,7 +48,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(lead)
     parts = input.reshape(*lead, channels, h // r, r, w // r, r)
     moved = parts.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return moved.reshape(*lead, channels * r * r, h // r, w // r)
+    return moved.clone().reshape(*lead, channels * r * r, h // r, w // r)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -60,4 +60,4 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
             f"into {groups} groups"
         )
     parts = input.reshape(batch, groups, channels // groups, *rest)
-    return parts.transpose(1, 2).reshape(tuple(input.shape))
+    return parts.transpose(1, 2).clone().reshape(tuple(input.shape))
