@@ -115,6 +115,18 @@ CASES = [
         depth=lambda batch, m, n, k: k,
     ),
     Case(
+        "matmul_into",
+        "matmul_into",
+        _SQUARES,
+        lambda draw, m, n, k: (draw.normal(m, n), draw.normal(m, k), draw.normal(k, n)),
+        lambda ops, out, a, b: ops["matmul_into"](out, a, b),
+        lambda xp, out, a, b: xp.matmul(a, b, out),
+        _flops,
+        lambda t, out, a, b: t.matmul(a, b, out=out),
+        depth=lambda m, n, k: k,
+        changes=(0,),
+    ),
+    Case(
         "linear",
         "linear",
         {"tiny": [(9, 21, 35)], "small": [(256, 512, 512)], "large": [(8192, 4096, 1024)]},

@@ -31,6 +31,17 @@ def _scatter(draw: Draw, size: int, n: int) -> tuple:
     return draw.normal(size), draw.integers(size, n), draw.normal(n)
 
 
+def _replacement(draw: Draw, size: int, n: int) -> tuple:
+    """Values that belong to their places: whichever of several is written last, it is the same."""
+    places = draw.integers(size, n)
+    return draw.normal(size), places, draw.normal(size)[places]
+
+
+def _store(xp: Any, target: Any, indices: Any, values: Any) -> Any:
+    target[indices] = values
+    return target
+
+
 def _add_at(xp: Any, target: Any, indices: Any, values: Any) -> Any:
     xp.add.at(target, indices, values)
     return target
@@ -75,6 +86,17 @@ CASES = [
         lambda size, n: n,
         lambda t, target, indices, values: target.index_put_((indices,), values, accumulate=True),
         depth=lambda size, n: 2 + n // size,
+        changes=(0,),
+    ),
+    Case(
+        "store",
+        "store",
+        _SCATTER,
+        _replacement,
+        lambda ops, target, indices, values: ops["store"](target, (indices,), values),
+        _store,
+        lambda size, n: 0.0,
+        lambda t, target, indices, values: target.index_put_((indices,), values),
         changes=(0,),
     ),
 ]
