@@ -74,3 +74,12 @@ def test_one_seed_for_all_devices() -> None:
     tg.cuda.manual_seed_all(7)
     assert tg.randn(3).tolist() == wanted
     tg.cuda.empty_cache()
+
+
+def test_dtypes_have_a_type_for_annotations() -> None:
+    def zeros(dtype: tg.dtype = tg.float64) -> tg.Tensor:
+        return tg.zeros(2, dtype=dtype)
+
+    assert isinstance(zeros().dtype, tg.dtype)
+    assert isinstance(tg.bfloat16, tg.dtype)
+    assert not isinstance(2.0, tg.dtype)

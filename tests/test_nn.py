@@ -1009,3 +1009,11 @@ def test_parameters_in_one_vector():
     assert net[0].bias.tolist() == [6.0, 7.0, 8.0]
     with pytest.raises(TypeError, match="expects a Tensor, got list"):
         nn.utils.vector_to_parameters([0.0] * 12, net.parameters())
+
+
+def test_dtypes_of_modules_by_name():
+    pytest.importorskip("ml_dtypes")
+    layer = nn.BatchNorm1d(2)
+    assert layer.bfloat16().weight.dtype == tg.bfloat16
+    assert layer.type(tg.float64).running_mean.dtype == tg.float64
+    assert layer.num_batches_tracked.dtype == tg.int64

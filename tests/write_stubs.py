@@ -241,9 +241,10 @@ def _imported() -> dict[str, tuple[str, str]]:
     """Names that ``__init__.py`` takes from other modules, at once or later: (module, name)."""
     found: dict[str, tuple[str, str]] = {}
     for node in ast.parse((PACKAGE / "__init__.py").read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.level:
+        if isinstance(node, ast.ImportFrom):
+            home = "." * node.level + (node.module or "")
             for alias in node.names:
-                found[alias.asname or alias.name] = ("." + (node.module or ""), alias.name)
+                found[alias.asname or alias.name] = (home, alias.name)
     for name, home in tapegrad._LATER.items():
         found[name] = (".", name) if home == f".{name}" else (home, name)
     return found

@@ -8,6 +8,8 @@ from typing import Any as _Any
 # (NumPy's error state would be quieter still, but costs more than an operation to switch.)
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad\.")
 
+from numpy import dtype
+
 from . import autograd, cuda, dtypes
 from ._version import __version__
 from .autograd import (

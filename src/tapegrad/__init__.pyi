@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 from numpy import dtype as _dtype
+from numpy import dtype as dtype
 
 from . import autograd as autograd
 from . import backend as backend

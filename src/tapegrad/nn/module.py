@@ -398,6 +398,13 @@ class Module:
     def half(self) -> Self:
         return self.to(dtypes.float16)
 
+    def bfloat16(self) -> Self:
+        return self.to(dtypes.bfloat16())
+
+    def type(self, dst_type: Any) -> Self:
+        """``to(dtype)``: the floating-point parameters and buffers in another floating dtype."""
+        return self.to(dtypes.dtype(dst_type))
+
     def float(self) -> Self:
         return self.to(dtypes.float32)
 
