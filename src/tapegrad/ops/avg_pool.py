@@ -67,13 +67,20 @@ def avg_pool_backward(
     return grad
 
 
-def _window_lengths(n: int, windows: Windows, include_pad: bool) -> np.ndarray:
-    """How many elements of each window along one dimension count."""
-    start = np.arange(windows.out) * windows.stride - windows.padding
-    end = np.minimum(start + windows.kernel, n + windows.padding)
-    if include_pad:
-        return end - start
-    return np.minimum(end, n) - np.maximum(start, 0)
+def _divisor(size: Any, windows: Sequence[Windows], include_pad: bool) -> Any:
+    """How many elements of each window count: one number if all are whole, else an array."""
+    if all(
+        along.reach <= n + 2 * along.padding and (include_pad or not along.padding)
+        for n, along in zip(size, windows, strict=True)
+    ):
+        return math.prod(along.kernel for along in windows)
+    counts = []
+    for n, along in zip(size, windows, strict=True):
+        start = np.arange(along.out) * along.stride - along.padding
+        end = np.minimum(start + along.kernel, n + along.padding)
+        inside = np.minimum(end, n) - np.maximum(start, 0)
+        counts.append(end - start if include_pad else inside)
+    return functools.reduce(np.multiply.outer, counts)
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures
@@ -92,16 +99,7 @@ def _pool(
         return y.squeeze(0)
     windows = windows_of(op, dims, x, kernel, stride, padding, 1, ceil_mode)
     if divisor is None:
-        counts = [
-            _window_lengths(n, along, count_include_pad)
-            for n, along in zip(x.shape[2:], windows, strict=True)
-        ]
-        same = all((c == c[0]).all() for c in counts)
-        divisor = (
-            math.prod(int(c[0]) for c in counts)
-            if same
-            else functools.reduce(np.multiply.outer, counts)
-        )
+        divisor = _divisor(x.shape[2:], windows, count_include_pad)
     return _avg_pool(x, windows=windows, divisor=divisor)
 
 

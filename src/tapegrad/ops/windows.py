@@ -62,6 +62,8 @@ def step(k: int, out: int, stride: int, dilation: int) -> slice:
 def ints(op: str, name: str, value: Any, dims: int, least: int = 1) -> Sizes:
     """One int, or one a dimension. Raises RuntimeError for others and for those below ``least``,
     TypeError for what is no int."""
+    if value.__class__ is int and value >= least:
+        return (value,) * dims
     given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     try:
         given = tuple(v.__index__() for v in given)
