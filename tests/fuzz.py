@@ -301,6 +301,8 @@ def draw_program(seed: int) -> tuple[list[Step], Mismatch | None]:
             theirs = [pair.theirs[i] for i in operands]
             if sum(t.numel() for t in theirs) > 400:
                 continue
+            if op.writes and any(overwrites(op, theirs[0], t) for t in theirs[1:]):
+                continue  # PyTorch reads what it has written already
             shapes, kinds = [tuple(t.shape) for t in theirs], [kind_of(t) for t in theirs]
             arguments = op.draw(random, shapes, kinds)
             if arguments is None:
@@ -323,6 +325,14 @@ def draw_program(seed: int) -> tuple[list[Step], Mismatch | None]:
     except Mismatch as mismatch:
         return steps, mismatch
     return steps, None
+
+
+def overwrites(op: Any, target: Any, source: Any) -> bool:
+    """Whether an operation may write to memory that it reads at another place."""
+    if target.untyped_storage().data_ptr() != source.untyped_storage().data_ptr():
+        return False
+    views = [(t.shape, t.stride(), t.data_ptr()) for t in (target, source)]
+    return views[0] != views[1] or op.name in ("setitem", "view_add_")
 
 
 def _agrees(pair: Pair) -> bool:

@@ -84,7 +84,8 @@ def _continue_history(x: Tensor, result: Tensor) -> None:
         _succeed(base, strided.replaced(past(base), x, result)._node)
         _succeed(x, strided.part_of(past(base), x)._node)
     for other in [] if x._storage is None else x._storage.others(x):
-        if other is not base and type(other._node) is not Leaf and strided.meet(other, x):
+        asked = other._node is None or strided.meet(other, x)
+        if asked and other is not base and type(other._node) is not Leaf:
             _succeed(other, strided.part_of(past(base), other)._node)
 
 
