@@ -106,12 +106,15 @@ def _scalar(lib: Any, t: list, a: tuple) -> Any:
 
 # ---------------------------------------------------------------------- two and three
 
-for _name in ("add", "mul", "hypot", "logaddexp"):
+for _name in ("add", "mul", "logaddexp"):
     operation(_name, 2, draw=floating if _name not in ("add", "mul") else _always)(
         lambda lib, t, a, n=_name: getattr(lib, n)(t[0], t[1])
     )
-# (Zeros may differ in sign, and are then half a turn apart.)
-operation("atan2", 2, draw=floating, steps=True)(lambda lib, t, a: lib.atan2(t[0], t[1]))
+# (Of two zeros the slope of hypot is nan; and zeros may differ in sign, half a turn for atan2.)
+for _name in ("hypot", "atan2"):
+    operation(_name, 2, draw=floating, steps=True)(
+        lambda lib, t, a, n=_name: getattr(lib, n)(t[0], t[1])
+    )
 operation("sub", 2, draw=floating)(lambda lib, t, a: t[0] - t[1])
 operation("div", 2, draw=floating)(lambda lib, t, a: t[0] / (t[1] * t[1] + 0.5))
 operation("pow", 2, draw=floating)(lambda lib, t, a: (t[0] * t[0] + 0.5) ** t[1].clamp(-2, 2))
