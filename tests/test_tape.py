@@ -360,7 +360,7 @@ def test_grad_of_an_unused_input() -> None:
     assert grad(a * 2, [a, b], allow_unused=True)[1] is None
     # PyTorch's order of arguments, with the one that it ignores.
     assert grad(a * 2, [a, b], None, None, False, True, True)[1] is None
-    with pytest.raises(ValueError, match="materialize_grads=True makes zeros.*allow_unused=False"):
+    with pytest.raises(ValueError, match=r"materialize_grads=True makes zeros.*allow_unused=False"):
         grad(a * 2, [a, b], allow_unused=False, materialize_grads=True)
     with pytest.raises(NotImplementedError, match=r"is_grads_batched=True.*jacrev"):
         grad(a * 2, [a], is_grads_batched=True)

@@ -95,7 +95,7 @@ FIRST_ORDER = {
     "nn.functional.linear_cross_entropy/chunked_none": "its backward is not differentiable",
     "linalg.norm/subgradients_at_zero": "its second gradients there are 0 * inf = nan; ours are 0",
     "nn.functional.ctc_loss": "its backward is not differentiable",
-    "nn.functional.scaled_dot_product_attention": "its flash kernel's backward is not differentiable",
+    "nn.functional.scaled_dot_product_attention": "its flash kernel's backward is final",
 }
 
 # Entries whose gradient PyTorch has wrong; ours is compared with finite differences: why.
