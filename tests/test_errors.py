@@ -198,6 +198,7 @@ INDICES: list[Row] = [
     (lambda m: m.f(2, 3)[m.t([0, 1]), m.t([0, 1, 2])], IndexError,
      r"\[getitem\].*\(2,\), \(3,\)"),
     (lambda m: m.f(2, 3).__setitem__(5, 0.0), IndexError, r"\[setitem\] index 5"),
+    (lambda m: m.f(2, 3).size(2), IndexError, r"\[size\] dim 2 .*\(2, 3\)"),
     (lambda m: m.f(2, 0).__setitem__([1, 1], m.f(2, 2, 2, 0)), RuntimeError, r"\[setitem\].*fit"),
     (lambda m: m.f(2, 3).__setitem__(m.t([0, 2]), 0.0), IndexError, r"\[setitem\] index 2"),
     (lambda m: leaf_with_result(m).__setitem__(5, 0.0), IndexError, r"\[setitem\] index 5"),

@@ -160,7 +160,15 @@ class Tensor(Operations):
         return self._device.type == "cuda"
 
     def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self._array.shape[dim]
+        """The shape, or the size of one dimension."""
+        if dim is None:
+            return self.shape
+        try:
+            return self._array.shape[dim]
+        except IndexError:
+            raise IndexError(
+                f"[size] dim {dim} is out of range for a tensor of shape {tuple(self.shape)}"
+            ) from None
 
     def dim(self) -> int:
         return self._array.ndim
