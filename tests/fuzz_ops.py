@@ -159,7 +159,9 @@ operation("median", draw=floating_dim, steps=True)(
 )
 operation("norm", draw=floating_dim)(lambda lib, t, a: lib.linalg.vector_norm(t[0] + 3, dim=a[0]))
 operation("any", draw=dim_of, steps=True)(lambda lib, t, a: (t[0] > 0).any(*a))
-operation("count_nonzero", draw=dim_of, steps=True)(lambda lib, t, a: t[0].count_nonzero(*a))
+operation("count_nonzero", draw=dim_of, steps=True)(
+    lambda lib, t, a: (t[0] > 0.5).count_nonzero(*a)  # (what is 0 but for rounding must not count)
+)
 
 # ---------------------------------------------------------------------- shapes and views
 

@@ -284,6 +284,13 @@ def test_memory_goes_without_the_garbage_collector() -> None:
         gc.enable()
 
 
+def test_windows_of_nothing() -> None:
+    x = tg.zeros(4, 4, 2, 0)
+    assert x.unsqueeze(2).split(2, 0)[1].unfold(0, 2, 1).shape == (1, 4, 1, 2, 0, 2)
+    assert x[2:].expand(3, 2, 4, 2, 0).shape == (3, 2, 4, 2, 0)
+    assert x.as_strided((0, 2), (1, 1), 5).shape == (0, 2)
+
+
 def test_shape_in_place() -> None:
     x = tg.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
     y = x * 1

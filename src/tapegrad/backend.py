@@ -306,7 +306,8 @@ def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
     """The memory that begins ``offset`` elements after the array's first, seen with this shape and
     these strides (in elements). The caller answers for its bounds."""
     steps = tuple(s * array.itemsize for s in strides)
-    start = offset * array.itemsize if math.prod(shape) else 0
+    empty = not math.prod(shape)
+    start = 0 if empty else offset * array.itemsize
     if isinstance(array, np.generic):  # NumPy's 0-d results, which have no memory
         array = np.asarray(array)
     if not isinstance(array, np.ndarray):
@@ -315,7 +316,8 @@ def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
     if owner.flags.c_contiguous and owner.dtype == array.dtype:  # then its ``base`` tells whose
-        start += array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        if not empty:
+            start += array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
         view = np.ndarray(shape, array.dtype, owner, start, steps)
         view.flags.writeable = array.flags.writeable
         return view
