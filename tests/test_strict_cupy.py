@@ -83,6 +83,9 @@ def test_loops_are_cupys() -> None:
     assert [(mask * 1.5).dtype.name, (mask * 2).dtype.name] == ["float16", "int8"]
     assert (mask + cupy.ones(2, "int8")).dtype.name == "int8"
     assert (cupy.ones(2, "int32") * 1.5).dtype.name == "float64"
+    assert cupy.where(mask, 1.0, 0.0).dtype.name == "float16"
+    narrow = cupy.ones(2, ml_dtypes.bfloat16)
+    assert cupy.where(mask, narrow, narrow).dtype.name == "float32"
 
 
 def test_indices_wrap_around() -> None:

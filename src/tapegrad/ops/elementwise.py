@@ -105,13 +105,19 @@ def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
         return _selected(a, -condition.astype(f"i{a.itemsize}"))
     if _is_zero(a) and _is_long(b, condition):
         return _selected(b, condition.astype(f"i{b.itemsize}") - 1)
-    result = xp.library.where(condition, a, b)
-    for array, number in ((a, b), (b, a)):
-        if hasattr(array, "dtype") and not hasattr(number, "dtype"):
-            # PyTorch's promotion: to NumPy, bfloat16 and a number are float32
-            common = dtypes.result_type([(array.dtype, 1)], [dtypes.scalar_dtype(number)])
-            return result.astype(common, copy=False)
-    return result
+    # PyTorch's promotion: to NumPy, bfloat16 and a number are float32. To CuPy bfloat16 alone is
+    # float32, and numbers are float16 or int8 where nothing forbids it.
+    given = [v.dtype for v in (a, b) if hasattr(v, "dtype")]
+    if len(given) == 2:
+        common = given[0] if given[0] == given[1] else dtypes.promote_types(*given)
+    elif given:
+        number = b if hasattr(a, "dtype") else a
+        common = dtypes.result_type([(given[0], 1)], [dtypes.scalar_dtype(number)])
+    else:
+        common = np.result_type(a, b)
+    if common not in given and not isinstance(condition, np.ndarray):
+        a, b = (v if hasattr(v, "dtype") else xp.asarray(v, dtype=common) for v in (a, b))
+    return xp.library.where(condition, a, b).astype(common, copy=False)
 
 
 # Zeros for some elements, as the gradients of relu and max have them, NumPy makes by their bits in

@@ -152,7 +152,7 @@ isneginf = _is_infinite("isneginf", -math.inf)
 
 
 def _step(xp: Any, x: Any, at_zero: Any) -> Any:
-    return xp.library.where(x == 0, at_zero, (x > 0).astype(x.dtype))
+    return xp.where(x == 0, at_zero, (x > 0).astype(x.dtype))
 
 
 _heaviside = binary(

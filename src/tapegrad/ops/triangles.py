@@ -24,7 +24,7 @@ def triangle_places(xp: Any, *, rows: int, columns: int, offset: int, upper: boo
 
 
 def _kept(xp: Any, x: Any, mask: Any) -> Any:
-    return xp.library.where(mask, x, xp.library.zeros((), dtype=x.dtype))
+    return xp.where(mask, x, xp.library.zeros((), dtype=x.dtype))
 
 
 @primitive("tril", vjp=(lambda xp, g, diagonal: xp.tril(g, diagonal=diagonal),))
