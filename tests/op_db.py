@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import builtins
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch.testing._internal.common_methods_invocations import op_db
-from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 
 import tapegrad as tg
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # PyTorch's, that packages for its own tests are missing
+    from torch.testing._internal.common_methods_invocations import op_db
+    from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 
 # Entries that are no part of a library of real, dense tensors, by name or by the start of it.
 NOT_OURS = {
