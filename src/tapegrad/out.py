@@ -59,7 +59,7 @@ def write_out(name: str, result: Any, out: Any) -> Any:
         return out
     from .ops.inplace import check_writable  # which is above this room
 
-    check_writable(out, f"{name}(out=...)")
+    check_writable(out, name)
     out._array[...] = result._array
     out._bump(f"{name}(out=...)")
     return out
