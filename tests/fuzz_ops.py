@@ -67,14 +67,18 @@ def dims_keepdim(random: Random, shapes: list, dtypes: list) -> Any:
 
 # ---------------------------------------------------------------------- one number
 
-for _name in ("sin", "cos", "tanh", "sigmoid", "neg", "square", "erf", "atan", "asinh", "sinc"):
+for _name in ("sin", "cos", "tanh", "sigmoid", "neg", "square", "erf", "atan", "asinh"):
     operation(_name, draw=floating)(lambda lib, t, a, n=_name: getattr(t[0], n)())
+# (PyTorch's gradient of sinc near 0 is off by half in float16.)
+operation("sinc", draw=lambda r, s, d: () if d[0] in ("float64", "float32") else None)(
+    lambda lib, t, a: t[0].sinc()
+)
 for _name in ("abs", "relu", "sign", "floor", "round", "trunc", "frac"):
     operation(_name, draw=floating, steps=True)(lambda lib, t, a, n=_name: getattr(t[0], n)())
 operation("sqrt", draw=floating)(lambda lib, t, a: (t[0] * t[0] + 0.5).sqrt())
 operation("log", draw=floating)(lambda lib, t, a: (t[0] * t[0] + 0.5).log())
 operation("exp", draw=floating)(lambda lib, t, a: (t[0] * 0.25).exp())
-operation("logical_not")(lambda lib, t, a: t[0].logical_not() if a == () else None)
+operation("logical_not", steps=True)(lambda lib, t, a: t[0].logical_not() if a == () else None)
 operation("clone")(lambda lib, t, a: t[0].clone())
 operation("detach")(lambda lib, t, a: t[0].detach().clone())
 operation("gelu", draw=floating)(lambda lib, t, a: lib.nn.functional.gelu(t[0]))
