@@ -193,6 +193,15 @@ def test_quantile_of_many():
         torch.quantile(torch.ones(n), 0.5)
 
 
+def test_multinomial_of_many():
+    """`multinomial` draws from any number of classes"""
+    weights = torch.zeros(2**24 + 1)
+    weights[-1] = 1
+    assert tg.multinomial(tg.from_numpy(weights.numpy()), 1).item() == 2**24
+    with pytest.raises(RuntimeError, match="cannot exceed"):
+        torch.multinomial(weights, 1)
+
+
 # ---------------------------------------------------------------------- images
 
 

@@ -12,6 +12,7 @@ import pytest
 from conftest import DEVICES
 
 import tapegrad as tg
+from tapegrad.ops.distributions import _fraction
 
 N = 40_000
 Draw = Callable[[str], Any]
@@ -105,6 +106,31 @@ def test_multinomial_without_replacement() -> None:
     np.testing.assert_allclose(first, [0, 0.1, 0.3, 0.6], atol=0.015)
     # P(second = 3) = sum over first f != 3 of P(f) * 6 / (10 - w_f)
     assert (picked[:, 1] == 3).mean() == pytest.approx(0.1 * 6 / 9 + 0.3 * 6 / 7, abs=0.015)
+
+
+def test_multinomial_of_tiny_weights() -> None:
+    """They are drawn before those of weight 0, though their times are too long for float64."""
+    weights = tg.tensor([0.0, 5e-324, 1.0, 0.0, 5e-324], dtype=tg.float64)
+    assert sorted(tg.multinomial(weights, 3).tolist()) == [1, 2, 4]
+    assert set(tg.multinomial(weights, 100, replacement=True).tolist()) == {2}
+
+
+def test_multinomial_is_fair_to_each_of_many_classes() -> None:
+    """Pearson's statistic: within five of its standard deviations."""
+    tg.manual_seed(0)
+    classes, draws = 3_000, 300_000
+    drawn = tg.multinomial(tg.ones(2, classes), draws, replacement=True).numpy()
+    for row in drawn:
+        counts, expected = np.bincount(row, minlength=classes), draws / classes
+        assert len(counts) == classes
+        statistic = ((counts - expected) ** 2 / expected).sum()
+        assert abs(statistic - classes) < 5 * math.sqrt(2 * classes)
+
+
+def test_high_half_of_a_product() -> None:
+    a = [0, 1, 2**31 - 1, 2**31, 2**61 + 12345678901, 2**62 - 1]
+    table = _fraction(np.array(a)[:, None], np.array(a))
+    assert table.tolist() == [[x * y >> 62 for y in a] for x in a]
 
 
 def test_in_place_drawing_fills_other_dtypes() -> None:

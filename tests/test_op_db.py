@@ -80,6 +80,12 @@ SKIPPED: dict[str, tuple[Any, str]] = {
             "they are complete",
         ),
     ),
+    "multinomial": (
+        lambda s: s.input.numel() > 2**24 or "out" in s.kwargs,
+        "must be refused, the database says; ours draws from any number of classes, and out= may "
+        "be of any dtype that holds the result (the weights are what is found in memory, so that "
+        "they may be refused or not)",
+    ),
     "cov": (
         lambda s: s.kwargs.get("aweights") is not None and s.input.dtype == torch.float64,
         "the samples' weights are float32, and PyTorch adds them up in float32: 7 digits of its "

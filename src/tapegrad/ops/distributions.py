@@ -18,6 +18,7 @@ from .arguments import require_tensor
 from .inplace import overwrite
 from .random import Generator, default_generator, draw, integers, log, turn
 from .sampling import randn
+from .search import searchsorted
 
 _F64 = dtypes.float64
 
@@ -219,23 +220,34 @@ def multinomial(
             "weights are given (those of weight 0 are never drawn): use replacement=True"
         )
     rows = weights.reshape(-1, weights.shape[-1])
+    rows = rows / rows.max(-1, keepdims=True)
     if replacement:
         picked = _with_replacement(input, rows, num_samples, generator)
     else:
         u = draw("uniform", rows.shape, _F64, input.device, generator) + 2.0**-53
-        times = xp.where(rows > 0, -log(xp, u) / xp.where(rows > 0, rows, 1.0), math.inf)
+        times = -log(xp, u) / xp.where(rows > 0, rows, 1.0)
+        # However small a weight is, it arrives before those of weight 0.
+        times = xp.where(rows > 0, xp.minimum(times, np.finfo(np.float64).max), math.inf)
         picked = xp.argsort(times, axis=-1, kind="stable")[:, :num_samples]
     return wrap(picked.reshape((*weights.shape[:-1], num_samples)).astype(np.int64), input.device)
 
 
 def _with_replacement(input: Tensor, rows: Any, n: int, generator: Any) -> Any:
-    """By the weights' running totals, as integers, whose sums no device rounds."""
-    xp = input.device.xp
-    whole = xp.ceil(rows / rows.max(-1, keepdims=True) * 2.0**36).astype(np.int64)
-    totals = xp.library.cumsum(whole, axis=-1)
-    words = integers(input.device, len(rows) * n, 2**62, generator).reshape(len(rows), n)
-    places = words % totals[:, -1:]
-    return (places[:, :, None] >= totals[:, None, :]).sum(-1)
+    """By the weights' running totals, as integers, whose sums no device rounds. Largest weight 1."""
+    xp, device = input.device.xp, input.device
+    unit = 2.0 ** (62 - rows.shape[-1].bit_length())  # so that the totals stay below 2**62
+    totals = xp.library.cumsum(xp.ceil(rows * unit).astype(np.int64), axis=-1)
+    words = integers(device, len(rows) * n, 2**62, generator).reshape(len(rows), n)
+    places = _fraction(words, totals[:, -1:])
+    return searchsorted(wrap(totals, device), wrap(places, device), right=True)._array
+
+
+def _fraction(a: Any, b: Any) -> Any:
+    """floor(a b / 2**62) of integers in [0, 2**62): the product's high half, from halves of 31
+    bits."""
+    low = 2**31 - 1
+    a1, a0, b1, b0 = a >> 31, a & low, b >> 31, b & low
+    return a1 * b1 + ((a1 * b0 + a0 * b1 + (a0 * b0 >> 31)) >> 31)
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
