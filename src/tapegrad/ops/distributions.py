@@ -233,7 +233,7 @@ def multinomial(
 
 
 def _with_replacement(input: Tensor, rows: Any, n: int, generator: Any) -> Any:
-    """By the weights' running totals, as integers, whose sums no device rounds. Largest weight 1."""
+    """By the running totals of weights in 0..1, as integers, whose sums no device rounds."""
     xp, device = input.device.xp, input.device
     unit = 2.0 ** (62 - rows.shape[-1].bit_length())  # so that the totals stay below 2**62
     totals = xp.library.cumsum(xp.ceil(rows * unit).astype(np.int64), axis=-1)
