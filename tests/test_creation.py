@@ -26,6 +26,41 @@ def test_factories_take_pytorchs_options() -> None:
         tg.ones(2, colour="red")
 
 
+MAKERS = {
+    "zeros": lambda: tg.zeros(2),
+    "tensor": lambda: tg.tensor([1.0]),
+    "as_tensor": lambda: tg.as_tensor(np.ones(2)),
+    "as_tensor of a tensor": lambda: tg.as_tensor(tg.ones(2, device="cpu")),
+    "rand": lambda: tg.rand(2),
+    "normal": lambda: tg.normal(0.0, 1.0, (2,)),
+    "randperm": lambda: tg.randperm(3),
+    "tril_indices": lambda: tg.tril_indices(2, 2),
+    "hann_window": lambda: tg.hann_window(3),
+    "a layer": lambda: tg.nn.Linear(2, 2).weight,
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_default_device(name: str) -> None:
+    make = MAKERS[name]
+    assert tg.get_default_device() is tg.device("cpu")
+    with tg.device("emulated") as entered:
+        assert make().device is entered is tg.get_default_device()
+        with tg.device("cpu"):
+            assert make().device.type == "cpu"
+        assert make().device is entered
+    assert make().device.type == "cpu"
+    try:
+        tg.set_default_device("emulated")
+        assert make().device.type == "emulated"
+        with tg.device("cpu"):
+            assert make().device.type == "cpu"
+        assert tg.zeros(2, device="cpu").device.type == "cpu"
+    finally:
+        tg.set_default_device(None)
+    assert make().device.type == "cpu"
+
+
 LISTS = [
     lambda m: [np.float64(1), 2],
     lambda m: [1.0, np.float64(2)],

@@ -122,6 +122,28 @@ def test_repr_never_floods(shape: tuple) -> None:
     assert f"shape={shape}" in text
 
 
+def test_printoptions() -> None:
+    x = tg.tensor([1.23456789, -2.0, 1e6])
+
+    def shown(tensor: tg.Tensor = x, **options: Any) -> str:
+        try:
+            tg.set_printoptions(**options)
+            return repr(tensor)
+        finally:
+            tg.set_printoptions(profile="default")
+
+    assert "[1.23e+00, -2.00e+00, 1.00e+06]" in shown(precision=2, sci_mode=True)
+    assert "[1.235, -2.000, 1000000.000]" in shown(precision=3, sci_mode=False)
+    assert "[0, ..., 8]" in shown(tg.arange(9), threshold=2, edgeitems=1)
+    assert "..." not in shown(tg.arange(2000), profile="full")
+    assert "[0, 1, ..., 7, 8]" in shown(tg.arange(9), profile="short", threshold=5)
+    assert len(shown(tg.arange(100), linewidth=20).split("\n")) > 20
+    assert "..." in repr(tg.arange(2000))
+    for bad in ({"precision": -1}, {"threshold": float("nan")}, {"profile": "long"}):
+        with pytest.raises(ValueError, match=r"\[set_printoptions\]"):
+            tg.set_printoptions(**bad)
+
+
 def test_format() -> None:
     x = tg.tensor(3.14159)
     assert f"{x:.2f}" == "3.14"

@@ -21,6 +21,7 @@ from .autograd import (
     set_grad_enabled,
 )
 from .backend import Device as device
+from .backend import get_default_device, set_default_device
 from .dtypes import (
     float16,
     float32,
@@ -50,6 +51,10 @@ long, int, short = int64, int32, int16
 # Everything else is imported when it is first named: first the rooms, then the operations, which
 # ``ops/surface.py`` lists one by one.
 _LATER = {
+    "celu_": ".ops.activation",
+    "rrelu_": ".ops.piecewise",
+    "selu_": ".ops.activation",
+    "threshold_": ".ops.piecewise",
     "can_cast": ".info",
     "finfo": ".info",
     "func": ".func",
@@ -60,6 +65,7 @@ _LATER = {
     "is_tensor": ".info",
     "numel": ".info",
     "result_type": ".info",
+    "set_printoptions": ".printing",
     "are_deterministic_algorithms_enabled": ".backends",
     "backends": ".backends",
     "get_float32_matmul_precision": ".backends",

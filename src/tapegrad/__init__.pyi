@@ -31,6 +31,7 @@ from . import ops as ops
 from . import optim as optim
 from . import out as out
 from . import primitive as primitive
+from . import printing as printing
 from . import signal as signal
 from . import special as special
 from . import tape as tape
@@ -43,6 +44,8 @@ from .autograd import is_inference_mode_enabled as is_inference_mode_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
 from .backend import Device
+from .backend import get_default_device as get_default_device
+from .backend import set_default_device as set_default_device
 from .backends import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from .backends import get_float32_matmul_precision as get_float32_matmul_precision
 from .backends import set_float32_matmul_precision as set_float32_matmul_precision
@@ -75,6 +78,8 @@ from .info import is_tensor as is_tensor
 from .info import numel as numel
 from .info import result_type as result_type
 from .kernels import KernelError as KernelError
+from .ops.activation import celu_ as celu_
+from .ops.activation import selu_ as selu_
 from .ops.determinant import SignAndLog
 from .ops.extreme import MinMax
 from .ops.histogram import Histogram
@@ -82,9 +87,12 @@ from .ops.lu import PLU
 from .ops.orthogonal import QR, Reflections
 from .ops.parts import Frexp
 from .ops.pick import Picked
+from .ops.piecewise import rrelu_ as rrelu_
+from .ops.piecewise import threshold_ as threshold_
 from .ops.random import Generator as Generator
 from .ops.spectral import SVDTransposed
 from .ops.triangular import TriangularSolution
+from .printing import set_printoptions as set_printoptions
 from .tensor import Size as Size
 from .tensor import Tensor as Tensor
 

@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from contextvars import ContextVar
 from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
@@ -54,6 +55,7 @@ class Namespace:
 class Device:
     """Where a tensor lives: ``cpu``, ``cuda:N`` or ``emulated``. One object per place, so devices
     compare by identity. Naming a device costs nothing; using a missing one raises RuntimeError.
+    ``with device:`` makes it the one of tensors that are made without being told where.
 
     Of several GPUs, the one used last is CuPy's current one: CuPy computes nowhere else."""
 
@@ -124,6 +126,40 @@ class Device:
 
     def __reduce__(self) -> tuple:
         return Device, (str(self),)
+
+    def __enter__(self) -> Device:
+        _entered.set((*_entered.get(), self))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        _entered.set(_entered.get()[:-1])
+
+
+# Where tensors are made that are not told where, thread by thread: on the device of the innermost
+# ``with device:``, else on that of set_default_device, else where their data is, or on the CPU.
+_entered: ContextVar[tuple[Device, ...]] = ContextVar("entered", default=())
+_default: ContextVar[Device | None] = ContextVar("default device", default=None)
+
+
+def set_default_device(device: Any) -> None:
+    """Let this thread make tensors on ``device`` where nothing else is said; None: as at first."""
+    _default.set(None if device is None else Device(device))
+
+
+def default_device() -> Device | None:
+    """The device that was set for new tensors, if one was."""
+    entered = _entered.get()
+    return entered[-1] if entered else _default.get()
+
+
+def get_default_device() -> Device:
+    """The device of tensors that are made without being told where."""
+    return default_device() or CPU
+
+
+def chosen_device(device: Any) -> Device:
+    """The device that is meant: for None the default one."""
+    return get_default_device() if device is None else Device(device)
 
 
 def override(name: str, *types: str) -> Callable[[Callable], Callable]:

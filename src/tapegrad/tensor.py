@@ -6,7 +6,6 @@ This file holds what a Tensor *is*; what it can *do* is attached by the rooms ab
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
 from itertools import count
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes, formats
+from . import dtypes, formats, printing
 from .backend import CPU, Device, to_numpy
 
 if TYPE_CHECKING:  # what ops.methods and autograd attach: see tests/write_stubs.py
@@ -417,7 +416,7 @@ class Tensor(Operations):
         return id(self)
 
     def __repr__(self) -> str:
-        return _show(self)
+        return printing.show(self)
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
@@ -450,28 +449,3 @@ def wrap(array: Any, device: Device, kind: type[Tensor] = Tensor) -> Tensor:
     result._array = array
     result._device = device
     return result
-
-
-_SHOWN = 1000  # as in NumPy and PyTorch: larger tensors are summarised
-
-
-def _show(t: Tensor) -> str:
-    """Values, and everything that is not what a reader would assume."""
-    host = to_numpy(t._array)
-    if host.dtype.kind == "V":
-        host = host.astype(np.float32)
-    # As many items at the edges as keep the whole short: many dimensions multiply them.
-    edges = [e for e in (3, 2, 1) if math.prod(min(n, 2 * e + 1) for n in host.shape) <= _SHOWN]
-    body = np.array2string(
-        host, separator=", ", precision=4, threshold=_SHOWN, edgeitems=edges[0], prefix="tensor("
-    ) if edges else "..."  # fmt: skip
-    notes = [f"shape={tuple(t.shape)}"] if host.ndim else []
-    if t.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_):
-        notes.append(f"dtype={t.dtype.name}")
-    if t._device is not CPU:
-        notes.append(f"device='{t._device}'")
-    if not t.is_leaf:
-        notes.append(f"grad_fn=<{t._node.name}>")
-    elif t.requires_grad:
-        notes.append("requires_grad=True")
-    return f"tensor({', '.join([body, *notes])})"

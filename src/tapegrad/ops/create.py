@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, formats
-from ..backend import CPU, Device
+from ..backend import CPU, Device, chosen_device, default_device
 from ..out import write_out
 from ..tensor import Tensor, wrap
 from . import arguments
@@ -36,7 +36,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
            pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of 0-d tensors),
     an array or a tensor. Floats get the default dtype, integers int64."""
-    place = Device(device) if device is not None else None
+    place = default_device() if device is None else Device(device)
     if isinstance(data, Tensor):
         place = place or data.device
         array = place.receive(data._array)
@@ -84,10 +84,10 @@ def _common_dtype(found: set) -> np.dtype | None:
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` as a tensor, without a copy where none is needed."""
     if isinstance(data, Tensor):
-        return data.to(device=device, dtype=dtype)
+        return data.to(device=default_device() if device is None else device, dtype=dtype)
     if hasattr(data, "__array__") and not hasattr(data, "__cuda_array_interface__"):
         data = np.asarray(data)  # another library's tensor on the CPU
-    if isinstance(data, np.ndarray) and device in (None, "cpu", CPU):
+    if isinstance(data, np.ndarray) and chosen_device(device) is CPU:
         shared = from_numpy(data.astype(dtypes.dtype(data.dtype), copy=False))
         return shared if dtype is None else shared.to(dtype)
     return tensor(data, dtype=dtype, device=device)
@@ -143,7 +143,7 @@ def factory(function: Callable) -> Callable:
             formats.check(op, layout)
         if isinstance(out, Tensor):
             dtype, device = out.dtype if dtype is None else dtype, out.device
-        place = CPU if device is None else Device(device)
+        place = chosen_device(device)
         kind = None if dtype is None else dtypes.dtype(dtype)
         result = wrap(function(place, kind, *args, **options), place)
         if out is not None:

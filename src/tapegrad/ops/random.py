@@ -219,11 +219,10 @@ def turn(xp: Any, v: Any) -> tuple[Any, Any]:
     return y, x
 
 
-def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Any, generator: Any) -> Any:
+def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Device, generator: Any) -> Any:
     """An array of ``uniform`` or ``normal`` numbers; one call of the generator."""
     seed, offset = (generator or default_generator).next()
-    place = Device(device or "cpu")
-    array = place.ops[name](n=math.prod(shape), dtype=dtype, seed=seed, offset=offset)
+    array = device.ops[name](n=math.prod(shape), dtype=dtype, seed=seed, offset=offset)
     return array.reshape(shape)
 
 

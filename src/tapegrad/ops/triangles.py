@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import Device
+from ..backend import chosen_device
 from ..dtypes import dtype as dtype_of
 from ..dtypes import int32, int64
 from ..tape import array_function, primitive
@@ -56,7 +56,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def _indices(op: str, row: int, col: int, offset: int, dtype: Any, device: Any) -> Tensor:
-    place = Device(device or "cpu")
+    place = chosen_device(device)
     kind = int64 if dtype is None else dtype_of(dtype)
     if kind not in (int32, int64):
         raise RuntimeError(f"[{op}] indices are int32 or int64, asked for {kind.name}")
