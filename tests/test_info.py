@@ -51,6 +51,7 @@ def test_questions() -> None:
     assert tg.is_floating_point(x)
     assert not tg.is_complex(x)
     assert tg.is_nonzero(tg.tensor(3))
+    assert not tg.tensor(0.0).is_nonzero()
     assert tg.numel(x) == 2
     assert tg.result_type(tg.tensor([1]), 2.5) == tg.float32
     assert tg.result_type(x, tg.tensor(1.0, dtype=tg.float64)) == tg.float32

@@ -472,6 +472,29 @@ def test_a_removed_hook_is_silent() -> None:
     assert len(calls) == 1
 
 
+def test_a_hook_after_accumulation_sees_and_may_drop_the_gradient() -> None:
+    x, y = leaf(1.0), leaf(2.0)
+    seen: list = []
+
+    def step(tensor: tg.Tensor) -> None:
+        seen.append((tensor is x, tensor.grad.item()))
+        with tg.no_grad():
+            tensor -= tensor.grad
+        tensor.grad = None
+
+    handles = [t.register_post_accumulate_grad_hook(step) for t in (x, y)]
+    (x * y).backward()
+    assert sorted(seen) == [(False, 1.0), (True, 2.0)]
+    assert (x.item(), y.item(), x.grad, y.grad) == (-1.0, 1.0, None, None)
+    x.data = tg.tensor(5.0)  # keeps its hooks
+    handles[1].remove()
+    (x * y).backward()
+    assert len(seen) == 3
+    assert (x.item(), y.grad.item()) == (4.0, 5.0)
+    tg.autograd.grad(x * 2, x)
+    assert len(seen) == 3
+
+
 def test_a_hook_that_removes_itself_runs_once() -> None:
     x = leaf(1.0)
     calls = []

@@ -90,6 +90,8 @@ class Operations:
         """``tapegrad.autograd.backward`` of this tensor."""
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` whenever this tensor's gradient has been computed; a ..."""
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call ``hook(tensor)`` whenever ``backward`` has added to this leaf's ``.grad``: ..."""
     def retain_grad(self) -> None:
         """Keep this non-leaf tensor's gradient in ``.grad`` too."""
     def __ilshift__(self, other: Any) -> Tensor: ...

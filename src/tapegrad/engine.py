@@ -320,3 +320,6 @@ def deliver(pending: dict, edge: Node | Leaf, tensor: Tensor, create_graph: bool
             have._array += gradient
             have._bump("backward")
     del pending[edge]
+    if type(edge) is Leaf and edge.later_hooks:
+        for hook in tuple(edge.later_hooks.values()):
+            hook(tensor)

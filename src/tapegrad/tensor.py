@@ -85,7 +85,7 @@ class Leaf:
     gone is dropped. Its serial 0 is older than every node's, so leaves are served last.
     """
 
-    __slots__ = ("device", "dtype", "hooks", "shape", "tensor", "watched")
+    __slots__ = ("device", "dtype", "hooks", "later_hooks", "shape", "tensor", "watched")
     serial = 0
     name = "AccumulateGrad"
 
@@ -95,6 +95,7 @@ class Leaf:
         self.dtype = tensor._array.dtype
         self.device = tensor._device
         self.hooks: dict | None = None
+        self.later_hooks: dict | None = None  # called once .grad has the gradient
         self.watched = False
 
     def __repr__(self) -> str:
@@ -324,6 +325,7 @@ class Tensor(Operations):
             before = self._node
             self._node = Leaf(self)
             self._node.hooks, self._node.watched = before.hooks, before.watched
+            self._node.later_hooks = before.later_hooks
 
     # ------------------------------------------------------------------ leaving tapegrad
 
@@ -385,6 +387,10 @@ class Tensor(Operations):
                 "use .any() or .all()"
             )
         return bool(self._array.item())
+
+    def is_nonzero(self) -> bool:
+        """Whether the one element is not 0. Raises RuntimeError for more or fewer elements."""
+        return bool(self)
 
     def __int__(self) -> int:
         return int(self.item())

@@ -203,16 +203,38 @@ class RemovableHandle:
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call ``hook(gradient)`` whenever this tensor's gradient has been computed; a returned tensor
     replaces it. Hooks run in the order of their registration."""
-    if not self.requires_grad:
-        raise RuntimeError("[register_hook] this tensor does not require grad")
-    if not callable(hook):
-        raise TypeError(f"[register_hook] a hook must be callable, got {type(hook).__name__}")
+    _check_hook("register_hook", self, hook)
     if self._node.hooks is None:
         self._node.hooks = {}
-    key = next(_hook_ids)
-    self._node.hooks[key] = hook
     self._node.watched = True
-    return RemovableHandle(self._node.hooks, key)
+    return _hung(self._node.hooks, hook)
+
+
+def register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], None]
+) -> RemovableHandle:
+    """Call ``hook(tensor)`` whenever ``backward`` has added to this leaf's ``.grad``: it may step
+    an optimizer and drop the gradient, before the next leaf has its own."""
+    op = "register_post_accumulate_grad_hook"
+    _check_hook(op, self, hook)
+    if not self.is_leaf:
+        raise RuntimeError(f"[{op}] only leaves keep their gradient: use register_hook")
+    if self._node.later_hooks is None:
+        self._node.later_hooks = {}
+    return _hung(self._node.later_hooks, hook)
+
+
+def _check_hook(op: str, tensor: Tensor, hook: Any) -> None:
+    if not tensor.requires_grad:
+        raise RuntimeError(f"[{op}] this tensor does not require grad")
+    if not callable(hook):
+        raise TypeError(f"[{op}] a hook must be callable, got {type(hook).__name__}")
+
+
+def _hung(hooks: dict, hook: Callable) -> RemovableHandle:
+    key = next(_hook_ids)
+    hooks[key] = hook
+    return RemovableHandle(hooks, key)
 
 
 def retain_grad(self: Tensor) -> None:

@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from ..autograd.backward import register_hook, retain_grad, tensor_backward
+from ..autograd.backward import (
+    register_hook,
+    register_post_accumulate_grad_hook,
+    retain_grad,
+    tensor_backward,
+)
 from ..out import takes_out
 from ..tensor import Tensor
 from . import (  # reduce: the engine sums
@@ -106,6 +111,7 @@ INPLACE_OPERATORS = {
 TAPE = {
     "backward": tensor_backward,
     "register_hook": register_hook,
+    "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
     "retain_grad": retain_grad,
 }
 
