@@ -11,10 +11,12 @@ from ..tensor import Tensor
 from .arguments import require_tensor, same_dtype
 from .elementwise import cast, multiply, where
 from .linalg import product, ranks
+from .precision import rounded_once
 from .products import contracted, outer
 from .shape import broadcast_to
 
 
+@rounded_once
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:  # fmt: skip
@@ -23,6 +25,7 @@ def addmm(
     return _added("addmm", input, product("addmm", mat1, mat2), beta, alpha)
 
 
+@rounded_once
 def addmv(
     input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:  # fmt: skip
@@ -31,6 +34,7 @@ def addmv(
     return _added("addmv", input, product("addmv", mat, vec), beta, alpha)
 
 
+@rounded_once
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:  # fmt: skip
@@ -38,6 +42,7 @@ def baddbmm(
     return _added("baddbmm", input, _batches("baddbmm", batch1, batch2), beta, alpha)
 
 
+@rounded_once
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:  # fmt: skip
@@ -47,6 +52,7 @@ def addbmm(
     return _added("addbmm", input, y, beta, alpha)
 
 
+@rounded_once
 def addr(
     input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:  # fmt: skip

@@ -10,6 +10,7 @@ from . import arithmetic, elementwise
 from .arguments import require_tensor
 from .inplace import inplace
 from .operands import pair, require_floats, two_tensors
+from .precision import rounded_once
 
 
 def _scaled(op: str, term: Tensor, value: Any, *others: Tensor) -> Tensor:
@@ -25,6 +26,7 @@ def _scaled(op: str, term: Tensor, value: Any, *others: Tensor) -> Tensor:
     return elementwise.multiply(term, value)
 
 
+@rounded_once
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2."""
     for t in (input, tensor1, tensor2):
@@ -33,6 +35,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     return elementwise.add(input, _scaled("addcmul", product, value, input))
 
 
+@rounded_once
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 / tensor2, of which one is floating-point."""
     for t in (input, tensor1, tensor2):
@@ -46,6 +49,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     return elementwise.add(input, _scaled("addcdiv", quotient, value, input))
 
 
+@rounded_once
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """input + weight * (end - input), exact at both ends; the weight is a number or a tensor."""
     two_tensors("lerp", input, end)

@@ -11,6 +11,7 @@ from . import elementwise
 from .arguments import axis, require_tensor
 from .index import getitem
 from .join import cat
+from .precision import rounded_once
 from .reduce import sum as total
 from .scan import cumsum
 from .shape import clone, reshape
@@ -89,6 +90,7 @@ def _checked(op: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> int:
     return axis(op, dim, y.ndim)
 
 
+@rounded_once
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral along ``dim`` by the trapezoidal rule; the samples are at ``x``, or ``dx``
     apart."""
@@ -99,6 +101,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
     return elementwise.multiply(total(areas, d), scale)
 
 
+@rounded_once
 def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None,
                          dim: int = -1) -> Tensor:  # fmt: skip
     """The integrals from the first sample to each later one, as ``trapezoid``."""

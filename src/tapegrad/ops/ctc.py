@@ -59,17 +59,19 @@ def _at_states(xp: Any, log_probs: Any, states: Any) -> Any:
 @primitive(
     "ctc_loss",
     vjp=(
-        lambda xp, g, y, log_probs, labels, times, counts, alpha, blank, forgive: xp.ctc_backward(
-            g, y, log_probs, labels, times, counts, alpha, blank=blank, forgive=forgive),
+        lambda xp, g, log_probs, labels, times, counts, alpha, losses, blank, forgive:
+            xp.ctc_backward(
+                g, losses, log_probs, labels, times, counts, alpha, blank=blank, forgive=forgive),
         None, None, None,
     ),
-    extras=("alpha",),
+    extras=("alpha", "losses"),
 )  # fmt: skip
 @in_float32
 def _ctc_loss(
     xp: Any, log_probs: Any, labels: Any, times: Any, counts: Any, *, blank: int, forgive: bool
 ) -> tuple:
-    """log_probs (t, n, classes), labels (n, S), lengths (n,) of both -> losses (n,), alpha."""
+    """log_probs (t, n, classes), labels (n, S), lengths (n,) of both -> losses (n,), alpha, and
+    the losses as alpha has them, in no fewer than 32 bits."""
     states, skips = _states(xp, labels, blank)
     here = _at_states(xp, log_probs, states)
     alpha = xp.library.full(here.shape, -math.inf, dtype=here.dtype)
@@ -92,7 +94,8 @@ def _ctc_loss(
     losses = -xp.where(times == 0, xp.where(counts == 0, 0.0, -math.inf), total)
     if forgive:
         losses = xp.where(losses == math.inf, 0, losses)
-    return losses.astype(here.dtype), alpha
+    losses = losses.astype(here.dtype)
+    return losses, alpha, losses.copy()
 
 
 @array_function
@@ -112,7 +115,7 @@ def ctc_backward(
     occupied = xp.zeros(here.shape, dtype=here.dtype)
     beta = xp.library.full(here.shape[1:], -math.inf, dtype=here.dtype)
     possible = xp.where(alpha == -math.inf, 0, here)
-    losses = losses.astype(here.dtype)[:, None]
+    losses = losses[:, None]
     for t in range(len(here) - 1, -1, -1):
         skipped = xp.where(follows, _shifted(xp, beta, -2), -math.inf)
         onward = _add_logs(xp, beta, _shifted(xp, beta, -1), skipped)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Device, override
+from ..dtypes import is_low_precision
 from ..kernels import launch
 from ..modes import recording
 from ..tape import array_function, primitive, shares
@@ -36,6 +37,7 @@ def getitem(xp: Any, x: Any, *, index: Any) -> Any:
 
 
 @primitive(vjp=(lambda xp, g, index: xp.getitem(g, index=index),))
+@in_float32
 def getitem_backward(xp: Any, grad: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
     result = xp.zeros(shape, dtype=grad.dtype)
     xp.add_at(result, index, grad)
@@ -85,6 +87,9 @@ def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
     """target[index] += values, where an index that occurs n times adds n times."""
     if _names_once(index):
         target[index] += values
+        return
+    if is_low_precision(target.dtype):  # many small numbers would stall
+        target[...] = xp.index_add_at(target, values, index=index)
         return
     if isinstance(target, np.ndarray) and target.flags.c_contiguous and target.dtype.kind != "V":
         places = flat(np, target.shape, index)

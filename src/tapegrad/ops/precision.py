@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import float32, is_low_precision
+from ..tensor import Tensor
 
 
 def in_float32(body: Callable) -> Callable:
@@ -72,4 +73,34 @@ def _in_blocks(x: Any, axes: Sequence[int], keepdims: bool) -> Any:
 
 
 def _narrow(result: Any, dtype: Any) -> Any:
-    return result.astype(dtype) if result.dtype == float32 else result
+    """(None is the gradient of an input that needs none.)"""
+    return result.astype(dtype) if result is not None and result.dtype == float32 else result
+
+
+def divided(xp: Any, g: Any, count: int) -> Any:
+    """A gradient by a number of elements, which 16 bits may not hold."""
+    if not is_low_precision(g.dtype):
+        return g / count
+    return xp.cast(xp.cast(g, dtype=float32) / count, dtype=g.dtype)
+
+
+def rounded_once(composition: Callable) -> Callable:
+    """Let a composition of operations on 16-bit tensors compute in float32, so that nothing on the
+    way is rounded or overflows. Tensors of several dtypes it gets as they are."""
+
+    @wraps(composition)
+    def widened(*args: Any, **options: Any) -> Any:
+        tensors = [t for t in (*args, *options.values()) if isinstance(t, Tensor)]
+        floats = {t.dtype for t in tensors if t.is_floating_point()}
+        dtype = floats.pop() if len(floats) == 1 else None
+        if dtype is None or not is_low_precision(dtype):
+            return composition(*args, **options)
+        wide = [_widened(a, dtype) for a in args]
+        result = composition(*wide, **{name: _widened(v, dtype) for name, v in options.items()})
+        return result.to(dtype) if result.dtype == float32 else result
+
+    return widened
+
+
+def _widened(value: Any, dtype: Any) -> Any:
+    return value.to(float32) if isinstance(value, Tensor) and value.dtype == dtype else value

@@ -17,7 +17,7 @@ from . import arguments
 from .arguments import axes, require_floating, require_tensor
 from .elementwise import cast, isnan, logical_not, not_equal, where
 from .index import getitem
-from .precision import in_float32, total
+from .precision import divided, in_float32, rounded_once, total
 from .shape import clone, permute, reshape
 
 
@@ -44,7 +44,7 @@ def _sum(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def _mean_rule(xp: Any, g: Any, input_shape: Any, axis: Any) -> Any:
-    return spread(xp, g / count(input_shape, axis), input_shape, axis)
+    return spread(xp, divided(xp, g, count(input_shape, axis)), input_shape, axis)
 
 
 @primitive("mean", vjp=(_mean_rule,))
@@ -143,6 +143,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return _mean(input, axis=axes("mean", input, dim), keepdims=keepdim)
 
 
+@rounded_once
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The arithmetic mean over ``dim`` of what is not nan; nan where there is nothing else."""
     require_floating("nanmean", input)

@@ -14,7 +14,7 @@ from ..tape import primitive
 from .create import ones_like
 from .index import index_add_at, index_put
 from .positions import flat
-from .precision import in_float32
+from .precision import in_float32, rounded_once
 from .segments import combined
 
 _FUNCTIONS = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}
@@ -64,6 +64,7 @@ def reduce_at(xp: Any, x: Any, values: Any, *, index: Any, how: str, include_sel
     return result.reshape(x.shape)
 
 
+@rounded_once
 def _mean_at(x: Any, values: Any, *, index: Any, include_self: bool) -> Any:
     start = x if include_self else index_put(x, 0, index=index)
     ones = ones_like(x)

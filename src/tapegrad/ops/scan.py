@@ -45,7 +45,8 @@ def _recurrence_rule(xp: Any, g: Any, needs: Any, y: Any, a: Any, axis: int, rev
 def recurrence(xp: Any, a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
     """y[i + 1] = b[i + 1] + a[i] y[i] from y[0] = b[0], or in reverse y[i] = b[i] + a[i] y[i + 1]
     from the last, in log2(n) rounds: after each, a[i] leads twice as far."""
-    y, n, reach = b.copy(), b.shape[axis], 1
+    stored, n, reach = b.dtype, b.shape[axis], 1
+    a, y = a.astype(_wide(b), copy=False), b.astype(_wide(b))
     while reach < n:
         late, early = _part(axis, reach, n), _part(axis, 0, n - reach)
         source, target = (late, early) if reverse else (early, late)
@@ -53,7 +54,7 @@ def recurrence(xp: Any, a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
         if 2 * reach < n:
             a = a[_part(axis, 0, n - 2 * reach)] * a[_part(axis, reach, n - reach)]
         reach *= 2
-    return y
+    return y.astype(stored, copy=False)
 
 
 def _part(axis: int, start: int, end: int) -> tuple:
@@ -96,6 +97,9 @@ def _logcumsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
     """exp(x[i] - y[i]) s[i], where s[i] = g[i] + exp(y[i] - y[i + 1]) s[i + 1]: no exponent is
     positive. Where all so far is -inf, the gradient is 0."""
     n = x.shape[axis]
+    if dtypes.is_low_precision(x.dtype):  # differences of rounded y would be off by percents
+        x, g = (xp.cast(t, dtype=dtypes.float32) for t in (x, g))
+        y = xp.logcumsumexp(x, axis=axis)
     y = xp.where(y == -np.inf, 0.0, y)
     a, b = (xp.getitem(y, index=_part(axis, i, n - 1 + i)) for i in (0, 1))
     shrinks = xp.exp(xp.where(a < b, a - b, 0.0))
