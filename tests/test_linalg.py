@@ -204,6 +204,29 @@ def test_distance_to_itself_has_gradient_0() -> None:
         assert x.grad.tolist() == [[0.0, 0.0]] * 3
 
 
+DISTANCES = {
+    "cdist": (
+        lambda x: tg.cdist(x, x),
+        lambda x: tg.cdist(x, x, 2, "donot_use_mm_for_euclid_dist"),
+    ),
+    "pdist": (tg.pdist, tg.pdist),  # float64 takes differences
+}
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_distances_of_equal_rows_leave_the_gradient_alone(name: str) -> None:
+    """What rounding leaves of them would weigh as much as everything else."""
+    values = random(200, 16).astype(np.float32)
+    values[7] = values[3]
+    gradients = []
+    for function, dtype in zip(DISTANCES[name], (tg.float32, tg.float64), strict=True):
+        x = tg.tensor(values, dtype=dtype, requires_grad=True)
+        y = function(x)
+        (y * tg.arange(y.numel(), dtype=dtype).cos().reshape(tuple(y.shape))).sum().backward()
+        gradients.append(host(x.grad))
+    np.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-4)
+
+
 def test_low_rank_finds_what_is_there() -> None:
     a = random(3, 8, 2) @ random(3, 2, 11, seed=1)
     U, S, V = tg.svd_lowrank(tensor(a), q=2)

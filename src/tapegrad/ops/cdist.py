@@ -18,7 +18,9 @@ from .vectornorm import vector_norm
 
 
 def _euclidean_rule(xp: Any, g: Any, y: Any, a: Any, b: Any) -> tuple:
-    """Each pair pulls along its difference, with weight g / distance; 0 at distance 0."""
+    """Each pair pulls along its difference, with weight g / distance; 0 at distance 0. In float64,
+    because of the weights of near pairs nearly everything cancels. (The engine narrows it.)"""
+    g, y, a, b = (xp.cast(t, dtype=float64) for t in (g, y, a, b))
     weight = xp.where(y == 0, 0.0, g / xp.where(y == 0, 1.0, y))
     of_a = a * xp.sum(weight, axis=(a.ndim - 1,), keepdims=True) - xp.matmul(weight, b)
     weight = transposed(xp, weight)
@@ -30,12 +32,14 @@ def _euclidean_rule(xp: Any, g: Any, y: Any, a: Any, b: Any) -> tuple:
 @in_float32
 def euclidean_distances(xp: Any, a: Any, b: Any) -> Any:
     """|a|^2 + |b|^2 - 2 a.b, of (..., m, k) and (..., n, k) with the same leading dimensions: one
-    matrix product. In float64, because nearly everything may cancel."""
+    matrix product. In float64, because nearly everything may cancel; what is left of equal rows is
+    rounding noise, and is 0."""
     stored = a.dtype
     a, b = a.astype(float64), b.astype(float64)
-    squares = (a * a).sum(axis=-1)[..., :, None] + (b * b).sum(axis=-1)[..., None, :]
-    squares = squares - 2 * xp.library.matmul(a, transposed(xp, b))
-    return xp.library.sqrt(xp.library.maximum(squares, 0)).astype(stored)
+    lengths = (a * a).sum(axis=-1)[..., :, None] + (b * b).sum(axis=-1)[..., None, :]
+    squares = lengths - 2 * xp.library.matmul(a, transposed(xp, b))
+    noise = 4 * a.shape[-1] * np.finfo(float64).eps * lengths
+    return xp.library.sqrt(xp.library.where(squares <= noise, 0, squares)).astype(stored)
 
 
 _MODES = {
@@ -92,6 +96,8 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError(f"[pdist] expects a matrix, got shape {tuple(input.shape)}")
     rows, columns = np.triu_indices(input.shape[0], 1)
     i, j = (input._device.ops["asarray"](index) for index in (rows, columns))
+    if p == 2 and input.shape[0] > _MANY and input.dtype != float64:  # of which float64 is enough
+        return euclidean_distances(input, input)[i, j]
     return _norm("pdist", input[i] - input[j], p)
 
 
