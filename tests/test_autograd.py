@@ -236,6 +236,34 @@ def test_mark_dirty() -> None:
         square.sum().backward()
 
 
+class Double(tg.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.mark_dirty(x)
+        return x.mul_(2)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 2
+
+
+def test_mark_dirty_of_what_shares_memory() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    y = x * 1
+    v, w = y[:2], y[1:]
+    assert Double.apply(v) is v
+    assert numbers(y).tolist() == [2.0, 4.0, 3.0]
+    for t, expected in ((y, [2.0, 2.0, 1.0]), (v, [2.0, 2.0, 0.0]), (w, [0.0, 2.0, 1.0])):
+        (dx,) = tg.autograd.grad(t.sum(), x, retain_graph=True)
+        assert numbers(dx).tolist() == expected
+    Double.apply(y)
+    for t, expected in ((y, [4.0, 4.0, 2.0]), (v, [4.0, 4.0, 0.0]), (w, [0.0, 4.0, 2.0])):
+        (dx,) = tg.autograd.grad(t.sum(), x, retain_graph=True)
+        assert numbers(dx).tolist() == expected
+    with pytest.raises(RuntimeError, match=r"\[Double\] a leaf that requires grad, or a view"):
+        Double.apply(x[:2])
+
+
 def test_an_input_that_is_returned_is_another_tensor() -> None:
     same = function(lambda ctx, x: x, lambda ctx, g: g * 5)
     x = leaf([1.0, 2.0])

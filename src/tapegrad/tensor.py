@@ -315,10 +315,10 @@ class Tensor(Operations):
         if self.requires_grad and not value.is_floating_point():
             raise RuntimeError(f"a tensor that requires grad cannot hold {value.dtype.name} data")
         self._bump("Tensor.data = ...")  # for those who saved the old memory
+        self._leave_memory()
         if value._storage is None:
             value._storage = Storage()
         self._storage = value._storage  # shared from now on
-        self._base, self._aliased = None, False
         self._bump("Tensor.data = ...")  # for those who saved this tensor
         self._array, self._device = value._array, value._device
         if type(self._node) is Leaf:
@@ -326,6 +326,18 @@ class Tensor(Operations):
             self._node = Leaf(self)
             self._node.hooks, self._node.watched = before.hooks, before.watched
             self._node.later_hooks = before.later_hooks
+
+    def _leave_memory(self) -> None:
+        """Get ready for other memory: views of this tensor are views of what it was."""
+        if self._aliased and self._storage is not None:
+            others = self._storage.others(self)
+            self._storage.aliases = [weakref.ref(t) for t in others]
+            was = wrap(self._array, self._device)
+            was._storage, was._node = self._storage, self._node
+            for view in others:
+                if view._base is self:
+                    self._storage.add_view(was, view)
+        self._storage, self._base, self._aliased = None, None, False
 
     # ------------------------------------------------------------------ leaving tapegrad
 

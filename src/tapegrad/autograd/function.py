@@ -128,9 +128,10 @@ def _record(
         )
         cls._primitive.saves_any = True
     for changed in ctx._changed:
-        if changed.is_leaf and changed.requires_grad:
+        if any(t is not None and t.is_leaf and t.requires_grad for t in (changed, changed._base)):
             raise RuntimeError(
-                f"[{cls.__name__}] a leaf that requires grad cannot be changed in place"
+                f"[{cls.__name__}] a leaf that requires grad, or a view of one, cannot be changed "
+                "in place"
             )
     node = Node()
     node.primitive = cls._primitive  # type: ignore[assignment]
@@ -147,7 +148,25 @@ def _record(
     ctx._node = weakref.ref(node)
     ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))
     ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]
-    record_parts(node, [None if any(y is c for c in ctx._constant) else y for y in results])
+    # What shares memory with others goes on as the result does, and takes the others along.
+    shared = {
+        i: wrap(y._array, y._device)
+        for i, y in enumerate(results)
+        if any(y is c for c in ctx._changed) and (y._base is not None or y._aliased)
+    }
+    given = [shared.get(i, y) for i, y in enumerate(results)]
+    record_parts(
+        node,
+        [
+            None if any(y is c for c in ctx._constant) else t
+            for y, t in zip(results, given, strict=True)
+        ],
+    )
+    if shared:
+        from ..ops.inplace import continue_history  # operations are made of what is in here
+
+        for i, result in shared.items():
+            continue_history(results[i], result)
 
 
 def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ...]) -> list:

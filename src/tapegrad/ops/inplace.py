@@ -59,7 +59,7 @@ def become(x: Tensor, result: Tensor, op: str) -> Tensor:
     if result.requires_grad and result.dtype != x.dtype:
         result = result.to(x.dtype)
     if has_history(x, result):
-        _continue_history(x, result)
+        continue_history(x, result)
     x._array[...] = result._array
     x._bump(op)
     return x
@@ -71,7 +71,7 @@ def has_history(x: Tensor, *sources: Any) -> bool:
     return is_recording(x, *sources) or (base is not None and is_recording(base))
 
 
-def _continue_history(x: Tensor, result: Tensor) -> None:
+def continue_history(x: Tensor, result: Tensor) -> None:
     """Let ``x`` be ``result`` from now on. If it is a view, that is a replaced region of its base,
     from which it, and what else shows the region, is read anew."""
     if not result.requires_grad:  # what x was has gradient 0 from here on

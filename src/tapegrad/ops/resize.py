@@ -28,8 +28,8 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     else:
         memory = self._device.ops["empty"](count, dtype=self.dtype)
         memory[:room] = window(self._array, (room,), (1,))
+        self._leave_memory()
         self._array = memory.reshape(shape)
-        self._storage, self._base, self._aliased = None, None, False
     self._bump(op)
     return self
 
