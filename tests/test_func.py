@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -180,3 +181,26 @@ def test_functional_call_leaves_the_module_as_it_was_when_it_fails() -> None:
 def test_refused(call: Callable, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         call(tg.tensor([1.0, 2.0]))
+
+
+FREED = {
+    "grad": lambda x: tg.func.grad(lambda x: x.exp().sum())(x),
+    "hessian": lambda x: tg.func.hessian(lambda x: x.exp().sum())(x),
+    "vjp": lambda x: tg.func.vjp(tg.exp, x)[1](x),
+    "jvp": lambda x: tg.func.jvp(tg.exp, (x,), (x,)),
+    "jacobian": lambda x: tg.autograd.functional.jacobian(tg.exp, x),
+    "multi_dot": lambda x: tg.linalg.multi_dot([x[None], x[:, None], x[None]]),
+}
+
+
+@pytest.mark.parametrize("name", FREED)
+def test_memory_returns_without_the_garbage_collector(name: str) -> None:
+    x = tg.randn(3, requires_grad=name == "multi_dot")
+    FREED[name](x)
+    gc.collect()
+    gc.disable()
+    try:
+        FREED[name](x)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

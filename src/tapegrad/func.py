@@ -54,27 +54,30 @@ def _enter(op: str, tree: Any) -> tuple[list[Tensor], Any]:
 def _leave(tree: Any, *inner: list[Tensor]) -> Any:
     """The results off the tape, unless they depend on a tensor from outside that requires grad."""
     own = {x._node for group in inner for x in group}
+    known: dict[Any, bool] = {None: False}
 
     def leave(x: Any) -> Any:
-        return x.detach() if isinstance(x, Tensor) and not _needs(x, own) else x
+        return x.detach() if isinstance(x, Tensor) and not _needs(x._node, own, known) else x
 
     return map_leaves(leave, tree)
 
 
-def _needs(x: Tensor, own: set) -> bool:
-    """Whether the tape leads from ``x`` to a leaf that is not in ``own``."""
-    seen, waiting = set(), [x._node]
+def _needs(last: Any, own: set, known: dict[Any, bool]) -> bool:
+    """Whether the tape leads from a node to a leaf that is not in ``own``. Each node is visited
+    once for all results: ``known`` keeps the answers."""
+    waiting = [last]
     while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
+        node = waiting[-1]
+        edges = () if type(node) is Leaf or node in known else node.edges
+        unknown = [edge for edge in edges if edge not in known]
+        if unknown:
+            waiting.extend(unknown)
             continue
-        seen.add(node)
-        if type(node) is Leaf:
-            if node not in own:
-                return True
-        else:
-            waiting.extend(node.edges)
-    return False
+        waiting.pop()
+        if node not in known:
+            leaf = type(node) is Leaf
+            known[node] = node not in own if leaf else any(known[edge] for edge in edges)
+    return known[last]
 
 
 def _chosen(op: str, args: tuple, argnums: int | tuple[int, ...]) -> Any:

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
 def flatten(tree: Any) -> tuple[list, Callable[[list], Any]]:
     """The leaves in order, and the function that makes such a tree of other leaves."""
     leaves: list = []
+    shape = _walk(tree, leaves)
+    return leaves, lambda values: _make(shape, iter(values))
 
-    def walk(part: Any) -> Any:
-        if isinstance(part, dict):
-            return dict, list(part), [walk(v) for v in part.values()]
-        if isinstance(part, (tuple, list)):
-            return type(part), None, [walk(v) for v in part]
-        leaves.append(part)
-        return None, None, None
 
-    shape = walk(tree)
+# (No closures: those that call themselves are reference cycles, and would hold the leaves.)
 
-    def build(values: list) -> Any:
-        given = iter(values)
 
-        def make(part: Any) -> Any:
-            kind, keys, children = part
-            if kind is None:
-                return next(given)
-            made = [make(child) for child in children]
-            if kind is dict:
-                return dict(zip(keys, made, strict=True))
-            return kind(*made) if hasattr(kind, "_fields") else kind(made)
+def _walk(part: Any, leaves: list) -> tuple:
+    """The tree's shape: (type, keys, children's shapes); its leaves go to ``leaves``."""
+    if isinstance(part, dict):
+        return dict, list(part), [_walk(v, leaves) for v in part.values()]
+    if isinstance(part, (tuple, list)):
+        return type(part), None, [_walk(v, leaves) for v in part]
+    leaves.append(part)
+    return None, None, None
 
-        return make(shape)
 
-    return leaves, build
+def _make(shape: tuple, leaves: Iterator) -> Any:
+    kind, keys, children = shape
+    if kind is None:
+        return next(leaves)
+    made = [_make(child, leaves) for child in children]
+    if kind is dict:
+        return dict(zip(keys, made, strict=True))
+    return kind(*made) if hasattr(kind, "_fields") else kind(made)
 
 
 def map_leaves(function: Callable, tree: Any) -> Any:

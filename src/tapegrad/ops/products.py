@@ -15,6 +15,7 @@ from .axes import movedim
 from .elementwise import cast, multiply
 from .flip import flip, roll
 from .linalg import product, ranks
+from .precision import rounded_once
 from .reduce import sum
 from .shape import permute, reshape, unsqueeze
 
@@ -47,6 +48,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return multiply(unsqueeze(input, 1), unsqueeze(vec2, 0))
 
 
+@rounded_once
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The inner products of the vectors along ``dim``; the other dimensions broadcast."""
     same_dtype("linalg.vecdot", x, y)
@@ -150,15 +152,16 @@ def _chain(op: str, matrices: Sequence[Tensor]) -> Tensor:
                 "sizes must agree"
             )
     sizes = [matrices[0].shape[0], *(x.shape[1] for x in matrices)]
-    split = _cheapest(sizes)
+    return _multiplied(op, matrices, _cheapest(sizes), 0, len(matrices) - 1)
 
-    def multiplied(i: int, j: int) -> Tensor:
-        if i == j:
-            return matrices[i]
-        k = split[i, j]
-        return product(op, multiplied(i, k), multiplied(k + 1, j))
 
-    return multiplied(0, len(matrices) - 1)
+def _multiplied(op: str, matrices: Sequence[Tensor], split: dict, i: int, j: int) -> Tensor:
+    """The product of matrices i..j. (No closure: one that calls itself is a reference cycle.)"""
+    if i == j:
+        return matrices[i]
+    k = split[i, j]
+    left, right = (_multiplied(op, matrices, split, *ends) for ends in ((i, k), (k + 1, j)))
+    return product(op, left, right)
 
 
 def _cheapest(sizes: list[int]) -> dict[tuple[int, int], int]:
