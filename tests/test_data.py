@@ -127,6 +127,9 @@ def test_samplers():
     assert sorted(first) == sorted(second) == list(range(100))
     assert first != second
     assert len(list(RandomSampler(range(4), num_samples=10))) == 10
+    assert list(RandomSampler([])) == []
+    with pytest.raises(ValueError, match="nothing to draw 3 samples from"):
+        list(RandomSampler([], num_samples=3))
     drawn = list(RandomSampler(range(4), replacement=True, num_samples=50))
     assert len(drawn) == 50
     assert set(drawn) == {0, 1, 2, 3}

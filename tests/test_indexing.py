@@ -347,3 +347,13 @@ def test_of_several_values_for_one_place_the_last_stays(device: str) -> None:
         (x * 1).requires_grad_().clone().index_copy_(0, wrapped, v).detach(),
     ):
         np.testing.assert_array_equal(result.cpu().numpy(), expected)
+
+
+def test_small_integer_indices_reach_far_dimensions() -> None:
+    """300 does not fit into their 8 bits."""
+    x = tg.zeros(300, requires_grad=True)
+    index = tg.tensor([-1, -1, 3], dtype=tg.int8)
+    x[index].sum().backward()
+    assert (x.grad[-1].item(), x.grad[3].item(), x.grad.sum().item()) == (2, 1, 3)
+    y = tg.zeros(300).index_put((index,), tg.ones(3), accumulate=True)
+    assert (y[-1].item(), y[3].item()) == (2, 1)

@@ -472,6 +472,15 @@ def test_a_removed_hook_is_silent() -> None:
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("change", [lambda g: g.float(), lambda g: g.to("emulated")])
+def test_a_hook_that_returns_another_dtype_or_device(change: Any) -> None:
+    x = leaf([1.0, 2.0])
+    x.register_hook(change)
+    with pytest.raises(RuntimeError, match=r"hook got .*float64 on cpu .*returned one of"):
+        (x * 1).sum().backward()
+    assert x.grad is None
+
+
 def test_a_hook_after_accumulation_sees_and_may_drop_the_gradient() -> None:
     x, y = leaf(1.0), leaf(2.0)
     seen: list = []
@@ -1392,6 +1401,32 @@ def test_data_reads_and_writes_around_the_tape() -> None:
         x.data = np.ones(3)
     with pytest.raises(RuntimeError, match="int64"):
         x.data = tg.tensor([1, 2, 3])
+
+
+def test_views_of_a_tensor_that_gets_other_data_keep_theirs() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    y = x * 1
+    v, w = y[:2], y[1:]
+    y.data = tg.full((3,), 7.0, dtype="float64")
+    v.mul_(tg.tensor([2.0, 5.0], dtype="float64"))
+    assert numbers(v).tolist() == [2.0, 10.0]
+    assert numbers(w).tolist() == [10.0, 3.0]
+    assert numbers(y).tolist() == [7.0] * 3
+    assert v._base is w._base is not y
+    for t, expected in ((v, [2.0, 5.0, 0.0]), (w, [0.0, 5.0, 1.0]), (y, [1.0, 1.0, 1.0])):
+        (dx,) = tg.autograd.grad(t.sum(), x, retain_graph=True)
+        assert numbers(dx).tolist() == expected
+
+
+def test_views_of_a_tensor_that_is_resized_keep_their_memory() -> None:
+    y, p = tg.ones(3, dtype=tg.float64), leaf([2.0, 5.0])
+    v, w = y[:2], y[1:]
+    y.resize_(100)
+    v.mul_(p)
+    assert numbers(w).tolist() == [5.0, 1.0]
+    assert (y.shape, y.requires_grad) == ((100,), False)
+    (dp,) = tg.autograd.grad(w.sum(), p)
+    assert numbers(dp).tolist() == [0.0, 1.0]
 
 
 def test_a_gradient_for_a_tensor_that_is_gone_is_dropped() -> None:

@@ -272,6 +272,11 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) ->
                 f"[{edge.name}] a hook returns None or a Tensor of shape {tuple(edge.shape)}, "
                 f"got {getattr(returned, 'shape', type(returned).__name__)}"
             )
+        if returned.dtype != edge.dtype or returned._device is not edge.device:
+            raise RuntimeError(
+                f"[{edge.name}] a hook got a gradient of {edge.dtype.name} on {edge.device} and "
+                f"returned one of {returned.dtype.name} on {returned._device}"
+            )
         given = returned
     retained_by = getattr(edge, "retained_by", None)
     if retained_by is not None and (tensor := retained_by()) is not None:

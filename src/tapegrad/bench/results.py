@@ -63,15 +63,8 @@ class Row:
         return dict(list(self.times.items())[1:])
 
     @property
-    def bytes_per_second(self) -> float | None:
-        return self._rate(self.bytes)
-
-    @property
     def flops_per_second(self) -> float | None:
-        return self._rate(self.flops)
-
-    def _rate(self, amount: float) -> float | None:
-        return amount / self.timing.median if self.timing and amount else None
+        return self.flops / self.timing.median if self.timing and self.flops else None
 
     def ratio(self, peer: str) -> float | None:
         """The peer's time by ours: above 1, ours is the faster."""

@@ -62,6 +62,8 @@ class RandomSampler(Sampler):
             yield from drawn.tolist()
             return
         left = self.num_samples
+        if left and not size:
+            raise ValueError(f"RandomSampler: there is nothing to draw {left} samples from")
         while left > 0:
             yield from randperm(size, generator=self.generator).tolist()[:left]
             left -= size

@@ -166,7 +166,6 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
 
 
 _FEW = 32  # a longer list is one of indices, whatever it holds
-_PARTS = (Tensor, slice, Sequence, np.ndarray)
 
 
 def _parts(index: Any) -> tuple:

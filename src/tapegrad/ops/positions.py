@@ -24,6 +24,7 @@ def _numbered(library: Any, sizes: tuple[int, ...], arrays: tuple) -> Any:
     """One number for each combination of positions, in row-major order of the dimensions."""
     result = library.zeros((), dtype=library.int64)
     for n, a in zip(sizes, arrays, strict=False):
+        a = a.astype(library.int64, copy=False)  # 8 bits may not hold n
         result = result * n + (library.where(a < 0, a + n, a) if a.size and a.min() < 0 else a)
     return result
 
