@@ -247,19 +247,22 @@ def assert_near(x: np.ndarray, y: np.ndarray, slack: float, what: str, scale: bo
 
 
 def is_stable(op: Any, tensors: list, arguments: tuple, slack: float) -> bool:
-    """Whether the result, and its gradient, are the same for slightly other numbers, and for zeros
-    in the place of what may be rounding noise: not at a step, a tie or a kink."""
+    """Whether the result, and its gradient, are the same for slightly other numbers, for zeros in
+    the place of what may be rounding noise, and for equal numbers in that of nearly equal ones: not
+    at a step, a tie or a kink."""
     outcomes = []
     near = 1e-5 + 20 * slack
     for size in (0.0, 1.0, -1.0, None):
         random = np.random.default_rng(0)  # as far to one side as to the other
-        moved = []
-        for t in tensors:
+        moved: list[Any] = []
+        for i, t in enumerate(tensors):
             data = t.detach().clone()
             if kind_of(t) in FLOATS and data.numel():
                 wide, noise = data.double(), torch.tensor(random.uniform(-1, 1, tuple(t.shape)))
                 if size is None:
                     wide[wide.abs() < 0.1 * near] = 0
+                    smaller = [u for u in tensors[i + 1 :] if u.numel() < t.numel()]
+                    wide = meet(wide, moved[:1] + smaller, near)
                 else:
                     wide += noise * size * near * (wide.abs() + 0.1)
                 data = wide.to(t.dtype).requires_grad_()
@@ -281,6 +284,19 @@ def is_stable(op: Any, tensors: list, arguments: tuple, slack: float) -> bool:
         for other in outcomes[1:]
         for a, b in zip(outcomes[0], other, strict=True)
     )
+
+
+def meet(x: Any, others: list, near: float) -> Any:
+    """x with the numbers of another tensor in the place of those nearly equal to them."""
+    for other in others:
+        try:
+            shape = torch.broadcast_shapes(x.shape, other.shape)
+        except RuntimeError:
+            continue
+        if shape == x.shape:  # else several of x's numbers would have to be one
+            y = other.detach().double()
+            x = torch.where((x - y).abs() < near * (y.abs() + 0.1), y, x)
+    return x
 
 
 # ---------------------------------------------------------------------- programs

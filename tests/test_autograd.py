@@ -247,6 +247,30 @@ class Double(tg.autograd.Function):
         return g * 2
 
 
+class Power(tg.autograd.Function):
+    @staticmethod
+    def forward(x: Any, exponent: int) -> Any:
+        return x**exponent
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        x, ctx.exponent = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return g * ctx.exponent * x ** (ctx.exponent - 1), None
+
+
+def test_setup_context() -> None:
+    x = leaf([1.0, 2.0])
+    y = Power.apply(x, 3)
+    y.sum().backward()
+    assert (y.tolist(), x.grad.tolist()) == ([1.0, 8.0], [3.0, 12.0])
+    assert tg.autograd.gradgradcheck(lambda x: Power.apply(x, 3), (x,))
+
+
 def test_mark_dirty_of_what_shares_memory() -> None:
     x = leaf([1.0, 2.0, 3.0])
     y = x * 1

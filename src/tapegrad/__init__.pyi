@@ -1367,13 +1367,13 @@ def rand_like(
 ) -> Tensor:
     """``rand`` of the tensor's shape, dtype and device."""
 def randint(
-    low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+    low: Any = 0, high: Any = None, size: Any = None, *, generator: Generator | None = None,
     dtype: Any = None, device: Any = None, requires_grad: _bool = False, layout: Any = None,
     pin_memory: _bool = False, out: Tensor | None = None,
 ) -> Tensor:
     """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
 def randint_like(
-    input: Tensor, low: Any, high: Any = None, *, dtype: Any = None, device: Any = None,
+    input: Tensor, low: Any = 0, high: Any = None, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     memory_format: Any = None, out: Tensor | None = None,
 ) -> Tensor:

@@ -44,15 +44,15 @@ def bfloat16() -> DType:
 
 def dtype(spec: Any) -> DType:
     """The supported dtype that ``spec`` names: a dtype, a NumPy scalar type, ``"float32"``,
-    PyTorch's ``"half"``, or Python's ``float`` (the default dtype), ``int`` and ``bool``. Always in
-    this machine's byte order.
+    PyTorch's ``"half"``, or Python's ``float`` (float64), ``int`` and ``bool``. Always in this
+    machine's byte order.
 
     Raises TypeError for anything else (complex, strings, unsigned types above 8 bits).
     """
     if isinstance(spec, np.dtype) and spec.name in _SUPPORTED:
         return _SUPPORTED[spec.name]
     if spec is float:
-        return _default
+        return float64
     if spec is int:
         return int64
     if spec is bool:

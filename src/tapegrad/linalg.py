@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .ops.calls import as_called
 from .ops.cholesky import cholesky, cholesky_ex
 from .ops.determinant import det, slogdet
 from .ops.diagonal import diagonal as _diagonal
@@ -48,4 +49,5 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
 
 for _name in __all__:
     if _name not in ("LinAlgError", "diagonal"):  # an exception, and a view
-        globals()[_name] = takes_out(globals()[_name], f"linalg.{_name}")
+        _full = f"linalg.{_name}"
+        globals()[_name] = takes_out(as_called(globals()[_name], _full), _full)

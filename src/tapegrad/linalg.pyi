@@ -3,7 +3,7 @@
 # Written by tests/write_stubs.py: change the functions, then run it.
 # fmt: off
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 from .ops.cholesky import CholeskyInfo
 from .ops.determinant import SignAndLog
@@ -24,8 +24,11 @@ def cholesky_ex(
     """(L, info) of symmetric (..., n, n) matrices, of which one triangle is read."""
 def cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:
     """The condition number: the largest singular value by the smallest (p None or 2), ..."""
+@overload
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """The vector products along ``dim``, where both sizes are 3; other dimensions ..."""
+@overload
+def cross(input: Tensor, other: Tensor, *, axis: int, out: Tensor | None = None) -> Tensor: ...
 def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The determinants of (..., n, n) matrices."""
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
@@ -71,11 +74,17 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     """The matrix product; vectors are a row on the left and a column on the right, ..."""
 def matrix_exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The sum of A^k / k! of (..., n, n) matrices."""
+@overload
 def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Any = ..., keepdim: bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """Norms of the matrices in dimensions ``dim``: "fro" (root of the sum of squares), ..."""
+@overload
+def matrix_norm(
+    A: Tensor, ord: Any = "fro", *, axis: Any, keepdims: bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
 def matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     """A multiplied by itself n times; for negative n, of the inverse; for 0 the identity."""
 def matrix_rank(
@@ -85,11 +94,17 @@ def matrix_rank(
     """The number of singular values (hermitian: of eigenvalues' sizes) above max(atol, ..."""
 def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The product of at least two matrices, in the order that takes the fewest ..."""
+@overload
 def norm(
     A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """A matrix norm where ``dim`` is a pair, or where ``ord`` is given and A is a ..."""
+@overload
+def norm(
+    A: Tensor, ord: Any = None, *, axis: Any, keepdims: bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
 def pinv(
     A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None,
     out: Tensor | None = None,
@@ -122,10 +137,19 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = 
     """The X with tensordot(A, X, X.ndim) = B, after the dimensions ``dims`` of A are ..."""
 def vander(x: Tensor, *, N: int | None = None, out: Tensor | None = None) -> Tensor:
     """(..., n) -> (..., n, N): the powers x^0, x^1, ..."""
+@overload
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """The inner products of the vectors along ``dim``; the other dimensions broadcast."""
+@overload
+def vecdot(x: Tensor, y: Tensor, *, axis: int, out: Tensor | None = None) -> Tensor: ...
+@overload
 def vector_norm(
     x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """(sum |x|^ord)^(1/ord) over ``dim`` (all of it by default); the largest and ..."""
+@overload
+def vector_norm(
+    x: Tensor, ord: Any = 2, *, axis: Any, keepdims: bool = False, dtype: Any = None,
+    out: Tensor | None = None,
+) -> Tensor: ...

@@ -24,6 +24,7 @@ from .ops.bessel import (
 )
 from .ops.bessel import i0 as modified_bessel_i0
 from .ops.bessel import i1 as modified_bessel_i1
+from .ops.calls import as_called
 from .ops.elementwise import erf, expm1, log1p
 from .ops.error_function import erfc, erfcx, erfinv, log_ndtr, ndtr, ndtri
 from .ops.exponential import entr, exp2, logit, xlog1py, xlogy
@@ -50,6 +51,7 @@ from .ops.polynomials import (
 from .ops.reduce import logsumexp
 from .ops.softmax import log_softmax, softmax
 from .ops.trigonometry import sinc
+from .out import takes_out
 
 __all__ = [
     "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t",
@@ -64,3 +66,6 @@ __all__ = [
     "shifted_chebyshev_polynomial_w", "sinc", "softmax", "spherical_bessel_j0", "xlog1py",
     "xlogy", "zeta",
 ]  # fmt: skip
+
+for _name in __all__:
+    globals()[_name] = takes_out(as_called(globals()[_name], _name), f"special.{_name}")

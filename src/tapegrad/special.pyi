@@ -2,7 +2,7 @@
 
 # Written by tests/write_stubs.py: change the functions, then run it.
 # fmt: off
-from typing import Any
+from typing import Any, overload
 
 from .tensor import Tensor
 
@@ -11,13 +11,13 @@ def bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def bessel_j1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def bessel_y0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def bessel_y1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def chebyshev_polynomial_t(input: Any, n: Any) -> Tensor:
+def chebyshev_polynomial_t(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The chebyshev polynomial t of degree n at ``input``; one may be a number."""
-def chebyshev_polynomial_u(input: Any, n: Any) -> Tensor:
+def chebyshev_polynomial_u(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The chebyshev polynomial u of degree n at ``input``; one may be a number."""
-def chebyshev_polynomial_v(input: Any, n: Any) -> Tensor:
+def chebyshev_polynomial_v(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The chebyshev polynomial v of degree n at ``input``; one may be a number."""
-def chebyshev_polynomial_w(input: Any, n: Any) -> Tensor:
+def chebyshev_polynomial_w(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The chebyshev polynomial w of degree n at ``input``; one may be a number."""
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def entr(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -28,58 +28,79 @@ def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def expit(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def gammainc(input: Tensor, other: Tensor) -> Tensor:
+def gammainc(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """P(input, other): the integral of t^(input - 1) exp(-t) over 0 < t < other, ..."""
-def gammaincc(input: Tensor, other: Tensor) -> Tensor:
+def gammaincc(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 - igamma(input, other), with all digits where it is small."""
 def gammaln(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def hermite_polynomial_h(input: Any, n: Any) -> Tensor:
+def hermite_polynomial_h(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The hermite polynomial h of degree n at ``input``; one may be a number."""
-def hermite_polynomial_he(input: Any, n: Any) -> Tensor:
+def hermite_polynomial_he(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The hermite polynomial he of degree n at ``input``; one may be a number."""
 def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def i0e(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def i1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def i1e(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def laguerre_polynomial_l(input: Any, n: Any) -> Tensor:
+def laguerre_polynomial_l(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The laguerre polynomial l of degree n at ``input``; one may be a number."""
-def legendre_polynomial_p(input: Any, n: Any) -> Tensor:
+def legendre_polynomial_p(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The legendre polynomial p of degree n at ``input``; one may be a number."""
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def log_ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+@overload
+def log_softmax(
+    input: Tensor, dim: int | None = None, dtype: Any = None, *, out: Tensor | None = None,
+) -> Tensor:
     """log(softmax(x)) along ``dim``, without the loss of precision of taking both steps."""
-def logit(input: Tensor, eps: float | None = None) -> Tensor:
+@overload
+def log_softmax(
+    input: Tensor, *, axis: int | None, dtype: Any = None, out: Tensor | None = None,
+) -> Tensor: ...
+def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)); x is first clamped to eps .."""
-def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+@overload
+def logsumexp(
+    input: Tensor, dim: Any, keepdim: bool = False, *, out: Tensor | None = None,
+) -> Tensor:
     """log(sum(exp(input))) over ``dim``, without overflow."""
+@overload
+def logsumexp(
+    input: Tensor, *, axis: Any, keepdims: bool = False, out: Tensor | None = None,
+) -> Tensor: ...
 def modified_bessel_i0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def modified_bessel_i1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def multigammaln(input: Tensor, p: int) -> Tensor:
+def multigammaln(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p: the sum of ..."""
 def ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def ndtri(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def polygamma(n: int, input: Tensor) -> Tensor:
+def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The n-th derivative of ``digamma``."""
 def psi(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
     """To the nearest integer (or decimal), halves to even."""
 def scaled_modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def scaled_modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def shifted_chebyshev_polynomial_t(input: Any, n: Any) -> Tensor:
+def shifted_chebyshev_polynomial_t(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The shifted chebyshev polynomial t of degree n at ``input``; one may be a number."""
-def shifted_chebyshev_polynomial_u(input: Any, n: Any) -> Tensor:
+def shifted_chebyshev_polynomial_u(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The shifted chebyshev polynomial u of degree n at ``input``; one may be a number."""
-def shifted_chebyshev_polynomial_v(input: Any, n: Any) -> Tensor:
+def shifted_chebyshev_polynomial_v(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The shifted chebyshev polynomial v of degree n at ``input``; one may be a number."""
-def shifted_chebyshev_polynomial_w(input: Any, n: Any) -> Tensor:
+def shifted_chebyshev_polynomial_w(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The shifted chebyshev polynomial w of degree n at ``input``; one may be a number."""
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+@overload
+def softmax(
+    input: Tensor, dim: int | None = None, dtype: Any = None, *, out: Tensor | None = None,
+) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+@overload
+def softmax(
+    input: Tensor, *, axis: int | None, dtype: Any = None, out: Tensor | None = None,
+) -> Tensor: ...
 def spherical_bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def xlog1py(input: Any, other: Any) -> Tensor: ...
-def xlogy(input: Any, other: Any) -> Tensor: ...
-def zeta(input: Any, other: Any) -> Tensor: ...
+def xlog1py(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def zeta(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...

@@ -79,7 +79,8 @@ class Function:
 
         y = Cube.apply(x)
 
-    ``forward`` takes any arguments and returns a Tensor or a tuple of them; it is not recorded.
+    ``forward`` takes any arguments and returns a Tensor or a tuple of them; it is not recorded. If
+    the class defines ``setup_context(ctx, inputs, output)``, ``forward`` gets no ``ctx``.
     ``backward`` takes a gradient for each result and returns one (or None) for each argument; it
     is recorded under ``create_graph=True``.
     """
@@ -91,6 +92,10 @@ class Function:
         raise NotImplementedError("a Function defines a static method forward(ctx, *args)")
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        """What ``backward`` needs, if it is not ``forward`` that says so."""
+
+    @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         raise NotImplementedError("a Function defines a static method backward(ctx, *grads)")
 
@@ -100,7 +105,11 @@ class Function:
         wants = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         ctx = Context(wants)
         with no_grad():
-            returned = cls.forward(ctx, *args, **kwargs)
+            if cls.setup_context is Function.setup_context:
+                returned = cls.forward(ctx, *args, **kwargs)
+            else:
+                returned = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, returned)
         results = list(returned) if isinstance(returned, (tuple, list)) else [returned]
         if not results or not all(isinstance(y, Tensor) for y in results):
             raise TypeError(

@@ -29,6 +29,7 @@ from ..ops.adaptive_pool import (
 )
 from ..ops.attention import multi_head_attention_forward, scaled_dot_product_attention
 from ..ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, lp_pool1d, lp_pool2d, lp_pool3d
+from ..ops.calls import as_called
 from ..ops.cdist import pdist
 from ..ops.channel_norm import group_norm, instance_norm, local_response_norm
 from ..ops.class_loss import cross_entropy, linear_cross_entropy, nll_loss
@@ -137,3 +138,6 @@ __all__ = [
     "triplet_margin_loss", "triplet_margin_with_distance_loss", "unfold", "upsample",
     "upsample_bilinear", "upsample_nearest",
 ]  # fmt: skip
+
+for _name in __all__:
+    globals()[_name] = as_called(globals()[_name], _name)

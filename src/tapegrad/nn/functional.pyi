@@ -114,8 +114,11 @@ def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean",
 ) -> Tensor:
     """1 - cos where the label is 1, max(0, cos - margin) where it is -1, of the angles ..."""
+@overload
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-08) -> Tensor:
     """The cosine of the angle between vectors along ``dim``, x1 ."""
+@overload
+def cosine_similarity(x1: Tensor, x2: Tensor, *, axis: int, eps: float = 1e-08) -> Tensor: ...
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100,
     reduction: str = "mean", label_smoothing: float = 0.0,
@@ -194,8 +197,11 @@ def gaussian_nll_loss(
     """The negative log likelihood of normal distributions: (log v + (x - t)^2 / v) / 2 ..."""
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Phi(x), with the normal distribution's Phi (Hendrycks & Gimpel 2016): exact ..."""
+@overload
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a sigmoid(b), where a and b are the halves of the input along ``dim`` (Dauphin ..."""
+@overload
+def glu(input: Tensor, *, axis: int) -> Tensor: ...
 def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
@@ -206,10 +212,15 @@ def group_norm(
     eps: float = 1e-05,
 ) -> Tensor:
     """Normalise (n, c, ...) over groups of c / num_groups consecutive channels; then ..."""
+@overload
 def gumbel_softmax(
     logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1,
 ) -> Tensor:
     """A random sample, near to one-hot for small ``tau``, of which the logits are the ..."""
+@overload
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, *, axis: int,
+) -> Tensor: ...
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """0 where -lambd <= x <= lambd, x elsewhere."""
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -275,8 +286,11 @@ def local_response_norm(
     input: Tensor, size: int, alpha: float = 0.0001, beta: float = 0.75, k: float = 1.0,
 ) -> Tensor:
     """x / (k + alpha * mean of the squares of ``size`` neighbouring channels)^beta, ..."""
+@overload
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along ``dim``, without the loss of precision of taking both steps."""
+@overload
+def log_softmax(input: Tensor, *, axis: int | None, dtype: Any = None) -> Tensor: ...
 def logsigmoid(input: Tensor) -> Tensor:
     """log(1 / (1 + exp(-x))), without overflow."""
 def lp_pool1d(
@@ -377,8 +391,11 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...)."""
+@overload
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """input / max(its p-norm along ``dim``, eps)."""
+@overload
+def normalize(input: Tensor, p: float = 2.0, *, axis: Any, eps: float = 1e-12) -> Tensor: ...
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """int64 (..., num_classes): 1 at the position that each class names, else 0."""
 def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Tensor:
@@ -439,10 +456,16 @@ def smooth_l1_loss(
     """d^2 / (2 beta) for differences |d| < beta, |d| - beta / 2 beyond (Girshick 2015)."""
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-t x)), without overflow."""
+@overload
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+@overload
+def softmax(input: Tensor, *, axis: int | None, dtype: Any = None) -> Tensor: ...
+@overload
 def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """softmax(-x)."""
+@overload
+def softmin(input: Tensor, *, axis: int | None, dtype: Any = None) -> Tensor: ...
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta x)) / beta; x itself where beta x exceeds the threshold."""
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:

@@ -329,4 +329,5 @@ class RMSNorm(Module):
 
 
 def _shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    one = not isinstance(normalized_shape, Sequence)
+    return (normalized_shape,) if one else tuple(normalized_shape)  # type: ignore

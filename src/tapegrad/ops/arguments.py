@@ -29,9 +29,9 @@ def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
     """
     require_tensor(op, x)
     ndim = x._array.ndim
-    if dim is None or dim == () or dim == []:
-        return tuple(range(ndim))
     given = dim if isinstance(dim, (tuple, list)) else (dim,)
+    if dim is None or not given:
+        return tuple(range(ndim))
     result = tuple(axis(op, d, ndim) for d in given)
     if len(set(result)) != len(result):
         raise RuntimeError(f"[{op}] dim {tuple(given)} names a dimension twice")
@@ -43,7 +43,7 @@ def axis(op: str, dim: Any, ndim: int) -> int:
     """One dimension as a non-negative int; 0-d tensors accept 0 and -1, as in PyTorch."""
     try:
         d = dim.__index__()
-    except AttributeError:
+    except (AttributeError, TypeError):
         raise TypeError(f"[{op}] dim must be an int, got {type(dim).__name__}") from None
     span = max(ndim, 1)
     if not -span <= d < span:
@@ -60,7 +60,7 @@ def sizes(op: str, given: tuple) -> tuple[int, ...]:
         given = tuple(given[0])
     try:
         return tuple(n.__index__() for n in given)
-    except AttributeError:
+    except (AttributeError, TypeError):
         raise TypeError(f"[{op}] sizes must be ints, got {given}") from None
 
 

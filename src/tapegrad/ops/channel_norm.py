@@ -98,6 +98,8 @@ def local_response_norm(
         raise RuntimeError(f"[{op}] size must be positive, got {size}")
     if not input.numel():
         return input
-    sums = window_sum(input * input, before=size // 2, after=(size - 1) // 2)
+    reach = input.shape[1]  # beyond it there are zeros only
+    before, after = min(size // 2, reach), min((size - 1) // 2, reach)
+    sums = window_sum(input * input, before=before, after=after)
     average = sums / size if input.is_floating_point() else sums // size
     return input / power(average * alpha + k, beta)

@@ -23,7 +23,7 @@ def _check(
             f"[{op}] expects a weight ({order}, kernel sizes) of {dims + 2} dimensions, got shape "
             f"{tuple(weight.shape)}"
         )
-    if not isinstance(groups, int) or groups < 1:
+    if not hasattr(groups, "__index__") or groups < 1:
         raise RuntimeError(f"[{op}] groups must be a positive int, got {groups!r}")
     channels = x.shape[-dims - 1]
     expected = weight.shape[0] if transposed else weight.shape[1] * groups

@@ -13,6 +13,7 @@ from ..backend import CPU, Device, chosen_device, default_device
 from ..out import write_out
 from ..tensor import Tensor, wrap
 from . import arguments
+from .numbers import fitting
 
 
 def _new(array: Any, device: Device, requires_grad: bool) -> Tensor:
@@ -156,7 +157,9 @@ def factory(function: Callable) -> Callable:
 
 def made_sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
     """The sizes, which may also be given by name: ``zeros(size=(2, 3))``."""
-    if "size" in options and not size:
+    if not size:
+        if "size" not in options:
+            raise TypeError(f"[{op}] needs sizes: {op}(()) makes a 0-d tensor")
         size = (options.pop("size"),)
     if options:
         raise TypeError(f"[{op}] got an unexpected argument {next(iter(options))!r}")
@@ -193,10 +196,7 @@ def full(device: Device, dtype: Any, size: Any, fill_value: Any) -> Any:
     own = dtypes.scalar_dtype(fill_value)  # (refuses what is no real number)
     kind = own if dtype is None else dtype
     shape = arguments.shape("full", (size,))
-    try:
-        return device.ops["full"](shape, fill_value, dtype=kind)
-    except OverflowError as error:
-        raise RuntimeError(f"[full] {kind.name} does not hold {fill_value}: {error}") from error
+    return device.ops["full"](shape, fitting("full", fill_value, kind), dtype=kind)
 
 
 # ---------------------------------------------------------------------- like another tensor

@@ -167,12 +167,22 @@ def _trials(op: str, x: Tensor, p: Any, generator: Any) -> Any:
     return (u < chance).astype(x.dtype)
 
 
+def _as_number(name: str, value: Any) -> Any:
+    if isinstance(value, Tensor) and value.ndim:
+        raise TypeError(
+            f"[normal] {name} has shape {tuple(value.shape)}, which is the size: leave size out"
+        )
+    return value.item() if isinstance(value, Tensor) else value
+
+
 def normal(
     mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None,
     **options: Any,
 ) -> Tensor:  # fmt: skip
     """Normal numbers with the means and standard deviations given: two numbers and a size, or
     tensors that broadcast."""
+    if size is not None:
+        mean, std = (_as_number(n, v) for n, v in (("mean", mean), ("std", std)))
     tensors = [v for v in (mean, std) if isinstance(v, Tensor)]
     lowest = std._array.min() if isinstance(std, Tensor) and std.numel() else std
     if not isinstance(lowest, Tensor):

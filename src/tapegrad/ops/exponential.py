@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import dtypes
 from ..tape import binary, primitive, unary
 from ..tensor import Tensor
 from . import activation  # noqa: F401  (the rules call its sigmoid)
@@ -90,5 +91,5 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     nan outside 0 .. 1."""
     require_tensor("logit", input)
     if not input.is_floating_point():
-        input = input.to(float)
+        input = input.to(dtypes.get_default_dtype())
     return _logit(input, eps=None if eps is None or eps < 0 else float(eps))

@@ -11,6 +11,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
+from .. import dtypes
 from ..tape import binary, primitive, unary
 from ..tensor import Tensor
 from . import fits
@@ -134,7 +135,7 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     if not isinstance(n, int) or n < 0:
         raise RuntimeError(f"[polygamma] n must be a non-negative int, got {n!r}")
     if not input.is_floating_point():
-        input = input.to(float)
+        input = input.to(dtypes.get_default_dtype())
     return _derivative(input, n=n)
 
 

@@ -55,6 +55,9 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([reshape(x, -1) for x in meshgrid(*tensors)], 1)
 
 
+_MOST = 10**6  # more rows than any memory holds
+
+
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All choices of r elements of a vector, in order, as rows."""
     require_tensor("combinations", input)
@@ -64,6 +67,10 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         raise RuntimeError(f"[combinations] r must not be negative, got {r}")
     if r == 0:
         return getitem(input, index=(slice(0, 0),))
+    if r > input.numel() and not (with_replacement and input.numel()):
+        return reshape(getitem(input, index=(slice(0, 0),)), (0, r))
+    if with_replacement and r > 1 and input.numel() > 1 and r * input.numel() > _MOST:
+        raise RuntimeError(f"[combinations] there are too many of {r} of {input.numel()} elements")
     rows = input._device.ops["choices"](n=input.numel(), r=r, again=with_replacement)
     return getitem(input, index=(rows,))
 

@@ -25,7 +25,7 @@ from . import (  # reduce: the engine sums
     surface,
 )
 from .arguments import require_tensor
-from .numpy_names import with_numpy_names
+from .calls import as_called
 from .surface import Entry
 
 
@@ -124,7 +124,7 @@ class _Later:
         self.name, self.entry, self.kind = name, entry, kind
 
     def __get__(self, tensor: Tensor | None, owner: type) -> Any:
-        function = load(self.entry)
+        function = load(self.entry, self.name)
         make = {"in place": inplace.inplace, "restrided": inplace.restride}.get(self.kind)
         if make:
             function = make(function, self.name)
@@ -132,15 +132,14 @@ class _Later:
         return getattr(owner if tensor is None else tensor, self.name)
 
 
-def load(entry: Entry) -> Any:
-    """The function of an entry of the surface."""
-    function = getattr(import_module(f"..{entry.module}", __name__), entry.function)
-    return with_numpy_names(function)
+def load(entry: Entry, name: str | None = None) -> Any:
+    """The function of an entry of the surface; ``name`` is what its errors call it."""
+    return as_called(getattr(import_module(f"..{entry.module}", __name__), entry.function), name)
 
 
 def public(name: str) -> Any:
     """What ``tapegrad.name`` is: the operation, with ``out=``."""
-    function = load(surface.functions[name])
+    function = load(surface.functions[name], name)
     plain = getattr(function, "takes_out", False) or isinstance(function, type)
     return function if plain else takes_out(function, name)
 

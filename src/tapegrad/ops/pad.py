@@ -9,6 +9,7 @@ from ..tape import primitive
 from ..tensor import Tensor
 from .arguments import require_tensor
 from .join import cat
+from .numbers import fitting
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -118,7 +119,8 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> T
             raise RuntimeError(
                 f"[pad] widths {tuple(flat)} cut more than there is of shape {tuple(input.shape)}"
             )
-        return constant_pad(input, widths=full, value=0 if value is None else value)
+        number = 0 if value is None else fitting("pad", value, input.dtype)
+        return constant_pad(input, widths=full, value=number)
     if mode not in _MODES:
         names = ", ".join(repr(name) for name in ("constant", *_MODES))
         raise NotImplementedError(f"[pad] mode must be one of {names}, got {mode!r}")

@@ -44,7 +44,7 @@ def randn(
 def randint(
     device: Device,
     dtype: Any,
-    low: Any,
+    low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,
@@ -58,6 +58,10 @@ def randint(
     if size is None:
         raise TypeError("[randint] missing argument 'size'")
     shape = arguments.shape("randint", (tuple(size),))
+    try:
+        low, high = low.__index__(), high.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError(f"[randint] low and high must be ints, got {low} and {high}") from None
     if high <= low:
         raise RuntimeError(f"[randint] expects low < high, got {low} and {high}")
     chosen = dtypes.int64 if dtype is None else dtype
@@ -89,7 +93,7 @@ def randn_like(input: Tensor, **options: Any) -> Tensor:
     return randn(tuple(input.shape), **options)
 
 
-def randint_like(input: Tensor, low: Any, high: Any = None, **options: Any) -> Tensor:
+def randint_like(input: Tensor, low: Any = 0, high: Any = None, **options: Any) -> Tensor:
     """``randint`` of the tensor's shape, dtype and device: randint_like(x, high) or
     randint_like(x, low, high)."""
     options = like("randint_like", input, options)

@@ -51,7 +51,8 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     """A copy of ``input`` with the values of ``src`` (a tensor at least as large as ``index``, or a
     number) written to the positions ``index`` along ``dim``; for an index that occurs twice, the
     last of its values. With reduce "add" or "multiply" they are combined with what is there."""
-    src = value if src is None else src
+    if src is None:
+        src = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
     if src is None:
         raise TypeError("[scatter] missing argument: src, a tensor, or value, a number")
     if reduce is None:

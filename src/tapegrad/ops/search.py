@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import float64
 from ..tensor import Tensor, wrap
 from .arguments import require_tensor
 from .create import as_tensor
@@ -55,7 +56,10 @@ def _search(
     require_tensor(op, sequence)
     values = input
     if not isinstance(values, Tensor):  # a number is compared as the sequence's dtype
-        values = as_tensor(values, dtype=sequence.dtype, device=sequence.device)
+        own = sequence.dtype
+        if isinstance(values, (float, np.floating)) and not sequence.is_floating_point():
+            sequence, own = sequence.double(), float64  # or 3.7 would be a 3
+        values = as_tensor(values, dtype=own, device=sequence.device)
     _check(op, sequence, values, sorter)
     device = sequence._device
     s, v = keys(sequence._array), keys(values._array)

@@ -72,7 +72,8 @@ def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any
     if condition.dtype.kind != "b":
         condition = cast(condition, dtype=np.dtype(bool))
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        input = tensor(input, device=condition.device)
+        number = input.item() if isinstance(input, np.generic) else input
+        input = tensor(number, device=condition.device)
     a, b = align("where", input, other)
     try:
         return where(condition, a, b)

@@ -67,7 +67,7 @@ def ints(op: str, name: str, value: Any, dims: int, least: int = 1) -> Sizes:
     given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     try:
         given = tuple(v.__index__() for v in given)
-    except AttributeError:
+    except (AttributeError, TypeError):
         raise TypeError(f"[{op}] {name} must be ints, got {value!r}") from None
     if len(given) == 1:
         given *= dims
@@ -127,8 +127,8 @@ def windows_of(
 ) -> tuple[Windows, ...]:  # fmt: skip
     """The windows along each dimension; raises for those that do not fit."""
     kernel = ints(op, "kernel_size", kernel, dims)
-    given = stride is not None and stride != [] and stride != ()
-    stride = ints(op, "stride", stride, dims) if given else kernel
+    missing = stride is None or (isinstance(stride, (tuple, list)) and not stride)
+    stride = kernel if missing else ints(op, "stride", stride, dims)
     padding, dilation = ints(op, "padding", padding, dims, 0), ints(op, "dilation", dilation, dims)
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise RuntimeError(
