@@ -61,15 +61,20 @@ def test_a_kernel_without_a_case_is_named(monkeypatch):
     ("device", "dtypes"),
     [
         ("cpu", ["float32", "float64"]),
-        ("emulated", ["float32", "float64", "float16", "bfloat16"]),
-        pytest.param("cuda", ["float32", "bfloat16"], marks=pytest.mark.gpu),
+        ("emulated", ["float32", "float64", "float16"]),
+        ("emulated", ["bfloat16"]),
+        pytest.param("cuda", ["float32"], marks=pytest.mark.gpu),
+        pytest.param("cuda", ["bfloat16"], marks=pytest.mark.gpu),
     ],
 )
 def test_every_case_is_right_and_timed(device, dtypes, monkeypatch):
+    if "bfloat16" in dtypes:
+        pytest.importorskip("ml_dtypes", reason="bfloat16 comes from ml_dtypes")
     monkeypatch.setattr(measure, "interleave", lambda f, *_: {n: Timing.of([1, 2]) for n in f})
     results = run(device=device, dtypes=dtypes)
     assert [(row.case, row.message) for row in results.bad] == []
-    assert {row.case for row in results.rows} == {case.name for case in CASES}
+    cases = {case.name for case in CASES if set(case.dtypes) & set(dtypes)}
+    assert {row.case for row in results.rows} == cases
     for row in results.rows:
         assert list(row.times) == ["tapegrad"]
         assert row.bytes > 0

@@ -231,7 +231,7 @@ def test_the_example_of_the_readme(capsys):
 
 
 def test_each_function_may_take_its_own_kind_of_array():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", exc_type=ImportError)
     a, b = (np.random.default_rng(i).standard_normal((8, 8)) for i in (0, 1))
     inputs = {"tapegrad": (tg.tensor(a), tg.tensor(b)), "numpy": (a, b),
               "torch": (torch.tensor(a), torch.tensor(b))}  # fmt: skip

@@ -19,7 +19,8 @@ FLOATS = [name for name in NAMES if "float" in name]
 
 
 def oracle() -> Any:
-    return pytest.importorskip("torch", reason="PyTorch is the oracle: pip install torch==2.13.0")
+    reason = "PyTorch is the oracle: pip install torch==2.13.0"
+    return pytest.importorskip("torch", reason=reason, exc_type=ImportError)
 
 
 def dtype_of(t: Any) -> str:

@@ -824,8 +824,9 @@ PUBLIC = {
     f"{name}.{key}": getattr(space, key)
     for name, space in (("tg", tg), ("F", F), ("special", tg.special))
     for key in dir(space)
-    if inspect.isfunction(getattr(space, key)) and not key.startswith(("_", "set_", "manual_"))
-    and key not in ("promote_types", "save", "load")
+    if not key.startswith(("_", "set_", "manual_"))
+    and key not in ("promote_types", "save", "load", "bfloat16")  # which may lack ml_dtypes
+    and inspect.isfunction(getattr(space, key))
 }  # fmt: skip
 
 

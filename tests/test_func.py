@@ -11,7 +11,7 @@ import pytest
 
 import tapegrad as tg
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", exc_type=ImportError)
 
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.standard_normal((3, 2)), RANDOM.standard_normal(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", exc_type=ImportError)
 
 import fuzz
 import fuzz_ops

@@ -14,7 +14,7 @@ from conftest import DEVICES
 import tapegrad as tg
 from tapegrad.autograd import gradcheck
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", exc_type=ImportError)
 
 # PyTorch's, about uint8 masks and about lists that stand for tuples.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -12,7 +12,7 @@ INTEGERS = ["int64", "int32", "int16", "int8", "uint8"]
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_finfo(dtype: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", exc_type=ImportError)
     mine, theirs = tg.finfo(getattr(tg, dtype)), torch.finfo(getattr(torch, dtype))
     for name in ("bits", "eps", "max", "min", "tiny", "smallest_normal", "resolution", "dtype"):
         assert getattr(mine, name) == getattr(theirs, name), name
@@ -21,7 +21,7 @@ def test_finfo(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_iinfo(dtype: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", exc_type=ImportError)
     mine, theirs = tg.iinfo(getattr(tg, dtype)), torch.iinfo(getattr(torch, dtype))
     for name in ("bits", "max", "min", "dtype"):
         assert getattr(mine, name) == getattr(theirs, name), name
@@ -38,7 +38,7 @@ def test_of_another_kind() -> None:
 @pytest.mark.parametrize("to", [*FLOATS, *INTEGERS, "bool"])
 @pytest.mark.parametrize("source", [*FLOATS, *INTEGERS, "bool"])
 def test_can_cast(source: str, to: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", exc_type=ImportError)
     a, b = (getattr(torch, n) for n in (source, to))
     expected = torch.can_cast(a, b)
     assert tg.can_cast(getattr(tg, source), getattr(tg, to)) == expected

@@ -109,7 +109,7 @@ def values(shape, seed=0):
 @pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's, about its own speed
 @pytest.mark.parametrize(("name", "arguments", "shape"), LAYERS, ids=label)
 def test_layer_equals_pytorchs(name, arguments, shape):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     theirs = getattr(torch.nn, name)(**arguments).double()
     ours = getattr(nn, name)(**arguments).double()
     assert list(ours.state_dict()) == list(theirs.state_dict())
@@ -155,7 +155,7 @@ def test_layer_equals_pytorchs(name, arguments, shape):
     ids=label,
 )  # fmt: skip
 def test_repr_is_pytorchs(name, arguments):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     assert repr(getattr(nn, name)(**arguments)) == repr(getattr(torch.nn, name)(**arguments))
 
 
@@ -216,7 +216,7 @@ LOSSES = [
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")  # PyTorch's, about kl_div
 @pytest.mark.parametrize(("name", "arguments", "inputs", "targets"), LOSSES, ids=label)
 def test_loss_equals_pytorchs(name, arguments, inputs, targets):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     results = []
     for library in (tg, torch):
         weights = library.tensor(NUMBERS["weight"])
@@ -243,7 +243,7 @@ CTC = [
 @pytest.mark.parametrize("device", ["cpu", "emulated"])
 @pytest.mark.parametrize(("arguments", "kind", "lengths"), CTC, ids=label)
 def test_ctc_loss_equals_pytorchs(arguments, kind, lengths, device):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     blank = arguments.get("blank", 0)
     labels = np.random.default_rng(3).integers(0, 4, (3, 5)) + 1
     labels[labels == blank] = 5
@@ -303,7 +303,7 @@ def test_losses_take_their_tensors_by_pytorchs_names():
     ids=label,
 )  # fmt: skip
 def test_linear_cross_entropy_equals_pytorchs(arguments):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     layers = []
     for library in (tg, torch):
         weights = library.tensor(NUMBERS["weight"])
@@ -318,7 +318,7 @@ def test_linear_cross_entropy_equals_pytorchs(arguments):
 
 @pytest.mark.parametrize("head_bias", [False, True])
 def test_adaptive_softmax_equals_pytorchs(head_bias):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     arguments = (8, 20, [4, 9, 15], 2.0, head_bias)
     theirs = torch.nn.AdaptiveLogSoftmaxWithLoss(*arguments).double()
     ours = nn.AdaptiveLogSoftmaxWithLoss(*arguments).double()
@@ -360,7 +360,7 @@ OF_TWO = [
 
 @pytest.mark.parametrize(("name", "arguments", "first", "second"), OF_TWO, ids=label)
 def test_layer_of_two_inputs_equals_pytorchs(name, arguments, first, second):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     theirs = getattr(torch.nn, name)(**arguments).double()
     ours = getattr(nn, name)(**arguments).double()
     ours.load_state_dict(theirs.state_dict())
@@ -414,7 +414,7 @@ ATTENTIONS = [
 @pytest.mark.filterwarnings("ignore:Support for mismatched")
 @pytest.mark.parametrize(("arguments", "options"), ATTENTIONS, ids=label)
 def test_attention_equals_pytorchs(arguments, options):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     theirs = torch.nn.MultiheadAttention(6, 3, **arguments).double()
     ours = nn.MultiheadAttention(6, 3, **arguments).double()
     assert list(ours.state_dict()) == list(theirs.state_dict())
@@ -428,7 +428,7 @@ def test_attention_equals_pytorchs(arguments, options):
 
 
 def test_attention_without_a_batch_and_of_what_sees_nothing():
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     theirs, ours = torch.nn.MultiheadAttention(4, 2).double(), nn.MultiheadAttention(4, 2).double()
     ours.load_state_dict(theirs.state_dict())
     compare_layers(torch, ours, theirs, [values((n, 4)) for n in (3, 5, 5)])
@@ -441,7 +441,7 @@ def test_attention_without_a_batch_and_of_what_sees_nothing():
 
 
 def test_grouped_queries_and_causal_attention_equal_pytorchs():
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     for options in (dict(enable_gqa=True), dict(enable_gqa=True, is_causal=True, scale=0.3)):
         results = []
         for library in (tg, torch):
@@ -869,7 +869,7 @@ INITS = [
 
 @pytest.mark.parametrize(("name", "arguments"), INITS, ids=label)
 def test_inits_have_pytorchs_distribution(name, arguments):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     tg.manual_seed(0)
     torch.manual_seed(0)
     drawn = [
@@ -899,7 +899,7 @@ def test_plain_inits():
 
 @pytest.mark.parametrize("name", ["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
 def test_gains(name):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     assert nn.init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
 
 
@@ -955,7 +955,7 @@ def test_embedding_from_pretrained():
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, math.inf, 3.0])
 @pytest.mark.parametrize("max_norm", [0.5, 100.0])
 def test_clip_grad_norm_equals_pytorchs(norm_type, max_norm):
-    torch = pytest.importorskip("torch", reason=ORACLE)
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     results = []
     for library in (tg, torch):
         params = [library.zeros(shape, requires_grad=True) for shape in ((3, 4), (5,))]

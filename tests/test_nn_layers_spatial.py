@@ -11,7 +11,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import nn
 
-torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
 
 Row = tuple[str, dict[str, Any], tuple[int, ...]]
 

@@ -63,7 +63,7 @@ def run(library, optimizer, steps, params):
 @pytest.mark.parametrize("device", ["cpu", "emulated"])
 @pytest.mark.parametrize(("name", "chosen"), TABLE, ids=name_of)
 def test_twenty_steps_equal_pytorch(name, chosen, device):
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
     ours = [tg.tensor(a, device=device).requires_grad_() for a in arrays(0)]
     theirs = [torch.tensor(a, requires_grad=True) for a in arrays(0)]
     optimizer = getattr(tg.optim, name)(ours, **chosen)
@@ -79,7 +79,7 @@ def test_twenty_steps_equal_pytorch(name, chosen, device):
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_defaults_are_pytorchs(name):
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
     ours = getattr(tg.optim, name)([tg.zeros(1, requires_grad=True)]).defaults
     theirs = getattr(torch.optim, name)([torch.zeros(1, requires_grad=True)]).defaults
     assert ours == {key: theirs[key] for key in ours}
@@ -208,7 +208,7 @@ def test_state_dict_resumes_bit_for_bit(make, chosen):
 
 
 def test_state_dict_has_pytorchs_form():
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
     ours = [tg.tensor(a).requires_grad_() for a in arrays(0)]
     theirs = [torch.tensor(a, requires_grad=True) for a in arrays(0)]
     optimizer, reference = Adam(ours, amsgrad=True), torch.optim.Adam(theirs, amsgrad=True)
@@ -225,7 +225,7 @@ def test_state_dict_has_pytorchs_form():
     [("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adam", {"amsgrad": True}), ("AdamW", {})],
 )
 def test_training_goes_on_from_pytorchs_state(name, chosen):
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
     theirs = [torch.tensor(a, requires_grad=True) for a in arrays(0)]
     reference = getattr(torch.optim, name)(theirs, **chosen)
     run(torch, reference, range(3), theirs)
@@ -304,7 +304,7 @@ SCHEDULES = [
 
 @pytest.mark.parametrize(("name", "chosen"), SCHEDULES, ids=name_of)
 def test_schedules_equal_pytorch(name, chosen):
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
     rates = []
     for library in (tg, torch):
         p, q = (library.zeros(1, requires_grad=True) for _ in range(2))

@@ -29,7 +29,7 @@ def run(torch, program):
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_a_program_computes_what_it_computes_with_pytorch(program):
-    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
     with warnings.catch_warnings():
         # PyTorch warns of its own use of torch.jit inside torch.func.
         warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)

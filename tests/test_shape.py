@@ -74,7 +74,7 @@ def starts_inside(part: Any, whole: Any) -> bool:
 @each_device
 @pytest.mark.parametrize("view", VIEWS, ids=range(len(VIEWS)))
 def test_views_where_pytorch_has_views(view: Callable, device: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", exc_type=ImportError)
     data = np.arange(24.0).reshape(2, 3, 4)
     x, own = tg.tensor(data, device=device), torch.tensor(data)
     mine, theirs = view(x), view(own)
@@ -152,7 +152,7 @@ def test_resized_tensors_are_stale_for_who_saved_them(device: str) -> None:
 @each_device
 @pytest.mark.parametrize("wrap", [False, True])
 def test_fill_diagonal(wrap: bool, device: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", exc_type=ImportError)
     for shape in [(3, 3), (7, 3), (3, 5), (2, 2, 2), (0, 3), (3, 0)]:
         mine = tg.zeros(shape, device=device).fill_diagonal_(2, wrap)
         assert mine.tolist() == torch.zeros(shape).fill_diagonal_(2, wrap).tolist()

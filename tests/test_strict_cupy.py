@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import cupy_surface
-import ml_dtypes
 import numpy as np
 import pytest
 from strict_cupy import module as cupy
+
+ml_dtypes = pytest.importorskip("ml_dtypes", reason="CuPy has bfloat16 from ml_dtypes")
 
 
 def test_the_surface_is_that_of_the_installed_cupy() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import tapegrad as tg
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", exc_type=ImportError)
 
 View = Callable[[Any], Any]
 
