@@ -11,14 +11,18 @@ each in its own process and under its own time limit, 8 minutes together:
 
 ``--only build,test`` runs some of them. Results go to one JSON file and one Markdown table a device
 and date, in ``--out`` (benchmarks/results); what another part found earlier that day is kept. A
-part that fails, or is killed at its limit, leaves what it has, and the others run.
+part that fails, or is killed at its limit, leaves what it has, and the others run. On a machine
+whose CuPy has compiled nothing yet there may not be time for all tests: then they are "incomplete",
+and ``--only test`` goes on with those that have not passed yet. Which have is kept beside the
+results until the next day or the next change of the sources.
 
-Exit status: 0 if all that ran passed; else the sum of 16 (build failed), 32 (test), 64 (sanitize)
-and 128 (bench). 2: bad arguments, or no GPU.
+Exit status: 0 if all that ran passed; else the sum of 16 (build), 32 (test), 64 (sanitize) and 128
+(bench), for each part that failed, was killed or is incomplete. 2: bad arguments, or no GPU.
 
-The build needs pybind11's headers. Where they are not installed, copy them beforehand: ``python
-benchmarks/gpu_check.py --bring-headers`` on a machine that has pybind11 puts them into build/,
-where they are found, or name their folder with ``--headers``. ``--device emulated`` runs all of it
+The build needs pybind11's headers. Where they are not installed, ``python benchmarks/gpu_check.py
+--bring-headers`` on a machine that has pybind11 copies them into build/pybind11/, where they are
+found. git ignores build/: if the source tree travels without what git ignores, copy that folder
+too, and name it with ``--headers`` if it lies elsewhere then. ``--device emulated`` runs all of it
 on the CPU, at tiny sizes, to see that it works; its times mean nothing.
 """
 
@@ -26,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -36,7 +41,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,10 +59,10 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "build": Part(16, 100),
-    "test": Part(32, 190),
-    "sanitize": Part(64, 75),
-    "bench": Part(128, 115),
+    "build": Part(16, 90),
+    "test": Part(32, 210),
+    "sanitize": Part(64, 65),
+    "bench": Part(128, 105),
 }
 
 
@@ -79,9 +84,10 @@ def main(
         device=device, date=f"{now:%Y-%m-%d}", time=f"{now:%H:%M} UTC", versions=versions()
     )
     source, status = commit(), 0
+    passed = passed_tests(file, device, results["versions"])
     for name in options.only:
         print(f"{name} ...", flush=True)
-        command = (commands or {}).get(name) or own_command(name, options)
+        command = (commands or {}).get(name) or own_command(name, options, passed)
         found = run_part(name, command, options.limits[name], environment(options, device))
         results["parts"][name] = {**found, "commit": source}
         save(file, results)
@@ -89,6 +95,8 @@ def main(
         if found["status"] not in ("passed", "skipped"):
             status |= PARTS[name].bit
     print(f"results: {file} and {file.with_suffix('.md').name}")
+    if options.device == "cuda":
+        print("to show them in docs/performance.md: python benchmarks/performance_page.py")
     return status
 
 
@@ -105,7 +113,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--headers", type=Path, metavar="DIR", help="the folder of pybind11/")
     parser.add_argument("--bring-headers", action="store_true", help="only copy them into build/")
     parser.add_argument("--tests", metavar="ARGS", help="for pytest: 'tests/test_ops.py -x'")
-    parser.add_argument("--workers", type=int, metavar="N", help="test processes (half the cores)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="test processes (all cores but two)"
+    )
     parser.add_argument("--sanitizer", metavar="COMMAND", help="instead of compute-sanitizer")
     options = parser.parse_args(argv)
     options.only = options.only.split(",")
@@ -118,13 +128,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         if name not in PARTS or not re.fullmatch(r"\d+(\.\d+)?", seconds):
             parser.error(f"--limit: {setting!r} is not PART=SECONDS")
         options.limits[name] = float(seconds)
+    try:  # say now, not after minutes, that nothing can be kept
+        options.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=options.out).close()
+    except OSError as error:
+        parser.error(f"--out: no file can be written in {options.out} ({error.strerror})")
     return options
 
 
-def own_command(name: str, options: argparse.Namespace) -> list[str]:
+def own_command(name: str, options: argparse.Namespace, passed: Path) -> list[str]:
     command = [sys.executable, str(Path(__file__).with_name("gpu_check_parts.py")), name]
     command += ["--device", options.device, "--seconds", str(options.limits[name])]
     if name == "test":
+        command += ["--passed", str(passed)]
         command += ["--workers", str(options.workers)] if options.workers else []
         command += [f"--arguments={options.tests}"] if options.tests else []
     if name == "sanitize" and options.sanitizer:
@@ -159,7 +175,7 @@ def run_part(
     elif found.get("status") in (None, "running") or (code and found["status"] == "passed"):
         found["status"] = "failed"
         found["message"] = f"its process ended with status {code}"
-    if found["status"] in ("failed", "timed out"):
+    if found["status"] not in ("passed", "skipped"):
         found["log"] = tail
         print("\n".join(f"    {line}" for line in tail), flush=True)
     return {**found, "seconds": round(time.monotonic() - started, 1), "ran_at": stamp}
@@ -287,7 +303,6 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def save(file: Path, results: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     for target, text in (
         (file, json.dumps(results, indent=1) + "\n"),
         (file.with_suffix(".md"), markdown(results)),
@@ -295,6 +310,27 @@ def save(file: Path, results: Mapping[str, Any]) -> None:
         unfinished = target.with_name(f".{target.name}.tmp")
         unfinished.write_text(text)
         unfinished.replace(target)
+
+
+def passed_tests(file: Path, device: Mapping[str, str], known: Mapping[str, str]) -> Path:
+    """The file of the tests that have passed that day, begun again if it is about another source
+    tree, driver or library."""
+    digest = hashlib.sha256(repr((device.get("driver"), sorted(known.items()))).encode())
+    for source in sources():
+        digest.update(f"{source.relative_to(ROOT)}\0".encode() + source.read_bytes())
+    passed = file.with_name(f".{file.stem}.passed")
+    head = f"# {digest.hexdigest()}\n"
+    if not passed.exists() or not passed.read_text().startswith(head):
+        passed.write_text(head)
+    return passed
+
+
+def sources() -> Iterator[Path]:
+    """What the tests' results depend on."""
+    for folder in ("src", "kernels", "csrc", "tests"):
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.suffix in (".py", ".cu", ".cuh", ".cpp", ".h", ".txt", ".npz"):
+                yield file
 
 
 def markdown(results: Mapping[str, Any]) -> str:

@@ -56,6 +56,10 @@ class Failed(Exception):
     """The part failed, for the reason given."""
 
 
+class Incomplete(Exception):
+    """Nothing failed, but not everything was run, for the reason given."""
+
+
 class Skipped(Exception):
     """The part cannot run here, for the reason given."""
 
@@ -94,17 +98,23 @@ def build(options: argparse.Namespace, report: Report) -> None:
 
 
 def test(options: argparse.Namespace, report: Report) -> None:
+    from tapegrad.bench.machine import cores
+
     if python("-c", "import pytest").returncode:
         raise Failed("pytest is not installed: pip install pytest, or put it on PYTHONPATH")
     arguments = options.arguments or (gpu_tests() if options.device == "cuda" else SAMPLE)
-    workers = options.workers or max(1, min(8, (os.cpu_count() or 1) // 2))
+    # Each process has its own context on the GPU, which takes some hundred MB of its memory.
+    workers = options.workers or max(1, min(16, cores() - 2))
     used = time.monotonic() - options.started
     to_end = max(0.15 * options.seconds, 7)  # what pytest may need to end well
     stop_at = time.time() - used + options.seconds - to_end
     environ = dict(os.environ)
     environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), environ["PYTHONPATH"]])
-    environ.setdefault("OMP_NUM_THREADS", "2")  # of the reference, in each of several processes
+    environ.setdefault("OMP_NUM_THREADS", "1")  # of the reference, in each of several processes
     with tempfile.TemporaryDirectory() as folder:
+        # A copy, the same for all processes: the file itself grows while they start.
+        earlier = Path(shutil.copy(options.passed, folder))
+        passed = set(earlier.read_text().splitlines())
         logs = [Path(folder, f"{i}.jsonl") for i in range(workers)]
         outputs = [Path(folder, f"{i}.log") for i in range(workers)]
         processes = []
@@ -112,14 +122,19 @@ def test(options: argparse.Namespace, report: Report) -> None:
             command = [sys.executable, "-m", "pytest", "-p", "pytest_shards", "-q", "--no-header"]
             command += ["--continue-on-collection-errors", "-p", "no:cacheprovider"]
             command += ["--shard", f"{i}/{workers}", "--report", str(logs[i])]
-            command += ["--stop-at", str(stop_at), *arguments]
+            command += ["--earlier", str(earlier), "--stop-at", str(stop_at), *arguments]
             with outputs[i].open("wb") as output:
                 processes.append(subprocess.Popen(command, cwd=ROOT, env=environ, stdout=output,
                                                   stderr=subprocess.STDOUT))  # fmt: skip
         while True:
             codes = [process.poll() for process in processes]
-            facts = summarise([entry for log in logs for entry in entries(log)])
+            found = [entry for log in logs for entry in entries(log)]
+            facts = summarise(found)
             report(workers=workers, arguments=arguments, **facts)
+            new = passing(found) - passed
+            with options.passed.open("a") as file:
+                file.writelines(f"{name}\n" for name in sorted(new))
+            passed |= new
             if None not in codes:
                 break
             time.sleep(0.5)
@@ -131,11 +146,13 @@ def test(options: argparse.Namespace, report: Report) -> None:
         raise Failed(f"{counts['failed'] + counts['error']} of {facts['selected']} tests failed")
     if not counts["passed"]:
         raise Failed(f"no test ran: {facts['summary'] or 'none was selected'}")
-    if any(code not in (0, 2) for code in codes):
+    # 2: stopped at the deadline; 5: nothing was left for this process.
+    if any(code not in (0, 2, 5) for code in codes):
         raise Failed(f"pytest ended with status {', '.join(map(str, codes))}")
     if facts["not_run"]:
-        raise Failed(
-            f"time for {facts['selected'] - facts['not_run']} of {facts['selected']} tests"
+        raise Incomplete(
+            f"{facts['selected'] - facts['not_run']} of {facts['selected']} tests run, none "
+            "failed; --only test goes on"
         )
 
 
@@ -155,20 +172,31 @@ def entries(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
+def outcomes(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The last that was said of each test: a test that has passed may still fail to clean up."""
+    return {entry["id"]: entry for entry in found if "outcome" in entry}
+
+
+def passing(found: Sequence[dict[str, Any]]) -> set[str]:
+    return {name for name, entry in outcomes(found).items() if entry["outcome"] == "passed"}
+
+
 def summarise(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    selected = sum(entry.get("selected", 0) for entry in found)
-    counts = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
+    """Of all tests selected, those that had passed in an earlier run included."""
+    earlier = max((entry.get("earlier", 0) for entry in found), default=0)
+    selected = earlier + sum(entry.get("selected", 0) for entry in found)
+    counts = {"passed": earlier, "failed": 0, "error": 0, "skipped": 0}
     failures = []
-    for entry in found:
-        if "outcome" in entry:
-            counts[entry["outcome"]] += 1
-            if entry["outcome"] in ("failed", "error"):
-                failures.append(f"{entry['id']}: {entry['message']}")
+    for name, entry in outcomes(found).items():
+        counts[entry["outcome"]] += 1
+        if entry["outcome"] in ("failed", "error"):
+            failures.append(f"{name}: {entry['message']}")
     not_run = max(selected - sum(counts.values()), 0)
     told = [f"{number} {outcome}" for outcome, number in counts.items() if number]
+    told += [f"{earlier} of them in earlier runs"] if earlier else []
     told += [f"{not_run} not run"] if not_run else []
     return {
-        "selected": selected, "counts": counts, "not_run": not_run,
+        "selected": selected, "earlier": earlier, "counts": counts, "not_run": not_run,
         "failures": sorted(failures)[:MOST], "summary": ", ".join(told),
     }  # fmt: skip
 
@@ -219,9 +247,11 @@ def sanitize(options: argparse.Namespace, report: Report) -> None:
 
 def find_sanitizer(name: str) -> str | None:
     """On the PATH, or where CUDA's toolkit keeps it."""
-    nvcc = shutil.which("nvcc")
-    roots = [os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
-    roots += [str(Path(nvcc).resolve().parents[1])] if nvcc else []
+    from tapegrad._build import find_nvcc, toolkit
+
+    roots = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    if nvcc := find_nvcc():
+        roots.insert(0, str(toolkit(nvcc)))
     folders = [f"{root}/{part}" for root in roots if root for part in ("bin", "compute-sanitizer")]
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
 
@@ -233,10 +263,11 @@ def judge(text: str, status: int) -> dict[str, Any]:
     summary = re.search(r"(?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard)", text)
     errors = int(summary[1] or summary[2]) if summary else None
     said = [line for line in text.splitlines() if line.startswith("=========")]
-    if refusal := re.search(r"=+ (?:Error: )?(.*[Nn]ot supported.*)", text):
-        found["verdict"] = f"refused: {refusal[1].strip()}"
-    elif errors:
+    refusal = re.search(r"=+ (?:Error: )?(.*[Nn]ot supported.*)", text)
+    if errors:
         found.update(verdict=f"{errors} errors", output=said[:40])
+    elif errors is None and refusal:
+        found["verdict"] = f"refused: {refusal[1].strip()}"
     elif launches and int(launches[2]):
         found.update(verdict=f"{launches[2]} wrong results", output=text.splitlines()[-40:])
     elif status or errors is None or not launches:
@@ -341,6 +372,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seconds", type=float, default=150.0, help="the time limit, to plan with")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--passed", type=Path, help="the file of the tests that have passed")
     parser.add_argument("--sanitizer")
     parser.add_argument(
         "--arguments", type=shlex.split, help="test: what pytest is given; bench: the cases"
@@ -354,8 +386,8 @@ def main() -> int:
     except Skipped as reason:
         report(status="skipped", message=str(reason))
         return 0
-    except Failed as reason:
-        report(status="failed", message=str(reason))
+    except (Failed, Incomplete) as reason:
+        report(status=type(reason).__name__.lower(), message=str(reason))
         return 1
     except Exception as error:
         report(status="failed", message=f"{type(error).__name__}: {error}")

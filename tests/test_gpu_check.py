@@ -3,6 +3,7 @@ results. Compilers, sanitizers and GPUs are stood in for by scripts of a few lin
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -25,6 +26,7 @@ sys.path.append(str(BENCHMARKS))
 
 import gpu_check  # noqa: E402
 import gpu_check_parts  # noqa: E402
+import pytest_shards  # noqa: E402
 import training_step  # noqa: E402
 
 EMULATED = ["--device", "emulated"]
@@ -154,6 +156,14 @@ def test_a_damaged_file_is_begun_again(check: Callable, tmp_path: Path) -> None:
     assert set(check("--only", "test", commands=ALL_PASS)[1]) == {"test"}
 
 
+def test_results_that_cannot_be_written_are_found_at_once(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        gpu_check.main([*EMULATED, "--out", str(tmp_path / "file" / "out")])
+    assert ended.value.code == 2
+    assert "--out: no file can be written in" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "argv", [["--only", "build,tests"], ["--limit", "build"], ["--limit", "build=soon"]]
 )
@@ -224,8 +234,8 @@ def test_failing_tests_are_named(check: Callable, tmp_path: Path) -> None:
     status, parts = check("--only", "test", "--workers", "2", "--tests", str(tmp_path))
     found = parts["test"]
     assert status == 32
-    assert found["counts"] == {"passed": 7, "failed": 1, "error": 2, "skipped": 1}
-    assert found["selected"] == 9  # each in one of the two processes; the error is in both
+    assert found["counts"] == {"passed": 7, "failed": 1, "error": 1, "skipped": 1}
+    assert found["selected"] == 9
     assert any("test_bad" in f and "assert (1 + 1) == 3" in f for f in found["failures"])
     assert any("no_such_module" in f for f in found["failures"])
 
@@ -255,9 +265,63 @@ def test_tests_that_there_is_no_time_for(check: Callable, tmp_path: Path) -> Non
     )
     limit = ("--limit", "test=12", "--workers", "1", "--tests", str(tmp_path))
     status, parts = check("--only", "test", *limit)
-    assert status == 32
-    assert parts["test"]["counts"]["passed"] > 0
-    assert "of 100 tests" in parts["test"]["message"]
+    assert (status, parts["test"]["status"]) == (32, "incomplete")
+    passed = parts["test"]["counts"]["passed"]
+    assert passed > 0
+    assert f"{passed} of 100 tests run, none failed" in parts["test"]["message"]
+    with (tmp_path / "test_slow.py").open("a") as file:
+        file.write("\ntime.sleep = lambda seconds: None\n")
+    status, parts = check("--only", "test", *limit)
+    assert (status, parts["test"]["earlier"]) == (0, passed)
+    assert parts["test"]["summary"] == f"100 passed, {passed} of them in earlier runs"
+    assert check("--only", "test", *limit)[1]["test"]["earlier"] == 100
+
+
+def test_only_tests_that_passed_are_left_out_of_the_next_run(
+    check: Callable, tmp_path: Path
+) -> None:
+    broken = """
+@pytest.fixture
+def bad_end():
+    yield
+    assert False
+def test_bad_end(bad_end): pass
+"""
+    (tmp_path / "test_suite.py").write_text(SUITE + broken)
+    for earlier in (0, 7):
+        found = check("--only", "test", "--workers", "2", "--tests", str(tmp_path))[1]["test"]
+        assert found["counts"] == {"passed": 7, "failed": 1, "error": 1, "skipped": 1}
+        assert found["earlier"] == earlier
+
+
+def test_other_sources_begin_again(tmp_path: Path, monkeypatch: Any) -> None:
+    source = tmp_path / "src" / "a.py"
+    source.parent.mkdir()
+    source.write_text("1")
+    monkeypatch.setattr(gpu_check, "ROOT", tmp_path)
+    results = tmp_path / "gpu-2026-01-01.json"
+    for change, kept in ((None, True), ("source", False), ("version", False), (None, True)):
+        known = {"cupy": "2" if change == "version" else "1"}
+        passed = gpu_check.passed_tests(results, {}, {"cupy": "1"})
+        with passed.open("a") as file:
+            file.write("test_a\n")
+        if change == "source":
+            source.write_text("2")
+        assert ("test_a" in gpu_check.passed_tests(results, {}, known).read_text()) is kept
+
+
+@pytest.mark.parametrize("count", [1, 3, 14])
+def test_processes_share_the_tests_by_functions(count: int) -> None:
+    names = [f"test_{f}[{n}]" for f in range(40) for n in range(10)]
+    names += [f"test_many[{n}]" for n in range(300)]
+    found = pytest_shards.shares([Namespace(nodeid=name) for name in names], count)
+    shared = [[item.nodeid for item in share] for share in found]
+    assert sorted(itertools.chain(*shared)) == sorted(names)
+    sizes = [len(share) for share in shared]
+    assert max(sizes) - min(sizes) <= 12
+    together = [len({i for i, share in enumerate(shared) if f"test_{f}[0]" in share or
+                     f"test_{f}[9]" in share}) for f in range(40)]  # fmt: skip
+    assert together == [1] * 40
 
 
 def test_the_files_with_tests_for_a_gpu_are_chosen() -> None:
@@ -313,6 +377,11 @@ print("934 launches, 3 wrong")
 print("========= ERROR SUMMARY: 0 errors")
 sys.exit(1)
 """
+UNSUPPORTED_TOO = """
+print("934 launches, 0 wrong")
+print("========= Warning: this access is not supported on a device")
+print("========= ERROR SUMMARY: 2 errors")
+"""
 REFUSES = """
 import sys
 print("========= Error: Device not supported. Please refer to the documentation")
@@ -327,9 +396,10 @@ sys.exit(1)
         (ERRORS, "failed", "4 errors"),
         (LEFT_OUT, "failed", "did not finish well"),
         (WRONG, "failed", "3 wrong"),
+        (UNSUPPORTED_TOO, "failed", "2 errors"),
         (REFUSES, "skipped", "not supported"),
     ],
-    ids=["clean", "errors", "no summary", "wrong results", "refuses"],
+    ids=["clean", "errors", "no summary", "wrong results", "errors and a refusal", "refuses"],
 )
 def test_what_the_sanitizer_says(
     check: Callable, tmp_path: Path, monkeypatch: Any, text: str, status: str, verdict: str
@@ -351,6 +421,25 @@ def test_the_sanitizer_may_be_in_cudas_folder(tmp_path: Path, monkeypatch: Any) 
     tool = script(tmp_path / "compute-sanitizer" / "compute-sanitizer", CLEAN)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    assert gpu_check_parts.find_sanitizer("compute-sanitizer") == str(tool)
+
+
+@pytest.mark.parametrize("way", ["link", "script"])
+def test_the_sanitizer_is_beside_the_nvcc_that_is_called(
+    tmp_path: Path, monkeypatch: Any, way: str
+) -> None:
+    (tmp_path / "toolkit" / "bin").mkdir(parents=True)
+    (tmp_path / "links").mkdir()
+    tool = script(tmp_path / "toolkit" / "bin" / "compute-sanitizer", CLEAN)
+    nvcc = tmp_path / "toolkit" / "bin" / "nvcc"
+    script(nvcc, f"import sys; print('#$ _HERE_={nvcc.parent}', file=sys.stderr)")
+    if way == "link":
+        (tmp_path / "links" / "nvcc").symlink_to(nvcc)
+    else:
+        script(tmp_path / "links" / "nvcc", f"import os, sys; os.execv({str(nvcc)!r}, sys.argv)")
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "links"))
     assert gpu_check_parts.find_sanitizer("compute-sanitizer") == str(tool)
 
 

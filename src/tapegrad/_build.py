@@ -119,9 +119,18 @@ def find_nvcc(environ: Mapping[str, str] = os.environ) -> Compiler | None:
     return None
 
 
-def _output(command: Sequence[str]) -> str:
+def toolkit(nvcc: Compiler) -> Path:
+    """The folder that nvcc's toolkit lies in. nvcc says it itself: the command on the path may be a
+    link, or a script that calls it elsewhere."""
+    said = _output([*nvcc.command, "--dryrun", "-E", "-x", "cu", os.devnull], "stderr")
+    here = re.search(r"^#\$ _HERE_=(.+)$", said, re.MULTILINE)
+    return Path(here[1] if here else Path(nvcc.command[0]).resolve().parent).parent
+
+
+def _output(command: Sequence[str], stream: str = "stdout") -> str:
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        return str(getattr(run, stream))
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -264,7 +273,7 @@ def plan_cuda(
 
 def _wheel_libraries(nvcc: Compiler) -> list[str]:
     """NVIDIA's wheels keep the runtime in lib/, where nvcc does not look."""
-    folder = Path(nvcc.command[0]).parents[1] / "lib"
+    folder = toolkit(nvcc) / "lib"
     return [f"-L{folder}"] if (folder / "libcudart_static.a").is_file() else []
 
 
