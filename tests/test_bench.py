@@ -109,6 +109,22 @@ def test_cases_count_bytes_and_flops(name, dtype, bytes, flops):
     assert (row.bytes, row.flops) == (bytes, flops)
 
 
+def test_one_row_of_each_case_is_measured_first():
+    order = []
+
+    def on_row(results):
+        order.extend(key for key in what(results) if key not in order)
+
+    def what(results):
+        return [(row.case, row.dtype) for row in results.rows]
+
+    results = run("tanh", "rel*", "relu", dtypes=["float32", "float64"], on_row=on_row)
+    cases, dtypes = ("tanh", "relu", "relu_backward"), ("float32", "float64")
+    assert order == [(case, dtype) for dtype in dtypes for case in cases]
+    assert what(results) == [(case, dtype) for case in cases for dtype in dtypes]
+    assert results.settings["rows"] == 6
+
+
 def test_inputs_are_random_and_repeatable():
     for case in CASES:
         shape = case.sizes["tiny"][0]
@@ -201,6 +217,38 @@ def test_a_wrong_peer_is_not_timed(monkeypatch):
     assert list(row.times) == ["tapegrad"]
     assert row.peers["numpy"].startswith("wrong: at index (")
     assert results.bad == []
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """torch.compile's place is taken by NumPy; returns how often the compiler was warmed up."""
+    warmed = []
+    monkeypatch.setattr(measure, "warm_compiler", warmed.append)
+    monkeypatch.setattr(measure, "call_of", lambda name, case, device: lambda x: np.maximum(x, 0))
+    monkeypatch.setattr(measure, "inputs_of", lambda name, arrays: list(arrays))
+    return warmed
+
+
+def test_the_compiler_is_warmed_up_before_the_rows(compiler):
+    bench = measure.Bench(CPU, ["torch.compile"], CpuClock(), ceilings.Ceilings())
+    assert compiler == [CPU]
+    measure.Bench(CPU, ["torch"], CpuClock(), ceilings.Ceilings())
+    assert compiler == [CPU]
+    row = bench.measure(relu_job(), 0)
+    assert list(row.times) == ["tapegrad", "torch.compile"]
+
+
+def test_one_slow_compilation_does_not_rule_out_all_that_follow(compiler):
+    bench = measure.Bench(CPU, ["torch.compile"], CpuClock(), ceilings.Ceilings())
+    bench._compiling = 1000.0
+    rows = [bench.measure(relu_job(), 10) for _ in range(8)]  # 1000 / 2**7 < 10
+    assert rows[0].peers["torch.compile"].startswith("skipped: compiling takes about 1000.0 s")
+    assert "torch.compile" in rows[-1].times
+
+
+def relu_job():
+    (case,) = runner.select(["relu"])
+    return measure.Job(case, (5,), tg.float32, "tiny")
 
 
 def test_a_wrong_value_far_below_the_largest_is_seen():

@@ -132,6 +132,25 @@ def test_it_runs_without_pytorch(monkeypatch, capsys):
         run("relu", peers=["torch"])
 
 
+@pytest.mark.parametrize("error", ["ImportError", "OSError"])
+def test_it_runs_with_a_broken_pytorch(tmp_path, error):
+    (tmp_path / "torch.py").write_text(f"raise {error}('libcudart.so.9: no such file')")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+
+    def bench(*arguments):
+        command = [sys.executable, "-m", "tapegrad", "bench", "relu", "--device", "cpu", "--sizes",
+                   "tiny", "--budget", "0", *arguments]  # fmt: skip
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100)
+
+    usual, asked = bench(), bench("--peers", "torch")
+    assert usual.returncode == 0, usual.stderr
+    assert "vs numpy" in usual.stdout
+    assert asked.stderr == (
+        "tapegrad bench: peer 'torch': PyTorch is installed but cannot be imported: "
+        "libcudart.so.9: no such file\n"
+    )
+
+
 def test_tapegrad_does_not_import_its_benchmarks():
     code = "import sys, tapegrad; print('tapegrad.bench' in sys.modules, tapegrad.bench.run)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -17,7 +17,7 @@ from .cases import Case, Draw
 from .cases.case import rolled
 from .ceilings import Ceilings
 from .check import BenchmarkError, Difference, compare_all, tolerance
-from .peers import call_of, from_torch, inputs_of
+from .peers import call_of, from_torch, inputs_of, warm_compiler
 from .results import Row
 from .timing import Call, Clock, interleave
 
@@ -48,6 +48,8 @@ class Bench:
     def __init__(self, device: Device, peers: Sequence[str], clock: Clock, ceilings: Ceilings):
         self.device, self.peers, self.clock, self.ceilings = device, peers, clock, ceilings
         self._compiling = 0.0  # seconds that torch.compile took last
+        if "torch.compile" in peers:
+            warm_compiler(device)
 
     def measure(self, job: Job, seconds: float) -> Row:
         """The row of a job, in about so many seconds. Nothing but Ctrl-C escapes from it."""
@@ -112,6 +114,7 @@ class Bench:
             row.peers[name] = (
                 f"skipped: compiling takes about {self._compiling:.1f} s, the row has {seconds:.1f}"
             )
+            self._compiling /= 2  # a row that took long must not rule out all that follow
             return None
         start = time.perf_counter()
         try:

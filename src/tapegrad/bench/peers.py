@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -46,7 +47,11 @@ def absent(name: str, device: Device) -> str:
         return "" if device.type == "cuda" else "it computes on GPUs"
     if find_spec("torch") is None:
         return "PyTorch is not installed"
-    if device.type == "cuda" and not _torch().cuda.is_available():
+    try:
+        torch = _torch()
+    except (ImportError, OSError) as error:
+        return f"PyTorch is installed but cannot be imported: {' '.join(str(error).split())}"
+    if device.type == "cuda" and not torch.cuda.is_available():
         return "this PyTorch finds no GPU"
     return ""
 
@@ -69,6 +74,13 @@ def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
     function = case.compiled or (gradient.forward if gradient else eager)
     compiled = torch.compile(lambda *t: function(torch, *t), fullgraph=True, dynamic=False)
     return (lambda *t: gradient(torch, *t, wrapped=compiled)) if gradient else compiled
+
+
+def warm_compiler(device: Device) -> None:
+    """Compile something: the first time takes many times as long as any other."""
+    torch = _torch()
+    with contextlib.suppress(Exception):  # the rows will say what is the matter
+        torch.compile(lambda x: x + 1)(to_torch(device.library.ones(8)))
 
 
 def inputs_of(name: str, arrays: Sequence[Any]) -> list[Any]:

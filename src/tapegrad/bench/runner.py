@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -42,7 +43,8 @@ def run(
 ) -> Results:
     """Measure tapegrad's primitives on a device, against other libraries.
 
-    cases: names or patterns such as "softmax*" (all by default). dtypes: float32 by default, and
+    cases: names or patterns such as "softmax*" (all by default); one row of each is measured first,
+    in the order of the patterns, then another of each. dtypes: float32 by default, and
     on cuda float16 and bfloat16 too. sizes: "tiny", "small", "large", several of them, or
     "default": small on cpu, large on cuda, tiny on emulated. peers: of "numpy", "cupy", "torch",
     "torch.compile"; by default those that are there (on a GPU all but NumPy, else NumPy and
@@ -59,8 +61,6 @@ def run(
     place.library  # noqa: B018  (says what is missing)
     jobs = list(_jobs(cases, _dtypes(place, dtypes), _sizes(place, sizes)))
     chosen = choose(place, peers)
-    if any(name.startswith("torch") for name in chosen):
-        import torch  # noqa: F401  (the machine's description asks it)
     budget = _BUDGETS[place.type] if budget_s is None else budget_s
     results = Results(
         machine=machine.describe(place),
@@ -71,6 +71,7 @@ def run(
             "dtypes": sorted({job.dtype.name for job in jobs}),
             "sizes": sorted({job.size for job in jobs}),
             "peers": list(chosen),
+            "rows": len(jobs),
             "budget_s": budget,
         },
         notes=_notes(place),
@@ -85,11 +86,13 @@ def run(
             ceilings = measure_ceilings(place, used, clock, "torch" in chosen)
             results.ceilings = asdict(ceilings)
             bench = Bench(place, chosen, clock, ceilings)
-            for number, job in enumerate(jobs):
+            places = {_key(job): place for place, job in enumerate(jobs)}
+            for number, job in enumerate(_one_of_each_first(jobs)):
                 bar.show(str(job))
                 left = budget - (time.perf_counter() - start)
                 share = max(left, 0.0) / (len(jobs) - number)
                 results.rows.append(bench.measure(job, share))
+                results.rows.sort(key=lambda row: places[row.key])
                 bar.step()
                 if on_row is not None:
                     on_row(results)
@@ -105,18 +108,16 @@ def run(
 
 
 def select(patterns: Sequence[str] | None) -> list[Case]:
-    """The cases whose names match, in their own order; BenchmarkError for one that none has."""
-    if not patterns:
-        return list(CASES)
-    for pattern in patterns:
-        if not any(_matches(case, [pattern]) for case in CASES):
+    """The cases whose names match, in the order of the patterns; BenchmarkError for one that no
+    case matches."""
+    chosen: dict[str, Case] = {}
+    for pattern in patterns or ["*"]:
+        found = {c.name: c for c in CASES if fnmatch.fnmatchcase(c.name, pattern)}
+        if not found:
             known = ", ".join(case.name for case in CASES)
             raise BenchmarkError(f"no case {pattern!r}: choose from {known}")
-    return [case for case in CASES if _matches(case, patterns)]
-
-
-def _matches(case: Case, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns)
+        chosen = {**chosen, **found}
+    return list(chosen.values())
 
 
 def _dtypes(device: Device, wanted: Sequence[Any] | None) -> list[Any]:
@@ -150,6 +151,20 @@ def _jobs(patterns: Sequence[str] | None, dtypes: list[Any], sizes: list[str]) -
                 for dtype in dtypes:
                     if dtype.name in case.dtypes:
                         yield Job(case, shape, dtype, size)
+
+
+def _key(job: Job) -> tuple:
+    """That of its row."""
+    return job.case.name, job.shape, job.dtype.name
+
+
+def _one_of_each_first(jobs: Sequence[Job]) -> list[Job]:
+    """The first job of each case, then the second of each, ...: a run that is ended early says
+    something about all."""
+    cases: dict[str, list[Job]] = {}
+    for job in jobs:
+        cases.setdefault(job.case.name, []).append(job)
+    return [job for turn in itertools.zip_longest(*cases.values()) for job in turn if job]
 
 
 def _notes(device: Device) -> list[str]:
