@@ -7,6 +7,7 @@ is something new: it may be killed at any time.
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import os
 import re
@@ -32,6 +33,8 @@ TOOLS = {
 }
 SANITIZER_ERROR = 86  # the exit status that the sanitizer is asked for
 MOST = 50  # failures listed
+# Of the time of bench: the demo, which compiles nothing that the kernels did not, gets the rest.
+KERNELS_END, DEMO_END = 0.75, 0.95
 
 # What is run on the emulated device is a sample: CI runs the whole suite there anyway.
 SELECTED = "emulated and (relu or softmax or linear) and not bfloat16 and not gradcheck"
@@ -282,11 +285,16 @@ def judge(text: str, status: int) -> dict[str, Any]:
 
 
 def bench(options: argparse.Namespace, report: Report) -> None:
-    """A training step, the demo, and the kernels by tapegrad.bench in the time that is left."""
+    """A training step, the kernels by tapegrad.bench in most of the time, and the demo."""
     from training_step import training_step
 
     import tapegrad as tg
     from tapegrad.bench.peers import absent
+    from tapegrad.bench.runner import select
+
+    def left(share: float) -> float:
+        """Seconds until this share of the time is over."""
+        return share * options.seconds - (time.monotonic() - options.started)
 
     timed = options.device == "cuda"  # the emulated device's times mean nothing
     failures: list[str] = []
@@ -298,34 +306,49 @@ def bench(options: argparse.Namespace, report: Report) -> None:
     except Exception as error:
         traceback.print_exc()
         failures.append(f"training step: {type(error).__name__}: {error}")
-    try:
-        training["tapegrad demo, 10 epochs"] = demo(options.device)
-    except Failed as error:
-        failures.append(str(error))
     report(training=training)
 
     def on_row(results: Any) -> None:
         report(rows=briefly(results.rows, timed))
-        if time.monotonic() - options.started > 0.9 * options.seconds:
+        if left(KERNELS_END) < 0:
             raise KeyboardInterrupt  # ends the run; the rows so far are its results
 
     # torch.compile takes seconds for each row: tapegrad bench measures it where there is time.
     place = tg.device(options.device)
     peers = [name for name in ("numpy", "cupy", "torch") if not absent(name, place)]
-    left = 0.8 * options.seconds - (time.monotonic() - options.started)
+    cases = options.arguments or goals_first()
     results = tg.bench.run(
-        options.arguments or None, device=options.device, budget_s=left if timed else 15.0,
+        cases, device=options.device, budget_s=max(left(KERNELS_END), 0.0) if timed else 15.0,
         peers=peers, progress=False, on_row=on_row,
     )  # fmt: skip
     bad = [f"{row.case} {row.dtype} is {row.status}" for row in results.bad]
     report(
         rows=briefly(results.rows, timed), ceilings=results.ceilings if timed else {},
         before=results.before, after=results.after, notes=results.notes,
-        summary=f"{len(results.rows)} rows, {len(bad)} wrong or failed"
-        + (", no time for more" if results.interrupted else ""),
+        summary=f"{len(results.rows)} of {results.settings['rows']} rows measured, "
+        f"{len(bad)} wrong or failed",
     )  # fmt: skip
+    try:
+        training["tapegrad demo, 10 epochs"] = demo(options.device, left(DEMO_END))
+        report(training=training)
+    except Failed as error:
+        failures.append(str(error))
     if failures or bad:
         raise Failed(", ".join((failures + bad)[:MOST]))
+    measured = {row.case for row in results.rows}
+    if unmeasured := [case.name for case in select(cases) if case.name not in measured]:
+        raise Incomplete(f"no time for {', '.join(unmeasured)}")
+
+
+def goals_first() -> list[str]:
+    """All cases, those first that performance_page.py has goals for."""
+    from performance_page import GOALS
+
+    from tapegrad.bench import CASES
+
+    names = [case.name for case in CASES]
+    goals = [pattern for goal in GOALS for pattern in goal.cases]
+    return [pattern for pattern in goals if fnmatch.filter(names, pattern)] + ["*"]
 
 
 def briefly(rows: Sequence[Any], timed: bool) -> list[dict[str, Any]]:
@@ -344,12 +367,16 @@ def briefly(rows: Sequence[Any], timed: bool) -> list[dict[str, Any]]:
     return found
 
 
-def demo(device: str) -> str:
+def demo(device: str, limit: float) -> str:
     if device == "emulated":
         return "not run on the emulated device"
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        ran = python("-m", "tapegrad", "demo", "--device", device, "--out", folder)
+        command = ("-m", "tapegrad", "demo", "--device", device, "--out", folder)
+        try:
+            ran = python(*command, timeout=max(limit, 1.0))
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"tapegrad demo: not done after {error.timeout:.0f} s") from error
         seconds = time.monotonic() - started
     print(ran.stdout + ran.stderr, flush=True)
     if ran.returncode:

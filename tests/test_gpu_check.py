@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
 import sys
 import time
 from argparse import Namespace
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 import tapegrad as tg
+from tapegrad.bench.runner import select
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -469,6 +471,8 @@ def bench(cases: list[str], seconds: float = 100) -> dict[str, Any]:
         gpu_check_parts.bench(options, report)  # type: ignore[arg-type]
     except gpu_check_parts.Failed as reason:
         report(failed=str(reason))
+    except gpu_check_parts.Incomplete as reason:
+        report(incomplete=str(reason))
     return report.found
 
 
@@ -484,7 +488,25 @@ def test_benchmarks() -> None:
 def test_benchmarks_that_there_is_no_time_for() -> None:
     found = bench(["softmax*"], seconds=0.1)
     assert [row["case"] for row in found["rows"]] == ["softmax"]
-    assert "no time for more" in found["summary"]
+    assert found["summary"] == "1 of 2 rows measured, 0 wrong or failed"
+    assert found["incomplete"] == "no time for softmax_backward"
+
+
+def test_cases_with_goals_are_measured_first() -> None:
+    names = [case.name for case in select(gpu_check_parts.goals_first())]
+    assert sorted(names) == sorted(case.name for case in tg.bench.CASES)
+    assert names[:2] == ["matmul", "matmul_left_transposed"]
+    assert names.index("adamw_step") < names.index("relu")
+    assert all("float32" in case.dtypes for case in tg.bench.CASES)  # of the first row of each
+
+
+def test_a_demo_that_hangs_is_ended(monkeypatch: Any) -> None:
+    def hangs(*command: str, timeout: float) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(gpu_check_parts, "python", hangs)
+    with pytest.raises(gpu_check_parts.Failed, match="demo: not done after 7 s"):
+        gpu_check_parts.demo("cuda", 7.0)
 
 
 def test_a_wrong_kernel_fails_the_benchmarks(monkeypatch: Any) -> None:
