@@ -151,6 +151,17 @@ def test_it_runs_with_a_broken_pytorch(tmp_path, error):
     )
 
 
+def test_pytorchs_threads_do_not_spin_while_others_compute():
+    pytest.importorskip("torch", exc_type=ImportError)
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environ = {name: value for name, value in os.environ.items() if name not in names}
+    code = "import os, tapegrad as tg; from tapegrad.bench import peers; "
+    code += f"peers.choose(tg.device('cpu'), None); print([os.environ[n] for n in {names}])"
+    run = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True,
+                         timeout=100)  # fmt: skip
+    assert run.stdout == "['PASSIVE', '0']\n", run.stderr
+
+
 def test_tapegrad_does_not_import_its_benchmarks():
     code = "import sys, tapegrad; print('tapegrad.bench' in sys.modules, tapegrad.bench.run)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

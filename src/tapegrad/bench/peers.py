@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -111,6 +112,10 @@ def from_torch(tensor: Any, device: Device) -> Any:
 
 
 def _torch() -> Any:
+    # Its threads would spin for a while after each call, on the cores that the next contestant in
+    # turn, NumPy's BLAS or tapegrad, computes on. It reads these when it is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     import torch
 
     return torch
