@@ -77,6 +77,23 @@ def test_what_the_peers_changed_by_is_noise():
     assert bench.compare_results(old, new).rows[0].verdict == "slower"
 
 
+def test_a_busy_old_run_makes_nothing_faster():
+    old, new = results_of(relu=2.9), results_of(relu=1.0)
+    old.rows[0].times["numpy"] = Timing.of([2.99, 3.0, 3.01])
+    assert bench.compare_results(old, new).rows[0].verdict == "same"
+    assert bench.compare_results(results_of(relu=2.9), new).rows[0].verdict == "faster"
+
+
+def test_other_libraries_and_threads_are_told():
+    old, new = results_of(relu=1.0), results_of(relu=1.0)
+    old.machine["threads"], new.machine["threads"] = {"torch": 2}, {"torch": 1}
+    new.machine["numpy"] = "2.1"
+    said = str(bench.compare_results(old, new))
+    assert "numpy was 2.0, is 2.1" in said
+    assert "threads was {'torch': 2}, is {'torch': 1}" in said
+    assert "was 2.1" not in str(bench.compare_results(new, new))
+
+
 def test_rows_of_one_run_only():
     changes = bench.compare_results(results_of(relu=1.0), results_of(tanh=1.0))
     assert {row.case: row.verdict for row in changes.rows} == {"tanh": "new", "relu": "missing"}

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import kernels
 from tapegrad.bench.runner import select
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -516,6 +518,15 @@ def test_a_wrong_kernel_fails_the_benchmarks(monkeypatch: Any) -> None:
     found = bench(["softmax*"])
     assert "softmax float32 is wrong" in found["failed"]
     assert {row["case"]: row["status"] for row in found["rows"]}["softmax_backward"] == "ok"
+
+
+def test_launches_are_counted_and_questions_are_not() -> None:
+    counter = training_step.Counter(kernels.library("emulated"))
+    assert counter.column_sum_partials(4, 5) > 0
+    assert counter.launches == 0
+    words = np.empty(4, np.uint32)
+    counter.philox(words.ctypes.data, 4, 0, 0, 0)
+    assert counter.launches == 1
 
 
 def test_contestants_take_turns() -> None:

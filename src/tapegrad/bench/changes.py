@@ -103,7 +103,8 @@ def _change(was: Row | None, row: Row, constant: set[str]) -> Change:
     elif was.timing is None:
         change.verdict, change.message = "fixed", f"it was {was.status}"
     else:
-        drift = [abs(d - 1) for d in _drifts(was, row, constant)]
+        # Half the time is as much of a change as twice the time.
+        drift = [max(d, 1 / d) - 1 for d in _drifts(was, row, constant)]
         spread = (was.timing.spread + row.timing.spread) / 2
         change.noise = max(_LEAST, spread, statistics.median(drift) if drift else 0.0)
         change.factor = row.timing.median / was.timing.median
@@ -147,6 +148,10 @@ def _notes(old: Results, new: Results) -> list[str]:
     a, b = (r.machine.get("gpu", {}).get("name") for r in (old, new))
     if a != b:
         notes.append(f"another machine: the GPU was {a}, is {b}")
+    for name in ("python", "numpy", "numpy_blas", "torch", "cupy", "threads"):
+        a, b = old.machine.get(name), new.machine.get(name)
+        if a and b and a != b:
+            notes.append(f"other software or settings: {name} was {a}, is {b}")
     for name, results in (("OLD", old), ("NEW", new)):
         if results.disturbed:
             notes.append(f"{name}: {results.disturbed}; what changed may be that")
