@@ -11,7 +11,7 @@ from tapegrad import backend, bench
 from tapegrad.bench import ceilings, measure, runner
 from tapegrad.bench.cases import CASES, Draw, missing
 from tapegrad.bench.check import compare, tolerance
-from tapegrad.bench.timing import CpuClock, Timing, interleave
+from tapegrad.bench.timing import CpuClock, CudaClock, Timing, interleave
 from tapegrad.cli import main
 
 CPU = tg.device("cpu")
@@ -318,6 +318,15 @@ def test_contestants_take_turns_after_a_warm_up():
     assert times["a"].samples == (1e-3,) * 5
 
 
+@pytest.mark.parametrize(
+    ("calls", "seconds", "cpu", "gpu"),
+    [(1, 0.01, False, False), (3, 0.01, True, False), (1, 2.0, True, False), (3, 2.0, True, True)],
+)
+def test_a_gpu_is_kept_busy_before_it_is_timed(calls, seconds, cpu, gpu):
+    assert CpuClock().warm(calls, seconds) is cpu
+    assert CudaClock.warm(None, calls, seconds) is gpu
+
+
 def test_input_sets_are_rotated():
     arrays = [np.arange(10.0), np.arange(10)]
     sets = measure._input_sets(arrays)
@@ -359,8 +368,6 @@ def test_a_tie_is_shown_as_one():
 
 @pytest.mark.gpu
 def test_the_gpu_is_timed_by_events_with_the_l2_flushed():
-    from tapegrad.bench.timing import CudaClock
-
     clock = CudaClock(tg.device("cuda"))
     properties = clock._cuda.runtime.getDeviceProperties(0)
     assert clock.flushed >= 2 * properties["l2CacheSize"]

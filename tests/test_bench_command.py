@@ -64,6 +64,8 @@ def test_the_list_of_cases(capsys):
         (["--peers", "cupy"], "peer 'cupy': it computes on GPUs"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--json", "no/such/folder.json"], "no folder no/such"),
+        (["--budget", "-1"], "[run] budget_s must be seconds, 0 or more, not -1"),
+        (["--budget", "nan"], "[run] budget_s must be seconds, 0 or more, not nan"),
         (["--compare", "old.json", "new.json"], "old.json"),
     ],
 )
@@ -74,6 +76,25 @@ def test_the_command_says_in_one_line_what_is_wrong(arguments, message, capsys):
     assert error.startswith("tapegrad bench: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_missing_ml_dtypes_is_named(monkeypatch, capsys):
+    def missing(spec):
+        raise ImportError("bfloat16 needs the package ml_dtypes: pip install 'tapegrad[io]'")
+
+    monkeypatch.setattr(runner.dtypes_, "dtype", missing)
+    assert main(["bench", "relu", "--device", "cpu", "--dtype", "bfloat16"]) == 1
+    assert capsys.readouterr().err == (
+        "tapegrad bench: bfloat16 needs the package ml_dtypes: pip install 'tapegrad[io]'\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["roofline.xyz", "roofline"])
+def test_a_picture_of_an_unknown_kind_is_refused_before_it_is_measured(name, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(runner.Bench, "measure", None)
+    assert main(["bench", "relu", "--device", "cpu", "--plot", name]) == 1
+    assert f"a plot cannot be written to {name}: end its name in .png" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_keeps_what_it_has(tmp_path, capsys, monkeypatch):

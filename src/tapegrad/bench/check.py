@@ -20,6 +20,12 @@ class BenchmarkError(RuntimeError):
     """A benchmark that would mislead: a wrong result, a file that holds no results, bad use."""
 
 
+def check_seconds(function: str, name: str, value: float) -> None:
+    """Raise ValueError for what is no length of time."""
+    if not value >= 0:  # nor nan
+        raise ValueError(f"[{function}] {name} must be seconds, 0 or more, not {value}")
+
+
 def tolerance(dtype: Any, depth: int = 1) -> float:
     """The largest error accepted, as a part of |expected| + rms(expected).
 

@@ -50,7 +50,7 @@ _WIDTH = max(len(case.name) for case in CASES)
 def _measure(arguments: Namespace) -> int:
     json: Path | None = arguments.json
     if arguments.plot:  # say now, not after a minute, what is missing
-        roofline.require_matplotlib()
+        roofline.require_format(arguments.plot)
     for path in filter(None, (json, arguments.plot)):
         if not path.parent.is_dir():
             raise BenchmarkError(f"there is no folder {path.parent} to write {path.name} to")

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from .check import BenchmarkError
@@ -31,8 +32,10 @@ def plot(results: Results, path: str | os.PathLike[str]) -> None:
     """Draw the roofline into a file whose ending says the format (.png, .svg, .pdf): a panel for
     each dtype, a marker for each library, tapegrad's filled and named.
 
-    Raises BenchmarkError without matplotlib (the extra viz), or where there is nothing to draw.
+    Raises BenchmarkError without matplotlib (the extra viz), for an ending that it does not know,
+    or where there is nothing to draw.
     """
+    require_format(path)
     draw(results).savefig(path)
 
 
@@ -63,6 +66,17 @@ def require_matplotlib() -> None:
     """Raise BenchmarkError, with what to do, where matplotlib is missing."""
     if not find_spec("matplotlib"):
         raise BenchmarkError("a plot needs matplotlib: pip install 'tapegrad[viz]'")
+
+
+def require_format(path: str | os.PathLike[str]) -> None:
+    """Raise BenchmarkError where no picture can be written to ``path``, whose ending says how."""
+    require_matplotlib()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if Path(path).suffix.lower().removeprefix(".") not in known:
+        raise BenchmarkError(f"a plot cannot be written to {path}: end its name in .png or .svg "
+                             f"(matplotlib knows {', '.join(known)})")  # fmt: skip
 
 
 def _intensity(row: Row) -> float:

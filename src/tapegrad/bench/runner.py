@@ -15,7 +15,7 @@ from ..backend import Device
 from . import machine
 from .cases import CASES, SIZES, Case, missing
 from .ceilings import measure as measure_ceilings
-from .check import BenchmarkError
+from .check import BenchmarkError, check_seconds
 from .measure import Bench, Job
 from .peers import choose
 from .progress import Progress
@@ -57,6 +57,8 @@ def run(
     Raises BenchmarkError for cases, sizes or peers that do not exist; RuntimeError for a device
     that does not.
     """
+    if budget_s is not None:
+        check_seconds("run", "budget_s", budget_s)
     place = Device(device)
     place.library  # noqa: B018  (says what is missing)
     jobs = list(_jobs(cases, _dtypes(place, dtypes), _sizes(place, sizes)))
@@ -125,9 +127,9 @@ def _dtypes(device: Device, wanted: Sequence[Any] | None) -> list[Any]:
     for spec in _DTYPES[device.type] if wanted is None else wanted:
         try:
             chosen.append(dtypes_.dtype(spec))
-        except ImportError:  # bfloat16 without ml_dtypes
+        except ImportError as error:  # bfloat16 without ml_dtypes
             if wanted is not None:
-                raise
+                raise BenchmarkError(str(error)) from error
         except TypeError as error:
             raise BenchmarkError(str(error)) from error
     for dtype in chosen:

@@ -20,7 +20,7 @@ from ..backend import Device
 
 Call = Callable[[int], Any]  # f(turn): the turn decides which set of inputs it gets
 
-_WARM_UP, _WARM = 3, 0.05  # calls that are not counted: so many, or so many seconds
+_WARM_UP, _WARM = 3, 0.05  # calls that are not counted, and their seconds (see the clocks)
 _LEAST, _MOST = 5, 50  # rounds
 _CPU_SAMPLE = 5e-4  # seconds: far above the clock's own resolution and cost
 _TINY = 1e-9
@@ -54,6 +54,9 @@ class CpuClock:
     """Wall-clock time. Short calls are repeated within one sample; on repeated calls other inputs
     are used, so that not all of them are in the nearest cache."""
 
+    def warm(self, calls: int, seconds: float) -> bool:
+        return calls >= _WARM_UP or seconds >= _WARM
+
     def repeats(self, seconds: float) -> int:
         return max(1, math.ceil(_CPU_SAMPLE / max(seconds, _TINY)))
 
@@ -80,6 +83,9 @@ class CudaClock:
         self.flushed = 2 * max(int(properties["l2CacheSize"]), 1 << 22)
         with current(device):
             self._buffer = device.library.empty((self.flushed,), dtype="uint8")
+
+    def warm(self, calls: int, seconds: float) -> bool:
+        return calls >= _WARM_UP and seconds >= _WARM  # idle clocks take a while to rise
 
     def repeats(self, seconds: float) -> int:
         return 1
@@ -141,6 +147,7 @@ def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> di
 def _warm_up(call: Call, clock: Clock) -> float:
     """Fill caches, pools and compilers; returns the seconds of the fastest call."""
     seconds: list[float] = []
-    while len(seconds) < _WARM_UP and sum(seconds) < _WARM:
+    start = time.perf_counter()
+    while not clock.warm(len(seconds), time.perf_counter() - start):
         seconds += clock.time([(call, 1, len(seconds))])
     return min(seconds)
