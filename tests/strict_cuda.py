@@ -142,6 +142,7 @@ class Stream:
 
 
 null_stream = Stream(null=True)
+Stream.null = null_stream  # type: ignore[attr-defined]
 
 
 def get_current_stream(device: Any = None) -> Stream:

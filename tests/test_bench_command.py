@@ -298,6 +298,49 @@ def test_functions_on_a_gpu():
     assert results.settings["device"] == "cuda:0"
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("inputs", ["mixed", "closed over"])
+def test_work_on_a_gpu_is_timed_there_whoever_does_it(inputs, monkeypatch):
+    read = []
+    usual = bench.own.clock_for
+    monkeypatch.setattr(bench.own, "clock_for", lambda d: read.append(str(d)) or usual(d))
+    host = np.ones((30, 20), np.float32)
+    x = tg.ones(30, 20, device="cuda")
+    if inputs == "mixed":
+        functions, given = {"a": np.tanh, "b": tg.tanh}, {"a": host, "b": x}
+    else:
+        functions, given = {"a": lambda: np.tanh(host), "b": lambda: x.tanh()}, ()
+    bench.compare(functions, given, reference=np.tanh(host), seconds=0)
+    bench.compare(functions, given, reference=np.tanh(host), seconds=0, device="cpu")
+    assert read == ["cuda:0", "cpu"]
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_timed_on_its_default_stream():
+    cupy = pytest.importorskip("cupy")
+    streams = []
+
+    def mine(x):
+        streams.append(cupy.cuda.get_current_stream().ptr)
+        return x.tanh()
+
+    with cupy.cuda.Stream() as side:
+        x = tg.randn(30, 20, device="cuda")
+        bench.compare({"mine": mine}, x, reference=np.tanh, seconds=0)
+    assert streams[0] == side.ptr
+    assert set(streams[1:]) == {0}
+
+
+def test_the_device_may_be_named():
+    results = bench.compare({"mine": np.tanh}, np.ones(3), reference=np.tanh, seconds=0,
+                            device="emulated")  # fmt: skip
+    assert results.settings["device"] == "emulated"
+    with pytest.raises(
+        ValueError, match=r"\[compare\] seconds must be seconds, 0 or more, not nan"
+    ):
+        bench.compare({"mine": np.tanh}, np.ones(3), reference=np.tanh, seconds=float("nan"))
+
+
 def test_a_wrong_function_is_named():
     def almost(x):
         y = np.tanh(x)

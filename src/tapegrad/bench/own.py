@@ -12,7 +12,7 @@ from .. import dtypes
 from ..backend import CPU, Device, to_numpy
 from ..tensor import Tensor
 from . import machine
-from .check import FLOATS, BenchmarkError, compare_all, tolerance
+from .check import FLOATS, BenchmarkError, check_seconds, compare_all, tolerance
 from .peers import from_torch
 from .results import Results, Row
 from .timing import Call, clock_for, current, interleave
@@ -29,6 +29,7 @@ def compare(
     seconds: float = 1.0,
     bytes: float | None = None,
     flops: float = 0.0,
+    device: Any = None,
 ) -> Results:
     """Check functions against a reference, then time them in turns; ``print`` the result.
 
@@ -39,22 +40,28 @@ def compare(
     function's inputs as NumPy arrays in float64. rtol: the largest error accepted, as a part of
     |expected| + rms(expected); some units in the last place of the result by default.
     bytes, flops: what a call moves and computes, for the rates; bytes are those of the inputs and
-    results by default. Functions must not change their inputs.
+    results by default. device: whose clock is read; by default a GPU's if an input or a result of
+    any function is there. A GPU is timed on its default stream, PyTorch's and CuPy's alike: a
+    function must not leave work on another one. Functions must not change their inputs.
 
-    Raises BenchmarkError, naming the function and the first index, if one is wrong.
+    Raises BenchmarkError, naming the function and the first index, if one is wrong; ValueError
+    where ``seconds`` is none.
 
     >>> x = tg.randn(1000, 1000)
     >>> print(tg.bench.compare({"mine": my_tanh, "tapegrad's": tg.tanh}, x, reference=np.tanh))
     """
     if not functions:
         raise BenchmarkError("compare() needs at least one function")
+    check_seconds("compare", "seconds", seconds)
     given = {name: _arguments(name, functions, inputs) for name in functions}
     first = next(iter(functions))
-    device = _device_of(given[first])
+    seen = [value for values in given.values() for value in values]
     expected = _expected(reference, given[first])
     row = Row(first, "", (), "", reference="given")
     for name, function in functions.items():
-        got = _checked_call(name, function, given[name])
+        returned = _checked_call(name, function, given[name])
+        seen += returned
+        got = _results(name, returned)
         limit = rtol if rtol is not None else max(_limit(g) for g in got)
         if len(got) != len(expected):
             raise BenchmarkError(
@@ -71,17 +78,18 @@ def compare(
             row.error, row.tolerance, row.flops = difference.error, limit, flops
             arrays = [a for a in map(_host, given[name]) if a is not None]
             row.bytes = sum(a.nbytes for a in (*arrays, *got)) if bytes is None else bytes
+    place = _device_of(seen) if device is None else Device(device)
     results = Results(
-        machine=machine.describe(device),
+        machine=machine.describe(place),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        settings={"device": str(device), "functions": list(functions), "seconds": seconds},
-        before=machine.state(device),
+        settings={"device": str(place), "functions": list(functions), "seconds": seconds},
+        before=machine.state(place),
     )
     contestants = {name: _contestant(f, given[name]) for name, f in functions.items()}
-    with current(device):
-        row.times = interleave(contestants, clock_for(device), seconds)
+    with current(place):
+        row.times = interleave(contestants, clock_for(place), seconds)
     results.rows.append(row)
-    results.after = machine.state(device)
+    results.after = machine.state(place)
     return results
 
 
@@ -102,13 +110,13 @@ def _expected(reference: Any, inputs: Sequence[Any]) -> list[np.ndarray]:
             for value, host in zip(inputs, hosts, strict=True)
         ]
         reference = reference(*wide)
-    return _results("reference", reference)
+    return _results("reference", _several(reference))
 
 
 def _checked_call(name: str, function: Callable[..., Any], inputs: Sequence[Any]) -> list:
-    """The results on the host, from a call that left its inputs as they were."""
+    """What a call returned that left its inputs as they were."""
     before = [None if (host := _host(value)) is None else host.copy() for value in inputs]
-    got = _results(name, function(*inputs))
+    returned = _several(function(*inputs))
     for number, (was, value) in enumerate(zip(before, inputs, strict=True)):
         now = _host(value)
         if was is not None and now is not None and was.tobytes() != now.tobytes():
@@ -116,12 +124,17 @@ def _checked_call(name: str, function: Callable[..., Any], inputs: Sequence[Any]
                 f"{name!r} changes its input {number}: the next call would compute something else. "
                 "Let it work on a copy"
             )
-    return got
+    return returned
 
 
-def _results(name: str, returned: Any) -> list[np.ndarray]:
+def _several(returned: Any) -> list[Any]:
+    return list(returned) if isinstance(returned, (tuple, list)) else [returned]
+
+
+def _results(name: str, returned: Sequence[Any]) -> list[np.ndarray]:
+    """The results on the host."""
     found = []
-    for value in returned if isinstance(returned, (tuple, list)) else [returned]:
+    for value in returned:
         host = _host(value)
         array = np.asarray(value) if host is None else host
         if array.dtype.kind not in "iub" and array.dtype.name not in FLOATS:
@@ -154,15 +167,19 @@ def _host(value: Any) -> np.ndarray | None:
     return None
 
 
-def _device_of(inputs: Sequence[Any]) -> Device:
-    """Where the work is done: on a GPU if any input is there."""
-    for value in inputs:
-        if isinstance(value, Tensor):
-            return value.device
-        if hasattr(value, "__cuda_array_interface__"):
-            index = value.device.index if hasattr(value, "detach") else value.device.id
-            return Device("cuda", index)
-    return CPU
+def _device_of(values: Sequence[Any]) -> Device:
+    """Where the work is done: on a GPU if any value is there."""
+    places = [place for value in values if (place := _place(value))]
+    return next((p for p in places if p.type == "cuda"), places[0] if places else CPU)
+
+
+def _place(value: Any) -> Device | None:
+    """Where an array is; None for what does not say."""
+    if isinstance(value, Tensor):
+        return value.device
+    if hasattr(value, "is_cuda"):  # PyTorch's, which may refuse to show its address
+        return Device("cuda", value.device.index) if value.is_cuda else None
+    return Device("cuda", value.device.id) if hasattr(value, "__cuda_array_interface__") else None
 
 
 def _copy(value: Any) -> Any:

@@ -11,8 +11,8 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,11 +112,17 @@ def clock_for(device: Device) -> Clock:
     return CudaClock(device) if device.type == "cuda" else CpuClock()
 
 
-def current(device: Device) -> AbstractContextManager:
-    """Within it, a GPU is the one that CuPy computes on."""
+@contextmanager
+def current(device: Device) -> Iterator[None]:
+    """Within it, a GPU is the one that CuPy computes on, on the default stream: PyTorch's too. What
+    was begun on another stream is done by then."""
     if device.type != "cuda":
-        return nullcontext()
-    return device.library.cuda.Device(device.index)  # type: ignore[no-any-return]
+        yield
+        return
+    cuda = device.library.cuda
+    with cuda.Device(device.index) as gpu, cuda.Stream.null:
+        gpu.synchronize()
+        yield
 
 
 def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> dict[str, Timing]:
