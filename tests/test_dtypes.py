@@ -383,7 +383,7 @@ def test_dtypes_are_numpys_and_have_pytorchs_names() -> None:
     assert tg.zeros(2).dtype == "float32"
     assert tg.bfloat16.name == "bfloat16"
     for spec, name in [("half", "float16"), ("double", "float64"), ("long", "int64"),
-                       (float, "float32"), (int, "int64"), (bool, "bool"), (np.int8, "int8"),
+                       (float, "float64"), (int, "int64"), (bool, "bool"), (np.int8, "int8"),
                        (tg.half, "float16"), (tg.int, "int32"), (tg.bool, "bool")]:  # fmt: skip
         assert tg.zeros(1, dtype=spec).dtype.name == name
 

@@ -389,10 +389,10 @@ def bucketize(
 def cartesian_prod(*tensors: Tensor, out: Tensor | None = None) -> Tensor:
     """All tuples of one element from each vector, as rows; of one vector, the vector."""
 @overload
-def cat(tensors: Any, dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
+def cat(tensors: Any, dim: Any = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along an existing dimension; dtypes are promoted."""
 @overload
-def cat(tensors: Any, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+def cat(tensors: Any, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 def cdist(
     x1: Tensor, x2: Tensor, p: _float = 2.0,
     compute_mode: str = "use_mm_for_euclid_dist_if_necessary", *, out: Tensor | None = None,
@@ -447,15 +447,15 @@ def combinations(
 ) -> Tensor:
     """All choices of r elements of a vector, in order, as rows."""
 @overload
-def concat(tensors: Any, dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
+def concat(tensors: Any, dim: Any = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along an existing dimension; dtypes are promoted."""
 @overload
-def concat(tensors: Any, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+def concat(tensors: Any, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 @overload
-def concatenate(tensors: Any, dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
+def concatenate(tensors: Any, dim: Any = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along an existing dimension; dtypes are promoted."""
 @overload
-def concatenate(tensors: Any, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
+def concatenate(tensors: Any, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 def conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The tensor: the conjugate and the real part of a real number are the number."""
 def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:

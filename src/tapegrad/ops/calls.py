@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -92,8 +93,9 @@ def _fitting(op: str, name: str, value: Any, kind: type, optional: bool) -> Any:
         if isinstance(value, (bool, np.bool_)):
             return bool(value)
     elif kind is int:
-        if not isinstance(value, bool) and hasattr(value, "__index__"):
-            return operator.index(value)
+        if not isinstance(value, bool):
+            with suppress(TypeError):
+                return operator.index(value)
     elif isinstance(value, (int, float)) and not isinstance(value, np.floating):
         return value
     elif isinstance(value, (np.bool_, np.integer, np.floating)):
@@ -104,4 +106,5 @@ def _fitting(op: str, name: str, value: Any, kind: type, optional: bool) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, (int, float, str)) else type(value).__name__
+    kind = type(value).__name__
+    return f"{kind} {value!r}" if isinstance(value, (int, float, str)) else kind

@@ -157,12 +157,12 @@ def factory(function: Callable) -> Callable:
 
 def made_sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
     """The sizes, which may also be given by name: ``zeros(size=(2, 3))``."""
-    if not size:
-        if "size" not in options:
-            raise TypeError(f"[{op}] needs sizes: {op}(()) makes a 0-d tensor")
+    if "size" in options and not size:
         size = (options.pop("size"),)
     if options:
         raise TypeError(f"[{op}] got an unexpected argument {next(iter(options))!r}")
+    if not size:
+        raise TypeError(f"[{op}] needs sizes: {op}(()) makes a 0-d tensor")
     return arguments.shape(op, size)
 
 

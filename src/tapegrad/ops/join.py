@@ -48,7 +48,7 @@ def _shapes(tensors: list[Tensor]) -> str:
     return ", ".join(str(tuple(x.shape)) for x in tensors)
 
 
-def cat(tensors: Any, dim: int = 0) -> Tensor:
+def cat(tensors: Any, dim: Any = 0) -> Tensor:  # Any: a second tensor gets its own message
     """Tensors joined along an existing dimension; dtypes are promoted."""
     return _joined("cat", _several("cat", tensors), dim)
 
