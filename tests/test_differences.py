@@ -185,6 +185,19 @@ def test_weights_are_computed_in_the_results_precision():
     assert np.abs(x.numpy() - exact).max() < 1e-12 < 1e-9 < np.abs(y.numpy() - exact).max()
 
 
+def test_sinc_near_0():
+    """The gradients of sinc near 0 are right to the last digits"""
+
+    def second(lib: Any, dtype: str) -> float:
+        x = lib.tensor(0.001, dtype=getattr(lib, dtype), requires_grad=True)
+        (slope,) = lib.autograd.grad(lib.sinc(x), x, create_graph=True)
+        return lib.autograd.grad(slope, x)[0].item()
+
+    exact = second(torch, "float64")
+    assert second(tg, "float32") == pytest.approx(exact, rel=1e-6)
+    assert abs(second(torch, "float32") / exact - 1) > 0.005
+
+
 def test_quantile_of_many():
     """`quantile` takes any number of elements"""
     n = 2**24 + 1
