@@ -132,7 +132,7 @@ zeta = of_pairs("zeta", _zeta_of_pairs, floating=True)
 def polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of ``digamma``."""
     require_tensor("polygamma", input)
-    if not isinstance(n, int) or n < 0:
+    if n < 0:
         raise RuntimeError(f"[polygamma] n must be a non-negative int, got {n!r}")
     if not input.is_floating_point():
         input = input.to(dtypes.get_default_dtype())
@@ -153,7 +153,7 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p: the sum of
     lgamma(input - j / 2) for j < p, and log(pi) p (p - 1) / 4."""
     require_tensor("mvlgamma", input)
-    if not isinstance(p, int) or p < 1:
+    if p < 1:
         raise RuntimeError(f"[mvlgamma] p must be a positive int, got {p!r}")
     value = lgamma(input)
     for j in range(1, p):
