@@ -327,7 +327,7 @@ def passed_tests(file: Path, device: Mapping[str, str], known: Mapping[str, str]
 
 def sources() -> Iterator[Path]:
     """What the tests' results depend on."""
-    for folder in ("src", "kernels", "csrc", "tests"):
+    for folder in ("src", "kernels", "csrc", "tests", "tools"):
         for file in sorted((ROOT / folder).rglob("*")):
             if file.suffix in (".py", ".cu", ".cuh", ".cpp", ".h", ".txt", ".npz"):
                 yield file

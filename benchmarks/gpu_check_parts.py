@@ -208,7 +208,7 @@ def summarise(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def sanitize(options: argparse.Namespace, report: Report) -> None:
-    driver = [sys.executable, "tests/sanitize_kernels.py", "--device", options.device]
+    driver = [sys.executable, "tools/sanitize_kernels.py", "--device", options.device]
     driver += ["--seconds", str(0.6 * options.seconds)]
     if options.device == "emulated" and not options.sanitizer:
         ran = python(*driver[1:])

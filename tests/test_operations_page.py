@@ -11,7 +11,7 @@ from tapegrad.ops import surface
 
 def test_the_page_is_what_the_script_writes():
     written = write_operations.PAGE.read_text()
-    assert written == write_operations.page(), "run python tests/write_operations.py"
+    assert written == write_operations.page(), "run python tools/write_operations.py"
 
 
 def test_every_operation_is_on_the_page():

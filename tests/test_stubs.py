@@ -50,7 +50,7 @@ def _completions_of_a_tensor() -> set[str]:
 @pytest.mark.parametrize("file", write_stubs.STUBS)
 def test_the_stubs_are_what_the_script_writes(file):
     written = (PACKAGE / file).read_text()
-    assert written == write_stubs.STUBS[file](), "run python tests/write_stubs.py"
+    assert written == write_stubs.STUBS[file](), "run python tools/write_stubs.py"
 
 
 def test_everything_public_is_in_the_stub():

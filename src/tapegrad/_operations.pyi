@@ -1,6 +1,6 @@
 """What is attached to Tensor when tapegrad is imported, or when it is first named."""
 
-# Written by tests/write_stubs.py: change the functions, then run it.
+# Written by tools/write_stubs.py: change the functions, then run it.
 # fmt: off
 from builtins import bool as _bool
 from builtins import float as _float

@@ -1,6 +1,6 @@
 """``tapegrad.linalg``: factorisations, systems, norms, with PyTorch's names and gradients."""
 
-# Written by tests/write_stubs.py: change the functions, then run it.
+# Written by tools/write_stubs.py: change the functions, then run it.
 # fmt: off
 from collections.abc import Sequence
 from typing import Any, overload

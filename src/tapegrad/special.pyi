@@ -1,6 +1,6 @@
 """Special functions under the names of ``torch.special``: ``tapegrad.special``."""
 
-# Written by tests/write_stubs.py: change the functions, then run it.
+# Written by tools/write_stubs.py: change the functions, then run it.
 # fmt: off
 from typing import Any, overload
 

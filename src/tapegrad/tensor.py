@@ -16,7 +16,7 @@ import numpy as np
 from . import dtypes, formats, printing
 from .backend import CPU, Device, to_numpy
 
-if TYPE_CHECKING:  # what ops.methods and autograd attach: see tests/write_stubs.py
+if TYPE_CHECKING:  # what ops.methods and autograd attach: see tools/write_stubs.py
     from ._operations import Operations
 else:
     Operations = object

@@ -1,6 +1,6 @@
 """The functions behind the layers, under PyTorch's names. They live in ``ops``, by family."""
 
-# Written by tests/write_stubs.py: change the functions, then run it.
+# Written by tools/write_stubs.py: change the functions, then run it.
 # fmt: off
 from collections.abc import Callable
 from typing import Any, Literal, overload

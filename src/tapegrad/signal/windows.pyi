@@ -1,6 +1,6 @@
 """Window functions under the names of ``torch.signal.windows``."""
 
-# Written by tests/write_stubs.py: change the functions, then run it.
+# Written by tools/write_stubs.py: change the functions, then run it.
 # fmt: off
 from typing import Any
 

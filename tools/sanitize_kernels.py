@@ -1,9 +1,9 @@
 """Every launcher at small sizes, for a run under compute-sanitizer.
 
-    compute-sanitizer --tool memcheck python tests/sanitize_kernels.py --device cuda
+    compute-sanitizer --tool memcheck python tools/sanitize_kernels.py --device cuda
 
-The calls are those of kernel_table.py. Each array is an allocation of its own that ends where the
-array ends, so that memcheck sees every access beyond it, and outputs are left uninitialised, so
+The calls are those of tests/kernel_table.py. Each array is an allocation of its own that ends where
+the array ends, so that memcheck sees every access beyond it, and outputs are left uninitialised, so
 that initcheck sees every read of one. The results are checked, too. Needs no pytest.
 """
 
@@ -14,14 +14,18 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import kernel_table as table
 import numpy as np
-from kernel_checks import check
-from kernel_table import In, Out, Row, Scratch, Update, numpy_dtype
 
 from tapegrad import kernels
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
+import kernel_table as table
+from kernel_checks import check
+from kernel_table import In, Out, Row, Scratch, Update, numpy_dtype
 
 
 class Host:

@@ -1,6 +1,6 @@
 """Write docs/operations.md: every public name by family, from ``ops/surface.py`` and the modules.
 
-    python tests/write_operations.py
+    python tools/write_operations.py
 
 ``test_operations_page.py`` fails while the page is not what this script writes.
 """
@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
 
 INTRODUCTION = """# What there is
 
-<!-- Written by tests/write_operations.py. -->
+<!-- Written by tools/write_operations.py. -->
 
 The names and their arguments are PyTorch's; [differences.md](differences.md) lists what is not.
 Operations that are a function and a method are written `exp`; `exp(_)` exists in place as well, as

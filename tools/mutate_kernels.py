@@ -6,9 +6,9 @@ lets pass what it would have held back. Each mutant is compiled in a temporary f
 of the kernel table that it can affect are run. A mutant that survives is a check that is not
 needed, or is not tested, or only chooses the faster of two ways::
 
-    python tests/mutate_kernels.py                     # all of them, some hours
-    python tests/mutate_kernels.py matmul.cu row.cuh   # those in these files
-    python tests/mutate_kernels.py --list
+    python tools/mutate_kernels.py                     # all of them, some hours
+    python tools/mutate_kernels.py matmul.cu row.cuh   # those in these files
+    python tools/mutate_kernels.py --list
 """
 
 from __future__ import annotations

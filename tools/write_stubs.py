@@ -1,7 +1,7 @@
 """Write the type stubs of the package: what ``tapegrad`` and its Tensors can do, for editors and
 type checkers, which do not see functions and methods that are looked up in tables when first named.
 
-    python tests/write_stubs.py
+    python tools/write_stubs.py
 
 ``__init__.pyi`` has tapegrad's functions; ``_operations.pyi`` the operators, methods and properties
 of Tensor, which inherits them as far as type checkers can tell. Both are read off the functions
@@ -39,7 +39,7 @@ from tapegrad.ops import methods, surface
 PACKAGE = Path(tapegrad.__file__).parent
 HEAD = '''"""{}"""
 
-# Written by tests/write_stubs.py: change the functions, then run it.
+# Written by tools/write_stubs.py: change the functions, then run it.
 # fmt: off
 '''
 
