@@ -1,8 +1,9 @@
-"""What all tests share: the devices to run on."""
+"""What all tests share: the devices to run on, and the options of the command line."""
 
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="real",
         help="strict: run the tests for cuda on tests/strict_cupy.py, a stand-in without a GPU",
     )
+    parser.addoption(
+        "--passed",
+        type=Path,
+        metavar="FILE",
+        help="leave out the tests that FILE names, and add the names of those that pass: what one "
+        "environment had to skip is then all that the next one runs",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--passed"):
+        config.pluginmanager.register(Passed(config.getoption("--passed")))
     if config.getoption("--cupy") == "strict":
         import strict_cupy
 
@@ -37,3 +47,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
     for item in items:
         if item.get_closest_marker("gpu") and not available:
             item.add_marker(skip)
+
+
+class Passed:
+    """The tests that have passed, in this run and in earlier ones (see ``--passed``)."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.earlier = set(file.read_text().splitlines()) if file.exists() else set()
+        self.names: list[str] = []
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list) -> None:
+        config.hook.pytest_deselected(items=[i for i in items if i.nodeid in self.earlier])
+        items[:] = [item for item in items if item.nodeid not in self.earlier]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self.names.append(report.nodeid)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not hasattr(session.config, "workerinput"):  # not a worker of pytest-xdist
+            with self.file.open("a") as file:
+                file.writelines(f"{name}\n" for name in self.names)

@@ -119,7 +119,10 @@ def test_ctrl_c(tmp_path):
     path = tmp_path / "results.json"
     command = [sys.executable, "-m", "tapegrad", "bench", "--device", "emulated", "--peers", "none",
                "--json", str(path)]  # fmt: skip
+    # A shell has its background jobs, and so their children, ignore Ctrl-C.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, ours)
     while not path.exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)

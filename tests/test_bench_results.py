@@ -194,9 +194,14 @@ def test_the_roofline_names_what_it_shows():
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
 
 
-def test_no_roofline_without_rows_or_matplotlib(tmp_path, monkeypatch):
+def test_no_roofline_without_rows(tmp_path):
+    pytest.importorskip("matplotlib")
     with pytest.raises(bench.BenchmarkError, match="nothing to draw"):
         bench.plot(bench.Results(), tmp_path / "none.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_roofline_without_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setattr("tapegrad.bench.roofline.find_spec", lambda name: None)
     with pytest.raises(bench.BenchmarkError, match=r"pip install 'tapegrad\[viz\]'"):
         bench.plot(run("relu"), tmp_path / "none.png")
