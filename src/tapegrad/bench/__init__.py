@@ -10,7 +10,7 @@ from . import machine
 from .cases import CASES, Case
 from .changes import Changes, compare_results
 from .check import BenchmarkError
-from .own import compare
+from .comparison import compare
 from .results import Results, Row
 from .roofline import plot
 from .runner import run
