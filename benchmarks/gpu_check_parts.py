@@ -112,6 +112,7 @@ def test(options: argparse.Namespace, report: Report) -> None:
     to_end = max(0.15 * options.seconds, 7)  # what pytest may need to end well
     stop_at = time.time() - used + options.seconds - to_end
     environ = dict(os.environ)
+    environ.pop("PYTEST_ADDOPTS", None)  # such as -n: the processes are here already
     environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), environ["PYTHONPATH"]])
     environ.setdefault("OMP_NUM_THREADS", "1")  # of the reference, in each of several processes
     with tempfile.TemporaryDirectory() as folder:

@@ -33,3 +33,14 @@ def test_excerpts_are_what_the_files_say() -> None:
         source = (ROOT / file).read_text()
         for paragraph in code.split("\n\n"):
             assert paragraph.strip("\n") in source, f"{file} has changed: {paragraph}"
+
+
+def test_ci_runs_the_two_commands() -> None:
+    """It takes them from here: they are all that looks like them."""
+    commands = [line for line in README.splitlines() if re.match("pip install .* && ", line)]
+    assert len(commands) == 2
+    assert "## Two commands" in README.split("```\n" + "\n".join(commands) + "\n```")[0]
+    script = (ROOT / ".ci" / "run").read_text()
+    assert 'grep "^pip install .* && " README.md' in script
+    assert "readme 1" in script
+    assert "readme 2" in script
