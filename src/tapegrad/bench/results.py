@@ -1,4 +1,4 @@
-"""What a run found, and how it is kept: rows, the machine, and a JSON file."""
+"""What a run found, and how it is shown and kept: rows, the machine, a table, a JSON file."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ import json
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .check import BenchmarkError
+from .table import Table
 from .timing import Timing
 
 SCHEMA, VERSION = "tapegrad-bench", 1
 _DIGITS = 4  # of samples in the file
 _LIST = re.compile(r"\[[-+.e\d\s,]+\]")  # of numbers
 _OBJECTS = ("machine", "settings", "ceilings", "before", "after")
+
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+
+_LEGEND = (
+    "time: the median of the rounds; spread: their interquartile range, as a part of it; ceiling: "
+    "the time that the copy or the matrix product above allows, as a part of it; vs: the other's "
+    "time by {mine}'s, above 1 {mine} is faster, = is a tie (the spreads overlap)"
+)
 
 
 @dataclass
@@ -109,15 +119,11 @@ class Results:
 
     def table(self) -> str:
         """For a terminal."""
-        from .table import text
-
-        return text(self)
+        return _table(self).text()
 
     def markdown(self) -> str:
         """The same as a Markdown table."""
-        from .table import markdown
-
-        return markdown(self)
+        return _table(self).markdown()
 
     __str__ = table
 
@@ -183,3 +189,139 @@ def _timing(content: dict[str, Any]) -> Timing:
     if not all(isinstance(n, (int, float)) and 0 < n < math.inf for n in numbers):
         raise ValueError(f"no times: {numbers[:3]}")
     return Timing(timing.median, timing.low, timing.high, tuple(timing.samples))
+
+
+# ---- the table ----
+
+
+def _table(results: Results) -> Table:
+    above, below = _headline(results), _remarks(results)
+    if results.settings.get("functions"):
+        head = ["function", "time", "spread", "GB/s", "GFLOP/s", f"vs {_mine(results)}"]
+        lines = [line for row in results.rows for line in _functions(row)]
+        return Table(head, lines, 1, above, below)
+    names = results.settings.get("peers", [])
+    seen = {name for row in results.rows for name in (*row.rivals, *row.peers)}
+    peers = [name for name in names if name in seen]
+    head = ["case", "shape", "dtype", "time", "spread", "GB/s", "GFLOP/s", "ceiling"]
+    lines = [_cells(row, peers) for row in results.rows]
+    return Table(head + [f"vs {p}" for p in peers], lines, 3, above, below)
+
+
+def _headline(results: Results) -> list[str]:
+    """What was measured on, when, and what the machine can do at best."""
+    m = results.machine
+    gpu = m.get("gpu", {})
+    where = [gpu.get("name"), gpu.get("driver") and f"driver {gpu['driver']}", m.get("processor")]
+    software = [
+        f"{label} {m[name]}"
+        for label, name in (
+            ("Python", "python"),
+            ("NumPy", "numpy"),
+            ("PyTorch", "torch"),
+            ("CuPy", "cupy"),
+        )
+        if m.get(name)
+    ]
+    cores = [f"{m['cores']} cores"] if "cores" in m else []
+    lines = [
+        ", ".join(str(p) for p in [*filter(None, where), *cores]),
+        ", ".join([f"device {m.get('device')}", *software, results.date]),
+    ]
+    if threads := m.get("threads"):
+        lines.append("threads: " + ", ".join(f"{k} {v}" for k, v in threads.items()))
+    if copy := results.ceilings.get("copy"):
+        by = results.ceilings["by"]
+        products = [
+            f"{name} {_rate(rate)}FLOP/s ({by[name]})"
+            for name, rate in results.ceilings["matmul"].items()
+        ]
+        lines.append(
+            f"ceilings: copy {_rate(copy)}B/s ({by['copy']}), matrix product " + ", ".join(products)
+        )
+    for name, state in (("before", results.before), ("after", results.after)):
+        if state:
+            lines.append(f"{name}: " + ", ".join(f"{k} {v}" for k, v in state.items()))
+    return lines
+
+
+def _cells(row: Row, peers: Sequence[str]) -> list[str]:
+    name = row.case if row.kernel is not False else f"{row.case} (plain)"
+    cells = [name, "x".join(map(str, row.shape)), row.dtype]
+    if row.timing is None:
+        return [*cells, f"{row.status}: {row.message}"]
+    against = [
+        _against(row, p) if p in row.times else row.peers.get(p, "").partition(":")[0]
+        for p in peers
+    ]
+    return [*cells, *_speed(row, row.timing), _percent(row.of_ceiling), *against]
+
+
+def _functions(row: Row) -> list[list[str]]:
+    return [
+        [name, *_speed(row, timing), _against(row, name) if name in row.rivals else ""]
+        for name, timing in row.times.items()
+    ]
+
+
+def _seconds(value: float) -> str:
+    """1.23 ms"""
+    for unit, name in _UNITS:
+        if value >= unit or unit == 1e-9:
+            return f"{value / unit:.3g} {name}" if value < 1000 * unit else f"{value:.0f} s"
+    raise AssertionError
+
+
+def _speed(row: Row, timing: Timing) -> list[str]:
+    rates = [_giga(amount / timing.median) if amount else "" for amount in (row.bytes, row.flops)]
+    return [_seconds(timing.median), f"{timing.spread:.0%}", *rates]
+
+
+def _against(row: Row, peer: str) -> str:
+    """1.50 or, for a tie, =1.02"""
+    tie = row.timing is not None and row.timing.ties_with(row.times[peer])
+    return f"{'=' if tie else ''}{row.ratio(peer):.2f}"
+
+
+def _mine(results: Results) -> str:
+    return next((name for row in results.rows for name in row.times), "tapegrad")
+
+
+def _giga(rate: float) -> str:
+    return f"{rate / 1e9:.3g}" if rate < 1e12 else f"{rate / 1e9:.0f}"
+
+
+def _percent(part: float | None) -> str:
+    return "" if part is None else f"{part:.0%}" if part >= 0.1 else f"{part:.1%}"
+
+
+def _rate(value: float) -> str:
+    return f"{value / 1e12:.3g} T" if value >= 1e12 else f"{value / 1e9:.3g} G"
+
+
+def _remarks(results: Results) -> list[str]:
+    lines = [_LEGEND.format(mine=_mine(results)), *results.notes]
+    lines += _peer_problems(results.rows)
+    if any(row.kernel is False for row in results.rows):
+        lines.append("plain: the kernel declined or is not compiled; its plain body was measured")
+    for status, meaning in (
+        ("wrong", "the result differs from float64: not timed"),
+        ("failed", "the case raised an error"),
+        ("skipped", "not enough memory"),
+    ):
+        names = [f"{row.case} {row.dtype}" for row in results.rows if row.status == status]
+        if names:
+            lines.append(f"{len(names)} {status} ({meaning}): {', '.join(names)}")
+    if results.disturbed:
+        lines.append(f"{results.disturbed}; measure again when it is quiet")
+    if results.interrupted:
+        lines.append("interrupted: these are the rows measured until then")
+    return lines
+
+
+def _peer_problems(rows: Sequence[Row]) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for name, problem in row.peers.items():
+            found.setdefault(name, []).append(f"{row.case} {row.dtype} ({problem[:120]})")
+    return [f"{name} not timed: {'; '.join(problems)}" for name, problems in found.items()]
