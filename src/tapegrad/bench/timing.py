@@ -51,14 +51,17 @@ class Timing:
 
 
 class CpuClock:
-    """Wall-clock time. Short calls are repeated within one sample; on repeated calls other inputs
-    are used, so that not all of them are in the nearest cache."""
+    """Wall-clock time. Short calls are repeated within one sample, of at least so many seconds; on
+    repeated calls other inputs are used, so that not all of them are in the nearest cache."""
+
+    def __init__(self, sample: float = _CPU_SAMPLE):
+        self.sample = sample
 
     def warm(self, calls: int, seconds: float) -> bool:
         return calls >= _WARM_UP or seconds >= _WARM
 
     def repeats(self, seconds: float) -> int:
-        return max(1, math.ceil(_CPU_SAMPLE / max(seconds, _TINY)))
+        return max(1, math.ceil(self.sample / max(seconds, _TINY)))
 
     def time(self, turns: Sequence[tuple[Call, int, int]]) -> list[float]:
         """Seconds for each (call, repeats, number of the first turn)."""
