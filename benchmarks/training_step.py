@@ -12,8 +12,8 @@ from typing import Any
 def training_step(device: str, seconds: float) -> dict[str, Any]:
     """Steps a second of a perceptron, against PyTorch's where it has the device, in turns."""
     import tapegrad as tg
-    from tapegrad import kernels
     from tapegrad.bench.peers import absent
+    from tapegrad.core import kernels
 
     widths, batch = ((784, 512, 512, 10), 128) if device == "cuda" else ((12, 8, 10), 4)
     library = kernels.library(device)

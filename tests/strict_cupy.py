@@ -237,7 +237,7 @@ FUNCTIONS.update(vars(module))
 def install() -> None:
     """From now on ``import cupy`` gives the stand-in, and ``cuda`` runs the kernels that were
     compiled for the CPU."""
-    from tapegrad import kernels
+    from tapegrad.core import kernels
 
     sys.modules["cupy"] = module
     # NumPy's factorisations raise as it is.

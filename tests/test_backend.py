@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import tapegrad as tg
-from tapegrad import backend
-from tapegrad.backend import Device, KernelsMissing
+from tapegrad.core import devices
+from tapegrad.core.devices import Device, KernelsMissing
 
 
 def test_one_object_per_device() -> None:
@@ -37,9 +37,9 @@ def test_the_first_override_that_accepts_runs() -> None:
     def accepts(device: Device, x: int) -> int:
         return 2 * x
 
-    chosen = backend._first_that_accepts(Device("cpu"), [declines, accepts], lambda x: x)
+    chosen = devices._first_that_accepts(Device("cpu"), [declines, accepts], lambda x: x)
     assert (chosen(3), calls) == (6, ["declines"])
-    assert backend._first_that_accepts(Device("cpu"), [declines], lambda x: x)(3) == 3
+    assert devices._first_that_accepts(Device("cpu"), [declines], lambda x: x)(3) == 3
 
 
 def kernel_not_compiled(device: Device, x: int) -> int:
@@ -47,7 +47,7 @@ def kernel_not_compiled(device: Device, x: int) -> int:
 
 
 def test_without_compiled_kernels_cuda_uses_the_plain_body_and_says_so_once() -> None:
-    chosen = backend._first_that_accepts(Device("cuda"), [kernel_not_compiled], lambda x: -x)
+    chosen = devices._first_that_accepts(Device("cuda"), [kernel_not_compiled], lambda x: -x)
     with pytest.warns(UserWarning, match="run this and that"):
         assert chosen(3) == -3
     assert chosen(4) == -4
@@ -80,7 +80,7 @@ except backend.KernelsMissing:
 
 
 def test_the_emulated_device_never_runs_anything_else_silently() -> None:
-    chosen = backend._first_that_accepts(Device("emulated"), [kernel_not_compiled], lambda x: -x)
+    chosen = devices._first_that_accepts(Device("emulated"), [kernel_not_compiled], lambda x: -x)
     with pytest.raises(KernelsMissing):
         chosen(3)
 
@@ -88,4 +88,4 @@ def test_the_emulated_device_never_runs_anything_else_silently() -> None:
 def test_overrides_belong_to_primitives() -> None:
     """Every override's name is that of a body, whose result it must reproduce."""
     tg.nn, tg.optim  # noqa: B018  (imports them)
-    assert set(backend.overrides) <= set(backend.bodies)
+    assert set(devices.overrides) <= set(devices.bodies)

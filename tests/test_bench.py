@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import backend, bench
+from tapegrad import bench
 from tapegrad.bench import ceilings, measure, runner
 from tapegrad.bench.cases import CASES, Draw, missing
 from tapegrad.bench.check import compare, tolerance
 from tapegrad.bench.timing import CpuClock, CudaClock, Timing, interleave
 from tapegrad.cli import main
+from tapegrad.core import devices
 
 CPU = tg.device("cpu")
 
@@ -29,7 +30,7 @@ def override(monkeypatch):
     """Registers f(device, *arrays) as the only kernel of a primitive on the CPU."""
 
     def register(name, f):
-        monkeypatch.setitem(backend.overrides, name, [(("cpu",), f)])
+        monkeypatch.setitem(devices.overrides, name, [(("cpu",), f)])
         monkeypatch.delitem(CPU.ops, name, raising=False)
         names.append(name)
 
@@ -52,7 +53,7 @@ def test_every_kernel_has_a_case():
 
 
 def test_a_kernel_without_a_case_is_named(monkeypatch):
-    monkeypatch.setitem(backend.overrides, "warp_drive", [(("cuda",), None)])
+    monkeypatch.setitem(devices.overrides, "warp_drive", [(("cuda",), None)])
     assert missing() == {"warp_drive"}
     assert "kernels that no case measures: warp_drive" in str(run("relu"))
 
@@ -78,7 +79,7 @@ def test_every_case_is_right_and_timed(device, dtypes, monkeypatch):
     for row in results.rows:
         assert list(row.times) == ["tapegrad"]
         assert row.bytes > 0
-        registered = device in {t for types, _ in backend.overrides.get(row.primitive, ())
+        registered = device in {t for types, _ in devices.overrides.get(row.primitive, ())
                                 for t in types}  # fmt: skip
         assert row.kernel is (True if registered else None), row.case
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import DEVICES
 
 import tapegrad as tg
-from tapegrad.ops.distributions import _fraction
+from tapegrad.ops.sampling.distributions import _fraction
 
 N = 40_000
 Draw = Callable[[str], Any]

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import backend, kernels, nn
+from tapegrad import nn
+from tapegrad.core import devices, kernels
 
 pytestmark = pytest.mark.gpu
 F = nn.functional
@@ -171,12 +172,12 @@ def test_side_streams_give_the_same_results(cupy: Any) -> None:
     for _ in range(20):
         stream = cupy.cuda.Stream(non_blocking=True)
         with stream:
-            assert backend.current_stream(device) == stream.ptr
+            assert devices.current_stream(device) == stream.ptr
             found = computed("cuda")
         stream.synchronize()
         for a, b in zip(found, expected, strict=True):
             assert_same(a, b)
-    assert backend.current_stream(device) != stream.ptr
+    assert devices.current_stream(device) != stream.ptr
 
 
 def test_kernels_are_launched_on_the_current_stream(gpu: Any) -> None:

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import kernels
 from tapegrad.bench.runner import select
+from tapegrad.core import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"

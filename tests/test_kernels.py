@@ -22,7 +22,7 @@ import pytest
 from kernel_checks import check
 from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Update, numpy_dtype
 
-from tapegrad import kernels
+from tapegrad.core import kernels
 
 CANARY = 0xFF
 PAGE = mmap.PAGESIZE

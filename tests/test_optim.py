@@ -408,7 +408,7 @@ def test_a_gradient_of_another_dtype_shape_or_device_is_refused(make, device):
 
 @pytest.mark.parametrize("name", ["sgd_step", "adam_step"])
 def test_step_kernels_leave_mixed_arrays_to_the_plain_body(name):
-    from tapegrad.backend import EMULATED, overrides
+    from tapegrad.core.devices import EMULATED, overrides
 
     ((_, kernel),) = overrides[name]
     states = {"sgd_step": 1, "adam_step": 2}[name]

@@ -12,7 +12,7 @@ from conftest import DEVICES
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.backend import Device
+from tapegrad.core.devices import Device
 
 each_device = pytest.mark.parametrize("device", DEVICES)
 KERNELS = DEVICES[1:]  # the devices that must agree with the CPU

@@ -9,8 +9,8 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.autograd import gradcheck, gradgradcheck
-from tapegrad.backend import bodies
-from tapegrad.tape import primitive, registry
+from tapegrad.core.devices import bodies
+from tapegrad.core.tape import primitive, registry
 
 seen: list = []  # which results' gradients each call of the rule found
 

@@ -20,8 +20,8 @@ from conftest import DEVICES
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.autograd import Function, grad
-from tapegrad.tape import Node
-from tapegrad.tensor import Leaf
+from tapegrad.core.tape import Node
+from tapegrad.core.tensor import Leaf
 
 each_device = pytest.mark.parametrize("device", DEVICES)
 

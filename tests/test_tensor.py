@@ -15,7 +15,7 @@ import pytest
 from conftest import DEVICES
 
 import tapegrad as tg
-from tapegrad.ops.surface import changing
+from tapegrad.ops.catalog import changing
 
 each_device = pytest.mark.parametrize("device", DEVICES)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import kernels
+from tapegrad.core import kernels
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 

@@ -1,4 +1,4 @@
-"""Write docs/operations.md: every public name by family, from ``ops/surface.py`` and the modules.
+"""Write docs/operations.md: every public name by family, from ``ops/catalog.py`` and the modules.
 
     python tools/write_operations.py
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import tapegrad as tg
-from tapegrad.ops import methods, surface
+from tapegrad.ops import catalog, methods
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
 
@@ -39,16 +39,16 @@ NAMESPACES = [
 def entries() -> dict[str, list[str]]:
     """The words for the operations of each family: its module, and how they may be called."""
     families: dict[str, list[str]] = {}
-    restrided = set(surface.RESTRIDED.split())
-    for name in sorted({*surface.functions, *surface.methods}):
-        entry = surface.functions.get(name) or surface.methods[name]
-        word = f".{name}" if name not in surface.functions else name
-        if name not in surface.methods:
+    restrided = set(catalog.RESTRIDED.split())
+    for name in sorted({*catalog.functions, *catalog.methods}):
+        entry = catalog.functions.get(name) or catalog.methods[name]
+        word = f".{name}" if name not in catalog.functions else name
+        if name not in catalog.methods:
             word += "()"
         elif entry.in_place or name in restrided:
             word += "(_)"
         families.setdefault(entry.module, []).append(word)
-    for name, entry in surface.properties.items():
+    for name, entry in catalog.properties.items():
         families.setdefault(entry.module, []).append(f".{name}")
     return families
 
@@ -84,18 +84,18 @@ def page() -> str:
     in_place = sum(name.endswith("_") and name[:2] != "__" for name in dir(tg.Tensor))
     lines = [
         INTRODUCTION,
-        f"There are {len(surface.functions)} functions, {len(surface.methods)} methods, and "
+        f"There are {len(catalog.functions)} functions, {len(catalog.methods)} methods, and "
         f"{in_place} methods that work in place.\n",
         "## Functions and methods\n",
     ]
     for module, words in sorted(entries().items()):
         lines += [
-            f"**[{module}](../src/tapegrad/ops/{module}.py)** "
+            f"**[{module}](../src/tapegrad/ops/{module.replace('.', '/')}.py)** "
             f"{summary(import_module(f'tapegrad.ops.{module}'))}\n",
             names(words) + "\n",
         ]
     own = [name for name in vars(tg.Tensor) if not name.startswith("_")]
-    attached = {*surface.methods, *surface.properties}
+    attached = {*catalog.methods, *catalog.properties}
     own = sorted(n for n in own if n not in attached and n.removesuffix("_") not in attached)
     lines += [
         "## A tensor itself\n",
@@ -104,7 +104,7 @@ def page() -> str:
         "Operators:\n",
         names(sorted({*methods.OPERATORS, *methods.INPLACE_OPERATORS})) + "\n",
         "In place, as functions of a tensor too:\n",
-        names(sorted(surface.changing)) + "\n",
+        names(sorted(catalog.changing)) + "\n",
         "## Besides operations\n",
         names(sorted(_constants())) + "\n",
     ]
@@ -124,8 +124,8 @@ def _constants() -> set[str]:
         name
         for name in dir(tg)
         if not name.startswith("_")
-        and name not in surface.functions
-        and name not in surface.changing
+        and name not in catalog.functions
+        and name not in catalog.changing
         and not isinstance(getattr(tg, name), ModuleType)
     }
 

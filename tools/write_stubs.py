@@ -34,7 +34,7 @@ from stub_signatures import (
 )
 
 import tapegrad
-from tapegrad.ops import methods, surface
+from tapegrad.ops import catalog, methods
 
 PACKAGE = Path(tapegrad.__file__).parent
 HEAD = '''"""{}"""
@@ -163,11 +163,11 @@ def _as_method(forms: Forms, result: str = "") -> Forms:
 # ---------------------------------------------------------------------- Tensor
 
 
-def _method(name: str, entry: surface.Entry) -> Forms:
+def _method(name: str, entry: catalog.Entry) -> Forms:
     function = methods.load(entry)
     if name.startswith("new_"):
         made = name.removeprefix("new_")
-        forms = _forms(made, methods.load(surface.functions[made]))
+        forms = _forms(made, methods.load(catalog.functions[made]))
         return [
             (s.replace(parameters=[
                 Parameter("self", Parameter.POSITIONAL_OR_KEYWORD),
@@ -181,11 +181,11 @@ def _method(name: str, entry: surface.Entry) -> Forms:
 def operations() -> str:
     """The stub of what Tensor inherits: its operators, methods and properties."""
     doc = "What is attached to Tensor when tapegrad is imported, or when it is first named."
-    names = {*surface.methods, *surface.properties, *methods.TAPE}
+    names = {*catalog.methods, *catalog.properties, *methods.TAPE}
     scope = Scope(names)
     body: list[str] = []
-    for name in sorted(surface.properties):
-        function = methods.load(surface.properties[name])
+    for name in sorted(catalog.properties):
+        function = methods.load(catalog.properties[name])
         forms = _as_method(_forms(name, function))
         body += ["    @property", *_define(name, forms, function, scope)]
     for name, function in methods.OPERATORS.items():
@@ -195,17 +195,17 @@ def operations() -> str:
     for name, function in methods.TAPE.items():
         body += _define(name, _as_method([(signature(function), module_of(function))]), function,
                         scope)  # fmt: skip
-    twins = {name + "_" for name, entry in surface.methods.items() if entry.in_place}
-    twins |= {name + "_" for name in surface.RESTRIDED.split()}
-    for name in sorted({*surface.methods, *twins}):
+    twins = {name + "_" for name, entry in catalog.methods.items() if entry.in_place}
+    twins |= {name + "_" for name in catalog.RESTRIDED.split()}
+    for name in sorted({*catalog.methods, *twins}):
         if name in twins:
-            entry = surface.methods[name[:-1]]
+            entry = catalog.methods[name[:-1]]
             forms = _as_method(_forms(name[:-1], methods.load(entry))[:1], "Tensor")
             body += definition(name, forms, f"In-place version of ``{name[:-1]}``.", scope, "    ")
         elif name.startswith("__"):
-            body += _operator(name, methods.load(surface.methods[name]), scope)
+            body += _operator(name, methods.load(catalog.methods[name]), scope)
         else:
-            entry = surface.methods[name]
+            entry = catalog.methods[name]
             body += _define(name, _method(name, entry), methods.load(entry), scope)
     head = HEAD.format(doc).splitlines()
     return "\n".join([*head, *scope.import_lines(), "class Operations:", *body, ""])
@@ -222,7 +222,7 @@ def _operator(name: str, function: Callable | None, scope: Scope) -> list[str]:
         ((sig, module),) = _as_method([(signature(function), module_of(function))])
     else:
         unary = name in ("__neg__", "__pos__", "__abs__", "__invert__")
-        sig, module = parsed("(self) -> Tensor" if unary else text), "tapegrad.tensor"
+        sig, module = parsed("(self) -> Tensor" if unary else text), "tapegrad.core.tensor"
     other = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
     return definition(name, [(sig, module)], "", scope, "    ", other)
 
@@ -252,16 +252,16 @@ def _imported() -> dict[str, tuple[str, str]]:
 
 def functions() -> str:
     """The stub of ``tapegrad`` itself."""
-    names = [name for name in public_names() if name not in surface.functions]
+    names = [name for name in public_names() if name not in catalog.functions]
     imported = _imported()
     own = {
         name: value
         for name in (*names, "Generator")
         if isinstance(value := getattr(tapegrad, name), type)
     }
-    scope = Scope([*names, *surface.functions], own)
+    scope = Scope([*names, *catalog.functions], own)
     values: list[str] = []
-    for name in sorted({*names} - surface.changing):
+    for name in sorted({*names} - catalog.changing):
         value = getattr(tapegrad, name)
         if isinstance(value, ModuleType):
             scope.add_import(".", name, name)
@@ -275,7 +275,7 @@ def functions() -> str:
     scope.add_import("builtins", "float", "_float")
     scope.add_import("numpy", "dtype", "_dtype")
     body: list[str] = []
-    for name in sorted([*surface.functions, *surface.changing]):
+    for name in sorted([*catalog.functions, *catalog.changing]):
         body += _function(name, scope)
     head = HEAD.format(tapegrad.__doc__).splitlines()
     return "\n".join([*head, *scope.import_lines(), *values, "", *body, ""])
@@ -288,18 +288,18 @@ def _kind(value: Any) -> str:
 
 
 def _function(name: str, scope: Scope) -> list[str]:
-    if name in surface.changing:  # tapegrad.exp_(x) is x.exp_()
+    if name in catalog.changing:  # tapegrad.exp_(x) is x.exp_()
         base = name[:-1]
-        if name in surface.methods:
-            forms = [(signature(f := methods.load(surface.methods[name])), module_of(f))]
+        if name in catalog.methods:
+            forms = [(signature(f := methods.load(catalog.methods[name])), module_of(f))]
         else:
-            forms = _forms(base, methods.load(surface.methods[base]))[:1]
+            forms = _forms(base, methods.load(catalog.methods[base]))[:1]
         sig, module = forms[0]
         first, *rest = without(sig, "out").parameters.values()
         first = first.replace(name="input", kind=Parameter.POSITIONAL_ONLY, annotation="Tensor")
         form = (sig.replace(parameters=[first, *rest], return_annotation="Tensor"), module)
         return definition(name, [form], f"``input.{name}(...)``", scope)
-    function = methods.load(surface.functions[name])
+    function = methods.load(catalog.functions[name])
     if isinstance(function, type):
         scope.add_import(function.__module__.removeprefix("tapegrad"), function.__name__, name)
         return []

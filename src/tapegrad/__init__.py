@@ -10,7 +10,7 @@ _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad\."
 
 from numpy import dtype
 
-from . import autograd, cuda, dtypes
+from . import autograd, cuda
 from ._version import __version__
 from .autograd import (
     enable_grad,
@@ -20,9 +20,10 @@ from .autograd import (
     no_grad,
     set_grad_enabled,
 )
-from .backend import Device as device
-from .backend import get_default_device, set_default_device
-from .dtypes import (
+from .core import dtypes
+from .core.devices import Device as device
+from .core.devices import get_default_device, set_default_device
+from .core.dtypes import (
     float16,
     float32,
     float64,
@@ -35,13 +36,13 @@ from .dtypes import (
     set_default_dtype,
     uint8,
 )
-from .formats import contiguous_format, layout, memory_format, preserve_format, strided
-from .kernels import KernelError
+from .core.formats import contiguous_format, layout, memory_format, preserve_format, strided
+from .core.kernels import KernelError
+from .core.tensor import Size, Tensor
 from .ops import methods as _methods
-from .ops.create import tensor  # here, because a module has the same name
-from .ops.surface import changing as _changing
-from .ops.surface import functions as _functions
-from .tensor import Size, Tensor
+from .ops.catalog import changing as _changing
+from .ops.catalog import functions as _functions
+from .ops.creation.create import tensor  # here, because a module has the same name
 
 e, inf, nan, pi, newaxis = 2.718281828459045, float("inf"), float("nan"), 3.141592653589793, None
 bool = dtypes.bool_
@@ -49,23 +50,23 @@ double, float, half = float64, float32, float16
 long, int, short = int64, int32, int16
 
 # Everything else is imported when it is first named: first the rooms, then the operations, which
-# ``ops/surface.py`` lists one by one.
+# ``ops/catalog.py`` lists one by one.
 _LATER = {
-    "celu_": ".ops.activation",
-    "rrelu_": ".ops.piecewise",
-    "selu_": ".ops.activation",
-    "threshold_": ".ops.piecewise",
-    "can_cast": ".info",
-    "finfo": ".info",
+    "celu_": ".ops.activation.activation",
+    "rrelu_": ".ops.activation.piecewise",
+    "selu_": ".ops.activation.activation",
+    "threshold_": ".ops.activation.piecewise",
+    "can_cast": ".ops.common.type_info",
+    "finfo": ".ops.common.type_info",
     "func": ".func",
-    "iinfo": ".info",
-    "is_complex": ".info",
-    "is_floating_point": ".info",
-    "is_nonzero": ".info",
-    "is_tensor": ".info",
-    "numel": ".info",
-    "result_type": ".info",
-    "set_printoptions": ".printing",
+    "iinfo": ".ops.common.type_info",
+    "is_complex": ".ops.common.type_info",
+    "is_floating_point": ".ops.common.type_info",
+    "is_nonzero": ".ops.common.type_info",
+    "is_tensor": ".ops.common.type_info",
+    "numel": ".ops.common.type_info",
+    "result_type": ".ops.common.type_info",
+    "set_printoptions": ".core.printing",
     "are_deterministic_algorithms_enabled": ".backends",
     "backends": ".backends",
     "get_float32_matmul_precision": ".backends",

@@ -13,28 +13,20 @@ from numpy import dtype as _dtype
 from numpy import dtype as dtype
 
 from . import autograd as autograd
-from . import backend as backend
 from . import backends as backends
 from . import bench as bench
+from . import core as core
 from . import cuda as cuda
 from . import data as data
 from . import dtypes as dtypes
-from . import engine as engine
-from . import formats as formats
 from . import func as func
-from . import kernels as kernels
 from . import linalg as linalg
 from . import masked as masked
-from . import modes as modes
 from . import nn as nn
 from . import ops as ops
 from . import optim as optim
-from . import out as out
-from . import primitive as primitive
-from . import printing as printing
 from . import signal as signal
 from . import special as special
-from . import tape as tape
 from . import utils as utils
 from ._version import __version__ as __version__
 from .autograd import enable_grad as enable_grad
@@ -43,58 +35,58 @@ from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import is_inference_mode_enabled as is_inference_mode_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
-from .backend import Device
-from .backend import get_default_device as get_default_device
-from .backend import set_default_device as set_default_device
 from .backends import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from .backends import get_float32_matmul_precision as get_float32_matmul_precision
 from .backends import set_float32_matmul_precision as set_float32_matmul_precision
 from .backends import use_deterministic_algorithms as use_deterministic_algorithms
 from .checkpoint import load as load
 from .checkpoint import save as save
-from .dtypes import float16 as float16
-from .dtypes import float32 as float32
-from .dtypes import float64 as float64
-from .dtypes import get_default_dtype as get_default_dtype
-from .dtypes import int8 as int8
-from .dtypes import int16 as int16
-from .dtypes import int32 as int32
-from .dtypes import int64 as int64
-from .dtypes import promote_types as promote_types
-from .dtypes import set_default_dtype as set_default_dtype
-from .dtypes import uint8 as uint8
-from .formats import contiguous_format as contiguous_format
-from .formats import layout as layout
-from .formats import memory_format as memory_format
-from .formats import preserve_format as preserve_format
-from .formats import strided as strided
-from .info import can_cast as can_cast
-from .info import finfo as finfo
-from .info import iinfo as iinfo
-from .info import is_complex as is_complex
-from .info import is_floating_point as is_floating_point
-from .info import is_nonzero as is_nonzero
-from .info import is_tensor as is_tensor
-from .info import numel as numel
-from .info import result_type as result_type
-from .kernels import KernelError as KernelError
-from .ops.activation import celu_ as celu_
-from .ops.activation import selu_ as selu_
-from .ops.determinant import SignAndLog
-from .ops.extreme import MinMax
-from .ops.histogram import Histogram
-from .ops.lu import PLU
-from .ops.orthogonal import QR, Reflections
-from .ops.parts import Frexp
-from .ops.pick import Picked
-from .ops.piecewise import rrelu_ as rrelu_
-from .ops.piecewise import threshold_ as threshold_
-from .ops.random import Generator as Generator
-from .ops.spectral import SVDTransposed
-from .ops.triangular import TriangularSolution
-from .printing import set_printoptions as set_printoptions
-from .tensor import Size as Size
-from .tensor import Tensor as Tensor
+from .core.devices import Device
+from .core.devices import get_default_device as get_default_device
+from .core.devices import set_default_device as set_default_device
+from .core.dtypes import float16 as float16
+from .core.dtypes import float32 as float32
+from .core.dtypes import float64 as float64
+from .core.dtypes import get_default_dtype as get_default_dtype
+from .core.dtypes import int8 as int8
+from .core.dtypes import int16 as int16
+from .core.dtypes import int32 as int32
+from .core.dtypes import int64 as int64
+from .core.dtypes import promote_types as promote_types
+from .core.dtypes import set_default_dtype as set_default_dtype
+from .core.dtypes import uint8 as uint8
+from .core.formats import contiguous_format as contiguous_format
+from .core.formats import layout as layout
+from .core.formats import memory_format as memory_format
+from .core.formats import preserve_format as preserve_format
+from .core.formats import strided as strided
+from .core.kernels import KernelError as KernelError
+from .core.printing import set_printoptions as set_printoptions
+from .core.tensor import Size as Size
+from .core.tensor import Tensor as Tensor
+from .ops.activation.activation import celu_ as celu_
+from .ops.activation.activation import selu_ as selu_
+from .ops.activation.piecewise import rrelu_ as rrelu_
+from .ops.activation.piecewise import threshold_ as threshold_
+from .ops.common.type_info import can_cast as can_cast
+from .ops.common.type_info import finfo as finfo
+from .ops.common.type_info import iinfo as iinfo
+from .ops.common.type_info import is_complex as is_complex
+from .ops.common.type_info import is_floating_point as is_floating_point
+from .ops.common.type_info import is_nonzero as is_nonzero
+from .ops.common.type_info import is_tensor as is_tensor
+from .ops.common.type_info import numel as numel
+from .ops.common.type_info import result_type as result_type
+from .ops.indexing.take_along import Picked
+from .ops.linalg.det import SignAndLog
+from .ops.linalg.eigh_svd import SVDTransposed
+from .ops.linalg.lu import PLU
+from .ops.linalg.qr import QR, Reflections
+from .ops.linalg.solve_triangular import TriangularSolution
+from .ops.pointwise.floating_point import Frexp
+from .ops.reduction.histogram import Histogram
+from .ops.reduction.minmax import MinMax
+from .ops.sampling.philox import Generator as Generator
 
 bfloat16: _dtype[Any]
 bool: _dtype[Any]
@@ -1410,8 +1402,9 @@ def real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def reciprocal_(input: Tensor, /) -> Tensor:
     """``input.reciprocal_(...)``"""
-def relu(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def relu_(input: Tensor, /) -> Tensor:
+def relu(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
+    """max(x, 0); slope 0 at 0."""
+def relu_(input: Tensor, /, inplace: _bool = False) -> Tensor:
     """``input.relu_(...)``"""
 def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
 @overload

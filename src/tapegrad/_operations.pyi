@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, overload
 
 from .autograd.backward import RemovableHandle
-from .ops.determinant import SignAndLog
-from .ops.extreme import MinMax
-from .ops.histogram import Histogram
-from .ops.orthogonal import QR, Reflections
-from .ops.parts import Frexp
-from .ops.pick import Picked
-from .ops.random import Generator
-from .ops.spectral import SVDTransposed
-from .ops.triangular import TriangularSolution
-from .tensor import Tensor
+from .core.tensor import Tensor
+from .ops.indexing.take_along import Picked
+from .ops.linalg.det import SignAndLog
+from .ops.linalg.eigh_svd import SVDTransposed
+from .ops.linalg.qr import QR, Reflections
+from .ops.linalg.solve_triangular import TriangularSolution
+from .ops.pointwise.floating_point import Frexp
+from .ops.reduction.histogram import Histogram
+from .ops.reduction.minmax import MinMax
+from .ops.sampling.philox import Generator
 
 class Operations:
     @property
@@ -992,8 +992,9 @@ class Operations:
     def reciprocal(self) -> Tensor: ...
     def reciprocal_(self) -> Tensor:
         """In-place version of ``reciprocal``."""
-    def relu(self) -> Tensor: ...
-    def relu_(self) -> Tensor:
+    def relu(self, inplace: _bool = False) -> Tensor:
+        """max(x, 0); slope 0 at 0."""
+    def relu_(self, inplace: _bool = False) -> Tensor:
         """In-place version of ``relu``."""
     def remainder(self, other: Any) -> Tensor: ...
     def remainder_(self, other: Any) -> Tensor:

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes
-from .backend import to_numpy
-from .ops.create import from_numpy
-from .tensor import Tensor
+from .core import dtypes
+from .core.devices import to_numpy
+from .core.tensor import Tensor
+from .ops.creation.create import from_numpy
 
 Arrays = dict[str, np.ndarray]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import backend
+from .core import devices
 
 
 def is_available() -> bool:
     """Whether device 'cuda' can be used: CuPy, a driver and a GPU are there."""
-    return backend.device_count() > 0
+    return devices.device_count() > 0
 
 
 def device_count() -> int:
     """The number of usable GPUs."""
-    return backend.device_count()
+    return devices.device_count()
 
 
 def synchronize(device: Any = None) -> None:
@@ -23,14 +23,14 @@ def synchronize(device: Any = None) -> None:
 
     Raises RuntimeError where there is no GPU.
     """
-    place = backend.Device("cuda" if device is None else device)
+    place = devices.Device("cuda" if device is None else device)
     place.library  # noqa: B018  (says what is missing)
-    backend.synchronize(place)
+    devices.synchronize(place)
 
 
 def manual_seed(seed: int) -> None:
     """``tapegrad.manual_seed``: the random numbers of all devices come from one seed."""
-    from .ops.random import manual_seed as seed_all
+    from .ops.sampling.philox import manual_seed as seed_all
 
     seed_all(seed)
 
@@ -41,4 +41,4 @@ manual_seed_all = manual_seed
 def empty_cache() -> None:
     """Give the memory that is kept for reuse back to the GPU's driver."""
     if is_available():
-        backend.Device("cuda").library.get_default_memory_pool().free_all_blocks()
+        devices.Device("cuda").library.get_default_memory_pool().free_all_blocks()

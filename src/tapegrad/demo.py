@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import tapegrad as tg
-from tapegrad import nn
+
+from . import nn
 
 BATCH = 64
 VALIDATION = 360  # a fifth of the digits, never trained on

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from .ops.calls import as_called
-from .ops.cholesky import cholesky, cholesky_ex
-from .ops.determinant import det, slogdet
-from .ops.diagonal import diagonal as _diagonal
-from .ops.ldl import ldl_factor, ldl_factor_ex, ldl_solve
-from .ops.linalg import matmul
-from .ops.lu import lu, lu_factor, lu_factor_ex, lu_solve
-from .ops.matrices import LinAlgError
-from .ops.matrix_exp import matrix_exp
-from .ops.norms import matrix_norm, norm, vector_norm
-from .ops.orthogonal import householder_product, qr
-from .ops.products import linalg_cross as cross
-from .ops.products import multi_dot, vander, vecdot
-from .ops.pseudoinverse import cond, lstsq, matrix_rank, pinv
-from .ops.solve import (
-    inv,
-    inv_ex,
-    matrix_power,
-    solve,
-    solve_ex,
-    tensorinv,
-    tensorsolve,
-)
-from .ops.spectral import eigh, eigvalsh, svd, svdvals
-from .ops.triangular import solve_triangular
-from .out import takes_out
-from .tensor import Tensor
+from .core.tensor import Tensor
+from .ops.common.out import takes_out
+from .ops.common.signatures import check_arguments
+from .ops.linalg.cholesky import cholesky, cholesky_ex
+from .ops.linalg.det import det, slogdet
+from .ops.linalg.eigh_svd import eigh, eigvalsh, svd, svdvals
+from .ops.linalg.ldl import ldl_factor, ldl_factor_ex, ldl_solve
+from .ops.linalg.lu import lu, lu_factor, lu_factor_ex, lu_solve
+from .ops.linalg.matmul import matmul
+from .ops.linalg.matrices import LinAlgError
+from .ops.linalg.matrix_exp import matrix_exp
+from .ops.linalg.norms import matrix_norm, norm, vector_norm
+from .ops.linalg.pinv import cond, lstsq, matrix_rank, pinv
+from .ops.linalg.products import linalg_cross as cross
+from .ops.linalg.products import multi_dot, vander, vecdot
+from .ops.linalg.qr import householder_product, qr
+from .ops.linalg.solve import inv, inv_ex, matrix_power, solve, solve_ex, tensorinv, tensorsolve
+from .ops.linalg.solve_triangular import solve_triangular
+from .ops.movement.diagonal import diagonal as _diagonal
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eigh",
@@ -50,4 +42,4 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
 for _name in __all__:
     if _name not in ("LinAlgError", "diagonal"):  # an exception, and a view
         _full = f"linalg.{_name}"
-        globals()[_name] = takes_out(as_called(globals()[_name], _full), _full)
+        globals()[_name] = takes_out(check_arguments(globals()[_name], _full), _full)

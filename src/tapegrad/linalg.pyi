@@ -5,16 +5,16 @@
 from collections.abc import Sequence
 from typing import Any, overload
 
-from .ops.cholesky import CholeskyInfo
-from .ops.determinant import SignAndLog
-from .ops.ldl import LDL, LDLInfo
-from .ops.lu import PLU, Factors, FactorsInfo
-from .ops.matrices import LinAlgError as LinAlgError
-from .ops.orthogonal import QR
-from .ops.pseudoinverse import LeastSquares
-from .ops.solve import Inverse, Solution
-from .ops.spectral import SVD, Eigen
-from .tensor import Tensor
+from .core.tensor import Tensor
+from .ops.linalg.cholesky import CholeskyInfo
+from .ops.linalg.det import SignAndLog
+from .ops.linalg.eigh_svd import SVD, Eigen
+from .ops.linalg.ldl import LDL, LDLInfo
+from .ops.linalg.lu import PLU, Factors, FactorsInfo
+from .ops.linalg.matrices import LinAlgError as LinAlgError
+from .ops.linalg.pinv import LeastSquares
+from .ops.linalg.qr import QR
+from .ops.linalg.solve import Inverse, Solution
 
 def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
     """The lower triangular L with A = L L^T (upper: its transpose) of symmetric ..."""

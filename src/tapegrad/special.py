@@ -4,9 +4,16 @@ Those that NumPy does not have are computed in float64, from expansions, to abou
 ``ops/error_function.py``, ``gamma.py``, ``igamma.py``, ``bessel.py`` and ``polynomials.py``.
 """
 
-from .ops.activation import sigmoid as expit
-from .ops.arithmetic import round
-from .ops.bessel import (
+from .ops.activation.activation import sigmoid as expit
+from .ops.activation.softmax import log_softmax, softmax
+from .ops.common.out import takes_out
+from .ops.common.signatures import check_arguments
+from .ops.pointwise.arithmetic import round
+from .ops.pointwise.elementwise import erf, expm1, log1p
+from .ops.pointwise.exponential import entr, exp2, logit, xlog1py, xlogy
+from .ops.pointwise.trigonometry import sinc
+from .ops.reduction.reduce import logsumexp
+from .ops.special.bessel import (
     airy_ai,
     bessel_j0,
     bessel_j1,
@@ -22,19 +29,16 @@ from .ops.bessel import (
     scaled_modified_bessel_k1,
     spherical_bessel_j0,
 )
-from .ops.bessel import i0 as modified_bessel_i0
-from .ops.bessel import i1 as modified_bessel_i1
-from .ops.calls import as_called
-from .ops.elementwise import erf, expm1, log1p
-from .ops.error_function import erfc, erfcx, erfinv, log_ndtr, ndtr, ndtri
-from .ops.exponential import entr, exp2, logit, xlog1py, xlogy
-from .ops.gamma import digamma, polygamma, zeta
-from .ops.gamma import digamma as psi
-from .ops.gamma import lgamma as gammaln
-from .ops.gamma import mvlgamma as multigammaln
-from .ops.igamma import igamma as gammainc
-from .ops.igamma import igammac as gammaincc
-from .ops.polynomials import (
+from .ops.special.bessel import i0 as modified_bessel_i0
+from .ops.special.bessel import i1 as modified_bessel_i1
+from .ops.special.error_function import erfc, erfcx, erfinv, log_ndtr, ndtr, ndtri
+from .ops.special.gamma import digamma, polygamma, zeta
+from .ops.special.gamma import digamma as psi
+from .ops.special.gamma import lgamma as gammaln
+from .ops.special.gamma import mvlgamma as multigammaln
+from .ops.special.igamma import igamma as gammainc
+from .ops.special.igamma import igammac as gammaincc
+from .ops.special.orthogonal_polynomials import (
     chebyshev_polynomial_t,
     chebyshev_polynomial_u,
     chebyshev_polynomial_v,
@@ -48,10 +52,6 @@ from .ops.polynomials import (
     shifted_chebyshev_polynomial_v,
     shifted_chebyshev_polynomial_w,
 )
-from .ops.reduce import logsumexp
-from .ops.softmax import log_softmax, softmax
-from .ops.trigonometry import sinc
-from .out import takes_out
 
 __all__ = [
     "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t",
@@ -68,4 +68,4 @@ __all__ = [
 ]  # fmt: skip
 
 for _name in __all__:
-    globals()[_name] = takes_out(as_called(globals()[_name], _name), f"special.{_name}")
+    globals()[_name] = takes_out(check_arguments(globals()[_name], _name), f"special.{_name}")

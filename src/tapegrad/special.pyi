@@ -4,7 +4,7 @@
 # fmt: off
 from typing import Any, overload
 
-from .tensor import Tensor
+from .core.tensor import Tensor
 
 def airy_ai(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..modes import (
+from tapegrad.core.modes import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
@@ -11,9 +11,10 @@ from ..modes import (
     no_grad,
     set_grad_enabled,
 )
+
 from .backward import backward, grad
-from .check import gradcheck, gradgradcheck
 from .function import Function
+from .gradient_check import gradcheck, gradgradcheck
 
 __all__ = [
     "Function",

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import engine, tape
-from ..backend import Device, to_numpy
-from ..tensor import Tensor, serials
+from tapegrad.core import engine, tape
+from tapegrad.core.devices import Device, to_numpy
+from tapegrad.core.tensor import Tensor, serials
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _KEPT = 200_000  # lines of calls; the oldest half is dropped when there are more
@@ -61,8 +61,11 @@ class detect_anomaly:
 
     def __enter__(self) -> None:
         self._before = (_clock, tape._watcher, engine.inspect)
-        _switch(_clock or _Clock(), _checked if self._check else None,
-                _check_gradient if self._check else None)  # fmt: skip
+        _switch(
+            _clock or _Clock(),
+            _checked if self._check else None,
+            _check_gradient if self._check else None,
+        )
 
     def __exit__(self, *error: Any) -> None:
         _switch(*self._before)  # type: ignore[misc]

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Device
-from ..engine import _HELD_TWICE, as_tensor, deliver, walk
-from ..tensor import Leaf, Tensor, wrap
+from tapegrad.core.devices import Device
+from tapegrad.core.engine import _HELD_TWICE, as_tensor, deliver, run_backward
+from tapegrad.core.tensor import Leaf, Tensor, wrap
 
 _hook_ids = count()
 
@@ -64,8 +64,9 @@ def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> 
                 f"got {tuple(getattr(seed, 'shape', ())) or type(seed).__name__}"
             )
         if seed._device is not root._device:
-            raise RuntimeError(f"[{op}] the tensor is on {root._device}, its gradient on "
-                               f"{seed._device}")  # fmt: skip
+            raise RuntimeError(
+                f"[{op}] the tensor is on {root._device}, its gradient on {seed._device}"
+            )
         seeds.append(seed if create_graph else seed._array)
     return seeds
 
@@ -99,7 +100,7 @@ def backward(
         raise RuntimeError("[backward] inputs= must not be empty")
     nodes = None if chosen is None else _nodes("backward", chosen)
     keep = create_graph if retain_graph is None else retain_graph
-    found = walk(
+    found = run_backward(
         roots,
         seeds,
         targets=None if nodes is None else set(nodes),
@@ -149,7 +150,9 @@ def grad(
     seeds = _seeds("grad", roots, grad_outputs, create_graph)
     nodes = _nodes("grad", wanted)
     keep = create_graph if retain_graph is None else retain_graph
-    found = walk(roots, seeds, targets=set(nodes), retain_graph=keep, create_graph=create_graph)
+    found = run_backward(
+        roots, seeds, targets=set(nodes), retain_graph=keep, create_graph=create_graph
+    )
     results: list[Tensor | None] = []
     for i, (x, node) in enumerate(zip(wanted, nodes, strict=True)):
         g = found.get(node)

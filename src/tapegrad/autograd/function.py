@@ -5,12 +5,12 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from .. import tape
-from ..engine import as_tensor
-from ..modes import no_grad, recording
-from ..primitive import Primitive
-from ..tape import Node, part_of, record_parts
-from ..tensor import Tensor, wrap
+from tapegrad.core import tape
+from tapegrad.core.engine import as_tensor
+from tapegrad.core.modes import no_grad, recording
+from tapegrad.core.primitive import Primitive
+from tapegrad.core.tape import Node, record_results, result_node
+from tapegrad.core.tensor import Tensor, wrap
 
 
 class Context:
@@ -46,7 +46,7 @@ class Context:
             # Results are kept without their node (node -> ctx -> result -> node is a cycle).
             t = wrap(tensors[position]._array, tensors[position]._device)  # type: ignore[union-attr]
             if whole is not None:
-                t._node = part_of(whole, result, t)
+                t._node = result_node(whole, result, t)
             tensors[position] = t
         return tuple(tensors)
 
@@ -164,7 +164,7 @@ def _record(
         if any(y is c for c in ctx._changed) and (y._base is not None or y._aliased)
     }
     given = [shared.get(i, y) for i, y in enumerate(results)]
-    record_parts(
+    record_results(
         node,
         [
             None if any(y is c for c in ctx._constant) else t
@@ -172,10 +172,12 @@ def _record(
         ],
     )
     if shared:
-        from ..ops.inplace import continue_history  # operations are made of what is in here
+        from tapegrad.ops.indexing.inplace import (
+            rebase_history,  # operations are made of what is in here
+        )
 
         for i, result in shared.items():
-            continue_history(results[i], result)
+            rebase_history(results[i], result)
 
 
 def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ...]) -> list:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..ops.create import zeros_like
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import zeros_like
+
 from .backward import grad
 
 Tensors = Any  # a Tensor, or a tuple of them
@@ -60,9 +61,13 @@ def _pull(
     found: tuple = (None,) * len(inputs)
     if pairs:
         found = grad(
-            [y for y, _ in pairs], inputs, [w for _, w in pairs],
-            retain_graph=True, create_graph=True, allow_unused=True,
-        )  # fmt: skip
+            [y for y, _ in pairs],
+            inputs,
+            [w for _, w in pairs],
+            retain_graph=True,
+            create_graph=True,
+            allow_unused=True,
+        )
     if strict and any(g is None for g in found):
         raise RuntimeError(f"[{op}] strict=True, and an input does not change the outputs")
     return tuple(zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))
@@ -74,9 +79,12 @@ def _leave(results: tuple, create_graph: bool, single: bool) -> Tensors:
 
 
 def vjp(
-    func: Callable, inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+    func: Callable,
+    inputs: Tensors,
+    v: Tensors = None,
+    create_graph: bool = False,
     strict: bool = False,
-) -> tuple[Tensors, Tensors]:  # fmt: skip
+) -> tuple[Tensors, Tensors]:
     """func(inputs), and v times its Jacobian: gradients shaped like the inputs."""
     entered = _enter("vjp", inputs, create_graph)
     outputs = _call("vjp", func, entered)
@@ -89,9 +97,12 @@ def vjp(
 
 
 def jvp(
-    func: Callable, inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+    func: Callable,
+    inputs: Tensors,
+    v: Tensors = None,
+    create_graph: bool = False,
     strict: bool = False,
-) -> tuple[Tensors, Tensors]:  # fmt: skip
+) -> tuple[Tensors, Tensors]:
     """func(inputs), and its Jacobian times v: directional derivatives shaped like the outputs.
 
     The gradient of v' J with respect to v' (the double-backward trick)."""
@@ -108,15 +119,19 @@ def jvp(
 
 
 def jacobian(
-    func: Callable, inputs: Tensors, create_graph: bool = False, strict: bool = False,
-    vectorize: bool = False, strategy: str = "reverse-mode",
-) -> Tensors:  # fmt: skip
+    func: Callable,
+    inputs: Tensors,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
+) -> Tensors:
     """The Jacobian: of shape (*output.shape, *input.shape), in a tuple over outputs, over inputs.
 
     strategy: "reverse-mode" (a pass for each element of the outputs) or "forward-mode" (of the
     inputs). ``vectorize`` is accepted and changes nothing.
     """
-    from ..func import jacfwd, jacrev
+    from .transforms import jacfwd, jacrev
 
     transforms: dict[str, Callable] = {"reverse-mode": jacrev, "forward-mode": jacfwd}
     if strategy not in transforms:
@@ -135,12 +150,16 @@ def jacobian(
 
 
 def hessian(
-    func: Callable, inputs: Tensors, create_graph: bool = False, strict: bool = False,
-    vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode",
-) -> Tensors:  # fmt: skip
+    func: Callable,
+    inputs: Tensors,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
+) -> Tensors:
     """The second derivatives of a function of one element: of shape (*input.shape,
     *input.shape), in tuples over the inputs twice."""
-    from ..func import grad as gradient_of
+    from .transforms import grad as gradient_of
 
     single = not isinstance(inputs, (tuple, list))
     places = 0 if single else tuple(range(len(inputs)))
@@ -149,9 +168,12 @@ def hessian(
 
 
 def vhp(
-    func: Callable, inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+    func: Callable,
+    inputs: Tensors,
+    v: Tensors = None,
+    create_graph: bool = False,
     strict: bool = False,
-) -> tuple[Tensors, Tensors]:  # fmt: skip
+) -> tuple[Tensors, Tensors]:
     """func(inputs), of one element, and v times its Hessian."""
     entered = _enter("vhp", inputs, create_graph)
     given = _vector("vhp", v, entered, "input")
@@ -163,9 +185,12 @@ def vhp(
 
 
 def hvp(
-    func: Callable, inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+    func: Callable,
+    inputs: Tensors,
+    v: Tensors = None,
+    create_graph: bool = False,
     strict: bool = False,
-) -> tuple[Tensors, Tensors]:  # fmt: skip
+) -> tuple[Tensors, Tensors]:
     """func(inputs), of one element, and its Hessian times v: the same as ``vhp``, for a Hessian is
     symmetric (where the second derivatives are continuous)."""
     return vhp(func, inputs, v, create_graph, strict)

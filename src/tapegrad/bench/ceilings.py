@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..backend import Device
-from ..dtypes import float32, is_low_precision
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import float32, is_low_precision
+
 from .cases import Draw
 from .peers import to_torch
 from .timing import Clock, interleave

@@ -46,8 +46,11 @@ class Changes:
         for verdict in ("wrong", "slower", "faster", "fixed", "missing", "new"):
             for row in self.of(verdict):
                 where = f"{row.case}  {'x'.join(map(str, row.shape))}  {row.dtype}"
-                times = "" if row.factor is None else (
-                    f"  {row.factor:.2f} times as long (noise: {row.noise:.0%})")  # fmt: skip
+                times = (
+                    ""
+                    if row.factor is None
+                    else (f"  {row.factor:.2f} times as long (noise: {row.noise:.0%})")
+                )
                 note = f"  {row.message}" if row.message else ""
                 lines.append(f"{verdict:8}{where}{times}{note}")
         counts = [

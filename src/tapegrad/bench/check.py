@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import to_numpy
-from ..dtypes import is_floating, is_low_precision
+from tapegrad.core.devices import to_numpy
+from tapegrad.core.dtypes import is_floating, is_low_precision
 
 _EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 FLOATS = tuple(_EPS)
@@ -88,8 +88,9 @@ def compare(got: Any, expected: Any, limit: float, xp: Any = np) -> Difference:
         return Difference(worst)
     flat = int((error.reshape(-1) > limit).argmax())
     index = tuple(int(i) for i in np.unravel_index(flat, got.shape))
-    return Difference(worst, f"at index {index} it is {_value(got, flat)}, "
-                             f"expected {_value(expected, flat)}")  # fmt: skip
+    return Difference(
+        worst, f"at index {index} it is {_value(got, flat)}, expected {_value(expected, flat)}"
+    )
 
 
 def _value(array: Any, flat: int) -> str:

@@ -7,7 +7,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..backend import device_count, overrides
+from tapegrad.core.devices import device_count, overrides
+
 from . import roofline
 from .cases import CASES
 from .changes import compare_results

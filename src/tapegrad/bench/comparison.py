@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
-from ..backend import CPU, Device, to_numpy
-from ..tensor import Tensor
+from tapegrad.core import dtypes
+from tapegrad.core.devices import CPU, Device, to_numpy
+from tapegrad.core.tensor import Tensor
+
 from . import machine
 from .check import FLOATS, BenchmarkError, check_seconds, compare_all, tolerance
 from .peers import from_torch

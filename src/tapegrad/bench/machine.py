@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .._version import __version__
-from ..backend import Device
-from ..doctor import find_driver, numpy_and_blas, package_version
+from tapegrad._version import __version__
+from tapegrad.core.devices import Device
+from tapegrad.doctor import find_driver, numpy_and_blas, package_version
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GPU_STATE = {
@@ -142,14 +142,19 @@ def _number(text: str) -> Any:
 
 
 def _cpu_mhz() -> int | None:
-    clocks = [float(line.split(":")[1]) for line in _lines("/proc/cpuinfo")
-              if line.startswith("cpu MHz")]  # fmt: skip
+    clocks = [
+        float(line.split(":")[1]) for line in _lines("/proc/cpuinfo") if line.startswith("cpu MHz")
+    ]
     return round(max(clocks)) if clocks else None
 
 
 def _cpu_temperature() -> float | None:
-    degrees = [int(line) / 1000 for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp")
-               for line in _lines(zone) if line.lstrip("-").isdigit()]  # fmt: skip
+    degrees = [
+        int(line) / 1000
+        for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp")
+        for line in _lines(zone)
+        if line.lstrip("-").isdigit()
+    ]
     return max(degrees) if degrees else None
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Device, KernelsMissing, Operations, overrides, to_numpy
-from ..dtypes import is_floating
+from tapegrad.core.devices import Device, KernelsMissing, Operations, overrides, to_numpy
+from tapegrad.core.dtypes import is_floating
+
 from .cases import Case, Draw
 from .cases.case import rolled
 from .ceilings import Ceilings
@@ -105,9 +106,14 @@ class Bench:
         row.of_ceiling = ideal / row.times[MINE].median if ideal else None
 
     def _peer(
-        self, row: Row, name: str, case: Case, arrays: Sequence[Any], reference: _Reference,
+        self,
+        row: Row,
+        name: str,
+        case: Case,
+        arrays: Sequence[Any],
+        reference: _Reference,
         seconds: float,
-    ) -> Callable[..., Any] | None:  # fmt: skip
+    ) -> Callable[..., Any] | None:
         """The peer's function if it computes the same; else None and a word in ``row.peers``."""
         compiles = name == "torch.compile"
         if compiles and self._compiling > seconds:

@@ -75,8 +75,10 @@ def require_format(path: str | os.PathLike[str]) -> None:
 
     known = sorted(FigureCanvasBase.get_supported_filetypes())
     if Path(path).suffix.lower().removeprefix(".") not in known:
-        raise BenchmarkError(f"a plot cannot be written to {path}: end its name in .png or .svg "
-                             f"(matplotlib knows {', '.join(known)})")  # fmt: skip
+        raise BenchmarkError(
+            f"a plot cannot be written to {path}: end its name in .png or .svg "
+            f"(matplotlib knows {', '.join(known)})"
+        )
 
 
 def _intensity(row: Row) -> float:
@@ -87,8 +89,11 @@ def _fill(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None
     copy = results.ceilings["copy"]
     peak = results.ceilings["matmul"].get(dtype) or 0.0
     unit, prefix = (1e12, "T") if max(peak, copy) >= 1e12 else (1e9, "G")
-    spots = [(row, name, _intensity(row), row.flops / timing.median / unit)
-             for row in rows for name, timing in row.times.items()]  # fmt: skip
+    spots = [
+        (row, name, _intensity(row), row.flops / timing.median / unit)
+        for row in rows
+        for name, timing in row.times.items()
+    ]
     left = min(x for _, _, x, _ in spots) / 2
     right = 2 * max(*(x for _, _, x, _ in spots), 2 * peak / copy)
     bottom = min(y for _, _, _, y in spots) / 2
@@ -101,8 +106,9 @@ def _fill(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None
     panel.plot([left, ridge, right], [copy * x / unit for x in (left, ridge, ridge)], "k", lw=1.3)
     for row in rows:  # the points of a case stand on one line
         speeds = [y for other, _, _, y in spots if other is row]
-        panel.plot([_intensity(row)] * 2, [min(speeds), max(speeds)], color="#dddddd", lw=0.8,
-                   zorder=1.5)  # fmt: skip
+        panel.plot(
+            [_intensity(row)] * 2, [min(speeds), max(speeds)], color="#dddddd", lw=0.8, zorder=1.5
+        )
     mine = next(iter(rows[0].times))
     for name in dict.fromkeys(name for _, name, _, _ in spots):
         xs, ys = zip(*((x, y) for _, n, x, y in spots if n == name), strict=True)
@@ -115,8 +121,10 @@ def _fill(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None
     meaningless = "; times mean nothing" if results.settings.get("device") == "emulated" else ""
     panel.set_title(
         f"{dtype} on {gpu or results.machine.get('processor')} ({results.settings.get('device')}"
-        f"{meaningless}), {results.date[:10]}", loc="left", fontsize=11,
-    )  # fmt: skip
+        f"{meaningless}), {results.date[:10]}",
+        loc="left",
+        fontsize=11,
+    )
     panel.set_xlabel("arithmetic intensity, FLOP per byte")
     panel.set_ylabel(f"{prefix}FLOP/s")
     panel.legend(loc="upper left", fontsize=9)
@@ -131,14 +139,23 @@ def _name_roof(panel: Any, results: Results, dtype: str) -> None:
     roof = panel.lines[0]
     (x0, y0), (x1, y1) = panel.transData.transform(roof.get_xydata()[:2])
     panel.annotate(
-        f"copy {_rate(copy)}B/s", roof.get_xydata()[0], (16, 22), textcoords="offset points",
-        rotation=math.degrees(math.atan2(y1 - y0, x1 - x0)), rotation_mode="anchor", fontsize=9,
-    )  # fmt: skip
+        f"copy {_rate(copy)}B/s",
+        roof.get_xydata()[0],
+        (16, 22),
+        textcoords="offset points",
+        rotation=math.degrees(math.atan2(y1 - y0, x1 - x0)),
+        rotation_mode="anchor",
+        fontsize=9,
+    )
     if peak:
         panel.annotate(
-            f"matrix product {_rate(peak)}FLOP/s", roof.get_xydata()[2], (-4, 4),
-            textcoords="offset points", ha="right", fontsize=9,
-        )  # fmt: skip
+            f"matrix product {_rate(peak)}FLOP/s",
+            roof.get_xydata()[2],
+            (-4, 4),
+            textcoords="offset points",
+            ha="right",
+            fontsize=9,
+        )
 
 
 def _rate(value: float) -> str:
@@ -155,8 +172,11 @@ def _label(panel: Any, rows: Sequence[Row]) -> None:
     to_page = panel.transData.transform
     page = panel.get_window_extent(renderer)
     scale = renderer.points_to_pixels(1)
-    points = [to_page((_intensity(row), row.flops / timing.median / unit))
-              for row in rows for timing in row.times.values()]  # fmt: skip
+    points = [
+        to_page((_intensity(row), row.flops / timing.median / unit))
+        for row in rows
+        for timing in row.times.values()
+    ]
     roof = to_page(panel.lines[0].get_xydata())
     points += [a + (b - a) * i / 100 for a, b in itertools.pairwise(roof) for i in range(101)]
     margin = 4 * scale
@@ -169,9 +189,16 @@ def _label(panel: Any, rows: Sequence[Row]) -> None:
         point = (_intensity(row), (row.flops_per_second or 0.0) / unit)
         name = row.case.replace("_backward", "_bwd") + (_shape(row) if row.case in several else "")
         text = panel.annotate(
-            name, point, (0, 0), textcoords="offset points", fontsize=_LABEL_SIZE,
-            va="center", color="#333333", zorder=5, path_effects=halo,
-        )  # fmt: skip
+            name,
+            point,
+            (0, 0),
+            textcoords="offset points",
+            fontsize=_LABEL_SIZE,
+            va="center",
+            color="#333333",
+            zorder=5,
+            path_effects=halo,
+        )
         extent = text.get_window_extent(renderer)
         width, half = extent.width, extent.height / 2
         x, y = to_page(point)

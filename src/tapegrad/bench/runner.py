@@ -10,8 +10,9 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
-from .. import dtypes as dtypes_
-from ..backend import Device
+from tapegrad.core import dtypes as dtypes_
+from tapegrad.core.devices import Device
+
 from . import machine
 from .cases import CASES, SIZES, Case, missing
 from .ceilings import measure as measure_ceilings

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..backend import Device
+from tapegrad.core.devices import Device
 
 Call = Callable[[int], Any]  # f(turn): the turn decides which set of inputs it gets
 

@@ -1,14 +1,7 @@
 """Datasets, the order in which they are visited, and batches."""
 
 from .dataloader import DataLoader, default_collate
-from .dataset import (
-    ConcatDataset,
-    Dataset,
-    IterableDataset,
-    Subset,
-    TensorDataset,
-    random_split,
-)
+from .dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
 from .digits import digits
 from .sampler import (
     BatchSampler,

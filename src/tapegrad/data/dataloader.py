@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
-from ..ops.create import tensor
-from ..ops.join import stack
-from ..ops.random import Generator
-from ..tensor import Tensor
+from tapegrad.core import dtypes
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import tensor
+from tapegrad.ops.movement.cat import stack
+from tapegrad.ops.sampling.philox import Generator
+
 from .dataset import IterableDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 

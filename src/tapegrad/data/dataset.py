@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.create import tensor
-from ..ops.random import Generator
-from ..ops.sampling import randperm
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import tensor
+from tapegrad.ops.sampling.draws import randperm
+from tapegrad.ops.sampling.philox import Generator
 
 
 class Dataset:

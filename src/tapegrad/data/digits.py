@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.create import tensor
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import tensor
 
 _FILE = os.path.join(os.path.dirname(__file__), "digits.npz")
 

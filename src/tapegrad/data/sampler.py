@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
 
-from ..dtypes import float64
-from ..ops.create import as_tensor
-from ..ops.distributions import multinomial
-from ..ops.random import Generator
-from ..ops.sampling import randint, randperm
-from ..tensor import Tensor
+from tapegrad.core.dtypes import float64
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import as_tensor
+from tapegrad.ops.sampling.distributions import multinomial
+from tapegrad.ops.sampling.draws import randint, randperm
+from tapegrad.ops.sampling.philox import Generator
 
 
 class Sampler:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+
 from . import functional as F
 from .module import Module
 from .sizes import Size, sizes
@@ -111,9 +112,13 @@ class _FractionalMaxPool(Module):
     def forward(self, input: Tensor) -> Any:
         pool = getattr(F, f"fractional_max_pool{self.dims}d")
         return pool(
-            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
+            input,
+            self.kernel_size,
+            self.output_size,
+            self.output_ratio,
+            self.return_indices,
             self._random_samples,
-        )  # fmt: skip
+        )
 
 
 class FractionalMaxPool2d(_FractionalMaxPool):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.create import empty
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import empty
+
 from . import functional as F
 from . import init
 from .linear import Linear
@@ -70,8 +71,11 @@ class MultiheadAttention(Module):
 
     def _reset_parameters(self) -> None:
         for weight in (
-            self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
-        ):  # fmt: skip
+            self.in_proj_weight,
+            self.q_proj_weight,
+            self.k_proj_weight,
+            self.v_proj_weight,
+        ):
             if weight is not None:
                 init.xavier_uniform_(weight)
         if self.in_proj_bias is not None and self.out_proj.bias is not None:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from ..ops.create import empty
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import empty
+
 from . import functional as F
 from . import init
 from .module import Module
@@ -23,10 +24,20 @@ class _Filters(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size,
-        padding: Size | str, output_padding: Size, dilation: Size, groups: int, bias: bool,
-        padding_mode: str, device: Any, dtype: Any,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size,
+        padding: Size | str,
+        output_padding: Size,
+        dilation: Size,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        device: Any,
+        dtype: Any,
+    ) -> None:
         super().__init__()
         layer, dims = type(self).__name__, self.dims
         if groups < 1 or in_channels % groups or out_channels % groups:
@@ -109,9 +120,19 @@ class _Convolution(_Filters):
         if padding == "same" and set(sizes(layer, "stride", stride, self.dims)) != {1}:
             raise ValueError(f"{layer}: padding='same' needs stride 1, not {stride}")
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias,
-            padding_mode, device, dtype,
-        )  # fmt: skip
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            0,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
 
     def _border(self) -> list[int]:
         """The padding as F.pad takes it, (before, after) of the last dimension first."""
@@ -182,9 +203,19 @@ class _Transpose(_Filters):
                 f"{type(self).__name__}: padding_mode must be 'zeros', not {padding_mode!r}"
             )
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, output_padding, dilation,
-            groups, bias, padding_mode, device, dtype,
-        )  # fmt: skip
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            output_padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
 
     def _more(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
         """The output_padding that gives the size asked for."""
@@ -196,10 +227,14 @@ class _Transpose(_Filters):
         least = tuple(
             (n - 1) * s - 2 * p + d * (k - 1) + 1
             for n, s, p, d, k in zip(
-                input.shape[-self.dims :], self.stride, self.padding, self.dilation,
-                self.kernel_size, strict=True,
+                input.shape[-self.dims :],
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.kernel_size,
+                strict=True,
             )
-        )  # fmt: skip
+        )
         if len(wanted) != self.dims or any(
             not 0 <= w - n < s for w, n, s in zip(wanted, least, self.stride, strict=True)
         ):
@@ -214,9 +249,15 @@ class _Transpose(_Filters):
         transpose = getattr(F, f"conv_transpose{self.dims}d")
         more = self._more(input, output_size)
         return transpose(
-            input, self.weight, self.bias, self.stride, self.padding, more, self.groups,
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            more,
+            self.groups,
             self.dilation,
-        )  # fmt: skip
+        )
 
 
 class ConvTranspose1d(_Transpose):

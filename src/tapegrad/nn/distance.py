@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+
 from . import functional as F
 from .module import Module
 

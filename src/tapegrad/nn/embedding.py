@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..modes import no_grad
-from ..ops.create import empty
-from ..tensor import Tensor
+from tapegrad.core.modes import no_grad
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import empty
+
 from . import functional as F
 from . import init
 from .module import Module
@@ -72,8 +73,14 @@ class _Table(Module):
         return table(*embeddings.shape, _weight=embeddings, _freeze=freeze, **options)
 
     def extra_repr(self) -> str:
-        usual = {"padding_idx": None, "max_norm": None, "norm_type": 2.0, "mode": "",
-                 "scale_grad_by_freq": False, "sparse": False}  # fmt: skip
+        usual = {
+            "padding_idx": None,
+            "max_norm": None,
+            "norm_type": 2.0,
+            "mode": "",
+            "scale_grad_by_freq": False,
+            "sparse": False,
+        }
         own = {name: getattr(self, name) for name in self.shown}
         parts = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
         return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *parts])
@@ -103,9 +110,18 @@ class Embedding(_Table):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
-            sparse, _weight, _freeze, device, dtype,
-        )  # fmt: skip
+            num_embeddings,
+            embedding_dim,
+            padding_idx,
+            max_norm,
+            norm_type,
+            scale_grad_by_freq,
+            sparse,
+            _weight,
+            _freeze,
+            device,
+            dtype,
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         return F.embedding(
@@ -142,9 +158,18 @@ class EmbeddingBag(_Table):
         _freeze: bool = False,
     ) -> None:
         super().__init__(
-            num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq,
-            sparse, _weight, _freeze, device, dtype,
-        )  # fmt: skip
+            num_embeddings,
+            embedding_dim,
+            padding_idx,
+            max_norm,
+            norm_type,
+            scale_grad_by_freq,
+            sparse,
+            _weight,
+            _freeze,
+            device,
+            dtype,
+        )
         self.mode, self.include_last_offset = mode, include_last_offset
 
     def forward(

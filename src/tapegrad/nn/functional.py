@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ops.activation import (
+from tapegrad.ops.activation.activation import (
     celu,
     celu_,
     elu,
@@ -18,45 +18,8 @@ from ..ops.activation import (
     softplus,
     tanh,
 )
-from ..ops.activation import rectify as relu
-from ..ops.adaptive_pool import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    adaptive_max_pool3d,
-)
-from ..ops.attention import multi_head_attention_forward, scaled_dot_product_attention
-from ..ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, lp_pool1d, lp_pool2d, lp_pool3d
-from ..ops.calls import as_called
-from ..ops.cdist import pdist
-from ..ops.channel_norm import group_norm, instance_norm, local_response_norm
-from ..ops.class_loss import cross_entropy, linear_cross_entropy, nll_loss
-from ..ops.conv import (
-    conv1d,
-    conv2d,
-    conv3d,
-    conv_tbc,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-)
-from ..ops.ctc import ctc_loss
-from ..ops.distance import cosine_similarity, normalize, pairwise_distance
-from ..ops.dropout import (
-    alpha_dropout,
-    dropout,
-    dropout1d,
-    dropout2d,
-    dropout3d,
-    feature_alpha_dropout,
-)
-from ..ops.embedding import embedding, one_hot
-from ..ops.embedding_bag import embedding_bag
-from ..ops.fold import fold, unfold
-from ..ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
-from ..ops.gating import (
+from tapegrad.ops.activation.activation import relu as relu
+from tapegrad.ops.activation.gated import (
     glu,
     gumbel_softmax,
     logsigmoid,
@@ -65,37 +28,7 @@ from ..ops.gating import (
     softsign,
     tanhshrink,
 )
-from ..ops.grid_sample import affine_grid, grid_sample
-from ..ops.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
-from ..ops.linalg import linear
-from ..ops.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    gaussian_nll_loss,
-    hinge_embedding_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    poisson_nll_loss,
-    smooth_l1_loss,
-    soft_margin_loss,
-)
-from ..ops.margin_loss import (
-    multi_margin_loss,
-    multilabel_margin_loss,
-    multilabel_soft_margin_loss,
-)
-from ..ops.max_pool import max_pool1d, max_pool2d, max_pool3d
-from ..ops.norm import batch_norm, layer_norm, rms_norm
-from ..ops.pad import pad
-from ..ops.pair_loss import (
-    cosine_embedding_loss,
-    margin_ranking_loss,
-    triplet_margin_loss,
-    triplet_margin_with_distance_loss,
-)
-from ..ops.piecewise import (
+from tapegrad.ops.activation.piecewise import (
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -109,10 +42,89 @@ from ..ops.piecewise import (
     threshold,
     threshold_,
 )
-from ..ops.pixel import channel_shuffle, pixel_shuffle, pixel_unshuffle
-from ..ops.products import bilinear
-from ..ops.softmax import log_softmax, softmax
-from ..ops.unpool import max_unpool1d, max_unpool2d, max_unpool3d
+from tapegrad.ops.activation.softmax import log_softmax, softmax
+from tapegrad.ops.common.signatures import check_arguments
+from tapegrad.ops.conv.conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_tbc,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
+from tapegrad.ops.conv.fold import fold, unfold
+from tapegrad.ops.conv.pad import pad
+from tapegrad.ops.layers.attention import multi_head_attention_forward, scaled_dot_product_attention
+from tapegrad.ops.layers.channel_norm import group_norm, instance_norm, local_response_norm
+from tapegrad.ops.layers.dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from tapegrad.ops.layers.embedding import embedding, one_hot
+from tapegrad.ops.layers.embedding_bag import embedding_bag
+from tapegrad.ops.layers.norm import batch_norm, layer_norm, rms_norm
+from tapegrad.ops.linalg.matmul import linear
+from tapegrad.ops.linalg.products import bilinear
+from tapegrad.ops.loss.cdist import pdist
+from tapegrad.ops.loss.classification import cross_entropy, linear_cross_entropy, nll_loss
+from tapegrad.ops.loss.ctc import ctc_loss
+from tapegrad.ops.loss.elementwise import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
+from tapegrad.ops.loss.margin import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+)
+from tapegrad.ops.loss.pairs import (
+    cosine_embedding_loss,
+    margin_ranking_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from tapegrad.ops.loss.similarity import cosine_similarity, normalize, pairwise_distance
+from tapegrad.ops.pooling.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
+from tapegrad.ops.pooling.avg_pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+)
+from tapegrad.ops.pooling.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
+from tapegrad.ops.pooling.max_pool import max_pool1d, max_pool2d, max_pool3d
+from tapegrad.ops.pooling.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
+from tapegrad.ops.vision.grid_sample import affine_grid, grid_sample
+from tapegrad.ops.vision.interpolate import (
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
+from tapegrad.ops.vision.pixel_shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
@@ -140,4 +152,4 @@ __all__ = [
 ]  # fmt: skip
 
 for _name in __all__:
-    globals()[_name] = as_called(globals()[_name], _name)
+    globals()[_name] = check_arguments(globals()[_name], _name)

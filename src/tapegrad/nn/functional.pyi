@@ -5,7 +5,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
-from ..tensor import Tensor
+from ..core.tensor import Tensor
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means of sequences over ``output_size`` windows."""

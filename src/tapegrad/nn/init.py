@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..modes import no_grad
-from ..ops.elementwise import logical_or
-from ..tensor import Tensor, wrap
+from tapegrad.core.modes import no_grad
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.pointwise.elementwise import logical_or
 
 _GAINS = {
     "linear": 1.0,

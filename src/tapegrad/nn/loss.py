@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+
 from . import functional as F
 from .module import Module
 
@@ -105,9 +106,13 @@ class PoissonNLLLoss(Loss):
     function, options = F.poisson_nll_loss, ("log_input", "full", "eps")
 
     def __init__(
-        self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8,
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        *,
+        eps: float = 1e-8,
         reduction: str = "mean",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(reduction=reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
 
@@ -195,9 +200,13 @@ class MultiMarginLoss(WeightedLoss):
     function, options = F.multi_margin_loss, ("p", "margin", "weight")
 
     def __init__(
-        self, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, *,
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: Tensor | None = None,
+        *,
         reduction: str = "mean",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(weight, reduction=reduction)
         if p not in (1, 2):
             raise ValueError(f"MultiMarginLoss: p must be 1 or 2, not {p}")

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .. import dtypes
-from ..backend import Device
-from ..modes import no_grad
-from ..ops.create import as_tensor
-from ..tensor import Tensor
+from tapegrad.core import dtypes
+from tapegrad.core.devices import Device
+from tapegrad.core.modes import no_grad
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import as_tensor
+
 from .parameter import Parameter
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, overload
 
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+
 from .module import MODULE, PARAMETER, Module
 from .parameter import Parameter
 

@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from .. import dtypes
-from ..ops.create import ones, zeros
-from ..tensor import Tensor
+from tapegrad.core import dtypes
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import ones, zeros
+
 from . import functional as F
 from . import init
 from .module import Module

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
 
 
 class Parameter(Tensor):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+
 from .module import Module
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from .. import dtypes
-from ..ops.create import zeros
-from ..ops.join import cat
-from ..tensor import Tensor, wrap
+from tapegrad.core import dtypes
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.creation.create import zeros
+from tapegrad.ops.movement.cat import cat
 
 
 def clip_grad_norm_(

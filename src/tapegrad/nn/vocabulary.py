@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..ops.join import cat
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.movement.cat import cat
+
 from . import functional as F
 from .container import ModuleList, Sequential
 from .linear import Linear

@@ -6,27 +6,23 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from ..autograd.backward import (
+from tapegrad.autograd.backward import (
     register_hook,
     register_post_accumulate_grad_hook,
     retain_grad,
     tensor_backward,
 )
-from ..out import takes_out
-from ..tensor import Tensor
-from . import (  # reduce: the engine sums
-    arithmetic,
-    brackets,
-    create,
-    elementwise,
-    inplace,
-    linalg,
-    reduce,  # noqa: F401
-    surface,
-)
-from .arguments import require_tensor
-from .calls import as_called
-from .surface import Entry
+from tapegrad.core.tensor import Tensor
+
+from . import catalog
+from .catalog import Entry
+from .common.arguments import require_tensor
+from .common.out import takes_out
+from .common.signatures import check_arguments
+from .creation import create
+from .indexing import inplace, subscript
+from .linalg import matmul
+from .pointwise import arithmetic, elementwise
 
 
 def _comparable(f: Callable) -> Callable:
@@ -76,8 +72,8 @@ OPERATORS: dict[str, Callable] = {
     "__rmod__": _reflected("__rmod__", elementwise.remainder),
     "__pow__": arithmetic.pow,
     "__rpow__": _reflected("__rpow__", elementwise.power),
-    "__matmul__": linalg.matmul,
-    "__rmatmul__": lambda self, other: linalg.matmul(create.as_tensor(other), self),
+    "__matmul__": matmul.matmul,
+    "__rmatmul__": lambda self, other: matmul.matmul(create.as_tensor(other), self),
     "__neg__": elementwise.negative,
     "__pos__": lambda self: self,
     "__abs__": elementwise.absolute,
@@ -94,7 +90,7 @@ OPERATORS: dict[str, Callable] = {
     "__le__": elementwise.less_equal,
     "__gt__": elementwise.greater,
     "__ge__": elementwise.greater_equal,
-    "__getitem__": brackets.subscript,
+    "__getitem__": subscript.subscript,
     "__setitem__": inplace.setitem,
     "__iter__": _iterate,
     "__contains__": _contains,
@@ -134,12 +130,14 @@ class _Later:
 
 def load(entry: Entry, name: str | None = None) -> Any:
     """The function of an entry of the surface; ``name`` is what its errors call it."""
-    return as_called(getattr(import_module(f"..{entry.module}", __name__), entry.function), name)
+    return check_arguments(
+        getattr(import_module(f"..{entry.module}", __name__), entry.function), name
+    )
 
 
 def public(name: str) -> Any:
     """What ``tapegrad.name`` is: the operation, with ``out=``."""
-    function = load(surface.functions[name], name)
+    function = load(catalog.functions[name], name)
     plain = getattr(function, "takes_out", False) or isinstance(function, type)
     return function if plain else takes_out(function, name)
 
@@ -147,13 +145,13 @@ def public(name: str) -> Any:
 def _attach() -> None:
     for name, function in (OPERATORS | TAPE).items():
         setattr(Tensor, name, function)
-    for name, entry in surface.methods.items():
+    for name, entry in catalog.methods.items():
         setattr(Tensor, name, _Later(name, entry, "method"))
         if entry.in_place:
             setattr(Tensor, name + "_", _Later(name + "_", entry, "in place"))
-    for name in surface.RESTRIDED.split():
-        setattr(Tensor, name + "_", _Later(name + "_", surface.methods[name], "restrided"))
-    for name, entry in surface.properties.items():
+    for name in catalog.RESTRIDED.split():
+        setattr(Tensor, name + "_", _Later(name + "_", catalog.methods[name], "restrided"))
+    for name, entry in catalog.properties.items():
         setattr(Tensor, name, _Later(name, entry, "property"))
     for operator, name in INPLACE_OPERATORS.items():
         setattr(Tensor, operator, getattr(Tensor, name))

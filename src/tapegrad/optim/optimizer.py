@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import enable_grad
-from ..ops import optimizer as _steps  # noqa: F401  (declares the steps)
-from ..ops.create import as_tensor
-from ..tensor import Tensor, wrap
+from tapegrad.core.modes import enable_grad
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.creation.create import as_tensor
+
+from . import steps as _steps  # noqa: F401  (declares the steps)
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 

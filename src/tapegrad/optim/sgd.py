@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..tensor import Tensor
+from tapegrad.core.tensor import Tensor
+
 from .optimizer import Optimizer, Params, one_way, zeros_like_state
 
 

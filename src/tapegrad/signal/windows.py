@@ -1,7 +1,7 @@
 """Window functions under the names of ``torch.signal.windows``."""
 
-from ..ops.calls import as_called
-from ..ops.tapers import (
+from tapegrad.ops.common.signatures import check_arguments
+from tapegrad.ops.creation.window_functions import (
     bartlett,
     blackman,
     cosine,
@@ -21,4 +21,4 @@ __all__ = [
 ]  # fmt: skip
 
 for _name in __all__:
-    globals()[_name] = as_called(globals()[_name], _name)
+    globals()[_name] = check_arguments(globals()[_name], _name)

@@ -4,7 +4,7 @@
 # fmt: off
 from typing import Any
 
-from ..tensor import Tensor
+from ..core.tensor import Tensor
 
 def bartlett(
     M: int, *, sym: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False,

@@ -1,4 +1,4 @@
 """``tapegrad.data`` at PyTorch's address."""
 
-from ..data import *  # noqa: F403
-from ..data import __all__ as __all__
+from tapegrad.data import *  # noqa: F403
+from tapegrad.data import __all__ as __all__

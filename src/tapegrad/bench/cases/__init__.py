@@ -6,9 +6,10 @@ names those without a row here, and a test insists that there are none.
 
 from __future__ import annotations
 
-from ... import nn, optim  # noqa: F401  (registers all kernels)
-from ...backend import overrides
-from . import activations, matrices, random, rows, steps, tables
+from tapegrad import nn, optim  # noqa: F401  (registers all kernels)
+from tapegrad.core.devices import overrides
+
+from . import activations, matrices, random_numbers, rows, steps, tables
 from .case import SIZES, Case, Draw, TorchGradient
 
 CASES: list[Case] = [
@@ -16,7 +17,7 @@ CASES: list[Case] = [
     *activations.CASES,
     *rows.CASES,
     *tables.CASES,
-    *random.CASES,
+    *random_numbers.CASES,
     *steps.CASES,
 ]
 

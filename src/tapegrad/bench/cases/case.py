@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...backend import Device
-from ...dtypes import is_floating
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import is_floating
 
 Shape = tuple[int, ...]
 

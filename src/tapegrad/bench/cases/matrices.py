@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import autograd
-from ...nn.functional import conv2d
-from ...tensor import wrap
+from tapegrad import autograd
+from tapegrad.core.tensor import wrap
+from tapegrad.nn.functional import conv2d
+
 from .case import Case, Draw, TorchGradient
 
 _SQUARES = {
@@ -66,8 +67,9 @@ def _shifts(xp: Any, x: Any) -> tuple[Any, list]:
     of it that the position meets."""
     height, width = x.shape[2:]
     padded = xp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    parts = [(i, j, (..., slice(i, i + height), slice(j, j + width)))
-             for i in range(3) for j in range(3)]  # fmt: skip
+    parts = [
+        (i, j, (..., slice(i, i + height), slice(j, j + width))) for i in range(3) for j in range(3)
+    ]
     return padded, parts
 
 

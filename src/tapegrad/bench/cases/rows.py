@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...dtypes import accumulator
+from tapegrad.core.dtypes import accumulator
+
 from .case import Case, Draw, TorchGradient
 
 _ROWS = {"tiny": [(5, 67)], "small": [(1024, 1024)], "large": [(16384, 4096)]}

@@ -24,16 +24,32 @@ def _sgd(xp: Any, p: Any, g: Any, momentum: Any) -> tuple:
 
 def _my_sgd(ops: Any, p: Any, g: Any, momentum: Any) -> None:
     ops["sgd_step"](
-        p, g, momentum, lr=_LR, momentum=_MOMENTUM, dampening=0.0, weight_decay=_DECAY,
-        nesterov=False, maximize=False, first_step=False,
-    )  # fmt: skip
+        p,
+        g,
+        momentum,
+        lr=_LR,
+        momentum=_MOMENTUM,
+        dampening=0.0,
+        weight_decay=_DECAY,
+        nesterov=False,
+        maximize=False,
+        first_step=False,
+    )
 
 
 def _torch_sgd(t: Any, p: Any, g: Any, momentum: Any) -> None:
     t.ops.aten._fused_sgd_(
-        [p], [g], [momentum], weight_decay=_DECAY, momentum=_MOMENTUM, lr=_LR, dampening=0.0,
-        nesterov=False, maximize=False, is_first_step=False,
-    )  # fmt: skip
+        [p],
+        [g],
+        [momentum],
+        weight_decay=_DECAY,
+        momentum=_MOMENTUM,
+        lr=_LR,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )
 
 
 def _write(targets: tuple, values: tuple) -> None:
@@ -58,17 +74,39 @@ def _adam(xp: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> tuple:
 
 def _my_adam(ops: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> None:
     ops["adam_step"](
-        p, g, m, v, None, lr=_LR, beta1=_BETA1, beta2=_BETA2, eps=_ADAM_EPS, weight_decay=_DECAY,
-        decoupled_weight_decay=decoupled, maximize=False, step=_STEP,
-    )  # fmt: skip
+        p,
+        g,
+        m,
+        v,
+        None,
+        lr=_LR,
+        beta1=_BETA1,
+        beta2=_BETA2,
+        eps=_ADAM_EPS,
+        weight_decay=_DECAY,
+        decoupled_weight_decay=decoupled,
+        maximize=False,
+        step=_STEP,
+    )
 
 
 def _torch_adam(t: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> None:
     step = t.ops.aten._fused_adamw_ if decoupled else t.ops.aten._fused_adam_
     step(
-        [p], [g], [m], [v], [], [_torch_step(t, p.device)], lr=_LR, beta1=_BETA1, beta2=_BETA2,
-        weight_decay=_DECAY, eps=_ADAM_EPS, amsgrad=False, maximize=False,
-    )  # fmt: skip
+        [p],
+        [g],
+        [m],
+        [v],
+        [],
+        [_torch_step(t, p.device)],
+        lr=_LR,
+        beta1=_BETA1,
+        beta2=_BETA2,
+        weight_decay=_DECAY,
+        eps=_ADAM_EPS,
+        amsgrad=False,
+        maximize=False,
+    )
 
 
 @cache

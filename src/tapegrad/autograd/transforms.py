@@ -1,0 +1,406 @@
+"""Transforms of functions, under the names of ``torch.func``.
+
+They nest: within a transform the tape records, and what a result owes to tensors from outside stays
+recorded. Arguments and results may be nested tuples, lists and dicts of tensors. Forward mode is
+the transpose of the transpose: the gradient of a vector-Jacobian product with respect to its vector
+is a Jacobian-vector product, so every rule for backward is one for forward too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.core.modes import enable_grad
+from tapegrad.core.tape import registry
+from tapegrad.core.tensor import Leaf, Tensor, wrap
+from tapegrad.ops.creation.create import zeros, zeros_like
+from tapegrad.ops.movement.cat import stack
+
+from .backward import grad as _gradients
+from .tree import flatten, map_leaves
+
+if TYPE_CHECKING:
+    from tapegrad.nn import Module
+
+__all__ = [
+    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp",
+    "value_and_grad", "vjp",
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------------- entering and leaving
+
+
+def _enter(op: str, tree: Any) -> tuple[list[Tensor], Any]:
+    """Floating-point tensors of the tree as new points to differentiate at, still connected to
+    what they came from; and the tree with them."""
+    leaves, build = flatten(tree)
+    entered = []
+    for i, x in enumerate(leaves):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"[{op}] expects tensors to differentiate by, got {type(x).__name__}")
+        if not x.is_floating_point():
+            raise RuntimeError(
+                f"[{op}] differentiates by floating-point tensors, got {x.dtype.name}"
+            )
+        alias = registry["alias"](x) if x.requires_grad else x.detach().requires_grad_()
+        entered.append(alias)
+        leaves[i] = alias
+    return entered, build(leaves)
+
+
+def _leave(tree: Any, *inner: list[Tensor]) -> Any:
+    """The results off the tape, unless they depend on a tensor from outside that requires grad."""
+    own = {x._node for group in inner for x in group}
+    known: dict[Any, bool] = {None: False}
+
+    def leave(x: Any) -> Any:
+        return x.detach() if isinstance(x, Tensor) and not _needs(x._node, own, known) else x
+
+    return map_leaves(leave, tree)
+
+
+def _needs(last: Any, own: set, known: dict[Any, bool]) -> bool:
+    """Whether the tape leads from a node to a leaf that is not in ``own``. Each node is visited
+    once for all results: ``known`` keeps the answers."""
+    waiting = [last]
+    while waiting:
+        node = waiting[-1]
+        edges = () if type(node) is Leaf or node in known else node.edges
+        unknown = [edge for edge in edges if edge not in known]
+        if unknown:
+            waiting.extend(unknown)
+            continue
+        waiting.pop()
+        if node not in known:
+            leaf = type(node) is Leaf
+            known[node] = node not in own if leaf else any(known[edge] for edge in edges)
+    return known[last]
+
+
+def _chosen(op: str, args: tuple, argnums: int | tuple[int, ...]) -> Any:
+    places = argnums if isinstance(argnums, tuple) else (argnums,)
+    for i in places:
+        if not -len(args) <= i < len(args):
+            raise RuntimeError(f"[{op}] argnums {i} is out of range for {len(args)} arguments")
+    picked = tuple(args[i] for i in places)
+    return picked if isinstance(argnums, tuple) else picked[0]
+
+
+def _replace(args: tuple, argnums: int | tuple[int, ...], values: Any) -> tuple:
+    result = list(args)
+    places = argnums if isinstance(argnums, tuple) else (argnums,)
+    for i, value in zip(places, values if isinstance(argnums, tuple) else (values,), strict=True):
+        result[i] = value
+    return tuple(result)
+
+
+def _pullback(outputs: list[Tensor], inputs: list[Tensor], cotangents: list) -> list[Tensor]:
+    """The vector-Jacobian products, recorded; zeros where nothing depends."""
+    pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad]
+    if not pairs:
+        return [zeros_like(x) for x in inputs]
+    found = _gradients(
+        [y for y, _ in pairs],
+        inputs,
+        [g for _, g in pairs],
+        retain_graph=True,
+        create_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return list(found)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------- gradients
+
+
+def grad_and_value(
+    func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable:
+    """A function that returns the gradient of ``func`` with respect to argument ``argnums`` (or a
+    tuple of gradients for a tuple of them), and its value.
+
+    ``func`` returns a tensor of one element; with ``has_aux`` that and something else, and the
+    value is then the pair.
+    """
+
+    @wraps(func)
+    def transformed(*args: Any, **kwargs: Any) -> tuple:
+        with enable_grad():
+            inputs, tree = _enter("grad", _chosen("grad", args, argnums))
+            returned = func(*_replace(args, argnums, tree), **kwargs)
+            value, aux = returned if has_aux else (returned, None)
+            if not isinstance(value, Tensor) or value.numel() != 1:
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise RuntimeError(
+                    f"[grad] the function must return a tensor of one element, got {shape}"
+                )
+            _, build = flatten(tree)
+            one = wrap(
+                value._device.ops["ones"](value._array.shape, dtype=value.dtype), value._device
+            )
+            gradients = build(_pullback([value], inputs, [one]))
+        value = (value, aux) if has_aux else value
+        return _leave(gradients, inputs), _leave(value, inputs)
+
+    return transformed
+
+
+def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns the gradient of ``func`` (see ``grad_and_value``); with ``has_aux``
+    that and what else ``func`` returned."""
+    both = grad_and_value(func, argnums, has_aux)
+
+    @wraps(func)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        gradient, value = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return transformed
+
+
+def value_and_grad(
+    func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable:
+    """``grad_and_value`` in the other order: (value, gradient)."""
+    both = grad_and_value(func, argnums, has_aux)
+
+    @wraps(func)
+    def transformed(*args: Any, **kwargs: Any) -> tuple:
+        gradient, value = both(*args, **kwargs)
+        return value, gradient
+
+    return transformed
+
+
+# ---------------------------------------------------------------------- products with the Jacobian
+
+
+def _tensors(op: str, tree: Any) -> list[Tensor]:
+    leaves, _ = flatten(tree)
+    for y in leaves:
+        if not isinstance(y, Tensor):
+            raise TypeError(f"[{op}] the function must return tensors, got {type(y).__name__}")
+    return leaves
+
+
+def _match(op: str, what: str, given: Any, expected: list[Tensor]) -> list[Tensor]:
+    leaves, _ = flatten(given)
+    shapes = [tuple(getattr(v, "shape", ("?",))) for v in leaves]
+    if shapes != [tuple(x.shape) for x in expected]:
+        raise RuntimeError(
+            f"[{op}] {what} must have the shapes {[tuple(x.shape) for x in expected]}, got {shapes}"
+        )
+    return leaves
+
+
+def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+    """``func(*primals)``, and a function from cotangents (shaped as the result) to vector-Jacobian
+    products: a tuple, one for each primal. With ``has_aux`` also what else ``func`` returned."""
+    with enable_grad():
+        inputs, tree = _enter("vjp", tuple(primals))
+        returned = func(*tree)
+    output, aux = returned if has_aux else (returned, None)
+    outputs = _tensors("vjp", output)
+    _, build = flatten(tree)
+
+    def pullback(*cotangents: Any) -> Any:
+        given = cotangents[0] if len(cotangents) == 1 else cotangents
+        with enable_grad():
+            products = build(
+                _pullback(outputs, inputs, _match("vjp", "cotangents", given, outputs))
+            )
+        return _leave(products, inputs)
+
+    left = _leave(output, inputs)
+    return (left, pullback, _leave(aux, inputs)) if has_aux else (left, pullback)
+
+
+def _pushforward(outputs: list[Tensor], inputs: list[Tensor]) -> Callable[[list], list[Tensor]]:
+    """From tangents of the inputs to tangents of the outputs."""
+    directions = [zeros_like(y).requires_grad_() for y in outputs]
+    products = _pullback(outputs, inputs, directions)  # linear in the directions
+
+    def push(tangents: list) -> list[Tensor]:
+        return _pullback(products, directions, tangents)
+
+    push.own = directions  # type: ignore[attr-defined]
+    return push
+
+
+def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = False) -> tuple:
+    """``func(*primals)`` and its directional derivative along ``tangents``; with ``has_aux`` also
+    what else ``func`` returned."""
+    if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
+        raise RuntimeError("[jvp] primals and tangents are tuples, one entry for each argument")
+    with enable_grad():
+        inputs, tree = _enter("jvp", primals)
+        returned = func(*tree)
+        output, aux = returned if has_aux else (returned, None)
+        outputs = _tensors("jvp", output)
+        given = _match("jvp", "tangents", tangents, inputs)
+        push = _pushforward(outputs, inputs)
+        _, build = flatten(output)
+        pushed = build(push(given))
+    own = (inputs, push.own)  # type: ignore[attr-defined]
+    result = _leave(output, *own), _leave(pushed, *own)
+    return (*result, _leave(aux, *own)) if has_aux else result
+
+
+# ---------------------------------------------------------------------- whole Jacobians
+
+
+def _unit_tensors(x: Tensor) -> Iterator[Tensor]:
+    """For each element of ``x``, a tensor that is 1 there and 0 elsewhere."""
+    for i in range(x.numel()):
+        unit = zeros(x.numel(), dtype=x.dtype, device=x.device)
+        unit._array[i] = 1
+        yield unit.reshape(tuple(x.shape))
+
+
+def _blocks(rows: list[list[Tensor]], row_like: Tensor, columns: list[Tensor]) -> list[Tensor]:
+    """One Jacobian for each column tensor, from its rows: shape (*row_like, *column)."""
+    made = []
+    for k, x in enumerate(columns):
+        shape = (*row_like.shape, *x.shape)
+        made.append(
+            stack([row[k] for row in rows]).reshape(shape)
+            if rows
+            else zeros(shape, dtype=x.dtype, device=x.device)
+        )
+    return made
+
+
+def jacrev(
+    func: Callable,
+    argnums: int | tuple[int, ...] = 0,
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
+) -> Callable:
+    """A function that returns the Jacobian of ``func`` with respect to argument ``argnums``, one
+    backward pass for each element of the result: for each result (as nested) and each argument,
+    a tensor of shape (*result.shape, *argument.shape)."""
+
+    @wraps(func)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        with enable_grad():
+            inputs, tree = _enter("jacrev", _chosen("jacrev", args, argnums))
+            returned = func(*_replace(args, argnums, tree), **kwargs)
+            output, aux = returned if has_aux else (returned, None)
+            _, like_inputs = flatten(tree)
+            _, like_output = flatten(output)
+            jacobians = []
+            for y in _tensors("jacrev", output):
+                rows = [_pullback([y], inputs, [unit]) for unit in _unit_tensors(y)]
+                jacobians.append(like_inputs(_blocks(rows, y, inputs)))
+        result = _leave(like_output(jacobians), inputs)
+        return (result, _leave(aux, inputs)) if has_aux else result
+
+    return transformed
+
+
+def jacfwd(
+    func: Callable,
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    *,
+    randomness: str = "error",
+) -> Callable:
+    """``jacrev`` in forward mode: one pass for each element of the arguments."""
+
+    @wraps(func)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        with enable_grad():
+            inputs, tree = _enter("jacfwd", _chosen("jacfwd", args, argnums))
+            returned = func(*_replace(args, argnums, tree), **kwargs)
+            output, aux = returned if has_aux else (returned, None)
+            outputs = _tensors("jacfwd", output)
+            _, like_inputs = flatten(tree)
+            _, like_output = flatten(output)
+            push = _pushforward(outputs, inputs)
+            columns: list[list[Tensor]] = []  # for each input, its Jacobians by output
+            for k, x in enumerate(inputs):
+                others = [zeros_like(v) for v in inputs]
+                pushed = [push([*others[:k], unit, *others[k + 1 :]]) for unit in _unit_tensors(x)]
+                columns.append(
+                    [
+                        stack([column[i] for column in pushed], -1).reshape((*y.shape, *x.shape))
+                        if pushed
+                        else zeros((*y.shape, *x.shape), dtype=y.dtype, device=y.device)
+                        for i, y in enumerate(outputs)
+                    ]
+                )
+            jacobians = [like_inputs([c[i] for c in columns]) for i in range(len(outputs))]
+        own = (inputs, push.own)  # type: ignore[attr-defined]
+        result = _leave(like_output(jacobians), *own)
+        return (result, _leave(aux, *own)) if has_aux else result
+
+    return transformed
+
+
+def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
+    """A function that returns the second derivatives of ``func``: the Jacobian, forward, of the
+    Jacobian, backward."""
+    return jacfwd(jacrev(func, argnums), argnums)
+
+
+# ---------------------------------------------------------------------- modules as functions
+
+
+def functional_call(
+    module: Module,
+    parameter_and_buffer_dicts: Any,
+    args: Any = None,
+    kwargs: dict | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
+    """``module(*args, **kwargs)`` with the tensors of a dict (or of several) in the place of its
+    parameters and buffers of those names. The module is as before afterwards.
+
+    tie_weights: a tensor that the module has under several names is replaced under all of them.
+    strict: RuntimeError unless all parameters and buffers are given. Unknown names always raise.
+    """
+    dicts = parameter_and_buffer_dicts
+    given: dict[str, Tensor] = {}
+    for part in dicts if isinstance(dicts, (tuple, list)) else (dicts,):
+        given.update(part)
+    arguments = args if isinstance(args, tuple) else () if args is None else (args,)
+    with _replaced(module, given, tie_weights, strict):
+        return module(*arguments, **(kwargs or {}))
+
+
+@contextmanager
+def _replaced(module: Module, given: dict, tie: bool, strict: bool) -> Iterator[None]:
+    places: dict[str, tuple[dict, str]] = {}
+    for prefix, part in module.named_modules():
+        for name in (*part._parameters, *part._buffers):
+            places[f"{prefix}.{name}" if prefix else name] = (vars(part), name)
+    unknown, missing = sorted(set(given) - set(places)), sorted(set(places) - set(given))
+    if unknown or (strict and missing):
+        raise RuntimeError(
+            f"[functional_call] {type(module).__name__} has no {unknown}"
+            if unknown
+            else f"[functional_call] strict=True, and {missing} are not given"
+        )
+    before = {name: table[key] for name, (table, key) in places.items()}
+    replacing = dict(given)
+    if tie:
+        by_identity = {id(before[name]): value for name, value in given.items()}
+        for name, tensor in before.items():
+            if name not in given and tensor is not None and id(tensor) in by_identity:
+                replacing[name] = by_identity[id(tensor)]
+    try:
+        for name, value in replacing.items():
+            table, key = places[name]
+            table[key] = value
+        yield
+    finally:
+        for name, (table, key) in places.items():
+            table[key] = before[name]

@@ -1,0 +1,1 @@
+"""Tensors, devices and the tape: what everything else stands on."""

@@ -1,0 +1,330 @@
+"""The walk back over the tape.
+
+Nodes are visited newest first: a node's consumers are all newer than it, so when it comes off the
+heap its gradient is complete. No recursion, no search, and each gradient is dropped as soon as it
+has been used. The engine, not the rules, undoes broadcasting and type promotion and adds up what
+arrives; nothing is written to any ``.grad`` until the whole walk has succeeded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from sys import getrefcount
+from typing import Any
+
+from .devices import Device, make_current
+from .modes import recording
+from .tape import Node, registry, result_node, result_of, tensor_xp
+from .tensor import Leaf, Storage, Tensor, wrap
+
+# Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
+inspect: Callable[[Node, Any, Any], None] | None = None
+
+_delivering = threading.Lock()  # threads may share leaves: one adds to .grad at a time
+
+
+def run_backward(
+    roots: Sequence[Tensor],
+    seeds: Sequence[Any],
+    *,
+    targets: set[Node | Leaf] | None,
+    retain_graph: bool,
+    create_graph: bool,
+) -> dict[Node | Leaf, Any]:
+    """Gradients at the leaves, or only at ``targets`` (visiting only the nodes that lead there).
+
+    Seeds and results are arrays; Tensors under ``create_graph``.
+    """
+    pending: dict[Node | Leaf, Any] = {}
+    captured: dict[Node | Leaf, Any] = {}
+    retained: list[tuple[Tensor, Tensor]] = []
+    heap: list[tuple[int, Node]] = []
+    node: Node | None = None
+    xp: Any = tensor_xp
+
+    def arrive(edge: Any, gradient: Any) -> None:
+        """Add a gradient to what has reached ``edge`` so far."""
+        if gradient.shape != edge.shape:
+            gradient = unbroadcast(xp, gradient, edge, node)
+        if gradient.dtype is not edge.dtype and gradient.dtype != edge.dtype:
+            gradient = xp.cast(gradient, dtype=edge.dtype)
+        have = pending.get(edge)
+        if have is None:
+            pending[edge] = gradient
+            if edge.serial:  # leaves wait in pending until the walk is over
+                heappush(heap, (-edge.serial, edge))
+        elif create_graph or getrefcount(have) != _HELD_TWICE or have.base is not None:
+            pending[edge] = have + gradient
+        else:  # nobody else can see this array: it is the engine's own
+            have += gradient
+            pending[edge] = have  # of 0-d gradients, which may be scalars, += has made a new one
+
+    def inspected(edge: Any, gradient: Any) -> None:
+        inspect(node, edge, gradient)  # type: ignore[misc, arg-type]
+        arrive(edge, gradient)
+
+    hand_over = arrive if inspect is None else inspected
+    leading = None if targets is None else _leading_to(targets, roots)
+    for root, seed in zip(roots, seeds, strict=True):
+        if leading is None or root._node in leading or root._node in targets:  # type: ignore
+            xp = tensor_xp if create_graph else root._device.xp
+            arrive(root._node, seed)
+    before = recording.get()
+    recording.set(create_graph)
+    try:
+        while heap:
+            node = heappop(heap)[1]
+            g = pending.pop(node)
+            if node.watched:
+                g = _run_hooks(node, g, create_graph, retained)
+            edges = node.edges
+            if leading is not None:
+                if node in targets:  # type: ignore[operator]
+                    captured[node] = g
+                if node not in leading:  # nothing is wanted beyond it
+                    continue
+                edges = tuple([e if e in leading or e in targets else None for e in edges])  # type: ignore
+            primitive = node.primitive
+            saved = node.saved
+            if saved is None:
+                raise _freed(node)
+            if Storage.last_change > node.serial:
+                _check(node, create_graph)
+            if primitive is result_of:
+                _collect_result(pending, heap, edges[0], saved[2], g)  # type: ignore
+            elif create_graph:
+                tensors = _saved_as_tensors(node)
+                if primitive.plain is None:
+                    primitive.backward(tensor_xp, g, tensors, edges, hand_over)
+                else:
+                    _through_plain(node, g, tensors, edges, hand_over)
+            elif primitive.into is None:
+                xp = node.device.xp
+                primitive.backward(xp, g, saved, edges, hand_over)
+            else:
+                _add_into(pending, heap, edges[0], node, g)  # type: ignore[arg-type]
+            if primitive.saves_any and not retain_graph:
+                node.saved, node.inputs, node.storage = None, (), None
+            g = saved = None
+        for leaf, g in pending.items():
+            if leaf.hooks:
+                pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
+    finally:
+        recording.set(before)
+    for tensor, g in retained:
+        with _delivering:
+            tensor._grad = g if tensor._grad is None else tensor._grad + g
+    pending.update(captured)
+    return pending
+
+
+def _check(node: Node, create_graph: bool) -> None:
+    """Raise RuntimeError if what the node saved has been changed in place since. (What it saved for
+    gradients of gradients alone matters only to those.)"""
+    asked = None if create_graph else node.primitive.asked
+    for i, t in enumerate(node.inputs):
+        if t is not None and (asked is None or i in asked):
+            storage = t._storage
+            if storage is not None and storage.changed_at > node.serial:
+                raise _stale(node, storage, t._array.shape, "input")
+    storage = node.storage
+    if isinstance(storage, tuple):
+        for own, y in zip(storage, node.saved[0], strict=True):  # type: ignore[index]
+            if own.changed_at > node.serial:
+                raise _stale(node, own, y.shape, "result")
+    elif storage is not None and storage.changed_at > node.serial:
+        raise _stale(node, storage, node.shape, "result")
+
+
+def _collect_result(pending: dict, heap: list, whole: Node, index: int, g: Any) -> None:
+    """Put the gradient of one result in its place among those of all results."""
+    gradients = pending.get(whole)
+    if gradients is None:
+        gradients = pending[whole] = [None] * whole.parts
+        heappush(heap, (-whole.serial, whole))
+    have = gradients[index]
+    gradients[index] = g if have is None else have + g
+
+
+def _add_into(pending: dict, heap: list, edge: Node | Leaf, node: Node, g: Any) -> None:
+    """Let the gradient of a part (a slice, gathered rows) be added into the whole's gradient, so
+    that n parts cost the size of the parts and not n times the size of the whole."""
+    xp = node.device.xp
+    buffer = pending.get(edge)
+    if buffer is None:
+        buffer = xp.zeros(edge.shape, dtype=edge.dtype)
+        if edge.serial:
+            heappush(heap, (-edge.serial, edge))  # type: ignore[misc]
+    elif getrefcount(buffer) != _HELD_TWICE or buffer.base is not None or not buffer.shape:
+        buffer = xp.array(buffer)
+    pending[edge] = buffer
+    node.primitive.add_into(xp, g, node.saved, buffer)  # type: ignore[misc]
+
+
+def _held_twice() -> int:
+    """What getrefcount says of an object that one dictionary and one local variable hold. It
+    depends on how the Python version counts its own temporaries, so it is measured."""
+    pending = {0: object()}
+    have = pending.get(0)
+    return getrefcount(have)
+
+
+_HELD_TWICE = _held_twice()
+
+
+def unbroadcast(xp: Any, g: Any, edge: Node | Leaf, node: Node | None) -> Any:
+    """Sum a gradient over the dimensions that broadcasting added or stretched."""
+    shape, target = tuple(g.shape), tuple(edge.shape)
+    lead = len(shape) - len(target)
+    fits = lead >= 0 and all(t in (1, s) for s, t in zip(shape[lead:], target, strict=True))
+    if not fits:
+        name = node.primitive.name if node else "backward"
+        raise RuntimeError(
+            f"[{name}] its gradient rule returned shape {shape} for an input of shape {target}"
+        )
+    axes = tuple(range(lead)) + tuple(
+        lead + i for i, t in enumerate(target) if t == 1 and shape[lead + i] != 1
+    )
+    if axes:
+        g = xp.sum(g, axis=axes, keepdims=True)
+    return g if tuple(g.shape) == target else xp.reshape(g, shape=target)
+
+
+def _saved_as_tensors(node: Node) -> list:
+    """What the rule needs, as Tensors still connected to the tape: for gradients of gradients."""
+    y, *rest = node.saved  # type: ignore[misc]
+    if isinstance(y, tuple):
+        y = tuple(wrap(array, node.device) for array in y)
+        for i, (t, storage) in enumerate(zip(y, node.storage, strict=True)):  # type: ignore
+            t._node, t._storage = result_node(node, i, t), storage
+    elif y is not None:
+        y = wrap(y, node.device)
+        y._node, y._storage = node, node.storage
+    count = len(node.primitive.inputs)
+    if node.primitive.variadic:
+        return [y, node.inputs if rest[0] is not None else None, *rest[1:]]
+    inputs = [
+        rest[i] if i >= len(node.inputs) or node.inputs[i] is None else node.inputs[i]
+        for i in range(count)
+    ]
+    parameters = rest[count : count + len(node.primitive.parameters)]
+    extras = [wrap(value, node.device) for value in rest[count + len(parameters) :]]
+    return [y, *inputs, *parameters, *extras]
+
+
+def _through_plain(node: Node, g: Tensor, saved: list, edges: tuple, arrive: Callable) -> None:
+    """The gradients of a primitive whose rules cannot be differentiated again: record what it is
+    in plain operations and walk back over that."""
+    primitive = node.primitive
+    count = len(primitive.inputs)
+    # Aliases are the walk's targets, so that it stops at this node's inputs even where one input
+    # was computed from another.
+    inputs = [
+        registry["alias"](t) if edge is not None else t
+        for t, edge in zip(saved[1 : count + 1], edges, strict=True)
+    ]
+    names = primitive.parameters
+    parameters = dict(zip(names, saved[count + 1 : count + 1 + len(names)], strict=True))
+    y = primitive.plain(*inputs, **parameters)  # type: ignore[misc]
+    aliases = {t._node: edge for t, edge in zip(inputs, edges, strict=True) if edge is not None}
+    roots, seeds = [y], [g]
+    if primitive.results > 1:
+        arrived = [i for i, gradient in enumerate(g) if gradient is not None]
+        roots, seeds = [y[i] for i in arrived], [g[i] for i in arrived]
+    found = run_backward(roots, seeds, targets=set(aliases), retain_graph=True, create_graph=True)
+    for alias, edge in aliases.items():
+        if alias in found:
+            arrive(edge, found[alias])
+
+
+def _leading_to(targets: set[Node | Leaf], roots: Sequence[Tensor]) -> set:
+    """The nodes that the walk must visit: those from which a target can be reached."""
+    seen: set[Node | Leaf] = set()
+    stack: list[Node | Leaf] = [root._node for root in roots]
+    nodes: list[Node] = []
+    while stack:
+        edge = stack.pop()
+        if edge in seen:
+            continue
+        seen.add(edge)
+        if edge.serial:
+            nodes.append(edge)  # type: ignore[arg-type]
+            stack.extend(e for e in edge.edges if e is not None)  # type: ignore[union-attr]
+    leading: set[Node | Leaf] = set()
+    for node in sorted(nodes, key=lambda n: n.serial):
+        if any(e in leading or e in targets for e in node.edges):
+            leading.add(node)
+    return leading
+
+
+def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) -> Any:
+    """Show the complete gradient to the hooks; each may return a replacement. Note in
+    ``retained`` what retain_grad() asks for."""
+    given = g if create_graph else as_tensor(g, edge.device)
+    for hook in tuple((edge.hooks or {}).values()):
+        returned = hook(given)
+        if returned is None:
+            continue
+        if not isinstance(returned, Tensor) or returned.shape != tuple(edge.shape):
+            raise RuntimeError(
+                f"[{edge.name}] a hook returns None or a Tensor of shape {tuple(edge.shape)}, "
+                f"got {getattr(returned, 'shape', type(returned).__name__)}"
+            )
+        if returned.dtype != edge.dtype or returned._device is not edge.device:
+            raise RuntimeError(
+                f"[{edge.name}] a hook got a gradient of {edge.dtype.name} on {edge.device} and "
+                f"returned one of {returned.dtype.name} on {returned._device}"
+            )
+        given = returned
+    retained_by = getattr(edge, "retained_by", None)
+    if retained_by is not None and (tensor := retained_by()) is not None:
+        kept = given if create_graph else wrap(given._array.copy(), edge.device)
+        retained.append((tensor, kept))
+    return given if create_graph else given._array
+
+
+def as_tensor(g: Any, device: Device) -> Tensor:
+    """A gradient as a Tensor. (NumPy gives 0-d results as scalars.)"""
+    return wrap(g if g.__class__ is device.array_type else device.asarray(g), device)
+
+
+def _freed(node: Node) -> RuntimeError:
+    return RuntimeError(
+        f"[{node.name}] cannot go backward a second time: what '{node.primitive.name}' saved was "
+        "freed by the first backward; pass retain_graph=True to the first one to keep it"
+    )
+
+
+def _stale(node: Node, storage: Any, shape: tuple, role: str) -> RuntimeError:
+    name = node.primitive.name
+    return RuntimeError(
+        f"[{node.name}] '{name}' saved its {role} of shape {tuple(shape)} for the backward pass, "
+        f"and '{storage.changed_by}' has changed it in place since (version "
+        f"{storage.version}): use an out-of-place operation, or clone() before the change"
+    )
+
+
+def deliver(pending: dict, edge: Node | Leaf, tensor: Tensor, create_graph: bool) -> None:
+    """Add the gradient that waits at ``edge`` to ``tensor.grad``."""
+    gradient = pending[edge]
+    make_current(tensor._device)
+    with _delivering:
+        have = tensor._grad
+        if create_graph:
+            tensor._grad = gradient if have is None else have + gradient
+        elif have is None:
+            # Gradients must not share memory with each other or with the caller's seed.
+            if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
+                gradient = gradient.copy()
+            tensor._grad = as_tensor(gradient, tensor._device)
+        elif have.requires_grad or 0 in have._array.strides:  # a history, or expanded
+            tensor._grad = as_tensor(have._array + gradient, tensor._device)
+        else:
+            have._array += gradient
+            have._bump("backward")
+    del pending[edge]
+    if type(edge) is Leaf and edge.later_hooks:
+        for hook in tuple(edge.later_hooks.values()):
+            hook(tensor)

@@ -1,0 +1,164 @@
+"""Primitive: a named operation and its gradient rules, compiled into one function.
+
+A rule is a plain function of what it needs, told by the names of its arguments. Looking names up at
+every step of every backward pass would cost as much as the arithmetic, so the rules of a primitive
+are put together once, at its declaration, into the function that the engine calls. For ``multiply``
+with the rules ``lambda g, b: g * b`` and ``lambda g, a: g * a`` that is::
+
+    def backward(xp, g, saved, edges, arrive):
+        y, a, b = saved
+        edge = edges[0]
+        if edge is not None:
+            arrive(edge, rule_0(g, b))
+        edge = edges[1]
+        if edge is not None:
+            arrive(edge, rule_1(g, a))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+# Names that rules, or the function they are compiled into, give a meaning of their own.
+_SPECIAL = {"input_shape", "needs", "buffer"}
+_RESERVED = {"xp", "g", "y", "saved", "edges", "edge", "arrive", *_SPECIAL}
+
+
+class Primitive:
+    """A named operation: how it is run (see devices.py) and how its gradient is made.
+
+    Its rules may ask for ``xp``, ``g``, ``y``, any of ``inputs``, ``parameters`` and ``extras``,
+    and: ``input_shape`` (one rule per input), ``needs`` (the joint rule), ``buffer`` (``into``).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[str],
+        parameters: Sequence[str] = (),
+        *,
+        vjp: Sequence[Callable | None] = (),
+        vjp_all: Callable | None = None,
+        into: Callable | None = None,
+        extras: Sequence[str] = (),
+        plain: Callable | None = None,
+        variadic: bool = False,
+        results: int = 1,
+    ):
+        taken = _RESERVED & {*inputs, *parameters, *extras}
+        if taken:
+            raise TypeError(f"primitive {name!r}: {sorted(taken)} mean something else to rules")
+        self.name = name
+        self.inputs = tuple(inputs)
+        self.parameters = tuple(parameters)
+        self.extras = tuple(extras)
+        self.variadic = variadic
+        self.plain = plain
+        self.results = results
+        self.rules = tuple(vjp)
+        self.joint = vjp_all
+        self.differentiable = any(self.rules) or vjp_all is not None
+        asked = [_arguments(rule) for rule in (*self.rules, vjp_all) if rule]
+        self.saves_output = any("y" in names for names in asked)
+        self.saves_any = any({"y", *inputs, *extras} & set(names) for names in asked)
+        # With ``plain``, all inputs are kept, and these are what the rules themselves ask for.
+        self.asked = (
+            {i for i, x in enumerate(inputs) if any(x in names for names in asked)}
+            if plain
+            else None
+        )
+        self.keeps = [self._rules_needing(x) for x in inputs]
+        self.into = into
+        self._saved = ("y", *inputs, *parameters, *extras)  # the layout of Node.saved
+        known = {"xp", "g", *self._saved}
+        for rule in (*self.rules, vjp_all, into):
+            unknown = set(_arguments(rule)) - known - _SPECIAL if rule else set()
+            if unknown:
+                raise TypeError(f"a gradient rule of {name!r} asks for {unknown}, not in {known}")
+
+    @cached_property
+    def backward(self) -> Callable:
+        """``backward(xp, g, saved, edges, arrive)``: call the rules for the edges that are not
+        None, and ``arrive(edge, gradient)`` with what they return. Compiled at first use."""
+        return self._compile_joint() if self.joint else self._compile_rules()
+
+    @cached_property
+    def add_into(self) -> Callable:
+        """``add_into(xp, g, saved, buffer)``: the rule ``into``."""
+        return self._compile_into(self.into)
+
+    def _rules_needing(self, name: str) -> tuple[bool, ...] | bool:
+        """Which inputs' rules need input ``name``; True or False where one rule serves all."""
+        if self.plain:
+            return True
+        if self.joint:
+            return name in _arguments(self.joint)
+        return tuple(rule is not None and name in _arguments(rule) for rule in self.rules)
+
+    def keep(self, position: int, wanted: Sequence[bool]) -> bool:
+        """Whether an input must be saved, given which inputs' gradients are wanted."""
+        needed = self.keeps[position]
+        if isinstance(needed, bool):
+            return needed
+        return any(n and w for n, w in zip(needed, wanted, strict=True))
+
+    def _compile_rules(self) -> Callable:
+        body = [f"{', '.join(self._saved)}, = saved"]
+        for i, rule in enumerate(self.rules):
+            if rule:
+                call = self._call(f"rule_{i}", rule, {"input_shape": "edge.shape"})
+                body += [f"edge = edges[{i}]", "if edge is not None:", f"    arrive(edge, {call})"]
+        rules = {f"rule_{i}": rule for i, rule in enumerate(self.rules)}
+        return self._compile("backward(xp, g, saved, edges, arrive)", body, rules)
+
+    def _compile_joint(self) -> Callable:
+        body = [
+            f"{', '.join(self._saved)}, = saved",
+            "needs = tuple([edge is not None for edge in edges])",
+            f"grads = {self._call('rule', self.joint, {'needs': 'needs'})}",
+            "for edge, gradient in zip(edges, grads):",
+            "    if edge is not None and gradient is not None:",
+            "        arrive(edge, gradient)",
+        ]
+        return self._compile("backward(xp, g, saved, edges, arrive)", body, {"rule": self.joint})
+
+    def _compile_into(self, rule: Any) -> Callable:
+        body = [
+            f"{', '.join(self._saved)}, = saved",
+            self._call("rule", rule, {"buffer": "buffer"}),
+        ]
+        return self._compile("add_into(xp, g, saved, buffer)", body, {"rule": rule})
+
+    def _call(self, function: str, rule: Any, special: dict[str, str]) -> str:
+        known = {name: name for name in ("xp", "g", *self._saved)} | special
+        return f"{function}({', '.join(known[name] for name in _arguments(rule))})"
+
+    def _compile(self, signature: str, body: list[str], rules: dict) -> Callable:
+        source = f"def {signature}:\n" + "".join(f"    {line}\n" for line in body)
+        namespace = dict(rules)
+        exec(compile(source, f"<gradient of {self.name}>", "exec"), namespace)
+        return namespace[signature.partition("(")[0]]
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+def signature(function: Any) -> tuple[list[str], list[str], bool]:
+    """The positional and keyword-only arguments of a plain function, behind any decorators, and
+    whether the last positional one is ``*variadic``. (inspect.signature would take a fifth of the
+    time of ``import tapegrad``.)"""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = function.__code__
+    names, count, keywords = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
+    variadic = bool(code.co_flags & 0x04)
+    positional = list(names[:count])
+    if variadic:
+        positional.append(names[count + keywords])
+    return positional, list(names[count : count + keywords]), variadic
+
+
+def _arguments(rule: Callable) -> list[str]:
+    return signature(rule)[0]

@@ -1,0 +1,469 @@
+"""Tensor: one array, where it lives, and its place on the tape.
+
+This file holds what a Tensor *is*; what it can *do* is attached by the rooms above: gradients by
+``autograd``, operations by ``ops.methods``. Nothing here computes.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import dtypes, formats, printing
+from .devices import CPU, Device, to_numpy
+
+if TYPE_CHECKING:  # what ops.methods and autograd attach: see tools/write_stubs.py
+    from tapegrad._operations import Operations
+else:
+    Operations = object
+
+# One clock orders everything that happens to tensors: nodes recorded and arrays changed in place.
+# A saved array is stale exactly when it changed at a later tick than the node that saved it.
+serials = count(1)
+
+
+class Size(tuple):
+    """A shape: a tuple of ints that prints like PyTorch's and knows its number of elements."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        product = 1
+        for extent in self:
+            product *= extent
+        return product
+
+    def __repr__(self) -> str:
+        return f"tapegrad.Size({list(self)})"
+
+
+class Storage:
+    """What all aliases of one memory share: when it was last changed in place, and by which op."""
+
+    __slots__ = ("aliases", "changed_at", "changed_by", "version")
+    last_change = 0  # of any storage: what was recorded later needs no check
+    _changing = threading.Lock()
+
+    def __init__(self) -> None:
+        self.changed_at = 0
+        self.changed_by = ""
+        self.version = 0
+        self.aliases: list[weakref.ref[Tensor]] = []  # a base and its views on the tape
+
+    def add_view(self, base: Tensor, view: Tensor) -> None:
+        """Note that two tensors are seen to share this memory."""
+        if len(self.aliases) > 16 and len(self.aliases) & (len(self.aliases) - 1) == 0:
+            self.aliases = [ref for ref in self.aliases if ref() is not None]  # at powers of two
+        if not base._aliased:
+            base._aliased = True
+            self.aliases.append(weakref.ref(base))
+        view._aliased = True
+        view._base = base if base._base is None else base._base
+        self.aliases.append(weakref.ref(view))
+
+    def others(self, tensor: Tensor) -> list[Tensor]:
+        """The base and the views still in use, without this one."""
+        known = [ref() for ref in self.aliases]
+        return [other for other in known if other is not None and other is not tensor]
+
+    def change(self, op: str) -> None:
+        """Note that ``op`` has changed this memory in place."""
+        with self._changing:  # or a thread could set the clock back
+            self.changed_at = Storage.last_change = next(serials)
+        self.changed_by = op
+        self.version += 1
+
+
+class Leaf:
+    """The end of the tape at a tensor that requires grad: where its gradient is delivered.
+
+    It refers to its tensor weakly, so that the two are no cycle; a gradient for a tensor that is
+    gone is dropped. Its serial 0 is older than every node's, so leaves are served last.
+    """
+
+    __slots__ = ("device", "dtype", "hooks", "later_hooks", "shape", "tensor", "watched")
+    serial = 0
+    name = "AccumulateGrad"
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = weakref.ref(tensor)
+        self.shape = tensor._array.shape
+        self.dtype = tensor._array.dtype
+        self.device = tensor._device
+        self.hooks: dict | None = None
+        self.later_hooks: dict | None = None  # called once .grad has the gradient
+        self.watched = False
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Tensor(Operations):
+    """A multi-dimensional array that can record what is done to it.
+
+    Make one with ``tapegrad.tensor(data)``; operations live in ``tapegrad`` and as methods.
+    """
+
+    # Class-level defaults keep the making of a result to three stores (see ops' hot path).
+    _array: Any
+    _device: Device = CPU
+    _node: Any = None  # the Node that made this tensor, or its Leaf; None: requires no grad
+    _grad: Tensor | None = None
+    _storage: Storage | None = None
+    _retains_grad: bool = False
+    _aliased: bool = False  # whether its storage lists it (see Storage.aliases)
+    _base: Tensor | None = None  # of a view: the tensor whose memory, and history, it shares
+
+    # NumPy must not broadcast over a Tensor: `ndarray * Tensor` is left to Tensor.__rmul__.
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+    def __init__(self, data: Any = (), dtype: Any = None, device: Any = None):
+        raise TypeError("Tensor() is not called directly: use tapegrad.tensor(data)")
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._array.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._array.dtype
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    @property
+    def layout(self) -> formats.layout:
+        return formats.strided
+
+    @property
+    def itemsize(self) -> int:
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    @property
+    def is_cuda(self) -> bool:
+        return self._device.type == "cuda"
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        if dim is None:
+            return self.shape
+        try:
+            return self._array.shape[dim]
+        except IndexError:
+            raise IndexError(
+                f"[size] dim {dim} is out of range for a tensor of shape {tuple(self.shape)}"
+            ) from None
+
+    def dim(self) -> int:
+        return self._array.ndim
+
+    def numel(self) -> int:
+        return int(self._array.size)
+
+    nelement, ndimension = numel, dim
+
+    def element_size(self) -> int:
+        return self._array.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Strides in elements (NumPy counts bytes)."""
+        strides = tuple(s // self._array.itemsize for s in self._array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        formats.check("is_contiguous", None, memory_format)
+        return bool(self._array.flags.c_contiguous)
+
+    def is_floating_point(self) -> bool:
+        return dtypes.is_floating(self._array.dtype)
+
+    def is_complex(self) -> bool:
+        """False: there are no complex tensors."""
+        return False
+
+    def is_signed(self) -> bool:
+        return self._array.dtype.kind in "fiV"
+
+    def get_device(self) -> int:
+        """The GPU's number; -1 on the CPU devices."""
+        return -1 if self._device.index is None else self._device.index
+
+    def data_ptr(self) -> int:
+        return self._array.ctypes.data if self._device.type != "cuda" else self._array.data.ptr
+
+    # ------------------------------------------------------------------ its place on the tape
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask (or stop asking) for gradients of this leaf; only floating-point tensors have any."""
+        if requires_grad and not self.is_floating_point():
+            raise RuntimeError(
+                f"only floating-point tensors can require gradients, this one is {self.dtype.name}"
+            )
+        if not self.is_leaf:
+            if not requires_grad:
+                raise RuntimeError(
+                    "requires_grad can be switched off on leaves only; "
+                    f"this tensor is the result of {self._node.name}: use .detach()"
+                )
+            return self
+        if requires_grad != self.requires_grad:  # else a graph may lead to the Leaf there is
+            self._node = Leaf(self) if requires_grad else None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless the tape recorded how this tensor was made."""
+        return self._node is None or type(self._node) is Leaf
+
+    @property
+    def grad_fn(self) -> Any:
+        """The tape's node that made this tensor; None for leaves."""
+        return None if self.is_leaf else self._node
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad must be a Tensor or None, got {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("a tensor cannot be its own gradient")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise RuntimeError(
+                    f"a gradient has its tensor's shape and dtype {tuple(self.shape)} "
+                    f"{self.dtype.name}; got {tuple(value.shape)} {value.dtype.name}"
+                )
+            if value._device is not self._device:
+                raise RuntimeError(
+                    f"the gradient is on {value._device}, its tensor on {self._device}"
+                )
+        self._grad = value
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._retains_grad
+
+    @property
+    def _version(self) -> int:
+        """How often this memory was changed in place, through any alias."""
+        return self._storage.version if self._storage is not None else 0
+
+    def _alias(self, array: Any) -> Tensor:
+        """A new tensor over (part of) this one's memory, sharing its version counter."""
+        if self._storage is None:
+            self._storage = Storage()
+        result = wrap(array, self._device)
+        result._storage = self._storage
+        return result
+
+    def _bump(self, op: str) -> None:
+        """Note that ``op`` has changed this memory in place."""
+        if self._storage is None:
+            self._storage = Storage()
+        self._storage.change(op)
+
+    def detach(self) -> Tensor:
+        """The same memory, off the tape."""
+        return self._alias(self._array)
+
+    def detach_(self) -> Tensor:
+        """Take this tensor itself off the tape; it becomes a leaf that requires no grad."""
+        if self._base is not None:
+            raise RuntimeError("[detach_] a view cannot be detached in place: use detach()")
+        if self._retains_grad and self._node is not None:
+            self._node.retained_by = None
+        self._node, self._retains_grad = None, False
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """A detached alias; changes through it still count as in-place changes."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data must be a Tensor, got {type(value).__name__}")
+        if self.requires_grad and not value.is_floating_point():
+            raise RuntimeError(f"a tensor that requires grad cannot hold {value.dtype.name} data")
+        self._bump("Tensor.data = ...")  # for those who saved the old memory
+        self._leave_memory()
+        if value._storage is None:
+            value._storage = Storage()
+        self._storage = value._storage  # shared from now on
+        self._bump("Tensor.data = ...")  # for those who saved this tensor
+        self._array, self._device = value._array, value._device
+        if type(self._node) is Leaf:
+            before = self._node
+            self._node = Leaf(self)
+            self._node.hooks, self._node.watched = before.hooks, before.watched
+            self._node.later_hooks = before.later_hooks
+
+    def _leave_memory(self) -> None:
+        """Get ready for other memory: views of this tensor are views of what it was."""
+        if self._aliased and self._storage is not None:
+            others = self._storage.others(self)
+            self._storage.aliases = [weakref.ref(t) for t in others]
+            was = wrap(self._array, self._device)
+            was._storage, was._node = self._storage, self._node
+            for view in others:
+                if view._base is self:
+                    self._storage.add_view(was, view)
+        self._storage, self._base, self._aliased = None, None, False
+
+    # ------------------------------------------------------------------ leaving tapegrad
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The array itself on the CPU devices: shared memory, not a copy. ``force``: of any tensor,
+        detached and copied as needed."""
+        if force:
+            return to_numpy(self._array)
+        if self.requires_grad:
+            raise RuntimeError(
+                "numpy() of a tensor that requires grad would drop its history: "
+                "use tensor.detach().numpy()"
+            )
+        if self._device.type == "cuda":
+            raise TypeError(f"numpy() of a tensor on {self._device}: use tensor.cpu().numpy()")
+        return self._array
+
+    def item(self) -> Any:
+        """The value of a one-element tensor as a Python number."""
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"[item] needs a tensor of one element, this one has shape {tuple(self.shape)}"
+            )
+        value = self._array.item()
+        # ml_dtypes' scalars stay their own type in item(); Python users expect a float.
+        return float(value) if self._array.dtype.kind == "V" else value
+
+    def tolist(self) -> Any:
+        host = to_numpy(self._array)
+        return (host.astype(np.float32) if host.dtype.kind == "V" else host).tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A capsule that shares this memory with another library (DLPack). Raises BufferError for
+        tensors that require grad, and for dtypes that the array library cannot pass on."""
+        if self.requires_grad:
+            raise BufferError("a tensor that requires grad is not shared: use tensor.detach()")
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's number of the kind of device, and which one."""
+        return self._array.__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        """The memory on a GPU, for other libraries; an AttributeError on the CPU devices."""
+        if self._device.type != "cuda":
+            raise AttributeError(f"a tensor on {self._device} has no __cuda_array_interface__")
+        if self.requires_grad:
+            raise RuntimeError("a tensor that requires grad is not shared: use tensor.detach()")
+        return self._array.__cuda_array_interface__
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"the truth value of a tensor of shape {tuple(self.shape)} is ambiguous: "
+                "use .any() or .all()"
+            )
+        return bool(self._array.item())
+
+    def is_nonzero(self) -> bool:
+        """Whether the one element is not 0. Raises RuntimeError for more or fewer elements."""
+        return bool(self)
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __index__(self) -> int:
+        if dtypes.is_floating(self._array.dtype):
+            raise TypeError("only integer tensors of a single element can be used as an index")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __format__(self, spec: str) -> str:
+        if self._array.ndim == 0:
+            return format(self.item(), spec)
+        if spec:
+            raise TypeError(
+                f"the format {spec!r} is for numbers, this tensor has shape {tuple(self.shape)}"
+            )
+        return repr(self)
+
+    # Tensors are equal element by element, so they hash by identity.
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return printing.show(self)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "only leaves can be deep-copied, this tensor is the result of "
+                f"{self._node.name}: use .detach().clone()"
+            )
+        result = wrap(self._device.ops["array"](self._array), self._device, type(self))
+        memo[id(self)] = result
+        result.__dict__.update(
+            {k: v for k, v in self.__dict__.items() if not k.startswith("_") or k == "_grad"}
+        )
+        if self._grad is not None:
+            result._grad = self._grad.__deepcopy__(memo)
+        return result.requires_grad_(self.requires_grad)
+
+    def __copy__(self) -> Tensor:
+        """Another tensor over the same memory, with the same history."""
+        result = self._alias(self._array)
+        result._node = Leaf(result) if type(self._node) is Leaf else self._node
+        return result
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("tensors are not pickled: use tapegrad.save, or tensor.numpy()")
+
+
+def wrap(array: Any, device: Device, kind: type[Tensor] = Tensor) -> Tensor:
+    """A Tensor around an array of ``device``, without a copy and off the tape."""
+    result = kind.__new__(kind)
+    result._array = array
+    result._device = device
+    return result

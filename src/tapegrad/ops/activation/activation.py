@@ -1,0 +1,315 @@
+"""Activations: the function, its gradient, and the kernels that override both.
+
+Where the slope is easily told from the result (relu, sigmoid, tanh), the result is what is saved,
+and the gradient is a primitive with rules of its own. The others save their input, and say in
+``plain`` operations what they are, for gradients of gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.core.devices import override
+from tapegrad.core.dtypes import is_floating
+from tapegrad.core.kernels import launch
+from tapegrad.core.tape import array_function, primitive, unary
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_floating
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.indexing.inplace import inplace as in_place
+from tapegrad.ops.pointwise.elementwise import clip, erf, exp, expm1, log1p, where
+
+_KERNELS = ("cuda", "emulated")
+_SQRT_HALF = math.sqrt(0.5)
+_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+_CUBIC = 0.044715  # of the tanh approximation of gelu (Hendrycks & Gimpel 2016)
+
+
+# ------------------------------------------------------------ slopes told from the result
+
+
+_relu = unary(
+    "relu",
+    lambda xp, g, y: xp.relu_backward(g, y),
+    in_float32(lambda xp, x: xp.library.maximum(x, 0)),
+    floating=False,
+)
+
+
+@primitive(vjp=(lambda xp, g, result: xp.relu_backward(g, result), None))
+def relu_backward(xp: Any, grad: Any, result: Any) -> Any:
+    # Not a product: an infinite gradient times 0 would be nan.
+    return xp.where(result <= 0, 0, grad)
+
+
+sigmoid = unary(
+    "sigmoid",
+    lambda xp, g, y: xp.sigmoid_backward(g, y),
+    in_float32(lambda xp, x: 1 / (1 + xp.exp(-x))),
+)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, result: xp.sigmoid_backward(g, result),
+        lambda g, grad, result: g * grad * (1 - 2 * result),
+    )
+)
+def sigmoid_backward(xp: Any, grad: Any, result: Any) -> Any:
+    return grad * (result * (1 - result))
+
+
+tanh = unary("tanh", lambda xp, g, y: xp.tanh_backward(g, y), lambda xp, x: xp.library.tanh(x))
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, result: xp.tanh_backward(g, result),
+        lambda g, grad, result: g * grad * (-2 * result),
+    )
+)
+def tanh_backward(xp: Any, grad: Any, result: Any) -> Any:
+    return grad * (1 - result * result)
+
+
+@primitive(
+    "leaky_relu",
+    vjp=(
+        lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
+            g, x, negative_slope=negative_slope
+        ),
+    ),
+)
+@in_float32
+def _leaky_relu(xp: Any, x: Any, *, negative_slope: float) -> Any:
+    return xp.where(x > 0, x, negative_slope * x)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
+            g, x, negative_slope=negative_slope
+        ),
+        None,
+    )
+)
+@in_float32
+def leaky_relu_backward(xp: Any, grad: Any, x: Any, *, negative_slope: float) -> Any:
+    return xp.where(x > 0, grad, negative_slope * grad)
+
+
+# ------------------------------------------------------------ slopes told from the input
+
+
+def _gelu_plain(x: Any) -> Any:
+    return 0.5 * x * (1 + erf(x * _SQRT_HALF))
+
+
+@primitive("gelu", vjp=(lambda xp, g, x: xp.gelu_backward(g, x),), plain=_gelu_plain)
+@in_float32
+def _gelu(xp: Any, x: Any) -> Any:
+    return 0.5 * x * (1 + xp.erf(x * _SQRT_HALF))
+
+
+@array_function
+@in_float32
+def gelu_backward(xp: Any, grad: Any, x: Any) -> Any:
+    density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return grad * (0.5 * (1 + xp.erf(x * _SQRT_HALF)) + x * density)
+
+
+def _gelu_tanh_plain(x: Any) -> Any:
+    return 0.5 * x * (1 + tanh((x + x * x * x * _CUBIC) * _SQRT_2_OVER_PI))
+
+
+@primitive("gelu_tanh", vjp=(lambda xp, g, x: xp.gelu_tanh_backward(g, x),), plain=_gelu_tanh_plain)
+@in_float32
+def _gelu_tanh(xp: Any, x: Any) -> Any:
+    return 0.5 * x * (1 + xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x)))
+
+
+@array_function
+@in_float32
+def gelu_tanh_backward(xp: Any, grad: Any, x: Any) -> Any:
+    t = xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x))
+    inner_slope = _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x * x)
+    return grad * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner_slope)
+
+
+@primitive("silu", vjp=(lambda xp, g, x: xp.silu_backward(g, x),), plain=lambda x: x * sigmoid(x))
+@in_float32
+def _silu(xp: Any, x: Any) -> Any:
+    return x / (1 + xp.exp(-x))
+
+
+@array_function
+@in_float32
+def silu_backward(xp: Any, grad: Any, x: Any) -> Any:
+    s = 1 / (1 + xp.exp(-x))
+    return grad * (s * (1 + x * (1 - s)))
+
+
+def _elu_plain(x: Any, *, alpha: float) -> Any:
+    # The clip keeps exp from overflowing on the side that is not taken.
+    return where(x > 0, x, alpha * expm1(clip(x, low=-math.inf, high=0.0)))
+
+
+@primitive(
+    "elu", vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain
+)
+@in_float32
+def _elu(xp: Any, x: Any, *, alpha: float) -> Any:
+    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+
+
+@array_function
+@in_float32
+def elu_backward(xp: Any, grad: Any, x: Any, *, alpha: float) -> Any:
+    return xp.where(x > 0, grad, grad * alpha * xp.exp(xp.minimum(x, 0)))
+
+
+def _softplus_plain(x: Any, *, beta: float, threshold: float) -> Any:
+    x_beta = x * beta
+    above = x_beta + log1p(exp(-clip(x_beta, low=0.0, high=math.inf)))
+    below = log1p(exp(clip(x_beta, low=-math.inf, high=0.0)))
+    return where(x_beta > threshold, x, where(x_beta > 0, above, below) / beta)
+
+
+@primitive(
+    "softplus",
+    vjp=(
+        lambda xp, g, x, beta, threshold: xp.softplus_backward(
+            g, x, beta=beta, threshold=threshold
+        ),
+    ),
+    plain=_softplus_plain,
+)
+@in_float32
+def _softplus(xp: Any, x: Any, *, beta: float, threshold: float) -> Any:
+    scaled = x * beta
+    smooth = (xp.maximum(scaled, 0) + xp.log1p(xp.exp(-xp.abs(scaled)))) / beta
+    return xp.where(scaled > threshold, x, smooth)
+
+
+@array_function
+@in_float32
+def softplus_backward(xp: Any, grad: Any, x: Any, *, beta: float, threshold: float) -> Any:
+    scaled = x * beta
+    return xp.where(scaled > threshold, grad, grad / (1 + xp.exp(-scaled)))
+
+
+# ---------------------------------------------------------------------- kernels
+
+
+def _launch_activation(name: str) -> None:
+    """kernels/activation.cu: <name>_forward(y, x, n, ...) and <name>_backward(dx, dy, s, n, ...),
+    where s is what the plain gradient above takes too: the result or the input."""
+
+    @override(name, *_KERNELS)
+    def forward(device: Any, x: Any, **parameters: float) -> Any:
+        if not is_floating(x.dtype):
+            return NotImplemented
+        x = device.ops["contiguous"](x)
+        y = device.ops["empty"](x.shape, dtype=x.dtype)
+        launch(device, f"{name}_forward", x.dtype, y, x, x.size, *parameters.values())
+        return y
+
+    @override(f"{name}_backward", *_KERNELS)
+    def backward(device: Any, grad: Any, saved: Any, **parameters: float) -> Any:
+        if grad.dtype != saved.dtype or grad.shape != saved.shape:
+            return NotImplemented
+        grad, saved = (device.ops["contiguous"](a) for a in (grad, saved))
+        dx = device.ops["empty"](saved.shape, dtype=saved.dtype)
+        arguments = (dx, grad, saved, saved.size, *parameters.values())
+        launch(device, f"{name}_backward", saved.dtype, *arguments)
+        return dx
+
+
+for _name in (
+    "relu",
+    "leaky_relu",
+    "elu",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "softplus",
+):
+    _launch_activation(_name)
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0); slope 0 at 0."""
+    return input.relu_() if inplace else _relu(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where positive, negative_slope * x elsewhere."""
+    if inplace:
+        return leaky_relu_(input, negative_slope)
+    require_floating("leaky_relu", input)
+    return _leaky_relu(input, negative_slope=negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha * (exp(x) - 1) elsewhere (Clevert et al. 2015)."""
+    if inplace:
+        return elu_(input, alpha)
+    require_floating("elu", input)
+    return _elu(input, alpha=alpha)
+
+
+_SELU_ALPHA = 1.6732632423543772848
+_SELU_SCALE = 1.0507009873554804934
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """scale * elu(x, alpha), with the constants for which mean 0 and variance 1 are a fixed point
+    (Klambauer et al. 2017)."""
+    if inplace:
+        return selu_(input)
+    require_floating("selu", input)
+    return _elu(input, alpha=_SELU_ALPHA) * _SELU_SCALE
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017)."""
+    if not alpha:
+        raise RuntimeError("[celu] alpha must not be 0: the function divides by it")
+    if inplace:
+        return celu_(input, alpha)
+    require_floating("celu", input)
+    return _elu(input / alpha, alpha=1.0) * alpha
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x Phi(x), with the normal distribution's Phi (Hendrycks & Gimpel 2016): exact ("none"), or
+    their approximation by "tanh"."""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"[gelu] approximate must be 'none' or 'tanh', got {approximate!r}")
+    require_floating("gelu", input)
+    return _gelu(input) if approximate == "none" else _gelu_tanh(input)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x sigmoid(x)."""
+    if inplace:
+        return silu_(input)
+    require_floating("silu", input)
+    return _silu(input)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta x)) / beta; x itself where beta x exceeds the threshold."""
+    require_floating("softplus", input)
+    return _softplus(input, beta=beta, threshold=threshold)
+
+
+relu_, leaky_relu_, elu_, selu_, celu_, silu_ = (
+    in_place(f) for f in (_relu, leaky_relu, elu, selu, celu, silu)
+)

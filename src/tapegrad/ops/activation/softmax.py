@@ -1,0 +1,121 @@
+"""Softmax and log-softmax, with their kernels (kernels/softmax.cu)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.core.devices import Device, override
+from tapegrad.core.dtypes import is_floating
+from tapegrad.core.kernels import launch
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import axis as one_axis
+from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.precision import in_float32, stable_sum
+from tapegrad.ops.reduction.reduce import to_dtype
+
+
+def _dot(xp: Any, a: Any, b: Any, axis: int) -> Any:
+    return xp.sum(a * b, axis=(axis,), keepdims=True)
+
+
+@primitive("softmax", vjp=(lambda xp, g, y, axis: xp.softmax_backward(g, y, axis=axis),))
+@in_float32
+def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    y = xp.exp(x - x.max(axis=axis, keepdims=True))
+    y /= stable_sum(y, axis, True)
+    return y
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, y_, axis: xp.softmax_backward(g, y_, axis=axis),
+        # d/dy of sum(g * y * (grad - sum(grad * y)))
+        lambda xp, g, grad, y_, axis: (
+            g * (grad - _dot(xp, grad, y_, axis)) - grad * _dot(xp, g, y_, axis)
+        ),
+    )
+)
+@in_float32
+def softmax_backward(xp: Any, grad: Any, y_: Any, *, axis: int) -> Any:
+    return y_ * (grad - _dot(xp, grad, y_, axis))
+
+
+@primitive("log_softmax", vjp=(lambda xp, g, y, axis: xp.log_softmax_backward(g, y, axis=axis),))
+@in_float32
+def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
+    shifted = x - x.max(axis=axis, keepdims=True)
+    shifted -= xp.log(stable_sum(xp.exp(shifted), axis, True))
+    return shifted
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, y_, axis: g - _dot(xp, g, xp.exp(y_), axis),
+        lambda xp, g, grad, y_, axis: -g * xp.exp(y_) * xp.sum(grad, axis=(axis,), keepdims=True),
+    )
+)
+@in_float32
+def log_softmax_backward(xp: Any, grad: Any, y_: Any, *, axis: int) -> Any:
+    # Where y is -inf its probability is exactly 0, and so is what it passes on.
+    return grad - xp.exp(y_) * xp.sum(grad, axis=(axis,), keepdims=True)
+
+
+# ---------------------------------------------------------------------- kernels
+
+
+def _launch_rows(name: str) -> None:
+    """The kernels work along contiguous rows; another axis is moved last and back."""
+
+    @override(name, "cuda", "emulated")
+    def forward(device: Device, x: Any, *, axis: int) -> Any:
+        if not is_floating(x.dtype) or not x.ndim:
+            return NotImplemented
+        rows = device.ops["contiguous"](x.swapaxes(axis, -1))
+        y = device.ops["empty"](rows.shape, dtype=x.dtype)
+        count = math.prod(rows.shape[:-1])
+        launch(device, f"{name}_forward", x.dtype, y, rows, count, rows.shape[-1])
+        return y.swapaxes(axis, -1)
+
+    @override(f"{name}_backward", "cuda", "emulated")
+    def backward(device: Device, grad: Any, y: Any, *, axis: int) -> Any:
+        if grad.dtype != y.dtype or not is_floating(y.dtype) or not y.ndim:
+            return NotImplemented
+        grad, y = (device.ops["contiguous"](a.swapaxes(axis, -1)) for a in (grad, y))
+        dx = device.ops["empty"](y.shape, dtype=y.dtype)
+        count = math.prod(y.shape[:-1])
+        launch(device, f"{name}_backward", y.dtype, dx, grad, y, count, y.shape[-1])
+        return dx.swapaxes(axis, -1)
+
+
+for _name in ("softmax", "log_softmax"):
+    _launch_rows(_name)
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+    return _along("softmax", _softmax, input, dim, dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """log(softmax(x)) along ``dim``, without the loss of precision of taking both steps."""
+    return _along("log_softmax", _log_softmax, input, dim, dtype)
+
+
+def _along(op: str, apply: Any, x: Tensor, dim: int | None, dtype: Any) -> Tensor:
+    require_tensor(op, x)
+    if dtype is not None:
+        x = to_dtype(x, dtype)
+    if dim is None:
+        raise TypeError(f"[{op}] needs the dimension to work along, e.g. dim=-1")
+    d = one_axis(op, dim, x.ndim)
+    require_floating(op, x)
+    if not x.numel():
+        return x + 0
+    if x.ndim == 0:
+        return apply(x.reshape(1), axis=0).reshape(())
+    return apply(x, axis=d)

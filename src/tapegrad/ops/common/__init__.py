@@ -1,0 +1,1 @@
+"""What operations share: arguments, promotion, precision, ``out=``."""

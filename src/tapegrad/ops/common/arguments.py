@@ -1,0 +1,87 @@
+"""Arguments as the primitives want them: dimensions non-negative, sizes in one tuple."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.core.tensor import Tensor
+
+
+def require_tensor(op: str, x: Any) -> None:
+    """Raise TypeError for what is no Tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[{op}] expects a Tensor, got {type(x).__name__}")
+
+
+def require_floating(op: str, x: Any) -> None:
+    """Raise TypeError for what is no Tensor, RuntimeError for integers and bools."""
+    require_tensor(op, x)
+    if not x.is_floating_point():
+        raise RuntimeError(
+            f"[{op}] needs a floating-point tensor, got {x.dtype.name}: convert with .float()"
+        )
+
+
+def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
+    """``dim`` (None, an int, or several) as a tuple of non-negative ints.
+
+    Raises IndexError for a dimension the tensor does not have, RuntimeError for one named twice.
+    """
+    require_tensor(op, x)
+    ndim = x._array.ndim
+    given = dim if isinstance(dim, (tuple, list)) else (dim,)
+    if dim is None or not given:
+        return tuple(range(ndim))
+    result = tuple(axis(op, d, ndim) for d in given)
+    if len(set(result)) != len(result):
+        raise RuntimeError(f"[{op}] dim {tuple(given)} names a dimension twice")
+    # A 0-d tensor is reduced over its (missing) dimension 0 as over none.
+    return tuple(sorted(result)) if ndim else ()
+
+
+def axis(op: str, dim: Any, ndim: int) -> int:
+    """One dimension as a non-negative int; 0-d tensors accept 0 and -1, as in PyTorch."""
+    try:
+        d = dim.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError(f"[{op}] dim must be an int, got {type(dim).__name__}") from None
+    span = max(ndim, 1)
+    if not -span <= d < span:
+        raise IndexError(
+            f"[{op}] dim {d} is out of range for a tensor of {ndim} dimensions: "
+            f"expected {-span} to {span - 1}"
+        )
+    return d % span
+
+
+def sizes(op: str, given: tuple) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = tuple(given[0])
+    try:
+        return tuple(n.__index__() for n in given)
+    except (AttributeError, TypeError):
+        raise TypeError(f"[{op}] sizes must be ints, got {given}") from None
+
+
+def shape(op: str, given: tuple) -> tuple[int, ...]:
+    """Sizes of a tensor to be made."""
+    result = sizes(op, given)
+    if any(n < 0 for n in result):
+        raise RuntimeError(f"[{op}] sizes must not be negative, got {result}")
+    return result
+
+
+def same_dtype(op: str, a: Any, b: Any, names: tuple[str, str] | None = None) -> None:
+    """Raise unless both are Tensors of one dtype. ``names`` are those of the arguments."""
+    for i, x in enumerate((a, b)):
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"[{op}] expects Tensors, got {type(x).__name__}"
+                + (f" as {names[i]}: tapegrad.as_tensor() makes one" if names else "")
+            )
+    if a.dtype != b.dtype:
+        first, second = a.dtype.name, b.dtype.name
+        if names:
+            first, second = f"{first} of {names[0]}", f"{second} of {names[1]}"
+        raise RuntimeError(f"[{op}] dtypes {first} and {second} do not mix: convert one with .to()")

@@ -1,0 +1,106 @@
+"""How sums are carried: those of 16-bit floats, which are for storage, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.dtypes import float32, is_low_precision
+from tapegrad.core.tensor import Tensor
+
+
+def in_float32(body: Callable) -> Callable:
+    """Run a body on float32 copies of its float16 and bfloat16 inputs, and store its result in
+    their dtype again. Further results (means, norms) stay float32."""
+
+    @wraps(body)
+    def widened(xp: Any, *arrays: Any, **parameters: Any) -> Any:
+        if arrays[0].dtype.itemsize > 2:
+            return body(xp, *arrays, **parameters)
+        narrow = [a.dtype for a in arrays if hasattr(a, "dtype") and is_low_precision(a.dtype)]
+        if not narrow:
+            return body(xp, *arrays, **parameters)
+        wide = [
+            a.astype(float32) if hasattr(a, "dtype") and is_low_precision(a.dtype) else a
+            for a in arrays
+        ]
+        result = body(xp, *wide, **parameters)
+        if isinstance(result, tuple):
+            return (_narrow(result[0], narrow[0]), *result[1:])
+        return _narrow(result, narrow[0])
+
+    return widened
+
+
+_FEW = 128  # this many additions of float32 in a row lose little
+_SMALL = 2048
+
+
+def stable_sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The sum, in x's own dtype. (NumPy's method widens small integers, and warns of overflow from
+    a module of NumPy's, past tapegrad's filter.)"""
+    if not isinstance(x, np.ndarray):
+        return x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype)
+    if x.size > _SMALL and x.dtype.kind == "f":
+        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        last = x.flags.c_contiguous and tuple(axes) == tuple(range(x.ndim - len(axes), x.ndim))
+        if not last and prod([x.shape[i] for i in axes]) > _FEW:
+            return _in_blocks(x, axes, keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore
+
+
+def _in_blocks(x: Any, axes: Sequence[int], keepdims: bool) -> Any:
+    """A sum over other dimensions than the last in memory. NumPy adds those up one by one (it sums
+    pairwise only along contiguous memory), and millions of float32 additions in a row lose every
+    digit. So a long dimension is folded into at most _FEW blocks, which are added, then the sum of
+    the blocks likewise, until it is short."""
+    for axis in sorted(axes, key=lambda i: -x.shape[i]):
+        before = (slice(None),) * axis
+        while (n := x.shape[axis]) > _FEW:
+            block = -(-n // _FEW)
+            end = n // block * block
+            shape = (*x.shape[:axis], n // block, block, *x.shape[axis + 1 :])
+            blocks = x[before + (slice(end),)].reshape(shape)
+            sums = np.add.reduce(blocks, axis=axis)
+            sums[before + (slice(n - end),)] += x[before + (slice(end, None),)]
+            x = sums
+        x = np.add.reduce(x, axis=axis, keepdims=True)
+    return x if keepdims else x.squeeze(tuple(axes))
+
+
+def _narrow(result: Any, dtype: Any) -> Any:
+    """(None is the gradient of an input that needs none.)"""
+    return result.astype(dtype) if result is not None and result.dtype == float32 else result
+
+
+def divided(xp: Any, g: Any, count: int) -> Any:
+    """A gradient by a number of elements, which 16 bits may not hold."""
+    if not is_low_precision(g.dtype):
+        return g / count
+    return xp.cast(xp.cast(g, dtype=float32) / count, dtype=g.dtype)
+
+
+def compute_in_float32(composition: Callable) -> Callable:
+    """Let a composition of operations on 16-bit tensors compute in float32, so that nothing on the
+    way is rounded or overflows. Tensors of several dtypes it gets as they are."""
+
+    @wraps(composition)
+    def widened(*args: Any, **options: Any) -> Any:
+        tensors = [t for t in (*args, *options.values()) if isinstance(t, Tensor)]
+        floats = {t.dtype for t in tensors if t.is_floating_point()}
+        dtype = floats.pop() if len(floats) == 1 else None
+        if dtype is None or not is_low_precision(dtype):
+            return composition(*args, **options)
+        wide = [_widened(a, dtype) for a in args]
+        result = composition(*wide, **{name: _widened(v, dtype) for name, v in options.items()})
+        return result.to(dtype) if result.dtype == float32 else result
+
+    return widened
+
+
+def _widened(value: Any, dtype: Any) -> Any:
+    return value.to(float32) if isinstance(value, Tensor) and value.dtype == dtype else value

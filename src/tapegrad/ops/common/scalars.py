@@ -1,0 +1,37 @@
+"""Python numbers on their way into tensors of a dtype."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_LARGEST = {
+    "float16": 65504.0,
+    "bfloat16": (2 - 2**-7) * 2.0**127,
+    "float32": (2 - 2**-23) * 2.0**127,
+    "float64": math.inf,
+}
+
+
+def fit_number(op: str, value: Any, dtype: Any) -> Any:
+    """The number as PyTorch stores it: towards 0 in integers, and negative ones from the end in
+    uint8. Raises TypeError for what is no number, RuntimeError for one beyond the dtype's range
+    (infinities are in the range of floats)."""
+    if hasattr(value, "item"):  # NumPy's
+        value = value.item()
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"[{op}] expects a number, got {type(value).__name__}")
+    if dtype.kind == "b":
+        return bool(value)
+    if dtype.kind in "fV":
+        if value != value or abs(value) <= _LARGEST[dtype.name] or abs(value) == math.inf:
+            return value
+    elif value == value and abs(value) != math.inf:
+        whole = int(value)
+        bits = 8 * dtype.itemsize
+        if dtype.kind == "u":
+            if abs(whole) < 1 << bits:
+                return whole % (1 << bits)
+        elif -(1 << bits - 1) <= whole < 1 << bits - 1:
+            return whole
+    raise RuntimeError(f"[{op}] {dtype.name} does not hold {value}")

@@ -1,0 +1,112 @@
+"""How public operations are called: numbers and flags are what the signature says they are, and
+some arguments have a second name.
+
+PyTorch's parser does this for all its functions at once. Without it ``x.sum(0, 1)`` would take 1
+for ``keepdim``, and ``leaky_relu(x, np.float64(0.1))`` would make float32 float64.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.primitive import signature
+from tapegrad.core.tensor import Tensor
+
+
+def check_arguments(function: Callable, name: str | None = None) -> Callable:
+    """The function with its ``bool``, ``int`` and ``float`` arguments (by annotation) checked, and
+    NumPy scalars and 0-d tensors among them made Python's numbers; and with the second names of
+    its arguments. ``name`` is the operation's in errors."""
+    if not hasattr(function, "__code__"):  # a class
+        return function
+    positional, keywords, variadic = signature(function)
+    if positional[:1] == ["xp"]:  # a primitive itself
+        return function
+    if getattr(function, "is_factory", False):
+        positional = positional[2:]  # its device and dtype come by name
+    names = {*positional, *keywords}
+    kinds = {n: kind for n, kind in _kinds(function).items() if n in names}
+    seconds = {
+        second: n for second, n in _SECOND_NAMES.items() if n in names and second not in names
+    }
+    if not kinds and not seconds:
+        return function
+    op = name or function.__name__
+    places = [
+        (i, n, kinds[n]) for i, n in enumerate(positional[: -1 if variadic else None]) if n in kinds
+    ]
+    first = places[0][0] if places else len(positional)
+
+    @wraps(function)
+    def called(*args: Any, **options: Any) -> Any:
+        if options:
+            for second, n in seconds.items():
+                if second in options:
+                    if n in options:
+                        raise TypeError(f"[{op}] {n}= and {second}= are one argument: give one")
+                    options[n] = options.pop(second)
+            for n, value in options.items():
+                if n in kinds and value.__class__ is not kinds[n][0]:
+                    options[n] = _fitting(op, n, value, *kinds[n])
+        if len(args) > first:
+            for i, n, kind in places:
+                if i < len(args) and args[i].__class__ is not kind[0]:
+                    args = (*args[:i], _fitting(op, n, args[i], *kind), *args[i + 1 :])
+        return function(*args, **options)
+
+    called.takes_axis = "axis" in seconds  # type: ignore[attr-defined]  # for the type stubs
+    return called
+
+
+# NumPy's names, and that of matrices: PyTorch's pages say A where its parser takes input alone.
+_SECOND_NAMES = {"axis": "dim", "keepdims": "keepdim", "input": "A"}
+
+
+_KINDS = {"bool": bool, "int": int, "float": float}
+
+
+def _kinds(function: Any) -> dict[str, tuple[type, bool]]:
+    """Argument -> its kind, and whether it may be None instead, of those annotated with one."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    found = {}
+    for name, annotation in function.__annotations__.items():
+        kind = _KINDS.get(annotation.removesuffix(" | None"))
+        if kind is not None and name != "return":
+            found[name] = (kind, annotation.endswith(" | None"))
+    return found
+
+
+def _fitting(op: str, name: str, value: Any, kind: type, optional: bool) -> Any:
+    """The value as a Python number of its kind (an int may stand for a float)."""
+    if value is None and optional:
+        return None
+    if isinstance(value, Tensor) and value.ndim == 0 and kind is not bool:
+        if value.requires_grad:
+            raise TypeError(f"[{op}] {name} has no gradient: pass {name}.item()")
+        value = value.item()
+    if kind is bool:
+        if isinstance(value, (bool, np.bool_)):
+            return bool(value)
+    elif kind is int:
+        if not isinstance(value, bool):
+            with suppress(TypeError):
+                return operator.index(value)
+    elif isinstance(value, (int, float)) and not isinstance(value, np.floating):
+        return value
+    elif isinstance(value, (np.bool_, np.integer, np.floating)):
+        return value.item()
+    several = ": name several dimensions in a tuple" if name in ("keepdim", "unbiased") else ""
+    what = {bool: "True or False", int: "an int", float: "a number"}[kind]
+    raise TypeError(f"[{op}] {name} must be {what}, got {_shown(value)}{several}")
+
+
+def _shown(value: Any) -> str:
+    kind = type(value).__name__
+    return f"{kind} {value!r}" if isinstance(value, (int, float, str)) else kind

@@ -1,0 +1,103 @@
+"""What dtypes can hold, and questions about values, under PyTorch's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core import dtypes
+from tapegrad.core.tensor import Tensor
+
+from .arguments import require_tensor
+
+
+class finfo:
+    """The limits of a floating-point dtype (the default one): ``bits``, ``eps`` (the step after 1),
+    ``max``, ``min``, ``tiny`` (the smallest normal number), ``resolution``, ``dtype``.
+
+    Raises TypeError for other dtypes.
+    """
+
+    def __init__(self, dtype: Any = None):
+        kind = dtypes.get_default_dtype() if dtype is None else dtypes.dtype(dtype)
+        if not dtypes.is_floating(kind):
+            raise TypeError(f"[finfo] {kind.name} is not floating-point: use iinfo")
+        if kind.kind == "V":
+            import ml_dtypes
+
+            known: Any = ml_dtypes.finfo(kind)
+        else:
+            known = np.finfo(kind)
+        self.dtype, self.bits = kind.name, int(known.bits)
+        self.eps, self.max, self.min = float(known.eps), float(known.max), float(known.min)
+        self.tiny = self.smallest_normal = float(known.tiny)
+        self.resolution = 10.0 ** -int(known.precision)
+
+    def __repr__(self) -> str:
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
+            f"eps={self.eps:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+        )
+
+
+class iinfo:
+    """The limits of an integer dtype: ``bits``, ``max``, ``min``, ``dtype``.
+
+    Raises TypeError for other dtypes.
+    """
+
+    def __init__(self, dtype: Any):
+        kind = dtypes.dtype(dtype)
+        if kind.kind not in "iu":
+            raise TypeError(f"[iinfo] {kind.name} is no integer dtype: use finfo")
+        known = np.iinfo(kind)
+        self.dtype, self.bits = kind.name, int(known.bits)
+        self.max, self.min = int(known.max), int(known.min)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the tensor's dtype is floating-point."""
+    require_tensor("is_floating_point", input)
+    return input.is_floating_point()
+
+
+def is_complex(input: Tensor) -> bool:
+    """False: there are no complex tensors."""
+    require_tensor("is_complex", input)
+    return input.is_complex()
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the one element of a tensor is not 0. Raises RuntimeError for more or fewer."""
+    require_tensor("is_nonzero", input)
+    return bool(input)
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    require_tensor("numel", input)
+    return input.numel()
+
+
+def result_type(tensor1: Any, tensor2: Any) -> np.dtype:
+    """The dtype of an operation on two operands, tensors or numbers."""
+    given = (tensor1, tensor2)
+    tensors = [(t.dtype, t.ndim) for t in given if isinstance(t, Tensor)]
+    return dtypes.result_type(
+        tensors, [dtypes.scalar_dtype(v) for v in given if not isinstance(v, Tensor)]
+    )
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether values of one dtype may be stored as another: not floats as integers, and nothing but
+    bools as bools."""
+    return dtypes.can_cast(dtypes.dtype(from_), dtypes.dtype(to))

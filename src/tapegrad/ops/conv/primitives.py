@@ -1,0 +1,251 @@
+"""The convolution primitives, over any number of dimensions: (batch, channels, ...).
+
+A convolution is bilinear, so its two gradients are two more bilinear functions, and the gradients
+of those are again among the three: the family is closed and differentiable to any order.
+Each is one matrix product over a strided view of the patches (im2col; Chellapilla et al. 2006).
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.devices import Device, override
+from tapegrad.core.tape import array_function, primitive
+from tapegrad.ops.common.precision import in_float32
+
+from .sliding_window import Sizes, bordered, inside, window
+
+# On the CPU the batch goes through in pieces whose patches stay in the L2 cache: they are written,
+# multiplied and forgotten there. Those of the whole batch would take as many times the memory of
+# the input as a filter has elements (64 channels of 32 images of 32x32, 3x3 filters: 75 MB).
+_PIECE_BYTES = 1 << 19
+
+# Windows that wrap around the end of a row take part in the gradient of the input, with gradient 0,
+# for then patches are added up in rows as long as an image; up to this much more than the windows.
+_WASTE = 1.6
+
+
+def _strided(xp: Any, x: Any, shape: tuple, strides: tuple) -> Any:
+    return xp.library.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def patches_of(xp: Any, x: Any, kernel: Sizes, out: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+    """A view of all patches of bordered images: (batch, channels, *kernel, *out)."""
+    steps = x.strides[2:]
+    reach = [s * d for s, d in zip(steps, dilation, strict=True)]
+    moves = [s * t for s, t in zip(steps, stride, strict=True)]
+    return _strided(xp, x, (*x.shape[:2], *kernel, *out), (*x.strides[:2], *reach, *moves))
+
+
+def _steps(size: Any) -> list[int]:
+    """The strides of an image of this size, in elements."""
+    return [math.prod(size[i + 1 :]) for i in range(len(size))]
+
+
+def _flat_size(size: Sizes, out: Sizes, stride: Sizes) -> int:
+    """How many elements of a flattened image of this size lie from the first window's start to the
+    last's; 0 where too few of them are starts of windows."""
+    flat = sum((o - 1) * s for o, s in zip(out, _steps(size), strict=True)) + 1
+    return flat if max(stride) == 1 and flat <= _WASTE * math.prod(out) else 0
+
+
+def _windows_of(xp: Any, rows: Any, size: Sizes, out: Sizes) -> Any:
+    """Of one number for each start in flattened images of this size, (batch, channels, flat), those
+    of the windows: (batch, channels, *out), a view."""
+    steps = [rows.strides[-1] * s for s in _steps(size)]
+    return _strided(xp, rows, (*rows.shape[:2], *out), (*rows.strides[:2], *steps))
+
+
+def _pieces(like: Any, per_image: int) -> list[slice]:
+    """The batch in pieces of about _PIECE_BYTES on the CPU, in one piece on a GPU."""
+    n = like.shape[0]
+    size = max(_PIECE_BYTES // max(per_image * like.itemsize, 1), 1)
+    step = size if isinstance(like, np.ndarray) else max(n, 1)
+    return [slice(i, i + step) for i in range(0, n, step)]
+
+
+def _matrices(weight: Any, groups: int) -> Any:
+    """The filters as rows: (groups, filters / groups, elements)."""
+    return weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:]))
+
+
+@array_function
+def matmul_into(xp: Any, out: Any, a: Any, b: Any) -> None:
+    """out[...] = a @ b, without an array for the product."""
+    xp.library.matmul(a, b, out=out)
+
+
+@override("matmul_into", "cuda", "emulated")
+def _matmul_into(device: Device, out: Any, a: Any, b: Any) -> None:
+    """By the kernel for matmul."""
+    out[...] = device.ops["matmul"](a, b)
+
+
+def _bias_rule(xp: Any, g: Any) -> Any:
+    return xp.sum(g, axis=(0, *range(2, g.ndim)), keepdims=False)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, weight, input_shape, stride, padding, dilation, groups: xp.convolution_input(
+            g,
+            weight,
+            size=tuple(input_shape[2:]),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        ),
+        lambda xp, g, x, input_shape, stride, padding, dilation, groups: xp.convolution_weight(
+            x,
+            g,
+            kernel=tuple(input_shape[2:]),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        ),
+        _bias_rule,
+    ),
+)
+@in_float32
+def convolution(
+    xp: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    out: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
+    """x: (n, in, *size), weight: (filters, in / groups, *kernel), bias: (filters,) or None
+    -> (n, filters, *out)."""
+    filters, kernel = weight.shape[0], weight.shape[2:]
+    patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
+    w = _matrices(weight, groups)
+    y = xp.empty((len(x), groups, filters // groups, math.prod(out)), dtype=x.dtype)
+    for piece in _pieces(x, math.prod(patches.shape[1:])):
+        part = y[piece]
+        columns = patches[piece].reshape(len(part), groups, w.shape[2], math.prod(out))
+        xp.matmul_into(part, w, columns)
+        if bias is not None:
+            part += bias.reshape(groups, filters // groups, 1)
+    return y.reshape(len(x), filters, *out)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, weight, input_shape, stride, padding, dilation, groups: xp.convolution(
+            g,
+            weight,
+            None,
+            out=tuple(input_shape[2:]),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        ),
+        lambda xp, g, y_grad, input_shape, stride, padding, dilation, groups: xp.convolution_weight(
+            g,
+            y_grad,
+            kernel=tuple(input_shape[2:]),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        ),
+    )
+)
+@in_float32
+def convolution_input(
+    xp: Any,
+    y_grad: Any,
+    weight: Any,
+    *,
+    size: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
+    """The gradient of the input: every patch gets back what it contributed (col2im)."""
+    n, filters, *out = y_grad.shape
+    kernel, channels = weight.shape[2:], weight.shape[1] * groups
+    full = tuple(s + 2 * p for s, p in zip(size, padding, strict=True))
+    flat = _flat_size(full, out, stride)
+    positions = product(*map(range, kernel))
+    if flat:
+        steps = _steps(full)
+        starts = [sum(map(math.prod, zip(p, dilation, steps, strict=True))) for p in positions]
+        places = [(..., slice(s, s + flat)) for s in starts]
+    else:
+        places = [window(p, out, stride, dilation) for p in positions]
+    w = _matrices(weight, groups).swapaxes(1, 2)
+    x = xp.zeros((n, channels, math.prod(full)) if flat else (n, channels, *full), y_grad.dtype)
+    for piece in _pieces(y_grad, channels * math.prod(kernel) * (flat or math.prod(out))):
+        g = y_grad[piece]
+        if flat:
+            g = xp.zeros((len(g), filters, flat), dtype=g.dtype)
+            _windows_of(xp, g, full, out)[...] = y_grad[piece]
+        g = g.reshape(len(g), groups, filters // groups, flat or math.prod(out))
+        # NumPy is slow at products of a column and a row (one filter a group: depthwise).
+        columns = xp.matmul(w, g) if filters > groups else w * g
+        columns = columns.reshape(len(g), channels, len(places), *((flat,) if flat else out))
+        part = x[piece]
+        for k, place in enumerate(places):
+            part[place] += columns[:, :, k]
+    return x.reshape(n, channels, *full)[inside(size, padding)]
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, y_grad, input_shape, stride, padding, dilation, groups: xp.convolution_input(
+            y_grad,
+            g,
+            size=tuple(input_shape[2:]),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        ),
+        lambda xp, g, x, input_shape, stride, padding, dilation, groups: xp.convolution(
+            x,
+            g,
+            None,
+            out=tuple(input_shape[2:]),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        ),
+    )
+)
+@in_float32
+def convolution_weight(
+    xp: Any,
+    x: Any,
+    y_grad: Any,
+    *,
+    kernel: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
+    """The gradient of the weight: result gradients times patches, summed over the batch."""
+    n, filters, *out = y_grad.shape
+    patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
+    g = y_grad.reshape(n, groups, filters // groups, math.prod(out))
+    channels = x.shape[1] // groups
+    weight = xp.zeros((groups, filters // groups, channels * math.prod(kernel)), dtype=x.dtype)
+    for piece in _pieces(x, math.prod(patches.shape[1:])):
+        columns = patches[piece].reshape(len(g[piece]), groups, weight.shape[2], math.prod(out))
+        weight += xp.matmul(g[piece], columns.swapaxes(-1, -2)).sum(axis=0)
+    return weight.reshape(filters, channels, *kernel)

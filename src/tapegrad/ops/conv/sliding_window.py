@@ -1,0 +1,153 @@
+"""Windows that slide over the last dimensions, one, two or three of them: what convolution,
+pooling and ``unfold`` share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tapegrad.core.tensor import Tensor
+
+Sizes = tuple[int, ...]
+
+
+class Windows(NamedTuple):
+    """Windows along one dimension: how many, and where."""
+
+    out: int
+    kernel: int
+    stride: int
+    padding: int = 0
+    dilation: int = 1
+
+    @property
+    def reach(self) -> int:
+        """From the border's first element to behind the last window: with ceil_mode, this may be
+        beyond the border."""
+        return (self.out - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
+
+
+def outputs(size: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
+    """How many windows there are along each dimension."""
+    return tuple(
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+
+
+def bordered(xp: Any, x: Any, padding: Sizes) -> Any:
+    """``x`` (batch, channels, ...) with a border of zeros."""
+    if not any(padding):
+        return x
+    full = tuple(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True))
+    result = xp.zeros((*x.shape[:2], *full), dtype=x.dtype)
+    result[inside(x.shape[2:], padding)] = x
+    return result
+
+
+def inside(size: Any, padding: Sizes) -> tuple:
+    """Where the input lies within its border."""
+    return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
+
+
+def window(position: Sizes, out: Sizes, stride: Sizes, dilation: Sizes) -> tuple:
+    """Where one kernel position of every window lies in the bordered input."""
+    return (..., *map(step, position, out, stride, dilation))
+
+
+def step(k: int, out: int, stride: int, dilation: int) -> slice:
+    """The k-th elements of the windows along one dimension."""
+    return slice(k * dilation, k * dilation + stride * (out - 1) + 1, stride)
+
+
+def ints(op: str, name: str, value: Any, dims: int, least: int = 1) -> Sizes:
+    """One int, or one a dimension. Raises RuntimeError for others and for those below ``least``,
+    TypeError for what is no int."""
+    if value.__class__ is int and value >= least:
+        return (value,) * dims
+    given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    try:
+        given = tuple(v.__index__() for v in given)
+    except (AttributeError, TypeError):
+        raise TypeError(f"[{op}] {name} must be ints, got {value!r}") from None
+    if len(given) == 1:
+        given *= dims
+    if len(given) != dims or any(v < least for v in given):
+        number = f"one int or {dims}" if dims > 1 else "one int"
+        raise RuntimeError(f"[{op}] {name} must be {number}, at least {least}, got {value!r}")
+    return given
+
+
+def unbatched(op: str, x: Tensor, dims: int) -> bool:
+    """Whether ``x`` is (channels, ...) rather than (batch, channels, ...), with ``dims`` further
+    dimensions. Raises RuntimeError for any other number of them."""
+    if x.ndim not in (dims + 1, dims + 2):
+        raise RuntimeError(
+            f"[{op}] expects (batch, channels, ...) or (channels, ...) with {dims} further "
+            f"dimension{'s' if dims > 1 else ''}, got an input of shape {tuple(x.shape)}"
+        )
+    return x.ndim == dims + 1
+
+
+# ---------------------------------------------------------------------- for pooling
+
+
+def bordered_along(xp: Any, x: Any, axis: int, windows: Windows, value: Any) -> Any:
+    """One dimension with a border that the windows stay within."""
+    n, p = x.shape[axis], windows.padding
+    length = max(n + 2 * p, windows.reach)
+    if length == n:
+        return x
+    shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
+    result = xp.library.full(shape, value, dtype=x.dtype)
+    result[part(axis, slice(p, p + n))] = x
+    return result
+
+
+def part(axis: int, part: slice) -> tuple:
+    return (*(slice(None),) * axis, part)
+
+
+def members(x: Any, axis: int, windows: Windows) -> list[Any]:
+    """For each kernel position, the elements of all windows: views of ``x`` with its border."""
+    out, kernel, stride, _, dilation = windows
+    return [x[part(axis, step(k, out, stride, dilation))] for k in range(kernel)]
+
+
+def _count(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
+    """The number of windows along one dimension; with ceil_mode the last may run over the end, if
+    it starts inside the input or its left padding."""
+    span = n + 2 * p - d * (k - 1) - 1
+    out = (-(-span // s) if ceil_mode else span // s) + 1
+    return out - 1 if ceil_mode and (out - 1) * s >= n + p else out
+
+
+def windows_of(
+    op: str,
+    dims: int,
+    x: Tensor,
+    kernel: Any,
+    stride: Any,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> tuple[Windows, ...]:
+    """The windows along each dimension; raises for those that do not fit."""
+    kernel = ints(op, "kernel_size", kernel, dims)
+    missing = stride is None or (isinstance(stride, (tuple, list)) and not stride)
+    stride = kernel if missing else ints(op, "stride", stride, dims)
+    padding, dilation = ints(op, "padding", padding, dims, 0), ints(op, "dilation", dilation, dims)
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise RuntimeError(
+            f"[{op}] padding {padding} must be at most half the kernel size {kernel}"
+        )
+    size = tuple(x.shape[-dims:])
+    out = tuple(
+        _count(n, k, s, p, d, ceil_mode)
+        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+    if min(out) < 1 or 0 in x.shape[-dims - 1 :]:
+        raise RuntimeError(
+            f"[{op}] the kernel {kernel} does not fit the input of shape {tuple(x.shape)} with "
+            f"padding {padding} and dilation {dilation}"
+        )
+    return tuple(map(Windows, out, kernel, stride, padding, dilation))

@@ -1,0 +1,1 @@
+"""Making tensors, and moving them between dtypes and devices."""

@@ -1,0 +1,157 @@
+"""Moving tensors between dtypes and devices; gradients move back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.core import dtypes
+from tapegrad.core.devices import CPU, Device
+from tapegrad.core.primitive import Primitive
+from tapegrad.core.tape import is_recording, record, registry
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.movement.shape import clone
+from tapegrad.ops.pointwise.elementwise import cast
+
+
+def _transfer_rule(g: Any, source: Device, target: Device) -> Any:
+    return transfer(g, source) if isinstance(g, Tensor) else source.receive(g)
+
+
+_transfer = Primitive("transfer", ["x"], ["source", "target"], vjp=(_transfer_rule,))
+
+
+def transfer(x: Tensor, target: Device) -> Tensor:
+    """A copy of ``x`` on another device."""
+    result = wrap(target.receive(x._array), target)
+    if is_recording(x):
+        record(_transfer, result, (x,), (x._array,), (x._device, target))
+    return result
+
+
+registry["transfer"] = transfer
+
+
+def to(
+    self: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool = False,
+    non_blocking: bool = False,
+    memory_format: Any = None,
+    other: Any = None,
+) -> Tensor:
+    """The tensor with another dtype, on another device, or like another tensor:
+    ``x.to(tg.float64)``, ``x.to("cuda")``, ``x.to("cuda", tg.half)``, ``x.to(other)``, each with
+    ``non_blocking`` and ``copy`` behind. The tensor itself if nothing changes, unless ``copy``."""
+    require_tensor("to", self)
+    flags = []
+    for arg in (*args, other):
+        if isinstance(arg, Tensor):
+            dtype, device = arg.dtype, arg._device
+        elif isinstance(arg, bool):
+            flags.append(arg)
+        elif isinstance(arg, (Device, int)) or (isinstance(arg, str) and not _names_dtype(arg)):
+            device = arg
+        elif arg is not None:
+            dtype = arg
+    if len(flags) > 2:
+        raise TypeError("[to] takes at most non_blocking and copy behind dtype and device")
+    copy = copy or flags[1:] == [True]
+    result = self
+    if device is not None:
+        place = Device("cuda", device) if isinstance(device, int) else Device(device)
+        if place is not self._device:
+            result = transfer(result, place)
+    if dtype is not None:
+        kind = _dtype("to", dtype)
+        if kind != self.dtype:
+            result = cast(result, dtype=kind)
+    return clone(self) if copy and result is self else result
+
+
+def _dtype(op: str, spec: Any) -> Any:
+    try:
+        return dtypes.dtype(spec)
+    except TypeError as error:
+        raise TypeError(f"[{op}] {error}") from None
+
+
+def _names_dtype(name: str) -> bool:
+    try:
+        dtypes.dtype(name)
+    except TypeError:
+        return False
+    return True
+
+
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor on the CPU."""
+    return to(self, device=CPU)
+
+
+def cuda(
+    self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Tensor:
+    """The tensor on a GPU, the first by default."""
+    return to(self, device="cuda" if device is None else device)
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor with another's dtype and device."""
+    require_tensor("type_as", other)
+    return to(self, other)
+
+
+# What PyTorch's tensor classes are called, by dtype.
+_CLASSES = {
+    "Double": "float64",
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+}
+
+
+def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The tensor in another dtype, which may be named "tapegrad.FloatTensor"; without one, that
+    name of its own."""
+    require_tensor("type", self)
+    if dtype is None:
+        kind = next(k for k, v in _CLASSES.items() if v == self.dtype.name)
+        return f"tapegrad.{'cuda.' if self.is_cuda else ''}{kind}Tensor"
+    if isinstance(dtype, str):
+        dtype = _CLASSES.get(dtype.rpartition(".")[2].removesuffix("Tensor"), dtype)
+    return to(self, dtype=_dtype("type", dtype))
+
+
+def _to(dtype: str) -> Any:
+    def convert(self: Tensor, memory_format: Any = None) -> Tensor:
+        return to(self, dtype=dtype)
+
+    convert.__doc__ = f"The tensor as {dtype}."
+    return convert
+
+
+to_double, to_float, to_half, to_bfloat16 = map(_to, ("float64", "float32", "float16", "bfloat16"))
+to_long, to_int, to_short, to_char = map(_to, ("int64", "int32", "int16", "int8"))
+to_byte, to_bool = map(_to, ("uint8", "bool"))
+
+
+def reinterpret(x: Tensor, dtype: Any) -> Tensor:
+    """The same memory read as another dtype, off the tape; the last dimension grows or shrinks
+    with the size of an element."""
+    kind = _dtype("view", dtype)
+    try:
+        return x._alias(x._array.view(kind))
+    except (ValueError, TypeError) as error:
+        raise RuntimeError(
+            f"[view] {x.dtype.name} of shape {tuple(x.shape)} and strides {x.stride()} cannot be "
+            f"read as {kind.name}: {error}"
+        ) from None

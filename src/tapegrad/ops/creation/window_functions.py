@@ -1,0 +1,239 @@
+"""Window functions, by which signals are tapered at their ends before a Fourier transform.
+
+``sym``: the window is symmetric, of M - 1 intervals; else it is one period of M intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tapegrad.core import dtypes
+from tapegrad.core.devices import Device
+from tapegrad.ops.common import arguments
+from tapegrad.ops.special.bessel import scaled_i
+
+from .create import factory
+
+
+def _sampled(
+    op: str,
+    device: Device,
+    dtype: Any,
+    length: Any,
+    sym: bool,
+    window: Callable,
+    wrong: type[Exception] = ValueError,
+) -> Any:
+    """``window(xp, k, n)`` at k = 0 .. length - 1 of n intervals, computed in float64."""
+    count = arguments.sizes(op, (length,))[0]
+    if count < 0:
+        raise wrong(f"[{op}] the length must not be negative, got {count}")
+    dtype = dtypes.get_default_dtype() if dtype is None else dtype
+    if not dtypes.is_floating(dtype) or (wrong is ValueError and dtypes.is_low_precision(dtype)):
+        raise wrong(f"[{op}] makes tensors of float32 or float64, got dtype {dtype.name}")
+    xp = device.xp
+    if count <= 1:
+        return xp.ones(count, dtype=dtype)
+    k = xp.library.arange(count, dtype="float64")
+    return window(xp, k, count - 1 if sym else count).astype(dtype)
+
+
+def _cosines(a: Sequence[float]) -> Callable:
+    def window(xp: Any, k: Any, n: int) -> Any:
+        terms = ((-1) ** i * w * xp.cos(2 * math.pi * i / n * k) for i, w in enumerate(a))
+        return sum(terms, 0.0 * k)
+
+    return window
+
+
+def _triangle(xp: Any, k: Any, n: int) -> Any:
+    return 1 - xp.library.abs(2 * k / n - 1)
+
+
+def _kaiser(beta: float) -> Callable:
+    def window(xp: Any, k: Any, n: int) -> Any:
+        along = 2 * k / n - 1
+        # sqrt(1 - along^2), which is 0 at both ends
+        height = beta * xp.sqrt(xp.library.maximum((1 - along) * (1 + along), 0.0))
+        ends = scaled_i(xp, xp.library.full_like(k, beta), 0)
+        return scaled_i(xp, height, 0) / ends * xp.exp(height - beta)
+
+    return window
+
+
+_BLACKMAN = (0.42, 0.5, 0.08)
+_NUTTALL = (0.3635819, 0.4891775, 0.1365995, 0.0106411)
+
+# ---------------------------------------------------------------------- tapegrad.signal.windows
+
+
+@factory
+def bartlett(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
+    """A triangle from 0 up to 1 and back."""
+    return _sampled("bartlett", device, dtype, M, sym, _triangle)
+
+
+@factory
+def blackman(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
+    """0.42 - 0.5 cos(x) + 0.08 cos(2 x)."""
+    return _sampled("blackman", device, dtype, M, sym, _cosines(_BLACKMAN))
+
+
+@factory
+def cosine(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
+    """Half a period of the sine, at the middles of the intervals."""
+
+    def window(xp: Any, k: Any, n: int) -> Any:
+        return xp.sin(math.pi * (k + 0.5) / (n + 1))
+
+    return _sampled("cosine", device, dtype, M, sym, window)
+
+
+@factory
+def exponential(
+    device: Device,
+    dtype: Any,
+    M: int,
+    *,
+    center: float | None = None,
+    tau: float = 1.0,
+    sym: bool = True,
+) -> Any:
+    """exp(-|k - center| / tau)."""
+    if tau <= 0:
+        raise ValueError(f"[exponential] tau must be positive, got {tau}")
+    if sym and center is not None:
+        raise ValueError("[exponential] center must be None for symmetric windows")
+
+    def window(xp: Any, k: Any, n: int) -> Any:
+        return xp.exp(-xp.library.abs(k - (n / 2 if center is None else center)) / tau)
+
+    return _sampled("exponential", device, dtype, M, sym, window)
+
+
+@factory
+def gaussian(device: Device, dtype: Any, M: int, *, std: float = 1.0, sym: bool = True) -> Any:
+    """exp(-(k - middle)^2 / (2 std^2))."""
+    if std <= 0:
+        raise ValueError(f"[gaussian] std must be positive, got {std}")
+
+    def window(xp: Any, k: Any, n: int) -> Any:
+        return xp.exp(-0.5 * ((k - n / 2) / std) ** 2)
+
+    return _sampled("gaussian", device, dtype, M, sym, window)
+
+
+@factory
+def general_cosine(device: Device, dtype: Any, M: int, *, a: Any, sym: bool = True) -> Any:
+    """a[0] - a[1] cos(x) + a[2] cos(2 x) - ..."""
+    if not isinstance(a, (list, tuple)):
+        raise TypeError(f"[general_cosine] a must be a list of numbers, got {type(a).__name__}")
+    if not a:
+        raise ValueError("[general_cosine] a must not be empty")
+    return _sampled("general_cosine", device, dtype, M, sym, _cosines(a))
+
+
+@factory
+def general_hamming(
+    device: Device, dtype: Any, M: int, *, alpha: float = 0.54, sym: bool = True
+) -> Any:
+    """alpha - (1 - alpha) cos(x)."""
+    return _sampled("general_hamming", device, dtype, M, sym, _cosines((alpha, 1 - alpha)))
+
+
+@factory
+def hamming(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
+    """0.54 - 0.46 cos(x)."""
+    return _sampled("hamming", device, dtype, M, sym, _cosines((0.54, 0.46)))
+
+
+@factory
+def hann(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
+    """0.5 - 0.5 cos(x)."""
+    return _sampled("hann", device, dtype, M, sym, _cosines((0.5, 0.5)))
+
+
+@factory
+def kaiser(device: Device, dtype: Any, M: int, *, beta: float = 12.0, sym: bool = True) -> Any:
+    """I0(beta sqrt(1 - x^2)) / I0(beta), for x from -1 to 1."""
+    if beta < 0:
+        raise ValueError(f"[kaiser] beta must not be negative, got {beta}")
+    return _sampled("kaiser", device, dtype, M, sym, _kaiser(beta))
+
+
+@factory
+def nuttall(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
+    """Nuttall's four cosines of least side lobes (1981)."""
+    return _sampled("nuttall", device, dtype, M, sym, _cosines(_NUTTALL))
+
+
+# ---------------------------------------------------------------------- older names of five
+
+
+@factory
+def bartlett_window(device: Device, dtype: Any, window_length: int, periodic: bool = True) -> Any:
+    """A triangle from 0 up to 1 and back."""
+    return _sampled(
+        "bartlett_window", device, dtype, window_length, not periodic, _triangle, RuntimeError
+    )
+
+
+@factory
+def blackman_window(device: Device, dtype: Any, window_length: int, periodic: bool = True) -> Any:
+    """0.42 - 0.5 cos(x) + 0.08 cos(2 x)."""
+    return _sampled(
+        "blackman_window",
+        device,
+        dtype,
+        window_length,
+        not periodic,
+        _cosines(_BLACKMAN),
+        RuntimeError,
+    )
+
+
+@factory
+def hamming_window(
+    device: Device,
+    dtype: Any,
+    window_length: int,
+    periodic: bool = True,
+    alpha: float = 0.54,
+    beta: float = 0.46,
+) -> Any:
+    """alpha - beta cos(x)."""
+    return _sampled(
+        "hamming_window",
+        device,
+        dtype,
+        window_length,
+        not periodic,
+        _cosines((alpha, beta)),
+        RuntimeError,
+    )
+
+
+@factory
+def hann_window(device: Device, dtype: Any, window_length: int, periodic: bool = True) -> Any:
+    """0.5 - 0.5 cos(x)."""
+    return _sampled(
+        "hann_window",
+        device,
+        dtype,
+        window_length,
+        not periodic,
+        _cosines((0.5, 0.5)),
+        RuntimeError,
+    )
+
+
+@factory
+def kaiser_window(
+    device: Device, dtype: Any, window_length: int, periodic: bool = True, beta: float = 12.0
+) -> Any:
+    """I0(beta sqrt(1 - x^2)) / I0(beta), for x from -1 to 1."""
+    return _sampled(
+        "kaiser_window", device, dtype, window_length, not periodic, _kaiser(beta), RuntimeError
+    )

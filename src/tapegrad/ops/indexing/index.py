@@ -1,0 +1,171 @@
+"""Indexing: reading, writing and adding at positions, given as NumPy takes them.
+
+Everything is one of three primitives: ``getitem`` reads, ``index_put`` writes, ``index_add_at``
+adds. Brackets, and gathering and scattering along a dimension, build the index for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.devices import Device, override
+from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.kernels import launch
+from tapegrad.core.modes import recording
+from tapegrad.core.tape import array_function, primitive, shares
+from tapegrad.ops.common.precision import in_float32
+
+from .ravel_index import flat, last_of_each
+from .segments import combined
+
+# ---------------------------------------------------------------------- primitives
+
+
+@primitive(
+    vjp=(lambda xp, g, index, input_shape: xp.getitem_backward(g, index=index, shape=input_shape),),
+    into=lambda xp, g, index, buffer: xp.add_at(buffer, index, g),
+    view=True,
+)
+def getitem(xp: Any, x: Any, *, index: Any) -> Any:
+    part = x[index]
+    # With an int for every dimension NumPy copies one element out; with "..." it is a view.
+    if isinstance(part, np.generic):
+        return x[index + (...,)]
+    # What lists and masks pick is a copy, which NumPy may leave in another order of dimensions.
+    return part if part.flags.c_contiguous or shares(part, x) else xp.contiguous(part)
+
+
+@primitive(vjp=(lambda xp, g, index: xp.getitem(g, index=index),))
+@in_float32
+def getitem_backward(xp: Any, grad: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
+    result = xp.zeros(shape, dtype=grad.dtype)
+    xp.add_at(result, index, grad)
+    return result
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, index: xp.index_put(g, 0, index=index),
+        lambda xp, g, index: xp.getitem(g, index=index),
+    )
+)
+def index_put(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+    result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
+    xp.store(result, index, values)
+    return result
+
+
+@array_function
+def store(xp: Any, target: Any, index: Any, values: Any) -> None:
+    """``target[index] = values`` on arrays. NumPy does not look at the shape of no values."""
+    if getattr(values, "size", 1) == 0:
+        np.broadcast_to(np.empty(values.shape), target[index].shape)  # or a ValueError
+    target[index] = values
+
+
+@override("store", "cuda", "emulated")
+def _store_in_order(device: Device, target: Any, index: Any, values: Any) -> Any:
+    """Of several values for one place the last stays, as on the CPU. (CuPy leaves it open.)"""
+    if _names_once(index) or not getattr(values, "size", 0):
+        return NotImplemented
+    index, values = last_of_each(device.library, target.shape, index, values)
+    target[index] = values
+    return None
+
+
+@primitive(vjp=(lambda g: g, lambda xp, g, index: xp.getitem(g, index=index)))
+@in_float32
+def index_add_at(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+    result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
+    xp.add_at(result, index, values)
+    return result
+
+
+@array_function
+def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
+    """target[index] += values, where an index that occurs n times adds n times."""
+    if _names_once(index):
+        target[index] += values
+        return
+    if is_low_precision(target.dtype):  # many small numbers would stall
+        target[...] = xp.index_add_at(target, values, index=index)
+        return
+    if isinstance(target, np.ndarray) and target.flags.c_contiguous and target.dtype.kind != "V":
+        places = flat(np, target.shape, index)
+        if places is not None:  # up to four times as fast
+            values = np.broadcast_to(values, places.shape)
+            np.add.at(target.reshape(-1), places.reshape(-1), values.reshape(-1))
+            return
+    xp.library.add.at(target, index, values)
+
+
+@override("add_at", "cuda", "emulated")
+def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> Any:
+    """Without atomics: number the targets, sort them, and let a kernel add up each one's values in
+    the order they stand (kernels/embedding.cu, rows of one element). Integers, for which there is
+    no kernel, are combined in pairs."""
+    if _names_once(index):
+        return NotImplemented
+    if not target.size:
+        return None
+    xp = device.xp
+    places = flat(device.library, target.shape, index)
+    if places is None:
+        places = xp.arange(target.size).reshape(target.shape)[index]
+    values = xp.contiguous(xp.library.broadcast_to(values, places.shape))
+    places = places.reshape(-1)
+    if target.dtype.kind not in "fV":
+        at, found = combined(xp, xp.library.add, places, values.reshape(-1))
+        sums = xp.zeros(target.size, dtype=target.dtype)
+        sums[at] = found
+        target += sums.reshape(target.shape)
+        return None
+    order = xp.argsort(places, kind="stable")
+    sums = xp.empty(target.shape, dtype=target.dtype)
+    launch(
+        device,
+        "embedding_backward",
+        target.dtype,
+        sums,
+        values.astype(target.dtype),
+        order,
+        places[order],
+        places.size,
+        target.size,
+        1,
+    )
+    target += sums
+    return None
+
+
+def _arrays(index: Any) -> list:
+    return [p for p in (index if isinstance(index, tuple) else (index,)) if hasattr(p, "dtype")]
+
+
+def _names_once(index: Any) -> bool:
+    """Whether no element can be named twice: by what is basic, and at most one mask."""
+    arrays = _arrays(index)
+    return not arrays or (len(arrays) == 1 and arrays[0].dtype.kind == "b")
+
+
+# ---------------------------------------------------------------------- index arrays
+
+
+def snapshot_index(device: Device, index: Any) -> Any:
+    """An index as an array: a copy if the tape may keep it, for the caller may change theirs."""
+    return device.ops["array" if recording.get() else "asarray"](index)
+
+
+def in_range(op: str, index: Any, low: int, high: int, dim: int) -> None:
+    """Raise IndexError unless low <= index < high everywhere. An empty index is in range."""
+    if not index.size:
+        return
+    least, most = int(index.min()), int(index.max())
+    if least < low or most >= high:
+        wrong = least if least < low else most
+        raise IndexError(
+            f"[{op}] index {wrong} is out of range for dim {dim} of size {high}: "
+            f"expected {low} to {high - 1}"
+        )

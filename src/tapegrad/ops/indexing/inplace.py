@@ -1,0 +1,212 @@
+"""Operations that change their tensor: computed like the others, then written over it.
+
+``x.add_(y)`` is ``x = x + y`` into the same memory. The tape keeps the order straight: the tensor
+goes on as the result's successor, what it was before stays on the tape under its old node, and
+anything that saved the overwritten values raises at backward. Where ``x`` is a view, or has views,
+all that share the changed memory go on too: the tensor viewed as one of which a region has been
+replaced, its other views as parts of that (see ``strided``).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from tapegrad.core.tape import is_recording
+from tapegrad.core.tensor import Leaf, Storage, Tensor, wrap
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.scalars import fit_number
+from tapegrad.ops.movement import strided
+from tapegrad.ops.pointwise.elementwise import where
+
+from .subscript import plain_index, setitem_copy, storable, write
+from .where import fill
+
+
+def snapshot(x: Tensor, copy: bool = False) -> Tensor:
+    """The tensor as it is now, to be read by the operation that overwrites it; as a copy if the
+    tape may keep it."""
+    if x._storage is None:
+        x._storage = Storage()
+    before = wrap(x._array.copy() if copy else x._array, x._device)
+    if not copy:
+        before._storage = x._storage
+    before._node = x._node
+    base = x._base
+    if before._node is None and base is not None and is_recording(base):
+        before._node = strided.record_region_read(
+            snapshot(base), x
+        )._node  # a view from under no_grad()
+    return before
+
+
+def write_result(x: Tensor, result: Tensor, op: str) -> Tensor:
+    """Write ``result`` into ``x``'s memory and let ``x``, and all that share its memory, continue
+    from there.
+
+    Raises RuntimeError for a leaf that requires grad (or a view of one) while the tape records, a
+    result that does not fit, and an expanded tensor.
+    """
+    check_writable(x, op, result)
+    if result.shape != x.shape:
+        raise RuntimeError(
+            f"[{op}] the result has shape {tuple(result.shape)} and does not fit the tensor of "
+            f"shape {tuple(x.shape)} that it must replace"
+        )
+    loses_fraction = result.is_floating_point() and not x.is_floating_point()
+    if loses_fraction or (x.dtype.kind == "b" and result.dtype.kind != "b"):
+        raise RuntimeError(
+            f"[{op}] the result is {result.dtype.name} and cannot be stored as {x.dtype.name}"
+        )
+    if result.requires_grad and result.dtype != x.dtype:
+        result = result.to(x.dtype)
+    if has_history(x, result):
+        rebase_history(x, result)
+    x._array[...] = result._array
+    x._bump(op)
+    return x
+
+
+def has_history(x: Tensor, *sources: Any) -> bool:
+    """Whether a change of ``x`` from ``sources`` belongs on the tape."""
+    base = x._base
+    return is_recording(x, *sources) or (base is not None and is_recording(base))
+
+
+def rebase_history(x: Tensor, result: Tensor) -> None:
+    """Let ``x`` be ``result`` from now on. If it is a view, that is a replaced region of its base,
+    from which it, and what else shows the region, is read anew."""
+    if not result.requires_grad:  # what x was has gradient 0 from here on
+        never = wrap(x._device.asarray(False), x._device)
+        result = where(never, snapshot(x), result.to(x.dtype))
+    base = x if x._base is None else x._base
+    if base is x:
+        _take_node(x, result._node)
+    else:
+        _take_node(base, strided.record_region_write(snapshot(base), x, result)._node)
+        _take_node(x, strided.record_region_read(snapshot(base), x)._node)
+    for other in [] if x._storage is None else x._storage.others(x):
+        asked = other._node is None or strided.may_overlap(other, x)
+        if asked and other is not base and type(other._node) is not Leaf:
+            _take_node(other, strided.record_region_read(snapshot(base), other)._node)
+
+
+def _take_node(x: Tensor, node: Any) -> None:
+    """Let ``x`` be the result of ``node`` from now on; retain_grad() stays with the tensor."""
+    if x._retains_grad and x._node is not None:
+        x._node.retained_by = None
+        node.retained_by, node.watched = weakref.ref(x), True
+    x._node = node
+
+
+def check_writable(x: Tensor, op: str, *sources: Any) -> None:
+    """Raise RuntimeError if ``x`` must not be changed in place."""
+    if not x._array.flags.c_contiguous and strided.layout_of(x._array).overlaps_itself:
+        raise RuntimeError(
+            f"[{op}] several elements of this tensor (expanded, or unfolded) share one memory "
+            "location: clone() it before writing"
+        )
+    if not getattr(x._array.flags, "writeable", True):  # (CuPy has no such flag)
+        raise RuntimeError(
+            f"[{op}] this tensor shares the memory of a read-only array: clone() it before writing"
+        )
+    if has_history(x, *sources):
+        for tensor, what in ((x, "a leaf tensor"), (x._base, "a view of a leaf tensor")):
+            if tensor is not None and tensor.is_leaf and tensor.requires_grad:
+                raise RuntimeError(
+                    f"[{op}] {what} that requires grad cannot be changed in place while the tape "
+                    "records: do it under tapegrad.no_grad(), or on a clone()"
+                )
+
+
+def inplace(function: Callable, name: str | None = None) -> Callable:
+    """The in-place twin of a function whose first argument is the tensor."""
+    op = name or f"{function.__name__}_"
+    reads_values = op not in ("add_", "sub_", "neg_")  # else its gradient does not need them
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        require_tensor(op, self)
+        before = snapshot(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
+        # x.mul_(x): the node of the new x must not refer to x
+        args = tuple([before if arg is self else arg for arg in args])
+        return write_result(self, function(before, *args, **kwargs), op)
+
+    method.__name__ = method.__qualname__ = op
+    method.__doc__ = f"In-place version of ``{op.rstrip('_')}``."
+    method.__wrapped__ = function  # type: ignore[attr-defined]  # so help() shows its arguments
+    return method
+
+
+def overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
+    """Change the values to some that depend on nothing."""
+    require_tensor(op, x)
+    check_writable(x, op)
+    if has_history(x):
+        result = wrap(x._array.copy(), x._device)
+        fill(result._array)
+        return write_result(x, result, op)
+    fill(x._array)
+    x._bump(op)
+    return x
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Set every element to 0."""
+    return overwrite(self, "zero_", lambda a: a.fill(0))
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Set every element to ``value``."""
+    require_tensor("fill_", self)
+    if is_recording(value):
+        return write_result(self, fill(snapshot(self), value), "fill_")
+    number = fit_number("fill_", value, self.dtype)
+    return overwrite(self, "fill_", lambda a: a.fill(number))
+
+
+def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    """Copy ``source`` (broadcast, converted, from any device) into this tensor."""
+    if not isinstance(source, Tensor):
+        raise TypeError(f"[copy_] expects a Tensor, got {type(source).__name__}")
+    source = source.to(device=self.device, dtype=self.dtype)
+    return write_result(self, source.expand(tuple(self.shape)), "copy_")
+
+
+def setitem(self: Tensor, index: Any, value: Any) -> None:
+    """``x[index] = value``."""
+    check_writable(self, "setitem", value)
+    if has_history(self, value):
+        write_result(self, setitem_copy(snapshot(self), index, value), "setitem")
+        return
+    place = plain_index("setitem", self, index)
+    value = storable(value, self.dtype)
+    if isinstance(value, Tensor) and value._device is not self._device:
+        raise RuntimeError(
+            f"[setitem] the tensor is on {self._device}, the values on {value._device}"
+        )
+    write(self._device.xp, self._array, place, value._array if isinstance(value, Tensor) else value)
+    self._bump("setitem")
+
+
+def restride(function: Callable, name: str) -> Callable:
+    """The in-place twin of a view: the tensor itself gets the view's shape and strides; its memory
+    stays as it is."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        require_tensor(name, self)
+        if has_history(self) and self.is_leaf:
+            raise RuntimeError(
+                f"[{name}] a leaf tensor that requires grad cannot be changed in place while the "
+                "tape records: do it under tapegrad.no_grad()"
+            )
+        view = function(snapshot(self), *args, **kwargs)
+        if view._node is not None:
+            _take_node(self, view._node)
+        self._array = view._array
+        self._bump(name)  # who saved this tensor saved one of another shape
+        return self
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place version of ``{name.rstrip('_')}``: only shape and strides change."
+    return method

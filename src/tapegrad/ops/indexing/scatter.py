@@ -1,0 +1,102 @@
+"""Writing, adding and reducing along a dimension, at positions that an index tensor names."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.scalars import fit_number
+from tapegrad.ops.creation.create import full
+from tapegrad.ops.movement.shape import clone, reshape
+
+from .gather import along
+from .index import getitem, index_add_at, index_put
+from .segment_reduce import reduced_at
+
+
+def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
+    """The part of the source that the index covers; a number as it is."""
+    if not isinstance(src, Tensor):
+        return fit_number(op, src, x.dtype)
+    if src.dtype != x.dtype:
+        raise RuntimeError(
+            f"[{op}] the tensor is {x.dtype.name}, the source {src.dtype.name}: convert one"
+        )
+    if src._device is not x._device:
+        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the source on {src._device}")
+    shape = tuple(index.shape) or (1,)
+    have = tuple(src.shape) or (1,)
+    if len(have) != len(shape) or builtins.any(n > m for n, m in zip(shape, have, strict=True)):
+        raise RuntimeError(
+            f"[{op}] the index of shape {tuple(index.shape)} is larger than the source of shape "
+            f"{tuple(src.shape)}"
+        )
+    part = src if have == shape else getitem(src, index=tuple(slice(0, n) for n in shape))
+    return part if part.shape == index.shape else reshape(part, tuple(index.shape))
+
+
+def _changed(op: str, x: Tensor, dim: int, index: Tensor, src: Any, change: Any) -> Tensor:
+    """``change(x, part of the source, index)``; a 0-d tensor is changed as a vector of one."""
+    place = along(op, x, dim, index)
+    if max(index.ndim, 1) != max(x.ndim, 1):  # an empty index of another shape
+        return clone(x)
+    values = _source(op, x, index, src)
+    if x.ndim:
+        return change(x, values, index=place)
+    return reshape(change(reshape(x, 1), values, index=place), ())
+
+
+def scatter(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Tensor:
+    """A copy of ``input`` with the values of ``src`` (a tensor at least as large as ``index``, or a
+    number) written to the positions ``index`` along ``dim``; for an index that occurs twice, the
+    last of its values. With reduce "add" or "multiply" they are combined with what is there."""
+    if src is None:
+        src = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
+    if src is None:
+        raise TypeError("[scatter] missing argument: src, a tensor, or value, a number")
+    if reduce is None:
+        return _changed("scatter", input, dim, index, src, index_put)
+    if not isinstance(src, Tensor):
+        src = fit_number("scatter", src, input.dtype)
+        src = full(tuple(index.shape), src, dtype=input.dtype, device=input._device)
+    if reduce == "add":
+        return _changed("scatter", input, dim, index, src, index_add_at)
+    if reduce == "multiply":
+        return _changed("scatter", input, dim, index, src, reduced_at("prod", True))
+    raise RuntimeError(f"[scatter] reduce must be 'add' or 'multiply', got {reduce!r}")
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """A copy of ``input`` with the values of ``src`` added at the positions ``index`` along
+    ``dim``, in a fixed order."""
+    _require_source("scatter_add", src)
+    return _changed("scatter_add", input, dim, index, src, index_add_at)
+
+
+def scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """A copy of ``input`` in which each element that ``index`` names along ``dim`` is the "sum",
+    "prod", "mean", "amax" or "amin" of the values of ``src`` that go there, and (``include_self``)
+    of what it was."""
+    op = "scatter_reduce"
+    _require_source(op, src)
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        raise RuntimeError(
+            f"[{op}] reduce must be 'sum', 'prod', 'mean', 'amax' or 'amin', got {reduce!r}"
+        )
+    return _changed(op, input, dim, index, src, reduced_at(reduce, include_self))
+
+
+def _require_source(op: str, src: Any) -> None:
+    if not isinstance(src, Tensor):
+        raise TypeError(f"[{op}] src must be a Tensor, got {type(src).__name__}")

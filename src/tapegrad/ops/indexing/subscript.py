@@ -1,0 +1,257 @@
+"""Brackets: ``x[index]`` and ``x[index] = values``, for all that PyTorch takes as an index."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.devices import CPU
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.scalars import fit_number
+from tapegrad.ops.pointwise.elementwise import cast
+
+from .index import getitem, in_range, index_add_at, index_put, snapshot_index
+
+
+def subscript(x: Tensor, index: Any) -> Tensor:
+    """``x[index]``: ints, slices, None, ..., and integer or bool tensors, lists and arrays."""
+    if index.__class__ is int:  # a row, and the loop over rows, need no more than this
+        shape = x._array.shape
+        if shape and -shape[0] <= index < shape[0]:
+            return getitem(x, index=(index,))
+    ints, place = plain_index("getitem", x, index)
+    try:
+        part = x if ints is None else getitem(x, index=ints)
+        return part if place is None else getitem(part, index=place)
+    except IndexError as error:
+        raise _indices_differ("getitem", place) from error
+
+
+def setitem_copy(x: Tensor, index: Any, values: Any) -> Tensor:
+    """A copy of ``x`` with ``x[index] = values``."""
+    ints, place = plain_index("setitem", x, index)
+    values = storable(values, x.dtype)
+    if isinstance(values, Tensor):
+        if values._device is not x._device:
+            raise RuntimeError(
+                f"[setitem] the tensor is on {x._device}, the values on {values._device}"
+            )
+        if values.dtype != x.dtype:
+            values = cast(values, dtype=x.dtype)
+    values = _narrowed(values)
+    with explained("setitem", place, values):
+        if ints is None:
+            return index_put(x, values, index=place)
+        if place is not None:
+            values = index_put(getitem(x, index=ints), values, index=place)
+        return index_put(x, values, index=ints)
+
+
+def add_at_copy(x: Tensor, index: Any, values: Tensor) -> Tensor:
+    """A copy of ``x`` with ``x[index] += values``, where an index that occurs n times adds n
+    times."""
+    ints, place = plain_index("index_put", x, index)
+    with explained("index_put", place, values):
+        if ints is None:
+            return index_add_at(x, values, index=place)
+        if place is not None:
+            values = index_add_at(getitem(x, index=ints), values, index=place)
+            return index_put(x, values, index=ints)
+        return index_add_at(x, values, index=ints)
+
+
+def write(xp: Any, x: Any, index: tuple, values: Any) -> None:
+    """``x[index] = values`` on arrays, for an index in the two steps that ``plain_index`` makes."""
+    ints, place = index
+    values = _narrowed(values)
+    with explained("setitem", place, values):
+        if ints is not None and place is not None:
+            # "..." makes a view of what would be a copy, one element
+            xp.store(x[ints if Ellipsis in ints else (*ints, ...)], place, values)
+        else:
+            xp.store(x, place if ints is None else ints, values)
+
+
+def _narrowed(values: Any) -> Any:
+    """Values without dimensions of size 1 at the front, which fit everything."""
+    shape = getattr(values, "shape", ())
+    if not shape or shape[0] != 1:
+        return values
+    ones = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+    return values.reshape(tuple(shape[ones:]))
+
+
+@contextmanager
+def explained(op: str, place: Any, values: Any) -> Iterator[None]:
+    """The library's errors in tapegrad's words."""
+    try:
+        yield
+    except IndexError as error:
+        raise _indices_differ(op, place) from error
+    except (ValueError, TypeError) as error:
+        raise RuntimeError(
+            f"[{op}] values of shape {tuple(getattr(values, 'shape', ()))} do not fit the indexed "
+            f"part: {error}"
+        ) from error
+
+
+def storable(values: Any, dtype: Any) -> Any:
+    """A Tensor, an array or list of numbers as it is, a number as the dtype holds it. Raises
+    TypeError for anything else."""
+    if isinstance(values, Tensor):
+        return values
+    if isinstance(values, (int, float, np.generic)):
+        return fit_number("setitem", values, dtype)
+    if np.asarray(values).dtype.kind not in "biufV":
+        raise TypeError(f"[setitem] cannot store {type(values).__name__} in a tensor")
+    return values
+
+
+def _indices_differ(op: str, place: Any) -> IndexError:
+    shapes = ", ".join(str(p.shape) for p in place or () if hasattr(p, "shape"))
+    return IndexError(f"[{op}] index tensors of shapes {shapes} do not broadcast")
+
+
+def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | None]:
+    """The index in plain arrays, checked: every device refuses what is out of range.
+
+    In two steps, (basic, arrays), either of them None: PyTorch applies ints and slices before index
+    arrays, while NumPy takes an int beside an array for an array and moves the dimensions.
+    """
+    parts = [_plain(op, x, part) for part in _parts(index)]
+    shape = x._array.shape
+    used = builtins.sum([_consumes(p) for p in parts])
+    if used > len(shape):
+        raise IndexError(f"[{op}] too many indices for shape {shape}: {used}")
+    if builtins.sum(p is Ellipsis for p in parts) > 1:
+        raise IndexError(f"[{op}] only one ... is possible")
+    position = 0
+    arrays = ints = False
+    for part in parts:
+        if part is Ellipsis:
+            position += len(shape) - used
+            continue
+        if isinstance(part, int):
+            ints = True
+            size = shape[position]
+            if not -size <= part < size:
+                raise IndexError(
+                    f"[{op}] index {part} is out of range for dim {position} of size {size}"
+                )
+        elif hasattr(part, "shape"):
+            arrays = True
+            _check_array(op, shape, part, position)
+        position += _consumes(part)
+    if not arrays:
+        return tuple(parts), None
+    # To NumPy, "..." parts two arrays even where it stands for nothing.
+    whole = slice(None)
+    rest_of_dims = [whole] * (len(shape) - used)
+    parts = [q for p in parts for q in (rest_of_dims if p is Ellipsis else [p])]
+    if not ints:
+        return None, tuple(parts)
+    basic: list[Any] = []
+    rest: list[Any] = []
+    for p in parts:
+        if hasattr(p, "shape"):
+            basic += [whole] * _consumes(p)
+            rest.append(p)
+        else:
+            basic.append(p)
+            rest += [] if isinstance(p, int) else [whole]
+    return tuple(basic), tuple(rest)
+
+
+_FEW = 32  # a longer list is one of indices, whatever it holds
+
+
+def _parts(index: Any) -> tuple:
+    """The parts of an index. As in PyTorch, a list of other than numbers is a tuple."""
+    if isinstance(index, tuple):
+        return index
+    if isinstance(index, list) and len(index) < _FEW and builtins.any(map(_is_part, index)):
+        return tuple(index)
+    return (index,)
+
+
+def _is_part(item: Any) -> bool:
+    return (
+        item is None or item is Ellipsis or isinstance(item, (Tensor, slice, Sequence, np.ndarray))
+    )
+
+
+def _plain(op: str, x: Tensor, part: Any) -> Any:
+    """One part of an index as an int, a slice of ints, None, ..., or an array of x's device."""
+    if part is None or part is Ellipsis or part.__class__ is int:
+        return part
+    if isinstance(part, slice):
+        if part.step is not None and int(part.step) <= 0:
+            raise ValueError(f"[{op}] the step of a slice must be positive, got {part.step}")
+        ends = (part.start, part.stop, part.step)  # which may be 0-d tensors
+        return slice(*[e if e is None else e.__index__() for e in ends])
+    whole = getattr(getattr(part, "dtype", None), "name", "") in _INTEGERS
+    if whole and part.ndim == 0:
+        return int(part)
+    return _array_index(op, x, part)
+
+
+# Those of which a single one is a position. (A uint8 is a mask, as before there were bools.)
+_INTEGERS = {"int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"}
+
+
+def _consumes(part: Any) -> int:
+    """How many dimensions one part of an index uses up."""
+    if part is None or part is Ellipsis:
+        return 0
+    if part.__class__ is int or part.__class__ is slice or part.dtype.kind != "b":
+        return 1
+    return part.ndim
+
+
+def _check_array(op: str, shape: tuple[int, ...], part: Any, position: int) -> None:
+    if part.dtype.kind != "b":
+        in_range(op, part, -shape[position], shape[position], position)
+        return
+    have = shape[position : position + part.ndim]
+    if have != part.shape:
+        raise IndexError(
+            f"[{op}] a bool index of shape {part.shape} does not match the indexed dimensions of "
+            f"shape {have}"
+        )
+
+
+def _array_index(op: str, x: Tensor, part: Any) -> Any:
+    if isinstance(part, Tensor):
+        if part._device is not x._device and part.ndim and part._device is not CPU:
+            raise RuntimeError(
+                f"[{op}] the tensor is on {x._device}, an index tensor on {part._device}"
+            )
+        part = part._array
+    elif isinstance(part, (list, tuple, range)):
+        listed = _listed(part)
+        try:
+            part = np.asarray(listed)
+        except ValueError as error:  # lists of different lengths
+            raise IndexError(f"[{op}] {error}") from None
+        part = part if part.size else part.astype(np.int64)
+    try:
+        array = snapshot_index(x._device, part)
+        kind, name = array.dtype.kind, array.dtype.name
+    except (TypeError, ValueError):  # CuPy makes no arrays of text
+        kind, name = "O", type(part).__name__
+    if kind not in "biu":
+        raise IndexError(
+            f"[{op}] indices are ints, slices, None, ..., or integer or bool tensors; got {name}"
+        )
+    return array.astype(bool) if name == "uint8" else array
+
+
+def _listed(part: Any) -> Any:
+    """Nested lists of numbers, which may be 0-d tensors."""
+    if isinstance(part, (list, tuple, range)):
+        return [_listed(p) for p in part]
+    return part.tolist() if isinstance(part, Tensor) else part

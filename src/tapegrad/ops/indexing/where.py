@@ -1,0 +1,87 @@
+"""Choosing elements by conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.tape import align
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.scalars import fit_number
+from tapegrad.ops.creation.create import tensor
+from tapegrad.ops.pointwise.elementwise import cast, where
+
+
+def check_mask(op: str, x: Tensor, mask: Any) -> Tensor:
+    """A bool mask on x's device that broadcasts with x."""
+    require_tensor(op, x)
+    if not isinstance(mask, Tensor) or mask.dtype.kind != "b":
+        kind = mask.dtype.name if isinstance(mask, Tensor) else type(mask).__name__
+        raise RuntimeError(f"[{op}] the mask must be a bool tensor, got {kind}")
+    if mask._device is not x._device:
+        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the mask on {mask._device}")
+    try:
+        np.broadcast_shapes(x._array.shape, mask._array.shape)
+    except ValueError:
+        raise RuntimeError(
+            f"[{op}] the mask of shape {tuple(mask.shape)} does not broadcast with the tensor of "
+            f"shape {tuple(x.shape)}"
+        ) from None
+    return mask
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """``input`` with ``value``, a number or a 0-d tensor, where the (broadcast) bool ``mask`` is
+    True."""
+    return where(
+        check_mask("masked_fill", input, mask), number_like("masked_fill", input, value), input
+    )
+
+
+def number_like(op: str, x: Tensor, value: Any) -> Any:
+    """A number or 0-d tensor in x's dtype."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                f"[{op}] the value must be a number or 0-d, got {tuple(value.shape)}"
+            )
+        if value._device is not x._device:
+            value = value.to(device=x._device)
+        return cast(value, dtype=x.dtype) if value.dtype != x.dtype else value
+    return x._device.asarray(fit_number(op, value, x.dtype), dtype=x.dtype)
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like ``input`` of one value, a number or a 0-d tensor."""
+    require_tensor("fill", input)
+    everywhere = wrap(input._device.asarray(True), input._device)
+    return where(everywhere, number_like("fill", input, value), input)
+
+
+def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """``input`` where the condition is True, ``other`` elsewhere, broadcast and promoted; with the
+    condition alone, the indices where it is True, one tensor a dimension."""
+    if input is None and other is None:
+        require_tensor("where", condition)
+        return condition.nonzero(as_tuple=True)
+    if not isinstance(condition, Tensor) or condition.dtype.name not in ("bool", "uint8"):
+        given = condition.dtype.name if isinstance(condition, Tensor) else type(condition).__name__
+        raise RuntimeError(f"[where] the condition must be a bool tensor, got {given}")
+    if condition.dtype.kind != "b":
+        condition = cast(condition, dtype=np.dtype(bool))
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        number = input.item() if isinstance(input, np.generic) else input
+        input = tensor(number, device=condition.device)
+    a, b = align("where", input, other)
+    try:
+        return where(condition, a, b)
+    except ValueError as error:
+        shapes = [tuple(getattr(v, "shape", ())) for v in (condition, a, b)]
+        raise RuntimeError(f"[where] shapes {shapes} do not broadcast") from error
+
+
+def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor's elements where ``condition``, else those of ``other``."""
+    return select_where(condition, self, other)

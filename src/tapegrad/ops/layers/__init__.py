@@ -1,0 +1,1 @@
+"""What layers compute: normalisation, embeddings, attention, dropout."""

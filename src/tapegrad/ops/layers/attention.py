@@ -1,0 +1,275 @@
+"""Attention: scaled dot products, and the whole of a multi-head layer (Vaswani et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.activation.softmax import softmax
+from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.linalg.matmul import linear, matmul
+from tapegrad.ops.movement.cat import cat
+from tapegrad.ops.movement.shape import transpose
+from tapegrad.ops.pointwise.elementwise import where
+from tapegrad.ops.reduction.reduce import mean
+
+from .dropout import dropout
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(query key^T * scale + mask) value: (..., l, e), (..., s, e), (..., s, v) ->
+    (..., l, v); scale is 1 / sqrt(e) by default.
+
+    attn_mask: bool (True: may be looked at) or numbers to add, broadcast to (..., l, s).
+    is_causal: position i looks at 0 to i. A query that may look at nothing gets 0. dropout_p drops
+    weights. enable_gqa: each of fewer heads (dimension -3) of key and value serves several of
+    query's.
+    """
+    op = "scaled_dot_product_attention"
+    for x in (query, key, value):
+        require_floating(op, x)
+    shapes = [tuple(x.shape) for x in (query, key, value)]
+    q, k, v = shapes
+    if not query.dtype == key.dtype == value.dtype:
+        raise RuntimeError(
+            f"[{op}] query, key and value must have one dtype, got {query.dtype.name}, "
+            f"{key.dtype.name} and {value.dtype.name}"
+        )
+    if min(map(len, shapes)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
+        raise RuntimeError(
+            f"[{op}] expects query (..., l, e), key (..., s, e) and value (..., s, v), got {q}, "
+            f"{k} and {v}"
+        )
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(f"[{op}] takes attn_mask or is_causal, not both")
+    if enable_gqa:
+        key, value = _for_all_heads(op, key, q), _for_all_heads(op, value, q)
+    if is_causal:
+        xp = query._device.xp
+        earlier = xp.arange(k[-2]) <= xp.arange(q[-2])[:, None]
+        attn_mask = wrap(earlier, query._device)
+    return _attend(op, query, key, value, attn_mask, dropout_p, scale)[0]
+
+
+def _for_all_heads(op: str, x: Tensor, query: tuple) -> Tensor:
+    """x with each head (dimension -3) repeated until there are as many as in the query."""
+    shape = tuple(x.shape)
+    if len(shape) < 3 or len(query) < 3 or not shape[-3] or query[-3] % shape[-3]:
+        raise RuntimeError(
+            f"[{op}] enable_gqa needs heads in dimension -3, whose number in query is a multiple "
+            f"of that in key and value, got {query} and {shape}"
+        )
+    times = query[-3] // shape[-3]
+    spread = x.unsqueeze(-3).expand((*shape[:-2], times, *shape[-2:]))
+    return spread.reshape((*shape[:-3], query[-3], *shape[-2:]))
+
+
+def _attend(
+    op: str, query: Tensor, key: Tensor, value: Tensor, mask: Any, p: float, scale: float | None
+) -> tuple[Tensor, Tensor]:
+    """The result, and the weights that have made it."""
+    if scale is None:
+        scale = 1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
+    scores = matmul(query * scale, transpose(key, -2, -1))
+    if mask is None:
+        weights = softmax(scores, -1)
+    else:
+        weights = _masked_softmax(op, scores, mask)
+    weights = dropout(weights, p) if p else weights
+    return matmul(weights, value), weights
+
+
+def _masked_softmax(op: str, scores: Tensor, mask: Tensor) -> Tensor:
+    """Rows in which all is masked are 0."""
+    require_tensor(op, mask)
+    if mask.dtype.kind != "b" and mask.dtype != scores.dtype:
+        raise RuntimeError(
+            f"[{op}] attn_mask must be bool or {scores.dtype.name}, as the query, got "
+            f"{mask.dtype.name}"
+        )
+    shape, given = tuple(scores.shape), tuple(mask.shape)
+    if len(given) > len(shape) or any(
+        n not in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False)
+    ):
+        raise RuntimeError(
+            f"[{op}] attn_mask of shape {given} does not broadcast to the scores' shape {shape}"
+        )
+    if mask.dtype.kind == "b":
+        seen, scores = mask._array, where(mask, scores, -math.inf)
+    else:
+        seen, scores = mask._array > -math.inf, scores + mask
+    if not mask.ndim:
+        seen = seen.reshape(1)
+    alive = wrap(seen.any(axis=-1, keepdims=True), scores._device)
+    # Softmax of what is -inf throughout would be nan, backward as well as forward.
+    return where(alive, softmax(where(alive, scores, 0.0), -1), 0.0)
+
+
+# ---------------------------------------------------------------------- a whole layer
+
+
+def multi_head_attention_forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """``nn.MultiheadAttention``'s computation, with its weights as arguments: query (l, n, e), key
+    (s, n, ...) and value (s, n, ...), or all without n -> the result (l, n, e), and the attention
+    weights (n, l, s), averaged over the heads or (n, heads, l, s); None without need_weights.
+
+    in_proj_weight: the projections of query, key and value, one below the other; with
+    use_separate_proj_weight, three matrices. bias_k, bias_v: a further key and value for all;
+    add_zero_attn: one of zeros. Masks: True, or -inf, is not to be looked at; key_padding_mask
+    (n, s), attn_mask (l, s) or (n * heads, l, s). is_causal only says that attn_mask is causal.
+    """
+    op = "multi_head_attention_forward"
+    batched = _check_inputs(op, query, key, value, key_padding_mask, embed_dim_to_check, num_heads)
+    if is_causal and attn_mask is None:
+        raise RuntimeError(f"[{op}] is_causal says what attn_mask is, and there is none")
+    if not batched:
+        query, key, value = (x.unsqueeze(1) for x in (query, key, value))
+        if key_padding_mask is not None:
+            key_padding_mask = key_padding_mask.unsqueeze(0)
+    length, n, width = query.shape
+    weights: Any
+    if use_separate_proj_weight:
+        weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+    else:
+        if in_proj_weight is None:
+            raise ValueError(f"[{op}] needs in_proj_weight, or use_separate_proj_weight")
+        weights = in_proj_weight.chunk(3)
+    if any(w is None for w in weights):
+        raise ValueError(f"[{op}] needs q_proj_weight, k_proj_weight and v_proj_weight")
+    biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
+    q, k, v = (
+        linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True)
+    )
+    if (bias_k is None) != (bias_v is None):
+        raise ValueError(f"[{op}] takes bias_k and bias_v together or not at all")
+    further = 0
+    if bias_k is not None and bias_v is not None:
+        k, v = (cat([x, b.expand((1, n, width))]) for x, b in ((k, bias_k), (v, bias_v)))
+        further += 1
+    heads = n * num_heads
+    q, k, v = (x.reshape(x.shape[0], heads, -1).transpose(0, 1) for x in (q, k, v))
+    k = k if static_k is None else _static(op, "static_k", static_k, k)
+    v = v if static_v is None else _static(op, "static_v", static_v, v)
+    if add_zero_attn:
+        zero = wrap(q._device.xp.zeros((heads, 1, q.shape[2]), dtype=q.dtype), q._device)
+        k, v = cat([k, zero], 1), cat([v, zero], 1)
+        further += 1
+    mask = _joint_mask(op, q, k.shape[1], n, attn_mask, key_padding_mask, further)
+    p = dropout_p if training else 0.0
+    y, seen = _attend(op, q, k, v, mask, p, None)
+    y = linear(y.transpose(0, 1).reshape(length, n, width), out_proj_weight, out_proj_bias)
+    y = y if batched else y.squeeze(1)
+    if not need_weights:
+        return y, None
+    seen = seen.reshape(n, num_heads, length, -1)
+    seen = mean(seen, 1) if average_attn_weights else seen
+    return y, seen if batched else seen.squeeze(0)
+
+
+def _check_inputs(
+    op: str, query: Tensor, key: Tensor, value: Tensor, padding: Any, width: int, num_heads: int
+) -> bool:
+    """Whether there is a batch dimension."""
+    for x in (query, key, value):
+        require_floating(op, x)
+    shapes = [tuple(x.shape) for x in (query, key, value)]
+    q, k, v = shapes
+    if len(q) not in (2, 3) or not len(q) == len(k) == len(v) or k[:-1] != v[:-1]:
+        raise RuntimeError(
+            f"[{op}] expects query (l, n, e), key (s, n, ...) and value (s, n, ...), or all "
+            f"without n, got {q}, {k} and {v}"
+        )
+    if len(q) == 3 and q[1] != k[1]:
+        raise RuntimeError(f"[{op}] query has batch size {q[1]}, key and value {k[1]}")
+    if q[-1] != width or num_heads < 1 or width % num_heads:
+        raise RuntimeError(
+            f"[{op}] query must have {width} features, a multiple of {num_heads} heads, got {q}"
+        )
+    wanted = (k[1], k[0]) if len(q) == 3 else (k[0],)
+    if padding is not None and tuple(padding.shape) != wanted:
+        raise RuntimeError(
+            f"[{op}] key_padding_mask must have shape {wanted}, got {tuple(padding.shape)}"
+        )
+    return len(q) == 3
+
+
+def _static(op: str, name: str, given: Tensor, own: Tensor) -> Tensor:
+    if given.shape[0] != own.shape[0] or given.shape[2] != own.shape[2]:
+        raise RuntimeError(
+            f"[{op}] {name} must have shape ({own.shape[0]}, s, {own.shape[2]}), got "
+            f"{tuple(given.shape)}"
+        )
+    return given
+
+
+def _joint_mask(
+    op: str, q: Tensor, keys: int, n: int, mask: Any, padding: Any, further: int
+) -> Tensor | None:
+    """Both masks in one, as numbers to add to (n * heads, l, keys) scores; the ``further`` keys at
+    the end can be seen by all."""
+    heads, length, _ = q.shape
+    if mask is not None:
+        wanted = [(length, keys - further), (heads, length, keys - further)]
+        if tuple(mask.shape) not in wanted:
+            raise RuntimeError(
+                f"[{op}] attn_mask must have shape {wanted[0]} or {wanted[1]}, got "
+                f"{tuple(mask.shape)}"
+            )
+        mask = _open(_as_numbers(op, mask, q), further)
+    if padding is None:
+        return mask
+    padding = _open(_as_numbers(op, padding, q), further)
+    padding = padding.unsqueeze(1).unsqueeze(1).expand((n, heads // n, 1, keys))
+    padding = padding.reshape(heads, 1, keys)
+    return padding if mask is None else mask + padding
+
+
+def _as_numbers(op: str, mask: Tensor, q: Tensor) -> Tensor:
+    if mask.dtype.kind == "b":
+        zero = wrap(q._device.xp.zeros(tuple(mask.shape), dtype=q.dtype), q._device)
+        return where(mask, -math.inf, zero)
+    require_floating(op, mask)
+    return mask.to(q.dtype)
+
+
+def _open(mask: Tensor, further: int) -> Tensor:
+    if not further:
+        return mask
+    seen = mask._device.xp.zeros((*mask.shape[:-1], further), dtype=mask.dtype)
+    return cat([mask, wrap(seen, mask._device)], -1)

@@ -1,0 +1,107 @@
+"""Normalisations within a sample: over its channels one by one, in groups, or across neighbours.
+
+The first two are layer norm without weights over rows of their own, with its kernel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.pointwise.elementwise import power
+
+from .norm import batch_norm, check_channels, fold, normalize_rows, with_channels
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise (n, c, ...) over groups of c / num_groups consecutive channels; then weight and
+    bias for each channel (Wu & He 2018)."""
+    op = "group_norm"
+    check_channels(op, input, weight=weight, bias=bias)
+    shape = tuple(input.shape)
+    if num_groups < 1 or shape[1] % num_groups:
+        raise RuntimeError(
+            f"[{op}] num_groups {num_groups} must divide the {shape[1]} channels of input {shape}"
+        )
+    rows, columns = shape[0] * num_groups, math.prod(shape[1:]) // num_groups
+    if rows and rows * columns == num_groups:
+        raise ValueError(f"[{op}] needs more than 1 value per group, got input {shape}")
+    y = normalize_rows(input.reshape(rows, columns), None, None, eps=eps)
+    return with_channels(y.reshape(shape), weight, bias)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of each sample of (n, c, ...) by itself (Ulyanov et al. 2016).
+
+    use_input_stats: with its own statistics, folding their means over the batch into running_mean
+    and running_var in place; otherwise with the running ones.
+    """
+    op = "instance_norm"
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
+    check_channels(
+        op, input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    shape = tuple(input.shape)
+    rows, columns = math.prod(shape[:2]), math.prod(shape[2:])
+    if columns == 1:
+        raise ValueError(f"[{op}] needs more than 1 value per channel, got input {shape}")
+    x = input.reshape(rows, columns)
+    if input.numel() and (running_mean is not None or running_var is not None):
+        centre, spread = input._device.ops["batch_moments"](x._array.T)
+        fold(op, running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
+        unbiased = spread.reshape(shape[:2]).mean(axis=0) * (columns / (columns - 1))
+        fold(op, running_var, unbiased, momentum)
+    return with_channels(normalize_rows(x, None, None, eps=eps).reshape(shape), weight, bias)
+
+
+@primitive(vjp=(lambda xp, g, before, after: xp.window_sum(g, before=after, after=before),))
+@in_float32
+def window_sum(xp: Any, x: Any, *, before: int, after: int) -> Any:
+    """Along dimension 1, each element plus as many neighbours as there are before and after it."""
+    y = x.copy()
+    for k in range(1, before + 1):
+        y[:, k:] += x[:, :-k]
+    for k in range(1, after + 1):
+        y[:, :-k] += x[:, k:]
+    return y
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """x / (k + alpha * mean of the squares of ``size`` neighbouring channels)^beta, for inputs
+    (n, c, ...) of at least 3 dimensions (Krizhevsky et al. 2012); zeros surround the channels."""
+    op = "local_response_norm"
+    require_tensor(op, input)
+    if input.ndim < 3:
+        raise ValueError(
+            f"[{op}] expects at least 3 dimensions (n, c, ...), got shape {tuple(input.shape)}"
+        )
+    if size < 1:
+        raise RuntimeError(f"[{op}] size must be positive, got {size}")
+    if not input.numel():
+        return input
+    reach = input.shape[1]  # beyond it there are zeros only
+    before, after = min(size // 2, reach), min((size - 1) // 2, reach)
+    sums = window_sum(input * input, before=before, after=after)
+    average = sums / size if input.is_floating_point() else sums // size
+    return input / power(average * alpha + k, beta)

@@ -1,0 +1,156 @@
+"""Dropout: elements set to 0 at random, with no mask stored."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.core.devices import Device, override
+from tapegrad.core.kernels import launch
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.indexing.inplace import write_result
+from tapegrad.ops.sampling.philox import default_generator
+
+
+@primitive(
+    "dropout",
+    vjp=(lambda xp, g, p, seed, offset: xp.dropout(g, p=p, seed=seed, offset=offset),),
+)
+@in_float32
+def _dropout(xp: Any, x: Any, *, p: float, seed: int, offset: int) -> Any:
+    """No mask is stored: the backward pass draws the same numbers again."""
+    words = xp.philox(n=x.size, seed=seed, offset=offset) >> xp.library.uint32(8)
+    keep = (words >= xp.library.uint32(math.ceil(p * 2**24))).reshape(x.shape)
+    # A division, not a product with 1 / (1 - p): the kernel's bits.
+    return xp.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
+
+
+@override("dropout", "cuda", "emulated")
+def _dropout_kernel(device: Device, x: Any, *, p: float, seed: int, offset: int) -> Any:
+    x = device.ops["contiguous"](x)
+    y = device.ops["empty"](x.shape, dtype=x.dtype)
+    launch(device, "dropout", x.dtype, y, x, x.size, p, seed, offset)
+    return y
+
+
+def _alpha_rule(xp: Any, g: Any, p: float, scale: float, seed: int, offset: int) -> Any:
+    return xp.dropout(g, p=p, seed=seed, offset=offset) * (scale * (1 - p))
+
+
+@primitive("alpha_dropout", vjp=(_alpha_rule,))
+@in_float32
+def _alpha_dropout(
+    xp: Any, x: Any, *, p: float, scale: float, low: float, seed: int, offset: int
+) -> Any:
+    """scale * x, or scale * low where dropped, all shifted back to mean 0."""
+    keep = xp.dropout(xp.ones_like(x), p=p, seed=seed, offset=offset) > 0
+    return xp.where(keep, x * scale, scale * low) - scale * low * p
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
+    if not _drops("dropout", input, p, training):
+        return input
+    y = input * 0.0 if p == 1 else _dropout(input, p=p, **_call())
+    return write_result(input, y, "dropout_") if inplace else y
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Whole channels of (n, c, length) or (c, length) set to 0."""
+    if isinstance(input, Tensor) and input.ndim not in (2, 3):
+        raise RuntimeError(
+            f"[dropout1d] expects (n, c, length) or (c, length), got {tuple(input.shape)}"
+        )
+    return _drop_channels("dropout1d", input, p, training, inplace, unbatched=2)
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Whole channels of (n, c, ...) set to 0; as in PyTorch, 3 dimensions are (n, c, length)."""
+    return _drop_channels("dropout2d", input, p, training, inplace)
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Whole channels of (n, c, depth, height, width), or of that without n, set to 0."""
+    return _drop_channels("dropout3d", input, p, training, inplace, unbatched=4)
+
+
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Elements set with probability p to selu's least value, and all scaled and shifted such that
+    mean 0 and variance 1 stay what they are (Klambauer et al. 2017)."""
+    if not _drops("alpha_dropout", input, p, training):
+        return input
+    if p == 1:
+        y = input * 0.0
+    else:
+        y = _alpha_dropout(input, p=p, scale=_alpha_scale(p), low=_SELU_LOW, **_call())
+    return write_result(input, y, "alpha_dropout_") if inplace else y
+
+
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """``alpha_dropout`` of whole channels of (n, c, ...)."""
+    op = "feature_alpha_dropout"
+    if not _drops(op, input, p, training):
+        return input
+    if p == 1:
+        y = input * 0.0
+    else:
+        keep, scale = _channel_noise(op, input, p, 2) * (1 - p), _alpha_scale(p)
+        y = input * (keep * scale) + (keep - (1 - p)) * -(scale * _SELU_LOW)
+    return write_result(input, y, "feature_alpha_dropout_") if inplace else y
+
+
+_SELU_LOW = -1.0507009873554805 * 1.6732632423543772  # -scale * alpha
+
+
+def _alpha_scale(p: float) -> float:
+    return ((1 - p) * (1 + p * _SELU_LOW * _SELU_LOW)) ** -0.5
+
+
+def _drops(op: str, x: Tensor, p: float, training: bool) -> bool:
+    """Whether anything is to be dropped."""
+    require_tensor(op, x)
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"[{op}] p must be in 0..1, got {p}")
+    if not training or p == 0:
+        return False
+    require_floating(op, x)
+    return True
+
+
+def _call() -> dict[str, int]:
+    seed, offset = default_generator.next()
+    return {"seed": seed, "offset": offset}
+
+
+def _drop_channels(
+    op: str, x: Tensor, p: float, training: bool, inplace: bool, unbatched: int = 0
+) -> Tensor:
+    if not _drops(op, x, p, training):
+        return x
+    y = x * 0.0 if p == 1 else x * _channel_noise(op, x, p, 1 if x.ndim == unbatched else 2)
+    return write_result(x, y, f"{op}_") if inplace else y
+
+
+def _channel_noise(op: str, x: Tensor, p: float, leading: int) -> Tensor:
+    """0 or 1 / (1 - p) for each channel: all but the ``leading`` dimensions have size 1."""
+    if x.ndim < 2:
+        raise RuntimeError(f"[{op}] expects (n, c, ...), got shape {tuple(x.shape)}")
+    shape = (*x.shape[:leading], *(1,) * (x.ndim - leading))
+    ones = wrap(x._device.xp.ones(shape, dtype=x.dtype), x._device)
+    return _dropout(ones, p=p, **_call())

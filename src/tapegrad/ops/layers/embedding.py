@@ -1,0 +1,209 @@
+"""Rows looked up by index, and their gradient without atomics (kernels/embedding.cu)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.devices import Device, override
+from tapegrad.core.dtypes import is_floating
+from tapegrad.core.kernels import launch
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.linalg.vector_norms import vector_norm
+
+
+@primitive(
+    "embedding",
+    vjp=(
+        lambda xp, g, indices, input_shape, skip: xp.embedding_backward(
+            g, indices, rows=input_shape[0], skip=skip
+        ),
+        None,
+    ),
+)
+def _embedding(xp: Any, weight: Any, indices: Any, *, skip: int | None) -> Any:
+    if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= len(weight)):
+        raise _row_error(indices, len(weight))
+    return weight[indices]
+
+
+def _row_error(indices: Any, rows: int) -> IndexError:
+    wrong = indices[(indices < 0) | (indices >= rows)]
+    return IndexError(
+        f"[embedding] index {int(wrong[0])} is out of range for a table of {rows} rows: "
+        f"expected 0 to {rows - 1}"
+    )
+
+
+def _picked_rule(xp: Any, g: Any, indices: Any, skip: int | None) -> Any:
+    y = xp.embedding(g, indices, skip=skip)
+    if skip is not None:  # what was skipped on the way back has no gradient either
+        y = y * (indices != skip)[..., None]
+    return y
+
+
+@primitive(vjp=(_picked_rule, None))
+@in_float32
+def embedding_backward(xp: Any, grad: Any, indices: Any, *, rows: int, skip: int | None) -> Any:
+    """The rows of ``grad`` summed by the row they were taken from; none for row ``skip``."""
+    columns = grad.shape[-1]
+    flat, grad = indices.reshape(-1), grad.reshape(-1, columns)
+    result = xp.zeros((rows, columns), dtype=grad.dtype)
+    order = xp.argsort(flat, kind="stable")
+    ordered = flat[order]
+    if len(ordered):
+        first = xp.ones(ordered.shape, dtype=bool)
+        first[1:] = ordered[1:] != ordered[:-1]
+        starts = xp.flatnonzero(first)
+        result[ordered[starts]] = xp.library.add.reduceat(grad[order], starts, axis=0)
+    if skip is not None:
+        result[skip] = 0
+    return result
+
+
+@override("embedding", "cuda", "emulated")
+def _embedding_kernel(device: Device, weight: Any, indices: Any, *, skip: int | None) -> Any:
+    if not is_floating(weight.dtype):
+        return NotImplemented
+    ops = device.ops
+    weight, flat = ops["contiguous"](weight), ops["contiguous"](indices)
+    flat = flat.astype(np.int64)
+    y = ops["empty"]((*indices.shape, weight.shape[1]), dtype=weight.dtype)
+    invalid = ops["zeros"]((1,), dtype=np.int32)
+    launch(
+        device,
+        "embedding_forward",
+        weight.dtype,
+        y,
+        invalid,
+        weight,
+        flat,
+        flat.size,
+        *weight.shape,
+    )
+    if int(invalid[0]):
+        raise _row_error(indices, len(weight))
+    return y
+
+
+@override("embedding_backward", "cuda", "emulated")
+def _embedding_backward_kernel(
+    device: Device, grad: Any, indices: Any, *, rows: int, skip: int | None
+) -> Any:
+    if not is_floating(grad.dtype):
+        return NotImplemented
+    ops, columns = device.ops, grad.shape[-1]
+    grad, flat = ops["contiguous"](grad), indices.reshape(-1).astype(np.int64)
+    order = ops["argsort"](flat, kind="stable")
+    result = ops["empty"]((rows, columns), dtype=grad.dtype)
+    launch(
+        device,
+        "embedding_backward",
+        grad.dtype,
+        result,
+        grad,
+        order,
+        flat[order],
+        flat.size,
+        rows,
+        columns,
+    )
+    if skip is not None:
+        result[skip] = 0
+    return result
+
+
+@primitive(vjp=(lambda g, scale: g * scale, None))
+def scale_gradient(xp: Any, x: Any, scale: Any) -> Any:
+    """x itself; only its gradient is scaled."""
+    return x.copy()
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """weight[input]: (...) -> (..., columns). Row ``padding_idx`` gets no gradient.
+
+    max_norm: rows in use that are longer, in the ``norm_type`` norm, are shortened to it in place.
+    scale_grad_by_freq: a row's gradient is divided by how often it is looked up. ``sparse`` is
+    accepted; gradients are dense. Raises IndexError for an index out of range.
+    """
+    check_table("embedding", input, weight)
+    skip = padding_row("embedding", padding_idx, weight.shape[0])
+    if max_norm is not None:
+        renormalize("embedding", weight, input, max_norm, norm_type)
+    y = _embedding(weight, input, skip=skip)
+    return scale_gradient(y, rarity(weight, input)) if scale_grad_by_freq else y
+
+
+def check_table(op: str, input: Tensor, weight: Tensor) -> None:
+    require_tensor(op, input)
+    require_tensor(op, weight)
+    if input.dtype.kind not in "iu":
+        raise RuntimeError(f"[{op}] indices must be integers, got {input.dtype.name}")
+    if weight.ndim != 2:
+        raise RuntimeError(f"[{op}] the table must be 2-d, got {tuple(weight.shape)}")
+
+
+def padding_row(op: str, padding_idx: int | None, rows: int) -> int | None:
+    """``padding_idx`` as a row from the front."""
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise IndexError(f"[{op}] padding_idx {padding_idx} is out of range for {rows} rows")
+    return padding_idx % rows
+
+
+def renormalize(
+    op: str, weight: Tensor, indices: Tensor, max_norm: float, norm_type: float
+) -> None:
+    """Shorten the rows that ``indices`` names to the norm ``max_norm``, in place and untaped."""
+    xp, table = weight._device.xp, weight._array
+    rows = xp.library.unique(indices._array.reshape(-1))
+    if rows.size and (int(rows[0]) < 0 or int(rows[-1]) >= len(table)):
+        raise _row_error(rows, len(table))
+    used = table[rows]
+    length = vector_norm(op, wrap(used, weight._device), norm_type, 1, True, None)._array
+    too_long = length > max_norm
+    table[rows] = xp.where(too_long, used * (max_norm / (length + 1e-7)), used).astype(table.dtype)
+    weight._bump(op)
+
+
+def rarity(weight: Tensor, indices: Tensor) -> Tensor:
+    """1 / how often each index occurs, for (..., columns) rows looked up."""
+    xp, flat = weight._device.xp, indices._array.reshape(-1)
+    if not flat.size:
+        return wrap(xp.ones((*indices.shape, 1), dtype=weight.dtype), weight._device)
+    counts = xp.library.bincount(flat, minlength=len(weight._array))[flat]
+    return wrap((1 / counts).astype(weight.dtype).reshape(*indices.shape, 1), weight._device)
+
+
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """int64 (..., num_classes): 1 at the position that each class names, else 0. By default there
+    are as many classes as the largest plus one."""
+    require_tensor("one_hot", input)
+    if input.dtype.kind not in "iu":
+        raise RuntimeError(f"[one_hot] classes must be integers, got {input.dtype.name}")
+    classes, xp = input._array, input._device.xp
+    if num_classes == -1:
+        if not classes.size:
+            raise RuntimeError("[one_hot] of no classes at all: num_classes must be given")
+        num_classes = int(classes.max()) + 1
+    if num_classes < 1:
+        raise RuntimeError(f"[one_hot] num_classes must be positive, got {num_classes}")
+    if classes.size and (int(classes.min()) < 0 or int(classes.max()) >= num_classes):
+        wrong = classes[(classes < 0) | (classes >= num_classes)]
+        raise RuntimeError(
+            f"[one_hot] class {int(wrong[0])} is out of range: expected 0 to {num_classes - 1}"
+        )
+    return wrap((classes[..., None] == xp.arange(num_classes)).astype(np.int64), input._device)

@@ -1,0 +1,374 @@
+"""Normalisations, with their kernels (kernels/norm.cu)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.core.devices import Device, override
+from tapegrad.core.dtypes import accumulator, is_floating
+from tapegrad.core.kernels import ask, launch
+from tapegrad.core.tape import array_function, primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.precision import in_float32, stable_sum
+from tapegrad.ops.pointwise.elementwise import rsqrt
+from tapegrad.ops.reduction.moments import var
+from tapegrad.ops.reduction.reduce import mean
+
+# Layer and RMS norm work on rows: the primitives take x as (rows, columns).
+
+
+def _row_mean(x: Any) -> Any:
+    return stable_sum(x, 1, True) / x.shape[1]
+
+
+def _layer_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tensor:
+    y = (x - mean(x, 1, True)) * rsqrt(var(x, 1, False, True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+@primitive(
+    "layer_norm",
+    vjp_all=lambda xp, g, x, weight, mean, rstd, needs: xp.layer_norm_backward(
+        g, x, weight, mean, rstd, needs=needs
+    ),
+    plain=_layer_norm_plain,
+    extras=("mean", "rstd"),
+)
+@in_float32
+def normalize_rows(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
+    centre = _row_mean(x)
+    y = x - centre
+    rstd = 1 / xp.sqrt(_row_mean(y * y) + eps)
+    y *= rstd
+    if weight is not None:
+        y *= weight
+    if bias is not None:
+        y += bias
+    return y, centre[:, 0], rstd[:, 0]
+
+
+@array_function
+@in_float32
+def layer_norm_backward(
+    xp: Any, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> tuple:
+    """dx, dweight, dbias. With h = (x - mean) rstd and u = g weight,
+    dx = rstd (u - mean(u) - h mean(u h)) along each row."""
+    h = (x - mean[:, None]) * rstd[:, None]
+    u = g if weight is None else g * weight
+    dx = u - _row_mean(u)
+    dx -= h * _row_mean(u * h)
+    dx *= rstd[:, None]
+    dweight = stable_sum(g * h, 0) if needs[1] else None
+    return dx, dweight, stable_sum(g, 0) if needs[2] else None
+
+
+def _rms_norm_plain(x: Tensor, weight: Any, *, eps: float) -> Tensor:
+    y = x * rsqrt(mean(x * x, 1, True) + eps)
+    return y if weight is None else y * weight
+
+
+@primitive(
+    "rms_norm",
+    vjp_all=lambda xp, g, x, weight, rstd, needs: xp.rms_norm_backward(
+        g, x, weight, rstd, needs=needs
+    ),
+    plain=_rms_norm_plain,
+    extras=("rstd",),
+)
+@in_float32
+def _rms_norm(xp: Any, x: Any, weight: Any, *, eps: float) -> tuple:
+    rstd = 1 / xp.sqrt(_row_mean(x * x) + eps)
+    y = x * rstd
+    return (y if weight is None else y * weight), rstd[:, 0]
+
+
+@array_function
+@in_float32
+def rms_norm_backward(
+    xp: Any, g: Any, x: Any, weight: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> tuple:
+    """dx, dweight. With h = x rstd and u = g weight, dx = rstd (u - h mean(u h))."""
+    h = x * rstd[:, None]
+    u = g if weight is None else g * weight
+    dx = (u - h * _row_mean(u * h)) * rstd[:, None]
+    return dx, stable_sum(g * h, 0) if needs[1] else None
+
+
+def _batch_axes(x: Any) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _channels(v: Any, x: Any) -> Any:
+    return v.reshape((-1,) + (1,) * (x.ndim - 2))
+
+
+def _batch_norm_plain(x: Tensor, weight: Any, bias: Any, *, moments: Any, eps: float) -> Tensor:
+    over = _batch_axes(x)
+    y = (x - mean(x, over, True)) * rsqrt(var(x, over, False, True) + eps)
+    y = y if weight is None else y * _channels(weight, x)
+    return y if bias is None else y + _channels(bias, x)
+
+
+@primitive(
+    "batch_norm",
+    vjp_all=lambda xp, g, x, weight, moments, eps, needs: xp.batch_norm_backward(
+        g, x, weight, moments=moments, eps=eps, needs=needs
+    ),
+    plain=_batch_norm_plain,
+)
+@in_float32
+def _batch_norm(xp: Any, x: Any, weight: Any, bias: Any, *, moments: Any, eps: float) -> Any:
+    """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
+    centre, spread = moments
+    y = x - _channels(centre, x)
+    scale = 1 / xp.sqrt(spread + eps)
+    y *= _channels(scale if weight is None else scale * weight, x)
+    if bias is not None:
+        y += _channels(bias, x)
+    return y
+
+
+@array_function
+@in_float32
+def batch_moments(xp: Any, x: Any) -> tuple:
+    """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
+    count = x.size // x.shape[1]
+    centre = _channel_sum(x) / count
+    deviation = x - _channels(centre, x)
+    deviation *= deviation
+    return centre, _channel_sum(deviation) / count
+
+
+def _channel_sum(x: Any) -> Any:
+    # In two steps, the first along contiguous memory.
+    return stable_sum(stable_sum(x.reshape(*x.shape[:2], -1), 2), 0)
+
+
+@array_function
+@in_float32
+def batch_norm_backward(
+    xp: Any, g: Any, x: Any, weight: Any, *, moments: Any, eps: float, needs: tuple[bool, ...]
+) -> tuple:
+    """dx, dweight, dbias: layer norm's formula over the batch instead of over the row."""
+    count = x.size // x.shape[1]
+    centre, spread = moments
+    rstd = 1 / xp.sqrt(spread + eps)
+    h = (x - _channels(centre, x)) * _channels(rstd, x)
+    dbias = _channel_sum(g)
+    dweight = _channel_sum(g * h)
+    dx = None
+    if needs[0]:
+        h *= _channels(dweight / count, x)
+        dx = g - _channels(dbias / count, x)
+        dx -= h
+        dx *= _channels(rstd if weight is None else rstd * weight, x)
+    return dx, dweight, dbias
+
+
+# ---------------------------------------------------------------------- kernels
+
+
+def _row_stats_fit(x: Any, *others: Any) -> bool:
+    return is_floating(x.dtype) and all(o is None or o.dtype == x.dtype for o in others)
+
+
+def _contiguous(device: Device, *arrays: Any) -> tuple:
+    return tuple(a if a is None else device.ops["contiguous"](a) for a in arrays)
+
+
+@override("layer_norm", "cuda", "emulated")
+def _layer_norm_kernel(device: Device, x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    if not _row_stats_fit(x, weight, bias):
+        return NotImplemented
+    x, weight, bias = _contiguous(device, x, weight, bias)
+    empty, wide = device.ops["empty"], accumulator(x.dtype)
+    y, mean_, rstd = empty(x.shape, dtype=x.dtype), *(empty(x.shape[:1], dtype=wide) for _ in "mr")
+    launch(device, "layer_norm_forward", x.dtype, y, mean_, rstd, x, weight, bias, *x.shape, eps)
+    return y, mean_, rstd
+
+
+@override("layer_norm_backward", "cuda", "emulated")
+def _layer_norm_backward_kernel(
+    device: Device, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> Any:
+    if not _row_stats_fit(x, weight, g):
+        return NotImplemented
+    g, x, weight = _contiguous(device, g, x, weight)
+    empty = device.ops["empty"]
+    dx = empty(x.shape, dtype=x.dtype)
+    dweight, dbias = (empty(x.shape[1:], dtype=x.dtype) if n else None for n in needs[1:])
+    parts = ask(device, "norm_partials", *x.shape)
+    scratch = empty((2 * parts * x.shape[1],), dtype=accumulator(x.dtype))
+    launch(
+        device,
+        "layer_norm_backward",
+        x.dtype,
+        dx,
+        dweight,
+        dbias,
+        scratch,
+        g,
+        x,
+        mean,
+        rstd,
+        weight,
+        *x.shape,
+    )
+    return dx, dweight, dbias
+
+
+@override("rms_norm", "cuda", "emulated")
+def _rms_norm_kernel(device: Device, x: Any, weight: Any, *, eps: float) -> Any:
+    if not _row_stats_fit(x, weight):
+        return NotImplemented
+    x, weight = _contiguous(device, x, weight)
+    y = device.ops["empty"](x.shape, dtype=x.dtype)
+    rstd = device.ops["empty"](x.shape[:1], dtype=accumulator(x.dtype))
+    launch(device, "rms_norm_forward", x.dtype, y, rstd, x, weight, *x.shape, eps)
+    return y, rstd
+
+
+@override("rms_norm_backward", "cuda", "emulated")
+def _rms_norm_backward_kernel(
+    device: Device, g: Any, x: Any, weight: Any, rstd: Any, *, needs: tuple[bool, ...]
+) -> Any:
+    if not _row_stats_fit(x, weight, g):
+        return NotImplemented
+    g, x, weight = _contiguous(device, g, x, weight)
+    empty = device.ops["empty"]
+    dx = empty(x.shape, dtype=x.dtype)
+    dweight = empty(x.shape[1:], dtype=x.dtype) if needs[1] else None
+    parts = ask(device, "norm_partials", *x.shape)
+    scratch = empty((parts * x.shape[1],), dtype=accumulator(x.dtype))
+    launch(device, "rms_norm_backward", x.dtype, dx, dweight, scratch, g, x, rstd, weight, *x.shape)
+    return dx, dweight
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, whose shape is
+    ``normalized_shape`` (Ba et al. 2016)."""
+    rows, flat = _rows("layer_norm", input, normalized_shape, weight, bias)
+    y = normalize_rows(input.reshape(rows), *flat, eps=eps)
+    return y.reshape(tuple(input.shape))
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019); eps is
+    the dtype's machine epsilon by default."""
+    rows, flat = _rows("rms_norm", input, normalized_shape, weight)
+    if eps is None:
+        least = 2.0**-10 if input.dtype.kind == "f" else 2**-7
+        eps = {8: 2.0**-52, 4: 2.0**-23}.get(input.itemsize, least)
+    return _rms_norm(input.reshape(rows), *flat, eps=eps).reshape(tuple(input.shape))
+
+
+def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> tuple:
+    """x's shape as (rows, columns), and the affine parameters flattened."""
+    require_tensor(op, x)
+    shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else [normalized_shape]
+    shape = tuple(shape)
+    n = len(shape)
+    if not n or tuple(x.shape[-n:]) != shape or n > x.ndim:
+        raise RuntimeError(
+            f"[{op}] normalized_shape {shape} must be the last sizes of the input's shape "
+            f"{tuple(x.shape)}"
+        )
+    if not x.is_floating_point():
+        raise RuntimeError(f"[{op}] needs a floating-point tensor, got {x.dtype.name}")
+    for p in affine:
+        if p is not None and tuple(p.shape) != shape:
+            raise RuntimeError(
+                f"[{op}] weight and bias must have shape {shape}, got {tuple(p.shape)}"
+            )
+    flat = [p if p is None else p.reshape(-1) for p in affine]
+    return (math.prod(x.shape[:-n]), math.prod(shape)), flat
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of (n, c, ...) over the batch (Ioffe & Szegedy 2015).
+
+    training: with the batch's own statistics, folding them into running_mean and running_var in
+    place (the variance with n - 1); otherwise with the running ones. An empty batch changes none.
+    """
+    check_channels(
+        "batch_norm",
+        input,
+        running_mean=running_mean,
+        running_var=running_var,
+        weight=weight,
+        bias=bias,
+    )
+    if eps < 0 or (training and eps == 0):
+        raise ValueError(f"[batch_norm] eps must be positive, got {eps}")
+    if not input.numel():
+        return with_channels(input + 0, weight, bias)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("[batch_norm] evaluation needs running_mean and running_var")
+        centre, rstd = (_channels(v, input) for v in (running_mean, rsqrt(running_var + eps)))
+        return with_channels((input - centre) * rstd, weight, bias)
+    count = input.numel() // input.shape[1]
+    if count == 1:
+        raise ValueError(
+            "[batch_norm] training needs more than 1 value per channel, got input "
+            f"{tuple(input.shape)}"
+        )
+    moments = input._device.ops["batch_moments"](input._array)
+    fold("batch_norm", running_mean, moments[0], momentum)
+    fold("batch_norm", running_var, moments[1] * (count / (count - 1)), momentum)
+    return _batch_norm(input, weight, bias, moments=moments, eps=eps)
+
+
+def check_channels(op: str, x: Any, **each: Any) -> None:
+    """Raise unless x is a floating-point Tensor (n, c, ...), and what there is of ``each`` has one
+    number a channel. (Nothing, of shape (0,), has no channels.)"""
+    require_floating(op, x)
+    if x.ndim < 2 and x.shape != (0,):
+        raise RuntimeError(f"[{op}] expects (n, c, ...), got shape {tuple(x.shape)}")
+    channels = x.shape[1] if x.ndim > 1 else 0
+    for name, p in each.items():
+        if p is not None:
+            require_tensor(op, p)
+            if tuple(p.shape) != (channels,):
+                raise RuntimeError(
+                    f"[{op}] {name} must have shape ({channels},) for input {tuple(x.shape)}, got "
+                    f"{tuple(p.shape)}"
+                )
+
+
+def with_channels(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """x * weight + bias, with one weight and bias for each channel."""
+    x = x if weight is None else x * _channels(weight, x)
+    return x if bias is None else x + _channels(bias, x)
+
+
+def fold(op: str, running: Tensor | None, new: Any, momentum: float) -> None:
+    """Move running statistics, in place, towards those of a batch."""
+    if running is not None:
+        running._array *= 1 - momentum
+        running._array += (momentum * new).astype(running.dtype)
+        running._bump(op)

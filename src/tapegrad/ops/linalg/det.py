@@ -1,0 +1,97 @@
+"""Determinants, and their logarithms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.pointwise.elementwise import where
+
+from . import eigh_svd as _spectral  # noqa: F401 (and svd)
+from . import solve as _solve  # noqa: F401 (the rules use inv)
+from .matmul import transposed
+from .matrices import require_square
+
+
+def _det_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
+    """det(A) A^-T, the matrix of cofactors. Of a singular matrix, from A = U diag(s) V^T: the
+    cofactors of diag(s) are the products of all other singular values, and those of U and V^T
+    are themselves times their determinants (Higham, What Is the Adjugate of a Matrix?, 2020)."""
+    n = a.shape[-1]
+    lead = tuple(y.shape)
+    singular = xp.absolute(y) < 100 * np.finfo(a.dtype).eps
+    if n == 0 or not bool(singular.any()):
+        factor = xp.reshape(g * y, shape=(*lead, 1, 1))
+        return (factor * transposed(xp, xp.inv(a)[0]),)
+    mask = xp.reshape(singular, shape=(*lead, 1, 1))
+    eye, ramp = _constants(xp, a)
+    # Each formula sees harmless matrices in the place of those of the other.
+    regular = xp.where(mask, eye, a)
+    by_inverse = transposed(xp, xp.inv(regular)[0]) * xp.reshape(y, shape=(*lead, 1, 1))
+    u, s, vh = xp.svd(xp.where(mask, a, ramp), full_matrices=False)
+    rows = xp.reshape(s, shape=(*lead, 1, n))
+    others = xp.prod(xp.where(eye == 1, 1.0, rows), axis=(a.ndim - 1,), keepdims=False)
+    others = others * xp.reshape(xp.det(u) * xp.det(vh), shape=(*lead, 1))
+    by_values = xp.matmul(u * xp.reshape(others, shape=(*lead, 1, n)), vh)
+    return (xp.where(mask, by_values, by_inverse) * xp.reshape(g, shape=(*lead, 1, 1)),)
+
+
+def _constants(xp: Any, a: Any) -> tuple[Any, Any]:
+    """The identity, and diag(1, 2, ...), as arrays."""
+    ops = a._device.ops if isinstance(a, Tensor) else None
+    n = a.shape[-1]
+    eye = ops["eye"](n, dtype=a.dtype) if ops else xp.eye(n, dtype=a.dtype)
+    steps = ops["arange"](1, n + 1) if ops else xp.arange(1, n + 1)
+    return eye, eye * steps.astype(a.dtype)
+
+
+@primitive("det", vjp_all=_det_rule)
+def _det(xp: Any, a: Any) -> Any:
+    return xp.library.linalg.det(a) if a.size else xp.zeros(a.shape[:-2], dtype=a.dtype) + 1
+
+
+def _slogdet_rule(xp: Any, g: Any, a: Any) -> tuple:
+    """log |det A| has the gradient A^-T; the sign has none."""
+    if g[1] is None:
+        return (None,)
+    return (xp.reshape(g[1], shape=(*g[1].shape, 1, 1)) * transposed(xp, xp.inv(a)[0]),)
+
+
+@primitive("slogdet", vjp_all=_slogdet_rule, results=2)
+def _slogdet(xp: Any, a: Any) -> tuple[Any, Any]:
+    if a.size:
+        return tuple(xp.library.linalg.slogdet(a))
+    zeros = xp.zeros(a.shape[:-2], dtype=a.dtype)
+    return zeros + 1, zeros
+
+
+class SignAndLog(NamedTuple):
+    """det A = sign * exp(logabsdet)."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+def det(A: Tensor) -> Tensor:
+    """The determinants of (..., n, n) matrices."""
+    require_square("linalg.det", A)
+    return _det(A)
+
+
+def slogdet(A: Tensor) -> SignAndLog:
+    """The signs of the determinants, and the logarithms of their sizes: 0 and -inf where A is
+    singular."""
+    require_square("linalg.slogdet", A)
+    sign, logarithm = _slogdet(A)
+    return SignAndLog(sign, logarithm)
+
+
+def logdet(input: Tensor) -> Tensor:
+    """The logarithms of the determinants: nan where they are negative, -inf where they are 0."""
+    require_square("logdet", input)
+    sign, logarithm = _slogdet(input)
+    return where(sign.detach() == -1, math.nan, logarithm)

@@ -1,0 +1,200 @@
+"""Singular values and the eigenvalues of symmetric matrices. Gradients are those of PyTorch, which
+do not depend on the signs of the vectors: Townsend, Differentiating the Singular Value
+Decomposition (2016); Giles, An extended collection of matrix derivative results (2008)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from tapegrad.core.devices import failures_raise
+from tapegrad.core.tape import is_recording, primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.movement.shape import mT
+
+from .matmul import transposed
+from .matrices import LinAlgError, plus, product, require_matrices, require_square
+
+
+@contextmanager
+def _converging(op: str, xp: Any, a: Any) -> Iterator[None]:
+    try:
+        with failures_raise(xp.library):
+            yield
+    except xp.library.linalg.LinAlgError:
+        finite = bool(xp.library.isfinite(a).all())
+        raise LinAlgError(
+            f"[{op}] of shape {a.shape}: the algorithm did not converge"
+            + ("" if finite else ", because the input is not finite")
+        ) from None
+
+
+def _differences(xp: Any, values: Any) -> Any:
+    """Entry (i, j) is values[j] - values[i]; 1 on the diagonal."""
+    n = values.shape[-1]
+    lead = tuple(values.shape[:-1])
+    columns = xp.reshape(values, shape=(*lead, 1, n)) - xp.reshape(values, shape=(*lead, n, 1))
+    return columns + xp.matrix_of_diagonal(values * 0 + 1, rows=n, columns=n)
+
+
+def _scaled_columns(xp: Any, x: Any, values: Any) -> Any:
+    return x * xp.reshape(values, shape=(*values.shape[:-1], 1, values.shape[-1]))
+
+
+# ---------------------------------------------------------------------- singular values
+
+
+def _svd_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
+    """Only the first k columns of U and V count: the others of full matrices are arbitrary."""
+    (gu, gs, gvh), (u, s, vh) = g, y
+    (m, n), k = a.shape[-2:], s.shape[-1]
+    u, gu = (None if x is None else xp.getitem(x, index=(..., slice(0, k))) for x in (u, gu))
+    rows = (..., slice(0, k), slice(None))
+    vh, gvh = (None if x is None else xp.getitem(x, index=rows) for x in (vh, gvh))
+    inner = None
+    if gs is not None:
+        inner = xp.matrix_of_diagonal(gs, rows=k, columns=k)
+    if gu is None and gvh is None:
+        return (None if inner is None else xp.matmul(xp.matmul(u, inner), vh),)
+    gaps = _differences(xp, s * s)
+    row_values = xp.reshape(s, shape=(*s.shape[:-1], k, 1))
+    if gu is not None:
+        twist = xp.matmul(transposed(xp, u), gu)
+        inner = plus(inner, _scaled_columns(xp, _skew(xp, twist) / gaps, s))
+    if gvh is not None:
+        twist = xp.matmul(vh, transposed(xp, gvh))
+        inner = plus(inner, row_values * (_skew(xp, twist) / gaps))
+    result = product(xp, u, inner, vh)
+    if gu is not None and m > k:  # what of gU is orthogonal to U
+        rest = gu - xp.matmul(u, xp.matmul(transposed(xp, u), gu))
+        result = result + xp.matmul(_scaled_columns(xp, rest, 1 / s), vh)
+    if gvh is not None and n > k:
+        rest = gvh - xp.matmul(xp.matmul(gvh, transposed(xp, vh)), vh)
+        result = result + xp.matmul(u, rest / row_values)
+    return (result,)
+
+
+def _skew(xp: Any, x: Any) -> Any:
+    return x - transposed(xp, x)
+
+
+@primitive("svd", vjp_all=_svd_rule, results=3)
+def _svd(xp: Any, a: Any, *, full_matrices: bool) -> tuple:
+    if a.size:
+        with _converging("linalg.svd", xp, a):
+            return tuple(xp.library.linalg.svd(a, full_matrices=full_matrices))
+    lead, (m, n) = a.shape[:-2], a.shape[-2:]
+    k = min(m, n)
+    sizes = ((m, m), (n, n)) if full_matrices else ((m, k), (k, n))
+    u, vh = (
+        xp.library.array(xp.library.broadcast_to(xp.eye(*size, dtype=a.dtype), (*lead, *size)))
+        for size in sizes
+    )
+    return u, xp.zeros((*lead, k), dtype=a.dtype), vh
+
+
+@primitive("svdvals")
+def _singular_values(xp: Any, a: Any) -> Any:
+    if not a.size:
+        return xp.zeros((*a.shape[:-2], min(a.shape[-2:])), dtype=a.dtype)
+    with _converging("linalg.svdvals", xp, a):
+        return xp.library.linalg.svd(a, compute_uv=False)
+
+
+class SVD(NamedTuple):
+    """A = U diag(S) Vh."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+class SVDTransposed(NamedTuple):
+    """A = U diag(S) V^T."""
+
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+
+def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> SVD:
+    """(U, S, Vh) of (..., m, n) matrices, S descending. Gradients of U and Vh exist where singular
+    values are distinct (and, of their first min(m, n) columns and rows, where none is 0)."""
+    require_matrices("linalg.svd", A)
+    return SVD(*_svd(A, full_matrices=full_matrices))
+
+
+def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
+    """The singular values of (..., m, n) matrices, descending."""
+    require_matrices("linalg.svdvals", A)
+    return _svd(A, full_matrices=False)[1] if is_recording(A) else _singular_values(A)
+
+
+def torch_svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVDTransposed:
+    """(U, S, V), with V not transposed; without ``compute_uv``, U and V are zeros."""
+    require_matrices("svd", input)
+    if not compute_uv:
+        lead, (m, n) = tuple(input.shape[:-2]), input.shape[-2:]
+        return SVDTransposed(
+            input.new_zeros((*lead, m, m)), svdvals(input), input.new_zeros((*lead, n, n))
+        )
+    U, S, Vh = _svd(input, full_matrices=not some)
+    return SVDTransposed(U, S, mT(Vh))
+
+
+# ---------------------------------------------------------------------- eigenvalues
+
+
+def _eigh_rule(xp: Any, g: Any, y: Any) -> tuple:
+    (gw, gv), (w, v) = g, y
+    n = w.shape[-1]
+    inner = None if gw is None else xp.matrix_of_diagonal(gw, rows=n, columns=n)
+    if gv is not None:
+        # The symmetric part says how the vectors' lengths and angles change, which they do not.
+        twist = _skew(xp, xp.matmul(transposed(xp, v), gv)) * 0.5
+        inner = plus(inner, twist / _differences(xp, w))
+    return (None if inner is None else product(xp, v, inner, transposed(xp, v)),)
+
+
+@primitive("eigh", vjp_all=_eigh_rule, results=2)
+def _eigh(xp: Any, a: Any, *, triangle: str) -> tuple:
+    if not a.size:
+        return xp.zeros(a.shape[:-1], dtype=a.dtype), a.copy()
+    with _converging("linalg.eigh", xp, a):
+        return tuple(xp.library.linalg.eigh(a, UPLO=triangle))
+
+
+@primitive("eigvalsh")
+def _eigenvalues(xp: Any, a: Any, *, triangle: str) -> Any:
+    if not a.size:
+        return xp.zeros(a.shape[:-1], dtype=a.dtype)
+    with _converging("linalg.eigvalsh", xp, a):
+        return xp.library.linalg.eigvalsh(a, UPLO=triangle)
+
+
+class Eigen(NamedTuple):
+    """A = V diag(w) V^T."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
+    """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, ascending, from their lower
+    ("L") or upper ("U") triangle. Gradients of the vectors exist where the values are distinct."""
+    return Eigen(*_eigh(A, triangle=_triangle("linalg.eigh", A, UPLO)))
+
+
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+    """The eigenvalues of symmetric (..., n, n) matrices, ascending."""
+    triangle = _triangle("linalg.eigvalsh", A, UPLO)
+    return _eigh(A, triangle=triangle)[0] if is_recording(A) else _eigenvalues(A, triangle=triangle)
+
+
+def _triangle(op: str, A: Tensor, UPLO: Any) -> str:
+    require_square(op, A)
+    triangle = UPLO.upper() if isinstance(UPLO, str) else UPLO
+    if triangle not in ("L", "U"):
+        raise RuntimeError(f"[{op}] UPLO must be 'L' or 'U', got {UPLO!r}")
+    return triangle

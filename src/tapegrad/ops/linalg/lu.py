@@ -1,0 +1,290 @@
+"""LU factorisation with partial pivoting, P A = L U, and what is computed from it.
+
+NumPy has none to call, so it is written in array operations, for whole batches: the recursion over
+columns of Toledo (Locality of Reference in LU Decomposition with Partial Pivoting, 1997), which is
+matrix products for the most part. Factors and pivots are stored as in LAPACK's getrf: L below the
+diagonal of one matrix (its ones are not stored), U above, and ``pivots[i]`` is the row, counted
+from 1, that step i exchanged with row i.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.core.dtypes import int64
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.movement.shape import mT
+
+from .matmul import transposed
+from .matrices import (
+    check_info,
+    flat_batch,
+    identity,
+    lower_part,
+    require_matrices,
+    require_square,
+    upper_part,
+)
+from .solve_triangular import require_batches, substitute, triangular
+
+_FEW = 8  # columns that are eliminated one by one
+
+# ---------------------------------------------------------------------- factorisation
+
+
+def _eliminate(xp: Any, a: Any, pivots: Any, start: int, stop: int) -> None:
+    """Factor columns start to stop of a, (batch, m, n), in place, from row ``start`` on: rows are
+    exchanged whole. ``pivots``, (batch, min(m, n)), counts from 0."""
+    if stop - start <= _FEW:
+        _column_by_column(xp, a, pivots, start, stop)
+        return
+    middle = (start + stop) // 2
+    done, rest = slice(start, middle), slice(middle, stop)
+    _eliminate(xp, a, pivots, start, middle)
+    substitute(xp, a[:, done, done], a[:, done, rest], lower=True, unit=True)
+    a[:, middle:, rest] -= xp.library.matmul(a[:, middle:, done], a[:, done, rest])
+    _eliminate(xp, a, pivots, middle, stop)
+
+
+def _column_by_column(xp: Any, a: Any, pivots: Any, start: int, stop: int) -> None:
+    each = xp.arange(len(a))
+    for j in range(start, stop):
+        row = xp.library.abs(a[:, j:, j]).argmax(axis=1) + j
+        pivots[:, j] = row
+        largest = a[each, row]
+        a[each, row] = a[:, j]
+        a[:, j] = largest
+        pivot, rest = a[:, j, j], slice(j + 1, stop)
+        a[:, j + 1 :, j] /= xp.library.where(pivot == 0, 1, pivot)[:, None]
+        a[:, j + 1 :, rest] -= a[:, j + 1 :, j, None] * a[:, j, None, rest]
+
+
+def order_of_rows(xp: Any, pivots: Any, m: int) -> Any:
+    """(batch, k) pivots from 0 -> (batch, m): row i of P A is row order[i] of A."""
+    batch, k = pivots.shape
+    each = xp.arange(batch)
+    order = xp.zeros((batch, m), dtype=int64) + xp.arange(m)
+    for i in range(k):
+        row = pivots[:, i]
+        other = order[each, row]
+        order[each, row] = order[:, i]
+        order[:, i] = other
+    return order
+
+
+def factor(xp: Any, a: Any) -> tuple[Any, Any, Any]:
+    """(LU, pivots, info) of arrays: info is the first column, counted from 1, whose pivot is 0."""
+    lead, (m, n) = a.shape[:-2], a.shape[-2:]
+    lu = flat_batch(xp.library.array(a, order="C"))
+    k = min(m, n)
+    pivots, info = xp.zeros((len(lu), k), dtype=int64), xp.zeros(len(lu), dtype="int32")
+    if lu.size:
+        _eliminate(xp, lu, pivots, 0, k)
+        if n > k:
+            substitute(xp, lu[:, :, :k], lu[:, :, k:], lower=True, unit=True)
+        zero = lu.diagonal(0, -2, -1) == 0
+        info = xp.library.where(zero.any(axis=-1), zero.argmax(axis=-1) + 1, 0).astype("int32")
+    pivots = (pivots + 1).astype("int32").reshape(*lead, k)
+    return lu.reshape(a.shape), pivots, info.reshape(lead)
+
+
+def _lu_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
+    """With M = tril(L^T gL, -1) + triu(gU U^T) for square matrices, gA = P^T L^-T M U^-T; what is
+    left of L below, or of U to the right, follows from its defining equation."""
+    lu, pivots, _ = y
+    gradient = g[0]
+    m, n = a.shape[-2:]
+    k = min(m, n)
+    square, corner = _corner(xp, lu, k, k), _corner(xp, gradient, k, k)
+    gl, gu = xp.lower_part(corner, k=-1), xp.upper_part(corner, k=0)
+    below, right = _corner(xp, lu, (k, m), k), _corner(xp, lu, k, (k, n))
+    g_below, g_right = _corner(xp, gradient, (k, m), k), _corner(xp, gradient, k, (k, n))
+    strict = transposed(xp, xp.lower_part(square, k=-1))
+    lower = xp.matmul(strict, gl) + gl
+    upper = xp.matmul(gu, transposed(xp, xp.upper_part(square, k=0)))
+    if m > k:
+        upper = upper - xp.matmul(transposed(xp, below), g_below)
+    if n > k:
+        lower = lower - xp.matmul(g_right, transposed(xp, right))
+    inner = xp.lower_part(lower, k=-1) + xp.upper_part(upper, k=0)
+
+    def over_u(x: Any) -> Any:  # x U^-T
+        return transposed(
+            xp, xp.solve_triangular(square, transposed(xp, x), lower=False, unit=False)
+        )
+
+    def over_l(x: Any) -> Any:  # L^-T x
+        return xp.solve_triangular(transposed(xp, square), x, lower=False, unit=True)
+
+    result = over_l(over_u(inner))
+    if m > k:
+        result = xp.concatenate(result, over_u(g_below), axis=a.ndim - 2, sizes=(k, m - k))
+    if n > k:
+        result = xp.concatenate(result, over_l(g_right), axis=a.ndim - 1, sizes=(k, n - k))
+    return (xp.rows_exchanged(result, pivots, back=True),)
+
+
+def _corner(xp: Any, x: Any, rows: Any, columns: Any) -> Any:
+    """The first rows and columns, or those from one to another."""
+    r, c = (slice(*s) if isinstance(s, tuple) else slice(0, s) for s in (rows, columns))
+    return xp.getitem(x, index=(..., r, c))
+
+
+@primitive("lu_factor", vjp_all=_lu_rule, results=3)
+def _lu_factor(xp: Any, a: Any) -> tuple:
+    return factor(xp, a)
+
+
+@primitive(vjp=(lambda xp, g, pivots, back: xp.rows_exchanged(g, pivots, back=not back), None))
+def rows_exchanged(xp: Any, x: Any, pivots: Any, *, back: bool) -> Any:
+    """The rows of x, (..., m, n), exchanged as ``pivots`` say: P x, or P^T x (back)."""
+    lead, m = x.shape[:-2], x.shape[-2]
+    lead = np.broadcast_shapes(lead, pivots.shape[:-1])
+    x = flat_batch(xp.library.broadcast_to(x, lead + x.shape[-2:]))
+    pivots = xp.library.broadcast_to(pivots, lead + pivots.shape[-1:])
+    order = order_of_rows(xp, pivots.reshape(len(x), pivots.shape[-1]).astype(int64) - 1, m)
+    each = xp.arange(len(x))[:, None]
+    if back:
+        y = xp.library.zeros_like(x)
+        y[each, order] = x
+    else:
+        y = x[each, order]
+    return y.reshape(*lead, *x.shape[-2:])
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+class Factors(NamedTuple):
+    """L and U in one matrix, and the row exchanges."""
+
+    LU: Tensor
+    pivots: Tensor
+
+
+class FactorsInfo(NamedTuple):
+    """``Factors``, and the first column of each matrix whose pivot is 0 (0: none)."""
+
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
+
+
+class PLU(NamedTuple):
+    """A = P L U."""
+
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> FactorsInfo:
+    """(LU, pivots, info) of (..., m, n) matrices."""
+    result = _factored("linalg.lu_factor_ex", A, pivot)
+    if check_errors:
+        check_info("linalg.lu_factor_ex", result.info, _SINGULAR)
+    return result
+
+
+_SINGULAR = "the matrix is singular: the pivot in column {} (counted from 1) is zero"
+
+
+def _factored(op: str, A: Tensor, pivot: bool) -> FactorsInfo:
+    require_matrices(op, A)
+    if not pivot:
+        raise RuntimeError(f"[{op}] pivot=False is not available: rows must be exchanged")
+    return FactorsInfo(*_lu_factor(A))
+
+
+def lu_factor(A: Tensor, *, pivot: bool = True) -> Factors:
+    """(LU, pivots) of (..., m, n) matrices; LinAlgError if one is singular."""
+    LU, pivots, info = _factored("linalg.lu_factor", A, pivot)
+    check_info("linalg.lu_factor", info, _SINGULAR)
+    return Factors(LU, pivots)
+
+
+def lu(A: Tensor, *, pivot: bool = True) -> PLU:
+    """(P, L, U) of (..., m, n) matrices: A = P L U."""
+    LU, pivots, _ = _factored("linalg.lu", A, pivot)
+    return lu_unpack(LU, pivots)
+
+
+def torch_lu(input: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
+    """(LU, pivots), or (LU, pivots, info)."""
+    result = _factored("lu", input, pivot)
+    if get_infos:
+        return result
+    check_info("lu", result.info, _SINGULAR)
+    return Factors(result.LU, result.pivots)
+
+
+def lu_unpack(
+    LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True
+) -> PLU:
+    """(P, L, U) of what ``lu_factor`` returns; empty tensors for what is not asked for."""
+    require_matrices("lu_unpack", LU_data)
+    m, n = LU_data.shape[-2:]
+    k = min(m, n)
+    _require_pivots("lu_unpack", LU_data, LU_pivots)
+    nothing = wrap(LU_data._device.ops["empty"]((0,), dtype=LU_data.dtype), LU_data._device)
+    P = L = U = nothing
+    if unpack_pivots:
+        eye = identity(LU_data).expand(*LU_data.shape[:-2], m, m)
+        P = rows_exchanged(eye, LU_pivots, back=True)
+    if unpack_data:
+        L = lower_part(LU_data[..., :, :k], k=-1) + _ones_on_diagonal(LU_data, m, k)
+        U = upper_part(LU_data[..., :k, :], k=0)
+    return PLU(P, L, U)
+
+
+def _ones_on_diagonal(x: Tensor, rows: int, columns: int) -> Tensor:
+    return wrap(x._device.ops["eye"](rows, columns, dtype=x.dtype), x._device)
+
+
+def _require_pivots(op: str, LU: Tensor, pivots: Any) -> None:
+    if not isinstance(pivots, Tensor) or pivots.dtype.name != "int32":
+        kind = pivots.dtype.name if isinstance(pivots, Tensor) else type(pivots).__name__
+        raise RuntimeError(f"[{op}] pivots must be a tensor of int32, got {kind}")
+    wanted = (*LU.shape[:-2], min(LU.shape[-2:]))
+    if tuple(pivots.shape) != wanted:
+        raise RuntimeError(
+            f"[{op}] factors of shape {tuple(LU.shape)} have pivots of shape {wanted}, got "
+            f"{tuple(pivots.shape)}"
+        )
+    array = pivots._array
+    if array.size and bool((array.min() < 1) | (array.max() > LU.shape[-2])):
+        raise RuntimeError(f"[{op}] pivots are rows from 1 to {LU.shape[-2]}: one is out of range")
+
+
+def lu_solve(
+    LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False
+) -> Tensor:
+    """The solution X of A X = B from ``lu_factor(A)``; of X A = B (left=False); with A^T for A
+    (adjoint)."""
+    op = "linalg.lu_solve"
+    require_square(op, LU)
+    require_matrices(op, LU, B)
+    _require_pivots(op, LU, pivots)
+    if B.shape[-2 if left else -1] != LU.shape[-1]:
+        raise RuntimeError(
+            f"[{op}] shapes {tuple(LU.shape)} and {tuple(B.shape)} do not fit: expected "
+            + ("(..., n, n) and (..., n, k)" if left else "(..., n, n) and (..., k, n)")
+        )
+    require_batches(op, LU, B)
+    if not left:  # the transposed system
+        return mT(lu_solve(LU, pivots, mT(B), adjoint=not adjoint))
+    if adjoint:
+        x = triangular(mT(LU), B, lower=True, unit=False)
+        x = triangular(mT(LU), x, lower=False, unit=True)
+        return rows_exchanged(x, pivots, back=True)
+    x = rows_exchanged(B, pivots, back=False)
+    x = triangular(LU, x, lower=True, unit=True)
+    return triangular(LU, x, lower=False, unit=False)
+
+
+def torch_lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+    """The solution of A x = b from the factors of A."""
+    return lu_solve(LU_data, LU_pivots, b)

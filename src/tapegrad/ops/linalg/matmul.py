@@ -1,0 +1,284 @@
+"""Matrix products. ``matmul`` of stacks of matrices and ``linear`` are primitives with a kernel;
+every other product (here and in ``products.py``) is one of them after a change of shape."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.devices import Device, override
+from tapegrad.core.dtypes import accumulator, is_floating
+from tapegrad.core.kernels import ask, launch
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor, same_dtype
+from tapegrad.ops.common.precision import in_float32, stable_sum
+from tapegrad.ops.movement.shape import reshape, squeeze, unsqueeze
+
+# ---------------------------------------------------------------------- primitives
+
+
+def transposed(xp: Any, x: Any) -> Any:
+    """Each matrix of a stack transposed: arrays and Tensors alike."""
+    n = x.ndim
+    return xp.transpose(x, axes=(*range(n - 2), n - 1, n - 2))
+
+
+@primitive(
+    "matmul",  # (..., m, k) @ (..., k, n); the engine sums over broadcast leading dimensions
+    vjp=(
+        lambda xp, g, b: xp.matmul(g, transposed(xp, b)),
+        lambda xp, g, a: xp.matmul(transposed(xp, a), g),
+    ),
+)
+@in_float32
+def _matmul(xp: Any, a: Any, b: Any) -> Any:
+    return xp.library.matmul(a, b)
+
+
+def _linear_rule(xp: Any, g: Any, x: Any, weight: Any, needs: Any) -> tuple:
+    rows = xp.reshape(g, shape=(math.prod(g.shape[:-1]), g.shape[-1]))
+    dx = dw = db = None
+    if needs[0]:
+        dx = xp.reshape(xp.matmul(rows, weight), shape=tuple(x.shape))
+    if needs[1]:
+        flat = xp.reshape(x, shape=(rows.shape[0], x.shape[-1]))
+        dw = xp.matmul(transposed(xp, rows), flat)
+    if needs[2]:
+        db = xp.column_sum(rows)
+    return dx, dw, db
+
+
+@primitive("linear", vjp_all=_linear_rule)
+@in_float32
+def _linear(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
+    # Flattened to one matrix product, whatever the leading dimensions.
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    y = xp.library.matmul(rows, weight.T)
+    if bias is not None:
+        y += bias
+    return y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+@primitive(vjp=(lambda xp, g, input_shape: xp.broadcast_to(g, shape=input_shape),))
+@in_float32
+def column_sum(xp: Any, x: Any) -> Any:
+    """(rows, columns) -> (columns,): the gradient of a bias."""
+    return stable_sum(x, 0)
+
+
+# ---------------------------------------------------------------------- kernels
+
+
+def _matrix(device: Device, x: Any) -> tuple[Any, int, int, bool]:
+    """A stack of matrices as the kernel reads it: (array, row stride, batch stride, transposed),
+    copied only if its last two dimensions are neither row- nor column-major."""
+    rows, columns = x.shape[-2:]
+    for transposed in (False, True):
+        m = x.swapaxes(-1, -2) if transposed else x
+        size, (outer, inner) = m.itemsize, m.strides[-2:]
+        tight = m.shape[-1] <= 1 or inner == size
+        row_ok = m.shape[-2] <= 1 or (outer >= m.shape[-1] * size and outer % size == 0)
+        if tight and row_ok and _one_stride(m):
+            lead = m.shape[-1] if m.shape[-2] <= 1 else outer // size
+            step = m.strides[-3] // size if m.ndim > 2 and m.shape[-3] > 1 else 0
+            return m, max(lead, 1), step, transposed
+    x = device.ops["contiguous"](x)
+    return x, max(columns, 1), rows * columns, False
+
+
+def _one_stride(m: Any) -> bool:
+    """Whether one batch stride reaches every matrix of the stack."""
+    return m.ndim <= 3 and all(s >= 0 and s % m.itemsize == 0 for s in m.strides)
+
+
+def _product(device: Device, a: Any, b: Any, bias: Any) -> Any:
+    """c = a @ b + bias by kernels/matmul.cu, for stacks of at most one leading dimension."""
+    batch = max(a.shape[0] if a.ndim > 2 else 1, b.shape[0] if b.ndim > 2 else 1)
+    if 0 in (*a.shape[:-2], *b.shape[:-2]):
+        batch = 0
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    left, lda, a_step, a_transposed = _matrix(device, a)
+    right, ldb, b_step, b_transposed = _matrix(device, b)
+    if a.ndim < 3 or a.shape[0] == 1:
+        a_step = 0
+    if b.ndim < 3 or b.shape[0] == 1:
+        b_step = 0
+    c = device.ops["empty"]((batch, m, n), dtype=a.dtype)
+    launch(
+        device,
+        "matmul",
+        a.dtype,
+        c,
+        left,
+        right,
+        bias,
+        batch,
+        m,
+        n,
+        k,
+        a_step,
+        b_step,
+        lda,
+        ldb,
+        a_transposed,
+        b_transposed,
+    )
+    return c
+
+
+@override("matmul", "cuda", "emulated")
+def _matmul_kernel(device: Device, a: Any, b: Any) -> Any:
+    if a.dtype != b.dtype or not is_floating(a.dtype):
+        return NotImplemented
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if len(lead) > 1:  # several leading dimensions become one
+        xp, count = device.xp, math.prod(lead)
+        a, b = (
+            x.reshape(1, *x.shape[-2:])
+            if math.prod(x.shape[:-2]) == 1
+            else xp.library.broadcast_to(x, lead + x.shape[-2:]).reshape(count, *x.shape[-2:])
+            for x in (a, b)
+        )
+    return _product(device, a, b, None).reshape(*lead, a.shape[-2], b.shape[-1])
+
+
+@override("linear", "cuda", "emulated")
+def _linear_kernel(device: Device, x: Any, weight: Any, bias: Any) -> Any:
+    if x.dtype != weight.dtype or not is_floating(x.dtype):
+        return NotImplemented
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    if bias is not None:
+        bias = device.ops["contiguous"](bias)
+    return _product(device, rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
+
+
+@override("column_sum", "cuda", "emulated")
+def _column_sum_kernel(device: Device, x: Any) -> Any:
+    if not is_floating(x.dtype):
+        return NotImplemented
+    x = device.ops["contiguous"](x)
+    rows, columns = x.shape
+    out = device.ops["empty"]((columns,), dtype=x.dtype)
+    parts = ask(device, "column_sum_partials", rows, columns)
+    scratch = device.ops["empty"]((parts * columns,), dtype=accumulator(x.dtype))
+    launch(device, "column_sum", x.dtype, out, scratch, x, rows, columns)
+    return out
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product; vectors are a row on the left and a column on the right, leading
+    dimensions broadcast. (..., m, k) @ (..., k, n) -> (..., m, n). dtypes must agree."""
+    try:
+        a, b = input._array, other._array
+        plain = a.ndim == b.ndim == 2 and a.dtype is b.dtype and a.shape[1] == b.shape[0]
+    except AttributeError:
+        plain = False
+    if plain and a.dtype.kind != "b":  # the most frequent case: nothing is left to check
+        return _matmul(input, other)
+    return product("matmul", input, other)
+
+
+def product(op: str, a: Tensor, b: Tensor) -> Tensor:
+    """``matmul`` in the name of ``op``."""
+    same_dtype(op, a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(
+            f"[{op}] needs at least 1 dimension each, got shapes {tuple(a.shape)} and "
+            f"{tuple(b.shape)}: multiply 0-d tensors with *"
+        )
+    inner = b.shape[-2 if b.ndim > 1 else 0]
+    if a.shape[-1] != inner:
+        raise RuntimeError(
+            f"[{op}] shapes {tuple(a.shape)} and {tuple(b.shape)}: the inner sizes "
+            f"{a.shape[-1]} and {inner} must agree"
+        )
+    if a.dtype.kind == "b":
+        raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
+    left = unsqueeze(a, 0) if a.ndim == 1 else a
+    right = unsqueeze(b, 1) if b.ndim == 1 else b
+    if left.ndim > 2 and right.ndim == 2:
+        # One product of all rows, rather than one for each matrix of the stack.
+        rows, lead = math.prod(left.shape[:-1]), tuple(left.shape[:-1])
+        y = _matmul(reshape(left, (rows, left.shape[-1])), right)
+        y = reshape(y, (*lead, right.shape[-1]))
+    else:
+        try:
+            y = _matmul(left, right)
+        except ValueError as error:
+            raise RuntimeError(
+                f"[{op}] the leading dimensions of shapes {tuple(a.shape)} and "
+                f"{tuple(b.shape)} do not broadcast"
+            ) from error
+    if a.ndim == 1:
+        y = squeeze(y, -2)
+    return squeeze(y, -1) if b.ndim == 1 else y
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """(m, k) @ (k, n)."""
+    ranks("mm", (input, 2), (mat2, 2))
+    return product("mm", input, mat2)
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """(batch, m, k) @ (batch, k, n), without broadcasting."""
+    ranks("bmm", (input, 3), (mat2, 3))
+    if input.shape[0] != mat2.shape[0]:
+        raise RuntimeError(
+            f"[bmm] the batch sizes of shapes {tuple(input.shape)} and {tuple(mat2.shape)} must "
+            "agree"
+        )
+    return product("bmm", input, mat2)
+
+
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """(m, k) @ (k,)."""
+    ranks("mv", (input, 2), (vec, 1))
+    return product("mv", input, vec)
+
+
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """The inner product of two vectors."""
+    ranks("dot", (input, 1), (tensor, 1))
+    return product("dot", input, tensor)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input @ weight.T + bias. (..., in), (out, in) and (out,) -> (..., out)."""
+    same_dtype("linear", input, weight, ("input", "weight"))
+    if weight.ndim == 1:
+        y = product("linear", input, weight)
+        return y if bias is None else y + bias
+    fits = input.ndim > 0 and weight.ndim == 2 and input.shape[-1] == weight.shape[1]
+    if fits and bias is not None:
+        same_dtype("linear", input, bias, ("input", "bias"))
+        fits = tuple(bias.shape) in ((weight.shape[0],), ())
+    if not fits:
+        shape = None if bias is None else tuple(bias.shape)
+        sizes = ""
+        if input.ndim and weight.ndim == 2 and input.shape[-1] != weight.shape[1]:
+            sizes = f", and the input's last size is {input.shape[-1]}, not {weight.shape[1]}"
+        raise RuntimeError(
+            f"[linear] input {tuple(input.shape)}, weight {tuple(weight.shape)} and bias {shape} "
+            f"do not fit: expected (..., in), (out, in) and (out,){sizes}"
+        )
+    if bias is not None and bias.ndim == 0:
+        bias = bias.expand(weight.shape[0])
+    return _linear(input, weight, bias)
+
+
+def ranks(op: str, *pairs: tuple[Tensor, int]) -> None:
+    """Raise RuntimeError unless each tensor has as many dimensions as it should."""
+    for x, _ in pairs:
+        require_tensor(op, x)
+    if any(x.ndim != rank for x, rank in pairs):
+        raise RuntimeError(
+            f"[{op}] expects {' and '.join(f'{rank}-d' for _, rank in pairs)} tensors, got shapes "
+            + " and ".join(str(tuple(x.shape)) for x, _ in pairs)
+        )

@@ -1,0 +1,181 @@
+"""QR factorisations, and products of Householder reflections."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.movement.shape import mT
+
+from .matmul import matmul, transposed
+from .matrices import (
+    lower_part,
+    matrix_of_diagonal,
+    plus,
+    require_alike,
+    require_matrices,
+    require_numbers,
+    upper_part,
+)
+from .solve_triangular import triangular
+
+# ---------------------------------------------------------------------- QR
+
+
+def _qr_rule(xp: Any, g: Any, y: Any, a: Any, mode: str) -> tuple:
+    """Walter & Lehmann, Algorithmic Differentiation of Linear Algebra Functions with Application in
+    Optimum Experimental Design (2012); for wide matrices A = [X Y], of X = Q U and V = Q^T Y."""
+    (m, n), axis = a.shape[-2:], a.ndim - 1
+    if mode == "r" or (mode == "complete" and m > n):
+        raise RuntimeError(
+            f"[linalg.qr] mode={mode!r} has no gradient for shape {tuple(a.shape)}: "
+            + ("it needs Q" if mode == "r" else "Q's last columns are arbitrary")
+            + "; use mode='reduced'"
+        )
+    (gq, gr), (q, r) = g, y
+    if m >= n:
+        return (_tall_rule(xp, gq, gr, q, r),)
+    square = xp.getitem(r, index=(..., slice(0, m)))
+    right = xp.getitem(a, index=(..., slice(m, n)))
+    gv = None
+    if gr is not None:
+        gv = xp.getitem(gr, index=(..., slice(m, n)))
+        gr = xp.getitem(gr, index=(..., slice(0, m)))
+        gq = plus(gq, xp.matmul(right, transposed(xp, gv)))
+    gx = _tall_rule(xp, gq, gr, q, square)
+    gy = xp.matmul(q, gv) if gv is not None else right * 0
+    return (xp.concatenate(gx, gy, axis=axis, sizes=(m, n - m)),)
+
+
+def _tall_rule(xp: Any, gq: Any, gr: Any, q: Any, r: Any) -> Any:
+    """(gQ + Q S) R^-T, S the symmetric matrix with the upper triangle of gR R^T - Q^T gQ."""
+    inner = None
+    if gr is not None:
+        inner = xp.matmul(gr, transposed(xp, r))
+    if gq is not None:
+        inner = plus(inner, -xp.matmul(transposed(xp, q), gq))
+    triangle = xp.upper_part(inner, k=0)
+    symmetric = triangle + transposed(xp, xp.upper_part(inner, k=1))
+    result = plus(xp.matmul(q, symmetric), gq)
+    return transposed(xp, xp.solve_triangular(r, transposed(xp, result), lower=False, unit=False))
+
+
+@primitive("qr", vjp_all=_qr_rule, results=2)
+def _qr(xp: Any, a: Any, *, mode: str) -> tuple[Any, Any]:
+    m, n = a.shape[-2:]
+    if a.size == 0:
+        k = m if mode == "complete" else min(m, n)
+        eye = xp.eye(m, k, dtype=a.dtype)
+        q = xp.library.array(xp.library.broadcast_to(eye, (*a.shape[:-2], m, k)))
+        return q, xp.zeros((*a.shape[:-2], k, n), dtype=a.dtype)
+    if mode == "r":
+        return xp.zeros((0,), dtype=a.dtype), xp.library.linalg.qr(a, "r")
+    return tuple(xp.library.linalg.qr(a, mode))
+
+
+class QR(NamedTuple):
+    """A = Q R."""
+
+    Q: Tensor
+    R: Tensor
+
+
+def qr(A: Tensor, mode: str = "reduced") -> QR:
+    """(Q, R) of (..., m, n) matrices, Q orthogonal, R upper triangular: (m, k) and (k, n) with
+    k = min(m, n); "complete": (m, m) and (m, n); "r": Q is empty."""
+    require_matrices("linalg.qr", A)
+    if mode not in ("reduced", "complete", "r"):
+        raise RuntimeError(f"[linalg.qr] mode must be 'reduced', 'complete' or 'r', got {mode!r}")
+    Q, R = _qr(A, mode=mode)
+    return QR(Q.detach(), R) if mode == "r" else QR(Q, R)
+
+
+def torch_qr(input: Tensor, some: bool = True) -> QR:
+    """``linalg.qr``, "reduced" or (some=False) "complete"."""
+    require_matrices("qr", input)
+    return QR(*_qr(input, mode="reduced" if some else "complete"))
+
+
+# ---------------------------------------------------------------------- reflections
+
+
+class Reflections(NamedTuple):
+    """R above, the reflections' vectors below the diagonal; and their factors."""
+
+    a: Tensor
+    tau: Tensor
+
+
+def geqrf(input: Tensor) -> Reflections:
+    """LAPACK's form of a QR factorisation: see ``linalg.householder_product``."""
+    require_matrices("geqrf", input)
+    x, device = input._array, input._device
+    lead, (m, n) = x.shape[:-2], x.shape[-2:]
+    if x.size == 0:
+        zeros = device.ops["zeros"]((*lead, min(m, n)), dtype=x.dtype)
+        return Reflections(wrap(x.copy(), device), wrap(zeros, device))
+    h, tau = device.library.linalg.qr(x, "raw")
+    h = device.ops["contiguous"](h.swapaxes(-1, -2))
+    return Reflections(wrap(h, device), wrap(tau, device))
+
+
+def _compact(A: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    """V and T with H_1 ... H_k = I - V T V^T, H_i = I - tau_i v_i v_i^T. T is (I + D S)^-1 D with
+    D = diag(tau) and S the strict upper triangle of V^T V (Joffrain et al., Accumulating
+    Householder Transformations, Revisited, 2006): nothing is divided by tau."""
+    m, k = A.shape[-2], tau.shape[-1]
+    ones = wrap(A._device.ops["eye"](m, k, dtype=A.dtype), A._device)
+    V = lower_part(A[..., :, :k], k=-1) + ones
+    D = matrix_of_diagonal(tau, rows=k, columns=k)
+    S = upper_part(matmul(mT(V), V), k=1)
+    return V, triangular(matmul(D, S), D, lower=False, unit=True)
+
+
+def householder_product(A: Tensor, tau: Tensor) -> Tensor:
+    """The first n columns of H_1 ... H_k, where reflection i is I - tau_i v_i v_i^T and v_i is
+    column i of A, (..., m, n), below the diagonal, after a 1. tau: (..., k), k <= n <= m."""
+    op = "linalg.householder_product"
+    _check_reflections(op, A, tau)
+    m, n = A.shape[-2:]
+    if m < n:
+        raise RuntimeError(f"[{op}] needs at least as many rows as columns, got {tuple(A.shape)}")
+    if tau.shape[-1] > n:
+        raise RuntimeError(f"[{op}] {tau.shape[-1]} reflections in {n} columns")
+    V, T = _compact(A, tau)
+    ones = wrap(A._device.ops["eye"](m, n, dtype=A.dtype), A._device)
+    return ones - matmul(matmul(V, T), mT(V[..., :n, :]))
+
+
+def ormqr(
+    input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False
+) -> Tensor:
+    """Q other, Q^T other (transpose), other Q or other Q^T (left=False), where Q is the (m, m)
+    product of the reflections in ``input`` and ``tau``."""
+    op = "ormqr"
+    _check_reflections(op, input, tau)
+    require_matrices(op, input, other)
+    m = other.shape[-2 if left else -1]
+    fits = input.shape[-2] == m and tau.shape[-1] <= input.shape[-1]
+    if not fits or other.shape[:-2] != input.shape[:-2]:
+        raise RuntimeError(
+            f"[{op}] shapes {tuple(input.shape)}, {tuple(tau.shape)} and {tuple(other.shape)} do "
+            "not fit: expected (..., m, k), (..., k) and "
+            + ("(..., m, n)" if left else "(..., n, m)")
+        )
+    V, T = _compact(input, tau)
+    T = mT(T) if transpose else T
+    if left:
+        return other - matmul(V, matmul(T, matmul(mT(V), other)))
+    return other - matmul(matmul(matmul(other, V), T), mT(V))
+
+
+def _check_reflections(op: str, A: Tensor, tau: Tensor) -> None:
+    require_matrices(op, A)
+    require_numbers(op, tau)
+    require_alike(op, A, tau)
+    if tau.ndim != A.ndim - 1 or tau.shape[:-1] != A.shape[:-2]:
+        raise RuntimeError(
+            f"[{op}] tau of shape {tuple(tau.shape)} does not fit {tuple(A.shape)}: expected "
+            "(..., k) for (..., m, n), with the same leading dimensions"
+        )

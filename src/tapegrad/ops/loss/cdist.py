@@ -1,0 +1,112 @@
+"""Distances between the rows of matrices."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.dtypes import float64
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.linalg.matmul import transposed
+from tapegrad.ops.linalg.matrices import require_alike
+from tapegrad.ops.linalg.vector_norms import vector_norm
+from tapegrad.ops.movement.shape import unsqueeze
+
+
+def _euclidean_rule(xp: Any, g: Any, y: Any, a: Any, b: Any) -> tuple:
+    """Each pair pulls along its difference, with weight g / distance; 0 at distance 0. In float64,
+    because of the weights of near pairs nearly everything cancels. (The engine narrows it.)"""
+    g, y, a, b = (xp.cast(t, dtype=float64) for t in (g, y, a, b))
+    weight = xp.where(y == 0, 0.0, g / xp.where(y == 0, 1.0, y))
+    of_a = a * xp.sum(weight, axis=(a.ndim - 1,), keepdims=True) - xp.matmul(weight, b)
+    weight = transposed(xp, weight)
+    of_b = b * xp.sum(weight, axis=(a.ndim - 1,), keepdims=True) - xp.matmul(weight, a)
+    return of_a, of_b
+
+
+@primitive(vjp_all=_euclidean_rule)
+@in_float32
+def euclidean_distances(xp: Any, a: Any, b: Any) -> Any:
+    """|a|^2 + |b|^2 - 2 a.b, of (..., m, k) and (..., n, k) with the same leading dimensions: one
+    matrix product. In float64, because nearly everything may cancel; what is left of equal rows is
+    rounding noise, and is 0."""
+    stored = a.dtype
+    a, b = a.astype(float64), b.astype(float64)
+    lengths = (a * a).sum(axis=-1)[..., :, None] + (b * b).sum(axis=-1)[..., None, :]
+    squares = lengths - 2 * xp.library.matmul(a, transposed(xp, b))
+    noise = 4 * a.shape[-1] * np.finfo(float64).eps * lengths
+    return xp.library.sqrt(xp.library.where(squares <= noise, 0, squares)).astype(stored)
+
+
+_MODES = {
+    "use_mm_for_euclid_dist_if_necessary": 0,
+    "use_mm_for_euclid_dist": 1,
+    "donot_use_mm_for_euclid_dist": 2,
+}
+_MANY = 25  # from this many rows on, a matrix product is worth its rounding errors
+
+
+def cdist(
+    x1: Tensor,
+    x2: Tensor,
+    p: float = 2.0,
+    compute_mode: str = "use_mm_for_euclid_dist_if_necessary",
+) -> Tensor:
+    """The p-norms of all differences of rows: (..., m, k) and (..., n, k) -> (..., m, n). Between
+    equal rows the gradient is 0."""
+    _require("cdist", x1, p)
+    _require("cdist", x2, p)
+    require_alike("cdist", x1, x2)
+    if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise RuntimeError(
+            f"[cdist] expects (..., m, k) and (..., n, k), got shapes {tuple(x1.shape)} and "
+            f"{tuple(x2.shape)}"
+        )
+    mode = _MODES.get(compute_mode, compute_mode)
+    if mode not in (0, 1, 2):
+        raise ValueError(f"[cdist] compute_mode must be one of {', '.join(_MODES)}, got {mode!r}")
+    try:
+        lead = np.broadcast_shapes(tuple(x1.shape[:-2]), tuple(x2.shape[:-2]))
+    except ValueError:
+        raise RuntimeError(
+            f"[cdist] the leading dimensions of shapes {tuple(x1.shape)} and {tuple(x2.shape)} do "
+            "not broadcast"
+        ) from None
+    many = max(x1.shape[-2], x2.shape[-2]) > _MANY
+    if p == 2 and (mode == 1 or (mode == 0 and many)):
+        a, b = (x.expand(*lead, *x.shape[-2:]) for x in (x1, x2))
+        return euclidean_distances(a, b)
+    return _norm("cdist", unsqueeze(x1, -2) - unsqueeze(x2, -3), p)
+
+
+def _norm(op: str, difference: Tensor, p: float) -> Tensor:
+    if difference.shape[-1] == 0:
+        return difference.sum(-1)
+    return vector_norm(op, difference, p, -1, False, None)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of rows i < j of an (n, k) matrix, as a vector."""
+    _require("pdist", input, p)
+    if input.ndim != 2:
+        raise RuntimeError(f"[pdist] expects a matrix, got shape {tuple(input.shape)}")
+    rows, columns = np.triu_indices(input.shape[0], 1)
+    i, j = (input._device.ops["asarray"](index) for index in (rows, columns))
+    if p == 2 and input.shape[0] > _MANY and input.dtype != float64:  # of which float64 is enough
+        return euclidean_distances(input, input)[i, j]
+    return _norm("pdist", input[i] - input[j], p)
+
+
+def _require(op: str, x: Any, p: float) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[{op}] expects a Tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise RuntimeError(
+            f"[{op}] needs floating-point tensors, got {x.dtype.name}: convert with .float()"
+        )
+    if not p >= 0 or math.isnan(p):
+        raise RuntimeError(f"[{op}] p must not be negative, got {p}")

@@ -1,0 +1,376 @@
+"""Losses of classes. Softmax cross-entropy is one primitive that computes its gradient on the way
+forward (kernels/cross_entropy.cu); the others are compositions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.devices import Device, override
+from tapegrad.core.dtypes import accumulator, is_floating
+from tapegrad.core.kernels import launch
+from tapegrad.core.tape import array_function, is_recording, primitive
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.activation.softmax import log_softmax
+from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.indexing.gather import gather
+from tapegrad.ops.indexing.where import select_where
+from tapegrad.ops.linalg.matmul import linear
+from tapegrad.ops.pointwise.elementwise import multiply, not_equal, where
+from tapegrad.ops.reduction.reduce import mean, sum, to_dtype
+
+from .elementwise import check_reduction, reduce_loss
+
+# ---------------------------------------------------------------------- softmax cross-entropy
+# The target of a row is q = (1 - smoothing) w[t] onehot(t) + smoothing / classes * w, all 0 where
+# t is ignored. Its loss is -sum(q log p), and the gradient of the logits is sum(q) p - q.
+
+
+def _target(
+    xp: Any,
+    targets: Any,
+    weight: Any,
+    classes: int,
+    ignored: int,
+    smoothing: float,
+    dtype: Any,
+    mean_: bool,
+) -> tuple:
+    """q in parts, for q = a onehot(t) + b w: (valid rows, t with 0 where ignored, a, b, w, total),
+    a and b divided by ``total``, the weight of all targets, if ``mean_``.
+
+    Raises IndexError for a class out of range.
+    """
+    valid = targets != ignored
+    if bool((((targets < 0) | (targets >= classes)) & valid).any()):
+        raise _class_error(targets, classes, ignored)
+    t = xp.where(valid, targets, 0)
+    w = xp.ones((classes,), dtype=dtype) if weight is None else weight
+    picked = xp.where(valid, w[t], 0).astype(dtype)
+    total = picked.sum() if mean_ else dtype.type(1)
+    a = xp.where(valid, (1 - smoothing) * picked / total, 0)
+    b = xp.where(valid, smoothing / classes / total, 0).astype(dtype)
+    return valid, t, a, b, w, total
+
+
+def _class_error(targets: Any, classes: int, ignored: int) -> IndexError:
+    wrong = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)]
+    return IndexError(
+        f"[cross_entropy] class {int(wrong[0])} is out of range for {classes} classes: expected 0 "
+        f"to {classes - 1}, or ignore_index={ignored}"
+    )
+
+
+def _cross_entropy_plain(
+    logits: Tensor,
+    targets: Tensor,
+    weight: Tensor | None,
+    *,
+    ignored: int,
+    smoothing: float,
+    mean_: bool,
+    gradient: bool,
+) -> Tensor:
+    device, classes = logits._device, logits.shape[1]
+    _, t, a, b, w, _ = _target(
+        device.xp,
+        targets._array,
+        weight._array if weight is not None else None,
+        classes,
+        ignored,
+        smoothing,
+        logits.dtype,
+        mean_,
+    )
+    q = b[:, None] * w
+    q[device.xp.arange(len(t)), t] += a
+    return -sum(multiply(log_softmax(logits, 1), wrap(q, device)), 1)
+
+
+@primitive(
+    "cross_entropy",
+    vjp=(lambda xp, g, dlogits: xp.cross_entropy_backward(g, dlogits), None, None),
+    plain=_cross_entropy_plain,
+    extras=("dlogits",),
+)
+@in_float32
+def _cross_entropy(
+    xp: Any,
+    logits: Any,
+    targets: Any,
+    weight: Any,
+    *,
+    ignored: int,
+    smoothing: float,
+    mean_: bool,
+    gradient: bool,
+) -> tuple:
+    """(rows, classes), (rows,) -> the loss of each row, divided by the total weight if ``mean_``
+    (so that they add up to the mean), and, if wanted, its gradient for the logits."""
+    rows, classes = logits.shape
+    valid, t, a, b, w, total = _target(
+        xp, targets, weight, classes, ignored, smoothing, logits.dtype, mean_
+    )
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    places = xp.arange(rows)
+    at_target = shifted[places, t]
+    everywhere = shifted @ w if smoothing else 0
+    p = xp.exp(shifted, out=shifted)
+    norm = p.sum(axis=1)
+    mass = a + b * w.sum()
+    loss = xp.where(valid, mass * xp.log(norm) - a * at_target - b * everywhere, 0)
+    if mean_:  # with every target ignored the mean is nan, and the gradient 0
+        loss = xp.where(total == 0, math.nan, loss)
+    loss = loss.astype(logits.dtype)
+    if not gradient:
+        return loss, None
+    p *= (mass / norm)[:, None]
+    p[places, t] -= a
+    if smoothing:
+        p -= b[:, None] * w
+    p[~valid] = 0
+    return loss, p
+
+
+@array_function
+def cross_entropy_backward(xp: Any, g: Any, dlogits: Any) -> Any:
+    return dlogits * g[:, None]
+
+
+@override("cross_entropy", "cuda", "emulated")
+def _cross_entropy_kernel(
+    device: Device,
+    logits: Any,
+    targets: Any,
+    weight: Any,
+    *,
+    ignored: int,
+    smoothing: float,
+    mean_: bool,
+    gradient: bool,
+) -> Any:
+    if not is_floating(logits.dtype) or (weight is not None and weight.dtype != logits.dtype):
+        return NotImplemented
+    ops, dtype = device.ops, logits.dtype
+    rows, classes = logits.shape
+    logits, targets = ops["contiguous"](logits), ops["contiguous"](targets)
+    weight = weight if weight is None else ops["contiguous"](weight)
+    invalid = ops["zeros"]((1,), dtype=np.int32)
+    loss = ops["empty"]((rows,), dtype=dtype)
+    dlogits = ops["empty"](logits.shape, dtype=dtype) if gradient else None
+    total = ops["empty"]((1,), dtype=accumulator(dtype)) if mean_ else None
+    if mean_:
+        launch(device, "cross_entropy_total", dtype, total, targets, weight, rows, classes, ignored)
+    launch(
+        device,
+        "cross_entropy_forward",
+        dtype,
+        loss,
+        dlogits,
+        invalid,
+        logits,
+        targets,
+        weight,
+        total,
+        rows,
+        classes,
+        ignored,
+        smoothing,
+    )
+    if int(invalid[0]):
+        raise _class_error(targets, classes, ignored)
+    return (loss / total).astype(dtype) if mean_ else loss, dlogits
+
+
+@override("cross_entropy_backward", "cuda", "emulated")
+def _cross_entropy_backward_kernel(device: Device, g: Any, dlogits: Any) -> Any:
+    if g.dtype != dlogits.dtype:
+        return NotImplemented
+    rows, classes = dlogits.shape
+    if rows and g.strides[0] == 0:  # the gradient of a mean or sum: one number for all rows
+        g, step = g[:1], 0
+    else:
+        g, step = device.ops["contiguous"](g), 1
+    dx = device.ops["empty"](dlogits.shape, dtype=dlogits.dtype)
+    launch(device, "cross_entropy_backward", dlogits.dtype, dx, dlogits, g, step, rows, classes)
+    return dx
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Softmax cross-entropy of logits.
+
+    input: (n, classes), (n, classes, d1, ...) or (classes,). target: integer classes of the shape
+    without the class dimension, or probabilities of the shape of input. weight: (classes,).
+    "mean" divides by the total weight of the targets that are not ``ignore_index``.
+    Raises IndexError for a class out of range.
+    """
+    check_reduction("cross_entropy", reduction)
+    require_tensor("cross_entropy", target)
+    require_tensor("cross_entropy", input)
+    if target.is_floating_point() and not input.is_floating_point():
+        raise RuntimeError(
+            f"[cross_entropy] the logits come first, then the target: got {input.dtype.name} "
+            f"{tuple(input.shape)} and {target.dtype.name} {tuple(target.shape)}"
+        )
+    require_floating("cross_entropy", input)
+    if input.ndim == 0:
+        raise RuntimeError("[cross_entropy] input needs a dimension of classes, got a 0-d tensor")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
+    classes = input.shape[0 if input.ndim == 1 else 1]
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            f"[cross_entropy] expected a weight for each of {classes} classes, got shape "
+            f"{tuple(weight.shape)}"
+        )
+    if target.is_floating_point() and target.shape == input.shape:
+        return _probability_targets(input, target, weight, reduction, label_smoothing)
+    shape = tuple(input.shape)
+    wanted = () if input.ndim == 1 else (shape[0], *shape[2:])
+    if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"[cross_entropy] input {shape} takes integer class targets of shape {wanted} or "
+            f"floating-point probabilities of shape {shape}; got {target.dtype.name} "
+            f"{tuple(target.shape)}"
+        )
+    rows = input.unsqueeze(0) if input.ndim == 1 else input
+    if rows.ndim > 2:
+        rows = rows.movedim(1, -1).reshape(math.prod(wanted), classes)
+    labels = target._array.reshape(-1).astype(np.int64)
+    losses = _cross_entropy(
+        rows,
+        wrap(labels, target._device),
+        weight.detach() if weight is not None else None,
+        ignored=ignore_index,
+        smoothing=label_smoothing,
+        mean_=reduction == "mean",
+        gradient=is_recording(rows),
+    )
+    if reduction == "none":
+        return losses.reshape(wanted)
+    if reduction == "mean" and not math.prod(wanted):
+        return mean(losses)  # nothing to average: nan
+    return sum(losses)
+
+
+def _probability_targets(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
+) -> Tensor:
+    dim = 0 if input.ndim == 1 else 1
+    classes = input.shape[dim]
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    log_p = log_softmax(input, dim)
+    if weight is not None:
+        log_p = log_p * weight.reshape((-1,) + (1,) * (input.ndim - 1 - dim))
+    losses = -sum(log_p * target, dim)
+    if reduction == "mean":  # over rows, whatever their weight
+        return sum(losses) / (input.numel() // classes if classes else 0)
+    return reduce_loss(losses, reduction)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...)."""
+    check_reduction("nll_loss", reduction)
+    require_floating("nll_loss", input)
+    require_tensor("nll_loss", target)
+    shape = tuple(input.shape)
+    wanted = () if input.ndim == 1 else (shape[0], *shape[2:]) if input.ndim else None
+    if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"[nll_loss] input {shape} takes integer class targets of shape {wanted}, got "
+            f"{target.dtype.name} {tuple(target.shape)}"
+        )
+    dim = 0 if input.ndim == 1 else 1
+    classes = input.shape[dim]
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            f"[nll_loss] expected a weight for each of {classes} classes, got shape "
+            f"{tuple(weight.shape)}"
+        )
+    target = to_dtype(target, np.int64)  # a narrow dtype would wrap ignore_index around
+    valid = not_equal(target, ignore_index)
+    wrong = valid & ((target < 0) | (target >= classes))
+    if bool(wrong._array.any()):
+        raise IndexError(
+            f"[nll_loss] class {int(target._array[wrong._array][0])} is out of range for "
+            f"{classes} classes: expected 0 to {classes - 1}, or ignore_index={ignore_index}"
+        )
+    safe = select_where(valid, target, 0)
+    losses = where(valid, -gather(input, dim, safe.unsqueeze(dim)).squeeze(dim), 0.0)
+    weights = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0.0)
+    losses = losses * weights
+    return sum(losses) / sum(weights) if reduction == "mean" else reduce_loss(losses, reduction)
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Tensor:
+    """``cross_entropy`` of the logits ``linear(input, linear_weight, linear_bias)``.
+
+    input: (n, features) or (features,). linear_weight: (classes, d1, ..., features), for a loss of
+    logits (n, classes, d1, ...). ``options`` says how PyTorch cuts the work up, and is ignored.
+    """
+    for x in (input, linear_weight, target):
+        require_tensor("linear_cross_entropy", x)
+    shape, table = tuple(input.shape), tuple(linear_weight.shape)
+    if len(shape) not in (1, 2) or len(table) < 2 or shape[-1] != table[-1]:
+        raise RuntimeError(
+            "[linear_cross_entropy] expects input (n, features) or (features,) and linear_weight "
+            f"(classes, ..., features) of as many features, got {shape} and {table}"
+        )
+    if len(table) > 2 and len(shape) == 1:
+        raise RuntimeError(
+            f"[linear_cross_entropy] linear_weight {table} has further dimensions and needs a "
+            f"batch (n, features), got input {shape}"
+        )
+    if linear_bias is not None and tuple(linear_bias.shape) != table[:-1]:
+        raise RuntimeError(
+            f"[linear_cross_entropy] linear_bias must have shape {table[:-1]}, got "
+            f"{tuple(linear_bias.shape)}"
+        )
+    logits_shape = (*shape[:-1], *table[:-1])
+    if ignore_index is None:
+        ignore_index = -100
+    elif tuple(target.shape) == logits_shape:
+        raise RuntimeError(
+            "[linear_cross_entropy] ignore_index is for class targets, and these are probabilities "
+            f"of shape {tuple(target.shape)}"
+        )
+    bias = linear_bias if linear_bias is None else linear_bias.reshape(-1)
+    logits = linear(input, linear_weight.reshape(-1, table[-1]), bias).reshape(logits_shape)
+    return cross_entropy(
+        logits,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )

@@ -1,0 +1,123 @@
+"""Losses of scores for several classes, by the margin between right and wrong ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.activation.activation import _relu
+from tapegrad.ops.activation.gated import logsigmoid
+from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.indexing.gather import gather
+from tapegrad.ops.pointwise.elementwise import where
+from tapegrad.ops.reduction.reduce import sum
+
+from .elementwise import check_reduction, reduce_loss
+
+
+def _scores(op: str, input: Tensor, target: Tensor, target_shape: tuple) -> Tensor:
+    """The scores as (n, classes); a number is the score of the only class."""
+    shape = tuple(input.shape)
+    if len(shape) > 2 or 0 in shape[-1:] or tuple(target.shape) != target_shape:
+        raise RuntimeError(
+            f"[{op}] input (n, classes) or (classes,) takes a target of shape {target_shape}, got "
+            f"{shape} and {tuple(target.shape)}"
+        )
+    if target.dtype.kind not in "iu":
+        raise RuntimeError(f"[{op}] target must hold integer classes, got {target.dtype.name}")
+    return input if input.ndim == 2 else input.reshape(1, -1)
+
+
+def _check_classes(op: str, labels: Any, least: int, classes: int) -> None:
+    if labels.size and (int(labels.min()) < least or int(labels.max()) >= classes):
+        wrong = labels[(labels < least) | (labels >= classes)]
+        raise IndexError(
+            f"[{op}] class {int(wrong[0])} is out of range for {classes} classes: expected "
+            f"{least} to {classes - 1}"
+        )
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+) -> Tensor:
+    """sum over i != t of w[t] max(0, margin - x[t] + x[i])^p / classes, for scores (n, classes) or
+    (classes,) and one class t each; p is 1 or 2.
+
+    Raises IndexError for a class out of range.
+    """
+    op = "multi_margin_loss"
+    check_reduction(op, reduction)
+    require_floating(op, input)
+    require_tensor(op, target)
+    if p not in (1, 2):
+        raise ValueError(f"[{op}] p must be 1 or 2, got {p}")
+    classes = input.shape[-1] if input.ndim else 1
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise ValueError(
+            f"[{op}] expected a weight for each of {classes} classes, got shape "
+            f"{tuple(weight.shape)}"
+        )
+    if input.ndim == 1 and target.numel() == 1:
+        target = target.reshape(())
+    x = _scores(op, input, target, tuple(input.shape[:-1]))
+    xp, place = x._device.xp, x._device
+    labels = target._array.reshape(-1, 1).astype(np.int64)
+    _check_classes(op, labels, 0, classes)
+    right = wrap(xp.arange(classes) == labels, place)
+    excess = _relu(margin - gather(x, 1, wrap(labels, place)) + x)
+    terms = where(right, 0.0, excess * excess if p == 2 else excess)
+    if weight is not None:
+        terms = terms * weight[wrap(labels, place)]
+    losses = sum(terms, 1) / classes
+    return reduce_loss(losses if input.ndim == 2 else losses.reshape(()), reduction)
+
+
+def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """sum of max(0, 1 - x[t] + x[i]) / classes over the right classes t and the wrong ones i, for
+    scores (n, classes) or (classes,). target, of that shape, lists the right classes of each row,
+    up to the first -1.
+
+    Raises IndexError for a class out of range.
+    """
+    op = "multilabel_margin_loss"
+    check_reduction(op, reduction)
+    require_floating(op, input)
+    require_tensor(op, target)
+    x = _scores(op, input, target, tuple(input.shape))
+    rows, classes = x.shape
+    xp, place = x._device.xp, x._device
+    labels = target._array.reshape(rows, classes).astype(np.int64)
+    _check_classes(op, labels, -1, classes)
+    listed = xp.library.cumsum(labels < 0, axis=1) == 0
+    longest = max(int(listed.sum(axis=1).max()), 1) if rows else 1
+    listed, labels = listed[:, :longest], xp.where(listed, labels, 0)[:, :longest]
+    wrong = xp.ones((rows, classes), dtype=bool)
+    row, _ = listed.nonzero()
+    wrong[row, labels[listed]] = False
+    pairs = listed[:, :, None] & wrong[:, None, :]
+    at_right = gather(x, 1, wrap(labels, place)).unsqueeze(2)
+    terms = where(wrap(pairs, place), _relu(1 - at_right + x.unsqueeze(1)), 0.0)
+    losses = sum(terms, (1, 2)) / classes
+    return reduce_loss(losses if input.ndim == 2 else losses.reshape(()), reduction)
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """-[t log s(x) + (1 - t) log s(-x)], s the sigmoid, averaged over the last dimension."""
+    op = "multilabel_soft_margin_loss"
+    check_reduction(op, reduction)
+    require_floating(op, input)
+    require_tensor(op, target)
+    losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    if weight is not None:
+        losses = losses * weight
+    return reduce_loss(sum(losses, -1) / input.shape[-1], reduction)

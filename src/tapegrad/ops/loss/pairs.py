@@ -1,0 +1,131 @@
+"""Losses of pairs and triplets of vectors or scores: which is to be near, or larger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.pointwise.arithmetic import clamp
+from tapegrad.ops.pointwise.elementwise import minimum, sqrt, where
+from tapegrad.ops.reduction.reduce import sum
+
+from .elementwise import check_reduction, reduce_loss
+from .similarity import pairwise_distance
+
+_TINY = 1e-12  # added to squared lengths, as in PyTorch
+
+
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
+) -> Tensor:
+    """max(0, -t (x1 - x2) + margin): label 1 wants x1 larger, -1 wants x2 larger."""
+    op = "margin_ranking_loss"
+    check_reduction(op, reduction)
+    for x in (input1, input2, target):
+        require_tensor(op, x)
+    if not input1.ndim == input2.ndim == target.ndim:
+        raise RuntimeError(
+            f"[{op}] input1, input2 and target must have as many dimensions, got shapes "
+            f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
+        )
+    return reduce_loss(clamp(-target * (input1 - input2) + margin, min=0), reduction)
+
+
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
+) -> Tensor:
+    """1 - cos where the label is 1, max(0, cos - margin) where it is -1, of the angles between
+    rows: inputs (n, d) with target (n,), or (d,) with a 0-d target."""
+    op = "cosine_embedding_loss"
+    check_reduction(op, reduction)
+    for x in (input1, input2, target):
+        require_tensor(op, x)
+    if target.ndim > 1 or not input1.ndim == input2.ndim == target.ndim + 1:
+        raise RuntimeError(
+            f"[{op}] expects inputs (n, d) with a target (n,), or (d,) with a 0-d target, got "
+            f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
+        )
+    lengths = [sum(x * x, target.ndim) + _TINY for x in (input1, input2)]
+    cosine = sum(input1 * input2, target.ndim) / sqrt(lengths[0] * lengths[1])
+    alike = where(target == 1, 1 - cosine, 0.0)
+    return reduce_loss(alike + where(target == -1, clamp(cosine - margin, min=0), 0.0), reduction)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    *,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), with d the p-norm of the
+    difference (plus eps) along the last dimension. swap: d(positive, negative) instead of
+    d(anchor, negative) where that is smaller (Balntas et al. 2016)."""
+    return _triplet(
+        "triplet_margin_loss",
+        (anchor, positive, negative),
+        lambda a, b: pairwise_distance(a, b, p, eps),
+        margin,
+        swap,
+        reduction,
+    )
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """``triplet_margin_loss`` with any distance; ``pairwise_distance`` by default."""
+    return _triplet(
+        "triplet_margin_with_distance_loss",
+        (anchor, positive, negative),
+        distance_function or pairwise_distance,
+        margin,
+        swap,
+        reduction,
+    )
+
+
+def _triplet(
+    op: str,
+    triplet: tuple[Tensor, Tensor, Tensor],
+    distance: Callable[[Tensor, Tensor], Tensor],
+    margin: float,
+    swap: bool,
+    reduction: str,
+) -> Tensor:
+    check_reduction(op, reduction)
+    for x in triplet:
+        require_tensor(op, x)
+    if not 0 < margin < math.inf:
+        raise ValueError(f"[{op}] margin must be positive, got {margin}")
+    shapes = [tuple(x.shape) for x in triplet]
+    a, b, c = shapes
+    if not len(a) == len(b) == len(c) or not (
+        _broadcast(a, b) and _broadcast(a, c) and _broadcast(b, c)
+    ):
+        raise RuntimeError(
+            f"[{op}] anchor, positive and negative must have as many dimensions, and shapes that "
+            f"broadcast, got {a}, {b} and {c}"
+        )
+    anchor, positive, negative = triplet
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = minimum(far, distance(positive, negative))
+    return reduce_loss(clamp(margin + near - far, min=0), reduction)
+
+
+def _broadcast(a: tuple, b: tuple) -> bool:
+    return all(n == m or 1 in (n, m) for n, m in zip(a, b, strict=True))

@@ -1,0 +1,1 @@
+"""Views and copies that move elements and change shapes."""

@@ -1,0 +1,132 @@
+"""Several tensors as one: joined along a dimension, or as blocks."""
+
+from __future__ import annotations
+
+import builtins
+from itertools import accumulate
+from typing import Any
+
+from tapegrad.core.dtypes import promote_types
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.creation.create import zeros
+from tapegrad.ops.pointwise.elementwise import cast
+
+from .axes import atleast_1d, atleast_2d, atleast_3d
+from .shape import reshape, unsqueeze
+
+
+def _concatenate_rule(xp: Any, g: Any, needs: Any, axis: int, sizes: tuple[int, ...]) -> list:
+    before = (slice(None),) * axis
+    return [
+        xp.getitem(g, index=(*before, slice(end - size, end))) if need else None
+        for need, end, size in zip(needs, accumulate(sizes), sizes, strict=True)
+    ]
+
+
+@primitive("concatenate", vjp_all=_concatenate_rule)
+def _concatenate(xp: Any, *arrays: Any, axis: int, sizes: tuple[int, ...]) -> Any:
+    return xp.library.concatenate(arrays, axis=axis)
+
+
+def _several(op: str, tensors: Any) -> list[Tensor]:
+    """A list of at least one tensor."""
+    if isinstance(tensors, Tensor) or not isinstance(tensors, (tuple, list)):
+        raise TypeError(
+            f"[{op}] expects a list of tensors, got {type(tensors).__name__}: put them in brackets"
+        )
+    if not tensors:
+        kind = ValueError if op == "cat" else RuntimeError  # PyTorch's
+        raise kind(f"[{op}] expects at least one tensor")
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"[{op}] expects tensors, got {type(x).__name__}")
+    return list(tensors)
+
+
+def _shapes(tensors: list[Tensor]) -> str:
+    return ", ".join(str(tuple(x.shape)) for x in tensors)
+
+
+def cat(tensors: Any, dim: Any = 0) -> Tensor:  # Any: a second tensor gets its own message
+    """Tensors joined along an existing dimension; dtypes are promoted."""
+    return _joined("cat", _several("cat", tensors), dim)
+
+
+def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:
+    first = next((x for x in tensors if x._array.shape != (0,)), tensors[0])
+    if builtins.any(x.ndim == 0 for x in tensors):
+        raise RuntimeError(f"[{op}] 0-d tensors have no dimension to join along: use stack")
+    d = axis(op, dim, first.ndim)
+    common = first.dtype
+    for x in tensors:
+        common = promote_types(common, x.dtype)
+    if first.ndim > 1:  # an empty vector joins anything, as in PyTorch
+        nothing = tuple(0 if i == d else n for i, n in enumerate(first.shape))
+        tensors = [reshape(x, nothing) if x._array.shape == (0,) else x for x in tensors]
+    rest = {x._array.shape[:d] + x._array.shape[d + 1 :] for x in tensors}
+    if len(rest) > 1 or builtins.any(x.ndim != first.ndim for x in tensors):
+        raise RuntimeError(
+            f"[{op}] all sizes but dim {dim} must agree, got shapes {_shapes(tensors)}"
+        )
+    parts = [x if x.dtype == common else cast(x, dtype=common) for x in tensors]
+    return _concatenate(*parts, axis=d, sizes=tuple(x._array.shape[d] for x in parts))
+
+
+def stack(tensors: Any, dim: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new dimension."""
+    tensors = _several("stack", tensors)
+    if len({x._array.shape for x in tensors}) > 1:
+        raise RuntimeError(f"[stack] all shapes must be equal, got {_shapes(tensors)}")
+    d = axis("stack", dim, tensors[0].ndim + 1)
+    return _joined("stack", [unsqueeze(x, d) for x in tensors], d)
+
+
+def hstack(tensors: Any) -> Tensor:
+    """Tensors side by side: joined along dim 1, vectors along dim 0."""
+    parts = list(atleast_1d(_several("hstack", tensors)))
+    return _joined("hstack", parts, 0 if parts[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Any) -> Tensor:
+    """Tensors below each other: joined along dim 0, vectors as rows."""
+    return _joined("vstack", list(atleast_2d(_several("vstack", tensors))), 0)
+
+
+def dstack(tensors: Any) -> Tensor:
+    """Tensors behind each other: joined along dim 2."""
+    return _joined("dstack", list(atleast_3d(_several("dstack", tensors))), 2)
+
+
+def column_stack(tensors: Any) -> Tensor:
+    """Tensors side by side, vectors and numbers as columns."""
+    parts = [
+        reshape(x, x.numel(), 1) if x.ndim < 2 else x for x in _several("column_stack", tensors)
+    ]
+    return _joined("column_stack", parts, 1)
+
+
+def block_diag(*tensors: Any) -> Tensor:
+    """Matrices (vectors are rows, numbers 1x1) along the diagonal of a matrix, zeros elsewhere."""
+    for x in tensors:
+        require_tensor("block_diag", x)
+        if x.ndim > 2:
+            raise RuntimeError(f"[block_diag] needs matrices, got {x.ndim} dimensions")
+    if not tensors:
+        return zeros(1, 0)
+    blocks = [atleast_2d(x) for x in tensors]
+    width = sum(x.shape[1] for x in blocks)
+    rows, before = [], 0
+    for x in blocks:
+        n, m = x.shape
+        empty = {"dtype": x.dtype, "device": x.device}
+        rows.append(
+            _joined(
+                "block_diag",
+                [zeros(n, before, **empty), x, zeros(n, width - before - m, **empty)],
+                1,
+            )
+        )
+        before += m
+    return _joined("block_diag", rows, 0)

@@ -1,0 +1,153 @@
+"""Diagonals: seen, and made into matrices."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.core.devices import window
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.core.tensor import wrap as wrapped
+from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.indexing.inplace import inplace
+from tapegrad.ops.indexing.where import masked_fill
+from tapegrad.ops.pointwise.elementwise import cast
+
+from . import shape
+
+# ---------------------------------------------------------------------- primitives
+
+
+def _view(x: Any, offset: int, axes: tuple[int, int]) -> Any:
+    """The diagonals over two axes as a new last axis: a view of the array."""
+    rows, columns = axes
+    strides = tuple(s // x.itemsize for s in x.strides)
+    first_row, first_column = max(-offset, 0), max(offset, 0)
+    n = max(min(x.shape[rows] - first_row, x.shape[columns] - first_column), 0)
+    others = [i for i in range(x.ndim) if i not in axes]
+    start = first_row * strides[rows] + first_column * strides[columns]
+    return window(
+        x,
+        (*(x.shape[i] for i in others), n),
+        (*(strides[i] for i in others), strides[rows] + strides[columns]),
+        start,
+    )
+
+
+@primitive(
+    "diagonal",
+    vjp=(
+        lambda xp, g, input_shape, offset, axes: xp.diagonal_embedded(
+            g, shape=input_shape, offset=offset, axes=axes
+        ),
+    ),
+    view=True,
+)
+def _diagonal(xp: Any, x: Any, *, offset: int, axes: tuple[int, int]) -> Any:
+    return _view(x, offset, axes)
+
+
+@primitive(vjp=(lambda xp, g, offset, axes: xp.diagonal(g, offset=offset, axes=axes),))
+def diagonal_embedded(
+    xp: Any, x: Any, *, shape: tuple[int, ...], offset: int, axes: tuple[int, int]
+) -> Any:
+    result = xp.zeros(shape, dtype=x.dtype)
+    _view(result, offset, axes)[...] = x
+    return result
+
+
+@primitive(
+    "diagonal_scatter",
+    vjp=(
+        lambda xp, g, offset, axes: xp.diagonal_scatter(g, 0, offset=offset, axes=axes),
+        lambda xp, g, offset, axes: xp.diagonal(g, offset=offset, axes=axes),
+    ),
+)
+def _diagonal_scatter(xp: Any, x: Any, values: Any, *, offset: int, axes: tuple[int, int]) -> Any:
+    result = xp.library.array(x, order="C")
+    _view(result, offset, axes)[...] = values
+    return result
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def _plane(op: str, ndim: int, dim1: int, dim2: int) -> tuple[int, int]:
+    if ndim < 2:
+        axis(op, dim1, ndim)
+        axis(op, dim2, ndim)
+    first, second = axis(op, dim1, ndim), axis(op, dim2, ndim)
+    if first == second:
+        raise RuntimeError(f"[{op}] a diagonal needs two dims, got {dim1} and {dim2}")
+    return first, second
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """A view of the diagonals over two dims, as the last dimension; ``offset`` counts columns to
+    the right of the main diagonal."""
+    require_tensor("diagonal", input)
+    return _diagonal(input, offset=offset, axes=_plane("diagonal", input.ndim, dim1, dim2))
+
+
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Matrices over two new dims with the last dimension's elements on their diagonals."""
+    require_tensor("diag_embed", input)
+    if input.ndim == 0:
+        raise IndexError("[diag_embed] needs at least 1 dimension, got a 0-d tensor")
+    axes = _plane("diag_embed", input.ndim + 1, dim1, dim2)
+    n = input.shape[-1] + abs(offset)
+    sizes = list(input.shape[:-1])
+    for i in sorted(axes):
+        sizes.insert(i, n)
+    return diagonal_embedded(input, shape=tuple(sizes), offset=offset, axes=axes)
+
+
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector, copied."""
+    require_tensor("diag", input)
+    if input.ndim == 1:
+        return diag_embed(input, diagonal)
+    if input.ndim != 2:
+        raise RuntimeError(f"[diag] needs a vector or a matrix, got {input.ndim} dimensions")
+    return shape.copy(_diagonal(input, offset=diagonal, axes=(0, 1)))
+
+
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    """All elements as the diagonal of a matrix."""
+    require_tensor("diagflat", input)
+    return diag_embed(shape.reshape(input, input.numel()), offset)
+
+
+def fill_diagonal(input: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """The main diagonal of a matrix (or of a tensor of equal sizes) set to a number; ``wrap``: in
+    a tall matrix it begins again below the last row that it reaches."""
+    require_tensor("fill_diagonal_", input)
+    sizes = tuple(input.shape)
+    if len(sizes) < 2 or (len(sizes) > 2 and len(set(sizes)) > 1):
+        raise RuntimeError(
+            f"[fill_diagonal_] needs a matrix or a tensor of equal sizes, got shape {sizes}"
+        )
+    step = sum(math.prod(sizes[i + 1 :]) for i in range(len(sizes)))
+    end = input.numel() if wrap or len(sizes) > 2 else sizes[1] ** 2
+    mask = input._device.ops["zeros"](input.numel(), dtype=bool)
+    mask[:end:step] = True
+    return masked_fill(input, wrapped(mask.reshape(sizes), input._device), fill_value)
+
+
+fill_diagonal_ = inplace(fill_diagonal, "fill_diagonal_")
+
+
+def diagonal_scatter(
+    input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> Tensor:
+    """A copy of ``input`` in which ``diagonal(offset, dim1, dim2)`` is ``src``."""
+    require_tensor("diagonal_scatter", input)
+    require_tensor("diagonal_scatter", src)
+    axes = _plane("diagonal_scatter", input.ndim, dim1, dim2)
+    part = _view(input._array, offset, axes)
+    if part.shape != tuple(src.shape):
+        raise RuntimeError(
+            f"[diagonal_scatter] src has shape {tuple(src.shape)}, the diagonal {part.shape}"
+        )
+    return _diagonal_scatter(input, cast(src, dtype=input.dtype), offset=offset, axes=axes)

@@ -1,0 +1,90 @@
+"""The same elements in another order: reversed, rolled, turned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common import arguments
+from tapegrad.ops.common.arguments import axis, require_tensor
+
+from .shape import clone, transpose
+
+
+@primitive("flip", vjp=(lambda xp, g, axes: xp.flip(g, axes=axes),))
+def _flip(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+    return xp.library.flip(x, axes).copy()  # as in PyTorch, no negative strides
+
+
+@primitive(
+    "roll",
+    vjp=(lambda xp, g, shifts, axes: xp.roll(g, shifts=tuple(-s for s in shifts), axes=axes),),
+)
+def _roll(xp: Any, x: Any, *, shifts: tuple[int, ...], axes: tuple[int, ...] | None) -> Any:
+    return xp.library.roll(x, shifts if axes else shifts[0], axes)
+
+
+def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    """The elements in reverse order along ``dims``."""
+    require_tensor("flip", input)
+    given = arguments.sizes("flip", order if dims is None else (dims,))
+    axes = tuple(axis("flip", d, input.ndim) for d in given)
+    if len(set(axes)) != len(axes):
+        raise RuntimeError(f"[flip] dims {given} name a dimension twice")
+    return _flip(input, axes=axes if input.ndim else ())
+
+
+def fliplr(input: Tensor) -> Tensor:
+    """Columns in reverse order; needs at least 2 dimensions."""
+    require_tensor("fliplr", input)
+    if input.ndim < 2:
+        raise RuntimeError(f"[fliplr] needs at least 2 dimensions, got {input.ndim}")
+    return flip(input, 1)
+
+
+def flipud(input: Tensor) -> Tensor:
+    """Rows in reverse order; needs at least 1 dimension."""
+    require_tensor("flipud", input)
+    if input.ndim < 1:
+        raise RuntimeError("[flipud] needs at least 1 dimension, got a 0-d tensor")
+    return flip(input, 0)
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """The elements moved along ``dims`` (or along the flattened tensor), around the end."""
+    require_tensor("roll", input)
+    moves = arguments.sizes("roll", (shifts,))
+    given = () if dims is None else arguments.sizes("roll", (dims,))
+    if not moves:
+        raise RuntimeError("[roll] needs at least one shift")
+    if not given:
+        if len(moves) != 1:
+            raise RuntimeError(f"[roll] without dims takes one shift, got {moves}")
+        return _roll(input, shifts=moves, axes=None)
+    if len(given) != len(moves):
+        raise RuntimeError(f"[roll] {len(moves)} shifts for {len(given)} dims")
+    if input.ndim == 0:
+        raise IndexError(f"[roll] a 0-d tensor has no dims {given}: leave dims out")
+    return _roll(input, shifts=moves, axes=tuple(axis("roll", d, input.ndim) for d in given))
+
+
+def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+    """Turned k times by 90 degrees, from the first of two dims towards the second."""
+    require_tensor("rot90", input)
+    given = arguments.sizes("rot90", (dims,))
+    if len(given) != 2 or input.ndim < 2:
+        raise RuntimeError(
+            f"[rot90] turns in a plane of 2 dims, got dims {given} and {input.ndim} dimensions"
+        )
+    first, second = (axis("rot90", d, input.ndim) for d in given)
+    if first == second:
+        raise RuntimeError(f"[rot90] dims {given} name a dimension twice")
+    turns = k % 4
+    if turns == 0:
+        return clone(input)
+    if turns == 2:
+        return flip(input, first, second)
+    if turns == 1:
+        return transpose(flip(input, second), first, second)
+    return transpose(flip(input, first), first, second)

@@ -1,0 +1,90 @@
+"""Grids and combinations of vectors' elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.core.tape import array_function
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.indexing.index import getitem
+
+from .cat import stack
+from .repeat import numbered
+from .shape import expand, reshape
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Vectors (or numbers) as coordinates of a grid: the i-th result holds the i-th vector along
+    dimension i, expanded to the grid. With indexing "xy" the first two dimensions are exchanged."""
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    if not given:
+        raise RuntimeError("[meshgrid] expects at least one tensor")
+    for x in given:
+        require_tensor("meshgrid", x)
+        if x.ndim > 1:
+            raise RuntimeError(f"[meshgrid] expects vectors, got shape {tuple(x.shape)}")
+        if x.dtype != given[0].dtype or x._device is not given[0]._device:
+            raise RuntimeError(
+                "[meshgrid] all tensors must be of one dtype and device, got "
+                + ", ".join(f"{x.dtype.name} on {x._device}" for x in given)
+            )
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f"[meshgrid] indexing must be 'ij' or 'xy', got {indexing!r}")
+    places = list(range(len(given)))
+    if indexing == "xy" and len(given) > 1:
+        places[:2] = 1, 0
+    grid = [1] * len(given)
+    for place, x in zip(places, given, strict=True):
+        grid[place] = x.numel()
+    return tuple(
+        expand(reshape(x, tuple(n if i == place else 1 for i, n in enumerate(grid))), grid)
+        for place, x in zip(places, given, strict=True)
+    )
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All tuples of one element from each vector, as rows; of one vector, the vector."""
+    for x in tensors:
+        require_tensor("cartesian_prod", x)
+        if x.ndim != 1:
+            raise RuntimeError(f"[cartesian_prod] expects vectors, got shape {tuple(x.shape)}")
+    if not tensors:
+        raise RuntimeError("[cartesian_prod] expects at least one tensor")
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([reshape(x, -1) for x in meshgrid(*tensors)], 1)
+
+
+_MOST = 10**6  # more rows than any memory holds
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of r elements of a vector, in order, as rows."""
+    require_tensor("combinations", input)
+    if input.ndim != 1:
+        raise RuntimeError(f"[combinations] expects a vector, got shape {tuple(input.shape)}")
+    if r < 0:
+        raise RuntimeError(f"[combinations] r must not be negative, got {r}")
+    if r == 0:
+        return getitem(input, index=(slice(0, 0),))
+    if r > input.numel() and not (with_replacement and input.numel()):
+        return reshape(getitem(input, index=(slice(0, 0),)), (0, r))
+    if with_replacement and r > 1 and input.numel() > 1 and r * input.numel() > _MOST:
+        raise RuntimeError(f"[combinations] there are too many of {r} of {input.numel()} elements")
+    rows = input._device.ops["choices"](n=input.numel(), r=r, again=with_replacement)
+    return getitem(input, index=(rows,))
+
+
+@array_function
+def choices(xp: Any, *, n: int, r: int, again: bool) -> Any:
+    """All choices of r numbers below n in ascending order, as rows; ``again``: also equal ones."""
+    library = xp.library
+    rows = library.arange(n)[:, None]
+    for _ in range(r - 1):
+        least = rows[:, -1] + (not again)  # each row goes on with this number or a larger one
+        counts = n - least
+        of = numbered(xp, counts)
+        following = library.arange(of.size) - (library.cumsum(counts) - counts - least)[of]
+        rows = library.concatenate([rows[of], following[:, None]], axis=1)
+    return rows

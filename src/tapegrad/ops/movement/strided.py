@@ -1,0 +1,242 @@
+"""Regions of memory by shape, strides and offset, and the gradients of reading and writing them.
+
+A tensor's elements lie in memory by its *layout*: shape and strides (in elements), from offset 0.
+A *region* is another shape, strides and offset over the same memory. Reading a region is linear in
+the tensor, adding into one is its adjoint, and replacing one is what an in-place change of a view
+does to the tensor it is a view of. Gradients have layouts of their own, so the rules lay them out
+as the tensor was. (As PyTorch's as_strided_backward does: elements that share a place share its
+gradient evenly.)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from tapegrad.core.devices import window
+from tapegrad.core.tape import is_recording, primitive, record
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.arguments import require_tensor, sizes
+
+
+class Region(NamedTuple):
+    """Elements of memory: (i, j, ...) is at offset + i * strides[0] + j * strides[1] + ..."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The first and the last place; of an empty region (0, -1)."""
+        if 0 in self.shape:
+            return 0, -1
+        moves = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
+        return self.offset + sum(min(m, 0) for m in moves), self.offset + sum(
+            max(m, 0) for m in moves
+        )
+
+    @property
+    def overlaps_itself(self) -> bool:
+        """Whether two elements may share a place: False only where that is certain."""
+        reach = 0  # of the dimensions with smaller steps
+        steps = sorted((abs(s), n) for s, n in zip(self.strides, self.shape, strict=True) if n > 1)
+        for step, n in steps:
+            if step <= reach:
+                return 0 not in self.shape
+            reach += (n - 1) * step
+        return False
+
+
+def layout_of(array: Any) -> Region:
+    """How an array lies in memory, seen from its own first element."""
+    return Region(array.shape, tuple(s // array.itemsize for s in array.strides))
+
+
+def region_of(part: Any, whole: Any) -> Region:
+    """Where ``part``, a view, lies in the memory of ``whole``."""
+    distance = _address(part) - _address(whole)
+    return layout_of(part)._replace(offset=distance // whole.itemsize)
+
+
+def _address(array: Any) -> int:
+    memory: Any = array.data
+    return memory.ptr if hasattr(memory, "ptr") else array.__array_interface__["data"][0]
+
+
+class _Canvas:
+    """Memory of its own that covers a layout and a region."""
+
+    def __init__(self, xp: Any, dtype: Any, *regions: Region):
+        extents = [r.extent for r in regions if 0 not in r.shape]
+        self.start = min((low for low, _ in extents), default=0)
+        end = max((high for _, high in extents), default=-1)
+        self.memory = xp.zeros(end - self.start + 1, dtype=dtype)
+
+    def at(self, region: Region) -> Any:
+        """A view of the region's elements."""
+        offset = 0 if 0 in region.shape else region.offset - self.start
+        return window(self.memory, region.shape, region.strides, offset)
+
+    def add(self, xp: Any, region: Region, values: Any) -> None:
+        if not region.overlaps_itself:
+            self.at(region)[...] += values
+            return
+        places = _Canvas.__new__(_Canvas)
+        places.start = self.start
+        places.memory = xp.arange(self.memory.size)
+        xp.add_at(self.memory, (places.at(region).reshape(-1),), values.reshape(-1))
+
+
+def _lay_out(xp: Any, x: Any, layout: Region, *regions: Region) -> _Canvas:
+    """x's elements in memory by ``layout``; where several share a place, their mean."""
+    canvas = _Canvas(xp, x.dtype, layout, *regions)
+    if layout.overlaps_itself:
+        canvas.add(xp, layout, x)
+        count = _Canvas(xp, x.dtype, layout, *regions)
+        count.add(xp, layout, xp.ones(x.shape, dtype=x.dtype))
+        canvas.memory /= xp.maximum(count.memory, 1)
+    else:
+        canvas.at(layout)[...] = x
+    return canvas
+
+
+@primitive(vjp=(lambda xp, g, region, layout: xp.strided_sum(g, region=region, layout=layout),))
+def strided_part(xp: Any, x: Any, *, region: Region, layout: Region) -> Any:
+    low, high = region.extent
+    first, last = layout.extent
+    if layout_of(x) == layout and first <= low and high <= last:  # it is there already
+        return xp.contiguous(window(x, *region)).copy()
+    return xp.contiguous(_lay_out(xp, x, layout, region).at(region))
+
+
+@primitive(vjp=(lambda xp, g, region, layout: xp.strided_part(g, region=region, layout=layout),))
+def strided_sum(xp: Any, part: Any, *, region: Region, layout: Region) -> Any:
+    canvas = _Canvas(xp, part.dtype, layout, region)
+    canvas.add(xp, region, part)
+    if layout.overlaps_itself:
+        count = _Canvas(xp, part.dtype, layout, region)
+        count.add(xp, layout, xp.ones(layout.shape, dtype=part.dtype))
+        canvas.memory /= xp.maximum(count.memory, 1)
+    return xp.contiguous(canvas.at(layout))
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, region, layout: xp.strided_replace(g, 0.0, region=region, layout=layout),
+        lambda xp, g, region, layout: xp.strided_part(g, region=region, layout=layout),
+    )
+)
+def strided_replace(xp: Any, x: Any, values: Any, *, region: Region, layout: Region) -> Any:
+    canvas = _lay_out(xp, x, layout, region)
+    canvas.at(region)[...] = values
+    return xp.contiguous(canvas.at(layout))
+
+
+# ---------------------------------------------------------------------- in-place changes of views
+
+
+def may_overlap(a: Tensor, b: Tensor) -> bool:
+    """Whether two views of one memory may have elements in common."""
+    low, high = layout_of(a._array).extent
+    first, last = region_of(b._array, a._array).extent
+    return low <= last and first <= high
+
+
+def record_region_write(base: Tensor, view: Tensor, values: Tensor) -> Tensor:
+    """``base`` with ``values`` in the place of ``view``, for its history only: the values in memory
+    are still the old ones."""
+    result = wrap(base._array, base._device)
+    parameters = (region_of(view._array, base._array), layout_of(base._array))
+    record(_replace, result, (base, values), (base._array, values._array), parameters)
+    return result
+
+
+def record_region_read(base: Tensor, view: Tensor) -> Tensor:
+    """What ``view`` shows, as a part of ``base``: for its history only."""
+    result = wrap(view._array, view._device)
+    parameters = (region_of(view._array, base._array), layout_of(base._array))
+    record(_part, result, (base,), (base._array,), parameters)
+    return result
+
+
+_part, _replace = strided_part.primitive, strided_replace.primitive  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def storage_offset(x: Tensor) -> int:
+    """How many elements of its memory lie before the tensor's first."""
+    memory = _memory(x._array)
+    return (_address(x._array) - _address(memory)) // x._array.itemsize
+
+
+def _memory(array: Any) -> Any:
+    """The array that owns the memory, or what is known of it."""
+    kind = type(array)
+    while isinstance(array.base, kind):
+        array = array.base
+    return array
+
+
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """A view of the tensor's memory: element (i, j, ...) is the one at storage_offset (default:
+    the tensor's own) + i * stride[0] + j * stride[1] + ...
+
+    Raises RuntimeError for what reaches outside that memory.
+    """
+    region = _region("as_strided", input, size, stride, storage_offset)
+    result = input._alias(window(input._array, *region))
+    result._storage.add_view(input, result)  # type: ignore[union-attr]
+    if is_recording(input):
+        parameters = (region, layout_of(input._array))
+        record(_part, result, (input,), (input._array,), parameters)
+    return result
+
+
+def as_strided_copy(
+    input: Tensor, size: Any, stride: Any, storage_offset: int | None = None
+) -> Tensor:
+    """``as_strided``, copied."""
+    return as_strided(input, size, stride, storage_offset).clone()
+
+
+def as_strided_scatter(
+    input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None
+) -> Tensor:
+    """A copy of ``input`` in which the elements that ``as_strided`` would show are ``src``."""
+    op = "as_strided_scatter"
+    require_tensor(op, src)
+    region = _region(op, input, size, stride, storage_offset)
+    layout = layout_of(input._array)
+    if tuple(src.shape) != region.shape:
+        raise RuntimeError(
+            f"[{op}] src has shape {tuple(src.shape)}, the region to replace {region.shape}"
+        )
+    if src.dtype != input.dtype:
+        src = src.to(input.dtype)
+    return strided_replace(input, src, region=region, layout=layout)
+
+
+def _region(op: str, x: Tensor, size: Any, stride: Any, offset: int | None) -> Region:
+    """The region asked for, seen from the tensor's first element."""
+    require_tensor(op, x)
+    shape, strides = sizes(op, (size,)), sizes(op, (stride,))
+    if len(shape) != len(strides):
+        raise RuntimeError(f"[{op}] size {shape} and stride {strides} differ in length")
+    if min(strides, default=0) < 0 or min(shape, default=0) < 0:
+        raise RuntimeError(f"[{op}] size {shape} and stride {strides} must not be negative")
+    memory = _memory(x._array)
+    own = (_address(x._array) - _address(memory)) // x._array.itemsize
+    if offset is not None and offset < 0:
+        raise RuntimeError(f"[{op}] storage_offset must not be negative, got {offset}")
+    region = Region(shape, strides, 0 if offset is None else offset - own)
+    _, last = region.extent
+    held = layout_of(memory).extent[1] + 1
+    if math.prod(shape) and own + last >= held:
+        raise RuntimeError(
+            f"[{op}] size {shape}, stride {strides} and storage_offset "
+            f"{own if offset is None else offset} reach element {own + last} of a memory of {held}"
+        )
+    return region

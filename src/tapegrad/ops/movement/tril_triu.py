@@ -1,0 +1,93 @@
+"""The parts of matrices above and below a diagonal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.core.devices import chosen_device
+from tapegrad.core.dtypes import dtype as dtype_of
+from tapegrad.core.dtypes import int32, int64
+from tapegrad.core.tape import array_function, primitive
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.arguments import require_tensor
+
+
+def _lower(xp: Any, rows: int, columns: int, offset: int) -> Any:
+    """A mask: True up to the ``offset``-th diagonal above the main one."""
+    return xp.library.arange(rows)[:, None] >= xp.library.arange(columns) - offset
+
+
+@array_function
+def triangle_places(xp: Any, *, rows: int, columns: int, offset: int, upper: bool) -> Any:
+    mask = _lower(xp, rows, columns, offset - upper)
+    return xp.library.stack((~mask if upper else mask).nonzero())
+
+
+def _kept(xp: Any, x: Any, mask: Any) -> Any:
+    return xp.where(mask, x, xp.library.zeros((), dtype=x.dtype))
+
+
+@primitive("tril", vjp=(lambda xp, g, diagonal: xp.tril(g, diagonal=diagonal),))
+def _tril(xp: Any, x: Any, *, diagonal: int) -> Any:
+    return _kept(xp, x, _lower(xp, x.shape[-2], x.shape[-1], diagonal))
+
+
+@primitive("triu", vjp=(lambda xp, g, diagonal: xp.triu(g, diagonal=diagonal),))
+def _triu(xp: Any, x: Any, *, diagonal: int) -> Any:
+    return _kept(xp, x, ~_lower(xp, x.shape[-2], x.shape[-1], diagonal - 1))
+
+
+def _require_matrices(op: str, x: Any) -> None:
+    require_tensor(op, x)
+    if x.ndim < 2:
+        raise RuntimeError(f"[{op}] needs matrices, got {x.ndim} dimensions")
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Each matrix up to a diagonal (0: the main one, 1: the one above it), zeros beyond it."""
+    _require_matrices("tril", input)
+    return _tril(input, diagonal=diagonal)
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Each matrix from a diagonal (0: the main one, 1: the one above it) on, zeros below it."""
+    _require_matrices("triu", input)
+    return _triu(input, diagonal=diagonal)
+
+
+def _indices(op: str, row: int, col: int, offset: int, dtype: Any, device: Any) -> Tensor:
+    place = chosen_device(device)
+    kind = int64 if dtype is None else dtype_of(dtype)
+    if kind not in (int32, int64):
+        raise RuntimeError(f"[{op}] indices are int32 or int64, asked for {kind.name}")
+    if row < 0 or col < 0:
+        raise RuntimeError(f"[{op}] sizes must not be negative, got {row} and {col}")
+    upper = op == "triu_indices"
+    found = place.ops["triangle_places"](rows=row, columns=col, offset=offset, upper=upper)
+    return wrap(found.astype(kind), place)
+
+
+def tril_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+) -> Tensor:
+    """Rows and columns of the elements that ``tril`` keeps, (2, n), in row-major order."""
+    return _indices("tril_indices", row, col, offset, dtype, device)
+
+
+def triu_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+) -> Tensor:
+    """Rows and columns of the elements that ``triu`` keeps, (2, n), in row-major order."""
+    return _indices("triu_indices", row, col, offset, dtype, device)

@@ -1,0 +1,88 @@
+"""Views' twins that copy, and twins that write where a view would show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.indexing.index import index_put
+from tapegrad.ops.pointwise.elementwise import cast
+
+from . import diagonal as diagonals
+from . import shape, split, unfold
+
+
+def _copied(view: Callable) -> Callable:
+    """The same function with copies for views."""
+
+    @wraps(view)
+    def twin(*args: Any, **options: Any) -> Any:
+        result = view(*args, **options)
+        return tuple(map(shape.copy, result)) if isinstance(result, tuple) else shape.copy(result)
+
+    twin.__doc__ = f"``{view.__name__}``, copied."
+    return twin
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same memory, off the tape."""
+    require_tensor("detach", input)
+    return input.detach()
+
+
+alias_copy = _copied(shape.alias)
+detach_copy = _copied(detach)
+diagonal_copy = _copied(diagonals.diagonal)
+expand_copy = _copied(shape.expand)
+narrow_copy = _copied(split.narrow)
+permute_copy = _copied(shape.permute)
+select_copy = _copied(split.select)
+slice_copy = _copied(split.slice)
+split_copy = _copied(split.split)
+split_with_sizes_copy = _copied(split.split_with_sizes)
+squeeze_copy = _copied(shape.squeeze)
+t_copy = _copied(shape.t)
+transpose_copy = _copied(shape.transpose)
+unbind_copy = _copied(split.unbind)
+unfold_copy = _copied(unfold.unfold)
+unsqueeze_copy = _copied(shape.unsqueeze)
+view_copy = _copied(shape.view)
+
+
+def _scattered(op: str, input: Tensor, src: Tensor, index: tuple, size: tuple) -> Tensor:
+    require_tensor(op, src)
+    if tuple(src.shape) != size:
+        raise RuntimeError(
+            f"[{op}] src has shape {tuple(src.shape)}, the part of the tensor that it replaces "
+            f"{size}"
+        )
+    if src._device is not input._device:
+        raise RuntimeError(f"[{op}] the tensor is on {input._device}, src on {src._device}")
+    return index_put(input, cast(src, dtype=input.dtype), index=index)
+
+
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """A copy of ``input`` in which ``select(dim, index)`` is ``src``."""
+    d, i = split.place(input, "select_scatter", dim, index)
+    part = (slice(None),) * d + (i,)
+    size = (*input.shape[:d], *input.shape[d + 1 :])
+    return _scattered("select_scatter", input, src, part, size)
+
+
+def slice_scatter(
+    input: Tensor,
+    src: Tensor,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Tensor:
+    """A copy of ``input`` in which ``input[..., start:end:step, ...]`` along ``dim`` is ``src``."""
+    part = split.interval(input, "slice_scatter", dim, start, end, step)
+    d, steps = len(part) - 1, part[-1]
+    n = len(range(steps.start, steps.stop, steps.step))
+    size = (*input.shape[:d], n, *input.shape[d + 1 :])
+    return _scattered("slice_scatter", input, src, part, size)

@@ -1,0 +1,200 @@
+"""Elementwise operations: one row each, the gradient beside the function.
+
+Rules see broadcast operands and may return broadcast gradients: the engine sums and casts them
+back. Bodies not given here are the array library's function of the same name.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core import dtypes
+from tapegrad.core.dtypes import is_floating
+from tapegrad.core.tape import binary, primitive, unary
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.special import rules
+
+# ---------------------------------------------------------------------- arithmetic
+
+add = binary("add", lambda g: g, lambda g: g)
+subtract = binary("subtract", lambda g: g, lambda g: -g, bools=False)
+multiply = binary("multiply", lambda g, b: g * b, lambda g, a: g * a)
+divide = binary("divide", lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, floating=True)
+
+
+def _power_rule_a(xp: Any, g: Any, a: Any, b: Any) -> Any:
+    # b == 0 is singled out: a ** (b - 1) is infinite at a == 0, where the slope is 0
+    if isinstance(b, (int, float)):
+        return g * (b * a ** (b - 1)) if b else g * 0
+    return g * xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1))
+
+
+def _power_rule_b(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
+    # 0 ** b has slope 0 in b for b >= 0, where 0 * log(0) would be nan
+    if isinstance(a, (int, float)):
+        log = math.log(a) if a > 0 else -math.inf if a == 0 else math.nan
+        return g * (y * log) if a else g * xp.where(b >= 0, 0.0, y * log)
+    return g * xp.where((a == 0) & (b >= 0), 0.0, y * xp.log(a))
+
+
+power = binary("power", _power_rule_a, _power_rule_b)
+floor_divide = binary("floor_divide")
+remainder = binary("remainder", lambda g: g, lambda xp, g, a, b: -g * xp.floor_divide(a, b))
+negative = unary("negative", lambda g: -g, floating=False)
+maximum = binary(
+    "maximum",  # equal operands share the gradient; both get it where one is nan
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(a < b, 0.0, g)),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(b < a, 0.0, g)),
+)
+minimum = binary(
+    "minimum",
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(a > b, 0.0, g)),
+    lambda xp, g, a, b: xp.where(a == b, g * 0.5, xp.where(b > a, 0.0, g)),
+)
+
+# ---------------------------------------------------------------------- functions of one number
+
+exp = unary("exp", lambda g, y: g * y)
+expm1 = unary("expm1", lambda g, y: g * (y + 1))
+log = unary("log", lambda g, x: g / x)
+log1p = unary("log1p", lambda g, x: g / (x + 1))
+sqrt = unary("sqrt", lambda g, y: g / (2 * y))
+rsqrt = unary("rsqrt", lambda g, y: -0.5 * g * y * y * y, in_float32(lambda xp, x: 1 / xp.sqrt(x)))
+reciprocal = unary("reciprocal", lambda g, y: -g * y * y, in_float32(lambda xp, x: 1 / x))
+square = unary(
+    "square",
+    lambda g, x: 2 * g * x,
+    lambda xp, x: xp.library.square(x) if x.dtype.kind != "b" else x.astype(dtypes.int64),
+    floating=False,
+)
+sin = unary("sin", lambda xp, g, x: g * xp.cos(x))
+cos = unary("cos", lambda xp, g, x: -g * xp.sin(x))
+erf = unary(
+    "erf",
+    lambda xp, g, x: g * xp.exp(-x * x) * (2 / math.sqrt(math.pi)),
+    in_float32(rules.erf),
+)
+absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x), floating=False)
+
+
+@primitive("cast", vjp=(lambda g: g,))  # the engine casts back
+def _cast(xp: Any, x: Any, *, dtype: Any) -> Any:
+    return x.astype(dtype)
+
+
+def cast(x: Tensor, *, dtype: Any) -> Tensor:
+    """The tensor in another dtype. Integers and bools have no gradient."""
+    if x.requires_grad and not is_floating(dtype):
+        x = wrap(x._array, x._device)
+    return _cast(x, dtype=dtype)
+
+
+@primitive(
+    vjp=(
+        None,
+        lambda xp, g, condition: xp.where(condition, g, 0.0),
+        lambda xp, g, condition: xp.where(condition, 0.0, g),
+    )
+)
+def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
+    if _is_zero(b) and _is_long(a, condition):
+        return _selected(a, -condition.astype(f"i{a.itemsize}"))
+    if _is_zero(a) and _is_long(b, condition):
+        return _selected(b, condition.astype(f"i{b.itemsize}") - 1)
+    # PyTorch's promotion: to NumPy, bfloat16 and a number are float32. To CuPy bfloat16 alone is
+    # float32, and numbers are float16 or int8 where nothing forbids it.
+    given = [v.dtype for v in (a, b) if hasattr(v, "dtype")]
+    if len(given) == 2:
+        common = given[0] if given[0] == given[1] else dtypes.promote_types(*given)
+    elif given:
+        number = b if hasattr(a, "dtype") else a
+        common = dtypes.result_type([(given[0], 1)], [dtypes.scalar_dtype(number)])
+    else:
+        common = np.result_type(a, b)
+    if common not in given and not isinstance(condition, np.ndarray):
+        a, b = (v if hasattr(v, "dtype") else xp.asarray(v, dtype=common) for v in (a, b))
+    return xp.library.where(condition, a, b).astype(common, copy=False)
+
+
+# Zeros for some elements, as the gradients of relu and max have them, NumPy makes by their bits in
+# a sixth of the time that its ``where`` takes for a condition without a pattern.
+
+
+def _is_zero(x: Any) -> bool:
+    return x.__class__ in (int, float) and x == 0 and math.copysign(1, x) > 0
+
+
+def _is_long(x: Any, condition: Any) -> bool:
+    """Whether it is worth it, for floats that need no broadcasting."""
+    return (
+        isinstance(x, np.ndarray)
+        and x.size > 1024
+        and x.dtype.kind in "fV"
+        and x.shape == condition.shape
+        and condition.dtype.kind == "b"
+    )
+
+
+def _selected(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The bits of ``x`` that are in the mask."""
+    return (x.view(mask.dtype) & mask).view(x.dtype)
+
+
+@primitive(
+    # slope 1 on the bounds, 0 where x is nan
+    vjp=(lambda xp, g, x, low, high: xp.where((x >= low) & (x <= high), g, 0.0),)
+)
+def clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
+    return xp.minimum(xp.maximum(x, low), high).astype(x.dtype, copy=False)
+
+
+# Step functions: slope 0 wherever they have one, also where what arrives is infinite.
+
+
+@primitive(vjp=(lambda xp, g: xp.no_slope(g),))
+def no_slope(xp: Any, gradient: Any) -> Any:
+    return xp.library.zeros_like(gradient)
+
+
+def zero_gradient(xp: Any, g: Any) -> Any:
+    """The rule of step functions."""
+    return xp.no_slope(g)
+
+
+def _sign(xp: Any, x: Any) -> Any:
+    return x.copy() if x.dtype.kind == "b" else (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
+def _step(name: str) -> Any:
+    def body(xp: Any, x: Any) -> Any:
+        return x.copy() if x.dtype.kind in "biu" else getattr(xp.library, name)(x)
+
+    return unary(name, zero_gradient, body, floating=False)
+
+
+sign = unary("sign", zero_gradient, _sign, floating=False)
+floor, ceil, trunc, rint = (_step(name) for name in ("floor", "ceil", "trunc", "rint"))
+
+# ---------------------------------------------------------------------- comparison and logic
+
+equal = binary("equal")
+not_equal = binary("not_equal")
+less = binary("less")
+less_equal = binary("less_equal")
+greater = binary("greater")
+greater_equal = binary("greater_equal")
+logical_and = binary("logical_and")
+logical_or = binary("logical_or")
+logical_xor = binary("logical_xor")
+logical_not = unary("logical_not")
+bitwise_and = binary("bitwise_and")
+bitwise_or = binary("bitwise_or")
+bitwise_xor = binary("bitwise_xor")
+bitwise_not = unary("bitwise_not", body=lambda xp, x: xp.library.invert(x))
+isnan = unary("isnan")
+isinf = unary("isinf")
+isfinite = unary("isfinite")

@@ -1,0 +1,124 @@
+"""Maxima over windows at random places, for output sizes that do not divide the input's
+(Graham 2014, "Fractional max-pooling")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.conv.sliding_window import Sizes, ints, unbatched
+from tapegrad.ops.sampling.draws import rand
+
+from .max_pool import at, largest_at
+
+
+def _starts(xp: Any, samples: Any, n: int, out: int, kernel: int) -> Any:
+    """Where the windows along one dimension start: (batch, channels, out). They are (n - kernel) /
+    (out - 1) apart, rounded from a random offset on, and the last one ends with the input."""
+    last = xp.full((*samples.shape, 1), n - kernel)
+    if out == 1:
+        return last
+    step = samples.dtype.type((n - kernel) / (out - 1))
+    places = (samples[..., None] + xp.arange(out - 1, dtype=samples.dtype)) * step
+    starts = places.astype("int64") - (samples[..., None] * step).astype("int64")
+    return xp.library.concatenate([starts.clip(0, n - kernel), last], axis=2)
+
+
+def _sizes(op: str, dims: int, x: Tensor, output_size: Any, output_ratio: Any) -> Sizes:
+    if output_size is None and output_ratio is None:
+        raise ValueError(f"[{op}] needs output_size or output_ratio")
+    if output_size is not None:
+        return ints(op, "output_size", output_size, dims)
+    ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * dims
+    if len(ratios) != dims or any(not 0 < r < 1 for r in ratios):
+        raise ValueError(
+            f"[{op}] output_ratio must be one number or {dims} between 0 and 1, got {output_ratio}"
+        )
+    scaled = tuple(int(n * r) for n, r in zip(x.shape[-dims:], ratios, strict=True))
+    return ints(op, "output_size", scaled, dims)
+
+
+def _fractional(
+    op: str,
+    dims: int,
+    x: Tensor,
+    kernel: Any,
+    output_size: Any,
+    output_ratio: Any,
+    return_indices: bool,
+    samples: Tensor | None,
+) -> Any:
+    require_tensor(op, x)
+    if unbatched(op, x, dims):
+        y = _fractional(
+            op, dims, x.unsqueeze(0), kernel, output_size, output_ratio, return_indices, samples
+        )
+        return (y[0].squeeze(0), y[1].squeeze(0)) if return_indices else y.squeeze(0)
+    kernel = ints(op, "kernel_size", kernel, dims)
+    out = _sizes(op, dims, x, output_size, output_ratio)
+    size = tuple(x.shape[2:])
+    if any(k + o - 1 > n for k, o, n in zip(kernel, out, size, strict=True)) or 0 in x.shape[1:]:
+        raise RuntimeError(
+            f"[{op}] kernel {kernel} and output size {out} do not fit an input of shape "
+            f"{tuple(x.shape)}: kernel + output - 1 may be at most its size"
+        )
+    if samples is None:
+        samples = rand(*x.shape[:2], dims, dtype=x.dtype, device=x.device)
+    if tuple(samples.shape) != (*x.shape[:2], dims) or samples.dtype != x.dtype:
+        raise RuntimeError(
+            f"[{op}] _random_samples must be {x.dtype.name} of shape {(*x.shape[:2], dims)}, got "
+            f"{samples.dtype.name} of shape {tuple(samples.shape)}"
+        )
+    xp, elements = x._device.xp, []
+    for i in range(dims):
+        # The samples of images are (width, height), those of volumes (depth, height, width).
+        given = samples._array[..., 1 - i if dims == 2 else i]
+        starts = _starts(xp, given, size[i], out[i], kernel[i])
+        elements.append(starts + xp.arange(kernel[i]).reshape(-1, 1, 1, 1))
+    place = largest_at(x, elements=elements)
+    return (at(x, place), place) if return_indices else at(x, place)
+
+
+def fractional_max_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> Any:
+    """Maxima over randomly placed windows. input: (n, c, h, w) or (c, h, w); the result has
+    ``output_size`` or ``output_ratio`` times the input's. return_indices: and where they are in
+    the flattened image. _random_samples: (n, c, 2) numbers in 0..1 to place the windows by."""
+    return _fractional(
+        "fractional_max_pool2d",
+        2,
+        input,
+        kernel_size,
+        output_size,
+        output_ratio,
+        return_indices,
+        _random_samples,
+    )
+
+
+def fractional_max_pool3d(
+    input: Tensor,
+    kernel_size: Any,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> Any:
+    """``fractional_max_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
+    return _fractional(
+        "fractional_max_pool3d",
+        3,
+        input,
+        kernel_size,
+        output_size,
+        output_ratio,
+        return_indices,
+        _random_samples,
+    )

@@ -1,0 +1,243 @@
+"""Maxima over windows of one, two or three dimensions.
+
+A window is a product of intervals, so its maximum is the maximum of its rows' maxima: one dimension
+is pooled after the other, the last one first. (Among equals that finds the first in row-major
+order, as if all had been compared.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.dtypes import is_floating
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.conv.sliding_window import (
+    Windows,
+    bordered_along,
+    members,
+    part,
+    unbatched,
+    windows_of,
+)
+from tapegrad.ops.vision.flat_pixels import read_places
+
+
+def largest(xp: Any, parts: Sequence[Any], first: Any = None) -> tuple[Any, Any]:
+    """The elementwise maxima of several arrays, and which of them each came from: the first among
+    equals, the last nan. ``first``: where it comes from if nothing is larger than the first part.
+    """
+    if not isinstance(parts[0], np.ndarray):
+        return _largest(xp, parts, first, True)
+    best, which = _largest(xp, parts, first, False)
+    if best.size and best.dtype.kind in "fV" and np.isnan(best.min()):
+        return _largest(xp, parts, first, True)
+    return best, which
+
+
+def _largest(xp: Any, parts: Sequence[Any], first: Any, with_nan: bool) -> tuple[Any, Any]:
+    """Looking for nan takes two more passes over everything, and there mostly is none."""
+    best, *others = parts
+    kind = "uint8" if len(parts) <= 256 else "int32"
+    which = None
+    for k, x in enumerate(others, 1):
+        better = x > best
+        if with_nan:
+            better |= x != x
+        best = xp.library.maximum(best, x)
+        if which is None and first is None and kind == "uint8":
+            which = better.view(kind)
+            continue
+        if which is None:
+            which = xp.zeros(best.shape, dtype=kind)
+            which[...] = 0 if first is None else first
+        xp.library.maximum(which, better * which.dtype.type(k), out=which)
+    if which is None:
+        which = xp.zeros(best.shape, dtype=kind)
+    return best if others else best.copy(), which
+
+
+def _lowest(dtype: Any) -> Any:
+    return -math.inf if is_floating(dtype) else int(np.iinfo(dtype).min)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, which, input_shape, axis, windows: xp.max_along_backward(
+            g, which, size=input_shape[axis], axis=axis, windows=windows
+        ),
+    ),
+    extras=("which",),
+)
+def max_along(xp: Any, x: Any, *, axis: int, windows: Windows) -> Any:
+    """The maxima along one dimension, and which kernel position each came from."""
+    first: Any = None
+    if windows.padding:  # a window of -inf finds its first element, not the border
+        starts = np.arange(windows.out) * windows.stride - windows.padding
+        first = -(starts // windows.dilation).clip(max=0)
+        first = xp.asarray(first).reshape(-1, *(1,) * (x.ndim - axis - 1))
+    x = bordered_along(xp, x, axis, windows, _lowest(x.dtype))
+    return largest(xp, members(x, axis, windows), first)
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, which, axis, windows: xp.max_along_pick(g, which, axis=axis, windows=windows),
+        None,
+    )
+)
+@in_float32
+def max_along_backward(
+    xp: Any, grad: Any, which: Any, *, size: int, axis: int, windows: Windows
+) -> Any:
+    """Each gradient goes to the position its maximum came from."""
+    padding, length = windows.padding, max(size + 2 * windows.padding, windows.reach)
+    x = xp.zeros((*grad.shape[:axis], length, *grad.shape[axis + 1 :]), dtype=grad.dtype)
+    apart = windows.stride > windows.dilation * (windows.kernel - 1)
+    for k, place in enumerate(members(x, axis, windows)):
+        share = xp.where(which == k, grad, 0)
+        if apart:
+            place[...] = share
+        else:
+            place += share
+    return x[part(axis, slice(padding, padding + size))]
+
+
+@primitive(
+    vjp=(
+        lambda xp, g, which, input_shape, axis, windows: xp.max_along_backward(
+            g, which, size=input_shape[axis], axis=axis, windows=windows
+        ),
+        None,
+    )
+)
+def max_along_pick(xp: Any, x: Any, which: Any, *, axis: int, windows: Windows) -> Any:
+    """The elements of ``x`` at the positions of another input's maxima."""
+    first, *others = members(bordered_along(xp, x, axis, windows, 0), axis, windows)
+    result = xp.where(which == 0, first, 0)
+    for k, other in enumerate(others, 1):
+        result += xp.where(which == k, other, 0)
+    return result
+
+
+@primitive()
+def largest_at(xp: Any, x: Any, *, elements: Sequence[Any]) -> Any:
+    """Where the maxima of windows are, as indices into the flattened last dimensions.
+
+    elements: for each of these dimensions, the indices of the elements of its windows, (elements,
+    batch or 1, channels or 1, windows).
+    """
+    take = xp.library.take_along_axis
+    place: Any = None
+    scale = 1
+    for i, indices in reversed(list(enumerate(elements))):
+        axis, length = i + 2, x.shape[i + 2]
+        indices = xp.asarray(indices)
+        shape = [1] * x.ndim
+        shape[:2], shape[axis] = indices.shape[1:3], indices.shape[3]
+        indices = indices.reshape(len(indices), *shape)
+        x, which = largest(xp, [take(x, index, axis) for index in indices])
+        here = take(indices, which[None].astype("int64"), 0)[0]
+        place = here * scale if place is None else take(place, here, axis) + here * scale
+        scale *= length
+    return place
+
+
+def at(x: Tensor, place: Tensor) -> Tensor:
+    """The elements of ``x`` at indices into its flattened dimensions behind the second."""
+    return read_places(x.flatten(2), place.flatten(2)).reshape(tuple(place.shape))
+
+
+def _clipped(n: int, windows: Windows) -> np.ndarray:
+    """The indices of the windows' elements among n, border left out: (elements, 1, 1, windows)."""
+    starts = np.arange(windows.out) * windows.stride - windows.padding
+    first = -(starts // windows.dilation).clip(max=0)
+    last = np.minimum((n - 1 - starts) // windows.dilation, windows.kernel - 1)
+    positions = np.arange(windows.kernel)[:, None].clip(first, np.maximum(last, first))
+    return (starts + positions * windows.dilation).clip(0, n - 1)[:, None, None]
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def _max_pool(
+    op: str,
+    dims: int,
+    x: Tensor,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
+    require_tensor(op, x)
+    if unbatched(op, x, dims):
+        y = _max_pool(
+            op, dims, x.unsqueeze(0), kernel, stride, padding, dilation, ceil_mode, return_indices
+        )
+        return (y[0].squeeze(0), y[1].squeeze(0)) if return_indices else y.squeeze(0)
+    windows = windows_of(op, dims, x, kernel, stride, padding, dilation, ceil_mode)
+    if return_indices:
+        place = largest_at(x, elements=list(map(_clipped, x.shape[2:], windows)))
+        return at(x, place), place
+    for i in reversed(range(dims)):
+        x = max_along(x, axis=i + 2, windows=windows[i])
+    return x
+
+
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of every window of a sequence: ``max_pool2d`` with one dimension less.
+    input: (n, c, w) or (c, w)."""
+    return _max_pool(
+        "max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of every window. input: (n, c, h, w) or (c, h, w); stride: kernel_size
+    by default. The gradient goes to the first maximum of each window; nan counts as largest.
+
+    return_indices: (maxima, where they are in the flattened image) instead, for ``max_unpool2d``.
+    """
+    return _max_pool(
+        "max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
+
+
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of every window of a volume: ``max_pool2d`` with one dimension more.
+    input: (n, c, d, h, w) or (c, d, h, w)."""
+    return _max_pool(
+        "max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )

@@ -1,0 +1,1 @@
+"""Sums, extremes, statistics, sorting: what makes few numbers of many."""

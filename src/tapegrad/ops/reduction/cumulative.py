@@ -1,0 +1,170 @@
+"""Scans: the sums, products, extremes and log-sums of all that came before, and itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core import dtypes
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.indexing.gather import gather
+from tapegrad.ops.indexing.take_along import Picked, indices_of, with_dimension
+from tapegrad.ops.movement.shape import clone, reshape
+from tapegrad.ops.pointwise.elementwise import cast
+
+from .reduce import whole
+from .sort import keys
+
+
+def accumulate(xp: Any, function: Any, x: Any, axis: int) -> Any:
+    """y[i] = function(y[i - 1], x[i]) for an associative function of the library's. Where it
+    cannot do so itself, in log2(n) rounds: after each, an element stands for twice as many."""
+    if isinstance(x, np.ndarray):
+        return function.accumulate(x, axis=axis)
+    before = (slice(None),) * axis
+    n, reach = x.shape[axis], 1
+    while reach < n:
+        later = function(x[before + (slice(0, n - reach),)], x[before + (slice(reach, n),)])
+        x = xp.library.concatenate((x[before + (slice(0, reach),)], later), axis=axis)
+        reach *= 2
+    return x
+
+
+def _recurrence_rule(xp: Any, g: Any, needs: Any, y: Any, a: Any, axis: int, reverse: bool) -> Any:
+    n = y.shape[axis]
+    db = xp.recurrence(a, g, axis=axis, reverse=not reverse)
+    late, early = _part(axis, 1, n), _part(axis, 0, n - 1)
+    source, target = (late, early) if reverse else (early, late)
+    return xp.getitem(db, index=target) * xp.getitem(y, index=source), db
+
+
+@primitive(vjp_all=_recurrence_rule)
+@in_float32
+def recurrence(xp: Any, a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
+    """y[i + 1] = b[i + 1] + a[i] y[i] from y[0] = b[0], or in reverse y[i] = b[i] + a[i] y[i + 1]
+    from the last, in log2(n) rounds: after each, a[i] leads twice as far."""
+    stored, n, reach = b.dtype, b.shape[axis], 1
+    a, y = a.astype(_wide(b), copy=False), b.astype(_wide(b))
+    while reach < n:
+        late, early = _part(axis, reach, n), _part(axis, 0, n - reach)
+        source, target = (late, early) if reverse else (early, late)
+        y[target] = y[target] + a * y[source]
+        if 2 * reach < n:
+            a = a[_part(axis, 0, n - 2 * reach)] * a[_part(axis, reach, n - reach)]
+        reach *= 2
+    return y.astype(stored, copy=False)
+
+
+def _part(axis: int, start: int, end: int) -> tuple:
+    return (slice(None),) * axis + (slice(start, end),)
+
+
+def _wide(x: Any) -> Any:
+    """The dtype to carry a scan in: rounding errors of long ones add up."""
+    return np.float64 if x.dtype == dtypes.float32 else x.dtype
+
+
+def _cumsum_rule(xp: Any, g: Any, axis: int, reverse: bool) -> Any:
+    return xp.cumsum(g, axis=axis, reverse=not reverse)
+
+
+@primitive("cumsum", vjp=(_cumsum_rule,))
+@in_float32
+def _cumsum(xp: Any, x: Any, *, axis: int, reverse: bool = False) -> Any:
+    x = xp.library.flip(x, axis) if reverse else x
+    y = x.cumsum(axis=axis, dtype=_wide(x)).astype(x.dtype, copy=False)
+    return xp.library.flip(y, axis).copy() if reverse else y
+
+
+def _cumprod_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
+    """What came before x[i], times s[i] = g[i] + x[i + 1] s[i + 1]: nothing is divided, so it is
+    exact where there are zeros."""
+    n = x.shape[axis]
+    late, early = _part(axis, 1, n), _part(axis, 0, n - 1)
+    s = xp.recurrence(xp.getitem(x, index=late), g, axis=axis, reverse=True)
+    return xp.index_put(s, xp.getitem(s, index=late) * xp.getitem(y, index=early), index=late)
+
+
+@primitive("cumprod", vjp=(_cumprod_rule,))
+@in_float32
+def _cumprod(xp: Any, x: Any, *, axis: int) -> Any:
+    return x.cumprod(axis=axis, dtype=_wide(x)).astype(x.dtype, copy=False)
+
+
+def _logcumsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
+    """exp(x[i] - y[i]) s[i], where s[i] = g[i] + exp(y[i] - y[i + 1]) s[i + 1]: no exponent is
+    positive. Where all so far is -inf, the gradient is 0."""
+    n = x.shape[axis]
+    if dtypes.is_low_precision(x.dtype):  # differences of rounded y would be off by percents
+        x, g = (xp.cast(t, dtype=dtypes.float32) for t in (x, g))
+        y = xp.logcumsumexp(x, axis=axis)
+    y = xp.where(y == -np.inf, 0.0, y)
+    a, b = (xp.getitem(y, index=_part(axis, i, n - 1 + i)) for i in (0, 1))
+    shrinks = xp.exp(xp.where(a < b, a - b, 0.0))
+    return xp.recurrence(shrinks, g, axis=axis, reverse=True) * xp.exp(x - y)
+
+
+@primitive("logcumsumexp", vjp=(_logcumsumexp_rule,))
+@in_float32
+def _logcumsumexp(xp: Any, x: Any, *, axis: int) -> Any:
+    y = accumulate(xp, xp.library.logaddexp, x.astype(_wide(x), copy=False), axis)
+    return y.astype(x.dtype, copy=False)
+
+
+def _extreme_so_far(xp: Any, x: Any, axis: int, function: str) -> Any:
+    """The index of the (last) extreme up to each element, or of the last nan."""
+    x = keys(x)
+    extreme = accumulate(xp, getattr(xp.library, function), x, axis)
+    place = xp.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - axis - 1))
+    here = xp.library.where((x == extreme) | (x != x), place, 0)
+    return accumulate(xp, xp.library.maximum, here, axis)
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """y[i] = x[0] + ... + x[i] along ``dim``. Integers and bools add up in int64."""
+    return _along("cumsum", _cumsum, input, dim, dtype, reverse=False)
+
+
+def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """y[i] = x[0] * ... * x[i] along ``dim``. Integers and bools multiply in int64."""
+    return _along("cumprod", _cumprod, input, dim, dtype)
+
+
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    """y[i] = log(exp(x[0]) + ... + exp(x[i])) along ``dim``, without overflow."""
+    floating = getattr(input, "is_floating_point", lambda: True)()
+    return _along(
+        "logcumsumexp", _logcumsumexp, input, dim, None if floating else dtypes.get_default_dtype()
+    )
+
+
+def _along(op: str, scan: Any, input: Tensor, dim: int, dtype: Any, **options: Any) -> Tensor:
+    x, d = with_dimension(op, input, dim)
+    x = whole(x, dtype)
+    y = scan(x, axis=d, **options) if x._array.size else clone(x)
+    return y if input.ndim else reshape(y, ())
+
+
+def cummax(input: Tensor, dim: int) -> Picked:
+    """(values, indices) of the largest element so far along ``dim``; of equal ones the last."""
+    return _running("cummax", "maximum", input, dim)
+
+
+def cummin(input: Tensor, dim: int) -> Picked:
+    """(values, indices) of the smallest element so far along ``dim``; of equal ones the last."""
+    return _running("cummin", "minimum", input, dim)
+
+
+def _running(op: str, function: str, input: Tensor, dim: int) -> Picked:
+    x, d = with_dimension(op, input, dim)
+    if not x._array.size:
+        return Picked(clone(x), cast(x, dtype=dtypes.int64))
+    indices = indices_of(_extreme_so_far, x, d, function)
+    found = Picked(gather(x, d, indices), indices)
+    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))

@@ -1,0 +1,211 @@
+"""Medians, quantiles and modes: elements by their rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.core import dtypes
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.creation.create import as_tensor
+from tapegrad.ops.indexing.gather import gather
+from tapegrad.ops.indexing.take_along import (
+    Picked,
+    indices_of,
+    pick,
+    require_extent,
+    with_dimension,
+)
+from tapegrad.ops.movement.shape import permute, reshape, unsqueeze
+from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isnan, maximum, rint, where
+
+from .cumulative import accumulate
+from .reduce import sum
+from .sort import keys, order, sort
+
+# ---------------------------------------------------------------------- medians
+
+
+def _median_rank(xp: Any, x: Any, axis: int, ignore_nan: bool) -> Any:
+    """The rank along ``axis`` of the (lower) median, or of the first nan: nans are sorted last."""
+    n = x.shape[axis]
+    nans = (x != x).sum(axis=axis, keepdims=True)
+    if ignore_nan:
+        return xp.maximum(n - nans - 1, 0) // 2
+    return xp.where(nans > 0, n - nans, (n - 1) // 2)
+
+
+def _median_place(xp: Any, x: Any, axis: int, ignore_nan: bool) -> Any:
+    rank = _median_rank(xp, x, axis, ignore_nan)
+    return xp.library.take_along_axis(order(xp, x, axis, False), rank, axis)
+
+
+def _share(xp: Any, g: Any, y: Any, x: Any) -> Any:
+    """Elements that equal the median share its gradient evenly."""
+    ties = (x == y) | ((x != x) & (y != y))
+    return xp.where(ties, g / xp.sum(xp.cast(ties, dtype=g.dtype), axis=None, keepdims=False), 0.0)
+
+
+def _overall(name: str, ignore_nan: bool) -> Any:
+    def body(xp: Any, x: Any) -> Any:
+        flat = keys(x).reshape(-1)
+        ascending = xp.library.sort(flat)
+        return ascending[_median_rank(xp, flat, 0, ignore_nan)].reshape(()).astype(x.dtype)
+
+    return primitive(f"{name}_of_all", vjp=(_share,))(body)
+
+
+_median_of_all, _nanmedian_of_all = _overall("median", False), _overall("nanmedian", True)
+
+
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The median (the lower one of two), or nan if there is one; with a dimension, (values,
+    indices) along it. Without, equal elements share the gradient."""
+    return _median("median", _median_of_all, input, dim, keepdim)
+
+
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The median of what is not nan; with a dimension, (values, indices) along it."""
+    return _median("nanmedian", _nanmedian_of_all, input, dim, keepdim)
+
+
+def _median(op: str, of_all: Any, input: Tensor, dim: int | None, keepdim: bool) -> Any:
+    require_tensor(op, input)
+    if dim is None:
+        if input.numel():
+            return of_all(input)
+        if not input.is_floating_point():
+            raise RuntimeError(f"[{op}] nothing has no median: shape {tuple(input.shape)}")
+        return sum(input) / 0
+    x, d = with_dimension(op, input, dim)
+    require_extent(op, x, d)
+    found = pick(x, indices_of(_median_place, x, d, op == "nanmedian"), d, keepdim)
+    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))
+
+
+# ---------------------------------------------------------------------- quantiles
+
+_ROUNDED = {"lower": floor, "higher": ceil, "nearest": rint}
+_INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def quantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
+    """The q-th quantiles (0 <= q <= 1, a number or a vector, whose dimension comes first) over
+    ``dim`` or over all. The rank q (n - 1) between two elements is interpolated: linear, lower,
+    higher, midpoint or nearest. nan if there is one."""
+    return _quantile("quantile", input, q, dim, keepdim, interpolation)
+
+
+def nanquantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
+    """The quantiles of what is not nan."""
+    return _quantile("nanquantile", input, q, dim, keepdim, interpolation)
+
+
+def _quantile(
+    op: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpolation: str
+) -> Tensor:
+    q = _fractions(op, input, q)
+    if interpolation not in _INTERPOLATIONS:
+        raise RuntimeError(
+            f"[{op}] interpolation must be one of {', '.join(_INTERPOLATIONS)}, "
+            f"got {interpolation!r}"
+        )
+    x, d = with_dimension(op, input, 0 if dim is None else dim)
+    if dim is None:
+        x = reshape(x, (-1,))
+    require_extent(op, x, d)
+    rest = [i for i in range(x.ndim) if i != d]
+    ascending = sort(permute(x, [*rest, d]), -1).values
+    n = ascending.shape[-1]
+    numbers = n - sum(isnan(ascending), -1, keepdim=True)  # (..., 1): how many are none of nan
+    last = cast(maximum(numbers - 1, 0), dtype=x.dtype)
+    ranks = reshape(q, (-1,)) * last  # (..., len(q))
+    if op == "quantile":  # of numbers with a nan, the last element: that nan
+        ranks = where(numbers == n, ranks, float(n - 1))
+    if interpolation in _ROUNDED:
+        ranks = _ROUNDED[interpolation](ranks)
+    low = floor(ranks.detach())
+    y = gather(ascending, -1, cast(low, dtype=dtypes.int64))
+    if interpolation not in _ROUNDED:
+        above = gather(ascending, -1, cast(ceil(ranks.detach()), dtype=dtypes.int64))
+        weight = 0.5 if interpolation == "midpoint" else ranks - low
+        y = _interpolated(y, above, weight)
+    y = permute(y, [x.ndim - 1, *range(x.ndim - 1)])
+    if keepdim:
+        y = unsqueeze(y, d + 1) if dim is not None else reshape(y, (-1, *(1,) * input.ndim))
+        y = y if input.ndim else reshape(y, (-1,))
+    elif not input.ndim:
+        y = reshape(y, (-1,))
+    return y if q.ndim else y[0]
+
+
+def _interpolated(a: Tensor, b: Tensor, weight: Any) -> Tensor:
+    """a + weight (b - a), from the nearer end, so that a weight of 1 gives b exactly."""
+    step = b - a
+    if isinstance(weight, float):
+        return b - step * (1 - weight)
+    return where(weight < 0.5, a + weight * step, b - step * (1 - weight))
+
+
+def _fractions(op: str, input: Tensor, q: Any) -> Tensor:
+    require_tensor(op, input)
+    if input.dtype not in (dtypes.float32, dtypes.float64):
+        raise RuntimeError(
+            f"[{op}] needs a float32 or float64 tensor, got {input.dtype.name}: convert it"
+        )
+    if not input.numel():
+        raise RuntimeError(f"[{op}] nothing has no quantiles: shape {tuple(input.shape)}")
+    if not isinstance(q, Tensor):
+        q = as_tensor(q, dtype=input.dtype, device=input.device)
+    if q.ndim > 1 or q.dtype != input.dtype:
+        raise RuntimeError(
+            f"[{op}] q must be a number or a vector of the tensor's dtype {input.dtype.name}, got "
+            f"shape {tuple(q.shape)}, dtype {q.dtype.name}"
+        )
+    if q._device is not input._device:
+        raise RuntimeError(f"[{op}] the tensor is on {input.device}, q on {q.device}")
+    if not bool(((q._array >= 0) & (q._array <= 1)).all()):
+        raise RuntimeError(f"[{op}] q must be 0 to 1, got {q.tolist()}")
+    return q
+
+
+# ---------------------------------------------------------------------- modes
+
+
+def _mode_place(xp: Any, x: Any, axis: int) -> Any:
+    """The (last) index of the (smallest) most frequent element along ``axis``."""
+    places = order(xp, x, axis, False)
+    ascending = xp.library.take_along_axis(keys(x), places, axis)
+    n, before = x.shape[axis], (slice(None),) * axis
+    later, earlier = (*before, slice(1, n)), (*before, slice(0, n - 1))
+    same = xp.zeros(x.shape, dtype=bool)
+    same[later] = ascending[later] == ascending[earlier]
+    position = xp.arange(n).reshape((-1,) + (1,) * (x.ndim - axis - 1))
+    # How many equal ones there are so far: the position less that of the first of them.
+    first = accumulate(xp, xp.library.maximum, xp.where(same, 0, position), axis)
+    last = (position - first).argmax(axis=axis, keepdims=True)
+    return xp.library.take_along_axis(places, last, axis)
+
+
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Picked:
+    """(values, indices) of the most frequent elements along ``dim``; of several the smallest, at
+    its last place."""
+    x, d = with_dimension("mode", input, dim)
+    require_extent("mode", x, d)
+    found = pick(x, indices_of(_mode_place, x, d), d, keepdim)
+    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))

@@ -1,0 +1,222 @@
+"""Sums, products and counts over dimensions.
+
+The primitives take ``axis`` (a tuple of non-negative ints) and ``keepdims``; the public functions
+below them take PyTorch's ``dim`` and ``keepdim``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+from tapegrad.core import dtypes
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common import arguments
+from tapegrad.ops.common.arguments import axes, require_floating, require_tensor
+from tapegrad.ops.common.precision import compute_in_float32, divided, in_float32, stable_sum
+from tapegrad.ops.indexing.index import getitem
+from tapegrad.ops.movement.shape import clone, permute, reshape
+from tapegrad.ops.pointwise.elementwise import cast, isnan, logical_not, not_equal, where
+
+
+def keepdim_shape(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a reduction's result had it kept its dimensions."""
+    return tuple(1 if i in axis else n for i, n in enumerate(shape))
+
+
+def expand_gradient(xp: Any, g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+    """A reduction's gradient, repeated (without a copy) over what was reduced."""
+    if g.shape:  # else everything was reduced, and a 0-d gradient broadcasts as it is
+        g = xp.reshape(g, shape=keepdim_shape(shape, axis))
+    return xp.broadcast_to(g, shape=shape)
+
+
+def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
+    return math.prod(shape[i] for i in axis)
+
+
+@primitive("sum", vjp=(lambda xp, g, input_shape, axis: expand_gradient(xp, g, input_shape, axis),))
+@in_float32
+def _sum(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return stable_sum(x, axis, keepdims)
+
+
+def _mean_rule(xp: Any, g: Any, input_shape: Any, axis: Any) -> Any:
+    return expand_gradient(xp, divided(xp, g, count(input_shape, axis)), input_shape, axis)
+
+
+@primitive("mean", vjp=(_mean_rule,))
+@in_float32
+def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    # A sum and a division, not the library's mean: an empty mean is nan without a warning.
+    return stable_sum(x, axis, keepdims) / x.dtype.type(count(x.shape, axis))
+
+
+def _prod_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
+    """The product of the others: y / x, or where x is the only zero, that of all but the zero."""
+    zero = x == 0
+    if not zero.any():
+        return expand_gradient(xp, g * y, x.shape, axis) / x
+    filled = xp.where(zero, 1, x)
+    zeros = xp.sum(xp.cast(zero, dtype=dtypes.int64), axis=axis, keepdims=True)
+    rest = xp.prod(filled, axis=axis, keepdims=True)
+    others = xp.where(zeros == 0, rest / filled, xp.where(zero & (zeros == 1), rest, 0))
+    return expand_gradient(xp, g, x.shape, axis) * others
+
+
+def _prod_plain(x: Tensor, *, axis: tuple[int, ...], keepdims: bool) -> Tensor:
+    """The product in log2(n) rounds, each multiplying one half of the numbers by the other: exact
+    gradients of gradients however many zeros there are, as nothing is divided."""
+    shape, rest = tuple(x.shape), [i for i in range(x.ndim) if i not in axis]
+    n = count(shape, axis)
+    x = reshape(permute(x, [*axis, *rest]), (n, *(shape[i] for i in rest)))
+    if n == 0:
+        x = _sum(x, axis=(0,), keepdims=True) + 1
+    odd = None
+    while n > 1:
+        if n % 2:
+            last = getitem(x, index=(slice(n - 1, n),))
+            odd = last if odd is None else odd * last
+        n //= 2
+        x = getitem(x, index=(slice(0, n),)) * getitem(x, index=(slice(n, 2 * n),))
+    y = x if odd is None else x * odd
+    return reshape(y, keepdim_shape(shape, axis) if keepdims else tuple(shape[i] for i in rest))
+
+
+@primitive("prod", vjp=(_prod_rule,), plain=_prod_plain)
+@in_float32
+def _prod(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return xp.library.multiply.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)
+
+
+def _logsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
+    # Where every element is -inf, so is y, and each has gradient 0 rather than exp(nan).
+    y = expand_gradient(xp, xp.where(y == -math.inf, 0.0, y), x.shape, axis)
+    return expand_gradient(xp, g, x.shape, axis) * xp.exp(x - y)
+
+
+@primitive("logsumexp", vjp=(_logsumexp_rule,))
+@in_float32
+def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    top = x.max(axis=axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, 0)
+    y = xp.log(stable_sum(xp.exp(x - top), axis, True)) + top
+    return y if keepdims else y.squeeze(axis)
+
+
+@primitive("any")
+def _any(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return x.any(axis=axis, keepdims=keepdims)
+
+
+@primitive("all")
+def _all(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    return x.all(axis=axis, keepdims=keepdims)
+
+
+# ---------------------------------------------------------------------- PyTorch's signatures
+
+
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over ``dim`` (all dimensions by default). Integers and bools add up in int64."""
+    over = axes("sum", input, dim)
+    if dtype is not None or input._array.dtype.kind in "biu":
+        input = whole(input, dtype)
+    return _sum(input, axis=over, keepdims=keepdim)
+
+
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over ``dim`` of what is not nan."""
+    require_tensor("nansum", input)
+    if input.is_floating_point():
+        input = where(isnan(input), 0.0, input)
+    return sum(input, dim, keepdim, dtype=dtype)
+
+
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The arithmetic mean over ``dim``; nan of nothing."""
+    if dtype is not None:
+        input = to_dtype(input, dtype)
+    require_floating("mean", input)
+    return _mean(input, axis=axes("mean", input, dim), keepdims=keepdim)
+
+
+@compute_in_float32
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The arithmetic mean over ``dim`` of what is not nan; nan where there is nothing else."""
+    require_floating("nanmean", input)
+    there = sum(logical_not(isnan(input)), dim, keepdim)
+    return nansum(input, dim, keepdim, dtype=dtype) / there
+
+
+def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product over ``dim`` (one, or all by default). Integers and bools multiply in int64."""
+    over = axes("prod", input, dim)
+    return _prod(whole(input, dtype), axis=over, keepdims=keepdim)
+
+
+def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(input))) over ``dim``, without overflow."""
+    over = axes("logsumexp", input, dim)
+    if not input.is_floating_point():
+        input = cast(input, dtype=dtypes.get_default_dtype())
+    if count(input._array.shape, over) == 0:
+        return _sum(input, axis=over, keepdims=keepdim) - math.inf
+    return _logsumexp(input, axis=over, keepdims=keepdim)
+
+
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether any element over ``dim`` is non-zero (nan is). Of uint8 it is uint8."""
+    return _truth("any", _any, input, dim, keepdim)
+
+
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements over ``dim`` are non-zero (nan is). Of uint8 it is uint8."""
+    return _truth("all", _all, input, dim, keepdim)
+
+
+def _truth(op: str, of: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    # Other reductions take () for all dimensions; these two, in PyTorch, for none.
+    over = () if isinstance(dim, (tuple, list)) and not dim else axes(op, input, dim)
+    result = of(input, axis=over, keepdims=keepdim)
+    return cast(result, dtype=dtypes.uint8) if input.dtype == dtypes.uint8 else result
+
+
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """How many elements over ``dim`` are not zero (nan is not)."""
+    over = axes("count_nonzero", input, dim)
+    return _sum(cast(not_equal(input, 0), dtype=dtypes.int64), axis=over, keepdims=False)
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions that broadcasting from shape ``size`` would have added or
+    stretched."""
+    require_tensor("sum_to_size", input)
+    shape, wanted = tuple(input.shape), arguments.shape("sum_to_size", size)
+    lead = len(shape) - len(wanted)
+    if lead < 0 or builtins.any(n not in (1, m) for n, m in zip(wanted, shape[lead:], strict=True)):
+        raise RuntimeError(
+            f"[sum_to_size] shape {wanted} does not broadcast to the tensor's shape {shape}"
+        )
+    stretched = [i for i in range(lead, len(shape)) if wanted[i - lead] != shape[i]]
+    over = (*range(lead), *stretched)
+    return reshape(_sum(input, axis=over, keepdims=False), wanted) if over else clone(input)
+
+
+# ---------------------------------------------------------------------- arguments
+
+
+def whole(input: Tensor, dtype: Any) -> Tensor:
+    """What is summed: the tensor in ``dtype``; integers and bools in int64."""
+    if dtype is not None:
+        return to_dtype(input, dtype)
+    if input._array.dtype.kind in "biu" and input.dtype != dtypes.int64:
+        return cast(input, dtype=dtypes.int64)
+    return input
+
+
+def to_dtype(x: Tensor, dtype: Any) -> Tensor:
+    wanted = dtypes.dtype(dtype)
+    return x if x.dtype == wanted else cast(x, dtype=wanted)

@@ -1,0 +1,112 @@
+"""Sorting along a dimension, and what is found by sorting.
+
+Equal elements keep their order, so results are the same on every device. nan is larger than all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.dtypes import float32, is_low_precision
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.indexing.index import getitem
+from tapegrad.ops.indexing.take_along import (
+    Picked,
+    indices_of,
+    pick,
+    require_extent,
+    take_along,
+    with_dimension,
+)
+from tapegrad.ops.movement.shape import reshape
+
+
+def keys(x: Any) -> Any:
+    """Numbers in the order of the array's, of a dtype that every library compares."""
+    if x.dtype.kind == "b":
+        return x.astype("uint8")
+    return x.astype(float32) if is_low_precision(x.dtype) else x
+
+
+def order(xp: Any, x: Any, axis: int, descending: bool) -> Any:
+    """The indices that sort an array along ``axis``."""
+    if not descending:
+        return keys(x).argsort(axis=axis, kind="stable")
+    # Read backwards, equal elements are in reverse order twice: in their own.
+    backwards = xp.library.flip(x, axis)
+    places = keys(backwards).argsort(axis=axis, kind="stable")
+    return x.shape[axis] - 1 - xp.library.flip(places, axis)
+
+
+def top(xp: Any, x: Any, axis: int, k: int, largest: bool) -> Any:
+    """The indices of the k largest (or smallest) along ``axis``, sorted."""
+    if isinstance(x, np.ndarray) and 0 < 8 * k <= x.shape[axis]:
+        found = _partitioned(xp, x, axis, k, largest)
+        if found is not None:
+            return found
+    return order(xp, x, axis, largest)[_part(axis, 0, k)].copy()
+
+
+def _partitioned(xp: Any, x: Any, axis: int, k: int, largest: bool) -> Any:
+    """``top`` without sorting what is not wanted; None where elements beyond the k equal the last
+    of them, for then a partition may pick any of them."""
+    values, n = keys(x), x.shape[axis]
+    start = n - k if largest else 0
+    last = start if largest else k - 1
+    places = np.argpartition(values, last, axis)
+    bound = np.take_along_axis(values, places[_part(axis, last, last + 1)], axis)
+    places = np.sort(places[_part(axis, start, start + k)], axis)
+    chosen = np.take_along_axis(values, places, axis)
+    equal, taken = ((v == bound).sum(axis=axis) for v in (values, chosen))
+    if (equal != taken).any() or (bound != bound).any():
+        return None
+    return np.take_along_axis(places, order(xp, chosen, axis, largest), axis)
+
+
+def _part(axis: int, start: int, end: int) -> tuple:
+    return (slice(None),) * axis + (slice(start, end),)
+
+
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Picked:
+    """(values, indices) in ascending or descending order along ``dim``; always stable."""
+    x, d = with_dimension("sort", input, dim)
+    indices = indices_of(order, x, d, descending)
+    found = Picked(take_along(x, indices, axis=d), indices)
+    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """The indices that sort the tensor along ``dim``; always stable."""
+    x, d = with_dimension("argsort", input, dim)
+    indices = indices_of(order, x, d, descending)
+    return indices if input.ndim else reshape(indices, ())
+
+
+def msort(input: Tensor) -> Tensor:
+    """The tensor sorted along its first dimension."""
+    return sort(input, 0).values
+
+
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Picked:
+    """(values, indices) of the k largest (or smallest) elements along ``dim``, in that order."""
+    x, d = with_dimension("topk", input, dim)
+    n = x.shape[d]
+    if not 0 <= k <= n:
+        raise RuntimeError(f"[topk] k must be 0 to {n}, the size of dim {d}, got {k}")
+    indices = indices_of(top, x, d, k, largest)
+    found = Picked(take_along(x, indices, axis=d), indices)
+    return found if input.ndim or k == 0 else Picked(*(reshape(t, ()) for t in found))
+
+
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Picked:
+    """(values, indices) of the k-th smallest elements along ``dim``, counted from 1."""
+    x, d = with_dimension("kthvalue", input, dim)
+    n = x.shape[d]
+    require_extent("kthvalue", x, d)
+    if not 1 <= k <= n:
+        raise RuntimeError(f"[kthvalue] k must be 1 to {n}, the size of dim {d}, got {k}")
+    indices = indices_of(order, x, d, False)
+    found = pick(x, getitem(indices, index=_part(d, k - 1, k)), d, keepdim)
+    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))

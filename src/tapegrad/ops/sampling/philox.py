@@ -1,0 +1,235 @@
+"""Random numbers that are a function of (seed, offset, element index): the same bits on every
+device, in any order of computation.
+
+The generator is Philox4x32-10 (Salmon et al. 2011): block b of four 32-bit words is a keyed mixing
+of the counter (b, offset) under the seed, so element i needs no state but its index. ``offset``
+counts the calls made of a generator. Everything after the words is IEEE additions,
+multiplications, divisions and square roots, which every device rounds alike.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core import dtypes
+from tapegrad.core.devices import Device, override
+from tapegrad.core.kernels import launch
+from tapegrad.core.tape import array_function
+from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.special.rules import horner
+
+# ---------------------------------------------------------------------- the generator
+
+
+class Generator:
+    """A stream of random numbers: a seed, and the number of calls made so far.
+
+    ``device`` is accepted for PyTorch's sake: the numbers are the same on all.
+    """
+
+    def __init__(self, device: Any = "cpu"):
+        self.device = Device(device)
+        self._seed, self._offset = 0, 0
+        self._lock = threading.Lock()
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from ``seed`` (any 64-bit integer, negative ones wrap around)."""
+        self._seed, self._offset = int(seed) % 2**64, 0
+        return self
+
+    def initial_seed(self) -> int:
+        return self._seed
+
+    def seed(self) -> int:
+        """Start again from a number that nobody can guess, and return it."""
+        self.manual_seed(int.from_bytes(os.urandom(8), "little"))
+        return self._seed
+
+    def get_state(self) -> Tensor:
+        """(seed, offset) as an int64 tensor."""
+        state = np.array([self._seed, self._offset], dtype=np.uint64).view(np.int64)
+        return wrap(state, Device("cpu"))
+
+    def set_state(self, state: Tensor) -> Generator:
+        if not isinstance(state, Tensor) or state.shape != (2,) or state.dtype != dtypes.int64:
+            raise TypeError("a generator's state is an int64 tensor of shape (2,): see get_state()")
+        self._seed, self._offset = (v % 2**64 for v in state.tolist())
+        return self
+
+    def next(self) -> tuple[int, int]:
+        """The (seed, offset) of one call."""
+        with self._lock:
+            self._offset += 1
+            return self._seed, self._offset - 1
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, of all devices."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator with a number that nobody can guess, and return it."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The default generator's seed."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The default generator's state."""
+    return default_generator.get_state()
+
+
+def set_rng_state(state: Tensor) -> None:
+    """Put the default generator back into a state."""
+    default_generator.set_state(state)
+
+
+# ---------------------------------------------------------------------- words to numbers
+
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)  # the golden ratio and sqrt(3) - 1
+_LOW = 0xFFFFFFFF
+
+
+@array_function
+def philox(xp: Any, *, n: int, seed: int, offset: int) -> Any:
+    """n uint32 words: word i is number i % 4 of the block with counter (i / 4, offset)."""
+    u64 = xp.library.uint64
+    low, shift = u64(_LOW), u64(32)
+    block = xp.arange(-(-n // 4), dtype=np.uint64)
+    c0, c1 = block & low, block >> shift
+    c2, c3 = xp.full_like(block, offset & _LOW), xp.full_like(block, offset >> 32)
+    k0, k1 = seed & _LOW, seed >> 32
+    m0, m1 = (u64(m) for m in _MULTIPLIERS)
+    for _ in range(10):
+        p0, p1 = m0 * c0, m1 * c2
+        c0, c1 = (p1 >> shift) ^ c1 ^ u64(k0), p1 & low
+        c2, c3 = (p0 >> shift) ^ c3 ^ u64(k1), p0 & low
+        k0, k1 = (k0 + _KEY_STEPS[0]) & _LOW, (k1 + _KEY_STEPS[1]) & _LOW
+    words = xp.library.stack((c0, c1, c2, c3), axis=1)
+    return words.astype(np.uint32).reshape(-1)[:n]
+
+
+@override("philox", "cuda", "emulated")
+def _philox_kernel(device: Device, *, n: int, seed: int, offset: int) -> Any:
+    words = device.ops["empty"]((n,), dtype=np.uint32)
+    launch(device, "philox", None, words, n, seed, offset)
+    return words
+
+
+@array_function
+def uniform(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
+    """n numbers in [0, 1): the highest bits of a word that the dtype can hold exactly (of two
+    words for float64)."""
+    if dtype == dtypes.float64:
+        words = xp.philox(n=2 * n, seed=seed, offset=offset).astype(np.uint64)
+        long = (words[0::2] << xp.library.uint64(32)) | words[1::2]
+        return (long >> xp.library.uint64(11)).astype(np.float64) * 2.0**-53
+    bits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
+    words = xp.philox(n=n, seed=seed, offset=offset) >> xp.library.uint32(32 - bits)
+    return (words.astype(np.float32) * np.float32(2.0**-bits)).astype(dtype)
+
+
+# Chebyshev fits computed in 40-digit arithmetic, highest power first; errors below 1e-16.
+# log(m) / s as a polynomial in s^2, s = (m - 1) / (m + 1), on sqrt(1/2) <= m <= sqrt(2)
+_LOG = (
+    0.14809710360655277,
+    0.15312528148364191,
+    0.18183631680229329,
+    0.22222197056726047,
+    0.2857142876064168,
+    0.39999999999302338,
+    0.66666666666667646,
+    2.0,
+)
+# sin(pi/2 f) / f and cos(pi/2 f) as polynomials in f^2, on |f| <= 1/2
+_SIN = (
+    -6.6276249389924724e-10,
+    5.6919278504896334e-8,
+    -3.5988427171448578e-6,
+    0.0001604411847266723,
+    -0.0046817541353148271,
+    0.079692626246166924,
+    -0.64596409750624625,
+    1.5707963267948966,
+)
+_COS = (
+    -6.3212568696285884e-9,
+    4.710609726757823e-7,
+    -2.5202036770460258e-5,
+    0.00091926027418315572,
+    -0.020863480763311209,
+    0.25366950790104671,
+    -1.2337005501361698,
+    1.0,
+)
+
+
+@array_function
+def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
+    """n numbers of the standard normal distribution, in pairs (Box & Muller 1958): r cos(a) and
+    r sin(a), with r = sqrt(-2 log u) and a = 2 pi v. The library's log and sin differ in the last
+    bit between devices, so they are polynomials here."""
+    pairs = -(-n // 2)
+    if dtype == dtypes.float64:
+        u, v = xp.uniform(n=2 * pairs, dtype=dtype, seed=seed, offset=offset).reshape(-1, 2).T
+        u = u + 2.0**-53
+    else:
+        words = xp.philox(n=2 * pairs, seed=seed, offset=offset).astype(np.float64)
+        u, v = (words[0::2] + 1) * 2.0**-32, words[1::2] * 2.0**-32
+    r = xp.sqrt(xp.maximum(-2 * log(xp, u), 0))
+    sine, cosine = turn(xp, v)
+    both = xp.library.stack((r * cosine, r * sine), axis=1)
+    return both.reshape(-1)[:n].astype(dtype)
+
+
+def log(xp: Any, u: Any) -> Any:
+    """The logarithm of positive float64 numbers, rounded alike on every device."""
+    mantissa, exponent = xp.frexp(u)
+    small = mantissa < math.sqrt(0.5)
+    mantissa = xp.where(small, 2 * mantissa, mantissa)
+    s = (mantissa - 1) / (mantissa + 1)
+    return (exponent - small) * math.log(2) + s * horner(_LOG, s * s)
+
+
+def turn(xp: Any, v: Any) -> tuple[Any, Any]:
+    """sin and cos of 2 pi v, for v in 0..1, rounded alike on every device."""
+    turns = 4 * v
+    quarter = xp.floor(turns + 0.5)
+    f = turns - quarter
+    square = f * f
+    sine, cosine = f * horner(_SIN, square), horner(_COS, square)
+    odd = quarter % 2 == 1
+    negative_cos = (quarter == 1) | (quarter == 2)
+    negative_sin = (quarter == 2) | (quarter == 3)
+    x = xp.where(odd, sine, cosine) * xp.where(negative_cos, -1.0, 1.0)
+    y = xp.where(odd, cosine, sine) * xp.where(negative_sin, -1.0, 1.0)
+    return y, x
+
+
+def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Device, generator: Any) -> Any:
+    """An array of ``uniform`` or ``normal`` numbers; one call of the generator."""
+    seed, offset = (generator or default_generator).next()
+    array = device.ops[name](n=math.prod(shape), dtype=dtype, seed=seed, offset=offset)
+    return array.reshape(shape)
+
+
+def integers(device: Device, n: int, span: int, generator: Generator | None) -> Any:
+    """n int64 numbers in [0, span), from 64 bits each."""
+    seed, offset = (generator or default_generator).next()
+    words = device.ops["philox"](n=2 * n, seed=seed, offset=offset).astype(np.uint64)
+    u64 = device.library.uint64
+    long = (words[0::2] << u64(32)) | words[1::2]
+    return (long % u64(span)).astype(np.int64)
