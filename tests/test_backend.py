@@ -58,20 +58,20 @@ def test_what_tapegrad_warns_of_is_shown(tmp_path: Path) -> None:
     (tmp_path / "_cuda.py").write_text("raise ImportError('no such runtime')")
     code = f"""
 import tapegrad
-from tapegrad import backend, kernels
+from tapegrad.core import devices, kernels
 
 def missing(device, x):
-    raise backend.KernelsMissing("run this and that")
+    raise devices.KernelsMissing("run this and that")
 
 tapegrad.__path__.insert(0, {str(tmp_path)!r})
-cuda = backend.Device("cuda")
+cuda = devices.Device("cuda")
 inside = {{"__name__": "tapegrad.ops.inside"}}
 exec("def outer(f, *args): return inner(f, *args)", inside)
 exec("def inner(f, *args): return f(*args)", inside)
-assert inside["outer"](backend._first_that_accepts(cuda, [missing], lambda x: -x), 3) == -3
+assert inside["outer"](devices._first_that_accepts(cuda, [missing], lambda x: -x), 3) == -3
 try:
     inside["outer"](kernels.launch, cuda, "relu_forward", "float32")
-except backend.KernelsMissing:
+except devices.KernelsMissing:
     pass
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

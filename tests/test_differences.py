@@ -82,7 +82,7 @@ def test_row_major_only():
 def test_tensor_is_no_constructor():
     """`Tensor(2, 3)` is refused"""
     assert torch.Tensor(2, 3).shape == (2, 3)
-    with pytest.raises(TypeError, match=r"tapegrad.core.tensor"):
+    with pytest.raises(TypeError, match=r"tapegrad.tensor"):
         tg.Tensor(2, 3)
 
 

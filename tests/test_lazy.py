@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import tapegrad
+from tapegrad.ops import catalog
 
 BROADCAST = """
 import tapegrad as tg
@@ -49,15 +50,6 @@ def definitions(tree: ast.Module) -> set[str]:
     return found
 
 
-def imports(tree: ast.Module) -> set[str]:
-    """The modules of ``ops`` that a module imports when it is loaded."""
-    found = set()
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            found |= {node.module} if node.module else {alias.name for alias in node.names}
-    return found
-
-
 def uses(tree: ast.Module) -> set[str]:
     return {
         node.attr
@@ -68,21 +60,17 @@ def uses(tree: ast.Module) -> set[str]:
 
 def test_modules_load_the_primitives_that_their_rules_and_bodies_use() -> None:
     """Else ``xp.name`` is the array library's function of that name, silently and for good."""
-    trees = {path.stem: ast.parse(path.read_text()) for path in OPS.glob("*.py")}
-    home = {name: module for module, tree in trees.items() for name in definitions(tree)}
-
-    def loaded(module: str, seen: set[str]) -> set[str]:
-        if module not in seen and module in trees:
-            seen.add(module)
-            for other in imports(trees[module]):
-                loaded(other, seen)
-        return seen
-
-    always = loaded("methods", set())
+    trees = {
+        ".".join(path.relative_to(OPS).with_suffix("").parts): ast.parse(path.read_text())
+        for path in OPS.rglob("*.py")
+    }
+    declared = {name: module for module, tree in trees.items() for name in definitions(tree)}
+    assert len(declared) > 200
     missing = [
-        f"{module} uses xp.{name} of {home[name]}"
+        f"{module} uses xp.{name} of {declared[name]}"
         for module, tree in sorted(trees.items())
-        for name in sorted(uses(tree) & home.keys())
-        if home[name] not in loaded(module, set(always))
+        for name in sorted(uses(tree) & declared.keys())
+        if catalog.homes.get(name) != declared[name]
     ]
     assert not missing
+    assert catalog.homes == declared

@@ -27,6 +27,11 @@ bodies: dict[str, Callable] = {}
 overrides: dict[str, list[tuple[tuple[str, ...], Callable]]] = {}
 
 
+def load_primitive(name: str) -> None:
+    """Load the module that declares a primitive, if it is not loaded yet: the catalogue of
+    operations, which is above this room, puts its own function here."""
+
+
 class Operations(dict):
     """name -> implementation on one device, resolved at the first use of each name."""
 
@@ -110,6 +115,7 @@ class Device:
         return self.ops["array"](array)
 
     def _resolve(self, name: str) -> Callable:
+        load_primitive(name)
         body, library = bodies.get(name), self.library
         plain = partial(body, self.xp) if body else getattr(library, name)
         tried = [f for types, f in overrides.get(name, ()) if self.type in types]

@@ -32,7 +32,7 @@ import numpy as np
 
 from tapegrad.ops.common.out import write_out
 
-from . import dtypes
+from . import devices, dtypes
 from .devices import Device, bodies, cache, memory
 from .modes import recording
 from .primitive import Primitive, signature
@@ -201,6 +201,7 @@ class TensorNamespace:
     """The third namespace: what ``xp`` is when rules run on Tensors and record themselves."""
 
     def __getattr__(self, name: str) -> Callable:
+        devices.load_primitive(name)
         try:
             return registry[name]
         except KeyError:

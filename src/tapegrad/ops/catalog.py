@@ -7,7 +7,10 @@ that has another name there; a trailing ``_`` (``exp_``) says that it exists in 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import NamedTuple
+
+from tapegrad.core import devices
 
 # Functions that are methods of the same name too: ``tapegrad.f(x, ...)`` is ``x.f(...)``.
 SHARED = {
@@ -195,6 +198,86 @@ PROPERTIES = {
     "movement.shape": "mT",
 }
 
+# The primitives and array functions of each module, by the names that ``xp`` gives them. A module
+# is loaded when a body or a rule first asks for one of its names.
+PRIMITIVES = {
+    "activation.activation": """
+        elu elu_backward gelu gelu_backward gelu_tanh gelu_tanh_backward leaky_relu
+        leaky_relu_backward relu relu_backward sigmoid sigmoid_backward silu silu_backward softplus
+        softplus_backward tanh tanh_backward
+    """,
+    "activation.gated": "logsigmoid mish mish_backward",
+    "activation.piecewise": "hardshrink hardsigmoid hardswish hardtanh prelu softshrink threshold",
+    "activation.softmax": "log_softmax log_softmax_backward softmax softmax_backward",
+    "conv.fold": "columns_to_image image_to_columns",
+    "conv.pad": "constant_pad",
+    "conv.primitives": "convolution convolution_input convolution_weight matmul_into",
+    "indexing.index": "add_at getitem getitem_backward index_add_at index_put store",
+    "indexing.nonzero": "nonzero_rows",
+    "indexing.segment_reduce": "reduce_at",
+    "indexing.take_along": "put_along take_along",
+    "layers.channel_norm": "window_sum",
+    "layers.dropout": "alpha_dropout dropout",
+    "layers.embedding": "embedding embedding_backward scale_gradient",
+    "layers.norm": """
+        batch_moments batch_norm batch_norm_backward layer_norm layer_norm_backward rms_norm
+        rms_norm_backward
+    """,
+    "linalg.cholesky": "cholesky cholesky_inverse cholesky_solve",
+    "linalg.det": "det slogdet",
+    "linalg.eigh_svd": "eigh eigvalsh svd svdvals",
+    "linalg.lu": "lu_factor rows_exchanged",
+    "linalg.matmul": "column_sum linear matmul",
+    "linalg.matrices": "diagonal_part lower_part matrix_of_diagonal upper_part",
+    "linalg.matrix_exp": "matrix_exp",
+    "linalg.pinv": "pseudoinverse",
+    "linalg.qr": "qr",
+    "linalg.solve": "inv solve",
+    "linalg.solve_triangular": "solve_triangular",
+    "linalg.vector_norms": "vector_norm",
+    "loss.cdist": "euclidean_distances",
+    "loss.classification": "cross_entropy cross_entropy_backward",
+    "loss.ctc": "ctc_backward ctc_loss",
+    "loss.elementwise": "binary_cross_entropy clamp_min_straight_through huber",
+    "movement.cat": "concatenate",
+    "movement.diagonal": "diagonal diagonal_embedded diagonal_scatter",
+    "movement.flip": "flip roll",
+    "movement.meshgrid": "choices",
+    "movement.repeat": "numbered",
+    "movement.shape": "alias broadcast_to contiguous copy reshape transpose",
+    "movement.strided": "strided_part strided_replace strided_sum",
+    "movement.tril_triu": "triangle_places tril triu",
+    "movement.unfold": "sliding sliding_sum",
+    "pointwise.arithmetic": "clamp div_floor div_trunc floor_divide fmod power remainder",
+    "pointwise.bitwise": "bitwise_left_shift bitwise_right_shift",
+    "pointwise.comparison": "fmax fmin isin",
+    "pointwise.elementwise": """
+        absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast clip cos divide equal erf
+        exp expm1 floor_divide greater greater_equal isfinite isinf isnan less less_equal log log1p
+        logical_and logical_not logical_or logical_xor maximum minimum multiply negative no_slope
+        not_equal power reciprocal remainder rsqrt sign sin sqrt square subtract where
+    """,
+    "pointwise.exponential": "entr exp2 log10 log2 logaddexp logaddexp2 logit xlog1py xlogy",
+    "pointwise.floating_point": "copysign exponent heaviside mantissa nextafter signbit",
+    "pointwise.trigonometry": "angle atan2 cosh deg2rad hypot rad2deg sinc sinh tan",
+    "pooling.avg_pool": "avg_pool avg_pool_backward",
+    "pooling.max_pool": "largest_at max_along max_along_backward max_along_pick",
+    "reduction.cumulative": "cumprod cumsum logcumsumexp recurrence",
+    "reduction.minmax": "amax amin argmax argmin",
+    "reduction.moments": "std var",
+    "reduction.reduce": "all any logsumexp mean prod sum",
+    "sampling.philox": "normal philox uniform",
+    "special.bessel": """
+        airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 i0 i0e i1 i1e modified_bessel_k0
+        modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0
+    """,
+    "special.error_function": "erfc erfcx erfinv log_ndtr ndtr ndtri",
+    "special.gamma": "digamma lgamma zeta",
+    "special.igamma": "igamma igammac",
+    "vision.flat_pixels": "add_places read_places write_places",
+    "vision.resample": "resample",
+}
+
 
 class Entry(NamedTuple):
     """Where an operation is: a function of a module of ``tapegrad.ops``."""
@@ -222,3 +305,12 @@ changing = frozenset(CHANGING.split())
 functions = _read(SHARED, FUNCTIONS, marks=True)
 methods = _read(SHARED, marks=True) | _read(METHODS, marks=False)
 properties = _read(PROPERTIES, marks=False)
+homes = {name: module for module, names in PRIMITIVES.items() for name in names.split()}
+
+
+def _load_primitive(name: str) -> None:
+    if name in homes:
+        import_module(f"..{homes[name]}", __name__)
+
+
+devices.load_primitive = _load_primitive

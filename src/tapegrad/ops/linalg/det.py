@@ -11,8 +11,6 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.pointwise.elementwise import where
 
-from . import eigh_svd as _spectral  # noqa: F401 (and svd)
-from . import solve as _solve  # noqa: F401 (the rules use inv)
 from .matmul import transposed
 from .matrices import require_square
 

@@ -8,7 +8,6 @@ from tapegrad.core.dtypes import is_floating, is_low_precision
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.movement import cat as _join  # noqa: F401 (rules use concatenate)
 
 # ---------------------------------------------------------------------- parts
 

@@ -8,7 +8,6 @@ from typing import Any
 from tapegrad.core import dtypes
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.activation import activation  # noqa: F401  (the rules call its sigmoid)
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.operands import of_pairs, require_floats, two_tensors
 from tapegrad.ops.common.precision import in_float32

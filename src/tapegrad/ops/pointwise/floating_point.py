@@ -14,7 +14,6 @@ from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.operands import no_gradient, pair, require_floats, two_tensors
 
 from . import elementwise
-from . import exponential as _exponential  # noqa: F401 (frexp's rule uses exp2)
 
 
 def _frac(input: Tensor) -> Tensor:
