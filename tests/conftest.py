@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="leave out the tests that FILE names, and add the names of those that pass: what one "
         "environment had to skip is then all that the next one runs",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Any:
+    """Tests of what SciPy computes are skipped where it is missing."""
+    try:
+        return (yield)
+    except ImportError as error:
+        if "needs SciPy" not in str(error):
+            raise
+        pytest.skip(str(error))
 
 
 def pytest_configure(config: pytest.Config) -> None:

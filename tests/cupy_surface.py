@@ -4,6 +4,7 @@
     function NAME PARAMETERS       ("x=" has a default, "*" begins the keyword-only ones)
     method NAME PARAMETERS         of cupy.ndarray
     ufunc NAME METHODS LOOPS       (METHODS: those of at, reduce, ... that it has, or "-")
+    special NAME LOOPS             a ufunc of cupyx.scipy.special
 
 ``python tests/cupy_surface.py`` writes the file from the CuPy that is installed, which takes no
 GPU. ``strict_cupy.py`` reads it, so that a call that CuPy would refuse is refused without CuPy.
@@ -33,6 +34,7 @@ UFUNC_METHODS = {
 def describe() -> Iterator[str]:
     """The lines of the file, from the installed CuPy."""
     import cupy
+    import cupyx.scipy.special
 
     yield f"version {cupy.__version__}"
     for prefix in MODULES:
@@ -47,6 +49,9 @@ def describe() -> Iterator[str]:
                 yield f"ufunc {prefix}{name} {_methods(value)} {' '.join(value.types)}"
             elif callable(value) and not inspect.isclass(value):
                 yield f"function {prefix}{name} {_parameters(value)}".rstrip()
+    for name, value in sorted(vars(cupyx.scipy.special).items()):
+        if isinstance(value, cupy.ufunc):
+            yield f"special {name} {' '.join(value.types)}"
     for name in sorted(dir(cupy.ndarray)):
         value = getattr(cupy.ndarray, name)
         if not name.startswith("_") and callable(value):

@@ -68,10 +68,10 @@ def _takes(code: str, argument: Any) -> bool:
 
 
 class Ufunc:
-    def __init__(self, name: str, methods: str, *loops: str):
+    def __init__(self, name: str, methods: str, *loops: str, library: Any = np):
         self.__name__, self.types = name, list(loops)
         self._methods = methods.split(",")
-        self._ufunc = getattr(np, name)
+        self._ufunc = getattr(library, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         bind(self.__name__, ("*args", "out=", "casting=", "dtype="), args, kwargs)
@@ -208,7 +208,7 @@ def _build() -> types.ModuleType:
             result.__version__ = full  # type: ignore[attr-defined]
             continue
         place, name = cupy_surface._inside(result, full), full.rpartition(".")[2]
-        if kind != "method" and not hasattr(place, name):
+        if kind not in ("method", "special") and not hasattr(place, name):
             value = (
                 getattr(cupy_surface._inside(np, full), name) if kind == "same"
                 else Ufunc(name, *words) if kind == "ufunc" else _function(full, tuple(words))
@@ -230,6 +230,18 @@ def _build() -> types.ModuleType:
     return result
 
 
+def _special() -> types.ModuleType:
+    """``cupyx.scipy.special``, computed by SciPy."""
+    from scipy import special
+
+    ufuncs = {
+        name: Ufunc(name, "-", *loops, library=special)
+        for (kind, name), loops in SURFACE.items()
+        if kind == "special" and hasattr(special, name)
+    }
+    return _namespace("cupyx.scipy.special", **ufuncs)
+
+
 module = _build()
 FUNCTIONS.update(vars(module))
 
@@ -241,5 +253,10 @@ def install() -> None:
 
     sys.modules["cupy"] = module
     # NumPy's factorisations raise as it is.
-    sys.modules["cupyx"] = _namespace("cupyx", errstate=lambda **_: contextlib.nullcontext())
+    cupyx = _namespace("cupyx", errstate=lambda **_: contextlib.nullcontext())
+    sys.modules["cupyx"] = cupyx
+    with contextlib.suppress(ImportError):  # without SciPy, neither
+        cupyx.scipy = _namespace("cupyx.scipy", special=_special())  # type: ignore[attr-defined]
+        sys.modules["cupyx.scipy"] = cupyx.scipy
+        sys.modules["cupyx.scipy.special"] = cupyx.scipy.special
     kernels._loaded["cuda"] = kernels.library("emulated")

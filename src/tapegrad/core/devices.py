@@ -320,6 +320,21 @@ def failures_raise(library: Any) -> Any:
     return errstate(linalg="raise")
 
 
+def special_functions(library: Any, op: str) -> Any:
+    """SciPy's special functions for the arrays of NumPy or CuPy, imported when ``op`` needs them.
+
+    Raises ImportError, with what to install, where SciPy is missing.
+    """
+    try:
+        if library is np:
+            import scipy.special as functions
+        else:
+            import cupyx.scipy.special as functions
+    except ImportError as error:
+        raise ImportError(f"[{op}] needs SciPy: pip install 'tapegrad[special]'") from error
+    return functions
+
+
 def current_stream(device: Device) -> int:
     """The CUDA stream (as an integer) that CuPy uses now; 0 on the CPU devices."""
     if device.type != "cuda":

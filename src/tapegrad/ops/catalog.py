@@ -20,7 +20,6 @@ SHARED = {
         add_ clamp_ clamp_max_ clamp_min_ clip_=clamp div_ divide_=div fmod_ pow_ round_ rsub sub_
         subtract_=sub true_divide_
     """,
-    "special.bessel": "i0_",
     "pointwise.lerp": "addcdiv_ addcmul_ float_power lerp_",
     "reduction.calculus": "diff",
     "pointwise.comparison": """
@@ -28,15 +27,15 @@ SHARED = {
         less_equal_=le logical_and_ logical_or_ logical_xor_ lt_ maximum minimum ne_ not_equal_=ne
     """,
     "pointwise.elementwise": """
-        abs_=absolute absolute_ bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ ceil_ cos_ erf_
+        abs_=absolute absolute_ bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ ceil_ cos_
         exp_ expm1_ fix_=trunc floor_ floor_divide_ isfinite isinf isnan log_ log1p_ logical_not_
         mul_=multiply multiply_ neg_=negative negative_ reciprocal_ remainder_ rsqrt_ sgn_=sign
         sign_ sin_ sqrt_ square_ trunc_
     """,
-    "special.error_function": "erfc_ erfinv_",
+    "special.error_function": "erf_ erfc_ erfinv_",
     "pointwise.exponential": "exp2_ log10_ log2_ logaddexp logaddexp2 logit_ xlogy_",
-    "special.gamma": "digamma_ lgamma_ mvlgamma_",
-    "special.igamma": "igamma_ igammac_",
+    "special.gamma": "digamma_ igamma_ igammac_ lgamma_ mvlgamma_",
+    "special.scipy_functions": "i0_",
     "movement.axes": "adjoint moveaxis movedim ravel swapaxes unflatten",
     "movement.view_copies": "narrow_copy select_scatter slice_scatter",
     "movement.diagonal": "diag diag_embed diagflat diagonal diagonal_scatter",
@@ -252,8 +251,8 @@ PRIMITIVES = {
     "pointwise.bitwise": "bitwise_left_shift bitwise_right_shift",
     "pointwise.comparison": "fmax fmin isin",
     "pointwise.elementwise": """
-        absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast clip cos divide equal erf
-        exp expm1 floor_divide greater greater_equal isfinite isinf isnan less less_equal log log1p
+        absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast clip cos divide equal exp
+        expm1 floor_divide greater greater_equal isfinite isinf isnan less less_equal log log1p
         logical_and logical_not logical_or logical_xor maximum minimum multiply negative no_slope
         not_equal power reciprocal remainder rsqrt sign sin sqrt square subtract where
     """,
@@ -267,13 +266,13 @@ PRIMITIVES = {
     "reduction.moments": "std var",
     "reduction.reduce": "all any logsumexp mean prod sum",
     "sampling.philox": "normal philox uniform",
-    "special.bessel": """
-        airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 i0 i0e i1 i1e modified_bessel_k0
-        modified_bessel_k1 scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0
+    "special.error_function": "erf erfc erfinv ndtr",
+    "special.gamma": "digamma igamma igammac lgamma",
+    "special.scipy_functions": """
+        airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 i0 i0e i1 i1e log_ndtr modified_bessel_k0
+        modified_bessel_k1 ndtri scaled_modified_bessel_k0 scaled_modified_bessel_k1
+        spherical_bessel_j0 zeta
     """,
-    "special.error_function": "erfc erfcx erfinv log_ndtr ndtr ndtri",
-    "special.gamma": "digamma lgamma zeta",
-    "special.igamma": "igamma igammac",
     "vision.flat_pixels": "add_places read_places write_places",
     "vision.resample": "resample",
 }

@@ -18,7 +18,8 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
-from tapegrad.ops.pointwise.elementwise import clip, erf, exp, expm1, log1p, where
+from tapegrad.ops.pointwise.elementwise import clip, exp, expm1, log1p, where
+from tapegrad.ops.special.error_function import erf
 
 _KERNELS = ("cuda", "emulated")
 _SQRT_HALF = math.sqrt(0.5)

@@ -1,4 +1,5 @@
-"""How sums are carried: those of 16-bit floats, which are for storage, in float32."""
+"""What is computed in more digits than its dtype has: 16-bit floats, which are for storage, in
+float32, and special functions in float64."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.dtypes import float32, is_low_precision
+from tapegrad.core.dtypes import float32, float64, is_low_precision
 from tapegrad.core.tensor import Tensor
 
 
@@ -34,6 +35,32 @@ def in_float32(body: Callable) -> Callable:
         return _narrow(result, narrow[0])
 
     return widened
+
+
+# On the CPU so many elements at a time, that the many arrays on the way stay in its cache.
+_BLOCK = 8192
+
+
+def in_float64(body: Callable) -> Callable:
+    """Run a body on float64 copies of its inputs, all of one dtype, and store its result in that
+    dtype again: functions with poles and cancellations keep all digits of float32."""
+
+    def widened(xp: Any, arrays: Sequence[Any], parameters: dict) -> Any:
+        return body(xp, *[a.astype(float64, copy=False) for a in arrays], **parameters)
+
+    @wraps(body)
+    def whole(xp: Any, *arrays: Any, **parameters: Any) -> Any:
+        dtype = arrays[0].dtype
+        if not isinstance(arrays[0], np.ndarray) or max(a.size for a in arrays) <= _BLOCK:
+            return widened(xp, arrays, parameters).astype(dtype, copy=False)
+        arrays = np.broadcast_arrays(*arrays)  # type: ignore[assignment]
+        result = np.empty(arrays[0].shape, dtype)
+        flat, arrays = result.reshape(-1), [a.reshape(-1) for a in arrays]  # type: ignore
+        for i in range(0, result.size, _BLOCK):
+            flat[i : i + _BLOCK] = widened(xp, [a[i : i + _BLOCK] for a in arrays], parameters)
+        return result
+
+    return whole
 
 
 _FEW = 128  # this many additions of float32 in a row lose little

@@ -16,7 +16,6 @@ from tapegrad.core.dtypes import is_floating
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import in_float32
-from tapegrad.ops.special import rules
 
 # ---------------------------------------------------------------------- arithmetic
 
@@ -73,11 +72,6 @@ square = unary(
 )
 sin = unary("sin", lambda xp, g, x: g * xp.cos(x))
 cos = unary("cos", lambda xp, g, x: -g * xp.sin(x))
-erf = unary(
-    "erf",
-    lambda xp, g, x: g * xp.exp(-x * x) * (2 / math.sqrt(math.pi)),
-    in_float32(rules.erf),
-)
 absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x), floating=False)
 
 

@@ -21,7 +21,7 @@ from tapegrad.core.devices import Device, override
 from tapegrad.core.kernels import launch
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.special.rules import horner
+from tapegrad.ops.special.series import horner
 
 # ---------------------------------------------------------------------- the generator
 

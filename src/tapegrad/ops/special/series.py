@@ -1,43 +1,30 @@
-"""How special functions are computed: in float64, from expansions."""
+"""How the special functions that are our own are summed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 
-from tapegrad.core.dtypes import float64
+def horner(coefficients: Sequence[float], x: Any) -> Any:
+    """The polynomial's value, highest power first; in place after the first step."""
+    value = coefficients[0] * x + coefficients[1]
+    for c in coefficients[2:]:
+        value *= x
+        value += c
+    return value
 
-# On the CPU so many elements at a time, that the many arrays on the way stay in its cache.
-_BLOCK = 8192
 
-
-def in_float64(body: Callable) -> Callable:
-    """Run a body on float64 copies of its inputs, all of one dtype, and store its result in that
-    dtype again: functions with poles and cancellations keep all digits of float32."""
-
-    def widened(xp: Any, arrays: Sequence[Any], parameters: dict) -> Any:
-        return body(xp, *[a.astype(float64, copy=False) for a in arrays], **parameters)
-
-    @wraps(body)
-    def whole(xp: Any, *arrays: Any, **parameters: Any) -> Any:
-        dtype = arrays[0].dtype
-        if not isinstance(arrays[0], np.ndarray) or max(a.size for a in arrays) <= _BLOCK:
-            return widened(xp, arrays, parameters).astype(dtype, copy=False)
-        arrays = np.broadcast_arrays(*arrays)  # type: ignore[assignment]
-        result = np.empty(arrays[0].shape, dtype)
-        flat, arrays = result.reshape(-1), [a.reshape(-1) for a in arrays]  # type: ignore
-        for i in range(0, result.size, _BLOCK):
-            flat[i : i + _BLOCK] = widened(xp, [a[i : i + _BLOCK] for a in arrays], parameters)
-        return result
-
-    return whole
+def polynomial(coefficients: Sequence[float], x: Any) -> Any:
+    """The polynomial's value as ``horner``'s, but of Tensors too: in the rules of gradients."""
+    value = coefficients[0] * x + coefficients[1]
+    for c in coefficients[2:]:
+        value = value * x + c
+    return value
 
 
 def chebyshev(coefficients: Sequence[float], t: Any) -> Any:
-    """The sum of c_k T_k(t), by Clenshaw's recurrence."""
+    """The sum of c_k T_k(t), c_0 first, by Clenshaw's recurrence."""
     ahead, now = 0.0, 0.0 * t
     twice = 2 * t
     for c in coefficients[:0:-1]:
