@@ -35,6 +35,7 @@ def powers(low: float, high: float) -> np.ndarray:
 UNARY: dict[str, tuple[str, list, bool]] = {
     "erf": ("erf", [between(-6, 6), powers(-10, 0)], False),
     "erfc": ("erfc", [between(-6, 26), powers(-10, 0)], False),
+    "erfcx": ("erfcx", [between(-26, 30), powers(1, 9)], False),
     "erfinv": ("erfinv", [between(-1, 1), powers(-10, -1), 1 - powers(-15, -1)], False),
     "ndtr": ("ndtr", [between(-20, 6)], False),
     "ndtri": ("ndtri", [between(0, 1), powers(-300, -1)], True),
@@ -164,6 +165,7 @@ def test_chebyshev_polynomials_of_the_third_and_fourth_kind() -> None:
 INF, NAN = math.inf, math.nan
 ENDS: list[tuple[Callable, list, list]] = [
     (tg.erfc, [0, INF, -INF, NAN], [1, 0, 2, NAN]),
+    (S.erfcx, [0, INF, -INF, -30, NAN], [1, 0, INF, INF, NAN]),
     (tg.erfinv, [0, 1, -1, 1.5, NAN], [0, INF, -INF, NAN, NAN]),
     (S.ndtr, [0, INF, -INF, NAN], [0.5, 1, 0, NAN]),
     (S.ndtri, [0.5, 0, 1, -0.1, 1.1, NAN], [0, -INF, INF, NAN, NAN, NAN]),

@@ -29,7 +29,7 @@ _NAMES = {
         shifted_chebyshev_polynomial_v shifted_chebyshev_polynomial_w
     """,
     "special.scipy_functions": """
-        airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 i0 i0e i1 i1e log_ndtr
+        airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 erfcx i0 i0e i1 i1e log_ndtr
         modified_bessel_i0=i0 modified_bessel_i1=i1 modified_bessel_k0 modified_bessel_k1 ndtri
         scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0 zeta
     """,

@@ -15,7 +15,7 @@ for _name in ("erfc", "i0"):
     case(_name, lambda t, x, n=_name: getattr(t, n)(x), *ONE, (f(5, low=-9, high=9),))
 for _name in ("i0e", "i1", "i1e", "ndtr", "expit", "expm1", "exp2", "sinc"):
     case(f"special.{_name}", lambda t, x, n=_name: getattr(t.special, n)(x), *ONE)
-for _name in ("log_ndtr",):  # not for 16-bit floats in PyTorch, as others with low=False
+for _name in ("erfcx", "log_ndtr"):  # not for 16-bit floats in PyTorch, as others with low=False
     case(f"special.{_name}", lambda t, x, n=_name: getattr(t.special, n)(x), *ONE, low=False)
 for _name in ("lgamma", "digamma"):
     case(_name, lambda t, x, n=_name: getattr(t, n)(x), *_POSITIVE)

@@ -50,6 +50,7 @@ def _over(xp: Any, x: Any, value: Any) -> Any:
 # ---------------------------------------------------------------------- the normal distribution
 
 
+erfcx = unary("erfcx", lambda g, y, x: g * (2 * x * y - 2 / math.sqrt(math.pi)), on_scipy("erfcx"))
 ndtri = unary(
     "ndtri", lambda xp, g, y: g * xp.exp(0.5 * y * y) * math.sqrt(2 * math.pi), on_scipy("ndtri")
 )
