@@ -224,6 +224,13 @@ def test_slopes_at_zero(name: str) -> None:
     np.testing.assert_allclose(x.grad.numpy(), [0.5, 0.5])
 
 
+def test_the_slope_of_log_ndtr_far_below_0() -> None:
+    """phi(x) / Phi(x), which is -x - 1 / x there; both factors underflow."""
+    x = tg.tensor([-1e3, -1e8], dtype="float64", requires_grad=True)
+    S.log_ndtr(x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [1e3 + 1e-3, 1e8], rtol=1e-11)
+
+
 def test_zeta_has_a_gradient_in_its_second_input() -> None:
     q = tg.tensor([0.5, 1.0, 7.0], dtype="float64", requires_grad=True)
     assert gradcheck(lambda q: S.zeta(2.5, q), (q,))

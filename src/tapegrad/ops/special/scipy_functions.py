@@ -56,7 +56,7 @@ ndtri = unary(
 )
 log_ndtr = unary(
     "log_ndtr",
-    lambda xp, g, y, x: g * xp.exp(-0.5 * x * x - y) / math.sqrt(2 * math.pi),
+    lambda xp, g, x: g * (math.sqrt(2 / math.pi) / xp.erfcx(-x * math.sqrt(0.5))),
     on_scipy("log_ndtr"),
 )
 
