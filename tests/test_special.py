@@ -81,6 +81,60 @@ def test_accuracy(name: str, dtype: str) -> None:
     )
 
 
+TINY, REAL = [1e-300, -1e-300, 1e-9, -1e-9], [0.3, -0.7, 1.0, -2.5, 7.9, -13.0]
+POSITIVE = [1e-300, 1e-9, 0.3, 1.0, 2.0, 7.9, 25.0]
+# name -> (mpmath's function, how many units of the last place it may be off by, points)
+EXACT: dict[str, tuple[Callable[[Any, Any], Any], float, list[float]]] = {
+    "erf": (lambda mp, x: mp.erf(x), 16, TINY + REAL),
+    "erfc": (lambda mp, x: mp.erfc(x), 8, [*TINY, *REAL, 26.0]),
+    "erfcx": (lambda mp, x: mp.exp(x * x) * mp.erfc(x), 64, [*TINY, *REAL, 1e4]),
+    "erfinv": (lambda mp, x: mp.erfinv(x), 8, [*TINY, 0.3, -0.5, 0.51, -0.7, 1 - 1e-15]),
+    "ndtr": (lambda mp, x: mp.ncdf(x), 8, [*TINY, *REAL, -37.0]),
+    "ndtri": (
+        lambda mp, p: mp.findroot(lambda x: mp.log(mp.ncdf(x) / p), -mp.sqrt(-2 * mp.log(p))),
+        8,
+        [1e-300, 1e-9, 0.1, 0.3, 0.49],
+    ),
+    "log_ndtr": (lambda mp, x: mp.log(mp.ncdf(x)), 64, [*TINY, *REAL, -100.0]),
+    "gammaln": (lambda mp, x: mp.log(abs(mp.gamma(x))), 16, [*POSITIVE, *TINY, -0.7, -2.5, -13.3]),
+    "digamma": (lambda mp, x: mp.digamma(x), 16, [*POSITIVE, *TINY, -0.7, -2.5, -13.3]),
+    "i0": (lambda mp, x: mp.besseli(0, x), 8, TINY + REAL),
+    "i1": (lambda mp, x: mp.besseli(1, x), 16, TINY + REAL),
+    "i0e": (lambda mp, x: mp.besseli(0, x) * mp.exp(-abs(x)), 8, TINY + REAL),
+    "i1e": (lambda mp, x: mp.besseli(1, x) * mp.exp(-abs(x)), 16, TINY + REAL),
+    "modified_bessel_k0": (lambda mp, x: mp.besselk(0, x), 8, POSITIVE),
+    "modified_bessel_k1": (lambda mp, x: mp.besselk(1, x), 8, POSITIVE),
+    "scaled_modified_bessel_k0": (lambda mp, x: mp.besselk(0, x) * mp.exp(x), 8, POSITIVE),
+    "scaled_modified_bessel_k1": (lambda mp, x: mp.besselk(1, x) * mp.exp(x), 8, POSITIVE),
+    "bessel_j0": (lambda mp, x: mp.besselj(0, x), 16, TINY + REAL),
+    "bessel_j1": (lambda mp, x: mp.besselj(1, x), 16, TINY + REAL),
+    "bessel_y0": (lambda mp, x: mp.bessely(0, x), 16, POSITIVE),
+    "bessel_y1": (lambda mp, x: mp.bessely(1, x), 16, POSITIVE),
+    "spherical_bessel_j0": (lambda mp, x: mp.sinc(x), 8, TINY + REAL),
+    "airy_ai": (lambda mp, x: mp.airyai(x), 512, [*TINY, *REAL, 100.0]),
+    "zeta(2, x)": (lambda mp, x: mp.zeta(2, x), 16, [1e-9, *POSITIVE[2:], -0.7, -2.6, -13.3]),
+    "zeta(7, x)": (lambda mp, x: mp.zeta(7, x), 32, [1e-9, *POSITIVE[2:], -0.7, -2.6, -13.3]),
+    "polygamma(1, x)": (lambda mp, x: mp.polygamma(1, x), 8, [*POSITIVE[1:], -0.7, -2.6, -13.3]),
+    "polygamma(3, x)": (lambda mp, x: mp.polygamma(3, x), 16, [*POSITIVE[2:], -0.7, -2.6, -13.3]),
+    "gammainc(x + 1, x)": (lambda mp, x: mp.gammainc(x + 1, 0, x, regularized=True), 64, REAL[::2]),
+    "gammaincc(x + 1, x)": (lambda mp, x: mp.gammainc(x + 1, x, regularized=True), 64, REAL[::2]),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_float64_against_forty_digits(name: str) -> None:
+    mp = pytest.importorskip("mpmath")
+    exact, units, points = EXACT[name]
+    x = tg.tensor(points, dtype="float64")
+    call = name if "(" in name else f"{name}(x)"
+    actual = eval(call, vars(S), {"x": x}).tolist()
+    with mp.workdps(40):
+        for at, value in zip(points, actual, strict=True):
+            true = exact(mp, mp.mpf(at))
+            off = abs(mp.mpf(value) - true) / float(np.spacing(abs(float(true))))
+            assert off <= units, f"{call} at {at}: {value}, off by {float(off)} units"
+
+
 def test_airy_function() -> None:
     scipy = pytest.importorskip("scipy.special")
     x = np.concatenate([between(-30, 2), between(-5.2, -4.8)])

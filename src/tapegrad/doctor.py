@@ -22,6 +22,7 @@ from . import _build
 
 EXTRAS = {
     "io": ("safetensors", "ml_dtypes"),
+    "special": ("scipy",),
     "train": ("tqdm",),
     "viz": ("matplotlib",),
     "mpi": ("mpi4py",),

@@ -269,9 +269,9 @@ PRIMITIVES = {
     "special.error_function": "erf erfc erfinv ndtr",
     "special.gamma": "digamma igamma igammac lgamma",
     "special.scipy_functions": """
-        airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 i0 i0e i1 i1e log_ndtr modified_bessel_k0
-        modified_bessel_k1 ndtri scaled_modified_bessel_k0 scaled_modified_bessel_k1
-        spherical_bessel_j0 zeta
+        airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 erfcx i0 i0e i1 i1e log_ndtr
+        modified_bessel_k0 modified_bessel_k1 ndtri scaled_modified_bessel_k0
+        scaled_modified_bessel_k1 spherical_bessel_j0 zeta
     """,
     "vision.flat_pixels": "add_places read_places write_places",
     "vision.resample": "resample",

@@ -118,11 +118,14 @@ scaled_modified_bessel_k1 = unary(
 
 def _airy(xp: Any, x: Any) -> Any:
     value = _on_the_host(xp, "airy_ai", lambda functions, x: functions.airy(x)[0], x)
-    # Far below 0 SciPy gives nan; one term of DLMF 9.7.9 has all the digits that the phase has.
-    size = xp.library.where(xp.library.abs(x) < math.inf, xp.library.maximum(-x, 1e6), 1e6)
-    wave = xp.library.cos(2 / 3 * size**1.5 - math.pi / 4) / (math.pi**0.5 * size**0.25)
-    value = xp.library.where(x < -1e6, wave, value)
-    return xp.library.where(xp.library.abs(x) == math.inf, 0.0, value)
+    far = (x < -1e6) | (x == math.inf)
+    if not bool(far.any()):
+        return value
+    # There SciPy gives nan; one term of DLMF 9.7.9 has all the digits that the phase leaves.
+    size = xp.library.clip(-x, 1e6, 1.7e308)
+    wave = xp.library.cos(2 / 3 * size * xp.library.sqrt(size) - math.pi / 4)
+    wave = wave / (math.sqrt(math.pi) * size**0.25)
+    return xp.library.where(far, xp.library.where(xp.library.isinf(x), 0.0, wave), value)
 
 
 airy_ai = unary("airy_ai", no_gradient("airy_ai"), in_float64(_airy))
