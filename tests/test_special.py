@@ -278,6 +278,14 @@ def test_slopes_at_zero(name: str) -> None:
     np.testing.assert_allclose(x.grad.numpy(), [0.5, 0.5])
 
 
+def test_far_below_0_where_scipy_gives_nan_or_takes_long() -> None:
+    assert S.airy_ai(tg.tensor(-1e7, dtype="float64")).item() == pytest.approx(
+        0.005418514944210602, rel=1e-5
+    )
+    q = tg.tensor(-1e12 - 0.5, dtype="float64")  # pi^2, the sum over all half-integers
+    assert S.zeta(2, q).item() == pytest.approx(math.pi**2, rel=1e-11)
+
+
 def test_the_slope_of_log_ndtr_far_below_0() -> None:
     """phi(x) / Phi(x), which is -x - 1 / x there; both factors underflow."""
     x = tg.tensor([-1e3, -1e8], dtype="float64", requires_grad=True)

@@ -4,7 +4,7 @@ Bessel's, Airy's and Hurwitz' functions, the incomplete gamma functions and some
 and need the extra ``special``: ``pip install 'tapegrad[special]'``.
 """
 
-from importlib import import_module
+from importlib import import_module as _import_module
 
 from .ops.common.out import takes_out
 from .ops.common.signatures import check_arguments
@@ -39,7 +39,7 @@ _NAMES = {
 for _module, _words in _NAMES.items():
     for _word in _words.split():
         _name, _, _function = _word.partition("=")
-        _value = getattr(import_module(f".ops.{_module}", __package__), _function or _name)
+        _value = getattr(_import_module(f".ops.{_module}", __package__), _function or _name)
         globals()[_name] = takes_out(check_arguments(_value, _name), f"special.{_name}")
 
 __all__ = sorted(w.partition("=")[0] for words in _NAMES.values() for w in words.split())

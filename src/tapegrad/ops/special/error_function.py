@@ -115,13 +115,13 @@ def _normal(xp: Any, x: Any) -> Any:
 
 
 def _inverse(xp: Any, y: Any) -> Any:
-    """Winitzki's approximation, and two steps of Halley's method: near 0 for erf(x) = |y|,
+    """Winitzki's approximation, and three steps of Halley's method: near 0 for erf(x) = |y|,
     elsewhere for erfc(x) = 1 - |y|, which keeps all digits."""
     size = xp.library.abs(y)
     log = xp.log((1 - size) * (1 + size))
     b = 2 / (math.pi * 0.147) + 0.5 * log
     x = xp.library.sqrt(xp.library.sqrt(b * b - log / 0.147) - b)
-    for _ in range(2):
+    for _ in range(3):
         far = 1 - size - _complement(xp, x)
         error = xp.library.where(size <= 0.5, _erf_near(xp, x) - size, far)
         step = error / (_SLOPE * xp.exp(-x * x))

@@ -122,7 +122,7 @@ def _airy(xp: Any, x: Any) -> Any:
     if not bool(far.any()):
         return value
     # There SciPy gives nan; one term of DLMF 9.7.9 has all the digits that the phase leaves.
-    size = xp.library.clip(-x, 1e6, 1.7e308)
+    size = xp.library.clip(-x, 1e6, 1e200)
     wave = xp.library.cos(2 / 3 * size * xp.library.sqrt(size) - math.pi / 4)
     wave = wave / (math.sqrt(math.pi) * size**0.25)
     return xp.library.where(far, xp.library.where(xp.library.isinf(x), 0.0, wave), value)
