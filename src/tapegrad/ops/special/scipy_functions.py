@@ -118,14 +118,16 @@ scaled_modified_bessel_k1 = unary(
 
 def _airy(xp: Any, x: Any) -> Any:
     value = _on_the_host(xp, "airy_ai", lambda functions, x: functions.airy(x)[0], x)
-    far = (x < -1e6) | (x == math.inf)
+    far = xp.library.abs(x) > 1e6
     if not bool(far.any()):
         return value
-    # There SciPy gives nan; one term of DLMF 9.7.9 has all the digits that the phase leaves.
+    # SciPy gives nan far out. Above 0 the value is 0 there; below, one term of DLMF 9.7.9 has all
+    # the digits that the phase leaves.
     size = xp.library.clip(-x, 1e6, 1e200)
     wave = xp.library.cos(2 / 3 * size * xp.library.sqrt(size) - math.pi / 4)
     wave = wave / (math.sqrt(math.pi) * size**0.25)
-    return xp.library.where(far, xp.library.where(xp.library.isinf(x), 0.0, wave), value)
+    ends = (x > 0) | xp.library.isinf(x)
+    return xp.library.where(far, xp.library.where(ends, 0.0, wave), value)
 
 
 airy_ai = unary("airy_ai", no_gradient("airy_ai"), in_float64(_airy))
