@@ -20,7 +20,7 @@ from conftest import DEVICES
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.autograd import Function, grad
-from tapegrad.core.tape import Node
+from tapegrad.core.node import Node
 from tapegrad.core.tensor import Leaf
 
 each_device = pytest.mark.parametrize("device", DEVICES)

@@ -3,7 +3,7 @@
 While the mode is on, the result of every operation on Tensors is checked, and every gradient that a
 rule makes; the line that called an operation is kept with the tick of its node, so that a nan in
 the backward pass can be told by the line of the forward pass. Nothing is checked while it is off:
-operations then run what they always run (see ``tape.watch``).
+operations then run what they always run (see ``caller.watch``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core import engine, tape
+from tapegrad.core import caller, engine
 from tapegrad.core.devices import Device, to_numpy
 from tapegrad.core.tensor import Tensor, serials
 
@@ -60,7 +60,7 @@ class detect_anomaly:
         self._before: tuple | None = None
 
     def __enter__(self) -> None:
-        self._before = (_clock, tape._watcher, engine.inspect)
+        self._before = (_clock, caller._watcher, engine.inspect)
         _switch(
             _clock or _Clock(),
             _checked if self._check else None,
@@ -76,7 +76,7 @@ class set_detect_anomaly(detect_anomaly):
 
     def __init__(self, mode: bool, check_nan: bool = True):
         super().__init__(check_nan)
-        before = (_clock, tape._watcher, engine.inspect)
+        before = (_clock, caller._watcher, engine.inspect)
         if mode:
             self.__enter__()
         else:
@@ -96,7 +96,7 @@ def is_anomaly_enabled() -> bool:
 def _switch(clock: _Clock | None, watcher: Callable | None, inspect: Callable | None) -> None:
     global _clock
     _clock, engine.inspect = clock, inspect
-    tape.watch(watcher, serials if clock is None else clock)
+    caller.watch(watcher, serials if clock is None else clock)
 
 
 # ---------------------------------------------------------------------- the checks
@@ -120,7 +120,7 @@ def _has_nan(array: Any, device: Device) -> bool:
     dtype = getattr(array, "dtype", None)
     if dtype is None or dtype.kind not in "fV":
         return False
-    if dtype.kind == "V" or dtype.itemsize == 2:
+    if dtype.kind == "V" or dtype.itemsize == 2 or not isinstance(array, device.array_type):
         return bool((array != array).any())
     square = device.library.vdot(array, array)  # one pass, and nan only if an element is
     return bool(square != square)
@@ -153,7 +153,7 @@ def _check_gradient(node: Any, edge: Any, gradient: Any) -> None:
     where = "not called under detect_anomaly" if line is None else f"called at {_told(line)}"
     result = f"the result had shape {tuple(node.shape)}"
     if node.dtype is None:  # of several
-        result = f"there were {node.parts} results"
+        result = f"there were {len(node.results)} results"
     raise AnomalyError(
         f"[{node.name}] made nan in the backward pass: the gradient of input {number} of "
         f"'{node.primitive.name}', of shape {tuple(array.shape)}, is nan first at "

@@ -5,11 +5,12 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from tapegrad.core import tape
+from tapegrad.core import caller
+from tapegrad.core.caller import record_results, result_node
 from tapegrad.core.engine import as_tensor
 from tapegrad.core.modes import no_grad, recording
+from tapegrad.core.node import Node
 from tapegrad.core.primitive import Primitive
-from tapegrad.core.tape import Node, record_results, result_node
 from tapegrad.core.tensor import Tensor, wrap
 
 
@@ -153,7 +154,7 @@ def _record(
                 ctx._results[position] = i
                 ctx._saved = (*ctx._saved[:position], y.detach(), *ctx._saved[position + 1 :])
     node.inputs = ctx._saved
-    node.serial = next(tape.serials)
+    node.serial = next(caller.serials)
     ctx._node = weakref.ref(node)
     ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))
     ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]

@@ -7,7 +7,6 @@ body of the primitive of that name, or the function of the array library (NumPy 
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable
@@ -349,52 +348,6 @@ def synchronize(device: Device) -> None:
     if device.type == "cuda":
         with device.library.cuda.Device(device.index):
             device.library.cuda.runtime.deviceSynchronize()
-
-
-class _Memory:
-    """Another view of an array's memory, as NumPy wants to be told of it."""
-
-    def __init__(self, array: np.ndarray, interface: dict):
-        self.array = array  # kept alive
-        self.__array_interface__ = interface
-
-
-def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Any:
-    """The memory that begins ``offset`` elements after the array's first, seen with this shape and
-    these strides (in elements). The caller answers for its bounds."""
-    steps = tuple(s * array.itemsize for s in strides)
-    empty = not math.prod(shape)
-    start = 0 if empty else offset * array.itemsize
-    if isinstance(array, np.generic):  # NumPy's 0-d results, which have no memory
-        array = np.asarray(array)
-    if not isinstance(array, np.ndarray):
-        return type(array)(shape, array.dtype, array.data + start, steps)
-    owner = array
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    if owner.flags.c_contiguous and owner.dtype == array.dtype:  # then its ``base`` tells whose
-        if not empty:
-            start += array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-        view = np.ndarray(shape, array.dtype, owner, start, steps)
-        view.flags.writeable = array.flags.writeable
-        return view
-    interface = dict(array.__array_interface__)
-    interface.update(
-        shape=shape, strides=steps, data=(interface["data"][0] + start, not array.flags.writeable)
-    )
-    # ml_dtypes' bfloat16 comes through as two bytes.
-    return np.asarray(_Memory(array, interface)).view(array.dtype)
-
-
-def memory(array: Any) -> Any:
-    """The object that holds an array's memory: one for all views of it, however they were made."""
-    if not isinstance(array, np.ndarray):
-        return array.data.mem  # CuPy's
-    while True:
-        base = array.array if isinstance(array, _Memory) else array.base
-        if not isinstance(base, (np.ndarray, _Memory)):
-            return array if base is None else base
-        array = base
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -14,9 +14,11 @@ from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
+from .caller import result_node, result_of
 from .devices import Device, make_current
 from .modes import recording
-from .tape import Node, registry, result_node, result_of, tensor_xp
+from .node import Node
+from .tape import registry, tensor_xp
 from .tensor import Leaf, Storage, Tensor, wrap
 
 # Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
@@ -142,7 +144,7 @@ def _collect_result(pending: dict, heap: list, whole: Node, index: int, g: Any) 
     """Put the gradient of one result in its place among those of all results."""
     gradients = pending.get(whole)
     if gradients is None:
-        gradients = pending[whole] = [None] * whole.parts
+        gradients = pending[whole] = [None] * len(whole.results)
         heappush(heap, (-whole.serial, whole))
     have = gradients[index]
     gradients[index] = g if have is None else have + g

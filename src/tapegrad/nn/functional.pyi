@@ -421,7 +421,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0); slope 0 at 0."""
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)."""
-def relu_(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+def relu_(input: Tensor) -> Tensor:
     """In-place version of ``relu``."""
 def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None,
@@ -447,7 +447,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """scale * elu(x, alpha), with the constants for which mean 0 and variance 1 are a ..."""
 def selu_(input: Tensor, inplace: bool = False) -> Tensor:
     """In-place version of ``selu``."""
-def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sigmoid(input: Tensor) -> Tensor: ...
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x sigmoid(x)."""
 def smooth_l1_loss(
@@ -472,7 +472,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by lambd, and 0 where that would pass it."""
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
-def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def tanh(input: Tensor) -> Tensor: ...
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:

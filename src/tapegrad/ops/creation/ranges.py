@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
-from tapegrad.core.devices import Device, window
+from tapegrad.core.devices import Device
+from tapegrad.core.memory import window
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core.devices import window
+from tapegrad.core.memory import address, layout_of, owner, window
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.movement import strided
 
 
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
@@ -37,9 +36,9 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 def _room(array: Any) -> int:
     """How many elements its memory holds from the array's first one on."""
-    memory = strided._memory(array)
-    held = (strided.layout_of(memory).extent[1] + 1) * memory.itemsize
-    return (held - strided._address(array) + strided._address(memory)) // array.itemsize
+    memory = owner(array)
+    held = (layout_of(memory).extent[1] + 1) * memory.itemsize
+    return (held - address(array) + address(memory)) // array.itemsize
 
 
 def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:

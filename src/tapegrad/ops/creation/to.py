@@ -6,30 +6,25 @@ from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.devices import CPU, Device
-from tapegrad.core.primitive import Primitive
-from tapegrad.core.tape import is_recording, record, registry
-from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.movement.shape import clone
 from tapegrad.ops.pointwise.elementwise import cast
 
 
-def _transfer_rule(g: Any, source: Device, target: Device) -> Any:
-    return transfer(g, source) if isinstance(g, Tensor) else source.receive(g)
-
-
-_transfer = Primitive("transfer", ["x"], ["source", "target"], vjp=(_transfer_rule,))
+@primitive(
+    "transfer",
+    target="target",
+    vjp=(lambda xp, g, source, target: xp.transfer(g, source=target, target=source),),
+)
+def _transfer(xp: Any, x: Any, *, source: Device, target: Device) -> Any:
+    return target.receive(x)
 
 
 def transfer(x: Tensor, target: Device) -> Tensor:
     """A copy of ``x`` on another device."""
-    result = wrap(target.receive(x._array), target)
-    if is_recording(x):
-        record(_transfer, result, (x,), (x._array,), (x._device, target))
-    return result
-
-
-registry["transfer"] = transfer
+    return _transfer(x, source=x._device, target=target)
 
 
 def to(

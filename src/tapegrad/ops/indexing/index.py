@@ -13,8 +13,9 @@ import numpy as np
 from tapegrad.core.devices import Device, override
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.kernels import launch
+from tapegrad.core.memory import shares
 from tapegrad.core.modes import recording
-from tapegrad.core.tape import array_function, primitive, shares
+from tapegrad.core.tape import array_function, primitive
 from tapegrad.ops.common.precision import in_float32
 
 from .ravel_index import flat, last_of_each

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.memory import layout_of
 from tapegrad.core.tape import is_recording
 from tapegrad.core.tensor import Leaf, Storage, Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -102,7 +103,7 @@ def _take_node(x: Tensor, node: Any) -> None:
 
 def check_writable(x: Tensor, op: str, *sources: Any) -> None:
     """Raise RuntimeError if ``x`` must not be changed in place."""
-    if not x._array.flags.c_contiguous and strided.layout_of(x._array).overlaps_itself:
+    if not x._array.flags.c_contiguous and layout_of(x._array).overlaps_itself:
         raise RuntimeError(
             f"[{op}] several elements of this tensor (expanded, or unfolded) share one memory "
             "location: clone() it before writing"

@@ -55,11 +55,11 @@ def _linear_rule(xp: Any, g: Any, x: Any, weight: Any, needs: Any) -> tuple:
 @in_float32
 def _linear(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
     # Flattened to one matrix product, whatever the leading dimensions.
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = xp.library.matmul(rows, weight.T)
     if bias is not None:
         y += bias
-    return y.reshape(*x.shape[:-1], weight.shape[0])
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
 @primitive(vjp=(lambda xp, g, input_shape: xp.broadcast_to(g, shape=input_shape),))
@@ -252,24 +252,23 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias. (..., in), (out, in) and (out,) -> (..., out)."""
     same_dtype("linear", input, weight, ("input", "weight"))
-    if weight.ndim == 1:
+    if bias is not None:
+        same_dtype("linear", input, bias, ("input", "bias"))
+    x, w = input._array.shape, weight._array.shape
+    b = None if bias is None else bias._array.shape
+    if len(w) == 1:
         y = product("linear", input, weight)
         return y if bias is None else y + bias
-    fits = input.ndim > 0 and weight.ndim == 2 and input.shape[-1] == weight.shape[1]
-    if fits and bias is not None:
-        same_dtype("linear", input, bias, ("input", "bias"))
-        fits = tuple(bias.shape) in ((weight.shape[0],), ())
-    if not fits:
-        shape = None if bias is None else tuple(bias.shape)
+    if len(w) != 2 or not x or x[-1] != w[1] or b not in (None, w[:1], ()):
         sizes = ""
-        if input.ndim and weight.ndim == 2 and input.shape[-1] != weight.shape[1]:
-            sizes = f", and the input's last size is {input.shape[-1]}, not {weight.shape[1]}"
+        if x and len(w) == 2 and x[-1] != w[1]:
+            sizes = f", and the input's last size is {x[-1]}, not {w[1]}"
         raise RuntimeError(
-            f"[linear] input {tuple(input.shape)}, weight {tuple(weight.shape)} and bias {shape} "
-            f"do not fit: expected (..., in), (out, in) and (out,){sizes}"
+            f"[linear] input {x}, weight {w} and bias {b} do not fit: expected (..., in), "
+            f"(out, in) and (out,){sizes}"
         )
-    if bias is not None and bias.ndim == 0:
-        bias = bias.expand(weight.shape[0])
+    if b == ():
+        bias = bias.expand(w[0])  # type: ignore[union-attr]
     return _linear(input, weight, bias)
 
 

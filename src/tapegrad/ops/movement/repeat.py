@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.core.tape import array_function, shares
+from tapegrad.core.memory import shares
+from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import axis, require_tensor

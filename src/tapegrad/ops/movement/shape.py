@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import window
-from tapegrad.core.tape import array_function, primitive, shares
+from tapegrad.core.memory import shares, window
+from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import axis, require_tensor

@@ -11,57 +11,12 @@ gradient evenly.)
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-from tapegrad.core.devices import window
-from tapegrad.core.tape import is_recording, primitive, record
-from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.core.memory import Region, address, layout_of, owner, region_of, window
+from tapegrad.core.tape import primitive
+from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, sizes
-
-
-class Region(NamedTuple):
-    """Elements of memory: (i, j, ...) is at offset + i * strides[0] + j * strides[1] + ..."""
-
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    offset: int = 0
-
-    @property
-    def extent(self) -> tuple[int, int]:
-        """The first and the last place; of an empty region (0, -1)."""
-        if 0 in self.shape:
-            return 0, -1
-        moves = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
-        return self.offset + sum(min(m, 0) for m in moves), self.offset + sum(
-            max(m, 0) for m in moves
-        )
-
-    @property
-    def overlaps_itself(self) -> bool:
-        """Whether two elements may share a place: False only where that is certain."""
-        reach = 0  # of the dimensions with smaller steps
-        steps = sorted((abs(s), n) for s, n in zip(self.strides, self.shape, strict=True) if n > 1)
-        for step, n in steps:
-            if step <= reach:
-                return 0 not in self.shape
-            reach += (n - 1) * step
-        return False
-
-
-def layout_of(array: Any) -> Region:
-    """How an array lies in memory, seen from its own first element."""
-    return Region(array.shape, tuple(s // array.itemsize for s in array.strides))
-
-
-def region_of(part: Any, whole: Any) -> Region:
-    """Where ``part``, a view, lies in the memory of ``whole``."""
-    distance = _address(part) - _address(whole)
-    return layout_of(part)._replace(offset=distance // whole.itemsize)
-
-
-def _address(array: Any) -> int:
-    memory: Any = array.data
-    return memory.ptr if hasattr(memory, "ptr") else array.__array_interface__["data"][0]
 
 
 class _Canvas:
@@ -101,7 +56,19 @@ def _lay_out(xp: Any, x: Any, layout: Region, *regions: Region) -> _Canvas:
     return canvas
 
 
-@primitive(vjp=(lambda xp, g, region, layout: xp.strided_sum(g, region=region, layout=layout),))
+def _sum_rule(xp: Any, g: Any, region: Region, layout: Region) -> Any:
+    return xp.strided_sum(g, region=region, layout=layout)
+
+
+def _part_rule(xp: Any, g: Any, region: Region, layout: Region) -> Any:
+    return xp.strided_part(g, region=region, layout=layout)
+
+
+def _replaced_rule(xp: Any, g: Any, region: Region, layout: Region) -> Any:
+    return xp.strided_replace(g, 0.0, region=region, layout=layout)
+
+
+@primitive(vjp=(_sum_rule,))
 def strided_part(xp: Any, x: Any, *, region: Region, layout: Region) -> Any:
     low, high = region.extent
     first, last = layout.extent
@@ -110,7 +77,7 @@ def strided_part(xp: Any, x: Any, *, region: Region, layout: Region) -> Any:
     return xp.contiguous(_lay_out(xp, x, layout, region).at(region))
 
 
-@primitive(vjp=(lambda xp, g, region, layout: xp.strided_part(g, region=region, layout=layout),))
+@primitive(vjp=(_part_rule,))
 def strided_sum(xp: Any, part: Any, *, region: Region, layout: Region) -> Any:
     canvas = _Canvas(xp, part.dtype, layout, region)
     canvas.add(xp, region, part)
@@ -121,12 +88,7 @@ def strided_sum(xp: Any, part: Any, *, region: Region, layout: Region) -> Any:
     return xp.contiguous(canvas.at(layout))
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, region, layout: xp.strided_replace(g, 0.0, region=region, layout=layout),
-        lambda xp, g, region, layout: xp.strided_part(g, region=region, layout=layout),
-    )
-)
+@primitive(vjp=(_replaced_rule, _part_rule))
 def strided_replace(xp: Any, x: Any, values: Any, *, region: Region, layout: Region) -> Any:
     canvas = _lay_out(xp, x, layout, region)
     canvas.at(region)[...] = values
@@ -143,24 +105,29 @@ def may_overlap(a: Tensor, b: Tensor) -> bool:
     return low <= last and first <= high
 
 
+# The values in memory are still the old ones: what these two return is wanted for its history.
+
+
+@primitive(vjp=(_replaced_rule, _part_rule))
+def strided_written(xp: Any, x: Any, values: Any, *, region: Region, layout: Region) -> Any:
+    return x
+
+
+@primitive(view=True, vjp=(_sum_rule,))
+def strided_view(xp: Any, x: Any, *, region: Region, layout: Region) -> Any:
+    return window(x, *region)
+
+
 def record_region_write(base: Tensor, view: Tensor, values: Tensor) -> Tensor:
-    """``base`` with ``values`` in the place of ``view``, for its history only: the values in memory
-    are still the old ones."""
-    result = wrap(base._array, base._device)
-    parameters = (region_of(view._array, base._array), layout_of(base._array))
-    record(_replace, result, (base, values), (base._array, values._array), parameters)
-    return result
+    """``base`` with ``values`` in the place of ``view``."""
+    region, layout = region_of(view._array, base._array), layout_of(base._array)
+    return strided_written(base, values, region=region, layout=layout)
 
 
 def record_region_read(base: Tensor, view: Tensor) -> Tensor:
-    """What ``view`` shows, as a part of ``base``: for its history only."""
-    result = wrap(view._array, view._device)
-    parameters = (region_of(view._array, base._array), layout_of(base._array))
-    record(_part, result, (base,), (base._array,), parameters)
-    return result
-
-
-_part, _replace = strided_part.primitive, strided_replace.primitive  # type: ignore[attr-defined]
+    """What ``view`` shows, as a part of ``base``."""
+    region, layout = region_of(view._array, base._array), layout_of(base._array)
+    return strided_view(base, region=region, layout=layout)
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures
@@ -168,16 +135,8 @@ _part, _replace = strided_part.primitive, strided_replace.primitive  # type: ign
 
 def storage_offset(x: Tensor) -> int:
     """How many elements of its memory lie before the tensor's first."""
-    memory = _memory(x._array)
-    return (_address(x._array) - _address(memory)) // x._array.itemsize
-
-
-def _memory(array: Any) -> Any:
-    """The array that owns the memory, or what is known of it."""
-    kind = type(array)
-    while isinstance(array.base, kind):
-        array = array.base
-    return array
+    memory = owner(x._array)
+    return (address(x._array) - address(memory)) // x._array.itemsize
 
 
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
@@ -187,12 +146,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     Raises RuntimeError for what reaches outside that memory.
     """
     region = _region("as_strided", input, size, stride, storage_offset)
-    result = input._alias(window(input._array, *region))
-    result._storage.add_view(input, result)  # type: ignore[union-attr]
-    if is_recording(input):
-        parameters = (region, layout_of(input._array))
-        record(_part, result, (input,), (input._array,), parameters)
-    return result
+    return strided_view(input, region=region, layout=layout_of(input._array))
 
 
 def as_strided_copy(
@@ -227,8 +181,8 @@ def _region(op: str, x: Tensor, size: Any, stride: Any, offset: int | None) -> R
         raise RuntimeError(f"[{op}] size {shape} and stride {strides} differ in length")
     if min(strides, default=0) < 0 or min(shape, default=0) < 0:
         raise RuntimeError(f"[{op}] size {shape} and stride {strides} must not be negative")
-    memory = _memory(x._array)
-    own = (_address(x._array) - _address(memory)) // x._array.itemsize
+    memory = owner(x._array)
+    own = (address(x._array) - address(memory)) // x._array.itemsize
     if offset is not None and offset < 0:
         raise RuntimeError(f"[{op}] storage_offset must not be negative, got {offset}")
     region = Region(shape, strides, 0 if offset is None else offset - own)

@@ -1,0 +1,119 @@
+"""The memory of arrays: views of it by shape, strides and offset, whose it is, what overlaps.
+
+An array's elements lie in memory by its *layout*: shape and strides (in elements), from offset 0.
+A *region* is another shape, strides and offset over the same memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Region(NamedTuple):
+    """Elements of memory: (i, j, ...) is at offset + i * strides[0] + j * strides[1] + ..."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The first and the last place; of an empty region (0, -1)."""
+        if 0 in self.shape:
+            return 0, -1
+        moves = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
+        return self.offset + sum(min(m, 0) for m in moves), self.offset + sum(
+            max(m, 0) for m in moves
+        )
+
+    @property
+    def overlaps_itself(self) -> bool:
+        """Whether two elements may share a place: False only where that is certain."""
+        reach = 0  # of the dimensions with smaller steps
+        steps = sorted((abs(s), n) for s, n in zip(self.strides, self.shape, strict=True) if n > 1)
+        for step, n in steps:
+            if step <= reach:
+                return 0 not in self.shape
+            reach += (n - 1) * step
+        return False
+
+
+def layout_of(array: Any) -> Region:
+    """How an array lies in memory, seen from its own first element."""
+    return Region(array.shape, tuple(s // array.itemsize for s in array.strides))
+
+
+def region_of(part: Any, whole: Any) -> Region:
+    """Where ``part``, a view, lies in the memory of ``whole``."""
+    distance = address(part) - address(whole)
+    return layout_of(part)._replace(offset=distance // whole.itemsize)
+
+
+def address(array: Any) -> int:
+    memory: Any = array.data
+    return memory.ptr if hasattr(memory, "ptr") else array.__array_interface__["data"][0]
+
+
+class _Memory:
+    """Another view of an array's memory, as NumPy wants to be told of it."""
+
+    def __init__(self, array: np.ndarray, interface: dict):
+        self.array = array  # kept alive
+        self.__array_interface__ = interface
+
+
+def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Any:
+    """The memory that begins ``offset`` elements after the array's first, seen with this shape and
+    these strides (in elements). The caller answers for its bounds."""
+    steps = tuple(s * array.itemsize for s in strides)
+    empty = not math.prod(shape)
+    start = 0 if empty else offset * array.itemsize
+    if isinstance(array, np.generic):  # NumPy's 0-d results, which have no memory
+        array = np.asarray(array)
+    if not isinstance(array, np.ndarray):
+        return type(array)(shape, array.dtype, array.data + start, steps)
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    if owner.flags.c_contiguous and owner.dtype == array.dtype:  # then its ``base`` tells whose
+        if not empty:
+            start += array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        view = np.ndarray(shape, array.dtype, owner, start, steps)
+        view.flags.writeable = array.flags.writeable
+        return view
+    interface = dict(array.__array_interface__)
+    interface.update(
+        shape=shape, strides=steps, data=(interface["data"][0] + start, not array.flags.writeable)
+    )
+    # ml_dtypes' bfloat16 comes through as two bytes.
+    return np.asarray(_Memory(array, interface)).view(array.dtype)
+
+
+def memory(array: Any) -> Any:
+    """The object that holds an array's memory: one for all views of it, however they were made."""
+    if not isinstance(array, np.ndarray):
+        return array.data.mem  # CuPy's
+    while True:
+        base = array.array if isinstance(array, _Memory) else array.base
+        if not isinstance(base, (np.ndarray, _Memory)):
+            return array if base is None else base
+        array = base
+
+
+def owner(array: Any) -> Any:
+    """The array that owns the memory, or what is known of it."""
+    kind = type(array)
+    while isinstance(array.base, kind):
+        array = array.base
+    return array
+
+
+def shares(out: Any, source: Any) -> bool:
+    """Whether ``out`` is a view of (part of) the memory of ``source``."""
+    base = source if source.base is None else source.base
+    if out is source or out.base is base or (out.base is not None and out.base is source):
+        return True
+    return memory(out) is memory(source)

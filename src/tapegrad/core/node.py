@@ -1,0 +1,73 @@
+"""Node: one recorded call on the tape."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .devices import Device
+    from .primitive import Primitive
+    from .tensor import Leaf, Tensor
+
+
+class Node:
+    """One recorded call: what made a tensor, out of what, and what its rule needs."""
+
+    primitive: Primitive
+    serial: int  # the tick of the clock at recording: newest first is the order of the walk
+    edges: tuple[Node | Leaf | None, ...]  # one per input; None where no gradient is wanted
+    saved: tuple | None  # (y, *inputs, *parameters, *extras) with None for what no rule needs
+    inputs: tuple[Tensor | None, ...]  # the saved inputs as Tensors: versions, create_graph
+    shape: tuple[int, ...]
+    dtype: Any
+    device: Device
+    storage: Any = None  # the Storage of the result, when it is saved; one for each of several
+    watched: bool = False  # whether hooks or retained_by are set
+    hooks: dict | None = None
+    is_result: bool = False  # whether it is one result of the several that its edge's node has
+    results: tuple = ()  # with several: weak references to their nodes; the gradient is a list
+    retained_by: Any = None  # weak reference to a tensor that asked for retain_grad()
+
+    @property
+    def name(self) -> str:
+        if self.is_result:
+            return self.edges[0].name  # type: ignore[union-attr]
+        words = self.primitive.name.split("_")
+        return "".join(word[:1].upper() + word[1:] for word in words) + "Backward"
+
+    @property
+    def next_functions(self) -> tuple:
+        """The nodes (and leaves) this one hands gradients to; None where none is wanted."""
+        return self.edges
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class _Remains(threading.local):
+    def __init__(self) -> None:
+        self.waiting: list[list] = []
+        self.being_dropped = False
+
+
+_remains = _Remains()
+
+
+def _release_iteratively(node: Node) -> None:
+    """Drop what a node held from a loop, not from within the end of the node that held it: the end
+    of a long chain would otherwise be as deep as the chain is long."""
+    _remains.waiting.append(list(node.__dict__.values()))
+    node.__dict__.clear()
+    if not _remains.being_dropped:
+        _remains.being_dropped = True
+        while _remains.waiting:
+            _remains.waiting.pop()
+        _remains.being_dropped = False
+
+
+# Other Pythons do so themselves, after 50 levels or before the stack ends; 3.13 counts to 10,000,
+# for which the stack of a thread may not be large enough.
+if sys.version_info[:2] == (3, 13):
+    Node.__del__ = _release_iteratively  # type: ignore[attr-defined]
