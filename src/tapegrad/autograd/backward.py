@@ -210,7 +210,7 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     if self._node.hooks is None:
         self._node.hooks = {}
     self._node.watched = True
-    return _hung(self._node.hooks, hook)
+    return add_hook(self._node.hooks, hook)
 
 
 def register_post_accumulate_grad_hook(
@@ -224,7 +224,7 @@ def register_post_accumulate_grad_hook(
         raise RuntimeError(f"[{op}] only leaves keep their gradient: use register_hook")
     if self._node.later_hooks is None:
         self._node.later_hooks = {}
-    return _hung(self._node.later_hooks, hook)
+    return add_hook(self._node.later_hooks, hook)
 
 
 def _check_hook(op: str, tensor: Tensor, hook: Any) -> None:
@@ -234,7 +234,8 @@ def _check_hook(op: str, tensor: Tensor, hook: Any) -> None:
         raise TypeError(f"[{op}] a hook must be callable, got {type(hook).__name__}")
 
 
-def _hung(hooks: dict, hook: Callable) -> RemovableHandle:
+def add_hook(hooks: dict, hook: Callable) -> RemovableHandle:
+    """Put ``hook`` last among ``hooks``, a tensor's or a module's."""
     key = next(_hook_ids)
     hooks[key] = hook
     return RemovableHandle(hooks, key)

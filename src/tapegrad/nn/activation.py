@@ -1,130 +1,123 @@
-"""Activations as modules, for use inside Sequential."""
+"""Activations as modules, for use inside Sequential. Where no shapes are given, the input has any
+shape and the result has the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.creation.create import empty
 
 from . import functional as F
 from . import init
+from .layer import FunctionLayer
 from .module import Module
 from .parameter import Parameter
 
 
-class _Plain(Module):
-    """An activation without parameters."""
-
-    function: ClassVar[Callable[..., Tensor]]
-
-    def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input)
+class Sigmoid(FunctionLayer, function=F.sigmoid):
+    """1 / (1 + exp(-x))."""
 
 
-class Sigmoid(_Plain):
-    function = F.sigmoid
+class Tanh(FunctionLayer, function=F.tanh):
+    """tanh(x)."""
 
 
-class Tanh(_Plain):
-    function = F.tanh
+class LogSigmoid(FunctionLayer, function=F.logsigmoid):
+    """log(sigmoid(x)), without overflow."""
 
 
-class LogSigmoid(_Plain):
-    function = F.logsigmoid
+class Softsign(FunctionLayer, function=F.softsign):
+    """x / (1 + |x|)."""
 
 
-class Softsign(_Plain):
-    function = F.softsign
+class Tanhshrink(FunctionLayer, function=F.tanhshrink):
+    """x - tanh(x)."""
 
 
-class Tanhshrink(_Plain):
-    function = F.tanhshrink
-
-
-class _InPlace(Module):
-    """An activation that may overwrite its input, and takes these parameters of its own before
-    ``inplace``."""
-
-    function: ClassVar[Callable[..., Tensor]]
-    parameters_shown: tuple[str, ...] = ()
+class _InPlace(FunctionLayer):
+    """An activation that may overwrite its input."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        own = [getattr(self, name) for name in self.parameters_shown]
-        return type(self).function(input, *own, inplace=self.inplace)
+        return type(self).function(input, **self._chosen(), inplace=self.inplace)
 
     def extra_repr(self) -> str:
-        shown = [f"{name}={getattr(self, name)}" for name in self.parameters_shown]
+        shown = [self._describe(f"{name}=") for name in self._options]
         return ", ".join([*shown, "inplace=True"] if self.inplace else shown)
 
 
-class ReLU(_InPlace):
-    function = F.relu
+class ReLU(_InPlace, function=F.relu):
+    """max(x, 0)."""
 
 
-class ReLU6(_InPlace):
-    function = F.relu6
+class ReLU6(_InPlace, function=F.relu6):
+    """min(max(x, 0), 6)."""
 
 
-class SELU(_InPlace):
-    function = F.selu
+class SELU(_InPlace, function=F.selu):
+    """scale * (x where x > 0, alpha * (exp(x) - 1) elsewhere), with the constants that keep mean 0
+    and variance 1 through many layers (Klambauer et al. 2017)."""
 
 
-class SiLU(_InPlace):
-    function = F.silu
+class SiLU(_InPlace, function=F.silu):
+    """x * sigmoid(x), also called swish (Elfwing et al. 2017)."""
 
 
-class Mish(_InPlace):
-    function = F.mish
+class Mish(_InPlace, function=F.mish):
+    """x * tanh(log(1 + exp(x))) (Misra 2019)."""
 
 
-class Hardsigmoid(_InPlace):
-    function = F.hardsigmoid
+class Hardsigmoid(_InPlace, function=F.hardsigmoid):
+    """min(max(x + 3, 0), 6) / 6: a sigmoid of three straight lines."""
 
 
-class Hardswish(_InPlace):
-    function = F.hardswish
+class Hardswish(_InPlace, function=F.hardswish):
+    """x * hardsigmoid(x) (Howard et al. 2019)."""
 
 
-class LeakyReLU(_InPlace):
-    function = F.leaky_relu
-    parameters_shown = ("negative_slope",)
+class LeakyReLU(_InPlace, function=F.leaky_relu):
+    """x where x > 0, negative_slope * x elsewhere (Maas et al. 2013)."""
+
+    _options = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__(inplace)
         self.negative_slope = negative_slope
 
 
-class ELU(_InPlace):
-    function = F.elu
-    parameters_shown = ("alpha",)
+class ELU(_InPlace, function=F.elu):
+    """x where x > 0, alpha * (exp(x) - 1) elsewhere (Clevert et al. 2015)."""
+
+    _options = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
         self.alpha = alpha
 
 
-class CELU(ELU):
-    function = F.celu
+class CELU(ELU, function=F.celu):
+    """x where x > 0, alpha * (exp(x / alpha) - 1) elsewhere: its slope has no jump (Barron
+    2017)."""
 
 
-class Threshold(_InPlace):
-    function = F.threshold
-    parameters_shown = ("threshold", "value")
+class Threshold(_InPlace, function=F.threshold):
+    """x where x > threshold, ``value`` elsewhere."""
+
+    _options = ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__(inplace)
         self.threshold, self.value = threshold, value
 
 
-class Hardtanh(_InPlace):
-    function = F.hardtanh
-    parameters_shown = ("min_val", "max_val")
+class Hardtanh(_InPlace, function=F.hardtanh):
+    """x clipped to min_val..max_val. Raises ValueError unless min_val < max_val."""
+
+    _options = ("min_val", "max_val")
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -134,9 +127,10 @@ class Hardtanh(_InPlace):
 
 
 class RReLU(_InPlace):
-    """While training each element has a random slope of its own, in lower..upper."""
+    """LeakyReLU whose slope, while training, is drawn anew for each element from lower..upper; in
+    evaluation it is their mean (Xu et al. 2015)."""
 
-    parameters_shown = ("lower", "upper")
+    _options = ("lower", "upper")
 
     def __init__(
         self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
@@ -149,7 +143,10 @@ class RReLU(_InPlace):
 
 
 class PReLU(Module):
-    """A trainable slope for negative numbers: one, or one for each channel."""
+    """x where x > 0, weight * x elsewhere, with a trainable weight: one, or one for each of the
+    ``num_parameters`` channels of (N, C, ...), which start with ``init`` (He et al. 2015)."""
+
+    _shown = "num_parameters="
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
@@ -165,12 +162,15 @@ class PReLU(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.prelu(input, self.weight)
 
-    def extra_repr(self) -> str:
-        return f"num_parameters={self.num_parameters}"
 
+class GELU(FunctionLayer, function=F.gelu):
+    """x * Phi(x), with the standard normal distribution Phi (Hendrycks & Gimpel 2016).
 
-class GELU(Module):
-    """``approximate`` is "none" (exact, by erf) or "tanh"."""
+    ``approximate`` is "none" (exact, by erf) or "tanh"; another raises ValueError.
+    """
+
+    _options = ("approximate",)
+    _shown = "approximate="
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -178,84 +178,68 @@ class GELU(Module):
             raise ValueError(f"GELU: approximate must be 'none' or 'tanh', not {approximate!r}")
         self.approximate = approximate
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.gelu(input, approximate=self.approximate)
 
-    def extra_repr(self) -> str:
-        return f"approximate={self.approximate!r}"
+class Softplus(FunctionLayer, function=F.softplus):
+    """log(1 + exp(beta * x)) / beta; x itself where beta * x exceeds the threshold."""
 
+    _options = ("beta", "threshold")
+    _shown = "beta=, threshold="
 
-class Softplus(Module):
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
-        self.beta = beta
-        self.threshold = threshold
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.softplus(input, self.beta, self.threshold)
-
-    def extra_repr(self) -> str:
-        return f"beta={self.beta}, threshold={self.threshold}"
+        self.beta, self.threshold = beta, threshold
 
 
-class Hardshrink(Module):
-    function = F.hardshrink
+class Hardshrink(FunctionLayer, function=F.hardshrink):
+    """0 where -lambd <= x <= lambd, x elsewhere."""
+
+    _options = ("lambd",)
+    _shown = "lambd"
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
 
-    def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input, self.lambd)
 
-    def extra_repr(self) -> str:
-        return str(self.lambd)
-
-
-class Softshrink(Hardshrink):
-    function = F.softshrink
+class Softshrink(Hardshrink, function=F.softshrink):
+    """x moved towards 0 by lambd, and 0 where that would pass it. A negative lambd is a
+    RuntimeError in the call."""
 
 
-class GLU(Module):
-    """Half of the input, gated by the other half."""
+class GLU(FunctionLayer, function=F.glu):
+    """a * sigmoid(b), with a and b the halves of the input along ``dim``, whose size must be even:
+    (..., 2n, ...) -> (..., n, ...) (Dauphin et al. 2017)."""
+
+    _options = ("dim",)
+    _shown = "dim="
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.glu(input, self.dim)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+class Softmax(FunctionLayer, function=F.softmax):
+    """exp(x) / sum(exp(x)) along ``dim``, which must be given: which dimension sums to one is never
+    guessed."""
 
-
-class Softmax(Module):
-    """``dim`` must be given: which axis sums to one is never guessed."""
-
-    function = F.softmax
+    _options = ("dim",)
+    _shown = "dim="
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input, self.dim)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+class LogSoftmax(Softmax, function=F.log_softmax):
+    """log(softmax(x)) along ``dim``, without overflow."""
 
 
-class LogSoftmax(Softmax):
-    function = F.log_softmax
-
-
-class Softmin(Softmax):
-    function = F.softmin
+class Softmin(Softmax, function=F.softmin):
+    """softmax(-x) along ``dim``."""
 
 
 class Softmax2d(Module):
-    """Softmax over the channels of (N, C, H, W) or (C, H, W)."""
+    """Softmax over the channels of (N, C, H, W) or (C, H, W); ValueError for other dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in (3, 4):

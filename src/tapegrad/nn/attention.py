@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.creation.create import empty
 
 from . import functional as F
 from . import init
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
+from .weights import add_parameter
 
 
 class MultiheadAttention(Module):
     """Attention of ``num_heads`` heads between projections of query, key and value.
 
     Inputs are (length, batch, features), (batch, length, features) with ``batch_first``, or
-    (length, features). Keys and values may have other numbers of features, ``kdim`` and ``vdim``.
+    (length, features). Keys and values may have other numbers of features, ``kdim`` and ``vdim``
+    (Vaswani et al. 2017). Raises ValueError unless num_heads divides embed_dim.
     """
 
     in_proj_weight: Parameter | None
@@ -56,26 +57,21 @@ class MultiheadAttention(Module):
         self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
         self.one_width = self.kdim == self.vdim == embed_dim
 
-        def parameter(name: str, *shape: int, there: bool = True) -> None:
-            made = Parameter(empty(*shape, device=device, dtype=dtype)) if there else None
-            self.register_parameter(name, made)
+        def parameter(name: str, *shape: int, wanted: bool = True) -> None:
+            add_parameter(self, name, shape if wanted else None, device, dtype)
 
         for letter, width in (("q", embed_dim), ("k", self.kdim), ("v", self.vdim)):
-            parameter(f"{letter}_proj_weight", embed_dim, width, there=not self.one_width)
-        parameter("in_proj_weight", 3 * embed_dim, embed_dim, there=self.one_width)
-        parameter("in_proj_bias", 3 * embed_dim, there=bias)
-        parameter("bias_k", 1, 1, embed_dim, there=add_bias_kv)
-        parameter("bias_v", 1, 1, embed_dim, there=add_bias_kv)
+            parameter(f"{letter}_proj_weight", embed_dim, width, wanted=not self.one_width)
+        parameter("in_proj_weight", 3 * embed_dim, embed_dim, wanted=self.one_width)
+        parameter("in_proj_bias", 3 * embed_dim, wanted=bias)
+        parameter("bias_k", 1, 1, embed_dim, wanted=add_bias_kv)
+        parameter("bias_v", 1, 1, embed_dim, wanted=add_bias_kv)
         self.out_proj = Linear(embed_dim, embed_dim, bias, device=device, dtype=dtype)
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
-        for weight in (
-            self.in_proj_weight,
-            self.q_proj_weight,
-            self.k_proj_weight,
-            self.v_proj_weight,
-        ):
+        for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+            weight = getattr(self, name)
             if weight is not None:
                 init.xavier_uniform_(weight)
         if self.in_proj_bias is not None and self.out_proj.bias is not None:

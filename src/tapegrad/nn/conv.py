@@ -2,99 +2,78 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.creation.create import empty
 
 from . import functional as F
 from . import init
-from .module import Module
+from .layer import FunctionLayer
 from .parameter import Parameter
 from .sizes import Size, sizes
+from .weights import add_parameter, start_uniform
 
 
-class _Filters(Module):
+class _ConvNd(FunctionLayer):
     """What convolutions and their transposes share: sizes, weight and bias."""
 
-    dims: ClassVar[int]
     transposed: ClassVar[bool] = False
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Any
+    output_padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    weight: Parameter
     bias: Parameter | None
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size,
-        padding: Size | str,
-        output_padding: Size,
-        dilation: Size,
-        groups: int,
-        bias: bool,
-        padding_mode: str,
-        device: Any,
-        dtype: Any,
-    ) -> None:
-        super().__init__()
-        layer, dims = type(self).__name__, self.dims
-        if groups < 1 or in_channels % groups or out_channels % groups:
+    def _set_channels(self, inner: int, outer: int, groups: int, padding_mode: str) -> None:
+        if groups < 1 or inner % groups or outer % groups:
             raise ValueError(
-                f"{layer}: groups={groups} must divide in_channels={in_channels} "
-                f"and out_channels={out_channels}"
+                f"{type(self).__name__}: groups={groups} must divide in_channels={inner} "
+                f"and out_channels={outer}"
             )
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = sizes(layer, "kernel_size", kernel_size, dims)
-        self.stride = sizes(layer, "stride", stride, dims)
-        self.padding: Any = (
-            padding if isinstance(padding, str) else sizes(layer, "padding", padding, dims)
-        )
-        self.dilation = sizes(layer, "dilation", dilation, dims)
-        self.output_padding = sizes(layer, "output_padding", output_padding, dims)
-        self.groups = groups
-        self.padding_mode = padding_mode
-        first, second = (
-            (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        )
-        shape = (first, second // groups, *self.kernel_size)
-        self.weight = Parameter(empty(*shape, device=device, dtype=dtype))
-        self.register_parameter(
-            "bias", Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None
-        )
+        self.in_channels, self.out_channels = inner, outer
+        self.groups, self.padding_mode = groups, padding_mode
+
+    def _set_sizes(self, **given: Size | str) -> None:
+        """One number a dimension for each; a padding in words stays as it is."""
+        for name, value in given.items():
+            if not isinstance(value, str):
+                value = sizes(type(self).__name__, name, value, self.dims)
+            setattr(self, name, value)
+
+    def _set_weights(self, bias: bool, device: Any, dtype: Any) -> None:
+        first, second = self.out_channels, self.in_channels
+        if self.transposed:
+            first, second = second, first
+        shape = (first, second // self.groups, *self.kernel_size)
+        add_parameter(self, "weight", shape, device, dtype)
+        add_parameter(self, "bias", (self.out_channels,) if bias else None, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        fan_in, _ = init.fan_in_and_out(self.weight)
-        bound = 1.0 / math.sqrt(fan_in) if fan_in else 0.0
-        init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            init.uniform_(self.bias, -bound, bound)
+        start_uniform(self, init.fan_in_and_out(self.weight)[0])
 
     def extra_repr(self) -> str:
-        parts = [
-            f"{self.in_channels}, {self.out_channels}",
-            f"kernel_size={self.kernel_size}",
-            f"stride={self.stride}",
-        ]
-        if self.padding != (0,) * self.dims:
-            parts.append(f"padding={self.padding}")
-        if self.dilation != (1,) * self.dims:
-            parts.append(f"dilation={self.dilation}")
-        if self.output_padding != (0,) * self.dims:
-            parts.append(f"output_padding={self.output_padding}")
-        if self.groups != 1:
-            parts.append(f"groups={self.groups}")
-        if self.bias is None:
-            parts.append("bias=False")
-        if self.padding_mode != "zeros":
-            parts.append(f"padding_mode={self.padding_mode}")
-        return ", ".join(parts)
+        usual = {
+            "padding": (0,) * self.dims,
+            "dilation": (1,) * self.dims,
+            "output_padding": (0,) * self.dims,
+            "groups": 1,
+        }
+        return ", ".join(
+            [
+                f"{self.in_channels}, {self.out_channels}",
+                f"kernel_size={self.kernel_size}, stride={self.stride}",
+                *(f"{k}={getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v),
+                *(["bias=False"] if self.bias is None else []),
+                *([f"padding_mode={self.padding_mode}"] if self.padding_mode != "zeros" else []),
+            ]
+        )
 
 
-class _Convolution(_Filters):
+class _Convolution(_ConvNd):
     def __init__(
         self,
         in_channels: int,
@@ -119,20 +98,11 @@ class _Convolution(_Filters):
             raise ValueError(f"{layer}: padding must be a size, 'same' or 'valid', not {padding!r}")
         if padding == "same" and set(sizes(layer, "stride", stride, self.dims)) != {1}:
             raise ValueError(f"{layer}: padding='same' needs stride 1, not {stride}")
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            0,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
+        super().__init__()
+        self._set_channels(in_channels, out_channels, groups, padding_mode)
+        self._set_sizes(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+        self._set_sizes(output_padding=0)
+        self._set_weights(bias, device, dtype)
 
     def _border(self) -> list[int]:
         """The padding as F.pad takes it, (before, after) of the last dimension first."""
@@ -147,40 +117,36 @@ class _Convolution(_Filters):
         return widths
 
     def forward(self, input: Tensor) -> Tensor:
-        convolve = getattr(F, f"conv{self.dims}d")
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._border(), self.padding_mode), 0
-        return convolve(
+        return type(self).function(
             input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
 
-class Conv1d(_Convolution):
+class Conv1d(_Convolution, function=F.conv1d, dims=1):
     """Slides ``out_channels`` filters over sequences of shape (N, in_channels, width); see
     ``Conv2d``."""
 
-    dims = 1
 
-
-class Conv2d(_Convolution):
-    """Slides ``out_channels`` filters over images of shape (N, in_channels, height, width).
+class Conv2d(_Convolution, function=F.conv2d, dims=2):
+    """Slides ``out_channels`` filters over images of shape (N, in_channels, height, width) or
+    (in_channels, height, width); the weight is (out_channels, in_channels / groups, kh, kw).
 
     ``padding`` is a size or "valid" or "same" (output as large as the input; stride 1 only), filled
-    by ``padding_mode``: "zeros", "reflect", "replicate" or "circular".
+    by ``padding_mode``: "zeros", "reflect", "replicate" or "circular". Raises ValueError for other
+    words, for sizes that are not one number or one a dimension, and for groups that do not divide
+    the channels. Weight and bias start uniform within 1 / sqrt(elements of a filter).
     """
 
-    dims = 2
 
-
-class Conv3d(_Convolution):
+class Conv3d(_Convolution, function=F.conv3d, dims=3):
     """Slides ``out_channels`` filters over volumes of shape (N, in_channels, depth, height, width);
     see ``Conv2d``."""
 
-    dims = 3
 
-
-class _Transpose(_Filters):
+class _ConvTransposeNd(_ConvNd):
     transposed = True
 
     def __init__(
@@ -202,20 +168,11 @@ class _Transpose(_Filters):
             raise ValueError(
                 f"{type(self).__name__}: padding_mode must be 'zeros', not {padding_mode!r}"
             )
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            output_padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
+        super().__init__()
+        self._set_channels(in_channels, out_channels, groups, padding_mode)
+        self._set_sizes(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+        self._set_sizes(output_padding=output_padding)
+        self._set_weights(bias, device, dtype)
 
     def _more(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
         """The output_padding that gives the size asked for."""
@@ -246,38 +203,31 @@ class _Transpose(_Filters):
         return tuple(w - n for w, n in zip(wanted, least, strict=True))
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        transpose = getattr(F, f"conv_transpose{self.dims}d")
-        more = self._more(input, output_size)
-        return transpose(
+        return type(self).function(
             input,
             self.weight,
             self.bias,
             self.stride,
             self.padding,
-            more,
+            self._more(input, output_size),
             self.groups,
             self.dilation,
         )
 
 
-class ConvTranspose1d(_Transpose):
+class ConvTranspose1d(_ConvTransposeNd, function=F.conv_transpose1d, dims=1):
     """The transpose of ``Conv1d``; see ``ConvTranspose2d``."""
 
-    dims = 1
 
-
-class ConvTranspose2d(_Transpose):
+class ConvTranspose2d(_ConvTransposeNd, function=F.conv_transpose2d, dims=2):
     """The transpose of ``Conv2d``: each element of an image (N, in_channels, height, width) adds
     its filter to the output.
 
-    Several input sizes of a strided convolution have one output size; ``output_padding``, or
-    ``output_size`` in the call, says which one comes back.
+    The weight is (in_channels, out_channels / groups, kh, kw). Several input sizes of a strided
+    convolution have one output size; ``output_padding``, or ``output_size`` in the call, says which
+    one comes back. Raises ValueError for a size that none of them is, and as ``Conv2d`` does.
     """
 
-    dims = 2
 
-
-class ConvTranspose3d(_Transpose):
+class ConvTranspose3d(_ConvTransposeNd, function=F.conv_transpose3d, dims=3):
     """The transpose of ``Conv3d``; see ``ConvTranspose2d``."""
-
-    dims = 3

@@ -9,7 +9,8 @@ from .module import Module
 
 
 class CosineSimilarity(Module):
-    """The cosine of the angle between vectors along ``dim``."""
+    """x1 · x2 / (max(|x1|, eps) max(|x2|, eps)) of vectors along ``dim``: the cosine of their
+    angle. Two tensors that broadcast; the result lacks that dimension."""
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
@@ -20,7 +21,8 @@ class CosineSimilarity(Module):
 
 
 class PairwiseDistance(Module):
-    """The p-norm of the difference (plus eps) along the last dimension."""
+    """The p-norm of x1 - x2 + eps along the last dimension: (..., n) -> (...), or (..., 1) with
+    ``keepdim``."""
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()

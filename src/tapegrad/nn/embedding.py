@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor
@@ -10,24 +10,29 @@ from tapegrad.ops.creation.create import empty
 
 from . import functional as F
 from . import init
-from .module import Module
+from .layer import FunctionLayer
 from .parameter import Parameter
 
+# The options that a repr leaves out.
+_USUAL = {
+    "padding_idx": None,
+    "max_norm": None,
+    "norm_type": 2.0,
+    "scale_grad_by_freq": False,
+    "sparse": False,
+}
 
-class _Table(Module):
+
+class _Table(FunctionLayer):
     """What both have in common: the table, and what is done to its rows."""
 
-    shown: tuple[str, ...]
+    _listed: ClassVar[tuple[str, ...]]  # what a repr says, in PyTorch's order
 
     def __init__(
         self,
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None,
-        max_norm: float | None,
-        norm_type: float,
-        scale_grad_by_freq: bool,
-        sparse: bool,
         _weight: Tensor | None,
         _freeze: bool,
         device: Any,
@@ -41,8 +46,6 @@ class _Table(Module):
             )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         if _weight is None:
             table = empty(num_embeddings, embedding_dim, device=device, dtype=dtype)
             self.weight = Parameter(table, requires_grad=not _freeze)
@@ -63,8 +66,8 @@ class _Table(Module):
 
     @classmethod
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, **options: Any) -> Any:
-        """A table holding the rows of ``embeddings``, fixed unless ``freeze=False``; options as
-        for the layer, by keyword."""
+        """A table holding the rows of ``embeddings``, (rows, features), fixed unless
+        ``freeze=False``; options as for the layer, by keyword."""
         if embeddings.ndim != 2:
             raise ValueError(
                 f"{cls.__name__}.from_pretrained needs 2 dimensions, got {tuple(embeddings.shape)}"
@@ -73,27 +76,21 @@ class _Table(Module):
         return table(*embeddings.shape, _weight=embeddings, _freeze=freeze, **options)
 
     def extra_repr(self) -> str:
-        usual = {
-            "padding_idx": None,
-            "max_norm": None,
-            "norm_type": 2.0,
-            "mode": "",
-            "scale_grad_by_freq": False,
-            "sparse": False,
-        }
-        own = {name: getattr(self, name) for name in self.shown}
-        parts = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
+        own = {name: getattr(self, name) for name in self._listed}
+        parts = [f"{k}={v!r}" for k, v in own.items() if k not in _USUAL or v != _USUAL[k]]
         return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *parts])
 
 
-class Embedding(_Table):
-    """Row i of a trainable table for every index i in the input.
+class Embedding(_Table, function=F.embedding):
+    """Row i of a trainable table for every index i in the input: ints (...) -> (...,
+    embedding_dim).
 
-    The row at ``padding_idx`` starts at zero and never receives a gradient. For ``max_norm`` and
-    the other options see ``nn.functional.embedding``.
+    The row at ``padding_idx`` starts at zero and never receives a gradient; ValueError if there is
+    no such row. For ``max_norm`` and the other options see ``nn.functional.embedding``.
     """
 
-    shown = ("padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse")
+    _options = ("weight", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse")
+    _listed = ("padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse")
 
     def __init__(
         self,
@@ -110,35 +107,27 @@ class Embedding(_Table):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            num_embeddings,
-            embedding_dim,
-            padding_idx,
-            max_norm,
-            norm_type,
-            scale_grad_by_freq,
-            sparse,
-            _weight,
-            _freeze,
-            device,
-            dtype,
+            num_embeddings, embedding_dim, padding_idx, _weight, _freeze, device, dtype
         )
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(
-            input,
-            self.weight,
-            self.padding_idx,
-            self.max_norm,
-            self.norm_type,
-            self.scale_grad_by_freq,
-            self.sparse,
-        )
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
 
 
-class EmbeddingBag(_Table):
-    """Sums, means or maxima of bags of rows; see ``nn.functional.embedding_bag``."""
+class EmbeddingBag(_Table, function=F.embedding_bag):
+    """Sums, means or maxima (``mode``) of bags of rows: ints (bags, n), or (n,) with the bags'
+    ``offsets``, -> (bags, embedding_dim); see ``nn.functional.embedding_bag``."""
 
-    shown = ("max_norm", "norm_type", "scale_grad_by_freq", "mode", "padding_idx")
+    _options = (
+        "weight",
+        "max_norm",
+        "norm_type",
+        "scale_grad_by_freq",
+        "mode",
+        "sparse",
+        "include_last_offset",
+        "padding_idx",
+    )
+    _listed = ("max_norm", "norm_type", "scale_grad_by_freq", "mode", "padding_idx")
 
     def __init__(
         self,
@@ -158,18 +147,10 @@ class EmbeddingBag(_Table):
         _freeze: bool = False,
     ) -> None:
         super().__init__(
-            num_embeddings,
-            embedding_dim,
-            padding_idx,
-            max_norm,
-            norm_type,
-            scale_grad_by_freq,
-            sparse,
-            _weight,
-            _freeze,
-            device,
-            dtype,
+            num_embeddings, embedding_dim, padding_idx, _weight, _freeze, device, dtype
         )
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         self.mode, self.include_last_offset = mode, include_last_offset
 
     def forward(
@@ -179,15 +160,5 @@ class EmbeddingBag(_Table):
         per_sample_weights: Tensor | None = None,
     ) -> Tensor:
         return F.embedding_bag(
-            input,
-            self.weight,
-            offsets,
-            self.max_norm,
-            self.norm_type,
-            self.scale_grad_by_freq,
-            self.mode,
-            self.sparse,
-            per_sample_weights,
-            self.include_last_offset,
-            self.padding_idx,
+            input, offsets=offsets, per_sample_weights=per_sample_weights, **self._chosen()
         )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.creation.create import empty
 
 from . import functional as F
-from . import init
 from .module import Module
 from .parameter import Parameter
+from .weights import add_parameter, start_uniform
 
 
 class Identity(Module):
-    """Returns its input; a placeholder for a layer that was taken out."""
+    """Returns its input; a placeholder for a layer that was taken out. Takes any arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -25,9 +23,12 @@ class Identity(Module):
 
 
 class Linear(Module):
-    """y = x Wᵀ + b, with W of shape (out_features, in_features)."""
+    """y = x Wᵀ + b, with W of shape (out_features, in_features): (..., in_features) ->
+    (..., out_features). W and b start uniform within 1 / sqrt(in_features)."""
 
+    weight: Parameter
     bias: Parameter | None
+    _shown = "in_features=, out_features=, bias="
 
     def __init__(
         self,
@@ -38,34 +39,28 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
-        self.weight = Parameter(empty(out_features, in_features, device=device, dtype=dtype))
-        self.register_parameter(
-            "bias", Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None
-        )
+        self.in_features, self.out_features = in_features, out_features
+        add_parameter(self, "weight", (out_features, in_features), device, dtype)
+        add_parameter(self, "bias", (out_features,) if bias else None, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        bound = 1.0 / math.sqrt(self.in_features) if self.in_features else 0.0
-        init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            init.uniform_(self.bias, -bound, bound)
+        start_uniform(self, self.in_features)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
 
-    def extra_repr(self) -> str:
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"bias={self.bias is not None}"
-        )
-
 
 class Bilinear(Module):
-    """y[k] = x1ᵀ W[k] x2 + b[k], with W of shape (out_features, in1_features, in2_features)."""
+    """y[k] = x1ᵀ W[k] x2 + b[k], with W of shape (out_features, in1_features, in2_features):
+    (..., in1_features) and (..., in2_features) -> (..., out_features).
 
+    Raises ValueError if in1_features is not positive: W and b start uniform within its root.
+    """
+
+    weight: Parameter
     bias: Parameter | None
+    _shown = "in1_features=, in2_features=, out_features=, bias="
 
     def __init__(
         self,
@@ -81,24 +76,12 @@ class Bilinear(Module):
             raise ValueError(f"Bilinear: in1_features must be positive, not {in1_features}")
         self.in1_features, self.in2_features = in1_features, in2_features
         self.out_features = out_features
-        shape = (out_features, in1_features, in2_features)
-        self.weight = Parameter(empty(shape, device=device, dtype=dtype))
-        self.register_parameter(
-            "bias", Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None
-        )
+        add_parameter(self, "weight", (out_features, in1_features, in2_features), device, dtype)
+        add_parameter(self, "bias", (out_features,) if bias else None, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        bound = 1.0 / math.sqrt(self.in1_features)
-        init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            init.uniform_(self.bias, -bound, bound)
+        start_uniform(self, self.in1_features)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
         return F.bilinear(input1, input2, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        return (
-            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
-            f"out_features={self.out_features}, bias={self.bias is not None}"
-        )

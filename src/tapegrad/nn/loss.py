@@ -9,16 +9,18 @@ from typing import Any, ClassVar
 from tapegrad.core.tensor import Tensor
 
 from . import functional as F
-from .module import Module
+from .layer import FunctionLayer
 
 
-class Loss(Module):
-    """A loss whose further options are attributes, under the names that its function has. It is
-    called with that function's tensors, by place or by name."""
+class Loss(FunctionLayer):
+    """A loss, called with its function's tensors, by position or by name. A 0-d Tensor, or with
+    ``reduction="none"`` one loss an element (or a row, where a row is one prediction).
 
-    function: ClassVar[Callable[..., Tensor]]
-    options: tuple[str, ...] = ()
-    reductions: tuple[str, ...] = ("mean", "sum", "none")
+    Raises ValueError for another reduction, and TypeError where it is made with the tensors that
+    it is to be called with.
+    """
+
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
     def __init__(self, *misplaced: Any, reduction: str = "mean") -> None:
         super().__init__()
@@ -36,63 +38,59 @@ class Loss(Module):
         self.reduction = reduction
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
-        own = {name: getattr(self, name) for name in self.options}
-        return type(self).function(*inputs, **named, **own, reduction=self.reduction)
+        return type(self).function(*inputs, **named, **self._chosen(), reduction=self.reduction)
 
 
-class MSELoss(Loss):
-    """The mean of (input - target)²."""
-
-    function = F.mse_loss
+class MSELoss(Loss, function=F.mse_loss):
+    """The mean of (input - target)², of two tensors of one shape."""
 
 
-class L1Loss(Loss):
-    """The mean of |input - target|."""
-
-    function = F.l1_loss
+class L1Loss(Loss, function=F.l1_loss):
+    """The mean of |input - target|, of two tensors of one shape."""
 
 
-class SmoothL1Loss(Loss):
-    """(input - target)² / (2 beta) where the difference is below beta, linear beyond."""
+class SmoothL1Loss(Loss, function=F.smooth_l1_loss):
+    """(input - target)² / (2 beta) where the difference is below beta, |input - target| - beta / 2
+    beyond (Girshick 2015)."""
 
-    function, options = F.smooth_l1_loss, ("beta",)
+    _options = ("beta",)
 
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.beta = beta
 
 
-class HuberLoss(Loss):
-    """(input - target)² / 2 where the difference is below delta, linear beyond."""
+class HuberLoss(Loss, function=F.huber_loss):
+    """(input - target)² / 2 where the difference is below delta, delta (|input - target| - delta /
+    2) beyond (Huber 1964)."""
 
-    function, options = F.huber_loss, ("delta",)
+    _options = ("delta",)
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
 
 
-class SoftMarginLoss(Loss):
-    """log(1 + exp(-target * input)), for targets 1 and -1."""
-
-    function = F.soft_margin_loss
+class SoftMarginLoss(Loss, function=F.soft_margin_loss):
+    """log(1 + exp(-target * input)), for targets 1 and -1 of the input's shape."""
 
 
-class HingeEmbeddingLoss(Loss):
+class HingeEmbeddingLoss(Loss, function=F.hinge_embedding_loss):
     """The input where the target is 1, max(0, margin - input) where it is -1."""
 
-    function, options = F.hinge_embedding_loss, ("margin",)
+    _options = ("margin",)
 
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.margin = margin
 
 
-class KLDivLoss(Loss):
-    """The Kullback-Leibler divergence of log-probabilities from probabilities; "batchmean" is its
-    mathematical definition."""
+class KLDivLoss(Loss, function=F.kl_div):
+    """target * (log(target) - input): the Kullback-Leibler divergence of log-probabilities, the
+    input, from probabilities (or with ``log_target`` their logarithms). ``reduction="batchmean"``
+    is its mathematical definition."""
 
-    function, options = F.kl_div, ("log_target",)
+    _options = ("log_target",)
     reductions = ("mean", "batchmean", "sum", "none")
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
@@ -100,10 +98,12 @@ class KLDivLoss(Loss):
         self.log_target = log_target
 
 
-class PoissonNLLLoss(Loss):
-    """The negative log likelihood of counts, of means or (log_input) their logarithms."""
+class PoissonNLLLoss(Loss, function=F.poisson_nll_loss):
+    """The negative log likelihood of counts, exp(input) - target * input; with ``log_input=False``
+    the input is the mean, not its logarithm, and ``eps`` keeps its logarithm finite. ``full`` adds
+    Stirling's approximation of log(target!)."""
 
-    function, options = F.poisson_nll_loss, ("log_input", "full", "eps")
+    _options = ("log_input", "full", "eps")
 
     def __init__(
         self,
@@ -117,10 +117,12 @@ class PoissonNLLLoss(Loss):
         self.log_input, self.full, self.eps = log_input, full, eps
 
 
-class GaussianNLLLoss(Loss):
-    """The negative log likelihood of targets, of means and variances: loss(input, target, var)."""
+class GaussianNLLLoss(Loss, function=F.gaussian_nll_loss):
+    """loss(input, target, var): (log(var) + (input - target)² / var) / 2, the negative log
+    likelihood of targets, with variances of at least ``eps`` (Nix & Weigend 1994). ``full`` adds
+    log(2 pi) / 2."""
 
-    function, options = F.gaussian_nll_loss, ("full", "eps")
+    _options = ("full", "eps")
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -138,10 +140,12 @@ class WeightedLoss(Loss):
         self.register_buffer("weight", weight)
 
 
-class NLLLoss(WeightedLoss):
-    """Minus the log-probability of the right class; the input comes from LogSoftmax."""
+class NLLLoss(WeightedLoss, function=F.nll_loss):
+    """-weight[target] * input[target]: minus the log-probability of the right class. (N, C, ...)
+    from LogSoftmax and classes (N, ...), of which ``ignore_index`` counts for nothing; "mean" is
+    weighted."""
 
-    function, options = F.nll_loss, ("weight", "ignore_index")
+    _options = ("weight", "ignore_index")
 
     def __init__(
         self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
@@ -150,10 +154,12 @@ class NLLLoss(WeightedLoss):
         self.ignore_index = ignore_index
 
 
-class CrossEntropyLoss(WeightedLoss):
-    """Log-softmax and NLLLoss in one; the target holds class indices or probabilities."""
+class CrossEntropyLoss(WeightedLoss, function=F.cross_entropy):
+    """Log-softmax and NLLLoss in one: scores (N, C, ...), and classes (N, ...) or probabilities
+    (N, C, ...). ``label_smoothing`` mixes the targets with equal probabilities (Szegedy et al.
+    2015); ValueError unless it is between 0 and 1."""
 
-    function, options = F.cross_entropy, ("weight", "ignore_index", "label_smoothing")
+    _options = ("weight", "ignore_index", "label_smoothing")
 
     def __init__(
         self,
@@ -171,16 +177,17 @@ class CrossEntropyLoss(WeightedLoss):
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
 
-class BCELoss(WeightedLoss):
-    """Binary cross-entropy of probabilities."""
+class BCELoss(WeightedLoss, function=F.binary_cross_entropy):
+    """-(target * log(input) + (1 - target) * log(1 - input)), of probabilities."""
 
-    function, options = F.binary_cross_entropy, ("weight",)
+    _options = ("weight",)
 
 
-class BCEWithLogitsLoss(WeightedLoss):
-    """Sigmoid and binary cross-entropy in one, stable for large logits."""
+class BCEWithLogitsLoss(WeightedLoss, function=F.binary_cross_entropy_with_logits):
+    """Sigmoid and BCELoss in one, stable for large logits. ``pos_weight`` multiplies the part of
+    the positive targets."""
 
-    function, options = F.binary_cross_entropy_with_logits, ("weight", "pos_weight")
+    _options = ("weight", "pos_weight")
     pos_weight: Tensor | None
 
     def __init__(
@@ -194,10 +201,11 @@ class BCEWithLogitsLoss(WeightedLoss):
         self.register_buffer("pos_weight", pos_weight)
 
 
-class MultiMarginLoss(WeightedLoss):
-    """How far wrong classes come within a margin of the right one's score."""
+class MultiMarginLoss(WeightedLoss, function=F.multi_margin_loss):
+    """The sum over wrong classes i of max(0, margin - input[target] + input[i])^p / C: scores
+    (N, C) and classes (N,). Raises ValueError unless p is 1 or 2."""
 
-    function, options = F.multi_margin_loss, ("p", "margin", "weight")
+    _options = ("p", "margin", "weight")
 
     def __init__(
         self,
@@ -213,23 +221,27 @@ class MultiMarginLoss(WeightedLoss):
         self.p, self.margin = p, margin
 
 
-class MultiLabelSoftMarginLoss(WeightedLoss):
-    """Binary cross-entropy with logits, averaged over the last dimension."""
+class MultiLabelSoftMarginLoss(WeightedLoss, function=F.multilabel_soft_margin_loss):
+    """BCEWithLogitsLoss averaged over the last dimension: (N, C) and 0 or 1 for each -> (N,),
+    then reduced."""
 
-    function, options = F.multilabel_soft_margin_loss, ("weight",)
-
-
-class MultiLabelMarginLoss(Loss):
-    """How far wrong classes come within a margin of the right ones, which each row lists."""
-
-    function = F.multilabel_margin_loss
+    _options = ("weight",)
 
 
-class CTCLoss(Loss):
-    """loss(log_probs, targets, input_lengths, target_lengths): connectionist temporal
-    classification."""
+class MultiLabelMarginLoss(Loss, function=F.multilabel_margin_loss):
+    """The sum over right classes t and wrong ones i of max(0, 1 - input[t] + input[i]) / C: scores
+    (N, C) and for each row its right classes, closed by -1, (N, C)."""
 
-    function, options = F.ctc_loss, ("blank", "zero_infinity")
+
+class CTCLoss(Loss, function=F.ctc_loss):
+    """loss(log_probs, targets, input_lengths, target_lengths): minus the log-probability of all
+    alignments of a target with its input (Graves et al. 2006).
+
+    log_probs: (T, N, C) or (T, C) from LogSoftmax; targets: classes (N, S), or one after the other.
+    ``zero_infinity``: where no alignment exists, the loss is 0 instead of inf.
+    """
+
+    _options = ("blank", "zero_infinity")
 
     def __init__(
         self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
@@ -241,26 +253,28 @@ class CTCLoss(Loss):
 # ---------------------------------------------------------------------- of pairs and triplets
 
 
-class CosineEmbeddingLoss(Loss):
-    """loss(x1, x2, target): small angles where the target is 1, large ones where it is -1."""
+class CosineEmbeddingLoss(Loss, function=F.cosine_embedding_loss):
+    """loss(x1, x2, target): 1 - cos(x1, x2) where the target is 1, max(0, cos(x1, x2) - margin)
+    where it is -1: two (N, D) and (N,)."""
 
-    function, options = F.cosine_embedding_loss, ("margin",)
+    _options = ("margin",)
 
     def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.margin = margin
 
 
-class MarginRankingLoss(CosineEmbeddingLoss):
-    """loss(x1, x2, target): x1 is to be larger where the target is 1, x2 where it is -1."""
+class MarginRankingLoss(CosineEmbeddingLoss, function=F.margin_ranking_loss):
+    """loss(x1, x2, target): max(0, -target * (x1 - x2) + margin): x1 is to be larger where the
+    target is 1, x2 where it is -1."""
 
-    function = F.margin_ranking_loss
 
+class TripletMarginLoss(Loss, function=F.triplet_margin_loss):
+    """loss(anchor, positive, negative): max(0, |anchor - positive| - |anchor - negative| + margin)
+    in the p-norm, of three (N, D) -> (N,), then reduced. ``swap``: the negative's distance is the
+    smaller of those from anchor and positive (Balntas et al. 2016)."""
 
-class TripletMarginLoss(Loss):
-    """loss(anchor, positive, negative): the positive is to be nearer, by a margin."""
-
-    function, options = F.triplet_margin_loss, ("margin", "p", "eps", "swap")
+    _options = ("margin", "p", "eps", "swap")
 
     def __init__(
         self,
@@ -275,11 +289,11 @@ class TripletMarginLoss(Loss):
         self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
 
-class TripletMarginWithDistanceLoss(Loss):
-    """TripletMarginLoss with a distance of one's own: a function or a module."""
+class TripletMarginWithDistanceLoss(Loss, function=F.triplet_margin_with_distance_loss):
+    """TripletMarginLoss with your own distance, a function or a module of two tensors; by default
+    PairwiseDistance."""
 
-    function = F.triplet_margin_with_distance_loss
-    options = ("distance_function", "margin", "swap")
+    _options = ("distance_function", "margin", "swap")
 
     def __init__(
         self,

@@ -8,12 +8,12 @@ forward pass costs no more than reading any attribute, and nothing is stored twi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
+from tapegrad.autograd.backward import RemovableHandle, add_hook
 from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.modes import no_grad
@@ -47,21 +47,13 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class RemovableHook:
-    """The handle of a registered hook; ``remove()`` takes the hook out again."""
-
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self._hooks = hooks
-        self._key = key
-
-    def remove(self) -> None:
-        self._hooks.pop(self._key, None)
-
-
 class Module:
     """Base class of all layers. A subclass calls ``super().__init__()`` and defines ``forward``."""
 
     training: bool
+    # The attributes in the repr, as in "num_features, eps=": those with "=" under their names. Of a
+    # parameter it says whether there is one.
+    _shown: ClassVar[str] = ""
 
     if TYPE_CHECKING:  # parameters, buffers and modules, of any name: net[0].weight
 
@@ -70,7 +62,6 @@ class Module:
     _kinds: dict[str, str]
     _forward_hooks: dict[int, Callable[..., Any]]
     _forward_pre_hooks: dict[int, Callable[..., Any]]
-    _hook_keys = count()
 
     def __init__(self) -> None:
         self._kinds = {}
@@ -96,18 +87,13 @@ class Module:
                 output = changed
         return output
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHook:
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, args)`` before forward; its result, if any, replaces args."""
-        return self._add_hook(self._forward_pre_hooks, hook)
+        return add_hook(self._forward_pre_hooks, hook)
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHook:
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after forward; its result may replace the output."""
-        return self._add_hook(self._forward_hooks, hook)
-
-    def _add_hook(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHook:
-        key = next(Module._hook_keys)
-        hooks[key] = hook
-        return RemovableHook(hooks, key)
+        return add_hook(self._forward_hooks, hook)
 
     # ---- registration ---------------------------------------------------------------------
 
@@ -415,8 +401,16 @@ class Module:
     # ---- repr -----------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """What a subclass wants to show between its own parentheses."""
-        return ""
+        """What stands between the parentheses of the repr: ``_shown``, unless overridden."""
+        return ", ".join(self._describe(entry) for entry in self._shown.split(", ") if entry)
+
+    def _describe(self, entry: str) -> str:
+        name = entry.rstrip("=")
+        value = getattr(self, name)
+        if self._kinds.get(name) == PARAMETER:
+            value = value is not None
+        text = repr(value) if isinstance(value, str) else str(value)
+        return text if name == entry else entry + text
 
     def __repr__(self) -> str:
         extra = self.extra_repr()

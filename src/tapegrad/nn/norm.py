@@ -12,6 +12,7 @@ from tapegrad.ops.creation.create import ones, zeros
 
 from . import functional as F
 from . import init
+from .layer import FunctionLayer
 from .module import Module
 from .parameter import Parameter
 
@@ -25,10 +26,9 @@ class _Affine(Module):
     def _affine(
         self, shape: tuple[int, ...], weight: bool, bias: bool, device: Any, dtype: Any
     ) -> None:
-        made = Parameter(ones(shape, device=device, dtype=dtype)) if weight else None
-        self.register_parameter("weight", made)
-        made = Parameter(zeros(shape, device=device, dtype=dtype)) if bias else None
-        self.register_parameter("bias", made)
+        for name, wanted, start in (("weight", weight, ones), ("bias", bias, zeros)):
+            made = Parameter(start(shape, device=device, dtype=dtype)) if wanted else None
+            self.register_parameter(name, made)
 
     def reset_parameters(self) -> None:
         if self.weight is not None:
@@ -37,7 +37,7 @@ class _Affine(Module):
             init.zeros_(self.bias)
 
 
-class _ChannelNorm(_Affine):
+class _NormBase(_Affine):
     """Normalises each of ``num_features`` channels, and can remember its statistics in
     running_mean and running_var, which evaluation uses."""
 
@@ -45,24 +45,23 @@ class _ChannelNorm(_Affine):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
     shapes: ClassVar[dict[int, str]]  # what the input may look like, by number of dimensions
+    _shown = "num_features, eps=, momentum=, affine=, bias=, track_running_stats="
 
     def __init__(
         self,
         num_features: int,
-        eps: float,
-        momentum: float | None,
-        affine: bool,
-        track_running_stats: bool,
-        device: Any,
-        dtype: Any,
-        bias: bool,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.affine = affine
-        self.track_running_stats = track_running_stats
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
         self._affine((num_features,), affine, affine and bias, device, dtype)
         mean = variance = batches = None
         if track_running_stats:
@@ -74,6 +73,7 @@ class _ChannelNorm(_Affine):
         self.register_buffer("num_batches_tracked", batches)
 
     def reset_running_stats(self) -> None:
+        """Forget all batches: mean 0, variance 1."""
         if self.running_mean is not None:
             self.running_mean.zero_()
         if self.running_var is not None:
@@ -92,33 +92,10 @@ class _ChannelNorm(_Affine):
                 f"{' or '.join(self.shapes.values())}, got {tuple(input.shape)}"
             )
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, bias={self.bias is not None}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
 
-
-class _BatchNorm(_ChannelNorm):
+class _BatchNorm(_NormBase):
     """Training uses the batch's own statistics and averages them into running_mean and running_var
     (``momentum=None``: a plain average over all batches); evaluation uses those."""
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
-        )
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
@@ -140,24 +117,32 @@ class _BatchNorm(_ChannelNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Normalises each channel of (N, C) or (N, C, L) over the batch and the length."""
+    """Normalises each channel of (N, C) or (N, C, L) over the batch and the length; see
+    ``BatchNorm2d``."""
 
     shapes: ClassVar = {2: "(N, C)", 3: "(N, C, L)"}
 
 
 class BatchNorm2d(_BatchNorm):
-    """Normalises each channel of (N, C, H, W) over batch and image."""
+    """(x - mean) / sqrt(variance + eps) * weight + bias for each channel of (N, C, H, W), over
+    batch and image (Ioffe & Szegedy 2015).
+
+    Training uses the batch's own mean and variance, and moves running_mean and running_var towards
+    them by ``momentum`` (None: their plain average over all batches); evaluation uses those, unless
+    ``track_running_stats=False``. Raises ValueError for other dimensions, and in training for one
+    value per channel.
+    """
 
     shapes: ClassVar = {4: "(N, C, H, W)"}
 
 
 class BatchNorm3d(_BatchNorm):
-    """Normalises each channel of (N, C, D, H, W) over batch and volume."""
+    """Normalises each channel of (N, C, D, H, W) over batch and volume; see ``BatchNorm2d``."""
 
     shapes: ClassVar = {5: "(N, C, D, H, W)"}
 
 
-class _InstanceNorm(_ChannelNorm):
+class _InstanceNorm(_NormBase):
     """Uses each sample's own statistics; if it tracks them, only while training."""
 
     def __init__(
@@ -173,7 +158,7 @@ class _InstanceNorm(_ChannelNorm):
         bias: bool = True,
     ) -> None:
         super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
 
     def forward(self, input: Tensor) -> Tensor:
@@ -202,25 +187,36 @@ class _InstanceNorm(_ChannelNorm):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Normalises each channel of each sample of (N, C, L) or (C, L)."""
+    """Normalises each channel of each sample of (N, C, L) or (C, L); see ``InstanceNorm2d``."""
 
     shapes: ClassVar = {2: "(C, L)", 3: "(N, C, L)"}
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Normalises each channel of each sample of (N, C, H, W) or (C, H, W)."""
+    """(x - mean) / sqrt(variance + eps) for each channel of each sample of (N, C, H, W) or (C, H,
+    W) (Ulyanov et al. 2016); with ``affine``, times a weight plus a bias for each channel.
+
+    With ``track_running_stats`` evaluation uses running averages, as ``BatchNorm2d`` does. Raises
+    ValueError for other dimensions, and with ``affine`` for another number of channels than
+    ``num_features``; without, that is a warning.
+    """
 
     shapes: ClassVar = {3: "(C, H, W)", 4: "(N, C, H, W)"}
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Normalises each channel of each sample of (N, C, D, H, W) or (C, D, H, W)."""
+    """Normalises each channel of each sample of (N, C, D, H, W) or (C, D, H, W); see
+    ``InstanceNorm2d``."""
 
     shapes: ClassVar = {4: "(C, D, H, W)", 5: "(N, C, D, H, W)"}
 
 
 class GroupNorm(_Affine):
-    """Normalises groups of channels of (N, C, ...); then a weight and bias for each channel."""
+    """(x - mean) / sqrt(variance + eps) over ``num_groups`` groups of channels of (N, C, ...); then
+    a weight and a bias for each channel (Wu & He 2018). Raises ValueError unless num_groups divides
+    num_channels."""
+
+    _shown = "num_groups, num_channels, eps=, affine=, bias="
 
     def __init__(
         self,
@@ -245,29 +241,25 @@ class GroupNorm(_Affine):
     def forward(self, input: Tensor) -> Tensor:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
-            f"bias={self.bias is not None}"
-        )
 
+class LocalResponseNorm(FunctionLayer, function=F.local_response_norm):
+    """x / (k + alpha * mean of the squares of ``size`` neighbouring channels)^beta, for (N, C, ...)
+    of at least 3 dimensions (Krizhevsky et al. 2012)."""
 
-class LocalResponseNorm(Module):
-    """Divides by a power of the mean square of neighbouring channels."""
+    _options = ("size", "alpha", "beta", "k")
+    _shown = "size, alpha=, beta=, k="
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
-
-    def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-
 
 class LayerNorm(_Affine):
-    """Normalises over the last dimensions, whose sizes are ``normalized_shape``."""
+    """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, whose sizes are
+    ``normalized_shape``, as are weight's and bias's (Ba et al. 2016). An input of other last sizes
+    is a RuntimeError."""
+
+    _shown = "normalized_shape, eps=, elementwise_affine=, bias="
 
     def __init__(
         self,
@@ -287,20 +279,17 @@ class LayerNorm(_Affine):
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
-        )
 
-
-class RMSNorm(Module):
-    """Divides by the root mean square over the last dimensions; no mean is subtracted.
+class RMSNorm(FunctionLayer, function=F.rms_norm):
+    """x / sqrt(mean(x²) + eps) * weight over the last dimensions, whose sizes are
+    ``normalized_shape`` (Zhang & Sennrich 2019); no mean is subtracted.
 
     ``eps=None`` means the smallest step of the input's dtype.
     """
 
     weight: Parameter | None
+    _options = ("normalized_shape", "weight", "eps")
+    _shown = "normalized_shape, eps=, elementwise_affine="
 
     def __init__(
         self,
@@ -319,14 +308,6 @@ class RMSNorm(Module):
     def reset_parameters(self) -> None:
         if self.weight is not None:
             init.ones_(self.weight)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-        )
 
 
 def _shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:

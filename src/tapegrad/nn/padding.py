@@ -1,5 +1,5 @@
 """Borders as modules. ``padding`` is one width, or (before, after) of the last dimension, then of
-the one before it, and so on; a negative width cuts."""
+the one before it, and so on; a negative width cuts. Another number of widths is a ValueError."""
 
 from __future__ import annotations
 
@@ -8,124 +8,98 @@ from typing import ClassVar
 from tapegrad.core.tensor import Tensor
 
 from . import functional as F
-from .module import Module
+from .layer import FunctionLayer
 from .sizes import Size, sizes
 
 
-class _Pad(Module):
-    dims: ClassVar[int]
-    mode: ClassVar[str]
+class _Pad(FunctionLayer):
+    mode: ClassVar[str] = "constant"
+    value: float | None = None
+    _shown = "padding"
 
     def __init__(self, padding: Size) -> None:
         super().__init__()
         self.padding = sizes(type(self).__name__, "padding", padding, 2 * self.dims)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.pad(input, self.padding, self.mode)
-
-    def extra_repr(self) -> str:
-        return f"{self.padding}"
+        return F.pad(input, self.padding, self.mode, self.value)
 
 
-class ReflectionPad1d(_Pad):
-    """Mirrors sequences, (N, C, width), at their first and last elements."""
-
-    dims, mode = 1, "reflect"
+class _ReflectionPadNd(_Pad):
+    mode = "reflect"
 
 
-class ReflectionPad2d(_Pad):
-    """Mirrors images, (N, C, height, width), at their outer pixels."""
-
-    dims, mode = 2, "reflect"
+class ReflectionPad1d(_ReflectionPadNd, dims=1):
+    """Mirrors sequences, (N, C, width) or (C, width), at their first and last elements."""
 
 
-class ReflectionPad3d(_Pad):
+class ReflectionPad2d(_ReflectionPadNd, dims=2):
+    """Mirrors images, (N, C, height, width) or (C, height, width), at their outer pixels."""
+
+
+class ReflectionPad3d(_ReflectionPadNd, dims=3):
     """Mirrors volumes, (N, C, depth, height, width), at their outer elements."""
 
-    dims, mode = 3, "reflect"
+
+class _ReplicationPadNd(_Pad):
+    mode = "replicate"
 
 
-class ReplicationPad1d(_Pad):
-    """Repeats the first and last elements of sequences, (N, C, width)."""
-
-    dims, mode = 1, "replicate"
+class ReplicationPad1d(_ReplicationPadNd, dims=1):
+    """Repeats the first and last elements of sequences, (N, C, width) or (C, width)."""
 
 
-class ReplicationPad2d(_Pad):
-    """Repeats the outer pixels of images, (N, C, height, width)."""
-
-    dims, mode = 2, "replicate"
+class ReplicationPad2d(_ReplicationPadNd, dims=2):
+    """Repeats the outer pixels of images, (N, C, height, width) or (C, height, width)."""
 
 
-class ReplicationPad3d(_Pad):
+class ReplicationPad3d(_ReplicationPadNd, dims=3):
     """Repeats the outer elements of volumes, (N, C, depth, height, width)."""
 
-    dims, mode = 3, "replicate"
+
+class _CircularPadNd(_Pad):
+    mode = "circular"
 
 
-class CircularPad1d(_Pad):
-    """Continues sequences, (N, C, width), with their other end."""
-
-    dims, mode = 1, "circular"
+class CircularPad1d(_CircularPadNd, dims=1):
+    """Continues sequences, (N, C, width) or (C, width), with their other end."""
 
 
-class CircularPad2d(_Pad):
-    """Continues images, (N, C, height, width), with their other ends."""
-
-    dims, mode = 2, "circular"
+class CircularPad2d(_CircularPadNd, dims=2):
+    """Continues images, (N, C, height, width) or (C, height, width), with their other ends."""
 
 
-class CircularPad3d(_Pad):
+class CircularPad3d(_CircularPadNd, dims=3):
     """Continues volumes, (N, C, depth, height, width), with their other ends."""
 
-    dims, mode = 3, "circular"
 
-
-class _ConstantPad(_Pad):
-    mode = "constant"
+class _ConstantPadNd(_Pad):
+    _shown = "padding=, value="
 
     def __init__(self, padding: Size, value: float) -> None:
         super().__init__(padding)
         self.value = value
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.pad(input, self.padding, "constant", self.value)
 
-    def extra_repr(self) -> str:
-        return f"padding={self.padding}, value={self.value}"
-
-
-class ConstantPad1d(_ConstantPad):
+class ConstantPad1d(_ConstantPadNd, dims=1):
     """A border of ``value`` around sequences, (N, C, width)."""
 
-    dims = 1
 
-
-class ConstantPad2d(_ConstantPad):
+class ConstantPad2d(_ConstantPadNd, dims=2):
     """A border of ``value`` around images, (N, C, height, width)."""
 
-    dims = 2
 
-
-class ConstantPad3d(_ConstantPad):
+class ConstantPad3d(_ConstantPadNd, dims=3):
     """A border of ``value`` around volumes, (N, C, depth, height, width)."""
 
-    dims = 3
 
-
-class ZeroPad1d(_Pad):
+class ZeroPad1d(_Pad, dims=1):
     """A border of zeros around sequences, (N, C, width)."""
 
-    dims, mode = 1, "constant"
 
-
-class ZeroPad2d(_Pad):
+class ZeroPad2d(_Pad, dims=2):
     """A border of zeros around images, (N, C, height, width)."""
 
-    dims, mode = 2, "constant"
 
-
-class ZeroPad3d(_Pad):
+class ZeroPad3d(_Pad, dims=3):
     """A border of zeros around volumes, (N, C, depth, height, width)."""
-
-    dims, mode = 3, "constant"

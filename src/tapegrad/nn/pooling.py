@@ -1,4 +1,4 @@
-"""Pooling over windows of one, two and three dimensions, and back."""
+"""Pooling: over windows, to a given size, over windows at random positions, and back."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Any, ClassVar
 from tapegrad.core.tensor import Tensor
 
 from . import functional as F
-from .module import Module
+from .layer import FunctionLayer
 from .sizes import Size, sizes
 
-
-class _Pooling(Module):
-    dims: ClassVar[int]
-
-    def _function(self, name: str) -> Any:
-        return getattr(F, f"{name}{self.dims}d")
+OutputSize = int | None | Sequence[int | None]
 
 
-class _MaxPool(_Pooling):
+class _MaxPoolNd(FunctionLayer):
+    _options = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+    _shown = "kernel_size=, stride=, padding=, dilation=, ceil_mode="
+
     def __init__(
         self,
         kernel_size: Size,
@@ -32,123 +30,72 @@ class _MaxPool(_Pooling):
         super().__init__()
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
-        self.padding = padding
-        self.dilation = dilation
-        self.return_indices = return_indices
-        self.ceil_mode = ceil_mode
-
-    def forward(self, input: Tensor) -> Any:
-        return self._function("max_pool")(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-            self.return_indices,
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
+        self.padding, self.dilation = padding, dilation
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
 
-class MaxPool1d(_MaxPool):
-    """Maxima of windows of sequences, (N, C, width)."""
-
-    dims = 1
+class MaxPool1d(_MaxPoolNd, function=F.max_pool1d):
+    """Maxima of windows of sequences, (N, C, width) or (C, width); see ``MaxPool2d``."""
 
 
-class MaxPool2d(_MaxPool):
-    """Maxima of windows of images, (N, C, height, width); return_indices: and where they are."""
+class MaxPool2d(_MaxPoolNd, function=F.max_pool2d):
+    """Maxima of windows of images, (N, C, height, width) or (C, height, width).
 
-    dims = 2
-
-
-class MaxPool3d(_MaxPool):
-    """Maxima of windows of volumes, (N, C, depth, height, width)."""
-
-    dims = 3
+    Windows lie ``stride`` apart (by default side by side); ``padding`` adds -inf at the borders.
+    ``return_indices``: a second result says where in its image each maximum is, for
+    ``MaxUnpool2d``. ``ceil_mode``: windows may reach beyond the border.
+    """
 
 
-class _MaxUnpool(_Pooling):
+class MaxPool3d(_MaxPoolNd, function=F.max_pool3d):
+    """Maxima of windows of volumes, (N, C, depth, height, width); see ``MaxPool2d``."""
+
+
+class _MaxUnpoolNd(FunctionLayer):
+    _options = ("kernel_size", "stride", "padding")
+    _shown = "kernel_size=, stride=, padding="
+
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__()
-        layer = type(self).__name__
-        self.kernel_size = sizes(layer, "kernel_size", kernel_size, self.dims)
-        self.stride = (
-            self.kernel_size if stride is None else sizes(layer, "stride", stride, self.dims)
-        )
-        self.padding = sizes(layer, "padding", padding, self.dims)
+        self.kernel_size = self._sizes("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else self._sizes("stride", stride)
+        self.padding = self._sizes("padding", padding)
 
-    def forward(
+    def _sizes(self, name: str, value: Size) -> tuple[int, ...]:
+        return sizes(type(self).__name__, name, value, self.dims)
+
+    def forward(  # type: ignore[override]
         self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None
     ) -> Tensor:
-        return self._function("max_unpool")(
-            input, indices, self.kernel_size, self.stride, self.padding, output_size
-        )
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        return type(self).function(input, indices, **self._chosen(), output_size=output_size)
 
 
-class MaxUnpool1d(_MaxUnpool):
-    """Maxima back where ``MaxPool1d`` found them, zeros elsewhere."""
-
-    dims = 1
+class MaxUnpool1d(_MaxUnpoolNd, function=F.max_unpool1d, dims=1):
+    """Maxima back where ``MaxPool1d`` found them, zeros elsewhere; see ``MaxUnpool2d``."""
 
 
-class MaxUnpool2d(_MaxUnpool):
-    """Maxima back where ``MaxPool2d`` found them, zeros elsewhere."""
+class MaxUnpool2d(_MaxUnpoolNd, function=F.max_unpool2d, dims=2):
+    """Maxima back where ``MaxPool2d`` found them, zeros elsewhere: layer(maxima, indices).
 
-    dims = 2
-
-
-class MaxUnpool3d(_MaxUnpool):
-    """Maxima back where ``MaxPool3d`` found them, zeros elsewhere."""
-
-    dims = 3
+    Several sizes of image have equally many windows; ``output_size`` says which one comes back.
+    """
 
 
-class AvgPool1d(_Pooling):
-    """Means of windows of sequences, (N, C, width)."""
-
-    dims = 1
-
-    def __init__(
-        self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-    ) -> None:
-        super().__init__()
-        self.kernel_size = sizes("AvgPool1d", "kernel_size", kernel_size, 1)
-        self.stride = (
-            self.kernel_size if stride is None else sizes("AvgPool1d", "stride", stride, 1)
-        )
-        self.padding = sizes("AvgPool1d", "padding", padding, 1)
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = count_include_pad
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool1d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-        )
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+class MaxUnpool3d(_MaxUnpoolNd, function=F.max_unpool3d, dims=3):
+    """Maxima back where ``MaxPool3d`` found them, zeros elsewhere; see ``MaxUnpool2d``."""
 
 
-class _AvgPool(_Pooling):
+class _AvgPoolNd(FunctionLayer):
+    _options = (
+        "kernel_size",
+        "stride",
+        "padding",
+        "ceil_mode",
+        "count_include_pad",
+        "divisor_override",
+    )
+    _shown = "kernel_size=, stride=, padding="
+
     def __init__(
         self,
         kernel_size: Size,
@@ -162,38 +109,48 @@ class _AvgPool(_Pooling):
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = count_include_pad
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
         self.divisor_override = divisor_override
 
-    def forward(self, input: Tensor) -> Tensor:
-        return self._function("avg_pool")(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+class AvgPool1d(FunctionLayer, function=F.avg_pool1d):
+    """Means of windows of sequences, (N, C, width) or (C, width); see ``AvgPool2d``."""
 
+    _options = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+    _shown = _AvgPoolNd._shown
 
-class AvgPool2d(_AvgPool):
-    """Means of windows of images, (N, C, height, width)."""
-
-    dims = 2
-
-
-class AvgPool3d(_AvgPool):
-    """Means of windows of volumes, (N, C, depth, height, width)."""
-
-    dims = 3
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        stride = kernel_size if stride is None else stride
+        self.kernel_size = sizes("AvgPool1d", "kernel_size", kernel_size, 1)
+        self.stride = sizes("AvgPool1d", "stride", stride, 1)
+        self.padding = sizes("AvgPool1d", "padding", padding, 1)
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
 
-class _LPPool(_Pooling):
+class AvgPool2d(_AvgPoolNd, function=F.avg_pool2d):
+    """Means of windows of images, (N, C, height, width) or (C, height, width).
+
+    Windows lie ``stride`` apart (by default side by side). ``padding`` adds zeros, which count
+    unless ``count_include_pad=False``; ``divisor_override`` divides by another number.
+    """
+
+
+class AvgPool3d(_AvgPoolNd, function=F.avg_pool3d):
+    """Means of windows of volumes, (N, C, depth, height, width); see ``AvgPool2d``."""
+
+
+class _LPPoolNd(FunctionLayer):
+    _options = ("norm_type", "kernel_size", "stride", "ceil_mode")
+    _shown = "norm_type=, kernel_size=, stride=, ceil_mode="
+
     def __init__(
         self,
         norm_type: float,
@@ -202,36 +159,113 @@ class _LPPool(_Pooling):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        self.norm_type = norm_type
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.ceil_mode = ceil_mode
+        self.norm_type, self.kernel_size = norm_type, kernel_size
+        self.stride, self.ceil_mode = stride, ceil_mode
 
-    def forward(self, input: Tensor) -> Tensor:
-        return self._function("lp_pool")(
-            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+
+class LPPool1d(_LPPoolNd, function=F.lp_pool1d):
+    """(sum of x^p)^(1/p) of windows of sequences, (N, C, width), with p = ``norm_type``."""
+
+
+class LPPool2d(_LPPoolNd, function=F.lp_pool2d):
+    """(sum of x^p)^(1/p) of windows of images, (N, C, height, width), with p = ``norm_type``."""
+
+
+class LPPool3d(_LPPoolNd, function=F.lp_pool3d):
+    """(sum of x^p)^(1/p) of windows of volumes, (N, C, depth, height, width), p = ``norm_type``."""
+
+
+# ---------------------------------------------------------------------- to a given size
+
+
+class _AdaptiveAvgPoolNd(FunctionLayer):
+    _options: ClassVar[tuple[str, ...]] = ("output_size",)
+    _shown = "output_size="
+
+    def __init__(self, output_size: OutputSize) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd, function=F.adaptive_avg_pool1d):
+    """Means over ``output_size`` windows of sequences, (N, C, width) or (C, width)."""
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd, function=F.adaptive_avg_pool2d):
+    """Means over the windows that divide images, (N, C, height, width), into ``output_size``: one
+    number or two, of which None keeps the input's size."""
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd, function=F.adaptive_avg_pool3d):
+    """Means over the windows that divide volumes, (N, C, depth, height, width); see
+    ``AdaptiveAvgPool2d``."""
+
+
+class _AdaptiveMaxPoolNd(_AdaptiveAvgPoolNd):
+    _options = ("output_size", "return_indices")
+
+    def __init__(self, output_size: OutputSize, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd, function=F.adaptive_max_pool1d):
+    """Maxima over ``output_size`` windows of sequences, (N, C, width) or (C, width)."""
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd, function=F.adaptive_max_pool2d):
+    """Maxima over the windows that divide images, (N, C, height, width), into ``output_size``: one
+    number or two, of which None keeps the input's size. ``return_indices``: see ``MaxPool2d``."""
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd, function=F.adaptive_max_pool3d):
+    """Maxima over the windows that divide volumes, (N, C, depth, height, width); see
+    ``AdaptiveMaxPool2d``."""
+
+
+# ---------------------------------------------------------------------- at random positions
+
+
+class _FractionalMaxPoolNd(FunctionLayer):
+    _options = ("kernel_size", "output_size", "output_ratio", "return_indices", "_random_samples")
+    _random_samples: Tensor | None
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        output_size: Size | None = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        layer, dims = type(self).__name__, self.dims
+        if (output_size is None) == (output_ratio is None):
+            raise ValueError(f"{layer}: give either output_size or output_ratio")
+        self.kernel_size = sizes(layer, "kernel_size", kernel_size, dims)
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        self.output_size = (
+            None if output_size is None else sizes(layer, "output_size", output_size, dims)
         )
-
-    def extra_repr(self) -> str:
-        return (
-            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"ceil_mode={self.ceil_mode}"
-        )
-
-
-class LPPool1d(_LPPool):
-    """Norms of windows of sequences, (N, C, width)."""
-
-    dims = 1
+        self.output_ratio = output_ratio
+        if output_ratio is not None:
+            ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else [output_ratio]
+            self.output_ratio = tuple(ratios) * (dims if len(ratios) == 1 else 1)
+            if len(self.output_ratio) != dims or any(not 0 < r < 1 for r in self.output_ratio):
+                raise ValueError(
+                    f"{layer}: output_ratio must be between 0 and 1, not {output_ratio!r}"
+                )
 
 
-class LPPool2d(_LPPool):
-    """Norms of windows of images, (N, C, height, width)."""
+class FractionalMaxPool2d(_FractionalMaxPoolNd, function=F.fractional_max_pool2d, dims=2):
+    """Maxima over windows of images, (N, C, height, width), at random positions (Graham 2014).
 
-    dims = 2
+    The result has the given ``output_size``, or ``output_ratio`` (between 0 and 1) of the input's.
+    Raises ValueError unless exactly one of them is given. ``return_indices``: see ``MaxPool2d``.
+    """
 
 
-class LPPool3d(_LPPool):
-    """Norms of windows of volumes, (N, C, depth, height, width)."""
-
-    dims = 3
+class FractionalMaxPool3d(_FractionalMaxPoolNd, function=F.fractional_max_pool3d, dims=3):
+    """Maxima over windows of volumes, (N, C, depth, height, width), at random positions; see
+    ``FractionalMaxPool2d``."""

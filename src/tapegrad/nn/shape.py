@@ -10,22 +10,24 @@ from .module import Module
 
 
 class Flatten(Module):
-    """Joins the dimensions from start_dim to end_dim; by default all but the batch."""
+    """Joins the dimensions from start_dim to end_dim; by default all but the batch:
+    (N, a, b, ...) -> (N, a * b * ...)."""
+
+    _shown = "start_dim=, end_dim="
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, input: Tensor) -> Tensor:
         return input.flatten(self.start_dim, self.end_dim)
 
-    def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
-
 
 class Unflatten(Module):
-    """Dimension ``dim`` as several, of sizes ``unflattened_size`` (one may be -1)."""
+    """Dimension ``dim`` as several, of sizes ``unflattened_size`` (one may be -1):
+    (N, a * b) -> (N, a, b)."""
+
+    _shown = "dim=, unflattened_size="
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
@@ -33,6 +35,3 @@ class Unflatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return input.unflatten(self.dim, self.unflattened_size)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.core.tensor import Tensor
-
 from . import functional as F
-from .module import Module
+from .layer import FunctionLayer
 from .sizes import Size
 
 
-class Upsample(Module):
-    """``functional.interpolate`` as a module: to ``size``, or by ``scale_factor``."""
+class Upsample(FunctionLayer, function=F.interpolate):
+    """(N, C, *sizes) resized to ``size``, or by ``scale_factor``: one number or one a dimension.
+
+    ``mode`` is "nearest", "linear" (N, C, width), "bilinear", "bicubic" (N, C, height, width) or
+    "trilinear"; ``align_corners`` makes the outer pixels' centres meet. The call raises where
+    ``functional.interpolate`` does.
+    """
+
+    _options = ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor")
 
     def __init__(
         self,
@@ -28,19 +33,8 @@ class Upsample(Module):
             self.scale_factor: Any = tuple(float(f) for f in scale_factor)
         else:
             self.scale_factor = float(scale_factor) if scale_factor else None
-        self.mode = mode
-        self.align_corners = align_corners
+        self.mode, self.align_corners = mode, align_corners
         self.recompute_scale_factor = recompute_scale_factor
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.interpolate(
-            input,
-            self.size,
-            self.scale_factor,
-            self.mode,
-            self.align_corners,
-            self.recompute_scale_factor,
-        )
 
     def extra_repr(self) -> str:
         given = "size" if self.scale_factor is None else "scale_factor"
@@ -61,72 +55,59 @@ class UpsamplingBilinear2d(Upsample):
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
 
-class PixelShuffle(Module):
-    """(..., C r^2, H, W) -> (..., C, H r, W r), with r = upscale_factor."""
+class PixelShuffle(FunctionLayer, function=F.pixel_shuffle):
+    """(..., C r^2, H, W) -> (..., C, H r, W r), with r = upscale_factor (Shi et al. 2016)."""
+
+    _options = ("upscale_factor",)
+    _shown = "upscale_factor="
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
         self.upscale_factor = upscale_factor
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.pixel_shuffle(input, self.upscale_factor)
 
-    def extra_repr(self) -> str:
-        return f"upscale_factor={self.upscale_factor}"
-
-
-class PixelUnshuffle(Module):
+class PixelUnshuffle(FunctionLayer, function=F.pixel_unshuffle):
     """(..., C, H r, W r) -> (..., C r^2, H, W), with r = downscale_factor."""
+
+    _options = ("downscale_factor",)
+    _shown = "downscale_factor="
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
         self.downscale_factor = downscale_factor
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.pixel_unshuffle(input, self.downscale_factor)
 
-    def extra_repr(self) -> str:
-        return f"downscale_factor={self.downscale_factor}"
+class ChannelShuffle(FunctionLayer, function=F.channel_shuffle):
+    """Deals out the channels of ``groups`` groups in turn: (N, C, ...) -> (N, C, ...) (Zhang et al.
+    2018)."""
 
-
-class ChannelShuffle(Module):
-    """Deals out the channels of ``groups`` groups in turn."""
+    _options = ("groups",)
+    _shown = "groups="
 
     def __init__(self, groups: int) -> None:
         super().__init__()
         self.groups = groups
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.channel_shuffle(input, self.groups)
 
-    def extra_repr(self) -> str:
-        return f"groups={self.groups}"
-
-
-class Unfold(Module):
+class Unfold(FunctionLayer, function=F.unfold):
     """The patches of images as columns: (N, C, H, W) -> (N, C * elements, windows)."""
+
+    _options = ("kernel_size", "dilation", "padding", "stride")
+    _shown = "kernel_size=, dilation=, padding=, stride="
 
     def __init__(
         self, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1
     ) -> None:
         super().__init__()
-        self.kernel_size = kernel_size
-        self.dilation = dilation
-        self.padding = padding
-        self.stride = stride
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
-
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, "
-            f"stride={self.stride}"
-        )
+        self.kernel_size, self.dilation = kernel_size, dilation
+        self.padding, self.stride = padding, stride
 
 
-class Fold(Module):
+class Fold(FunctionLayer, function=F.fold):
     """Columns added up to images of ``output_size``: (N, C * elements, windows) -> (N, C, H, W)."""
+
+    _options = ("output_size", "kernel_size", "dilation", "padding", "stride")
+    _shown = "output_size=, kernel_size=, dilation=, padding=, stride="
 
     def __init__(
         self,
@@ -137,19 +118,5 @@ class Fold(Module):
         stride: Size = 1,
     ) -> None:
         super().__init__()
-        self.output_size = output_size
-        self.kernel_size = kernel_size
-        self.dilation = dilation
-        self.padding = padding
-        self.stride = stride
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.fold(
-            input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"output_size={self.output_size}, kernel_size={self.kernel_size}, "
-            f"dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
-        )
+        self.output_size, self.kernel_size = output_size, kernel_size
+        self.dilation, self.padding, self.stride = dilation, padding, stride

@@ -17,8 +17,12 @@ from .module import Module
 
 
 class LinearCrossEntropyLoss(WeightedLoss):
-    """A linear layer and the cross-entropy of its scores. With ``out_features`` the scores are
-    (N, num_classes, *out_features). ``options`` has no effect."""
+    """A linear layer and the cross-entropy of its scores: (N, in_features) and classes (N,), or
+    (N, *out_features) where the scores are (N, num_classes, *out_features).
+
+    ``weight``, ``ignore_index`` and ``label_smoothing`` as in CrossEntropyLoss; ``options`` has no
+    effect. Raises ValueError unless label_smoothing is between 0 and 1.
+    """
 
     def __init__(
         self,
@@ -61,9 +65,10 @@ class LinearCrossEntropyLoss(WeightedLoss):
         )
 
     def extra_repr(self) -> str:
+        linear = self.linear
         return (
-            f"in_features={self.linear.in_features}, num_classes={self.num_classes}, "
-            f"out_features={self.out_features}, bias={self.linear.bias is not None}, "
+            f"in_features={linear.in_features}, num_classes={self.num_classes}, "
+            f"out_features={self.out_features}, bias={linear.bias is not None}, "
             f"reduction={self.reduction}, ignore_index={self.ignore_index}, "
             f"label_smoothing={self.label_smoothing}, options={self.options}"
         )
@@ -83,7 +88,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     The classes below ``cutoffs[0]`` are scored directly, those between later cutoffs as clusters:
     the head scores the cluster, and a narrow layer of its own, ``div_value`` times narrower for
-    each further one, the classes in it.
+    each further one, the classes in it. Raises ValueError unless the cutoffs are increasing ints
+    between 1 and n_classes - 1.
     """
 
     def __init__(
@@ -108,13 +114,13 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         self.div_value, self.head_bias = div_value, head_bias
         self.shortlist_size, self.n_clusters = ends[0], len(ends)
         self.head_size = self.shortlist_size + self.n_clusters
-        place = {"device": device, "dtype": dtype}
-        self.head = Linear(in_features, self.head_size, head_bias, **place)
+        made = {"device": device, "dtype": dtype}
+        self.head = Linear(in_features, self.head_size, head_bias, **made)
         self.tail = ModuleList()
         for i in range(self.n_clusters):
             width, size = int(in_features // div_value ** (i + 1)), self._size(i)
-            narrow = Linear(in_features, width, bias=False, **place)
-            self.tail.append(Sequential(narrow, Linear(width, size, bias=False, **place)))
+            narrow = Linear(in_features, width, bias=False, **made)
+            self.tail.append(Sequential(narrow, Linear(width, size, bias=False, **made)))
 
     def _size(self, cluster: int) -> int:
         return self.cutoffs[cluster + 1] - self.cutoffs[cluster]
@@ -140,7 +146,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 f"got {int(classes.min())} to {int(classes.max())}"
             )
         head = F.log_softmax(self.head(x), 1)
-        places, pieces = [], []
+        order, pieces = [], []
         for i, (start, end) in enumerate(zip([0, *self.cutoffs], self.cutoffs, strict=False)):
             (rows,) = ((classes >= start) & (classes < end)).nonzero(as_tuple=True)
             if not rows.numel():
@@ -151,8 +157,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             else:
                 own = F.log_softmax(self.tail[i - 1](x[rows]), 1).gather(1, inside).squeeze(1)
                 pieces.append(own + head[rows, self.shortlist_size + i - 1])
-            places.append(rows)
-        output = cat(pieces)[cat(places).argsort()] if pieces else head[:, 0]
+            order.append(rows)
+        output = cat(pieces)[cat(order).argsort()] if pieces else head[:, 0]
         return Scored(output if target.ndim else output.squeeze(0), -output.mean())
 
     def log_prob(self, input: Tensor) -> Tensor:

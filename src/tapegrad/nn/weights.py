@@ -1,0 +1,27 @@
+"""How layers make their parameters, and what most of them start with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tapegrad.ops.creation.create import empty
+
+from . import init
+from .module import Module
+from .parameter import Parameter
+
+
+def add_parameter(
+    layer: Module, name: str, shape: tuple[int, ...] | None, device: Any, dtype: Any
+) -> None:
+    """Register a parameter of this shape, its numbers not yet set; None keeps the name for one."""
+    made = None if shape is None else Parameter(empty(shape, device=device, dtype=dtype))
+    layer.register_parameter(name, made)
+
+
+def start_uniform(layer: Module, fan_in: int) -> None:
+    """Draw a layer's own parameters from -1 / sqrt(fan_in)..1 / sqrt(fan_in)."""
+    bound = 1.0 / math.sqrt(fan_in) if fan_in else 0.0
+    for parameter in layer.parameters(recurse=False):
+        init.uniform_(parameter, -bound, bound)
