@@ -6,18 +6,21 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 
-from .optimizer import Optimizer, Params, one_way, zeros_like_state
+from .optimizer import Optimizer, Params, options
 
 
 class Adam(Optimizer):
-    """Steps of about lr per parameter, whatever the scale of its gradient (arXiv:1412.6980).
+    """p -= lr * m / (sqrt(v) + eps), with m and v the bias-corrected running means of the gradient
+    and of its square: steps of about lr, whatever the gradient's scale (Kingma & Ba 2014).
 
-    ``weight_decay`` is added to the gradient; see AdamW. ``amsgrad`` never lets the denominator
-    shrink. ``foreach``, ``capturable`` and ``fused`` change nothing: there is one way to step.
+    ``betas`` are the parts of m and v that each step keeps. ``weight_decay`` * p is added to the
+    gradient; see AdamW. ``amsgrad`` never lets v shrink (Reddi et al. 2018). ``maximize`` goes up
+    instead. Raises ValueError for options that are negative, and for betas outside 0..1.
     """
 
     decoupled_weight_decay = False
     kept_arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    not_negative = ("lr", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -34,20 +37,10 @@ class Adam(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        one_way(type(self).__name__, differentiable)
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, options(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
-        for option in ("lr", "eps", "weight_decay"):
-            self._require(group, option, group[option] >= 0, "at least 0")
+        super()._check(group)
         betas = group["betas"]
         self._require(
             group,
@@ -59,33 +52,22 @@ class Adam(Optimizer):
     def _update(
         self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
-        if not state:
-            state["step"] = 0
-            state["exp_avg"] = zeros_like_state(parameter)
-            state["exp_avg_sq"] = zeros_like_state(parameter)
-        if group["amsgrad"] and "max_exp_avg_sq" not in state:
-            state["max_exp_avg_sq"] = zeros_like_state(parameter)
-        state["step"] += 1
+        state["step"] = state.get("step", 0) + 1
         beta1, beta2 = group["betas"]
-        parameter._device.ops["adam_step"](
-            parameter._array,
-            gradient,
-            state["exp_avg"]._array,
-            state["exp_avg_sq"]._array,
-            state["max_exp_avg_sq"]._array if group["amsgrad"] else None,
-            lr=group["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            decoupled_weight_decay=self.decoupled_weight_decay,
-            maximize=group["maximize"],
-            step=state["step"],
-        )
+        used = self.kept_arrays if group["amsgrad"] else self.kept_arrays[:2]
+        given = {
+            **group,
+            "beta1": beta1,
+            "beta2": beta2,
+            "step": state["step"],
+            "decoupled_weight_decay": self.decoupled_weight_decay,
+        }
+        self._run("adam_step", parameter, gradient, state, used, given)
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameters directly (arXiv:1711.05101)."""
+    """Adam whose weight decay shrinks the parameters directly: p -= lr * weight_decay * p, besides
+    Adam's step (Loshchilov & Hutter 2017)."""
 
     decoupled_weight_decay = True
 
@@ -104,13 +86,4 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            maximize=maximize,
-            differentiable=differentiable,
-        )
+        Optimizer.__init__(self, params, options(locals()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -13,7 +13,7 @@ from tapegrad.core.modes import enable_grad
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.creation.create import as_tensor
 
-from . import steps as _steps  # noqa: F401  (declares the steps)
+from .steps import options_of
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
@@ -24,14 +24,20 @@ def zeros_like_state(parameter: Tensor) -> Tensor:
     return wrap(zeros, parameter._device)
 
 
-def one_way(owner: str, differentiable: bool) -> None:
-    """Raise NotImplementedError for steps that shall be differentiated; the other choices PyTorch
-    offers (foreach, fused, capturable) are among ways to compute the same numbers."""
-    if differentiable:
+# PyTorch's ways to compute the same numbers. Here there is one way to step.
+_WAYS = {"foreach", "fused", "capturable", "differentiable"}
+
+
+def options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options among the ``locals()`` of an optimizer's constructor: its signature declares
+    them and what they are by default. ``foreach``, ``fused`` and ``capturable`` change nothing;
+    ``differentiable=True`` raises NotImplementedError."""
+    if given["differentiable"]:
         raise NotImplementedError(
-            f"{owner}: differentiable=True does not exist here: write the update with operations, "
-            "p - lr * g, where it shall be differentiated"
+            f"{type(given['self']).__name__}: differentiable=True does not exist here: write the "
+            "update with operations, p - lr * g, where it shall be differentiated"
         )
+    return {k: v for k, v in given.items() if k not in {"self", "params", "__class__", *_WAYS}}
 
 
 def _form(x: Any) -> tuple:
@@ -44,13 +50,15 @@ def _words(x: Any) -> str:
 
 class Optimizer:
     """Base class. A subclass defines ``_update(parameter, gradient, state, group)``, and names in
-    ``kept_arrays`` the state that has its parameter's shape, dtype and device.
+    ``kept_arrays`` the state that has its parameter's shape, dtype and device, in ``not_negative``
+    the options that must be at least 0.
 
     ``params`` are tensors, or dicts with the key "params" and options that replace ``defaults``
     for these. ``param_groups`` holds the options in use: change ``group["lr"]`` at any time.
     """
 
     kept_arrays: tuple[str, ...] = ()
+    not_negative: tuple[str, ...] = ()
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, (Tensor, Mapping)):
@@ -94,6 +102,8 @@ class Optimizer:
 
     def _check(self, group: dict[str, Any]) -> None:
         """Raise ValueError if an option is out of range."""
+        for option in self.not_negative:
+            self._require(group, option, group[option] >= 0, "at least 0")
 
     def _require(self, group: dict[str, Any], option: str, valid: bool, rule: str) -> None:
         if not valid:
@@ -155,6 +165,24 @@ class Optimizer:
         self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
         raise NotImplementedError(f"{type(self).__name__} does not define _update()")
+
+    def _run(
+        self,
+        step: str,
+        parameter: Tensor,
+        gradient: Any,
+        state: dict[str, Any],
+        used: Sequence[str],
+        given: dict[str, Any],
+    ) -> None:
+        """Call a step (optim/steps.py) with the parameter, its gradient, each of ``kept_arrays``
+        (zeros at first; None unless ``used``) and, by name, the options it takes of ``given``."""
+        for key in used:
+            if key not in state:
+                state[key] = zeros_like_state(parameter)
+        kept = [state[key]._array if key in used else None for key in self.kept_arrays]
+        chosen = {key: given[key] for key in options_of(step)}
+        parameter._device.ops[step](parameter._array, gradient, *kept, **chosen)
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the options, parameters replaced by their position as in PyTorch."""

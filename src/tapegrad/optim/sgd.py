@@ -6,16 +6,19 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 
-from .optimizer import Optimizer, Params, one_way, zeros_like_state
+from .optimizer import Optimizer, Params, options
 
 
 class SGD(Optimizer):
-    """p -= lr * d, with d the gradient, optionally with momentum and weight decay.
+    """p -= lr * d, where d is the gradient plus ``weight_decay`` * p.
 
-    ``foreach`` and ``fused`` change nothing: there is one way to step.
+    With ``momentum``, d is the running sum momentum * d + (1 - dampening) * gradient (Polyak 1964);
+    ``nesterov`` looks one step ahead (Nesterov 1983). ``maximize`` goes up instead. Raises
+    ValueError for options that are negative, and for nesterov without momentum or with dampening.
     """
 
     kept_arrays = ("momentum_buffer",)
+    not_negative = ("lr", "momentum", "weight_decay")
 
     def __init__(
         self,
@@ -31,20 +34,10 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        one_way(type(self).__name__, differentiable)
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, options(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
-        for option in ("lr", "momentum", "weight_decay"):
-            self._require(group, option, group[option] >= 0, "at least 0")
+        super()._check(group)
         self._require(
             group,
             "nesterov",
@@ -55,21 +48,6 @@ class SGD(Optimizer):
     def _update(
         self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
-        buffer = None
-        first_step = "momentum_buffer" not in state
-        if group["momentum"] != 0:
-            if first_step:
-                state["momentum_buffer"] = zeros_like_state(parameter)
-            buffer = state["momentum_buffer"]._array
-        parameter._device.ops["sgd_step"](
-            parameter._array,
-            gradient,
-            buffer,
-            lr=group["lr"],
-            momentum=group["momentum"],
-            dampening=group["dampening"],
-            weight_decay=group["weight_decay"],
-            nesterov=group["nesterov"],
-            maximize=group["maximize"],
-            first_step=first_step,
-        )
+        used = self.kept_arrays if group["momentum"] else ()
+        given = {**group, "first_step": "momentum_buffer" not in state}
+        self._run("sgd_step", parameter, gradient, state, used, given)

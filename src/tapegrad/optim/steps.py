@@ -12,6 +12,7 @@ answer to them too. 16-bit floats are computed in float32 and rounded once, as t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import prod, sqrt
 from typing import Any
 
@@ -26,6 +27,12 @@ from tapegrad.core.tape import array_function
 _CHUNK_BYTES = 1 << 18  # 5 arrays of Adam in a 2 MB L2
 
 Arrays = tuple[Any, ...]  # entries may be None: state that this optimizer does not keep
+
+
+@cache
+def options_of(name: str) -> list[str]:
+    """The options that a step takes: the names of its body's keyword-only arguments."""
+    return signature(bodies[name])[1]
 
 
 @array_function
@@ -146,7 +153,6 @@ def _in_chunks(update: Callable[..., None], arrays: Arrays) -> None:
 
 def _launch_step(name: str) -> None:
     """kernels/optimizer.cu: <name>(param, grad, state..., n, options...)."""
-    options = signature(bodies[name])[1]
 
     @override(name, "cuda", "emulated")
     def step(device: Device, param: Any, grad: Any, *state: Any, **given: Any) -> Any:
@@ -157,7 +163,8 @@ def _launch_step(name: str) -> None:
         if not all(a is None or a.flags.c_contiguous for a in (param, *state)):
             return NotImplemented
         arrays = (param, device.ops["contiguous"](grad), *state)
-        launch(device, name, param.dtype, *arrays, param.size, *[given[key] for key in options])
+        options = [given[key] for key in options_of(name)]
+        launch(device, name, param.dtype, *arrays, param.size, *options)
         return None
 
 
