@@ -97,6 +97,7 @@ OPTIMIZERS: dict[str, Callable] = {
     "SGD": lambda p: tg.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
     "Adam": lambda p: tg.optim.Adam(p, lr=0.01, amsgrad=True),
     "AdamW": lambda p: tg.optim.AdamW(p, lr=0.01),
+    "RMSprop": lambda p: tg.optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.optim import SGD, Adam, AdamW
+from tapegrad.optim import SGD, Adam, AdamW, RMSprop
 from tapegrad.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 SHAPES = [(3, 4), (5,), ()]
@@ -36,9 +36,19 @@ ADAM_TABLE = options(
     amsgrad=[False, True],
     maximize=[False, True],
 )
+RMSPROP_TABLE = options(
+    lr=[0.01],
+    alpha=[0.99, 0.4],
+    eps=[1e-8, 1e-3],
+    weight_decay=[0.0, 0.1],
+    momentum=[0.0, 0.9],
+    centered=[False, True],
+    maximize=[False, True],
+)
 TABLE = [
     *[("SGD", row) for row in SGD_TABLE],
     *[(name, row) for name in ("Adam", "AdamW") for row in ADAM_TABLE],
+    *[("RMSprop", row) for row in RMSPROP_TABLE],
 ]
 
 
@@ -77,7 +87,7 @@ def test_twenty_steps_equal_pytorch(name, chosen, device):
         np.testing.assert_allclose(p.detach().cpu().numpy(), q.detach().numpy(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
 def test_defaults_are_pytorchs(name):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
     ours = getattr(tg.optim, name)([tg.zeros(1, requires_grad=True)]).defaults
@@ -86,7 +96,7 @@ def test_defaults_are_pytorchs(name):
 
 
 @pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 200_001])
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
 def test_large_parameters_are_updated_piece_by_piece(name, size):
     """Larger than the cache-sized pieces in which the plain bodies work."""
     values = np.linspace(-1, 1, size, dtype=np.float32)
@@ -102,7 +112,7 @@ def test_large_parameters_are_updated_piece_by_piece(name, size):
     np.testing.assert_array_equal(whole.detach().numpy(), joined)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
 def test_transposed_parameters_and_gradients(name):
     base = np.arange(12, dtype=np.float64).reshape(3, 4)
     results = []
@@ -114,7 +124,7 @@ def test_transposed_parameters_and_gradients(name):
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
 def test_half_precision_is_rounded_once(name):
     start, gradient = arrays(0, "float32")[0], arrays(1, "float32")[0].astype("float16")
     wide = tg.tensor(start.astype("float16").astype("float32")).requires_grad_()
@@ -129,7 +139,7 @@ def test_half_precision_is_rounded_once(name):
 def test_empty_parameters_are_left_alone():
     p = tg.zeros((0, 3), requires_grad=True)
     p.grad = tg.zeros((0, 3))
-    for optimizer in (SGD([p], momentum=0.9), Adam([p])):
+    for optimizer in (SGD([p], momentum=0.9), Adam([p]), RMSprop([p], centered=True)):
         optimizer.step()
 
 
@@ -186,7 +196,12 @@ def test_zero_grad():
 
 @pytest.mark.parametrize(
     ("make", "chosen"),
-    [(SGD, {"momentum": 0.9, "nesterov": True}), (Adam, {"amsgrad": True}), (AdamW, {})],
+    [
+        (SGD, {"momentum": 0.9, "nesterov": True}),
+        (Adam, {"amsgrad": True}),
+        (AdamW, {}),
+        (RMSprop, {"momentum": 0.9, "centered": True}),
+    ],
 )
 def test_state_dict_resumes_bit_for_bit(make, chosen):
     def fresh():
@@ -207,11 +222,16 @@ def test_state_dict_resumes_bit_for_bit(make, chosen):
         assert p.tolist() == q.tolist()
 
 
-def test_state_dict_has_pytorchs_form():
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [("Adam", {"amsgrad": True}), ("RMSprop", {"momentum": 0.9, "centered": True})],
+)
+def test_state_dict_has_pytorchs_form(name, chosen):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
     ours = [tg.tensor(a).requires_grad_() for a in arrays(0)]
     theirs = [torch.tensor(a, requires_grad=True) for a in arrays(0)]
-    optimizer, reference = Adam(ours, amsgrad=True), torch.optim.Adam(theirs, amsgrad=True)
+    optimizer = getattr(tg.optim, name)(ours, **chosen)
+    reference = getattr(torch.optim, name)(theirs, **chosen)
     run(tg, optimizer, [0], ours)
     run(torch, reference, [0], theirs)
     mine, other = optimizer.state_dict(), reference.state_dict()
@@ -222,7 +242,12 @@ def test_state_dict_has_pytorchs_form():
 
 @pytest.mark.parametrize(
     ("name", "chosen"),
-    [("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adam", {"amsgrad": True}), ("AdamW", {})],
+    [
+        ("SGD", {"lr": 0.1, "momentum": 0.9}),
+        ("Adam", {"amsgrad": True}),
+        ("AdamW", {}),
+        ("RMSprop", {"momentum": 0.9, "centered": True}),
+    ],
 )
 def test_training_goes_on_from_pytorchs_state(name, chosen):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
@@ -262,6 +287,7 @@ def test_load_state_dict_refuses_other_parameters():
         (Adam, {"eps": -1}, "Adam: eps must be at least 0"),
         (Adam, {"betas": (1.0, 0.9)}, "betas must be two numbers, at least 0 and below 1"),
         (AdamW, {"betas": (0.9,)}, "AdamW: betas must be two numbers"),
+        (RMSprop, {"alpha": -0.1}, "RMSprop: alpha must be at least 0"),
     ],
 )
 def test_options_out_of_range(make, chosen, message):
@@ -354,8 +380,9 @@ def test_bad_schedules():
         lambda p: SGD(p, lr=0.1, momentum=0.9),
         lambda p: Adam(p, lr=0.1, amsgrad=True),
         lambda p: AdamW(p, lr=0.1),
+        lambda p: RMSprop(p, lr=0.1, momentum=0.9, centered=True),
     ],
-    ids=["SGD", "Adam", "AdamW"],
+    ids=["SGD", "Adam", "AdamW", "RMSprop"],
 )
 def test_state_of_another_dtype_shape_or_device_is_refused_before_anything_changes(make, device):
     def step(*params):
@@ -423,11 +450,12 @@ def test_step_kernels_leave_mixed_arrays_to_the_plain_body(name):
             assert kernel(EMULATED, *arrays) is NotImplemented
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
 def test_choices_among_pytorchs_implementations_are_taken_and_change_nothing(name: str) -> None:
     make = getattr(tg.optim, name)
     steps = []
-    for options in ({}, {"foreach": False, "fused": True}):
+    way = "capturable" if name == "RMSprop" else "fused"
+    for options in ({}, {"foreach": False, way: True}):
         p = tg.tensor([1.0, -2.0], requires_grad=True)
         p.grad = tg.tensor([0.5, 0.25])
         make([p], lr=0.1, **options).step()

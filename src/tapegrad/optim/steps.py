@@ -121,6 +121,55 @@ def adam_step(
     _in_chunks(update, (param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq))
 
 
+@array_function
+def rmsprop_step(
+    xp: Any,
+    param: Any,
+    grad: Any,
+    square_avg: Any,
+    momentum_buffer: Any,
+    grad_avg: Any,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    maximize: bool,
+) -> None:
+    """param -= lr * g / (sqrt(v) + eps), summed up by momentum, with v the running mean of the
+    gradient's square, less the square of its mean where ``grad_avg`` is kept."""
+
+    def update(p: Any, g: Any, square: Any, buffer: Any, mean: Any, t: Any) -> None:
+        if maximize:
+            g = np.negative(g)
+        if weight_decay:
+            g = g + weight_decay * p
+        square *= alpha
+        np.multiply(g, g, t)
+        t *= 1 - alpha
+        square += t
+        if mean is None:
+            np.sqrt(square, t)
+        else:
+            np.subtract(g, mean, t)
+            t *= 1 - alpha
+            mean += t
+            np.multiply(mean, mean, t)
+            np.subtract(square, t, t)
+            np.sqrt(t, t)
+        t += eps
+        np.divide(g, t, t)
+        if buffer is not None:
+            buffer *= momentum
+            buffer += t
+            np.copyto(t, buffer)
+        t *= lr
+        p -= t
+
+    _in_chunks(update, (param, grad, square_avg, momentum_buffer, grad_avg))
+
+
 def _in_chunks(update: Callable[..., None], arrays: Arrays) -> None:
     """Call ``update(*arrays, scratch)``, on matching pieces of large arrays. It may change all
     arrays in place but the second, the gradient."""
