@@ -93,6 +93,8 @@ LAYERS = [
     ("MaxPool2d", dict(kernel_size=3, stride=2, padding=1, ceil_mode=True), (2, 3, 6, 6)),
     ("AvgPool2d", dict(kernel_size=2), (2, 3, 5, 6)),
     ("AvgPool2d", dict(kernel_size=3, stride=2, padding=1, count_include_pad=False), (2, 3, 6, 6)),
+    ("GRUCell", dict(input_size=4, hidden_size=3), (5, 4)),
+    ("GRUCell", dict(input_size=4, hidden_size=3, bias=False), (4,)),
 ]  # fmt: skip
 
 
@@ -929,6 +931,67 @@ def test_bad_layers():
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+@pytest.mark.parametrize("shapes", [((5, 4), (5, 3)), ((4,), (3,))], ids=label)
+def test_gru_cell_from_a_state_equals_pytorchs(shapes):
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
+    theirs = torch.nn.GRUCell(4, 3).double()
+    ours = nn.GRUCell(4, 3).double()
+    ours.load_state_dict(theirs.state_dict())
+    results = []
+    for library, cell in ((tg, ours), (torch, theirs)):
+        x, state = (library.tensor(values(s, i)).requires_grad_() for i, s in enumerate(shapes))
+        out = cell(x, cell(x, state))
+        out.sum().backward()
+        results.append([out.detach(), x.grad, state.grad, *(p.grad for p in cell.parameters())])
+    for mine, other in zip(*results, strict=True):
+        np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ([(2, 5)], RuntimeError, r"GRUCell\(4, 3\): the input \(2, 5\) and hx \(2, 3\) must be"),
+        ([(2, 4), (2, 4)], RuntimeError, r"the input \(2, 4\) and hx \(2, 4\) must be"),
+        ([(2, 4), (1, 3)], RuntimeError, r"the input \(2, 4\) and hx \(1, 3\) must be"),
+        ([(4,), (1, 3)], RuntimeError, "or both without the batch"),
+        ([(1, 2, 4)], ValueError, r"input must have shape \(batch, 4\) or \(4,\), got \(1, 2, 4\)"),
+        ([(2, 4), (1, 2, 3)], ValueError, r"hx must have shape \(batch, 3\) or \(3,\)"),
+        ([()], ValueError, r"got \(\)"),
+    ],
+    ids=label,
+)
+def test_gru_cell_of_wrong_sizes(given, error, message):
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
+    with pytest.raises(error, match=message):
+        nn.GRUCell(4, 3)(*map(tg.ones, given))
+    with pytest.raises(error):
+        torch.nn.GRUCell(4, 3)(*map(torch.ones, given))
+
+
+def test_bad_gru_cells():
+    cell = nn.GRUCell(4, 3)
+    with pytest.raises(TypeError, match=r"\[GRUCell\] expects a Tensor, got list"):
+        cell([1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(RuntimeError, match="dtypes float64 of input and float32 of w_ih"):
+        cell(tg.ones(2, 4, dtype=tg.float64))
+    with pytest.raises(RuntimeError, match="needs a floating-point tensor, got int64"):
+        cell(tg.ones(2, 4, dtype=tg.int64))
+    for shapes, message in (
+        (((4,), (3,), (9, 4), (9, 3)), r"input \(batch, features\) and hx \(batch, hidden\), got"),
+        (((2, 4), (3, 3), (9, 4), (9, 3)), r"hx must have shape \(2, 3\), got \(3, 3\)"),
+        (((2, 4), (2, 3), (6, 4), (9, 3)), r"w_ih must have shape \(9, 4\), got \(6, 4\)"),
+        (((2, 4), (2, 3), (9, 4), (9, 3), (9,), (3,)), r"b_hh must have shape \(9,\), got \(3,\)"),
+    ):
+        with pytest.raises(RuntimeError, match=r"\[gru_cell\].*" + message):
+            tg.gru_cell(*map(tg.ones, shapes))
+
+
+def test_gru_cell_starts_within_the_root_of_its_state():
+    cell = nn.GRUCell(40, 16)
+    for parameter in cell.parameters():
+        assert 0.2 < parameter.abs().max().item() <= 0.25
 
 
 def test_dropout_only_in_training():

@@ -786,6 +786,11 @@ def group_norm(
     eps: _float = 1e-05, *, out: Tensor | None = None,
 ) -> Tensor:
     """Normalise (n, c, ...) over groups of c / num_groups consecutive channels; then ..."""
+def gru_cell(
+    input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """The next state of a gated recurrent unit (Cho et al."""
 def gt(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """gt, element by element, with a tensor or a number: bools."""
 def hamming_window(

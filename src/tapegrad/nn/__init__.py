@@ -126,6 +126,7 @@ from .pooling import MaxPool3d as MaxPool3d
 from .pooling import MaxUnpool1d as MaxUnpool1d
 from .pooling import MaxUnpool2d as MaxUnpool2d
 from .pooling import MaxUnpool3d as MaxUnpool3d
+from .recurrent import GRUCell as GRUCell
 from .shape import Flatten as Flatten
 from .shape import Unflatten as Unflatten
 from .upsample import ChannelShuffle as ChannelShuffle

@@ -137,6 +137,7 @@ FUNCTIONS = {
     "layers.dropout": "alpha_dropout dropout feature_alpha_dropout",
     "activation.piecewise": "rrelu threshold",
     "sampling.philox": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
+    "layers.recurrent": "gru_cell",
     "sampling.draws": "rand rand_like randint randint_like randn randn_like randperm",
     "indexing.where": "fill where=select_where",
     "movement.split": "slice",
@@ -223,6 +224,7 @@ PRIMITIVES = {
         batch_moments batch_norm batch_norm_backward layer_norm layer_norm_backward rms_norm
         rms_norm_backward
     """,
+    "layers.recurrent": "gru_cell_backward",
     "linalg.cholesky": "cholesky cholesky_inverse cholesky_solve",
     "linalg.det": "det slogdet",
     "linalg.eigh_svd": "eigh eigvalsh svd svdvals",
