@@ -56,7 +56,8 @@ class LRScheduler:
 
 
 class StepLR(LRScheduler):
-    """Multiplies the rate by ``gamma`` every ``step_size`` epochs."""
+    """rate * gamma^(epoch // step_size): it falls every ``step_size`` epochs. Raises ValueError for
+    a step_size below 1."""
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -73,7 +74,9 @@ class StepLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Lowers the rate to ``eta_min`` over ``T_max`` epochs along half a cosine."""
+    """eta_min + (rate - eta_min) * (1 + cos(pi * epoch / T_max)) / 2: along half a cosine down to
+    ``eta_min`` in ``T_max`` epochs (Loshchilov & Hutter 2016). Raises ValueError for a T_max below
+    1."""
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
