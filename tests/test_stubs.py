@@ -16,7 +16,8 @@ import pytest
 import write_stubs
 
 import tapegrad as tg
-from tapegrad.ops import catalog, methods
+from tapegrad.ops import methods
+from tapegrad.ops.catalog import doors, in_place
 
 PACKAGE = write_stubs.PACKAGE
 
@@ -54,17 +55,16 @@ def test_the_stubs_are_what_the_script_writes(file):
 
 
 def test_everything_public_is_in_the_stub():
-    public = {*write_stubs.public_names(), *catalog.functions, *catalog.changing, *tg._LATER}
+    changing = {f"{name}_" for name in doors["tg_"]}
+    public = {*write_stubs.public_names(), *doors["tg"], *changing, *tg._LATER}
     assert _names(_stub("__init__.pyi").body) == public
     assert {"float32", "bfloat16", "pi", "nn", "optim", "func", "Tensor", "zeros"} <= public
 
 
 def test_every_method_operator_and_property_is_completed():
     listed = _completions_of_a_tensor()
-    twins = {f"{name}_" for name, entry in catalog.methods.items() if entry.in_place}
-    restrided = {f"{name}_" for name in catalog.RESTRIDED.split()}
-    attached = {*methods.OPERATORS, *methods.INPLACE_OPERATORS, *methods.TAPE}
-    expected = {*catalog.methods, *catalog.properties, *twins, *restrided, *attached}
+    operators = {*doors["operator"], *doors["reflected"], *methods.INPLACE_OPERATORS}
+    expected = {*doors["x"], *doors["property"], *in_place, *operators, *methods.OWN}
     assert expected <= listed
     real = {name for name in dir(tg.Tensor) if not name.startswith("_")}
     assert {name for name in listed if not name.startswith("_")} == real
@@ -86,8 +86,8 @@ def test_no_signature_is_left_open(file):
 
 def test_forms_are_of_what_functions_take():
     known = {}
-    for entry in (*catalog.functions.values(), *catalog.methods.values()):
-        function = methods.load(entry)
+    for operation in (*doors["tg"].values(), *doors["x"].values()):
+        function = operation.load()
         known[function.__name__] = set(write_stubs.signature(function).parameters)
     for name, forms in write_stubs.FORMS.items():
         for form in forms:

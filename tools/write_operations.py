@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 
 import tapegrad as tg
-from tapegrad.ops import catalog, methods
+from tapegrad.ops import methods
+from tapegrad.ops.catalog import doors, in_place
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
 
@@ -39,17 +40,16 @@ NAMESPACES = [
 def entries() -> dict[str, list[str]]:
     """The words for the operations of each family: its module, and how they may be called."""
     families: dict[str, list[str]] = {}
-    restrided = set(catalog.RESTRIDED.split())
-    for name in sorted({*catalog.functions, *catalog.methods}):
-        entry = catalog.functions.get(name) or catalog.methods[name]
-        word = f".{name}" if name not in catalog.functions else name
-        if name not in catalog.methods:
+    for name in sorted({*doors["tg"], *doors["x"]}):
+        operation = doors["tg"].get(name) or doors["x"][name]
+        word = f".{name}" if name not in doors["tg"] else name
+        if name not in doors["x"]:
             word += "()"
-        elif entry.in_place or name in restrided:
+        elif f"{name}_" in in_place:
             word += "(_)"
-        families.setdefault(entry.module, []).append(word)
-    for name, entry in catalog.properties.items():
-        families.setdefault(entry.module, []).append(f".{name}")
+        families.setdefault(operation.module, []).append(word)
+    for name, operation in doors["property"].items():
+        families.setdefault(operation.module, []).append(f".{name}")
     return families
 
 
@@ -81,11 +81,13 @@ def names(words: list[str]) -> str:
 
 def page() -> str:
     """The whole page."""
-    in_place = sum(name.endswith("_") and name[:2] != "__" for name in dir(tg.Tensor))
+    changing = sum(name.endswith("_") and name[:2] != "__" for name in dir(tg.Tensor))
+    operators = {*doors["operator"], *doors["reflected"], *methods.INPLACE_OPERATORS}
+    operators |= {"__eq__", "__ne__", *(name for name in methods.OWN if name.startswith("__"))}
     lines = [
         INTRODUCTION,
-        f"There are {len(catalog.functions)} functions, {len(catalog.methods)} methods, and "
-        f"{in_place} methods that work in place.\n",
+        f"There are {len(doors['tg'])} functions, {len(doors['x'])} methods, and "
+        f"{changing} methods that work in place.\n",
         "## Functions and methods\n",
     ]
     for module, words in sorted(entries().items()):
@@ -95,16 +97,16 @@ def page() -> str:
             names(words) + "\n",
         ]
     own = [name for name in vars(tg.Tensor) if not name.startswith("_")]
-    attached = {*catalog.methods, *catalog.properties}
+    attached = {*doors["x"], *doors["property"]}
     own = sorted(n for n in own if n not in attached and n.removesuffix("_") not in attached)
     lines += [
         "## A tensor itself\n",
         "What a Tensor is and how it leaves tapegrad, and its place on the tape:\n",
         names([f".{name}" for name in own]) + "\n",
         "Operators:\n",
-        names(sorted({*methods.OPERATORS, *methods.INPLACE_OPERATORS})) + "\n",
+        names(sorted(operators)) + "\n",
         "In place, as functions of a tensor too:\n",
-        names(sorted(catalog.changing)) + "\n",
+        names(sorted(f"{name}_" for name in doors["tg_"])) + "\n",
         "## Besides operations\n",
         names(sorted(_constants())) + "\n",
     ]
@@ -124,8 +126,8 @@ def _constants() -> set[str]:
         name
         for name in dir(tg)
         if not name.startswith("_")
-        and name not in catalog.functions
-        and name not in catalog.changing
+        and name not in doors["tg"]
+        and name[:-1] not in doors["tg_"]
         and not isinstance(getattr(tg, name), ModuleType)
     }
 

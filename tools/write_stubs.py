@@ -34,7 +34,9 @@ from stub_signatures import (
 )
 
 import tapegrad
-from tapegrad.ops import catalog, methods
+from tapegrad.ops import methods
+from tapegrad.ops.catalog import Operation, doors, in_place
+from tapegrad.ops.common.signatures import is_factory, second_names
 
 PACKAGE = Path(tapegrad.__file__).parent
 HEAD = '''"""{}"""
@@ -104,11 +106,11 @@ Forms = list[tuple[Signature, str]]
 def _forms(name: str, function: Any) -> Forms:
     """The ways to call a function of the surface, without ``out=``."""
     sig, module = signature(function), module_of(function)
-    if getattr(function, "is_factory", False):
+    if is_factory(function):
         sig = without(sig, *list(sig.parameters)[:2])  # the device and the dtype
         sig = sig.replace(return_annotation="Tensor")
     options = LIKE if name.endswith("_like") else FACTORY
-    made = getattr(function, "is_factory", False) or "options" in sig.parameters
+    made = is_factory(function) or "options" in sig.parameters
     sig = without(sig, "parameters")  # a primitive's, of which there are none left
     if function.__name__ in FORMS:
         sigs = [parsed(text) for text in FORMS[function.__name__]]
@@ -118,7 +120,7 @@ def _forms(name: str, function: Any) -> Forms:
         sigs = [with_keywords(s, options) for s in sigs]
     if function.__name__ in FLAGS:
         sigs = [_unflagged(sig, FLAGS[function.__name__]), sig]
-    if getattr(function, "takes_axis", False):
+    if "axis" in second_names(function):
         sigs += [twin for s in sigs if (twin := numpy_twin(s))]
     return [(s, module) for s in sigs]
 
@@ -132,10 +134,8 @@ def _unflagged(sig: Signature, flags: tuple[str, ...]) -> Signature:
     return sig.replace(parameters=parameters, return_annotation="Tensor")
 
 
-def _with_out(forms: Forms, function: Any) -> Forms:
+def _with_out(forms: Forms) -> Forms:
     """Every function takes ``out=``, and several tensors where it returns several."""
-    if not getattr(function, "takes_out", False):
-        return forms
     results = []
     for sig, module in forms:
         result = str(sig.return_annotation)
@@ -163,11 +163,11 @@ def _as_method(forms: Forms, result: str = "") -> Forms:
 # ---------------------------------------------------------------------- Tensor
 
 
-def _method(name: str, entry: catalog.Entry) -> Forms:
-    function = methods.load(entry)
+def _method(name: str, entry: Operation) -> Forms:
+    function = entry.load()
     if name.startswith("new_"):
         made = name.removeprefix("new_")
-        forms = _forms(made, methods.load(catalog.functions[made]))
+        forms = _forms(made, doors["tg"][made].load())
         return [
             (s.replace(parameters=[
                 Parameter("self", Parameter.POSITIONAL_OR_KEYWORD),
@@ -181,32 +181,33 @@ def _method(name: str, entry: catalog.Entry) -> Forms:
 def operations() -> str:
     """The stub of what Tensor inherits: its operators, methods and properties."""
     doc = "What is attached to Tensor when tapegrad is imported, or when it is first named."
-    names = {*catalog.methods, *catalog.properties, *methods.TAPE}
+    names = {*doors["x"], *doors["property"], *methods.OWN}
     scope = Scope(names)
     body: list[str] = []
-    for name in sorted(catalog.properties):
-        function = methods.load(catalog.properties[name])
+    for name, operation in sorted(doors["property"].items()):
+        function = operation.load()
         forms = _as_method(_forms(name, function))
         body += ["    @property", *_define(name, forms, function, scope)]
-    for name, function in methods.OPERATORS.items():
-        body += _operator(name, function, scope)
+    own = {name: f for name, f in methods.OWN.items() if name.startswith("__")}
+    operators = {name: operation.declared() for name, operation in doors["operator"].items()}
+    for name in sorted({*operators, *own, *doors["reflected"], "__eq__", "__ne__"}):
+        body += _operator(name, operators.get(name, own.get(name)), scope)
     for name in methods.INPLACE_OPERATORS:
         body += _operator(name, None, scope)
-    for name, function in methods.TAPE.items():
-        body += _define(name, _as_method([(signature(function), module_of(function))]), function,
-                        scope)  # fmt: skip
-    twins = {name + "_" for name, entry in catalog.methods.items() if entry.in_place}
-    twins |= {name + "_" for name in catalog.RESTRIDED.split()}
-    for name in sorted({*catalog.methods, *twins}):
-        if name in twins:
-            entry = catalog.methods[name[:-1]]
-            forms = _as_method(_forms(name[:-1], methods.load(entry))[:1], "Tensor")
+    for name, function in methods.OWN.items():
+        if name not in own:
+            forms = _as_method([(signature(function), module_of(function))])
+            body += _define(name, forms, function, scope)
+    for name in sorted({*doors["x"], *in_place}):
+        if name in in_place:
+            entry = in_place[name]
+            forms = _as_method(_forms(name[:-1], entry.load())[:1], "Tensor")
             body += definition(name, forms, f"In-place version of ``{name[:-1]}``.", scope, "    ")
         elif name.startswith("__"):
-            body += _operator(name, methods.load(catalog.methods[name]), scope)
+            body += _operator(name, doors["x"][name].load(), scope)
         else:
-            entry = catalog.methods[name]
-            body += _define(name, _method(name, entry), methods.load(entry), scope)
+            entry = doors["x"][name]
+            body += _define(name, _method(name, entry), entry.load(), scope)
     head = HEAD.format(doc).splitlines()
     return "\n".join([*head, *scope.import_lines(), "class Operations:", *body, ""])
 
@@ -252,16 +253,17 @@ def _imported() -> dict[str, tuple[str, str]]:
 
 def functions() -> str:
     """The stub of ``tapegrad`` itself."""
-    names = [name for name in public_names() if name not in catalog.functions]
+    changing = {f"{name}_" for name in doors["tg_"]}
+    names = [name for name in public_names() if name not in doors["tg"]]
     imported = _imported()
     own = {
         name: value
         for name in (*names, "Generator")
         if isinstance(value := getattr(tapegrad, name), type)
     }
-    scope = Scope([*names, *catalog.functions], own)
+    scope = Scope([*names, *doors["tg"]], own)
     values: list[str] = []
-    for name in sorted({*names} - catalog.changing):
+    for name in sorted({*names} - changing):
         value = getattr(tapegrad, name)
         if isinstance(value, ModuleType):
             scope.add_import(".", name, name)
@@ -275,7 +277,7 @@ def functions() -> str:
     scope.add_import("builtins", "float", "_float")
     scope.add_import("numpy", "dtype", "_dtype")
     body: list[str] = []
-    for name in sorted([*catalog.functions, *catalog.changing]):
+    for name in sorted({*doors["tg"], *changing}):
         body += _function(name, scope)
     head = HEAD.format(tapegrad.__doc__).splitlines()
     return "\n".join([*head, *scope.import_lines(), *values, "", *body, ""])
@@ -288,22 +290,18 @@ def _kind(value: Any) -> str:
 
 
 def _function(name: str, scope: Scope) -> list[str]:
-    if name in catalog.changing:  # tapegrad.exp_(x) is x.exp_()
-        base = name[:-1]
-        if name in catalog.methods:
-            forms = [(signature(f := methods.load(catalog.methods[name])), module_of(f))]
-        else:
-            forms = _forms(base, methods.load(catalog.methods[base]))[:1]
+    if name not in doors["tg"]:  # tapegrad.exp_(x) is x.exp_()
+        forms = _forms(name[:-1], in_place[name].load())[:1]
         sig, module = forms[0]
         first, *rest = without(sig, "out").parameters.values()
         first = first.replace(name="input", kind=Parameter.POSITIONAL_ONLY, annotation="Tensor")
         form = (sig.replace(parameters=[first, *rest], return_annotation="Tensor"), module)
         return definition(name, [form], f"``input.{name}(...)``", scope)
-    function = methods.load(catalog.functions[name])
+    function = doors["tg"][name].load()
     if isinstance(function, type):
         scope.add_import(function.__module__.removeprefix("tapegrad"), function.__name__, name)
         return []
-    forms = _with_out(_forms(name, function), methods.public(name))
+    forms = _with_out(_forms(name, function))
     return definition(name, forms, first_line(function), scope)
 
 
@@ -317,7 +315,9 @@ def namespace(name: str) -> str:
         if isinstance(function, type):  # an exception
             scope.add_import(function.__module__.removeprefix("tapegrad"), name, name)
             continue
-        forms = _with_out(_forms(name, function), function)
+        forms = _forms(name, function)
+        if module.__name__ in ("tapegrad.linalg", "tapegrad.special"):
+            forms = _with_out(forms)
         body += definition(name, forms, first_line(function), scope)
     head = HEAD.format(module.__doc__.partition("\n")[0]).splitlines()
     dots = "." * module.__name__.count(".")

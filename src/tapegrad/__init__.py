@@ -40,9 +40,7 @@ from .core.formats import contiguous_format, layout, memory_format, preserve_for
 from .core.kernels import KernelError
 from .core.tensor import Size, Tensor
 from .ops import methods as _methods
-from .ops.catalog import changing as _changing
-from .ops.catalog import functions as _functions
-from .ops.creation.create import tensor  # here, because a module has the same name
+from .ops.catalog import doors as _doors
 
 e, inf, nan, pi, newaxis = 2.718281828459045, float("inf"), float("nan"), 3.141592653589793, None
 bool = dtypes.bool_
@@ -50,12 +48,8 @@ double, float, half = float64, float32, float16
 long, int, short = int64, int32, int16
 
 # Everything else is imported when it is first named: first the rooms, then the operations, which
-# ``ops/catalog.py`` lists one by one.
+# ``ops/catalog.py`` lists.
 _LATER = {
-    "celu_": ".ops.activation.activation",
-    "rrelu_": ".ops.activation.piecewise",
-    "selu_": ".ops.activation.activation",
-    "threshold_": ".ops.activation.piecewise",
     "can_cast": ".ops.common.type_info",
     "finfo": ".ops.common.type_info",
     "func": ".func",
@@ -87,9 +81,9 @@ _LATER = {
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _functions:
-        value = _methods.public(name)
-    elif name in _changing:
+    if name in _doors["tg"]:
+        value = _doors["tg"][name].load()
+    elif name.endswith("_") and name[:-1] in _doors["tg_"]:
         value = getattr(Tensor, name)
     elif name in _LATER:
         module = _import_module(_LATER[name], __name__)
@@ -103,4 +97,5 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_functions, *_changing, *_LATER, "bfloat16"} - {"_LATER"})
+    in_place = (f"{name}_" for name in _doors["tg_"])
+    return sorted({*globals(), *_doors["tg"], *in_place, *_LATER, "bfloat16"} - {"_LATER"})

@@ -64,10 +64,6 @@ from .core.kernels import KernelError as KernelError
 from .core.printing import set_printoptions as set_printoptions
 from .core.tensor import Size as Size
 from .core.tensor import Tensor as Tensor
-from .ops.activation.activation import celu_ as celu_
-from .ops.activation.activation import selu_ as selu_
-from .ops.activation.piecewise import rrelu_ as rrelu_
-from .ops.activation.piecewise import threshold_ as threshold_
 from .ops.common.type_info import can_cast as can_cast
 from .ops.common.type_info import finfo as finfo
 from .ops.common.type_info import iinfo as iinfo
@@ -397,6 +393,10 @@ def celu(
     input: Tensor, alpha: _float = 1.0, inplace: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
     """x where positive, alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017)."""
+def celu_(
+    input: Tensor, alpha: _float = 1.0, inplace: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """In-place version of ``celu``."""
 def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     """The product of matrices, in the order that takes the fewest multiplications."""
 def channel_shuffle(input: Tensor, groups: _int, *, out: Tensor | None = None) -> Tensor:
@@ -696,8 +696,8 @@ def feature_alpha_dropout(
     """``alpha_dropout`` of whole channels of (n, c, ...)."""
 def fill(input: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
     """A tensor like ``input`` of one value, a number or a 0-d tensor."""
-def fill_(input: Tensor, /, value: Any) -> Tensor:
-    """``input.fill_(...)``"""
+def fill_(self: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
+    """Set every element to ``value``."""
 def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def fix_(input: Tensor, /) -> Tensor:
     """``input.fix_(...)``"""
@@ -1434,8 +1434,10 @@ def repeat_interleave(
 ) -> Tensor: ...
 def reshape(input: Tensor, *sizes: Any, shape: Any = None, out: Tensor | None = None) -> Tensor:
     """The same elements in another shape (one size may be -1); a view if possible."""
-def resize_as_(input: Tensor, /, other: Tensor, memory_format: Any = None) -> Tensor:
-    """``input.resize_as_(...)``"""
+def resize_as_(
+    self: Tensor, other: Tensor, memory_format: Any = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """``resize_`` to another tensor's shape."""
 def resolve_conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The tensor: the conjugate and the real part of a real number are the number."""
 def resolve_neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1460,6 +1462,11 @@ def rrelu(
     training: _bool = False, inplace: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
     """x where positive; elsewhere x times a slope: random in lower..upper for each ..."""
+def rrelu_(
+    input: Tensor, lower: _float = 0.125, upper: _float = 0.3333333333333333,
+    training: _bool = False, inplace: _bool = False, *, out: Tensor | None = None,
+) -> Tensor:
+    """In-place version of ``rrelu``."""
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def rsqrt_(input: Tensor, /) -> Tensor:
     """``input.rsqrt_(...)``"""
@@ -1529,6 +1536,8 @@ def select_scatter(
 ) -> Tensor: ...
 def selu(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
     """scale * elu(x, alpha), with the constants for which mean 0 and variance 1 are a ..."""
+def selu_(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
+    """In-place version of ``selu``."""
 def set_rng_state(state: Tensor) -> None:
     """Put the default generator back into a state."""
 def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1755,6 +1764,11 @@ def threshold(
     out: Tensor | None = None,
 ) -> Tensor:
     """x where above the threshold, ``value`` elsewhere."""
+def threshold_(
+    input: Tensor, threshold: _float, value: _float, inplace: _bool = False, *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """In-place version of ``threshold``."""
 def tile(input: Tensor, *counts: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
     """``repeat``, with counts of 1 for the first dimensions where there are too few."""
 @overload
@@ -1967,8 +1981,8 @@ def where(condition: Tensor, input: Any, other: Any, *, out: Tensor | None = Non
 def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
 def xlogy_(input: Tensor, /, other: Any) -> Tensor:
     """``input.xlogy_(...)``"""
-def zero_(input: Tensor, /) -> Tensor:
-    """``input.zero_(...)``"""
+def zero_(self: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Set every element to 0."""
 @overload
 def zeros(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,

@@ -31,7 +31,9 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = N
 def cross(input: Tensor, other: Tensor, *, axis: int, out: Tensor | None = None) -> Tensor: ...
 def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The determinants of (..., n, n) matrices."""
-def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+def diagonal(
+    A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1, out: Tensor | None = None,
+) -> Tensor:
     """A view of the diagonals of the matrices in two dimensions, the last ones by default."""
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Eigen:
     """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, ascending, from ..."""

@@ -1,4 +1,5 @@
 """Reductions and normalisations of the elements that a mask chooses: ``torch.masked``."""
 
-from .ops.reduction.masked import *  # noqa: F403
-from .ops.reduction.masked import __all__ as __all__
+from .ops.catalog import publish as _publish
+
+__getattr__, __dir__, __all__ = _publish(__name__, "masked")

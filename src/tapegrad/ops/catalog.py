@@ -1,318 +1,544 @@
-"""The public operations by name: which module each is in, and in what forms it exists.
+"""Every operation, once: which module it is in, and the doors that lead to it.
 
 Modules are loaded when one of their operations is first named, so ``import tapegrad`` costs the
 same however many there are. A word ``name`` is a function of its module; ``name=function`` is one
-that has another name there; a trailing ``_`` (``exp_``) says that it exists in place as well.
+that has another name there. Whichever door one takes, the function is the same: the module's, with
+its arguments checked and with ``out=``. The doors:
+
+    tg        ``tapegrad.name``
+    x         the method ``x.name``
+    x_        ``x.name_``: computed, then written over x
+    x_linear  the same, of an operation whose gradient does not ask what x was
+    x_view    ``x.name_`` of a view: only the shape and strides of x change
+    tg_       ``tapegrad.name_(x)``, which is ``x.name_()``
+    property  ``x.name`` without a call
+    operator  ``x.__name__``, as its module has it: nothing stands before the arithmetic
+    reflected ``x.__name__`` with the operands exchanged
+    F         ``tapegrad.nn.functional.name``
+    linalg, special, masked, windows (of ``tapegrad.signal``)
+    xp        what bodies and rules call it: a primitive or array function that the module declares
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tapegrad.core import devices
 
-# Functions that are methods of the same name too: ``tapegrad.f(x, ...)`` is ``x.f(...)``.
-SHARED = {
-    "linalg.vector_norms": "dist norm renorm_",
-    "activation.activation": "relu_ sigmoid_ tanh_",
-    "pointwise.arithmetic": """
-        add_ clamp_ clamp_max_ clamp_min_ clip_=clamp div_ divide_=div fmod_ pow_ round_ rsub sub_
-        subtract_=sub true_divide_
-    """,
-    "pointwise.lerp": "addcdiv_ addcmul_ float_power lerp_",
-    "reduction.calculus": "diff",
-    "pointwise.comparison": """
-        allclose eq_ equal fmax fmin ge_ greater_=gt greater_equal_=ge gt_ isclose le_ less_=lt
-        less_equal_=le logical_and_ logical_or_ logical_xor_ lt_ maximum minimum ne_ not_equal_=ne
-    """,
-    "pointwise.elementwise": """
-        abs_=absolute absolute_ bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ ceil_ cos_
-        exp_ expm1_ fix_=trunc floor_ floor_divide_ isfinite isinf isnan log_ log1p_ logical_not_
-        mul_=multiply multiply_ neg_=negative negative_ reciprocal_ remainder_ rsqrt_ sgn_=sign
-        sign_ sin_ sqrt_ square_ trunc_
-    """,
-    "special.error_function": "erf_ erfc_ erfinv_",
-    "pointwise.exponential": "exp2_ log10_ log2_ logaddexp logaddexp2 logit_ xlogy_",
-    "special.gamma": "digamma_ igamma_ igammac_ lgamma_ mvlgamma_",
-    "special.scipy_functions": "i0_",
-    "movement.axes": "adjoint moveaxis movedim ravel swapaxes unflatten",
-    "movement.view_copies": "narrow_copy select_scatter slice_scatter",
-    "movement.diagonal": "diag diag_embed diagflat diagonal diagonal_scatter",
-    "movement.flip": "flip fliplr flipud roll rot90",
-    "indexing.gather": "gather index_select take take_along_dim",
-    "pointwise.bitwise": "bitwise_left_shift_ bitwise_right_shift_ gcd_ lcm_",
-    "activation.piecewise": "hardshrink prelu",
-    "linalg.matmul": "bmm dot matmul mm mv",
-    "pointwise.floating_point": """
-        conj=itself conj_physical_=itself copysign_ frac_ frexp heaviside_ isneginf isposinf isreal
-        ldexp_ nan_to_num_ nextafter_ positive resolve_conj=itself resolve_neg=itself
-        signbit
-    """,
-    "linalg.cholesky": "cholesky=torch_cholesky cholesky_inverse cholesky_solve",
-    "linalg.det": "det logdet slogdet",
-    "linalg.lu": "lu=torch_lu lu_solve=torch_lu_solve",
-    "linalg.matrix_exp": "matrix_exp",
-    "linalg.qr": "geqrf ormqr orgqr=householder_product qr=torch_qr",
-    "linalg.pinv": "pinverse",
-    "linalg.solve": "inverse=inv matrix_power",
-    "linalg.eigh_svd": "svd=torch_svd",
-    "linalg.solve_triangular": "triangular_solve",
-    "linalg.addmm": "addbmm_ addmm_ addmv_ addr_ baddbmm_",
-    "linalg.products": "cross ger=outer inner kron outer trace vdot",
-    "sampling.distributions": "bernoulli multinomial",
-    "reduction.minmax": "amax amin aminmax argmax argmin max min",
-    "reduction.histogram": "bincount histc histogram",
-    "reduction.quantile": "median mode nanmedian nanquantile quantile",
-    "reduction.reduce": "all any count_nonzero logsumexp mean nanmean nansum prod sum",
-    "reduction.cumulative": "cummax cummin cumprod_ cumsum_ logcumsumexp",
-    "reduction.sort": "argsort kthvalue msort sort topk",
-    "reduction.moments": "corrcoef cov std var",
-    "reduction.unique": "unique unique_consecutive",
-    "indexing.nonzero": "argwhere masked_scatter_ masked_select nonzero nonzero_static",
-    "indexing.put": "index_put_ put_",
-    "indexing.index_ops": "index_add_ index_copy_ index_fill_ index_reduce_",
-    "indexing.scatter": "scatter_ scatter_add_ scatter_reduce_",
-    "indexing.where": "masked_fill_",
-    "movement.shape": """
-        broadcast_to clone flatten permute reshape squeeze swapdims=transpose t transpose unsqueeze
-    """,
-    "activation.softmax": "log_softmax softmax",
-    "movement.split": """
-        chunk dsplit hsplit narrow select split split_with_sizes tensor_split unbind
-        unsafe_chunk=chunk unsafe_split=split unsafe_split_with_sizes=split_with_sizes vsplit
-    """,
-    "movement.strided": "as_strided as_strided_copy as_strided_scatter",
-    "movement.repeat": "repeat_interleave tile",
-    "movement.tril_triu": "tril_ triu_",
-    "pointwise.trigonometry": """
-        acos_ acosh_ angle arccos_=acos arccosh_=acosh arcsin_=asin arcsinh_=asinh arctan_=atan
-        arctan2_=atan2 arctanh_=atanh asin_ asinh_ atan_ atan2_ atanh_ cosh_ deg2rad_ hypot_
-        rad2deg_ sinc_ sinh_ tan_
-    """,
+from .common.signatures import published
+
+# fmt: off
+OPERATIONS: dict[str, dict[str, str]] = {
+    "activation.activation": {
+        "tg x x_ tg_ F": "relu sigmoid tanh",
+        "tg F": "celu celu_ selu selu_",
+        "F": "elu elu_ gelu leaky_relu leaky_relu_ relu_ silu softplus",
+        "special": "expit=sigmoid",
+        "xp": """
+            elu elu_backward gelu gelu_backward gelu_tanh gelu_tanh_backward leaky_relu
+            leaky_relu_backward relu relu_backward sigmoid sigmoid_backward silu silu_backward
+            softplus softplus_backward tanh tanh_backward
+        """,
+    },
+    "activation.gated": {
+        "F": "glu gumbel_softmax logsigmoid mish softmin softsign tanhshrink",
+        "xp": "logsigmoid mish mish_backward",
+    },
+    "activation.piecewise": {
+        "tg x F": "hardshrink prelu",
+        "tg F": "rrelu rrelu_ threshold threshold_",
+        "F": "hardsigmoid hardswish hardtanh hardtanh_ relu6 softshrink",
+        "xp": "hardshrink hardsigmoid hardswish hardtanh prelu softshrink threshold",
+    },
+    "activation.softmax": {
+        "tg x F special": "log_softmax softmax",
+        "xp": "log_softmax log_softmax_backward softmax softmax_backward",
+    },
+    "conv.conv": {
+        "tg F": "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d",
+    },
+    "conv.fold": {"F": "fold unfold", "xp": "columns_to_image image_to_columns"},
+    "conv.pad": {"F": "pad", "xp": "constant_pad"},
+    "conv.primitives": {"xp": "convolution convolution_input convolution_weight matmul_into"},
+    "creation.create": {
+        "tg": """
+            as_tensor asarray=as_tensor empty empty_like from_dlpack from_numpy full full_like ones
+            ones_like tensor zeros zeros_like
+        """,
+        "x": "new_empty new_full new_ones new_tensor new_zeros",
+    },
+    "creation.ranges": {
+        "tg": "arange empty_permuted empty_strided eye linspace logspace scalar_tensor",
+        "x": "new_empty_strided",
+    },
+    "creation.resize": {"tg x": "resize_as_", "x": "resize_"},
+    "creation.to": {
+        "x": """
+            bfloat16=to_bfloat16 bool=to_bool byte=to_byte char=to_char cpu cuda double=to_double
+            float=to_float half=to_half int=to_int long=to_long short=to_short to type type_as
+        """,
+        "xp": "transfer",
+    },
+    "creation.window_functions": {
+        "tg": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
+        "windows": """
+            bartlett blackman cosine exponential gaussian general_cosine general_hamming hamming
+            hann kaiser nuttall
+        """,
+    },
+    "indexing.gather": {"tg x": "gather index_select take take_along_dim"},
+    "indexing.index": {"xp": "add_at getitem getitem_backward index_add_at index_put store"},
+    "indexing.index_ops": {"tg x x_": "index_add index_copy index_fill index_reduce"},
+    "indexing.inplace": {"operator": "__setitem__=setitem", "tg x": "fill_ zero_", "x": "copy_"},
+    "indexing.nonzero": {
+        "tg x": "argwhere masked_select nonzero nonzero_static",
+        "tg x x_": "masked_scatter",
+        "xp": "nonzero_rows",
+    },
+    "indexing.put": {"tg x x_": "put", "tg x x_ tg_": "index_put"},
+    "indexing.scatter": {"tg x x_": "scatter scatter_add scatter_reduce"},
+    "indexing.segment_reduce": {"xp": "reduce_at"},
+    "indexing.subscript": {"operator": "__getitem__=subscript"},
+    "indexing.take_along": {"xp": "put_along take_along"},
+    "indexing.where": {
+        "tg": "fill where=select_where",
+        "tg x x_": "masked_fill",
+        "x": "where=where_method",
+    },
+    "layers.attention": {"F": "multi_head_attention_forward scaled_dot_product_attention"},
+    "layers.channel_norm": {
+        "tg F": "group_norm",
+        "F": "instance_norm local_response_norm",
+        "xp": "window_sum",
+    },
+    "layers.dropout": {
+        "tg F": "alpha_dropout dropout feature_alpha_dropout",
+        "F": "dropout1d dropout2d dropout3d",
+        "xp": "alpha_dropout dropout",
+    },
+    "layers.embedding": {
+        "F": "embedding one_hot",
+        "xp": "embedding embedding_backward scale_gradient",
+    },
+    "layers.embedding_bag": {"F": "embedding_bag"},
+    "layers.norm": {
+        "tg F": "layer_norm rms_norm",
+        "F": "batch_norm",
+        "xp": """
+            batch_moments batch_norm batch_norm_backward layer_norm layer_norm_backward rms_norm
+            rms_norm_backward
+        """,
+    },
+    "layers.recurrent": {"tg": "gru_cell", "xp": "gru_cell_backward"},
+    "linalg.addmm": {"tg x x_": "addbmm addmm addr baddbmm", "tg x x_ tg_": "addmv"},
+    "linalg.cholesky": {
+        "tg x": "cholesky=torch_cholesky cholesky_inverse cholesky_solve",
+        "linalg": "cholesky cholesky_ex",
+        "xp": "cholesky cholesky_inverse cholesky_solve",
+    },
+    "linalg.det": {"tg x": "logdet", "tg x linalg": "det slogdet", "xp": "det slogdet"},
+    "linalg.eigh_svd": {
+        "tg x": "svd=torch_svd",
+        "linalg": "eigh eigvalsh svd svdvals",
+        "xp": "eigh eigvalsh svd svdvals",
+    },
+    "linalg.einsum": {"tg": "einsum"},
+    "linalg.ldl": {"linalg": "ldl_factor ldl_factor_ex ldl_solve"},
+    "linalg.lowrank": {"tg": "pca_lowrank svd_lowrank"},
+    "linalg.lu": {
+        "tg": "lu_unpack",
+        "tg x": "lu=torch_lu lu_solve=torch_lu_solve",
+        "linalg": "lu lu_factor lu_factor_ex lu_solve",
+        "xp": "lu_factor rows_exchanged",
+    },
+    "linalg.matmul": {
+        "operator": "__matmul__=matmul",
+        "tg x": "bmm dot mm mv",
+        "tg x linalg": "matmul",
+        "F": "linear",
+        "xp": "column_sum linear matmul",
+    },
+    "linalg.matrices": {
+        "linalg": "LinAlgError",
+        "xp": "diagonal_part lower_part matrix_of_diagonal upper_part",
+    },
+    "linalg.matrix_exp": {"tg x linalg": "matrix_exp", "xp": "matrix_exp"},
+    "linalg.norms": {"linalg": "matrix_norm norm vector_norm"},
+    "linalg.pinv": {
+        "tg x": "pinverse",
+        "linalg": "cond lstsq matrix_rank pinv",
+        "xp": "pseudoinverse",
+    },
+    "linalg.products": {
+        "tg": "chain_matmul tensordot vander=torch_vander",
+        "tg x": "cross ger=outer inner kron outer trace vdot",
+        "tg F": "bilinear",
+        "linalg": "cross=linalg_cross multi_dot vander vecdot",
+    },
+    "linalg.qr": {
+        "tg x": "geqrf orgqr=householder_product ormqr qr=torch_qr",
+        "linalg": "householder_product qr",
+        "xp": "qr",
+    },
+    "linalg.solve": {
+        "tg x": "inverse=inv",
+        "tg x linalg": "matrix_power",
+        "linalg": "inv inv_ex solve solve_ex tensorinv tensorsolve",
+        "xp": "inv solve",
+    },
+    "linalg.solve_triangular": {
+        "tg x": "triangular_solve",
+        "linalg": "solve_triangular",
+        "xp": "solve_triangular",
+    },
+    "linalg.vector_norms": {"tg x": "dist norm", "tg x x_": "renorm", "xp": "vector_norm"},
+    "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "euclidean_distances"},
+    "loss.classification": {
+        "F": "cross_entropy linear_cross_entropy nll_loss",
+        "xp": "cross_entropy cross_entropy_backward",
+    },
+    "loss.ctc": {"F": "ctc_loss", "xp": "ctc_backward ctc_loss"},
+    "loss.elementwise": {
+        "F": """
+            binary_cross_entropy binary_cross_entropy_with_logits gaussian_nll_loss
+            hinge_embedding_loss huber_loss kl_div l1_loss mse_loss poisson_nll_loss smooth_l1_loss
+            soft_margin_loss
+        """,
+        "xp": "binary_cross_entropy clamp_min_straight_through huber",
+    },
+    "loss.margin": {"F": "multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss"},
+    "loss.pairs": {
+        "F": """
+            cosine_embedding_loss margin_ranking_loss triplet_margin_loss
+            triplet_margin_with_distance_loss
+        """,
+    },
+    "loss.similarity": {"tg F": "cosine_similarity pairwise_distance", "F": "normalize"},
+    "movement.axes": {
+        "tg": "atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors unravel_index",
+        "tg x": "adjoint moveaxis movedim ravel unflatten",
+        "tg x x_view": "swapaxes",
+        "property": "H T mH=adjoint",
+    },
+    "movement.cat": {
+        "tg": """
+            block_diag cat column_stack concat=cat concatenate=cat dstack hstack row_stack=vstack
+            stack vstack
+        """,
+        "xp": "concatenate",
+    },
+    "movement.diagonal": {
+        "tg x": "diag diag_embed diagflat diagonal diagonal_scatter",
+        "linalg": "diagonal=matrix_diagonal",
+        "x": "fill_diagonal_",
+        "xp": "diagonal diagonal_embedded diagonal_scatter",
+    },
+    "movement.flip": {"tg x": "flip fliplr flipud roll rot90", "xp": "flip roll"},
+    "movement.meshgrid": {"tg": "cartesian_prod combinations meshgrid", "xp": "choices"},
+    "movement.repeat": {"tg x": "repeat_interleave tile", "x": "repeat", "xp": "numbered"},
+    "movement.shape": {
+        "tg x": "broadcast_to clone flatten permute reshape",
+        "tg x x_view": "squeeze swapdims=transpose t transpose unsqueeze",
+        "x": "contiguous=contiguous_tensor expand expand_as reshape_as view view_as",
+        "property": "mT",
+        "xp": "alias broadcast_to contiguous copy reshape transpose",
+    },
+    "movement.split": {
+        "tg": "slice",
+        "tg x": """
+            chunk dsplit hsplit narrow select split split_with_sizes tensor_split unbind
+            unsafe_chunk=chunk unsafe_split=split unsafe_split_with_sizes=split_with_sizes vsplit
+        """,
+    },
+    "movement.strided": {
+        "tg x": "as_strided_copy as_strided_scatter",
+        "tg x x_view tg_": "as_strided",
+        "x": "storage_offset",
+        "xp": "strided_part strided_replace strided_sum strided_view strided_written",
+    },
+    "movement.tril_triu": {
+        "tg": "tril_indices triu_indices",
+        "tg x x_": "tril triu",
+        "xp": "triangle_places tril triu",
+    },
+    "movement.unfold": {"x": "unfold", "xp": "sliding sliding_sum"},
+    "movement.view_copies": {
+        "tg": """
+            alias_copy detach detach_copy diagonal_copy expand_copy permute_copy select_copy
+            slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy
+            unbind_copy unfold_copy unsqueeze_copy view_copy
+        """,
+        "tg x": "narrow_copy select_scatter slice_scatter",
+    },
+    "pointwise.arithmetic": {
+        "operator": "__pow__=pow",
+        "tg x": "rsub",
+        "tg x x_": "div divide=div fmod pow subtract=sub true_divide",
+        "tg x x_ tg_": "clamp clamp_max clamp_min clip=clamp",
+        "tg x x_ tg_ special": "round",
+        "tg x x_linear": "add sub",
+        "xp": "clamp div_floor div_trunc fmod",
+    },
+    "pointwise.bitwise": {
+        "tg x x_": "bitwise_left_shift bitwise_right_shift",
+        "tg x x_ tg_": "gcd lcm",
+        "x": """
+            __ilshift__=left_shift_in_place __irshift__=right_shift_in_place
+            __lshift__=bitwise_left_shift __rlshift__=reflected_left_shift
+            __rrshift__=reflected_right_shift __rshift__=bitwise_right_shift
+        """,
+        "xp": "bitwise_left_shift bitwise_right_shift",
+    },
+    "pointwise.comparison": {
+        "tg": "isin",
+        "tg x": "allclose equal fmax fmin isclose maximum minimum",
+        "tg x x_": """
+            eq ge greater=gt greater_equal=ge gt le less=lt less_equal=le logical_and logical_or
+            logical_xor lt ne not_equal=ne
+        """,
+        "xp": "fmax fmin isin",
+    },
+    "pointwise.elementwise": {
+        "operator": """
+            __abs__=absolute __add__=add __and__=bitwise_and __floordiv__=floor_divide
+            __ge__=greater_equal __gt__=greater __invert__=bitwise_not __le__=less_equal __lt__=less
+            __mod__=remainder __mul__=multiply __neg__=negative __or__=bitwise_or
+            __sub__=subtract __truediv__=divide __xor__=bitwise_xor
+        """,
+        "reflected": """
+            __radd__=add __rand__=bitwise_and __rdiv__=divide __rfloordiv__=floor_divide
+            __rmod__=remainder __rmul__=multiply __ror__=bitwise_or __rpow__=power __rsub__=subtract
+            __rtruediv__=divide __rxor__=bitwise_xor
+        """,
+        "tg x": "isfinite isinf isnan",
+        "tg x x_": """
+            absolute bitwise_and bitwise_not bitwise_or bitwise_xor floor_divide logical_not
+            mul=multiply multiply remainder sgn=sign sign
+        """,
+        "tg x x_ tg_": """
+            abs=absolute ceil cos exp fix=trunc floor log negative reciprocal rsqrt sin sqrt square
+            trunc
+        """,
+        "tg x x_ tg_ special": "expm1 log1p",
+        "tg x x_linear tg_": "neg=negative",
+        "xp": """
+            absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast clip cos divide equal
+            exp expm1 floor_divide greater greater_equal isfinite isinf isnan less less_equal log
+            log1p logical_and logical_not logical_or logical_xor maximum minimum multiply negative
+            no_slope not_equal power reciprocal remainder rsqrt sign sin sqrt square subtract where
+        """,
+    },
+    "pointwise.exponential": {
+        "tg x": "logaddexp logaddexp2",
+        "tg x x_ tg_": "log10 log2",
+        "tg x x_ tg_ special": "exp2 logit xlogy",
+        "special": "entr xlog1py",
+        "xp": "entr exp2 log10 log2 logaddexp logaddexp2 logit xlog1py xlogy",
+    },
+    "pointwise.floating_point": {
+        "tg x": """
+            conj=itself frexp isneginf isposinf isreal positive resolve_conj=itself
+            resolve_neg=itself signbit
+        """,
+        "tg x x_": "copysign heaviside nextafter",
+        "tg x x_ tg_": "conj_physical=itself frac ldexp nan_to_num",
+        "tg property": "real=itself",
+        "xp": "copysign exponent heaviside mantissa nextafter signbit",
+    },
+    "pointwise.lerp": {
+        "tg x": "float_power",
+        "tg x x_": "addcdiv addcmul lerp",
+        "x": "float_power_=float_power_in_place",
+    },
+    "pointwise.trigonometry": {
+        "tg x": "angle",
+        "tg x x_": "arctan2=atan2 atan2 hypot",
+        "tg x x_ tg_": """
+            acos acosh arccos=acos arccosh=acosh arcsin=asin arcsinh=asinh arctan=atan arctanh=atanh
+            asin asinh atan atanh cosh deg2rad rad2deg sinh tan
+        """,
+        "tg x x_ tg_ special": "sinc",
+        "xp": "angle atan2 cosh deg2rad hypot rad2deg sinc sinh tan",
+    },
+    "pooling.adaptive_pool": {
+        "tg F": "adaptive_avg_pool1d",
+        "F": """
+            adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
+            adaptive_max_pool3d
+        """,
+    },
+    "pooling.avg_pool": {
+        "tg F": "avg_pool1d",
+        "F": "avg_pool2d avg_pool3d lp_pool1d lp_pool2d lp_pool3d",
+        "xp": "avg_pool avg_pool_backward",
+    },
+    "pooling.fractional_pool": {"F": "fractional_max_pool2d fractional_max_pool3d"},
+    "pooling.max_pool": {
+        "tg F": "max_pool1d max_pool2d max_pool3d",
+        "xp": "largest_at max_along max_along_backward max_along_pick",
+    },
+    "pooling.max_unpool": {"F": "max_unpool1d max_unpool2d max_unpool3d"},
+    "reduction.calculus": {
+        "tg": "cumulative_trapezoid gradient trapezoid trapz=trapezoid",
+        "tg x": "diff",
+    },
+    "reduction.cumulative": {
+        "tg x": "cummax cummin logcumsumexp",
+        "tg x x_": "cumprod cumsum",
+        "xp": "cumprod cumsum logcumsumexp recurrence",
+    },
+    "reduction.histogram": {"tg": "histogramdd", "tg x": "bincount histc histogram"},
+    "reduction.masked": {
+        "masked": """
+            amax amin argmax argmin cumprod cumsum log_softmax logaddexp logsumexp mean median norm
+            normalize prod softmax softmin std sum var
+        """,
+    },
+    "reduction.minmax": {
+        "tg x": "amax amin aminmax argmax argmin max min",
+        "xp": "amax amin argmax argmin",
+    },
+    "reduction.moments": {
+        "tg": "std_mean var_mean",
+        "tg x": "corrcoef cov std var",
+        "xp": "std var",
+    },
+    "reduction.quantile": {"tg x": "median mode nanmedian nanquantile quantile"},
+    "reduction.reduce": {
+        "tg x": "all any count_nonzero mean nanmean nansum prod sum",
+        "tg x special": "logsumexp",
+        "x": "sum_to_size",
+        "xp": "all any logsumexp mean prod sum",
+    },
+    "reduction.searchsorted": {"tg": "bucketize searchsorted"},
+    "reduction.sort": {"tg x": "argsort kthvalue msort sort topk"},
+    "reduction.unique": {"tg x": "unique unique_consecutive"},
+    "sampling.distributions": {
+        "tg": "normal poisson",
+        "tg x": "bernoulli multinomial",
+        "x": "bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_",
+    },
+    "sampling.draws": {"tg": "rand rand_like randint randint_like randn randn_like randperm"},
+    "sampling.philox": {
+        "tg": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
+        "xp": "normal philox uniform",
+    },
+    "special.error_function": {
+        "tg x x_ tg_ special": "erf erfc",
+        "tg x x_ special": "erfinv",
+        "special": "ndtr",
+        "xp": "erf erfc erfinv ndtr",
+    },
+    "special.gamma": {
+        "tg x x_": "igamma igammac lgamma mvlgamma",
+        "tg x x_ special": "digamma",
+        "tg special": "polygamma",
+        "x": "polygamma=polygamma_method polygamma_=polygamma_in_place",
+        "special": """
+            gammainc=igamma gammaincc=igammac gammaln=lgamma multigammaln=mvlgamma psi=digamma
+        """,
+        "xp": "digamma igamma igammac lgamma",
+    },
+    "special.orthogonal_polynomials": {
+        "special": """
+            chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v
+            chebyshev_polynomial_w hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l
+            legendre_polynomial_p shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u
+            shifted_chebyshev_polynomial_v shifted_chebyshev_polynomial_w
+        """,
+    },
+    "special.scipy_functions": {
+        "tg x x_ tg_ special": "i0",
+        "special": """
+            airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 erfcx i0e i1 i1e log_ndtr
+            modified_bessel_i0=i0 modified_bessel_i1=i1 modified_bessel_k0 modified_bessel_k1 ndtri
+            scaled_modified_bessel_k0 scaled_modified_bessel_k1 spherical_bessel_j0 zeta
+        """,
+        "xp": """
+            airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 erfcx i0 i0e i1 i1e log_ndtr
+            modified_bessel_k0 modified_bessel_k1 ndtri scaled_modified_bessel_k0
+            scaled_modified_bessel_k1 spherical_bessel_j0 zeta
+        """,
+    },
+    "vision.flat_pixels": {"xp": "add_places read_places write_places"},
+    "vision.grid_sample": {"F": "affine_grid grid_sample"},
+    "vision.interpolate": {"F": "interpolate upsample upsample_bilinear upsample_nearest"},
+    "vision.pixel_shuffle": {"tg F": "channel_shuffle pixel_shuffle pixel_unshuffle"},
+    "vision.resample": {"xp": "resample"},
 }
-
-# Functions that are no methods.
-FUNCTIONS = {
-    "pointwise.floating_point": "real=itself",
-    "reduction.calculus": "cumulative_trapezoid gradient trapezoid trapz=trapezoid",
-    "creation.window_functions": """
-        bartlett_window blackman_window hamming_window hann_window kaiser_window
-    """,
-    "special.gamma": "polygamma",
-    "pointwise.comparison": "isin",
-    "reduction.histogram": "histogramdd",
-    "reduction.searchsorted": "bucketize searchsorted",
-    "reduction.moments": "std_mean var_mean",
-    "creation.create": """
-        as_tensor asarray=as_tensor empty empty_like from_dlpack from_numpy full full_like ones
-        ones_like tensor zeros zeros_like
-    """,
-    "movement.axes": """
-        atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors unravel_index
-    """,
-    "movement.view_copies": """
-        alias_copy detach detach_copy diagonal_copy expand_copy permute_copy select_copy slice_copy
-        split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unfold_copy
-        unsqueeze_copy view_copy
-    """,
-    "movement.meshgrid": "cartesian_prod combinations meshgrid",
-    "movement.cat": """
-        block_diag cat column_stack concat=cat concatenate=cat dstack hstack row_stack=vstack stack
-        vstack
-    """,
-    "activation.activation": "celu selu",
-    "layers.channel_norm": "group_norm",
-    "loss.similarity": "cosine_similarity pairwise_distance",
-    "linalg.einsum": "einsum",
-    "loss.cdist": "cdist pdist",
-    "linalg.lowrank": "pca_lowrank svd_lowrank",
-    "linalg.lu": "lu_unpack",
-    "linalg.products": "bilinear chain_matmul tensordot vander=torch_vander",
-    "layers.norm": "layer_norm rms_norm",
-    "creation.ranges": """
-        arange empty_permuted empty_strided eye linspace logspace scalar_tensor
-    """,
-    "sampling.distributions": "normal poisson",
-    "layers.dropout": "alpha_dropout dropout feature_alpha_dropout",
-    "activation.piecewise": "rrelu threshold",
-    "sampling.philox": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
-    "layers.recurrent": "gru_cell",
-    "sampling.draws": "rand rand_like randint randint_like randn randn_like randperm",
-    "indexing.where": "fill where=select_where",
-    "movement.split": "slice",
-    "movement.tril_triu": "tril_indices triu_indices",
-    "conv.conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc",
-    "pooling.max_pool": "max_pool1d max_pool2d max_pool3d",
-    "pooling.avg_pool": "avg_pool1d",
-    "pooling.adaptive_pool": "adaptive_avg_pool1d",
-    "vision.pixel_shuffle": "channel_shuffle pixel_shuffle pixel_unshuffle",
-}
-
-# Methods that are no functions.
-METHODS = {
-    "pointwise.lerp": "float_power_=float_power_in_place",
-    "special.gamma": "polygamma=polygamma_method polygamma_=polygamma_in_place",
-    "reduction.reduce": "sum_to_size",
-    "creation.to": """
-        type
-        to cpu cuda type_as double=to_double float=to_float half=to_half bfloat16=to_bfloat16
-        long=to_long int=to_int short=to_short char=to_char byte=to_byte bool=to_bool
-    """,
-    "creation.create": "new_empty new_full new_ones new_tensor new_zeros",
-    "creation.ranges": "new_empty_strided",
-    "pointwise.bitwise": """
-        __ilshift__=left_shift_in_place __irshift__=right_shift_in_place
-        __lshift__=bitwise_left_shift __rlshift__=reflected_left_shift
-        __rrshift__=reflected_right_shift __rshift__=bitwise_right_shift
-    """,
-    "movement.diagonal": "fill_diagonal_",
-    "indexing.inplace": "copy_ fill_ zero_",
-    "sampling.distributions": """
-        bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_
-    """,
-    "indexing.where": "where=where_method",
-    "movement.shape": "contiguous=contiguous_tensor expand expand_as reshape_as view view_as",
-    "movement.strided": "storage_offset",
-    "movement.repeat": "repeat",
-    "creation.resize": "resize_ resize_as_",
-    "movement.unfold": "unfold",
-}
-
-# Views whose in-place twin changes the tensor's shape and strides and leaves its memory alone.
-RESTRIDED = "as_strided squeeze swapaxes swapdims t transpose unsqueeze"
-
-# Methods in place that are functions too, as in PyTorch: ``tapegrad.exp_(x)`` is ``x.exp_()``.
-CHANGING = """
-    abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_
-    asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_
-    erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ gcd_ i0_ index_put_ lcm_ ldexp_ log10_
-    log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ resize_as_ round_
-    rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_
-"""
-
-# Properties of a Tensor.
-PROPERTIES = {
-    "movement.axes": "H T mH=adjoint",
-    "pointwise.floating_point": "real=itself",
-    "movement.shape": "mT",
-}
-
-# The primitives and array functions of each module, by the names that ``xp`` gives them. A module
-# is loaded when a body or a rule first asks for one of its names.
-PRIMITIVES = {
-    "activation.activation": """
-        elu elu_backward gelu gelu_backward gelu_tanh gelu_tanh_backward leaky_relu
-        leaky_relu_backward relu relu_backward sigmoid sigmoid_backward silu silu_backward softplus
-        softplus_backward tanh tanh_backward
-    """,
-    "activation.gated": "logsigmoid mish mish_backward",
-    "activation.piecewise": "hardshrink hardsigmoid hardswish hardtanh prelu softshrink threshold",
-    "activation.softmax": "log_softmax log_softmax_backward softmax softmax_backward",
-    "conv.fold": "columns_to_image image_to_columns",
-    "conv.pad": "constant_pad",
-    "conv.primitives": "convolution convolution_input convolution_weight matmul_into",
-    "creation.to": "transfer",
-    "indexing.index": "add_at getitem getitem_backward index_add_at index_put store",
-    "indexing.nonzero": "nonzero_rows",
-    "indexing.segment_reduce": "reduce_at",
-    "indexing.take_along": "put_along take_along",
-    "layers.channel_norm": "window_sum",
-    "layers.dropout": "alpha_dropout dropout",
-    "layers.embedding": "embedding embedding_backward scale_gradient",
-    "layers.norm": """
-        batch_moments batch_norm batch_norm_backward layer_norm layer_norm_backward rms_norm
-        rms_norm_backward
-    """,
-    "layers.recurrent": "gru_cell_backward",
-    "linalg.cholesky": "cholesky cholesky_inverse cholesky_solve",
-    "linalg.det": "det slogdet",
-    "linalg.eigh_svd": "eigh eigvalsh svd svdvals",
-    "linalg.lu": "lu_factor rows_exchanged",
-    "linalg.matmul": "column_sum linear matmul",
-    "linalg.matrices": "diagonal_part lower_part matrix_of_diagonal upper_part",
-    "linalg.matrix_exp": "matrix_exp",
-    "linalg.pinv": "pseudoinverse",
-    "linalg.qr": "qr",
-    "linalg.solve": "inv solve",
-    "linalg.solve_triangular": "solve_triangular",
-    "linalg.vector_norms": "vector_norm",
-    "loss.cdist": "euclidean_distances",
-    "loss.classification": "cross_entropy cross_entropy_backward",
-    "loss.ctc": "ctc_backward ctc_loss",
-    "loss.elementwise": "binary_cross_entropy clamp_min_straight_through huber",
-    "movement.cat": "concatenate",
-    "movement.diagonal": "diagonal diagonal_embedded diagonal_scatter",
-    "movement.flip": "flip roll",
-    "movement.meshgrid": "choices",
-    "movement.repeat": "numbered",
-    "movement.shape": "alias broadcast_to contiguous copy reshape transpose",
-    "movement.strided": "strided_part strided_replace strided_sum strided_view strided_written",
-    "movement.tril_triu": "triangle_places tril triu",
-    "movement.unfold": "sliding sliding_sum",
-    "pointwise.arithmetic": "clamp div_floor div_trunc floor_divide fmod power remainder",
-    "pointwise.bitwise": "bitwise_left_shift bitwise_right_shift",
-    "pointwise.comparison": "fmax fmin isin",
-    "pointwise.elementwise": """
-        absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast clip cos divide equal exp
-        expm1 floor_divide greater greater_equal isfinite isinf isnan less less_equal log log1p
-        logical_and logical_not logical_or logical_xor maximum minimum multiply negative no_slope
-        not_equal power reciprocal remainder rsqrt sign sin sqrt square subtract where
-    """,
-    "pointwise.exponential": "entr exp2 log10 log2 logaddexp logaddexp2 logit xlog1py xlogy",
-    "pointwise.floating_point": "copysign exponent heaviside mantissa nextafter signbit",
-    "pointwise.trigonometry": "angle atan2 cosh deg2rad hypot rad2deg sinc sinh tan",
-    "pooling.avg_pool": "avg_pool avg_pool_backward",
-    "pooling.max_pool": "largest_at max_along max_along_backward max_along_pick",
-    "reduction.cumulative": "cumprod cumsum logcumsumexp recurrence",
-    "reduction.minmax": "amax amin argmax argmin",
-    "reduction.moments": "std var",
-    "reduction.reduce": "all any logsumexp mean prod sum",
-    "sampling.philox": "normal philox uniform",
-    "special.error_function": "erf erfc erfinv ndtr",
-    "special.gamma": "digamma igamma igammac lgamma",
-    "special.scipy_functions": """
-        airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 erfcx i0 i0e i1 i1e log_ndtr
-        modified_bessel_k0 modified_bessel_k1 ndtri scaled_modified_bessel_k0
-        scaled_modified_bessel_k1 spherical_bessel_j0 zeta
-    """,
-    "vision.flat_pixels": "add_places read_places write_places",
-    "vision.resample": "resample",
-}
+# fmt: on
 
 
-class Entry(NamedTuple):
-    """Where an operation is: a function of a module of ``tapegrad.ops``."""
+class Operation(NamedTuple):
+    """A function of a module of ``tapegrad.ops``, under one of its public names."""
 
     module: str
     function: str
-    in_place: bool = False
+
+    def declared(self) -> Any:
+        """The function as its module has it."""
+        return getattr(import_module(f"..{self.module}", __name__), self.function)
+
+    def load(self) -> Any:
+        """The public function: its arguments checked, and with ``out=``."""
+        function = _public.get(self)
+        if function is None:
+            function = _public[self] = published(self.declared(), _called[self])
+        return function
 
 
-def _read(*tables: dict[str, str], marks: bool) -> dict[str, Entry]:
-    entries: dict[str, Entry] = {}
-    for table in tables:
-        for module, words in table.items():
+_public: dict[Operation, Any] = {}
+_called: dict[Operation, str] = {}  # what errors call an operation
+
+
+def _read() -> dict[str, dict[str, Operation]]:
+    found: dict[str, dict[str, Operation]] = {}
+    for module, families in OPERATIONS.items():
+        for given, words in families.items():
             for word in words.split():
                 name, _, function = word.partition("=")
-                in_place = marks and name.endswith("_")
-                name = name[:-1] if in_place else name
-                if name in entries:
-                    raise ValueError(f"operation {name!r} is listed twice")
-                entries[name] = Entry(module, function or name, in_place)
-    return entries
+                operation = Operation(module, function or name)
+                for door in given.split():
+                    if door in ("linalg", "masked"):
+                        _called[operation] = f"{door}.{name}"
+                    _called.setdefault(operation, name)
+                    if found.setdefault(door, {}).setdefault(name, operation) != operation:
+                        raise ValueError(f"operation {name!r} is listed twice for {door!r}")
+    return found
 
 
-changing = frozenset(CHANGING.split())
-functions = _read(SHARED, FUNCTIONS, marks=True)
-methods = _read(SHARED, marks=True) | _read(METHODS, marks=False)
-properties = _read(PROPERTIES, marks=False)
-homes = {name: module for module, names in PRIMITIVES.items() for name in names.split()}
+doors = _read()  # door -> name -> operation
+in_place = {
+    f"{name}_": operation
+    for door in ("x_", "x_linear", "x_view")
+    for name, operation in doors[door].items()
+}
+
+
+def publish(module: str, door: str) -> tuple[Callable, Callable, list[str]]:
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a module that offers the operations behind a
+    door, each loaded when it is first named."""
+    operations = doors[door]
+
+    def load(name: str) -> Any:
+        if name not in operations:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        value = operations[name].load()
+        setattr(sys.modules[module], name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[module]), *operations})
+
+    return load, names, sorted(operations)
 
 
 def _load_primitive(name: str) -> None:
-    if name in homes:
-        import_module(f"..{homes[name]}", __name__)
+    if name in doors["xp"]:
+        import_module(f"..{doors['xp'][name].module}", __name__)
 
 
 devices.load_primitive = _load_primitive

@@ -1,24 +1,5 @@
 """Window functions under the names of ``torch.signal.windows``."""
 
-from tapegrad.ops.common.signatures import check_arguments
-from tapegrad.ops.creation.window_functions import (
-    bartlett,
-    blackman,
-    cosine,
-    exponential,
-    gaussian,
-    general_cosine,
-    general_hamming,
-    hamming,
-    hann,
-    kaiser,
-    nuttall,
-)
+from tapegrad.ops.catalog import publish as _publish
 
-__all__ = [
-    "bartlett", "blackman", "cosine", "exponential", "gaussian", "general_cosine",
-    "general_hamming", "hamming", "hann", "kaiser", "nuttall",
-]  # fmt: skip
-
-for _name in __all__:
-    globals()[_name] = check_arguments(globals()[_name], _name)
+__getattr__, __dir__, __all__ = _publish(__name__, "windows")

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
 
-
-def takes_out(function: Callable, name: str) -> Callable:
-    """The function with an argument ``out``: a Tensor, or one for each result."""
-
-    @wraps(function)
-    def with_out(*args: Any, out: Any = None, **options: Any) -> Any:
-        result = function(*args, **options)
-        return result if out is None else write_out(name, result, out)
-
-    with_out.takes_out = True  # type: ignore[attr-defined]
-    return with_out
+from .writable import check_writable
 
 
 def write_out(name: str, result: Any, out: Any) -> Any:
@@ -57,8 +45,6 @@ def write_out(name: str, result: Any, out: Any) -> Any:
             )
         out.data = result.to(out.dtype)
         return out
-    from tapegrad.ops.indexing.inplace import check_writable  # which is above this room
-
     check_writable(out, name)
     out._array[...] = result._array
     out._bump(f"{name}(out=...)")

@@ -8,7 +8,6 @@ for ``keepdim``, and ``leaky_relu(x, np.float64(0.1))`` would make float32 float
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from typing import Any
@@ -18,26 +17,22 @@ import numpy as np
 from tapegrad.core.primitive import signature
 from tapegrad.core.tensor import Tensor
 
+from .out import write_out
 
-def check_arguments(function: Callable, name: str | None = None) -> Callable:
-    """The function with its ``bool``, ``int`` and ``float`` arguments (by annotation) checked, and
-    NumPy scalars and 0-d tensors among them made Python's numbers; and with the second names of
-    its arguments. ``name`` is the operation's in errors."""
-    if not hasattr(function, "__code__"):  # a class
+
+def published(function: Any, op: str) -> Any:
+    """What users call: the function with its ``bool``, ``int`` and ``float`` arguments (by
+    annotation) checked, NumPy scalars and 0-d tensors among them made Python's numbers, the second
+    names of its arguments, and ``out=``. ``op`` is the operation's name in errors."""
+    if isinstance(function, type):
         return function
     positional, keywords, variadic = signature(function)
-    if positional[:1] == ["xp"]:  # a primitive itself
-        return function
-    if getattr(function, "is_factory", False):
+    makes_tensors = is_factory(function)
+    if makes_tensors:
         positional = positional[2:]  # its device and dtype come by name
     names = {*positional, *keywords}
     kinds = {n: kind for n, kind in _kinds(function).items() if n in names}
-    seconds = {
-        second: n for second, n in _SECOND_NAMES.items() if n in names and second not in names
-    }
-    if not kinds and not seconds:
-        return function
-    op = name or function.__name__
+    seconds = second_names(function)
     places = [
         (i, n, kinds[n]) for i, n in enumerate(positional[: -1 if variadic else None]) if n in kinds
     ]
@@ -45,7 +40,10 @@ def check_arguments(function: Callable, name: str | None = None) -> Callable:
 
     @wraps(function)
     def called(*args: Any, **options: Any) -> Any:
+        out = None
         if options:
+            if not makes_tensors:
+                out = options.pop("out", None)
             for second, n in seconds.items():
                 if second in options:
                     if n in options:
@@ -58,10 +56,23 @@ def check_arguments(function: Callable, name: str | None = None) -> Callable:
             for i, n, kind in places:
                 if i < len(args) and args[i].__class__ is not kind[0]:
                     args = (*args[:i], _fitting(op, n, args[i], *kind), *args[i + 1 :])
-        return function(*args, **options)
+        result = function(*args, **options)
+        return result if out is None else write_out(op, result, out)
 
-    called.takes_axis = "axis" in seconds  # type: ignore[attr-defined]  # for the type stubs
     return called
+
+
+def is_factory(function: Any) -> bool:
+    """Whether it makes a tensor from nothing (see ``creation.create.factory``), which takes care of
+    ``out=`` itself."""
+    return signature(function)[0][:2] == ["device", "dtype"]
+
+
+def second_names(function: Any) -> dict[str, str]:
+    """Second name -> argument, of those it has."""
+    positional, keywords, _ = signature(function)
+    names = {*positional, *keywords}
+    return {second: n for second, n in _SECOND_NAMES.items() if n in names and second not in names}
 
 
 # NumPy's names, and that of matrices: PyTorch's pages say A where its parser takes input alone.

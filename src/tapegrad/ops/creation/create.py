@@ -164,7 +164,6 @@ def factory(function: Callable) -> Callable:
             return write_out(op, result, out)
         return result.requires_grad_() if requires_grad else result
 
-    make.is_factory = make.takes_out = True  # type: ignore[attr-defined]
     return make
 
 

@@ -13,11 +13,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.core.memory import layout_of
 from tapegrad.core.tape import is_recording
 from tapegrad.core.tensor import Leaf, Storage, Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.scalars import fit_number
+from tapegrad.ops.common.writable import check_writable, has_history
 from tapegrad.ops.movement import strided
 from tapegrad.ops.pointwise.elementwise import where
 
@@ -69,12 +69,6 @@ def write_result(x: Tensor, result: Tensor, op: str) -> Tensor:
     return x
 
 
-def has_history(x: Tensor, *sources: Any) -> bool:
-    """Whether a change of ``x`` from ``sources`` belongs on the tape."""
-    base = x._base
-    return is_recording(x, *sources) or (base is not None and is_recording(base))
-
-
 def rebase_history(x: Tensor, result: Tensor) -> None:
     """Let ``x`` be ``result`` from now on. If it is a view, that is a replaced region of its base,
     from which it, and what else shows the region, is read anew."""
@@ -101,30 +95,10 @@ def _take_node(x: Tensor, node: Any) -> None:
     x._node = node
 
 
-def check_writable(x: Tensor, op: str, *sources: Any) -> None:
-    """Raise RuntimeError if ``x`` must not be changed in place."""
-    if not x._array.flags.c_contiguous and layout_of(x._array).overlaps_itself:
-        raise RuntimeError(
-            f"[{op}] several elements of this tensor (expanded, or unfolded) share one memory "
-            "location: clone() it before writing"
-        )
-    if not getattr(x._array.flags, "writeable", True):  # (CuPy has no such flag)
-        raise RuntimeError(
-            f"[{op}] this tensor shares the memory of a read-only array: clone() it before writing"
-        )
-    if has_history(x, *sources):
-        for tensor, what in ((x, "a leaf tensor"), (x._base, "a view of a leaf tensor")):
-            if tensor is not None and tensor.is_leaf and tensor.requires_grad:
-                raise RuntimeError(
-                    f"[{op}] {what} that requires grad cannot be changed in place while the tape "
-                    "records: do it under tapegrad.no_grad(), or on a clone()"
-                )
-
-
-def inplace(function: Callable, name: str | None = None) -> Callable:
-    """The in-place twin of a function whose first argument is the tensor."""
+def inplace(function: Callable, name: str | None = None, reads_values: bool = True) -> Callable:
+    """The in-place twin of a function whose first argument is the tensor; ``reads_values``: its
+    gradient may need the values that are written over."""
     op = name or f"{function.__name__}_"
-    reads_values = op not in ("add_", "sub_", "neg_")  # else its gradient does not need them
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         require_tensor(op, self)

@@ -151,3 +151,8 @@ def diagonal_scatter(
             f"[diagonal_scatter] src has shape {tuple(src.shape)}, the diagonal {part.shape}"
         )
     return _diagonal_scatter(input, cast(src, dtype=input.dtype), offset=offset, axes=axes)
+
+
+def matrix_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """A view of the diagonals of the matrices in two dimensions, the last ones by default."""
+    return diagonal(A, offset, dim1, dim2)
