@@ -1,9 +1,13 @@
 // The Python module, compiled twice: as `_cuda` beside the kernels that nvcc compiled, and as
-// `_emulated` beside the same kernels compiled for the CPU. One line per launcher.
+// `_emulated` beside the same kernels compiled for the CPU. Every launcher of the list in launch.h is a
+// function `<launcher>_<dtype>` in it.
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include "../kernels/launchers.h"
-#include "launcher.h"
+#include <deque>
+#include <string>
+
+#include "../kernels/launch.h"
 
 #ifdef TAPEGRAD_EMULATED
 #include "emulator_controls.h"
@@ -14,22 +18,124 @@
 
 namespace py = pybind11;
 
+namespace {
+
+// A launcher as a Python function. Called without pybind11's conversion of arguments, which would
+// cost several times as much as a launch.
+struct Function {
+    const Launcher& launcher;
+    std::string name;
+    PyMethodDef definition;
+};
+
 // Raises the module's `KernelError`, looked up when it happens: tapegrad.kernels puts its own class
 // there, so that both modules raise the same one.
-static PyObject* module_object;
+PyObject* module_object;
 
-static void translate_kernel_error(std::exception_ptr error) {
+void raise_wrong_argument(const Function& function, Py_ssize_t index, const char* wanted,
+                          PyObject* given) {
+    PyErr_Format(PyExc_TypeError, "[%s] argument %zd must be %s, got %s", function.name.c_str(),
+                 index, wanted, Py_TYPE(given)->tp_name);
+}
+
+// NumPy's array, CuPy's (whose address is array.data.ptr), an address, or None for a null pointer.
+bool read_pointer(PyObject* given, void*& pointer) {
+    if (py::isinstance<py::array>(given)) {
+        pointer = const_cast<void*>(py::reinterpret_borrow<py::array>(given).data());
+        return true;
+    }
+    if (given == Py_None) {
+        pointer = nullptr;
+        return true;
+    }
+    if (PyLong_CheckExact(given)) {
+        pointer = PyLong_AsVoidPtr(given);
+        return !PyErr_Occurred();
+    }
+    const auto data = py::reinterpret_steal<py::object>(PyObject_GetAttrString(given, "data"));
+    const auto address = py::reinterpret_steal<py::object>(
+        data ? PyObject_GetAttrString(data.ptr(), "ptr") : nullptr);
+    pointer = address ? PyLong_AsVoidPtr(address.ptr()) : nullptr;
+    return !PyErr_Occurred();
+}
+
+bool read_argument(const Function& function, Py_ssize_t index, PyObject* given, Argument& read) {
+    const char kind = function.launcher.kinds[index];
+    if (kind == 'p') {
+        if (!read_pointer(given, read.pointer)) {
+            PyErr_Clear();
+            raise_wrong_argument(function, index, "an array, an address or None", given);
+            return false;
+        }
+        return true;
+    }
+    if (kind == 'n' && PyFloat_Check(given)) {
+        read.number = PyFloat_AS_DOUBLE(given);
+        return true;
+    }
+    if (!PyLong_Check(given)) {
+        raise_wrong_argument(function, index, kind == 'n' ? "a Python number" : "a Python int or bool",
+                             given);
+        return false;
+    }
+    if (kind == 'n') {
+        read.number = PyLong_AsDouble(given);
+    } else if (kind == 'i') {
+        read.integer = PyLong_AsLongLong(given);
+    } else if (kind == 'w') {
+        read.word = PyLong_AsUnsignedLongLong(given);
+    } else {
+        read.truth = PyObject_IsTrue(given);
+    }
+    return !PyErr_Occurred();
+}
+
+PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
+    const auto& function = *static_cast<Function*>(PyCapsule_GetPointer(self, nullptr));
+    const auto wanted = static_cast<Py_ssize_t>(function.launcher.kinds.size());
+    if (count != wanted) {
+        return PyErr_Format(PyExc_TypeError, "[%s] takes %zd arguments, the stream included, got %zd",
+                            function.name.c_str(), wanted, count);
+    }
+    Argument arguments[max_parameters];
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        if (!read_argument(function, i, given[i], arguments[i])) {
+            return nullptr;
+        }
+    }
     try {
-        std::rethrow_exception(error);
-    } catch (const KernelError& kernel_error) {
-        py::set_error(py::handle(module_object).attr("KernelError"), kernel_error.what());
+        const int64_t answer = function.launcher.call(arguments);
+        return function.launcher.answers ? PyLong_FromLongLong(answer) : py::none().release().ptr();
+    } catch (const KernelError& error) {
+        py::set_error(py::handle(module_object).attr("KernelError"), error.what());
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return nullptr;
+}
+
+void define_launchers(py::module_& module) {
+    static std::deque<Function> functions;  // Python keeps pointers to the definitions
+    for (const Launcher& launcher : launchers()) {
+        const std::string name =
+            launcher.dtype ? std::string(launcher.name) + "_" + launcher.dtype : launcher.name;
+        if (py::hasattr(module, name.c_str())) {
+            throw py::import_error("two launchers are called " + name);
+        }
+        Function& function = functions.emplace_back(Function{launcher, name, {}});
+        function.definition = {function.name.c_str(),
+                               reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call)),
+                               METH_FASTCALL, nullptr};
+        module.attr(name.c_str()) = py::reinterpret_steal<py::object>(PyCFunction_NewEx(
+            &function.definition, py::capsule(&function).ptr(), module.attr("__name__").ptr()));
     }
 }
+
+}  // namespace
 
 PYBIND11_MODULE(TAPEGRAD_MODULE, module) {
     module_object = module.ptr();
     py::exception<KernelError>(module, "KernelError", PyExc_RuntimeError);
-    py::register_local_exception_translator(translate_kernel_error);
 
     module.def("build_info", [] {
         py::dict info;
@@ -41,44 +147,5 @@ PYBIND11_MODULE(TAPEGRAD_MODULE, module) {
 #ifdef TAPEGRAD_EMULATED
     binding::define_emulator_controls(module);
 #endif
-
-    LAUNCHER(relu_forward);
-    LAUNCHER(relu_backward);
-    LAUNCHER(leaky_relu_forward);
-    LAUNCHER(leaky_relu_backward);
-    LAUNCHER(elu_forward);
-    LAUNCHER(elu_backward);
-    LAUNCHER(gelu_forward);
-    LAUNCHER(gelu_backward);
-    LAUNCHER(gelu_tanh_forward);
-    LAUNCHER(gelu_tanh_backward);
-    LAUNCHER(silu_forward);
-    LAUNCHER(silu_backward);
-    LAUNCHER(sigmoid_forward);
-    LAUNCHER(sigmoid_backward);
-    LAUNCHER(tanh_forward);
-    LAUNCHER(tanh_backward);
-    LAUNCHER(softplus_forward);
-    LAUNCHER(softplus_backward);
-    LAUNCHER(matmul);
-    LAUNCHER(softmax_forward);
-    LAUNCHER(softmax_backward);
-    LAUNCHER(log_softmax_forward);
-    LAUNCHER(log_softmax_backward);
-    LAUNCHER(cross_entropy_total);
-    LAUNCHER(cross_entropy_forward);
-    LAUNCHER(cross_entropy_backward);
-    FUNCTION(norm_partials);
-    LAUNCHER(layer_norm_forward);
-    LAUNCHER(layer_norm_backward);
-    LAUNCHER(rms_norm_forward);
-    LAUNCHER(rms_norm_backward);
-    FUNCTION(column_sum_partials);
-    LAUNCHER(column_sum);
-    LAUNCHER(embedding_forward);
-    LAUNCHER(embedding_backward);
-    LAUNCHER(dropout);
-    FUNCTION(philox);
-    LAUNCHER(sgd_step);
-    LAUNCHER(adam_step);
+    define_launchers(module);
 }

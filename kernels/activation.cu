@@ -130,132 +130,44 @@ struct Softplus {
     }
 };
 
-template <class T, class Function>
-void launch_forward(T* y, const T* x, int64_t n, Function function, cudaStream_t stream) {
-    if (n > 0) {
-        LAUNCH((activation_forward_kernel<T, Function>),
-               blocks_for(n, threads_per_block * Pack<T>::size), threads_per_block, 0, stream, y, x,
-               n, aligned_for_packs(y, x), function);
-    }
-}
+// The two launchers of a Function whose members are `Parameters`, which follow n.
+template <class T, template <class> class Function, class... Parameters>
+struct Elementwise {
+    using A = acc_t<T>;
 
-template <class T, class Function>
-void launch_backward(T* dx, const T* dy, const T* saved, int64_t n, Function function,
-                     cudaStream_t stream) {
-    if (n > 0) {
-        LAUNCH((activation_backward_kernel<T, Function>),
-               blocks_for(n, threads_per_block * Pack<T>::size), threads_per_block, 0, stream, dx,
-               dy, saved, n, aligned_for_packs(dx, dy, saved), function);
+    static void forward(T* y, const T* x, int64_t n, Parameters... parameters,
+                        cudaStream_t stream) {
+        if (n > 0) {
+            LAUNCH((activation_forward_kernel<T, Function<A>>),
+                   blocks_for(n, threads_per_block * Pack<T>::size), threads_per_block, 0, stream,
+                   y, x, n, aligned_for_packs(y, x), Function<A>{A(parameters)...});
+        }
     }
-}
+
+    static void backward(T* dx, const T* dy, const T* saved, int64_t n, Parameters... parameters,
+                         cudaStream_t stream) {
+        if (n > 0) {
+            LAUNCH((activation_backward_kernel<T, Function<A>>),
+                   blocks_for(n, threads_per_block * Pack<T>::size), threads_per_block, 0, stream,
+                   dx, dy, saved, n, aligned_for_packs(dx, dy, saved),
+                   Function<A>{A(parameters)...});
+        }
+    }
+};
 
 }  // namespace
 
-template <class T>
-void relu_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
-    launch_forward(y, x, n, Relu<acc_t<T>>{}, stream);
-}
-template <class T>
-void relu_backward(T* dx, const T* dy, const T* y, int64_t n, cudaStream_t stream) {
-    launch_backward(dx, dy, y, n, Relu<acc_t<T>>{}, stream);
-}
+// Launchers <name>_forward and <name>_backward of a Function, whose parameters' types may follow it.
+#define ELEMENTWISE(name, ...)                                            \
+    LAUNCHER_AS(name##_forward, Elementwise<T, __VA_ARGS__>::forward);    \
+    LAUNCHER_AS(name##_backward, Elementwise<T, __VA_ARGS__>::backward)
 
-template <class T>
-void leaky_relu_forward(T* y, const T* x, int64_t n, double negative_slope, cudaStream_t stream) {
-    using A = acc_t<T>;
-    launch_forward(y, x, n, LeakyRelu<A>{A(negative_slope)}, stream);
-}
-template <class T>
-void leaky_relu_backward(T* dx, const T* dy, const T* x, int64_t n, double negative_slope,
-                         cudaStream_t stream) {
-    using A = acc_t<T>;
-    launch_backward(dx, dy, x, n, LeakyRelu<A>{A(negative_slope)}, stream);
-}
-
-template <class T>
-void elu_forward(T* y, const T* x, int64_t n, double alpha, cudaStream_t stream) {
-    using A = acc_t<T>;
-    launch_forward(y, x, n, Elu<A>{A(alpha)}, stream);
-}
-template <class T>
-void elu_backward(T* dx, const T* dy, const T* x, int64_t n, double alpha, cudaStream_t stream) {
-    using A = acc_t<T>;
-    launch_backward(dx, dy, x, n, Elu<A>{A(alpha)}, stream);
-}
-
-template <class T>
-void gelu_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
-    launch_forward(y, x, n, Gelu<acc_t<T>>{}, stream);
-}
-template <class T>
-void gelu_backward(T* dx, const T* dy, const T* x, int64_t n, cudaStream_t stream) {
-    launch_backward(dx, dy, x, n, Gelu<acc_t<T>>{}, stream);
-}
-
-template <class T>
-void gelu_tanh_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
-    launch_forward(y, x, n, GeluTanh<acc_t<T>>{}, stream);
-}
-template <class T>
-void gelu_tanh_backward(T* dx, const T* dy, const T* x, int64_t n, cudaStream_t stream) {
-    launch_backward(dx, dy, x, n, GeluTanh<acc_t<T>>{}, stream);
-}
-
-template <class T>
-void silu_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
-    launch_forward(y, x, n, Silu<acc_t<T>>{}, stream);
-}
-template <class T>
-void silu_backward(T* dx, const T* dy, const T* x, int64_t n, cudaStream_t stream) {
-    launch_backward(dx, dy, x, n, Silu<acc_t<T>>{}, stream);
-}
-
-template <class T>
-void sigmoid_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
-    launch_forward(y, x, n, Sigmoid<acc_t<T>>{}, stream);
-}
-template <class T>
-void sigmoid_backward(T* dx, const T* dy, const T* y, int64_t n, cudaStream_t stream) {
-    launch_backward(dx, dy, y, n, Sigmoid<acc_t<T>>{}, stream);
-}
-
-template <class T>
-void tanh_forward(T* y, const T* x, int64_t n, cudaStream_t stream) {
-    launch_forward(y, x, n, Tanh<acc_t<T>>{}, stream);
-}
-template <class T>
-void tanh_backward(T* dx, const T* dy, const T* y, int64_t n, cudaStream_t stream) {
-    launch_backward(dx, dy, y, n, Tanh<acc_t<T>>{}, stream);
-}
-
-template <class T>
-void softplus_forward(T* y, const T* x, int64_t n, double beta, double threshold,
-                      cudaStream_t stream) {
-    using A = acc_t<T>;
-    launch_forward(y, x, n, Softplus<A>{A(beta), A(threshold)}, stream);
-}
-template <class T>
-void softplus_backward(T* dx, const T* dy, const T* x, int64_t n, double beta, double threshold,
-                       cudaStream_t stream) {
-    using A = acc_t<T>;
-    launch_backward(dx, dy, x, n, Softplus<A>{A(beta), A(threshold)}, stream);
-}
-
-INSTANTIATE(relu_forward);
-INSTANTIATE(relu_backward);
-INSTANTIATE(leaky_relu_forward);
-INSTANTIATE(leaky_relu_backward);
-INSTANTIATE(elu_forward);
-INSTANTIATE(elu_backward);
-INSTANTIATE(gelu_forward);
-INSTANTIATE(gelu_backward);
-INSTANTIATE(gelu_tanh_forward);
-INSTANTIATE(gelu_tanh_backward);
-INSTANTIATE(silu_forward);
-INSTANTIATE(silu_backward);
-INSTANTIATE(sigmoid_forward);
-INSTANTIATE(sigmoid_backward);
-INSTANTIATE(tanh_forward);
-INSTANTIATE(tanh_backward);
-INSTANTIATE(softplus_forward);
-INSTANTIATE(softplus_backward);
+ELEMENTWISE(relu, Relu);
+ELEMENTWISE(leaky_relu, LeakyRelu, double);
+ELEMENTWISE(elu, Elu, double);
+ELEMENTWISE(gelu, Gelu);
+ELEMENTWISE(gelu_tanh, GeluTanh);
+ELEMENTWISE(silu, Silu);
+ELEMENTWISE(sigmoid, Sigmoid);
+ELEMENTWISE(tanh, Tanh);
+ELEMENTWISE(softplus, Softplus, double, double);

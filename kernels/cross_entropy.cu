@@ -12,8 +12,8 @@
 // is written once; longer ones are read twice, by the online softmax (softmax.cuh). Backward only
 // multiplies by the incoming gradient: reads dlogits, writes dx.
 //
-// A target outside [0, C) sets *invalid and counts like an ignored one, so that nothing is read or
-// written out of bounds; the caller raises the error.
+// A target outside [0, C) is reported in `invalid` (device.cuh) and counts like an ignored one, so
+// that nothing is read or written out of bounds; the caller raises the error.
 #include "softmax.cuh"
 
 namespace {
@@ -28,37 +28,41 @@ struct Smoothing {
     }
 };
 
-template <class T, class Plan>
-__global__ void __launch_bounds__(Plan::threads, 1)
-    cross_entropy_forward_kernel(T* loss, T* dlogits, int32_t* invalid, const T* logits,
-                                 const int64_t* targets, const T* weight, const acc_t<T>* total,
-                                 int64_t rows, int64_t cols, int64_t ignore_index,
-                                 acc_t<T> label_smoothing, bool in_packs) {
-    using Columns = Columns<T, Plan>;
-    using A = typename Columns::A;
-    const Columns columns(cols, in_packs);
-    const A scale = total ? A(1) / *total : A(1);
-    const A share = label_smoothing / A(cols);  // of each class
-    for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
+template <class T>
+struct CrossEntropyForward {
+    T *loss, *dlogits;
+    int64_t* invalid;
+    const T* logits;
+    const int64_t* targets;
+    const T* weight;
+    const acc_t<T>* total;
+    int64_t ignore_index;
+    acc_t<T> label_smoothing;
+
+    template <class Own>
+    __device__ void operator()(const Own& columns, int64_t row) const {
+        using A = acc_t<T>;
         const int64_t target = targets[row];
-        if (target == ignore_index || target < 0 || target >= cols) {
+        if (target == ignore_index || target < 0 || target >= columns.cols) {
             if (columns.lane() == 0) {
                 loss[row] = from_acc<T>(A(0));
                 if (target != ignore_index) {
-                    atomicExch(invalid, 1);
+                    report_invalid(invalid, target);
                 }
             }
             if (dlogits) {
-                columns.write(dlogits + row * cols, [](auto) { return A(0); });
+                columns.write(dlogits + row * columns.cols, [](auto) { return A(0); });
             }
-            continue;
+            return;
         }
 
-        const T* logits_row = logits + row * cols;
+        const T* logits_row = logits + row * columns.cols;
+        const A scale = total ? A(1) / *total : A(1);
+        const A share = label_smoothing / A(columns.cols);  // of each class
         const A target_logit = to_acc(logits_row[target]);
         const A target_weight = (A(1) - label_smoothing) * (weight ? to_acc(weight[target]) : A(1));
-        const Row<Columns> x_row(columns, logits_row);
-        const Row<Columns> w_row(columns, label_smoothing > A(0) ? weight : nullptr, A(1));
+        const Row<Own> x_row(columns, logits_row);
+        const Row<Own> w_row(columns, label_smoothing > A(0) ? weight : nullptr, A(1));
         const Softmax<A> softmax = softmax_of(columns, x_row);
         const A log_total = log(softmax.total);
 
@@ -79,7 +83,7 @@ __global__ void __launch_bounds__(Plan::threads, 1)
         if (dlogits) {
             const A p_scale = scale * p_weight / softmax.total;
             columns.write(
-                dlogits + row * cols,
+                dlogits + row * columns.cols,
                 [&](auto at, A x, A w) {
                     const A here = at.column == target ? target_weight : A(0);
                     return p_scale * exp(x - softmax.largest) - scale * (here + share * w);
@@ -87,23 +91,23 @@ __global__ void __launch_bounds__(Plan::threads, 1)
                 x_row, w_row);
         }
     }
-}
+};
 
-template <class T, class Plan>
-__global__ void __launch_bounds__(Plan::threads, 1)
-    cross_entropy_backward_kernel(T* dx, const T* dlogits, const T* g, int64_t g_stride,
-                                  int64_t rows, int64_t cols, bool in_packs) {
-    using Columns = Columns<T, Plan>;
-    using A = typename Columns::A;
-    const Columns columns(cols, in_packs);
-    for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
-        const A factor = to_acc(g[row * g_stride]);
-        const Row<Columns> dlogits_row(columns, dlogits + row * cols);
+template <class T>
+struct CrossEntropyBackward {
+    T* dx;
+    const T *dlogits, *g;
+    int64_t g_stride;
+
+    template <class Own>
+    __device__ void operator()(const Own& columns, int64_t row) const {
+        const acc_t<T> factor = to_acc(g[row * g_stride]);
+        const Row<Own> dlogits_row(columns, dlogits + row * columns.cols);
         columns.write(
-            dx + row * cols, [&](auto, A value) { return value * factor; },
+            dx + row * columns.cols, [&](auto, acc_t<T> value) { return value * factor; },
             dlogits_row);
     }
-}
+};
 
 constexpr int total_threads = 1024;
 
@@ -128,44 +132,33 @@ __global__ void __launch_bounds__(total_threads)
 
 }  // namespace
 
+// Sum of the weights of the targets that count (their number when weight is null).
 template <class T>
 void cross_entropy_total(acc_t<T>* total, const int64_t* targets, const T* weight, int64_t rows,
                          int64_t cols, int64_t ignore_index, cudaStream_t stream) {
     LAUNCH(cross_entropy_total_kernel<T>, 1, total_threads, 0, stream, total, targets, weight,
            rows, cols, ignore_index);
 }
+LAUNCHER(cross_entropy_total);
 
+// dlogits, weight, total or null.
 template <class T>
-void cross_entropy_forward(T* loss, T* dlogits, int32_t* invalid, const T* logits,
+void cross_entropy_forward(T* loss, T* dlogits, int64_t* invalid, const T* logits,
                            const int64_t* targets, const T* weight, const acc_t<T>* total,
                            int64_t rows, int64_t cols, int64_t ignore_index, double label_smoothing,
                            cudaStream_t stream) {
-    if (rows == 0) {
-        return;
-    }
-    choose_plan<T, kept_bytes>(cols, [&](auto plan) {
-        using Plan = decltype(plan);
-        LAUNCH((cross_entropy_forward_kernel<T, Plan>), blocks_for(rows, Plan::rows_per_block),
-               Plan::threads, 0, stream, loss, dlogits, invalid, logits, targets, weight, total,
-               rows, cols, ignore_index, acc_t<T>(label_smoothing),
-               rows_in_packs<T>(cols, dlogits, logits, weight));
-    });
+    const CrossEntropyForward<T> body{loss,    dlogits, invalid, logits,
+                                      targets, weight,  total,   ignore_index,
+                                      acc_t<T>(label_smoothing)};
+    for_each_row<T, kept_bytes>("cross_entropy_forward", rows, cols, stream, body, dlogits, logits,
+                                weight);
 }
+LAUNCHER(cross_entropy_forward);
 
 template <class T>
 void cross_entropy_backward(T* dx, const T* dlogits, const T* g, int64_t g_stride, int64_t rows,
                             int64_t cols, cudaStream_t stream) {
-    if (rows == 0 || cols == 0) {
-        return;
-    }
-    choose_plan<T, kept_bytes>(cols, [&](auto plan) {
-        using Plan = decltype(plan);
-        LAUNCH((cross_entropy_backward_kernel<T, Plan>), blocks_for(rows, Plan::rows_per_block),
-               Plan::threads, 0, stream, dx, dlogits, g, g_stride, rows, cols,
-               rows_in_packs<T>(cols, dx, dlogits));
-    });
+    for_each_row<T, kept_bytes>("cross_entropy_backward", rows, cols, stream,
+                                CrossEntropyBackward<T>{dx, dlogits, g, g_stride}, dx, dlogits);
 }
-
-INSTANTIATE(cross_entropy_total);
-INSTANTIATE(cross_entropy_forward);
-INSTANTIATE(cross_entropy_backward);
+LAUNCHER(cross_entropy_backward);

@@ -3,7 +3,8 @@
 // C++ cannot spell go through macros: SHARED, DYNAMIC_SHARED and LAUNCH.
 //
 // A .cu file reads: header comment -> kernels and helpers, in an anonymous namespace, so that two
-// files may use the same name -> launchers, declared in launchers.h -> INSTANTIATE(launcher).
+// files may use the same name -> launchers, each with LAUNCHER(name) below it. A launcher takes outputs
+// first, then inputs, sizes, scalars, and the stream last.
 #pragma once
 
 #include <string.h>
@@ -12,7 +13,6 @@
 #include <type_traits>
 
 #include "launch.h"
-#include "launchers.h"
 
 #ifdef __CUDACC__
 
@@ -59,9 +59,7 @@ void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid,
     }
 }
 
-// The stream and the arguments, if any, are the dots.
-#define LAUNCH(kernel, grid, block, shared_bytes, ...) \
-    launch_kernel(#kernel, kernel, grid, block, shared_bytes, __VA_ARGS__)
+#define LAUNCH_AS launch_kernel
 
 template <class T>
 __device__ inline uint4 load_128_bits(const T* source) {
@@ -80,20 +78,30 @@ constexpr int64_t grid_limit = 16384;
 
 #include "emulate.h"
 
+#define LAUNCH_AS emulate::launch_kernel
+
 // So low that grid-stride loops run more than once at the sizes tests use.
 constexpr int64_t grid_limit = 8;
 
 #endif
 
-// Explicit instantiations of a launcher, as launchers.h declares it.
-#define INSTANTIATE_AS(launcher, T) template decltype(launcher<T>) launcher<T>
-#define INSTANTIATE(launcher)         \
-    INSTANTIATE_AS(launcher, float);  \
-    INSTANTIATE_AS(launcher, double); \
-    INSTANTIATE_AS(launcher, half);   \
-    INSTANTIATE_AS(launcher, bfloat16)
+// Errors name the kernel as it is written here, LAUNCH_AS's by its first argument. The stream and the
+// kernel's arguments, if any, are the dots.
+#define LAUNCH(kernel, grid, block, shared_bytes, ...) \
+    LAUNCH_AS(#kernel, kernel, grid, block, shared_bytes, __VA_ARGS__)
 
 // ---- arithmetic type: half and bfloat16 are storage only, all arithmetic is at least fp32 ----
+
+template <class T>
+struct Accumulator {
+    using type = float;
+};
+template <>
+struct Accumulator<double> {
+    using type = double;
+};
+template <class T>
+using acc_t = typename Accumulator<T>::type;
 
 __host__ __device__ inline float to_acc(float x) { return x; }
 __host__ __device__ inline double to_acc(double x) { return x; }
@@ -188,3 +196,15 @@ inline int64_t blocks_for(int64_t items, int64_t items_per_block) {
 // This thread's place in a one-dimensional grid, and the number of threads in it.
 __device__ inline int64_t global_thread() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline int64_t thread_count() { return int64_t(gridDim.x) * blockDim.x; }
+
+// ---- errors that only a kernel can see ----
+
+// Notes an index that is out of range: sets invalid[0] to 1 and invalid[1], 0 at first, to the index;
+// to the largest of several, where negative ones count as larger, so that it does not depend on the
+// order of threads. The memory may be the host's.
+__device__ inline void report_invalid(int64_t* invalid, int64_t index) {
+    auto* words = reinterpret_cast<unsigned long long*>(invalid);
+    atomicMax(words + 1, static_cast<unsigned long long>(index));
+    __threadfence_system();  // the host may look at any time
+    atomicExch(words, 1ull);
+}

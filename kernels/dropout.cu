@@ -55,5 +55,4 @@ void dropout(T* y, const T* x, int64_t n, double p, uint64_t seed, uint64_t offs
                stream, y, x, n, aligned_for_packs(y, x), threshold, acc_t<T>(1.0 - p), seed, offset);
     }
 }
-
-INSTANTIATE(dropout);
+LAUNCHER(dropout);

@@ -3,8 +3,9 @@
 //   forward   y[i] = weight[indices[i]]
 //   backward  dweight[r] = sum of dy[i] over the i with indices[i] = r, zero where there is none
 //
-// Forward reads the rows asked for and writes y. An index outside the table sets *invalid and gives
-// a row of zeros, so that nothing is read out of bounds; the caller raises the error.
+// Forward reads the rows asked for and writes y. An index outside the table is reported in `invalid`
+// (device.cuh) and gives a row of zeros, so that nothing is read out of bounds; the caller raises the
+// error.
 //
 // Backward has no atomics, which would add in an order that changes from run to run. It is given
 // the indices sorted, so that the rows of dy that belong together are a segment of `order`. A warp
@@ -30,18 +31,17 @@ __host__ __device__ inline int64_t tiles_of(int64_t cols) {
 
 template <class T>
 __global__ void __launch_bounds__(threads)
-    embedding_forward_kernel(T* y, int32_t* invalid, const T* weight, const int64_t* indices,
+    embedding_forward_kernel(T* y, int64_t* invalid, const T* weight, const int64_t* indices,
                              int64_t count, int64_t rows, int64_t cols, bool in_packs) {
-    using Columns = Columns<T, WarpPlan>;
     const int64_t tiles = tiles_of<T>(cols);
     for (int64_t item = team_index<WarpPlan>(); item < count * tiles;
          item += team_count<WarpPlan>()) {
         const int64_t i = item / tiles, first_column = item % tiles * tile<T>;
-        const Columns columns(min(cols - first_column, int64_t(tile<T>)), in_packs);
+        const Columns<T, WarpPlan> columns(min(cols - first_column, int64_t(tile<T>)), in_packs);
         const int64_t index = indices[i];
         const bool found = index >= 0 && index < rows;
         if (!found && columns.lane() == 0) {
-            atomicExch(invalid, 1);
+            report_invalid(invalid, index);
         }
         const T* source = found ? weight + index * cols + first_column : nullptr;
         columns.store(y + i * cols + first_column, 0, columns.load(source, 0, 0));
@@ -68,12 +68,11 @@ __global__ void __launch_bounds__(threads)
     embedding_backward_kernel(T* dweight, const T* dy, const int64_t* order,
                               const int64_t* sorted_indices, int64_t count, int64_t rows,
                               int64_t cols, bool in_packs) {
-    using Columns = Columns<T, WarpPlan>;
     const int64_t tiles = tiles_of<T>(cols);
     for (int64_t item = team_index<WarpPlan>(); item < rows * tiles;
          item += team_count<WarpPlan>()) {
         const int64_t row = item / tiles, first_column = item % tiles * tile<T>;
-        const Columns columns(min(cols - first_column, int64_t(tile<T>)), in_packs);
+        const Columns<T, WarpPlan> columns(min(cols - first_column, int64_t(tile<T>)), in_packs);
         const int64_t begin = lower_bound(sorted_indices, count, row);
         const int64_t end = begin + lower_bound(sorted_indices + begin, count - begin, row + 1);
         Elements<T> sum{};
@@ -81,7 +80,7 @@ __global__ void __launch_bounds__(threads)
         for (int64_t i = begin; i < end; ++i) {
             const Elements<T> part = columns.load(dy + order[i] * cols + first_column, 0, 0);
 #pragma unroll
-            for (int j = 0; j < Columns::width; ++j) {
+            for (int j = 0; j < columns.width; ++j) {
                 sum[j] += part[j];
             }
         }
@@ -92,7 +91,7 @@ __global__ void __launch_bounds__(threads)
 }  // namespace
 
 template <class T>
-void embedding_forward(T* y, int32_t* invalid, const T* weight, const int64_t* indices,
+void embedding_forward(T* y, int64_t* invalid, const T* weight, const int64_t* indices,
                        int64_t count, int64_t rows, int64_t cols, cudaStream_t stream) {
     const int64_t items = count * tiles_of<T>(cols);
     if (items > 0) {
@@ -100,7 +99,9 @@ void embedding_forward(T* y, int32_t* invalid, const T* weight, const int64_t* i
                invalid, weight, indices, count, rows, cols, rows_in_packs<T>(cols, y, weight));
     }
 }
+LAUNCHER(embedding_forward);
 
+// order is the stable argsort of the indices, sorted_indices the indices in that order.
 template <class T>
 void embedding_backward(T* dweight, const T* dy, const int64_t* order,
                         const int64_t* sorted_indices, int64_t count, int64_t rows, int64_t cols,
@@ -112,6 +113,4 @@ void embedding_backward(T* dweight, const T* dy, const int64_t* order,
                rows_in_packs<T>(cols, dweight, dy));
     }
 }
-
-INSTANTIATE(embedding_forward);
-INSTANTIATE(embedding_backward);
+LAUNCHER(embedding_backward);

@@ -1,11 +1,16 @@
 // What a kernel launch looks like from the host, the same for CUDA and for the emulator: the error it
-// raises, the shape it has, and the limits it is checked against before anything runs.
+// raises, the shape it has, the limits it is checked against before anything runs, and the list of
+// launchers, in which each enters itself.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 // The types that launchers name in their signatures. Only declared here, so that the bindings need
 // neither CUDA's headers nor the emulator's; cuda_fp16.h, cuda_bf16.h and emulate/float16.h define them.
@@ -70,3 +75,101 @@ inline void check_launch(const char* kernel, const Extent& grid, const Extent& b
         throw KernelError(describe_launch(kernel, grid, block, shared_bytes) + ": " + problem);
     }
 }
+
+// ---- the list of launchers ----
+
+// What a launcher is called with.
+union Argument {
+    void* pointer;
+    int64_t integer;
+    uint64_t word;
+    double number;
+    bool truth;
+};
+
+// A launcher as seen from outside: `kinds` has a letter for each parameter, with which of Argument's
+// members it arrives in: p, i, w, n or t. The answer of a launcher that returns nothing is 0.
+struct Launcher {
+    const char* name;
+    const char* dtype;  // of the elements; null if it has none
+    std::string kinds;
+    bool answers;
+    int64_t (*call)(const Argument* arguments);
+};
+
+constexpr int max_parameters = 32;
+
+// In order of the files' initialisation, which means nothing.
+inline std::vector<Launcher>& launchers() {
+    static std::vector<Launcher> all;
+    return all;
+}
+
+template <class T>
+constexpr char argument_kind() {
+    if constexpr (std::is_pointer<T>::value) return 'p';
+    if constexpr (std::is_same<T, bool>::value) return 't';
+    if constexpr (std::is_floating_point<T>::value) return 'n';
+    return std::is_signed<T>::value ? 'i' : 'w';
+}
+
+template <class T>
+T from_argument(const Argument& argument) {
+    if constexpr (std::is_pointer<T>::value) {
+        return static_cast<T>(argument.pointer);
+    } else if constexpr (std::is_same<T, bool>::value) {
+        return argument.truth;
+    } else if constexpr (std::is_floating_point<T>::value) {
+        return static_cast<T>(argument.number);
+    } else {
+        return static_cast<T>(std::is_signed<T>::value ? argument.integer : argument.word);
+    }
+}
+
+template <auto function>
+struct Adapter;
+
+template <class Result, class... Parameters, Result (*function)(Parameters...)>
+struct Adapter<function> {
+    static_assert(sizeof...(Parameters) <= max_parameters, "more than bindings.cpp makes room for");
+
+    static Launcher launcher(const char* name, const char* dtype) {
+        return {name, dtype, {argument_kind<Parameters>()...}, !std::is_void<Result>::value, call};
+    }
+    static int64_t call(const Argument* arguments) {
+        return call(arguments, std::index_sequence_for<Parameters...>());
+    }
+    template <size_t... i>
+    static int64_t call(const Argument* arguments, std::index_sequence<i...>) {
+        if constexpr (std::is_void<Result>::value) {
+            function(from_argument<Parameters>(arguments[i])...);
+            return 0;
+        } else {
+            return function(from_argument<Parameters>(arguments[i])...);
+        }
+    }
+};
+
+struct Registration {
+    Registration(std::initializer_list<Launcher> more) {
+        launchers().insert(launchers().end(), more);
+    }
+};
+
+// Below a function template of one element type: makes it a launcher for all of them.
+#define LAUNCHER(function) LAUNCHER_AS(function, function<T>)
+
+// The same, under another name than that of the function, which is an expression in T.
+#define LAUNCHER_AS(name, ...)                                                \
+    template <class T>                                                        \
+    constexpr auto name##_for = &__VA_ARGS__;                                 \
+    static const Registration name##_registration{                            \
+        Adapter<name##_for<float>>::launcher(#name, "float32"),               \
+        Adapter<name##_for<double>>::launcher(#name, "float64"),              \
+        Adapter<name##_for<half>>::launcher(#name, "float16"),                \
+        Adapter<name##_for<bfloat16>>::launcher(#name, "bfloat16"),           \
+    }
+
+// Below a plain function.
+#define FUNCTION(function) \
+    static const Registration function##_registration{Adapter<&function>::launcher(#function, nullptr)}

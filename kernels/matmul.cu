@@ -198,6 +198,8 @@ void matmul_tiled(T* c, const T* a, const T* b, const T* bias, const Shape& shap
 
 }  // namespace
 
+// c[batch, m, n] = op(a) op(b) + bias[n]; lda and ldb are the row strides of a and b as stored.
+// A batch stride of 0 broadcasts. bias or null.
 template <class T>
 void matmul(T* c, const T* a, const T* b, const T* bias, int64_t batch, int64_t m, int64_t n,
             int64_t k, int64_t a_batch_stride, int64_t b_batch_stride, int64_t lda, int64_t ldb,
@@ -214,5 +216,4 @@ void matmul(T* c, const T* a, const T* b, const T* bias, int64_t batch, int64_t 
     }
     matmul_tiled<T, 64>(c, a, b, bias, shape, transpose_a, transpose_b, stream);
 }
-
-INSTANTIATE(matmul);
+LAUNCHER(matmul);

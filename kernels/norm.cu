@@ -15,10 +15,18 @@
 //
 // dw and db are sums over all rows. Teams keep sums of their own over the rows they work on: in
 // registers, or in their line of `scratch` when rows do not fit. A second launch adds up the lines
-// (columns.cuh), in a fixed order: the same bits in every run.
+// (column_sum.cuh), in a fixed order: the same bits in every run.
 #include <algorithm>
 
-#include "columns.cuh"
+#include "column_sum.cuh"
+
+// Teams of the backward pass, and so lines of scratch (two for layer norm, of accumulators): enough
+// warps for a large GPU, each with rows enough to make the lines cheap next to them.
+int64_t norm_partials(int64_t rows, int64_t cols) {
+    const int64_t wanted = cols <= 512 ? 2048 : 256;
+    return std::min({rows, wanted, grid_limit});
+}
+FUNCTION(norm_partials);
 
 namespace {
 
@@ -39,16 +47,18 @@ struct Sums {
     }
 };
 
-template <class T, class Plan, bool centred>
-__global__ void __launch_bounds__(Plan::threads, 1)
-    norm_forward_kernel(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight,
-                        const T* bias, int64_t rows, int64_t cols, acc_t<T> eps, bool in_packs) {
-    using Columns = Columns<T, Plan>;
-    using A = typename Columns::A;
-    const Columns columns(cols, in_packs);
-    const A inverse_cols = A(1) / A(cols);
-    for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
-        const Row<Columns> x_row(columns, x + row * cols);
+template <class T, bool centred>
+struct NormForward {
+    T* y;
+    acc_t<T>*mean, *rstd;
+    const T *x, *weight, *bias;
+    acc_t<T> eps;
+
+    template <class Own>
+    __device__ void operator()(const Own& columns, int64_t row) const {
+        using A = acc_t<T>;
+        const A inverse_cols = A(1) / A(columns.cols);
+        const Row<Own> x_row(columns, x + row * columns.cols);
         A row_mean = 0;
         if (centred) {
             columns.each([&](auto, A x) { row_mean += x; }, x_row);
@@ -67,9 +77,9 @@ __global__ void __launch_bounds__(Plan::threads, 1)
         const A variance = sums[1] * inverse_cols - drift * drift;
         const A row_rstd = rsqrt((variance < A(0) ? A(0) : variance) + eps);  // by its rounding
 
-        const Row<Columns> weight_row(columns, weight, A(1)), bias_row(columns, bias, A(0));
+        const Row<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias, A(0));
         columns.write(
-            y + row * cols,
+            y + row * columns.cols,
             [&](auto, A x, A w, A b) { return (x - row_mean - drift) * row_rstd * w + b; }, x_row,
             weight_row, bias_row);
         if (columns.lane() == 0) {
@@ -79,27 +89,27 @@ __global__ void __launch_bounds__(Plan::threads, 1)
             rstd[row] = row_rstd;
         }
     }
-}
+};
 
 // What a team adds up over its rows, for each column: in registers if the plan keeps rows, else in
 // `line`, the team's line of scratch. Without a line nothing is asked for.
-template <class Columns>
+template <class Own>
 struct TeamSums {
-    using A = typename Columns::A;
-    using Place = typename Columns::Place;
+    using A = typename Own::A;
+    using Place = typename Own::Place;
 
-    const Columns& columns;
+    const Own& columns;
     A* line;
-    Elements<typename Columns::T> held[Columns::kept ? Columns::packs : 1] = {};
+    Elements<typename Own::T> held[Own::kept ? Own::packs : 1] = {};
 
-    __device__ TeamSums(const Columns& columns, A* line) : columns(columns), line(line) {
-        if (!Columns::kept && line) {
+    __device__ TeamSums(const Own& columns, A* line) : columns(columns), line(line) {
+        if (!Own::kept && line) {
             columns.each([&](Place at) { line[at.column] = A(0); });
         }
     }
 
     __device__ void add(Place at, A value) {
-        if constexpr (Columns::kept) {
+        if constexpr (Own::kept) {
             held[at.pack][at.element] += value;
         } else if (line && at.column < columns.cols) {
             line[at.column] += value;
@@ -107,7 +117,7 @@ struct TeamSums {
     }
 
     __device__ void finish() const {
-        if (Columns::kept && line) {
+        if (Own::kept && line) {
             columns.each([&](Place at) { line[at.column] = held[at.pack][at.element]; });
         }
     }
@@ -118,19 +128,19 @@ __global__ void __launch_bounds__(Plan::threads, 1)
     norm_backward_kernel(T* dx, acc_t<T>* dweight_lines, acc_t<T>* dbias_lines, const T* dy,
                          const T* x, const acc_t<T>* mean, const acc_t<T>* rstd, const T* weight,
                          int64_t rows, int64_t cols, int64_t teams, bool in_packs) {
-    using Columns = Columns<T, Plan>;
-    using A = typename Columns::A;
-    const Columns columns(cols, in_packs);
+    using Own = Columns<T, Plan>;
+    using A = acc_t<T>;
+    const Own columns(cols, in_packs);
     const A inverse_cols = A(1) / A(cols);
     const int64_t team = team_index<Plan>();
     if (team >= teams) {
         return;  // the last block may have more teams than there are lines
     }
-    const Row<Columns> weight_row(columns, weight, A(1));
-    TeamSums<Columns> dweight(columns, dweight_lines ? dweight_lines + team * cols : nullptr);
-    TeamSums<Columns> dbias(columns, dbias_lines ? dbias_lines + team * cols : nullptr);
+    const Row<Own> weight_row(columns, weight, A(1));
+    TeamSums<Own> dweight(columns, dweight_lines ? dweight_lines + team * cols : nullptr);
+    TeamSums<Own> dbias(columns, dbias_lines ? dbias_lines + team * cols : nullptr);
     for (int64_t row = team; row < rows; row += teams) {
-        const Row<Columns> dy_row(columns, dy + row * cols), x_row(columns, x + row * cols);
+        const Row<Own> dy_row(columns, dy + row * cols), x_row(columns, x + row * cols);
         const A row_mean = centred ? mean[row] : A(0), row_rstd = rstd[row];
         Sums<A, 3> sums{};  // of d, g and g d
         columns.each(
@@ -162,15 +172,9 @@ __global__ void __launch_bounds__(Plan::threads, 1)
 template <class T, bool centred>
 void forward(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight, const T* bias,
              int64_t rows, int64_t cols, double eps, cudaStream_t stream) {
-    if (rows == 0) {
-        return;
-    }
-    choose_plan<T, forward_kept_bytes>(cols, [&](auto plan) {
-        using Plan = decltype(plan);
-        LAUNCH((norm_forward_kernel<T, Plan, centred>), blocks_for(rows, Plan::rows_per_block),
-               Plan::threads, 0, stream, y, mean, rstd, x, weight, bias, rows, cols,
-               acc_t<T>(eps), rows_in_packs<T>(cols, y, x, weight, bias));
-    });
+    for_each_row<T, forward_kept_bytes>(
+        "norm_forward", rows, cols, stream,
+        NormForward<T, centred>{y, mean, rstd, x, weight, bias, acc_t<T>(eps)}, y, x, weight, bias);
 }
 
 template <class T, bool centred>
@@ -202,32 +206,16 @@ void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const
 
 }  // namespace
 
-// Teams of the backward pass, and so lines of scratch: enough warps for a large GPU, each with rows
-// enough to make the lines cheap next to them.
-int64_t norm_partials(int64_t rows, int64_t cols) {
-    const int64_t wanted = cols <= 512 ? 2048 : 256;
-    return std::min({rows, wanted, grid_limit});
-}
-
-template <class T>
-void layer_norm_forward(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight,
-                        const T* bias, int64_t rows, int64_t cols, double eps,
-                        cudaStream_t stream) {
-    forward<T, true>(y, mean, rstd, x, weight, bias, rows, cols, eps, stream);
-}
-
-template <class T>
-void layer_norm_backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const T* x,
-                         const acc_t<T>* mean, const acc_t<T>* rstd, const T* weight, int64_t rows,
-                         int64_t cols, cudaStream_t stream) {
-    backward<T, true>(dx, dweight, dbias, scratch, dy, x, mean, rstd, weight, rows, cols, stream);
-}
+// weight, bias, dweight, dbias or null.
+LAUNCHER_AS(layer_norm_forward, forward<T, true>);
+LAUNCHER_AS(layer_norm_backward, backward<T, true>);
 
 template <class T>
 void rms_norm_forward(T* y, acc_t<T>* rstd, const T* x, const T* weight, int64_t rows, int64_t cols,
                       double eps, cudaStream_t stream) {
     forward<T, false>(y, nullptr, rstd, x, weight, nullptr, rows, cols, eps, stream);
 }
+LAUNCHER(rms_norm_forward);
 
 template <class T>
 void rms_norm_backward(T* dx, T* dweight, acc_t<T>* scratch, const T* dy, const T* x,
@@ -236,8 +224,4 @@ void rms_norm_backward(T* dx, T* dweight, acc_t<T>* scratch, const T* dy, const 
     backward<T, false>(dx, dweight, nullptr, scratch, dy, x, nullptr, rstd, weight, rows, cols,
                        stream);
 }
-
-INSTANTIATE(layer_norm_forward);
-INSTANTIATE(layer_norm_backward);
-INSTANTIATE(rms_norm_forward);
-INSTANTIATE(rms_norm_backward);
+LAUNCHER(rms_norm_backward);

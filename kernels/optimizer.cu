@@ -114,6 +114,7 @@ __global__ void adam_step_kernel(T* param, const T* grad, T* exp_avg, T* exp_avg
 
 }  // namespace
 
+// momentum_buffer or null (no momentum).
 template <class T>
 void sgd_step(T* param, const T* grad, T* momentum_buffer, int64_t n, double lr, double momentum,
               double dampening, double weight_decay, bool nesterov, bool maximize, bool first_step,
@@ -127,7 +128,9 @@ void sgd_step(T* param, const T* grad, T* momentum_buffer, int64_t n, double lr,
                aligned_for_packs(param, grad, momentum_buffer), settings);
     }
 }
+LAUNCHER(sgd_step);
 
+// max_exp_avg_sq or null (no AMSGrad). step counts from 1.
 template <class T>
 void adam_step(T* param, const T* grad, T* exp_avg, T* exp_avg_sq, T* max_exp_avg_sq, int64_t n,
                double lr, double beta1, double beta2, double eps, double weight_decay,
@@ -152,6 +155,4 @@ void adam_step(T* param, const T* grad, T* exp_avg, T* exp_avg_sq, T* max_exp_av
                aligned_for_packs(param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq), settings);
     }
 }
-
-INSTANTIATE(sgd_step);
-INSTANTIATE(adam_step);
+LAUNCHER(adam_step);

@@ -22,3 +22,4 @@ void philox(uint32_t* words, int64_t n, uint64_t seed, uint64_t offset, cudaStre
                stream, words, n, aligned_for_packs(words), seed, offset);
     }
 }
+FUNCTION(philox);

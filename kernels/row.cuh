@@ -179,32 +179,57 @@ struct Columns {
 
 // A row as one thread sees it: what it owns, in registers if the plan keeps rows. A null row has
 // the value `absent` everywhere.
-template <class Columns>
+template <class Own>
 struct Row {
-    using T = typename Columns::T;
-    using A = typename Columns::A;
-    using Index = typename Columns::Index;
+    using T = typename Own::T;
+    using A = typename Own::A;
+    using Index = typename Own::Index;
 
-    const Columns& columns;
+    const Own& columns;
     const T* source;
     A absent;
-    Elements<T> held[Columns::kept ? Columns::packs : 1];
+    Elements<T> held[Own::kept ? Own::packs : 1];
 
-    __device__ Row(const Columns& columns, const T* source, A absent = A(0))
+    __device__ Row(const Own& columns, const T* source, A absent = A(0))
         : columns(columns), source(source), absent(absent) {
-        if constexpr (Columns::kept) {
+        if constexpr (Own::kept) {
 #pragma unroll
-            for (int pack = 0; pack < Columns::packs; ++pack) {
+            for (int pack = 0; pack < Own::packs; ++pack) {
                 held[pack] = columns.load(source, pack, absent);
             }
         }
     }
 
     __device__ Elements<T> pack(Index index) const {
-        if constexpr (Columns::kept) {
+        if constexpr (Own::kept) {
             return held[index];
         } else {
             return columns.load(source, index, absent);
         }
     }
 };
+
+template <class T, class Plan, class Body>
+__global__ void __launch_bounds__(Plan::threads, 1)
+    row_kernel(Body body, int64_t rows, int64_t cols, bool in_packs) {
+    const Columns<T, Plan> columns(cols, in_packs);
+    for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
+        body(columns, row);
+    }
+}
+
+// A kernel that works on each row by itself: body(columns, row), for `columns` of whichever plan
+// suits rows of `cols` elements. `bytes` as choose_plan takes them; `matrices` are the pointers to
+// whole matrices of such rows, or to single rows, that the body reads and writes in packs.
+template <class T, int bytes, class Body, class... Matrices>
+void for_each_row(const char* name, int64_t rows, int64_t cols, cudaStream_t stream, Body body,
+                  Matrices... matrices) {
+    if (rows == 0) {
+        return;
+    }
+    choose_plan<T, bytes>(cols, [&](auto plan) {
+        using Plan = decltype(plan);
+        LAUNCH_AS(name, (row_kernel<T, Plan, Body>), blocks_for(rows, Plan::rows_per_block),
+                  Plan::threads, 0, stream, body, rows, cols, rows_in_packs<T>(cols, matrices...));
+    });
+}

@@ -12,11 +12,11 @@ struct Softmax {
 // A row in registers is walked over twice. A row in memory is read once: each thread keeps its sum
 // relative to the largest value it has met, and rescales it when it meets a larger one (the online
 // softmax). A row of nothing but -inf, like one with a NaN or +inf, gives NaN everywhere.
-template <class Columns>
-__device__ Softmax<typename Columns::A> softmax_of(const Columns& columns, const Row<Columns>& x) {
-    using A = typename Columns::A;
+template <class Own>
+__device__ Softmax<typename Own::A> softmax_of(const Own& columns, const Row<Own>& x) {
+    using A = typename Own::A;
     Softmax<A> mine{-A(INFINITY), A(0)};
-    if constexpr (Columns::kept) {
+    if constexpr (Own::kept) {
         columns.each([&](auto, A value) { mine.largest = max(mine.largest, value); }, x);
         const A largest = columns.reduce(mine.largest, Max());
         columns.each([&](auto, A value) { mine.total += exp(value - largest); }, x);

@@ -347,7 +347,6 @@ def cross_entropy_call(
     rows, cols = x.shape
     w = np.ones(cols) if weight is None else wide(weight)
     valid = (targets >= 0) & (targets < cols)
-    invalid = (~valid & (targets != IGNORED)).any()
     total = np.array([7.0], draw.accumulator)
     loss, dlogits = np.zeros(rows), np.zeros((rows, cols))
     if valid.any():
@@ -361,10 +360,9 @@ def cross_entropy_call(
             dlogits[valid] = share.sum(axis=1, keepdims=True) * np.exp(y) - share
     if mean:
         dlogits /= total
-    flag = np.array([-1], np.int32)
     return [
         Out(loss), Out(dlogits) if gradient else None,
-        Update(flag, np.array([1]) if invalid else flag), In(x), In(targets),
+        noted(targets[~valid & (targets != IGNORED)]), In(x), In(targets),
         None if weight is None else In(weight), In(total) if mean else None, rows, cols, IGNORED,
         smoothing,
     ]  # fmt: skip
@@ -476,21 +474,25 @@ TABLES = (
 )  # fmt: skip
 
 
+def noted(wrong: np.ndarray) -> Update:
+    """``invalid`` of a launcher that meets these wrong indices: untouched if there are none."""
+    before = np.array([-1, 0])
+    after = [1, wrong.astype(np.uint64).max().astype(np.int64)] if wrong.size else before
+    return Update(before, np.array(after))
+
+
 @row("embedding_forward", exact=True)
 def embedding_forward(draw: Draw) -> Iterator[Call]:
     for count, rows, cols in TABLES:
         weight = draw.normal(rows, cols)
         indices = draw.random.integers(0, rows, count)
-        for outside in (None, -1, rows, 2**62):
-            if outside is not None and count:
-                indices[count // 2] = outside
+        for outside in ((), (-1,), (rows,), (2**62,), (rows + 1, -9, -8, rows)):
+            if count >= len(outside) > 0:
+                indices[count // 2 : count // 2 + len(outside)] = outside[: count - count // 2]
             valid = (indices >= 0) & (indices < rows)
             y = np.where(valid[:, None], wide(weight)[np.where(valid, indices, 0)], 0)
-            flag = np.array([-1], np.int32)
-            yield [
-                Out(y), Update(flag, flag if valid.all() else np.array([1])), In(weight),
-                In(indices), count, rows, cols,
-            ]  # fmt: skip
+            invalid = noted(indices[~valid])
+            yield [Out(y), invalid, In(weight), In(indices), count, rows, cols]
 
 
 @row("embedding_backward", exact=True)

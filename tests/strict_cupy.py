@@ -253,7 +253,9 @@ def install() -> None:
 
     sys.modules["cupy"] = module
     # NumPy's factorisations raise as it is.
-    cupyx = _namespace("cupyx", errstate=lambda **_: contextlib.nullcontext())
+    cupyx = _namespace(
+        "cupyx", errstate=lambda **_: contextlib.nullcontext(), zeros_pinned=np.zeros
+    )
     sys.modules["cupyx"] = cupyx
     with contextlib.suppress(ImportError):  # without SciPy, neither
         cupyx.scipy = _namespace("cupyx.scipy", special=_special())  # type: ignore[attr-defined]

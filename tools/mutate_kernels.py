@@ -128,10 +128,9 @@ def users(file: Path) -> list[Path]:
 
 
 def launchers(file: Path) -> list[str]:
-    """As launchers.h lists them, below a line with the name of their file."""
-    header = (KERNELS / "launchers.h").read_text()
-    section = re.search(rf"// ---- {file.name} ----\n(.*?)(?=// ----|\Z)", header, re.DOTALL)
-    return re.findall(r"void (\w+)\(", section[1]) if section else []
+    """Those that the file registers; where a macro makes several of one name, its beginning."""
+    text = blank_comments(file.read_text())
+    return re.findall(r"^(?:LAUNCHER(?:_AS)?|ELEMENTWISE|FUNCTION)\((\w+)", text, re.MULTILINE)
 
 
 # ---- building and testing ----

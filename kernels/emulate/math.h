@@ -62,6 +62,8 @@ inline T __ldg(const T* address) {
     return *address;
 }
 
+inline void __threadfence_system() {}  // memory is as it was last written
+
 // Fibers switch only at barriers and warp operations, so a plain read-modify-write is atomic.
 template <class T>
 inline T atomicAdd(T* address, T value) {

@@ -123,10 +123,6 @@ inline void require_16_byte_alignment(const void* address) {
 
 #pragma GCC visibility pop
 
-// The stream and the arguments, if any, are the dots.
-#define LAUNCH(kernel, grid, block, shared_bytes, ...) \
-    emulate::launch_kernel(#kernel, kernel, grid, block, shared_bytes, __VA_ARGS__)
-
 #define SHARED(name, ...)                                    \
     static emulate::SharedArray shared_array_##name(#name);  \
     auto& name = emulate::shared_array<__VA_ARGS__>(shared_array_##name)

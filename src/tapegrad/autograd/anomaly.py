@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core import caller, engine
+from tapegrad.core import caller, deferred, engine
 from tapegrad.core.devices import Device, to_numpy
 from tapegrad.core.tensor import Tensor, serials
 
@@ -96,6 +96,7 @@ def is_anomaly_enabled() -> bool:
 def _switch(clock: _Clock | None, watcher: Callable | None, inspect: Callable | None) -> None:
     global _clock
     _clock, engine.inspect = clock, inspect
+    deferred.at_once = clock is not None
     caller.watch(watcher, serials if clock is None else clock)
 
 

@@ -343,11 +343,33 @@ def current_stream(device: Device) -> int:
     return int(cupy.cuda.get_current_stream(device.index).ptr)
 
 
+# Called wherever the program has waited for a GPU: raises what kernels found wrong (deferred.py).
+after_waiting: list[Callable[[], None]] = []
+
+
 def synchronize(device: Device) -> None:
     """Wait until all work on the device is done."""
     if device.type == "cuda":
-        with device.library.cuda.Device(device.index):
-            device.library.cuda.runtime.deviceSynchronize()
+        wait(device)
+        has_waited()
+
+
+def wait(device: Device) -> None:
+    """``synchronize`` for a GPU, without a look at what its kernels found."""
+    with device.library.cuda.Device(device.index):
+        device.library.cuda.runtime.deviceSynchronize()
+
+
+def has_waited() -> None:
+    for raise_found in after_waiting:
+        raise_found()
+
+
+def pinned_zeros(count: int) -> np.ndarray:
+    """int64 zeros in memory of the host that GPUs can write, too."""
+    from cupyx import zeros_pinned
+
+    return zeros_pinned(count, np.int64)
 
 
 def to_numpy(array: Any) -> np.ndarray:
@@ -355,7 +377,9 @@ def to_numpy(array: Any) -> np.ndarray:
         return array
     if _is_fork:
         raise RuntimeError(_FORKED)
-    return array.get()
+    host = array.get()
+    has_waited()
+    return host
 
 
 CPU = Device("cpu")

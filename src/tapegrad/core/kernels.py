@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .devices import Device, KernelsMissing, current_stream
+from .devices import Device, KernelsMissing, current_stream, override
+from .dtypes import is_floating
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -43,35 +44,86 @@ def library(device_type: str) -> ModuleType:
     return module
 
 
+class Launchers(dict):
+    """(launcher, dtype) -> the extension's function, looked up at the first launch of each."""
+
+    def __init__(self, device_type: str):
+        self.device_type = device_type
+
+    def __missing__(self, key: tuple[str, Any]) -> Callable:
+        name, dtype = key
+        found = library(self.device_type)
+        function = getattr(found, name if dtype is None else f"{name}_{np.dtype(dtype)}", None)
+        if function is None:
+            start, wanted = f"{name}_", "" if dtype is None else f" for {np.dtype(dtype)}"
+            others = [other[len(start) :] for other in dir(found) if other.startswith(start)]
+            known = f", only {', '.join(start + other for other in others)}" if others else ""
+            raise KernelError(f"[{name}] no such launcher{wanted} on {self.device_type}{known}")
+        self[key] = function
+        return function
+
+
+launchers = {device_type: Launchers(device_type) for device_type in ("cuda", "emulated")}
+
+
 def launch(device: Device, name: str, dtype: Any, *arguments: Any) -> Any:
     """Call launcher ``name`` for ``dtype`` (None: it has no dtype) on the device's current stream.
 
-    Arrays become their addresses, None becomes 0; numbers stay. Nothing is checked here: the caller
-    answers for shapes, dtypes, devices and strides.
+    Arguments are arrays (or None) where the launcher takes pointers, else Python's numbers: their
+    kinds and their number are checked, in a TypeError. Nothing else is: the caller answers for
+    shapes, dtypes, devices and strides. Raises KernelError if there is no such launcher or the
+    launch fails.
     """
-    kernels = _loaded.get(device.type) or library(device.type)
-    function = getattr(kernels, name if dtype is None else f"{name}_{dtype}")
-    return function(*map(_raw, arguments), current_stream(device))
+    function = launchers[device.type][name, dtype]
+    return function(*arguments, current_stream(device) if device.type == "cuda" else 0)
 
 
 def ask(device: Device, name: str, *sizes: int) -> int:
     """What the extension's host function ``name`` answers: how much scratch memory a launcher
     needs for these sizes, for example."""
-    return int(getattr(library(device.type), name)(*sizes))
+    return int(launchers[device.type][name, None](*sizes))
 
 
-def _raw(argument: Any) -> Any:
-    if isinstance(argument, np.ndarray):
-        return argument.__array_interface__["data"][0]
-    if argument is None:
-        return 0
-    if isinstance(argument, np.generic):  # taken for a pointer it would be read as one
-        raise TypeError(f"a kernel takes arrays and Python numbers, got {type(argument).__name__}")
-    if isinstance(argument, (int, float)):
-        return argument
-    if hasattr(argument, "__cuda_array_interface__"):
-        return argument.data.ptr
-    return argument
+def kernel(name: str, *, floats: str | None = None, contiguous: str | None = None) -> Callable:
+    """Declare ``f(device, *arrays, **parameters)``, which launches a kernel, as the way primitive
+    ``name`` is computed on "cuda" and "emulated".
+
+    It is called where the arrays ``floats`` (their names with spaces between; all by default) are
+    floating-point and of one dtype; elsewhere the plain body runs, as it does when ``f`` returns
+    NotImplemented. The arrays ``contiguous`` (all by default) come contiguous. None may stand for
+    any array but the first.
+    """
+
+    def register(f: Callable) -> Callable:
+        code = f.__code__
+        inputs = code.co_varnames[1 : code.co_argcount]
+
+        def positions(names: str | None) -> tuple[int, ...] | None:
+            return None if names is None else tuple(inputs.index(n) for n in names.split())
+
+        alike, packed = positions(floats), positions(contiguous)
+
+        def checked(device: Device, *arrays: Any, **parameters: Any) -> Any:
+            dtype = None
+            for array in arrays if alike is None else [arrays[i] for i in alike]:
+                if array is None:
+                    continue
+                if dtype is None:
+                    dtype = array.dtype
+                    if not is_floating(dtype):
+                        return NotImplemented
+                elif array.dtype != dtype:
+                    return NotImplemented
+            for i in range(len(arrays)) if packed is None else packed:
+                array = arrays[i]
+                if array is not None and not array.flags.c_contiguous:
+                    arrays = (*arrays[:i], device.ops["contiguous"](array), *arrays[i + 1 :])
+            return f(device, *arrays, **parameters)
+
+        override(name, "cuda", "emulated")(checked)
+        return f
+
+    return register
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes, formats, printing
-from .devices import CPU, Device, to_numpy
+from .devices import CPU, Device, has_waited, to_numpy
 
 if TYPE_CHECKING:  # what ops.methods and autograd attach: see tools/write_stubs.py
     from tapegrad._operations import Operations
@@ -362,6 +362,8 @@ class Tensor(Operations):
                 f"[item] needs a tensor of one element, this one has shape {tuple(self.shape)}"
             )
         value = self._array.item()
+        if self._device.type == "cuda":
+            has_waited()
         # ml_dtypes' scalars stay their own type in item(); Python users expect a float.
         return float(value) if self._array.dtype.kind == "V" else value
 
@@ -398,7 +400,7 @@ class Tensor(Operations):
                 f"the truth value of a tensor of shape {tuple(self.shape)} is ambiguous: "
                 "use .any() or .all()"
             )
-        return bool(self._array.item())
+        return bool(self.item())
 
     def is_nonzero(self) -> bool:
         """Whether the one element is not 0. Raises RuntimeError for more or fewer elements."""

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import Device, bodies, override
-from tapegrad.core.dtypes import is_floating, is_low_precision
-from tapegrad.core.kernels import launch
+from tapegrad.core.devices import Device, bodies
+from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.primitive import signature
 from tapegrad.core.tape import array_function
 
@@ -203,15 +203,12 @@ def _in_chunks(update: Callable[..., None], arrays: Arrays) -> None:
 def _launch_step(name: str) -> None:
     """kernels/optimizer.cu: <name>(param, grad, state..., n, options...)."""
 
-    @override(name, "cuda", "emulated")
+    @kernel(name, contiguous="grad")
     def step(device: Device, param: Any, grad: Any, *state: Any, **given: Any) -> Any:
-        if not is_floating(param.dtype) or not all(
-            a is None or (a.shape == param.shape and a.dtype == param.dtype) for a in (grad, *state)
-        ):
+        kept = [a for a in (param, *state) if a is not None]
+        if not all(a.shape == grad.shape and a.flags.c_contiguous for a in kept):
             return NotImplemented
-        if not all(a is None or a.flags.c_contiguous for a in (param, *state)):
-            return NotImplemented
-        arrays = (param, device.ops["contiguous"](grad), *state)
+        arrays = (param, grad, *state)
         options = [given[key] for key in options_of(name)]
         launch(device, name, param.dtype, *arrays, param.size, *options)
         return None

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core.devices import override
-from tapegrad.core.dtypes import is_floating
-from tapegrad.core.kernels import launch
+from tapegrad.core.devices import Device
+from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
@@ -21,7 +20,6 @@ from tapegrad.ops.indexing.inplace import inplace as in_place
 from tapegrad.ops.pointwise.elementwise import clip, exp, expm1, log1p, where
 from tapegrad.ops.special.error_function import erf
 
-_KERNELS = ("cuda", "emulated")
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715  # of the tanh approximation of gelu (Hendrycks & Gimpel 2016)
@@ -207,21 +205,17 @@ def _launch_activation(name: str) -> None:
     """kernels/activation.cu: <name>_forward(y, x, n, ...) and <name>_backward(dx, dy, s, n, ...),
     where s is what the plain gradient above takes too: the result or the input."""
 
-    @override(name, *_KERNELS)
-    def forward(device: Any, x: Any, **parameters: float) -> Any:
-        if not is_floating(x.dtype):
-            return NotImplemented
-        x = device.ops["contiguous"](x)
-        y = device.ops["empty"](x.shape, dtype=x.dtype)
+    @kernel(name)
+    def forward(device: Device, x: Any, **parameters: float) -> Any:
+        y = device.ops["empty"](x.shape, x.dtype)
         launch(device, f"{name}_forward", x.dtype, y, x, x.size, *parameters.values())
         return y
 
-    @override(f"{name}_backward", *_KERNELS)
-    def backward(device: Any, grad: Any, saved: Any, **parameters: float) -> Any:
-        if grad.dtype != saved.dtype or grad.shape != saved.shape:
+    @kernel(f"{name}_backward")
+    def backward(device: Device, grad: Any, saved: Any, **parameters: float) -> Any:
+        if grad.shape != saved.shape:
             return NotImplemented
-        grad, saved = (device.ops["contiguous"](a) for a in (grad, saved))
-        dx = device.ops["empty"](saved.shape, dtype=saved.dtype)
+        dx = device.ops["empty"](saved.shape, saved.dtype)
         arguments = (dx, grad, saved, saved.size, *parameters.values())
         launch(device, f"{name}_backward", saved.dtype, *arguments)
         return dx

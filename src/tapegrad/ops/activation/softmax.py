@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core.devices import Device, override
-from tapegrad.core.dtypes import is_floating
-from tapegrad.core.kernels import launch
+from tapegrad.core.devices import Device
+from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis as one_axis
@@ -68,22 +67,22 @@ def log_softmax_backward(xp: Any, grad: Any, y_: Any, *, axis: int) -> Any:
 def _launch_rows(name: str) -> None:
     """The kernels work along contiguous rows; another axis is moved last and back."""
 
-    @override(name, "cuda", "emulated")
+    @kernel(name, contiguous="")
     def forward(device: Device, x: Any, *, axis: int) -> Any:
-        if not is_floating(x.dtype) or not x.ndim:
+        if not x.ndim:
             return NotImplemented
         rows = device.ops["contiguous"](x.swapaxes(axis, -1))
-        y = device.ops["empty"](rows.shape, dtype=x.dtype)
+        y = device.ops["empty"](rows.shape, x.dtype)
         count = math.prod(rows.shape[:-1])
         launch(device, f"{name}_forward", x.dtype, y, rows, count, rows.shape[-1])
         return y.swapaxes(axis, -1)
 
-    @override(f"{name}_backward", "cuda", "emulated")
+    @kernel(f"{name}_backward", contiguous="")
     def backward(device: Device, grad: Any, y: Any, *, axis: int) -> Any:
-        if grad.dtype != y.dtype or not is_floating(y.dtype) or not y.ndim:
+        if not y.ndim:
             return NotImplemented
         grad, y = (device.ops["contiguous"](a.swapaxes(axis, -1)) for a in (grad, y))
-        dx = device.ops["empty"](y.shape, dtype=y.dtype)
+        dx = device.ops["empty"](y.shape, y.dtype)
         count = math.prod(y.shape[:-1])
         launch(device, f"{name}_backward", y.dtype, dx, grad, y, count, y.shape[-1])
         return dx.swapaxes(axis, -1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core.devices import Device, override
-from tapegrad.core.kernels import launch
+from tapegrad.core.devices import Device
+from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -28,10 +28,9 @@ def _dropout(xp: Any, x: Any, *, p: float, seed: int, offset: int) -> Any:
     return xp.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
 
 
-@override("dropout", "cuda", "emulated")
+@kernel("dropout")
 def _dropout_kernel(device: Device, x: Any, *, p: float, seed: int, offset: int) -> Any:
-    x = device.ops["contiguous"](x)
-    y = device.ops["empty"](x.shape, dtype=x.dtype)
+    y = device.ops["empty"](x.shape, x.dtype)
     launch(device, "dropout", x.dtype, y, x, x.size, p, seed, offset)
     return y
 

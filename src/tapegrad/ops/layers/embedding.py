@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import Device, override
-from tapegrad.core.dtypes import is_floating
-from tapegrad.core.kernels import launch
+from tapegrad.core.deferred import out_of_range
+from tapegrad.core.devices import Device
+from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -27,14 +27,17 @@ from tapegrad.ops.linalg.vector_norms import vector_norm
 )
 def _embedding(xp: Any, weight: Any, indices: Any, *, skip: int | None) -> Any:
     if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= len(weight)):
-        raise _row_error(indices, len(weight))
+        raise _first_error(indices, len(weight))
     return weight[indices]
 
 
-def _row_error(indices: Any, rows: int) -> IndexError:
-    wrong = indices[(indices < 0) | (indices >= rows)]
+def _first_error(indices: Any, rows: int) -> IndexError:
+    return _row_error(int(indices[(indices < 0) | (indices >= rows)][0]), rows)
+
+
+def _row_error(index: int, rows: int) -> IndexError:
     return IndexError(
-        f"[embedding] index {int(wrong[0])} is out of range for a table of {rows} rows: "
+        f"[embedding] index {index} is out of range for a table of {rows} rows: "
         f"expected 0 to {rows - 1}"
     )
 
@@ -65,53 +68,27 @@ def embedding_backward(xp: Any, grad: Any, indices: Any, *, rows: int, skip: int
     return result
 
 
-@override("embedding", "cuda", "emulated")
+@kernel("embedding", floats="weight")
 def _embedding_kernel(device: Device, weight: Any, indices: Any, *, skip: int | None) -> Any:
-    if not is_floating(weight.dtype):
-        return NotImplemented
-    ops = device.ops
-    weight, flat = ops["contiguous"](weight), ops["contiguous"](indices)
-    flat = flat.astype(np.int64)
-    y = ops["empty"]((*indices.shape, weight.shape[1]), dtype=weight.dtype)
-    invalid = ops["zeros"]((1,), dtype=np.int32)
-    launch(
-        device,
-        "embedding_forward",
-        weight.dtype,
-        y,
-        invalid,
-        weight,
-        flat,
-        flat.size,
-        *weight.shape,
-    )
-    if int(invalid[0]):
-        raise _row_error(indices, len(weight))
+    rows, columns = weight.shape
+    flat = indices.astype(np.int64, copy=False)
+    y = device.ops["empty"]((*indices.shape, columns), weight.dtype)
+    with out_of_range(device, _row_error, rows) as invalid:
+        arguments = (y, invalid, weight, flat, flat.size, rows, columns)
+        launch(device, "embedding_forward", weight.dtype, *arguments)
     return y
 
 
-@override("embedding_backward", "cuda", "emulated")
+@kernel("embedding_backward", floats="grad")
 def _embedding_backward_kernel(
     device: Device, grad: Any, indices: Any, *, rows: int, skip: int | None
 ) -> Any:
-    if not is_floating(grad.dtype):
-        return NotImplemented
     ops, columns = device.ops, grad.shape[-1]
-    grad, flat = ops["contiguous"](grad), indices.reshape(-1).astype(np.int64)
+    flat = indices.reshape(-1).astype(np.int64)
     order = ops["argsort"](flat, kind="stable")
-    result = ops["empty"]((rows, columns), dtype=grad.dtype)
-    launch(
-        device,
-        "embedding_backward",
-        grad.dtype,
-        result,
-        grad,
-        order,
-        flat[order],
-        flat.size,
-        rows,
-        columns,
-    )
+    result = ops["empty"]((rows, columns), grad.dtype)
+    arguments = (result, grad, order, flat[order], flat.size, rows, columns)
+    launch(device, "embedding_backward", grad.dtype, *arguments)
     if skip is not None:
         result[skip] = 0
     return result
@@ -171,7 +148,7 @@ def renormalize(
     xp, table = weight._device.xp, weight._array
     rows = xp.library.unique(indices._array.reshape(-1))
     if rows.size and (int(rows[0]) < 0 or int(rows[-1]) >= len(table)):
-        raise _row_error(rows, len(table))
+        raise _first_error(rows, len(table))
     used = table[rows]
     length = vector_norm(op, wrap(used, weight._device), norm_type, 1, True, None)._array
     too_long = length > max_norm

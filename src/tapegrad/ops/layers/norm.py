@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core.devices import Device, override
-from tapegrad.core.dtypes import accumulator, is_floating
-from tapegrad.core.kernels import ask, launch
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import accumulator
+from tapegrad.core.kernels import ask, kernel, launch
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -172,79 +172,47 @@ def batch_norm_backward(
 # ---------------------------------------------------------------------- kernels
 
 
-def _row_stats_fit(x: Any, *others: Any) -> bool:
-    return is_floating(x.dtype) and all(o is None or o.dtype == x.dtype for o in others)
-
-
-def _contiguous(device: Device, *arrays: Any) -> tuple:
-    return tuple(a if a is None else device.ops["contiguous"](a) for a in arrays)
-
-
-@override("layer_norm", "cuda", "emulated")
+@kernel("layer_norm")
 def _layer_norm_kernel(device: Device, x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
-    if not _row_stats_fit(x, weight, bias):
-        return NotImplemented
-    x, weight, bias = _contiguous(device, x, weight, bias)
-    empty, wide = device.ops["empty"], accumulator(x.dtype)
-    y, mean_, rstd = empty(x.shape, dtype=x.dtype), *(empty(x.shape[:1], dtype=wide) for _ in "mr")
+    empty, rows = device.ops["empty"], x.shape[:1]
+    y, mean_, rstd = empty(x.shape, x.dtype), *(empty(rows, accumulator(x.dtype)) for _ in "mr")
     launch(device, "layer_norm_forward", x.dtype, y, mean_, rstd, x, weight, bias, *x.shape, eps)
     return y, mean_, rstd
 
 
-@override("layer_norm_backward", "cuda", "emulated")
+@kernel("layer_norm_backward", floats="g x weight")
 def _layer_norm_backward_kernel(
     device: Device, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
 ) -> Any:
-    if not _row_stats_fit(x, weight, g):
-        return NotImplemented
-    g, x, weight = _contiguous(device, g, x, weight)
-    empty = device.ops["empty"]
-    dx = empty(x.shape, dtype=x.dtype)
-    dweight, dbias = (empty(x.shape[1:], dtype=x.dtype) if n else None for n in needs[1:])
-    parts = ask(device, "norm_partials", *x.shape)
-    scratch = empty((2 * parts * x.shape[1],), dtype=accumulator(x.dtype))
-    launch(
-        device,
-        "layer_norm_backward",
-        x.dtype,
-        dx,
-        dweight,
-        dbias,
-        scratch,
-        g,
-        x,
-        mean,
-        rstd,
-        weight,
-        *x.shape,
-    )
+    empty, (rows, columns) = device.ops["empty"], x.shape
+    dx = empty(x.shape, x.dtype)
+    dweight, dbias = (empty((columns,), x.dtype) if n else None for n in needs[1:])
+    parts = ask(device, "norm_partials", rows, columns)
+    scratch = empty((2 * parts * columns,), accumulator(x.dtype))
+    arguments = (dx, dweight, dbias, scratch, g, x, mean, rstd, weight, rows, columns)
+    launch(device, "layer_norm_backward", x.dtype, *arguments)
     return dx, dweight, dbias
 
 
-@override("rms_norm", "cuda", "emulated")
+@kernel("rms_norm")
 def _rms_norm_kernel(device: Device, x: Any, weight: Any, *, eps: float) -> Any:
-    if not _row_stats_fit(x, weight):
-        return NotImplemented
-    x, weight = _contiguous(device, x, weight)
-    y = device.ops["empty"](x.shape, dtype=x.dtype)
-    rstd = device.ops["empty"](x.shape[:1], dtype=accumulator(x.dtype))
+    empty = device.ops["empty"]
+    y, rstd = empty(x.shape, x.dtype), empty(x.shape[:1], accumulator(x.dtype))
     launch(device, "rms_norm_forward", x.dtype, y, rstd, x, weight, *x.shape, eps)
     return y, rstd
 
 
-@override("rms_norm_backward", "cuda", "emulated")
+@kernel("rms_norm_backward", floats="g x weight")
 def _rms_norm_backward_kernel(
     device: Device, g: Any, x: Any, weight: Any, rstd: Any, *, needs: tuple[bool, ...]
 ) -> Any:
-    if not _row_stats_fit(x, weight, g):
-        return NotImplemented
-    g, x, weight = _contiguous(device, g, x, weight)
-    empty = device.ops["empty"]
-    dx = empty(x.shape, dtype=x.dtype)
-    dweight = empty(x.shape[1:], dtype=x.dtype) if needs[1] else None
-    parts = ask(device, "norm_partials", *x.shape)
-    scratch = empty((parts * x.shape[1],), dtype=accumulator(x.dtype))
-    launch(device, "rms_norm_backward", x.dtype, dx, dweight, scratch, g, x, rstd, weight, *x.shape)
+    empty, (rows, columns) = device.ops["empty"], x.shape
+    dx = empty(x.shape, x.dtype)
+    dweight = empty((columns,), x.dtype) if needs[1] else None
+    parts = ask(device, "norm_partials", rows, columns)
+    scratch = empty((parts * columns,), accumulator(x.dtype))
+    arguments = (dx, dweight, scratch, g, x, rstd, weight, rows, columns)
+    launch(device, "rms_norm_backward", x.dtype, *arguments)
     return dx, dweight
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import Device, override
-from tapegrad.core.dtypes import accumulator, is_floating
-from tapegrad.core.kernels import ask, launch
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import accumulator
+from tapegrad.core.kernels import ask, kernel, launch
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, same_dtype
@@ -106,33 +106,15 @@ def _product(device: Device, a: Any, b: Any, bias: Any) -> Any:
         a_step = 0
     if b.ndim < 3 or b.shape[0] == 1:
         b_step = 0
-    c = device.ops["empty"]((batch, m, n), dtype=a.dtype)
-    launch(
-        device,
-        "matmul",
-        a.dtype,
-        c,
-        left,
-        right,
-        bias,
-        batch,
-        m,
-        n,
-        k,
-        a_step,
-        b_step,
-        lda,
-        ldb,
-        a_transposed,
-        b_transposed,
-    )
+    c = device.ops["empty"]((batch, m, n), a.dtype)
+    sizes, strides = (batch, m, n, k), (a_step, b_step, lda, ldb)
+    arguments = (c, left, right, bias, *sizes, *strides, a_transposed, b_transposed)
+    launch(device, "matmul", a.dtype, *arguments)
     return c
 
 
-@override("matmul", "cuda", "emulated")
+@kernel("matmul", contiguous="")
 def _matmul_kernel(device: Device, a: Any, b: Any) -> Any:
-    if a.dtype != b.dtype or not is_floating(a.dtype):
-        return NotImplemented
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if len(lead) > 1:  # several leading dimensions become one
         xp, count = device.xp, math.prod(lead)
@@ -145,25 +127,18 @@ def _matmul_kernel(device: Device, a: Any, b: Any) -> Any:
     return _product(device, a, b, None).reshape(*lead, a.shape[-2], b.shape[-1])
 
 
-@override("linear", "cuda", "emulated")
+@kernel("linear", contiguous="bias")
 def _linear_kernel(device: Device, x: Any, weight: Any, bias: Any) -> Any:
-    if x.dtype != weight.dtype or not is_floating(x.dtype):
-        return NotImplemented
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    if bias is not None:
-        bias = device.ops["contiguous"](bias)
     return _product(device, rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
-@override("column_sum", "cuda", "emulated")
+@kernel("column_sum")
 def _column_sum_kernel(device: Device, x: Any) -> Any:
-    if not is_floating(x.dtype):
-        return NotImplemented
-    x = device.ops["contiguous"](x)
     rows, columns = x.shape
-    out = device.ops["empty"]((columns,), dtype=x.dtype)
+    out = device.ops["empty"]((columns,), x.dtype)
     parts = ask(device, "column_sum_partials", rows, columns)
-    scratch = device.ops["empty"]((parts * columns,), dtype=accumulator(x.dtype))
+    scratch = device.ops["empty"]((parts * columns,), accumulator(x.dtype))
     launch(device, "column_sum", x.dtype, out, scratch, x, rows, columns)
     return out
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import Device, override
-from tapegrad.core.dtypes import accumulator, is_floating
-from tapegrad.core.kernels import launch
+from tapegrad.core.deferred import out_of_range
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import accumulator
+from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.tape import array_function, is_recording, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import log_softmax
@@ -46,7 +47,8 @@ def _target(
     """
     valid = targets != ignored
     if bool((((targets < 0) | (targets >= classes)) & valid).any()):
-        raise _class_error(targets, classes, ignored)
+        wrong = targets[((targets < 0) | (targets >= classes)) & valid]
+        raise _class_error(int(wrong[0]), classes, ignored)
     t = xp.where(valid, targets, 0)
     w = xp.ones((classes,), dtype=dtype) if weight is None else weight
     picked = xp.where(valid, w[t], 0).astype(dtype)
@@ -56,10 +58,9 @@ def _target(
     return valid, t, a, b, w, total
 
 
-def _class_error(targets: Any, classes: int, ignored: int) -> IndexError:
-    wrong = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)]
+def _class_error(wrong: int, classes: int, ignored: int) -> IndexError:
     return IndexError(
-        f"[cross_entropy] class {int(wrong[0])} is out of range for {classes} classes: expected 0 "
+        f"[cross_entropy] class {wrong} is out of range for {classes} classes: expected 0 "
         f"to {classes - 1}, or ignore_index={ignored}"
     )
 
@@ -140,7 +141,7 @@ def cross_entropy_backward(xp: Any, g: Any, dlogits: Any) -> Any:
     return dlogits * g[:, None]
 
 
-@override("cross_entropy", "cuda", "emulated")
+@kernel("cross_entropy", floats="logits weight")
 def _cross_entropy_kernel(
     device: Device,
     logits: Any,
@@ -152,49 +153,28 @@ def _cross_entropy_kernel(
     mean_: bool,
     gradient: bool,
 ) -> Any:
-    if not is_floating(logits.dtype) or (weight is not None and weight.dtype != logits.dtype):
-        return NotImplemented
-    ops, dtype = device.ops, logits.dtype
+    empty, dtype = device.ops["empty"], logits.dtype
     rows, classes = logits.shape
-    logits, targets = ops["contiguous"](logits), ops["contiguous"](targets)
-    weight = weight if weight is None else ops["contiguous"](weight)
-    invalid = ops["zeros"]((1,), dtype=np.int32)
-    loss = ops["empty"]((rows,), dtype=dtype)
-    dlogits = ops["empty"](logits.shape, dtype=dtype) if gradient else None
-    total = ops["empty"]((1,), dtype=accumulator(dtype)) if mean_ else None
+    loss = empty((rows,), dtype)
+    dlogits = empty(logits.shape, dtype) if gradient else None
+    total = empty((1,), accumulator(dtype)) if mean_ else None
     if mean_:
         launch(device, "cross_entropy_total", dtype, total, targets, weight, rows, classes, ignored)
-    launch(
-        device,
-        "cross_entropy_forward",
-        dtype,
-        loss,
-        dlogits,
-        invalid,
-        logits,
-        targets,
-        weight,
-        total,
-        rows,
-        classes,
-        ignored,
-        smoothing,
-    )
-    if int(invalid[0]):
-        raise _class_error(targets, classes, ignored)
+    with out_of_range(device, _class_error, classes, ignored) as invalid:
+        arrays = (loss, dlogits, invalid, logits, targets, weight, total)
+        settings = (rows, classes, ignored, smoothing)
+        launch(device, "cross_entropy_forward", dtype, *arrays, *settings)
     return (loss / total).astype(dtype) if mean_ else loss, dlogits
 
 
-@override("cross_entropy_backward", "cuda", "emulated")
+@kernel("cross_entropy_backward", contiguous="dlogits")
 def _cross_entropy_backward_kernel(device: Device, g: Any, dlogits: Any) -> Any:
-    if g.dtype != dlogits.dtype:
-        return NotImplemented
     rows, classes = dlogits.shape
     if rows and g.strides[0] == 0:  # the gradient of a mean or sum: one number for all rows
         g, step = g[:1], 0
     else:
         g, step = device.ops["contiguous"](g), 1
-    dx = device.ops["empty"](dlogits.shape, dtype=dlogits.dtype)
+    dx = device.ops["empty"](dlogits.shape, dlogits.dtype)
     launch(device, "cross_entropy_backward", dlogits.dtype, dx, dlogits, g, step, rows, classes)
     return dx
 

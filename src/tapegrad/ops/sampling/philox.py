@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
-from tapegrad.core.devices import Device, override
-from tapegrad.core.kernels import launch
+from tapegrad.core.devices import Device
+from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.special.series import horner
@@ -122,9 +122,9 @@ def philox(xp: Any, *, n: int, seed: int, offset: int) -> Any:
     return words.astype(np.uint32).reshape(-1)[:n]
 
 
-@override("philox", "cuda", "emulated")
+@kernel("philox")
 def _philox_kernel(device: Device, *, n: int, seed: int, offset: int) -> Any:
-    words = device.ops["empty"]((n,), dtype=np.uint32)
+    words = device.ops["empty"]((n,), np.uint32)
     launch(device, "philox", None, words, n, seed, offset)
     return words
 

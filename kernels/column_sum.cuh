@@ -21,7 +21,6 @@ template <class Out, class T>
 __global__ void __launch_bounds__(column_threads)
     column_sum_kernel(Out* sums, const T* x, int64_t rows, int64_t cols, int64_t stretches,
                       bool in_packs) {
-    using Columns = Columns<T, ColumnPlan>;
     using A = acc_t<T>;
     constexpr int tile = column_tile<T>;
     SHARED(warp_sums, A[column_warps][tile]);
@@ -33,18 +32,18 @@ __global__ void __launch_bounds__(column_threads)
         const int64_t stretch = index / tiles;
         const int64_t tile_cols = min(cols - first_column, int64_t(tile));
         const int64_t end = min((stretch + 1) * stretch_rows, rows);
-        const Columns columns(tile_cols, in_packs);
+        const Columns<T, ColumnPlan> columns(tile_cols, in_packs);
         Elements<T> sum{};
 #pragma unroll 4
         for (int64_t row = stretch * stretch_rows + warp; row < end; row += column_warps) {
             const Elements<T> part = columns.load(x + row * cols + first_column, 0, A(0));
 #pragma unroll
-            for (int i = 0; i < Columns::width; ++i) {
+            for (int i = 0; i < columns.width; ++i) {
                 sum[i] += part[i];
             }
         }
 #pragma unroll
-        for (int i = 0; i < Columns::width; ++i) {
+        for (int i = 0; i < columns.width; ++i) {
             warp_sums[warp][columns.column(0, i)] = sum[i];
         }
         __syncthreads();
