@@ -40,7 +40,7 @@ struct CrossEntropyForward {
     acc_t<T> label_smoothing;
 
     template <class Own>
-    __device__ void operator()(const Own& columns, int64_t row) const {
+    __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
         using A = acc_t<T>;
         const int64_t target = targets[row];
         if (target == ignore_index || target < 0 || target >= columns.cols) {
@@ -51,12 +51,12 @@ struct CrossEntropyForward {
                 }
             }
             if (dlogits) {
-                columns.write(dlogits + row * columns.cols, [](auto) { return A(0); });
+                columns.write(dlogits + start, [](auto) { return A(0); });
             }
             return;
         }
 
-        const T* logits_row = logits + row * columns.cols;
+        const T* logits_row = logits + start;
         const A scale = total ? A(1) / *total : A(1);
         const A share = label_smoothing / A(columns.cols);  // of each class
         const A target_logit = to_acc(logits_row[target]);
@@ -83,7 +83,7 @@ struct CrossEntropyForward {
         if (dlogits) {
             const A p_scale = scale * p_weight / softmax.total;
             columns.write(
-                dlogits + row * columns.cols,
+                dlogits + start,
                 [&](auto at, A x, A w) {
                     const A here = at.column == target ? target_weight : A(0);
                     return p_scale * exp(x - softmax.largest) - scale * (here + share * w);
@@ -100,11 +100,11 @@ struct CrossEntropyBackward {
     int64_t g_stride;
 
     template <class Own>
-    __device__ void operator()(const Own& columns, int64_t row) const {
+    __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
         const acc_t<T> factor = to_acc(g[row * g_stride]);
-        const Row<Own> dlogits_row(columns, dlogits + row * columns.cols);
+        const Row<Own> dlogits_row(columns, dlogits + start);
         columns.write(
-            dx + row * columns.cols, [&](auto, acc_t<T> value) { return value * factor; },
+            dx + start, [&](auto, acc_t<T> value) { return value * factor; },
             dlogits_row);
     }
 };

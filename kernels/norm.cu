@@ -55,10 +55,10 @@ struct NormForward {
     acc_t<T> eps;
 
     template <class Own>
-    __device__ void operator()(const Own& columns, int64_t row) const {
+    __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
         using A = acc_t<T>;
         const A inverse_cols = A(1) / A(columns.cols);
-        const Row<Own> x_row(columns, x + row * columns.cols);
+        const Row<Own> x_row(columns, x + start);
         A row_mean = 0;
         if (centred) {
             columns.each([&](auto, A x) { row_mean += x; }, x_row);
@@ -79,7 +79,7 @@ struct NormForward {
 
         const Row<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias, A(0));
         columns.write(
-            y + row * columns.cols,
+            y + start,
             [&](auto, A x, A w, A b) { return (x - row_mean - drift) * row_rstd * w + b; }, x_row,
             weight_row, bias_row);
         if (columns.lane() == 0) {

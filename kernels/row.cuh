@@ -214,13 +214,14 @@ __global__ void __launch_bounds__(Plan::threads, 1)
     row_kernel(Body body, int64_t rows, int64_t cols, bool in_packs) {
     const Columns<T, Plan> columns(cols, in_packs);
     for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
-        body(columns, row);
+        body(columns, row, row * cols);
     }
 }
 
-// A kernel that works on each row by itself: body(columns, row), for `columns` of whichever plan
-// suits rows of `cols` elements. `bytes` as choose_plan takes them; `matrices` are the pointers to
-// whole matrices of such rows, or to single rows, that the body reads and writes in packs.
+// A kernel that works on each row by itself: body(columns, row, start), for `columns` of whichever
+// plan suits rows of `cols` elements; `start` is where the row begins in a matrix. `bytes` as
+// choose_plan takes them; `matrices` are the pointers to whole matrices of such rows, or to single
+// rows, that the body reads and writes in packs.
 template <class T, int bytes, class Body, class... Matrices>
 void for_each_row(const char* name, int64_t rows, int64_t cols, cudaStream_t stream, Body body,
                   Matrices... matrices) {

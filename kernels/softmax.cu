@@ -18,13 +18,13 @@ struct SoftmaxForward {
     const T* x;
 
     template <class Own>
-    __device__ void operator()(const Own& columns, int64_t row) const {
+    __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
         using A = acc_t<T>;
-        const Row<Own> x_row(columns, x + row * columns.cols);
+        const Row<Own> x_row(columns, x + start);
         const Softmax<A> softmax = softmax_of(columns, x_row);
         const A log_total = log(softmax.total), scale = A(1) / softmax.total;
         columns.write(
-            y + row * columns.cols,
+            y + start,
             [&](auto, A value) {
                 const A distance = value - softmax.largest;
                 return logarithm ? distance - log_total : exp(distance) * scale;
@@ -39,15 +39,15 @@ struct SoftmaxBackward {
     const T *dy, *y;
 
     template <class Own>
-    __device__ void operator()(const Own& columns, int64_t row) const {
+    __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
         using A = acc_t<T>;
-        const Row<Own> dy_row(columns, dy + row * columns.cols);
-        const Row<Own> y_row(columns, y + row * columns.cols);
+        const Row<Own> dy_row(columns, dy + start);
+        const Row<Own> y_row(columns, y + start);
         A sum = 0;
         columns.each([&](auto, A dy, A y) { sum += logarithm ? dy : dy * y; }, dy_row, y_row);
         sum = columns.reduce(sum, Sum());
         columns.write(
-            dx + row * columns.cols,
+            dx + start,
             [&](auto, A dy, A y) { return logarithm ? dy - exp(y) * sum : y * (dy - sum); },
             dy_row, y_row);
     }

@@ -22,7 +22,8 @@ import pytest
 from kernel_checks import check
 from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Update, numpy_dtype
 
-from tapegrad.core import kernels
+import tapegrad as tg
+from tapegrad.core import devices, kernels
 
 CANARY = 0xFF
 PAGE = mmap.PAGESIZE
@@ -258,3 +259,95 @@ def test_every_launcher_is_in_the_table(memory: Any) -> None:
     suffixes = tuple(f"_{dtype}" for dtype in FLOATS)
     launchers = {name.rsplit("_", 1)[0] for name in dir(library) if name.endswith(suffixes)}
     assert launchers == {entry.launcher for entry in ROWS} - {"philox"}
+
+
+# ---- launching from Python ----
+
+EMULATED = tg.device("emulated")
+
+
+def test_arrays_of_any_shape_and_kind_are_launched_on() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 comes from ml_dtypes")
+    for dtype in (np.float32, np.float64, np.float16, ml_dtypes.bfloat16):
+        x = np.array([[-1.0, 2.0], [3.0, -4.0]], dtype)
+        x.flags.writeable = False
+        y = np.empty((2, 2), dtype)
+        kernels.launch(EMULATED, "relu_forward", x.dtype, y, x, x.size)
+        assert y.tolist() == [[0, 2], [3, 0]]
+        kernels.launch(EMULATED, "relu_forward", dtype, y[1:, 1], x[:1, 1], 1)  # part of an array
+        kernels.launch(
+            EMULATED, "relu_forward", np.dtype(dtype).name, y[0, 0, ...], x[1, 0, ...], 1
+        )
+        assert y.tolist() == [[3, 2], [3, 2]]
+        kernels.launch(EMULATED, "relu_forward", dtype, y[2:], None, 0)
+
+
+RELU = ("relu_forward", "float32")
+MISSING = kernels.KernelError
+POINTER = r"\[relu_forward_float32\] argument {} must be an array, an address or None, got {}"
+WRONG: list[tuple[tuple, type, str]] = [
+    ((*RELU, np.float32(1), 0, 0), TypeError, POINTER.format(0, "numpy.float32")),
+    ((*RELU, 0, tg.ones(1), 0), TypeError, POINTER.format(1, "Tensor")),
+    ((*RELU, 0, "x", 0), TypeError, POINTER.format(1, "str")),
+    ((*RELU, 0, True, 0), TypeError, POINTER.format(1, "bool")),
+    ((*RELU, 0, 0, 1.5), TypeError, r"argument 2 must be a Python int.*float"),
+    ((*RELU, 0, 0, np.int64(0)), TypeError, r"argument 2 must be a Python int.*numpy\.int64"),
+    (("elu_forward", "float32", 0, 0, 0, None), TypeError, "argument 3 must be a Python number"),
+    ((*RELU, 0, 0, 2**63), OverflowError, "int"),
+    (("dropout", "float32", 0, 0, 0, 0.5, -1, 0), OverflowError, "unsigned"),
+    ((*RELU, 0, 0), TypeError, r"takes 4 arguments, the stream .*got 3"),
+    ((*RELU, 0, 0, 0, 0), TypeError, r"takes 4 arguments, the stream .*got 5"),
+    (("warp_drive", "float32"), MISSING, r"\[warp_drive\] no such launcher for float32"),
+    (("relu_forward", "int64"), MISSING, r"for int64 on emulated, only .*relu_forward_float16"),
+    (("relu_forward", None), MISSING, "no such launcher on emulated, only"),
+    (("relu_forward", "fLoat"), TypeError, "fLoat"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "words"), WRONG)
+def test_a_wrong_launch_is_refused(arguments: tuple, error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        kernels.launch(EMULATED, *arguments)
+
+
+@pytest.mark.gpu
+def test_arrays_of_the_gpu_are_launched_on() -> None:
+    x = tg.tensor([-1.0, 2.0], device="cuda")
+    y = tg.empty(2, device="cuda")
+    kernels.launch(x.device, "relu_forward", x.dtype, y._array, x._array, 2)
+    assert y.tolist() == [0.0, 2.0]
+    with pytest.raises(TypeError, match="argument 2 must be a Python int"):
+        kernels.launch(x.device, "relu_forward", x.dtype, y._array, x._array, x._array)
+
+
+# ---- what @kernel asks for ----
+
+
+def test_a_kernel_gets_floats_of_one_dtype_and_contiguous(monkeypatch: Any) -> None:
+    monkeypatch.setattr(devices, "overrides", {})
+    seen: list[Any] = []
+
+    @kernels.kernel("first", floats="x y", contiguous="y index")
+    def first(device: Any, x: Any, y: Any, index: Any, *, scale: float) -> Any:
+        seen[:] = x, y, index, scale
+        return "done"
+
+    ((types, run),) = devices.overrides["first"]
+    assert types == ("cuda", "emulated")
+    x, index = np.ones((2, 3), np.float32).T, np.arange(6)[::2]
+    assert run(EMULATED, x, x, index, scale=2) == "done"
+    assert seen[0] is x
+    assert seen[1].flags.c_contiguous
+    assert seen[2].flags.c_contiguous
+    np.testing.assert_array_equal(seen[1], x)
+    assert run(EMULATED, x, None, index, scale=2) == "done"
+    assert run(EMULATED, x, x.astype("float64"), index, scale=2) is NotImplemented
+    assert run(EMULATED, x.astype(int), x.astype(int), index, scale=2) is NotImplemented
+
+    @kernels.kernel("second")
+    def second(device: Any, x: Any, *others: Any) -> Any:
+        return (x, *others)
+
+    ((_, run),) = devices.overrides["second"]
+    assert all(a.flags.c_contiguous for a in run(EMULATED, x, x, x))
+    assert run(EMULATED, x, x, index) is NotImplemented

@@ -1,0 +1,59 @@
+"""What a launch costs before the kernel does anything: launchers called with n = 0 on the emulated
+device, beside an empty Python function and NumPy's add of empty arrays.
+
+    python benchmarks/launch.py
+
+All take turns, and the quickest of their rounds counts: it is the one that nothing disturbed.
+"""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable
+
+import numpy as np
+
+import tapegrad as tg
+from tapegrad.core.kernels import launch
+
+ROUNDS, CALLS = 15, 10_000
+EMULATED = tg.device("emulated")
+
+
+def empty(*arguments: object) -> None:
+    pass
+
+
+def contestants() -> dict[str, Callable[[], object]]:
+    x = np.empty(0, np.float32)
+    adam = (x, x, x, x, None, 0, 1e-3, 0.9, 0.999, 1e-8, 0.0, True, False, 1)
+    found: dict[str, Callable[[], object]] = {
+        "an empty Python function": lambda: empty(EMULATED, "relu_forward", x.dtype, x, x, 0),
+        "np.add of empty arrays": lambda: np.add(x, x, x),
+    }
+    for name in ("float32", "float16", "bfloat16"):
+        y = np.empty(0, tg.zeros(0, dtype=name).dtype)
+        found[f"relu_forward, {name}"] = lambda y=y: launch(  # type: ignore[misc]
+            EMULATED, "relu_forward", y.dtype, y, y, 0
+        )
+    found["adam_step, float32"] = lambda: launch(EMULATED, "adam_step", x.dtype, *adam)
+    return found
+
+
+def measure() -> dict[str, float]:
+    """Microseconds a call."""
+    timers = {name: timeit.Timer(call) for name, call in contestants().items()}
+    rounds = [{name: t.timeit(CALLS) for name, t in timers.items()} for _ in range(ROUNDS)]
+    return {name: min(r[name] for r in rounds) / CALLS * 1e6 for name in timers}
+
+
+def main() -> None:
+    found = measure()
+    python, numpy = list(found.values())[:2]
+    print(f"{'':26} {'us':>6} {'x Python':>9} {'x NumPy':>8}")
+    for name, us in found.items():
+        print(f"{name:26} {us:6.2f} {us / python:9.1f} {us / numpy:8.1f}")
+
+
+if __name__ == "__main__":
+    main()
