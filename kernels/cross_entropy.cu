@@ -20,6 +20,10 @@ namespace {
 
 constexpr int kept_bytes = 128;
 
+__device__ inline bool is_class(int64_t target, int64_t classes) {
+    return target >= 0 && target < classes;
+}
+
 template <class A>
 struct Smoothing {
     A weights, distances;  // sums of w_c and of w_c (x_c - largest)
@@ -43,7 +47,7 @@ struct CrossEntropyForward {
     __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
         using A = acc_t<T>;
         const int64_t target = targets[row];
-        if (target == ignore_index || target < 0 || target >= columns.cols) {
+        if (target == ignore_index || !is_class(target, columns.cols)) {
             if (columns.lane() == 0) {
                 loss[row] = from_acc<T>(A(0));
                 if (target != ignore_index) {
@@ -120,7 +124,7 @@ __global__ void __launch_bounds__(total_threads)
     A sum = 0;
     for (int64_t row = threadIdx.x; row < rows; row += total_threads) {
         const int64_t target = targets[row];
-        if (target != ignore_index && target >= 0 && target < cols) {
+        if (target != ignore_index && is_class(target, cols)) {
             sum += weight ? to_acc(weight[target]) : A(1);
         }
     }
@@ -130,7 +134,28 @@ __global__ void __launch_bounds__(total_threads)
     }
 }
 
+constexpr int check_threads = 256;
+
+__global__ void check_classes_kernel(int64_t* invalid, const int64_t* targets, int64_t n,
+                                     int64_t classes, int64_t ignore_index) {
+    for (int64_t i = global_thread(); i < n; i += thread_count()) {
+        if (targets[i] != ignore_index && !is_class(targets[i], classes)) {
+            report_invalid(invalid, targets[i]);
+        }
+    }
+}
+
 }  // namespace
+
+// Only the check of the targets, for losses that are put together from other operations.
+void check_classes(int64_t* invalid, const int64_t* targets, int64_t n, int64_t classes,
+                   int64_t ignore_index, cudaStream_t stream) {
+    if (n > 0) {
+        LAUNCH(check_classes_kernel, blocks_for(n, check_threads), check_threads, 0, stream, invalid,
+               targets, n, classes, ignore_index);
+    }
+}
+FUNCTION(check_classes);
 
 // Sum of the weights of the targets that count (their number when weight is null).
 template <class T>

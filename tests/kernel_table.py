@@ -368,6 +368,16 @@ def cross_entropy_call(
     ]  # fmt: skip
 
 
+@row("check_classes", dtypes=(None,), exact=True)
+def check_classes(draw: Draw) -> Iterator[Call]:
+    for n, classes in ((0, 3), (1, 1), (33, 7), (20011, 40), (3, 0)):
+        for outside in ((), (-1,), (classes,), (2**62, IGNORED, -(2**62))):
+            targets = draw.random.integers(0, max(classes, 1), n)
+            targets[n // 2 :][: len(outside)] = outside[: n - n // 2]
+            wrong = targets[((targets < 0) | (targets >= classes)) & (targets != IGNORED)]
+            yield [noted(wrong), In(targets), n, classes, IGNORED]
+
+
 @row("cross_entropy_backward", exact=True)
 def cross_entropy_backward(draw: Draw) -> Iterator[Call]:
     for rows, cols in SHAPES:

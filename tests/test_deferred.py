@@ -33,6 +33,12 @@ def classify(target: int, classes: int = 4, device: str = "cuda") -> tg.Tensor:
     return F.cross_entropy(tg.zeros(1, classes, device=device), tg.tensor([target], device=device))
 
 
+def likelihood(target: int, classes: int = 4, device: str = "cuda") -> tg.Tensor:
+    weight = tg.ones(classes, device=device)
+    log_p, target = tg.zeros(1, classes, device=device), tg.tensor([target], device=device)
+    return F.nll_loss(log_p, target, weight)
+
+
 def other() -> tg.Tensor:
     return tg.ones(1, device="cuda")
 
@@ -48,6 +54,7 @@ WAITS: dict[str, Callable[[tg.Tensor], Any]] = {
     "synchronize": lambda x: tg.cuda.synchronize(),
     "the next lookup": lambda x: lookup(1),
     "the next loss": lambda x: classify(1),
+    "the next likelihood": lambda x: likelihood(1),
 }
 
 
@@ -63,6 +70,10 @@ def test_the_error_comes_with_the_next_wait_and_only_once(wait: str) -> None:
     with pytest.raises(IndexError, match=r"\[cross_entropy\] class -3 is .* 4 classes.*-100"):
         WAITS[wait](x)
     WAITS[wait](x)
+    likelihood(4)
+    with pytest.raises(IndexError, match=r"\[nll_loss\] class 4 is .* 4 classes.*-100"):
+        WAITS[wait](x)
+    WAITS[wait](x)
 
 
 @gpu
@@ -70,11 +81,11 @@ def test_a_launch_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     def waited(*args: Any) -> None:
         raise AssertionError("waited for the GPU")
 
-    lookup(1), classify(1)
+    lookup(1), classify(1), likelihood(1)
     monkeypatch.setattr(deferred, "wait", waited)
-    monkeypatch.setattr(type(other()._array), "get", waited)
-    monkeypatch.setattr(type(other()._array), "item", waited)
-    lookup(2), classify(2)
+    for method in ("get", "item", "tolist", "__bool__", "__int__", "__float__"):
+        monkeypatch.setattr(type(other()._array), method, waited)
+    lookup(2), classify(2), likelihood(2)
 
 
 @gpu
@@ -123,6 +134,8 @@ def test_anomaly_mode_raises_at_once(check_nan: bool) -> None:
             lookup(7)
         with pytest.raises(IndexError, match="class 7"):
             classify(7)
+        with pytest.raises(IndexError, match="class 9"):
+            likelihood(9)
     tg.cuda.synchronize()
 
 
@@ -165,6 +178,8 @@ def test_without_a_gpu_the_error_is_raised_at_once(device: str) -> None:
         lookup(-1, device=device)
     with pytest.raises(IndexError, match="class 4"):
         classify(4, device=device)
+    with pytest.raises(IndexError, match="class 5"):
+        likelihood(5, device=device)
 
 
 PROGRAM = """

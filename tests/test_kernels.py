@@ -258,7 +258,7 @@ def test_every_launcher_is_in_the_table(memory: Any) -> None:
     library = kernels.library(memory.name)
     suffixes = tuple(f"_{dtype}" for dtype in FLOATS)
     launchers = {name.rsplit("_", 1)[0] for name in dir(library) if name.endswith(suffixes)}
-    assert launchers == {entry.launcher for entry in ROWS} - {"philox"}
+    assert launchers == {entry.launcher for entry in ROWS if entry.dtypes != (None,)}
 
 
 # ---- launching from Python ----

@@ -113,7 +113,8 @@ def embedding(
 
     max_norm: rows in use that are longer, in the ``norm_type`` norm, are shortened to it in place.
     scale_grad_by_freq: a row's gradient is divided by how often it is looked up. ``sparse`` is
-    accepted; gradients are dense. Raises IndexError for an index out of range.
+    accepted; gradients are dense. Raises IndexError for an index out of range, on a GPU when the
+    program next waits for it.
     """
     check_table("embedding", input, weight)
     skip = padding_row("embedding", padding_idx, weight.shape[0])

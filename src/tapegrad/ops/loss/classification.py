@@ -17,10 +17,11 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import log_softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.precision import in_float32
-from tapegrad.ops.indexing.gather import gather
-from tapegrad.ops.indexing.where import select_where
+from tapegrad.ops.indexing.gather import check_index
+from tapegrad.ops.indexing.index import getitem
+from tapegrad.ops.indexing.take_along import pick
 from tapegrad.ops.linalg.matmul import linear
-from tapegrad.ops.pointwise.elementwise import multiply, not_equal, where
+from tapegrad.ops.pointwise.elementwise import clip, multiply, not_equal, where
 from tapegrad.ops.reduction.reduce import mean, sum, to_dtype
 
 from .elementwise import check_reduction, reduce_loss
@@ -40,16 +41,13 @@ def _target(
     dtype: Any,
     mean_: bool,
 ) -> tuple:
-    """q in parts, for q = a onehot(t) + b w: (valid rows, t with 0 where ignored, a, b, w, total),
-    a and b divided by ``total``, the weight of all targets, if ``mean_``.
+    """q in parts, for q = a onehot(t) + b w: (valid rows, t with some class where ignored, a, b, w,
+    total), a and b divided by ``total``, the weight of all targets, if ``mean_``.
 
     Raises IndexError for a class out of range.
     """
-    valid = targets != ignored
-    if bool((((targets < 0) | (targets >= classes)) & valid).any()):
-        wrong = targets[((targets < 0) | (targets >= classes)) & valid]
-        raise _class_error(int(wrong[0]), classes, ignored)
-    t = xp.where(valid, targets, 0)
+    xp.check_classes(targets, op="cross_entropy", classes=classes, ignored=ignored)
+    valid, t = targets != ignored, xp.library.clip(targets, 0, classes - 1)
     w = xp.ones((classes,), dtype=dtype) if weight is None else weight
     picked = xp.where(valid, w[t], 0).astype(dtype)
     total = picked.sum() if mean_ else dtype.type(1)
@@ -58,9 +56,25 @@ def _target(
     return valid, t, a, b, w, total
 
 
-def _class_error(wrong: int, classes: int, ignored: int) -> IndexError:
+@array_function
+def check_classes(xp: Any, targets: Any, *, op: str, classes: int, ignored: int) -> None:
+    """Raise IndexError, on a GPU when it is waited for, for a target that is no class."""
+    wrong = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)]
+    if wrong.size:
+        raise _class_error(int(wrong[0]), op, classes, ignored)
+
+
+@kernel("check_classes", floats="")
+def _check_classes_kernel(
+    device: Device, targets: Any, *, op: str, classes: int, ignored: int
+) -> None:
+    with out_of_range(device, _class_error, op, classes, ignored) as invalid:
+        launch(device, "check_classes", None, invalid, targets, targets.size, classes, ignored)
+
+
+def _class_error(wrong: int, op: str, classes: int, ignored: int) -> IndexError:
     return IndexError(
-        f"[cross_entropy] class {wrong} is out of range for {classes} classes: expected 0 "
+        f"[{op}] class {wrong} is out of range for {classes} classes: expected 0 "
         f"to {classes - 1}, or ignore_index={ignored}"
     )
 
@@ -160,7 +174,7 @@ def _cross_entropy_kernel(
     total = empty((1,), accumulator(dtype)) if mean_ else None
     if mean_:
         launch(device, "cross_entropy_total", dtype, total, targets, weight, rows, classes, ignored)
-    with out_of_range(device, _class_error, classes, ignored) as invalid:
+    with out_of_range(device, _class_error, "cross_entropy", classes, ignored) as invalid:
         arrays = (loss, dlogits, invalid, logits, targets, weight, total)
         settings = (rows, classes, ignored, smoothing)
         launch(device, "cross_entropy_forward", dtype, *arrays, *settings)
@@ -193,7 +207,7 @@ def cross_entropy(
     input: (n, classes), (n, classes, d1, ...) or (classes,). target: integer classes of the shape
     without the class dimension, or probabilities of the shape of input. weight: (classes,).
     "mean" divides by the total weight of the targets that are not ``ignore_index``.
-    Raises IndexError for a class out of range.
+    Raises IndexError for a class out of range, on a GPU when the program next waits for it.
     """
     check_reduction("cross_entropy", reduction)
     require_tensor("cross_entropy", target)
@@ -268,7 +282,11 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...)."""
+    """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...).
+
+    target: integer classes (n, ...). weight: (classes,). Raises IndexError for a class out of
+    range, on a GPU when the program next waits for it.
+    """
     check_reduction("nll_loss", reduction)
     require_floating("nll_loss", input)
     require_tensor("nll_loss", target)
@@ -286,17 +304,16 @@ def nll_loss(
             f"[nll_loss] expected a weight for each of {classes} classes, got shape "
             f"{tuple(weight.shape)}"
         )
+    check_index("nll_loss", input, target)
     target = to_dtype(target, np.int64)  # a narrow dtype would wrap ignore_index around
-    valid = not_equal(target, ignore_index)
-    wrong = valid & ((target < 0) | (target >= classes))
-    if bool(wrong._array.any()):
-        raise IndexError(
-            f"[nll_loss] class {int(target._array[wrong._array][0])} is out of range for "
-            f"{classes} classes: expected 0 to {classes - 1}, or ignore_index={ignore_index}"
-        )
-    safe = select_where(valid, target, 0)
-    losses = where(valid, -gather(input, dim, safe.unsqueeze(dim)).squeeze(dim), 0.0)
-    weights = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0.0)
+    xp = input._device.xp
+    xp.check_classes(target._array, op="nll_loss", classes=classes, ignored=ignore_index)
+    valid, safe = not_equal(target, ignore_index), clip(target, low=0, high=classes - 1)
+    losses = where(valid, -pick(input, safe.unsqueeze(dim), dim, keepdim=False).values, 0.0)
+    if weight is None:
+        weights = valid.to(input.dtype)
+    else:
+        weights = where(valid, getitem(weight, index=(safe._array,)), 0.0)
     losses = losses * weights
     return sum(losses) / sum(weights) if reduction == "mean" else reduce_loss(losses, reduction)
 
