@@ -11,6 +11,8 @@ _TABLES = {"tiny": [(23, 9, 70)], "small": [(5000, 256, 4096)], "large": [(50257
 # elements of the target, number of indices
 _SCATTER = {"tiny": [(97, 301)], "small": [(1 << 14, 1 << 17)], "large": [(1 << 22, 1 << 24)]}
 
+_CLASSES = 1000
+
 
 def _lookup(draw: Draw, rows: int, columns: int, n: int) -> tuple:
     return draw.normal(rows, columns), draw.integers(rows, n)
@@ -42,12 +44,33 @@ def _store(xp: Any, target: Any, indices: Any, values: Any) -> Any:
     return target
 
 
+def _all_classes(xp: Any, targets: Any) -> Any:
+    if bool(((targets < 0) | (targets >= _CLASSES)).any()):
+        raise IndexError("there is no such class")
+    return targets
+
+
 def _add_at(xp: Any, target: Any, indices: Any, values: Any) -> Any:
     xp.add.at(target, indices, values)
     return target
 
 
 CASES = [
+    Case(
+        "check_classes",
+        "check_classes",
+        {"tiny": [(70,)], "small": [(4096,)], "large": [(1 << 24,)]},
+        lambda draw, n: (draw.integers(_CLASSES, n),),
+        lambda ops, targets: ops["check_classes"](
+            targets, op="bench", classes=_CLASSES, ignored=-100
+        ),
+        _all_classes,
+        lambda n: 0.0,
+        lambda t, targets: t.where((targets >= 0) & (targets < _CLASSES), targets, -1),
+        bytes=lambda itemsize, n: 8 * n,
+        changes=(0,),
+        dtypes=("float32",),  # the targets are int64 whatever the logits are
+    ),
     Case(
         "embedding",
         "embedding",
