@@ -84,7 +84,7 @@ def build(options: argparse.Namespace, report: Report) -> None:
     if built.returncode:
         raise Failed(last_line(built.stderr) or f"status {built.returncode}")
     seconds = time.monotonic() - started
-    code = "from tapegrad import kernels; import json, sys; "
+    code = "from tapegrad.core import kernels; import json, sys; "
     code += "print(json.dumps(kernels.library(sys.argv[1]).build_info()))"
     loaded = python("-c", code, options.device)
     if loaded.returncode:

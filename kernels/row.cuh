@@ -24,13 +24,16 @@ struct Plan {
 // than give up a block per multiprocessor, and spilled registers are memory traffic again.
 
 // Calls `use` with the plan for rows of `cols` elements, of which a thread keeps at most `bytes`
-// bytes (as accumulators): what a kernel can afford depends on how many rows it holds at once.
+// bytes (as accumulators): what a kernel can afford depends on how many rows it holds at once. A
+// kernel that walks over its rows once has no reason to keep them: 0 bytes.
 template <class T, int bytes, class Use>
 void choose_plan(int64_t cols, Use use) {
     constexpr int width = Pack<T>::size;
     constexpr int packs = bytes / int(width * sizeof(acc_t<T>));
     if (cols <= 32 * width) {
         use(Plan<32, 1>());
+    } else if constexpr (bytes == 0) {
+        use(Plan<128, 0>());
     } else if (cols <= 32 * width * packs) {
         use(Plan<32, packs>());
     } else if (cols <= 256 * width * packs) {

@@ -182,6 +182,27 @@ for activation in ACTIVATIONS:
     activation_rows(activation)
 
 
+def biased_rows(name: str) -> None:
+    value, derivative, _, _ = ACTIVATIONS[name]
+
+    @row(f"bias_{name}_forward")
+    def forward(draw: Draw) -> Iterator[Call]:
+        for rows, cols in (*SHAPES, (3, 0)):
+            x, bias = draw.normal(rows, cols, scale=2), draw.normal(cols)
+            yield [Out(value(wide(x) + wide(bias))), In(x), In(bias), rows, cols]
+
+    @row(f"bias_{name}_backward")
+    def backward(draw: Draw) -> Iterator[Call]:
+        for rows, cols in (*SHAPES, (3, 0)):
+            dy, x, bias = draw.normal(rows, cols), draw.normal(rows, cols), draw.normal(cols)
+            dx = wide(dy) * derivative(wide(x) + wide(bias))
+            yield [Out(dx), In(dy), In(x), In(bias), rows, cols]
+
+
+for activation in ("gelu", "gelu_tanh"):
+    biased_rows(activation)
+
+
 # ---- matmul ----
 
 

@@ -209,7 +209,7 @@ def test_a_fork_does_not_tell_what_its_parent_will() -> None:
     """Nor does it look: CUDA's memory is not the child's."""
     ran = program(
         """
-from tapegrad import deferred
+from tapegrad.core import deferred
 if os.fork() == 0:
     (inherited,) = deferred._inherited
     for note in inherited.values():
@@ -228,6 +228,6 @@ except IndexError as error:
 
 
 def test_waiting_costs_nothing_where_nothing_was_ever_noted() -> None:
-    code = "import tapegrad as tg; from tapegrad import backend; tg.ones(1).item(); "
-    code += "assert backend.after_waiting == []"
+    code = "import tapegrad as tg; from tapegrad.core import devices; tg.ones(1).item(); "
+    code += "assert devices.after_waiting == []"
     subprocess.run([sys.executable, "-c", code], check=True)

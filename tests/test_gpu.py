@@ -292,7 +292,7 @@ def test_a_launch_that_fails_raises_and_the_next_one_works(gpu: Any) -> None:
 
 ILLEGAL_ACCESS = """
 import tapegrad as tg
-from tapegrad import kernels
+from tapegrad.core import kernels
 device = tg.device("cuda")
 x = tg.ones(4, device=device)
 kernels.launch(device, "relu_forward", "float32", None, None, 1000)

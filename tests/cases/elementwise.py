@@ -56,6 +56,18 @@ case("leaky_relu", lambda t, x: t.nn.functional.leaky_relu(x, 0.2), *ONE)
 case("elu", lambda t, x: t.nn.functional.elu(x, 1.3), *ONE)
 case("gelu", lambda t, x: t.nn.functional.gelu(x), *ONE, (f(9, 130),))
 case("gelu_tanh", lambda t, x: t.nn.functional.gelu(x, approximate="tanh"), *ONE)
+
+
+def _bias_gelu(t, x, bias, approximate="none"):
+    fused = getattr(t.nn.functional, "bias_gelu", None)  # PyTorch has none
+    return fused(x, bias, approximate) if fused else t.nn.functional.gelu(
+        x + bias, approximate=approximate)
+
+
+_BIASED = [(f(2, 3), f(3)), (f(4), f(4)), (f(0, 3), f(3)), (f(3, 0), f(0)), (f(2, 3, 37), f(37))]
+case("bias_gelu", _bias_gelu, *_BIASED)
+case("bias_gelu_tanh", lambda t, x, b: _bias_gelu(t, x, b, "tanh"), *_BIASED)
+case("bias_gelu_of_views", lambda t, x, b: _bias_gelu(t, x.T, b[::2]), (f(3, 4), f(6)))
 case("silu", lambda t, x: t.nn.functional.silu(x), *ONE)
 case("softplus", lambda t, x: t.nn.functional.softplus(x, 1.5, 2.0), *ONE)
 for _name in ("sigmoid", "tanh", "erf", "relu"):

@@ -61,6 +61,8 @@ def batch_norm(
     momentum: float = 0.1, eps: float = 1e-05,
 ) -> Tensor:
     """Normalise each channel of (n, c, ...) over the batch (Ioffe & Szegedy 2015)."""
+def bias_gelu(input: Tensor, bias: Tensor, approximate: str = "none") -> Tensor:
+    """``gelu(input + bias, approximate)`` in one pass over memory: what follows the ..."""
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """sum_ij input1_i weight_kij input2_j + bias_k: (..., m), (..., n), (out, m, n) ..."""
 def binary_cross_entropy(

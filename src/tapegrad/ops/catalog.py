@@ -43,6 +43,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             softplus softplus_backward tanh tanh_backward
         """,
     },
+    "activation.bias_gelu": {"F": "bias_gelu", "xp": "bias_gelu bias_gelu_backward"},
     "activation.gated": {
         "F": "glu gumbel_softmax logsigmoid mish softmin softsign tanhshrink",
         "xp": "logsigmoid mish mish_backward",
@@ -198,7 +199,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "euclidean_distances"},
     "loss.classification": {
         "F": "cross_entropy linear_cross_entropy nll_loss",
-        "xp": "cross_entropy cross_entropy_backward",
+        "xp": "check_classes cross_entropy cross_entropy_backward",
     },
     "loss.ctc": {"F": "ctc_loss", "xp": "ctc_backward ctc_loss"},
     "loss.elementwise": {

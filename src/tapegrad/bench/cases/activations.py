@@ -78,6 +78,50 @@ def _gelu_tanh_slope(xp: Any, g: Any, x: Any) -> Any:
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * _ROOT * (1 + 3 * 0.044715 * x * x))
 
 
+def _gelu(xp: Any, x: Any) -> Any:
+    return 0.5 * x * (1 + _erf(xp, x / math.sqrt(2)))
+
+
+def _gelu_tanh(xp: Any, x: Any) -> Any:
+    return 0.5 * x * (1 + xp.tanh(_inner(x)))
+
+
+def _biased_gelu(approximate: str) -> None:
+    """Rows for gelu(x + bias), and for its gradient with respect to x."""
+    exact = approximate == "none"
+    f, slope = (_gelu, _gelu_slope) if exact else (_gelu_tanh, _gelu_tanh_slope)
+    name = "bias_gelu" if exact else "bias_gelu_tanh"
+    sizes = {"tiny": [(5, 67)], "small": [(256, 4096)], "large": [(16384, 4096)]}
+    arrays: Literal[True] | None = True if _SCIPY or not exact else None
+
+    def inputs(draw: Draw, rows: int, columns: int) -> tuple:
+        return draw.normal(rows, columns), draw.normal(columns)
+
+    forward = Case(
+        name,
+        "bias_gelu",
+        sizes,
+        inputs,
+        lambda ops, x, b: ops["bias_gelu"](x, b, approximate=approximate),
+        lambda xp, x, b: f(xp, x + b),
+        lambda rows, columns: (6 if exact else 10) * rows * columns,
+        lambda t, x, b: t.nn.functional.gelu(x + b, approximate=approximate),
+        arrays,
+    )
+    backward = Case(
+        f"{name}_backward",
+        "bias_gelu_backward",
+        sizes,
+        lambda draw, *shape: (draw.normal(*shape), *inputs(draw, *shape)),
+        lambda ops, g, x, b: ops["bias_gelu_backward"](g, x, b, approximate=approximate),
+        lambda xp, g, x, b: slope(xp, g, x + b),
+        lambda rows, columns: (12 if exact else 20) * rows * columns,
+        lambda t, g, x, b: t.ops.aten.gelu_backward(g, x + b, approximate=approximate),
+        arrays,
+    )
+    CASES.extend([forward, backward])
+
+
 def _silu_slope(xp: Any, g: Any, x: Any) -> Any:
     s = _sigmoid(xp, x)
     return g * s * (1 + x * (1 - s))
@@ -111,7 +155,7 @@ _activation(
 )
 _activation(
     "gelu",
-    lambda xp, x: 0.5 * x * (1 + _erf(xp, x / math.sqrt(2))),
+    _gelu,
     _gelu_slope,
     lambda t, x: t.nn.functional.gelu(x),
     lambda t, g, x: t.ops.aten.gelu_backward(g, x),
@@ -120,12 +164,14 @@ _activation(
 )
 _activation(
     "gelu_tanh",
-    lambda xp, x: 0.5 * x * (1 + xp.tanh(_inner(x))),
+    _gelu_tanh,
     _gelu_tanh_slope,
     lambda t, x: t.nn.functional.gelu(x, approximate="tanh"),
     lambda t, g, x: t.ops.aten.gelu_backward(g, x, approximate="tanh"),
     (9, 19),
 )
+for _approximate in ("none", "tanh"):
+    _biased_gelu(_approximate)
 _activation(
     "silu",
     lambda xp, x: x * _sigmoid(xp, x),

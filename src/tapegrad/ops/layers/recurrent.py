@@ -6,10 +6,8 @@ from typing import Any
 
 from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.activation import activation as _activation  # noqa: F401 (the body uses sigmoid and tanh)
 from tapegrad.ops.common.arguments import require_floating, same_dtype
 from tapegrad.ops.common.precision import in_float32
-from tapegrad.ops.linalg import matmul as _linalg  # noqa: F401 (and linear, the gradient matmul and column_sum)
 
 
 def _gru(xp: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple:
