@@ -12,13 +12,7 @@ from tapegrad import nn
 
 tg.manual_seed(0)
 
-network = nn.Sequential(
-    nn.Linear(2, 32),
-    nn.Tanh(),
-    nn.Linear(32, 32),
-    nn.Tanh(),
-    nn.Linear(32, 1),
-)
+network = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
 optimizer = tg.optim.Adam(network.parameters(), lr=0.005)
 schedule = tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000)
 

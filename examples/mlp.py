@@ -11,12 +11,7 @@ digits = tg.data.TensorDataset(images, labels)
 training, validation = tg.data.random_split(digits, [1437, 360])
 
 # 64 pixels go in, 128 numbers in between, and out comes a score for each of the ten digits.
-model = nn.Sequential(
-    nn.Flatten(),
-    nn.Linear(64, 128),
-    nn.ReLU(),
-    nn.Linear(128, 10),
-)
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
 optimizer = tg.optim.Adam(model.parameters(), lr=0.003)
 
 

@@ -49,10 +49,7 @@ def test_demo_without_optional_packages(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [
-        (["--device", "tpu"], "unknown device 'tpu'"),
-        (["--device", "cuda:99"], "cuda"),
-    ],
+    [(["--device", "tpu"], "unknown device 'tpu'"), (["--device", "cuda:99"], "cuda")],
 )
 def test_demo_says_in_one_line_what_is_wrong(arguments, message, tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path), *arguments]) == 1

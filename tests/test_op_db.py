@@ -108,7 +108,7 @@ FIRST_ORDER = {
 
 # Entries whose gradient PyTorch has wrong; ours is compared with finite differences: why.
 BY_DIFFERENCES = {
-    "as_strided_scatter": "it gives the input the gradients of the elements that were replaced",
+    "as_strided_scatter": "it gives the input the gradients of the elements that were replaced"
 }
 
 # Tolerances other than PyTorch's own (rtol, atol): entry -> for float64, and why.

@@ -246,10 +246,7 @@ def plan_emulated(
 
 
 def plan_cuda(
-    nvcc: Compiler | None,
-    cxx: Compiler | None,
-    root: Path,
-    environ: Mapping[str, str] = os.environ,
+    nvcc: Compiler | None, cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
 ) -> Plan:
     if nvcc is None:
         raise BuildError(
@@ -451,10 +448,7 @@ class Choice:
 
 
 def choose_extensions(
-    cxx: Compiler | None,
-    nvcc: Compiler | None,
-    root: Path,
-    environ: Mapping[str, str] = os.environ,
+    cxx: Compiler | None, nvcc: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
 ) -> Choice:
     """What to build here. Raises BuildError where ``TAPEGRAD_CUDA=on`` cannot be met."""
     setting = environ.get("TAPEGRAD_CUDA", "auto").lower()

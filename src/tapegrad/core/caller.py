@@ -141,10 +141,7 @@ def _open_one(name: str, floating: bool, differentiable: bool) -> list[str]:
         f"_device = {name}._device",
     ]
     if floating:
-        lines += [
-            "if _x0.dtype.kind in 'iub':",
-            "    _x0 = _x0.astype(get_default_dtype())",
-        ]
+        lines += ["if _x0.dtype.kind in 'iub':", "    _x0 = _x0.astype(get_default_dtype())"]
     return lines + ([f"_n0 = {name}._node"] if differentiable else [])
 
 
@@ -249,11 +246,7 @@ def _results(declared: Primitive, inputs: Sequence[str], view: bool) -> list[str
         "if _value.__class__ is not _device.array_type:",
         "    _value = _device.asarray(_value)",
     ]
-    new = [
-        "_result = _new_tensor(Tensor)",
-        "_result._array = _value",
-        "_result._device = _device",
-    ]
+    new = ["_result = _new_tensor(Tensor)", "_result._array = _value", "_result._device = _device"]
     if not view:
         return lines + new
     return [

@@ -16,6 +16,7 @@ from typing import Any
 
 from .caller import result_node, result_of
 from .devices import Device, make_current
+from .memory import Array
 from .modes import recording
 from .node import Node
 from .tape import registry, tensor_xp
@@ -176,7 +177,7 @@ def _held_twice() -> int:
 _HELD_TWICE = _held_twice()
 
 
-def unbroadcast(xp: Any, g: Any, edge: Node | Leaf, node: Node | None) -> Any:
+def unbroadcast(xp: Any, g: Array, edge: Node | Leaf, node: Node | None) -> Any:
     """Sum a gradient over the dimensions that broadcasting added or stretched."""
     shape, target = tuple(g.shape), tuple(edge.shape)
     lead = len(shape) - len(target)

@@ -18,6 +18,7 @@ import numpy as np
 
 from .devices import Device, KernelsMissing, current_stream, override
 from .dtypes import is_floating
+from .memory import Array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +104,7 @@ def kernel(name: str, *, floats: str | None = None, contiguous: str | None = Non
 
         alike, packed = positions(floats), positions(contiguous)
 
-        def checked(device: Device, *arrays: Any, **parameters: Any) -> Any:
+        def checked(device: Device, *arrays: Array, **parameters: Any) -> Any:
             dtype = None
             for array in arrays if alike is None else [arrays[i] for i in alike]:
                 if array is None:

@@ -7,9 +7,11 @@ A *region* is another shape, strides and offset over the same memory.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+
+Array: TypeAlias = Any  # NumPy's or CuPy's; type checkers know no name for either
 
 
 class Region(NamedTuple):

@@ -90,10 +90,7 @@ def array_function(body: Callable) -> Callable:
 
 
 def unary(
-    name: str,
-    rule: Callable | None = None,
-    body: Callable | None = None,
-    floating: bool = True,
+    name: str, rule: Callable | None = None, body: Callable | None = None, floating: bool = True
 ) -> Callable:
     """Declare an elementwise primitive of one input. ``floating``: where there is a rule, integers
     become the default float dtype first."""

@@ -154,10 +154,7 @@ class EmbeddingBag(_Table, function=F.embedding_bag):
         self.mode, self.include_last_offset = mode, include_last_offset
 
     def forward(
-        self,
-        input: Tensor,
-        offsets: Tensor | None = None,
-        per_sample_weights: Tensor | None = None,
+        self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None
     ) -> Tensor:
         return F.embedding_bag(
             input, offsets=offsets, per_sample_weights=per_sample_weights, **self._chosen()

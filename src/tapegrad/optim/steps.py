@@ -21,6 +21,7 @@ import numpy as np
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.primitive import signature
 from tapegrad.core.tape import array_function
 
@@ -38,8 +39,8 @@ def options_of(name: str) -> list[str]:
 @array_function
 def sgd_step(
     xp: Any,
-    param: Any,
-    grad: Any,
+    param: Array,
+    grad: Array,
     momentum_buffer: Any,
     *,
     lr: float,
@@ -73,8 +74,8 @@ def sgd_step(
 @array_function
 def adam_step(
     xp: Any,
-    param: Any,
-    grad: Any,
+    param: Array,
+    grad: Array,
     exp_avg: Any,
     exp_avg_sq: Any,
     max_exp_avg_sq: Any,
@@ -124,8 +125,8 @@ def adam_step(
 @array_function
 def rmsprop_step(
     xp: Any,
-    param: Any,
-    grad: Any,
+    param: Array,
+    grad: Array,
     square_avg: Any,
     momentum_buffer: Any,
     grad_avg: Any,
@@ -204,7 +205,7 @@ def _launch_step(name: str) -> None:
     """kernels/optimizer.cu: <name>(param, grad, state..., n, options...)."""
 
     @kernel(name, contiguous="grad")
-    def step(device: Device, param: Any, grad: Any, *state: Any, **given: Any) -> Any:
+    def step(device: Device, param: Array, grad: Array, *state: Any, **given: Any) -> Array:
         kept = [a for a in (param, *state) if a is not None]
         if not all(a.shape == grad.shape and a.flags.c_contiguous for a in kept):
             return NotImplemented

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tapegrad.core.memory import Array
+
 from .case import Case, Draw
 
 CASES: list[Case] = []
@@ -47,7 +49,7 @@ def _activation(
     )
 
 
-def _erf(xp: Any, x: Any) -> Any:
+def _erf(xp: Any, x: Array) -> Any:
     if xp is not np:
         from cupyx.scipy.special import erf
     elif _SCIPY:
@@ -57,11 +59,11 @@ def _erf(xp: Any, x: Any) -> Any:
     return erf(x)
 
 
-def _sigmoid(xp: Any, x: Any) -> Any:
+def _sigmoid(xp: Any, x: Array) -> Any:
     return 1 / (1 + xp.exp(-x))
 
 
-def _gelu_slope(xp: Any, g: Any, x: Any) -> Any:
+def _gelu_slope(xp: Any, g: Array, x: Array) -> Any:
     density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
     return g * (0.5 * (1 + _erf(xp, x / math.sqrt(2))) + x * density)
 
@@ -73,16 +75,16 @@ def _inner(x: Any) -> Any:
     return _ROOT * (x + 0.044715 * x * x * x)
 
 
-def _gelu_tanh_slope(xp: Any, g: Any, x: Any) -> Any:
+def _gelu_tanh_slope(xp: Any, g: Array, x: Array) -> Any:
     t = xp.tanh(_inner(x))
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * _ROOT * (1 + 3 * 0.044715 * x * x))
 
 
-def _gelu(xp: Any, x: Any) -> Any:
+def _gelu(xp: Any, x: Array) -> Any:
     return 0.5 * x * (1 + _erf(xp, x / math.sqrt(2)))
 
 
-def _gelu_tanh(xp: Any, x: Any) -> Any:
+def _gelu_tanh(xp: Any, x: Array) -> Any:
     return 0.5 * x * (1 + xp.tanh(_inner(x)))
 
 
@@ -122,7 +124,7 @@ def _biased_gelu(approximate: str) -> None:
     CASES.extend([forward, backward])
 
 
-def _silu_slope(xp: Any, g: Any, x: Any) -> Any:
+def _silu_slope(xp: Any, g: Array, x: Array) -> Any:
     s = _sigmoid(xp, x)
     return g * s * (1 + x * (1 - s))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad import autograd
+from tapegrad.core.memory import Array
 from tapegrad.core.tensor import wrap
 from tapegrad.nn.functional import conv2d
 
@@ -62,7 +63,7 @@ def _images_backward(draw: Draw, n: int, c: int, size: int, out: int) -> tuple:
     return *_images(draw, n, c, size, out), draw.normal(n, out, size, size)
 
 
-def _shifts(xp: Any, x: Any) -> tuple[Any, list]:
+def _shifts(xp: Any, x: Array) -> tuple[Any, list]:
     """The images with a border of one, and for each of the 3x3 filter positions (i, j) the part
     of it that the position meets."""
     height, width = x.shape[2:]
@@ -77,13 +78,13 @@ def _flat(x: Any) -> Any:
     return x.reshape(*x.shape[:2], -1)
 
 
-def _convolution(xp: Any, x: Any, w: Any) -> Any:
+def _convolution(xp: Any, x: Array, w: Any) -> Any:
     padded, parts = _shifts(xp, x)
     y = sum(xp.matmul(w[:, :, i, j], _flat(padded[part])) for i, j, part in parts)
     return y.reshape(len(x), len(w), *x.shape[2:])
 
 
-def _convolution_backward(xp: Any, x: Any, w: Any, g: Any) -> tuple:
+def _convolution_backward(xp: Any, x: Array, w: Any, g: Array) -> tuple:
     padded, parts = _shifts(xp, x)
     dx, dw = xp.zeros_like(padded), xp.zeros_like(w)
     for i, j, part in parts:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.memory import Array
+
 from .case import Case, Draw
 
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 18,)], "large": [(1 << 26,)]}
@@ -39,7 +41,7 @@ def _words(xp: Any, n: int) -> Any:
     return counter.T.reshape(-1)[:n].astype(xp.uint32)
 
 
-def _normal(xp: Any, x: Any) -> Any:
+def _normal(xp: Any, x: Array) -> Any:
     """Pairs by Box & Muller (1958), from words as fractions."""
     pairs = -(-x.size // 2)
     words = _words(xp, 2 * pairs).astype(np.float64)
@@ -48,7 +50,7 @@ def _normal(xp: Any, x: Any) -> Any:
     return xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], 1).reshape(-1)[: x.size]
 
 
-def _dropout(xp: Any, x: Any) -> Any:
+def _dropout(xp: Any, x: Array) -> Any:
     keep = _words(xp, x.size) >> xp.uint32(8) >= math.ceil(_P * 2**24)
     return xp.where(keep, x / (1 - _P), 0)
 
@@ -58,15 +60,15 @@ def _generator(xp: Any) -> Any:
     return xp.random.default_rng(0)
 
 
-def _random_words(xp: Any, x: Any) -> Any:
+def _random_words(xp: Any, x: Array) -> Any:
     return _generator(xp).integers(0, 2**32, x.size, dtype=xp.uint32)
 
 
-def _random_normal(xp: Any, x: Any) -> Any:
+def _random_normal(xp: Any, x: Array) -> Any:
     return _generator(xp).standard_normal(x.size, dtype=xp.float32).astype(x.dtype)
 
 
-def _random_dropout(xp: Any, x: Any) -> Any:
+def _random_dropout(xp: Any, x: Array) -> Any:
     keep = _generator(xp).random(x.size, dtype=xp.float32) >= _P
     return xp.where(keep, x / x.dtype.type(1 - _P), x.dtype.type(0))
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tapegrad.core.dtypes import accumulator
+from tapegrad.core.memory import Array
 
 from .case import Case, Draw, TorchGradient
 
@@ -22,21 +23,21 @@ def _columns(rows: int, columns: int) -> int:
 # ---------------------------------------------------------------------- softmax
 
 
-def _softmax(xp: Any, x: Any) -> Any:
+def _softmax(xp: Any, x: Array) -> Any:
     e = xp.exp(x - x.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
 
-def _softmax_backward(xp: Any, g: Any, y: Any) -> Any:
+def _softmax_backward(xp: Any, g: Array, y: Array) -> Any:
     return y * (g - (g * y).sum(axis=1, keepdims=True))
 
 
-def _log_softmax(xp: Any, x: Any) -> Any:
+def _log_softmax(xp: Any, x: Array) -> Any:
     shifted = x - x.max(axis=1, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def _log_softmax_backward(xp: Any, g: Any, y: Any) -> Any:
+def _log_softmax_backward(xp: Any, g: Array, y: Array) -> Any:
     return g - xp.exp(y) * g.sum(axis=1, keepdims=True)
 
 
@@ -86,13 +87,13 @@ def _logits(draw: Draw, rows: int, classes: int) -> tuple:
     return draw.normal(rows, classes), draw.integers(classes, rows)
 
 
-def _losses(xp: Any, x: Any, targets: Any) -> Any:
+def _losses(xp: Any, x: Array, targets: Array) -> Any:
     shifted = x - x.max(axis=1, keepdims=True)
     picked = shifted[xp.arange(len(x)), targets]
     return xp.log(xp.exp(shifted).sum(axis=1)) - picked
 
 
-def _mean_gradient(xp: Any, x: Any, targets: Any) -> tuple:
+def _mean_gradient(xp: Any, x: Array, targets: Array) -> tuple:
     """The gradient of the mean loss, and each row's part of the mean."""
     p = _softmax(xp, x)
     losses = -xp.log(p[xp.arange(len(x)), targets]) / len(x)
@@ -123,7 +124,7 @@ def _layer_norm_inputs(draw: Draw, rows: int, columns: int) -> tuple:
     return draw.normal(rows, columns), draw.normal(columns), draw.normal(columns)
 
 
-def _layer_norm(xp: Any, x: Any, w: Any, b: Any) -> tuple:
+def _layer_norm(xp: Any, x: Array, w: Any, b: Array) -> tuple:
     mean = x.mean(axis=1, keepdims=True)
     rstd = 1 / xp.sqrt(((x - mean) ** 2).mean(axis=1, keepdims=True) + _EPS)
     return (x - mean) * rstd * w + b, mean[:, 0], rstd[:, 0]
@@ -135,7 +136,7 @@ def _layer_norm_backward_inputs(draw: Draw, rows: int, columns: int) -> tuple:
     return draw.normal(rows, columns), x, draw.normal(columns), mean, rstd
 
 
-def _layer_norm_backward(xp: Any, g: Any, x: Any, w: Any, mean: Any, rstd: Any) -> tuple:
+def _layer_norm_backward(xp: Any, g: Array, x: Array, w: Any, mean: Array, rstd: Array) -> tuple:
     h = (x - mean[:, None]) * rstd[:, None]
     u = g * w
     inner = u - u.mean(axis=1, keepdims=True) - h * (u * h).mean(axis=1, keepdims=True)
@@ -147,7 +148,7 @@ def _torch_layer_norm_backward(t: Any, g: Any, x: Any, w: Any, mean: Any, rstd: 
     return t.ops.aten.native_layer_norm_backward(g, x, w.shape, *moments, w, w, [True] * 3)
 
 
-def _rms_norm(xp: Any, x: Any, w: Any) -> tuple:
+def _rms_norm(xp: Any, x: Array, w: Any) -> tuple:
     rstd = 1 / xp.sqrt((x * x).mean(axis=1, keepdims=True) + _EPS)
     return x * rstd * w, rstd[:, 0]
 
@@ -157,7 +158,7 @@ def _rms_norm_backward_inputs(draw: Draw, rows: int, columns: int) -> tuple:
     return draw.normal(rows, columns), x, draw.normal(columns), _moments(draw, x, False)[1]
 
 
-def _rms_norm_backward(xp: Any, g: Any, x: Any, w: Any, rstd: Any) -> tuple:
+def _rms_norm_backward(xp: Any, g: Array, x: Array, w: Any, rstd: Array) -> tuple:
     h = x * rstd[:, None]
     u = g * w
     dx = (u - h * (u * h).mean(axis=1, keepdims=True)) * rstd[:, None]

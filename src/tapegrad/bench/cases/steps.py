@@ -6,6 +6,8 @@ import math
 from functools import cache
 from typing import Any
 
+from tapegrad.core.memory import Array
+
 from .case import Case, Draw
 
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
@@ -17,7 +19,7 @@ def _sgd_inputs(draw: Draw, n: int) -> tuple:
     return draw.normal(n), draw.normal(n), draw.normal(n)
 
 
-def _sgd(xp: Any, p: Any, g: Any, momentum: Any) -> tuple:
+def _sgd(xp: Any, p: Any, g: Array, momentum: Any) -> tuple:
     momentum = _MOMENTUM * momentum + g + _DECAY * p
     return p - _LR * momentum, momentum
 
@@ -61,7 +63,7 @@ def _adam_inputs(draw: Draw, n: int) -> tuple:
     return draw.normal(n), draw.normal(n), draw.normal(n), draw.positive(n)
 
 
-def _adam(xp: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> tuple:
+def _adam(xp: Any, p: Any, g: Array, m: Any, v: Any, *, decoupled: bool) -> tuple:
     if decoupled:
         p = p * (1 - _LR * _DECAY)
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tapegrad.core.memory import Array
+
 from .case import Case, Draw
 
 # rows of the table, columns, number of indices
@@ -23,7 +25,7 @@ def _lookup_backward(draw: Draw, rows: int, columns: int, n: int) -> tuple:
     return draw.normal(n, columns), draw.integers(rows, n), draw.normal(rows, 1)
 
 
-def _sum_rows(xp: Any, g: Any, indices: Any, table: Any) -> Any:
+def _sum_rows(xp: Any, g: Array, indices: Array, table: Array) -> Any:
     result = xp.zeros((len(table), g.shape[1]), dtype=g.dtype)
     xp.add.at(result, indices, g)
     return result
@@ -39,18 +41,18 @@ def _replacement(draw: Draw, size: int, n: int) -> tuple:
     return draw.normal(size), places, draw.normal(size)[places]
 
 
-def _store(xp: Any, target: Any, indices: Any, values: Any) -> Any:
+def _store(xp: Any, target: Array, indices: Array, values: Array) -> Any:
     target[indices] = values
     return target
 
 
-def _all_classes(xp: Any, targets: Any) -> Any:
+def _all_classes(xp: Any, targets: Array) -> Any:
     if bool(((targets < 0) | (targets >= _CLASSES)).any()):
         raise IndexError("there is no such class")
     return targets
 
 
-def _add_at(xp: Any, target: Any, indices: Any, values: Any) -> Any:
+def _add_at(xp: Any, target: Array, indices: Array, values: Array) -> Any:
     xp.add.at(target, indices, values)
     return target
 

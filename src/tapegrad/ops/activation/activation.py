@@ -12,6 +12,7 @@ from typing import Any
 
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
@@ -37,7 +38,7 @@ _relu = unary(
 
 
 @primitive(vjp=(lambda xp, g, result: xp.relu_backward(g, result), None))
-def relu_backward(xp: Any, grad: Any, result: Any) -> Any:
+def relu_backward(xp: Any, grad: Array, result: Any) -> Array:
     # Not a product: an infinite gradient times 0 would be nan.
     return xp.where(result <= 0, 0, grad)
 
@@ -55,7 +56,7 @@ sigmoid = unary(
         lambda g, grad, result: g * grad * (1 - 2 * result),
     )
 )
-def sigmoid_backward(xp: Any, grad: Any, result: Any) -> Any:
+def sigmoid_backward(xp: Any, grad: Array, result: Any) -> Array:
     return grad * (result * (1 - result))
 
 
@@ -68,7 +69,7 @@ tanh = unary("tanh", lambda xp, g, y: xp.tanh_backward(g, y), lambda xp, x: xp.l
         lambda g, grad, result: g * grad * (-2 * result),
     )
 )
-def tanh_backward(xp: Any, grad: Any, result: Any) -> Any:
+def tanh_backward(xp: Any, grad: Array, result: Any) -> Array:
     return grad * (1 - result * result)
 
 
@@ -81,7 +82,7 @@ def tanh_backward(xp: Any, grad: Any, result: Any) -> Any:
     ),
 )
 @in_float32
-def _leaky_relu(xp: Any, x: Any, *, negative_slope: float) -> Any:
+def _leaky_relu(xp: Any, x: Array, *, negative_slope: float) -> Array:
     return xp.where(x > 0, x, negative_slope * x)
 
 
@@ -94,7 +95,7 @@ def _leaky_relu(xp: Any, x: Any, *, negative_slope: float) -> Any:
     )
 )
 @in_float32
-def leaky_relu_backward(xp: Any, grad: Any, x: Any, *, negative_slope: float) -> Any:
+def leaky_relu_backward(xp: Any, grad: Array, x: Array, *, negative_slope: float) -> Array:
     return xp.where(x > 0, grad, negative_slope * grad)
 
 
@@ -107,13 +108,13 @@ def _gelu_plain(x: Any) -> Any:
 
 @primitive("gelu", vjp=(lambda xp, g, x: xp.gelu_backward(g, x),), plain=_gelu_plain)
 @in_float32
-def _gelu(xp: Any, x: Any) -> Any:
+def _gelu(xp: Any, x: Array) -> Array:
     return 0.5 * x * (1 + xp.erf(x * _SQRT_HALF))
 
 
 @array_function
 @in_float32
-def gelu_backward(xp: Any, grad: Any, x: Any) -> Any:
+def gelu_backward(xp: Any, grad: Array, x: Array) -> Array:
     density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
     return grad * (0.5 * (1 + xp.erf(x * _SQRT_HALF)) + x * density)
 
@@ -124,13 +125,13 @@ def _gelu_tanh_plain(x: Any) -> Any:
 
 @primitive("gelu_tanh", vjp=(lambda xp, g, x: xp.gelu_tanh_backward(g, x),), plain=_gelu_tanh_plain)
 @in_float32
-def _gelu_tanh(xp: Any, x: Any) -> Any:
+def _gelu_tanh(xp: Any, x: Array) -> Array:
     return 0.5 * x * (1 + xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x)))
 
 
 @array_function
 @in_float32
-def gelu_tanh_backward(xp: Any, grad: Any, x: Any) -> Any:
+def gelu_tanh_backward(xp: Any, grad: Array, x: Array) -> Array:
     t = xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x))
     inner_slope = _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x * x)
     return grad * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner_slope)
@@ -138,13 +139,13 @@ def gelu_tanh_backward(xp: Any, grad: Any, x: Any) -> Any:
 
 @primitive("silu", vjp=(lambda xp, g, x: xp.silu_backward(g, x),), plain=lambda x: x * sigmoid(x))
 @in_float32
-def _silu(xp: Any, x: Any) -> Any:
+def _silu(xp: Any, x: Array) -> Array:
     return x / (1 + xp.exp(-x))
 
 
 @array_function
 @in_float32
-def silu_backward(xp: Any, grad: Any, x: Any) -> Any:
+def silu_backward(xp: Any, grad: Array, x: Array) -> Array:
     s = 1 / (1 + xp.exp(-x))
     return grad * (s * (1 + x * (1 - s)))
 
@@ -158,13 +159,13 @@ def _elu_plain(x: Any, *, alpha: float) -> Any:
     "elu", vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain
 )
 @in_float32
-def _elu(xp: Any, x: Any, *, alpha: float) -> Any:
+def _elu(xp: Any, x: Array, *, alpha: float) -> Array:
     return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
 
 
 @array_function
 @in_float32
-def elu_backward(xp: Any, grad: Any, x: Any, *, alpha: float) -> Any:
+def elu_backward(xp: Any, grad: Array, x: Array, *, alpha: float) -> Array:
     return xp.where(x > 0, grad, grad * alpha * xp.exp(xp.minimum(x, 0)))
 
 
@@ -185,7 +186,7 @@ def _softplus_plain(x: Any, *, beta: float, threshold: float) -> Any:
     plain=_softplus_plain,
 )
 @in_float32
-def _softplus(xp: Any, x: Any, *, beta: float, threshold: float) -> Any:
+def _softplus(xp: Any, x: Array, *, beta: float, threshold: float) -> Array:
     scaled = x * beta
     smooth = (xp.maximum(scaled, 0) + xp.log1p(xp.exp(-xp.abs(scaled)))) / beta
     return xp.where(scaled > threshold, x, smooth)
@@ -193,7 +194,7 @@ def _softplus(xp: Any, x: Any, *, beta: float, threshold: float) -> Any:
 
 @array_function
 @in_float32
-def softplus_backward(xp: Any, grad: Any, x: Any, *, beta: float, threshold: float) -> Any:
+def softplus_backward(xp: Any, grad: Array, x: Array, *, beta: float, threshold: float) -> Array:
     scaled = x * beta
     return xp.where(scaled > threshold, grad, grad / (1 + xp.exp(-scaled)))
 
@@ -206,13 +207,13 @@ def _launch_activation(name: str) -> None:
     where s is what the plain gradient above takes too: the result or the input."""
 
     @kernel(name)
-    def forward(device: Device, x: Any, **parameters: float) -> Any:
+    def forward(device: Device, x: Array, **parameters: float) -> Array:
         y = device.ops["empty"](x.shape, x.dtype)
         launch(device, f"{name}_forward", x.dtype, y, x, x.size, *parameters.values())
         return y
 
     @kernel(f"{name}_backward")
-    def backward(device: Device, grad: Any, saved: Any, **parameters: float) -> Any:
+    def backward(device: Device, grad: Array, saved: Any, **parameters: float) -> Array:
         if grad.shape != saved.shape:
             return NotImplemented
         dx = device.ops["empty"](saved.shape, saved.dtype)

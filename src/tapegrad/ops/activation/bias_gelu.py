@@ -7,6 +7,7 @@ from typing import Any
 
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, same_dtype
@@ -17,7 +18,9 @@ from .activation import gelu
 _NAMES = {"none": "gelu", "tanh": "gelu_tanh"}
 
 
-def _rule(xp: Any, g: Any, x: Any, bias: Any, approximate: str, needs: tuple[bool, ...]) -> tuple:
+def _rule(
+    xp: Any, g: Array, x: Array, bias: Array, approximate: str, needs: tuple[bool, ...]
+) -> tuple:
     dx = xp.bias_gelu_backward(g, x, bias, approximate=approximate)
     columns = dx.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return dx if needs[0] else None, xp.column_sum(columns) if needs[1] else None
@@ -29,19 +32,19 @@ def _plain(x: Tensor, bias: Tensor, *, approximate: str) -> Tensor:
 
 @primitive("bias_gelu", vjp_all=_rule, plain=_plain)
 @in_float32
-def _bias_gelu(xp: Any, x: Any, bias: Any, *, approximate: str) -> Any:
+def _bias_gelu(xp: Any, x: Array, bias: Array, *, approximate: str) -> Array:
     return getattr(xp, _NAMES[approximate])(x + bias)
 
 
 @array_function
 @in_float32
-def bias_gelu_backward(xp: Any, grad: Any, x: Any, bias: Any, *, approximate: str) -> Any:
+def bias_gelu_backward(xp: Any, grad: Array, x: Array, bias: Array, *, approximate: str) -> Array:
     """The gradient of x. That of the bias is its sum over all rows."""
     return getattr(xp, f"{_NAMES[approximate]}_backward")(grad, x + bias)
 
 
 @kernel("bias_gelu")
-def _forward_kernel(device: Device, x: Any, bias: Any, *, approximate: str) -> Any:
+def _forward_kernel(device: Device, x: Array, bias: Array, *, approximate: str) -> Array:
     y, rows = device.ops["empty"](x.shape, x.dtype), math.prod(x.shape[:-1])
     name = f"bias_{_NAMES[approximate]}_forward"
     launch(device, name, x.dtype, y, x, bias, rows, len(bias))
@@ -49,7 +52,9 @@ def _forward_kernel(device: Device, x: Any, bias: Any, *, approximate: str) -> A
 
 
 @kernel("bias_gelu_backward")
-def _backward_kernel(device: Device, grad: Any, x: Any, bias: Any, *, approximate: str) -> Any:
+def _backward_kernel(
+    device: Device, grad: Array, x: Array, bias: Array, *, approximate: str
+) -> Array:
     dx, rows = device.ops["empty"](x.shape, x.dtype), math.prod(x.shape[:-1])
     name = f"bias_{_NAMES[approximate]}_backward"
     launch(device, name, x.dtype, dx, grad, x, bias, rows, len(bias))

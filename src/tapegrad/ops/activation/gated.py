@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import axis, require_floating, require_tensor
@@ -20,7 +21,7 @@ from .softmax import softmax
 
 @primitive("logsigmoid", vjp=(lambda xp, g, x: g * xp.sigmoid(-x),))
 @in_float32
-def _logsigmoid(xp: Any, x: Any) -> Any:
+def _logsigmoid(xp: Any, x: Array) -> Array:
     return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -30,13 +31,13 @@ def _mish_plain(x: Tensor) -> Tensor:
 
 @primitive("mish", vjp=(lambda xp, g, x: xp.mish_backward(g, x),), plain=_mish_plain)
 @in_float32
-def _mish(xp: Any, x: Any) -> Any:
+def _mish(xp: Any, x: Array) -> Array:
     return x * xp.tanh(xp.softplus(x, beta=1.0, threshold=20.0))
 
 
 @array_function
 @in_float32
-def mish_backward(xp: Any, grad: Any, x: Any) -> Any:
+def mish_backward(xp: Any, grad: Array, x: Array) -> Array:
     t = xp.tanh(xp.softplus(x, beta=1.0, threshold=20.0))
     return grad * (t + x * xp.sigmoid(x) * (1 - t * t))
 

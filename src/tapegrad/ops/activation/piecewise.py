@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -19,49 +20,46 @@ from .activation import leaky_relu
 
 
 @primitive(
-    "hardtanh",
-    vjp=(lambda xp, g, x, low, high: xp.where((x <= low) | (x >= high), 0.0, g),),
+    "hardtanh", vjp=(lambda xp, g, x, low, high: xp.where((x <= low) | (x >= high), 0.0, g),)
 )
-def _hardtanh(xp: Any, x: Any, *, low: float, high: float) -> Any:
+def _hardtanh(xp: Any, x: Array, *, low: float, high: float) -> Array:
     return xp.clip(x, low=low, high=high)
 
 
 @primitive("threshold", vjp=(lambda xp, g, x, limit: xp.where(x <= limit, 0.0, g),))
-def _threshold(xp: Any, x: Any, *, limit: float, value: float) -> Any:
+def _threshold(xp: Any, x: Array, *, limit: float, value: float) -> Array:
     return xp.where(x <= limit, x.dtype.type(value), x)
 
 
 @primitive(
-    "hardshrink",
-    vjp=(lambda xp, g, x, limit: xp.where((x >= -limit) & (x <= limit), 0.0, g),),
+    "hardshrink", vjp=(lambda xp, g, x, limit: xp.where((x >= -limit) & (x <= limit), 0.0, g),)
 )
-def _hardshrink(xp: Any, x: Any, *, limit: float) -> Any:
+def _hardshrink(xp: Any, x: Array, *, limit: float) -> Array:
     return xp.where((x >= -limit) & (x <= limit), x.dtype.type(0), x)
 
 
 @primitive(
-    "softshrink",
-    vjp=(lambda xp, g, x, limit: xp.where((x >= -limit) & (x <= limit), 0.0, g),),
+    "softshrink", vjp=(lambda xp, g, x, limit: xp.where((x >= -limit) & (x <= limit), 0.0, g),)
 )
 @in_float32
-def _softshrink(xp: Any, x: Any, *, limit: float) -> Any:
+def _softshrink(xp: Any, x: Array, *, limit: float) -> Array:
     return x - xp.clip(x, low=-limit, high=limit)
 
 
 @primitive("hardsigmoid", vjp=(lambda xp, g, x: xp.where((x > -3) & (x < 3), g * (1 / 6), 0.0),))
 @in_float32
-def _hardsigmoid(xp: Any, x: Any) -> Any:
+def _hardsigmoid(xp: Any, x: Array) -> Array:
     return xp.clip(x + 3, low=0.0, high=6.0) / 6
 
 
-def _hardswish_rule(xp: Any, g: Any, x: Any) -> Any:
+def _hardswish_rule(xp: Any, g: Array, x: Array) -> Any:
     inner = xp.where(x < 3, g * (x / 3 + 0.5), g)
     return xp.where(x <= -3, 0.0, inner)
 
 
 @primitive("hardswish", vjp=(_hardswish_rule,))
 @in_float32
-def _hardswish(xp: Any, x: Any) -> Any:
+def _hardswish(xp: Any, x: Array) -> Array:
     return x * xp.clip(x + 3, low=0.0, high=6.0) / 6
 
 
@@ -74,7 +72,7 @@ def _hardswish(xp: Any, x: Any) -> Any:
     ),
 )
 @in_float32
-def _prelu(xp: Any, x: Any, slope: Any) -> Any:
+def _prelu(xp: Any, x: Array, slope: Any) -> Array:
     return xp.where(x > 0, x, slope * x)
 
 

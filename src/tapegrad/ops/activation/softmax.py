@@ -7,6 +7,7 @@ from typing import Any
 
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis as one_axis
@@ -15,13 +16,13 @@ from tapegrad.ops.common.precision import in_float32, stable_sum
 from tapegrad.ops.reduction.reduce import to_dtype
 
 
-def _dot(xp: Any, a: Any, b: Any, axis: int) -> Any:
+def _dot(xp: Any, a: Array, b: Array, axis: int) -> Any:
     return xp.sum(a * b, axis=(axis,), keepdims=True)
 
 
 @primitive("softmax", vjp=(lambda xp, g, y, axis: xp.softmax_backward(g, y, axis=axis),))
 @in_float32
-def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
+def _softmax(xp: Any, x: Array, *, axis: int) -> Array:
     y = xp.exp(x - x.max(axis=axis, keepdims=True))
     y /= stable_sum(y, axis, True)
     return y
@@ -37,13 +38,13 @@ def _softmax(xp: Any, x: Any, *, axis: int) -> Any:
     )
 )
 @in_float32
-def softmax_backward(xp: Any, grad: Any, y_: Any, *, axis: int) -> Any:
+def softmax_backward(xp: Any, grad: Array, y_: Array, *, axis: int) -> Array:
     return y_ * (grad - _dot(xp, grad, y_, axis))
 
 
 @primitive("log_softmax", vjp=(lambda xp, g, y, axis: xp.log_softmax_backward(g, y, axis=axis),))
 @in_float32
-def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
+def _log_softmax(xp: Any, x: Array, *, axis: int) -> Array:
     shifted = x - x.max(axis=axis, keepdims=True)
     shifted -= xp.log(stable_sum(xp.exp(shifted), axis, True))
     return shifted
@@ -56,7 +57,7 @@ def _log_softmax(xp: Any, x: Any, *, axis: int) -> Any:
     )
 )
 @in_float32
-def log_softmax_backward(xp: Any, grad: Any, y_: Any, *, axis: int) -> Any:
+def log_softmax_backward(xp: Any, grad: Array, y_: Array, *, axis: int) -> Array:
     # Where y is -inf its probability is exactly 0, and so is what it passes on.
     return grad - xp.exp(y_) * xp.sum(grad, axis=(axis,), keepdims=True)
 
@@ -68,7 +69,7 @@ def _launch_rows(name: str) -> None:
     """The kernels work along contiguous rows; another axis is moved last and back."""
 
     @kernel(name, contiguous="")
-    def forward(device: Device, x: Any, *, axis: int) -> Any:
+    def forward(device: Device, x: Array, *, axis: int) -> Array:
         if not x.ndim:
             return NotImplemented
         rows = device.ops["contiguous"](x.swapaxes(axis, -1))
@@ -78,7 +79,7 @@ def _launch_rows(name: str) -> None:
         return y.swapaxes(axis, -1)
 
     @kernel(f"{name}_backward", contiguous="")
-    def backward(device: Device, grad: Any, y: Any, *, axis: int) -> Any:
+    def backward(device: Device, grad: Array, y: Array, *, axis: int) -> Array:
         if not y.ndim:
             return NotImplemented
         grad, y = (device.ops["contiguous"](a.swapaxes(axis, -1)) for a in (grad, y))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import float32, float64, is_low_precision
+from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
 
 
@@ -19,7 +20,7 @@ def in_float32(body: Callable) -> Callable:
     their dtype again. Further results (means, norms) stay float32."""
 
     @wraps(body)
-    def widened(xp: Any, *arrays: Any, **parameters: Any) -> Any:
+    def widened(xp: Any, *arrays: Array, **parameters: Any) -> Any:
         if arrays[0].dtype.itemsize > 2:
             return body(xp, *arrays, **parameters)
         narrow = [a.dtype for a in arrays if hasattr(a, "dtype") and is_low_precision(a.dtype)]
@@ -49,7 +50,7 @@ def in_float64(body: Callable) -> Callable:
         return body(xp, *[a.astype(float64, copy=False) for a in arrays], **parameters)
 
     @wraps(body)
-    def whole(xp: Any, *arrays: Any, **parameters: Any) -> Any:
+    def whole(xp: Any, *arrays: Array, **parameters: Any) -> Any:
         dtype = arrays[0].dtype
         if not isinstance(arrays[0], np.ndarray) or max(a.size for a in arrays) <= _BLOCK:
             return widened(xp, arrays, parameters).astype(dtype, copy=False)
@@ -104,7 +105,7 @@ def _narrow(result: Any, dtype: Any) -> Any:
     return result.astype(dtype) if result is not None and result.dtype == float32 else result
 
 
-def divided(xp: Any, g: Any, count: int) -> Any:
+def divided(xp: Any, g: Array, count: int) -> Any:
     """A gradient by a number of elements, which 16 bits may not hold."""
     if not is_low_precision(g.dtype):
         return g / count

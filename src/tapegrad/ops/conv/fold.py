@@ -6,6 +6,7 @@ import math
 from itertools import product
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -25,11 +26,11 @@ from .sliding_window import Sizes, bordered, inside, ints, outputs, unbatched, w
             padding=padding,
             stride=stride,
         ),
-    ),
+    )
 )
 def image_to_columns(
-    xp: Any, x: Any, *, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes
-) -> Any:
+    xp: Any, x: Array, *, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes
+) -> Array:
     """(n, c, *size) -> (n, c * elements of the kernel, windows)."""
     out = outputs(x.shape[2:], kernel, stride, padding, dilation)
     patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
@@ -41,12 +42,12 @@ def image_to_columns(
         lambda xp, g, kernel, dilation, padding, stride: xp.image_to_columns(
             g, kernel=kernel, dilation=dilation, padding=padding, stride=stride
         ),
-    ),
+    )
 )
 @in_float32
 def columns_to_image(
-    xp: Any, x: Any, *, size: Sizes, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes
-) -> Any:
+    xp: Any, x: Array, *, size: Sizes, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes
+) -> Array:
     """(n, c * elements of the kernel, windows) -> (n, c, *size): what overlaps is added."""
     out = outputs(size, kernel, stride, padding, dilation)
     channels = x.shape[1] // math.prod(kernel)

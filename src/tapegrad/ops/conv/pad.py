@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -14,12 +15,12 @@ from tapegrad.ops.movement.cat import cat
 Widths = tuple[tuple[int, int], ...]
 
 
-def _uncovered(xp: Any, g: Any, widths: Widths) -> Any:
+def _uncovered(xp: Any, g: Array, widths: Widths) -> Any:
     return xp.constant_pad(g, widths=tuple((-a, -b) for a, b in widths), value=0)
 
 
 @primitive(vjp=(_uncovered,))
-def constant_pad(xp: Any, x: Any, *, widths: Widths, value: Any) -> Any:
+def constant_pad(xp: Any, x: Array, *, widths: Widths, value: Any) -> Array:
     """``widths`` (before, after) for each dimension; a negative width cuts."""
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
     result = xp.full(shape, value, dtype=x.dtype)
@@ -36,10 +37,7 @@ def constant_pad(xp: Any, x: Any, *, widths: Widths, value: Any) -> Any:
 def _reflected(x: Tensor, dim: int, before: int, after: int) -> list[Tensor]:
     """What lies before and after, mirrored at the first and last elements."""
     n = x.shape[dim]
-    return [
-        x.narrow(dim, 1, before).flip(dim),
-        x.narrow(dim, n - 1 - after, after).flip(dim),
-    ]
+    return [x.narrow(dim, 1, before).flip(dim), x.narrow(dim, n - 1 - after, after).flip(dim)]
 
 
 def _repeated(x: Tensor, dim: int, before: int, after: int) -> list[Tensor]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import Device, override
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.ops.common.precision import in_float32
 
@@ -29,11 +30,11 @@ _PIECE_BYTES = 1 << 19
 _WASTE = 1.6
 
 
-def _strided(xp: Any, x: Any, shape: tuple, strides: tuple) -> Any:
+def _strided(xp: Any, x: Array, shape: tuple, strides: tuple) -> Any:
     return xp.library.lib.stride_tricks.as_strided(x, shape, strides)
 
 
-def patches_of(xp: Any, x: Any, kernel: Sizes, out: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+def patches_of(xp: Any, x: Array, kernel: Sizes, out: Sizes, stride: Sizes, dilation: Sizes) -> Any:
     """A view of all patches of bordered images: (batch, channels, *kernel, *out)."""
     steps = x.strides[2:]
     reach = [s * d for s, d in zip(steps, dilation, strict=True)]
@@ -53,7 +54,7 @@ def _flat_size(size: Sizes, out: Sizes, stride: Sizes) -> int:
     return flat if max(stride) == 1 and flat <= _WASTE * math.prod(out) else 0
 
 
-def _windows_of(xp: Any, rows: Any, size: Sizes, out: Sizes) -> Any:
+def _windows_of(xp: Any, rows: Array, size: Sizes, out: Sizes) -> Any:
     """Of one number for each start in flattened images of this size, (batch, channels, flat), those
     of the windows: (batch, channels, *out), a view."""
     steps = [rows.strides[-1] * s for s in _steps(size)]
@@ -74,18 +75,18 @@ def _matrices(weight: Any, groups: int) -> Any:
 
 
 @array_function
-def matmul_into(xp: Any, out: Any, a: Any, b: Any) -> None:
+def matmul_into(xp: Any, out: Array, a: Array, b: Array) -> None:
     """out[...] = a @ b, without an array for the product."""
     xp.library.matmul(a, b, out=out)
 
 
 @override("matmul_into", "cuda", "emulated")
-def _matmul_into(device: Device, out: Any, a: Any, b: Any) -> None:
+def _matmul_into(device: Device, out: Array, a: Array, b: Array) -> None:
     """By the kernel for matmul."""
     out[...] = device.ops["matmul"](a, b)
 
 
-def _bias_rule(xp: Any, g: Any) -> Any:
+def _bias_rule(xp: Any, g: Array) -> Any:
     return xp.sum(g, axis=(0, *range(2, g.ndim)), keepdims=False)
 
 
@@ -110,21 +111,21 @@ def _bias_rule(xp: Any, g: Any) -> Any:
             groups=groups,
         ),
         _bias_rule,
-    ),
+    )
 )
 @in_float32
 def convolution(
     xp: Any,
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: Array,
+    weight: Array,
+    bias: Array,
     *,
     out: Sizes,
     stride: Sizes,
     padding: Sizes,
     dilation: Sizes,
     groups: int,
-) -> Any:
+) -> Array:
     """x: (n, in, *size), weight: (filters, in / groups, *kernel), bias: (filters,) or None
     -> (n, filters, *out)."""
     filters, kernel = weight.shape[0], weight.shape[2:]
@@ -167,14 +168,14 @@ def convolution(
 def convolution_input(
     xp: Any,
     y_grad: Any,
-    weight: Any,
+    weight: Array,
     *,
     size: Sizes,
     stride: Sizes,
     padding: Sizes,
     dilation: Sizes,
     groups: int,
-) -> Any:
+) -> Array:
     """The gradient of the input: every patch gets back what it contributed (col2im)."""
     n, filters, *out = y_grad.shape
     kernel, channels = weight.shape[2:], weight.shape[1] * groups
@@ -230,7 +231,7 @@ def convolution_input(
 @in_float32
 def convolution_weight(
     xp: Any,
-    x: Any,
+    x: Array,
     y_grad: Any,
     *,
     kernel: Sizes,
@@ -238,7 +239,7 @@ def convolution_weight(
     padding: Sizes,
     dilation: Sizes,
     groups: int,
-) -> Any:
+) -> Array:
     """The gradient of the weight: result gradients times patches, summed over the batch."""
     n, filters, *out = y_grad.shape
     patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
 
 Sizes = tuple[int, ...]
@@ -34,7 +35,7 @@ def outputs(size: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: S
     )
 
 
-def bordered(xp: Any, x: Any, padding: Sizes) -> Any:
+def bordered(xp: Any, x: Array, padding: Sizes) -> Any:
     """``x`` (batch, channels, ...) with a border of zeros."""
     if not any(padding):
         return x
@@ -91,7 +92,7 @@ def unbatched(op: str, x: Tensor, dims: int) -> bool:
 # ---------------------------------------------------------------------- for pooling
 
 
-def bordered_along(xp: Any, x: Any, axis: int, windows: Windows, value: Any) -> Any:
+def bordered_along(xp: Any, x: Array, axis: int, windows: Windows, value: Any) -> Any:
     """One dimension with a border that the windows stay within."""
     n, p = x.shape[axis], windows.padding
     length = max(n + 2 * p, windows.reach)

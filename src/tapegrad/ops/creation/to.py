@@ -6,6 +6,7 @@ from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.devices import CPU, Device
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -18,7 +19,7 @@ from tapegrad.ops.pointwise.elementwise import cast
     target="target",
     vjp=(lambda xp, g, source, target: xp.transfer(g, source=target, target=source),),
 )
-def _transfer(xp: Any, x: Any, *, source: Device, target: Device) -> Any:
+def _transfer(xp: Any, x: Array, *, source: Device, target: Device) -> Array:
     return target.receive(x)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
+from tapegrad.core.memory import Array
 from tapegrad.ops.common import arguments
 from tapegrad.ops.special.series import horner
 
@@ -52,7 +53,7 @@ def _triangle(xp: Any, k: Any, n: int) -> Any:
     return 1 - xp.library.abs(2 * k / n - 1)
 
 
-def _scaled_i0(xp: Any, x: Any) -> Any:
+def _scaled_i0(xp: Any, x: Array) -> Any:
     """exp(-x) I_0(x) for x >= 0: the library's I_0 overflows at 713, and from 700 on six terms of
     Abramowitz and Stegun 9.7.1 are exact."""
     near, far = xp.library.minimum(x, 700.0), xp.library.maximum(x, 700.0)

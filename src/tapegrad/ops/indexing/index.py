@@ -13,7 +13,7 @@ import numpy as np
 from tapegrad.core.devices import Device, override
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.kernels import launch
-from tapegrad.core.memory import shares
+from tapegrad.core.memory import Array, shares
 from tapegrad.core.modes import recording
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.ops.common.precision import in_float32
@@ -29,7 +29,7 @@ from .segments import combined
     into=lambda xp, g, index, buffer: xp.add_at(buffer, index, g),
     view=True,
 )
-def getitem(xp: Any, x: Any, *, index: Any) -> Any:
+def getitem(xp: Any, x: Array, *, index: Any) -> Array:
     part = x[index]
     # With an int for every dimension NumPy copies one element out; with "..." it is a view.
     if isinstance(part, np.generic):
@@ -40,7 +40,7 @@ def getitem(xp: Any, x: Any, *, index: Any) -> Any:
 
 @primitive(vjp=(lambda xp, g, index: xp.getitem(g, index=index),))
 @in_float32
-def getitem_backward(xp: Any, grad: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
+def getitem_backward(xp: Any, grad: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
     result = xp.zeros(shape, dtype=grad.dtype)
     xp.add_at(result, index, grad)
     return result
@@ -52,14 +52,14 @@ def getitem_backward(xp: Any, grad: Any, *, index: Any, shape: tuple[int, ...]) 
         lambda xp, g, index: xp.getitem(g, index=index),
     )
 )
-def index_put(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+def index_put(xp: Any, x: Array, values: Array, *, index: Any) -> Array:
     result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
     xp.store(result, index, values)
     return result
 
 
 @array_function
-def store(xp: Any, target: Any, index: Any, values: Any) -> None:
+def store(xp: Any, target: Array, index: Any, values: Array) -> None:
     """``target[index] = values`` on arrays. NumPy does not look at the shape of no values."""
     if getattr(values, "size", 1) == 0:
         np.broadcast_to(np.empty(values.shape), target[index].shape)  # or a ValueError
@@ -67,7 +67,7 @@ def store(xp: Any, target: Any, index: Any, values: Any) -> None:
 
 
 @override("store", "cuda", "emulated")
-def _store_in_order(device: Device, target: Any, index: Any, values: Any) -> Any:
+def _store_in_order(device: Device, target: Array, index: Any, values: Array) -> Array:
     """Of several values for one place the last stays, as on the CPU. (CuPy leaves it open.)"""
     if _names_once(index) or not getattr(values, "size", 0):
         return NotImplemented
@@ -78,14 +78,14 @@ def _store_in_order(device: Device, target: Any, index: Any, values: Any) -> Any
 
 @primitive(vjp=(lambda g: g, lambda xp, g, index: xp.getitem(g, index=index)))
 @in_float32
-def index_add_at(xp: Any, x: Any, values: Any, *, index: Any) -> Any:
+def index_add_at(xp: Any, x: Array, values: Array, *, index: Any) -> Array:
     result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
     xp.add_at(result, index, values)
     return result
 
 
 @array_function
-def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
+def add_at(xp: Any, target: Array, index: Any, values: Array) -> None:
     """target[index] += values, where an index that occurs n times adds n times."""
     if _names_once(index):
         target[index] += values
@@ -103,7 +103,7 @@ def add_at(xp: Any, target: Any, index: Any, values: Any) -> None:
 
 
 @override("add_at", "cuda", "emulated")
-def _add_at_in_order(device: Device, target: Any, index: Any, values: Any) -> Any:
+def _add_at_in_order(device: Device, target: Array, index: Any, values: Array) -> Array:
     """Without atomics: number the targets, sort them, and let a kernel add up each one's values in
     the order they stand (kernels/embedding.cu, rows of one element). Integers, for which there is
     no kernel, are combined in pairs."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -17,7 +18,7 @@ from .where import check_mask
 
 
 @array_function
-def nonzero_rows(xp: Any, x: Any) -> Any:
+def nonzero_rows(xp: Any, x: Array) -> Array:
     """The coordinates of what is not zero, a row each."""
     columns = x.reshape(x.shape or 1).nonzero()
     rows = xp.library.stack(columns, axis=1)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.creation.create import ones_like
@@ -22,7 +23,7 @@ _FUNCTIONS = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}
 
 
 def _rule(
-    xp: Any, g: Any, y: Any, x: Any, values: Any, index: Any, how: str, include_self: bool
+    xp: Any, g: Array, y: Array, x: Array, values: Array, index: Any, how: str, include_self: bool
 ) -> list:
     """As in PyTorch: of several extremes that are equal each has an equal share; a product's
     factors get the product of the others."""
@@ -39,7 +40,7 @@ def _rule(
 
 
 def _product_rule(
-    xp: Any, g: Any, y: Any, x: Any, values: Any, index: Any, include_self: bool
+    xp: Any, g: Array, y: Array, x: Array, values: Array, index: Any, include_self: bool
 ) -> tuple[Any, Any]:
     there = partial(xp.getitem, index=index)
     product = partial(xp.reduce_at, index=index, how="prod", include_self=include_self)
@@ -56,7 +57,9 @@ def _product_rule(
 
 @primitive(vjp_all=_rule)
 @in_float32
-def reduce_at(xp: Any, x: Any, values: Any, *, index: Any, how: str, include_self: bool) -> Any:
+def reduce_at(
+    xp: Any, x: Array, values: Array, *, index: Any, how: str, include_self: bool
+) -> Array:
     """x with x[index] replaced by the products or extremes of ``values`` and (include_self) x."""
     function = getattr(xp.library, _FUNCTIONS[how])
     places = flat(xp.library, x.shape, index)

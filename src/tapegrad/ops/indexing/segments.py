@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tapegrad.core.memory import Array
 
-def combined(xp: Any, function: Any, places: Any, values: Any) -> tuple[Any, Any]:
+
+def combined(xp: Any, function: Any, places: Any, values: Array) -> tuple[Any, Any]:
     """The values of equal places combined, neighbours in pairs until one is left: the distinct
     places, and one value for each. It takes log2 steps of the longest run of equal places."""
     library = xp.library

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import CPU
+from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.pointwise.elementwise import cast
@@ -64,7 +65,7 @@ def add_at_copy(x: Tensor, index: Any, values: Tensor) -> Tensor:
         return index_add_at(x, values, index=ints)
 
 
-def write(xp: Any, x: Any, index: tuple, values: Any) -> None:
+def write(xp: Any, x: Array, index: tuple, values: Array) -> None:
     """``x[index] = values`` on arrays, for an index in the two steps that ``plain_index`` makes."""
     ints, place = index
     values = _narrowed(values)

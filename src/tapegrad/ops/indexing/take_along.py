@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tapegrad.core.devices import Device
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import axis, require_tensor
@@ -19,18 +20,18 @@ class Picked(NamedTuple):
     indices: Tensor
 
 
-def _take_rule(xp: Any, g: Any, indices: Any, input_shape: Any, axis: int) -> Any:
+def _take_rule(xp: Any, g: Array, indices: Array, input_shape: Any, axis: int) -> Any:
     return xp.put_along(g, indices, axis=axis, size=input_shape[axis])
 
 
 @primitive(vjp=(_take_rule, None))
-def take_along(xp: Any, x: Any, indices: Any, *, axis: int) -> Any:
+def take_along(xp: Any, x: Array, indices: Array, *, axis: int) -> Array:
     """x's elements at ``indices`` (in range, none twice) along ``axis``."""
     return xp.library.take_along_axis(x, indices, axis)
 
 
 @primitive(vjp=(lambda xp, g, indices, axis: xp.take_along(g, indices, axis=axis), None))
-def put_along(xp: Any, x: Any, indices: Any, *, axis: int, size: int) -> Any:
+def put_along(xp: Any, x: Array, indices: Array, *, axis: int, size: int) -> Array:
     """Zeros, ``size`` of them along ``axis``, with x's elements at ``indices``."""
     result = xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), dtype=x.dtype)
     xp.library.put_along_axis(result, indices, x, axis)

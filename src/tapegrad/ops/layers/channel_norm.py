@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -75,7 +76,7 @@ def instance_norm(
 
 @primitive(vjp=(lambda xp, g, before, after: xp.window_sum(g, before=after, after=before),))
 @in_float32
-def window_sum(xp: Any, x: Any, *, before: int, after: int) -> Any:
+def window_sum(xp: Any, x: Array, *, before: int, after: int) -> Array:
     """Along dimension 1, each element plus as many neighbours as there are before and after it."""
     y = x.copy()
     for k in range(1, before + 1):

@@ -7,6 +7,7 @@ from typing import Any
 
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -16,11 +17,10 @@ from tapegrad.ops.sampling.philox import default_generator
 
 
 @primitive(
-    "dropout",
-    vjp=(lambda xp, g, p, seed, offset: xp.dropout(g, p=p, seed=seed, offset=offset),),
+    "dropout", vjp=(lambda xp, g, p, seed, offset: xp.dropout(g, p=p, seed=seed, offset=offset),)
 )
 @in_float32
-def _dropout(xp: Any, x: Any, *, p: float, seed: int, offset: int) -> Any:
+def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> Array:
     """No mask is stored: the backward pass draws the same numbers again."""
     words = xp.philox(n=x.size, seed=seed, offset=offset) >> xp.library.uint32(8)
     keep = (words >= xp.library.uint32(math.ceil(p * 2**24))).reshape(x.shape)
@@ -29,21 +29,21 @@ def _dropout(xp: Any, x: Any, *, p: float, seed: int, offset: int) -> Any:
 
 
 @kernel("dropout")
-def _dropout_kernel(device: Device, x: Any, *, p: float, seed: int, offset: int) -> Any:
+def _dropout_kernel(device: Device, x: Array, *, p: float, seed: int, offset: int) -> Array:
     y = device.ops["empty"](x.shape, x.dtype)
     launch(device, "dropout", x.dtype, y, x, x.size, p, seed, offset)
     return y
 
 
-def _alpha_rule(xp: Any, g: Any, p: float, scale: float, seed: int, offset: int) -> Any:
+def _alpha_rule(xp: Any, g: Array, p: float, scale: float, seed: int, offset: int) -> Any:
     return xp.dropout(g, p=p, seed=seed, offset=offset) * (scale * (1 - p))
 
 
 @primitive("alpha_dropout", vjp=(_alpha_rule,))
 @in_float32
 def _alpha_dropout(
-    xp: Any, x: Any, *, p: float, scale: float, low: float, seed: int, offset: int
-) -> Any:
+    xp: Any, x: Array, *, p: float, scale: float, low: float, seed: int, offset: int
+) -> Array:
     """scale * x, or scale * low where dropped, all shifted back to mean 0."""
     keep = xp.dropout(xp.ones_like(x), p=p, seed=seed, offset=offset) > 0
     return xp.where(keep, x * scale, scale * low) - scale * low * p

@@ -9,6 +9,7 @@ import numpy as np
 from tapegrad.core.deferred import out_of_range
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -25,7 +26,7 @@ from tapegrad.ops.linalg.vector_norms import vector_norm
         None,
     ),
 )
-def _embedding(xp: Any, weight: Any, indices: Any, *, skip: int | None) -> Any:
+def _embedding(xp: Any, weight: Array, indices: Array, *, skip: int | None) -> Array:
     if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= len(weight)):
         raise _first_error(indices, len(weight))
     return weight[indices]
@@ -42,7 +43,7 @@ def _row_error(index: int, rows: int) -> IndexError:
     )
 
 
-def _picked_rule(xp: Any, g: Any, indices: Any, skip: int | None) -> Any:
+def _picked_rule(xp: Any, g: Array, indices: Array, skip: int | None) -> Any:
     y = xp.embedding(g, indices, skip=skip)
     if skip is not None:  # what was skipped on the way back has no gradient either
         y = y * (indices != skip)[..., None]
@@ -51,7 +52,9 @@ def _picked_rule(xp: Any, g: Any, indices: Any, skip: int | None) -> Any:
 
 @primitive(vjp=(_picked_rule, None))
 @in_float32
-def embedding_backward(xp: Any, grad: Any, indices: Any, *, rows: int, skip: int | None) -> Any:
+def embedding_backward(
+    xp: Any, grad: Array, indices: Array, *, rows: int, skip: int | None
+) -> Array:
     """The rows of ``grad`` summed by the row they were taken from; none for row ``skip``."""
     columns = grad.shape[-1]
     flat, grad = indices.reshape(-1), grad.reshape(-1, columns)
@@ -69,7 +72,7 @@ def embedding_backward(xp: Any, grad: Any, indices: Any, *, rows: int, skip: int
 
 
 @kernel("embedding", floats="weight")
-def _embedding_kernel(device: Device, weight: Any, indices: Any, *, skip: int | None) -> Any:
+def _embedding_kernel(device: Device, weight: Array, indices: Array, *, skip: int | None) -> Array:
     rows, columns = weight.shape
     flat = indices.astype(np.int64, copy=False)
     y = device.ops["empty"]((*indices.shape, columns), weight.dtype)
@@ -81,8 +84,8 @@ def _embedding_kernel(device: Device, weight: Any, indices: Any, *, skip: int | 
 
 @kernel("embedding_backward", floats="grad")
 def _embedding_backward_kernel(
-    device: Device, grad: Any, indices: Any, *, rows: int, skip: int | None
-) -> Any:
+    device: Device, grad: Array, indices: Array, *, rows: int, skip: int | None
+) -> Array:
     ops, columns = device.ops, grad.shape[-1]
     flat = indices.reshape(-1).astype(np.int64)
     order = ops["argsort"](flat, kind="stable")
@@ -95,7 +98,7 @@ def _embedding_backward_kernel(
 
 
 @primitive(vjp=(lambda g, scale: g * scale, None))
-def scale_gradient(xp: Any, x: Any, scale: Any) -> Any:
+def scale_gradient(xp: Any, x: Array, scale: Any) -> Array:
     """x itself; only its gradient is scaled."""
     return x.copy()
 

@@ -8,6 +8,7 @@ from typing import Any
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import ask, kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -38,7 +39,7 @@ def _layer_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tenso
     extras=("mean", "rstd"),
 )
 @in_float32
-def normalize_rows(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tuple:
+def normalize_rows(xp: Any, x: Array, weight: Array, bias: Array, *, eps: float) -> tuple:
     centre = _row_mean(x)
     y = x - centre
     rstd = 1 / xp.sqrt(_row_mean(y * y) + eps)
@@ -53,7 +54,7 @@ def normalize_rows(xp: Any, x: Any, weight: Any, bias: Any, *, eps: float) -> tu
 @array_function
 @in_float32
 def layer_norm_backward(
-    xp: Any, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
+    xp: Any, g: Array, x: Array, weight: Array, mean: Array, rstd: Array, *, needs: tuple[bool, ...]
 ) -> tuple:
     """dx, dweight, dbias. With h = (x - mean) rstd and u = g weight,
     dx = rstd (u - mean(u) - h mean(u h)) along each row."""
@@ -80,7 +81,7 @@ def _rms_norm_plain(x: Tensor, weight: Any, *, eps: float) -> Tensor:
     extras=("rstd",),
 )
 @in_float32
-def _rms_norm(xp: Any, x: Any, weight: Any, *, eps: float) -> tuple:
+def _rms_norm(xp: Any, x: Array, weight: Array, *, eps: float) -> tuple:
     rstd = 1 / xp.sqrt(_row_mean(x * x) + eps)
     y = x * rstd
     return (y if weight is None else y * weight), rstd[:, 0]
@@ -89,7 +90,7 @@ def _rms_norm(xp: Any, x: Any, weight: Any, *, eps: float) -> tuple:
 @array_function
 @in_float32
 def rms_norm_backward(
-    xp: Any, g: Any, x: Any, weight: Any, rstd: Any, *, needs: tuple[bool, ...]
+    xp: Any, g: Array, x: Array, weight: Array, rstd: Array, *, needs: tuple[bool, ...]
 ) -> tuple:
     """dx, dweight. With h = x rstd and u = g weight, dx = rstd (u - h mean(u h))."""
     h = x * rstd[:, None]
@@ -121,7 +122,9 @@ def _batch_norm_plain(x: Tensor, weight: Any, bias: Any, *, moments: Any, eps: f
     plain=_batch_norm_plain,
 )
 @in_float32
-def _batch_norm(xp: Any, x: Any, weight: Any, bias: Any, *, moments: Any, eps: float) -> Any:
+def _batch_norm(
+    xp: Any, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
+) -> Array:
     """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
     centre, spread = moments
     y = x - _channels(centre, x)
@@ -134,7 +137,7 @@ def _batch_norm(xp: Any, x: Any, weight: Any, bias: Any, *, moments: Any, eps: f
 
 @array_function
 @in_float32
-def batch_moments(xp: Any, x: Any) -> tuple:
+def batch_moments(xp: Any, x: Array) -> tuple:
     """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
     count = x.size // x.shape[1]
     centre = _channel_sum(x) / count
@@ -151,7 +154,7 @@ def _channel_sum(x: Any) -> Any:
 @array_function
 @in_float32
 def batch_norm_backward(
-    xp: Any, g: Any, x: Any, weight: Any, *, moments: Any, eps: float, needs: tuple[bool, ...]
+    xp: Any, g: Array, x: Array, weight: Array, *, moments: Any, eps: float, needs: tuple[bool, ...]
 ) -> tuple:
     """dx, dweight, dbias: layer norm's formula over the batch instead of over the row."""
     count = x.size // x.shape[1]
@@ -173,7 +176,9 @@ def batch_norm_backward(
 
 
 @kernel("layer_norm")
-def _layer_norm_kernel(device: Device, x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+def _layer_norm_kernel(
+    device: Device, x: Array, weight: Array, bias: Array, *, eps: float
+) -> Array:
     empty, rows = device.ops["empty"], x.shape[:1]
     y, mean_, rstd = empty(x.shape, x.dtype), *(empty(rows, accumulator(x.dtype)) for _ in "mr")
     launch(device, "layer_norm_forward", x.dtype, y, mean_, rstd, x, weight, bias, *x.shape, eps)
@@ -182,8 +187,15 @@ def _layer_norm_kernel(device: Device, x: Any, weight: Any, bias: Any, *, eps: f
 
 @kernel("layer_norm_backward", floats="g x weight")
 def _layer_norm_backward_kernel(
-    device: Device, g: Any, x: Any, weight: Any, mean: Any, rstd: Any, *, needs: tuple[bool, ...]
-) -> Any:
+    device: Device,
+    g: Array,
+    x: Array,
+    weight: Array,
+    mean: Array,
+    rstd: Array,
+    *,
+    needs: tuple[bool, ...],
+) -> Array:
     empty, (rows, columns) = device.ops["empty"], x.shape
     dx = empty(x.shape, x.dtype)
     dweight, dbias = (empty((columns,), x.dtype) if n else None for n in needs[1:])
@@ -195,7 +207,7 @@ def _layer_norm_backward_kernel(
 
 
 @kernel("rms_norm")
-def _rms_norm_kernel(device: Device, x: Any, weight: Any, *, eps: float) -> Any:
+def _rms_norm_kernel(device: Device, x: Array, weight: Array, *, eps: float) -> Array:
     empty = device.ops["empty"]
     y, rstd = empty(x.shape, x.dtype), empty(x.shape[:1], accumulator(x.dtype))
     launch(device, "rms_norm_forward", x.dtype, y, rstd, x, weight, *x.shape, eps)
@@ -204,8 +216,8 @@ def _rms_norm_kernel(device: Device, x: Any, weight: Any, *, eps: float) -> Any:
 
 @kernel("rms_norm_backward", floats="g x weight")
 def _rms_norm_backward_kernel(
-    device: Device, g: Any, x: Any, weight: Any, rstd: Any, *, needs: tuple[bool, ...]
-) -> Any:
+    device: Device, g: Array, x: Array, weight: Array, rstd: Array, *, needs: tuple[bool, ...]
+) -> Array:
     empty, (rows, columns) = device.ops["empty"], x.shape
     dx = empty(x.shape, x.dtype)
     dweight = empty((columns,), x.dtype) if needs[1] else None

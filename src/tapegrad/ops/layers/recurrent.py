@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, same_dtype
 from tapegrad.ops.common.precision import in_float32
 
 
-def _gru(xp: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple:
+def _gru(xp: Any, x: Array, h: Array, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple:
     """The new state, and the three gates with the state's part of the third."""
     n = h.shape[1]
     from_x, from_h = xp.linear(x, w_ih, b_ih), xp.linear(h, w_hh, b_hh)
@@ -35,9 +36,9 @@ _gru_cell = primitive(
 @in_float32
 def gru_cell_backward(
     xp: Any,
-    g: Any,
-    x: Any,
-    h: Any,
+    g: Array,
+    x: Array,
+    h: Array,
     w_ih: Any,
     w_hh: Any,
     reset: Any,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tapegrad.core.devices import failures_raise
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.movement.shape import mT
@@ -21,7 +22,7 @@ from .matrices import (
 from .solve_triangular import require_batches
 
 
-def _rule(xp: Any, g: Any, y: Any) -> tuple:
+def _rule(xp: Any, g: Array, y: Array) -> tuple:
     """gA = L^-T S L^-1, S the symmetric matrix with half of L^T gL's lower triangle (Murray,
     Differentiation of the Cholesky Decomposition, 2016)."""
     factor = y[0]
@@ -35,7 +36,7 @@ def _rule(xp: Any, g: Any, y: Any) -> tuple:
 
 
 @primitive("cholesky", vjp_all=_rule, results=2)
-def factored(xp: Any, a: Any) -> tuple[Any, Any]:
+def factored(xp: Any, a: Array) -> tuple[Any, Any]:
     """L of the lower triangles, and the order of the first leading minor that is not positive
     definite (0: all are)."""
     info = xp.zeros(a.shape[:-2], dtype="int32")
@@ -48,7 +49,7 @@ def factored(xp: Any, a: Any) -> tuple[Any, Any]:
         return _column_by_column(xp, a)
 
 
-def _column_by_column(xp: Any, a: Any) -> tuple[Any, Any]:
+def _column_by_column(xp: Any, a: Array) -> tuple[Any, Any]:
     """The same for batches in which some matrices fail: those go on with a pivot of 1."""
     factor = flat_batch(xp.library.tril(a))
     info = xp.zeros(len(factor), dtype="int32")
@@ -72,7 +73,7 @@ def _of_factor(xp: Any, ga: Any, factor: Any, upper: bool) -> Any:
     return xp.matmul(factor, both) if upper else xp.matmul(both, factor)
 
 
-def _solve_rule(xp: Any, g: Any, y: Any, factor: Any, needs: Any, upper: bool) -> tuple:
+def _solve_rule(xp: Any, g: Array, y: Array, factor: Any, needs: Any, upper: bool) -> tuple:
     db = xp.cholesky_solve(g, factor, upper=upper)
     if not needs[1]:
         return db, None
@@ -80,18 +81,18 @@ def _solve_rule(xp: Any, g: Any, y: Any, factor: Any, needs: Any, upper: bool) -
 
 
 @primitive("cholesky_solve", vjp_all=_solve_rule)
-def _solve_from_factor(xp: Any, b: Any, factor: Any, *, upper: bool) -> Any:
+def _solve_from_factor(xp: Any, b: Array, factor: Any, *, upper: bool) -> Array:
     lower = transposed(xp, factor) if upper else factor
     x = xp.solve_triangular(lower, b, lower=True, unit=False)
     return xp.solve_triangular(transposed(xp, lower), x, lower=False, unit=False)
 
 
-def _inverse_rule(xp: Any, g: Any, y: Any, factor: Any, upper: bool) -> Any:
+def _inverse_rule(xp: Any, g: Array, y: Array, factor: Any, upper: bool) -> Any:
     return _of_factor(xp, -product(xp, y, g, y), factor, upper)
 
 
 @primitive("cholesky_inverse", vjp=(_inverse_rule,))
-def _inverse_from_factor(xp: Any, factor: Any, *, upper: bool) -> Any:
+def _inverse_from_factor(xp: Any, factor: Any, *, upper: bool) -> Array:
     eye = xp.eye(factor.shape[-1], dtype=factor.dtype)
     lower = transposed(xp, factor) if upper else factor
     root = xp.solve_triangular(lower, eye, lower=True, unit=False)

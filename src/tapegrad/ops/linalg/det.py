@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.pointwise.elementwise import where
@@ -15,7 +16,7 @@ from .matmul import transposed
 from .matrices import require_square
 
 
-def _det_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
+def _det_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     """det(A) A^-T, the matrix of cofactors. Of a singular matrix, from A = U diag(s) V^T: the
     cofactors of diag(s) are the products of all other singular values, and those of U and V^T
     are themselves times their determinants (Higham, What Is the Adjugate of a Matrix?, 2020)."""
@@ -38,7 +39,7 @@ def _det_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
     return (xp.where(mask, by_values, by_inverse) * xp.reshape(g, shape=(*lead, 1, 1)),)
 
 
-def _constants(xp: Any, a: Any) -> tuple[Any, Any]:
+def _constants(xp: Any, a: Array) -> tuple[Any, Any]:
     """The identity, and diag(1, 2, ...), as arrays."""
     ops = a._device.ops if isinstance(a, Tensor) else None
     n = a.shape[-1]
@@ -48,11 +49,11 @@ def _constants(xp: Any, a: Any) -> tuple[Any, Any]:
 
 
 @primitive("det", vjp_all=_det_rule)
-def _det(xp: Any, a: Any) -> Any:
+def _det(xp: Any, a: Array) -> Array:
     return xp.library.linalg.det(a) if a.size else xp.zeros(a.shape[:-2], dtype=a.dtype) + 1
 
 
-def _slogdet_rule(xp: Any, g: Any, a: Any) -> tuple:
+def _slogdet_rule(xp: Any, g: Array, a: Array) -> tuple:
     """log |det A| has the gradient A^-T; the sign has none."""
     if g[1] is None:
         return (None,)
@@ -60,7 +61,7 @@ def _slogdet_rule(xp: Any, g: Any, a: Any) -> tuple:
 
 
 @primitive("slogdet", vjp_all=_slogdet_rule, results=2)
-def _slogdet(xp: Any, a: Any) -> tuple[Any, Any]:
+def _slogdet(xp: Any, a: Array) -> tuple[Any, Any]:
     if a.size:
         return tuple(xp.library.linalg.slogdet(a))
     zeros = xp.zeros(a.shape[:-2], dtype=a.dtype)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from tapegrad.core.devices import failures_raise
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import is_recording, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.movement.shape import mT
@@ -30,7 +31,7 @@ def _converging(op: str, xp: Any, a: Any) -> Iterator[None]:
         ) from None
 
 
-def _differences(xp: Any, values: Any) -> Any:
+def _differences(xp: Any, values: Array) -> Any:
     """Entry (i, j) is values[j] - values[i]; 1 on the diagonal."""
     n = values.shape[-1]
     lead = tuple(values.shape[:-1])
@@ -38,14 +39,14 @@ def _differences(xp: Any, values: Any) -> Any:
     return columns + xp.matrix_of_diagonal(values * 0 + 1, rows=n, columns=n)
 
 
-def _scaled_columns(xp: Any, x: Any, values: Any) -> Any:
+def _scaled_columns(xp: Any, x: Array, values: Array) -> Any:
     return x * xp.reshape(values, shape=(*values.shape[:-1], 1, values.shape[-1]))
 
 
 # ---------------------------------------------------------------------- singular values
 
 
-def _svd_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
+def _svd_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     """Only the first k columns of U and V count: the others of full matrices are arbitrary."""
     (gu, gs, gvh), (u, s, vh) = g, y
     (m, n), k = a.shape[-2:], s.shape[-1]
@@ -75,12 +76,12 @@ def _svd_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
     return (result,)
 
 
-def _skew(xp: Any, x: Any) -> Any:
+def _skew(xp: Any, x: Array) -> Any:
     return x - transposed(xp, x)
 
 
 @primitive("svd", vjp_all=_svd_rule, results=3)
-def _svd(xp: Any, a: Any, *, full_matrices: bool) -> tuple:
+def _svd(xp: Any, a: Array, *, full_matrices: bool) -> tuple:
     if a.size:
         with _converging("linalg.svd", xp, a):
             return tuple(xp.library.linalg.svd(a, full_matrices=full_matrices))
@@ -95,7 +96,7 @@ def _svd(xp: Any, a: Any, *, full_matrices: bool) -> tuple:
 
 
 @primitive("svdvals")
-def _singular_values(xp: Any, a: Any) -> Any:
+def _singular_values(xp: Any, a: Array) -> Array:
     if not a.size:
         return xp.zeros((*a.shape[:-2], min(a.shape[-2:])), dtype=a.dtype)
     with _converging("linalg.svdvals", xp, a):
@@ -146,7 +147,7 @@ def torch_svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVDT
 # ---------------------------------------------------------------------- eigenvalues
 
 
-def _eigh_rule(xp: Any, g: Any, y: Any) -> tuple:
+def _eigh_rule(xp: Any, g: Array, y: Array) -> tuple:
     (gw, gv), (w, v) = g, y
     n = w.shape[-1]
     inner = None if gw is None else xp.matrix_of_diagonal(gw, rows=n, columns=n)
@@ -158,7 +159,7 @@ def _eigh_rule(xp: Any, g: Any, y: Any) -> tuple:
 
 
 @primitive("eigh", vjp_all=_eigh_rule, results=2)
-def _eigh(xp: Any, a: Any, *, triangle: str) -> tuple:
+def _eigh(xp: Any, a: Array, *, triangle: str) -> tuple:
     if not a.size:
         return xp.zeros(a.shape[:-1], dtype=a.dtype), a.copy()
     with _converging("linalg.eigh", xp, a):
@@ -166,7 +167,7 @@ def _eigh(xp: Any, a: Any, *, triangle: str) -> tuple:
 
 
 @primitive("eigvalsh")
-def _eigenvalues(xp: Any, a: Any, *, triangle: str) -> Any:
+def _eigenvalues(xp: Any, a: Array, *, triangle: str) -> Array:
     if not a.size:
         return xp.zeros(a.shape[:-1], dtype=a.dtype)
     with _converging("linalg.eigvalsh", xp, a):

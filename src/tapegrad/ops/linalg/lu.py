@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.core.dtypes import int64
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.movement.shape import mT
@@ -35,7 +36,7 @@ _FEW = 8  # columns that are eliminated one by one
 # ---------------------------------------------------------------------- factorisation
 
 
-def _eliminate(xp: Any, a: Any, pivots: Any, start: int, stop: int) -> None:
+def _eliminate(xp: Any, a: Array, pivots: Array, start: int, stop: int) -> None:
     """Factor columns start to stop of a, (batch, m, n), in place, from row ``start`` on: rows are
     exchanged whole. ``pivots``, (batch, min(m, n)), counts from 0."""
     if stop - start <= _FEW:
@@ -49,7 +50,7 @@ def _eliminate(xp: Any, a: Any, pivots: Any, start: int, stop: int) -> None:
     _eliminate(xp, a, pivots, middle, stop)
 
 
-def _column_by_column(xp: Any, a: Any, pivots: Any, start: int, stop: int) -> None:
+def _column_by_column(xp: Any, a: Array, pivots: Array, start: int, stop: int) -> None:
     each = xp.arange(len(a))
     for j in range(start, stop):
         row = xp.library.abs(a[:, j:, j]).argmax(axis=1) + j
@@ -62,7 +63,7 @@ def _column_by_column(xp: Any, a: Any, pivots: Any, start: int, stop: int) -> No
         a[:, j + 1 :, rest] -= a[:, j + 1 :, j, None] * a[:, j, None, rest]
 
 
-def order_of_rows(xp: Any, pivots: Any, m: int) -> Any:
+def order_of_rows(xp: Any, pivots: Array, m: int) -> Any:
     """(batch, k) pivots from 0 -> (batch, m): row i of P A is row order[i] of A."""
     batch, k = pivots.shape
     each = xp.arange(batch)
@@ -75,7 +76,7 @@ def order_of_rows(xp: Any, pivots: Any, m: int) -> Any:
     return order
 
 
-def factor(xp: Any, a: Any) -> tuple[Any, Any, Any]:
+def factor(xp: Any, a: Array) -> tuple[Any, Any, Any]:
     """(LU, pivots, info) of arrays: info is the first column, counted from 1, whose pivot is 0."""
     lead, (m, n) = a.shape[:-2], a.shape[-2:]
     lu = flat_batch(xp.library.array(a, order="C"))
@@ -91,7 +92,7 @@ def factor(xp: Any, a: Any) -> tuple[Any, Any, Any]:
     return lu.reshape(a.shape), pivots, info.reshape(lead)
 
 
-def _lu_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
+def _lu_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     """With M = tril(L^T gL, -1) + triu(gU U^T) for square matrices, gA = P^T L^-T M U^-T; what is
     left of L below, or of U to the right, follows from its defining equation."""
     lu, pivots, _ = y
@@ -127,19 +128,19 @@ def _lu_rule(xp: Any, g: Any, y: Any, a: Any) -> tuple:
     return (xp.rows_exchanged(result, pivots, back=True),)
 
 
-def _corner(xp: Any, x: Any, rows: Any, columns: Any) -> Any:
+def _corner(xp: Any, x: Array, rows: Array, columns: Any) -> Any:
     """The first rows and columns, or those from one to another."""
     r, c = (slice(*s) if isinstance(s, tuple) else slice(0, s) for s in (rows, columns))
     return xp.getitem(x, index=(..., r, c))
 
 
 @primitive("lu_factor", vjp_all=_lu_rule, results=3)
-def _lu_factor(xp: Any, a: Any) -> tuple:
+def _lu_factor(xp: Any, a: Array) -> tuple:
     return factor(xp, a)
 
 
 @primitive(vjp=(lambda xp, g, pivots, back: xp.rows_exchanged(g, pivots, back=not back), None))
-def rows_exchanged(xp: Any, x: Any, pivots: Any, *, back: bool) -> Any:
+def rows_exchanged(xp: Any, x: Array, pivots: Array, *, back: bool) -> Array:
     """The rows of x, (..., m, n), exchanged as ``pivots`` say: P x, or P^T x (back)."""
     lead, m = x.shape[:-2], x.shape[-2]
     lead = np.broadcast_shapes(lead, pivots.shape[:-1])

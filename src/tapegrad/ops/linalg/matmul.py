@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import ask, kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, same_dtype
@@ -20,7 +21,7 @@ from tapegrad.ops.movement.shape import reshape, squeeze, unsqueeze
 # ---------------------------------------------------------------------- primitives
 
 
-def transposed(xp: Any, x: Any) -> Any:
+def transposed(xp: Any, x: Array) -> Any:
     """Each matrix of a stack transposed: arrays and Tensors alike."""
     n = x.ndim
     return xp.transpose(x, axes=(*range(n - 2), n - 1, n - 2))
@@ -34,11 +35,11 @@ def transposed(xp: Any, x: Any) -> Any:
     ),
 )
 @in_float32
-def _matmul(xp: Any, a: Any, b: Any) -> Any:
+def _matmul(xp: Any, a: Array, b: Array) -> Array:
     return xp.library.matmul(a, b)
 
 
-def _linear_rule(xp: Any, g: Any, x: Any, weight: Any, needs: Any) -> tuple:
+def _linear_rule(xp: Any, g: Array, x: Array, weight: Array, needs: Any) -> tuple:
     rows = xp.reshape(g, shape=(math.prod(g.shape[:-1]), g.shape[-1]))
     dx = dw = db = None
     if needs[0]:
@@ -53,7 +54,7 @@ def _linear_rule(xp: Any, g: Any, x: Any, weight: Any, needs: Any) -> tuple:
 
 @primitive("linear", vjp_all=_linear_rule)
 @in_float32
-def _linear(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
+def _linear(xp: Any, x: Array, weight: Array, bias: Array) -> Array:
     # Flattened to one matrix product, whatever the leading dimensions.
     rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = xp.library.matmul(rows, weight.T)
@@ -64,7 +65,7 @@ def _linear(xp: Any, x: Any, weight: Any, bias: Any) -> Any:
 
 @primitive(vjp=(lambda xp, g, input_shape: xp.broadcast_to(g, shape=input_shape),))
 @in_float32
-def column_sum(xp: Any, x: Any) -> Any:
+def column_sum(xp: Any, x: Array) -> Array:
     """(rows, columns) -> (columns,): the gradient of a bias."""
     return stable_sum(x, 0)
 
@@ -72,7 +73,7 @@ def column_sum(xp: Any, x: Any) -> Any:
 # ---------------------------------------------------------------------- kernels
 
 
-def _matrix(device: Device, x: Any) -> tuple[Any, int, int, bool]:
+def _matrix(device: Device, x: Array) -> tuple[Any, int, int, bool]:
     """A stack of matrices as the kernel reads it: (array, row stride, batch stride, transposed),
     copied only if its last two dimensions are neither row- nor column-major."""
     rows, columns = x.shape[-2:]
@@ -94,7 +95,7 @@ def _one_stride(m: Any) -> bool:
     return m.ndim <= 3 and all(s >= 0 and s % m.itemsize == 0 for s in m.strides)
 
 
-def _product(device: Device, a: Any, b: Any, bias: Any) -> Any:
+def _product(device: Device, a: Array, b: Array, bias: Array) -> Any:
     """c = a @ b + bias by kernels/matmul.cu, for stacks of at most one leading dimension."""
     batch = max(a.shape[0] if a.ndim > 2 else 1, b.shape[0] if b.ndim > 2 else 1)
     if 0 in (*a.shape[:-2], *b.shape[:-2]):
@@ -114,7 +115,7 @@ def _product(device: Device, a: Any, b: Any, bias: Any) -> Any:
 
 
 @kernel("matmul", contiguous="")
-def _matmul_kernel(device: Device, a: Any, b: Any) -> Any:
+def _matmul_kernel(device: Device, a: Array, b: Array) -> Array:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if len(lead) > 1:  # several leading dimensions become one
         xp, count = device.xp, math.prod(lead)
@@ -128,13 +129,13 @@ def _matmul_kernel(device: Device, a: Any, b: Any) -> Any:
 
 
 @kernel("linear", contiguous="bias")
-def _linear_kernel(device: Device, x: Any, weight: Any, bias: Any) -> Any:
+def _linear_kernel(device: Device, x: Array, weight: Array, bias: Array) -> Array:
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return _product(device, rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
 @kernel("column_sum")
-def _column_sum_kernel(device: Device, x: Any) -> Any:
+def _column_sum_kernel(device: Device, x: Array) -> Array:
     rows, columns = x.shape
     out = device.ops["empty"]((columns,), x.dtype)
     parts = ask(device, "column_sum_partials", rows, columns)

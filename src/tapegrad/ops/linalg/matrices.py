@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.core.dtypes import is_floating, is_low_precision
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -13,13 +14,13 @@ from tapegrad.ops.common.arguments import require_tensor
 
 
 @primitive(vjp=(lambda xp, g, k: xp.lower_part(g, k=k),))
-def lower_part(xp: Any, x: Any, *, k: int) -> Any:
+def lower_part(xp: Any, x: Array, *, k: int) -> Array:
     """Zeros above the k-th diagonal."""
     return xp.library.tril(x, k)
 
 
 @primitive(vjp=(lambda xp, g, k: xp.upper_part(g, k=k),))
-def upper_part(xp: Any, x: Any, *, k: int) -> Any:
+def upper_part(xp: Any, x: Array, *, k: int) -> Array:
     """Zeros below the k-th diagonal."""
     return xp.library.triu(x, k)
 
@@ -31,13 +32,13 @@ def upper_part(xp: Any, x: Any, *, k: int) -> Any:
         ),
     )
 )
-def diagonal_part(xp: Any, x: Any) -> Any:
+def diagonal_part(xp: Any, x: Array) -> Array:
     """(..., m, n) -> (..., min(m, n))."""
     return x.diagonal(0, -2, -1).copy()
 
 
 @primitive(vjp=(lambda xp, g: xp.diagonal_part(g),))
-def matrix_of_diagonal(xp: Any, x: Any, *, rows: int, columns: int) -> Any:
+def matrix_of_diagonal(xp: Any, x: Array, *, rows: int, columns: int) -> Array:
     """(..., min(rows, columns)) -> (..., rows, columns), zero elsewhere."""
     y = xp.zeros((*x.shape[:-1], rows, columns), dtype=x.dtype)
     steps = xp.arange(x.shape[-1])
@@ -45,14 +46,14 @@ def matrix_of_diagonal(xp: Any, x: Any, *, rows: int, columns: int) -> Any:
     return y
 
 
-def halved_diagonal(xp: Any, x: Any) -> Any:
+def halved_diagonal(xp: Any, x: Array) -> Any:
     """The lower triangle with half of the diagonal: x + x.T of it is the symmetric completion."""
     return xp.lower_part(x, k=0) - xp.matrix_of_diagonal(
         xp.diagonal_part(x) * 0.5, rows=x.shape[-1], columns=x.shape[-1]
     )
 
 
-def product(xp: Any, *matrices: Any) -> Any:
+def product(xp: Any, *matrices: Array) -> Any:
     """From the left."""
     result = matrices[0]
     for m in matrices[1:]:

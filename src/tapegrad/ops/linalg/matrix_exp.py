@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 
@@ -31,7 +32,7 @@ _PADE = (
 _REACH = 5.371920351148152
 
 
-def _rule(xp: Any, g: Any, a: Any) -> Any:
+def _rule(xp: Any, g: Array, a: Array) -> Any:
     """The upper right block of exp([[A^T, G], [0, A^T]]) (Al-Mohy & Higham, Computing the Frechet
     derivative of the matrix exponential, 2009)."""
     n, rows, columns = a.shape[-1], a.ndim - 2, a.ndim - 1
@@ -43,7 +44,7 @@ def _rule(xp: Any, g: Any, a: Any) -> Any:
 
 
 @primitive("matrix_exp", vjp=(_rule,))
-def _matrix_exp(xp: Any, a: Any) -> Any:
+def _matrix_exp(xp: Any, a: Array) -> Array:
     """Scaling and squaring (Higham, The Scaling and Squaring Method for the Matrix Exponential
     Revisited, 2005). Each matrix of a batch is halved as often as it needs."""
     if not a.size:

@@ -54,12 +54,7 @@ def _converted(op: str, x: Tensor, dtype: Any) -> Tensor:
 
 
 def matrix_norm(
-    A: Tensor,
-    ord: Any = "fro",
-    dim: Any = (-2, -1),
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
+    A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """Norms of the matrices in dimensions ``dim``: "fro" (root of the sum of squares), "nuc" (sum
     of the singular values), 2 and -2 (their extremes), 1 and -1 (extremes of the sums of columns),
@@ -102,12 +97,7 @@ def _extreme(op: str, x: Tensor, dim: int, ord: float) -> Tensor:
 
 
 def norm(
-    A: Tensor,
-    ord: Any = None,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    dtype: Any = None,
+    A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """A matrix norm where ``dim`` is a pair, or where ``ord`` is given and A is a matrix; else the
     norm of vectors, of the whole tensor if no ``dim`` is given."""

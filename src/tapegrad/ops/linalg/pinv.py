@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -24,7 +25,7 @@ from .solve_triangular import require_batches
 # ---------------------------------------------------------------------- pseudoinverse
 
 
-def _rule(xp: Any, g: Any, y: Any, a: Any) -> Any:
+def _rule(xp: Any, g: Array, y: Array, a: Array) -> Any:
     """Golub & Pereyra, The Differentiation of Pseudo-Inverses (1973):
     dP = -P dA P + P P^T dA^T (I - A P) + (I - P A) dA^T P^T P."""
     p, gt = transposed(xp, y), transposed(xp, g)
@@ -36,7 +37,7 @@ def _rule(xp: Any, g: Any, y: Any, a: Any) -> Any:
 
 
 @primitive(vjp=(_rule, None, None))
-def pseudoinverse(xp: Any, a: Any, atol: Any, rtol: Any, *, hermitian: bool) -> Any:
+def pseudoinverse(xp: Any, a: Array, atol: Any, rtol: Any, *, hermitian: bool) -> Array:
     """Singular values up to max(atol, rtol * the largest) count as 0."""
     if not a.size:
         return xp.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), dtype=a.dtype)
@@ -77,12 +78,7 @@ def _tolerances(op: str, A: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
 
 
 def pinv(
-    A: Tensor,
-    *,
-    atol: Any = None,
-    rtol: Any = None,
-    hermitian: bool = False,
-    rcond: Any = None,
+    A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None
 ) -> Tensor:
     """The Moore-Penrose inverses of (..., m, n) matrices. Singular values (hermitian: eigenvalues
     of the lower triangle) up to max(atol, rtol * the largest) count as 0; rtol is
@@ -102,12 +98,7 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 
 
 def matrix_rank(
-    A: Tensor,
-    *,
-    atol: Any = None,
-    rtol: Any = None,
-    hermitian: bool = False,
-    tol: Any = None,
+    A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, tol: Any = None
 ) -> Tensor:
     """The number of singular values (hermitian: of eigenvalues' sizes) above max(atol, rtol * the
     largest)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.movement.shape import mT
@@ -23,7 +24,7 @@ from .solve_triangular import triangular
 # ---------------------------------------------------------------------- QR
 
 
-def _qr_rule(xp: Any, g: Any, y: Any, a: Any, mode: str) -> tuple:
+def _qr_rule(xp: Any, g: Array, y: Array, a: Array, mode: str) -> tuple:
     """Walter & Lehmann, Algorithmic Differentiation of Linear Algebra Functions with Application in
     Optimum Experimental Design (2012); for wide matrices A = [X Y], of X = Q U and V = Q^T Y."""
     (m, n), axis = a.shape[-2:], a.ndim - 1
@@ -48,7 +49,7 @@ def _qr_rule(xp: Any, g: Any, y: Any, a: Any, mode: str) -> tuple:
     return (xp.concatenate(gx, gy, axis=axis, sizes=(m, n - m)),)
 
 
-def _tall_rule(xp: Any, gq: Any, gr: Any, q: Any, r: Any) -> Any:
+def _tall_rule(xp: Any, gq: Any, gr: Any, q: Array, r: Array) -> Any:
     """(gQ + Q S) R^-T, S the symmetric matrix with the upper triangle of gR R^T - Q^T gQ."""
     inner = None
     if gr is not None:
@@ -62,7 +63,7 @@ def _tall_rule(xp: Any, gq: Any, gr: Any, q: Any, r: Any) -> Any:
 
 
 @primitive("qr", vjp_all=_qr_rule, results=2)
-def _qr(xp: Any, a: Any, *, mode: str) -> tuple[Any, Any]:
+def _qr(xp: Any, a: Array, *, mode: str) -> tuple[Any, Any]:
     m, n = a.shape[-2:]
     if a.size == 0:
         k = m if mode == "complete" else min(m, n)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.core.devices import failures_raise
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -28,7 +29,7 @@ from .solve_triangular import require_batches, substitute
     vjp_all=lambda xp, g, y: (-product(xp, transposed(xp, y[0]), g[0], transposed(xp, y[0])),),
     results=2,
 )
-def inverse(xp: Any, a: Any) -> tuple[Any, Any]:
+def inverse(xp: Any, a: Array) -> tuple[Any, Any]:
     """The inverses and, for each matrix, the first column whose pivot is 0 (0: none)."""
     info = xp.zeros(a.shape[:-2], dtype="int32")
     if a.size == 0:
@@ -41,7 +42,7 @@ def inverse(xp: Any, a: Any) -> tuple[Any, Any]:
         return _eliminated(xp, a, eye)
 
 
-def _solve_rule(xp: Any, g: Any, y: Any, a: Any, needs: Any) -> tuple:
+def _solve_rule(xp: Any, g: Array, y: Array, a: Array, needs: Any) -> tuple:
     """A Y = B:  gB = A^-T g,  gA = -gB Y^T."""
     db = xp.solve(transposed(xp, a), g[0])[0]
     da = -xp.matmul(db, transposed(xp, y[0])) if needs[0] else None
@@ -49,7 +50,7 @@ def _solve_rule(xp: Any, g: Any, y: Any, a: Any, needs: Any) -> tuple:
 
 
 @primitive("solve", vjp_all=_solve_rule, results=2)
-def _solve(xp: Any, a: Any, b: Any) -> tuple[Any, Any]:
+def _solve(xp: Any, a: Array, b: Array) -> tuple[Any, Any]:
     """(..., n, n) and (..., n, k) -> (..., n, k), and ``info`` as of ``inverse``."""
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     info = xp.zeros(a.shape[:-2], dtype="int32")
@@ -64,7 +65,7 @@ def _solve(xp: Any, a: Any, b: Any) -> tuple[Any, Any]:
         return _eliminated(xp, a, b)
 
 
-def _eliminated(xp: Any, a: Any, b: Any) -> tuple[Any, Any]:
+def _eliminated(xp: Any, a: Array, b: Array) -> tuple[Any, Any]:
     """By this package's own elimination, which goes on where a pivot is 0: for the others of the
     batch, and for what is known of this one (inf and nan)."""
     lu, pivots, info = factor(xp, a)

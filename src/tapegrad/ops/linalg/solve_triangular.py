@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.movement.shape import mT
@@ -16,7 +17,7 @@ from .matrices import require_matrices, require_square
 _SMALL = 16  # below this size, row by row
 
 
-def substitute(xp: Any, a: Any, x: Any, lower: bool, unit: bool) -> None:
+def substitute(xp: Any, a: Array, x: Array, lower: bool, unit: bool) -> None:
     """Replace x by the solution y of a y = x, reading one triangle of a (unit: and ones on its
     diagonal). Halves are solved one after the other; what the first says about the second is a
     matrix product."""
@@ -37,7 +38,7 @@ def substitute(xp: Any, a: Any, x: Any, lower: bool, unit: bool) -> None:
             row /= a[..., i : i + 1, i : i + 1]
 
 
-def _rule(xp: Any, g: Any, y: Any, a: Any, needs: Any, lower: bool, unit: bool) -> tuple:
+def _rule(xp: Any, g: Array, y: Array, a: Array, needs: Any, lower: bool, unit: bool) -> tuple:
     """a y = b:  db = a^-T g,  da = -db y^T in the triangle that was read."""
     db = xp.solve_triangular(transposed(xp, a), g, lower=not lower, unit=unit)
     da = None
@@ -49,7 +50,7 @@ def _rule(xp: Any, g: Any, y: Any, a: Any, needs: Any, lower: bool, unit: bool) 
 
 
 @primitive("solve_triangular", vjp_all=_rule)
-def triangular(xp: Any, a: Any, b: Any, *, lower: bool, unit: bool) -> Any:
+def triangular(xp: Any, a: Array, b: Array, *, lower: bool, unit: bool) -> Array:
     """(..., n, n) and (..., n, k) -> (..., n, k); leading dimensions broadcast."""
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     x = xp.library.array(xp.library.broadcast_to(b, lead + b.shape[-2:]), order="C")
@@ -59,12 +60,7 @@ def triangular(xp: Any, a: Any, b: Any, *, lower: bool, unit: bool) -> Any:
 
 
 def solve_triangular(
-    input: Tensor,
-    B: Tensor,
-    *,
-    upper: bool,
-    left: bool = True,
-    unitriangular: bool = False,
+    input: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
     """The solution X of A X = B (left) or X A = B, where one triangle of A is read. A zero on the
     diagonal gives inf or nan."""

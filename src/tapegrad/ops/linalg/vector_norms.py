@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, axis, require_floating, require_tensor
@@ -13,7 +14,7 @@ from tapegrad.ops.pointwise.elementwise import greater, subtract, where
 from tapegrad.ops.reduction.reduce import count, expand_gradient, to_dtype
 
 
-def _norm_rule(xp: Any, g: Any, y: Any, x: Any, order: float, axis: Any) -> Any:
+def _norm_rule(xp: Any, g: Array, y: Array, x: Array, order: float, axis: Any) -> Any:
     """0 at the vector 0, where the slope is not defined; equal extremes share it evenly."""
     g, y = (expand_gradient(xp, v, x.shape, axis) for v in (g, y))
     if order == 0:
@@ -35,7 +36,7 @@ def _norm_rule(xp: Any, g: Any, y: Any, x: Any, order: float, axis: Any) -> Any:
 
 @primitive("vector_norm", vjp=(_norm_rule,))
 @in_float32
-def _vector_norm(xp: Any, x: Any, *, order: float, axis: tuple, keepdims: bool) -> Any:
+def _vector_norm(xp: Any, x: Array, *, order: float, axis: tuple, keepdims: bool) -> Array:
     if order == 2:
         return xp.sqrt(stable_sum(x * x, axis, keepdims))
     if order == 0:

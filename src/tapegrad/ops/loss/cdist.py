@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import float64
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.precision import in_float32
@@ -17,7 +18,7 @@ from tapegrad.ops.linalg.vector_norms import vector_norm
 from tapegrad.ops.movement.shape import unsqueeze
 
 
-def _euclidean_rule(xp: Any, g: Any, y: Any, a: Any, b: Any) -> tuple:
+def _euclidean_rule(xp: Any, g: Array, y: Array, a: Array, b: Array) -> tuple:
     """Each pair pulls along its difference, with weight g / distance; 0 at distance 0. In float64,
     because of the weights of near pairs nearly everything cancels. (The engine narrows it.)"""
     g, y, a, b = (xp.cast(t, dtype=float64) for t in (g, y, a, b))
@@ -30,7 +31,7 @@ def _euclidean_rule(xp: Any, g: Any, y: Any, a: Any, b: Any) -> tuple:
 
 @primitive(vjp_all=_euclidean_rule)
 @in_float32
-def euclidean_distances(xp: Any, a: Any, b: Any) -> Any:
+def euclidean_distances(xp: Any, a: Array, b: Array) -> Array:
     """|a|^2 + |b|^2 - 2 a.b, of (..., m, k) and (..., n, k) with the same leading dimensions: one
     matrix product. In float64, because nearly everything may cancel; what is left of equal rows is
     rounding noise, and is 0."""

@@ -12,6 +12,7 @@ from tapegrad.core.deferred import out_of_range
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, is_recording, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import log_softmax
@@ -33,8 +34,8 @@ from .elementwise import check_reduction, reduce_loss
 
 def _target(
     xp: Any,
-    targets: Any,
-    weight: Any,
+    targets: Array,
+    weight: Array,
     classes: int,
     ignored: int,
     smoothing: float,
@@ -57,7 +58,7 @@ def _target(
 
 
 @array_function
-def check_classes(xp: Any, targets: Any, *, op: str, classes: int, ignored: int) -> None:
+def check_classes(xp: Any, targets: Array, *, op: str, classes: int, ignored: int) -> None:
     """Raise IndexError, on a GPU when it is waited for, for a target that is no class."""
     wrong = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)]
     if wrong.size:
@@ -66,7 +67,7 @@ def check_classes(xp: Any, targets: Any, *, op: str, classes: int, ignored: int)
 
 @kernel("check_classes", floats="")
 def _check_classes_kernel(
-    device: Device, targets: Any, *, op: str, classes: int, ignored: int
+    device: Device, targets: Array, *, op: str, classes: int, ignored: int
 ) -> None:
     with out_of_range(device, _class_error, op, classes, ignored) as invalid:
         launch(device, "check_classes", None, invalid, targets, targets.size, classes, ignored)
@@ -114,9 +115,9 @@ def _cross_entropy_plain(
 @in_float32
 def _cross_entropy(
     xp: Any,
-    logits: Any,
-    targets: Any,
-    weight: Any,
+    logits: Array,
+    targets: Array,
+    weight: Array,
     *,
     ignored: int,
     smoothing: float,
@@ -151,22 +152,22 @@ def _cross_entropy(
 
 
 @array_function
-def cross_entropy_backward(xp: Any, g: Any, dlogits: Any) -> Any:
+def cross_entropy_backward(xp: Any, g: Array, dlogits: Array) -> Array:
     return dlogits * g[:, None]
 
 
 @kernel("cross_entropy", floats="logits weight")
 def _cross_entropy_kernel(
     device: Device,
-    logits: Any,
-    targets: Any,
-    weight: Any,
+    logits: Array,
+    targets: Array,
+    weight: Array,
     *,
     ignored: int,
     smoothing: float,
     mean_: bool,
     gradient: bool,
-) -> Any:
+) -> Array:
     empty, dtype = device.ops["empty"], logits.dtype
     rows, classes = logits.shape
     loss = empty((rows,), dtype)
@@ -182,7 +183,7 @@ def _cross_entropy_kernel(
 
 
 @kernel("cross_entropy_backward", contiguous="dlogits")
-def _cross_entropy_backward_kernel(device: Device, g: Any, dlogits: Any) -> Any:
+def _cross_entropy_backward_kernel(device: Device, g: Array, dlogits: Array) -> Array:
     rows, classes = dlogits.shape
     if rows and g.strides[0] == 0:  # the gradient of a mean or sum: one number for all rows
         g, step = g[:1], 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -24,7 +25,7 @@ from tapegrad.ops.reduction.reduce import mean, sum
 from .elementwise import check_reduction
 
 
-def _states(xp: Any, labels: Any, blank: int) -> tuple[Any, Any]:
+def _states(xp: Any, labels: Array, blank: int) -> tuple[Any, Any]:
     """(n, L) classes of the states, and (n, L) whether a state may follow that two before it: a
     label that differs from the last."""
     n, count = labels.shape
@@ -35,7 +36,7 @@ def _states(xp: Any, labels: Any, blank: int) -> tuple[Any, Any]:
     return states, skips
 
 
-def _shifted(xp: Any, x: Any, by: int) -> Any:
+def _shifted(xp: Any, x: Array, by: int) -> Any:
     """x moved along the states; nothing (-inf) moves in."""
     y = xp.library.full_like(x, -math.inf)
     if by > 0:
@@ -45,14 +46,14 @@ def _shifted(xp: Any, x: Any, by: int) -> Any:
     return y
 
 
-def _add_logs(xp: Any, a: Any, b: Any, c: Any) -> Any:
+def _add_logs(xp: Any, a: Array, b: Array, c: Any) -> Any:
     """log(exp(a) + exp(b) + exp(c)); -inf where all are."""
     top = xp.maximum(xp.maximum(a, b), c)
     top = xp.where(top == -math.inf, 0, top)
     return top + xp.log(xp.exp(a - top) + xp.exp(b - top) + xp.exp(c - top))
 
 
-def _at_states(xp: Any, log_probs: Any, states: Any) -> Any:
+def _at_states(xp: Any, log_probs: Array, states: Any) -> Any:
     """(t, n, classes) -> (t, n, L)."""
     return log_probs[:, xp.arange(len(states))[:, None], states]
 
@@ -73,7 +74,7 @@ def _at_states(xp: Any, log_probs: Any, states: Any) -> Any:
 )
 @in_float32
 def _ctc_loss(
-    xp: Any, log_probs: Any, labels: Any, times: Any, counts: Any, *, blank: int, forgive: bool
+    xp: Any, log_probs: Array, labels: Array, times: Any, counts: Any, *, blank: int, forgive: bool
 ) -> tuple:
     """log_probs (t, n, classes), labels (n, S), lengths (n,) of both -> losses (n,), alpha, and
     the losses as alpha has them, in no fewer than 32 bits."""
@@ -107,17 +108,17 @@ def _ctc_loss(
 @in_float32
 def ctc_backward(
     xp: Any,
-    g: Any,
-    losses: Any,
-    log_probs: Any,
-    labels: Any,
+    g: Array,
+    losses: Array,
+    log_probs: Array,
+    labels: Array,
     times: Any,
     counts: Any,
     alpha: Any,
     *,
     blank: int,
     forgive: bool,
-) -> Any:
+) -> Array:
     """The gradient for the logits whose log_softmax the log-probabilities are, as PyTorch has it:
     exp(log_probs) - the expected number of times that the class is said at time t."""
     states, skips = _states(xp, labels, blank)

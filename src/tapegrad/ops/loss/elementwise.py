@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.activation.activation import softplus
@@ -77,7 +78,7 @@ def _weighted(op: str, losses: Tensor, input: Tensor, weight: Tensor, reduction:
 
 
 @primitive(vjp=(lambda g: g,))
-def clamp_min_straight_through(xp: Any, x: Any, *, least: float) -> Any:
+def clamp_min_straight_through(xp: Any, x: Array, *, least: float) -> Array:
     """max(x, least), with slope 1 everywhere."""
     return xp.library.maximum(x, x.dtype.type(least))
 
@@ -113,7 +114,7 @@ def l1_loss(
 
 @primitive("huber", vjp=(lambda xp, g, x, delta: g * xp.clip(x, low=-delta, high=delta),))
 @in_float32
-def _huber(xp: Any, x: Any, *, delta: float) -> Any:
+def _huber(xp: Any, x: Array, *, delta: float) -> Array:
     """x^2 / 2 up to delta, and on along the tangent: with s = x clipped, s (x - s / 2)."""
     s = xp.clip(x, low=-delta, high=delta)
     return s * (x - 0.5 * s)
@@ -160,7 +161,7 @@ def smooth_l1_loss(
 # ---------------------------------------------------------------------- likelihoods
 
 
-def _cross_entropy_slope(xp: Any, g: Any, x: Any, target: Any) -> Any:
+def _cross_entropy_slope(xp: Any, g: Array, x: Array, target: Array) -> Any:
     # As in PyTorch, bounded where x is 0 or 1; 1e-12 would be 0 in 16 bits.
     least = 1e-12 if x.dtype.itemsize > 2 else 2.0**-24
     return g * (x - target) / xp.maximum((1 - x) * x, least)
@@ -171,7 +172,7 @@ def _cross_entropy_slope(xp: Any, g: Any, x: Any, target: Any) -> Any:
     vjp=(_cross_entropy_slope, lambda xp, g, x: g * (xp.log1p(-x) - xp.log(x))),
 )
 @in_float32
-def _binary_cross_entropy(xp: Any, x: Any, target: Any) -> Any:
+def _binary_cross_entropy(xp: Any, x: Array, target: Array) -> Array:
     log_x, log_rest = xp.maximum(xp.log(x), -100), xp.maximum(xp.log1p(-x), -100)
     return (target - 1) * log_rest - target * log_x
 

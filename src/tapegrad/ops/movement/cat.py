@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from tapegrad.core.dtypes import promote_types
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_tensor
@@ -17,7 +18,7 @@ from .axes import atleast_1d, atleast_2d, atleast_3d
 from .shape import reshape, unsqueeze
 
 
-def _concatenate_rule(xp: Any, g: Any, needs: Any, axis: int, sizes: tuple[int, ...]) -> list:
+def _concatenate_rule(xp: Any, g: Array, needs: Any, axis: int, sizes: tuple[int, ...]) -> list:
     before = (slice(None),) * axis
     return [
         xp.getitem(g, index=(*before, slice(end - size, end))) if need else None
@@ -26,7 +27,7 @@ def _concatenate_rule(xp: Any, g: Any, needs: Any, axis: int, sizes: tuple[int, 
 
 
 @primitive("concatenate", vjp_all=_concatenate_rule)
-def _concatenate(xp: Any, *arrays: Any, axis: int, sizes: tuple[int, ...]) -> Any:
+def _concatenate(xp: Any, *arrays: Array, axis: int, sizes: tuple[int, ...]) -> Array:
     return xp.library.concatenate(arrays, axis=axis)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core.memory import window
+from tapegrad.core.memory import Array, window
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.core.tensor import wrap as wrapped
@@ -44,14 +44,14 @@ def _view(x: Any, offset: int, axes: tuple[int, int]) -> Any:
     ),
     view=True,
 )
-def _diagonal(xp: Any, x: Any, *, offset: int, axes: tuple[int, int]) -> Any:
+def _diagonal(xp: Any, x: Array, *, offset: int, axes: tuple[int, int]) -> Array:
     return _view(x, offset, axes)
 
 
 @primitive(vjp=(lambda xp, g, offset, axes: xp.diagonal(g, offset=offset, axes=axes),))
 def diagonal_embedded(
-    xp: Any, x: Any, *, shape: tuple[int, ...], offset: int, axes: tuple[int, int]
-) -> Any:
+    xp: Any, x: Array, *, shape: tuple[int, ...], offset: int, axes: tuple[int, int]
+) -> Array:
     result = xp.zeros(shape, dtype=x.dtype)
     _view(result, offset, axes)[...] = x
     return result
@@ -64,7 +64,9 @@ def diagonal_embedded(
         lambda xp, g, offset, axes: xp.diagonal(g, offset=offset, axes=axes),
     ),
 )
-def _diagonal_scatter(xp: Any, x: Any, values: Any, *, offset: int, axes: tuple[int, int]) -> Any:
+def _diagonal_scatter(
+    xp: Any, x: Array, values: Array, *, offset: int, axes: tuple[int, int]
+) -> Array:
     result = xp.library.array(x, order="C")
     _view(result, offset, axes)[...] = values
     return result

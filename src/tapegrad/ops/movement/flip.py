@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
@@ -13,7 +14,7 @@ from .shape import clone, transpose
 
 
 @primitive("flip", vjp=(lambda xp, g, axes: xp.flip(g, axes=axes),))
-def _flip(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+def _flip(xp: Any, x: Array, *, axes: tuple[int, ...]) -> Array:
     return xp.library.flip(x, axes).copy()  # as in PyTorch, no negative strides
 
 
@@ -21,7 +22,7 @@ def _flip(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
     "roll",
     vjp=(lambda xp, g, shifts, axes: xp.roll(g, shifts=tuple(-s for s in shifts), axes=axes),),
 )
-def _roll(xp: Any, x: Any, *, shifts: tuple[int, ...], axes: tuple[int, ...] | None) -> Any:
+def _roll(xp: Any, x: Array, *, shifts: tuple[int, ...], axes: tuple[int, ...] | None) -> Array:
     return xp.library.roll(x, shifts if axes else shifts[0], axes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -77,7 +78,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
 
 
 @array_function
-def choices(xp: Any, *, n: int, r: int, again: bool) -> Any:
+def choices(xp: Any, *, n: int, r: int, again: bool) -> Array:
     """All choices of r numbers below n in ascending order, as rows; ``again``: also equal ones."""
     library = xp.library
     rows = library.arange(n)[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.core.memory import shares
+from tapegrad.core.memory import Array, shares
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common import arguments
@@ -94,7 +94,7 @@ def _check_counts(op: str, counts: Tensor) -> None:
 
 
 @array_function
-def numbered(xp: Any, counts: Any) -> Any:
+def numbered(xp: Any, counts: Any) -> Array:
     """0 counts[0] times, 1 counts[1] times, and so on. (CuPy's ``repeat`` takes no array.)"""
     ends = xp.library.cumsum(counts, dtype=xp.library.int64)
     total = int(ends[-1]) if ends.size else 0

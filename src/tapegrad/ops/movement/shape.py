@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.memory import shares, window
+from tapegrad.core.memory import Array, shares, window
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
@@ -21,37 +21,37 @@ from tapegrad.ops.common.arguments import axis, require_tensor
 
 
 @array_function
-def contiguous(xp: Any, x: Any) -> Any:
+def contiguous(xp: Any, x: Array) -> Array:
     """The array itself if it is in row-major order, else a copy that is; 0-d stays 0-d."""
     return x if x.flags.c_contiguous else xp.library.array(x, order="C")
 
 
 @primitive(vjp=(lambda g: g,), view=True)
-def alias(xp: Any, x: Any) -> Any:
+def alias(xp: Any, x: Array) -> Array:
     return x[...]
 
 
 @primitive(vjp=(lambda g: g,))
-def copy(xp: Any, x: Any) -> Any:
+def copy(xp: Any, x: Array) -> Array:
     return xp.library.array(x, order="C")
 
 
 @primitive("reshape", vjp=(lambda xp, g, input_shape: xp.reshape(g, shape=input_shape),), view=True)
-def _reshape(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
+def _reshape(xp: Any, x: Array, *, shape: tuple[int, ...]) -> Array:
     return x.reshape(shape)
 
 
-def _transpose_rule(xp: Any, g: Any, axes: tuple[int, ...]) -> Any:
+def _transpose_rule(xp: Any, g: Array, axes: tuple[int, ...]) -> Any:
     return xp.transpose(g, axes=tuple(axes.index(i) for i in range(len(axes))))
 
 
 @primitive("transpose", vjp=(_transpose_rule,), view=True)
-def _transpose(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+def _transpose(xp: Any, x: Array, *, axes: tuple[int, ...]) -> Array:
     return x.transpose(axes)
 
 
 @primitive("broadcast_to", vjp=(lambda g: g,), view=True)  # the engine sums
-def _broadcast_to(xp: Any, x: Any, *, shape: tuple[int, ...]) -> Any:
+def _broadcast_to(xp: Any, x: Array, *, shape: tuple[int, ...]) -> Array:
     if not isinstance(x, np.ndarray):
         return xp.library.broadcast_to(x, shape)  # the engine sees by its base that it is a view
     if x.size == 1 and x.dtype.kind != "V":

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core.memory import Region, address, layout_of, owner, region_of, window
+from tapegrad.core.memory import Array, Region, address, layout_of, owner, region_of, window
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, sizes
@@ -43,7 +43,7 @@ class _Canvas:
         xp.add_at(self.memory, (places.at(region).reshape(-1),), values.reshape(-1))
 
 
-def _lay_out(xp: Any, x: Any, layout: Region, *regions: Region) -> _Canvas:
+def _lay_out(xp: Any, x: Array, layout: Region, *regions: Region) -> _Canvas:
     """x's elements in memory by ``layout``; where several share a place, their mean."""
     canvas = _Canvas(xp, x.dtype, layout, *regions)
     if layout.overlaps_itself:
@@ -56,20 +56,20 @@ def _lay_out(xp: Any, x: Any, layout: Region, *regions: Region) -> _Canvas:
     return canvas
 
 
-def _sum_rule(xp: Any, g: Any, region: Region, layout: Region) -> Any:
+def _sum_rule(xp: Any, g: Array, region: Region, layout: Region) -> Any:
     return xp.strided_sum(g, region=region, layout=layout)
 
 
-def _part_rule(xp: Any, g: Any, region: Region, layout: Region) -> Any:
+def _part_rule(xp: Any, g: Array, region: Region, layout: Region) -> Any:
     return xp.strided_part(g, region=region, layout=layout)
 
 
-def _replaced_rule(xp: Any, g: Any, region: Region, layout: Region) -> Any:
+def _replaced_rule(xp: Any, g: Array, region: Region, layout: Region) -> Any:
     return xp.strided_replace(g, 0.0, region=region, layout=layout)
 
 
 @primitive(vjp=(_sum_rule,))
-def strided_part(xp: Any, x: Any, *, region: Region, layout: Region) -> Any:
+def strided_part(xp: Any, x: Array, *, region: Region, layout: Region) -> Array:
     low, high = region.extent
     first, last = layout.extent
     if layout_of(x) == layout and first <= low and high <= last:  # it is there already
@@ -78,7 +78,7 @@ def strided_part(xp: Any, x: Any, *, region: Region, layout: Region) -> Any:
 
 
 @primitive(vjp=(_part_rule,))
-def strided_sum(xp: Any, part: Any, *, region: Region, layout: Region) -> Any:
+def strided_sum(xp: Any, part: Array, *, region: Region, layout: Region) -> Array:
     canvas = _Canvas(xp, part.dtype, layout, region)
     canvas.add(xp, region, part)
     if layout.overlaps_itself:
@@ -89,7 +89,7 @@ def strided_sum(xp: Any, part: Any, *, region: Region, layout: Region) -> Any:
 
 
 @primitive(vjp=(_replaced_rule, _part_rule))
-def strided_replace(xp: Any, x: Any, values: Any, *, region: Region, layout: Region) -> Any:
+def strided_replace(xp: Any, x: Array, values: Array, *, region: Region, layout: Region) -> Array:
     canvas = _lay_out(xp, x, layout, region)
     canvas.at(region)[...] = values
     return xp.contiguous(canvas.at(layout))
@@ -109,12 +109,12 @@ def may_overlap(a: Tensor, b: Tensor) -> bool:
 
 
 @primitive(vjp=(_replaced_rule, _part_rule))
-def strided_written(xp: Any, x: Any, values: Any, *, region: Region, layout: Region) -> Any:
+def strided_written(xp: Any, x: Array, values: Array, *, region: Region, layout: Region) -> Array:
     return x
 
 
 @primitive(view=True, vjp=(_sum_rule,))
-def strided_view(xp: Any, x: Any, *, region: Region, layout: Region) -> Any:
+def strided_view(xp: Any, x: Array, *, region: Region, layout: Region) -> Array:
     return window(x, *region)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from tapegrad.core.devices import chosen_device
 from tapegrad.core.dtypes import dtype as dtype_of
 from tapegrad.core.dtypes import int32, int64
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -18,22 +19,22 @@ def _lower(xp: Any, rows: int, columns: int, offset: int) -> Any:
 
 
 @array_function
-def triangle_places(xp: Any, *, rows: int, columns: int, offset: int, upper: bool) -> Any:
+def triangle_places(xp: Any, *, rows: int, columns: int, offset: int, upper: bool) -> Array:
     mask = _lower(xp, rows, columns, offset - upper)
     return xp.library.stack((~mask if upper else mask).nonzero())
 
 
-def _kept(xp: Any, x: Any, mask: Any) -> Any:
+def _kept(xp: Any, x: Array, mask: Any) -> Any:
     return xp.where(mask, x, xp.library.zeros((), dtype=x.dtype))
 
 
 @primitive("tril", vjp=(lambda xp, g, diagonal: xp.tril(g, diagonal=diagonal),))
-def _tril(xp: Any, x: Any, *, diagonal: int) -> Any:
+def _tril(xp: Any, x: Array, *, diagonal: int) -> Array:
     return _kept(xp, x, _lower(xp, x.shape[-2], x.shape[-1], diagonal))
 
 
 @primitive("triu", vjp=(lambda xp, g, diagonal: xp.triu(g, diagonal=diagonal),))
-def _triu(xp: Any, x: Any, *, diagonal: int) -> Any:
+def _triu(xp: Any, x: Array, *, diagonal: int) -> Array:
     return _kept(xp, x, ~_lower(xp, x.shape[-2], x.shape[-1], diagonal - 1))
 
 

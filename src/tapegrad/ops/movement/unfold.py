@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.core.memory import window
+from tapegrad.core.memory import Array, window
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_tensor
@@ -18,7 +18,7 @@ from tapegrad.ops.common.arguments import axis, require_tensor
     ),
     view=True,
 )
-def sliding(xp: Any, x: Any, *, axis: int, size: int, step: int) -> Any:
+def sliding(xp: Any, x: Array, *, axis: int, size: int, step: int) -> Array:
     strides = tuple(s // x.itemsize for s in x.strides)
     count = (x.shape[axis] - size) // step + 1
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :], size)
@@ -33,7 +33,7 @@ def sliding(xp: Any, x: Any, *, axis: int, size: int, step: int) -> Any:
         ),
     )
 )
-def sliding_sum(xp: Any, windows: Any, *, shape: tuple[int, ...], axis: int, step: int) -> Any:
+def sliding_sum(xp: Any, windows: Any, *, shape: tuple[int, ...], axis: int, step: int) -> Array:
     """Windows added up where they overlap: one place of all windows at a time, in order, so that
     the sum is always the same."""
     result = xp.library.zeros(shape, dtype=windows.dtype)

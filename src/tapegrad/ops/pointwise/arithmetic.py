@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, binary, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -85,19 +86,19 @@ def require_divisible(op: str, a: Any, b: Any) -> None:
 
 
 @array_function
-def floor_divide(xp: Any, a: Any, b: Any) -> Any:
+def floor_divide(xp: Any, a: Array, b: Array) -> Array:
     require_divisible("floor_divide", a, b)
     return xp.library.floor_divide(a, b)
 
 
 @array_function
-def remainder(xp: Any, a: Any, b: Any) -> Any:
+def remainder(xp: Any, a: Array, b: Array) -> Array:
     require_divisible("remainder", a, b)
     return xp.library.remainder(a, b)
 
 
 @array_function
-def power(xp: Any, a: Any, b: Any) -> Any:
+def power(xp: Any, a: Array, b: Array) -> Array:
     kind = _kind(a, b)
     if kind == "b":  # for NumPy an 8-bit integer
         return xp.library.logical_or(a, xp.library.logical_not(b))
@@ -110,7 +111,7 @@ def power(xp: Any, a: Any, b: Any) -> Any:
     return xp.library.where(b < 0, unit, xp.library.power(a, xp.library.maximum(b, 0)))
 
 
-def _rounded_towards_zero(xp: Any, a: Any, b: Any) -> Any:
+def _rounded_towards_zero(xp: Any, a: Array, b: Array) -> Any:
     require_divisible("div", a, b)
     if _kind(a, b) not in "iu":
         return xp.library.trunc(a / b)
@@ -129,16 +130,13 @@ _truncated_quotient = binary(
 )
 
 
-def _remainder_towards_zero(xp: Any, a: Any, b: Any) -> Any:
+def _remainder_towards_zero(xp: Any, a: Array, b: Array) -> Any:
     require_divisible("fmod", a, b)
     return xp.library.fmod(a, b)
 
 
 _fmod = binary(
-    "fmod",
-    lambda g: g,
-    lambda xp, g, a, b: -g * xp.div_trunc(a, b),
-    _remainder_towards_zero,
+    "fmod", lambda g: g, lambda xp, g, a, b: -g * xp.div_trunc(a, b), _remainder_towards_zero
 )
 
 
@@ -237,7 +235,7 @@ def _above(x: Any, low: Any, high: Any) -> Any:
         lambda xp, g, x, low, high: xp.where(_above(x, low, high), g, 0.0),
     ),
 )
-def _clamp(xp: Any, x: Any, low: Any, high: Any) -> Any:
+def _clamp(xp: Any, x: Array, low: Any, high: Any) -> Array:
     if low is not None:
         x = xp.library.maximum(x, low)
     return x if high is None else xp.library.minimum(x, high)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.operands import pair, require_whole, two_tensors
@@ -17,12 +18,12 @@ def _bits(x: Any) -> int:
 # To shift by more bits than there are, or by less than none, is undefined in C.
 
 
-def _shift_left(xp: Any, a: Any, b: Any) -> Any:
+def _shift_left(xp: Any, a: Array, b: Array) -> Any:
     out = (b < 0) | (b >= _bits(a))
     return xp.library.where(out, a * 0, xp.library.left_shift(a, b * ~out))
 
 
-def _shift_right(xp: Any, a: Any, b: Any) -> Any:
+def _shift_right(xp: Any, a: Array, b: Array) -> Any:
     most = _bits(a) - 1  # leaves the sign
     shifted = xp.library.right_shift(a, xp.library.where((b < 0) | (b > most), most, b))
     return shifted if a.dtype.kind == "i" else shifted * ((b >= 0) & (b <= most))

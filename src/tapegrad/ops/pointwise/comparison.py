@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -104,7 +105,7 @@ def allclose(
 
 
 @primitive("isin")
-def _isin(xp: Any, elements: Any, tests: Any, *, invert: bool) -> Any:
+def _isin(xp: Any, elements: Any, tests: Any, *, invert: bool) -> Array:
     if elements.dtype.kind == "V":  # NumPy cannot sort bfloat16
         elements, tests = elements.astype("float32"), tests.astype("float32")
     return xp.library.isin(elements, tests, invert=invert)

@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.core import dtypes
 from tapegrad.core.dtypes import is_floating
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import in_float32
@@ -25,14 +26,14 @@ multiply = binary("multiply", lambda g, b: g * b, lambda g, a: g * a)
 divide = binary("divide", lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, floating=True)
 
 
-def _power_rule_a(xp: Any, g: Any, a: Any, b: Any) -> Any:
+def _power_rule_a(xp: Any, g: Array, a: Array, b: Array) -> Any:
     # b == 0 is singled out: a ** (b - 1) is infinite at a == 0, where the slope is 0
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b else g * 0
     return g * xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1))
 
 
-def _power_rule_b(xp: Any, g: Any, y: Any, a: Any, b: Any) -> Any:
+def _power_rule_b(xp: Any, g: Array, y: Array, a: Array, b: Array) -> Any:
     # 0 ** b has slope 0 in b for b >= 0, where 0 * log(0) would be nan
     if isinstance(a, (int, float)):
         log = math.log(a) if a > 0 else -math.inf if a == 0 else math.nan
@@ -76,7 +77,7 @@ absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x), floating=False)
 
 
 @primitive("cast", vjp=(lambda g: g,))  # the engine casts back
-def _cast(xp: Any, x: Any, *, dtype: Any) -> Any:
+def _cast(xp: Any, x: Array, *, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
@@ -94,7 +95,7 @@ def cast(x: Tensor, *, dtype: Any) -> Tensor:
         lambda xp, g, condition: xp.where(condition, 0.0, g),
     )
 )
-def where(xp: Any, condition: Any, a: Any, b: Any) -> Any:
+def where(xp: Any, condition: Array, a: Array, b: Array) -> Array:
     if _is_zero(b) and _is_long(a, condition):
         return _selected(a, -condition.astype(f"i{a.itemsize}"))
     if _is_zero(a) and _is_long(b, condition):
@@ -142,7 +143,7 @@ def _selected(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
     # slope 1 on the bounds, 0 where x is nan
     vjp=(lambda xp, g, x, low, high: xp.where((x >= low) & (x <= high), g, 0.0),)
 )
-def clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
+def clip(xp: Any, x: Array, *, low: Any, high: Any) -> Array:
     return xp.minimum(xp.maximum(x, low), high).astype(x.dtype, copy=False)
 
 
@@ -150,21 +151,21 @@ def clip(xp: Any, x: Any, *, low: Any, high: Any) -> Any:
 
 
 @primitive(vjp=(lambda xp, g: xp.no_slope(g),))
-def no_slope(xp: Any, gradient: Any) -> Any:
+def no_slope(xp: Any, gradient: Array) -> Array:
     return xp.library.zeros_like(gradient)
 
 
-def zero_gradient(xp: Any, g: Any) -> Any:
+def zero_gradient(xp: Any, g: Array) -> Any:
     """The rule of step functions."""
     return xp.no_slope(g)
 
 
-def _sign(xp: Any, x: Any) -> Any:
+def _sign(xp: Any, x: Array) -> Any:
     return x.copy() if x.dtype.kind == "b" else (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
 def _step(name: str) -> Any:
-    def body(xp: Any, x: Any) -> Any:
+    def body(xp: Any, x: Array) -> Any:
         return x.copy() if x.dtype.kind in "biu" else getattr(xp.library, name)(x)
 
     return unary(name, zero_gradient, body, floating=False)

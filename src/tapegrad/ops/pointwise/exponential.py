@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -44,7 +45,7 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     return _logaddexp2(input, other)
 
 
-def _zero_times(xp: Any, x: Any, y: Any, log: Any) -> Any:
+def _zero_times(xp: Any, x: Array, y: Array, log: Any) -> Any:
     """x log, where 0 log is 0 unless y is nan."""
     return xp.where((x == 0) & (y == y), x * 0, x * log)
 
@@ -65,7 +66,7 @@ xlogy = of_pairs("xlogy", _xlogy, floating=True)
 xlog1py = of_pairs("xlog1py", _xlog1py, floating=True)
 
 
-def _entr(xp: Any, x: Any) -> Any:
+def _entr(xp: Any, x: Array) -> Any:
     inside = -x * xp.log(xp.where(x > 0, x, 1.0))
     return xp.where(x > 0, inside, xp.where(x == 0, 0.0, xp.where(x < 0, -math.inf, x)))
 
@@ -73,14 +74,14 @@ def _entr(xp: Any, x: Any) -> Any:
 entr = unary("entr", lambda xp, g, x: g * (-1 - xp.log(x)), in_float32(_entr))
 
 
-def _logit_rule(xp: Any, g: Any, x: Any, eps: float | None) -> Any:
+def _logit_rule(xp: Any, g: Array, x: Array, eps: float | None) -> Any:
     low, outside = (0.0, math.nan) if eps is None else (eps, 0.0)
     return xp.where((x >= low) & (x <= 1 - low), g / (x * (1 - x)), outside)
 
 
 @primitive("logit", vjp=(_logit_rule,))
 @in_float32
-def _logit(xp: Any, x: Any, *, eps: float | None) -> Any:
+def _logit(xp: Any, x: Array, *, eps: float | None) -> Array:
     x = x if eps is None else xp.library.clip(x, eps, 1 - eps)
     return xp.log(x / (1 - x))
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -27,14 +28,14 @@ def frac(input: Tensor) -> Tensor:
     return _frac(input)
 
 
-def _signbit(xp: Any, x: Any) -> Any:
+def _signbit(xp: Any, x: Array) -> Any:
     return x < 0 if x.dtype.kind in "iub" else xp.library.signbit(x)
 
 
 signbit = unary("signbit", body=_signbit)
 
 
-def _signs_agree(xp: Any, a: Any, b: Any) -> Any:
+def _signs_agree(xp: Any, a: Array, b: Array) -> Any:
     # slope 0 at 0
     return xp.where(a == 0, 0.0, xp.where(xp.signbit(a) == xp.signbit(b), 1.0, a * 0 - 1))
 
@@ -80,17 +81,17 @@ class Frexp(NamedTuple):
 
 
 @primitive("exponent")
-def _exponent(xp: Any, x: Any) -> Any:
+def _exponent(xp: Any, x: Array) -> Array:
     exponent = xp.library.frexp(x)[1]
     return xp.library.where(xp.isfinite(x), exponent, 0).astype("int32")
 
 
-def _mantissa_rule(xp: Any, g: Any, x: Any) -> Any:
+def _mantissa_rule(xp: Any, g: Array, x: Array) -> Any:
     return g * xp.exp2(-xp.cast(xp.exponent(x), dtype=x.dtype))
 
 
 @primitive("mantissa", vjp=(_mantissa_rule,))
-def _mantissa(xp: Any, x: Any) -> Any:
+def _mantissa(xp: Any, x: Array) -> Array:
     return xp.library.frexp(x)[0]
 
 
@@ -105,7 +106,7 @@ def frexp(input: Tensor) -> Frexp:
 # ---------------------------------------------------------------------- what is no number
 
 
-def _nan_to_num(xp: Any, x: Any, *, nan: float, posinf: float, neginf: float) -> Any:
+def _nan_to_num(xp: Any, x: Array, *, nan: float, posinf: float, neginf: float) -> Any:
     x = xp.where(x == x, x, nan)
     return xp.where(x == math.inf, posinf, xp.where(x == -math.inf, neginf, x))
 
@@ -142,7 +143,7 @@ def _largest(dtype: Any) -> float:
 
 
 def _is_infinite(op: str, infinity: float) -> Any:
-    def body(xp: Any, x: Any) -> Any:
+    def body(xp: Any, x: Array) -> Any:
         if x.dtype.kind in "iub":
             return xp.library.zeros(x.shape, dtype=bool)
         return x == infinity
@@ -157,7 +158,7 @@ isneginf = _is_infinite("isneginf", -math.inf)
 # ---------------------------------------------------------------------- steps
 
 
-def _step(xp: Any, x: Any, at_zero: Any) -> Any:
+def _step(xp: Any, x: Array, at_zero: Any) -> Any:
     return xp.where(x == 0, at_zero, (x > 0).astype(x.dtype))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.operands import require_floats, two_tensors
@@ -32,7 +33,7 @@ deg2rad = unary("deg2rad", lambda g: g * (math.pi / 180))
 rad2deg = unary("rad2deg", lambda g: g * (180 / math.pi))
 
 
-def _over_square(xp: Any, t: Any, a: Any, b: Any) -> Any:
+def _over_square(xp: Any, t: Any, a: Array, b: Array) -> Any:
     """t / (a^2 + b^2), which must not overflow on the way, and is 0 where the angle is none."""
     length = xp.hypot(a, b)
     length = xp.where(length == 0, 1.0, length)
@@ -68,7 +69,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 _SINC_SLOPE = tuple((-1) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(9, 0, -1))
 
 
-def _sinc_rule(xp: Any, g: Any, x: Any) -> Any:
+def _sinc_rule(xp: Any, g: Array, x: Array) -> Any:
     # (cos(pi x) - sinc(x)) / x, which cancels near 0
     near = (x < 0.25) & (x > -0.25)
     t = xp.where(near, x, 0.0) * math.pi
@@ -80,7 +81,7 @@ def _sinc_rule(xp: Any, g: Any, x: Any) -> Any:
 sinc = unary("sinc", _sinc_rule, in_float32(lambda xp, x: xp.library.sinc(x)))
 
 
-def _angle(xp: Any, x: Any) -> Any:
+def _angle(xp: Any, x: Array) -> Any:
     return xp.where(x < 0, math.pi, xp.where(x == x, 0.0, x)).astype(x.dtype)
 
 

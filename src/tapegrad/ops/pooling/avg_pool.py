@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import float32, is_floating, is_low_precision
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -30,7 +31,7 @@ from tapegrad.ops.conv.sliding_window import (
 )
 
 
-def _divided(xp: Any, x: Any, divisor: Any) -> Any:
+def _divided(xp: Any, x: Array, divisor: Any) -> Any:
     """Integers are divided as integers, towards 0."""
     if is_floating(x.dtype):
         return x / xp.asarray(divisor, dtype=x.dtype)
@@ -47,7 +48,7 @@ def _divided(xp: Any, x: Any, divisor: Any) -> Any:
     ),
 )
 @in_float32
-def _avg_pool(xp: Any, x: Any, *, windows: Sequence[Windows], divisor: Any) -> Any:
+def _avg_pool(xp: Any, x: Array, *, windows: Sequence[Windows], divisor: Any) -> Array:
     for i, along in reversed(list(enumerate(windows))):
         first, *others = members(bordered_along(xp, x, i + 2, along, 0), i + 2, along)
         x = first.copy()
@@ -59,8 +60,8 @@ def _avg_pool(xp: Any, x: Any, *, windows: Sequence[Windows], divisor: Any) -> A
 @primitive(vjp=(lambda xp, g, windows, divisor: xp.avg_pool(g, windows=windows, divisor=divisor),))
 @in_float32
 def avg_pool_backward(
-    xp: Any, grad: Any, *, size: Sizes, windows: Sequence[Windows], divisor: Any
-) -> Any:
+    xp: Any, grad: Array, *, size: Sizes, windows: Sequence[Windows], divisor: Any
+) -> Array:
     """Each window's gradient, divided evenly among its elements."""
     grad = _divided(xp, grad, divisor)
     for i, along in enumerate(windows):

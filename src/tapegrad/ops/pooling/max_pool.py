@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import is_floating
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -75,7 +76,7 @@ def _lowest(dtype: Any) -> Any:
     ),
     extras=("which",),
 )
-def max_along(xp: Any, x: Any, *, axis: int, windows: Windows) -> Any:
+def max_along(xp: Any, x: Array, *, axis: int, windows: Windows) -> Array:
     """The maxima along one dimension, and which kernel position each came from."""
     first: Any = None
     if windows.padding:  # a window of -inf finds its first element, not the border
@@ -94,8 +95,8 @@ def max_along(xp: Any, x: Any, *, axis: int, windows: Windows) -> Any:
 )
 @in_float32
 def max_along_backward(
-    xp: Any, grad: Any, which: Any, *, size: int, axis: int, windows: Windows
-) -> Any:
+    xp: Any, grad: Array, which: Any, *, size: int, axis: int, windows: Windows
+) -> Array:
     """Each gradient goes to the position its maximum came from."""
     padding, length = windows.padding, max(size + 2 * windows.padding, windows.reach)
     x = xp.zeros((*grad.shape[:axis], length, *grad.shape[axis + 1 :]), dtype=grad.dtype)
@@ -117,7 +118,7 @@ def max_along_backward(
         None,
     )
 )
-def max_along_pick(xp: Any, x: Any, which: Any, *, axis: int, windows: Windows) -> Any:
+def max_along_pick(xp: Any, x: Array, which: Any, *, axis: int, windows: Windows) -> Array:
     """The elements of ``x`` at the positions of another input's maxima."""
     first, *others = members(bordered_along(xp, x, axis, windows, 0), axis, windows)
     result = xp.where(which == 0, first, 0)
@@ -127,7 +128,7 @@ def max_along_pick(xp: Any, x: Any, which: Any, *, axis: int, windows: Windows) 
 
 
 @primitive()
-def largest_at(xp: Any, x: Any, *, elements: Sequence[Any]) -> Any:
+def largest_at(xp: Any, x: Array, *, elements: Sequence[Any]) -> Array:
     """Where the maxima of windows are, as indices into the flattened last dimensions.
 
     elements: for each of these dimensions, the indices of the elements of its windows, (elements,

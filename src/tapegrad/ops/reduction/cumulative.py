@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.precision import in_float32
@@ -19,7 +20,7 @@ from .reduce import whole
 from .sort import keys
 
 
-def accumulate(xp: Any, function: Any, x: Any, axis: int) -> Any:
+def accumulate(xp: Any, function: Any, x: Array, axis: int) -> Any:
     """y[i] = function(y[i - 1], x[i]) for an associative function of the library's. Where it
     cannot do so itself, in log2(n) rounds: after each, an element stands for twice as many."""
     if isinstance(x, np.ndarray):
@@ -33,7 +34,9 @@ def accumulate(xp: Any, function: Any, x: Any, axis: int) -> Any:
     return x
 
 
-def _recurrence_rule(xp: Any, g: Any, needs: Any, y: Any, a: Any, axis: int, reverse: bool) -> Any:
+def _recurrence_rule(
+    xp: Any, g: Array, needs: Any, y: Array, a: Array, axis: int, reverse: bool
+) -> Any:
     n = y.shape[axis]
     db = xp.recurrence(a, g, axis=axis, reverse=not reverse)
     late, early = _part(axis, 1, n), _part(axis, 0, n - 1)
@@ -43,7 +46,7 @@ def _recurrence_rule(xp: Any, g: Any, needs: Any, y: Any, a: Any, axis: int, rev
 
 @primitive(vjp_all=_recurrence_rule)
 @in_float32
-def recurrence(xp: Any, a: Any, b: Any, *, axis: int, reverse: bool) -> Any:
+def recurrence(xp: Any, a: Array, b: Array, *, axis: int, reverse: bool) -> Array:
     """y[i + 1] = b[i + 1] + a[i] y[i] from y[0] = b[0], or in reverse y[i] = b[i] + a[i] y[i + 1]
     from the last, in log2(n) rounds: after each, a[i] leads twice as far."""
     stored, n, reach = b.dtype, b.shape[axis], 1
@@ -67,19 +70,19 @@ def _wide(x: Any) -> Any:
     return np.float64 if x.dtype == dtypes.float32 else x.dtype
 
 
-def _cumsum_rule(xp: Any, g: Any, axis: int, reverse: bool) -> Any:
+def _cumsum_rule(xp: Any, g: Array, axis: int, reverse: bool) -> Any:
     return xp.cumsum(g, axis=axis, reverse=not reverse)
 
 
 @primitive("cumsum", vjp=(_cumsum_rule,))
 @in_float32
-def _cumsum(xp: Any, x: Any, *, axis: int, reverse: bool = False) -> Any:
+def _cumsum(xp: Any, x: Array, *, axis: int, reverse: bool = False) -> Array:
     x = xp.library.flip(x, axis) if reverse else x
     y = x.cumsum(axis=axis, dtype=_wide(x)).astype(x.dtype, copy=False)
     return xp.library.flip(y, axis).copy() if reverse else y
 
 
-def _cumprod_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
+def _cumprod_rule(xp: Any, g: Array, y: Array, x: Array, axis: int) -> Any:
     """What came before x[i], times s[i] = g[i] + x[i + 1] s[i + 1]: nothing is divided, so it is
     exact where there are zeros."""
     n = x.shape[axis]
@@ -90,11 +93,11 @@ def _cumprod_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
 
 @primitive("cumprod", vjp=(_cumprod_rule,))
 @in_float32
-def _cumprod(xp: Any, x: Any, *, axis: int) -> Any:
+def _cumprod(xp: Any, x: Array, *, axis: int) -> Array:
     return x.cumprod(axis=axis, dtype=_wide(x)).astype(x.dtype, copy=False)
 
 
-def _logcumsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
+def _logcumsumexp_rule(xp: Any, g: Array, y: Array, x: Array, axis: int) -> Any:
     """exp(x[i] - y[i]) s[i], where s[i] = g[i] + exp(y[i] - y[i + 1]) s[i + 1]: no exponent is
     positive. Where all so far is -inf, the gradient is 0."""
     n = x.shape[axis]
@@ -109,12 +112,12 @@ def _logcumsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: int) -> Any:
 
 @primitive("logcumsumexp", vjp=(_logcumsumexp_rule,))
 @in_float32
-def _logcumsumexp(xp: Any, x: Any, *, axis: int) -> Any:
+def _logcumsumexp(xp: Any, x: Array, *, axis: int) -> Array:
     y = accumulate(xp, xp.library.logaddexp, x.astype(_wide(x), copy=False), axis)
     return y.astype(x.dtype, copy=False)
 
 
-def _extreme_so_far(xp: Any, x: Any, axis: int, function: str) -> Any:
+def _extreme_so_far(xp: Any, x: Array, axis: int, function: str) -> Any:
     """The index of the (last) extreme up to each element, or of the last nan."""
     x = keys(x)
     extreme = accumulate(xp, getattr(xp.library, function), x, axis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, axis, require_tensor
@@ -14,7 +15,7 @@ from tapegrad.ops.pointwise.elementwise import maximum, minimum
 from .reduce import count, keepdim_shape
 
 
-def _extreme_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
+def _extreme_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
     """Equal extremes share the gradient evenly."""
     shape = keepdim_shape(x.shape, axis)
     ties = x == xp.reshape(y, shape=shape)
@@ -23,22 +24,22 @@ def _extreme_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
 
 
 @primitive("amax", vjp=(_extreme_rule,))
-def _amax(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+def _amax(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     return x.max(axis=axis, keepdims=keepdims)
 
 
 @primitive("amin", vjp=(_extreme_rule,))
-def _amin(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+def _amin(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     return x.min(axis=axis, keepdims=keepdims)
 
 
 @primitive("argmax")
-def _argmax(xp: Any, x: Any, *, axis: int | None, keepdims: bool) -> Any:
+def _argmax(xp: Any, x: Array, *, axis: int | None, keepdims: bool) -> Array:
     return x.argmax(axis=axis, keepdims=keepdims)
 
 
 @primitive("argmin")
-def _argmin(xp: Any, x: Any, *, axis: int | None, keepdims: bool) -> Any:
+def _argmin(xp: Any, x: Array, *, axis: int | None, keepdims: bool) -> Array:
     return x.argmin(axis=axis, keepdims=keepdims)
 
 

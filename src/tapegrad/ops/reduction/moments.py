@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from tapegrad.core.dtypes import get_default_dtype, is_floating, promote_types
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, require_floating, require_tensor
@@ -19,7 +20,7 @@ from tapegrad.ops.pointwise.elementwise import sqrt
 from .reduce import count, expand_gradient, mean, sum, to_dtype
 
 
-def _var_rule(xp: Any, g: Any, x: Any, axis: Any, correction: Any) -> Any:
+def _var_rule(xp: Any, g: Array, x: Array, axis: Any, correction: Any) -> Any:
     freedom = builtins.max(count(x.shape, axis) - correction, 0)
     centred = x - xp.mean(x, axis=axis, keepdims=True)
     return expand_gradient(xp, g, x.shape, axis) * centred * (2 / freedom if freedom else math.nan)
@@ -27,13 +28,13 @@ def _var_rule(xp: Any, g: Any, x: Any, axis: Any, correction: Any) -> Any:
 
 @primitive("var", vjp=(_var_rule,))
 @in_float32
-def _var(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
+def _var(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Array:
     freedom = builtins.max(count(x.shape, axis) - correction, 0)
     centred = x - xp.mean(x, axis=axis, keepdims=True)
     return stable_sum(centred * centred, axis, keepdims) / x.dtype.type(freedom)
 
 
-def _std_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any, correction: Any) -> Any:
+def _std_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any, correction: Any) -> Any:
     """Of equal numbers 0, as in PyTorch, where the square root's slope is infinite."""
     zero = y == 0
     slope = xp.where(zero, 0.0, 0.5 / xp.where(zero, 1.0, y))
@@ -42,7 +43,7 @@ def _std_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any, correction: Any) -> An
 
 @primitive("std", vjp=(_std_rule,))
 @in_float32
-def _std(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
+def _std(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Array:
     return xp.sqrt(xp.var(x, axis=axis, keepdims=keepdims, correction=correction))
 
 

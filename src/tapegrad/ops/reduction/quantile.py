@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -27,7 +28,7 @@ from .sort import keys, order, sort
 # ---------------------------------------------------------------------- medians
 
 
-def _median_rank(xp: Any, x: Any, axis: int, ignore_nan: bool) -> Any:
+def _median_rank(xp: Any, x: Array, axis: int, ignore_nan: bool) -> Any:
     """The rank along ``axis`` of the (lower) median, or of the first nan: nans are sorted last."""
     n = x.shape[axis]
     nans = (x != x).sum(axis=axis, keepdims=True)
@@ -36,19 +37,19 @@ def _median_rank(xp: Any, x: Any, axis: int, ignore_nan: bool) -> Any:
     return xp.where(nans > 0, n - nans, (n - 1) // 2)
 
 
-def _median_place(xp: Any, x: Any, axis: int, ignore_nan: bool) -> Any:
+def _median_place(xp: Any, x: Array, axis: int, ignore_nan: bool) -> Any:
     rank = _median_rank(xp, x, axis, ignore_nan)
     return xp.library.take_along_axis(order(xp, x, axis, False), rank, axis)
 
 
-def _share(xp: Any, g: Any, y: Any, x: Any) -> Any:
+def _share(xp: Any, g: Array, y: Array, x: Array) -> Any:
     """Elements that equal the median share its gradient evenly."""
     ties = (x == y) | ((x != x) & (y != y))
     return xp.where(ties, g / xp.sum(xp.cast(ties, dtype=g.dtype), axis=None, keepdims=False), 0.0)
 
 
 def _overall(name: str, ignore_nan: bool) -> Any:
-    def body(xp: Any, x: Any) -> Any:
+    def body(xp: Any, x: Array) -> Any:
         flat = keys(x).reshape(-1)
         ascending = xp.library.sort(flat)
         return ascending[_median_rank(xp, flat, 0, ignore_nan)].reshape(()).astype(x.dtype)
@@ -187,7 +188,7 @@ def _fractions(op: str, input: Tensor, q: Any) -> Tensor:
 # ---------------------------------------------------------------------- modes
 
 
-def _mode_place(xp: Any, x: Any, axis: int) -> Any:
+def _mode_place(xp: Any, x: Array, axis: int) -> Any:
     """The (last) index of the (smallest) most frequent element along ``axis``."""
     places = order(xp, x, axis, False)
     ascending = xp.library.take_along_axis(keys(x), places, axis)

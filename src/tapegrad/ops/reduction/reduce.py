@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
@@ -26,7 +27,7 @@ def keepdim_shape(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, .
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
-def expand_gradient(xp: Any, g: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
+def expand_gradient(xp: Any, g: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
     """A reduction's gradient, repeated (without a copy) over what was reduced."""
     if g.shape:  # else everything was reduced, and a 0-d gradient broadcasts as it is
         g = xp.reshape(g, shape=keepdim_shape(shape, axis))
@@ -39,22 +40,22 @@ def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
 
 @primitive("sum", vjp=(lambda xp, g, input_shape, axis: expand_gradient(xp, g, input_shape, axis),))
 @in_float32
-def _sum(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+def _sum(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     return stable_sum(x, axis, keepdims)
 
 
-def _mean_rule(xp: Any, g: Any, input_shape: Any, axis: Any) -> Any:
+def _mean_rule(xp: Any, g: Array, input_shape: Any, axis: Any) -> Any:
     return expand_gradient(xp, divided(xp, g, count(input_shape, axis)), input_shape, axis)
 
 
 @primitive("mean", vjp=(_mean_rule,))
 @in_float32
-def _mean(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+def _mean(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     # A sum and a division, not the library's mean: an empty mean is nan without a warning.
     return stable_sum(x, axis, keepdims) / x.dtype.type(count(x.shape, axis))
 
 
-def _prod_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
+def _prod_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
     """The product of the others: y / x, or where x is the only zero, that of all but the zero."""
     zero = x == 0
     if not zero.any():
@@ -87,11 +88,11 @@ def _prod_plain(x: Tensor, *, axis: tuple[int, ...], keepdims: bool) -> Tensor:
 
 @primitive("prod", vjp=(_prod_rule,), plain=_prod_plain)
 @in_float32
-def _prod(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+def _prod(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     return xp.library.multiply.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)
 
 
-def _logsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
+def _logsumexp_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
     # Where every element is -inf, so is y, and each has gradient 0 rather than exp(nan).
     y = expand_gradient(xp, xp.where(y == -math.inf, 0.0, y), x.shape, axis)
     return expand_gradient(xp, g, x.shape, axis) * xp.exp(x - y)
@@ -99,7 +100,7 @@ def _logsumexp_rule(xp: Any, g: Any, y: Any, x: Any, axis: Any) -> Any:
 
 @primitive("logsumexp", vjp=(_logsumexp_rule,))
 @in_float32
-def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+def _logsumexp(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     top = x.max(axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
     y = xp.log(stable_sum(xp.exp(x - top), axis, True)) + top
@@ -107,12 +108,12 @@ def _logsumexp(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any
 
 
 @primitive("any")
-def _any(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+def _any(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     return x.any(axis=axis, keepdims=keepdims)
 
 
 @primitive("all")
-def _all(xp: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+def _all(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     return x.all(axis=axis, keepdims=keepdims)
 
 

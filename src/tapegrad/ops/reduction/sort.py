@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import float32, is_low_precision
+from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.indexing.index import getitem
 from tapegrad.ops.indexing.take_along import (
@@ -30,7 +31,7 @@ def keys(x: Any) -> Any:
     return x.astype(float32) if is_low_precision(x.dtype) else x
 
 
-def order(xp: Any, x: Any, axis: int, descending: bool) -> Any:
+def order(xp: Any, x: Array, axis: int, descending: bool) -> Any:
     """The indices that sort an array along ``axis``."""
     if not descending:
         return keys(x).argsort(axis=axis, kind="stable")
@@ -40,7 +41,7 @@ def order(xp: Any, x: Any, axis: int, descending: bool) -> Any:
     return x.shape[axis] - 1 - xp.library.flip(places, axis)
 
 
-def top(xp: Any, x: Any, axis: int, k: int, largest: bool) -> Any:
+def top(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
     """The indices of the k largest (or smallest) along ``axis``, sorted."""
     if isinstance(x, np.ndarray) and 0 < 8 * k <= x.shape[axis]:
         found = _partitioned(xp, x, axis, k, largest)
@@ -49,7 +50,7 @@ def top(xp: Any, x: Any, axis: int, k: int, largest: bool) -> Any:
     return order(xp, x, axis, largest)[_part(axis, 0, k)].copy()
 
 
-def _partitioned(xp: Any, x: Any, axis: int, k: int, largest: bool) -> Any:
+def _partitioned(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
     """``top`` without sorting what is not wanted; None where elements beyond the k equal the last
     of them, for then a partition may pick any of them."""
     values, n = keys(x), x.shape[axis]

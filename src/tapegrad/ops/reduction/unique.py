@@ -25,10 +25,7 @@ def unique(
 
 
 def unique_consecutive(
-    input: Tensor,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: int | None = None,
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The elements (with ``dim``, the slices along it) without those that equal the one before. On
     request also where each element went, and the lengths of the runs. Has no gradient."""

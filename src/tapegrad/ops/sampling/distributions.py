@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.indexing.inplace import overwrite
@@ -79,7 +80,7 @@ def log_normal_(
     return _fill(self, "log_normal_", values)
 
 
-def _exp(xp: Any, x: Any) -> Any:
+def _exp(xp: Any, x: Array) -> Any:
     """exp of float64 numbers, rounded alike on every device: 2**k times a Taylor series."""
     k = xp.rint(x * (1 / math.log(2)))
     r = (x - k * 0.693147180369123816490) - k * 1.90821492927058770002e-10  # log 2 in two parts
@@ -93,9 +94,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> 
     """Set the elements to random numbers with density lambd exp(-lambd x), x > 0."""
     _require("exponential_", lambd > 0, "lambd > 0", lambd)
     return _fill(
-        self,
-        "exponential_",
-        lambda: -log(self.device.xp, _open_uniform(self, generator)) / lambd,
+        self, "exponential_", lambda: -log(self.device.xp, _open_uniform(self, generator)) / lambd
     )
 
 

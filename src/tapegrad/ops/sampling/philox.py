@@ -19,6 +19,7 @@ import numpy as np
 from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.special.series import horner
@@ -104,7 +105,7 @@ _LOW = 0xFFFFFFFF
 
 
 @array_function
-def philox(xp: Any, *, n: int, seed: int, offset: int) -> Any:
+def philox(xp: Any, *, n: int, seed: int, offset: int) -> Array:
     """n uint32 words: word i is number i % 4 of the block with counter (i / 4, offset)."""
     u64 = xp.library.uint64
     low, shift = u64(_LOW), u64(32)
@@ -123,14 +124,14 @@ def philox(xp: Any, *, n: int, seed: int, offset: int) -> Any:
 
 
 @kernel("philox")
-def _philox_kernel(device: Device, *, n: int, seed: int, offset: int) -> Any:
+def _philox_kernel(device: Device, *, n: int, seed: int, offset: int) -> Array:
     words = device.ops["empty"]((n,), np.uint32)
     launch(device, "philox", None, words, n, seed, offset)
     return words
 
 
 @array_function
-def uniform(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
+def uniform(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Array:
     """n numbers in [0, 1): the highest bits of a word that the dtype can hold exactly (of two
     words for float64)."""
     if dtype == dtypes.float64:
@@ -178,7 +179,7 @@ _COS = (
 
 
 @array_function
-def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
+def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Array:
     """n numbers of the standard normal distribution, in pairs (Box & Muller 1958): r cos(a) and
     r sin(a), with r = sqrt(-2 log u) and a = 2 pi v. The library's log and sin differ in the last
     bit between devices, so they are polynomials here."""
@@ -195,7 +196,7 @@ def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Any:
     return both.reshape(-1)[:n].astype(dtype)
 
 
-def log(xp: Any, u: Any) -> Any:
+def log(xp: Any, u: Array) -> Any:
     """The logarithm of positive float64 numbers, rounded alike on every device."""
     mantissa, exponent = xp.frexp(u)
     small = mantissa < math.sqrt(0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import unary
 from tapegrad.ops.common.precision import in_float32, in_float64
 
@@ -73,7 +74,7 @@ _ERFC = (
 )
 
 
-def _erf(xp: Any, x: Any) -> Any:
+def _erf(xp: Any, x: Array) -> Any:
     """Both branches are computed everywhere; beyond |x| = 6 it is +-1."""
     size = xp.minimum(xp.abs(x), 6.0)
     square = size * size
@@ -84,7 +85,7 @@ def _erf(xp: Any, x: Any) -> Any:
     return xp.library.copysign(xp.where(x == x, value, x), x)
 
 
-def _erf_near(xp: Any, x: Any) -> Any:
+def _erf_near(xp: Any, x: Array) -> Any:
     """erf(x) for |x| <= 1."""
     return x * horner(_ERF_SMALL, xp.library.minimum(x * x, 1.0))
 
@@ -94,7 +95,7 @@ def _scaled_tail(x: Any) -> Any:
     return chebyshev(_ERFC, 1 - 8 / (x + 3)) / x
 
 
-def _gauss(xp: Any, x: Any, scale: float) -> Any:
+def _gauss(xp: Any, x: Array, scale: float) -> Any:
     """exp(scale x^2): the square's rounding errors must not be multiplied by its size, so the
     square of x is taken of its leading bits, exactly, and of the rest."""
     x = xp.library.minimum(xp.library.abs(x), 60.0)
@@ -102,19 +103,19 @@ def _gauss(xp: Any, x: Any, scale: float) -> Any:
     return xp.exp(scale * head * head) * xp.exp(scale * (x - head) * (x + head))
 
 
-def _complement(xp: Any, x: Any) -> Any:
+def _complement(xp: Any, x: Array) -> Any:
     size = xp.library.abs(x)
     large = xp.library.maximum(size, 1.0)
     tail = _scaled_tail(large) * _gauss(xp, large, -1.0)
     return select(xp, size <= 1, 1 - _erf_near(xp, x), x > 0, tail, 2 - tail)
 
 
-def _normal(xp: Any, x: Any) -> Any:
+def _normal(xp: Any, x: Array) -> Any:
     tail = 0.5 * _scaled_tail(xp.library.maximum(-x * _SQRT_HALF, 1.0)) * _gauss(xp, x, -0.5)
     return xp.library.where(x < -1.5, tail, 0.5 * _complement(xp, -x * _SQRT_HALF))
 
 
-def _inverse(xp: Any, y: Any) -> Any:
+def _inverse(xp: Any, y: Array) -> Any:
     """Winitzki's approximation, and three steps of Halley's method: near 0 for erf(x) = |y|,
     elsewhere for erfc(x) = 1 - |y|, which keeps all digits."""
     size = xp.library.abs(y)

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from tapegrad.core import dtypes
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -73,7 +74,7 @@ _LGAMMA = (
 )
 
 
-def _log_gamma(xp: Any, x: Any) -> Any:
+def _log_gamma(xp: Any, x: Array) -> Any:
     """For x > 0; near its zeros 1 and 2 with all digits."""
     below = x < 1
     z = xp.library.where(below, x + 1, xp.library.minimum(x, 8.0))
@@ -89,7 +90,7 @@ def _log_gamma(xp: Any, x: Any) -> Any:
     return xp.library.where(x < 8, near, (far - 0.5) * (xp.log(far) - 1) + rest)
 
 
-def _lgamma(xp: Any, x: Any) -> Any:
+def _lgamma(xp: Any, x: Array) -> Any:
     size = xp.library.abs(x)
     value = _log_gamma(xp, size)
     sine = xp.library.sin(math.pi * (size - xp.library.rint(size)))
@@ -97,7 +98,7 @@ def _lgamma(xp: Any, x: Any) -> Any:
     return select(xp, size == math.inf, size, x < 0, reflected, value)
 
 
-def _digamma(xp: Any, x: Any) -> Any:
+def _digamma(xp: Any, x: Array) -> Any:
     z = xp.library.where(x > 0, x, 1 - x)
     far = z + _SHIFT
     value = xp.log(far) - 0.5 / far - horner(_DIGAMMA, 1 / (far * far)) / (far * far)
@@ -108,7 +109,7 @@ def _digamma(xp: Any, x: Any) -> Any:
     return select(xp, x > 0, value, x == xp.library.rint(x), pole, reflected)
 
 
-def _trigamma(xp: Any, x: Any) -> Any:
+def _trigamma(xp: Any, x: Array) -> Any:
     z = xp.library.where(x > 0, x, 1 - x)
     far = z + _SHIFT
     value = (1 + 0.5 / far + horner(_TRIGAMMA, 1 / (far * far)) / (far * far)) / far
@@ -120,7 +121,7 @@ def _trigamma(xp: Any, x: Any) -> Any:
     )
 
 
-def _polygamma(xp: Any, x: Any, *, n: int) -> Any:
+def _polygamma(xp: Any, x: Array, *, n: int) -> Any:
     if n < 2:
         return _trigamma(xp, x) if n else _digamma(xp, x)
     factorial = math.gamma(n + 1) if n < 171 else math.inf
@@ -169,7 +170,7 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
 # ---------------------------------------------------------------------- incomplete
 
 
-def _slope(xp: Any, g: Any, a: Any, b: Any) -> Any:
+def _slope(xp: Any, g: Array, a: Array, b: Array) -> Any:
     if dtypes.is_low_precision(b.dtype):  # the exponent needs all the digits
         a, b = xp.cast(a, dtype=dtypes.float32), xp.cast(b, dtype=dtypes.float32)
     return g * xp.exp((a - 1) * xp.log(b) - b - xp.lgamma(a))

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.operands import no_gradient, pair
@@ -21,7 +22,7 @@ _MOST = 100_000  # steps of a recurrence
 def _polynomial(op: str, body: Callable) -> Callable:
     rule = no_gradient(op)
 
-    def cut(xp: Any, x: Any, n: Any) -> Any:
+    def cut(xp: Any, x: Array, n: Any) -> Any:
         n = xp.library.where(n == n, xp.library.trunc(n), -1.0)
         x, n = xp.library.broadcast_arrays(x, n)
         return xp.library.where(n > 0, body(xp, x, n), n == 0)
@@ -39,7 +40,7 @@ def _polynomial(op: str, body: Callable) -> Callable:
 def _by_recurrence(op: str, first: Callable, step: Callable, most: int = _MOST) -> Callable:
     """p_0 = 1, p_1 = first(x), p_(k+1) = step(k, x, p_k, p_(k-1))."""
 
-    def body(xp: Any, x: Any, n: Any) -> Any:
+    def body(xp: Any, x: Array, n: Any) -> Any:
         degree = int(min(n.max(), most + 1.0)) if n.size else 0
         if degree > _MOST:
             raise RuntimeError(f"[{op}] degrees above {_MOST} are not supported")
@@ -81,7 +82,7 @@ def _chebyshev(kind: str, combine: Callable) -> tuple[Callable, Callable]:
     """The polynomials of a kind and the shifted ones. With s = sqrt(x^2 - 1), (x + s)^n is
     T_n + s U_(n-1): a power, which takes log(n) squarings. Of these the four kinds are made."""
 
-    def body(xp: Any, x: Any, n: Any) -> Any:
+    def body(xp: Any, x: Array, n: Any) -> Any:
         finite = xp.library.clip(x, -1.7e308, 1.7e308)  # an infinite x times 0 would be nan
         n = xp.library.minimum(n, 2.0**62).astype("int64")
         t, u = xp.library.ones_like(x), xp.library.zeros_like(x)

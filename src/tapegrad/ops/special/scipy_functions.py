@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import special_functions, to_numpy
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, unary
 from tapegrad.ops.common.operands import no_gradient, of_pairs
 from tapegrad.ops.common.precision import in_float64
@@ -24,7 +25,7 @@ def on_scipy(op: str, name: str | None = None, at_infinity: tuple | None = None)
     """The body of ``op``: SciPy's function ``name``, or else of the same name, in float64.
     ``at_infinity``: the values at -inf and inf, where SciPy gives nan for the limit."""
 
-    def body(xp: Any, x: Any, *others: Any) -> Any:
+    def body(xp: Any, x: Array, *others: Any) -> Any:
         if name in _ON_THE_HOST:
             value = _on_the_host(xp, op, lambda functions, x: getattr(functions, name)(x), x)
         else:
@@ -36,12 +37,12 @@ def on_scipy(op: str, name: str | None = None, at_infinity: tuple | None = None)
     return in_float64(body)
 
 
-def _on_the_host(xp: Any, op: str, function: Callable, x: Any) -> Any:
+def _on_the_host(xp: Any, op: str, function: Callable, x: Array) -> Any:
     """What CuPy lacks is computed by SciPy, and copied back."""
     return xp.library.asarray(function(special_functions(np, op), to_numpy(x)))
 
 
-def _over(xp: Any, x: Any, value: Any) -> Any:
+def _over(xp: Any, x: Array, value: Any) -> Any:
     """value / x, and 1/2, the limit of I_1(x) / x and J_1(x) / x, near 0."""
     tiny = x * x == 0
     return xp.where(tiny, 0.5, value / xp.where(tiny, 1.0, x))
@@ -63,9 +64,7 @@ log_ndtr = unary(
 # ---------------------------------------------------------------------- Bessel functions
 
 bessel_j0 = unary(
-    "bessel_j0",
-    lambda xp, g, x: -g * xp.bessel_j1(x),
-    on_scipy("bessel_j0", "j0", (0.0, 0.0)),
+    "bessel_j0", lambda xp, g, x: -g * xp.bessel_j1(x), on_scipy("bessel_j0", "j0", (0.0, 0.0))
 )
 bessel_j1 = unary(
     "bessel_j1",
@@ -73,9 +72,7 @@ bessel_j1 = unary(
     on_scipy("bessel_j1", "j1", (0.0, 0.0)),
 )
 bessel_y0 = unary(
-    "bessel_y0",
-    lambda xp, g, x: -g * xp.bessel_y1(x),
-    on_scipy("bessel_y0", "y0", (math.nan, 0.0)),
+    "bessel_y0", lambda xp, g, x: -g * xp.bessel_y1(x), on_scipy("bessel_y0", "y0", (math.nan, 0.0))
 )
 bessel_y1 = unary(
     "bessel_y1",
@@ -116,7 +113,7 @@ scaled_modified_bessel_k1 = unary(
 )
 
 
-def _airy(xp: Any, x: Any) -> Any:
+def _airy(xp: Any, x: Array) -> Any:
     value = _on_the_host(xp, "airy_ai", lambda functions, x: functions.airy(x)[0], x)
     far = xp.library.abs(x) > 1e6
     if not bool(far.any()):
@@ -133,7 +130,7 @@ def _airy(xp: Any, x: Any) -> Any:
 airy_ai = unary("airy_ai", no_gradient("airy_ai"), in_float64(_airy))
 
 
-def _spherical(xp: Any, x: Any) -> Any:
+def _spherical(xp: Any, x: Array) -> Any:
     ends = (x == 0) | (xp.library.abs(x) == math.inf)
     safe = xp.library.where(ends, 1.0, x)
     return xp.library.where(ends, x == 0, xp.library.sin(safe) / safe)
@@ -146,7 +143,7 @@ spherical_bessel_j0 = unary(
 # ---------------------------------------------------------------------- Hurwitz' zeta function
 
 
-def _zeta(xp: Any, s: Any, q: Any) -> Any:
+def _zeta(xp: Any, s: Any, q: Array) -> Any:
     library, functions = xp.library, special_functions(xp.library, "zeta")
 
     def zeta(s: Any, q: Any) -> Any:

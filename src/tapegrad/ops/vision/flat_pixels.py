@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.ops.common.precision import in_float32
 
@@ -19,12 +20,9 @@ def _flat(xp: Any, places: Any, channels: int, size: int) -> Any:
 
 
 @primitive(
-    vjp=(
-        lambda xp, g, places, input_shape: xp.add_places(g, places, size=input_shape[2]),
-        None,
-    )
+    vjp=(lambda xp, g, places, input_shape: xp.add_places(g, places, size=input_shape[2]), None)
 )
-def read_places(xp: Any, x: Any, places: Any) -> Any:
+def read_places(xp: Any, x: Array, places: Any) -> Array:
     """The elements there: (batch, channels, count)."""
     if not places.size or not x.size:
         return xp.zeros((*x.shape[:2], places.shape[2]), dtype=x.dtype)
@@ -33,7 +31,7 @@ def read_places(xp: Any, x: Any, places: Any) -> Any:
 
 @primitive(vjp=(lambda xp, g, places: xp.read_places(g, places), None))
 @in_float32
-def add_places(xp: Any, x: Any, places: Any, *, size: int) -> Any:
+def add_places(xp: Any, x: Array, places: Any, *, size: int) -> Array:
     """(batch, channels, count) -> (batch, channels, size): each element added there."""
     result = xp.zeros((*x.shape[:2], size), dtype=x.dtype)
     if x.size:
@@ -43,7 +41,7 @@ def add_places(xp: Any, x: Any, places: Any, *, size: int) -> Any:
 
 
 @primitive(vjp=(lambda xp, g, places: xp.read_places(g, places), None))
-def write_places(xp: Any, x: Any, places: Any, *, size: int) -> Any:
+def write_places(xp: Any, x: Array, places: Any, *, size: int) -> Array:
     """(batch, channels, count) -> (batch, channels, size): each element written there, zeros
     elsewhere; of several with one place, one."""
     result = xp.zeros((*x.shape[:2], size), dtype=x.dtype)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import float32, is_low_precision
+from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.precision import in_float32
@@ -40,11 +41,9 @@ class Taps:
         return Taps(index, weight, self.index.shape[1])
 
 
-@primitive(
-    vjp=(lambda xp, g, axis, taps: xp.resample(g, axis=axis, taps=taps.transposed),),
-)
+@primitive(vjp=(lambda xp, g, axis, taps: xp.resample(g, axis=axis, taps=taps.transposed),))
 @in_float32
-def resample(xp: Any, x: Any, *, axis: int, taps: Taps) -> Any:
+def resample(xp: Any, x: Array, *, axis: int, taps: Taps) -> Array:
     """The map of ``taps`` along one dimension."""
     if not taps.size:  # nothing to take, and nothing to take it for but gradients
         shape = (*x.shape[:axis], taps.index.shape[1], *x.shape[axis + 1 :])
