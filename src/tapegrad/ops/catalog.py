@@ -76,7 +76,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "x": "new_empty_strided",
     },
     "creation.resize": {"tg x": "resize_as_", "x": "resize_"},
-    "creation.to": {
+    "movement.to": {
         "x": """
             bfloat16=to_bfloat16 bool=to_bool byte=to_byte char=to_char cpu cuda double=to_double
             float=to_float half=to_half int=to_int long=to_long short=to_short to type type_as
@@ -91,7 +91,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         """,
     },
     "indexing.gather": {"tg x": "gather index_select take take_along_dim"},
-    "indexing.index": {"xp": "add_at getitem getitem_backward index_add_at index_put store"},
+    "common.index": {"xp": "add_at getitem getitem_backward index_add_at index_put store"},
     "indexing.index_ops": {"tg x x_": "index_add index_copy index_fill index_reduce"},
     "indexing.inplace": {"operator": "__setitem__=setitem", "tg x": "fill_ zero_", "x": "copy_"},
     "indexing.nonzero": {
@@ -392,7 +392,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "xp": "cumprod cumsum logcumsumexp recurrence",
     },
     "reduction.histogram": {"tg": "histogramdd", "tg x": "bincount histc histogram"},
-    "reduction.masked": {
+    "masked": {
         "masked": """
             amax amin argmax argmin cumprod cumsum log_softmax logaddexp logsumexp mean median norm
             normalize prod softmax softmin std sum var
@@ -464,11 +464,11 @@ OPERATIONS: dict[str, dict[str, str]] = {
             scaled_modified_bessel_k1 spherical_bessel_j0 zeta
         """,
     },
-    "vision.flat_pixels": {"xp": "add_places read_places write_places"},
+    "pooling.flat_pixels": {"xp": "add_places read_places write_places"},
     "vision.grid_sample": {"F": "affine_grid grid_sample"},
     "vision.interpolate": {"F": "interpolate upsample upsample_bilinear upsample_nearest"},
     "vision.pixel_shuffle": {"tg F": "channel_shuffle pixel_shuffle pixel_unshuffle"},
-    "vision.resample": {"xp": "resample"},
+    "pooling.resample": {"xp": "resample"},
 }
 # fmt: on
 

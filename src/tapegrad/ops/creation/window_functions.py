@@ -13,7 +13,7 @@ from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.memory import Array
 from tapegrad.ops.common import arguments
-from tapegrad.ops.special.series import horner
+from tapegrad.ops.common.series import horner
 
 from .create import factory
 

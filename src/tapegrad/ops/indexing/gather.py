@@ -8,9 +8,8 @@ import numpy as np
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.common.index import getitem, in_range, snapshot_index
 from tapegrad.ops.movement.shape import clone, expand, reshape
-
-from .index import getitem, in_range, snapshot_index
 
 
 def check_index(op: str, x: Tensor, index: Any, *kinds: str) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.common.index import in_range, index_add_at, index_put, snapshot_index
 from tapegrad.ops.movement.shape import reshape
 from tapegrad.ops.pointwise.elementwise import where
 
 from .gather import check_index
-from .index import in_range, index_add_at, index_put, snapshot_index
 from .segment_reduce import reduced_at
 from .where import number_like
 

@@ -11,9 +11,9 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.index import getitem, index_put, snapshot_index
 from tapegrad.ops.movement.shape import expand, reshape
 
-from .index import getitem, index_put, snapshot_index
 from .where import check_mask
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common import index as positions
 from tapegrad.ops.common.arguments import require_tensor, same_dtype
+from tapegrad.ops.common.index import in_range, index_add_at, snapshot_index
 from tapegrad.ops.movement.shape import reshape
 
-from . import index as positions
 from . import subscript
 from .gather import check_index
-from .index import in_range, index_add_at, snapshot_index
 
 
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:

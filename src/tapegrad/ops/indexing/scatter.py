@@ -6,12 +6,12 @@ import builtins
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.index import getitem, index_add_at, index_put
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.creation.create import full
 from tapegrad.ops.movement.shape import clone, reshape
 
 from .gather import along
-from .index import getitem, index_add_at, index_put
 from .segment_reduce import reduced_at
 
 

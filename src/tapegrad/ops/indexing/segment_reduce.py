@@ -12,12 +12,11 @@ from typing import Any
 
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
+from tapegrad.ops.common.index import index_add_at, index_put
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
+from tapegrad.ops.common.ravel_index import flat
+from tapegrad.ops.common.segments import combined
 from tapegrad.ops.creation.create import ones_like
-
-from .index import index_add_at, index_put
-from .ravel_index import flat
-from .segments import combined
 
 _FUNCTIONS = {"prod": "multiply", "amax": "maximum", "amin": "minimum"}
 

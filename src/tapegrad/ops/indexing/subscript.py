@@ -12,10 +12,9 @@ import numpy as np
 from tapegrad.core.devices import CPU
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.index import getitem, in_range, index_add_at, index_put, snapshot_index
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.pointwise.elementwise import cast
-
-from .index import getitem, in_range, index_add_at, index_put, snapshot_index
 
 
 def subscript(x: Tensor, index: Any) -> Tensor:

@@ -17,9 +17,9 @@ from tapegrad.core.tape import array_function, is_recording, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import log_softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.index import getitem
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.indexing.gather import check_index
-from tapegrad.ops.indexing.index import getitem
 from tapegrad.ops.indexing.take_along import pick
 from tapegrad.ops.linalg.matmul import linear
 from tapegrad.ops.pointwise.elementwise import clip, multiply, not_equal, where

@@ -8,7 +8,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.indexing.index import getitem
+from tapegrad.ops.common.index import getitem
 
 from .cat import stack
 from .repeat import numbered

@@ -9,7 +9,7 @@ from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import axis, require_tensor
-from tapegrad.ops.indexing.index import getitem
+from tapegrad.ops.common.index import getitem
 
 from .shape import _broadcast_to, copy, reshape
 

@@ -100,7 +100,7 @@ def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Ten
     dtype, the same bytes read as another one, off the tape."""
     require_tensor("view", input)
     if dtype is not None or (len(sizes) == 1 and _is_dtype(sizes[0])):
-        from tapegrad.ops.creation.to import reinterpret  # bytes are no matter of shape
+        from .to import reinterpret  # bytes are no matter of shape
 
         return reinterpret(input, sizes[0] if dtype is None else dtype)
     wanted = arguments.sizes("view", sizes if size is None else (size,))

@@ -9,7 +9,7 @@ from typing import Any
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import axis, require_tensor
-from tapegrad.ops.indexing.index import getitem
+from tapegrad.ops.common.index import getitem
 
 
 def _dimension(op: str, x: Any, dim: Any) -> int:

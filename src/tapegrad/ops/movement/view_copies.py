@@ -8,7 +8,7 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.indexing.index import index_put
+from tapegrad.ops.common.index import index_put
 from tapegrad.ops.pointwise.elementwise import cast
 
 from . import diagonal as diagonals

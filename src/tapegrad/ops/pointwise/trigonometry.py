@@ -11,7 +11,7 @@ from tapegrad.core.tape import binary, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.operands import require_floats, two_tensors
 from tapegrad.ops.common.precision import in_float32
-from tapegrad.ops.special.series import polynomial
+from tapegrad.ops.common.series import polynomial
 
 from . import elementwise
 

@@ -12,9 +12,9 @@ from tapegrad.core.dtypes import is_floating
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.conv.sliding_window import Windows, unbatched
-from tapegrad.ops.vision.resample import Taps, resampled
 
 from .max_pool import at, largest_at, max_along
+from .resample import Taps, resampled
 
 
 @lru_cache(maxsize=64)

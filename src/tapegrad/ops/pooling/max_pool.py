@@ -27,7 +27,8 @@ from tapegrad.ops.conv.sliding_window import (
     unbatched,
     windows_of,
 )
-from tapegrad.ops.vision.flat_pixels import read_places
+
+from .flat_pixels import read_places
 
 
 def largest(xp: Any, parts: Sequence[Any], first: Any = None) -> tuple[Any, Any]:

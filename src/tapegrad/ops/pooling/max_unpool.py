@@ -8,7 +8,8 @@ from typing import Any
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.conv.sliding_window import Sizes, ints, unbatched
-from tapegrad.ops.vision.flat_pixels import write_places
+
+from .flat_pixels import write_places
 
 
 def _size(

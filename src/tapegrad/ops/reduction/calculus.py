@@ -8,8 +8,8 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.common.index import getitem
 from tapegrad.ops.common.precision import compute_in_float32
-from tapegrad.ops.indexing.index import getitem
 from tapegrad.ops.movement.cat import cat
 from tapegrad.ops.movement.shape import clone, reshape
 from tapegrad.ops.pointwise import elementwise

@@ -11,8 +11,8 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, require_floating, require_tensor
+from tapegrad.ops.common.index import getitem
 from tapegrad.ops.common.precision import in_float32, stable_sum
-from tapegrad.ops.indexing.index import getitem
 from tapegrad.ops.linalg.matmul import matmul
 from tapegrad.ops.movement.shape import reshape, transpose
 from tapegrad.ops.pointwise.elementwise import sqrt

@@ -16,8 +16,8 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import axes, require_floating, require_tensor
+from tapegrad.ops.common.index import getitem
 from tapegrad.ops.common.precision import compute_in_float32, divided, in_float32, stable_sum
-from tapegrad.ops.indexing.index import getitem
 from tapegrad.ops.movement.shape import clone, permute, reshape
 from tapegrad.ops.pointwise.elementwise import cast, isnan, logical_not, not_equal, where
 

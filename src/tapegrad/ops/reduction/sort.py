@@ -12,7 +12,7 @@ import numpy as np
 from tapegrad.core.dtypes import float32, is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.indexing.index import getitem
+from tapegrad.ops.common.index import getitem
 from tapegrad.ops.indexing.take_along import (
     Picked,
     indices_of,

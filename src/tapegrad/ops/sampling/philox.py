@@ -22,7 +22,7 @@ from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.special.series import horner
+from tapegrad.ops.common.series import horner
 
 # ---------------------------------------------------------------------- the generator
 

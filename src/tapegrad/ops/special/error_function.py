@@ -8,8 +8,7 @@ from typing import Any
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import unary
 from tapegrad.ops.common.precision import in_float32, in_float64
-
-from .series import chebyshev, horner, select
+from tapegrad.ops.common.series import chebyshev, horner, select
 
 _SLOPE = 2 / math.sqrt(math.pi)
 _SQRT_HALF = math.sqrt(0.5)

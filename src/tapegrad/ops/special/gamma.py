@@ -17,10 +17,10 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.operands import no_gradient, pair, require_floats, two_tensors
 from tapegrad.ops.common.precision import in_float64
+from tapegrad.ops.common.series import chebyshev, horner, select
 from tapegrad.ops.indexing.inplace import inplace
 
 from .scipy_functions import on_scipy
-from .series import chebyshev, horner, select
 
 # Bernoulli's numbers B_2, B_4, ..., B_20
 _BERNOULLI = [

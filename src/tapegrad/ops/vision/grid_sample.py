@@ -14,8 +14,7 @@ from tapegrad.core.dtypes import float32, int64, is_floating, is_low_precision
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.pointwise.elementwise import where
-
-from .flat_pixels import read_places
+from tapegrad.ops.pooling.flat_pixels import read_places
 
 # Each dimension contributes some elements, (index, weight), to a result: two for "bilinear", four
 # for "bicubic", one for "nearest". The result is the sum over all combinations. Indices are plain

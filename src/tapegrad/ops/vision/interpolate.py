@@ -13,8 +13,7 @@ from tapegrad.core.dtypes import float64, is_floating
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.pooling.adaptive_pool import adaptive_avg_pool
-
-from .resample import Taps, resampled
+from tapegrad.ops.pooling.resample import Taps, resampled
 
 # ---------------------------------------------------------------------- taps
 

@@ -16,8 +16,8 @@ from tapegrad.core.kernels import launch
 from tapegrad.core.memory import Array, shares
 from tapegrad.core.modes import recording
 from tapegrad.core.tape import array_function, primitive
-from tapegrad.ops.common.precision import in_float32
 
+from .precision import in_float32
 from .ravel_index import flat, last_of_each
 from .segments import combined
 

@@ -15,16 +15,16 @@ import numpy as np
 from tapegrad.core import dtypes
 from tapegrad.core.dtypes import is_floating
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.activation import softmax as soft
-from tapegrad.ops.common.arguments import axes, require_tensor
-from tapegrad.ops.indexing.where import select_where
-from tapegrad.ops.linalg import vector_norms
-from tapegrad.ops.movement.shape import broadcast_to, reshape
-from tapegrad.ops.pointwise.elementwise import maximum, sqrt
-from tapegrad.ops.pointwise.exponential import logaddexp as _logaddexp
 
-from . import cumulative, minmax, quantile, reduce
-from .reduce import to_dtype
+from .activation import softmax as soft
+from .common.arguments import axes, require_tensor
+from .indexing.where import select_where
+from .linalg import vector_norms
+from .movement.shape import broadcast_to, reshape
+from .pointwise.elementwise import maximum, sqrt
+from .pointwise.exponential import logaddexp as _logaddexp
+from .reduction import cumulative, minmax, quantile, reduce
+from .reduction.reduce import to_dtype
 
 __all__ = [
     "amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "log_softmax", "logaddexp",

@@ -10,8 +10,9 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.movement.shape import clone
 from tapegrad.ops.pointwise.elementwise import cast
+
+from .shape import clone
 
 
 @primitive(
