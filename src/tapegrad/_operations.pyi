@@ -483,7 +483,7 @@ class Operations:
     def float_power(self, exponent: Any) -> Tensor:
         """input ** exponent, computed and returned in float64."""
     def float_power_(self, exponent: Any) -> Tensor:
-        """``float_power``, written over a float64 tensor."""
+        """``float_power``, written over a float64 tensor; raises RuntimeError for others."""
     def floor(self) -> Tensor: ...
     def floor_(self) -> Tensor:
         """In-place version of ``floor``."""
@@ -952,7 +952,7 @@ class Operations:
     def polygamma(self, n: _int) -> Tensor:
         """The n-th derivative of ``digamma``."""
     def polygamma_(self, n: _int) -> Tensor:
-        """``polygamma``, written over the tensor."""
+        """In-place version of ``polygamma``."""
     def positive(self) -> Tensor:
         """+input: the tensor itself."""
     def pow(self, exponent: Any) -> Tensor:

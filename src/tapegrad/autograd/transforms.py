@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tapegrad.core.modes import enable_grad
 from tapegrad.core.tape import registry
@@ -21,9 +21,6 @@ from tapegrad.ops.movement.cat import stack
 
 from .backward import grad as _gradients
 from .tree import flatten, map_leaves
-
-if TYPE_CHECKING:
-    from tapegrad.nn import Module
 
 __all__ = [
     "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp",
@@ -353,7 +350,7 @@ def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
 
 
 def functional_call(
-    module: Module,
+    module: Any,
     parameter_and_buffer_dicts: Any,
     args: Any = None,
     kwargs: dict | None = None,
@@ -377,7 +374,7 @@ def functional_call(
 
 
 @contextmanager
-def _replaced(module: Module, given: dict, tie: bool, strict: bool) -> Iterator[None]:
+def _replaced(module: Any, given: dict, tie: bool, strict: bool) -> Iterator[None]:
     places: dict[str, tuple[dict, str]] = {}
     for prefix, part in module.named_modules():
         for name in (*part._parameters, *part._buffers):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import dtypes
 from .devices import CPU, to_numpy
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def set_printoptions(
     _options = replace(start, sci_mode=sci_mode, **known)
 
 
-def show(t: Tensor) -> str:
+def show(t: Any) -> str:
     """The tensor as text, which never floods the screen."""
     host = to_numpy(t._array)
     if host.dtype.kind == "V":

@@ -93,7 +93,11 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "indexing.gather": {"tg x": "gather index_select take take_along_dim"},
     "common.index": {"xp": "add_at getitem getitem_backward index_add_at index_put store"},
     "indexing.index_ops": {"tg x x_": "index_add index_copy index_fill index_reduce"},
-    "indexing.inplace": {"operator": "__setitem__=setitem", "tg x": "fill_ zero_", "x": "copy_"},
+    "indexing.inplace": {
+        "operator": "__setitem__=setitem",
+        "tg x": "fill_ zero_",
+        "x": "copy_ float_power_",
+    },
     "indexing.nonzero": {
         "tg x": "argwhere masked_select nonzero nonzero_static",
         "tg x x_": "masked_scatter",
@@ -108,6 +112,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "tg": "fill where=select_where",
         "tg x x_": "masked_fill",
         "x": "where=where_method",
+        "x_": "fill_diagonal",
     },
     "layers.attention": {"F": "multi_head_attention_forward scaled_dot_product_attention"},
     "layers.channel_norm": {
@@ -140,6 +145,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "linalg": "cholesky cholesky_ex",
         "xp": "cholesky cholesky_inverse cholesky_solve",
     },
+    "linalg.covariance": {"tg x": "corrcoef cov"},
     "linalg.det": {"tg x": "logdet", "tg x linalg": "det slogdet", "xp": "det slogdet"},
     "linalg.eigh_svd": {
         "tg x": "svd=torch_svd",
@@ -167,7 +173,12 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "xp": "diagonal_part lower_part matrix_of_diagonal upper_part",
     },
     "linalg.matrix_exp": {"tg x linalg": "matrix_exp", "xp": "matrix_exp"},
-    "linalg.norms": {"linalg": "matrix_norm norm vector_norm"},
+    "linalg.norms": {
+        "tg x": "dist norm=p_norm",
+        "tg x x_": "renorm",
+        "linalg": "matrix_norm norm vector_norm",
+        "xp": "vector_norm",
+    },
     "linalg.pinv": {
         "tg x": "pinverse",
         "linalg": "cond lstsq matrix_rank pinv",
@@ -195,7 +206,6 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "linalg": "solve_triangular",
         "xp": "solve_triangular",
     },
-    "linalg.vector_norms": {"tg x": "dist norm", "tg x x_": "renorm", "xp": "vector_norm"},
     "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "euclidean_distances"},
     "loss.classification": {
         "F": "cross_entropy linear_cross_entropy nll_loss",
@@ -234,7 +244,6 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "movement.diagonal": {
         "tg x": "diag diag_embed diagflat diagonal diagonal_scatter",
         "linalg": "diagonal=matrix_diagonal",
-        "x": "fill_diagonal_",
         "xp": "diagonal diagonal_embedded diagonal_scatter",
     },
     "movement.flip": {"tg x": "flip fliplr flipud roll rot90", "xp": "flip roll"},
@@ -352,7 +361,6 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "pointwise.lerp": {
         "tg x": "float_power",
         "tg x x_": "addcdiv addcmul lerp",
-        "x": "float_power_=float_power_in_place",
     },
     "pointwise.trigonometry": {
         "tg x": "angle",
@@ -404,7 +412,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "reduction.moments": {
         "tg": "std_mean var_mean",
-        "tg x": "corrcoef cov std var",
+        "tg x": "std var",
         "xp": "std var",
     },
     "reduction.quantile": {"tg x": "median mode nanmedian nanquantile quantile"},
@@ -437,7 +445,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "tg x x_": "igamma igammac lgamma mvlgamma",
         "tg x x_ special": "digamma",
         "tg special": "polygamma",
-        "x": "polygamma=polygamma_method polygamma_=polygamma_in_place",
+        "x x_": "polygamma=polygamma_method",
         "special": """
             gammainc=igamma gammaincc=igammac gammaln=lgamma multigammaln=mvlgamma psi=digamma
         """,

@@ -19,7 +19,7 @@ from tapegrad.core.tensor import Tensor
 from .activation import softmax as soft
 from .common.arguments import axes, require_tensor
 from .indexing.where import select_where
-from .linalg import vector_norms
+from .linalg.norms import norm_over
 from .movement.shape import broadcast_to, reshape
 from .pointwise.elementwise import maximum, sqrt
 from .pointwise.exponential import logaddexp as _logaddexp
@@ -135,7 +135,7 @@ def norm(
     """The norm of order ``ord`` over ``dim``."""
     order = 2.0 if ord is None else ord
     x = _fill("masked.norm", input, mask, math.inf if order == -math.inf else 0)
-    return vector_norms.vector_norm("masked.norm", x, order, dim, keepdim, dtype)
+    return norm_over("masked.norm", x, order, dim, keepdim, dtype)
 
 
 def _counted(op: str, input: Tensor, dim: Any, keepdim: bool, mask: Any) -> Any:

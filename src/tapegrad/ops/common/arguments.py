@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
 
 
@@ -85,3 +86,11 @@ def same_dtype(op: str, a: Any, b: Any, names: tuple[str, str] | None = None) ->
         if names:
             first, second = f"{first} of {names[0]}", f"{second} of {names[1]}"
         raise RuntimeError(f"[{op}] dtypes {first} and {second} do not mix: convert one with .to()")
+
+
+def named_dtype(op: str, spec: Any) -> Any:
+    """The dtype that is meant; raises TypeError in the name of ``op`` for anything else."""
+    try:
+        return dtypes.dtype(spec)
+    except TypeError as error:
+        raise TypeError(f"[{op}] {error}") from None

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.dtypes import float64
 from tapegrad.core.tape import is_recording
 from tapegrad.core.tensor import Leaf, Storage, Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -20,6 +21,7 @@ from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.common.writable import check_writable, has_history
 from tapegrad.ops.movement import strided
 from tapegrad.ops.pointwise.elementwise import where
+from tapegrad.ops.pointwise.lerp import float_power
 
 from .subscript import plain_index, setitem_copy, storable, write
 from .where import fill
@@ -185,3 +187,13 @@ def restride(function: Callable, name: str) -> Callable:
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In-place version of ``{name.rstrip('_')}``: only shape and strides change."
     return method
+
+
+def float_power_(self: Tensor, exponent: Any) -> Tensor:
+    """``float_power``, written over a float64 tensor; raises RuntimeError for others."""
+    if self.dtype != float64:
+        raise RuntimeError(
+            f"[float_power_] the result is float64 and cannot be stored as {self.dtype.name}: "
+            "use float_power(), or pow_()"
+        )
+    return inplace(float_power, "float_power_")(self, exponent)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.core.tensor import wrap as wrapped
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.creation.create import tensor
@@ -85,3 +87,19 @@ def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any
 def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """This tensor's elements where ``condition``, else those of ``other``."""
     return select_where(condition, self, other)
+
+
+def fill_diagonal(input: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """The main diagonal of a matrix (or of a tensor of equal sizes) set to a number; ``wrap``: in
+    a tall matrix it begins again below the last row that it reaches."""
+    require_tensor("fill_diagonal_", input)
+    sizes = tuple(input.shape)
+    if len(sizes) < 2 or (len(sizes) > 2 and len(set(sizes)) > 1):
+        raise RuntimeError(
+            f"[fill_diagonal_] needs a matrix or a tensor of equal sizes, got shape {sizes}"
+        )
+    step = sum(math.prod(sizes[i + 1 :]) for i in range(len(sizes)))
+    end = input.numel() if wrap or len(sizes) > 2 else sizes[1] ** 2
+    mask = input._device.ops["zeros"](input.numel(), dtype=bool)
+    mask[:end:step] = True
+    return masked_fill(input, wrapped(mask.reshape(sizes), input._device), fill_value)

@@ -14,7 +14,7 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import in_float32
-from tapegrad.ops.linalg.vector_norms import vector_norm
+from tapegrad.ops.linalg.norms import norm_over
 
 
 @primitive(
@@ -154,7 +154,7 @@ def renormalize(
     if rows.size and (int(rows[0]) < 0 or int(rows[-1]) >= len(table)):
         raise _first_error(rows, len(table))
     used = table[rows]
-    length = vector_norm(op, wrap(used, weight._device), norm_type, 1, True, None)._array
+    length = norm_over(op, wrap(used, weight._device), norm_type, 1, True, None)._array
     too_long = length > max_norm
     table[rows] = xp.where(too_long, used * (max_norm / (length + 1e-7)), used).astype(table.dtype)
     weight._bump(op)

@@ -14,7 +14,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.linalg.matmul import transposed
 from tapegrad.ops.linalg.matrices import require_alike
-from tapegrad.ops.linalg.vector_norms import vector_norm
+from tapegrad.ops.linalg.norms import norm_over
 from tapegrad.ops.movement.shape import unsqueeze
 
 
@@ -87,7 +87,7 @@ def cdist(
 def _norm(op: str, difference: Tensor, p: float) -> Tensor:
     if difference.shape[-1] == 0:
         return difference.sum(-1)
-    return vector_norm(op, difference, p, -1, False, None)
+    return norm_over(op, difference, p, -1, False, None)
 
 
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_floating, require_tensor
-from tapegrad.ops.linalg.vector_norms import vector_norm
+from tapegrad.ops.linalg.norms import norm_over
 from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.reduction.reduce import sum, to_dtype
 
@@ -19,7 +19,7 @@ from .elementwise import clamp_min_straight_through
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """input / max(its p-norm along ``dim``, eps)."""
     require_floating("normalize", input)
-    return input / clamp(vector_norm("normalize", input, p, dim, True, None), min=eps)
+    return input / clamp(norm_over("normalize", input, p, dim, True, None), min=eps)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -30,7 +30,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     d = axis(op, dim, x1.ndim)
     over = (d,) if x1.ndim else ()
     units = [
-        x / clamp_min_straight_through(vector_norm(op, x, 2, over, True, None), least=eps)
+        x / clamp_min_straight_through(norm_over(op, x, 2, over, True, None), least=eps)
         for x in (x1, x2)
     ]
     return sum(units[0] * units[1], over)
@@ -63,4 +63,4 @@ def pairwise_distance(
     require_tensor("pairwise_distance", x2)
     apart = x1 - x2 + eps
     over = (apart.ndim - 1,) if apart.ndim else ()
-    return vector_norm("pairwise_distance", apart, p, over, keepdim, None)
+    return norm_over("pairwise_distance", apart, p, over, keepdim, None)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tapegrad.core.memory import Array, window
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
-from tapegrad.core.tensor import wrap as wrapped
 from tapegrad.ops.common.arguments import axis, require_tensor
-from tapegrad.ops.indexing.inplace import inplace
-from tapegrad.ops.indexing.where import masked_fill
 from tapegrad.ops.pointwise.elementwise import cast
 
 from . import shape
@@ -119,25 +115,6 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """All elements as the diagonal of a matrix."""
     require_tensor("diagflat", input)
     return diag_embed(shape.reshape(input, input.numel()), offset)
-
-
-def fill_diagonal(input: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
-    """The main diagonal of a matrix (or of a tensor of equal sizes) set to a number; ``wrap``: in
-    a tall matrix it begins again below the last row that it reaches."""
-    require_tensor("fill_diagonal_", input)
-    sizes = tuple(input.shape)
-    if len(sizes) < 2 or (len(sizes) > 2 and len(set(sizes)) > 1):
-        raise RuntimeError(
-            f"[fill_diagonal_] needs a matrix or a tensor of equal sizes, got shape {sizes}"
-        )
-    step = sum(math.prod(sizes[i + 1 :]) for i in range(len(sizes)))
-    end = input.numel() if wrap or len(sizes) > 2 else sizes[1] ** 2
-    mask = input._device.ops["zeros"](input.numel(), dtype=bool)
-    mask[:end:step] = True
-    return masked_fill(input, wrapped(mask.reshape(sizes), input._device), fill_value)
-
-
-fill_diagonal_ = inplace(fill_diagonal, "fill_diagonal_")
 
 
 def diagonal_scatter(

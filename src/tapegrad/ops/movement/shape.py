@@ -100,9 +100,7 @@ def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Ten
     dtype, the same bytes read as another one, off the tape."""
     require_tensor("view", input)
     if dtype is not None or (len(sizes) == 1 and _is_dtype(sizes[0])):
-        from .to import reinterpret  # bytes are no matter of shape
-
-        return reinterpret(input, sizes[0] if dtype is None else dtype)
+        return _reinterpret(input, sizes[0] if dtype is None else dtype)
     wanted = arguments.sizes("view", sizes if size is None else (size,))
     full = complete("view", wanted, input.numel(), input.shape)
     result = _reshape(input, shape=full)
@@ -112,6 +110,19 @@ def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Ten
             f"{full} without a copy: use .reshape()"
         )
     return result
+
+
+def _reinterpret(x: Tensor, dtype: Any) -> Tensor:
+    """The same memory read as another dtype, off the tape; the last dimension grows or shrinks
+    with the size of an element."""
+    kind = arguments.named_dtype("view", dtype)
+    try:
+        return x._alias(x._array.view(kind))
+    except (ValueError, TypeError) as error:
+        raise RuntimeError(
+            f"[view] {x.dtype.name} of shape {tuple(x.shape)} and strides {x.stride()} cannot be "
+            f"read as {kind.name}: {error}"
+        ) from None
 
 
 def _is_dtype(spec: Any) -> bool:

@@ -9,7 +9,7 @@ from tapegrad.core.devices import CPU, Device
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import named_dtype, require_tensor
 from tapegrad.ops.pointwise.elementwise import cast
 
 from .shape import clone
@@ -62,17 +62,10 @@ def to(
         if place is not self._device:
             result = transfer(result, place)
     if dtype is not None:
-        kind = _dtype("to", dtype)
+        kind = named_dtype("to", dtype)
         if kind != self.dtype:
             result = cast(result, dtype=kind)
     return clone(self) if copy and result is self else result
-
-
-def _dtype(op: str, spec: Any) -> Any:
-    try:
-        return dtypes.dtype(spec)
-    except TypeError as error:
-        raise TypeError(f"[{op}] {error}") from None
 
 
 def _names_dtype(name: str) -> bool:
@@ -125,7 +118,7 @@ def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         return f"tapegrad.{'cuda.' if self.is_cuda else ''}{kind}Tensor"
     if isinstance(dtype, str):
         dtype = _CLASSES.get(dtype.rpartition(".")[2].removesuffix("Tensor"), dtype)
-    return to(self, dtype=_dtype("type", dtype))
+    return to(self, dtype=named_dtype("type", dtype))
 
 
 def _to(dtype: str) -> Any:
@@ -139,16 +132,3 @@ def _to(dtype: str) -> Any:
 to_double, to_float, to_half, to_bfloat16 = map(_to, ("float64", "float32", "float16", "bfloat16"))
 to_long, to_int, to_short, to_char = map(_to, ("int64", "int32", "int16", "int8"))
 to_byte, to_bool = map(_to, ("uint8", "bool"))
-
-
-def reinterpret(x: Tensor, dtype: Any) -> Tensor:
-    """The same memory read as another dtype, off the tape; the last dimension grows or shrinks
-    with the size of an element."""
-    kind = _dtype("view", dtype)
-    try:
-        return x._alias(x._array.view(kind))
-    except (ValueError, TypeError) as error:
-        raise RuntimeError(
-            f"[view] {x.dtype.name} of shape {tuple(x.shape)} and strides {x.stride()} cannot be "
-            f"read as {kind.name}: {error}"
-        ) from None

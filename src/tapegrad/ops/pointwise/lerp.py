@@ -9,7 +9,6 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.operands import pair, require_floats, two_tensors
 from tapegrad.ops.common.precision import compute_in_float32
-from tapegrad.ops.indexing.inplace import inplace
 
 from . import arithmetic, elementwise
 
@@ -71,13 +70,3 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     """input ** exponent, computed and returned in float64."""
     x, y = pair("float_power", input, exponent)
     return arithmetic.pow(x.to(dtypes.float64), y.to(dtypes.float64))
-
-
-def float_power_in_place(self: Tensor, exponent: Any) -> Tensor:
-    """``float_power``, written over a float64 tensor."""
-    if self.dtype != dtypes.float64:
-        raise RuntimeError(
-            f"[float_power_] the result is float64 and cannot be stored as {self.dtype.name}: "
-            "use float_power(), or pow_()"
-        )
-    return inplace(float_power, "float_power_")(self, exponent)

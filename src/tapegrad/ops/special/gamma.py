@@ -18,7 +18,6 @@ from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.operands import no_gradient, pair, require_floats, two_tensors
 from tapegrad.ops.common.precision import in_float64
 from tapegrad.ops.common.series import chebyshev, horner, select
-from tapegrad.ops.indexing.inplace import inplace
 
 from .scipy_functions import on_scipy
 
@@ -148,11 +147,6 @@ def polygamma(n: int, input: Tensor) -> Tensor:
 def polygamma_method(self: Tensor, n: int) -> Tensor:
     """The n-th derivative of ``digamma``. From n = 2 on it needs SciPy."""
     return polygamma(n, self)
-
-
-def polygamma_in_place(self: Tensor, n: int) -> Tensor:
-    """``polygamma``, written over the tensor."""
-    return inplace(polygamma_method, "polygamma_")(self, n)
 
 
 def mvlgamma(input: Tensor, p: int) -> Tensor:
