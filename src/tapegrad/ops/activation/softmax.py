@@ -12,7 +12,7 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis as one_axis
 from tapegrad.ops.common.arguments import require_floating, require_tensor
-from tapegrad.ops.common.precision import in_float32, stable_sum
+from tapegrad.ops.common.precision import in_float32, largest, stable_sum
 from tapegrad.ops.reduction.reduce import to_dtype
 
 
@@ -23,7 +23,7 @@ def _dot(xp: Any, a: Array, b: Array, axis: int) -> Any:
 @primitive("softmax", vjp=(lambda xp, g, y, axis: xp.softmax_backward(g, y, axis=axis),))
 @in_float32
 def _softmax(xp: Any, x: Array, *, axis: int) -> Array:
-    y = xp.exp(x - x.max(axis=axis, keepdims=True))
+    y = xp.exp(x - largest(x, axis))
     y /= stable_sum(y, axis, True)
     return y
 
@@ -45,7 +45,7 @@ def softmax_backward(xp: Any, grad: Array, y_: Array, *, axis: int) -> Array:
 @primitive("log_softmax", vjp=(lambda xp, g, y, axis: xp.log_softmax_backward(g, y, axis=axis),))
 @in_float32
 def _log_softmax(xp: Any, x: Array, *, axis: int) -> Array:
-    shifted = x - x.max(axis=axis, keepdims=True)
+    shifted = x - largest(x, axis)
     shifted -= xp.log(stable_sum(xp.exp(shifted), axis, True))
     return shifted
 
@@ -112,10 +112,10 @@ def _along(op: str, apply: Any, x: Tensor, dim: int | None, dtype: Any) -> Tenso
         x = to_dtype(x, dtype)
     if dim is None:
         raise TypeError(f"[{op}] needs the dimension to work along, e.g. dim=-1")
-    d = one_axis(op, dim, x.ndim)
+    d = one_axis(op, dim, x._array.ndim)
     require_floating(op, x)
-    if not x.numel():
+    if not x._array.size:
         return x + 0
-    if x.ndim == 0:
+    if x._array.ndim == 0:
         return apply(x.reshape(1), axis=0).reshape(())
     return apply(x, axis=d)

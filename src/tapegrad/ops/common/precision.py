@@ -81,6 +81,14 @@ def stable_sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore
 
 
+def largest(x: Any, axis: int) -> Any:
+    """The maximum of floats along a dimension, which is kept; -inf for an empty one. (From -inf on,
+    NumPy takes half the time that it takes from the first elements on.)"""
+    if isinstance(x, np.ndarray):
+        return np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    return x.max(axis=axis, keepdims=True)
+
+
 def _in_blocks(x: Any, axes: Sequence[int], keepdims: bool) -> Any:
     """A sum over other dimensions than the last in memory. NumPy adds those up one by one (it sums
     pairwise only along contiguous memory), and millions of float32 additions in a row lose every

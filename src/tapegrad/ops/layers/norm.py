@@ -241,8 +241,8 @@ def layer_norm(
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, whose shape is
     ``normalized_shape`` (Ba et al. 2016)."""
     rows, flat = _rows("layer_norm", input, normalized_shape, weight, bias)
-    y = normalize_rows(input.reshape(rows), *flat, eps=eps)
-    return y.reshape(tuple(input.shape))
+    y = normalize_rows(_as_rows(input, rows), *flat, eps=eps)
+    return _as_rows(y, input._array.shape)
 
 
 def rms_norm(
@@ -254,7 +254,11 @@ def rms_norm(
     if eps is None:
         least = 2.0**-10 if input.dtype.kind == "f" else 2**-7
         eps = {8: 2.0**-52, 4: 2.0**-23}.get(input.itemsize, least)
-    return _rms_norm(input.reshape(rows), *flat, eps=eps).reshape(tuple(input.shape))
+    return _as_rows(_rms_norm(_as_rows(input, rows), *flat, eps=eps), input._array.shape)
+
+
+def _as_rows(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return x if x._array.shape == shape else x.reshape(shape)
 
 
 def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> tuple:
@@ -263,7 +267,7 @@ def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> 
     shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else [normalized_shape]
     shape = tuple(shape)
     n = len(shape)
-    if not n or tuple(x.shape[-n:]) != shape or n > x.ndim:
+    if not n or x._array.shape[-n:] != shape or n > x.ndim:
         raise RuntimeError(
             f"[{op}] normalized_shape {shape} must be the last sizes of the input's shape "
             f"{tuple(x.shape)}"
@@ -276,7 +280,7 @@ def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> 
                 f"[{op}] weight and bias must have shape {shape}, got {tuple(p.shape)}"
             )
     flat = [p if p is None else p.reshape(-1) for p in affine]
-    return (math.prod(x.shape[:-n]), math.prod(shape)), flat
+    return (math.prod(x._array.shape[:-n]), math.prod(shape)), flat
 
 
 def batch_norm(

@@ -18,7 +18,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import log_softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.index import getitem
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import in_float32, largest
 from tapegrad.ops.indexing.gather import check_index
 from tapegrad.ops.indexing.take_along import pick
 from tapegrad.ops.linalg.matmul import linear
@@ -130,7 +130,7 @@ def _cross_entropy(
     valid, t, a, b, w, total = _target(
         xp, targets, weight, classes, ignored, smoothing, logits.dtype, mean_
     )
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted = logits - largest(logits, 1)
     places = xp.arange(rows)
     at_target = shifted[places, t]
     everywhere = shifted @ w if smoothing else 0
