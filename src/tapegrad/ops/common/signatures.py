@@ -56,8 +56,9 @@ def published(function: Any, op: str) -> Any:
             for i, n, kind in places:
                 if i < len(args) and args[i].__class__ is not kind[0]:
                     args = (*args[:i], _fitting(op, n, args[i], *kind), *args[i + 1 :])
-        result = function(*args, **options)
-        return result if out is None else write_out(op, result, out)
+        if out is None:
+            return function(*args, **options)
+        return write_out(op, function(*args, **options), out)
 
     return called
 
