@@ -75,3 +75,14 @@ def test_modules_load_the_primitives_that_their_rules_and_bodies_use() -> None:
     ]
     assert not missing
     assert homes == declared
+
+
+def test_no_module_has_the_name_of_one_of_the_standard_library() -> None:
+    """Else it is imported in its place where the package's folder comes first on the path. (The
+    name of ``tapegrad.signal`` is PyTorch's.)"""
+    package = OPS.parent
+    names = {path.stem for path in package.rglob("*.py")} | {
+        path.name for path in package.rglob("*") if path.is_dir()
+    }
+    shadowing = (names & sys.stdlib_module_names) - {"__init__", "__main__"}
+    assert shadowing == {"signal"}
