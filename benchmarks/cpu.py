@@ -69,10 +69,17 @@ def convnet(lib: Any) -> Call:
     """A training step of the demo's network on 64 images of 8x8."""
     nn = lib.nn
     model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Dropout(0.25), nn.Linear(512, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.25),
+        nn.Linear(512, 10),
+    )
     return _training(lib, model, (64, 1, 8, 8), 10)
 
 
@@ -140,12 +147,11 @@ CASES: dict[str, tuple[Callable[[Any], Call], float | None]] = {
     "20-op chain, 4x4": (chain, 1.6),
     "MLP 784-128-10, batch 64": (lambda lib: mlp(lib, 64, 784, 128, 10), 0.75),
     "MLP 784-512-512-10, batch 128": (lambda lib: mlp(lib, 128, 784, 512, 512, 10), 1.0),
-    "MLP 1024-2048-2048-1000, batch 512": (
-        lambda lib: mlp(lib, 512, 1024, 2048, 2048, 1000), 0.7),
+    "MLP 1024-2048-2048-1000, batch 512": (lambda lib: mlp(lib, 512, 1024, 2048, 2048, 1000), 0.7),
     "demo convnet, batch 64": (convnet, None),
     "conv2d 3->64, 32 images 32x32": (lambda lib: conv(lib, 3), 0.35),
     "conv2d 64->64, 32 images 32x32": (lambda lib: conv(lib, 64), 0.35),
-}  # fmt: skip
+}
 SMALL = "small operations, recorded"
 SMALL_GOALS = {
     # 2.5 microseconds where x + w has 0.7, and half of what it was before, beside NumPy's
@@ -156,8 +162,11 @@ SMALL_GOALS = {
     "layer_norm": "time 2.0",
 }
 ANOMALY_CASES = ("MLP 784-128-10, batch 64", "MLP 784-512-512-10, batch 128")
-MEMORY_CASES = ("MLP 784-512-512-10, batch 128", "MLP 1024-2048-2048-1000, batch 512",
-                "demo convnet, batch 64")  # fmt: skip
+MEMORY_CASES = (
+    "MLP 784-512-512-10, batch 128",
+    "MLP 1024-2048-2048-1000, batch 512",
+    "demo convnet, batch 64",
+)
 
 
 # ---------------------------------------------------------------------- measuring
@@ -256,8 +265,10 @@ def peak_memory(case: str) -> dict:
     for library in ("tapegrad", "torch"):
         output = subprocess.run(
             [sys.executable, __file__, "--peak", library, case],
-            check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         result[f"{library}_mb"] = float(output)
     result["ratio"] = result["tapegrad_mb"] / result["torch_mb"]
     return result
@@ -333,8 +344,11 @@ def table(results: dict) -> str:
         )
         lines += ["", f"Under `autograd.detect_anomaly()` a training step takes {costs}."]
     if "memory" in results:
-        lines += ["", "| Peak memory of a training step | tapegrad | PyTorch | ratio (goal: 1.1) |",
-                  "|---|---:|---:|---:|"]  # fmt: skip
+        lines += [
+            "",
+            "| Peak memory of a training step | tapegrad | PyTorch | ratio (goal: 1.1) |",
+            "|---|---:|---:|---:|",
+        ]
         lines += [
             f"| {name} | {r['tapegrad_mb']:.0f} MB | {r['torch_mb']:.0f} MB | {r['ratio']:.2f} |"
             for name, r in results["memory"].items()

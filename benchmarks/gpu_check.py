@@ -158,9 +158,14 @@ def run_part(
         result, log = Path(folder, "result.json"), Path(folder, "log")
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env={**environ, "GPU_CHECK_RESULT": str(result)}, cwd=ROOT, start_new_session=True,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**environ, "GPU_CHECK_RESULT": str(result)},
+                cwd=ROOT,
+                start_new_session=True,
+            )
             try:
                 code: int | None = process.wait(timeout=limit)
             except subprocess.TimeoutExpired:
@@ -200,10 +205,16 @@ def because(found: Mapping[str, Any]) -> str:
 
 
 QUERY = {
-    "name": "name", "driver": "driver_version", "compute_capability": "compute_cap",
-    "memory": "memory.total", "sm_clock": "clocks.sm", "memory_clock": "clocks.mem",
-    "max_sm_clock": "clocks.max.sm", "temperature": "temperature.gpu", "power": "power.draw",
-}  # fmt: skip
+    "name": "name",
+    "driver": "driver_version",
+    "compute_capability": "compute_cap",
+    "memory": "memory.total",
+    "sm_clock": "clocks.sm",
+    "memory_clock": "clocks.mem",
+    "max_sm_clock": "clocks.max.sm",
+    "temperature": "temperature.gpu",
+    "power": "power.draw",
+}
 
 
 def describe_device(device: str) -> dict[str, str] | None:

@@ -69,9 +69,13 @@ class Skipped(Exception):
 
 def python(*arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=timeout,
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------------- build
@@ -92,9 +96,10 @@ def build(options: argparse.Namespace, report: Report) -> None:
         raise Failed(f"the extension cannot be loaded: {last_line(loaded.stderr)}")
     info = json.loads(loaded.stdout)
     report(
-        compile_seconds=round(seconds, 1), **info,
+        compile_seconds=round(seconds, 1),
+        **info,
         summary=f"{info['compiler']}, architectures {info['architectures']}",
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------------- test
@@ -128,8 +133,11 @@ def test(options: argparse.Namespace, report: Report) -> None:
             command += ["--shard", f"{i}/{workers}", "--report", str(logs[i])]
             command += ["--earlier", str(earlier), "--stop-at", str(stop_at), *arguments]
             with outputs[i].open("wb") as output:
-                processes.append(subprocess.Popen(command, cwd=ROOT, env=environ, stdout=output,
-                                                  stderr=subprocess.STDOUT))  # fmt: skip
+                processes.append(
+                    subprocess.Popen(
+                        command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT
+                    )
+                )
         while True:
             codes = [process.poll() for process in processes]
             found = [entry for log in logs for entry in entries(log)]
@@ -164,8 +172,11 @@ def gpu_tests() -> list[str]:
     """What pytest is given: the files that have tests for a GPU (others may need what is not on a
     machine that has one), and which of their tests."""
     marks = ("DEVICES", "mark.gpu")
-    files = [f for f in sorted(ROOT.glob("tests/test_*.py"))
-             if any(mark in f.read_text() for mark in marks)]  # fmt: skip
+    files = [
+        f
+        for f in sorted(ROOT.glob("tests/test_*.py"))
+        if any(mark in f.read_text() for mark in marks)
+    ]
     return [*(str(f.relative_to(ROOT)) for f in files), "-m", "gpu and not large"]
 
 
@@ -200,9 +211,13 @@ def summarise(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     told += [f"{earlier} of them in earlier runs"] if earlier else []
     told += [f"{not_run} not run"] if not_run else []
     return {
-        "selected": selected, "earlier": earlier, "counts": counts, "not_run": not_run,
-        "failures": sorted(failures)[:MOST], "summary": ", ".join(told),
-    }  # fmt: skip
+        "selected": selected,
+        "earlier": earlier,
+        "counts": counts,
+        "not_run": not_run,
+        "failures": sorted(failures)[:MOST],
+        "summary": ", ".join(told),
+    }
 
 
 # ---------------------------------------------------------------------- sanitize
@@ -227,10 +242,21 @@ def sanitize(options: argparse.Namespace, report: Report) -> None:
         for tool, log in logs.items():
             with log.open("wb") as output:
                 processes[tool] = subprocess.Popen(
-                    [command, "--tool", tool, *TOOLS[tool], "--error-exitcode",
-                     str(SANITIZER_ERROR), "--print-limit", "20", *driver],
-                    cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
-                )  # fmt: skip
+                    [
+                        command,
+                        "--tool",
+                        tool,
+                        *TOOLS[tool],
+                        "--error-exitcode",
+                        str(SANITIZER_ERROR),
+                        "--print-limit",
+                        "20",
+                        *driver,
+                    ],
+                    cwd=ROOT,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
         tools: dict[str, dict[str, Any]] = {}
         while len(tools) < len(TOOLS):
             time.sleep(0.1)
@@ -239,9 +265,12 @@ def sanitize(options: argparse.Namespace, report: Report) -> None:
                     text = logs[tool].read_text(errors="replace")
                     tools[tool] = judge(text, process.returncode)
                     print(f"{tool}: {tools[tool]}", flush=True)
-                    report(tools=tools, summary="; ".join(
-                        f"{name}: {found['verdict']}" for name, found in tools.items()
-                    ))  # fmt: skip
+                    report(
+                        tools=tools,
+                        summary="; ".join(
+                            f"{name}: {found['verdict']}" for name, found in tools.items()
+                        ),
+                    )
     if all(found["verdict"].startswith("refused") for found in tools.values()):
         raise Skipped(tools["memcheck"]["verdict"])
     bad = [tool for tool, found in tools.items() if found["verdict"] != "clean"]
@@ -319,16 +348,23 @@ def bench(options: argparse.Namespace, report: Report) -> None:
     peers = [name for name in ("numpy", "cupy", "torch") if not absent(name, place)]
     cases = options.arguments or goals_first()
     results = tg.bench.run(
-        cases, device=options.device, budget_s=max(left(KERNELS_END), 0.0) if timed else 15.0,
-        peers=peers, progress=False, on_row=on_row,
-    )  # fmt: skip
+        cases,
+        device=options.device,
+        budget_s=max(left(KERNELS_END), 0.0) if timed else 15.0,
+        peers=peers,
+        progress=False,
+        on_row=on_row,
+    )
     bad = [f"{row.case} {row.dtype} is {row.status}" for row in results.bad]
     report(
-        rows=briefly(results.rows, timed), ceilings=results.ceilings if timed else {},
-        before=results.before, after=results.after, notes=results.notes,
+        rows=briefly(results.rows, timed),
+        ceilings=results.ceilings if timed else {},
+        before=results.before,
+        after=results.after,
+        notes=results.notes,
         summary=f"{len(results.rows)} of {results.settings['rows']} rows measured, "
         f"{len(bad)} wrong or failed",
-    )  # fmt: skip
+    )
     try:
         training["tapegrad demo, 10 epochs"] = demo(options.device, left(DEMO_END))
         report(training=training)
@@ -360,10 +396,13 @@ def briefly(rows: Sequence[Any], timed: bool) -> list[dict[str, Any]]:
         entry = {name: getattr(row, name) for name in names}
         if timed and row.timing:
             entry.update(
-                bytes=row.bytes, flops=row.flops, of_ceiling=row.of_ceiling,
-                median=row.timing.median, quartiles=[row.timing.low, row.timing.high],
+                bytes=row.bytes,
+                flops=row.flops,
+                of_ceiling=row.of_ceiling,
+                median=row.timing.median,
+                quartiles=[row.timing.low, row.timing.high],
                 ratios={peer: row.ratio(peer) for peer in row.rivals},
-            )  # fmt: skip
+            )
         found.append(entry)
     return found
 

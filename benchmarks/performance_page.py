@@ -42,30 +42,63 @@ def long_rows(shape: Sequence[int]) -> bool:
 
 PERCEPTRON = Goal("training step of a small perceptron", "10 times PyTorch's rate")
 GOALS = (
-    Goal("matrix product, bfloat16", "1.03 times cuBLAS's rate in the mean, nowhere below it",
-         ("matmul*",), ("bfloat16",), ("cupy",)),
-    Goal("matrix product, float32", "1.03 times cuBLAS's rate from 4096 on",
-         ("matmul*",), ("float32",), ("cupy",), shapes=lambda shape: shape[-1] >= 4096),
-    Goal("linear layer with bias", "1.15 times cuBLAS and an addition", ("linear",),
-         peers=("cupy", "torch")),
-    Goal("softmax, rows of 16K and more", "92% of the copy, 3 times PyTorch",
-         ("softmax*", "log_softmax*"), shapes=long_rows),
-    Goal("softmax, rows of 4K", "85% of the copy", ("softmax*", "log_softmax*"),
-         shapes=lambda shape: shape[-1] == 4096),
-    Goal("cross-entropy with its gradient", "92% of the copy, 3 times PyTorch",
-         ("cross_entropy_and_gradient",)),
+    Goal(
+        "matrix product, bfloat16",
+        "1.03 times cuBLAS's rate in the mean, nowhere below it",
+        ("matmul*",),
+        ("bfloat16",),
+        ("cupy",),
+    ),
+    Goal(
+        "matrix product, float32",
+        "1.03 times cuBLAS's rate from 4096 on",
+        ("matmul*",),
+        ("float32",),
+        ("cupy",),
+        shapes=lambda shape: shape[-1] >= 4096,
+    ),
+    Goal(
+        "linear layer with bias",
+        "1.15 times cuBLAS and an addition",
+        ("linear",),
+        peers=("cupy", "torch"),
+    ),
+    Goal(
+        "softmax, rows of 16K and more",
+        "92% of the copy, 3 times PyTorch",
+        ("softmax*", "log_softmax*"),
+        shapes=long_rows,
+    ),
+    Goal(
+        "softmax, rows of 4K",
+        "85% of the copy",
+        ("softmax*", "log_softmax*"),
+        shapes=lambda shape: shape[-1] == 4096,
+    ),
+    Goal(
+        "cross-entropy with its gradient",
+        "92% of the copy, 3 times PyTorch",
+        ("cross_entropy_and_gradient",),
+    ),
     Goal("layer norm, RMS norm", "92% of the copy, 1.6 times PyTorch", ("layer_norm", "rms_norm")),
-    Goal("their gradients", "80% of the copy, twice PyTorch",
-         ("layer_norm_backward", "rms_norm_backward")),
+    Goal(
+        "their gradients",
+        "80% of the copy, twice PyTorch",
+        ("layer_norm_backward", "rms_norm_backward"),
+    ),
     Goal("GELU, dropout", "97% of the copy", ("gelu*", "dropout")),
-    Goal("gradient of an embedding", "twice PyTorch, the same bits every time",
-         ("embedding_backward",), ceiling=False),
+    Goal(
+        "gradient of an embedding",
+        "twice PyTorch, the same bits every time",
+        ("embedding_backward",),
+        ceiling=False,
+    ),
     Goal("AdamW step", "95% of the copy, 1.3 times PyTorch's fused one", ("adamw_step",)),
     Goal("convolution", "1.5 times PyTorch", ("conv2d*",), ceiling=False),
     PERCEPTRON,
     Goal("attention, heads of 128", "0.90 times cuDNN, 1.4 times FlashAttention 2 backward"),
     Goal("training step of GPT-2 124M", "1.15 times torch.compile, 2.2 times eager PyTorch"),
-)  # fmt: skip
+)
 
 
 def page() -> str:
@@ -92,9 +125,10 @@ def newest_gpu(folder: Path) -> dict[str, Any] | None:
     """The latest results of gpu_check.py on a real GPU."""
     found = [gpu_check.read_json(file) or {} for file in folder.glob("*.json")]
     real = [
-        results for results in found
+        results
+        for results in found
         if results.get("schema") == gpu_check.SCHEMA and results["device"]["name"] != "emulated"
-    ]  # fmt: skip
+    ]
     return max(real, key=lambda r: (r["date"], r["time"]), default=None)
 
 

@@ -72,8 +72,9 @@ class Gpu:
         return memory.data.ptr
 
 
-def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call,
-        shift: int) -> None:  # fmt: skip
+def run(
+    library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call, shift: int
+) -> None:
     """One call, its arrays moved by ``shift`` elements from where they would be aligned."""
     arguments: list[Any] = []
     outputs = []
@@ -104,8 +105,11 @@ def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Ca
 
 
 def elements(call: table.Call) -> int:
-    arrays = [a.expected if isinstance(a, Out) else a.array for a in call
-              if isinstance(a, (In, Out, Update))]  # fmt: skip
+    arrays = [
+        a.expected if isinstance(a, Out) else a.array
+        for a in call
+        if isinstance(a, (In, Out, Update))
+    ]
     return sum(a.size for a in arrays)
 
 
@@ -113,8 +117,10 @@ def calls(library: Any, dtypes: list[str], most: int) -> Iterator[tuple[Row, str
     """Of all launchers in turn, so that a run that ends early has seen each."""
     rows = [
         small_calls(library, entry, dtype, most)
-        for entry in table.ROWS for dtype in entry.dtypes if dtype is None or dtype in dtypes
-    ]  # fmt: skip
+        for entry in table.ROWS
+        for dtype in entry.dtypes
+        if dtype is None or dtype in dtypes
+    ]
     for turn in itertools.zip_longest(*rows):
         yield from (found for found in turn if found is not None)
 

@@ -173,9 +173,13 @@ def numpy_twin(sig: Signature) -> Signature | None:
 
 
 def definition(
-    name: str, forms: list[tuple[Signature, str]], doc: str, scope: Scope, indent: str = "",
+    name: str,
+    forms: list[tuple[Signature, str]],
+    doc: str,
+    scope: Scope,
+    indent: str = "",
     comment: str = "",
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """A function in a stub: its forms, each with the module its annotations belong to, overloaded
     where there are several; the docstring is the first one's."""
     lines: list[str] = []
@@ -200,8 +204,9 @@ def _parameters(sig: Signature, module: str, scope: Scope) -> list[str]:
     kinds = [p.kind for p in sig.parameters.values()]
     for i, p in enumerate(sig.parameters.values()):
         if p.kind is Parameter.KEYWORD_ONLY and not {
-            Parameter.VAR_POSITIONAL, Parameter.KEYWORD_ONLY
-        } & set(kinds[:i]):  # fmt: skip
+            Parameter.VAR_POSITIONAL,
+            Parameter.KEYWORD_ONLY,
+        } & set(kinds[:i]):
             texts.append("*")
         star = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(p.kind, "")
         text = star + p.name

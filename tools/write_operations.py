@@ -31,10 +31,23 @@ their arguments: the package has type stubs.
 
 # The public modules besides ``tapegrad`` itself.
 NAMESPACES = [
-    "nn", "nn.functional", "nn.init", "nn.utils", "linalg", "special", "masked", "signal.windows",
-    "func", "autograd", "autograd.functional", "optim", "optim.lr_scheduler", "data", "cuda",
+    "nn",
+    "nn.functional",
+    "nn.init",
+    "nn.utils",
+    "linalg",
+    "special",
+    "masked",
+    "signal.windows",
+    "func",
+    "autograd",
+    "autograd.functional",
+    "optim",
+    "optim.lr_scheduler",
+    "data",
+    "cuda",
     "bench",
-]  # fmt: skip
+]
 
 
 def entries() -> dict[str, list[str]]:

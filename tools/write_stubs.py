@@ -47,9 +47,12 @@ HEAD = '''"""{}"""
 
 # What the makers of tensors take by name, all of them, and those that are like another tensor.
 FACTORY = [
-    keyword("dtype", "Any"), keyword("device", "Any"), keyword("requires_grad", "bool", False),
-    keyword("layout", "Any"), keyword("pin_memory", "bool", False),
-]  # fmt: skip
+    keyword("dtype", "Any"),
+    keyword("device", "Any"),
+    keyword("requires_grad", "bool", False),
+    keyword("layout", "Any"),
+    keyword("pin_memory", "bool", False),
+]
 LIKE = [*FACTORY, keyword("memory_format", "Any")]
 OUT = keyword("out", "Tensor | None")
 
@@ -169,12 +172,17 @@ def _method(name: str, entry: Operation) -> Forms:
         made = name.removeprefix("new_")
         forms = _forms(made, doors["tg"][made].load())
         return [
-            (s.replace(parameters=[
-                Parameter("self", Parameter.POSITIONAL_OR_KEYWORD),
-                *without(s, "out").parameters.values(),
-            ]), module)
+            (
+                s.replace(
+                    parameters=[
+                        Parameter("self", Parameter.POSITIONAL_OR_KEYWORD),
+                        *without(s, "out").parameters.values(),
+                    ]
+                ),
+                module,
+            )
             for s, module in forms
-        ]  # fmt: skip
+        ]
     return _as_method(_forms(name, function))
 
 

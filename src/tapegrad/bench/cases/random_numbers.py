@@ -33,10 +33,14 @@ def _words(xp: Any, n: int) -> Any:
     low = u64(_LOW)
     for _ in range(10):
         left, right = counter[0] * u64(0xD2511F53), counter[2] * u64(0xCD9E8D57)
-        counter = xp.stack([
-            (right >> shift) ^ counter[1] ^ u64(key[0]), right & low,
-            (left >> shift) ^ counter[3] ^ u64(key[1]), left & low,
-        ])  # fmt: skip
+        counter = xp.stack(
+            [
+                (right >> shift) ^ counter[1] ^ u64(key[0]),
+                right & low,
+                (left >> shift) ^ counter[3] ^ u64(key[1]),
+                left & low,
+            ]
+        )
         key = [(key[0] + 0x9E3779B9) % 2**32, (key[1] + 0xBB67AE85) % 2**32]
     return counter.T.reshape(-1)[:n].astype(xp.uint32)
 

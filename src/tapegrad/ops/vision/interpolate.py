@@ -191,10 +191,13 @@ def interpolate(
             f"[interpolate] mode {mode!r} needs a floating-point tensor, got {input.dtype.name}: "
             "convert with .float()"
         )
-    return resampled(input, [
-        _taps(mode, input.dtype, n, out, bool(align_corners), factor, antialias)
-        for n, out, factor in zip(input.shape[2:], sizes, factors, strict=True)
-    ])  # fmt: skip
+    return resampled(
+        input,
+        [
+            _taps(mode, input.dtype, n, out, bool(align_corners), factor, antialias)
+            for n, out, factor in zip(input.shape[2:], sizes, factors, strict=True)
+        ],
+    )
 
 
 def _taps(
