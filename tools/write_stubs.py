@@ -274,7 +274,7 @@ def functions() -> str:
     for name in sorted({*names} - changing):
         value = getattr(tapegrad, name)
         if isinstance(value, ModuleType):
-            scope.add_import(".", name, name)
+            scope.add_import(imported.get(name, (".",))[0], name, name)
         elif name in imported:
             module, original = imported[name]
             scope.add_import(module, original, name if name == original else None)

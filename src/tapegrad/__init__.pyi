@@ -18,7 +18,6 @@ from . import bench as bench
 from . import core as core
 from . import cuda as cuda
 from . import data as data
-from . import dtypes as dtypes
 from . import func as func
 from . import linalg as linalg
 from . import masked as masked
@@ -41,6 +40,7 @@ from .backends import set_float32_matmul_precision as set_float32_matmul_precisi
 from .backends import use_deterministic_algorithms as use_deterministic_algorithms
 from .checkpoint import load as load
 from .checkpoint import save as save
+from .core import dtypes as dtypes
 from .core.devices import Device
 from .core.devices import get_default_device as get_default_device
 from .core.devices import set_default_device as set_default_device
