@@ -13,6 +13,12 @@ with the rules ``lambda g, b: g * b`` and ``lambda g, a: g * a`` that is::
         edge = edges[1]
         if edge is not None:
             arrive(edge, rule_1(g, a))
+
+A rule may be a name, too: that of a primitive or array function declared before (or of the
+primitive itself), which is called as ``xp.name`` with the gradient and then what its own arguments
+name. So ``vjp="elu_backward"``, declared as ``elu_backward(xp, grad, x, *, alpha)``, is the call
+``xp.elu_backward(g, x, alpha=alpha)``. An argument ``result`` is the primitive's result, ``y``,
+unless an input of the primitive has that name.
 """
 
 from __future__ import annotations
@@ -21,9 +27,31 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+from . import devices
+
+Rule = Callable | str | None
+
 # Names that rules, or the function they are compiled into, give a meaning of their own.
 _SPECIAL = {"input_shape", "needs", "buffer"}
 _RESERVED = {"xp", "g", "y", "saved", "edges", "edge", "arrive", *_SPECIAL}
+
+
+class _Named:
+    """A rule that is the name of a function: what that is called with, in order and by keyword."""
+
+    def __init__(self, name: str, primitive: str, inputs: Sequence[str]):
+        devices.load_primitive(name)
+        body = devices.bodies.get(name)
+        if body is None:
+            raise TypeError(
+                f"the gradient rule {name!r} of {primitive!r} is the name of no primitive or array "
+                "function declared before it"
+            )
+        arguments, self.keywords, _ = signature(body)
+        others = arguments[2:]  # after xp and the gradient, whatever that is called there
+        self.name = name
+        result = "result" if "result" in inputs else "y"
+        self.given = ["g", *(result if n == "result" else n for n in others)]
 
 
 class Primitive:
@@ -39,8 +67,8 @@ class Primitive:
         inputs: Sequence[str],
         parameters: Sequence[str] = (),
         *,
-        vjp: Sequence[Callable | None] = (),
-        vjp_all: Callable | None = None,
+        vjp: Sequence[Rule] | str = (),
+        vjp_all: Callable | str | None = None,
         into: Callable | None = None,
         extras: Sequence[str] = (),
         plain: Callable | None = None,
@@ -57,8 +85,8 @@ class Primitive:
         self.variadic = variadic
         self.plain = plain
         self.results = results
-        self.rules = tuple(vjp)
-        self.joint = vjp_all
+        self.rules = tuple(map(self._rule, [vjp] if isinstance(vjp, str) else vjp))
+        self.joint = vjp_all = self._rule(vjp_all)
         self.differentiable = any(self.rules) or vjp_all is not None
         asked = [_arguments(rule) for rule in (*self.rules, vjp_all) if rule]
         self.saves_output = any("y" in names for names in asked)
@@ -76,7 +104,13 @@ class Primitive:
         for rule in (*self.rules, vjp_all, into):
             unknown = set(_arguments(rule)) - known - _SPECIAL if rule else set()
             if unknown:
-                raise TypeError(f"a gradient rule of {name!r} asks for {unknown}, not in {known}")
+                which = f" {rule.name!r}" if isinstance(rule, _Named) else ""
+                raise TypeError(
+                    f"a gradient rule{which} of {name!r} asks for {unknown}, not in {known}"
+                )
+
+    def _rule(self, rule: Rule) -> Any:
+        return _Named(rule, self.name, self.inputs) if isinstance(rule, str) else rule
 
     @cached_property
     def backward(self) -> Callable:
@@ -133,7 +167,11 @@ class Primitive:
 
     def _call(self, function: str, rule: Any, special: dict[str, str]) -> str:
         known = {name: name for name in ("xp", "g", *self._saved)} | special
-        return f"{function}({', '.join(known[name] for name in _arguments(rule))})"
+        if not isinstance(rule, _Named):
+            return f"{function}({', '.join(known[name] for name in _arguments(rule))})"
+        given = [known[name] for name in rule.given]
+        given += [f"{name}={known[name]}" for name in rule.keywords]
+        return f"xp.{rule.name}({', '.join(given)})"
 
     def _compile(self, signature: str, body: list[str], rules: dict) -> Callable:
         source = f"def {signature}:\n" + "".join(f"    {line}\n" for line in body)
@@ -160,5 +198,7 @@ def signature(function: Any) -> tuple[list[str], list[str], bool]:
     return positional, list(names[count : count + keywords]), variadic
 
 
-def _arguments(rule: Callable) -> list[str]:
+def _arguments(rule: Any) -> list[str]:
+    if isinstance(rule, _Named):
+        return ["xp", *rule.given, *rule.keywords]
     return signature(rule)[0]

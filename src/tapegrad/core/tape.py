@@ -16,6 +16,7 @@ name, and only that is kept alive for the backward pass: ``g`` (the gradient of 
 (the result), any input or parameter by its own name, any name in ``extras``, ``input_shape``
 (of the input whose gradient this is), ``xp`` (the namespace to compute with). Rules see plain
 arrays; under ``create_graph=True`` they see Tensors, and ``xp`` is the primitives themselves.
+A rule that only calls another function is that function's name (see ``primitive.py``).
 Of a primitive with several results, ``g`` is a list (None where no gradient arrived) and ``y`` the
 tuple of results.
 """
@@ -29,7 +30,7 @@ from . import devices
 from .caller import compile_caller
 from .devices import bodies
 from .modes import recording
-from .primitive import Primitive, signature
+from .primitive import Primitive, Rule, signature
 from .promotion import promote
 from .tensor import Tensor
 
@@ -39,10 +40,10 @@ registry: dict[str, Callable] = {}
 def primitive(
     name: str | None = None,
     *,
-    vjp: Sequence[Callable | None] = (),
-    vjp_all: Callable | None = None,
+    vjp: Sequence[Rule] | str = (),
+    vjp_all: Callable | str | None = None,
     into: Callable | None = None,
-    plain: Callable | None = None,
+    plain: Callable | bool = False,
     extras: Sequence[str] = (),
     view: bool = False,
     target: str = "",
@@ -50,20 +51,25 @@ def primitive(
 ) -> Callable[[Callable], Callable]:
     """Declare a primitive from its body ``f(xp, *inputs, **parameters)``.
 
-    vjp: one rule per input (None: no gradient). vjp_all: instead, one rule for all inputs that
-    returns a sequence of gradients and may ask for ``needs``, the tuple of inputs that want one.
-    into: a rule that *adds* the gradient into ``buffer`` (an array of the input's shape), for
-    results that are a small part of their input. plain: the same function of Tensors written in
-    other primitives; with it, the rules may use any array code, and gradients of gradients go
-    through ``plain``. extras: names of further results of the body,
-    kept for the rules only. view: the result may share the first input's memory. target: the
-    parameter that names the result's device, where that is another one. results: how many arrays
-    the body returns, as a tuple; each becomes a Tensor, of which the floats have gradients.
+    vjp: one rule per input (None: no gradient), or that of the only one. vjp_all: instead, one rule
+    for all inputs that returns a sequence of gradients and may ask for ``needs``, the tuple of
+    inputs that want one. into: a rule that *adds* the gradient into ``buffer`` (an array of the
+    input's shape), for results that are a small part of their input. plain=True: the body runs on
+    Tensors, too, with ``xp`` the primitives; then the rules may use any array code, as gradients of
+    gradients go through the body. Where it cannot, ``plain`` is the same function of Tensors.
+    extras: names of further results of the body, kept for the rules only. view: the result may
+    share the first input's memory. target: the parameter that names the result's device, where that
+    is another one. results: how many arrays the body returns, as a tuple; each becomes a Tensor, of
+    which the floats have gradients.
+
+    Raises TypeError where a rule asks for what there is not, or names no function; ValueError where
+    the primitive is declared twice.
     """
 
     def declare(body: Callable) -> Callable:
         own = name or body.__name__
         inputs, parameters, variadic = signature(body)
+        bodies[own] = body
         declared = Primitive(
             own,
             inputs[1:],
@@ -71,15 +77,22 @@ def primitive(
             vjp=vjp,
             vjp_all=vjp_all,
             into=into,
-            plain=plain,
+            plain=_on_tensors(body, bool(extras)) if plain is True else plain or None,
             extras=extras,
             variadic=variadic,
             results=results,
         )
-        bodies[own] = body
         return _register(own, compile_caller(declared, view=view, target=target))
 
     return declare
+
+
+def _on_tensors(body: Callable, has_extras: bool) -> Callable:
+    def plain(*inputs: Any, **parameters: Any) -> Any:
+        y = body(tensor_xp, *inputs, **parameters)
+        return y[0] if has_extras else y
+
+    return plain
 
 
 def array_function(body: Callable) -> Callable:
@@ -90,7 +103,7 @@ def array_function(body: Callable) -> Callable:
 
 
 def unary(
-    name: str, rule: Callable | None = None, body: Callable | None = None, floating: bool = True
+    name: str, rule: Rule = None, body: Callable | None = None, floating: bool = True
 ) -> Callable:
     """Declare an elementwise primitive of one input. ``floating``: where there is a rule, integers
     become the default float dtype first."""
@@ -103,8 +116,8 @@ def unary(
 
 def binary(
     name: str,
-    rule_a: Callable | None = None,
-    rule_b: Callable | None = None,
+    rule_a: Rule = None,
+    rule_b: Rule = None,
     body: Callable | None = None,
     floating: bool = False,
     bools: bool = True,

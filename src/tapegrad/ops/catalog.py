@@ -138,7 +138,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             rms_norm_backward
         """,
     },
-    "layers.recurrent": {"tg": "gru_cell", "xp": "gru_cell_backward"},
+    "layers.recurrent": {"tg": "gru_cell", "xp": "gru_cell gru_cell_backward"},
     "linalg.addmm": {"tg x x_": "addbmm addmm addr baddbmm", "tg x x_ tg_": "addmv"},
     "linalg.cholesky": {
         "tg x": "cholesky=torch_cholesky cholesky_inverse cholesky_solve",

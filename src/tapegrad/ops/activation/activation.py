@@ -1,8 +1,8 @@
 """Activations: the function, its gradient, and the kernels that override both.
 
 Where the slope is easily told from the result (relu, sigmoid, tanh), the result is what is saved,
-and the gradient is a primitive with rules of its own. The others save their input, and say in
-``plain`` operations what they are, for gradients of gradients.
+and the gradient is a primitive with rules of its own. The others save their input, and the
+gradients of their gradients go through their bodies.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
-from tapegrad.ops.pointwise.elementwise import clip, exp, expm1, log1p, where
-from tapegrad.ops.special.error_function import erf
 
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -29,87 +27,46 @@ _CUBIC = 0.044715  # of the tanh approximation of gelu (Hendrycks & Gimpel 2016)
 # ------------------------------------------------------------ slopes told from the result
 
 
-_relu = unary(
-    "relu",
-    lambda xp, g, y: xp.relu_backward(g, y),
-    in_float32(lambda xp, x: xp.library.maximum(x, 0)),
-    floating=False,
-)
-
-
-@primitive(vjp=(lambda xp, g, result: xp.relu_backward(g, result), None))
+@primitive(vjp=("relu_backward", None))
 def relu_backward(xp: Any, grad: Array, result: Any) -> Array:
     # Not a product: an infinite gradient times 0 would be nan.
     return xp.where(result <= 0, 0, grad)
 
 
-sigmoid = unary(
-    "sigmoid",
-    lambda xp, g, y: xp.sigmoid_backward(g, y),
-    in_float32(lambda xp, x: 1 / (1 + xp.exp(-x))),
+_relu = unary(
+    "relu", "relu_backward", in_float32(lambda xp, x: xp.library.maximum(x, 0)), floating=False
 )
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, result: xp.sigmoid_backward(g, result),
-        lambda g, grad, result: g * grad * (1 - 2 * result),
-    )
-)
+@primitive(vjp=("sigmoid_backward", lambda g, grad, result: g * grad * (1 - 2 * result)))
 def sigmoid_backward(xp: Any, grad: Array, result: Any) -> Array:
     return grad * (result * (1 - result))
 
 
-tanh = unary("tanh", lambda xp, g, y: xp.tanh_backward(g, y), lambda xp, x: xp.library.tanh(x))
+sigmoid = unary("sigmoid", "sigmoid_backward", in_float32(lambda xp, x: 1 / (1 + xp.exp(-x))))
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, result: xp.tanh_backward(g, result),
-        lambda g, grad, result: g * grad * (-2 * result),
-    )
-)
+@primitive(vjp=("tanh_backward", lambda g, grad, result: g * grad * (-2 * result)))
 def tanh_backward(xp: Any, grad: Array, result: Any) -> Array:
     return grad * (1 - result * result)
 
 
-@primitive(
-    "leaky_relu",
-    vjp=(
-        lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
-            g, x, negative_slope=negative_slope
-        ),
-    ),
-)
-@in_float32
-def _leaky_relu(xp: Any, x: Array, *, negative_slope: float) -> Array:
-    return xp.where(x > 0, x, negative_slope * x)
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, x, negative_slope: xp.leaky_relu_backward(
-            g, x, negative_slope=negative_slope
-        ),
-        None,
-    )
-)
-@in_float32
-def leaky_relu_backward(xp: Any, grad: Array, x: Array, *, negative_slope: float) -> Array:
-    return xp.where(x > 0, grad, negative_slope * grad)
+tanh = unary("tanh", "tanh_backward", lambda xp, x: xp.library.tanh(x))
 
 
 # ------------------------------------------------------------ slopes told from the input
 
 
-def _gelu_plain(x: Any) -> Any:
-    return 0.5 * x * (1 + erf(x * _SQRT_HALF))
-
-
-@primitive("gelu", vjp=(lambda xp, g, x: xp.gelu_backward(g, x),), plain=_gelu_plain)
+@primitive(vjp=("leaky_relu_backward", None))
 @in_float32
-def _gelu(xp: Any, x: Array) -> Array:
-    return 0.5 * x * (1 + xp.erf(x * _SQRT_HALF))
+def leaky_relu_backward(xp: Any, grad: Array, x: Array, *, negative_slope: float) -> Array:
+    return xp.where(x > 0, grad, negative_slope * grad)
+
+
+@primitive("leaky_relu", vjp="leaky_relu_backward")
+@in_float32
+def _leaky_relu(xp: Any, x: Array, *, negative_slope: float) -> Array:
+    return xp.where(x > 0, x, negative_slope * x)
 
 
 @array_function
@@ -119,28 +76,24 @@ def gelu_backward(xp: Any, grad: Array, x: Array) -> Array:
     return grad * (0.5 * (1 + xp.erf(x * _SQRT_HALF)) + x * density)
 
 
-def _gelu_tanh_plain(x: Any) -> Any:
-    return 0.5 * x * (1 + tanh((x + x * x * x * _CUBIC) * _SQRT_2_OVER_PI))
-
-
-@primitive("gelu_tanh", vjp=(lambda xp, g, x: xp.gelu_tanh_backward(g, x),), plain=_gelu_tanh_plain)
+@primitive("gelu", vjp="gelu_backward", plain=True)
 @in_float32
-def _gelu_tanh(xp: Any, x: Array) -> Array:
-    return 0.5 * x * (1 + xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x)))
+def _gelu(xp: Any, x: Array) -> Array:
+    return 0.5 * x * (1 + xp.erf(x * _SQRT_HALF))
 
 
 @array_function
 @in_float32
 def gelu_tanh_backward(xp: Any, grad: Array, x: Array) -> Array:
-    t = xp.library.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x))
+    t = xp.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x))
     inner_slope = _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x * x)
     return grad * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner_slope)
 
 
-@primitive("silu", vjp=(lambda xp, g, x: xp.silu_backward(g, x),), plain=lambda x: x * sigmoid(x))
+@primitive("gelu_tanh", vjp="gelu_tanh_backward", plain=True)
 @in_float32
-def _silu(xp: Any, x: Array) -> Array:
-    return x / (1 + xp.exp(-x))
+def _gelu_tanh(xp: Any, x: Array) -> Array:
+    return 0.5 * x * (1 + xp.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x)))
 
 
 @array_function
@@ -150,17 +103,10 @@ def silu_backward(xp: Any, grad: Array, x: Array) -> Array:
     return grad * (s * (1 + x * (1 - s)))
 
 
-def _elu_plain(x: Any, *, alpha: float) -> Any:
-    # The clip keeps exp from overflowing on the side that is not taken.
-    return where(x > 0, x, alpha * expm1(clip(x, low=-math.inf, high=0.0)))
-
-
-@primitive(
-    "elu", vjp=(lambda xp, g, x, alpha: xp.elu_backward(g, x, alpha=alpha),), plain=_elu_plain
-)
+@primitive("silu", vjp="silu_backward", plain=True)
 @in_float32
-def _elu(xp: Any, x: Array, *, alpha: float) -> Array:
-    return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+def _silu(xp: Any, x: Array) -> Array:
+    return x * xp.sigmoid(x)
 
 
 @array_function
@@ -169,27 +115,12 @@ def elu_backward(xp: Any, grad: Array, x: Array, *, alpha: float) -> Array:
     return xp.where(x > 0, grad, grad * alpha * xp.exp(xp.minimum(x, 0)))
 
 
-def _softplus_plain(x: Any, *, beta: float, threshold: float) -> Any:
-    x_beta = x * beta
-    above = x_beta + log1p(exp(-clip(x_beta, low=0.0, high=math.inf)))
-    below = log1p(exp(clip(x_beta, low=-math.inf, high=0.0)))
-    return where(x_beta > threshold, x, where(x_beta > 0, above, below) / beta)
-
-
-@primitive(
-    "softplus",
-    vjp=(
-        lambda xp, g, x, beta, threshold: xp.softplus_backward(
-            g, x, beta=beta, threshold=threshold
-        ),
-    ),
-    plain=_softplus_plain,
-)
+@primitive("elu", vjp="elu_backward", plain=True)
 @in_float32
-def _softplus(xp: Any, x: Array, *, beta: float, threshold: float) -> Array:
-    scaled = x * beta
-    smooth = (xp.maximum(scaled, 0) + xp.log1p(xp.exp(-xp.abs(scaled)))) / beta
-    return xp.where(scaled > threshold, x, smooth)
+def _elu(xp: Any, x: Array, *, alpha: float) -> Array:
+    # Not the minimum of x and 0: its slope at 0 is a half.
+    below = xp.clip(x, low=-math.inf, high=0.0)
+    return xp.where(x > 0, x, alpha * xp.expm1(below))
 
 
 @array_function
@@ -197,6 +128,16 @@ def _softplus(xp: Any, x: Array, *, beta: float, threshold: float) -> Array:
 def softplus_backward(xp: Any, grad: Array, x: Array, *, beta: float, threshold: float) -> Array:
     scaled = x * beta
     return xp.where(scaled > threshold, grad, grad / (1 + xp.exp(-scaled)))
+
+
+@primitive("softplus", vjp="softplus_backward", plain=True)
+@in_float32
+def _softplus(xp: Any, x: Array, *, beta: float, threshold: float) -> Array:
+    scaled = x * beta
+    # At 0 one has slope 0 and the other 1, so that their difference, -abs(scaled), has a slope.
+    above, below = xp.relu(scaled), xp.clip(scaled, low=-math.inf, high=0.0)
+    smooth = (above + xp.log1p(xp.exp(below - above))) / beta
+    return xp.where(scaled > threshold, x, smooth)
 
 
 # ---------------------------------------------------------------------- kernels

@@ -15,7 +15,7 @@ from tapegrad.ops.movement.split import narrow
 from tapegrad.ops.pointwise.elementwise import absolute
 from tapegrad.ops.sampling.philox import draw
 
-from .activation import sigmoid, softplus, tanh
+from .activation import sigmoid, tanh
 from .softmax import softmax
 
 
@@ -25,21 +25,17 @@ def _logsigmoid(xp: Any, x: Array) -> Array:
     return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
 
 
-def _mish_plain(x: Tensor) -> Tensor:
-    return x * tanh(softplus(x))
-
-
-@primitive("mish", vjp=(lambda xp, g, x: xp.mish_backward(g, x),), plain=_mish_plain)
-@in_float32
-def _mish(xp: Any, x: Array) -> Array:
-    return x * xp.tanh(xp.softplus(x, beta=1.0, threshold=20.0))
-
-
 @array_function
 @in_float32
 def mish_backward(xp: Any, grad: Array, x: Array) -> Array:
     t = xp.tanh(xp.softplus(x, beta=1.0, threshold=20.0))
     return grad * (t + x * xp.sigmoid(x) * (1 - t * t))
+
+
+@primitive("mish", vjp="mish_backward", plain=True)
+@in_float32
+def _mish(xp: Any, x: Array) -> Array:
+    return x * xp.tanh(xp.softplus(x, beta=1.0, threshold=20.0))
 
 
 def logsigmoid(input: Tensor) -> Tensor:

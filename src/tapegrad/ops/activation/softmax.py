@@ -20,7 +20,21 @@ def _dot(xp: Any, a: Array, b: Array, axis: int) -> Any:
     return xp.sum(a * b, axis=(axis,), keepdims=True)
 
 
-@primitive("softmax", vjp=(lambda xp, g, y, axis: xp.softmax_backward(g, y, axis=axis),))
+@primitive(
+    vjp=(
+        "softmax_backward",
+        # d/dresult of sum(g * result * (grad - sum(grad * result)))
+        lambda xp, g, grad, result, axis: (
+            g * (grad - _dot(xp, grad, result, axis)) - grad * _dot(xp, g, result, axis)
+        ),
+    )
+)
+@in_float32
+def softmax_backward(xp: Any, grad: Array, result: Array, *, axis: int) -> Array:
+    return result * (grad - _dot(xp, grad, result, axis))
+
+
+@primitive("softmax", vjp="softmax_backward")
 @in_float32
 def _softmax(xp: Any, x: Array, *, axis: int) -> Array:
     y = xp.exp(x - largest(x, axis))
@@ -28,38 +42,25 @@ def _softmax(xp: Any, x: Array, *, axis: int) -> Array:
     return y
 
 
+def _log_softmax_rule(xp: Any, g: Array, grad: Array, result: Array, axis: int) -> Array:
+    return -g * xp.exp(result) * xp.sum(grad, axis=(axis,), keepdims=True)
+
+
 @primitive(
-    vjp=(
-        lambda xp, g, y_, axis: xp.softmax_backward(g, y_, axis=axis),
-        # d/dy of sum(g * y * (grad - sum(grad * y)))
-        lambda xp, g, grad, y_, axis: (
-            g * (grad - _dot(xp, grad, y_, axis)) - grad * _dot(xp, g, y_, axis)
-        ),
-    )
+    vjp=(lambda xp, g, result, axis: g - _dot(xp, g, xp.exp(result), axis), _log_softmax_rule)
 )
 @in_float32
-def softmax_backward(xp: Any, grad: Array, y_: Array, *, axis: int) -> Array:
-    return y_ * (grad - _dot(xp, grad, y_, axis))
+def log_softmax_backward(xp: Any, grad: Array, result: Array, *, axis: int) -> Array:
+    # Where the result is -inf the probability is exactly 0, and so is what it passes on.
+    return grad - xp.exp(result) * xp.sum(grad, axis=(axis,), keepdims=True)
 
 
-@primitive("log_softmax", vjp=(lambda xp, g, y, axis: xp.log_softmax_backward(g, y, axis=axis),))
+@primitive("log_softmax", vjp="log_softmax_backward")
 @in_float32
 def _log_softmax(xp: Any, x: Array, *, axis: int) -> Array:
     shifted = x - largest(x, axis)
     shifted -= xp.log(stable_sum(xp.exp(shifted), axis, True))
     return shifted
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, y_, axis: g - _dot(xp, g, xp.exp(y_), axis),
-        lambda xp, g, grad, y_, axis: -g * xp.exp(y_) * xp.sum(grad, axis=(axis,), keepdims=True),
-    )
-)
-@in_float32
-def log_softmax_backward(xp: Any, grad: Array, y_: Array, *, axis: int) -> Array:
-    # Where y is -inf its probability is exactly 0, and so is what it passes on.
-    return grad - xp.exp(y_) * xp.sum(grad, axis=(axis,), keepdims=True)
 
 
 # ---------------------------------------------------------------------- kernels

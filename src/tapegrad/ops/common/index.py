@@ -38,7 +38,7 @@ def getitem(xp: Any, x: Array, *, index: Any) -> Array:
     return part if part.flags.c_contiguous or shares(part, x) else xp.contiguous(part)
 
 
-@primitive(vjp=(lambda xp, g, index: xp.getitem(g, index=index),))
+@primitive(vjp="getitem")
 @in_float32
 def getitem_backward(xp: Any, grad: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
     result = xp.zeros(shape, dtype=grad.dtype)
@@ -46,12 +46,7 @@ def getitem_backward(xp: Any, grad: Array, *, index: Any, shape: tuple[int, ...]
     return result
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, index: xp.index_put(g, 0, index=index),
-        lambda xp, g, index: xp.getitem(g, index=index),
-    )
-)
+@primitive(vjp=(lambda xp, g, index: xp.index_put(g, 0, index=index), "getitem"))
 def index_put(xp: Any, x: Array, values: Array, *, index: Any) -> Array:
     result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
     xp.store(result, index, values)
@@ -76,7 +71,7 @@ def _store_in_order(device: Device, target: Array, index: Any, values: Array) ->
     return None
 
 
-@primitive(vjp=(lambda g: g, lambda xp, g, index: xp.getitem(g, index=index)))
+@primitive(vjp=(lambda g: g, "getitem"))
 @in_float32
 def index_add_at(xp: Any, x: Array, values: Array, *, index: Any) -> Array:
     result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so

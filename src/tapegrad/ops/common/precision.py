@@ -27,15 +27,35 @@ def in_float32(body: Callable) -> Callable:
         if not narrow:
             return body(xp, *arrays, **parameters)
         wide = [
-            a.astype(float32) if hasattr(a, "dtype") and is_low_precision(a.dtype) else a
+            xp.cast(a, dtype=float32) if hasattr(a, "dtype") and is_low_precision(a.dtype) else a
             for a in arrays
         ]
         result = body(xp, *wide, **parameters)
         if isinstance(result, tuple):
-            return (_narrow(result[0], narrow[0]), *result[1:])
-        return _narrow(result, narrow[0])
+            return (_narrow(xp, result[0], narrow[0]), *result[1:])
+        return _narrow(xp, result, narrow[0])
 
     return widened
+
+
+# In a body, for a result on the way that nothing else needs. On arrays it is overwritten, which is
+# faster by a fifth in layer norm; on Tensors it is kept, as their rules may need it.
+
+
+def times(x: Any, factor: Any) -> Any:
+    """x * factor, in x's place if that is an array."""
+    if isinstance(x, Tensor):
+        return x * factor
+    x *= factor
+    return x
+
+
+def plus(x: Any, term: Any) -> Any:
+    """x + term, likewise."""
+    if isinstance(x, Tensor):
+        return x + term
+    x += term
+    return x
 
 
 # On the CPU so many elements at a time, that the many arrays on the way stay in its cache.
@@ -108,9 +128,11 @@ def _in_blocks(x: Any, axes: Sequence[int], keepdims: bool) -> Any:
     return x if keepdims else x.squeeze(tuple(axes))
 
 
-def _narrow(result: Any, dtype: Any) -> Any:
+def _narrow(xp: Any, result: Any, dtype: Any) -> Any:
     """(None is the gradient of an input that needs none.)"""
-    return result.astype(dtype) if result is not None and result.dtype == float32 else result
+    if result is None or result.dtype != float32:
+        return result
+    return xp.cast(result, dtype=dtype)
 
 
 def divided(xp: Any, g: Array, count: int) -> Any:

@@ -37,13 +37,7 @@ def image_to_columns(
     return patches.copy().reshape(len(x), x.shape[1] * math.prod(kernel), math.prod(out))
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, kernel, dilation, padding, stride: xp.image_to_columns(
-            g, kernel=kernel, dilation=dilation, padding=padding, stride=stride
-        ),
-    )
-)
+@primitive(vjp="image_to_columns")
 @in_float32
 def columns_to_image(
     xp: Any, x: Array, *, size: Sizes, kernel: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes

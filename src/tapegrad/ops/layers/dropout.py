@@ -16,9 +16,7 @@ from tapegrad.ops.indexing.inplace import write_result
 from tapegrad.ops.sampling.philox import default_generator
 
 
-@primitive(
-    "dropout", vjp=(lambda xp, g, p, seed, offset: xp.dropout(g, p=p, seed=seed, offset=offset),)
-)
+@primitive("dropout", vjp="dropout")
 @in_float32
 def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> Array:
     """No mask is stored: the backward pass draws the same numbers again."""

@@ -5,50 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core.devices import Device
+from tapegrad.core.devices import Device, bodies
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import ask, kernel, launch
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import array_function, primitive
+from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, require_tensor
-from tapegrad.ops.common.precision import in_float32, stable_sum
+from tapegrad.ops.common.precision import in_float32, plus, stable_sum, times
 from tapegrad.ops.pointwise.elementwise import rsqrt
-from tapegrad.ops.reduction.moments import var
-from tapegrad.ops.reduction.reduce import mean
 
 # Layer and RMS norm work on rows: the primitives take x as (rows, columns).
 
 
 def _row_mean(x: Any) -> Any:
     return stable_sum(x, 1, True) / x.shape[1]
-
-
-def _layer_norm_plain(x: Tensor, weight: Any, bias: Any, *, eps: float) -> Tensor:
-    y = (x - mean(x, 1, True)) * rsqrt(var(x, 1, False, True) + eps)
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
-
-
-@primitive(
-    "layer_norm",
-    vjp_all=lambda xp, g, x, weight, mean, rstd, needs: xp.layer_norm_backward(
-        g, x, weight, mean, rstd, needs=needs
-    ),
-    plain=_layer_norm_plain,
-    extras=("mean", "rstd"),
-)
-@in_float32
-def normalize_rows(xp: Any, x: Array, weight: Array, bias: Array, *, eps: float) -> tuple:
-    centre = _row_mean(x)
-    y = x - centre
-    rstd = 1 / xp.sqrt(_row_mean(y * y) + eps)
-    y *= rstd
-    if weight is not None:
-        y *= weight
-    if bias is not None:
-        y += bias
-    return y, centre[:, 0], rstd[:, 0]
 
 
 @array_function
@@ -67,24 +38,18 @@ def layer_norm_backward(
     return dx, dweight, stable_sum(g, 0) if needs[2] else None
 
 
-def _rms_norm_plain(x: Tensor, weight: Any, *, eps: float) -> Tensor:
-    y = x * rsqrt(mean(x * x, 1, True) + eps)
-    return y if weight is None else y * weight
-
-
-@primitive(
-    "rms_norm",
-    vjp_all=lambda xp, g, x, weight, rstd, needs: xp.rms_norm_backward(
-        g, x, weight, rstd, needs=needs
-    ),
-    plain=_rms_norm_plain,
-    extras=("rstd",),
-)
+@primitive("layer_norm", vjp_all="layer_norm_backward", plain=True, extras=("mean", "rstd"))
 @in_float32
-def _rms_norm(xp: Any, x: Array, weight: Array, *, eps: float) -> tuple:
-    rstd = 1 / xp.sqrt(_row_mean(x * x) + eps)
-    y = x * rstd
-    return (y if weight is None else y * weight), rstd[:, 0]
+def normalize_rows(xp: Any, x: Array, weight: Array, bias: Array, *, eps: float) -> tuple:
+    centre = _row_mean(x)
+    y = x - centre
+    rstd = 1 / xp.sqrt(_row_mean(y * y) + eps)
+    y = times(y, rstd)
+    if weight is not None:
+        y = times(y, weight)
+    if bias is not None:
+        y = plus(y, bias)
+    return y, centre[:, 0], rstd[:, 0]
 
 
 @array_function
@@ -99,51 +64,26 @@ def rms_norm_backward(
     return dx, stable_sum(g * h, 0) if needs[1] else None
 
 
-def _batch_axes(x: Any) -> tuple[int, ...]:
-    return (0, *range(2, x.ndim))
+@primitive("rms_norm", vjp_all="rms_norm_backward", plain=True, extras=("rstd",))
+@in_float32
+def _rms_norm(xp: Any, x: Array, weight: Array, *, eps: float) -> tuple:
+    rstd = 1 / xp.sqrt(_row_mean(x * x) + eps)
+    y = x * rstd
+    return (y if weight is None else y * weight), rstd[:, 0]
 
 
 def _channels(v: Any, x: Any) -> Any:
     return v.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
-def _batch_norm_plain(x: Tensor, weight: Any, bias: Any, *, moments: Any, eps: float) -> Tensor:
-    over = _batch_axes(x)
-    y = (x - mean(x, over, True)) * rsqrt(var(x, over, False, True) + eps)
-    y = y if weight is None else y * _channels(weight, x)
-    return y if bias is None else y + _channels(bias, x)
-
-
-@primitive(
-    "batch_norm",
-    vjp_all=lambda xp, g, x, weight, moments, eps, needs: xp.batch_norm_backward(
-        g, x, weight, moments=moments, eps=eps, needs=needs
-    ),
-    plain=_batch_norm_plain,
-)
-@in_float32
-def _batch_norm(
-    xp: Any, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
-) -> Array:
-    """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
-    centre, spread = moments
-    y = x - _channels(centre, x)
-    scale = 1 / xp.sqrt(spread + eps)
-    y *= _channels(scale if weight is None else scale * weight, x)
-    if bias is not None:
-        y += _channels(bias, x)
-    return y
-
-
 @array_function
 @in_float32
 def batch_moments(xp: Any, x: Array) -> tuple:
     """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
-    count = x.size // x.shape[1]
+    count = math.prod(x.shape) // x.shape[1]
     centre = _channel_sum(x) / count
     deviation = x - _channels(centre, x)
-    deviation *= deviation
-    return centre, _channel_sum(deviation) / count
+    return centre, _channel_sum(times(deviation, deviation)) / count
 
 
 def _channel_sum(x: Any) -> Any:
@@ -170,6 +110,25 @@ def batch_norm_backward(
         dx -= h
         dx *= _channels(rstd if weight is None else rstd * weight, x)
     return dx, dweight, dbias
+
+
+def _batch_norm_plain(*inputs: Any, moments: Any, eps: float) -> Tensor:
+    """The body, with moments that depend on x."""
+    moments = batch_moments(tensor_xp, inputs[0])
+    return bodies["batch_norm"](tensor_xp, *inputs, moments=moments, eps=eps)
+
+
+@primitive("batch_norm", vjp_all="batch_norm_backward", plain=_batch_norm_plain)
+@in_float32
+def _batch_norm(
+    xp: Any, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
+) -> Array:
+    """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
+    centre, spread = moments
+    y = x - _channels(centre, x)
+    scale = 1 / xp.sqrt(spread + eps)
+    y = times(y, _channels(scale if weight is None else scale * weight, x))
+    return y if bias is None else plus(y, _channels(bias, x))
 
 
 # ---------------------------------------------------------------------- kernels

@@ -5,31 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import array_function, primitive, tensor_xp
+from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, same_dtype
 from tapegrad.ops.common.precision import in_float32
-
-
-def _gru(xp: Any, x: Array, h: Array, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple:
-    """The new state, and the three gates with the state's part of the third."""
-    n = h.shape[1]
-    from_x, from_h = xp.linear(x, w_ih, b_ih), xp.linear(h, w_hh, b_hh)
-    reset = xp.sigmoid(from_x[:, :n] + from_h[:, :n])
-    update = xp.sigmoid(from_x[:, n : 2 * n] + from_h[:, n : 2 * n])
-    inner = from_h[:, 2 * n :]
-    new = xp.tanh(from_x[:, 2 * n :] + reset * inner)
-    return new + update * (h - new), reset, update, new, inner
-
-
-_gru_cell = primitive(
-    "gru_cell",
-    vjp_all=lambda xp, g, x, h, w_ih, w_hh, reset, update, new, inner, needs: xp.gru_cell_backward(
-        g, x, h, w_ih, w_hh, reset, update, new, inner, needs=needs
-    ),
-    plain=lambda *inputs: _gru(tensor_xp, *inputs)[0],
-    extras=("reset", "update", "new", "inner"),
-)(in_float32(_gru))
 
 
 @array_function
@@ -63,6 +42,21 @@ def gru_cell_backward(
         xp.column_sum(at_x) if needs[4] else None,
         xp.column_sum(at_h) if needs[5] else None,
     )
+
+
+@primitive(
+    "gru_cell", vjp_all="gru_cell_backward", plain=True, extras=("reset", "update", "new", "inner")
+)
+@in_float32
+def _gru_cell(xp: Any, x: Array, h: Array, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple:
+    """The new state, and the three gates with the state's part of the third."""
+    n = h.shape[1]
+    from_x, from_h = xp.linear(x, w_ih, b_ih), xp.linear(h, w_hh, b_hh)
+    reset = xp.sigmoid(from_x[:, :n] + from_h[:, :n])
+    update = xp.sigmoid(from_x[:, n : 2 * n] + from_h[:, n : 2 * n])
+    inner = from_h[:, 2 * n :]
+    new = xp.tanh(from_x[:, 2 * n :] + reset * inner)
+    return new + update * (h - new), reset, update, new, inner
 
 
 def gru_cell(

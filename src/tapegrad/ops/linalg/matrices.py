@@ -13,13 +13,13 @@ from tapegrad.ops.common.arguments import require_tensor
 # ---------------------------------------------------------------------- parts
 
 
-@primitive(vjp=(lambda xp, g, k: xp.lower_part(g, k=k),))
+@primitive(vjp="lower_part")
 def lower_part(xp: Any, x: Array, *, k: int) -> Array:
     """Zeros above the k-th diagonal."""
     return xp.library.tril(x, k)
 
 
-@primitive(vjp=(lambda xp, g, k: xp.upper_part(g, k=k),))
+@primitive(vjp="upper_part")
 def upper_part(xp: Any, x: Array, *, k: int) -> Array:
     """Zeros below the k-th diagonal."""
     return xp.library.triu(x, k)
@@ -37,7 +37,7 @@ def diagonal_part(xp: Any, x: Array) -> Array:
     return x.diagonal(0, -2, -1).copy()
 
 
-@primitive(vjp=(lambda xp, g: xp.diagonal_part(g),))
+@primitive(vjp="diagonal_part")
 def matrix_of_diagonal(xp: Any, x: Array, *, rows: int, columns: int) -> Array:
     """(..., min(rows, columns)) -> (..., rows, columns), zero elsewhere."""
     y = xp.zeros((*x.shape[:-1], rows, columns), dtype=x.dtype)

@@ -58,52 +58,6 @@ def _at_states(xp: Any, log_probs: Array, states: Any) -> Any:
     return log_probs[:, xp.arange(len(states))[:, None], states]
 
 
-@primitive(
-    "ctc_loss",
-    vjp=(
-        lambda xp, g, log_probs, labels, times, counts, alpha, losses, blank, forgive: (
-            xp.ctc_backward(
-                g, losses, log_probs, labels, times, counts, alpha, blank=blank, forgive=forgive
-            )
-        ),
-        None,
-        None,
-        None,
-    ),
-    extras=("alpha", "losses"),
-)
-@in_float32
-def _ctc_loss(
-    xp: Any, log_probs: Array, labels: Array, times: Any, counts: Any, *, blank: int, forgive: bool
-) -> tuple:
-    """log_probs (t, n, classes), labels (n, S), lengths (n,) of both -> losses (n,), alpha, and
-    the losses as alpha has them, in no fewer than 32 bits."""
-    states, skips = _states(xp, labels, blank)
-    here = _at_states(xp, log_probs, states)
-    alpha = xp.library.full(here.shape, -math.inf, dtype=here.dtype)
-    if len(here):
-        alpha[0, :, :2] = here[0, :, :2]
-    for t in range(1, len(here)):
-        before = alpha[t - 1]
-        skipped = xp.where(skips, _shifted(xp, before, 2), -math.inf)
-        alpha[t] = _add_logs(xp, before, _shifted(xp, before, 1), skipped) + here[t]
-    rows, last = xp.arange(len(states)), xp.maximum(times - 1, 0)
-    if len(here):
-        end = alpha[last, rows, 2 * counts]
-        end_label = xp.where(
-            counts > 0, alpha[last, rows, xp.maximum(2 * counts - 1, 0)], -math.inf
-        )
-        total = _add_logs(xp, end, end_label, xp.library.full_like(end, -math.inf))
-    else:
-        total = xp.zeros((len(states),), dtype=here.dtype)
-    # Nothing said in no time is certain; anything else is impossible.
-    losses = -xp.where(times == 0, xp.where(counts == 0, 0.0, -math.inf), total)
-    if forgive:
-        losses = xp.where(losses == math.inf, 0, losses)
-    losses = losses.astype(here.dtype)
-    return losses, alpha, losses.copy()
-
-
 @array_function
 @in_float32
 def ctc_backward(
@@ -147,6 +101,39 @@ def ctc_backward(
         impossible = (alpha[xp.maximum(times - 1, 0), rows] == -math.inf) | ~ends
         gradient[:, impossible.all(axis=1)] = 0
     return gradient * g[:, None]
+
+
+@primitive("ctc_loss", vjp=("ctc_backward", None, None, None), extras=("alpha", "losses"))
+@in_float32
+def _ctc_loss(
+    xp: Any, log_probs: Array, labels: Array, times: Any, counts: Any, *, blank: int, forgive: bool
+) -> tuple:
+    """log_probs (t, n, classes), labels (n, S), lengths (n,) of both -> losses (n,), alpha, and
+    the losses as alpha has them, in no fewer than 32 bits."""
+    states, skips = _states(xp, labels, blank)
+    here = _at_states(xp, log_probs, states)
+    alpha = xp.library.full(here.shape, -math.inf, dtype=here.dtype)
+    if len(here):
+        alpha[0, :, :2] = here[0, :, :2]
+    for t in range(1, len(here)):
+        before = alpha[t - 1]
+        skipped = xp.where(skips, _shifted(xp, before, 2), -math.inf)
+        alpha[t] = _add_logs(xp, before, _shifted(xp, before, 1), skipped) + here[t]
+    rows, last = xp.arange(len(states)), xp.maximum(times - 1, 0)
+    if len(here):
+        end = alpha[last, rows, 2 * counts]
+        end_label = xp.where(
+            counts > 0, alpha[last, rows, xp.maximum(2 * counts - 1, 0)], -math.inf
+        )
+        total = _add_logs(xp, end, end_label, xp.library.full_like(end, -math.inf))
+    else:
+        total = xp.zeros((len(states),), dtype=here.dtype)
+    # Nothing said in no time is certain; anything else is impossible.
+    losses = -xp.where(times == 0, xp.where(counts == 0, 0.0, -math.inf), total)
+    if forgive:
+        losses = xp.where(losses == math.inf, 0, losses)
+    losses = losses.astype(here.dtype)
+    return losses, alpha, losses.copy()
 
 
 # ---------------------------------------------------------------------- PyTorch's signature

@@ -44,7 +44,7 @@ def _diagonal(xp: Any, x: Array, *, offset: int, axes: tuple[int, int]) -> Array
     return _view(x, offset, axes)
 
 
-@primitive(vjp=(lambda xp, g, offset, axes: xp.diagonal(g, offset=offset, axes=axes),))
+@primitive(vjp="diagonal")
 def diagonal_embedded(
     xp: Any, x: Array, *, shape: tuple[int, ...], offset: int, axes: tuple[int, int]
 ) -> Array:
@@ -57,7 +57,7 @@ def diagonal_embedded(
     "diagonal_scatter",
     vjp=(
         lambda xp, g, offset, axes: xp.diagonal_scatter(g, 0, offset=offset, axes=axes),
-        lambda xp, g, offset, axes: xp.diagonal(g, offset=offset, axes=axes),
+        "diagonal",
     ),
 )
 def _diagonal_scatter(

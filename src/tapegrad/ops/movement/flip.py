@@ -13,7 +13,7 @@ from tapegrad.ops.common.arguments import axis, require_tensor
 from .shape import clone, transpose
 
 
-@primitive("flip", vjp=(lambda xp, g, axes: xp.flip(g, axes=axes),))
+@primitive("flip", vjp="flip")
 def _flip(xp: Any, x: Array, *, axes: tuple[int, ...]) -> Array:
     return xp.library.flip(x, axes).copy()  # as in PyTorch, no negative strides
 

@@ -120,14 +120,9 @@ def _rounded_towards_zero(xp: Any, a: Array, b: Array) -> Any:
 
 
 _floored_quotient = binary(
-    "div_floor",
-    elementwise.zero_gradient,
-    elementwise.zero_gradient,
-    lambda xp, a, b: xp.floor_divide(a, b),
+    "div_floor", "no_slope", "no_slope", lambda xp, a, b: xp.floor_divide(a, b)
 )
-_truncated_quotient = binary(
-    "div_trunc", elementwise.zero_gradient, elementwise.zero_gradient, _rounded_towards_zero
-)
+_truncated_quotient = binary("div_trunc", "no_slope", "no_slope", _rounded_towards_zero)
 
 
 def _remainder_towards_zero(xp: Any, a: Array, b: Array) -> Any:

@@ -41,10 +41,7 @@ def _signs_agree(xp: Any, a: Array, b: Array) -> Any:
 
 
 _copysign = binary(
-    "copysign",
-    lambda xp, g, a, b: g * _signs_agree(xp, a, b),
-    elementwise.zero_gradient,
-    floating=True,
+    "copysign", lambda xp, g, a, b: g * _signs_agree(xp, a, b), "no_slope", floating=True
 )
 
 
@@ -54,9 +51,7 @@ def copysign(input: Tensor, other: Any) -> Tensor:
     return _copysign(*pair("copysign", input, other, floating=True))
 
 
-_nextafter = binary(
-    "nextafter", lambda xp, g, a, b: xp.where(a == b, 0.0, g), elementwise.zero_gradient
-)
+_nextafter = binary("nextafter", lambda xp, g, a, b: xp.where(a == b, 0.0, g), "no_slope")
 
 
 def nextafter(input: Tensor, other: Tensor) -> Tensor:

@@ -13,8 +13,6 @@ from tapegrad.ops.common.operands import require_floats, two_tensors
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.common.series import polynomial
 
-from . import elementwise
-
 
 def _named(name: str, library_name: str, rule: Callable) -> Callable:
     return unary(name, rule, lambda xp, x: getattr(xp.library, library_name)(x))
@@ -85,4 +83,4 @@ def _angle(xp: Any, x: Array) -> Any:
     return xp.where(x < 0, math.pi, xp.where(x == x, 0.0, x)).astype(x.dtype)
 
 
-angle = unary("angle", elementwise.zero_gradient, _angle)
+angle = unary("angle", "no_slope", _angle)

@@ -57,7 +57,7 @@ def _avg_pool(xp: Any, x: Array, *, windows: Sequence[Windows], divisor: Any) ->
     return _divided(xp, x, divisor)
 
 
-@primitive(vjp=(lambda xp, g, windows, divisor: xp.avg_pool(g, windows=windows, divisor=divisor),))
+@primitive(vjp="avg_pool")
 @in_float32
 def avg_pool_backward(
     xp: Any, grad: Array, *, size: Sizes, windows: Sequence[Windows], divisor: Any

@@ -29,7 +29,7 @@ def read_places(xp: Any, x: Array, places: Any) -> Array:
     return x.reshape(-1)[_flat(xp, places, *x.shape[1:])]
 
 
-@primitive(vjp=(lambda xp, g, places: xp.read_places(g, places), None))
+@primitive(vjp=("read_places", None))
 @in_float32
 def add_places(xp: Any, x: Array, places: Any, *, size: int) -> Array:
     """(batch, channels, count) -> (batch, channels, size): each element added there."""
@@ -40,7 +40,7 @@ def add_places(xp: Any, x: Array, places: Any, *, size: int) -> Array:
     return result
 
 
-@primitive(vjp=(lambda xp, g, places: xp.read_places(g, places), None))
+@primitive(vjp=("read_places", None))
 def write_places(xp: Any, x: Array, places: Any, *, size: int) -> Array:
     """(batch, channels, count) -> (batch, channels, size): each element written there, zeros
     elsewhere; of several with one place, one."""

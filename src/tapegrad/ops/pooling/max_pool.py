@@ -90,10 +90,22 @@ def max_along(xp: Any, x: Array, *, axis: int, windows: Windows) -> Array:
 
 @primitive(
     vjp=(
-        lambda xp, g, which, axis, windows: xp.max_along_pick(g, which, axis=axis, windows=windows),
+        lambda xp, g, which, input_shape, axis, windows: xp.max_along_backward(
+            g, which, size=input_shape[axis], axis=axis, windows=windows
+        ),
         None,
     )
 )
+def max_along_pick(xp: Any, x: Array, which: Any, *, axis: int, windows: Windows) -> Array:
+    """The elements of ``x`` at the positions of another input's maxima."""
+    first, *others = members(bordered_along(xp, x, axis, windows, 0), axis, windows)
+    result = xp.where(which == 0, first, 0)
+    for k, other in enumerate(others, 1):
+        result += xp.where(which == k, other, 0)
+    return result
+
+
+@primitive(vjp=("max_along_pick", None))
 @in_float32
 def max_along_backward(
     xp: Any, grad: Array, which: Any, *, size: int, axis: int, windows: Windows
@@ -109,23 +121,6 @@ def max_along_backward(
         else:
             place += share
     return x[part(axis, slice(padding, padding + size))]
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, which, input_shape, axis, windows: xp.max_along_backward(
-            g, which, size=input_shape[axis], axis=axis, windows=windows
-        ),
-        None,
-    )
-)
-def max_along_pick(xp: Any, x: Array, which: Any, *, axis: int, windows: Windows) -> Array:
-    """The elements of ``x`` at the positions of another input's maxima."""
-    first, *others = members(bordered_along(xp, x, axis, windows, 0), axis, windows)
-    result = xp.where(which == 0, first, 0)
-    for k, other in enumerate(others, 1):
-        result += xp.where(which == k, other, 0)
-    return result
 
 
 @primitive()
