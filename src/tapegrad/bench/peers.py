@@ -62,8 +62,8 @@ def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
     """The case as this peer computes it, f(*inputs); None where it does not have it. Inputs are
     as ``inputs_of`` gives them."""
     if name in ("numpy", "cupy"):
-        function = case.reference if case.arrays is True else case.arrays
-        return None if function is None else partial(function, device.library)
+        given = case.arrays
+        return partial(given, device.library) if given else case.plain(device.library)
     if case.torch is None:
         return None
     torch, eager = _torch(), case.torch

@@ -37,21 +37,43 @@ class Operations(dict):
     def __init__(self, device: Device):
         self.device = device
 
+    @property
+    def library(self) -> ModuleType:
+        return self.device.library
+
     def __missing__(self, name: str) -> Callable:
         self[name] = implementation = self.device._resolve(name)
         return implementation
+
+
+class PlainOperations(dict):
+    """name -> plain body on the arrays of NumPy or CuPy, with no kernel anywhere below it.
+
+    In float64 it is what kernels are compared with, in their tests and before they are timed. The
+    bodies themselves are compared with PyTorch, in tests/cases: one formula needs no second one.
+    """
+
+    def __init__(self, library: ModuleType = np):
+        self.library = library
+        self.xp = Namespace(self)
+
+    def __missing__(self, name: str) -> Callable:
+        load_primitive(name)
+        body = bodies.get(name)
+        self[name] = plain = partial(body, self.xp) if body else getattr(self.library, name)
+        return plain
 
 
 class Namespace:
     """Attribute access to a device's operations: ``xp.exp`` is ``device.ops["exp"]``, and
     ``xp.library`` the array library itself, for a body that bears a library function's name."""
 
-    def __init__(self, operations: Operations):
+    def __init__(self, operations: Operations | PlainOperations):
         self._operations = operations
 
     def __getattr__(self, name: str) -> Any:
         operations = self._operations
-        value = operations.device.library if name == "library" else operations[name]
+        value = operations.library if name == "library" else operations[name]
         setattr(self, name, value)
         return value
 

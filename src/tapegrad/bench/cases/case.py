@@ -5,11 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import Device
+from tapegrad.core.devices import Device, PlainOperations
 from tapegrad.core.dtypes import is_floating
 
 Shape = tuple[int, ...]
@@ -24,10 +25,11 @@ class Case:
     """One computation, written for each library. Arrays are positional everywhere.
 
     inputs(draw, *shape): the arrays. mine(ops, *arrays): tapegrad's way, ``ops`` being a device's
-    operations. reference(xp, *arrays): the same in NumPy's vocabulary; in float64 it is what
-    results are checked against. arrays(xp, *arrays): as NumPy and CuPy users would write it, the
-    reference if True. torch(torch, *tensors): PyTorch's. compiled: the same for torch.compile,
-    where ``torch`` is nothing to compile. A peer may return the first few of the results only.
+    operations. With the plain bodies as ``ops`` it is, in float64, what results are checked
+    against, and what is timed for NumPy and CuPy; reference(ops, *arrays) is that where ``mine``
+    cannot be, arrays(xp, *arrays) where NumPy and CuPy have a way of their own. torch(torch,
+    *tensors): PyTorch's. compiled: the same for torch.compile, where ``torch`` is nothing to
+    compile. A peer may return the first few of the results only.
 
     sizes: shapes by the name of the size. flops(*shape) counts a transcendental function as one.
     bytes(itemsize, *shape): what memory must move at least; by default every input and every
@@ -41,16 +43,20 @@ class Case:
     sizes: Mapping[str, Sequence[Shape]]
     inputs: Callable[..., tuple]
     mine: Callable[..., Any]
-    reference: Callable[..., Any]
     flops: Callable[..., float]
     torch: Callable[..., Any] | None = None
-    arrays: Callable[..., Any] | Literal[True] | None = True
+    reference: Callable[..., Any] | None = None
+    arrays: Callable[..., Any] | None = None
     compiled: Callable[..., Any] | None = None
     bytes: Callable[..., float] | None = None
     depth: Callable[..., int] = lambda *shape: 1
     changes: tuple[int, ...] = ()
     dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
     peers_draw: bool = False
+
+    def plain(self, library: Any) -> Callable[..., Any]:
+        """The case in plain bodies on the arrays of NumPy or CuPy."""
+        return partial(self.reference or self.mine, PlainOperations(library))
 
     def results(self, arrays: Sequence[Any], returned: Any) -> list[Any]:
         """The results as a list: what was returned, else the inputs that were changed."""
@@ -89,6 +95,7 @@ class Draw:
     def __init__(self, device: Device, dtype: Any, seed: str):
         self.device, self.dtype = device, dtype
         self.xp = device.library
+        self.plain = PlainOperations(self.xp)
         self._random = np.random.default_rng(zlib.crc32(seed.encode()))
 
     def normal(self, *shape: int, dtype: Any = None) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad import autograd
-from tapegrad.core.memory import Array
 from tapegrad.core.tensor import wrap
 from tapegrad.nn.functional import conv2d
 
@@ -40,7 +39,6 @@ def _product(name: str, left: bool, right: bool) -> Case:
         _SQUARES,
         inputs,
         lambda ops, a, b: ops["matmul"](*views(a, b)),
-        lambda xp, a, b: xp.matmul(*views(a, b)),
         _flops,
         lambda t, a, b: t.matmul(*views(a, b)),
         depth=lambda m, n, k: k,
@@ -63,34 +61,18 @@ def _images_backward(draw: Draw, n: int, c: int, size: int, out: int) -> tuple:
     return *_images(draw, n, c, size, out), draw.normal(n, out, size, size)
 
 
-def _shifts(xp: Any, x: Array) -> tuple[Any, list]:
-    """The images with a border of one, and for each of the 3x3 filter positions (i, j) the part
-    of it that the position meets."""
-    height, width = x.shape[2:]
-    padded = xp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    parts = [
-        (i, j, (..., slice(i, i + height), slice(j, j + width))) for i in range(3) for j in range(3)
-    ]
-    return padded, parts
+_GEOMETRY = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
 
 
-def _flat(x: Any) -> Any:
-    return x.reshape(*x.shape[:2], -1)
+def _convolution(ops: Any, x: Any, w: Any) -> Any:
+    return ops["convolution"](x, w, None, out=x.shape[2:], **_GEOMETRY)
 
 
-def _convolution(xp: Any, x: Array, w: Any) -> Any:
-    padded, parts = _shifts(xp, x)
-    y = sum(xp.matmul(w[:, :, i, j], _flat(padded[part])) for i, j, part in parts)
-    return y.reshape(len(x), len(w), *x.shape[2:])
-
-
-def _convolution_backward(xp: Any, x: Array, w: Any, g: Array) -> tuple:
-    padded, parts = _shifts(xp, x)
-    dx, dw = xp.zeros_like(padded), xp.zeros_like(w)
-    for i, j, part in parts:
-        dx[part] += xp.matmul(w[:, :, i, j].T, _flat(g)).reshape(x.shape)
-        dw[:, :, i, j] = xp.matmul(_flat(g), _flat(padded[part]).swapaxes(1, 2)).sum(0)
-    return dx[:, :, 1:-1, 1:-1], dw
+def _convolution_backward(ops: Any, x: Any, w: Any, g: Any) -> tuple:
+    return (
+        ops["convolution_input"](g, w, size=x.shape[2:], **_GEOMETRY),
+        ops["convolution_weight"](x, g, kernel=w.shape[2:], **_GEOMETRY),
+    )
 
 
 def _my_convolution_backward(ops: Any, x: Any, w: Any, g: Any) -> tuple:
@@ -112,7 +94,6 @@ CASES = [
         {"tiny": [(3, 17, 9, 33)], "small": [(32, 128, 128, 64)], "large": [(256, 512, 512, 64)]},
         _batch,
         lambda ops, a, b: ops["matmul"](a, b),
-        lambda xp, a, b: xp.matmul(a, b),
         lambda batch, m, n, k: batch * _flops(m, n, k),
         lambda t, a, b: t.matmul(a, b),
         depth=lambda batch, m, n, k: k,
@@ -123,7 +104,6 @@ CASES = [
         _SQUARES,
         lambda draw, m, n, k: (draw.normal(m, n), draw.normal(m, k), draw.normal(k, n)),
         lambda ops, out, a, b: ops["matmul_into"](out, a, b),
-        lambda xp, out, a, b: xp.matmul(a, b, out),
         _flops,
         lambda t, out, a, b: t.matmul(a, b, out=out),
         depth=lambda m, n, k: k,
@@ -135,7 +115,6 @@ CASES = [
         {"tiny": [(9, 21, 35)], "small": [(256, 512, 512)], "large": [(8192, 4096, 1024)]},
         _layer,
         lambda ops, x, w, b: ops["linear"](x, w, b),
-        lambda xp, x, w, b: xp.matmul(x, w.T) + b,
         _flops,
         lambda t, x, w, b: t.nn.functional.linear(x, w, b),
         depth=lambda m, n, k: k,
@@ -146,7 +125,6 @@ CASES = [
         {"tiny": [(65, 33)], "small": [(1024, 1024)], "large": [(16384, 4096)]},
         lambda draw, rows, columns: (draw.normal(rows, columns),),
         lambda ops, x: ops["column_sum"](x),
-        lambda xp, x: x.sum(0),
         lambda rows, columns: rows * columns,
         lambda t, x: x.sum(0),
         depth=lambda rows, columns: rows,
@@ -157,9 +135,9 @@ CASES = [
         _CONVOLUTIONS,
         _images,
         lambda ops, x, w: conv2d(wrap(x, ops.device), wrap(w, ops.device), padding=1)._array,
-        _convolution,
         lambda n, c, size, out: 2.0 * 9 * n * c * out * size * size,
         lambda t, x, w: t.nn.functional.conv2d(x, w, padding=1),
+        reference=_convolution,
         depth=lambda n, c, size, out: 9 * c,
     ),
     Case(
@@ -168,10 +146,9 @@ CASES = [
         _CONVOLUTIONS,
         _images_backward,
         _my_convolution_backward,
-        _convolution_backward,
         lambda n, c, size, out: 3 * 2.0 * 9 * n * c * out * size * size,
         TorchGradient(lambda t, x, w: t.nn.functional.conv2d(x, w, padding=1), (0, 1), along=2),
-        arrays=None,  # the reference computes only the gradients
+        reference=_convolution_backward,
         depth=lambda n, c, size, out: n * size * size,
     ),
 ]

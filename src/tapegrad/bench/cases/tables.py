@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tapegrad.core.memory import Array
-
 from .case import Case, Draw
 
 # rows of the table, columns, number of indices
@@ -25,12 +21,6 @@ def _lookup_backward(draw: Draw, rows: int, columns: int, n: int) -> tuple:
     return draw.normal(n, columns), draw.integers(rows, n), draw.normal(rows, 1)
 
 
-def _sum_rows(xp: Any, g: Array, indices: Array, table: Array) -> Any:
-    result = xp.zeros((len(table), g.shape[1]), dtype=g.dtype)
-    xp.add.at(result, indices, g)
-    return result
-
-
 def _scatter(draw: Draw, size: int, n: int) -> tuple:
     return draw.normal(size), draw.integers(size, n), draw.normal(n)
 
@@ -39,22 +29,6 @@ def _replacement(draw: Draw, size: int, n: int) -> tuple:
     """Values that belong to their places: whichever of several is written last, it is the same."""
     places = draw.integers(size, n)
     return draw.normal(size), places, draw.normal(size)[places]
-
-
-def _store(xp: Any, target: Array, indices: Array, values: Array) -> Any:
-    target[indices] = values
-    return target
-
-
-def _all_classes(xp: Any, targets: Array) -> Any:
-    if bool(((targets < 0) | (targets >= _CLASSES)).any()):
-        raise IndexError("there is no such class")
-    return targets
-
-
-def _add_at(xp: Any, target: Array, indices: Array, values: Array) -> Any:
-    xp.add.at(target, indices, values)
-    return target
 
 
 CASES = [
@@ -66,7 +40,6 @@ CASES = [
         lambda ops, targets: ops["check_classes"](
             targets, op="bench", classes=_CLASSES, ignored=-100
         ),
-        _all_classes,
         lambda n: 0.0,
         lambda t, targets: t.where((targets >= 0) & (targets < _CLASSES), targets, -1),
         bytes=lambda itemsize, n: 8 * n,
@@ -79,7 +52,6 @@ CASES = [
         _TABLES,
         _lookup,
         lambda ops, table, indices: ops["embedding"](table, indices, skip=None),
-        lambda xp, table, indices: table[indices],
         lambda rows, columns, n: 0.0,
         lambda t, table, indices: t.nn.functional.embedding(indices, table),
         # of the table, the rows that were looked up, each once at least
@@ -93,7 +65,6 @@ CASES = [
         lambda ops, g, indices, table: ops["embedding_backward"](
             g, indices, rows=len(table), skip=None
         ),
-        _sum_rows,
         lambda rows, columns, n: n * columns,
         lambda t, g, indices, table: t.ops.aten.embedding_dense_backward(
             g, indices, len(table), -1, False
@@ -107,7 +78,6 @@ CASES = [
         _SCATTER,
         _scatter,
         lambda ops, target, indices, values: ops["add_at"](target, (indices,), values),
-        _add_at,
         lambda size, n: n,
         lambda t, target, indices, values: target.index_put_((indices,), values, accumulate=True),
         depth=lambda size, n: 2 + n // size,
@@ -119,7 +89,6 @@ CASES = [
         _SCATTER,
         _replacement,
         lambda ops, target, indices, values: ops["store"](target, (indices,), values),
-        _store,
         lambda size, n: 0.0,
         lambda t, target, indices, values: target.index_put_((indices,), values),
         changes=(0,),
