@@ -3,8 +3,9 @@
 A row is a generator that yields calls of its launcher. A call is the list of the launcher's
 arguments, in order and without the stream: ``In`` arrays, which must not change, ``Out`` arrays
 with the float64 values they must get, ``Update`` arrays that are both, ``Scratch``, numbers, and
-None for a null pointer. References are plain float64 NumPy, computed from the inputs as rounded to
-the dtype.
+None for a null pointer. References are the plain bodies in float64 (``reference``), computed from
+the inputs as rounded to the dtype; matmul's, of whole numbers, are exact, Philox's from its paper,
+and those of lookups and losses tell what the bodies refuse.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+import tapegrad.optim  # noqa: F401  (its steps are in no catalogue)
+from tapegrad.core.devices import PlainOperations
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 
@@ -98,6 +102,21 @@ def wide(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64)
 
 
+PLAIN = PlainOperations()
+
+
+def reference(name: str, *arrays: np.ndarray | None, **parameters: Any) -> Any:
+    """What the plain body of a primitive makes of the arrays, the floats in float64 unless they are
+    wider; of a step that changes them in place, the list of arrays.
+
+    That the bodies are right themselves is not for here: tests/cases compares them with PyTorch.
+    """
+    given = [a if a is None else wide(a) if a.dtype.name in FLOATS else a.copy() for a in arrays]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result = PLAIN[name](*given, **parameters)
+    return given if result is None else result
+
+
 # Lengths around the sizes of packs, warps and blocks, and one that makes every block loop.
 LENGTHS = (0, 1, 31, 33, 127, 129, 257, 1000, 20011)
 
@@ -111,96 +130,61 @@ SHAPES = (
 
 # ---- activations ----
 
-erf = np.vectorize(math.erf, otypes=[np.float64])
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.where(x < 0, np.exp(np.minimum(x, 0)), 1.0) / (1 + np.exp(-np.abs(x)))
-
-
-def gelu_tanh_parts(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    a, b = math.sqrt(2 / math.pi), 0.044715
-    return np.tanh(a * (x + b * x**3)), a * (1 + 3 * b * x**2)
-
-
-def gelu_tanh_gradient(x: np.ndarray) -> np.ndarray:
-    t, inner = gelu_tanh_parts(x)
-    return 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * inner
-
-
-def gelu_gradient(x: np.ndarray) -> np.ndarray:
-    density = np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
-    return 0.5 * (1 + erf(x / math.sqrt(2))) + x * density
-
-
-# name: (value, derivative in terms of what is saved, whether that is the result, parameters)
-ACTIVATIONS: dict[str, tuple[Callable, Callable, bool, tuple[float, ...]]] = {
-    "relu": (lambda x: np.maximum(x, 0), lambda y: y > 0, True, ()),
-    "leaky_relu": (
-        lambda x, s: np.where(x > 0, x, s * x), lambda x, s: np.where(x > 0, 1, s), False, (0.125,),
-    ),
-    "elu": (
-        lambda x, a: np.where(x > 0, x, a * np.expm1(x)),
-        lambda x, a: np.where(x > 0, 1, a * np.exp(x)), False, (1.5,),
-    ),
-    "gelu": (lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))), gelu_gradient, False, ()),
-    "gelu_tanh": (
-        lambda x: 0.5 * x * (1 + gelu_tanh_parts(x)[0]), gelu_tanh_gradient, False, (),
-    ),
-    "silu": (
-        lambda x: x * sigmoid(x), lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x))), False, (),
-    ),
-    "sigmoid": (sigmoid, lambda y: y * (1 - y), True, ()),
-    "tanh": (np.tanh, lambda y: 1 - y**2, True, ()),
-    "softplus": (
-        lambda x, b, t: np.where(x * b > t, x, np.logaddexp(0, x * b) / b),
-        lambda x, b, t: np.where(x * b > t, 1, sigmoid(x * b)), False, (2.0, 5.0),
-    ),
-}  # fmt: skip
+# name: (whether the result is what is saved for the gradient, parameters)
+ACTIVATIONS: dict[str, tuple[bool, dict[str, float]]] = {
+    "relu": (True, {}),
+    "leaky_relu": (False, {"negative_slope": 0.125}),
+    "elu": (False, {"alpha": 1.5}),
+    "gelu": (False, {}),
+    "gelu_tanh": (False, {}),
+    "silu": (False, {}),
+    "sigmoid": (True, {}),
+    "tanh": (True, {}),
+    "softplus": (False, {"beta": 2.0, "threshold": 5.0}),
+}
 
 
 def activation_rows(name: str) -> None:
-    value, derivative, saves_result, parameters = ACTIVATIONS[name]
+    saves_result, parameters = ACTIVATIONS[name]
 
     @row(f"{name}_forward")
     def forward(draw: Draw) -> Iterator[Call]:
         for n in LENGTHS:
             x = draw.normal(n, scale=3)
-            yield [Out(value(wide(x), *parameters)), In(x), n, *parameters]
+            yield [Out(reference(name, x, **parameters)), In(x), n, *parameters.values()]
 
     @row(f"{name}_backward")
     def backward(draw: Draw) -> Iterator[Call]:
         for n in LENGTHS:
             saved, dy = draw.normal(n, scale=3), draw.normal(n)
             if saves_result:
-                saved = value(wide(saved)).astype(draw.dtype)
-            dx = wide(dy) * derivative(wide(saved), *parameters)
-            yield [Out(dx), In(dy), In(saved), n, *parameters]
+                saved = reference(name, saved).astype(draw.dtype)
+            dx = reference(f"{name}_backward", dy, saved, **parameters)
+            yield [Out(dx), In(dy), In(saved), n, *parameters.values()]
 
 
 for activation in ACTIVATIONS:
     activation_rows(activation)
 
 
-def biased_rows(name: str) -> None:
-    value, derivative, _, _ = ACTIVATIONS[name]
-
+def biased_rows(name: str, approximate: str) -> None:
     @row(f"bias_{name}_forward")
     def forward(draw: Draw) -> Iterator[Call]:
         for rows, cols in (*SHAPES, (3, 0)):
             x, bias = draw.normal(rows, cols, scale=2), draw.normal(cols)
-            yield [Out(value(wide(x) + wide(bias))), In(x), In(bias), rows, cols]
+            y = reference("bias_gelu", x, bias, approximate=approximate)
+            yield [Out(y), In(x), In(bias), rows, cols]
 
     @row(f"bias_{name}_backward")
     def backward(draw: Draw) -> Iterator[Call]:
         for rows, cols in (*SHAPES, (3, 0)):
             dy, x, bias = draw.normal(rows, cols), draw.normal(rows, cols), draw.normal(cols)
-            dx = wide(dy) * derivative(wide(x) + wide(bias))
+            dx = reference("bias_gelu_backward", dy, x, bias, approximate=approximate)
             yield [Out(dx), In(dy), In(x), In(bias), rows, cols]
 
 
-for activation in ("gelu", "gelu_tanh"):
-    biased_rows(activation)
+biased_rows("gelu", "none")
+biased_rows("gelu_tanh", "tanh")
 
 
 # ---- matmul ----
@@ -260,18 +244,6 @@ def with_gap(matrices: np.ndarray, gap: int) -> np.ndarray:
 # ---- softmax and cross-entropy ----
 
 
-def exp_or_nan(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x - max x, and the logarithm of the sum of its exponentials, row by row."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        distance = x - x.max(axis=1, keepdims=True)
-        return distance, np.log(np.exp(distance).sum(axis=1, keepdims=True))
-
-
-def log_softmax(x: np.ndarray) -> np.ndarray:
-    distance, log_total = exp_or_nan(x)
-    return distance - log_total
-
-
 def logits(draw: Draw, rows: int, cols: int) -> np.ndarray:
     """Among others large values, rows with some -inf, and one each of -inf only, +inf and NaN."""
     x = draw.normal(rows, cols, scale=4)
@@ -285,13 +257,12 @@ def logits(draw: Draw, rows: int, cols: int) -> np.ndarray:
     return x
 
 
-def softmax_rows(name: str, from_log: Callable) -> None:
+def softmax_rows(name: str) -> None:
     @row(f"{name}_forward")
     def forward(draw: Draw) -> Iterator[Call]:
         for rows, cols in SHAPES:
             x = logits(draw, rows, cols)
-            expected = from_log(log_softmax(wide(x))) if rows else wide(x)
-            yield [Out(expected), In(x), rows, cols]
+            yield [Out(reference(name, x, axis=1)), In(x), rows, cols]
 
     @row(f"{name}_backward", slack=4)
     def backward(draw: Draw) -> Iterator[Call]:
@@ -299,17 +270,12 @@ def softmax_rows(name: str, from_log: Callable) -> None:
             x, dy = draw.normal(rows, cols), draw.normal(rows, cols)
             if rows > 6:
                 x[6, ::2] = -np.inf
-            y = (from_log(log_softmax(wide(x))) if rows else x).astype(draw.dtype)
-            g, saved = wide(dy), wide(y)
-            if name == "softmax":
-                dx = saved * (g - (g * saved).sum(axis=1, keepdims=True))
-            else:
-                dx = g - np.exp(saved) * g.sum(axis=1, keepdims=True)
-            yield [Out(dx), In(dy), In(y), rows, cols]
+            y = reference(name, x, axis=1).astype(draw.dtype)
+            yield [Out(reference(f"{name}_backward", dy, y, axis=1)), In(dy), In(y), rows, cols]
 
 
-softmax_rows("softmax", np.exp)
-softmax_rows("log_softmax", lambda y: y)
+softmax_rows("softmax")
+softmax_rows("log_softmax")
 
 IGNORED = -100
 
@@ -371,7 +337,7 @@ def cross_entropy_call(
     total = np.array([7.0], draw.accumulator)
     loss, dlogits = np.zeros(rows), np.zeros((rows, cols))
     if valid.any():
-        y, t = log_softmax(wide(x[valid])), targets[valid]
+        y, t = reference("log_softmax", x[valid], axis=1), targets[valid]
         chosen = np.arange(cols) == t[:, None]
         # the weight of each class's -log p in the loss of each row
         share = (1 - smoothing) * np.where(chosen, w[t][:, None], 0)
@@ -419,8 +385,7 @@ def layer_norm_forward(draw: Draw) -> Iterator[Call]:
         x = draw.normal(rows, cols, mean=mean)
         weight = draw.normal(cols) if index % 3 else None
         bias = draw.normal(cols) if index % 4 else None
-        m, rstd, h = normalised(x, centred=True)
-        y = h * (1 if weight is None else wide(weight)) + (0 if bias is None else wide(bias))
+        y, m, rstd = reference("layer_norm", x.astype(np.longdouble), weight, bias, eps=EPS)
         yield [
             Out(y), Out(m, draw.accumulator), Out(rstd, draw.accumulator), In(x),
             None if weight is None else In(weight), None if bias is None else In(bias),
@@ -433,8 +398,7 @@ def rms_norm_forward(draw: Draw) -> Iterator[Call]:
     for index, (rows, cols) in enumerate(SHAPES):
         x = draw.normal(rows, cols)
         weight = draw.normal(cols) if index % 3 else None
-        _, rstd, h = normalised(x, centred=False)
-        y = h * (1 if weight is None else wide(weight))
+        y, rstd = reference("rms_norm", x, weight, eps=EPS)
         yield [
             Out(y), Out(rstd, draw.accumulator), In(x), None if weight is None else In(weight),
             rows, cols, EPS,
@@ -444,43 +408,33 @@ def rms_norm_forward(draw: Draw) -> Iterator[Call]:
 EPS = 1e-5
 
 
-def normalised(x: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    m = wide(x).mean(axis=1) if centred else np.zeros(len(x))
-    d = wide(x) - m[:, None]
-    if centred:
-        d -= d.mean(axis=1, keepdims=True)  # what rounding left in the mean of large numbers
-    rstd = 1 / np.sqrt((d**2).mean(axis=1) + EPS)
-    return m, rstd, d * rstd[:, None]
-
-
-def norm_backward(draw: Draw, centred: bool) -> Iterator[Call]:
+def norm_backward(draw: Draw, name: str, affine: int) -> Iterator[Call]:
+    """affine: how many parameters the norm has, 2 where it centres."""
     for index, (rows, cols) in enumerate(SHAPES):
-        mean = 1e4 if index % 2 and centred and draw.dtype.itemsize > 2 else 0.0
+        mean = 1e4 if index % 2 and affine == 2 and draw.dtype.itemsize > 2 else 0.0
         x, dy = draw.normal(rows, cols, mean=mean), draw.normal(rows, cols)
         weight = draw.normal(cols) if index % 3 else None
-        m, rstd, h = normalised(x, centred)
-        g = wide(dy) * (1 if weight is None else wide(weight))
-        mean_g = g.mean(axis=1, keepdims=True) if centred else 0
-        dx = (g - mean_g - h * (g * h).mean(axis=1, keepdims=True)) * rstd[:, None]
-        dweight = Out((wide(dy) * h).sum(axis=0)) if index % 4 else None
-        dbias = Out(wide(dy).sum(axis=0)) if index % 5 else None
-        lines = draw.library.norm_partials(rows, cols) * (2 if centred else 1)
+        needs = (True, index % 4 > 0, index % 5 > 0)[: affine + 1]
+        exact = x.astype(np.longdouble)  # from large numbers float64 loses digits, too
+        _, *kept = reference(name, exact, weight, *[None] * (affine - 1), eps=EPS)
+        gradients = reference(f"{name}_backward", dy, exact, weight, *kept, needs=needs)
+        lines = draw.library.norm_partials(rows, cols) * affine
         yield [
-            Out(dx), dweight, *([dbias] if centred else []),
+            *(None if g is None else Out(g) for g in gradients),
             Scratch(lines * cols, draw.accumulator), In(dy), In(x),
-            *([In(m.astype(draw.accumulator))] if centred else []),
-            In(rstd.astype(draw.accumulator)), None if weight is None else In(weight), rows, cols,
+            *(In(array.astype(draw.accumulator)) for array in kept),
+            None if weight is None else In(weight), rows, cols,
         ]  # fmt: skip
 
 
 @row("layer_norm_backward", slack=4)
 def layer_norm_backward(draw: Draw) -> Iterator[Call]:
-    return norm_backward(draw, centred=True)
+    return norm_backward(draw, "layer_norm", 2)
 
 
 @row("rms_norm_backward", slack=4)
 def rms_norm_backward(draw: Draw) -> Iterator[Call]:
-    return norm_backward(draw, centred=False)
+    return norm_backward(draw, "rms_norm", 1)
 
 
 # ---- column sum, embedding ----
@@ -494,7 +448,8 @@ def column_sum(draw: Draw) -> Iterator[Call]:
         x = draw.integers(rows, cols)
         partials = draw.library.column_sum_partials(rows, cols)
         yield [
-            Out(wide(x).sum(axis=0)), Scratch(partials * cols, draw.accumulator), In(x), rows, cols,
+            Out(reference("column_sum", x)), Scratch(partials * cols, draw.accumulator), In(x),
+            rows, cols,
         ]  # fmt: skip
 
 
@@ -532,8 +487,7 @@ def embedding_backward(draw: Draw) -> Iterator[Call]:
         dy = draw.integers(count, cols)
         indices = draw.random.integers(0, max(rows, 1), count)
         order = np.argsort(indices, kind="stable")
-        dweight = np.zeros((rows, cols))
-        np.add.at(dweight, indices, wide(dy))
+        dweight = reference("embedding_backward", dy, indices, rows=rows, skip=None)
         yield [Out(dweight), In(dy), In(order), In(indices[order]), count, rows, cols]
 
 
@@ -578,44 +532,39 @@ def dropout(draw: Draw) -> Iterator[Call]:
 # ---- optimizers ----
 
 
+def step_call(draw: Draw, name: str, n: int, *state: np.ndarray | None, **options: Any) -> Call:
+    """state: what the step keeps beside the parameters, None for what it does not."""
+    param, grad = draw.normal(n), draw.normal(n)
+    new = reference(name, param, grad, *state, **options)
+    changed = [
+        None if a is None else Update(a, after)
+        for a, after in zip((param, *state), (new[0], *new[2:]), strict=True)
+    ]
+    return [changed[0], In(grad), *changed[1:], n, *options.values()]
+
+
 @row("sgd_step", slack=2)
 def sgd_step(draw: Draw) -> Iterator[Call]:
-    lr, momentum, dampening = 0.1, 0.9, 0.25
     for n, (nesterov, maximize, first, decay) in zip(
         itertools.cycle(LENGTHS),
         itertools.product((False, True), (False, True), (False, True), (0.0, 0.01)),
     ):
-        for buffered in (False, True):
-            param, grad, buffer = draw.normal(n), draw.normal(n), draw.normal(n)
-            g = (-wide(grad) if maximize else wide(grad)) + decay * wide(param)
-            velocity = g if first else momentum * wide(buffer) + (1 - dampening) * g
-            step = (g + momentum * velocity if nesterov else velocity) if buffered else g
-            yield [
-                Update(param, wide(param) - lr * step), In(grad),
-                Update(buffer, velocity) if buffered else None,
-                n, lr, momentum, dampening, decay, nesterov, maximize, first,
-            ]  # fmt: skip
+        for buffer in (None, draw.normal(n)):
+            yield step_call(
+                draw, "sgd_step", n, buffer, lr=0.1, momentum=0.9, dampening=0.25,
+                weight_decay=decay, nesterov=nesterov, maximize=maximize, first_step=first,
+            )  # fmt: skip
 
 
 @row("adam_step", slack=4)
 def adam_step(draw: Draw) -> Iterator[Call]:
-    lr, b1, b2, eps = 0.05, 0.9, 0.99, 1e-3
     for n, (amsgrad, decoupled, maximize, decay, step) in zip(
         itertools.cycle(LENGTHS),
         itertools.product((False, True), (False, True), (False, True), (0.0, 0.1), (1, 7)),
     ):
-        param, grad, m = draw.normal(n), draw.normal(n), draw.normal(n)
-        v, v_max = abs(draw.normal(n)), abs(draw.normal(n))
-        p, g = wide(param), -wide(grad) if maximize else wide(grad)
-        if decoupled:
-            p = p * (1 - lr * decay)
-        else:
-            g = g + decay * p
-        new_m, new_v = b1 * wide(m) + (1 - b1) * g, b2 * wide(v) + (1 - b2) * g**2
-        new_max = np.maximum(wide(v_max), new_v)
-        deviation = np.sqrt(new_max if amsgrad else new_v) / math.sqrt(1 - b2**step) + eps
-        yield [
-            Update(param, p - lr / (1 - b1**step) * new_m / deviation), In(grad),
-            Update(m, new_m), Update(v, new_v), Update(v_max, new_max) if amsgrad else None,
-            n, lr, b1, b2, eps, decay, decoupled, maximize, step,
-        ]  # fmt: skip
+        m, v, largest = draw.normal(n), abs(draw.normal(n)), abs(draw.normal(n))
+        yield step_call(
+            draw, "adam_step", n, m, v, largest if amsgrad else None, lr=0.05, beta1=0.9,
+            beta2=0.99, eps=1e-3, weight_decay=decay, decoupled_weight_decay=decoupled,
+            maximize=maximize, step=step,
+        )  # fmt: skip

@@ -57,7 +57,7 @@ def embedding_backward(
 ) -> Array:
     """The rows of ``grad`` summed by the row they were taken from; none for row ``skip``."""
     columns = grad.shape[-1]
-    flat, grad = indices.reshape(-1), grad.reshape(-1, columns)
+    flat, grad = indices.reshape(-1), grad.reshape(indices.size, columns)
     result = xp.zeros((rows, columns), dtype=grad.dtype)
     order = xp.argsort(flat, kind="stable")
     ordered = flat[order]
