@@ -23,6 +23,7 @@ case("batch_norm_eval", lambda t, x, m, v, w, b: t.nn.functional.batch_norm(x, m
      (f(0, 2), constant(f(2)), constant(pos(2)), f(2), f(2)))
 case("embedding", lambda t, i, w: t.nn.functional.embedding(i, w), (given([[0, 2], [2, 1]]), f(3, 2)),
      (ints(0), f(3, 2)), (given(1), f(3, 2)), (ints(50, high=7), f(7, 33)))
+case("embedding_of_no_columns", lambda t, i, w: t.nn.functional.embedding(i, w), (given([[0, 2], [2, 1]]), f(3, 0)))
 case("embedding_padding", lambda t, i, w: t.nn.functional.embedding(i, w, padding_idx=-1),
      (given([[0, 2], [2, 1]]), f(3, 2)), (ints(0), f(3, 2)), (given(2), f(3, 2)), second=False)
 case("batch_norm_empty", lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
