@@ -1,8 +1,8 @@
 """Reports of where a nan comes from: the operation, its line in your program, the first element.
 
 While the mode is on, the result of every operation on Tensors is checked, and every gradient that a
-rule makes; the line that called an operation is kept with the tick of its node, so that a nan in
-the backward pass can be told by the line of the forward pass. Nothing is checked while it is off:
+rule makes; the line that called an operation is kept with the tick of its node, so that the
+message about a nan in the backward pass can name the line of the forward pass. Nothing is checked while it is off:
 operations then run what they always run (see ``caller.watch``).
 """
 
@@ -51,8 +51,8 @@ class detect_anomaly:
     backward pass, naming the operation, the line of the program that called it, shapes, and the
     first nan. ``check_nan=False``: only the lines are kept. For all threads.
 
-    What should hold nan (data with gaps) is no anomaly of the operation that reads it first; still
-    it is reported there, as the nan of an input.
+    Data that is meant to hold nan (gaps) is reported too, at the operation that reads it first, as
+    the nan of an input.
     """
 
     def __init__(self, check_nan: bool = True):
@@ -129,19 +129,19 @@ def _has_nan(array: Any, device: Device) -> bool:
 
 def _forward_error(name: str, result: Any, arrays: tuple) -> AnomalyError:
     index = _first_nan(result)
-    told = []
+    described = []
     for i, a in enumerate(arrays):
         if not hasattr(a, "dtype"):
             continue
         text = f"input {i} is {a.dtype.name} of shape {tuple(a.shape)}"
         if a.dtype.kind in "fV" and bool((a != a).any()):
-            text += f" and holds nan itself, first at {_place(_first_nan(a))}"
+            text += f" and holds nan itself, first at {_position_text(_first_nan(a))}"
         elif tuple(a.shape) == tuple(result.shape):
             text += f" and {to_numpy(a)[index]} there" if a.ndim else f" and {a}"
-        told.append(text)
+        described.append(text)
     return AnomalyError(
         f"[{name}] made nan in the forward pass: its result of shape {tuple(result.shape)} is nan "
-        f"first at {_place(index)}; {'; '.join(told)}. Called at {_told(_caller())}"
+        f"first at {_position_text(index)}; {'; '.join(described)}. Called at {_line_text(_caller())}"
     )
 
 
@@ -151,19 +151,19 @@ def _check_gradient(node: Any, edge: Any, gradient: Any) -> None:
         return
     number = next(i for i, e in enumerate(node.edges) if e is edge)
     line = _clock.lines.get(node.serial) if _clock else None
-    where = "not called under detect_anomaly" if line is None else f"called at {_told(line)}"
+    where = "not called under detect_anomaly" if line is None else f"called at {_line_text(line)}"
     result = f"the result had shape {tuple(node.shape)}"
     if node.dtype is None:  # of several
         result = f"there were {len(node.results)} results"
     raise AnomalyError(
         f"[{node.name}] made nan in the backward pass: the gradient of input {number} of "
         f"'{node.primitive.name}', of shape {tuple(array.shape)}, is nan first at "
-        f"{_place(_first_nan(array))}; {result}. In the forward pass '{node.primitive.name}' was "
+        f"{_position_text(_first_nan(array))}; {result}. In the forward pass '{node.primitive.name}' was "
         f"{where}"
     )
 
 
-# ---------------------------------------------------------------------- telling
+# ---------------------------------------------------------------------- describing
 
 
 def _first_nan(array: Any) -> tuple[int, ...]:
@@ -172,7 +172,7 @@ def _first_nan(array: Any) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(flat, host.shape))
 
 
-def _place(index: tuple[int, ...]) -> str:
+def _position_text(index: tuple[int, ...]) -> str:
     return f"index {index}" if index else "its only element"
 
 
@@ -184,7 +184,7 @@ def _caller() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-def _told(line: tuple[str, int]) -> str:
+def _line_text(line: tuple[str, int]) -> str:
     file, number = line
     text = linecache.getline(file, number).strip()
     return f"{file}:{number}" + (f": {text}" if text else "")

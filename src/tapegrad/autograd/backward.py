@@ -20,8 +20,8 @@ _hook_ids = count()
 
 @functools.cache
 def _one(device: Device, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """The gradient of a scalar with respect to itself. Shared by all backward passes: nobody adds
-    into an array that somebody else holds too."""
+    """The gradient of a scalar with respect to itself. Shared by all backward passes: nothing is
+    added into an array that is also held elsewhere."""
     one = device.ops["ones"](shape, dtype=dtype)
     if isinstance(one, np.ndarray):
         one.flags.writeable = False  # nor does a hook
@@ -91,7 +91,10 @@ def backward(
     ``.grad`` of the leaves, or only of ``inputs``. If anything raises, no ``.grad`` has changed.
 
     retain_graph: keep what the tape saved, for another backward (default: create_graph).
-    create_graph: record the backward pass itself, for gradients of gradients.
+    create_graph: record the backward pass itself, for gradients of gradients. Raises RuntimeError
+    for tensors that do not require grad, for a missing gradient of anything but a scalar, for one of
+    another shape or device, where what the tape saved was freed by an earlier backward or has been
+    changed in place, and for ``inputs`` that are empty or do not require grad.
     """
     roots = _listed(tensors)
     seeds = _seeds("backward", roots, grad_tensors, create_graph)
@@ -134,7 +137,9 @@ def grad(
     a tuple; no ``.grad`` changes.
 
     allow_unused: None for an input that the outputs do not depend on, instead of an error;
-    materialize_grads: zeros. only_inputs changes nothing, as in PyTorch.
+    materialize_grads: zeros. only_inputs changes nothing, as in PyTorch. Raises as ``backward`` does,
+    ValueError for materialize_grads with allow_unused=False, and NotImplementedError for
+    is_grads_batched.
     """
     if is_grads_batched:
         raise NotImplementedError(
@@ -188,12 +193,13 @@ def tensor_backward(
 
 
 class RemovableHandle:
-    """Takes a hook away again: ``handle.remove()``, or at the end of ``with handle:``."""
+    """Removes a hook: at ``handle.remove()``, or at the end of ``with handle:``."""
 
     def __init__(self, hooks: dict, key: int):
         self._hooks, self._key = hooks, key
 
     def remove(self) -> None:
+        """Remove the hook; once more changes nothing."""
         self._hooks.pop(self._key, None)
 
     def __enter__(self) -> RemovableHandle:
@@ -205,7 +211,8 @@ class RemovableHandle:
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call ``hook(gradient)`` whenever this tensor's gradient has been computed; a returned tensor
-    replaces it. Hooks run in the order of their registration."""
+    replaces it. Hooks run in the order of their registration. Raises RuntimeError for a tensor that
+    does not require grad, TypeError for a hook that cannot be called."""
     _check_hook("register_hook", self, hook)
     if self._node.hooks is None:
         self._node.hooks = {}
@@ -217,7 +224,8 @@ def register_post_accumulate_grad_hook(
     self: Tensor, hook: Callable[[Tensor], None]
 ) -> RemovableHandle:
     """Call ``hook(tensor)`` whenever ``backward`` has added to this leaf's ``.grad``: it may step
-    an optimizer and drop the gradient, before the next leaf has its own."""
+    an optimizer and drop the gradient, before the next leaf has its own. Raises RuntimeError for
+    anything but a leaf that requires grad, TypeError for a hook that cannot be called."""
     op = "register_post_accumulate_grad_hook"
     _check_hook(op, self, hook)
     if not self.is_leaf:
@@ -242,7 +250,8 @@ def add_hook(hooks: dict, hook: Callable) -> RemovableHandle:
 
 
 def retain_grad(self: Tensor) -> None:
-    """Keep this non-leaf tensor's gradient in ``.grad`` too."""
+    """Keep this non-leaf tensor's gradient in ``.grad`` too. Raises RuntimeError if it does not
+    require grad."""
     if not self.requires_grad:
         raise RuntimeError("[retain_grad] this tensor does not require grad")
     if not self.is_leaf:

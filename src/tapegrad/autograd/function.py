@@ -29,7 +29,8 @@ class Context:
         self._devices: tuple[Any, ...] = ()  # of the arguments that want a gradient
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep inputs, results or others for ``backward``; changed in place since, they raise."""
+        """Keep inputs, results or others for ``backward``, which raises if they have been changed in
+        place since. Raises TypeError for anything but Tensors and None."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
                 raise TypeError(
@@ -90,19 +91,23 @@ class Function:
 
     @staticmethod
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        """The result, for a subclass to define. Raises NotImplementedError where it does not."""
         raise NotImplementedError("a Function defines a static method forward(ctx, *args)")
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
-        """What ``backward`` needs, if it is not ``forward`` that says so."""
+        """Keep what ``backward`` needs, where ``forward`` takes no ``ctx``."""
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
+        """The gradients, for a subclass to define. Raises NotImplementedError where it does not."""
         raise NotImplementedError("a Function defines a static method backward(ctx, *grads)")
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Run ``forward``, and record ``backward`` if an argument requires grad."""
+        """Run ``forward``, and record ``backward`` if an argument requires grad. Raises TypeError if
+        ``forward`` returns anything but Tensors, RuntimeError if it changes in place a leaf that
+        requires grad, or a view of one."""
         wants = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         ctx = Context(wants)
         with no_grad():
@@ -182,7 +187,7 @@ def _record(
 
 
 def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ...]) -> list:
-    """Show ``backward`` the gradients as Tensors, and take its own apart again."""
+    """Call ``backward`` with the gradients as Tensors, and check and unwrap what it returns."""
     recorded = recording.get()
     shown = []
     for value, (shape, dtype, device) in zip(g, ctx._like, strict=True):

@@ -4,6 +4,9 @@
 results follow that: for one input and one output a tensor, else tuples. ``create_graph``: results
 can be differentiated with respect to the inputs. ``strict``: an input that the result does not
 depend on is an error, not zeros.
+
+All raise TypeError for inputs or results that are anything but Tensors, and RuntimeError for inputs
+of integers or bools, for a ``v`` of other shapes, and for what ``strict`` forbids.
 """
 
 from __future__ import annotations
@@ -85,7 +88,11 @@ def vjp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Tensors, Tensors]:
-    """func(inputs), and v times its Jacobian: gradients shaped like the inputs."""
+    """func(inputs), and v times its Jacobian: gradients shaped like the inputs.
+
+    v is shaped like the outputs; it may be left out for one output of one element. Raises as all
+    functions of this module do.
+    """
     entered = _enter("vjp", inputs, create_graph)
     outputs = _call("vjp", func, entered)
     weights = _vector("vjp", v, outputs, "output")
@@ -105,7 +112,9 @@ def jvp(
 ) -> tuple[Tensors, Tensors]:
     """func(inputs), and its Jacobian times v: directional derivatives shaped like the outputs.
 
-    The gradient of v' J with respect to v' (the double-backward trick)."""
+    v is shaped like the inputs. Computed as the gradient of u J with respect to u, for a u shaped
+    like the outputs (the double-backward trick). Raises as all functions of this module do.
+    """
     entered = _enter("jvp", inputs, create_graph)
     tangents = _vector("jvp", v, entered, "input")
     outputs = _call("jvp", func, entered)
@@ -129,7 +138,8 @@ def jacobian(
     """The Jacobian: of shape (*output.shape, *input.shape), in a tuple over outputs, over inputs.
 
     strategy: "reverse-mode" (a pass for each element of the outputs) or "forward-mode" (of the
-    inputs). ``vectorize`` is accepted and changes nothing.
+    inputs). ``vectorize`` is accepted and changes nothing. Raises RuntimeError for any other
+    strategy, and as all functions of this module do.
     """
     from .transforms import jacfwd, jacrev
 
@@ -157,13 +167,12 @@ def hessian(
     vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Tensors:
-    """The second derivatives of a function of one element: of shape (*input.shape,
-    *input.shape), in tuples over the inputs twice."""
+    """The second derivatives of a function whose result is one element: of shape (*input.shape,
+    *input.shape), in tuples over the inputs twice. Raises as ``jacobian`` does."""
     from .transforms import grad as gradient_of
 
     single = not isinstance(inputs, (tuple, list))
-    places = 0 if single else tuple(range(len(inputs)))
-    gradient = gradient_of(func, places)
+    gradient = gradient_of(func, 0 if single else tuple(range(len(inputs))))
     return jacobian(gradient, inputs, create_graph, strict, strategy=outer_jacobian_strategy)
 
 
@@ -174,7 +183,8 @@ def vhp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Tensors, Tensors]:
-    """func(inputs), of one element, and v times its Hessian."""
+    """func(inputs), of one element, and v times its Hessian: shaped like v and the inputs. Raises
+    RuntimeError where the result is anything else, and as all functions of this module do."""
     entered = _enter("vhp", inputs, create_graph)
     given = _vector("vhp", v, entered, "input")
     (value,) = _scalar("vhp", func, entered)
@@ -192,7 +202,7 @@ def hvp(
     strict: bool = False,
 ) -> tuple[Tensors, Tensors]:
     """func(inputs), of one element, and its Hessian times v: the same as ``vhp``, for a Hessian is
-    symmetric (where the second derivatives are continuous)."""
+    symmetric (where the second derivatives are continuous). Raises as ``vhp`` does."""
     return vhp(func, inputs, v, create_graph, strict)
 
 

@@ -75,7 +75,8 @@ def gradcheck(
     every float64 input that requires grad, for every element of every output. A nan agrees with
     nothing.
 
-    Raises RuntimeError naming the input, the output and both Jacobians (or returns False).
+    Raises RuntimeError naming the input, the output and both Jacobians (or returns False), and
+    ValueError where no input requires grad, or one that does is not float64.
     """
     inputs = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     outputs = _outputs(f, inputs)
@@ -109,7 +110,7 @@ def gradgradcheck(
     raise_exception: bool = True,
 ) -> bool:
     """``gradcheck`` of the gradients themselves, as functions of the inputs and of the outputs'
-    gradients (fixed pseudo-random numbers if none are given)."""
+    gradients (fixed pseudo-random numbers if none are given). Raises as ``gradcheck`` does."""
     inputs = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     chosen = _differentiable(inputs)
     outputs = [y for y in _outputs(f, inputs) if y.requires_grad]

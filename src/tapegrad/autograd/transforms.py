@@ -1,7 +1,7 @@
 """Transforms of functions, under the names of ``torch.func``.
 
-They nest: within a transform the tape records, and what a result owes to tensors from outside stays
-recorded. Arguments and results may be nested tuples, lists and dicts of tensors. Forward mode is
+They nest: within a transform the tape records, and how a result depends on tensors from outside
+stays recorded. Arguments and results may be nested tuples, lists and dicts of tensors. Forward mode is
 the transpose of the transpose: the gradient of a vector-Jacobian product with respect to its vector
 is a Jacobian-vector product, so every rule for backward is one for forward too.
 """
@@ -79,18 +79,19 @@ def _needs(last: Any, own: set, known: dict[Any, bool]) -> bool:
 
 
 def _chosen(op: str, args: tuple, argnums: int | tuple[int, ...]) -> Any:
-    places = argnums if isinstance(argnums, tuple) else (argnums,)
-    for i in places:
+    positions = argnums if isinstance(argnums, tuple) else (argnums,)
+    for i in positions:
         if not -len(args) <= i < len(args):
             raise RuntimeError(f"[{op}] argnums {i} is out of range for {len(args)} arguments")
-    picked = tuple(args[i] for i in places)
+    picked = tuple(args[i] for i in positions)
     return picked if isinstance(argnums, tuple) else picked[0]
 
 
 def _replace(args: tuple, argnums: int | tuple[int, ...], values: Any) -> tuple:
     result = list(args)
-    places = argnums if isinstance(argnums, tuple) else (argnums,)
-    for i, value in zip(places, values if isinstance(argnums, tuple) else (values,), strict=True):
+    positions = argnums if isinstance(argnums, tuple) else (argnums,)
+    given = values if isinstance(argnums, tuple) else (values,)
+    for i, value in zip(positions, given, strict=True):
         result[i] = value
     return tuple(result)
 
@@ -122,7 +123,9 @@ def grad_and_value(
     tuple of gradients for a tuple of them), and its value.
 
     ``func`` returns a tensor of one element; with ``has_aux`` that and something else, and the
-    value is then the pair.
+    value is then the pair. The function raises TypeError where that argument holds anything but
+    tensors, and RuntimeError where it holds integers or bools, where there is no such argument, or
+    where ``func`` returns anything but one element.
     """
 
     @wraps(func)
@@ -148,8 +151,8 @@ def grad_and_value(
 
 
 def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
-    """A function that returns the gradient of ``func`` (see ``grad_and_value``); with ``has_aux``
-    that and what else ``func`` returned."""
+    """A function that returns the gradient of ``func`` (see ``grad_and_value``, also for what it
+    raises); with ``has_aux`` that and what else ``func`` returned."""
     both = grad_and_value(func, argnums, has_aux)
 
     @wraps(func)
@@ -197,7 +200,11 @@ def _match(op: str, what: str, given: Any, expected: list[Tensor]) -> list[Tenso
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """``func(*primals)``, and a function from cotangents (shaped as the result) to vector-Jacobian
-    products: a tuple, one for each primal. With ``has_aux`` also what else ``func`` returned."""
+    products: a tuple, one for each primal. With ``has_aux`` also what else ``func`` returned.
+
+    Raises TypeError for primals or results that are anything but (trees of) tensors, RuntimeError
+    for primals of integers or bools, and for cotangents of other shapes than the result.
+    """
     with enable_grad():
         inputs, tree = _enter("vjp", tuple(primals))
         returned = func(*tree)
@@ -230,8 +237,8 @@ def _pushforward(outputs: list[Tensor], inputs: list[Tensor]) -> Callable[[list]
 
 
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = False) -> tuple:
-    """``func(*primals)`` and its directional derivative along ``tangents``; with ``has_aux`` also
-    what else ``func`` returned."""
+    """``func(*primals)`` and its directional derivative along ``tangents``, which are tuples of the
+    same shapes; with ``has_aux`` also what else ``func`` returned. Raises as ``vjp`` does."""
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
         raise RuntimeError("[jvp] primals and tangents are tuples, one entry for each argument")
     with enable_grad():
@@ -281,7 +288,11 @@ def jacrev(
 ) -> Callable:
     """A function that returns the Jacobian of ``func`` with respect to argument ``argnums``, one
     backward pass for each element of the result: for each result (as nested) and each argument,
-    a tensor of shape (*result.shape, *argument.shape)."""
+    a tensor of shape (*result.shape, *argument.shape).
+
+    The function raises TypeError for arguments and results that are anything but tensors, and
+    RuntimeError for integers or bools, and where there is no argument ``argnums``.
+    """
 
     @wraps(func)
     def transformed(*args: Any, **kwargs: Any) -> Any:
@@ -308,7 +319,7 @@ def jacfwd(
     *,
     randomness: str = "error",
 ) -> Callable:
-    """``jacrev`` in forward mode: one pass for each element of the arguments."""
+    """``jacrev`` in forward mode: one pass for each element of the arguments. Raises as it does."""
 
     @wraps(func)
     def transformed(*args: Any, **kwargs: Any) -> Any:
@@ -358,7 +369,7 @@ def functional_call(
     tie_weights: bool = True,
     strict: bool = False,
 ) -> Any:
-    """``module(*args, **kwargs)`` with the tensors of a dict (or of several) in the place of its
+    """``module(*args, **kwargs)`` with the tensors of a dict (or of several) instead of its
     parameters and buffers of those names. The module is as before afterwards.
 
     tie_weights: a tensor that the module has under several names is replaced under all of them.
@@ -366,8 +377,8 @@ def functional_call(
     """
     dicts = parameter_and_buffer_dicts
     given: dict[str, Tensor] = {}
-    for part in dicts if isinstance(dicts, (tuple, list)) else (dicts,):
-        given.update(part)
+    for named in dicts if isinstance(dicts, (tuple, list)) else (dicts,):
+        given.update(named)
     arguments = args if isinstance(args, tuple) else () if args is None else (args,)
     with _replaced(module, given, tie_weights, strict):
         return module(*arguments, **(kwargs or {}))
@@ -375,18 +386,18 @@ def functional_call(
 
 @contextmanager
 def _replaced(module: Any, given: dict, tie: bool, strict: bool) -> Iterator[None]:
-    places: dict[str, tuple[dict, str]] = {}
-    for prefix, part in module.named_modules():
-        for name in (*part._parameters, *part._buffers):
-            places[f"{prefix}.{name}" if prefix else name] = (vars(part), name)
-    unknown, missing = sorted(set(given) - set(places)), sorted(set(places) - set(given))
+    owners: dict[str, tuple[dict, str]] = {}
+    for prefix, owner in module.named_modules():
+        for name in (*owner._parameters, *owner._buffers):
+            owners[f"{prefix}.{name}" if prefix else name] = (vars(owner), name)
+    unknown, missing = sorted(set(given) - set(owners)), sorted(set(owners) - set(given))
     if unknown or (strict and missing):
         raise RuntimeError(
             f"[functional_call] {type(module).__name__} has no {unknown}"
             if unknown
             else f"[functional_call] strict=True, and {missing} are not given"
         )
-    before = {name: table[key] for name, (table, key) in places.items()}
+    before = {name: table[key] for name, (table, key) in owners.items()}
     replacing = dict(given)
     if tie:
         by_identity = {id(before[name]): value for name, value in given.items()}
@@ -395,9 +406,9 @@ def _replaced(module: Any, given: dict, tie: bool, strict: bool) -> Iterator[Non
                 replacing[name] = by_identity[id(tensor)]
     try:
         for name, value in replacing.items():
-            table, key = places[name]
+            table, key = owners[name]
             table[key] = value
         yield
     finally:
-        for name, (table, key) in places.items():
+        for name, (table, key) in owners.items():
             table[key] = before[name]

@@ -7,22 +7,22 @@ from typing import Any
 
 
 def flatten(tree: Any) -> tuple[list, Callable[[list], Any]]:
-    """The leaves in order, and the function that makes such a tree of other leaves."""
+    """The leaves in order, and the function that builds a tree of this shape from other leaves."""
     leaves: list = []
     shape = _walk(tree, leaves)
     return leaves, lambda values: _make(shape, iter(values))
 
 
-# (No closures: those that call themselves are reference cycles, and would hold the leaves.)
+# (Not closures: one that calls itself is a reference cycle, and would hold the leaves.)
 
 
-def _walk(part: Any, leaves: list) -> tuple:
+def _walk(tree: Any, leaves: list) -> tuple:
     """The tree's shape: (type, keys, children's shapes); its leaves go to ``leaves``."""
-    if isinstance(part, dict):
-        return dict, list(part), [_walk(v, leaves) for v in part.values()]
-    if isinstance(part, (tuple, list)):
-        return type(part), None, [_walk(v, leaves) for v in part]
-    leaves.append(part)
+    if isinstance(tree, dict):
+        return dict, list(tree), [_walk(v, leaves) for v in tree.values()]
+    if isinstance(tree, (tuple, list)):
+        return type(tree), None, [_walk(v, leaves) for v in tree]
+    leaves.append(tree)
     return None, None, None
 
 

@@ -337,7 +337,7 @@ def _wrapped(value: Any, device: Device) -> Tensor:
 
 # ---------------------------------------------------------------------- several results
 
-# One result of an operation that has several: its gradient takes its place in the list that is the
+# One result of an operation that has several: its gradient is one entry of the list that is the
 # gradient of the whole.
 result_of = Primitive("result_of", ["whole"], ["index"])
 
@@ -373,7 +373,7 @@ def _result_node(whole: Node, index: int, result: Tensor) -> Node:
 
 
 def _nothing() -> None:
-    """In the place of a reference to the node of a result that has no gradient."""
+    """Stands for the reference to a node, for a result that has no gradient."""
 
 
 # Where tracebacks say that compiled callers are: in this package, as anomaly mode must know.

@@ -79,9 +79,9 @@ class Namespace:
 
 
 class Device:
-    """Where a tensor lives: ``cpu``, ``cuda:N`` or ``emulated``. One object per place, so devices
-    compare by identity. Naming a device costs nothing; using a missing one raises RuntimeError.
-    ``with device:`` makes it the one of tensors that are made without being told where.
+    """Where a tensor lives: ``cpu``, ``cuda:N`` or ``emulated``. There is one object for each, so
+    devices compare by identity. Naming a device costs nothing; using a missing one raises
+    RuntimeError, and an unknown name ValueError. ``with device:`` makes it the default device.
 
     Of several GPUs, the one used last is CuPy's current one: CuPy computes nowhere else."""
 
@@ -123,10 +123,15 @@ class Device:
 
     @property
     def library(self) -> ModuleType:
-        """The array library: NumPy, or CuPy for cuda (imported and checked on first use)."""
+        """The array library: NumPy, or CuPy for cuda (imported and checked on first use).
+
+        Raises RuntimeError, with what to do, without CuPy, a driver or that GPU, and in a process
+        forked after CUDA was used.
+        """
         return _cupy(self.index) if self.type == "cuda" else np
 
     def asarray(self, value: Any, dtype: Any = None) -> Any:
+        """``value`` as an array of this device, copied only where it must be."""
         return self.ops["asarray"](value, dtype=dtype)
 
     def receive(self, array: Any) -> Any:
@@ -162,14 +167,14 @@ class Device:
         _entered.set(_entered.get()[:-1])
 
 
-# Where tensors are made that are not told where, thread by thread: on the device of the innermost
-# ``with device:``, else on that of set_default_device, else where their data is, or on the CPU.
+# The default device, thread by thread: that of the innermost ``with device:``, else that of
+# set_default_device. Without either, tensors are made where their data is, or on the CPU.
 _entered: ContextVar[tuple[Device, ...]] = ContextVar("entered", default=())
 _default: ContextVar[Device | None] = ContextVar("default device", default=None)
 
 
 def set_default_device(device: Any) -> None:
-    """Let this thread make tensors on ``device`` where nothing else is said; None: as at first."""
+    """Make new tensors of this thread on ``device`` unless told otherwise; None: as at first."""
     _default.set(None if device is None else Device(device))
 
 
@@ -180,12 +185,12 @@ def default_device() -> Device | None:
 
 
 def get_default_device() -> Device:
-    """The device of tensors that are made without being told where."""
+    """The device of tensors that are made without ``device=``."""
     return default_device() or CPU
 
 
 def chosen_device(device: Any) -> Device:
-    """The device that is meant: for None the default one."""
+    """The Device that an argument ``device=`` means; None: the default one."""
     return get_default_device() if device is None else Device(device)
 
 
@@ -293,8 +298,8 @@ def device_count() -> int:
     return count
 
 
-# CUDA does not survive a fork: what the child asks of it fails with "initialization error". It is
-# told so instead when it asks for an operation: those resolved before the fork are forgotten.
+# CUDA does not survive a fork: in the child every call fails with "initialization error". So that
+# the child gets a clear error instead, operations resolved before the fork are forgotten.
 _is_fork = False
 _watching = False
 _FORKED = (
@@ -383,6 +388,7 @@ def wait(device: Device) -> None:
 
 
 def has_waited() -> None:
+    """Raise what kernels found wrong, now that the program has waited for them."""
     for raise_found in after_waiting:
         raise_found()
 
@@ -395,6 +401,10 @@ def pinned_zeros(count: int) -> np.ndarray:
 
 
 def to_numpy(array: Any) -> np.ndarray:
+    """The array itself if it is NumPy's, else a copy on the host, after waiting for the GPU.
+
+    Raises RuntimeError in a process forked after CUDA was used.
+    """
     if isinstance(array, np.ndarray):
         return array
     if _is_fork:

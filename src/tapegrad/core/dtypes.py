@@ -40,7 +40,7 @@ _default = float32
 
 @cache
 def bfloat16() -> DType:
-    """NumPy's dtype object for bfloat16, registered by ml_dtypes."""
+    """NumPy's dtype object for bfloat16. Raises ImportError without the package ml_dtypes."""
     try:
         import ml_dtypes
     except ImportError:
@@ -80,7 +80,8 @@ def get_default_dtype() -> DType:
 
 
 def set_default_dtype(spec: Any) -> None:
-    """Set the default floating-point dtype (float64, float32, float16 or bfloat16)."""
+    """Set the default floating-point dtype (float64, float32, float16 or bfloat16). Raises
+    TypeError for any other."""
     global _default
     chosen = dtype(spec)
     if not is_floating(chosen):
@@ -89,6 +90,7 @@ def set_default_dtype(spec: Any) -> None:
 
 
 def is_floating(d: DType) -> bool:
+    """Whether it is float64, float32, float16 or bfloat16."""
     # bfloat16 is NumPy's kind 'V'; no other 'V' dtype is supported.
     return d.kind in "fV"
 
@@ -128,7 +130,8 @@ def can_cast(source: DType, target: DType) -> bool:
 
 
 def scalar_dtype(value: Any) -> DType:
-    """The dtype a Python or NumPy scalar has when it meets tensors."""
+    """The dtype a Python or NumPy scalar has when it meets tensors: bool, int64 or the default
+    float. Raises TypeError for anything but a real number."""
     if isinstance(value, (bool, np.bool_)):
         return bool_
     if isinstance(value, (int, np.integer)):
@@ -142,7 +145,7 @@ def result_type(tensors: list[tuple[DType, int]], scalars: list[DType]) -> DType
     """PyTorch's promotion: tensors with dimensions decide; 0-d tensors and then Python scalars
     only count when they are of a higher category (bool < integer < float).
 
-    ``tensors`` holds (dtype, ndim) pairs.
+    ``tensors`` holds (dtype, ndim) pairs. Raises TypeError without any tensor or scalar.
     """
     groups = [
         [d for d, ndim in tensors if ndim > 0],

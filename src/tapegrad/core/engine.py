@@ -38,7 +38,9 @@ def run_backward(
 ) -> dict[Node | Leaf, Any]:
     """Gradients at the leaves, or only at ``targets`` (visiting only the nodes that lead there).
 
-    Seeds and results are arrays; Tensors under ``create_graph``.
+    Seeds and results are arrays; Tensors under ``create_graph``. Raises RuntimeError where what a
+    node saved was freed or has been changed in place since, and where a rule or a hook returns
+    another shape, dtype or device than the input has.
     """
     pending: dict[Node | Leaf, Any] = {}
     captured: dict[Node | Leaf, Any] = {}
@@ -142,7 +144,7 @@ def _check(node: Node, create_graph: bool) -> None:
 
 
 def _collect_result(pending: dict, heap: list, whole: Node, index: int, g: Any) -> None:
-    """Put the gradient of one result in its place among those of all results."""
+    """Add the gradient of one result to the list of the gradients of all results."""
     gradients = pending.get(whole)
     if gradients is None:
         gradients = pending[whole] = [None] * len(whole.results)
@@ -178,11 +180,12 @@ _HELD_TWICE = _held_twice()
 
 
 def unbroadcast(xp: Any, g: Array, edge: Node | Leaf, node: Node | None) -> Any:
-    """Sum a gradient over the dimensions that broadcasting added or stretched."""
+    """Sum a gradient over the dimensions that broadcasting added or stretched. Raises RuntimeError
+    where broadcasting could not have made its shape of the input's."""
     shape, target = tuple(g.shape), tuple(edge.shape)
     lead = len(shape) - len(target)
-    fits = lead >= 0 and all(t in (1, s) for s, t in zip(shape[lead:], target, strict=True))
-    if not fits:
+    broadcast = lead >= 0 and all(t in (1, s) for s, t in zip(shape[lead:], target, strict=True))
+    if not broadcast:
         name = node.primitive.name if node else "backward"
         raise RuntimeError(
             f"[{name}] its gradient rule returned shape {shape} for an input of shape {target}"

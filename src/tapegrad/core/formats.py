@@ -16,7 +16,7 @@ class layout(str):
 
 class memory_format(layout):
     """An order of dimensions in memory: ``contiguous_format`` is row-major, ``preserve_format`` the
-    one there is."""
+    input's own."""
 
     __slots__ = ()
 
@@ -27,7 +27,7 @@ preserve_format = memory_format("preserve_format")
 
 
 def check(op: str, asked_layout: Any = None, asked_format: Any = None) -> None:
-    """Raise RuntimeError for a layout or memory format that there is none of."""
+    """Raise RuntimeError for a layout or memory format that does not exist here."""
     if asked_layout is not None and asked_layout != strided:
         raise RuntimeError(f"[{op}] layout must be tapegrad.strided, got {asked_layout!r}")
     if asked_format is not None and asked_format not in (contiguous_format, preserve_format):

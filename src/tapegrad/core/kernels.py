@@ -72,7 +72,7 @@ def launch(device: Device, name: str, dtype: Any, *arguments: Any) -> Any:
 
     Arguments are arrays (or None) where the launcher takes pointers, else Python's numbers: their
     kinds and their number are checked, in a TypeError. Nothing else is: the caller answers for
-    shapes, dtypes, devices and strides. Raises KernelError if there is no such launcher or the
+    shapes, dtypes, devices and strides. Raises KernelError if the launcher does not exist or the
     launch fails.
     """
     function = launchers[device.type][name, dtype]

@@ -23,7 +23,7 @@ class Region(NamedTuple):
 
     @property
     def extent(self) -> tuple[int, int]:
-        """The first and the last place; of an empty region (0, -1)."""
+        """The first and the last position in memory; (0, -1) for an empty region."""
         if 0 in self.shape:
             return 0, -1
         moves = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
@@ -33,7 +33,7 @@ class Region(NamedTuple):
 
     @property
     def overlaps_itself(self) -> bool:
-        """Whether two elements may share a place: False only where that is certain."""
+        """Whether two elements may share memory: False only where it is certain that none do."""
         reach = 0  # of the dimensions with smaller steps
         steps = sorted((abs(s), n) for s, n in zip(self.strides, self.shape, strict=True) if n > 1)
         for step, n in steps:
@@ -55,6 +55,7 @@ def region_of(part: Any, whole: Any) -> Region:
 
 
 def address(array: Any) -> int:
+    """Where the array's first element lies in memory, in bytes."""
     memory: Any = array.data
     return memory.ptr if hasattr(memory, "ptr") else array.__array_interface__["data"][0]
 

@@ -105,7 +105,8 @@ class enable_grad(_Plain):
 
 
 class inference_mode(_Setting):
-    """``no_grad`` that says its results will never meet the tape."""
+    """``no_grad`` for results that will never be recorded. Raises TypeError if it decorates without
+    parentheses."""
 
     def __init__(self, mode: bool = True):
         super().__init__()

@@ -32,6 +32,7 @@ class Node:
 
     @property
     def name(self) -> str:
+        """The primitive's name in this form: "LayerNormBackward"."""
         if self.is_result:
             return self.edges[0].name  # type: ignore[union-attr]
         words = self.primitive.name.split("_")

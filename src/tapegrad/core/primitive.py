@@ -59,6 +59,8 @@ class Primitive:
 
     Its rules may ask for ``xp``, ``g``, ``y``, any of ``inputs``, ``parameters`` and ``extras``,
     and: ``input_shape`` (one rule per input), ``needs`` (the joint rule), ``buffer`` (``into``).
+    Raises TypeError for a rule that asks for anything else, and for an input or parameter that
+    bears one of those names.
     """
 
     def __init__(

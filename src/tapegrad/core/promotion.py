@@ -18,7 +18,11 @@ def promote(
 ) -> tuple[Device, Any, Any, Any]:
     """Both operands on one device and of PyTorch's common dtype. A Python number stays a number
     where NumPy treats it as weak too. widen: 16-bit floats meet a number in float32, so that the
-    number is not rounded first; the last result is then the dtype to store in, else None."""
+    number is not rounded first; the last result is then the dtype to store in, else None.
+
+    Raises TypeError for anything but Tensors and real numbers, RuntimeError for two devices, and
+    OverflowError for a number that the common dtype cannot hold.
+    """
     first, second = isinstance(a, Tensor), isinstance(b, Tensor)
     if first and second:
         if a._device is not b._device:
@@ -57,6 +61,7 @@ def promote(
 
 
 def refuse_bools(name: str, a: Any, b: Any) -> None:
+    """Raise RuntimeError if an operand is a bool, or a tensor of bools."""
     for operand in (a, b):
         if operand.__class__ is bool or getattr(operand, "dtype", None) == dtypes.bool_:
             raise RuntimeError(
@@ -69,7 +74,7 @@ def _cast(operand: Any, dtype: Any, device: Device) -> Any:
     if isinstance(operand, Tensor):
         array = operand._array
         return array if array.dtype == dtype else array.astype(dtype)
-    if dtype.kind in "Vui":  # bfloat16 is no weak partner for numbers; integers must wrap around
+    if dtype.kind in "Vui":  # numbers are not weak beside bfloat16; integers must wrap around
         return device.asarray(operand).astype(dtype)
     return operand
 
@@ -84,17 +89,20 @@ def _number(name: str, value: Any) -> Any:
 
 
 def kinds(values: Sequence[Any]) -> str:
+    """The names of the values' types, for messages."""
     return ", ".join(type(v).__name__ for v in values)
 
 
 def devices_differ(name: str, inputs: Sequence[Any]) -> RuntimeError:
-    places = ", ".join(str(t._device) for t in inputs if isinstance(t, Tensor))
+    """The error of operation ``name`` for tensors on several devices."""
+    found = ", ".join(str(t._device) for t in inputs if isinstance(t, Tensor))
     return RuntimeError(
-        f"[{name}] all tensors must be on one device, got {places}: move them with .to(device)"
+        f"[{name}] all tensors must be on one device, got {found}: move them with .to(device)"
     )
 
 
 def explain(name: str, error: Exception, x: Any, y: Any) -> Exception:
+    """The array library's error, in the words of operation ``name``: with shapes and dtypes."""
     shapes = [tuple(getattr(v, "shape", ())) for v in (x, y)]
     types = [getattr(v, "dtype", type(v).__name__) for v in (x, y)]
     if isinstance(error, ValueError) and "broadcast" in str(error):

@@ -62,8 +62,7 @@ def primitive(
     is another one. results: how many arrays the body returns, as a tuple; each becomes a Tensor, of
     which the floats have gradients.
 
-    Raises TypeError where a rule asks for what there is not, or names no function; ValueError where
-    the primitive is declared twice.
+    Raises ValueError for a name that is declared already, TypeError as ``Primitive`` does.
     """
 
     def declare(body: Callable) -> Callable:
@@ -96,8 +95,8 @@ def _on_tensors(body: Callable, has_extras: bool) -> Callable:
 
 
 def array_function(body: Callable) -> Callable:
-    """Register ``f(xp, *arrays, **parameters)`` as ``xp.f``: a function of arrays that rules and
-    bodies call and kernels may override, but that is no operation on Tensors."""
+    """Register ``f(xp, *arrays, **parameters)`` as ``xp.f``: a function of arrays, not of Tensors,
+    that rules and bodies call and kernels may override."""
     bodies[body.__name__] = body
     return body
 
@@ -106,7 +105,7 @@ def unary(
     name: str, rule: Rule = None, body: Callable | None = None, floating: bool = True
 ) -> Callable:
     """Declare an elementwise primitive of one input. ``floating``: where there is a rule, integers
-    become the default float dtype first."""
+    become the default float dtype first. Raises as ``primitive`` does."""
     if body:
         bodies[name] = body
     declared = Primitive(name, ["x"], vjp=(rule,))
@@ -124,7 +123,7 @@ def binary(
 ) -> Callable:
     """Declare an elementwise primitive of two inputs, with broadcasting and type promotion; rules
     ignore both: the engine sums and casts gradients back. ``floating``: integers become floats;
-    ``bools=False``: an operand of bools is refused."""
+    ``bools=False``: an operand of bools is refused. Raises as ``primitive`` does."""
     if body:
         bodies[name] = body
     declared = Primitive(name, ["a", "b"], vjp=(rule_a, rule_b))

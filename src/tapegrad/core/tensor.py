@@ -1,4 +1,4 @@
-"""Tensor: one array, where it lives, and its place on the tape.
+"""Tensor: one array, its device, and its node on the tape.
 
 This file holds what a Tensor *is*; what it can *do* is attached by the rooms above: gradients by
 ``autograd``, operations by ``ops.methods``. Nothing here computes.
@@ -32,6 +32,7 @@ class Size(tuple):
     __slots__ = ()
 
     def numel(self) -> int:
+        """The number of elements: the product of the sizes."""
         product = 1
         for extent in self:
             product *= extent
@@ -123,44 +124,53 @@ class Tensor(Operations):
     __array_ufunc__ = None
 
     def __init__(self, data: Any = (), dtype: Any = None, device: Any = None):
+        """Raises TypeError: the constructor is ``tapegrad.tensor``."""
         raise TypeError("Tensor() is not called directly: use tapegrad.tensor(data)")
 
     # ------------------------------------------------------------------ what it is
 
     @property
     def shape(self) -> Size:
+        """The sizes of the dimensions."""
         return Size(self._array.shape)
 
     @property
     def ndim(self) -> int:
+        """The number of dimensions."""
         return self._array.ndim
 
     @property
     def dtype(self) -> np.dtype:
+        """The dtype of the elements, which is a NumPy dtype."""
         return self._array.dtype
 
     @property
     def device(self) -> Device:
+        """Where the elements are."""
         return self._device
 
     @property
     def layout(self) -> formats.layout:
+        """``tapegrad.strided``, always."""
         return formats.strided
 
     @property
     def itemsize(self) -> int:
+        """Bytes of one element."""
         return self._array.itemsize
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all elements."""
         return self._array.nbytes
 
     @property
     def is_cuda(self) -> bool:
+        """Whether it is on a GPU."""
         return self._device.type == "cuda"
 
     def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one dimension."""
+        """The shape, or the size of dimension ``dim``. Raises IndexError where that is out of range."""
         if dim is None:
             return self.shape
         try:
@@ -171,14 +181,17 @@ class Tensor(Operations):
             ) from None
 
     def dim(self) -> int:
+        """The number of dimensions."""
         return self._array.ndim
 
     def numel(self) -> int:
+        """The number of elements."""
         return int(self._array.size)
 
     nelement, ndimension = numel, dim
 
     def element_size(self) -> int:
+        """Bytes of one element."""
         return self._array.itemsize
 
     def stride(self, dim: int | None = None) -> Any:
@@ -187,11 +200,13 @@ class Tensor(Operations):
         return strides if dim is None else strides[dim]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
+        """Whether the elements lie in row-major order without gaps. Raises RuntimeError for
+        any other ``memory_format``."""
         formats.check("is_contiguous", None, memory_format)
         return bool(self._array.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:
+        """Whether the dtype is float64, float32, float16 or bfloat16."""
         return dtypes.is_floating(self._array.dtype)
 
     def is_complex(self) -> bool:
@@ -199,6 +214,7 @@ class Tensor(Operations):
         return False
 
     def is_signed(self) -> bool:
+        """Whether the dtype has negative numbers: all but uint8 and bool."""
         return self._array.dtype.kind in "fiV"
 
     def get_device(self) -> int:
@@ -206,12 +222,14 @@ class Tensor(Operations):
         return -1 if self._device.index is None else self._device.index
 
     def data_ptr(self) -> int:
+        """The address of the first element, on the GPU or in the host's memory."""
         return self._array.ctypes.data if self._device.type != "cuda" else self._array.data.ptr
 
-    # ------------------------------------------------------------------ its place on the tape
+    # ------------------------------------------------------------------ its node on the tape
 
     @property
     def requires_grad(self) -> bool:
+        """Whether operations on it are recorded. Setting it is ``requires_grad_``."""
         return self._node is not None
 
     @requires_grad.setter
@@ -219,7 +237,8 @@ class Tensor(Operations):
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask (or stop asking) for gradients of this leaf; only floating-point tensors have any."""
+        """Ask (or stop asking) for gradients of this leaf. Raises RuntimeError for a dtype without
+        gradients (integers, bool), and if it is to be switched off for anything but a leaf."""
         if requires_grad and not self.is_floating_point():
             raise RuntimeError(
                 f"only floating-point tensors can require gradients, this one is {self.dtype.name}"
@@ -247,6 +266,11 @@ class Tensor(Operations):
 
     @property
     def grad(self) -> Tensor | None:
+        """What ``backward`` has added up: of the tensor's shape, dtype and device; None at first.
+
+        Setting it raises TypeError for anything but a Tensor or None, and RuntimeError for another
+        shape, dtype or device, or the tensor itself.
+        """
         return self._grad
 
     @grad.setter
@@ -269,6 +293,7 @@ class Tensor(Operations):
 
     @property
     def retains_grad(self) -> bool:
+        """Whether ``retain_grad`` was asked of this tensor."""
         return self._retains_grad
 
     @property
@@ -295,7 +320,8 @@ class Tensor(Operations):
         return self._alias(self._array)
 
     def detach_(self) -> Tensor:
-        """Take this tensor itself off the tape; it becomes a leaf that requires no grad."""
+        """Take this tensor itself off the tape; it becomes a leaf that requires no grad. Raises
+        RuntimeError for a view."""
         if self._base is not None:
             raise RuntimeError("[detach_] a view cannot be detached in place: use detach()")
         if self._retains_grad and self._node is not None:
@@ -305,7 +331,11 @@ class Tensor(Operations):
 
     @property
     def data(self) -> Tensor:
-        """A detached alias; changes through it still count as in-place changes."""
+        """A detached alias; changes through it still count as in-place changes.
+
+        Setting it lets the tensor share another's memory. Raises TypeError for anything but a
+        Tensor, and RuntimeError for integers or bools where the tensor requires grad.
+        """
         return self.detach()
 
     @data.setter
@@ -343,7 +373,10 @@ class Tensor(Operations):
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The array itself on the CPU devices: shared memory, not a copy. ``force``: of any tensor,
-        detached and copied as needed."""
+        detached and copied as needed.
+
+        Raises, unless forced, RuntimeError if it requires grad, and TypeError on a GPU.
+        """
         if force:
             return to_numpy(self._array)
         if self.requires_grad:
@@ -356,7 +389,8 @@ class Tensor(Operations):
         return self._array
 
     def item(self) -> Any:
-        """The value of a one-element tensor as a Python number."""
+        """The value of a one-element tensor as a Python number, after waiting for the GPU. Raises
+        RuntimeError for more or fewer elements."""
         if self._array.size != 1:
             raise RuntimeError(
                 f"[item] needs a tensor of one element, this one has shape {tuple(self.shape)}"
@@ -368,6 +402,7 @@ class Tensor(Operations):
         return float(value) if self._array.dtype.kind == "V" else value
 
     def tolist(self) -> Any:
+        """The values as nested lists of Python numbers; a number for a 0-d tensor."""
         host = to_numpy(self._array)
         return (host.astype(np.float32) if host.dtype.kind == "V" else host).tolist()
 
