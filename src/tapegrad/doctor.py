@@ -25,7 +25,6 @@ EXTRAS = {
     "special": ("scipy",),
     "train": ("tqdm",),
     "viz": ("matplotlib",),
-    "mpi": ("mpi4py",),
 }
 _SUCCESS = 0
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
