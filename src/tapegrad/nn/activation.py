@@ -39,15 +39,11 @@ class _InPlace(FunctionLayer):
     """An activation that may overwrite its input."""
 
     def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        return type(self).function(input, **self._chosen(), inplace=self.inplace)
+        self._take(locals())
 
     def extra_repr(self) -> str:
-        shown = [self._describe(f"{name}=") for name in self._options]
-        return ", ".join([*shown, "inplace=True"] if self.inplace else shown)
+        shown = (name for name in self._options if name != "inplace" or self.inplace)
+        return ", ".join(self._describe(f"{name}=") for name in shown)
 
 
 class ReLU(_InPlace, function=F.relu):
@@ -82,21 +78,15 @@ class Hardswish(_InPlace, function=F.hardswish):
 class LeakyReLU(_InPlace, function=F.leaky_relu):
     """x where x > 0, negative_slope * x elsewhere (Maas et al. 2013)."""
 
-    _options = ("negative_slope",)
-
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__(inplace)
-        self.negative_slope = negative_slope
+        self._take(locals())
 
 
 class ELU(_InPlace, function=F.elu):
     """x where x > 0, alpha * (exp(x) - 1) elsewhere (Clevert et al. 2015)."""
 
-    _options = ("alpha",)
-
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__(inplace)
-        self.alpha = alpha
+        self._take(locals())
 
 
 class CELU(ELU, function=F.celu):
@@ -107,36 +97,27 @@ class CELU(ELU, function=F.celu):
 class Threshold(_InPlace, function=F.threshold):
     """x where x > threshold, ``value`` elsewhere."""
 
-    _options = ("threshold", "value")
-
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
-        super().__init__(inplace)
-        self.threshold, self.value = threshold, value
+        self._take(locals())
 
 
 class Hardtanh(_InPlace, function=F.hardtanh):
     """x clipped to min_val..max_val. Raises ValueError unless min_val < max_val."""
 
-    _options = ("min_val", "max_val")
-
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
-        super().__init__(inplace)
+        self._take(locals())
         if min_val >= max_val:
             raise ValueError(f"Hardtanh: min_val {min_val} must be less than max_val {max_val}")
-        self.min_val, self.max_val = min_val, max_val
 
 
 class RReLU(_InPlace):
     """LeakyReLU whose slope, while training, is drawn anew for each element from lower..upper; in
     evaluation it is their mean (Xu et al. 2015)."""
 
-    _options = ("lower", "upper")
-
     def __init__(
         self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
     ) -> None:
-        super().__init__(inplace)
-        self.lower, self.upper = lower, upper
+        self._take(locals())
 
     def forward(self, input: Tensor) -> Tensor:
         return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
@@ -169,36 +150,26 @@ class GELU(FunctionLayer, function=F.gelu):
     ``approximate`` is "none" (exact, by erf) or "tanh"; another raises ValueError.
     """
 
-    _options = ("approximate",)
-    _shown = "approximate="
-
     def __init__(self, approximate: str = "none") -> None:
-        super().__init__()
+        self._take(locals())
         if approximate not in ("none", "tanh"):
             raise ValueError(f"GELU: approximate must be 'none' or 'tanh', not {approximate!r}")
-        self.approximate = approximate
 
 
 class Softplus(FunctionLayer, function=F.softplus):
     """log(1 + exp(beta * x)) / beta; x itself where beta * x exceeds the threshold."""
 
-    _options = ("beta", "threshold")
-    _shown = "beta=, threshold="
-
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        super().__init__()
-        self.beta, self.threshold = beta, threshold
+        self._take(locals())
 
 
 class Hardshrink(FunctionLayer, function=F.hardshrink):
     """0 where -lambd <= x <= lambd, x elsewhere."""
 
-    _options = ("lambd",)
     _shown = "lambd"
 
     def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__()
-        self.lambd = lambd
+        self._take(locals())
 
 
 class Softshrink(Hardshrink, function=F.softshrink):
@@ -210,24 +181,16 @@ class GLU(FunctionLayer, function=F.glu):
     """a * sigmoid(b), with a and b the halves of the input along ``dim``, whose size must be even:
     (..., 2n, ...) -> (..., n, ...) (Dauphin et al. 2017)."""
 
-    _options = ("dim",)
-    _shown = "dim="
-
     def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self.dim = dim
+        self._take(locals())
 
 
 class Softmax(FunctionLayer, function=F.softmax):
     """exp(x) / sum(exp(x)) along ``dim``, which must be given: which dimension sums to one is never
     guessed."""
 
-    _options = ("dim",)
-    _shown = "dim="
-
     def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
+        self._take(locals())
 
 
 class LogSoftmax(Softmax, function=F.log_softmax):

@@ -11,12 +11,11 @@ class _DropoutNd(FunctionLayer):
     _shown = "p=, inplace="
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
+        self._take(locals())
         if not 0.0 <= p <= 1.0:
             raise ValueError(
                 f"{type(self).__name__}: the probability must be between 0 and 1, not {p}"
             )
-        self.p, self.inplace = p, inplace
 
 
 class Dropout(_DropoutNd, function=F.dropout):

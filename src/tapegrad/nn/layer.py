@@ -8,31 +8,54 @@ from typing import Any, ClassVar
 from tapegrad.core.tensor import Tensor
 
 from .module import Module
+from .sizes import sizes
 
 
 class FunctionLayer(Module):
     """Calls ``function`` with the input and, by name, with the attributes in ``_options``.
 
-    What tells the members of a family apart stands in the class statement::
+    A constructor begins with ``self._take(locals())``: its arguments become attributes, and are
+    the options where the class names no others. What tells the members of a family apart stands
+    in the class statement, and becomes attributes of the class::
 
-        class MaxPool2d(_MaxPoolNd, function=F.max_pool2d, dims=2): ...
+        class MaxUnpool2d(_MaxUnpoolNd, function=F.max_unpool2d, dims=2): ...
     """
 
     function: ClassVar[Callable[..., Any]]
     dims: ClassVar[int]  # how many dimensions a window or a border has
-    _options: ClassVar[tuple[str, ...]] = ()
+    _options: tuple[str, ...] = ()
+    _shown: ClassVar[str | None] = None  # all options, by name
+    _buffer_options: ClassVar[tuple[str, ...]] = ()  # the arguments that are tensors, or None
 
-    def __init_subclass__(
-        cls, *, function: Callable[..., Any] | None = None, dims: int | None = None, **more: Any
-    ) -> None:
-        super().__init_subclass__(**more)
-        if function is not None:
-            cls.function = function
-        if dims is not None:
-            cls.dims = dims
+    def __init_subclass__(cls, **constants: Any) -> None:
+        super().__init_subclass__()
+        for name, value in constants.items():
+            setattr(cls, name, value)
+
+    def _take(self, given: dict[str, Any]) -> None:
+        """Begin as a Module with a constructor's ``locals()`` as attributes."""
+        super().__init__()
+        taken = {name: x for name, x in given.items() if name not in ("self", "__class__")}
+        for name, value in taken.items():
+            if name in self._buffer_options:
+                self.register_buffer(name, value)
+            else:
+                setattr(self, name, value)
+        self._options = self._options or tuple(taken)
+
+    def _per_dimension(self, *names: str) -> None:
+        """Make these attributes one number for each of ``dims``; ValueError where they are not."""
+        for name in names:
+            value = sizes(type(self).__name__, name, getattr(self, name), self.dims)
+            setattr(self, name, value)
 
     def _chosen(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._options}
 
     def forward(self, input: Tensor) -> Any:
         return type(self).function(input, **self._chosen())
+
+    def extra_repr(self) -> str:
+        if self._shown is not None:
+            return super().extra_repr()
+        return ", ".join(self._describe(f"{name}=") for name in self._options)

@@ -21,24 +21,27 @@ class Loss(FunctionLayer):
     """
 
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
+    _shown = ""
 
     def __init__(self, *misplaced: Any, reduction: str = "mean") -> None:
-        super().__init__()
         if misplaced:
             name = type(self).__name__
             raise TypeError(
                 f"{name} is made first and called then, {name}()(input, target), and takes its "
                 f"options by name; got {', '.join(type(x).__name__ for x in misplaced)}"
             )
-        if reduction not in self.reductions:
+        self._take({"reduction": reduction})
+
+    def _take(self, given: dict[str, Any]) -> None:
+        if given["reduction"] not in self.reductions:
             raise ValueError(
                 f"{type(self).__name__}: reduction must be one of {self.reductions}, "
-                f"not {reduction!r}"
+                f"not {given['reduction']!r}"
             )
-        self.reduction = reduction
+        super()._take(given)
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:
-        return type(self).function(*inputs, **named, **self._chosen(), reduction=self.reduction)
+        return type(self).function(*inputs, **named, **self._chosen())
 
 
 class MSELoss(Loss, function=F.mse_loss):
@@ -53,22 +56,16 @@ class SmoothL1Loss(Loss, function=F.smooth_l1_loss):
     """(input - target)² / (2 beta) where the difference is below beta, |input - target| - beta / 2
     beyond (Girshick 2015)."""
 
-    _options = ("beta",)
-
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction=reduction)
-        self.beta = beta
+        self._take(locals())
 
 
 class HuberLoss(Loss, function=F.huber_loss):
     """(input - target)² / 2 where the difference is below delta, delta (|input - target| - delta /
     2) beyond (Huber 1964)."""
 
-    _options = ("delta",)
-
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction=reduction)
-        self.delta = delta
+        self._take(locals())
 
 
 class SoftMarginLoss(Loss, function=F.soft_margin_loss):
@@ -78,11 +75,8 @@ class SoftMarginLoss(Loss, function=F.soft_margin_loss):
 class HingeEmbeddingLoss(Loss, function=F.hinge_embedding_loss):
     """The input where the target is 1, max(0, margin - input) where it is -1."""
 
-    _options = ("margin",)
-
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-        self.margin = margin
+        self._take(locals())
 
 
 class KLDivLoss(Loss, function=F.kl_div):
@@ -90,20 +84,16 @@ class KLDivLoss(Loss, function=F.kl_div):
     input, from probabilities (or with ``log_target`` their logarithms). ``reduction="batchmean"``
     is its mathematical definition."""
 
-    _options = ("log_target",)
     reductions = ("mean", "batchmean", "sum", "none")
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction=reduction)
-        self.log_target = log_target
+        self._take(locals())
 
 
 class PoissonNLLLoss(Loss, function=F.poisson_nll_loss):
     """The negative log likelihood of counts, exp(input) - target * input; with ``log_input=False``
     the input is the mean, not its logarithm, and ``eps`` keeps its logarithm finite. ``full`` adds
     Stirling's approximation of log(target!)."""
-
-    _options = ("log_input", "full", "eps")
 
     def __init__(
         self,
@@ -113,8 +103,7 @@ class PoissonNLLLoss(Loss, function=F.poisson_nll_loss):
         eps: float = 1e-8,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
-        self.log_input, self.full, self.eps = log_input, full, eps
+        self._take(locals())
 
 
 class GaussianNLLLoss(Loss, function=F.gaussian_nll_loss):
@@ -122,11 +111,8 @@ class GaussianNLLLoss(Loss, function=F.gaussian_nll_loss):
     likelihood of targets, with variances of at least ``eps`` (Nix & Weigend 1994). ``full`` adds
     log(2 pi) / 2."""
 
-    _options = ("full", "eps")
-
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-        self.full, self.eps = full, eps
+        self._take(locals())
 
 
 # ---------------------------------------------------------------------- with weights
@@ -134,10 +120,10 @@ class GaussianNLLLoss(Loss, function=F.gaussian_nll_loss):
 
 class WeightedLoss(Loss):
     weight: Tensor | None
+    _buffer_options: ClassVar[tuple[str, ...]] = ("weight",)
 
     def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-        self.register_buffer("weight", weight)
+        self._take(locals())
 
 
 class NLLLoss(WeightedLoss, function=F.nll_loss):
@@ -145,21 +131,16 @@ class NLLLoss(WeightedLoss, function=F.nll_loss):
     from LogSoftmax and classes (N, ...), of which ``ignore_index`` counts for nothing; "mean" is
     weighted."""
 
-    _options = ("weight", "ignore_index")
-
     def __init__(
         self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
-        super().__init__(weight, reduction=reduction)
-        self.ignore_index = ignore_index
+        self._take(locals())
 
 
 class CrossEntropyLoss(WeightedLoss, function=F.cross_entropy):
     """Log-softmax and NLLLoss in one: scores (N, C, ...), and classes (N, ...) or probabilities
     (N, C, ...). ``label_smoothing`` mixes the targets with equal probabilities (Szegedy et al.
     2015); ValueError unless it is between 0 and 1."""
-
-    _options = ("weight", "ignore_index", "label_smoothing")
 
     def __init__(
         self,
@@ -169,26 +150,23 @@ class CrossEntropyLoss(WeightedLoss, function=F.cross_entropy):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(weight, reduction=reduction)
+        self._take(locals())
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(
                 f"CrossEntropyLoss: label_smoothing must be between 0 and 1, not {label_smoothing}"
             )
-        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
 
 class BCELoss(WeightedLoss, function=F.binary_cross_entropy):
     """-(target * log(input) + (1 - target) * log(1 - input)), of probabilities."""
-
-    _options = ("weight",)
 
 
 class BCEWithLogitsLoss(WeightedLoss, function=F.binary_cross_entropy_with_logits):
     """Sigmoid and BCELoss in one, stable for large logits. ``pos_weight`` multiplies the part of
     the positive targets."""
 
-    _options = ("weight", "pos_weight")
     pos_weight: Tensor | None
+    _buffer_options = ("weight", "pos_weight")
 
     def __init__(
         self,
@@ -197,15 +175,12 @@ class BCEWithLogitsLoss(WeightedLoss, function=F.binary_cross_entropy_with_logit
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
-        super().__init__(weight, reduction=reduction)
-        self.register_buffer("pos_weight", pos_weight)
+        self._take(locals())
 
 
 class MultiMarginLoss(WeightedLoss, function=F.multi_margin_loss):
     """The sum over wrong classes i of max(0, margin - input[target] + input[i])^p / C: scores
     (N, C) and classes (N,). Raises ValueError unless p is 1 or 2."""
-
-    _options = ("p", "margin", "weight")
 
     def __init__(
         self,
@@ -215,17 +190,14 @@ class MultiMarginLoss(WeightedLoss, function=F.multi_margin_loss):
         *,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(weight, reduction=reduction)
+        self._take(locals())
         if p not in (1, 2):
             raise ValueError(f"MultiMarginLoss: p must be 1 or 2, not {p}")
-        self.p, self.margin = p, margin
 
 
 class MultiLabelSoftMarginLoss(WeightedLoss, function=F.multilabel_soft_margin_loss):
     """BCEWithLogitsLoss averaged over the last dimension: (N, C) and 0 or 1 for each -> (N,),
     then reduced."""
-
-    _options = ("weight",)
 
 
 class MultiLabelMarginLoss(Loss, function=F.multilabel_margin_loss):
@@ -241,13 +213,10 @@ class CTCLoss(Loss, function=F.ctc_loss):
     ``zero_infinity``: where no alignment exists, the loss is 0 instead of inf.
     """
 
-    _options = ("blank", "zero_infinity")
-
     def __init__(
         self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
     ) -> None:
-        super().__init__(reduction=reduction)
-        self.blank, self.zero_infinity = blank, zero_infinity
+        self._take(locals())
 
 
 # ---------------------------------------------------------------------- of pairs and triplets
@@ -257,11 +226,8 @@ class CosineEmbeddingLoss(Loss, function=F.cosine_embedding_loss):
     """loss(x1, x2, target): 1 - cos(x1, x2) where the target is 1, max(0, cos(x1, x2) - margin)
     where it is -1: two (N, D) and (N,)."""
 
-    _options = ("margin",)
-
     def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-        self.margin = margin
+        self._take(locals())
 
 
 class MarginRankingLoss(CosineEmbeddingLoss, function=F.margin_ranking_loss):
@@ -274,8 +240,6 @@ class TripletMarginLoss(Loss, function=F.triplet_margin_loss):
     in the p-norm, of three (N, D) -> (N,), then reduced. ``swap``: the negative's distance is the
     smaller of those from anchor and positive (Balntas et al. 2016)."""
 
-    _options = ("margin", "p", "eps", "swap")
-
     def __init__(
         self,
         margin: float = 1.0,
@@ -285,15 +249,12 @@ class TripletMarginLoss(Loss, function=F.triplet_margin_loss):
         *,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
-        self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
+        self._take(locals())
 
 
 class TripletMarginWithDistanceLoss(Loss, function=F.triplet_margin_with_distance_loss):
     """TripletMarginLoss with your own distance, a function or a module of two tensors; by default
     PairwiseDistance."""
-
-    _options = ("distance_function", "margin", "swap")
 
     def __init__(
         self,
@@ -303,6 +264,4 @@ class TripletMarginWithDistanceLoss(Loss, function=F.triplet_margin_with_distanc
         swap: bool = False,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
-        self.distance_function: Any = distance_function
-        self.margin, self.swap = margin, swap
+        self._take(locals())

@@ -53,7 +53,7 @@ class Module:
     training: bool
     # The attributes in the repr, as in "num_features, eps=": those with "=" under their names. Of a
     # parameter it says whether there is one.
-    _shown: ClassVar[str] = ""
+    _shown: ClassVar[str | None] = ""
 
     if TYPE_CHECKING:  # parameters, buffers and modules, of any name: net[0].weight
 
@@ -402,7 +402,8 @@ class Module:
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of the repr: ``_shown``, unless overridden."""
-        return ", ".join(self._describe(entry) for entry in self._shown.split(", ") if entry)
+        entries = self._shown.split(", ") if self._shown else ()
+        return ", ".join(self._describe(entry) for entry in entries)
 
     def _describe(self, entry: str) -> str:
         name = entry.rstrip("=")

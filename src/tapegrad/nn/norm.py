@@ -246,12 +246,10 @@ class LocalResponseNorm(FunctionLayer, function=F.local_response_norm):
     """x / (k + alpha * mean of the squares of ``size`` neighbouring channels)^beta, for (N, C, ...)
     of at least 3 dimensions (Krizhevsky et al. 2012)."""
 
-    _options = ("size", "alpha", "beta", "k")
     _shown = "size, alpha=, beta=, k="
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        super().__init__()
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self._take(locals())
 
 
 class LayerNorm(_Affine):

@@ -18,58 +18,46 @@ class _Pad(FunctionLayer):
     _shown = "padding"
 
     def __init__(self, padding: Size) -> None:
-        super().__init__()
+        self._take(locals())
         self.padding = sizes(type(self).__name__, "padding", padding, 2 * self.dims)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.pad(input, self.padding, self.mode, self.value)
 
 
-class _ReflectionPadNd(_Pad):
-    mode = "reflect"
-
-
-class ReflectionPad1d(_ReflectionPadNd, dims=1):
+class ReflectionPad1d(_Pad, dims=1, mode="reflect"):
     """Mirrors sequences, (N, C, width) or (C, width), at their first and last elements."""
 
 
-class ReflectionPad2d(_ReflectionPadNd, dims=2):
+class ReflectionPad2d(_Pad, dims=2, mode="reflect"):
     """Mirrors images, (N, C, height, width) or (C, height, width), at their outer pixels."""
 
 
-class ReflectionPad3d(_ReflectionPadNd, dims=3):
+class ReflectionPad3d(_Pad, dims=3, mode="reflect"):
     """Mirrors volumes, (N, C, depth, height, width), at their outer elements."""
 
 
-class _ReplicationPadNd(_Pad):
-    mode = "replicate"
-
-
-class ReplicationPad1d(_ReplicationPadNd, dims=1):
+class ReplicationPad1d(_Pad, dims=1, mode="replicate"):
     """Repeats the first and last elements of sequences, (N, C, width) or (C, width)."""
 
 
-class ReplicationPad2d(_ReplicationPadNd, dims=2):
+class ReplicationPad2d(_Pad, dims=2, mode="replicate"):
     """Repeats the outer pixels of images, (N, C, height, width) or (C, height, width)."""
 
 
-class ReplicationPad3d(_ReplicationPadNd, dims=3):
+class ReplicationPad3d(_Pad, dims=3, mode="replicate"):
     """Repeats the outer elements of volumes, (N, C, depth, height, width)."""
 
 
-class _CircularPadNd(_Pad):
-    mode = "circular"
-
-
-class CircularPad1d(_CircularPadNd, dims=1):
+class CircularPad1d(_Pad, dims=1, mode="circular"):
     """Continues sequences, (N, C, width) or (C, width), with their other end."""
 
 
-class CircularPad2d(_CircularPadNd, dims=2):
+class CircularPad2d(_Pad, dims=2, mode="circular"):
     """Continues images, (N, C, height, width) or (C, height, width), with their other ends."""
 
 
-class CircularPad3d(_CircularPadNd, dims=3):
+class CircularPad3d(_Pad, dims=3, mode="circular"):
     """Continues volumes, (N, C, depth, height, width), with their other ends."""
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from tapegrad.core.tensor import Tensor
 
 from . import functional as F
 from .layer import FunctionLayer
-from .sizes import Size, sizes
+from .sizes import Size
 
 OutputSize = int | None | Sequence[int | None]
 
 
 class _MaxPoolNd(FunctionLayer):
-    _options = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
     _shown = "kernel_size=, stride=, padding=, dilation=, ceil_mode="
 
     def __init__(
@@ -27,11 +26,8 @@ class _MaxPoolNd(FunctionLayer):
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
+        self._take(locals())
         self.stride = kernel_size if stride is None else stride
-        self.padding, self.dilation = padding, dilation
-        self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
 
 class MaxPool1d(_MaxPoolNd, function=F.max_pool1d):
@@ -52,17 +48,10 @@ class MaxPool3d(_MaxPoolNd, function=F.max_pool3d):
 
 
 class _MaxUnpoolNd(FunctionLayer):
-    _options = ("kernel_size", "stride", "padding")
-    _shown = "kernel_size=, stride=, padding="
-
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
-        super().__init__()
-        self.kernel_size = self._sizes("kernel_size", kernel_size)
-        self.stride = self.kernel_size if stride is None else self._sizes("stride", stride)
-        self.padding = self._sizes("padding", padding)
-
-    def _sizes(self, name: str, value: Size) -> tuple[int, ...]:
-        return sizes(type(self).__name__, name, value, self.dims)
+        self._take(locals())
+        self.stride = kernel_size if stride is None else stride
+        self._per_dimension("kernel_size", "stride", "padding")
 
     def forward(  # type: ignore[override]
         self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None
@@ -86,14 +75,6 @@ class MaxUnpool3d(_MaxUnpoolNd, function=F.max_unpool3d, dims=3):
 
 
 class _AvgPoolNd(FunctionLayer):
-    _options = (
-        "kernel_size",
-        "stride",
-        "padding",
-        "ceil_mode",
-        "count_include_pad",
-        "divisor_override",
-    )
     _shown = "kernel_size=, stride=, padding="
 
     def __init__(
@@ -105,18 +86,13 @@ class _AvgPoolNd(FunctionLayer):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
+        self._take(locals())
         self.stride = kernel_size if stride is None else stride
-        self.padding = padding
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
-        self.divisor_override = divisor_override
 
 
-class AvgPool1d(FunctionLayer, function=F.avg_pool1d):
+class AvgPool1d(FunctionLayer, function=F.avg_pool1d, dims=1):
     """Means of windows of sequences, (N, C, width) or (C, width); see ``AvgPool2d``."""
 
-    _options = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
     _shown = _AvgPoolNd._shown
 
     def __init__(
@@ -127,12 +103,9 @@ class AvgPool1d(FunctionLayer, function=F.avg_pool1d):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
-        super().__init__()
-        stride = kernel_size if stride is None else stride
-        self.kernel_size = sizes("AvgPool1d", "kernel_size", kernel_size, 1)
-        self.stride = sizes("AvgPool1d", "stride", stride, 1)
-        self.padding = sizes("AvgPool1d", "padding", padding, 1)
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+        self._take(locals())
+        self.stride = kernel_size if stride is None else stride
+        self._per_dimension("kernel_size", "stride", "padding")
 
 
 class AvgPool2d(_AvgPoolNd, function=F.avg_pool2d):
@@ -148,9 +121,6 @@ class AvgPool3d(_AvgPoolNd, function=F.avg_pool3d):
 
 
 class _LPPoolNd(FunctionLayer):
-    _options = ("norm_type", "kernel_size", "stride", "ceil_mode")
-    _shown = "norm_type=, kernel_size=, stride=, ceil_mode="
-
     def __init__(
         self,
         norm_type: float,
@@ -158,9 +128,7 @@ class _LPPoolNd(FunctionLayer):
         stride: Size | None = None,
         ceil_mode: bool = False,
     ) -> None:
-        super().__init__()
-        self.norm_type, self.kernel_size = norm_type, kernel_size
-        self.stride, self.ceil_mode = stride, ceil_mode
+        self._take(locals())
 
 
 class LPPool1d(_LPPoolNd, function=F.lp_pool1d):
@@ -179,12 +147,8 @@ class LPPool3d(_LPPoolNd, function=F.lp_pool3d):
 
 
 class _AdaptiveAvgPoolNd(FunctionLayer):
-    _options: ClassVar[tuple[str, ...]] = ("output_size",)
-    _shown = "output_size="
-
     def __init__(self, output_size: OutputSize) -> None:
-        super().__init__()
-        self.output_size = output_size
+        self._take(locals())
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd, function=F.adaptive_avg_pool1d):
@@ -201,12 +165,11 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd, function=F.adaptive_avg_pool3d):
     ``AdaptiveAvgPool2d``."""
 
 
-class _AdaptiveMaxPoolNd(_AdaptiveAvgPoolNd):
-    _options = ("output_size", "return_indices")
+class _AdaptiveMaxPoolNd(FunctionLayer):
+    _shown = "output_size="
 
     def __init__(self, output_size: OutputSize, return_indices: bool = False) -> None:
-        super().__init__(output_size)
-        self.return_indices = return_indices
+        self._take(locals())
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd, function=F.adaptive_max_pool1d):
@@ -227,8 +190,9 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd, function=F.adaptive_max_pool3d):
 
 
 class _FractionalMaxPoolNd(FunctionLayer):
-    _options = ("kernel_size", "output_size", "output_ratio", "return_indices", "_random_samples")
     _random_samples: Tensor | None
+    _buffer_options = ("_random_samples",)
+    _shown = ""
 
     def __init__(
         self,
@@ -238,18 +202,14 @@ class _FractionalMaxPoolNd(FunctionLayer):
         return_indices: bool = False,
         _random_samples: Tensor | None = None,
     ) -> None:
-        super().__init__()
+        self._take(locals())
         layer, dims = type(self).__name__, self.dims
         if (output_size is None) == (output_ratio is None):
             raise ValueError(f"{layer}: give either output_size or output_ratio")
-        self.kernel_size = sizes(layer, "kernel_size", kernel_size, dims)
-        self.return_indices = return_indices
-        self.register_buffer("_random_samples", _random_samples)
-        self.output_size = (
-            None if output_size is None else sizes(layer, "output_size", output_size, dims)
-        )
-        self.output_ratio = output_ratio
-        if output_ratio is not None:
+        self._per_dimension("kernel_size")
+        if output_ratio is None:
+            self._per_dimension("output_size")
+        else:
             ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else [output_ratio]
             self.output_ratio = tuple(ratios) * (dims if len(ratios) == 1 else 1)
             if len(self.output_ratio) != dims or any(not 0 < r < 1 for r in self.output_ratio):

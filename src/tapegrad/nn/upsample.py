@@ -17,8 +17,6 @@ class Upsample(FunctionLayer, function=F.interpolate):
     ``functional.interpolate`` does.
     """
 
-    _options = ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor")
-
     def __init__(
         self,
         size: Size | None = None,
@@ -27,14 +25,11 @@ class Upsample(FunctionLayer, function=F.interpolate):
         align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,
     ) -> None:
-        super().__init__()
-        self.size = size
+        self._take(locals())
         if isinstance(scale_factor, (tuple, list)):
-            self.scale_factor: Any = tuple(float(f) for f in scale_factor)
+            self.scale_factor = tuple(float(f) for f in scale_factor)
         else:
             self.scale_factor = float(scale_factor) if scale_factor else None
-        self.mode, self.align_corners = mode, align_corners
-        self.recompute_scale_factor = recompute_scale_factor
 
     def extra_repr(self) -> str:
         given = "size" if self.scale_factor is None else "scale_factor"
@@ -58,56 +53,36 @@ class UpsamplingBilinear2d(Upsample):
 class PixelShuffle(FunctionLayer, function=F.pixel_shuffle):
     """(..., C r^2, H, W) -> (..., C, H r, W r), with r = upscale_factor (Shi et al. 2016)."""
 
-    _options = ("upscale_factor",)
-    _shown = "upscale_factor="
-
     def __init__(self, upscale_factor: int) -> None:
-        super().__init__()
-        self.upscale_factor = upscale_factor
+        self._take(locals())
 
 
 class PixelUnshuffle(FunctionLayer, function=F.pixel_unshuffle):
     """(..., C, H r, W r) -> (..., C r^2, H, W), with r = downscale_factor."""
 
-    _options = ("downscale_factor",)
-    _shown = "downscale_factor="
-
     def __init__(self, downscale_factor: int) -> None:
-        super().__init__()
-        self.downscale_factor = downscale_factor
+        self._take(locals())
 
 
 class ChannelShuffle(FunctionLayer, function=F.channel_shuffle):
     """Deals out the channels of ``groups`` groups in turn: (N, C, ...) -> (N, C, ...) (Zhang et al.
     2018)."""
 
-    _options = ("groups",)
-    _shown = "groups="
-
     def __init__(self, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
+        self._take(locals())
 
 
 class Unfold(FunctionLayer, function=F.unfold):
     """The patches of images as columns: (N, C, H, W) -> (N, C * elements, windows)."""
 
-    _options = ("kernel_size", "dilation", "padding", "stride")
-    _shown = "kernel_size=, dilation=, padding=, stride="
-
     def __init__(
         self, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1
     ) -> None:
-        super().__init__()
-        self.kernel_size, self.dilation = kernel_size, dilation
-        self.padding, self.stride = padding, stride
+        self._take(locals())
 
 
 class Fold(FunctionLayer, function=F.fold):
     """Columns added up to images of ``output_size``: (N, C * elements, windows) -> (N, C, H, W)."""
-
-    _options = ("output_size", "kernel_size", "dilation", "padding", "stride")
-    _shown = "output_size=, kernel_size=, dilation=, padding=, stride="
 
     def __init__(
         self,
@@ -117,6 +92,4 @@ class Fold(FunctionLayer, function=F.fold):
         padding: Size = 0,
         stride: Size = 1,
     ) -> None:
-        super().__init__()
-        self.output_size, self.kernel_size = output_size, kernel_size
-        self.dilation, self.padding, self.stride = dilation, padding, stride
+        self._take(locals())
