@@ -27,7 +27,7 @@ class Upsample(FunctionLayer, function=F.interpolate):
     ) -> None:
         self._take(locals())
         if isinstance(scale_factor, (tuple, list)):
-            self.scale_factor = tuple(float(f) for f in scale_factor)
+            self.scale_factor: Any = tuple(float(f) for f in scale_factor)
         else:
             self.scale_factor = float(scale_factor) if scale_factor else None
 
