@@ -22,34 +22,27 @@ class _ConvNd(FunctionLayer):
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     padding: Any
-    output_padding: tuple[int, ...]
+    output_padding: Any = 0
     dilation: tuple[int, ...]
     weight: Parameter
     bias: Parameter | None
 
-    def _set_channels(self, inner: int, outer: int, groups: int, padding_mode: str) -> None:
+    def _take(self, given: dict[str, Any]) -> None:
+        bias, device, dtype = (given.pop(name) for name in ("bias", "device", "dtype"))
+        super()._take(given)
+        inner, outer, groups = self.in_channels, self.out_channels, self.groups
         if groups < 1 or inner % groups or outer % groups:
             raise ValueError(
                 f"{type(self).__name__}: groups={groups} must divide in_channels={inner} "
                 f"and out_channels={outer}"
             )
-        self.in_channels, self.out_channels = inner, outer
-        self.groups, self.padding_mode = groups, padding_mode
-
-    def _set_sizes(self, **given: Size | str) -> None:
-        """One number a dimension for each; a padding in words stays as it is."""
-        for name, value in given.items():
-            if not isinstance(value, str):
-                value = sizes(type(self).__name__, name, value, self.dims)
-            setattr(self, name, value)
-
-    def _set_weights(self, bias: bool, device: Any, dtype: Any) -> None:
-        first, second = self.out_channels, self.in_channels
-        if self.transposed:
-            first, second = second, first
-        shape = (first, second // self.groups, *self.kernel_size)
+        self._per_dimension("kernel_size", "stride", "dilation", "output_padding")
+        if not isinstance(self.padding, str):
+            self._per_dimension("padding")
+        first, second = (inner, outer) if self.transposed else (outer, inner)
+        shape = (first, second // groups, *self.kernel_size)
         add_parameter(self, "weight", shape, device, dtype)
-        add_parameter(self, "bias", (self.out_channels,) if bias else None, device, dtype)
+        add_parameter(self, "bias", (outer,) if bias else None, device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -88,32 +81,30 @@ class _Convolution(_ConvNd):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        layer = type(self).__name__
-        if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
+        self._take(locals())
+
+    def _take(self, given: dict[str, Any]) -> None:
+        layer, padding, mode = type(self).__name__, given["padding"], given["padding_mode"]
+        if mode not in ("zeros", "reflect", "replicate", "circular"):
             raise ValueError(
                 f"{layer}: padding_mode must be 'zeros', 'reflect', 'replicate' or 'circular', not "
-                f"{padding_mode!r}"
+                f"{mode!r}"
             )
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f"{layer}: padding must be a size, 'same' or 'valid', not {padding!r}")
-        if padding == "same" and set(sizes(layer, "stride", stride, self.dims)) != {1}:
-            raise ValueError(f"{layer}: padding='same' needs stride 1, not {stride}")
-        super().__init__()
-        self._set_channels(in_channels, out_channels, groups, padding_mode)
-        self._set_sizes(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-        self._set_sizes(output_padding=0)
-        self._set_weights(bias, device, dtype)
+        if padding == "same" and set(sizes(layer, "stride", given["stride"], self.dims)) != {1}:
+            raise ValueError(f"{layer}: padding='same' needs stride 1, not {given['stride']}")
+        super()._take(given)
 
     def _border(self) -> list[int]:
         """The padding as F.pad takes it, (before, after) of the last dimension first."""
         widths: list[int] = []
         for i in reversed(range(self.dims)):
-            if isinstance(self.padding, str):
+            if self.padding == "same":
                 total = self.dilation[i] * (self.kernel_size[i] - 1)
-                before = total // 2 if self.padding == "same" else 0
-                widths += [before, total - before if self.padding == "same" else 0]
+                widths += [total // 2, total - total // 2]
             else:
-                widths += [self.padding[i]] * 2
+                widths += [0 if self.padding == "valid" else self.padding[i]] * 2
         return widths
 
     def forward(self, input: Tensor) -> Tensor:
@@ -168,11 +159,7 @@ class _ConvTransposeNd(_ConvNd):
             raise ValueError(
                 f"{type(self).__name__}: padding_mode must be 'zeros', not {padding_mode!r}"
             )
-        super().__init__()
-        self._set_channels(in_channels, out_channels, groups, padding_mode)
-        self._set_sizes(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-        self._set_sizes(output_padding=output_padding)
-        self._set_weights(bias, device, dtype)
+        self._take(locals())
 
     def _more(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
         """The output_padding that gives the size asked for."""

@@ -28,35 +28,29 @@ class _Table(FunctionLayer):
 
     _listed: ClassVar[tuple[str, ...]]  # what a repr says, in PyTorch's order
 
-    def __init__(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None,
-        _weight: Tensor | None,
-        _freeze: bool,
-        device: Any,
-        dtype: Any,
-    ) -> None:
-        super().__init__()
-        name = type(self).__name__
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ValueError(
-                f"{name}: padding_idx={padding_idx} is outside a table of {num_embeddings} rows"
-            )
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        if _weight is None:
-            table = empty(num_embeddings, embedding_dim, device=device, dtype=dtype)
-            self.weight = Parameter(table, requires_grad=not _freeze)
+    padding_idx: int | None
+
+    def _take(self, given: dict[str, Any]) -> None:
+        names = ("_weight", "_freeze", "device", "dtype")
+        table, freeze, device, dtype = (given.pop(name) for name in names)
+        super()._take(given)
+        layer, rows = type(self).__name__, self.num_embeddings
+        shape = (rows, self.embedding_dim)
+        if self.padding_idx is not None:
+            if not -rows <= self.padding_idx < rows:
+                raise ValueError(
+                    f"{layer}: padding_idx={self.padding_idx} is outside a table of {rows} rows"
+                )
+            self.padding_idx %= rows
+        if table is None:
+            self.weight = Parameter(empty(shape, device=device, dtype=dtype), not freeze)
             self.reset_parameters()
-        elif tuple(_weight.shape) != (num_embeddings, embedding_dim):
+        elif tuple(table.shape) != shape:
             raise ValueError(
-                f"{name}: the table must have shape ({num_embeddings}, {embedding_dim}), got "
-                f"{tuple(_weight.shape)}"
+                f"{layer}: the table must have shape {shape}, got {tuple(table.shape)}"
             )
         else:
-            self.weight = Parameter(_weight, requires_grad=not _freeze)
+            self.weight = Parameter(table, not freeze)
 
     def reset_parameters(self) -> None:
         init.normal_(self.weight)
@@ -106,11 +100,7 @@ class Embedding(_Table, function=F.embedding):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            num_embeddings, embedding_dim, padding_idx, _weight, _freeze, device, dtype
-        )
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        self._take(locals())
 
 
 class EmbeddingBag(_Table, function=F.embedding_bag):
@@ -146,12 +136,7 @@ class EmbeddingBag(_Table, function=F.embedding_bag):
         *,
         _freeze: bool = False,
     ) -> None:
-        super().__init__(
-            num_embeddings, embedding_dim, padding_idx, _weight, _freeze, device, dtype
-        )
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
-        self.mode, self.include_last_offset = mode, include_last_offset
+        self._take(locals())
 
     def forward(
         self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None
