@@ -2,8 +2,8 @@
 
 While the mode is on, the result of every operation on Tensors is checked, and every gradient that a
 rule makes; the line that called an operation is kept with the tick of its node, so that the
-message about a nan in the backward pass can name the line of the forward pass. Nothing is checked while it is off:
-operations then run what they always run (see ``caller.watch``).
+message about a nan in the backward pass can name the line of the forward pass. Nothing is checked
+while it is off: operations then run what they always run (see ``caller.watch``).
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def _forward_error(name: str, result: Any, arrays: tuple) -> AnomalyError:
         described.append(text)
     return AnomalyError(
         f"[{name}] made nan in the forward pass: its result of shape {tuple(result.shape)} is nan "
-        f"first at {_position_text(index)}; {'; '.join(described)}. Called at {_line_text(_caller())}"
+        f"first at {_position_text(index)}; {'; '.join(described)}. "
+        f"Called at {_line_text(_caller())}"
     )
 
 
@@ -158,8 +159,8 @@ def _check_gradient(node: Any, edge: Any, gradient: Any) -> None:
     raise AnomalyError(
         f"[{node.name}] made nan in the backward pass: the gradient of input {number} of "
         f"'{node.primitive.name}', of shape {tuple(array.shape)}, is nan first at "
-        f"{_position_text(_first_nan(array))}; {result}. In the forward pass '{node.primitive.name}' was "
-        f"{where}"
+        f"{_position_text(_first_nan(array))}; {result}. In the forward pass "
+        f"'{node.primitive.name}' was {where}"
     )
 
 

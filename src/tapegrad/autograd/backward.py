@@ -92,9 +92,9 @@ def backward(
 
     retain_graph: keep what the tape saved, for another backward (default: create_graph).
     create_graph: record the backward pass itself, for gradients of gradients. Raises RuntimeError
-    for tensors that do not require grad, for a missing gradient of anything but a scalar, for one of
-    another shape or device, where what the tape saved was freed by an earlier backward or has been
-    changed in place, and for ``inputs`` that are empty or do not require grad.
+    for tensors that do not require grad, for a missing gradient of anything but a scalar, for one
+    of another shape or device, where what the tape saved was freed by an earlier backward or has
+    been changed in place, and for ``inputs`` that are empty or do not require grad.
     """
     roots = _listed(tensors)
     seeds = _seeds("backward", roots, grad_tensors, create_graph)
@@ -137,8 +137,8 @@ def grad(
     a tuple; no ``.grad`` changes.
 
     allow_unused: None for an input that the outputs do not depend on, instead of an error;
-    materialize_grads: zeros. only_inputs changes nothing, as in PyTorch. Raises as ``backward`` does,
-    ValueError for materialize_grads with allow_unused=False, and NotImplementedError for
+    materialize_grads: zeros. only_inputs changes nothing, as in PyTorch. Raises as ``backward``
+    does, ValueError for materialize_grads with allow_unused=False, and NotImplementedError for
     is_grads_batched.
     """
     if is_grads_batched:

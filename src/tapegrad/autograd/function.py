@@ -29,8 +29,8 @@ class Context:
         self._devices: tuple[Any, ...] = ()  # of the arguments that want a gradient
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep inputs, results or others for ``backward``, which raises if they have been changed in
-        place since. Raises TypeError for anything but Tensors and None."""
+        """Keep inputs, results or others for ``backward``, which raises if they have been changed
+        in place since. Raises TypeError for anything but Tensors and None."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
                 raise TypeError(
@@ -105,8 +105,8 @@ class Function:
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Run ``forward``, and record ``backward`` if an argument requires grad. Raises TypeError if
-        ``forward`` returns anything but Tensors, RuntimeError if it changes in place a leaf that
+        """Run ``forward``, and record ``backward`` if an argument requires grad. Raises TypeError
+        if ``forward`` returns anything but Tensors, RuntimeError if it changes in place a leaf that
         requires grad, or a view of one."""
         wants = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         ctx = Context(wants)

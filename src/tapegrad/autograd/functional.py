@@ -11,13 +11,13 @@ of integers or bools, for a ``v`` of other shapes, and for what ``strict`` forbi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.creation.create import zeros_like
+from tapegrad.ops.creation.create import ones_like, zeros_like
 
-from .backward import grad
+from .transforms import grad, jacfwd, jacrev, pullback
 
 Tensors = Any  # a Tensor, or a tuple of them
 
@@ -45,7 +45,7 @@ def _call(op: str, func: Callable, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
 def _vector(op: str, v: Any, like: tuple[Tensor, ...], of: str) -> tuple[Tensor, ...]:
     if v is None:
         if len(like) == 1 and like[0].numel() == 1:
-            return (like[0].new_ones(tuple(like[0].shape)),)
+            return (ones_like(like[0]),)
         raise RuntimeError(f"[{op}] v may be left out for a single {of} of one element only")
     given = v if isinstance(v, tuple) else (v,)
     shapes, wanted = ([tuple(t.shape) for t in ts] for ts in (given, like))
@@ -54,30 +54,8 @@ def _vector(op: str, v: Any, like: tuple[Tensor, ...], of: str) -> tuple[Tensor,
     return given
 
 
-def _pull(
-    op: str, outputs: tuple, inputs: tuple, weights: tuple, strict: bool
-) -> tuple[Tensor, ...]:
-    """Recorded vector-Jacobian products; zeros where nothing depends."""
-    pairs = [(y, w) for y, w in zip(outputs, weights, strict=True) if y.requires_grad]
-    if strict and len(pairs) < len(outputs):
-        raise RuntimeError(f"[{op}] strict=True, and an output does not depend on the inputs")
-    found: tuple = (None,) * len(inputs)
-    if pairs:
-        found = grad(
-            [y for y, _ in pairs],
-            inputs,
-            [w for _, w in pairs],
-            retain_graph=True,
-            create_graph=True,
-            allow_unused=True,
-        )
-    if strict and any(g is None for g in found):
-        raise RuntimeError(f"[{op}] strict=True, and an input does not change the outputs")
-    return tuple(zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))
-
-
-def _leave(results: tuple, create_graph: bool, single: bool) -> Tensors:
-    left = results if create_graph else tuple(t.detach() for t in results)
+def _leave(results: Sequence[Tensor], create_graph: bool, single: bool) -> Tensors:
+    left = tuple(results if create_graph else (t.detach() for t in results))
     return left[0] if single else left
 
 
@@ -96,7 +74,7 @@ def vjp(
     entered = _enter("vjp", inputs, create_graph)
     outputs = _call("vjp", func, entered)
     weights = _vector("vjp", v, outputs, "output")
-    products = _pull("vjp", outputs, entered, weights, strict)
+    products = pullback(outputs, entered, weights, "vjp" if strict else None)
     return (
         _leave(outputs, create_graph, len(outputs) == 1),
         _leave(products, create_graph, not isinstance(inputs, (tuple, list))),
@@ -119,8 +97,8 @@ def jvp(
     tangents = _vector("jvp", v, entered, "input")
     outputs = _call("jvp", func, entered)
     directions = tuple(zeros_like(y).requires_grad_() for y in outputs)
-    products = _pull("jvp", outputs, entered, directions, strict)
-    pushed = _pull("jvp", products, directions, tangents, False)
+    products = pullback(outputs, entered, directions, "jvp" if strict else None)
+    pushed = pullback(products, directions, tangents)
     return (
         _leave(outputs, create_graph, len(outputs) == 1),
         _leave(pushed, create_graph, len(outputs) == 1),
@@ -141,8 +119,6 @@ def jacobian(
     inputs). ``vectorize`` is accepted and changes nothing. Raises RuntimeError for any other
     strategy, and as all functions of this module do.
     """
-    from .transforms import jacfwd, jacrev
-
     transforms: dict[str, Callable] = {"reverse-mode": jacrev, "forward-mode": jacfwd}
     if strategy not in transforms:
         raise RuntimeError(
@@ -169,10 +145,8 @@ def hessian(
 ) -> Tensors:
     """The second derivatives of a function whose result is one element: of shape (*input.shape,
     *input.shape), in tuples over the inputs twice. Raises as ``jacobian`` does."""
-    from .transforms import grad as gradient_of
-
     single = not isinstance(inputs, (tuple, list))
-    gradient = gradient_of(func, 0 if single else tuple(range(len(inputs))))
+    gradient = grad(func, 0 if single else tuple(range(len(inputs))))
     return jacobian(gradient, inputs, create_graph, strict, strategy=outer_jacobian_strategy)
 
 
@@ -188,8 +162,9 @@ def vhp(
     entered = _enter("vhp", inputs, create_graph)
     given = _vector("vhp", v, entered, "input")
     (value,) = _scalar("vhp", func, entered)
-    gradients = _pull("vhp", (value,), entered, (value.new_ones(tuple(value.shape)),), strict)
-    products = _pull("vhp", gradients, entered, given, strict)
+    by = "vhp" if strict else None
+    gradients = pullback([value], entered, [ones_like(value)], by)
+    products = pullback(gradients, entered, given, by)
     single = not isinstance(inputs, (tuple, list))
     return _leave((value,), create_graph, True), _leave(products, create_graph, single)
 

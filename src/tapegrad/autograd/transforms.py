@@ -1,22 +1,22 @@
 """Transforms of functions, under the names of ``torch.func``.
 
 They nest: within a transform the tape records, and how a result depends on tensors from outside
-stays recorded. Arguments and results may be nested tuples, lists and dicts of tensors. Forward mode is
-the transpose of the transpose: the gradient of a vector-Jacobian product with respect to its vector
-is a Jacobian-vector product, so every rule for backward is one for forward too.
+stays recorded. Arguments and results may be nested tuples, lists and dicts of tensors. Forward mode
+is the transpose of the transpose: the gradient of a vector-Jacobian product with respect to its
+vector is a Jacobian-vector product, so every rule for backward is one for forward too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from tapegrad.core.modes import enable_grad
 from tapegrad.core.tape import registry
-from tapegrad.core.tensor import Leaf, Tensor, wrap
-from tapegrad.ops.creation.create import zeros, zeros_like
+from tapegrad.core.tensor import Leaf, Tensor
+from tapegrad.ops.creation.create import ones_like, zeros, zeros_like
 from tapegrad.ops.movement.cat import stack
 
 from .backward import grad as _gradients
@@ -31,22 +31,20 @@ __all__ = [
 # ---------------------------------------------------------------------- entering and leaving
 
 
-def _enter(op: str, tree: Any) -> tuple[list[Tensor], Any]:
+def _enter(op: str, tree: Any) -> tuple[list[Tensor], Callable[[list], Any]]:
     """Floating-point tensors of the tree as new points to differentiate at, still connected to
-    what they came from; and the tree with them."""
+    what they came from; and the function that builds such a tree."""
     leaves, build = flatten(tree)
     entered = []
-    for i, x in enumerate(leaves):
+    for x in leaves:
         if not isinstance(x, Tensor):
             raise TypeError(f"[{op}] expects tensors to differentiate by, got {type(x).__name__}")
         if not x.is_floating_point():
             raise RuntimeError(
                 f"[{op}] differentiates by floating-point tensors, got {x.dtype.name}"
             )
-        alias = registry["alias"](x) if x.requires_grad else x.detach().requires_grad_()
-        entered.append(alias)
-        leaves[i] = alias
-    return entered, build(leaves)
+        entered.append(registry["alias"](x) if x.requires_grad else x.detach().requires_grad_())
+    return entered, build
 
 
 def _leave(tree: Any, *inner: list[Tensor]) -> Any:
@@ -78,27 +76,41 @@ def _needs(last: Any, own: set, known: dict[Any, bool]) -> bool:
     return known[last]
 
 
-def _chosen(op: str, args: tuple, argnums: int | tuple[int, ...]) -> Any:
+def _call(
+    op: str,
+    func: Callable,
+    args: tuple,
+    kwargs: dict,
+    argnums: int | tuple[int, ...],
+    has_aux: bool,
+) -> tuple[list[Tensor], Callable[[list], Any], Any, Any]:
+    """The result of ``func`` at new points for the arguments ``argnums``: these points, the
+    function that builds a tree like those arguments, the result, and what else was returned."""
     positions = argnums if isinstance(argnums, tuple) else (argnums,)
     for i in positions:
         if not -len(args) <= i < len(args):
             raise RuntimeError(f"[{op}] argnums {i} is out of range for {len(args)} arguments")
-    picked = tuple(args[i] for i in positions)
-    return picked if isinstance(argnums, tuple) else picked[0]
+    inputs, build = _enter(op, tuple(args[i] for i in positions))
+    arguments = list(args)
+    for i, value in zip(positions, build(inputs), strict=True):
+        arguments[i] = value
+    returned = func(*arguments, **kwargs)
+    output, aux = returned if has_aux else (returned, None)
+    like_inputs = build if isinstance(argnums, tuple) else lambda leaves: build(leaves)[0]
+    return inputs, like_inputs, output, aux
 
 
-def _replace(args: tuple, argnums: int | tuple[int, ...], values: Any) -> tuple:
-    result = list(args)
-    positions = argnums if isinstance(argnums, tuple) else (argnums,)
-    given = values if isinstance(argnums, tuple) else (values,)
-    for i, value in zip(positions, given, strict=True):
-        result[i] = value
-    return tuple(result)
-
-
-def _pullback(outputs: list[Tensor], inputs: list[Tensor], cotangents: list) -> list[Tensor]:
-    """The vector-Jacobian products, recorded; zeros where nothing depends."""
+def pullback(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence,
+    strict: str | None = None,
+) -> list[Tensor]:
+    """The vector-Jacobian products, recorded. Zeros where nothing depends; or RuntimeError, in the
+    name of the operation ``strict``."""
     pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad]
+    if strict and len(pairs) < len(outputs):
+        raise RuntimeError(f"[{strict}] strict=True, and an output does not depend on the inputs")
     if not pairs:
         return [zeros_like(x) for x in inputs]
     found = _gradients(
@@ -108,9 +120,10 @@ def _pullback(outputs: list[Tensor], inputs: list[Tensor], cotangents: list) -> 
         retain_graph=True,
         create_graph=True,
         allow_unused=True,
-        materialize_grads=True,
     )
-    return list(found)  # type: ignore[arg-type]
+    if strict and any(g is None for g in found):
+        raise RuntimeError(f"[{strict}] strict=True, and an input does not change the outputs")
+    return [zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True)]
 
 
 # ---------------------------------------------------------------------- gradients
@@ -131,19 +144,13 @@ def grad_and_value(
     @wraps(func)
     def transformed(*args: Any, **kwargs: Any) -> tuple:
         with enable_grad():
-            inputs, tree = _enter("grad", _chosen("grad", args, argnums))
-            returned = func(*_replace(args, argnums, tree), **kwargs)
-            value, aux = returned if has_aux else (returned, None)
+            inputs, build, value, aux = _call("grad", func, args, kwargs, argnums, has_aux)
             if not isinstance(value, Tensor) or value.numel() != 1:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise RuntimeError(
                     f"[grad] the function must return a tensor of one element, got {shape}"
                 )
-            _, build = flatten(tree)
-            one = wrap(
-                value._device.ops["ones"](value._array.shape, dtype=value.dtype), value._device
-            )
-            gradients = build(_pullback([value], inputs, [one]))
+            gradients = build(pullback([value], inputs, [ones_like(value)]))
         value = (value, aux) if has_aux else value
         return _leave(gradients, inputs), _leave(value, inputs)
 
@@ -205,35 +212,29 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     Raises TypeError for primals or results that are anything but (trees of) tensors, RuntimeError
     for primals of integers or bools, and for cotangents of other shapes than the result.
     """
+    everywhere = tuple(range(len(primals)))
     with enable_grad():
-        inputs, tree = _enter("vjp", tuple(primals))
-        returned = func(*tree)
-    output, aux = returned if has_aux else (returned, None)
+        inputs, build, output, aux = _call("vjp", func, primals, {}, everywhere, has_aux)
     outputs = _tensors("vjp", output)
-    _, build = flatten(tree)
 
-    def pullback(*cotangents: Any) -> Any:
+    def products(*cotangents: Any) -> Any:
         given = cotangents[0] if len(cotangents) == 1 else cotangents
         with enable_grad():
-            products = build(
-                _pullback(outputs, inputs, _match("vjp", "cotangents", given, outputs))
-            )
-        return _leave(products, inputs)
+            found = pullback(outputs, inputs, _match("vjp", "cotangents", given, outputs))
+        return _leave(build(found), inputs)
 
     left = _leave(output, inputs)
-    return (left, pullback, _leave(aux, inputs)) if has_aux else (left, pullback)
+    return (left, products, _leave(aux, inputs)) if has_aux else (left, products)
 
 
-def _pushforward(outputs: list[Tensor], inputs: list[Tensor]) -> Callable[[list], list[Tensor]]:
-    """From tangents of the inputs to tangents of the outputs."""
-    directions = [zeros_like(y).requires_grad_() for y in outputs]
-    products = _pullback(outputs, inputs, directions)  # linear in the directions
-
-    def push(tangents: list) -> list[Tensor]:
-        return _pullback(products, directions, tangents)
-
-    push.own = directions  # type: ignore[attr-defined]
-    return push
+def _linearize(
+    outputs: list[Tensor], inputs: list[Tensor]
+) -> tuple[list[Tensor], Callable[[list], list[Tensor]]]:
+    """Weights of the outputs, and the function from tangents of the inputs to tangents of the
+    outputs: a vector-Jacobian product is linear in the weights, and is differentiated by them."""
+    weights = [zeros_like(y).requires_grad_() for y in outputs]
+    products = pullback(outputs, inputs, weights)
+    return weights, lambda tangents: pullback(products, weights, tangents)
 
 
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = False) -> tuple:
@@ -242,17 +243,13 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = Fals
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
         raise RuntimeError("[jvp] primals and tangents are tuples, one entry for each argument")
     with enable_grad():
-        inputs, tree = _enter("jvp", primals)
-        returned = func(*tree)
-        output, aux = returned if has_aux else (returned, None)
-        outputs = _tensors("jvp", output)
-        given = _match("jvp", "tangents", tangents, inputs)
-        push = _pushforward(outputs, inputs)
-        _, build = flatten(output)
-        pushed = build(push(given))
-    own = (inputs, push.own)  # type: ignore[attr-defined]
-    result = _leave(output, *own), _leave(pushed, *own)
-    return (*result, _leave(aux, *own)) if has_aux else result
+        everywhere = tuple(range(len(primals)))
+        inputs, _, output, aux = _call("jvp", func, primals, {}, everywhere, has_aux)
+        weights, push = _linearize(_tensors("jvp", output), inputs)
+        _, like_output = flatten(output)
+        pushed = like_output(push(_match("jvp", "tangents", tangents, inputs)))
+    result = tuple(_leave(tree, inputs, weights) for tree in (output, pushed, aux))
+    return result if has_aux else result[:2]
 
 
 # ---------------------------------------------------------------------- whole Jacobians
@@ -266,17 +263,11 @@ def _unit_tensors(x: Tensor) -> Iterator[Tensor]:
         yield unit.reshape(tuple(x.shape))
 
 
-def _blocks(rows: list[list[Tensor]], row_like: Tensor, columns: list[Tensor]) -> list[Tensor]:
-    """One Jacobian for each column tensor, from its rows: shape (*row_like, *column)."""
-    made = []
-    for k, x in enumerate(columns):
-        shape = (*row_like.shape, *x.shape)
-        made.append(
-            stack([row[k] for row in rows]).reshape(shape)
-            if rows
-            else zeros(shape, dtype=x.dtype, device=x.device)
-        )
-    return made
+def _joined(pieces: list[Tensor], dim: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """A Jacobian from its rows (dim 0) or columns (dim -1), of which an empty tensor has none."""
+    if not pieces:
+        return zeros(shape, dtype=like.dtype, device=like.device)
+    return stack(pieces, dim).reshape(shape)
 
 
 def jacrev(
@@ -297,15 +288,16 @@ def jacrev(
     @wraps(func)
     def transformed(*args: Any, **kwargs: Any) -> Any:
         with enable_grad():
-            inputs, tree = _enter("jacrev", _chosen("jacrev", args, argnums))
-            returned = func(*_replace(args, argnums, tree), **kwargs)
-            output, aux = returned if has_aux else (returned, None)
-            _, like_inputs = flatten(tree)
+            inputs, like_inputs, output, aux = _call("jacrev", func, args, kwargs, argnums, has_aux)
             _, like_output = flatten(output)
             jacobians = []
             for y in _tensors("jacrev", output):
-                rows = [_pullback([y], inputs, [unit]) for unit in _unit_tensors(y)]
-                jacobians.append(like_inputs(_blocks(rows, y, inputs)))
+                rows = [pullback([y], inputs, [unit]) for unit in _unit_tensors(y)]
+                blocks = (
+                    _joined([row[k] for row in rows], 0, (*y.shape, *x.shape), x)
+                    for k, x in enumerate(inputs)
+                )
+                jacobians.append(like_inputs(list(blocks)))
         result = _leave(like_output(jacobians), inputs)
         return (result, _leave(aux, inputs)) if has_aux else result
 
@@ -324,29 +316,23 @@ def jacfwd(
     @wraps(func)
     def transformed(*args: Any, **kwargs: Any) -> Any:
         with enable_grad():
-            inputs, tree = _enter("jacfwd", _chosen("jacfwd", args, argnums))
-            returned = func(*_replace(args, argnums, tree), **kwargs)
-            output, aux = returned if has_aux else (returned, None)
+            inputs, like_inputs, output, aux = _call("jacfwd", func, args, kwargs, argnums, has_aux)
             outputs = _tensors("jacfwd", output)
-            _, like_inputs = flatten(tree)
             _, like_output = flatten(output)
-            push = _pushforward(outputs, inputs)
-            columns: list[list[Tensor]] = []  # for each input, its Jacobians by output
+            weights, push = _linearize(outputs, inputs)
+            by_input: list[list[Tensor]] = []  # for each input, the Jacobians of the outputs
             for k, x in enumerate(inputs):
                 others = [zeros_like(v) for v in inputs]
                 pushed = [push([*others[:k], unit, *others[k + 1 :]]) for unit in _unit_tensors(x)]
-                columns.append(
+                by_input.append(
                     [
-                        stack([column[i] for column in pushed], -1).reshape((*y.shape, *x.shape))
-                        if pushed
-                        else zeros((*y.shape, *x.shape), dtype=y.dtype, device=y.device)
+                        _joined([column[i] for column in pushed], -1, (*y.shape, *x.shape), y)
                         for i, y in enumerate(outputs)
                     ]
                 )
-            jacobians = [like_inputs([c[i] for c in columns]) for i in range(len(outputs))]
-        own = (inputs, push.own)  # type: ignore[attr-defined]
-        result = _leave(like_output(jacobians), *own)
-        return (result, _leave(aux, *own)) if has_aux else result
+            jacobians = [like_inputs([b[i] for b in by_input]) for i in range(len(outputs))]
+        result = _leave(like_output(jacobians), inputs, weights)
+        return (result, _leave(aux, inputs, weights)) if has_aux else result
 
     return transformed
 

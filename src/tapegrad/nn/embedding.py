@@ -27,7 +27,6 @@ class _Table(FunctionLayer):
     """What both have in common: the table, and what is done to its rows."""
 
     _listed: ClassVar[tuple[str, ...]]  # what a repr says, in PyTorch's order
-
     padding_idx: int | None
 
     def _take(self, given: dict[str, Any]) -> None:
