@@ -170,17 +170,11 @@ def _record(
         if any(y is c for c in ctx._changed) and (y._base is not None or y._aliased)
     }
     given = [shared.get(i, y) for i, y in enumerate(results)]
-    record_results(
-        node,
-        [
-            None if any(y is c for c in ctx._constant) else t
-            for y, t in zip(results, given, strict=True)
-        ],
-    )
+    constant = [any(y is c for c in ctx._constant) for y in results]
+    record_results(node, [None if c else t for c, t in zip(constant, given, strict=True)])
     if shared:
-        from tapegrad.ops.indexing.inplace import (
-            rebase_history,  # operations are made of what is in here
-        )
+        # (Imported here: operations are made of what is in here.)
+        from tapegrad.ops.indexing.inplace import rebase_history
 
         for i, result in shared.items():
             rebase_history(results[i], result)
