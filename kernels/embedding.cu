@@ -1,7 +1,7 @@
 // Rows of a table by index, and the gradient of the table.
 //
 //   forward   y[i] = weight[indices[i]]
-//   backward  dweight[r] = sum of dy[i] over the i with indices[i] = r, zero where there is none
+//   backward  dweight[r] = sum of dy[i] over the i with indices[i] = r, zero where no index is r
 //
 // Forward reads the rows asked for and writes y. An index outside the table is reported in `invalid`
 // (device.cuh) and gives a row of zeros, so that nothing is read out of bounds; the caller raises the

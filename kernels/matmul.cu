@@ -177,23 +177,13 @@ template <class T, int tile>
 void matmul_tiled(T* c, const T* a, const T* b, const T* bias, const Shape& shape,
                   bool transpose_a, bool transpose_b, cudaStream_t stream) {
     const int64_t tiles = shape.batch * ceil_div(shape.m, tile) * ceil_div(shape.n, tile);
-    const int64_t grid = blocks_for(tiles, 1);
     // A stored row of a runs along k, one of b along n; transposed, the other way round.
-    if (transpose_a) {
-        if (transpose_b) {
-            LAUNCH((matmul_kernel<T, tile, false, true>), grid, threads, 0, stream, c, a, b, bias,
-                   shape);
-        } else {
-            LAUNCH((matmul_kernel<T, tile, false, false>), grid, threads, 0, stream, c, a, b, bias,
-                   shape);
-        }
-    } else if (transpose_b) {
-        LAUNCH((matmul_kernel<T, tile, true, true>), grid, threads, 0, stream, c, a, b, bias,
-               shape);
-    } else {
-        LAUNCH((matmul_kernel<T, tile, true, false>), grid, threads, 0, stream, c, a, b, bias,
-               shape);
-    }
+    const auto a_along_k = transpose_b ? matmul_kernel<T, tile, true, true>
+                                       : matmul_kernel<T, tile, true, false>;
+    const auto a_across_k = transpose_b ? matmul_kernel<T, tile, false, true>
+                                        : matmul_kernel<T, tile, false, false>;
+    LAUNCH_AS("matmul_kernel", transpose_a ? a_across_k : a_along_k, blocks_for(tiles, 1), threads,
+              0, stream, c, a, b, bias, shape);
 }
 
 }  // namespace

@@ -12,11 +12,11 @@ from tapegrad.ops.movement.cat import cat
 from . import functional as F
 from .container import ModuleList, Sequential
 from .linear import Linear
-from .loss import WeightedLoss
+from .loss import CrossEntropyLoss
 from .module import Module
 
 
-class LinearCrossEntropyLoss(WeightedLoss):
+class LinearCrossEntropyLoss(CrossEntropyLoss):
     """A linear layer and the cross-entropy of its scores: (N, in_features) and classes (N,), or
     (N, *out_features) where the scores are (N, num_classes, *out_features).
 
@@ -39,15 +39,9 @@ class LinearCrossEntropyLoss(WeightedLoss):
         label_smoothing: float = 0.0,
         options: Any = None,
     ) -> None:
-        super().__init__(weight, reduction=reduction)
-        if not 0.0 <= label_smoothing <= 1.0:
-            raise ValueError(
-                "LinearCrossEntropyLoss: label_smoothing must be between 0 and 1, not "
-                f"{label_smoothing}"
-            )
+        super().__init__(weight, reduction=reduction, label_smoothing=label_smoothing)
         self.num_classes, self.out_features = num_classes, tuple(out_features)
-        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
-        self.options = options
+        self.ignore_index, self.options = ignore_index, options
         rows = num_classes * math.prod(self.out_features)
         self.linear = Linear(in_features, rows, bias, device=device, dtype=dtype)
 

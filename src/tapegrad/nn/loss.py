@@ -153,7 +153,8 @@ class CrossEntropyLoss(WeightedLoss, function=F.cross_entropy):
         self._take(locals())
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(
-                f"CrossEntropyLoss: label_smoothing must be between 0 and 1, not {label_smoothing}"
+                f"{type(self).__name__}: label_smoothing must be between 0 and 1, not "
+                f"{label_smoothing}"
             )
 
 

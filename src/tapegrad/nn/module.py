@@ -33,12 +33,6 @@ BUFFER = "buffer"
 TRANSIENT_BUFFER = "transient buffer"  # moves with the module, stays out of its state_dict
 MODULE = "module"
 
-_ACCEPTS: dict[str, tuple[type, ...]] = {
-    PARAMETER: (Parameter,),
-    BUFFER: (Tensor,),
-    TRANSIENT_BUFFER: (Tensor,),
-}
-
 
 class IncompatibleKeys(NamedTuple):
     """What ``load_state_dict(strict=False)`` could not match."""
@@ -110,12 +104,7 @@ class Module:
                 kinds.pop(name, None)
                 kinds[name] = kind
         elif kinds and name in kinds and value is not None:
-            kind = kinds[name]
-            if not isinstance(value, _ACCEPTS.get(kind, (Module,))):
-                raise TypeError(
-                    f"cannot assign {type(value).__name__} to the {kind} '{name}' of "
-                    f"{type(self).__name__}: expected {_expected(kind)} or None"
-                )
+            self._require_kind("assign {} to", kinds[name], name, value)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -144,14 +133,18 @@ class Module:
             raise KeyError(f"{owner}: a {kind}'s name is a string without dots, not {name!r}")
         if name not in self._kinds and hasattr(self, name):
             raise KeyError(f"{owner} already has an attribute '{name}'")
-        if value is not None and not isinstance(value, _ACCEPTS.get(kind, (Module,))):
-            raise TypeError(
-                f"cannot register {type(value).__name__} as the {kind} '{name}' of {owner}: "
-                f"expected {_expected(kind)} or None"
-            )
+        self._require_kind("register {} as", kind, name, value)
         self._kinds.pop(name, None)
         self._kinds[name] = kind
         object.__setattr__(self, name, value)
+
+    def _require_kind(self, action: str, kind: str, name: str, value: Any) -> None:
+        expected = {PARAMETER: Parameter, MODULE: Module}.get(kind, Tensor)
+        if value is not None and not isinstance(value, expected):
+            raise TypeError(
+                f"cannot {action.format(type(value).__name__)} the {kind} '{name}' of "
+                f"{type(self).__name__}: expected a {expected.__name__} or None"
+            )
 
     def _registered(self, *kinds: str) -> Iterator[tuple[str, Any]]:
         for name, kind in tuple(self._kinds.items()):
@@ -420,10 +413,6 @@ class Module:
             return f"{type(self).__name__}({extra})"
         body = "".join(f"  {line}\n" for line in ([extra] if extra else []) + lines)
         return f"{type(self).__name__}(\n{body})"
-
-
-def _expected(kind: str) -> str:
-    return {PARAMETER: "a Parameter", MODULE: "a Module"}.get(kind, "a Tensor")
 
 
 def _join(prefix: str, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from tapegrad.core import dtypes
@@ -85,6 +85,21 @@ class _NormBase(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
+    def _normalize(
+        self, function: Callable, input: Tensor, own: bool, momentum: float | None
+    ) -> Tensor:
+        """By the input's ``own`` statistics, or else by the running ones."""
+        return function(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            own,
+            0.0 if momentum is None else momentum,
+            self.eps,
+        )
+
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.shapes:
             raise ValueError(
@@ -104,16 +119,8 @@ class _BatchNorm(_NormBase):
             self.num_batches_tracked.add_(1)
             if momentum is None:
                 momentum = 1.0 / float(self.num_batches_tracked.item())
-        return F.batch_norm(
-            input,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training or self.running_mean is None,
-            0.0 if momentum is None else momentum,
-            self.eps,
-        )
+        own = self.training or self.running_mean is None
+        return self._normalize(F.batch_norm, input, own, momentum)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -173,16 +180,8 @@ class _InstanceNorm(_NormBase):
             if self.affine:
                 raise ValueError(message)
             warnings.warn(f"{message}, which affine=False does not use", stacklevel=2)
-        y = F.instance_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training or not self.track_running_stats,
-            0.0 if self.momentum is None else self.momentum,
-            self.eps,
-        )
+        own = self.training or not self.track_running_stats
+        y = self._normalize(F.instance_norm, x, own, self.momentum)
         return y.squeeze(0) if unbatched else y
 
 

@@ -20,8 +20,8 @@ class GRUCell(Module):
 
     Without ``hx`` the state is zero. For the formula and the order of gates in weight_ih,
     (3 hidden_size, input_size), and weight_hh see ``tapegrad.gru_cell``. All parameters start
-    uniform within 1 / sqrt(hidden_size). Raises TypeError for what is no Tensor, ValueError for an
-    input or a state that does not have 1 or 2 dimensions, RuntimeError where their sizes are not
+    uniform within 1 / sqrt(hidden_size). Raises TypeError for anything but Tensors, ValueError for
+    an input or a state that does not have 1 or 2 dimensions, RuntimeError where their sizes are not
     the layer's, or do not agree, or dtypes differ.
     """
 
