@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -70,7 +69,7 @@ class DataLoader:
             )
         if batch_sampler is None:
             if stream:
-                sampler = ()
+                sampler = dataset
             elif sampler is None:
                 sampler = (
                     RandomSampler(dataset, generator=generator)
@@ -88,23 +87,14 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self.dataset, IterableDataset):
-            return map(self.collate_fn, self._cut(iter(self.dataset)))
+            return map(self.collate_fn, self.batch_sampler)
         fetch = self._fetch_items
         if self.collate_fn is default_collate:
             fetch = getattr(self.dataset, "batch", fetch)
         return map(fetch, self.batch_sampler)
 
     def __len__(self) -> int:
-        if isinstance(self.dataset, IterableDataset):
-            items = len(self.dataset)
-            return items // self.batch_size if self.drop_last else -(-items // self.batch_size)
         return len(self.batch_sampler)  # type: ignore[arg-type]
-
-    def _cut(self, items: Iterator[Any]) -> Iterator[list[Any]]:
-        while batch := list(islice(items, self.batch_size)):
-            if len(batch) < self.batch_size and self.drop_last:
-                return
-            yield batch
 
     def _fetch_items(self, indices: list[int]) -> Any:
         return self.collate_fn([self.dataset[index] for index in indices])

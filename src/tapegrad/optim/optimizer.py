@@ -82,7 +82,7 @@ class Optimizer:
         owner = type(self).__name__
         given = param_group["params"]
         params = [given] if isinstance(given, Tensor) else list(given)
-        seen = {id(p) for group in self.param_groups for p in group["params"]}
+        seen = {id(p) for p in self._parameters()}
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{owner}: parameters must be tensors, got {type(p).__name__}")
@@ -100,6 +100,9 @@ class Optimizer:
         self._check(group)
         self.param_groups.append(group)
 
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
     def _check(self, group: dict[str, Any]) -> None:
         """Raise ValueError if an option is out of range."""
         for option in self.not_negative:
@@ -111,12 +114,11 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or, with ``set_to_none=False``, fill them with zeros)."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none or p.grad is None:
-                    p.grad = None
-                else:
-                    p.grad = p.grad.detach().zero_()
+        for p in self._parameters():
+            if set_to_none or p.grad is None:
+                p.grad = None
+            else:
+                p.grad = p.grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. ``closure`` may compute the loss anew.
@@ -128,10 +130,9 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p._grad is not None:
-                    self._require_alike(p)
+        for p in self._parameters():
+            if p._grad is not None:
+                self._require_alike(p)
         change = f"optim.{type(self).__name__}.step"
         for group in self.param_groups:
             for p in group["params"]:
@@ -148,8 +149,7 @@ class Optimizer:
         for what, other in (("its gradient", p._grad), *kept.items()):
             if _form(other) == _form(p):
                 continue
-            params = [q for group in self.param_groups for q in group["params"]]
-            number = next(i for i, q in enumerate(params) if q is p)
+            number = next(i for i, q in enumerate(self._parameters()) if q is p)
             remedy = (
                 "make the optimizer after moving or converting the model, or bring its state "
                 "along with optimizer.load_state_dict(optimizer.state_dict())"
@@ -186,16 +186,13 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the options, parameters replaced by their position as in PyTorch."""
-        position: dict[int, int] = {}
-        groups = []
-        for group in self.param_groups:
-            for p in group["params"]:
-                position[id(p)] = len(position)
-            numbers = [position[id(p)] for p in group["params"]]
-            groups.append({**group, "params": numbers})
+        position = {id(p): i for i, p in enumerate(self._parameters())}
         return {
             "state": {position[id(p)]: dict(s) for p, s in self.state.items()},
-            "param_groups": groups,
+            "param_groups": [
+                {**group, "params": [position[id(p)] for p in group["params"]]}
+                for group in self.param_groups
+            ],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
