@@ -4,9 +4,9 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 #include "../launch.h"
+#include "math.h"
 
 struct __half {
     uint16_t bits;
@@ -17,18 +17,6 @@ struct __nv_bfloat16 {
 };
 
 namespace emulate {
-
-inline uint32_t bits_of(float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-inline float float_of(uint32_t bits) {
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 // Drops the lowest `count` bits of a significand, rounding to nearest, ties to even. A carry runs
 // into the exponent, where it is exactly right: 1.11..1 becomes 10.0, and the largest number infinity.
@@ -45,17 +33,17 @@ inline float __half2float(half x) {
     const uint32_t exponent = (x.bits >> 10) & 0x1Fu;
     const uint32_t significand = x.bits & 0x3FFu;
     if (exponent == 0x1F) {  // infinity, or NaN with its payload
-        return emulate::float_of(sign | 0x7F800000u | (significand << 13));
+        return __uint_as_float(sign | 0x7F800000u | (significand << 13));
     }
     if (exponent == 0) {  // zero and subnormals: significand * 2^-24, exact in fp32
-        const float magnitude = float(significand) * emulate::float_of(0x33800000u);
-        return emulate::float_of(sign | emulate::bits_of(magnitude));
+        const float magnitude = float(significand) * __uint_as_float(0x33800000u);
+        return __uint_as_float(sign | __float_as_uint(magnitude));
     }
-    return emulate::float_of(sign | ((exponent + 112u) << 23) | (significand << 13));
+    return __uint_as_float(sign | ((exponent + 112u) << 23) | (significand << 13));
 }
 
 inline half __float2half_rn(float x) {
-    const uint32_t bits = emulate::bits_of(x);
+    const uint32_t bits = __float_as_uint(x);
     const uint32_t sign = (bits >> 16) & 0x8000u;
     const uint32_t magnitude = bits & 0x7FFFFFFFu;
     uint32_t result;
@@ -75,10 +63,10 @@ inline half __float2half_rn(float x) {
     return half{uint16_t(sign | result)};
 }
 
-inline float __bfloat162float(bfloat16 x) { return emulate::float_of(uint32_t(x.bits) << 16); }
+inline float __bfloat162float(bfloat16 x) { return __uint_as_float(uint32_t(x.bits) << 16); }
 
 inline bfloat16 __float2bfloat16_rn(float x) {
-    const uint32_t bits = emulate::bits_of(x);
+    const uint32_t bits = __float_as_uint(x);
     if ((bits & 0x7FFFFFFFu) > 0x7F800000u) {  // one quiet NaN per sign
         return bfloat16{uint16_t(0x7FC0u | ((bits >> 16) & 0x8000u))};
     }

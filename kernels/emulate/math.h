@@ -3,9 +3,11 @@
 
 #include <math.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 inline float rsqrt(float x) { return 1.0f / std::sqrt(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
@@ -67,31 +69,21 @@ inline void __threadfence_system() {}  // memory is as it was last written
 // Fibers switch only at barriers and warp operations, so a plain read-modify-write is atomic.
 template <class T>
 inline T atomicAdd(T* address, T value) {
-    const T old = *address;
-    *address = old + value;
-    return old;
+    return std::exchange(*address, *address + value);
 }
 template <class T>
 inline T atomicMax(T* address, T value) {
-    const T old = *address;
-    *address = old < value ? value : old;
-    return old;
+    return std::exchange(*address, std::max(*address, value));
 }
 template <class T>
 inline T atomicMin(T* address, T value) {
-    const T old = *address;
-    *address = value < old ? value : old;
-    return old;
+    return std::exchange(*address, std::min(*address, value));
 }
 template <class T>
 inline T atomicExch(T* address, T value) {
-    const T old = *address;
-    *address = value;
-    return old;
+    return std::exchange(*address, value);
 }
 template <class T>
 inline T atomicCAS(T* address, T expected, T value) {
-    const T old = *address;
-    *address = old == expected ? value : old;
-    return old;
+    return std::exchange(*address, *address == expected ? value : *address);
 }
