@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.core.tensor import Tensor
-
-from .optimizer import Optimizer, Params, options
+from .optimizer import Arguments, Optimizer, Params, options
 
 
 class Adam(Optimizer):
@@ -19,6 +17,7 @@ class Adam(Optimizer):
     """
 
     decoupled_weight_decay = False
+    step_name = "adam_step"
     kept_arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     not_negative = ("lr", "eps", "weight_decay")
 
@@ -49,20 +48,16 @@ class Adam(Optimizer):
             "two numbers, at least 0 and below 1",
         )
 
-    def _update(
-        self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
+    def _arguments(self, state: dict[str, Any], group: dict[str, Any]) -> Arguments:
         state["step"] = state.get("step", 0) + 1
         beta1, beta2 = group["betas"]
         used = self.kept_arrays if group["amsgrad"] else self.kept_arrays[:2]
-        given = {
-            **group,
+        return used, {
             "beta1": beta1,
             "beta2": beta2,
             "step": state["step"],
             "decoupled_weight_decay": self.decoupled_weight_decay,
         }
-        self._run("adam_step", parameter, gradient, state, used, given)
 
 
 class AdamW(Adam):

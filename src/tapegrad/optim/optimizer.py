@@ -16,6 +16,7 @@ from tapegrad.ops.creation.create import as_tensor
 from .steps import options_of
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+Arguments = tuple[Sequence[str], dict[str, Any]]  # the state that a step uses, and more options
 
 
 def zeros_like_state(parameter: Tensor) -> Tensor:
@@ -49,14 +50,16 @@ def _words(x: Any) -> str:
 
 
 class Optimizer:
-    """Base class. A subclass defines ``_update(parameter, gradient, state, group)``, and names in
-    ``kept_arrays`` the state that has its parameter's shape, dtype and device, in ``not_negative``
-    the options that must be at least 0.
+    """Base class. A subclass names in ``step_name`` the step that updates a parameter
+    (optim/steps.py), in ``kept_arrays`` the state that has its parameter's shape, dtype and device,
+    in ``not_negative`` the options that must be at least 0, and defines ``_arguments(state,
+    group)``: which of ``kept_arrays`` a step uses, and the options it takes besides the group's.
 
     ``params`` are tensors, or dicts with the key "params" and options that replace ``defaults``
     for these. ``param_groups`` holds the options in use: change ``group["lr"]`` at any time.
     """
 
+    step_name: str
     kept_arrays: tuple[str, ...] = ()
     not_negative: tuple[str, ...] = ()
 
@@ -161,28 +164,22 @@ class Optimizer:
                 f"{_words(other)}: {remedy}"
             )
 
+    def _arguments(self, state: dict[str, Any], group: dict[str, Any]) -> Arguments:
+        raise NotImplementedError(f"{type(self).__name__} does not define _arguments()")
+
     def _update(
         self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
-        raise NotImplementedError(f"{type(self).__name__} does not define _update()")
-
-    def _run(
-        self,
-        step: str,
-        parameter: Tensor,
-        gradient: Any,
-        state: dict[str, Any],
-        used: Sequence[str],
-        given: dict[str, Any],
-    ) -> None:
-        """Call a step (optim/steps.py) with the parameter, its gradient, each of ``kept_arrays``
-        (zeros at first; None unless ``used``) and, by name, the options it takes of ``given``."""
+        """Call the step with the parameter, its gradient, each of ``kept_arrays`` (zeros at first;
+        None where it is not used) and, by name, the options that it takes."""
+        used, more = self._arguments(state, group)
         for key in used:
             if key not in state:
                 state[key] = zeros_like_state(parameter)
         kept = [state[key]._array if key in used else None for key in self.kept_arrays]
-        chosen = {key: given[key] for key in options_of(step)}
-        parameter._device.ops[step](parameter._array, gradient, *kept, **chosen)
+        given = {**group, **more}
+        chosen = {key: given[key] for key in options_of(self.step_name)}
+        parameter._device.ops[self.step_name](parameter._array, gradient, *kept, **chosen)
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the options, parameters replaced by their position as in PyTorch."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.core.tensor import Tensor
-
-from .optimizer import Optimizer, Params, options
+from .optimizer import Arguments, Optimizer, Params, options
 
 
 class RMSprop(Optimizer):
@@ -18,6 +16,7 @@ class RMSprop(Optimizer):
     added to the gradient; ``maximize`` goes up. Raises ValueError for options that are negative.
     """
 
+    step_name = "rmsprop_step"
     kept_arrays = ("square_avg", "momentum_buffer", "grad_avg")
     not_negative = ("lr", "alpha", "eps", "weight_decay", "momentum")
 
@@ -37,10 +36,7 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(params, options(locals()))
 
-    def _update(
-        self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
+    def _arguments(self, state: dict[str, Any], group: dict[str, Any]) -> Arguments:
         state["step"] = state.get("step", 0) + 1
         wanted = (True, group["momentum"] > 0, group["centered"])
-        used = [key for key, want in zip(self.kept_arrays, wanted, strict=True) if want]
-        self._run("rmsprop_step", parameter, gradient, state, used, group)
+        return [key for key, want in zip(self.kept_arrays, wanted, strict=True) if want], {}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.core.tensor import Tensor
-
-from .optimizer import Optimizer, Params, options
+from .optimizer import Arguments, Optimizer, Params, options
 
 
 class SGD(Optimizer):
@@ -17,6 +15,7 @@ class SGD(Optimizer):
     ValueError for options that are negative, and for nesterov without momentum or with dampening.
     """
 
+    step_name = "sgd_step"
     kept_arrays = ("momentum_buffer",)
     not_negative = ("lr", "momentum", "weight_decay")
 
@@ -45,9 +44,6 @@ class SGD(Optimizer):
             "False unless momentum is positive and dampening 0",
         )
 
-    def _update(
-        self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
+    def _arguments(self, state: dict[str, Any], group: dict[str, Any]) -> Arguments:
         used = self.kept_arrays if group["momentum"] else ()
-        given = {**group, "first_step": "momentum_buffer" not in state}
-        self._run("sgd_step", parameter, gradient, state, used, given)
+        return used, {"first_step": "momentum_buffer" not in state}
