@@ -7,6 +7,7 @@ from typing import Any
 from tapegrad import autograd
 from tapegrad.core.tensor import wrap
 from tapegrad.nn.functional import conv2d
+from tapegrad.ops.conv.sliding_window import Geometry
 
 from .case import Case, Draw, TorchGradient
 
@@ -61,17 +62,17 @@ def _images_backward(draw: Draw, n: int, c: int, size: int, out: int) -> tuple:
     return *_images(draw, n, c, size, out), draw.normal(n, out, size, size)
 
 
-_GEOMETRY = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+_GEOMETRY = Geometry((1, 1), (1, 1), (1, 1))
 
 
 def _convolution(ops: Any, x: Any, w: Any) -> Any:
-    return ops["convolution"](x, w, None, out=x.shape[2:], **_GEOMETRY)
+    return ops["convolution"](x, w, None, out=x.shape[2:], geometry=_GEOMETRY)
 
 
 def _convolution_backward(ops: Any, x: Any, w: Any, g: Any) -> tuple:
     return (
-        ops["convolution_input"](g, w, size=x.shape[2:], **_GEOMETRY),
-        ops["convolution_weight"](x, g, kernel=w.shape[2:], **_GEOMETRY),
+        ops["convolution_input"](g, w, size=x.shape[2:], geometry=_GEOMETRY),
+        ops["convolution_weight"](x, g, kernel=w.shape[2:], geometry=_GEOMETRY),
     )
 
 

@@ -3,6 +3,7 @@ is the gradient of a convolution with respect to its input."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
@@ -10,7 +11,7 @@ from tapegrad.ops.common.arguments import require_tensor, same_dtype
 
 from .pad import constant_pad
 from .primitives import convolution, convolution_input
-from .sliding_window import Sizes, Windows, ints, outputs, unbatched
+from .sliding_window import Geometry, Sizes, Windows, for_dimensions, ints, outputs, with_batch
 
 
 def _check(
@@ -57,38 +58,6 @@ def _check(
             )
 
 
-def _convolve(
-    op: str,
-    dims: int,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: int,
-) -> Tensor:
-    require_tensor(op, x)
-    if unbatched(op, x, dims):
-        y = _convolve(op, dims, x.unsqueeze(0), weight, bias, stride, padding, dilation, groups)
-        return y.squeeze(0)
-    _check(op, dims, x, weight, bias, groups, False)
-    kernel = tuple(weight.shape[2:])
-    stride, dilation = ints(op, "stride", stride, dims), ints(op, "dilation", dilation, dims)
-    if isinstance(padding, str):
-        x, padding = _named_padding(op, x, padding, kernel, stride, dilation)
-    padding = ints(op, "padding", padding, dims, least=0)
-    out = outputs(x.shape[2:], kernel, stride, padding, dilation)
-    if min(out) < 1:
-        raise RuntimeError(
-            f"[{op}] the kernel {kernel} with dilation {dilation} is larger than the input "
-            f"{tuple(x.shape[2:])} with padding {padding}"
-        )
-    return convolution(
-        x, weight, bias, out=out, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
-
-
 def _named_padding(
     op: str, x: Tensor, name: str, kernel: Sizes, stride: Sizes, dilation: Sizes
 ) -> tuple[Tensor, Sizes]:
@@ -104,60 +73,48 @@ def _named_padding(
     return x, tuple(t // 2 for t in total)
 
 
-def conv1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Cross-correlation of sequences with filters: ``conv2d`` with one dimension less.
+def conv(op: str, dims: int) -> Callable:
+    def conv(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Tensor:
+        """Cross-correlation of {images} with filters.
 
-    input: (n, in, w) or (in, w); weight: (out, in / groups, kw); bias: (out,) -> (n, out, ow).
-    """
-    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+        input: (n, in, {size}) or (in, {size}); weight: (out, in / groups, {kernel}); bias: (out,)
+        -> (n, out, {out}), ow = (w + 2 padding - dilation (kw - 1) - 1) // stride + 1.
+        padding: ints, "valid" (none), or "same" (stride 1; an odd total pads one more at the end).
+        Raises RuntimeError for shapes and dtypes that do not go together.
+        """
+        x, restore = with_batch(op, dims, input)
+        _check(op, dims, x, weight, bias, groups, False)
+        kernel = tuple(weight.shape[2:])
+        stride, dilation = ints(op, "stride", stride, dims), ints(op, "dilation", dilation, dims)
+        if isinstance(padding, str):
+            x, padding = _named_padding(op, x, padding, kernel, stride, dilation)
+        geometry = Geometry(stride, ints(op, "padding", padding, dims, least=0), dilation, groups)
+        out = outputs(x.shape[2:], kernel, geometry)
+        if min(out) < 1:
+            raise RuntimeError(
+                f"[{op}] the kernel {kernel} with dilation {dilation} is larger than the input "
+                f"{tuple(x.shape[2:])} with padding {geometry.padding}"
+            )
+        return restore(convolution(x, weight, bias, out=out, geometry=geometry))
+
+    return conv
 
 
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Cross-correlation of images with filters.
-
-    input: (n, in, h, w) or (in, h, w); weight: (out, in / groups, kh, kw); bias: (out,)
-    -> (n, out, oh, ow), oh = (h + 2 padding - dilation (kh - 1) - 1) // stride + 1.
-    padding: ints, "valid" (none), or "same" (stride 1; an odd total pads one more at the end).
-    """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
-
-
-def conv3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Cross-correlation of volumes with filters: ``conv2d`` with one dimension more.
-
-    input: (n, in, d, h, w) or (in, d, h, w); weight: (out, in / groups, kd, kh, kw); bias: (out,)
-    -> (n, out, od, oh, ow).
-    """
-    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+conv1d, conv2d, conv3d = for_dimensions(conv, 1, 2, 3)
+_conv_tbc = conv("conv_tbc", 1)
 
 
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
     """``conv1d`` with the dimensions in the order (time, batch, channels): input (w, n, in), weight
-    (kw, in, out), bias (out,) -> (ow, n, out)."""
+    (kw, in, out), bias (out,) -> (ow, n, out). Raises RuntimeError for other shapes."""
     for x in (input, weight):
         require_tensor("conv_tbc", x)
     if input.ndim != 3 or weight.ndim != 3:
@@ -166,141 +123,50 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
             f"{tuple(input.shape)} and {tuple(weight.shape)}"
         )
     batches_first, filters_first = input.permute(1, 2, 0), weight.permute(2, 1, 0)
-    y = _convolve("conv_tbc", 1, batches_first, filters_first, bias, 1, pad, 1, 1)
-    return y.permute(2, 0, 1)
+    return _conv_tbc(batches_first, filters_first, bias, padding=pad).permute(2, 0, 1)
 
 
-def _conv_transpose(
-    op: str,
-    dims: int,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: int,
-    dilation: Any,
-) -> Tensor:
-    require_tensor(op, x)
-    if unbatched(op, x, dims):
-        y = _conv_transpose(
-            op,
-            dims,
-            x.unsqueeze(0),
-            weight,
-            bias,
-            stride,
-            padding,
-            output_padding,
-            groups,
-            dilation,
-        )
-        return y.squeeze(0)
-    _check(op, dims, x, weight, bias, groups, True)
-    kernel = tuple(weight.shape[2:])
-    stride, dilation = ints(op, "stride", stride, dims), ints(op, "dilation", dilation, dims)
-    padding = ints(op, "padding", padding, dims, least=0)
-    more = ints(op, "output_padding", output_padding, dims, least=0)
-    if any(m >= max(s, d) for m, s, d in zip(more, stride, dilation, strict=True)):
-        raise RuntimeError(
-            f"[{op}] output_padding {more} must be smaller than stride {stride} or dilation "
-            f"{dilation}"
-        )
-    windows = map(Windows, x.shape[2:], kernel, stride, padding, dilation)
-    size = tuple(w.reach - 2 * w.padding + m for w, m in zip(windows, more, strict=True))
-    if min(size) < 1:
-        raise RuntimeError(
-            f"[{op}] padding {padding} leaves nothing of the output: its size would be {size}"
-        )
-    y = convolution_input(
-        x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
-    return y.contiguous() if bias is None else y + bias.reshape(-1, *(1,) * dims)
+def conv_transpose(op: str, dims: int) -> Callable:
+    def conv_transpose(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> Tensor:
+        """The gradient of a convolution of {images} with respect to them (Zeiler et al. 2010).
+
+        input: (n, in, {size}) or (in, {size}); weight: (in, out / groups, {kernel}); bias: (out,)
+        -> (n, out, {out}),
+        ow = (w - 1) stride - 2 padding + dilation (kw - 1) + output_padding + 1.
+        output_padding: more at the end, which the stride left out; less than stride or dilation.
+        Raises RuntimeError for shapes and dtypes that do not go together.
+        """
+        x, restore = with_batch(op, dims, input)
+        _check(op, dims, x, weight, bias, groups, True)
+        kernel = tuple(weight.shape[2:])
+        stride, dilation = ints(op, "stride", stride, dims), ints(op, "dilation", dilation, dims)
+        padding = ints(op, "padding", padding, dims, least=0)
+        more = ints(op, "output_padding", output_padding, dims, least=0)
+        if any(m >= max(s, d) for m, s, d in zip(more, stride, dilation, strict=True)):
+            raise RuntimeError(
+                f"[{op}] output_padding {more} must be smaller than stride {stride} or dilation "
+                f"{dilation}"
+            )
+        windows = map(Windows, x.shape[2:], kernel, stride, padding, dilation)
+        size = tuple(w.reach - 2 * w.padding + m for w, m in zip(windows, more, strict=True))
+        if min(size) < 1:
+            raise RuntimeError(
+                f"[{op}] padding {padding} leaves nothing of the output: its size would be {size}"
+            )
+        geometry = Geometry(stride, padding, dilation, groups)
+        y = convolution_input(x, weight, size=size, geometry=geometry)
+        return restore(y.contiguous() if bias is None else y + bias.reshape(-1, *(1,) * dims))
+
+    return conv_transpose
 
 
-def conv_transpose1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Tensor:
-    """The transpose of ``conv1d``, as ``conv_transpose2d`` is that of ``conv2d``.
-
-    input: (n, in, w) or (in, w); weight: (in, out / groups, kw); bias: (out,) -> (n, out, ow).
-    """
-    return _conv_transpose(
-        "conv_transpose1d",
-        1,
-        input,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
-    )
-
-
-def conv_transpose2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Tensor:
-    """The gradient of ``conv2d`` with respect to its input (Zeiler et al. 2010).
-
-    input: (n, in, h, w) or (in, h, w); weight: (in, out / groups, kh, kw); bias: (out,)
-    -> (n, out, oh, ow), oh = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
-    output_padding: rows at the end that the stride would leave out; less than stride or dilation.
-    """
-    return _conv_transpose(
-        "conv_transpose2d",
-        2,
-        input,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
-    )
-
-
-def conv_transpose3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Tensor:
-    """The transpose of ``conv3d``, as ``conv_transpose2d`` is that of ``conv2d``.
-
-    input: (n, in, d, h, w) or (in, d, h, w); weight: (in, out / groups, kd, kh, kw); bias: (out,)
-    -> (n, out, od, oh, ow).
-    """
-    return _conv_transpose(
-        "conv_transpose3d",
-        3,
-        input,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
-    )
+conv_transpose1d, conv_transpose2d, conv_transpose3d = for_dimensions(conv_transpose, 1, 2, 3)

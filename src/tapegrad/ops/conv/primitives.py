@@ -18,7 +18,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.ops.common.precision import in_float32
 
-from .sliding_window import Sizes, bordered, inside, window
+from .sliding_window import Geometry, Sizes, bordered, inside, window
 
 # On the CPU the batch goes through in pieces whose patches stay in the L2 cache: they are written,
 # multiplied and forgotten there. Those of the whole batch would take as many times the memory of
@@ -34,11 +34,12 @@ def _strided(xp: Any, x: Array, shape: tuple, strides: tuple) -> Any:
     return xp.library.lib.stride_tricks.as_strided(x, shape, strides)
 
 
-def patches_of(xp: Any, x: Array, kernel: Sizes, out: Sizes, stride: Sizes, dilation: Sizes) -> Any:
-    """A view of all patches of bordered images: (batch, channels, *kernel, *out)."""
+def patches_of(xp: Any, x: Array, kernel: Sizes, out: Sizes, geometry: Geometry) -> Any:
+    """A view of all patches of the images, with their borders: (batch, channels, *kernel, *out)."""
+    x = bordered(xp, x, geometry.padding)
     steps = x.strides[2:]
-    reach = [s * d for s, d in zip(steps, dilation, strict=True)]
-    moves = [s * t for s, t in zip(steps, stride, strict=True)]
+    reach = [s * d for s, d in zip(steps, geometry.dilation, strict=True)]
+    moves = [s * t for s, t in zip(steps, geometry.stride, strict=True)]
     return _strided(xp, x, (*x.shape[:2], *kernel, *out), (*x.strides[:2], *reach, *moves))
 
 
@@ -92,44 +93,23 @@ def _bias_rule(xp: Any, g: Array) -> Any:
 
 @primitive(
     vjp=(
-        lambda xp, g, weight, input_shape, stride, padding, dilation, groups: xp.convolution_input(
-            g,
-            weight,
-            size=tuple(input_shape[2:]),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
+        lambda xp, g, weight, input_shape, geometry: xp.convolution_input(
+            g, weight, size=tuple(input_shape[2:]), geometry=geometry
         ),
-        lambda xp, g, x, input_shape, stride, padding, dilation, groups: xp.convolution_weight(
-            x,
-            g,
-            kernel=tuple(input_shape[2:]),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
+        lambda xp, g, x, input_shape, geometry: xp.convolution_weight(
+            x, g, kernel=tuple(input_shape[2:]), geometry=geometry
         ),
         _bias_rule,
     )
 )
 @in_float32
 def convolution(
-    xp: Any,
-    x: Array,
-    weight: Array,
-    bias: Array,
-    *,
-    out: Sizes,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    groups: int,
+    xp: Any, x: Array, weight: Array, bias: Array, *, out: Sizes, geometry: Geometry
 ) -> Array:
     """x: (n, in, *size), weight: (filters, in / groups, *kernel), bias: (filters,) or None
     -> (n, filters, *out)."""
-    filters, kernel = weight.shape[0], weight.shape[2:]
-    patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
+    filters, kernel, groups = weight.shape[0], weight.shape[2:], geometry.groups
+    patches = patches_of(xp, x, kernel, out, geometry)
     w = _matrices(weight, groups)
     y = xp.empty((len(x), groups, filters // groups, math.prod(out)), dtype=x.dtype)
     for piece in _pieces(x, math.prod(patches.shape[1:])):
@@ -143,41 +123,21 @@ def convolution(
 
 @primitive(
     vjp=(
-        lambda xp, g, weight, input_shape, stride, padding, dilation, groups: xp.convolution(
-            g,
-            weight,
-            None,
-            out=tuple(input_shape[2:]),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
+        lambda xp, g, weight, input_shape, geometry: xp.convolution(
+            g, weight, None, out=tuple(input_shape[2:]), geometry=geometry
         ),
-        lambda xp, g, y_grad, input_shape, stride, padding, dilation, groups: xp.convolution_weight(
-            g,
-            y_grad,
-            kernel=tuple(input_shape[2:]),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
+        lambda xp, g, y_grad, input_shape, geometry: xp.convolution_weight(
+            g, y_grad, kernel=tuple(input_shape[2:]), geometry=geometry
         ),
     )
 )
 @in_float32
 def convolution_input(
-    xp: Any,
-    y_grad: Any,
-    weight: Array,
-    *,
-    size: Sizes,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    groups: int,
+    xp: Any, y_grad: Any, weight: Array, *, size: Sizes, geometry: Geometry
 ) -> Array:
     """The gradient of the input: every patch gets back what it contributed (col2im)."""
     n, filters, *out = y_grad.shape
+    stride, padding, dilation, groups = geometry
     kernel, channels = weight.shape[2:], weight.shape[1] * groups
     full = tuple(s + 2 * p for s, p in zip(size, padding, strict=True))
     flat = _flat_size(full, out, stride)
@@ -187,7 +147,7 @@ def convolution_input(
         starts = [sum(map(math.prod, zip(p, dilation, steps, strict=True))) for p in positions]
         places = [(..., slice(s, s + flat)) for s in starts]
     else:
-        places = [window(p, out, stride, dilation) for p in positions]
+        places = [window(p, out, geometry) for p in positions]
     w = _matrices(weight, groups).swapaxes(1, 2)
     x = xp.zeros((n, channels, math.prod(full)) if flat else (n, channels, *full), y_grad.dtype)
     for piece in _pieces(y_grad, channels * math.prod(kernel) * (flat or math.prod(out))):
@@ -207,42 +167,22 @@ def convolution_input(
 
 @primitive(
     vjp=(
-        lambda xp, g, y_grad, input_shape, stride, padding, dilation, groups: xp.convolution_input(
-            y_grad,
-            g,
-            size=tuple(input_shape[2:]),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
+        lambda xp, g, y_grad, input_shape, geometry: xp.convolution_input(
+            y_grad, g, size=tuple(input_shape[2:]), geometry=geometry
         ),
-        lambda xp, g, x, input_shape, stride, padding, dilation, groups: xp.convolution(
-            x,
-            g,
-            None,
-            out=tuple(input_shape[2:]),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
+        lambda xp, g, x, input_shape, geometry: xp.convolution(
+            x, g, None, out=tuple(input_shape[2:]), geometry=geometry
         ),
     )
 )
 @in_float32
 def convolution_weight(
-    xp: Any,
-    x: Array,
-    y_grad: Any,
-    *,
-    kernel: Sizes,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    groups: int,
+    xp: Any, x: Array, y_grad: Any, *, kernel: Sizes, geometry: Geometry
 ) -> Array:
     """The gradient of the weight: result gradients times patches, summed over the batch."""
     n, filters, *out = y_grad.shape
-    patches = patches_of(xp, bordered(xp, x, padding), kernel, out, stride, dilation)
+    groups = geometry.groups
+    patches = patches_of(xp, x, kernel, out, geometry)
     g = y_grad.reshape(n, groups, filters // groups, math.prod(out))
     channels = x.shape[1] // groups
     weight = xp.zeros((groups, filters // groups, channels * math.prod(kernel)), dtype=x.dtype)

@@ -3,12 +3,60 @@ pooling and ``unfold`` share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
 
 Sizes = tuple[int, ...]
+
+# What docstrings call an input of so many dimensions, and its sizes.
+_WORDS = {
+    1: {"images": "sequences", "size": "w", "kernel": "kw", "out": "ow"},
+    2: {"images": "images", "size": "h, w", "kernel": "kh, kw", "out": "oh, ow"},
+    3: {"images": "volumes", "size": "d, h, w", "kernel": "kd, kh, kw", "out": "od, oh, ow"},
+}
+
+
+def for_dimensions(make: Callable[[str, int], Callable], *dims: int) -> list[Callable]:
+    """``make(op, n)`` for each number n of dimensions, named by it (``conv`` makes ``conv2d``); in
+    its docstring, what stands in braces becomes the words for so many dimensions."""
+    functions = []
+    for n in dims:
+        op = f"{make.__name__}{n}d"
+        function = make(op, n)
+        function.__name__ = function.__qualname__ = op
+        function.__doc__ = (function.__doc__ or "").format(**_WORDS[n])
+        functions.append(function)
+    return functions
+
+
+def with_batch(op: str, dims: int, x: Tensor) -> tuple[Tensor, Callable]:
+    """``x`` as (batch, channels, ...), and what takes the batch off the results again if ``x`` came
+    without. Raises TypeError for anything but a Tensor, and what ``unbatched`` raises."""
+    require_tensor(op, x)
+    if unbatched(op, x, dims):
+        return x.unsqueeze(0), _without_batch
+    return x, _unchanged
+
+
+def _without_batch(y: Any) -> Any:
+    return tuple(map(_without_batch, y)) if isinstance(y, tuple) else y.squeeze(0)
+
+
+def _unchanged(y: Any) -> Any:
+    return y
+
+
+class Geometry(NamedTuple):
+    """How windows lie, along each dimension, and in how many groups channels are convolved."""
+
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
+    groups: int = 1
 
 
 class Windows(NamedTuple):
@@ -27,8 +75,9 @@ class Windows(NamedTuple):
         return (self.out - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
 
 
-def outputs(size: Any, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
+def outputs(size: Any, kernel: Sizes, geometry: Geometry) -> Sizes:
     """How many windows there are along each dimension."""
+    stride, padding, dilation, _ = geometry
     return tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
@@ -50,9 +99,9 @@ def inside(size: Any, padding: Sizes) -> tuple:
     return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
 
 
-def window(position: Sizes, out: Sizes, stride: Sizes, dilation: Sizes) -> tuple:
+def window(position: Sizes, out: Sizes, geometry: Geometry) -> tuple:
     """Where one kernel position of every window lies in the bordered input."""
-    return (..., *map(step, position, out, stride, dilation))
+    return (..., *map(step, position, out, geometry.stride, geometry.dilation))
 
 
 def step(k: int, out: int, stride: int, dilation: int) -> slice:
@@ -62,7 +111,7 @@ def step(k: int, out: int, stride: int, dilation: int) -> slice:
 
 def ints(op: str, name: str, value: Any, dims: int, least: int = 1) -> Sizes:
     """One int, or one a dimension. Raises RuntimeError for others and for those below ``least``,
-    TypeError for what is no int."""
+    TypeError for anything but ints."""
     if value.__class__ is int and value >= least:
         return (value,) * dims
     given = tuple(value) if isinstance(value, (tuple, list)) else (value,)
