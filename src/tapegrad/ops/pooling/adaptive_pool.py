@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.core.dtypes import is_floating
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.conv.sliding_window import Windows, unbatched
+from tapegrad.ops.conv.sliding_window import Windows, for_dimensions, with_batch
 
 from .max_pool import at, largest_at, max_along
 from .resample import Taps, resampled
@@ -35,17 +35,16 @@ def _means(n: int, out: int) -> Taps:
     return Taps(index, inside / np.maximum(count, 1), n)
 
 
-def _single(op: str, dims: int, x: Tensor, output_size: Any) -> bool:
-    """Whether ``x`` has no batch."""
+def _checked(
+    op: str, dims: int, x: Tensor, given: Any
+) -> tuple[Tensor, list[int], Callable[[Any], Any]]:
+    """The input with a batch, its sizes to come, and what takes the batch off the results again."""
     require_tensor(op, x)
-    if isinstance(output_size, (tuple, list)) and x.ndim <= len(output_size):
+    if isinstance(given, (tuple, list)) and x.ndim <= len(given):
         raise ValueError(
-            f"[{op}] output_size {output_size} is for more dimensions than shape {tuple(x.shape)}"
+            f"[{op}] output_size {given} is for more dimensions than shape {tuple(x.shape)}"
         )
-    return unbatched(op, x, dims)
-
-
-def _output_size(op: str, dims: int, x: Tensor, given: Any) -> list[int]:
+    x, restore = with_batch(op, dims, x)
     sizes = list(given) if isinstance(given, (tuple, list)) else [given] * dims
     if len(sizes) != dims:
         raise RuntimeError(f"[{op}] output_size must be one int or {dims}, got {given!r}")
@@ -56,73 +55,54 @@ def _output_size(op: str, dims: int, x: Tensor, given: Any) -> list[int]:
         raise TypeError(f"[{op}] output_size must be ints or None, got {given!r}") from None
     if min(sizes) < 0:
         raise RuntimeError(f"[{op}] output_size must not be negative, got {given!r}")
-    if 0 in x.shape[-dims:] or (0 in x.shape[1:-dims] and x.ndim > dims + 1):
+    if 0 in x.shape[1:]:
         raise RuntimeError(
             f"[{op}] only the batch may be empty, got an input of shape {tuple(x.shape)}"
         )
-    return sizes
+    return x, sizes, restore
 
 
-def adaptive_avg_pool(op: str, dims: int, x: Tensor, output_size: Any) -> Tensor:
-    """Means over windows that divide the last ``dims`` dimensions."""
-    if _single(op, dims, x, output_size):
-        return adaptive_avg_pool(op, dims, x.unsqueeze(0), output_size).squeeze(0)
-    sizes = _output_size(op, dims, x, output_size)
-    if not is_floating(x.dtype):
-        raise RuntimeError(f"[{op}] needs a floating-point tensor, got {x.dtype.name}")
-    if set(sizes) == {1}:
-        return x.mean(tuple(range(2, x.ndim)), keepdim=True)
-    return resampled(x, [_means(n, out) for n, out in zip(x.shape[2:], sizes, strict=True)])
+def adaptive_avg_pool(op: str, dims: int) -> Callable:
+    def adaptive_avg_pool(input: Tensor, output_size: Any) -> Tensor:
+        """Means over windows that divide {images}, floats (n, c, {size}) or (c, {size}), into
+        ``output_size``: one size, or one a dimension; None keeps a size. Raises ValueError or
+        RuntimeError for sizes that do not go with the input's, RuntimeError for integers."""
+        x, sizes, restore = _checked(op, dims, input, output_size)
+        if not is_floating(x.dtype):
+            raise RuntimeError(f"[{op}] needs a floating-point tensor, got {x.dtype.name}")
+        if set(sizes) == {1}:
+            return restore(x.mean(tuple(range(2, x.ndim)), keepdim=True))
+        taps = [_means(n, out) for n, out in zip(x.shape[2:], sizes, strict=True)]
+        return restore(resampled(x, taps))
+
+    return adaptive_avg_pool
 
 
-def _adaptive_max_pool(
-    op: str, dims: int, x: Tensor, output_size: Any, return_indices: bool
-) -> Any:
-    if _single(op, dims, x, output_size):
-        y = _adaptive_max_pool(op, dims, x.unsqueeze(0), output_size, return_indices)
-        return (y[0].squeeze(0), y[1].squeeze(0)) if return_indices else y.squeeze(0)
-    sizes = _output_size(op, dims, x, output_size)
-    even = all(out and n % out == 0 for n, out in zip(x.shape[2:], sizes, strict=True))
-    if even and not return_indices:
-        for i, out in reversed(list(enumerate(sizes))):
-            width = x.shape[i + 2] // out
-            x = max_along(x, axis=i + 2, windows=Windows(out, width, width))
-        return x
-    elements: Sequence[Any] = [
-        _elements(n, out)[0][:, None, None] for n, out in zip(x.shape[2:], sizes, strict=True)
-    ]
-    place = largest_at(x, elements=elements)
-    return (at(x, place), place) if return_indices else at(x, place)
+def adaptive_max_pool(op: str, dims: int) -> Callable:
+    def adaptive_max_pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+        """Maxima over windows that divide {images}, (n, c, {size}) or (c, {size}), into
+        ``output_size``: one size, or one a dimension; None keeps a size. return_indices: and where
+        they are in each flattened input, int64. Raises ValueError or RuntimeError for sizes that do
+        not go with the input's."""
+        x, sizes, restore = _checked(op, dims, input, output_size)
+        even = all(out and n % out == 0 for n, out in zip(x.shape[2:], sizes, strict=True))
+        if even and not return_indices:
+            for i, out in reversed(list(enumerate(sizes))):
+                width = x.shape[i + 2] // out
+                x = max_along(x, axis=i + 2, windows=Windows(out, width, width))
+            return restore(x)
+        elements = [
+            _elements(n, out)[0][:, None, None] for n, out in zip(x.shape[2:], sizes, strict=True)
+        ]
+        place = largest_at(x, elements=elements)
+        return restore((at(x, place), place) if return_indices else at(x, place))
+
+    return adaptive_max_pool
 
 
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Means of sequences over ``output_size`` windows. input: (n, c, w) or (c, w)."""
-    return adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over windows that divide images, (n, c, h, w) or (c, h, w), into ``output_size``: one
-    size, or (height, width); None keeps a size."""
-    return adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
-
-
-def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """``adaptive_avg_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
-    return adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
-
-
-def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima of sequences over ``output_size`` windows. input: (n, c, w) or (c, w)."""
-    return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
-
-
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima over windows that divide images, (n, c, h, w) or (c, h, w), into ``output_size``: one
-    size, or (height, width); None keeps a size. return_indices: and where they are in the
-    flattened image."""
-    return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
-
-
-def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """``adaptive_max_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
-    return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = for_dimensions(
+    adaptive_avg_pool, 1, 2, 3
+)
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = for_dimensions(
+    adaptive_max_pool, 1, 2, 3
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,12 @@ from tapegrad.ops.conv.sliding_window import (
     Sizes,
     Windows,
     bordered_along,
+    for_dimensions,
     ints,
     members,
     part,
-    unbatched,
     windows_of,
+    with_batch,
 )
 
 
@@ -93,29 +94,37 @@ def _divisor(size: Any, windows: Sequence[Windows], include_pad: bool) -> Any:
 # ---------------------------------------------------------------------- PyTorch's signatures
 
 
-def _pool(
-    op: str,
-    dims: int,
-    x: Tensor,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor: Any,
-) -> Tensor:
-    require_tensor(op, x)
-    if divisor == 0:
-        raise RuntimeError(f"[{op}] divisor_override must not be 0")
-    if unbatched(op, x, dims):
-        y = _pool(
-            op, dims, x.unsqueeze(0), kernel, stride, padding, ceil_mode, count_include_pad, divisor
-        )
-        return y.squeeze(0)
-    windows = windows_of(op, dims, x, kernel, stride, padding, 1, ceil_mode)
-    if divisor is None:
-        divisor = _divisor(x.shape[2:], windows, count_include_pad)
-    return _avg_pool(x, windows=windows, divisor=divisor)
+def avg_pool(op: str, dims: int) -> Callable:
+    def avg_pool(
+        input: Tensor,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> Tensor:
+        """The mean of every window of {images}, (n, c, {size}) or (c, {size}); stride: kernel_size
+        by default. Means of integers are rounded towards 0.
+
+        count_include_pad: whether padding counts in the mean; divisor_override: divide by this.
+        ceil_mode: a last window may run over the end. Raises RuntimeError for windows that do not
+        fit, and for a divisor_override of 0.
+        """
+        require_tensor(op, input)
+        if divisor_override == 0:
+            raise RuntimeError(f"[{op}] divisor_override must not be 0")
+        x, restore = with_batch(op, dims, input)
+        windows = windows_of(op, dims, x, kernel_size, stride, padding, 1, ceil_mode)
+        divisor = divisor_override
+        if divisor is None:
+            divisor = _divisor(x.shape[2:], windows, count_include_pad)
+        return restore(_avg_pool(x, windows=windows, divisor=divisor))
+
+    return avg_pool
+
+
+_avg_pool1d, avg_pool2d, avg_pool3d = for_dimensions(avg_pool, 1, 2, 3)
 
 
 def avg_pool1d(
@@ -126,92 +135,35 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """The mean of every window of a sequence: ``avg_pool2d`` with one dimension less.
-    input: (n, c, w) or (c, w)."""
-    return _pool(
-        "avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None
-    )
+    """The mean of every window of sequences, (n, c, w) or (c, w): ``avg_pool2d`` with one dimension
+    less, and without divisor_override. Raises RuntimeError for windows that do not fit."""
+    return _avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
-def avg_pool2d(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
-    """The mean of every window. input: (n, c, h, w) or (c, h, w); stride: kernel_size by default.
-    count_include_pad: whether padding counts in the mean; divisor_override: divide by this."""
-    return _pool(
-        "avg_pool2d",
-        2,
-        input,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        divisor_override,
-    )
+def lp_pool(op: str, dims: int) -> Callable:
+    average = avg_pool(op, dims)
+
+    def lp_pool(
+        input: Tensor,
+        norm_type: float,
+        kernel_size: Any,
+        stride: Any = None,
+        ceil_mode: bool = False,
+    ) -> Tensor:
+        """The norm of every window of {images}, (n, c, {size}) or (c, {size}):
+        (sum of x ** p) ** (1 / p) with p = norm_type; stride: kernel_size by default. Raises
+        RuntimeError for windows that do not fit."""
+        require_tensor(op, input)
+        kernel = ints(op, "kernel_size", kernel_size, dims)
+        if is_low_precision(input.dtype):
+            y = lp_pool(input.to(float32), norm_type, kernel, stride, ceil_mode)
+            return y.to(input.dtype)
+        mean = average(input.pow(norm_type), kernel, stride, ceil_mode=ceil_mode)
+        # The mean itself, but with slope 0 at 0, where the root's is infinite.
+        mean = mean.detach().sign() * mean.abs().relu()
+        return (mean * math.prod(kernel)).pow(1.0 / norm_type)
+
+    return lp_pool
 
 
-def avg_pool3d(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
-    """The mean of every window of a volume: ``avg_pool2d`` with one dimension more.
-    input: (n, c, d, h, w) or (c, d, h, w)."""
-    return _pool(
-        "avg_pool3d",
-        3,
-        input,
-        kernel_size,
-        stride,
-        padding,
-        ceil_mode,
-        count_include_pad,
-        divisor_override,
-    )
-
-
-def _lp_pool(
-    op: str, dims: int, x: Tensor, norm_type: float, kernel: Any, stride: Any, ceil_mode: bool
-) -> Tensor:
-    require_tensor(op, x)
-    kernel = ints(op, "kernel_size", kernel, dims)
-    if is_low_precision(x.dtype):
-        y = _lp_pool(op, dims, x.to(float32), norm_type, kernel, stride, ceil_mode)
-        return y.to(x.dtype)
-    mean = _pool(op, dims, x.pow(norm_type), kernel, stride, 0, ceil_mode, True, None)
-    # The mean itself, but with slope 0 at 0, where the root's is infinite.
-    mean = mean.detach().sign() * mean.abs().relu()
-    return (mean * math.prod(kernel)).pow(1.0 / norm_type)
-
-
-def lp_pool1d(
-    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-) -> Tensor:
-    """``lp_pool2d`` of sequences, (n, c, w) or (c, w)."""
-    return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
-
-
-def lp_pool2d(
-    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-) -> Tensor:
-    """The norm of every window, (sum of x ** p) ** (1 / p) with p = norm_type.
-    input: (n, c, h, w) or (c, h, w)."""
-    return _lp_pool("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
-
-
-def lp_pool3d(
-    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
-) -> Tensor:
-    """``lp_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
-    return _lp_pool("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
+lp_pool1d, lp_pool2d, lp_pool3d = for_dimensions(lp_pool, 1, 2, 3)

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.conv.sliding_window import Sizes, ints, unbatched
+from tapegrad.ops.conv.sliding_window import Sizes, for_dimensions, ints, with_batch
 from tapegrad.ops.sampling.draws import rand
 
 from .max_pool import at, largest_at
@@ -39,86 +39,50 @@ def _sizes(op: str, dims: int, x: Tensor, output_size: Any, output_ratio: Any) -
     return ints(op, "output_size", scaled, dims)
 
 
-def _fractional(
-    op: str,
-    dims: int,
-    x: Tensor,
-    kernel: Any,
-    output_size: Any,
-    output_ratio: Any,
-    return_indices: bool,
-    samples: Tensor | None,
-) -> Any:
-    require_tensor(op, x)
-    if unbatched(op, x, dims):
-        y = _fractional(
-            op, dims, x.unsqueeze(0), kernel, output_size, output_ratio, return_indices, samples
-        )
-        return (y[0].squeeze(0), y[1].squeeze(0)) if return_indices else y.squeeze(0)
-    kernel = ints(op, "kernel_size", kernel, dims)
-    out = _sizes(op, dims, x, output_size, output_ratio)
-    size = tuple(x.shape[2:])
-    if any(k + o - 1 > n for k, o, n in zip(kernel, out, size, strict=True)) or 0 in x.shape[1:]:
-        raise RuntimeError(
-            f"[{op}] kernel {kernel} and output size {out} do not fit an input of shape "
-            f"{tuple(x.shape)}: kernel + output - 1 may be at most its size"
-        )
-    if samples is None:
-        samples = rand(*x.shape[:2], dims, dtype=x.dtype, device=x.device)
-    if tuple(samples.shape) != (*x.shape[:2], dims) or samples.dtype != x.dtype:
-        raise RuntimeError(
-            f"[{op}] _random_samples must be {x.dtype.name} of shape {(*x.shape[:2], dims)}, got "
-            f"{samples.dtype.name} of shape {tuple(samples.shape)}"
-        )
-    xp, elements = x._device.xp, []
-    for i in range(dims):
-        # The samples of images are (width, height), those of volumes (depth, height, width).
-        given = samples._array[..., 1 - i if dims == 2 else i]
-        starts = _starts(xp, given, size[i], out[i], kernel[i])
-        elements.append(starts + xp.arange(kernel[i]).reshape(-1, 1, 1, 1))
-    place = largest_at(x, elements=elements)
-    return (at(x, place), place) if return_indices else at(x, place)
+def fractional_max_pool(op: str, dims: int) -> Callable:
+    def fractional_max_pool(
+        input: Tensor,
+        kernel_size: Any,
+        output_size: Any = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> Any:
+        """Maxima over randomly placed windows of {images}, (n, c, {size}) or (c, {size}); the
+        result has ``output_size`` or ``output_ratio`` times the input's. return_indices: and where
+        they are in each flattened input. _random_samples: for each sample and channel, one number
+        in 0..1 a dimension to place the windows by.
+
+        Raises ValueError for neither size nor ratio, and ratios beyond 0..1, RuntimeError for
+        windows that do not fit and for other _random_samples.
+        """
+        x, restore = with_batch(op, dims, input)
+        kernel = ints(op, "kernel_size", kernel_size, dims)
+        out = _sizes(op, dims, x, output_size, output_ratio)
+        size, samples = tuple(x.shape[2:]), _random_samples
+        fits = all(k + o - 1 <= n for k, o, n in zip(kernel, out, size, strict=True))
+        if not fits or 0 in x.shape[1:]:
+            raise RuntimeError(
+                f"[{op}] kernel {kernel} and output size {out} do not fit an input of shape "
+                f"{tuple(x.shape)}: kernel + output - 1 may be at most its size"
+            )
+        if samples is None:
+            samples = rand(*x.shape[:2], dims, dtype=x.dtype, device=x.device)
+        if tuple(samples.shape) != (*x.shape[:2], dims) or samples.dtype != x.dtype:
+            raise RuntimeError(
+                f"[{op}] _random_samples must be {x.dtype.name} of shape {(*x.shape[:2], dims)}, "
+                f"got {samples.dtype.name} of shape {tuple(samples.shape)}"
+            )
+        xp, elements = x._device.xp, []
+        for i in range(dims):
+            # The samples of images are (width, height), those of volumes (depth, height, width).
+            given = samples._array[..., 1 - i if dims == 2 else i]
+            starts = _starts(xp, given, size[i], out[i], kernel[i])
+            elements.append(starts + xp.arange(kernel[i]).reshape(-1, 1, 1, 1))
+        place = largest_at(x, elements=elements)
+        return restore((at(x, place), place) if return_indices else at(x, place))
+
+    return fractional_max_pool
 
 
-def fractional_max_pool2d(
-    input: Tensor,
-    kernel_size: Any,
-    output_size: Any = None,
-    output_ratio: Any = None,
-    return_indices: bool = False,
-    _random_samples: Tensor | None = None,
-) -> Any:
-    """Maxima over randomly placed windows. input: (n, c, h, w) or (c, h, w); the result has
-    ``output_size`` or ``output_ratio`` times the input's. return_indices: and where they are in
-    the flattened image. _random_samples: (n, c, 2) numbers in 0..1 to place the windows by."""
-    return _fractional(
-        "fractional_max_pool2d",
-        2,
-        input,
-        kernel_size,
-        output_size,
-        output_ratio,
-        return_indices,
-        _random_samples,
-    )
-
-
-def fractional_max_pool3d(
-    input: Tensor,
-    kernel_size: Any,
-    output_size: Any = None,
-    output_ratio: Any = None,
-    return_indices: bool = False,
-    _random_samples: Tensor | None = None,
-) -> Any:
-    """``fractional_max_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
-    return _fractional(
-        "fractional_max_pool3d",
-        3,
-        input,
-        kernel_size,
-        output_size,
-        output_ratio,
-        return_indices,
-        _random_samples,
-    )
+fractional_max_pool2d, fractional_max_pool3d = for_dimensions(fractional_max_pool, 2, 3)

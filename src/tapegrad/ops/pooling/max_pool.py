@@ -8,7 +8,7 @@ order, as if all had been compared.)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,15 @@ from tapegrad.core.dtypes import is_floating
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.conv.sliding_window import (
     Windows,
     bordered_along,
+    for_dimensions,
     members,
     part,
-    unbatched,
     windows_of,
+    with_batch,
 )
 
 from .flat_pixels import read_places
@@ -163,78 +163,33 @@ def _clipped(n: int, windows: Windows) -> np.ndarray:
 # ---------------------------------------------------------------------- PyTorch's signatures
 
 
-def _max_pool(
-    op: str,
-    dims: int,
-    x: Tensor,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: bool,
-    return_indices: bool,
-) -> Any:
-    require_tensor(op, x)
-    if unbatched(op, x, dims):
-        y = _max_pool(
-            op, dims, x.unsqueeze(0), kernel, stride, padding, dilation, ceil_mode, return_indices
-        )
-        return (y[0].squeeze(0), y[1].squeeze(0)) if return_indices else y.squeeze(0)
-    windows = windows_of(op, dims, x, kernel, stride, padding, dilation, ceil_mode)
-    if return_indices:
-        place = largest_at(x, elements=list(map(_clipped, x.shape[2:], windows)))
-        return at(x, place), place
-    for i in reversed(range(dims)):
-        x = max_along(x, axis=i + 2, windows=windows[i])
-    return x
+def max_pool(op: str, dims: int) -> Callable:
+    def max_pool(
+        input: Tensor,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Any:
+        """The largest element of every window of {images}, (n, c, {size}) or (c, {size}); stride:
+        kernel_size by default. The gradient goes to the first maximum of each window; nan counts
+        as largest. ceil_mode: a last window may run over the end.
+
+        return_indices: (maxima, where they are in each flattened input, int64) instead, for
+        ``max_unpool``. Raises RuntimeError for windows that do not fit.
+        """
+        x, restore = with_batch(op, dims, input)
+        windows = windows_of(op, dims, x, kernel_size, stride, padding, dilation, ceil_mode)
+        if return_indices:
+            place = largest_at(x, elements=list(map(_clipped, x.shape[2:], windows)))
+            return restore((at(x, place), place))
+        for i in reversed(range(dims)):
+            x = max_along(x, axis=i + 2, windows=windows[i])
+        return restore(x)
+
+    return max_pool
 
 
-def max_pool1d(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """The largest element of every window of a sequence: ``max_pool2d`` with one dimension less.
-    input: (n, c, w) or (c, w)."""
-    return _max_pool(
-        "max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
-
-
-def max_pool2d(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """The largest element of every window. input: (n, c, h, w) or (c, h, w); stride: kernel_size
-    by default. The gradient goes to the first maximum of each window; nan counts as largest.
-
-    return_indices: (maxima, where they are in the flattened image) instead, for ``max_unpool2d``.
-    """
-    return _max_pool(
-        "max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
-
-
-def max_pool3d(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
-    """The largest element of every window of a volume: ``max_pool2d`` with one dimension more.
-    input: (n, c, d, h, w) or (c, d, h, w)."""
-    return _max_pool(
-        "max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
-    )
+max_pool1d, max_pool2d, max_pool3d = for_dimensions(max_pool, 1, 2, 3)

@@ -185,7 +185,7 @@ def interpolate(
     least = 0 if mode == "area" else 1
     sizes, factors = _sizes(input, size, scale_factor, bool(recompute_scale_factor), least)
     if mode == "area":
-        return adaptive_avg_pool("interpolate", dims, input, sizes)
+        return adaptive_avg_pool("interpolate", dims)(input, sizes)
     if not is_floating(input.dtype) and "nearest" not in mode:
         raise RuntimeError(
             f"[interpolate] mode {mode!r} needs a floating-point tensor, got {input.dtype.name}: "
