@@ -472,7 +472,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             scaled_modified_bessel_k1 spherical_bessel_j0 zeta
         """,
     },
-    "pooling.flat_pixels": {"xp": "add_places read_places write_places"},
+    "pooling.flat_pixels": {"xp": "add_positions read_positions write_positions"},
     "vision.grid_sample": {"F": "affine_grid grid_sample"},
     "vision.interpolate": {"F": "interpolate upsample upsample_bilinear upsample_nearest"},
     "vision.pixel_shuffle": {"tg F": "channel_shuffle pixel_shuffle pixel_unshuffle"},

@@ -145,9 +145,9 @@ def convolution_input(
     if flat:
         steps = _steps(full)
         starts = [sum(map(math.prod, zip(p, dilation, steps, strict=True))) for p in positions]
-        places = [(..., slice(s, s + flat)) for s in starts]
+        targets = [(..., slice(s, s + flat)) for s in starts]
     else:
-        places = [window(p, out, geometry) for p in positions]
+        targets = [window(p, out, geometry) for p in positions]
     w = _matrices(weight, groups).swapaxes(1, 2)
     x = xp.zeros((n, channels, math.prod(full)) if flat else (n, channels, *full), y_grad.dtype)
     for piece in _pieces(y_grad, channels * math.prod(kernel) * (flat or math.prod(out))):
@@ -158,10 +158,10 @@ def convolution_input(
         g = g.reshape(len(g), groups, filters // groups, flat or math.prod(out))
         # NumPy is slow at products of a column and a row (one filter a group: depthwise).
         columns = xp.matmul(w, g) if filters > groups else w * g
-        columns = columns.reshape(len(g), channels, len(places), *((flat,) if flat else out))
+        columns = columns.reshape(len(g), channels, len(targets), *((flat,) if flat else out))
         part = x[piece]
-        for k, place in enumerate(places):
-            part[place] += columns[:, :, k]
+        for k, target in enumerate(targets):
+            part[target] += columns[:, :, k]
     return x.reshape(n, channels, *full)[inside(size, padding)]
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.dtypes import is_floating
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.conv.sliding_window import Windows, for_dimensions, with_batch
 
 from .max_pool import at, largest_at, max_along
@@ -68,8 +67,7 @@ def adaptive_avg_pool(op: str, dims: int) -> Callable:
         ``output_size``: one size, or one a dimension; None keeps a size. Raises ValueError or
         RuntimeError for sizes that do not go with the input's, RuntimeError for integers."""
         x, sizes, restore = _checked(op, dims, input, output_size)
-        if not is_floating(x.dtype):
-            raise RuntimeError(f"[{op}] needs a floating-point tensor, got {x.dtype.name}")
+        require_floating(op, x)
         if set(sizes) == {1}:
             return restore(x.mean(tuple(range(2, x.ndim)), keepdim=True))
         taps = [_means(n, out) for n, out in zip(x.shape[2:], sizes, strict=True)]
@@ -94,8 +92,8 @@ def adaptive_max_pool(op: str, dims: int) -> Callable:
         elements = [
             _elements(n, out)[0][:, None, None] for n, out in zip(x.shape[2:], sizes, strict=True)
         ]
-        place = largest_at(x, elements=elements)
-        return restore((at(x, place), place) if return_indices else at(x, place))
+        position = largest_at(x, elements=elements)
+        return restore((at(x, position), position) if return_indices else at(x, position))
 
     return adaptive_max_pool
 

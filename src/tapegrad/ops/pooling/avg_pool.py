@@ -69,8 +69,8 @@ def avg_pool_backward(
         n, p, axis = size[i], along.padding, i + 2
         length = max(n + 2 * p, along.reach)
         x = xp.zeros((*grad.shape[:axis], length, *grad.shape[axis + 1 :]), dtype=grad.dtype)
-        for place in members(x, axis, along):
-            place += grad
+        for elements in members(x, axis, along):
+            elements += grad
         grad = x[part(axis, slice(p, p + n))]
     return grad
 
@@ -111,10 +111,9 @@ def avg_pool(op: str, dims: int) -> Callable:
         ceil_mode: a last window may run over the end. Raises RuntimeError for windows that do not
         fit, and for a divisor_override of 0.
         """
-        require_tensor(op, input)
+        x, restore = with_batch(op, dims, input)
         if divisor_override == 0:
             raise RuntimeError(f"[{op}] divisor_override must not be 0")
-        x, restore = with_batch(op, dims, input)
         windows = windows_of(op, dims, x, kernel_size, stride, padding, 1, ceil_mode)
         divisor = divisor_override
         if divisor is None:

@@ -1,6 +1,6 @@
-"""Elements at places in flattened images: read, added up, or written.
+"""Elements at positions in flattened images: read, added up, or written.
 
-x: (batch, channels, size); places: (batch, channels or 1, count), integers in 0..size-1, which
+x: (batch, channels, size); positions: (batch, channels or 1, count), integers in 0..size-1, which
 callers have made or checked.
 """
 
@@ -13,38 +13,40 @@ from tapegrad.core.tape import primitive
 from tapegrad.ops.common.precision import in_float32
 
 
-def _flat(xp: Any, places: Any, channels: int, size: int) -> Any:
-    """Places in the whole flattened tensor: (batch, channels, count)."""
-    images = len(places) * channels
-    return places + xp.arange(0, images * size, max(size, 1)).reshape(-1, channels, 1)
+def _flat(xp: Any, positions: Any, channels: int, size: int) -> Any:
+    """Positions in the whole flattened tensor: (batch, channels, count)."""
+    images = len(positions) * channels
+    return positions + xp.arange(0, images * size, max(size, 1)).reshape(-1, channels, 1)
 
 
-@primitive(
-    vjp=(lambda xp, g, places, input_shape: xp.add_places(g, places, size=input_shape[2]), None)
-)
-def read_places(xp: Any, x: Array, places: Any) -> Array:
+def _read_rule(xp: Any, g: Array, positions: Any, input_shape: tuple) -> Array:
+    return xp.add_positions(g, positions, size=input_shape[2])
+
+
+@primitive(vjp=(_read_rule, None))
+def read_positions(xp: Any, x: Array, positions: Any) -> Array:
     """The elements there: (batch, channels, count)."""
-    if not places.size or not x.size:
-        return xp.zeros((*x.shape[:2], places.shape[2]), dtype=x.dtype)
-    return x.reshape(-1)[_flat(xp, places, *x.shape[1:])]
+    if not positions.size or not x.size:
+        return xp.zeros((*x.shape[:2], positions.shape[2]), dtype=x.dtype)
+    return x.reshape(-1)[_flat(xp, positions, *x.shape[1:])]
 
 
-@primitive(vjp=("read_places", None))
+@primitive(vjp=("read_positions", None))
 @in_float32
-def add_places(xp: Any, x: Array, places: Any, *, size: int) -> Array:
+def add_positions(xp: Any, x: Array, positions: Any, *, size: int) -> Array:
     """(batch, channels, count) -> (batch, channels, size): each element added there."""
     result = xp.zeros((*x.shape[:2], size), dtype=x.dtype)
     if x.size:
-        flat = _flat(xp, places, x.shape[1], size).reshape(-1)
+        flat = _flat(xp, positions, x.shape[1], size).reshape(-1)
         xp.add_at(result.reshape(-1), (flat,), x.reshape(-1))
     return result
 
 
-@primitive(vjp=("read_places", None))
-def write_places(xp: Any, x: Array, places: Any, *, size: int) -> Array:
+@primitive(vjp=("read_positions", None))
+def write_positions(xp: Any, x: Array, positions: Any, *, size: int) -> Array:
     """(batch, channels, count) -> (batch, channels, size): each element written there, zeros
-    elsewhere; of several with one place, one."""
+    elsewhere; of several for one position, one."""
     result = xp.zeros((*x.shape[:2], size), dtype=x.dtype)
     if x.size:
-        result.reshape(-1)[_flat(xp, places, x.shape[1], size)] = x
+        result.reshape(-1)[_flat(xp, positions, x.shape[1], size)] = x
     return result

@@ -1,4 +1,4 @@
-"""Maxima over windows at random places, for output sizes that do not divide the input's
+"""Maxima over windows at random positions, for output sizes that do not divide the input's
 (Graham 2014, "Fractional max-pooling")."""
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def _starts(xp: Any, samples: Any, n: int, out: int, kernel: int) -> Any:
     if out == 1:
         return last
     step = samples.dtype.type((n - kernel) / (out - 1))
-    places = (samples[..., None] + xp.arange(out - 1, dtype=samples.dtype)) * step
-    starts = places.astype("int64") - (samples[..., None] * step).astype("int64")
+    positions = (samples[..., None] + xp.arange(out - 1, dtype=samples.dtype)) * step
+    starts = positions.astype("int64") - (samples[..., None] * step).astype("int64")
     return xp.library.concatenate([starts.clip(0, n - kernel), last], axis=2)
 
 
@@ -51,7 +51,7 @@ def fractional_max_pool(op: str, dims: int) -> Callable:
         """Maxima over randomly placed windows of {images}, (n, c, {size}) or (c, {size}); the
         result has ``output_size`` or ``output_ratio`` times the input's. return_indices: and where
         they are in each flattened input. _random_samples: for each sample and channel, one number
-        in 0..1 a dimension to place the windows by.
+        in 0..1 a dimension, which places the windows.
 
         Raises ValueError for neither size nor ratio, and ratios beyond 0..1, RuntimeError for
         windows that do not fit and for other _random_samples.
@@ -79,8 +79,8 @@ def fractional_max_pool(op: str, dims: int) -> Callable:
             given = samples._array[..., 1 - i if dims == 2 else i]
             starts = _starts(xp, given, size[i], out[i], kernel[i])
             elements.append(starts + xp.arange(kernel[i]).reshape(-1, 1, 1, 1))
-        place = largest_at(x, elements=elements)
-        return restore((at(x, place), place) if return_indices else at(x, place))
+        position = largest_at(x, elements=elements)
+        return restore((at(x, position), position) if return_indices else at(x, position))
 
     return fractional_max_pool
 

@@ -28,7 +28,7 @@ from tapegrad.ops.conv.sliding_window import (
     with_batch,
 )
 
-from .flat_pixels import read_places
+from .flat_pixels import read_positions
 
 
 def largest(xp: Any, parts: Sequence[Any], first: Any = None) -> tuple[Any, Any]:
@@ -69,14 +69,13 @@ def _lowest(dtype: Any) -> Any:
     return -math.inf if is_floating(dtype) else int(np.iinfo(dtype).min)
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, which, input_shape, axis, windows: xp.max_along_backward(
-            g, which, size=input_shape[axis], axis=axis, windows=windows
-        ),
-    ),
-    extras=("which",),
-)
+def _max_along_rule(
+    xp: Any, g: Array, which: Any, input_shape: tuple, axis: int, windows: Windows
+) -> Array:
+    return xp.max_along_backward(g, which, size=input_shape[axis], axis=axis, windows=windows)
+
+
+@primitive(vjp=(_max_along_rule,), extras=("which",))
 def max_along(xp: Any, x: Array, *, axis: int, windows: Windows) -> Array:
     """The maxima along one dimension, and which kernel position each came from."""
     first: Any = None
@@ -88,14 +87,7 @@ def max_along(xp: Any, x: Array, *, axis: int, windows: Windows) -> Array:
     return largest(xp, members(x, axis, windows), first)
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, which, input_shape, axis, windows: xp.max_along_backward(
-            g, which, size=input_shape[axis], axis=axis, windows=windows
-        ),
-        None,
-    )
-)
+@primitive(vjp=(_max_along_rule, None))
 def max_along_pick(xp: Any, x: Array, which: Any, *, axis: int, windows: Windows) -> Array:
     """The elements of ``x`` at the positions of another input's maxima."""
     first, *others = members(bordered_along(xp, x, axis, windows, 0), axis, windows)
@@ -114,12 +106,12 @@ def max_along_backward(
     padding, length = windows.padding, max(size + 2 * windows.padding, windows.reach)
     x = xp.zeros((*grad.shape[:axis], length, *grad.shape[axis + 1 :]), dtype=grad.dtype)
     apart = windows.stride > windows.dilation * (windows.kernel - 1)
-    for k, place in enumerate(members(x, axis, windows)):
+    for k, elements in enumerate(members(x, axis, windows)):
         share = xp.where(which == k, grad, 0)
         if apart:
-            place[...] = share
+            elements[...] = share
         else:
-            place += share
+            elements += share
     return x[part(axis, slice(padding, padding + size))]
 
 
@@ -131,7 +123,7 @@ def largest_at(xp: Any, x: Array, *, elements: Sequence[Any]) -> Array:
     batch or 1, channels or 1, windows).
     """
     take = xp.library.take_along_axis
-    place: Any = None
+    position: Any = None
     scale = 1
     for i, indices in reversed(list(enumerate(elements))):
         axis, length = i + 2, x.shape[i + 2]
@@ -141,14 +133,14 @@ def largest_at(xp: Any, x: Array, *, elements: Sequence[Any]) -> Array:
         indices = indices.reshape(len(indices), *shape)
         x, which = largest(xp, [take(x, index, axis) for index in indices])
         here = take(indices, which[None].astype("int64"), 0)[0]
-        place = here * scale if place is None else take(place, here, axis) + here * scale
+        position = here * scale if position is None else take(position, here, axis) + here * scale
         scale *= length
-    return place
+    return position
 
 
-def at(x: Tensor, place: Tensor) -> Tensor:
+def at(x: Tensor, position: Tensor) -> Tensor:
     """The elements of ``x`` at indices into its flattened dimensions behind the second."""
-    return read_places(x.flatten(2), place.flatten(2)).reshape(tuple(place.shape))
+    return read_positions(x.flatten(2), position.flatten(2)).reshape(tuple(position.shape))
 
 
 def _clipped(n: int, windows: Windows) -> np.ndarray:
@@ -183,8 +175,8 @@ def max_pool(op: str, dims: int) -> Callable:
         x, restore = with_batch(op, dims, input)
         windows = windows_of(op, dims, x, kernel_size, stride, padding, dilation, ceil_mode)
         if return_indices:
-            place = largest_at(x, elements=list(map(_clipped, x.shape[2:], windows)))
-            return restore((at(x, place), place))
+            position = largest_at(x, elements=list(map(_clipped, x.shape[2:], windows)))
+            return restore((at(x, position), position))
         for i in reversed(range(dims)):
             x = max_along(x, axis=i + 2, windows=windows[i])
         return restore(x)

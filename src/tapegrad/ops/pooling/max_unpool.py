@@ -10,7 +10,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.conv.sliding_window import Sizes, for_dimensions, ints, unbatched
 
-from .flat_pixels import write_places
+from .flat_pixels import write_positions
 
 
 def _size(
@@ -84,7 +84,7 @@ def max_unpool(op: str, dims: int) -> Callable:
             )
         lead = tuple(input.shape[:-dims])
         flat = (*((1,) if single else ()), *lead, math.prod(input.shape[-dims:]))
-        y = write_places(input.reshape(flat), indices.reshape(flat), size=length)
+        y = write_positions(input.reshape(flat), indices.reshape(flat), size=length)
         return y.reshape(*lead, *size)
 
     return max_unpool

@@ -1,4 +1,4 @@
-"""Images read at given places, and the grids of places of affine maps (Jaderberg et al. 2015)."""
+"""Images read at the points of a grid, and the grids of affine maps (Jaderberg et al. 2015)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tapegrad.core.dtypes import float32, int64, is_floating, is_low_precision
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.pointwise.elementwise import where
-from tapegrad.ops.pooling.flat_pixels import read_places
+from tapegrad.ops.pooling.flat_pixels import read_positions
 
 # Each dimension contributes some elements, (index, weight), to a result: two for "bilinear", four
 # for "bicubic", one for "nearest". The result is the sum over all combinations. Indices are plain
@@ -24,45 +24,45 @@ Elements = list[tuple[Tensor, Tensor | None]]
 
 
 def _pixels(grid: Tensor, n: int, align_corners: bool) -> Tensor:
-    """Places -1..1 in pixels: the centres of the corner pixels are -1 and 1, or their edges."""
+    """Coordinates -1..1 in pixels: -1 and 1 are the corner pixels' centres, or their outer edges."""
     return (grid + 1) * ((n - 1) / 2) if align_corners else ((grid + 1) * n - 1) / 2
 
 
-def _clipped(place: Tensor, n: int) -> Tensor:
+def _clipped(position: Tensor, n: int) -> Tensor:
     """Between the first and the last pixel; no gradient at the ends and beyond."""
-    fixed = place.detach()
+    fixed = position.detach()
     inner: Any = fixed > 0
-    return where(inner & (fixed < n - 1), place, fixed.clamp(0, n - 1))
+    return where(inner & (fixed < n - 1), position, fixed.clamp(0, n - 1))
 
 
-def _reflected(place: Tensor, n: int, align_corners: bool) -> Tensor:
+def _reflected(position: Tensor, n: int, align_corners: bool) -> Tensor:
     """Reflected at the centres or the edges of the first and last pixels until inside."""
     low, span = (0.0, n - 1.0) if align_corners else (-0.5, float(n))
     if span == 0:
-        return _clipped(place, n)
-    fixed = place.detach() - low
-    distance = where(fixed < 0, low - place, place - low)
+        return _clipped(position, n)
+    fixed = position.detach() - low
+    distance = where(fixed < 0, low - position, position - low)
     times = (fixed.abs() / span).floor()
     rest = distance - times * span
     inside = where(times % 2 == 0, rest + low, (span + low) - rest)
     return _clipped(inside, n)
 
 
-def _padded(place: Tensor, n: int, padding_mode: str, align_corners: bool) -> Tensor:
+def _padded(position: Tensor, n: int, padding_mode: str, align_corners: bool) -> Tensor:
     if padding_mode == "border":
-        return _clipped(place, n)
-    return _reflected(place, n, align_corners) if padding_mode == "reflection" else place
+        return _clipped(position, n)
+    return _reflected(position, n, align_corners) if padding_mode == "reflection" else position
 
 
-def _linear(place: Tensor, pad: Callable) -> Elements:
-    place = pad(place)
-    low = place.detach().floor()
-    share = place - low
+def _linear(position: Tensor, pad: Callable) -> Elements:
+    position = pad(position)
+    low = position.detach().floor()
+    share = position - low
     return [(low, 1 - share), (low + 1, share)]
 
 
-def _nearest(place: Tensor, pad: Callable) -> Elements:
-    return [(pad(place).detach().round(), None)]
+def _nearest(position: Tensor, pad: Callable) -> Elements:
+    return [(pad(position).detach().round(), None)]
 
 
 def _near(x: Tensor) -> Tensor:
@@ -75,9 +75,9 @@ def _far(x: Tensor) -> Tensor:
     return ((-0.75 * x + 3.75) * x - 6.0) * x + 3.0
 
 
-def _cubic(place: Tensor, pad: Callable) -> Elements:
-    low = place.detach().floor()
-    t = place - low
+def _cubic(position: Tensor, pad: Callable) -> Elements:
+    low = position.detach().floor()
+    t = position - low
     weights = [_far(t + 1), _near(t), _near(1 - t), _far(2 - t)]
     return [(pad(low + (k - 1)).round(), weight) for k, weight in enumerate(weights)]
 
@@ -120,12 +120,14 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """The images at the places of a grid: input (n, c, h, w), grid (n, oh, ow, 2) of (x, y), each
+    """The images at the points of a grid: input (n, c, h, w), grid (n, oh, ow, 2) of (x, y), each
     -1..1 from one end of the image to the other -> (n, c, oh, ow); or with a depth, (x, y, z).
+    Both of one floating dtype.
 
     mode: "bilinear", "nearest" or "bicubic" (images only). padding_mode: what lies outside:
     "zeros", the nearest pixel ("border"), or the image mirrored ("reflection"). align_corners:
-    whether -1 and 1 are the centres of the corner pixels, rather than their outer edges.
+    whether -1 and 1 are the centres of the corner pixels, rather than their outer edges. Raises
+    ValueError for another mode or padding_mode, RuntimeError for shapes and dtypes that do not fit.
     """
     dims = _check(input, grid, mode, padding_mode)
     if is_low_precision(input.dtype):
@@ -136,9 +138,9 @@ def grid_sample(
     points = grid.reshape(n, math.prod(shape), dims)
     elements: list[Elements] = []
     for i, length in enumerate(size):
-        place = _pixels(points[..., dims - 1 - i], length, align)
+        position = _pixels(points[..., dims - 1 - i], length, align)
         padded = partial(_padded, n=length, padding_mode=padding_mode, align_corners=align)
-        elements.append(_MODES[mode](place, padded))
+        elements.append(_MODES[mode](position, padded))
     flat = input.flatten(2)
     parts = [_part(flat, size, chosen) for chosen in product(*elements)]
     y = parts[0]
@@ -152,22 +154,24 @@ def _part(flat: Tensor, size: tuple[int, ...], chosen: tuple) -> Tensor:
     inside: Any = None
     index: Any = 0
     weight: Any = None
-    for (place, share), n in zip(chosen, size, strict=True):
-        within: Any = (place >= 0) & (place <= n - 1)
+    for (position, share), n in zip(chosen, size, strict=True):
+        within: Any = (position >= 0) & (position <= n - 1)
         inside = within if inside is None else inside & within
-        index = index * n + where(within, place, 0.0).to(int64)
+        index = index * n + where(within, position, 0.0).to(int64)
         if share is not None:
             weight = share if weight is None else weight * share
     inside = inside.unsqueeze(1)
-    part = where(inside, read_places(flat, index.unsqueeze(1)), 0.0)
+    part = where(inside, read_positions(flat, index.unsqueeze(1)), 0.0)
     return part if weight is None else part * where(inside, weight.unsqueeze(1), 0.0)
 
 
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
-    """The places that affine maps send an output's pixels to, for ``grid_sample``.
+    """The points that affine maps send an output's pixels to, for ``grid_sample``.
 
     theta: (n, 2, 3), size (n, c, h, w) -> (n, h, w, 2); or (n, 3, 4), (n, c, d, h, w) ->
-    (n, d, h, w, 3). align_corners: whether -1 and 1 are the centres of the corner pixels.
+    (n, d, h, w, 3). align_corners: whether -1 and 1 are the centres of the corner pixels. Raises
+    ValueError for a theta that is no such floats or does not fit ``size``, NotImplementedError for
+    a size of other than 4 or 5 dimensions.
     """
     require_tensor("affine_grid", theta)
     if not is_floating(theta.dtype):
@@ -194,7 +198,7 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
 
 
 def _line(n: int, align_corners: bool) -> np.ndarray:
-    """The places of n pixels between -1 and 1."""
+    """The positions of n pixels between -1 and 1."""
     if align_corners:
         return np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
     return (2 * np.arange(n) + 1) / n - 1

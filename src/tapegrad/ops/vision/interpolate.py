@@ -38,8 +38,8 @@ def _nearest(n: int, out: int, centred: bool, scale: float | None, wide: bool) -
     (rounded to float32 at the end) for float64."""
     kind = np.float64 if wide else np.float32
     step = kind(1.0 / scale) if scale is not None and scale > 0 else kind(n) / kind(out)
-    places = (np.arange(out).astype(kind) + kind(0.5 if centred else 0)) * step
-    index = np.floor(places.astype(np.float32)).astype(np.int64).clip(0, n - 1)[None]
+    positions = (np.arange(out).astype(kind) + kind(0.5 if centred else 0)) * step
+    index = np.floor(positions.astype(np.float32)).astype(np.int64).clip(0, n - 1)[None]
     return Taps(index, np.ones(index.shape), n)
 
 
@@ -63,8 +63,8 @@ def _cubic_weight(x: np.ndarray, a: float) -> np.ndarray:
 def _cubic(n: int, out: int, align_corners: bool, scale: float | None) -> Taps:
     source = _sources(n, out, align_corners, scale)
     low = np.floor(source).astype(np.int64)
-    places = low + np.arange(-1, 3)[:, None]
-    return Taps(places.clip(0, n - 1), _cubic_weight(source - places, -0.75), n)
+    positions = low + np.arange(-1, 3)[:, None]
+    return Taps(positions.clip(0, n - 1), _cubic_weight(source - positions, -0.75), n)
 
 
 def _triangle(x: np.ndarray) -> np.ndarray:
@@ -92,10 +92,10 @@ def _antialiased(mode: str, n: int, out: int, align_corners: bool, scale: float 
     centre = (np.arange(out) + 0.5) * step
     first = np.trunc(centre - reach * wide + 0.5).astype(np.int64).clip(0)
     end = np.trunc(centre + reach * wide + 0.5).astype(np.int64).clip(None, n)
-    places = first + np.arange(max(int((end - first).max()), 1))[:, None]
-    weight = np.where(places < end, weigh((places - centre + 0.5) / wide), 0.0)
+    positions = first + np.arange(max(int((end - first).max()), 1))[:, None]
+    weight = np.where(positions < end, weigh((positions - centre + 0.5) / wide), 0.0)
     total = weight.sum(0)
-    return Taps(places.clip(0, n - 1), weight / np.where(total == 0, 1, total), n)
+    return Taps(positions.clip(0, n - 1), weight / np.where(total == 0, 1, total), n)
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures
