@@ -95,7 +95,8 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> T
 
     mode: "constant" (``value``, 0 by default; any dimensions), or "reflect", "replicate" or
     "circular", on the last 1, 2 or 3 dimensions of a (batch, channels, ...) tensor, or one without
-    the batch.
+    the batch. Raises RuntimeError for widths that do not fit the shape, NotImplementedError for
+    another mode or number of dimensions, ValueError for a value with another mode than "constant".
     """
     require_tensor("pad", input)
     if not isinstance(pad, (tuple, list)):

@@ -8,6 +8,7 @@ from typing import Any
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.conv.pad import pad
 from tapegrad.ops.linalg.matmul import linear, matmul
 from tapegrad.ops.movement.cat import cat
 from tapegrad.ops.movement.shape import transpose
@@ -33,7 +34,8 @@ def scaled_dot_product_attention(
     attn_mask: bool (True: may be looked at) or numbers to add, broadcast to (..., l, s).
     is_causal: position i looks at 0 to i. A query that may look at nothing gets 0. dropout_p drops
     weights. enable_gqa: each of fewer heads (dimension -3) of key and value serves several of
-    query's.
+    query's. All of one floating dtype. Raises RuntimeError for shapes and dtypes that do not go
+    together, and for both attn_mask and is_causal.
     """
     op = "scaled_dot_product_attention"
     for x in (query, key, value):
@@ -153,11 +155,12 @@ def multi_head_attention_forward(
     use_separate_proj_weight, three matrices. bias_k, bias_v: a further key and value for all;
     add_zero_attn: one of zeros. Masks: True, or -inf, is not to be looked at; key_padding_mask
     (n, s), attn_mask (l, s) or (n * heads, l, s). is_causal only says that attn_mask is causal.
+    Raises RuntimeError for shapes that do not go together, ValueError for weights that are missing.
     """
     op = "multi_head_attention_forward"
     batched = _check_inputs(op, query, key, value, key_padding_mask, embed_dim_to_check, num_heads)
     if is_causal and attn_mask is None:
-        raise RuntimeError(f"[{op}] is_causal says what attn_mask is, and there is none")
+        raise RuntimeError(f"[{op}] is_causal says what attn_mask is: attn_mask must be given")
     if not batched:
         query, key, value = (x.unsqueeze(1) for x in (query, key, value))
         if key_padding_mask is not None:
@@ -187,8 +190,7 @@ def multi_head_attention_forward(
     k = k if static_k is None else _static(op, "static_k", static_k, k)
     v = v if static_v is None else _static(op, "static_v", static_v, v)
     if add_zero_attn:
-        zero = wrap(q._device.xp.zeros((heads, 1, q.shape[2]), dtype=q.dtype), q._device)
-        k, v = cat([k, zero], 1), cat([v, zero], 1)
+        k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
         further += 1
     mask = _joint_mask(op, q, k.shape[1], n, attn_mask, key_padding_mask, further)
     p = dropout_p if training else 0.0
@@ -251,10 +253,10 @@ def _joint_mask(
                 f"[{op}] attn_mask must have shape {wanted[0]} or {wanted[1]}, got "
                 f"{tuple(mask.shape)}"
             )
-        mask = _open(_as_numbers(op, mask, q), further)
+        mask = pad(_as_numbers(op, mask, q), (0, further))
     if padding is None:
         return mask
-    padding = _open(_as_numbers(op, padding, q), further)
+    padding = pad(_as_numbers(op, padding, q), (0, further))
     padding = padding.unsqueeze(1).unsqueeze(1).expand((n, heads // n, 1, keys))
     padding = padding.reshape(heads, 1, keys)
     return padding if mask is None else mask + padding
@@ -262,14 +264,7 @@ def _joint_mask(
 
 def _as_numbers(op: str, mask: Tensor, q: Tensor) -> Tensor:
     if mask.dtype.kind == "b":
-        zero = wrap(q._device.xp.zeros(tuple(mask.shape), dtype=q.dtype), q._device)
+        zero = wrap(q._device.xp.zeros((), dtype=q.dtype), q._device)
         return where(mask, -math.inf, zero)
     require_floating(op, mask)
     return mask.to(q.dtype)
-
-
-def _open(mask: Tensor, further: int) -> Tensor:
-    if not further:
-        return mask
-    seen = mask._device.xp.zeros((*mask.shape[:-1], further), dtype=mask.dtype)
-    return cat([mask, wrap(seen, mask._device)], -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.devices import Device
@@ -51,17 +52,16 @@ def _alpha_dropout(
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
-    if not _drops("dropout", input, p, training):
-        return input
-    y = input * 0.0 if p == 1 else _dropout(input, p=p, **_call())
-    return write_result(input, y, "dropout_") if inplace else y
+    """Floats set to 0 with probability p, the others scaled by 1 / (1 - p); the input itself unless
+    training. Raises ValueError for a p beyond 0..1."""
+    return _drop("dropout", input, p, training, inplace, lambda: _dropout(input, p=p, **_call()))
 
 
 def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Whole channels of (n, c, length) or (c, length) set to 0."""
+    """Whole channels of (n, c, length) or (c, length) set to 0, as ``dropout`` sets elements.
+    Raises RuntimeError for other shapes."""
     if isinstance(input, Tensor) and input.ndim not in (2, 3):
         raise RuntimeError(
             f"[dropout1d] expects (n, c, length) or (c, length), got {tuple(input.shape)}"
@@ -72,44 +72,44 @@ def dropout1d(
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Whole channels of (n, c, ...) set to 0; as in PyTorch, 3 dimensions are (n, c, length)."""
+    """Whole channels of (n, c, ...) set to 0, as ``dropout`` sets elements; as in PyTorch, 3
+    dimensions are (n, c, length). Raises RuntimeError for fewer than 2."""
     return _drop_channels("dropout2d", input, p, training, inplace)
 
 
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Whole channels of (n, c, depth, height, width), or of that without n, set to 0."""
+    """Whole channels of (n, c, d, h, w) or (c, d, h, w) set to 0, as ``dropout`` sets elements.
+    Raises RuntimeError for fewer than 2 dimensions."""
     return _drop_channels("dropout3d", input, p, training, inplace, unbatched=4)
 
 
 def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """Elements set with probability p to selu's least value, and all scaled and shifted such that
-    mean 0 and variance 1 stay what they are (Klambauer et al. 2017)."""
-    if not _drops("alpha_dropout", input, p, training):
-        return input
-    if p == 1:
-        y = input * 0.0
-    else:
-        y = _alpha_dropout(input, p=p, scale=_alpha_scale(p), low=_SELU_LOW, **_call())
-    return write_result(input, y, "alpha_dropout_") if inplace else y
+    """Floats set with probability p to selu's least value, and all scaled and shifted such that
+    mean 0 and variance 1 stay what they are (Klambauer et al. 2017). Raises ValueError for a p
+    beyond 0..1."""
+
+    def dropped() -> Tensor:
+        return _alpha_dropout(input, p=p, scale=_alpha_scale(p), low=_SELU_LOW, **_call())
+
+    return _drop("alpha_dropout", input, p, training, inplace, dropped)
 
 
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """``alpha_dropout`` of whole channels of (n, c, ...)."""
+    """``alpha_dropout`` of whole channels of (n, c, ...). Raises RuntimeError for fewer than 2
+    dimensions."""
     op = "feature_alpha_dropout"
-    if not _drops(op, input, p, training):
-        return input
-    if p == 1:
-        y = input * 0.0
-    else:
+
+    def dropped() -> Tensor:
         keep, scale = _channel_noise(op, input, p, 2) * (1 - p), _alpha_scale(p)
-        y = input * (keep * scale) + (keep - (1 - p)) * -(scale * _SELU_LOW)
-    return write_result(input, y, "feature_alpha_dropout_") if inplace else y
+        return input * (keep * scale) + (keep - (1 - p)) * -(scale * _SELU_LOW)
+
+    return _drop(op, input, p, training, inplace, dropped)
 
 
 _SELU_LOW = -1.0507009873554805 * 1.6732632423543772  # -scale * alpha
@@ -119,15 +119,18 @@ def _alpha_scale(p: float) -> float:
     return ((1 - p) * (1 + p * _SELU_LOW * _SELU_LOW)) ** -0.5
 
 
-def _drops(op: str, x: Tensor, p: float, training: bool) -> bool:
-    """Whether anything is to be dropped."""
+def _drop(
+    op: str, x: Tensor, p: float, training: bool, inplace: bool, dropped: Callable[[], Tensor]
+) -> Tensor:
+    """x while nothing is to be dropped, zeros for all of it, otherwise what ``dropped`` returns."""
     require_tensor(op, x)
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"[{op}] p must be in 0..1, got {p}")
     if not training or p == 0:
-        return False
+        return x
     require_floating(op, x)
-    return True
+    y = x * 0.0 if p == 1 else dropped()
+    return write_result(x, y, f"{op}_") if inplace else y
 
 
 def _call() -> dict[str, int]:
@@ -138,10 +141,10 @@ def _call() -> dict[str, int]:
 def _drop_channels(
     op: str, x: Tensor, p: float, training: bool, inplace: bool, unbatched: int = 0
 ) -> Tensor:
-    if not _drops(op, x, p, training):
-        return x
-    y = x * 0.0 if p == 1 else x * _channel_noise(op, x, p, 1 if x.ndim == unbatched else 2)
-    return write_result(x, y, f"{op}_") if inplace else y
+    def dropped() -> Tensor:
+        return x * _channel_noise(op, x, p, 1 if x.ndim == unbatched else 2)
+
+    return _drop(op, x, p, training, inplace, dropped)
 
 
 def _channel_noise(op: str, x: Tensor, p: float, leading: int) -> Tensor:

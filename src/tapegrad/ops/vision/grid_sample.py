@@ -24,7 +24,7 @@ Elements = list[tuple[Tensor, Tensor | None]]
 
 
 def _pixels(grid: Tensor, n: int, align_corners: bool) -> Tensor:
-    """Coordinates -1..1 in pixels: -1 and 1 are the corner pixels' centres, or their outer edges."""
+    """Coordinates -1..1 in pixels: -1 and 1 are the corner pixels' centres or outer edges."""
     return (grid + 1) * ((n - 1) / 2) if align_corners else ((grid + 1) * n - 1) / 2
 
 

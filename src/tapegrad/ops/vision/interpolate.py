@@ -163,6 +163,8 @@ def interpolate(
     "bicubic" (2), "trilinear" (3). align_corners: whether the first and last elements stay where
     they are, rather than the edges of the image. antialias: filter when shrinking ("bilinear",
     "bicubic", or "lanczos"). recompute_scale_factor: take the ratio of the sizes for the factor.
+    Raises NotImplementedError for a mode that does not go with the shape, ValueError for arguments
+    that do not go together, RuntimeError for sizes below 1 and for a dtype that the mode lacks.
     """
     require_tensor("interpolate", input)
     if mode not in _MODES:
@@ -220,15 +222,15 @@ def upsample(
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """``interpolate`` under its former name."""
+    """``interpolate`` under its former name, without its last two arguments."""
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
 def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """``interpolate`` by the nearest elements."""
+    """``interpolate`` of (batch, channels, ...) by the nearest elements."""
     return interpolate(input, size, scale_factor)
 
 
 def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """Bilinear ``interpolate`` with aligned corners."""
+    """Bilinear ``interpolate`` of images (n, c, h, w), with aligned corners."""
     return interpolate(input, size, scale_factor, "bilinear", True)

@@ -22,7 +22,7 @@ def _image(op: str, x: Any, name: str, factor: Any) -> tuple[int, ...]:
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(..., c r^2, h, w) -> (..., c, h r, w r): every r^2 channels become r x r pixels (Shi et al.
-    2016)."""
+    2016). Raises RuntimeError where the channels do not divide by r^2."""
     r = upscale_factor
     *lead, channels, h, w = _image("pixel_shuffle", input, "upscale_factor", r)
     if channels % (r * r):
@@ -37,7 +37,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """(..., c, h r, w r) -> (..., c r^2, h, w): the inverse of ``pixel_shuffle``."""
+    """(..., c, h r, w r) -> (..., c r^2, h, w): the inverse of ``pixel_shuffle``. Raises
+    RuntimeError where height or width do not divide by r."""
     r = downscale_factor
     *lead, channels, h, w = _image("pixel_unshuffle", input, "downscale_factor", r)
     if h % r or w % r:
@@ -52,7 +53,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """(n, c, ...) with the channels of several groups dealt out in turn (Zhang et al. 2018)."""
+    """(n, c, ...) with the channels of several groups dealt out in turn (Zhang et al. 2018). Raises
+    RuntimeError where they do not divide into ``groups``, and for fewer than 3 dimensions."""
     batch, channels, *rest = _image("channel_shuffle", input, "groups", groups)
     if channels % groups:
         raise RuntimeError(
