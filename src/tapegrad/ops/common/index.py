@@ -165,3 +165,10 @@ def in_range(op: str, index: Any, low: int, high: int, dim: int) -> None:
             f"[{op}] index {wrong} is out of range for dim {dim} of size {high}: "
             f"expected {low} to {high - 1}"
         )
+
+
+def first_outside(indices: Any, size: int) -> int | None:
+    """The first index that is not one of 0 to size - 1, or None."""
+    if not indices.size or (int(indices.min()) >= 0 and int(indices.max()) < size):
+        return None
+    return int(indices[(indices < 0) | (indices >= size)][0])

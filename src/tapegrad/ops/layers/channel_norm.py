@@ -25,7 +25,8 @@ def group_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Normalise (n, c, ...) over groups of c / num_groups consecutive channels; then weight and
-    bias for each channel (Wu & He 2018)."""
+    bias for each channel, (c,) (Wu & He 2018). Raises RuntimeError for other shapes and for groups
+    that do not divide the channels, ValueError for a single value per group."""
     op = "group_norm"
     check_channels(op, input, weight=weight, bias=bias)
     shape = tuple(input.shape)
@@ -53,7 +54,8 @@ def instance_norm(
     """Normalise each channel of each sample of (n, c, ...) by itself (Ulyanov et al. 2016).
 
     use_input_stats: with its own statistics, folding their means over the batch into running_mean
-    and running_var in place; otherwise with the running ones.
+    and running_var in place; otherwise with the running ones. Raises RuntimeError for shapes other
+    than (c,) of the others, ValueError for a single value per channel.
     """
     op = "instance_norm"
     if not use_input_stats:
@@ -90,7 +92,8 @@ def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
     """x / (k + alpha * mean of the squares of ``size`` neighbouring channels)^beta, for inputs
-    (n, c, ...) of at least 3 dimensions (Krizhevsky et al. 2012); zeros surround the channels."""
+    (n, c, ...) of at least 3 dimensions (Krizhevsky et al. 2012); zeros surround the channels.
+    Raises ValueError for fewer dimensions, RuntimeError for a size below 1."""
     op = "local_response_norm"
     require_tensor(op, input)
     if input.ndim < 3:

@@ -13,6 +13,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.index import first_outside
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.linalg.norms import norm_over
 
@@ -27,13 +28,14 @@ from tapegrad.ops.linalg.norms import norm_over
     ),
 )
 def _embedding(xp: Any, weight: Array, indices: Array, *, skip: int | None) -> Array:
-    if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= len(weight)):
-        raise _first_error(indices, len(weight))
+    _require_rows(indices, len(weight))
     return weight[indices]
 
 
-def _first_error(indices: Any, rows: int) -> IndexError:
-    return _row_error(int(indices[(indices < 0) | (indices >= rows)][0]), rows)
+def _require_rows(indices: Any, rows: int) -> None:
+    wrong = first_outside(indices, rows)
+    if wrong is not None:
+        raise _row_error(wrong, rows)
 
 
 def _row_error(index: int, rows: int) -> IndexError:
@@ -117,7 +119,8 @@ def embedding(
     max_norm: rows in use that are longer, in the ``norm_type`` norm, are shortened to it in place.
     scale_grad_by_freq: a row's gradient is divided by how often it is looked up. ``sparse`` is
     accepted; gradients are dense. Raises IndexError for an index out of range, on a GPU when the
-    program next waits for it.
+    program next waits for it, and for such a padding_idx; RuntimeError for indices that are no
+    integers, and for a table that is not 2-d.
     """
     check_table("embedding", input, weight)
     skip = padding_row("embedding", padding_idx, weight.shape[0])
@@ -151,8 +154,7 @@ def renormalize(
     """Shorten the rows that ``indices`` names to the norm ``max_norm``, in place and untaped."""
     xp, table = weight._device.xp, weight._array
     rows = xp.library.unique(indices._array.reshape(-1))
-    if rows.size and (int(rows[0]) < 0 or int(rows[-1]) >= len(table)):
-        raise _first_error(rows, len(table))
+    _require_rows(rows, len(table))
     used = table[rows]
     length = norm_over(op, wrap(used, weight._device), norm_type, 1, True, None)._array
     too_long = length > max_norm
@@ -171,20 +173,21 @@ def rarity(weight: Tensor, indices: Tensor) -> Tensor:
 
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """int64 (..., num_classes): 1 at the position that each class names, else 0. By default there
-    are as many classes as the largest plus one."""
+    are as many classes as the largest plus one. Raises RuntimeError for anything but integers, and
+    for a class out of range."""
     require_tensor("one_hot", input)
     if input.dtype.kind not in "iu":
         raise RuntimeError(f"[one_hot] classes must be integers, got {input.dtype.name}")
     classes, xp = input._array, input._device.xp
     if num_classes == -1:
         if not classes.size:
-            raise RuntimeError("[one_hot] of no classes at all: num_classes must be given")
+            raise RuntimeError("[one_hot] for an empty input, num_classes must be given")
         num_classes = int(classes.max()) + 1
     if num_classes < 1:
         raise RuntimeError(f"[one_hot] num_classes must be positive, got {num_classes}")
-    if classes.size and (int(classes.min()) < 0 or int(classes.max()) >= num_classes):
-        wrong = classes[(classes < 0) | (classes >= num_classes)]
+    wrong = first_outside(classes, num_classes)
+    if wrong is not None:
         raise RuntimeError(
-            f"[one_hot] class {int(wrong[0])} is out of range: expected 0 to {num_classes - 1}"
+            f"[one_hot] class {wrong} is out of range: expected 0 to {num_classes - 1}"
         )
     return wrap((classes[..., None] == xp.arange(num_classes)).astype(np.int64), input._device)

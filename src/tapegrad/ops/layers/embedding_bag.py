@@ -40,7 +40,9 @@ def embedding_bag(
 
     input: (bags, n), or (n,) with ``offsets`` at which bags start (and, with include_last_offset,
     where the last one ends). per_sample_weights: factors of the rows of a sum. Rows
-    ``padding_idx`` do not count; empty bags are 0. The others are ``embedding``'s.
+    ``padding_idx`` do not count; empty bags are 0. The other arguments are ``embedding``'s. Raises
+    ValueError for arguments that do not go together, NotImplementedError for weights of anything
+    but a sum, RuntimeError for offsets that decrease or exceed the input.
     """
     op = "embedding_bag"
     _check(op, input, weight, offsets, mode, per_sample_weights, scale_grad_by_freq, sparse)

@@ -198,7 +198,8 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, whose shape is
-    ``normalized_shape`` (Ba et al. 2016)."""
+    ``normalized_shape`` (Ba et al. 2016), as is that of weight and bias. The variance is biased.
+    Raises RuntimeError for other shapes, and for anything but floats."""
     rows, flat = _rows("layer_norm", input, normalized_shape, weight, bias)
     y = normalize_rows(_as_rows(input, rows), *flat, eps=eps)
     return _as_rows(y, input._array.shape)
@@ -208,7 +209,7 @@ def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019); eps is
-    the dtype's machine epsilon by default."""
+    the dtype's machine epsilon by default. Shapes, and what is raised, as in ``layer_norm``."""
     rows, flat = _rows("rms_norm", input, normalized_shape, weight)
     if eps is None:
         least = 2.0**-10 if input.dtype.kind == "f" else 2**-7
@@ -222,17 +223,15 @@ def _as_rows(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> tuple:
     """x's shape as (rows, columns), and the affine parameters flattened."""
-    require_tensor(op, x)
-    shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else [normalized_shape]
-    shape = tuple(shape)
+    require_floating(op, x)
+    given = normalized_shape
+    shape = tuple(given) if isinstance(given, (tuple, list)) else (given,)
     n = len(shape)
     if not n or x._array.shape[-n:] != shape or n > x.ndim:
         raise RuntimeError(
             f"[{op}] normalized_shape {shape} must be the last sizes of the input's shape "
             f"{tuple(x.shape)}"
         )
-    if not x.is_floating_point():
-        raise RuntimeError(f"[{op}] needs a floating-point tensor, got {x.dtype.name}")
     for p in affine:
         if p is not None and tuple(p.shape) != shape:
             raise RuntimeError(
@@ -256,6 +255,8 @@ def batch_norm(
 
     training: with the batch's own statistics, folding them into running_mean and running_var in
     place (the variance with n - 1); otherwise with the running ones. An empty batch changes none.
+    Weight, bias and statistics are (c,). Raises RuntimeError for other shapes, ValueError for an
+    eps of 0 and for a single value per channel while training.
     """
     check_channels(
         "batch_norm",

@@ -75,7 +75,7 @@ def gru_cell(
 
     input: (batch, features); hx: (batch, hidden); w_ih: (3 hidden, features), W_ir, W_iz and W_in
     one below the other; w_hh: (3 hidden, hidden) likewise; b_ih, b_hh: (3 hidden,) or None. All of
-    one floating dtype. Raises TypeError for what is no Tensor, RuntimeError for other shapes and
+    one floating dtype. Raises TypeError for anything but Tensors, RuntimeError for other shapes and
     dtypes.
     """
     require_floating("gru_cell", input)

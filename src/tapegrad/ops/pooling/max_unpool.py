@@ -8,6 +8,7 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.index import first_outside
 from tapegrad.ops.conv.sliding_window import Sizes, for_dimensions, ints, unbatched
 
 from .flat_pixels import write_positions
@@ -75,12 +76,11 @@ def max_unpool(op: str, dims: int) -> Callable:
                 f"[{op}] only the batch may be empty, got shape {tuple(input.shape)}"
             )
         length = math.prod(size)
-        found = indices._array
-        if found.size and (int(found.min()) < 0 or int(found.max()) >= length):
-            wrong = found[(found < 0) | (found >= length)]
+        wrong = first_outside(indices._array, length)
+        if wrong is not None:
             raise RuntimeError(
-                f"[{op}] index {int(wrong[0])} is out of range for an output of size {size}: "
-                f"expected 0 to {length - 1}"
+                f"[{op}] index {wrong} is out of range for an output of size {size}: expected 0 to "
+                f"{length - 1}"
             )
         lead = tuple(input.shape[:-dims])
         flat = (*((1,) if single else ()), *lead, math.prod(input.shape[-dims:]))
