@@ -110,7 +110,7 @@ def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def acosh_(input: Tensor, /) -> Tensor:
     """``input.acosh_(...)``"""
 def adaptive_avg_pool1d(input: Tensor, output_size: Any, *, out: Tensor | None = None) -> Tensor:
-    """Means of sequences over ``output_size`` windows."""
+    """Means over windows that divide sequences into ``output_size``."""
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other, broadcast and promoted."""
 def addbmm(
@@ -165,7 +165,7 @@ def alpha_dropout(
     input: Tensor, p: _float = 0.5, training: _bool = False, inplace: _bool = False, *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Elements set with probability p to selu's least value, and all scaled and ..."""
+    """Floats set with probability p to selu's least value, and all scaled and shifted ..."""
 @overload
 def amax(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
@@ -320,7 +320,7 @@ def avg_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: _bool = False,
     count_include_pad: _bool = True, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The mean of every window of a sequence: ``avg_pool2d`` with one dimension less."""
+    """The mean of every window of sequences."""
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1,
     out: Tensor | None = None,
@@ -458,7 +458,7 @@ def conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: _int = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """Cross-correlation of sequences with filters: ``conv2d`` with one dimension less."""
+    """Cross-correlation of sequences with filters."""
 def conv2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: _int = 1, *, out: Tensor | None = None,
@@ -468,7 +468,7 @@ def conv3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: _int = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """Cross-correlation of volumes with filters: ``conv2d`` with one dimension more."""
+    """Cross-correlation of volumes with filters."""
 def conv_tbc(
     input: Tensor, weight: Tensor, bias: Tensor, pad: _int = 0, *, out: Tensor | None = None,
 ) -> Tensor:
@@ -477,17 +477,17 @@ def conv_transpose1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: _int = 1, dilation: Any = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The transpose of ``conv1d``, as ``conv_transpose2d`` is that of ``conv2d``."""
+    """The gradient of a convolution with respect to its sequences."""
 def conv_transpose2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: _int = 1, dilation: Any = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The gradient of ``conv2d`` with respect to its input (Zeiler et al."""
+    """The gradient of a convolution with respect to its images."""
 def conv_transpose3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: _int = 1, dilation: Any = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The transpose of ``conv3d``, as ``conv_transpose2d`` is that of ``conv2d``."""
+    """The gradient of a convolution with respect to its volumes."""
 def copysign(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """|input| with the sign of ``other`` (a tensor or a number)."""
 def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -618,7 +618,7 @@ def dropout(
     input: Tensor, p: _float = 0.5, training: _bool = True, inplace: _bool = False, *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
+    """Floats set to 0 with probability p, the others scaled by 1 / (1 - p)."""
 def dsplit(
     input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
     out: Any = None,
@@ -1060,7 +1060,7 @@ def max_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: _bool = False, return_indices: Literal[False] = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The largest element of every window of a sequence: ``max_pool2d`` with one ..."""
+    """The largest element of every window of sequences."""
 @overload
 def max_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
@@ -1071,7 +1071,7 @@ def max_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: _bool = False, return_indices: Literal[False] = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The largest element of every window."""
+    """The largest element of every window of images."""
 @overload
 def max_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
@@ -1082,7 +1082,7 @@ def max_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: _bool = False, return_indices: Literal[False] = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The largest element of every window of a volume: ``max_pool2d`` with one ..."""
+    """The largest element of every window of volumes."""
 @overload
 def max_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
@@ -1541,7 +1541,8 @@ def selu_(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -
 def set_rng_state(state: Tensor) -> None:
     """Put the default generator back into a state."""
 def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / (1 + exp(-x)); integers become floats."""
 def sigmoid_(input: Tensor, /) -> Tensor:
     """``input.sigmoid_(...)``"""
 def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1594,7 +1595,7 @@ def slogdet(A: Tensor, *, out: Any = None) -> SignAndLog:
 def softmax(
     input: Tensor, dim: _int | None = None, dtype: Any = None, *, out: Tensor | None = None,
 ) -> Tensor:
-    """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+    """exp(x) / sum(exp(x)) along ``dim``, of floats."""
 @overload
 def softmax(
     input: Tensor, *, axis: _int | None, dtype: Any = None, out: Tensor | None = None,
@@ -1738,7 +1739,8 @@ def take_along_dim(
 def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def tan_(input: Tensor, /) -> Tensor:
     """``input.tan_(...)``"""
-def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The hyperbolic tangent; integers become floats."""
 def tanh_(input: Tensor, /) -> Tensor:
     """``input.tanh_(...)``"""
 def tensor(

@@ -1093,7 +1093,8 @@ class Operations:
         """In-place version of ``sgn``."""
     def short(self, memory_format: Any = None) -> Tensor:
         """The tensor as int16."""
-    def sigmoid(self) -> Tensor: ...
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(-x)); integers become floats."""
     def sigmoid_(self) -> Tensor:
         """In-place version of ``sigmoid``."""
     def sign(self) -> Tensor: ...
@@ -1124,7 +1125,7 @@ class Operations:
         """The signs of the determinants, and the logarithms of their sizes: 0 and -inf ..."""
     @overload
     def softmax(self, dim: _int | None = None, dtype: Any = None) -> Tensor:
-        """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+        """exp(x) / sum(exp(x)) along ``dim``, of floats."""
     @overload
     def softmax(self, *, axis: _int | None, dtype: Any = None) -> Tensor: ...
     @overload
@@ -1211,7 +1212,8 @@ class Operations:
     def tan(self) -> Tensor: ...
     def tan_(self) -> Tensor:
         """In-place version of ``tan``."""
-    def tanh(self) -> Tensor: ...
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent; integers become floats."""
     def tanh_(self) -> Tensor:
         """In-place version of ``tanh``."""
     @overload

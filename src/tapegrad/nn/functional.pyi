@@ -8,53 +8,53 @@ from typing import Any, Literal, overload
 from ..core.tensor import Tensor
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Means of sequences over ``output_size`` windows."""
+    """Means over windows that divide sequences into ``output_size``."""
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Means over windows that divide images, (n, c, h, w) or (c, h, w), into ..."""
+    """Means over windows that divide images into ``output_size``."""
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """``adaptive_avg_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
+    """Means over windows that divide volumes into ``output_size``."""
 @overload
 def adaptive_max_pool1d(
     input: Tensor, output_size: Any, return_indices: Literal[False] = False,
 ) -> Tensor:
-    """Maxima of sequences over ``output_size`` windows."""
+    """Maxima over windows that divide sequences into ``output_size``."""
 @overload
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any: ...
 @overload
 def adaptive_max_pool2d(
     input: Tensor, output_size: Any, return_indices: Literal[False] = False,
 ) -> Tensor:
-    """Maxima over windows that divide images, (n, c, h, w) or (c, h, w), into ..."""
+    """Maxima over windows that divide images into ``output_size``."""
 @overload
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any: ...
 @overload
 def adaptive_max_pool3d(
     input: Tensor, output_size: Any, return_indices: Literal[False] = False,
 ) -> Tensor:
-    """``adaptive_max_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
+    """Maxima over windows that divide volumes into ``output_size``."""
 @overload
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any: ...
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
-    """The places that affine maps send an output's pixels to, for ``grid_sample``."""
+    """The points that affine maps send an output's pixels to, for ``grid_sample``."""
 def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False,
 ) -> Tensor:
-    """Elements set with probability p to selu's least value, and all scaled and ..."""
+    """Floats set with probability p to selu's least value, and all scaled and shifted ..."""
 def avg_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """The mean of every window of a sequence: ``avg_pool2d`` with one dimension less."""
+    """The mean of every window of sequences."""
 def avg_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of every window."""
+    """The mean of every window of images."""
 def avg_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of every window of a volume: ``avg_pool2d`` with one dimension more."""
+    """The mean of every window of volumes."""
 def batch_norm(
     input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
@@ -84,7 +84,7 @@ def conv1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation of sequences with filters: ``conv2d`` with one dimension less."""
+    """Cross-correlation of sequences with filters."""
 def conv2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: int = 1,
@@ -94,24 +94,24 @@ def conv3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation of volumes with filters: ``conv2d`` with one dimension more."""
+    """Cross-correlation of volumes with filters."""
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
     """``conv1d`` with the dimensions in the order (time, batch, channels): input (w, ..."""
 def conv_transpose1d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:
-    """The transpose of ``conv1d``, as ``conv_transpose2d`` is that of ``conv2d``."""
+    """The gradient of a convolution with respect to its sequences."""
 def conv_transpose2d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:
-    """The gradient of ``conv2d`` with respect to its input (Zeiler et al."""
+    """The gradient of a convolution with respect to its images."""
 def conv_transpose3d(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:
-    """The transpose of ``conv3d``, as ``conv_transpose2d`` is that of ``conv2d``."""
+    """The gradient of a convolution with respect to its volumes."""
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean",
 ) -> Tensor:
@@ -132,19 +132,19 @@ def ctc_loss(
 ) -> Tensor:
     """The negative log probability of the target sequences."""
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Elements set to 0 with probability p, the others scaled by 1 / (1 - p)."""
+    """Floats set to 0 with probability p, the others scaled by 1 / (1 - p)."""
 def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
 ) -> Tensor:
-    """Whole channels of (n, c, length) or (c, length) set to 0."""
+    """Whole channels of (n, c, length) or (c, length) set to 0, as ``dropout`` sets ..."""
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
 ) -> Tensor:
-    """Whole channels of (n, c, ...) set to 0; as in PyTorch, 3 dimensions are (n, c, ..."""
+    """Whole channels of (n, c, ...) set to 0, as ``dropout`` sets elements; as in ..."""
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
 ) -> Tensor:
-    """Whole channels of (n, c, depth, height, width), or of that without n, set to 0."""
+    """Whole channels of (n, c, d, h, w) or (c, d, h, w) set to 0, as ``dropout`` sets ..."""
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x) - 1) elsewhere (Clevert et al."""
 def elu_(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -175,7 +175,7 @@ def fractional_max_pool2d(
     input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
     return_indices: Literal[False] = False, _random_samples: Tensor | None = None,
 ) -> Tensor:
-    """Maxima over randomly placed windows."""
+    """Maxima over randomly placed windows of images."""
 @overload
 def fractional_max_pool2d(
     input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
@@ -186,7 +186,7 @@ def fractional_max_pool3d(
     input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
     return_indices: Literal[False] = False, _random_samples: Tensor | None = None,
 ) -> Tensor:
-    """``fractional_max_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
+    """Maxima over randomly placed windows of volumes."""
 @overload
 def fractional_max_pool3d(
     input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
@@ -208,7 +208,7 @@ def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """The images at the places of a grid: input (n, c, h, w), grid (n, oh, ow, 2) of ..."""
+    """The images at the points of a grid: input (n, c, h, w), grid (n, oh, ow, 2) of ..."""
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
     eps: float = 1e-05,
@@ -298,15 +298,15 @@ def logsigmoid(input: Tensor) -> Tensor:
 def lp_pool1d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False,
 ) -> Tensor:
-    """``lp_pool2d`` of sequences, (n, c, w) or (c, w)."""
+    """The norm of every window of sequences: (sum of x ** p) ** (1 / p) with p = ..."""
 def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False,
 ) -> Tensor:
-    """The norm of every window, (sum of x ** p) ** (1 / p) with p = norm_type."""
+    """The norm of every window of images: (sum of x ** p) ** (1 / p) with p = norm_type."""
 def lp_pool3d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False,
 ) -> Tensor:
-    """``lp_pool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
+    """The norm of every window of volumes: (sum of x ** p) ** (1 / p) with p = norm_type."""
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean",
 ) -> Tensor:
@@ -316,7 +316,7 @@ def max_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: Literal[False] = False,
 ) -> Tensor:
-    """The largest element of every window of a sequence: ``max_pool2d`` with one ..."""
+    """The largest element of every window of sequences."""
 @overload
 def max_pool1d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
@@ -327,7 +327,7 @@ def max_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: Literal[False] = False,
 ) -> Tensor:
-    """The largest element of every window."""
+    """The largest element of every window of images."""
 @overload
 def max_pool2d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
@@ -338,7 +338,7 @@ def max_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: Literal[False] = False,
 ) -> Tensor:
-    """The largest element of every window of a volume: ``max_pool2d`` with one ..."""
+    """The largest element of every window of volumes."""
 @overload
 def max_pool3d(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
@@ -348,17 +348,17 @@ def max_unpool1d(
     input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
     output_size: Any = None,
 ) -> Tensor:
-    """``max_unpool2d`` of sequences, (n, c, w) or (c, w)."""
+    """Zeros with the elements of sequences at ``indices`` into each flattened output, ..."""
 def max_unpool2d(
     input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
     output_size: Any = None,
 ) -> Tensor:
-    """Zeros with the elements of ``input``, (n, c, h, w) or (c, h, w), at ``indices`` ..."""
+    """Zeros with the elements of images at ``indices`` into each flattened output, as ..."""
 def max_unpool3d(
     input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
     output_size: Any = None,
 ) -> Tensor:
-    """``max_unpool2d`` of volumes, (n, c, d, h, w) or (c, d, h, w)."""
+    """Zeros with the elements of volumes at ``indices`` into each flattened output, as ..."""
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x tanh(softplus(x)) (Misra 2019)."""
 def mse_loss(
@@ -449,7 +449,8 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """scale * elu(x, alpha), with the constants for which mean 0 and variance 1 are a ..."""
 def selu_(input: Tensor, inplace: bool = False) -> Tensor:
     """In-place version of ``selu``."""
-def sigmoid(input: Tensor) -> Tensor: ...
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)); integers become floats."""
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x sigmoid(x)."""
 def smooth_l1_loss(
@@ -460,7 +461,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") 
     """log(1 + exp(-t x)), without overflow."""
 @overload
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+    """exp(x) / sum(exp(x)) along ``dim``, of floats."""
 @overload
 def softmax(input: Tensor, *, axis: int | None, dtype: Any = None) -> Tensor: ...
 @overload
@@ -474,7 +475,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by lambd, and 0 where that would pass it."""
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
-def tanh(input: Tensor) -> Tensor: ...
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent; integers become floats."""
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -500,8 +502,8 @@ def upsample(
     input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """``interpolate`` under its former name."""
+    """``interpolate`` under its former name, without its last two arguments."""
 def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """Bilinear ``interpolate`` with aligned corners."""
+    """Bilinear ``interpolate`` of images (n, c, h, w), with aligned corners."""
 def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """``interpolate`` by the nearest elements."""
+    """``interpolate`` of (batch, channels, ...) by the nearest elements."""

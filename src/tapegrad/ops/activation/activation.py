@@ -44,6 +44,7 @@ def sigmoid_backward(xp: Any, grad: Array, result: Any) -> Array:
 
 
 sigmoid = unary("sigmoid", "sigmoid_backward", in_float32(lambda xp, x: 1 / (1 + xp.exp(-x))))
+sigmoid.__doc__ = "1 / (1 + exp(-x)); integers become floats."
 
 
 @primitive(vjp=("tanh_backward", lambda g, grad, result: g * grad * (-2 * result)))
@@ -52,6 +53,7 @@ def tanh_backward(xp: Any, grad: Array, result: Any) -> Array:
 
 
 tanh = unary("tanh", "tanh_backward", lambda xp, x: xp.library.tanh(x))
+tanh.__doc__ = "The hyperbolic tangent; integers become floats."
 
 
 # ------------------------------------------------------------ slopes told from the input
@@ -215,7 +217,8 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where positive, alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017)."""
+    """x where positive, alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017). Raises
+    RuntimeError for an alpha of 0."""
     if not alpha:
         raise RuntimeError("[celu] alpha must not be 0: the function divides by it")
     if inplace:
@@ -226,7 +229,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Phi(x), with the normal distribution's Phi (Hendrycks & Gimpel 2016): exact ("none"), or
-    their approximation by "tanh"."""
+    their approximation by "tanh". Raises RuntimeError for anything else."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"[gelu] approximate must be 'none' or 'tanh', got {approximate!r}")
     require_floating("gelu", input)

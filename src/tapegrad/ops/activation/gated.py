@@ -1,4 +1,4 @@
-"""Smooth activations, gates, and softmax's relatives, made of others."""
+"""Smooth activations, gates, and relatives of softmax, made of other functions."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """softmax(-x)."""
+    """softmax(-x). Arguments and errors are ``softmax``'s."""
     require_tensor("softmin", input)
     return softmax(-input, dim, dtype)
 
@@ -96,7 +96,8 @@ def gumbel_softmax(
     """A random sample, near to one-hot for small ``tau``, of which the logits are the
     unnormalised log-probabilities (Jang et al. 2016): softmax((logits + gumbel noise) / tau).
 
-    hard: exactly one-hot, with the gradient of the soft sample. ``eps`` has no effect.
+    hard: exactly one-hot, with the gradient of the soft sample. ``eps`` has no effect. Raises
+    ValueError unless tau is positive.
     """
     require_floating("gumbel_softmax", logits)
     if not tau > 0:
@@ -112,6 +113,6 @@ def gumbel_softmax(
     if not values.ndim:
         one = xp.ones_like(values)
     else:
-        places = xp.arange(values.shape[d]).reshape((-1,) + (1,) * (values.ndim - d - 1))
-        one = (xp.library.expand_dims(values.argmax(axis=d), d) == places).astype(values.dtype)
+        positions = xp.arange(values.shape[d]).reshape((-1,) + (1,) * (values.ndim - d - 1))
+        one = (xp.library.expand_dims(values.argmax(axis=d), d) == positions).astype(values.dtype)
     return wrap(one, logits._device) - soft.detach() + soft

@@ -31,16 +31,16 @@ def _threshold(xp: Any, x: Array, *, limit: float, value: float) -> Array:
     return xp.where(x <= limit, x.dtype.type(value), x)
 
 
-@primitive(
-    "hardshrink", vjp=(lambda xp, g, x, limit: xp.where((x >= -limit) & (x <= limit), 0.0, g),)
-)
+def _shrink_rule(xp: Any, g: Array, x: Array, limit: float) -> Any:
+    return xp.where((x >= -limit) & (x <= limit), 0.0, g)
+
+
+@primitive("hardshrink", vjp=(_shrink_rule,))
 def _hardshrink(xp: Any, x: Array, *, limit: float) -> Array:
     return xp.where((x >= -limit) & (x <= limit), x.dtype.type(0), x)
 
 
-@primitive(
-    "softshrink", vjp=(lambda xp, g, x, limit: xp.where((x >= -limit) & (x <= limit), 0.0, g),)
-)
+@primitive("softshrink", vjp=(_shrink_rule,))
 @in_float32
 def _softshrink(xp: Any, x: Array, *, limit: float) -> Array:
     return x - xp.clip(x, low=-limit, high=limit)
@@ -82,7 +82,8 @@ def _prelu(xp: Any, x: Array, slope: Any) -> Array:
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """x clipped to min_val..max_val, with slope 0 on the bounds as well."""
+    """x clipped to min_val..max_val, with slope 0 on the bounds as well. Raises ValueError where
+    min_val exceeds max_val, RuntimeError for a dtype that does not hold them."""
     if inplace:
         return hardtanh_(input, min_val, max_val)
     require_tensor("hardtanh", input)
@@ -99,7 +100,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """x where above the threshold, ``value`` elsewhere."""
+    """x where above the threshold, ``value`` elsewhere. Raises RuntimeError for bools."""
     if inplace:
         return threshold_(input, threshold, value)
     require_tensor("threshold", input)
@@ -115,7 +116,8 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x moved towards 0 by lambd, and 0 where that would pass it."""
+    """x moved towards 0 by lambd, and 0 where that would pass it. Raises RuntimeError for a
+    negative lambd."""
     require_floating("softshrink", input)
     if not lambd >= 0:
         raise RuntimeError(f"[softshrink] lambd must not be negative, got {lambd}")
@@ -140,7 +142,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, weight * x elsewhere (He et al. 2015): one weight, or one for each channel
-    (dimension 1)."""
+    (dimension 1), of the input's dtype. Raises RuntimeError for other weights."""
     require_floating("prelu", input)
     require_tensor("prelu", weight)
     if weight.dtype != input.dtype:
@@ -172,7 +174,8 @@ def rrelu(
     inplace: bool = False,
 ) -> Tensor:
     """x where positive; elsewhere x times a slope: random in lower..upper for each element while
-    training, their mean otherwise (Xu et al. 2015)."""
+    training, their mean otherwise (Xu et al. 2015). Raises RuntimeError where lower exceeds
+    upper."""
     if inplace:
         return rrelu_(input, lower, upper, training)
     require_floating("rrelu", input)
@@ -188,8 +191,3 @@ def rrelu(
 hardtanh_, threshold_, hardsigmoid_, hardswish_, rrelu_ = (
     in_place(f) for f in (hardtanh, threshold, hardsigmoid, hardswish, rrelu)
 )
-
-
-def relu6_(input: Tensor) -> Tensor:
-    """In-place version of ``relu6``."""
-    return hardtanh_(input, 0, 6)

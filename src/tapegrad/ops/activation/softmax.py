@@ -71,8 +71,6 @@ def _launch_rows(name: str) -> None:
 
     @kernel(name, contiguous="")
     def forward(device: Device, x: Array, *, axis: int) -> Array:
-        if not x.ndim:
-            return NotImplemented
         rows = device.ops["contiguous"](x.swapaxes(axis, -1))
         y = device.ops["empty"](rows.shape, x.dtype)
         count = math.prod(rows.shape[:-1])
@@ -81,8 +79,6 @@ def _launch_rows(name: str) -> None:
 
     @kernel(f"{name}_backward", contiguous="")
     def backward(device: Device, grad: Array, y: Array, *, axis: int) -> Array:
-        if not y.ndim:
-            return NotImplemented
         grad, y = (device.ops["contiguous"](a.swapaxes(axis, -1)) for a in (grad, y))
         dx = device.ops["empty"](y.shape, y.dtype)
         count = math.prod(y.shape[:-1])
@@ -98,12 +94,14 @@ for _name in ("softmax", "log_softmax"):
 
 
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)) along ``dim``, which must be given."""
+    """exp(x) / sum(exp(x)) along ``dim``, of floats. ``dtype``: convert the input to it first.
+    Raises TypeError without a ``dim``."""
     return _along("softmax", _softmax, input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """log(softmax(x)) along ``dim``, without the loss of precision of taking both steps."""
+    """log(softmax(x)) along ``dim``, without the loss of precision of taking both steps.
+    Arguments and errors are ``softmax``'s."""
     return _along("log_softmax", _log_softmax, input, dim, dtype)
 
 

@@ -137,13 +137,13 @@ def conv_transpose(op: str, dims: int) -> Callable:
         groups: int = 1,
         dilation: Any = 1,
     ) -> Tensor:
-        """The gradient of a convolution of {images} with respect to them (Zeiler et al. 2010).
+        """The gradient of a convolution with respect to its {images}.
 
         input: (n, in, {size}) or (in, {size}); weight: (in, out / groups, {kernel}); bias: (out,)
         -> (n, out, {out}),
         ow = (w - 1) stride - 2 padding + dilation (kw - 1) + output_padding + 1.
         output_padding: more at the end, which the stride left out; less than stride or dilation.
-        Raises RuntimeError for shapes and dtypes that do not go together.
+        Raises RuntimeError for shapes and dtypes that do not go together. (Zeiler et al. 2010)
         """
         x, restore = with_batch(op, dims, input)
         _check(op, dims, x, weight, bias, groups, True)

@@ -63,9 +63,10 @@ def _checked(
 
 def adaptive_avg_pool(op: str, dims: int) -> Callable:
     def adaptive_avg_pool(input: Tensor, output_size: Any) -> Tensor:
-        """Means over windows that divide {images}, floats (n, c, {size}) or (c, {size}), into
-        ``output_size``: one size, or one a dimension; None keeps a size. Raises ValueError or
-        RuntimeError for sizes that do not go with the input's, RuntimeError for integers."""
+        """Means over windows that divide {images} into ``output_size``. input: floats
+        (n, c, {size}) or (c, {size}); output_size: one size, or one a dimension; None keeps a size.
+        Raises ValueError or RuntimeError for sizes that do not go with the input's, RuntimeError
+        for integers."""
         x, sizes, restore = _checked(op, dims, input, output_size)
         require_floating(op, x)
         if set(sizes) == {1}:
@@ -78,10 +79,10 @@ def adaptive_avg_pool(op: str, dims: int) -> Callable:
 
 def adaptive_max_pool(op: str, dims: int) -> Callable:
     def adaptive_max_pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-        """Maxima over windows that divide {images}, (n, c, {size}) or (c, {size}), into
-        ``output_size``: one size, or one a dimension; None keeps a size. return_indices: and where
-        they are in each flattened input, int64. Raises ValueError or RuntimeError for sizes that do
-        not go with the input's."""
+        """Maxima over windows that divide {images} into ``output_size``. input: (n, c, {size}) or
+        (c, {size}); output_size: one size, or one a dimension; None keeps a size. return_indices:
+        and where they are in each flattened input, int64. Raises ValueError or RuntimeError for
+        sizes that do not go with the input's."""
         x, sizes, restore = _checked(op, dims, input, output_size)
         even = all(out and n % out == 0 for n, out in zip(x.shape[2:], sizes, strict=True))
         if even and not return_indices:

@@ -104,12 +104,12 @@ def avg_pool(op: str, dims: int) -> Callable:
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> Tensor:
-        """The mean of every window of {images}, (n, c, {size}) or (c, {size}); stride: kernel_size
-        by default. Means of integers are rounded towards 0.
+        """The mean of every window of {images}. input: (n, c, {size}) or (c, {size}); stride:
+        kernel_size by default; ceil_mode: a last window may run over the end. Means of integers are
+        rounded towards 0.
 
         count_include_pad: whether padding counts in the mean; divisor_override: divide by this.
-        ceil_mode: a last window may run over the end. Raises RuntimeError for windows that do not
-        fit, and for a divisor_override of 0.
+        Raises RuntimeError for windows that do not fit, and for a divisor_override of 0.
         """
         x, restore = with_batch(op, dims, input)
         if divisor_override == 0:
@@ -134,8 +134,8 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """The mean of every window of sequences, (n, c, w) or (c, w): ``avg_pool2d`` with one dimension
-    less, and without divisor_override. Raises RuntimeError for windows that do not fit."""
+    """The mean of every window of sequences. input: (n, c, w) or (c, w); the rest is that of
+    ``avg_pool2d``."""
     return _avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
@@ -149,9 +149,9 @@ def lp_pool(op: str, dims: int) -> Callable:
         stride: Any = None,
         ceil_mode: bool = False,
     ) -> Tensor:
-        """The norm of every window of {images}, (n, c, {size}) or (c, {size}):
-        (sum of x ** p) ** (1 / p) with p = norm_type; stride: kernel_size by default. Raises
-        RuntimeError for windows that do not fit."""
+        """The norm of every window of {images}: (sum of x ** p) ** (1 / p) with p = norm_type.
+        input: (n, c, {size}) or (c, {size}); stride: kernel_size by default. Raises RuntimeError
+        for windows that do not fit."""
         require_tensor(op, input)
         kernel = ints(op, "kernel_size", kernel_size, dims)
         if is_low_precision(input.dtype):

@@ -48,10 +48,10 @@ def fractional_max_pool(op: str, dims: int) -> Callable:
         return_indices: bool = False,
         _random_samples: Tensor | None = None,
     ) -> Any:
-        """Maxima over randomly placed windows of {images}, (n, c, {size}) or (c, {size}); the
-        result has ``output_size`` or ``output_ratio`` times the input's. return_indices: and where
-        they are in each flattened input. _random_samples: for each sample and channel, one number
-        in 0..1 a dimension, which places the windows.
+        """Maxima over randomly placed windows of {images}. input: (n, c, {size}) or (c, {size});
+        the result has ``output_size`` or ``output_ratio`` times the input's. return_indices: and
+        where they are in each flattened input. _random_samples: for each sample and channel, one
+        number in 0..1 a dimension, which places the windows.
 
         Raises ValueError for neither size nor ratio, and ratios beyond 0..1, RuntimeError for
         windows that do not fit and for other _random_samples.

@@ -165,9 +165,9 @@ def max_pool(op: str, dims: int) -> Callable:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Any:
-        """The largest element of every window of {images}, (n, c, {size}) or (c, {size}); stride:
-        kernel_size by default. The gradient goes to the first maximum of each window; nan counts
-        as largest. ceil_mode: a last window may run over the end.
+        """The largest element of every window of {images}. input: (n, c, {size}) or (c, {size});
+        stride: kernel_size by default; ceil_mode: a last window may run over the end. The gradient
+        goes to the first maximum of each window; nan counts as largest.
 
         return_indices: (maxima, where they are in each flattened input, int64) instead, for
         ``max_unpool``. Raises RuntimeError for windows that do not fit.

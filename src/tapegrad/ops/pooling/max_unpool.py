@@ -49,9 +49,10 @@ def max_unpool(op: str, dims: int) -> Callable:
         padding: Any = 0,
         output_size: Any = None,
     ) -> Tensor:
-        """Zeros with the elements of {images}, (n, c, {size}) or (c, {size}), at ``indices`` into
-        each flattened output, as ``max_pool`` with return_indices gives them. output_size: which of
-        the sizes that pool to the input's; the smallest without ceil_mode by default.
+        """Zeros with the elements of {images} at ``indices`` into each flattened output, as
+        ``max_pool`` with return_indices gives them. input: (n, c, {size}) or (c, {size});
+        output_size: which of the sizes that pool to the input's; by default the smallest without
+        ceil_mode.
 
         Raises RuntimeError for indices of another dtype or shape and for those out of range,
         ValueError for an output_size that does not pool to the input's.
