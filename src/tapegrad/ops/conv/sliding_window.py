@@ -4,6 +4,7 @@ pooling and ``unfold`` share."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from tapegrad.core.memory import Array
@@ -34,12 +35,18 @@ def for_dimensions(make: Callable[[str, int], Callable], *dims: int) -> list[Cal
 
 
 def with_batch(op: str, dims: int, x: Tensor) -> tuple[Tensor, Callable]:
-    """``x`` as (batch, channels, ...), and what takes the batch off the results again if ``x`` came
-    without. Raises TypeError for anything but a Tensor, and what ``unbatched`` raises."""
+    """``x`` as (batch, channels, ...), with ``dims`` further dimensions, and a function that takes
+    the batch off the results again if ``x`` came without. Raises TypeError for anything but a
+    Tensor, RuntimeError for any other number of dimensions."""
     require_tensor(op, x)
-    if unbatched(op, x, dims):
+    if x.ndim == dims + 2:
+        return x, _unchanged
+    if x.ndim == dims + 1:
         return x.unsqueeze(0), _without_batch
-    return x, _unchanged
+    raise RuntimeError(
+        f"[{op}] expects (batch, channels, ...) or (channels, ...) with {dims} further "
+        f"dimension{'s' if dims > 1 else ''}, got an input of shape {tuple(x.shape)}"
+    )
 
 
 def _without_batch(y: Any) -> Any:
@@ -75,13 +82,17 @@ class Windows(NamedTuple):
         return (self.out - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
 
 
-def outputs(size: Any, kernel: Sizes, geometry: Geometry) -> Sizes:
+def outputs(size: Any, kernel: Sizes, geometry: Geometry, ceil_mode: bool = False) -> Sizes:
     """How many windows there are along each dimension."""
-    stride, padding, dilation, _ = geometry
-    return tuple(
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
-    )
+    return tuple(map(_count, size, kernel, *geometry[:3], repeat(ceil_mode)))
+
+
+def _count(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
+    """The number of windows along one dimension; with ceil_mode the last may run over the end, if
+    it starts inside the input or its left padding."""
+    span = n + 2 * p - d * (k - 1) - 1
+    out = (-(-span // s) if ceil_mode else span // s) + 1
+    return out - 1 if ceil_mode and (out - 1) * s >= n + p else out
 
 
 def bordered(xp: Any, x: Array, padding: Sizes) -> Any:
@@ -127,48 +138,44 @@ def ints(op: str, name: str, value: Any, dims: int, least: int = 1) -> Sizes:
     return given
 
 
-def unbatched(op: str, x: Tensor, dims: int) -> bool:
-    """Whether ``x`` is (channels, ...) rather than (batch, channels, ...), with ``dims`` further
-    dimensions. Raises RuntimeError for any other number of them."""
-    if x.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(
-            f"[{op}] expects (batch, channels, ...) or (channels, ...) with {dims} further "
-            f"dimension{'s' if dims > 1 else ''}, got an input of shape {tuple(x.shape)}"
-        )
-    return x.ndim == dims + 1
-
-
 # ---------------------------------------------------------------------- for pooling
+
+
+def border(
+    xp: Any, like: Array, axis: int, n: int, windows: Windows, value: Any = 0
+) -> tuple[Array, Array]:
+    """An array with n elements along one dimension and a border of ``value`` that the windows stay
+    within, otherwise shaped like ``like``; and the part inside the border, a view."""
+    length = max(n + 2 * windows.padding, windows.reach)
+    shape = (*like.shape[:axis], length, *like.shape[axis + 1 :])
+    whole = xp.full(shape, value, dtype=like.dtype) if value else xp.zeros(shape, dtype=like.dtype)
+    return whole, whole[_along(axis, slice(windows.padding, windows.padding + n))]
 
 
 def bordered_along(xp: Any, x: Array, axis: int, windows: Windows, value: Any) -> Any:
     """One dimension with a border that the windows stay within."""
-    n, p = x.shape[axis], windows.padding
-    length = max(n + 2 * p, windows.reach)
-    if length == n:
+    if not windows.padding and windows.reach <= x.shape[axis]:
         return x
-    shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
-    result = xp.library.full(shape, value, dtype=x.dtype)
-    result[part(axis, slice(p, p + n))] = x
-    return result
+    whole, inner = border(xp, x, axis, x.shape[axis], windows, value)
+    inner[...] = x
+    return whole
 
 
-def part(axis: int, part: slice) -> tuple:
+def _along(axis: int, part: slice) -> tuple:
     return (*(slice(None),) * axis, part)
 
 
 def members(x: Any, axis: int, windows: Windows) -> list[Any]:
     """For each kernel position, the elements of all windows: views of ``x`` with its border."""
     out, kernel, stride, _, dilation = windows
-    return [x[part(axis, step(k, out, stride, dilation))] for k in range(kernel)]
+    return [x[_along(axis, step(k, out, stride, dilation))] for k in range(kernel)]
 
 
-def _count(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
-    """The number of windows along one dimension; with ceil_mode the last may run over the end, if
-    it starts inside the input or its left padding."""
-    span = n + 2 * p - d * (k - 1) - 1
-    out = (-(-span // s) if ceil_mode else span // s) + 1
-    return out - 1 if ceil_mode and (out - 1) * s >= n + p else out
+def kernel_and_stride(op: str, dims: int, kernel: Any, stride: Any) -> tuple[Sizes, Sizes]:
+    """Both as one int a dimension; the stride is the kernel's size by default."""
+    kernel = ints(op, "kernel_size", kernel, dims)
+    missing = stride is None or (isinstance(stride, (tuple, list)) and not stride)
+    return kernel, kernel if missing else ints(op, "stride", stride, dims)
 
 
 def windows_of(
@@ -182,19 +189,13 @@ def windows_of(
     ceil_mode: bool = False,
 ) -> tuple[Windows, ...]:
     """The windows along each dimension; raises for those that do not fit."""
-    kernel = ints(op, "kernel_size", kernel, dims)
-    missing = stride is None or (isinstance(stride, (tuple, list)) and not stride)
-    stride = kernel if missing else ints(op, "stride", stride, dims)
+    kernel, stride = kernel_and_stride(op, dims, kernel, stride)
     padding, dilation = ints(op, "padding", padding, dims, 0), ints(op, "dilation", dilation, dims)
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise RuntimeError(
             f"[{op}] padding {padding} must be at most half the kernel size {kernel}"
         )
-    size = tuple(x.shape[-dims:])
-    out = tuple(
-        _count(n, k, s, p, d, ceil_mode)
-        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
-    )
+    out = outputs(x.shape[-dims:], kernel, Geometry(stride, padding, dilation), ceil_mode)
     if min(out) < 1 or 0 in x.shape[-dims - 1 :]:
         raise RuntimeError(
             f"[{op}] the kernel {kernel} does not fit the input of shape {tuple(x.shape)} with "

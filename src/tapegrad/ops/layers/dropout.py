@@ -52,8 +52,8 @@ def _alpha_dropout(
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Floats set to 0 with probability p, the others scaled by 1 / (1 - p). Unless ``training``, the
-    result is the input itself. Raises ValueError for a p beyond 0..1."""
+    """Floats set to 0 with probability p, the others scaled by 1 / (1 - p). Unless ``training``,
+    the result is the input itself. Raises ValueError for a p beyond 0..1."""
     return _drop("dropout", input, p, training, inplace, lambda: _dropout(input, p=p, **_call()))
 
 

@@ -288,8 +288,8 @@ def batch_norm(
 
 
 def check_channels(op: str, x: Any, **each: Any) -> None:
-    """Raise unless x is a floating-point Tensor (n, c, ...), and what there is of ``each`` has one
-    number a channel. (Nothing, of shape (0,), has no channels.)"""
+    """Raise unless x is a floating-point Tensor (n, c, ...), and each of the others is None or has
+    one number a channel. (An empty tensor of shape (0,) has no channels.)"""
     require_floating(op, x)
     if x.ndim < 2 and x.shape != (0,):
         raise RuntimeError(f"[{op}] expects (n, c, ...), got shape {tuple(x.shape)}")

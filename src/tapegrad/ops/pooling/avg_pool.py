@@ -22,11 +22,11 @@ from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.conv.sliding_window import (
     Sizes,
     Windows,
+    border,
     bordered_along,
     for_dimensions,
     ints,
     members,
-    part,
     windows_of,
     with_batch,
 )
@@ -66,12 +66,10 @@ def avg_pool_backward(
     """Each window's gradient, divided evenly among its elements."""
     grad = _divided(xp, grad, divisor)
     for i, along in enumerate(windows):
-        n, p, axis = size[i], along.padding, i + 2
-        length = max(n + 2 * p, along.reach)
-        x = xp.zeros((*grad.shape[:axis], length, *grad.shape[axis + 1 :]), dtype=grad.dtype)
-        for elements in members(x, axis, along):
+        whole, inner = border(xp, grad, i + 2, size[i], along)
+        for elements in members(whole, i + 2, along):
             elements += grad
-        grad = x[part(axis, slice(p, p + n))]
+        grad = inner
     return grad
 
 

@@ -20,10 +20,10 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.conv.sliding_window import (
     Windows,
+    border,
     bordered_along,
     for_dimensions,
     members,
-    part,
     windows_of,
     with_batch,
 )
@@ -44,7 +44,7 @@ def largest(xp: Any, parts: Sequence[Any], first: Any = None) -> tuple[Any, Any]
 
 
 def _largest(xp: Any, parts: Sequence[Any], first: Any, with_nan: bool) -> tuple[Any, Any]:
-    """Looking for nan takes two more passes over everything, and there mostly is none."""
+    """Looking for nan takes two more passes over everything, mostly for nothing."""
     best, *others = parts
     kind = "uint8" if len(parts) <= 256 else "int32"
     which = None
@@ -103,16 +103,15 @@ def max_along_backward(
     xp: Any, grad: Array, which: Any, *, size: int, axis: int, windows: Windows
 ) -> Array:
     """Each gradient goes to the position its maximum came from."""
-    padding, length = windows.padding, max(size + 2 * windows.padding, windows.reach)
-    x = xp.zeros((*grad.shape[:axis], length, *grad.shape[axis + 1 :]), dtype=grad.dtype)
+    whole, inner = border(xp, grad, axis, size, windows)
     apart = windows.stride > windows.dilation * (windows.kernel - 1)
-    for k, elements in enumerate(members(x, axis, windows)):
+    for k, elements in enumerate(members(whole, axis, windows)):
         share = xp.where(which == k, grad, 0)
         if apart:
             elements[...] = share
         else:
             elements += share
-    return x[part(axis, slice(padding, padding + size))]
+    return inner
 
 
 @primitive()

@@ -9,7 +9,13 @@ from typing import Any
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.index import first_outside
-from tapegrad.ops.conv.sliding_window import Sizes, for_dimensions, ints, unbatched
+from tapegrad.ops.conv.sliding_window import (
+    Sizes,
+    for_dimensions,
+    ints,
+    kernel_and_stride,
+    with_batch,
+)
 
 from .flat_pixels import write_positions
 
@@ -21,7 +27,7 @@ def _size(
     dims = len(kernel)
     usual = tuple(
         (n - 1) * s + k - 2 * p
-        for n, s, k, p in zip(x.shape[-dims:], stride, kernel, padding, strict=True)
+        for n, s, k, p in zip(x.shape[2:], stride, kernel, padding, strict=True)
     )
     if output_size is None:
         size = usual
@@ -66,13 +72,11 @@ def max_unpool(op: str, dims: int) -> Callable:
                 f"[{op}] the indices of shape {tuple(indices.shape)} must have the input's shape "
                 f"{tuple(input.shape)}"
             )
-        kernel = ints(op, "kernel_size", kernel_size, dims)
+        kernel, stride = kernel_and_stride(op, dims, kernel_size, stride)
         padding = ints(op, "padding", padding, dims, 0)
-        given = stride is not None and stride != [] and stride != ()
-        stride = ints(op, "stride", stride, dims) if given else kernel
-        single = unbatched(op, input, dims)
-        size = _size(op, input, kernel, stride, padding, output_size)
-        if 0 in input.shape[-dims - 1 :]:
+        x, restore = with_batch(op, dims, input)
+        size = _size(op, x, kernel, stride, padding, output_size)
+        if 0 in x.shape[1:]:
             raise RuntimeError(
                 f"[{op}] only the batch may be empty, got shape {tuple(input.shape)}"
             )
@@ -83,10 +87,10 @@ def max_unpool(op: str, dims: int) -> Callable:
                 f"[{op}] index {wrong} is out of range for an output of size {size}: expected 0 to "
                 f"{length - 1}"
             )
-        lead = tuple(input.shape[:-dims])
-        flat = (*((1,) if single else ()), *lead, math.prod(input.shape[-dims:]))
-        y = write_positions(input.reshape(flat), indices.reshape(flat), size=length)
-        return y.reshape(*lead, *size)
+        lead = tuple(x.shape[:2])
+        flat = (*lead, math.prod(x.shape[2:]))
+        y = write_positions(x.reshape(flat), indices.reshape(flat), size=length)
+        return restore(y.reshape(*lead, *size))
 
     return max_unpool
 

@@ -45,7 +45,7 @@ class Taps:
 @in_float32
 def resample(xp: Any, x: Array, *, axis: int, taps: Taps) -> Array:
     """The map of ``taps`` along one dimension."""
-    if not taps.size:  # nothing to take, and nothing to take it for but gradients
+    if not taps.size:  # the gradient of an empty result
         shape = (*x.shape[:axis], taps.index.shape[1], *x.shape[axis + 1 :])
         return xp.zeros(shape, dtype=x.dtype)
     behind = (-1, *(1,) * (x.ndim - axis - 1))
