@@ -47,7 +47,7 @@ def embedding_bag(
     op = "embedding_bag"
     _check(op, input, weight, offsets, mode, per_sample_weights, scale_grad_by_freq, sparse)
     skip = padding_row(op, padding_idx, weight.shape[0])
-    place, xp = weight._device, weight._device.xp
+    device, xp = weight._device, weight._device.xp
     indices, starts = _bags(op, xp, input, offsets, include_last_offset)
     if max_norm is not None:
         renormalize(op, weight, input, max_norm, norm_type)
@@ -56,24 +56,24 @@ def embedding_bag(
     factors = per_sample_weights
     if factors is not None:
         factors = factors.reshape(-1)[: len(indices)]
-    frequency = rarity(weight, wrap(indices, place)) if scale_grad_by_freq else None
+    frequency = rarity(weight, wrap(indices, device)) if scale_grad_by_freq else None
     if skip is not None:
         kept = indices != skip
         indices, bag_of = indices[kept], bag_of[kept]
-        factors = factors if factors is None else factors[wrap(kept, place)]
-        frequency = frequency if frequency is None else frequency[wrap(kept, place)]
+        factors = factors if factors is None else factors[wrap(kept, device)]
+        frequency = frequency if frequency is None else frequency[wrap(kept, device)]
     if mode == "max" and len(indices):
         return _maxima(weight, indices, bag_of, bags)
-    rows = embedding(wrap(indices, place), weight)
+    rows = embedding(wrap(indices, device), weight)
     if frequency is not None:
         rows = scale_gradient(rows, frequency)
     if factors is not None:
         rows = rows * factors.unsqueeze(1)
-    sums = embedding_backward(rows, wrap(bag_of, place), rows=bags, skip=None)
+    sums = embedding_backward(rows, wrap(bag_of, device), rows=bags, skip=None)
     if mode != "mean":
         return sums
     counts = xp.maximum(xp.library.bincount(bag_of, minlength=bags), 1) if bags else bag_of
-    return sums / wrap(counts[:, None].astype(weight.dtype), place)
+    return sums / wrap(counts[:, None].astype(weight.dtype), device)
 
 
 def _check(
@@ -138,10 +138,10 @@ def _bags(
 def _maxima(weight: Tensor, indices: Any, bag_of: Any, bags: int) -> Tensor:
     """Of each bag and column the largest entry; the first of equals.
 
-    The rows of a bag are neighbours. In rounds of doubling reach, each row's best place becomes
+    The rows of a bag are neighbours. In rounds of doubling reach, each row's best position becomes
     the better of its own and that of the row 1, 2, 4, ... further on in its bag."""
-    place, xp = weight._device, weight._device.xp
-    values = embedding(wrap(indices, place), weight.detach())._array
+    device, xp = weight._device, weight._device.xp
+    values = embedding(wrap(indices, device), weight.detach())._array
     n = len(indices)
     where_best = xp.broadcast_to(xp.arange(n)[:, None], shape=values.shape).copy()
     best, longest, reach = values.copy(), int(xp.library.bincount(bag_of).max()), 1
@@ -155,4 +155,4 @@ def _maxima(weight: Tensor, indices: Any, bag_of: Any, bags: int) -> Tensor:
     filled = first < n
     filled[filled] = bag_of[first[filled]] == xp.arange(bags)[filled]
     rows = indices[where_best[xp.where(filled, first, 0)]].astype(np.int64)
-    return where(wrap(filled[:, None], place), gather(weight, 0, wrap(rows, place)), 0.0)
+    return where(wrap(filled[:, None], device), gather(weight, 0, wrap(rows, device)), 0.0)

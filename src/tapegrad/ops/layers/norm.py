@@ -258,32 +258,27 @@ def batch_norm(
     Weight, bias and statistics are (c,). Raises RuntimeError for other shapes, ValueError for an
     eps of 0 and for a single value per channel while training.
     """
+    op = "batch_norm"
     check_channels(
-        "batch_norm",
-        input,
-        running_mean=running_mean,
-        running_var=running_var,
-        weight=weight,
-        bias=bias,
+        op, input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
     if eps < 0 or (training and eps == 0):
-        raise ValueError(f"[batch_norm] eps must be positive, got {eps}")
+        raise ValueError(f"[{op}] eps must be positive, got {eps}")
     if not input.numel():
         return with_channels(input + 0, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
-            raise RuntimeError("[batch_norm] evaluation needs running_mean and running_var")
+            raise RuntimeError(f"[{op}] evaluation needs running_mean and running_var")
         centre, rstd = (_channels(v, input) for v in (running_mean, rsqrt(running_var + eps)))
         return with_channels((input - centre) * rstd, weight, bias)
     count = input.numel() // input.shape[1]
     if count == 1:
         raise ValueError(
-            "[batch_norm] training needs more than 1 value per channel, got input "
-            f"{tuple(input.shape)}"
+            f"[{op}] training needs more than 1 value per channel, got input {tuple(input.shape)}"
         )
     moments = input._device.ops["batch_moments"](input._array)
-    fold("batch_norm", running_mean, moments[0], momentum)
-    fold("batch_norm", running_var, moments[1] * (count / (count - 1)), momentum)
+    fold(op, running_mean, moments[0], momentum)
+    fold(op, running_var, moments[1] * (count / (count - 1)), momentum)
     return _batch_norm(input, weight, bias, moments=moments, eps=eps)
 
 

@@ -79,9 +79,8 @@ def gru_cell(
     dtypes.
     """
     require_floating("gru_cell", input)
-    biases = {"b_ih": b_ih, "b_hh": b_hh}
     given = {"hx": hx, "w_ih": w_ih, "w_hh": w_hh}
-    given |= {name: b for name, b in biases.items() if b is not None}
+    given |= {name: b for name, b in (("b_ih", b_ih), ("b_hh", b_hh)) if b is not None}
     for name, x in given.items():
         same_dtype("gru_cell", input, x, ("input", name))
     shapes = {name: tuple(x.shape) for name, x in given.items()}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from itertools import product
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -142,10 +143,7 @@ def grid_sample(
         padded = partial(_padded, n=length, padding_mode=padding_mode, align_corners=align)
         elements.append(_MODES[mode](position, padded))
     flat = input.flatten(2)
-    parts = [_part(flat, size, chosen) for chosen in product(*elements)]
-    y = parts[0]
-    for part in parts[1:]:
-        y = y + part
+    y = reduce(add, (_part(flat, size, chosen) for chosen in product(*elements)))
     return y.reshape(*input.shape[:2], *shape)
 
 
