@@ -57,12 +57,13 @@ def chain(lib: Any) -> Call:
     return step
 
 
-def mlp(lib: Any, batch: int, *widths: int) -> Call:
-    """A training step of a ReLU network with cross-entropy and Adam."""
+def mlp(lib: Any, batch: int, *widths: int, device: str = "cpu", optimizer: str = "Adam") -> Call:
+    """A training step of a ReLU network with cross-entropy."""
     layers: list[Any] = []
     for a, b in itertools.pairwise(widths):
         layers += [lib.nn.Linear(a, b), lib.nn.ReLU()]
-    return _training(lib, lib.nn.Sequential(*layers[:-1]), (batch, widths[0]), widths[-1])
+    model = lib.nn.Sequential(*layers[:-1]).to(device)
+    return _training(lib, model, (batch, widths[0]), widths[-1], device, optimizer)
 
 
 def convnet(lib: Any) -> Call:
@@ -99,17 +100,24 @@ def conv(lib: Any, channels: int) -> Call:
     return step
 
 
-def _training(lib: Any, model: Any, shape: tuple[int, ...], classes: int) -> Call:
+def _training(
+    lib: Any,
+    model: Any,
+    shape: tuple[int, ...],
+    classes: int,
+    device: str = "cpu",
+    optimizer: str = "Adam",
+) -> Call:
     random = np.random.default_rng(0)
-    x = lib.tensor(random.standard_normal(shape).astype(np.float32))
-    y = lib.tensor(random.integers(0, classes, shape[0]))
-    optimizer = lib.optim.Adam(model.parameters(), lr=1e-3)
+    x = lib.tensor(random.standard_normal(shape).astype(np.float32), device=device)
+    y = lib.tensor(random.integers(0, classes, shape[0]), device=device)
+    steps = getattr(lib.optim, optimizer)(model.parameters(), lr=1e-3)
 
     def step(turn: int) -> Any:
-        optimizer.zero_grad()
+        steps.zero_grad()
         loss = lib.nn.functional.cross_entropy(model(x), y)
         loss.backward()
-        optimizer.step()
+        steps.step()
         return loss
 
     return step

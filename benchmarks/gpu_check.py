@@ -35,6 +35,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -137,15 +138,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def own_command(name: str, options: argparse.Namespace, passed: Path) -> list[str]:
-    command = [sys.executable, str(Path(__file__).with_name("gpu_check_parts.py")), name]
-    command += ["--device", options.device, "--seconds", str(options.limits[name])]
-    if name == "test":
-        command += ["--passed", str(passed)]
-        command += ["--workers", str(options.workers)] if options.workers else []
-        command += [f"--arguments={options.tests}"] if options.tests else []
-    if name == "sanitize" and options.sanitizer:
-        command += ["--sanitizer", options.sanitizer]
-    return command
+    """The part's own command, with what gpu_check_parts.py asks of its options."""
+    told = {
+        "device": options.device,
+        "seconds": options.limits[name],
+        "workers": options.workers,
+        "passed": str(passed),
+        "sanitizer": options.sanitizer,
+        "arguments": shlex.split(options.tests or "") if name == "test" else [],
+    }
+    parts = Path(__file__).with_name("gpu_check_parts.py")
+    return [sys.executable, str(parts), name, json.dumps(told)]
 
 
 def run_part(
@@ -156,22 +159,14 @@ def run_part(
     stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder, "result.json"), Path(folder, "log")
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**environ, "GPU_CHECK_RESULT": str(result)},
-                cwd=ROOT,
-                start_new_session=True,
-            )
-            try:
-                code: int | None = process.wait(timeout=limit)
-            except subprocess.TimeoutExpired:
-                code = None
-            finally:
-                end_group(process)
+        environ = {**environ, "GPU_CHECK_RESULT": str(result)}
+        process = start(command, log, environ, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            code: int | None = process.wait(timeout=limit)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            end_group(process)
         found = read_json(result) or {}
         tail = log.read_text(errors="replace").splitlines()[-30:]
     if code is None:
@@ -184,6 +179,16 @@ def run_part(
         found["log"] = tail
         print("\n".join(f"    {line}" for line in tail), flush=True)
     return {**found, "seconds": round(time.monotonic() - started, 1), "ran_at": stamp}
+
+
+def start(
+    command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen:
+    """A process at the root of the source tree, which writes all that it says into ``log``."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environ, cwd=ROOT, **options
+        )
 
 
 def end_group(process: subprocess.Popen) -> None:
@@ -276,10 +281,8 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    described = output_of(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    )
-    return described.strip()
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    return output_of(command).strip()
 
 
 def output_of(command: Sequence[str]) -> str:
@@ -314,13 +317,15 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def save(file: Path, results: Mapping[str, Any]) -> None:
-    for target, text in (
-        (file, json.dumps(results, indent=1) + "\n"),
-        (file.with_suffix(".md"), markdown(results)),
-    ):
-        unfinished = target.with_name(f".{target.name}.tmp")
-        unfinished.write_text(text)
-        unfinished.replace(target)
+    write_whole(file, json.dumps(results, indent=1) + "\n")
+    write_whole(file.with_suffix(".md"), markdown(results))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """So that whoever reads the file meanwhile finds all of the text, or what was there before."""
+    unfinished = file.with_name(f".{file.name}.tmp")
+    unfinished.write_text(text)
+    unfinished.replace(file)
 
 
 def passed_tests(file: Path, device: Mapping[str, str], known: Mapping[str, str]) -> Path:
@@ -347,25 +352,26 @@ def sources() -> Iterator[Path]:
 def markdown(results: Mapping[str, Any]) -> str:
     """A short table of everything."""
     device = results["device"]
-    facts = ", ".join(
-        f"{k} {v}" for k, v in {**device, **results["versions"]}.items() if k != "name"
-    )
-    lines = [f"# {device['name']}, {results['date']}", "", facts, ""]
-    lines += ["| part | result | seconds | |", "|---|---|---:|---|"]
-    for name, part in results["parts"].items():
-        summary = part.get("summary") or part.get("message", "")
-        lines.append(f"| {name} | {part['status']} | {part['seconds']:.0f} | {summary} |")
+    facts = {**device, **results["versions"]}
+    lines = [f"# {facts.pop('name')}, {results['date']}", ""]
+    lines += [", ".join(f"{name} {value}" for name, value in facts.items())]
+    parts = [
+        [
+            name,
+            part["status"],
+            f"{part['seconds']:.0f}",
+            part.get("summary") or part.get("message", ""),
+        ]
+        for name, part in results["parts"].items()
+    ]
+    lines += table(["part", "result", "seconds", ""], "--n-", parts)
     bench = results["parts"].get("bench", {})
     if device["name"] == "emulated":
         lines += ["", "An emulated GPU: times mean nothing and are left out."]
     else:
-        lines += training_table(bench) + kernel_table(bench.get("rows", []))
+        lines += table(["training", ""], "--", list(bench.get("training", {}).items()))
+        lines += kernel_table(bench.get("rows", []))
     return "\n".join(lines) + "\n"
-
-
-def training_table(bench: Mapping[str, Any]) -> list[str]:
-    lines = [f"| {name} | {text} |" for name, text in bench.get("training", {}).items()]
-    return ["", "| training | |", "|---|---|", *lines] if lines else []
 
 
 def kernel_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -376,11 +382,17 @@ def kernel_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         share = "" if row.get("of_ceiling") is None else f"{row['of_ceiling']:.0%}"
         time_ = f"{1e6 * row['median']:.4g}" if "median" in row else ""
         ratios = [f"{r:.2f}" if (r := row.get("ratios", {}).get(p)) else "" for p in peers]
-        cells = [row["case"], shape, row["dtype"], row["status"], time_, share, *ratios]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append([row["case"], shape, row["dtype"], row["status"], time_, share, *ratios])
     head = ["kernel", "shape", "dtype", "", "us", "of ceiling", *(f"vs {p}" for p in peers)]
-    rule = "|---|---|---|---|---:|---:|" + "---:|" * len(peers)
-    return ["", "| " + " | ".join(head) + " |", rule, *lines] if lines else []
+    return table(head, "----nn" + "n" * len(peers), lines)
+
+
+def table(head: Sequence[str], columns: str, lines: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table below an empty line, nothing without lines; an "n" in ``columns`` is a
+    column of numbers."""
+    rule = ["---:" if kind == "n" else "---" for kind in columns]
+    shown = [f"| {' | '.join(cells)} |" for cells in (head, rule, *lines)]
+    return ["", *shown] if lines else []
 
 
 if __name__ == "__main__":

@@ -6,23 +6,23 @@ is something new: it may be killed at any time.
 
 from __future__ import annotations
 
-import argparse
 import fnmatch
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from gpu_check import ROOT, start, write_whole
+
 # Calls to CUDA that fail are not memcheck's business: CuPy asks for what a driver may not have, and
 # a failed launch raises in tapegrad.
 TOOLS = {
@@ -50,9 +50,7 @@ class Report:
 
     def __call__(self, **found: Any) -> None:
         self.found.update(found)
-        unfinished = self.file.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(self.found))
-        unfinished.replace(self.file)
+        write_whole(self.file, json.dumps(self.found))
 
 
 class Failed(Exception):
@@ -68,44 +66,36 @@ class Skipped(Exception):
 
 
 def python(*arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-    )
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
 
 
 # ---------------------------------------------------------------------- build
 
 
-def build(options: argparse.Namespace, report: Report) -> None:
+def build(options: Namespace, report: Report) -> None:
+    from tapegrad import _build
+    from tapegrad.core import kernels
+
     started = time.monotonic()
-    built = python("-m", "tapegrad._build", options.device)
-    print(built.stdout + built.stderr, flush=True)
-    if built.returncode:
-        raise Failed(last_line(built.stderr) or f"status {built.returncode}")
+    try:
+        print(_build.build_into_cache(options.device), flush=True)
+    except _build.BuildError as error:
+        print(error, flush=True)
+        raise Failed(last_line(str(error))) from error
     seconds = time.monotonic() - started
-    code = "from tapegrad.core import kernels; import json, sys; "
-    code += "print(json.dumps(kernels.library(sys.argv[1]).build_info()))"
-    loaded = python("-c", code, options.device)
-    if loaded.returncode:
-        print(loaded.stderr)
-        raise Failed(f"the extension cannot be loaded: {last_line(loaded.stderr)}")
-    info = json.loads(loaded.stdout)
-    report(
-        compile_seconds=round(seconds, 1),
-        **info,
-        summary=f"{info['compiler']}, architectures {info['architectures']}",
-    )
+    try:
+        info = kernels.library(options.device).build_info()
+    except (ImportError, RuntimeError) as error:
+        raise Failed(f"the extension cannot be loaded: {error}") from error
+    summary = f"{info['compiler']}, architectures {info['architectures']}"
+    report(compile_seconds=round(seconds, 1), **info, summary=summary)
 
 
 # ---------------------------------------------------------------------- test
 
 
-def test(options: argparse.Namespace, report: Report) -> None:
+def test(options: Namespace, report: Report) -> None:
     from tapegrad.bench.machine import cores
 
     if python("-c", "import pytest").returncode:
@@ -132,19 +122,14 @@ def test(options: argparse.Namespace, report: Report) -> None:
             command += ["--continue-on-collection-errors", "-p", "no:cacheprovider"]
             command += ["--shard", f"{i}/{workers}", "--report", str(logs[i])]
             command += ["--earlier", str(earlier), "--stop-at", str(stop_at), *arguments]
-            with outputs[i].open("wb") as output:
-                processes.append(
-                    subprocess.Popen(
-                        command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT
-                    )
-                )
+            processes.append(start(command, outputs[i], environ))
         while True:
             codes = [process.poll() for process in processes]
             found = [entry for log in logs for entry in entries(log)]
             facts = summarise(found)
             report(workers=workers, arguments=arguments, **facts)
             new = passing(found) - passed
-            with options.passed.open("a") as file:
+            with open(options.passed, "a") as file:
                 file.writelines(f"{name}\n" for name in sorted(new))
             passed |= new
             if None not in codes:
@@ -223,7 +208,7 @@ def summarise(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 # ---------------------------------------------------------------------- sanitize
 
 
-def sanitize(options: argparse.Namespace, report: Report) -> None:
+def sanitize(options: Namespace, report: Report) -> None:
     driver = [sys.executable, "tools/sanitize_kernels.py", "--device", options.device]
     driver += ["--seconds", str(0.6 * options.seconds)]
     if options.device == "emulated" and not options.sanitizer:
@@ -238,25 +223,11 @@ def sanitize(options: argparse.Namespace, report: Report) -> None:
         raise Skipped("there is no compute-sanitizer on the PATH or in CUDA's folder")
     with tempfile.TemporaryDirectory() as folder:
         logs = {tool: Path(folder, tool) for tool in TOOLS}
-        processes = {}
-        for tool, log in logs.items():
-            with log.open("wb") as output:
-                processes[tool] = subprocess.Popen(
-                    [
-                        command,
-                        "--tool",
-                        tool,
-                        *TOOLS[tool],
-                        "--error-exitcode",
-                        str(SANITIZER_ERROR),
-                        "--print-limit",
-                        "20",
-                        *driver,
-                    ],
-                    cwd=ROOT,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
+        usual = ["--error-exitcode", str(SANITIZER_ERROR), "--print-limit", "20", *driver]
+        processes = {
+            tool: start([command, "--tool", tool, *TOOLS[tool], *usual], log)
+            for tool, log in logs.items()
+        }
         tools: dict[str, dict[str, Any]] = {}
         while len(tools) < len(TOOLS):
             time.sleep(0.1)
@@ -265,17 +236,12 @@ def sanitize(options: argparse.Namespace, report: Report) -> None:
                     text = logs[tool].read_text(errors="replace")
                     tools[tool] = judge(text, process.returncode)
                     print(f"{tool}: {tools[tool]}", flush=True)
-                    report(
-                        tools=tools,
-                        summary="; ".join(
-                            f"{name}: {found['verdict']}" for name, found in tools.items()
-                        ),
-                    )
+                    verdicts = [f"{name}: {found['verdict']}" for name, found in tools.items()]
+                    report(tools=tools, summary="; ".join(verdicts))
     if all(found["verdict"].startswith("refused") for found in tools.values()):
         raise Skipped(tools["memcheck"]["verdict"])
-    bad = [tool for tool, found in tools.items() if found["verdict"] != "clean"]
-    if bad:
-        raise Failed(", ".join(f"{tool}: {tools[tool]['verdict']}" for tool in bad))
+    if bad := [said for said in verdicts if not said.endswith(": clean")]:
+        raise Failed(", ".join(bad))
 
 
 def find_sanitizer(name: str) -> str | None:
@@ -314,7 +280,7 @@ def judge(text: str, status: int) -> dict[str, Any]:
 # ---------------------------------------------------------------------- bench
 
 
-def bench(options: argparse.Namespace, report: Report) -> None:
+def bench(options: Namespace, report: Report) -> None:
     """A training step, the kernels by tapegrad.bench in most of the time, and the demo."""
     from training_step import training_step
 
@@ -434,26 +400,15 @@ def last_line(text: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=PARTS)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seconds", type=float, default=150.0, help="the time limit, to plan with")
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--passed", type=Path, help="the file of the tests that have passed")
-    parser.add_argument("--sanitizer")
-    parser.add_argument(
-        "--arguments", type=shlex.split, help="test: what pytest is given; bench: the cases"
-    )
-    options = parser.parse_args()
-    options.started = time.monotonic()
+    """Run the part that the first argument names, with the options in the second, a JSON object
+    (see gpu_check.own_command)."""
+    part, told = sys.argv[1:]
+    options = Namespace(**json.loads(told), started=time.monotonic())
     report = Report(Path(os.environ["GPU_CHECK_RESULT"]))
     report()
     try:
-        PARTS[options.part](options, report)
-    except Skipped as reason:
-        report(status="skipped", message=str(reason))
-        return 0
-    except (Failed, Incomplete) as reason:
+        PARTS[part](options, report)
+    except (Failed, Incomplete, Skipped) as reason:
         report(status=type(reason).__name__.lower(), message=str(reason))
         return 1
     except Exception as error:

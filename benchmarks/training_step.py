@@ -3,42 +3,49 @@ kernels it launches."""
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
+from statistics import median
 from typing import Any
+
+from cpu import mlp
+
+import tapegrad as tg
+from tapegrad.bench.peers import absent
+from tapegrad.core import kernels
 
 
 def training_step(device: str, seconds: float) -> dict[str, Any]:
     """Steps a second of a perceptron, against PyTorch's where it has the device, in turns."""
-    import tapegrad as tg
-    from tapegrad.bench.peers import absent
-    from tapegrad.core import kernels
-
-    widths, batch = ((784, 512, 512, 10), 128) if device == "cuda" else ((12, 8, 10), 4)
+    on_gpu = device == "cuda"
+    widths, batch = ((784, 512, 512, 10), 128) if on_gpu else ((12, 8, 10), 4)
     library = kernels.library(device)
     counter = Counter(library)
-    step = make_step(tg, device, widths, batch)
+
+    def step_of(lib: Any) -> Callable[[], Any]:
+        return partial(mlp(lib, batch, *widths, device=device, optimizer="AdamW"), 0)
+
+    step = step_of(tg)
     step()
     load(counter, device)
     try:
         step()
     finally:
         load(library, device)
-    contestants = {"tapegrad": (step, lambda: tg.cuda.synchronize() if device == "cuda" else None)}
-    if device == "cuda" and not absent("torch", tg.device(device)):
+    contestants = {"tapegrad": (step, tg.cuda.synchronize if on_gpu else lambda: None)}
+    if on_gpu and not absent("torch", tg.device(device)):
         import torch
 
-        theirs = make_step(torch, device, widths, batch)
-        contestants["torch"] = (theirs, torch.cuda.synchronize)
+        contestants["torch"] = (step_of(torch), torch.cuda.synchronize)
     rates = in_turns(contestants, seconds)
-    ratios = sorted(a / b for a, b in zip(rates["tapegrad"], rates.get("torch", ()), strict=False))
+    ratios = [a / b for a, b in zip(rates["tapegrad"], rates.get("torch", ()), strict=False)]
     found: dict[str, Any] = {
         "name": f"MLP {'-'.join(map(str, widths))}, batch {batch}, AdamW",
         "kernel_launches": counter.launches,
         "text": f"{counter.launches} launches of hand-written kernels a step",
     }
-    if device == "cuda":
+    if on_gpu:
         found["steps_per_second"] = {name: median(values) for name, values in rates.items()}
         found["text"] += f", {found['steps_per_second']['tapegrad']:.4g} steps/s"
     if ratios:
@@ -49,8 +56,6 @@ def training_step(device: str, seconds: float) -> dict[str, Any]:
 
 def load(library: Any, device: str) -> None:
     """From now on, launch from this extension."""
-    from tapegrad.core import kernels
-
     kernels._loaded[device] = library
     kernels.launchers[device].clear()
 
@@ -73,23 +78,6 @@ class Counter:
         return counted if callable(function) else function
 
 
-def make_step(lib: Any, device: str, widths: Sequence[int], batch: int) -> Callable[[], None]:
-    layers: list[Any] = []
-    for a, b in itertools.pairwise(widths):
-        layers += [lib.nn.Linear(a, b), lib.nn.ReLU()]
-    model = lib.nn.Sequential(*layers[:-1]).to(device)
-    optimizer = lib.optim.AdamW(model.parameters(), lr=1e-3)
-    x = lib.randn(batch, widths[0], device=device)
-    y = lib.randint(0, widths[-1], (batch,), device=device)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        lib.nn.functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
-
-    return step
-
-
 def in_turns(
     contestants: dict[str, tuple[Callable, Callable]], seconds: float
 ) -> dict[str, list[float]]:
@@ -105,10 +93,4 @@ def in_turns(
             wait()
             rates[name].append(count / (time.perf_counter() - started))
         count = max(1, int(rates["tapegrad"][-1] * seconds / 40))
-    warm = {name: values[2:] or values for name, values in rates.items()}
-    return warm
-
-
-def median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    return (ordered[len(ordered) // 2] + ordered[(len(ordered) - 1) // 2]) / 2
+    return {name: values[2:] or values for name, values in rates.items()}  # but for the warm-up
