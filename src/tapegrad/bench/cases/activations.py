@@ -5,65 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .case import Case, Draw
+from .case import Case, Draw, of_primitive
 
 CASES: list[Case] = []
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
 _MATRICES = {"tiny": [(5, 67)], "small": [(256, 4096)], "large": [(16384, 4096)]}
 
 
+def _vector(draw: Draw, n: int) -> tuple:
+    return (draw.normal(n),)
+
+
+def _matrix_and_bias(draw: Draw, rows: int, columns: int) -> tuple:
+    return draw.normal(rows, columns), draw.normal(columns)
+
+
 def _activation(
-    name: str, torch: Callable, torch_slope: Callable, flops: tuple[int, int], **parameters: float
+    name: str,
+    torch: Callable,
+    torch_slope: Callable,
+    flops: tuple[int, int],
+    primitive: str = "",
+    sizes: dict = _SIZES,
+    inputs: Callable[..., tuple] = _vector,
+    **parameters: Any,
 ) -> None:
     """Rows for name(x), and for its gradient of g and what that is computed from."""
-    back = f"{name}_backward"
 
-    def one(draw: Draw, n: int) -> tuple:
-        return (draw.normal(n),)
+    def inputs_of_gradient(draw: Draw, *shape: int) -> tuple:
+        return draw.normal(*shape), *inputs(draw, *shape)
 
-    def two(draw: Draw, n: int) -> tuple:
-        return draw.normal(n), draw.normal(n)
-
-    def forward(ops: Any, x: Any) -> Any:
-        return ops[name](x, **parameters)
-
-    def backward(ops: Any, g: Any, s: Any) -> Any:
-        return ops[back](g, s, **parameters)
-
-    CASES.append(Case(name, name, _SIZES, one, forward, lambda n: flops[0] * n, torch))
-    CASES.append(Case(back, back, _SIZES, two, backward, lambda n: flops[1] * n, torch_slope))
+    key = primitive or name
+    for end, given, peer, cost in (
+        ("", inputs, torch, flops[0]),
+        ("_backward", inputs_of_gradient, torch_slope, flops[1]),
+    ):
+        CASES.append(of_primitive(name + end, sizes, given, cost, peer, key + end, parameters))
 
 
 def _biased_gelu(name: str, approximate: str, flops: tuple[int, int]) -> None:
-    """Rows for gelu(x + bias), and for its gradient with respect to x."""
-
-    def two(draw: Draw, rows: int, columns: int) -> tuple:
-        return draw.normal(rows, columns), draw.normal(columns)
-
-    def three(draw: Draw, rows: int, columns: int) -> tuple:
-        return draw.normal(rows, columns), *two(draw, rows, columns)
-
-    CASES.append(
-        Case(
-            name,
-            "bias_gelu",
-            _MATRICES,
-            two,
-            lambda ops, x, b: ops["bias_gelu"](x, b, approximate=approximate),
-            lambda rows, columns: flops[0] * rows * columns,
-            lambda t, x, b: t.nn.functional.gelu(x + b, approximate=approximate),
-        )
-    )
-    CASES.append(
-        Case(
-            f"{name}_backward",
-            "bias_gelu_backward",
-            _MATRICES,
-            three,
-            lambda ops, g, x, b: ops["bias_gelu_backward"](g, x, b, approximate=approximate),
-            lambda rows, columns: flops[1] * rows * columns,
-            lambda t, g, x, b: t.ops.aten.gelu_backward(g, x + b, approximate=approximate),
-        )
+    _activation(
+        name,
+        lambda t, x, b: t.nn.functional.gelu(x + b, approximate=approximate),
+        lambda t, g, x, b: t.ops.aten.gelu_backward(g, x + b, approximate=approximate),
+        flops,
+        "bias_gelu",
+        _MATRICES,
+        _matrix_and_bias,
+        approximate=approximate,
     )
 
 

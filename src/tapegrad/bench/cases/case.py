@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,26 @@ class Case:
         return [r for r in (returned if several else [returned]) if r is not None]
 
 
+def of_primitive(
+    name: str,
+    sizes: Mapping[str, Sequence[Shape]],
+    inputs: Callable[..., tuple],
+    flops: int,
+    torch: Callable[..., Any],
+    primitive: str = "",
+    parameters: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Case:
+    """The case of a primitive (of the same name by default) that is called with nothing but the
+    inputs and these parameters, and computes ``flops`` times the product of the shape."""
+    key, given = primitive or name, parameters or {}
+
+    def mine(ops: Any, *arrays: Any) -> Any:
+        return ops[key](*arrays, **given)
+
+    return Case(name, key, sizes, inputs, mine, lambda *s: flops * math.prod(s), torch, **more)
+
+
 @dataclass(frozen=True)
 class TorchGradient:
     """PyTorch's way to a gradient: of forward(torch, *tensors) for the inputs number ``of``, with
@@ -100,31 +121,32 @@ class Draw:
 
     def normal(self, *shape: int, dtype: Any = None) -> Any:
         """Of the standard normal distribution."""
-        n = min(int(np.prod(shape)), _PERIOD)
-        block = self._random.standard_normal(n, dtype=np.float32)
+        block = self._random.standard_normal(_drawn(shape), dtype=np.float32)
         return self._fill(block.astype(dtype or self.dtype), shape)
 
     def positive(self, *shape: int, dtype: Any = None) -> Any:
         """Uniform in 0.5 to 1.5."""
-        n = min(int(np.prod(shape)), _PERIOD)
-        block = self._random.random(n, dtype=np.float32) + np.float32(0.5)
+        block = self._random.random(_drawn(shape), dtype=np.float32) + np.float32(0.5)
         return self._fill(block.astype(dtype or self.dtype), shape)
 
     def integers(self, high: int, *shape: int) -> Any:
         """int64, at least 0 and below ``high``."""
-        n = min(int(np.prod(shape)), _PERIOD)
-        return self._fill(self._random.integers(0, high, n), shape)
+        return self._fill(self._random.integers(0, high, _drawn(shape)), shape)
 
     def _fill(self, block: np.ndarray, shape: Shape) -> Any:
-        n = int(np.prod(shape))
+        n = math.prod(shape)
         words = self.device.receive(_words(block))
         if n > len(block):
             words = words[self.xp.arange(n) % len(block)]
         return words.view(block.dtype).reshape(shape)
 
 
+def _drawn(shape: Shape) -> int:
+    return min(math.prod(shape), _PERIOD)
+
+
 def rolled(array: Any, steps: int) -> Any:
-    """Another array of the same numbers, elsewhere in memory and in other places."""
+    """Another array of the same numbers, elsewhere in memory and at other positions."""
     xp = np if isinstance(array, np.ndarray) else __import__("cupy")
     return xp.roll(_words(array.reshape(-1)), steps).view(array.dtype).reshape(array.shape)
 

@@ -9,7 +9,7 @@ from tapegrad.core.tensor import wrap
 from tapegrad.nn.functional import conv2d
 from tapegrad.ops.conv.sliding_window import Geometry
 
-from .case import Case, Draw, TorchGradient
+from .case import Case, Draw, TorchGradient, of_primitive
 
 _SQUARES = {
     "tiny": [(33, 65, 17)],
@@ -18,8 +18,9 @@ _SQUARES = {
 }
 
 
-def _flops(m: int, n: int, k: int) -> float:
-    return 2.0 * m * n * k
+def _terms(*shape: int) -> int:
+    """The length of the sums: the last number of a shape."""
+    return shape[-1]
 
 
 def _product(name: str, left: bool, right: bool) -> Case:
@@ -40,9 +41,9 @@ def _product(name: str, left: bool, right: bool) -> Case:
         _SQUARES,
         inputs,
         lambda ops, a, b: ops["matmul"](*views(a, b)),
-        _flops,
+        lambda m, n, k: 2 * m * n * k,
         lambda t, a, b: t.matmul(*views(a, b)),
-        depth=lambda m, n, k: k,
+        depth=_terms,
     )
 
 
@@ -89,44 +90,37 @@ CASES = [
     _product("matmul", False, False),
     _product("matmul_left_transposed", True, False),
     _product("matmul_right_transposed", False, True),
-    Case(
+    of_primitive(
         "matmul_batched",
-        "matmul",
         {"tiny": [(3, 17, 9, 33)], "small": [(32, 128, 128, 64)], "large": [(256, 512, 512, 64)]},
         _batch,
-        lambda ops, a, b: ops["matmul"](a, b),
-        lambda batch, m, n, k: batch * _flops(m, n, k),
+        2,
         lambda t, a, b: t.matmul(a, b),
-        depth=lambda batch, m, n, k: k,
+        "matmul",
+        depth=_terms,
     ),
-    Case(
-        "matmul_into",
+    of_primitive(
         "matmul_into",
         _SQUARES,
         lambda draw, m, n, k: (draw.normal(m, n), draw.normal(m, k), draw.normal(k, n)),
-        lambda ops, out, a, b: ops["matmul_into"](out, a, b),
-        _flops,
+        2,
         lambda t, out, a, b: t.matmul(a, b, out=out),
-        depth=lambda m, n, k: k,
+        depth=_terms,
         changes=(0,),
     ),
-    Case(
-        "linear",
+    of_primitive(
         "linear",
         {"tiny": [(9, 21, 35)], "small": [(256, 512, 512)], "large": [(8192, 4096, 1024)]},
         _layer,
-        lambda ops, x, w, b: ops["linear"](x, w, b),
-        _flops,
+        2,
         lambda t, x, w, b: t.nn.functional.linear(x, w, b),
-        depth=lambda m, n, k: k,
+        depth=_terms,
     ),
-    Case(
-        "column_sum",
+    of_primitive(
         "column_sum",
         {"tiny": [(65, 33)], "small": [(1024, 1024)], "large": [(16384, 4096)]},
         lambda draw, rows, columns: (draw.normal(rows, columns),),
-        lambda ops, x: ops["column_sum"](x),
-        lambda rows, columns: rows * columns,
+        1,
         lambda t, x: x.sum(0),
         depth=lambda rows, columns: rows,
     ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tapegrad.core.dtypes import accumulator
 
-from .case import Case, Draw, TorchGradient
+from .case import Case, Draw, TorchGradient, of_primitive
 
 _ROWS = {"tiny": [(5, 67)], "small": [(1024, 1024)], "large": [(16384, 4096)]}
 _WIDE = {**_ROWS, "large": [(16384, 4096), (1024, 65536)]}
@@ -33,30 +35,29 @@ def _gradient_and_softmax(draw: Draw, rows: int, columns: int) -> tuple:
     return draw.normal(rows, columns), draw.plain["softmax"](x, axis=1).astype(draw.dtype)
 
 
-def _softmax_case(name: str, flops: int) -> Case:
-    return Case(
-        name,
-        name,
-        _WIDE,
-        lambda draw, rows, columns: (draw.normal(rows, columns),),
-        lambda ops, x: ops[name](x, axis=1),
-        lambda rows, columns: flops * rows * columns,
-        lambda t, x: getattr(t, name)(x, 1),
-        depth=_columns,
-    )
-
-
-def _softmax_backward_case(name: str, inputs: Any, flops: int) -> Case:
-    return Case(
-        f"{name}_backward",
-        f"{name}_backward",
-        _WIDE,
-        inputs,
-        lambda ops, g, y: ops[f"{name}_backward"](g, y, axis=1),
-        lambda rows, columns: flops * rows * columns,
-        lambda t, g, y: getattr(t.ops.aten, f"_{name}_backward_data")(g, y, 1, y.dtype),
-        depth=_columns,
-    )
+def _softmax_cases(name: str, inputs_of_gradient: Callable[..., tuple]) -> list[Case]:
+    back, aten = f"{name}_backward", f"_{name}_backward_data"
+    axis = {"axis": 1}
+    return [
+        of_primitive(
+            name,
+            _WIDE,
+            lambda draw, rows, columns: (draw.normal(rows, columns),),
+            5,
+            lambda t, x: getattr(t, name)(x, 1),
+            parameters=axis,
+            depth=_columns,
+        ),
+        of_primitive(
+            back,
+            _WIDE,
+            inputs_of_gradient,
+            4,
+            lambda t, g, y: getattr(t.ops.aten, aten)(g, y, 1, y.dtype),
+            parameters=axis,
+            depth=_columns,
+        ),
+    ]
 
 
 # ---------------------------------------------------------------------- cross-entropy
@@ -76,20 +77,13 @@ def _my_cross_entropy(ops: Any, x: Any, targets: Any, gradient: bool) -> tuple:
 # ---------------------------------------------------------------------- normalisations
 
 
-def _moments(draw: Draw, x: Any, norm: str) -> tuple:
-    """What the norm of rows keeps for its gradient, in the dtype that the kernels keep it in."""
-    wide = x.astype(accumulator(draw.dtype))
-    absent = (None,) * (2 if norm == "layer_norm" else 1)
-    return draw.plain[norm](wide, *absent, eps=_EPS)[1:]
-
-
-def _layer_norm_inputs(draw: Draw, rows: int, columns: int) -> tuple:
-    return draw.normal(rows, columns), draw.normal(columns), draw.normal(columns)
-
-
-def _layer_norm_backward_inputs(draw: Draw, rows: int, columns: int) -> tuple:
+def _norm_backward_inputs(norm: str, draw: Draw, rows: int, columns: int) -> tuple:
+    """The gradient, the input, the weight, and what the norm keeps for its gradient, in the dtype
+    that the kernels keep it in."""
     x = draw.normal(rows, columns)
-    return draw.normal(rows, columns), x, draw.normal(columns), *_moments(draw, x, "layer_norm")
+    absent = (None,) * (2 if norm == "layer_norm" else 1)
+    kept = draw.plain[norm](x.astype(accumulator(draw.dtype)), *absent, eps=_EPS)[1:]
+    return draw.normal(rows, columns), x, draw.normal(columns), *kept
 
 
 def _torch_layer_norm_backward(t: Any, g: Any, x: Any, w: Any, mean: Any, rstd: Any) -> Any:
@@ -97,16 +91,9 @@ def _torch_layer_norm_backward(t: Any, g: Any, x: Any, w: Any, mean: Any, rstd: 
     return t.ops.aten.native_layer_norm_backward(g, x, w.shape, *moments, w, w, [True] * 3)
 
 
-def _rms_norm_backward_inputs(draw: Draw, rows: int, columns: int) -> tuple:
-    x = draw.normal(rows, columns)
-    return draw.normal(rows, columns), x, draw.normal(columns), *_moments(draw, x, "rms_norm")
-
-
 CASES = [
-    _softmax_case("softmax", 5),
-    _softmax_backward_case("softmax", _gradient_and_softmax, 4),
-    _softmax_case("log_softmax", 5),
-    _softmax_backward_case("log_softmax", _gradient_and_log, 4),
+    *_softmax_cases("softmax", _gradient_and_softmax),
+    *_softmax_cases("log_softmax", _gradient_and_log),
     Case(
         "cross_entropy",
         "cross_entropy",
@@ -127,56 +114,50 @@ CASES = [
         TorchGradient(lambda t, x, targets: t.nn.functional.cross_entropy(x, targets), (0,)),
         depth=_columns,
     ),
-    Case(
-        "cross_entropy_backward",
+    of_primitive(
         "cross_entropy_backward",
         _CLASSES,
         lambda draw, rows, classes: (draw.normal(rows), draw.normal(rows, classes)),
-        lambda ops, g, dlogits: ops["cross_entropy_backward"](g, dlogits),
-        lambda rows, classes: rows * classes,
+        1,
         lambda t, g, dlogits: dlogits * g[:, None],
     ),
-    Case(
-        "layer_norm",
+    of_primitive(
         "layer_norm",
         _ROWS,
-        _layer_norm_inputs,
-        lambda ops, x, w, b: ops["layer_norm"](x, w, b, eps=_EPS),
-        lambda rows, columns: 8 * rows * columns,
+        lambda draw, rows, n: (draw.normal(rows, n), draw.normal(n), draw.normal(n)),
+        8,
         lambda t, x, w, b: t.nn.functional.layer_norm(x, w.shape, w, b, _EPS),
+        parameters={"eps": _EPS},
         depth=_columns,
     ),
-    Case(
-        "layer_norm_backward",
+    of_primitive(
         "layer_norm_backward",
         _ROWS,
-        _layer_norm_backward_inputs,
-        lambda ops, *arrays: ops["layer_norm_backward"](*arrays, needs=(True,) * 3),
-        lambda rows, columns: 14 * rows * columns,
+        partial(_norm_backward_inputs, "layer_norm"),
+        14,
         _torch_layer_norm_backward,
+        parameters={"needs": (True,) * 3},
         depth=max,
     ),
-    Case(
-        "rms_norm",
+    of_primitive(
         "rms_norm",
         _ROWS,
         lambda draw, rows, columns: (draw.normal(rows, columns), draw.normal(columns)),
-        lambda ops, x, w: ops["rms_norm"](x, w, eps=_EPS),
-        lambda rows, columns: 4 * rows * columns,
+        4,
         lambda t, x, w: t.nn.functional.rms_norm(x, w.shape, w, _EPS),
+        parameters={"eps": _EPS},
         depth=_columns,
     ),
-    Case(
-        "rms_norm_backward",
+    of_primitive(
         "rms_norm_backward",
         _ROWS,
-        _rms_norm_backward_inputs,
-        lambda ops, *arrays: ops["rms_norm_backward"](*arrays, needs=(True,) * 2),
-        lambda rows, columns: 11 * rows * columns,
+        partial(_norm_backward_inputs, "rms_norm"),
+        11,
         # PyTorch's own backward function exists on GPUs only, so the way forward is in its time.
         TorchGradient(
             lambda t, x, w, rstd: t.nn.functional.rms_norm(x, w.shape, w, _EPS), (1, 2), along=0
         ),
+        parameters={"needs": (True,) * 2},
         depth=max,
     ),
 ]

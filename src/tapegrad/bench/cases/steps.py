@@ -6,15 +6,27 @@ import math
 from functools import cache
 from typing import Any
 
-from .case import Case, Draw
+from .case import Case, of_primitive
 
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
 # A large rate, so that also in 16 bits a parameter that was not moved is found out.
 _LR, _MOMENTUM, _BETA1, _BETA2, _ADAM_EPS, _DECAY, _STEP = 0.1, 0.9, 0.9, 0.999, 1e-8, 0.01, 5
-
-
-def _sgd_inputs(draw: Draw, n: int) -> tuple:
-    return draw.normal(n), draw.normal(n), draw.normal(n)
+_SGD = {
+    "lr": _LR,
+    "momentum": _MOMENTUM,
+    "dampening": 0.0,
+    "weight_decay": _DECAY,
+    "nesterov": False,
+    "maximize": False,
+}
+_ADAM = {
+    "lr": _LR,
+    "beta1": _BETA1,
+    "beta2": _BETA2,
+    "eps": _ADAM_EPS,
+    "weight_decay": _DECAY,
+    "maximize": False,
+}
 
 
 def _sgd(t: Any, p: Any, g: Any, momentum: Any) -> tuple:
@@ -23,46 +35,11 @@ def _sgd(t: Any, p: Any, g: Any, momentum: Any) -> tuple:
     return p - _LR * momentum, momentum
 
 
-def _my_sgd(ops: Any, p: Any, g: Any, momentum: Any) -> None:
-    ops["sgd_step"](
-        p,
-        g,
-        momentum,
-        lr=_LR,
-        momentum=_MOMENTUM,
-        dampening=0.0,
-        weight_decay=_DECAY,
-        nesterov=False,
-        maximize=False,
-        first_step=False,
-    )
-
-
 def _torch_sgd(t: Any, p: Any, g: Any, momentum: Any) -> None:
-    t.ops.aten._fused_sgd_(
-        [p],
-        [g],
-        [momentum],
-        weight_decay=_DECAY,
-        momentum=_MOMENTUM,
-        lr=_LR,
-        dampening=0.0,
-        nesterov=False,
-        maximize=False,
-        is_first_step=False,
-    )
+    t.ops.aten._fused_sgd_([p], [g], [momentum], **_SGD, is_first_step=False)
 
 
-def _write(targets: tuple, values: tuple) -> None:
-    for target, value in zip(targets, values, strict=True):
-        target.copy_(value)
-
-
-def _adam_inputs(draw: Draw, n: int) -> tuple:
-    return draw.normal(n), draw.normal(n), draw.normal(n), draw.positive(n)
-
-
-def _adam(t: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> tuple:
+def _adam(t: Any, p: Any, g: Any, m: Any, v: Any, decoupled: bool) -> tuple:
     if decoupled:
         p = p * (1 - _LR * _DECAY)
     else:
@@ -73,41 +50,9 @@ def _adam(t: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> tuple:
     return p - _LR / (1 - _BETA1**_STEP) * m / size, m, v
 
 
-def _my_adam(ops: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> None:
-    ops["adam_step"](
-        p,
-        g,
-        m,
-        v,
-        None,
-        lr=_LR,
-        beta1=_BETA1,
-        beta2=_BETA2,
-        eps=_ADAM_EPS,
-        weight_decay=_DECAY,
-        decoupled_weight_decay=decoupled,
-        maximize=False,
-        step=_STEP,
-    )
-
-
-def _torch_adam(t: Any, p: Any, g: Any, m: Any, v: Any, *, decoupled: bool) -> None:
+def _torch_adam(t: Any, p: Any, g: Any, m: Any, v: Any, decoupled: bool) -> None:
     step = t.ops.aten._fused_adamw_ if decoupled else t.ops.aten._fused_adam_
-    step(
-        [p],
-        [g],
-        [m],
-        [v],
-        [],
-        [_torch_step(t, p.device)],
-        lr=_LR,
-        beta1=_BETA1,
-        beta2=_BETA2,
-        weight_decay=_DECAY,
-        eps=_ADAM_EPS,
-        amsgrad=False,
-        maximize=False,
-    )
+    step([p], [g], [m], [v], [], [_torch_step(t, p.device)], **_ADAM, amsgrad=False)
 
 
 @cache
@@ -115,29 +60,34 @@ def _torch_step(t: Any, device: Any) -> Any:
     return t.tensor(float(_STEP), device=device)
 
 
+def _write(targets: tuple, values: tuple) -> None:
+    for target, value in zip(targets, values, strict=True):
+        target.copy_(value)
+
+
 def _adam_case(name: str, decoupled: bool) -> Case:
+    kind = {"decoupled_weight_decay": decoupled, "step": _STEP}
     return Case(
         name,
         "adam_step",
         _SIZES,
-        _adam_inputs,
-        lambda ops, *arrays: _my_adam(ops, *arrays, decoupled=decoupled),
+        lambda draw, n: (*(draw.normal(n) for _ in "pgm"), draw.positive(n)),
+        lambda ops, *arrays: ops["adam_step"](*arrays, None, **_ADAM, **kind),
         lambda n: 16 * n,
-        lambda t, *tensors: _torch_adam(t, *tensors, decoupled=decoupled),
-        compiled=lambda t, p, g, m, v: _write((p, m, v), _adam(t, p, g, m, v, decoupled=decoupled)),
+        lambda t, p, g, m, v: _torch_adam(t, p, g, m, v, decoupled),
+        compiled=lambda t, p, g, m, v: _write((p, m, v), _adam(t, p, g, m, v, decoupled)),
         changes=(0, 2, 3),
     )
 
 
 CASES = [
-    Case(
-        "sgd_step",
+    of_primitive(
         "sgd_step",
         _SIZES,
-        _sgd_inputs,
-        _my_sgd,
-        lambda n: 6 * n,
+        lambda draw, n: tuple(draw.normal(n) for _ in "pgm"),
+        6,
         _torch_sgd,
+        parameters={**_SGD, "first_step": False},
         compiled=lambda t, p, g, momentum: _write((p, momentum), _sgd(t, p, g, momentum)),
         changes=(0, 2),
     ),

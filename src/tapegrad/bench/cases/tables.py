@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .case import Case, Draw
+from .case import Case, Draw, of_primitive
 
 # rows of the table, columns, number of indices
 _TABLES = {"tiny": [(23, 9, 70)], "small": [(5000, 256, 4096)], "large": [(50257, 768, 65536)]}
@@ -26,34 +26,30 @@ def _scatter(draw: Draw, size: int, n: int) -> tuple:
 
 
 def _replacement(draw: Draw, size: int, n: int) -> tuple:
-    """Values that belong to their places: whichever of several is written last, it is the same."""
-    places = draw.integers(size, n)
-    return draw.normal(size), places, draw.normal(size)[places]
+    """Values that belong to their positions: the last one written is as good as the first."""
+    positions = draw.integers(size, n)
+    return draw.normal(size), positions, draw.normal(size)[positions]
 
 
 CASES = [
-    Case(
-        "check_classes",
+    of_primitive(
         "check_classes",
         {"tiny": [(70,)], "small": [(4096,)], "large": [(1 << 24,)]},
         lambda draw, n: (draw.integers(_CLASSES, n),),
-        lambda ops, targets: ops["check_classes"](
-            targets, op="bench", classes=_CLASSES, ignored=-100
-        ),
-        lambda n: 0.0,
+        0,
         lambda t, targets: t.where((targets >= 0) & (targets < _CLASSES), targets, -1),
+        parameters={"op": "bench", "classes": _CLASSES, "ignored": -100},
         bytes=lambda itemsize, n: 8 * n,
         changes=(0,),
         dtypes=("float32",),  # the targets are int64 whatever the logits are
     ),
-    Case(
-        "embedding",
+    of_primitive(
         "embedding",
         _TABLES,
         _lookup,
-        lambda ops, table, indices: ops["embedding"](table, indices, skip=None),
-        lambda rows, columns, n: 0.0,
+        0,
         lambda t, table, indices: t.nn.functional.embedding(indices, table),
+        parameters={"skip": None},
         # of the table, the rows that were looked up, each once at least
         bytes=lambda itemsize, rows, columns, n: (min(rows, n) + n) * columns * itemsize + 8 * n,
     ),
