@@ -95,7 +95,7 @@ def find_cxx(environ: Mapping[str, str] = os.environ) -> Compiler | None:
     for command in candidates:
         path = shutil.which(command[0], path=environ.get("PATH"))
         if path:
-            version = _first_line([path, "--version"])
+            version = output_of([path, "--version"]).partition("\n")[0].strip()
             return Compiler((path, *command[1:]), version)
     return None
 
@@ -114,7 +114,7 @@ def find_nvcc(environ: Mapping[str, str] = os.environ) -> Compiler | None:
     for folder in candidates:
         path = shutil.which("nvcc", path=str(folder))
         if path:
-            version = re.search(r"V([\d.]+)", _output([path, "--version"]))
+            version = re.search(r"V([\d.]+)", output_of([path, "--version"]))
             return Compiler((path,), f"nvcc {version[1] if version else 'of unknown version'}")
     return None
 
@@ -122,21 +122,18 @@ def find_nvcc(environ: Mapping[str, str] = os.environ) -> Compiler | None:
 def toolkit(nvcc: Compiler) -> Path:
     """The folder that nvcc's toolkit lies in. nvcc says it itself: the command on the path may be a
     link, or a script that calls it elsewhere."""
-    said = _output([*nvcc.command, "--dryrun", "-E", "-x", "cu", os.devnull], "stderr")
+    said = output_of([*nvcc.command, "--dryrun", "-E", "-x", "cu", os.devnull], "stderr")
     here = re.search(r"^#\$ _HERE_=(.+)$", said, re.MULTILINE)
     return Path(here[1] if here else Path(nvcc.command[0]).resolve().parent).parent
 
 
-def _output(command: Sequence[str], stream: str = "stdout") -> str:
+def output_of(command: Sequence[str], stream: str = "stdout") -> str:
+    """What a command says, "" where it fails or takes more than a minute."""
     try:
-        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
         return str(getattr(run, stream))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def _first_line(command: Sequence[str]) -> str:
-    return _output(command).partition("\n")[0].strip()
 
 
 # ---- GPU architectures ----
@@ -186,11 +183,11 @@ def choose_architectures(nvcc: Compiler, environ: Mapping[str, str] = os.environ
     if environ.get("TAPEGRAD_CUDA_ARCHS"):
         return parse_architectures(environ["TAPEGRAD_CUDA_ARCHS"])
     query = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
-    found = sorted(set(re.findall(r"^(\d+\.\d)$", _output(query), re.MULTILINE)))
+    found = sorted(set(re.findall(r"^(\d+\.\d)$", output_of(query), re.MULTILINE)))
     if found:
         names = [cap.replace(".", "") for cap in found]
         return Architectures(tuple("90a" if a == "90" else a for a in names), ())
-    if "compute_90" not in _output([*nvcc.command, "--list-gpu-arch"]):
+    if "compute_90" not in output_of([*nvcc.command, "--list-gpu-arch"]):
         return Architectures(("80",), ("80",))
     return Architectures(("80", "90a"), ("90",))
 
@@ -341,7 +338,7 @@ def build(plan: Plan, output: Path, objects: Path) -> Path:
         zip(plan.units, paths, strict=True),
         key=lambda job: (job[0].source.suffix == ".cu", -job[0].source.stat().st_size),
     )
-    with ThreadPoolExecutor(_job_count()) as executor:
+    with ThreadPoolExecutor(cores()) as executor:
         for result in [executor.submit(_compile, unit, path) for unit, path in jobs]:
             result.result()
     with _replacing(output) as temporary:
@@ -349,7 +346,8 @@ def build(plan: Plan, output: Path, objects: Path) -> Path:
     return output
 
 
-def _job_count() -> int:
+def cores() -> int:
+    """The cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -523,7 +521,7 @@ def measure_resources(files: Sequence[Path], architectures: Architectures) -> li
             )
         return parse_resources(report)
 
-    with ThreadPoolExecutor(_job_count()) as executor:
+    with ThreadPoolExecutor(cores()) as executor:
         found = [entry for entries in executor.map(measure, files) for entry in entries]
     return _with_readable_names(found)
 

@@ -120,10 +120,15 @@ def find_driver() -> Driver:
     number = ctypes.c_int()
     if cu.cuDriverGetVersion(ctypes.byref(number)) != _SUCCESS:
         return Driver(problem="found, but it does not answer")
-    cuda = f"{number.value // 1000}.{number.value % 1000 // 10}"
+    cuda = cuda_version(number.value)
     if cu.cuInit(0) != _SUCCESS or cu.cuDeviceGetCount(ctypes.byref(number)) != _SUCCESS:
         return Driver(cuda)
     return Driver(cuda, tuple(_gpu(cu, device) for device in range(number.value)))
+
+
+def cuda_version(number: int) -> str:
+    """13000 -> "13.0" """
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _gpu(cu: ctypes.CDLL, device: int) -> Gpu:

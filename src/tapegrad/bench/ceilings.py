@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tapegrad.core.devices import Device
@@ -11,7 +12,7 @@ from tapegrad.core.dtypes import float32, is_low_precision
 
 from .cases import Draw
 from .peers import to_torch
-from .timing import Clock, interleave
+from .timing import Call, Clock, interleave
 
 _SECONDS = 0.3
 
@@ -34,17 +35,23 @@ class Ceilings:
 
 def measure(device: Device, dtypes: Sequence[Any], clock: Clock, torch: bool) -> Ceilings:
     """Measure with the device's array library and, if asked, PyTorch; the faster one counts."""
-    found = Ceilings()
+    found, best = Ceilings(), partial(_best, device, clock, torch)
     copied, n = _sizes(device)
-    found.copy, found.by["copy"] = _best(_copies(device, copied, torch), clock, 2.0 * copied)
+    found.copy, found.by["copy"] = best(
+        2.0 * copied,
+        "copyto",
+        lambda to, of: to.copy_(of),
+        device.library.empty(copied // 4, float32),
+        Draw(device, float32, "copy").normal(copied // 4),
+    )
     for dtype in dtypes:
         # Without a GPU, 16-bit floats are computed in float32.
         slow = is_low_precision(dtype) and device.type != "cuda"
         computed = float32 if slow else dtype
         if computed.name not in found.matmul:
-            products = _products(device, n, computed, torch)
-            found.matmul[computed.name], found.by[computed.name] = _best(
-                products, clock, 2.0 * n**3
+            draw = Draw(device, computed, "matmul")
+            found.matmul[computed.name], found.by[computed.name] = best(
+                2.0 * n**3, "matmul", lambda a, b: a @ b, draw.normal(n, n), draw.normal(n, n)
             )
         found.matmul[dtype.name] = found.matmul[computed.name]
         found.by[dtype.name] = found.by[computed.name]
@@ -64,33 +71,22 @@ def _sizes(device: Device) -> tuple[int, int]:
     return min(1 << 30, free // 8), n
 
 
-def _copies(device: Device, bytes: int, torch: bool) -> dict[str, Any]:
-    draw = Draw(device, float32, "copy")
-    source = draw.normal(bytes // 4)
-    target = device.library.empty_like(source)
-    ways = {_name(device): lambda turn: device.library.copyto(target, source)}
+def _best(
+    device: Device,
+    clock: Clock,
+    torch: bool,
+    amount: float,
+    function: str,
+    pytorch: Callable[..., Any],
+    *arrays: Any,
+) -> tuple[float, str]:
+    """The highest rate, and whose it is, of a function of the array library and PyTorch's way on
+    the same arrays; a library that cannot do it at all does not count."""
+    xp = device.library
+    ways: dict[str, Call] = {xp.__name__: lambda turn: getattr(xp, function)(*arrays)}
     if torch:
-        to, of = to_torch(target), to_torch(source)
-        ways["torch"] = lambda turn: to.copy_(of)
-    return ways
-
-
-def _products(device: Device, n: int, dtype: Any, torch: bool) -> dict[str, Any]:
-    draw = Draw(device, dtype, "matmul")
-    a, b = draw.normal(n, n), draw.normal(n, n)
-    ways = {_name(device): lambda turn: device.library.matmul(a, b)}
-    if torch:
-        left, right = to_torch(a), to_torch(b)
-        ways["torch"] = lambda turn: left @ right
-    return ways
-
-
-def _name(device: Device) -> str:
-    return str(device.library.__name__)
-
-
-def _best(ways: dict[str, Any], clock: Clock, amount: float) -> tuple[float, str]:
-    """The highest rate, and whose it is; a library that cannot do it at all does not count."""
+        tensors = [to_torch(array) for array in arrays]
+        ways["torch"] = lambda turn: pytorch(*tensors)
     rates = [(0.0, "")]
     for name, way in ways.items():
         try:

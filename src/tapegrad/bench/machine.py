@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tapegrad._build import cores, output_of
 from tapegrad._version import __version__
 from tapegrad.core.devices import Device
-from tapegrad.doctor import find_driver, numpy_and_blas, package_version
+from tapegrad.doctor import cuda_version, find_driver, numpy_and_blas, package_version
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GPU_STATE = {
@@ -72,13 +71,6 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def threads() -> dict[str, Any]:
     """How many threads each library computes with; NumPy's are those of its BLAS, everything else
     in it uses one."""
@@ -106,7 +98,7 @@ def gpu(device: Device) -> dict[str, Any]:
         "l2_bytes": int(properties["l2CacheSize"]),
         "multiprocessors": int(properties["multiProcessorCount"]),
         "driver_cuda": find_driver().cuda,
-        "runtime_cuda": _version(cuda.runtime.runtimeGetVersion()),
+        "runtime_cuda": cuda_version(cuda.runtime.runtimeGetVersion()),
         "driver": _nvidia_smi(device, {"driver_version": "driver"}).get("driver"),
     }
 
@@ -115,26 +107,16 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
 def _nvidia_smi(device: Device, fields: dict[str, str] = _GPU_STATE) -> dict[str, Any]:
     """What nvidia-smi answers for this GPU, found by its PCI address: CUDA may number otherwise."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return {}
     address = _text(device.library.cuda.Device(device.index).pci_bus_id)
     query = [f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits", f"--id={address}"]
-    try:
-        run = subprocess.run([tool, *query], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    values = [_number(value.strip()) for value in run.stdout.strip().split(",")]
-    return dict(zip(fields.values(), values, strict=False))
+    values = output_of(["nvidia-smi", *query]).split(",")
+    return dict(zip(fields.values(), map(_number, values), strict=True)) if any(values) else {}
 
 
 def _number(text: str) -> Any:
+    text = text.strip()
     try:
         return float(text) if "." in text else int(text)
     except ValueError:
