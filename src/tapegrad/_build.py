@@ -341,7 +341,7 @@ def build(plan: Plan, output: Path, objects: Path) -> Path:
     with ThreadPoolExecutor(cores()) as executor:
         for result in [executor.submit(_compile, unit, path) for unit, path in jobs]:
             result.result()
-    with _replacing(output) as temporary:
+    with replacing(output) as temporary:
         _run([*plan.link, "-o", str(temporary), *map(str, paths)], f"linking {output.name}")
     return output
 
@@ -357,7 +357,7 @@ def _compile(unit: Unit, path: Path) -> None:
     if path.is_file():
         os.utime(path)  # still in use
         return
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         _run(
             [*unit.command, "-c", str(unit.source), "-o", str(temporary)],
             f"compiling {unit.source.name}",
@@ -365,14 +365,11 @@ def _compile(unit: Unit, path: Path) -> None:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file in the same folder that takes the place of ``path`` at the end."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of a file in the same folder, to be written, that replaces ``path`` at the end."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{path.suffix}")
     try:
         yield temporary
-        temporary.chmod(0o755 if path.suffix != ".o" else 0o644)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

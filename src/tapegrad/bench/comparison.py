@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -80,12 +79,7 @@ def compare(
             arrays = [a for a in map(_host, given[name]) if a is not None]
             row.bytes = sum(a.nbytes for a in (*arrays, *got)) if bytes is None else bytes
     place = _device_of(seen) if device is None else Device(device)
-    results = Results(
-        machine=machine.describe(place),
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        settings={"device": str(place), "functions": list(functions), "seconds": seconds},
-        before=machine.state(place),
-    )
+    results = Results.begun(place, {"functions": list(functions), "seconds": seconds})
     contestants = {name: _contestant(f, given[name]) for name, f in functions.items()}
     with current(place):
         row.times = interleave(contestants, clock_for(place), seconds)

@@ -8,9 +8,14 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from tapegrad._build import replacing
+from tapegrad.core.devices import Device
+
+from . import machine
 from .check import BenchmarkError
 from .table import Table
 from .timing import Timing
@@ -102,6 +107,17 @@ class Results:
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
 
+    @classmethod
+    def begun(cls, device: Device, settings: dict[str, Any], notes: Sequence[str] = ()) -> Results:
+        """Those of a run on the device that begins now."""
+        return cls(
+            machine=machine.describe(device),
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            settings={"device": str(device), **settings},
+            notes=list(notes),
+            before=machine.state(device),
+        )
+
     @property
     def bad(self) -> list[Row]:
         """The rows that are wrong or failed."""
@@ -132,15 +148,10 @@ class Results:
         content = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
         for row in content["rows"]:
             for timing in row["times"].values():
-                timing["samples"] = [_short(s) for s in timing["samples"]]
-        target = Path(path)
-        unfinished = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        try:
-            text = json.dumps(content, indent=1, allow_nan=False)
+                timing["samples"] = [float(f"{s:.{_DIGITS}g}") for s in timing["samples"]]
+        text = json.dumps(content, indent=1, allow_nan=False)
+        with replacing(Path(path)) as unfinished:
             unfinished.write_text(_LIST.sub(_on_one_line, text) + "\n")
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> Results:
@@ -172,10 +183,6 @@ class Results:
 
 def _on_one_line(numbers: re.Match[str]) -> str:
     return " ".join(numbers[0].split()).replace("[ ", "[").replace(" ]", "]")
-
-
-def _short(seconds: float) -> float:
-    return float(f"{seconds:.{_DIGITS}g}")
 
 
 def _row(content: dict[str, Any]) -> Row:
@@ -213,16 +220,8 @@ def _headline(results: Results) -> list[str]:
     m = results.machine
     gpu = m.get("gpu", {})
     where = [gpu.get("name"), gpu.get("driver") and f"driver {gpu['driver']}", m.get("processor")]
-    software = [
-        f"{label} {m[name]}"
-        for label, name in (
-            ("Python", "python"),
-            ("NumPy", "numpy"),
-            ("PyTorch", "torch"),
-            ("CuPy", "cupy"),
-        )
-        if m.get(name)
-    ]
+    labels = {"python": "Python", "numpy": "NumPy", "torch": "PyTorch", "cupy": "CuPy"}
+    software = [f"{label} {m[name]}" for name, label in labels.items() if m.get(name)]
     cores = [f"{m['cores']} cores"] if "cores" in m else []
     lines = [
         ", ".join(str(p) for p in [*filter(None, where), *cores]),
@@ -233,12 +232,11 @@ def _headline(results: Results) -> list[str]:
     if copy := results.ceilings.get("copy"):
         by = results.ceilings["by"]
         products = [
-            f"{name} {_rate(rate)}FLOP/s ({by[name]})"
+            f"{name} {rate_text(rate)}FLOP/s ({by[name]})"
             for name, rate in results.ceilings["matmul"].items()
         ]
-        lines.append(
-            f"ceilings: copy {_rate(copy)}B/s ({by['copy']}), matrix product " + ", ".join(products)
-        )
+        copying = f"copy {rate_text(copy)}B/s ({by['copy']})"
+        lines.append(f"ceilings: {copying}, matrix product {', '.join(products)}")
     for name, state in (("before", results.before), ("after", results.after)):
         if state:
             lines.append(f"{name}: " + ", ".join(f"{k} {v}" for k, v in state.items()))
@@ -266,10 +264,10 @@ def _functions(row: Row) -> list[list[str]]:
 
 def _seconds(value: float) -> str:
     """1.23 ms"""
-    for unit, name in _UNITS:
-        if value >= unit or unit == 1e-9:
-            return f"{value / unit:.3g} {name}" if value < 1000 * unit else f"{value:.0f} s"
-    raise AssertionError
+    if value >= 1000:
+        return f"{value:.0f} s"
+    unit, name = next((u for u in _UNITS if value >= u[0]), _UNITS[-1])
+    return f"{value / unit:.3g} {name}"
 
 
 def _speed(row: Row, timing: Timing) -> list[str]:
@@ -295,7 +293,8 @@ def _percent(part: float | None) -> str:
     return "" if part is None else f"{part:.0%}" if part >= 0.1 else f"{part:.1%}"
 
 
-def _rate(value: float) -> str:
+def rate_text(value: float) -> str:
+    """1.5 T or 150 G"""
     return f"{value / 1e12:.3g} T" if value >= 1e12 else f"{value / 1e9:.3g} G"
 
 

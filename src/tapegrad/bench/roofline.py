@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .check import BenchmarkError
-from .results import Results, Row
+from .results import Results, Row, rate_text
 
 # Colours that also colour-blind readers tell apart (Okabe & Ito 2008).
 _STYLES: dict[str, dict[str, Any]] = {
@@ -139,7 +139,7 @@ def _name_roof(panel: Any, results: Results, dtype: str) -> None:
     roof = panel.lines[0]
     (x0, y0), (x1, y1) = panel.transData.transform(roof.get_xydata()[:2])
     panel.annotate(
-        f"copy {_rate(copy)}B/s",
+        f"copy {rate_text(copy)}B/s",
         roof.get_xydata()[0],
         (16, 22),
         textcoords="offset points",
@@ -149,17 +149,13 @@ def _name_roof(panel: Any, results: Results, dtype: str) -> None:
     )
     if peak:
         panel.annotate(
-            f"matrix product {_rate(peak)}FLOP/s",
+            f"matrix product {rate_text(peak)}FLOP/s",
             roof.get_xydata()[2],
             (-4, 4),
             textcoords="offset points",
             ha="right",
             fontsize=9,
         )
-
-
-def _rate(value: float) -> str:
-    return f"{value / 1e12:.3g} T" if value >= 1e12 else f"{value / 1e9:.3g} G"
 
 
 def _label(panel: Any, rows: Sequence[Row]) -> None:

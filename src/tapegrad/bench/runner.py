@@ -7,7 +7,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import Any
 
 from tapegrad.core import dtypes as dtypes_
@@ -65,21 +64,15 @@ def run(
     jobs = list(_jobs(cases, _dtypes(place, dtypes), _sizes(place, sizes)))
     chosen = choose(place, peers)
     budget = _BUDGETS[place.type] if budget_s is None else budget_s
-    results = Results(
-        machine=machine.describe(place),
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        settings={
-            "device": str(place),
-            "cases": list(cases or []),
-            "dtypes": sorted({job.dtype.name for job in jobs}),
-            "sizes": sorted({job.size for job in jobs}),
-            "peers": list(chosen),
-            "rows": len(jobs),
-            "budget_s": budget,
-        },
-        notes=_notes(place),
-        before=machine.state(place),
-    )
+    settings = {
+        "cases": list(cases or []),
+        "dtypes": sorted({job.dtype.name for job in jobs}),
+        "sizes": sorted({job.size for job in jobs}),
+        "peers": list(chosen),
+        "rows": len(jobs),
+        "budget_s": budget,
+    }
+    results = Results.begun(place, settings, _notes(place))
     start = time.perf_counter()
     try:
         with current(place), Progress(len(jobs), progress) as bar:
