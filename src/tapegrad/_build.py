@@ -366,7 +366,8 @@ def _compile(unit: Unit, path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The name of a file in the same folder, to be written, that replaces ``path`` at the end."""
+    """The name of a file to be written, which replaces ``path`` at the end in one step: it is in
+    the same folder, as only within one file system a rename is atomic."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{path.suffix}")
     try:
         yield temporary

@@ -3,19 +3,21 @@
 Both hold plain numbers: nothing in a file is ever executed. A save either replaces the old file
 completely or leaves it as it was. Every tensor is checked when it is read: npz has checksums of
 its own; in safetensors we keep a SHA-256 of dtype, shape and bytes in the metadata.
-
-(``import tapegrad`` imports this file, so it imports what is slow to load only where it is used.)
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ._build import replacing
 from .core import dtypes
 from .core.devices import to_numpy
 from .core.tensor import Tensor
@@ -44,7 +46,11 @@ class CheckpointError(RuntimeError):
 
 
 def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
-    """Write a state dict, e.g. ``save(model.state_dict(), "model.safetensors")``."""
+    """Write a state dict, e.g. ``save(model.state_dict(), "model.safetensors")``.
+
+    Raises CheckpointError for anything but Tensors by name and for what the format cannot hold,
+    ValueError for another ending than .safetensors or .npz, ImportError without safetensors.
+    """
     target = os.path.realpath(path)
     suffix = _suffix(target)
     arrays: Arrays = {}
@@ -61,7 +67,8 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, Tensor]:
     """Read what ``save`` wrote, onto the device ``map_location`` (by default the CPU).
 
-    Raises CheckpointError, naming the file, if it is damaged or something else.
+    Raises CheckpointError, naming the file, if it is damaged or something else, ValueError and
+    ImportError as ``save`` does.
     """
     source = os.fspath(path)
     decode = _from_npz if _suffix(source) == ".npz" else _from_safetensors
@@ -107,7 +114,7 @@ def _from_npz(source: str, data: bytes) -> Arrays:
         arrays = {name: file[name] for name in file.files}
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise CheckpointError(f"load: '{name}' in {source} is no array")
+            raise CheckpointError(f"load: '{name}' in {source} is not an array")
         dtypes.dtype(array.dtype)
     return arrays
 
@@ -117,15 +124,11 @@ def _from_npz(source: str, data: bytes) -> Arrays:
 
 def _to_safetensors(target: str, arrays: Arrays) -> bytes:
     library = _safetensors()
-    metadata = {"format": "pt"}
-    for name, array in arrays.items():
-        metadata[f"sha256.{name}"] = _digest(array)
-    return bytes(library.numpy.save(arrays, metadata=metadata))
+    digests = {f"sha256.{name}": _digest(array) for name, array in arrays.items()}
+    return bytes(library.numpy.save(arrays, metadata={"format": "pt", **digests}))
 
 
 def _from_safetensors(source: str, data: bytes) -> Arrays:
-    import json
-
     library = _safetensors()
     arrays: Arrays = {}
     for name, entry in library.deserialize(data):
@@ -147,8 +150,6 @@ def _from_safetensors(source: str, data: bytes) -> Arrays:
 
 
 def _digest(array: np.ndarray) -> str:
-    import hashlib
-
     described = hashlib.sha256(f"{array.dtype.name} {list(array.shape)} ".encode())
     described.update(array.reshape(-1).view(np.uint8).data)
     return described.hexdigest()
@@ -170,21 +171,12 @@ def _safetensors() -> Any:
 
 def _replace(target: str, data: bytes) -> None:
     """Write a file such that a crash at any moment leaves the old one or the new one."""
-    # In the same folder: only within one file system is the rename atomic.
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    with replacing(Path(target)) as unfinished, unfinished.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     if os.name == "posix":  # the rename itself must reach the disk too
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(os.path.dirname(target), os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
