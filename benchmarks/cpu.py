@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
+import tapegrad
 from tapegrad.bench import machine
 from tapegrad.bench.timing import Call, CpuClock, Timing, interleave
+from tapegrad.demo import network
 
 # Seconds of one library before the next has its turn. Threads that wait for work spin for a while,
 # on the cores that the next one computes on, so turns must be long beside that: for the perceptron
@@ -68,20 +70,7 @@ def mlp(lib: Any, batch: int, *widths: int, device: str = "cpu", optimizer: str 
 
 def convnet(lib: Any) -> Call:
     """A training step of the demo's network on 64 images of 8x8."""
-    nn = lib.nn
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        nn.BatchNorm2d(16),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Dropout(0.25),
-        nn.Linear(512, 10),
-    )
-    return _training(lib, model, (64, 1, 8, 8), 10)
+    return _training(lib, network(lib.nn), (64, 1, 8, 8), 10)
 
 
 def conv(lib: Any, channels: int) -> Call:
@@ -125,8 +114,6 @@ def _training(
 
 def small() -> dict[str, tuple[Call, Call]]:
     """Operations on 4x4 tensors, recorded, and the same in NumPy, as one would write it."""
-    import tapegrad
-
     functional = tapegrad.nn.functional
     random = np.random.default_rng(0)
     a, c, d, e = (random.standard_normal(s).astype(np.float32) for s in ((4, 4), (4, 4), 4, 4))
@@ -184,15 +171,11 @@ def compare(make: Callable[[Any], Call], seconds: float) -> dict:
     """Time the case with both libraries in turns."""
     import torch
 
-    import tapegrad
-
     return in_turns({"tapegrad": make(tapegrad), "torch": make(torch)}, seconds)
 
 
 def compare_anomaly(make: Callable[[Any], Call], seconds: float) -> dict:
     """Time the case under ``detect_anomaly`` and without it, in turns."""
-    import tapegrad
-
     step = make(tapegrad)
 
     def watched(turn: int) -> Any:
@@ -205,8 +188,8 @@ def compare_anomaly(make: Callable[[Any], Call], seconds: float) -> dict:
 def in_turns(contestants: dict[str, Call], seconds: float) -> dict:
     """Median times, and the median and quartiles of the second's by the first's, turn by turn."""
     times = interleave(contestants, CpuClock(TURN), seconds)
-    mine, theirs = times.values()
-    ratio = turn_by_turn(lambda a, b: b / a, mine, theirs)
+    mine, theirs = map(rounds, times.values())
+    ratio = Timing.of(theirs / mine)
     return {
         **{f"{name}_ms": timing.median * 1e3 for name, timing in times.items()},
         "ratio": ratio.median,
@@ -215,9 +198,9 @@ def in_turns(contestants: dict[str, Call], seconds: float) -> dict:
     }
 
 
-def turn_by_turn(of: Callable[..., float], *times: Timing) -> Timing:
-    """The medians and quartiles of what is computed from the times of each round."""
-    return Timing.of([of(*samples) for samples in zip(*(t.samples for t in times), strict=True)])
+def rounds(timing: Timing) -> np.ndarray:
+    """Seconds for one call, round by round."""
+    return np.array(timing.samples)
 
 
 def overheads(seconds: float) -> dict:
@@ -228,20 +211,18 @@ def overheads(seconds: float) -> dict:
         for library, call in zip(("tapegrad", "numpy"), calls, strict=True)
     }
     times = interleave(contestants, CpuClock(), seconds)
-    plus = [times[f"{library} x + w"] for library in ("tapegrad", "numpy")]
+    us = {name: 1e6 * rounds(timing) for name, timing in times.items()}
     found = {}
     for name in SMALL_GOALS:
-        mine, theirs = times[f"tapegrad {name}"], times[f"numpy {name}"]
-        extra = turn_by_turn(lambda a, b: a - b, mine, theirs)
+        mine, theirs = us[f"tapegrad {name}"], us[f"numpy {name}"]
+        extra = Timing.of(mine - theirs)
         found[name] = {
-            "tapegrad_us": mine.median * 1e6,
-            "numpy_us": theirs.median * 1e6,
-            "overhead_us": extra.median * 1e6,
-            "overhead_us_quartiles": [extra.low * 1e6, extra.high * 1e6],
-            "overhead_ratio": turn_by_turn(
-                lambda a, b, c, d: (a - b) / (c - d), mine, theirs, *plus
-            ).median,
-            "ratio": turn_by_turn(lambda a, b: a / b, mine, theirs).median,
+            "tapegrad_us": np.median(mine),
+            "numpy_us": np.median(theirs),
+            "overhead_us": extra.median,
+            "overhead_us_quartiles": [extra.low, extra.high],
+            "overhead_ratio": np.median(extra.samples / (us["tapegrad x + w"] - us["numpy x + w"])),
+            "ratio": np.median(mine / theirs),
         }
     return found
 
@@ -257,12 +238,12 @@ def compare_imports(seconds: float) -> dict:
 
     codes = ("pass", "import numpy", "import tapegrad")
     times = interleave({code: running(code) for code in codes}, CpuClock(), seconds)
-    bare, numpy, mine = times.values()
+    bare, numpy, mine = map(rounds, times.values())
     return {
-        "tapegrad_ms": turn_by_turn(lambda a, b: (a - b) * 1e3, mine, bare).median,
-        "numpy_ms": turn_by_turn(lambda a, b: (a - b) * 1e3, numpy, bare).median,
-        "ratio": turn_by_turn(lambda a, b, c: (a - c) / (b - c), mine, numpy, bare).median,
-        "rounds": len(bare.samples),
+        "tapegrad_ms": np.median(mine - bare) * 1e3,
+        "numpy_ms": np.median(numpy - bare) * 1e3,
+        "ratio": np.median((mine - bare) / (numpy - bare)),
+        "rounds": len(bare),
     }
 
 
@@ -271,13 +252,8 @@ def peak_memory(case: str) -> dict:
     and a small step, in a process each (Linux: the kernel's own high-water mark)."""
     result = {}
     for library in ("tapegrad", "torch"):
-        output = subprocess.run(
-            [sys.executable, __file__, "--peak", library, case],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        result[f"{library}_mb"] = float(output)
+        command = [sys.executable, __file__, "--peak", library, case]
+        result[f"{library}_mb"] = float(subprocess.check_output(command))
     result["ratio"] = result["tapegrad_mb"] / result["torch_mb"]
     return result
 

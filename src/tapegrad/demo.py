@@ -20,7 +20,8 @@ BATCH = 64
 VALIDATION = 360  # a fifth of the digits, never trained on
 
 
-def network() -> nn.Sequential:
+def network(nn: Any = nn) -> Any:
+    """The network, of this library's layers or another's: benchmarks/cpu.py gives ``torch.nn``."""
     return nn.Sequential(
         nn.Conv2d(1, 16, kernel_size=3, padding=1),  # (N, 16, 8, 8)
         nn.BatchNorm2d(16),
