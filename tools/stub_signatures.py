@@ -15,11 +15,18 @@ import re
 import sys
 import textwrap
 import typing
+from collections import ChainMap
 from collections.abc import Iterable
 from inspect import Parameter, Signature
 from typing import Any
 
 WIDTH = 100
+
+
+class Annotation(str):
+    """An annotation as it is written in a module."""
+
+    module: str
 
 
 class Scope:
@@ -31,21 +38,18 @@ class Scope:
         self.imports: dict[str, set[str]] = {}
         self.modules: set[str] = set()
 
-    def annotation(self, text: Any, module: str) -> str:
-        """An annotation written in ``module``, with its names as they are called here."""
-        tree = ast.parse("Any" if text is Signature.empty else str(text), mode="eval")
-        namespace = vars(sys.modules[module])
+    def annotation(self, text: Any) -> str:
+        """An annotation, with its names as they are called here."""
+        tree = ast.parse("Any" if text is Signature.empty else text, mode="eval")
+        namespace = vars(sys.modules[text.module]) if isinstance(text, Annotation) else self.known
         for node in ast.walk(tree):
             if isinstance(node, ast.Name):
                 node.id = self._name(node.id, namespace)
         return ast.unparse(tree)
 
     def _name(self, name: str, namespace: dict) -> str:
-        for place in (namespace, vars(builtins), vars(typing)):
-            if value := place.get(name):
-                break
-        else:
-            value = _for_type_checkers(name)
+        known = ChainMap(namespace, vars(builtins), vars(typing))
+        value = known.get(name) or _for_type_checkers(name)
         if self.known.get(name) is value:
             return name
         if isinstance(value, type(sys)):
@@ -126,11 +130,19 @@ def wrapped(start: str, parts: list[str], end: str) -> list[str]:
     return [opening, *(f"{indent}    {line}" for line in lines), f"{indent}{closing}"]
 
 
-def module_of(function: Any) -> str:
-    """The module in which a function's annotations are written."""
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    return function.__module__
+def signature(function: Any) -> Signature:
+    """The signature of a function, whose annotations know the module that they are written in."""
+    sig, module = inspect.signature(function), inspect.unwrap(function).__module__
+
+    def located(text: Any) -> Any:
+        if text is Signature.empty:
+            return text
+        annotation = Annotation(text)
+        annotation.module = module
+        return annotation
+
+    parameters = [p.replace(annotation=located(p.annotation)) for p in sig.parameters.values()]
+    return Signature(parameters, return_annotation=located(sig.return_annotation))
 
 
 def parsed(text: str) -> Signature:
@@ -173,45 +185,35 @@ def numpy_twin(sig: Signature) -> Signature | None:
 
 
 def definition(
-    name: str,
-    forms: list[tuple[Signature, str]],
-    doc: str,
-    scope: Scope,
-    indent: str = "",
-    comment: str = "",
+    name: str, forms: list[Signature], doc: str, scope: Scope, indent: str = "", comment: str = ""
 ) -> list[str]:
-    """A function in a stub: its forms, each with the module its annotations belong to, overloaded
-    where there are several; the docstring is the first one's."""
+    """A function in a stub: its forms, overloaded where there are several; the docstring is the
+    first one's."""
     lines: list[str] = []
     if len(forms) > 1:
         scope.add_import("typing", "overload")
-    for i, (sig, module) in enumerate(forms):
+    for i, sig in enumerate(forms):
         if len(forms) > 1:
             lines.append(f"{indent}@overload")
-        result = scope.annotation(sig.return_annotation, module)
-        start, end = f"{indent}def {name}(", f") -> {result}:"
-        if doc and not i:
-            head = wrapped(start, _parameters(sig, module, scope), end)
-            lines += [*head[:-1], head[-1] + comment, f'{indent}    """{doc}"""']
-        else:
-            head = wrapped(start, _parameters(sig, module, scope), end + " ...")
-            lines += [*head[:-1], head[-1] + comment]
+        body = [f'{indent}    """{doc}"""'] if doc and not i else []
+        end = f") -> {scope.annotation(sig.return_annotation)}:{'' if body else ' ...'}"
+        *head, last = wrapped(f"{indent}def {name}(", _parameters(sig, scope), end)
+        lines += [*head, last + comment, *body]
     return lines
 
 
-def _parameters(sig: Signature, module: str, scope: Scope) -> list[str]:
+def _parameters(sig: Signature, scope: Scope) -> list[str]:
     texts: list[str] = []
     kinds = [p.kind for p in sig.parameters.values()]
+    starred = Parameter.VAR_POSITIONAL in kinds
     for i, p in enumerate(sig.parameters.values()):
-        if p.kind is Parameter.KEYWORD_ONLY and not {
-            Parameter.VAR_POSITIONAL,
-            Parameter.KEYWORD_ONLY,
-        } & set(kinds[:i]):
+        if p.kind is Parameter.KEYWORD_ONLY and not starred:
             texts.append("*")
+            starred = True
         star = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(p.kind, "")
         text = star + p.name
         if p.name != "self" or p.annotation is not Signature.empty:
-            text += f": {scope.annotation(p.annotation, module)}"
+            text += f": {scope.annotation(p.annotation)}"
         if p.default is not Parameter.empty:
             plain = isinstance(p.default, (int, str, type(None))) or (
                 isinstance(p.default, float) and abs(p.default) < float("inf")

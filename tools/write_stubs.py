@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,16 +26,16 @@ from stub_signatures import (
     definition,
     first_line,
     keyword,
-    module_of,
     numpy_twin,
     parsed,
+    signature,
     with_keywords,
     without,
 )
 
 import tapegrad
 from tapegrad.ops import methods
-from tapegrad.ops.catalog import Operation, doors, in_place
+from tapegrad.ops.catalog import doors, in_place
 from tapegrad.ops.common.signatures import is_factory, second_names
 
 PACKAGE = Path(tapegrad.__file__).parent
@@ -44,6 +44,11 @@ HEAD = '''"""{}"""
 # Written by tools/write_stubs.py: change the functions, then run it.
 # fmt: off
 '''
+
+
+def _stub(doc: str | None, *lines: str) -> str:
+    return HEAD.format(doc) + "\n".join([*lines, ""])
+
 
 # What the makers of tensors take by name, all of them, and those that are like another tensor.
 FACTORY = [
@@ -77,19 +82,16 @@ FORMS = {
         ("atleast_1d", "atleast_2d", "atleast_3d"),
         ("(tensors: Tensor, /) -> Tensor", "(*tensors: Any) -> Any"),
     ),
-    "zeros": ("(*size: Any) -> Tensor", "(*, size: Any) -> Tensor"),
-    "ones": ("(*size: Any) -> Tensor", "(*, size: Any) -> Tensor"),
-    **dict.fromkeys(
-        ("rand", "randn"),
-        (
-            "(*size: Any, generator: Generator | None = None) -> Tensor",
-            "(*, size: Any, generator: Generator | None = None) -> Tensor",
-        ),
-    ),
-    "empty": (
-        "(*size: Any, memory_format: Any = None) -> Tensor",
-        "(*, size: Any, memory_format: Any = None) -> Tensor",
-    ),
+    **{
+        name: (f"(*size: Any{more}) -> Tensor", f"(*, size: Any{more}) -> Tensor")
+        for name, more in (
+            ("zeros", ""),
+            ("ones", ""),
+            ("rand", ", generator: Generator | None = None"),
+            ("randn", ", generator: Generator | None = None"),
+            ("empty", ", memory_format: Any = None"),
+        )
+    },
 }
 # ... or the flags that ask for more than one tensor.
 FLAGS = {
@@ -103,12 +105,12 @@ FLAGS = {
     },
 }
 
-Forms = list[tuple[Signature, str]]
+SELF = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def _forms(name: str, function: Any) -> Forms:
+def _forms(name: str, function: Any) -> list[Signature]:
     """The ways to call a function of the surface, without ``out=``."""
-    sig, module = signature(function), module_of(function)
+    sig = signature(function)
     if is_factory(function):
         sig = without(sig, *list(sig.parameters)[:2])  # the device and the dtype
         sig = sig.replace(return_annotation="Tensor")
@@ -125,7 +127,7 @@ def _forms(name: str, function: Any) -> Forms:
         sigs = [_unflagged(sig, FLAGS[function.__name__]), sig]
     if "axis" in second_names(function):
         sigs += [twin for s in sigs if (twin := numpy_twin(s))]
-    return [(s, module) for s in sigs]
+    return sigs
 
 
 def _unflagged(sig: Signature, flags: tuple[str, ...]) -> Signature:
@@ -137,53 +139,33 @@ def _unflagged(sig: Signature, flags: tuple[str, ...]) -> Signature:
     return sig.replace(parameters=parameters, return_annotation="Tensor")
 
 
-def _with_out(forms: Forms) -> Forms:
+def _with_out(sig: Signature) -> Signature:
     """Every function takes ``out=``, and several tensors where it returns several."""
-    results = []
-    for sig, module in forms:
-        result = str(sig.return_annotation)
-        if result in ("bool", "int", "None", "Generator", "Size", "str"):
-            results.append((sig, module))
-            continue
-        kind = "Tensor | None" if result == "Tensor" else "Any"
-        results.append((with_keywords(sig, [keyword("out", kind)]), module))
-    return results
+    result = str(sig.return_annotation)
+    if result in ("bool", "int", "None", "Generator", "Size", "str"):
+        return sig
+    kind = "Tensor | None" if result == "Tensor" else "Any"
+    return with_keywords(sig, [keyword("out", kind)])
 
 
-def _as_method(forms: Forms, result: str = "") -> Forms:
-    """The forms with the tensor as ``self``, and without ``out=``, which is the functions'."""
-    own = []
-    for sig, module in forms:
-        first, *rest = without(sig, "out").parameters.values()
-        if first.kind is Parameter.VAR_POSITIONAL:
-            rest = [first, *rest]
-        bound = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), *rest]
-        result_of = result or sig.return_annotation
-        own.append((sig.replace(parameters=bound, return_annotation=result_of), module))
-    return own
+def _as_method(sig: Signature, result: str = "") -> Signature:
+    """The form with the tensor as ``self``, and without ``out=``, which is the functions'."""
+    first, *rest = without(sig, "out").parameters.values()
+    if first.kind is Parameter.VAR_POSITIONAL:
+        rest = [first, *rest]
+    result = result or sig.return_annotation
+    return sig.replace(parameters=[SELF, *rest], return_annotation=result)
 
 
 # ---------------------------------------------------------------------- Tensor
 
 
-def _method(name: str, entry: Operation) -> Forms:
-    function = entry.load()
-    if name.startswith("new_"):
-        made = name.removeprefix("new_")
-        forms = _forms(made, doors["tg"][made].load())
-        return [
-            (
-                s.replace(
-                    parameters=[
-                        Parameter("self", Parameter.POSITIONAL_OR_KEYWORD),
-                        *without(s, "out").parameters.values(),
-                    ]
-                ),
-                module,
-            )
-            for s, module in forms
-        ]
-    return _as_method(_forms(name, function))
+def _method(name: str, function: Callable) -> list[Signature]:
+    if not name.startswith("new_"):
+        return list(map(_as_method, _forms(name, function)))
+    made = name.removeprefix("new_")
+    forms = [without(form, "out") for form in _forms(made, doors["tg"][made].load())]
+    return [form.replace(parameters=[SELF, *form.parameters.values()]) for form in forms]
 
 
 def operations() -> str:
@@ -194,8 +176,7 @@ def operations() -> str:
     body: list[str] = []
     for name, operation in sorted(doors["property"].items()):
         function = operation.load()
-        forms = _as_method(_forms(name, function))
-        body += ["    @property", *_define(name, forms, function, scope)]
+        body += ["    @property", *_define(name, _method(name, function), function, scope)]
     own = {name: f for name, f in methods.OWN.items() if name.startswith("__")}
     operators = {name: operation.declared() for name, operation in doors["operator"].items()}
     for name in sorted({*operators, *own, *doors["reflected"], "__eq__", "__ne__"}):
@@ -204,36 +185,32 @@ def operations() -> str:
         body += _operator(name, None, scope)
     for name, function in methods.OWN.items():
         if name not in own:
-            forms = _as_method([(signature(function), module_of(function))])
-            body += _define(name, forms, function, scope)
+            body += _define(name, [_as_method(signature(function))], function, scope)
     for name in sorted({*doors["x"], *in_place}):
         if name in in_place:
-            entry = in_place[name]
-            forms = _as_method(_forms(name[:-1], entry.load())[:1], "Tensor")
-            body += definition(name, forms, f"In-place version of ``{name[:-1]}``.", scope, "    ")
+            form = _as_method(_forms(name[:-1], in_place[name].load())[0], "Tensor")
+            body += definition(name, [form], f"In-place version of ``{name[:-1]}``.", scope, "    ")
         elif name.startswith("__"):
             body += _operator(name, doors["x"][name].load(), scope)
         else:
-            entry = doors["x"][name]
-            body += _define(name, _method(name, entry), entry.load(), scope)
-    head = HEAD.format(doc).splitlines()
-    return "\n".join([*head, *scope.import_lines(), "class Operations:", *body, ""])
+            function = doors["x"][name].load()
+            body += _define(name, _method(name, function), function, scope)
+    return _stub(doc, *scope.import_lines(), "class Operations:", *body)
 
 
-def _define(name: str, forms: Forms, function: Any, scope: Scope) -> list[str]:
+def _define(name: str, forms: list[Signature], function: Any, scope: Scope) -> list[str]:
     return definition(name, forms, first_line(function), scope, "    ")
 
 
 def _operator(name: str, function: Callable | None, scope: Scope) -> list[str]:
     """An operator: it takes numbers, arrays and tensors alike."""
-    text = "(self, other: Any) -> Tensor"
     if function is not None and name in ("__getitem__", "__setitem__", "__contains__", "__iter__"):
-        ((sig, module),) = _as_method([(signature(function), module_of(function))])
+        sig = _as_method(signature(function))
     else:
         unary = name in ("__neg__", "__pos__", "__abs__", "__invert__")
-        sig, module = parsed("(self) -> Tensor" if unary else text), "tapegrad.core.tensor"
+        sig = parsed("(self) -> Tensor" if unary else "(self, other: Any) -> Tensor")
     other = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
-    return definition(name, [(sig, module)], "", scope, "    ", other)
+    return definition(name, [sig], "", scope, "    ", other)
 
 
 # ---------------------------------------------------------------------- tapegrad
@@ -287,8 +264,7 @@ def functions() -> str:
     body: list[str] = []
     for name in sorted({*doors["tg"], *changing}):
         body += _function(name, scope)
-    head = HEAD.format(tapegrad.__doc__).splitlines()
-    return "\n".join([*head, *scope.import_lines(), *values, "", *body, ""])
+    return _stub(tapegrad.__doc__, *scope.import_lines(), *values, "", *body)
 
 
 def _kind(value: Any) -> str:
@@ -299,17 +275,22 @@ def _kind(value: Any) -> str:
 
 def _function(name: str, scope: Scope) -> list[str]:
     if name not in doors["tg"]:  # tapegrad.exp_(x) is x.exp_()
-        forms = _forms(name[:-1], in_place[name].load())[:1]
-        sig, module = forms[0]
-        first, *rest = without(sig, "out").parameters.values()
+        sig = without(_forms(name[:-1], in_place[name].load())[0], "out")
+        first, *rest = sig.parameters.values()
         first = first.replace(name="input", kind=Parameter.POSITIONAL_ONLY, annotation="Tensor")
-        form = (sig.replace(parameters=[first, *rest], return_annotation="Tensor"), module)
+        form = sig.replace(parameters=[first, *rest], return_annotation="Tensor")
         return definition(name, [form], f"``input.{name}(...)``", scope)
-    function = doors["tg"][name].load()
+    return _exported(name, doors["tg"][name].load(), scope, out=True)
+
+
+def _exported(name: str, function: Any, scope: Scope, out: bool) -> list[str]:
+    """A function of a module; a class, such as an exception, is imported."""
     if isinstance(function, type):
         scope.add_import(function.__module__.removeprefix("tapegrad"), function.__name__, name)
         return []
-    forms = _with_out(_forms(name, function))
+    forms = _forms(name, function)
+    if out:
+        forms = list(map(_with_out, forms))
     return definition(name, forms, first_line(function), scope)
 
 
@@ -318,19 +299,12 @@ def namespace(name: str) -> str:
     module = import_module(f"tapegrad.{name}")
     scope = Scope(module.__all__)
     body: list[str] = []
-    for name in sorted(module.__all__):
-        function = getattr(module, name)
-        if isinstance(function, type):  # an exception
-            scope.add_import(function.__module__.removeprefix("tapegrad"), name, name)
-            continue
-        forms = _forms(name, function)
-        if module.__name__ in ("tapegrad.linalg", "tapegrad.special"):
-            forms = _with_out(forms)
-        body += definition(name, forms, first_line(function), scope)
-    head = HEAD.format(module.__doc__.partition("\n")[0]).splitlines()
+    for function in sorted(module.__all__):
+        out = name in ("linalg", "special")
+        body += _exported(function, getattr(module, function), scope, out)
     dots = "." * module.__name__.count(".")
     imports = [line.replace("from .", f"from {dots}") for line in scope.import_lines()]
-    return "\n".join([*head, *imports, *body, ""])
+    return _stub(module.__doc__.partition("\n")[0], *imports, *body)
 
 
 STUBS = {
