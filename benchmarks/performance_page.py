@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any, NamedTuple
 
 import cpu
@@ -168,8 +168,7 @@ def measured(goal: Goal, found: Mapping[str, Any] | None) -> str:
     for peer in goal.peers:
         ratios = [row["ratios"][peer] for row in timed if row["ratios"].get(peer)]
         if ratios:
-            mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-            words.append(f"{mean:.2f} times {peer} ({span(ratios, '{:.2f}')})")
+            words.append(f"{geometric_mean(ratios):.2f} times {peer} ({span(ratios, '{:.2f}')})")
     return ", ".join(words) or "-"
 
 

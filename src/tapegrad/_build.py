@@ -29,7 +29,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 DEVICES = ("emulated", "cuda")
@@ -214,7 +214,7 @@ class Plan:
     source_hash: str
     units: tuple[Unit, ...]
     link: tuple[str, ...]
-    key: str = field(default="")
+    key: str
 
 
 CXX_FLAGS = (
@@ -530,7 +530,7 @@ def _with_readable_names(found: list[Resources]) -> list[Resources]:
     names = "\n".join(entry.kernel for entry in found)
     readable = subprocess.run(["c++filt"], input=names, capture_output=True, text=True, check=True)
     return [
-        Resources(_shorten(name), **{k: v for k, v in vars(entry).items() if k != "kernel"})
+        replace(entry, kernel=_shorten(name))
         for entry, name in zip(found, readable.stdout.splitlines(), strict=False)
     ]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core import dtypes
 from tapegrad.core.devices import CPU, Device, to_numpy
+from tapegrad.core.dtypes import is_floating
 from tapegrad.core.tensor import Tensor
 
 from . import machine
@@ -101,7 +101,7 @@ def _expected(reference: Any, inputs: Sequence[Any]) -> list[np.ndarray]:
     if callable(reference):
         hosts = [_host(value) for value in inputs]
         wide = [
-            value if host is None else host.astype(np.float64) if _is_float(host) else host
+            value if host is None else host.astype(np.float64) if is_floating(host.dtype) else host
             for value, host in zip(inputs, hosts, strict=True)
         ]
         reference = reference(*wide)
@@ -140,17 +140,13 @@ def _results(name: str, returned: Sequence[Any]) -> list[np.ndarray]:
     return found
 
 
-def _is_float(array: np.ndarray) -> bool:
-    return dtypes.is_floating(array.dtype)
-
-
 def _limit(array: np.ndarray) -> float:
     # How long the sums are cannot be told from outside.
-    return tolerance(array.dtype, 1 << 12) if _is_float(array) else 0.0
+    return tolerance(array.dtype, 1 << 12) if is_floating(array.dtype) else 0.0
 
 
 def _host(value: Any) -> np.ndarray | None:
-    """The values as a NumPy array; None for what is no array."""
+    """The values as a NumPy array; None for anything but an array or tensor."""
     if isinstance(value, Tensor):
         return to_numpy(value._array)
     if isinstance(value, np.ndarray):

@@ -22,23 +22,31 @@ def _matrix_and_bias(draw: Draw, rows: int, columns: int) -> tuple:
 
 def _activation(
     name: str,
-    torch: Callable,
-    torch_slope: Callable,
     flops: tuple[int, int],
+    *more: Any,
+    torch: Callable | None = None,
+    torch_slope: Callable | None = None,
     primitive: str = "",
     sizes: dict = _SIZES,
     inputs: Callable[..., tuple] = _vector,
     **parameters: Any,
 ) -> None:
-    """Rows for name(x), and for its gradient of g and what that is computed from."""
+    """Rows for name(x), and for its gradient of g and what that is computed from. By default
+    PyTorch has both under the same names, and its gradient takes ``more`` behind the arrays."""
 
     def inputs_of_gradient(draw: Draw, *shape: int) -> tuple:
         return draw.normal(*shape), *inputs(draw, *shape)
 
+    def usual(t: Any, x: Any) -> Any:
+        return getattr(t.nn.functional, name)(x, **parameters)
+
+    def usual_slope(t: Any, g: Any, x: Any) -> Any:
+        return getattr(t.ops.aten, f"{name}_backward")(g, x, *more)
+
     key = primitive or name
     for end, given, peer, cost in (
-        ("", inputs, torch, flops[0]),
-        ("_backward", inputs_of_gradient, torch_slope, flops[1]),
+        ("", inputs, torch or usual, flops[0]),
+        ("_backward", inputs_of_gradient, torch_slope or usual_slope, flops[1]),
     ):
         CASES.append(of_primitive(name + end, sizes, given, cost, peer, key + end, parameters))
 
@@ -46,62 +54,34 @@ def _activation(
 def _biased_gelu(name: str, approximate: str, flops: tuple[int, int]) -> None:
     _activation(
         name,
-        lambda t, x, b: t.nn.functional.gelu(x + b, approximate=approximate),
-        lambda t, g, x, b: t.ops.aten.gelu_backward(g, x + b, approximate=approximate),
         flops,
-        "bias_gelu",
-        _MATRICES,
-        _matrix_and_bias,
+        torch=lambda t, x, b: t.nn.functional.gelu(x + b, approximate=approximate),
+        torch_slope=lambda t, g, x, b: t.ops.aten.gelu_backward(g, x + b, approximate=approximate),
+        primitive="bias_gelu",
+        sizes=_MATRICES,
+        inputs=_matrix_and_bias,
         approximate=approximate,
     )
 
 
-_activation(
-    "relu", lambda t, x: t.relu(x), lambda t, g, y: t.ops.aten.threshold_backward(g, y, 0), (1, 1)
-)
-_activation(
-    "leaky_relu",
-    lambda t, x: t.nn.functional.leaky_relu(x, 0.01),
-    lambda t, g, x: t.ops.aten.leaky_relu_backward(g, x, 0.01, False),
-    (2, 2),
-    negative_slope=0.01,
-)
+_activation("relu", (1, 1), torch_slope=lambda t, g, y: t.ops.aten.threshold_backward(g, y, 0))
+_activation("leaky_relu", (2, 2), 0.01, False, negative_slope=0.01)
 _activation(
     "elu",
-    lambda t, x: t.nn.functional.elu(x),
-    lambda t, g, x: t.ops.aten.elu_backward(g, 1.0, 1.0, 1.0, False, x),
     (3, 4),
+    torch_slope=lambda t, g, x: t.ops.aten.elu_backward(g, 1.0, 1.0, 1.0, False, x),
     alpha=1.0,
 )
-_activation(
-    "gelu",
-    lambda t, x: t.nn.functional.gelu(x),
-    lambda t, g, x: t.ops.aten.gelu_backward(g, x),
-    (5, 11),
-)
+_activation("gelu", (5, 11))
 _activation(
     "gelu_tanh",
-    lambda t, x: t.nn.functional.gelu(x, approximate="tanh"),
-    lambda t, g, x: t.ops.aten.gelu_backward(g, x, approximate="tanh"),
     (9, 19),
+    torch=lambda t, x: t.nn.functional.gelu(x, approximate="tanh"),
+    torch_slope=lambda t, g, x: t.ops.aten.gelu_backward(g, x, approximate="tanh"),
 )
 _biased_gelu("bias_gelu", "none", (6, 12))
 _biased_gelu("bias_gelu_tanh", "tanh", (10, 20))
-_activation(
-    "silu",
-    lambda t, x: t.nn.functional.silu(x),
-    lambda t, g, x: t.ops.aten.silu_backward(g, x),
-    (5, 9),
-)
-_activation(
-    "sigmoid", lambda t, x: t.sigmoid(x), lambda t, g, y: t.ops.aten.sigmoid_backward(g, y), (4, 3)
-)
-_activation("tanh", lambda t, x: t.tanh(x), lambda t, g, y: t.ops.aten.tanh_backward(g, y), (1, 3))
-_activation(
-    "softplus",
-    lambda t, x: t.nn.functional.softplus(x),
-    lambda t, g, x: t.ops.aten.softplus_backward(g, x, 1.0, 20.0),
-    (5, 5),
-    beta=1.0,
-    threshold=20.0,
-)
+_activation("silu", (5, 9))
+_activation("sigmoid", (4, 3))
+_activation("tanh", (1, 3))
+_activation("softplus", (5, 5), 1.0, 20.0, beta=1.0, threshold=20.0)

@@ -47,14 +47,6 @@ def _product(name: str, left: bool, right: bool) -> Case:
     )
 
 
-def _batch(draw: Draw, batch: int, m: int, n: int, k: int) -> tuple:
-    return draw.normal(batch, m, k), draw.normal(batch, k, n)
-
-
-def _layer(draw: Draw, rows: int, columns: int, k: int) -> tuple:
-    return draw.normal(rows, k), draw.normal(columns, k), draw.normal(columns)
-
-
 def _images(draw: Draw, n: int, c: int, size: int, out: int) -> tuple:
     return draw.normal(n, c, size, size), draw.normal(out, c, 3, 3)
 
@@ -93,7 +85,7 @@ CASES = [
     of_primitive(
         "matmul_batched",
         {"tiny": [(3, 17, 9, 33)], "small": [(32, 128, 128, 64)], "large": [(256, 512, 512, 64)]},
-        _batch,
+        lambda draw, batch, m, n, k: (draw.normal(batch, m, k), draw.normal(batch, k, n)),
         2,
         lambda t, a, b: t.matmul(a, b),
         "matmul",
@@ -111,7 +103,7 @@ CASES = [
     of_primitive(
         "linear",
         {"tiny": [(9, 21, 35)], "small": [(256, 512, 512)], "large": [(8192, 4096, 1024)]},
-        _layer,
+        lambda draw, m, n, k: (draw.normal(m, k), draw.normal(n, k), draw.normal(n)),
         2,
         lambda t, x, w, b: t.nn.functional.linear(x, w, b),
         depth=_terms,

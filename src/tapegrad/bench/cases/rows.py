@@ -67,11 +67,23 @@ def _logits(draw: Draw, rows: int, classes: int) -> tuple:
     return draw.normal(rows, classes), draw.integers(classes, rows)
 
 
-def _my_cross_entropy(ops: Any, x: Any, targets: Any, gradient: bool) -> tuple:
-    losses, dx = ops["cross_entropy"](
-        x, targets, None, ignored=-100, smoothing=0.0, mean_=gradient, gradient=gradient
+def _cross_entropy_case(name: str, gradient: bool, flops: int, torch: Callable[..., Any]) -> Case:
+    def mine(ops: Any, x: Any, targets: Any) -> tuple:
+        losses, dx = ops["cross_entropy"](
+            x, targets, None, ignored=-100, smoothing=0.0, mean_=gradient, gradient=gradient
+        )
+        return dx, losses
+
+    return Case(
+        name,
+        "cross_entropy",
+        _CLASSES,
+        _logits,
+        mine,
+        lambda rows, classes: flops * rows * classes,
+        torch,
+        depth=_columns,
     )
-    return dx, losses
 
 
 # ---------------------------------------------------------------------- normalisations
@@ -94,25 +106,17 @@ def _torch_layer_norm_backward(t: Any, g: Any, x: Any, w: Any, mean: Any, rstd: 
 CASES = [
     *_softmax_cases("softmax", _gradient_and_softmax),
     *_softmax_cases("log_softmax", _gradient_and_log),
-    Case(
+    _cross_entropy_case(
         "cross_entropy",
-        "cross_entropy",
-        _CLASSES,
-        _logits,
-        lambda ops, x, targets: _my_cross_entropy(ops, x, targets, False),
-        lambda rows, classes: 4 * rows * classes,
+        False,
+        4,
         lambda t, x, targets: t.nn.functional.cross_entropy(x, targets, reduction="none"),
-        depth=_columns,
     ),
-    Case(
+    _cross_entropy_case(
         "cross_entropy_and_gradient",
-        "cross_entropy",
-        _CLASSES,
-        _logits,
-        lambda ops, x, targets: _my_cross_entropy(ops, x, targets, True),
-        lambda rows, classes: 6 * rows * classes,
+        True,
+        6,
         TorchGradient(lambda t, x, targets: t.nn.functional.cross_entropy(x, targets), (0,)),
-        depth=_columns,
     ),
     of_primitive(
         "cross_entropy_backward",

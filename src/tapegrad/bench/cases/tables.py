@@ -12,17 +12,9 @@ _SCATTER = {"tiny": [(97, 301)], "small": [(1 << 14, 1 << 17)], "large": [(1 << 
 _CLASSES = 1000
 
 
-def _lookup(draw: Draw, rows: int, columns: int, n: int) -> tuple:
-    return draw.normal(rows, columns), draw.integers(rows, n)
-
-
 def _lookup_backward(draw: Draw, rows: int, columns: int, n: int) -> tuple:
     # The table tells the result's shape; its values are not read.
     return draw.normal(n, columns), draw.integers(rows, n), draw.normal(rows, 1)
-
-
-def _scatter(draw: Draw, size: int, n: int) -> tuple:
-    return draw.normal(size), draw.integers(size, n), draw.normal(n)
 
 
 def _replacement(draw: Draw, size: int, n: int) -> tuple:
@@ -46,7 +38,7 @@ CASES = [
     of_primitive(
         "embedding",
         _TABLES,
-        _lookup,
+        lambda draw, rows, columns, n: (draw.normal(rows, columns), draw.integers(rows, n)),
         0,
         lambda t, table, indices: t.nn.functional.embedding(indices, table),
         parameters={"skip": None},
@@ -72,7 +64,7 @@ CASES = [
         "add_at",
         "add_at",
         _SCATTER,
-        _scatter,
+        lambda draw, size, n: (draw.normal(size), draw.integers(size, n), draw.normal(n)),
         lambda ops, target, indices, values: ops["add_at"](target, (indices,), values),
         lambda size, n: n,
         lambda t, target, indices, values: target.index_put_((indices,), values, accumulate=True),
