@@ -154,7 +154,7 @@ def own_command(name: str, options: argparse.Namespace, passed: Path) -> list[st
 def run_part(
     name: str, command: Sequence[str], limit: float, environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Run one part to its end or its limit; what it found is in the file it was told of."""
+    """Run one part to its end or its limit; what it found is in the file GPU_CHECK_RESULT."""
     started = time.monotonic()
     stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +223,7 @@ QUERY = {
 
 
 def describe_device(device: str) -> dict[str, str] | None:
-    """The first GPU, as nvidia-smi describes it; None where there is none."""
+    """The first GPU, as nvidia-smi describes it; None without one."""
     if device == "emulated":
         return {"name": "emulated"}
     query = ["nvidia-smi", f"--query-gpu={','.join(QUERY.values())}", "--format=csv,noheader"]

@@ -67,7 +67,7 @@ def mutants(file: Path) -> Iterator[Mutant]:
 
 def blank_comments(text: str) -> str:
     """The same text with spaces for what is not compiled on the emulated device, or not code, so
-    that places stay."""
+    that positions stay."""
     return re.sub(
         r"^#ifdef __CUDACC__\n.*?^#else\n|//[^\n]*|^#[^\n]*|static_assert\([^;]*;",
         lambda match: re.sub(r"[^\n]", " ", match[0]),
@@ -100,7 +100,7 @@ def comparison_around(text: str, left: int, right: int) -> tuple[int, int]:
 
 def is_check(text: str, start: int, end: int) -> bool:
     """Whether the comparison decides an if, a ?:, a value, or a loop over a thread's share of the
-    work. Loops that every thread runs from 0 to the end are none, nor are constants."""
+    work. Loops that every thread runs from 0 to the end are not checks, nor are constants."""
     line = text[text.rfind("\n", 0, start) + 1 : end]
     loop = re.match(r" *(?:for|while) \((.*)", line)
     if "constexpr" in line:

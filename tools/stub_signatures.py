@@ -111,7 +111,9 @@ def _for_type_checkers(name: str) -> Any:
         and value.__module__ == key
     ]
     if len(found) != 1:
-        raise NameError(f"{name!r} in an annotation is no class of one module of tapegrad: {found}")
+        raise NameError(
+            f"{name!r} in an annotation is not the class of one module of tapegrad: {found}"
+        )
     return found[0]
 
 

@@ -116,7 +116,7 @@ def _forms(name: str, function: Any) -> list[Signature]:
         sig = sig.replace(return_annotation="Tensor")
     options = LIKE if name.endswith("_like") else FACTORY
     made = is_factory(function) or "options" in sig.parameters
-    sig = without(sig, "parameters")  # a primitive's, of which there are none left
+    sig = without(sig, "parameters")  # a primitive's catch-all, which takes nothing more
     if function.__name__ in FORMS:
         sigs = [parsed(text) for text in FORMS[function.__name__]]
     else:

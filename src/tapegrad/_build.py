@@ -1,8 +1,8 @@
 """Compiles the kernels: once by nvcc into ``_cuda``, once by a C++ compiler into ``_emulated``.
 
 Imports only the standard library (and asks pybind11 where its headers are), because setup.py loads
-this file by its path, before tapegrad exists. At run time ``tapegrad.kernels`` calls it when the
-emulated extension is missing or older than the sources. By hand::
+this file by its path, before tapegrad exists. At run time ``tapegrad.core.kernels`` calls it when
+the emulated extension is missing or older than the sources. By hand::
 
     python -m tapegrad._build emulated    # compile into the cache
     python -m tapegrad._build cuda

@@ -10,7 +10,7 @@ from . import cuda as _cuda
 
 
 def _never() -> bool:
-    """There is no such backend here."""
+    """This backend does not exist here."""
     return False
 
 

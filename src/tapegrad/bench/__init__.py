@@ -2,8 +2,8 @@
 
 A result is checked against a float64 reference before it is timed, contestants take turns on
 random inputs, what is reported is the median with its quartiles, and a difference within the
-spread is a tie. ``run`` measures tapegrad's primitives, ``compare`` functions of yours,
-``compare_results`` two runs, ``plot`` draws a roofline.
+spread is a tie. ``run`` measures tapegrad's primitives, ``compare`` your own functions,
+``compare_results`` compares two runs, ``plot`` draws a roofline.
 """
 
 from . import machine

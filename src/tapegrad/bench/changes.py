@@ -15,8 +15,9 @@ _LEAST = 0.05
 
 @dataclass
 class Change:
-    """A row of both runs. factor: NEW's time by OLD's. noise: by what part a time may differ and
-    still mean nothing. verdict: "faster", "slower", "same", "wrong", "fixed", "missing", "new"."""
+    """A row of both runs. factor: NEW's time divided by OLD's. noise: the relative difference of
+    times that still means nothing. verdict: "faster", "slower", "same", "wrong", "fixed",
+    "missing", "new"."""
 
     case: str
     shape: tuple[int, ...]
@@ -66,8 +67,8 @@ def compare_results(old: Results, new: Results) -> Changes:
 
     A row is slower only where the interquartile ranges do not touch, its best round is slower than
     the other run's median, and the medians differ by more than the noise: 5%, the mean of both
-    spreads, or what the peers of the row changed by, whose code is the same if their versions are.
-    Likewise faster.
+    spreads, or what the times of the row's peers changed by: a peer of the same version runs the
+    same code. Likewise faster.
     """
     changes = Changes(notes=_notes(old, new))
     before = {row.key: row for row in old.rows}

@@ -17,11 +17,11 @@ FLOATS = tuple(_EPS)
 
 
 class BenchmarkError(RuntimeError):
-    """A benchmark that would mislead: a wrong result, a file that holds no results, bad use."""
+    """A benchmark would mislead: a wrong result, a file without results, unknown names."""
 
 
 def check_seconds(function: str, name: str, value: float) -> None:
-    """Raise ValueError for what is no length of time."""
+    """Raise ValueError for a negative number of seconds, and for nan."""
     if not value >= 0:  # nor nan
         raise ValueError(f"[{function}] {name} must be seconds, 0 or more, not {value}")
 

@@ -1,4 +1,4 @@
-"""``compare``: the same care for functions of your own."""
+"""``compare``: the same care for your own functions."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def compare(
     any function is there. A GPU is timed on its default stream, PyTorch's and CuPy's alike: a
     function must not leave work on another one. Functions must not change their inputs.
 
-    Raises BenchmarkError, naming the function and the first index, if one is wrong; ValueError
-    where ``seconds`` is none.
+    Raises BenchmarkError, naming the function and the first index, if one is wrong, and for a
+    function that changes its inputs; ValueError where ``seconds`` is negative or nan.
 
     >>> x = tg.randn(1000, 1000)
     >>> print(tg.bench.compare({"mine": my_tanh, "tapegrad's": tg.tanh}, x, reference=np.tanh))

@@ -137,7 +137,7 @@ class Bench:
                 if case.peers_draw
                 else reference.check(got, _PEER_SLACK * row.tolerance)
             )
-        except Exception as error:  # what other libraries raise is theirs
+        except Exception as error:  # another library may raise anything
             row.peers[name] = f"failed: {_one_line(error)}"
             return None
         finally:
@@ -178,7 +178,7 @@ class _Probe(Operations):
 
     def __init__(self, device: Device, name: str):
         super().__init__(device)
-        self.accepted: bool | None = None  # None: there is none for this device
+        self.accepted: bool | None = None  # None: this device has no kernel
         self._name = name
         self[name] = self._call
 
@@ -196,7 +196,7 @@ class _Probe(Operations):
 
 
 def _kernel_accepts(case: Case, device: Device, arrays: Sequence[Any]) -> bool | None:
-    """Whether a hand-written kernel runs; if not, the plain body does. None: there is none."""
+    """Whether a hand-written kernel runs; if not, the plain body does. None: it does not exist."""
     probe = _Probe(device, case.primitive)
     case.mine(probe, *_copies(arrays))
     return probe.accepted

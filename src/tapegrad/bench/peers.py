@@ -29,7 +29,7 @@ def choose(device: Device, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """The peers to compare with: those ``wanted``, which must be there, or the usual ones of the
     device that are.
 
-    Raises BenchmarkError for a name that is none of PEERS, or that this machine does not have.
+    Raises BenchmarkError for a name that is not in PEERS, or that this machine does not have.
     """
     if wanted is None:
         return tuple(name for name in _DEFAULTS[device.type] if not absent(name, device))
@@ -42,7 +42,7 @@ def choose(device: Device, wanted: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def absent(name: str, device: Device) -> str:
-    """Why there is no such peer on this device, or ""."""
+    """Why this peer does not exist on this device, or ""."""
     if name == "numpy":
         return "it computes on the CPU" if device.type == "cuda" else ""
     if name == "cupy":
@@ -81,7 +81,7 @@ def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
 def warm_compiler(device: Device) -> None:
     """Compile something: the first time takes many times as long as any other."""
     torch = _torch()
-    with contextlib.suppress(Exception):  # the rows will say what is the matter
+    with contextlib.suppress(Exception):  # the rows will show the error
         torch.compile(lambda x: x + 1)(to_torch(device.library.ones(8)))
 
 
@@ -100,7 +100,7 @@ def to_torch(array: Any) -> Any:
 
 
 def from_torch(tensor: Any, device: Device) -> Any:
-    """The array on a tensor's memory; what is no tensor stays."""
+    """The array on a tensor's memory; anything but a tensor is returned as it is."""
     if not hasattr(tensor, "detach"):
         return tensor
     torch = _torch()

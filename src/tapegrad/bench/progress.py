@@ -12,7 +12,7 @@ _LOG_EVERY = 30.0  # seconds
 
 class Progress:
     """Counts steps on standard error: with tqdm where it is installed, else in one line; where
-    standard error is no terminal, by a line every half minute."""
+    standard error is not a terminal, by a line every half minute."""
 
     def __init__(self, total: int, enabled: bool = True):
         self._total, self._done, self._enabled = total, 0, enabled

@@ -15,8 +15,8 @@ from typing import Any
 from tapegrad._build import replacing
 from tapegrad.core.devices import Device
 
-from . import machine
 from .check import BenchmarkError
+from .machine import describe, state
 from .table import Table
 from .timing import Timing
 
@@ -40,9 +40,9 @@ class Row:
 
     status: "ok"; "wrong" (the result is, so nothing was timed); "failed" (it raised); or "skipped"
     (not enough memory). times: seconds by contestant, the first being the one that the row is
-    about. peers: what is the matter with those that were not timed. error: the largest found, as a
+    about. peers: why the others were not timed. error: the largest found, as a
     part of |expected| + rms(expected), where at most ``tolerance`` is accepted. kernel: whether the
-    hand-written kernel ran; None where there is none for the device.
+    hand-written kernel ran; None where the device has none.
     """
 
     case: str
@@ -64,25 +64,26 @@ class Row:
 
     @property
     def key(self) -> tuple:
-        """What makes it the same row in another run."""
+        """The same in another run for the same row: case, shape and dtype."""
         return self.case, self.shape, self.dtype
 
     @property
     def timing(self) -> Timing | None:
-        """Of the contestant that the row is about."""
+        """The times of the contestant that the row is about, None if it was not timed."""
         return next(iter(self.times.values()), None)
 
     @property
     def rivals(self) -> dict[str, Timing]:
-        """Of the others."""
+        """The times of the others."""
         return dict(list(self.times.items())[1:])
 
     @property
     def flops_per_second(self) -> float | None:
+        """FLOP per second; None if nothing was timed or is computed."""
         return self.flops / self.timing.median if self.timing and self.flops else None
 
     def ratio(self, peer: str) -> float | None:
-        """The peer's time by ours: above 1, ours is the faster."""
+        """The peer's time divided by ours: above 1, ours is faster. None if one was not timed."""
         if self.timing is None or peer not in self.times:
             return None
         return self.times[peer].median / self.timing.median
@@ -111,11 +112,11 @@ class Results:
     def begun(cls, device: Device, settings: dict[str, Any], notes: Sequence[str] = ()) -> Results:
         """Those of a run on the device that begins now."""
         return cls(
-            machine=machine.describe(device),
+            machine=describe(device),
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             settings={"device": str(device), **settings},
             notes=list(notes),
-            before=machine.state(device),
+            before=state(device),
         )
 
     @property
@@ -125,8 +126,8 @@ class Results:
 
     @property
     def disturbed(self) -> str:
-        """How busy others kept the processor meanwhile, or "" if it was ours. Programs that take
-        turns on a core make times doubtful that a run's own spread does not show."""
+        """How busy other programs kept the processor, or "" if they did not. Programs that share a
+        core make times doubtful, which a run's own spread does not show."""
         cores = self.machine.get("cores")
         before, after = (state.get("load", 0.0) for state in (self.before, self.after))
         if not cores or (before <= cores / 2 and after <= cores + 1):
@@ -144,7 +145,7 @@ class Results:
     __str__ = table
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write everything, samples included; the file is replaced only once it is whole."""
+        """Write everything, samples included; an existing file is replaced once all is written."""
         content = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
         for row in content["rows"]:
             for timing in row["times"].values():
@@ -157,7 +158,7 @@ class Results:
     def from_json(cls, path: str | os.PathLike[str]) -> Results:
         """Read what ``to_json`` wrote.
 
-        Raises BenchmarkError for a file that is none of ours, or damaged; OSError as usual.
+        Raises BenchmarkError for a damaged or another kind of file; OSError as usual.
         """
         try:
             content = json.loads(Path(path).read_text())

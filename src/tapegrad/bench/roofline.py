@@ -29,7 +29,7 @@ _ANGLES = (0, 180, 20, -20, 160, 200, 45, -45, 135, 225, 70, -70, 110, 250, 90, 
 
 
 def plot(results: Results, path: str | os.PathLike[str]) -> None:
-    """Draw the roofline into a file whose ending says the format (.png, .svg, .pdf): a panel for
+    """Draw the roofline into a file, in the format of its ending (.png, .svg, .pdf): a panel for
     each dtype, a marker for each library, tapegrad's filled and named.
 
     Raises BenchmarkError without matplotlib (the extra viz), for an ending that it does not know,
@@ -40,7 +40,7 @@ def plot(results: Results, path: str | os.PathLike[str]) -> None:
 
 
 def draw(results: Results) -> Any:
-    """The same as a matplotlib Figure."""
+    """The same as a matplotlib Figure. Raises BenchmarkError as ``plot`` does."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -69,7 +69,7 @@ def require_matplotlib() -> None:
 
 
 def require_format(path: str | os.PathLike[str]) -> None:
-    """Raise BenchmarkError where no picture can be written to ``path``, whose ending says how."""
+    """Raise BenchmarkError where matplotlib has no format for the ending of ``path``."""
     require_matplotlib()
     from matplotlib.backend_bases import FigureCanvasBase
 

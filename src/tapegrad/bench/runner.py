@@ -54,8 +54,8 @@ def run(
     A result that differs from a float64 reference is "wrong" and not timed. Ctrl-C ends the run:
     the results are then those measured so far, with ``interrupted`` set.
 
-    Raises BenchmarkError for cases, sizes or peers that do not exist; RuntimeError for a device
-    that does not.
+    Raises BenchmarkError for cases, dtypes, sizes or peers that do not exist, ValueError for a
+    negative budget_s, RuntimeError for a device that does not exist.
     """
     if budget_s is not None:
         check_seconds("run", "budget_s", budget_s)
@@ -104,8 +104,8 @@ def run(
 
 
 def select(patterns: Sequence[str] | None) -> list[Case]:
-    """The cases whose names match, in the order of the patterns; BenchmarkError for one that no
-    case matches."""
+    """The cases whose names match, in the order of the patterns. Raises BenchmarkError for a
+    pattern that no case matches."""
     chosen: dict[str, Case] = {}
     for pattern in patterns or ["*"]:
         found = {c.name: c for c in CASES if fnmatch.fnmatchcase(c.name, pattern)}
@@ -150,7 +150,7 @@ def _jobs(patterns: Sequence[str] | None, dtypes: list[Any], sizes: list[str]) -
 
 
 def _key(job: Job) -> tuple:
-    """That of its row."""
+    """``Row.key`` of its row."""
     return job.case.name, job.shape, job.dtype.name
 
 

@@ -1,7 +1,7 @@
 """What is measured: a row for each primitive that has a kernel, and for a few that have none.
 
-The primitives are found from the registrations of kernels (``backend.overrides``); ``missing``
-names those without a row here, and a test insists that there are none.
+The primitives are found from the registrations of kernels (``devices.overrides``); ``missing``
+names those without a row here, and a test requires that every one has a row.
 """
 
 from __future__ import annotations

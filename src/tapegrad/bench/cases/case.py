@@ -110,7 +110,7 @@ class Draw:
     """Random arrays on a device, a function of the case's name, the shape and the dtype.
 
     The numbers are drawn on the CPU, by NumPy; large arrays repeat them after a prime number of
-    elements, so that even a GPU's memory is filled in no time.
+    elements, so that even a GPU's memory is filled quickly.
     """
 
     def __init__(self, device: Device, dtype: Any, seed: str):

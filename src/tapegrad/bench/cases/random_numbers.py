@@ -1,4 +1,4 @@
-"""Random numbers. Those of the peers are others, so of theirs only shape and dtype are checked."""
+"""Random numbers. Peers draw others, so that only the shape of theirs is checked."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CASES = [
         lambda ops, x: ops["normal"](n=x.size, dtype=x.dtype, seed=_SEED, offset=_OFFSET),
         lambda n: 15 * n,
         lambda t, x: t.randn(x.shape, dtype=x.dtype, device=x.device),
-        # float64 takes two words a number, which are others
+        # in float64 a number takes two words: others
         reference=lambda ops, x: ops["normal"](
             n=x.size, dtype=np.dtype("float32"), seed=_SEED, offset=_OFFSET
         ),

@@ -30,7 +30,7 @@ _ADAM = {
 
 
 def _sgd(t: Any, p: Any, g: Any, momentum: Any) -> tuple:
-    """In PyTorch's vocabulary, for torch.compile: its fused step is nothing to compile."""
+    """In PyTorch's vocabulary: in its fused step torch.compile has nothing to compile."""
     momentum = _MOMENTUM * momentum + g + _DECAY * p
     return p - _LR * momentum, momentum
 
