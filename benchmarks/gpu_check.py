@@ -390,9 +390,9 @@ def kernel_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def table(head: Sequence[str], columns: str, lines: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table below an empty line, nothing without lines; an "n" in ``columns`` is a
     column of numbers."""
-    rule = ["---:" if kind == "n" else "---" for kind in columns]
-    shown = [f"| {' | '.join(cells)} |" for cells in (head, rule, *lines)]
-    return ["", *shown] if lines else []
+    rule = "|".join("---:" if kind == "n" else "---" for kind in columns)
+    above, *shown = (f"| {' | '.join(cells)} |" for cells in (head, *lines))
+    return ["", above, f"|{rule}|", *shown] if shown else []
 
 
 if __name__ == "__main__":

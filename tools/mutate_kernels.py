@@ -115,16 +115,9 @@ def users(file: Path) -> list[Path]:
     """The .cu files that contain this one."""
     if file.suffix == ".cu":
         return [file]
-    includes = {
-        path: set(re.findall(r'#include "([\w.]+)"', path.read_text()))
-        for path in KERNELS.glob("*.cu*")
-    }
-    affected = {file}
-    while True:
-        more = {path for path, names in includes.items() if names & {f.name for f in affected}}
-        if more <= affected:
-            return sorted(path for path in affected if path.suffix == ".cu")
-        affected |= more
+    line = f'#include "{file.name}"'
+    including = [path for path in KERNELS.glob("*.cu*") if line in path.read_text()]
+    return sorted({user for path in including for user in users(path)})
 
 
 def launchers(file: Path) -> list[str]:

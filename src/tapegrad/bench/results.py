@@ -15,8 +15,8 @@ from typing import Any
 from tapegrad._build import replacing
 from tapegrad.core.devices import Device
 
+from . import machine
 from .check import BenchmarkError
-from .machine import describe, state
 from .table import Table
 from .timing import Timing
 
@@ -112,11 +112,11 @@ class Results:
     def begun(cls, device: Device, settings: dict[str, Any], notes: Sequence[str] = ()) -> Results:
         """Those of a run on the device that begins now."""
         return cls(
-            machine=describe(device),
+            machine=machine.describe(device),
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             settings={"device": str(device), **settings},
             notes=list(notes),
-            before=state(device),
+            before=machine.state(device),
         )
 
     @property
