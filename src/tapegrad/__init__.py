@@ -50,33 +50,26 @@ long, int, short = int64, int32, int16
 # Everything else is imported when it is first named: first the rooms, then the operations, which
 # ``ops/catalog.py`` lists.
 _LATER = {
-    "can_cast": ".ops.common.type_info",
-    "finfo": ".ops.common.type_info",
-    "func": ".func",
-    "iinfo": ".ops.common.type_info",
-    "is_complex": ".ops.common.type_info",
-    "is_floating_point": ".ops.common.type_info",
-    "is_nonzero": ".ops.common.type_info",
-    "is_tensor": ".ops.common.type_info",
-    "numel": ".ops.common.type_info",
-    "result_type": ".ops.common.type_info",
-    "set_printoptions": ".core.printing",
-    "are_deterministic_algorithms_enabled": ".backends",
-    "backends": ".backends",
-    "get_float32_matmul_precision": ".backends",
-    "set_float32_matmul_precision": ".backends",
-    "use_deterministic_algorithms": ".backends",
-    "bench": ".bench",
-    "data": ".data",
-    "linalg": ".linalg",
-    "nn": ".nn",
-    "optim": ".optim",
-    "signal": ".signal",
-    "special": ".special",
-    "save": ".checkpoint",
-    "load": ".checkpoint",
-    "masked": ".masked",
-    "utils": ".utils",
+    name: module
+    for module, names in {
+        ".ops.common.type_info": "can_cast finfo iinfo is_complex is_floating_point is_nonzero "
+        "is_tensor numel result_type",
+        ".core.printing": "set_printoptions",
+        ".checkpoint": "load save",
+        ".backends": "are_deterministic_algorithms_enabled backends get_float32_matmul_precision "
+        "set_float32_matmul_precision use_deterministic_algorithms",
+        ".bench": "bench",
+        ".data": "data",
+        ".func": "func",
+        ".linalg": "linalg",
+        ".masked": "masked",
+        ".nn": "nn",
+        ".optim": "optim",
+        ".signal": "signal",
+        ".special": "special",
+        ".utils": "utils",
+    }.items()
+    for name in names.split()
 }
 
 
