@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import inspect
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -69,15 +68,12 @@ def entries() -> dict[str, list[str]]:
 def public_names(module: ModuleType) -> list[str]:
     """What a module offers: ``__all__``, or else its own functions and classes."""
     if hasattr(module, "__all__"):
-        later = getattr(module, "_LATER", {})
-        return sorted({*module.__all__, *later})
+        return sorted({*module.__all__, *getattr(module, "_LATER", ())})
+    own = module.__name__
     return sorted(
         name
         for name, value in vars(module).items()
-        if not name.startswith("_")
-        and (inspect.isclass(value) or inspect.isfunction(value))
-        and value.__module__.startswith("tapegrad")
-        and (value.__module__ == module.__name__ or module.__name__ == "tapegrad.nn")
+        if not name.startswith("_") and getattr(value, "__module__", None) == own
     )
 
 

@@ -35,7 +35,7 @@ def are_deterministic_algorithms_enabled() -> bool:
 def set_float32_matmul_precision(precision: str) -> None:
     """Nothing to choose: products of float32 are computed in float32, the "highest" precision.
 
-    Raises ValueError for what PyTorch does not know either.
+    Raises ValueError for any word but "highest", "high" and "medium".
     """
     if precision not in ("highest", "high", "medium"):
         raise ValueError(

@@ -30,16 +30,18 @@ class Change:
 
 @dataclass
 class Changes:
-    """What ``compare_results`` found. ``ok``: nothing is slower, nothing has become wrong."""
+    """What ``compare_results`` found; ``print`` shows it, row by row."""
 
     rows: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def of(self, *verdicts: str) -> list[Change]:
+        """The rows with one of these verdicts."""
         return [row for row in self.rows if row.verdict in verdicts]
 
     @property
     def ok(self) -> bool:
+        """Whether no row is slower or wrong."""
         return not self.of("slower", "wrong")
 
     def __str__(self) -> str:

@@ -65,6 +65,7 @@ def state(device: Any = "cpu") -> dict[str, Any]:
 
 
 def processor() -> str:
+    """The processor's name."""
     for line in _lines("/proc/cpuinfo"):
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
