@@ -29,7 +29,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 DEVICES = ("emulated", "cuda")
@@ -487,7 +487,7 @@ class Resources:
 def parse_resources(report: str) -> list[Resources]:
     """Reads the output of ``nvcc -Xptxas -v``."""
     found = []
-    header = r"Compiling entry function '(\S+)' for 'sm_(\w+)'"
+    header = r"Compiling entry function '(.+?)' for 'sm_(\w+)'"
     parts = re.split(header, report)
     for name, architecture, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=False):
         # Functions that the kernel calls report their stack too; the kernel's own comes first.
@@ -501,7 +501,7 @@ def parse_resources(report: str) -> list[Resources]:
                 "spill_loads": r"(\d+) bytes spill loads",
             }.items()
         }
-        found.append(Resources(name, architecture, **numbers))
+        found.append(Resources(_shorten(name), architecture, **numbers))
     return found
 
 
@@ -517,22 +517,17 @@ def measure_resources(files: Sequence[Path], architectures: Architectures) -> li
             report = _run(
                 [*command, "-o", str(Path(folder) / "object.o")], f"compiling {file.name}"
             )
-        return parse_resources(report)
+        return parse_resources(_demangled(report))
 
     with ThreadPoolExecutor(cores()) as executor:
-        found = [entry for entries in executor.map(measure, files) for entry in entries]
-    return _with_readable_names(found)
+        return [entry for entries in executor.map(measure, files) for entry in entries]
 
 
-def _with_readable_names(found: list[Resources]) -> list[Resources]:
-    if not found or not shutil.which("c++filt"):
-        return found
-    names = "\n".join(entry.kernel for entry in found)
-    readable = subprocess.run(["c++filt"], input=names, capture_output=True, text=True, check=True)
-    return [
-        replace(entry, kernel=_shorten(name))
-        for entry, name in zip(found, readable.stdout.splitlines(), strict=False)
-    ]
+def _demangled(text: str) -> str:
+    """Names as C++ has them, where there is a tool that knows."""
+    if not shutil.which("c++filt"):
+        return text
+    return subprocess.run(["c++filt"], input=text, capture_output=True, text=True).stdout
 
 
 def _shorten(name: str) -> str:

@@ -121,11 +121,9 @@ def _dtypes(device: Device, wanted: Sequence[Any] | None) -> list[Any]:
     for spec in _DTYPES[device.type] if wanted is None else wanted:
         try:
             chosen.append(dtypes_.dtype(spec))
-        except ImportError as error:  # bfloat16 without ml_dtypes
+        except (ImportError, TypeError) as error:  # such as bfloat16 without ml_dtypes
             if wanted is not None:
                 raise BenchmarkError(str(error)) from error
-        except TypeError as error:
-            raise BenchmarkError(str(error)) from error
     for dtype in chosen:
         if not dtypes_.is_floating(dtype):
             raise BenchmarkError(f"dtype {dtype.name}: the cases need a floating-point one")
