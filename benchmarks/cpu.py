@@ -65,7 +65,7 @@ def mlp(lib: Any, batch: int, *widths: int, device: str = "cpu", optimizer: str 
     for a, b in itertools.pairwise(widths):
         layers += [lib.nn.Linear(a, b), lib.nn.ReLU()]
     model = lib.nn.Sequential(*layers[:-1]).to(device)
-    return _training(lib, model, (batch, widths[0]), widths[-1], device, optimizer)
+    return _training(lib, model, (batch, widths[0]), widths[-1], optimizer)
 
 
 def convnet(lib: Any) -> Call:
@@ -90,14 +90,9 @@ def conv(lib: Any, channels: int) -> Call:
 
 
 def _training(
-    lib: Any,
-    model: Any,
-    shape: tuple[int, ...],
-    classes: int,
-    device: str = "cpu",
-    optimizer: str = "Adam",
+    lib: Any, model: Any, shape: tuple[int, ...], classes: int, optimizer: str = "Adam"
 ) -> Call:
-    random = np.random.default_rng(0)
+    random, device = np.random.default_rng(0), next(iter(model.parameters())).device
     x = lib.tensor(random.standard_normal(shape).astype(np.float32), device=device)
     y = lib.tensor(random.integers(0, classes, shape[0]), device=device)
     steps = getattr(lib.optim, optimizer)(model.parameters(), lr=1e-3)

@@ -97,17 +97,16 @@ def covers(architectures: str, capability: str) -> bool:
     """Whether code built for ``architectures`` ("80 90a 90+PTX") runs on a GPU of ``capability``
     ("90"): machine code within one major version and upwards, 90a on 90 only, PTX upwards."""
     gpu = int(capability)
-    for name in architectures.split():
+
+    def runs(name: str) -> bool:
         built = int(re.sub(r"\D", "", name))
         if name.endswith("+PTX"):
-            fits = name[:-4].isdigit() and built <= gpu
-        elif name.isdigit():
-            fits = built // 10 == gpu // 10 and built <= gpu
-        else:
-            fits = built == gpu
-        if fits:
-            return True
-    return False
+            return name[:-4].isdigit() and built <= gpu
+        if name.isdigit():
+            return built // 10 == gpu // 10 and built <= gpu
+        return built == gpu
+
+    return any(runs(name) for name in architectures.split())
 
 
 def find_driver() -> Driver:

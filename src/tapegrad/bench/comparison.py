@@ -149,13 +149,10 @@ def _host(value: Any) -> np.ndarray | None:
     """The values as a NumPy array; None for anything but an array or tensor."""
     if isinstance(value, Tensor):
         return to_numpy(value._array)
-    if isinstance(value, np.ndarray):
-        return value
     if hasattr(value, "detach"):
-        return np.asarray(from_torch(value.detach().cpu(), CPU))
-    if hasattr(value, "__cuda_array_interface__"):
-        return to_numpy(value)
-    return None
+        return np.asarray(from_torch(value.cpu(), CPU))
+    is_array = isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__")
+    return to_numpy(value) if is_array else None
 
 
 def _device_of(values: Sequence[Any]) -> Device:
