@@ -117,10 +117,7 @@ def _forms(name: str, function: Any) -> list[Signature]:
     options = LIKE if name.endswith("_like") else FACTORY
     made = is_factory(function) or "options" in sig.parameters
     sig = without(sig, "parameters")  # a primitive's catch-all, which takes nothing more
-    if function.__name__ in FORMS:
-        sigs = [parsed(text) for text in FORMS[function.__name__]]
-    else:
-        sigs = [sig]
+    sigs = [parsed(text) for text in FORMS.get(function.__name__, ())] or [sig]
     if made:
         sigs = [with_keywords(s, options) for s in sigs]
     if function.__name__ in FLAGS:

@@ -113,7 +113,7 @@ def _nvidia_smi(device: Device, fields: dict[str, str] = _GPU_STATE) -> dict[str
     address = _text(device.library.cuda.Device(device.index).pci_bus_id)
     query = [f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits", f"--id={address}"]
     values = output_of(["nvidia-smi", *query]).split(",")
-    return dict(zip(fields.values(), map(_number, values), strict=True)) if any(values) else {}
+    return dict(zip(fields.values(), map(_number, values), strict=False)) if any(values) else {}
 
 
 def _number(text: str) -> Any:
