@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from dataclasses import dataclass, field
 
 from .results import Results, Row
@@ -27,6 +28,12 @@ class Change:
     noise: float = 0.0
     message: str = ""
 
+    def __str__(self) -> str:
+        told = [f"{self.verdict:8}{self.case}", "x".join(map(str, self.shape)), self.dtype]
+        if self.factor is not None:
+            told.append(f"{self.factor:.2f} times as long (noise: {self.noise:.0%})")
+        return "  ".join([*told, *filter(None, [self.message])])
+
 
 @dataclass
 class Changes:
@@ -45,23 +52,11 @@ class Changes:
         return not self.of("slower", "wrong")
 
     def __str__(self) -> str:
-        lines = []
-        for verdict in ("wrong", "slower", "faster", "fixed", "missing", "new"):
-            for row in self.of(verdict):
-                where = f"{row.case}  {'x'.join(map(str, row.shape))}  {row.dtype}"
-                times = (
-                    ""
-                    if row.factor is None
-                    else (f"  {row.factor:.2f} times as long (noise: {row.noise:.0%})")
-                )
-                note = f"  {row.message}" if row.message else ""
-                lines.append(f"{verdict:8}{where}{times}{note}")
-        counts = [
-            f"{len(self.of(v))} {v}"
-            for v in ("faster", "slower", "same", "wrong", "fixed", "missing", "new")
-            if self.of(v)
-        ]
-        return "\n".join([*lines, *self.notes, ", ".join(counts) or "no row is in both"])
+        order = ("wrong", "slower", "faster", "fixed", "missing", "new")
+        lines = [str(row) for verdict in order for row in self.of(verdict)]
+        counts = Counter(row.verdict for row in self.rows)
+        numbers = [f"{counts[v]} {v}" for v in (*order, "same") if counts[v]]
+        return "\n".join([*lines, *self.notes, ", ".join(numbers) or "no row is in both"])
 
 
 def compare_results(old: Results, new: Results) -> Changes:
