@@ -92,7 +92,8 @@ class Bench:
             return
         row.kernel = _kernel_accepts(case, self.device, arrays)
         row.flops = case.flops(*job.shape)
-        row.bytes = _bytes(job, arrays, got)
+        moved = sum(a.nbytes for a in (*arrays, *got))
+        row.bytes = case.bytes(job.dtype.itemsize, *job.shape) if case.bytes else moved
         sets = _input_sets(arrays)
         contestants = {MINE: _contestant(mine, sets, case)}
         for name in self.peers:
@@ -204,12 +205,6 @@ def _kernel_accepts(case: Case, device: Device, arrays: Sequence[Any]) -> bool |
 
 def _copies(arrays: Sequence[Any]) -> list[Any]:
     return [a.copy() for a in arrays]
-
-
-def _bytes(job: Job, arrays: Sequence[Any], results: Sequence[Any]) -> float:
-    if job.case.bytes is not None:
-        return job.case.bytes(job.dtype.itemsize, *job.shape)
-    return sum(a.nbytes for a in (*arrays, *results))
 
 
 def _input_sets(arrays: Sequence[Any]) -> list[Sequence[Any]]:

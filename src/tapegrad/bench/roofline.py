@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -136,26 +137,14 @@ def _fill(panel: Any, results: Results, dtype: str, rows: Sequence[Row]) -> None
 def _name_roof(panel: Any, results: Results, dtype: str) -> None:
     """Say what the two parts of the roof are, along them."""
     copy, peak = results.ceilings["copy"], results.ceilings["matmul"].get(dtype)
-    roof = panel.lines[0]
-    (x0, y0), (x1, y1) = panel.transData.transform(roof.get_xydata()[:2])
-    panel.annotate(
-        f"copy {rate_text(copy)}B/s",
-        roof.get_xydata()[0],
-        (16, 22),
-        textcoords="offset points",
-        rotation=math.degrees(math.atan2(y1 - y0, x1 - x0)),
-        rotation_mode="anchor",
-        fontsize=9,
-    )
+    name = partial(panel.annotate, textcoords="offset points", fontsize=9)
+    left, ridge, right = panel.lines[0].get_xydata()
+    (x0, y0), (x1, y1) = panel.transData.transform([left, ridge])
+    slope = math.degrees(math.atan2(y1 - y0, x1 - x0))
+    text = f"copy {rate_text(copy)}B/s"
+    name(text, left, (16, 22), rotation=slope, rotation_mode="anchor")
     if peak:
-        panel.annotate(
-            f"matrix product {rate_text(peak)}FLOP/s",
-            roof.get_xydata()[2],
-            (-4, 4),
-            textcoords="offset points",
-            ha="right",
-            fontsize=9,
-        )
+        name(f"matrix product {rate_text(peak)}FLOP/s", right, (-4, 4), ha="right")
 
 
 def _label(panel: Any, rows: Sequence[Row]) -> None:
@@ -214,9 +203,8 @@ def _label(panel: Any, rows: Sequence[Row]) -> None:
 
 
 def _shape(row: Row) -> str:
-    if len(set(row.shape)) == 1:
-        return f" {row.shape[0]}"
-    return f" {'x'.join(map(str, row.shape))}"
+    sizes = row.shape[:1] if len(set(row.shape)) == 1 else row.shape
+    return f" {'x'.join(map(str, sizes))}"
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:
