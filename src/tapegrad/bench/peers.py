@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.dtypes import bfloat16, is_low_precision
 
 from .cases import Case, TorchGradient
 from .check import BenchmarkError
@@ -106,8 +106,6 @@ def from_torch(tensor: Any, device: Device) -> Any:
     torch = _torch()
     tensor = tensor.detach().contiguous()
     if tensor.dtype == torch.bfloat16:
-        from tapegrad.core.dtypes import bfloat16
-
         return from_torch(tensor.view(torch.int16), device).view(bfloat16())
     return device.library.from_dlpack(tensor) if tensor.is_cuda else tensor.numpy()
 
