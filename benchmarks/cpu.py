@@ -255,12 +255,10 @@ def peak_memory(case: str) -> dict:
 
 def _print_peak(library: str, case: str) -> None:
     lib = __import__(library)
-    _warm(lib)
+    _repeat(mlp(lib, 4, 8, 8), 3)  # so that thread pools and work buffers count as imports
     Path("/proc/self/clear_refs").write_text("5")  # the mark starts again from here
     before = _status("VmRSS")
-    step = CASES[case][0](lib)
-    for turn in range(10):
-        step(turn)
+    _repeat(CASES[case][0](lib), 10)
     print((_status("VmHWM") - before) / 1024)
 
 
@@ -270,10 +268,8 @@ def _status(field: str) -> int:
     return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
-def _warm(lib: Any) -> None:
-    """A small step, so that thread pools and work buffers count as imports."""
-    step = mlp(lib, 4, 8, 8)
-    for turn in range(3):
+def _repeat(step: Call, times: int) -> None:
+    for turn in range(times):
         step(turn)
 
 

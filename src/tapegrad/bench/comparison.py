@@ -12,6 +12,7 @@ from tapegrad.core.dtypes import is_floating
 from tapegrad.core.tensor import Tensor
 
 from . import machine
+from .cases.case import several
 from .check import FLOATS, BenchmarkError, check_seconds, compare_all, tolerance
 from .peers import from_torch
 from .results import Results, Row
@@ -105,13 +106,13 @@ def _expected(reference: Any, inputs: Sequence[Any]) -> list[np.ndarray]:
             for value, host in zip(inputs, hosts, strict=True)
         ]
         reference = reference(*wide)
-    return _results("reference", _several(reference))
+    return _results("reference", several(reference))
 
 
 def _checked_call(name: str, function: Callable[..., Any], inputs: Sequence[Any]) -> list:
     """What a call returned that left its inputs as they were."""
     before = [None if (host := _host(value)) is None else host.copy() for value in inputs]
-    returned = _several(function(*inputs))
+    returned = several(function(*inputs))
     for number, (was, value) in enumerate(zip(before, inputs, strict=True)):
         now = _host(value)
         if was is not None and now is not None and was.tobytes() != now.tobytes():
@@ -120,10 +121,6 @@ def _checked_call(name: str, function: Callable[..., Any], inputs: Sequence[Any]
                 "Let it work on a copy"
             )
     return returned
-
-
-def _several(returned: Any) -> list[Any]:
-    return list(returned) if isinstance(returned, (tuple, list)) else [returned]
 
 
 def _results(name: str, returned: Sequence[Any]) -> list[np.ndarray]:

@@ -63,8 +63,12 @@ class Case:
         """The results as a list: what was returned, else the inputs that were changed."""
         if returned is None:
             return [arrays[i] for i in self.changes]
-        several = isinstance(returned, (tuple, list))
-        return [r for r in (returned if several else [returned]) if r is not None]
+        return [result for result in several(returned) if result is not None]
+
+
+def several(returned: Any) -> list[Any]:
+    """The results of a function that may return one or several."""
+    return list(returned) if isinstance(returned, (tuple, list)) else [returned]
 
 
 def of_primitive(
