@@ -28,7 +28,7 @@ def _det_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
         return (factor * transposed(xp, xp.inv(a)[0]),)
     mask = xp.reshape(singular, shape=(*lead, 1, 1))
     eye, ramp = _constants(xp, a)
-    # Each formula sees harmless matrices in the place of those of the other.
+    # Each formula sees harmless matrices instead of those of the other.
     regular = xp.where(mask, eye, a)
     by_inverse = transposed(xp, xp.inv(regular)[0]) * xp.reshape(y, shape=(*lead, 1, 1))
     u, s, vh = xp.svd(xp.where(mask, a, ramp), full_matrices=False)
@@ -50,7 +50,7 @@ def _constants(xp: Any, a: Array) -> tuple[Any, Any]:
 
 @primitive("det", vjp_all=_det_rule)
 def _det(xp: Any, a: Array) -> Array:
-    return xp.library.linalg.det(a) if a.size else xp.zeros(a.shape[:-2], dtype=a.dtype) + 1
+    return xp.library.linalg.det(a)
 
 
 def _slogdet_rule(xp: Any, g: Array, a: Array) -> tuple:
@@ -62,10 +62,7 @@ def _slogdet_rule(xp: Any, g: Array, a: Array) -> tuple:
 
 @primitive("slogdet", vjp_all=_slogdet_rule, results=2)
 def _slogdet(xp: Any, a: Array) -> tuple[Any, Any]:
-    if a.size:
-        return tuple(xp.library.linalg.slogdet(a))
-    zeros = xp.zeros(a.shape[:-2], dtype=a.dtype)
-    return zeros + 1, zeros
+    return tuple(xp.library.linalg.slogdet(a))
 
 
 class SignAndLog(NamedTuple):
@@ -76,21 +73,21 @@ class SignAndLog(NamedTuple):
 
 
 def det(A: Tensor) -> Tensor:
-    """The determinants of (..., n, n) matrices."""
+    """The determinants of (..., n, n) matrices, (...). Singular ones have a gradient, too."""
     require_square("linalg.det", A)
     return _det(A)
 
 
 def slogdet(A: Tensor) -> SignAndLog:
-    """The signs of the determinants, and the logarithms of their sizes: 0 and -inf where A is
-    singular."""
+    """(sign, logabsdet) of (..., n, n) matrices, (...) each: the signs of the determinants, and the
+    logarithms of their sizes: 0 and -inf where A is singular."""
     require_square("linalg.slogdet", A)
-    sign, logarithm = _slogdet(A)
-    return SignAndLog(sign, logarithm)
+    return SignAndLog(*_slogdet(A))
 
 
 def logdet(input: Tensor) -> Tensor:
-    """The logarithms of the determinants: nan where they are negative, -inf where they are 0."""
+    """The logarithms of the determinants of (..., n, n) matrices, (...): nan where they are
+    negative, -inf where they are 0."""
     require_square("logdet", input)
     sign, logarithm = _slogdet(input)
     return where(sign.detach() == -1, math.nan, logarithm)

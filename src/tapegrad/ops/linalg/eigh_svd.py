@@ -82,23 +82,12 @@ def _skew(xp: Any, x: Array) -> Any:
 
 @primitive("svd", vjp_all=_svd_rule, results=3)
 def _svd(xp: Any, a: Array, *, full_matrices: bool) -> tuple:
-    if a.size:
-        with _converging("linalg.svd", xp, a):
-            return tuple(xp.library.linalg.svd(a, full_matrices=full_matrices))
-    lead, (m, n) = a.shape[:-2], a.shape[-2:]
-    k = min(m, n)
-    sizes = ((m, m), (n, n)) if full_matrices else ((m, k), (k, n))
-    u, vh = (
-        xp.library.array(xp.library.broadcast_to(xp.eye(*size, dtype=a.dtype), (*lead, *size)))
-        for size in sizes
-    )
-    return u, xp.zeros((*lead, k), dtype=a.dtype), vh
+    with _converging("linalg.svd", xp, a):
+        return tuple(xp.library.linalg.svd(a, full_matrices=full_matrices))
 
 
 @primitive("svdvals")
 def _singular_values(xp: Any, a: Array) -> Array:
-    if not a.size:
-        return xp.zeros((*a.shape[:-2], min(a.shape[-2:])), dtype=a.dtype)
     with _converging("linalg.svdvals", xp, a):
         return xp.library.linalg.svd(a, compute_uv=False)
 
@@ -120,20 +109,26 @@ class SVDTransposed(NamedTuple):
 
 
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> SVD:
-    """(U, S, Vh) of (..., m, n) matrices, S descending. Gradients of U and Vh exist where singular
-    values are distinct (and, of their first min(m, n) columns and rows, where none is 0)."""
+    """(U, S, Vh) of (..., m, n) matrices, A = U diag(S) Vh: (..., m, m), (..., k) and (..., n, n)
+    with k = min(m, n), S descending; full_matrices=False: (..., m, k), (..., k) and (..., k, n).
+    Gradients of U and Vh exist where singular values are distinct (and, of their first k columns
+    and rows, where none is 0). ``driver`` is ignored. Raises LinAlgError where the algorithm does
+    not converge, as for nan."""
     require_matrices("linalg.svd", A)
     return SVD(*_svd(A, full_matrices=full_matrices))
 
 
 def svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
-    """The singular values of (..., m, n) matrices, descending."""
+    """The singular values of (..., m, n) matrices, (..., min(m, n)), descending. ``driver`` is
+    ignored. Raises LinAlgError where the algorithm does not converge, as for nan."""
     require_matrices("linalg.svdvals", A)
     return _svd(A, full_matrices=False)[1] if is_recording(A) else _singular_values(A)
 
 
 def torch_svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVDTransposed:
-    """(U, S, V), with V not transposed; without ``compute_uv``, U and V are zeros."""
+    """``linalg.svd`` under its older name: (U, S, V) of (..., m, n) matrices, A = U diag(S) V^T, V
+    not transposed; some: as full_matrices=False. Without ``compute_uv``, U and V are zeros,
+    (..., m, m) and (..., n, n). Raises LinAlgError where the algorithm does not converge."""
     require_matrices("svd", input)
     if not compute_uv:
         lead, (m, n) = tuple(input.shape[:-2]), input.shape[-2:]
@@ -160,16 +155,12 @@ def _eigh_rule(xp: Any, g: Array, y: Array) -> tuple:
 
 @primitive("eigh", vjp_all=_eigh_rule, results=2)
 def _eigh(xp: Any, a: Array, *, triangle: str) -> tuple:
-    if not a.size:
-        return xp.zeros(a.shape[:-1], dtype=a.dtype), a.copy()
     with _converging("linalg.eigh", xp, a):
         return tuple(xp.library.linalg.eigh(a, UPLO=triangle))
 
 
 @primitive("eigvalsh")
 def _eigenvalues(xp: Any, a: Array, *, triangle: str) -> Array:
-    if not a.size:
-        return xp.zeros(a.shape[:-1], dtype=a.dtype)
     with _converging("linalg.eigvalsh", xp, a):
         return xp.library.linalg.eigvalsh(a, UPLO=triangle)
 
@@ -182,13 +173,16 @@ class Eigen(NamedTuple):
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
-    """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, ascending, from their lower
-    ("L") or upper ("U") triangle. Gradients of the vectors exist where the values are distinct."""
+    """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, from their lower ("L") or upper
+    ("U") triangle: (..., n), ascending, and (..., n, n), in columns. Gradients of the vectors exist
+    where the values are distinct. Raises RuntimeError for another UPLO, LinAlgError where the
+    algorithm does not converge, as for nan."""
     return Eigen(*_eigh(A, triangle=_triangle("linalg.eigh", A, UPLO)))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
-    """The eigenvalues of symmetric (..., n, n) matrices, ascending."""
+    """The eigenvalues of symmetric (..., n, n) matrices, from their lower ("L") or upper ("U")
+    triangle: (..., n), ascending. Raises as ``linalg.eigh`` does."""
     triangle = _triangle("linalg.eigvalsh", A, UPLO)
     return _eigh(A, triangle=triangle)[0] if is_recording(A) else _eigenvalues(A, triangle=triangle)
 
