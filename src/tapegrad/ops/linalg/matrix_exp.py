@@ -13,22 +13,7 @@ from .matmul import transposed
 from .matrices import require_square
 
 # The diagonal Pade approximant of degree 13, and the norm up to which it is exact to 2^-53.
-_PADE = (
-    64764752532480000.0,
-    32382376266240000.0,
-    7771770303897600.0,
-    1187353796428800.0,
-    129060195264000.0,
-    10559470521600.0,
-    670442572800.0,
-    33522128640.0,
-    1323241920.0,
-    40840800.0,
-    960960.0,
-    16380.0,
-    182.0,
-    1.0,
-)
+_PADE = [math.factorial(26 - j) / (math.factorial(j) * math.factorial(13 - j)) for j in range(14)]
 _REACH = 5.371920351148152
 
 
@@ -71,6 +56,6 @@ def _matrix_exp(xp: Any, a: Array) -> Array:
 
 
 def matrix_exp(input: Tensor) -> Tensor:
-    """The sum of A^k / k! of (..., n, n) matrices."""
+    """The exponential of (..., n, n) matrices: the sum of A^k / k! over all k from 0 on."""
     require_square("matrix_exp", input)
     return _matrix_exp(input)
