@@ -15,11 +15,11 @@ from .matrices import (
     check_info,
     flat_batch,
     halved_diagonal,
+    over_transposed,
     product,
-    require_matrices,
     require_square,
+    require_system,
 )
-from .solve_triangular import require_batches
 
 
 def _rule(xp: Any, g: Array, y: Array) -> tuple:
@@ -30,9 +30,7 @@ def _rule(xp: Any, g: Array, y: Array) -> tuple:
     inner = (half + transposed(xp, half)) * 0.5
     upper = transposed(xp, factor)
     left = xp.solve_triangular(upper, inner, lower=False, unit=False)
-    return (
-        transposed(xp, xp.solve_triangular(upper, transposed(xp, left), lower=False, unit=False)),
-    )
+    return (over_transposed(xp, left, upper),)
 
 
 @primitive("cholesky", vjp_all=_rule, results=2)
@@ -114,49 +112,40 @@ _INDEFINITE = "the matrix is not positive definite: its leading minor of order {
 
 
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> CholeskyInfo:
-    """(L, info) of symmetric (..., n, n) matrices, of which one triangle is read."""
-    result = _factored("linalg.cholesky_ex", A, upper)
-    if check_errors:
-        check_info("linalg.cholesky_ex", result.info, _INDEFINITE)
-    return result
+    """(L, info) of symmetric (..., n, n) matrices, as by ``linalg.cholesky``; ``info``, (...) of
+    int32, is 0 where L exists. Raises LinAlgError where it does not only if ``check_errors``."""
+    return _factored("linalg.cholesky_ex", A, upper, check_errors)
 
 
-def _factored(op: str, A: Tensor, upper: bool) -> CholeskyInfo:
+def _factored(op: str, A: Tensor, upper: bool, check: bool = True) -> CholeskyInfo:
     require_square(op, A)
     factor, info = factored(mT(A) if upper else A)
+    if check:
+        check_info(op, info, _INDEFINITE)
     return CholeskyInfo(mT(factor) if upper else factor, info)
 
 
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """The lower triangular L with A = L L^T (upper: its transpose) of symmetric positive definite
-    (..., n, n) matrices; LinAlgError if one is not."""
-    factor, info = _factored("linalg.cholesky", A, upper)
-    check_info("linalg.cholesky", info, _INDEFINITE)
-    return factor
+    (..., n, n) matrices, of which only the lower (upper) triangle is read. Raises LinAlgError if
+    one is not positive definite."""
+    return _factored("linalg.cholesky", A, upper).L
 
 
 def torch_cholesky(input: Tensor, upper: bool = False) -> Tensor:
-    """``linalg.cholesky`` under its older name."""
-    factor, info = _factored("cholesky", input, upper)
-    check_info("cholesky", info, _INDEFINITE)
-    return factor
+    """``linalg.cholesky`` under its older name: L of (..., n, n) matrices. Raises LinAlgError if
+    one is not positive definite."""
+    return _factored("cholesky", input, upper).L
 
 
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
-    """The inverse of A from its factor."""
+    """The inverse of A = L L^T (upper: L^T L) from its factor, (..., n, n) -> (..., n, n)."""
     require_square("cholesky_inverse", L)
     return _inverse_from_factor(L, upper=upper)
 
 
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
-    """The solution X of A X = B from A's factor."""
-    op = "cholesky_solve"
-    require_square(op, L)
-    require_matrices(op, L, B)
-    if B.shape[-2] != L.shape[-1]:
-        raise RuntimeError(
-            f"[{op}] shapes {tuple(B.shape)} and {tuple(L.shape)} do not fit: expected "
-            "(..., n, k) and (..., n, n)"
-        )
-    require_batches(op, L, B)
+    """The solution X of A X = B from the factor of A = L L^T (upper: L^T L): B (..., n, k), L
+    (..., n, n) -> (..., n, k). Raises RuntimeError where shapes do not fit."""
+    require_system("cholesky_solve", L, B)
     return _solve_from_factor(B, L, upper=upper)

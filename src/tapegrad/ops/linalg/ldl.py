@@ -4,7 +4,7 @@ Pivots of one or two rows are chosen as the numbers demand (Bunch & Kaufman, Som
 Calculating Inertia and Solving Symmetric Linear Systems, 1977), which no array operation can do for
 a batch at once: each matrix is factored on the host. Results are stored as by LAPACK's sytrf: L
 below D's diagonal or 2-by-2 blocks; ``pivots[k]`` is the row, from 1, that was exchanged with row
-k, negative in both places of a 2-by-2 block.
+k, negative in both positions of a 2-by-2 block.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import numpy as np
 from tapegrad.core.devices import to_numpy
 from tapegrad.core.tensor import Tensor, wrap
 
-from .matrices import check_info, flat_batch, require_matrices, require_square
-from .solve_triangular import require_batches
+from .matrices import check_info, flat_batch, require_batches, require_square, require_system
 
 _ALPHA = (1 + math.sqrt(17)) / 8  # bounds the growth of the numbers over both kinds of pivots
 
@@ -73,22 +72,19 @@ def _exchange(a: np.ndarray, k: int, i: int, j: int) -> None:
 
 
 def _eliminate(a: np.ndarray, k: int, size: int) -> None:
-    rest = slice(k + size, None)
-    block = a[k : k + size, k : k + size]
-    if size == 2:
-        block = np.array([[block[0, 0], block[1, 0]], [block[1, 0], block[1, 1]]])
-    columns = a[rest, k : k + size].copy()
-    factor = columns @ _inverse(block)
+    pivot, rest = slice(k, k + size), slice(k + size, None)
+    columns = a[rest, pivot].copy()
+    factor = columns @ _inverse(a, k, size)
     a[rest, rest] -= np.tril(factor @ columns.T)
-    a[rest, k : k + size] = factor
+    a[rest, pivot] = factor
 
 
-def _inverse(block: np.ndarray) -> np.ndarray:
-    """Of a 1-by-1 or symmetric 2-by-2 pivot, divided by its largest entry first."""
-    if len(block) == 1:
-        return 1 / block
-    off = block[1, 0]
-    first, second = block[0, 0] / off, block[1, 1] / off
+def _inverse(a: np.ndarray, k: int, size: int) -> np.ndarray:
+    """Of the 1-by-1 or symmetric 2-by-2 pivot at row k, divided by its largest entry first."""
+    if size == 1:
+        return 1 / a[k : k + 1, k : k + 1]
+    off = a[k + 1, k]
+    first, second = a[k, k] / off, a[k + 1, k + 1] / off
     scale = 1 / (first * second - 1) / off
     return np.array([[second, -1], [-1, first]]) * scale
 
@@ -99,13 +95,10 @@ def _solve(ld: np.ndarray, pivots: np.ndarray, x: np.ndarray) -> None:
     while k < n:
         size = 1 if pivots[k] > 0 else 2
         starts.append((k, size))
-        block = ld[k : k + size, k : k + size]
-        if size == 2:
-            block = np.array([[block[0, 0], block[1, 0]], [block[1, 0], block[1, 1]]])
         last, row = k + size - 1, abs(int(pivots[k])) - 1
         x[[last, row]] = x[[row, last]]
         x[k + size :] -= ld[k + size :, k : k + size] @ x[k : k + size]
-        x[k : k + size] = _inverse(block) @ x[k : k + size]
+        x[k : k + size] = _inverse(ld, k, size) @ x[k : k + size]
         k += size
     for k, size in reversed(starts):
         x[k : k + size] -= ld[k + size :, k : k + size].T @ x[k + size :]
@@ -132,50 +125,52 @@ class LDLInfo(NamedTuple):
 
 
 def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False) -> LDLInfo:
-    """(LD, pivots, info) of symmetric (..., n, n) matrices, from their lower triangles. Not
-    differentiable."""
-    result = _factored("linalg.ldl_factor_ex", A)
-    if check_errors:
-        check_info("linalg.ldl_factor_ex", result.info, _SINGULAR)
-    return result
+    """(LD, pivots, info) of symmetric (..., n, n) matrices, as by ``linalg.ldl_factor``; ``info``,
+    (...) of int32, is 0 where no pivot is 0. Raises LinAlgError for the others only if
+    ``check_errors``. Not differentiable."""
+    return _factored("linalg.ldl_factor_ex", A, check_errors)
 
 
 _SINGULAR = "the pivot in column {} (counted from 1) is zero"
 
 
-def _factored(op: str, A: Tensor) -> LDLInfo:
+def _factored(op: str, A: Tensor, check: bool) -> LDLInfo:
     require_square(op, A)
     lead, n = A.shape[:-2], A.shape[-1]
     ld = flat_batch(np.tril(to_numpy(A._array)))
     pivots = np.zeros((len(ld), n), dtype=np.int32)
     info = np.array([_factor(m, p) for m, p in zip(ld, pivots, strict=True)], dtype=np.int32)
     arrays = ld.reshape(A.shape), pivots.reshape(*lead, n), info.reshape(lead)
-    return LDLInfo(*(wrap(A._device.asarray(a), A._device) for a in arrays))
+    result = LDLInfo(*(wrap(A._device.asarray(a), A._device) for a in arrays))
+    if check:
+        check_info(op, result.info, _SINGULAR)
+    return result
 
 
 def ldl_factor(A: Tensor, *, hermitian: bool = False) -> LDL:
-    """(LD, pivots) of symmetric (..., n, n) matrices; LinAlgError for a pivot of 0."""
-    LD, pivots, info = _factored("linalg.ldl_factor", A)
-    check_info("linalg.ldl_factor", info, _SINGULAR)
-    return LDL(LD, pivots)
+    """(LD, pivots) of symmetric (..., n, n) matrices, of which the lower triangle is read:
+    A = L D L^T, L with ones on its diagonal stored below that of LD, D in blocks of one or two
+    rows, as ``pivots``, (..., n) of int32, say (see LAPACK's sytrf). Raises LinAlgError for a pivot
+    of 0. Not differentiable."""
+    return LDL(*_factored("linalg.ldl_factor", A, check=True)[:2])
 
 
 def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False) -> Tensor:
-    """The solution X of A X = B from ``ldl_factor(A)``."""
+    """The solution X of A X = B from ``linalg.ldl_factor(A)``: LD (..., n, n), pivots (..., n), B
+    (..., n, k). Raises RuntimeError where shapes do not fit, or for pivots out of range. Not
+    differentiable."""
     op = "linalg.ldl_solve"
-    require_square(op, LD)
-    require_matrices(op, LD, B)
-    if B.shape[-2] != LD.shape[-1] or tuple(pivots.shape) != tuple(LD.shape[:-1]):
+    require_system(op, LD, B)
+    if tuple(pivots.shape) != tuple(LD.shape[:-1]):
         raise RuntimeError(
-            f"[{op}] shapes {tuple(LD.shape)}, {tuple(pivots.shape)} and {tuple(B.shape)} do not "
-            "fit: expected (..., n, n), (..., n) and (..., n, k)"
+            f"[{op}] factors of shape {tuple(LD.shape)} have pivots of shape "
+            f"{tuple(LD.shape[:-1])}, got {tuple(pivots.shape)}"
         )
-    require_batches(op, LD, B)
     order = to_numpy(pivots._array)
     n = LD.shape[-1]
     if order.dtype.kind != "i" or (order.size and ((order == 0) | (np.abs(order) > n)).any()):
         raise RuntimeError(f"[{op}] pivots are whole numbers from 1 to {n}, or minus those")
-    lead = np.broadcast_shapes(tuple(LD.shape[:-2]), tuple(B.shape[:-2]))
+    lead = require_batches(op, LD, B)
     x = np.broadcast_to(to_numpy(B._array), (*lead, *B.shape[-2:])).copy()
     ld = np.broadcast_to(to_numpy(LD._array), (*lead, n, n))
     order = np.broadcast_to(order, (*lead, n))

@@ -18,8 +18,9 @@ from .qr import qr
 def svd_lowrank(
     A: Tensor, q: int | None = 6, niter: int | None = 2, M: Tensor | None = None
 ) -> SVDTransposed:
-    """(U, S, V) with A (or A - M) about U diag(S) V^T, of q columns. A: (..., m, n). ``niter``
-    multiplications with A A^T sharpen the sample."""
+    """(U, S, V) with A (or A - M) about U diag(S) V^T: A, M (..., m, n), U (..., m, q), S (..., q),
+    descending, V (..., n, q). ``niter`` multiplications with A A^T sharpen the random sample.
+    Raises ValueError for q beyond min(m, n) or a negative niter."""
     return _approximate("svd_lowrank", A, 6 if q is None else q, niter or 0, M)
 
 
@@ -54,7 +55,8 @@ def _range(A: Tensor, q: int, niter: int) -> Tensor:
 
 def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int = 2) -> Any:
     """``svd_lowrank`` of A, (..., m, n), with the mean of its rows subtracted (center): V's columns
-    are the principal directions. q is at most 6 by default."""
+    are the principal directions. q is min(6, m, n) by default. Raises ValueError for q beyond
+    min(m, n) or a negative niter."""
     op = "pca_lowrank"
     require_matrices(op, A)
     if q is None:

@@ -25,11 +25,12 @@ from .matrices import (
     flat_batch,
     identity,
     lower_part,
+    over_transposed,
     require_matrices,
-    require_square,
+    require_system,
     upper_part,
 )
-from .solve_triangular import require_batches, substitute, triangular
+from .solve_triangular import substitute, triangular
 
 _FEW = 8  # columns that are eliminated one by one
 
@@ -112,17 +113,13 @@ def _lu_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
         lower = lower - xp.matmul(g_right, transposed(xp, right))
     inner = xp.lower_part(lower, k=-1) + xp.upper_part(upper, k=0)
 
-    def over_u(x: Any) -> Any:  # x U^-T
-        return transposed(
-            xp, xp.solve_triangular(square, transposed(xp, x), lower=False, unit=False)
-        )
-
     def over_l(x: Any) -> Any:  # L^-T x
         return xp.solve_triangular(transposed(xp, square), x, lower=False, unit=True)
 
-    result = over_l(over_u(inner))
+    result = over_l(over_transposed(xp, inner, square))
     if m > k:
-        result = xp.concatenate(result, over_u(g_below), axis=a.ndim - 2, sizes=(k, m - k))
+        below = over_transposed(xp, g_below, square)
+        result = xp.concatenate(result, below, axis=a.ndim - 2, sizes=(k, m - k))
     if n > k:
         result = xp.concatenate(result, over_l(g_right), axis=a.ndim - 1, sizes=(k, n - k))
     return (xp.rows_exchanged(result, pivots, back=True),)
@@ -183,49 +180,52 @@ class PLU(NamedTuple):
 
 
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> FactorsInfo:
-    """(LU, pivots, info) of (..., m, n) matrices."""
-    result = _factored("linalg.lu_factor_ex", A, pivot)
-    if check_errors:
-        check_info("linalg.lu_factor_ex", result.info, _SINGULAR)
-    return result
+    """(LU, pivots, info) of (..., m, n) matrices, as by ``linalg.lu_factor``; ``info``, (...) of
+    int32, is 0 where no pivot is 0. Raises LinAlgError for the others only if ``check_errors``,
+    RuntimeError for pivot=False."""
+    return _factored("linalg.lu_factor_ex", A, pivot, check_errors)
 
 
 _SINGULAR = "the matrix is singular: the pivot in column {} (counted from 1) is zero"
 
 
-def _factored(op: str, A: Tensor, pivot: bool) -> FactorsInfo:
+def _factored(op: str, A: Tensor, pivot: bool, check: bool) -> FactorsInfo:
     require_matrices(op, A)
     if not pivot:
         raise RuntimeError(f"[{op}] pivot=False is not available: rows must be exchanged")
-    return FactorsInfo(*_lu_factor(A))
+    result = FactorsInfo(*_lu_factor(A))
+    if check:
+        check_info(op, result.info, _SINGULAR)
+    return result
 
 
 def lu_factor(A: Tensor, *, pivot: bool = True) -> Factors:
-    """(LU, pivots) of (..., m, n) matrices; LinAlgError if one is singular."""
-    LU, pivots, info = _factored("linalg.lu_factor", A, pivot)
-    check_info("linalg.lu_factor", info, _SINGULAR)
-    return Factors(LU, pivots)
+    """(LU, pivots) of (..., m, n) matrices: L below the diagonal (without its ones) and U above in
+    one (..., m, n) matrix; pivots (..., min(m, n)) of int32: the row, counted from 1, that was
+    exchanged with row i. Raises LinAlgError if a matrix is singular, RuntimeError for pivot=False.
+    """
+    return Factors(*_factored("linalg.lu_factor", A, pivot, check=True)[:2])
 
 
 def lu(A: Tensor, *, pivot: bool = True) -> PLU:
-    """(P, L, U) of (..., m, n) matrices: A = P L U."""
-    LU, pivots, _ = _factored("linalg.lu", A, pivot)
-    return lu_unpack(LU, pivots)
+    """(P, L, U) of (..., m, n) matrices, A = P L U: P (..., m, m) permutes rows, L (..., m, k) is
+    lower triangular with ones on its diagonal, U (..., k, n) upper triangular, k = min(m, n).
+    Raises RuntimeError for pivot=False."""
+    return lu_unpack(*_factored("linalg.lu", A, pivot, check=False)[:2])
 
 
 def torch_lu(input: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
-    """(LU, pivots), or (LU, pivots, info)."""
-    result = _factored("lu", input, pivot)
-    if get_infos:
-        return result
-    check_info("lu", result.info, _SINGULAR)
-    return Factors(result.LU, result.pivots)
+    """(LU, pivots) as by ``linalg.lu_factor``, which raises LinAlgError if a matrix is singular;
+    get_infos: (LU, pivots, info) as by ``linalg.lu_factor_ex``, which does not."""
+    result = _factored("lu", input, pivot, check=not get_infos)
+    return result if get_infos else Factors(*result[:2])
 
 
 def lu_unpack(
     LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True
 ) -> PLU:
-    """(P, L, U) of what ``lu_factor`` returns; empty tensors for what is not asked for."""
+    """(P, L, U), as by ``linalg.lu``, of what ``linalg.lu_factor`` returned; empty tensors for what
+    is not asked for. Raises RuntimeError for pivots of another shape or dtype, or out of range."""
     require_matrices("lu_unpack", LU_data)
     m, n = LU_data.shape[-2:]
     k = min(m, n)
@@ -233,16 +233,12 @@ def lu_unpack(
     nothing = wrap(LU_data._device.ops["empty"]((0,), dtype=LU_data.dtype), LU_data._device)
     P = L = U = nothing
     if unpack_pivots:
-        eye = identity(LU_data).expand(*LU_data.shape[:-2], m, m)
+        eye = identity(LU_data, m, m).expand(*LU_data.shape[:-2], m, m)
         P = rows_exchanged(eye, LU_pivots, back=True)
     if unpack_data:
-        L = lower_part(LU_data[..., :, :k], k=-1) + _ones_on_diagonal(LU_data, m, k)
+        L = lower_part(LU_data[..., :, :k], k=-1) + identity(LU_data, m, k)
         U = upper_part(LU_data[..., :k, :], k=0)
     return PLU(P, L, U)
-
-
-def _ones_on_diagonal(x: Tensor, rows: int, columns: int) -> Tensor:
-    return wrap(x._device.ops["eye"](rows, columns, dtype=x.dtype), x._device)
 
 
 def _require_pivots(op: str, LU: Tensor, pivots: Any) -> None:
@@ -263,18 +259,12 @@ def _require_pivots(op: str, LU: Tensor, pivots: Any) -> None:
 def lu_solve(
     LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False
 ) -> Tensor:
-    """The solution X of A X = B from ``lu_factor(A)``; of X A = B (left=False); with A^T for A
-    (adjoint)."""
+    """The solution X of A X = B from ``linalg.lu_factor(A)``, or of X A = B (left=False), with A^T
+    for A (adjoint): LU (..., n, n), pivots (..., n), B (..., n, k) or (..., k, n). Raises
+    RuntimeError where shapes do not fit, or for pivots out of range or of another dtype."""
     op = "linalg.lu_solve"
-    require_square(op, LU)
-    require_matrices(op, LU, B)
+    require_system(op, LU, B, left)
     _require_pivots(op, LU, pivots)
-    if B.shape[-2 if left else -1] != LU.shape[-1]:
-        raise RuntimeError(
-            f"[{op}] shapes {tuple(LU.shape)} and {tuple(B.shape)} do not fit: expected "
-            + ("(..., n, n) and (..., n, k)" if left else "(..., n, n) and (..., k, n)")
-        )
-    require_batches(op, LU, B)
     if not left:  # the transposed system
         return mT(lu_solve(LU, pivots, mT(B), adjoint=not adjoint))
     if adjoint:
@@ -287,5 +277,5 @@ def lu_solve(
 
 
 def torch_lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
-    """The solution of A x = b from the factors of A."""
+    """The solution of A x = b from ``lu(A)``: ``linalg.lu_solve`` under its older name."""
     return lu_solve(LU_data, LU_pivots, b)

@@ -12,15 +12,14 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.movement.shape import broadcast_to, reshape, squeeze, unsqueeze
-from tapegrad.ops.pointwise.elementwise import absolute, where
+from tapegrad.ops.pointwise.elementwise import absolute, maximum, where
 from tapegrad.ops.reduction.reduce import sum
 
 from .eigh_svd import eigvalsh, svdvals
 from .matmul import matmul, transposed
-from .matrices import product, require_matrices, require_square
+from .matrices import product, require_batches, require_matrices, require_square
 from .norms import matrix_norm
 from .solve import inverse
-from .solve_triangular import require_batches
 
 # ---------------------------------------------------------------------- pseudoinverse
 
@@ -47,18 +46,14 @@ def pseudoinverse(xp: Any, a: Array, atol: Any, rtol: Any, *, hermitian: bool) -
     else:
         u, s, vh = xp.svd(a, full_matrices=False)
     size = xp.library.abs(s)
-    kept = size > _cut(xp, size, atol, rtol)[..., None]
+    kept = size > xp.library.maximum(size.max(axis=-1) * rtol, atol)[..., None]
     inverted = xp.library.where(kept, 1 / xp.library.where(kept, s, 1), 0).astype(a.dtype)
     return xp.library.matmul(transposed(xp, vh) * inverted[..., None, :], transposed(xp, u))
 
 
-def _cut(xp: Any, size: Any, atol: Any, rtol: Any) -> Any:
-    """The size up to which singular values count as 0: one for each matrix."""
-    return xp.library.maximum(size.max(axis=-1) * rtol, atol)
-
-
-def _tolerances(op: str, A: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
+def _tolerances(op: str, A: Tensor, atol: Any, rtol: Any, hermitian: bool) -> tuple[Any, Any]:
     """Numbers, or Tensors with one for each matrix; by default the rounding errors of an SVD."""
+    (require_square if hermitian else require_matrices)(op, A)
     for name, value in (("atol", atol), ("rtol", rtol)):
         if isinstance(value, Tensor):
             try:
@@ -80,46 +75,46 @@ def _tolerances(op: str, A: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
 def pinv(
     A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None
 ) -> Tensor:
-    """The Moore-Penrose inverses of (..., m, n) matrices. Singular values (hermitian: eigenvalues
-    of the lower triangle) up to max(atol, rtol * the largest) count as 0; rtol is
-    max(m, n) * eps unless there is an atol."""
+    """The Moore-Penrose inverses of (..., m, n) matrices, (..., n, m). Singular values (hermitian:
+    eigenvalues of the lower triangle) up to max(atol, rtol * the largest) count as 0, with numbers
+    or Tensors for atol and rtol (rcond is an older name); rtol is max(m, n) * eps unless there is
+    an atol. Raises RuntimeError where these do not broadcast with the leading dimensions."""
     return _pinv("linalg.pinv", A, atol, rtol if rcond is None else rcond, hermitian)
 
 
 def _pinv(op: str, A: Tensor, atol: Any, rtol: Any, hermitian: bool) -> Tensor:
-    (require_square if hermitian else require_matrices)(op, A)
-    atol, rtol = _tolerances(op, A, atol, rtol)
+    atol, rtol = _tolerances(op, A, atol, rtol, hermitian)
     return pseudoinverse(A, atol, rtol, hermitian=hermitian)
 
 
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
-    """``linalg.pinv`` under its older name."""
+    """``linalg.pinv`` under its older name: the Moore-Penrose inverses of (..., m, n) matrices.
+    Singular values up to rcond times the largest count as 0."""
     return _pinv("pinverse", input, None, rcond, False)
 
 
 def matrix_rank(
     A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, tol: Any = None
 ) -> Tensor:
-    """The number of singular values (hermitian: of eigenvalues' sizes) above max(atol, rtol * the
-    largest)."""
-    op = "linalg.matrix_rank"
-    (require_square if hermitian else require_matrices)(op, A)
+    """The ranks of (..., m, n) matrices, (...) of int64: the number of singular values (hermitian:
+    of eigenvalues' sizes) above max(atol, rtol * the largest), by default as in ``linalg.pinv``;
+    tol is an atol with rtol 0. Raises RuntimeError where these do not broadcast."""
     if tol is not None:
         atol, rtol = tol, 0.0
-    atol, rtol = _tolerances(op, A, atol, rtol)
+    atol, rtol = _tolerances("linalg.matrix_rank", A, atol, rtol, hermitian)
     A = A.detach()
     size = absolute(eigvalsh(A)) if hermitian else svdvals(A)
     if size.shape[-1] == 0:
         return sum(size, -1).long()
-    cut = A._device.xp
-    atol, rtol = (t._array if isinstance(t, Tensor) else t for t in (atol, rtol))
-    limit = wrap(A._device.asarray(_cut(cut, size._array, atol, rtol)), A._device)
+    limit = maximum(size.amax(-1) * rtol, atol)
     return sum(size > unsqueeze(limit, -1), -1)
 
 
 def cond(A: Tensor, p: Any = None) -> Tensor:
-    """The condition number: the largest singular value by the smallest (p None or 2), its inverse
-    (p -2), or the norm of A times that of its inverse, inf where there is none."""
+    """The condition numbers of (..., m, n) matrices, (...): the largest singular value divided by
+    the smallest (p None or 2), its inverse (p -2), or (p "fro", "nuc", 1, -1, inf, -inf; square
+    matrices) ``linalg.matrix_norm`` of A times that of its inverse, inf where A is singular. Raises
+    RuntimeError for another p."""
     op = "linalg.cond"
     require_matrices(op, A)
     if p is None or p in (2, -2):
@@ -160,9 +155,10 @@ def lstsq(
     A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None
 ) -> LeastSquares:
     """The X of least size among those that minimise |A X - B|, (..., m, n) and (..., m, k) ->
-    (..., n, k), by singular values. Drivers are LAPACK's names, and say what else is returned:
-    "gelsy" (default) the ranks, "gels" the residuals, "gelsd" and "gelss" both and the singular
-    values. Singular values up to rcond (eps * max(m, n)) times the largest count as 0."""
+    (..., n, k), or vectors (..., m) -> (..., n), by singular values. Drivers are LAPACK's names,
+    and say what else is returned: "gelsy" (default) the ranks, "gels" the residuals, "gelsd" and
+    "gelss" both and the singular values. Singular values up to rcond (eps * max(m, n)) times the
+    largest count as 0. Raises RuntimeError for another driver, or where shapes do not fit."""
     op = "linalg.lstsq"
     require_matrices(op, A)
     require_tensor(op, B)
@@ -177,13 +173,11 @@ def lstsq(
             f"[{op}] shapes {tuple(A.shape)} and {tuple(B.shape)} do not fit: expected "
             "(..., m, n) and (..., m, k)"
         )
-    require_batches(op, A, b)
-    rtol = max(m, n) * float(np.finfo(A.dtype).eps) if rcond is None else rcond
-    lead = np.broadcast_shapes(tuple(A.shape[:-2]), tuple(b.shape[:-2]))
+    lead = require_batches(op, A, b)
     A, b = (broadcast_to(x, (*lead, *x.shape[-2:])) for x in (A, b))
-    x = matmul(_pinv(op, A, None, rtol, False), b)
-    empty = wrap(A._device.ops["zeros"]((0,), dtype=A.dtype), A._device)
-    rank, residuals = matrix_rank(A, rtol=rtol), reshape(x, (x.numel(),))[:0]
+    x = matmul(_pinv(op, A, None, rcond, False), b)
+    empty = A.new_zeros((0,))
+    rank, residuals = matrix_rank(A, rtol=rcond), reshape(x, (x.numel(),))[:0]
     full = driver != "gelsy" and bool((rank._array == n).all())
     if m > n and (full or driver == "gels"):
         difference = matmul(A, x) - b

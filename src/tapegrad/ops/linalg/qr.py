@@ -11,8 +11,10 @@ from tapegrad.ops.movement.shape import mT
 
 from .matmul import matmul, transposed
 from .matrices import (
+    identity,
     lower_part,
     matrix_of_diagonal,
+    over_transposed,
     plus,
     require_alike,
     require_matrices,
@@ -58,18 +60,11 @@ def _tall_rule(xp: Any, gq: Any, gr: Any, q: Array, r: Array) -> Any:
         inner = plus(inner, -xp.matmul(transposed(xp, q), gq))
     triangle = xp.upper_part(inner, k=0)
     symmetric = triangle + transposed(xp, xp.upper_part(inner, k=1))
-    result = plus(xp.matmul(q, symmetric), gq)
-    return transposed(xp, xp.solve_triangular(r, transposed(xp, result), lower=False, unit=False))
+    return over_transposed(xp, plus(xp.matmul(q, symmetric), gq), r)
 
 
 @primitive("qr", vjp_all=_qr_rule, results=2)
 def _qr(xp: Any, a: Array, *, mode: str) -> tuple[Any, Any]:
-    m, n = a.shape[-2:]
-    if a.size == 0:
-        k = m if mode == "complete" else min(m, n)
-        eye = xp.eye(m, k, dtype=a.dtype)
-        q = xp.library.array(xp.library.broadcast_to(eye, (*a.shape[:-2], m, k)))
-        return q, xp.zeros((*a.shape[:-2], k, n), dtype=a.dtype)
     if mode == "r":
         return xp.zeros((0,), dtype=a.dtype), xp.library.linalg.qr(a, "r")
     return tuple(xp.library.linalg.qr(a, mode))
@@ -83,8 +78,9 @@ class QR(NamedTuple):
 
 
 def qr(A: Tensor, mode: str = "reduced") -> QR:
-    """(Q, R) of (..., m, n) matrices, Q orthogonal, R upper triangular: (m, k) and (k, n) with
-    k = min(m, n); "complete": (m, m) and (m, n); "r": Q is empty."""
+    """(Q, R) of (..., m, n) matrices, A = Q R, Q orthogonal, R upper triangular: (..., m, k) and
+    (..., k, n) with k = min(m, n); "complete": (..., m, m) and (..., m, n); "r": Q is empty. Raises
+    RuntimeError for another mode; the gradient does for "r", and for "complete" where m > n."""
     require_matrices("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"[linalg.qr] mode must be 'reduced', 'complete' or 'r', got {mode!r}")
@@ -93,7 +89,7 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
 
 
 def torch_qr(input: Tensor, some: bool = True) -> QR:
-    """``linalg.qr``, "reduced" or (some=False) "complete"."""
+    """``linalg.qr`` under its older name: mode "reduced", or "complete" (some=False)."""
     require_matrices("qr", input)
     return QR(*_qr(input, mode="reduced" if some else "complete"))
 
@@ -109,7 +105,9 @@ class Reflections(NamedTuple):
 
 
 def geqrf(input: Tensor) -> Reflections:
-    """LAPACK's form of a QR factorisation: see ``linalg.householder_product``."""
+    """(a, tau): LAPACK's form of the QR factorisation of (..., m, n) matrices. R is the upper
+    triangle of a, (..., m, n); Q the product of the reflections below it, with tau,
+    (..., min(m, n)), as ``linalg.householder_product`` multiplies them. Not differentiable."""
     require_matrices("geqrf", input)
     x, device = input._array, input._device
     lead, (m, n) = x.shape[:-2], x.shape[-2:]
@@ -126,8 +124,7 @@ def _compact(A: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
     D = diag(tau) and S the strict upper triangle of V^T V (Joffrain et al., Accumulating
     Householder Transformations, Revisited, 2006): nothing is divided by tau."""
     m, k = A.shape[-2], tau.shape[-1]
-    ones = wrap(A._device.ops["eye"](m, k, dtype=A.dtype), A._device)
-    V = lower_part(A[..., :, :k], k=-1) + ones
+    V = lower_part(A[..., :, :k], k=-1) + identity(A, m, k)
     D = matrix_of_diagonal(tau, rows=k, columns=k)
     S = upper_part(matmul(mT(V), V), k=1)
     return V, triangular(matmul(D, S), D, lower=False, unit=True)
@@ -135,7 +132,8 @@ def _compact(A: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
 
 def householder_product(A: Tensor, tau: Tensor) -> Tensor:
     """The first n columns of H_1 ... H_k, where reflection i is I - tau_i v_i v_i^T and v_i is
-    column i of A, (..., m, n), below the diagonal, after a 1. tau: (..., k), k <= n <= m."""
+    column i of A, (..., m, n), below the diagonal, after a 1. tau: (..., k), k <= n <= m; raises
+    RuntimeError for other shapes."""
     op = "linalg.householder_product"
     _check_reflections(op, A, tau)
     m, n = A.shape[-2:]
@@ -144,15 +142,15 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:
     if tau.shape[-1] > n:
         raise RuntimeError(f"[{op}] {tau.shape[-1]} reflections in {n} columns")
     V, T = _compact(A, tau)
-    ones = wrap(A._device.ops["eye"](m, n, dtype=A.dtype), A._device)
-    return ones - matmul(matmul(V, T), mT(V[..., :n, :]))
+    return identity(A, m, n) - matmul(matmul(V, T), mT(V[..., :n, :]))
 
 
 def ormqr(
     input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False
 ) -> Tensor:
-    """Q other, Q^T other (transpose), other Q or other Q^T (left=False), where Q is the (m, m)
-    product of the reflections in ``input`` and ``tau``."""
+    """Q other, Q^T other (transpose), other Q or other Q^T (left=False), where Q is the (..., m, m)
+    product of the reflections in ``input``, (..., m, k), and ``tau``, (..., at most k). Raises
+    RuntimeError where shapes do not fit."""
     op = "ormqr"
     _check_reflections(op, input, tau)
     require_matrices(op, input, other)

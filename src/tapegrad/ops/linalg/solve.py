@@ -18,8 +18,8 @@ from tapegrad.ops.pointwise.elementwise import where
 
 from .lu import factor, order_of_rows
 from .matmul import matmul, transposed
-from .matrices import check_info, identity, product, require_matrices, require_square
-from .solve_triangular import require_batches, substitute
+from .matrices import check_info, identity, product, require_square, require_system
+from .solve_triangular import substitute
 
 # ---------------------------------------------------------------------- primitives
 
@@ -101,72 +101,65 @@ _SINGULAR = (
 
 
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> Inverse:
-    """(inverse, info) of (..., n, n) matrices; singular ones have inf or nan in theirs."""
-    require_square("linalg.inv_ex", A)
-    result = Inverse(*inverse(A))
-    if check_errors:
-        check_info("linalg.inv_ex", result.info, _SINGULAR)
-    return result
+    """(inverse, info) of (..., n, n) matrices; ``info``, (...) of int32, is 0 where the inverse
+    exists. Others have inf or nan in theirs; check_errors: raises LinAlgError instead."""
+    return _inverted("linalg.inv_ex", A, check_errors)
 
 
 def inv(A: Tensor) -> Tensor:
-    """The inverses of (..., n, n) matrices; LinAlgError if one is singular."""
-    return _inverted("linalg.inv", A)
+    """The inverses of (..., n, n) matrices. Raises LinAlgError if one is singular."""
+    return _inverted("linalg.inv", A).inverse
 
 
-def _inverted(op: str, A: Tensor) -> Tensor:
+def _inverted(op: str, A: Tensor, check: bool = True) -> Inverse:
     require_square(op, A)
-    result, info = inverse(A)
-    check_info(op, info, _SINGULAR)
+    result = Inverse(*inverse(A))
+    if check:
+        check_info(op, result.info, _SINGULAR)
     return result
 
 
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Solution:
-    """(solution, info) of A X = B; singular systems have inf or nan in theirs."""
-    result = _solved("linalg.solve_ex", A, B, left)
-    if check_errors:
-        check_info("linalg.solve_ex", result.info, _SINGULAR)
-    return result
+    """(solution, info) of A X = B, as by ``linalg.solve``; ``info``, A's leading dimensions of
+    int32, is 0 where A is regular. For others the solution has inf or nan; check_errors: raises
+    LinAlgError instead."""
+    return _solved("linalg.solve_ex", A, B, left, check_errors)
 
 
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
-    """The solution X of A X = B, or of X A = B (left=False); LinAlgError if A is singular.
+    """The solution X of A X = B, or of X A = B (left=False).
 
-    A: (..., n, n); B: (..., n, k), or vectors (n,) or (..., n) with A's leading dimensions.
+    A: (..., n, n); B: (..., n, k), or vectors (n,) or (..., n) with A's leading dimensions; for
+    left=False (..., k, n). Raises LinAlgError if A is singular, RuntimeError where shapes do not
+    fit.
     """
-    result, info = _solved("linalg.solve", A, B, left)
-    check_info("linalg.solve", info, _SINGULAR)
-    return result
+    return _solved("linalg.solve", A, B, left).result
 
 
-def _solved(op: str, A: Tensor, B: Tensor, left: bool) -> Solution:
+def _solved(op: str, A: Tensor, B: Tensor, left: bool, check: bool = True) -> Solution:
     require_square(op, A)
     require_tensor(op, B)
     is_vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and B.shape == A.shape[:-1])
     if is_vector and not left:
         raise RuntimeError(f"[{op}] left=False needs matrices, got B of shape {tuple(B.shape)}")
     b = unsqueeze(B, -1) if is_vector else B
-    require_matrices(op, A, b)
-    n = A.shape[-1]
-    if b.shape[-2 if left else -1] != n:
-        raise RuntimeError(
-            f"[{op}] shapes {tuple(A.shape)} and {tuple(B.shape)} do not fit: expected "
-            + ("(..., n, n) and (..., n, k)" if left else "(..., n, n) and (..., k, n)")
-        )
-    require_batches(op, A, b)
+    require_system(op, A, b, left)
     x, info = _solve(A, b) if left else _solve(mT(A), mT(b))
+    if check:
+        check_info(op, info, _SINGULAR)
     x = x if left else mT(x)
     return Solution(squeeze(x, -1) if is_vector else x, info)
 
 
 def matrix_power(A: Tensor, n: int) -> Tensor:
-    """A multiplied by itself n times; for negative n, of the inverse; for 0 the identity."""
+    """The product of n times the (..., n, n) matrix A; for negative n, of its inverse; for 0 the
+    identity. Raises LinAlgError for a negative n if A is singular."""
     op = "linalg.matrix_power"
     require_square(op, A)
     if n < 0:
-        A, n = _inverted(op, A), -n
+        A, n = _inverted(op, A).inverse, -n
     if n == 0:
-        return where(np.False_, A, identity(A).expand(*A.shape))  # of gradient 0
+        return where(np.False_, A, identity(A, *A.shape[-2:]).expand(*A.shape))  # of gradient 0
     power, result = A, None
     while n:
         if n % 2:
@@ -178,7 +171,8 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
 
 def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse of A as a map from its last dimensions to its first ``ind``: of shape
-    A.shape[ind:] + A.shape[:ind]."""
+    A.shape[ind:] + A.shape[:ind]. Raises RuntimeError unless both have as many elements,
+    LinAlgError if A is singular."""
     op = "linalg.tensorinv"
     require_tensor(op, A)
     if ind <= 0:
@@ -190,12 +184,13 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
             "product"
         )
     n = math.prod(first)
-    return reshape(_inverted(op, reshape(A, (n, n))), last + first)
+    return reshape(_inverted(op, reshape(A, (n, n))).inverse, last + first)
 
 
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
     """The X with tensordot(A, X, X.ndim) = B, after the dimensions ``dims`` of A are moved to its
-    end."""
+    end: A of shape B.shape + X.shape. Raises RuntimeError unless B and X have as many elements,
+    LinAlgError if A is singular."""
     op = "linalg.tensorsolve"
     require_tensor(op, A)
     require_tensor(op, B)

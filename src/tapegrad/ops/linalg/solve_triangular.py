@@ -12,7 +12,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.movement.shape import mT
 
 from .matmul import transposed
-from .matrices import require_matrices, require_square
+from .matrices import require_system
 
 _SMALL = 16  # below this size, row by row
 
@@ -62,36 +62,18 @@ def triangular(xp: Any, a: Array, b: Array, *, lower: bool, unit: bool) -> Array
 def solve_triangular(
     input: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
-    """The solution X of A X = B (left) or X A = B, where one triangle of A is read. A zero on the
-    diagonal gives inf or nan."""
-    op = "linalg.solve_triangular"
-    require_square(op, input)
-    require_matrices(op, input, B)
-    n = input.shape[-1]
-    if B.shape[-2 if left else -1] != n:
-        raise RuntimeError(
-            f"[{op}] shapes {tuple(input.shape)} and {tuple(B.shape)} do not fit: expected "
-            + ("(..., n, n) and (..., n, k)" if left else "(..., n, n) and (..., k, n)")
-        )
-    require_batches(op, input, B)
+    """The solution X of A X = B, or of X A = B (left=False), with triangular A: (..., n, n) and
+    (..., n, k) or (..., k, n) -> the shape of B; leading dimensions broadcast. Only the upper or
+    lower triangle of A is read; unitriangular: and 1 for its diagonal. A zero on the diagonal gives
+    inf or nan. Raises RuntimeError where shapes do not fit."""
+    require_system("linalg.solve_triangular", input, B, left)
     if left:
         return triangular(input, B, lower=not upper, unit=unitriangular)
     return mT(triangular(mT(input), mT(B), lower=upper, unit=unitriangular))
 
 
-def require_batches(op: str, a: Tensor, b: Tensor) -> None:
-    """Raise RuntimeError unless the leading dimensions broadcast."""
-    try:
-        np.broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
-    except ValueError:
-        raise RuntimeError(
-            f"[{op}] the leading dimensions of shapes {tuple(a.shape)} and {tuple(b.shape)} do not "
-            "broadcast"
-        ) from None
-
-
 class TriangularSolution(NamedTuple):
-    """What ``triangular_solve`` returns."""
+    """What ``triangular_solve`` returns: the solution, and a copy of A."""
 
     solution: Tensor
     cloned_coefficient: Tensor
@@ -100,16 +82,10 @@ class TriangularSolution(NamedTuple):
 def triangular_solve(
     b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> TriangularSolution:
-    """(solution, A) of A x = b, or of A^T x = b."""
-    op = "triangular_solve"
-    require_square(op, A)
-    require_matrices(op, A, b)
-    if A.shape[-1] != b.shape[-2]:
-        raise RuntimeError(
-            f"[{op}] shapes {tuple(b.shape)} and {tuple(A.shape)} do not fit: expected "
-            "(..., n, k) and (..., n, n)"
-        )
-    require_batches(op, A, b)
+    """(solution, A) of A x = b, or of A^T x = b (transpose), for b (..., n, k) and triangular A
+    (..., n, n), of which one triangle is read: ``linalg.solve_triangular`` under its older name.
+    Raises RuntimeError where shapes do not fit."""
+    require_system("triangular_solve", A, b)
     matrix = mT(A) if transpose else A
     x = triangular(matrix, b, lower=upper == transpose, unit=unitriangular)
     return TriangularSolution(x, A.expand(*x.shape[:-2], *A.shape[-2:]).clone())
