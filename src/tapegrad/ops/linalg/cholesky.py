@@ -14,7 +14,6 @@ from .matmul import transposed
 from .matrices import (
     check_info,
     flat_batch,
-    halved_diagonal,
     over_transposed,
     product,
     require_square,
@@ -26,7 +25,8 @@ def _rule(xp: Any, g: Array, y: Array) -> tuple:
     """gA = L^-T S L^-1, S the symmetric matrix with half of L^T gL's lower triangle (Murray,
     Differentiation of the Cholesky Decomposition, 2016)."""
     factor = y[0]
-    half = halved_diagonal(xp, xp.matmul(transposed(xp, factor), g[0]))
+    whole = xp.matmul(transposed(xp, factor), g[0])
+    half = (xp.tril(whole, diagonal=0) + xp.tril(whole, diagonal=-1)) * 0.5
     inner = (half + transposed(xp, half)) * 0.5
     upper = transposed(xp, factor)
     left = xp.solve_triangular(upper, inner, lower=False, unit=False)

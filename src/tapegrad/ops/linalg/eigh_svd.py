@@ -15,7 +15,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.movement.shape import mT
 
 from .matmul import transposed
-from .matrices import LinAlgError, plus, product, require_matrices, require_square
+from .matrices import LinAlgError, diagonal_matrix, plus, product, require_matrices, require_square
 
 
 @contextmanager
@@ -33,10 +33,9 @@ def _converging(op: str, xp: Any, a: Any) -> Iterator[None]:
 
 def _differences(xp: Any, values: Array) -> Any:
     """Entry (i, j) is values[j] - values[i]; 1 on the diagonal."""
-    n = values.shape[-1]
-    lead = tuple(values.shape[:-1])
+    *lead, n = values.shape
     columns = xp.reshape(values, shape=(*lead, 1, n)) - xp.reshape(values, shape=(*lead, n, 1))
-    return columns + xp.matrix_of_diagonal(values * 0 + 1, rows=n, columns=n)
+    return columns + diagonal_matrix(xp, values * 0 + 1)
 
 
 def _scaled_columns(xp: Any, x: Array, values: Array) -> Any:
@@ -55,7 +54,7 @@ def _svd_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     vh, gvh = (None if x is None else xp.getitem(x, index=rows) for x in (vh, gvh))
     inner = None
     if gs is not None:
-        inner = xp.matrix_of_diagonal(gs, rows=k, columns=k)
+        inner = diagonal_matrix(xp, gs)
     if gu is None and gvh is None:
         return (None if inner is None else xp.matmul(xp.matmul(u, inner), vh),)
     gaps = _differences(xp, s * s)
@@ -144,8 +143,7 @@ def torch_svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVDT
 
 def _eigh_rule(xp: Any, g: Array, y: Array) -> tuple:
     (gw, gv), (w, v) = g, y
-    n = w.shape[-1]
-    inner = None if gw is None else xp.matrix_of_diagonal(gw, rows=n, columns=n)
+    inner = None if gw is None else diagonal_matrix(xp, gw)
     if gv is not None:
         # The symmetric part says how the vectors' lengths and angles change, which they do not.
         twist = _skew(xp, xp.matmul(transposed(xp, v), gv)) * 0.5
@@ -173,10 +171,10 @@ class Eigen(NamedTuple):
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
-    """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, from their lower ("L") or upper
-    ("U") triangle: (..., n), ascending, and (..., n, n), in columns. Gradients of the vectors exist
-    where the values are distinct. Raises RuntimeError for another UPLO, LinAlgError where the
-    algorithm does not converge, as for nan."""
+    """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, (..., n), ascending, and
+    (..., n, n), in columns, from their lower ("L") or upper ("U") triangle. Gradients of the
+    vectors exist where the values are distinct. Raises RuntimeError for another UPLO, LinAlgError
+    where the algorithm does not converge, as for nan."""
     return Eigen(*_eigh(A, triangle=_triangle("linalg.eigh", A, UPLO)))
 
 

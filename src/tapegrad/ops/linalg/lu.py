@@ -18,17 +18,16 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.movement.shape import mT
+from tapegrad.ops.movement.tril_triu import tril, triu
 
 from .matmul import transposed
 from .matrices import (
     check_info,
     flat_batch,
     identity,
-    lower_part,
     over_transposed,
     require_matrices,
     require_system,
-    upper_part,
 )
 from .solve_triangular import substitute, triangular
 
@@ -101,17 +100,17 @@ def _lu_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     m, n = a.shape[-2:]
     k = min(m, n)
     square, corner = _corner(xp, lu, k, k), _corner(xp, gradient, k, k)
-    gl, gu = xp.lower_part(corner, k=-1), xp.upper_part(corner, k=0)
+    gl, gu = xp.tril(corner, diagonal=-1), xp.triu(corner, diagonal=0)
     below, right = _corner(xp, lu, (k, m), k), _corner(xp, lu, k, (k, n))
     g_below, g_right = _corner(xp, gradient, (k, m), k), _corner(xp, gradient, k, (k, n))
-    strict = transposed(xp, xp.lower_part(square, k=-1))
+    strict = transposed(xp, xp.tril(square, diagonal=-1))
     lower = xp.matmul(strict, gl) + gl
-    upper = xp.matmul(gu, transposed(xp, xp.upper_part(square, k=0)))
+    upper = xp.matmul(gu, transposed(xp, xp.triu(square, diagonal=0)))
     if m > k:
         upper = upper - xp.matmul(transposed(xp, below), g_below)
     if n > k:
         lower = lower - xp.matmul(g_right, transposed(xp, right))
-    inner = xp.lower_part(lower, k=-1) + xp.upper_part(upper, k=0)
+    inner = xp.tril(lower, diagonal=-1) + xp.triu(upper, diagonal=0)
 
     def over_l(x: Any) -> Any:  # L^-T x
         return xp.solve_triangular(transposed(xp, square), x, lower=False, unit=True)
@@ -236,8 +235,8 @@ def lu_unpack(
         eye = identity(LU_data, m, m).expand(*LU_data.shape[:-2], m, m)
         P = rows_exchanged(eye, LU_pivots, back=True)
     if unpack_data:
-        L = lower_part(LU_data[..., :, :k], k=-1) + identity(LU_data, m, k)
-        U = upper_part(LU_data[..., :k, :], k=0)
+        L = tril(LU_data[..., :, :k], -1) + identity(LU_data, m, k)
+        U = triu(LU_data[..., :k, :], 0)
     return PLU(P, L, U)
 
 

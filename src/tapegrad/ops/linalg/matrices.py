@@ -1,4 +1,4 @@
-"""What the factorisations share: parts of matrices as primitives, and checks of arguments."""
+"""What the factorisations share: words of their rules, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -9,53 +9,18 @@ import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating
 
 from .matmul import transposed
 
-# ---------------------------------------------------------------------- parts
+# ---------------------------------------------------------------------- in rules, for either xp
 
 
-@primitive(vjp="lower_part")
-def lower_part(xp: Any, x: Array, *, k: int) -> Array:
-    """Zeros above the k-th diagonal."""
-    return xp.library.tril(x, k)
-
-
-@primitive(vjp="upper_part")
-def upper_part(xp: Any, x: Array, *, k: int) -> Array:
-    """Zeros below the k-th diagonal."""
-    return xp.library.triu(x, k)
-
-
-@primitive(
-    vjp=(
-        lambda xp, g, input_shape: xp.matrix_of_diagonal(
-            g, rows=input_shape[-2], columns=input_shape[-1]
-        ),
-    )
-)
-def diagonal_part(xp: Any, x: Array) -> Array:
-    """(..., m, n) -> (..., min(m, n))."""
-    return x.diagonal(0, -2, -1).copy()
-
-
-@primitive(vjp="diagonal_part")
-def matrix_of_diagonal(xp: Any, x: Array, *, rows: int, columns: int) -> Array:
-    """(..., min(rows, columns)) -> (..., rows, columns), zero elsewhere."""
-    y = xp.zeros((*x.shape[:-1], rows, columns), dtype=x.dtype)
-    steps = xp.arange(x.shape[-1])
-    y[..., steps, steps] = x
-    return y
-
-
-def halved_diagonal(xp: Any, x: Array) -> Any:
-    """The lower triangle with half of the diagonal: x + x.T of it is the symmetric completion."""
-    return xp.lower_part(x, k=0) - xp.matrix_of_diagonal(
-        xp.diagonal_part(x) * 0.5, rows=x.shape[-1], columns=x.shape[-1]
-    )
+def diagonal_matrix(xp: Any, values: Array) -> Any:
+    """(..., n) -> (..., n, n), zero beside the diagonal."""
+    n, last = values.shape[-1], values.ndim
+    return xp.diagonal_embedded(values, shape=(*values.shape, n), offset=0, axes=(last - 1, last))
 
 
 def product(xp: Any, *matrices: Array) -> Any:

@@ -7,19 +7,18 @@ from typing import Any, NamedTuple
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.movement.diagonal import diag_embed
 from tapegrad.ops.movement.shape import mT
+from tapegrad.ops.movement.tril_triu import tril, triu
 
 from .matmul import matmul, transposed
 from .matrices import (
     identity,
-    lower_part,
-    matrix_of_diagonal,
     over_transposed,
     plus,
     require_alike,
     require_matrices,
     require_numbers,
-    upper_part,
 )
 from .solve_triangular import triangular
 
@@ -58,8 +57,8 @@ def _tall_rule(xp: Any, gq: Any, gr: Any, q: Array, r: Array) -> Any:
         inner = xp.matmul(gr, transposed(xp, r))
     if gq is not None:
         inner = plus(inner, -xp.matmul(transposed(xp, q), gq))
-    triangle = xp.upper_part(inner, k=0)
-    symmetric = triangle + transposed(xp, xp.upper_part(inner, k=1))
+    triangle = xp.triu(inner, diagonal=0)
+    symmetric = triangle + transposed(xp, xp.triu(inner, diagonal=1))
     return over_transposed(xp, plus(xp.matmul(q, symmetric), gq), r)
 
 
@@ -124,9 +123,9 @@ def _compact(A: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
     D = diag(tau) and S the strict upper triangle of V^T V (Joffrain et al., Accumulating
     Householder Transformations, Revisited, 2006): nothing is divided by tau."""
     m, k = A.shape[-2], tau.shape[-1]
-    V = lower_part(A[..., :, :k], k=-1) + identity(A, m, k)
-    D = matrix_of_diagonal(tau, rows=k, columns=k)
-    S = upper_part(matmul(mT(V), V), k=1)
+    V = tril(A[..., :, :k], -1) + identity(A, m, k)
+    D = diag_embed(tau)
+    S = triu(matmul(mT(V), V), 1)
     return V, triangular(matmul(D, S), D, lower=False, unit=True)
 
 

@@ -45,7 +45,7 @@ def _rule(xp: Any, g: Array, y: Array, a: Array, needs: Any, lower: bool, unit: 
     if needs[0]:
         whole = -xp.matmul(db, transposed(xp, y))
         k = int(unit)
-        da = xp.lower_part(whole, k=-k) if lower else xp.upper_part(whole, k=k)
+        da = xp.tril(whole, diagonal=-k) if lower else xp.triu(whole, diagonal=k)
     return da, db
 
 
