@@ -117,7 +117,7 @@ def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """beta * input + alpha * the sum over all matrices of batch1 @ batch2."""
+    """beta * input + alpha * the sum over all matrices of batch1 @ batch2: (batch, m, ..."""
 def addcdiv(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None,
 ) -> Tensor:
@@ -130,19 +130,19 @@ def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """beta * input + alpha * (mat1 @ mat2); with beta 0, whatever ``input`` holds."""
+    """beta * input + alpha * (mat1 @ mat2): (m, k) and (k, n) -> (m, n), to which the ..."""
 def addmv(
     input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """beta * input + alpha * (mat @ vec)."""
+    """beta * input + alpha * (mat @ vec): (m, k) and (k,) -> (m,); otherwise as ``addmm``."""
 def addmv_(input: Tensor, /, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``input.addmv_(...)``"""
 def addr(
     input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """beta * input + alpha * outer(vec1, vec2)."""
+    """beta * input + alpha * outer(vec1, vec2): (m,) and (n,) -> (m, n), to which the ..."""
 def adjoint(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Each matrix transposed (and conjugated, which changes no real number)."""
 def alias_copy(x: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -325,7 +325,7 @@ def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
+    """beta * input + alpha * (batch1 @ batch2), matrix by matrix: (batch, m, k) and ..."""
 def bartlett_window(
     window_length: _int, periodic: _bool = True, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
@@ -362,7 +362,7 @@ def blackman_window(
 def block_diag(*tensors: Any, out: Tensor | None = None) -> Tensor:
     """Matrices (vectors are rows, numbers 1x1) along the diagonal of a matrix, zeros ..."""
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """(batch, m, k) @ (batch, k, n), without broadcasting."""
+    """The products of matrices, one by one: (batch, m, k) @ (batch, k, n) -> (batch, ..."""
 def broadcast_shapes(*shapes: Any) -> Size:
     """The shape to which all shapes (or sizes of vectors) broadcast."""
 def broadcast_tensors(*tensors: Any, out: Any = None) -> tuple[Tensor, ...]:
@@ -398,17 +398,17 @@ def celu_(
 ) -> Tensor:
     """In-place version of ``celu``."""
 def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
-    """The product of matrices, in the order that takes the fewest multiplications."""
+    """The product of matrices, (m, k), (k, l), ..., (p, n) -> (m, n), in the order ..."""
 def channel_shuffle(input: Tensor, groups: _int, *, out: Tensor | None = None) -> Tensor:
     """(n, c, ...) with the channels of several groups dealt out in turn (Zhang et al."""
 def cholesky(input: Tensor, upper: _bool = False, *, out: Tensor | None = None) -> Tensor:
-    """``linalg.cholesky`` under its older name."""
+    """``linalg.cholesky`` under its older name: L of (..., n, n) matrices."""
 def cholesky_inverse(L: Tensor, upper: _bool = False, *, out: Tensor | None = None) -> Tensor:
-    """The inverse of A from its factor."""
+    """The inverse of A = L L^T (upper: L^T L) from its factor, (..., n, n) -> (..., n, n)."""
 def cholesky_solve(
     B: Tensor, L: Tensor, upper: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The solution X of A X = B from A's factor."""
+    """The solution X of A X = B from the factor of A = L L^T (upper: L^T L): B (..., ..."""
 @overload
 def chunk(input: Tensor, chunks: _int, dim: _int = 0, *, out: Any = None) -> tuple[Tensor, ...]:
     """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
@@ -491,7 +491,7 @@ def conv_transpose3d(
 def copysign(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """|input| with the sign of ``other`` (a tensor or a number)."""
 def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Pearson's correlation coefficients of the rows of a matrix: their covariances ..."""
+    """Pearson's correlation coefficients of the rows of a matrix, their covariances ..."""
 def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def cos_(input: Tensor, /) -> Tensor:
     """``input.cos_(...)``"""
@@ -516,12 +516,12 @@ def cov(
     input: Tensor, *, correction: _float = 1, fweights: Tensor | None = None,
     aweights: Tensor | None = None, out: Tensor | None = None,
 ) -> Tensor:
-    """The covariance matrix of the rows of a matrix (n variables, m observations); of ..."""
+    """The covariance matrix of the rows of a matrix: (n variables, m observations) -> ..."""
 @overload
 def cross(
     input: Tensor, other: Tensor, dim: _int | None = None, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The vector products along ``dim``, or along the first dimension of size 3."""
+    """The vector products along ``dim``, or along the first dimension of size 3: ..."""
 @overload
 def cross(
     input: Tensor, other: Tensor, *, axis: _int | None, out: Tensor | None = None,
@@ -564,7 +564,7 @@ def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def deg2rad_(input: Tensor, /) -> Tensor:
     """``input.deg2rad_(...)``"""
 def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The determinants of (..., n, n) matrices."""
+    """The determinants of (..., n, n) matrices, (...)."""
 def detach(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The same memory, off the tape."""
 def detach_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -613,7 +613,7 @@ def divide(
 ) -> Tensor:
     """input / other in floating point; rounded towards zero ("trunc") or down ("floor")."""
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inner product of two vectors."""
+    """The inner product of two vectors: (n,) and (n,) -> ()."""
 def dropout(
     input: Tensor, p: _float = 0.5, training: _bool = True, inplace: _bool = False, *,
     out: Tensor | None = None,
@@ -763,9 +763,9 @@ def gcd_(input: Tensor, /, other: Tensor) -> Tensor:
 def ge(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """ge, element by element, with a tensor or a number: bools."""
 def geqrf(input: Tensor, *, out: Any = None) -> Reflections:
-    """LAPACK's form of a QR factorisation: see ``linalg.householder_product``."""
+    """(a, tau): LAPACK's form of the QR factorisation of (..., m, n) matrices."""
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """(m,) and (n,) -> all products, (m, n)."""
+    """The products of all pairs: (m,) and (n,) -> (m, n)."""
 def get_rng_state(*, out: Tensor | None = None) -> Tensor:
     """The default generator's state."""
 @overload
@@ -896,9 +896,9 @@ def index_select(
 def initial_seed() -> _int:
     """The default generator's seed."""
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Sums over the last dimension of both: (..., k) and (..., k) -> (..., ...); a ..."""
+    """Sums of products over the last dimension of both: (a..., k) and (b..., k) -> ..."""
 def inverse(A: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverses of (..., n, n) matrices; LinAlgError if one is singular."""
+    """The inverses of (..., n, n) matrices."""
 def isclose(
     input: Tensor, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08,
     equal_nan: _bool = False, *, out: Tensor | None = None,
@@ -923,7 +923,7 @@ def kaiser_window(
 ) -> Tensor:
     """I0(beta sqrt(1 - x^2)) / I0(beta), for x from -1 to 1."""
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The Kronecker product: each element of ``input`` times the whole of ``other``."""
+    """The Kronecker product: each element of ``input`` times the whole of ``other``, ..."""
 @overload
 def kthvalue(
     input: Tensor, k: _int, dim: _int = -1, keepdim: _bool = False, *, out: Any = None,
@@ -992,7 +992,7 @@ def logcumsumexp(input: Tensor, dim: _int, *, out: Tensor | None = None) -> Tens
 @overload
 def logcumsumexp(input: Tensor, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
 def logdet(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The logarithms of the determinants: nan where they are negative, -inf where they ..."""
+    """The logarithms of the determinants of (..., n, n) matrices, (...): nan where ..."""
 def logical_and(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether both are not 0, of two tensors, broadcast."""
 def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
@@ -1022,14 +1022,14 @@ def logsumexp(
 def lt(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """lt, element by element, with a tensor or a number: bools."""
 def lu(input: Tensor, pivot: _bool = True, get_infos: _bool = False, *, out: Any = None) -> Any:
-    """(LU, pivots), or (LU, pivots, info)."""
+    """(LU, pivots) as by ``linalg.lu_factor``, which raises LinAlgError if a matrix is ..."""
 def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The solution of A x = b from the factors of A."""
+    """The solution of A x = b from ``lu(A)``: ``linalg.lu_solve`` under its older name."""
 def lu_unpack(
     LU_data: Tensor, LU_pivots: Tensor, unpack_data: _bool = True, unpack_pivots: _bool = True, *,
     out: Any = None,
 ) -> PLU:
-    """(P, L, U) of what ``lu_factor`` returns; empty tensors for what is not asked for."""
+    """(P, L, U), as by ``linalg.lu``, of what ``linalg.lu_factor`` returned; empty ..."""
 def manual_seed(seed: _int) -> Generator:
     """Seed the default generator, of all devices."""
 def masked_fill(input: Tensor, mask: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
@@ -1043,9 +1043,9 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product; vectors are a row on the left and a column on the right, ..."""
 def matrix_exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The sum of A^k / k! of (..., n, n) matrices."""
+    """The exponential of (..., n, n) matrices: the sum of A^k / k! over all k from 0 on."""
 def matrix_power(A: Tensor, n: _int, *, out: Tensor | None = None) -> Tensor:
-    """A multiplied by itself n times; for negative n, of the inverse; for 0 the identity."""
+    """The product of n times the (..., n, n) matrix A; for negative n, of its inverse; ..."""
 @overload
 def max(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The largest element; with a dimension, (values, indices) along it; with a second ..."""
@@ -1122,7 +1122,7 @@ def min(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) 
 def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smaller (nan if one is nan) of two tensors, broadcast."""
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """(m, k) @ (k, n)."""
+    """The matrix product (m, k) @ (k, n) -> (m, n)."""
 @overload
 def mode(input: Tensor, dim: _int = -1, keepdim: _bool = False, *, out: Any = None) -> Picked:
     """(values, indices) of the most frequent elements along ``dim``; of several the ..."""
@@ -1142,7 +1142,7 @@ def multinomial(
     """``num_samples`` class indices (int64) for each row of weights, drawn with or ..."""
 def multiply(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """(m, k) @ (k,)."""
+    """The product of a matrix and a vector: (m, k) @ (k,) -> (m,)."""
 def mvlgamma(input: Tensor, p: _int, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p: the sum of ..."""
 def nan_to_num(
@@ -1278,7 +1278,7 @@ def ormqr(
 ) -> Tensor:
     """Q other, Q^T other (transpose), other Q or other Q^T (left=False), where Q is ..."""
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """(m,) and (n,) -> all products, (m, n)."""
+    """The products of all pairs: (m,) and (n,) -> (m, n)."""
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: _float = 2.0, eps: _float = 1e-06, keepdim: _bool = False, *,
     out: Tensor | None = None,
@@ -1295,7 +1295,7 @@ def permute(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = N
 def permute_copy(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
     """``permute``, copied."""
 def pinverse(input: Tensor, rcond: _float = 1e-15, *, out: Tensor | None = None) -> Tensor:
-    """``linalg.pinv`` under its older name."""
+    """``linalg.pinv`` under its older name: the Moore-Penrose inverses of (..., m, n) ..."""
 def pixel_shuffle(input: Tensor, upscale_factor: _int, *, out: Tensor | None = None) -> Tensor:
     """(..., c r^2, h, w) -> (..., c, h r, w r): every r^2 channels become r x r pixels ..."""
 def pixel_unshuffle(input: Tensor, downscale_factor: _int, *, out: Tensor | None = None) -> Tensor:
@@ -1329,7 +1329,7 @@ def put(
 ) -> Tensor:
     """A copy of ``input`` with ``source`` written (or added) at positions in the ..."""
 def qr(input: Tensor, some: _bool = True, *, out: Any = None) -> QR:
-    """``linalg.qr``, "reduced" or (some=False) "complete"."""
+    """``linalg.qr`` under its older name: mode "reduced", or "complete" (some=False)."""
 @overload
 def quantile(
     input: Tensor, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
@@ -1590,7 +1590,7 @@ def slice_scatter(
     step: _int = 1, out: Tensor | None = None,
 ) -> Tensor: ...
 def slogdet(A: Tensor, *, out: Any = None) -> SignAndLog:
-    """The signs of the determinants, and the logarithms of their sizes: 0 and -inf ..."""
+    """(sign, logabsdet) of (..., n, n) matrices, (...) each: the signs of the ..."""
 @overload
 def softmax(
     input: Tensor, dim: _int | None = None, dtype: Any = None, *, out: Tensor | None = None,
@@ -1711,12 +1711,12 @@ def sum(
 def svd(
     input: Tensor, some: _bool = True, compute_uv: _bool = True, *, out: Any = None,
 ) -> SVDTransposed:
-    """(U, S, V), with V not transposed; without ``compute_uv``, U and V are zeros."""
+    """``linalg.svd`` under its older name: (U, S, V) of (..., m, n) matrices, A = U ..."""
 def svd_lowrank(
     A: Tensor, q: _int | None = 6, niter: _int | None = 2, M: Tensor | None = None, *,
     out: Any = None,
 ) -> SVDTransposed:
-    """(U, S, V) with A (or A - M) about U diag(S) V^T, of q columns."""
+    """(U, S, V) with A (or A - M) about U diag(S) V^T: A, M (..., m, n), U (..., m, ..."""
 def swapaxes(input: Tensor, axis0: _int, axis1: _int, *, out: Tensor | None = None) -> Tensor:
     """``transpose`` under NumPy's name."""
 def swapdims(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
@@ -1760,7 +1760,7 @@ def tensor_split(
     sections: Any = None, out: Any = None,
 ) -> tuple[Tensor, ...]: ...
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
-    """Sums over pairs of dimensions: the last ``dims`` of a with the first of b, or ..."""
+    """Sums of products over pairs of dimensions: the last ``dims`` of a with the first ..."""
 def threshold(
     input: Tensor, threshold: _float, value: _float, inplace: _bool = False, *,
     out: Tensor | None = None,
@@ -1785,7 +1785,7 @@ def topk(
     out: Any = None,
 ) -> Picked: ...
 def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The sum of a matrix's diagonal; integers add up in int64."""
+    """The sum of a matrix's diagonal, (m, n) -> (); integers add up in int64."""
 def transpose(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
     """Two dimensions exchanged."""
 def transpose_copy(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
@@ -1814,7 +1814,7 @@ def triangular_solve(
     b: Tensor, A: Tensor, upper: _bool = True, transpose: _bool = False,
     unitriangular: _bool = False, *, out: Any = None,
 ) -> TriangularSolution:
-    """(solution, A) of A x = b, or of A^T x = b."""
+    """(solution, A) of A x = b, or of A^T x = b (transpose), for b (..., n, k) and ..."""
 def tril(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
     """Each matrix up to a diagonal (0: the main one, 1: the one above it), zeros ..."""
 def tril_indices(
@@ -1939,7 +1939,7 @@ def unsqueeze_copy(input: Tensor, *, axis: _int, out: Tensor | None = None) -> T
 def vander(
     x: Tensor, N: _int | None = None, increasing: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """(n,) -> (n, N): the powers of each element, falling to x^0 (or rising from it)."""
+    """(n,) -> (n, N): the powers of each element, falling to x^0 (increasing: rising ..."""
 @overload
 def var(
     input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
@@ -1963,7 +1963,7 @@ def var_mean(
     correction: _float | None = None, out: Any = None,
 ) -> tuple[Tensor, Tensor]: ...
 def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inner product of two vectors (conjugated, were they complex)."""
+    """The inner product of two vectors, (n,) and (n,) -> (), as by ``dot``."""
 def view_copy(
     input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None, out: Tensor | None = None,
 ) -> Tensor:

@@ -117,7 +117,7 @@ class Operations:
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """In-place version of ``add``."""
     def addbmm(self, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-        """beta * input + alpha * the sum over all matrices of batch1 @ batch2."""
+        """beta * input + alpha * the sum over all matrices of batch1 @ batch2: (batch, m, ..."""
     def addbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """In-place version of ``addbmm``."""
     def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
@@ -129,15 +129,15 @@ class Operations:
     def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
         """In-place version of ``addcmul``."""
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-        """beta * input + alpha * (mat1 @ mat2); with beta 0, whatever ``input`` holds."""
+        """beta * input + alpha * (mat1 @ mat2): (m, k) and (k, n) -> (m, n), to which the ..."""
     def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """In-place version of ``addmm``."""
     def addmv(self, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-        """beta * input + alpha * (mat @ vec)."""
+        """beta * input + alpha * (mat @ vec): (m, k) and (k,) -> (m,); otherwise as ``addmm``."""
     def addmv_(self, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """In-place version of ``addmv``."""
     def addr(self, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-        """beta * input + alpha * outer(vec1, vec2)."""
+        """beta * input + alpha * outer(vec1, vec2): (m,) and (n,) -> (m, n), to which the ..."""
     def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """In-place version of ``addr``."""
     def adjoint(self) -> Tensor:
@@ -240,7 +240,7 @@ class Operations:
     def atanh_(self) -> Tensor:
         """In-place version of ``atanh``."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-        """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
+        """beta * input + alpha * (batch1 @ batch2), matrix by matrix: (batch, m, k) and ..."""
     def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """In-place version of ``baddbmm``."""
     def bernoulli(self, p: Any = None, *, generator: Generator | None = None) -> Tensor:
@@ -272,7 +272,7 @@ class Operations:
     def bitwise_xor_(self, other: Any) -> Tensor:
         """In-place version of ``bitwise_xor``."""
     def bmm(self, mat2: Tensor) -> Tensor:
-        """(batch, m, k) @ (batch, k, n), without broadcasting."""
+        """The products of matrices, one by one: (batch, m, k) @ (batch, k, n) -> (batch, ..."""
     def bool(self, memory_format: Any = None) -> Tensor:
         """The tensor as bool."""
     def broadcast_to(self, size: Any) -> Tensor:
@@ -289,11 +289,11 @@ class Operations:
     def char(self, memory_format: Any = None) -> Tensor:
         """The tensor as int8."""
     def cholesky(self, upper: _bool = False) -> Tensor:
-        """``linalg.cholesky`` under its older name."""
+        """``linalg.cholesky`` under its older name: L of (..., n, n) matrices."""
     def cholesky_inverse(self, upper: _bool = False) -> Tensor:
-        """The inverse of A from its factor."""
+        """The inverse of A = L L^T (upper: L^T L) from its factor, (..., n, n) -> (..., n, n)."""
     def cholesky_solve(self, L: Tensor, upper: _bool = False) -> Tensor:
-        """The solution X of A X = B from A's factor."""
+        """The solution X of A X = B from the factor of A = L L^T (upper: L^T L): B (..., ..."""
     @overload
     def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]:
         """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
@@ -332,7 +332,7 @@ class Operations:
     def copysign_(self, other: Any) -> Tensor:
         """In-place version of ``copysign``."""
     def corrcoef(self) -> Tensor:
-        """Pearson's correlation coefficients of the rows of a matrix: their covariances ..."""
+        """Pearson's correlation coefficients of the rows of a matrix, their covariances ..."""
     def cos(self) -> Tensor: ...
     def cos_(self) -> Tensor:
         """In-place version of ``cos``."""
@@ -348,12 +348,12 @@ class Operations:
         self, *, correction: _float = 1, fweights: Tensor | None = None,
         aweights: Tensor | None = None,
     ) -> Tensor:
-        """The covariance matrix of the rows of a matrix (n variables, m observations); of ..."""
+        """The covariance matrix of the rows of a matrix: (n variables, m observations) -> ..."""
     def cpu(self, memory_format: Any = None) -> Tensor:
         """The tensor on the CPU."""
     @overload
     def cross(self, other: Tensor, dim: _int | None = None) -> Tensor:
-        """The vector products along ``dim``, or along the first dimension of size 3."""
+        """The vector products along ``dim``, or along the first dimension of size 3: ..."""
     @overload
     def cross(self, other: Tensor, *, axis: _int | None) -> Tensor: ...
     def cuda(
@@ -388,7 +388,7 @@ class Operations:
     def deg2rad_(self) -> Tensor:
         """In-place version of ``deg2rad``."""
     def det(self) -> Tensor:
-        """The determinants of (..., n, n) matrices."""
+        """The determinants of (..., n, n) matrices, (...)."""
     def diag(self, diagonal: _int = 0) -> Tensor:
         """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector, ..."""
     def diag_embed(self, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor:
@@ -426,7 +426,7 @@ class Operations:
     def divide_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """In-place version of ``divide``."""
     def dot(self, tensor: Tensor) -> Tensor:
-        """The inner product of two vectors."""
+        """The inner product of two vectors: (n,) and (n,) -> ()."""
     def double(self, memory_format: Any = None) -> Tensor:
         """The tensor as float64."""
     def dsplit(
@@ -520,9 +520,9 @@ class Operations:
     def geometric_(self, p: _float, *, generator: Any = None) -> Tensor:
         """Set the elements to the number of trials (1, 2, ...) until one succeeds, each ..."""
     def geqrf(self) -> Reflections:
-        """LAPACK's form of a QR factorisation: see ``linalg.householder_product``."""
+        """(a, tau): LAPACK's form of the QR factorisation of (..., m, n) matrices."""
     def ger(self, vec2: Tensor) -> Tensor:
-        """(m,) and (n,) -> all products, (m, n)."""
+        """The products of all pairs: (m,) and (n,) -> (m, n)."""
     def greater(self, other: Any) -> Tensor:
         """gt, element by element, with a tensor or a number: bools."""
     def greater_(self, other: Any) -> Tensor:
@@ -613,11 +613,11 @@ class Operations:
     @overload
     def index_select(self, *, axis: _int, index: Tensor) -> Tensor: ...
     def inner(self, other: Tensor) -> Tensor:
-        """Sums over the last dimension of both: (..., k) and (..., k) -> (..., ...); a ..."""
+        """Sums of products over the last dimension of both: (a..., k) and (b..., k) -> ..."""
     def int(self, memory_format: Any = None) -> Tensor:
         """The tensor as int32."""
     def inverse(self) -> Tensor:
-        """The inverses of (..., n, n) matrices; LinAlgError if one is singular."""
+        """The inverses of (..., n, n) matrices."""
     def isclose(
         self, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08, equal_nan: _bool = False,
     ) -> Tensor:
@@ -630,7 +630,7 @@ class Operations:
     def isreal(self) -> Tensor:
         """True everywhere: tensors are of real numbers."""
     def kron(self, other: Tensor) -> Tensor:
-        """The Kronecker product: each element of ``input`` times the whole of ``other``."""
+        """The Kronecker product: each element of ``input`` times the whole of ``other``, ..."""
     @overload
     def kthvalue(self, k: _int, dim: _int = -1, keepdim: _bool = False) -> Picked:
         """(values, indices) of the k-th smallest elements along ``dim``, counted from 1."""
@@ -694,7 +694,7 @@ class Operations:
     @overload
     def logcumsumexp(self, *, axis: _int) -> Tensor: ...
     def logdet(self) -> Tensor:
-        """The logarithms of the determinants: nan where they are negative, -inf where they ..."""
+        """The logarithms of the determinants of (..., n, n) matrices, (...): nan where ..."""
     def logical_and(self, other: Tensor) -> Tensor:
         """Whether both are not 0, of two tensors, broadcast."""
     def logical_and_(self, other: Tensor) -> Tensor:
@@ -726,9 +726,9 @@ class Operations:
     def lt_(self, other: Any) -> Tensor:
         """In-place version of ``lt``."""
     def lu(self, pivot: _bool = True, get_infos: _bool = False) -> Any:
-        """(LU, pivots), or (LU, pivots, info)."""
+        """(LU, pivots) as by ``linalg.lu_factor``, which raises LinAlgError if a matrix is ..."""
     def lu_solve(self, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
-        """The solution of A x = b from the factors of A."""
+        """The solution of A x = b from ``lu(A)``: ``linalg.lu_solve`` under its older name."""
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
         """``input`` with ``value``, a number or a 0-d tensor, where the (broadcast) bool ..."""
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
@@ -742,9 +742,9 @@ class Operations:
     def matmul(self, other: Tensor) -> Tensor:
         """The matrix product; vectors are a row on the left and a column on the right, ..."""
     def matrix_exp(self) -> Tensor:
-        """The sum of A^k / k! of (..., n, n) matrices."""
+        """The exponential of (..., n, n) matrices: the sum of A^k / k! over all k from 0 on."""
     def matrix_power(self, n: _int) -> Tensor:
-        """A multiplied by itself n times; for negative n, of the inverse; for 0 the identity."""
+        """The product of n times the (..., n, n) matrix A; for negative n, of its inverse; ..."""
     @overload
     def max(self) -> Tensor:
         """The largest element; with a dimension, (values, indices) along it; with a second ..."""
@@ -780,7 +780,7 @@ class Operations:
     def minimum(self, other: Tensor) -> Tensor:
         """The smaller (nan if one is nan) of two tensors, broadcast."""
     def mm(self, mat2: Tensor) -> Tensor:
-        """(m, k) @ (k, n)."""
+        """The matrix product (m, k) @ (k, n) -> (m, n)."""
     @overload
     def mode(self, dim: _int = -1, keepdim: _bool = False) -> Picked:
         """(values, indices) of the most frequent elements along ``dim``; of several the ..."""
@@ -803,7 +803,7 @@ class Operations:
     def multiply_(self, other: Any) -> Tensor:
         """In-place version of ``multiply``."""
     def mv(self, vec: Tensor) -> Tensor:
-        """(m, k) @ (k,)."""
+        """The product of a matrix and a vector: (m, k) @ (k,) -> (m,)."""
     def mvlgamma(self, p: _int) -> Tensor:
         """The logarithm of the multivariate gamma function of dimension p: the sum of ..."""
     def mvlgamma_(self, p: _int) -> Tensor:
@@ -944,11 +944,11 @@ class Operations:
     ) -> Tensor:
         """Q other, Q^T other (transpose), other Q or other Q^T (left=False), where Q is ..."""
     def outer(self, vec2: Tensor) -> Tensor:
-        """(m,) and (n,) -> all products, (m, n)."""
+        """The products of all pairs: (m,) and (n,) -> (m, n)."""
     def permute(self, *order: Any, dims: Any = None) -> Tensor:
         """The dimensions in another order."""
     def pinverse(self, rcond: _float = 1e-15) -> Tensor:
-        """``linalg.pinv`` under its older name."""
+        """``linalg.pinv`` under its older name: the Moore-Penrose inverses of (..., m, n) ..."""
     def polygamma(self, n: _int) -> Tensor:
         """The n-th derivative of ``digamma``."""
     def polygamma_(self, n: _int) -> Tensor:
@@ -971,7 +971,7 @@ class Operations:
     def put_(self, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
         """In-place version of ``put``."""
     def qr(self, some: _bool = True) -> QR:
-        """``linalg.qr``, "reduced" or (some=False) "complete"."""
+        """``linalg.qr`` under its older name: mode "reduced", or "complete" (some=False)."""
     @overload
     def quantile(
         self, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
@@ -1122,7 +1122,7 @@ class Operations:
         step: _int = 1,
     ) -> Tensor: ...
     def slogdet(self) -> SignAndLog:
-        """The signs of the determinants, and the logarithms of their sizes: 0 and -inf ..."""
+        """(sign, logabsdet) of (..., n, n) matrices, (...) each: the signs of the ..."""
     @overload
     def softmax(self, dim: _int | None = None, dtype: Any = None) -> Tensor:
         """exp(x) / sum(exp(x)) along ``dim``, of floats."""
@@ -1189,7 +1189,7 @@ class Operations:
     def sum_to_size(self, *size: Any) -> Tensor:
         """The sum over the dimensions that broadcasting from shape ``size`` would have ..."""
     def svd(self, some: _bool = True, compute_uv: _bool = True) -> SVDTransposed:
-        """(U, S, V), with V not transposed; without ``compute_uv``, U and V are zeros."""
+        """``linalg.svd`` under its older name: (U, S, V) of (..., m, n) matrices, A = U ..."""
     def swapaxes(self, axis0: _int, axis1: _int) -> Tensor:
         """``transpose`` under NumPy's name."""
     def swapaxes_(self, axis0: _int, axis1: _int) -> Tensor:
@@ -1242,7 +1242,7 @@ class Operations:
         self, k: _int, *, axis: _int, largest: _bool = True, sorted: _bool = True,
     ) -> Picked: ...
     def trace(self) -> Tensor:
-        """The sum of a matrix's diagonal; integers add up in int64."""
+        """The sum of a matrix's diagonal, (m, n) -> (); integers add up in int64."""
     def transpose(self, dim0: _int, dim1: _int) -> Tensor:
         """Two dimensions exchanged."""
     def transpose_(self, dim0: _int, dim1: _int) -> Tensor:
@@ -1251,7 +1251,7 @@ class Operations:
         self, A: Tensor, upper: _bool = True, transpose: _bool = False,
         unitriangular: _bool = False,
     ) -> TriangularSolution:
-        """(solution, A) of A x = b, or of A^T x = b."""
+        """(solution, A) of A x = b, or of A^T x = b (transpose), for b (..., n, k) and ..."""
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Each matrix up to a diagonal (0: the main one, 1: the one above it), zeros ..."""
     def tril_(self, diagonal: _int = 0) -> Tensor:
@@ -1366,7 +1366,7 @@ class Operations:
         correction: _float | None = None,
     ) -> Tensor: ...
     def vdot(self, other: Tensor) -> Tensor:
-        """The inner product of two vectors (conjugated, were they complex)."""
+        """The inner product of two vectors, (n,) and (n,) -> (), as by ``dot``."""
     def view(self, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
         """``reshape`` that never copies: raises RuntimeError where strides do not allow a ..."""
     def view_as(self, other: Tensor) -> Tensor:

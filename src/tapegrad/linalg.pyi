@@ -21,61 +21,61 @@ def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Te
 def cholesky_ex(
     A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None,
 ) -> CholeskyInfo:
-    """(L, info) of symmetric (..., n, n) matrices, of which one triangle is read."""
+    """(L, info) of symmetric (..., n, n) matrices, as by ``linalg.cholesky``; ..."""
 def cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:
-    """The condition number: the largest singular value by the smallest (p None or 2), ..."""
+    """The condition numbers of (..., m, n) matrices, (...): the largest singular value ..."""
 @overload
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
-    """The vector products along ``dim``, where both sizes are 3; other dimensions ..."""
+    """The vector products along ``dim``: (..., 3) and (..., 3) -> (..., 3) for the ..."""
 @overload
 def cross(input: Tensor, other: Tensor, *, axis: int, out: Tensor | None = None) -> Tensor: ...
 def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The determinants of (..., n, n) matrices."""
+    """The determinants of (..., n, n) matrices, (...)."""
 def diagonal(
     A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1, out: Tensor | None = None,
 ) -> Tensor:
     """A view of the diagonals of the matrices in two dimensions, the last ones by default."""
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Eigen:
-    """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, ascending, from ..."""
+    """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, (..., n), ..."""
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
-    """The eigenvalues of symmetric (..., n, n) matrices, ascending."""
+    """The eigenvalues of symmetric (..., n, n) matrices, from their lower ("L") or ..."""
 def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The first n columns of H_1 ..."""
 def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverses of (..., n, n) matrices; LinAlgError if one is singular."""
+    """The inverses of (..., n, n) matrices."""
 def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Inverse:
-    """(inverse, info) of (..., n, n) matrices; singular ones have inf or nan in theirs."""
+    """(inverse, info) of (..., n, n) matrices; ``info``, (...) of int32, is 0 where ..."""
 def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> LDL:
-    """(LD, pivots) of symmetric (..., n, n) matrices; LinAlgError for a pivot of 0."""
+    """(LD, pivots) of symmetric (..., n, n) matrices, of which the lower triangle is ..."""
 def ldl_factor_ex(
     A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None,
 ) -> LDLInfo:
-    """(LD, pivots, info) of symmetric (..., n, n) matrices, from their lower triangles."""
+    """(LD, pivots, info) of symmetric (..., n, n) matrices, as by ..."""
 def ldl_solve(
     LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Tensor | None = None,
 ) -> Tensor:
-    """The solution X of A X = B from ``ldl_factor(A)``."""
+    """The solution X of A X = B from ``linalg.ldl_factor(A)``: LD (..., n, n), pivots ..."""
 def lstsq(
     A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None, out: Any = None,
 ) -> LeastSquares:
     """The X of least size among those that minimise |A X - B|, (..., m, n) and (..., ..."""
 def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> PLU:
-    """(P, L, U) of (..., m, n) matrices: A = P L U."""
+    """(P, L, U) of (..., m, n) matrices, A = P L U: P (..., m, m) permutes rows, L ..."""
 def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Factors:
-    """(LU, pivots) of (..., m, n) matrices; LinAlgError if one is singular."""
+    """(LU, pivots) of (..., m, n) matrices: L below the diagonal (without its ones) ..."""
 def lu_factor_ex(
     A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None,
 ) -> FactorsInfo:
-    """(LU, pivots, info) of (..., m, n) matrices."""
+    """(LU, pivots, info) of (..., m, n) matrices, as by ``linalg.lu_factor``; ..."""
 def lu_solve(
     LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The solution X of A X = B from ``lu_factor(A)``; of X A = B (left=False); with ..."""
+    """The solution X of A X = B from ``linalg.lu_factor(A)``, or of X A = B ..."""
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product; vectors are a row on the left and a column on the right, ..."""
 def matrix_exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The sum of A^k / k! of (..., n, n) matrices."""
+    """The exponential of (..., n, n) matrices: the sum of A^k / k! over all k from 0 on."""
 @overload
 def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Any = ..., keepdim: bool = False, *, dtype: Any = None,
@@ -88,14 +88,14 @@ def matrix_norm(
     out: Tensor | None = None,
 ) -> Tensor: ...
 def matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
-    """A multiplied by itself n times; for negative n, of the inverse; for 0 the identity."""
+    """The product of n times the (..., n, n) matrix A; for negative n, of its inverse; ..."""
 def matrix_rank(
     A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, tol: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The number of singular values (hermitian: of eigenvalues' sizes) above max(atol, ..."""
+    """The ranks of (..., m, n) matrices, (...) of int64: the number of singular values ..."""
 def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """The product of at least two matrices, in the order that takes the fewest ..."""
+    """The product of at least two matrices, (m, k), (k, l), ..., (p, n) -> (m, n), in ..."""
 @overload
 def norm(
     A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
@@ -111,28 +111,28 @@ def pinv(
     A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The Moore-Penrose inverses of (..., m, n) matrices."""
+    """The Moore-Penrose inverses of (..., m, n) matrices, (..., n, m)."""
 def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> QR:
-    """(Q, R) of (..., m, n) matrices, Q orthogonal, R upper triangular: (m, k) and (k, ..."""
+    """(Q, R) of (..., m, n) matrices, A = Q R, Q orthogonal, R upper triangular: (..., ..."""
 def slogdet(A: Tensor, *, out: Any = None) -> SignAndLog:
-    """The signs of the determinants, and the logarithms of their sizes: 0 and -inf ..."""
+    """(sign, logabsdet) of (..., n, n) matrices, (...) each: the signs of the ..."""
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
-    """The solution X of A X = B, or of X A = B (left=False); LinAlgError if A is singular."""
+    """The solution X of A X = B, or of X A = B (left=False)."""
 def solve_ex(
     A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: Any = None,
 ) -> Solution:
-    """(solution, info) of A X = B; singular systems have inf or nan in theirs."""
+    """(solution, info) of A X = B, as by ``linalg.solve``; ``info``, A's leading ..."""
 def solve_triangular(
     input: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The solution X of A X = B (left) or X A = B, where one triangle of A is read."""
+    """The solution X of A X = B, or of X A = B (left=False), with triangular A: (..., ..."""
 def svd(
     A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None,
 ) -> SVD:
-    """(U, S, Vh) of (..., m, n) matrices, S descending."""
+    """(U, S, Vh) of (..., m, n) matrices, A = U diag(S) Vh: (..., m, m), (..., k) and ..."""
 def svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None = None) -> Tensor:
-    """The singular values of (..., m, n) matrices, descending."""
+    """The singular values of (..., m, n) matrices, (..., min(m, n)), descending."""
 def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     """The inverse of A as a map from its last dimensions to its first ``ind``: of ..."""
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
@@ -141,7 +141,7 @@ def vander(x: Tensor, *, N: int | None = None, out: Tensor | None = None) -> Ten
     """(..., n) -> (..., n, N): the powers x^0, x^1, ..."""
 @overload
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
-    """The inner products of the vectors along ``dim``; the other dimensions broadcast."""
+    """The inner products of the vectors along ``dim``: (..., n) and (..., n) -> (...) ..."""
 @overload
 def vecdot(x: Tensor, y: Tensor, *, axis: int, out: Tensor | None = None) -> Tensor: ...
 @overload

@@ -13,20 +13,22 @@ from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.shape import broadcast_to
 from tapegrad.ops.pointwise.elementwise import cast, multiply, where
 
-from .matmul import product, ranks
+from .matmul import product, ranks, require_stacks
 from .products import contracted, outer
 
 
 @compute_in_float32
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """beta * input + alpha * (mat1 @ mat2); with beta 0, whatever ``input`` holds."""
+    """beta * input + alpha * (mat1 @ mat2): (m, k) and (k, n) -> (m, n), to which the input must
+    expand. With beta 0 whatever it holds is ignored, nan too. dtypes must agree; for integers,
+    fractions of beta and alpha are cut off. Raises RuntimeError for bools as factors of numbers."""
     ranks("addmm", (mat1, 2), (mat2, 2))
     return _added("addmm", input, product("addmm", mat1, mat2), beta, alpha)
 
 
 @compute_in_float32
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """beta * input + alpha * (mat @ vec)."""
+    """beta * input + alpha * (mat @ vec): (m, k) and (k,) -> (m,); otherwise as ``addmm``."""
     ranks("addmv", (mat, 2), (vec, 1))
     return _added("addmv", input, product("addmv", mat, vec), beta, alpha)
 
@@ -35,23 +37,27 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
-    """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
-    return _added("baddbmm", input, _batches("baddbmm", batch1, batch2), beta, alpha)
+    """beta * input + alpha * (batch1 @ batch2), matrix by matrix: (batch, m, k) and (batch, k, n)
+    -> (batch, m, n); otherwise as ``addmm``. Raises RuntimeError where shapes do not fit."""
+    require_stacks("baddbmm", batch1, batch2)
+    return _added("baddbmm", input, product("baddbmm", batch1, batch2), beta, alpha)
 
 
 @compute_in_float32
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
 ) -> Tensor:
-    """beta * input + alpha * the sum over all matrices of batch1 @ batch2."""
-    _batches_fit("addbmm", batch1, batch2)
+    """beta * input + alpha * the sum over all matrices of batch1 @ batch2: (batch, m, k) and
+    (batch, k, n) -> (m, n); otherwise as ``addmm``. Raises RuntimeError where shapes do not fit."""
+    require_stacks("addbmm", batch1, batch2)
     y = contracted("addbmm", batch1, batch2, [0, 2], [0, 1])
     return _added("addbmm", input, y, beta, alpha)
 
 
 @compute_in_float32
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """beta * input + alpha * outer(vec1, vec2)."""
+    """beta * input + alpha * outer(vec1, vec2): (m,) and (n,) -> (m, n), to which the input must
+    expand, in the common dtype. Raises RuntimeError for float factors of integers."""
     require_tensor("addr", input)
     ranks("addr", (vec1, 1), (vec2, 1))
     tensors = (input, vec1, vec2)
@@ -62,21 +68,6 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
         )
     input, vec1, vec2 = (t if t.dtype == common else cast(t, dtype=common) for t in tensors)
     return _added("addr", input, outer(vec1, vec2), beta, alpha)
-
-
-def _batches(op: str, a: Tensor, b: Tensor) -> Tensor:
-    _batches_fit(op, a, b)
-    return product(op, a, b)
-
-
-def _batches_fit(op: str, a: Tensor, b: Tensor) -> None:
-    ranks(op, (a, 3), (b, 3))
-    same_dtype(op, a, b)
-    if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
-        raise RuntimeError(
-            f"[{op}] shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: expected "
-            "(batch, m, k) and (batch, k, n)"
-        )
 
 
 def _added(op: str, x: Tensor, y: Tensor, beta: Any, alpha: Any) -> Tensor:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import Any
 
 from tapegrad.core.dtypes import get_default_dtype, is_floating, promote_types
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.common.index import getitem
+from tapegrad.ops.movement.diagonal import diagonal
 from tapegrad.ops.movement.shape import reshape, transpose
 from tapegrad.ops.pointwise.elementwise import sqrt
 from tapegrad.ops.reduction.reduce import sum, to_dtype
@@ -23,9 +22,10 @@ def cov(
     fweights: Tensor | None = None,
     aweights: Tensor | None = None,
 ) -> Tensor:
-    """The covariance matrix of the rows of a matrix (n variables, m observations); of a vector or
-    number, one variance. fweights: how often each observation was made; aweights: how much each
-    weighs."""
+    """The covariance matrix of the rows of a matrix: (n variables, m observations) -> (n, n); of a
+    vector, a number or a single row, one variance, (). Sums are divided by m - correction, at least
+    0. fweights, (m,) of integers: how often each observation was made; aweights, (m,) of floats:
+    how much each weighs. Raises RuntimeError for other shapes and dtypes, and negative weights."""
     require_tensor("cov", input)
     if input.dtype.kind == "b":
         raise RuntimeError("[cov] is not defined for bool tensors: convert with .float()")
@@ -40,11 +40,8 @@ def cov(
     common = common if is_floating(common) else get_default_dtype()
     x = to_dtype(x, common)
     if weights is None:
-        freedom: Any = x.shape[1] - correction
-        freedom = builtins.max(freedom, 0)
-        average = sum(x, 1, keepdim=True) / x.shape[1]
-        centred = x - average
-        weighted = centred
+        freedom: Any = max(x.shape[1] - correction, 0)
+        weighted = centred = x - sum(x, 1, keepdim=True) / x.shape[1]
     else:
         weights = to_dtype(weights, common)
         whole = sum(weights)
@@ -82,11 +79,10 @@ def _observation_weights(x: Tensor, fweights: Any, aweights: Any) -> Tensor | No
 
 
 def corrcoef(input: Tensor) -> Tensor:
-    """Pearson's correlation coefficients of the rows of a matrix: their covariances divided by
-    their standard deviations."""
+    """Pearson's correlation coefficients of the rows of a matrix, their covariances divided by
+    their standard deviations: (n variables, m observations) -> (n, n)."""
     c = cov(input)
     if c.ndim == 0:
         return c / c
-    i = c._device.xp.arange(c.shape[0])
-    deviation = sqrt(getitem(c, index=(i, i)))
+    deviation = sqrt(diagonal(c))
     return (c / reshape(deviation, (-1, 1)) / reshape(deviation, (1, -1))).clamp(-1, 1)

@@ -149,7 +149,8 @@ def _column_sum_kernel(device: Device, x: Array) -> Array:
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product; vectors are a row on the left and a column on the right, leading
-    dimensions broadcast. (..., m, k) @ (..., k, n) -> (..., m, n). dtypes must agree."""
+    dimensions broadcast. (..., m, k) @ (..., k, n) -> (..., m, n). dtypes must agree. Raises
+    RuntimeError where inner sizes differ, for 0-d tensors and for bools."""
     try:
         a, b = input._array, other._array
         plain = a.ndim == b.ndim == 2 and a.dtype is b.dtype and a.shape[1] == b.shape[0]
@@ -197,36 +198,33 @@ def product(op: str, a: Tensor, b: Tensor) -> Tensor:
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """(m, k) @ (k, n)."""
+    """The matrix product (m, k) @ (k, n) -> (m, n)."""
     ranks("mm", (input, 2), (mat2, 2))
     return product("mm", input, mat2)
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """(batch, m, k) @ (batch, k, n), without broadcasting."""
-    ranks("bmm", (input, 3), (mat2, 3))
-    if input.shape[0] != mat2.shape[0]:
-        raise RuntimeError(
-            f"[bmm] the batch sizes of shapes {tuple(input.shape)} and {tuple(mat2.shape)} must "
-            "agree"
-        )
+    """The products of matrices, one by one: (batch, m, k) @ (batch, k, n) -> (batch, m, n). Raises
+    RuntimeError where shapes do not fit: batches do not broadcast."""
+    require_stacks("bmm", input, mat2)
     return product("bmm", input, mat2)
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
-    """(m, k) @ (k,)."""
+    """The product of a matrix and a vector: (m, k) @ (k,) -> (m,)."""
     ranks("mv", (input, 2), (vec, 1))
     return product("mv", input, vec)
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
-    """The inner product of two vectors."""
+    """The inner product of two vectors: (n,) and (n,) -> ()."""
     ranks("dot", (input, 1), (tensor, 1))
     return product("dot", input, tensor)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """input @ weight.T + bias. (..., in), (out, in) and (out,) -> (..., out)."""
+    """input @ weight.T + bias: (..., in), (out, in) and (out,) -> (..., out); a weight (in,) gives
+    (...). dtypes must agree. Raises RuntimeError where shapes do not fit."""
     same_dtype("linear", input, weight, ("input", "weight"))
     if bias is not None:
         same_dtype("linear", input, bias, ("input", "bias"))
@@ -246,6 +244,17 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if b == ():
         bias = bias.expand(w[0])  # type: ignore[union-attr]
     return _linear(input, weight, bias)
+
+
+def require_stacks(op: str, a: Tensor, b: Tensor) -> None:
+    """Raise RuntimeError unless a is (batch, m, k) and b (batch, k, n), of one dtype."""
+    ranks(op, (a, 3), (b, 3))
+    same_dtype(op, a, b)
+    if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
+        raise RuntimeError(
+            f"[{op}] the batches of shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: "
+            "expected (batch, m, k) and (batch, k, n)"
+        )
 
 
 def ranks(op: str, *pairs: tuple[Tensor, int]) -> None:

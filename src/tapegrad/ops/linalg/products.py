@@ -10,11 +10,11 @@ from typing import Any
 from tapegrad.core.dtypes import int64
 from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import axis, require_tensor, same_dtype
+from tapegrad.ops.common.arguments import axis, require_floating, require_tensor, same_dtype
 from tapegrad.ops.common.precision import compute_in_float32
-from tapegrad.ops.movement.axes import movedim
+from tapegrad.ops.movement.diagonal import diagonal
 from tapegrad.ops.movement.flip import flip, roll
-from tapegrad.ops.movement.shape import permute, reshape, unsqueeze
+from tapegrad.ops.movement.shape import permute, reshape, squeeze, unsqueeze
 from tapegrad.ops.pointwise.elementwise import cast, multiply
 from tapegrad.ops.reduction.reduce import sum
 
@@ -24,14 +24,14 @@ from .matmul import product, ranks
 
 
 def vdot(input: Tensor, other: Tensor) -> Tensor:
-    """The inner product of two vectors (conjugated, were they complex)."""
+    """The inner product of two vectors, (n,) and (n,) -> (), as by ``dot``."""
     ranks("vdot", (input, 1), (other, 1))
     return product("vdot", input, other)
 
 
 def inner(input: Tensor, other: Tensor) -> Tensor:
-    """Sums over the last dimension of both: (..., k) and (..., k) -> (..., ...); a number times
-    anything is its multiple."""
+    """Sums of products over the last dimension of both: (a..., k) and (b..., k) -> (a..., b...);
+    with a 0-d tensor, the multiple of the other. Raises RuntimeError where last sizes differ."""
     same_dtype("inner", input, other)
     if input.ndim == 0 or other.ndim == 0:
         return multiply(input, other)
@@ -44,24 +44,23 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
-    """(m,) and (n,) -> all products, (m, n)."""
+    """The products of all pairs: (m,) and (n,) -> (m, n)."""
     ranks("outer", (input, 1), (vec2, 1))
     return multiply(unsqueeze(input, 1), unsqueeze(vec2, 0))
 
 
 @compute_in_float32
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """The inner products of the vectors along ``dim``; the other dimensions broadcast."""
+    """The inner products of the vectors along ``dim``: (..., n) and (..., n) -> (...) for the last;
+    the other dimensions broadcast."""
     same_dtype("linalg.vecdot", x, y)
-    if not x.is_floating_point():
-        raise RuntimeError(
-            f"[linalg.vecdot] needs floating-point tensors, got {x.dtype.name}: use .float()"
-        )
+    require_floating("linalg.vecdot", x)
     return sum(multiply(x, y), axis("linalg.vecdot", dim, max(x.ndim, y.ndim)))
 
 
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
-    """The vector products along ``dim``, or along the first dimension of size 3."""
+    """The vector products along ``dim``, or along the first dimension of size 3: shapes as of
+    ``linalg.cross``. Raises RuntimeError if no dimension has size 3."""
     require_tensor("cross", input)
     if dim is None:
         threes = [i for i, n in enumerate(input.shape) if n == 3]
@@ -72,7 +71,9 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 
 def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
-    """The vector products along ``dim``, where both sizes are 3; other dimensions broadcast."""
+    """The vector products along ``dim``: (..., 3) and (..., 3) -> (..., 3) for the last; the other
+    dimensions broadcast. Raises RuntimeError unless both have as many dimensions, and size 3 there.
+    """
     return _cross("linalg.cross", input, other, dim)
 
 
@@ -88,7 +89,8 @@ def _cross(op: str, a: Tensor, b: Tensor, dim: int) -> Tensor:
 
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
-    """(..., n) -> (..., n, N): the powers x^0, x^1, ... of each element, N = n by default."""
+    """(..., n) -> (..., n, N): the powers x^0, x^1, ... of each element, N = n by default; integers
+    in int64. Raises RuntimeError for N below 2."""
     require_tensor("linalg.vander", x)
     if x.ndim == 0:
         x = reshape(x, (1,))
@@ -101,7 +103,8 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
 
 
 def torch_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
-    """(n,) -> (n, N): the powers of each element, falling to x^0 (or rising from it)."""
+    """(n,) -> (n, N): the powers of each element, falling to x^0 (increasing: rising from it),
+    N = n by default; integers in int64. Raises RuntimeError for a negative N."""
     ranks("vander", (x, 1))
     count = x.shape[0] if N is None else N
     if count < 0:
@@ -120,27 +123,26 @@ def _powers(x: Tensor, count: int) -> Tensor:
 
 
 def chain_matmul(*matrices: Tensor) -> Tensor:
-    """The product of matrices, in the order that takes the fewest multiplications."""
+    """The product of matrices, (m, k), (k, l), ..., (p, n) -> (m, n), in the order that takes the
+    fewest multiplications. Raises RuntimeError where inner sizes differ."""
     given = matrices[0] if len(matrices) == 1 and not isinstance(matrices[0], Tensor) else matrices
     return given[0] if len(given) == 1 else _chain("chain_matmul", given)
 
 
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
-    """The product of at least two matrices, in the order that takes the fewest multiplications;
-    the first may be a vector (a row), the last one too (a column)."""
+    """The product of at least two matrices, (m, k), (k, l), ..., (p, n) -> (m, n), in the order
+    that takes the fewest multiplications; the first may be a vector (a row), the last one too (a
+    column). Raises RuntimeError for fewer, and where inner sizes differ."""
     if isinstance(tensors, Tensor) or len(tensors) < 2:
         raise RuntimeError("[linalg.multi_dot] expects at least 2 tensors")
-    first, last = tensors[0], tensors[-1]
-    for x in tensors:
-        require_tensor("linalg.multi_dot", x)
-    if first.ndim == 1:
-        tensors = [unsqueeze(first, 0), *tensors[1:]]
-    if last.ndim == 1:
-        tensors = [*tensors[:-1], unsqueeze(last, 1)]
-    y = _chain("linalg.multi_dot", tensors)
-    if first.ndim == 1:
-        y = reshape(y, tuple(y.shape[1:]))
-    return reshape(y, tuple(y.shape[:-1])) if last.ndim == 1 else y
+    first, *middle, last = tensors
+    require_tensor("linalg.multi_dot", first)
+    require_tensor("linalg.multi_dot", last)
+    left = unsqueeze(first, 0) if first.ndim == 1 else first
+    right = unsqueeze(last, 1) if last.ndim == 1 else last
+    y = _chain("linalg.multi_dot", [left, *middle, right])
+    y = squeeze(y, 0) if first.ndim == 1 else y
+    return squeeze(y, -1) if last.ndim == 1 else y
 
 
 def _chain(op: str, matrices: Sequence[Tensor]) -> Tensor:
@@ -186,8 +188,9 @@ def _cheapest(sizes: list[int]) -> dict[tuple[int, int], int]:
 
 
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
-    """Sums over pairs of dimensions: the last ``dims`` of a with the first of b, or the pairs named
-    by two lists. The other dimensions follow, those of a first."""
+    """Sums of products over pairs of dimensions: the last ``dims`` of a with the first of b, or the
+    pairs named by two lists. The result has the other dimensions, those of a first. A size of 1
+    goes with any other. Raises RuntimeError where sizes differ, or dims make no pairs."""
     same_dtype("tensordot", a, b)
     if isinstance(dims, Tensor):
         dims = dims.tolist()
@@ -230,7 +233,8 @@ def contracted(op: str, a: Tensor, b: Tensor, over_a: list[int], over_b: list[in
 
 
 def kron(input: Tensor, other: Tensor) -> Tensor:
-    """The Kronecker product: each element of ``input`` times the whole of ``other``."""
+    """The Kronecker product: each element of ``input`` times the whole of ``other``, (m, n) and
+    (p, q) -> (m p, n q), and so on; missing first dimensions have size 1."""
     require_tensor("kron", input)
     require_tensor("kron", other)
     input, other = align("kron", input, other)
@@ -242,20 +246,19 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 
 
 def trace(input: Tensor) -> Tensor:
-    """The sum of a matrix's diagonal; integers add up in int64."""
+    """The sum of a matrix's diagonal, (m, n) -> (); integers add up in int64. Raises RuntimeError
+    for bools, and unless the input has 2 dimensions."""
     require_tensor("trace", input)
     if input.ndim != 2:
         raise RuntimeError(f"[trace] expects a matrix, got shape {tuple(input.shape)}")
     if input.dtype.kind == "b":
         raise RuntimeError("[trace] is not defined for bool tensors: convert with .int()")
-    n = min(input.shape)
-    steps = input._device.ops["arange"](n)
-    return sum(input[steps, steps])
+    return sum(diagonal(input))
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """sum_ij input1_i weight_kij input2_j + bias_k: (..., m), (..., n), (out, m, n) and (out,) ->
-    (..., out)."""
+    (..., out), of one dtype. Raises RuntimeError where shapes do not fit."""
     for x in (input2, weight) if bias is None else (input2, weight, bias):
         same_dtype("bilinear", input1, x)
     fits = (
@@ -271,11 +274,6 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
             f"[bilinear] shapes {shapes} do not fit: expected (..., m), (..., n), (out, m, n) and "
             "(out,)"
         )
-    count = math.prod(input1.shape[:-1])
-    out, m, n = weight.shape
-    a, b = reshape(input1, (count, m)), reshape(input2, (count, 1, n))
-    left = reshape(
-        product("bilinear", a, reshape(movedim(weight, 0, 1), (m, out * n))), (count, out, n)
-    )
-    y = reshape(sum(multiply(left, b), -1, dtype=left.dtype), (*input1.shape[:-1], out))
+    left = contracted("bilinear", input1, weight, [input1.ndim - 1], [1])  # (..., out, n)
+    y = sum(multiply(left, unsqueeze(input2, -2)), -1, dtype=left.dtype)
     return y if bias is None else y + bias
