@@ -9,7 +9,8 @@ from typing import Any
 
 from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.movement.shape import permute, reshape
+from tapegrad.ops.movement.diagonal import diagonal
+from tapegrad.ops.movement.shape import expand, permute, reshape
 from tapegrad.ops.reduction.reduce import sum
 
 from .matmul import product
@@ -20,8 +21,9 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     repeated letters for diagonals. Without an output, the letters that occur once, in order.
     ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` says the same in numbers from 0 to 51 and ``...``.
 
-    Operands are contracted in pairs, cheap pairs first. Raises RuntimeError where labels and shapes
-    disagree.
+    The result has the output's dimensions; a size of 1 goes with any other. Operands, of one dtype
+    or promoted, are contracted in pairs, cheap pairs first. Raises RuntimeError where labels and
+    shapes disagree.
     """
     if isinstance(equation, Tensor):
         equation, operands = _spelled((equation, *operands))
@@ -131,9 +133,8 @@ def _diagonal(labels: str, x: Tensor) -> tuple[str, Tensor]:
             j = labels.index(label, i + 1)
             if x.shape[i] != x.shape[j]:
                 raise RuntimeError(f"[einsum] {label!r} names sizes {x.shape[i]} and {x.shape[j]}")
-            steps = x.device.ops["arange"](x.shape[i])
-            x = x.movedim((i, j), (0, 1))[steps, steps]
-            labels = label + labels[:i] + labels[i + 1 : j] + labels[j + 1 :]
+            x = diagonal(x, 0, i, j)
+            labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + label
     return labels, x
 
 
@@ -149,19 +150,18 @@ def _contract(la: str, a: Tensor, lb: str, b: Tensor, later: set[str]) -> tuple[
     la, a = _sum_out(la, a, set(lb) | later)
     lb, b = _sum_out(lb, b, set(la) | later)
     shared = [c for c in la if c in lb]
+    size = dict(zip(la, a.shape, strict=True))
+    for c, n in zip(lb, b.shape, strict=True):
+        if size.get(c, 1) == 1:
+            size[c] = n  # which may be 0
     # A size of 1 broadcasts, which sizes in a matrix product do not.
-    for c in shared:
-        n = a.shape[la.index(c)]
-        n = b.shape[lb.index(c)] if n == 1 else n  # which may be 0
-        if a.shape[la.index(c)] != n:
-            a = a.expand([n if label == c else -1 for label in la])
-        if b.shape[lb.index(c)] != n:
-            b = b.expand([n if label == c else -1 for label in lb])
+    wide_a, wide_b = ([size[c] for c in labels] for labels in (la, lb))
+    a = a if list(a.shape) == wide_a else expand(a, wide_a)
+    b = b if list(b.shape) == wide_b else expand(b, wide_b)
     batch = [c for c in shared if c in later]
     inner = [c for c in shared if c not in later]
     rows = [c for c in la if c not in shared]
     columns = [c for c in lb if c not in shared]
-    size = {c: n for ls, x in ((la, a), (lb, b)) for c, n in zip(ls, x.shape, strict=True)}
 
     def group(*labels: list[str]) -> list[int]:
         return [math.prod(size[c] for c in ls) for ls in labels]

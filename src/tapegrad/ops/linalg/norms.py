@@ -15,7 +15,7 @@ from tapegrad.ops.common.precision import in_float32, stable_sum
 from tapegrad.ops.movement.axes import movedim
 from tapegrad.ops.movement.shape import reshape, squeeze
 from tapegrad.ops.pointwise.elementwise import absolute, cast, greater, subtract, where
-from tapegrad.ops.reduction.reduce import count, expand_gradient, sum, to_dtype
+from tapegrad.ops.reduction.reduce import count, expand_gradient, keepdim_shape, sum, to_dtype
 
 from .eigh_svd import svdvals
 
@@ -58,7 +58,7 @@ def _vector_norm(xp: Any, x: Array, *, order: float, axis: tuple, keepdims: bool
 def norm_over(op: str, input: Tensor, order: float, dim: Any, keepdim: bool, dtype: Any) -> Tensor:
     """The norm of order ``order`` (any number, inf, -inf; 0 counts what is not zero) over ``dim``.
 
-    Raises RuntimeError in the name of ``op`` for integers, and for an extreme of nothing.
+    Raises RuntimeError in the name of ``op`` for integers, and for an extreme of an empty input.
     """
     require_floating(op, input)
     over = axes(op, input, dim)
@@ -67,7 +67,8 @@ def norm_over(op: str, input: Tensor, order: float, dim: Any, keepdim: bool, dty
         require_floating(op, input)
     if (order < 0 or order == math.inf) and count(tuple(input.shape), over) == 0:
         raise RuntimeError(
-            f"[{op}] nothing has no norm of order {order}: shape {tuple(input.shape)}, dim {over}"
+            f"[{op}] an empty input has no norm of order {order}: shape {tuple(input.shape)}, "
+            f"dim {over}"
         )
     return _vector_norm(input, order=float(order), axis=over, keepdims=keepdim)
 
@@ -76,7 +77,9 @@ def vector_norm(
     x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """(sum |x|^ord)^(1/ord) over ``dim`` (all of it by default); the largest and smallest |x| for
-    ord inf and -inf, the number of elements that are not 0 for ord 0."""
+    ord inf and -inf, the number of elements that are not 0 for ord 0. Computed in ``dtype``, which
+    may not be narrower than x's (RuntimeError); negative and infinite orders raise it for an empty
+    input."""
     return _norm_of_vectors("linalg.vector_norm", x, ord, dim, keepdim, dtype)
 
 
@@ -91,11 +94,7 @@ def _norm_of_vectors(
 
 def _converted(op: str, x: Tensor, dtype: Any) -> Tensor:
     """In the floating-point dtype that is asked for, which may not be narrower."""
-    require_tensor(op, x)
-    if not x.is_floating_point():
-        raise RuntimeError(
-            f"[{op}] needs a floating-point tensor, got {x.dtype.name}: convert with .float()"
-        )
+    require_floating(op, x)
     if dtype is None:
         return x
     wanted = dtypes.dtype(dtype)
@@ -110,9 +109,11 @@ def _converted(op: str, x: Tensor, dtype: Any) -> Tensor:
 def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
-    """Norms of the matrices in dimensions ``dim``: "fro" (root of the sum of squares), "nuc" (sum
-    of the singular values), 2 and -2 (their extremes), 1 and -1 (extremes of the sums of columns),
-    inf and -inf (of rows)."""
+    """Norms of the matrices in dimensions ``dim``, (..., m, n) -> (...) by default: "fro" (root of
+    the sum of squares), "nuc" (sum of the singular values), 2 and -2 (their extremes), 1 and -1
+    (extremes of the sums of columns), inf and -inf (of rows). Computed in ``dtype``. Raises
+    RuntimeError for another ord, a narrower dtype, or a dim that is no pair; IndexError for a
+    negative ord of an empty input."""
     return _norm_of_matrices("linalg.matrix_norm", A, ord, dim, keepdim, dtype)
 
 
@@ -130,8 +131,8 @@ def _norm_of_matrices(op: str, A: Tensor, ord: Any, dim: Any, keepdim: bool, dty
     if ord == "nuc" or ord in (2, -2):
         x = svdvals(movedim(A, (row, column), (-2, -1)))
         y = sum(x, -1, keepdim=True) if ord == "nuc" else _extreme(op, x, -1, ord)
-        shape = [1 if i in (row, column) else n for i, n in enumerate(A.shape)]
-        return reshape(y, shape) if keepdim else squeeze(y, -1)
+        kept = keepdim_shape(tuple(A.shape), (row, column))
+        return reshape(y, kept) if keepdim else squeeze(y, -1)
     if isinstance(ord, str) or abs(ord) not in (1, math.inf):
         raise RuntimeError(
             f"[{op}] ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}"
@@ -142,10 +143,10 @@ def _norm_of_matrices(op: str, A: Tensor, ord: Any, dim: Any, keepdim: bool, dty
 
 
 def _extreme(op: str, x: Tensor, dim: int, ord: float) -> Tensor:
-    """The largest along ``dim`` for positive orders, 0 of nothing; the smallest for negative."""
+    """The largest along ``dim`` for positive orders, 0 for an empty input; else the smallest."""
     if x.shape[dim] == 0:
         if ord < 0:
-            raise IndexError(f"[{op}] nothing has no norm of order {ord}")
+            raise IndexError(f"[{op}] an empty input has no norm of order {ord}")
         return sum(x, dim, keepdim=True)
     return x.amax(dim, keepdim=True) if ord > 0 else x.amin(dim, keepdim=True)
 
@@ -153,60 +154,53 @@ def _extreme(op: str, x: Tensor, dim: int, ord: float) -> Tensor:
 def norm(
     A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
-    """A matrix norm where ``dim`` is a pair, or where ``ord`` is given and A is a matrix; else the
-    norm of vectors, of the whole tensor if no ``dim`` is given."""
+    """``linalg.matrix_norm`` where ``ord`` is given and ``dim`` is a pair, or A a matrix; else
+    ``linalg.vector_norm`` of order ``ord`` (2), of the whole tensor if no ``dim`` is given. Raises
+    RuntimeError for an ord without a dim where A has more than 2 dimensions, and as these two do.
+    """
     op = "linalg.norm"
     require_tensor(op, A)
-    pair = isinstance(dim, (tuple, list)) and len(dim) == 2
     if ord is None:
         return _norm_of_vectors(op, A, 2, dim, keepdim, dtype)
-    if dim is not None:
-        if isinstance(dim, (tuple, list)) and len(dim) not in (1, 2):
-            raise RuntimeError(f"[{op}] with ord, dim must be one or two dimensions, got {dim!r}")
-        if pair:
-            return _norm_of_matrices(op, A, ord, dim, keepdim, dtype)
-    elif A.ndim == 2:
-        return _norm_of_matrices(op, A, ord, (0, 1), keepdim, dtype)
-    elif A.ndim > 2:
+    if dim is None and A.ndim > 2:
         raise RuntimeError(
             f"[{op}] with ord and without dim, A must have 1 or 2 dimensions, got {tuple(A.shape)}"
         )
+    over = (0, 1) if dim is None and A.ndim == 2 else dim
+    named = len(over) if isinstance(over, (tuple, list)) else 1
+    if named == 2:
+        return _norm_of_matrices(op, A, ord, over, keepdim, dtype)
+    if named != 1:
+        raise RuntimeError(f"[{op}] with ord, dim must be one or two dimensions, got {dim!r}")
     if isinstance(ord, str):
-        raise RuntimeError(f"[{op}] ord {ord!r} is of matrices, and there is one dimension")
+        raise RuntimeError(f"[{op}] ord {ord!r} is one of matrices, but there is one dimension")
     return _norm_of_vectors(op, A, ord, dim, keepdim, dtype)
 
 
 def p_norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """The p-norm of all elements over ``dim``; "fro" is 2, "nuc" the sum of a matrix's singular
-    values."""
+    """The p-norm, (sum |x|^p)^(1/p), over ``dim`` (all of it by default), computed in ``dtype``;
+    "fro" is 2, "nuc" the sum of the singular values of the matrices in two dimensions. Raises
+    RuntimeError for another p, and for an empty input if p is negative or inf."""
     require_tensor("norm", input)
     if p == "nuc":
-        return _nuclear(input, dim, keepdim, dtype)
+        over = tuple(range(input.ndim)) if dim is None else dim
+        return _norm_of_matrices("norm", input, p, over, keepdim, dtype)
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"[norm] p must be a number, 'fro' or 'nuc', got {p!r}")
     return norm_over("norm", input, 2 if p is None or p == "fro" else p, dim, keepdim, dtype)
 
 
-def _nuclear(input: Tensor, dim: Any, keepdim: bool, dtype: Any) -> Tensor:
-    over = tuple(range(input.ndim)) if dim is None else dim
-    if not isinstance(over, (tuple, list)) or len(over) != 2:
-        raise RuntimeError(
-            f"[norm] the nuclear norm is that of a matrix: needs 2 dimensions, got {over} of shape "
-            f"{tuple(input.shape)}"
-        )
-    return matrix_norm(input, "nuc", tuple(over), keepdim, dtype=dtype)
-
-
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
-    """The p-norm of the (broadcast) difference of two tensors."""
+    """The p-norm of the (broadcast) difference of two tensors, over all elements: a 0-d tensor."""
     require_tensor("dist", input)
     return norm_over("dist", subtract(input, other), p, None, False, None)
 
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
-    """The slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it."""
+    """The slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it; the shape of the
+    input. Raises RuntimeError unless p > 0, maxnorm >= 0 and the input has 2 dimensions or more."""
     require_floating("renorm", input)
     if input.ndim < 2:
         raise RuntimeError(f"[renorm] needs at least 2 dimensions, got shape {tuple(input.shape)}")
