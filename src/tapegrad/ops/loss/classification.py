@@ -18,6 +18,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import log_softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.index import getitem
+from tapegrad.ops.common.operands import two_tensors
 from tapegrad.ops.common.precision import in_float32, largest
 from tapegrad.ops.indexing.gather import check_index
 from tapegrad.ops.indexing.take_along import pick
@@ -33,20 +34,14 @@ from .elementwise import check_reduction, reduce_loss
 
 
 def _target(
-    xp: Any,
-    targets: Array,
-    weight: Array,
-    classes: int,
-    ignored: int,
-    smoothing: float,
-    dtype: Any,
-    mean_: bool,
+    xp: Any, logits: Array, targets: Array, weight: Any, ignored: int, smoothing: float, mean_: bool
 ) -> tuple:
     """q in parts, for q = a onehot(t) + b w: (valid rows, t with some class where ignored, a, b, w,
     total), a and b divided by ``total``, the weight of all targets, if ``mean_``.
 
     Raises IndexError for a class out of range.
     """
+    classes, dtype = logits.shape[1], logits.dtype
     xp.check_classes(targets, op="cross_entropy", classes=classes, ignored=ignored)
     valid, t = targets != ignored, xp.library.clip(targets, 0, classes - 1)
     w = xp.ones((classes,), dtype=dtype) if weight is None else weight
@@ -59,7 +54,7 @@ def _target(
 
 @array_function
 def check_classes(xp: Any, targets: Array, *, op: str, classes: int, ignored: int) -> None:
-    """Raise IndexError, on a GPU when it is waited for, for a target that is no class."""
+    """Raise IndexError, on a GPU when it is waited for, for a target out of range."""
     wrong = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)]
     if wrong.size:
         raise _class_error(int(wrong[0]), op, classes, ignored)
@@ -81,26 +76,11 @@ def _class_error(wrong: int, op: str, classes: int, ignored: int) -> IndexError:
 
 
 def _cross_entropy_plain(
-    logits: Tensor,
-    targets: Tensor,
-    weight: Tensor | None,
-    *,
-    ignored: int,
-    smoothing: float,
-    mean_: bool,
-    gradient: bool,
+    logits: Tensor, targets: Tensor, weight: Tensor | None, *, gradient: bool, **settings: Any
 ) -> Tensor:
-    device, classes = logits._device, logits.shape[1]
-    _, t, a, b, w, _ = _target(
-        device.xp,
-        targets._array,
-        weight._array if weight is not None else None,
-        classes,
-        ignored,
-        smoothing,
-        logits.dtype,
-        mean_,
-    )
+    device = logits._device
+    arrays = (None if x is None else x._array for x in (logits, targets, weight))
+    _, t, a, b, w, _ = _target(device.xp, *arrays, **settings)
     q = b[:, None] * w
     q[device.xp.arange(len(t)), t] += a
     return -sum(multiply(log_softmax(logits, 1), wrap(q, device)), 1)
@@ -131,13 +111,10 @@ def _cross_entropy(
 ) -> tuple:
     """(rows, classes), (rows,) -> the loss of each row, divided by the total weight if ``mean_``
     (so that they add up to the mean), and, if wanted, its gradient for the logits."""
-    rows, classes = logits.shape
-    valid, t, a, b, w, total = _target(
-        xp, targets, weight, classes, ignored, smoothing, logits.dtype, mean_
-    )
+    valid, t, a, b, w, total = _target(xp, logits, targets, weight, ignored, smoothing, mean_)
     shifted = logits - largest(logits, 1)
-    places = xp.arange(rows)
-    at_target = shifted[places, t]
+    rows = xp.arange(len(t))
+    at_target = shifted[rows, t]
     everywhere = shifted @ w if smoothing else 0
     p = xp.exp(shifted, out=shifted)
     norm = p.sum(axis=1)
@@ -149,7 +126,7 @@ def _cross_entropy(
     if not gradient:
         return loss, None
     p *= (mass / norm)[:, None]
-    p[places, t] -= a
+    p[rows, t] -= a
     if smoothing:
         p -= b[:, None] * w
     p[~valid] = 0
@@ -194,6 +171,21 @@ def _cross_entropy_backward_kernel(device: Device, g: Array, dlogits: Array) -> 
     return dx
 
 
+def _class_dim(op: str, input: Tensor, weight: Tensor | None) -> tuple[int, tuple[int, ...]]:
+    """The dimension of classes in (classes,) or (n, classes, ...), and the shape without it: that
+    of class targets. Raises RuntimeError if there is none, or for a weight that does not fit."""
+    shape = tuple(input.shape)
+    if not shape:
+        raise RuntimeError(f"[{op}] input needs a dimension of classes, got a 0-d tensor")
+    dim = min(len(shape) - 1, 1)
+    if weight is not None and tuple(weight.shape) != (shape[dim],):
+        raise RuntimeError(
+            f"[{op}] expected a weight for each of {shape[dim]} classes, got shape "
+            f"{tuple(weight.shape)}"
+        )
+    return dim, shape[:dim] + shape[dim + 1 :]
+
+
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -203,36 +195,29 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Softmax cross-entropy of logits.
+    """Softmax cross-entropy of logits, -sum(q log softmax(input)) with q the target.
 
     input: (n, classes), (n, classes, d1, ...) or (classes,). target: integer classes of the shape
     without the class dimension, or probabilities of the shape of input. weight: (classes,).
     "mean" divides by the total weight of the targets that are not ``ignore_index``.
-    Raises IndexError for a class out of range, on a GPU when the program next waits for it.
+    label_smoothing: the share of q that is spread over all classes (Szegedy et al. 2016).
+    Raises IndexError for a class out of range, on a GPU when the program next waits for it;
+    RuntimeError where shapes or dtypes do not fit, ValueError for a smoothing outside 0..1.
     """
     check_reduction("cross_entropy", reduction)
-    require_tensor("cross_entropy", target)
-    require_tensor("cross_entropy", input)
+    two_tensors("cross_entropy", input, target)
     if target.is_floating_point() and not input.is_floating_point():
         raise RuntimeError(
             f"[cross_entropy] the logits come first, then the target: got {input.dtype.name} "
             f"{tuple(input.shape)} and {target.dtype.name} {tuple(target.shape)}"
         )
     require_floating("cross_entropy", input)
-    if input.ndim == 0:
-        raise RuntimeError("[cross_entropy] input needs a dimension of classes, got a 0-d tensor")
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
-    classes = input.shape[0 if input.ndim == 1 else 1]
-    if weight is not None and tuple(weight.shape) != (classes,):
-        raise RuntimeError(
-            f"[cross_entropy] expected a weight for each of {classes} classes, got shape "
-            f"{tuple(weight.shape)}"
-        )
+    dim, wanted = _class_dim("cross_entropy", input, weight)
     if target.is_floating_point() and target.shape == input.shape:
-        return _probability_targets(input, target, weight, reduction, label_smoothing)
+        return _probability_targets(input, target, weight, dim, reduction, label_smoothing)
     shape = tuple(input.shape)
-    wanted = () if input.ndim == 1 else (shape[0], *shape[2:])
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[cross_entropy] input {shape} takes integer class targets of shape {wanted} or "
@@ -241,7 +226,7 @@ def cross_entropy(
         )
     rows = input.unsqueeze(0) if input.ndim == 1 else input
     if rows.ndim > 2:
-        rows = rows.movedim(1, -1).reshape(math.prod(wanted), classes)
+        rows = rows.movedim(1, -1).reshape(math.prod(wanted), shape[1])
     labels = target._array.reshape(-1).astype(np.int64)
     losses = _cross_entropy(
         rows,
@@ -255,14 +240,13 @@ def cross_entropy(
     if reduction == "none":
         return losses.reshape(wanted)
     if reduction == "mean" and not math.prod(wanted):
-        return mean(losses)  # nothing to average: nan
+        return mean(losses)  # nan, for an empty input
     return sum(losses)
 
 
 def _probability_targets(
-    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
+    input: Tensor, target: Tensor, weight: Any, dim: int, reduction: str, smoothing: float
 ) -> Tensor:
-    dim = 0 if input.ndim == 1 else 1
     classes = input.shape[dim]
     if smoothing:
         target = target * (1 - smoothing) + smoothing / classes
@@ -272,7 +256,7 @@ def _probability_targets(
     losses = -sum(log_p * target, dim)
     if reduction == "mean":  # over rows, whatever their weight
         return sum(losses) / (input.numel() // classes if classes else 0)
-    return reduce_loss(losses, reduction)
+    return reduce_loss("cross_entropy", losses, reduction)
 
 
 def nll_loss(
@@ -285,26 +269,20 @@ def nll_loss(
 ) -> Tensor:
     """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...).
 
-    target: integer classes (n, ...). weight: (classes,). Raises IndexError for a class out of
-    range, on a GPU when the program next waits for it.
+    target: integer classes (n, ...). weight: (classes,). "mean" divides by the total weight of the
+    targets that are not ``ignore_index``. Raises IndexError for a class out of range, on a GPU when
+    the program next waits for it; RuntimeError where shapes or dtypes do not fit.
     """
-    check_reduction("nll_loss", reduction)
     require_floating("nll_loss", input)
     require_tensor("nll_loss", target)
+    dim, wanted = _class_dim("nll_loss", input, weight)
     shape = tuple(input.shape)
-    wanted = () if input.ndim == 1 else (shape[0], *shape[2:]) if input.ndim else None
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[nll_loss] input {shape} takes integer class targets of shape {wanted}, got "
             f"{target.dtype.name} {tuple(target.shape)}"
         )
-    dim = 0 if input.ndim == 1 else 1
-    classes = input.shape[dim]
-    if weight is not None and tuple(weight.shape) != (classes,):
-        raise RuntimeError(
-            f"[nll_loss] expected a weight for each of {classes} classes, got shape "
-            f"{tuple(weight.shape)}"
-        )
+    classes = shape[dim]
     check_index("nll_loss", input, target)
     target = to_dtype(target, np.int64)  # a narrow dtype would wrap ignore_index around
     xp = input._device.xp
@@ -316,7 +294,9 @@ def nll_loss(
     else:
         weights = where(valid, getitem(weight, index=(safe._array,)), 0.0)
     losses = losses * weights
-    return sum(losses) / sum(weights) if reduction == "mean" else reduce_loss(losses, reduction)
+    if reduction == "mean":
+        return sum(losses) / sum(weights)
+    return reduce_loss("nll_loss", losses, reduction)
 
 
 def linear_cross_entropy(
@@ -334,7 +314,9 @@ def linear_cross_entropy(
     """``cross_entropy`` of the logits ``linear(input, linear_weight, linear_bias)``.
 
     input: (n, features) or (features,). linear_weight: (classes, d1, ..., features), for a loss of
-    logits (n, classes, d1, ...). ``options`` says how PyTorch cuts the work up, and is ignored.
+    logits (n, classes, d1, ...). linear_bias: (classes, d1, ...). ``options`` says how PyTorch cuts
+    the work up, and is ignored. Raises RuntimeError where shapes do not fit, and as
+    ``cross_entropy`` does.
     """
     for x in (input, linear_weight, target):
         require_tensor("linear_cross_entropy", x)
