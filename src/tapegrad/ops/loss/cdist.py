@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ from tapegrad.core.dtypes import float64
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_floating
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.linalg.matmul import transposed
-from tapegrad.ops.linalg.matrices import require_alike
+from tapegrad.ops.linalg.matrices import require_alike, require_batches
 from tapegrad.ops.linalg.norms import norm_over
 from tapegrad.ops.movement.shape import unsqueeze
 
@@ -48,7 +48,7 @@ _MODES = {
     "use_mm_for_euclid_dist": 1,
     "donot_use_mm_for_euclid_dist": 2,
 }
-_MANY = 25  # from this many rows on, a matrix product is worth its rounding errors
+_MANY = 25  # with more rows than this, a matrix product is worth its rounding errors
 
 
 def cdist(
@@ -57,10 +57,12 @@ def cdist(
     p: float = 2.0,
     compute_mode: str = "use_mm_for_euclid_dist_if_necessary",
 ) -> Tensor:
-    """The p-norms of all differences of rows: (..., m, k) and (..., n, k) -> (..., m, n). Between
-    equal rows the gradient is 0."""
-    _require("cdist", x1, p)
-    _require("cdist", x2, p)
+    """The p-norms of all differences of rows: (..., m, k) and (..., n, k) -> (..., m, n), of floats
+    of one dtype. Between equal rows the gradient is 0. compute_mode says when Euclidean distances
+    (p 2) are one matrix product: by default from 26 rows on. Raises RuntimeError where shapes do
+    not fit and for a negative p, ValueError for another compute_mode."""
+    for x in (x1, x2):
+        _require("cdist", x, p)
     require_alike("cdist", x1, x2)
     if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
         raise RuntimeError(
@@ -70,13 +72,7 @@ def cdist(
     mode = _MODES.get(compute_mode, compute_mode)
     if mode not in (0, 1, 2):
         raise ValueError(f"[cdist] compute_mode must be one of {', '.join(_MODES)}, got {mode!r}")
-    try:
-        lead = np.broadcast_shapes(tuple(x1.shape[:-2]), tuple(x2.shape[:-2]))
-    except ValueError:
-        raise RuntimeError(
-            f"[cdist] the leading dimensions of shapes {tuple(x1.shape)} and {tuple(x2.shape)} do "
-            "not broadcast"
-        ) from None
+    lead = require_batches("cdist", x1, x2)
     many = max(x1.shape[-2], x2.shape[-2]) > _MANY
     if p == 2 and (mode == 1 or (mode == 0 and many)):
         a, b = (x.expand(*lead, *x.shape[-2:]) for x in (x1, x2))
@@ -91,7 +87,8 @@ def _norm(op: str, difference: Tensor, p: float) -> Tensor:
 
 
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norms of the differences of rows i < j of an (n, k) matrix, as a vector."""
+    """The p-norms of the differences of rows i < j of an (n, k) matrix, a vector of n (n - 1) / 2.
+    Raises RuntimeError unless the input is a matrix of floats and p >= 0."""
     _require("pdist", input, p)
     if input.ndim != 2:
         raise RuntimeError(f"[pdist] expects a matrix, got shape {tuple(input.shape)}")
@@ -103,11 +100,6 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
 
 
 def _require(op: str, x: Any, p: float) -> None:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"[{op}] expects a Tensor, got {type(x).__name__}")
-    if not x.is_floating_point():
-        raise RuntimeError(
-            f"[{op}] needs floating-point tensors, got {x.dtype.name}: convert with .float()"
-        )
-    if not p >= 0 or math.isnan(p):
+    require_floating(op, x)
+    if not p >= 0:
         raise RuntimeError(f"[{op}] p must not be negative, got {p}")

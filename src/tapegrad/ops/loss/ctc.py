@@ -74,11 +74,11 @@ def ctc_backward(
     forgive: bool,
 ) -> Array:
     """The gradient for the logits whose log_softmax the log-probabilities are, as PyTorch has it:
-    exp(log_probs) - the expected number of times that the class is said at time t."""
+    exp(log_probs) - the expected number of times that the class is emitted at time t."""
     states, skips = _states(xp, labels, blank)
     here = _at_states(xp, log_probs, states)
-    place, rows = xp.arange(states.shape[1]), xp.arange(len(states))
-    ends = (place == 2 * counts[:, None]) | (place == 2 * counts[:, None] - 1)
+    state, rows = xp.arange(states.shape[1]), xp.arange(len(states))
+    ends = (state == 2 * counts[:, None]) | (state == 2 * counts[:, None] - 1)
     follows = xp.zeros(skips.shape, dtype=bool)
     follows[:, :-2] = skips[:, 2:]
     occupied = xp.zeros(here.shape, dtype=here.dtype)
@@ -128,7 +128,7 @@ def _ctc_loss(
         total = _add_logs(xp, end, end_label, xp.library.full_like(end, -math.inf))
     else:
         total = xp.zeros((len(states),), dtype=here.dtype)
-    # Nothing said in no time is certain; anything else is impossible.
+    # In no time steps an empty target is certain, and any other impossible.
     losses = -xp.where(times == 0, xp.where(counts == 0, 0.0, -math.inf), total)
     if forgive:
         losses = xp.where(losses == math.inf, 0, losses)
@@ -154,7 +154,8 @@ def ctc_loss(
     (n, S), or all of them one after the other. Lengths: tensors, or tuples or lists of ints.
     "mean" divides each loss by its target's length first. zero_infinity: targets too long for
     their input have loss and gradient 0 instead of inf. As in PyTorch, the gradient takes
-    log_probs to come from log_softmax.
+    log_probs to come from log_softmax. Raises RuntimeError where shapes, lengths or classes do not
+    fit.
     """
     op = "ctc_loss"
     check_reduction(op, reduction)
@@ -176,8 +177,8 @@ def ctc_loss(
     arrays = [wrap(device.asarray(a), device) for a in (labels, times, counts)]
     losses = _ctc_loss(x, *arrays, blank=blank, forgive=zero_infinity)
     if reduction == "mean":
-        said = wrap(device.asarray(np.maximum(counts, 1)).astype(x.dtype), device)
-        return mean(divide(losses, said))
+        labelled = wrap(device.asarray(np.maximum(counts, 1)).astype(x.dtype), device)
+        return mean(divide(losses, labelled))
     if reduction == "sum":
         return sum(losses)
     return losses if log_probs.ndim == 3 else losses.reshape(())
@@ -197,7 +198,7 @@ def _lengths(op: str, name: str, given: Any, n: int, most: int | None) -> np.nda
 
 
 def _padded(op: str, targets: Tensor, counts: np.ndarray, classes: int, blank: int) -> np.ndarray:
-    """Targets as (n, S); blanks, which no one looks at, behind the end of the shorter ones."""
+    """Targets as (n, S); blanks, which nothing reads, behind the end of the shorter ones."""
     if targets.dtype.kind not in "iu":
         raise RuntimeError(f"[{op}] targets must hold integer classes, got {targets.dtype.name}")
     given = targets.detach().cpu().numpy().astype(np.int64)
@@ -215,8 +216,8 @@ def _padded(op: str, targets: Tensor, counts: np.ndarray, classes: int, blank: i
         )
     labels = np.full((n, longest), blank, dtype=np.int64)
     labels[used] = given[:, :longest][used] if given.ndim == 2 else given
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        wrong = labels[(labels < 0) | (labels >= classes)]
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
         raise RuntimeError(
             f"[{op}] class {wrong[0]} is out of range for {classes} classes: expected 0 to "
             f"{classes - 1}"

@@ -7,6 +7,7 @@ taken; where they stand before ``reduction``, it is given by keyword only.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.activation.activation import softplus
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.operands import two_tensors
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.pointwise.elementwise import absolute, exp, log, square, where
@@ -25,14 +27,15 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def check_reduction(op: str, reduction: str) -> None:
-    """Raise ValueError for what is no reduction."""
+    """Raise ValueError for anything but a reduction."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"[{op}] reduction must be one of {REDUCTIONS}, got {reduction!r}")
 
 
-def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
-    """The losses, their mean or their sum."""
-    return loss if reduction == "none" else mean(loss) if reduction == "mean" else sum(loss)
+def reduce_loss(op: str, losses: Tensor, reduction: str) -> Tensor:
+    """The losses, their mean or their sum. Raises ValueError for another reduction."""
+    check_reduction(op, reduction)
+    return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)
 
 
 def broadcasts_into(shape: tuple, target: tuple) -> bool:
@@ -45,9 +48,9 @@ def broadcasts_into(shape: tuple, target: tuple) -> bool:
 
 def require_broadcastable(op: str, input: Tensor, target: Tensor) -> None:
     """Refuse (n, 1) against (n,): broadcasting that enlarges both compares everything with
-    everything, which is never what a loss means (PyTorch warns, and computes it)."""
-    require_tensor(op, input)
-    require_tensor(op, target)
+    everything, which is never what a loss means (PyTorch warns, and computes it). Raises
+    ValueError."""
+    two_tensors(op, input, target)
     a, b = tuple(input.shape), tuple(target.shape)
     if a != b and not broadcasts_into(a, b) and not broadcasts_into(b, a):
         raise ValueError(
@@ -57,8 +60,7 @@ def require_broadcastable(op: str, input: Tensor, target: Tensor) -> None:
 
 
 def _same_shape(op: str, input: Tensor, target: Tensor) -> None:
-    require_tensor(op, input)
-    require_tensor(op, target)
+    two_tensors(op, input, target)
     if input.shape != target.shape:
         raise ValueError(
             f"[{op}] input and target must have one shape, got {tuple(input.shape)} and "
@@ -66,15 +68,14 @@ def _same_shape(op: str, input: Tensor, target: Tensor) -> None:
         )
 
 
-def _weighted(op: str, losses: Tensor, input: Tensor, weight: Tensor, reduction: str) -> Tensor:
+def _weighted(op: str, losses: Tensor, input: Tensor, weight: Tensor) -> Tensor:
     require_tensor(op, weight)
     if weight.shape != input.shape:
         raise ValueError(
             f"[{op}] weight must have the input's shape {tuple(input.shape)}, got "
             f"{tuple(weight.shape)}"
         )
-    losses = losses * weight
-    return sum(losses) / sum(weight) if reduction == "mean" else reduce_loss(losses, reduction)
+    return losses * weight
 
 
 @primitive(vjp=(lambda g: g,))
@@ -90,26 +91,29 @@ def mse_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
     """The squared difference. Shapes must be equal or broadcast to one of the two. "mean" divides
-    by the sum of the weights, where there are any."""
-    require_broadcastable("mse_loss", input, target)
-    check_reduction("mse_loss", reduction)
-    losses = square(input - target)
-    if weight is not None:
-        return _weighted("mse_loss", losses, input, weight, reduction)
-    return reduce_loss(losses, reduction)
+    by the sum of the weights, of the input's shape, if given. Raises ValueError for other shapes.
+    """
+    return _distance("mse_loss", square, input, target, reduction, weight)
 
 
 def l1_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
     """The absolute difference. Shapes must be equal or broadcast to one of the two. "mean" divides
-    by the sum of the weights, where there are any."""
-    require_broadcastable("l1_loss", input, target)
-    check_reduction("l1_loss", reduction)
-    losses = absolute(input - target)
-    if weight is not None:
-        return _weighted("l1_loss", losses, input, weight, reduction)
-    return reduce_loss(losses, reduction)
+    by the sum of the weights, of the input's shape, if given. Raises ValueError for other shapes.
+    """
+    return _distance("l1_loss", absolute, input, target, reduction, weight)
+
+
+def _distance(
+    op: str, measure: Callable, input: Tensor, target: Tensor, reduction: str, weight: Any
+) -> Tensor:
+    require_broadcastable(op, input, target)
+    losses = measure(input - target)
+    if weight is None:
+        return reduce_loss(op, losses, reduction)
+    losses = _weighted(op, losses, input, weight)
+    return sum(losses) / sum(weight) if reduction == "mean" else reduce_loss(op, losses, reduction)
 
 
 @primitive("huber", vjp=(lambda xp, g, x, delta: g * xp.clip(x, low=-delta, high=delta),))
@@ -127,35 +131,30 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Half the squared difference d up to delta, delta (|d| - delta / 2) beyond (Huber 1964).
-    Shapes must be equal or broadcast to one of the two."""
+    """d^2 / 2 for differences |d| up to delta, delta (|d| - delta / 2) beyond (Huber 1964). Shapes
+    must be equal or broadcast to one of the two; weight has the input's, and "mean" divides by the
+    number of elements. Raises ValueError for other shapes, RuntimeError unless delta > 0."""
     require_broadcastable("huber_loss", input, target)
-    check_reduction("huber_loss", reduction)
     if not delta > 0:
         raise RuntimeError(f"[huber_loss] delta must be positive, got {delta}")
     losses = _huber(input - target, delta=delta)
     if weight is not None:
-        if tuple(weight.shape) != tuple(input.shape):
-            raise ValueError(
-                f"[huber_loss] weight must have the input's shape {tuple(input.shape)}, got "
-                f"{tuple(weight.shape)}"
-            )
-        losses = losses * weight
-    return reduce_loss(losses, reduction)
+        losses = _weighted("huber_loss", losses, input, weight)
+    return reduce_loss("huber_loss", losses, reduction)
 
 
 def smooth_l1_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
     """d^2 / (2 beta) for differences |d| < beta, |d| - beta / 2 beyond (Girshick 2015). Shapes must
-    be equal or broadcast to one of the two."""
+    be equal or broadcast to one of the two. Raises ValueError for others, RuntimeError for a
+    negative beta."""
     require_broadcastable("smooth_l1_loss", input, target)
-    check_reduction("smooth_l1_loss", reduction)
     if beta < 0:
         raise RuntimeError(f"[smooth_l1_loss] beta must not be negative, got {beta}")
     if beta == 0:
-        return l1_loss(input, target, reduction=reduction)
-    return reduce_loss(_huber(input - target, delta=beta) / beta, reduction)
+        return _distance("smooth_l1_loss", absolute, input, target, reduction, None)
+    return reduce_loss("smooth_l1_loss", _huber(input - target, delta=beta) / beta, reduction)
 
 
 # ---------------------------------------------------------------------- likelihoods
@@ -182,10 +181,10 @@ def binary_cross_entropy(
 ) -> Tensor:
     """-[t log x + (1 - t) log(1 - x)] of probabilities x; logarithms are cut off at -100.
 
-    Raises RuntimeError for a probability outside 0..1, ValueError where shapes differ.
+    input and target: one shape and floating-point dtype; weight broadcasts with them. Raises
+    RuntimeError for a probability outside 0..1, ValueError where shapes differ.
     """
     op = "binary_cross_entropy"
-    check_reduction(op, reduction)
     _same_shape(op, input, target)
     if input.dtype != target.dtype or not input.is_floating_point():
         raise RuntimeError(
@@ -199,7 +198,7 @@ def binary_cross_entropy(
             "logits use binary_cross_entropy_with_logits"
         )
     losses = _binary_cross_entropy(input, target)
-    return reduce_loss(losses if weight is None else losses * weight, reduction)
+    return reduce_loss(op, losses if weight is None else losses * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -211,9 +210,9 @@ def binary_cross_entropy_with_logits(
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """-[t log s(x) + (1 - t) log(1 - s(x))], s the sigmoid: in one expression that neither
-    overflows nor takes a logarithm of 0. pos_weight multiplies the first term."""
+    overflows nor takes a logarithm of 0. pos_weight multiplies the first term; it and weight must
+    broadcast to the shape of input and target. Raises ValueError for other shapes."""
     op = "binary_cross_entropy_with_logits"
-    check_reduction(op, reduction)
     _same_shape(op, input, target)
     for name, w in (("weight", weight), ("pos_weight", pos_weight)):
         if w is not None:
@@ -228,7 +227,7 @@ def binary_cross_entropy_with_logits(
     losses = (1 - target) * input + positive * softplus(-input, beta=1.0, threshold=40.0)
     if weight is not None:
         losses = losses * weight
-    return reduce_loss(losses, reduction)
+    return reduce_loss(op, losses, reduction)
 
 
 def kl_div(
@@ -236,11 +235,8 @@ def kl_div(
 ) -> Tensor:
     """The Kullback-Leibler divergence t (log t - x) of log-probabilities x from probabilities t
     (log_target: from their logarithms). "batchmean", its mathematical definition, divides the sum
-    by the first dimension; "mean" divides by the number of elements."""
-    require_tensor("kl_div", input)
-    require_tensor("kl_div", target)
-    if reduction != "batchmean":
-        check_reduction("kl_div", reduction)
+    by the first dimension; "mean" divides by the number of elements. Shapes broadcast."""
+    two_tensors("kl_div", input, target)
     if log_target:
         losses = exp(target) * (target - input)
     else:
@@ -248,7 +244,7 @@ def kl_div(
         losses = where(zero, 0.0, target * log(where(zero, 1.0, target))) - target * input
     if reduction == "batchmean":
         return sum(losses) / input.shape[0] if input.ndim else sum(losses)
-    return reduce_loss(losses, reduction)
+    return reduce_loss("kl_div", losses, reduction)
 
 
 def poisson_nll_loss(
@@ -262,17 +258,15 @@ def poisson_nll_loss(
 ) -> Tensor:
     """The negative log likelihood of counts under Poisson distributions with means exp(x), or x
     without log_input: exp(x) - t x, or x - t log(x + eps). full: with Stirling's approximation of
-    log(t!) for t > 1."""
-    require_tensor("poisson_nll_loss", input)
-    require_tensor("poisson_nll_loss", target)
-    check_reduction("poisson_nll_loss", reduction)
+    log(t!) for t > 1. Shapes broadcast."""
+    two_tensors("poisson_nll_loss", input, target)
     losses = exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
         large = target > 1
         t = where(large, target, 1)
         stirling = t * log(t) - t + 0.5 * log(2 * math.pi * t)
         losses = losses + where(large, stirling, 0.0)
-    return reduce_loss(losses, reduction)
+    return reduce_loss("poisson_nll_loss", losses, reduction)
 
 
 def gaussian_nll_loss(
@@ -287,12 +281,10 @@ def gaussian_nll_loss(
     larger of var and eps; full: plus log(2 pi) / 2.
 
     var: a number, or a tensor of input's shape, of that shape without the last dimension, or with
-    one dimension of size 1. Raises ValueError for a negative variance.
+    one dimension of size 1. Raises ValueError for other shapes and for a negative variance.
     """
     op = "gaussian_nll_loss"
-    require_tensor(op, input)
-    require_tensor(op, target)
-    check_reduction(op, reduction)
+    two_tensors(op, input, target)
     if not isinstance(var, Tensor):
         var = input.detach() * 0 + float(var)
     if bool((var._array < 0).any()):
@@ -310,25 +302,25 @@ def gaussian_nll_loss(
             )
     var = clamp_min_straight_through(var, least=eps)
     losses = 0.5 * (log(var) + square(input - target) / var)
-    return reduce_loss(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
+    return reduce_loss(op, losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
 
 # ---------------------------------------------------------------------- of labels 1 and -1
 
 
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """log(1 + exp(-t x)), without overflow."""
+    """log(1 + exp(-t x)), without overflow, of scores x and labels t, 1 or -1. Shapes must be equal
+    or broadcast to one of the two; raises ValueError for others."""
     require_broadcastable("soft_margin_loss", input, target)
-    check_reduction("soft_margin_loss", reduction)
-    return reduce_loss(softplus(-target * input, threshold=40.0), reduction)
+    return reduce_loss("soft_margin_loss", softplus(-target * input, threshold=40.0), reduction)
 
 
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean"
 ) -> Tensor:
-    """x where the label is 1, max(0, margin - x) where it is -1."""
+    """x where the label is 1, max(0, margin - x) where it is -1, of distances x. Shapes must be
+    equal or broadcast to one of the two; raises ValueError for others."""
     require_broadcastable("hinge_embedding_loss", input, target)
-    check_reduction("hinge_embedding_loss", reduction)
     near = where(target != -1, input, 0.0)
     far = where(target != 1, clamp(margin - input, min=0), 0.0)
-    return reduce_loss(near + far, reduction)
+    return reduce_loss("hinge_embedding_loss", near + far, reduction)

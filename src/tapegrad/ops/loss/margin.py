@@ -31,8 +31,8 @@ def _scores(op: str, input: Tensor, target: Tensor, target_shape: tuple) -> Tens
 
 
 def _check_classes(op: str, labels: Any, least: int, classes: int) -> None:
-    if labels.size and (int(labels.min()) < least or int(labels.max()) >= classes):
-        wrong = labels[(labels < least) | (labels >= classes)]
+    wrong = labels[(labels < least) | (labels >= classes)]
+    if wrong.size:
         raise IndexError(
             f"[{op}] class {int(wrong[0])} is out of range for {classes} classes: expected "
             f"{least} to {classes - 1}"
@@ -49,9 +49,10 @@ def multi_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """sum over i != t of w[t] max(0, margin - x[t] + x[i])^p / classes, for scores (n, classes) or
-    (classes,) and one class t each; p is 1 or 2.
+    (classes,) and one class t each, (n,) or () of integers; p is 1 or 2; weight: (classes,).
 
-    Raises IndexError for a class out of range.
+    Raises IndexError for a class out of range, ValueError for another p or weight, RuntimeError
+    where shapes do not fit.
     """
     op = "multi_margin_loss"
     check_reduction(op, reduction)
@@ -68,16 +69,16 @@ def multi_margin_loss(
     if input.ndim == 1 and target.numel() == 1:
         target = target.reshape(())
     x = _scores(op, input, target, tuple(input.shape[:-1]))
-    xp, place = x._device.xp, x._device
+    device, xp = x._device, x._device.xp
     labels = target._array.reshape(-1, 1).astype(np.int64)
     _check_classes(op, labels, 0, classes)
-    right = wrap(xp.arange(classes) == labels, place)
-    excess = _relu(margin - gather(x, 1, wrap(labels, place)) + x)
+    right = wrap(xp.arange(classes) == labels, device)
+    excess = _relu(margin - gather(x, 1, wrap(labels, device)) + x)
     terms = where(right, 0.0, excess * excess if p == 2 else excess)
     if weight is not None:
-        terms = terms * weight[wrap(labels, place)]
+        terms = terms * weight[wrap(labels, device)]
     losses = sum(terms, 1) / classes
-    return reduce_loss(losses if input.ndim == 2 else losses.reshape(()), reduction)
+    return reduce_loss(op, losses if input.ndim == 2 else losses.reshape(()), reduction)
 
 
 def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -85,7 +86,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     scores (n, classes) or (classes,). target, of that shape, lists the right classes of each row,
     up to the first -1.
 
-    Raises IndexError for a class out of range.
+    Raises IndexError for a class out of range, RuntimeError where shapes do not fit.
     """
     op = "multilabel_margin_loss"
     check_reduction(op, reduction)
@@ -93,7 +94,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     require_tensor(op, target)
     x = _scores(op, input, target, tuple(input.shape))
     rows, classes = x.shape
-    xp, place = x._device.xp, x._device
+    device, xp = x._device, x._device.xp
     labels = target._array.reshape(rows, classes).astype(np.int64)
     _check_classes(op, labels, -1, classes)
     listed = xp.library.cumsum(labels < 0, axis=1) == 0
@@ -103,21 +104,21 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     row, _ = listed.nonzero()
     wrong[row, labels[listed]] = False
     pairs = listed[:, :, None] & wrong[:, None, :]
-    at_right = gather(x, 1, wrap(labels, place)).unsqueeze(2)
-    terms = where(wrap(pairs, place), _relu(1 - at_right + x.unsqueeze(1)), 0.0)
+    at_right = gather(x, 1, wrap(labels, device)).unsqueeze(2)
+    terms = where(wrap(pairs, device), _relu(1 - at_right + x.unsqueeze(1)), 0.0)
     losses = sum(terms, (1, 2)) / classes
-    return reduce_loss(losses if input.ndim == 2 else losses.reshape(()), reduction)
+    return reduce_loss(op, losses if input.ndim == 2 else losses.reshape(()), reduction)
 
 
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
-    """-[t log s(x) + (1 - t) log s(-x)], s the sigmoid, averaged over the last dimension."""
+    """-[t log s(x) + (1 - t) log s(-x)], s the sigmoid, averaged over the last dimension, of scores
+    (..., classes) and labels t, 0 or 1, of that shape: (...) for "none"."""
     op = "multilabel_soft_margin_loss"
-    check_reduction(op, reduction)
     require_floating(op, input)
     require_tensor(op, target)
     losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         losses = losses * weight
-    return reduce_loss(sum(losses, -1) / input.shape[-1], reduction)
+    return reduce_loss(op, sum(losses, -1) / input.shape[-1], reduction)

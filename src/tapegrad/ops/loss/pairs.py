@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
@@ -11,7 +12,7 @@ from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.pointwise.elementwise import minimum, sqrt, where
 from tapegrad.ops.reduction.reduce import sum
 
-from .elementwise import check_reduction, reduce_loss
+from .elementwise import reduce_loss
 from .similarity import pairwise_distance
 
 _TINY = 1e-12  # added to squared lengths, as in PyTorch
@@ -20,9 +21,9 @@ _TINY = 1e-12  # added to squared lengths, as in PyTorch
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
-    """max(0, -t (x1 - x2) + margin): label 1 wants x1 larger, -1 wants x2 larger."""
+    """max(0, -t (x1 - x2) + margin): label 1 wants x1 larger, -1 wants x2 larger. Shapes broadcast;
+    raises RuntimeError unless all have as many dimensions."""
     op = "margin_ranking_loss"
-    check_reduction(op, reduction)
     for x in (input1, input2, target):
         require_tensor(op, x)
     if not input1.ndim == input2.ndim == target.ndim:
@@ -30,16 +31,16 @@ def margin_ranking_loss(
             f"[{op}] input1, input2 and target must have as many dimensions, got shapes "
             f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
         )
-    return reduce_loss(clamp(-target * (input1 - input2) + margin, min=0), reduction)
+    return reduce_loss(op, clamp(-target * (input1 - input2) + margin, min=0), reduction)
 
 
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
     """1 - cos where the label is 1, max(0, cos - margin) where it is -1, of the angles between
-    rows: inputs (n, d) with target (n,), or (d,) with a 0-d target."""
+    rows: inputs (n, d) with target (n,), or (d,) with a 0-d target. Raises RuntimeError for others.
+    """
     op = "cosine_embedding_loss"
-    check_reduction(op, reduction)
     for x in (input1, input2, target):
         require_tensor(op, x)
     if target.ndim > 1 or not input1.ndim == input2.ndim == target.ndim + 1:
@@ -50,7 +51,8 @@ def cosine_embedding_loss(
     lengths = [sum(x * x, target.ndim) + _TINY for x in (input1, input2)]
     cosine = sum(input1 * input2, target.ndim) / sqrt(lengths[0] * lengths[1])
     alike = where(target == 1, 1 - cosine, 0.0)
-    return reduce_loss(alike + where(target == -1, clamp(cosine - margin, min=0), 0.0), reduction)
+    apart = where(target == -1, clamp(cosine - margin, min=0), 0.0)
+    return reduce_loss(op, alike + apart, reduction)
 
 
 def triplet_margin_loss(
@@ -66,15 +68,11 @@ def triplet_margin_loss(
 ) -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), with d the p-norm of the
     difference (plus eps) along the last dimension. swap: d(positive, negative) instead of
-    d(anchor, negative) where that is smaller (Balntas et al. 2016)."""
-    return _triplet(
-        "triplet_margin_loss",
-        (anchor, positive, negative),
-        lambda a, b: pairwise_distance(a, b, p, eps),
-        margin,
-        swap,
-        reduction,
-    )
+    d(anchor, negative) where that is smaller (Balntas et al. 2016). (..., n) each -> (...). Raises
+    ValueError unless margin > 0, RuntimeError where shapes do not broadcast."""
+    distance = partial(pairwise_distance, p=p, eps=eps)
+    triplet = (anchor, positive, negative)
+    return _triplet("triplet_margin_loss", triplet, distance, margin, swap, reduction)
 
 
 def triplet_margin_with_distance_loss(
@@ -87,15 +85,10 @@ def triplet_margin_with_distance_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """``triplet_margin_loss`` with any distance; ``pairwise_distance`` by default."""
-    return _triplet(
-        "triplet_margin_with_distance_loss",
-        (anchor, positive, negative),
-        distance_function or pairwise_distance,
-        margin,
-        swap,
-        reduction,
-    )
+    """``triplet_margin_loss`` with any distance of two tensors; ``pairwise_distance`` by default.
+    Raises as that does."""
+    op, triplet = "triplet_margin_with_distance_loss", (anchor, positive, negative)
+    return _triplet(op, triplet, distance_function or pairwise_distance, margin, swap, reduction)
 
 
 def _triplet(
@@ -106,16 +99,13 @@ def _triplet(
     swap: bool,
     reduction: str,
 ) -> Tensor:
-    check_reduction(op, reduction)
     for x in triplet:
         require_tensor(op, x)
     if not 0 < margin < math.inf:
         raise ValueError(f"[{op}] margin must be positive, got {margin}")
-    shapes = [tuple(x.shape) for x in triplet]
-    a, b, c = shapes
-    if not len(a) == len(b) == len(c) or not (
-        _broadcast(a, b) and _broadcast(a, c) and _broadcast(b, c)
-    ):
+    a, b, c = shapes = [tuple(x.shape) for x in triplet]
+    same_rank = len(a) == len(b) == len(c)
+    if not same_rank or any(len({*sizes} - {1}) > 1 for sizes in zip(*shapes, strict=True)):
         raise RuntimeError(
             f"[{op}] anchor, positive and negative must have as many dimensions, and shapes that "
             f"broadcast, got {a}, {b} and {c}"
@@ -124,8 +114,4 @@ def _triplet(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
-    return reduce_loss(clamp(margin + near - far, min=0), reduction)
-
-
-def _broadcast(a: tuple, b: tuple) -> bool:
-    return all(n == m or 1 in (n, m) for n, m in zip(a, b, strict=True))
+    return reduce_loss(op, clamp(margin + near - far, min=0), reduction)

@@ -6,25 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import axis, require_floating, require_tensor
+from tapegrad.ops.common.arguments import axis, require_floating
+from tapegrad.ops.common.operands import pair, require_floats, two_tensors
 from tapegrad.ops.linalg.norms import norm_over
 from tapegrad.ops.pointwise.arithmetic import clamp
-from tapegrad.ops.reduction.reduce import sum, to_dtype
+from tapegrad.ops.reduction.reduce import sum
 
 from .elementwise import clamp_min_straight_through
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
-    """input / max(its p-norm along ``dim``, eps)."""
+    """input / max(its p-norm along ``dim``, eps), floats of any shape."""
     require_floating("normalize", input)
     return input / clamp(norm_over("normalize", input, p, dim, True, None), min=eps)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along ``dim``, x1 . x2 / (max(|x1|, eps)
-    max(|x2|, eps)), of tensors that broadcast against each other."""
+    max(|x2|, eps)), of floats that broadcast: (..., n) and (..., n) -> (...) for dim -1. Raises
+    RuntimeError for integers, and where shapes do not broadcast."""
     op = "cosine_similarity"
     x1, x2 = _common(op, x1, x2)
     d = axis(op, dim, x1.ndim)
@@ -38,29 +39,24 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 def _common(op: str, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
     """Both in their common dtype and shape."""
-    require_tensor(op, x1)
-    require_tensor(op, x2)
-    common = dtypes.result_type([(x1.dtype, x1.ndim), (x2.dtype, x2.ndim)], [])
-    if not dtypes.is_floating(common):
-        raise RuntimeError(
-            f"[{op}] expects floating-point tensors, got {x1.dtype.name} and {x2.dtype.name}: "
-            "convert with .float()"
-        )
+    two_tensors(op, x1, x2)
+    require_floats(op, x1, x2)
+    x1, x2 = pair(op, x1, x2)
     try:
         shape = np.broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
     except ValueError:
         raise RuntimeError(
             f"[{op}] shapes {tuple(x1.shape)} and {tuple(x2.shape)} do not broadcast"
         ) from None
-    return to_dtype(x1, common).expand(shape), to_dtype(x2, common).expand(shape)
+    return x1.expand(shape), x2.expand(shape)
 
 
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """The p-norm of x1 - x2 + eps along the last dimension: (..., n) -> (...)."""
-    require_tensor("pairwise_distance", x1)
-    require_tensor("pairwise_distance", x2)
+    """The p-norm of x1 - x2 + eps along the last dimension: (..., n) and (..., n) -> (...), or
+    (..., 1) with keepdim; shapes broadcast."""
+    two_tensors("pairwise_distance", x1, x2)
     apart = x1 - x2 + eps
     over = (apart.ndim - 1,) if apart.ndim else ()
     return norm_over("pairwise_distance", apart, p, over, keepdim, None)
