@@ -9,6 +9,7 @@ from typing import Any
 
 from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.movement.diagonal import diagonal
 from tapegrad.ops.movement.shape import expand, permute, reshape
 from tapegrad.ops.reduction.reduce import sum
@@ -92,8 +93,7 @@ def _parse(equation: str, operands: tuple) -> tuple[list[str], str]:
         raise RuntimeError(f"[einsum] {equation!r} has {len(terms)} operands, got {len(operands)}")
     spans = []
     for term, x in zip(terms, operands, strict=True):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"[einsum] operands must be Tensors, got {type(x).__name__}")
+        require_tensor("einsum", x)
         named = _letters(term, equation)
         span = x.ndim - len(named)
         if span < 0 or (span and "..." not in term):
@@ -118,7 +118,7 @@ def _parse(equation: str, operands: tuple) -> tuple[list[str], str]:
 
 
 def _letters(term: str, equation: str) -> str:
-    """The labels of a term but for "..."."""
+    """The labels of a term without its "..."."""
     named = term.replace("...", "", 1)
     if named and not (named.isascii() and named.isalpha()):
         raise RuntimeError(f"[einsum] {term!r} in {equation!r} may hold letters and one '...'")

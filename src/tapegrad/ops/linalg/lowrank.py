@@ -11,7 +11,7 @@ from tapegrad.ops.sampling.draws import randn
 
 from .eigh_svd import SVDTransposed, svd
 from .matmul import matmul
-from .matrices import require_alike, require_matrices
+from .matrices import require_matrices
 from .qr import qr
 
 
@@ -21,22 +21,21 @@ def svd_lowrank(
     """(U, S, V) with A (or A - M) about U diag(S) V^T: A, M (..., m, n), U (..., m, q), S (..., q),
     descending, V (..., n, q). ``niter`` multiplications with A A^T sharpen the random sample.
     Raises ValueError for q beyond min(m, n) or a negative niter."""
-    return _approximate("svd_lowrank", A, 6 if q is None else q, niter or 0, M)
-
-
-def _approximate(op: str, A: Tensor, q: int, niter: int, M: Tensor | None) -> SVDTransposed:
-    require_matrices(op, A)
     if M is not None:
-        require_matrices(op, M)
-        require_alike(op, A, M)
+        require_matrices("svd_lowrank", A, M)
         A = A - M
+    return _approximate("svd_lowrank", A, 6 if q is None else q, niter or 0)
+
+
+def _approximate(op: str, A: Tensor, q: int, niter: int) -> SVDTransposed:
+    require_matrices(op, A)
     m, n = A.shape[-2:]
     if not 0 <= q <= min(m, n):
         raise ValueError(f"[{op}] q must be from 0 to {min(m, n)} for shape {tuple(A.shape)}: {q}")
     if niter < 0:
         raise ValueError(f"[{op}] niter must not be negative, got {niter}")
     if m < n:  # the smaller side is sampled
-        U, S, V = _approximate(op, mT(A), q, niter, None)
+        U, S, V = _approximate(op, mT(A), q, niter)
         return SVDTransposed(V, S, U)
     Q = _range(A, q, niter)
     U, S, Vh = svd(matmul(mT(Q), A), full_matrices=False)
@@ -63,4 +62,4 @@ def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int
         q = min(6, *A.shape[-2:])
     if center:
         A = A - A.mean(-2, keepdim=True)
-    return _approximate(op, A, q, niter, None)
+    return _approximate(op, A, q, niter)

@@ -75,38 +75,26 @@ def column_sum(xp: Any, x: Array) -> Array:
 
 def _matrix(device: Device, x: Array) -> tuple[Any, int, int, bool]:
     """A stack of matrices as the kernel reads it: (array, row stride, batch stride, transposed),
-    copied only if its last two dimensions are neither row- nor column-major."""
-    rows, columns = x.shape[-2:]
+    copied only if its last two dimensions are neither row- nor column-major. A single matrix, which
+    may meet a stack, has batch stride 0."""
+    (rows, columns), several = x.shape[-2:], x.ndim > 2 and x.shape[0] > 1
     for transposed in (False, True):
         m = x.swapaxes(-1, -2) if transposed else x
         size, (outer, inner) = m.itemsize, m.strides[-2:]
         tight = m.shape[-1] <= 1 or inner == size
         row_ok = m.shape[-2] <= 1 or (outer >= m.shape[-1] * size and outer % size == 0)
-        if tight and row_ok and _one_stride(m):
+        if tight and row_ok and all(s >= 0 and s % size == 0 for s in m.strides):
             lead = m.shape[-1] if m.shape[-2] <= 1 else outer // size
-            step = m.strides[-3] // size if m.ndim > 2 and m.shape[-3] > 1 else 0
-            return m, max(lead, 1), step, transposed
-    x = device.ops["contiguous"](x)
-    return x, max(columns, 1), rows * columns, False
+            return m, max(lead, 1), m.strides[0] // size if several else 0, transposed
+    step = rows * columns if several else 0
+    return device.ops["contiguous"](x), max(columns, 1), step, False
 
 
-def _one_stride(m: Any) -> bool:
-    """Whether one batch stride reaches every matrix of the stack."""
-    return m.ndim <= 3 and all(s >= 0 and s % m.itemsize == 0 for s in m.strides)
-
-
-def _product(device: Device, a: Array, b: Array, bias: Array) -> Any:
+def _product(device: Device, batch: int, a: Array, b: Array, bias: Array) -> Any:
     """c = a @ b + bias by kernels/matmul.cu, for stacks of at most one leading dimension."""
-    batch = max(a.shape[0] if a.ndim > 2 else 1, b.shape[0] if b.ndim > 2 else 1)
-    if 0 in (*a.shape[:-2], *b.shape[:-2]):
-        batch = 0
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     left, lda, a_step, a_transposed = _matrix(device, a)
     right, ldb, b_step, b_transposed = _matrix(device, b)
-    if a.ndim < 3 or a.shape[0] == 1:
-        a_step = 0
-    if b.ndim < 3 or b.shape[0] == 1:
-        b_step = 0
     c = device.ops["empty"]((batch, m, n), a.dtype)
     sizes, strides = (batch, m, n, k), (a_step, b_step, lda, ldb)
     arguments = (c, left, right, bias, *sizes, *strides, a_transposed, b_transposed)
@@ -117,21 +105,22 @@ def _product(device: Device, a: Array, b: Array, bias: Array) -> Any:
 @kernel("matmul", contiguous="")
 def _matmul_kernel(device: Device, a: Array, b: Array) -> Array:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = math.prod(lead)
     if len(lead) > 1:  # several leading dimensions become one
-        xp, count = device.xp, math.prod(lead)
+        broadcast_to = device.library.broadcast_to
         a, b = (
             x.reshape(1, *x.shape[-2:])
             if math.prod(x.shape[:-2]) == 1
-            else xp.library.broadcast_to(x, lead + x.shape[-2:]).reshape(count, *x.shape[-2:])
+            else broadcast_to(x, lead + x.shape[-2:]).reshape(batch, *x.shape[-2:])
             for x in (a, b)
         )
-    return _product(device, a, b, None).reshape(*lead, a.shape[-2], b.shape[-1])
+    return _product(device, batch, a, b, None).reshape(*lead, a.shape[-2], b.shape[-1])
 
 
 @kernel("linear", contiguous="bias")
 def _linear_kernel(device: Device, x: Array, weight: Array, bias: Array) -> Array:
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    return _product(device, rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
+    return _product(device, 1, rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
 @kernel("column_sum")

@@ -37,12 +37,9 @@ def _states(xp: Any, labels: Array, blank: int) -> tuple[Any, Any]:
 
 
 def _shifted(xp: Any, x: Array, by: int) -> Any:
-    """x moved along the states; nothing (-inf) moves in."""
-    y = xp.library.full_like(x, -math.inf)
-    if by > 0:
-        y[:, by:] = x[:, :-by]
-    else:
-        y[:, :by] = x[:, -by:]
+    """x moved along the states; the logarithm of 0 moves in."""
+    y = xp.library.roll(x, by, axis=1)
+    y[:, slice(by) if by > 0 else slice(by, None)] = -math.inf
     return y
 
 
