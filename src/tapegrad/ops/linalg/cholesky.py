@@ -48,7 +48,7 @@ def factored(xp: Any, a: Array) -> tuple[Any, Any]:
 
 
 def _column_by_column(xp: Any, a: Array) -> tuple[Any, Any]:
-    """The same for batches in which some matrices fail: those go on with a pivot of 1."""
+    """The same for batches in which some matrices fail: those continue with a pivot of 1."""
     factor = flat_batch(xp.library.tril(a))
     info = xp.zeros(len(factor), dtype="int32")
     for j in range(a.shape[-1]):

@@ -23,8 +23,8 @@ _ALPHA = (1 + math.sqrt(17)) / 8  # bounds the growth of the numbers over both k
 
 
 def _factor(a: np.ndarray, pivots: np.ndarray) -> int:
-    """Factor one matrix in place, from its lower triangle; the first column, from 1, where nothing
-    but zeros was left (0: none)."""
+    """Factor one matrix in place, from its lower triangle. Returns the first column, counted from
+    1, of which only zeros were left (0: none)."""
     n, k, info = len(a), 0, 0
     while k < n:
         row, size = _pivot(a, k)

@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.core.dtypes import int64
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
-from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.core.tensor import Tensor
 from tapegrad.ops.movement.shape import mT
 from tapegrad.ops.movement.tril_triu import tril, triu
 
@@ -99,17 +99,22 @@ def _lu_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     gradient = g[0]
     m, n = a.shape[-2:]
     k = min(m, n)
-    square, corner = _corner(xp, lu, k, k), _corner(xp, gradient, k, k)
+    first, rest = slice(0, k), slice(k, None)
+
+    def block(x: Array, rows: slice, columns: slice) -> Any:
+        return xp.getitem(x, index=(..., rows, columns))
+
+    square, corner = block(lu, first, first), block(gradient, first, first)
     gl, gu = xp.tril(corner, diagonal=-1), xp.triu(corner, diagonal=0)
-    below, right = _corner(xp, lu, (k, m), k), _corner(xp, lu, k, (k, n))
-    g_below, g_right = _corner(xp, gradient, (k, m), k), _corner(xp, gradient, k, (k, n))
     strict = transposed(xp, xp.tril(square, diagonal=-1))
     lower = xp.matmul(strict, gl) + gl
     upper = xp.matmul(gu, transposed(xp, xp.triu(square, diagonal=0)))
     if m > k:
-        upper = upper - xp.matmul(transposed(xp, below), g_below)
+        g_below = block(gradient, rest, first)
+        upper = upper - xp.matmul(transposed(xp, block(lu, rest, first)), g_below)
     if n > k:
-        lower = lower - xp.matmul(g_right, transposed(xp, right))
+        g_right = block(gradient, first, rest)
+        lower = lower - xp.matmul(g_right, transposed(xp, block(lu, first, rest)))
     inner = xp.tril(lower, diagonal=-1) + xp.triu(upper, diagonal=0)
 
     def over_l(x: Any) -> Any:  # L^-T x
@@ -122,12 +127,6 @@ def _lu_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     if n > k:
         result = xp.concatenate(result, over_l(g_right), axis=a.ndim - 1, sizes=(k, n - k))
     return (xp.rows_exchanged(result, pivots, back=True),)
-
-
-def _corner(xp: Any, x: Array, rows: Array, columns: Any) -> Any:
-    """The first rows and columns, or those from one to another."""
-    r, c = (slice(*s) if isinstance(s, tuple) else slice(0, s) for s in (rows, columns))
-    return xp.getitem(x, index=(..., r, c))
 
 
 @primitive("lu_factor", vjp_all=_lu_rule, results=3)
@@ -229,8 +228,7 @@ def lu_unpack(
     m, n = LU_data.shape[-2:]
     k = min(m, n)
     _require_pivots("lu_unpack", LU_data, LU_pivots)
-    nothing = wrap(LU_data._device.ops["empty"]((0,), dtype=LU_data.dtype), LU_data._device)
-    P = L = U = nothing
+    P = L = U = LU_data.new_empty((0,))
     if unpack_pivots:
         eye = identity(LU_data, m, m).expand(*LU_data.shape[:-2], m, m)
         P = rows_exchanged(eye, LU_pivots, back=True)

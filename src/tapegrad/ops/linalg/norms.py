@@ -56,7 +56,8 @@ def _vector_norm(xp: Any, x: Array, *, order: float, axis: tuple, keepdims: bool
 
 
 def norm_over(op: str, input: Tensor, order: float, dim: Any, keepdim: bool, dtype: Any) -> Tensor:
-    """The norm of order ``order`` (any number, inf, -inf; 0 counts what is not zero) over ``dim``.
+    """The norm of order ``order`` over ``dim``: any number, inf or -inf; 0 counts the elements that
+    are not 0.
 
     Raises RuntimeError in the name of ``op`` for integers, and for an extreme of an empty input.
     """
@@ -210,5 +211,5 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     over = tuple(i for i in range(input.ndim) if i != d)
     norms = norm_over("renorm", input, p, over, True, None)
     long = greater(norms, maxnorm)
-    # A norm that changes nothing has no gradient, not even where it is nan. (1e-7 is PyTorch's.)
+    # A norm up to maxnorm has no gradient, not even where it is nan. (1e-7 is PyTorch's.)
     return input * where(long, maxnorm / (where(long, norms, 1.0) + 1e-7), 1.0)

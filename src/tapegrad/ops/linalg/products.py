@@ -213,7 +213,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
                 f"[tensordot] sizes {a.shape[i]} and {b.shape[j]} of dims {i} and {j} differ, in "
                 f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
             )
-    # A size 1 meets any other: that of the other is summed.
+    # A size of 1 goes with any other: the other operand is summed over it.
     wide_a = [i for i, j in zip(over_a, over_b, strict=True) if a.shape[i] > b.shape[j] == 1]
     wide_b = [j for i, j in zip(over_a, over_b, strict=True) if b.shape[j] > a.shape[i] == 1]
     a = sum(a, wide_a, keepdim=True, dtype=a.dtype) if wide_a else a

@@ -66,8 +66,8 @@ def _solve(xp: Any, a: Array, b: Array) -> tuple[Any, Any]:
 
 
 def _eliminated(xp: Any, a: Array, b: Array) -> tuple[Any, Any]:
-    """By this package's own elimination, which goes on where a pivot is 0: for the others of the
-    batch, and for what is known of this one (inf and nan)."""
+    """By this package's own elimination, which continues where a pivot is 0: for the other matrices
+    of the batch, and for the inf and nan of this one."""
     lu, pivots, info = factor(xp, a)
     order = order_of_rows(xp, pivots.reshape(info.size, -1).astype("int64") - 1, a.shape[-1])
     order = xp.library.broadcast_to(order.reshape(*info.shape, -1, 1), b.shape)
