@@ -385,7 +385,7 @@ def cdist(
     x1: Tensor, x2: Tensor, p: _float = 2.0,
     compute_mode: str = "use_mm_for_euclid_dist_if_necessary", *, out: Tensor | None = None,
 ) -> Tensor:
-    """The p-norms of all differences of rows: (..., m, k) and (..., n, k) -> (..., m, n)."""
+    """The p-norms of all differences of rows: (..., m, k) and (..., n, k) -> (..., m, ..."""
 def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def ceil_(input: Tensor, /) -> Tensor:
     """``input.ceil_(...)``"""
@@ -603,7 +603,7 @@ def diff(
 ) -> Tensor: ...
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def dist(input: Tensor, other: Tensor, p: _float = 2, *, out: Tensor | None = None) -> Tensor:
-    """The p-norm of the (broadcast) difference of two tensors."""
+    """The p-norm of the (broadcast) difference of two tensors, over all elements: a ..."""
 def div(
     input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None,
 ) -> Tensor:
@@ -1239,7 +1239,7 @@ def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None, *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The p-norm of all elements over ``dim``; "fro" is 2, "nuc" the sum of a matrix's ..."""
+    """The p-norm, (sum |x|^p)^(1/p), over ``dim`` (all of it by default), computed in ..."""
 @overload
 def norm(
     input: Tensor, p: Any = "fro", *, axis: Any, keepdims: _bool = False, dtype: Any = None,
@@ -1283,13 +1283,13 @@ def pairwise_distance(
     x1: Tensor, x2: Tensor, p: _float = 2.0, eps: _float = 1e-06, keepdim: _bool = False, *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The p-norm of x1 - x2 + eps along the last dimension: (..., n) -> (...)."""
+    """The p-norm of x1 - x2 + eps along the last dimension: (..., n) and (..., n) -> ..."""
 def pca_lowrank(
     A: Tensor, q: _int | None = None, center: _bool = True, niter: _int = 2, *, out: Any = None,
 ) -> Any:
     """``svd_lowrank`` of A, (..., m, n), with the mean of its rows subtracted ..."""
 def pdist(input: Tensor, p: _float = 2.0, *, out: Tensor | None = None) -> Tensor:
-    """The p-norms of the differences of rows i < j of an (n, k) matrix, as a vector."""
+    """The p-norms of the differences of rows i < j of an (n, k) matrix, a vector of n ..."""
 def permute(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
     """The dimensions in another order."""
 def permute_copy(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
@@ -1416,7 +1416,7 @@ def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: .
 def renorm(
     input: Tensor, p: _float, dim: _int, maxnorm: _float, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it."""
+    """The slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it; the ..."""
 @overload
 def renorm(
     input: Tensor, p: _float, *, axis: _int, maxnorm: _float, out: Tensor | None = None,

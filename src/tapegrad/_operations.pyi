@@ -416,7 +416,7 @@ class Operations:
     def digamma_(self) -> Tensor:
         """In-place version of ``digamma``."""
     def dist(self, other: Tensor, p: _float = 2) -> Tensor:
-        """The p-norm of the (broadcast) difference of two tensors."""
+        """The p-norm of the (broadcast) difference of two tensors, over all elements: a ..."""
     def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """input / other in floating point; rounded towards zero ("trunc") or down ("floor")."""
     def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -926,7 +926,7 @@ class Operations:
     def norm(
         self, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None,
     ) -> Tensor:
-        """The p-norm of all elements over ``dim``; "fro" is 2, "nuc" the sum of a matrix's ..."""
+        """The p-norm, (sum |x|^p)^(1/p), over ``dim`` (all of it by default), computed in ..."""
     @overload
     def norm(
         self, p: Any = "fro", *, axis: Any, keepdims: _bool = False, dtype: Any = None,
@@ -1001,7 +1001,7 @@ class Operations:
         """In-place version of ``remainder``."""
     @overload
     def renorm(self, p: _float, dim: _int, maxnorm: _float) -> Tensor:
-        """The slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it."""
+        """The slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it; the ..."""
     @overload
     def renorm(self, p: _float, *, axis: _int, maxnorm: _float) -> Tensor: ...
     def renorm_(self, p: _float, dim: _int, maxnorm: _float) -> Tensor:

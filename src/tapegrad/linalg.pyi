@@ -81,7 +81,7 @@ def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Any = ..., keepdim: bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Norms of the matrices in dimensions ``dim``: "fro" (root of the sum of squares), ..."""
+    """Norms of the matrices in dimensions ``dim``, (..., m, n) -> (...) by default: ..."""
 @overload
 def matrix_norm(
     A: Tensor, ord: Any = "fro", *, axis: Any, keepdims: bool = False, dtype: Any = None,
@@ -101,7 +101,7 @@ def norm(
     A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """A matrix norm where ``dim`` is a pair, or where ``ord`` is given and A is a ..."""
+    """``linalg.matrix_norm`` where ``ord`` is given and ``dim`` is a pair, or A a ..."""
 @overload
 def norm(
     A: Tensor, ord: Any = None, *, axis: Any, keepdims: bool = False, dtype: Any = None,

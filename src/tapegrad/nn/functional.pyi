@@ -125,12 +125,12 @@ def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100,
     reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Softmax cross-entropy of logits."""
+    """Softmax cross-entropy of logits, -sum(q log softmax(input)) with q the target."""
 def ctc_loss(
     log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
     reduction: str = "mean", zero_infinity: bool = False,
 ) -> Tensor:
-    """The negative log probability of the target sequences."""
+    """The negative log probability of the target sequences (Graves et al."""
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Floats set to 0 with probability p, the others scaled by 1 / (1 - p)."""
 def dropout1d(
@@ -240,12 +240,12 @@ def hardtanh_(
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean",
 ) -> Tensor:
-    """x where the label is 1, max(0, margin - x) where it is -1."""
+    """x where the label is 1, max(0, margin - x) where it is -1, of distances x."""
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Half the squared difference d up to delta, delta (|d| - delta / 2) beyond (Huber ..."""
+    """d^2 / 2 for differences |d| up to delta, delta (|d| - delta / 2) beyond (Huber ..."""
 def instance_norm(
     input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
     weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
@@ -387,7 +387,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean",
 ) -> Tensor:
-    """-[t log s(x) + (1 - t) log s(-x)], s the sigmoid, averaged over the last dimension."""
+    """-[t log s(x) + (1 - t) log s(-x)], s the sigmoid, averaged over the last ..."""
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100,
     reduction: str = "mean",
@@ -395,7 +395,7 @@ def nll_loss(
     """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...)."""
 @overload
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
-    """input / max(its p-norm along ``dim``, eps)."""
+    """input / max(its p-norm along ``dim``, eps), floats of any shape."""
 @overload
 def normalize(input: Tensor, p: float = 2.0, *, axis: Any, eps: float = 1e-12) -> Tensor: ...
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
@@ -405,9 +405,9 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> T
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-06, keepdim: bool = False,
 ) -> Tensor:
-    """The p-norm of x1 - x2 + eps along the last dimension: (..., n) -> (...)."""
+    """The p-norm of x1 - x2 + eps along the last dimension: (..., n) and (..., n) -> ..."""
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norms of the differences of rows i < j of an (n, k) matrix, as a vector."""
+    """The p-norms of the differences of rows i < j of an (n, k) matrix, a vector of n ..."""
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(..., c r^2, h, w) -> (..., c, h r, w r): every r^2 channels become r x r pixels ..."""
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -458,7 +458,7 @@ def smooth_l1_loss(
 ) -> Tensor:
     """d^2 / (2 beta) for differences |d| < beta, |d| - beta / 2 beyond (Girshick 2015)."""
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """log(1 + exp(-t x)), without overflow."""
+    """log(1 + exp(-t x)), without overflow, of scores x and labels t, 1 or -1."""
 @overload
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along ``dim``, of floats."""
@@ -493,7 +493,7 @@ def triplet_margin_with_distance_loss(
     distance_function: Callable[[Tensor, Tensor], Tensor] | None = None, margin: float = 1.0,
     swap: bool = False, reduction: str = "mean",
 ) -> Tensor:
-    """``triplet_margin_loss`` with any distance; ``pairwise_distance`` by default."""
+    """``triplet_margin_loss`` with any distance of two tensors; ``pairwise_distance`` ..."""
 def unfold(
     input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1,
 ) -> Tensor:

@@ -41,11 +41,9 @@ def _det_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
 
 def _constants(xp: Any, a: Array) -> tuple[Any, Any]:
     """The identity, and diag(1, 2, ...), as arrays."""
-    ops = a._device.ops if isinstance(a, Tensor) else None
-    n = a.shape[-1]
-    eye = ops["eye"](n, dtype=a.dtype) if ops else xp.eye(n, dtype=a.dtype)
-    steps = ops["arange"](1, n + 1) if ops else xp.arange(1, n + 1)
-    return eye, eye * steps.astype(a.dtype)
+    arrays, n = a._device.xp if isinstance(a, Tensor) else xp, a.shape[-1]
+    eye = arrays.eye(n, dtype=a.dtype)
+    return eye, eye * arrays.arange(1, n + 1).astype(a.dtype)
 
 
 @primitive("det", vjp_all=_det_rule)

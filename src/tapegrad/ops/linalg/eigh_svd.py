@@ -174,7 +174,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigen:
     """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, (..., n), ascending, and
     (..., n, n), in columns, from their lower ("L") or upper ("U") triangle. Gradients of the
     vectors exist where the values are distinct. Raises RuntimeError for another UPLO, LinAlgError
-    where the algorithm does not converge, as for nan."""
+    where the algorithm does not converge."""
     return Eigen(*_eigh(A, triangle=_triangle("linalg.eigh", A, UPLO)))
 
 

@@ -17,6 +17,7 @@ from tapegrad.core.dtypes import int64
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.movement.shape import mT
 from tapegrad.ops.movement.tril_triu import tril, triu
 
@@ -239,9 +240,9 @@ def lu_unpack(
 
 
 def _require_pivots(op: str, LU: Tensor, pivots: Any) -> None:
-    if not isinstance(pivots, Tensor) or pivots.dtype.name != "int32":
-        kind = pivots.dtype.name if isinstance(pivots, Tensor) else type(pivots).__name__
-        raise RuntimeError(f"[{op}] pivots must be a tensor of int32, got {kind}")
+    require_tensor(op, pivots)
+    if pivots.dtype.name != "int32":
+        raise RuntimeError(f"[{op}] pivots must be a tensor of int32, got {pivots.dtype.name}")
     wanted = (*LU.shape[:-2], min(LU.shape[-2:]))
     if tuple(pivots.shape) != wanted:
         raise RuntimeError(

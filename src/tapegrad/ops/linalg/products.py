@@ -11,6 +11,7 @@ from tapegrad.core.dtypes import int64
 from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import axis, require_floating, require_tensor, same_dtype
+from tapegrad.ops.common.operands import two_tensors
 from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.diagonal import diagonal
 from tapegrad.ops.movement.flip import flip, roll
@@ -235,8 +236,7 @@ def contracted(op: str, a: Tensor, b: Tensor, over_a: list[int], over_b: list[in
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """The Kronecker product: each element of ``input`` times the whole of ``other``, (m, n) and
     (p, q) -> (m p, n q), and so on; missing first dimensions have size 1."""
-    require_tensor("kron", input)
-    require_tensor("kron", other)
+    two_tensors("kron", input, other)
     input, other = align("kron", input, other)
     n = max(input.ndim, other.ndim)
     sizes = [(1,) * (n - x.ndim) + tuple(x.shape) for x in (input, other)]

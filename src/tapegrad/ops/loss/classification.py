@@ -79,8 +79,8 @@ def _cross_entropy_plain(
     logits: Tensor, targets: Tensor, weight: Tensor | None, *, gradient: bool, **settings: Any
 ) -> Tensor:
     device = logits._device
-    arrays = (None if x is None else x._array for x in (logits, targets, weight))
-    _, t, a, b, w, _ = _target(device.xp, *arrays, **settings)
+    given = None if weight is None else weight._array
+    _, t, a, b, w, _ = _target(device.xp, logits._array, targets._array, given, **settings)
     q = b[:, None] * w
     q[device.xp.arange(len(t)), t] += a
     return -sum(multiply(log_softmax(logits, 1), wrap(q, device)), 1)

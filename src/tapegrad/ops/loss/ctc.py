@@ -145,7 +145,7 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
-    """The negative log probability of the target sequences.
+    """The negative log probability of the target sequences (Graves et al. 2006).
 
     log_probs: (t, n, classes) or (t, classes), logarithms of probabilities. targets: classes
     (n, S), or all of them one after the other. Lengths: tensors, or tuples or lists of ints.
