@@ -108,12 +108,8 @@ def geqrf(input: Tensor) -> Reflections:
     triangle of a, (..., m, n); Q the product of the reflections below it, with tau,
     (..., min(m, n)), as ``linalg.householder_product`` multiplies them. Not differentiable."""
     require_matrices("geqrf", input)
-    x, device = input._array, input._device
-    lead, (m, n) = x.shape[:-2], x.shape[-2:]
-    if x.size == 0:
-        zeros = device.ops["zeros"]((*lead, min(m, n)), dtype=x.dtype)
-        return Reflections(wrap(x.copy(), device), wrap(zeros, device))
-    h, tau = device.library.linalg.qr(x, "raw")
+    device = input._device
+    h, tau = device.library.linalg.qr(input._array, "raw")
     h = device.ops["contiguous"](h.swapaxes(-1, -2))
     return Reflections(wrap(h, device), wrap(tau, device))
 
