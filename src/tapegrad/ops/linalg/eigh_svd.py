@@ -52,11 +52,9 @@ def _svd_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     u, gu = (None if x is None else xp.getitem(x, index=(..., slice(0, k))) for x in (u, gu))
     rows = (..., slice(0, k), slice(None))
     vh, gvh = (None if x is None else xp.getitem(x, index=rows) for x in (vh, gvh))
-    inner = None
-    if gs is not None:
-        inner = diagonal_matrix(xp, gs)
     if gu is None and gvh is None:
-        return (None if inner is None else xp.matmul(xp.matmul(u, inner), vh),)
+        return (xp.matmul(_scaled_columns(xp, u, gs), vh),)
+    inner = None if gs is None else diagonal_matrix(xp, gs)
     gaps = _differences(xp, s * s)
     row_values = xp.reshape(s, shape=(*s.shape[:-1], k, 1))
     if gu is not None:
@@ -143,12 +141,14 @@ def torch_svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> SVDT
 
 def _eigh_rule(xp: Any, g: Array, y: Array) -> tuple:
     (gw, gv), (w, v) = g, y
-    inner = None if gw is None else diagonal_matrix(xp, gw)
-    if gv is not None:
-        # The symmetric part says how the vectors' lengths and angles change, which they do not.
-        twist = _skew(xp, xp.matmul(transposed(xp, v), gv)) * 0.5
-        inner = plus(inner, twist / _differences(xp, w))
-    return (None if inner is None else product(xp, v, inner, transposed(xp, v)),)
+    vt = transposed(xp, v)
+    if gv is None:
+        return (xp.matmul(_scaled_columns(xp, v, gw), vt),)
+    # The symmetric part says how the vectors' lengths and angles change, which they do not.
+    inner = _skew(xp, xp.matmul(vt, gv)) * 0.5 / _differences(xp, w)
+    if gw is not None:
+        inner = inner + diagonal_matrix(xp, gw)
+    return (product(xp, v, inner, vt),)
 
 
 @primitive("eigh", vjp_all=_eigh_rule, results=2)

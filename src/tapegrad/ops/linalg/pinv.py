@@ -12,7 +12,7 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.movement.shape import broadcast_to, reshape, squeeze, unsqueeze
-from tapegrad.ops.pointwise.elementwise import absolute, maximum, where
+from tapegrad.ops.pointwise.elementwise import absolute, where
 from tapegrad.ops.reduction.reduce import sum
 
 from .eigh_svd import eigvalsh, svdvals
@@ -106,8 +106,10 @@ def matrix_rank(
     size = absolute(eigvalsh(A)) if hermitian else svdvals(A)
     if size.shape[-1] == 0:
         return sum(size, -1).long()
-    limit = maximum(size.amax(-1) * rtol, atol)
-    return sum(size > unsqueeze(limit, -1), -1)
+    atol, rtol = (t._array if isinstance(t, Tensor) else t for t in (atol, rtol))
+    values = size._array
+    limit = A._device.library.maximum(values.max(axis=-1) * rtol, atol)
+    return wrap(A._device.asarray((values > limit[..., None]).sum(axis=-1)), A._device)
 
 
 def cond(A: Tensor, p: Any = None) -> Tensor:

@@ -34,8 +34,10 @@ def check_reduction(op: str, reduction: str) -> None:
 
 def reduce_loss(op: str, losses: Tensor, reduction: str) -> Tensor:
     """The losses, their mean or their sum. Raises ValueError for another reduction."""
+    if reduction == "mean":
+        return mean(losses)
     check_reduction(op, reduction)
-    return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)
+    return losses if reduction == "none" else sum(losses)
 
 
 def broadcasts_into(shape: tuple, target: tuple) -> bool:
