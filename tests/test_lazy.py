@@ -28,12 +28,40 @@ def test_engine_sums_over_broadcast_dimensions_before_anything_else_did() -> Non
     assert "widened" in done.stdout or "_sum" in done.stdout
 
 
+UNLOADED = """
+import tapegrad as tg
+for divide in (lambda x: x // 0, lambda x: x % 0, lambda x: 1 // x, lambda x: 1 % x):
+    try:
+        print(divide(tg.tensor([0])))
+    except RuntimeError as error:
+        print(error)
+print(2 ** tg.tensor([-1]))
+"""
+
+
+def test_operators_have_their_own_bodies_before_anything_else_did() -> None:
+    """Not the array library's: it divides by zero, and has no negative powers of integers."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNLOADED], capture_output=True, text=True, check=True
+    )
+    *divisions, power = done.stdout.splitlines()
+    assert len(divisions) == 4 and all("integer division by zero" in line for line in divisions)
+    assert power.startswith("tensor([0]")
+
+
 OPS = Path(tapegrad.__file__).parent / "ops"
 
 
 def definitions(tree: ast.Module) -> set[str]:
-    """The names under which a module's primitives and array functions are known to ``xp``."""
+    """The names under which a module's primitives and array functions are known to ``xp``: those
+    that it declares, itself or by a function of its own that hands the name on."""
     found = set()
+    declaring = {"unary", "binary"}
+    for function in tree.body:
+        if isinstance(function, ast.FunctionDef) and function.args.args:
+            first = function.args.args[0].arg
+            if any(called_with(node, ("unary", "binary"), first) for node in ast.walk(function)):
+                declaring.add(function.name)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             for decorator in node.decorator_list:
@@ -43,11 +71,20 @@ def definitions(tree: ast.Module) -> set[str]:
                     found.add(first[0].value if first and hasattr(first[0], "value") else node.name)
         elif (
             isinstance(node, ast.Call)
-            and getattr(node.func, "id", "") in ("unary", "binary")
+            and getattr(node.func, "id", "") in declaring
             and isinstance(node.args[0], ast.Constant)
         ):
             found.add(node.args[0].value)
     return found
+
+
+def called_with(node: ast.AST, functions: tuple[str, ...], argument: str) -> bool:
+    """Whether a node calls one of some functions with this name as the first argument."""
+    return (
+        isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") in functions
+        and getattr(node.args[0], "id", "") == argument
+    )
 
 
 def uses(tree: ast.Module) -> set[str]:

@@ -187,8 +187,6 @@ def operations() -> str:
         if name in in_place:
             form = _as_method(_forms(name[:-1], in_place[name].load())[0], "Tensor")
             body += definition(name, [form], f"In-place version of ``{name[:-1]}``.", scope, "    ")
-        elif name.startswith("__"):
-            body += _operator(name, doors["x"][name].load(), scope)
         else:
             function = doors["x"][name].load()
             body += _define(name, _method(name, function), function, scope)

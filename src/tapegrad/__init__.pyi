@@ -99,14 +99,18 @@ newaxis: None
 pi: _float
 short: _dtype[Any]
 
-def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """|input|."""
 def abs_(input: Tensor, /) -> Tensor:
     """``input.abs_(...)``"""
-def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """|input|."""
+def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of cos."""
 def acos_(input: Tensor, /) -> Tensor:
     """``input.acos_(...)``"""
-def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of cosh."""
 def acosh_(input: Tensor, /) -> Tensor:
     """``input.acosh_(...)``"""
 def adaptive_avg_pool1d(input: Tensor, output_size: Any, *, out: Tensor | None = None) -> Tensor:
@@ -121,11 +125,11 @@ def addbmm(
 def addcdiv(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None,
 ) -> Tensor:
-    """input + value * tensor1 / tensor2, of which one is floating-point."""
+    """input + value * tensor1 / tensor2, broadcast and promoted."""
 def addcmul(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None,
 ) -> Tensor:
-    """input + value * tensor1 * tensor2."""
+    """input + value * tensor1 * tensor2, broadcast and promoted."""
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1,
     out: Tensor | None = None,
@@ -160,7 +164,7 @@ def allclose(
     input: Tensor, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08,
     equal_nan: _bool = False,
 ) -> _bool:
-    """Whether all elements are close."""
+    """Whether all elements are close, as ``isclose`` tells."""
 def alpha_dropout(
     input: Tensor, p: _float = 0.5, training: _bool = False, inplace: _bool = False, *,
     out: Tensor | None = None,
@@ -193,7 +197,8 @@ def aminmax(
 def aminmax(
     input: Tensor, *, axis: _int | None, keepdims: _bool = False, out: Any = None,
 ) -> MinMax: ...
-def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """pi below 0, else 0; nan for nan."""
 @overload
 def any(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
@@ -209,24 +214,30 @@ def arange(
     out: Tensor | None = None,
 ) -> Tensor:
     """start, start + step, ..."""
-def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of cos."""
 def arccos_(input: Tensor, /) -> Tensor:
     """``input.arccos_(...)``"""
-def arccosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arccosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of cosh."""
 def arccosh_(input: Tensor, /) -> Tensor:
     """``input.arccosh_(...)``"""
-def arcsin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arcsin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of sin."""
 def arcsin_(input: Tensor, /) -> Tensor:
     """``input.arcsin_(...)``"""
-def arcsinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arcsinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of sinh."""
 def arcsinh_(input: Tensor, /) -> Tensor:
     """``input.arcsinh_(...)``"""
-def arctan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arctan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of tan."""
 def arctan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The angle, from -pi to pi, of the point with abscissa ``other`` and ordinate ..."""
+    """The angle, from -pi to pi, of the point with abscissa other and ordinate input."""
 def arctan_(input: Tensor, /) -> Tensor:
     """``input.arctan_(...)``"""
-def arctanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def arctanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of tanh."""
 def arctanh_(input: Tensor, /) -> Tensor:
     """``input.arctanh_(...)``"""
 @overload
@@ -287,18 +298,22 @@ def asarray(
     data: Any, dtype: Any = None, device: Any = None, *, out: Tensor | None = None,
 ) -> Tensor:
     """``data`` as a tensor, without a copy where none is needed."""
-def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of sin."""
 def asin_(input: Tensor, /) -> Tensor:
     """``input.asin_(...)``"""
-def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of sinh."""
 def asinh_(input: Tensor, /) -> Tensor:
     """``input.asinh_(...)``"""
-def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of tan."""
 def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The angle, from -pi to pi, of the point with abscissa ``other`` and ordinate ..."""
+    """The angle, from -pi to pi, of the point with abscissa other and ordinate input."""
 def atan_(input: Tensor, /) -> Tensor:
     """``input.atan_(...)``"""
-def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of tanh."""
 def atanh_(input: Tensor, /) -> Tensor:
     """``input.atanh_(...)``"""
 @overload
@@ -345,14 +360,18 @@ def bincount(
     input: Tensor, weights: Tensor | None = None, minlength: _int = 0, *, out: Tensor | None = None,
 ) -> Tensor:
     """How often each of 0, 1, ..."""
-def bitwise_and(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_and(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input & other, of integers or bools."""
 def bitwise_left_shift(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """The integers' bits moved to the left by ``other`` places."""
-def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def bitwise_or(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+    """The integers' bits moved to the left by ``other`` positions, broadcast and promoted."""
+def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """~input, of integers or bools."""
+def bitwise_or(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input | other, of integers or bools."""
 def bitwise_right_shift(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """The integers' bits moved to the right by ``other`` places."""
-def bitwise_xor(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+    """The integers' bits moved to the right by ``other`` positions, broadcast and ..."""
+def bitwise_xor(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input ^ other, of integers or bools."""
 def blackman_window(
     window_length: _int, periodic: _bool = True, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
@@ -386,7 +405,8 @@ def cdist(
     compute_mode: str = "use_mm_for_euclid_dist_if_necessary", *, out: Tensor | None = None,
 ) -> Tensor:
     """The p-norms of all differences of rows: (..., m, k) and (..., n, k) -> (..., m, ..."""
-def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The smallest integer >= input, of input's dtype."""
 def ceil_(input: Tensor, /) -> Tensor:
     """``input.ceil_(...)``"""
 def celu(
@@ -419,11 +439,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
 def clamp_(input: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
     """``input.clamp_(...)``"""
 def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
-    """Elements above ``max`` (a number or a tensor) lowered to it."""
+    """``clamp`` from above: elements above ``max`` (a number or a tensor) lowered to it."""
 def clamp_max_(input: Tensor, /, max: Any) -> Tensor:
     """``input.clamp_max_(...)``"""
 def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
-    """Elements below ``min`` (a number or a tensor) raised to it."""
+    """``clamp`` from below: elements below ``min`` (a number or a tensor) raised to it."""
 def clamp_min_(input: Tensor, /, min: Any) -> Tensor:
     """``input.clamp_min_(...)``"""
 def clip(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
@@ -449,9 +469,9 @@ def concatenate(tensors: Any, dim: Any = 0, *, out: Tensor | None = None) -> Ten
 @overload
 def concatenate(tensors: Any, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 def conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The tensor: the conjugate and the real part of a real number are the number."""
+    """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
 def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The tensor: the conjugate and the real part of a real number are the number."""
+    """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
 def conj_physical_(input: Tensor, /) -> Tensor:
     """``input.conj_physical_(...)``"""
 def conv1d(
@@ -489,13 +509,15 @@ def conv_transpose3d(
 ) -> Tensor:
     """The gradient of a convolution with respect to its volumes."""
 def copysign(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """|input| with the sign of ``other`` (a tensor or a number)."""
+    """|input| with the sign of ``other`` (a tensor or a number, -0.0 has one), ..."""
 def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Pearson's correlation coefficients of the rows of a matrix, their covariances ..."""
-def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """cos(input)."""
 def cos_(input: Tensor, /) -> Tensor:
     """``input.cos_(...)``"""
-def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """cosh(input)."""
 def cosh_(input: Tensor, /) -> Tensor:
     """``input.cosh_(...)``"""
 @overload
@@ -560,7 +582,8 @@ def cumulative_trapezoid(
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, axis: _int, out: Tensor | None = None,
 ) -> Tensor: ...
-def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Degrees as radians."""
 def deg2rad_(input: Tensor, /) -> Tensor:
     """``input.deg2rad_(...)``"""
 def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -601,17 +624,18 @@ def diff(
     input: Tensor, n: _int = 1, *, axis: _int, prepend: Tensor | None = None,
     append: Tensor | None = None, out: Tensor | None = None,
 ) -> Tensor: ...
-def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative of lgamma(input)."""
 def dist(input: Tensor, other: Tensor, p: _float = 2, *, out: Tensor | None = None) -> Tensor:
     """The p-norm of the (broadcast) difference of two tensors, over all elements: a ..."""
 def div(
     input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None,
 ) -> Tensor:
-    """input / other in floating point; rounded towards zero ("trunc") or down ("floor")."""
+    """input / other in floating point, broadcast; with ``rounding_mode`` rounded ..."""
 def divide(
     input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None,
 ) -> Tensor:
-    """input / other in floating point; rounded towards zero ("trunc") or down ("floor")."""
+    """input / other in floating point, broadcast; with ``rounding_mode`` rounded ..."""
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inner product of two vectors: (n,) and (n,) -> ()."""
 def dropout(
@@ -659,18 +683,23 @@ def empty_strided(
 ) -> Tensor:
     """Undefined values, with strides (in elements) of one's own."""
 def eq(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """eq, element by element, with a tensor or a number: bools."""
+    """input == other, as bools."""
 def equal(input: Tensor, other: Tensor) -> _bool:
     """Whether two tensors have the same shape and elements."""
-def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """2 / sqrt(pi) times the integral of exp(-t ** 2) from 0 to input."""
 def erf_(input: Tensor, /) -> Tensor:
     """``input.erf_(...)``"""
-def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 - erf(input), with all digits where it is small."""
 def erfc_(input: Tensor, /) -> Tensor:
     """``input.erfc_(...)``"""
-def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of erf; nan where |input| > 1."""
+def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(input)."""
+def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """2 ** input."""
 def exp2_(input: Tensor, /) -> Tensor:
     """``input.exp2_(...)``"""
 def exp_(input: Tensor, /) -> Tensor:
@@ -680,7 +709,8 @@ def expand_copy(
     out: Tensor | None = None,
 ) -> Tensor:
     """``expand``, copied."""
-def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(input) - 1, exact near 0."""
 def expm1_(input: Tensor, /) -> Tensor:
     """``input.expm1_(...)``"""
 def eye(
@@ -698,7 +728,8 @@ def fill(input: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
     """A tensor like ``input`` of one value, a number or a 0-d tensor."""
 def fill_(self: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
     """Set every element to ``value``."""
-def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input rounded towards 0, of input's dtype."""
 def fix_(input: Tensor, /) -> Tensor:
     """``input.fix_(...)``"""
 def flatten(
@@ -712,17 +743,19 @@ def fliplr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def flipud(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Rows in reverse order; needs at least 1 dimension."""
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
-    """input ** exponent, computed and returned in float64."""
-def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """input ** exponent, computed and returned in float64; one may be a number."""
+def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The largest integer <= input, of input's dtype."""
 def floor_(input: Tensor, /) -> Tensor:
     """``input.floor_(...)``"""
-def floor_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def floor_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input / other, rounded down."""
 def fmax(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The larger (the other where one is nan) of two tensors, broadcast."""
+    """The larger of two numbers; the other one where one is nan."""
 def fmin(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The smaller (the other where one is nan) of two tensors, broadcast."""
+    """The smaller of two numbers; the other one where one is nan."""
 def fmod(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """input - other * trunc(input / other): the remainder that has the sign of ``input``."""
+    """input - other * trunc(input / other), broadcast and promoted: the remainder that ..."""
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The fraction: input - trunc(input), of the input's sign."""
 def frac_(input: Tensor, /) -> Tensor:
@@ -757,11 +790,11 @@ def gather(
     out: Tensor | None = None,
 ) -> Tensor: ...
 def gcd(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The greatest common divisor of integers, never negative."""
+    """The greatest common divisor of integers, never negative, broadcast and promoted."""
 def gcd_(input: Tensor, /, other: Tensor) -> Tensor:
     """``input.gcd_(...)``"""
 def ge(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """ge, element by element, with a tensor or a number: bools."""
+    """input >= other, as bools."""
 def geqrf(input: Tensor, *, out: Any = None) -> Reflections:
     """(a, tau): LAPACK's form of the QR factorisation of (..., m, n) matrices."""
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -778,9 +811,9 @@ def gradient(
     input: Tensor, *, spacing: Any = 1, axis: Any, edge_order: _int = 1, out: Any = None,
 ) -> tuple[Tensor, ...]: ...
 def greater(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """gt, element by element, with a tensor or a number: bools."""
+    """input > other, as bools."""
 def greater_equal(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """ge, element by element, with a tensor or a number: bools."""
+    """input >= other, as bools."""
 def group_norm(
     input: Tensor, num_groups: _int, weight: Tensor | None = None, bias: Tensor | None = None,
     eps: _float = 1e-05, *, out: Tensor | None = None,
@@ -792,7 +825,7 @@ def gru_cell(
 ) -> Tensor:
     """The next state of a gated recurrent unit (Cho et al."""
 def gt(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """gt, element by element, with a tensor or a number: bools."""
+    """input > other, as bools."""
 def hamming_window(
     window_length: _int, periodic: _bool = True, alpha: _float = 0.54, beta: _float = 0.46, *,
     dtype: Any = None, device: Any = None, requires_grad: _bool = False, layout: Any = None,
@@ -808,7 +841,7 @@ def hann_window(
 def hardshrink(input: Tensor, lambd: _float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """0 where -lambd <= x <= lambd, x elsewhere."""
 def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """0 below 0, 1 above, and ``values`` at 0."""
+    """0 below 0, 1 above, and ``values`` (which broadcast) at 0."""
 def histc(
     input: Tensor, bins: _int = 100, min: _float = 0, max: _float = 0, *, out: Tensor | None = None,
 ) -> Tensor:
@@ -831,12 +864,13 @@ def hsplit(
 def hstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
     """Tensors side by side: joined along dim 1, vectors along dim 0."""
 def hypot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """sqrt(input ** 2 + other ** 2) of floating-point tensors, without overflow on the ..."""
-def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """sqrt(input ** 2 + other ** 2), without overflow on the way."""
+def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """I_0(input), a Bessel function in the notation of DLMF 10."""
 def i0_(input: Tensor, /) -> Tensor:
     """``input.i0_(...)``"""
 def igamma(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """P(input, other): the integral of t^(input - 1) exp(-t) over 0 < t < other, ..."""
+    """P(input, other): the integral of t ** (input - 1) exp(-t) over 0 < t < other, ..."""
 def igammac(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 - igamma(input, other), with all digits where it is small."""
 @overload
@@ -903,19 +937,24 @@ def isclose(
     input: Tensor, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08,
     equal_nan: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """|input - other| <= atol + rtol |other|, element by element."""
-def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """|input - other| <= atol + rtol |other|, element by element: bools, of the ..."""
+def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether input is neither infinite nor nan."""
 def isin(
     elements: Any, test_elements: Any, *, assume_unique: _bool = False, invert: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Whether each of ``elements`` is among ``test_elements``; whether not, with ..."""
-def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """Whether each of ``elements`` is among ``test_elements`` (with ``invert``: is ..."""
+def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether input is infinite."""
+def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether input is nan."""
+def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether input is -inf."""
+def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether input is inf."""
 def isreal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """True everywhere: tensors are of real numbers."""
+    """True for each element: tensors are of real numbers."""
 def kaiser_window(
     window_length: _int, periodic: _bool = True, beta: _float = 12.0, *, dtype: Any = None,
     device: Any = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
@@ -939,36 +978,41 @@ def layer_norm(
 ) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, ..."""
 def lcm(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The least common multiple of integers, never negative."""
+    """The least common multiple of integers, never negative, broadcast and promoted."""
 def lcm_(input: Tensor, /, other: Tensor) -> Tensor:
     """``input.lcm_(...)``"""
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """input * 2 ** other."""
+    """input * 2 ** other, broadcast; of input's dtype where that is floating-point and ..."""
 def ldexp_(input: Tensor, /, other: Tensor) -> Tensor:
     """``input.ldexp_(...)``"""
 def le(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """le, element by element, with a tensor or a number: bools."""
+    """input <= other, as bools."""
 def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
     """input + weight * (end - input), exact at both ends; the weight is a number or a ..."""
 def less(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """lt, element by element, with a tensor or a number: bools."""
+    """input < other, as bools."""
 def less_equal(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """le, element by element, with a tensor or a number: bools."""
-def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """input <= other, as bools."""
+def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log(|gamma(input)|)."""
 def linspace(
     start: Any, end: Any, steps: _int, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
     """``steps`` evenly spaced numbers from start to end, both included."""
-def log(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The natural logarithm."""
+def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm to base 10."""
 def log10_(input: Tensor, /) -> Tensor:
     """``input.log10_(...)``"""
-def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log(1 + input), exact near 0."""
 def log1p_(input: Tensor, /) -> Tensor:
     """``input.log1p_(...)``"""
-def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm to base 2."""
 def log2_(input: Tensor, /) -> Tensor:
     """``input.log2_(...)``"""
 def log_(input: Tensor, /) -> Tensor:
@@ -994,14 +1038,15 @@ def logcumsumexp(input: Tensor, *, axis: _int, out: Tensor | None = None) -> Ten
 def logdet(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The logarithms of the determinants of (..., n, n) matrices, (...): nan where ..."""
 def logical_and(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Whether both are not 0, of two tensors, broadcast."""
-def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """Whether both are not 0."""
+def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether input is 0."""
 def logical_or(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Whether one is not 0, of two tensors, broadcast."""
+    """Whether one or both are not 0."""
 def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Whether just one is not 0, of two tensors, broadcast."""
+    """Whether one of the two, and only one, is not 0."""
 def logit(input: Tensor, eps: _float | None = None, *, out: Tensor | None = None) -> Tensor:
-    """log(x / (1 - x)); x is first clamped to eps .."""
+    """log(x / (1 - x)), element by element; integers become the default float dtype."""
 def logit_(input: Tensor, /, eps: _float | None = None) -> Tensor:
     """``input.logit_(...)``"""
 def logspace(
@@ -1020,7 +1065,7 @@ def logsumexp(
     input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
 ) -> Tensor: ...
 def lt(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """lt, element by element, with a tensor or a number: bools."""
+    """input < other, as bools."""
 def lu(input: Tensor, pivot: _bool = True, get_infos: _bool = False, *, out: Any = None) -> Any:
     """(LU, pivots) as by ``linalg.lu_factor``, which raises LinAlgError if a matrix is ..."""
 def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1089,7 +1134,7 @@ def max_pool3d(
     ceil_mode: _bool = False, return_indices: _bool = False, *, out: Any = None,
 ) -> Any: ...
 def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The larger (nan if one is nan) of two tensors, broadcast."""
+    """The larger of two numbers; nan where one is nan."""
 @overload
 def mean(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
@@ -1120,7 +1165,7 @@ def min(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: .
 @overload
 def min(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) -> Picked: ...
 def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The smaller (nan if one is nan) of two tensors, broadcast."""
+    """The smaller of two numbers; nan where one is nan."""
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product (m, k) @ (k, n) -> (m, n)."""
 @overload
@@ -1134,22 +1179,24 @@ def movedim(input: Tensor, source: Any, destination: Any, *, out: Tensor | None 
     """Dimensions moved to new places; the others keep their order."""
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The tensor sorted along its first dimension."""
-def mul(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def mul(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * other."""
 def multinomial(
     input: Tensor, num_samples: _int, replacement: _bool = False, *, generator: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """``num_samples`` class indices (int64) for each row of weights, drawn with or ..."""
-def multiply(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def multiply(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * other."""
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of a matrix and a vector: (m, k) @ (k,) -> (m,)."""
 def mvlgamma(input: Tensor, p: _int, *, out: Tensor | None = None) -> Tensor:
-    """The logarithm of the multivariate gamma function of dimension p: the sum of ..."""
+    """The logarithm of the multivariate gamma function of dimension p, element by ..."""
 def nan_to_num(
     input: Tensor, nan: _float | None = None, posinf: _float | None = None,
     neginf: _float | None = None, *, out: Tensor | None = None,
 ) -> Tensor:
-    """nan replaced by ``nan`` (0), the infinities by ``posinf`` and ``neginf`` (the ..."""
+    """nan replaced by ``nan`` (0 by default), the infinities by ``posinf`` and ..."""
 def nan_to_num_(
     input: Tensor, /, nan: _float | None = None, posinf: _float | None = None,
     neginf: _float | None = None,
@@ -1214,15 +1261,17 @@ def narrow_copy(
     input: Tensor, *, axis: _int, start: Any, length: _int, out: Tensor | None = None,
 ) -> Tensor: ...
 def ne(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """ne, element by element, with a tensor or a number: bools."""
-def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """input != other, as bools."""
+def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-input."""
 def neg_(input: Tensor, /) -> Tensor:
     """``input.neg_(...)``"""
-def negative(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def negative(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-input."""
 def negative_(input: Tensor, /) -> Tensor:
     """``input.negative_(...)``"""
 def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The next number of the dtype after ``input`` in the direction of ``other``."""
+    """The next number of the dtype after input in the direction of other."""
 @overload
 def nonzero(
     input: Tensor, *, as_tuple: Literal[False] = False, out: Tensor | None = None,
@@ -1252,7 +1301,7 @@ def normal(
 ) -> Tensor:
     """Normal numbers with the means and standard deviations given: two numbers and a ..."""
 def not_equal(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """ne, element by element, with a tensor or a number: bools."""
+    """input != other, as bools."""
 @overload
 def ones(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
@@ -1305,7 +1354,7 @@ def poisson(
 ) -> Tensor:
     """Numbers of events, each element of ``input`` their mean."""
 def polygamma(n: _int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The n-th derivative of ``digamma``."""
+    """The n-th derivative of ``digamma``, element by element; integers become the ..."""
 def positive(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """+input: the tensor itself."""
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -1341,7 +1390,8 @@ def quantile(
     input: Tensor, q: Any, *, axis: _int | None, keepdims: _bool = False,
     interpolation: str = "linear", out: Tensor | None = None,
 ) -> Tensor: ...
-def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Radians as degrees."""
 def rad2deg_(input: Tensor, /) -> Tensor:
     """``input.rad2deg_(...)``"""
 @overload
@@ -1403,15 +1453,17 @@ def randperm(
 def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """All elements in one dimension; a view of a contiguous tensor, a copy of others."""
 def real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The tensor: the conjugate and the real part of a real number are the number."""
-def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
+def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / input."""
 def reciprocal_(input: Tensor, /) -> Tensor:
     """``input.reciprocal_(...)``"""
 def relu(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
     """max(x, 0); slope 0 at 0."""
 def relu_(input: Tensor, /, inplace: _bool = False) -> Tensor:
     """``input.relu_(...)``"""
-def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input - other * floor(input / other), which has the sign of ``other``."""
 @overload
 def renorm(
     input: Tensor, p: _float, dim: _int, maxnorm: _float, *, out: Tensor | None = None,
@@ -1439,9 +1491,9 @@ def resize_as_(
 ) -> Tensor:
     """``resize_`` to another tensor's shape."""
 def resolve_conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The tensor: the conjugate and the real part of a real number are the number."""
+    """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
 def resolve_neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The tensor: the conjugate and the real part of a real number are the number."""
+    """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
 def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: _float | None = None,
     *, out: Tensor | None = None,
@@ -1452,7 +1504,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None, *, out: Tensor | None = N
 def rot90(input: Tensor, k: _int = 1, dims: Any = ..., *, out: Tensor | None = None) -> Tensor:
     """Turned k times by 90 degrees, from the first of two dims towards the second."""
 def round(input: Tensor, *, decimals: _int = 0, out: Tensor | None = None) -> Tensor:
-    """To the nearest integer (or decimal), halves to even."""
+    """To the nearest integer, halves to even; with ``decimals`` to so many digits ..."""
 def round_(input: Tensor, /, *, decimals: _int = 0) -> Tensor:
     """``input.round_(...)``"""
 def row_stack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
@@ -1467,11 +1519,12 @@ def rrelu_(
     training: _bool = False, inplace: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
     """In-place version of ``rrelu``."""
-def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / sqrt(input)."""
 def rsqrt_(input: Tensor, /) -> Tensor:
     """``input.rsqrt_(...)``"""
 def rsub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """other - alpha * input."""
+    """other - alpha * input: ``sub`` with the operands exchanged."""
 def scalar_tensor(
     s: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
     layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
@@ -1540,20 +1593,26 @@ def selu_(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -
     """In-place version of ``selu``."""
 def set_rng_state(state: Tensor) -> None:
     """Put the default generator back into a state."""
-def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-1, 0 or 1, of input's dtype."""
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 / (1 + exp(-x)); integers become floats."""
 def sigmoid_(input: Tensor, /) -> Tensor:
     """``input.sigmoid_(...)``"""
-def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-1, 0 or 1, of input's dtype."""
+def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether input is below 0, or -0.0."""
+def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(input)."""
 def sin_(input: Tensor, /) -> Tensor:
     """``input.sin_(...)``"""
-def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(pi input) / (pi input), and 1 at 0."""
 def sinc_(input: Tensor, /) -> Tensor:
     """``input.sinc_(...)``"""
-def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sinh(input)."""
 def sinh_(input: Tensor, /) -> Tensor:
     """``input.sinh_(...)``"""
 @overload
@@ -1650,10 +1709,12 @@ def split_with_sizes_copy(
 def split_with_sizes_copy(
     input: Tensor, split_sizes: Any, *, axis: _int, out: Any = None,
 ) -> tuple[Tensor, ...]: ...
-def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sqrt(input)."""
 def sqrt_(input: Tensor, /) -> Tensor:
     """``input.sqrt_(...)``"""
-def square(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input * input; int64 for bools."""
 def square_(input: Tensor, /) -> Tensor:
     """``input.square_(...)``"""
 @overload
@@ -1736,7 +1797,8 @@ def take_along_dim(
 def take_along_dim(
     input: Tensor, indices: Tensor, *, axis: _int | None, out: Tensor | None = None,
 ) -> Tensor: ...
-def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """tan(input)."""
 def tan_(input: Tensor, /) -> Tensor:
     """``input.tan_(...)``"""
 def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1830,8 +1892,9 @@ def triu_indices(
 ) -> Tensor:
     """Rows and columns of the elements that ``triu`` keeps, (2, n), in row-major order."""
 def true_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-    """input / other in floating point."""
-def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """input / other in floating point, broadcast; integers become the default float dtype."""
+def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input rounded towards 0, of input's dtype."""
 def trunc_(input: Tensor, /) -> Tensor:
     """``input.trunc_(...)``"""
 @overload
@@ -1980,7 +2043,8 @@ def where(condition: Tensor, *, out: Any = None) -> tuple[Tensor, ...]:
     """``input`` where the condition is True, ``other`` elsewhere, broadcast and ..."""
 @overload
 def where(condition: Tensor, input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
-def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * log(other); 0 where input is 0, unless other is nan."""
 def xlogy_(input: Tensor, /, other: Any) -> Tensor:
     """``input.xlogy_(...)``"""
 def zero_(self: Tensor, *, out: Tensor | None = None) -> Tensor:

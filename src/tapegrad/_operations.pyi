@@ -35,7 +35,7 @@ class Operations:
         """The last two dimensions exchanged: each matrix of a batch transposed."""
     @property
     def real(self) -> Tensor:
-        """The tensor: the conjugate and the real part of a real number are the number."""
+        """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
     def __abs__(self) -> Tensor: ...
     def __add__(self, other: Any) -> Tensor: ...
     def __and__(self, other: Any) -> Tensor: ...
@@ -48,6 +48,7 @@ class Operations:
     def __invert__(self) -> Tensor: ...
     def __iter__(self) -> Iterator[Tensor]: ...
     def __le__(self, other: Any) -> Tensor: ...
+    def __lshift__(self, other: Any) -> Tensor: ...
     def __lt__(self, other: Any) -> Tensor: ...
     def __matmul__(self, other: Any) -> Tensor: ...
     def __mod__(self, other: Any) -> Tensor: ...
@@ -61,11 +62,14 @@ class Operations:
     def __rand__(self, other: Any) -> Tensor: ...
     def __rdiv__(self, other: Any) -> Tensor: ...
     def __rfloordiv__(self, other: Any) -> Tensor: ...
+    def __rlshift__(self, other: Any) -> Tensor: ...
     def __rmatmul__(self, other: Any) -> Tensor: ...
     def __rmod__(self, other: Any) -> Tensor: ...
     def __rmul__(self, other: Any) -> Tensor: ...
     def __ror__(self, other: Any) -> Tensor: ...
     def __rpow__(self, other: Any) -> Tensor: ...
+    def __rrshift__(self, other: Any) -> Tensor: ...
+    def __rshift__(self, other: Any) -> Tensor: ...
     def __rsub__(self, other: Any) -> Tensor: ...
     def __rtruediv__(self, other: Any) -> Tensor: ...
     def __rxor__(self, other: Any) -> Tensor: ...
@@ -83,6 +87,8 @@ class Operations:
     def __iand__(self, other: Any) -> Tensor: ...
     def __ior__(self, other: Any) -> Tensor: ...
     def __ixor__(self, other: Any) -> Tensor: ...
+    def __ilshift__(self, other: Any) -> Tensor: ...
+    def __irshift__(self, other: Any) -> Tensor: ...
     def backward(
         self, gradient: Tensor | None = None, retain_graph: _bool | None = None,
         create_graph: _bool = False, inputs: Any = None,
@@ -94,22 +100,20 @@ class Operations:
         """Call ``hook(tensor)`` whenever ``backward`` has added to this leaf's ``.grad``: ..."""
     def retain_grad(self) -> None:
         """Keep this non-leaf tensor's gradient in ``.grad`` too."""
-    def __ilshift__(self, other: Any) -> Tensor: ...
-    def __irshift__(self, other: Any) -> Tensor: ...
-    def __lshift__(self, other: Any) -> Tensor: ...
-    def __rlshift__(self, other: Any) -> Tensor: ...
-    def __rrshift__(self, other: Any) -> Tensor: ...
-    def __rshift__(self, other: Any) -> Tensor: ...
-    def abs(self) -> Tensor: ...
+    def abs(self) -> Tensor:
+        """|input|."""
     def abs_(self) -> Tensor:
         """In-place version of ``abs``."""
-    def absolute(self) -> Tensor: ...
+    def absolute(self) -> Tensor:
+        """|input|."""
     def absolute_(self) -> Tensor:
         """In-place version of ``absolute``."""
-    def acos(self) -> Tensor: ...
+    def acos(self) -> Tensor:
+        """The inverse of cos."""
     def acos_(self) -> Tensor:
         """In-place version of ``acos``."""
-    def acosh(self) -> Tensor: ...
+    def acosh(self) -> Tensor:
+        """The inverse of cosh."""
     def acosh_(self) -> Tensor:
         """In-place version of ``acosh``."""
     def add(self, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -121,11 +125,11 @@ class Operations:
     def addbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """In-place version of ``addbmm``."""
     def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-        """input + value * tensor1 / tensor2, of which one is floating-point."""
+        """input + value * tensor1 / tensor2, broadcast and promoted."""
     def addcdiv_(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
         """In-place version of ``addcdiv``."""
     def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-        """input + value * tensor1 * tensor2."""
+        """input + value * tensor1 * tensor2, broadcast and promoted."""
     def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
         """In-place version of ``addcmul``."""
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
@@ -150,7 +154,7 @@ class Operations:
     def allclose(
         self, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08, equal_nan: _bool = False,
     ) -> _bool:
-        """Whether all elements are close."""
+        """Whether all elements are close, as ``isclose`` tells."""
     @overload
     def amax(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
         """The largest elements over ``dim``; equal ones share the gradient."""
@@ -166,32 +170,39 @@ class Operations:
         """``amin`` and ``amax`` over one dimension, or all."""
     @overload
     def aminmax(self, *, axis: _int | None, keepdims: _bool = False) -> MinMax: ...
-    def angle(self) -> Tensor: ...
+    def angle(self) -> Tensor:
+        """pi below 0, else 0; nan for nan."""
     @overload
     def any(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
         """Whether any element over ``dim`` is non-zero (nan is)."""
     @overload
     def any(self, *, axis: Any, keepdims: _bool = False) -> Tensor: ...
-    def arccos(self) -> Tensor: ...
+    def arccos(self) -> Tensor:
+        """The inverse of cos."""
     def arccos_(self) -> Tensor:
         """In-place version of ``arccos``."""
-    def arccosh(self) -> Tensor: ...
+    def arccosh(self) -> Tensor:
+        """The inverse of cosh."""
     def arccosh_(self) -> Tensor:
         """In-place version of ``arccosh``."""
-    def arcsin(self) -> Tensor: ...
+    def arcsin(self) -> Tensor:
+        """The inverse of sin."""
     def arcsin_(self) -> Tensor:
         """In-place version of ``arcsin``."""
-    def arcsinh(self) -> Tensor: ...
+    def arcsinh(self) -> Tensor:
+        """The inverse of sinh."""
     def arcsinh_(self) -> Tensor:
         """In-place version of ``arcsinh``."""
-    def arctan(self) -> Tensor: ...
+    def arctan(self) -> Tensor:
+        """The inverse of tan."""
     def arctan2(self, other: Tensor) -> Tensor:
-        """The angle, from -pi to pi, of the point with abscissa ``other`` and ordinate ..."""
+        """The angle, from -pi to pi, of the point with abscissa other and ordinate input."""
     def arctan2_(self, other: Tensor) -> Tensor:
         """In-place version of ``arctan2``."""
     def arctan_(self) -> Tensor:
         """In-place version of ``arctan``."""
-    def arctanh(self) -> Tensor: ...
+    def arctanh(self) -> Tensor:
+        """The inverse of tanh."""
     def arctanh_(self) -> Tensor:
         """In-place version of ``arctanh``."""
     @overload
@@ -223,20 +234,24 @@ class Operations:
         self, src: Tensor, size: Any, stride: Any, storage_offset: _int | None = None,
     ) -> Tensor:
         """A copy of ``input`` in which the elements that ``as_strided`` would show are ..."""
-    def asin(self) -> Tensor: ...
+    def asin(self) -> Tensor:
+        """The inverse of sin."""
     def asin_(self) -> Tensor:
         """In-place version of ``asin``."""
-    def asinh(self) -> Tensor: ...
+    def asinh(self) -> Tensor:
+        """The inverse of sinh."""
     def asinh_(self) -> Tensor:
         """In-place version of ``asinh``."""
-    def atan(self) -> Tensor: ...
+    def atan(self) -> Tensor:
+        """The inverse of tan."""
     def atan2(self, other: Tensor) -> Tensor:
-        """The angle, from -pi to pi, of the point with abscissa ``other`` and ordinate ..."""
+        """The angle, from -pi to pi, of the point with abscissa other and ordinate input."""
     def atan2_(self, other: Tensor) -> Tensor:
         """In-place version of ``atan2``."""
     def atan_(self) -> Tensor:
         """In-place version of ``atan``."""
-    def atanh(self) -> Tensor: ...
+    def atanh(self) -> Tensor:
+        """The inverse of tanh."""
     def atanh_(self) -> Tensor:
         """In-place version of ``atanh``."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
@@ -251,24 +266,28 @@ class Operations:
         """The tensor as bfloat16."""
     def bincount(self, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
         """How often each of 0, 1, ..."""
-    def bitwise_and(self, other: Any) -> Tensor: ...
+    def bitwise_and(self, other: Any) -> Tensor:
+        """input & other, of integers or bools."""
     def bitwise_and_(self, other: Any) -> Tensor:
         """In-place version of ``bitwise_and``."""
     def bitwise_left_shift(self, other: Any) -> Tensor:
-        """The integers' bits moved to the left by ``other`` places."""
+        """The integers' bits moved to the left by ``other`` positions, broadcast and promoted."""
     def bitwise_left_shift_(self, other: Any) -> Tensor:
         """In-place version of ``bitwise_left_shift``."""
-    def bitwise_not(self) -> Tensor: ...
+    def bitwise_not(self) -> Tensor:
+        """~input, of integers or bools."""
     def bitwise_not_(self) -> Tensor:
         """In-place version of ``bitwise_not``."""
-    def bitwise_or(self, other: Any) -> Tensor: ...
+    def bitwise_or(self, other: Any) -> Tensor:
+        """input | other, of integers or bools."""
     def bitwise_or_(self, other: Any) -> Tensor:
         """In-place version of ``bitwise_or``."""
     def bitwise_right_shift(self, other: Any) -> Tensor:
-        """The integers' bits moved to the right by ``other`` places."""
+        """The integers' bits moved to the right by ``other`` positions, broadcast and ..."""
     def bitwise_right_shift_(self, other: Any) -> Tensor:
         """In-place version of ``bitwise_right_shift``."""
-    def bitwise_xor(self, other: Any) -> Tensor: ...
+    def bitwise_xor(self, other: Any) -> Tensor:
+        """input ^ other, of integers or bools."""
     def bitwise_xor_(self, other: Any) -> Tensor:
         """In-place version of ``bitwise_xor``."""
     def bmm(self, mat2: Tensor) -> Tensor:
@@ -283,7 +302,8 @@ class Operations:
         self, median: _float = 0.0, sigma: _float = 1.0, *, generator: Any = None,
     ) -> Tensor:
         """Set the elements to random numbers of a Cauchy distribution: median + sigma ..."""
-    def ceil(self) -> Tensor: ...
+    def ceil(self) -> Tensor:
+        """The smallest integer >= input, of input's dtype."""
     def ceil_(self) -> Tensor:
         """In-place version of ``ceil``."""
     def char(self, memory_format: Any = None) -> Tensor:
@@ -304,11 +324,11 @@ class Operations:
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """In-place version of ``clamp``."""
     def clamp_max(self, max: Any) -> Tensor:
-        """Elements above ``max`` (a number or a tensor) lowered to it."""
+        """``clamp`` from above: elements above ``max`` (a number or a tensor) lowered to it."""
     def clamp_max_(self, max: Any) -> Tensor:
         """In-place version of ``clamp_max``."""
     def clamp_min(self, min: Any) -> Tensor:
-        """Elements below ``min`` (a number or a tensor) raised to it."""
+        """``clamp`` from below: elements below ``min`` (a number or a tensor) raised to it."""
     def clamp_min_(self, min: Any) -> Tensor:
         """In-place version of ``clamp_min``."""
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
@@ -318,9 +338,9 @@ class Operations:
     def clone(self, *, memory_format: Any = None) -> Tensor:
         """A copy, its elements in order in memory; gradients flow through it."""
     def conj(self) -> Tensor:
-        """The tensor: the conjugate and the real part of a real number are the number."""
+        """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
     def conj_physical(self) -> Tensor:
-        """The tensor: the conjugate and the real part of a real number are the number."""
+        """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
     def conj_physical_(self) -> Tensor:
         """In-place version of ``conj_physical``."""
     def contiguous(self, memory_format: Any = None) -> Tensor:
@@ -328,15 +348,17 @@ class Operations:
     def copy_(self, source: Tensor, non_blocking: _bool = False) -> Tensor:
         """Copy ``source`` (broadcast, converted, from any device) into this tensor."""
     def copysign(self, other: Any) -> Tensor:
-        """|input| with the sign of ``other`` (a tensor or a number)."""
+        """|input| with the sign of ``other`` (a tensor or a number, -0.0 has one), ..."""
     def copysign_(self, other: Any) -> Tensor:
         """In-place version of ``copysign``."""
     def corrcoef(self) -> Tensor:
         """Pearson's correlation coefficients of the rows of a matrix, their covariances ..."""
-    def cos(self) -> Tensor: ...
+    def cos(self) -> Tensor:
+        """cos(input)."""
     def cos_(self) -> Tensor:
         """In-place version of ``cos``."""
-    def cosh(self) -> Tensor: ...
+    def cosh(self) -> Tensor:
+        """cosh(input)."""
     def cosh_(self) -> Tensor:
         """In-place version of ``cosh``."""
     @overload
@@ -384,7 +406,8 @@ class Operations:
     def cumsum(self, *, axis: _int, dtype: Any = None) -> Tensor: ...
     def cumsum_(self, dim: _int, *, dtype: Any = None) -> Tensor:
         """In-place version of ``cumsum``."""
-    def deg2rad(self) -> Tensor: ...
+    def deg2rad(self) -> Tensor:
+        """Degrees as radians."""
     def deg2rad_(self) -> Tensor:
         """In-place version of ``deg2rad``."""
     def det(self) -> Tensor:
@@ -412,17 +435,18 @@ class Operations:
         self, n: _int = 1, *, axis: _int, prepend: Tensor | None = None,
         append: Tensor | None = None,
     ) -> Tensor: ...
-    def digamma(self) -> Tensor: ...
+    def digamma(self) -> Tensor:
+        """The derivative of lgamma(input)."""
     def digamma_(self) -> Tensor:
         """In-place version of ``digamma``."""
     def dist(self, other: Tensor, p: _float = 2) -> Tensor:
         """The p-norm of the (broadcast) difference of two tensors, over all elements: a ..."""
     def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-        """input / other in floating point; rounded towards zero ("trunc") or down ("floor")."""
+        """input / other in floating point, broadcast; with ``rounding_mode`` rounded ..."""
     def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """In-place version of ``div``."""
     def divide(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-        """input / other in floating point; rounded towards zero ("trunc") or down ("floor")."""
+        """input / other in floating point, broadcast; with ``rounding_mode`` rounded ..."""
     def divide_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """In-place version of ``divide``."""
     def dot(self, tensor: Tensor) -> Tensor:
@@ -434,22 +458,27 @@ class Operations:
     ) -> tuple[Tensor, ...]:
         """``tensor_split`` along dim 2, into equal parts if a number is given."""
     def eq(self, other: Any) -> Tensor:
-        """eq, element by element, with a tensor or a number: bools."""
+        """input == other, as bools."""
     def eq_(self, other: Any) -> Tensor:
         """In-place version of ``eq``."""
     def equal(self, other: Tensor) -> _bool:
         """Whether two tensors have the same shape and elements."""
-    def erf(self) -> Tensor: ...
+    def erf(self) -> Tensor:
+        """2 / sqrt(pi) times the integral of exp(-t ** 2) from 0 to input."""
     def erf_(self) -> Tensor:
         """In-place version of ``erf``."""
-    def erfc(self) -> Tensor: ...
+    def erfc(self) -> Tensor:
+        """1 - erf(input), with all digits where it is small."""
     def erfc_(self) -> Tensor:
         """In-place version of ``erfc``."""
-    def erfinv(self) -> Tensor: ...
+    def erfinv(self) -> Tensor:
+        """The inverse of erf; nan where |input| > 1."""
     def erfinv_(self) -> Tensor:
         """In-place version of ``erfinv``."""
-    def exp(self) -> Tensor: ...
-    def exp2(self) -> Tensor: ...
+    def exp(self) -> Tensor:
+        """exp(input)."""
+    def exp2(self) -> Tensor:
+        """2 ** input."""
     def exp2_(self) -> Tensor:
         """In-place version of ``exp2``."""
     def exp_(self) -> Tensor:
@@ -458,7 +487,8 @@ class Operations:
         """Dimensions of size 1 repeated without a copy; -1 keeps a size."""
     def expand_as(self, other: Tensor) -> Tensor:
         """``expand`` to another tensor's shape."""
-    def expm1(self) -> Tensor: ...
+    def expm1(self) -> Tensor:
+        """exp(input) - 1, exact near 0."""
     def expm1_(self) -> Tensor:
         """In-place version of ``expm1``."""
     def exponential_(self, lambd: _float = 1.0, *, generator: Any = None) -> Tensor:
@@ -467,7 +497,8 @@ class Operations:
         """Set every element to ``value``."""
     def fill_diagonal_(self, fill_value: Any, wrap: _bool = False) -> Tensor:
         """In-place version of ``fill_diagonal``."""
-    def fix(self) -> Tensor: ...
+    def fix(self) -> Tensor:
+        """input rounded towards 0, of input's dtype."""
     def fix_(self) -> Tensor:
         """In-place version of ``fix``."""
     def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
@@ -481,21 +512,23 @@ class Operations:
     def float(self, memory_format: Any = None) -> Tensor:
         """The tensor as float32."""
     def float_power(self, exponent: Any) -> Tensor:
-        """input ** exponent, computed and returned in float64."""
+        """input ** exponent, computed and returned in float64; one may be a number."""
     def float_power_(self, exponent: Any) -> Tensor:
         """``float_power``, written over a float64 tensor; raises RuntimeError for others."""
-    def floor(self) -> Tensor: ...
+    def floor(self) -> Tensor:
+        """The largest integer <= input, of input's dtype."""
     def floor_(self) -> Tensor:
         """In-place version of ``floor``."""
-    def floor_divide(self, other: Any) -> Tensor: ...
+    def floor_divide(self, other: Any) -> Tensor:
+        """input / other, rounded down."""
     def floor_divide_(self, other: Any) -> Tensor:
         """In-place version of ``floor_divide``."""
     def fmax(self, other: Tensor) -> Tensor:
-        """The larger (the other where one is nan) of two tensors, broadcast."""
+        """The larger of two numbers; the other one where one is nan."""
     def fmin(self, other: Tensor) -> Tensor:
-        """The smaller (the other where one is nan) of two tensors, broadcast."""
+        """The smaller of two numbers; the other one where one is nan."""
     def fmod(self, other: Any) -> Tensor:
-        """input - other * trunc(input / other): the remainder that has the sign of ``input``."""
+        """input - other * trunc(input / other), broadcast and promoted: the remainder that ..."""
     def fmod_(self, other: Any) -> Tensor:
         """In-place version of ``fmod``."""
     def frac(self) -> Tensor:
@@ -510,11 +543,11 @@ class Operations:
     @overload
     def gather(self, *, axis: _int, index: Tensor, sparse_grad: _bool = False) -> Tensor: ...
     def gcd(self, other: Tensor) -> Tensor:
-        """The greatest common divisor of integers, never negative."""
+        """The greatest common divisor of integers, never negative, broadcast and promoted."""
     def gcd_(self, other: Tensor) -> Tensor:
         """In-place version of ``gcd``."""
     def ge(self, other: Any) -> Tensor:
-        """ge, element by element, with a tensor or a number: bools."""
+        """input >= other, as bools."""
     def ge_(self, other: Any) -> Tensor:
         """In-place version of ``ge``."""
     def geometric_(self, p: _float, *, generator: Any = None) -> Tensor:
@@ -524,15 +557,15 @@ class Operations:
     def ger(self, vec2: Tensor) -> Tensor:
         """The products of all pairs: (m,) and (n,) -> (m, n)."""
     def greater(self, other: Any) -> Tensor:
-        """gt, element by element, with a tensor or a number: bools."""
+        """input > other, as bools."""
     def greater_(self, other: Any) -> Tensor:
         """In-place version of ``greater``."""
     def greater_equal(self, other: Any) -> Tensor:
-        """ge, element by element, with a tensor or a number: bools."""
+        """input >= other, as bools."""
     def greater_equal_(self, other: Any) -> Tensor:
         """In-place version of ``greater_equal``."""
     def gt(self, other: Any) -> Tensor:
-        """gt, element by element, with a tensor or a number: bools."""
+        """input > other, as bools."""
     def gt_(self, other: Any) -> Tensor:
         """In-place version of ``gt``."""
     def half(self, memory_format: Any = None) -> Tensor:
@@ -540,7 +573,7 @@ class Operations:
     def hardshrink(self, lambd: _float = 0.5) -> Tensor:
         """0 where -lambd <= x <= lambd, x elsewhere."""
     def heaviside(self, values: Tensor) -> Tensor:
-        """0 below 0, 1 above, and ``values`` at 0."""
+        """0 below 0, 1 above, and ``values`` (which broadcast) at 0."""
     def heaviside_(self, values: Tensor) -> Tensor:
         """In-place version of ``heaviside``."""
     def histc(self, bins: _int = 100, min: _float = 0, max: _float = 0) -> Tensor:
@@ -555,14 +588,15 @@ class Operations:
     ) -> tuple[Tensor, ...]:
         """``tensor_split`` along dim 1, into equal parts if a number is given."""
     def hypot(self, other: Tensor) -> Tensor:
-        """sqrt(input ** 2 + other ** 2) of floating-point tensors, without overflow on the ..."""
+        """sqrt(input ** 2 + other ** 2), without overflow on the way."""
     def hypot_(self, other: Tensor) -> Tensor:
         """In-place version of ``hypot``."""
-    def i0(self) -> Tensor: ...
+    def i0(self) -> Tensor:
+        """I_0(input), a Bessel function in the notation of DLMF 10."""
     def i0_(self) -> Tensor:
         """In-place version of ``i0``."""
     def igamma(self, other: Tensor) -> Tensor:
-        """P(input, other): the integral of t^(input - 1) exp(-t) over 0 < t < other, ..."""
+        """P(input, other): the integral of t ** (input - 1) exp(-t) over 0 < t < other, ..."""
     def igamma_(self, other: Tensor) -> Tensor:
         """In-place version of ``igamma``."""
     def igammac(self, other: Tensor) -> Tensor:
@@ -621,14 +655,19 @@ class Operations:
     def isclose(
         self, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08, equal_nan: _bool = False,
     ) -> Tensor:
-        """|input - other| <= atol + rtol |other|, element by element."""
-    def isfinite(self) -> Tensor: ...
-    def isinf(self) -> Tensor: ...
-    def isnan(self) -> Tensor: ...
-    def isneginf(self) -> Tensor: ...
-    def isposinf(self) -> Tensor: ...
+        """|input - other| <= atol + rtol |other|, element by element: bools, of the ..."""
+    def isfinite(self) -> Tensor:
+        """Whether input is neither infinite nor nan."""
+    def isinf(self) -> Tensor:
+        """Whether input is infinite."""
+    def isnan(self) -> Tensor:
+        """Whether input is nan."""
+    def isneginf(self) -> Tensor:
+        """Whether input is -inf."""
+    def isposinf(self) -> Tensor:
+        """Whether input is inf."""
     def isreal(self) -> Tensor:
-        """True everywhere: tensors are of real numbers."""
+        """True for each element: tensors are of real numbers."""
     def kron(self, other: Tensor) -> Tensor:
         """The Kronecker product: each element of ``input`` times the whole of ``other``, ..."""
     @overload
@@ -637,15 +676,15 @@ class Operations:
     @overload
     def kthvalue(self, k: _int, *, axis: _int, keepdims: _bool = False) -> Picked: ...
     def lcm(self, other: Tensor) -> Tensor:
-        """The least common multiple of integers, never negative."""
+        """The least common multiple of integers, never negative, broadcast and promoted."""
     def lcm_(self, other: Tensor) -> Tensor:
         """In-place version of ``lcm``."""
     def ldexp(self, other: Tensor) -> Tensor:
-        """input * 2 ** other."""
+        """input * 2 ** other, broadcast; of input's dtype where that is floating-point and ..."""
     def ldexp_(self, other: Tensor) -> Tensor:
         """In-place version of ``ldexp``."""
     def le(self, other: Any) -> Tensor:
-        """le, element by element, with a tensor or a number: bools."""
+        """input <= other, as bools."""
     def le_(self, other: Any) -> Tensor:
         """In-place version of ``le``."""
     def lerp(self, end: Tensor, weight: Any) -> Tensor:
@@ -653,24 +692,29 @@ class Operations:
     def lerp_(self, end: Tensor, weight: Any) -> Tensor:
         """In-place version of ``lerp``."""
     def less(self, other: Any) -> Tensor:
-        """lt, element by element, with a tensor or a number: bools."""
+        """input < other, as bools."""
     def less_(self, other: Any) -> Tensor:
         """In-place version of ``less``."""
     def less_equal(self, other: Any) -> Tensor:
-        """le, element by element, with a tensor or a number: bools."""
+        """input <= other, as bools."""
     def less_equal_(self, other: Any) -> Tensor:
         """In-place version of ``less_equal``."""
-    def lgamma(self) -> Tensor: ...
+    def lgamma(self) -> Tensor:
+        """log(|gamma(input)|)."""
     def lgamma_(self) -> Tensor:
         """In-place version of ``lgamma``."""
-    def log(self) -> Tensor: ...
-    def log10(self) -> Tensor: ...
+    def log(self) -> Tensor:
+        """The natural logarithm."""
+    def log10(self) -> Tensor:
+        """The logarithm to base 10."""
     def log10_(self) -> Tensor:
         """In-place version of ``log10``."""
-    def log1p(self) -> Tensor: ...
+    def log1p(self) -> Tensor:
+        """log(1 + input), exact near 0."""
     def log1p_(self) -> Tensor:
         """In-place version of ``log1p``."""
-    def log2(self) -> Tensor: ...
+    def log2(self) -> Tensor:
+        """The logarithm to base 2."""
     def log2_(self) -> Tensor:
         """In-place version of ``log2``."""
     def log_(self) -> Tensor:
@@ -696,22 +740,23 @@ class Operations:
     def logdet(self) -> Tensor:
         """The logarithms of the determinants of (..., n, n) matrices, (...): nan where ..."""
     def logical_and(self, other: Tensor) -> Tensor:
-        """Whether both are not 0, of two tensors, broadcast."""
+        """Whether both are not 0."""
     def logical_and_(self, other: Tensor) -> Tensor:
         """In-place version of ``logical_and``."""
-    def logical_not(self) -> Tensor: ...
+    def logical_not(self) -> Tensor:
+        """Whether input is 0."""
     def logical_not_(self) -> Tensor:
         """In-place version of ``logical_not``."""
     def logical_or(self, other: Tensor) -> Tensor:
-        """Whether one is not 0, of two tensors, broadcast."""
+        """Whether one or both are not 0."""
     def logical_or_(self, other: Tensor) -> Tensor:
         """In-place version of ``logical_or``."""
     def logical_xor(self, other: Tensor) -> Tensor:
-        """Whether just one is not 0, of two tensors, broadcast."""
+        """Whether one of the two, and only one, is not 0."""
     def logical_xor_(self, other: Tensor) -> Tensor:
         """In-place version of ``logical_xor``."""
     def logit(self, eps: _float | None = None) -> Tensor:
-        """log(x / (1 - x)); x is first clamped to eps .."""
+        """log(x / (1 - x)), element by element; integers become the default float dtype."""
     def logit_(self, eps: _float | None = None) -> Tensor:
         """In-place version of ``logit``."""
     @overload
@@ -722,7 +767,7 @@ class Operations:
     def long(self, memory_format: Any = None) -> Tensor:
         """The tensor as int64."""
     def lt(self, other: Any) -> Tensor:
-        """lt, element by element, with a tensor or a number: bools."""
+        """input < other, as bools."""
     def lt_(self, other: Any) -> Tensor:
         """In-place version of ``lt``."""
     def lu(self, pivot: _bool = True, get_infos: _bool = False) -> Any:
@@ -755,7 +800,7 @@ class Operations:
     @overload
     def max(self, *, axis: _int, keepdims: _bool = False) -> Picked: ...
     def maximum(self, other: Tensor) -> Tensor:
-        """The larger (nan if one is nan) of two tensors, broadcast."""
+        """The larger of two numbers; nan where one is nan."""
     @overload
     def mean(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
         """The arithmetic mean over ``dim``; nan of nothing."""
@@ -778,7 +823,7 @@ class Operations:
     @overload
     def min(self, *, axis: _int, keepdims: _bool = False) -> Picked: ...
     def minimum(self, other: Tensor) -> Tensor:
-        """The smaller (nan if one is nan) of two tensors, broadcast."""
+        """The smaller of two numbers; nan where one is nan."""
     def mm(self, mat2: Tensor) -> Tensor:
         """The matrix product (m, k) @ (k, n) -> (m, n)."""
     @overload
@@ -792,26 +837,28 @@ class Operations:
         """Dimensions moved to new places; the others keep their order."""
     def msort(self) -> Tensor:
         """The tensor sorted along its first dimension."""
-    def mul(self, other: Any) -> Tensor: ...
+    def mul(self, other: Any) -> Tensor:
+        """input * other."""
     def mul_(self, other: Any) -> Tensor:
         """In-place version of ``mul``."""
     def multinomial(
         self, num_samples: _int, replacement: _bool = False, *, generator: Any = None,
     ) -> Tensor:
         """``num_samples`` class indices (int64) for each row of weights, drawn with or ..."""
-    def multiply(self, other: Any) -> Tensor: ...
+    def multiply(self, other: Any) -> Tensor:
+        """input * other."""
     def multiply_(self, other: Any) -> Tensor:
         """In-place version of ``multiply``."""
     def mv(self, vec: Tensor) -> Tensor:
         """The product of a matrix and a vector: (m, k) @ (k,) -> (m,)."""
     def mvlgamma(self, p: _int) -> Tensor:
-        """The logarithm of the multivariate gamma function of dimension p: the sum of ..."""
+        """The logarithm of the multivariate gamma function of dimension p, element by ..."""
     def mvlgamma_(self, p: _int) -> Tensor:
         """In-place version of ``mvlgamma``."""
     def nan_to_num(
         self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None,
     ) -> Tensor:
-        """nan replaced by ``nan`` (0), the infinities by ``posinf`` and ``neginf`` (the ..."""
+        """nan replaced by ``nan`` (0 by default), the infinities by ``posinf`` and ..."""
     def nan_to_num_(
         self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None,
     ) -> Tensor:
@@ -854,13 +901,15 @@ class Operations:
     @overload
     def narrow_copy(self, *, axis: _int, start: Any, length: _int) -> Tensor: ...
     def ne(self, other: Any) -> Tensor:
-        """ne, element by element, with a tensor or a number: bools."""
+        """input != other, as bools."""
     def ne_(self, other: Any) -> Tensor:
         """In-place version of ``ne``."""
-    def neg(self) -> Tensor: ...
+    def neg(self) -> Tensor:
+        """-input."""
     def neg_(self) -> Tensor:
         """In-place version of ``neg``."""
-    def negative(self) -> Tensor: ...
+    def negative(self) -> Tensor:
+        """-input."""
     def negative_(self) -> Tensor:
         """In-place version of ``negative``."""
     @overload
@@ -912,7 +961,7 @@ class Operations:
         layout: Any = None, pin_memory: _bool = False,
     ) -> Tensor: ...
     def nextafter(self, other: Tensor) -> Tensor:
-        """The next number of the dtype after ``input`` in the direction of ``other``."""
+        """The next number of the dtype after input in the direction of other."""
     def nextafter_(self, other: Tensor) -> Tensor:
         """In-place version of ``nextafter``."""
     @overload
@@ -934,7 +983,7 @@ class Operations:
     def normal_(self, mean: _float = 0.0, std: _float = 1.0, *, generator: Any = None) -> Tensor:
         """Set the elements to random numbers of a normal distribution."""
     def not_equal(self, other: Any) -> Tensor:
-        """ne, element by element, with a tensor or a number: bools."""
+        """input != other, as bools."""
     def not_equal_(self, other: Any) -> Tensor:
         """In-place version of ``not_equal``."""
     def orgqr(self, tau: Tensor) -> Tensor:
@@ -950,7 +999,7 @@ class Operations:
     def pinverse(self, rcond: _float = 1e-15) -> Tensor:
         """``linalg.pinv`` under its older name: the Moore-Penrose inverses of (..., m, n) ..."""
     def polygamma(self, n: _int) -> Tensor:
-        """The n-th derivative of ``digamma``."""
+        """``polygamma`` with its arguments exchanged: the n-th derivative of ``digamma``."""
     def polygamma_(self, n: _int) -> Tensor:
         """In-place version of ``polygamma``."""
     def positive(self) -> Tensor:
@@ -982,21 +1031,24 @@ class Operations:
     def quantile(
         self, q: Any, *, axis: _int | None, keepdims: _bool = False, interpolation: str = "linear",
     ) -> Tensor: ...
-    def rad2deg(self) -> Tensor: ...
+    def rad2deg(self) -> Tensor:
+        """Radians as degrees."""
     def rad2deg_(self) -> Tensor:
         """In-place version of ``rad2deg``."""
     def random_(self, low: Any = 0, high: Any = None, *, generator: Any = None) -> Tensor:
         """Set the elements to random integers in [low, high): ``random_(high)``, or by ..."""
     def ravel(self) -> Tensor:
         """All elements in one dimension; a view of a contiguous tensor, a copy of others."""
-    def reciprocal(self) -> Tensor: ...
+    def reciprocal(self) -> Tensor:
+        """1 / input."""
     def reciprocal_(self) -> Tensor:
         """In-place version of ``reciprocal``."""
     def relu(self, inplace: _bool = False) -> Tensor:
         """max(x, 0); slope 0 at 0."""
     def relu_(self, inplace: _bool = False) -> Tensor:
         """In-place version of ``relu``."""
-    def remainder(self, other: Any) -> Tensor: ...
+    def remainder(self, other: Any) -> Tensor:
+        """input - other * floor(input / other), which has the sign of ``other``."""
     def remainder_(self, other: Any) -> Tensor:
         """In-place version of ``remainder``."""
     @overload
@@ -1026,22 +1078,23 @@ class Operations:
     def resize_as_(self, other: Tensor, memory_format: Any = None) -> Tensor:
         """``resize_`` to another tensor's shape."""
     def resolve_conj(self) -> Tensor:
-        """The tensor: the conjugate and the real part of a real number are the number."""
+        """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
     def resolve_neg(self) -> Tensor:
-        """The tensor: the conjugate and the real part of a real number are the number."""
+        """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
     def roll(self, shifts: Any, dims: Any = None) -> Tensor:
         """The elements moved along ``dims`` (or along the flattened tensor), around the end."""
     def rot90(self, k: _int = 1, dims: Any = ...) -> Tensor:
         """Turned k times by 90 degrees, from the first of two dims towards the second."""
     def round(self, *, decimals: _int = 0) -> Tensor:
-        """To the nearest integer (or decimal), halves to even."""
+        """To the nearest integer, halves to even; with ``decimals`` to so many digits ..."""
     def round_(self, *, decimals: _int = 0) -> Tensor:
         """In-place version of ``round``."""
-    def rsqrt(self) -> Tensor: ...
+    def rsqrt(self) -> Tensor:
+        """1 / sqrt(input)."""
     def rsqrt_(self) -> Tensor:
         """In-place version of ``rsqrt``."""
     def rsub(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        """other - alpha * input."""
+        """other - alpha * input: ``sub`` with the operands exchanged."""
     @overload
     def scatter(
         self, dim: _int, index: Tensor, src: Any = None, *, value: Any = None,
@@ -1088,7 +1141,8 @@ class Operations:
         """A copy of ``input`` in which ``select(dim, index)`` is ``src``."""
     @overload
     def select_scatter(self, src: Tensor, *, axis: _int, index: _int) -> Tensor: ...
-    def sgn(self) -> Tensor: ...
+    def sgn(self) -> Tensor:
+        """-1, 0 or 1, of input's dtype."""
     def sgn_(self) -> Tensor:
         """In-place version of ``sgn``."""
     def short(self, memory_format: Any = None) -> Tensor:
@@ -1097,17 +1151,22 @@ class Operations:
         """1 / (1 + exp(-x)); integers become floats."""
     def sigmoid_(self) -> Tensor:
         """In-place version of ``sigmoid``."""
-    def sign(self) -> Tensor: ...
+    def sign(self) -> Tensor:
+        """-1, 0 or 1, of input's dtype."""
     def sign_(self) -> Tensor:
         """In-place version of ``sign``."""
-    def signbit(self) -> Tensor: ...
-    def sin(self) -> Tensor: ...
+    def signbit(self) -> Tensor:
+        """Whether input is below 0, or -0.0."""
+    def sin(self) -> Tensor:
+        """sin(input)."""
     def sin_(self) -> Tensor:
         """In-place version of ``sin``."""
-    def sinc(self) -> Tensor: ...
+    def sinc(self) -> Tensor:
+        """sin(pi input) / (pi input), and 1 at 0."""
     def sinc_(self) -> Tensor:
         """In-place version of ``sinc``."""
-    def sinh(self) -> Tensor: ...
+    def sinh(self) -> Tensor:
+        """sinh(input)."""
     def sinh_(self) -> Tensor:
         """In-place version of ``sinh``."""
     @overload
@@ -1147,10 +1206,12 @@ class Operations:
         """Views of consecutive pieces of the sizes given along ``dim``."""
     @overload
     def split_with_sizes(self, split_sizes: Any, *, axis: _int) -> tuple[Tensor, ...]: ...
-    def sqrt(self) -> Tensor: ...
+    def sqrt(self) -> Tensor:
+        """sqrt(input)."""
     def sqrt_(self) -> Tensor:
         """In-place version of ``sqrt``."""
-    def square(self) -> Tensor: ...
+    def square(self) -> Tensor:
+        """input * input; int64 for bools."""
     def square_(self) -> Tensor:
         """In-place version of ``square``."""
     @overload
@@ -1209,7 +1270,8 @@ class Operations:
         """``gather`` with indices (negative ones from the end) and tensor broadcast ..."""
     @overload
     def take_along_dim(self, indices: Tensor, *, axis: _int | None) -> Tensor: ...
-    def tan(self) -> Tensor: ...
+    def tan(self) -> Tensor:
+        """tan(input)."""
     def tan_(self) -> Tensor:
         """In-place version of ``tan``."""
     def tanh(self) -> Tensor:
@@ -1261,10 +1323,11 @@ class Operations:
     def triu_(self, diagonal: _int = 0) -> Tensor:
         """In-place version of ``triu``."""
     def true_divide(self, other: Any) -> Tensor:
-        """input / other in floating point."""
+        """input / other in floating point, broadcast; integers become the default float dtype."""
     def true_divide_(self, other: Any) -> Tensor:
         """In-place version of ``true_divide``."""
-    def trunc(self) -> Tensor: ...
+    def trunc(self) -> Tensor:
+        """input rounded towards 0, of input's dtype."""
     def trunc_(self) -> Tensor:
         """In-place version of ``trunc``."""
     @overload
@@ -1377,7 +1440,8 @@ class Operations:
         """``tensor_split`` along dim 0, into equal parts if a number is given."""
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """This tensor's elements where ``condition``, else those of ``other``."""
-    def xlogy(self, other: Any) -> Tensor: ...
+    def xlogy(self, other: Any) -> Tensor:
+        """input * log(other); 0 where input is 0, unless other is nan."""
     def xlogy_(self, other: Any) -> Tensor:
         """In-place version of ``xlogy``."""
     def zero_(self) -> Tensor:

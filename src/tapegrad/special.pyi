@@ -6,48 +6,68 @@ from typing import Any, overload
 
 from .core.tensor import Tensor
 
-def airy_ai(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def bessel_j1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def bessel_y0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def bessel_y1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def airy_ai(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Ai(input), the Airy function of DLMF 9."""
+def bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """J_0(input), a Bessel function in the notation of DLMF 10."""
+def bessel_j1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """J_1(input), a Bessel function in the notation of DLMF 10."""
+def bessel_y0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Y_0(input), a Bessel function in the notation of DLMF 10."""
+def bessel_y1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Y_1(input), a Bessel function in the notation of DLMF 10."""
 def chebyshev_polynomial_t(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The chebyshev polynomial t of degree n at ``input``; one may be a number."""
+    """The chebyshev polynomial t of degree n at ``input``, element by element, ..."""
 def chebyshev_polynomial_u(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The chebyshev polynomial u of degree n at ``input``; one may be a number."""
+    """The chebyshev polynomial u of degree n at ``input``, element by element, ..."""
 def chebyshev_polynomial_v(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The chebyshev polynomial v of degree n at ``input``; one may be a number."""
+    """The chebyshev polynomial v of degree n at ``input``, element by element, ..."""
 def chebyshev_polynomial_w(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The chebyshev polynomial w of degree n at ``input``; one may be a number."""
-def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def entr(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def erfcx(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """The chebyshev polynomial w of degree n at ``input``, element by element, ..."""
+def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative of lgamma(input)."""
+def entr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-input * log(input); 0 at 0 and -inf below."""
+def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """2 / sqrt(pi) times the integral of exp(-t ** 2) from 0 to input."""
+def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 - erf(input), with all digits where it is small."""
+def erfcx(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(input ** 2) erfc(input), without overflow."""
+def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of erf; nan where |input| > 1."""
+def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """2 ** input."""
 def expit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 / (1 + exp(-x)); integers become floats."""
-def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(input) - 1, exact near 0."""
 def gammainc(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """P(input, other): the integral of t^(input - 1) exp(-t) over 0 < t < other, ..."""
+    """P(input, other): the integral of t ** (input - 1) exp(-t) over 0 < t < other, ..."""
 def gammaincc(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 - igamma(input, other), with all digits where it is small."""
-def gammaln(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def gammaln(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log(|gamma(input)|)."""
 def hermite_polynomial_h(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The hermite polynomial h of degree n at ``input``; one may be a number."""
+    """The hermite polynomial h of degree n at ``input``, element by element, broadcast ..."""
 def hermite_polynomial_he(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The hermite polynomial he of degree n at ``input``; one may be a number."""
-def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def i0e(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def i1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def i1e(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """The hermite polynomial he of degree n at ``input``, element by element, ..."""
+def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """I_0(input), a Bessel function in the notation of DLMF 10."""
+def i0e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(-|input|) I_0(input), a Bessel function in the notation of DLMF 10."""
+def i1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """I_1(input), a Bessel function in the notation of DLMF 10."""
+def i1e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(-|input|) I_1(input), a Bessel function in the notation of DLMF 10."""
 def laguerre_polynomial_l(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The laguerre polynomial l of degree n at ``input``; one may be a number."""
+    """The laguerre polynomial l of degree n at ``input``, element by element, ..."""
 def legendre_polynomial_p(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The legendre polynomial p of degree n at ``input``; one may be a number."""
-def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def log_ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """The legendre polynomial p of degree n at ``input``, element by element, ..."""
+def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log(1 + input), exact near 0."""
+def log_ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the probability of a standard normal number below input."""
 @overload
 def log_softmax(
     input: Tensor, dim: int | None = None, dtype: Any = None, *, out: Tensor | None = None,
@@ -58,7 +78,7 @@ def log_softmax(
     input: Tensor, *, axis: int | None, dtype: Any = None, out: Tensor | None = None,
 ) -> Tensor: ...
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
-    """log(x / (1 - x)); x is first clamped to eps .."""
+    """log(x / (1 - x)), element by element; integers become the default float dtype."""
 @overload
 def logsumexp(
     input: Tensor, dim: Any, keepdim: bool = False, *, out: Tensor | None = None,
@@ -68,30 +88,40 @@ def logsumexp(
 def logsumexp(
     input: Tensor, *, axis: Any, keepdims: bool = False, out: Tensor | None = None,
 ) -> Tensor: ...
-def modified_bessel_i0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def modified_bessel_i1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+def modified_bessel_i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """I_0(input), a Bessel function in the notation of DLMF 10."""
+def modified_bessel_i1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """I_1(input), a Bessel function in the notation of DLMF 10."""
+def modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """K_0(input), a Bessel function in the notation of DLMF 10."""
+def modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """K_1(input), a Bessel function in the notation of DLMF 10."""
 def multigammaln(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
-    """The logarithm of the multivariate gamma function of dimension p: the sum of ..."""
-def ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def ndtri(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """The logarithm of the multivariate gamma function of dimension p, element by ..."""
+def ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The probability that a standard normal number is below input."""
+def ndtri(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The number below which a standard normal one lies with probability input."""
 def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The n-th derivative of ``digamma``."""
-def psi(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """The n-th derivative of ``digamma``, element by element; integers become the ..."""
+def psi(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative of lgamma(input)."""
 def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
-    """To the nearest integer (or decimal), halves to even."""
-def scaled_modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def scaled_modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """To the nearest integer, halves to even; with ``decimals`` to so many digits ..."""
+def scaled_modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(input) K_0(input), a Bessel function in the notation of DLMF 10."""
+def scaled_modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(input) K_1(input), a Bessel function in the notation of DLMF 10."""
 def shifted_chebyshev_polynomial_t(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The shifted chebyshev polynomial t of degree n at ``input``; one may be a number."""
+    """The shifted chebyshev polynomial t of degree n at ``input``, element by element, ..."""
 def shifted_chebyshev_polynomial_u(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The shifted chebyshev polynomial u of degree n at ``input``; one may be a number."""
+    """The shifted chebyshev polynomial u of degree n at ``input``, element by element, ..."""
 def shifted_chebyshev_polynomial_v(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The shifted chebyshev polynomial v of degree n at ``input``; one may be a number."""
+    """The shifted chebyshev polynomial v of degree n at ``input``, element by element, ..."""
 def shifted_chebyshev_polynomial_w(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The shifted chebyshev polynomial w of degree n at ``input``; one may be a number."""
-def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+    """The shifted chebyshev polynomial w of degree n at ``input``, element by element, ..."""
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(pi input) / (pi input), and 1 at 0."""
 @overload
 def softmax(
     input: Tensor, dim: int | None = None, dtype: Any = None, *, out: Tensor | None = None,
@@ -101,7 +131,11 @@ def softmax(
 def softmax(
     input: Tensor, *, axis: int | None, dtype: Any = None, out: Tensor | None = None,
 ) -> Tensor: ...
-def spherical_bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
-def xlog1py(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
-def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
-def zeta(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
+def spherical_bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(input) / input, and 1 at 0."""
+def xlog1py(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * log(1 + other); 0 where input is 0, unless other is nan."""
+def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * log(other); 0 where input is 0, unless other is nan."""
+def zeta(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """Hurwitz' zeta function: the sum of (k + other) ** -input over k = 0, 1, ..."""

@@ -102,15 +102,19 @@ def array_function(body: Callable) -> Callable:
 
 
 def unary(
-    name: str, rule: Rule = None, body: Callable | None = None, floating: bool = True
+    name: str, rule: Rule = None, body: Callable | None = None, floating: bool = True, doc: str = ""
 ) -> Callable:
     """Declare an elementwise primitive of one input. ``floating``: where there is a rule, integers
-    become the default float dtype first. Raises as ``primitive`` does."""
+    become the default float dtype first. ``doc``: what it is, as the body's docstring may say, too,
+    where the name does not say enough. Raises as ``primitive`` does."""
     if body:
         bodies[name] = body
     declared = Primitive(name, ["x"], vjp=(rule,))
     floating = floating and rule is not None
-    return _register(name, compile_caller(declared, elementwise=True, floating=floating))
+    apply = compile_caller(declared, elementwise=True, floating=floating)
+    first = "; integers and bools become the default float dtype first" if floating else ""
+    apply.__doc__ = f"{_meaning(doc, body, f'{name}(input)')}. Element by element{first}."
+    return _register(name, apply)
 
 
 def binary(
@@ -120,15 +124,27 @@ def binary(
     body: Callable | None = None,
     floating: bool = False,
     bools: bool = True,
+    doc: str = "",
 ) -> Callable:
     """Declare an elementwise primitive of two inputs, with broadcasting and type promotion; rules
     ignore both: the engine sums and casts gradients back. ``floating``: integers become floats;
-    ``bools=False``: an operand of bools is refused. Raises as ``primitive`` does."""
+    ``bools=False``: an operand of bools is refused. ``doc``: as in ``unary``. Raises as
+    ``primitive`` does."""
     if body:
         bodies[name] = body
     declared = Primitive(name, ["a", "b"], vjp=(rule_a, rule_b))
     apply = compile_caller(declared, elementwise=True, floating=floating, bools=bools)
+    common = "a floating-point" if floating else "the common"
+    refused = "" if bools else " Raises RuntimeError for bools."
+    apply.__doc__ = (
+        f"{_meaning(doc, body, f'{name}(input, other)')}. Element by element, broadcast and "
+        f"promoted to {common} dtype.{refused}"
+    )
     return _register(name, apply)
+
+
+def _meaning(doc: str, body: Callable | None, call: str) -> str:
+    return doc or (getattr(body, "__doc__", None) or call).removesuffix(".")
 
 
 def _register(name: str, apply: Callable) -> Callable:

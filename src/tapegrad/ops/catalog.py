@@ -292,12 +292,9 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "pointwise.bitwise": {
         "tg x x_": "bitwise_left_shift bitwise_right_shift",
         "tg x x_ tg_": "gcd lcm",
-        "x": """
-            __ilshift__=left_shift_in_place __irshift__=right_shift_in_place
-            __lshift__=bitwise_left_shift __rlshift__=reflected_left_shift
-            __rrshift__=reflected_right_shift __rshift__=bitwise_right_shift
-        """,
-        "xp": "bitwise_left_shift bitwise_right_shift",
+        "operator": "__lshift__=bitwise_left_shift __rshift__=bitwise_right_shift",
+        "reflected": "__rlshift__=bitwise_left_shift __rrshift__=bitwise_right_shift",
+        "xp": "bitwise_left_shift bitwise_right_shift gcd lcm",
     },
     "pointwise.comparison": {
         "tg": "isin",
@@ -332,10 +329,11 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "tg x x_ tg_ special": "expm1 log1p",
         "tg x x_linear tg_": "neg=negative",
         "xp": """
-            absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast clip cos divide equal
-            exp expm1 floor_divide greater greater_equal isfinite isinf isnan less less_equal log
-            log1p logical_and logical_not logical_or logical_xor maximum minimum multiply negative
-            no_slope not_equal power reciprocal remainder rsqrt sign sin sqrt square subtract where
+            absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast ceil clip cos divide
+            equal exp expm1 floor floor_divide greater greater_equal isfinite isinf isnan less
+            less_equal log log1p logical_and logical_not logical_or logical_xor maximum minimum
+            multiply negative no_slope not_equal power reciprocal remainder rint rsqrt sign sin sqrt
+            square subtract trunc where
         """,
     },
     "pointwise.exponential": {
@@ -353,7 +351,9 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "tg x x_": "copysign heaviside nextafter",
         "tg x x_ tg_": "conj_physical=itself frac ldexp nan_to_num",
         "tg property": "real=itself",
-        "xp": "copysign exponent heaviside mantissa nextafter signbit",
+        "xp": """
+            copysign exponent heaviside isneginf isposinf mantissa nan_to_num nextafter signbit
+        """,
     },
     "pointwise.lerp": {
         "tg x": "float_power",
@@ -367,7 +367,9 @@ OPERATIONS: dict[str, dict[str, str]] = {
             asin asinh atan atanh cosh deg2rad rad2deg sinh tan
         """,
         "tg x x_ tg_ special": "sinc",
-        "xp": "angle atan2 cosh deg2rad hypot rad2deg sinc sinh tan",
+        "xp": """
+            acos acosh angle asin asinh atan atan2 atanh cosh deg2rad hypot rad2deg sinc sinh tan
+        """,
     },
     "pooling.adaptive_pool": {
         "tg F": "adaptive_avg_pool1d",
@@ -446,7 +448,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "special": """
             gammainc=igamma gammaincc=igammac gammaln=lgamma multigammaln=mvlgamma psi=digamma
         """,
-        "xp": "digamma igamma igammac lgamma",
+        "xp": "digamma igamma igammac lgamma polygamma",
     },
     "special.orthogonal_polynomials": {
         "special": """

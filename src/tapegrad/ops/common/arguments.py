@@ -9,18 +9,25 @@ from tapegrad.core.tensor import Tensor
 
 
 def require_tensor(op: str, x: Any) -> None:
-    """Raise TypeError for what is no Tensor."""
+    """Raise TypeError for anything but a Tensor."""
     if not isinstance(x, Tensor):
         raise TypeError(f"[{op}] expects a Tensor, got {type(x).__name__}")
 
 
 def require_floating(op: str, x: Any) -> None:
-    """Raise TypeError for what is no Tensor, RuntimeError for integers and bools."""
+    """Raise TypeError for anything but a Tensor, RuntimeError for integers and bools."""
     require_tensor(op, x)
     if not x.is_floating_point():
         raise RuntimeError(
             f"[{op}] needs a floating-point tensor, got {x.dtype.name}: convert with .float()"
         )
+
+
+def as_floating(op: str, x: Any) -> Tensor:
+    """A tensor of floats: integers and bools in the default float dtype. Raises TypeError for
+    anything but a Tensor."""
+    require_tensor(op, x)
+    return x if x.is_floating_point() else x.to(dtypes.get_default_dtype())
 
 
 def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
@@ -36,7 +43,7 @@ def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
     result = tuple(axis(op, d, ndim) for d in given)
     if len(set(result)) != len(result):
         raise RuntimeError(f"[{op}] dim {tuple(given)} names a dimension twice")
-    # A 0-d tensor is reduced over its (missing) dimension 0 as over none.
+    # A 0-d tensor is reduced over dimension 0, which it does not have, as over no dimension.
     return tuple(sorted(result)) if ndim else ()
 
 
@@ -91,7 +98,7 @@ def same_dtype(op: str, a: Any, b: Any, names: tuple[str, str] | None = None) ->
 
 
 def named_dtype(op: str, spec: Any) -> Any:
-    """The dtype that is meant; raises TypeError in the name of ``op`` for anything else."""
+    """The dtype that ``spec`` names; raises TypeError in the name of ``op`` for anything else."""
     try:
         return dtypes.dtype(spec)
     except TypeError as error:

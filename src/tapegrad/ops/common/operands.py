@@ -10,20 +10,14 @@ from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor, wrap
 
 
-def pair(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor, Tensor]:
-    """Two operands, at least one of them a Tensor, as Tensors of their common dtype. ``floating``:
-    integers become the default float dtype."""
+def pair(op: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Two operands, at least one of them a Tensor, as Tensors of their common dtype."""
     a, b = align(op, a, b)
     first = a if isinstance(a, Tensor) else b
-    common = first.dtype
-    if floating and not dtypes.is_floating(common):
-        common = dtypes.get_default_dtype()
-    device = first._device
-    tensors = [
-        t if isinstance(t, Tensor) else wrap(device.asarray(t, dtype=first.dtype), device)
-        for t in (a, b)
-    ]
-    x, y = (t if t.dtype == common else t.to(common) for t in tensors)
+    dtype, device = first.dtype, first._device
+    x, y = (
+        t if isinstance(t, Tensor) else wrap(device.asarray(t, dtype=dtype), device) for t in (a, b)
+    )
     return x, y
 
 
@@ -38,7 +32,7 @@ def two_tensors(op: str, a: Any, b: Any) -> None:
 
 
 def require_floats(op: str, *tensors: Tensor) -> None:
-    """Raise RuntimeError where no tensor is floating-point (another's integers become floats)."""
+    """Raise RuntimeError unless a tensor is floating-point: integers of the others are promoted."""
     if not any(dtypes.is_floating(t.dtype) for t in tensors):
         given = " and ".join(t.dtype.name for t in tensors)
         raise RuntimeError(
@@ -46,13 +40,12 @@ def require_floats(op: str, *tensors: Tensor) -> None:
         )
 
 
-def require_whole(op: str, *tensors: Tensor, bools: bool = False) -> None:
-    """Raise RuntimeError for tensors of floats and, unless allowed, bools."""
-    for t in tensors:
-        if dtypes.is_floating(t.dtype) or (t.dtype.kind == "b" and not bools):
-            raise RuntimeError(
-                f"[{op}] is defined for integer tensors, got {t.dtype.name}: convert with .long()"
-            )
+def require_whole(op: str, x: Tensor) -> None:
+    """Raise RuntimeError for a tensor of floats or bools."""
+    if x.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"[{op}] is defined for integer tensors, got {x.dtype.name}: convert with .long()"
+        )
 
 
 def no_gradient(op: str, argument: str = "its inputs") -> Callable:
@@ -64,12 +57,37 @@ def no_gradient(op: str, argument: str = "its inputs") -> Callable:
     return rule
 
 
-def of_pairs(op: str, function: Callable, floating: bool = False) -> Callable:
-    """A function of two Tensors of one dtype as one of Tensors and numbers that promote."""
+# ---------------------------------------------------------------------- functions made of others
 
-    def promoted(input: Any, other: Any) -> Tensor:
-        return function(*pair(op, input, other, floating))
 
-    promoted.__doc__ = function.__doc__
-    promoted.__name__ = promoted.__qualname__ = op
-    return promoted
+def named(op: str, function: Callable, doc: str | None) -> Callable:
+    """A function that another one made, under the name and with the docstring of its own."""
+    function.__name__ = function.__qualname__ = op
+    function.__doc__ = doc
+    return function
+
+
+def of_pairs(combine: Callable) -> Callable:
+    """A primitive of two inputs whose rules or body take no numbers, for those as well."""
+    op = combine.__name__
+
+    def function(input: Any, other: Any) -> Tensor:
+        return combine(*pair(op, input, other))
+
+    return named(op, function, combine.__doc__)
+
+
+def of_tensors(combine: Callable, floats: bool = False) -> Callable:
+    """A primitive of two inputs for Tensors alone: as in PyTorch, numbers raise TypeError.
+    ``floats``: two tensors of integers raise RuntimeError."""
+    op, doc = combine.__name__, combine.__doc__
+
+    def function(input: Tensor, other: Tensor) -> Tensor:
+        two_tensors(op, input, other)
+        if floats:
+            require_floats(op, input, other)
+        return combine(input, other)
+
+    if floats:
+        doc = f"{doc} Raises RuntimeError where neither tensor is floating-point."
+    return named(op, function, doc)

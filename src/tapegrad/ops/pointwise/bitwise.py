@@ -8,7 +8,7 @@ from typing import Any
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.operands import pair, require_whole, two_tensors
+from tapegrad.ops.common.operands import named, pair, require_whole, two_tensors
 
 
 def _bits(x: Any) -> int:
@@ -29,43 +29,23 @@ def _shift_right(xp: Any, a: Array, b: Array) -> Any:
     return shifted if a.dtype.kind == "i" else shifted * ((b >= 0) & (b <= most))
 
 
-_left = binary("bitwise_left_shift", body=_shift_left)
-_right = binary("bitwise_right_shift", body=_shift_right)
+def _shift(op: str, body: Callable, direction: str) -> Callable:
+    shift = binary(op, body=body)
 
-
-def _shift(op: str, shift: Callable, direction: str) -> Callable:
     def function(input: Any, other: Any) -> Tensor:
         x, y = pair(op, input, other)
         require_whole(op, x)
         return shift(x, y)
 
-    function.__name__ = function.__qualname__ = op
-    function.__doc__ = f"The integers' bits moved to the {direction} by ``other`` places."
-    return function
+    doc = (
+        f"The integers' bits moved to the {direction} by ``other`` positions, broadcast and "
+        "promoted. Raises RuntimeError for floats and bools."
+    )
+    return named(op, function, doc)
 
 
-bitwise_left_shift = _shift("bitwise_left_shift", _left, "left")
-bitwise_right_shift = _shift("bitwise_right_shift", _right, "right")
-
-
-def reflected_left_shift(self: Tensor, other: Any) -> Tensor:
-    """other << self."""
-    return bitwise_left_shift(other, self)
-
-
-def reflected_right_shift(self: Tensor, other: Any) -> Tensor:
-    """other >> self."""
-    return bitwise_right_shift(other, self)
-
-
-def left_shift_in_place(self: Tensor, other: Any) -> Tensor:
-    """self <<= other."""
-    return self.bitwise_left_shift_(other)
-
-
-def right_shift_in_place(self: Tensor, other: Any) -> Tensor:
-    """self >>= other."""
-    return self.bitwise_right_shift_(other)
+bitwise_left_shift = _shift("bitwise_left_shift", _shift_left, "left")
+bitwise_right_shift = _shift("bitwise_right_shift", _shift_right, "right")
 
 
 def _of_integers(op: str, meaning: str) -> Callable:
@@ -77,9 +57,11 @@ def _of_integers(op: str, meaning: str) -> Callable:
         require_whole(op, x)
         return combine(x, y)
 
-    function.__name__ = function.__qualname__ = op
-    function.__doc__ = f"The {meaning} of integers, never negative."
-    return function
+    doc = (
+        f"The {meaning} of integers, never negative, broadcast and promoted. Raises RuntimeError "
+        "for floats and bools."
+    )
+    return named(op, function, doc)
 
 
 gcd = _of_integers("gcd", "greatest common divisor")

@@ -8,8 +8,8 @@ from typing import Any
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.common.operands import pair, two_tensors
+from tapegrad.ops.common.arguments import require_tensor, same_dtype
+from tapegrad.ops.common.operands import named, of_tensors, pair
 
 from . import elementwise
 
@@ -19,19 +19,7 @@ def _with_tensor(op: str, compare: Callable) -> Callable:
         require_tensor(op, input)
         return compare(input, other)
 
-    function.__name__ = function.__qualname__ = op
-    function.__doc__ = f"{op}, element by element, with a tensor or a number: bools."
-    return function
-
-
-def _of_two_tensors(op: str, combine: Callable, meaning: str) -> Callable:
-    def function(input: Tensor, other: Tensor) -> Tensor:
-        two_tensors(op, input, other)
-        return combine(input, other)
-
-    function.__name__ = function.__qualname__ = op
-    function.__doc__ = f"{meaning} of two tensors, broadcast."
-    return function
+    return named(op, function, compare.__doc__)
 
 
 eq = _with_tensor("eq", elementwise.equal)
@@ -41,51 +29,51 @@ le = _with_tensor("le", elementwise.less_equal)
 gt = _with_tensor("gt", elementwise.greater)
 ge = _with_tensor("ge", elementwise.greater_equal)
 
-logical_and = _of_two_tensors("logical_and", elementwise.logical_and, "Whether both are not 0,")
-logical_or = _of_two_tensors("logical_or", elementwise.logical_or, "Whether one is not 0,")
-logical_xor = _of_two_tensors("logical_xor", elementwise.logical_xor, "Whether just one is not 0,")
-
-maximum = _of_two_tensors("maximum", elementwise.maximum, "The larger (nan if one is nan)")
-minimum = _of_two_tensors("minimum", elementwise.minimum, "The smaller (nan if one is nan)")
+logical_and = of_tensors(elementwise.logical_and)
+logical_or = of_tensors(elementwise.logical_or)
+logical_xor = of_tensors(elementwise.logical_xor)
+maximum = of_tensors(elementwise.maximum)
+minimum = of_tensors(elementwise.minimum)
 
 # The first operand has the whole gradient where they are equal or the second is nan.
-_fmax = binary(
-    "fmax",
-    lambda xp, g, a, b: xp.where((a >= b) | (b != b), g, 0.0),
-    lambda xp, g, a, b: xp.where((a >= b) | (b != b), 0.0, g),
+fmax = of_tensors(
+    binary(
+        "fmax",
+        lambda xp, g, a, b: xp.where((a >= b) | (b != b), g, 0.0),
+        lambda xp, g, a, b: xp.where((a >= b) | (b != b), 0.0, g),
+        doc="The larger of two numbers; the other one where one is nan",
+    )
 )
-_fmin = binary(
-    "fmin",
-    lambda xp, g, a, b: xp.where((a <= b) | (b != b), g, 0.0),
-    lambda xp, g, a, b: xp.where((a <= b) | (b != b), 0.0, g),
+fmin = of_tensors(
+    binary(
+        "fmin",
+        lambda xp, g, a, b: xp.where((a <= b) | (b != b), g, 0.0),
+        lambda xp, g, a, b: xp.where((a <= b) | (b != b), 0.0, g),
+        doc="The smaller of two numbers; the other one where one is nan",
+    )
 )
-fmax = _of_two_tensors("fmax", _fmax, "The larger (the other where one is nan)")
-fmin = _of_two_tensors("fmin", _fmin, "The smaller (the other where one is nan)")
 
 
 # ---------------------------------------------------------------------- equality
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same shape and elements."""
-    require_tensor("equal", input)
-    require_tensor("equal", other)
+    """Whether two tensors have the same shape and elements. (nan is not equal to nan.)"""
+    for t in (input, other):
+        require_tensor("equal", t)
     return input.shape == other.shape and bool(elementwise.equal(input, other)._array.all())
 
 
 def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """|input - other| <= atol + rtol |other|, element by element."""
-    two_tensors("isclose", input, other)
+    """|input - other| <= atol + rtol |other|, element by element: bools, of the broadcast shape.
+    nan is close to nan with ``equal_nan``. Raises RuntimeError for negative tolerances, and for
+    tensors of two dtypes."""
+    same_dtype("isclose", input, other)
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance < 0:
             raise RuntimeError(f"[isclose] {name} must not be negative, got {tolerance}")
-    if input.dtype != other.dtype:
-        raise RuntimeError(
-            f"[isclose] dtypes {input.dtype.name} and {other.dtype.name} differ: "
-            "convert one with .to()"
-        )
     input, other = input.detach(), other.detach()
     same = elementwise.equal(input, other)
     if equal_nan:
@@ -100,7 +88,7 @@ def isclose(
 def allclose(
     input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
-    """Whether all elements are close."""
+    """Whether all elements are close, as ``isclose`` tells. Raises what that does."""
     return bool(isclose(input, other, rtol, atol, equal_nan)._array.all())
 
 
@@ -114,7 +102,7 @@ def _isin(xp: Any, elements: Any, tests: Any, *, invert: bool) -> Array:
 def isin(
     elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
 ) -> Tensor:
-    """Whether each of ``elements`` is among ``test_elements``; whether not, with ``invert``. One of
-    them may be a number. ``assume_unique`` has no meaning here."""
+    """Whether each of ``elements`` is among ``test_elements`` (with ``invert``: is not), as bools
+    of its shape. One of the two may be a number. ``assume_unique`` changes nothing."""
     x, y = pair("isin", elements, test_elements)
     return _isin(x, y, invert=invert)

@@ -1,34 +1,29 @@
-"""The parts of numbers: sign, fraction, exponent, neighbours, and what is no number."""
+"""The parts of numbers (sign, fraction, exponent), their neighbours, nan and infinities."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.common.operands import no_gradient, pair, require_floats, two_tensors
+from tapegrad.ops.common.arguments import require_floating, require_tensor, same_dtype
+from tapegrad.ops.common.operands import no_gradient, of_tensors, pair, two_tensors
+from tapegrad.ops.common.type_info import finfo
 
 from . import elementwise
 
 
-def _frac(input: Tensor) -> Tensor:
+def frac(input: Tensor) -> Tensor:
+    """The fraction: input - trunc(input), of the input's sign. Raises RuntimeError for integers."""
+    require_floating("frac", input)
     return elementwise.subtract(input, elementwise.trunc(input))
 
 
-def frac(input: Tensor) -> Tensor:
-    """The fraction: input - trunc(input), of the input's sign."""
-    require_tensor("frac", input)
-    require_floats("frac", input)
-    return _frac(input)
-
-
 def _signbit(xp: Any, x: Array) -> Any:
+    """Whether input is below 0, or -0.0."""
     return x < 0 if x.dtype.kind in "iub" else xp.library.signbit(x)
 
 
@@ -36,7 +31,7 @@ signbit = unary("signbit", body=_signbit)
 
 
 def _signs_agree(xp: Any, a: Array, b: Array) -> Any:
-    # slope 0 at 0
+    """1 or -1; at 0 the slope is 0."""
     return xp.where(a == 0, 0.0, xp.where(xp.signbit(a) == xp.signbit(b), 1.0, a * 0 - 1))
 
 
@@ -46,23 +41,26 @@ _copysign = binary(
 
 
 def copysign(input: Tensor, other: Any) -> Tensor:
-    """|input| with the sign of ``other`` (a tensor or a number)."""
+    """|input| with the sign of ``other`` (a tensor or a number, -0.0 has one), broadcast and
+    promoted to a floating-point dtype."""
     require_tensor("copysign", input)
-    return _copysign(*pair("copysign", input, other, floating=True))
+    return _copysign(*pair("copysign", input, other))
 
 
-_nextafter = binary("nextafter", lambda xp, g, a, b: xp.where(a == b, 0.0, g), "no_slope")
-
-
-def nextafter(input: Tensor, other: Tensor) -> Tensor:
-    """The next number of the dtype after ``input`` in the direction of ``other``."""
-    two_tensors("nextafter", input, other)
-    require_floats("nextafter", input, other)
-    return _nextafter(input, other)
+nextafter = of_tensors(
+    binary(
+        "nextafter",
+        lambda xp, g, a, b: xp.where(a == b, 0.0, g),
+        "no_slope",
+        doc="The next number of the dtype after input in the direction of other",
+    ),
+    floats=True,
+)
 
 
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
-    """input * 2 ** other."""
+    """input * 2 ** other, broadcast; of input's dtype where that is floating-point and the
+    exponents are integers, else promoted."""
     two_tensors("ldexp", input, other)
     if input.is_floating_point() and not other.is_floating_point():
         wide = dtypes.accumulator(input.dtype)  # in which 2 ** other overflows later, if at all
@@ -71,6 +69,8 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 
 class Frexp(NamedTuple):
+    """What ``frexp`` returns: input = mantissa * 2 ** exponent."""
+
     mantissa: Tensor
     exponent: Tensor
 
@@ -92,23 +92,18 @@ def _mantissa(xp: Any, x: Array) -> Array:
 
 def frexp(input: Tensor) -> Frexp:
     """(mantissa, exponent): input = mantissa * 2 ** exponent, 0.5 <= |mantissa| < 1; the exponents
-    are int32."""
-    require_tensor("frexp", input)
-    require_floats("frexp", input)
+    are int32. The gradient is that of the mantissa. Raises RuntimeError for integers."""
+    require_floating("frexp", input)
     return Frexp(_mantissa(input), _exponent(input.detach()))
 
 
-# ---------------------------------------------------------------------- what is no number
+# ---------------------------------------------------------------------- nan and infinities
 
 
-def _nan_to_num(xp: Any, x: Array, *, nan: float, posinf: float, neginf: float) -> Any:
+@primitive("nan_to_num", vjp=(lambda xp, g, x: xp.where(xp.isfinite(x), g, 0.0),))
+def _replaced(xp: Any, x: Array, *, nan: float, posinf: float, neginf: float) -> Any:
     x = xp.where(x == x, x, nan)
     return xp.where(x == math.inf, posinf, xp.where(x == -math.inf, neginf, x))
-
-
-_replaced = primitive("nan_to_num", vjp=(lambda xp, g, x: xp.where(xp.isfinite(x), g, 0.0),))(
-    _nan_to_num
-)
 
 
 def nan_to_num(
@@ -117,12 +112,12 @@ def nan_to_num(
     posinf: float | None = None,
     neginf: float | None = None,
 ) -> Tensor:
-    """nan replaced by ``nan`` (0), the infinities by ``posinf`` and ``neginf`` (the largest and the
-    smallest number of the dtype)."""
+    """nan replaced by ``nan`` (0 by default), the infinities by ``posinf`` and ``neginf`` (the
+    largest and the smallest number of the dtype). Integers are copied."""
     require_tensor("nan_to_num", input)
     if not input.is_floating_point():
         return input.clone()
-    largest = _largest(input.dtype)
+    largest = finfo(input.dtype).max
     return _replaced(
         input,
         nan=0.0 if nan is None else float(nan),
@@ -131,24 +126,8 @@ def nan_to_num(
     )
 
 
-def _largest(dtype: Any) -> float:
-    if dtype.kind == "f":
-        return float(np.finfo(dtype).max)
-    return (2 - 2.0**-7) * 2.0**127  # bfloat16
-
-
-def _is_infinite(op: str, infinity: float) -> Any:
-    def body(xp: Any, x: Array) -> Any:
-        if x.dtype.kind in "iub":
-            return xp.library.zeros(x.shape, dtype=bool)
-        return x == infinity
-
-    return unary(op, body=body)
-
-
-isposinf = _is_infinite("isposinf", math.inf)
-isneginf = _is_infinite("isneginf", -math.inf)
-
+isposinf = unary("isposinf", body=lambda xp, x: x == math.inf, doc="Whether input is inf")
+isneginf = unary("isneginf", body=lambda xp, x: x == -math.inf, doc="Whether input is -inf")
 
 # ---------------------------------------------------------------------- steps
 
@@ -161,13 +140,9 @@ _heaviside = binary("heaviside", no_gradient("heaviside"), no_gradient("heavisid
 
 
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
-    """0 below 0, 1 above, and ``values`` at 0."""
-    two_tensors("heaviside", input, values)
-    if input.dtype != values.dtype:
-        raise RuntimeError(
-            f"[heaviside] dtypes {input.dtype.name} and {values.dtype.name} differ: "
-            "convert one with .to()"
-        )
+    """0 below 0, 1 above, and ``values`` (which broadcast) at 0. It has no gradient. Raises
+    RuntimeError for tensors of two dtypes."""
+    same_dtype("heaviside", input, values)
     return _heaviside(input, values)
 
 
@@ -175,13 +150,13 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
 
 
 def itself(input: Tensor) -> Tensor:
-    """The tensor: the conjugate and the real part of a real number are the number."""
+    """The tensor itself, not a copy: tensors are real, so it is its own conjugate and real part."""
     require_tensor("conj", input)
     return input
 
 
 def positive(input: Tensor) -> Tensor:
-    """+input: the tensor itself. Not for bools."""
+    """+input: the tensor itself. Raises RuntimeError for bools."""
     require_tensor("positive", input)
     if input.dtype.kind == "b":
         raise RuntimeError("[positive] is not defined for bool tensors: convert with .int()")
@@ -189,6 +164,6 @@ def positive(input: Tensor) -> Tensor:
 
 
 def isreal(input: Tensor) -> Tensor:
-    """True everywhere: tensors are of real numbers."""
+    """True for each element: tensors are of real numbers."""
     require_tensor("isreal", input)
     return wrap(input._device.xp.library.ones(input.shape, dtype=bool), input._device)

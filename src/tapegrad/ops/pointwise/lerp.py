@@ -1,4 +1,4 @@
-"""Functions of three tensors, and powers in float64: compositions."""
+"""Compositions: functions of three tensors, and powers in float64."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def _scaled(op: str, term: Tensor, value: Any, *others: Tensor) -> Tensor:
 
 @compute_in_float32
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-    """input + value * tensor1 * tensor2."""
+    """input + value * tensor1 * tensor2, broadcast and promoted. Raises RuntimeError for a float
+    ``value`` where the tensors are integers."""
     for t in (input, tensor1, tensor2):
         require_tensor("addcmul", t)
     product = elementwise.multiply(tensor1, tensor2)
@@ -37,7 +38,8 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 
 @compute_in_float32
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-    """input + value * tensor1 / tensor2, of which one is floating-point."""
+    """input + value * tensor1 / tensor2, broadcast and promoted. Raises RuntimeError where both
+    ``tensor1`` and ``tensor2`` are integers."""
     for t in (input, tensor1, tensor2):
         require_tensor("addcdiv", t)
     if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
@@ -51,7 +53,8 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 
 @compute_in_float32
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """input + weight * (end - input), exact at both ends; the weight is a number or a tensor."""
+    """input + weight * (end - input), exact at both ends; the weight is a number or a tensor, and
+    all broadcast. Raises RuntimeError for integers and for several dtypes."""
     two_tensors("lerp", input, end)
     require_floats("lerp", input, end)
     tensors = [t for t in (input, end, weight) if isinstance(t, Tensor)]
@@ -67,6 +70,6 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """input ** exponent, computed and returned in float64."""
+    """input ** exponent, computed and returned in float64; one may be a number."""
     x, y = pair("float_power", input, exponent)
     return arithmetic.pow(x.to(dtypes.float64), y.to(dtypes.float64))

@@ -8,60 +8,57 @@ from typing import Any
 
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, unary
-from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.operands import require_floats, two_tensors
+from tapegrad.ops.common.operands import of_tensors
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.common.series import polynomial
 
 
-def _named(name: str, library_name: str, rule: Callable) -> Callable:
-    return unary(name, rule, lambda xp, x: getattr(xp.library, library_name)(x))
+def _inverse(name: str, library_name: str, rule: Callable) -> Callable:
+    def body(xp: Any, x: Array) -> Array:
+        return getattr(xp.library, library_name)(x)
+
+    return unary(name, rule, body, doc=f"The inverse of {name.removeprefix('a')}")
 
 
 tan = unary("tan", lambda g, y: g * (1 + y * y))
 sinh = unary("sinh", lambda xp, g, x: g * xp.cosh(x))
 cosh = unary("cosh", lambda xp, g, x: g * xp.sinh(x))
-asin = _named("asin", "arcsin", lambda xp, g, x: g * xp.rsqrt(1 - x * x))
-acos = _named("acos", "arccos", lambda xp, g, x: -g * xp.rsqrt(1 - x * x))
-atan = _named("atan", "arctan", lambda g, x: g / (1 + x * x))
-asinh = _named("asinh", "arcsinh", lambda xp, g, x: g * xp.rsqrt(1 + x * x))
-acosh = _named("acosh", "arccosh", lambda xp, g, x: g * xp.rsqrt(x * x - 1))
-atanh = _named("atanh", "arctanh", lambda g, x: g / (1 - x * x))
-deg2rad = unary("deg2rad", lambda g: g * (math.pi / 180))
-rad2deg = unary("rad2deg", lambda g: g * (180 / math.pi))
+asin = _inverse("asin", "arcsin", lambda xp, g, x: g * xp.rsqrt(1 - x * x))
+acos = _inverse("acos", "arccos", lambda xp, g, x: -g * xp.rsqrt(1 - x * x))
+atan = _inverse("atan", "arctan", lambda g, x: g / (1 + x * x))
+asinh = _inverse("asinh", "arcsinh", lambda xp, g, x: g * xp.rsqrt(1 + x * x))
+acosh = _inverse("acosh", "arccosh", lambda xp, g, x: g * xp.rsqrt(x * x - 1))
+atanh = _inverse("atanh", "arctanh", lambda g, x: g / (1 - x * x))
+deg2rad = unary("deg2rad", lambda g: g * (math.pi / 180), doc="Degrees as radians")
+rad2deg = unary("rad2deg", lambda g: g * (180 / math.pi), doc="Radians as degrees")
 
 
 def _over_square(xp: Any, t: Any, a: Array, b: Array) -> Any:
-    """t / (a^2 + b^2), which must not overflow on the way, and is 0 where the angle is none."""
+    """t / (a^2 + b^2), without overflow on the way, and 0 at the origin, which has no angle."""
     length = xp.hypot(a, b)
     length = xp.where(length == 0, 1.0, length)
     return t / length / length
 
 
-_atan2 = binary(
-    "atan2",
-    lambda xp, g, a, b: g * _over_square(xp, b, a, b),
-    lambda xp, g, a, b: -g * _over_square(xp, a, a, b),
-    lambda xp, a, b: xp.library.arctan2(a, b),
-    floating=True,
+atan2 = of_tensors(
+    binary(
+        "atan2",
+        lambda xp, g, a, b: g * _over_square(xp, b, a, b),
+        lambda xp, g, a, b: -g * _over_square(xp, a, a, b),
+        lambda xp, a, b: xp.library.arctan2(a, b),
+        floating=True,
+        doc="The angle, from -pi to pi, of the point with abscissa other and ordinate input",
+    )
 )
-
-
-def atan2(input: Tensor, other: Tensor) -> Tensor:
-    """The angle, from -pi to pi, of the point with abscissa ``other`` and ordinate ``input``."""
-    two_tensors("atan2", input, other)
-    return _atan2(input, other)
-
-
-_hypot = binary("hypot", lambda g, y, a: g * (a / y), lambda g, y, b: g * (b / y))
-
-
-def hypot(input: Tensor, other: Tensor) -> Tensor:
-    """sqrt(input ** 2 + other ** 2) of floating-point tensors, without overflow on the way."""
-    two_tensors("hypot", input, other)
-    require_floats("hypot", input, other)
-    return _hypot(input, other)
-
+hypot = of_tensors(
+    binary(
+        "hypot",
+        lambda g, y, a: g * (a / y),
+        lambda g, y, b: g * (b / y),
+        doc="sqrt(input ** 2 + other ** 2), without overflow on the way",
+    ),
+    floats=True,
+)
 
 # sin(t) / t is a power series in t^2; this is that of its derivative, divided by t, highest first.
 _SINC_SLOPE = tuple((-1) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(9, 0, -1))
@@ -76,10 +73,17 @@ def _sinc_rule(xp: Any, g: Array, x: Array) -> Any:
     return g * xp.where(near, series, (xp.cos(far * math.pi) - xp.sinc(far)) / far)
 
 
-sinc = unary("sinc", _sinc_rule, in_float32(lambda xp, x: xp.library.sinc(x)))
+@in_float32
+def _sinc(xp: Any, x: Array) -> Any:
+    """sin(pi input) / (pi input), and 1 at 0."""
+    return xp.library.sinc(x)
+
+
+sinc = unary("sinc", _sinc_rule, _sinc)
 
 
 def _angle(xp: Any, x: Array) -> Any:
+    """pi below 0, else 0; nan for nan."""
     return xp.where(x < 0, math.pi, xp.where(x == x, 0.0, x)).astype(x.dtype)
 
 

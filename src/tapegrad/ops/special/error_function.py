@@ -73,8 +73,10 @@ _ERFC = (
 )
 
 
+@in_float32
 def _erf(xp: Any, x: Array) -> Any:
-    """Both branches are computed everywhere; beyond |x| = 6 it is +-1."""
+    """2 / sqrt(pi) times the integral of exp(-t ** 2) from 0 to input."""
+    # Both branches are computed everywhere; beyond |x| = 6 it is +-1.
     size = xp.minimum(xp.abs(x), 6.0)
     square = size * size
     small = size * horner(_ERF_SMALL, xp.minimum(square, 1.0))
@@ -103,20 +105,25 @@ def _gauss(xp: Any, x: Array, scale: float) -> Any:
 
 
 def _complement(xp: Any, x: Array) -> Any:
+    """1 - erf(input), with all digits where it is small."""
     size = xp.library.abs(x)
     large = xp.library.maximum(size, 1.0)
     tail = _scaled_tail(large) * _gauss(xp, large, -1.0)
     return select(xp, size <= 1, 1 - _erf_near(xp, x), x > 0, tail, 2 - tail)
 
 
+@in_float64
 def _normal(xp: Any, x: Array) -> Any:
+    """The probability that a standard normal number is below input."""
     tail = 0.5 * _scaled_tail(xp.library.maximum(-x * _SQRT_HALF, 1.0)) * _gauss(xp, x, -0.5)
     return xp.library.where(x < -1.5, tail, 0.5 * _complement(xp, -x * _SQRT_HALF))
 
 
+@in_float64
 def _inverse(xp: Any, y: Array) -> Any:
-    """Winitzki's approximation, and three steps of Halley's method: near 0 for erf(x) = |y|,
-    elsewhere for erfc(x) = 1 - |y|, which keeps all digits."""
+    """The inverse of erf; nan where |input| > 1."""
+    # Winitzki's approximation, and three steps of Halley's method: near 0 for erf(x) = |y|,
+    # elsewhere for erfc(x) = 1 - |y|, which keeps all digits.
     size = xp.library.abs(y)
     log = xp.log((1 - size) * (1 + size))
     b = 2 / (math.pi * 0.147) + 0.5 * log
@@ -129,7 +136,7 @@ def _inverse(xp: Any, y: Array) -> Any:
     return xp.library.copysign(xp.library.where(size == 1, math.inf, x), y)
 
 
-erf = unary("erf", lambda xp, g, x: g * xp.exp(-x * x) * _SLOPE, in_float32(_erf))
+erf = unary("erf", lambda xp, g, x: g * xp.exp(-x * x) * _SLOPE, _erf)
 erfc = unary("erfc", lambda xp, g, x: -_SLOPE * g * xp.exp(-x * x), in_float64(_complement))
-erfinv = unary("erfinv", lambda xp, g, y: g / _SLOPE * xp.exp(y * y), in_float64(_inverse))
-ndtr = unary("ndtr", lambda xp, g, x: g * xp.exp(-0.5 * x * x) / _SQRT_2_PI, in_float64(_normal))
+erfinv = unary("erfinv", lambda xp, g, y: g / _SLOPE * xp.exp(y * y), _inverse)
+ndtr = unary("ndtr", lambda xp, g, x: g * xp.exp(-0.5 * x * x) / _SQRT_2_PI, _normal)

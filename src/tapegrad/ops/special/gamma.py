@@ -14,8 +14,8 @@ from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.common.operands import no_gradient, pair, require_floats, two_tensors
+from tapegrad.ops.common.arguments import as_floating, require_tensor
+from tapegrad.ops.common.operands import no_gradient, of_tensors
 from tapegrad.ops.common.precision import in_float64
 from tapegrad.ops.common.series import chebyshev, horner, select
 
@@ -90,6 +90,7 @@ def _log_gamma(xp: Any, x: Array) -> Any:
 
 
 def _lgamma(xp: Any, x: Array) -> Any:
+    """log(|gamma(input)|)."""
     size = xp.library.abs(x)
     value = _log_gamma(xp, size)
     sine = xp.library.sin(math.pi * (size - xp.library.rint(size)))
@@ -98,6 +99,7 @@ def _lgamma(xp: Any, x: Array) -> Any:
 
 
 def _digamma(xp: Any, x: Array) -> Any:
+    """The derivative of lgamma(input)."""
     z = xp.library.where(x > 0, x, 1 - x)
     far = z + _SHIFT
     value = xp.log(far) - 0.5 / far - horner(_DIGAMMA, 1 / (far * far)) / (far * far)
@@ -120,38 +122,35 @@ def _trigamma(xp: Any, x: Array) -> Any:
     )
 
 
-def _polygamma(xp: Any, x: Array, *, n: int) -> Any:
+lgamma = unary("lgamma", lambda xp, g, x: g * xp.digamma(x), in_float64(_lgamma))
+digamma = unary("digamma", lambda xp, g, x: g * xp.polygamma(x, n=1), in_float64(_digamma))
+
+
+@primitive("polygamma", vjp=(lambda xp, g, x, n: g * xp.polygamma(x, n=n + 1),))
+@in_float64
+def _derivative(xp: Any, x: Array, *, n: int) -> Any:
     if n < 2:
         return _trigamma(xp, x) if n else _digamma(xp, x)
     factorial = math.gamma(n + 1) if n < 171 else math.inf
     return xp.zeta(xp.library.full_like(x, n + 1.0), x) * factorial * (-1.0) ** (n + 1)
 
 
-lgamma = unary("lgamma", lambda xp, g, x: g * xp.digamma(x), in_float64(_lgamma))
-digamma = unary("digamma", lambda xp, g, x: g * xp.polygamma(x, n=1), in_float64(_digamma))
-_derivative = primitive("polygamma", vjp=(lambda xp, g, x, n: g * xp.polygamma(x, n=n + 1),))(
-    in_float64(_polygamma)
-)
-
-
 def polygamma(n: int, input: Tensor) -> Tensor:
-    """The n-th derivative of ``digamma``. From n = 2 on it needs SciPy."""
-    require_tensor("polygamma", input)
+    """The n-th derivative of ``digamma``, element by element; integers become the default float
+    dtype. Raises RuntimeError for a negative n, and ImportError from n = 2 on without SciPy."""
     if n < 0:
         raise RuntimeError(f"[polygamma] n must be a non-negative int, got {n!r}")
-    if not input.is_floating_point():
-        input = input.to(dtypes.get_default_dtype())
-    return _derivative(input, n=n)
+    return _derivative(as_floating("polygamma", input), n=n)
 
 
 def polygamma_method(self: Tensor, n: int) -> Tensor:
-    """The n-th derivative of ``digamma``. From n = 2 on it needs SciPy."""
+    """``polygamma`` with its arguments exchanged: the n-th derivative of ``digamma``."""
     return polygamma(n, self)
 
 
 def mvlgamma(input: Tensor, p: int) -> Tensor:
-    """The logarithm of the multivariate gamma function of dimension p: the sum of
-    lgamma(input - j / 2) for j < p, and log(pi) p (p - 1) / 4."""
+    """The logarithm of the multivariate gamma function of dimension p, element by element: the sum
+    of lgamma(input - j / 2) for j < p, and log(pi) p (p - 1) / 4. Raises RuntimeError for p < 1."""
     require_tensor("mvlgamma", input)
     if p < 1:
         raise RuntimeError(f"[mvlgamma] p must be a positive int, got {p!r}")
@@ -170,27 +169,24 @@ def _slope(xp: Any, g: Array, a: Array, b: Array) -> Any:
     return g * xp.exp((a - 1) * xp.log(b) - b - xp.lgamma(a))
 
 
-_igamma = binary(
-    "igamma", no_gradient("igamma", "its first input"), _slope, on_scipy("igamma", "gammainc")
+igamma = of_tensors(
+    binary(
+        "igamma",
+        no_gradient("igamma", "its first input"),
+        _slope,
+        on_scipy("igamma", "gammainc"),
+        doc="P(input, other): the integral of t ** (input - 1) exp(-t) over 0 < t < other, divided "
+        "by gamma(input), without a gradient with respect to input",
+    ),
+    floats=True,
 )
-_igammac = binary(
-    "igammac",
-    no_gradient("igammac", "its first input"),
-    lambda xp, g, a, b: -_slope(xp, g, a, b),
-    on_scipy("igammac", "gammaincc"),
+igammac = of_tensors(
+    binary(
+        "igammac",
+        no_gradient("igammac", "its first input"),
+        lambda xp, g, a, b: -_slope(xp, g, a, b),
+        on_scipy("igammac", "gammaincc"),
+        doc="1 - igamma(input, other), with all digits where it is small",
+    ),
+    floats=True,
 )
-
-
-def igamma(input: Tensor, other: Tensor) -> Tensor:
-    """P(input, other): the integral of t^(input - 1) exp(-t) over 0 < t < other, divided by
-    gamma(input). No gradient with respect to ``input``."""
-    two_tensors("igamma", input, other)
-    require_floats("igamma", input, other)
-    return _igamma(*pair("igamma", input, other))
-
-
-def igammac(input: Tensor, other: Tensor) -> Tensor:
-    """1 - igamma(input, other), with all digits where it is small."""
-    two_tensors("igammac", input, other)
-    require_floats("igammac", input, other)
-    return _igammac(*pair("igammac", input, other))

@@ -12,7 +12,7 @@ from typing import Any
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.operands import no_gradient, pair
+from tapegrad.ops.common.operands import named, no_gradient, pair
 from tapegrad.ops.common.precision import in_float64
 
 _HERMITE_MOST = 512  # above it the numbers overflow, and the value is nan, as in PyTorch
@@ -30,11 +30,13 @@ def _polynomial(op: str, body: Callable) -> Callable:
     value = binary(op, rule, rule, in_float64(cut), floating=True)
 
     def function(input: Any, n: Any) -> Tensor:
-        return value(*pair(op, input, n, floating=True))
+        return value(*pair(op, input, n))
 
-    function.__name__ = function.__qualname__ = op
-    function.__doc__ = f"The {op.replace('_', ' ')} of degree n at ``input``; one may be a number."
-    return function
+    doc = (
+        f"The {op.replace('_', ' ')} of degree n at ``input``, element by element, broadcast and "
+        "promoted to a floating-point dtype; one may be a number. It has no gradient."
+    )
+    return named(op, function, doc)
 
 
 def _by_recurrence(op: str, first: Callable, step: Callable, most: int = _MOST) -> Callable:

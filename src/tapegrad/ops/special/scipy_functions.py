@@ -51,69 +51,71 @@ def _over(xp: Any, x: Array, value: Any) -> Any:
 # ---------------------------------------------------------------------- the normal distribution
 
 
-erfcx = unary("erfcx", lambda g, y, x: g * (2 * x * y - 2 / math.sqrt(math.pi)), on_scipy("erfcx"))
+erfcx = unary(
+    "erfcx",
+    lambda g, y, x: g * (2 * x * y - 2 / math.sqrt(math.pi)),
+    on_scipy("erfcx"),
+    doc="exp(input ** 2) erfc(input), without overflow",
+)
 ndtri = unary(
-    "ndtri", lambda xp, g, y: g * xp.exp(0.5 * y * y) * math.sqrt(2 * math.pi), on_scipy("ndtri")
+    "ndtri",
+    lambda xp, g, y: g * xp.exp(0.5 * y * y) * math.sqrt(2 * math.pi),
+    on_scipy("ndtri"),
+    doc="The number below which a standard normal one lies with probability input",
 )
 log_ndtr = unary(
     "log_ndtr",
     lambda xp, g, x: g * (math.sqrt(2 / math.pi) / xp.erfcx(-x * math.sqrt(0.5))),
     on_scipy("log_ndtr"),
+    doc="The logarithm of the probability of a standard normal number below input",
 )
 
 # ---------------------------------------------------------------------- Bessel functions
 
-bessel_j0 = unary(
-    "bessel_j0", lambda xp, g, x: -g * xp.bessel_j1(x), on_scipy("bessel_j0", "j0", (0.0, 0.0))
+
+def _bessel(op: str, name: str, rule: Callable, ends: tuple | None = None) -> Callable:
+    """A row of SciPy's function ``name``, which says its formula: k1e is exp(x) K_1(x)."""
+    formula = f"{name[0].upper()}_{name[1]}(input), a Bessel function in the notation of DLMF 10"
+    if name.endswith("e"):
+        formula = f"exp({'-|input|' if name[0] == 'i' else 'input'}) {formula}"
+    return unary(op, rule, on_scipy(op, name, ends), doc=formula)
+
+
+bessel_j0 = _bessel("bessel_j0", "j0", lambda xp, g, x: -g * xp.bessel_j1(x), (0.0, 0.0))
+bessel_j1 = _bessel(
+    "bessel_j1", "j1", lambda xp, g, y, x: g * (xp.bessel_j0(x) - _over(xp, x, y)), (0.0, 0.0)
 )
-bessel_j1 = unary(
-    "bessel_j1",
-    lambda xp, g, y, x: g * (xp.bessel_j0(x) - _over(xp, x, y)),
-    on_scipy("bessel_j1", "j1", (0.0, 0.0)),
+bessel_y0 = _bessel("bessel_y0", "y0", lambda xp, g, x: -g * xp.bessel_y1(x), (math.nan, 0.0))
+bessel_y1 = _bessel(
+    "bessel_y1", "y1", lambda xp, g, y, x: g * (xp.bessel_y0(x) - y / x), (math.nan, 0.0)
 )
-bessel_y0 = unary(
-    "bessel_y0", lambda xp, g, x: -g * xp.bessel_y1(x), on_scipy("bessel_y0", "y0", (math.nan, 0.0))
+i0 = _bessel("i0", "i0", lambda xp, g, x: g * xp.i1(x), (math.inf, math.inf))
+i1 = _bessel(
+    "i1", "i1", lambda xp, g, y, x: g * (xp.i0(x) - _over(xp, x, y)), (-math.inf, math.inf)
 )
-bessel_y1 = unary(
-    "bessel_y1",
-    lambda xp, g, y, x: g * (xp.bessel_y0(x) - y / x),
-    on_scipy("bessel_y1", "y1", (math.nan, 0.0)),
+i0e = _bessel("i0e", "i0e", lambda xp, g, y, x: g * (xp.i1e(x) - xp.sign(x) * y))
+i1e = _bessel("i1e", "i1e", lambda xp, g, y, x: g * (xp.i0e(x) - y * xp.sign(x) - _over(xp, x, y)))
+modified_bessel_k0 = _bessel(
+    "modified_bessel_k0", "k0", lambda xp, g, x: -g * xp.modified_bessel_k1(x)
 )
-i0 = unary("i0", lambda xp, g, x: g * xp.i1(x), on_scipy("i0", "i0", (math.inf, math.inf)))
-i1 = unary(
-    "i1",
-    lambda xp, g, y, x: g * (xp.i0(x) - _over(xp, x, y)),
-    on_scipy("i1", "i1", (-math.inf, math.inf)),
+modified_bessel_k1 = _bessel(
+    "modified_bessel_k1", "k1", lambda xp, g, y, x: -g * (xp.modified_bessel_k0(x) + y / x)
 )
-i0e = unary("i0e", lambda xp, g, y, x: g * (xp.i1e(x) - xp.sign(x) * y), on_scipy("i0e", "i0e"))
-i1e = unary(
-    "i1e",
-    lambda xp, g, y, x: g * (xp.i0e(x) - y * xp.sign(x) - _over(xp, x, y)),
-    on_scipy("i1e", "i1e"),
-)
-modified_bessel_k0 = unary(
-    "modified_bessel_k0",
-    lambda xp, g, x: -g * xp.modified_bessel_k1(x),
-    on_scipy("modified_bessel_k0", "k0"),
-)
-modified_bessel_k1 = unary(
-    "modified_bessel_k1",
-    lambda xp, g, y, x: -g * (xp.modified_bessel_k0(x) + y / x),
-    on_scipy("modified_bessel_k1", "k1"),
-)
-scaled_modified_bessel_k0 = unary(
+scaled_modified_bessel_k0 = _bessel(
     "scaled_modified_bessel_k0",
+    "k0e",
     lambda xp, g, y, x: g * (y - xp.scaled_modified_bessel_k1(x)),
-    on_scipy("scaled_modified_bessel_k0", "k0e"),
 )
-scaled_modified_bessel_k1 = unary(
+scaled_modified_bessel_k1 = _bessel(
     "scaled_modified_bessel_k1",
+    "k1e",
     lambda xp, g, y, x: g * (y - xp.scaled_modified_bessel_k0(x) - y / x),
-    on_scipy("scaled_modified_bessel_k1", "k1e"),
 )
 
 
+@in_float64
 def _airy(xp: Any, x: Array) -> Any:
+    """Ai(input), the Airy function of DLMF 9. It has no gradient."""
     value = _on_the_host(xp, "airy_ai", lambda functions, x: functions.airy(x)[0], x)
     far = xp.library.abs(x) > 1e6
     if not bool(far.any()):
@@ -127,23 +129,26 @@ def _airy(xp: Any, x: Array) -> Any:
     return xp.library.where(far, xp.library.where(ends, 0.0, wave), value)
 
 
-airy_ai = unary("airy_ai", no_gradient("airy_ai"), in_float64(_airy))
+airy_ai = unary("airy_ai", no_gradient("airy_ai"), _airy)
 
 
+@in_float64
 def _spherical(xp: Any, x: Array) -> Any:
+    """sin(input) / input, and 1 at 0. It has no gradient."""
     ends = (x == 0) | (xp.library.abs(x) == math.inf)
     safe = xp.library.where(ends, 1.0, x)
     return xp.library.where(ends, x == 0, xp.library.sin(safe) / safe)
 
 
-spherical_bessel_j0 = unary(
-    "spherical_bessel_j0", no_gradient("spherical_bessel_j0"), in_float64(_spherical)
-)
+spherical_bessel_j0 = unary("spherical_bessel_j0", no_gradient("spherical_bessel_j0"), _spherical)
 
 # ---------------------------------------------------------------------- Hurwitz' zeta function
 
 
+@in_float64
 def _zeta(xp: Any, s: Any, q: Array) -> Any:
+    """Hurwitz' zeta function: the sum of (k + other) ** -input over k = 0, 1, ... There is a
+    gradient with respect to ``other`` alone."""
     library, functions = xp.library, special_functions(xp.library, "zeta")
 
     def zeta(s: Any, q: Any) -> Any:
@@ -161,11 +166,12 @@ def _zeta(xp: Any, s: Any, q: Array) -> Any:
     return zeta(s, q + steps) + library.where(below, terms, 0.0)
 
 
-_zeta_of_pairs = binary(
-    "zeta",
-    no_gradient("zeta", "its first input"),
-    lambda xp, g, a, b: -g * a * xp.zeta(a + 1, b),
-    in_float64(_zeta),
-    floating=True,
+zeta = of_pairs(
+    binary(
+        "zeta",
+        no_gradient("zeta", "its first input"),
+        lambda xp, g, a, b: -g * a * xp.zeta(a + 1, b),
+        _zeta,
+        floating=True,
+    )
 )
-zeta = of_pairs("zeta", _zeta_of_pairs, floating=True)
