@@ -346,7 +346,7 @@ def bartlett_window(
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """A triangle from 0 up to 1 and back."""
+    """``windows.bartlett``, periodic by default."""
 def bernoulli(
     input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
 ) -> Tensor:
@@ -377,7 +377,7 @@ def blackman_window(
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """0.42 - 0.5 cos(x) + 0.08 cos(2 x)."""
+    """``windows.blackman``, periodic by default."""
 def block_diag(*tensors: Any, out: Tensor | None = None) -> Tensor:
     """Matrices (vectors are rows, numbers 1x1) along the diagonal of a matrix, zeros ..."""
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -658,7 +658,7 @@ def empty(
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """A tensor of undefined values."""
+    """Undefined values, of these sizes and the default dtype."""
 @overload
 def empty(
     *, size: Any, memory_format: Any = None, dtype: Any = None, device: Any = None,
@@ -670,18 +670,18 @@ def empty_like(
     layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Undefined values of the tensor's shape, dtype and device."""
+    """``empty`` of the tensor's shape, and of its dtype and device by default."""
 def empty_permuted(
     size: Any, physical_layout: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Undefined values, whose dimensions lie in memory in the order ..."""
+    """Undefined values with the shape ``size``, of the default dtype."""
 def empty_strided(
     size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
     layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
 ) -> Tensor:
-    """Undefined values, with strides (in elements) of one's own."""
+    """Undefined values with the shape ``size`` and the strides ``stride``, in ..."""
 def eq(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """input == other, as bools."""
 def equal(input: Tensor, other: Tensor) -> _bool:
@@ -771,13 +771,13 @@ def full(
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """A tensor of one value; of the value's dtype if none is given."""
+    """One number (or what a tensor of one element holds) everywhere, in the shape ..."""
 def full_like(
     input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     memory_format: Any = None, out: Tensor | None = None,
 ) -> Tensor:
-    """One value, of the tensor's shape, dtype and device."""
+    """``full`` of the tensor's shape, and of its dtype and device by default."""
 @overload
 def gather(
     input: Tensor, dim: _int, index: Tensor, *, sparse_grad: _bool = False,
@@ -800,7 +800,7 @@ def geqrf(input: Tensor, *, out: Any = None) -> Reflections:
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of all pairs: (m,) and (n,) -> (m, n)."""
 def get_rng_state(*, out: Tensor | None = None) -> Tensor:
-    """The default generator's state."""
+    """The default generator's state, (seed, calls made), as an int64 tensor."""
 @overload
 def gradient(
     input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: _int = 1, out: Any = None,
@@ -831,13 +831,13 @@ def hamming_window(
     dtype: Any = None, device: Any = None, requires_grad: _bool = False, layout: Any = None,
     pin_memory: _bool = False, out: Tensor | None = None,
 ) -> Tensor:
-    """alpha - beta cos(x)."""
+    """alpha - beta cos(x), x from 0 to 2 pi; periodic by default."""
 def hann_window(
     window_length: _int, periodic: _bool = True, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """0.5 - 0.5 cos(x)."""
+    """``windows.hann``, periodic by default."""
 def hardshrink(input: Tensor, lambd: _float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """0 where -lambd <= x <= lambd, x elsewhere."""
 def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -960,7 +960,7 @@ def kaiser_window(
     device: Any = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """I0(beta sqrt(1 - x^2)) / I0(beta), for x from -1 to 1."""
+    """``windows.kaiser``, periodic by default."""
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The Kronecker product: each element of ``input`` times the whole of ``other``, ..."""
 @overload
@@ -1076,7 +1076,7 @@ def lu_unpack(
 ) -> PLU:
     """(P, L, U), as by ``linalg.lu``, of what ``linalg.lu_factor`` returned; empty ..."""
 def manual_seed(seed: _int) -> Generator:
-    """Seed the default generator, of all devices."""
+    """Seed the default generator, which serves all devices, and return it."""
 def masked_fill(input: Tensor, mask: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
     """``input`` with ``value``, a number or a 0-d tensor, where the (broadcast) bool ..."""
 def masked_scatter(
@@ -1307,7 +1307,7 @@ def ones(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
     layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
 ) -> Tensor:
-    """A tensor of ones."""
+    """Ones, of these sizes and the default dtype."""
 @overload
 def ones(
     *, size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
@@ -1318,7 +1318,7 @@ def ones_like(
     layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Ones of the tensor's shape, dtype and device."""
+    """``ones`` of the tensor's shape, and of its dtype and device by default."""
 def orgqr(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The first n columns of H_1 ..."""
 def ormqr(
@@ -1352,7 +1352,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: _int, *, out: Tensor | None
 def poisson(
     input: Tensor, generator: Generator | None = None, *, out: Tensor | None = None,
 ) -> Tensor:
-    """Numbers of events, each element of ``input`` their mean."""
+    """Numbers of events with the means ``input``, in its shape and dtype."""
 def polygamma(n: _int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The n-th derivative of ``digamma``, element by element; integers become the ..."""
 def positive(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1400,7 +1400,7 @@ def rand(
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Numbers uniform in [0, 1)."""
+    """Random numbers uniform in [0, 1), of the default dtype."""
 @overload
 def rand(
     *, size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
@@ -1412,26 +1412,26 @@ def rand_like(
     layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``rand`` of the tensor's shape, dtype and device."""
+    """``rand`` of the tensor's shape, and of its dtype and device by default."""
 def randint(
     low: Any = 0, high: Any = None, size: Any = None, *, generator: Generator | None = None,
     dtype: Any = None, device: Any = None, requires_grad: _bool = False, layout: Any = None,
     pin_memory: _bool = False, out: Tensor | None = None,
 ) -> Tensor:
-    """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
+    """Random integers in [low, high), int64 by default: randint(high, size) or ..."""
 def randint_like(
     input: Tensor, low: Any = 0, high: Any = None, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     memory_format: Any = None, out: Tensor | None = None,
 ) -> Tensor:
-    """``randint`` of the tensor's shape, dtype and device: randint_like(x, high) or ..."""
+    """``randint`` of the tensor's shape, and of its dtype and device by default: ..."""
 @overload
 def randn(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Numbers of the standard normal distribution."""
+    """Random numbers of the standard normal distribution, of the default dtype."""
 @overload
 def randn(
     *, size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
@@ -1443,13 +1443,13 @@ def randn_like(
     layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``randn`` of the tensor's shape, dtype and device."""
+    """``randn`` of the tensor's shape, and of its dtype and device by default."""
 def randperm(
     n: _int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The integers 0 to n - 1 in random order."""
+    """The integers 0 to n - 1 in random order, int64 by default."""
 def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """All elements in one dimension; a view of a contiguous tensor, a copy of others."""
 def real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1529,7 +1529,7 @@ def scalar_tensor(
     s: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
     layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
 ) -> Tensor:
-    """A tensor without dimensions that holds a number, in the default dtype."""
+    """A 0-d tensor that holds the number ``s``, of the default dtype."""
 @overload
 def scatter(
     input: Tensor, dim: _int, index: Tensor, src: Any = None, *, value: Any = None,
@@ -1567,7 +1567,7 @@ def searchsorted(
 ) -> Tensor:
     """The first place in the (last dimension of the) sorted sequence before which each ..."""
 def seed() -> _int:
-    """Seed the default generator with a number that nobody can guess, and return it."""
+    """Seed the default generator with a number of the operating system's, and return it."""
 @overload
 def select(input: Tensor, dim: _int, index: Any, *, out: Tensor | None = None) -> Tensor:
     """A view of one slice along ``dim``, without that dimension."""
@@ -1592,7 +1592,7 @@ def selu(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) ->
 def selu_(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
     """In-place version of ``selu``."""
 def set_rng_state(state: Tensor) -> None:
-    """Put the default generator back into a state."""
+    """Put the default generator back into a state of ``get_rng_state``."""
 def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """-1, 0 or 1, of input's dtype."""
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -2054,7 +2054,7 @@ def zeros(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
     layout: Any = None, pin_memory: _bool = False, out: Tensor | None = None,
 ) -> Tensor:
-    """A tensor of zeros."""
+    """Zeros, of these sizes and the default dtype."""
 @overload
 def zeros(
     *, size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
@@ -2065,4 +2065,4 @@ def zeros_like(
     layout: Any = None, pin_memory: _bool = False, memory_format: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Zeros of the tensor's shape, dtype and device."""
+    """``zeros`` of the tensor's shape, and of its dtype and device by default."""

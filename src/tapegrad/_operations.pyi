@@ -917,7 +917,7 @@ class Operations:
         self, *size: Any, memory_format: Any = None, dtype: Any = None, device: Any = None,
         requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     ) -> Tensor:
-        """empty with this tensor's dtype and device."""
+        """``empty`` of this tensor's dtype and device by default."""
     @overload
     def new_empty(
         self, *, size: Any, memory_format: Any = None, dtype: Any = None, device: Any = None,
@@ -927,18 +927,18 @@ class Operations:
         self, size: Any, stride: Any, *, dtype: Any = None, device: Any = None,
         requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     ) -> Tensor:
-        """empty_strided with this tensor's dtype and device."""
+        """``empty_strided`` of this tensor's dtype and device by default."""
     def new_full(
         self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
         requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     ) -> Tensor:
-        """full with this tensor's dtype and device."""
+        """``full`` of this tensor's dtype and device by default."""
     @overload
     def new_ones(
         self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
         layout: Any = None, pin_memory: _bool = False,
     ) -> Tensor:
-        """ones with this tensor's dtype and device."""
+        """``ones`` of this tensor's dtype and device by default."""
     @overload
     def new_ones(
         self, *, size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
@@ -948,13 +948,13 @@ class Operations:
         self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
         pin_memory: _bool = False,
     ) -> Tensor:
-        """tensor with this tensor's dtype and device."""
+        """``tensor`` of this tensor's dtype and device by default."""
     @overload
     def new_zeros(
         self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,
         layout: Any = None, pin_memory: _bool = False,
     ) -> Tensor:
-        """zeros with this tensor's dtype and device."""
+        """``zeros`` of this tensor's dtype and device by default."""
     @overload
     def new_zeros(
         self, *, size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tapegrad.core.tensor import Tensor
 
 from .activation import softmax as soft
 from .common.arguments import axes, require_tensor
+from .common.operands import named
 from .indexing.where import select_where
 from .linalg.norms import norm_over
 from .movement.shape import broadcast_to, reshape
@@ -25,12 +27,6 @@ from .pointwise.elementwise import maximum, sqrt
 from .pointwise.exponential import logaddexp as _logaddexp
 from .reduction import cumulative, minmax, quantile, reduce
 from .reduction.reduce import to_dtype
-
-__all__ = [
-    "amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "log_softmax", "logaddexp",
-    "logsumexp", "mean", "median", "norm", "normalize", "prod", "softmax", "softmin", "std",
-    "sum", "var",
-]  # fmt: skip
 
 
 def _canonical(op: str, input: Tensor, mask: Any) -> Tensor:
@@ -62,21 +58,22 @@ def _fill(op: str, input: Tensor, mask: Any, neutral: float) -> Tensor:
 def sum(
     input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """The sum over ``dim``; of nothing 0."""
+    """The sum over ``dim`` (all dimensions by default); 0 where everything is masked out."""
     return reduce.sum(_fill("masked.sum", input, mask, 0), dim, keepdim, dtype=dtype)
 
 
 def prod(
     input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """The product over ``dim``; of nothing 1."""
+    """The product over ``dim`` (all by default); 1 where everything is masked out."""
     return reduce.prod(_fill("masked.prod", input, mask, 1), dim, keepdim, dtype=dtype)
 
 
 def amax(
     input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """The largest elements over ``dim``; of nothing -inf, or the dtype's smallest number."""
+    """The largest elements over ``dim`` (all by default); -inf, or the dtype's smallest number,
+    where everything is masked out."""
     y = minmax.amax(_fill("masked.amax", input, mask, -math.inf), dim, keepdim)
     return to_dtype(y, dtype or input.dtype)
 
@@ -84,41 +81,39 @@ def amax(
 def amin(
     input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """The smallest elements over ``dim``; of nothing inf, or the dtype's largest number."""
+    """The smallest elements over ``dim`` (all by default); inf, or the dtype's largest number,
+    where everything is masked out."""
     y = minmax.amin(_fill("masked.amin", input, mask, math.inf), dim, keepdim)
     return to_dtype(y, dtype or input.dtype)
 
 
-def argmax(
-    input: Tensor,
-    dim: int | None = None,
-    *,
-    keepdim: bool = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Tensor:
-    """The index of the largest element; as in PyTorch in the tensor's dtype, unless ``dtype``."""
-    y = minmax.argmax(_fill("masked.argmax", input, mask, -math.inf), dim, keepdim)
-    return to_dtype(y, dtype or input.dtype)
+def _position(name: str, function: Callable, neutral: float, extreme: str) -> Callable:
+    def position(
+        input: Tensor,
+        dim: int | None = None,
+        *,
+        keepdim: bool = False,
+        dtype: Any = None,
+        mask: Any = None,
+    ) -> Tensor:
+        y = function(_fill(f"masked.{name}", input, mask, neutral), dim, keepdim)
+        return to_dtype(y, dtype or input.dtype)
+
+    doc = (
+        f"The index of the {extreme} element along ``dim`` (in the flattened tensor by default); "
+        "as in PyTorch in the tensor's dtype, unless ``dtype`` is given."
+    )
+    return named(name, position, doc)
 
 
-def argmin(
-    input: Tensor,
-    dim: int | None = None,
-    *,
-    keepdim: bool = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Tensor:
-    """The index of the smallest element; as in PyTorch in the tensor's dtype, unless ``dtype``."""
-    y = minmax.argmin(_fill("masked.argmin", input, mask, math.inf), dim, keepdim)
-    return to_dtype(y, dtype or input.dtype)
+argmax = _position("argmax", minmax.argmax, -math.inf, "largest")
+argmin = _position("argmin", minmax.argmin, math.inf, "smallest")
 
 
 def logsumexp(
     input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """log(sum(exp(input))) over ``dim``; of nothing -inf."""
+    """log(sum(exp(input))) over ``dim`` (all by default); -inf where everything is masked out."""
     y = reduce.logsumexp(_fill("masked.logsumexp", input, mask, -math.inf), dim, keepdim)
     return to_dtype(y, dtype or input.dtype)
 
@@ -132,7 +127,7 @@ def norm(
     dtype: Any = None,
     mask: Any = None,
 ) -> Tensor:
-    """The norm of order ``ord`` over ``dim``."""
+    """The norm of order ``ord`` (2 by default) over ``dim`` (all dimensions by default)."""
     order = 2.0 if ord is None else ord
     x = _fill("masked.norm", input, mask, math.inf if order == -math.inf else 0)
     return norm_over("masked.norm", x, order, dim, keepdim, dtype)
@@ -148,7 +143,8 @@ def _counted(op: str, input: Tensor, dim: Any, keepdim: bool, mask: Any) -> Any:
 def mean(
     input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """The arithmetic mean over ``dim``; of nothing nan. Raises ValueError for integers."""
+    """The arithmetic mean over ``dim`` (all by default); nan where everything is masked out. Raises
+    ValueError for integers without a floating-point ``dtype``."""
     require_tensor("masked.mean", input)
     wanted = input.dtype if dtype is None else dtypes.dtype(dtype)
     if not is_floating(wanted):
@@ -162,7 +158,8 @@ def mean(
 def median(
     input: Tensor, dim: int = -1, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """The lower median along ``dim``; of nothing nan, which integers refuse with ValueError."""
+    """The lower median along ``dim`` (the last by default); nan where everything is masked out, for
+    which integers raise ValueError."""
     require_tensor("masked.median", input)
     x = input if input.is_floating_point() else to_dtype(input, dtypes.float32)
     y = quantile.nanmedian(_fill("masked.median", x, mask, math.nan), dim, keepdim).values
@@ -170,77 +167,65 @@ def median(
         return y
     if bool((y._array != y._array).any()):
         raise ValueError(
-            f"[masked.median] {input.dtype.name} has no nan for the median of nothing: a row is "
-            "masked out whole"
+            f"[masked.median] a row is masked out as a whole, and {input.dtype.name} has no nan "
+            "for its median: convert with .float()"
         )
     return to_dtype(y, dtype or input.dtype)
 
 
-def var(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    *,
-    correction: float | None = None,
-    keepdim: bool = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Tensor:
-    """The variance over ``dim``, divided by n - correction (1 by default); of nothing nan."""
-    return _var("masked.var", input, dim, unbiased, correction, keepdim, dtype, mask)
+def _deviation(name: str, doc: str) -> Callable:
+    """``var``, or its square root ``std``."""
+    op = f"masked.{name}"
+
+    def function(
+        input: Tensor,
+        dim: Any = None,
+        unbiased: bool | None = None,
+        *,
+        correction: float | None = None,
+        keepdim: bool = False,
+        dtype: Any = None,
+        mask: Any = None,
+    ) -> Tensor:
+        require_tensor(op, input)
+        if unbiased is not None and correction is not None:
+            raise RuntimeError(f"[{op}] takes unbiased or correction, not both")
+        if correction is None:
+            correction = 0 if unbiased is False else 1
+        kind = input.dtype if dtype is None else dtypes.dtype(dtype)
+        kind = kind if is_floating(kind) else dtypes.float32
+        count = _counted(op, input, dim, True, mask)
+        centred = input - sum(input, dim, keepdim=True, dtype=dtype, mask=mask) / count
+        squares = sum(centred * centred, dim, keepdim=keepdim, dtype=kind, mask=mask)
+        if isinstance(count, Tensor):
+            freedom = to_dtype(reshape(count, tuple(squares.shape)), kind) - correction
+            variance = squares / freedom.clamp(min=0)
+        else:
+            variance = squares / builtins.max(count - correction, 0)
+        return sqrt(variance) if name == "std" else variance
+
+    return named(name, function, f"{doc} Raises RuntimeError for ``unbiased`` with ``correction``.")
 
 
-def std(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool | None = None,
-    *,
-    correction: float | None = None,
-    keepdim: bool = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Tensor:
-    """The standard deviation over ``dim``: the square root of ``var``."""
-    return sqrt(_var("masked.std", input, dim, unbiased, correction, keepdim, dtype, mask))
-
-
-def _var(
-    op: str,
-    input: Tensor,
-    dim: Any,
-    unbiased: bool | None,
-    correction: float | None,
-    keepdim: bool,
-    dtype: Any,
-    mask: Any,
-) -> Tensor:
-    require_tensor(op, input)
-    if unbiased is not None and correction is not None:
-        raise RuntimeError(f"[{op}] takes unbiased or correction, not both")
-    if correction is None:
-        correction = 0 if unbiased is False else 1
-    kind = input.dtype if dtype is None else dtypes.dtype(dtype)
-    kind = kind if is_floating(kind) else dtypes.float32
-    count = _counted(op, input, dim, True, mask)
-    centred = input - sum(input, dim, keepdim=True, dtype=dtype, mask=mask) / count
-    squares = sum(centred * centred, dim, keepdim=keepdim, dtype=kind, mask=mask)
-    if not isinstance(count, Tensor):
-        return squares / builtins.max(count - correction, 0)
-    freedom = to_dtype(reshape(count, tuple(squares.shape)), kind) - correction
-    return squares / freedom.clamp(min=0)
+var = _deviation(
+    "var",
+    "The variance over ``dim`` (all by default): the squared deviations from the mean, summed up "
+    "and divided by n - correction (1 by default, 0 with unbiased=False).",
+)
+std = _deviation("std", "The standard deviation: the square root of ``var``.")
 
 
 # ---------------------------------------------------------------------- along a dimension
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None, mask: Any = None) -> Tensor:
-    """The sums so far along ``dim``."""
+    """The sums of the elements so far along ``dim``; those masked out count as 0."""
     x = _fill("masked.cumsum", input, mask, 0)
     return to_dtype(cumulative.cumsum(x, dim, dtype=dtype), dtype or input.dtype)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None, mask: Any = None) -> Tensor:
-    """The products so far along ``dim``."""
+    """The products of the elements so far along ``dim``; those masked out count as 1."""
     x = _fill("masked.cumprod", input, mask, 1)
     return to_dtype(cumulative.cumprod(x, dim, dtype=dtype), dtype or input.dtype)
 
@@ -277,7 +262,7 @@ def logaddexp(
     input_mask: Any = None,
     other_mask: Any = None,
 ) -> Tensor:
-    """log(exp(input) + exp(other)) of what each mask lets through."""
+    """log(exp(input) + exp(other)) of the elements for which their mask is True."""
     a = _fill("masked.logaddexp", input, input_mask, -math.inf)
     b = _fill("masked.logaddexp", other, other_mask, -math.inf)
     return to_dtype(_logaddexp(a, b), dtype or input.dtype)

@@ -12,6 +12,7 @@ from tapegrad.core import dtypes, formats
 from tapegrad.core.devices import CPU, Device, chosen_device, default_device
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common import arguments
+from tapegrad.ops.common.operands import named
 from tapegrad.ops.common.out import write_out
 from tapegrad.ops.common.scalars import fit_number
 
@@ -27,7 +28,7 @@ def _default_dtype(data: Any) -> Any:
         return dtypes.dtype(data.dtype)
     kind = np.asarray(data).dtype.kind
     if kind not in "biufV":  # V: bfloat16
-        raise TypeError("it holds what is no real number")
+        raise TypeError("it holds something other than real numbers")
     if kind in "fV":
         return dtypes.get_default_dtype()
     return dtypes.bool_ if kind == "b" else dtypes.int64
@@ -42,7 +43,9 @@ def tensor(
     pin_memory: bool = False,
 ) -> Tensor:
     """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of 0-d tensors),
-    an array or a tensor. Floats get the default dtype, integers int64."""
+    an array or a tensor. Without ``dtype``, Python's floats get the default dtype, ints int64, and
+    arrays and tensors keep theirs. Raises TypeError for anything but real numbers, ValueError for
+    lists of unequal lengths and numbers beyond the dtype's range."""
     place = default_device() if device is None else Device(device)
     if isinstance(data, Tensor):
         place = place or data.device
@@ -76,7 +79,7 @@ def _plain(data: Any, found: set) -> Any:
 
 
 def _common_dtype(found: set) -> np.dtype | None:
-    """What the contents of a list promote to; None where one of them has no dtype of ours."""
+    """What the contents of a list promote to; None where one of them has another kind of dtype."""
     own = {bool: dtypes.bool_, int: dtypes.int64, float: dtypes.get_default_dtype()}
     common = None
     for kind in found:
@@ -89,7 +92,8 @@ def _common_dtype(found: set) -> np.dtype | None:
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` as a tensor, without a copy where none is needed."""
+    """``data`` as a tensor, without a copy where none is needed. Where dtype and device allow it a
+    tensor is returned itself, and a NumPy array shares its memory. Raises what ``tensor`` does."""
     if isinstance(data, Tensor):
         return data.to(device=default_device() if device is None else device, dtype=dtype)
     if hasattr(data, "__array__") and not hasattr(data, "__cuda_array_interface__"):
@@ -104,7 +108,7 @@ def from_dlpack(data: Any) -> Tensor:
     """A tensor that shares the memory of another library's, through the DLPack protocol: NumPy's
     and PyTorch's arrays on the CPU, CuPy's and PyTorch's on a GPU.
 
-    Raises TypeError for what does not speak the protocol, or for dtypes there are none of.
+    Raises TypeError for objects without the protocol, and for dtypes that tensors do not have.
     """
     if not hasattr(data, "__dlpack__"):
         raise TypeError(
@@ -121,7 +125,8 @@ def from_dlpack(data: Any) -> Tensor:
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
-    """A tensor that shares the array's memory. Raises TypeError for dtypes there are none of."""
+    """A tensor that shares the array's memory. Raises TypeError for anything but a NumPy array, for
+    dtypes that tensors do not have, and for another byte order than the machine's."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"[from_numpy] expects a NumPy array, got {type(array).__name__}")
     dtypes.dtype(array.dtype)
@@ -168,7 +173,8 @@ def factory(function: Callable) -> Callable:
 
 
 def made_sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
-    """The sizes, which may also be given by name: ``zeros(size=(2, 3))``."""
+    """The sizes, which may also be given by name: ``zeros(size=(2, 3))``. Raises TypeError for
+    other options, and where there are no sizes, RuntimeError for negative ones."""
     if "size" in options and not size:
         size = (options.pop("size"),)
     if options:
@@ -180,33 +186,36 @@ def made_sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
 
 @factory
 def zeros(device: Device, dtype: Any, *size: Any, **options: Any) -> Any:
-    """A tensor of zeros."""
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
-    return device.ops["zeros"](made_sizes("zeros", size, options), dtype=kind)
+    """Zeros, of these sizes and the default dtype. Raises RuntimeError for negative sizes."""
+    dtype = dtype or dtypes.get_default_dtype()
+    return device.ops["zeros"](made_sizes("zeros", size, options), dtype=dtype)
 
 
 @factory
 def ones(device: Device, dtype: Any, *size: Any, **options: Any) -> Any:
-    """A tensor of ones."""
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
-    return device.ops["ones"](made_sizes("ones", size, options), dtype=kind)
+    """Ones, of these sizes and the default dtype. Raises RuntimeError for negative sizes."""
+    dtype = dtype or dtypes.get_default_dtype()
+    return device.ops["ones"](made_sizes("ones", size, options), dtype=dtype)
 
 
 @factory
 def empty(device: Device, dtype: Any, *size: Any, memory_format: Any = None, **options: Any) -> Any:
-    """A tensor of undefined values."""
+    """Undefined values, of these sizes and the default dtype. Raises RuntimeError for negative
+    sizes."""
     formats.check("empty", None, memory_format)
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
-    return device.ops["empty"](made_sizes("empty", size, options), dtype=kind)
+    dtype = dtype or dtypes.get_default_dtype()
+    return device.ops["empty"](made_sizes("empty", size, options), dtype=dtype)
 
 
 @factory
 def full(device: Device, dtype: Any, size: Any, fill_value: Any) -> Any:
-    """A tensor of one value; of the value's dtype if none is given."""
+    """One number (or what a tensor of one element holds) everywhere, in the shape ``size``; of the
+    number's dtype by default. Raises RuntimeError for one that the dtype does not hold, and for
+    negative sizes."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
-    own = dtypes.scalar_dtype(fill_value)  # (refuses what is no real number)
-    kind = own if dtype is None else dtype
+    own = dtypes.scalar_dtype(fill_value)  # (refuses anything but real numbers)
+    kind = dtype or own
     shape = arguments.shape("full", (size,))
     return device.ops["full"](shape, fit_number("full", fill_value, kind), dtype=kind)
 
@@ -222,41 +231,38 @@ def like(op: str, x: Tensor, options: dict) -> dict:
     return {"dtype": x.dtype, "device": x.device, **given}
 
 
-def zeros_like(input: Tensor, **options: Any) -> Tensor:
-    """Zeros of the tensor's shape, dtype and device."""
-    options = like("zeros_like", input, options)
-    return zeros(tuple(input.shape), **options)
+def like_another(function: Callable) -> Callable:
+    """``zeros_like`` of ``zeros``: its sizes are those of a tensor."""
+    name = f"{function.__name__}_like"
+
+    def alike(input: Tensor, **options: Any) -> Tensor:
+        options = like(name, input, options)
+        return function(tuple(input.shape), **options)
+
+    doc = f"``{function.__name__}`` of the tensor's shape, and of its dtype and device by default."
+    return named(name, alike, doc)
 
 
-def ones_like(input: Tensor, **options: Any) -> Tensor:
-    """Ones of the tensor's shape, dtype and device."""
-    options = like("ones_like", input, options)
-    return ones(tuple(input.shape), **options)
-
-
-def empty_like(input: Tensor, **options: Any) -> Tensor:
-    """Undefined values of the tensor's shape, dtype and device."""
-    options = like("empty_like", input, options)
-    return empty(tuple(input.shape), **options)
+zeros_like, ones_like, empty_like = map(like_another, (zeros, ones, empty))
 
 
 def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
-    """One value, of the tensor's shape, dtype and device."""
+    """``full`` of the tensor's shape, and of its dtype and device by default."""
     options = like("full_like", input, options)
     return full(tuple(input.shape), fill_value, **options)
 
 
-def _new_like(function: Callable) -> Callable:
+def new_from(function: Callable) -> Callable:
+    """``x.new_zeros`` of ``zeros``."""
     name = f"new_{function.__name__}"
 
     def new(self: Tensor, *args: Any, **options: Any) -> Tensor:
         return function(*args, **like(name, self, options))
 
-    new.__name__ = new.__qualname__ = name
-    new.__doc__ = f"{function.__name__} with this tensor's dtype and device."
-    return new
+    return named(
+        name, new, f"``{function.__name__}`` of this tensor's dtype and device by default."
+    )
 
 
-new_empty, new_full, new_ones, new_tensor, new_zeros = map(
-    _new_like, (empty, full, ones, tensor, zeros)
-)
+new_empty, new_full, new_ones = map(new_from, (empty, full, ones))
+new_tensor, new_zeros = map(new_from, (tensor, zeros))

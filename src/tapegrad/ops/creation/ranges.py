@@ -1,4 +1,4 @@
-"""Tensors of numbers by rule: evenly spaced, the identity, and with strides of one's own."""
+"""Tensors of numbers by rule: evenly spaced, the identity, and with given strides."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tapegrad.core.memory import window
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 
-from .create import _new_like, factory
+from .create import factory, new_from
 
 
 def _number(op: str, name: str, value: Any) -> Any:
-    """A Python number, or what a 0-d tensor holds."""
+    """A number, or the one that a 0-d tensor holds."""
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
@@ -30,17 +30,11 @@ def _number(op: str, name: str, value: Any) -> Any:
     raise TypeError(f"[{op}] {name} must be a number, got {type(value).__name__}")
 
 
-def _steps(op: str, steps: Any) -> int:
-    count = arguments.sizes(op, (steps,))[0]
-    if count < 0:
-        raise RuntimeError(f"[{op}] the number of steps must not be negative, got {count}")
-    return count
-
-
 @factory
 def arange(device: Device, dtype: Any, start: Any = 0, end: Any = None, step: Any = 1) -> Any:
-    """start, start + step, ... below end (above it for a negative step); int64 if all three are
-    integers. ``arange(end)`` starts at 0."""
+    """start, start + step, ... below end (above it for a negative step), as a vector: int64 if all
+    three are integers, else of the default dtype. ``arange(end)`` starts at 0. Raises RuntimeError
+    for bounds that are not finite and steps that do not lead to the end."""
     if end is None:
         start, end = 0, start
     start, end, step = (
@@ -65,70 +59,77 @@ def arange(device: Device, dtype: Any, start: Any = 0, end: Any = None, step: An
 
 @factory
 def linspace(device: Device, dtype: Any, start: Any, end: Any, steps: int) -> Any:
-    """``steps`` evenly spaced numbers from start to end, both included."""
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
-    return _spaced("linspace", device, kind, start, end, steps).astype(kind)
+    """``steps`` evenly spaced numbers from start to end, both included. The vector has the default
+    dtype. Raises RuntimeError for a negative number of steps."""
+    dtype = dtype or dtypes.get_default_dtype()
+    return _spaced("linspace", device, dtype, start, end, steps).astype(dtype)
 
 
 @factory
 def logspace(
     device: Device, dtype: Any, start: Any, end: Any, steps: int, base: float = 10.0
 ) -> Any:
-    """base ** x for ``steps`` evenly spaced x from start to end, both included."""
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
-    exponents = _spaced("logspace", device, kind, start, end, steps)
-    return device.xp.power(float(base), exponents).astype(kind)
+    """base ** x for ``steps`` evenly spaced x from start to end, both included. The vector has the
+    default dtype. Raises RuntimeError for a negative number of steps."""
+    dtype = dtype or dtypes.get_default_dtype()
+    exponents = _spaced("logspace", device, dtype, start, end, steps)
+    return device.xp.power(float(base), exponents).astype(dtype)
 
 
-def _spaced(op: str, device: Device, kind: Any, start: Any, end: Any, steps: int) -> Any:
+def _spaced(op: str, device: Device, dtype: Any, start: Any, end: Any, steps: Any) -> Any:
     first, last = _number(op, "start", start), _number(op, "end", end)
-    if kind.kind in "iu":  # as PyTorch: the bounds are cut to integers before all else
+    if dtype.kind in "iu":  # as PyTorch: the bounds are cut to integers before all else
         first, last = int(first), int(last)
-    return device.ops["linspace"](first, last, _steps(op, steps), dtype=np.float64)
+    count = arguments.sizes(op, (steps,))[0]
+    if count < 0:
+        raise RuntimeError(f"[{op}] the number of steps must not be negative, got {count}")
+    return device.ops["linspace"](first, last, count, dtype=np.float64)
 
 
 @factory
 def eye(device: Device, dtype: Any, n: int, m: int | None = None) -> Any:
-    """An n x m matrix (m = n by default) with ones on the diagonal, zeros elsewhere."""
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
+    """An n x m matrix (m = n by default) with ones on the diagonal, zeros elsewhere. It has
+    the default dtype. Raises RuntimeError for negative sizes."""
     sizes = arguments.sizes("eye", (n, n if m is None else m))
     if min(sizes) < 0:
         raise RuntimeError(f"[eye] sizes must not be negative, got {sizes[0]} and {sizes[1]}")
-    return device.ops["eye"](*sizes, dtype=kind)
+    return device.ops["eye"](*sizes, dtype=dtype or dtypes.get_default_dtype())
 
 
 @factory
 def scalar_tensor(device: Device, dtype: Any, s: Any) -> Any:
-    """A tensor without dimensions that holds a number, in the default dtype."""
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
-    return device.ops["full"]((), _number("scalar_tensor", "s", s), dtype=kind)
+    """A 0-d tensor that holds the number ``s``, of the default dtype."""
+    dtype = dtype or dtypes.get_default_dtype()
+    return device.ops["full"]((), _number("scalar_tensor", "s", s), dtype=dtype)
 
 
 @factory
 def empty_strided(device: Device, dtype: Any, size: Any, stride: Any) -> Any:
-    """Undefined values, with strides (in elements) of one's own."""
+    """Undefined values with the shape ``size`` and the strides ``stride``, in elements, of the
+    default dtype. Raises RuntimeError for negative ones and for tuples of two lengths."""
     op = "empty_strided"
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
     shape, strides = arguments.shape(op, (size,)), arguments.shape(op, (stride,))
     if len(shape) != len(strides):
         raise RuntimeError(f"[{op}] size {shape} and stride {strides} differ in length")
     reach = 0 if 0 in shape else sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
-    return window(device.ops["empty"](reach, dtype=kind), shape, strides)
+    memory = device.ops["empty"](reach, dtype=dtype or dtypes.get_default_dtype())
+    return window(memory, shape, strides)
 
 
 @factory
 def empty_permuted(device: Device, dtype: Any, size: Any, physical_layout: Any) -> Any:
-    """Undefined values, whose dimensions lie in memory in the order ``physical_layout``, outermost
-    first."""
+    """Undefined values with the shape ``size``, of the default dtype. The dimensions lie in memory
+    in the order ``physical_layout``, outermost first. Raises RuntimeError for anything but an order
+    of all dimensions."""
     op = "empty_permuted"
-    kind = dtypes.get_default_dtype() if dtype is None else dtype
     shape, order = arguments.shape(op, (size,)), arguments.sizes(op, (physical_layout,))
     if sorted(order) != list(range(len(shape))):
         raise RuntimeError(
             f"[{op}] physical_layout {order} is not an order of the {len(shape)} dimensions"
         )
     inverse = sorted(range(len(order)), key=order.__getitem__)
-    return device.ops["empty"](tuple(shape[d] for d in order), dtype=kind).transpose(inverse)
+    dtype = dtype or dtypes.get_default_dtype()
+    return device.ops["empty"](tuple(shape[d] for d in order), dtype=dtype).transpose(inverse)
 
 
-new_empty_strided = _new_like(empty_strided)
+new_empty_strided = new_from(empty_strided)

@@ -13,8 +13,9 @@ from tapegrad.ops.common.arguments import require_tensor
 
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Give this tensor another shape, its elements in order in memory from its first one on. Where
-    its memory does not suffice it gets new memory, of which the rest is undefined; what shared the
-    old memory keeps that."""
+    its memory does not suffice it gets new memory, of which the rest is undefined; tensors that
+    shared the old memory keep it. Raises RuntimeError for negative sizes, and where the tensor
+    requires grad."""
     op = "resize_"
     require_tensor(op, self)
     shape = arguments.shape(op, sizes)
@@ -42,6 +43,6 @@ def _room(array: Any) -> int:
 
 
 def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
-    """``resize_`` to another tensor's shape."""
+    """``resize_`` to another tensor's shape. Raises what that does."""
     require_tensor("resize_as_", other)
     return resize_(self, tuple(other.shape))

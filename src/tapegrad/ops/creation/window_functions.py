@@ -1,6 +1,7 @@
 """Window functions, by which signals are tapered at their ends before a Fourier transform.
 
-``sym``: the window is symmetric, of M - 1 intervals; else it is one period of M intervals.
+Each is a tensor of shape (M,), of the default float dtype. ``sym``: it is symmetric, of M - 1
+intervals; else it is one period, of M intervals.
 """
 
 from __future__ import annotations
@@ -13,32 +14,28 @@ from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.memory import Array
 from tapegrad.ops.common import arguments
+from tapegrad.ops.common.operands import named
 from tapegrad.ops.common.series import horner
 
 from .create import factory
 
 
-def _sampled(
-    op: str,
-    device: Device,
-    dtype: Any,
-    length: Any,
-    sym: bool,
-    window: Callable,
-    wrong: type[Exception] = ValueError,
-) -> Any:
-    """``window(xp, k, n)`` at k = 0 .. length - 1 of n intervals, computed in float64."""
+def _sampled(op: str, device: Device, dtype: Any, length: Any, sym: bool, shape: Callable) -> Array:
+    """``shape(xp, k, n)`` at k = 0 .. length - 1 of n intervals, computed in float64. (PyTorch's
+    older functions are called ``_window``, and raise another error.)"""
+    older = op.endswith("_window")
+    wrong = RuntimeError if older else ValueError
     count = arguments.sizes(op, (length,))[0]
     if count < 0:
         raise wrong(f"[{op}] the length must not be negative, got {count}")
-    dtype = dtypes.get_default_dtype() if dtype is None else dtype
-    if not dtypes.is_floating(dtype) or (wrong is ValueError and dtypes.is_low_precision(dtype)):
+    dtype = dtype or dtypes.get_default_dtype()
+    if not dtypes.is_floating(dtype) or (dtypes.is_low_precision(dtype) and not older):
         raise wrong(f"[{op}] makes tensors of float32 or float64, got dtype {dtype.name}")
     xp = device.xp
     if count <= 1:
         return xp.ones(count, dtype=dtype)
     k = xp.library.arange(count, dtype="float64")
-    return window(xp, k, count - 1 if sym else count).astype(dtype)
+    return shape(xp, k, count - 1 if sym else count).astype(dtype)
 
 
 def _cosines(a: Sequence[float]) -> Callable:
@@ -51,6 +48,10 @@ def _cosines(a: Sequence[float]) -> Callable:
 
 def _triangle(xp: Any, k: Any, n: int) -> Any:
     return 1 - xp.library.abs(2 * k / n - 1)
+
+
+def _half_period(xp: Any, k: Any, n: int) -> Any:
+    return xp.sin(math.pi * (k + 0.5) / (n + 1))
 
 
 def _scaled_i0(xp: Any, x: Array) -> Any:
@@ -74,32 +75,30 @@ def _kaiser(beta: float) -> Callable:
     return window
 
 
-_BLACKMAN = (0.42, 0.5, 0.08)
-_NUTTALL = (0.3635819, 0.4891775, 0.1365995, 0.0106411)
+_BLACKMAN = _cosines((0.42, 0.5, 0.08))
+_HANN = _cosines((0.5, 0.5))
+_NUTTALL = _cosines((0.3635819, 0.4891775, 0.1365995, 0.0106411))
 
 # ---------------------------------------------------------------------- tapegrad.signal.windows
 
-
-@factory
-def bartlett(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
-    """A triangle from 0 up to 1 and back."""
-    return _sampled("bartlett", device, dtype, M, sym, _triangle)
+_RAISED = "{} Raises {} for a negative length, and for dtypes that are not floating-point{}."
 
 
-@factory
-def blackman(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
-    """0.42 - 0.5 cos(x) + 0.08 cos(2 x)."""
-    return _sampled("blackman", device, dtype, M, sym, _cosines(_BLACKMAN))
+def _window(op: str, shape: Callable, doc: str) -> Callable:
+    """A window without parameters."""
+
+    def window(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
+        return _sampled(op, device, dtype, M, sym, shape)
+
+    return factory(named(op, window, _RAISED.format(doc, "ValueError", ", or of 16 bits")))
 
 
-@factory
-def cosine(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
-    """Half a period of the sine, at the middles of the intervals."""
-
-    def window(xp: Any, k: Any, n: int) -> Any:
-        return xp.sin(math.pi * (k + 0.5) / (n + 1))
-
-    return _sampled("cosine", device, dtype, M, sym, window)
+bartlett = _window("bartlett", _triangle, "A triangle from 0 up to 1 and back.")
+blackman = _window("blackman", _BLACKMAN, "0.42 - 0.5 cos(x) + 0.08 cos(2 x), x from 0 to 2 pi.")
+cosine = _window("cosine", _half_period, "Half a period of the sine, in the middles of intervals.")
+hamming = _window("hamming", _cosines((0.54, 0.46)), "0.54 - 0.46 cos(x), x from 0 to 2 pi.")
+hann = _window("hann", _HANN, "0.5 - 0.5 cos(x), x from 0 to 2 pi.")
+nuttall = _window("nuttall", _NUTTALL, "Four cosines with the lowest side lobes (Nuttall 1981).")
 
 
 @factory
@@ -112,7 +111,8 @@ def exponential(
     tau: float = 1.0,
     sym: bool = True,
 ) -> Any:
-    """exp(-|k - center| / tau)."""
+    """exp(-|k - center| / tau), k = 0 .. M - 1; ``center`` is the middle by default. Raises
+    ValueError for tau <= 0, and for a ``center`` without sym=False."""
     if tau <= 0:
         raise ValueError(f"[exponential] tau must be positive, got {tau}")
     if sym and center is not None:
@@ -126,7 +126,7 @@ def exponential(
 
 @factory
 def gaussian(device: Device, dtype: Any, M: int, *, std: float = 1.0, sym: bool = True) -> Any:
-    """exp(-(k - middle)^2 / (2 std^2))."""
+    """exp(-(k - middle)^2 / (2 std^2)), k = 0 .. M - 1. Raises ValueError for std <= 0."""
     if std <= 0:
         raise ValueError(f"[gaussian] std must be positive, got {std}")
 
@@ -138,7 +138,8 @@ def gaussian(device: Device, dtype: Any, M: int, *, std: float = 1.0, sym: bool 
 
 @factory
 def general_cosine(device: Device, dtype: Any, M: int, *, a: Any, sym: bool = True) -> Any:
-    """a[0] - a[1] cos(x) + a[2] cos(2 x) - ..."""
+    """a[0] - a[1] cos(x) + a[2] cos(2 x) - ..., x from 0 to 2 pi. Raises TypeError where ``a`` is
+    neither a list nor a tuple, ValueError where it is empty."""
     if not isinstance(a, (list, tuple)):
         raise TypeError(f"[general_cosine] a must be a list of numbers, got {type(a).__name__}")
     if not a:
@@ -150,59 +151,33 @@ def general_cosine(device: Device, dtype: Any, M: int, *, a: Any, sym: bool = Tr
 def general_hamming(
     device: Device, dtype: Any, M: int, *, alpha: float = 0.54, sym: bool = True
 ) -> Any:
-    """alpha - (1 - alpha) cos(x)."""
+    """alpha - (1 - alpha) cos(x), x from 0 to 2 pi."""
     return _sampled("general_hamming", device, dtype, M, sym, _cosines((alpha, 1 - alpha)))
 
 
 @factory
-def hamming(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
-    """0.54 - 0.46 cos(x)."""
-    return _sampled("hamming", device, dtype, M, sym, _cosines((0.54, 0.46)))
-
-
-@factory
-def hann(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
-    """0.5 - 0.5 cos(x)."""
-    return _sampled("hann", device, dtype, M, sym, _cosines((0.5, 0.5)))
-
-
-@factory
 def kaiser(device: Device, dtype: Any, M: int, *, beta: float = 12.0, sym: bool = True) -> Any:
-    """I0(beta sqrt(1 - x^2)) / I0(beta), for x from -1 to 1."""
+    """I_0(beta sqrt(1 - x^2)) / I_0(beta), x from -1 to 1. Raises ValueError for beta < 0."""
     if beta < 0:
         raise ValueError(f"[kaiser] beta must not be negative, got {beta}")
     return _sampled("kaiser", device, dtype, M, sym, _kaiser(beta))
 
 
-@factory
-def nuttall(device: Device, dtype: Any, M: int, *, sym: bool = True) -> Any:
-    """Nuttall's four cosines of least side lobes (1981)."""
-    return _sampled("nuttall", device, dtype, M, sym, _cosines(_NUTTALL))
-
-
 # ---------------------------------------------------------------------- older names of five
 
 
-@factory
-def bartlett_window(device: Device, dtype: Any, window_length: int, periodic: bool = True) -> Any:
-    """A triangle from 0 up to 1 and back."""
-    return _sampled(
-        "bartlett_window", device, dtype, window_length, not periodic, _triangle, RuntimeError
-    )
+def _older(op: str, shape: Callable, doc: str) -> Callable:
+    """The older form of a window without parameters."""
+
+    def window(device: Device, dtype: Any, window_length: int, periodic: bool = True) -> Any:
+        return _sampled(op, device, dtype, window_length, not periodic, shape)
+
+    return factory(named(op, window, _RAISED.format(doc, "RuntimeError", "")))
 
 
-@factory
-def blackman_window(device: Device, dtype: Any, window_length: int, periodic: bool = True) -> Any:
-    """0.42 - 0.5 cos(x) + 0.08 cos(2 x)."""
-    return _sampled(
-        "blackman_window",
-        device,
-        dtype,
-        window_length,
-        not periodic,
-        _cosines(_BLACKMAN),
-        RuntimeError,
-    )
+bartlett_window = _older("bartlett_window", _triangle, "``windows.bartlett``, periodic by default.")
+blackman_window = _older("blackman_window", _BLACKMAN, "``windows.blackman``, periodic by default.")
+hann_window = _older("hann_window", _HANN, "``windows.hann``, periodic by default.")
 
 
 @factory
@@ -214,37 +189,16 @@ def hamming_window(
     alpha: float = 0.54,
     beta: float = 0.46,
 ) -> Any:
-    """alpha - beta cos(x)."""
-    return _sampled(
-        "hamming_window",
-        device,
-        dtype,
-        window_length,
-        not periodic,
-        _cosines((alpha, beta)),
-        RuntimeError,
-    )
-
-
-@factory
-def hann_window(device: Device, dtype: Any, window_length: int, periodic: bool = True) -> Any:
-    """0.5 - 0.5 cos(x)."""
-    return _sampled(
-        "hann_window",
-        device,
-        dtype,
-        window_length,
-        not periodic,
-        _cosines((0.5, 0.5)),
-        RuntimeError,
-    )
+    """alpha - beta cos(x), x from 0 to 2 pi; periodic by default. Raises RuntimeError for a
+    negative length, and for dtypes that are not floating-point."""
+    shape = _cosines((alpha, beta))
+    return _sampled("hamming_window", device, dtype, window_length, not periodic, shape)
 
 
 @factory
 def kaiser_window(
     device: Device, dtype: Any, window_length: int, periodic: bool = True, beta: float = 12.0
 ) -> Any:
-    """I0(beta sqrt(1 - x^2)) / I0(beta), for x from -1 to 1."""
-    return _sampled(
-        "kaiser_window", device, dtype, window_length, not periodic, _kaiser(beta), RuntimeError
-    )
+    """``windows.kaiser``, periodic by default. Raises RuntimeError for a negative length, and for
+    dtypes that are not floating-point."""
+    return _sampled("kaiser_window", device, dtype, window_length, not periodic, _kaiser(beta))

@@ -1,7 +1,8 @@
 """Random numbers of named distributions, the same on every device.
 
-Each is a function of uniform or normal numbers (see ``random``) by arithmetic that every device
-rounds alike. The in-place methods fill a tensor; they have no gradient.
+Each is a function of uniform or normal numbers (see ``philox``) by arithmetic that every device
+rounds alike. The in-place methods fill a tensor and have no gradient; those whose numbers are no
+integers raise RuntimeError for tensors that are not floating-point.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
+from tapegrad.core.devices import Device
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.indexing.inplace import overwrite
 from tapegrad.ops.reduction.searchsorted import searchsorted
 
 from .draws import randn
-from .philox import Generator, default_generator, draw, integers, log, turn
+from .philox import DIGITS, Generator, default_generator, draw, integers, log, turn
 
 _F64 = dtypes.float64
 
@@ -30,13 +32,7 @@ def _open_uniform(x: Tensor, generator: Any) -> Any:
     return draw("uniform", tuple(x.shape), _F64, x.device, generator) + 2.0**-53
 
 
-def _fill(x: Tensor, op: str, values: Callable[[], Any], integers_too: bool = False) -> Tensor:
-    require_tensor(op, x)
-    if not (x.is_floating_point() or integers_too):
-        raise RuntimeError(
-            f"[{op}] needs a floating-point tensor, got {x.dtype.name}: convert with .float()"
-        )
-    drawn = values()
+def _fill(x: Tensor, op: str, drawn: Any) -> Tensor:
     return overwrite(x, op, lambda array: array.__setitem__(..., drawn))
 
 
@@ -46,38 +42,32 @@ def _require(op: str, fits: bool, what: str, *got: Any) -> None:
 
 
 def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Any = None) -> Tensor:
-    """Set the elements to random numbers uniform in [low, high)."""
+    """Set the elements to random numbers uniform in [low, high). Raises RuntimeError for
+    low > high."""
+    require_floating("uniform_", self)
     _require("uniform_", low <= high, "low <= high", low, high)
-    return _fill(
-        self,
-        "uniform_",
-        lambda: (
-            draw("uniform", self.shape, self.dtype, self.device, generator) * (high - low) + low
-        ),
-    )
+    u = draw("uniform", self.shape, self.dtype, self.device, generator)
+    return _fill(self, "uniform_", u * (high - low) + low)
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
-    """Set the elements to random numbers of a normal distribution."""
+    """Set the elements to random numbers of a normal distribution. Raises RuntimeError for
+    std < 0."""
+    require_floating("normal_", self)
     _require("normal_", std >= 0, "a standard deviation that is not negative", std)
-    return _fill(
-        self,
-        "normal_",
-        lambda: draw("normal", self.shape, self.dtype, self.device, generator) * std + mean,
-    )
+    z = draw("normal", self.shape, self.dtype, self.device, generator)
+    return _fill(self, "normal_", z * std + mean)
 
 
 def log_normal_(
     self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None
 ) -> Tensor:
-    """Set the elements to exp(z), z normal with this mean and standard deviation."""
+    """Set the elements to exp(z), z normal with this mean and standard deviation. Raises
+    RuntimeError for std <= 0."""
+    require_floating("log_normal_", self)
     _require("log_normal_", std > 0, "std > 0", std)
-
-    def values() -> Any:
-        z = draw("normal", tuple(self.shape), _F64, self.device, generator) * std + mean
-        return _exp(self.device.xp, z)
-
-    return _fill(self, "log_normal_", values)
+    z = draw("normal", self.shape, _F64, self.device, generator)
+    return _fill(self, "log_normal_", _exp(self.device.xp, z * std + mean))
 
 
 def _exp(xp: Any, x: Array) -> Any:
@@ -91,67 +81,56 @@ def _exp(xp: Any, x: Array) -> Any:
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
-    """Set the elements to random numbers with density lambd exp(-lambd x), x > 0."""
+    """Set the elements to random numbers with density lambd exp(-lambd x), x > 0. Raises
+    RuntimeError for lambd <= 0."""
+    require_floating("exponential_", self)
     _require("exponential_", lambd > 0, "lambd > 0", lambd)
-    return _fill(
-        self, "exponential_", lambda: -log(self.device.xp, _open_uniform(self, generator)) / lambd
-    )
+    u = _open_uniform(self, generator)
+    return _fill(self, "exponential_", -log(self.device.xp, u) / lambd)
 
 
 def cauchy_(
     self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None
 ) -> Tensor:
-    """Set the elements to random numbers of a Cauchy distribution: median + sigma tan(pi u)."""
+    """Set the elements to random numbers of a Cauchy distribution: median + sigma tan(pi u). Raises
+    RuntimeError for sigma <= 0."""
+    require_floating("cauchy_", self)
     _require("cauchy_", sigma > 0, "sigma > 0", sigma)
-
-    def values() -> Any:
-        sine, cosine = turn(self.device.xp, _open_uniform(self, generator) / 2)
-        return median + sigma * sine / cosine
-
-    return _fill(self, "cauchy_", values)
+    sine, cosine = turn(self.device.xp, _open_uniform(self, generator) / 2)
+    return _fill(self, "cauchy_", median + sigma * sine / cosine)
 
 
 def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
     """Set the elements to the number of trials (1, 2, ...) until one succeeds, each with
-    probability p."""
+    probability p. Raises RuntimeError unless 0 < p < 1."""
+    require_tensor("geometric_", self)
     _require("geometric_", 0 < p < 1, "p in 0..1, without its ends", p)
-
-    def values() -> Any:
-        u = log(self.device.xp, _open_uniform(self, generator))
-        return self.device.xp.maximum(self.device.xp.ceil(u / math.log1p(-p)), 1.0)
-
-    return _fill(self, "geometric_", values, integers_too=True)
+    xp = self.device.xp
+    trials = xp.ceil(log(xp, _open_uniform(self, generator)) / math.log1p(-p))
+    return _fill(self, "geometric_", xp.maximum(trials, 1.0))
 
 
 def random_(self: Tensor, low: Any = 0, high: Any = None, *, generator: Any = None) -> Tensor:
     """Set the elements to random integers in [low, high): ``random_(high)``, or by default all that
-    the dtype holds exactly, from 0."""
-    if high is None and low:
-        low, high = 0, low
+    the dtype holds exactly, from 0. Raises RuntimeError for low >= high."""
+    require_tensor("random_", self)
     if high is None:
-        kind = self.dtype.kind
-        mantissa = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
-        high = (
-            2
-            if kind == "b"
-            else np.iinfo(self.dtype).max
-            if kind in "iu"
-            else 2 ** mantissa[self.dtype.name] + 1
-        )
+        low, high = (0, low) if low else (0, _beyond(self.dtype))
     _require("random_", low < high, "low < high", low, high)
-    return _fill(
-        self,
-        "random_",
-        lambda: (
-            integers(self.device, self.numel(), high - low, generator).reshape(self.shape) + low
-        ),
-        integers_too=True,
-    )
+    drawn = integers(self.device, self.numel(), high - low, generator)
+    return _fill(self, "random_", drawn.reshape(self.shape) + low)
+
+
+def _beyond(dtype: Any) -> int:
+    """Where the integers end that ``random_`` draws."""
+    if dtype.kind == "b":
+        return 2
+    return np.iinfo(dtype).max if dtype.kind in "iu" else 2 ** DIGITS[dtype.name] + 1
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that ``input`` gives for each element (or with probability p), else
-    0."""
+    """1 with the probability that ``input`` gives for each element (or with probability p), else 0,
+    in the input's shape and dtype. Raises RuntimeError for probabilities outside [0, 1]."""
     require_tensor("bernoulli", input)
     if p is None and not input.is_floating_point():
         raise RuntimeError(
@@ -161,8 +140,10 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Set the elements to 1 with probability p (a number or a tensor that broadcasts), else 0."""
-    return _fill(self, "bernoulli_", lambda: _trials("bernoulli_", self, p, generator), True)
+    """Set the elements to 1 with probability p (a number or a tensor that broadcasts), else 0.
+    Raises RuntimeError for probabilities outside [0, 1]."""
+    require_tensor("bernoulli_", self)
+    return _fill(self, "bernoulli_", _trials("bernoulli_", self, p, generator))
 
 
 def _trials(op: str, x: Tensor, p: Any, generator: Any) -> Any:
@@ -190,7 +171,8 @@ def normal(
     **options: Any,
 ) -> Tensor:
     """Normal numbers with the means and standard deviations given: two numbers and a size, or
-    tensors that broadcast."""
+    tensors that broadcast. Raises RuntimeError for negative deviations and tensors of integers,
+    TypeError for two numbers without a size."""
     if size is not None:
         mean, std = (_as_number(n, v) for n, v in (("mean", mean), ("std", std)))
     tensors = [v for v in (mean, std) if isinstance(v, Tensor)]
@@ -214,7 +196,9 @@ def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
 ) -> Tensor:
     """``num_samples`` class indices (int64) for each row of weights, drawn with or without
-    replacement; the weights need not sum to 1.
+    replacement: (rows, num_samples), or (num_samples,) for a vector of weights. The weights need
+    not sum to 1. Raises RuntimeError for weights that are negative or not finite, rows of zeros,
+    and more samples than there are classes to draw.
 
     Without replacement the classes race: each gets an exponential time with its weight as rate, and
     the first num_samples win (Efraimidis & Spirakis 2006).
@@ -258,8 +242,8 @@ def _with_replacement(input: Tensor, rows: Any, n: int, generator: Any) -> Any:
     unit = 2.0 ** (62 - rows.shape[-1].bit_length())  # so that the totals stay below 2**62
     totals = xp.library.cumsum(xp.ceil(rows * unit).astype(np.int64), axis=-1)
     words = integers(device, len(rows) * n, 2**62, generator).reshape(len(rows), n)
-    places = _fraction(words, totals[:, -1:])
-    return searchsorted(wrap(totals, device), wrap(places, device), right=True)._array
+    points = _fraction(words, totals[:, -1:])
+    return searchsorted(wrap(totals, device), wrap(points, device), right=True)._array
 
 
 def _fraction(a: Any, b: Any) -> Any:
@@ -271,7 +255,8 @@ def _fraction(a: Any, b: Any) -> Any:
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
-    """Numbers of events, each element of ``input`` their mean.
+    """Numbers of events with the means ``input``, in its shape and dtype. Raises RuntimeError for
+    means that are negative or nan.
 
     Small means: the sum of probabilities up to k passes a uniform number. From 10 on: transformed
     rejection (Hoermann 1993, PTRS), with Stirling's series for log k!.
@@ -286,18 +271,22 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     flat = rate.reshape(-1)
     result = xp.zeros(flat.shape, dtype=_F64)
     for chosen, count in ((flat < 10, _few), (flat >= 10, _many)):
-        places = xp.nonzero(chosen)[0]
-        if places.size:
-            seed, offset = (generator or default_generator).next()
-
-            def uniforms(
-                step: int, n: int = int(places.size), s: int = seed, o: int = offset
-            ) -> Any:
-                key = (s + step * 0x9E3779B97F4A7C15) % 2**64
-                return device.ops["uniform"](n=n, dtype=_F64, seed=key, offset=o)
-
-            result[places] = count(xp, flat[places], uniforms)
+        positions = xp.nonzero(chosen)[0]
+        if positions.size:
+            uniforms = _streams(device, positions.size, generator)
+            result[positions] = count(xp, flat[positions], uniforms)
     return wrap(result.reshape(rate.shape).astype(input.dtype), device)
+
+
+def _streams(device: Device, n: int, generator: Generator | None) -> Callable[[int], Any]:
+    """One call of the generator as many: n uniform numbers for each step, by a seed of its own."""
+    seed, offset = (generator or default_generator).next()
+
+    def uniforms(step: int) -> Any:
+        key = (seed + step * 0x9E3779B97F4A7C15) % 2**64
+        return device.ops["uniform"](n=int(n), dtype=_F64, seed=key, offset=offset)
+
+    return uniforms
 
 
 def _few(xp: Any, rate: Any, uniforms: Callable) -> Any:

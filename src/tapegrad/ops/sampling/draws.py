@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,34 +12,27 @@ from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
-from tapegrad.ops.creation.create import factory, like, made_sizes
+from tapegrad.ops.common.operands import named
+from tapegrad.ops.creation.create import factory, like, like_another, made_sizes
 
 from .philox import Generator, draw, integers
 
 
-def _floating(op: str, dtype: Any) -> Any:
-    chosen = dtypes.get_default_dtype() if dtype is None else dtype
-    if not dtypes.is_floating(chosen):
-        raise RuntimeError(f"[{op}] needs a floating-point dtype, got {chosen.name}")
-    return chosen
+def _floats(op: str, distribution: str, doc: str) -> Callable:
+    def function(
+        device: Device, dtype: Any, *size: Any, generator: Generator | None = None, **options: Any
+    ) -> Any:
+        dtype = dtype or dtypes.get_default_dtype()
+        if not dtypes.is_floating(dtype):
+            raise RuntimeError(f"[{op}] needs a floating-point dtype, got {dtype.name}")
+        return draw(distribution, made_sizes(op, size, options), dtype, device, generator)
+
+    raised = "Raises RuntimeError for dtypes that are not floating-point, and for negative sizes."
+    return factory(named(op, function, f"{doc}, of the default dtype. {raised}"))
 
 
-@factory
-def rand(
-    device: Device, dtype: Any, *size: Any, generator: Generator | None = None, **options: Any
-) -> Any:
-    """Numbers uniform in [0, 1)."""
-    shape = made_sizes("rand", size, options)
-    return draw("uniform", shape, _floating("rand", dtype), device, generator)
-
-
-@factory
-def randn(
-    device: Device, dtype: Any, *size: Any, generator: Generator | None = None, **options: Any
-) -> Any:
-    """Numbers of the standard normal distribution."""
-    shape = made_sizes("randn", size, options)
-    return draw("normal", shape, _floating("randn", dtype), device, generator)
+rand = _floats("rand", "uniform", "Random numbers uniform in [0, 1)")
+randn = _floats("randn", "normal", "Random numbers of the standard normal distribution")
 
 
 @factory
@@ -51,7 +45,8 @@ def randint(
     *,
     generator: Generator | None = None,
 ) -> Any:
-    """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
+    """Random integers in [low, high), int64 by default: randint(high, size) or randint(low, high,
+    size). Raises RuntimeError for an empty range, and for a dtype that does not hold all of it."""
     if size is None:
         low, high, size = 0, low, high
     elif high is None:  # randint(high, size=...)
@@ -65,7 +60,7 @@ def randint(
         raise TypeError(f"[randint] low and high must be ints, got {low} and {high}") from None
     if high <= low:
         raise RuntimeError(f"[randint] expects low < high, got {low} and {high}")
-    chosen = dtypes.int64 if dtype is None else dtype
+    chosen = dtype or dtypes.int64
     if chosen.kind in "iu" and (low < np.iinfo(chosen).min or high - 1 > np.iinfo(chosen).max):
         raise RuntimeError(f"[randint] {chosen.name} does not hold all of {low} to {high - 1}")
     array = integers(device, math.prod(shape), high - low, generator) + low
@@ -74,29 +69,20 @@ def randint(
 
 @factory
 def randperm(device: Device, dtype: Any, n: int, *, generator: Generator | None = None) -> Any:
-    """The integers 0 to n - 1 in random order."""
+    """The integers 0 to n - 1 in random order, int64 by default. Raises RuntimeError for n < 0."""
     if n < 0:
         raise RuntimeError(f"[randperm] n must not be negative, got {n}")
     keys = integers(device, n, 2**63, generator)
-    chosen = dtypes.int64 if dtype is None else dtype
+    chosen = dtype or dtypes.int64
     return device.ops["argsort"](keys, kind="stable").astype(chosen)
 
 
-def rand_like(input: Tensor, **options: Any) -> Tensor:
-    """``rand`` of the tensor's shape, dtype and device."""
-    options = like("rand_like", input, options)
-    return rand(tuple(input.shape), **options)
-
-
-def randn_like(input: Tensor, **options: Any) -> Tensor:
-    """``randn`` of the tensor's shape, dtype and device."""
-    options = like("randn_like", input, options)
-    return randn(tuple(input.shape), **options)
+rand_like, randn_like = map(like_another, (rand, randn))
 
 
 def randint_like(input: Tensor, low: Any = 0, high: Any = None, **options: Any) -> Tensor:
-    """``randint`` of the tensor's shape, dtype and device: randint_like(x, high) or
-    randint_like(x, low, high)."""
+    """``randint`` of the tensor's shape, and of its dtype and device by default: randint_like(x,
+    high) or randint_like(x, low, high). Raises what that does."""
     options = like("randint_like", input, options)
     if high is None:
         low, high = 0, low

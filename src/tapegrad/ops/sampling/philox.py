@@ -44,10 +44,11 @@ class Generator:
         return self
 
     def initial_seed(self) -> int:
+        """The seed."""
         return self._seed
 
     def seed(self) -> int:
-        """Start again from a number that nobody can guess, and return it."""
+        """Start again from a number of the operating system's, and return it."""
         self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
@@ -57,6 +58,7 @@ class Generator:
         return wrap(state, Device("cpu"))
 
     def set_state(self, state: Tensor) -> Generator:
+        """Go on from what ``get_state`` returned. Raises TypeError for anything else."""
         if not isinstance(state, Tensor) or state.shape != (2,) or state.dtype != dtypes.int64:
             raise TypeError("a generator's state is an int64 tensor of shape (2,): see get_state()")
         self._seed, self._offset = (v % 2**64 for v in state.tolist())
@@ -73,12 +75,12 @@ default_generator = Generator()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, of all devices."""
+    """Seed the default generator, which serves all devices, and return it."""
     return default_generator.manual_seed(seed)
 
 
 def seed() -> int:
-    """Seed the default generator with a number that nobody can guess, and return it."""
+    """Seed the default generator with a number of the operating system's, and return it."""
     return default_generator.seed()
 
 
@@ -88,12 +90,13 @@ def initial_seed() -> int:
 
 
 def get_rng_state() -> Tensor:
-    """The default generator's state."""
+    """The default generator's state, (seed, calls made), as an int64 tensor."""
     return default_generator.get_state()
 
 
 def set_rng_state(state: Tensor) -> None:
-    """Put the default generator back into a state."""
+    """Put the default generator back into a state of ``get_rng_state``. Raises TypeError for
+    anything else."""
     default_generator.set_state(state)
 
 
@@ -130,15 +133,24 @@ def _philox_kernel(device: Device, *, n: int, seed: int, offset: int) -> Array:
     return words
 
 
+def _long(xp: Any, n: int, seed: int, offset: int) -> Any:
+    """n uint64 words, each of two of Philox's."""
+    words = xp.philox(n=2 * n, seed=seed, offset=offset).astype(np.uint64)
+    return (words[0::2] << xp.library.uint64(32)) | words[1::2]
+
+
+# The bits of each dtype's integers that it holds exactly, and all smaller ones.
+DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+
+
 @array_function
 def uniform(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Array:
     """n numbers in [0, 1): the highest bits of a word that the dtype can hold exactly (of two
     words for float64)."""
     if dtype == dtypes.float64:
-        words = xp.philox(n=2 * n, seed=seed, offset=offset).astype(np.uint64)
-        long = (words[0::2] << xp.library.uint64(32)) | words[1::2]
+        long = _long(xp, n, seed, offset)
         return (long >> xp.library.uint64(11)).astype(np.float64) * 2.0**-53
-    bits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
+    bits = DIGITS[dtype.name]
     words = xp.philox(n=n, seed=seed, offset=offset) >> xp.library.uint32(32 - bits)
     return (words.astype(np.float32) * np.float32(2.0**-bits)).astype(dtype)
 
@@ -230,7 +242,5 @@ def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Device, generato
 def integers(device: Device, n: int, span: int, generator: Generator | None) -> Any:
     """n int64 numbers in [0, span), from 64 bits each."""
     seed, offset = (generator or default_generator).next()
-    words = device.ops["philox"](n=2 * n, seed=seed, offset=offset).astype(np.uint64)
-    u64 = device.library.uint64
-    long = (words[0::2] << u64(32)) | words[1::2]
-    return (long % u64(span)).astype(np.int64)
+    long = _long(device.xp, n, seed, offset)
+    return (long % device.library.uint64(span)).astype(np.int64)
