@@ -1,4 +1,4 @@
-"""The switches that scripts set under PyTorch's names, and that have nothing to switch here:
+"""The switches that scripts set under PyTorch's names, and that switch nothing here:
 every operation is deterministic, and float32 is computed in float32. Setting them changes nothing.
 """
 
@@ -24,7 +24,7 @@ cuda = SimpleNamespace(
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Nothing to choose: every operation gives the same bits each time."""
+    """Does nothing: every operation gives the same bits each time."""
 
 
 def are_deterministic_algorithms_enabled() -> bool:
@@ -33,13 +33,14 @@ def are_deterministic_algorithms_enabled() -> bool:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Nothing to choose: products of float32 are computed in float32, the "highest" precision.
+    """Does nothing: products of float32 are computed in float32, the "highest" precision.
 
     Raises ValueError for any word but "highest", "high" and "medium".
     """
     if precision not in ("highest", "high", "medium"):
         raise ValueError(
-            f"[set_float32_matmul_precision] 'highest', 'high' or 'medium', not {precision!r}"
+            "[set_float32_matmul_precision] precision must be 'highest', 'high' or 'medium', not "
+            f"{precision!r}"
         )
 
 

@@ -1,5 +1,5 @@
-"""The GPUs, as ``torch.cuda`` names things. Nothing here fails on a machine without one, except
-what needs one."""
+"""The GPUs, under the names of ``torch.cuda``. On a machine without one only ``synchronize``
+fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .core import devices
 
 
 def is_available() -> bool:
-    """Whether device 'cuda' can be used: CuPy, a driver and a GPU are there."""
+    """Whether device 'cuda' can be used: CuPy, a driver and a GPU are present."""
     return devices.device_count() > 0
 
 
@@ -19,7 +19,7 @@ def device_count() -> int:
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait until the GPU has done everything it was asked to.
+    """Wait until the GPU (the current one, or ``device``) has finished all its work.
 
     Raises RuntimeError where there is no GPU.
     """
@@ -39,6 +39,6 @@ manual_seed_all = manual_seed
 
 
 def empty_cache() -> None:
-    """Give the memory that is kept for reuse back to the GPU's driver."""
+    """Give the memory that is kept for reuse back to the GPU's driver. Does nothing without one."""
     if is_available():
         devices.Device("cuda").library.get_default_memory_pool().free_all_blocks()

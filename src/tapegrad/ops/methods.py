@@ -55,7 +55,7 @@ def _contains(self: Tensor, value: Any) -> bool:
     return bool((self.detach() == value)._array.any())
 
 
-# What belongs to no family of operations.
+# Methods that are not operations of a family.
 OWN: dict[str, Callable] = {
     "__contains__": _contains,
     "__iter__": _iterate,

@@ -83,7 +83,7 @@ def shape(op: str, given: tuple) -> tuple[int, ...]:
 def same_dtype(op: str, a: Any, b: Any, names: tuple[str, str] | None = None) -> None:
     """Raise unless both are Tensors of one dtype. ``names`` are those of the arguments."""
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a._array.dtype is b._array.dtype:
-        return  # (the usual case, told in a third of the time)
+        return  # (the usual case, in a third of the time)
     for i, x in enumerate((a, b)):
         if not isinstance(x, Tensor):
             raise TypeError(

@@ -63,7 +63,7 @@ def store(xp: Any, target: Array, index: Any, values: Array) -> None:
 
 @override("store", "cuda", "emulated")
 def _store_in_order(device: Device, target: Array, index: Any, values: Array) -> Array:
-    """Of several values for one place the last stays, as on the CPU. (CuPy leaves it open.)"""
+    """Of several values for one position the last stays, as on the CPU. (With CuPy any may.)"""
     if _names_once(index) or not getattr(values, "size", 0):
         return NotImplemented
     index, values = last_of_each(device.library, target.shape, index, values)
@@ -89,10 +89,10 @@ def add_at(xp: Any, target: Array, index: Any, values: Array) -> None:
         target[...] = xp.index_add_at(target, values, index=index)
         return
     if isinstance(target, np.ndarray) and target.flags.c_contiguous and target.dtype.kind != "V":
-        places = flat(np, target.shape, index)
-        if places is not None:  # up to four times as fast
-            values = np.broadcast_to(values, places.shape)
-            np.add.at(target.reshape(-1), places.reshape(-1), values.reshape(-1))
+        positions = flat(np, target.shape, index)
+        if positions is not None:  # up to four times as fast
+            values = np.broadcast_to(values, positions.shape)
+            np.add.at(target.reshape(-1), positions.reshape(-1), values.reshape(-1))
             return
     xp.library.add.at(target, index, values)
 
@@ -107,18 +107,18 @@ def _add_at_in_order(device: Device, target: Array, index: Any, values: Array) -
     if not target.size:
         return None
     xp = device.xp
-    places = flat(device.library, target.shape, index)
-    if places is None:
-        places = xp.arange(target.size).reshape(target.shape)[index]
-    values = xp.contiguous(xp.library.broadcast_to(values, places.shape))
-    places = places.reshape(-1)
+    positions = flat(device.library, target.shape, index)
+    if positions is None:
+        positions = xp.arange(target.size).reshape(target.shape)[index]
+    values = xp.contiguous(xp.library.broadcast_to(values, positions.shape))
+    positions = positions.reshape(-1)
     if target.dtype.kind not in "fV":
-        at, found = combined(xp, xp.library.add, places, values.reshape(-1))
+        at, found = combined(xp, xp.library.add, positions, values.reshape(-1))
         sums = xp.zeros(target.size, dtype=target.dtype)
         sums[at] = found
         target += sums.reshape(target.shape)
         return None
-    order = xp.argsort(places, kind="stable")
+    order = xp.argsort(positions, kind="stable")
     sums = xp.empty(target.shape, dtype=target.dtype)
     launch(
         device,
@@ -127,8 +127,8 @@ def _add_at_in_order(device: Device, target: Array, index: Any, values: Array) -
         sums,
         values.astype(target.dtype),
         order,
-        places[order],
-        places.size,
+        positions[order],
+        positions.size,
         target.size,
         1,
     )

@@ -1,4 +1,4 @@
-"""Operands as the rules of functions of two numbers want them: tensors of one dtype."""
+"""The operands of functions of two numbers: what they must be, and as tensors of one dtype."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def require_whole(op: str, x: Tensor) -> None:
 
 
 def no_gradient(op: str, argument: str = "its inputs") -> Callable:
-    """The rule of a function whose gradient nobody has defined: it raises NotImplementedError."""
+    """The rule of a function that has no gradient: it raises NotImplementedError."""
 
     def rule(g: Any) -> Any:
         raise NotImplementedError(f"[{op}] has no gradient with respect to {argument}")

@@ -14,8 +14,8 @@ from .writable import check_writable
 def write_out(name: str, result: Any, out: Any) -> Any:
     """Write a result (or several) into ``out``, which takes its shape and keeps its dtype.
 
-    Raises TypeError for what is no Tensor, RuntimeError for a dtype that cannot hold the result,
-    for another device, and where a gradient would be lost.
+    Raises TypeError for anything but a Tensor, RuntimeError for a dtype that cannot hold the
+    result, for another device, and where a gradient would be lost.
     """
     if isinstance(result, tuple):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):

@@ -1,4 +1,4 @@
-"""What index arrays name, as numbers: for what must know which of them name the same place.
+"""The positions that index arrays name, as numbers: which of them are the same?
 
 An index is understood if it is whole dimensions (``:``), then integer arrays for some more.
 """
@@ -37,18 +37,18 @@ def flat(library: Any, shape: tuple[int, ...], index: Any) -> Any:
         return None
     lead, arrays = found
     after = shape[lead + len(arrays) :]
-    places = _numbered(library, shape[lead:], arrays)
+    positions = _numbered(library, shape[lead:], arrays)
     if after:
         rest = library.arange(math.prod(after)).reshape(after)
-        places = places.reshape(places.shape + (1,) * len(after)) * rest.size + rest
+        positions = positions.reshape(positions.shape + (1,) * len(after)) * rest.size + rest
     if lead:
         first = library.arange(math.prod(shape[:lead])) * math.prod(shape[lead:])
-        places = first.reshape(shape[:lead] + (1,) * places.ndim) + places
-    return places
+        positions = first.reshape(shape[:lead] + (1,) * positions.ndim) + positions
+    return positions
 
 
 def last_of_each(library: Any, shape: tuple[int, ...], index: Any, values: Any) -> tuple[Any, Any]:
-    """Index and values without those that later ones for the same place would overwrite."""
+    """Index and values without those that later ones for the same position would overwrite."""
     found = _understood(index) if getattr(values, "shape", ()) else None
     if found is None:
         return index, values

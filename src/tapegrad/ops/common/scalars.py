@@ -1,4 +1,4 @@
-"""Python numbers on their way into tensors of a dtype."""
+"""Python numbers that are to be stored in a tensor."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LARGEST = {
 
 
 def fit_number(op: str, value: Any, dtype: Any) -> Any:
-    """The number as PyTorch stores it: towards 0 in integers, and negative ones from the end in
-    uint8. Raises TypeError for what is no number, RuntimeError for one beyond the dtype's range
-    (infinities are in the range of floats)."""
+    """The number as PyTorch stores it: cut towards 0 in integers, and negative ones modulo 256 in
+    uint8. Raises TypeError for anything but a number, RuntimeError for one beyond the dtype's range
+    (floats hold infinities)."""
     if hasattr(value, "item"):  # NumPy's
         value = value.item()
     if not isinstance(value, (int, float)):

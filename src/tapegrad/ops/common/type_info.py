@@ -50,7 +50,7 @@ class iinfo:
     def __init__(self, dtype: Any):
         kind = dtypes.dtype(dtype)
         if kind.kind not in "iu":
-            raise TypeError(f"[iinfo] {kind.name} is no integer dtype: use finfo")
+            raise TypeError(f"[iinfo] {kind.name} is not an integer dtype: use finfo")
         known = np.iinfo(kind)
         self.dtype, self.bits = kind.name, int(known.bits)
         self.max, self.min = int(known.max), int(known.min)
@@ -83,13 +83,14 @@ def is_nonzero(input: Tensor) -> bool:
 
 
 def numel(input: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements, an int."""
     require_tensor("numel", input)
     return input.numel()
 
 
 def result_type(tensor1: Any, tensor2: Any) -> np.dtype:
-    """The dtype of an operation on two operands, tensors or numbers."""
+    """The dtype of an operation on two operands, tensors or numbers, by PyTorch's rules: a 0-d
+    tensor counts less than one with dimensions, and a number less than a tensor."""
     given = (tensor1, tensor2)
     tensors = [(t.dtype, t.ndim) for t in given if isinstance(t, Tensor)]
     return dtypes.result_type(
@@ -98,6 +99,6 @@ def result_type(tensor1: Any, tensor2: Any) -> np.dtype:
 
 
 def can_cast(from_: Any, to: Any) -> bool:
-    """Whether values of one dtype may be stored as another: not floats as integers, and nothing but
-    bools as bools."""
+    """Whether values of one dtype may be stored as another: floats not as integers, and only bools
+    as bools. Raises TypeError for anything that names no dtype."""
     return dtypes.can_cast(dtypes.dtype(from_), dtypes.dtype(to))

@@ -1,8 +1,8 @@
 """Random numbers of named distributions, the same on every device.
 
 Each is a function of uniform or normal numbers (see ``philox``) by arithmetic that every device
-rounds alike. The in-place methods fill a tensor and have no gradient; those whose numbers are no
-integers raise RuntimeError for tensors that are not floating-point.
+rounds alike. The in-place methods fill a tensor and have no gradient; but for those of whole
+numbers they raise RuntimeError for tensors that are not floating-point.
 """
 
 from __future__ import annotations
