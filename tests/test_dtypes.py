@@ -306,6 +306,16 @@ def test_no_class_is_ignored_because_its_dtype_is_narrow(dtype: str) -> None:
         assert loss(scores, targets, ignore_index=3, reduction="none").tolist()[1] == 0
 
 
+@pytest.mark.parametrize("dtype", NAMES[1:])
+def test_clamped_between_a_tensor_and_a_number_the_dtype_stays(dtype: str) -> None:
+    """Also where the number is beyond its range."""
+    x = tg.tensor([1, 2, 3], dtype=dtype)
+    low = tg.tensor([2, 1, 2], dtype=dtype)
+    for bounded in (x.clamp(low, 2), x.clamp(0, low.clamp(2, 2)), x.clamp(low, 10**6).clamp(max=2)):
+        assert (bounded.dtype, bounded.tolist()[1:]) == (x.dtype, [2, 2])
+    assert x.clamp(max=low).tolist() == [1, 1, 2]
+
+
 def test_integers_wrap_around() -> None:
     x = tg.tensor([250, 5], dtype="uint8")
     assert (x + 10).tolist() == [4, 15]

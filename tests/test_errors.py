@@ -462,6 +462,7 @@ MAKING: list[Row] = [
     (lambda m: m.f(2).normal_(0, -1), RuntimeError, r"\[normal_\].*negative.*-1"),
     (lambda m: tg.dropout(m.f(2), 1.5), ValueError, r"\[dropout\].*0\.\.1.*1\.5"),
     (lambda m: tg.dropout(m.f(2), float("nan")), ValueError, r"\[dropout\].*nan"),
+    (lambda m: m.b(2).clamp(max=True), RuntimeError, r"\[clamp\].*bool.*int\(\)"),
     (lambda m: m.f(2).clamp(), RuntimeError, r"\[clamp\].*min, max"),
     (lambda m: m.f(2).div(2, rounding_mode="up"), RuntimeError, r"rounding_mode.*'up'"),
     (lambda m: F.bias_gelu(m.f(2, 3), m.f(2)), RuntimeError, r"\[bias_gelu\].*\(2, 3\).*\(2,\)"),

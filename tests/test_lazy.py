@@ -45,7 +45,8 @@ def test_operators_have_their_own_bodies_before_anything_else_did() -> None:
         [sys.executable, "-c", UNLOADED], capture_output=True, text=True, check=True
     )
     *divisions, power = done.stdout.splitlines()
-    assert len(divisions) == 4 and all("integer division by zero" in line for line in divisions)
+    assert len(divisions) == 4
+    assert all("integer division by zero" in line for line in divisions)
     assert power.startswith("tensor([0]")
 
 

@@ -52,12 +52,15 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """input / other in floating point, broadcast; with ``rounding_mode`` rounded towards zero
     ("trunc") or down ("floor"), of the common dtype. Raises RuntimeError for another mode, and of
     the rounded quotients for bools and for integers by zero."""
-    quotients = {None: elementwise.divide, "floor": _floored_quotient, "trunc": _truncated_quotient}
-    if rounding_mode not in quotients:
-        raise RuntimeError(
-            f"[div] rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"
-        )
-    return quotients[rounding_mode](input, other)
+    if rounding_mode is None:
+        return elementwise.divide(input, other)
+    if rounding_mode == "floor":
+        return _floored_quotient(input, other)
+    if rounding_mode == "trunc":
+        return _truncated_quotient(input, other)
+    raise RuntimeError(
+        f"[div] rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"
+    )
 
 
 def _whole(x: Any) -> bool:
@@ -115,33 +118,37 @@ def pow(input: Any, exponent: Any) -> Tensor:
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Elements below ``min`` raised to it, elements above ``max`` lowered to it (numbers, or
     tensors that broadcast); promoted. ``max`` counts where the bounds contradict each other. The
-    gradient is 1 on the bounds and 0 beyond them. Raises RuntimeError without a bound."""
+    gradient is 1 on the bounds and 0 beyond them. Raises RuntimeError without a bound, and for
+    bools between numbers."""
     require_tensor("clamp", input)
-    bounds = [b for b in (min, max) if b is not None]
-    if not bounds:
+    given = [b for b in (min, max) if b is not None]
+    if not given:
         raise RuntimeError("[clamp] needs min, max or both")
-    tensors = [t for t in (input, *bounds) if isinstance(t, Tensor)]
+    tensors = [t for t in (input, *given) if isinstance(t, Tensor)]
     common = dtypes.result_type(
         [(t.dtype, t.ndim) for t in tensors],
-        [dtypes.scalar_dtype(b) for b in bounds if not isinstance(b, Tensor)],
+        [dtypes.scalar_dtype(b) for b in given if not isinstance(b, Tensor)],
     )
-    input = input.to(common)
-    if len(tensors) > 1:
-        shapes = [tuple(t.shape) for t in tensors]
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            raise RuntimeError(
-                f"[clamp] shapes {', '.join(map(str, shapes))} do not broadcast: from the right, "
-                "the sizes must be equal or 1"
-            ) from None
-        low, high = (b.to(common) if isinstance(b, Tensor) else b for b in (min, max))
-        return _clamp(input, low, high)
-    low, high = (-math.inf if min is None else min), (math.inf if max is None else max)
-    if not dtypes.is_floating(common):
-        ints = np.iinfo(common)
-        low, high = (builtins.min(builtins.max(b, ints.min), ints.max) for b in (low, high))
-    return elementwise.clip(input, low=low, high=high)
+    if common.kind == "b" and len(tensors) == 1:
+        raise RuntimeError("[clamp] is not defined for bool tensors: convert with .int()")
+    least, most = -math.inf, math.inf
+    if common.kind in "iu":
+        least, most = np.iinfo(common).min, np.iinfo(common).max
+    low, high = (
+        b.to(common) if isinstance(b, Tensor) else builtins.min(builtins.max(b, least), most)
+        for b in (least if min is None else min, most if max is None else max)
+    )
+    if len(tensors) == 1:
+        return elementwise.clip(input.to(common), low=low, high=high)
+    shapes = [tuple(t.shape) for t in tensors]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise RuntimeError(
+            f"[clamp] shapes {', '.join(map(str, shapes))} do not broadcast: from the right, the "
+            "sizes must be equal or 1"
+        ) from None
+    return _clamp(input.to(common), low, high)
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:
@@ -154,35 +161,17 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
     return clamp(input, max=max)
 
 
-def _inside(x: Any, low: Any, high: Any) -> Any:
-    inside = None
-    if low is not None:
-        inside = x >= low
-    if high is not None:
-        inside = x <= high if inside is None else inside & (x <= high)
-    return inside
-
-
-def _below(x: Any, low: Any, high: Any) -> Any:
-    return x < low if high is None else (x < low) & (low < high)
-
-
-def _above(x: Any, low: Any, high: Any) -> Any:
-    return x > high if low is None else (x > high) | (high < low)
-
-
 @primitive(
     "clamp",
     vjp=(
-        lambda xp, g, x, low, high: xp.where(_inside(x, low, high), g, 0.0),
-        lambda xp, g, x, low, high: xp.where(_below(x, low, high), g, 0.0),
-        lambda xp, g, x, low, high: xp.where(_above(x, low, high), g, 0.0),
+        lambda xp, g, x, low, high: xp.where((x >= low) & (x <= high), g, 0.0),
+        lambda xp, g, x, low, high: xp.where((x < low) & (low < high), g, 0.0),
+        lambda xp, g, x, low, high: xp.where((x > high) | (high < low), g, 0.0),
     ),
 )
 def _clamp(xp: Any, x: Array, low: Any, high: Any) -> Array:
-    if low is not None:
-        x = xp.library.maximum(x, low)
-    return x if high is None else xp.library.minimum(x, high)
+    raised = xp.library.maximum(x, low)
+    return xp.library.minimum(raised, high).astype(x.dtype, copy=False)
 
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
