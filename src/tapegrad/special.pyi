@@ -17,13 +17,13 @@ def bessel_y0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def bessel_y1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Y_1(input), a Bessel function in the notation of DLMF 10."""
 def chebyshev_polynomial_t(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The chebyshev polynomial t of degree n at ``input``, element by element, ..."""
+    """T_n(input), the Chebyshev polynomial of degree n."""
 def chebyshev_polynomial_u(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The chebyshev polynomial u of degree n at ``input``, element by element, ..."""
+    """U_n(input), the Chebyshev polynomial of degree n."""
 def chebyshev_polynomial_v(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The chebyshev polynomial v of degree n at ``input``, element by element, ..."""
+    """V_n(input), the Chebyshev polynomial of degree n."""
 def chebyshev_polynomial_w(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The chebyshev polynomial w of degree n at ``input``, element by element, ..."""
+    """W_n(input), the Chebyshev polynomial of degree n."""
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of lgamma(input)."""
 def entr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -49,9 +49,9 @@ def gammaincc(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Ten
 def gammaln(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """log(|gamma(input)|)."""
 def hermite_polynomial_h(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The hermite polynomial h of degree n at ``input``, element by element, broadcast ..."""
+    """H_n(input), the Hermite polynomial of degree n."""
 def hermite_polynomial_he(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The hermite polynomial he of degree n at ``input``, element by element, ..."""
+    """He_n(input), the Hermite polynomial of degree n."""
 def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """I_0(input), a Bessel function in the notation of DLMF 10."""
 def i0e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -61,9 +61,9 @@ def i1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def i1e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """exp(-|input|) I_1(input), a Bessel function in the notation of DLMF 10."""
 def laguerre_polynomial_l(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The laguerre polynomial l of degree n at ``input``, element by element, ..."""
+    """L_n(input), the Laguerre polynomial of degree n."""
 def legendre_polynomial_p(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The legendre polynomial p of degree n at ``input``, element by element, ..."""
+    """P_n(input), the Legendre polynomial of degree n."""
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """log(1 + input), exact near 0."""
 def log_ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -113,13 +113,13 @@ def scaled_modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Te
 def scaled_modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """exp(input) K_1(input), a Bessel function in the notation of DLMF 10."""
 def shifted_chebyshev_polynomial_t(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The shifted chebyshev polynomial t of degree n at ``input``, element by element, ..."""
+    """T_n(input), the Shifted Chebyshev polynomial of degree n."""
 def shifted_chebyshev_polynomial_u(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The shifted chebyshev polynomial u of degree n at ``input``, element by element, ..."""
+    """U_n(input), the Shifted Chebyshev polynomial of degree n."""
 def shifted_chebyshev_polynomial_v(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The shifted chebyshev polynomial v of degree n at ``input``, element by element, ..."""
+    """V_n(input), the Shifted Chebyshev polynomial of degree n."""
 def shifted_chebyshev_polynomial_w(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
-    """The shifted chebyshev polynomial w of degree n at ``input``, element by element, ..."""
+    """W_n(input), the Shifted Chebyshev polynomial of degree n."""
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """sin(pi input) / (pi input), and 1 at 0."""
 @overload

@@ -17,11 +17,6 @@ from tapegrad.ops.common.out import write_out
 from tapegrad.ops.common.scalars import fit_number
 
 
-def _new(array: Any, device: Device, requires_grad: bool) -> Tensor:
-    result = wrap(array, device)
-    return result.requires_grad_() if requires_grad else result
-
-
 def _default_dtype(data: Any) -> Any:
     """Python floats have the default dtype, NumPy arrays their own."""
     if isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__cuda_array_interface__"):
@@ -66,7 +61,8 @@ def tensor(
             ) from error
     if dtype is not None:
         array = array.astype(dtypes.dtype(dtype), copy=False)
-    return _new(array, place, requires_grad)
+    result = wrap(array, place)
+    return result.requires_grad_() if requires_grad else result
 
 
 def _plain(data: Any, found: set) -> Any:

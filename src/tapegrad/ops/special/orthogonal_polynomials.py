@@ -19,8 +19,9 @@ _HERMITE_MOST = 512  # above it the numbers overflow, and the value is nan, as i
 _MOST = 100_000  # steps of a recurrence
 
 
-def _polynomial(op: str, body: Callable) -> Callable:
+def _polynomial(op: str, body: Callable, raised: str = "") -> Callable:
     rule = no_gradient(op)
+    family, _, letter = op.replace("_", " ").title().partition(" Polynomial ")
 
     def cut(xp: Any, x: Array, n: Any) -> Any:
         n = xp.library.where(n == n, xp.library.trunc(n), -1.0)
@@ -33,8 +34,8 @@ def _polynomial(op: str, body: Callable) -> Callable:
         return value(*pair(op, input, n))
 
     doc = (
-        f"The {op.replace('_', ' ')} of degree n at ``input``, element by element, broadcast and "
-        "promoted to a floating-point dtype; one may be a number. It has no gradient."
+        f"{letter}_n(input), the {family} polynomial of degree n. Element by element, broadcast "
+        f"and promoted to a floating-point dtype; one may be a number. It has no gradient.{raised}"
     )
     return named(op, function, doc)
 
@@ -53,7 +54,8 @@ def _by_recurrence(op: str, first: Callable, step: Callable, most: int = _MOST) 
             before, now = now, step(k, x, now, before)
         return value
 
-    return _polynomial(op, body)
+    raised = "" if most < _MOST else f" Raises RuntimeError for degrees above {_MOST}."
+    return _polynomial(op, body, raised)
 
 
 hermite_polynomial_h = _by_recurrence(
