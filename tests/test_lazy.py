@@ -104,6 +104,7 @@ def test_modules_load_the_primitives_that_their_rules_and_bodies_use() -> None:
     }
     declared = {name: module for module, tree in trees.items() for name in definitions(tree)}
     assert len(declared) > 200
+    assert len(declared) == sum(len(definitions(tree)) for tree in trees.values())  # in one module
     homes = {name: operation.module for name, operation in catalog.doors["xp"].items()}
     missing = [
         f"{module} uses xp.{name} of {declared[name]}"
