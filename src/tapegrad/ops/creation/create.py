@@ -23,7 +23,7 @@ def _default_dtype(data: Any) -> Any:
         return dtypes.dtype(data.dtype)
     kind = np.asarray(data).dtype.kind
     if kind not in "biufV":  # V: bfloat16
-        raise TypeError("it holds something other than real numbers")
+        raise TypeError("its elements are no real numbers")
     if kind in "fV":
         return dtypes.get_default_dtype()
     return dtypes.bool_ if kind == "b" else dtypes.int64
