@@ -134,12 +134,14 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     least, most = -math.inf, math.inf
     if common.kind in "iu":
         least, most = np.iinfo(common).min, np.iinfo(common).max
-    low, high = (
-        b.to(common) if isinstance(b, Tensor) else builtins.min(builtins.max(b, least), most)
-        for b in (least if min is None else min, most if max is None else max)
+    x, low, high = (
+        elementwise.as_dtype(b, common)
+        if isinstance(b, Tensor)
+        else builtins.min(builtins.max(b, least), most)
+        for b in (input, least if min is None else min, most if max is None else max)
     )
     if len(tensors) == 1:
-        return elementwise.clip(input.to(common), low=low, high=high)
+        return elementwise.clip(x, low=low, high=high)
     shapes = [tuple(t.shape) for t in tensors]
     try:
         np.broadcast_shapes(*shapes)
@@ -148,7 +150,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
             f"[clamp] shapes {', '.join(map(str, shapes))} do not broadcast: from the right, the "
             "sizes must be equal or 1"
         ) from None
-    return _clamp(input.to(common), low, high)
+    return _clamp(x, low, high)
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:

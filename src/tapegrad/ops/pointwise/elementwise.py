@@ -143,6 +143,11 @@ def cast(x: Tensor, *, dtype: Any) -> Tensor:
     return _cast(x, dtype=dtype)
 
 
+def as_dtype(x: Tensor, dtype: Any) -> Tensor:
+    """``cast``, or the tensor itself where it has the dtype. (``to`` takes many times as long.)"""
+    return x if x.dtype == dtype else cast(x, dtype=dtype)
+
+
 @primitive(
     vjp=(
         None,
