@@ -97,6 +97,12 @@ def same_dtype(op: str, a: Any, b: Any, names: tuple[str, str] | None = None) ->
         raise RuntimeError(f"[{op}] dtypes {first} and {second} do not mix: convert one with .to()")
 
 
+def same_device(op: str, x: Tensor, other: Tensor, name: str) -> None:
+    """Raise RuntimeError unless ``other``, the argument ``name``, is on x's device."""
+    if other._device is not x._device:
+        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the {name} on {other._device}")
+
+
 def named_dtype(op: str, spec: Any) -> Any:
     """The dtype that ``spec`` names; raises TypeError in the name of ``op`` for anything else."""
     try:

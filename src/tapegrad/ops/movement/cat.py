@@ -16,12 +16,12 @@ from tapegrad.ops.pointwise.elementwise import cast
 
 from .axes import atleast_1d, atleast_2d, atleast_3d
 from .shape import reshape, unsqueeze
+from .split import slice_along
 
 
 def _concatenate_rule(xp: Any, g: Array, needs: Any, axis: int, sizes: tuple[int, ...]) -> list:
-    before = (slice(None),) * axis
     return [
-        xp.getitem(g, index=(*before, slice(end - size, end))) if need else None
+        xp.getitem(g, index=slice_along(axis, end - size, end)) if need else None
         for need, end, size in zip(needs, accumulate(sizes), sizes, strict=True)
     ]
 
@@ -41,8 +41,7 @@ def _several(op: str, tensors: Any) -> list[Tensor]:
         kind = ValueError if op == "cat" else RuntimeError  # PyTorch's
         raise kind(f"[{op}] expects at least one tensor")
     for x in tensors:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"[{op}] expects tensors, got {type(x).__name__}")
+        require_tensor(op, x)
     return list(tensors)
 
 
@@ -51,7 +50,9 @@ def _shapes(tensors: list[Tensor]) -> str:
 
 
 def cat(tensors: Any, dim: Any = 0) -> Tensor:  # Any: a second tensor gets its own message
-    """Tensors joined along an existing dimension; dtypes are promoted."""
+    """Tensors joined along dimension ``dim``, the only one in which their shapes may differ (but an
+    empty vector joins anything); dtypes are promoted. Raises TypeError for anything but a list of
+    tensors, ValueError for an empty one, and RuntimeError for 0-d tensors and shapes that differ."""
     return _joined("cat", _several("cat", tensors), dim)
 
 
@@ -64,8 +65,8 @@ def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:
     for x in tensors:
         common = promote_types(common, x.dtype)
     if first.ndim > 1:  # an empty vector joins anything, as in PyTorch
-        nothing = tuple(0 if i == d else n for i, n in enumerate(first.shape))
-        tensors = [reshape(x, nothing) if x._array.shape == (0,) else x for x in tensors]
+        empty = tuple(0 if i == d else n for i, n in enumerate(first.shape))
+        tensors = [reshape(x, empty) if x._array.shape == (0,) else x for x in tensors]
     rest = {x._array.shape[:d] + x._array.shape[d + 1 :] for x in tensors}
     if len(rest) > 1 or builtins.any(x.ndim != first.ndim for x in tensors):
         raise RuntimeError(
@@ -76,7 +77,8 @@ def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:
 
 
 def stack(tensors: Any, dim: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new dimension."""
+    """Tensors of one shape joined along a new dimension ``dim``: two of (n) give (2, n). Raises
+    RuntimeError for shapes that differ and for an empty list."""
     tensors = _several("stack", tensors)
     if len({x._array.shape for x in tensors}) > 1:
         raise RuntimeError(f"[stack] all shapes must be equal, got {_shapes(tensors)}")
@@ -85,23 +87,27 @@ def stack(tensors: Any, dim: int = 0) -> Tensor:
 
 
 def hstack(tensors: Any) -> Tensor:
-    """Tensors side by side: joined along dim 1, vectors along dim 0."""
+    """Tensors side by side: joined along dim 1, vectors and numbers along dim 0. Raises what
+    ``cat`` does."""
     parts = list(atleast_1d(_several("hstack", tensors)))
     return _joined("hstack", parts, 0 if parts[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Any) -> Tensor:
-    """Tensors below each other: joined along dim 0, vectors as rows."""
+    """Tensors below each other: joined along dim 0, vectors and numbers as rows. Raises what
+    ``cat`` does."""
     return _joined("vstack", list(atleast_2d(_several("vstack", tensors))), 0)
 
 
 def dstack(tensors: Any) -> Tensor:
-    """Tensors behind each other: joined along dim 2."""
+    """Tensors behind each other: joined along dim 2, after ``atleast_3d``. Raises what ``cat``
+    does."""
     return _joined("dstack", list(atleast_3d(_several("dstack", tensors))), 2)
 
 
 def column_stack(tensors: Any) -> Tensor:
-    """Tensors side by side, vectors and numbers as columns."""
+    """Tensors side by side: joined along dim 1, vectors and numbers as columns. Raises what ``cat``
+    does."""
     parts = [
         reshape(x, x.numel(), 1) if x.ndim < 2 else x for x in _several("column_stack", tensors)
     ]
@@ -109,7 +115,8 @@ def column_stack(tensors: Any) -> Tensor:
 
 
 def block_diag(*tensors: Any) -> Tensor:
-    """Matrices (vectors are rows, numbers 1x1) along the diagonal of a matrix, zeros elsewhere."""
+    """Matrices (a vector is a row, a number a 1x1 matrix) along the diagonal of a matrix of zeros;
+    dtypes are promoted. Without any, (1, 0). Raises RuntimeError for more than 2 dimensions."""
     for x in tensors:
         require_tensor("block_diag", x)
         if x.ndim > 2:
@@ -121,13 +128,10 @@ def block_diag(*tensors: Any) -> Tensor:
     rows, before = [], 0
     for x in blocks:
         n, m = x.shape
-        empty = {"dtype": x.dtype, "device": x.device}
-        rows.append(
-            _joined(
-                "block_diag",
-                [zeros(n, before, **empty), x, zeros(n, width - before - m, **empty)],
-                1,
-            )
+        left, right = (
+            zeros(n, columns, dtype=x.dtype, device=x.device)
+            for columns in (before, width - before - m)
         )
+        rows.append(_joined("block_diag", [left, x, right], 1))
         before += m
     return _joined("block_diag", rows, 0)

@@ -72,9 +72,6 @@ def _diagonal_scatter(
 
 
 def _plane(op: str, ndim: int, dim1: int, dim2: int) -> tuple[int, int]:
-    if ndim < 2:
-        axis(op, dim1, ndim)
-        axis(op, dim2, ndim)
     first, second = axis(op, dim1, ndim), axis(op, dim2, ndim)
     if first == second:
         raise RuntimeError(f"[{op}] a diagonal needs two dims, got {dim1} and {dim2}")
@@ -82,14 +79,17 @@ def _plane(op: str, ndim: int, dim1: int, dim2: int) -> tuple[int, int]:
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """A view of the diagonals over two dims, as the last dimension; ``offset`` counts columns to
-    the right of the main diagonal."""
+    """A view of the diagonals over two dims, as the last dimension: (m, n, b) gives (b, min(m, n)).
+    ``offset`` counts columns to the right of the main diagonal, negative ones to the left. Raises
+    RuntimeError where the dims are one, as they are for fewer than 2 dimensions."""
     require_tensor("diagonal", input)
     return _diagonal(input, offset=offset, axes=_plane("diagonal", input.ndim, dim1, dim2))
 
 
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Matrices over two new dims with the last dimension's elements on their diagonals."""
+    """Zeros but for the last dimension's elements, which stand on the diagonals over two new dims:
+    (b, n) gives (b, n + |offset|, n + |offset|). Raises IndexError for a 0-d tensor, RuntimeError
+    where the dims are one."""
     require_tensor("diag_embed", input)
     if input.ndim == 0:
         raise IndexError("[diag_embed] needs at least 1 dimension, got a 0-d tensor")
@@ -102,7 +102,8 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 
 
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector, copied."""
+    """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a vector; a
+    copy. Raises RuntimeError for any other number of dimensions."""
     require_tensor("diag", input)
     if input.ndim == 1:
         return diag_embed(input, diagonal)
@@ -112,7 +113,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
-    """All elements as the diagonal of a matrix."""
+    """All elements, in row-major order, as the diagonal of a matrix of zeros."""
     require_tensor("diagflat", input)
     return diag_embed(shape.reshape(input, input.numel()), offset)
 
@@ -120,7 +121,8 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 def diagonal_scatter(
     input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
 ) -> Tensor:
-    """A copy of ``input`` in which ``diagonal(offset, dim1, dim2)`` is ``src``."""
+    """A copy of ``input`` in which ``diagonal(offset, dim1, dim2)`` is ``src``. Raises RuntimeError
+    where src has another shape than that diagonal, or the dims are one."""
     require_tensor("diagonal_scatter", input)
     require_tensor("diagonal_scatter", src)
     axes = _plane("diagonal_scatter", input.ndim, dim1, dim2)
@@ -133,5 +135,6 @@ def diagonal_scatter(
 
 
 def matrix_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """A view of the diagonals of the matrices in two dimensions, the last ones by default."""
+    """``diagonal`` of the matrices in two dimensions, the last ones by default; raises what that
+    does."""
     return diagonal(A, offset, dim1, dim2)

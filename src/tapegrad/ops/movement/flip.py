@@ -27,7 +27,8 @@ def _roll(xp: Any, x: Array, *, shifts: tuple[int, ...], axes: tuple[int, ...] |
 
 
 def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
-    """The elements in reverse order along ``dims``."""
+    """A copy with the elements in reverse order along ``dims``. Raises RuntimeError where one is
+    named twice."""
     require_tensor("flip", input)
     given = arguments.sizes("flip", order if dims is None else (dims,))
     axes = tuple(axis("flip", d, input.ndim) for d in given)
@@ -37,7 +38,7 @@ def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
 
 
 def fliplr(input: Tensor) -> Tensor:
-    """Columns in reverse order; needs at least 2 dimensions."""
+    """``flip`` of the columns, dim 1. Raises RuntimeError for fewer than 2 dimensions."""
     require_tensor("fliplr", input)
     if input.ndim < 2:
         raise RuntimeError(f"[fliplr] needs at least 2 dimensions, got {input.ndim}")
@@ -45,7 +46,7 @@ def fliplr(input: Tensor) -> Tensor:
 
 
 def flipud(input: Tensor) -> Tensor:
-    """Rows in reverse order; needs at least 1 dimension."""
+    """``flip`` of the rows, dim 0. Raises RuntimeError for a 0-d tensor."""
     require_tensor("flipud", input)
     if input.ndim < 1:
         raise RuntimeError("[flipud] needs at least 1 dimension, got a 0-d tensor")
@@ -53,7 +54,9 @@ def flipud(input: Tensor) -> Tensor:
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
-    """The elements moved along ``dims`` (or along the flattened tensor), around the end."""
+    """A copy with the elements moved by ``shifts[i]`` along ``dims[i]`` (without dims, along the
+    flattened tensor), from the end back to the beginning. Raises RuntimeError where there is not one
+    shift for each dim, or not one shift without dims, and IndexError for dims of a 0-d tensor."""
     require_tensor("roll", input)
     moves = arguments.sizes("roll", (shifts,))
     given = () if dims is None else arguments.sizes("roll", (dims,))
@@ -71,7 +74,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
-    """Turned k times by 90 degrees, from the first of two dims towards the second."""
+    """Turned k times by 90 degrees, from the first of two ``dims`` towards the second. Raises
+    RuntimeError for other than two different dims, and for fewer than 2 dimensions."""
     require_tensor("rot90", input)
     given = arguments.sizes("rot90", (dims,))
     if len(given) != 2 or input.ndim < 2:

@@ -17,7 +17,8 @@ from .shape import expand, reshape
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Vectors (or numbers) as coordinates of a grid: the i-th result holds the i-th vector along
-    dimension i, expanded to the grid. With indexing "xy" the first two dimensions are exchanged."""
+    dimension i, expanded to the grid. With indexing "xy" the first two dimensions are exchanged.
+    Raises RuntimeError for more dimensions, for different dtypes or devices, and for no tensors."""
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     if not given:
         raise RuntimeError("[meshgrid] expects at least one tensor")
@@ -32,20 +33,20 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
             )
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f"[meshgrid] indexing must be 'ij' or 'xy', got {indexing!r}")
-    places = list(range(len(given)))
+    dims = list(range(len(given)))
     if indexing == "xy" and len(given) > 1:
-        places[:2] = 1, 0
-    grid = [1] * len(given)
-    for place, x in zip(places, given, strict=True):
-        grid[place] = x.numel()
+        dims[:2] = 1, 0
+    grid = [given[d].numel() for d in dims]  # dims is its own inverse
     return tuple(
-        expand(reshape(x, tuple(n if i == place else 1 for i, n in enumerate(grid))), grid)
-        for place, x in zip(places, given, strict=True)
+        expand(reshape(x, tuple(-1 if i == d else 1 for i in range(len(given)))), grid)
+        for d, x in zip(dims, given, strict=True)
     )
 
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All tuples of one element from each vector, as rows; of one vector, the vector."""
+    """All choices of one element from each of k vectors, as rows of k, the last element changing
+    first; of one vector, the vector. Raises RuntimeError for anything but vectors, all of one dtype
+    and device, and for none."""
     for x in tensors:
         require_tensor("cartesian_prod", x)
         if x.ndim != 1:
@@ -61,7 +62,9 @@ _MOST = 10**6  # more rows than any memory holds
 
 
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All choices of r elements of a vector, in order, as rows."""
+    """All choices of r elements of a vector, in its order, as rows of r; ``with_replacement``: an
+    element may be chosen again. Raises RuntimeError for anything but a vector, for r < 0, and for
+    more choices than any memory holds."""
     require_tensor("combinations", input)
     if input.ndim != 1:
         raise RuntimeError(f"[combinations] expects a vector, got shape {tuple(input.shape)}")

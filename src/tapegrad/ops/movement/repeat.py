@@ -8,7 +8,7 @@ from tapegrad.core.memory import Array, shares
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common import arguments
-from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.common.arguments import axis, require_tensor, same_device
 from tapegrad.ops.common.index import getitem
 
 from .shape import _broadcast_to, copy, reshape
@@ -30,15 +30,16 @@ def _tiled(op: str, x: Tensor, times: tuple[int, ...]) -> Tensor:
 
 
 def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
-    """The tensor laid side by side, counts[i] times along dimension i; more counts than
-    dimensions add some at the front."""
+    """The tensor laid side by side, counts[i] times along dimension i: a copy. More counts than
+    dimensions add some at the front. Raises RuntimeError for fewer counts, and negative ones."""
     require_tensor("repeat", input)
     times = arguments.sizes("repeat", counts if repeats is None else (repeats,))
     return _tiled("repeat", input, times)
 
 
 def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
-    """``repeat``, with counts of 1 for the first dimensions where there are too few."""
+    """``repeat``, with counts of 1 for the first dimensions where there are too few. Raises
+    RuntimeError for negative counts."""
     require_tensor("tile", input)
     times = arguments.sizes("tile", counts if dims is None else (dims,))
     return _tiled("tile", input, (1,) * (input.ndim - len(times)) + times)
@@ -48,7 +49,9 @@ def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Each slice along ``dim`` (each element, without one) repeated: a number of times, or
-    repeats[i] times for the i-th. Of counts alone: 0 counts[0] times, 1 counts[1] times, ..."""
+    repeats[i] times for the i-th, integers. Of counts alone: 0 counts[0] times, 1 counts[1] times,
+    ... Raises RuntimeError for counts that are negative, not one for each slice, or do not add up to
+    ``output_size``, where it is given."""
     op = "repeat_interleave"
     require_tensor(op, input)
     if repeats is None:
@@ -69,10 +72,7 @@ def repeat_interleave(
                 f"{tuple(repeats.shape)}"
             )
         if repeats.numel() != 1 or n == 1:
-            if repeats._device is not x._device:
-                raise RuntimeError(
-                    f"[{op}] the tensor is on {x._device}, the repeats on {repeats._device}"
-                )
+            same_device(op, x, repeats, "repeats")
             rows = _numbers(op, reshape(repeats, repeats.numel()), output_size)
             return getitem(x, index=(slice(None),) * d + (rows,))
         repeats = repeats.item()
@@ -98,8 +98,8 @@ def numbered(xp: Any, counts: Any) -> Array:
     """0 counts[0] times, 1 counts[1] times, and so on. (CuPy's ``repeat`` takes no array.)"""
     ends = xp.library.cumsum(counts, dtype=xp.library.int64)
     total = int(ends[-1]) if ends.size else 0
-    places = xp.library.searchsorted(ends, xp.library.arange(total), side="right")
-    return places.astype(counts.dtype)
+    numbers = xp.library.searchsorted(ends, xp.library.arange(total), side="right")
+    return numbers.astype(counts.dtype)
 
 
 def _numbers(op: str, counts: Tensor, size: int | None) -> Any:

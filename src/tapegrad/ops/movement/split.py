@@ -12,6 +12,16 @@ from tapegrad.ops.common.arguments import axis, require_tensor
 from tapegrad.ops.common.index import getitem
 
 
+def slice_along(d: int, start: int | None, end: int | None, step: int | None = None) -> tuple:
+    """The index [..., start:end:step, ...] along dimension ``d``."""
+    return (builtins.slice(None),) * d + (builtins.slice(start, end, step),)
+
+
+def part(x: Tensor, d: int, start: int | None, end: int | None) -> Tensor:
+    """The view x[..., start:end, ...] along dimension ``d``."""
+    return getitem(x, index=slice_along(d, start, end))
+
+
 def _dimension(op: str, x: Any, dim: Any) -> int:
     """A dimension of a tensor that has at least one."""
     require_tensor(op, x)
@@ -21,12 +31,10 @@ def _dimension(op: str, x: Any, dim: Any) -> int:
     return d
 
 
-def _part(x: Tensor, d: int, start: int, end: int, step: int = 1) -> Tensor:
-    return getitem(x, index=(builtins.slice(None),) * d + (builtins.slice(start, end, step),))
-
-
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
-    """A view of ``length`` elements along ``dim``, from ``start`` (an int or a 0-d tensor)."""
+    """A view of ``length`` elements along ``dim``, from ``start`` (an int or a 0-d integer tensor;
+    a negative one counts from the end). Raises RuntimeError for a length that is negative or exceeds
+    the size, and for a 0-d tensor, IndexError for a start out of range."""
     d = _dimension("narrow", input, dim)
     size = input.shape[d]
     if isinstance(start, Tensor) and (start.ndim or start.dtype.kind not in "iu"):
@@ -41,16 +49,17 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError(
             f"[narrow] start {first} and length {count} exceed size {size} of dim {d}"
         )
-    return _part(input, d, first, first + count)
+    return part(input, d, first, first + count)
 
 
 def select(input: Tensor, dim: int, index: Any) -> Tensor:
-    """A view of one slice along ``dim``, without that dimension."""
-    d, i = place(input, "select", dim, index)
+    """A view of slice ``index`` (an int; a negative one counts from the end) along ``dim``, without
+    that dimension. Raises IndexError where it is out of range, and for a 0-d tensor."""
+    d, i = position(input, "select", dim, index)
     return getitem(input, index=(builtins.slice(None),) * d + (i,))
 
 
-def place(x: Tensor, op: str, dim: int, index: Any) -> tuple[int, int]:
+def position(x: Tensor, op: str, dim: int, index: Any) -> tuple[int, int]:
     """A dimension and a position along it, checked and non-negative."""
     require_tensor(op, x)
     if x.ndim == 0:
@@ -68,15 +77,14 @@ def interval(x: Tensor, op: str, dim: int, start: Any, end: Any, step: int) -> t
     d = _dimension(op, x, dim)
     if step <= 0:
         raise RuntimeError(f"[{op}] step must be positive, got {step}")
-    return (builtins.slice(None),) * d + (
-        builtins.slice(*builtins.slice(start, end, step).indices(x.shape[d])),
-    )
+    return slice_along(d, *builtins.slice(start, end, step).indices(x.shape[d]))
 
 
 def slice(
     input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
-    """A view of every ``step``-th element along ``dim`` from start to before end."""
+    """The view input[..., start:end:step, ...] along ``dim``; start and end are clipped to the size,
+    negative ones count from the end. Raises RuntimeError for step <= 0 and for a 0-d tensor."""
     return getitem(input, index=interval(input, "slice", dim, start, end, step))
 
 
@@ -86,7 +94,7 @@ def slice(
 def _parts(x: Tensor, d: int, sections: Any) -> tuple[Tensor, ...]:
     """Consecutive views of the given sizes."""
     return tuple(
-        _part(x, d, end - n, end) for n, end in zip(sections, accumulate(sections), strict=True)
+        part(x, d, end - n, end) for n, end in zip(sections, accumulate(sections), strict=True)
     )
 
 
@@ -94,7 +102,8 @@ def split(
     tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
 ) -> tuple[Tensor, ...]:
     """Views of consecutive pieces along ``dim``: of one size (the last may be smaller), or of the
-    sizes given."""
+    sizes given. Raises RuntimeError for a size <= 0, for sizes that do not add up to that of
+    ``dim``, and for a 0-d tensor."""
     size = split_size_or_sections if split_size is None else split_size
     if isinstance(size, (tuple, list)):
         return split_with_sizes(tensor, size, dim)
@@ -108,7 +117,8 @@ def split(
 
 
 def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of consecutive pieces of the sizes given along ``dim``."""
+    """Views of consecutive pieces of the sizes given along ``dim``. Raises RuntimeError where they
+    do not add up to its size or are negative, and for a 0-d tensor."""
     d = _dimension("split", input, dim)
     sections = arguments.sizes("split", (split_sizes,))
     n = input.shape[d]
@@ -120,7 +130,8 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller)."""
+    """At most ``chunks`` views of equal size along ``dim`` (the last may be smaller). Raises
+    RuntimeError for chunks < 1 and for a 0-d tensor."""
     d = _dimension("chunk", input, dim)
     if chunks < 1:
         raise RuntimeError(f"[chunk] the number of chunks must be positive, got {chunks}")
@@ -129,7 +140,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of all slices along ``dim``, without that dimension."""
+    """Views of all slices along ``dim``, without that dimension. Raises IndexError for a 0-d
+    tensor."""
     require_tensor("unbind", input)
     d = axis("unbind", dim, input.ndim)
     if input.ndim == 0:
@@ -138,8 +150,15 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(getitem(input, index=(*before, i)) for i in range(input.shape[d]))
 
 
+def _one_of(op: str, *given: Any) -> Any:
+    """Into how many parts, or before which positions to cut: the one argument that is not None."""
+    wanted = [v for v in given if v is not None]
+    if len(wanted) != 1:
+        raise TypeError(f"[{op}] takes indices or sections")
+    return wanted[0]
+
+
 def _tensor_split(op: str, x: Tensor, where: Any, d: int) -> tuple[Tensor, ...]:
-    """``where``: into how many parts, or before which positions to cut."""
     n = x.shape[d]
     if isinstance(where, Tensor):
         if where.dtype.kind not in "iu" or where.dtype.itemsize != 8 or where.ndim > 1:
@@ -151,7 +170,7 @@ def _tensor_split(op: str, x: Tensor, where: Any, d: int) -> tuple[Tensor, ...]:
     if isinstance(where, (tuple, list)):
         cuts = arguments.sizes(op, (where,))
         starts, ends = (0, *cuts), (*cuts, n)
-        return tuple(_part(x, d, i, j) for i, j in zip(starts, ends, strict=True))
+        return tuple(part(x, d, i, j) for i, j in zip(starts, ends, strict=True))
     (count,) = arguments.sizes(op, (where,))
     if count < 1:
         raise RuntimeError(f"[{op}] the number of sections must be positive, got {count}")
@@ -168,12 +187,11 @@ def tensor_split(
     sections: Any = None,
 ) -> tuple[Tensor, ...]:
     """Views of parts along ``dim``: cut before the positions given, or into so many parts of
-    nearly equal size."""
+    nearly equal size. Raises RuntimeError for a number < 1, a tensor of other than at most one
+    dimension of int64, and for a 0-d input."""
     d = _dimension("tensor_split", input, dim)
-    given = [v for v in (indices_or_sections, indices, sections) if v is not None]
-    if len(given) != 1:
-        raise TypeError("[tensor_split] takes indices or sections")
-    return _tensor_split("tensor_split", input, given[0], d)
+    where = _one_of("tensor_split", indices_or_sections, indices, sections)
+    return _tensor_split("tensor_split", input, where, d)
 
 
 def _split_at(op: str, least: int, dim: int) -> Any:
@@ -183,18 +201,20 @@ def _split_at(op: str, least: int, dim: int) -> Any:
         require_tensor(op, input)
         if input.ndim < least:
             raise RuntimeError(f"[{op}] needs at least {least} dimensions, got {input.ndim}")
-        given = [v for v in (indices_or_sections, indices, sections) if v is not None]
-        if len(given) != 1:
-            raise TypeError(f"[{op}] takes indices or sections")
+        where = _one_of(op, indices_or_sections, indices, sections)
         d = builtins.min(dim, input.ndim - 1)
-        if isinstance(given[0], int) and (given[0] < 1 or input.shape[d] % given[0]):
+        if isinstance(where, int) and (where < 1 or input.shape[d] % where):
             raise RuntimeError(
-                f"[{op}] size {input.shape[d]} of dim {d} does not divide into {given[0]} parts"
+                f"[{op}] size {input.shape[d]} of dim {d} does not divide into {where} parts"
             )
-        return _tensor_split(op, input, given[0], d)
+        return _tensor_split(op, input, where, d)
 
     function.__name__ = function.__qualname__ = op
-    function.__doc__ = f"``tensor_split`` along dim {dim}, into equal parts if a number is given."
+    along = f"dim {dim}" if least > dim else f"dim {dim} (of a vector, 0)"
+    function.__doc__ = (
+        f"``tensor_split`` along {along}, where a number of parts must divide the size. Raises "
+        f"RuntimeError where it does not, and for fewer than {least} dimensions."
+    )
     return function
 
 

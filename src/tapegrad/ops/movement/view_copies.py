@@ -1,4 +1,4 @@
-"""Views' twins that copy, and twins that write where a view would show."""
+"""Functions that copy what a view would show, and functions that write it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_tensor, same_device
 from tapegrad.ops.common.index import index_put
 from tapegrad.ops.pointwise.elementwise import cast
 
@@ -19,16 +19,16 @@ def _copied(view: Callable) -> Callable:
     """The same function with copies for views."""
 
     @wraps(view)
-    def twin(*args: Any, **options: Any) -> Any:
+    def copied(*args: Any, **options: Any) -> Any:
         result = view(*args, **options)
         return tuple(map(shape.copy, result)) if isinstance(result, tuple) else shape.copy(result)
 
-    twin.__doc__ = f"``{view.__name__}``, copied."
-    return twin
+    copied.__doc__ = f"A copy of what ``{view.__name__}`` shows; raises what that does."
+    return copied
 
 
 def detach(input: Tensor) -> Tensor:
-    """The same memory, off the tape."""
+    """A view of the whole tensor that is off the tape: no gradient flows through it."""
     require_tensor("detach", input)
     return input.detach()
 
@@ -59,14 +59,14 @@ def _scattered(op: str, input: Tensor, src: Tensor, index: tuple, size: tuple) -
             f"[{op}] src has shape {tuple(src.shape)}, the part of the tensor that it replaces "
             f"{size}"
         )
-    if src._device is not input._device:
-        raise RuntimeError(f"[{op}] the tensor is on {input._device}, src on {src._device}")
+    same_device(op, input, src, "src")
     return index_put(input, cast(src, dtype=input.dtype), index=index)
 
 
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    """A copy of ``input`` in which ``select(dim, index)`` is ``src``."""
-    d, i = split.place(input, "select_scatter", dim, index)
+    """A copy of ``input`` in which ``select(dim, index)`` is ``src``. Raises RuntimeError where src
+    has another shape than that or is on another device, IndexError for an index out of range."""
+    d, i = split.position(input, "select_scatter", dim, index)
     part = (slice(None),) * d + (i,)
     size = (*input.shape[:d], *input.shape[d + 1 :])
     return _scattered("select_scatter", input, src, part, size)
@@ -80,7 +80,9 @@ def slice_scatter(
     end: int | None = None,
     step: int = 1,
 ) -> Tensor:
-    """A copy of ``input`` in which ``input[..., start:end:step, ...]`` along ``dim`` is ``src``."""
+    """A copy of ``input`` in which ``input[..., start:end:step, ...]`` along ``dim`` is ``src``.
+    Raises RuntimeError where src has another shape than that or is on another device, for step <= 0
+    and for a 0-d tensor."""
     part = split.interval(input, "slice_scatter", dim, start, end, step)
     d, steps = len(part) - 1, part[-1]
     n = len(range(steps.start, steps.stop, steps.step))
