@@ -269,7 +269,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "movement.tril_triu": {
         "tg": "tril_indices triu_indices",
         "tg x x_": "tril triu",
-        "xp": "triangle_places tril triu",
+        "xp": "triangle_indices tril triu",
     },
     "movement.unfold": {"x": "unfold", "xp": "sliding sliding_sum"},
     "movement.view_copies": {

@@ -1,7 +1,7 @@
 """Changing shape: views where the memory allows it, copies where it does not.
 
 The primitives take full shapes and non-negative axes; the public functions below them take
-PyTorch's arguments. What operators do not need is in ``axes`` and ``join``.
+PyTorch's arguments. What operators do not need is in ``axes`` and ``cat``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tapegrad.core.memory import Array, shares, window
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
-from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.common.arguments import axes, axis, require_tensor
 
 # ---------------------------------------------------------------------- primitives
 
@@ -89,7 +89,9 @@ def complete(op: str, sizes: tuple[int, ...], n: int, shape: Any) -> tuple[int, 
 
 
 def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
-    """The same elements in another shape (one size may be -1); a view if possible."""
+    """The same elements, in row-major order, in another shape (one size may be -1: what is left for
+    it); a view if the strides allow it, else a copy. Raises RuntimeError where the sizes do not
+    hold as many elements."""
     require_tensor("reshape", input)
     wanted = arguments.sizes("reshape", sizes if shape is None else (shape,))
     return _reshape(input, shape=complete("reshape", wanted, input.numel(), input.shape))
@@ -97,9 +99,10 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
 
 def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """``reshape`` that never copies: raises RuntimeError where strides do not allow a view. With a
-    dtype, the same bytes read as another one, off the tape."""
+    dtype, the same bytes read as another one, off the tape: the last dimension grows or shrinks with
+    the size of an element; raises RuntimeError where it cannot."""
     require_tensor("view", input)
-    if dtype is not None or (len(sizes) == 1 and _is_dtype(sizes[0])):
+    if dtype is not None or (len(sizes) == 1 and isinstance(sizes[0], (np.dtype, type))):
         return _reinterpret(input, sizes[0] if dtype is None else dtype)
     wanted = arguments.sizes("view", sizes if size is None else (size,))
     full = complete("view", wanted, input.numel(), input.shape)
@@ -113,8 +116,6 @@ def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Ten
 
 
 def _reinterpret(x: Tensor, dtype: Any) -> Tensor:
-    """The same memory read as another dtype, off the tape; the last dimension grows or shrinks
-    with the size of an element."""
     kind = arguments.named_dtype("view", dtype)
     try:
         return x._alias(x._array.view(kind))
@@ -125,15 +126,12 @@ def _reinterpret(x: Tensor, dtype: Any) -> Tensor:
         ) from None
 
 
-def _is_dtype(spec: Any) -> bool:
-    return isinstance(spec, (np.dtype, type))
-
-
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Dimensions start_dim to end_dim as one."""
+    """Dimensions start_dim to end_dim as one: all by default, as (n); a 0-d tensor becomes (1). A
+    view if the strides allow it, else a copy. Raises RuntimeError for start_dim after end_dim."""
     require_tensor("flatten", input)
     shape = tuple(input.shape) or (1,)
-    first, last = axis("flatten", start_dim, input.ndim), axis("flatten", end_dim, input.ndim)
+    first, last = (axis("flatten", d, input.ndim) for d in (start_dim, end_dim))
     if first > last:
         raise RuntimeError(f"[flatten] start_dim {start_dim} comes after end_dim {end_dim}")
     middle = math.prod(shape[first : last + 1])
@@ -141,19 +139,20 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
-    """The dimensions in another order."""
+    """A view with the dimensions in another order: dimension i of the result is ``order[i]``. Raises
+    RuntimeError for anything but each dimension once."""
     require_tensor("permute", input)
     given = arguments.sizes("permute", order if dims is None else (dims,))
-    axes = tuple(axis("permute", d, input.ndim) for d in given)
-    if sorted(axes) != list(range(input.ndim)):
+    wanted = tuple(axis("permute", d, input.ndim) for d in given)
+    if sorted(wanted) != list(range(input.ndim)):
         raise RuntimeError(
             f"[permute] dims {given} are not a reordering of {input.ndim} dimensions"
         )
-    return _transpose(input, axes=axes)
+    return _transpose(input, axes=wanted)
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two dimensions exchanged."""
+    """A view with two dimensions exchanged."""
     require_tensor("transpose", input)
     order = list(range(input.ndim))
     i, j = axis("transpose", dim0, input.ndim), axis("transpose", dim1, input.ndim)
@@ -163,7 +162,8 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 def t(input: Tensor) -> Tensor:
-    """A matrix transposed; vectors and scalars as they are."""
+    """A matrix (m, n) as its transpose (n, m), a view; vectors and 0-d tensors as they are. Raises
+    RuntimeError for more than 2 dimensions."""
     require_tensor("t", input)
     if input.ndim > 2:
         raise RuntimeError(
@@ -173,7 +173,8 @@ def t(input: Tensor) -> Tensor:
 
 
 def mT(input: Tensor) -> Tensor:
-    """The last two dimensions exchanged: each matrix of a batch transposed."""
+    """Each matrix of (..., m, n) as its transpose, a view of shape (..., n, m). Raises RuntimeError
+    for a vector."""
     require_tensor("mT", input)
     if input.ndim == 1:
         raise RuntimeError("[mT] needs matrices, got 1 dimension")
@@ -181,22 +182,16 @@ def mT(input: Tensor) -> Tensor:
 
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
-    """Dimensions of size 1 left out: all of them, or those given."""
-    require_tensor("squeeze", input)
-    shape = tuple(input.shape)
-    if dim is None:
-        gone = {i for i, n in enumerate(shape) if n == 1}
-    else:
-        given = dim if isinstance(dim, (tuple, list)) else (dim,)
-        dims = [axis("squeeze", d, input.ndim) for d in given]
-        if len(set(dims)) != len(dims):
-            raise RuntimeError(f"[squeeze] dim {tuple(given)} names a dimension twice")
-        gone = {d for d in dims if shape and shape[d] == 1}
-    return _reshape(input, shape=tuple(n for i, n in enumerate(shape) if i not in gone))
+    """A view without the dimensions of size 1: all of them, or those of them that ``dim`` names.
+    Raises RuntimeError where it names one twice."""
+    none = isinstance(dim, (tuple, list)) and not dim
+    dims = () if none else axes("squeeze", input, dim)
+    shape = tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in dims)
+    return _reshape(input, shape=shape)
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """A new dimension of size 1 at ``dim``."""
+    """A view with a new dimension of size 1 at position ``dim`` of the result."""
     require_tensor("unsqueeze", input)
     d = axis("unsqueeze", dim, input.ndim + 1)
     shape = tuple(input.shape)
@@ -204,55 +199,51 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 
 def expand(input: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) -> Tensor:
-    """Dimensions of size 1 repeated without a copy; -1 keeps a size."""
+    """A view in a larger shape: dimensions of size 1, and new ones at the front, are repeated
+    without a copy; -1 keeps a size. Raises RuntimeError where any other size would change."""
     require_tensor("expand", input)
     wanted = arguments.sizes("expand", sizes if size is None else (size,))
     shape = tuple(input.shape)
     lead = len(wanted) - len(shape)
-    fits = lead >= 0
-    full = []
-    for i, n in enumerate(wanted if fits else ()):
-        have = shape[i - lead] if i >= lead else None
-        if n == -1 and have is not None:
-            n = have
-        fits = fits and n >= 0 and have in (None, 1, n)
-        full.append(n)
-    if not fits:
+    kept = zip(wanted[lead:], shape, strict=True) if lead >= 0 else ()
+    full = (*wanted[:lead], *(m if n == -1 else n for n, m in kept))
+    have = (1,) * lead + shape
+    if lead < 0 or any(n < 0 or m not in (1, n) for n, m in zip(full, have, strict=True)):
         raise RuntimeError(
             f"[expand] shape {shape} does not expand to {wanted}: from the right, each size must "
             "be kept (or -1), or be 1 before"
         )
-    return _broadcast_to(input, shape=tuple(full))
+    return _broadcast_to(input, shape=full)
 
 
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
-    """``expand`` under another name."""
+    """``expand`` to ``size`` under another name; raises what that does."""
     return expand(input, size)
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
-    """``view`` in another tensor's shape."""
+    """``view`` in the shape of ``other``; raises what that does."""
     require_tensor("view_as", other)
     return view(input, tuple(other.shape))
 
 
 def reshape_as(input: Tensor, other: Tensor) -> Tensor:
-    """``reshape`` to another tensor's shape."""
+    """``reshape`` to the shape of ``other``; raises what that does."""
     require_tensor("reshape_as", other)
     return reshape(input, tuple(other.shape))
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
-    """``expand`` to another tensor's shape."""
+    """``expand`` to the shape of ``other``; raises what that does."""
     require_tensor("expand_as", other)
     return expand(input, tuple(other.shape))
 
 
 def contiguous_tensor(input: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself if its elements lie in order in memory, else a copy that does."""
+    """The tensor itself if its elements lie in row-major order in memory, else a copy that does."""
     return input if input.is_contiguous() else clone(input)
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy, its elements in order in memory; gradients flow through it."""
+    """A copy, its elements in row-major order in memory; gradients flow through it."""
     return copy(input)

@@ -4,8 +4,8 @@ A tensor's elements lie in memory by its *layout*: shape and strides (in element
 A *region* is another shape, strides and offset over the same memory. Reading a region is linear in
 the tensor, adding into one is its adjoint, and replacing one is what an in-place change of a view
 does to the tensor it is a view of. Gradients have layouts of their own, so the rules lay them out
-as the tensor was. (As PyTorch's as_strided_backward does: elements that share a place share its
-gradient evenly.)
+as the tensor was. (As PyTorch's as_strided_backward does: elements that share a position in memory
+share its gradient evenly.)
 """
 
 from __future__ import annotations
@@ -20,37 +20,45 @@ from tapegrad.ops.common.arguments import require_tensor, sizes
 
 
 class _Canvas:
-    """Memory of its own that covers a layout and a region."""
+    """Memory of its own, of zeros, that covers a layout and a region."""
 
     def __init__(self, xp: Any, dtype: Any, *regions: Region):
         extents = [r.extent for r in regions if 0 not in r.shape]
         self.start = min((low for low, _ in extents), default=0)
         end = max((high for _, high in extents), default=-1)
-        self.memory = xp.zeros(end - self.start + 1, dtype=dtype)
+        self.xp, self.memory = xp, xp.zeros(end - self.start + 1, dtype=dtype)
 
     def at(self, region: Region) -> Any:
         """A view of the region's elements."""
         offset = 0 if 0 in region.shape else region.offset - self.start
         return window(self.memory, region.shape, region.strides, offset)
 
-    def add(self, xp: Any, region: Region, values: Any) -> None:
-        if not region.overlaps_itself:
+    def add(self, region: Region, values: Any) -> None:
+        if region.overlaps_itself:
+            self.xp.add_at(self.memory, self._positions(region), values.reshape(-1))
+        else:
             self.at(region)[...] += values
-            return
-        places = _Canvas.__new__(_Canvas)
-        places.start = self.start
-        places.memory = xp.arange(self.memory.size)
-        xp.add_at(self.memory, (places.at(region).reshape(-1),), values.reshape(-1))
+
+    def share(self, layout: Region) -> None:
+        """Divide each number by how many elements of the layout have its position."""
+        if layout.overlaps_itself:
+            xp, at = self.xp, self._positions(layout)
+            count = xp.zeros(self.memory.size, dtype=self.memory.dtype)
+            xp.add_at(count, at, xp.ones(at[0].size, dtype=count.dtype))
+            self.memory /= xp.maximum(count, 1)
+
+    def _positions(self, region: Region) -> tuple:
+        every = self.xp.arange(self.memory.size)
+        offset = region.offset - self.start
+        return (window(every, region.shape, region.strides, offset).reshape(-1),)
 
 
-def _lay_out(xp: Any, x: Array, layout: Region, *regions: Region) -> _Canvas:
-    """x's elements in memory by ``layout``; where several share a place, their mean."""
-    canvas = _Canvas(xp, x.dtype, layout, *regions)
+def _lay_out(xp: Any, x: Array, layout: Region, region: Region) -> _Canvas:
+    """x's elements in memory by ``layout``; where several share a position, their mean."""
+    canvas = _Canvas(xp, x.dtype, layout, region)
     if layout.overlaps_itself:
-        canvas.add(xp, layout, x)
-        count = _Canvas(xp, x.dtype, layout, *regions)
-        count.add(xp, layout, xp.ones(x.shape, dtype=x.dtype))
-        canvas.memory /= xp.maximum(count.memory, 1)
+        canvas.add(layout, x)
+        canvas.share(layout)
     else:
         canvas.at(layout)[...] = x
     return canvas
@@ -80,11 +88,8 @@ def strided_part(xp: Any, x: Array, *, region: Region, layout: Region) -> Array:
 @primitive(vjp=(_part_rule,))
 def strided_sum(xp: Any, part: Array, *, region: Region, layout: Region) -> Array:
     canvas = _Canvas(xp, part.dtype, layout, region)
-    canvas.add(xp, region, part)
-    if layout.overlaps_itself:
-        count = _Canvas(xp, part.dtype, layout, region)
-        count.add(xp, layout, xp.ones(layout.shape, dtype=part.dtype))
-        canvas.memory /= xp.maximum(count.memory, 1)
+    canvas.add(region, part)
+    canvas.share(layout)
     return xp.contiguous(canvas.at(layout))
 
 
@@ -119,7 +124,7 @@ def strided_view(xp: Any, x: Array, *, region: Region, layout: Region) -> Array:
 
 
 def record_region_write(base: Tensor, view: Tensor, values: Tensor) -> Tensor:
-    """``base`` with ``values`` in the place of ``view``."""
+    """``base`` with ``values`` where ``view`` is."""
     region, layout = region_of(view._array, base._array), layout_of(base._array)
     return strided_written(base, values, region=region, layout=layout)
 
@@ -134,17 +139,15 @@ def record_region_read(base: Tensor, view: Tensor) -> Tensor:
 
 
 def storage_offset(x: Tensor) -> int:
-    """How many elements of its memory lie before the tensor's first."""
+    """How many elements of its memory lie before the tensor's first: an int."""
     memory = owner(x._array)
     return (address(x._array) - address(memory)) // x._array.itemsize
 
 
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """A view of the tensor's memory: element (i, j, ...) is the one at storage_offset (default:
-    the tensor's own) + i * stride[0] + j * stride[1] + ...
-
-    Raises RuntimeError for what reaches outside that memory.
-    """
+    the tensor's own) + i * stride[0] + j * stride[1] + ... Raises RuntimeError for a region that
+    reaches outside that memory, for negative numbers, and for other lengths of size and stride."""
     region = _region("as_strided", input, size, stride, storage_offset)
     return strided_view(input, region=region, layout=layout_of(input._array))
 
@@ -152,14 +155,16 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
 def as_strided_copy(
     input: Tensor, size: Any, stride: Any, storage_offset: int | None = None
 ) -> Tensor:
-    """``as_strided``, copied."""
+    """A copy of what ``as_strided`` shows; raises what that does."""
     return as_strided(input, size, stride, storage_offset).clone()
 
 
 def as_strided_scatter(
     input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None
 ) -> Tensor:
-    """A copy of ``input`` in which the elements that ``as_strided`` would show are ``src``."""
+    """A copy of ``input`` in which the elements that ``as_strided`` would show are ``src``,
+    converted. Raises RuntimeError where src is not of shape ``size``, and what ``as_strided``
+    does."""
     op = "as_strided_scatter"
     require_tensor(op, src)
     region = _region(op, input, size, stride, storage_offset)
@@ -179,15 +184,14 @@ def _region(op: str, x: Tensor, size: Any, stride: Any, offset: int | None) -> R
     shape, strides = sizes(op, (size,)), sizes(op, (stride,))
     if len(shape) != len(strides):
         raise RuntimeError(f"[{op}] size {shape} and stride {strides} differ in length")
-    if min(strides, default=0) < 0 or min(shape, default=0) < 0:
+    if min((*shape, *strides), default=0) < 0:
         raise RuntimeError(f"[{op}] size {shape} and stride {strides} must not be negative")
-    memory = owner(x._array)
-    own = (address(x._array) - address(memory)) // x._array.itemsize
+    own = storage_offset(x)
     if offset is not None and offset < 0:
         raise RuntimeError(f"[{op}] storage_offset must not be negative, got {offset}")
     region = Region(shape, strides, 0 if offset is None else offset - own)
     _, last = region.extent
-    held = layout_of(memory).extent[1] + 1
+    held = layout_of(owner(x._array)).extent[1] + 1
     if math.prod(shape) and own + last >= held:
         raise RuntimeError(
             f"[{op}] size {shape}, stride {strides} and storage_offset "

@@ -41,7 +41,8 @@ def to(
 ) -> Tensor:
     """The tensor with another dtype, on another device, or like another tensor:
     ``x.to(tg.float64)``, ``x.to("cuda")``, ``x.to("cuda", tg.half)``, ``x.to(other)``, each with
-    ``non_blocking`` and ``copy`` behind. The tensor itself if nothing changes, unless ``copy``."""
+    ``non_blocking`` and ``copy`` behind. The tensor itself if nothing changes, unless ``copy``.
+    Raises TypeError for anything but a dtype, RuntimeError for a device that does not exist."""
     require_tensor("to", self)
     flags = []
     for arg in (*args, other):
@@ -58,9 +59,9 @@ def to(
     copy = copy or flags[1:] == [True]
     result = self
     if device is not None:
-        place = Device("cuda", device) if isinstance(device, int) else Device(device)
-        if place is not self._device:
-            result = transfer(result, place)
+        target = Device("cuda", device) if isinstance(device, int) else Device(device)
+        if target is not self._device:
+            result = transfer(result, target)
     if dtype is not None:
         kind = named_dtype("to", dtype)
         if kind != self.dtype:
@@ -77,19 +78,20 @@ def _names_dtype(name: str) -> bool:
 
 
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor on the CPU."""
+    """The tensor on the CPU: itself if it is there, else a copy."""
     return to(self, device=CPU)
 
 
 def cuda(
     self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
 ) -> Tensor:
-    """The tensor on a GPU, the first by default."""
+    """The tensor on a GPU, the first by default: itself if it is there, else a copy. Raises
+    RuntimeError where the GPU does not exist."""
     return to(self, device="cuda" if device is None else device)
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """The tensor with another's dtype and device."""
+    """The tensor with the dtype and device of ``other``: itself if it has them, else a copy."""
     require_tensor("type_as", other)
     return to(self, other)
 
@@ -110,8 +112,9 @@ _CLASSES = {
 
 
 def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """The tensor in another dtype, which may be named "tapegrad.FloatTensor"; without one, that
-    name of its own."""
+    """The tensor in another dtype, which may be named like PyTorch's classes of tensors,
+    "tapegrad.FloatTensor"; without one, that name of its own dtype, a str. Raises TypeError for
+    anything but a dtype."""
     require_tensor("type", self)
     if dtype is None:
         kind = next(k for k, v in _CLASSES.items() if v == self.dtype.name)
@@ -125,7 +128,7 @@ def _to(dtype: str) -> Any:
     def convert(self: Tensor, memory_format: Any = None) -> Tensor:
         return to(self, dtype=dtype)
 
-    convert.__doc__ = f"The tensor as {dtype}."
+    convert.__doc__ = f"The tensor as {dtype}: itself if it is that, else a copy."
     return convert
 
 

@@ -19,23 +19,23 @@ def _lower(xp: Any, rows: int, columns: int, offset: int) -> Any:
 
 
 @array_function
-def triangle_places(xp: Any, *, rows: int, columns: int, offset: int, upper: bool) -> Array:
+def triangle_indices(xp: Any, *, rows: int, columns: int, offset: int, upper: bool) -> Array:
     mask = _lower(xp, rows, columns, offset - upper)
     return xp.library.stack((~mask if upper else mask).nonzero())
 
 
-def _kept(xp: Any, x: Array, mask: Any) -> Any:
+def _zero_outside(xp: Any, x: Array, mask: Any) -> Any:
     return xp.where(mask, x, xp.library.zeros((), dtype=x.dtype))
 
 
 @primitive("tril", vjp="tril")
 def _tril(xp: Any, x: Array, *, diagonal: int) -> Array:
-    return _kept(xp, x, _lower(xp, x.shape[-2], x.shape[-1], diagonal))
+    return _zero_outside(xp, x, _lower(xp, x.shape[-2], x.shape[-1], diagonal))
 
 
 @primitive("triu", vjp="triu")
 def _triu(xp: Any, x: Array, *, diagonal: int) -> Array:
-    return _kept(xp, x, ~_lower(xp, x.shape[-2], x.shape[-1], diagonal - 1))
+    return _zero_outside(xp, x, ~_lower(xp, x.shape[-2], x.shape[-1], diagonal - 1))
 
 
 def _require_matrices(op: str, x: Any) -> None:
@@ -45,50 +45,43 @@ def _require_matrices(op: str, x: Any) -> None:
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
-    """Each matrix up to a diagonal (0: the main one, 1: the one above it), zeros beyond it."""
+    """A copy of matrices (..., m, n) that is 0 above a diagonal (0: the main one, 1: the one above
+    it). Raises RuntimeError for fewer than 2 dimensions."""
     _require_matrices("tril", input)
     return _tril(input, diagonal=diagonal)
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
-    """Each matrix from a diagonal (0: the main one, 1: the one above it) on, zeros below it."""
+    """A copy of matrices (..., m, n) that is 0 below a diagonal (0: the main one, 1: the one above
+    it). Raises RuntimeError for fewer than 2 dimensions."""
     _require_matrices("triu", input)
     return _triu(input, diagonal=diagonal)
 
 
-def _indices(op: str, row: int, col: int, offset: int, dtype: Any, device: Any) -> Tensor:
-    place = chosen_device(device)
-    kind = int64 if dtype is None else dtype_of(dtype)
-    if kind not in (int32, int64):
-        raise RuntimeError(f"[{op}] indices are int32 or int64, asked for {kind.name}")
-    if row < 0 or col < 0:
-        raise RuntimeError(f"[{op}] sizes must not be negative, got {row} and {col}")
-    upper = op == "triu_indices"
-    found = place.ops["triangle_places"](rows=row, columns=col, offset=offset, upper=upper)
-    return wrap(found.astype(kind), place)
+def _indices(op: str, upper: bool) -> Any:
+    def function(
+        row: int,
+        col: int,
+        offset: int = 0,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        layout: Any = None,
+    ) -> Tensor:
+        target = chosen_device(device)
+        kind = int64 if dtype is None else dtype_of(dtype)
+        if kind not in (int32, int64):
+            raise RuntimeError(f"[{op}] indices are int32 or int64, asked for {kind.name}")
+        if row < 0 or col < 0:
+            raise RuntimeError(f"[{op}] sizes must not be negative, got {row} and {col}")
+        found = target.ops["triangle_indices"](rows=row, columns=col, offset=offset, upper=upper)
+        return wrap(found.astype(kind), target)
+
+    function.__name__ = function.__qualname__ = op
+    function.__doc__ = f"""Rows and columns of the elements that ``{op[:4]}`` keeps of a (row, col)
+    matrix: (2, n), int64 by default, in row-major order. Raises RuntimeError for negative sizes and
+    for a dtype other than int32 and int64."""
+    return function
 
 
-def tril_indices(
-    row: int,
-    col: int,
-    offset: int = 0,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    layout: Any = None,
-) -> Tensor:
-    """Rows and columns of the elements that ``tril`` keeps, (2, n), in row-major order."""
-    return _indices("tril_indices", row, col, offset, dtype, device)
-
-
-def triu_indices(
-    row: int,
-    col: int,
-    offset: int = 0,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    layout: Any = None,
-) -> Tensor:
-    """Rows and columns of the elements that ``triu`` keeps, (2, n), in row-major order."""
-    return _indices("triu_indices", row, col, offset, dtype, device)
+tril_indices, triu_indices = _indices("tril_indices", False), _indices("triu_indices", True)

@@ -34,7 +34,7 @@ def sliding(xp: Any, x: Array, *, axis: int, size: int, step: int) -> Array:
     )
 )
 def sliding_sum(xp: Any, windows: Any, *, shape: tuple[int, ...], axis: int, step: int) -> Array:
-    """Windows added up where they overlap: one place of all windows at a time, in order, so that
+    """Windows added up where they overlap: one element of all windows at a time, in order, so that
     the sum is always the same."""
     result = xp.library.zeros(shape, dtype=windows.dtype)
     span = (windows.shape[axis] - 1) * step + 1
@@ -45,8 +45,9 @@ def sliding_sum(xp: Any, windows: Any, *, shape: tuple[int, ...], axis: int, ste
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """A view of all windows of ``size`` elements along a dimension, ``step`` apart; the windows'
-    elements are a new last dimension."""
+    """A view of all windows of ``size`` elements along a dimension, ``step`` apart: its size n
+    becomes (n - size) // step + 1, and the windows' elements are a new last dimension. Raises
+    RuntimeError for size > n and step <= 0."""
     require_tensor("unfold", input)
     d = axis("unfold", dimension, input.ndim)
     n = input.shape[d] if input.ndim else 1
