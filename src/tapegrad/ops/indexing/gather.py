@@ -7,20 +7,19 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.common.arguments import axis, require_tensor, same_device
 from tapegrad.ops.common.index import getitem, in_range, snapshot_index
 from tapegrad.ops.movement.shape import clone, expand, reshape
 
 
 def check_index(op: str, x: Tensor, index: Any, *kinds: str) -> None:
-    """Raise for what is no integer tensor (of one of the dtypes, if given) on x's device."""
+    """Raise for anything but an integer tensor (of one of the dtypes, if given) on x's device."""
     if not isinstance(index, Tensor):
         raise TypeError(f"[{op}] the index must be an integer tensor, got {type(index).__name__}")
     if index.dtype.kind not in "iu" or (kinds and index.dtype.name not in kinds):
         wanted = " or ".join(kinds) or "an integer"
         raise RuntimeError(f"[{op}] the index must be {wanted} tensor, got {index.dtype.name}")
-    if index._device is not x._device:
-        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the index on {index._device}")
+    same_device(op, x, index, "index")
 
 
 def along(op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = False) -> tuple:
@@ -51,39 +50,50 @@ def along(op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = False) -
     return tuple(grids) if grids else (snapshot_index(x._device, index._array),)
 
 
+def slices(op: str, x: Tensor, dim: int, index: Any, *kinds: str, wrapping: bool = False) -> tuple:
+    """The tensor with at least one dimension, and the index of its slices that the vector ``index``
+    names along ``dim``."""
+    require_tensor(op, x)
+    d = axis(op, dim, x.ndim)
+    check_index(op, x, index, *kinds)
+    if index.ndim > 1:
+        raise IndexError(f"[{op}] the index must be 1-d, got {tuple(index.shape)}")
+    whole = x if x.ndim else reshape(x, 1)
+    n = whole.shape[d]
+    in_range(op, index._array, -n if wrapping else 0, n, d)
+    positions = snapshot_index(x._device, index._array).reshape(-1)
+    return whole, (slice(None),) * d + (positions,)
+
+
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
-    """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on."""
+    """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on: the result has the
+    index's shape, which in other dimensions may be smaller than the input's. Raises RuntimeError
+    for an index that is larger, has another number of dimensions, or is no integer tensor, and
+    IndexError for positions out of range."""
     return _gathered("gather", input, dim, index)
 
 
 def _gathered(op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = False) -> Tensor:
-    place = along(op, x, dim, index, wrapping)
+    positions = along(op, x, dim, index, wrapping)
     if not index.numel():
-        nothing = getitem(reshape(x, x.numel()), index=(slice(0, 0),))
-        return reshape(nothing, tuple(index.shape))
-    return getitem(x if x.ndim else reshape(x, 1), index=place)
+        empty = getitem(reshape(x, x.numel()), index=(slice(0, 0),))
+        return reshape(empty, tuple(index.shape))
+    return getitem(x if x.ndim else reshape(x, 1), index=positions)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices of ``input`` along ``dim`` that the 1-d ``index`` names."""
+    """A copy of the slices of ``input`` along ``dim`` that the 1-d ``index`` (int64 or int32)
+    names. Raises IndexError for positions out of range and an index of more dimensions."""
     op = "index_select"
-    require_tensor(op, input)
-    d = axis(op, dim, input.ndim)
-    check_index(op, input, index, "int64", "int32")
-    if index.ndim > 1:
-        raise IndexError(f"[{op}] the index must be 1-d, got {tuple(index.shape)}")
-    in_range(op, index._array, 0, input.shape[d] if input.ndim else 1, d)
-    if input.ndim == 0:
-        if index.numel() != 1:
-            raise IndexError(f"[{op}] a 0-d tensor takes one index, got {index.numel()}")
-        return clone(input)
-    place = snapshot_index(input._device, index._array).reshape(-1)
-    return getitem(input, index=(slice(None),) * d + (place,))
+    x, positions = slices(op, input, dim, index, "int64", "int32")
+    if input.ndim == 0 and index.numel() != 1:
+        raise IndexError(f"[{op}] a 0-d tensor takes one index, got {index.numel()}")
+    return getitem(x, index=positions) if input.ndim else clone(input)
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
-    """The elements at positions in the flattened tensor (negative ones from the end), in the
-    index's shape."""
+    """The elements at int64 positions in the flattened tensor (negative ones count from the end),
+    in the index's shape. Raises IndexError for positions out of range."""
     require_tensor("take", input)
     check_index("take", input, index, "int64")
     n = input.numel()
@@ -92,8 +102,10 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """``gather`` with indices (negative ones from the end) and tensor broadcast against each other
-    outside ``dim``; over the flattened tensor if no ``dim`` is given."""
+    """``gather`` with int64 indices (negative ones count from the end) and tensor broadcast against
+    each other outside ``dim``; over the flattened tensor if no ``dim`` is given. Raises
+    RuntimeError where they do not broadcast or differ in the number of dimensions, IndexError for
+    positions out of range."""
     op = "take_along_dim"
     require_tensor(op, input)
     check_index(op, input, indices, "int64")
@@ -113,8 +125,6 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             f"[{op}] shapes {tuple(input.shape)} and {tuple(indices.shape)} do not broadcast "
             f"outside dim {d}"
         ) from None
-    input, indices = (
-        expand(x, tuple(x.shape[d] if i == d else n for i, n in enumerate(common)))
-        for x in (input, indices)
-    )
-    return _gathered(op, input, d, indices, wrapping=True)
+    if common:
+        common[d] = -1  # each keeps its own size
+    return _gathered(op, expand(input, common), d, expand(indices, common), wrapping=True)

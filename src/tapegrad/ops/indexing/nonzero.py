@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_tensor, same_device, same_dtype
 from tapegrad.ops.common.index import getitem, index_put, snapshot_index
 from tapegrad.ops.movement.shape import expand, reshape
 
@@ -26,7 +25,8 @@ def nonzero_rows(xp: Any, x: Array) -> Array:
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """The indices of the non-zero elements: one row each, or one tensor a dimension."""
+    """The int64 indices of the elements that are not 0 (nan is not), in row-major order: (n, ndim),
+    one row each, or with ``as_tuple`` a tensor (n) for each dimension, at least one."""
     require_tensor("nonzero", input)
     if not as_tuple:
         return wrap(input._device.ops["nonzero_rows"](input._array), input._device)
@@ -35,13 +35,14 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 
 def argwhere(input: Tensor) -> Tensor:
-    """The indices of the non-zero elements, one row each."""
+    """``nonzero`` under NumPy's name: (n, ndim)."""
     require_tensor("argwhere", input)
     return nonzero(input)
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
-    """``nonzero`` in exactly ``size`` rows: the first ones, and rows of ``fill_value``."""
+    """``nonzero`` in exactly ``size`` rows: the first ones, then rows of ``fill_value``. Raises
+    RuntimeError for a negative size."""
     if size < 0:
         raise RuntimeError(f"[nonzero_static] size must not be negative, got {size}")
     found = nonzero(input)._array[:size]
@@ -50,34 +51,33 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     return wrap(result, input._device)
 
 
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the bool ``mask`` is True (both broadcast), in one dimension."""
-    check_mask("masked_select", input, mask)
+def _chosen(op: str, input: Tensor, mask: Tensor) -> tuple[Tensor, Any]:
+    """The tensor and the mask as an index, both of their common shape."""
+    check_mask(op, input, mask)
     shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
-    place = snapshot_index(mask._device, expand(mask, shape)._array)
-    return getitem(expand(input, shape), index=(place,))
+    return expand(input, shape), snapshot_index(mask._device, expand(mask, shape)._array)
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the bool ``mask`` is True, both broadcast to one shape, in row-major
+    order: (n). Raises RuntimeError for anything but a bool mask on the tensor's device, and shapes
+    that do not broadcast."""
+    x, chosen = _chosen("masked_select", input, mask)
+    return getitem(x, index=(chosen,))
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the elements of ``source``, in order, where the (broadcast) bool ``mask`` is
-    True."""
+    """A copy of ``input`` with the elements of ``source``, in row-major order, where the bool
+    ``mask`` is True, both broadcast to one shape. Raises RuntimeError for a source of another dtype
+    or device or with too few elements, and what ``masked_select`` does."""
     op = "masked_scatter"
-    check_mask(op, input, mask)
-    require_tensor(op, source)
-    if source.dtype != input.dtype:
-        raise RuntimeError(
-            f"[{op}] the tensor is {input.dtype.name}, the source {source.dtype.name}: convert one"
-        )
-    if source._device is not input._device:
-        raise RuntimeError(
-            f"[{op}] the tensor is on {input._device}, the source on {source._device}"
-        )
-    shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
-    place = snapshot_index(mask._device, expand(mask, shape)._array)
-    count = int(place.sum()) if math.prod(shape) else 0
+    x, chosen = _chosen(op, input, mask)
+    same_dtype(op, input, source)
+    same_device(op, input, source, "source")
+    count = int(chosen.sum()) if chosen.size else 0
     if source.numel() < count:
         raise RuntimeError(
             f"[{op}] the mask has {count} True elements, the source only {source.numel()} elements"
         )
     values = getitem(reshape(source, source.numel()), index=(slice(0, count),))
-    return index_put(expand(input, shape), values, index=(place,))
+    return index_put(x, values, index=(chosen,))

@@ -15,8 +15,9 @@ from .gather import check_index
 
 
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-    """A copy of ``input`` with ``source`` written (or added) at positions in the flattened tensor,
-    negative ones from the end."""
+    """A copy of ``input`` with ``source`` written (or added) at int64 positions in the flattened
+    tensor; negative ones count from the end. Raises RuntimeError for a source of another dtype or
+    number of elements than the index, IndexError for positions out of range."""
     require_tensor("put", input)
     check_index("put", input, index, "int64")
     same_dtype("put", input, source)
@@ -26,15 +27,16 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         )
     n = input.numel()
     in_range("put", index._array, -n, n, 0)
-    place = (snapshot_index(input._device, index._array).reshape(-1),)
+    flat = (snapshot_index(input._device, index._array).reshape(-1),)
     values = reshape(source, source.numel())
     change = index_add_at if accumulate else positions.index_put
-    return reshape(change(reshape(input, n), values, index=place), tuple(input.shape))
+    return reshape(change(reshape(input, n), values, index=flat), tuple(input.shape))
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """A copy of ``input`` with ``input[indices] = values``, or ``+= values``: a tuple of integer
-    or bool tensors (None: the whole dimension)."""
+    """A copy of ``input`` with ``input[indices] = values``, or ``+= values``: a tuple of integer or
+    bool tensors (None: the whole dimension). Raises RuntimeError for values of another dtype or a
+    shape that does not fit, IndexError for positions out of range and too many indices."""
     require_tensor("index_put", input)
     if not isinstance(indices, (tuple, list)):
         raise TypeError(f"[index_put] indices must be a tuple, got {type(indices).__name__}")
@@ -43,7 +45,5 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
         raise IndexError(
             f"[index_put] {len(indices)} indices for a tensor of {input.ndim} dimensions"
         )
-    place = tuple(slice(None) if i is None else i for i in indices)
-    if not accumulate:
-        return subscript.setitem_copy(input, place, values)
-    return subscript.add_at_copy(input, place, values)
+    change = subscript.add_at_copy if accumulate else subscript.setitem_copy
+    return change(input, tuple(slice(None) if i is None else i for i in indices), values)

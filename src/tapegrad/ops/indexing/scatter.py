@@ -6,6 +6,7 @@ import builtins
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import same_device, same_dtype
 from tapegrad.ops.common.index import getitem, index_add_at, index_put
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.creation.create import full
@@ -19,12 +20,8 @@ def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
     """The part of the source that the index covers; a number as it is."""
     if not isinstance(src, Tensor):
         return fit_number(op, src, x.dtype)
-    if src.dtype != x.dtype:
-        raise RuntimeError(
-            f"[{op}] the tensor is {x.dtype.name}, the source {src.dtype.name}: convert one"
-        )
-    if src._device is not x._device:
-        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the source on {src._device}")
+    same_dtype(op, x, src)
+    same_device(op, x, src, "source")
     shape = tuple(index.shape) or (1,)
     have = tuple(src.shape) or (1,)
     if len(have) != len(shape) or builtins.any(n > m for n, m in zip(shape, have, strict=True)):
@@ -38,13 +35,13 @@ def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
 
 def _changed(op: str, x: Tensor, dim: int, index: Tensor, src: Any, change: Any) -> Tensor:
     """``change(x, part of the source, index)``; a 0-d tensor is changed as a vector of one."""
-    place = along(op, x, dim, index)
+    positions = along(op, x, dim, index)
     if max(index.ndim, 1) != max(x.ndim, 1):  # an empty index of another shape
         return clone(x)
     values = _source(op, x, index, src)
     if x.ndim:
-        return change(x, values, index=place)
-    return reshape(change(reshape(x, 1), values, index=place), ())
+        return change(x, values, index=positions)
+    return reshape(change(reshape(x, 1), values, index=positions), ())
 
 
 def scatter(
@@ -56,9 +53,10 @@ def scatter(
     value: Any = None,
     reduce: str | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with the values of ``src`` (a tensor at least as large as ``index``, or a
-    number) written to the positions ``index`` along ``dim``; for an index that occurs twice, the
-    last of its values. With reduce "add" or "multiply" they are combined with what is there."""
+    """A copy of ``input`` with src[i][j][k] (or a number) at [index[i][j][k]][j][k] for dim 0, and
+    so on; for a position that occurs twice, the last of its values. With reduce "add" or "multiply"
+    they are combined with what is there. Raises RuntimeError for a src smaller than the index or of
+    another dtype or device, for any other reduce, and what ``gather`` does."""
     if src is None:
         src = value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
     if src is None:
@@ -76,8 +74,8 @@ def scatter(
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """A copy of ``input`` with the values of ``src`` added at the positions ``index`` along
-    ``dim``, in a fixed order."""
+    """``scatter`` that adds the values of ``src``, in a fixed order; raises what that does, and
+    TypeError for a src that is no tensor."""
     _require_source("scatter_add", src)
     return _changed("scatter_add", input, dim, index, src, index_add_at)
 
@@ -87,7 +85,7 @@ def scatter_reduce(
 ) -> Tensor:
     """A copy of ``input`` in which each element that ``index`` names along ``dim`` is the "sum",
     "prod", "mean", "amax" or "amin" of the values of ``src`` that go there, and (``include_self``)
-    of what it was."""
+    of what it was. Raises RuntimeError for any other ``reduce``, and what ``scatter_add`` does."""
     op = "scatter_reduce"
     _require_source(op, src)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):

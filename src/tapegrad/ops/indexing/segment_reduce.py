@@ -1,7 +1,7 @@
-"""Reducing values by the place they go to: the sums, products, means and extremes behind
+"""Reducing values by the position they go to: the sums, products, means and extremes behind
 ``scatter_reduce`` and ``index_reduce``.
 
-The order of the values of one place is fixed, so results are the same on every run and device.
+The order of the values of one position is fixed, so results are the same on every run and device.
 """
 
 from __future__ import annotations
@@ -61,28 +61,27 @@ def reduce_at(
 ) -> Array:
     """x with x[index] replaced by the products or extremes of ``values`` and (include_self) x."""
     function = getattr(xp.library, _FUNCTIONS[how])
-    places = flat(xp.library, x.shape, index)
-    values = xp.library.broadcast_to(xp.library.asarray(values, dtype=x.dtype), places.shape)
+    positions = flat(xp.library, x.shape, index)
+    values = xp.library.broadcast_to(xp.library.asarray(values, dtype=x.dtype), positions.shape)
     result = x.reshape(-1).copy()
-    at, found = combined(xp, function, places.reshape(-1), values.reshape(-1))
+    at, found = combined(xp, function, positions.reshape(-1), values.reshape(-1))
     result[at] = function(result[at], found) if include_self else found
     return result.reshape(x.shape)
-
-
-@compute_in_float32
-def _mean_at(x: Any, values: Any, *, index: Any, include_self: bool) -> Any:
-    start = x if include_self else index_put(x, 0, index=index)
-    ones = ones_like(x)
-    count = ones if include_self else index_put(ones, 0, index=index)
-    count = index_add_at(count, ones_like(values), index=index)
-    count = count.masked_fill(count == 0, 1)
-    total = index_add_at(start, values, index=index)
-    return total / count if x.is_floating_point() else total // count
 
 
 def _sum_at(x: Any, values: Any, *, index: Any, include_self: bool) -> Any:
     start = x if include_self else index_put(x, 0, index=index)
     return index_add_at(start, values, index=index)
+
+
+@compute_in_float32
+def _mean_at(x: Any, values: Any, *, index: Any, include_self: bool) -> Any:
+    total, count = (
+        _sum_at(a, b, index=index, include_self=include_self)
+        for a, b in ((x, values), (ones_like(x), ones_like(values)))
+    )
+    count = count.masked_fill(count == 0, 1)
+    return total / count if x.is_floating_point() else total // count
 
 
 def reduced_at(how: str, include_self: bool) -> Callable:

@@ -147,9 +147,9 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
-    """The coordinates, in a tensor of ``shape``, of elements counted in row-major order: a tensor of
-    integers for each dimension. Raises ValueError for indices that are not integers and for negative
-    sizes; indices beyond the last element are not refused."""
+    """The coordinates, in a tensor of ``shape``, of elements counted in row-major order: a tensor
+    of integers for each dimension. Raises ValueError for indices that are not integers and for
+    negative sizes; indices beyond the last element are not refused."""
     require_tensor("unravel_index", indices)
     if indices.dtype.kind not in "iu":
         raise ValueError(f"[unravel_index] indices must be integers, got {indices.dtype.name}")

@@ -52,7 +52,8 @@ def _shapes(tensors: list[Tensor]) -> str:
 def cat(tensors: Any, dim: Any = 0) -> Tensor:  # Any: a second tensor gets its own message
     """Tensors joined along dimension ``dim``, the only one in which their shapes may differ (but an
     empty vector joins anything); dtypes are promoted. Raises TypeError for anything but a list of
-    tensors, ValueError for an empty one, and RuntimeError for 0-d tensors and shapes that differ."""
+    tensors, ValueError for an empty one, and RuntimeError for 0-d tensors and shapes that
+    differ."""
     return _joined("cat", _several("cat", tensors), dim)
 
 

@@ -55,8 +55,9 @@ def flipud(input: Tensor) -> Tensor:
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """A copy with the elements moved by ``shifts[i]`` along ``dims[i]`` (without dims, along the
-    flattened tensor), from the end back to the beginning. Raises RuntimeError where there is not one
-    shift for each dim, or not one shift without dims, and IndexError for dims of a 0-d tensor."""
+    flattened tensor), from the end back to the beginning. Raises RuntimeError where there is not
+    one shift for each dim, or not one shift without dims, and IndexError for dims of a 0-d
+    tensor."""
     require_tensor("roll", input)
     moves = arguments.sizes("roll", (shifts,))
     given = () if dims is None else arguments.sizes("roll", (dims,))

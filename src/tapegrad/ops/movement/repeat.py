@@ -50,8 +50,8 @@ def repeat_interleave(
 ) -> Tensor:
     """Each slice along ``dim`` (each element, without one) repeated: a number of times, or
     repeats[i] times for the i-th, integers. Of counts alone: 0 counts[0] times, 1 counts[1] times,
-    ... Raises RuntimeError for counts that are negative, not one for each slice, or do not add up to
-    ``output_size``, where it is given."""
+    ... Raises RuntimeError for counts that are negative, not one for each slice, or do not add up
+    to ``output_size``, where it is given."""
     op = "repeat_interleave"
     require_tensor(op, input)
     if repeats is None:

@@ -99,8 +99,8 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
 
 def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """``reshape`` that never copies: raises RuntimeError where strides do not allow a view. With a
-    dtype, the same bytes read as another one, off the tape: the last dimension grows or shrinks with
-    the size of an element; raises RuntimeError where it cannot."""
+    dtype, the same bytes read as another one, off the tape: the last dimension grows or shrinks
+    with the size of an element; raises RuntimeError where it cannot."""
     require_tensor("view", input)
     if dtype is not None or (len(sizes) == 1 and isinstance(sizes[0], (np.dtype, type))):
         return _reinterpret(input, sizes[0] if dtype is None else dtype)
@@ -139,8 +139,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
-    """A view with the dimensions in another order: dimension i of the result is ``order[i]``. Raises
-    RuntimeError for anything but each dimension once."""
+    """A view with the dimensions in another order: dimension i of the result is ``order[i]``.
+    Raises RuntimeError for anything but each dimension once."""
     require_tensor("permute", input)
     given = arguments.sizes("permute", order if dims is None else (dims,))
     wanted = tuple(axis("permute", d, input.ndim) for d in given)

@@ -33,8 +33,8 @@ def _dimension(op: str, x: Any, dim: Any) -> int:
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """A view of ``length`` elements along ``dim``, from ``start`` (an int or a 0-d integer tensor;
-    a negative one counts from the end). Raises RuntimeError for a length that is negative or exceeds
-    the size, and for a 0-d tensor, IndexError for a start out of range."""
+    a negative one counts from the end). Raises RuntimeError for a length that is negative or
+    exceeds the size, and for a 0-d tensor, IndexError for a start out of range."""
     d = _dimension("narrow", input, dim)
     size = input.shape[d]
     if isinstance(start, Tensor) and (start.ndim or start.dtype.kind not in "iu"):
@@ -83,8 +83,9 @@ def interval(x: Tensor, op: str, dim: int, start: Any, end: Any, step: int) -> t
 def slice(
     input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
-    """The view input[..., start:end:step, ...] along ``dim``; start and end are clipped to the size,
-    negative ones count from the end. Raises RuntimeError for step <= 0 and for a 0-d tensor."""
+    """The view input[..., start:end:step, ...] along ``dim``; start and end are clipped to the
+    size, negative ones count from the end. Raises RuntimeError for step <= 0 and for a 0-d
+    tensor."""
     return getitem(input, index=interval(input, "slice", dim, start, end, step))
 
 
