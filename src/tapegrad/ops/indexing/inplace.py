@@ -38,9 +38,8 @@ def snapshot(x: Tensor, copy: bool = False) -> Tensor:
     before._node = x._node
     base = x._base
     if before._node is None and base is not None and is_recording(base):
-        before._node = strided.record_region_read(
-            snapshot(base), x
-        )._node  # a view from under no_grad()
+        # a view from under no_grad()
+        before._node = strided.record_region_read(snapshot(base), x)._node
     return before
 
 
@@ -98,7 +97,7 @@ def _take_node(x: Tensor, node: Any) -> None:
 
 
 def inplace(function: Callable, name: str | None = None, reads_values: bool = True) -> Callable:
-    """The in-place twin of a function whose first argument is the tensor; ``reads_values``: its
+    """The in-place form of a function whose first argument is the tensor; ``reads_values``: its
     gradient may need the values that are written over."""
     op = name or f"{function.__name__}_"
 
@@ -116,7 +115,7 @@ def inplace(function: Callable, name: str | None = None, reads_values: bool = Tr
 
 
 def overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
-    """Change the values to some that depend on nothing."""
+    """Change the values to some that depend on no tensor."""
     require_tensor(op, x)
     check_writable(x, op)
     if has_history(x):
@@ -129,12 +128,14 @@ def overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:
 
 
 def zero_(self: Tensor) -> Tensor:
-    """Set every element to 0."""
+    """Set every element to 0 and return the tensor. Raises RuntimeError for a leaf that requires
+    grad while the tape records, and for an expanded tensor, as all that changes in place does."""
     return overwrite(self, "zero_", lambda a: a.fill(0))
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """Set every element to ``value``."""
+    """Set every element to ``value``, a number or a 0-d tensor; returns and raises what ``zero_``
+    does."""
     require_tensor("fill_", self)
     if is_recording(value):
         return write_result(self, fill(snapshot(self), value), "fill_")
@@ -143,7 +144,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
-    """Copy ``source`` (broadcast, converted, from any device) into this tensor."""
+    """Copy ``source`` (broadcast, converted, from any device) into this tensor; returns and raises
+    what ``zero_`` does."""
     if not isinstance(source, Tensor):
         raise TypeError(f"[copy_] expects a Tensor, got {type(source).__name__}")
     source = source.to(device=self.device, dtype=self.dtype)
@@ -151,23 +153,21 @@ def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
-    """``x[index] = value``."""
+    """``x[index] = value``, a number, tensor, array or list that broadcasts to ``x[index]``. Raises
+    IndexError as ``x[index]`` does, RuntimeError for other shapes and devices and as ``zero_``
+    does, TypeError for anything but numbers."""
     check_writable(self, "setitem", value)
     if has_history(self, value):
         write_result(self, setitem_copy(snapshot(self), index, value), "setitem")
         return
-    place = plain_index("setitem", self, index)
-    value = storable(value, self.dtype)
-    if isinstance(value, Tensor) and value._device is not self._device:
-        raise RuntimeError(
-            f"[setitem] the tensor is on {self._device}, the values on {value._device}"
-        )
-    write(self._device.xp, self._array, place, value._array if isinstance(value, Tensor) else value)
+    steps = plain_index("setitem", self, index)
+    value = storable(value, self)
+    write(self._device.xp, self._array, steps, value._array if isinstance(value, Tensor) else value)
     self._bump("setitem")
 
 
 def restride(function: Callable, name: str) -> Callable:
-    """The in-place twin of a view: the tensor itself gets the view's shape and strides; its memory
+    """The in-place form of a view: the tensor itself gets the view's shape and strides; its memory
     stays as it is."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -190,7 +190,7 @@ def restride(function: Callable, name: str) -> Callable:
 
 
 def float_power_(self: Tensor, exponent: Any) -> Tensor:
-    """``float_power``, written over a float64 tensor; raises RuntimeError for others."""
+    """``float_power``, written over a float64 tensor. Raises RuntimeError for others."""
     if self.dtype != float64:
         raise RuntimeError(
             f"[float_power_] the result is float64 and cannot be stored as {self.dtype.name}: "

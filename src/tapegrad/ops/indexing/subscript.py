@@ -12,68 +12,64 @@ import numpy as np
 from tapegrad.core.devices import CPU
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import same_device
 from tapegrad.ops.common.index import getitem, in_range, index_add_at, index_put, snapshot_index
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.pointwise.elementwise import cast
 
 
 def subscript(x: Tensor, index: Any) -> Tensor:
-    """``x[index]``: ints, slices, None, ..., and integer or bool tensors, lists and arrays."""
+    """``x[index]``: ints, slices, None, ..., and integer or bool tensors, lists and arrays. A view
+    for the first four, else a copy. Raises IndexError for positions out of range, index tensors
+    that do not broadcast and anything else, ValueError for a negative step."""
     if index.__class__ is int:  # a row, and the loop over rows, need no more than this
         shape = x._array.shape
         if shape and -shape[0] <= index < shape[0]:
             return getitem(x, index=(index,))
-    ints, place = plain_index("getitem", x, index)
+    ints, arrays = plain_index("getitem", x, index)
     try:
         part = x if ints is None else getitem(x, index=ints)
-        return part if place is None else getitem(part, index=place)
+        return part if arrays is None else getitem(part, index=arrays)
     except IndexError as error:
-        raise _indices_differ("getitem", place) from error
+        raise _indices_differ("getitem", arrays) from error
 
 
 def setitem_copy(x: Tensor, index: Any, values: Any) -> Tensor:
     """A copy of ``x`` with ``x[index] = values``."""
-    ints, place = plain_index("setitem", x, index)
-    values = storable(values, x.dtype)
-    if isinstance(values, Tensor):
-        if values._device is not x._device:
-            raise RuntimeError(
-                f"[setitem] the tensor is on {x._device}, the values on {values._device}"
-            )
-        if values.dtype != x.dtype:
-            values = cast(values, dtype=x.dtype)
-    values = _narrowed(values)
-    with explained("setitem", place, values):
-        if ints is None:
-            return index_put(x, values, index=place)
-        if place is not None:
-            values = index_put(getitem(x, index=ints), values, index=place)
-        return index_put(x, values, index=ints)
+    steps = plain_index("setitem", x, index)
+    values = storable(values, x)
+    if isinstance(values, Tensor) and values.dtype != x.dtype:
+        values = cast(values, dtype=x.dtype)
+    return _changed("setitem", index_put, x, steps, _narrowed(values))
 
 
 def add_at_copy(x: Tensor, index: Any, values: Tensor) -> Tensor:
     """A copy of ``x`` with ``x[index] += values``, where an index that occurs n times adds n
     times."""
-    ints, place = plain_index("index_put", x, index)
-    with explained("index_put", place, values):
-        if ints is None:
-            return index_add_at(x, values, index=place)
-        if place is not None:
-            values = index_add_at(getitem(x, index=ints), values, index=place)
-            return index_put(x, values, index=ints)
-        return index_add_at(x, values, index=ints)
+    return _changed("index_put", index_add_at, x, plain_index("index_put", x, index), values)
+
+
+def _changed(op: str, change: Any, x: Tensor, steps: tuple, values: Any) -> Tensor:
+    """``change(x, values, index=...)``, for an index in the two steps that ``plain_index``
+    makes."""
+    ints, arrays = steps
+    with explained(op, arrays, values):
+        if ints is None or arrays is None:
+            return change(x, values, index=arrays if ints is None else ints)
+        part = change(getitem(x, index=ints), values, index=arrays)
+        return index_put(x, part, index=ints)
 
 
 def write(xp: Any, x: Array, index: tuple, values: Array) -> None:
     """``x[index] = values`` on arrays, for an index in the two steps that ``plain_index`` makes."""
-    ints, place = index
+    ints, arrays = index
     values = _narrowed(values)
-    with explained("setitem", place, values):
-        if ints is not None and place is not None:
+    with explained("setitem", arrays, values):
+        if ints is not None and arrays is not None:
             # "..." makes a view of what would be a copy, one element
-            xp.store(x[ints if Ellipsis in ints else (*ints, ...)], place, values)
+            xp.store(x[ints if Ellipsis in ints else (*ints, ...)], arrays, values)
         else:
-            xp.store(x, place if ints is None else ints, values)
+            xp.store(x, arrays if ints is None else ints, values)
 
 
 def _narrowed(values: Any) -> Any:
@@ -86,12 +82,12 @@ def _narrowed(values: Any) -> Any:
 
 
 @contextmanager
-def explained(op: str, place: Any, values: Any) -> Iterator[None]:
+def explained(op: str, arrays: Any, values: Any) -> Iterator[None]:
     """The library's errors in tapegrad's words."""
     try:
         yield
     except IndexError as error:
-        raise _indices_differ(op, place) from error
+        raise _indices_differ(op, arrays) from error
     except (ValueError, TypeError) as error:
         raise RuntimeError(
             f"[{op}] values of shape {tuple(getattr(values, 'shape', ()))} do not fit the indexed "
@@ -99,20 +95,21 @@ def explained(op: str, place: Any, values: Any) -> Iterator[None]:
         ) from error
 
 
-def storable(values: Any, dtype: Any) -> Any:
-    """A Tensor, an array or list of numbers as it is, a number as the dtype holds it. Raises
-    TypeError for anything else."""
+def storable(values: Any, x: Tensor) -> Any:
+    """A Tensor on x's device, an array or list of numbers as it is, a number as x's dtype holds it.
+    Raises RuntimeError for a Tensor on another device, TypeError for anything else."""
     if isinstance(values, Tensor):
+        same_device("setitem", x, values, "values")
         return values
     if isinstance(values, (int, float, np.generic)):
-        return fit_number("setitem", values, dtype)
+        return fit_number("setitem", values, x.dtype)
     if np.asarray(values).dtype.kind not in "biufV":
         raise TypeError(f"[setitem] cannot store {type(values).__name__} in a tensor")
     return values
 
 
-def _indices_differ(op: str, place: Any) -> IndexError:
-    shapes = ", ".join(str(p.shape) for p in place or () if hasattr(p, "shape"))
+def _indices_differ(op: str, arrays: Any) -> IndexError:
+    shapes = ", ".join(str(p.shape) for p in arrays or () if hasattr(p, "shape"))
     return IndexError(f"[{op}] index tensors of shapes {shapes} do not broadcast")
 
 
@@ -148,7 +145,7 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
         position += _consumes(part)
     if not arrays:
         return tuple(parts), None
-    # To NumPy, "..." parts two arrays even where it stands for nothing.
+    # To NumPy, "..." separates two arrays even where it stands for no dimension.
     whole = slice(None)
     rest_of_dims = [whole] * (len(shape) - used)
     parts = [q for p in parts for q in (rest_of_dims if p is Ellipsis else [p])]

@@ -14,7 +14,7 @@ from tapegrad.ops.movement.shape import reshape, squeeze
 
 
 class Picked(NamedTuple):
-    """Elements, and where along their dimension they stood."""
+    """Elements, and their int64 positions along the dimension they were picked from."""
 
     values: Tensor
     indices: Tensor
@@ -38,25 +38,29 @@ def put_along(xp: Any, x: Array, indices: Array, *, axis: int, size: int) -> Arr
     return result
 
 
-def pick(x: Tensor, indices: Tensor, d: int, keepdim: bool) -> Picked:
-    """One element along dimension ``d``, at indices that have kept that dimension."""
-    values = take_along(x, indices, axis=d)
-    return Picked(values, indices) if keepdim else Picked(squeeze(values, d), squeeze(indices, d))
+def pick(input: Tensor, indices: Tensor, d: int, keepdim: bool = True) -> Picked:
+    """The elements at indices that have kept dimension ``d``, which a 0-d input does not have."""
+    values = take_along(input if input.ndim else reshape(input, 1), indices, axis=d)
+    if keepdim and input.ndim:
+        return Picked(values, indices)
+    return Picked(squeeze(values, d), squeeze(indices, d))
 
 
 def with_dimension(op: str, input: Any, dim: Any) -> tuple[Tensor, int]:
     """A tensor that has a dimension to work along (0-d ones become 1-d), and which one."""
     require_tensor(op, input)
     d = axis(op, dim, input.ndim)
-    return (input if input.ndim else reshape(input, (1,))), d
+    return (input if input.ndim else reshape(input, 1)), d
 
 
-def require_extent(op: str, x: Tensor, d: int) -> None:
-    """Raise IndexError if there is nothing along dimension ``d``."""
+def with_filled_dimension(op: str, input: Any, dim: Any) -> tuple[Tensor, int]:
+    """``with_dimension`` that raises IndexError for a dimension of size 0."""
+    x, d = with_dimension(op, input, dim)
     if x._array.shape[d] == 0:
         raise IndexError(
             f"[{op}] there is nothing to pick: dim {d} of shape {tuple(x.shape)} has size 0"
         )
+    return x, d
 
 
 def indices_of(function: Callable, x: Tensor, *args: Any) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.core.tensor import wrap as wrapped
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_tensor, same_device
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.pointwise.elementwise import cast, where
@@ -22,8 +22,7 @@ def check_mask(op: str, x: Tensor, mask: Any) -> Tensor:
     if not isinstance(mask, Tensor) or mask.dtype.kind != "b":
         kind = mask.dtype.name if isinstance(mask, Tensor) else type(mask).__name__
         raise RuntimeError(f"[{op}] the mask must be a bool tensor, got {kind}")
-    if mask._device is not x._device:
-        raise RuntimeError(f"[{op}] the tensor is on {x._device}, the mask on {mask._device}")
+    same_device(op, x, mask, "mask")
     try:
         np.broadcast_shapes(x._array.shape, mask._array.shape)
     except ValueError:
@@ -35,11 +34,11 @@ def check_mask(op: str, x: Tensor, mask: Any) -> Tensor:
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``input`` with ``value``, a number or a 0-d tensor, where the (broadcast) bool ``mask`` is
-    True."""
-    return where(
-        check_mask("masked_fill", input, mask), number_like("masked_fill", input, value), input
-    )
+    """``input`` with ``value``, a number or a 0-d tensor, where the bool ``mask`` is True, both
+    broadcast to one shape. Raises RuntimeError for anything but a bool mask on the tensor's device,
+    shapes that do not broadcast, and a value of more dimensions."""
+    op = "masked_fill"
+    return where(check_mask(op, input, mask), number_like(op, input, value), input)
 
 
 def number_like(op: str, x: Tensor, value: Any) -> Any:
@@ -56,15 +55,18 @@ def number_like(op: str, x: Tensor, value: Any) -> Any:
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
-    """A tensor like ``input`` of one value, a number or a 0-d tensor."""
+    """A tensor like ``input`` whose elements are all ``value``, a number or a 0-d tensor; gradients
+    flow to the latter. Raises RuntimeError for a value of more dimensions."""
     require_tensor("fill", input)
     everywhere = wrap(input._device.asarray(True), input._device)
     return where(everywhere, number_like("fill", input, value), input)
 
 
 def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
-    """``input`` where the condition is True, ``other`` elsewhere, broadcast and promoted; with the
-    condition alone, the indices where it is True, one tensor a dimension."""
+    """``input`` where the condition (bool or uint8) is True, ``other`` elsewhere, tensors or
+    numbers, broadcast and promoted; with the condition alone, ``nonzero(condition,
+    as_tuple=True)``. Raises RuntimeError for any other condition, and for shapes that do not
+    broadcast."""
     if input is None and other is None:
         require_tensor("where", condition)
         return condition.nonzero(as_tuple=True)
@@ -85,13 +87,15 @@ def select_where(condition: Tensor, input: Any = None, other: Any = None) -> Any
 
 
 def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
-    """This tensor's elements where ``condition``, else those of ``other``."""
+    """This tensor's elements where ``condition`` is True, else those of ``other``: ``where``, and
+    raises what that does."""
     return select_where(condition, self, other)
 
 
 def fill_diagonal(input: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     """The main diagonal of a matrix (or of a tensor of equal sizes) set to a number; ``wrap``: in
-    a tall matrix it begins again below the last row that it reaches."""
+    a tall matrix it begins again below the last row that it reaches. Raises RuntimeError for any
+    other shape."""
     require_tensor("fill_diagonal_", input)
     sizes = tuple(input.shape)
     if len(sizes) < 2 or (len(sizes) > 2 and len(set(sizes)) > 1):

@@ -1,4 +1,4 @@
-"""Scans: the sums, products, extremes and log-sums of all that came before, and itself."""
+"""Scans: the sums, products, extremes and log-sums of an element and all before it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.indexing.gather import gather
 from tapegrad.ops.indexing.take_along import Picked, indices_of, with_dimension
 from tapegrad.ops.movement.shape import clone, reshape
-from tapegrad.ops.pointwise.elementwise import cast
+from tapegrad.ops.movement.split import slice_along
 
 from .reduce import whole
 from .sort import keys
@@ -25,11 +26,10 @@ def accumulate(xp: Any, function: Any, x: Array, axis: int) -> Any:
     cannot do so itself, in log2(n) rounds: after each, an element stands for twice as many."""
     if isinstance(x, np.ndarray):
         return function.accumulate(x, axis=axis)
-    before = (slice(None),) * axis
     n, reach = x.shape[axis], 1
     while reach < n:
-        later = function(x[before + (slice(0, n - reach),)], x[before + (slice(reach, n),)])
-        x = xp.library.concatenate((x[before + (slice(0, reach),)], later), axis=axis)
+        later = function(x[slice_along(axis, 0, n - reach)], x[slice_along(axis, reach, n)])
+        x = xp.library.concatenate((x[slice_along(axis, 0, reach)], later), axis=axis)
         reach *= 2
     return x
 
@@ -39,7 +39,7 @@ def _recurrence_rule(
 ) -> Any:
     n = y.shape[axis]
     db = xp.recurrence(a, g, axis=axis, reverse=not reverse)
-    late, early = _part(axis, 1, n), _part(axis, 0, n - 1)
+    late, early = slice_along(axis, 1, n), slice_along(axis, 0, n - 1)
     source, target = (late, early) if reverse else (early, late)
     return xp.getitem(db, index=target) * xp.getitem(y, index=source), db
 
@@ -52,17 +52,13 @@ def recurrence(xp: Any, a: Array, b: Array, *, axis: int, reverse: bool) -> Arra
     stored, n, reach = b.dtype, b.shape[axis], 1
     a, y = a.astype(_wide(b), copy=False), b.astype(_wide(b))
     while reach < n:
-        late, early = _part(axis, reach, n), _part(axis, 0, n - reach)
+        late, early = slice_along(axis, reach, n), slice_along(axis, 0, n - reach)
         source, target = (late, early) if reverse else (early, late)
         y[target] = y[target] + a * y[source]
         if 2 * reach < n:
-            a = a[_part(axis, 0, n - 2 * reach)] * a[_part(axis, reach, n - reach)]
+            a = a[slice_along(axis, 0, n - 2 * reach)] * a[slice_along(axis, reach, n - reach)]
         reach *= 2
     return y.astype(stored, copy=False)
-
-
-def _part(axis: int, start: int, end: int) -> tuple:
-    return (slice(None),) * axis + (slice(start, end),)
 
 
 def _wide(x: Any) -> Any:
@@ -86,7 +82,7 @@ def _cumprod_rule(xp: Any, g: Array, y: Array, x: Array, axis: int) -> Any:
     """What came before x[i], times s[i] = g[i] + x[i + 1] s[i + 1]: nothing is divided, so it is
     exact where there are zeros."""
     n = x.shape[axis]
-    late, early = _part(axis, 1, n), _part(axis, 0, n - 1)
+    late, early = slice_along(axis, 1, n), slice_along(axis, 0, n - 1)
     s = xp.recurrence(xp.getitem(x, index=late), g, axis=axis, reverse=True)
     return xp.index_put(s, xp.getitem(s, index=late) * xp.getitem(y, index=early), index=late)
 
@@ -105,7 +101,7 @@ def _logcumsumexp_rule(xp: Any, g: Array, y: Array, x: Array, axis: int) -> Any:
         x, g = (xp.cast(t, dtype=dtypes.float32) for t in (x, g))
         y = xp.logcumsumexp(x, axis=axis)
     y = xp.where(y == -np.inf, 0.0, y)
-    a, b = (xp.getitem(y, index=_part(axis, i, n - 1 + i)) for i in (0, 1))
+    a, b = (xp.getitem(y, index=slice_along(axis, i, n - 1 + i)) for i in (0, 1))
     shrinks = xp.exp(xp.where(a < b, a - b, 0.0))
     return xp.recurrence(shrinks, g, axis=axis, reverse=True) * xp.exp(x - y)
 
@@ -121,8 +117,8 @@ def _extreme_so_far(xp: Any, x: Array, axis: int, function: str) -> Any:
     """The index of the (last) extreme up to each element, or of the last nan."""
     x = keys(x)
     extreme = accumulate(xp, getattr(xp.library, function), x, axis)
-    place = xp.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - axis - 1))
-    here = xp.library.where((x == extreme) | (x != x), place, 0)
+    position = xp.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - axis - 1))
+    here = xp.library.where((x == extreme) | (x != x), position, 0)
     return accumulate(xp, xp.library.maximum, here, axis)
 
 
@@ -130,21 +126,23 @@ def _extreme_so_far(xp: Any, x: Array, axis: int, function: str) -> Any:
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """y[i] = x[0] + ... + x[i] along ``dim``. Integers and bools add up in int64."""
+    """y[i] = x[0] + ... + x[i] along ``dim``. Integers and bools add up in int64, or in
+    ``dtype``."""
     return _along("cumsum", _cumsum, input, dim, dtype, reverse=False)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """y[i] = x[0] * ... * x[i] along ``dim``. Integers and bools multiply in int64."""
+    """y[i] = x[0] * ... * x[i] along ``dim``. Integers and bools multiply in int64, or in
+    ``dtype``."""
     return _along("cumprod", _cumprod, input, dim, dtype)
 
 
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
-    """y[i] = log(exp(x[0]) + ... + exp(x[i])) along ``dim``, without overflow."""
-    floating = getattr(input, "is_floating_point", lambda: True)()
-    return _along(
-        "logcumsumexp", _logcumsumexp, input, dim, None if floating else dtypes.get_default_dtype()
-    )
+    """y[i] = log(exp(x[0]) + ... + exp(x[i])) along ``dim``, without overflow. Integers and bools
+    become the default dtype."""
+    require_tensor("logcumsumexp", input)
+    dtype = None if input.is_floating_point() else dtypes.get_default_dtype()
+    return _along("logcumsumexp", _logcumsumexp, input, dim, dtype)
 
 
 def _along(op: str, scan: Any, input: Tensor, dim: int, dtype: Any, **options: Any) -> Tensor:
@@ -155,19 +153,18 @@ def _along(op: str, scan: Any, input: Tensor, dim: int, dtype: Any, **options: A
 
 
 def cummax(input: Tensor, dim: int) -> Picked:
-    """(values, indices) of the largest element so far along ``dim``; of equal ones the last."""
+    """(values, indices) of the largest element so far along ``dim``, or nan; of equal ones the
+    last. Indices are int64."""
     return _running("cummax", "maximum", input, dim)
 
 
 def cummin(input: Tensor, dim: int) -> Picked:
-    """(values, indices) of the smallest element so far along ``dim``; of equal ones the last."""
+    """(values, indices) of the smallest element so far along ``dim``, or nan; of equal ones the
+    last. Indices are int64."""
     return _running("cummin", "minimum", input, dim)
 
 
 def _running(op: str, function: str, input: Tensor, dim: int) -> Picked:
     x, d = with_dimension(op, input, dim)
-    if not x._array.size:
-        return Picked(clone(x), cast(x, dtype=dtypes.int64))
-    indices = indices_of(_extreme_so_far, x, d, function)
-    found = Picked(gather(x, d, indices), indices)
-    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))
+    indices = reshape(indices_of(_extreme_so_far, x, d, function), tuple(input.shape))
+    return Picked(gather(input, d, indices), indices)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import axes, axis, require_tensor
-from tapegrad.ops.indexing.take_along import Picked, pick, require_extent, with_dimension
-from tapegrad.ops.movement.shape import reshape
+from tapegrad.ops.common.arguments import axes, require_tensor
+from tapegrad.ops.indexing.take_along import pick, with_filled_dimension
 from tapegrad.ops.pointwise.elementwise import maximum, minimum
 
-from .reduce import count, keepdim_shape
+from .reduce import by_method, count, keepdim_shape
 
 
 def _extreme_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
@@ -23,38 +21,24 @@ def _extreme_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
     return xp.where(ties, xp.reshape(g, shape=shape) / sharing, 0.0)
 
 
-@primitive("amax", vjp=(_extreme_rule,))
-def _amax(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
-    return x.max(axis=axis, keepdims=keepdims)
-
-
-@primitive("amin", vjp=(_extreme_rule,))
-def _amin(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
-    return x.min(axis=axis, keepdims=keepdims)
-
-
-@primitive("argmax")
-def _argmax(xp: Any, x: Array, *, axis: int | None, keepdims: bool) -> Array:
-    return x.argmax(axis=axis, keepdims=keepdims)
-
-
-@primitive("argmin")
-def _argmin(xp: Any, x: Array, *, axis: int | None, keepdims: bool) -> Array:
-    return x.argmin(axis=axis, keepdims=keepdims)
+_amax = by_method("amax", "max", vjp=(_extreme_rule,))
+_amin = by_method("amin", "min", vjp=(_extreme_rule,))
+_argmax, _argmin = by_method("argmax", "argmax"), by_method("argmin", "argmin")
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The largest element; with a dimension, (values, indices) along it; with a second tensor,
-    the elementwise maximum."""
+    """The largest element, or nan; with a dimension, (values, indices) along it, of equal ones the
+    first; with a second tensor, the elementwise maximum. Raises RuntimeError for an empty input,
+    IndexError for a dimension of size 0."""
     return _any_form("max", input, dim if other is None else other, keepdim)
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The smallest element; with a dimension, (values, indices) along it; with a second tensor,
-    the elementwise minimum."""
+    """The smallest element, or nan; with a dimension, (values, indices) along it, of equal ones the
+    first; with a second tensor, the elementwise minimum. Raises what ``max`` does."""
     return _any_form("min", input, dim if other is None else other, keepdim)
 
 
@@ -66,19 +50,19 @@ def _any_form(op: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Tensor):
         require_tensor(op, input)
         return between(input, dim)
-    x, d = with_dimension(op, input, dim)
-    require_extent(op, x, d)
-    found = pick(x, of(x, axis=d, keepdims=True), d, keepdim)
-    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))
+    x, d = with_filled_dimension(op, input, dim)
+    return pick(input, of(x, axis=d, keepdims=True), d, keepdim)
 
 
 def amax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """The largest elements over ``dim``; equal ones share the gradient."""
+    """The largest elements over ``dim`` (one, several, or all by default), or nan; equal ones share
+    the gradient evenly. Raises IndexError over dimensions of size 0, RuntimeError for an empty
+    input without ``dim``."""
     return _over("amax", _amax, input, dim, keepdim)
 
 
 def amin(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """The smallest elements over ``dim``; equal ones share the gradient."""
+    """The smallest elements over ``dim``; shares gradients and raises as ``amax`` does."""
     return _over("amin", _amin, input, dim, keepdim)
 
 
@@ -95,30 +79,32 @@ def _over(op: str, of: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 
 class MinMax(NamedTuple):
-    """What ``aminmax`` returns."""
+    """The smallest and the largest elements that ``aminmax`` found."""
 
     min: Tensor
     max: Tensor
 
 
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
-    """``amin`` and ``amax`` over one dimension, or all."""
+    """(min, max): ``amin`` and ``amax`` over one dimension, or all. Raises IndexError for a
+    dimension of size 0, RuntimeError for an empty input without ``dim``."""
     require_tensor("aminmax", input)
     if dim is None:
         _require_some("aminmax", input)
     else:
-        x, d = with_dimension("aminmax", input, dim)
-        require_extent("aminmax", x, d)
+        with_filled_dimension("aminmax", input, dim)
     return MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The (first) index of the largest element, of the flattened tensor if no ``dim`` is given."""
+    """The int64 index of the (first) largest element, or nan, along ``dim``; in the flattened
+    tensor without one. Raises IndexError where there is no element, RuntimeError for bools."""
     return _arg("argmax", _argmax, input, dim, keepdim)
 
 
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The (first) index of the smallest element, of the flattened tensor if no ``dim`` is given."""
+    """The int64 index of the (first) smallest element, or nan, along ``dim``; in the flattened
+    tensor without one. Raises what ``argmax`` does."""
     return _arg("argmin", _argmin, input, dim, keepdim)
 
 
@@ -126,21 +112,18 @@ def _arg(op: str, of: Any, input: Tensor, dim: int | None, keepdim: bool) -> Ten
     require_tensor(op, input)
     if input.dtype.kind == "b":
         raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
-    if dim is None:
-        if not input.numel():
-            raise IndexError(f"[{op}] nothing has no index: shape {tuple(input.shape)}, no dim")
-        return of(input, axis=None, keepdims=keepdim)
-    d = axis(op, dim, input.ndim)
-    if not input.ndim:
-        return of(input, axis=None, keepdims=keepdim)
-    require_extent(op, input, d)
-    return of(input, axis=d, keepdims=keepdim)
+    d = None
+    if dim is not None:
+        _, d = with_filled_dimension(op, input, dim)
+    elif not input.numel():
+        raise IndexError(f"[{op}] an empty input has no index: shape {tuple(input.shape)}, no dim")
+    return of(input, axis=d if input.ndim else None, keepdims=keepdim)
 
 
 def _require_some(op: str, input: Tensor) -> None:
     require_tensor(op, input)
     if not input._array.size:
         raise RuntimeError(
-            f"[{op}] nothing has no extreme: shape {tuple(input.shape)}; with dim=, the dimensions "
-            "that are not empty can be reduced"
+            f"[{op}] an empty input has no extreme: shape {tuple(input.shape)}; with dim=, the "
+            "dimensions that are not empty can be reduced"
         )

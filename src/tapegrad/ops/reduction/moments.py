@@ -53,7 +53,9 @@ def var(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """The variance over ``dim``: squared deviations divided by n - correction (1 by default)."""
+    """The variance over ``dim`` (one, several, or all by default): the sum of the squared
+    deviations from the mean, divided by n - correction (1 by default, 0 with ``unbiased=False``).
+    Raises RuntimeError for integers and bools."""
     return _var_or_std("var", _var, input, dim, unbiased, keepdim, correction)
 
 
@@ -65,7 +67,8 @@ def std(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """The standard deviation: the square root of ``var``."""
+    """The standard deviation over ``dim``: the square root of ``var``, with its arguments; raises
+    what that does. Of equal numbers its gradient is 0."""
     return _var_or_std("std", _std, input, dim, unbiased, keepdim, correction)
 
 
@@ -77,7 +80,8 @@ def var_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The variance and the mean over ``dim``."""
+    """(variance, mean) over ``dim``: ``var``, with its arguments, and ``mean``; raises what they
+    do."""
     variance = _var_or_std("var_mean", _var, input, dim, unbiased, keepdim, correction)
     return variance, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
@@ -90,7 +94,8 @@ def std_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The standard deviation and the mean over ``dim``."""
+    """(standard deviation, mean) over ``dim``: ``std``, with its arguments, and ``mean``; raises
+    what they do."""
     deviation = _var_or_std("std_mean", _std, input, dim, unbiased, keepdim, correction)
     return deviation, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 

@@ -8,17 +8,18 @@ from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_tensor, same_device
 from tapegrad.ops.creation.create import as_tensor
 from tapegrad.ops.indexing.gather import gather
 from tapegrad.ops.indexing.take_along import (
     Picked,
     indices_of,
     pick,
-    require_extent,
     with_dimension,
+    with_filled_dimension,
 )
 from tapegrad.ops.movement.shape import permute, reshape, unsqueeze
+from tapegrad.ops.movement.split import slice_along
 from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isnan, maximum, rint, where
 
 from .cumulative import accumulate
@@ -37,7 +38,7 @@ def _median_rank(xp: Any, x: Array, axis: int, ignore_nan: bool) -> Any:
     return xp.where(nans > 0, n - nans, (n - 1) // 2)
 
 
-def _median_place(xp: Any, x: Array, axis: int, ignore_nan: bool) -> Any:
+def _median_position(xp: Any, x: Array, axis: int, ignore_nan: bool) -> Any:
     rank = _median_rank(xp, x, axis, ignore_nan)
     return xp.library.take_along_axis(order(xp, x, axis, False), rank, axis)
 
@@ -62,12 +63,14 @@ _median_of_all, _nanmedian_of_all = _overall("median", False), _overall("nanmedi
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median (the lower one of two), or nan if there is one; with a dimension, (values,
-    indices) along it. Without, equal elements share the gradient."""
+    indices) along it. Without, equal elements share the gradient evenly, and an empty input gives
+    nan. Raises IndexError for a dimension of size 0, RuntimeError for an empty input of
+    integers."""
     return _median("median", _median_of_all, input, dim, keepdim)
 
 
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The median of what is not nan; with a dimension, (values, indices) along it."""
+    """``median`` of the elements that are not nan, or nan if there are none."""
     return _median("nanmedian", _nanmedian_of_all, input, dim, keepdim)
 
 
@@ -77,12 +80,10 @@ def _median(op: str, of_all: Any, input: Tensor, dim: int | None, keepdim: bool)
         if input.numel():
             return of_all(input)
         if not input.is_floating_point():
-            raise RuntimeError(f"[{op}] nothing has no median: shape {tuple(input.shape)}")
+            raise RuntimeError(f"[{op}] an empty input has no median: shape {tuple(input.shape)}")
         return sum(input) / 0
-    x, d = with_dimension(op, input, dim)
-    require_extent(op, x, d)
-    found = pick(x, indices_of(_median_place, x, d, op == "nanmedian"), d, keepdim)
-    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))
+    x, d = with_filled_dimension(op, input, dim)
+    return pick(input, indices_of(_median_position, x, d, op == "nanmedian"), d, keepdim)
 
 
 # ---------------------------------------------------------------------- quantiles
@@ -101,7 +102,9 @@ def quantile(
 ) -> Tensor:
     """The q-th quantiles (0 <= q <= 1, a number or a vector, whose dimension comes first) over
     ``dim`` or over all. The rank q (n - 1) between two elements is interpolated: linear, lower,
-    higher, midpoint or nearest. nan if there is one."""
+    higher, midpoint or nearest. nan if there is one. Raises RuntimeError for dtypes other than
+    float32 and float64, for an empty input, and for a q of another dtype or device or not 0 to
+    1."""
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
@@ -113,7 +116,7 @@ def nanquantile(
     *,
     interpolation: str = "linear",
 ) -> Tensor:
-    """The quantiles of what is not nan."""
+    """``quantile`` of the elements that are not nan, or nan if there are none."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation)
 
 
@@ -128,14 +131,13 @@ def _quantile(
         )
     x, d = with_dimension(op, input, 0 if dim is None else dim)
     if dim is None:
-        x = reshape(x, (-1,))
-    require_extent(op, x, d)
+        x = reshape(x, -1)
     rest = [i for i in range(x.ndim) if i != d]
     ascending = sort(permute(x, [*rest, d]), -1).values
     n = ascending.shape[-1]
-    numbers = n - sum(isnan(ascending), -1, keepdim=True)  # (..., 1): how many are none of nan
+    numbers = n - sum(isnan(ascending), -1, keepdim=True)  # (..., 1): how many are not nan
     last = cast(maximum(numbers - 1, 0), dtype=x.dtype)
-    ranks = reshape(q, (-1,)) * last  # (..., len(q))
+    ranks = reshape(q, -1) * last  # (..., len(q))
     if op == "quantile":  # of numbers with a nan, the last element: that nan
         ranks = where(numbers == n, ranks, float(n - 1))
     if interpolation in _ROUNDED:
@@ -170,7 +172,7 @@ def _fractions(op: str, input: Tensor, q: Any) -> Tensor:
             f"[{op}] needs a float32 or float64 tensor, got {input.dtype.name}: convert it"
         )
     if not input.numel():
-        raise RuntimeError(f"[{op}] nothing has no quantiles: shape {tuple(input.shape)}")
+        raise RuntimeError(f"[{op}] an empty input has no quantiles: shape {tuple(input.shape)}")
     if not isinstance(q, Tensor):
         q = as_tensor(q, dtype=input.dtype, device=input.device)
     if q.ndim > 1 or q.dtype != input.dtype:
@@ -178,8 +180,7 @@ def _fractions(op: str, input: Tensor, q: Any) -> Tensor:
             f"[{op}] q must be a number or a vector of the tensor's dtype {input.dtype.name}, got "
             f"shape {tuple(q.shape)}, dtype {q.dtype.name}"
         )
-    if q._device is not input._device:
-        raise RuntimeError(f"[{op}] the tensor is on {input.device}, q on {q.device}")
+    same_device(op, input, q, "q")
     if not bool(((q._array >= 0) & (q._array <= 1)).all()):
         raise RuntimeError(f"[{op}] q must be 0 to 1, got {q.tolist()}")
     return q
@@ -188,25 +189,23 @@ def _fractions(op: str, input: Tensor, q: Any) -> Tensor:
 # ---------------------------------------------------------------------- modes
 
 
-def _mode_place(xp: Any, x: Array, axis: int) -> Any:
+def _mode_position(xp: Any, x: Array, axis: int) -> Any:
     """The (last) index of the (smallest) most frequent element along ``axis``."""
-    places = order(xp, x, axis, False)
-    ascending = xp.library.take_along_axis(keys(x), places, axis)
-    n, before = x.shape[axis], (slice(None),) * axis
-    later, earlier = (*before, slice(1, n)), (*before, slice(0, n - 1))
+    indices = order(xp, x, axis, False)
+    ascending = xp.library.take_along_axis(keys(x), indices, axis)
+    n = x.shape[axis]
+    late, early = slice_along(axis, 1, n), slice_along(axis, 0, n - 1)
     same = xp.zeros(x.shape, dtype=bool)
-    same[later] = ascending[later] == ascending[earlier]
+    same[late] = ascending[late] == ascending[early]
     position = xp.arange(n).reshape((-1,) + (1,) * (x.ndim - axis - 1))
     # How many equal ones there are so far: the position less that of the first of them.
     first = accumulate(xp, xp.library.maximum, xp.where(same, 0, position), axis)
     last = (position - first).argmax(axis=axis, keepdims=True)
-    return xp.library.take_along_axis(places, last, axis)
+    return xp.library.take_along_axis(indices, last, axis)
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Picked:
     """(values, indices) of the most frequent elements along ``dim``; of several the smallest, at
-    its last place."""
-    x, d = with_dimension("mode", input, dim)
-    require_extent("mode", x, d)
-    found = pick(x, indices_of(_mode_place, x, d), d, keepdim)
-    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))
+    its last position. Raises IndexError for a dimension of size 0."""
+    x, d = with_filled_dimension("mode", input, dim)
+    return pick(input, indices_of(_mode_position, x, d), d, keepdim)

@@ -107,14 +107,16 @@ def _logsumexp(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> A
     return y if keepdims else y.squeeze(axis)
 
 
-@primitive("any")
-def _any(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
-    return x.any(axis=axis, keepdims=keepdims)
+def by_method(name: str, method: str, vjp: tuple = ()) -> Any:
+    """The primitive ``name`` whose body is a method of arrays."""
+
+    def body(xp: Any, x: Array, *, axis: Any, keepdims: bool) -> Array:
+        return getattr(x, method)(axis=axis, keepdims=keepdims)
+
+    return primitive(name, vjp=vjp)(body)
 
 
-@primitive("all")
-def _all(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
-    return x.all(axis=axis, keepdims=keepdims)
+_any, _all = by_method("any", "any"), by_method("all", "all")
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures

@@ -12,16 +12,15 @@ import numpy as np
 from tapegrad.core.dtypes import float32, is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.index import getitem
 from tapegrad.ops.indexing.take_along import (
     Picked,
     indices_of,
     pick,
-    require_extent,
-    take_along,
     with_dimension,
+    with_filled_dimension,
 )
 from tapegrad.ops.movement.shape import reshape
+from tapegrad.ops.movement.split import part, slice_along
 
 
 def keys(x: Any) -> Any:
@@ -37,8 +36,8 @@ def order(xp: Any, x: Array, axis: int, descending: bool) -> Any:
         return keys(x).argsort(axis=axis, kind="stable")
     # Read backwards, equal elements are in reverse order twice: in their own.
     backwards = xp.library.flip(x, axis)
-    places = keys(backwards).argsort(axis=axis, kind="stable")
-    return x.shape[axis] - 1 - xp.library.flip(places, axis)
+    indices = keys(backwards).argsort(axis=axis, kind="stable")
+    return x.shape[axis] - 1 - xp.library.flip(indices, axis)
 
 
 def top(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
@@ -47,7 +46,7 @@ def top(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
         found = _partitioned(xp, x, axis, k, largest)
         if found is not None:
             return found
-    return order(xp, x, axis, largest)[_part(axis, 0, k)].copy()
+    return order(xp, x, axis, largest)[slice_along(axis, 0, k)].copy()
 
 
 def _partitioned(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
@@ -56,58 +55,51 @@ def _partitioned(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
     values, n = keys(x), x.shape[axis]
     start = n - k if largest else 0
     last = start if largest else k - 1
-    places = np.argpartition(values, last, axis)
-    bound = np.take_along_axis(values, places[_part(axis, last, last + 1)], axis)
-    places = np.sort(places[_part(axis, start, start + k)], axis)
-    chosen = np.take_along_axis(values, places, axis)
+    indices = np.argpartition(values, last, axis)
+    bound = np.take_along_axis(values, indices[slice_along(axis, last, last + 1)], axis)
+    indices = np.sort(indices[slice_along(axis, start, start + k)], axis)
+    chosen = np.take_along_axis(values, indices, axis)
     equal, taken = ((v == bound).sum(axis=axis) for v in (values, chosen))
     if (equal != taken).any() or (bound != bound).any():
         return None
-    return np.take_along_axis(places, order(xp, chosen, axis, largest), axis)
-
-
-def _part(axis: int, start: int, end: int) -> tuple:
-    return (slice(None),) * axis + (slice(start, end),)
+    return np.take_along_axis(indices, order(xp, chosen, axis, largest), axis)
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Picked:
-    """(values, indices) in ascending or descending order along ``dim``; always stable."""
+    """(values, indices) in ascending or descending order along ``dim``, indices in int64. Equal
+    elements keep their order, ``stable`` or not; nan is larger than all."""
     x, d = with_dimension("sort", input, dim)
-    indices = indices_of(order, x, d, descending)
-    found = Picked(take_along(x, indices, axis=d), indices)
-    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))
+    return pick(input, indices_of(order, x, d, descending), d)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """The indices that sort the tensor along ``dim``; always stable."""
+    """The int64 indices that sort the tensor along ``dim``, as ``sort`` does."""
     x, d = with_dimension("argsort", input, dim)
     indices = indices_of(order, x, d, descending)
     return indices if input.ndim else reshape(indices, ())
 
 
 def msort(input: Tensor) -> Tensor:
-    """The tensor sorted along its first dimension."""
+    """The values of ``sort`` along the first dimension."""
     return sort(input, 0).values
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Picked:
-    """(values, indices) of the k largest (or smallest) elements along ``dim``, in that order."""
+    """(values, indices) of the k largest (or smallest) elements along ``dim``, whose size becomes
+    k, largest (smallest) first, ``sorted`` or not; of equal ones the first. nan is larger than all.
+    Raises RuntimeError for a k beyond the size."""
     x, d = with_dimension("topk", input, dim)
     n = x.shape[d]
     if not 0 <= k <= n:
         raise RuntimeError(f"[topk] k must be 0 to {n}, the size of dim {d}, got {k}")
-    indices = indices_of(top, x, d, k, largest)
-    found = Picked(take_along(x, indices, axis=d), indices)
-    return found if input.ndim or k == 0 else Picked(*(reshape(t, ()) for t in found))
+    return pick(input, indices_of(top, x, d, k, largest), d)
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Picked:
-    """(values, indices) of the k-th smallest elements along ``dim``, counted from 1."""
-    x, d = with_dimension("kthvalue", input, dim)
+    """(values, indices) of the k-th smallest elements along ``dim``, counted from 1; nan is larger
+    than all. Raises RuntimeError for a k beyond the size, IndexError for a size of 0."""
+    x, d = with_filled_dimension("kthvalue", input, dim)
     n = x.shape[d]
-    require_extent("kthvalue", x, d)
     if not 1 <= k <= n:
         raise RuntimeError(f"[kthvalue] k must be 1 to {n}, the size of dim {d}, got {k}")
-    indices = indices_of(order, x, d, False)
-    found = pick(x, getitem(indices, index=_part(d, k - 1, k)), d, keepdim)
-    return found if input.ndim else Picked(*(reshape(t, ()) for t in found))
+    return pick(input, part(indices_of(order, x, d, False), d, k - 1, k), d, keepdim)
