@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import axis, require_tensor
-from tapegrad.ops.common.index import getitem
+from tapegrad.ops.common.arguments import axis, require_tensor, same_device
 from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.cat import cat
 from tapegrad.ops.movement.shape import clone, reshape
+from tapegrad.ops.movement.split import part
 from tapegrad.ops.pointwise import elementwise
 
 from .cumulative import cumsum
 from .reduce import sum as total
 
 
-def _part(x: Tensor, d: int, start: int | None, end: int | None) -> Tensor:
-    return getitem(x, index=(builtins.slice(None),) * d + (builtins.slice(start, end),))
+def _differences(x: Tensor, d: int) -> Tensor:
+    """x[i + 1] - x[i] along dimension ``d``."""
+    return elementwise.subtract(part(x, d, 1, None), part(x, d, 0, -1))
 
 
 def diff(
@@ -29,8 +30,9 @@ def diff(
     prepend: Tensor | None = None,
     append: Tensor | None = None,
 ) -> Tensor:
-    """The n-th differences x[i + 1] - x[i] along ``dim``, of bools whether they differ; ``prepend``
-    and ``append`` are put before and after first."""
+    """The n-th differences x[i + 1] - x[i] along ``dim``, whose size becomes smaller by n, of bools
+    whether they differ; ``prepend`` and ``append`` are put before and after first. Raises
+    RuntimeError for n < 0, a 0-d input, and where those have another number of dimensions."""
     require_tensor("diff", input)
     if n < 0:
         raise RuntimeError(f"[diff] the order n must not be negative, got {n}")
@@ -49,9 +51,10 @@ def diff(
         return clone(input)
     x = cat(parts, d) if len(parts) > 1 else input
     for _ in range(builtins.min(n, x.shape[d])):
-        late, early = _part(x, d, 1, None), _part(x, d, 0, -1)
-        bools = x.dtype.kind == "b"
-        x = elementwise.logical_xor(late, early) if bools else elementwise.subtract(late, early)
+        if x.dtype.kind == "b":
+            x = elementwise.logical_xor(part(x, d, 1, None), part(x, d, 0, -1))
+        else:
+            x = _differences(x, d)
     return x
 
 
@@ -76,12 +79,12 @@ def _intervals(op: str, y: Tensor, x: Tensor, d: int) -> Tensor:
         x = reshape(x, tuple(x.shape[0] if i == d else 1 for i in range(y.ndim)))
     elif x.ndim < y.ndim:
         x = reshape(x, (1,) * (y.ndim - x.ndim) + tuple(x.shape))
-    return elementwise.subtract(_part(x, d, 1, None), _part(x, d, 0, -1))
+    return _differences(x, d)
 
 
 def _areas(op: str, y: Tensor, x: Tensor | None, dx: Any, d: int) -> tuple[Tensor, Any]:
     """Twice the areas over the intervals, and what they are still to be multiplied by."""
-    heights = elementwise.add(_part(y, d, 1, None), _part(y, d, 0, -1))
+    heights = elementwise.add(part(y, d, 1, None), part(y, d, 0, -1))
     if x is None:
         return heights, 0.5 * (1 if dx is None else dx)
     return elementwise.multiply(heights, _intervals(op, y, x, d)), 0.5
@@ -98,8 +101,10 @@ def _checked(op: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> int:
 
 @compute_in_float32
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
-    """The integral along ``dim`` by the trapezoidal rule; the samples are at ``x``, or ``dx``
-    apart."""
+    """The integral along ``dim`` by the trapezoidal rule: the sum of (y[i] + y[i + 1]) / 2 times
+    the distances of the samples, which are at ``x`` (a vector, or of y's shape), or ``dx`` apart (1
+    by default). Raises RuntimeError for bools and where the shapes do not fit, IndexError for a 0-d
+    y, TypeError for both x and dx."""
     d = _checked("trapezoid", y, x, dx, dim)
     if y.shape[d] == 0:
         return total(y.detach(), d)
@@ -111,7 +116,8 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1
 ) -> Tensor:
-    """The integrals from the first sample to each later one, as ``trapezoid``."""
+    """The integrals from the first sample to each later one, one fewer than samples, with the
+    arguments of ``trapezoid``; raises what that does."""
     d = _checked("cumulative_trapezoid", y, x, dx, dim)
     areas, scale = _areas("cumulative_trapezoid", y, x, dx, d)
     return elementwise.multiply(cumsum(areas, d), scale)
@@ -123,9 +129,10 @@ def cumulative_trapezoid(
 def gradient(
     input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
 ) -> tuple[Tensor, ...]:
-    """The slopes along each of ``dim`` (all): central differences of second order inside, one-sided
-    ones of ``edge_order`` at the edges. ``spacing`` is a number, a number for each dimension, or
-    for each a 1-d tensor of coordinates."""
+    """The slopes along each of ``dim`` (all), in the input's shape: central differences of second
+    order inside, one-sided ones of ``edge_order`` 1 or 2 at the edges. ``spacing`` is a number, a
+    number for each dimension, or for each a 1-d tensor of coordinates. Raises RuntimeError for
+    fewer than edge_order + 1 samples, other lengths of spacing, and uint8."""
     require_tensor("gradient", input)
     if input.dtype.name == "uint8":
         raise RuntimeError("[gradient] is not defined for uint8: differences are negative")
@@ -161,8 +168,7 @@ def _spacings(x: Tensor, spacing: Any, dims: Sequence[int], chosen: bool) -> lis
     spacings = list(spacing) if len(spacing) == len(dims) else list(spacing) * len(dims)
     for d, h in zip(dims, spacings, strict=True):
         if isinstance(h, Tensor) and h.ndim:
-            if h._device is not x._device:
-                raise RuntimeError(f"[gradient] the input is on {x.device}, spacing on {h.device}")
+            same_device("gradient", x, h, "spacing")
             if tuple(h.shape) != (x.shape[d],):
                 raise RuntimeError(
                     f"[gradient] the coordinates of dim {d} must have shape {(x.shape[d],)}, got "
@@ -172,50 +178,29 @@ def _spacings(x: Tensor, spacing: Any, dims: Sequence[int], chosen: bool) -> lis
 
 
 def _slope(x: Tensor, d: int, spacing: Any, edge_order: int) -> Tensor:
-    if isinstance(spacing, Tensor) and spacing.ndim:
-        return _slope_at(x, d, spacing, edge_order)
-    inside = (_part(x, d, 2, None) - _part(x, d, 0, -2)) / (2 * spacing)
-    if edge_order == 1:
-        first = (_part(x, d, 1, 2) - _part(x, d, 0, 1)) / spacing
-        last = (_part(x, d, -1, None) - _part(x, d, -2, -1)) / spacing
+    """Second-order slopes are those of the parabolas through three neighbours, which follow from
+    the slopes of the two intervals between them, of widths h and k."""
+    number = not isinstance(spacing, Tensor) or spacing.ndim == 0
+    if number:
+        inside = (part(x, d, 2, None) - part(x, d, 0, -2)) / (2 * spacing)
     else:
-        first = (
-            -1.5 * _part(x, d, 0, 1) + 2 * _part(x, d, 1, 2) - 0.5 * _part(x, d, 2, 3)
-        ) / spacing
-        last = (
-            1.5 * _part(x, d, -1, None) - 2 * _part(x, d, -2, -1) + 0.5 * _part(x, d, -3, -2)
-        ) / spacing
-    return cat([first, inside, last], d)
-
-
-def _slope_at(x: Tensor, d: int, at: Tensor, edge_order: int) -> Tensor:
-    """Slopes of the parabolas through three neighbours each, at distances h and k."""
-    along = tuple(-1 if i == d else 1 for i in range(x.ndim))
-
-    def step(start: int | None, end: int | None) -> Tensor:
-        return reshape(_part(distances, 0, start, end), along)
-
-    distances = elementwise.subtract(_part(at, 0, 1, None), _part(at, 0, 0, -1))
-    h, k = step(0, -1), step(1, None)
-    inside = (
-        _part(x, d, 0, -2) * (-k / (h * (h + k)))
-        + _part(x, d, 1, -1) * ((k - h) / (h * k))
-        + _part(x, d, 2, None) * (h / (k * (h + k)))
-    )
-    if edge_order == 1:
-        first = (_part(x, d, 1, 2) - _part(x, d, 0, 1)) / step(0, 1)
-        last = (_part(x, d, -1, None) - _part(x, d, -2, -1)) / step(-1, None)
-    else:
-        h, k = step(0, 1), step(1, 2)
-        first = (
-            _part(x, d, 0, 1) * (-(2 * h + k) / (h * (h + k)))
-            + _part(x, d, 1, 2) * ((h + k) / (h * k))
-            + _part(x, d, 2, 3) * (-h / (k * (h + k)))
+        widths = reshape(
+            _differences(spacing, 0), tuple(-1 if i == d else 1 for i in range(x.ndim))
         )
-        h, k = step(-2, -1), step(-1, None)
-        last = (
-            _part(x, d, -3, -2) * (k / (h * (h + k)))
-            + _part(x, d, -2, -1) * (-(h + k) / (h * k))
-            + _part(x, d, -1, None) * ((2 * k + h) / (k * (h + k)))
-        )
-    return cat([first, inside, last], d)
+        h, k = part(widths, d, 0, -1), part(widths, d, 1, None)
+        slopes = _differences(x, d) / widths
+        inside = (part(slopes, d, 0, -1) * k + part(slopes, d, 1, None) * h) / (h + k)
+
+    def interval(i: int) -> tuple[Tensor, Any]:
+        h = spacing if number else part(widths, d, i, i + 1)
+        return _differences(part(x, d, i, i + 2), d) / h, h
+
+    def edge(outer: int, inner: int) -> Tensor:
+        slope, h = interval(outer)
+        if edge_order == 1:
+            return slope
+        other, k = interval(inner)
+        return slope + (slope - other) * h / (h + k)
+
+    n = x.shape[d]
+    return cat([edge(0, 1), inside, edge(n - 2, n - 3)], d)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.arguments import require_floating, require_tensor, same_device
 
 
 class Histogram(NamedTuple):
@@ -22,8 +22,9 @@ class Histogram(NamedTuple):
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each of 0, 1, ... occurs in a vector of integers >= 0, or the sums of their
-    weights; at least ``minlength`` counts."""
+    """How often each of 0, 1, ... occurs in a vector of integers >= 0 (int64), or the sums of their
+    weights (float64, of float32 weights float32); at least ``minlength`` counts. Raises
+    RuntimeError for any other input, and for weights of another shape or device."""
     require_tensor("bincount", input)
     if input.ndim != 1 or input.dtype.kind not in "iu":
         raise RuntimeError(
@@ -44,8 +45,10 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 
 
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """How many elements fall into each of ``bins`` equal bins from min to max (both 0: from the
-    smallest to the largest element); what is outside, and nan, is not counted."""
+    """How many elements fall into each of ``bins`` equal bins from min to max (if they are equal,
+    from the smallest to the largest element), in the input's dtype; what is outside, and nan, is
+    not counted. Raises RuntimeError for integers, bins <= 0, min > max and a range that is not
+    finite."""
     require_floating("histc", input)
     if bins <= 0:
         raise RuntimeError(f"[histc] the number of bins must be positive, got {bins}")
@@ -59,9 +62,9 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     _require_finite("histc", min, max)
     low, high = x.dtype.type(min), x.dtype.type(max)
     x = x[(x >= low) & (x <= high)]
-    place = ((x - low) / (high - low) * bins).astype(np.int64)
-    place[place == bins] = bins - 1
-    hist = _counted(input, place, None, bins)
+    bin_of = ((x - low) / (high - low) * bins).astype(np.int64)
+    bin_of[bin_of == bins] = bins - 1
+    hist = _counted(input, bin_of, None, bins)
     return wrap(hist.astype(input.dtype), input._device)
 
 
@@ -75,7 +78,8 @@ def histogram(
 ) -> Histogram:
     """(hist, bin_edges): how many elements, or what weight, falls into each bin. bins: their
     number, equal between the two ends of ``range``, or a vector of increasing edges. density: the
-    integral over all bins is 1. Bins hold their left edge, the last one both."""
+    integral over all bins is 1. Bins hold their left edge, the last one both. Raises RuntimeError
+    for integers, bins <= 0, weights of another shape, and edges of another dtype."""
     require_floating("histogram", input)
     points = _plain(input).reshape(-1, 1)
     hist, edges = _histogram("histogram", input, points, [bins], range, weight, density)
@@ -90,9 +94,10 @@ def histogramdd(
     weight: Tensor | None = None,
     density: bool = False,
 ) -> Histogram:
-    """(hist, bin_edges) of points, whose coordinates are the last dimension. bins: one number for
-    all coordinates, or a number or a vector of edges for each; range: two ends for each, in one
-    list."""
+    """(hist, bin_edges) of points, whose k coordinates are the last dimension: hist has k
+    dimensions, and there are k vectors of edges. bins: one number for all coordinates, or a number
+    or a vector of edges for each; range: two ends for each, in one list. Raises what ``histogram``
+    does, and RuntimeError for a vector."""
     require_floating("histogramdd", input)
     if input.ndim < 2:
         raise RuntimeError(
@@ -120,20 +125,19 @@ def _histogram(
     _check_weight(op, weight, input, leading)
     edges: list = []
     inside: Any = xp.library.ones(len(points), dtype=bool)
-    place: Any = 0
+    cell: Any = 0  # counted in row-major order
     for i, given in enumerate(bins):
         x = points[:, i]
         ends = None if range is None else range[2 * i : 2 * i + 2]
         edge = _edges(op, input, given, x, ends)
         inside = inside & (x >= edge[0]) & (x <= edge[-1])
         bin_of = xp.library.searchsorted(edge, x, side="right") - 1
-        place = place * (len(edge) - 1) + xp.minimum(bin_of, len(edge) - 2)
+        cell = cell * (len(edge) - 1) + xp.minimum(bin_of, len(edge) - 2)
         edges.append(edge)
-    place = place[inside]
     if weight is not None:
         weight = wrap(weight._array.reshape(-1)[inside], device)
     shape = tuple(len(edge) - 1 for edge in edges)
-    hist = _counted(input, place, weight, math.prod(shape)).reshape(shape)
+    hist = _counted(input, cell[inside], weight, math.prod(shape)).reshape(shape)
     if density:
         hist = hist / hist.sum()
         for i, edge in enumerate(edges):
@@ -151,8 +155,7 @@ def _edges(op: str, input: Tensor, bins: Any, x: Any, ends: Any) -> Any:
                 f"[{op}] edges must be a vector of at least 2 numbers of dtype "
                 f"{input.dtype.name}, got {bins.dtype.name} {tuple(bins.shape)}"
             )
-        if bins._device is not input._device:
-            raise RuntimeError(f"[{op}] the tensor is on {input.device}, bins on {bins.device}")
+        same_device(op, input, bins, "bins")
         return _plain(bins)
     if not isinstance(bins, int) or bins <= 0:
         raise RuntimeError(f"[{op}] the number of bins must be a positive int, got {bins}")
@@ -175,14 +178,14 @@ def _plain(x: Tensor) -> Any:
     return x._array.astype(np.float32) if is_low_precision(x.dtype) else x._array
 
 
-def _counted(input: Tensor, place: Any, weights: Tensor | None, size: int) -> Any:
-    """How often each place occurs, or the sums of the weights (in a fixed order)."""
+def _counted(input: Tensor, bin_of: Any, weights: Tensor | None, size: int) -> Any:
+    """How often each bin occurs, or the sums of the weights (in a fixed order)."""
     xp = input._device.xp
     if weights is None:
-        return xp.library.bincount(place, minlength=size)
+        return xp.library.bincount(bin_of, minlength=size)
     sums = xp.zeros(size, dtype=np.float64)
-    if place.size:
-        xp.add_at(sums, (place,), weights._array.astype(np.float64))
+    if bin_of.size:
+        xp.add_at(sums, (bin_of,), weights._array.astype(np.float64))
     return sums
 
 
@@ -195,10 +198,7 @@ def _check_weight(op: str, weight: Any, beside: Tensor, shape: tuple[int, ...]) 
             f"[{op}] needs one weight for each number or point, shape {shape}, got shape "
             f"{tuple(weight.shape)}"
         )
-    if weight._device is not beside._device:
-        raise RuntimeError(
-            f"[{op}] the tensor is on {beside.device}, the weights are on {weight.device}"
-        )
+    same_device(op, beside, weight, "weights")
 
 
 def _require_finite(op: str, low: float, high: float) -> None:

@@ -123,7 +123,8 @@ _any, _all = by_method("any", "any"), by_method("all", "all")
 
 
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The sum over ``dim`` (all dimensions by default). Integers and bools add up in int64."""
+    """The sum over ``dim`` (one, several, or all by default); 0 for an empty input. Integers and
+    bools add up in int64, or in ``dtype``."""
     over = axes("sum", input, dim)
     if dtype is not None or input._array.dtype.kind in "biu":
         input = whole(input, dtype)
@@ -131,7 +132,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The sum over ``dim`` of what is not nan."""
+    """``sum`` of the elements that are not nan."""
     require_tensor("nansum", input)
     if input.is_floating_point():
         input = where(isnan(input), 0.0, input)
@@ -139,7 +140,8 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
 
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The arithmetic mean over ``dim``; nan of nothing."""
+    """The arithmetic mean over ``dim`` (one, several, or all by default); nan for an empty input.
+    Raises RuntimeError for integers and bools, unless ``dtype`` is one of floats."""
     if dtype is not None:
         input = to_dtype(input, dtype)
     require_floating("mean", input)
@@ -148,20 +150,22 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 
 @compute_in_float32
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The arithmetic mean over ``dim`` of what is not nan; nan where there is nothing else."""
+    """``mean`` of the elements that are not nan, or nan if there are none."""
     require_floating("nanmean", input)
     there = sum(logical_not(isnan(input)), dim, keepdim)
     return nansum(input, dim, keepdim, dtype=dtype) / there
 
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The product over ``dim`` (one, or all by default). Integers and bools multiply in int64."""
+    """The product over ``dim`` (one, several, or all by default); 1 for an empty input. Integers
+    and bools multiply in int64, or in ``dtype``."""
     over = axes("prod", input, dim)
     return _prod(whole(input, dtype), axis=over, keepdims=keepdim)
 
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
-    """log(sum(exp(input))) over ``dim``, without overflow."""
+    """log(sum(exp(input))) over ``dim``, without overflow; -inf for an empty input. Integers and
+    bools become the default dtype."""
     over = axes("logsumexp", input, dim)
     if not input.is_floating_point():
         input = cast(input, dtype=dtypes.get_default_dtype())
@@ -171,12 +175,14 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether any element over ``dim`` is non-zero (nan is). Of uint8 it is uint8."""
+    """Whether any element over ``dim`` (one, several, or all by default) is not 0 (nan is not): a
+    bool, of uint8 a uint8; False for an empty input."""
     return _truth("any", _any, input, dim, keepdim)
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements over ``dim`` are non-zero (nan is). Of uint8 it is uint8."""
+    """Whether all elements over ``dim`` (one, several, or all by default) are not 0 (nan is not): a
+    bool, of uint8 a uint8; True for an empty input."""
     return _truth("all", _all, input, dim, keepdim)
 
 
@@ -188,14 +194,15 @@ def _truth(op: str, of: Any, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
-    """How many elements over ``dim`` are not zero (nan is not)."""
+    """How many elements over ``dim`` (one, several, or all by default) are not 0 (nan is not), as
+    int64."""
     over = axes("count_nonzero", input, dim)
     return _sum(cast(not_equal(input, 0), dtype=dtypes.int64), axis=over, keepdims=False)
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     """The sum over the dimensions that broadcasting from shape ``size`` would have added or
-    stretched."""
+    stretched, in that shape. Raises RuntimeError where it does not broadcast to the input's."""
     require_tensor("sum_to_size", input)
     shape, wanted = tuple(input.shape), arguments.shape("sum_to_size", size)
     lead = len(shape) - len(wanted)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_tensor, same_device
 from tapegrad.ops.creation.create import as_tensor
 
 from .sort import keys
@@ -23,32 +23,31 @@ def searchsorted(
     side: str | None = None,
     sorter: Tensor | None = None,
 ) -> Tensor:
-    """The first place in the (last dimension of the) sorted sequence before which each number can
-    be inserted; right: the last such place. A vector serves all numbers; else the dimensions
-    before the last must agree. sorter: the indices that sort a sequence that is not."""
-    return _search(
-        "searchsorted", sorted_sequence, input, out_int32, _is_right(right, side), sorter
-    )
+    """The first position in the (last dimension of the) sorted sequence before which each number
+    can be inserted, as int64; right, or side "right": the last such position. A vector serves all
+    numbers; else the dimensions before the last must agree. sorter: the int64 indices that sort a
+    sequence that is not. Raises RuntimeError for other shapes, dtypes and devices, IndexError for a
+    sorter out of range."""
+    if side not in (None, "left", "right"):
+        raise RuntimeError(f"[searchsorted] side must be 'left' or 'right', got {side!r}")
+    if side == "left" and right:
+        raise RuntimeError("[searchsorted] side='left' and right=True contradict each other")
+    right = right or side == "right"
+    return _search("searchsorted", sorted_sequence, input, out_int32, right, sorter)
 
 
 def bucketize(
     input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
 ) -> Tensor:
-    """The number of the bucket between (sorted) boundaries that each number falls into."""
+    """The number of the bucket between sorted boundaries, a vector, that each number falls into, as
+    int64: i for boundaries[i - 1] < number <= boundaries[i]; right: for boundaries[i - 1] <= number
+    < boundaries[i]. Raises what ``searchsorted`` does."""
     require_tensor("bucketize", boundaries)
     if boundaries.ndim != 1:
         raise RuntimeError(
             f"[bucketize] boundaries must be a vector, got shape {tuple(boundaries.shape)}"
         )
     return _search("bucketize", boundaries, input, out_int32, right, None)
-
-
-def _is_right(right: bool, side: str | None) -> bool:
-    if side not in (None, "left", "right"):
-        raise RuntimeError(f"[searchsorted] side must be 'left' or 'right', got {side!r}")
-    if side == "left" and right:
-        raise RuntimeError("[searchsorted] side='left' and right=True contradict each other")
-    return right or side == "right"
 
 
 def _search(
@@ -81,7 +80,7 @@ def _bisect(library: Any, s: Any, v: Any, right: bool) -> Any:
     high = library.full(v.shape, s.shape[-1], dtype=np.int64)
     for _ in range(s.shape[-1].bit_length()):
         middle = (low + high) // 2
-        # Where low == high nothing changes, whatever is read at the last place.
+        # Where low == high nothing changes, whatever is read at the last position.
         at = library.take_along_axis(s, library.minimum(middle, s.shape[-1] - 1), -1)
         beyond = (low < high) & ~(at > v if right else at >= v)
         high = library.where(beyond, high, middle)
@@ -103,10 +102,7 @@ def _check(op: str, sequence: Tensor, values: Tensor, sorter: Any) -> None:
             f"[{op}] the sequence is {sequence.dtype.name}, the numbers are {values.dtype.name}: "
             "convert one with .to()"
         )
-    if sequence._device is not values._device:
-        raise RuntimeError(
-            f"[{op}] the sequence is on {sequence.device}, the numbers are on {values.device}"
-        )
+    same_device(op, sequence, values, "numbers")
     if sorter is None:
         return
     require_tensor(op, sorter)

@@ -18,17 +18,19 @@ def unique(
     return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:
-    """The different elements (with ``dim``, the different slices along it), always sorted. On
-    request also where each element went, and how often each occurs. nan differs from nan. Has no
-    gradient."""
+    """The different elements (with ``dim``, the different slices along it), ``sorted`` or not in
+    ascending order; on request also the index at which each element went, and how often each
+    occurs, both int64. nan differs from nan. Has no gradient. Raises RuntimeError for slices
+    without elements, IndexError for a dim of a 0-d tensor."""
     return _unique("unique", input, dim, return_inverse, return_counts, ordered=True)
 
 
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """The elements (with ``dim``, the slices along it) without those that equal the one before. On
-    request also where each element went, and the lengths of the runs. Has no gradient."""
+    """The elements (with ``dim``, the slices along it) without those that equal the one before; on
+    request also the index at which each element went, and the lengths of the runs, both int64. Has
+    no gradient. Raises what ``unique`` does."""
     return _unique("unique_consecutive", input, dim, return_inverse, return_counts, ordered=False)
 
 
@@ -59,8 +61,8 @@ def _unique(
     new[:1] = True
     new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     first = new.nonzero()[0]
-    places = first if order is None else order[first]
-    results = [slices[(slice(None),) * d + (places,)]]
+    chosen = first if order is None else order[first]
+    results = [slices[(slice(None),) * d + (chosen,)]]
     if inverse:
         group = new.cumsum(axis=0) - 1
         where = group
