@@ -148,14 +148,14 @@ def addr(
 ) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2): (m,) and (n,) -> (m, n), to which the ..."""
 def adjoint(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Each matrix transposed (and conjugated, which changes no real number)."""
+    """Each matrix of (..., m, n) as its transpose, a view of shape (..., n, m): ..."""
 def alias_copy(x: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``alias``, copied."""
+    """A copy of what ``alias`` shows; raises what that does."""
 @overload
 def all(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """Whether all elements over ``dim`` are non-zero (nan is)."""
+    """Whether all elements over ``dim`` (one, several, or all by default) are not 0 ..."""
 @overload
 def all(
     input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
@@ -174,7 +174,7 @@ def alpha_dropout(
 def amax(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The largest elements over ``dim``; equal ones share the gradient."""
+    """The largest elements over ``dim`` (one, several, or all by default), or nan; ..."""
 @overload
 def amax(
     input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
@@ -183,7 +183,7 @@ def amax(
 def amin(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The smallest elements over ``dim``; equal ones share the gradient."""
+    """The smallest elements over ``dim``; shares gradients and raises as ``amax`` does."""
 @overload
 def amin(
     input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
@@ -192,7 +192,7 @@ def amin(
 def aminmax(
     input: Tensor, *, dim: _int | None = None, keepdim: _bool = False, out: Any = None,
 ) -> MinMax:
-    """``amin`` and ``amax`` over one dimension, or all."""
+    """(min, max): ``amin`` and ``amax`` over one dimension, or all."""
 @overload
 def aminmax(
     input: Tensor, *, axis: _int | None, keepdims: _bool = False, out: Any = None,
@@ -203,7 +203,7 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def any(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """Whether any element over ``dim`` is non-zero (nan is)."""
+    """Whether any element over ``dim`` (one, several, or all by default) is not 0 (nan ..."""
 @overload
 def any(
     input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
@@ -244,7 +244,7 @@ def arctanh_(input: Tensor, /) -> Tensor:
 def argmax(
     input: Tensor, dim: _int | None = None, keepdim: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The (first) index of the largest element, of the flattened tensor if no ``dim`` ..."""
+    """The int64 index of the (first) largest element, or nan, along ``dim``; in the ..."""
 @overload
 def argmax(
     input: Tensor, *, axis: _int | None, keepdims: _bool = False, out: Tensor | None = None,
@@ -253,7 +253,7 @@ def argmax(
 def argmin(
     input: Tensor, dim: _int | None = None, keepdim: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The (first) index of the smallest element, of the flattened tensor if no ``dim`` ..."""
+    """The int64 index of the (first) smallest element, or nan, along ``dim``; in the ..."""
 @overload
 def argmin(
     input: Tensor, *, axis: _int | None, keepdims: _bool = False, out: Tensor | None = None,
@@ -263,14 +263,14 @@ def argsort(
     input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False, *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The indices that sort the tensor along ``dim``; always stable."""
+    """The int64 indices that sort the tensor along ``dim``, as ``sort`` does."""
 @overload
 def argsort(
     input: Tensor, *, axis: _int, descending: _bool = False, stable: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor: ...
 def argwhere(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The indices of the non-zero elements, one row each."""
+    """``nonzero`` under NumPy's name: (n, ndim)."""
 def as_strided(
     input: Tensor, size: Any, stride: Any, storage_offset: _int | None = None, *,
     out: Tensor | None = None,
@@ -284,7 +284,7 @@ def as_strided_copy(
     input: Tensor, size: Any, stride: Any, storage_offset: _int | None = None, *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``as_strided``, copied."""
+    """A copy of what ``as_strided`` shows; raises what that does."""
 def as_strided_scatter(
     input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: _int | None = None, *,
     out: Tensor | None = None,
@@ -318,17 +318,17 @@ def atanh_(input: Tensor, /) -> Tensor:
     """``input.atanh_(...)``"""
 @overload
 def atleast_1d(tensors: Tensor, /, *, out: Tensor | None = None) -> Tensor:
-    """Tensors (one, several, or a list) with at least one dimension."""
+    """Views of tensors (one, several, or a list, for which there is a tuple) with at ..."""
 @overload
 def atleast_1d(*tensors: Any, out: Any = None) -> Any: ...
 @overload
 def atleast_2d(tensors: Tensor, /, *, out: Tensor | None = None) -> Tensor:
-    """Tensors with at least two dimensions: vectors become rows."""
+    """``atleast_1d`` with at least two dimensions: a vector (n) becomes a row (1, n)."""
 @overload
 def atleast_2d(*tensors: Any, out: Any = None) -> Any: ...
 @overload
 def atleast_3d(tensors: Tensor, /, *, out: Tensor | None = None) -> Tensor:
-    """Tensors with at least three dimensions: (n) becomes (1, n, 1) and (m, n) becomes ..."""
+    """``atleast_1d`` with at least three dimensions: (n) becomes (1, n, 1) and (m, n) ..."""
 @overload
 def atleast_3d(*tensors: Any, out: Any = None) -> Any: ...
 def avg_pool1d(
@@ -379,25 +379,25 @@ def blackman_window(
 ) -> Tensor:
     """``windows.blackman``, periodic by default."""
 def block_diag(*tensors: Any, out: Tensor | None = None) -> Tensor:
-    """Matrices (vectors are rows, numbers 1x1) along the diagonal of a matrix, zeros ..."""
+    """Matrices (a vector is a row, a number a 1x1 matrix) along the diagonal of a ..."""
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of matrices, one by one: (batch, m, k) @ (batch, k, n) -> (batch, ..."""
 def broadcast_shapes(*shapes: Any) -> Size:
-    """The shape to which all shapes (or sizes of vectors) broadcast."""
+    """The shape to which all shapes (an int is that of a vector) broadcast."""
 def broadcast_tensors(*tensors: Any, out: Any = None) -> tuple[Tensor, ...]:
-    """Views of all tensors, expanded to their common shape."""
+    """Views of all tensors (several, or a list), expanded to the shape to which all of ..."""
 def broadcast_to(input: Tensor, size: Any, *, out: Tensor | None = None) -> Tensor:
-    """``expand`` under another name."""
+    """``expand`` to ``size`` under another name; raises what that does."""
 def bucketize(
     input: Any, boundaries: Tensor, *, out_int32: _bool = False, right: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The number of the bucket between (sorted) boundaries that each number falls into."""
+    """The number of the bucket between sorted boundaries, a vector, that each number ..."""
 def cartesian_prod(*tensors: Tensor, out: Tensor | None = None) -> Tensor:
-    """All tuples of one element from each vector, as rows; of one vector, the vector."""
+    """All choices of one element from each of k vectors, as rows of k, the last ..."""
 @overload
 def cat(tensors: Any, dim: Any = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along an existing dimension; dtypes are promoted."""
+    """Tensors joined along dimension ``dim``, the only one in which their shapes may ..."""
 @overload
 def cat(tensors: Any, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 def cdist(
@@ -451,21 +451,21 @@ def clip(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None 
 def clip_(input: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
     """``input.clip_(...)``"""
 def clone(input: Tensor, *, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
-    """A copy, its elements in order in memory; gradients flow through it."""
+    """A copy, its elements in row-major order in memory; gradients flow through it."""
 def column_stack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
-    """Tensors side by side, vectors and numbers as columns."""
+    """Tensors side by side: joined along dim 1, vectors and numbers as columns."""
 def combinations(
     input: Tensor, r: _int = 2, with_replacement: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """All choices of r elements of a vector, in order, as rows."""
+    """All choices of r elements of a vector, in its order, as rows of r; ..."""
 @overload
 def concat(tensors: Any, dim: Any = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along an existing dimension; dtypes are promoted."""
+    """Tensors joined along dimension ``dim``, the only one in which their shapes may ..."""
 @overload
 def concat(tensors: Any, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 @overload
 def concatenate(tensors: Any, dim: Any = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along an existing dimension; dtypes are promoted."""
+    """Tensors joined along dimension ``dim``, the only one in which their shapes may ..."""
 @overload
 def concatenate(tensors: Any, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 def conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -531,7 +531,7 @@ def cosine_similarity(
 ) -> Tensor: ...
 @overload
 def count_nonzero(input: Tensor, dim: Any = None, *, out: Tensor | None = None) -> Tensor:
-    """How many elements over ``dim`` are not zero (nan is not)."""
+    """How many elements over ``dim`` (one, several, or all by default) are not 0 (nan ..."""
 @overload
 def count_nonzero(input: Tensor, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 def cov(
@@ -550,12 +550,12 @@ def cross(
 ) -> Tensor: ...
 @overload
 def cummax(input: Tensor, dim: _int, *, out: Any = None) -> Picked:
-    """(values, indices) of the largest element so far along ``dim``; of equal ones the ..."""
+    """(values, indices) of the largest element so far along ``dim``, or nan; of equal ..."""
 @overload
 def cummax(input: Tensor, *, axis: _int, out: Any = None) -> Picked: ...
 @overload
 def cummin(input: Tensor, dim: _int, *, out: Any = None) -> Picked:
-    """(values, indices) of the smallest element so far along ``dim``; of equal ones ..."""
+    """(values, indices) of the smallest element so far along ``dim``, or nan; of equal ..."""
 @overload
 def cummin(input: Tensor, *, axis: _int, out: Any = None) -> Picked: ...
 @overload
@@ -577,7 +577,7 @@ def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: _int = -1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The integrals from the first sample to each later one, as ``trapezoid``."""
+    """The integrals from the first sample to each later one, one fewer than samples, ..."""
 @overload
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, axis: _int, out: Tensor | None = None,
@@ -589,25 +589,25 @@ def deg2rad_(input: Tensor, /) -> Tensor:
 def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The determinants of (..., n, n) matrices, (...)."""
 def detach(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The same memory, off the tape."""
+    """A view of the whole tensor that is off the tape: no gradient flows through it."""
 def detach_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``detach``, copied."""
+    """A copy of what ``detach`` shows; raises what that does."""
 def diag(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
-    """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector, ..."""
+    """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a ..."""
 def diag_embed(
     input: Tensor, offset: _int = 0, dim1: _int = -2, dim2: _int = -1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """Matrices over two new dims with the last dimension's elements on their diagonals."""
+    """Zeros but for the last dimension's elements, which stand on the diagonals over ..."""
 def diagflat(input: Tensor, offset: _int = 0, *, out: Tensor | None = None) -> Tensor:
-    """All elements as the diagonal of a matrix."""
+    """All elements, in row-major order, as the diagonal of a matrix of zeros."""
 def diagonal(
     input: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """A view of the diagonals over two dims, as the last dimension; ``offset`` counts ..."""
+    """A view of the diagonals over two dims, as the last dimension: (m, n, b) gives ..."""
 def diagonal_copy(
     input: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """``diagonal``, copied."""
+    """A copy of what ``diagonal`` shows; raises what that does."""
 def diagonal_scatter(
     input: Tensor, src: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1, *,
     out: Tensor | None = None,
@@ -618,7 +618,7 @@ def diff(
     input: Tensor, n: _int = 1, dim: _int = -1, prepend: Tensor | None = None,
     append: Tensor | None = None, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The n-th differences x[i + 1] - x[i] along ``dim``, of bools whether they ..."""
+    """The n-th differences x[i + 1] - x[i] along ``dim``, whose size becomes smaller ..."""
 @overload
 def diff(
     input: Tensor, n: _int = 1, *, axis: _int, prepend: Tensor | None = None,
@@ -647,9 +647,9 @@ def dsplit(
     input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
     out: Any = None,
 ) -> tuple[Tensor, ...]:
-    """``tensor_split`` along dim 2, into equal parts if a number is given."""
+    """``tensor_split`` along dim 2, where a number of parts must divide the size."""
 def dstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
-    """Tensors behind each other: joined along dim 2."""
+    """Tensors behind each other: joined along dim 2, after ``atleast_3d``."""
 def einsum(equation: Any, *operands: Any, out: Tensor | None = None) -> Tensor:
     """``einsum("bij,bjk->bik", a, b)``, with ``...`` for leading dimensions that ..."""
 @overload
@@ -708,7 +708,7 @@ def expand_copy(
     input: Tensor, *sizes: Any, size: Any = None, implicit: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``expand``, copied."""
+    """A copy of what ``expand`` shows; raises what that does."""
 def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """exp(input) - 1, exact near 0."""
 def expm1_(input: Tensor, /) -> Tensor:
@@ -725,9 +725,9 @@ def feature_alpha_dropout(
 ) -> Tensor:
     """``alpha_dropout`` of whole channels of (n, c, ...)."""
 def fill(input: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
-    """A tensor like ``input`` of one value, a number or a 0-d tensor."""
+    """A tensor like ``input`` whose elements are all ``value``, a number or a 0-d ..."""
 def fill_(self: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
-    """Set every element to ``value``."""
+    """Set every element to ``value``, a number or a 0-d tensor; returns and raises ..."""
 def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input rounded towards 0, of input's dtype."""
 def fix_(input: Tensor, /) -> Tensor:
@@ -735,13 +735,13 @@ def fix_(input: Tensor, /) -> Tensor:
 def flatten(
     input: Tensor, start_dim: _int = 0, end_dim: _int = -1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """Dimensions start_dim to end_dim as one."""
+    """Dimensions start_dim to end_dim as one: all by default, as (n); a 0-d tensor ..."""
 def flip(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
-    """The elements in reverse order along ``dims``."""
+    """A copy with the elements in reverse order along ``dims``."""
 def fliplr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Columns in reverse order; needs at least 2 dimensions."""
+    """``flip`` of the columns, dim 1."""
 def flipud(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Rows in reverse order; needs at least 1 dimension."""
+    """``flip`` of the rows, dim 0."""
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     """input ** exponent, computed and returned in float64; one may be a number."""
 def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -783,7 +783,7 @@ def gather(
     input: Tensor, dim: _int, index: Tensor, *, sparse_grad: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on."""
+    """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on: the result ..."""
 @overload
 def gather(
     input: Tensor, *, axis: _int, index: Tensor, sparse_grad: _bool = False,
@@ -805,7 +805,7 @@ def get_rng_state(*, out: Tensor | None = None) -> Tensor:
 def gradient(
     input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: _int = 1, out: Any = None,
 ) -> tuple[Tensor, ...]:
-    """The slopes along each of ``dim`` (all): central differences of second order ..."""
+    """The slopes along each of ``dim`` (all), in the input's shape: central ..."""
 @overload
 def gradient(
     input: Tensor, *, spacing: Any = 1, axis: Any, edge_order: _int = 1, out: Any = None,
@@ -845,7 +845,7 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
 def histc(
     input: Tensor, bins: _int = 100, min: _float = 0, max: _float = 0, *, out: Tensor | None = None,
 ) -> Tensor:
-    """How many elements fall into each of ``bins`` equal bins from min to max (both 0: ..."""
+    """How many elements fall into each of ``bins`` equal bins from min to max (if they ..."""
 def histogram(
     input: Tensor, bins: Any, *, range: Sequence[_float] | None = None,
     weight: Tensor | None = None, density: _bool = False, out: Any = None,
@@ -855,14 +855,14 @@ def histogramdd(
     input: Tensor, bins: Any, *, range: Sequence[_float] | None = None,
     weight: Tensor | None = None, density: _bool = False, out: Any = None,
 ) -> Histogram:
-    """(hist, bin_edges) of points, whose coordinates are the last dimension."""
+    """(hist, bin_edges) of points, whose k coordinates are the last dimension: hist ..."""
 def hsplit(
     input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
     out: Any = None,
 ) -> tuple[Tensor, ...]:
-    """``tensor_split`` along dim 1, into equal parts if a number is given."""
+    """``tensor_split`` along dim 1 (of a vector, 0), where a number of parts must ..."""
 def hstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
-    """Tensors side by side: joined along dim 1, vectors along dim 0."""
+    """Tensors side by side: joined along dim 1, vectors and numbers along dim 0."""
 def hypot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """sqrt(input ** 2 + other ** 2), without overflow on the way."""
 def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -888,7 +888,7 @@ def index_add(
 def index_copy(
     input: Tensor, dim: _int, index: Tensor, source: Tensor, *, out: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with slice index[i] along ``dim`` replaced by source[i]."""
+    """A copy of ``input`` with slice index[i] along ``dim`` replaced by source[i]; ..."""
 @overload
 def index_copy(
     input: Tensor, *, axis: _int, index: Tensor, source: Tensor, out: Tensor | None = None,
@@ -897,7 +897,7 @@ def index_copy(
 def index_fill(
     input: Tensor, dim: _int, index: Tensor, value: Any, *, out: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with the slices that ``index`` names (negative ones from the ..."""
+    """A copy of ``input`` with the slices that the 1-d int64 ``index`` names along ..."""
 @overload
 def index_fill(
     input: Tensor, *, axis: _int, index: Tensor, value: Any, out: Tensor | None = None,
@@ -922,7 +922,7 @@ def index_reduce(
 ) -> Tensor: ...
 @overload
 def index_select(input: Tensor, dim: _int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The slices of ``input`` along ``dim`` that the 1-d ``index`` names."""
+    """A copy of the slices of ``input`` along ``dim`` that the 1-d ``index`` (int64 or ..."""
 @overload
 def index_select(
     input: Tensor, *, axis: _int, index: Tensor, out: Tensor | None = None,
@@ -967,7 +967,7 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
 def kthvalue(
     input: Tensor, k: _int, dim: _int = -1, keepdim: _bool = False, *, out: Any = None,
 ) -> Picked:
-    """(values, indices) of the k-th smallest elements along ``dim``, counted from 1."""
+    """(values, indices) of the k-th smallest elements along ``dim``, counted from 1; ..."""
 @overload
 def kthvalue(
     input: Tensor, k: _int, *, axis: _int, keepdims: _bool = False, out: Any = None,
@@ -1059,7 +1059,7 @@ def logspace(
 def logsumexp(
     input: Tensor, dim: Any, keepdim: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """log(sum(exp(input))) over ``dim``, without overflow."""
+    """log(sum(exp(input))) over ``dim``, without overflow; -inf for an empty input."""
 @overload
 def logsumexp(
     input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
@@ -1078,13 +1078,13 @@ def lu_unpack(
 def manual_seed(seed: _int) -> Generator:
     """Seed the default generator, which serves all devices, and return it."""
 def masked_fill(input: Tensor, mask: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
-    """``input`` with ``value``, a number or a 0-d tensor, where the (broadcast) bool ..."""
+    """``input`` with ``value``, a number or a 0-d tensor, where the bool ``mask`` is ..."""
 def masked_scatter(
     input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` with the elements of ``source``, in order, where the (broadcast) bool ..."""
+    """A copy of ``input`` with the elements of ``source``, in row-major order, where ..."""
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The elements where the bool ``mask`` is True (both broadcast), in one dimension."""
+    """The elements where the bool ``mask`` is True, both broadcast to one shape, in ..."""
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product; vectors are a row on the left and a column on the right, ..."""
 def matrix_exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1093,7 +1093,7 @@ def matrix_power(A: Tensor, n: _int, *, out: Tensor | None = None) -> Tensor:
     """The product of n times the (..., n, n) matrix A; for negative n, of its inverse; ..."""
 @overload
 def max(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The largest element; with a dimension, (values, indices) along it; with a second ..."""
+    """The largest element, or nan; with a dimension, (values, indices) along it, of ..."""
 @overload
 def max(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Picked: ...
 @overload
@@ -1140,7 +1140,7 @@ def mean(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The arithmetic mean over ``dim``; nan of nothing."""
+    """The arithmetic mean over ``dim`` (one, several, or all by default); nan for an ..."""
 @overload
 def mean(
     input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
@@ -1157,7 +1157,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij", out: Any = None) -> tuple[Tens
     """Vectors (or numbers) as coordinates of a grid: the i-th result holds the i-th ..."""
 @overload
 def min(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The smallest element; with a dimension, (values, indices) along it; with a ..."""
+    """The smallest element, or nan; with a dimension, (values, indices) along it, of ..."""
 @overload
 def min(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Picked: ...
 @overload
@@ -1174,11 +1174,11 @@ def mode(input: Tensor, dim: _int = -1, keepdim: _bool = False, *, out: Any = No
 @overload
 def mode(input: Tensor, *, axis: _int, keepdims: _bool = False, out: Any = None) -> Picked: ...
 def moveaxis(input: Tensor, source: Any, destination: Any, *, out: Tensor | None = None) -> Tensor:
-    """``movedim`` under NumPy's name."""
+    """``movedim`` under NumPy's name; raises what that does."""
 def movedim(input: Tensor, source: Any, destination: Any, *, out: Tensor | None = None) -> Tensor:
-    """Dimensions moved to new places; the others keep their order."""
+    """A view with the ``source`` dimensions at the ``destination`` positions; the ..."""
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The tensor sorted along its first dimension."""
+    """The values of ``sort`` along the first dimension."""
 def mul(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """input * other."""
 def multinomial(
@@ -1207,7 +1207,7 @@ def nanmean(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The arithmetic mean over ``dim`` of what is not nan; nan where there is nothing ..."""
+    """``mean`` of the elements that are not nan, or nan if there are none."""
 @overload
 def nanmean(
     input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
@@ -1215,7 +1215,7 @@ def nanmean(
 ) -> Tensor: ...
 @overload
 def nanmedian(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The median of what is not nan; with a dimension, (values, indices) along it."""
+    """``median`` of the elements that are not nan, or nan if there are none."""
 @overload
 def nanmedian(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> Picked: ...
 @overload
@@ -1225,7 +1225,7 @@ def nanquantile(
     input: Tensor, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
     interpolation: str = "linear", out: Tensor | None = None,
 ) -> Tensor:
-    """The quantiles of what is not nan."""
+    """``quantile`` of the elements that are not nan, or nan if there are none."""
 @overload
 def nanquantile(
     input: Tensor, q: Any, *, axis: _int | None, keepdims: _bool = False,
@@ -1236,7 +1236,7 @@ def nansum(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The sum over ``dim`` of what is not nan."""
+    """``sum`` of the elements that are not nan."""
 @overload
 def nansum(
     input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
@@ -1255,7 +1255,7 @@ def narrow(
 def narrow_copy(
     input: Tensor, dim: _int, start: Any, length: _int, *, out: Tensor | None = None,
 ) -> Tensor:
-    """``narrow``, copied."""
+    """A copy of what ``narrow`` shows; raises what that does."""
 @overload
 def narrow_copy(
     input: Tensor, *, axis: _int, start: Any, length: _int, out: Tensor | None = None,
@@ -1276,13 +1276,13 @@ def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Ten
 def nonzero(
     input: Tensor, *, as_tuple: Literal[False] = False, out: Tensor | None = None,
 ) -> Tensor:
-    """The indices of the non-zero elements: one row each, or one tensor a dimension."""
+    """The int64 indices of the elements that are not 0 (nan is not), in row-major ..."""
 @overload
 def nonzero(input: Tensor, *, as_tuple: _bool = False, out: Any = None) -> Any: ...
 def nonzero_static(
     input: Tensor, *, size: _int, fill_value: _int = -1, out: Tensor | None = None,
 ) -> Tensor:
-    """``nonzero`` in exactly ``size`` rows: the first ones, and rows of ``fill_value``."""
+    """``nonzero`` in exactly ``size`` rows: the first ones, then rows of ``fill_value``."""
 @overload
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None, *,
@@ -1340,9 +1340,9 @@ def pca_lowrank(
 def pdist(input: Tensor, p: _float = 2.0, *, out: Tensor | None = None) -> Tensor:
     """The p-norms of the differences of rows i < j of an (n, k) matrix, a vector of n ..."""
 def permute(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
-    """The dimensions in another order."""
+    """A view with the dimensions in another order: dimension i of the result is ..."""
 def permute_copy(input: Tensor, *order: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
-    """``permute``, copied."""
+    """A copy of what ``permute`` shows; raises what that does."""
 def pinverse(input: Tensor, rcond: _float = 1e-15, *, out: Tensor | None = None) -> Tensor:
     """``linalg.pinv`` under its older name: the Moore-Penrose inverses of (..., m, n) ..."""
 def pixel_shuffle(input: Tensor, upscale_factor: _int, *, out: Tensor | None = None) -> Tensor:
@@ -1366,7 +1366,7 @@ def prod(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The product over ``dim`` (one, or all by default)."""
+    """The product over ``dim`` (one, several, or all by default); 1 for an empty input."""
 @overload
 def prod(
     input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
@@ -1376,7 +1376,7 @@ def put(
     input: Tensor, index: Tensor, source: Tensor, accumulate: _bool = False, *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with ``source`` written (or added) at positions in the ..."""
+    """A copy of ``input`` with ``source`` written (or added) at int64 positions in the ..."""
 def qr(input: Tensor, some: _bool = True, *, out: Any = None) -> QR:
     """``linalg.qr`` under its older name: mode "reduced", or "complete" (some=False)."""
 @overload
@@ -1451,7 +1451,7 @@ def randperm(
 ) -> Tensor:
     """The integers 0 to n - 1 in random order, int64 by default."""
 def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """All elements in one dimension; a view of a contiguous tensor, a copy of others."""
+    """All elements in one dimension, in row-major order; a view of a contiguous ..."""
 def real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
 def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1485,7 +1485,7 @@ def repeat_interleave(
     out: Tensor | None = None,
 ) -> Tensor: ...
 def reshape(input: Tensor, *sizes: Any, shape: Any = None, out: Tensor | None = None) -> Tensor:
-    """The same elements in another shape (one size may be -1); a view if possible."""
+    """The same elements, in row-major order, in another shape (one size may be -1: ..."""
 def resize_as_(
     self: Tensor, other: Tensor, memory_format: Any = None, *, out: Tensor | None = None,
 ) -> Tensor:
@@ -1500,15 +1500,15 @@ def rms_norm(
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich ..."""
 def roll(input: Tensor, shifts: Any, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
-    """The elements moved along ``dims`` (or along the flattened tensor), around the end."""
+    """A copy with the elements moved by ``shifts[i]`` along ``dims[i]`` (without dims, ..."""
 def rot90(input: Tensor, k: _int = 1, dims: Any = ..., *, out: Tensor | None = None) -> Tensor:
-    """Turned k times by 90 degrees, from the first of two dims towards the second."""
+    """Turned k times by 90 degrees, from the first of two ``dims`` towards the second."""
 def round(input: Tensor, *, decimals: _int = 0, out: Tensor | None = None) -> Tensor:
     """To the nearest integer, halves to even; with ``decimals`` to so many digits ..."""
 def round_(input: Tensor, /, *, decimals: _int = 0) -> Tensor:
     """``input.round_(...)``"""
 def row_stack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
-    """Tensors below each other: joined along dim 0, vectors as rows."""
+    """Tensors below each other: joined along dim 0, vectors and numbers as rows."""
 def rrelu(
     input: Tensor, lower: _float = 0.125, upper: _float = 0.3333333333333333,
     training: _bool = False, inplace: _bool = False, *, out: Tensor | None = None,
@@ -1535,7 +1535,7 @@ def scatter(
     input: Tensor, dim: _int, index: Tensor, src: Any = None, *, value: Any = None,
     reduce: str | None = None, out: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with the values of ``src`` (a tensor at least as large as ..."""
+    """A copy of ``input`` with src[i][j][k] (or a number) at [index[i][j][k]][j][k] ..."""
 @overload
 def scatter(
     input: Tensor, *, axis: _int, index: Tensor, src: Any = None, value: Any = None,
@@ -1545,7 +1545,7 @@ def scatter(
 def scatter_add(
     input: Tensor, dim: _int, index: Tensor, src: Tensor, *, out: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with the values of ``src`` added at the positions ``index`` ..."""
+    """``scatter`` that adds the values of ``src``, in a fixed order; raises what that ..."""
 @overload
 def scatter_add(
     input: Tensor, *, axis: _int, index: Tensor, src: Tensor, out: Tensor | None = None,
@@ -1565,17 +1565,17 @@ def searchsorted(
     sorted_sequence: Tensor, input: Any, *, out_int32: _bool = False, right: _bool = False,
     side: str | None = None, sorter: Tensor | None = None, out: Tensor | None = None,
 ) -> Tensor:
-    """The first place in the (last dimension of the) sorted sequence before which each ..."""
+    """The first position in the (last dimension of the) sorted sequence before which ..."""
 def seed() -> _int:
     """Seed the default generator with a number of the operating system's, and return it."""
 @overload
 def select(input: Tensor, dim: _int, index: Any, *, out: Tensor | None = None) -> Tensor:
-    """A view of one slice along ``dim``, without that dimension."""
+    """A view of slice ``index`` (an int; a negative one counts from the end) along ..."""
 @overload
 def select(input: Tensor, *, axis: _int, index: Any, out: Tensor | None = None) -> Tensor: ...
 @overload
 def select_copy(input: Tensor, dim: _int, index: Any, *, out: Tensor | None = None) -> Tensor:
-    """``select``, copied."""
+    """A copy of what ``select`` shows; raises what that does."""
 @overload
 def select_copy(input: Tensor, *, axis: _int, index: Any, out: Tensor | None = None) -> Tensor: ...
 @overload
@@ -1620,7 +1620,7 @@ def slice(
     input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None,
     step: _int = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """A view of every ``step``-th element along ``dim`` from start to before end."""
+    """The view input[..., start:end:step, ...] along ``dim``; start and end are ..."""
 @overload
 def slice(
     input: Tensor, *, axis: _int, start: _int | None = None, end: _int | None = None,
@@ -1631,7 +1631,7 @@ def slice_copy(
     input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None,
     step: _int = 1, *, out: Tensor | None = None,
 ) -> Tensor:
-    """``slice``, copied."""
+    """A copy of what ``slice`` shows; raises what that does."""
 @overload
 def slice_copy(
     input: Tensor, *, axis: _int, start: _int | None = None, end: _int | None = None,
@@ -1664,7 +1664,7 @@ def sort(
     input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False, *,
     out: Any = None,
 ) -> Picked:
-    """(values, indices) in ascending or descending order along ``dim``; always stable."""
+    """(values, indices) in ascending or descending order along ``dim``, indices in int64."""
 @overload
 def sort(
     input: Tensor, *, axis: _int, descending: _bool = False, stable: _bool = False, out: Any = None,
@@ -1685,7 +1685,7 @@ def split_copy(
     tensor: Tensor, split_size_or_sections: Any = None, dim: _int = 0, *, split_size: Any = None,
     out: Any = None,
 ) -> tuple[Tensor, ...]:
-    """``split``, copied."""
+    """A copy of what ``split`` shows; raises what that does."""
 @overload
 def split_copy(
     tensor: Tensor, split_size_or_sections: Any = None, *, axis: _int, split_size: Any = None,
@@ -1704,7 +1704,7 @@ def split_with_sizes(
 def split_with_sizes_copy(
     input: Tensor, split_sizes: Any, dim: _int = 0, *, out: Any = None,
 ) -> tuple[Tensor, ...]:
-    """``split_with_sizes``, copied."""
+    """A copy of what ``split_with_sizes`` shows; raises what that does."""
 @overload
 def split_with_sizes_copy(
     input: Tensor, split_sizes: Any, *, axis: _int, out: Any = None,
@@ -1719,17 +1719,17 @@ def square_(input: Tensor, /) -> Tensor:
     """``input.square_(...)``"""
 @overload
 def squeeze(input: Tensor, dim: Any = None, *, out: Tensor | None = None) -> Tensor:
-    """Dimensions of size 1 left out: all of them, or those given."""
+    """A view without the dimensions of size 1: all of them, or those of them that ..."""
 @overload
 def squeeze(input: Tensor, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 @overload
 def squeeze_copy(input: Tensor, dim: Any = None, *, out: Tensor | None = None) -> Tensor:
-    """``squeeze``, copied."""
+    """A copy of what ``squeeze`` shows; raises what that does."""
 @overload
 def squeeze_copy(input: Tensor, *, axis: Any, out: Tensor | None = None) -> Tensor: ...
 @overload
 def stack(tensors: Any, dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors of one shape joined along a new dimension."""
+    """Tensors of one shape joined along a new dimension ``dim``: two of (n) give (2, n)."""
 @overload
 def stack(tensors: Any, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
 @overload
@@ -1737,7 +1737,7 @@ def std(
     input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
     correction: _float | None = None, out: Tensor | None = None,
 ) -> Tensor:
-    """The standard deviation: the square root of ``var``."""
+    """The standard deviation over ``dim``: the square root of ``var``, with its ..."""
 @overload
 def std(
     input: Tensor, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
@@ -1748,7 +1748,7 @@ def std_mean(
     input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
     correction: _float | None = None, out: Any = None,
 ) -> tuple[Tensor, Tensor]:
-    """The standard deviation and the mean over ``dim``."""
+    """(standard deviation, mean) over ``dim``: ``std``, with its arguments, and ..."""
 @overload
 def std_mean(
     input: Tensor, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
@@ -1763,7 +1763,7 @@ def sum(
     input: Tensor, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The sum over ``dim`` (all dimensions by default)."""
+    """The sum over ``dim`` (one, several, or all by default); 0 for an empty input."""
 @overload
 def sum(
     input: Tensor, *, axis: Any, keepdims: _bool = False, dtype: Any = None,
@@ -1781,18 +1781,18 @@ def svd_lowrank(
 def swapaxes(input: Tensor, axis0: _int, axis1: _int, *, out: Tensor | None = None) -> Tensor:
     """``transpose`` under NumPy's name."""
 def swapdims(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
-    """Two dimensions exchanged."""
+    """A view with two dimensions exchanged."""
 def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """A matrix transposed; vectors and scalars as they are."""
+    """A matrix (m, n) as its transpose (n, m), a view; vectors and 0-d tensors as they ..."""
 def t_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``t``, copied."""
+    """A copy of what ``t`` shows; raises what that does."""
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The elements at positions in the flattened tensor (negative ones from the end), ..."""
+    """The elements at int64 positions in the flattened tensor (negative ones count ..."""
 @overload
 def take_along_dim(
     input: Tensor, indices: Tensor, dim: _int | None = None, *, out: Tensor | None = None,
 ) -> Tensor:
-    """``gather`` with indices (negative ones from the end) and tensor broadcast ..."""
+    """``gather`` with int64 indices (negative ones count from the end) and tensor ..."""
 @overload
 def take_along_dim(
     input: Tensor, indices: Tensor, *, axis: _int | None, out: Tensor | None = None,
@@ -1840,7 +1840,7 @@ def topk(
     input: Tensor, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True, *,
     out: Any = None,
 ) -> Picked:
-    """(values, indices) of the k largest (or smallest) elements along ``dim``, in that ..."""
+    """(values, indices) of the k largest (or smallest) elements along ``dim``, whose ..."""
 @overload
 def topk(
     input: Tensor, k: _int, *, axis: _int, largest: _bool = True, sorted: _bool = True,
@@ -1849,15 +1849,15 @@ def topk(
 def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The sum of a matrix's diagonal, (m, n) -> (); integers add up in int64."""
 def transpose(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
-    """Two dimensions exchanged."""
+    """A view with two dimensions exchanged."""
 def transpose_copy(input: Tensor, dim0: _int, dim1: _int, *, out: Tensor | None = None) -> Tensor:
-    """``transpose``, copied."""
+    """A copy of what ``transpose`` shows; raises what that does."""
 @overload
 def trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: _int = -1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The integral along ``dim`` by the trapezoidal rule; the samples are at ``x``, or ..."""
+    """The integral along ``dim`` by the trapezoidal rule: the sum of (y[i] + y[i + 1]) ..."""
 @overload
 def trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, axis: _int, out: Tensor | None = None,
@@ -1867,7 +1867,7 @@ def trapz(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: _int = -1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The integral along ``dim`` by the trapezoidal rule; the samples are at ``x``, or ..."""
+    """The integral along ``dim`` by the trapezoidal rule: the sum of (y[i] + y[i + 1]) ..."""
 @overload
 def trapz(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, axis: _int, out: Tensor | None = None,
@@ -1878,19 +1878,19 @@ def triangular_solve(
 ) -> TriangularSolution:
     """(solution, A) of A x = b, or of A^T x = b (transpose), for b (..., n, k) and ..."""
 def tril(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Each matrix up to a diagonal (0: the main one, 1: the one above it), zeros ..."""
+    """A copy of matrices (..., m, n) that is 0 above a diagonal (0: the main one, 1: ..."""
 def tril_indices(
     row: _int, col: _int, offset: _int = 0, *, dtype: Any = None, device: Any = None,
     layout: Any = None, out: Tensor | None = None,
 ) -> Tensor:
-    """Rows and columns of the elements that ``tril`` keeps, (2, n), in row-major order."""
+    """Rows and columns of the elements that ``tril`` keeps of a (row, col) matrix: (2, ..."""
 def triu(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Each matrix from a diagonal (0: the main one, 1: the one above it) on, zeros ..."""
+    """A copy of matrices (..., m, n) that is 0 below a diagonal (0: the main one, 1: ..."""
 def triu_indices(
     row: _int, col: _int, offset: _int = 0, *, dtype: Any = None, device: Any = None,
     layout: Any = None, out: Tensor | None = None,
 ) -> Tensor:
-    """Rows and columns of the elements that ``triu`` keeps, (2, n), in row-major order."""
+    """Rows and columns of the elements that ``triu`` keeps of a (row, col) matrix: (2, ..."""
 def true_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """input / other in floating point, broadcast; integers become the default float dtype."""
 def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1904,24 +1904,24 @@ def unbind(input: Tensor, dim: _int = 0, *, out: Any = None) -> tuple[Tensor, ..
 def unbind(input: Tensor, *, axis: _int, out: Any = None) -> tuple[Tensor, ...]: ...
 @overload
 def unbind_copy(input: Tensor, dim: _int = 0, *, out: Any = None) -> tuple[Tensor, ...]:
-    """``unbind``, copied."""
+    """A copy of what ``unbind`` shows; raises what that does."""
 @overload
 def unbind_copy(input: Tensor, *, axis: _int, out: Any = None) -> tuple[Tensor, ...]: ...
 @overload
 def unflatten(input: Tensor, dim: _int, sizes: Any, *, out: Tensor | None = None) -> Tensor:
-    """One dimension as several (one size may be -1)."""
+    """A view with dimension ``dim`` of size n as several of ``sizes``, whose product ..."""
 @overload
 def unflatten(input: Tensor, *, axis: _int, sizes: Any, out: Tensor | None = None) -> Tensor: ...
 def unfold_copy(
     input: Tensor, dimension: _int, size: _int, step: _int, *, out: Tensor | None = None,
 ) -> Tensor:
-    """``unfold``, copied."""
+    """A copy of what ``unfold`` shows; raises what that does."""
 @overload
 def unique(
     input: Tensor, sorted: _bool = True, return_inverse: Literal[False] = False,
     return_counts: Literal[False] = False, dim: _int | None = None, *, out: Tensor | None = None,
 ) -> Tensor:
-    """The different elements (with ``dim``, the different slices along it), always sorted."""
+    """The different elements (with ``dim``, the different slices along it), ``sorted`` ..."""
 @overload
 def unique(
     input: Tensor, sorted: _bool = True, return_inverse: _bool = False,
@@ -1959,7 +1959,7 @@ def unique_consecutive(
     axis: _int | None, out: Any = None,
 ) -> Any: ...
 def unravel_index(indices: Tensor, shape: Any, *, out: Any = None) -> tuple[Tensor, ...]:
-    """The coordinates in a tensor of ``shape`` of elements counted in row-major order, ..."""
+    """The coordinates, in a tensor of ``shape``, of elements counted in row-major ..."""
 @overload
 def unsafe_chunk(
     input: Tensor, chunks: _int, dim: _int = 0, *, out: Any = None,
@@ -1991,12 +1991,12 @@ def unsafe_split_with_sizes(
 ) -> tuple[Tensor, ...]: ...
 @overload
 def unsqueeze(input: Tensor, dim: _int, *, out: Tensor | None = None) -> Tensor:
-    """A new dimension of size 1 at ``dim``."""
+    """A view with a new dimension of size 1 at position ``dim`` of the result."""
 @overload
 def unsqueeze(input: Tensor, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
 @overload
 def unsqueeze_copy(input: Tensor, dim: _int, *, out: Tensor | None = None) -> Tensor:
-    """``unsqueeze``, copied."""
+    """A copy of what ``unsqueeze`` shows; raises what that does."""
 @overload
 def unsqueeze_copy(input: Tensor, *, axis: _int, out: Tensor | None = None) -> Tensor: ...
 def vander(
@@ -2008,7 +2008,7 @@ def var(
     input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
     correction: _float | None = None, out: Tensor | None = None,
 ) -> Tensor:
-    """The variance over ``dim``: squared deviations divided by n - correction (1 by ..."""
+    """The variance over ``dim`` (one, several, or all by default): the sum of the ..."""
 @overload
 def var(
     input: Tensor, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
@@ -2019,7 +2019,7 @@ def var_mean(
     input: Tensor, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
     correction: _float | None = None, out: Any = None,
 ) -> tuple[Tensor, Tensor]:
-    """The variance and the mean over ``dim``."""
+    """(variance, mean) over ``dim``: ``var``, with its arguments, and ``mean``; raises ..."""
 @overload
 def var_mean(
     input: Tensor, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
@@ -2030,17 +2030,17 @@ def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
 def view_copy(
     input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None, out: Tensor | None = None,
 ) -> Tensor:
-    """``view``, copied."""
+    """A copy of what ``view`` shows; raises what that does."""
 def vsplit(
     input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
     out: Any = None,
 ) -> tuple[Tensor, ...]:
-    """``tensor_split`` along dim 0, into equal parts if a number is given."""
+    """``tensor_split`` along dim 0, where a number of parts must divide the size."""
 def vstack(tensors: Any, *, out: Tensor | None = None) -> Tensor:
-    """Tensors below each other: joined along dim 0, vectors as rows."""
+    """Tensors below each other: joined along dim 0, vectors and numbers as rows."""
 @overload
 def where(condition: Tensor, *, out: Any = None) -> tuple[Tensor, ...]:
-    """``input`` where the condition is True, ``other`` elsewhere, broadcast and ..."""
+    """``input`` where the condition (bool or uint8) is True, ``other`` elsewhere, ..."""
 @overload
 def where(condition: Tensor, input: Any, other: Any, *, out: Tensor | None = None) -> Tensor: ...
 def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
@@ -2048,7 +2048,7 @@ def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
 def xlogy_(input: Tensor, /, other: Any) -> Tensor:
     """``input.xlogy_(...)``"""
 def zero_(self: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Set every element to 0."""
+    """Set every element to 0 and return the tensor."""
 @overload
 def zeros(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False,

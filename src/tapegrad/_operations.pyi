@@ -23,16 +23,16 @@ from .ops.sampling.philox import Generator
 class Operations:
     @property
     def H(self) -> Tensor:
-        """A matrix transposed (and conjugated, which changes no real number)."""
+        """A matrix (m, n) as its transpose (n, m), a view; conjugating changes no real number."""
     @property
     def T(self) -> Tensor:
-        """The dimensions in reverse order."""
+        """A view with the dimensions in reverse order: (l, m, n) becomes (n, m, l)."""
     @property
     def mH(self) -> Tensor:
-        """Each matrix transposed (and conjugated, which changes no real number)."""
+        """Each matrix of (..., m, n) as its transpose, a view of shape (..., n, m): ..."""
     @property
     def mT(self) -> Tensor:
-        """The last two dimensions exchanged: each matrix of a batch transposed."""
+        """Each matrix of (..., m, n) as its transpose, a view of shape (..., n, m)."""
     @property
     def real(self) -> Tensor:
         """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
@@ -145,10 +145,10 @@ class Operations:
     def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """In-place version of ``addr``."""
     def adjoint(self) -> Tensor:
-        """Each matrix transposed (and conjugated, which changes no real number)."""
+        """Each matrix of (..., m, n) as its transpose, a view of shape (..., n, m): ..."""
     @overload
     def all(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
-        """Whether all elements over ``dim`` are non-zero (nan is)."""
+        """Whether all elements over ``dim`` (one, several, or all by default) are not 0 ..."""
     @overload
     def all(self, *, axis: Any, keepdims: _bool = False) -> Tensor: ...
     def allclose(
@@ -157,24 +157,24 @@ class Operations:
         """Whether all elements are close, as ``isclose`` tells."""
     @overload
     def amax(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
-        """The largest elements over ``dim``; equal ones share the gradient."""
+        """The largest elements over ``dim`` (one, several, or all by default), or nan; ..."""
     @overload
     def amax(self, *, axis: Any, keepdims: _bool = False) -> Tensor: ...
     @overload
     def amin(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
-        """The smallest elements over ``dim``; equal ones share the gradient."""
+        """The smallest elements over ``dim``; shares gradients and raises as ``amax`` does."""
     @overload
     def amin(self, *, axis: Any, keepdims: _bool = False) -> Tensor: ...
     @overload
     def aminmax(self, *, dim: _int | None = None, keepdim: _bool = False) -> MinMax:
-        """``amin`` and ``amax`` over one dimension, or all."""
+        """(min, max): ``amin`` and ``amax`` over one dimension, or all."""
     @overload
     def aminmax(self, *, axis: _int | None, keepdims: _bool = False) -> MinMax: ...
     def angle(self) -> Tensor:
         """pi below 0, else 0; nan for nan."""
     @overload
     def any(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
-        """Whether any element over ``dim`` is non-zero (nan is)."""
+        """Whether any element over ``dim`` (one, several, or all by default) is not 0 (nan ..."""
     @overload
     def any(self, *, axis: Any, keepdims: _bool = False) -> Tensor: ...
     def arccos(self) -> Tensor:
@@ -207,29 +207,29 @@ class Operations:
         """In-place version of ``arctanh``."""
     @overload
     def argmax(self, dim: _int | None = None, keepdim: _bool = False) -> Tensor:
-        """The (first) index of the largest element, of the flattened tensor if no ``dim`` ..."""
+        """The int64 index of the (first) largest element, or nan, along ``dim``; in the ..."""
     @overload
     def argmax(self, *, axis: _int | None, keepdims: _bool = False) -> Tensor: ...
     @overload
     def argmin(self, dim: _int | None = None, keepdim: _bool = False) -> Tensor:
-        """The (first) index of the smallest element, of the flattened tensor if no ``dim`` ..."""
+        """The int64 index of the (first) smallest element, or nan, along ``dim``; in the ..."""
     @overload
     def argmin(self, *, axis: _int | None, keepdims: _bool = False) -> Tensor: ...
     @overload
     def argsort(self, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Tensor:
-        """The indices that sort the tensor along ``dim``; always stable."""
+        """The int64 indices that sort the tensor along ``dim``, as ``sort`` does."""
     @overload
     def argsort(
         self, *, axis: _int, descending: _bool = False, stable: _bool = False,
     ) -> Tensor: ...
     def argwhere(self) -> Tensor:
-        """The indices of the non-zero elements, one row each."""
+        """``nonzero`` under NumPy's name: (n, ndim)."""
     def as_strided(self, size: Any, stride: Any, storage_offset: _int | None = None) -> Tensor:
         """A view of the tensor's memory: element (i, j, ...) is the one at storage_offset ..."""
     def as_strided_(self, size: Any, stride: Any, storage_offset: _int | None = None) -> Tensor:
         """In-place version of ``as_strided``."""
     def as_strided_copy(self, size: Any, stride: Any, storage_offset: _int | None = None) -> Tensor:
-        """``as_strided``, copied."""
+        """A copy of what ``as_strided`` shows; raises what that does."""
     def as_strided_scatter(
         self, src: Tensor, size: Any, stride: Any, storage_offset: _int | None = None,
     ) -> Tensor:
@@ -263,7 +263,7 @@ class Operations:
     def bernoulli_(self, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
         """Set the elements to 1 with probability p (a number or a tensor that broadcasts), ..."""
     def bfloat16(self, memory_format: Any = None) -> Tensor:
-        """The tensor as bfloat16."""
+        """The tensor as bfloat16: itself if it is that, else a copy."""
     def bincount(self, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
         """How often each of 0, 1, ..."""
     def bitwise_and(self, other: Any) -> Tensor:
@@ -293,11 +293,11 @@ class Operations:
     def bmm(self, mat2: Tensor) -> Tensor:
         """The products of matrices, one by one: (batch, m, k) @ (batch, k, n) -> (batch, ..."""
     def bool(self, memory_format: Any = None) -> Tensor:
-        """The tensor as bool."""
+        """The tensor as bool: itself if it is that, else a copy."""
     def broadcast_to(self, size: Any) -> Tensor:
-        """``expand`` under another name."""
+        """``expand`` to ``size`` under another name; raises what that does."""
     def byte(self, memory_format: Any = None) -> Tensor:
-        """The tensor as uint8."""
+        """The tensor as uint8: itself if it is that, else a copy."""
     def cauchy_(
         self, median: _float = 0.0, sigma: _float = 1.0, *, generator: Any = None,
     ) -> Tensor:
@@ -307,7 +307,7 @@ class Operations:
     def ceil_(self) -> Tensor:
         """In-place version of ``ceil``."""
     def char(self, memory_format: Any = None) -> Tensor:
-        """The tensor as int8."""
+        """The tensor as int8: itself if it is that, else a copy."""
     def cholesky(self, upper: _bool = False) -> Tensor:
         """``linalg.cholesky`` under its older name: L of (..., n, n) matrices."""
     def cholesky_inverse(self, upper: _bool = False) -> Tensor:
@@ -336,7 +336,7 @@ class Operations:
     def clip_(self, min: Any = None, max: Any = None) -> Tensor:
         """In-place version of ``clip``."""
     def clone(self, *, memory_format: Any = None) -> Tensor:
-        """A copy, its elements in order in memory; gradients flow through it."""
+        """A copy, its elements in row-major order in memory; gradients flow through it."""
     def conj(self) -> Tensor:
         """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
     def conj_physical(self) -> Tensor:
@@ -344,9 +344,9 @@ class Operations:
     def conj_physical_(self) -> Tensor:
         """In-place version of ``conj_physical``."""
     def contiguous(self, memory_format: Any = None) -> Tensor:
-        """The tensor itself if its elements lie in order in memory, else a copy that does."""
+        """The tensor itself if its elements lie in row-major order in memory, else a copy ..."""
     def copy_(self, source: Tensor, non_blocking: _bool = False) -> Tensor:
-        """Copy ``source`` (broadcast, converted, from any device) into this tensor."""
+        """Copy ``source`` (broadcast, converted, from any device) into this tensor; ..."""
     def copysign(self, other: Any) -> Tensor:
         """|input| with the sign of ``other`` (a tensor or a number, -0.0 has one), ..."""
     def copysign_(self, other: Any) -> Tensor:
@@ -363,7 +363,7 @@ class Operations:
         """In-place version of ``cosh``."""
     @overload
     def count_nonzero(self, dim: Any = None) -> Tensor:
-        """How many elements over ``dim`` are not zero (nan is not)."""
+        """How many elements over ``dim`` (one, several, or all by default) are not 0 (nan ..."""
     @overload
     def count_nonzero(self, *, axis: Any) -> Tensor: ...
     def cov(
@@ -372,7 +372,7 @@ class Operations:
     ) -> Tensor:
         """The covariance matrix of the rows of a matrix: (n variables, m observations) -> ..."""
     def cpu(self, memory_format: Any = None) -> Tensor:
-        """The tensor on the CPU."""
+        """The tensor on the CPU: itself if it is there, else a copy."""
     @overload
     def cross(self, other: Tensor, dim: _int | None = None) -> Tensor:
         """The vector products along ``dim``, or along the first dimension of size 3: ..."""
@@ -381,15 +381,15 @@ class Operations:
     def cuda(
         self, device: Any = None, non_blocking: _bool = False, memory_format: Any = None,
     ) -> Tensor:
-        """The tensor on a GPU, the first by default."""
+        """The tensor on a GPU, the first by default: itself if it is there, else a copy."""
     @overload
     def cummax(self, dim: _int) -> Picked:
-        """(values, indices) of the largest element so far along ``dim``; of equal ones the ..."""
+        """(values, indices) of the largest element so far along ``dim``, or nan; of equal ..."""
     @overload
     def cummax(self, *, axis: _int) -> Picked: ...
     @overload
     def cummin(self, dim: _int) -> Picked:
-        """(values, indices) of the smallest element so far along ``dim``; of equal ones ..."""
+        """(values, indices) of the smallest element so far along ``dim``, or nan; of equal ..."""
     @overload
     def cummin(self, *, axis: _int) -> Picked: ...
     @overload
@@ -413,13 +413,13 @@ class Operations:
     def det(self) -> Tensor:
         """The determinants of (..., n, n) matrices, (...)."""
     def diag(self, diagonal: _int = 0) -> Tensor:
-        """A vector as the diagonal of a matrix, or the diagonal of a matrix as a vector, ..."""
+        """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a ..."""
     def diag_embed(self, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor:
-        """Matrices over two new dims with the last dimension's elements on their diagonals."""
+        """Zeros but for the last dimension's elements, which stand on the diagonals over ..."""
     def diagflat(self, offset: _int = 0) -> Tensor:
-        """All elements as the diagonal of a matrix."""
+        """All elements, in row-major order, as the diagonal of a matrix of zeros."""
     def diagonal(self, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor:
-        """A view of the diagonals over two dims, as the last dimension; ``offset`` counts ..."""
+        """A view of the diagonals over two dims, as the last dimension: (m, n, b) gives ..."""
     def diagonal_scatter(
         self, src: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1,
     ) -> Tensor:
@@ -429,7 +429,7 @@ class Operations:
         self, n: _int = 1, dim: _int = -1, prepend: Tensor | None = None,
         append: Tensor | None = None,
     ) -> Tensor:
-        """The n-th differences x[i + 1] - x[i] along ``dim``, of bools whether they ..."""
+        """The n-th differences x[i + 1] - x[i] along ``dim``, whose size becomes smaller ..."""
     @overload
     def diff(
         self, n: _int = 1, *, axis: _int, prepend: Tensor | None = None,
@@ -452,11 +452,11 @@ class Operations:
     def dot(self, tensor: Tensor) -> Tensor:
         """The inner product of two vectors: (n,) and (n,) -> ()."""
     def double(self, memory_format: Any = None) -> Tensor:
-        """The tensor as float64."""
+        """The tensor as float64: itself if it is that, else a copy."""
     def dsplit(
         self, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
     ) -> tuple[Tensor, ...]:
-        """``tensor_split`` along dim 2, into equal parts if a number is given."""
+        """``tensor_split`` along dim 2, where a number of parts must divide the size."""
     def eq(self, other: Any) -> Tensor:
         """input == other, as bools."""
     def eq_(self, other: Any) -> Tensor:
@@ -484,9 +484,9 @@ class Operations:
     def exp_(self) -> Tensor:
         """In-place version of ``exp``."""
     def expand(self, *sizes: Any, size: Any = None, implicit: _bool = False) -> Tensor:
-        """Dimensions of size 1 repeated without a copy; -1 keeps a size."""
+        """A view in a larger shape: dimensions of size 1, and new ones at the front, are ..."""
     def expand_as(self, other: Tensor) -> Tensor:
-        """``expand`` to another tensor's shape."""
+        """``expand`` to the shape of ``other``; raises what that does."""
     def expm1(self) -> Tensor:
         """exp(input) - 1, exact near 0."""
     def expm1_(self) -> Tensor:
@@ -494,7 +494,7 @@ class Operations:
     def exponential_(self, lambd: _float = 1.0, *, generator: Any = None) -> Tensor:
         """Set the elements to random numbers with density lambd exp(-lambd x), x > 0."""
     def fill_(self, value: Any) -> Tensor:
-        """Set every element to ``value``."""
+        """Set every element to ``value``, a number or a 0-d tensor; returns and raises ..."""
     def fill_diagonal_(self, fill_value: Any, wrap: _bool = False) -> Tensor:
         """In-place version of ``fill_diagonal``."""
     def fix(self) -> Tensor:
@@ -502,19 +502,19 @@ class Operations:
     def fix_(self) -> Tensor:
         """In-place version of ``fix``."""
     def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
-        """Dimensions start_dim to end_dim as one."""
+        """Dimensions start_dim to end_dim as one: all by default, as (n); a 0-d tensor ..."""
     def flip(self, *order: Any, dims: Any = None) -> Tensor:
-        """The elements in reverse order along ``dims``."""
+        """A copy with the elements in reverse order along ``dims``."""
     def fliplr(self) -> Tensor:
-        """Columns in reverse order; needs at least 2 dimensions."""
+        """``flip`` of the columns, dim 1."""
     def flipud(self) -> Tensor:
-        """Rows in reverse order; needs at least 1 dimension."""
+        """``flip`` of the rows, dim 0."""
     def float(self, memory_format: Any = None) -> Tensor:
-        """The tensor as float32."""
+        """The tensor as float32: itself if it is that, else a copy."""
     def float_power(self, exponent: Any) -> Tensor:
         """input ** exponent, computed and returned in float64; one may be a number."""
     def float_power_(self, exponent: Any) -> Tensor:
-        """``float_power``, written over a float64 tensor; raises RuntimeError for others."""
+        """``float_power``, written over a float64 tensor."""
     def floor(self) -> Tensor:
         """The largest integer <= input, of input's dtype."""
     def floor_(self) -> Tensor:
@@ -539,7 +539,7 @@ class Operations:
         """(mantissa, exponent): input = mantissa * 2 ** exponent, 0.5 <= |mantissa| < 1; ..."""
     @overload
     def gather(self, dim: _int, index: Tensor, *, sparse_grad: _bool = False) -> Tensor:
-        """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on."""
+        """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on: the result ..."""
     @overload
     def gather(self, *, axis: _int, index: Tensor, sparse_grad: _bool = False) -> Tensor: ...
     def gcd(self, other: Tensor) -> Tensor:
@@ -569,7 +569,7 @@ class Operations:
     def gt_(self, other: Any) -> Tensor:
         """In-place version of ``gt``."""
     def half(self, memory_format: Any = None) -> Tensor:
-        """The tensor as float16."""
+        """The tensor as float16: itself if it is that, else a copy."""
     def hardshrink(self, lambd: _float = 0.5) -> Tensor:
         """0 where -lambd <= x <= lambd, x elsewhere."""
     def heaviside(self, values: Tensor) -> Tensor:
@@ -577,7 +577,7 @@ class Operations:
     def heaviside_(self, values: Tensor) -> Tensor:
         """In-place version of ``heaviside``."""
     def histc(self, bins: _int = 100, min: _float = 0, max: _float = 0) -> Tensor:
-        """How many elements fall into each of ``bins`` equal bins from min to max (both 0: ..."""
+        """How many elements fall into each of ``bins`` equal bins from min to max (if they ..."""
     def histogram(
         self, bins: Any, *, range: Sequence[_float] | None = None, weight: Tensor | None = None,
         density: _bool = False,
@@ -586,7 +586,7 @@ class Operations:
     def hsplit(
         self, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
     ) -> tuple[Tensor, ...]:
-        """``tensor_split`` along dim 1, into equal parts if a number is given."""
+        """``tensor_split`` along dim 1 (of a vector, 0), where a number of parts must ..."""
     def hypot(self, other: Tensor) -> Tensor:
         """sqrt(input ** 2 + other ** 2), without overflow on the way."""
     def hypot_(self, other: Tensor) -> Tensor:
@@ -612,14 +612,14 @@ class Operations:
         """In-place version of ``index_add``."""
     @overload
     def index_copy(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
-        """A copy of ``input`` with slice index[i] along ``dim`` replaced by source[i]."""
+        """A copy of ``input`` with slice index[i] along ``dim`` replaced by source[i]; ..."""
     @overload
     def index_copy(self, *, axis: _int, index: Tensor, source: Tensor) -> Tensor: ...
     def index_copy_(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
         """In-place version of ``index_copy``."""
     @overload
     def index_fill(self, dim: _int, index: Tensor, value: Any) -> Tensor:
-        """A copy of ``input`` with the slices that ``index`` names (negative ones from the ..."""
+        """A copy of ``input`` with the slices that the 1-d int64 ``index`` names along ..."""
     @overload
     def index_fill(self, *, axis: _int, index: Tensor, value: Any) -> Tensor: ...
     def index_fill_(self, dim: _int, index: Tensor, value: Any) -> Tensor:
@@ -643,13 +643,13 @@ class Operations:
         """In-place version of ``index_reduce``."""
     @overload
     def index_select(self, dim: _int, index: Tensor) -> Tensor:
-        """The slices of ``input`` along ``dim`` that the 1-d ``index`` names."""
+        """A copy of the slices of ``input`` along ``dim`` that the 1-d ``index`` (int64 or ..."""
     @overload
     def index_select(self, *, axis: _int, index: Tensor) -> Tensor: ...
     def inner(self, other: Tensor) -> Tensor:
         """Sums of products over the last dimension of both: (a..., k) and (b..., k) -> ..."""
     def int(self, memory_format: Any = None) -> Tensor:
-        """The tensor as int32."""
+        """The tensor as int32: itself if it is that, else a copy."""
     def inverse(self) -> Tensor:
         """The inverses of (..., n, n) matrices."""
     def isclose(
@@ -672,7 +672,7 @@ class Operations:
         """The Kronecker product: each element of ``input`` times the whole of ``other``, ..."""
     @overload
     def kthvalue(self, k: _int, dim: _int = -1, keepdim: _bool = False) -> Picked:
-        """(values, indices) of the k-th smallest elements along ``dim``, counted from 1."""
+        """(values, indices) of the k-th smallest elements along ``dim``, counted from 1; ..."""
     @overload
     def kthvalue(self, k: _int, *, axis: _int, keepdims: _bool = False) -> Picked: ...
     def lcm(self, other: Tensor) -> Tensor:
@@ -761,11 +761,11 @@ class Operations:
         """In-place version of ``logit``."""
     @overload
     def logsumexp(self, dim: Any, keepdim: _bool = False) -> Tensor:
-        """log(sum(exp(input))) over ``dim``, without overflow."""
+        """log(sum(exp(input))) over ``dim``, without overflow; -inf for an empty input."""
     @overload
     def logsumexp(self, *, axis: Any, keepdims: _bool = False) -> Tensor: ...
     def long(self, memory_format: Any = None) -> Tensor:
-        """The tensor as int64."""
+        """The tensor as int64: itself if it is that, else a copy."""
     def lt(self, other: Any) -> Tensor:
         """input < other, as bools."""
     def lt_(self, other: Any) -> Tensor:
@@ -775,15 +775,15 @@ class Operations:
     def lu_solve(self, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
         """The solution of A x = b from ``lu(A)``: ``linalg.lu_solve`` under its older name."""
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
-        """``input`` with ``value``, a number or a 0-d tensor, where the (broadcast) bool ..."""
+        """``input`` with ``value``, a number or a 0-d tensor, where the bool ``mask`` is ..."""
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         """In-place version of ``masked_fill``."""
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``input`` with the elements of ``source``, in order, where the (broadcast) bool ..."""
+        """A copy of ``input`` with the elements of ``source``, in row-major order, where ..."""
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
         """In-place version of ``masked_scatter``."""
     def masked_select(self, mask: Tensor) -> Tensor:
-        """The elements where the bool ``mask`` is True (both broadcast), in one dimension."""
+        """The elements where the bool ``mask`` is True, both broadcast to one shape, in ..."""
     def matmul(self, other: Tensor) -> Tensor:
         """The matrix product; vectors are a row on the left and a column on the right, ..."""
     def matrix_exp(self) -> Tensor:
@@ -792,7 +792,7 @@ class Operations:
         """The product of n times the (..., n, n) matrix A; for negative n, of its inverse; ..."""
     @overload
     def max(self) -> Tensor:
-        """The largest element; with a dimension, (values, indices) along it; with a second ..."""
+        """The largest element, or nan; with a dimension, (values, indices) along it, of ..."""
     @overload
     def max(self, dim: _int, keepdim: _bool = False) -> Picked: ...
     @overload
@@ -803,7 +803,7 @@ class Operations:
         """The larger of two numbers; nan where one is nan."""
     @overload
     def mean(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
-        """The arithmetic mean over ``dim``; nan of nothing."""
+        """The arithmetic mean over ``dim`` (one, several, or all by default); nan for an ..."""
     @overload
     def mean(self, *, axis: Any, keepdims: _bool = False, dtype: Any = None) -> Tensor: ...
     @overload
@@ -815,7 +815,7 @@ class Operations:
     def median(self, *, axis: _int, keepdims: _bool = False) -> Picked: ...
     @overload
     def min(self) -> Tensor:
-        """The smallest element; with a dimension, (values, indices) along it; with a ..."""
+        """The smallest element, or nan; with a dimension, (values, indices) along it, of ..."""
     @overload
     def min(self, dim: _int, keepdim: _bool = False) -> Picked: ...
     @overload
@@ -832,11 +832,11 @@ class Operations:
     @overload
     def mode(self, *, axis: _int, keepdims: _bool = False) -> Picked: ...
     def moveaxis(self, source: Any, destination: Any) -> Tensor:
-        """``movedim`` under NumPy's name."""
+        """``movedim`` under NumPy's name; raises what that does."""
     def movedim(self, source: Any, destination: Any) -> Tensor:
-        """Dimensions moved to new places; the others keep their order."""
+        """A view with the ``source`` dimensions at the ``destination`` positions; the ..."""
     def msort(self) -> Tensor:
-        """The tensor sorted along its first dimension."""
+        """The values of ``sort`` along the first dimension."""
     def mul(self, other: Any) -> Tensor:
         """input * other."""
     def mul_(self, other: Any) -> Tensor:
@@ -865,12 +865,12 @@ class Operations:
         """In-place version of ``nan_to_num``."""
     @overload
     def nanmean(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
-        """The arithmetic mean over ``dim`` of what is not nan; nan where there is nothing ..."""
+        """``mean`` of the elements that are not nan, or nan if there are none."""
     @overload
     def nanmean(self, *, axis: Any, keepdims: _bool = False, dtype: Any = None) -> Tensor: ...
     @overload
     def nanmedian(self) -> Tensor:
-        """The median of what is not nan; with a dimension, (values, indices) along it."""
+        """``median`` of the elements that are not nan, or nan if there are none."""
     @overload
     def nanmedian(self, dim: _int, keepdim: _bool = False) -> Picked: ...
     @overload
@@ -880,14 +880,14 @@ class Operations:
         self, q: Any, dim: _int | None = None, keepdim: _bool = False, *,
         interpolation: str = "linear",
     ) -> Tensor:
-        """The quantiles of what is not nan."""
+        """``quantile`` of the elements that are not nan, or nan if there are none."""
     @overload
     def nanquantile(
         self, q: Any, *, axis: _int | None, keepdims: _bool = False, interpolation: str = "linear",
     ) -> Tensor: ...
     @overload
     def nansum(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
-        """The sum over ``dim`` of what is not nan."""
+        """``sum`` of the elements that are not nan."""
     @overload
     def nansum(self, *, axis: Any, keepdims: _bool = False, dtype: Any = None) -> Tensor: ...
     @overload
@@ -897,7 +897,7 @@ class Operations:
     def narrow(self, *, axis: _int, start: Any, length: _int) -> Tensor: ...
     @overload
     def narrow_copy(self, dim: _int, start: Any, length: _int) -> Tensor:
-        """``narrow``, copied."""
+        """A copy of what ``narrow`` shows; raises what that does."""
     @overload
     def narrow_copy(self, *, axis: _int, start: Any, length: _int) -> Tensor: ...
     def ne(self, other: Any) -> Tensor:
@@ -966,11 +966,11 @@ class Operations:
         """In-place version of ``nextafter``."""
     @overload
     def nonzero(self, *, as_tuple: Literal[False] = False) -> Tensor:
-        """The indices of the non-zero elements: one row each, or one tensor a dimension."""
+        """The int64 indices of the elements that are not 0 (nan is not), in row-major ..."""
     @overload
     def nonzero(self, *, as_tuple: _bool = False) -> Any: ...
     def nonzero_static(self, *, size: _int, fill_value: _int = -1) -> Tensor:
-        """``nonzero`` in exactly ``size`` rows: the first ones, and rows of ``fill_value``."""
+        """``nonzero`` in exactly ``size`` rows: the first ones, then rows of ``fill_value``."""
     @overload
     def norm(
         self, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None,
@@ -995,7 +995,7 @@ class Operations:
     def outer(self, vec2: Tensor) -> Tensor:
         """The products of all pairs: (m,) and (n,) -> (m, n)."""
     def permute(self, *order: Any, dims: Any = None) -> Tensor:
-        """The dimensions in another order."""
+        """A view with the dimensions in another order: dimension i of the result is ..."""
     def pinverse(self, rcond: _float = 1e-15) -> Tensor:
         """``linalg.pinv`` under its older name: the Moore-Penrose inverses of (..., m, n) ..."""
     def polygamma(self, n: _int) -> Tensor:
@@ -1012,11 +1012,11 @@ class Operations:
         """x where positive, weight * x elsewhere (He et al."""
     @overload
     def prod(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
-        """The product over ``dim`` (one, or all by default)."""
+        """The product over ``dim`` (one, several, or all by default); 1 for an empty input."""
     @overload
     def prod(self, *, axis: Any, keepdims: _bool = False, dtype: Any = None) -> Tensor: ...
     def put(self, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
-        """A copy of ``input`` with ``source`` written (or added) at positions in the ..."""
+        """A copy of ``input`` with ``source`` written (or added) at int64 positions in the ..."""
     def put_(self, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
         """In-place version of ``put``."""
     def qr(self, some: _bool = True) -> QR:
@@ -1038,7 +1038,7 @@ class Operations:
     def random_(self, low: Any = 0, high: Any = None, *, generator: Any = None) -> Tensor:
         """Set the elements to random integers in [low, high): ``random_(high)``, or by ..."""
     def ravel(self) -> Tensor:
-        """All elements in one dimension; a view of a contiguous tensor, a copy of others."""
+        """All elements in one dimension, in row-major order; a view of a contiguous ..."""
     def reciprocal(self) -> Tensor:
         """1 / input."""
     def reciprocal_(self) -> Tensor:
@@ -1059,7 +1059,7 @@ class Operations:
     def renorm_(self, p: _float, dim: _int, maxnorm: _float) -> Tensor:
         """In-place version of ``renorm``."""
     def repeat(self, *counts: Any, repeats: Any = None) -> Tensor:
-        """The tensor laid side by side, counts[i] times along dimension i; more counts ..."""
+        """The tensor laid side by side, counts[i] times along dimension i: a copy."""
     @overload
     def repeat_interleave(
         self, repeats: Any = None, dim: _int | None = None, *, output_size: _int | None = None,
@@ -1070,9 +1070,9 @@ class Operations:
         self, repeats: Any = None, *, axis: _int | None, output_size: _int | None = None,
     ) -> Tensor: ...
     def reshape(self, *sizes: Any, shape: Any = None) -> Tensor:
-        """The same elements in another shape (one size may be -1); a view if possible."""
+        """The same elements, in row-major order, in another shape (one size may be -1: ..."""
     def reshape_as(self, other: Tensor) -> Tensor:
-        """``reshape`` to another tensor's shape."""
+        """``reshape`` to the shape of ``other``; raises what that does."""
     def resize_(self, *sizes: Any, memory_format: Any = None) -> Tensor:
         """Give this tensor another shape, its elements in order in memory from its first ..."""
     def resize_as_(self, other: Tensor, memory_format: Any = None) -> Tensor:
@@ -1082,9 +1082,9 @@ class Operations:
     def resolve_neg(self) -> Tensor:
         """The tensor itself, not a copy: tensors are real, so it is its own conjugate and ..."""
     def roll(self, shifts: Any, dims: Any = None) -> Tensor:
-        """The elements moved along ``dims`` (or along the flattened tensor), around the end."""
+        """A copy with the elements moved by ``shifts[i]`` along ``dims[i]`` (without dims, ..."""
     def rot90(self, k: _int = 1, dims: Any = ...) -> Tensor:
-        """Turned k times by 90 degrees, from the first of two dims towards the second."""
+        """Turned k times by 90 degrees, from the first of two ``dims`` towards the second."""
     def round(self, *, decimals: _int = 0) -> Tensor:
         """To the nearest integer, halves to even; with ``decimals`` to so many digits ..."""
     def round_(self, *, decimals: _int = 0) -> Tensor:
@@ -1100,7 +1100,7 @@ class Operations:
         self, dim: _int, index: Tensor, src: Any = None, *, value: Any = None,
         reduce: str | None = None,
     ) -> Tensor:
-        """A copy of ``input`` with the values of ``src`` (a tensor at least as large as ..."""
+        """A copy of ``input`` with src[i][j][k] (or a number) at [index[i][j][k]][j][k] ..."""
     @overload
     def scatter(
         self, *, axis: _int, index: Tensor, src: Any = None, value: Any = None,
@@ -1113,7 +1113,7 @@ class Operations:
         """In-place version of ``scatter``."""
     @overload
     def scatter_add(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
-        """A copy of ``input`` with the values of ``src`` added at the positions ``index`` ..."""
+        """``scatter`` that adds the values of ``src``, in a fixed order; raises what that ..."""
     @overload
     def scatter_add(self, *, axis: _int, index: Tensor, src: Tensor) -> Tensor: ...
     def scatter_add_(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
@@ -1133,7 +1133,7 @@ class Operations:
         """In-place version of ``scatter_reduce``."""
     @overload
     def select(self, dim: _int, index: Any) -> Tensor:
-        """A view of one slice along ``dim``, without that dimension."""
+        """A view of slice ``index`` (an int; a negative one counts from the end) along ..."""
     @overload
     def select(self, *, axis: _int, index: Any) -> Tensor: ...
     @overload
@@ -1146,7 +1146,7 @@ class Operations:
     def sgn_(self) -> Tensor:
         """In-place version of ``sgn``."""
     def short(self, memory_format: Any = None) -> Tensor:
-        """The tensor as int16."""
+        """The tensor as int16: itself if it is that, else a copy."""
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x)); integers become floats."""
     def sigmoid_(self) -> Tensor:
@@ -1189,7 +1189,7 @@ class Operations:
     def softmax(self, *, axis: _int | None, dtype: Any = None) -> Tensor: ...
     @overload
     def sort(self, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Picked:
-        """(values, indices) in ascending or descending order along ``dim``; always stable."""
+        """(values, indices) in ascending or descending order along ``dim``, indices in int64."""
     @overload
     def sort(self, *, axis: _int, descending: _bool = False, stable: _bool = False) -> Picked: ...
     @overload
@@ -1216,7 +1216,7 @@ class Operations:
         """In-place version of ``square``."""
     @overload
     def squeeze(self, dim: Any = None) -> Tensor:
-        """Dimensions of size 1 left out: all of them, or those given."""
+        """A view without the dimensions of size 1: all of them, or those of them that ..."""
     @overload
     def squeeze(self, *, axis: Any) -> Tensor: ...
     def squeeze_(self, dim: Any = None) -> Tensor:
@@ -1226,14 +1226,14 @@ class Operations:
         self, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
         correction: _float | None = None,
     ) -> Tensor:
-        """The standard deviation: the square root of ``var``."""
+        """The standard deviation over ``dim``: the square root of ``var``, with its ..."""
     @overload
     def std(
         self, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
         correction: _float | None = None,
     ) -> Tensor: ...
     def storage_offset(self) -> _int:
-        """How many elements of its memory lie before the tensor's first."""
+        """How many elements of its memory lie before the tensor's first: an int."""
     def sub(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """input - alpha * other, broadcast and promoted."""
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -1244,7 +1244,7 @@ class Operations:
         """In-place version of ``subtract``."""
     @overload
     def sum(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
-        """The sum over ``dim`` (all dimensions by default)."""
+        """The sum over ``dim`` (one, several, or all by default); 0 for an empty input."""
     @overload
     def sum(self, *, axis: Any, keepdims: _bool = False, dtype: Any = None) -> Tensor: ...
     def sum_to_size(self, *size: Any) -> Tensor:
@@ -1256,18 +1256,18 @@ class Operations:
     def swapaxes_(self, axis0: _int, axis1: _int) -> Tensor:
         """In-place version of ``swapaxes``."""
     def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two dimensions exchanged."""
+        """A view with two dimensions exchanged."""
     def swapdims_(self, dim0: _int, dim1: _int) -> Tensor:
         """In-place version of ``swapdims``."""
     def t(self) -> Tensor:
-        """A matrix transposed; vectors and scalars as they are."""
+        """A matrix (m, n) as its transpose (n, m), a view; vectors and 0-d tensors as they ..."""
     def t_(self) -> Tensor:
         """In-place version of ``t``."""
     def take(self, index: Tensor) -> Tensor:
-        """The elements at positions in the flattened tensor (negative ones from the end), ..."""
+        """The elements at int64 positions in the flattened tensor (negative ones count ..."""
     @overload
     def take_along_dim(self, indices: Tensor, dim: _int | None = None) -> Tensor:
-        """``gather`` with indices (negative ones from the end) and tensor broadcast ..."""
+        """``gather`` with int64 indices (negative ones count from the end) and tensor ..."""
     @overload
     def take_along_dim(self, indices: Tensor, *, axis: _int | None) -> Tensor: ...
     def tan(self) -> Tensor:
@@ -1298,7 +1298,7 @@ class Operations:
         """The tensor with another dtype, on another device, or like another tensor: ..."""
     @overload
     def topk(self, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True) -> Picked:
-        """(values, indices) of the k largest (or smallest) elements along ``dim``, in that ..."""
+        """(values, indices) of the k largest (or smallest) elements along ``dim``, whose ..."""
     @overload
     def topk(
         self, k: _int, *, axis: _int, largest: _bool = True, sorted: _bool = True,
@@ -1306,7 +1306,7 @@ class Operations:
     def trace(self) -> Tensor:
         """The sum of a matrix's diagonal, (m, n) -> (); integers add up in int64."""
     def transpose(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two dimensions exchanged."""
+        """A view with two dimensions exchanged."""
     def transpose_(self, dim0: _int, dim1: _int) -> Tensor:
         """In-place version of ``transpose``."""
     def triangular_solve(
@@ -1315,11 +1315,11 @@ class Operations:
     ) -> TriangularSolution:
         """(solution, A) of A x = b, or of A^T x = b (transpose), for b (..., n, k) and ..."""
     def tril(self, diagonal: _int = 0) -> Tensor:
-        """Each matrix up to a diagonal (0: the main one, 1: the one above it), zeros ..."""
+        """A copy of matrices (..., m, n) that is 0 above a diagonal (0: the main one, 1: ..."""
     def tril_(self, diagonal: _int = 0) -> Tensor:
         """In-place version of ``tril``."""
     def triu(self, diagonal: _int = 0) -> Tensor:
-        """Each matrix from a diagonal (0: the main one, 1: the one above it) on, zeros ..."""
+        """A copy of matrices (..., m, n) that is 0 below a diagonal (0: the main one, 1: ..."""
     def triu_(self, diagonal: _int = 0) -> Tensor:
         """In-place version of ``triu``."""
     def true_divide(self, other: Any) -> Tensor:
@@ -1332,11 +1332,11 @@ class Operations:
         """In-place version of ``trunc``."""
     @overload
     def type(self) -> str:
-        """The tensor in another dtype, which may be named "tapegrad.FloatTensor"; without ..."""
+        """The tensor in another dtype, which may be named like PyTorch's classes of ..."""
     @overload
     def type(self, dtype: Any, non_blocking: _bool = False) -> Tensor: ...
     def type_as(self, other: Tensor) -> Tensor:
-        """The tensor with another's dtype and device."""
+        """The tensor with the dtype and device of ``other``: itself if it has them, else a ..."""
     @overload
     def unbind(self, dim: _int = 0) -> tuple[Tensor, ...]:
         """Views of all slices along ``dim``, without that dimension."""
@@ -1344,11 +1344,11 @@ class Operations:
     def unbind(self, *, axis: _int) -> tuple[Tensor, ...]: ...
     @overload
     def unflatten(self, dim: _int, sizes: Any) -> Tensor:
-        """One dimension as several (one size may be -1)."""
+        """A view with dimension ``dim`` of size n as several of ``sizes``, whose product ..."""
     @overload
     def unflatten(self, *, axis: _int, sizes: Any) -> Tensor: ...
     def unfold(self, dimension: _int, size: _int, step: _int) -> Tensor:
-        """A view of all windows of ``size`` elements along a dimension, ``step`` apart; ..."""
+        """A view of all windows of ``size`` elements along a dimension, ``step`` apart: ..."""
     def uniform_(self, low: _float = 0.0, high: _float = 1.0, *, generator: Any = None) -> Tensor:
         """Set the elements to random numbers uniform in [low, high)."""
     @overload
@@ -1356,7 +1356,7 @@ class Operations:
         self, sorted: _bool = True, return_inverse: Literal[False] = False,
         return_counts: Literal[False] = False, dim: _int | None = None,
     ) -> Tensor:
-        """The different elements (with ``dim``, the different slices along it), always sorted."""
+        """The different elements (with ``dim``, the different slices along it), ``sorted`` ..."""
     @overload
     def unique(
         self, sorted: _bool = True, return_inverse: _bool = False, return_counts: _bool = False,
@@ -1412,7 +1412,7 @@ class Operations:
     def unsafe_split_with_sizes(self, split_sizes: Any, *, axis: _int) -> tuple[Tensor, ...]: ...
     @overload
     def unsqueeze(self, dim: _int) -> Tensor:
-        """A new dimension of size 1 at ``dim``."""
+        """A view with a new dimension of size 1 at position ``dim`` of the result."""
     @overload
     def unsqueeze(self, *, axis: _int) -> Tensor: ...
     def unsqueeze_(self, dim: _int) -> Tensor:
@@ -1422,7 +1422,7 @@ class Operations:
         self, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,
         correction: _float | None = None,
     ) -> Tensor:
-        """The variance over ``dim``: squared deviations divided by n - correction (1 by ..."""
+        """The variance over ``dim`` (one, several, or all by default): the sum of the ..."""
     @overload
     def var(
         self, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
@@ -1433,16 +1433,16 @@ class Operations:
     def view(self, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
         """``reshape`` that never copies: raises RuntimeError where strides do not allow a ..."""
     def view_as(self, other: Tensor) -> Tensor:
-        """``view`` in another tensor's shape."""
+        """``view`` in the shape of ``other``; raises what that does."""
     def vsplit(
         self, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None,
     ) -> tuple[Tensor, ...]:
-        """``tensor_split`` along dim 0, into equal parts if a number is given."""
+        """``tensor_split`` along dim 0, where a number of parts must divide the size."""
     def where(self, condition: Tensor, other: Any) -> Tensor:
-        """This tensor's elements where ``condition``, else those of ``other``."""
+        """This tensor's elements where ``condition`` is True, else those of ``other``: ..."""
     def xlogy(self, other: Any) -> Tensor:
         """input * log(other); 0 where input is 0, unless other is nan."""
     def xlogy_(self, other: Any) -> Tensor:
         """In-place version of ``xlogy``."""
     def zero_(self) -> Tensor:
-        """Set every element to 0."""
+        """Set every element to 0 and return the tensor."""

@@ -34,7 +34,7 @@ def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
 def diagonal(
     A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1, out: Tensor | None = None,
 ) -> Tensor:
-    """A view of the diagonals of the matrices in two dimensions, the last ones by default."""
+    """``diagonal`` of the matrices in two dimensions, the last ones by default; raises ..."""
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Eigen:
     """(eigenvalues, eigenvectors) of symmetric (..., n, n) matrices, (..., n), ..."""
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:

@@ -83,7 +83,7 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
 def logsumexp(
     input: Tensor, dim: Any, keepdim: bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """log(sum(exp(input))) over ``dim``, without overflow."""
+    """log(sum(exp(input))) over ``dim``, without overflow; -inf for an empty input."""
 @overload
 def logsumexp(
     input: Tensor, *, axis: Any, keepdims: bool = False, out: Tensor | None = None,

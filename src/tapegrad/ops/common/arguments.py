@@ -40,11 +40,17 @@ def axes(op: str, x: Tensor, dim: Any) -> tuple[int, ...]:
     given = dim if isinstance(dim, (tuple, list)) else (dim,)
     if dim is None or not given:
         return tuple(range(ndim))
-    result = tuple(axis(op, d, ndim) for d in given)
-    if len(set(result)) != len(result):
-        raise RuntimeError(f"[{op}] dim {tuple(given)} names a dimension twice")
-    # A 0-d tensor is reduced over dimension 0, which it does not have, as over no dimension.
+    result = distinct_axes(op, given, ndim)
+    # A 0-d tensor is reduced over its (missing) dimension 0 as over none.
     return tuple(sorted(result)) if ndim else ()
+
+
+def distinct_axes(op: str, dims: Any, ndim: int) -> tuple[int, ...]:
+    """Dimensions as non-negative ints, in their order. Raises RuntimeError for one named twice."""
+    result = tuple(axis(op, d, ndim) for d in dims)
+    if len(set(result)) != len(result):
+        raise RuntimeError(f"[{op}] dims {tuple(dims)} name a dimension twice")
+    return result
 
 
 def axis(op: str, dim: Any, ndim: int) -> int:

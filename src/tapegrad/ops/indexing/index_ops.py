@@ -19,9 +19,7 @@ from .where import number_like
 
 def _source(op: str, x: Tensor, d: int, index: Tensor, source: Any) -> Tensor:
     """The slices to store, checked: as many as the index names, in the tensor's dtype."""
-    if not isinstance(source, Tensor):
-        raise TypeError(f"[{op}] the source must be a Tensor, got {type(source).__name__}")
-    same_dtype(op, x, source)
+    same_dtype(op, x, source, ("the tensor", "the source"))
     same_device(op, x, source, "source")
     if source.ndim == 0 and x.ndim < 2 and index.numel() == 1:
         return reshape(source, 1)
@@ -39,25 +37,35 @@ def _source(op: str, x: Tensor, d: int, index: Tensor, source: Any) -> Tensor:
     return source
 
 
+def _changed(
+    op: str, input: Tensor, dim: int, index: Tensor, source: Tensor, change: Any, *kinds: str
+) -> Tensor:
+    """``change(input, source, index=...)`` of slices, named by an index of one of those dtypes."""
+    x, positions = slices(op, input, dim, index, *kinds)
+    source = _source(op, x, len(positions) - 1, index, source)
+    return reshape(change(x, source, index=positions), tuple(input.shape))
+
+
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """A copy of ``input`` with alpha * source[i] added to slice index[i] along ``dim``, in order.
     Raises RuntimeError for a source of another dtype, device or shape than the slices that the 1-d
     ``index`` (int64 or int32) names, IndexError for positions out of range."""
-    x, positions = slices("index_add", input, dim, index, "int64", "int32")
-    values = _source("index_add", x, len(positions) - 1, index, source)
-    if alpha != 1:
-        if isinstance(alpha, float) and not input.is_floating_point():
-            raise RuntimeError(f"[index_add] alpha {alpha} does not fit {input.dtype.name}")
-        values = values * alpha
-    return reshape(index_add_at(x, values, index=positions), tuple(input.shape))
+    op = "index_add"
+
+    def add(x: Tensor, values: Tensor, index: tuple) -> Tensor:
+        if alpha != 1:
+            if isinstance(alpha, float) and not input.is_floating_point():
+                raise RuntimeError(f"[{op}] alpha {alpha} does not fit {input.dtype.name}")
+            values = values * alpha
+        return index_add_at(x, values, index=index)
+
+    return _changed(op, input, dim, index, source, add, "int64", "int32")
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy of ``input`` with slice index[i] along ``dim`` replaced by source[i]; ``index`` is 1-d
     and int64. Raises what ``index_add`` does."""
-    x, positions = slices("index_copy", input, dim, index, "int64")
-    values = _source("index_copy", x, len(positions) - 1, index, source)
-    return reshape(index_put(x, values, index=positions), tuple(input.shape))
+    return _changed("index_copy", input, dim, index, source, index_put, "int64")
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -90,7 +98,5 @@ def index_reduce(
         raise RuntimeError(
             f"[{op}] reduce must be 'prod', 'mean', 'amax' or 'amin', got {reduce!r}"
         )
-    x, positions = slices(op, input, dim, index, "int64", "int32")
-    values = _source(op, x, len(positions) - 1, index, source)
     change = reduced_at(reduce, include_self)
-    return reshape(change(x, values, index=positions), tuple(input.shape))
+    return _changed(op, input, dim, index, source, change, "int64", "int32")

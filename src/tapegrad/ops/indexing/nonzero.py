@@ -72,7 +72,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     or device or with too few elements, and what ``masked_select`` does."""
     op = "masked_scatter"
     x, chosen = _chosen(op, input, mask)
-    same_dtype(op, input, source)
+    same_dtype(op, input, source, ("the tensor", "the source"))
     same_device(op, input, source, "source")
     count = int(chosen.sum()) if chosen.size else 0
     if source.numel() < count:

@@ -20,7 +20,7 @@ def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
     """The part of the source that the index covers; a number as it is."""
     if not isinstance(src, Tensor):
         return fit_number(op, src, x.dtype)
-    same_dtype(op, x, src)
+    same_dtype(op, x, src, ("the tensor", "the source"))
     same_device(op, x, src, "source")
     shape = tuple(index.shape) or (1,)
     have = tuple(src.shape) or (1,)
@@ -75,7 +75,7 @@ def scatter(
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """``scatter`` that adds the values of ``src``, in a fixed order; raises what that does, and
-    TypeError for a src that is no tensor."""
+    TypeError for a src that is not a tensor."""
     _require_source("scatter_add", src)
     return _changed("scatter_add", input, dim, index, src, index_add_at)
 

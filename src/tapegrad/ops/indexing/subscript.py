@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import EllipsisType, NoneType
 from typing import Any
 
 import numpy as np
@@ -126,12 +127,13 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
         raise IndexError(f"[{op}] too many indices for shape {shape}: {used}")
     if builtins.sum(p is Ellipsis for p in parts) > 1:
         raise IndexError(f"[{op}] only one ... is possible")
+    # To NumPy, "..." separates two arrays even where it stands for no dimension.
+    whole = slice(None)
+    rest = [whole] * (len(shape) - used)
+    parts = [q for p in parts for q in (rest if p is Ellipsis else [p])]
     position = 0
     arrays = ints = False
     for part in parts:
-        if part is Ellipsis:
-            position += len(shape) - used
-            continue
         if isinstance(part, int):
             ints = True
             size = shape[position]
@@ -145,40 +147,25 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
         position += _consumes(part)
     if not arrays:
         return tuple(parts), None
-    # To NumPy, "..." separates two arrays even where it stands for no dimension.
-    whole = slice(None)
-    rest_of_dims = [whole] * (len(shape) - used)
-    parts = [q for p in parts for q in (rest_of_dims if p is Ellipsis else [p])]
     if not ints:
         return None, tuple(parts)
-    basic: list[Any] = []
-    rest: list[Any] = []
-    for p in parts:
-        if hasattr(p, "shape"):
-            basic += [whole] * _consumes(p)
-            rest.append(p)
-        else:
-            basic.append(p)
-            rest += [] if isinstance(p, int) else [whole]
-    return tuple(basic), tuple(rest)
+    basic = [q for p in parts for q in ([whole] * _consumes(p) if hasattr(p, "shape") else [p])]
+    left = [p if hasattr(p, "shape") else whole for p in parts if not isinstance(p, int)]
+    return tuple(basic), tuple(left)
 
 
 _FEW = 32  # a longer list is one of indices, whatever it holds
+_KINDS = (NoneType, EllipsisType, Tensor, slice, Sequence, np.ndarray)
 
 
 def _parts(index: Any) -> tuple:
     """The parts of an index. As in PyTorch, a list of other than numbers is a tuple."""
     if isinstance(index, tuple):
         return index
-    if isinstance(index, list) and len(index) < _FEW and builtins.any(map(_is_part, index)):
+    short = isinstance(index, list) and len(index) < _FEW
+    if short and builtins.any(isinstance(item, _KINDS) for item in index):
         return tuple(index)
     return (index,)
-
-
-def _is_part(item: Any) -> bool:
-    return (
-        item is None or item is Ellipsis or isinstance(item, (Tensor, slice, Sequence, np.ndarray))
-    )
 
 
 def _plain(op: str, x: Tensor, part: Any) -> Any:

@@ -48,9 +48,7 @@ def number_like(op: str, x: Tensor, value: Any) -> Any:
             raise RuntimeError(
                 f"[{op}] the value must be a number or 0-d, got {tuple(value.shape)}"
             )
-        if value._device is not x._device:
-            value = value.to(device=x._device)
-        return cast(value, dtype=x.dtype) if value.dtype != x.dtype else value
+        return value.to(device=x._device, dtype=x.dtype)
     return x._device.asarray(fit_number(op, value, x.dtype), dtype=x.dtype)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.common import arguments
-from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.common.arguments import axis, distinct_axes, require_tensor
 from tapegrad.ops.pointwise.elementwise import floor_divide, remainder
 
 from . import shape
@@ -20,16 +20,13 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     order. Raises RuntimeError where the two differ in length or name a dimension twice."""
     require_tensor("movedim", input)
     sources, positions = (
-        [axis("movedim", d, input.ndim) for d in arguments.sizes("movedim", (dims,))]
+        distinct_axes("movedim", arguments.sizes("movedim", (dims,)), input.ndim)
         for dims in (source, destination)
     )
     if len(sources) != len(positions):
         raise RuntimeError(
             f"[movedim] source {source} and destination {destination} differ in length"
         )
-    for name, dims in (("source", sources), ("destination", positions)):
-        if len(set(dims)) != len(dims):
-            raise RuntimeError(f"[movedim] {name} {dims} names a dimension twice")
     order = [i for i in range(input.ndim) if i not in sources]
     for position, moved in sorted(zip(positions, sources, strict=True)):
         order.insert(position, moved)

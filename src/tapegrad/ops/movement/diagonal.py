@@ -31,15 +31,11 @@ def _view(x: Any, offset: int, axes: tuple[int, int]) -> Any:
     )
 
 
-@primitive(
-    "diagonal",
-    vjp=(
-        lambda xp, g, input_shape, offset, axes: xp.diagonal_embedded(
-            g, shape=input_shape, offset=offset, axes=axes
-        ),
-    ),
-    view=True,
-)
+def _diagonal_rule(xp: Any, g: Array, input_shape: Any, offset: int, axes: Any) -> Any:
+    return xp.diagonal_embedded(g, shape=input_shape, offset=offset, axes=axes)
+
+
+@primitive("diagonal", vjp=(_diagonal_rule,), view=True)
 def _diagonal(xp: Any, x: Array, *, offset: int, axes: tuple[int, int]) -> Array:
     return _view(x, offset, axes)
 
@@ -53,13 +49,11 @@ def diagonal_embedded(
     return result
 
 
-@primitive(
-    "diagonal_scatter",
-    vjp=(
-        lambda xp, g, offset, axes: xp.diagonal_scatter(g, 0, offset=offset, axes=axes),
-        "diagonal",
-    ),
-)
+def _zero_diagonal_rule(xp: Any, g: Array, offset: int, axes: Any) -> Any:
+    return xp.diagonal_scatter(g, 0, offset=offset, axes=axes)
+
+
+@primitive("diagonal_scatter", vjp=(_zero_diagonal_rule, "diagonal"))
 def _diagonal_scatter(
     xp: Any, x: Array, values: Array, *, offset: int, axes: tuple[int, int]
 ) -> Array:

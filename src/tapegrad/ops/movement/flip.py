@@ -8,7 +8,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
-from tapegrad.ops.common.arguments import axis, require_tensor
+from tapegrad.ops.common.arguments import axis, distinct_axes, require_tensor
 
 from .shape import clone, transpose
 
@@ -18,10 +18,11 @@ def _flip(xp: Any, x: Array, *, axes: tuple[int, ...]) -> Array:
     return xp.library.flip(x, axes).copy()  # as in PyTorch, no negative strides
 
 
-@primitive(
-    "roll",
-    vjp=(lambda xp, g, shifts, axes: xp.roll(g, shifts=tuple(-s for s in shifts), axes=axes),),
-)
+def _roll_rule(xp: Any, g: Array, shifts: tuple[int, ...], axes: Any) -> Any:
+    return xp.roll(g, shifts=tuple(-s for s in shifts), axes=axes)
+
+
+@primitive("roll", vjp=(_roll_rule,))
 def _roll(xp: Any, x: Array, *, shifts: tuple[int, ...], axes: tuple[int, ...] | None) -> Array:
     return xp.library.roll(x, shifts if axes else shifts[0], axes)
 
@@ -31,9 +32,7 @@ def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     named twice."""
     require_tensor("flip", input)
     given = arguments.sizes("flip", order if dims is None else (dims,))
-    axes = tuple(axis("flip", d, input.ndim) for d in given)
-    if len(set(axes)) != len(axes):
-        raise RuntimeError(f"[flip] dims {given} name a dimension twice")
+    axes = distinct_axes("flip", given, input.ndim)
     return _flip(input, axes=axes if input.ndim else ())
 
 
@@ -83,14 +82,10 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
         raise RuntimeError(
             f"[rot90] turns in a plane of 2 dims, got dims {given} and {input.ndim} dimensions"
         )
-    first, second = (axis("rot90", d, input.ndim) for d in given)
-    if first == second:
-        raise RuntimeError(f"[rot90] dims {given} name a dimension twice")
+    first, second = distinct_axes("rot90", given, input.ndim)
     turns = k % 4
     if turns == 0:
         return clone(input)
     if turns == 2:
         return flip(input, first, second)
-    if turns == 1:
-        return transpose(flip(input, second), first, second)
-    return transpose(flip(input, first), first, second)
+    return transpose(flip(input, second if turns == 1 else first), first, second)

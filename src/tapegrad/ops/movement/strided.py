@@ -64,25 +64,12 @@ def _lay_out(xp: Any, x: Array, layout: Region, region: Region) -> _Canvas:
     return canvas
 
 
-def _sum_rule(xp: Any, g: Array, region: Region, layout: Region) -> Any:
-    return xp.strided_sum(g, region=region, layout=layout)
-
-
 def _part_rule(xp: Any, g: Array, region: Region, layout: Region) -> Any:
     return xp.strided_part(g, region=region, layout=layout)
 
 
 def _replaced_rule(xp: Any, g: Array, region: Region, layout: Region) -> Any:
     return xp.strided_replace(g, 0.0, region=region, layout=layout)
-
-
-@primitive(vjp=(_sum_rule,))
-def strided_part(xp: Any, x: Array, *, region: Region, layout: Region) -> Array:
-    low, high = region.extent
-    first, last = layout.extent
-    if layout_of(x) == layout and first <= low and high <= last:  # it is there already
-        return xp.contiguous(window(x, *region)).copy()
-    return xp.contiguous(_lay_out(xp, x, layout, region).at(region))
 
 
 @primitive(vjp=(_part_rule,))
@@ -93,7 +80,16 @@ def strided_sum(xp: Any, part: Array, *, region: Region, layout: Region) -> Arra
     return xp.contiguous(canvas.at(layout))
 
 
-@primitive(vjp=(_replaced_rule, _part_rule))
+@primitive(vjp="strided_sum")
+def strided_part(xp: Any, x: Array, *, region: Region, layout: Region) -> Array:
+    low, high = region.extent
+    first, last = layout.extent
+    if layout_of(x) == layout and first <= low and high <= last:  # it is there already
+        return xp.contiguous(window(x, *region)).copy()
+    return xp.contiguous(_lay_out(xp, x, layout, region).at(region))
+
+
+@primitive(vjp=(_replaced_rule, "strided_part"))
 def strided_replace(xp: Any, x: Array, values: Array, *, region: Region, layout: Region) -> Array:
     canvas = _lay_out(xp, x, layout, region)
     canvas.at(region)[...] = values
@@ -113,12 +109,12 @@ def may_overlap(a: Tensor, b: Tensor) -> bool:
 # The values in memory are still the old ones: what these two return is wanted for its history.
 
 
-@primitive(vjp=(_replaced_rule, _part_rule))
+@primitive(vjp=(_replaced_rule, "strided_part"))
 def strided_written(xp: Any, x: Array, values: Array, *, region: Region, layout: Region) -> Array:
     return x
 
 
-@primitive(view=True, vjp=(_sum_rule,))
+@primitive(view=True, vjp="strided_sum")
 def strided_view(xp: Any, x: Array, *, region: Region, layout: Region) -> Array:
     return window(x, *region)
 
@@ -173,9 +169,7 @@ def as_strided_scatter(
         raise RuntimeError(
             f"[{op}] src has shape {tuple(src.shape)}, the region to replace {region.shape}"
         )
-    if src.dtype != input.dtype:
-        src = src.to(input.dtype)
-    return strided_replace(input, src, region=region, layout=layout)
+    return strided_replace(input, src.to(input.dtype), region=region, layout=layout)
 
 
 def _region(op: str, x: Tensor, size: Any, stride: Any, offset: int | None) -> Region:

@@ -10,14 +10,11 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_tensor
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, input_shape, axis, step: xp.sliding_sum(
-            g, shape=input_shape, axis=axis, step=step
-        ),
-    ),
-    view=True,
-)
+def _sliding_rule(xp: Any, g: Array, input_shape: Any, axis: int, step: int) -> Any:
+    return xp.sliding_sum(g, shape=input_shape, axis=axis, step=step)
+
+
+@primitive(vjp=(_sliding_rule,), view=True)
 def sliding(xp: Any, x: Array, *, axis: int, size: int, step: int) -> Array:
     strides = tuple(s // x.itemsize for s in x.strides)
     count = (x.shape[axis] - size) // step + 1
@@ -26,13 +23,11 @@ def sliding(xp: Any, x: Array, *, axis: int, size: int, step: int) -> Array:
     return window(x, shape, steps)
 
 
-@primitive(
-    vjp=(
-        lambda xp, g, windows, axis, step: xp.sliding(
-            g, axis=axis, size=windows.shape[-1], step=step
-        ),
-    )
-)
+def _sliding_sum_rule(xp: Any, g: Array, windows: Array, axis: int, step: int) -> Any:
+    return xp.sliding(g, axis=axis, size=windows.shape[-1], step=step)
+
+
+@primitive(vjp=(_sliding_sum_rule,))
 def sliding_sum(xp: Any, windows: Any, *, shape: tuple[int, ...], axis: int, step: int) -> Array:
     """Windows added up where they overlap: one element of all windows at a time, in order, so that
     the sum is always the same."""

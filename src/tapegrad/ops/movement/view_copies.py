@@ -52,8 +52,9 @@ unsqueeze_copy = _copied(shape.unsqueeze)
 view_copy = _copied(shape.view)
 
 
-def _scattered(op: str, input: Tensor, src: Tensor, index: tuple, size: tuple) -> Tensor:
+def _scattered(op: str, input: Tensor, src: Tensor, index: tuple) -> Tensor:
     require_tensor(op, src)
+    size = input._array[index].shape
     if tuple(src.shape) != size:
         raise RuntimeError(
             f"[{op}] src has shape {tuple(src.shape)}, the part of the tensor that it replaces "
@@ -67,9 +68,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """A copy of ``input`` in which ``select(dim, index)`` is ``src``. Raises RuntimeError where src
     has another shape than that or is on another device, IndexError for an index out of range."""
     d, i = split.position(input, "select_scatter", dim, index)
-    part = (slice(None),) * d + (i,)
-    size = (*input.shape[:d], *input.shape[d + 1 :])
-    return _scattered("select_scatter", input, src, part, size)
+    return _scattered("select_scatter", input, src, (slice(None),) * d + (i,))
 
 
 def slice_scatter(
@@ -83,8 +82,5 @@ def slice_scatter(
     """A copy of ``input`` in which ``input[..., start:end:step, ...]`` along ``dim`` is ``src``.
     Raises RuntimeError where src has another shape than that or is on another device, for step <= 0
     and for a 0-d tensor."""
-    part = split.interval(input, "slice_scatter", dim, start, end, step)
-    d, steps = len(part) - 1, part[-1]
-    n = len(range(steps.start, steps.stop, steps.step))
-    size = (*input.shape[:d], n, *input.shape[d + 1 :])
-    return _scattered("slice_scatter", input, src, part, size)
+    index = split.interval(input, "slice_scatter", dim, start, end, step)
+    return _scattered("slice_scatter", input, src, index)

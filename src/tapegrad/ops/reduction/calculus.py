@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import axis, require_tensor, same_device
+from tapegrad.ops.common.arguments import axis, distinct_axes, require_tensor, same_device
 from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.cat import cat
 from tapegrad.ops.movement.shape import clone, reshape
@@ -61,13 +61,6 @@ def diff(
 # ---------------------------------------------------------------------- integrals
 
 
-def _without_bools(op: str, *tensors: Tensor) -> None:
-    for t in tensors:
-        require_tensor(op, t)
-        if t.dtype.kind == "b":
-            raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
-
-
 def _intervals(op: str, y: Tensor, x: Tensor, d: int) -> Tensor:
     """The distances of the samples x along ``d``, shaped to multiply those of y."""
     if x.ndim == 1:
@@ -91,7 +84,10 @@ def _areas(op: str, y: Tensor, x: Tensor | None, dx: Any, d: int) -> tuple[Tenso
 
 
 def _checked(op: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> int:
-    _without_bools(op, *((y,) if x is None else (y, x)))
+    for t in (y,) if x is None else (y, x):
+        require_tensor(op, t)
+        if t.dtype.kind == "b":
+            raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
     if x is not None and dx is not None:
         raise TypeError(f"[{op}] takes x or dx, not both")
     if y.ndim == 0:
@@ -143,11 +139,9 @@ def gradient(
     return tuple(_slope(input, d, h, edge_order) for d, h in zip(dims, spacings, strict=True))
 
 
-def _dims(x: Tensor, dim: Any, edge_order: int) -> list[int]:
+def _dims(x: Tensor, dim: Any, edge_order: int) -> tuple[int, ...]:
     given = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
-    dims = [axis("gradient", d, x.ndim) for d in given]
-    if len(set(dims)) < len(dims):
-        raise RuntimeError(f"[gradient] dim {tuple(given)} names a dimension twice")
+    dims = distinct_axes("gradient", given, x.ndim)
     for d in dims:
         if x.ndim == 0 or x.shape[d] <= edge_order:
             raise RuntimeError(

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor, same_device
+
+from .sort import keys
 
 
 class Histogram(NamedTuple):
@@ -54,7 +55,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise RuntimeError(f"[histc] the number of bins must be positive, got {bins}")
     if min > max:
         raise RuntimeError(f"[histc] min must not be above max, got {min} and {max}")
-    x = _plain(input)
+    x = keys(input._array)
     if min == max and x.size:
         min, max = float(x.min()), float(x.max())
     if min == max:
@@ -81,7 +82,7 @@ def histogram(
     integral over all bins is 1. Bins hold their left edge, the last one both. Raises RuntimeError
     for integers, bins <= 0, weights of another shape, and edges of another dtype."""
     require_floating("histogram", input)
-    points = _plain(input).reshape(-1, 1)
+    points = keys(input._array).reshape(-1, 1)
     hist, edges = _histogram("histogram", input, points, [bins], range, weight, density)
     return Histogram(hist, edges[0])
 
@@ -110,7 +111,7 @@ def histogramdd(
             f"[histogramdd] bins for {len(each)} coordinates, points of {count}: shape "
             f"{tuple(input.shape)}"
         )
-    points = _plain(input).reshape(-1, count)
+    points = keys(input._array).reshape(-1, count)
     return Histogram(*_histogram("histogramdd", input, points, each, range, weight, density))
 
 
@@ -148,7 +149,6 @@ def _histogram(
 
 def _edges(op: str, input: Tensor, bins: Any, x: Any, ends: Any) -> Any:
     """The edges of the bins of one coordinate."""
-    library = input._device.library
     if isinstance(bins, Tensor):
         if bins.ndim != 1 or bins.numel() < 2 or bins.dtype != input.dtype:
             raise RuntimeError(
@@ -156,26 +156,19 @@ def _edges(op: str, input: Tensor, bins: Any, x: Any, ends: Any) -> Any:
                 f"{input.dtype.name}, got {bins.dtype.name} {tuple(bins.shape)}"
             )
         same_device(op, input, bins, "bins")
-        return _plain(bins)
+        return keys(bins._array)
     if not isinstance(bins, int) or bins <= 0:
         raise RuntimeError(f"[{op}] the number of bins must be a positive int, got {bins}")
-    if ends is not None:
-        low, high = ends
-    elif x.size:
-        low, high = float(x.min()), float(x.max())
-    else:
-        low, high = 0.0, 1.0
+    if ends is None:
+        ends = (float(x.min()), float(x.max())) if x.size else (0.0, 1.0)
+    low, high = ends
     _require_finite(op, low, high)
     if low > high:
         raise RuntimeError(f"[{op}] the range must not end before it begins, got {low} to {high}")
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return library.linspace(low, high, bins + 1, dtype=np.float64).astype(x.dtype)
-
-
-def _plain(x: Tensor) -> Any:
-    """The array; 16-bit floats as float32."""
-    return x._array.astype(np.float32) if is_low_precision(x.dtype) else x._array
+    edges = input._device.library.linspace(low, high, bins + 1, dtype=np.float64)
+    return edges.astype(x.dtype)
 
 
 def _counted(input: Tensor, bin_of: Any, weights: Tensor | None, size: int) -> Any:

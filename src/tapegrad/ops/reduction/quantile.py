@@ -18,12 +18,12 @@ from tapegrad.ops.indexing.take_along import (
     with_dimension,
     with_filled_dimension,
 )
-from tapegrad.ops.movement.shape import permute, reshape, unsqueeze
+from tapegrad.ops.movement.shape import permute, reshape
 from tapegrad.ops.movement.split import slice_along
 from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isnan, maximum, rint, where
 
 from .cumulative import accumulate
-from .reduce import sum
+from .reduce import keepdim_shape, sum
 from .sort import keys, order, sort
 
 # ---------------------------------------------------------------------- medians
@@ -149,12 +149,11 @@ def _quantile(
         weight = 0.5 if interpolation == "midpoint" else ranks - low
         y = _interpolated(y, above, weight)
     y = permute(y, [x.ndim - 1, *range(x.ndim - 1)])
-    if keepdim:
-        y = unsqueeze(y, d + 1) if dim is not None else reshape(y, (-1, *(1,) * input.ndim))
-        y = y if input.ndim else reshape(y, (-1,))
-    elif not input.ndim:
-        y = reshape(y, (-1,))
-    return y if q.ndim else y[0]
+    over = tuple(range(input.ndim)) if dim is None else (d,)
+    sizes = keepdim_shape(input.shape, over)
+    if not keepdim:
+        sizes = tuple(n for i, n in enumerate(sizes) if i not in over)
+    return reshape(y, (*q.shape, *sizes))
 
 
 def _interpolated(a: Tensor, b: Tensor, weight: Any) -> Tensor:
