@@ -125,16 +125,15 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
     used = builtins.sum([_consumes(p) for p in parts])
     if used > len(shape):
         raise IndexError(f"[{op}] too many indices for shape {shape}: {used}")
-    if builtins.sum(p is Ellipsis for p in parts) > 1:
+    dots = [i for i, p in enumerate(parts) if p is Ellipsis]
+    if len(dots) > 1:
         raise IndexError(f"[{op}] only one ... is possible")
-    # To NumPy, "..." separates two arrays even where it stands for no dimension.
-    whole = slice(None)
-    rest = [whole] * (len(shape) - used)
-    parts = [q for p in parts for q in (rest if p is Ellipsis else [p])]
     position = 0
     arrays = ints = False
     for part in parts:
-        if isinstance(part, int):
+        if part is Ellipsis:
+            position += len(shape) - used
+        elif isinstance(part, int):
             ints = True
             size = shape[position]
             if not -size <= part < size:
@@ -147,6 +146,10 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
         position += _consumes(part)
     if not arrays:
         return tuple(parts), None
+    # To NumPy, "..." separates two arrays even where it stands for no dimension.
+    whole = slice(None)
+    for i in dots:
+        parts[i : i + 1] = [whole] * (len(shape) - used)
     if not ints:
         return None, tuple(parts)
     basic = [q for p in parts for q in ([whole] * _consumes(p) if hasattr(p, "shape") else [p])]

@@ -46,17 +46,13 @@ def pick(input: Tensor, indices: Tensor, d: int, keepdim: bool = True) -> Picked
     return Picked(squeeze(values, d), squeeze(indices, d))
 
 
-def with_dimension(op: str, input: Any, dim: Any) -> tuple[Tensor, int]:
-    """A tensor that has a dimension to work along (0-d ones become 1-d), and which one."""
+def with_dimension(op: str, input: Any, dim: Any, filled: bool = False) -> tuple[Tensor, int]:
+    """A tensor that has a dimension to work along (0-d ones become 1-d), and which one. ``filled``:
+    raises IndexError where its size is 0."""
     require_tensor(op, input)
     d = axis(op, dim, input.ndim)
-    return (input if input.ndim else reshape(input, 1)), d
-
-
-def with_filled_dimension(op: str, input: Any, dim: Any) -> tuple[Tensor, int]:
-    """``with_dimension`` that raises IndexError for a dimension of size 0."""
-    x, d = with_dimension(op, input, dim)
-    if x._array.shape[d] == 0:
+    x = input if input.ndim else reshape(input, 1)
+    if filled and x._array.shape[d] == 0:
         raise IndexError(
             f"[{op}] there is nothing to pick: dim {d} of shape {tuple(x.shape)} has size 0"
         )

@@ -205,15 +205,20 @@ def expand(input: Tensor, *sizes: Any, size: Any = None, implicit: bool = False)
     wanted = arguments.sizes("expand", sizes if size is None else (size,))
     shape = tuple(input.shape)
     lead = len(wanted) - len(shape)
-    kept = zip(wanted[lead:], shape, strict=True) if lead >= 0 else ()
-    full = (*wanted[:lead], *(m if n == -1 else n for n, m in kept))
-    have = (1,) * lead + shape
-    if lead < 0 or any(n < 0 or m not in (1, n) for n, m in zip(full, have, strict=True)):
+    fits = lead >= 0
+    full = []
+    for i, n in enumerate(wanted if fits else ()):
+        have = shape[i - lead] if i >= lead else None
+        if n == -1 and have is not None:
+            n = have
+        fits = fits and n >= 0 and have in (None, 1, n)
+        full.append(n)
+    if not fits:
         raise RuntimeError(
             f"[expand] shape {shape} does not expand to {wanted}: from the right, each size must "
             "be kept (or -1), or be 1 before"
         )
-    return _broadcast_to(input, shape=full)
+    return _broadcast_to(input, shape=tuple(full))
 
 
 def broadcast_to(input: Tensor, size: Any) -> Tensor:

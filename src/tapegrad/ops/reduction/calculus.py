@@ -183,11 +183,12 @@ def _slope(x: Tensor, d: int, spacing: Any, edge_order: int) -> Tensor:
         )
         h, k = part(widths, d, 0, -1), part(widths, d, 1, None)
         slopes = _differences(x, d) / widths
-        inside = (part(slopes, d, 0, -1) * k + part(slopes, d, 1, None) * h) / (h + k)
+        inside = part(slopes, d, 0, -1) * (k / (h + k)) + part(slopes, d, 1, None) * (h / (h + k))
 
     def interval(i: int) -> tuple[Tensor, Any]:
-        h = spacing if number else part(widths, d, i, i + 1)
-        return _differences(part(x, d, i, i + 2), d) / h, h
+        if number:
+            return _differences(part(x, d, i, i + 2), d) / spacing, spacing
+        return part(slopes, d, i, i + 1), part(widths, d, i, i + 1)
 
     def edge(outer: int, inner: int) -> Tensor:
         slope, h = interval(outer)

@@ -166,5 +166,7 @@ def cummin(input: Tensor, dim: int) -> Picked:
 
 def _running(op: str, function: str, input: Tensor, dim: int) -> Picked:
     x, d = with_dimension(op, input, dim)
-    indices = reshape(indices_of(_extreme_so_far, x, d, function), tuple(input.shape))
+    indices = indices_of(_extreme_so_far, x, d, function)
+    if not input.ndim:
+        indices = reshape(indices, ())
     return Picked(gather(input, d, indices), indices)

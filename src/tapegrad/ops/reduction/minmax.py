@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, require_tensor
-from tapegrad.ops.indexing.take_along import pick, with_filled_dimension
+from tapegrad.ops.indexing.take_along import pick, with_dimension
 from tapegrad.ops.pointwise.elementwise import maximum, minimum
 
 from .reduce import by_method, count, keepdim_shape
@@ -50,7 +50,7 @@ def _any_form(op: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Tensor):
         require_tensor(op, input)
         return between(input, dim)
-    x, d = with_filled_dimension(op, input, dim)
+    x, d = with_dimension(op, input, dim, filled=True)
     return pick(input, of(x, axis=d, keepdims=True), d, keepdim)
 
 
@@ -92,7 +92,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     if dim is None:
         _require_some("aminmax", input)
     else:
-        with_filled_dimension("aminmax", input, dim)
+        with_dimension("aminmax", input, dim, filled=True)
     return MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
@@ -114,7 +114,7 @@ def _arg(op: str, of: Any, input: Tensor, dim: int | None, keepdim: bool) -> Ten
         raise RuntimeError(f"[{op}] is not defined for bool tensors: convert with .int()")
     d = None
     if dim is not None:
-        _, d = with_filled_dimension(op, input, dim)
+        _, d = with_dimension(op, input, dim, filled=True)
     elif not input.numel():
         raise IndexError(f"[{op}] an empty input has no index: shape {tuple(input.shape)}, no dim")
     return of(input, axis=d if input.ndim else None, keepdims=keepdim)

@@ -11,13 +11,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, same_device
 from tapegrad.ops.creation.create import as_tensor
 from tapegrad.ops.indexing.gather import gather
-from tapegrad.ops.indexing.take_along import (
-    Picked,
-    indices_of,
-    pick,
-    with_dimension,
-    with_filled_dimension,
-)
+from tapegrad.ops.indexing.take_along import Picked, indices_of, pick, with_dimension
 from tapegrad.ops.movement.shape import permute, reshape
 from tapegrad.ops.movement.split import slice_along
 from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isnan, maximum, rint, where
@@ -82,7 +76,7 @@ def _median(op: str, of_all: Any, input: Tensor, dim: int | None, keepdim: bool)
         if not input.is_floating_point():
             raise RuntimeError(f"[{op}] an empty input has no median: shape {tuple(input.shape)}")
         return sum(input) / 0
-    x, d = with_filled_dimension(op, input, dim)
+    x, d = with_dimension(op, input, dim, filled=True)
     return pick(input, indices_of(_median_position, x, d, op == "nanmedian"), d, keepdim)
 
 
@@ -206,5 +200,5 @@ def _mode_position(xp: Any, x: Array, axis: int) -> Any:
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Picked:
     """(values, indices) of the most frequent elements along ``dim``; of several the smallest, at
     its last position. Raises IndexError for a dimension of size 0."""
-    x, d = with_filled_dimension("mode", input, dim)
+    x, d = with_dimension("mode", input, dim, filled=True)
     return pick(input, indices_of(_mode_position, x, d), d, keepdim)

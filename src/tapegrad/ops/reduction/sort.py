@@ -12,13 +12,7 @@ import numpy as np
 from tapegrad.core.dtypes import float32, is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.indexing.take_along import (
-    Picked,
-    indices_of,
-    pick,
-    with_dimension,
-    with_filled_dimension,
-)
+from tapegrad.ops.indexing.take_along import Picked, indices_of, pick, with_dimension
 from tapegrad.ops.movement.shape import reshape
 from tapegrad.ops.movement.split import part, slice_along
 
@@ -98,7 +92,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Picked:
     """(values, indices) of the k-th smallest elements along ``dim``, counted from 1; nan is larger
     than all. Raises RuntimeError for a k beyond the size, IndexError for a size of 0."""
-    x, d = with_filled_dimension("kthvalue", input, dim)
+    x, d = with_dimension("kthvalue", input, dim, filled=True)
     n = x.shape[d]
     if not 1 <= k <= n:
         raise RuntimeError(f"[kthvalue] k must be 1 to {n}, the size of dim {d}, got {k}")
