@@ -416,7 +416,7 @@ def celu(
 def celu_(
     input: Tensor, alpha: _float = 1.0, inplace: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """In-place version of ``celu``."""
+    """In-place version of ``celu``: returns the tensor."""
 def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     """The product of matrices, (m, k), (k, l), ..., (p, n) -> (m, n), in the order ..."""
 def channel_shuffle(input: Tensor, groups: _int, *, out: Tensor | None = None) -> Tensor:
@@ -1518,7 +1518,7 @@ def rrelu_(
     input: Tensor, lower: _float = 0.125, upper: _float = 0.3333333333333333,
     training: _bool = False, inplace: _bool = False, *, out: Tensor | None = None,
 ) -> Tensor:
-    """In-place version of ``rrelu``."""
+    """In-place version of ``rrelu``: returns the tensor."""
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 / sqrt(input)."""
 def rsqrt_(input: Tensor, /) -> Tensor:
@@ -1590,7 +1590,7 @@ def select_scatter(
 def selu(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
     """scale * elu(x, alpha), with the constants for which mean 0 and variance 1 are a ..."""
 def selu_(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
-    """In-place version of ``selu``."""
+    """In-place version of ``selu``: returns the tensor."""
 def set_rng_state(state: Tensor) -> None:
     """Put the default generator back into a state of ``get_rng_state``."""
 def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1832,7 +1832,7 @@ def threshold_(
     input: Tensor, threshold: _float, value: _float, inplace: _bool = False, *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """In-place version of ``threshold``."""
+    """In-place version of ``threshold``: returns the tensor."""
 def tile(input: Tensor, *counts: Any, dims: Any = None, out: Tensor | None = None) -> Tensor:
     """``repeat``, with counts of 1 for the first dimensions where there are too few."""
 @overload

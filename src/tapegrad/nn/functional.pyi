@@ -77,7 +77,7 @@ def binary_cross_entropy_with_logits(
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x / alpha) - 1) elsewhere (Barron 2017)."""
 def celu_(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """In-place version of ``celu``."""
+    """In-place version of ``celu``: returns the tensor."""
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """(n, c, ...) with the channels of several groups dealt out in turn (Zhang et al."""
 def conv1d(
@@ -148,7 +148,7 @@ def dropout3d(
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha * (exp(x) - 1) elsewhere (Clevert et al."""
 def elu_(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """In-place version of ``elu``."""
+    """In-place version of ``elu``: returns the tensor."""
 def embedding(
     input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
     norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
@@ -236,7 +236,7 @@ def hardtanh(
 def hardtanh_(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False,
 ) -> Tensor:
-    """In-place version of ``hardtanh``."""
+    """In-place version of ``hardtanh``: returns the tensor."""
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean",
 ) -> Tensor:
@@ -274,7 +274,7 @@ def layer_norm(
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, negative_slope * x elsewhere."""
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """In-place version of ``leaky_relu``."""
+    """In-place version of ``leaky_relu``: returns the tensor."""
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias: (..., in), (out, in) and (out,) -> (..., out); a weight ..."""
 def linear_cross_entropy(
@@ -424,7 +424,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)."""
 def relu_(input: Tensor) -> Tensor:
-    """In-place version of ``relu``."""
+    """In-place version of ``relu``: returns the tensor."""
 def rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None,
 ) -> Tensor:
@@ -438,7 +438,7 @@ def rrelu_(
     input: Tensor, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False,
     inplace: bool = False,
 ) -> Tensor:
-    """In-place version of ``rrelu``."""
+    """In-place version of ``rrelu``: returns the tensor."""
 def scaled_dot_product_attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
     dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
@@ -448,7 +448,7 @@ def scaled_dot_product_attention(
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """scale * elu(x, alpha), with the constants for which mean 0 and variance 1 are a ..."""
 def selu_(input: Tensor, inplace: bool = False) -> Tensor:
-    """In-place version of ``selu``."""
+    """In-place version of ``selu``: returns the tensor."""
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-x)); integers become floats."""
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -482,7 +482,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where above the threshold, ``value`` elsewhere."""
 def threshold_(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """In-place version of ``threshold``."""
+    """In-place version of ``threshold``: returns the tensor."""
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0,
     eps: float = 1e-06, swap: bool = False, *, reduction: str = "mean",

@@ -109,7 +109,10 @@ def inplace(function: Callable, name: str | None = None, reads_values: bool = Tr
         return write_result(self, function(before, *args, **kwargs), op)
 
     method.__name__ = method.__qualname__ = op
-    method.__doc__ = f"In-place version of ``{op.rstrip('_')}``."
+    method.__doc__ = (
+        f"In-place version of ``{op.rstrip('_')}``: returns the tensor. Raises RuntimeError where the "
+        "result has another shape or a dtype that does not fit, and as ``zero_`` does."
+    )
     method.__wrapped__ = function  # type: ignore[attr-defined]  # so help() shows its arguments
     return method
 
@@ -185,7 +188,10 @@ def restride(function: Callable, name: str) -> Callable:
         return self
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"In-place version of ``{name.rstrip('_')}``: only shape and strides change."
+    method.__doc__ = (
+        f"In-place version of ``{name.rstrip('_')}``: only shape and strides change. Raises "
+        "RuntimeError for a leaf that requires grad while the tape records."
+    )
     return method
 
 
