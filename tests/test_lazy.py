@@ -57,7 +57,7 @@ def definitions(tree: ast.Module) -> set[str]:
     """The names under which a module's primitives and array functions are known to ``xp``: those
     that it declares, itself or by a function of its own that hands the name on."""
     found = set()
-    declaring = {"unary", "binary"}
+    declaring = {"unary", "binary", "by_method"}
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.args.args:
             first = function.args.args[0].arg

@@ -110,8 +110,8 @@ def inplace(function: Callable, name: str | None = None, reads_values: bool = Tr
 
     method.__name__ = method.__qualname__ = op
     method.__doc__ = (
-        f"In-place version of ``{op.rstrip('_')}``: returns the tensor. Raises RuntimeError where the "
-        "result has another shape or a dtype that does not fit, and as ``zero_`` does."
+        f"In-place version of ``{op.rstrip('_')}``: returns the tensor. Raises RuntimeError where "
+        "the result has another shape or a dtype that does not fit, and as ``zero_`` does."
     )
     method.__wrapped__ = function  # type: ignore[attr-defined]  # so help() shows its arguments
     return method
