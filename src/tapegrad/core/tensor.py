@@ -170,7 +170,7 @@ class Tensor(Operations):
         return self._device.type == "cuda"
 
     def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of dimension ``dim``. Raises IndexError where that is out of range."""
+        """The shape, or the size of one dimension. Raises IndexError for one that is not there."""
         if dim is None:
             return self.shape
         try:
