@@ -357,3 +357,14 @@ def test_small_integer_indices_reach_far_dimensions() -> None:
     assert (x.grad[-1].item(), x.grad[3].item(), x.grad.sum().item()) == (2, 1, 3)
     y = tg.zeros(300).index_put((index,), tg.ones(3), accumulate=True)
     assert (y[-1].item(), y[3].item()) == (2, 1)
+
+
+def test_gathering_nothing_is_a_copy() -> None:
+    """As gathering something is: a change of it in place leaves the input as it was."""
+    x = tg.zeros(0, requires_grad=True) * 1
+    y = x.tanh().abs()
+    nothing = tg.zeros(0, dtype=tg.int64)
+    for z in (y.gather(0, nothing), y.cummax(0).values, y.take_along_dim(nothing, 0)):
+        assert z._base is None
+        z.square_()
+    y.sum().backward()

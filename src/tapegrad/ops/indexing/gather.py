@@ -77,7 +77,7 @@ def _gathered(op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = Fals
     positions = along(op, x, dim, index, wrapping)
     if not index.numel():
         empty = getitem(reshape(x, x.numel()), index=(slice(0, 0),))
-        return reshape(empty, tuple(index.shape))
+        return clone(reshape(empty, tuple(index.shape)))
     return getitem(x if x.ndim else reshape(x, 1), index=positions)
 
 
