@@ -60,6 +60,13 @@ def address(array: Any) -> int:
     return memory.ptr if hasattr(memory, "ptr") else array.__array_interface__["data"][0]
 
 
+def byte_range(array: Any) -> tuple[int, int]:
+    """The addresses of the first and the last element in memory."""
+    low, high = layout_of(array).extent
+    start = address(array)
+    return start + low * array.itemsize, start + high * array.itemsize
+
+
 class _Memory:
     """Another view of an array's memory, as NumPy wants to be told of it."""
 

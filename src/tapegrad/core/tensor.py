@@ -15,6 +15,7 @@ import numpy as np
 
 from . import dtypes, formats, printing
 from .devices import CPU, Device, has_waited, to_numpy
+from .memory import byte_range
 
 if TYPE_CHECKING:  # what ops.methods and autograd attach: see tools/write_stubs.py
     from tapegrad._operations import Operations
@@ -42,6 +43,20 @@ class Size(tuple):
         return f"tapegrad.Size({list(self)})"
 
 
+class Alias(weakref.ref):
+    """A base or a view, known to its storage, and the bytes it shows (once they were asked for)."""
+
+    __slots__ = ("_bytes",)
+
+    def bytes(self, tensor: Tensor) -> tuple[int, int]:
+        """The addresses of its first and last element."""
+        try:
+            return self._bytes
+        except AttributeError:
+            self._bytes = byte_range(tensor._array)
+            return self._bytes
+
+
 class Storage:
     """What all aliases of one memory share: when it was last changed in place, and by which op."""
 
@@ -53,7 +68,7 @@ class Storage:
         self.changed_at = 0
         self.changed_by = ""
         self.version = 0
-        self.aliases: list[weakref.ref[Tensor]] = []  # a base and its views on the tape
+        self.aliases: list[Alias] = []  # a base and its views on the tape
 
     def add_view(self, base: Tensor, view: Tensor) -> None:
         """Note that two tensors are seen to share this memory."""
@@ -61,15 +76,29 @@ class Storage:
             self.aliases = [ref for ref in self.aliases if ref() is not None]  # at powers of two
         if not base._aliased:
             base._aliased = True
-            self.aliases.append(weakref.ref(base))
+            self.aliases.append(Alias(base))
         view._aliased = True
         view._base = base if base._base is None else base._base
-        self.aliases.append(weakref.ref(view))
+        self.aliases.append(Alias(view))
 
     def others(self, tensor: Tensor) -> list[Tensor]:
         """The base and the views still in use, without this one."""
         known = [ref() for ref in self.aliases]
         return [other for other in known if other is not None and other is not tensor]
+
+    def to_renew(self, base: Tensor, changed: Tensor) -> list[Tensor]:
+        """The views of ``base`` whose history an in-place change of ``changed`` renews: those that
+        may show a part of it, and those that had none."""
+        first, last = byte_range(changed._array)
+        found = []
+        for ref in self.aliases:
+            view = ref()
+            if view is None or view._base is not base or view is changed:
+                continue
+            low, high = ref.bytes(view)
+            if view._node is None or (low <= last and first <= high):
+                found.append(view)
+        return found
 
     def change(self, op: str) -> None:
         """Note that ``op`` has changed this memory in place."""
@@ -361,7 +390,7 @@ class Tensor(Operations):
         """Get ready for other memory: views of this tensor are views of what it was."""
         if self._aliased and self._storage is not None:
             others = self._storage.others(self)
-            self._storage.aliases = [weakref.ref(t) for t in others]
+            self._storage.aliases = [Alias(t) for t in others]
             was = wrap(self._array, self._device)
             was._storage, was._node = self._storage, self._node
             for view in others:

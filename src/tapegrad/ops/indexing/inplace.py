@@ -82,10 +82,9 @@ def rebase_history(x: Tensor, result: Tensor) -> None:
     else:
         _take_node(base, strided.record_region_write(snapshot(base), x, result)._node)
         _take_node(x, strided.record_region_read(snapshot(base), x)._node)
-    for other in [] if x._storage is None else x._storage.others(x):
-        asked = other._node is None or strided.may_overlap(other, x)
-        if asked and other is not base and type(other._node) is not Leaf:
-            _take_node(other, strided.record_region_read(snapshot(base), other)._node)
+    for view in [] if x._storage is None else x._storage.to_renew(base, x):
+        if type(view._node) is not Leaf:
+            _take_node(view, strided.record_region_read(snapshot(base), view)._node)
 
 
 def _take_node(x: Tensor, node: Any) -> None:

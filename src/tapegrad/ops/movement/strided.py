@@ -99,13 +99,6 @@ def strided_replace(xp: Any, x: Array, values: Array, *, region: Region, layout:
 # ---------------------------------------------------------------------- in-place changes of views
 
 
-def may_overlap(a: Tensor, b: Tensor) -> bool:
-    """Whether two views of one memory may have elements in common."""
-    low, high = layout_of(a._array).extent
-    first, last = region_of(b._array, a._array).extent
-    return low <= last and first <= high
-
-
 # The values in memory are still the old ones: what these two return is wanted for its history.
 
 
