@@ -1,12 +1,7 @@
 """tapegrad: tensors with a tape. PyTorch's names, NumPy on the CPU, hand-written CUDA kernels."""
 
-import warnings as _warnings
 from importlib import import_module as _import_module
 from typing import Any as _Any
-
-# Division by zero, overflow and log(0) give inf and nan, as on a GPU: no warnings from in here.
-# (NumPy's error state would be quieter still, but costs more than an operation to switch.)
-_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad\.")
 
 from numpy import dtype
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from sys import getrefcount
 from typing import Any
@@ -29,7 +29,8 @@ def _one(device: Device, dtype: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _listed(value: Any) -> list:
-    return list(value) if isinstance(value, (tuple, list)) else [value]
+    several = isinstance(value, Iterable) and not isinstance(value, Tensor)
+    return list(value) if several else [value]
 
 
 def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> list:
@@ -112,14 +113,12 @@ def backward(
     )
     del seeds
     if chosen is None:
-        for leaf in list(found):
-            tensor = leaf.tensor() if type(leaf) is Leaf else None
-            if tensor is not None and tensor.requires_grad:
-                deliver(found, leaf, tensor, create_graph)
+        leaves = [(leaf, leaf.tensor()) for leaf in found if type(leaf) is Leaf]
+        receivers = [(leaf, t) for leaf, t in leaves if t is not None and t.requires_grad]
     else:
-        for x, node in zip(chosen, nodes, strict=True):  # type: ignore[arg-type]
-            if node in found:
-                deliver(found, node, x, create_graph)
+        once = dict(zip(nodes, chosen, strict=True))  # type: ignore[arg-type]
+        receivers = [(n, x) for n, x in once.items() if n in found]
+    deliver(found, receivers, create_graph)
 
 
 def grad(
@@ -152,12 +151,15 @@ def grad(
             "forbids: leave allow_unused out"
         )
     roots, wanted = _listed(outputs), _listed(inputs)
+    if not wanted:
+        raise ValueError("[grad] inputs must not be empty")
     seeds = _seeds("grad", roots, grad_outputs, create_graph)
     nodes = _nodes("grad", wanted)
     keep = create_graph if retain_graph is None else retain_graph
     found = run_backward(
         roots, seeds, targets=set(nodes), retain_graph=keep, create_graph=create_graph
     )
+    deliver(found, (), create_graph)
     results: list[Tensor | None] = []
     for i, (x, node) in enumerate(zip(wanted, nodes, strict=True)):
         g = found.get(node)

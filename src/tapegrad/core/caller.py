@@ -37,6 +37,8 @@ from .modes import recording
 from .node import Node
 from .primitive import Primitive
 from .promotion import devices_differ, explain, kinds, promote, refuse_bools
+from .quiet import NOISY, quiet
+from .quiet import WORDS as QUIET_WORDS
 from .tensor import Storage, Tensor, serials, wrap
 
 # Each operation remembers its implementation for each device; ``watch`` makes all of them forget.
@@ -103,6 +105,7 @@ def compile_caller(
         "    _implementation = _implementations[_device]",
         "except KeyError:",
         "    _implementation = _find(_name, _device, _implementations)",
+        *([] if view else [f"if {NOISY}:", "    _implementation = quiet(_implementation)"]),
         *_run(declared, elementwise),
         *([f"_device = {target}"] if target else []),
         *_results(declared, inputs, view),
@@ -381,6 +384,7 @@ _FILE = __file__.replace("caller.py", "<call of a primitive>")
 
 # What compiled callers use, beside their own primitive.
 _WORDS = {
+    **QUIET_WORDS,
     "__name__": __name__,
     "Node": Node,
     "Storage": Storage,
@@ -390,6 +394,7 @@ _WORDS = {
     "get_default_dtype": get_default_dtype,
     "kinds": kinds,
     "promote": promote,
+    "quiet": quiet,
     "record_results": record_results,
     "refuse_bools": refuse_bools,
     "serials": serials,

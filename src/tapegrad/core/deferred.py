@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .commit import fork_safe_lock
 from .devices import Device, after_waiting, pinned_zeros, wait
 
 at_once = False  # whether detect_anomaly wants errors where they arise, whatever the wait
@@ -26,7 +26,7 @@ at_once = False  # whether detect_anomaly wants errors where they arise, whateve
 # the index]. One program uses few; memory that a kernel may still write must not be given back.
 _notes: dict[tuple[Device, Callable[..., Exception], tuple], np.ndarray] = {}
 _inherited: list[dict] = []  # of a parent process: not ours to read, nor to give back
-_lock = threading.Lock()
+_lock = fork_safe_lock()
 
 
 class out_of_range:

@@ -8,24 +8,33 @@ arrives; nothing is written to any ``.grad`` until the whole walk has succeeded.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from functools import partial
 from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
 from .caller import result_node, result_of
+from .commit import commit, fork_safe_lock
 from .devices import Device, make_current
 from .memory import Array
 from .modes import recording
 from .node import Node
+from .quiet import noisy, quiet
 from .tape import registry, tensor_xp
 from .tensor import Leaf, Storage, Tensor, wrap
 
 # Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
 inspect: Callable[[Node, Any, Any], None] | None = None
 
-_delivering = threading.Lock()  # threads may share leaves: one adds to .grad at a time
+_delivering = fork_safe_lock()  # threads may share leaves: one adds to .grad at a time
+
+
+class Gradients(dict):
+    """Gradients by the nodes and leaves they have reached, and those for retain_grad()."""
+
+    retained: tuple[tuple[Tensor, Tensor], ...] = ()
 
 
 def run_backward(
@@ -35,14 +44,27 @@ def run_backward(
     targets: set[Node | Leaf] | None,
     retain_graph: bool,
     create_graph: bool,
-) -> dict[Node | Leaf, Any]:
+) -> Gradients:
     """Gradients at the leaves, or only at ``targets`` (visiting only the nodes that lead there).
 
     Seeds and results are arrays; Tensors under ``create_graph``. Raises RuntimeError where what a
     node saved was freed or has been changed in place since, and where a rule or a hook returns
     another shape, dtype or device than the input has.
     """
-    pending: dict[Node | Leaf, Any] = {}
+    # In a context of its own, so that nothing, not even an interrupt, leaves the mode behind.
+    walk = quiet(_walk) if noisy() else _walk
+    return copy_context().run(walk, roots, seeds, targets, retain_graph, create_graph)
+
+
+def _walk(
+    roots: Sequence[Tensor],
+    seeds: Sequence[Any],
+    targets: set[Node | Leaf] | None,
+    retain_graph: bool,
+    create_graph: bool,
+) -> Gradients:
+    recording.set(create_graph)
+    pending = Gradients()
     captured: dict[Node | Leaf, Any] = {}
     retained: list[tuple[Tensor, Tensor]] = []
     heap: list[tuple[int, Node]] = []
@@ -76,52 +98,45 @@ def run_backward(
         if leading is None or root._node in leading or root._node in targets:  # type: ignore
             xp = tensor_xp if create_graph else root._device.xp
             arrive(root._node, seed)
-    before = recording.get()
-    recording.set(create_graph)
-    try:
-        while heap:
-            node = heappop(heap)[1]
-            g = pending.pop(node)
-            if node.watched:
-                g = _run_hooks(node, g, create_graph, retained)
-            edges = node.edges
-            if leading is not None:
-                if node in targets:  # type: ignore[operator]
-                    captured[node] = g
-                if node not in leading:  # nothing is wanted beyond it
-                    continue
-                edges = tuple([e if e in leading or e in targets else None for e in edges])  # type: ignore
-            primitive = node.primitive
-            saved = node.saved
-            if saved is None:
-                raise _freed(node)
-            if Storage.last_change > node.serial:
-                _check(node, create_graph)
-            if primitive is result_of:
-                _collect_result(pending, heap, edges[0], saved[2], g)  # type: ignore
-            elif create_graph:
-                tensors = _saved_as_tensors(node)
-                if primitive.plain is None:
-                    primitive.backward(tensor_xp, g, tensors, edges, hand_over)
-                else:
-                    _through_plain(node, g, tensors, edges, hand_over)
-            elif primitive.into is None:
-                xp = node.device.xp
-                primitive.backward(xp, g, saved, edges, hand_over)
+    while heap:
+        node = heappop(heap)[1]
+        g = pending.pop(node)
+        if node.watched:
+            g = _run_hooks(node, g, create_graph, retained)
+        edges = node.edges
+        if leading is not None:
+            if node in targets:  # type: ignore[operator]
+                captured[node] = g
+            if node not in leading:  # nothing is wanted beyond it
+                continue
+            edges = tuple([e if e in leading or e in targets else None for e in edges])  # type: ignore
+        primitive = node.primitive
+        saved = node.saved
+        if saved is None:
+            raise _freed(node)
+        if Storage.last_change > node.serial:
+            _check(node, create_graph)
+        if primitive is result_of:
+            _collect_result(pending, heap, edges[0], saved[2], g)  # type: ignore
+        elif create_graph:
+            tensors = _saved_as_tensors(node)
+            if primitive.plain is None:
+                primitive.backward(tensor_xp, g, tensors, edges, hand_over)
             else:
-                _add_into(pending, heap, edges[0], node, g)  # type: ignore[arg-type]
-            if primitive.saves_any and not retain_graph:
-                node.saved, node.inputs, node.storage = None, (), None
-            g = saved = None
-        for leaf, g in pending.items():
-            if leaf.hooks:
-                pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
-    finally:
-        recording.set(before)
-    for tensor, g in retained:
-        with _delivering:
-            tensor._grad = g if tensor._grad is None else tensor._grad + g
+                _through_plain(node, g, tensors, edges, hand_over)
+        elif primitive.into is None:
+            xp = node.device.xp
+            primitive.backward(xp, g, saved, edges, hand_over)
+        else:
+            _add_into(pending, heap, edges[0], node, g)  # type: ignore[arg-type]
+        if primitive.saves_any and not retain_graph:
+            node.saved, node.inputs, node.storage = None, (), None
+        g = saved = None
+    for leaf, g in pending.items():
+        if leaf.hooks:
+            pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
     pending.update(captured)
+    pending.retained = tuple(retained)
     return pending
 
 
@@ -312,25 +327,57 @@ def _stale(node: Node, storage: Any, shape: tuple, role: str) -> RuntimeError:
     )
 
 
-def deliver(pending: dict, edge: Node | Leaf, tensor: Tensor, create_graph: bool) -> None:
-    """Add the gradient that waits at ``edge`` to ``tensor.grad``."""
-    gradient = pending[edge]
-    make_current(tensor._device)
+def deliver(
+    found: Gradients, receivers: Sequence[tuple[Node | Leaf, Tensor]], create_graph: bool
+) -> None:
+    """Add the gradients found to the ``.grad`` of their tensors: of all, or, if anything raises, of
+    none. Then call the hooks that wait for it.
+
+    Raises RuntimeError for a tensor that has another shape, dtype or device than it had in the
+    forward pass, and for a ``.grad`` in read-only memory.
+    """
     with _delivering:
-        have = tensor._grad
-        if create_graph:
-            tensor._grad = gradient if have is None else have + gradient
-        elif have is None:
-            # Gradients must not share memory with each other or with the caller's seed.
-            if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
-                gradient = gradient.copy()
-            tensor._grad = as_tensor(gradient, tensor._device)
-        elif have.requires_grad or 0 in have._array.strides:  # a history, or expanded
-            tensor._grad = as_tensor(have._array + gradient, tensor._device)
-        else:
-            have._array += gradient
-            have._bump("backward")
-    del pending[edge]
-    if type(edge) is Leaf and edge.later_hooks:
-        for hook in tuple(edge.later_hooks.values()):
-            hook(tensor)
+        steps: list[partial] = []
+        for tensor, gradient in found.retained:
+            have = tensor._grad
+            total = gradient if have is None else have + gradient
+            steps.append(partial(setattr, tensor, "_grad", total))
+        for edge, tensor in receivers:
+            steps.append(_accumulation(found, edge, tensor, create_graph))
+        commit(steps)
+    for edge, tensor in receivers:
+        if type(edge) is Leaf and edge.later_hooks:
+            for hook in tuple(edge.later_hooks.values()):
+                hook(tensor)
+
+
+def _accumulation(
+    found: Gradients, edge: Node | Leaf, tensor: Tensor, create_graph: bool
+) -> partial:
+    """What adds a gradient to ``tensor.grad``; everything that can fail is behind us then."""
+    gradient, have = found[edge], tensor._grad
+    array = tensor._array
+    if edge.shape != array.shape or edge.dtype != array.dtype or edge.device is not tensor._device:
+        raise RuntimeError(
+            f"[backward] a leaf of shape {tuple(edge.shape)}, {edge.dtype.name} on {edge.device} "
+            f"in the forward pass has become one of shape {tuple(array.shape)}, "
+            f"{array.dtype.name} on {tensor._device} since: go forward again after changing it"
+        )
+    make_current(tensor._device)
+    if create_graph:
+        return partial(setattr, tensor, "_grad", gradient if have is None else have + gradient)
+    if have is None:
+        # Gradients must not share memory with each other or with the caller's seed.
+        if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
+            gradient = gradient.copy()
+        return partial(setattr, tensor, "_grad", as_tensor(gradient, tensor._device))
+    if have.requires_grad or 0 in have._array.strides:  # a history, or expanded
+        total = as_tensor(have._array + gradient, tensor._device)
+        return partial(setattr, tensor, "_grad", total)
+    if not getattr(have._array.flags, "writeable", True):  # (CuPy has no such flag)
+        raise RuntimeError(
+            f"[backward] the .grad of a tensor of shape {tuple(array.shape)} shares the memory of "
+            "a read-only array: set it to None, or to a clone()"
+        )
+    have._bump("backward")
+    return partial(tensor._device.library.add, have._array, gradient, have._array)

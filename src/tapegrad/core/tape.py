@@ -23,6 +23,7 @@ tuple of results.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -147,10 +148,16 @@ def _meaning(doc: str, body: Callable | None, call: str) -> str:
     return doc or (getattr(body, "__doc__", None) or call).removesuffix(".")
 
 
+_declared_in: dict[str, dict] = {}  # the namespace of the module that declares a primitive
+
+
 def _register(name: str, apply: Callable) -> Callable:
-    if name in registry:
+    module = sys._getframe(2).f_globals
+    before = _declared_in.setdefault(name, module)
+    # An import that was interrupted runs the module again, in a namespace of the same name.
+    if name in registry and (before is module or before["__name__"] != module["__name__"]):
         raise ValueError(f"primitive {name!r} is declared twice")
-    registry[name] = apply
+    registry[name], _declared_in[name] = apply, module
     return apply
 
 

@@ -6,7 +6,6 @@ This file holds what a Tensor *is*; what it can *do* is attached by the rooms ab
 
 from __future__ import annotations
 
-import threading
 import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes, formats, printing
+from .commit import fork_safe_lock
 from .devices import CPU, Device, has_waited, to_numpy
 from .memory import byte_range
 
@@ -62,7 +62,7 @@ class Storage:
 
     __slots__ = ("aliases", "changed_at", "changed_by", "version")
     last_change = 0  # of any storage: what was recorded later needs no check
-    _changing = threading.Lock()
+    _changing = fork_safe_lock()
 
     def __init__(self) -> None:
         self.changed_at = 0
@@ -380,6 +380,11 @@ class Tensor(Operations):
         self._storage = value._storage  # shared from now on
         self._bump("Tensor.data = ...")  # for those who saved this tensor
         self._array, self._device = value._array, value._device
+        self._renew_leaf()
+
+    def _renew_leaf(self) -> None:
+        """A new end of the tape after a change of shape, dtype or device; what was recorded before
+        leads to the old one."""
         if type(self._node) is Leaf:
             before = self._node
             self._node = Leaf(self)

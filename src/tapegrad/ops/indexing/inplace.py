@@ -183,6 +183,7 @@ def restride(function: Callable, name: str) -> Callable:
         if view._node is not None:
             _take_node(self, view._node)
         self._array = view._array
+        self._renew_leaf()
         self._bump(name)  # who saved this tensor saved one of another shape
         return self
 

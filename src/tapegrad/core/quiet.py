@@ -1,0 +1,54 @@
+"""NumPy's warnings: tapegrad's arithmetic gives none, and leaves the user's settings alone.
+
+Division by zero, overflow and log(0) give inf and nan, as on a GPU. Setting NumPy's error state for
+every operation would cost half as much as a small operation itself. So a filter for warnings from
+in here does it, as long as it is the first filter and NumPy's error state is the usual one: looking
+at both is cheap. Otherwise operations run with an error state of their own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy._core.umath import _extobj_contextvar as _state
+
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad\.")
+_own_filter = warnings.filters[0]
+_usual_state = Context().run(_state.get)
+with np.errstate(all="ignore"):
+    _silent = _state.get()
+
+# What ``noisy`` is made of, for code that cannot afford to call it.
+WORDS = {
+    "_filters": warnings,
+    "_no_filter": (None,),
+    "_own_filter": _own_filter,
+    "_error_state": _state.get,
+    "_usual_state": _usual_state,
+}
+NOISY = (
+    "(_filters.filters or _no_filter)[0] is not _own_filter or _error_state() is not _usual_state"
+)
+
+
+def noisy() -> bool:
+    """Whether a warning or an error of NumPy's could reach the user's program."""
+    return (warnings.filters or (None,))[0] is not _own_filter or _state.get() is not _usual_state
+
+
+def quiet(function: Callable) -> Callable:
+    """The function, with NumPy's error state set to silence while it runs."""
+    return partial(_run_quietly, function)
+
+
+def _run_quietly(function: Callable, *args: Any, **kwargs: Any) -> Any:
+    token = _state.set(_silent)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _state.reset(token)

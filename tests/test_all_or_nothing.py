@@ -1,0 +1,203 @@
+"""After any exception the state is the old one or the new one: gradients, and the tape's mode."""
+
+from __future__ import annotations
+
+import dis
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+
+def interrupted_everywhere(run: Callable[[], None], check: Callable[[bool], None]) -> int:
+    """Run ``run`` again and again, with a KeyboardInterrupt at the first, second, ... place in the
+    package's code where Python looks for signals (after a call), until it comes through;
+    ``check(done)`` after each. Returns how many places there are."""
+    package = os.path.dirname(tg.__file__)
+    previous: dict[Any, tuple[bool, int]] = {}  # of a frame: whether a call, and its line
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.startswith(package):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            called, line = previous.get(frame, (False, 0))
+            name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            previous[frame] = name.startswith("CALL"), frame.f_lineno
+            # What stands behind a call on another line may be outside of its try or with.
+            if called and line == frame.f_lineno:
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+        return trace
+
+    run()  # what is imported when it is first needed is
+    check(True)
+    for step in itertools.count(1):
+        left = step
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            run()
+        except KeyboardInterrupt:
+            done = False
+        else:
+            done = True
+        finally:
+            sys.settrace(before)
+            previous.clear()
+        check(done)
+        if done:
+            return step - 1
+    raise AssertionError
+
+
+def test_an_interrupt_of_backward_changes_all_gradients_or_none() -> None:
+    """(R07, R08)"""
+    a, b, c = (tg.tensor([v], requires_grad=True) for v in (2.0, 3.0, 5.0))
+    b.grad = tg.tensor([100.0])
+    states = [(None, 100.0, None), (15.0, 110.0, 6.0)]
+
+    def run() -> None:
+        (a * b * c).sum().backward()
+
+    def check(done: bool) -> None:
+        assert tg.is_grad_enabled()
+        state = tuple(None if t.grad is None else t.grad.item() for t in (a, b, c))
+        assert state in states[done:]
+        a.grad, b.grad, c.grad = None, tg.tensor([100.0]), None
+
+    assert interrupted_everywhere(run, check) > 50
+
+
+def test_a_read_only_gradient_changes_none() -> None:
+    """(R07)"""
+    a, b, c = (tg.tensor([v], requires_grad=True) for v in (2.0, 3.0, 5.0))
+    frozen = np.zeros(1, np.float32)
+    frozen.flags.writeable = False
+    b.grad = tg.from_numpy(frozen)
+    with pytest.raises(RuntimeError, match="read-only"):
+        (a * b * c).sum().backward()
+    assert a.grad is None
+    assert c.grad is None
+    assert b.grad.item() == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.unsqueeze_(0),
+        lambda x: x.t_(),
+        lambda x: x.transpose_(0, 1),
+        lambda x: x.squeeze_(1),
+    ],
+)
+def test_a_leaf_may_change_its_shape_under_no_grad(change: Callable) -> None:
+    """(R02)"""
+    for shape in ((2, 3), (2, 1)):
+        x = tg.ones(*shape, requires_grad=True)
+        with tg.no_grad():
+            change(x)
+        (x * 2).sum().backward()
+        assert x.grad.shape == x.shape
+        assert x.grad.tolist() == (tg.ones(*x.shape) * 2).tolist()
+
+
+@pytest.mark.parametrize("change", ["data", "t_"])
+def test_a_leaf_of_another_shape_than_in_the_forward_pass_is_named(change: str) -> None:
+    """(R03)"""
+    x, other = tg.ones(2, 3, requires_grad=True), tg.ones(1, requires_grad=True)
+    y = (x.exp().sum() + other).sum() if change == "data" else (x * other).sum()
+    with tg.no_grad():
+        if change == "data":
+            x.data = tg.ones(4)
+        else:
+            x.t_()
+    with pytest.raises(RuntimeError, match=r"shape \(2, 3\)|changed it in place"):
+        y.backward()
+    assert x.grad is None
+    assert other.grad is None
+
+
+def test_data_of_the_same_shape_may_change_in_between() -> None:
+    x = tg.ones(2, requires_grad=True)
+    y = (x * 3).sum()
+    x.data = tg.zeros(2)
+    y.backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_one_gradient_of_two_leaves_gets_both_sums() -> None:
+    a, b = tg.ones(1, requires_grad=True), tg.ones(1, requires_grad=True)
+    a.grad = b.grad = tg.zeros(1)
+    (2 * a + 3 * b).sum().backward()
+    assert a.grad is b.grad
+    assert a.grad.item() == 5.0
+
+
+def test_an_interrupted_import_is_made_up_for() -> None:
+    code = """
+import sys
+import tapegrad as tg
+
+def trace(frame, event, _):
+    if frame.f_code.co_name == "_register" and frame.f_locals["name"] == "where":
+        sys.settrace(None)
+        raise KeyboardInterrupt
+
+sys.settrace(trace)
+try:
+    tg.ones(2) + 1
+except KeyboardInterrupt:
+    print("interrupted")
+print((tg.ones(2) + 1).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n")[:2] == ["interrupted", "[2.0, 2.0]"], done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_another_thread_is_in_backward() -> None:
+    """(R11)"""
+    stop = threading.Event()
+
+    def work() -> None:
+        x = tg.ones(1000, requires_grad=True)
+        while not stop.is_set():
+            (x * 2).sum().backward()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                x = tg.ones(3, requires_grad=True)
+                (x * x).sum().backward()
+                tg.randn(2)
+                os._exit(0 if x.grad.tolist() == [2.0, 2.0, 2.0] else 1)
+            end = time.monotonic() + 60
+            while (reaped := os.waitpid(child, os.WNOHANG))[0] == 0:
+                if time.monotonic() > end:
+                    os.kill(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                    pytest.fail("the child hangs")
+                time.sleep(0.001)
+            assert reaped[1] == 0
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
