@@ -56,11 +56,11 @@ class Exp(Function):
 
 
 class Sinh(Function):
-    """Saves an intermediate, which has no history: right once, wrong twice (as in PyTorch)."""
+    """Saves what it made outside the tape: right once, wrong twice (as in PyTorch)."""
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
-        e = x.exp()
+        e = tg.from_numpy(np.exp(x.detach().cpu().numpy())).to(x.device)
         ctx.save_for_backward(e)
         return (e - 1 / e) / 2
 
@@ -114,7 +114,7 @@ def test_a_function_is_an_operation_like_others(custom: Any, device: str) -> Non
     x = leaf([[0.5, -1.0, 2.0]], device)
     assert gradcheck(custom.apply, x)
     y = custom.apply(x * 2)
-    assert y.grad_fn.name == f"{custom.__name__}Backward"
+    assert y.grad_fn.name() == f"{custom.__name__}Backward"
     y.sum().backward()
     assert x.grad.device is tg.device(device)
     plain = custom.apply(x.detach())
@@ -494,3 +494,68 @@ def test_gradcheck_tolerances_are_used() -> None:
     assert gradcheck(scaled(1.001), x, atol=0.1, rtol=0.0)
     with pytest.raises(RuntimeError):
         gradcheck(lambda x: x.abs().sqrt(), leaf([1e-9]), eps=1e-3)
+
+
+class TimesExponential(Function):
+    """x exp(x), by an intermediate that is saved and not returned."""
+
+    noise = 0.0
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        e = x.exp() + TimesExponential.noise
+        ctx.save_for_backward(x, e)
+        return x * e
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        x, e = ctx.saved_tensors
+        return g * (e + x * e)
+
+
+def test_what_forward_made_and_saved_has_a_history_the_second_time(monkeypatch: Any) -> None:
+    """(F50)"""
+    x = leaf([1.0, -0.5])
+    assert gradgradcheck(TimesExponential.apply, x)
+    (first,) = tg.autograd.grad(TimesExponential.apply(x).sum(), x, create_graph=True)
+    (second,) = tg.autograd.grad(first.sum(), x)
+    np.testing.assert_allclose(
+        second.numpy(), (2 + x.detach().numpy()) * np.exp(x.detach().numpy()), rtol=1e-12
+    )
+    y = TimesExponential.apply(x).sum()
+    monkeypatch.setattr(TimesExponential, "noise", 1.0)
+    with pytest.raises(RuntimeError, match=r"\[TimesExponential\].*return it as a result"):
+        tg.autograd.grad(y, x, create_graph=True)
+
+
+def test_what_is_no_tensor_is_handed_through() -> None:
+    """(S03)"""
+
+    class Counted(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2, x.numel(), None, "text"
+
+        @staticmethod
+        def backward(ctx: Any, *g: Any) -> Any:
+            assert g[1:] == (None, None, None)
+            return g[0] * 2
+
+    x = leaf([1.0, 2.0])
+    y, *others = Counted.apply(x)
+    assert others == [2, None, "text"]
+    y.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_any_iterable_of_tensors_will_do() -> None:
+    """(P02, S02)"""
+    layer = tg.nn.Linear(2, 1)
+    loss = layer(tg.ones(1, 2)).sum()
+    weight, bias = tg.autograd.grad(loss, layer.parameters(), retain_graph=True)
+    assert weight.shape == (1, 2)
+    assert bias.shape == (1,)
+    tg.autograd.backward(iter([loss]), inputs=layer.parameters())
+    assert layer.weight.grad.tolist() == [[1.0, 1.0]]
+    with pytest.raises(ValueError, match=r"\[grad\] inputs"):
+        tg.autograd.grad(loss, [])

@@ -119,3 +119,49 @@ BAD: list[tuple[Any, type, str]] = [
 def test_bad_conversions(call: Any, error: type, message: str, device: str) -> None:
     with pytest.raises(error, match=message):
         call(tg.ones(2, device=device))
+
+
+MIXED = {
+    "multiply": lambda x, c: x * c,
+    "subtract": lambda x, c: c - x,
+    "divide": lambda x, c: x / c,
+    "pow": lambda x, c: x**c,
+    "pow of": lambda x, c: c**x,
+    "less": lambda x, c: x < c,
+    "maximum": lambda x, c: tg.maximum(x, c),
+    "clamp": lambda x, c: x.clamp(max=c),
+    "lerp": lambda x, c: tg.lerp(x, c, c),
+    "addcmul": lambda x, c: tg.addcmul(x, c, x),
+    "atan2": lambda x, c: x.atan2(c),
+    "in place": lambda x, c: x.clone().mul_(c),
+    "masked_fill": lambda x, c: x.masked_fill(x > 1, c),
+    "0-d": lambda x, c: x.sum() * c,
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_cpu_tensor_of_one_number_goes_with_any_device(name: str, device: str) -> None:
+    """(F34, S05) Its gradient comes back to the CPU."""
+    x = tg.tensor([1.0, 2.0], device=device, requires_grad=True)
+    c = tg.tensor(1.5, requires_grad=True)
+    y = MIXED[name](x, c)
+    assert y.device == x.device
+    here = [t.detach().cpu().requires_grad_() for t in (x, c)]
+    expected = MIXED[name](*here)
+    np.testing.assert_allclose(y.detach().cpu().numpy(), expected.detach().numpy(), rtol=1e-6)
+    if y.requires_grad:
+        y.sum().backward()
+        expected.sum().backward()
+        for t, e in zip((x, c), here, strict=True):
+            assert t.grad.device == t.device
+            np.testing.assert_allclose(t.grad.cpu().numpy(), e.grad.numpy(), rtol=1e-6)
+
+
+def test_other_mixtures_of_devices_are_refused() -> None:
+    x = tg.ones(2, device="emulated")
+    for other in (tg.ones(2), tg.ones(1)):
+        with pytest.raises(RuntimeError, match="one device"):
+            x + other
+    with pytest.raises(RuntimeError, match="one device"):
+        tg.tensor(1.0).mul_(x.sum())

@@ -1347,12 +1347,12 @@ def test_grad_fn_has_a_readable_name() -> None:
         "SumBackward": x.sum(), "GetitemBackward": x[0], "LogSoftmaxBackward": x.log_softmax(0),
         "ReshapeBackward": x.flatten(), "SquareBackward": AddOneTo.apply(x).square(),
     }  # fmt: skip
-    assert {y.grad_fn.name for y in names.values()} == set(names)
+    assert {y.grad_fn.name() for y in names.values()} == set(names)
     for name, y in names.items():
         assert repr(y.grad_fn) == f"<{name}>"
         assert f"grad_fn=<{name}>" in repr(y)
     assert x.grad_fn is None
-    assert (x * 2).grad_fn.next_functions[0].name == "AccumulateGrad"
+    assert (x * 2).grad_fn.next_functions[0][0].name() == "AccumulateGrad"
 
 
 class AddOneTo(Function):

@@ -255,7 +255,7 @@ def test_detached_alias_counts_versions_and_leaves_the_history_alone() -> None:
     saved = base * base
     base.data[0].fill_(5)
     assert base._version == 1
-    assert base.grad_fn.name == "MultiplyBackward"
+    assert base.grad_fn.name() == "MultiplyBackward"
     with pytest.raises(RuntimeError, match=r"'fill_' has changed it"):
         saved.sum().backward()
 

@@ -157,7 +157,7 @@ def _check_gradient(node: Any, edge: Any, gradient: Any) -> None:
     if node.dtype is None:  # of several
         result = f"there were {len(node.results)} results"
     raise AnomalyError(
-        f"[{node.name}] made nan in the backward pass: the gradient of input {number} of "
+        f"[{node.name()}] made nan in the backward pass: the gradient of input {number} of "
         f"'{node.primitive.name}', of shape {tuple(array.shape)}, is nan first at "
         f"{_position_text(_first_nan(array))}; {result}. In the forward pass "
         f"'{node.primitive.name}' was {where}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+import numpy as np
+
 from tapegrad.core import caller
 from tapegrad.core.caller import record_results, result_node
+from tapegrad.core.devices import to_numpy
 from tapegrad.core.engine import as_tensor
 from tapegrad.core.modes import no_grad, recording
 from tapegrad.core.node import Node
@@ -25,7 +28,9 @@ class Context:
         self._materialize = True
         self._results: dict[int, int] = {}  # saved position -> which result it is
         self._node: Any = None  # weak reference to the node of the call
-        self._like: list[tuple] = []  # the results' shapes, dtypes and devices
+        self._like: list[tuple | None] = []  # the results' shapes, dtypes and devices
+        self._made: list[int] = []  # positions of what was saved and is neither input nor result
+        self._call: tuple | None = None  # what made them: the Function, args, kwargs
         self._devices: tuple[Any, ...] = ()  # of the arguments that want a gradient
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
@@ -41,7 +46,12 @@ class Context:
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        """What was saved, still connected to the tape."""
+        """What was saved, still connected to the tape.
+
+        What ``forward`` made and saved that is neither an input nor a result has no history. Where
+        the backward pass is recorded, ``forward`` runs once more to give it one; raises
+        RuntimeError where it then makes other values, or has changed an input in place.
+        """
         tensors = list(self._saved)
         whole = self._node() if self._results and self._node is not None else None
         for position, result in self._results.items():
@@ -50,7 +60,31 @@ class Context:
             if whole is not None:
                 t._node = result_node(whole, result, t)
             tensors[position] = t
+        if self._made and recording.get():
+            self._connect(tensors)
         return tuple(tensors)
+
+    def _connect(self, tensors: list) -> None:
+        """Put what ``forward`` made of its inputs, recorded, in the place of what it made then."""
+        if self._call is None:
+            raise RuntimeError(
+                "gradients of gradients need the history of what forward made, saved and did not "
+                "return, and forward cannot run again after changing an input in place: return it"
+            )
+        cls, args, kwargs = self._call
+        again = Context(self.needs_input_grad)
+        _call_forward(cls, again, args, kwargs)
+        for position in self._made:
+            t, before = again._saved[position], tensors[position]
+            if t is None or not t.requires_grad:
+                continue  # a constant
+            if not np.array_equal(to_numpy(t._array), to_numpy(before._array), equal_nan=True):
+                raise RuntimeError(
+                    f"[{cls.__name__}] gradients of gradients need the history of saved tensor "
+                    f"{position}, of shape {tuple(before.shape)}, which forward made and did not "
+                    "return; run again, forward has made other values: return it as a result"
+                )
+            tensors[position] = t
 
     def mark_non_differentiable(self, *results: Tensor) -> None:
         """These results get no gradient."""
@@ -105,37 +139,44 @@ class Function:
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Run ``forward``, and record ``backward`` if an argument requires grad. Raises TypeError
-        if ``forward`` returns anything but Tensors, RuntimeError if it changes in place a leaf that
-        requires grad, or a view of one."""
+        """Run ``forward``, and record ``backward`` if an argument requires grad. What ``forward``
+        returns beside Tensors is handed through; ``backward`` gets None for it. Raises TypeError if
+        it returns no Tensor, RuntimeError if it changes in place a leaf that requires grad, or a
+        view of one."""
         wants = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         ctx = Context(wants)
         with no_grad():
-            if cls.setup_context is Function.setup_context:
-                returned = cls.forward(ctx, *args, **kwargs)
-            else:
-                returned = cls.forward(*args, **kwargs)
-                cls.setup_context(ctx, args, returned)
+            returned = _call_forward(cls, ctx, args, kwargs)
         results = list(returned) if isinstance(returned, (tuple, list)) else [returned]
-        if not results or not all(isinstance(y, Tensor) for y in results):
+        if not any(isinstance(y, Tensor) for y in results):
             raise TypeError(
-                f"[{cls.__name__}] forward must return a Tensor or a tuple of Tensors, got "
+                f"[{cls.__name__}] forward must return Tensors, or one among others, got "
                 f"({', '.join(type(y).__name__ for y in results)})"
             )
         for i, y in enumerate(results):
+            if not isinstance(y, Tensor):  # handed through
+                continue
             if any(y is a for a in args) and not any(y is d for d in ctx._changed):
                 results[i] = alias = y.detach()
                 alias._storage.add_view(y, alias)  # type: ignore[union-attr]
         for changed in ctx._changed:
             changed._bump(cls.__name__)
         if any(wants) and recording.get():
-            _record(cls, ctx, args, wants, results)
+            _record(cls, ctx, args, kwargs, wants, results)
         ctx._changed = ctx._constant = ()  # a result that refers to ctx would be a cycle
         return tuple(results) if isinstance(returned, (tuple, list)) else results[0]
 
 
+def _call_forward(cls: type[Function], ctx: Context, args: tuple, kwargs: dict) -> Any:
+    if cls.setup_context is Function.setup_context:
+        return cls.forward(ctx, *args, **kwargs)
+    returned = cls.forward(*args, **kwargs)
+    cls.setup_context(ctx, args, returned)
+    return returned
+
+
 def _record(
-    cls: type[Function], ctx: Context, args: tuple, wants: tuple[bool, ...], results: list[Tensor]
+    cls: type[Function], ctx: Context, args: tuple, kwargs: dict, wants: tuple, results: list
 ) -> None:
     if "_primitive" not in cls.__dict__:
         cls._primitive = Primitive(
@@ -152,17 +193,29 @@ def _record(
     node.primitive = cls._primitive  # type: ignore[assignment]
     node.edges = tuple(a._node if w else None for a, w in zip(args, wants, strict=True))
     node.saved = (None, None, ctx, cls)
-    node.shape, node.dtype, node.device = (), None, results[0]._device
+    tensors = [y for y in results if isinstance(y, Tensor)]
+    node.shape, node.dtype, node.device = (), None, tensors[0]._device
     for position, t in enumerate(ctx._saved):
         for i, y in enumerate(results):
-            if t is y:
+            if t is not None and t is y:
                 ctx._results[position] = i
-                ctx._saved = (*ctx._saved[:position], y.detach(), *ctx._saved[position + 1 :])
+                ctx._saved = (*ctx._saved[:position], t.detach(), *ctx._saved[position + 1 :])
+    known = (*args, *kwargs.values(), *ctx._constant)
+    ctx._made = [
+        position
+        for position, t in enumerate(ctx._saved)
+        if t is not None and position not in ctx._results and t.is_floating_point()
+        if t._node is None and not any(t is k for k in known)
+    ]
+    if ctx._made and not ctx._changed:
+        ctx._call = (cls, args, kwargs)
     node.inputs = ctx._saved
     node.serial = next(caller.serials)
     ctx._node = weakref.ref(node)
     ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))
-    ctx._like = [(y._array.shape, y.dtype, y._device) for y in results]
+    ctx._like = [
+        (y._array.shape, y.dtype, y._device) if isinstance(y, Tensor) else None for y in results
+    ]
     # What shares memory with others goes on as the result does, and takes the others along.
     shared = {
         i: wrap(y._array, y._device)
@@ -170,7 +223,7 @@ def _record(
         if any(y is c for c in ctx._changed) and (y._base is not None or y._aliased)
     }
     given = [shared.get(i, y) for i, y in enumerate(results)]
-    constant = [any(y is c for c in ctx._constant) for y in results]
+    constant = [not isinstance(y, Tensor) or any(y is c for c in ctx._constant) for y in results]
     record_results(node, [None if c else t for c, t in zip(constant, given, strict=True)])
     if shared:
         # (Imported here: operations are made of what is in here.)
@@ -183,8 +236,12 @@ def _record(
 def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ...]) -> list:
     """Call ``backward`` with the gradients as Tensors, and check and unwrap what it returns."""
     recorded = recording.get()
-    shown = []
-    for value, (shape, dtype, device) in zip(g, ctx._like, strict=True):
+    shown: list[Tensor | None] = []
+    for value, like in zip(g, ctx._like, strict=True):
+        if like is None:
+            shown.append(None)
+            continue
+        shape, dtype, device = like
         if value is None:
             zeros = device.ops["zeros"](shape, dtype=dtype) if ctx._materialize else None
             shown.append(None if zeros is None else wrap(zeros, device))

@@ -30,7 +30,8 @@ from collections.abc import Callable, Sequence
 from functools import cache as remember
 from typing import Any
 
-from .devices import Device, cache
+from . import devices
+from .devices import CPU, Device, cache
 from .dtypes import get_default_dtype
 from .memory import shares
 from .modes import recording
@@ -40,6 +41,8 @@ from .promotion import devices_differ, explain, kinds, promote, refuse_bools
 from .quiet import NOISY, quiet
 from .quiet import WORDS as QUIET_WORDS
 from .tensor import Storage, Tensor, serials, wrap
+
+registry: dict[str, Callable] = {}  # the primitives, as functions of Tensors
 
 # Each operation remembers its implementation for each device; ``watch`` makes all of them forget.
 _remembered: list[dict[Device, Callable]] = []
@@ -96,7 +99,7 @@ def compile_caller(
     elif elementwise:
         arguments, opening = [*inputs], _open_two(floating, bools, declared.differentiable)
     else:
-        arguments, opening = [*inputs], _open_each(inputs)
+        arguments, opening = [*inputs], _open_each(inputs, declared.parameters)
     if declared.parameters:
         arguments += ["*"] * (not declared.variadic) + list(declared.parameters)
     lines = [
@@ -162,6 +165,8 @@ def _open_two(floating: bool, bools: bool, differentiable: bool) -> list[str]:
         "    _n1 = other._node",
         "    _stored = None",
         f"    if {unlike}:",
+        "        if other._device is not _device:",
+        "            return apply(*on_one_device(_name, (input, other)))",
         *(f"    {line}" for line in refuse),
         f"        _device, _x0, _x1, _stored = promote(_name, input, other, {floating})",
         "else:",
@@ -175,7 +180,8 @@ def _open_two(floating: bool, bools: bool, differentiable: bool) -> list[str]:
     ]
 
 
-def _open_each(inputs: Sequence[str]) -> list[str]:
+def _open_each(inputs: Sequence[str], parameters: Sequence[str]) -> list[str]:
+    again = ", ".join(f"{p}={p}" for p in parameters)
     lines = []
     for i, name in enumerate(inputs):
         lines.append(f"if isinstance({name}, Tensor):")
@@ -186,7 +192,7 @@ def _open_each(inputs: Sequence[str]) -> list[str]:
             lines += [
                 f"    if {name}._device is not _device:",
                 "        if _device is not None:",
-                f"            raise devices_differ(_name, ({everything}))",
+                f"            return apply(*on_one_device(_name, ({everything})), {again})",
                 f"        _device = {name}._device",
             ]
         lines += [
@@ -215,6 +221,23 @@ _OPEN_ALL = [
     "if any([isinstance(t, Tensor) and t._device is not _device for t in INPUT]):",
     "    raise devices_differ(_name, INPUT)",
 ]
+
+
+def on_one_device(name: str, inputs: Sequence[Any]) -> list:
+    """The inputs of an operation with those of its 0-d Tensors that are on the CPU brought to the
+    device of the others, as a recorded copy. Raises RuntimeError for other mixtures."""
+    tensors = [t for t in inputs if isinstance(t, Tensor)]
+    settled = [t for t in tensors if t.ndim or t._device is not CPU] or tensors
+    device = settled[0]._device
+    if any(t._device is not device for t in settled):
+        raise devices_differ(name, inputs)
+    devices.load_primitive("transfer")
+    return [
+        registry["transfer"](t, source=CPU, target=device)
+        if isinstance(t, Tensor) and t._device is not device
+        else t
+        for t in inputs
+    ]
 
 
 def _arrays(declared: Primitive) -> list[str]:
@@ -393,6 +416,7 @@ _WORDS = {
     "explain": explain,
     "get_default_dtype": get_default_dtype,
     "kinds": kinds,
+    "on_one_device": on_one_device,
     "promote": promote,
     "quiet": quiet,
     "record_results": record_results,

@@ -405,8 +405,8 @@ def to_numpy(array: Any) -> np.ndarray:
 
     Raises RuntimeError in a process forked after CUDA was used.
     """
-    if isinstance(array, np.ndarray):
-        return array
+    if isinstance(array, (np.ndarray, np.generic)):
+        return np.asarray(array)
     if _is_fork:
         raise RuntimeError(_FORKED)
     host = array.get()

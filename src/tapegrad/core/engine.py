@@ -290,12 +290,12 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) ->
             continue
         if not isinstance(returned, Tensor) or returned.shape != tuple(edge.shape):
             raise RuntimeError(
-                f"[{edge.name}] a hook returns None or a Tensor of shape {tuple(edge.shape)}, "
+                f"[{edge.name()}] a hook returns None or a Tensor of shape {tuple(edge.shape)}, "
                 f"got {getattr(returned, 'shape', type(returned).__name__)}"
             )
         if returned.dtype != edge.dtype or returned._device is not edge.device:
             raise RuntimeError(
-                f"[{edge.name}] a hook got a gradient of {edge.dtype.name} on {edge.device} and "
+                f"[{edge.name()}] a hook got a gradient of {edge.dtype.name} on {edge.device} and "
                 f"returned one of {returned.dtype.name} on {returned._device}"
             )
         given = returned
@@ -313,7 +313,7 @@ def as_tensor(g: Any, device: Device) -> Tensor:
 
 def _freed(node: Node) -> RuntimeError:
     return RuntimeError(
-        f"[{node.name}] cannot go backward a second time: what '{node.primitive.name}' saved was "
+        f"[{node.name()}] cannot go backward a second time: what '{node.primitive.name}' saved was "
         "freed by the first backward; pass retain_graph=True to the first one to keep it"
     )
 
@@ -321,7 +321,7 @@ def _freed(node: Node) -> RuntimeError:
 def _stale(node: Node, storage: Any, shape: tuple, role: str) -> RuntimeError:
     name = node.primitive.name
     return RuntimeError(
-        f"[{node.name}] '{name}' saved its {role} of shape {tuple(shape)} for the backward pass, "
+        f"[{node.name()}] '{name}' saved its {role} of shape {tuple(shape)} for the backward pass, "
         f"and '{storage.changed_by}' has changed it in place since (version "
         f"{storage.version}): use an out-of-place operation, or clone() before the change"
     )

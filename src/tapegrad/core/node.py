@@ -30,21 +30,26 @@ class Node:
     results: tuple = ()  # with several: weak references to their nodes; the gradient is a list
     retained_by: Any = None  # weak reference to a tensor that asked for retain_grad()
 
-    @property
     def name(self) -> str:
         """The primitive's name in this form: "LayerNormBackward"."""
         if self.is_result:
-            return self.edges[0].name  # type: ignore[union-attr]
+            return self.edges[0].name()  # type: ignore[union-attr]
         words = self.primitive.name.split("_")
         return "".join(word[:1].upper() + word[1:] for word in words) + "Backward"
 
     @property
     def next_functions(self) -> tuple:
-        """The nodes (and leaves) this one hands gradients to; None where none is wanted."""
-        return self.edges
+        """What this node hands gradients to: pairs of a node (or leaf; None where no gradient is
+        wanted) and which of its results the input was."""
+        return tuple(
+            [
+                (e.edges[0], e.saved[2]) if getattr(e, "is_result", False) else (e, 0)  # type: ignore
+                for e in (self.edges[0].edges if self.is_result else self.edges)  # type: ignore
+            ]
+        )
 
     def __repr__(self) -> str:
-        return f"<{self.name}>"
+        return f"<{self.name()}>"
 
 
 class _Remains(threading.local):

@@ -75,7 +75,7 @@ def show(t: Any) -> str:
     if t._device is not CPU:
         notes.append(f"device='{t._device}'")
     if not t.is_leaf:
-        notes.append(f"grad_fn=<{t._node.name}>")
+        notes.append(f"grad_fn=<{t._node.name()}>")
     elif t.requires_grad:
         notes.append("requires_grad=True")
     return f"tensor({', '.join([_values(host, _options), *notes])})"

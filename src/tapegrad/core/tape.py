@@ -28,14 +28,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import devices
-from .caller import compile_caller
+from .caller import compile_caller, registry
 from .devices import bodies
 from .modes import recording
 from .primitive import Primitive, Rule, signature
 from .promotion import promote
 from .tensor import Tensor
-
-registry: dict[str, Callable] = {}
 
 
 def primitive(

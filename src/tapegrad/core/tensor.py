@@ -47,6 +47,7 @@ class Alias(weakref.ref):
     """A base or a view, known to its storage, and the bytes it shows (once they were asked for)."""
 
     __slots__ = ("_bytes",)
+    _bytes: tuple[int, int]
 
     def bytes(self, tensor: Tensor) -> tuple[int, int]:
         """The addresses of its first and last element."""
@@ -117,7 +118,6 @@ class Leaf:
 
     __slots__ = ("device", "dtype", "hooks", "later_hooks", "shape", "tensor", "watched")
     serial = 0
-    name = "AccumulateGrad"
 
     def __init__(self, tensor: Tensor):
         self.tensor = weakref.ref(tensor)
@@ -128,8 +128,12 @@ class Leaf:
         self.later_hooks: dict | None = None  # called once .grad has the gradient
         self.watched = False
 
+    def name(self) -> str:
+        """What the ends of the tape are called."""
+        return "AccumulateGrad"
+
     def __repr__(self) -> str:
-        return f"<{self.name}>"
+        return f"<{self.name()}>"
 
 
 class Tensor(Operations):
@@ -276,7 +280,7 @@ class Tensor(Operations):
             if not requires_grad:
                 raise RuntimeError(
                     "requires_grad can be switched off on leaves only; "
-                    f"this tensor is the result of {self._node.name}: use .detach()"
+                    f"this tensor is the result of {self._node.name()}: use .detach()"
                 )
             return self
         if requires_grad != self.requires_grad:  # else a graph may lead to the Leaf there is
@@ -511,7 +515,7 @@ class Tensor(Operations):
         if not self.is_leaf:
             raise RuntimeError(
                 "only leaves can be deep-copied, this tensor is the result of "
-                f"{self._node.name}: use .detach().clone()"
+                f"{self._node.name()}: use .detach().clone()"
             )
         result = wrap(self._device.ops["array"](self._array), self._device, type(self))
         memo[id(self)] = result

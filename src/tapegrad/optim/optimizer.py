@@ -92,7 +92,7 @@ class Optimizer:
             if not p.is_leaf:
                 raise ValueError(
                     f"{owner}: a tensor of shape {tuple(p.shape)} is the result of "
-                    f"{p.grad_fn.name}; only leaves can be optimized"
+                    f"{p.grad_fn.name()}; only leaves can be optimized"
                 )
             if id(p) in seen:
                 raise ValueError(

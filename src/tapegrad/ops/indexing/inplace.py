@@ -51,6 +51,11 @@ def write_result(x: Tensor, result: Tensor, op: str) -> Tensor:
     result that does not fit, and an expanded tensor.
     """
     check_writable(x, op, result)
+    if result._device is not x._device:
+        raise RuntimeError(
+            f"[{op}] all tensors must be on one device: the result is on {result._device}, the "
+            f"tensor that it must replace on {x._device}"
+        )
     if result.shape != x.shape:
         raise RuntimeError(
             f"[{op}] the result has shape {tuple(result.shape)} and does not fit the tensor of "
