@@ -53,3 +53,25 @@ def test_settings_are_left_alone() -> None:
         np.float64(1.0) / np.zeros(1)
     with np.errstate(all="warn"), pytest.warns(RuntimeWarning):
         np.log(np.zeros(1))
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_optimizers_are_silent(name: str, device: str) -> None:
+    p = tg.nn.Parameter(tg.tensor([0.0, 1.0, -1.0, 3e38], device=device))
+    optimizer = getattr(tg.optim, name)([p], lr=10.0)
+    for values in ([np.inf, 1e38, -3e38, 0.0], [np.nan, 1e-45, 3e38, -np.inf]):
+        p.grad = tg.tensor(values, device=device)
+        optimizer.step()
+
+
+def test_what_surrounds_operations_is_silent() -> None:
+    worst = tg.tensor([0.0, np.inf, -np.inf, np.nan, 3e38, 1e-45], requires_grad=True)
+    str(worst), repr(worst * 3e38)
+    worst.detach().to(tg.int32), worst.detach().half(), worst.tolist()
+    model = tg.nn.Sequential(tg.nn.Linear(6, 6), tg.nn.BatchNorm1d(6), tg.nn.LayerNorm(6))
+    model(tg.stack([worst, worst])).sum().backward()
+    tg.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    tg.normal(worst.detach(), tg.tensor(3e38)), tg.arange(3) / 0, tg.linspace(0, 1e38, 3) * 1e38
+    y = worst.detach().clone()
+    y.div_(0).mul_(3e38).log_(), y.__setitem__(0, 1e38)

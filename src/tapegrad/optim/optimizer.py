@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.modes import enable_grad
+from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.creation.create import as_tensor
 
@@ -137,10 +138,11 @@ class Optimizer:
             if p._grad is not None:
                 self._require_alike(p)
         change = f"optim.{type(self).__name__}.step"
+        update = quiet(self._update) if noisy() else self._update
         for group in self.param_groups:
             for p in group["params"]:
                 if p._grad is not None:
-                    self._update(p, p._grad._array, self.state[p], group)
+                    update(p, p._grad._array, self.state[p], group)
                     p._bump(change)
         return loss
 

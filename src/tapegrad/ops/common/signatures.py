@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.primitive import signature
+from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor
 
 from .out import write_out
@@ -56,9 +57,10 @@ def published(function: Any, op: str) -> Any:
             for i, n, kind in places:
                 if i < len(args) and args[i].__class__ is not kind[0]:
                     args = (*args[:i], _fitting(op, n, args[i], *kind), *args[i + 1 :])
+        run = quiet(function) if noisy() else function
         if out is None:
-            return function(*args, **options)
-        return write_out(op, function(*args, **options), out)
+            return run(*args, **options)
+        return write_out(op, run(*args, **options), out)
 
     return called
 
