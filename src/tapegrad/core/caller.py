@@ -188,7 +188,9 @@ def _open_each(inputs: Sequence[str], parameters: Sequence[str]) -> list[str]:
         if i == 0:
             lines += [f"    _device = {name}._device"]
         else:
-            everything = ", ".join(inputs)
+            # (What is no Tensor among those before has been set to None.)
+            seen = [f"_x{j} if {n} is None else {n}" for j, n in enumerate(inputs[:i])]
+            everything = ", ".join([*seen, *inputs[i:]])
             lines += [
                 f"    if {name}._device is not _device:",
                 "        if _device is not None:",
