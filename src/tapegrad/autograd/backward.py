@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from sys import getrefcount
 from typing import Any
@@ -29,8 +29,9 @@ def _one(device: Device, dtype: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _listed(value: Any) -> list:
-    several = isinstance(value, Iterable) and not isinstance(value, Tensor)
-    return list(value) if several else [value]
+    if isinstance(value, Tensor) or not hasattr(value, "__iter__"):
+        return [value]
+    return list(value)
 
 
 def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> list:
@@ -104,7 +105,7 @@ def backward(
         raise RuntimeError("[backward] inputs= must not be empty")
     nodes = None if chosen is None else _nodes("backward", chosen)
     keep = create_graph if retain_graph is None else retain_graph
-    found = run_backward(
+    found, retained = run_backward(
         roots,
         seeds,
         targets=None if nodes is None else set(nodes),
@@ -113,12 +114,15 @@ def backward(
     )
     del seeds
     if chosen is None:
-        leaves = [(leaf, leaf.tensor()) for leaf in found if type(leaf) is Leaf]
-        receivers = [(leaf, t) for leaf, t in leaves if t is not None and t.requires_grad]
+        receivers = [
+            (leaf, t)
+            for leaf in found
+            if (t := leaf.tensor()) is not None and t._node is not None  # type: ignore[union-attr]
+        ]
     else:
         once = dict(zip(nodes, chosen, strict=True))  # type: ignore[arg-type]
         receivers = [(n, x) for n, x in once.items() if n in found]
-    deliver(found, receivers, create_graph)
+    deliver(found, retained, receivers, create_graph)
 
 
 def grad(
@@ -156,10 +160,11 @@ def grad(
     seeds = _seeds("grad", roots, grad_outputs, create_graph)
     nodes = _nodes("grad", wanted)
     keep = create_graph if retain_graph is None else retain_graph
-    found = run_backward(
+    found, retained = run_backward(
         roots, seeds, targets=set(nodes), retain_graph=keep, create_graph=create_graph
     )
-    deliver(found, (), create_graph)
+    if retained:
+        deliver(found, retained, (), create_graph)
     results: list[Tensor | None] = []
     for i, (x, node) in enumerate(zip(wanted, nodes, strict=True)):
         g = found.get(node)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable
 from functools import partial
 
 
-def commit(steps: Iterable[partial]) -> None:
+def commit(steps: list[partial]) -> None:
     """Make prepared changes, all of them: no interrupt and no other thread comes between.
 
     Each is a ``partial`` of a function written in C (``setattr``, ``dict.update``, a ufunc with its
     ``out``), for which everything that could fail was checked before. One call in C runs them all,
     and Python looks at signals and other threads only between its own instructions.
     """
-    deque(map(partial.__call__, list(steps)), maxlen=0)
+    deque(map(partial.__call__, steps), maxlen=0)
 
 
 def fork_safe_lock() -> threading.Lock:

@@ -9,7 +9,6 @@ arrives; nothing is written to any ``.grad`` until the whole walk has succeeded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
 from functools import partial
 from heapq import heappop, heappush
 from sys import getrefcount
@@ -31,10 +30,8 @@ inspect: Callable[[Node, Any, Any], None] | None = None
 _delivering = fork_safe_lock()  # threads may share leaves: one adds to .grad at a time
 
 
-class Gradients(dict):
-    """Gradients by the nodes and leaves they have reached, and those for retain_grad()."""
-
-    retained: tuple[tuple[Tensor, Tensor], ...] = ()
+Gradients = dict["Node | Leaf", Any]  # by the nodes and leaves that they have reached
+Retained = list[tuple[Tensor, Tensor]]  # what retain_grad() asked for
 
 
 def run_backward(
@@ -44,16 +41,21 @@ def run_backward(
     targets: set[Node | Leaf] | None,
     retain_graph: bool,
     create_graph: bool,
-) -> Gradients:
-    """Gradients at the leaves, or only at ``targets`` (visiting only the nodes that lead there).
+) -> tuple[Gradients, Retained]:
+    """Gradients at the leaves, or only at ``targets`` (visiting only the nodes that lead there),
+    and those for retain_grad().
 
     Seeds and results are arrays; Tensors under ``create_graph``. Raises RuntimeError where what a
     node saved was freed or has been changed in place since, and where a rule or a hook returns
     another shape, dtype or device than the input has.
     """
-    # In a context of its own, so that nothing, not even an interrupt, leaves the mode behind.
     walk = quiet(_walk) if noisy() else _walk
-    return copy_context().run(walk, roots, seeds, targets, retain_graph, create_graph)
+    before = recording.get()
+    try:
+        recording.set(create_graph)  # (in here, or an interrupt behind it would leave it so)
+        return walk(roots, seeds, targets, retain_graph, create_graph)
+    finally:
+        recording.set(before)
 
 
 def _walk(
@@ -62,11 +64,10 @@ def _walk(
     targets: set[Node | Leaf] | None,
     retain_graph: bool,
     create_graph: bool,
-) -> Gradients:
-    recording.set(create_graph)
-    pending = Gradients()
-    captured: dict[Node | Leaf, Any] = {}
-    retained: list[tuple[Tensor, Tensor]] = []
+) -> tuple[Gradients, Retained]:
+    pending: Gradients = {}
+    captured: Gradients = {}
+    retained: Retained = []
     heap: list[tuple[int, Node]] = []
     node: Node | None = None
     xp: Any = tensor_xp
@@ -136,8 +137,7 @@ def _walk(
         if leaf.hooks:
             pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
     pending.update(captured)
-    pending.retained = tuple(retained)
-    return pending
+    return pending, retained
 
 
 def _check(node: Node, create_graph: bool) -> None:
@@ -254,7 +254,9 @@ def _through_plain(node: Node, g: Tensor, saved: list, edges: tuple, arrive: Cal
     if primitive.results > 1:
         arrived = [i for i, gradient in enumerate(g) if gradient is not None]
         roots, seeds = [y[i] for i in arrived], [g[i] for i in arrived]
-    found = run_backward(roots, seeds, targets=set(aliases), retain_graph=True, create_graph=True)
+    found, _ = run_backward(
+        roots, seeds, targets=set(aliases), retain_graph=True, create_graph=True
+    )
     for alias, edge in aliases.items():
         if alias in found:
             arrive(edge, found[alias])
@@ -328,7 +330,10 @@ def _stale(node: Node, storage: Any, shape: tuple, role: str) -> RuntimeError:
 
 
 def deliver(
-    found: Gradients, receivers: Sequence[tuple[Node | Leaf, Tensor]], create_graph: bool
+    found: Gradients,
+    retained: Retained,
+    receivers: Sequence[tuple[Node | Leaf, Tensor]],
+    create_graph: bool,
 ) -> None:
     """Add the gradients found to the ``.grad`` of their tensors: of all, or, if anything raises, of
     none. Then call the hooks that wait for it.
@@ -337,16 +342,14 @@ def deliver(
     forward pass, and for a ``.grad`` in read-only memory.
     """
     with _delivering:
-        steps: list[partial] = []
-        for tensor, gradient in found.retained:
+        steps = [_accumulation(found, edge, tensor, create_graph) for edge, tensor in receivers]
+        for tensor, gradient in retained:
             have = tensor._grad
             total = gradient if have is None else have + gradient
             steps.append(partial(setattr, tensor, "_grad", total))
-        for edge, tensor in receivers:
-            steps.append(_accumulation(found, edge, tensor, create_graph))
         commit(steps)
     for edge, tensor in receivers:
-        if type(edge) is Leaf and edge.later_hooks:
+        if edge.later_hooks:
             for hook in tuple(edge.later_hooks.values()):
                 hook(tensor)
 
@@ -363,7 +366,8 @@ def _accumulation(
             f"in the forward pass has become one of shape {tuple(array.shape)}, "
             f"{array.dtype.name} on {tensor._device} since: go forward again after changing it"
         )
-    make_current(tensor._device)
+    if tensor._device.type == "cuda":
+        make_current(tensor._device)
     if create_graph:
         return partial(setattr, tensor, "_grad", gradient if have is None else have + gradient)
     if have is None:

@@ -26,6 +26,7 @@ class Node:
     storage: Any = None  # the Storage of the result, when it is saved; one for each of several
     watched: bool = False  # whether hooks or retained_by are set
     hooks: dict | None = None
+    later_hooks: None = None  # only leaves have any
     is_result: bool = False  # whether it is one result of the several that its edge's node has
     results: tuple = ()  # with several: weak references to their nodes; the gradient is a list
     retained_by: Any = None  # weak reference to a tensor that asked for retain_grad()
