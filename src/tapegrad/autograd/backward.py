@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.core.devices import Device
 from tapegrad.core.engine import _HELD_TWICE, as_tensor, deliver, run_backward
-from tapegrad.core.tensor import Leaf, Tensor, wrap
+from tapegrad.core.tensor import Tensor, wrap
 
 _hook_ids = count()
 

@@ -13,7 +13,8 @@ def commit(steps: list[partial]) -> None:
 
     Each is a ``partial`` of a function written in C (``setattr``, ``dict.update``, a ufunc with its
     ``out``), for which everything that could fail was checked before. One call in C runs them all,
-    and Python looks at signals and other threads only between its own instructions.
+    and Python looks at signals and other threads only between its own instructions. (CuPy's
+    functions are Python's: an interrupt between two of them is served.)
     """
     deque(map(partial.__call__, steps), maxlen=0)
 

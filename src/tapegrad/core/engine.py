@@ -14,6 +14,8 @@ from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
+import numpy as np
+
 from .caller import result_node, result_of
 from .commit import commit, fork_safe_lock
 from .devices import Device, make_current
@@ -384,4 +386,11 @@ def _accumulation(
             "a read-only array: set it to None, or to a clone()"
         )
     have._bump("backward")
-    return partial(tensor._device.library.add, have._array, gradient, have._array)
+    if tensor._device.type == "cuda":
+        return partial(_add_on, tensor._device, have._array, gradient)
+    return partial(np.add, have._array, gradient, have._array)
+
+
+def _add_on(gpu: Device, total: Array, gradient: Array) -> None:
+    make_current(gpu)
+    total += gradient
