@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import tapegrad
 from tapegrad.ops import catalog
 
@@ -48,6 +50,22 @@ def test_operators_have_their_own_bodies_before_anything_else_did() -> None:
     assert len(divisions) == 4
     assert all("integer division by zero" in line for line in divisions)
     assert power.startswith("tensor([0]")
+
+
+@pytest.mark.parametrize(
+    "call", ["tg.selu(x)", "tg.celu(x)", "tg.rms_norm(x, (2,))", "tg.nn.functional.elu(x)"]
+)
+def test_second_gradients_load_what_they_need(call: str) -> None:
+    program = f"""
+import tapegrad as tg
+x = tg.tensor([0.5, -1.0], requires_grad=True)
+(first,) = tg.autograd.grad({call}.sum(), x, create_graph=True)
+print(tg.autograd.grad(first.sum(), x)[0].shape)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "tapegrad.Size([2])\n", done.stderr
 
 
 OPS = Path(tapegrad.__file__).parent / "ops"

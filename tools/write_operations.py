@@ -92,7 +92,7 @@ def page() -> str:
     """The whole page."""
     changing = sum(name.endswith("_") and name[:2] != "__" for name in dir(tg.Tensor))
     operators = {*doors["operator"], *doors["reflected"], *methods.INPLACE_OPERATORS}
-    operators |= {"__eq__", "__ne__", *(name for name in methods.OWN if name.startswith("__"))}
+    operators |= {"__eq__", "__ne__", *methods.OWN}
     lines = [
         INTRODUCTION,
         f"There are {len(doors['tg'])} functions, {len(doors['x'])} methods, and "

@@ -34,6 +34,7 @@ from stub_signatures import (
 )
 
 import tapegrad
+from tapegrad.autograd.backward import METHODS
 from tapegrad.ops import methods
 from tapegrad.ops.catalog import doors, in_place
 from tapegrad.ops.common.signatures import is_factory, second_names
@@ -168,21 +169,19 @@ def _method(name: str, function: Callable) -> list[Signature]:
 def operations() -> str:
     """The stub of what Tensor inherits: its operators, methods and properties."""
     doc = "What is attached to Tensor when tapegrad is imported, or when it is first named."
-    names = {*doors["x"], *doors["property"], *methods.OWN}
+    names = {*doors["x"], *doors["property"], *METHODS}
     scope = Scope(names)
     body: list[str] = []
     for name, operation in sorted(doors["property"].items()):
         function = operation.load()
         body += ["    @property", *_define(name, _method(name, function), function, scope)]
-    own = {name: f for name, f in methods.OWN.items() if name.startswith("__")}
     operators = {name: operation.declared() for name, operation in doors["operator"].items()}
-    for name in sorted({*operators, *own, *doors["reflected"], "__eq__", "__ne__"}):
-        body += _operator(name, operators.get(name, own.get(name)), scope)
+    for name in sorted({*operators, *methods.OWN, *doors["reflected"], "__eq__", "__ne__"}):
+        body += _operator(name, operators.get(name, methods.OWN.get(name)), scope)
     for name in methods.INPLACE_OPERATORS:
         body += _operator(name, None, scope)
-    for name, function in methods.OWN.items():
-        if name not in own:
-            body += _define(name, [_as_method(signature(function))], function, scope)
+    for name, function in METHODS.items():
+        body += _define(name, [_as_method(signature(function))], function, scope)
     for name in sorted({*doors["x"], *in_place}):
         if name in in_place:
             form = _as_method(_forms(name[:-1], in_place[name].load())[0], "Tensor")

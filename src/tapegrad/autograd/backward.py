@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import Device
-from tapegrad.core.engine import _HELD_TWICE, as_tensor, deliver, run_backward
-from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.core.engine import _HELD_TWICE, deliver, run_backward
+from tapegrad.core.tensor import Tensor, wrap, wrap_result
 
 _hook_ids = count()
 
@@ -181,7 +181,7 @@ def grad(
         else:
             # A copy where others hold the array too: a seed, another result, a rule, a hook.
             alone = getrefcount(g) == _HELD_TWICE and g.base is None
-            results.append(as_tensor(g if alone else g.copy(), x._device))
+            results.append(wrap_result(g if alone else g.copy(), x._device))
     return tuple(results)
 
 
@@ -265,3 +265,13 @@ def retain_grad(self: Tensor) -> None:
         self._node.retained_by = weakref.ref(self)
         self._node.watched = True
         self._retains_grad = True
+
+
+METHODS: dict[str, Callable] = {
+    "backward": tensor_backward,
+    "register_hook": register_hook,
+    "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
+    "retain_grad": retain_grad,
+}
+for _name, _method in METHODS.items():
+    setattr(Tensor, _name, _method)

@@ -10,11 +10,10 @@ import numpy as np
 from tapegrad.core import caller
 from tapegrad.core.caller import record_results, result_node
 from tapegrad.core.devices import to_numpy
-from tapegrad.core.engine import as_tensor
 from tapegrad.core.modes import no_grad, recording
 from tapegrad.core.node import Node
 from tapegrad.core.primitive import Primitive
-from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.core.tensor import Tensor, wrap, wrap_result
 
 
 class Context:
@@ -226,7 +225,7 @@ def _record(
     constant = [not isinstance(y, Tensor) or any(y is c for c in ctx._constant) for y in results]
     record_results(node, [None if c else t for c, t in zip(constant, given, strict=True)])
     if shared:
-        # (Imported here: operations are made of what is in here.)
+        # (Imported here, as few Functions need it.)
         from tapegrad.ops.indexing.inplace import rebase_history
 
         for i, result in shared.items():
@@ -246,7 +245,7 @@ def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ..
             zeros = device.ops["zeros"](shape, dtype=dtype) if ctx._materialize else None
             shown.append(None if zeros is None else wrap(zeros, device))
         else:
-            shown.append(value if isinstance(value, Tensor) else as_tensor(value, device))
+            shown.append(value if isinstance(value, Tensor) else wrap_result(value, device))
     returned = function.backward(ctx, *shown)
     grads = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     name = function.__name__

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from tapegrad.core.caller import tensor_xp
 from tapegrad.core.modes import enable_grad
-from tapegrad.core.tape import registry
 from tapegrad.core.tensor import Leaf, Tensor
 from tapegrad.ops.creation.create import ones_like, zeros, zeros_like
 from tapegrad.ops.movement.cat import stack
@@ -43,7 +43,7 @@ def _enter(op: str, tree: Any) -> tuple[list[Tensor], Callable[[list], Any]]:
             raise RuntimeError(
                 f"[{op}] differentiates by floating-point tensors, got {x.dtype.name}"
             )
-        entered.append(registry["alias"](x) if x.requires_grad else x.detach().requires_grad_())
+        entered.append(tensor_xp.alias(x) if x.requires_grad else x.detach().requires_grad_())
     return entered, build
 
 

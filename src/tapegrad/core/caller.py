@@ -27,11 +27,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from functools import cache as remember
+from functools import cache
 from typing import Any
 
 from . import devices
-from .devices import CPU, Device, cache
+from .devices import CPU, Device
 from .dtypes import get_default_dtype
 from .memory import shares
 from .modes import recording
@@ -40,19 +40,33 @@ from .primitive import Primitive
 from .promotion import devices_differ, explain, kinds, promote, refuse_bools
 from .quiet import NOISY, quiet
 from .quiet import WORDS as QUIET_WORDS
-from .tensor import Storage, Tensor, serials, wrap
+from .tensor import Storage, Tensor, serials, wrap_result
 
 registry: dict[str, Callable] = {}  # the primitives, as functions of Tensors
 
-# Each operation remembers its implementation for each device; ``watch`` makes all of them forget.
-_remembered: list[dict[Device, Callable]] = []
+
+class TensorNamespace:
+    """The third namespace: what ``xp`` is when rules run on Tensors and record themselves."""
+
+    def __getattr__(self, name: str) -> Callable:
+        devices.load_primitive(name)
+        try:
+            return registry[name]
+        except KeyError:
+            raise NotImplementedError(
+                f"this gradient uses {name!r}, which is no primitive: "
+                "it cannot be differentiated a second time (create_graph=True)"
+            ) from None
+
+
+tensor_xp = TensorNamespace()
+
 _watcher: Callable[[str, Device], Callable] | None = None
 
 
 def _implementation(name: str, device: Device, remembered: dict[Device, Callable]) -> Callable:
     found = device.ops[name] if _watcher is None else _watcher(name, device)
     remembered[device] = found
-    _remembered.append(remembered)
     return found
 
 
@@ -63,9 +77,7 @@ def watch(watcher: Callable[[str, Device], Callable] | None, clock: Any = serial
     global _watcher, serials
     _watcher, serials = watcher, clock
     _WORDS["serials"] = clock
-    for remembered in _remembered:
-        remembered.clear()
-    _remembered.clear()
+    devices.forget_implementations()
 
 
 # ---------------------------------------------------------------------- putting a caller together
@@ -122,14 +134,14 @@ def compile_caller(
         + "".join(f"        {line}\n" for line in lines)
         + "    return apply\n"
     )
-    apply = _compiled(source)(declared.name, declared, cache(), _implementation)
+    apply = _compiled(source)(declared.name, declared, devices.implementations(), _implementation)
     apply.__name__ = apply.__qualname__ = declared.name
     kind = "Any" if elementwise and len(inputs) == 2 else "Tensor"
     apply.__annotations__ = dict.fromkeys(inputs, kind) | {"return": "Tensor"}
     return apply
 
 
-@remember
+@cache
 def _compiled(source: str) -> Callable:
     """The maker of callers that a source defines: primitives of one shape share it."""
     namespace: dict[str, Callable] = {}
@@ -233,9 +245,8 @@ def on_one_device(name: str, inputs: Sequence[Any]) -> list:
     device = settled[0]._device
     if any(t._device is not device for t in settled):
         raise devices_differ(name, inputs)
-    devices.load_primitive("transfer")
     return [
-        registry["transfer"](t, source=CPU, target=device)
+        tensor_xp.transfer(t, source=CPU, target=device)
         if isinstance(t, Tensor) and t._device is not device
         else t
         for t in inputs
@@ -269,7 +280,7 @@ def _run(declared: Primitive, elementwise: bool) -> list[str]:
 
 def _results(declared: Primitive, inputs: Sequence[str], view: bool) -> list[str]:
     if declared.results > 1:
-        return ["_results = tuple([_wrapped(value, _device) for value in _value])"]
+        return ["_results = tuple([wrap_result(value, _device) for value in _value])"]
     lines = [
         "if _value.__class__ is not _device.array_type:",
         "    _value = _device.asarray(_value)",
@@ -359,10 +370,6 @@ def _if(value: str, condition: str) -> str:
     return f"{value} if {condition} else None"
 
 
-def _wrapped(value: Any, device: Device) -> Tensor:
-    return wrap(value if value.__class__ is device.array_type else device.asarray(value), device)
-
-
 # ---------------------------------------------------------------------- several results
 
 # One result of an operation that has several: its gradient is one entry of the list that is the
@@ -425,8 +432,8 @@ _WORDS = {
     "refuse_bools": refuse_bools,
     "serials": serials,
     "shares": shares,
+    "wrap_result": wrap_result,
     "_is_recording": recording.get,
     "_new_node": Node.__new__,
     "_new_tensor": Tensor.__new__,
-    "_wrapped": _wrapped,
 }

@@ -308,13 +308,19 @@ _FORKED = (
 )
 
 
-_caches: list[dict[Device, Callable]] = []
+_implementations: list[dict[Device, Callable]] = []
 
 
-def cache() -> dict[Device, Callable]:
-    """An empty dictionary for what ``device.ops[name]`` has given for one name."""
-    _caches.append({})
-    return _caches[-1]
+def implementations() -> dict[Device, Callable]:
+    """A dictionary for what runs one operation on each device, once it was looked up."""
+    _implementations.append({})
+    return _implementations[-1]
+
+
+def forget_implementations() -> None:
+    """Let all operations look up anew what runs them."""
+    for known in _implementations:
+        known.clear()
 
 
 def _watch_for_forks() -> None:
@@ -327,8 +333,7 @@ def _watch_for_forks() -> None:
 def _after_fork() -> None:
     global _is_fork
     _is_fork = True
-    for implementations in _caches:
-        implementations.clear()
+    forget_implementations()
     for device in Device._known.values():
         if device.type == "cuda":
             device._ops.clear()

@@ -16,15 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from .caller import result_node, result_of
+from .caller import result_node, result_of, tensor_xp
 from .commit import commit, fork_safe_lock
 from .devices import Device, make_current
 from .memory import Array
 from .modes import recording
 from .node import Node
 from .quiet import noisy, quiet
-from .tape import registry, tensor_xp
-from .tensor import Leaf, Storage, Tensor, wrap
+from .tensor import Leaf, Storage, Tensor, wrap, wrap_result
 
 # Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
 inspect: Callable[[Node, Any, Any], None] | None = None
@@ -245,7 +244,7 @@ def _through_plain(node: Node, g: Tensor, saved: list, edges: tuple, arrive: Cal
     # Aliases are the walk's targets, so that it stops at this node's inputs even where one input
     # was computed from another.
     inputs = [
-        registry["alias"](t) if edge is not None else t
+        tensor_xp.alias(t) if edge is not None else t
         for t, edge in zip(saved[1 : count + 1], edges, strict=True)
     ]
     names = primitive.parameters
@@ -287,7 +286,7 @@ def _leading_to(targets: set[Node | Leaf], roots: Sequence[Tensor]) -> set:
 def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) -> Any:
     """Show the complete gradient to the hooks; each may return a replacement. Note in
     ``retained`` what retain_grad() asks for."""
-    given = g if create_graph else as_tensor(g, edge.device)
+    given = g if create_graph else wrap_result(g, edge.device)
     for hook in tuple((edge.hooks or {}).values()):
         returned = hook(given)
         if returned is None:
@@ -308,11 +307,6 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) ->
         kept = given if create_graph else wrap(given._array.copy(), edge.device)
         retained.append((tensor, kept))
     return given if create_graph else given._array
-
-
-def as_tensor(g: Any, device: Device) -> Tensor:
-    """A gradient as a Tensor. (NumPy gives 0-d results as scalars.)"""
-    return wrap(g if g.__class__ is device.array_type else device.asarray(g), device)
 
 
 def _freed(node: Node) -> RuntimeError:
@@ -376,9 +370,9 @@ def _accumulation(
         # Gradients must not share memory with each other or with the caller's seed.
         if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
             gradient = gradient.copy()
-        return partial(setattr, tensor, "_grad", as_tensor(gradient, tensor._device))
+        return partial(setattr, tensor, "_grad", wrap_result(gradient, tensor._device))
     if have.requires_grad or 0 in have._array.strides:  # a history, or expanded
-        total = as_tensor(have._array + gradient, tensor._device)
+        total = wrap_result(have._array + gradient, tensor._device)
         return partial(setattr, tensor, "_grad", total)
     if not getattr(have._array.flags, "writeable", True):  # (CuPy has no such flag)
         raise RuntimeError(

@@ -85,13 +85,11 @@ def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
         array = np.asarray(array)
     if not isinstance(array, np.ndarray):
         return type(array)(shape, array.dtype, array.data + start, steps)
-    owner = array
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    if owner.flags.c_contiguous and owner.dtype == array.dtype:  # then its ``base`` tells whose
+    whole = owner(array)
+    if whole.flags.c_contiguous and whole.dtype == array.dtype:  # then its ``base`` tells whose
         if not empty:
-            start += array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-        view = np.ndarray(shape, array.dtype, owner, start, steps)
+            start += address(array) - address(whole)
+        view = np.ndarray(shape, array.dtype, whole, start, steps)
         view.flags.writeable = array.flags.writeable
         return view
     interface = dict(array.__array_interface__)

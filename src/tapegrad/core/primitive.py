@@ -133,13 +133,6 @@ class Primitive:
             return name in _arguments(self.joint)
         return tuple(rule is not None and name in _arguments(rule) for rule in self.rules)
 
-    def keep(self, position: int, wanted: Sequence[bool]) -> bool:
-        """Whether an input must be saved, given which inputs' gradients are wanted."""
-        needed = self.keeps[position]
-        if isinstance(needed, bool):
-            return needed
-        return any(n and w for n, w in zip(needed, wanted, strict=True))
-
     def _compile_rules(self) -> Callable:
         body = [f"{', '.join(self._saved)}, = saved"]
         for i, rule in enumerate(self.rules):

@@ -8,8 +8,8 @@ Declaring one::
 
     exp = unary("exp", lambda g, y: g * y)                                 # body: xp.exp
 
-    @primitive(vjp=(lambda xp, g, shape: xp.broadcast_to(g, shape=shape),))
-    def total(xp, x, *, axis): ...
+    @primitive(vjp=lambda xp, g, input_shape: xp.broadcast_to(g, shape=input_shape))
+    def total(xp, x): ...
 
 In a body, inputs are positional and parameters keyword-only. A rule asks for what it needs by
 name, and only that is kept alive for the backward pass: ``g`` (the gradient of the result), ``y``
@@ -27,8 +27,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import devices
-from .caller import compile_caller, registry
+from .caller import compile_caller, registry, tensor_xp
 from .devices import bodies
 from .modes import recording
 from .primitive import Primitive, Rule, signature
@@ -159,23 +158,6 @@ def _register(name: str, apply: Callable) -> Callable:
     return apply
 
 
-class TensorNamespace:
-    """The third namespace: what ``xp`` is when rules run on Tensors and record themselves."""
-
-    def __getattr__(self, name: str) -> Callable:
-        devices.load_primitive(name)
-        try:
-            return registry[name]
-        except KeyError:
-            raise NotImplementedError(
-                f"this gradient uses {name!r}, which is no primitive: "
-                "it cannot be differentiated a second time (create_graph=True)"
-            ) from None
-
-
-tensor_xp = TensorNamespace()
-
-
 def is_recording(*tensors: Any) -> bool:
     """Whether an operation on these tensors would be recorded."""
     return recording.get() and any(isinstance(t, Tensor) and t._node is not None for t in tensors)
@@ -183,10 +165,13 @@ def is_recording(*tensors: Any) -> bool:
 
 def align(name: str, a: Any, b: Any) -> tuple[Any, Any]:
     """Two operands (at least one of them a Tensor) as Tensors or numbers of their common dtype."""
-    cast = registry["cast"]
     _, x, y, _ = promote(name, a, b, floating=False)
     common = (x if isinstance(a, Tensor) else y).dtype
     return tuple(  # type: ignore[return-value]
-        (t if t.dtype == common else cast(t, dtype=common)) if isinstance(t, Tensor) else raw
+        raw
+        if not isinstance(t, Tensor)
+        else t
+        if t.dtype == common
+        else tensor_xp.cast(t, dtype=common)
         for t, raw in ((a, x), (b, y))
     )

@@ -142,7 +142,7 @@ class Tensor(Operations):
     Make one with ``tapegrad.tensor(data)``; operations live in ``tapegrad`` and as methods.
     """
 
-    # Class-level defaults keep the making of a result to three stores (see ops' hot path).
+    # Class-level defaults keep the making of a result to three stores (see core/caller.py).
     _array: Any
     _device: Device = CPU
     _node: Any = None  # the Node that made this tensor, or its Leaf; None: requires no grad
@@ -542,3 +542,8 @@ def wrap(array: Any, device: Device, kind: type[Tensor] = Tensor) -> Tensor:
     result._array = array
     result._device = device
     return result
+
+
+def wrap_result(value: Any, device: Device) -> Tensor:
+    """A Tensor around what the array library returned. (NumPy gives 0-d results as scalars.)"""
+    return wrap(value if value.__class__ is device.array_type else device.asarray(value), device)

@@ -6,12 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from tapegrad.autograd.backward import (
-    register_hook,
-    register_post_accumulate_grad_hook,
-    retain_grad,
-    tensor_backward,
-)
 from tapegrad.core.tensor import Tensor
 
 from .catalog import Operation, doors
@@ -61,10 +55,6 @@ OWN: dict[str, Callable] = {
     "__iter__": _iterate,
     "__pos__": lambda self: self,
     "__rmatmul__": _reflected_product,
-    "backward": tensor_backward,
-    "register_hook": register_hook,
-    "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
-    "retain_grad": retain_grad,
 }
 
 # The operators that write into their left operand, and the methods they are.
