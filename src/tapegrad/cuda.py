@@ -23,9 +23,9 @@ def synchronize(device: Any = None) -> None:
 
     Raises RuntimeError where there is no GPU.
     """
-    place = devices.Device("cuda" if device is None else device)
-    place.library  # noqa: B018  (says what is missing)
-    devices.synchronize(place)
+    target = devices.Device("cuda" if device is None else device)
+    target.library  # noqa: B018  (says what is missing)
+    devices.synchronize(target)
 
 
 def manual_seed(seed: int) -> None:

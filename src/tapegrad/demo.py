@@ -38,9 +38,9 @@ def network(nn: Any = nn) -> Any:
 
 def demo(epochs: int, device: str | None, seed: int, out: Path) -> float:
     """Train, report, save; returns the validation accuracy."""
-    place = tg.device(device or ("cuda" if tg.cuda.is_available() else "cpu"))
+    target = tg.device(device or ("cuda" if tg.cuda.is_available() else "cpu"))
     tg.manual_seed(seed)
-    images, labels = tg.data.digits(device=place)
+    images, labels = tg.data.digits(device=target)
     split = tg.Generator().manual_seed(seed)
     training, validation = tg.data.random_split(
         tg.data.TensorDataset(images, labels),
@@ -50,12 +50,12 @@ def demo(epochs: int, device: str | None, seed: int, out: Path) -> float:
     batches = tg.data.DataLoader(training, BATCH, shuffle=True, generator=split)
     unseen_images, unseen_labels = validation.batch(range(VALIDATION))
 
-    model = network().to(place)
+    model = network().to(target)
     optimizer = tg.optim.AdamW(model.parameters(), lr=3e-3)
     schedule = tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
     size = sum(p.numel() for p in model.parameters())
     print(f"{len(training)} digits to learn from, {VALIDATION} kept apart to check on")
-    print(f"a network of {size:,} parameters on {place}, seed {seed}")
+    print(f"a network of {size:,} parameters on {target}, seed {seed}")
 
     started = time.perf_counter()
     losses: list[float] = []

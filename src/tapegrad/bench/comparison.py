@@ -39,7 +39,7 @@ def compare(
     or, where functions take other kinds, a dict with such a tuple for each name. reference: the
     right result (an array, or a tuple of arrays), or a function that computes it from the first
     function's inputs as NumPy arrays in float64. rtol: the largest error accepted, as a part of
-    |expected| + rms(expected); some units in the last place of the result by default.
+    |expected| + rms(expected); some units in the last target of the result by default.
     bytes, flops: what a call moves and computes, for the rates; bytes are those of the inputs and
     results by default. device: whose clock is read; by default a GPU's if an input or a result of
     any function is there. A GPU is timed on its default stream, PyTorch's and CuPy's alike: a
@@ -79,13 +79,13 @@ def compare(
             row.error, row.tolerance, row.flops = difference.error, limit, flops
             arrays = [a for a in map(_host, given[name]) if a is not None]
             row.bytes = sum(a.nbytes for a in (*arrays, *got)) if bytes is None else bytes
-    place = _device_of(seen) if device is None else Device(device)
-    results = Results.begun(place, {"functions": list(functions), "seconds": seconds})
+    target = _device_of(seen) if device is None else Device(device)
+    results = Results.begun(target, {"functions": list(functions), "seconds": seconds})
     contestants = {name: _contestant(f, given[name]) for name, f in functions.items()}
-    with current(place):
-        row.times = interleave(contestants, clock_for(place), seconds)
+    with current(target):
+        row.times = interleave(contestants, clock_for(target), seconds)
     results.rows.append(row)
-    results.after = machine.state(place)
+    results.after = machine.state(target)
     return results
 
 
@@ -154,7 +154,7 @@ def _host(value: Any) -> np.ndarray | None:
 
 def _device_of(values: Sequence[Any]) -> Device:
     """Where the work is done: on a GPU if any value is there."""
-    places = [place for value in values if (place := _place(value))]
+    places = [target for value in values if (target := _place(value))]
     return next((p for p in places if p.type == "cuda"), places[0] if places else CPU)
 
 

@@ -59,11 +59,11 @@ def run(
     """
     if budget_s is not None:
         check_seconds("run", "budget_s", budget_s)
-    place = Device(device)
-    place.library  # noqa: B018  (says what is missing)
-    jobs = list(_jobs(cases, _dtypes(place, dtypes), _sizes(place, sizes)))
-    chosen = choose(place, peers)
-    budget = _BUDGETS[place.type] if budget_s is None else budget_s
+    target = Device(device)
+    target.library  # noqa: B018  (says what is missing)
+    jobs = list(_jobs(cases, _dtypes(target, dtypes), _sizes(target, sizes)))
+    chosen = choose(target, peers)
+    budget = _BUDGETS[target.type] if budget_s is None else budget_s
     settings = {
         "cases": list(cases or []),
         "dtypes": sorted({job.dtype.name for job in jobs}),
@@ -72,30 +72,30 @@ def run(
         "rows": len(jobs),
         "budget_s": budget,
     }
-    results = Results.begun(place, settings, _notes(place))
+    results = Results.begun(target, settings, _notes(target))
     start = time.perf_counter()
     try:
-        with current(place), Progress(len(jobs), progress) as bar:
+        with current(target), Progress(len(jobs), progress) as bar:
             bar.show("ceilings")
-            clock = clock_for(place)
+            clock = clock_for(target)
             used = list({job.dtype.name: job.dtype for job in jobs}.values())
-            ceilings = measure_ceilings(place, used, clock, "torch" in chosen)
+            ceilings = measure_ceilings(target, used, clock, "torch" in chosen)
             results.ceilings = asdict(ceilings)
-            bench = Bench(place, chosen, clock, ceilings)
-            places = {_key(job): place for place, job in enumerate(jobs)}
+            bench = Bench(target, chosen, clock, ceilings)
+            order = {_key(job): position for position, job in enumerate(jobs)}
             for number, job in enumerate(_one_of_each_first(jobs)):
                 bar.show(str(job))
                 left = budget - (time.perf_counter() - start)
                 share = max(left, 0.0) / (len(jobs) - number)
                 results.rows.append(bench.measure(job, share))
-                results.rows.sort(key=lambda row: places[row.key])
+                results.rows.sort(key=lambda row: order[row.key])
                 bar.step()
                 if on_row is not None:
                     on_row(results)
     except KeyboardInterrupt:
         results.interrupted = True
     results.seconds = round(time.perf_counter() - start, 2)
-    results.after = machine.state(place)
+    results.after = machine.state(target)
     results.machine["threads"] = machine.threads()
     return results
 

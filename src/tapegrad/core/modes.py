@@ -82,7 +82,7 @@ def _step_by_step(function: Callable, fresh: Callable[[], _Setting]) -> Callable
     return wrapped
 
 
-class _Plain(_Setting):
+class _Bare(_Setting):
     """A setting without arguments, which may decorate without parentheses, as in PyTorch."""
 
     def __new__(cls, function: Callable | None = None) -> Any:
@@ -92,13 +92,13 @@ class _Plain(_Setting):
         super().__init__()
 
 
-class no_grad(_Plain):
+class no_grad(_Bare):
     """Nothing is recorded: results do not require grad."""
 
     enabled = False
 
 
-class enable_grad(_Plain):
+class enable_grad(_Bare):
     """Recording again, inside ``no_grad``."""
 
     enabled = True
