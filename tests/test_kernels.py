@@ -13,7 +13,10 @@ import contextlib
 import ctypes
 import itertools
 import mmap
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import kernel_table as table
@@ -351,3 +354,24 @@ def test_a_kernel_gets_floats_of_one_dtype_and_contiguous(monkeypatch: Any) -> N
     ((_, run),) = devices.overrides["second"]
     assert all(a.flags.c_contiguous for a in run(EMULATED, x, x, x))
     assert run(EMULATED, x, x, index) is NotImplemented
+
+
+def test_what_is_compiled_later_takes_the_place_of_what_was_installed(tmp_path: Path) -> None:
+    """(In a process of its own, as it replaces the kernels.)"""
+    program = f"""
+import shutil, sys
+from pathlib import Path
+from tapegrad.core import kernels
+first = Path(kernels.library("emulated").__file__)
+later = shutil.copy(first, {str(tmp_path)!r})
+spec = kernels.importlib.util.spec_from_file_location("tapegrad._emulated", first)
+installed = kernels.importlib.util.module_from_spec(spec)
+spec.loader.exec_module(installed)
+installed.marked = True
+loaded = kernels._load_from("emulated", Path(later))
+print(hasattr(loaded, "marked"), loaded.build_info() == installed.build_info())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "False True\n", done.stderr

@@ -30,6 +30,7 @@ def test_example_prints_its_comments() -> None:
 def test_excerpts_are_what_the_files_say() -> None:
     for code, file in (
         (blocks("python")[1], "src/tapegrad/ops/activation/softmax.py"),
+        (blocks("python")[2], "src/tapegrad/ops/activation/softmax.py"),
         (blocks("cpp")[0], "kernels/softmax.cu"),
     ):
         source = (ROOT / file).read_text()

@@ -7,7 +7,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from tapegrad.core.devices import device_count, overrides
+from tapegrad.core import devices
+from tapegrad.core.devices import device_count
 
 from . import roofline
 from .cases import CASES
@@ -40,7 +41,8 @@ def listing(patterns: Sequence[str]) -> str:
             f"{size} {' '.join('x'.join(map(str, shape)) for shape in shapes)}"
             for size, shapes in case.sizes.items()
         )
-        kernel = "" if case.primitive in overrides else " (no kernel)"
+        devices.load_primitive(case.primitive)
+        kernel = "" if case.primitive in devices.overrides else " (no kernel)"
         lines.append(f"{case.name:<{_WIDTH}}  {shapes}{kernel}")
     return "\n".join(lines)
 

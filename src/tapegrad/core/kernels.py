@@ -209,11 +209,12 @@ def _find_cached(device_type: str) -> Path | None:
 
 
 def _load_from(device_type: str, path: Path) -> ModuleType:
-    name = f"tapegrad._{device_type}"
+    # Under another name than the installed one has: of one name pybind11 hands out the first again.
+    name = f"tapegrad._compiled_later._{device_type}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    sys.modules[name] = module
+    sys.modules[f"tapegrad._{device_type}"] = module
     return module
