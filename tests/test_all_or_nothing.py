@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import functools
 import itertools
 import os
 import signal
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.core.devices import Device
 
 
 def interrupted_everywhere(run: Callable[[], None], check: Callable[[bool], None]) -> int:
@@ -201,3 +203,139 @@ def test_a_fork_while_another_thread_is_in_backward() -> None:
         stop.set()
         for t in threads:
             t.join()
+
+
+MAKERS = {
+    "SGD": lambda p: tg.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": lambda p: tg.optim.Adam(p, lr=0.1, amsgrad=True, weight_decay=0.1),
+    "AdamW": lambda p: tg.optim.AdamW(p, lr=0.1, maximize=True),
+    "RMSprop": lambda p: tg.optim.RMSprop(p, lr=0.1, momentum=0.9, centered=True),
+}
+
+
+class Steps:
+    """Two parameters, of which the second fills several chunks, before the first or second step of
+    an optimizer."""
+
+    def __init__(self, name: str, device: str, dtype: Any, steps: int) -> None:
+        self.args = name, device, dtype, steps
+        values = np.linspace(-1, 1, 70_000 if dtype == "float32" else 140_000)
+        self.params = [
+            tg.tensor(v, dtype=dtype, device=device).requires_grad_() for v in (values[:3], values)
+        ]
+        self.optimizer = MAKERS[name](self.params)
+        for _ in range(steps):
+            for p in self.params:
+                p.grad = p.detach() * 2 + 1
+            self.optimizer.step()
+        for p in self.params:
+            p.grad = p.detach() * 2 + 1
+
+    def state(self) -> list[tuple]:
+        """Of each parameter: its numbers and its state."""
+        return [
+            tuple(
+                (key, x.detach().cpu().numpy().tobytes() if isinstance(x, tg.Tensor) else x)
+                for key, x in sorted({"": p, **self.optimizer.state[p]}.items())
+            )
+            for p in self.params
+        ]
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize(
+    ("device", "dtype"), [("cpu", "float32"), ("cpu", "float16"), ("emulated", "float32")]
+)
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_step_moves_a_parameter_and_counts_it_or_neither(
+    name: str, dtype: str, device: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """(R09)"""
+    before = Steps(name, device, dtype, steps).state()
+    made = Steps(name, device, dtype, steps)
+    made.optimizer.step()
+    after = made.state()
+    at = Steps(name, device, dtype, steps)
+
+    def run() -> None:
+        at.optimizer.step()
+
+    def check(done: bool) -> None:
+        nonlocal at
+        for now, *states in zip(at.state(), before, after, strict=True):
+            assert now in states[done:]
+        at = Steps(name, device, dtype, steps)
+
+    assert interrupted_everywhere(run, check) > 20
+
+    left = 0
+
+    def allocate(make: Callable, *args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise MemoryError
+        return make(*args, **kwargs)
+
+    ops = Device(device).ops
+    for failing in itertools.count():
+        left = failing
+        with monkeypatch.context() as patch:
+            for name_ in ("empty_like", "empty", "array"):
+                patch.setattr(np, name_, functools.partial(allocate, getattr(np, name_)))
+            patch.setitem(ops, "zeros", functools.partial(allocate, ops["zeros"]))
+            try:
+                run()
+            except MemoryError:
+                done = False
+            else:
+                done = True
+        check(done)
+        if done:
+            break
+    assert failing > 1 or (device, steps) == ("emulated", 1)
+
+
+def test_an_interrupt_of_a_schedules_step_changes_all_of_it_or_nothing() -> None:
+    """(R09)"""
+    from tapegrad.optim.lr_scheduler import StepLR
+
+    def fresh() -> StepLR:
+        groups = [
+            {"params": [tg.zeros(1, requires_grad=True)], "lr": lr} for lr in (1.0, tg.tensor(2.0))
+        ]
+        schedule = StepLR(tg.optim.SGD(groups), 1)
+        schedule.optimizer.add_param_group({"params": [tg.zeros(1, requires_grad=True)], "lr": 3.0})
+        return schedule
+
+    def state() -> str:
+        return str((at.state_dict(), at.optimizer.state_dict()))
+
+    at = fresh()
+    before = state()
+    at.step()
+    after = state()
+    at = fresh()
+
+    def check(done: bool) -> None:
+        nonlocal at
+        assert state() in (before, after)[done:]
+        at = fresh()
+
+    assert interrupted_everywhere(lambda: at.step(), check) > 20
+
+
+def test_an_interrupt_of_load_state_dict_changes_all_of_it_or_nothing() -> None:
+    """(R09)"""
+    saved = Steps("Adam", "cpu", "float32", 2)
+    saved.optimizer.param_groups[0]["lr"] = 0.7
+    state_dict = saved.optimizer.state_dict()
+    at = Steps("Adam", "cpu", "float32", 1)
+    states = [(0.1, at.state()[0][1:]), (0.7, saved.state()[0][1:])]
+
+    def check(done: bool) -> None:
+        nonlocal at
+        assert (at.optimizer.param_groups[0]["lr"], at.state()[0][1:]) in states[done:]
+        at = Steps("Adam", "cpu", "float32", 1)
+
+    assert interrupted_everywhere(lambda: at.optimizer.load_state_dict(state_dict), check) > 20

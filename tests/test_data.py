@@ -280,7 +280,135 @@ def test_a_sampler_by_weight():
     once = tg.data.WeightedRandomSampler(tg.tensor([1.0, 3.0, 1.0]), 3, replacement=False)
     assert sorted(once) == [0, 1, 2]
     assert len(once) == 3
-    with pytest.raises(ValueError, match="num_samples must be positive: 0"):
+    with pytest.raises(ValueError, match="num_samples must be a positive integer, not 0"):
         tg.data.WeightedRandomSampler([1.0], 0)
     with pytest.raises(ValueError, match=r"one dimension, got shape \(1, 1\)"):
         tg.data.WeightedRandomSampler([[1.0]], 1)
+
+
+# ---- how a loader fetches -----------------------------------------------------------------------
+
+
+class Shifted(TensorDataset):
+    def __getitem__(self, index):
+        return (super().__getitem__(index)[0] + 100,)
+
+
+class ShiftedPart(Subset):
+    def __getitem__(self, index):
+        return (super().__getitem__(index)[0] + 100,)
+
+
+class WithAttribute(Squares):
+    def __init__(self):
+        self.batch = 32
+
+
+class WithProperty(Squares):
+    @property
+    def batch(self):
+        return 32
+
+
+class WithMethod(Squares):
+    def batch(self):
+        raise AssertionError
+
+
+class Sized(TensorDataset):
+    batch = 32
+
+
+class Many(Squares):
+    def __getitems__(self, indices):
+        return [index + 100 for index in indices]
+
+
+class ManyShifted(Many):
+    def __getitem__(self, index):
+        return index + 200
+
+
+class ManyNot(Many):
+    __getitems__ = None
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: Shifted(tg.arange(3)), [100, 101, 102]),
+        (lambda: Subset(Shifted(tg.arange(5)), [0, 1, 2]), [100, 101, 102]),
+        (lambda: Subset(Subset(Shifted(tg.arange(5)), [3, 0, 1]), [1, 2]), [100, 101]),
+        (lambda: ShiftedPart(TensorDataset(tg.arange(3)), [2, 0]), [102, 100]),
+        (lambda: Subset(ShiftedPart(TensorDataset(tg.arange(3)), [2, 0]), [1]), [100]),
+        (lambda: random_split(Shifted(tg.zeros(3)), [3])[0], [100.0] * 3),
+        (lambda: ConcatDataset([Shifted(tg.arange(2)), Shifted(tg.arange(1))]), [100, 101, 100]),
+        (lambda: Sized(tg.arange(3)), [0, 1, 2]),
+        (lambda: Subset(TensorDataset(tg.arange(3)), [2, 0]), [2, 0]),
+        (lambda: WithAttribute(), [i * i for i in range(10)]),
+        (lambda: WithProperty(), [i * i for i in range(10)]),
+        (lambda: WithMethod(), [i * i for i in range(10)]),
+        (lambda: Subset(WithAttribute(), [3]), [9]),
+        (lambda: Many(), list(range(100, 110))),
+        (lambda: ManyShifted(), list(range(200, 210))),
+        (lambda: ManyNot(), [i * i for i in range(10)]),
+    ],
+)
+def test_only_a_class_s_own_fetch_is_replaced(make, expected):
+    """(F37) (U01)"""
+    loader = DataLoader(make(), batch_size=4)
+    batches = [batch[0] if isinstance(batch, tuple) else batch for batch in loader]
+    assert [x for batch in batches for x in batch.tolist()] == expected
+
+
+def test_samplers_draw_a_piece_at_a_time():
+    """(P03)"""
+    count = int(1e10)
+    for sampler in (
+        RandomSampler([1, 2, 3], replacement=True, num_samples=count),
+        RandomSampler([1, 2, 3], num_samples=count),
+        tg.data.WeightedRandomSampler([1.0, 2.0], count),
+        SequentialSampler(range(count)),
+        BatchSampler(range(count), 2, drop_last=False),
+    ):
+        assert next(iter(sampler)) is not None
+        assert len(sampler) in (count, count // 2)
+    assert next(iter(BatchSampler(range(3), 2**70, drop_last=False))) == [0, 1, 2]
+    for total in (4095, 4096, 4097, 10_000):
+        drawn = list(RandomSampler(range(3), replacement=True, num_samples=total))
+        assert len(drawn) == total
+        assert {*drawn} == {0, 1, 2}
+        drawn = list(tg.data.WeightedRandomSampler([0.0, 3.0, 1.0], total))
+        assert len(drawn) == total
+        assert abs(drawn.count(1) / total - 0.75) < 0.05
+
+
+@pytest.mark.parametrize("bad", [2**32, 1, "yes", None])
+def test_flags_of_samplers_are_flags(bad):
+    """(R20)"""
+    for make in (
+        lambda: BatchSampler(range(3), 2, drop_last=bad),
+        lambda: DataLoader(numbered(3), drop_last=bad),
+        lambda: RandomSampler(range(3), replacement=bad),
+        lambda: tg.data.WeightedRandomSampler([1.0], 1, bad),
+    ):
+        with pytest.raises(TypeError, match="must be True or False"):
+            make()
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.5, True, "3"])
+def test_numbers_of_samples_are_positive_integers(bad):
+    """(R20)"""
+    for make in (
+        lambda: RandomSampler(range(3), num_samples=bad),
+        lambda: tg.data.WeightedRandomSampler([1.0], bad),
+    ):
+        with pytest.raises(ValueError, match="num_samples must be a positive integer"):
+            make()
+
+
+def test_a_dataset_of_tensors_takes_tensors():
+    """(R17)"""
+    for bad in (1, [1, 2], None):
+        with pytest.raises(TypeError, match="TensorDataset takes tensors, got"):
+            TensorDataset(tg.ones(2), bad)

@@ -577,3 +577,95 @@ def test_numpys_functions():
         np.sin(tg.ones(2))
     assert isinstance(np.sin(torch.ones(2)), torch.Tensor)
     assert isinstance(np.ones(2) * tg.ones(2), tg.Tensor)
+
+
+# ---------------------------------------------------------------------- training
+
+
+def adam(lib: Any) -> Any:
+    p = lib.ones(2, dtype=lib.float16, requires_grad=True)
+    p.grad = lib.ones(2, dtype=lib.float16)
+    optimizer = lib.optim.Adam([p])
+    optimizer.step()
+    return optimizer
+
+
+def test_loading_a_wrong_state():
+    """Optimizers and schedulers check all of a state before they load any of it"""
+
+    def load(lib: Any) -> None:
+        optimizer = adam(lib)
+        schedule = lib.optim.lr_scheduler.StepLR(optimizer, 2)
+        for loader, change in (
+            (optimizer, lambda state: state["param_groups"][0].update(lr="abc")),
+            (optimizer, lambda state: state["state"][0].pop("exp_avg_sq")),
+            (schedule, lambda state: state.update(gamma="abc")),
+        ):
+            state = loader.state_dict()
+            change(state)
+            if lib is torch:
+                loader.load_state_dict(state)
+            else:
+                with pytest.raises(ValueError, match="load_state_dict"):
+                    loader.load_state_dict(state)
+
+    on_both(load)
+
+
+def test_integers_in_state():
+    """Integers in an optimizer's state stay integers when loaded"""
+
+    def loaded(lib: Any) -> Any:
+        optimizer = adam(lib)
+        state = optimizer.state_dict()
+        state["state"][0]["seen"] = lib.tensor(100_000)
+        optimizer.load_state_dict(state)
+        return optimizer.state_dict()["state"][0]["seen"].item()
+
+    assert on_both(loaded) == (100_000, float("inf"))
+
+
+def test_a_later_group_and_a_cosine():
+    """A group added later follows a cosine schedule to its end"""
+
+    def rates(lib: Any) -> list[float]:
+        optimizer = lib.optim.SGD([lib.ones(1, requires_grad=True)], lr=1.0)
+        schedule = lib.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1)
+        optimizer.add_param_group({"params": [lib.ones(1, requires_grad=True)]})
+        seen = []
+        for _ in range(2):
+            optimizer.step()
+            schedule.step()
+            seen += schedule.get_last_lr()
+        return seen
+
+    np.testing.assert_allclose(rates(tg), [0, 0, 1, 1], atol=1e-12)
+    with pytest.raises(ValueError, match="zip"):
+        rates(torch)
+
+
+def test_an_overridden_item():
+    """A subclass's own `__getitem__` goes before a `__getitems__` that it inherits"""
+
+    def batch(lib: Any) -> list[int]:
+        class Many(lib.utils.data.Dataset):
+            def __len__(self) -> int:
+                return 2
+
+            def __getitems__(self, indices: list[int]) -> list[int]:
+                return indices
+
+        class Mine(Many):
+            def __getitem__(self, index: int) -> int:
+                return index + 100
+
+        return next(iter(lib.utils.data.DataLoader(Mine(), 2))).tolist()
+
+    assert on_both(batch) == ([100, 101], [0, 1])
+
+
+def test_a_sampler_of_many():
+    """WeightedRandomSampler with replacement draws a piece at a time"""
+    assert next(iter(tg.utils.data.WeightedRandomSampler([0.0, 1.0], 10**15))) == 1
+    with pytest.raises(RuntimeError, match="memory"):
+        next(iter(torch.utils.data.WeightedRandomSampler([0.0, 1.0], 10**15)))

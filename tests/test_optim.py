@@ -346,6 +346,101 @@ def test_schedules_equal_pytorch(name, chosen):
     np.testing.assert_allclose(*rates, rtol=1e-12, atol=1e-15)
 
 
+def two_groups(library, rate=lambda library, lr: lr):
+    p, q = (library.zeros(1, requires_grad=True) for _ in range(2))
+    groups = [{"params": [p]}, {"params": [q], "lr": rate(library, 0.3)}]
+    return library.optim.SGD(groups, lr=rate(library, 0.1))
+
+
+def rates_over(library, names, disturb=lambda library, optimizer, epoch: None, **rate):
+    optimizer = two_groups(library, **rate)
+    schedules = [
+        getattr(library.optim.lr_scheduler, name)(optimizer, **chosen) for name, chosen in names
+    ]
+    seen = []
+    for epoch in range(30):
+        disturb(library, optimizer, epoch)
+        for schedule in schedules:
+            optimizer.step()
+            schedule.step()
+            seen.append([float(lr) for lr in schedule.get_last_lr()])
+            seen.append([float(group["lr"]) for group in optimizer.param_groups])
+    seen.append([float(lr) for schedule in schedules for lr in schedule.base_lrs])
+    return [lr for row in seen for lr in row]
+
+
+def set_by_hand(library, optimizer, epoch):
+    if epoch in (4, 11):
+        optimizer.param_groups[epoch % 2]["lr"] = 0.7
+
+
+def add_group(library, optimizer, epoch):
+    if epoch == 5:
+        optimizer.add_param_group({"params": [library.zeros(1, requires_grad=True)], "lr": 0.9})
+
+
+def tensor_rate(library, lr):
+    return library.tensor(lr, dtype=library.float64)
+
+
+@pytest.mark.parametrize(
+    ("names", "how"),
+    [
+        ([("StepLR", {"step_size": 2}), ("StepLR", {"step_size": 3, "gamma": 0.5})], {}),
+        ([("StepLR", {"step_size": 2}), ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01})], {}),
+        ([("CosineAnnealingLR", {"T_max": 3}), ("CosineAnnealingLR", {"T_max": 5})], {}),
+        *[
+            ([schedule], how)
+            for schedule in SCHEDULES
+            for how in ({"disturb": set_by_hand}, {"rate": tensor_rate})
+        ],
+        *[([schedule], {"disturb": add_group}) for schedule in SCHEDULES[:2]],
+    ],
+)
+def test_schedules_go_on_from_the_rate_in_use(names, how):
+    """(F01) (F03) (F04) (P07)"""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+    ours, theirs = rates_over(tg, names, **how), rates_over(torch, names, **how)
+    if "disturb" in how and how["disturb"] is add_group:
+        assert ours.pop() == 0.9  # which PyTorch's base_lrs do not have
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-15)
+
+
+def test_a_group_added_later_follows_a_cosine_to_its_end():
+    """(F04): PyTorch's raises at the turn of the cosine."""
+    optimizer = two_groups(tg)
+    schedule = CosineAnnealingLR(optimizer, T_max=4)
+    optimizer.add_param_group({"params": [tg.zeros(1, requires_grad=True)], "lr": 0.1})
+    for _ in range(20):
+        schedule.step()
+        first, second, third = schedule.get_last_lr()
+        assert first == third == optimizer.param_groups[2]["lr"]
+        np.testing.assert_allclose(second, 3 * first, atol=1e-12)
+
+
+def test_the_rate_before_any_schedule_is_remembered():
+    """(P01)"""
+    optimizer = SGD([tg.zeros(1, requires_grad=True)], lr=1.0)
+    StepLR(optimizer, 2)
+    optimizer.param_groups[0]["lr"] = 0.3
+    for make in (lambda: StepLR(optimizer, 3), lambda: CosineAnnealingLR(optimizer, 3)):
+        assert make().base_lrs == [1.0]
+        assert optimizer.param_groups[0]["lr"] == 0.3
+
+
+def test_a_tensor_rate_is_changed_in_place_and_not_shared():
+    """(P07)"""
+    lr = tg.tensor(1.0)
+    optimizer = SGD([tg.zeros(1, requires_grad=True)], lr=lr)
+    schedule = StepLR(optimizer, 1)
+    assert lr is optimizer.param_groups[0]["lr"]
+    last = schedule.get_last_lr()
+    schedule.step()
+    np.testing.assert_allclose([lr.item(), schedule.get_last_lr()[0].item()], 0.1, rtol=1e-6)
+    assert last[0].item() == 1.0
+    assert schedule.base_lrs[0].item() == 1.0
+
+
 def test_schedule_resumes():
     def fresh():
         return StepLR(SGD([tg.zeros(1, requires_grad=True)], lr=0.1), step_size=2)
@@ -463,3 +558,263 @@ def test_choices_among_pytorchs_implementations_are_taken_and_change_nothing(nam
     assert steps[0] == steps[1]
     with pytest.raises(NotImplementedError, match=rf"^{name}: differentiable=True.*p - lr \* g"):
         make([p], lr=0.1, differentiable=True)
+
+
+# ---- options and state --------------------------------------------------------------------------
+
+MAKERS = {
+    "SGD": lambda p, **more: SGD(p, **{"lr": 0.1, "momentum": 0.9, **more}),
+    "Adam": lambda p, **more: Adam(p, **{"lr": 0.1, "amsgrad": True, **more}),
+    "AdamW": lambda p, **more: AdamW(p, **{"lr": 0.1, **more}),
+    "RMSprop": lambda p, **more: RMSprop(p, **{"momentum": 0.9, "centered": True, **more}),
+}
+
+
+def stepped(name, count=2, steps=1, dtype=tg.float32, **more):
+    params = [tg.ones(2, 3, dtype=dtype, requires_grad=True) for _ in range(count)]
+    optimizer = MAKERS[name]([{"params": [p]} for p in params], **more)
+    for step in range(steps):
+        for p in params:
+            p.grad = tg.ones(2, 3, dtype=dtype) * (step + 0.5)
+        optimizer.step()
+    return params, optimizer
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_numbers_may_be_tensors_and_numpys(name, device):
+    """(P07)"""
+    results = []
+    for number in (float, lambda x: tg.tensor(x, dtype=tg.float64), np.float64, np.float32):
+        p = tg.tensor([1.0, -2.0], dtype=tg.float64, device=device).requires_grad_()
+        options = {"lr": number(0.1), "weight_decay": number(0.25)}
+        if name.startswith("Adam"):
+            options["betas"] = [number(0.5), number(0.75)]
+        optimizer = MAKERS[name]([p], **options)
+        for _ in range(3):
+            p.grad = tg.tensor([0.5, 0.25], dtype=tg.float64, device=device)
+            optimizer.step()
+        assert p.dtype == tg.float64
+        results.append(p.detach().cpu().numpy())
+        optimizer.load_state_dict(optimizer.state_dict())
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"lr must be at least 0, not float32 \(2,\)"):
+        MAKERS[name]([p], lr=tg.ones(2))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_parameters_may_have_names(name):
+    """(P06)"""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+    states = []
+    for library in (tg, torch):
+        model = library.nn.Linear(2, 1)
+        optimizer = getattr(library.optim, name)(model.named_parameters(), lr=0.1)
+        model(library.ones(1, 2)).sum().backward()
+        optimizer.step()
+        states.append(optimizer.state_dict()["param_groups"][0])
+        optimizer.load_state_dict(optimizer.state_dict())
+        p, q = (library.zeros(1, requires_grad=True) for _ in range(2))
+        with pytest.raises(ValueError, match="names"):
+            optimizer.add_param_group({"params": [p]})
+        with pytest.raises((ValueError, TypeError), match=r"[Nn]ames"):
+            getattr(library.optim, name)([("p", p), q])
+        optimizer.add_param_group({"params": [("q", q)]})
+        states.append(optimizer.state_dict()["param_groups"][1])
+    for ours, theirs in (states[::2], states[1::2]):
+        assert ours["param_names"] == theirs["param_names"]
+        assert ours["params"] == theirs["params"]
+
+
+def break_group(**options):
+    return lambda state: state["param_groups"][1].update(options)
+
+
+def break_state(**entries):
+    return lambda state: state["state"][1].update(entries)
+
+
+def without(key):
+    return lambda state: state["state"][1].pop(key)
+
+
+BAD_OPTIONS = [
+    ("lr", "abc"), ("lr", -1), ("lr", float("nan")), ("lr", None), ("lr", [0.1]),
+    ("weight_decay", "0"), ("maximize", 3), ("maximize", None),
+]  # fmt: skip
+BAD_STATES = [
+    ("SGD", break_group(momentum="x"), r"group 1.*momentum must be"),
+    ("SGD", break_group(dampening="x"), r"group 1.*dampening must be a number"),
+    ("SGD", break_group(nesterov=1), r"group 1.*nesterov must be True or False"),
+    ("SGD", break_state(momentum_buffer=3), r"parameter 1: 'momentum_buffer' is no tensor"),
+    ("Adam", break_group(betas=3), r"group 1.*betas must be two numbers"),
+    ("Adam", break_group(betas=("a", 0.9)), r"group 1.*betas must be two numbers"),
+    ("Adam", break_group(amsgrad="yes"), r"group 1.*amsgrad must be True or False"),
+    ("Adam", without("step"), r"group 1, parameter 1: 'step' is missing"),
+    ("Adam", without("exp_avg_sq"), r"group 1, parameter 1: 'exp_avg_sq' is missing"),
+    ("Adam", without("max_exp_avg_sq"), r"parameter 1: 'max_exp_avg_sq' is missing"),
+    ("Adam", lambda state: state["state"].update({1: {}}), r"parameter 1: 'step' is missing"),
+    ("Adam", lambda state: state["state"].update({1: 3}), r"group 1, parameter 1: .*dict, got int"),
+    *[
+        ("Adam", break_state(step=step), r"group 1, parameter 1: 'step' must be a number of steps")
+        for step in (-5, 2.5, "abc", None, float("nan"), tg.ones(2))
+    ],
+    ("Adam", break_state(exp_avg=tg.ones(3)), r"'exp_avg' has shape \(3,\), its parameter"),
+    ("AdamW", break_state(exp_avg=None), r"parameter 1: 'exp_avg' is missing"),
+    ("RMSprop", without("square_avg"), r"parameter 1: 'square_avg' is missing"),
+    ("RMSprop", without("grad_avg"), r"parameter 1: 'grad_avg' is missing"),
+    ("RMSprop", break_group(alpha=-1), r"group 1.*alpha must be at least 0"),
+    *[("SGD", break_group(**{key: bad}), f"group 1.*{key} must be") for key, bad in BAD_OPTIONS],
+    ("SGD", lambda state: state["state"].update({7: {}}), r"state of parameter 7"),
+    ("SGD", lambda state: state.pop("state"), r"'state' is missing"),
+    ("SGD", lambda state: state.pop("param_groups"), r"'param_groups' is missing"),
+    ("SGD", lambda state: state.clear(), r"'state' is missing"),
+    ("SGD", lambda state: state["param_groups"].pop(), r"the groups have \[1, 1\].*\[1\]"),
+    ("SGD", lambda state: state["param_groups"][1].pop("params"), r"group 1 has no list 'params'"),
+    ("SGD", break_group(params=[0]), r"group 1 names parameter 0 again"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "message"), BAD_STATES)
+def test_a_damaged_state_is_refused_before_anything_changes(name, change, message):
+    """(R09)"""
+    _, optimizer = stepped(name)
+    _, other = stepped(name, steps=3, lr=0.5)
+    saved = other.state_dict()
+    change(saved)
+    before = str(optimizer.state_dict())
+    with pytest.raises(ValueError, match=rf"^{name}.load_state_dict.*{message}"):
+        optimizer.load_state_dict(saved)
+    assert str(optimizer.state_dict()) == before
+    with pytest.raises(ValueError, match="'state' is missing"):
+        optimizer.load_state_dict(None)
+
+
+@pytest.mark.parametrize("key", ["lr", "weight_decay", "maximize"])
+def test_an_option_of_another_kind_is_refused_at_once(key):
+    for name in MAKERS:
+        for bad in [bad for option, bad in BAD_OPTIONS if option == key]:
+            with pytest.raises(ValueError, match=f"^{name}: {key} must be"):
+                MAKERS[name]([tg.zeros(1, requires_grad=True)], **{key: bad})
+
+
+class Averaging(tg.optim.Optimizer):
+    """An optimizer as users write them: its own step, its own state."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                state["rows"] = p.grad.sum(0)
+                state["count"] = tg.tensor([3, 4])
+                state["history"] = [{"norm": p.grad.norm(), "words": "abc"}, (1, None)]
+                state["step"] = "first"
+        self.state["all"] = {"seen": 3}
+
+
+def test_state_of_any_shape_is_loaded():
+    """(U07)"""
+    p = tg.ones(2, 3, requires_grad=True)
+    p.grad = tg.ones(2, 3)
+    optimizer = Averaging([p])
+    optimizer.step()
+    q = tg.ones(2, 3, dtype=tg.float64, requires_grad=True)
+    loaded = Averaging([q])
+    loaded.load_state_dict(optimizer.state_dict())
+    state = loaded.state[q]
+    assert (state["rows"].tolist(), state["rows"].dtype) == ([2.0] * 3, tg.float64)
+    assert (state["count"].tolist(), state["count"].dtype) == ([3, 4], tg.int64)
+    assert state["history"][0]["norm"].dtype == tg.float64
+    assert state["history"][1] == (1, None)
+    assert (state["step"], loaded.state["all"]) == ("first", {"seen": 3})
+    optimizer.state[p]["rows"].zero_()
+    assert state["rows"].tolist() == [2.0] * 3
+
+    _, adam = stepped("Adam")
+    saved = adam.state_dict()
+    saved["state"][0]["rows"] = np.ones((5, 1), np.float32)
+    adam.load_state_dict(saved)
+    assert adam.state_dict()["state"][0]["rows"].shape == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"last_epoch": "x"}, "'last_epoch' must be a number"),
+        ({"last_epoch": 2.5}, "'last_epoch' must be an epoch"),
+        ({"last_epoch": -3}, "'last_epoch' must be an epoch"),
+        ({"gamma": None}, "'gamma' must be a number"),
+        ({"base_lrs": [0.1, "x"]}, "'base_lrs' must be a list of numbers"),
+        ({"base_lrs": 0.1}, "'base_lrs' must be a list of numbers"),
+        ({"base_lrs": [0.1] * 3}, "'base_lrs' has 3 rates, the optimizer 2 groups"),
+        ({"step_size": ...}, "'step_size' is missing"),
+        ({"last_epoch": ...}, "'last_epoch' is missing"),
+    ],
+)
+def test_a_damaged_schedule_is_refused_before_anything_changes(change, message):
+    """(R09)"""
+    schedule = StepLR(two_groups(tg), 2)
+    saved = StepLR(two_groups(tg), 5).state_dict() | change
+    saved = {key: value for key, value in saved.items() if value is not ...}
+    before = str(schedule.state_dict())
+    with pytest.raises(ValueError, match=f"^StepLR.load_state_dict: {message}"):
+        schedule.load_state_dict(saved)
+    with pytest.raises(ValueError, match=r"StepLR\.load_state_dict takes what state_dict"):
+        schedule.load_state_dict(None)
+    with pytest.raises(ValueError, match="'step_size' is missing"):
+        schedule.load_state_dict(CosineAnnealingLR(two_groups(tg), 5).state_dict())
+    assert str(schedule.state_dict()) == before
+
+
+def test_a_schedule_goes_on_from_pytorchs_state():
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+    theirs, ours = (StepLR_of(two_groups(library)) for library, StepLR_of in (
+        (torch, lambda o: torch.optim.lr_scheduler.StepLR(o, 2)), (tg, lambda o: StepLR(o, 3))
+    ))  # fmt: skip
+    for _ in range(3):
+        theirs.optimizer.step()
+        theirs.step()
+    ours.load_state_dict(theirs.state_dict())
+    ours.optimizer.load_state_dict(theirs.optimizer.state_dict())
+    theirs.step()
+    ours.step()
+    assert ours.get_last_lr() == theirs.get_last_lr()
+    assert ours.base_lrs == theirs.base_lrs
+
+
+class Broken(StepLR):
+    wrong = None
+
+    def get_lr(self):
+        return super().get_lr() if self.wrong is None else self.wrong()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [(lambda: 1 / 0, ZeroDivisionError), (lambda: [0.1], ValueError),
+     (lambda: [0.1, "x"], ValueError), (lambda: None, TypeError)],
+)  # fmt: skip
+def test_a_schedule_that_raises_changes_nothing(wrong, error):
+    """(F04)"""
+    optimizer = two_groups(tg)
+    schedule = Broken(optimizer, 2)
+    optimizer.add_param_group({"params": [tg.zeros(1, requires_grad=True)]})
+    before = str((schedule.state_dict(), optimizer.state_dict()))
+    schedule.wrong = wrong
+    with pytest.raises(error):
+        schedule.step()
+    del schedule.wrong
+    assert str((schedule.state_dict(), optimizer.state_dict())) == before
+
+
+@pytest.mark.parametrize("make", [StepLR, CosineAnnealingLR])
+def test_schedules_take_numbers(make):
+    for bad in ("abc", None, 1j, [1]):
+        with pytest.raises(TypeError, match=rf"{make.__name__}: \w+ must be a number, not"):
+            make(two_groups(tg), bad)
+        with pytest.raises(TypeError, match=rf"{make.__name__}: \w+ must be a number, not"):
+            make(two_groups(tg), 2, bad)

@@ -11,6 +11,7 @@ import importlib.util
 import sys
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,12 @@ def launch(device: Device, name: str, dtype: Any, *arguments: Any) -> Any:
     """
     function = launchers[device.type][name, dtype]
     return function(*arguments, current_stream(device) if device.type == "cuda" else 0)
+
+
+def prepared_launch(device: Device, name: str, dtype: Any, *arguments: Any) -> partial:
+    """What ``launch`` would call, for changes that are made all at once (``core/commit.py``)."""
+    stream = current_stream(device) if device.type == "cuda" else 0
+    return partial(launchers[device.type][name, dtype], *arguments, stream)
 
 
 def ask(device: Device, name: str, *sizes: int) -> int:

@@ -14,7 +14,7 @@ from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.movement.cat import stack
 from tapegrad.ops.sampling.philox import Generator
 
-from .dataset import IterableDataset
+from .dataset import IterableDataset, batch_fetch
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
 
@@ -88,15 +88,19 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self.dataset, IterableDataset):
             return map(self.collate_fn, self.batch_sampler)
-        fetch = self._fetch_items
-        if self.collate_fn is default_collate:
-            fetch = getattr(self.dataset, "batch", fetch)
-        return map(fetch, self.batch_sampler)
+        fetch = batch_fetch(self.dataset) if self.collate_fn is default_collate else None
+        return map(fetch or self._fetch_items, self.batch_sampler)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)  # type: ignore[arg-type]
 
     def _fetch_items(self, indices: list[int]) -> Any:
+        ways = {"__getitem__", "__getitems__"}
+        for kind in type(self.dataset).__mro__:  # a subclass's own __getitem__ goes first
+            if ways & vars(kind).keys():
+                if vars(kind).get("__getitems__") is not None:
+                    return self.collate_fn(self.dataset.__getitems__(indices))
+                break
         return self.collate_fn([self.dataset[index] for index in indices])
 
 

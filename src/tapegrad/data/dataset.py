@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -19,8 +20,8 @@ from tapegrad.ops.sampling.philox import Generator
 class Dataset:
     """Base class. A subclass defines ``__getitem__`` and ``__len__``.
 
-    One that can fetch many items at once, already put together as a batch, also defines
-    ``batch(indices)``; a DataLoader then uses it.
+    One that can fetch many items at once also defines ``__getitems__(indices)``, which returns a
+    list of them; a DataLoader then uses it.
     """
 
     def __getitem__(self, index: int) -> Any:
@@ -50,6 +51,9 @@ class TensorDataset(Dataset):
     def __init__(self, *tensors: Tensor) -> None:
         if not tensors:
             raise ValueError("TensorDataset needs at least one tensor")
+        for t in tensors:
+            if not isinstance(t, Tensor):
+                raise TypeError(f"TensorDataset takes tensors, got {type(t).__name__}")
         shapes = [tuple(t.shape) for t in tensors]
         if () in shapes or len({shape[0] for shape in shapes}) != 1:
             raise ValueError(
@@ -85,8 +89,10 @@ class Subset(Dataset):
     @property
     def batch(self) -> Any:
         """Present exactly when the dataset below can fetch whole batches."""
-        fetch = self.dataset.batch
-        return lambda indices: fetch([self.indices[i] for i in indices])
+        fetch = batch_fetch(self)
+        if fetch is None:
+            raise AttributeError(f"{type(self).__name__}: its items are fetched one by one")
+        return fetch
 
 
 class ConcatDataset(Dataset):
@@ -108,6 +114,18 @@ class ConcatDataset(Dataset):
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
+
+
+def batch_fetch(dataset: Any) -> Callable[[Sequence[int]], Any] | None:
+    """What fetches many items at once, already put together as a batch: of datasets whose way to
+    fetch an item is one of the classes' here, and no subclass's own."""
+    item = getattr(type(dataset), "__getitem__", None)
+    if item is TensorDataset.__getitem__:
+        return partial(TensorDataset.batch, dataset)
+    if item is Subset.__getitem__:
+        fetch = batch_fetch(dataset.dataset)
+        return fetch and (lambda indices: fetch([dataset.indices[i] for i in indices]))
+    return None
 
 
 def random_split(

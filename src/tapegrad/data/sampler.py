@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
+from typing import Any
+
+import numpy as np
 
 from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor
@@ -11,6 +15,22 @@ from tapegrad.ops.creation.create import as_tensor
 from tapegrad.ops.sampling.distributions import multinomial
 from tapegrad.ops.sampling.draws import randint, randperm
 from tapegrad.ops.sampling.philox import Generator
+
+_PIECE = 4096  # draws at a time, so that the first comes at once, however many there will be
+
+
+def _pieces(total: int, size: int = _PIECE) -> Iterator[int]:
+    return (min(size, total - start) for start in range(0, total, size))
+
+
+def _require_flag(owner: str, name: str, value: Any) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{owner}: {name} must be True or False, not {value!r}")
+
+
+def _require_count(owner: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{owner}: num_samples must be a positive integer, not {value!r}")
 
 
 class Sampler:
@@ -49,8 +69,9 @@ class RandomSampler(Sampler):
         num_samples: int | None = None,
         generator: Generator | None = None,
     ) -> None:
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"RandomSampler: num_samples must be positive, not {num_samples}")
+        _require_flag("RandomSampler", "replacement", replacement)
+        if num_samples is not None:
+            _require_count("RandomSampler", num_samples)
         self.data_source = data_source
         self.replacement = replacement
         self.num_samples = len(data_source) if num_samples is None else num_samples
@@ -59,8 +80,8 @@ class RandomSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         size = len(self.data_source)
         if self.replacement:
-            drawn = randint(0, size, (self.num_samples,), generator=self.generator)
-            yield from drawn.tolist()
+            for count in _pieces(self.num_samples):
+                yield from randint(0, size, (count,), generator=self.generator).tolist()
             return
         left = self.num_samples
         if left and not size:
@@ -99,8 +120,8 @@ class WeightedRandomSampler(Sampler):
         replacement: bool = True,
         generator: Generator | None = None,
     ) -> None:
-        if num_samples < 1:
-            raise ValueError(f"WeightedRandomSampler: num_samples must be positive: {num_samples}")
+        _require_flag("WeightedRandomSampler", "replacement", replacement)
+        _require_count("WeightedRandomSampler", num_samples)
         self.weights = as_tensor(weights, dtype=float64)
         if self.weights.ndim != 1:
             raise ValueError(
@@ -112,10 +133,11 @@ class WeightedRandomSampler(Sampler):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        drawn = multinomial(
-            self.weights, self.num_samples, self.replacement, generator=self.generator
-        )
-        return iter(drawn.tolist())
+        # Each piece adds up the weights anew: as many draws as there are weights are worth that.
+        least = max(_PIECE, len(self.weights)) if self.replacement else self.num_samples
+        for count in _pieces(self.num_samples, least):
+            drawn = multinomial(self.weights, count, self.replacement, generator=self.generator)
+            yield from drawn.tolist()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -127,13 +149,14 @@ class BatchSampler:
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}")
+        _require_flag("BatchSampler", "drop_last", drop_last)
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
         indices = iter(self.sampler)
-        while batch := list(islice(indices, self.batch_size)):
+        while batch := list(islice(indices, min(self.batch_size, sys.maxsize))):
             if len(batch) == self.batch_size or not self.drop_last:
                 yield batch
 

@@ -10,7 +10,7 @@ from tapegrad.ops.creation.create import empty
 
 from . import functional as F
 from . import init
-from .layer import FunctionLayer
+from .layer import FunctionLayer, check_kinds
 from .module import Module
 from .parameter import Parameter
 
@@ -133,6 +133,7 @@ class PReLU(Module):
         self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(empty(num_parameters, device=device, dtype=dtype))
         self.reset_parameters()
@@ -186,10 +187,9 @@ class GLU(FunctionLayer, function=F.glu):
 
 
 class Softmax(FunctionLayer, function=F.softmax):
-    """exp(x) / sum(exp(x)) along ``dim``, which must be given: which dimension sums to one is never
-    guessed."""
+    """exp(x) / sum(exp(x)) along ``dim``; for None see ``nn.functional.softmax``."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         self._take(locals())
 
 

@@ -11,6 +11,7 @@ from tapegrad.ops.movement.cat import cat
 
 from . import functional as F
 from .container import ModuleList, Sequential
+from .layer import check_kinds
 from .linear import Linear
 from .loss import CrossEntropyLoss
 from .module import Module
@@ -21,7 +22,8 @@ class LinearCrossEntropyLoss(CrossEntropyLoss):
     (N, *out_features) where the scores are (N, num_classes, *out_features).
 
     ``weight``, ``ignore_index`` and ``label_smoothing`` as in CrossEntropyLoss; ``options`` has no
-    effect. Raises ValueError unless label_smoothing is between 0 and 1.
+    effect. Raises ValueError unless label_smoothing is between 0 and 1, RuntimeError unless the
+    weight has one number a class.
     """
 
     def __init__(
@@ -39,6 +41,11 @@ class LinearCrossEntropyLoss(CrossEntropyLoss):
         label_smoothing: float = 0.0,
         options: Any = None,
     ) -> None:
+        if weight is not None and tuple(weight.shape) != (num_classes,):
+            raise RuntimeError(
+                f"LinearCrossEntropyLoss: weight must have shape ({num_classes},), got "
+                f"{tuple(weight.shape)}"
+            )
         super().__init__(weight, reduction=reduction, label_smoothing=label_smoothing)
         self.num_classes, self.out_features = num_classes, tuple(out_features)
         self.ignore_index, self.options = ignore_index, options
@@ -97,6 +104,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         ends = list(cutoffs)
         if not ends or ends != sorted({*ends}) or ends[0] < 1 or ends[-1] >= n_classes:
             raise ValueError(

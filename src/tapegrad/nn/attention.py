@@ -8,6 +8,7 @@ from tapegrad.core.tensor import Tensor
 
 from . import functional as F
 from . import init
+from .layer import check_kinds
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
@@ -45,6 +46,7 @@ class MultiheadAttention(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         if embed_dim < 1 or num_heads < 1 or embed_dim % num_heads:
             raise ValueError(
                 f"MultiheadAttention: embed_dim={embed_dim} must be a positive multiple of "

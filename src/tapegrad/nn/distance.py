@@ -5,6 +5,7 @@ from __future__ import annotations
 from tapegrad.core.tensor import Tensor
 
 from . import functional as F
+from .layer import check_kinds
 from .module import Module
 
 
@@ -14,6 +15,7 @@ class CosineSimilarity(Module):
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
+        check_kinds(self, locals())
         self.dim, self.eps = dim, eps
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
@@ -26,6 +28,7 @@ class PairwiseDistance(Module):
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()
+        check_kinds(self, locals())
         self.norm, self.eps, self.keepdim = p, eps, keepdim
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import math
 from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.pointwise.elementwise import logical_or
+from tapegrad.ops.sampling.philox import Generator
 
 _GAINS = {
     "linear": 1.0,
@@ -43,18 +44,27 @@ def fan_in_and_out(tensor: Tensor) -> tuple[int, int]:
 
 
 @no_grad()
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    return tensor.uniform_(a, b)
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    return tensor.uniform_(a, b, generator=generator)
 
 
 @no_grad()
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    return tensor.normal_(mean, std)
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    return tensor.normal_(mean, std, generator=generator)
 
 
 @no_grad()
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Normal values, those outside [a, b] drawn again until none is left."""
     if not a < b or mean < a - 2 * std or mean > b + 2 * std:
@@ -62,12 +72,12 @@ def trunc_normal_(
             f"trunc_normal_: [a, b] = [{a}, {b}] must lie within two deviations of the mean "
             f"(mean={mean}, std={std})"
         )
-    tensor.normal_(mean, std)
+    tensor.normal_(mean, std, generator=generator)
     while True:
         outside = logical_or(tensor < a, tensor > b)
         if not outside.any().item():
             return tensor
-        tensor.copy_(tensor.where(~outside, tensor.clone().normal_(mean, std)))
+        tensor.copy_(tensor.where(~outside, tensor.clone().normal_(mean, std, generator=generator)))
 
 
 @no_grad()
@@ -93,30 +103,40 @@ def eye_(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     bound = math.sqrt(3.0) * gain * _xavier_deviation(tensor)
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    return normal_(tensor, 0.0, gain * _xavier_deviation(tensor))
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    return normal_(tensor, 0.0, gain * _xavier_deviation(tensor), generator)
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     bound = math.sqrt(3.0) * _kaiming_deviation(tensor, a, mode, nonlinearity)
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
-    return normal_(tensor, 0.0, _kaiming_deviation(tensor, a, mode, nonlinearity))
+    return normal_(tensor, 0.0, _kaiming_deviation(tensor, a, mode, nonlinearity), generator)
 
 
 @no_grad()
-def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Rows (or columns, whichever are fewer) of length ``gain``, at right angles to each other."""
     if tensor.ndim < 2:
         raise ValueError(
@@ -127,7 +147,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     xp = tensor.device.xp
     rows = tensor.shape[0]
     columns = tensor.numel() // rows
-    drawn = tensor.clone().normal_()._array.reshape(rows, columns)
+    drawn = tensor.clone().normal_(generator=generator)._array.reshape(rows, columns)
     q, r = xp.linalg.qr(drawn.T if rows < columns else drawn)
     # The signs of r's diagonal are the algorithm's choice; fixing them makes q uniform.
     q = q * xp.sign(xp.library.diagonal(r))

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, ClassVar
 
+from tapegrad.core.primitive import signature
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.signatures import fitting, kinds_of
 
 from .module import Module
 from .sizes import sizes
+
+
+def check_kinds(layer: Module, given: dict[str, Any]) -> dict[str, Any]:
+    """The numbers and flags among a constructor's ``locals()`` that are not what its annotations
+    say, made so: NumPy's numbers and 0-d tensors become Python's, as functions do by theirs. Raises
+    TypeError for others."""
+    names = given.keys() - {"self", "__class__"}
+    constructors = [vars(c).get("__init__") for c in type(layer).__mro__]
+    kinds = [
+        kinds_of(f)
+        for f in constructors
+        if isinstance(f, FunctionType) and names <= {*signature(f)[0], *signature(f)[1]}
+    ]
+    return {
+        name: fitting(type(layer).__name__, name, given[name], kind, optional)
+        for name, (kind, optional) in (kinds[-1] if kinds else {}).items()  # not a subclass's
+        if name in given and given[name].__class__ is not kind
+    }
 
 
 class FunctionLayer(Module):
@@ -36,6 +57,7 @@ class FunctionLayer(Module):
         """Begin as a Module with a constructor's ``locals()`` as attributes."""
         super().__init__()
         taken = {name: x for name, x in given.items() if name not in ("self", "__class__")}
+        taken |= check_kinds(self, taken)
         for name, value in taken.items():
             if name in self._buffer_options:
                 self.register_buffer(name, value)

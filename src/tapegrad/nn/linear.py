@@ -7,6 +7,7 @@ from typing import Any
 from tapegrad.core.tensor import Tensor
 
 from . import functional as F
+from .layer import check_kinds
 from .module import Module
 from .parameter import Parameter
 from .weights import add_parameter, start_uniform
@@ -39,6 +40,7 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         self.in_features, self.out_features = in_features, out_features
         add_parameter(self, "weight", (out_features, in_features), device, dtype)
         add_parameter(self, "bias", (out_features,) if bias else None, device, dtype)
@@ -72,6 +74,7 @@ class Bilinear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         if in1_features < 1:
             raise ValueError(f"Bilinear: in1_features must be positive, not {in1_features}")
         self.in1_features, self.in2_features = in1_features, in2_features

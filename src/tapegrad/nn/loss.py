@@ -239,7 +239,8 @@ class MarginRankingLoss(CosineEmbeddingLoss, function=F.margin_ranking_loss):
 class TripletMarginLoss(Loss, function=F.triplet_margin_loss):
     """loss(anchor, positive, negative): max(0, |anchor - positive| - |anchor - negative| + margin)
     in the p-norm, of three (N, D) -> (N,), then reduced. ``swap``: the negative's distance is the
-    smaller of those from anchor and positive (Balntas et al. 2016)."""
+    smaller of those from anchor and positive (Balntas et al. 2016). Raises ValueError unless
+    margin > 0."""
 
     def __init__(
         self,
@@ -251,6 +252,7 @@ class TripletMarginLoss(Loss, function=F.triplet_margin_loss):
         reduction: str = "mean",
     ) -> None:
         self._take(locals())
+        _require_margin(self)
 
 
 class TripletMarginWithDistanceLoss(Loss, function=F.triplet_margin_with_distance_loss):
@@ -266,3 +268,9 @@ class TripletMarginWithDistanceLoss(Loss, function=F.triplet_margin_with_distanc
         reduction: str = "mean",
     ) -> None:
         self._take(locals())
+        _require_margin(self)
+
+
+def _require_margin(loss: Any) -> None:
+    if not loss.margin > 0:
+        raise ValueError(f"{type(loss).__name__}: margin must be positive, not {loss.margin}")

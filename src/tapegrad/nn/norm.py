@@ -12,7 +12,7 @@ from tapegrad.ops.creation.create import ones, zeros
 
 from . import functional as F
 from . import init
-from .layer import FunctionLayer
+from .layer import FunctionLayer, check_kinds
 from .module import Module
 from .parameter import Parameter
 
@@ -60,6 +60,7 @@ class _NormBase(_Affine):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self._affine((num_features,), affine, affine and bias, device, dtype)
@@ -229,6 +230,7 @@ class GroupNorm(_Affine):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(
                 f"GroupNorm: num_groups={num_groups} must divide num_channels={num_channels}"
@@ -268,6 +270,7 @@ class LayerNorm(_Affine):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         self.normalized_shape = _shape(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         with_bias = elementwise_affine and bias
@@ -297,6 +300,7 @@ class RMSNorm(FunctionLayer, function=F.rms_norm):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         self.normalized_shape = shape = _shape(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         made = Parameter(ones(shape, device=device, dtype=dtype)) if elementwise_affine else None

@@ -9,6 +9,7 @@ from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.creation.create import zeros
 from tapegrad.ops.layers.recurrent import gru_cell
 
+from .layer import check_kinds
 from .module import Module
 from .parameter import Parameter
 from .weights import add_parameter, start_uniform
@@ -39,6 +40,7 @@ class GRUCell(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_kinds(self, locals())
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         gates = 3 * hidden_size
         add_parameter(self, "weight_ih", (gates, input_size), device, dtype)

@@ -45,7 +45,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "activation.bias_gelu": {"F": "bias_gelu", "xp": "bias_gelu bias_gelu_backward"},
     "activation.gated": {
-        "F": "glu gumbel_softmax logsigmoid mish softmin softsign tanhshrink",
+        "F": "glu gumbel_softmax logsigmoid mish softsign tanhshrink",
         "xp": "logsigmoid mish mish_backward",
     },
     "activation.piecewise": {
@@ -54,8 +54,9 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "F": "hardsigmoid hardswish hardtanh hardtanh_ relu6 softshrink",
         "xp": "hardshrink hardsigmoid hardswish hardtanh prelu softshrink threshold",
     },
+    "activation.implicit_dim": {"F": "log_softmax softmax softmin"},
     "activation.softmax": {
-        "tg x F special": "log_softmax softmax",
+        "tg x special": "log_softmax softmax",
         "xp": "log_softmax log_softmax_backward softmax softmax_backward",
     },
     "conv.conv": {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .optimizer import Arguments, Optimizer, Params, options
+from .optimizer import Number, Optimizer, Params, is_number, options, plain
 
 
 class Adam(Optimizer):
@@ -18,14 +19,15 @@ class Adam(Optimizer):
 
     decoupled_weight_decay = False
     step_name = "adam_step"
+    counts_steps = True
     kept_arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     not_negative = ("lr", "eps", "weight_decay")
 
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        lr: Number = 1e-3,
+        betas: tuple[Number, Number] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         amsgrad: bool = False,
@@ -44,20 +46,20 @@ class Adam(Optimizer):
         self._require(
             group,
             "betas",
-            len(betas) == 2 and all(0 <= beta < 1 for beta in betas),
+            isinstance(betas, Sequence)
+            and len(betas) == 2
+            and all(is_number(beta) and 0 <= beta < 1 for beta in betas),
             "two numbers, at least 0 and below 1",
         )
 
-    def _arguments(self, state: dict[str, Any], group: dict[str, Any]) -> Arguments:
-        state["step"] = state.get("step", 0) + 1
-        beta1, beta2 = group["betas"]
-        used = self.kept_arrays if group["amsgrad"] else self.kept_arrays[:2]
-        return used, {
-            "beta1": beta1,
-            "beta2": beta2,
-            "step": state["step"],
-            "decoupled_weight_decay": self.decoupled_weight_decay,
-        }
+    def _used(self, group: dict[str, Any]) -> Sequence[str]:
+        return self.kept_arrays if group["amsgrad"] else self.kept_arrays[:2]
+
+    def _options(self, group: dict[str, Any]) -> dict[str, Any]:
+        beta1, beta2 = map(plain, group["betas"])
+        more = {"beta1": beta1, "beta2": beta2}
+        more["decoupled_weight_decay"] = self.decoupled_weight_decay
+        return super()._options({**group, **more})
 
 
 class AdamW(Adam):
@@ -69,8 +71,8 @@ class AdamW(Adam):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        lr: Number = 1e-3,
+        betas: tuple[Number, Number] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,

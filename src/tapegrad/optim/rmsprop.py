@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .optimizer import Arguments, Optimizer, Params, options
+from .optimizer import Number, Optimizer, Params, options
 
 
 class RMSprop(Optimizer):
@@ -17,13 +18,14 @@ class RMSprop(Optimizer):
     """
 
     step_name = "rmsprop_step"
+    counts_steps = True
     kept_arrays = ("square_avg", "momentum_buffer", "grad_avg")
     not_negative = ("lr", "alpha", "eps", "weight_decay", "momentum")
 
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
+        lr: Number = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -36,7 +38,6 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(params, options(locals()))
 
-    def _arguments(self, state: dict[str, Any], group: dict[str, Any]) -> Arguments:
-        state["step"] = state.get("step", 0) + 1
+    def _used(self, group: dict[str, Any]) -> Sequence[str]:
         wanted = (True, group["momentum"] > 0, group["centered"])
-        return [key for key, want in zip(self.kept_arrays, wanted, strict=True) if want], {}
+        return [key for key, want in zip(self.kept_arrays, wanted, strict=True) if want]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .optimizer import Arguments, Optimizer, Params, options
+from .optimizer import Number, Optimizer, Params, options
 
 
 class SGD(Optimizer):
@@ -22,7 +23,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
+        lr: Number = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
@@ -44,6 +45,5 @@ class SGD(Optimizer):
             "False unless momentum is positive and dampening 0",
         )
 
-    def _arguments(self, state: dict[str, Any], group: dict[str, Any]) -> Arguments:
-        used = self.kept_arrays if group["momentum"] else ()
-        return used, {"first_step": "momentum_buffer" not in state}
+    def _used(self, group: dict[str, Any]) -> Sequence[str]:
+        return self.kept_arrays if group["momentum"] else ()

@@ -84,12 +84,6 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return narrow(input, d, 0, size // 2) * sigmoid(narrow(input, d, size // 2, size // 2))
 
 
-def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """softmax(-x). Arguments and errors are ``softmax``'s."""
-    require_tensor("softmin", input)
-    return softmax(-input, dim, dtype)
-
-
 def gumbel_softmax(
     logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:

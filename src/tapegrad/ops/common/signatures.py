@@ -32,7 +32,7 @@ def published(function: Any, op: str) -> Any:
     if makes_tensors:
         positional = positional[2:]  # its device and dtype come by name
     names = {*positional, *keywords}
-    kinds = {n: kind for n, kind in _kinds(function).items() if n in names}
+    kinds = {n: kind for n, kind in kinds_of(function).items() if n in names}
     seconds = second_names(function)
     places = [
         (i, n, kinds[n]) for i, n in enumerate(positional[: -1 if variadic else None]) if n in kinds
@@ -52,11 +52,11 @@ def published(function: Any, op: str) -> Any:
                     options[n] = options.pop(second)
             for n, value in options.items():
                 if n in kinds and value.__class__ is not kinds[n][0]:
-                    options[n] = _fitting(op, n, value, *kinds[n])
+                    options[n] = fitting(op, n, value, *kinds[n])
         if len(args) > first:
             for i, n, kind in places:
                 if i < len(args) and args[i].__class__ is not kind[0]:
-                    args = (*args[:i], _fitting(op, n, args[i], *kind), *args[i + 1 :])
+                    args = (*args[:i], fitting(op, n, args[i], *kind), *args[i + 1 :])
         run = quiet(function) if noisy() else function
         if out is None:
             return run(*args, **options)
@@ -85,19 +85,19 @@ _SECOND_NAMES = {"axis": "dim", "keepdims": "keepdim", "input": "A"}
 _KINDS = {"bool": bool, "int": int, "float": float}
 
 
-def _kinds(function: Any) -> dict[str, tuple[type, bool]]:
+def kinds_of(function: Any) -> dict[str, tuple[type, bool]]:
     """Argument -> its kind, and whether it may be None instead, of those annotated with one."""
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     found = {}
     for name, annotation in function.__annotations__.items():
-        kind = _KINDS.get(annotation.removesuffix(" | None"))
+        kind = _KINDS.get(str(annotation).removesuffix(" | None"))
         if kind is not None and name != "return":
             found[name] = (kind, annotation.endswith(" | None"))
     return found
 
 
-def _fitting(op: str, name: str, value: Any, kind: type, optional: bool) -> Any:
+def fitting(op: str, name: str, value: Any, kind: type, optional: bool) -> Any:
     """The value as a Python number of its kind (an int may stand for a float)."""
     if value is None and optional:
         return None

@@ -186,7 +186,7 @@ def multi_head_attention_forward(
         k, v = (cat([x, b.expand((1, n, width))]) for x, b in ((k, bias_k), (v, bias_v)))
         further += 1
     heads = n * num_heads
-    q, k, v = (x.reshape(x.shape[0], heads, -1).transpose(0, 1) for x in (q, k, v))
+    q, k, v = (x.reshape(len(x), heads, width // num_heads).transpose(0, 1) for x in (q, k, v))
     k = k if static_k is None else _static(op, "static_k", static_k, k)
     v = v if static_v is None else _static(op, "static_v", static_v, v)
     if add_zero_attn:
@@ -199,7 +199,7 @@ def multi_head_attention_forward(
     y = y if batched else y.squeeze(1)
     if not need_weights:
         return y, None
-    seen = seen.reshape(n, num_heads, length, -1)
+    seen = seen.reshape(n, num_heads, length, seen.shape[-1])
     seen = mean(seen, 1) if average_attn_weights else seen
     return y, seen if batched else seen.squeeze(0)
 

@@ -178,12 +178,19 @@ def _class_dim(op: str, input: Tensor, weight: Tensor | None) -> tuple[int, tupl
     if not shape:
         raise RuntimeError(f"[{op}] input needs a dimension of classes, got a 0-d tensor")
     dim = min(len(shape) - 1, 1)
+    if weight is not None:
+        require_tensor(op, weight)
     if weight is not None and tuple(weight.shape) != (shape[dim],):
         raise RuntimeError(
             f"[{op}] expected a weight for each of {shape[dim]} classes, got shape "
             f"{tuple(weight.shape)}"
         )
     return dim, shape[:dim] + shape[dim + 1 :]
+
+
+def _one_class(input: Tensor, target: Tensor) -> Tensor:
+    """The class of (classes,) scores, which may also be given as (1,)."""
+    return target.reshape(()) if input.ndim == 1 and target.shape == (1,) else target
 
 
 def cross_entropy(
@@ -202,7 +209,8 @@ def cross_entropy(
     "mean" divides by the total weight of the targets that are not ``ignore_index``.
     label_smoothing: the share of q that is spread over all classes (Szegedy et al. 2016).
     Raises IndexError for a class out of range, on a GPU when the program next waits for it;
-    RuntimeError where shapes or dtypes do not fit, ValueError for a smoothing outside 0..1.
+    RuntimeError where shapes or dtypes do not fit and for an ignore_index with probabilities,
+    ValueError for a smoothing outside 0..1.
     """
     check_reduction("cross_entropy", reduction)
     two_tensors("cross_entropy", input, target)
@@ -216,8 +224,13 @@ def cross_entropy(
         raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
     dim, wanted = _class_dim("cross_entropy", input, weight)
     if target.is_floating_point() and target.shape == input.shape:
+        if ignore_index >= 0:
+            raise RuntimeError(
+                f"[cross_entropy] ignore_index={ignore_index} is for class targets, and these are "
+                f"probabilities of shape {tuple(target.shape)}"
+            )
         return _probability_targets(input, target, weight, dim, reduction, label_smoothing)
-    shape = tuple(input.shape)
+    shape, target = tuple(input.shape), _one_class(input, target)
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[cross_entropy] input {shape} takes integer class targets of shape {wanted} or "
@@ -276,7 +289,7 @@ def nll_loss(
     require_floating("nll_loss", input)
     require_tensor("nll_loss", target)
     dim, wanted = _class_dim("nll_loss", input, weight)
-    shape = tuple(input.shape)
+    shape, target = tuple(input.shape), _one_class(input, target)
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[nll_loss] input {shape} takes integer class targets of shape {wanted}, got "
@@ -345,7 +358,9 @@ def linear_cross_entropy(
             f"of shape {tuple(target.shape)}"
         )
     bias = linear_bias if linear_bias is None else linear_bias.reshape(-1)
-    logits = linear(input, linear_weight.reshape(-1, table[-1]), bias).reshape(logits_shape)
+    logits = linear(input, linear_weight.reshape(math.prod(table[:-1]), table[-1]), bias).reshape(
+        logits_shape
+    )
     return cross_entropy(
         logits,
         target,

@@ -16,7 +16,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.activation.activation import softplus
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.operands import two_tensors
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.pointwise.arithmetic import clamp
@@ -184,7 +184,7 @@ def binary_cross_entropy(
     """-[t log x + (1 - t) log(1 - x)] of probabilities x; logarithms are cut off at -100.
 
     input and target: one shape and floating-point dtype; weight broadcasts with them. Raises
-    RuntimeError for a probability outside 0..1, ValueError where shapes differ.
+    RuntimeError for a probability or a target outside 0..1, ValueError where shapes differ.
     """
     op = "binary_cross_entropy"
     _same_shape(op, input, target)
@@ -193,12 +193,15 @@ def binary_cross_entropy(
             f"[{op}] input and target must have one floating-point dtype, got {input.dtype.name} "
             f"and {target.dtype.name}"
         )
-    outside = (input._array < 0) | (input._array > 1)
-    if bool(outside.any()):
-        raise RuntimeError(
-            f"[{op}] probabilities must lie in 0..1, got {float(input._array[outside][0])}: for "
-            "logits use binary_cross_entropy_with_logits"
-        )
+    for name, x in (("probabilities", input._array), ("targets", target._array)):
+        outside = ~((x >= 0) & (x <= 1))  # nan, too
+        if bool(outside.any()):
+            raise RuntimeError(
+                f"[{op}] {name} must lie in 0..1, got {float(x[outside][0])}: for logits use "
+                "binary_cross_entropy_with_logits"
+            )
+    if weight is not None:
+        require_tensor(op, weight)
     losses = _binary_cross_entropy(input, target)
     return reduce_loss(op, losses if weight is None else losses * weight, reduction)
 
@@ -237,8 +240,10 @@ def kl_div(
 ) -> Tensor:
     """The Kullback-Leibler divergence t (log t - x) of log-probabilities x from probabilities t
     (log_target: from their logarithms). "batchmean", its mathematical definition, divides the sum
-    by the first dimension; "mean" divides by the number of elements. Shapes broadcast."""
-    two_tensors("kl_div", input, target)
+    by the first dimension; "mean" divides by the number of elements. Shapes broadcast. Raises
+    RuntimeError for integers."""
+    require_floating("kl_div", input)
+    require_floating("kl_div", target)
     if log_target:
         losses = exp(target) * (target - input)
     else:

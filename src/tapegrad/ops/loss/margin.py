@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,16 @@ def multi_margin_loss(
     if p not in (1, 2):
         raise ValueError(f"[{op}] p must be 1 or 2, got {p}")
     classes = input.shape[-1] if input.ndim else 1
+    if weight is not None:
+        require_tensor(op, weight)
     if weight is not None and tuple(weight.shape) != (classes,):
         raise ValueError(
             f"[{op}] expected a weight for each of {classes} classes, got shape "
             f"{tuple(weight.shape)}"
         )
-    if input.ndim == 1 and target.numel() == 1:
-        target = target.reshape(())
+    given = tuple(target.shape)
+    if math.prod(input.shape[:-1]) == target.numel() == 1:  # a class, however it is given
+        target = target.reshape(input.shape[:-1])
     x = _scores(op, input, target, tuple(input.shape[:-1]))
     device, xp = x._device, x._device.xp
     labels = target._array.reshape(-1, 1).astype(np.int64)
@@ -77,8 +81,7 @@ def multi_margin_loss(
     terms = where(right, 0.0, excess * excess if p == 2 else excess)
     if weight is not None:
         terms = terms * weight[wrap(labels, device)]
-    losses = sum(terms, 1) / classes
-    return reduce_loss(op, losses if input.ndim == 2 else losses.reshape(()), reduction)
+    return reduce_loss(op, (sum(terms, 1) / classes).reshape(given), reduction)
 
 
 def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -92,6 +95,8 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     check_reduction(op, reduction)
     require_floating(op, input)
     require_tensor(op, target)
+    if input.ndim < 2 and input.numel() == target.numel() == 1 and target.ndim < 2:
+        target = target.reshape(input.shape)
     x = _scores(op, input, target, tuple(input.shape))
     rows, classes = x.shape
     device, xp = x._device, x._device.xp
@@ -120,5 +125,6 @@ def multilabel_soft_margin_loss(
     require_tensor(op, target)
     losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
+        require_tensor(op, weight)
         losses = losses * weight
     return reduce_loss(op, sum(losses, -1) / input.shape[-1], reduction)

@@ -67,8 +67,11 @@ def adaptive_avg_pool(op: str, dims: int) -> Callable:
         (n, c, {size}) or (c, {size}); output_size: one size, or one a dimension; None keeps a size.
         Raises ValueError or RuntimeError for sizes that do not go with the input's, RuntimeError
         for integers."""
+        require_floating(op, input)
+        if type(output_size) is int and output_size == 1 and input.ndim >= dims > 1:
+            # a mean, which needs no channels
+            return input.mean(tuple(range(input.ndim - dims, input.ndim)), keepdim=True)
         x, sizes, restore = _checked(op, dims, input, output_size)
-        require_floating(op, x)
         if set(sizes) == {1}:
             return restore(x.mean(tuple(range(2, x.ndim)), keepdim=True))
         taps = [_means(n, out) for n, out in zip(x.shape[2:], sizes, strict=True)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.conv.sliding_window import Sizes, for_dimensions, ints, with_batch
 from tapegrad.ops.sampling.draws import rand
 
@@ -51,7 +52,8 @@ def fractional_max_pool(op: str, dims: int) -> Callable:
         """Maxima over randomly placed windows of {images}. input: (n, c, {size}) or (c, {size});
         the result has ``output_size`` or ``output_ratio`` times the input's. return_indices: and
         where they are in each flattened input. _random_samples: for each sample and channel, one
-        number in 0..1 a dimension, which places the windows.
+        number in 0..1 a dimension, which places the windows; those of samples beyond the
+        batch are not looked at.
 
         Raises ValueError for neither size nor ratio, and ratios beyond 0..1, RuntimeError for
         windows that do not fit and for other _random_samples.
@@ -68,15 +70,19 @@ def fractional_max_pool(op: str, dims: int) -> Callable:
             )
         if samples is None:
             samples = rand(*x.shape[:2], dims, dtype=x.dtype, device=x.device)
-        if tuple(samples.shape) != (*x.shape[:2], dims) or samples.dtype != x.dtype:
+        batch, rest = x.shape[0], (x.shape[1], dims)
+        require_tensor(op, samples)
+        fits = samples.ndim == 3 and samples.shape[0] >= batch and samples.shape[1:] == rest
+        if not fits or samples.dtype != x.dtype:
             raise RuntimeError(
-                f"[{op}] _random_samples must be {x.dtype.name} of shape {(*x.shape[:2], dims)}, "
+                f"[{op}] _random_samples must be {x.dtype.name} of shape {(batch, *rest)} (more in "
+                "the first dimension are not looked at), "
                 f"got {samples.dtype.name} of shape {tuple(samples.shape)}"
             )
         xp, elements = x._device.xp, []
         for i in range(dims):
             # The samples of images are (width, height), those of volumes (depth, height, width).
-            given = samples._array[..., 1 - i if dims == 2 else i]
+            given = samples._array[:batch, :, 1 - i if dims == 2 else i]
             starts = _starts(xp, given, size[i], out[i], kernel[i])
             elements.append(starts + xp.arange(kernel[i]).reshape(-1, 1, 1, 1))
         position = largest_at(x, elements=elements)
