@@ -4,8 +4,9 @@
 // p = softmax(x):
 //   loss = (1 - e) w_t (-log p_t) + e/C sum_c w_c (-log p_c)
 //   dloss/dx_c = ((1 - e) w_t + e/C sum w) p_c - (1 - e) w_t [c = t] - e/C w_c
-// Rows whose target is ignore_index have loss 0 and gradient 0. The losses are not reduced here;
-// for their mean, `total` (the sum of the weights of the targets that count) divides the gradient.
+// Rows whose target is ignore_index have loss 0 and gradient 0. The losses are not reduced here, nor
+// rounded to 16 bits, as they are still to be added up; for their mean, `total` (the sum of the
+// weights of the targets that count) divides the gradient.
 //
 // The gradient is written while the logits are at hand, because reading them again is what a
 // backward pass would cost: rows that fit into registers (row.cuh) are read once and their gradient
@@ -34,7 +35,8 @@ struct Smoothing {
 
 template <class T>
 struct CrossEntropyForward {
-    T *loss, *dlogits;
+    acc_t<T>* loss;
+    T* dlogits;
     int64_t* invalid;
     const T* logits;
     const int64_t* targets;
@@ -49,7 +51,7 @@ struct CrossEntropyForward {
         const int64_t target = targets[row];
         if (target == ignore_index || !is_class(target, columns.cols)) {
             if (columns.lane() == 0) {
-                loss[row] = from_acc<T>(A(0));
+                loss[row] = A(0);
                 if (target != ignore_index) {
                     report_invalid(invalid, target);
                 }
@@ -82,7 +84,7 @@ struct CrossEntropyForward {
             p_weight += share * sums.weights;
         }
         if (columns.lane() == 0) {
-            loss[row] = from_acc<T>(row_loss);
+            loss[row] = row_loss;
         }
         if (dlogits) {
             const A p_scale = scale * p_weight / softmax.total;
@@ -100,12 +102,13 @@ struct CrossEntropyForward {
 template <class T>
 struct CrossEntropyBackward {
     T* dx;
-    const T *dlogits, *g;
+    const T* dlogits;
+    const acc_t<T>* g;
     int64_t g_stride;
 
     template <class Own>
     __device__ void operator()(const Own& columns, int64_t row, int64_t start) const {
-        const acc_t<T> factor = to_acc(g[row * g_stride]);
+        const acc_t<T> factor = g[row * g_stride];
         const Row<Own> dlogits_row(columns, dlogits + start);
         columns.write(
             dx + start, [&](auto, acc_t<T> value) { return value * factor; },
@@ -168,7 +171,7 @@ LAUNCHER(cross_entropy_total);
 
 // dlogits, weight, total or null.
 template <class T>
-void cross_entropy_forward(T* loss, T* dlogits, int64_t* invalid, const T* logits,
+void cross_entropy_forward(acc_t<T>* loss, T* dlogits, int64_t* invalid, const T* logits,
                            const int64_t* targets, const T* weight, const acc_t<T>* total,
                            int64_t rows, int64_t cols, int64_t ignore_index, double label_smoothing,
                            cudaStream_t stream) {
@@ -181,8 +184,8 @@ void cross_entropy_forward(T* loss, T* dlogits, int64_t* invalid, const T* logit
 LAUNCHER(cross_entropy_forward);
 
 template <class T>
-void cross_entropy_backward(T* dx, const T* dlogits, const T* g, int64_t g_stride, int64_t rows,
-                            int64_t cols, cudaStream_t stream) {
+void cross_entropy_backward(T* dx, const T* dlogits, const acc_t<T>* g, int64_t g_stride,
+                            int64_t rows, int64_t cols, cudaStream_t stream) {
     for_each_row<T, kept_bytes>("cross_entropy_backward", rows, cols, stream,
                                 CrossEntropyBackward<T>{dx, dlogits, g, g_stride}, dx, dlogits);
 }

@@ -348,7 +348,7 @@ def cross_entropy_call(
     if mean:
         dlogits /= total
     return [
-        Out(loss), Out(dlogits) if gradient else None,
+        Out(loss, draw.accumulator), Out(dlogits) if gradient else None,
         noted(targets[~valid & (targets != IGNORED)]), In(x), In(targets),
         None if weight is None else In(weight), In(total) if mean else None, rows, cols, IGNORED,
         smoothing,
@@ -371,7 +371,8 @@ def cross_entropy_backward(draw: Draw) -> Iterator[Call]:
         dlogits = draw.integers(rows, cols)
         for g, stride in ((draw.integers(rows), 1), (draw.integers(1), 0)):
             yield [
-                Out(wide(dlogits) * wide(g)[:, None]), In(dlogits), In(g), stride, rows, cols,
+                Out(wide(dlogits) * wide(g)[:, None]), In(dlogits),
+                In(g.astype(draw.accumulator)), stride, rows, cols,
             ]  # fmt: skip
 
 

@@ -557,6 +557,22 @@ def test_dtypes_without_a_kernel():
             function(torch)
 
 
+def test_sixteen_bits_are_for_storage():
+    """Losses, norms and gradients of 16-bit floats are computed in float32 and rounded once"""
+
+    def loss(lib: Any) -> float:
+        x = lib.tensor([300.0] + [0.0] * 99, dtype=lib.float16)
+        return lib.nn.functional.mse_loss(x, lib.zeros_like(x)).item()
+
+    def counted(lib: Any) -> float:
+        x = lib.full((70_000, 1), -1.0, dtype=lib.float16)
+        return lib.nn.functional.nll_loss(x, lib.zeros(70_000, dtype=lib.int64)).item()
+
+    for function, value in ((loss, 900.0), (counted, 1.0)):
+        assert function(tg) == value
+        assert function(torch) != value
+
+
 def test_out_of_wider_dtypes():
     """`out=` may have any dtype that holds the result, for every function"""
 

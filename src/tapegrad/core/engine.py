@@ -3,7 +3,8 @@
 Nodes are visited newest first: a node's consumers are all newer than it, so when it comes off the
 heap its gradient is complete. No recursion, no search, and each gradient is dropped as soon as it
 has been used. The engine, not the rules, undoes broadcasting and type promotion and adds up what
-arrives; nothing is written to any ``.grad`` until the whole walk has succeeded.
+arrives, for 16-bit floats in float32, so that each gradient is rounded once; nothing is written to
+any ``.grad`` until the whole walk has succeeded.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from .caller import result_node, result_of, tensor_xp
 from .commit import commit, fork_safe_lock
 from .devices import Device, make_current
+from .dtypes import accumulator, float32
 from .memory import Array
 from .modes import recording
 from .node import Node
@@ -72,14 +74,21 @@ def _walk(
     heap: list[tuple[int, Node]] = []
     node: Node | None = None
     xp: Any = tensor_xp
+    wide: set[Node | Leaf] = set()  # of 16-bit floats, with gradients that are float32 until whole
 
     def arrive(edge: Any, gradient: Any) -> None:
         """Add a gradient to what has reached ``edge`` so far."""
         if gradient.shape != edge.shape:
             gradient = unbroadcast(xp, gradient, edge, node)
-        if gradient.dtype is not edge.dtype and gradient.dtype != edge.dtype:
-            gradient = xp.cast(gradient, dtype=edge.dtype)
         have = pending.get(edge)
+        if gradient.dtype is not edge.dtype and gradient.dtype != edge.dtype:
+            if accumulator(edge.dtype) == gradient.dtype:
+                wide.add(edge)
+            else:
+                gradient = xp.cast(gradient, dtype=edge.dtype)
+        if have is not None and edge.dtype.itemsize == 2:
+            have, gradient = xp.cast(have, dtype=float32), xp.cast(gradient, dtype=float32)
+            wide.add(edge)
         if have is None:
             pending[edge] = gradient
             if edge.serial:  # leaves wait in pending until the walk is over
@@ -94,6 +103,10 @@ def _walk(
         inspect(node, edge, gradient)  # type: ignore[misc, arg-type]
         arrive(edge, gradient)
 
+    def rounded(edge: Any, gradient: Any) -> Any:
+        wide.remove(edge)
+        return (tensor_xp if create_graph else edge.device.xp).cast(gradient, dtype=edge.dtype)
+
     hand_over = arrive if inspect is None else inspected
     leading = None if targets is None else _leading_to(targets, roots)
     for root, seed in zip(roots, seeds, strict=True):
@@ -103,6 +116,8 @@ def _walk(
     while heap:
         node = heappop(heap)[1]
         g = pending.pop(node)
+        if wide and node in wide:
+            g = rounded(node, g)
         if node.watched:
             g = _run_hooks(node, g, create_graph, retained)
         edges = node.edges
@@ -130,10 +145,12 @@ def _walk(
             xp = node.device.xp
             primitive.backward(xp, g, saved, edges, hand_over)
         else:
-            _add_into(pending, heap, edges[0], node, g)  # type: ignore[arg-type]
+            _add_into(pending, heap, edges[0], node, g, wide)  # type: ignore[arg-type]
         if primitive.saves_any and not retain_graph:
             node.saved, node.inputs, node.storage = None, (), None
         g = saved = None
+    for edge in tuple(wide):
+        pending[edge] = rounded(edge, pending[edge])
     for leaf, g in pending.items():
         if leaf.hooks:
             pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
@@ -169,13 +186,18 @@ def _collect_result(pending: dict, heap: list, whole: Node, index: int, g: Any) 
     gradients[index] = g if have is None else have + g
 
 
-def _add_into(pending: dict, heap: list, edge: Node | Leaf, node: Node, g: Any) -> None:
+def _add_into(pending: dict, heap: list, edge: Node | Leaf, node: Node, g: Any, wide: set) -> None:
     """Let the gradient of a part (a slice, gathered rows) be added into the whole's gradient, so
     that n parts cost the size of the parts and not n times the size of the whole."""
     xp = node.device.xp
-    buffer = pending.get(edge)
+    buffer, dtype = pending.get(edge), edge.dtype
+    if dtype.itemsize == 2:
+        wide.add(edge)
+        dtype, g = float32, xp.cast(g, dtype=float32)
+        if buffer is not None and buffer.dtype != dtype:
+            buffer = pending[edge] = xp.cast(buffer, dtype=dtype)
     if buffer is None:
-        buffer = xp.zeros(edge.shape, dtype=edge.dtype)
+        buffer = xp.zeros(edge.shape, dtype=dtype)
         if edge.serial:
             heappush(heap, (-edge.serial, edge))  # type: ignore[misc]
     elif getrefcount(buffer) != _HELD_TWICE or buffer.base is not None or not buffer.shape:

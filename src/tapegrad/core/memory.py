@@ -56,8 +56,9 @@ def region_of(part: Any, whole: Any) -> Region:
 
 def address(array: Any) -> int:
     """Where the array's first element lies in memory, in bytes."""
-    memory: Any = array.data
-    return memory.ptr if hasattr(memory, "ptr") else array.__array_interface__["data"][0]
+    if isinstance(array, (np.ndarray, np.generic)):  # (bfloat16 has no ``data``)
+        return array.__array_interface__["data"][0]
+    return array.data.ptr
 
 
 def byte_range(array: Any) -> tuple[int, int]:

@@ -42,7 +42,10 @@ def clip_grad_norm_(
     factor = wrap(device.asarray(xp.minimum(max_norm / (total + 1e-6), 1.0)), device)
     for grad in grads:
         array = grad._array
-        array *= factor.to(grad.device)._array.astype(array.dtype)
+        wide = array.astype(dtypes.accumulator(array.dtype), copy=False)
+        wide *= factor.to(grad.device)._array.astype(wide.dtype)
+        if wide is not array:
+            array[...] = wide.astype(array.dtype)
         grad._bump("nn.utils.clip_grad_norm_")
     return wrap(device.asarray(total), device)
 

@@ -20,6 +20,7 @@ from tapegrad.core.tensor import Tensor
 from .activation import softmax as soft
 from .common.arguments import axes, require_tensor
 from .common.operands import named
+from .common.precision import compute_in_float32
 from .indexing.where import select_where
 from .linalg.norms import norm_over
 from .movement.shape import broadcast_to, reshape
@@ -140,6 +141,7 @@ def _counted(op: str, input: Tensor, dim: Any, keepdim: bool, mask: Any) -> Any:
     return reduce.sum(_canonical(op, input, mask), dim, keepdim)
 
 
+@compute_in_float32
 def mean(
     input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
@@ -177,6 +179,7 @@ def _deviation(name: str, doc: str) -> Callable:
     """``var``, or its square root ``std``."""
     op = f"masked.{name}"
 
+    @compute_in_float32
     def function(
         input: Tensor,
         dim: Any = None,
@@ -245,6 +248,7 @@ def softmin(input: Tensor, dim: int, *, dtype: Any = None, mask: Any = None) -> 
     return soft.softmax(-_fill("masked.softmin", input, mask, math.inf), dim, dtype)
 
 
+@compute_in_float32
 def normalize(
     input: Tensor, ord: float, dim: int, *, eps: float = 1e-12, dtype: Any = None, mask: Any = None
 ) -> Tensor:

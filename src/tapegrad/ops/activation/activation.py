@@ -16,7 +16,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -39,6 +39,7 @@ _relu = unary(
 
 
 @primitive(vjp=("sigmoid_backward", lambda g, grad, result: g * grad * (1 - 2 * result)))
+@in_float32
 def sigmoid_backward(xp: Any, grad: Array, result: Any) -> Array:
     return grad * (result * (1 - result))
 
@@ -48,6 +49,7 @@ sigmoid.__doc__ = "1 / (1 + exp(-x)); integers become floats."
 
 
 @primitive(vjp=("tanh_backward", lambda g, grad, result: g * grad * (-2 * result)))
+@in_float32
 def tanh_backward(xp: Any, grad: Array, result: Any) -> Array:
     return grad * (1 - result * result)
 
@@ -213,7 +215,12 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     if inplace:
         return selu_(input)
     require_floating("selu", input)
-    return _elu(input, alpha=_SELU_ALPHA) * _SELU_SCALE
+    return _scaled_elu(input, _SELU_ALPHA, _SELU_SCALE)
+
+
+@compute_in_float32
+def _scaled_elu(input: Tensor, alpha: float, scale: float) -> Tensor:
+    return _elu(input, alpha=alpha) * scale
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -224,6 +231,11 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     if inplace:
         return celu_(input, alpha)
     require_floating("celu", input)
+    return _celu(input, alpha)
+
+
+@compute_in_float32
+def _celu(input: Tensor, alpha: float) -> Tensor:
     return _elu(input / alpha, alpha=1.0) * alpha
 
 

@@ -6,20 +6,19 @@ from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import array_function, primitive
+from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import axis, require_floating, require_tensor
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32, to_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
 from tapegrad.ops.movement.split import narrow
-from tapegrad.ops.pointwise.elementwise import absolute
 from tapegrad.ops.sampling.philox import draw
 
 from .activation import sigmoid, tanh
 from .softmax import softmax
 
 
-@primitive("logsigmoid", vjp=(lambda xp, g, x: g * xp.sigmoid(-x),))
+@primitive("logsigmoid", vjp=(to_float32(lambda xp, g, x: g * xp.sigmoid(-x)),))
 @in_float32
 def _logsigmoid(xp: Any, x: Array) -> Array:
     return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
@@ -55,18 +54,22 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 mish_ = in_place(mish)
 
 
-def softsign(input: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
-    require_tensor("softsign", input)
-    return input / (absolute(input) + 1)
+softsign = unary(
+    "softsign",
+    to_float32(lambda xp, g, x: g / xp.square(xp.absolute(x) + 1)),
+    in_float32(lambda xp, x: x / (xp.library.abs(x) + 1)),
+    doc="x / (1 + |x|)",
+)
 
 
+@compute_in_float32
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
     require_tensor("tanhshrink", input)
     return input - tanh(input)
 
 
+@compute_in_float32
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a sigmoid(b), where a and b are the halves of the input along ``dim`` (Dauphin et al. 2017).
 
@@ -84,6 +87,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return narrow(input, d, 0, size // 2) * sigmoid(narrow(input, d, size // 2, size // 2))
 
 
+@compute_in_float32
 def gumbel_softmax(
     logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:

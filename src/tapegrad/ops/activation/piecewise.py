@@ -12,7 +12,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import in_float32, to_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
 from tapegrad.ops.sampling.philox import draw
 
@@ -46,12 +46,15 @@ def _softshrink(xp: Any, x: Array, *, limit: float) -> Array:
     return x - xp.clip(x, low=-limit, high=limit)
 
 
-@primitive("hardsigmoid", vjp=(lambda xp, g, x: xp.where((x > -3) & (x < 3), g * (1 / 6), 0.0),))
+@primitive(
+    "hardsigmoid", vjp=(to_float32(lambda xp, g, x: xp.where((x > -3) & (x < 3), g / 6, 0.0)),)
+)
 @in_float32
 def _hardsigmoid(xp: Any, x: Array) -> Array:
     return xp.clip(x + 3, low=0.0, high=6.0) / 6
 
 
+@to_float32
 def _hardswish_rule(xp: Any, g: Array, x: Array) -> Any:
     inner = xp.where(x < 3, g * (x / 3 + 0.5), g)
     return xp.where(x <= -3, 0.0, inner)
@@ -66,9 +69,9 @@ def _hardswish(xp: Any, x: Array) -> Array:
 @primitive(
     "prelu",
     vjp=(
-        lambda xp, g, x, slope: xp.where(x > 0, g, slope * g),
+        to_float32(lambda xp, g, x, slope: xp.where(x > 0, g, slope * g)),
         # The choice before the product: an infinite x times 0 would be nan.
-        lambda xp, g, x: xp.where(x > 0, 0.0, x) * g,
+        to_float32(lambda xp, g, x: xp.where(x > 0, 0.0, x) * g),
     ),
 )
 @in_float32

@@ -26,16 +26,47 @@ def in_float32(body: Callable) -> Callable:
         narrow = [a.dtype for a in arrays if hasattr(a, "dtype") and is_low_precision(a.dtype)]
         if not narrow:
             return body(xp, *arrays, **parameters)
-        wide = [
-            xp.cast(a, dtype=float32) if hasattr(a, "dtype") and is_low_precision(a.dtype) else a
-            for a in arrays
-        ]
-        result = body(xp, *wide, **parameters)
+        result = body(xp, *[_wide(xp, a) for a in arrays], **parameters)
         if isinstance(result, tuple):
             return (_narrow(xp, result[0], narrow[0]), *result[1:])
         return _narrow(xp, result, narrow[0])
 
     return widened
+
+
+def to_float32(rule: Callable) -> Callable:
+    """Let a gradient rule, ``rule(xp, g, ...)``, compute with float32 copies of its 16-bit floats.
+    Its result stays float32: the engine sums it where its input was broadcast, adds what else
+    arrives, and rounds it. (So do bodies whose results are still to be added up.)"""
+
+    @wraps(rule)
+    def widened(xp: Any, *given: Any, **parameters: Any) -> Any:
+        return rule(xp, *[_wide(xp, value) for value in given], **parameters)
+
+    return widened
+
+
+def to_float64(rule: Callable) -> Callable:
+    """The rule of a function that is computed ``in_float64``, likewise."""
+
+    @wraps(rule)
+    def widened(xp: Any, *given: Any) -> Any:
+        return rule(xp, *[_wide(xp, value, float64) for value in given])
+
+    return widened
+
+
+def wide(xp: Any, *arrays: Array) -> list:
+    """Float32 copies of arrays of 16-bit floats: for a rule that is told the result, which is
+    rounded, or beyond the range, and computes it again."""
+    return [_wide(xp, a) for a in arrays]
+
+
+def _wide(xp: Any, value: Any, dtype: Any = float32) -> Any:
+    given = getattr(value, "dtype", None)
+    if given is None or given.kind not in "fV" or given.itemsize >= dtype.itemsize:
+        return value
+    return xp.cast(value, dtype=dtype)
 
 
 # In a body, for a result on the way that nothing else needs. On arrays it is overwritten, which is
@@ -144,21 +175,42 @@ def divided(xp: Any, g: Array, count: int) -> Any:
 
 def compute_in_float32(composition: Callable) -> Callable:
     """Let a composition of operations on 16-bit tensors compute in float32, so that nothing on the
-    way is rounded or overflows. Tensors of several dtypes it gets as they are."""
+    way is rounded or overflows. Tensors of several dtypes it gets as they are, and all if it is
+    told a dtype."""
 
     @wraps(composition)
     def widened(*args: Any, **options: Any) -> Any:
-        tensors = [t for t in (*args, *options.values()) if isinstance(t, Tensor)]
+        for value in args:  # the usual case is found out at once
+            if isinstance(value, Tensor):
+                if value._array.dtype.kind == "f" and value._array.dtype.itemsize > 2:
+                    return composition(*args, **options)
+                break
+        tensors = [t for v in (*args, *options.values()) for t in _tensors(v)]
         floats = {t.dtype for t in tensors if t.is_floating_point()}
         dtype = floats.pop() if len(floats) == 1 else None
-        if dtype is None or not is_low_precision(dtype):
+        if dtype is None or not is_low_precision(dtype) or options.get("dtype") is not None:
             return composition(*args, **options)
         wide = [_widened(a, dtype) for a in args]
         result = composition(*wide, **{name: _widened(v, dtype) for name, v in options.items()})
-        return result.to(dtype) if result.dtype == float32 else result
+        if isinstance(result, tuple):
+            return tuple([_narrowed(t, dtype) for t in result])
+        return _narrowed(result, dtype)
 
     return widened
 
 
+def _tensors(value: Any) -> list[Tensor]:
+    values = value if isinstance(value, (list, tuple)) else (value,)
+    return [v for v in values if isinstance(v, Tensor)]
+
+
 def _widened(value: Any, dtype: Any) -> Any:
-    return value.to(float32) if isinstance(value, Tensor) and value.dtype == dtype else value
+    if isinstance(value, Tensor):
+        return value.to(float32) if value.dtype == dtype else value
+    if isinstance(value, (list, tuple)) and _tensors(value):
+        return [_widened(v, dtype) for v in value]
+    return value
+
+
+def _narrowed(result: Tensor, dtype: Any) -> Tensor:
+    return result.to(dtype) if result.dtype == float32 else result

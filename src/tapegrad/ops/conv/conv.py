@@ -8,6 +8,7 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, same_dtype
+from tapegrad.ops.common.precision import compute_in_float32
 
 from .pad import constant_pad
 from .primitives import convolution, convolution_input
@@ -163,10 +164,17 @@ def conv_transpose(op: str, dims: int) -> Callable:
                 f"[{op}] padding {padding} leaves nothing of the output: its size would be {size}"
             )
         geometry = Geometry(stride, padding, dilation, groups)
-        y = convolution_input(x, weight, size=size, geometry=geometry)
-        return restore(y.contiguous() if bias is None else y + bias.reshape(-1, *(1,) * dims))
+        if bias is None:
+            return restore(convolution_input(x, weight, size=size, geometry=geometry).contiguous())
+        return restore(_with_bias(x, weight, bias, size, geometry))
 
     return conv_transpose
+
+
+@compute_in_float32
+def _with_bias(x: Tensor, weight: Tensor, bias: Tensor, size: Any, geometry: Geometry) -> Tensor:
+    y = convolution_input(x, weight, size=size, geometry=geometry)
+    return y + bias.reshape(-1, *(1,) * (y.ndim - 2))
 
 
 conv_transpose1d, conv_transpose2d, conv_transpose3d = for_dimensions(conv_transpose, 1, 2, 3)

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.ops.common.index import index_add_at, index_put
-from tapegrad.ops.common.precision import compute_in_float32, in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32, wide
 from tapegrad.ops.common.ravel_index import flat
 from tapegrad.ops.common.segments import combined
 from tapegrad.ops.creation.create import ones_like
@@ -27,6 +28,9 @@ def _rule(
     """As in PyTorch: of several extremes that are equal each has an equal share; a product's
     factors get the product of the others."""
     there = partial(xp.getitem, index=index)
+    if is_low_precision(x.dtype):
+        g, x, values = wide(xp, g, x, values)
+        y = xp.reduce_at(x, values, index=index, how=how, include_self=include_self)
     if how == "prod":
         whole, part = _product_rule(xp, g, y, x, values, index, include_self)
     else:

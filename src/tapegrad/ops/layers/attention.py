@@ -8,6 +8,7 @@ from typing import Any
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.conv.pad import pad
 from tapegrad.ops.linalg.matmul import linear, matmul
 from tapegrad.ops.movement.cat import cat
@@ -18,6 +19,7 @@ from tapegrad.ops.reduction.reduce import mean
 from .dropout import dropout
 
 
+@compute_in_float32
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -76,6 +78,7 @@ def _for_all_heads(op: str, x: Tensor, query: tuple) -> Tensor:
     return spread.reshape((*shape[:-3], query[-3], *shape[-2:]))
 
 
+@compute_in_float32
 def _attend(
     op: str, query: Tensor, key: Tensor, value: Tensor, mask: Any, p: float, scale: float | None
 ) -> tuple[Tensor, Tensor]:

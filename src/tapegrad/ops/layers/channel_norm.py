@@ -11,12 +11,13 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.pointwise.elementwise import power
 
 from .norm import batch_norm, check_channels, fold, normalize_rows, with_channels
 
 
+@compute_in_float32
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -73,6 +74,11 @@ def instance_norm(
         fold(op, running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
         unbiased = spread.reshape(shape[:2]).mean(axis=0) * (columns / (columns - 1))
         fold(op, running_var, unbiased, momentum)
+    return _by_channel(x, weight, bias, shape, eps)
+
+
+@compute_in_float32
+def _by_channel(x: Tensor, weight: Any, bias: Any, shape: tuple, eps: float) -> Tensor:
     return with_channels(normalize_rows(x, None, None, eps=eps).reshape(shape), weight, bias)
 
 
@@ -88,6 +94,7 @@ def window_sum(xp: Any, x: Array, *, before: int, after: int) -> Array:
     return y
 
 
+@compute_in_float32
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tapegrad.core.deferred import out_of_range
 from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import accumulator, float32, is_low_precision
 from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
@@ -16,6 +17,7 @@ from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.index import first_outside
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.linalg.norms import norm_over
+from tapegrad.ops.pointwise.elementwise import as_dtype, cast
 
 
 @primitive(
@@ -126,8 +128,21 @@ def embedding(
     skip = padding_row("embedding", padding_idx, weight.shape[0])
     if max_norm is not None:
         renormalize("embedding", weight, input, max_norm, norm_type)
-    y = _embedding(weight, input, skip=skip)
-    return scale_gradient(y, rarity(weight, input)) if scale_grad_by_freq else y
+    if not scale_grad_by_freq:
+        return _embedding(weight, input, skip=skip)
+    y = scale_gradient(wide_rows(weight, input, skip), rarity(weight, input))
+    return as_dtype(y, weight.dtype)
+
+
+def wide_rows(weight: Tensor, indices: Tensor, skip: int | None = None) -> Tensor:
+    """The rows as float32, if they are 16-bit floats: each that occurs is looked up once, so that
+    its gradient is rounded when it has been added up."""
+    if not is_low_precision(weight.dtype):
+        return _embedding(weight, indices, skip=skip)
+    device = weight._device
+    used, places = device.library.unique(indices._array.reshape(-1), return_inverse=True)
+    rows = cast(_embedding(weight, wrap(used, device), skip=skip), dtype=float32)
+    return _embedding(rows, wrap(places.reshape(indices.shape), device), skip=None)
 
 
 def check_table(op: str, input: Tensor, weight: Tensor) -> None:
@@ -156,6 +171,7 @@ def renormalize(
     rows = xp.library.unique(indices._array.reshape(-1))
     _require_rows(rows, len(table))
     used = table[rows]
+    used = used.astype(accumulator(used.dtype), copy=False)
     length = norm_over(op, wrap(used, weight._device), norm_type, 1, True, None)._array
     too_long = length > max_norm
     table[rows] = xp.where(too_long, used * (max_norm / (length + 1e-7)), used).astype(table.dtype)
@@ -165,10 +181,11 @@ def renormalize(
 def rarity(weight: Tensor, indices: Tensor) -> Tensor:
     """1 / how often each index occurs, for (..., columns) rows looked up."""
     xp, flat = weight._device.xp, indices._array.reshape(-1)
+    dtype = accumulator(weight.dtype)
     if not flat.size:
-        return wrap(xp.ones((*indices.shape, 1), dtype=weight.dtype), weight._device)
+        return wrap(xp.ones((*indices.shape, 1), dtype=dtype), weight._device)
     counts = xp.library.bincount(flat, minlength=len(weight._array))[flat]
-    return wrap((1 / counts).astype(weight.dtype).reshape(*indices.shape, 1), weight._device)
+    return wrap((1 / counts).astype(dtype).reshape(*indices.shape, 1), weight._device)
 
 
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.indexing.gather import gather
-from tapegrad.ops.pointwise.elementwise import where
+from tapegrad.ops.pointwise.elementwise import as_dtype, where
 
 from .embedding import (
     check_table,
@@ -18,6 +18,7 @@ from .embedding import (
     rarity,
     renormalize,
     scale_gradient,
+    wide_rows,
 )
 
 _MODES = ("sum", "mean", "max")
@@ -64,16 +65,16 @@ def embedding_bag(
         frequency = frequency if frequency is None else frequency[wrap(kept, device)]
     if mode == "max" and len(indices):
         return _maxima(weight, indices, bag_of, bags)
-    rows = embedding(wrap(indices, device), weight)
+    rows = wide_rows(weight, wrap(indices, device))
     if frequency is not None:
         rows = scale_gradient(rows, frequency)
     if factors is not None:
         rows = rows * factors.unsqueeze(1)
     sums = embedding_backward(rows, wrap(bag_of, device), rows=bags, skip=None)
-    if mode != "mean":
-        return sums
-    counts = xp.maximum(xp.library.bincount(bag_of, minlength=bags), 1) if bags else bag_of
-    return sums / wrap(counts[:, None].astype(weight.dtype), device)
+    if mode == "mean":
+        counts = xp.maximum(xp.library.bincount(bag_of, minlength=bags), 1) if bags else bag_of
+        sums = sums / wrap(counts[:, None].astype(rows.dtype), device)
+    return as_dtype(sums, weight.dtype)
 
 
 def _check(

@@ -12,7 +12,14 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, require_tensor
-from tapegrad.ops.common.precision import in_float32, plus, stable_sum, times
+from tapegrad.ops.common.precision import (
+    compute_in_float32,
+    in_float32,
+    plus,
+    stable_sum,
+    times,
+    to_float32,
+)
 from tapegrad.ops.pointwise.elementwise import rsqrt
 
 # Layer and RMS norm work on rows: the primitives take x as (rows, columns).
@@ -77,7 +84,7 @@ def _channels(v: Any, x: Any) -> Any:
 
 
 @array_function
-@in_float32
+@to_float32
 def batch_moments(xp: Any, x: Array) -> tuple:
     """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
     count = math.prod(x.shape) // x.shape[1]
@@ -269,8 +276,7 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError(f"[{op}] evaluation needs running_mean and running_var")
-        centre, rstd = (_channels(v, input) for v in (running_mean, rsqrt(running_var + eps)))
-        return with_channels((input - centre) * rstd, weight, bias)
+        return _evaluated(input, running_mean, running_var, weight, bias, eps)
     count = input.numel() // input.shape[1]
     if count == 1:
         raise ValueError(
@@ -280,6 +286,14 @@ def batch_norm(
     fold(op, running_mean, moments[0], momentum)
     fold(op, running_var, moments[1] * (count / (count - 1)), momentum)
     return _batch_norm(input, weight, bias, moments=moments, eps=eps)
+
+
+@compute_in_float32
+def _evaluated(
+    x: Tensor, centre: Tensor, spread: Tensor, weight: Any, bias: Any, eps: float
+) -> Tensor:
+    y = (x - _channels(centre, x)) * _channels(rsqrt(spread + eps), x)
+    return with_channels(y, weight, bias)
 
 
 def check_channels(op: str, x: Any, **each: Any) -> None:
@@ -308,6 +322,6 @@ def with_channels(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tens
 def fold(op: str, running: Tensor | None, new: Any, momentum: float) -> None:
     """Move running statistics, in place, towards those of a batch."""
     if running is not None:
-        running._array *= 1 - momentum
-        running._array += (momentum * new).astype(running.dtype)
+        before = running._array.astype(accumulator(running.dtype), copy=False)
+        running._array[...] = (before * (1 - momentum) + momentum * new).astype(running.dtype)
         running._bump(op)

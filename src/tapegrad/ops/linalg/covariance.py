@@ -7,6 +7,7 @@ from typing import Any
 from tapegrad.core.dtypes import get_default_dtype, is_floating, promote_types
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.diagonal import diagonal
 from tapegrad.ops.movement.shape import reshape, transpose
 from tapegrad.ops.pointwise.elementwise import sqrt
@@ -15,6 +16,7 @@ from tapegrad.ops.reduction.reduce import sum, to_dtype
 from .matmul import matmul
 
 
+@compute_in_float32
 def cov(
     input: Tensor,
     *,
@@ -78,6 +80,7 @@ def _observation_weights(x: Tensor, fweights: Any, aweights: Any) -> Tensor | No
     return fweights * aweights
 
 
+@compute_in_float32
 def corrcoef(input: Tensor) -> Tensor:
     """Pearson's correlation coefficients of the rows of a matrix, their covariances divided by
     their standard deviations: (n variables, m observations) -> (n, n)."""

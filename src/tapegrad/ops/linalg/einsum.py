@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import combinations
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.diagonal import diagonal
 from tapegrad.ops.movement.shape import expand, permute, reshape
 from tapegrad.ops.reduction.reduce import sum
@@ -43,6 +45,14 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
                         f"{n}, in shapes {[tuple(o.shape) for o in operands]}"
                     )
                 sizes[label] = n
+    if len(operands) == 2:
+        return _combined(terms, operands, output, sizes)
+    return _combined_several(terms, operands, output, sizes)
+
+
+def _combined(
+    terms: list[str], operands: Sequence[Tensor], output: str, sizes: dict[str, int]
+) -> Tensor:
     parts = [_diagonal(labels, x) for labels, x in zip(terms, operands, strict=True)]
     while len(parts) > 1:
         i, j = _cheapest([labels for labels, _ in parts], sizes)
@@ -52,6 +62,9 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     labels, y = parts[0]
     labels, y = _sum_out(labels, y, set(output))
     return permute(y, [labels.index(label) for label in output])
+
+
+_combined_several = compute_in_float32(_combined)
 
 
 def _cheapest(terms: list[str], sizes: dict[str, int]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import accumulator
+from tapegrad.core.dtypes import accumulator, float32
 from tapegrad.core.kernels import ask, kernel, launch
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
@@ -27,11 +27,18 @@ def transposed(xp: Any, x: Array) -> Any:
     return xp.transpose(x, axes=(*range(n - 2), n - 1, n - 2))
 
 
+def _wide(xp: Any, shape: Any, a: Array, b: Array) -> tuple[Any, Any]:
+    """The factors of a gradient: 16-bit floats as float32, if products are still to be summed."""
+    if a.itemsize == 2 and max(a.shape[:-2], b.shape[:-2], key=math.prod) != tuple(shape[:-2]):
+        return xp.cast(a, dtype=float32), xp.cast(b, dtype=float32)
+    return a, b
+
+
 @primitive(
     "matmul",  # (..., m, k) @ (..., k, n); the engine sums over broadcast leading dimensions
     vjp=(
-        lambda xp, g, b: xp.matmul(g, transposed(xp, b)),
-        lambda xp, g, a: xp.matmul(transposed(xp, a), g),
+        lambda xp, g, b, input_shape: xp.matmul(*_wide(xp, input_shape, g, transposed(xp, b))),
+        lambda xp, g, a, input_shape: xp.matmul(*_wide(xp, input_shape, transposed(xp, a), g)),
     ),
 )
 @in_float32

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from tapegrad.core import dtypes
-from tapegrad.core.dtypes import is_floating
+from tapegrad.core.dtypes import is_floating, is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, axis, require_floating, require_tensor
-from tapegrad.ops.common.precision import in_float32, stable_sum
+from tapegrad.ops.common.precision import compute_in_float32, in_float32, stable_sum, wide
 from tapegrad.ops.movement.axes import movedim
 from tapegrad.ops.movement.shape import reshape, squeeze
 from tapegrad.ops.pointwise.elementwise import absolute, cast, greater, subtract, where
@@ -22,6 +22,9 @@ from .eigh_svd import svdvals
 
 def _norm_rule(xp: Any, g: Array, y: Array, x: Array, order: float, axis: Any) -> Any:
     """0 at the vector 0, where the slope is not defined; equal extremes share it evenly."""
+    if is_low_precision(x.dtype):
+        g, x = wide(xp, g, x)
+        y = xp.vector_norm(x, order=order, axis=axis, keepdims=True)
     g, y = (expand_gradient(xp, v, x.shape, axis) for v in (g, y))
     if order == 0:
         return g * xp.sign(x) * 0
@@ -139,8 +142,13 @@ def _norm_of_matrices(op: str, A: Tensor, ord: Any, dim: Any, keepdim: bool, dty
             f"[{op}] ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}"
         )
     first, second = (row, column) if abs(ord) == 1 else (column, row)
-    y = _extreme(op, sum(absolute(A), first, keepdim=True), second, ord)
+    y = _extreme_of_sums(op, A, first, second, ord)
     return y if keepdim else squeeze(y, (row, column))
+
+
+@compute_in_float32  # of rounded sums several could be the largest
+def _extreme_of_sums(op: str, A: Tensor, first: int, second: int, ord: float) -> Tensor:
+    return _extreme(op, sum(absolute(A), first, keepdim=True), second, ord)
 
 
 def _extreme(op: str, x: Tensor, dim: int, ord: float) -> Tensor:
@@ -193,12 +201,14 @@ def p_norm(
     return norm_over("norm", input, 2 if p is None or p == "fro" else p, dim, keepdim, dtype)
 
 
+@compute_in_float32
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of the (broadcast) difference of two tensors, over all elements: a 0-d tensor."""
     require_tensor("dist", input)
     return norm_over("dist", subtract(input, other), p, None, False, None)
 
 
+@compute_in_float32
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """The slices along ``dim`` whose p-norm exceeds ``maxnorm`` scaled down to it; the shape of the
     input. Raises RuntimeError unless p > 0, maxnorm >= 0 and the input has 2 dimensions or more."""

@@ -78,6 +78,7 @@ def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     return _cross("linalg.cross", input, other, dim)
 
 
+@compute_in_float32
 def _cross(op: str, a: Tensor, b: Tensor, dim: int) -> Tensor:
     same_dtype(op, a, b)
     shapes = f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
@@ -146,6 +147,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     return squeeze(y, -1) if last.ndim == 1 else y
 
 
+@compute_in_float32
 def _chain(op: str, matrices: Sequence[Tensor]) -> Tensor:
     ranks(op, *((x, 2) for x in matrices))
     for a, b in pairwise(matrices):
@@ -217,6 +219,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     # A size of 1 goes with any other: the other operand is summed over it.
     wide_a = [i for i, j in zip(over_a, over_b, strict=True) if a.shape[i] > b.shape[j] == 1]
     wide_b = [j for i, j in zip(over_a, over_b, strict=True) if b.shape[j] > a.shape[i] == 1]
+    if wide_a or wide_b:
+        return _summed_first(a, b, over_a, over_b, wide_a, wide_b)
+    return contracted("tensordot", a, b, over_a, over_b)
+
+
+@compute_in_float32
+def _summed_first(a: Tensor, b: Tensor, over_a: Any, over_b: Any, wide_a: Any, wide_b: Any) -> Any:
     a = sum(a, wide_a, keepdim=True, dtype=a.dtype) if wide_a else a
     b = sum(b, wide_b, keepdim=True, dtype=b.dtype) if wide_b else b
     return contracted("tensordot", a, b, over_a, over_b)
@@ -256,6 +265,7 @@ def trace(input: Tensor) -> Tensor:
     return sum(diagonal(input))
 
 
+@compute_in_float32
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """sum_ij input1_i weight_kij input2_j + bias_k: (..., m), (..., n), (out, m, n) and (out,) ->
     (..., out), of one dtype. Raises RuntimeError where shapes do not fit."""

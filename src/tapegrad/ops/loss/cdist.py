@@ -11,7 +11,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.linalg.matmul import transposed
 from tapegrad.ops.linalg.matrices import require_alike, require_batches
 from tapegrad.ops.linalg.norms import norm_over
@@ -51,6 +51,7 @@ _MODES = {
 _MANY = 25  # with more rows than this, a matrix product is worth its rounding errors
 
 
+@compute_in_float32
 def cdist(
     x1: Tensor,
     x2: Tensor,
@@ -86,6 +87,7 @@ def _norm(op: str, difference: Tensor, p: float) -> Tensor:
     return norm_over(op, difference, p, -1, False, None)
 
 
+@compute_in_float32
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """The p-norms of the differences of rows i < j of an (n, k) matrix, a vector of n (n - 1) / 2.
     Raises RuntimeError unless the input is a matrix of floats and p >= 0."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad.core.deferred import out_of_range
 from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import accumulator
+from tapegrad.core.dtypes import accumulator, is_low_precision
 from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, is_recording, primitive
@@ -19,11 +19,11 @@ from tapegrad.ops.activation.softmax import log_softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.index import getitem
 from tapegrad.ops.common.operands import two_tensors
-from tapegrad.ops.common.precision import in_float32, largest
+from tapegrad.ops.common.precision import compute_in_float32, largest, to_float32
 from tapegrad.ops.indexing.gather import check_index
 from tapegrad.ops.indexing.take_along import pick
 from tapegrad.ops.linalg.matmul import linear
-from tapegrad.ops.pointwise.elementwise import clip, multiply, not_equal, where
+from tapegrad.ops.pointwise.elementwise import as_dtype, clip, multiply, not_equal, where
 from tapegrad.ops.reduction.reduce import mean, sum, to_dtype
 
 from .elementwise import check_reduction, reduce_loss
@@ -78,7 +78,7 @@ def _class_error(wrong: int, op: str, classes: int, ignored: int) -> IndexError:
 def _cross_entropy_plain(
     logits: Tensor, targets: Tensor, weight: Tensor | None, *, gradient: bool, **settings: Any
 ) -> Tensor:
-    device = logits._device
+    device, logits = logits._device, as_dtype(logits, accumulator(logits.dtype))
     given = None if weight is None else weight._array
     _, t, a, b, w, _ = _target(device.xp, logits._array, targets._array, given, **settings)
     q = b[:, None] * w
@@ -97,7 +97,7 @@ def cross_entropy_backward(xp: Any, g: Array, dlogits: Array) -> Array:
     plain=_cross_entropy_plain,
     extras=("dlogits",),
 )
-@in_float32
+@to_float32
 def _cross_entropy(
     xp: Any,
     logits: Array,
@@ -110,7 +110,8 @@ def _cross_entropy(
     gradient: bool,
 ) -> tuple:
     """(rows, classes), (rows,) -> the loss of each row, divided by the total weight if ``mean_``
-    (so that they add up to the mean), and, if wanted, its gradient for the logits."""
+    (so that they add up to the mean), and, if wanted, its gradient for the logits. The losses of
+    16-bit logits are float32: they are still to be added up."""
     valid, t, a, b, w, total = _target(xp, logits, targets, weight, ignored, smoothing, mean_)
     shifted = logits - largest(logits, 1)
     rows = xp.arange(len(t))
@@ -147,7 +148,7 @@ def _cross_entropy_kernel(
 ) -> Array:
     empty, dtype = device.ops["empty"], logits.dtype
     rows, classes = logits.shape
-    loss = empty((rows,), dtype)
+    loss = empty((rows,), accumulator(dtype))
     dlogits = empty(logits.shape, dtype) if gradient else None
     total = empty((1,), accumulator(dtype)) if mean_ else None
     if mean_:
@@ -156,12 +157,13 @@ def _cross_entropy_kernel(
         arrays = (loss, dlogits, invalid, logits, targets, weight, total)
         settings = (rows, classes, ignored, smoothing)
         launch(device, "cross_entropy_forward", dtype, *arrays, *settings)
-    return (loss / total).astype(dtype) if mean_ else loss, dlogits
+    return loss / total if mean_ else loss, dlogits
 
 
-@kernel("cross_entropy_backward", contiguous="dlogits")
+@kernel("cross_entropy_backward", floats="dlogits", contiguous="dlogits")
 def _cross_entropy_backward_kernel(device: Device, g: Array, dlogits: Array) -> Array:
     rows, classes = dlogits.shape
+    g = g.astype(accumulator(dlogits.dtype), copy=False)
     if rows and g.strides[0] == 0:  # the gradient of a mean or sum: one number for all rows
         g, step = g[:1], 0
     else:
@@ -241,22 +243,38 @@ def cross_entropy(
     if rows.ndim > 2:
         rows = rows.movedim(1, -1).reshape(math.prod(wanted), shape[1])
     labels = target._array.reshape(-1).astype(np.int64)
+    narrow = is_low_precision(input.dtype)  # gradients are not divided before they are scaled
     losses = _cross_entropy(
         rows,
         wrap(labels, target._device),
         weight.detach() if weight is not None else None,
         ignored=ignore_index,
         smoothing=label_smoothing,
-        mean_=reduction == "mean",
+        mean_=reduction == "mean" and not narrow,
         gradient=is_recording(rows),
     )
     if reduction == "none":
-        return losses.reshape(wanted)
-    if reduction == "mean" and not math.prod(wanted):
-        return mean(losses)  # nan, for an empty input
-    return sum(losses)
+        losses = losses.reshape(wanted)
+    elif reduction == "mean" and not math.prod(wanted):
+        losses = mean(losses)  # nan, for an empty input
+    else:
+        losses = sum(losses)
+        if reduction == "mean" and narrow:
+            losses = _per_weight(losses, labels, weight, ignore_index, shape[dim])
+    return as_dtype(losses, input.dtype)
 
 
+def _per_weight(total: Tensor, labels: Array, weight: Any, ignored: int, classes: int) -> Tensor:
+    """The losses' total divided by the weight of their targets; nan, without a slope, for 0."""
+    xp, valid = total._device.xp, labels != ignored
+    if weight is not None:
+        valid = xp.where(valid, weight._array[xp.library.clip(labels, 0, classes - 1)], 0)
+    amount = wrap(xp.library.asarray(valid.astype(total.dtype).sum()), total._device)
+    empty = amount == 0
+    return where(empty, math.nan, total / where(empty, 1.0, amount))
+
+
+@compute_in_float32
 def _probability_targets(
     input: Tensor, target: Tensor, weight: Any, dim: int, reduction: str, smoothing: float
 ) -> Tensor:
@@ -272,6 +290,7 @@ def _probability_targets(
     return reduce_loss("cross_entropy", losses, reduction)
 
 
+@compute_in_float32
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -312,6 +331,7 @@ def nll_loss(
     return reduce_loss("nll_loss", losses, reduction)
 
 
+@compute_in_float32
 def linear_cross_entropy(
     input: Tensor,
     linear_weight: Tensor,

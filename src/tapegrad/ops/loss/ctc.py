@@ -18,7 +18,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.pointwise.elementwise import divide
 from tapegrad.ops.reduction.reduce import mean, sum
 
@@ -136,6 +136,7 @@ def _ctc_loss(
 # ---------------------------------------------------------------------- PyTorch's signature
 
 
+@compute_in_float32
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

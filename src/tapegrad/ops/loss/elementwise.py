@@ -18,7 +18,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.activation.activation import softplus
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.operands import two_tensors
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.pointwise.elementwise import absolute, exp, log, square, where
 from tapegrad.ops.reduction.reduce import mean, sum
@@ -89,6 +89,7 @@ def clamp_min_straight_through(xp: Any, x: Array, *, least: float) -> Array:
 # ---------------------------------------------------------------------- distances
 
 
+@compute_in_float32
 def mse_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -98,6 +99,7 @@ def mse_loss(
     return _distance("mse_loss", square, input, target, reduction, weight)
 
 
+@compute_in_float32
 def l1_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -126,6 +128,7 @@ def _huber(xp: Any, x: Array, *, delta: float) -> Array:
     return s * (x - 0.5 * s)
 
 
+@compute_in_float32
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -145,6 +148,7 @@ def huber_loss(
     return reduce_loss("huber_loss", losses, reduction)
 
 
+@compute_in_float32
 def smooth_l1_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -163,9 +167,8 @@ def smooth_l1_loss(
 
 
 def _cross_entropy_slope(xp: Any, g: Array, x: Array, target: Array) -> Any:
-    # As in PyTorch, bounded where x is 0 or 1; 1e-12 would be 0 in 16 bits.
-    least = 1e-12 if x.dtype.itemsize > 2 else 2.0**-24
-    return g * (x - target) / xp.maximum((1 - x) * x, least)
+    # As in PyTorch, bounded where x is 0 or 1.
+    return g * (x - target) / xp.maximum((1 - x) * x, 1e-12)
 
 
 @primitive(
@@ -178,6 +181,7 @@ def _binary_cross_entropy(xp: Any, x: Array, target: Array) -> Array:
     return (target - 1) * log_rest - target * log_x
 
 
+@compute_in_float32
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
@@ -206,6 +210,7 @@ def binary_cross_entropy(
     return reduce_loss(op, losses if weight is None else losses * weight, reduction)
 
 
+@compute_in_float32
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -235,6 +240,7 @@ def binary_cross_entropy_with_logits(
     return reduce_loss(op, losses, reduction)
 
 
+@compute_in_float32
 def kl_div(
     input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
@@ -254,6 +260,7 @@ def kl_div(
     return reduce_loss("kl_div", losses, reduction)
 
 
+@compute_in_float32
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -276,6 +283,7 @@ def poisson_nll_loss(
     return reduce_loss("poisson_nll_loss", losses, reduction)
 
 
+@compute_in_float32
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -315,6 +323,7 @@ def gaussian_nll_loss(
 # ---------------------------------------------------------------------- of labels 1 and -1
 
 
+@compute_in_float32
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-t x)), without overflow, of scores x and labels t, 1 or -1. Shapes must be equal
     or broadcast to one of the two; raises ValueError for others."""
@@ -328,6 +337,10 @@ def hinge_embedding_loss(
     """x where the label is 1, max(0, margin - x) where it is -1, of distances x. Shapes must be
     equal or broadcast to one of the two; raises ValueError for others."""
     require_broadcastable("hinge_embedding_loss", input, target)
-    near = where(target != -1, input, 0.0)
-    far = where(target != 1, clamp(margin - input, min=0), 0.0)
-    return reduce_loss("hinge_embedding_loss", near + far, reduction)
+    return _by_distance(input, target != -1, target != 1, margin, reduction)
+
+
+@compute_in_float32
+def _by_distance(x: Tensor, near: Tensor, far: Tensor, margin: float, reduction: str) -> Tensor:
+    losses = where(near, x, 0.0) + where(far, clamp(margin - x, min=0), 0.0)
+    return reduce_loss("hinge_embedding_loss", losses, reduction)

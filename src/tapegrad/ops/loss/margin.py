@@ -11,6 +11,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.activation import _relu
 from tapegrad.ops.activation.gated import logsigmoid
 from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.indexing.gather import gather
 from tapegrad.ops.pointwise.elementwise import where
 from tapegrad.ops.reduction.reduce import sum
@@ -40,6 +41,7 @@ def _check_classes(op: str, labels: Any, least: int, classes: int) -> None:
         )
 
 
+@compute_in_float32
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -84,6 +86,7 @@ def multi_margin_loss(
     return reduce_loss(op, (sum(terms, 1) / classes).reshape(given), reduction)
 
 
+@compute_in_float32
 def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """sum of max(0, 1 - x[t] + x[i]) / classes over the right classes t and the wrong ones i, for
     scores (n, classes) or (classes,). target, of that shape, lists the right classes of each row,
@@ -115,6 +118,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     return reduce_loss(op, losses if input.ndim == 2 else losses.reshape(()), reduction)
 
 
+@compute_in_float32
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:

@@ -8,6 +8,7 @@ from functools import partial
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.pointwise.elementwise import minimum, sqrt, where
 from tapegrad.ops.reduction.reduce import sum
@@ -18,6 +19,7 @@ from .similarity import pairwise_distance
 _TINY = 1e-12  # added to squared lengths, as in PyTorch
 
 
+@compute_in_float32
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -48,13 +50,21 @@ def cosine_embedding_loss(
             f"[{op}] expects inputs (n, d) with a target (n,), or (d,) with a 0-d target, got "
             f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
         )
-    lengths = [sum(x * x, target.ndim) + _TINY for x in (input1, input2)]
-    cosine = sum(input1 * input2, target.ndim) / sqrt(lengths[0] * lengths[1])
-    alike = where(target == 1, 1 - cosine, 0.0)
-    apart = where(target == -1, clamp(cosine - margin, min=0), 0.0)
+    return _by_angle(op, input1, input2, target == 1, target == -1, margin, reduction)
+
+
+@compute_in_float32
+def _by_angle(
+    op: str, a: Tensor, b: Tensor, near: Tensor, far: Tensor, margin: float, reduction: str
+) -> Tensor:
+    lengths = [sum(x * x, near.ndim) + _TINY for x in (a, b)]
+    cosine = sum(a * b, near.ndim) / sqrt(lengths[0] * lengths[1])
+    alike = where(near, 1 - cosine, 0.0)
+    apart = where(far, clamp(cosine - margin, min=0), 0.0)
     return reduce_loss(op, alike + apart, reduction)
 
 
+@compute_in_float32
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -88,7 +98,9 @@ def triplet_margin_with_distance_loss(
     """``triplet_margin_loss`` with any distance of two tensors; ``pairwise_distance`` by default.
     Raises as that does."""
     op, triplet = "triplet_margin_with_distance_loss", (anchor, positive, negative)
-    return _triplet(op, triplet, distance_function or pairwise_distance, margin, swap, reduction)
+    if distance_function is None:
+        return _own_triplet(op, triplet, pairwise_distance, margin, swap, reduction)
+    return _triplet(op, triplet, distance_function, margin, swap, reduction)
 
 
 def _triplet(
@@ -115,3 +127,6 @@ def _triplet(
     if swap:
         far = minimum(far, distance(positive, negative))
     return reduce_loss(op, clamp(margin + near - far, min=0), reduction)
+
+
+_own_triplet = compute_in_float32(_triplet)

@@ -9,6 +9,7 @@ import numpy as np
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_floating
 from tapegrad.ops.common.operands import pair, require_floats, two_tensors
+from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.linalg.norms import norm_over
 from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.reduction.reduce import sum
@@ -16,12 +17,14 @@ from tapegrad.ops.reduction.reduce import sum
 from .elementwise import clamp_min_straight_through
 
 
+@compute_in_float32
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """input / max(its p-norm along ``dim``, eps), floats of any shape."""
     require_floating("normalize", input)
     return input / clamp(norm_over("normalize", input, p, dim, True, None), min=eps)
 
 
+@compute_in_float32
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along ``dim``, x1 . x2 / (max(|x1|, eps)
     max(|x2|, eps)), of floats that broadcast: (..., n) and (..., n) -> (...) for dim -1. Raises
@@ -51,6 +54,7 @@ def _common(op: str, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
     return x1.expand(shape), x2.expand(shape)
 
 
+@compute_in_float32
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:

@@ -16,16 +16,34 @@ from tapegrad.core.dtypes import is_floating
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import in_float32, to_float32
 
 # ---------------------------------------------------------------------- arithmetic
 
 add = binary("add", lambda g: g, lambda g: g)
 subtract = binary("subtract", lambda g: g, lambda g: -g, bools=False)
-multiply = binary("multiply", lambda g, b: g * b, lambda g, a: g * a, doc="input * other")
-divide = binary("divide", lambda g, b: g / b, lambda g, a, b: -g * (a / b) / b, floating=True)
 
 
+# Products of 16-bit floats that are still to be summed are not rounded before.
+multiply = binary(
+    "multiply",
+    lambda xp, g, b, input_shape: (
+        g * b if g.itemsize > 2 or g.shape == input_shape else xp.cast(g, dtype=dtypes.float32) * b
+    ),
+    lambda xp, g, a, input_shape: (
+        g * a if g.itemsize > 2 or g.shape == input_shape else xp.cast(g, dtype=dtypes.float32) * a
+    ),
+    doc="input * other",
+)
+divide = binary(
+    "divide",
+    to_float32(lambda xp, g, b: g / b),
+    to_float32(lambda xp, g, a, b: -g * (a / b) / b),
+    floating=True,
+)
+
+
+@to_float32
 def _power_rule_a(xp: Any, g: Array, a: Array, b: Array) -> Any:
     # b == 0 is singled out: a ** (b - 1) is infinite at a == 0, where the slope is 0
     if isinstance(b, (int, float)):
@@ -33,6 +51,7 @@ def _power_rule_a(xp: Any, g: Array, a: Array, b: Array) -> Any:
     return g * xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1))
 
 
+@to_float32
 def _power_rule_b(xp: Any, g: Array, y: Array, a: Array, b: Array) -> Any:
     # 0 ** b has slope 0 in b for b >= 0, where 0 * log(0) would be nan
     if isinstance(a, (int, float)):
@@ -87,7 +106,7 @@ def _remainder(xp: Any, a: Array, b: Array) -> Array:
 power = binary("power", _power_rule_a, _power_rule_b, _power)
 floor_divide = binary("floor_divide", body=_floor_divide)
 remainder = binary(
-    "remainder", lambda g: g, lambda xp, g, a, b: -g * xp.floor_divide(a, b), _remainder
+    "remainder", lambda g: g, to_float32(lambda xp, g, a, b: -g * xp.floor_divide(a, b)), _remainder
 )
 negative = unary("negative", lambda g: -g, floating=False, doc="-input")
 maximum = binary(
@@ -106,28 +125,31 @@ minimum = binary(
 # ---------------------------------------------------------------------- functions of one number
 
 exp = unary("exp", lambda g, y: g * y)
-expm1 = unary("expm1", lambda g, y: g * (y + 1), doc="exp(input) - 1, exact near 0")
+expm1 = unary("expm1", to_float32(lambda xp, g, y: g * (y + 1)), doc="exp(input) - 1, exact near 0")
 log = unary("log", lambda g, x: g / x, doc="The natural logarithm")
-log1p = unary("log1p", lambda g, x: g / (x + 1), doc="log(1 + input), exact near 0")
-sqrt = unary("sqrt", lambda g, y: g / (2 * y))
+log1p = unary("log1p", to_float32(lambda xp, g, x: g / (x + 1)), doc="log(1 + input), exact near 0")
+sqrt = unary("sqrt", to_float32(lambda xp, g, y: g / (2 * y)))
 rsqrt = unary(
     "rsqrt",
-    lambda g, y: -0.5 * g * y * y * y,
+    to_float32(lambda xp, g, y: -0.5 * g * y * y * y),
     in_float32(lambda xp, x: 1 / xp.sqrt(x)),
     doc="1 / sqrt(input)",
 )
 reciprocal = unary(
-    "reciprocal", lambda g, y: -g * y * y, in_float32(lambda xp, x: 1 / x), doc="1 / input"
+    "reciprocal",
+    to_float32(lambda xp, g, y: -g * y * y),
+    in_float32(lambda xp, x: 1 / x),
+    doc="1 / input",
 )
 square = unary(
     "square",
-    lambda g, x: 2 * g * x,
+    to_float32(lambda xp, g, x: 2 * g * x),
     lambda xp, x: xp.library.square(x) if x.dtype.kind != "b" else x.astype(dtypes.int64),
     floating=False,
     doc="input * input; int64 for bools",
 )
-sin = unary("sin", lambda xp, g, x: g * xp.cos(x))
-cos = unary("cos", lambda xp, g, x: -g * xp.sin(x))
+sin = unary("sin", to_float32(lambda xp, g, x: g * xp.cos(x)))
+cos = unary("cos", to_float32(lambda xp, g, x: -g * xp.sin(x)))
 absolute = unary("absolute", lambda xp, g, x: g * xp.sign(x), floating=False, doc="|input|")
 
 

@@ -10,19 +10,21 @@ from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import as_floating
 from tapegrad.ops.common.operands import of_pairs, of_tensors
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import in_float32, to_float32
 
 _LOG_2 = math.log(2)
 
-exp2 = unary("exp2", lambda g, y: g * (y * _LOG_2), doc="2 ** input")
-log2 = unary("log2", lambda g, x: g / (x * _LOG_2), doc="The logarithm to base 2")
-log10 = unary("log10", lambda g, x: g / (x * math.log(10)), doc="The logarithm to base 10")
+exp2 = unary("exp2", to_float32(lambda xp, g, y: g * (y * _LOG_2)), doc="2 ** input")
+log2 = unary("log2", to_float32(lambda xp, g, x: g / (x * _LOG_2)), doc="The logarithm to base 2")
+log10 = unary(
+    "log10", to_float32(lambda xp, g, x: g / (x * math.log(10))), doc="The logarithm to base 10"
+)
 
 logaddexp = of_tensors(
     binary(
         "logaddexp",
-        lambda xp, g, a, b: g * xp.sigmoid(a - b),
-        lambda xp, g, a, b: g * xp.sigmoid(b - a),
+        to_float32(lambda xp, g, a, b: g * xp.sigmoid(a - b)),
+        to_float32(lambda xp, g, a, b: g * xp.sigmoid(b - a)),
         doc="log(exp(input) + exp(other)), without overflow",
     ),
     floats=True,
@@ -30,8 +32,8 @@ logaddexp = of_tensors(
 logaddexp2 = of_tensors(
     binary(
         "logaddexp2",
-        lambda xp, g, a, b: g * xp.sigmoid((a - b) * _LOG_2),
-        lambda xp, g, a, b: g * xp.sigmoid((b - a) * _LOG_2),
+        to_float32(lambda xp, g, a, b: g * xp.sigmoid((a - b) * _LOG_2)),
+        to_float32(lambda xp, g, a, b: g * xp.sigmoid((b - a) * _LOG_2)),
         doc="log2(2 ** input + 2 ** other), without overflow",
     ),
     floats=True,
@@ -46,8 +48,8 @@ def _zero_times(xp: Any, x: Array, y: Array, log: Any) -> Any:
 xlogy = of_pairs(
     binary(
         "xlogy",
-        lambda xp, g, a, b: xp.where((a == 0) & (b <= 0), 0.0, g * xp.log(b)),
-        lambda g, a, b: g * (a / b),
+        to_float32(lambda xp, g, a, b: xp.where((a == 0) & (b <= 0), 0.0, g * xp.log(b))),
+        to_float32(lambda xp, g, a, b: g * (a / b)),
         in_float32(lambda xp, x, y: _zero_times(xp, x, y, xp.log(y))),
         floating=True,
         doc="input * log(other); 0 where input is 0, unless other is nan",
@@ -56,8 +58,8 @@ xlogy = of_pairs(
 xlog1py = of_pairs(
     binary(
         "xlog1py",
-        lambda xp, g, a, b: xp.where((a == 0) & (b <= -1), 0.0, g * xp.log1p(b)),
-        lambda g, a, b: g * (a / (b + 1)),
+        to_float32(lambda xp, g, a, b: xp.where((a == 0) & (b <= -1), 0.0, g * xp.log1p(b))),
+        to_float32(lambda xp, g, a, b: g * (a / (b + 1))),
         in_float32(lambda xp, x, y: _zero_times(xp, x, y, xp.log1p(y))),
         floating=True,
         doc="input * log(1 + other); 0 where input is 0, unless other is nan",
@@ -72,9 +74,10 @@ def _entr(xp: Any, x: Array) -> Any:
     return xp.where(x > 0, inside, xp.where(x == 0, 0.0, xp.where(x < 0, -math.inf, x)))
 
 
-entr = unary("entr", lambda xp, g, x: g * (-1 - xp.log(x)), _entr)
+entr = unary("entr", to_float32(lambda xp, g, x: g * (-1 - xp.log(x))), _entr)
 
 
+@to_float32
 def _logit_rule(xp: Any, g: Array, x: Array, eps: float | None) -> Any:
     low, outside = (0.0, math.nan) if eps is None else (eps, 0.0)
     return xp.where((x >= low) & (x <= 1 - low), g / (x * (1 - x)), outside)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor, same_dtype
 from tapegrad.ops.common.operands import no_gradient, of_tensors, pair, two_tensors
+from tapegrad.ops.common.precision import compute_in_float32, to_float32
 from tapegrad.ops.common.type_info import finfo
 
 from . import elementwise
@@ -58,13 +58,13 @@ nextafter = of_tensors(
 )
 
 
+@compute_in_float32
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """input * 2 ** other, broadcast; of input's dtype where that is floating-point and the
     exponents are integers, else promoted."""
     two_tensors("ldexp", input, other)
     if input.is_floating_point() and not other.is_floating_point():
-        wide = dtypes.accumulator(input.dtype)  # in which 2 ** other overflows later, if at all
-        return (input.to(wide) * elementwise.power(2.0, other.to(wide))).to(input.dtype)
+        other = other.to(input.dtype)
     return elementwise.multiply(input, elementwise.power(2.0, other))
 
 
@@ -81,6 +81,7 @@ def _exponent(xp: Any, x: Array) -> Array:
     return xp.library.where(xp.isfinite(x), exponent, 0).astype("int32")
 
 
+@to_float32
 def _mantissa_rule(xp: Any, g: Array, x: Array) -> Any:
     return g * xp.exp2(-xp.cast(xp.exponent(x), dtype=x.dtype))
 

@@ -9,7 +9,7 @@ from typing import Any
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, unary
 from tapegrad.ops.common.operands import of_tensors
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import in_float32, to_float32
 from tapegrad.ops.common.series import polynomial
 
 
@@ -17,20 +17,20 @@ def _inverse(name: str, library_name: str, rule: Callable) -> Callable:
     def body(xp: Any, x: Array) -> Array:
         return getattr(xp.library, library_name)(x)
 
-    return unary(name, rule, body, doc=f"The inverse of {name.removeprefix('a')}")
+    return unary(name, to_float32(rule), body, doc=f"The inverse of {name.removeprefix('a')}")
 
 
-tan = unary("tan", lambda g, y: g * (1 + y * y))
-sinh = unary("sinh", lambda xp, g, x: g * xp.cosh(x))
-cosh = unary("cosh", lambda xp, g, x: g * xp.sinh(x))
+tan = unary("tan", to_float32(lambda xp, g, y: g * (1 + y * y)))
+sinh = unary("sinh", to_float32(lambda xp, g, x: g * xp.cosh(x)))
+cosh = unary("cosh", to_float32(lambda xp, g, x: g * xp.sinh(x)))
 asin = _inverse("asin", "arcsin", lambda xp, g, x: g * xp.rsqrt(1 - x * x))
 acos = _inverse("acos", "arccos", lambda xp, g, x: -g * xp.rsqrt(1 - x * x))
-atan = _inverse("atan", "arctan", lambda g, x: g / (1 + x * x))
+atan = _inverse("atan", "arctan", lambda xp, g, x: g / (1 + x * x))
 asinh = _inverse("asinh", "arcsinh", lambda xp, g, x: g * xp.rsqrt(1 + x * x))
 acosh = _inverse("acosh", "arccosh", lambda xp, g, x: g * xp.rsqrt(x * x - 1))
-atanh = _inverse("atanh", "arctanh", lambda g, x: g / (1 - x * x))
-deg2rad = unary("deg2rad", lambda g: g * (math.pi / 180), doc="Degrees as radians")
-rad2deg = unary("rad2deg", lambda g: g * (180 / math.pi), doc="Radians as degrees")
+atanh = _inverse("atanh", "arctanh", lambda xp, g, x: g / (1 - x * x))
+deg2rad = unary("deg2rad", to_float32(lambda xp, g: g * (math.pi / 180)), doc="Degrees as radians")
+rad2deg = unary("rad2deg", to_float32(lambda xp, g: g * (180 / math.pi)), doc="Radians as degrees")
 
 
 def _over_square(xp: Any, t: Any, a: Array, b: Array) -> Any:
@@ -43,8 +43,8 @@ def _over_square(xp: Any, t: Any, a: Array, b: Array) -> Any:
 atan2 = of_tensors(
     binary(
         "atan2",
-        lambda xp, g, a, b: g * _over_square(xp, b, a, b),
-        lambda xp, g, a, b: -g * _over_square(xp, a, a, b),
+        to_float32(lambda xp, g, a, b: g * _over_square(xp, b, a, b)),
+        to_float32(lambda xp, g, a, b: -g * _over_square(xp, a, a, b)),
         lambda xp, a, b: xp.library.arctan2(a, b),
         floating=True,
         doc="The angle, from -pi to pi, of the point with abscissa other and ordinate input",
@@ -53,8 +53,8 @@ atan2 = of_tensors(
 hypot = of_tensors(
     binary(
         "hypot",
-        lambda g, y, a: g * (a / y),
-        lambda g, y, b: g * (b / y),
+        to_float32(lambda xp, g, a, b: g * (a / xp.hypot(a, b))),
+        to_float32(lambda xp, g, a, b: g * (b / xp.hypot(a, b))),
         doc="sqrt(input ** 2 + other ** 2), without overflow on the way",
     ),
     floats=True,
@@ -64,6 +64,7 @@ hypot = of_tensors(
 _SINC_SLOPE = tuple((-1) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(9, 0, -1))
 
 
+@to_float32
 def _sinc_rule(xp: Any, g: Array, x: Array) -> Any:
     # (cos(pi x) - sinc(x)) / x, which cancels near 0
     near = (x < 0.25) & (x > -0.25)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.dtypes import float32, is_floating, is_low_precision
+from tapegrad.core.dtypes import is_floating
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.conv.sliding_window import (
     Sizes,
     Windows,
@@ -140,6 +140,7 @@ def avg_pool1d(
 def lp_pool(op: str, dims: int) -> Callable:
     average = avg_pool(op, dims)
 
+    @compute_in_float32
     def lp_pool(
         input: Tensor,
         norm_type: float,
@@ -152,9 +153,6 @@ def lp_pool(op: str, dims: int) -> Callable:
         for windows that do not fit."""
         require_tensor(op, input)
         kernel = ints(op, "kernel_size", kernel_size, dims)
-        if is_low_precision(input.dtype):
-            y = lp_pool(input.to(float32), norm_type, kernel, stride, ceil_mode)
-            return y.to(input.dtype)
         mean = average(input.pow(norm_type), kernel, stride, ceil_mode=ceil_mode)
         # The mean itself, but with slope 0 at 0, where the root's is infinite.
         mean = mean.detach().sign() * mean.abs().relu()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.dtypes import accumulator
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.conv.sliding_window import Sizes, for_dimensions, ints, with_batch
@@ -83,6 +84,7 @@ def fractional_max_pool(op: str, dims: int) -> Callable:
         for i in range(dims):
             # The samples of images are (width, height), those of volumes (depth, height, width).
             given = samples._array[:batch, :, 1 - i if dims == 2 else i]
+            given = given.astype(accumulator(given.dtype))
             starts = _starts(xp, given, size[i], out[i], kernel[i])
             elements.append(starts + xp.arange(kernel[i]).reshape(-1, 1, 1, 1))
         position = largest_at(x, elements=elements)

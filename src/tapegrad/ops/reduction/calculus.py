@@ -122,6 +122,7 @@ def cumulative_trapezoid(
 # ---------------------------------------------------------------------- slopes
 
 
+@compute_in_float32
 def gradient(
     input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
 ) -> tuple[Tensor, ...]:

@@ -11,7 +11,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import in_float32, wide
 from tapegrad.ops.indexing.gather import gather
 from tapegrad.ops.indexing.take_along import Picked, indices_of, with_dimension
 from tapegrad.ops.movement.shape import clone, reshape
@@ -82,6 +82,9 @@ def _cumprod_rule(xp: Any, g: Array, y: Array, x: Array, axis: int) -> Any:
     """What came before x[i], times s[i] = g[i] + x[i + 1] s[i + 1]: nothing is divided, so it is
     exact where there are zeros."""
     n = x.shape[axis]
+    if dtypes.is_low_precision(x.dtype):
+        g, x = wide(xp, g, x)
+        y = xp.cumprod(x, axis=axis)
     late, early = slice_along(axis, 1, n), slice_along(axis, 0, n - 1)
     s = xp.recurrence(xp.getitem(x, index=late), g, axis=axis, reverse=True)
     return xp.index_put(s, xp.getitem(s, index=late) * xp.getitem(y, index=early), index=late)
@@ -98,7 +101,7 @@ def _logcumsumexp_rule(xp: Any, g: Array, y: Array, x: Array, axis: int) -> Any:
     positive. Where all so far is -inf, the gradient is 0."""
     n = x.shape[axis]
     if dtypes.is_low_precision(x.dtype):  # differences of rounded y would be off by percents
-        x, g = (xp.cast(t, dtype=dtypes.float32) for t in (x, g))
+        g, x = wide(xp, g, x)
         y = xp.logcumsumexp(x, axis=axis)
     y = xp.where(y == -np.inf, 0.0, y)
     a, b = (xp.getitem(y, index=slice_along(axis, i, n - 1 + i)) for i in (0, 1))

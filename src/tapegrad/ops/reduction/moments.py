@@ -6,15 +6,17 @@ import builtins
 import math
 from typing import Any
 
+from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, require_floating
-from tapegrad.ops.common.precision import in_float32, stable_sum
+from tapegrad.ops.common.precision import in_float32, stable_sum, to_float32, wide
 
 from .reduce import count, expand_gradient, mean
 
 
+@to_float32
 def _var_rule(xp: Any, g: Array, x: Array, axis: Any, correction: Any) -> Any:
     freedom = builtins.max(count(x.shape, axis) - correction, 0)
     centred = x - xp.mean(x, axis=axis, keepdims=True)
@@ -31,6 +33,10 @@ def _var(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool, correction
 
 def _std_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any, correction: Any) -> Any:
     """Of equal numbers 0, as in PyTorch, where the square root's slope is infinite."""
+    if is_low_precision(x.dtype):
+        g, x = wide(xp, g, x)
+        y = xp.std(x, axis=axis, keepdims=True, correction=correction)
+        g = expand_gradient(xp, g, y.shape, axis)
     zero = y == 0
     slope = xp.where(zero, 0.0, 0.5 / xp.where(zero, 1.0, y))
     return _var_rule(xp, g * slope, x, axis, correction)

@@ -11,13 +11,14 @@ import math
 from typing import Any
 
 from tapegrad.core import dtypes
+from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import axes, require_floating, require_tensor
 from tapegrad.ops.common.index import getitem
-from tapegrad.ops.common.precision import compute_in_float32, divided, in_float32, stable_sum
+from tapegrad.ops.common.precision import compute_in_float32, divided, in_float32, stable_sum, wide
 from tapegrad.ops.movement.shape import clone, permute, reshape
 from tapegrad.ops.pointwise.elementwise import cast, isnan, logical_not, not_equal, where
 
@@ -57,6 +58,10 @@ def _mean(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
 
 def _prod_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
     """The product of the others: y / x, or where x is the only zero, that of all but the zero."""
+    if is_low_precision(x.dtype):
+        g, x = wide(xp, g, x)
+        y = xp.prod(x, axis=axis, keepdims=True)
+        g = expand_gradient(xp, g, y.shape, axis)
     zero = x == 0
     if not zero.any():
         return expand_gradient(xp, g * y, x.shape, axis) / x
@@ -93,6 +98,12 @@ def _prod(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
 
 
 def _logsumexp_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
+    if is_low_precision(x.dtype):  # exp of a rounded y would be off by percents, or more
+        g, x = wide(xp, g, x)
+        top = xp.amax(x, axis=axis, keepdims=True)
+        p = xp.exp(x - xp.where(top == -math.inf, 0.0, top))
+        total = xp.sum(p, axis=axis, keepdims=True)
+        return expand_gradient(xp, g, x.shape, axis) * p / xp.where(total > 0, total, 1.0)
     # Where every element is -inf, so is y, and each has gradient 0 rather than exp(nan).
     y = expand_gradient(xp, xp.where(y == -math.inf, 0.0, y), x.shape, axis)
     return expand_gradient(xp, g, x.shape, axis) * xp.exp(x - y)

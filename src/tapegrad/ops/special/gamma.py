@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import as_floating, require_tensor
 from tapegrad.ops.common.operands import no_gradient, of_tensors
-from tapegrad.ops.common.precision import in_float64
+from tapegrad.ops.common.precision import compute_in_float32, in_float64, to_float64
 from tapegrad.ops.common.series import chebyshev, horner, select
 
 from .scipy_functions import on_scipy
@@ -122,11 +121,13 @@ def _trigamma(xp: Any, x: Array) -> Any:
     )
 
 
-lgamma = unary("lgamma", lambda xp, g, x: g * xp.digamma(x), in_float64(_lgamma))
-digamma = unary("digamma", lambda xp, g, x: g * xp.polygamma(x, n=1), in_float64(_digamma))
+lgamma = unary("lgamma", to_float64(lambda xp, g, x: g * xp.digamma(x)), in_float64(_lgamma))
+digamma = unary(
+    "digamma", to_float64(lambda xp, g, x: g * xp.polygamma(x, n=1)), in_float64(_digamma)
+)
 
 
-@primitive("polygamma", vjp=(lambda xp, g, x, n: g * xp.polygamma(x, n=n + 1),))
+@primitive("polygamma", vjp=(to_float64(lambda xp, g, x, n: g * xp.polygamma(x, n=n + 1)),))
 @in_float64
 def _derivative(xp: Any, x: Array, *, n: int) -> Any:
     if n < 2:
@@ -148,6 +149,7 @@ def polygamma_method(self: Tensor, n: int) -> Tensor:
     return polygamma(n, self)
 
 
+@compute_in_float32
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p, element by element: the sum
     of lgamma(input - j / 2) for j < p, and log(pi) p (p - 1) / 4. Raises RuntimeError for p < 1."""
@@ -163,9 +165,8 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
 # ---------------------------------------------------------------------- incomplete
 
 
+@to_float64
 def _slope(xp: Any, g: Array, a: Array, b: Array) -> Any:
-    if dtypes.is_low_precision(b.dtype):  # the exponent needs all the digits
-        a, b = xp.cast(a, dtype=dtypes.float32), xp.cast(b, dtype=dtypes.float32)
     return g * xp.exp((a - 1) * xp.log(b) - b - xp.lgamma(a))
 
 

@@ -15,7 +15,7 @@ from tapegrad.core.devices import special_functions, to_numpy
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, unary
 from tapegrad.ops.common.operands import no_gradient, of_pairs
-from tapegrad.ops.common.precision import in_float64
+from tapegrad.ops.common.precision import in_float64, to_float64
 
 # Of these CuPy's overflow on the way, where x is above 713, to inf * 0.
 _ON_THE_HOST = ("i0e", "i1e", "k0e", "k1e")
@@ -53,19 +53,19 @@ def _over(xp: Any, x: Array, value: Any) -> Any:
 
 erfcx = unary(
     "erfcx",
-    lambda g, y, x: g * (2 * x * y - 2 / math.sqrt(math.pi)),
+    to_float64(lambda xp, g, x: g * (2 * x * xp.erfcx(x) - 2 / math.sqrt(math.pi))),
     on_scipy("erfcx"),
     doc="exp(input ** 2) erfc(input), without overflow",
 )
 ndtri = unary(
     "ndtri",
-    lambda xp, g, y: g * xp.exp(0.5 * y * y) * math.sqrt(2 * math.pi),
+    to_float64(lambda xp, g, x: g * xp.exp(0.5 * xp.square(xp.ndtri(x))) * math.sqrt(2 * math.pi)),
     on_scipy("ndtri"),
     doc="The number below which a standard normal one lies with probability input",
 )
 log_ndtr = unary(
     "log_ndtr",
-    lambda xp, g, x: g * (math.sqrt(2 / math.pi) / xp.erfcx(-x * math.sqrt(0.5))),
+    to_float64(lambda xp, g, x: g * (math.sqrt(2 / math.pi) / xp.erfcx(-x * math.sqrt(0.5)))),
     on_scipy("log_ndtr"),
     doc="The logarithm of the probability of a standard normal number below input",
 )
@@ -78,38 +78,52 @@ def _bessel(op: str, name: str, rule: Callable, ends: tuple | None = None) -> Ca
     formula = f"{name[0].upper()}_{name[1]}(input), a Bessel function in the notation of DLMF 10"
     if name.endswith("e"):
         formula = f"exp({'-|input|' if name[0] == 'i' else 'input'}) {formula}"
-    return unary(op, rule, on_scipy(op, name, ends), doc=formula)
+    return unary(op, to_float64(rule), on_scipy(op, name, ends), doc=formula)
 
 
 bessel_j0 = _bessel("bessel_j0", "j0", lambda xp, g, x: -g * xp.bessel_j1(x), (0.0, 0.0))
 bessel_j1 = _bessel(
-    "bessel_j1", "j1", lambda xp, g, y, x: g * (xp.bessel_j0(x) - _over(xp, x, y)), (0.0, 0.0)
+    "bessel_j1",
+    "j1",
+    lambda xp, g, x: g * (xp.bessel_j0(x) - _over(xp, x, xp.bessel_j1(x))),
+    (0.0, 0.0),
 )
 bessel_y0 = _bessel("bessel_y0", "y0", lambda xp, g, x: -g * xp.bessel_y1(x), (math.nan, 0.0))
 bessel_y1 = _bessel(
-    "bessel_y1", "y1", lambda xp, g, y, x: g * (xp.bessel_y0(x) - y / x), (math.nan, 0.0)
+    "bessel_y1", "y1", lambda xp, g, x: g * (xp.bessel_y0(x) - xp.bessel_y1(x) / x), (math.nan, 0.0)
 )
 i0 = _bessel("i0", "i0", lambda xp, g, x: g * xp.i1(x), (math.inf, math.inf))
 i1 = _bessel(
-    "i1", "i1", lambda xp, g, y, x: g * (xp.i0(x) - _over(xp, x, y)), (-math.inf, math.inf)
+    "i1", "i1", lambda xp, g, x: g * (xp.i0(x) - _over(xp, x, xp.i1(x))), (-math.inf, math.inf)
 )
-i0e = _bessel("i0e", "i0e", lambda xp, g, y, x: g * (xp.i1e(x) - xp.sign(x) * y))
-i1e = _bessel("i1e", "i1e", lambda xp, g, y, x: g * (xp.i0e(x) - y * xp.sign(x) - _over(xp, x, y)))
+
+
+def _scaled_rule(xp: Any, g: Array, x: Array) -> Any:
+    y = xp.i1e(x)
+    return g * (xp.i0e(x) - y * xp.sign(x) - _over(xp, x, y))
+
+
+i0e = _bessel("i0e", "i0e", lambda xp, g, x: g * (xp.i1e(x) - xp.sign(x) * xp.i0e(x)))
+i1e = _bessel("i1e", "i1e", _scaled_rule)
 modified_bessel_k0 = _bessel(
     "modified_bessel_k0", "k0", lambda xp, g, x: -g * xp.modified_bessel_k1(x)
 )
 modified_bessel_k1 = _bessel(
-    "modified_bessel_k1", "k1", lambda xp, g, y, x: -g * (xp.modified_bessel_k0(x) + y / x)
+    "modified_bessel_k1",
+    "k1",
+    lambda xp, g, x: -g * (xp.modified_bessel_k0(x) + xp.modified_bessel_k1(x) / x),
 )
 scaled_modified_bessel_k0 = _bessel(
     "scaled_modified_bessel_k0",
     "k0e",
-    lambda xp, g, y, x: g * (y - xp.scaled_modified_bessel_k1(x)),
+    lambda xp, g, x: g * (xp.scaled_modified_bessel_k0(x) - xp.scaled_modified_bessel_k1(x)),
 )
 scaled_modified_bessel_k1 = _bessel(
     "scaled_modified_bessel_k1",
     "k1e",
-    lambda xp, g, y, x: g * (y - xp.scaled_modified_bessel_k0(x) - y / x),
+    lambda xp, g, x: (
+        g * (xp.scaled_modified_bessel_k1(x) * (1 - 1 / x) - xp.scaled_modified_bessel_k0(x))
+    ),
 )
 
 
@@ -170,7 +184,7 @@ zeta = of_pairs(
     binary(
         "zeta",
         no_gradient("zeta", "its first input"),
-        lambda xp, g, a, b: -g * a * xp.zeta(a + 1, b),
+        to_float64(lambda xp, g, a, b: -g * a * xp.zeta(a + 1, b)),
         _zeta,
         floating=True,
     )

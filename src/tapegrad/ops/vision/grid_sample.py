@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.core.dtypes import float32, int64, is_floating, is_low_precision
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.pointwise.elementwise import where
 from tapegrad.ops.pooling.flat_pixels import read_positions
 
@@ -163,6 +164,7 @@ def _part(flat: Tensor, size: tuple[int, ...], chosen: tuple) -> Tensor:
     return part if weight is None else part * where(inside, weight.unsqueeze(1), 0.0)
 
 
+@compute_in_float32
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
     """The points that affine maps send an output's pixels to, for ``grid_sample``.
 
