@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.checkpoint import CheckpointError
 
 torch = pytest.importorskip("torch", exc_type=ImportError)
 
@@ -86,11 +87,22 @@ def test_tensor_is_no_constructor():
         tg.Tensor(2, 3)
 
 
-def test_no_pickles():
-    """Tensors are not pickled; `save` and `load` use safetensors or npz, with checksums"""
-    assert pickle.dumps(torch.ones(2))
-    with pytest.raises(TypeError, match=r"tapegrad.save"):
-        pickle.dumps(tg.ones(2))
+def test_files_are_no_pickles(tmp_path):
+    """`save` and `load` use safetensors or npz, with checksums, and never unpickle"""
+    torch.save({"w": torch.ones(1)}, tmp_path / "w.npz")
+    with pytest.raises(CheckpointError):
+        tg.load(tmp_path / "w.npz")
+    np.savez(tmp_path / "w.npz", w=np.array([print], dtype=object))
+    with pytest.raises(CheckpointError):
+        tg.load(tmp_path / "w.npz")
+
+
+def test_no_gradients_are_dropped_by_pickles():
+    """Only leaves are pickled"""
+    assert pickle.loads(pickle.dumps(torch.ones(1, requires_grad=True) * 2)).is_leaf
+    with pytest.raises(RuntimeError, match="detach"):
+        pickle.dumps(tg.ones(1, requires_grad=True) * 2)
+    assert pickle.loads(pickle.dumps(tg.ones(1, requires_grad=True))).requires_grad
 
 
 # ---------------------------------------------------------------------- dtypes, shapes, strides

@@ -7,6 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
+from test_all_or_nothing import interrupted_everywhere
 
 import tapegrad as tg
 from tapegrad import nn
@@ -537,13 +538,64 @@ def test_assignment_registers_and_is_checked():
     assert "step" not in dict(net.named_buffers())
 
 
-def test_the_tables_of_a_module_cannot_be_written_past_it():
+def test_the_tables_of_a_module_can_be_written_to():
+    """(P06)"""
     net = Net()
     assert list(net._parameters) == ["scale", "absent"]
     assert list(net._buffers) == ["step", "cache"]
     assert list(net._modules) == ["first", "blocks"]
-    with pytest.raises(TypeError):
-        net._parameters["scale"] = None
+    net._parameters["scale"] = None
+    assert net.scale is None
+    assert "scale" not in net.state_dict()
+    net._parameters["scale"] = nn.Parameter(tg.ones(1))
+    assert net.state_dict()["scale"].tolist() == [1]
+    del net._parameters["scale"]
+    assert not hasattr(net, "scale")
+    net._modules["first"] = nn.ReLU()
+    assert isinstance(net.first, nn.ReLU)
+    net._modules["last"] = nn.Tanh()
+    assert [name for name, _ in net.named_children()] == ["first", "blocks", "last"]
+    assert isinstance(net._modules.pop("last"), nn.Tanh)
+    net._buffers["more"] = tg.ones(1)
+    assert "more" in net.state_dict()
+    assert "scale" not in net._parameters
+    assert len(net._buffers) == 3
+    with pytest.raises(KeyError):
+        del net._parameters["first"]
+    with pytest.raises(KeyError, match="already has an attribute"):
+        net._modules["forward"] = nn.ReLU()
+    with pytest.raises(TypeError, match="cannot assign int to the module 'first' of Net"):
+        net._modules["first"] = 3
+    layers = nn.Sequential(nn.ReLU(), nn.ReLU())
+    layers._modules["0"] = nn.Tanh()
+    assert isinstance(layers[0], nn.Tanh)
+    layer = nn.Linear(2, 2)
+    weight = layer.weight
+    del layer._parameters["weight"]
+    layer.weight = weight * 2  # as weight normalisation does
+    assert layer(tg.ones(2)).shape == (2,)
+    assert list(layer.state_dict()) == ["bias"]
+
+
+def test_a_module_cannot_contain_itself():
+    """(R21)"""
+    net = nn.Sequential(nn.Sequential(nn.ReLU()))
+    inner = net[0]
+    for add in (
+        lambda: inner.append(inner),
+        lambda: inner.append(net),
+        lambda: inner.insert(0, net),
+        lambda: setattr(inner, "parent", net),
+        lambda: inner.add_module("parent", net),
+        lambda: inner._modules.update(parent=net),
+        lambda: inner.__setitem__(0, net),
+        lambda: setattr(net, "me", net),
+    ):
+        with pytest.raises(ValueError, match="cannot contain itself"):
+            add()
+        assert len(list(net.modules())) == 3
+    shared = nn.ReLU()
+    assert len(nn.Sequential(shared, shared)) == 2
 
 
 @pytest.mark.parametrize("value", [lambda: nn.Parameter(tg.ones(1)), lambda: nn.Linear(1, 1)])
@@ -1080,3 +1132,259 @@ def test_dtypes_of_modules_by_name():
     assert layer.bfloat16().weight.dtype == tg.bfloat16
     assert layer.type(tg.float64).running_mean.dtype == tg.float64
     assert layer.num_batches_tracked.dtype == tg.int64
+
+
+# ---------------------------------------------------------------------- all or nothing
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(tg.zeros(2))
+        self.register_buffer("b", tg.zeros(3, dtype=tg.int64))
+        self.c = nn.Parameter(tg.zeros(2, dtype=tg.float16))
+
+    def values(self):
+        return [value.tolist() for value in self.state_dict().values()]
+
+
+OLD, NEW = [[0, 0], [0, 0], [0, 0, 0]], [[1, 1], [3, 3], [2, 2, 2]]
+
+
+def new_state():
+    return {"a": tg.ones(2), "c": tg.ones(2) * 3, "b": tg.ones(3) * 2}
+
+
+def expanded(net):
+    net.b = tg.zeros(1).expand(3)
+
+
+def read_only(net):
+    array = np.zeros(3)
+    array.flags.writeable = False
+    net.b = tg.from_numpy(array)
+
+
+@pytest.mark.parametrize("spoil", [expanded, read_only])
+def test_a_tensor_that_cannot_be_written_to_keeps_all_as_it_was(spoil):
+    """(F43)"""
+    net = Pair()
+    spoil(net)
+    with pytest.raises(RuntimeError, match=r"cannot load 'b': .*(expanded|read-only)"):
+        net.load_state_dict(new_state())
+    assert net.values() == OLD
+
+
+@pytest.mark.parametrize("value", [None, "text", [[1], [2, 3]], np.array(["x"]), [1j, 2j]])
+def test_a_value_that_cannot_be_read_keeps_all_as_it_was(value):
+    """(F43)"""
+    net = Pair()
+    with pytest.raises(RuntimeError, match="cannot load 'c'"):
+        net.load_state_dict({**new_state(), "c": value})
+    assert net.values() == OLD
+    for wrong in (None, 3, [("a", 1)]):
+        with pytest.raises(TypeError, match="load_state_dict: expected a dict"):
+            net.load_state_dict(wrong)
+
+
+def test_an_interrupt_of_load_state_dict_loads_all_or_nothing():
+    """(F43)"""
+    net, old = Pair(), Pair().state_dict()
+
+    def check(done):
+        assert net.values() in ((NEW,) if done else (OLD, NEW))
+        net.load_state_dict(old)
+
+    assert interrupted_everywhere(lambda: net.load_state_dict(new_state()), check) > 20
+
+
+def test_load_state_dict_without_memory_loads_nothing(monkeypatch):
+    """(F43)"""
+    net = Pair()
+    to = tg.Tensor.to
+    for allowed in range(3):
+        left = allowed
+
+        def failing(self, *args, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise MemoryError
+            return to(self, *args, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tg.Tensor, "to", failing)
+            with pytest.raises(MemoryError):
+                net.load_state_dict(new_state())
+        assert net.values() == OLD
+    net.load_state_dict(new_state())
+    assert net.values() == NEW
+
+
+def test_values_may_be_the_modules_own():
+    """(F43)"""
+    net = nn.Module()
+    net.a, net.b = nn.Parameter(tg.arange(2.0)), nn.Parameter(tg.arange(2.0) + 5)
+    net.load_state_dict({"a": net.b, "b": net.a})
+    assert (net.a.tolist(), net.b.tolist()) == ([5, 6], [0, 1])
+    net.load_state_dict({"a": net.a.detach().flip(0), "b": net.a})
+    assert (net.a.tolist(), net.b.tolist()) == ([6, 5], [5, 6])
+    net.load_state_dict(net.state_dict())
+    assert (net.a.tolist(), net.b.tolist()) == ([6, 5], [5, 6])
+
+
+def test_a_loaded_value_counts_as_a_change_in_place():
+    net = nn.Linear(2, 1)
+    y = net(tg.ones(1, 2, requires_grad=True)).sum()
+    net.load_state_dict(net.state_dict())
+    with pytest.raises(RuntimeError, match="'load_state_dict' has changed it in place"):
+        y.backward()
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float32", "float64"])
+def test_pytorchs_state_dict_in_any_dtype(kind):
+    """(F54)"""
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    pytest.importorskip("ml_dtypes", reason="an optional dtype")
+    theirs = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    theirs = theirs.to(getattr(torch, kind))
+    mine = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).to(getattr(tg, kind))
+    for keep in (False, True):
+        mine.load_state_dict(theirs.state_dict(keep_vars=keep))
+        for key, value in mine.state_dict().items():
+            assert value.tolist() == theirs.state_dict()[key].tolist(), key
+    one = torch.tensor([1.5, -2.0], dtype=getattr(torch, kind))
+    for made in (tg.tensor(one), tg.as_tensor(one)):
+        assert made.dtype == getattr(tg, kind)
+        assert made.tolist() == [1.5, -2]
+    assert tg.tensor(one, dtype=tg.float64).dtype == tg.float64
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.InstanceNorm1d])
+def test_a_batch_that_failed_is_not_counted(layer, momentum, monkeypatch):
+    """(R10)"""
+    norm = layer(2, momentum=momentum, affine=True, track_running_stats=True)
+    before = [v.tolist() for v in norm.state_dict().values()]
+
+    def unchanged(error, x):
+        with pytest.raises(error):
+            norm(x)
+        assert [v.tolist() for v in norm.state_dict().values()] == before
+
+    x = tg.randn(4, 2, 3)
+    unchanged(ValueError, tg.ones(2, 2, 1)[:1])  # one value per channel
+    unchanged((RuntimeError, ValueError), tg.randn(4, 3, 3))
+    norm.weight.data = tg.ones(3)
+    before[0] = [1, 1, 1]
+    unchanged(RuntimeError, x)
+    norm.weight.data, before[0] = tg.ones(2), [1, 1]
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tapegrad.ops.layers.norm.times", fail)
+        patch.setattr("tapegrad.ops.layers.channel_norm.normalize_rows", fail)
+        unchanged(MemoryError, x)
+    norm.running_var = tg.ones(1).expand(2)
+    unchanged(RuntimeError, x)
+    norm.running_var = tg.ones(2)
+    norm(x)
+    assert norm.num_batches_tracked.item() == int(layer is nn.BatchNorm1d)
+    moved = layer is nn.BatchNorm1d or momentum is not None
+    assert (norm.running_mean.tolist() != [0, 0]) == moved
+
+
+def test_an_interrupt_of_batch_norm_counts_and_averages_or_neither():
+    """(R10)"""
+    norm, x = nn.BatchNorm1d(2), tg.randn(4, 2) + 3
+
+    def check(done):
+        mean, count = norm.running_mean.tolist(), norm.num_batches_tracked.item()
+        assert (count == 1) == (mean != [0, 0])
+        assert (norm.running_var.tolist() != [1, 1]) == (count == 1)
+        assert count == 1 or not done
+        norm.reset_running_stats()
+
+    assert interrupted_everywhere(lambda: norm(x), check) > 10
+
+
+@pytest.mark.parametrize("to", [{"dtype": tg.float64}, {"device": "emulated"}], ids=str)
+def test_a_conversion_that_fails_converts_nothing(to, monkeypatch):
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    net[0].tied = net[0].weight
+    net[1].register_buffer("again", net[1].running_mean)
+    net(tg.randn(4, 2)).sum().backward()
+    net[0].weight.register_hook(lambda g: g * 2)
+    convert = tg.Tensor.to
+
+    def state():
+        tensors = [*net.parameters(), *net.buffers(), *[p.grad for p in net.parameters()]]
+        return [(t.dtype, t.device, t.tolist()) for t in tensors]
+
+    before = state()
+    for allowed in range(12):
+        left = allowed
+
+        def failing(self, *args, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise MemoryError
+            return convert(self, *args, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tg.Tensor, "to", failing)
+            try:
+                net.to(**to)
+            except MemoryError:
+                assert state() == before
+            else:
+                break
+    assert allowed > 5
+    assert state() != before
+    assert net[0].tied is net[0].weight
+    assert net[1].again is net[1].running_mean
+    x = tg.ones(4, 2, **to)
+    net.zero_grad()
+    net(x).sum().backward()
+    assert net[0].weight.grad.dtype == net[0].weight.dtype
+
+
+def test_an_interrupt_of_a_conversion_converts_all_or_nothing():
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+
+    net(tg.randn(4, 2)).sum().backward()
+
+    def check(done):
+        kinds = {t.dtype for t in [*net.parameters(), *[p.grad for p in net.parameters()]]}
+        kinds |= {net[1].running_mean.dtype, net[1].running_var.dtype}
+        assert len(kinds) == 1
+        assert kinds == {tg.float64} or not done
+        net.float()
+
+    assert interrupted_everywhere(net.double, check) > 50
+
+
+def cyclic():
+    items, pair, named = [1.0], [], {}
+    items.append(items)
+    pair += [pair, pair]
+    named["a"] = named
+    return [items, pair, named, ([pair],)]
+
+
+@pytest.mark.parametrize("use", [
+    lambda c: tg.tensor(c), lambda c: tg.as_tensor(c), lambda c: tg.ones(2)[c],
+    lambda c: tg.ones(2).__setitem__(0, c), lambda c: tg.atleast_2d(c), lambda c: tg.stack(c),
+    lambda c: tg.ones(2).bernoulli(c), lambda c: list(tg.data.DataLoader([c, c], 2)),
+    lambda c: tg.func.vjp(lambda x: x, c),
+    lambda c: nn.Linear(1, 1).load_state_dict({"weight": c, "bias": c}),
+])  # fmt: skip
+@pytest.mark.parametrize("number", range(4))
+def test_a_list_that_contains_itself_is_refused(use, number):
+    """(R21)"""
+    with pytest.raises((ValueError, TypeError, RuntimeError, IndexError)) as raised:
+        use(cyclic()[number])
+    assert raised.type is not RecursionError

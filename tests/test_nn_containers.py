@@ -90,3 +90,36 @@ def test_setting_an_element_of_a_list() -> None:
 def test_bad_entries(call, error, words) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_modules_keep_names_of_their_own():
+    """(F56)"""
+
+    def made():
+        return nn.Sequential({"enc": nn.Linear(1, 1), "dec": nn.Tanh()})
+
+    net = made().insert(0, nn.ReLU())
+    assert [name for name, _ in net.named_children()] == ["2", "enc", "dec"]
+    assert isinstance(net[0], nn.ReLU)
+    net = made()
+    del net[0]
+    assert list(net._modules) == ["dec"]
+    assert list(made().append(nn.ReLU())._modules) == ["enc", "dec", "2"]
+    part = nn.Sequential(nn.ReLU(), nn.Tanh(), nn.ELU())[1:].append(nn.GELU())  # "1", "2"
+    assert [type(m).__name__ for m in part] == ["Tanh", "ELU", "GELU"]
+    part.insert(1, nn.SiLU())
+    assert [type(m).__name__ for m in part] == ["Tanh", "SiLU", "ELU", "GELU"]
+    numbered = nn.ModuleList([nn.ReLU(), nn.Tanh()]).insert(1, nn.ELU())
+    assert list(numbered._modules) == ["0", "1", "2"]
+    del numbered[0]
+    assert [(n, type(m).__name__) for n, m in numbered.named_children()] == [
+        ("0", "ELU"), ("1", "Tanh")]  # fmt: skip
+    for wrong in (3, tg.ones(1)):
+        with pytest.raises(TypeError, match="cannot insert"):
+            numbered.insert(0, wrong)
+    assert len(numbered) == 2
+    numbered.name = "kept"
+    numbered.register_buffer("b", tg.ones(1))
+    numbered.insert(0, nn.ReLU())
+    assert numbered.name == "kept"
+    assert list(numbered.state_dict()) == ["b"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tapegrad.ops.common.arguments import check_nesting
+
 
 def flatten(tree: Any) -> tuple[list, Callable[[list], Any]]:
     """The leaves in order, and the function that builds a tree of this shape from other leaves."""
+    check_nesting("flatten", tree)
     leaves: list = []
     shape = _walk(tree, leaves)
     return leaves, lambda values: _make(shape, iter(values))

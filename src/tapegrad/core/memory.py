@@ -101,6 +101,24 @@ def window(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
     return np.asarray(_Memory(array, interface)).view(array.dtype)
 
 
+def stretch(array: Any) -> Any:
+    """The memory from the array's first to its last element, in one dimension."""
+    low, high = layout_of(array).extent
+    return window(array, (high - low + 1,), (1,), low)
+
+
+def within(memory: Any, dtype: Any, shape: tuple, strides: tuple, start: int) -> Any:
+    """The array of this dtype, shape and strides that begins ``start`` bytes after the beginning of
+    an array of one dimension. (The strides are in bytes.)"""
+    if dtype == memory.dtype:
+        n = dtype.itemsize
+        return window(memory, shape, tuple(s // n for s in strides), start // n)
+    raw = memory.view(np.uint8)
+    if isinstance(raw, np.ndarray):
+        return np.ndarray(shape, dtype, raw, start, strides)
+    return type(raw)(shape, dtype, raw.data + start, strides)
+
+
 def memory(array: Any) -> Any:
     """The object that holds an array's memory: one for all views of it, however they were made."""
     if not isinstance(array, np.ndarray):

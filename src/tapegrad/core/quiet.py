@@ -47,8 +47,9 @@ def quiet(function: Callable) -> Callable:
 
 
 def _run_quietly(function: Callable, *args: Any, **kwargs: Any) -> Any:
-    token = _state.set(_silent)
-    try:
+    before = _state.get()
+    try:  # before the change: an interrupt may come right behind it
+        _state.set(_silent)
         return function(*args, **kwargs)
     finally:
-        _state.reset(token)
+        _state.set(before)

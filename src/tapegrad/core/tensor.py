@@ -7,6 +7,7 @@ This file holds what a Tensor *is*; what it can *do* is attached by the rooms ab
 from __future__ import annotations
 
 import weakref
+from copy import deepcopy
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from . import dtypes, formats, printing
 from .commit import fork_safe_lock
 from .devices import CPU, Device, has_waited, to_numpy
-from .memory import byte_range
+from .memory import address, byte_range, stretch, within
 
 if TYPE_CHECKING:  # what ops.methods and autograd attach: see tools/write_stubs.py
     from tapegrad._operations import Operations
@@ -61,7 +62,8 @@ class Alias(weakref.ref):
 class Storage:
     """What all aliases of one memory share: when it was last changed in place, and by which op."""
 
-    __slots__ = ("aliases", "changed_at", "changed_by", "version")
+    __slots__ = ("aliases", "changed_at", "changed_by", "version", "whole")
+    whole: Whole  # once one of its tensors was copied or pickled
     last_change = 0  # of any storage: what was recorded later needs no check
     _changing = fork_safe_lock()
 
@@ -379,21 +381,31 @@ class Tensor(Operations):
             raise RuntimeError(f"a tensor that requires grad cannot hold {value.dtype.name} data")
         self._bump("Tensor.data = ...")  # for those who saved the old memory
         self._leave_memory()
+        self.__dict__.update(self._taking(value))
+        self._bump("Tensor.data = ...")  # for those who saved this tensor
+
+    def _taking(self, value: Tensor) -> dict[str, Any]:
+        """What this tensor's attributes are once it shares the memory of another, and nothing else
+        is left to do."""
         if value._storage is None:
             value._storage = Storage()
-        self._storage = value._storage  # shared from now on
-        self._bump("Tensor.data = ...")  # for those who saved this tensor
-        self._array, self._device = value._array, value._device
-        self._renew_leaf()
+        attributes = {name: getattr(value, name) for name in ("_array", "_device", "_storage")}
+        if type(self._node) is Leaf:
+            attributes["_node"] = self._leaf_over(value)
+        return {**attributes, "_base": None, "_aliased": False}
 
     def _renew_leaf(self) -> None:
         """A new end of the tape after a change of shape, dtype or device; what was recorded before
         leads to the old one."""
         if type(self._node) is Leaf:
-            before = self._node
-            self._node = Leaf(self)
-            self._node.hooks, self._node.watched = before.hooks, before.watched
-            self._node.later_hooks = before.later_hooks
+            self._node = self._leaf_over(self)
+
+    def _leaf_over(self, value: Tensor) -> Leaf:
+        before, leaf = self._node, Leaf(value)
+        leaf.tensor = weakref.ref(self)
+        leaf.hooks, leaf.watched = before.hooks, before.watched
+        leaf.later_hooks = before.later_hooks
+        return leaf
 
     def _leave_memory(self) -> None:
         """Get ready for other memory: views of this tensor are views of what it was."""
@@ -511,29 +523,103 @@ class Tensor(Operations):
     def __repr__(self) -> str:
         return printing.show(self)
 
-    def __deepcopy__(self, memo: dict) -> Tensor:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "only leaves can be deep-copied, this tensor is the result of "
-                f"{self._node.name()}: use .detach().clone()"
-            )
-        result = wrap(self._device.ops["array"](self._array), self._device, type(self))
-        memo[id(self)] = result
-        result.__dict__.update(
-            {k: v for k, v in self.__dict__.items() if not k.startswith("_") or k == "_grad"}
-        )
-        if self._grad is not None:
-            result._grad = self._grad.__deepcopy__(memo)
-        return result.requires_grad_(self.requires_grad)
+    # ------------------------------------------------------------------ copies and pickles
 
     def __copy__(self) -> Tensor:
         """Another tensor over the same memory, with the same history."""
-        result = self._alias(self._array)
+        shared = self._alias(self._array)
+        result = wrap(shared._array, shared._device, type(self))
+        result._storage = shared._storage
         result._node = Leaf(result) if type(self._node) is Leaf else self._node
+        result.__dict__.update(self._attributes())
         return result
 
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        """A leaf over a copy of the memory, shared with the copies (in ``memo``) of the tensors
+        that share this one's. Raises RuntimeError for anything but a leaf."""
+        whole, place = self._whole("deep-copied")
+        result = deepcopy(whole, memo).tensor(type(self), *place)
+        memo[id(self)] = result
+        result.__dict__.update(deepcopy(self._attributes(), memo))
+        result._grad = deepcopy(self._grad, memo)
+        return result.requires_grad_(self.requires_grad)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError("tensors are not pickled: use tapegrad.save, or tensor.numpy()")
+        """For pickle: a leaf, without its gradient. Tensors that share memory and are pickled
+        together share it again. Raises RuntimeError for anything but a leaf."""
+        whole, place = self._whole("pickled")
+        return _unpickled, (whole, type(self), *place, self.requires_grad), self._attributes()
+
+    def _attributes(self) -> dict[str, Any]:
+        """What users have set on it."""
+        return {name: v for name, v in self.__dict__.items() if name not in _OWN}
+
+    def _whole(self, done: str) -> tuple[Whole, tuple]:
+        """The memory this tensor is in, and where in it."""
+        if not self.is_leaf:
+            raise RuntimeError(
+                f"only leaves can be {done}, this tensor is the result of "
+                f"{self._node.name()}: use .detach().clone()"
+            )
+        whole = getattr(self._storage, "whole", None)
+        if whole is None or not whole.holds(self._array):
+            whole = Whole((self if self._base is None else self._base)._array, self._device)
+            if self._storage is not None:
+                self._storage.whole = whole
+        return whole, whole.place(self._array)
+
+
+_OWN = frozenset(name for name in Tensor.__annotations__ if name.startswith("_"))
+
+
+class Whole:
+    """The memory that the tensors of one storage share, as copies and pickles take it along: once.
+    They hold all of it, from the first to the last element of ``array``."""
+
+    __slots__ = ("array", "device", "storage")
+
+    def __init__(self, array: Any, device: Device):
+        on_host = isinstance(array, (np.ndarray, np.generic))
+        self.array = device.receive(array) if on_host and device.type == "cuda" else array
+        self.device = device
+        self.storage: Storage | None = None
+
+    def __deepcopy__(self, memo: dict) -> Whole:
+        return Whole(stretch(self.array).copy(), self.device)
+
+    def __reduce__(self) -> tuple:
+        return _unpickled_whole, (to_numpy(stretch(self.array)), self.device)
+
+    def holds(self, array: Any) -> bool:
+        """Whether all elements of the array are in this memory."""
+        first, last = byte_range(self.array)
+        low, high = byte_range(array)
+        return first <= low and high + array.itemsize <= last + self.array.itemsize
+
+    def place(self, array: Any) -> tuple:
+        """The array's dtype, shape, strides and offset in this memory; the last two in bytes."""
+        start = address(array) - byte_range(self.array)[0] if array.size else 0
+        return array.dtype, array.shape, array.strides, start
+
+    def tensor(self, kind: type, dtype: Any, shape: tuple, strides: tuple, start: int) -> Tensor:
+        """A tensor at such a place in this memory."""
+        if self.storage is None:
+            self.storage = Storage()
+        array = within(stretch(self.array), dtype, shape, strides, start)
+        result = wrap(array, self.device, kind)
+        result._storage = self.storage
+        return result
+
+
+def _unpickled(
+    whole: Whole, kind: type, dtype: Any, shape: tuple, strides: tuple, start: int, grad: bool
+) -> Tensor:
+    return whole.tensor(kind, dtypes.dtype(dtype), shape, strides, start).requires_grad_(grad)
+
+
+def _unpickled_whole(array: np.ndarray, device: Device) -> Whole:
+    own = dtypes.dtype(array.dtype)  # of equal dtypes the hot path knows one
+    return Whole(array.view(own), device)
 
 
 def wrap(array: Any, device: Device, kind: type[Tensor] = Tensor) -> Tensor:

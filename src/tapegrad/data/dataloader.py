@@ -10,6 +10,7 @@ import numpy as np
 
 from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import check_nesting
 from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.movement.cat import stack
 from tapegrad.ops.sampling.philox import Generator
@@ -108,6 +109,7 @@ def default_collate(samples: list[Any]) -> Any:
     """One batch from a list of samples: tensors, arrays and numbers become one tensor with a
     leading batch dimension; tuples, lists and dicts are collated entry by entry."""
     first = samples[0]
+    check_nesting("default_collate", first)
     if isinstance(first, Tensor):
         return stack(samples)
     if isinstance(first, (np.ndarray, np.generic)):

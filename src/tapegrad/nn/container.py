@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
+from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
 
 from .module import MODULE, PARAMETER, Module
@@ -37,11 +39,11 @@ class _Ordered(Module):
 
     def __delitem__(self, index: int) -> None:
         name = self._name_at(index)
-        self._renumber([module for other, module in self._items() if other != name])
+        self._arrange([item for item in self._items() if item[0] != name])
 
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
-        self.add_module(str(len(self)), module)
+        self.add_module(self._free_name(), module)
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
@@ -51,16 +53,32 @@ class _Ordered(Module):
         return self
 
     def insert(self, index: int, module: Module) -> Self:
-        """Put a module before position ``index``."""
-        modules = list(self)
-        modules.insert(index, module)
-        self._renumber(modules)
+        """Put a module before position ``index``. Those behind it get the next numbers; where
+        modules have names of their own, all keep theirs."""
+        name = self._free_name()
+        self._require_kind("insert {} as", MODULE, name, module)
+        self._refuse_cycle(name, module)
+        items = self._items()
+        items.insert(index, (name, module))
+        self._arrange(items)
         return self
 
-    def _renumber(self, modules: list[Module]) -> None:
-        for name, _ in self._items():
-            delattr(self, name)
-        self.extend(modules)
+    def _free_name(self) -> str:
+        number = len(self)
+        while str(number) in self._kinds:
+            number += 1
+        return str(number)
+
+    def _arrange(self, items: list[tuple[str, Module]]) -> None:
+        """Let these be the children; numbered, if those so far are."""
+        before = [name for name, _ in self._items()]
+        if before == [str(i) for i in range(len(before))]:
+            items = [(str(i), module) for i, (_, module) in enumerate(items)]
+        kinds = {name: kind for name, kind in self._kinds.items() if name not in before}
+        kinds.update(dict.fromkeys(dict(items), MODULE))
+        attributes = {**dict(items), "_kinds": kinds}
+        gone = [partial(self.__dict__.pop, name) for name in before if name not in attributes]
+        commit([partial(self.__dict__.update, attributes), *gone])
 
 
 class Sequential(_Ordered):

@@ -7,17 +7,22 @@ forward pass costs no more than reading any attribute, and nothing is stored twi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from functools import partial
+from operator import itemgetter, setitem
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
 from tapegrad.autograd.backward import RemovableHandle, add_hook
 from tapegrad.core import dtypes
+from tapegrad.core.commit import commit
 from tapegrad.core.devices import Device
-from tapegrad.core.modes import no_grad
+from tapegrad.core.memory import byte_range
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import check_nesting
+from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.creation.create import as_tensor
 
 from .parameter import Parameter
@@ -100,6 +105,8 @@ class Module:
                     f"{type(self).__name__}: call super().__init__() before assigning the "
                     f"{kind} '{name}'"
                 )
+            if isinstance(value, Module):
+                self._refuse_cycle(name, value)
             if kinds.get(name) != kind:
                 kinds.pop(name, None)
                 kinds[name] = kind
@@ -134,6 +141,8 @@ class Module:
         if name not in self._kinds and hasattr(self, name):
             raise KeyError(f"{owner} already has an attribute '{name}'")
         self._require_kind("register {} as", kind, name, value)
+        if kind == MODULE:
+            self._refuse_cycle(name, value)
         self._kinds.pop(name, None)
         self._kinds[name] = kind
         object.__setattr__(self, name, value)
@@ -146,22 +155,45 @@ class Module:
                 f"{type(self).__name__}: expected a {expected.__name__} or None"
             )
 
+    def _refuse_cycle(self, name: str, module: Module | None) -> None:
+        below = {} if module is None else {id(module): module}
+        while below:
+            _, one = below.popitem()
+            if one is self:
+                raise ValueError(
+                    f"{type(self).__name__}: a module cannot contain itself, as it would with "
+                    f"'{name}'"
+                )
+            for child, kind in one.__dict__.get("_kinds", {}).items():
+                if kind == MODULE and (found := one.__dict__[child]) is not None:
+                    below[id(found)] = found
+
     def _registered(self, *kinds: str) -> Iterator[tuple[str, Any]]:
         for name, kind in tuple(self._kinds.items()):
             if kind in kinds:
                 yield name, self.__dict__[name]
 
     @property
-    def _parameters(self) -> Mapping[str, Parameter | None]:
-        return MappingProxyType(dict(self._registered(PARAMETER)))
+    def _parameters(self) -> MutableMapping[str, Parameter | None]:
+        return _Table(self, PARAMETER)
 
     @property
-    def _buffers(self) -> Mapping[str, Tensor | None]:
-        return MappingProxyType(dict(self._registered(BUFFER, TRANSIENT_BUFFER)))
+    def _buffers(self) -> MutableMapping[str, Tensor | None]:
+        return _Table(self, BUFFER, TRANSIENT_BUFFER)
 
     @property
-    def _modules(self) -> Mapping[str, Module | None]:
-        return MappingProxyType(dict(self._registered(MODULE)))
+    def _modules(self) -> MutableMapping[str, Module | None]:
+        return _Table(self, MODULE)
+
+    def __copy__(self) -> Self:
+        """Another module of the same parameters, buffers and modules, with tables of its own: what
+        is then added to or removed from one does not touch the other."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        for table in ("_kinds", "_forward_hooks", "_forward_pre_hooks"):
+            if table in twin.__dict__:
+                twin.__dict__[table] = dict(twin.__dict__[table])
+        return twin
 
     # ---- walking --------------------------------------------------------------------------
 
@@ -260,24 +292,21 @@ class Module:
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> IncompatibleKeys:
-        """Copy values into this module's parameters and buffers, all of them or none.
+        """Copy values into this module's parameters and buffers, all of them or none, whatever
+        happens meanwhile.
 
         Values may also be arrays, or another library's tensors on the CPU. Every problem is found
-        before the first value is copied, and all are reported together.
+        before the first value is copied, and all are reported together in a RuntimeError.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"load_state_dict: expected a dict of tensors by name, got a "
+                f"{type(state_dict).__name__}"
+            )
         own = self.state_dict()
-        given = {
-            key: value if isinstance(value, Tensor) else as_tensor(np.asarray(value))
-            for key, value in state_dict.items()
-        }
-        missing = [key for key in own if key not in given]
-        unexpected = [key for key in given if key not in own]
-        problems = [
-            f"size mismatch for '{key}': the state_dict has {tuple(given[key].shape)}, "
-            f"the module has {tuple(own[key].shape)}"
-            for key in own
-            if key in given and tuple(given[key].shape) != tuple(own[key].shape)
-        ]
+        missing = [key for key in own if key not in state_dict]
+        unexpected = [key for key in state_dict if key not in own]
+        problems, steps = _prepared(own, state_dict)
         if strict:
             if unexpected:
                 problems.insert(0, f"unexpected keys: {_quoted(unexpected)}")
@@ -288,10 +317,10 @@ class Module:
                 f"load_state_dict: cannot load into {type(self).__name__}:\n  "
                 + "\n  ".join(problems)
             )
-        with no_grad():
-            for key, target in own.items():
-                if key in given:
-                    target.copy_(given[key])
+        for key in own:
+            if key in state_dict:
+                own[key]._bump("load_state_dict")
+        commit(steps)
         return IncompatibleKeys(missing, unexpected)
 
     # ---- changing all of it at once -------------------------------------------------------
@@ -328,7 +357,8 @@ class Module:
     def to(
         self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False
     ) -> Self:
-        """Move to a device, a dtype or both: ``to("cuda")``, ``to(tg.float64)``, ``to(tensor)``.
+        """Move to a device, a dtype or both: ``to("cuda")``, ``to(tg.float64)``, ``to(tensor)``;
+        all of it or, if that fails, nothing.
 
         A dtype applies to floating-point parameters and buffers only. Parameters keep their
         identity: an optimizer made before goes on working until it has state, which does not move.
@@ -345,24 +375,34 @@ class Module:
         if dtype is not None and not dtypes.is_floating(dtype):
             raise TypeError(f"Module.to: the dtype must be floating-point, not {dtype.name}")
 
-        def convert(tensor: Tensor) -> Tensor:
-            wanted = dtype if dtypes.is_floating(tensor.dtype) else None
-            return tensor.to(device=device, dtype=wanted)
+        converted: dict[int, Tensor] = {}  # by id, as several names may have one tensor
 
-        with no_grad():
-            for module in self.modules():
-                for _, parameter in module._registered(PARAMETER):
-                    if parameter is None:
-                        continue
-                    before = parameter.data
-                    after = convert(before)
-                    if after is not before:
-                        grad, parameter.grad = parameter.grad, None
-                        parameter.data = after
-                        parameter.grad = None if grad is None else convert(grad)
-                for name, buffer in module._registered(BUFFER, TRANSIENT_BUFFER):
-                    if buffer is not None:
-                        setattr(module, name, convert(buffer))
+        def convert(tensor: Tensor) -> Tensor:
+            if id(tensor) not in converted:
+                wanted = dtype if dtypes.is_floating(tensor.dtype) else None
+                result = tensor.detach().to(device=device, dtype=wanted)
+                converted[id(tensor)] = tensor if result._array is tensor._array else result
+            return converted[id(tensor)]
+
+        moved: list[tuple[Parameter, Tensor]] = []
+        steps: list[partial] = []
+        for parameter in self.parameters():
+            after = convert(parameter)
+            if after is not parameter:
+                grad = None if parameter.grad is None else convert(parameter.grad)
+                moved.append((parameter, after))
+                attributes = {**parameter._taking(after), "_grad": grad}
+                steps.append(partial(parameter.__dict__.update, attributes))
+        for module in self.modules():
+            for name, buffer in module._registered(BUFFER, TRANSIENT_BUFFER):
+                if buffer is not None:
+                    steps.append(partial(setitem, module.__dict__, name, convert(buffer)))
+        for parameter, after in moved:
+            for changed in (parameter, after):  # for those who saved the old memory, or the tensor
+                changed._bump("Module.to")
+            if parameter._aliased:
+                parameter._leave_memory()
+        commit(steps)
         return self
 
     def cpu(self) -> Self:
@@ -409,6 +449,91 @@ class Module:
             return f"{type(self).__name__}({extra})"
         body = "".join(f"  {line}\n" for line in ([extra] if extra else []) + lines)
         return f"{type(self).__name__}(\n{body})"
+
+
+class _Table(MutableMapping):
+    """A module's parameters, buffers or modules by name; changing it changes the module."""
+
+    def __init__(self, module: Module, *kinds: str) -> None:
+        self._module, self._kinds = module, kinds
+
+    def __getitem__(self, name: str) -> Any:
+        if self._module._kinds.get(name) not in self._kinds:
+            raise KeyError(name)
+        return self._module.__dict__[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self:
+            setattr(self._module, name, value)
+        else:
+            self._module._register(self._kinds[0], name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        delattr(self._module, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._module._registered(*self._kinds))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _prepared(own: dict[str, Tensor], given: Mapping[str, Any]) -> tuple[list[str], list[partial]]:
+    """What is wrong with values for the tensors of a state_dict, and the steps that copy them: to
+    memory that they do not share, in its dtype and on its device."""
+    problems: list[str] = []
+    steps: list[partial] = []
+    taken = _merged(byte_range(target._array) for target in own.values())
+    for key, target in own.items():
+        if key not in given:
+            continue
+        try:
+            value = _as_tensor(given[key])
+            check_writable(target, "load_state_dict")
+        except (TypeError, ValueError, RuntimeError) as error:
+            problems.append(f"cannot load '{key}': {error}")
+            continue
+        if value.shape != target.shape:
+            problems.append(
+                f"size mismatch for '{key}': the state_dict has {tuple(value.shape)}, "
+                f"the module has {tuple(target.shape)}"
+            )
+            continue
+        source = value.detach().to(device=target.device, dtype=target.dtype)._array
+        if _meets(source, taken):
+            source = source.copy()
+        steps.append(partial(setitem, target._array, ..., source))
+    return problems, steps
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The ranges of bytes in order, as few as possible."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1]:
+            first, last = merged[-1][0], max(last, merged.pop()[1])
+        merged.append((first, last))
+    return merged
+
+
+def _meets(array: Any, ranges: list[tuple[int, int]]) -> bool:
+    """Whether the array may share memory with one of these ranges of bytes."""
+    first, last = byte_range(array)
+    i = bisect_right(ranges, last, key=itemgetter(0)) - 1
+    return i >= 0 and ranges[i][1] >= first
+
+
+def _as_tensor(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    check_nesting("load_state_dict", value)
+    detach = getattr(value, "detach", None)  # PyTorch's, of a parameter
+    return as_tensor(detach() if callable(detach) else np.asarray(value), device="cpu")
 
 
 def _join(prefix: str, name: str) -> str:

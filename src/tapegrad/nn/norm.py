@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tapegrad.core import dtypes
+from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.creation.create import ones, zeros
+from tapegrad.ops.layers.norm import batch_norm_counted
 
 from . import functional as F
 from . import init
@@ -86,21 +88,6 @@ class _NormBase(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
-    def _normalize(
-        self, function: Callable, input: Tensor, own: bool, momentum: float | None
-    ) -> Tensor:
-        """By the input's ``own`` statistics, or else by the running ones."""
-        return function(
-            input,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            own,
-            0.0 if momentum is None else momentum,
-            self.eps,
-        )
-
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.shapes:
             raise ValueError(
@@ -115,13 +102,18 @@ class _BatchNorm(_NormBase):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
-        momentum = self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if momentum is None:
-                momentum = 1.0 / float(self.num_batches_tracked.item())
+        counter = self.num_batches_tracked if self.training else None
         own = self.training or self.running_mean is None
-        return self._normalize(F.batch_norm, input, own, momentum)
+        normalize = quiet(batch_norm_counted) if noisy() else batch_norm_counted
+        return normalize(
+            input,
+            (self.running_mean, self.running_var, counter),
+            self.weight,
+            self.bias,
+            own,
+            self.momentum,
+            self.eps,
+        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -182,7 +174,16 @@ class _InstanceNorm(_NormBase):
                 raise ValueError(message)
             warnings.warn(f"{message}, which affine=False does not use", stacklevel=2)
         own = self.training or not self.track_running_stats
-        y = self._normalize(F.instance_norm, x, own, self.momentum)
+        y = F.instance_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            own,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
         return y.squeeze(0) if unbatched else y
 
 

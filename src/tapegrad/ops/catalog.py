@@ -496,11 +496,20 @@ class Operation(NamedTuple):
         function = _public.get(self)
         if function is None:
             function = _public[self] = published(self.declared(), _called[self])
+            if self in _homes and not isinstance(function, type):
+                function.__module__, function.__qualname__ = _homes[self]
         return function
 
 
 _public: dict[Operation, Any] = {}
 _called: dict[Operation, str] = {}  # what errors call an operation
+_homes: dict[Operation, tuple[str, str]] = {}  # where pickle finds it: module and name
+_MODULES = {
+    "tg": "tapegrad",
+    "F": "tapegrad.nn.functional",
+    "windows": "tapegrad.signal.windows",
+    **{door: f"tapegrad.{door}" for door in ("linalg", "special", "masked")},
+}
 
 
 def _read() -> dict[str, dict[str, Operation]]:
@@ -514,6 +523,8 @@ def _read() -> dict[str, dict[str, Operation]]:
                     if door in ("linalg", "masked"):
                         _called[operation] = f"{door}.{name}"
                     _called.setdefault(operation, name)
+                    if door in _MODULES:
+                        _homes.setdefault(operation, (_MODULES[door], name))
                     if found.setdefault(door, {}).setdefault(name, operation) != operation:
                         raise ValueError(f"operation {name!r} is listed twice for {door!r}")
     return found

@@ -81,13 +81,19 @@ class _Later:
 def _in_place(name: str, operation: Operation, reads_values: bool = True) -> Callable:
     from .indexing.inplace import inplace
 
-    return inplace(operation.load(), name, reads_values)
+    return _of_tensor(name, inplace(operation.load(), name, reads_values))
 
 
 def _restrided(name: str, operation: Operation) -> Callable:
     from .indexing.inplace import restride
 
-    return restride(operation.load(), name)
+    return _of_tensor(name, restride(operation.load(), name))
+
+
+def _of_tensor(name: str, method: Callable) -> Callable:
+    """Told where it is, so that it can be pickled."""
+    method.__module__, method.__qualname__ = Tensor.__module__, f"Tensor.{name}"
+    return method
 
 
 def _attach() -> None:

@@ -14,6 +14,19 @@ def require_tensor(op: str, x: Any) -> None:
         raise TypeError(f"[{op}] expects a Tensor, got {type(x).__name__}")
 
 
+def check_nesting(op: str, data: Any, depth: int = 64) -> None:
+    """Raise ValueError for lists, tuples and dicts nested deeper than arrays have dimensions: one
+    that contains itself has no end."""
+    if isinstance(data, dict):
+        data = [*data.values()]
+    if isinstance(data, (list, tuple)):
+        if not depth:
+            raise ValueError(f"[{op}] lists are nested too deep: does one contain itself?")
+        for part in data:
+            if isinstance(part, (list, tuple, dict)):
+                check_nesting(op, part, depth - 1)
+
+
 def require_floating(op: str, x: Any) -> None:
     """Raise TypeError for anything but a Tensor, RuntimeError for integers and bools."""
     require_tensor(op, x)

@@ -49,6 +49,8 @@ def tensor(
         found: set = set()
         if isinstance(data, (list, tuple)):
             data = _plain(data, found)
+        elif _is_foreign(data):
+            data = _to_host(data)
         place = place or CPU
         wanted = None if dtype is None else dtypes.dtype(dtype)
         try:
@@ -65,10 +67,12 @@ def tensor(
     return result.requires_grad_() if requires_grad else result
 
 
-def _plain(data: Any, found: set) -> Any:
+def _plain(data: Any, found: set, depth: int = 64) -> Any:
     """Nested lists without Tensors; to ``found`` go the names of dtypes and the types in them."""
     if isinstance(data, (list, tuple)):
-        return [_plain(d, found) for d in data]
+        if not depth:  # (arrays have no more dimensions)
+            arguments.check_nesting("tensor", data, depth)
+        return [_plain(d, found, depth - 1) for d in data]
     typed = isinstance(data, (Tensor, np.generic, np.ndarray))
     found.add(data.dtype.name if typed else type(data))
     return data.tolist() if isinstance(data, Tensor) else data
@@ -92,12 +96,23 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     tensor is returned itself, and a NumPy array shares its memory. Raises what ``tensor`` does."""
     if isinstance(data, Tensor):
         return data.to(device=default_device() if device is None else device, dtype=dtype)
-    if hasattr(data, "__array__") and not hasattr(data, "__cuda_array_interface__"):
-        data = np.asarray(data)  # another library's tensor on the CPU
+    if _is_foreign(data):
+        data = _to_host(data)
     if isinstance(data, np.ndarray) and chosen_device(device) is CPU:
         shared = from_numpy(data.astype(dtypes.dtype(data.dtype), copy=False))
         return shared if dtype is None else shared.to(dtype)
     return tensor(data, dtype=dtype, device=device)
+
+
+def _is_foreign(data: Any) -> bool:
+    """Whether it is another library's tensor on the CPU."""
+    return hasattr(data, "__array__") and not hasattr(data, "__cuda_array_interface__")
+
+
+def _to_host(data: Any) -> np.ndarray:
+    if str(getattr(data, "dtype", "")) == "torch.bfloat16":  # which PyTorch does not convert
+        return np.asarray(data.float()).astype(dtypes.bfloat16())
+    return np.asarray(data)
 
 
 def from_dlpack(data: Any) -> Tensor:

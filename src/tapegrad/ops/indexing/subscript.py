@@ -13,7 +13,7 @@ import numpy as np
 from tapegrad.core.devices import CPU
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import same_device
+from tapegrad.ops.common.arguments import check_nesting, same_device
 from tapegrad.ops.common.index import getitem, in_range, index_add_at, index_put, snapshot_index
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.pointwise.elementwise import cast
@@ -104,6 +104,7 @@ def storable(values: Any, x: Tensor) -> Any:
         return values
     if isinstance(values, (int, float, np.generic)):
         return fit_number("setitem", values, x.dtype)
+    check_nesting("setitem", values)
     if np.asarray(values).dtype.kind not in "biufV":
         raise TypeError(f"[setitem] cannot store {type(values).__name__} in a tensor")
     return values
@@ -219,6 +220,7 @@ def _array_index(op: str, x: Tensor, part: Any) -> Any:
             )
         part = part._array
     elif isinstance(part, (list, tuple, range)):
+        check_nesting(op, part)
         listed = _listed(part)
         try:
             part = np.asarray(listed)

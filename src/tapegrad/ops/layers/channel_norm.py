@@ -14,7 +14,7 @@ from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.pointwise.elementwise import power
 
-from .norm import batch_norm, check_channels, fold, normalize_rows, with_channels
+from .norm import batch_norm, check_channels, fold, normalize_rows, renew, with_channels
 
 
 @compute_in_float32
@@ -69,12 +69,15 @@ def instance_norm(
     if columns == 1:
         raise ValueError(f"[{op}] needs more than 1 value per channel, got input {shape}")
     x = input.reshape(rows, columns)
+    folded = []
     if input.numel() and (running_mean is not None or running_var is not None):
         centre, spread = input._device.ops["batch_moments"](x._array.T)
-        fold(op, running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
+        folded += fold(running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
         unbiased = spread.reshape(shape[:2]).mean(axis=0) * (columns / (columns - 1))
-        fold(op, running_var, unbiased, momentum)
-    return _by_channel(x, weight, bias, shape, eps)
+        folded += fold(running_var, unbiased, momentum)
+    y = _by_channel(x, weight, bias, shape, eps)
+    renew(op, folded)
+    return y
 
 
 @compute_in_float32

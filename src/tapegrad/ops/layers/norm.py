@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from operator import setitem
 from typing import Any
 
+from tapegrad.core.commit import commit
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import ask, kernel, launch
@@ -20,6 +23,7 @@ from tapegrad.ops.common.precision import (
     times,
     to_float32,
 )
+from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.pointwise.elementwise import rsqrt
 
 # Layer and RMS norm work on rows: the primitives take x as (rows, columns).
@@ -265,14 +269,35 @@ def batch_norm(
     Weight, bias and statistics are (c,). Raises RuntimeError for other shapes, ValueError for an
     eps of 0 and for a single value per channel while training.
     """
+    statistics = running_mean, running_var, None
+    return batch_norm_counted(input, statistics, weight, bias, training, momentum, eps)
+
+
+def batch_norm_counted(
+    input: Tensor,
+    statistics: tuple[Tensor | None, Tensor | None, Tensor | None],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float | None,
+    eps: float,
+) -> Tensor:
+    """``batch_norm`` that also counts the batches in the third of the ``statistics``, if training
+    succeeds. A momentum of None averages over the batches counted."""
     op = "batch_norm"
+    running_mean, running_var, counter = statistics
+    counted = [] if counter is None else [(counter, counter._array + 1)]
+    if momentum is None:
+        momentum = 0.0 if counter is None else 1.0 / (float(counter.item()) + 1.0)
     check_channels(
         op, input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
     if eps < 0 or (training and eps == 0):
         raise ValueError(f"[{op}] eps must be positive, got {eps}")
     if not input.numel():
-        return with_channels(input + 0, weight, bias)
+        y = with_channels(input + 0, weight, bias)
+        renew(op, counted if training else [])
+        return y
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError(f"[{op}] evaluation needs running_mean and running_var")
@@ -283,9 +308,11 @@ def batch_norm(
             f"[{op}] training needs more than 1 value per channel, got input {tuple(input.shape)}"
         )
     moments = input._device.ops["batch_moments"](input._array)
-    fold(op, running_mean, moments[0], momentum)
-    fold(op, running_var, moments[1] * (count / (count - 1)), momentum)
-    return _batch_norm(input, weight, bias, moments=moments, eps=eps)
+    y = _batch_norm(input, weight, bias, moments=moments, eps=eps)
+    variance = moments[1] * (count / (count - 1))
+    folded = fold(running_mean, moments[0], momentum) + fold(running_var, variance, momentum)
+    renew(op, folded + counted)
+    return y
 
 
 @compute_in_float32
@@ -319,9 +346,18 @@ def with_channels(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tens
     return x if bias is None else x + _channels(bias, x)
 
 
-def fold(op: str, running: Tensor | None, new: Any, momentum: float) -> None:
-    """Move running statistics, in place, towards those of a batch."""
-    if running is not None:
-        before = running._array.astype(accumulator(running.dtype), copy=False)
-        running._array[...] = (before * (1 - momentum) + momentum * new).astype(running.dtype)
+def fold(running: Tensor | None, new: Any, momentum: float) -> list[tuple[Tensor, Any]]:
+    """Running statistics, and what they become by those of a batch."""
+    if running is None:
+        return []
+    before = running._array.astype(accumulator(running.dtype), copy=False)
+    return [(running, (before * (1 - momentum) + momentum * new).astype(running.dtype))]
+
+
+def renew(op: str, folded: list[tuple[Tensor, Any]]) -> None:
+    """Write what ``fold`` found into the running statistics, in place: into all or none."""
+    for running, _ in folded:
+        check_writable(running, op)
+    for running, _ in folded:
         running._bump(op)
+    commit([partial(setitem, running._array, ..., new) for running, new in folded])

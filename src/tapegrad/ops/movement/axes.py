@@ -91,6 +91,7 @@ def _at_least(op: str, tensors: tuple, new: dict[int, tuple[int, ...]]) -> Any:
     dimensions."""
     if len(tensors) != 1 or isinstance(tensors[0], (tuple, list)):
         given = tensors[0] if len(tensors) == 1 else tensors
+        arguments.check_nesting(op, given)
         return tuple(_at_least(op, (x,), new) for x in given)
     (x,) = tensors
     require_tensor(op, x)

@@ -17,7 +17,7 @@ from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.arguments import check_nesting, require_floating, require_tensor
 from tapegrad.ops.indexing.inplace import overwrite
 from tapegrad.ops.reduction.searchsorted import searchsorted
 
@@ -147,6 +147,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
 
 
 def _trials(op: str, x: Tensor, p: Any, generator: Any) -> Any:
+    check_nesting(op, p)
     chance = p._array if isinstance(p, Tensor) else np.float64(p)
     if not bool(((chance >= 0) & (chance <= 1)).all()):  # nan is neither
         raise RuntimeError(f"[{op}] probabilities must lie in 0..1")

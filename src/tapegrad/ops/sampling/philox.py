@@ -38,6 +38,14 @@ class Generator:
         self._seed, self._offset = 0, 0
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: all but the lock, of which each needs its own."""
+        with self._lock:
+            return {name: v for name, v in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed`` (any 64-bit integer, negative ones wrap around)."""
         self._seed, self._offset = int(seed) % 2**64, 0
