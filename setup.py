@@ -1,8 +1,9 @@
 """What pyproject.toml cannot say: the kernels are compiled, and their sources travel in the wheel.
 
-``_emulated`` is built where there is a C++ compiler and ``_cuda`` where there is nvcc; without any
-the package is pure Python. The last line of output says what was left out and why. The work is done
-by src/tapegrad/_build.py, loaded by its path because tapegrad cannot be imported yet.
+``_emulated`` is built where there is a C++ compiler and ``_cuda`` where there are nvcc and a driver
+or it is asked for; without any the package is pure Python. The last line of output says what was
+left out and why. The work is done by src/tapegrad/_build.py, loaded by its path because tapegrad
+cannot be imported yet.
 """
 
 import atexit
@@ -37,7 +38,10 @@ class BuildKernels(build_ext):
     def build_extension(self, ext):
         plan = ext.plan
         print(f"compiling {ext.name} with {plan.compiler} for {plan.architectures}", flush=True)
-        objects = Path(self.build_temp).resolve()
+        try:  # kept from one installation to the next
+            objects = _build.objects_folder()
+        except (OSError, _build.BuildError):
+            objects = Path(self.build_temp).resolve()
         try:
             _build.build(plan, Path(self.get_ext_fullpath(ext.name)).resolve(), objects)
         except _build.BuildError as error:

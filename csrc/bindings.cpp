@@ -11,9 +11,12 @@
 
 #ifdef TAPEGRAD_EMULATED
 #include "emulator_controls.h"
-#define TAPEGRAD_MODULE _emulated
+#define TAPEGRAD_OWN_MODULE _emulated
 #else
-#define TAPEGRAD_MODULE _cuda
+#define TAPEGRAD_OWN_MODULE _cuda
+#endif
+#ifndef TAPEGRAD_MODULE  // the name of an extension with kernels of its own
+#define TAPEGRAD_MODULE TAPEGRAD_OWN_MODULE
 #endif
 
 namespace py = pybind11;
@@ -31,6 +34,16 @@ struct Function {
 // Raises the module's `KernelError`, looked up when it happens: tapegrad.kernels puts its own class
 // there, so that both modules raise the same one.
 PyObject* module_object;
+
+// Throws nothing, whatever has become of the module: Python calls us, and does not catch.
+void raise_kernel_error(const char* message) {
+    PyObject* kind = PyObject_GetAttrString(module_object, "KernelError");
+    if (kind == nullptr) {
+        PyErr_Clear();
+    }
+    PyErr_SetString(kind != nullptr ? kind : PyExc_RuntimeError, message);
+    Py_XDECREF(kind);
+}
 
 void raise_wrong_argument(const Function& function, Py_ssize_t index, const char* wanted,
                           PyObject* given) {
@@ -107,9 +120,14 @@ PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
         const int64_t answer = function.launcher.call(arguments);
         return function.launcher.answers ? PyLong_FromLongLong(answer) : py::none().release().ptr();
     } catch (const KernelError& error) {
-        py::set_error(py::handle(module_object).attr("KernelError"), error.what());
+        raise_kernel_error(error.what());
     } catch (const std::exception& error) {
         PyErr_SetString(PyExc_RuntimeError, error.what());
+#ifdef TAPEGRAD_EMULATED
+    } catch (const emulate::Interrupted&) {  // Python's error is set
+#endif
+    } catch (...) {
+        raise_kernel_error((function.name + ": something was thrown that is no exception").c_str());
     }
     return nullptr;
 }
@@ -134,7 +152,7 @@ void define_launchers(py::module_& module) {
 }  // namespace
 
 PYBIND11_MODULE(TAPEGRAD_MODULE, module) {
-    module_object = module.ptr();
+    module_object = module.inc_ref().ptr();  // its functions may outlive it
     py::exception<KernelError>(module, "KernelError", PyExc_RuntimeError);
 
     module.def("build_info", [] {

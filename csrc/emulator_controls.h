@@ -24,6 +24,8 @@ inline emulate::Schedule schedule_from_name(const std::string& name) {
 
 inline void define_emulator_controls(pybind11::module_& module) {
     namespace py = pybind11;
+    // CTRL-C, and Python's other signals, are served while a kernel runs: the caller holds the GIL.
+    emulate::ask_whether_to_go_on([] { return PyErr_CheckSignals() == 0; });
     module.def(
         "set_schedule",
         [](const std::string& name, uint64_t seed) {

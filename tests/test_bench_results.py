@@ -57,6 +57,37 @@ def test_verdicts(old, new, verdict, ok):
     assert changes.ok is ok
 
 
+def test_files_with_no_row_in_common_are_not_all_right(tmp_path, capsys):
+    """(U09)"""
+    files = []
+    for name in ("relu", "tanh"):
+        files.append(str(tmp_path / f"{name}.json"))
+        results_of(**{name: 1.0}).to_json(files[-1])
+    assert main(["bench", "--compare", *files]) == 1
+    assert "no row is in both: nothing was compared" in capsys.readouterr().out
+    assert main(["bench", "--compare", files[0], files[0]]) == 0
+    assert "nothing was compared" not in capsys.readouterr().out
+    assert not bench.compare_results(results_of(), results_of()).ok
+
+
+def test_a_share_above_the_ceiling_is_not_shown_but_why(monkeypatch):
+    """(U10)"""
+    found = results_of(relu=1e-6)
+    (row,) = found.rows
+    row.bytes, found.settings = 1e6, {"peers": []}
+    found.ceilings = {"copy": 1e9, "matmul": {}, "by": {"copy": "numpy"}}
+    row.of_ceiling = 9.59
+    assert "959%" not in str(found)
+    assert "cached" in str(found)
+    assert "fits in a cache" in str(found)
+    row.of_ceiling = 0.5
+    assert "50%" in str(found)
+    row.bytes, row.flops, row.of_ceiling = 1.0, 1.0, None
+    assert "> product" in str(found)
+    monkeypatch.setattr(ceilings.Ceilings, "least_seconds", lambda *sizes: 1e9)
+    assert run("relu", device="cpu").rows[0].of_ceiling is None
+
+
 def test_rounds_that_had_to_wait_are_noise():
     old, new = results_of(relu=1.0), results_of(relu=1.0)
     new.rows[0].times["tapegrad"] = Timing.of([1.0, 3.0, 3.1, 3.2])

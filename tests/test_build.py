@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tapegrad import _build
+from tapegrad import _build, doctor
 from tapegrad._build import Architectures, BuildError, Compiler
 
 NVCC = Compiler(("/opt/cuda/bin/nvcc",), "nvcc 13.0.88")
@@ -193,6 +193,26 @@ def test_setup_fails_or_goes_on_without_compilers(tmp_path):
     assert "tapegrad/_sources/csrc/bindings.cpp" in names
 
 
+def test_cuda_is_compiled_where_there_is_a_driver_or_it_is_asked_for(sources, monkeypatch):
+    """(U03)"""
+    for driver, environ, built in (
+        (False, {}, False),
+        (True, {}, True),
+        (False, {"TAPEGRAD_CUDA": "on"}, True),
+        (False, {"TAPEGRAD_CUDA_ARCHS": "90a"}, True),
+        (True, {"TAPEGRAD_CUDA": "off"}, False),
+    ):
+        monkeypatch.setattr(_build, "has_driver", lambda driver=driver: driver)
+        choice = _build.choose_extensions(CXX, NVCC, sources, environ)
+        assert ("cuda" in {plan.device for plan in choice.plans}) is built
+        assert choice.cuda_required is (environ.get("TAPEGRAD_CUDA") == "on")
+    monkeypatch.setattr(_build, "has_driver", lambda: False)
+    choice = _build.choose_extensions(CXX, NVCC, sources, {})
+    assert "no driver" in choice.left_out["cuda"]
+    assert "TAPEGRAD_CUDA=on" in choice.left_out["cuda"]
+    assert "no CUDA compiler" in _build.choose_extensions(CXX, None, sources, {}).left_out["cuda"]
+
+
 # ---- pybind11's headers ----
 
 
@@ -234,6 +254,80 @@ def test_key_follows_everything_that_matters(sources):
 
     (sources / "kernels" / "device.cuh").write_text("// other vocabulary\n")
     assert all(a.key != b.key for a, b in zip(plan().units, after.units, strict=True))
+
+
+needs_users = pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
+
+
+@pytest.fixture
+def cache(sources, tmp_path, monkeypatch):
+    """A plan, and an extension of it in a cache that all may write into."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(folder))
+    plan = _build.plan_emulated(CXX, sources, {})
+    monkeypatch.setattr(_build, "plan_for", lambda device: plan)
+    path = _build.cached_path(plan)
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(b"not a library")
+    path.chmod(0o755)
+    return plan, path
+
+
+@needs_users
+def test_what_another_user_left_in_the_cache_is_refused(cache, monkeypatch):
+    """(R15)"""
+    plan, path = cache
+    assert _build.cached(plan) == path
+    monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
+    if path.stat().st_uid == 0:  # root's files are trusted: make it somebody's
+        os.chown(path, 12345, -1)
+    for ask in (lambda: _build.cached(plan), lambda: _build.build_into_cache("emulated")):
+        with pytest.raises(BuildError, match=r"belongs to another user \(number \d+\).*TAPEGRAD_C"):
+            ask()
+    assert "belongs to another user" in doctor_says(monkeypatch)
+
+
+@needs_users
+def test_the_folder_of_another_user_is_refused(cache, monkeypatch):
+    """(R15)"""
+    plan, path = cache
+    if path.stat().st_uid == 0:
+        os.chown(path.parent, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(BuildError, match=f"{path.parent} belongs to another user"):
+        _build.cached(plan)
+
+
+@needs_users
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_what_others_may_change_is_compiled_again(cache, monkeypatch, mode):
+    """(R15) Also objects, of which extensions are linked."""
+    plan, path = cache
+    path.chmod(mode)
+    assert _build.cached(plan) is None
+    built = []
+    monkeypatch.setattr(_build, "build", lambda *arguments: built.append(arguments))
+    _build.build_into_cache("emulated")
+    assert built
+    objects = _build.objects_folder()
+    assert stat.S_IMODE(objects.stat().st_mode) == 0o700
+    planted = objects / "square.o"
+    planted.write_bytes(b"")
+    planted.chmod(mode)
+    assert not _build.is_ours(planted)
+    planted.chmod(0o644)
+    assert _build.is_ours(planted)
+    link = objects / "link.o"
+    link.symlink_to(planted)
+    assert not _build.is_ours(link)
+
+
+def doctor_says(monkeypatch):
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    return doctor.find_extension("emulated").text
 
 
 def test_moved_sources_keep_their_key(sources, tmp_path):

@@ -137,6 +137,15 @@ def test_a_module_that_cannot_be_loaded_is_reported(tmp_path, monkeypatch):
     )
 
 
+def test_doctor_says_one_thing_about_kernels_that_cannot_be_compiled(monkeypatch):
+    """(U11)"""
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert "not built: the emulated device needs a C++ compiler" in doctor.doctor()
+    assert "compiled on first use" not in doctor.doctor()
+    assert "no compiler found" in doctor.doctor()
+
+
 # ---- examples ----------------------------------------------------------------------------------
 
 

@@ -115,6 +115,20 @@ def test_dtypes_are_numpys():
     assert torch.ones(1).dtype != "float32"
 
 
+def test_attributes_of_dtypes():
+    """A dtype has NumPy's attributes, `itemsize` and `kind`, not PyTorch's `is_floating_point`,
+    `is_complex`, `is_signed`: ask the tensor"""  # (S01)
+    x, theirs = tg.ones(1), torch.ones(1)
+    assert x.dtype.itemsize == theirs.dtype.itemsize == 4
+    assert x.dtype.kind == "f"
+    for name in ("is_floating_point", "is_complex", "is_signed"):
+        assert not hasattr(x.dtype, name)
+        assert hasattr(theirs.dtype, name)
+        assert getattr(x, name)() is getattr(theirs, name)()
+    with pytest.raises(TypeError):
+        type("dtype", (np.dtype,), {})
+
+
 def test_parts_of_sizes():
     """`x.shape[1:]` and `x.shape + (1,)` are plain tuples"""
     assert type(tg.ones(2, 3).shape[1:]) is type(tg.ones(2).shape + (1,)) is tuple
@@ -600,11 +614,18 @@ def test_out_of_wider_dtypes():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_numpys_functions():
-    """NumPy's functions refuse a Tensor; `array * tensor` is a Tensor"""
+    """`array * tensor` is a Tensor on the tape, as `tensor * array` is; NumPy's own functions take
+    tensors that require no grad, as PyTorch's"""
+    x = tg.ones(2, requires_grad=True)
+    for product in (np.ones(2) * x, x * np.ones(2)):
+        assert isinstance(product, tg.Tensor)
+        assert product.requires_grad
     with pytest.raises(TypeError):
-        np.sin(tg.ones(2))
+        np.ones(2) * torch.ones(2)
+    assert isinstance(np.sin(tg.ones(2)), tg.Tensor)
     assert isinstance(np.sin(torch.ones(2)), torch.Tensor)
-    assert isinstance(np.ones(2) * tg.ones(2), tg.Tensor)
+    with pytest.raises(RuntimeError, match="would drop its history"):
+        np.sin(x)
 
 
 # ---------------------------------------------------------------------- training

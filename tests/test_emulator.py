@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -427,3 +429,127 @@ def test_failure_unwinds_every_thread(emulator):
         y = np.empty_like(x)
         assert emulator.rotate(y, x, 3, True) is None
         np.testing.assert_array_equal(y, np.roll(x, -3))
+
+
+# ---- an extension with kernels of its own ----
+
+OWN = Path(__file__).parent / "kernels" / "own_kernels.cu"
+
+# What every script below starts with: the extension, under a name of its own.
+LOAD = """
+import importlib.util, os, signal, sys, time
+import numpy as np
+spec = importlib.util.spec_from_file_location("mine._emulated", sys.argv[1])
+mine = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(mine)
+"""
+
+
+@pytest.fixture(scope="module")
+def own_extension(tmp_path_factory):
+    cxx = _build.find_cxx()
+    if cxx is None:
+        pytest.skip("the emulator needs a C++ compiler")
+    root = _build.source_root()
+    plan = _build.plan_emulated(cxx, root)
+    units = tuple(u for u in plan.units if u.source.parent.name in ("emulate", "csrc"))
+    command = (*cxx.command, *_build.CXX_FLAGS, "-x", "c++", "-I", str(root / "kernels"))
+    key = _build.source_hash(root)[:8]
+    units += (_build.Unit(OWN, command, key),)
+    folder = tmp_path_factory.mktemp("own")
+    return _build.build(replace(plan, units=units), folder / "own.so", _build.objects_folder())
+
+
+def run_own(extension, script):
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD + script, str(extension)],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    return done.stdout
+
+
+def test_faults_of_an_extension_of_ones_own_are_exceptions(own_extension):
+    """(U08) Python does not abort, even where only functions of the module are left."""
+    said = run_own(
+        own_extension,
+        """
+functions = [mine.diverging, mine.no_grid, mine.number]
+def ask():
+    for function in functions:
+        try:
+            function(0)
+        except RuntimeError as error:
+            print(type(error).__name__, error)
+ask()
+del mine.KernelError, mine
+import gc; gc.collect()
+ask()
+import tapegrad as tg
+print(tg.ones(3, device="emulated").softmax(0).sum().item())
+ask()
+""",
+    )
+    assert said.count("waits at the barrier") == 3
+    assert said.count("every dimension must be at least 1") == 3
+    assert said.count("something was thrown that is no exception") == 3
+    assert said.count("KernelError") == 3
+
+
+@pytest.mark.parametrize("call", ["endless(y, False, 0)", "endless(y, True, 0)"])
+def test_an_endless_kernel_is_interrupted_at_once(own_extension, call):
+    """(R12) Whether or not its threads ever meet; and the emulator works on."""
+    said = run_own(
+        own_extension,
+        f"""
+y = np.zeros(64, dtype=np.float32)
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(0.3)
+        os.write(1, b"%.3f\\n" % time.monotonic())
+        os.kill(os.getppid(), signal.SIGINT)
+        os._exit(0)
+    try:
+        mine.{call}
+    except KeyboardInterrupt:
+        os.write(1, b"%.3f\\n" % time.monotonic())
+    os.waitpid(pid, 0)
+made, pooled = mine.fiber_counts()
+assert made == pooled <= 64, (made, pooled)
+count = np.zeros(1, dtype=np.int64)
+mine.counting(count, 1000, 0)
+assert count[0] == 4000
+""",
+    )
+    times = [float(line) for line in said.split()]
+    assert len(times) == 6
+    served = [after - pressed for pressed, after in zip(times[::2], times[1::2], strict=True)]
+    assert min(served) < 0.2  # (the slower ones may have waited for a busy machine)
+
+
+def test_a_handler_that_returns_lets_the_kernel_go_on(own_extension):
+    """(R12) It computes the same, and signals are served while it does."""
+    said = run_own(
+        own_extension,
+        """
+seen, scratch = [], np.zeros(1, dtype=np.int64)
+def handle(*_):
+    try:
+        mine.counting(scratch, 1, 0)
+    except RuntimeError as error:
+        seen.append(str(error))
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+count = np.zeros(1, dtype=np.int64)
+steps = 1000
+while len(seen) < 3:
+    count[0] = 0
+    mine.counting(count, steps, 0)
+    assert count[0] == 4 * steps, count
+    steps *= 2
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(seen[0])
+""",
+    )
+    assert "launched while a signal handler interrupts another kernel" in said

@@ -58,6 +58,8 @@ struct Fiber {
 #else
     void* stack_pointer;
 #endif
+    char* stack;
+    void (*entry)();
 };
 
 namespace {
@@ -76,19 +78,19 @@ char* map_stack() {
     return static_cast<char*>(memory) + page;
 }
 
-void prepare_stack(Fiber& fiber, char* stack, void (*entry)()) {
+void prepare_stack(Fiber& fiber) {
 #ifdef TAPEGRAD_UCONTEXT
     getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = stack;
+    fiber.context.uc_stack.ss_sp = fiber.stack;
     fiber.context.uc_stack.ss_size = stack_bytes;
     fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, entry, 0);
+    makecontext(&fiber.context, fiber.entry, 0);
 #else
     // As if `entry` had been called and had switched away at its first instruction: six saved
     // registers, the address to return to, and the zero return address at which unwinding ends.
-    void** top = reinterpret_cast<void**>(stack + stack_bytes);
+    void** top = reinterpret_cast<void**>(fiber.stack + stack_bytes);
     top[-1] = nullptr;
-    top[-2] = reinterpret_cast<void*>(entry);
+    top[-2] = reinterpret_cast<void*>(fiber.entry);
     fiber.stack_pointer = top - 8;
 #endif
 }
@@ -105,12 +107,16 @@ Fiber* take_fiber(void (*entry)()) {
     }
     char* stack = map_stack();
     Fiber* fiber = new Fiber();
-    prepare_stack(*fiber, stack, entry);
+    fiber->stack = stack;
+    fiber->entry = entry;
+    prepare_stack(*fiber);
     ++fibers_made;
     return fiber;
 }
 
 void give_fiber_back(Fiber* fiber) { pool.push_back(fiber); }
+
+void restart_fiber(Fiber* fiber) { prepare_stack(*fiber); }
 
 void switch_fiber(Fiber* from, Fiber* to) {
 #ifdef TAPEGRAD_UCONTEXT

@@ -13,6 +13,9 @@ Fiber* adopt_current_stack();
 Fiber* take_fiber(void (*entry)());
 void give_fiber_back(Fiber* fiber);
 
+// Forgets where a fiber is: it begins with its `entry` again. Nothing on its stack is unwound.
+void restart_fiber(Fiber* fiber);
+
 void switch_fiber(Fiber* from, Fiber* to);
 
 // How many fibers exist and how many of them are in the pool; equal whenever no kernel runs.

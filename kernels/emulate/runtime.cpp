@@ -4,9 +4,15 @@
 // synchronises runs as a loop on a single fiber.
 #include "runtime.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <vector>
 
@@ -79,6 +85,131 @@ std::exception_ptr failure;
 
 // Thrown into every suspended thread after a failure, so that its stack unwinds.
 struct Cancelled {};
+
+// ---- interruption ----
+
+// A kernel may run for long, or for ever. A thread of the emulator's looks twenty times a second
+// whether it sees the same launch again, and then sends a signal to the thread that runs it. Where
+// that is in the kernel's own code, the signal switches to the host's stack at once; in the
+// emulator's code, when that goes back to the kernel. The host asks whether to go on. If not, the
+// fiber is abandoned where it is, and the others unwind.
+constexpr int knock = SIGURG;  // ignored unless somebody waits for it, and sent by hardly anybody
+
+bool (*may_go_on)() = nullptr;
+bool asking = false;
+volatile sig_atomic_t in_kernel = 0;  // whether the thread that runs is in the kernel's code
+volatile sig_atomic_t knocked = 0;
+bool visiting = false;  // whether the host was switched to for its answer
+
+std::mutex watched;  // guards what is below
+pthread_t runner;
+uint64_t launches = 0;
+uint64_t running_launch = 0;  // 0: none
+bool has_watcher = false;
+
+void visit_host() {
+    knocked = 0;
+    visiting = true;
+    Fiber* self = running;
+    running = host;
+    switch_fiber(self, host);
+}
+
+void answer_knock(int) {
+    const int error = errno;
+    knocked = 1;
+    if (in_kernel) {
+        in_kernel = 0;
+        visit_host();
+        in_kernel = 1;
+    }
+    errno = error;
+}
+
+bool go_on() {
+    knocked = 0;
+    asking = true;
+    const bool answer = may_go_on();
+    asking = false;
+    return answer;
+}
+
+// What a function of the emulator's that kernels call does first and, unless it throws, last.
+void leave_kernel() { in_kernel = 0; }
+void return_to_kernel() {
+    if (knocked) {
+        visit_host();
+    }
+    in_kernel = 1;
+}
+
+bool is_answered() {
+    struct sigaction now;
+    return sigaction(knock, nullptr, &now) == 0 && now.sa_handler == answer_knock;
+}
+
+void* watch(void*) {
+    uint64_t seen = 0;
+    for (;;) {
+        const timespec pause{0, 50000000};
+        nanosleep(&pause, nullptr);
+        std::lock_guard<std::mutex> lock(watched);
+        if (running_launch != 0 && running_launch == seen && is_answered()) {
+            pthread_kill(runner, knock);
+        }
+        seen = running_launch;
+    }
+    return nullptr;
+}
+
+// In a child process there is no watcher, whose lock may have been taken.
+void forget_watcher() {
+    new (&watched) std::mutex;
+    has_watcher = false;
+}
+
+void start_watcher() {
+    has_watcher = true;  // tried once: without one, kernels run to their end
+    struct sigaction now;
+    if (sigaction(knock, nullptr, &now) != 0 ||
+        (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN && now.sa_handler != answer_knock)) {
+        return;
+    }
+    struct sigaction answer {};
+    answer.sa_handler = answer_knock;
+    answer.sa_flags = SA_RESTART | SA_NODEFER;  // it may never return
+    sigemptyset(&answer.sa_mask);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // the watcher gets no signals
+    pthread_t watcher;
+    if (sigaction(knock, &answer, nullptr) == 0 && pthread_create(&watcher, nullptr, watch, nullptr) == 0) {
+        pthread_detach(watcher);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    static const int registered = pthread_atfork(nullptr, nullptr, forget_watcher);
+    (void)registered;
+}
+
+// While it lives, a launch is watched.
+class Watched {
+  public:
+    Watched() {
+        in_kernel = knocked = 0;
+        if (may_go_on != nullptr) {
+            if (!has_watcher) {
+                start_watcher();
+            }
+            std::lock_guard<std::mutex> lock(watched);
+            runner = pthread_self();
+            running_launch = ++launches;
+        }
+    }
+    ~Watched() {
+        std::lock_guard<std::mutex> lock(watched);
+        running_launch = 0;
+    }
+};
 
 std::string place(const uint3& v) {
     return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
@@ -367,10 +498,14 @@ void exit_thread() {
 void run_threads_forever() {
     for (;;) {
         try {
+            return_to_kernel();
             launch.body(launch.context);
+            leave_kernel();
             exit_thread();
         } catch (const Cancelled&) {
+            leave_kernel();
         } catch (...) {
+            leave_kernel();
             if (!failure) {
                 failure = std::current_exception();
             }
@@ -452,6 +587,20 @@ void check_guards() {
 
 // ---- blocks ----
 
+// Ends the block in Interrupted: the thread that runs where it is, the others by unwinding.
+void abandon_block() {
+    failure = std::make_exception_ptr(Interrupted());
+    ThreadRecord& thread = threads[current];
+    restart_fiber(thread.fiber);
+    give_fiber_back(thread.fiber);
+    thread.fiber = nullptr;
+    thread.state = State::exited;
+    const int next = find_suspended_thread();
+    if (next >= 0) {
+        switch_to(next);
+    }
+}
+
 void run_block() {
     for (int thread = 0; thread < thread_total; ++thread) {
         threads[thread].state = State::ready;
@@ -466,6 +615,16 @@ void run_block() {
     prepare_shared_memory();
     running = host;
     switch_to(ready.take());
+    while (visiting) {
+        visiting = false;
+        Fiber* fiber = threads[current].fiber;
+        if (go_on()) {
+            running = fiber;
+            switch_fiber(host, fiber);
+        } else {
+            abandon_block();
+        }
+    }
     if (failure) {
         std::exception_ptr error;
         std::swap(error, failure);
@@ -506,6 +665,9 @@ void run_grid() {
         } while (std::gcd(stride, total) != 1);
     }
     for (uint64_t i = 0; i < total; ++i) {
+        if (knocked && !go_on()) {
+            throw Interrupted();
+        }
         const uint64_t row = position / uint64_t(launch.grid.x);
         blockIdx.x = unsigned(position % uint64_t(launch.grid.x));
         blockIdx.y = unsigned(row % uint64_t(launch.grid.y));
@@ -518,6 +680,8 @@ void run_grid() {
 }  // namespace
 
 // ---- what kernels and hosts call ----
+
+void ask_whether_to_go_on(bool (*question)()) { may_go_on = question; }
 
 void set_schedule(ScheduleChoice new_choice) { choice = new_choice; }
 
@@ -538,7 +702,12 @@ const char* schedule_name(Schedule schedule) {
 void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
                 void (*body)(void*), void* context) {
     check_launch(kernel, grid, block, shared_bytes);
+    if (asking) {
+        throw KernelError(describe_launch(kernel, grid, block, shared_bytes) +
+                          ": launched while a signal handler interrupts another kernel");
+    }
     std::lock_guard<std::mutex> lock(one_launch_at_a_time);
+    const Watched watching;
     if (host == nullptr) {
         host = adopt_current_stack();
     }
@@ -555,7 +724,10 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
     run_grid();
 }
 
-void fail(const std::string& message) { fail_at(current, message); }
+void fail(const std::string& message) {
+    leave_kernel();
+    fail_at(current, message);
+}
 
 void fail_misaligned(const void* address) {
     fail("128-bit access to an address that is not a multiple of 16 (it ends in " +
@@ -563,6 +735,7 @@ void fail_misaligned(const void* address) {
 }
 
 void place_shared_array(SharedArray& array, size_t bytes, size_t alignment) {
+    leave_kernel();
     static_bytes_used = (static_bytes_used + alignment - 1) / alignment * alignment + bytes;
     if (static_bytes_used > max_static_shared_bytes) {
         fail("shared array " + std::string(array.name) + " brings the static shared memory to " +
@@ -580,11 +753,13 @@ void place_shared_array(SharedArray& array, size_t bytes, size_t alignment) {
     place_guard(array.name, address + bytes);
     array.address = address;
     array.block_serial = block_serial;
+    return_to_kernel();
 }
 
 void* dynamic_shared_memory() { return dynamic_arena; }
 
 int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
+    leave_kernel();
     if (barrier.exited > 0) {
         fail("waits at the barrier " + place(site) + ", but other threads of the block have exited");
     }
@@ -614,10 +789,13 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
         ready.fill(thread_total);
     }
     wait_for_turn();
-    return barrier.result;
+    const int result = barrier.result;
+    return_to_kernel();
+    return result;
 }
 
 uint64_t meet_warp(const WarpRequest& request) {
+    leave_kernel();
     const int warp_index = current / warpSize;
     const int lane = current % warpSize;
     const unsigned own_bit = 1u << lane;
@@ -656,7 +834,9 @@ uint64_t meet_warp(const WarpRequest& request) {
     threads[current].site = request.site;
     answer_if_complete(warp_index, mine);
     wait_for_turn();
-    return threads[current].answer;
+    const uint64_t answer = threads[current].answer;
+    return_to_kernel();
+    return answer;
 }
 
 }  // namespace emulate

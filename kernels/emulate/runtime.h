@@ -53,6 +53,12 @@ void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid,
         [](void* context) { (*static_cast<decltype(call)*>(context))(); }, &call);
 }
 
+// Asked about twenty times a second while one launch runs: whether to go on. Where it says no, the
+// launch ends in Interrupted. Null, as it is at first: nobody is asked.
+void ask_whether_to_go_on(bool (*question)());
+
+struct Interrupted {};
+
 // Stops the kernel with an error at the current thread.
 [[noreturn]] void fail(const std::string& message);
 

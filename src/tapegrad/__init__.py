@@ -27,7 +27,6 @@ from .core.dtypes import (
     int16,
     int32,
     int64,
-    promote_types,
     set_default_dtype,
     uint8,
 )
@@ -36,6 +35,7 @@ from .core.kernels import KernelError
 from .core.tensor import Size, Tensor
 from .ops import methods as _methods
 from .ops.catalog import doors as _doors
+from .ops.common.hints import UnknownName as _UnknownName
 
 e, inf, nan, pi, newaxis = 2.718281828459045, float("inf"), float("nan"), 3.141592653589793, None
 bool = dtypes.bool_
@@ -48,7 +48,7 @@ _LATER = {
     name: module
     for module, names in {
         ".ops.common.type_info": "can_cast finfo iinfo is_complex is_floating_point is_nonzero "
-        "is_tensor numel result_type",
+        "is_tensor numel promote_types result_type",
         ".core.printing": "set_printoptions",
         ".checkpoint": "load save",
         ".backends": "are_deterministic_algorithms_enabled backends get_float32_matmul_precision "
@@ -62,6 +62,7 @@ _LATER = {
         ".optim": "optim",
         ".signal": "signal",
         ".special": "special",
+        ".testing": "testing",
         ".utils": "utils",
     }.items()
     for name in names.split()
@@ -77,9 +78,12 @@ def __getattr__(name: str) -> _Any:
         module = _import_module(_LATER[name], __name__)
         value = getattr(module, name, module)
     elif name == "bfloat16":  # from an optional package
-        return dtypes.bfloat16()
+        try:
+            return dtypes.bfloat16()
+        except ImportError as error:
+            raise AttributeError(str(error)) from error
     else:
-        raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+        raise _UnknownName("module 'tapegrad'", name, __dir__)
     globals()[name] = value
     return value
 

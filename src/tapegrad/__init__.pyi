@@ -26,6 +26,7 @@ from . import ops as ops
 from . import optim as optim
 from . import signal as signal
 from . import special as special
+from . import testing as testing
 from . import utils as utils
 from ._version import __version__ as __version__
 from .autograd import enable_grad as enable_grad
@@ -52,7 +53,6 @@ from .core.dtypes import int8 as int8
 from .core.dtypes import int16 as int16
 from .core.dtypes import int32 as int32
 from .core.dtypes import int64 as int64
-from .core.dtypes import promote_types as promote_types
 from .core.dtypes import set_default_dtype as set_default_dtype
 from .core.dtypes import uint8 as uint8
 from .core.formats import contiguous_format as contiguous_format
@@ -72,6 +72,7 @@ from .ops.common.type_info import is_floating_point as is_floating_point
 from .ops.common.type_info import is_nonzero as is_nonzero
 from .ops.common.type_info import is_tensor as is_tensor
 from .ops.common.type_info import numel as numel
+from .ops.common.type_info import promote_types as promote_types
 from .ops.common.type_info import result_type as result_type
 from .ops.indexing.take_along import Picked
 from .ops.linalg.det import SignAndLog
@@ -209,7 +210,7 @@ def any(
     input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
 ) -> Tensor: ...
 def arange(
-    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:

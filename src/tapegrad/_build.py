@@ -8,19 +8,22 @@ the emulated extension is missing or older than the sources. By hand::
     python -m tapegrad._build cuda
     python -m tapegrad._build resources   # registers, shared memory and spills of every kernel
 
-Environment: ``CXX`` and ``CXXFLAGS``; ``CUDA_HOME`` or ``CUDA_PATH``; ``TAPEGRAD_CUDA`` (auto, on,
-off); ``TAPEGRAD_CUDA_ARCHS`` (such as "80 90a 120+PTX"); ``TAPEGRAD_CACHE`` (a folder);
+Environment: ``CXX`` and ``CXXFLAGS``; ``CUDA_HOME`` or ``CUDA_PATH``; ``TAPEGRAD_CUDA`` (on, off,
+or auto: on where there is a driver or the next is set); ``TAPEGRAD_CUDA_ARCHS`` (such as
+"80 90a 120+PTX"); ``TAPEGRAD_CACHE`` (a folder);
 ``TAPEGRAD_PYBIND11_INCLUDE`` (the folder of pybind11's headers, where it is not installed).
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import hashlib
 import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -331,6 +334,8 @@ def build(plan: Plan, output: Path, objects: Path) -> Path:
     renamed, which replaces it in one step.
     """
     objects.mkdir(parents=True, exist_ok=True)
+    if output.parent.parent == cache_folder():
+        own_folder(output.parent)
     output.parent.mkdir(parents=True, exist_ok=True)
     paths = [objects / f"{unit.source.stem}-{unit.key}.o" for unit in plan.units]
     # What takes longest goes first: the bindings, with pybind11's templates, then by size.
@@ -354,7 +359,7 @@ def cores() -> int:
 
 
 def _compile(unit: Unit, path: Path) -> None:
-    if path.is_file():
+    if is_ours(path):
         os.utime(path)  # still in use
         return
     with replacing(path) as temporary:
@@ -371,6 +376,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{path.suffix}")
     try:
         yield temporary
+        temporary.chmod(temporary.stat().st_mode & ~_OTHERS_WRITE)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -409,16 +415,70 @@ def cached_path(plan: Plan) -> Path:
     return cache_folder() / plan.key / f"_{plan.device}{EXTENSION_SUFFIX}"
 
 
+def cached(plan: Plan) -> Path | None:
+    """The extension in the cache, if it is there. Raises BuildError for another user's."""
+    path = cached_path(plan)
+    if not os.path.lexists(path):
+        return None
+    for place in (path.parent, path):
+        _refuse_foreign(place)
+    return path if is_ours(path) else None
+
+
 def build_into_cache(device: str) -> Path:
     """The extension for the sources as they are now, compiled if it is not in the cache yet."""
     plan = plan_for(device)
-    path = cached_path(plan)
-    if path.is_file():
+    path = cached(plan)
+    if path is not None:
         os.utime(path)
-    else:
-        build(plan, path, cache_folder() / "objects")
-        _forget_unused(cache_folder())
+        return path
+    path = cached_path(plan)
+    build(plan, path, objects_folder())
+    _forget_unused(cache_folder())
     return path
+
+
+def objects_folder() -> Path:
+    """Where the cache keeps what is compiled, which nobody else may change."""
+    folder = cache_folder() / "objects"
+    own_folder(folder)
+    return folder
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder into which nobody else may write. Raises BuildError for another user's."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _refuse_foreign(folder)
+    if hasattr(os, "getuid") and folder.stat().st_mode & _OTHERS_WRITE:
+        folder.chmod(0o700)
+
+
+# What is in the cache is executed, and TAPEGRAD_CACHE may be a folder that all may write into.
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def is_ours(path: Path) -> bool:
+    """Whether it is a file that no other user has made or may change."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    if not hasattr(os, "getuid"):
+        return True
+    return found.st_uid in (os.getuid(), 0) and not found.st_mode & _OTHERS_WRITE
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise BuildError for what belongs to another user."""
+    found = path.lstat()
+    if hasattr(os, "getuid") and found.st_uid not in (os.getuid(), 0):
+        raise BuildError(
+            f"{path} belongs to another user (number {found.st_uid}) and is not used: remove it, "
+            "or name a folder of your own in TAPEGRAD_CACHE"
+        )
 
 
 def _forget_unused(folder: Path) -> None:
@@ -432,6 +492,15 @@ def _forget_unused(folder: Path) -> None:
 
 
 # ---- what an installation builds ----
+
+
+def has_driver() -> bool:
+    """Whether NVIDIA's driver is installed."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -458,6 +527,11 @@ def choose_extensions(
         left_out["emulated"] = str(error)
     if setting == "off":
         left_out["cuda"] = "TAPEGRAD_CUDA=off"
+    elif setting == "auto" and nvcc and not environ.get("TAPEGRAD_CUDA_ARCHS") and not has_driver():
+        left_out["cuda"] = (
+            "there is nvcc, but no driver of a GPU: to compile for others, which takes minutes, "
+            "install with TAPEGRAD_CUDA=on"
+        )
     else:
         try:
             plans.append(plan_cuda(nvcc, cxx, root, environ))

@@ -5,6 +5,9 @@ every operation is deterministic, and float32 is computed in float32. Setting th
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
 from . import cuda as _cuda
 
@@ -37,7 +40,7 @@ def set_float32_matmul_precision(precision: str) -> None:
 
     Raises ValueError for any word but "highest", "high" and "medium".
     """
-    if precision not in ("highest", "high", "medium"):
+    if not isinstance(precision, str) or precision not in ("highest", "high", "medium"):
         raise ValueError(
             "[set_float32_matmul_precision] precision must be 'highest', 'high' or 'medium', not "
             f"{precision!r}"
@@ -47,3 +50,7 @@ def set_float32_matmul_precision(precision: str) -> None:
 def get_float32_matmul_precision() -> str:
     """Always "highest"."""
     return "highest"
+
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

@@ -28,6 +28,7 @@ import numpy as np
 from .core import dtypes
 from .core.devices import to_numpy
 from .core.tensor import Tensor
+from .ops.common.refusals import retelling
 from .ops.creation.create import from_numpy
 
 try:
@@ -57,6 +58,7 @@ class CheckpointError(RuntimeError):
     """A file that cannot be read as a checkpoint, or tensors that cannot be written to one."""
 
 
+@retelling
 def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
     """Write a state dict, e.g. ``save(model.state_dict(), "model.safetensors")``.
 
@@ -84,6 +86,7 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
     _replace(target, encode(target, arrays))
 
 
+@retelling
 def load(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, Tensor]:
     """Read what ``save`` wrote, onto the device ``map_location`` (by default the CPU). Files that
     other libraries wrote are read too; of npz, those that are not compressed.

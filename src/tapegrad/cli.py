@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         "bench",
         help="check the kernels against float64 and time them against other libraries",
         description="Every case is checked against a float64 reference; what is wrong is not "
-        "timed. Exit status 1: a case is wrong or failed, or, with --compare, became slower.",
+        "timed. Exit status 1: a case is wrong or failed, or, with --compare, became slower, or "
+        "the files have no row in common.",
     )
     bench.add_argument(
         "cases", nargs="*", metavar="CASE", help="names or patterns, such as 'softmax*' (all)"

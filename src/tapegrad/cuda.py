@@ -3,9 +3,13 @@ fails."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
+
 from .core import devices
+from .ops.common.refusals import retelling as _retelling
 
 
 def is_available() -> bool:
@@ -18,6 +22,7 @@ def device_count() -> int:
     return devices.device_count()
 
 
+@_retelling
 def synchronize(device: Any = None) -> None:
     """Wait until the GPU (the current one, or ``device``) has finished all its work.
 
@@ -42,3 +47,7 @@ def empty_cache() -> None:
     """Give the memory that is kept for reuse back to the GPU's driver. Does nothing without one."""
     if is_available():
         devices.Device("cuda").library.get_default_memory_pool().free_all_blocks()
+
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

@@ -181,7 +181,10 @@ print(json.dumps(dict(module.build_info())))
 def find_extension(device: str) -> Extension:
     """Whether an extension module is there, and what it says about how it was built."""
     name = f"_{device}"
-    path = _installed_or_cached(device)
+    try:
+        path = _installed_or_cached(device)
+    except _build.BuildError as error:
+        return Extension("", "not built" if device == "cuda" else f"not built: {error}")
     if path is None:
         later = "compiled on first use" if device == "emulated" else "not built"
         return Extension("", later)
@@ -195,11 +198,8 @@ def find_extension(device: str) -> Extension:
 
 
 def _installed_or_cached(device: str) -> Path | None:
+    """Where it is. Raises BuildError where it is not, and cannot be compiled either."""
     installed = find_spec(f"tapegrad._{device}")
     if installed is not None and installed.origin is not None:
         return Path(installed.origin)
-    try:
-        cached = _build.cached_path(_build.plan_for(device))
-    except _build.BuildError:
-        return None
-    return cached if cached.is_file() else None
+    return _build.cached(_build.plan_for(device))

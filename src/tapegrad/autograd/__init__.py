@@ -11,6 +11,7 @@ from tapegrad.core.modes import (
     no_grad,
     set_grad_enabled,
 )
+from tapegrad.ops.common.hints import UnknownName
 
 from .backward import backward, grad
 from .function import Function
@@ -50,6 +51,10 @@ else:
 
     def __getattr__(name: str) -> Any:
         if name not in _LATER:
-            raise AttributeError(f"module 'tapegrad.autograd' has no attribute {name!r}")
+            raise UnknownName(f"module {__name__!r}", name, __dir__)
         module = import_module(_LATER[name], __name__)
         return getattr(module, name, module)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

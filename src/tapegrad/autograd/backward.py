@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.core.devices import Device
 from tapegrad.core.engine import _HELD_TWICE, deliver, run_backward
+from tapegrad.core.modes import flag
 from tapegrad.core.tensor import Tensor, wrap, wrap_result
 
 _hook_ids = count()
@@ -73,6 +74,12 @@ def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> 
     return seeds
 
 
+def _kept(op: str, retain_graph: Any, create_graph: Any) -> bool:
+    """Whether the graph is kept, by the two flags."""
+    keep = flag(op, "create_graph", create_graph)
+    return keep if retain_graph is None else flag(op, "retain_graph", retain_graph)
+
+
 def _nodes(op: str, inputs: Sequence[Any]) -> list:
     nodes = []
     for x in inputs:
@@ -98,13 +105,13 @@ def backward(
     of another shape or device, where what the tape saved was freed by an earlier backward or has
     been changed in place, and for ``inputs`` that are empty or do not require grad.
     """
+    keep = _kept("backward", retain_graph, create_graph)
     roots = _listed(tensors)
     seeds = _seeds("backward", roots, grad_tensors, create_graph)
     chosen = None if inputs is None else _listed(inputs)
     if chosen is not None and not chosen:
         raise RuntimeError("[backward] inputs= must not be empty")
     nodes = None if chosen is None else _nodes("backward", chosen)
-    keep = create_graph if retain_graph is None else retain_graph
     found, retained = run_backward(
         roots,
         seeds,
@@ -144,7 +151,8 @@ def grad(
     does, ValueError for materialize_grads with allow_unused=False, and NotImplementedError for
     is_grads_batched.
     """
-    if is_grads_batched:
+    materialize_grads = flag("grad", "materialize_grads", materialize_grads)
+    if flag("grad", "is_grads_batched", is_grads_batched):
         raise NotImplementedError(
             "[grad] is_grads_batched=True does not exist here: use func.jacrev, or call grad() for "
             "each gradient with retain_graph=True"
@@ -159,7 +167,7 @@ def grad(
         raise ValueError("[grad] inputs must not be empty")
     seeds = _seeds("grad", roots, grad_outputs, create_graph)
     nodes = _nodes("grad", wanted)
-    keep = create_graph if retain_graph is None else retain_graph
+    keep = _kept("grad", retain_graph, create_graph)
     found, retained = run_backward(
         roots, seeds, targets=set(nodes), retain_graph=keep, create_graph=create_graph
     )

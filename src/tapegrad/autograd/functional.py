@@ -12,12 +12,17 @@ of integers or bools, for a ``v`` of other shapes, and for what ``strict`` forbi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
+from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import ones_like, zeros_like
 
 from .transforms import grad, jacfwd, jacrev, pullback
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 Tensors = Any  # a Tensor, or a tuple of them
 
@@ -59,6 +64,7 @@ def _leave(results: Sequence[Tensor], create_graph: bool, single: bool) -> Tenso
     return left[0] if single else left
 
 
+@retelling
 def vjp(
     func: Callable,
     inputs: Tensors,
@@ -81,6 +87,7 @@ def vjp(
     )
 
 
+@retelling
 def jvp(
     func: Callable,
     inputs: Tensors,
@@ -105,6 +112,7 @@ def jvp(
     )
 
 
+@retelling
 def jacobian(
     func: Callable,
     inputs: Tensors,
@@ -135,6 +143,7 @@ def jacobian(
     return transforms[strategy](func, 0 if single else tuple(range(len(points))))(*points)
 
 
+@retelling
 def hessian(
     func: Callable,
     inputs: Tensors,
@@ -150,6 +159,7 @@ def hessian(
     return jacobian(gradient, inputs, create_graph, strict, strategy=outer_jacobian_strategy)
 
 
+@retelling
 def vhp(
     func: Callable,
     inputs: Tensors,
@@ -169,6 +179,7 @@ def vhp(
     return _leave((value,), create_graph, True), _leave(products, create_graph, single)
 
 
+@retelling
 def hvp(
     func: Callable,
     inputs: Tensors,
@@ -186,3 +197,7 @@ def _scalar(op: str, func: Callable, inputs: tuple) -> tuple[Tensor]:
     if len(outputs) != 1 or outputs[0].numel() != 1:
         raise RuntimeError(f"[{op}] func must return one tensor of one element")
     return outputs  # type: ignore[return-value]
+
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

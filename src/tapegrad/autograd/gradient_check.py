@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.core.devices import to_numpy
 from tapegrad.core.modes import enable_grad, no_grad
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.refusals import retelling
 
 from .backward import grad
 
@@ -62,6 +63,7 @@ def _analytical(y: Tensor, x: Tensor) -> np.ndarray:
     return np.array(columns).reshape(y.numel(), x.numel()).T
 
 
+@retelling
 def gradcheck(
     f: Callable,
     inputs: Any,
@@ -99,6 +101,7 @@ def gradcheck(
     return True
 
 
+@retelling
 def gradgradcheck(
     f: Callable,
     inputs: Any,

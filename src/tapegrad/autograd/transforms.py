@@ -16,6 +16,7 @@ from typing import Any
 from tapegrad.core.caller import tensor_xp
 from tapegrad.core.modes import enable_grad
 from tapegrad.core.tensor import Leaf, Tensor
+from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import ones_like, zeros, zeros_like
 from tapegrad.ops.movement.cat import stack
 
@@ -205,6 +206,7 @@ def _match(op: str, what: str, given: Any, expected: list[Tensor]) -> list[Tenso
     return leaves
 
 
+@retelling
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """``func(*primals)``, and a function from cotangents (shaped as the result) to vector-Jacobian
     products: a tuple, one for each primal. With ``has_aux`` also what else ``func`` returned.
@@ -237,6 +239,7 @@ def _linearize(
     return weights, lambda tangents: pullback(products, weights, tangents)
 
 
+@retelling
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = False) -> tuple:
     """``func(*primals)`` and its directional derivative along ``tangents``, which are tuples of the
     same shapes; with ``has_aux`` also what else ``func`` returned. Raises as ``vjp`` does."""
@@ -346,6 +349,7 @@ def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
 # ---------------------------------------------------------------------- modules as functions
 
 
+@retelling
 def functional_call(
     module: Any,
     parameter_and_buffer_dicts: Any,

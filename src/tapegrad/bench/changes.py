@@ -41,6 +41,7 @@ class Changes:
 
     rows: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    compared: int = 0  # rows that are in both
 
     def of(self, *verdicts: str) -> list[Change]:
         """The rows with one of these verdicts."""
@@ -48,15 +49,15 @@ class Changes:
 
     @property
     def ok(self) -> bool:
-        """Whether no row is slower or wrong."""
-        return not self.of("slower", "wrong")
+        """Whether rows were compared, and none is slower or wrong."""
+        return self.compared > 0 and not self.of("slower", "wrong")
 
     def __str__(self) -> str:
         order = ("wrong", "slower", "faster", "fixed", "missing", "new")
         lines = [str(row) for verdict in order for row in self.of(verdict)]
         counts = Counter(row.verdict for row in self.rows)
         numbers = [f"{counts[v]} {v}" for v in (*order, "same") if counts[v]]
-        return "\n".join([*lines, *self.notes, ", ".join(numbers) or "no row is in both"])
+        return "\n".join([*lines, *self.notes, ", ".join(numbers) or "no rows"])
 
 
 def compare_results(old: Results, new: Results) -> Changes:
@@ -75,6 +76,7 @@ def compare_results(old: Results, new: Results) -> Changes:
         was = before.pop(row.key, None)
         change = _change(was, row, constant)
         changes.rows.append(change)
+        changes.compared += was is not None
         if was is not None:
             drifts += _drifts(was, row, constant)
     # Rows of cases that NEW was not asked for are not missing.
@@ -85,6 +87,8 @@ def compare_results(old: Results, new: Results) -> Changes:
         for row in before.values()
         if complete or row.case in asked
     ]
+    if not changes.compared:
+        changes.notes.append("no row is in both: nothing was compared")
     if drifts:
         changes.notes.append(
             f"the peers, whose code is the same, took {statistics.median(drifts):.2f} times as "

@@ -21,7 +21,8 @@ INTERRUPTED = 130  # as shells say it
 
 
 def bench(arguments: Namespace) -> int:
-    """Run the command; returns the exit status: 1 if a row is wrong, failed or became slower."""
+    """Run the command; returns the exit status: 1 if a row is wrong, failed or became slower,
+    or nothing could be compared."""
     if arguments.compare:
         old, new = map(Results.from_json, arguments.compare)
         changes = compare_results(old, new)

@@ -104,7 +104,8 @@ class Bench:
         left = seconds - (time.perf_counter() - start)
         row.times = interleave(contestants, self.clock, max(left, seconds / 4))
         ideal = self.ceilings.least_seconds(row.dtype, row.bytes, row.flops)
-        row.of_ceiling = ideal / row.times[MINE].median if ideal else None
+        share = ideal / row.times[MINE].median
+        row.of_ceiling = share if 0 < share <= 1 else None  # above 1 it is none: see results.py
 
     def _peer(
         self,

@@ -29,8 +29,9 @@ _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 _LEGEND = (
     "time: the median of the rounds; spread: their interquartile range, as a part of it; ceiling: "
-    "the time that the copy or the matrix product above allows, as a part of it; vs: the other's "
-    "time by {mine}'s, above 1 {mine} is faster, = is a tie (the spreads overlap)"
+    "the time that the copy or the matrix product above allows, as a part of it (cached: it took "
+    "less, as the data fits in a cache; > product: it beat that product); vs: the other's time by "
+    "{mine}'s, above 1 {mine} is faster, = is a tie (the spreads overlap)"
 )
 
 
@@ -212,7 +213,8 @@ def _table(results: Results) -> Table:
     seen = {name for row in results.rows for name in (*row.rivals, *row.peers)}
     peers = [name for name in names if name in seen]
     head = ["case", "shape", "dtype", "time", "spread", "GB/s", "GFLOP/s", "ceiling"]
-    lines = [_cells(row, peers) for row in results.rows]
+    copy = results.ceilings.get("copy")
+    lines = [_cells(row, peers, copy) for row in results.rows]
     return Table(head + [f"vs {p}" for p in peers], lines, 3, above, below)
 
 
@@ -244,7 +246,7 @@ def _headline(results: Results) -> list[str]:
     return lines
 
 
-def _cells(row: Row, peers: Sequence[str]) -> list[str]:
+def _cells(row: Row, peers: Sequence[str], copy: float | None) -> list[str]:
     name = row.case if row.kernel is not False else f"{row.case} (plain)"
     cells = [name, "x".join(map(str, row.shape)), row.dtype]
     if row.timing is None:
@@ -253,7 +255,7 @@ def _cells(row: Row, peers: Sequence[str]) -> list[str]:
         _against(row, p) if p in row.times else row.peers.get(p, "").partition(":")[0]
         for p in peers
     ]
-    return [*cells, *_speed(row, row.timing), _percent(row.of_ceiling), *against]
+    return [*cells, *_speed(row, row.timing), _ceiling(row, copy), *against]
 
 
 def _functions(row: Row) -> list[list[str]]:
@@ -290,8 +292,14 @@ def _giga(rate: float) -> str:
     return f"{rate / 1e9:.3g}" if rate < 1e12 else f"{rate / 1e9:.0f}"
 
 
-def _percent(part: float | None) -> str:
-    return "" if part is None else f"{part:.0%}" if part >= 0.1 else f"{part:.1%}"
+def _ceiling(row: Row, copy: float | None) -> str:
+    """The share of what the machine allows, or why there is none."""
+    part = row.of_ceiling
+    if part is not None and part <= 1:
+        return f"{part:.0%}" if part >= 0.1 else f"{part:.1%}"
+    if row.timing is None or not copy:
+        return ""
+    return "cached" if row.bytes / row.timing.median > copy else "> product" if row.flops else ""
 
 
 def rate_text(value: float) -> str:

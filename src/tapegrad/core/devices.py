@@ -250,8 +250,10 @@ def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
     kind, _, number = str(spec).partition(":")
     wrong = not isinstance(spec, str) or kind not in TYPES or (number and index is not None)
     if number and not wrong:
-        wrong = not number.isdigit()
+        wrong = not (number.isascii() and number.isdigit()) or len(number) > 9
         index = None if wrong else int(number)
+    if index is not None and not isinstance(index, int):
+        raise TypeError(f"[device] the index must be an int, got {type(index).__name__}")
     if wrong or (index is not None and index < 0):
         raise ValueError(f"unknown device {spec!r}: use 'cpu', 'cuda', 'cuda:N' or 'emulated'")
     if kind == "cuda":

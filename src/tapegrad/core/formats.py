@@ -24,13 +24,14 @@ class memory_format(layout):
 strided = layout("strided")
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
+_FORMATS = (contiguous_format, preserve_format)
 
 
 def check(op: str, asked_layout: Any = None, asked_format: Any = None) -> None:
     """Raise RuntimeError for a layout or memory format that does not exist here."""
-    if asked_layout is not None and asked_layout != strided:
+    if asked_layout is not None and asked_layout is not strided:
         raise RuntimeError(f"[{op}] layout must be tapegrad.strided, got {asked_layout!r}")
-    if asked_format is not None and asked_format not in (contiguous_format, preserve_format):
+    if asked_format is not None and not any(asked_format is f for f in _FORMATS):
         raise RuntimeError(
             f"[{op}] memory_format must be tapegrad.contiguous_format or preserve_format, got "
             f"{asked_format!r}"

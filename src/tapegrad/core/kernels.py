@@ -209,10 +209,9 @@ def _find_cached(device_type: str) -> Path | None:
     from tapegrad import _build
 
     try:
-        path = _build.cached_path(_build.plan_for(device_type))
+        return _build.cached(_build.plan_for(device_type))
     except _build.BuildError:
         return None
-    return path if path.is_file() else None
 
 
 def _load_from(device_type: str, path: Path) -> ModuleType:

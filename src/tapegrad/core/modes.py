@@ -5,11 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 # (A ContextVar reads twice as fast as an attribute of threading.local, and every operation asks.)
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 inference: ContextVar[bool] = ContextVar("inference", default=False)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def flag(op: str, name: str, value: Any) -> bool:
+    """True or False, also NumPy's or as 1 or 0. Raises TypeError for anything else."""
+    if isinstance(value, (bool, np.bool_)) or (type(value) is int and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"[{op}] {name} must be True or False, got {type(value).__name__}")
 
 
 class _Setting:
@@ -34,21 +46,21 @@ class _Setting:
         if infers is not None:
             inference.set(infers)
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: F) -> F:
         def fresh() -> _Setting:  # one for every call: calls may overlap in threads
             setting = _Setting()
             setting.enabled, setting.infers = self.enabled, self.infers
             return setting
 
         if _is_generator_function(function):
-            return _step_by_step(function, fresh)
+            return _step_by_step(function, fresh)  # type: ignore[return-value]
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with fresh():
                 return function(*args, **kwargs)
 
-        return wrapped
+        return wrapped  # type: ignore[return-value]
 
 
 def _is_generator_function(function: Any) -> bool:
@@ -86,6 +98,8 @@ class _Bare(_Setting):
     """A setting without arguments, which may decorate without parentheses, as in PyTorch."""
 
     def __new__(cls, function: Callable | None = None) -> Any:
+        if function is not None and not callable(function):
+            raise TypeError(f"[{cls.__name__}] decorates functions, got {type(function).__name__}")
         return super().__new__(cls) if function is None else cls()(function)
 
     def __init__(self, function: Callable | None = None):
@@ -112,7 +126,8 @@ class inference_mode(_Setting):
         super().__init__()
         if callable(mode):
             raise TypeError("use @inference_mode(), with parentheses")
-        self.enabled, self.infers = not mode, bool(mode)
+        self.infers = flag("inference_mode", "mode", mode)
+        self.enabled = not self.infers
 
 
 class set_grad_enabled(_Setting):
@@ -120,7 +135,7 @@ class set_grad_enabled(_Setting):
 
     def __init__(self, mode: bool):
         super().__init__()
-        self.enabled = bool(mode)
+        self.enabled = flag("set_grad_enabled", "mode", mode)
         self._at_first = recording.get()
         recording.set(self.enabled)
 
@@ -128,7 +143,7 @@ class set_grad_enabled(_Setting):
         self._before.append((self._at_first, inference.get()))
         recording.set(self.enabled)
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: F) -> F:
         recording.set(self._at_first)  # a decorator changes nothing now
         return super().__call__(function)
 

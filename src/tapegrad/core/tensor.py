@@ -6,6 +6,7 @@ This file holds what a Tensor *is*; what it can *do* is attached by the rooms ab
 
 from __future__ import annotations
 
+import operator
 import weakref
 from copy import deepcopy
 from itertools import count
@@ -17,6 +18,7 @@ from . import dtypes, formats, printing
 from .commit import fork_safe_lock
 from .devices import CPU, Device, has_waited, to_numpy
 from .memory import address, byte_range, stretch, within
+from .modes import flag
 
 if TYPE_CHECKING:  # what ops.methods and autograd attach: see tools/write_stubs.py
     from tapegrad._operations import Operations
@@ -156,7 +158,6 @@ class Tensor(Operations):
 
     # NumPy must not broadcast over a Tensor: `ndarray * Tensor` is left to Tensor.__rmul__.
     __array_priority__ = 1000
-    __array_ufunc__ = None
 
     def __init__(self, data: Any = (), dtype: Any = None, device: Any = None):
         """Raises TypeError: the constructor is ``tapegrad.tensor``."""
@@ -208,12 +209,7 @@ class Tensor(Operations):
         """The shape, or the size of one dimension. Raises IndexError for one that is not there."""
         if dim is None:
             return self.shape
-        try:
-            return self._array.shape[dim]
-        except IndexError:
-            raise IndexError(
-                f"[size] dim {dim} is out of range for a tensor of shape {tuple(self.shape)}"
-            ) from None
+        return _at(self, "size", self._array.shape, dim)
 
     def dim(self) -> int:
         """The number of dimensions."""
@@ -232,7 +228,7 @@ class Tensor(Operations):
     def stride(self, dim: int | None = None) -> Any:
         """Strides in elements (NumPy counts bytes)."""
         strides = tuple(s // self._array.itemsize for s in self._array.strides)
-        return strides if dim is None else strides[dim]
+        return strides if dim is None else _at(self, "stride", strides, dim)
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in row-major order without gaps. Raises RuntimeError for
@@ -274,9 +270,12 @@ class Tensor(Operations):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask (or stop asking) for gradients of this leaf. Raises RuntimeError for a dtype without
         gradients (integers, bool), and if it is to be switched off for anything but a leaf."""
+        if requires_grad.__class__ is not bool:
+            requires_grad = flag("requires_grad_", "requires_grad", requires_grad)
         if requires_grad and not self.is_floating_point():
             raise RuntimeError(
-                f"only floating-point tensors can require gradients, this one is {self.dtype.name}"
+                "[requires_grad_] only floating-point tensors can require gradients, this one is "
+                f"{self.dtype.name}"
             )
         if not self.is_leaf:
             if not requires_grad:
@@ -427,7 +426,7 @@ class Tensor(Operations):
 
         Raises, unless forced, RuntimeError if it requires grad, and TypeError on a GPU.
         """
-        if force:
+        if flag("numpy", "force", force):
             return to_numpy(self._array)
         if self.requires_grad:
             raise RuntimeError(
@@ -455,6 +454,14 @@ class Tensor(Operations):
         """The values as nested lists of Python numbers; a number for a 0-d tensor."""
         host = to_numpy(self._array)
         return (host.astype(np.float32) if host.dtype.kind == "V" else host).tolist()
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """The result of a function of NumPy's as a tensor, where its dtype is one of tensors."""
+        try:
+            dtypes.dtype(array.dtype)
+        except TypeError:
+            return array
+        return wrap(np.asarray(array), self._device)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -620,6 +627,18 @@ def _unpickled(
 def _unpickled_whole(array: np.ndarray, device: Device) -> Whole:
     own = dtypes.dtype(array.dtype)  # of equal dtypes the hot path knows one
     return Whole(array.view(own), device)
+
+
+def _at(tensor: Tensor, op: str, extents: tuple[int, ...], dim: Any) -> int:
+    """The entry of one dimension."""
+    try:
+        return extents[operator.index(dim)]
+    except TypeError:
+        raise TypeError(f"[{op}] dim must be an int, got {type(dim).__name__}") from None
+    except IndexError:
+        raise IndexError(
+            f"[{op}] dim {dim} is out of range for a tensor of shape {tensor._array.shape}"
+        ) from None
 
 
 def wrap(array: Any, device: Device, kind: type[Tensor] = Tensor) -> Tensor:

@@ -1,5 +1,9 @@
 """Datasets, the order in which they are visited, and batches."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
+
 from .dataloader import DataLoader, default_collate
 from .dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
 from .digits import digits
@@ -29,3 +33,6 @@ __all__ = [
     "digits",
     "random_split",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

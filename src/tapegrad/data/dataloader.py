@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import check_nesting
+from tapegrad.ops.common.refusals import Retelling, retelling
 from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.movement.cat import stack
 from tapegrad.ops.sampling.philox import Generator
@@ -19,7 +20,7 @@ from .dataset import IterableDataset, batch_fetch
 from .sampler import BatchSampler, RandomSampler, SequentialSampler
 
 
-class DataLoader:
+class DataLoader(Retelling):
     """Iterates over a dataset in batches: ``for images, labels in DataLoader(dataset, 64): ...``
 
     ``shuffle`` takes a new random order on every pass, drawn from ``generator`` (or the global
@@ -105,6 +106,7 @@ class DataLoader:
         return self.collate_fn([self.dataset[index] for index in indices])
 
 
+@retelling
 def default_collate(samples: list[Any]) -> Any:
     """One batch from a list of samples: tensors, arrays and numbers become one tensor with a
     leading batch dimension; tuples, lists and dicts are collated entry by entry."""

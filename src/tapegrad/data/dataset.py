@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import Retelling, retelling
 from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.sampling.draws import randperm
 from tapegrad.ops.sampling.philox import Generator
 
 
-class Dataset:
+class Dataset(Retelling):
     """Base class. A subclass defines ``__getitem__`` and ``__len__``.
 
     One that can fetch many items at once also defines ``__getitems__(indices)``, which returns a
@@ -128,6 +129,7 @@ def batch_fetch(dataset: Any) -> Callable[[Sequence[int]], Any] | None:
     return None
 
 
+@retelling
 def random_split(
     dataset: Any, lengths: Sequence[float], generator: Generator | None = None
 ) -> list[Subset]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import as_tensor
 from tapegrad.ops.sampling.distributions import multinomial
 from tapegrad.ops.sampling.draws import randint, randperm
@@ -33,7 +34,7 @@ def _require_count(owner: str, value: Any) -> None:
         raise ValueError(f"{owner}: num_samples must be a positive integer, not {value!r}")
 
 
-class Sampler:
+class Sampler(Retelling):
     """Base class. A subclass defines ``__iter__`` over indices, and ``__len__``."""
 
     def __iter__(self) -> Iterator[int]:
@@ -143,7 +144,7 @@ class WeightedRandomSampler(Sampler):
         return self.num_samples
 
 
-class BatchSampler:
+class BatchSampler(Retelling):
     """Groups another sampler's indices (or any items) into lists of ``batch_size``."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:

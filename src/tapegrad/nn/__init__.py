@@ -1,5 +1,9 @@
 """Networks: modules, layers, losses, and the functions they are made of."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
+
 from . import functional as functional
 from . import init as init
 from . import utils as utils
@@ -145,3 +149,6 @@ __all__ = [
     "init",
     "utils",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

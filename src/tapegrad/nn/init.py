@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.pointwise.elementwise import logical_or
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
+from tapegrad.ops.common.refusals import retelling
+from tapegrad.ops.pointwise.elementwise import logical_and, logical_or
 from tapegrad.ops.sampling.philox import Generator
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
 
 _GAINS = {
     "linear": 1.0,
@@ -21,6 +40,7 @@ _GAINS = {
 }
 
 
+@retelling
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which weights must grow so that activations keep their variance."""
     if nonlinearity == "leaky_relu":
@@ -32,6 +52,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
+@retelling
 def fan_in_and_out(tensor: Tensor) -> tuple[int, int]:
     """How many inputs each output sees, and how many outputs each input reaches."""
     if tensor.ndim < 2:
@@ -43,6 +64,7 @@ def fan_in_and_out(tensor: Tensor) -> tuple[int, int]:
     return inputs * area, outputs * area
 
 
+@retelling
 @no_grad()
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
@@ -50,6 +72,7 @@ def uniform_(
     return tensor.uniform_(a, b, generator=generator)
 
 
+@retelling
 @no_grad()
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
@@ -57,6 +80,7 @@ def normal_(
     return tensor.normal_(mean, std, generator=generator)
 
 
+@retelling
 @no_grad()
 def trunc_normal_(
     tensor: Tensor,
@@ -67,32 +91,51 @@ def trunc_normal_(
     generator: Generator | None = None,
 ) -> Tensor:
     """Normal values, those outside [a, b] drawn again until none is left."""
-    if not a < b or mean < a - 2 * std or mean > b + 2 * std:
+    if not (a < b and a - 2 * std <= mean <= b + 2 * std):
         raise ValueError(
             f"trunc_normal_: [a, b] = [{a}, {b}] must lie within two deviations of the mean "
             f"(mean={mean}, std={std})"
         )
-    tensor.normal_(mean, std, generator=generator)
-    while True:
-        outside = logical_or(tensor < a, tensor > b)
-        if not outside.any().item():
-            return tensor
-        tensor.copy_(tensor.where(~outside, tensor.clone().normal_(mean, std, generator=generator)))
+    accepted = _propose(tensor, mean, std, a, b, generator)
+    while not accepted.all().item():
+        again = tensor.clone()
+        fits = _propose(again, mean, std, a, b, generator)
+        tensor.copy_(tensor.where(accepted, again))
+        accepted = logical_or(accepted, fits)
+    return tensor
 
 
+def _propose(
+    x: Tensor, mean: float, std: float, a: float, b: float, generator: Generator | None
+) -> Tensor:
+    """Fill x with what may be normal values in [a, b]; the mask of those that are."""
+    if b - a >= 4 * std:
+        x.normal_(mean, std, generator=generator)
+        return logical_and(x >= a, x <= b)
+    # Few normal values would lie there; of uniform ones, as many as the density says are taken.
+    x.uniform_(a, b, generator=generator)
+    best = ((min(max(mean, a), b) - mean) / std) ** 2
+    share = x.clone().uniform_(generator=generator)
+    return share < ((best - ((x - mean) / std) ** 2) / 2).exp()
+
+
+@retelling
 @no_grad()
 def constant_(tensor: Tensor, val: float) -> Tensor:
     return tensor.fill_(val)
 
 
+@retelling
 def ones_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 1.0)
 
 
+@retelling
 def zeros_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 0.0)
 
 
+@retelling
 @no_grad()
 def eye_(tensor: Tensor) -> Tensor:
     if tensor.ndim != 2:
@@ -103,6 +146,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+@retelling
 def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
@@ -110,10 +154,12 @@ def xavier_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@retelling
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     return normal_(tensor, 0.0, gain * _xavier_deviation(tensor), generator)
 
 
+@retelling
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0.0,
@@ -125,6 +171,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@retelling
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0.0,
@@ -135,6 +182,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_deviation(tensor, a, mode, nonlinearity), generator)
 
 
+@retelling
 @no_grad()
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Rows (or columns, whichever are fewer) of length ``gain``, at right angles to each other."""
@@ -165,3 +213,7 @@ def _kaiming_deviation(tensor: Tensor, a: float, mode: str, nonlinearity: str) -
         raise ValueError(f"mode must be 'fan_in' or 'fan_out', not {mode!r}")
     fan = fan_in_and_out(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
+
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

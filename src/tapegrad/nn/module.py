@@ -23,6 +23,7 @@ from tapegrad.core.memory import byte_range
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import check_nesting
 from tapegrad.ops.common.writable import check_writable
+from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import as_tensor
 
 from .parameter import Parameter
@@ -46,7 +47,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(Retelling):
     """Base class of all layers. A subclass calls ``super().__init__()`` and defines ``forward``."""
 
     training: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import retelling
 
 
 class Parameter(Tensor):
@@ -11,6 +12,7 @@ class Parameter(Tensor):
     It shares its memory with ``data`` but not the history of ``data``.
     """
 
+    @retelling
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
             raise TypeError(f"Parameter needs a Tensor, got {type(data).__name__}")

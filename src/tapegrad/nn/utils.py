@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
+from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import zeros
 from tapegrad.ops.movement.cat import cat
 
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
+
+@retelling
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -50,6 +56,7 @@ def clip_grad_norm_(
     return wrap(device.asarray(total), device)
 
 
+@retelling
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Clamp every element of every gradient to [-clip_value, clip_value]."""
     if clip_value < 0:
@@ -59,11 +66,13 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         grad._bump("nn.utils.clip_grad_value_")
 
 
+@retelling
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """All parameters in one vector, one after the other; gradients go back through it."""
     return cat([p.reshape(-1) for p in parameters])
 
 
+@retelling
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Give the parameters what the vector holds: each ``.data`` becomes a part of its memory.
 
@@ -94,3 +103,7 @@ def _norm(grad: Tensor, norm_type: float) -> Any:
     if flat.size == 0:
         return grad.device.ops["zeros"]((), dtype=flat.dtype)
     return grad.device.asarray(grad.device.xp.linalg.norm(flat, norm_type))
+
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

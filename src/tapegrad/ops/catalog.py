@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 
 from tapegrad.core import devices
 
+from .common import hints
+from .common.hints import UnknownName
 from .common.signatures import published
 
 # fmt: off
@@ -531,6 +533,7 @@ def _read() -> dict[str, dict[str, Operation]]:
 
 
 doors = _read()  # door -> name -> operation
+hints.doors.update(doors)
 in_place = {
     f"{name}_": operation
     for door in ("x_", "x_linear", "x_view")
@@ -545,7 +548,7 @@ def publish(module: str, door: str) -> tuple[Callable, Callable, list[str]]:
 
     def load(name: str) -> Any:
         if name not in operations:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+            raise UnknownName(f"module {module!r}", name, names)
         value = operations[name].load()
         setattr(sys.modules[module], name, value)
         return value

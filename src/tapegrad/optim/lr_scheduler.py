@@ -7,10 +7,13 @@ from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from inspect import signature
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
 from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
+from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import full_like
 
 from .optimizer import Number, Optimizer, is_number, plain
@@ -20,7 +23,7 @@ def _copied(rate: Number) -> Number:
     return rate.detach().clone() if isinstance(rate, Tensor) else rate
 
 
-class LRScheduler:
+class LRScheduler(Retelling):
     """Base class. A subclass defines ``get_lr()``: the next rate of each parameter group, that of
     epoch ``last_epoch``, made from the rate in use, ``group["lr"]``. So several schedules of one
     optimizer multiply, and a rate that was set by hand is where they go on from. ``base_lrs`` are
@@ -186,3 +189,7 @@ class CosineAnnealingLR(LRScheduler):
             ]
         growth = self._height(self.last_epoch) / self._height(self.last_epoch - 1)
         return [growth * (lr - self.eta_min) + self.eta_min for lr in rates]
+
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

@@ -13,6 +13,7 @@ import numpy as np
 from tapegrad.core.modes import enable_grad
 from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import as_tensor
 
 from .steps import options_of
@@ -64,7 +65,7 @@ def _words(x: Any) -> str:
     return f"{x.dtype.name} {tuple(x.shape)} on {x.device}"
 
 
-class Optimizer:
+class Optimizer(Retelling):
     """Base class. A subclass names in ``step_name`` the step that updates a parameter
     (optim/steps.py), in ``kept_arrays`` the state that has its parameter's shape, dtype and device,
     in ``not_negative`` the options that must be at least 0, says in ``counts_steps`` whether its

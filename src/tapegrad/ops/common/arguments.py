@@ -94,9 +94,15 @@ def sizes(op: str, given: tuple) -> tuple[int, ...]:
 def shape(op: str, given: tuple) -> tuple[int, ...]:
     """Sizes of a tensor to be made."""
     result = sizes(op, given)
-    if any(n < 0 for n in result):
+    if all(0 <= n <= _MOST for n in result):
+        return result
+    if min(result) < 0:
         raise RuntimeError(f"[{op}] sizes must not be negative, got {result}")
-    return result
+    raise RuntimeError(f"[{op}] sizes {result} are larger than any memory")
+
+
+# Elements of one dimension. Not far above it NumPy's counts wrap around, and arange is empty.
+_MOST = 2**60
 
 
 def same_dtype(op: str, a: Any, b: Any, names: tuple[str, str] | None = None) -> None:

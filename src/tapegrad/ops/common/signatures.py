@@ -17,6 +17,7 @@ import numpy as np
 from tapegrad.core.primitive import signature
 from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import retell
 
 from .out import write_out
 
@@ -58,9 +59,13 @@ def published(function: Any, op: str) -> Any:
                 if i < len(args) and args[i].__class__ is not kind[0]:
                     args = (*args[:i], fitting(op, n, args[i], *kind), *args[i + 1 :])
         run = quiet(function) if noisy() else function
-        if out is None:
-            return run(*args, **options)
-        return write_out(op, run(*args, **options), out)
+        try:
+            if out is None:
+                return run(*args, **options)
+            return write_out(op, run(*args, **options), out)
+        except Exception as error:
+            retell(op, function, args, options, error)
+            raise
 
     return called
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import Retelling, retelling
 
 from .arguments import require_tensor
 
 
-class finfo:
+class finfo(Retelling):
     """The limits of a floating-point dtype (the default one): ``bits``, ``eps`` (the step after 1),
     ``max``, ``min``, ``tiny`` (the smallest normal number), ``resolution``, ``dtype``.
 
@@ -41,7 +42,7 @@ class finfo:
         )
 
 
-class iinfo:
+class iinfo(Retelling):
     """The limits of an integer dtype: ``bits``, ``max``, ``min``, ``dtype``.
 
     Raises TypeError for other dtypes.
@@ -59,35 +60,41 @@ class iinfo:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
 
 
+@retelling
 def is_tensor(obj: Any) -> bool:
     """Whether ``obj`` is a Tensor."""
     return isinstance(obj, Tensor)
 
 
+@retelling
 def is_floating_point(input: Tensor) -> bool:
     """Whether the tensor's dtype is floating-point."""
     require_tensor("is_floating_point", input)
     return input.is_floating_point()
 
 
+@retelling
 def is_complex(input: Tensor) -> bool:
     """False: there are no complex tensors."""
     require_tensor("is_complex", input)
     return input.is_complex()
 
 
+@retelling
 def is_nonzero(input: Tensor) -> bool:
     """Whether the one element of a tensor is not 0. Raises RuntimeError for more or fewer."""
     require_tensor("is_nonzero", input)
     return bool(input)
 
 
+@retelling
 def numel(input: Tensor) -> int:
     """The number of elements, an int."""
     require_tensor("numel", input)
     return input.numel()
 
 
+@retelling
 def result_type(tensor1: Any, tensor2: Any) -> np.dtype:
     """The dtype of an operation on two operands, tensors or numbers, by PyTorch's rules: a 0-d
     tensor counts less than one with dimensions, and a number less than a tensor."""
@@ -98,6 +105,15 @@ def result_type(tensor1: Any, tensor2: Any) -> np.dtype:
     )
 
 
+@retelling
+def promote_types(type1: Any, type2: Any) -> np.dtype:
+    """The smallest dtype of the higher category that holds both, as in PyTorch: an integer and a
+    float give that float, float16 and bfloat16 give float32. Raises TypeError for anything that
+    names no dtype."""
+    return dtypes.promote_types(dtypes.dtype(type1), dtypes.dtype(type2))
+
+
+@retelling
 def can_cast(from_: Any, to: Any) -> bool:
     """Whether values of one dtype may be stored as another: floats not as integers, and only bools
     as bools. Raises TypeError for anything that names no dtype."""

@@ -30,13 +30,21 @@ def _number(op: str, name: str, value: Any) -> Any:
     raise TypeError(f"[{op}] {name} must be a number, got {type(value).__name__}")
 
 
+def _refuse_bool(op: str, dtype: Any) -> None:
+    if dtype == dtypes.bool_:
+        raise NotImplementedError(f"[{op}] makes numbers, not bools: compare them, {op}(...) != 0")
+
+
 @factory
-def arange(device: Device, dtype: Any, start: Any = 0, end: Any = None, step: Any = 1) -> Any:
+def arange(device: Device, dtype: Any, start: Any = None, end: Any = None, step: Any = 1) -> Any:
     """start, start + step, ... below end (above it for a negative step), as a vector: int64 if all
     three are integers, else of the default dtype. ``arange(end)`` starts at 0. Raises RuntimeError
     for bounds that are not finite and steps that do not lead to the end."""
     if end is None:
-        start, end = 0, start
+        start, end = None, start
+    if end is None:
+        raise TypeError("[arange] needs the number where it ends: arange(end)")
+    start = 0 if start is None else start
     start, end, step = (
         _number("arange", name, v) for name, v in (("start", start), ("end", end), ("step", step))
     )
@@ -45,6 +53,7 @@ def arange(device: Device, dtype: Any, start: Any = 0, end: Any = None, step: An
     if step == 0 or (end - start) * step < 0:
         raise RuntimeError(f"[arange] cannot step from {start} to {end} by {step}")
     whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
+    _refuse_bool("arange", dtype)
     if dtype is None:
         dtype = dtypes.int64 if whole else dtypes.get_default_dtype()
     elif dtype.kind in "iu":  # as PyTorch: the bounds are cut to integers before all else
@@ -53,6 +62,7 @@ def arange(device: Device, dtype: Any, start: Any = 0, end: Any = None, step: An
         if step == 0:
             raise ValueError(f"[arange] a step below 1 is 0 in {dtype.name}")
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    arguments.shape("arange", (count,))
     array = start + device.ops["arange"](count, dtype=np.int64 if whole else np.float64) * step
     return array.astype(dtype)
 
@@ -78,11 +88,13 @@ def logspace(
 
 def _spaced(op: str, device: Device, dtype: Any, start: Any, end: Any, steps: Any) -> Any:
     first, last = _number(op, "start", start), _number(op, "end", end)
+    _refuse_bool(op, dtype)
     if dtype.kind in "iu":  # as PyTorch: the bounds are cut to integers before all else
         first, last = int(first), int(last)
     count = arguments.sizes(op, (steps,))[0]
     if count < 0:
         raise RuntimeError(f"[{op}] the number of steps must not be negative, got {count}")
+    arguments.shape(op, (count,))
     return device.ops["linspace"](first, last, count, dtype=np.float64)
 
 

@@ -28,6 +28,7 @@ def _sampled(op: str, device: Device, dtype: Any, length: Any, sym: bool, shape:
     count = arguments.sizes(op, (length,))[0]
     if count < 0:
         raise wrong(f"[{op}] the length must not be negative, got {count}")
+    arguments.shape(op, (count,))
     dtype = dtype or dtypes.get_default_dtype()
     if not dtypes.is_floating(dtype) or (dtypes.is_low_precision(dtype) and not older):
         raise wrong(f"[{op}] makes tensors of float32 or float64, got dtype {dtype.name}")

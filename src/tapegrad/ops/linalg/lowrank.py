@@ -32,8 +32,8 @@ def _approximate(op: str, A: Tensor, q: int, niter: int) -> SVDTransposed:
     m, n = A.shape[-2:]
     if not 0 <= q <= min(m, n):
         raise ValueError(f"[{op}] q must be from 0 to {min(m, n)} for shape {tuple(A.shape)}: {q}")
-    if niter < 0:
-        raise ValueError(f"[{op}] niter must not be negative, got {niter}")
+    if not 0 <= niter <= 1000:  # (each of them squares how far apart the singular values are)
+        raise ValueError(f"[{op}] niter must be from 0 to 1000, got {niter}")
     if m < n:  # the smaller side is sampled
         U, S, V = _approximate(op, mT(A), q, niter)
         return SVDTransposed(V, S, U)

@@ -10,7 +10,7 @@ from typing import Any
 from tapegrad.core.dtypes import int64
 from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import axis, require_floating, require_tensor, same_dtype
+from tapegrad.ops.common.arguments import axis, require_floating, require_tensor, same_dtype, shape
 from tapegrad.ops.common.operands import two_tensors
 from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.diagonal import diagonal
@@ -101,6 +101,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
         raise RuntimeError(f"[linalg.vander] N must be greater than 1, got {count}")
     if x.dtype.kind == "b":
         raise RuntimeError("[linalg.vander] is not defined for bool tensors: convert with .int()")
+    shape("linalg.vander", (count,))
     return _powers(cast(x, dtype=int64) if x.dtype.kind in "iu" else x, count)
 
 
@@ -111,6 +112,7 @@ def torch_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> T
     count = x.shape[0] if N is None else N
     if count < 0:
         raise RuntimeError(f"[vander] N must not be negative, got {count}")
+    shape("vander", (count,))
     if x.dtype.kind in "biu":
         x = cast(x, dtype=int64)
     return _powers(x, count) if increasing else flip(_powers(x, count), 1)

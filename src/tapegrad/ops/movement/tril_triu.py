@@ -10,7 +10,7 @@ from tapegrad.core.dtypes import int32, int64
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import require_tensor, shape
 
 
 def _lower(xp: Any, rows: int, columns: int, offset: int) -> Any:
@@ -72,8 +72,7 @@ def _indices(op: str, upper: bool) -> Any:
         kind = int64 if dtype is None else dtype_of(dtype)
         if kind not in (int32, int64):
             raise RuntimeError(f"[{op}] indices are int32 or int64, asked for {kind.name}")
-        if row < 0 or col < 0:
-            raise RuntimeError(f"[{op}] sizes must not be negative, got {row} and {col}")
+        shape(op, (row, col))
         found = target.ops["triangle_indices"](rows=row, columns=col, offset=offset, upper=upper)
         return wrap(found.astype(kind), target)
 

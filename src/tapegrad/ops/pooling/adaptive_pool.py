@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_floating, require_tensor
+from tapegrad.ops.common.arguments import require_floating, require_tensor, shape
 from tapegrad.ops.conv.sliding_window import Windows, for_dimensions, with_batch
 
 from .max_pool import at, largest_at, max_along
@@ -54,6 +54,7 @@ def _checked(
         raise TypeError(f"[{op}] output_size must be ints or None, got {given!r}") from None
     if min(sizes) < 0:
         raise RuntimeError(f"[{op}] output_size must not be negative, got {given!r}")
+    shape(op, (sizes,))
     if 0 in x.shape[1:]:
         raise RuntimeError(
             f"[{op}] only the batch may be empty, got an input of shape {tuple(x.shape)}"

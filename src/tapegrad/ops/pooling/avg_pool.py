@@ -150,8 +150,10 @@ def lp_pool(op: str, dims: int) -> Callable:
     ) -> Tensor:
         """The norm of every window of {images}: (sum of x ** p) ** (1 / p) with p = norm_type.
         input: (n, c, {size}) or (c, {size}); stride: kernel_size by default. Raises RuntimeError
-        for windows that do not fit."""
+        for windows that do not fit, ValueError for p = 0."""
         require_tensor(op, input)
+        if norm_type == 0:
+            raise ValueError(f"[{op}] norm_type must not be 0: there is no such norm")
         kernel = ints(op, "kernel_size", kernel_size, dims)
         mean = average(input.pow(norm_type), kernel, stride, ceil_mode=ceil_mode)
         # The mean itself, but with slope 0 at 0, where the root's is infinite.

@@ -22,7 +22,7 @@ from tapegrad.ops.indexing.inplace import overwrite
 from tapegrad.ops.reduction.searchsorted import searchsorted
 
 from .draws import randn
-from .philox import DIGITS, Generator, default_generator, draw, integers, log, turn
+from .philox import DIGITS, Generator, call_of, draw, integers, log, turn
 
 _F64 = dtypes.float64
 
@@ -281,7 +281,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 
 def _streams(device: Device, n: int, generator: Generator | None) -> Callable[[int], Any]:
     """One call of the generator as many: n uniform numbers for each step, by a seed of its own."""
-    seed, offset = (generator or default_generator).next()
+    seed, offset = call_of(generator)
 
     def uniforms(step: int) -> Any:
         key = (seed + step * 0x9E3779B97F4A7C15) % 2**64

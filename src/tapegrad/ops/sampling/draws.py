@@ -72,6 +72,7 @@ def randperm(device: Device, dtype: Any, n: int, *, generator: Generator | None 
     """The integers 0 to n - 1 in random order, int64 by default. Raises RuntimeError for n < 0."""
     if n < 0:
         raise RuntimeError(f"[randperm] n must not be negative, got {n}")
+    arguments.shape("randperm", (n,))
     keys = integers(device, n, 2**63, generator)
     chosen = dtype or dtypes.int64
     return device.ops["argsort"](keys, kind="stable").astype(chosen)

@@ -22,12 +22,13 @@ from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.common.series import horner
 
 # ---------------------------------------------------------------------- the generator
 
 
-class Generator:
+class Generator(Retelling):
     """A stream of random numbers: a seed, and the number of calls made so far.
 
     ``device`` is accepted for PyTorch's sake: the numbers are the same on all.
@@ -47,8 +48,14 @@ class Generator:
         self.__dict__.update(state, _lock=threading.Lock())
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start again from ``seed`` (any 64-bit integer, negative ones wrap around)."""
-        self._seed, self._offset = int(seed) % 2**64, 0
+        """Start again from ``seed`` (any 64-bit integer, negative ones wrap around). Raises
+        TypeError for what is no number."""
+        try:
+            self._seed, self._offset = math.floor(seed) % 2**64, 0
+        except (TypeError, ValueError, OverflowError):
+            raise TypeError(
+                f"[manual_seed] seed must be an int, got {type(seed).__name__}"
+            ) from None
         return self
 
     def initial_seed(self) -> int:
@@ -240,15 +247,25 @@ def turn(xp: Any, v: Any) -> tuple[Any, Any]:
     return y, x
 
 
+def call_of(generator: Any) -> tuple[int, int]:
+    """The (seed, offset) of one call, of the default generator for None. Raises TypeError for
+    anything but a Generator."""
+    if generator is None:
+        generator = default_generator
+    elif not isinstance(generator, Generator):
+        raise TypeError(f"generator must be a Generator, got {type(generator).__name__}")
+    return generator.next()
+
+
 def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Device, generator: Any) -> Any:
     """An array of ``uniform`` or ``normal`` numbers; one call of the generator."""
-    seed, offset = (generator or default_generator).next()
+    seed, offset = call_of(generator)
     array = device.ops[name](n=math.prod(shape), dtype=dtype, seed=seed, offset=offset)
     return array.reshape(shape)
 
 
 def integers(device: Device, n: int, span: int, generator: Generator | None) -> Any:
     """n int64 numbers in [0, span), from 64 bits each."""
-    seed, offset = (generator or default_generator).next()
+    seed, offset = call_of(generator)
     long = _long(device.xp, n, seed, offset)
     return (long % device.library.uint64(span)).astype(np.int64)

@@ -152,10 +152,13 @@ def polygamma_method(self: Tensor, n: int) -> Tensor:
 @compute_in_float32
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p, element by element: the sum
-    of lgamma(input - j / 2) for j < p, and log(pi) p (p - 1) / 4. Raises RuntimeError for p < 1."""
+    of lgamma(input - j / 2) for j < p, and log(pi) p (p - 1) / 4. Raises RuntimeError for
+    p < 1, and ValueError for p > 10,000."""
     require_tensor("mvlgamma", input)
     if p < 1:
         raise RuntimeError(f"[mvlgamma] p must be a positive int, got {p!r}")
+    if p > 10_000:
+        raise ValueError(f"[mvlgamma] a sum of p terms: p may be at most 10,000, got {p}")
     value = lgamma(input)
     for j in range(1, p):
         value = value + lgamma(input - 0.5 * j)

@@ -1,0 +1,105 @@
+"""Names that are not here: what was probably meant, where it is, or what to use for PyTorch's."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Collection
+from importlib import import_module
+from typing import Any
+
+# Door -> the names behind it, and what is before a name there. The catalogue of operations, which
+# is above this room, puts its own doors here.
+doors: dict[str, Collection[str]] = {}
+_ADDRESSES = {
+    "tg": "tapegrad.{}",
+    "x": "Tensor.{}",
+    "F": "tapegrad.nn.functional.{}",
+    "linalg": "tapegrad.linalg.{}",
+    "special": "tapegrad.special.{}",
+    "masked": "tapegrad.masked.{}",
+    "windows": "tapegrad.signal.windows.{}",
+}
+
+# PyTorch's names of which there is nothing here, and what to use.
+_ABSENT = {
+    r"vmap": "write the batch as a dimension, or loop and tapegrad.stack",
+    r"(LSTM|RNN|GRU)\w*": "call nn.GRUCell for each step",
+    r"Transformer\w*": "build it of nn.MultiheadAttention, nn.LayerNorm and nn.Linear",
+    r"Lazy\w+|Uninitialized\w+": "give the layer its input's size",
+    r"Buffer": "use Module.register_buffer",
+    r"(DataParallel|SyncBatchNorm|distributed|parallel|Distributed\w+|rpc|futures)":
+        "training runs in one process, on one device",
+    r"(compile|compiler|jit|fx|export|onnx|\w*[Ss]cript\w*|functionalize|dynamo|trace)":
+        "call the function itself: nothing is compiled",
+    r"(amp|autocast\w*|GradScaler)":
+        "convert the model with .to(tapegrad.bfloat16): 16-bit floats are computed in float32",
+    r"(fft|i?stft|i?r?fft\w*|view_as_(real|complex)|polar|angle|imag|real|eig|eigvals|complex\w*"
+    r"|cfloat|cdouble|chalf|is_conj|conj_physical\w*)": "there are no complex numbers",
+    r"\w*(sparse|coalesce)\w*|to_dense|SparseAdam": "tensors are dense",
+    r"\w*(quant|qint|QInt|QUInt|q_scale|q_zero)\w*|ao": "tensors are not quantized",
+    r"distributions": "draw with randn, bernoulli, multinomial, x.exponential_ and their like",
+    r"channels_last\w*": "use contiguous_format: kernels read rows",
+    r"(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)(Tensor|Storage)":
+        "use tapegrad.tensor(data, dtype=...)",
+    r"(Storage|UntypedStorage|TypedStorage)": "assign to x.data",
+    r"(ASGD|Adadelta|Adafactor|Adagrad|Adamax|LBFGS|Muon|NAdam|RAdam|Rprop)":
+        "use optim.SGD, Adam, AdamW or RMSprop, or subclass optim.Optimizer",
+    r"\w+LR|ReduceLROnPlateau|\w*WarmRestarts|SequentialLR|ChainedScheduler|swa_utils":
+        "subclass optim.lr_scheduler.LRScheduler, or set group['lr'] in optimizer.param_groups",
+    r"(parametriz\w+|\w*spectral_norm|\w*weight_norm|prune)": "compute the weight in forward()",
+    r"(profiler|hub|multiprocessing|package|mps|xpu|monitor|overrides|nested|library)":
+        "there is nothing like it here",
+    r"(Variable)": "tensors record themselves: use tapegrad.tensor(data, requires_grad=True)",
+    r"(ChainDataset|StackDataset|IterDataPipe|MapDataPipe|get_worker_info)":
+        "subclass data.Dataset or IterableDataset",
+}  # fmt: skip
+
+
+class UnknownName(AttributeError):
+    """An attribute that does not exist. What might help is looked for when it is printed, since
+    most of these errors are only caught (``hasattr``)."""
+
+    def __init__(self, owner: str, name: str, known: Callable[[], Collection[str]] = tuple):
+        super().__init__(f"{owner} has no attribute {name!r}")
+        self.asked, self.known = name, known
+
+    def __str__(self) -> str:
+        hint = "" if self.asked.startswith("_") else _hint(self.asked, self.known())
+        return f"{self.args[0]}{hint}"
+
+    def __reduce__(self) -> tuple:
+        return AttributeError, (str(self),)
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    for door, names in doors.items():
+        if name in names and name not in known and door in _ADDRESSES:
+            return f": it is {_ADDRESSES[door].format(name)}"
+    if name[:1].isupper() and name not in known:
+        layers = import_module("tapegrad.nn")
+        if name in layers.__all__:
+            return f": it is tapegrad.nn.{name}"
+    for pattern, advice in _ABSENT.items():
+        if re.fullmatch(pattern, name):
+            return f": PyTorch's {name} does not exist here; {advice}"
+    from difflib import get_close_matches
+
+    named = sorted(n for n in known if not n.startswith("_"))
+    meant = {n.lower(): n for n in named}
+    close = get_close_matches(name, named, 1, 0.7)
+    close = close or [meant[n] for n in get_close_matches(name.lower(), meant, 1, 0.7)]
+    return f": did you mean {close[0]!r}?" if close else ""
+
+
+def unknown_names(module: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module that has all its names: it raises UnknownName."""
+
+    def refuse(name: str) -> Any:
+        def known() -> Collection[str]:
+            public: Collection[str] = getattr(sys.modules[module], "__all__", ())
+            return public or dir(sys.modules[module])
+
+        raise UnknownName(f"module {module!r}", name, known)
+
+    return refuse
