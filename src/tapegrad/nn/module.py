@@ -22,8 +22,8 @@ from tapegrad.core.devices import Device
 from tapegrad.core.memory import byte_range
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import check_nesting
-from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.common.refusals import Retelling
+from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.creation.create import as_tensor
 
 from .parameter import Parameter
