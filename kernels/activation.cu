@@ -51,6 +51,17 @@ __device__ inline A sigmoid_of(A x) {
     return A(1) / (A(1) + exp(-x));
 }
 
+// Beyond +-1000 gelu and silu are relu in every type, and so are their slopes: there x is not
+// multiplied by itself, which overflows, or by what is 0, which for infinities is NaN.
+template <class A>
+__device__ inline bool is_far(A x) {
+    return x > A(1000) || x < A(-1000);
+}
+template <class A>
+__device__ inline A ramp(A x, A if_positive) {
+    return x > A(0) ? if_positive : A(0);
+}
+
 // y = max(x, 0), keeping NaN. A choice rather than a product with 0 or 1: 0 * inf would be NaN.
 template <class A>
 struct Relu {
@@ -79,8 +90,11 @@ template <class A>
 struct Gelu {
     static constexpr A sqrt_half = A(0.70710678118654752440);
     static constexpr A inverse_sqrt_two_pi = A(0.39894228040143267794);
-    __device__ A value(A x) const { return x * distribution(x); }
+    __device__ A value(A x) const { return is_far(x) ? ramp(x, x) : x * distribution(x); }
     __device__ A gradient(A dy, A x) const {
+        if (is_far(x)) {
+            return ramp(x, dy);
+        }
         return dy * (distribution(x) + x * inverse_sqrt_two_pi * exp(A(-0.5) * x * x));
     }
     __device__ A distribution(A x) const { return A(0.5) * (A(1) + erf(x * sqrt_half)); }
@@ -91,8 +105,13 @@ template <class A>
 struct GeluTanh {
     static constexpr A scale = A(0.79788456080286535588);
     static constexpr A cubic = A(0.044715);
-    __device__ A value(A x) const { return A(0.5) * x * (A(1) + tanh(inner(x))); }
+    __device__ A value(A x) const {
+        return is_far(x) ? ramp(x, x) : A(0.5) * x * (A(1) + tanh(inner(x)));
+    }
     __device__ A gradient(A dy, A x) const {
+        if (is_far(x)) {
+            return ramp(x, dy);
+        }
         const A t = tanh(inner(x));
         const A inner_slope = scale * (A(1) + A(3) * cubic * x * x);
         return dy * (A(0.5) * (A(1) + t) + A(0.5) * x * (A(1) - t * t) * inner_slope);
@@ -103,8 +122,11 @@ struct GeluTanh {
 // y = x s(x), s the sigmoid; dy/dx = s (1 + x (1 - s))
 template <class A>
 struct Silu {
-    __device__ A value(A x) const { return x / (A(1) + exp(-x)); }
+    __device__ A value(A x) const { return is_far(x) ? ramp(x, x) : x / (A(1) + exp(-x)); }
     __device__ A gradient(A dy, A x) const {
+        if (is_far(x)) {
+            return ramp(x, dy);
+        }
         const A s = sigmoid_of(x);
         return dy * s * (A(1) + x * (A(1) - s));
     }

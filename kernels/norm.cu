@@ -47,6 +47,18 @@ struct Sums {
     }
 };
 
+// Whether a sum of squares has neither overflowed nor lost small terms that count.
+__device__ inline bool keeps_digits(float square) { return square > 1e-24f && square < 1e38f; }
+__device__ inline bool keeps_digits(double square) { return square > 1e-270 && square < 1e307; }
+
+template <class Own, class A>
+__device__ A largest_distance(const Own& columns, const Row<Own>& x_row, A mean) {
+    A largest = 0;
+    columns.each([&](auto, A x) { largest = max(largest, x > mean ? x - mean : mean - x); }, x_row);
+    largest = columns.reduce(largest, Max());
+    return largest > A(0) && largest < A(INFINITY) ? largest : A(1);
+}
+
 template <class T, bool centred>
 struct NormForward {
     T* y;
@@ -75,7 +87,20 @@ struct NormForward {
         sums = columns.reduce(sums, Sum());
         const A drift = centred ? sums[0] * inverse_cols : A(0);
         const A variance = sums[1] * inverse_cols - drift * drift;
-        const A row_rstd = rsqrt((variance < A(0) ? A(0) : variance) + eps);  // by its rounding
+        const A square = (variance < A(0) ? A(0) : variance) + eps;  // below 0 by its rounding
+        A row_rstd = rsqrt(square);
+        if (!keeps_digits(square)) {  // of the whole team
+            const A scale = largest_distance(columns, x_row, row_mean);
+            A squares = 0;
+            columns.each(
+                [&](auto, A x) {
+                    const A d = (x - row_mean - drift) / scale;
+                    squares += d * d;
+                },
+                x_row);
+            squares = columns.reduce(squares, Sum());
+            row_rstd = A(1) / hypot(scale * sqrt(squares * inverse_cols), sqrt(eps));
+        }
 
         const Row<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias, A(0));
         columns.write(
@@ -142,19 +167,19 @@ __global__ void __launch_bounds__(Plan::threads, 1)
     for (int64_t row = team; row < rows; row += teams) {
         const Row<Own> dy_row(columns, dy + row * cols), x_row(columns, x + row * cols);
         const A row_mean = centred ? mean[row] : A(0), row_rstd = rstd[row];
-        Sums<A, 3> sums{};  // of d, g and g d
+        Sums<A, 3> sums{};  // of d, g and g d rstd
         columns.each(
             [&](auto, A dy, A x, A w) {
                 const A d = x - row_mean, g = dy * w;
                 sums[0] += d;
                 sums[1] += g;
-                sums[2] += g * d;
+                sums[2] += g * (d * row_rstd);
             },
             dy_row, x_row, weight_row);
         sums = columns.reduce(sums, Sum());
         const A drift = centred ? sums[0] * inverse_cols : A(0);
         const A mean_g = centred ? sums[1] * inverse_cols : A(0);
-        const A mean_gh = (sums[2] * inverse_cols - drift * mean_g) * row_rstd;
+        const A mean_gh = sums[2] * inverse_cols - drift * row_rstd * mean_g;
         columns.write(
             dx + row * cols,
             [&](auto at, A dy, A x, A w) {

@@ -241,6 +241,58 @@ def test_multinomial_of_many():
         torch.multinomial(weights, 1)
 
 
+def test_integers_and_numbers_outside_their_range():
+    """Integers compare and compute with numbers outside their range as numbers do: uint8 1 > -1 is
+    True, 5 // 256 is 0"""
+
+    def above(lib: Any) -> bool:
+        return (lib.tensor([1], dtype=lib.uint8) > -1).item()
+
+    def quotient(lib: Any) -> int:
+        return (lib.tensor([5], dtype=lib.uint8) // 256).item()
+
+    assert on_both(above) == (True, False)
+    assert quotient(tg) == 0
+    with pytest.raises(RuntimeError, match="ZeroDivision"):
+        quotient(torch)
+
+
+def test_lengths_whose_squares_leave_the_range():
+    """The norm of [3e30, 4e30] is 5e30, that of [3e-30, 4e-30] 5e-30"""
+
+    def lengths(lib: Any) -> list:
+        return [lib.tensor([3 * s, 4 * s]).norm().item() for s in (1e30, 1e-30)]
+
+    mine, theirs = on_both(lengths)
+    np.testing.assert_allclose(mine, [5e30, 5e-30], rtol=1e-6)
+    assert theirs == [np.inf, 0]
+
+
+def test_deviations_far_from_0():
+    """Variances and normalisations of numbers far from 0 have all digits"""
+
+    def normalized(lib: Any) -> list:
+        x = lib.tensor([1e7, 1e7 + 1, 1e7 + 2] * 1000)
+        return lib.nn.functional.layer_norm(x, (3000,))[:3].tolist()
+
+    mine, theirs = on_both(normalized)
+    exact = [-(1.5**0.5), 0, 1.5**0.5]
+    np.testing.assert_allclose(mine, exact, rtol=2e-5, atol=1e-6)
+    assert abs(theirs[0] - exact[0]) > 0.01
+
+
+def test_distances_of_near_rows():
+    """`cdist` of near rows has all digits"""
+
+    def distance(lib: Any) -> float:
+        a = lib.full((30, 1), 5126950000.0, dtype=lib.float64)
+        return lib.cdist(a, a + 3)[0, 0].item()
+
+    mine, theirs = on_both(distance)
+    assert mine == 3
+    assert theirs != 3
+
+
 # ---------------------------------------------------------------------- images
 
 
@@ -319,6 +371,71 @@ def test_sums_of_zeros_in_logarithms(name):
     )
     assert mine == [0, 0]
     assert np.isnan(theirs).all()
+
+
+@pytest.mark.parametrize("name", ["logaddexp", "logaddexp2"])
+def test_two_infinities_in_logarithms(name):
+    """The gradient of logaddexp and logaddexp2 at two -inf is 0, of two inf a half each"""
+    mine, theirs = on_both(
+        lambda lib: gradient(lib, lambda x: getattr(lib, name)(x, x.detach()), [-np.inf, np.inf])
+    )
+    assert mine == [0, 0.5]
+    assert np.isnan(theirs).all()
+
+
+def test_shares_of_large_numbers():
+    """The gradient of logsumexp adds up to 1"""
+
+    def shares(lib: Any) -> list:
+        x = lib.tensor([1e8, 1e8], requires_grad=True)
+        x.logsumexp(0).backward()
+        return x.grad.tolist()
+
+    assert on_both(shares) == ([0.5, 0.5], [1, 1])
+
+
+def test_limits_of_activations():
+    """silu, gelu, mish and hardswish have their limits at infinities, and so have their
+    gradients"""
+
+    def ends(lib: Any) -> list:
+        functional = lib.nn.functional
+        silu = functional.silu(lib.tensor([-np.inf, np.inf])).tolist()
+        slopes = [
+            gradient(lib, f, [-np.inf, np.inf])
+            for f in (functional.silu, functional.gelu, functional.mish, functional.hardswish)
+        ]
+        x = lib.tensor([-1e20, 1e20], requires_grad=True)
+        functional.gelu(x, approximate="tanh").sum().backward()
+        return [silu, *slopes, x.grad.tolist()]
+
+    mine, theirs = on_both(ends)
+    assert mine == [[0, np.inf], *[[0, 1]] * 5]
+    assert np.isnan(theirs[0][0])
+    assert np.isnan(theirs[1]).all()
+    assert np.isnan(theirs[-1]).all()
+
+
+@pytest.mark.parametrize("name", ["hypot", "atan2"])
+def test_stopped_at_the_origin(name):
+    """What a step further on stops stays stopped at hypot and atan2 of nothing but zeros"""
+
+    def stopped(lib: Any) -> list:
+        return gradient(
+            lib, lambda x: (1 / getattr(lib, name)(x[0], x[1])).clamp(-3, 3), [0.0, 0.0]
+        )
+
+    mine, theirs = on_both(stopped)
+    assert mine == [0, 0]
+    assert np.isnan(theirs).all()
+
+
+def test_matrices_with_infinities():
+    """eigh, eigvalsh, svd and svdvals raise LinAlgError for infinities as for nan"""
+    for name in ("eigh", "eigvalsh", "svd", "svdvals"):
+        with pytest.raises(tg.linalg.LinAlgError, match="not finite"):
+            getattr(tg.linalg, name)(tg.full((2, 2), np.inf))
+    assert torch.linalg.svdvals(torch.full((2, 2), np.inf)).isnan().all()
 
 
 def test_second_gradient_of_norms():

@@ -273,7 +273,7 @@ def _run(declared: Primitive, elementwise: bool) -> list[str]:
         f"    {run}",
         "except (ValueError, TypeError, OverflowError) as error:",
         "    raise explain(_name, error, _x0, _x1) from error",
-        "if _stored is not None:",
+        "if _stored is not None and _value.dtype.kind != 'b':",
         "    _value = _value.astype(_stored)",
     ]
 

@@ -3,7 +3,9 @@ the errors of those that do not fit together."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,10 +56,44 @@ def promote(
     stored = None
     if widen and scalars and dtypes.is_low_precision(common):
         stored, common = common, dtypes.float32
+    if common.kind in "iu" and (wide := _holds(name, a, b, common)) != common:
+        stored, common = common, wide
+        if wide == dtypes.float64:
+            a, b = (
+                v if isinstance(v, Tensor) else math.inf if v > 0 else -math.inf for v in (a, b)
+            )
     try:
         return device, _cast(a, common, device), _cast(b, common, device), stored
     except OverflowError as error:
         raise OverflowError(f"[{name}] the number does not fit {common.name}: {error}") from None
+
+
+_COMPARISONS = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
+
+
+@cache
+def _limits(dtype: Any) -> tuple[int, int]:
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
+
+
+def _holds(name: str, a: Any, b: Any, common: Any) -> Any:
+    """The dtype to compute in: int64 where a number, or a 0-d tensor of another dtype, may lie
+    outside the range of the common dtype, as it counts for what it is. (Results are stored in the
+    common dtype.) Beyond int64 it is compared as an infinity, with float64; else OverflowError."""
+    for operand in (a, b):
+        if not isinstance(operand, Tensor):
+            least, most = _limits(common)
+            if least <= operand <= most:
+                continue
+            if -(2**63) <= operand < 2**63:
+                return dtypes.int64
+            if name in _COMPARISONS:
+                return dtypes.float64
+            raise OverflowError(f"[{name}] the number {operand} does not fit int64")
+        if operand.dtype != common and dtypes.promote_types(operand.dtype, common) != common:
+            return dtypes.int64
+    return common
 
 
 def refuse_bools(name: str, a: Any, b: Any) -> None:

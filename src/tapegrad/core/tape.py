@@ -163,15 +163,18 @@ def is_recording(*tensors: Any) -> bool:
     return recording.get() and any(isinstance(t, Tensor) and t._node is not None for t in tensors)
 
 
-def align(name: str, a: Any, b: Any) -> tuple[Any, Any]:
-    """Two operands (at least one of them a Tensor) as Tensors or numbers of their common dtype."""
-    _, x, y, _ = promote(name, a, b, floating=False)
+def align(name: str, a: Any, b: Any, wide: bool = False) -> tuple[Any, Any]:
+    """Two operands (at least one of them a Tensor) as Tensors or numbers of their common dtype.
+    wide: of int64 where an integer lies outside the range of that."""
+    _, x, y, stored = promote(name, a, b, floating=False)
     common = (x if isinstance(a, Tensor) else y).dtype
+    if stored is not None and not wide:
+        common = stored
     return tuple(  # type: ignore[return-value]
-        raw
-        if not isinstance(t, Tensor)
-        else t
-        if t.dtype == common
-        else tensor_xp.cast(t, dtype=common)
+        (t if t.dtype == common else tensor_xp.cast(t, dtype=common))
+        if isinstance(t, Tensor)
+        else raw.astype(common, copy=False)
+        if hasattr(raw, "dtype")
+        else raw
         for t, raw in ((a, x), (b, y))
     )

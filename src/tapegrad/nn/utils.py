@@ -39,7 +39,7 @@ def clip_grad_norm_(
     device = grads[0].device
     xp = device.xp
     norms = [wrap(_norm(grad, norm_type), grad.device).to(device) for grad in grads]
-    total = xp.linalg.norm(xp.stack([norm._array for norm in norms]), norm_type)
+    total = _norm(wrap(xp.stack([norm._array for norm in norms]), device), norm_type)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
             f"clip_grad_norm_: the total norm of the gradients is {float(total)}; they were not "
@@ -98,11 +98,12 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 def _norm(grad: Tensor, norm_type: float) -> Any:
     """The norm of all elements, carried in float32 for the 16-bit floats."""
-    array = grad._array
+    device, array = grad._device, grad._array
     flat = array.ravel().astype(dtypes.accumulator(array.dtype), copy=False)
     if flat.size == 0:
-        return grad.device.ops["zeros"]((), dtype=flat.dtype)
-    return grad.device.asarray(grad.device.xp.linalg.norm(flat, norm_type))
+        return device.ops["zeros"]((), dtype=flat.dtype)
+    norm = device.ops["vector_norm"](flat, order=float(norm_type), axis=(0,), keepdims=False)
+    return device.asarray(norm)
 
 
 if not _TYPE_CHECKING:

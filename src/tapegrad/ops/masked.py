@@ -198,14 +198,19 @@ def _deviation(name: str, doc: str) -> Callable:
         kind = input.dtype if dtype is None else dtypes.dtype(dtype)
         kind = kind if is_floating(kind) else dtypes.float32
         count = _counted(op, input, dim, True, mask)
-        centred = input - sum(input, dim, keepdim=True, dtype=dtype, mask=mask) / count
-        squares = sum(centred * centred, dim, keepdim=keepdim, dtype=kind, mask=mask)
-        if isinstance(count, Tensor):
-            freedom = to_dtype(reshape(count, tuple(squares.shape)), kind) - correction
-            variance = squares / freedom.clamp(min=0)
+        centred = input
+        for _ in range(2):  # the second time from what the mean's rounding left
+            centred = centred - sum(centred, dim, keepdim=True, dtype=dtype, mask=mask) / count
+        if name == "std":
+            spread = norm(to_dtype(centred, kind), 2.0, dim, keepdim=keepdim, mask=mask)
         else:
-            variance = squares / builtins.max(count - correction, 0)
-        return sqrt(variance) if name == "std" else variance
+            spread = sum(centred * centred, dim, keepdim=keepdim, dtype=kind, mask=mask)
+        if isinstance(count, Tensor):
+            freedom = to_dtype(reshape(count, tuple(spread.shape)), kind) - correction
+            freedom = freedom.clamp(min=0)
+            return spread / (sqrt(freedom) if name == "std" else freedom)
+        freedom = builtins.max(count - correction, 0)
+        return spread / (math.sqrt(freedom) if name == "std" else freedom)
 
     return named(name, function, f"{doc} Raises RuntimeError for ``unbiased`` with ``correction``.")
 

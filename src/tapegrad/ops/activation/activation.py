@@ -8,7 +8,11 @@ gradients of their gradients go through their bodies.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
+
+import numpy as np
 
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, launch
@@ -73,8 +77,28 @@ def _leaky_relu(xp: Any, x: Array, *, negative_slope: float) -> Array:
     return xp.where(x > 0, x, negative_slope * x)
 
 
+_FAR = 1000.0
+
+
+def ramp(body: Callable) -> Callable:
+    """For an activation of x, or its slope times ``grad``, that beyond +-1000 is that of relu in
+    every dtype: there x is not multiplied by itself or by what is 0."""
+
+    @wraps(body)
+    def bounded(xp: Any, *arrays: Array) -> Any:
+        x = arrays[-1]
+        if isinstance(x, np.ndarray) and np.vdot(x, x) < 1e20:  # nothing is large enough to harm
+            return body(xp, *arrays)
+        far = (x > _FAR) | (x < -_FAR)
+        near = body(xp, *arrays[:-1], xp.where(far, 0.0, x))
+        return xp.where(far, xp.where(x > 0, arrays[0], 0.0), near)
+
+    return bounded
+
+
 @array_function
 @in_float32
+@ramp
 def gelu_backward(xp: Any, grad: Array, x: Array) -> Array:
     density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
     return grad * (0.5 * (1 + xp.erf(x * _SQRT_HALF)) + x * density)
@@ -82,12 +106,14 @@ def gelu_backward(xp: Any, grad: Array, x: Array) -> Array:
 
 @primitive("gelu", vjp="gelu_backward", plain=True)
 @in_float32
+@ramp
 def _gelu(xp: Any, x: Array) -> Array:
     return 0.5 * x * (1 + xp.erf(x * _SQRT_HALF))
 
 
 @array_function
 @in_float32
+@ramp
 def gelu_tanh_backward(xp: Any, grad: Array, x: Array) -> Array:
     t = xp.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x))
     inner_slope = _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x * x)
@@ -96,12 +122,14 @@ def gelu_tanh_backward(xp: Any, grad: Array, x: Array) -> Array:
 
 @primitive("gelu_tanh", vjp="gelu_tanh_backward", plain=True)
 @in_float32
+@ramp
 def _gelu_tanh(xp: Any, x: Array) -> Array:
     return 0.5 * x * (1 + xp.tanh(_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x)))
 
 
 @array_function
 @in_float32
+@ramp
 def silu_backward(xp: Any, grad: Array, x: Array) -> Array:
     s = 1 / (1 + xp.exp(-x))
     return grad * (s * (1 + x * (1 - s)))
@@ -109,6 +137,7 @@ def silu_backward(xp: Any, grad: Array, x: Array) -> Array:
 
 @primitive("silu", vjp="silu_backward", plain=True)
 @in_float32
+@ramp
 def _silu(xp: Any, x: Array) -> Array:
     return x * xp.sigmoid(x)
 

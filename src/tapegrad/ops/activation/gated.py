@@ -6,15 +6,16 @@ from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import array_function, primitive, unary
+from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import axis, require_floating, require_tensor
 from tapegrad.ops.common.precision import compute_in_float32, in_float32, to_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
 from tapegrad.ops.movement.split import narrow
+from tapegrad.ops.pointwise.elementwise import absolute, isinf, sign, where
 from tapegrad.ops.sampling.philox import draw
 
-from .activation import sigmoid, tanh
+from .activation import ramp, sigmoid, tanh
 from .softmax import softmax
 
 
@@ -26,6 +27,7 @@ def _logsigmoid(xp: Any, x: Array) -> Array:
 
 @array_function
 @in_float32
+@ramp
 def mish_backward(xp: Any, grad: Array, x: Array) -> Array:
     t = xp.tanh(xp.softplus(x, beta=1.0, threshold=20.0))
     return grad * (t + x * xp.sigmoid(x) * (1 - t * t))
@@ -33,6 +35,7 @@ def mish_backward(xp: Any, grad: Array, x: Array) -> Array:
 
 @primitive("mish", vjp="mish_backward", plain=True)
 @in_float32
+@ramp
 def _mish(xp: Any, x: Array) -> Array:
     return x * xp.tanh(xp.softplus(x, beta=1.0, threshold=20.0))
 
@@ -54,12 +57,15 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 mish_ = in_place(mish)
 
 
-softsign = unary(
-    "softsign",
-    to_float32(lambda xp, g, x: g / xp.square(xp.absolute(x) + 1)),
-    in_float32(lambda xp, x: x / (xp.library.abs(x) + 1)),
-    doc="x / (1 + |x|)",
-)
+@compute_in_float32
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|)."""
+    require_tensor("softsign", input)
+    if not input.is_floating_point():
+        return input / (absolute(input) + 1)
+    infinite = isinf(input)
+    x = where(infinite, 0.0, input)
+    return where(infinite, sign(input), x / (absolute(x) + 1))
 
 
 @compute_in_float32

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
@@ -16,7 +18,7 @@ from tapegrad.ops.common.precision import in_float32, to_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
 from tapegrad.ops.sampling.philox import draw
 
-from .activation import leaky_relu
+from .activation import leaky_relu, ramp
 
 
 @primitive(
@@ -62,6 +64,7 @@ def _hardswish_rule(xp: Any, g: Array, x: Array) -> Any:
 
 @primitive("hardswish", vjp=(_hardswish_rule,))
 @in_float32
+@ramp
 def _hardswish(xp: Any, x: Array) -> Array:
     return x * xp.clip(x + 3, low=0.0, high=6.0) / 6
 
@@ -94,6 +97,9 @@ def hardtanh(
         raise ValueError(f"[hardtanh] min_val {min_val} must not exceed max_val {max_val}")
     if input.dtype.kind == "b" or (input.dtype.kind == "u" and min_val < 0):
         raise RuntimeError(f"[hardtanh] {input.dtype.name} does not hold min_val {min_val}")
+    if not input.is_floating_point():  # of which bounds may lie outside the range
+        limits = np.iinfo(input.dtype)
+        min_val, max_val = max(min_val, limits.min), min(max_val, limits.max)
     return _hardtanh(input, low=min_val, high=max_val)
 
 

@@ -10,9 +10,10 @@ from tapegrad.core.tape import align
 from tapegrad.core.tensor import Tensor, wrap
 
 
-def pair(op: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """Two operands, at least one of them a Tensor, as Tensors of their common dtype."""
-    a, b = align(op, a, b)
+def pair(op: str, a: Any, b: Any, wide: bool = False) -> tuple[Tensor, Tensor]:
+    """Two operands, at least one of them a Tensor, as Tensors of their common dtype. wide: of int64
+    where an integer lies outside the range of that."""
+    a, b = align(op, a, b, wide)
     first = a if isinstance(a, Tensor) else b
     dtype, device = first.dtype, first._device
     x, y = (

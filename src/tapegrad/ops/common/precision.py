@@ -3,9 +3,9 @@ float32, and special functions in float64."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from functools import wraps
-from math import prod
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -127,9 +127,65 @@ def stable_sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     if x.size > _SMALL and x.dtype.kind == "f":
         axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         last = x.flags.c_contiguous and tuple(axes) == tuple(range(x.ndim - len(axes), x.ndim))
-        if not last and prod([x.shape[i] for i in axes]) > _FEW:
+        if not last and math.prod([x.shape[i] for i in axes]) > _FEW:
             return _in_blocks(x, axes, keepdims)
     return np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore
+
+
+def stable_mean(x: Any, axis: Any, keepdims: bool, count: Any) -> Any:
+    """``stable_sum`` divided by a count; where that overflows, the sum of what is divided first. (A
+    GPU, which nobody asks, adds up in float64.)"""
+    if not isinstance(x, (np.ndarray, np.generic, Tensor)) and x.dtype == float32:
+        return (x.sum(axis=axis, keepdims=keepdims, dtype=float64) / count).astype(float32)
+    y = stable_sum(x, axis, keepdims) / count
+    if not count or _all_between(y, -math.inf, math.inf):
+        return y
+    return stable_sum(x / count, axis, keepdims)
+
+
+def _all_between(y: Any, low: float, high: float) -> bool:
+    """Whether all numbers are. (Nobody asks a GPU, as that would mean waiting for it.)"""
+    y = y._array if isinstance(y, Tensor) else y
+    if isinstance(y, np.generic) or (isinstance(y, np.ndarray) and y.size == 1):
+        return low < y.item() < high
+    return bool(((y > low) & (y < high)).all()) if isinstance(y, np.ndarray) else True
+
+
+def root_of_squares(xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The square root of the sum of squares, which may leave the range: then x is divided by a
+    power of two first."""
+    squares = stable_sum(x * x, axis, keepdims)
+    if keeps_digits(squares):
+        return xp.sqrt(squares)
+    if not x.size:
+        return squares
+    scale = _power_of_two(xp, x, axis)
+    x = x / scale
+    root = xp.sqrt(stable_sum(x * x, axis, True)) * scale
+    return root if keepdims else root.squeeze(axis)
+
+
+def keeps_digits(squares: Any) -> bool:
+    """Whether sums of squares have not overflowed, nor lost small terms that count. False on a GPU,
+    which does not wait for the answer, and computes the longer way."""
+    on_cpu = isinstance(squares, (np.ndarray, np.generic))
+    return on_cpu and _all_between(squares, *_digits_kept(squares.dtype))
+
+
+@cache
+def _digits_kept(dtype: Any) -> tuple[float, float]:
+    limits = np.finfo(dtype)
+    return float(limits.tiny / limits.eps**2), float(limits.max)
+
+
+def _power_of_two(xp: Any, x: Array, axis: Any) -> Array:
+    """Below the largest |x| along the dimensions, which are kept; 1 where that is 0, infinite or
+    nan."""
+    top = xp.library.abs(x).max(axis=axis, keepdims=True)
+    exponent = xp.library.frexp(top)[1] - 1
+    ordinary = xp.library.isfinite(top) & (top > 0)
+    one = xp.library.ones_like(top)
+    return xp.library.ldexp(one, xp.library.where(ordinary, exponent, 0).astype("int32"))
 
 
 def largest(x: Any, axis: int) -> Any:

@@ -18,7 +18,9 @@ from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.precision import (
     compute_in_float32,
     in_float32,
+    keeps_digits,
     plus,
+    stable_mean,
     stable_sum,
     times,
     to_float32,
@@ -30,7 +32,26 @@ from tapegrad.ops.pointwise.elementwise import rsqrt
 
 
 def _row_mean(x: Any) -> Any:
-    return stable_sum(x, 1, True) / x.shape[1]
+    return stable_mean(x, 1, True, x.shape[1])
+
+
+# A mean is rounded, by as much as all distances from it where these are small: so what is left of
+# it in the distances, which are exact, is taken from them.
+
+
+def _distances(x: Any, centre: Any) -> Any:
+    x = x - centre
+    return plus(x, -_row_mean(x))
+
+
+def _inverse_root(xp: Any, x: Any, eps: float) -> Any:
+    """1 / sqrt(mean(x^2) + eps) of each row."""
+    squares = _row_mean(x * x) + eps
+    array = squares._array if isinstance(squares, Tensor) else squares
+    if keeps_digits(array):
+        return 1 / xp.sqrt(squares)
+    root = xp.vector_norm(x, order=2.0, axis=(1,), keepdims=True) / math.sqrt(x.shape[1])
+    return 1 / xp.hypot(root, xp.where(root < 0, root, math.sqrt(eps)))
 
 
 @array_function
@@ -40,7 +61,7 @@ def layer_norm_backward(
 ) -> tuple:
     """dx, dweight, dbias. With h = (x - mean) rstd and u = g weight,
     dx = rstd (u - mean(u) - h mean(u h)) along each row."""
-    h = (x - mean[:, None]) * rstd[:, None]
+    h = _distances(x, mean[:, None]) * rstd[:, None]
     u = g if weight is None else g * weight
     dx = u - _row_mean(u)
     dx -= h * _row_mean(u * h)
@@ -53,8 +74,8 @@ def layer_norm_backward(
 @in_float32
 def normalize_rows(xp: Any, x: Array, weight: Array, bias: Array, *, eps: float) -> tuple:
     centre = _row_mean(x)
-    y = x - centre
-    rstd = 1 / xp.sqrt(_row_mean(y * y) + eps)
+    y = _distances(x, centre)
+    rstd = _inverse_root(xp, y, eps)
     y = times(y, rstd)
     if weight is not None:
         y = times(y, weight)
@@ -78,7 +99,7 @@ def rms_norm_backward(
 @primitive("rms_norm", vjp_all="rms_norm_backward", plain=True, extras=("rstd",))
 @in_float32
 def _rms_norm(xp: Any, x: Array, weight: Array, *, eps: float) -> tuple:
-    rstd = 1 / xp.sqrt(_row_mean(x * x) + eps)
+    rstd = _inverse_root(xp, x, eps)
     y = x * rstd
     return (y if weight is None else y * weight), rstd[:, 0]
 
@@ -93,8 +114,14 @@ def batch_moments(xp: Any, x: Array) -> tuple:
     """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
     count = math.prod(x.shape) // x.shape[1]
     centre = _channel_sum(x) / count
-    deviation = x - _channels(centre, x)
+    deviation = _channel_distances(x, centre)
     return centre, _channel_sum(times(deviation, deviation)) / count
+
+
+def _channel_distances(x: Any, centre: Any) -> Any:
+    count = math.prod(x.shape) // x.shape[1]
+    x = x - _channels(centre, x)
+    return plus(x, -_channels(_channel_sum(x) / count, x))
 
 
 def _channel_sum(x: Any) -> Any:
@@ -111,7 +138,7 @@ def batch_norm_backward(
     count = x.size // x.shape[1]
     centre, spread = moments
     rstd = 1 / xp.sqrt(spread + eps)
-    h = (x - _channels(centre, x)) * _channels(rstd, x)
+    h = _channel_distances(x, centre) * _channels(rstd, x)
     dbias = _channel_sum(g)
     dweight = _channel_sum(g * h)
     dx = None
@@ -136,7 +163,7 @@ def _batch_norm(
 ) -> Array:
     """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
     centre, spread = moments
-    y = x - _channels(centre, x)
+    y = _channel_distances(x, centre)
     scale = 1 / xp.sqrt(spread + eps)
     y = times(y, _channels(scale if weight is None else scale * weight, x))
     return y if bias is None else plus(y, _channels(bias, x))

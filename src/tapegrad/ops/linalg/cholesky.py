@@ -42,9 +42,12 @@ def factored(xp: Any, a: Array) -> tuple[Any, Any]:
         return a.copy(), info
     try:
         with failures_raise(xp.library):
-            return xp.library.linalg.cholesky(a), info
+            factor = xp.library.linalg.cholesky(a)
     except xp.library.linalg.LinAlgError:
         return _column_by_column(xp, a)
+    if bool(xp.library.isfinite(factor).all()):
+        return factor, info
+    return _column_by_column(xp, a)  # LAPACK takes nan for positive
 
 
 def _column_by_column(xp: Any, a: Array) -> tuple[Any, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.core.dtypes import get_default_dtype, is_floating, promote_types
+from tapegrad.core.tape import tensor_xp
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.diagonal import diagonal
 from tapegrad.ops.movement.shape import reshape, transpose
 from tapegrad.ops.pointwise.elementwise import sqrt
+from tapegrad.ops.reduction.moments import centred as centred_at_mean
 from tapegrad.ops.reduction.reduce import sum, to_dtype
 
 from .matmul import matmul
@@ -43,7 +45,7 @@ def cov(
     x = to_dtype(x, common)
     if weights is None:
         freedom: Any = max(x.shape[1] - correction, 0)
-        weighted = centred = x - sum(x, 1, keepdim=True) / x.shape[1]
+        weighted = centred = centred_at_mean(tensor_xp, x, (1,))
     else:
         weights = to_dtype(weights, common)
         whole = sum(weights)
@@ -51,7 +53,9 @@ def cov(
             correction if aweights is None else correction * sum(weights * aweights) / whole
         )
         freedom = freedom.clamp(min=0)
-        centred = x - sum(x * weights, 1, keepdim=True) / whole
+        centred = x
+        for _ in range(2):  # the second time from what the mean's rounding left
+            centred = centred - sum(centred * weights, 1, keepdim=True) / whole
         weighted = centred * weights
     result = matmul(centred, transpose(weighted, 0, 1)) / freedom
     return result if input.ndim == 2 and x.shape[0] != 1 else reshape(result, ())

@@ -19,16 +19,20 @@ from .matrices import LinAlgError, diagonal_matrix, plus, product, require_matri
 
 
 @contextmanager
-def _converging(op: str, xp: Any, a: Any) -> Iterator[None]:
+def _converging(op: str, xp: Any, a: Any, read: Any) -> Iterator[None]:
+    """Of what is ``read`` of ``a``, all must be finite: else LAPACK fails, or gives any numbers."""
+    failure = f"[{op}] of shape {a.shape}: the algorithm did not converge"
+    if not bool(xp.library.isfinite(read).all()):
+        raise LinAlgError(f"{failure}, because the input is not finite")
     try:
         with failures_raise(xp.library):
             yield
     except xp.library.linalg.LinAlgError:
-        finite = bool(xp.library.isfinite(a).all())
-        raise LinAlgError(
-            f"[{op}] of shape {a.shape}: the algorithm did not converge"
-            + ("" if finite else ", because the input is not finite")
-        ) from None
+        raise LinAlgError(failure) from None
+
+
+def _read(xp: Any, a: Array, triangle: str) -> Array:
+    return (xp.library.tril if triangle == "L" else xp.library.triu)(a)
 
 
 def _differences(xp: Any, values: Array) -> Any:
@@ -79,13 +83,13 @@ def _skew(xp: Any, x: Array) -> Any:
 
 @primitive("svd", vjp_all=_svd_rule, results=3)
 def _svd(xp: Any, a: Array, *, full_matrices: bool) -> tuple:
-    with _converging("linalg.svd", xp, a):
+    with _converging("linalg.svd", xp, a, a):
         return tuple(xp.library.linalg.svd(a, full_matrices=full_matrices))
 
 
 @primitive("svdvals")
 def _singular_values(xp: Any, a: Array) -> Array:
-    with _converging("linalg.svdvals", xp, a):
+    with _converging("linalg.svdvals", xp, a, a):
         return xp.library.linalg.svd(a, compute_uv=False)
 
 
@@ -153,13 +157,13 @@ def _eigh_rule(xp: Any, g: Array, y: Array) -> tuple:
 
 @primitive("eigh", vjp_all=_eigh_rule, results=2)
 def _eigh(xp: Any, a: Array, *, triangle: str) -> tuple:
-    with _converging("linalg.eigh", xp, a):
+    with _converging("linalg.eigh", xp, a, _read(xp, a, triangle)):
         return tuple(xp.library.linalg.eigh(a, UPLO=triangle))
 
 
 @primitive("eigvalsh")
 def _eigenvalues(xp: Any, a: Array, *, triangle: str) -> Array:
-    with _converging("linalg.eigvalsh", xp, a):
+    with _converging("linalg.eigvalsh", xp, a, _read(xp, a, triangle)):
         return xp.library.linalg.eigvalsh(a, UPLO=triangle)
 
 

@@ -11,7 +11,14 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, axis, require_floating, require_tensor
-from tapegrad.ops.common.precision import compute_in_float32, in_float32, stable_sum, wide
+from tapegrad.ops.common.precision import (
+    compute_in_float32,
+    in_float32,
+    keeps_digits,
+    root_of_squares,
+    stable_sum,
+    wide,
+)
 from tapegrad.ops.movement.axes import movedim
 from tapegrad.ops.movement.shape import reshape, squeeze
 from tapegrad.ops.pointwise.elementwise import absolute, cast, greater, subtract, where
@@ -32,22 +39,22 @@ def _norm_rule(xp: Any, g: Array, y: Array, x: Array, order: float, axis: Any) -
         return g * xp.sign(x)
     zero = y == 0
     if order == 2:
-        return xp.where(zero, 0.0, g / xp.where(zero, 1.0, y)) * x
+        return xp.where(zero, 0.0, g) * (x / xp.where(zero, 1.0, y))
     size = xp.absolute(x)
     if math.isinf(order):
         ties = (size == y) | ((x != x) & (y != y))
         sharing = xp.sum(xp.cast(ties, dtype=g.dtype), axis=axis, keepdims=True)
         return xp.where(ties, g / sharing, 0.0) * xp.sign(x)
-    scale = xp.where(zero, 0.0, g * xp.where(zero, 1.0, y) ** (1 - order))
-    power = xp.where(x == 0, 0.0, xp.where(x == 0, 1.0, size) ** (order - 1))
-    return scale * power * xp.sign(x)
+    share = xp.where(x == 0, 1.0, size) / xp.where(zero, 1.0, y)
+    power = xp.where(x == 0, 0.0, share ** (order - 1))
+    return xp.where(zero, 0.0, g) * power * xp.sign(x)
 
 
 @primitive("vector_norm", vjp=(_norm_rule,))
 @in_float32
 def _vector_norm(xp: Any, x: Array, *, order: float, axis: tuple, keepdims: bool) -> Array:
     if order == 2:
-        return xp.sqrt(stable_sum(x * x, axis, keepdims))
+        return root_of_squares(xp, x, axis, keepdims)
     if order == 0:
         return stable_sum((x != 0).astype(x.dtype), axis, keepdims)
     size = xp.absolute(x)
@@ -55,7 +62,14 @@ def _vector_norm(xp: Any, x: Array, *, order: float, axis: tuple, keepdims: bool
         return stable_sum(size, axis, keepdims)
     if math.isinf(order):
         return (size.max if order > 0 else size.min)(axis=axis, keepdims=keepdims)
-    return stable_sum(size**order, axis, keepdims) ** (1 / order)
+    powers = stable_sum(size**order, axis, keepdims)
+    if keeps_digits(powers) or not x.size:
+        return powers ** (1 / order)
+    # What counts most becomes 1, so that its power is in the range.
+    scale = (size.max if order > 0 else size.min)(axis=axis, keepdims=True)
+    scale = xp.where(xp.isfinite(scale) & (scale > 0), scale, 1.0)
+    y = stable_sum((size / scale) ** order, axis, True) ** (1 / order) * scale
+    return y if keepdims else y.squeeze(axis)
 
 
 def norm_over(op: str, input: Tensor, order: float, dim: Any, keepdim: bool, dtype: Any) -> Tensor:

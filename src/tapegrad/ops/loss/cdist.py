@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,28 +21,59 @@ from tapegrad.ops.movement.shape import unsqueeze
 
 
 def _euclidean_rule(xp: Any, g: Array, y: Array, a: Array, b: Array) -> tuple:
-    """Each pair pulls along its difference, with weight g / distance; 0 at distance 0. In float64,
-    because of the weights of near pairs nearly everything cancels. (The engine narrows it.)"""
-    g, y, a, b = (xp.cast(t, dtype=float64) for t in (g, y, a, b))
-    weight = xp.where(y == 0, 0.0, g / xp.where(y == 0, 1.0, y))
-    of_a = a * xp.sum(weight, axis=(a.ndim - 1,), keepdims=True) - xp.matmul(weight, b)
+    """Each pair pulls along its difference, with weight g / distance; 0 at distance 0."""
+    g, y, a, b = (t.astype(float64) for t in (g, y, a, b))  # the engine narrows it
+    g, distance = xp.where(y == 0, 0.0, g), xp.where(y == 0, 1.0, y)
+    near = _near(y * y, _lengths(a, b), y.dtype)
+    weight = xp.where(near, 0.0, g) / distance
+    of_a = a * weight.sum(axis=-1)[..., None] - xp.library.matmul(weight, b)
     weight = transposed(xp, weight)
-    of_b = b * xp.sum(weight, axis=(a.ndim - 1,), keepdims=True) - xp.matmul(weight, a)
+    of_b = b * weight.sum(axis=-1)[..., None] - xp.library.matmul(weight, a)
+    for pairs, of_first, of_second in _pairs(xp, near, a.shape[-1]):
+        pull = (a[of_first] - b[of_second]) / distance[pairs][:, None] * g[pairs][:, None]
+        of_a = xp.index_add_at(of_a, pull, index=of_first)
+        of_b = xp.index_add_at(of_b, -pull, index=of_second)
     return of_a, of_b
 
 
-@primitive(vjp_all=_euclidean_rule)
+def _plain(a: Tensor, b: Tensor) -> Tensor:
+    return _norm("cdist", unsqueeze(a, -2) - unsqueeze(b, -3), 2.0)
+
+
+@primitive(vjp_all=_euclidean_rule, plain=_plain)
 @in_float32
 def euclidean_distances(xp: Any, a: Array, b: Array) -> Array:
     """|a|^2 + |b|^2 - 2 a.b, of (..., m, k) and (..., n, k) with the same leading dimensions: one
-    matrix product. In float64, because nearly everything may cancel; what is left of equal rows is
-    rounding noise, and is 0."""
+    matrix product, in float64. Where it cancels, the lengths of differences."""
     stored = a.dtype
     a, b = a.astype(float64), b.astype(float64)
-    lengths = (a * a).sum(axis=-1)[..., :, None] + (b * b).sum(axis=-1)[..., None, :]
+    lengths = _lengths(a, b)
     squares = lengths - 2 * xp.library.matmul(a, transposed(xp, b))
-    noise = 4 * a.shape[-1] * np.finfo(float64).eps * lengths
-    return xp.library.sqrt(xp.library.where(squares <= noise, 0, squares)).astype(stored)
+    near = _near(squares, lengths, stored)
+    distances = xp.library.sqrt(xp.where(near, 0.0, squares))
+    for pairs, of_first, of_second in _pairs(xp, near, a.shape[-1]):
+        difference = a[of_first] - b[of_second]
+        distances[pairs] = xp.vector_norm(difference, order=2.0, axis=(1,), keepdims=False)
+    return distances.astype(stored)
+
+
+def _lengths(a: Array, b: Array) -> Array:
+    return (a * a).sum(axis=-1)[..., :, None] + (b * b).sum(axis=-1)[..., None, :]
+
+
+def _near(squares: Array, lengths: Array, dtype: Any) -> Array:
+    """Where so much cancels in a matrix product (or overflows) that the dtype would show it."""
+    return ~((squares > (1e-3 if dtype == float64 else 1e-6) * lengths) & (lengths < math.inf))
+
+
+def _pairs(xp: Any, chosen: Array, columns: int) -> Iterator[tuple]:
+    """The positions of pairs, and of their rows in both matrices, so many at a time that memory
+    for their differences stays small."""
+    where = xp.library.nonzero(chosen)
+    step = max(2**20 // max(columns, 1), 1)
+    for start in range(0, len(where[0]), step):
+        pairs = tuple(positions[start : start + step] for positions in where)
+        yield pairs, pairs[:-1], (*pairs[:-2], pairs[-1])
 
 
 _MODES = {

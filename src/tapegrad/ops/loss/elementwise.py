@@ -19,6 +19,7 @@ from tapegrad.ops.activation.activation import softplus
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.operands import two_tensors
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
+from tapegrad.ops.creation.create import full_like
 from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.pointwise.elementwise import absolute, exp, log, square, where
 from tapegrad.ops.reduction.reduce import mean, sum
@@ -251,7 +252,8 @@ def kl_div(
     require_floating("kl_div", input)
     require_floating("kl_div", target)
     if log_target:
-        losses = exp(target) * (target - input)
+        probability = exp(target)
+        losses = probability * where(probability == 0, 0.0, target - input)
     else:
         zero = target == 0  # of which the entropy is 0, and the slope is taken to be 0
         losses = where(zero, 0.0, target * log(where(zero, 1.0, target))) - target * input
@@ -301,7 +303,7 @@ def gaussian_nll_loss(
     op = "gaussian_nll_loss"
     two_tensors(op, input, target)
     if not isinstance(var, Tensor):
-        var = input.detach() * 0 + float(var)
+        var = full_like(input, float(var))
     if bool((var._array < 0).any()):
         raise ValueError(f"[{op}] var must not be negative, got {float(var._array.min())}")
     shape, given = tuple(input.shape), tuple(var.shape)

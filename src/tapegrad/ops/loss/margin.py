@@ -127,7 +127,10 @@ def multilabel_soft_margin_loss(
     op = "multilabel_soft_margin_loss"
     require_floating(op, input)
     require_tensor(op, target)
-    losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    # A choice beside the product: of what has no weight the logarithm may be -inf.
+    there = where(target == 0, 0.0, logsigmoid(input))
+    absent = where(target == 1, 0.0, logsigmoid(-input))
+    losses = -(target * there + (1 - target) * absent)
     if weight is not None:
         require_tensor(op, weight)
         losses = losses * weight

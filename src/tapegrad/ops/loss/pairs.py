@@ -7,10 +7,13 @@ from collections.abc import Callable
 from functools import partial
 
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.arguments import as_floating, require_tensor
 from tapegrad.ops.common.precision import compute_in_float32
+from tapegrad.ops.creation.create import full_like
+from tapegrad.ops.linalg.norms import norm_over
 from tapegrad.ops.pointwise.arithmetic import clamp
-from tapegrad.ops.pointwise.elementwise import minimum, sqrt, where
+from tapegrad.ops.pointwise.elementwise import minimum, where
+from tapegrad.ops.pointwise.trigonometry import hypot
 from tapegrad.ops.reduction.reduce import sum
 
 from .elementwise import reduce_loss
@@ -50,15 +53,19 @@ def cosine_embedding_loss(
             f"[{op}] expects inputs (n, d) with a target (n,), or (d,) with a 0-d target, got "
             f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
         )
-    return _by_angle(op, input1, input2, target == 1, target == -1, margin, reduction)
+    a, b = as_floating(op, input1), as_floating(op, input2)
+    return _by_angle(op, a, b, target == 1, target == -1, margin, reduction)
 
 
 @compute_in_float32
 def _by_angle(
     op: str, a: Tensor, b: Tensor, near: Tensor, far: Tensor, margin: float, reduction: str
 ) -> Tensor:
-    lengths = [sum(x * x, near.ndim) + _TINY for x in (a, b)]
-    cosine = sum(a * b, near.ndim) / sqrt(lengths[0] * lengths[1])
+    units = []
+    for x in (a, b):
+        norm = norm_over(op, x, 2, near.ndim, True, None)
+        units.append(x / hypot(norm, full_like(norm, math.sqrt(_TINY))))
+    cosine = sum(units[0] * units[1], near.ndim)
     alike = where(near, 1 - cosine, 0.0)
     apart = where(far, clamp(cosine - margin, min=0), 0.0)
     return reduce_loss(op, alike + apart, reduction)

@@ -33,9 +33,9 @@ def _shift(op: str, body: Callable, direction: str) -> Callable:
     shift = binary(op, body=body)
 
     def function(input: Any, other: Any) -> Tensor:
-        x, y = pair(op, input, other)
+        x, _ = pair(op, input, other)
         require_whole(op, x)
-        return shift(x, y)
+        return shift(input, other)
 
     doc = (
         f"The integers' bits moved to the {direction} by ``other`` positions, broadcast and "

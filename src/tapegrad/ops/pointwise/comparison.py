@@ -104,5 +104,5 @@ def isin(
 ) -> Tensor:
     """Whether each of ``elements`` is among ``test_elements`` (with ``invert``: is not), as bools
     of its shape. One of the two may be a number. ``assume_unique`` changes nothing."""
-    x, y = pair("isin", elements, test_elements)
+    x, y = pair("isin", elements, test_elements, wide=True)
     return _isin(x, y, invert=invert)

@@ -20,11 +20,19 @@ log10 = unary(
     "log10", to_float32(lambda xp, g, x: g / (x * math.log(10))), doc="The logarithm to base 10"
 )
 
+
+def _share(xp: Any, g: Array, a: Array, b: Array, unit: float) -> Any:
+    """sigmoid(unit (a - b)); of two infinities a half, and of two -inf 0, whatever arrives."""
+    least = (a == b) & (a == -math.inf)
+    difference = xp.where(least | (a == b) & (a == math.inf), 0.0, a - b)
+    return xp.where(least, 0.0, g) * xp.sigmoid(difference * unit)
+
+
 logaddexp = of_tensors(
     binary(
         "logaddexp",
-        to_float32(lambda xp, g, a, b: g * xp.sigmoid(a - b)),
-        to_float32(lambda xp, g, a, b: g * xp.sigmoid(b - a)),
+        to_float32(lambda xp, g, a, b: _share(xp, g, a, b, 1.0)),
+        to_float32(lambda xp, g, a, b: _share(xp, g, b, a, 1.0)),
         doc="log(exp(input) + exp(other)), without overflow",
     ),
     floats=True,
@@ -32,8 +40,8 @@ logaddexp = of_tensors(
 logaddexp2 = of_tensors(
     binary(
         "logaddexp2",
-        to_float32(lambda xp, g, a, b: g * xp.sigmoid((a - b) * _LOG_2)),
-        to_float32(lambda xp, g, a, b: g * xp.sigmoid((b - a) * _LOG_2)),
+        to_float32(lambda xp, g, a, b: _share(xp, g, a, b, _LOG_2)),
+        to_float32(lambda xp, g, a, b: _share(xp, g, b, a, _LOG_2)),
         doc="log2(2 ** input + 2 ** other), without overflow",
     ),
     floats=True,
@@ -80,7 +88,7 @@ entr = unary("entr", to_float32(lambda xp, g, x: g * (-1 - xp.log(x))), _entr)
 @to_float32
 def _logit_rule(xp: Any, g: Array, x: Array, eps: float | None) -> Any:
     low, outside = (0.0, math.nan) if eps is None else (eps, 0.0)
-    return xp.where((x >= low) & (x <= 1 - low), g / (x * (1 - x)), outside)
+    return xp.where((x >= low) & (x <= 1 - low), g / x + g / (1 - x), outside)
 
 
 @primitive("logit", vjp=(_logit_rule,))

@@ -32,7 +32,9 @@ signbit = unary("signbit", body=_signbit)
 
 def _signs_agree(xp: Any, a: Array, b: Array) -> Any:
     """1 or -1; at 0 the slope is 0."""
-    return xp.where(a == 0, 0.0, xp.where(xp.signbit(a) == xp.signbit(b), 1.0, a * 0 - 1))
+    return xp.where(
+        a == 0, 0.0, xp.where(xp.signbit(a) == xp.signbit(b), 1.0, xp.where(a == a, -1.0, a))
+    )
 
 
 _copysign = binary(

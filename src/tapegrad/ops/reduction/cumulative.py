@@ -100,13 +100,15 @@ def _logcumsumexp_rule(xp: Any, g: Array, y: Array, x: Array, axis: int) -> Any:
     """exp(x[i] - y[i]) s[i], where s[i] = g[i] + exp(y[i] - y[i + 1]) s[i + 1]: no exponent is
     positive. Where all so far is -inf, the gradient is 0."""
     n = x.shape[axis]
-    if dtypes.is_low_precision(x.dtype):  # differences of rounded y would be off by percents
-        g, x = wide(xp, g, x)
+    if x.dtype != dtypes.float64:  # differences of rounded y would be off by percents
+        x, g = (xp.cast(t, dtype=dtypes.float64) for t in (x, g))
         y = xp.logcumsumexp(x, axis=axis)
     y = xp.where(y == -np.inf, 0.0, y)
     a, b = (xp.getitem(y, index=slice_along(axis, i, n - 1 + i)) for i in (0, 1))
     shrinks = xp.exp(xp.where(a < b, a - b, 0.0))
-    return xp.recurrence(shrinks, g, axis=axis, reverse=True) * xp.exp(x - y)
+    return xp.recurrence(shrinks, g, axis=axis, reverse=True) * xp.exp(
+        xp.where((x == y) & (x == np.inf), 0.0, x - y)
+    )
 
 
 @primitive("logcumsumexp", vjp=(_logcumsumexp_rule,))

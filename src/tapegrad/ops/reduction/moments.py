@@ -11,41 +11,55 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axes, require_floating
-from tapegrad.ops.common.precision import in_float32, stable_sum, to_float32, wide
+from tapegrad.ops.common.precision import in_float32, root_of_squares, stable_sum, to_float32, wide
 
 from .reduce import count, expand_gradient, mean
 
 
+def centred(xp: Any, x: Any, axis: Any) -> Any:
+    """x minus its mean, whose rounding may be as large as all distances from it: what is left of
+    the mean is that of the distances, which are exact."""
+    distances = x - xp.mean(x, axis=axis, keepdims=True)
+    return distances - xp.mean(distances, axis=axis, keepdims=True)
+
+
+def _freedom(x: Array, axis: Any, correction: Any) -> float:
+    return builtins.max(count(x.shape, axis) - correction, 0)
+
+
 @to_float32
 def _var_rule(xp: Any, g: Array, x: Array, axis: Any, correction: Any) -> Any:
-    freedom = builtins.max(count(x.shape, axis) - correction, 0)
-    centred = x - xp.mean(x, axis=axis, keepdims=True)
-    return expand_gradient(xp, g, x.shape, axis) * centred * (2 / freedom if freedom else math.nan)
+    freedom = _freedom(x, axis, correction)
+    g = expand_gradient(xp, g, x.shape, axis)
+    return g * centred(xp, x, axis) * (2 / freedom if freedom else math.nan)
 
 
 @primitive("var", vjp=(_var_rule,))
 @in_float32
 def _var(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Array:
-    freedom = builtins.max(count(x.shape, axis) - correction, 0)
-    centred = x - xp.mean(x, axis=axis, keepdims=True)
-    return stable_sum(centred * centred, axis, keepdims) / x.dtype.type(freedom)
+    distances = centred(xp, x, axis)
+    freedom = x.dtype.type(_freedom(x, axis, correction))
+    return stable_sum(distances * distances, axis, keepdims) / freedom
 
 
 def _std_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any, correction: Any) -> Any:
-    """Of equal numbers 0, as in PyTorch, where the square root's slope is infinite."""
+    """Of equal numbers 0, as in PyTorch, where the square root's slope is infinite: whatever
+    arrives, be it nan."""
     if is_low_precision(x.dtype):
         g, x = wide(xp, g, x)
         y = xp.std(x, axis=axis, keepdims=True, correction=correction)
         g = expand_gradient(xp, g, y.shape, axis)
-    zero = y == 0
-    slope = xp.where(zero, 0.0, 0.5 / xp.where(zero, 1.0, y))
-    return _var_rule(xp, g * slope, x, axis, correction)
+    g, y = (expand_gradient(xp, v, x.shape, axis) for v in (g, y))
+    zero, freedom = y == 0, _freedom(x, axis, correction)
+    slope = centred(xp, x, axis) / xp.where(zero, 1.0, y)
+    return xp.where(zero, 0.0, g) * slope * (1 / freedom if freedom else math.nan)
 
 
 @primitive("std", vjp=(_std_rule,))
 @in_float32
 def _std(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Array:
-    return xp.sqrt(xp.var(x, axis=axis, keepdims=keepdims, correction=correction))
+    root = root_of_squares(xp, centred(xp, x, axis), axis, keepdims)
+    return root / x.dtype.type(math.sqrt(_freedom(x, axis, correction)))
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures

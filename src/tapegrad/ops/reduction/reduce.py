@@ -10,6 +10,8 @@ import builtins
 import math
 from typing import Any
 
+import numpy as np
+
 from tapegrad.core import dtypes
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.memory import Array
@@ -18,7 +20,14 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import axes, require_floating, require_tensor
 from tapegrad.ops.common.index import getitem
-from tapegrad.ops.common.precision import compute_in_float32, divided, in_float32, stable_sum, wide
+from tapegrad.ops.common.precision import (
+    compute_in_float32,
+    divided,
+    in_float32,
+    stable_mean,
+    stable_sum,
+    wide,
+)
 from tapegrad.ops.movement.shape import clone, permute, reshape
 from tapegrad.ops.pointwise.elementwise import cast, isnan, logical_not, not_equal, where
 
@@ -53,7 +62,7 @@ def _mean_rule(xp: Any, g: Array, input_shape: Any, axis: Any) -> Any:
 @in_float32
 def _mean(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     # A sum and a division, not the library's mean: an empty mean is nan without a warning.
-    return stable_sum(x, axis, keepdims) / x.dtype.type(count(x.shape, axis))
+    return stable_mean(x, axis, keepdims, x.dtype.type(count(x.shape, axis)))
 
 
 def _prod_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
@@ -100,13 +109,19 @@ def _prod(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
 def _logsumexp_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
     if is_low_precision(x.dtype):  # exp of a rounded y would be off by percents, or more
         g, x = wide(xp, g, x)
-        top = xp.amax(x, axis=axis, keepdims=True)
-        p = xp.exp(x - xp.where(top == -math.inf, 0.0, top))
-        total = xp.sum(p, axis=axis, keepdims=True)
-        return expand_gradient(xp, g, x.shape, axis) * p / xp.where(total > 0, total, 1.0)
-    # Where every element is -inf, so is y, and each has gradient 0 rather than exp(nan).
-    y = expand_gradient(xp, xp.where(y == -math.inf, 0.0, y), x.shape, axis)
-    return expand_gradient(xp, g, x.shape, axis) * xp.exp(x - y)
+        y = xp.logsumexp(x, axis=axis, keepdims=True)
+        g = xp.reshape(g, shape=y.shape)
+    # Each element's share, which adds up to 1 though y is rounded. Those of inf share evenly; where
+    # every element is -inf, each has gradient 0.
+    least, most = y == -math.inf, y == math.inf
+    top = expand_gradient(xp, xp.where(least, 0.0, y), x.shape, axis)
+    distance = x - top
+    if not isinstance(y, np.ndarray) or most.any():
+        distance = xp.where((x == top) & (top == math.inf), 0.0, distance)
+    part = xp.exp(distance)
+    whole = xp.reshape(xp.sum(part, axis=axis, keepdims=False), shape=y.shape)
+    g = xp.where(least, 0.0, g) / xp.where(whole == 0, 1.0, whole)
+    return expand_gradient(xp, g, x.shape, axis) * part
 
 
 @primitive("logsumexp", vjp=(_logsumexp_rule,))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.dtypes import float64
+from tapegrad.core.dtypes import float64, int64
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor, same_device
 from tapegrad.ops.creation.create import as_tensor
@@ -59,6 +59,8 @@ def _search(
         own = sequence.dtype
         if isinstance(values, (float, np.floating)) and not sequence.is_floating_point():
             sequence, own = sequence.double(), float64  # or 3.7 would be a 3
+        elif own.kind in "iu" and isinstance(values, (int, np.integer)):
+            sequence, own = sequence.long(), int64  # or 300 would not be a uint8
         values = as_tensor(values, dtype=own, device=sequence.device)
     _check(op, sequence, values, sorter)
     device = sequence._device

@@ -7,6 +7,7 @@ from typing import Any
 
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import unary
+from tapegrad.ops.common.limits import fading
 from tapegrad.ops.common.precision import in_float32, in_float64, to_float32, to_float64
 from tapegrad.ops.common.series import chebyshev, horner, select
 
@@ -136,11 +137,15 @@ def _inverse(xp: Any, y: Array) -> Any:
     return xp.library.copysign(xp.library.where(size == 1, math.inf, x), y)
 
 
-erf = unary("erf", to_float32(lambda xp, g, x: g * xp.exp(-x * x) * _SLOPE), _erf)
+erf = unary("erf", to_float32(fading(lambda xp, g, x: g * xp.exp(-x * x) * _SLOPE)), _erf)
 erfc = unary(
-    "erfc", to_float32(lambda xp, g, x: -_SLOPE * g * xp.exp(-x * x)), in_float64(_complement)
+    "erfc",
+    to_float32(fading(lambda xp, g, x: -_SLOPE * g * xp.exp(-x * x))),
+    in_float64(_complement),
 )
 erfinv = unary(
     "erfinv", to_float64(lambda xp, g, x: g / _SLOPE * xp.exp(xp.square(xp.erfinv(x)))), _inverse
 )
-ndtr = unary("ndtr", to_float32(lambda xp, g, x: g * xp.exp(-0.5 * x * x) / _SQRT_2_PI), _normal)
+ndtr = unary(
+    "ndtr", to_float32(fading(lambda xp, g, x: g * xp.exp(-0.5 * x * x) / _SQRT_2_PI)), _normal
+)

@@ -42,18 +42,33 @@ def _on_the_host(xp: Any, op: str, function: Callable, x: Array) -> Any:
     return xp.library.asarray(function(special_functions(np, op), to_numpy(x)))
 
 
-def _over(xp: Any, x: Array, value: Any) -> Any:
-    """value / x, and 1/2, the limit of I_1(x) / x and J_1(x) / x, near 0."""
-    tiny = x * x == 0
-    return xp.where(tiny, 0.5, value / xp.where(tiny, 1.0, x))
+def _over(xp: Any, x: Array, value: Any, slope: float = 0.0) -> Any:
+    """value / x, and near 0 the limit of I_1(x) / x and J_1(x) / x, 1/2, with its slope; 0 where
+    the value is infinite, as what it is taken from then is."""
+    tiny, infinite = x * x == 0, xp.isinf(value)
+    near = xp.absolute(x) * slope + 0.5
+    far = xp.where(infinite, 0.0, value) / xp.where(tiny, 1.0, x)
+    return xp.where(tiny, near, far)
 
 
 # ---------------------------------------------------------------------- the normal distribution
 
+_SLOPE = 2 / math.sqrt(math.pi)
+
+
+def _erfcx_rule(xp: Any, g: Array, x: Array) -> Any:
+    """2 x y - 2 / sqrt(pi), which cancels far out: there by its asymptotic series in 1 / x^2."""
+    far = x > 40
+    u = 1 / xp.where(far, x, 40.0)
+    half = 0.5 * u * u
+    series = half * (-1 + 3 * half * (1 - 5 * half * (1 - 7 * half * (1 - 9 * half))))
+    near = xp.where(far, 0.0, x)
+    return g * xp.where(far, series * _SLOPE, 2 * near * xp.erfcx(near) - _SLOPE)
+
 
 erfcx = unary(
     "erfcx",
-    to_float64(lambda xp, g, x: g * (2 * x * xp.erfcx(x) - 2 / math.sqrt(math.pi))),
+    to_float64(_erfcx_rule),
     on_scipy("erfcx"),
     doc="exp(input ** 2) erfc(input), without overflow",
 )
@@ -63,9 +78,25 @@ ndtri = unary(
     on_scipy("ndtri"),
     doc="The number below which a standard normal one lies with probability input",
 )
+
+
+def _log_ndtr_rule(xp: Any, g: Array, x: Array) -> Any:
+    """The density over the probability. Far below 0 by four terms of its asymptotic series, as the
+    slope of what is nearly -x; above 10 the probability is 1."""
+    low, high = x < -100, x > 10
+    t = xp.where(low, x, -100.0)
+    u = 1 / t
+    below = -t - u * (1 - u * u * (2 - 10 * u * u))
+    t = xp.where(high, xp.where(x > 100, 100.0, x), 10.0)
+    above = xp.exp(-0.5 * t * t) * (1 / math.sqrt(2 * math.pi))
+    t = xp.where(low | high, 0.0, x)
+    near = math.sqrt(2 / math.pi) / xp.erfcx(-t * math.sqrt(0.5))
+    return g * xp.where(low, below, xp.where(high, above, near))
+
+
 log_ndtr = unary(
     "log_ndtr",
-    to_float64(lambda xp, g, x: g * (math.sqrt(2 / math.pi) / xp.erfcx(-x * math.sqrt(0.5)))),
+    to_float64(_log_ndtr_rule),
     on_scipy("log_ndtr"),
     doc="The logarithm of the probability of a standard normal number below input",
 )
@@ -100,7 +131,7 @@ i1 = _bessel(
 
 def _scaled_rule(xp: Any, g: Array, x: Array) -> Any:
     y = xp.i1e(x)
-    return g * (xp.i0e(x) - y * xp.sign(x) - _over(xp, x, y))
+    return g * (xp.i0e(x) - y * xp.sign(x) - _over(xp, x, y, -0.5))
 
 
 i0e = _bessel("i0e", "i0e", lambda xp, g, x: g * (xp.i1e(x) - xp.sign(x) * xp.i0e(x)))
