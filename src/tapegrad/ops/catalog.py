@@ -48,7 +48,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "activation.bias_gelu": {"F": "bias_gelu", "xp": "bias_gelu bias_gelu_backward"},
     "activation.gated": {
         "F": "glu gumbel_softmax logsigmoid mish softsign tanhshrink",
-        "xp": "logsigmoid mish mish_backward",
+        "xp": "logsigmoid mish mish_backward softsign",
     },
     "activation.piecewise": {
         "tg x F": "hardshrink prelu",

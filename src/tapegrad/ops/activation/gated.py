@@ -6,13 +6,12 @@ from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import array_function, primitive
+from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import axis, require_floating, require_tensor
 from tapegrad.ops.common.precision import compute_in_float32, in_float32, to_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
 from tapegrad.ops.movement.split import narrow
-from tapegrad.ops.pointwise.elementwise import absolute, isinf, sign, where
 from tapegrad.ops.sampling.philox import draw
 
 from .activation import ramp, sigmoid, tanh
@@ -57,15 +56,17 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 mish_ = in_place(mish)
 
 
-@compute_in_float32
-def softsign(input: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
-    require_tensor("softsign", input)
-    if not input.is_floating_point():
-        return input / (absolute(input) + 1)
-    infinite = isinf(input)
-    x = where(infinite, 0.0, input)
-    return where(infinite, sign(input), x / (absolute(x) + 1))
+@in_float32
+def _softsign(xp: Any, x: Array) -> Array:
+    return xp.where(xp.isinf(x), xp.sign(x), x / (xp.absolute(x) + 1))
+
+
+softsign = unary(
+    "softsign",
+    to_float32(lambda xp, g, x: g / xp.square(xp.absolute(x) + 1)),
+    _softsign,
+    doc="x / (1 + |x|)",
+)
 
 
 @compute_in_float32

@@ -8,6 +8,7 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.precision import compute_in_float32
 
 from . import softmax as explicit
 
@@ -38,6 +39,7 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Ten
     return explicit.log_softmax(input, _chosen("log_softmax", input, dim), dtype)
 
 
+@compute_in_float32
 def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """softmax(-x). Without a ``dim`` as ``softmax``."""
     dim = _chosen("softmin", input, dim)

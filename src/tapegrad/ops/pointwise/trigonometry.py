@@ -66,8 +66,8 @@ atan2 = of_tensors(
 hypot = of_tensors(
     binary(
         "hypot",
-        to_float32(lambda xp, g, y, a: _along(xp, g, a, y)),
-        to_float32(lambda xp, g, y, b: _along(xp, g, b, y)),
+        to_float32(lambda xp, g, a, b: _along(xp, g, a, xp.hypot(a, b))),
+        to_float32(lambda xp, g, a, b: _along(xp, g, b, xp.hypot(a, b))),
         doc="sqrt(input ** 2 + other ** 2), without overflow on the way",
     ),
     floats=True,

@@ -45,7 +45,7 @@ def _on_the_host(xp: Any, op: str, function: Callable, x: Array) -> Any:
 def _over(xp: Any, x: Array, value: Any, slope: float = 0.0) -> Any:
     """value / x, and near 0 the limit of I_1(x) / x and J_1(x) / x, 1/2, with its slope; 0 where
     the value is infinite, as what it is taken from then is."""
-    tiny, infinite = x * x == 0, xp.isinf(value)
+    tiny, infinite = xp.absolute(x) < 1e-8, xp.isinf(value)
     near = xp.absolute(x) * slope + 0.5
     far = xp.where(infinite, 0.0, value) / xp.where(tiny, 1.0, x)
     return xp.where(tiny, near, far)
