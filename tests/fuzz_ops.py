@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 Random = np.random.Generator
-FLOATS = ("float64", "float32", "float16")
+FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
 @dataclass
@@ -337,7 +337,13 @@ operation("masked_fill_", 2, writes=True, steps=True)(
 )
 
 
-@operation("setitem", 2, writes=True, draw=_index)
+def _index_once(random: Random, shapes: list, dtypes: list) -> Any:
+    """An index that names no position twice: PyTorch's gradient of overwritten values is not 0."""
+    parts = _index(random, shapes, dtypes)[0]
+    return (tuple(sorted(set(p)) if isinstance(p, list) else p for p in parts),)
+
+
+@operation("setitem", 2, writes=True, draw=_index_once)
 def _setitem(lib: Any, t: list, a: tuple) -> Any:
     t[0][a[0]] = t[1]
     return t[0]
@@ -353,3 +359,135 @@ def _setitem_number(lib: Any, t: list, a: tuple) -> Any:
 def _view_add(lib: Any, t: list, a: tuple) -> Any:
     t[0][a[0]].add_(t[1])
     return t[0]
+
+
+# ---------------------------------------------------------------------- aliases off the tape
+
+operation("detached")(lambda lib, t, a: t[0].detach())
+operation("data")(lambda lib, t, a: t[0].data)
+operation("detach_", writes=True)(lambda lib, t, a: t[0].detach_())
+
+
+@operation("detached_view", draw=_index)
+def _detached_view(lib: Any, t: list, a: tuple) -> Any:
+    return t[0].detach()[a[0]]
+
+
+@operation("viewed_and_detached", draw=_index)
+def _viewed_and_detached(lib: Any, t: list, a: tuple) -> Any:
+    alias = t[0].detach()
+    alias[a[0]]  # a view that dies at once
+    return alias
+
+
+@operation("set_data", 2, writes=True, draw=lambda r, s, d: () if d[0] == d[1] and s[0] == s[1]
+           else None)  # fmt: skip
+def _set_data(lib: Any, t: list, a: tuple) -> Any:
+    if t[0]._base is None:  # PyTorch goes on taking a view for one
+        t[0].data = t[1].detach().clone()
+    return t[0]
+
+
+# ---------------------------------------------------------------------- shapes changed in place
+
+
+def _in_place_shape(random: Random, shapes: list, dtypes: list) -> Any:
+    n = len(shapes[0])
+    name = str(random.choice(["unsqueeze_", "squeeze_", "transpose_", "t_"]))
+    if name == "t_":
+        return (name,) if n <= 2 else None
+    dims = (int(random.integers(-n, n)),) if n else (0,)
+    if name == "transpose_":
+        dims += (int(random.integers(-n, n)),) if n else (0,)
+    return (name, *dims)
+
+
+@operation("shape_", writes=True, draw=_in_place_shape)
+def _shape(lib: Any, t: list, a: tuple) -> Any:
+    return getattr(t[0], a[0])(*a[1:])
+
+
+@operation("shape_unrecorded", writes=True, draw=_in_place_shape)
+def _shape_unrecorded(lib: Any, t: list, a: tuple) -> Any:
+    if not t[0].is_leaf and a[0] in ("t_", "transpose_"):
+        return t[0]  # PyTorch hands the gradient on as it is, in the wrong order
+    with lib.no_grad():
+        return getattr(t[0], a[0])(*a[1:])
+
+
+@operation("mul_unrecorded", writes=True, draw=floating)
+def _mul_unrecorded(lib: Any, t: list, a: tuple) -> Any:
+    with lib.no_grad():
+        return t[0].mul_(2)
+
+
+# ---------------------------------------------------------------------- hooks
+
+
+# Of a tensor that is new: PyTorch's register_hook crashes for some views whose base has changed.
+
+
+def _hooked(y: Any, hook: Callable) -> Any:
+    if y.requires_grad:
+        y.register_hook(hook)
+    return y
+
+
+operation("hook", draw=floating)(lambda lib, t, a: _hooked(t[0].clone(), lambda g: g * 2))
+operation("hook_copy", draw=floating)(
+    lambda lib, t, a: _hooked(t[0] * 1, lambda g: g.clone().neg_())
+)
+operation("hook_of_base", draw=floating)(
+    lambda lib, t, a: _hooked(t[0].clone(), lambda g: g.sin())[..., None]
+)  # (of the view itself PyTorch forgets the hook when it is changed)
+
+
+# ---------------------------------------------------------------------- views of views, and arrays
+
+operation("transposed", draw=dim_of)(lambda lib, t, a: t[0].transpose(0, *a))
+operation(
+    "select", draw=lambda r, s, d: (0, int(r.integers(s[0][0]))) if s[0] and s[0][0] else None
+)(lambda lib, t, a: t[0].select(*a))
+
+
+@operation("view_of_view_mul_", 2, writes=True, draw=_index)
+def _view_of_view_mul(lib: Any, t: list, a: tuple) -> Any:
+    t[0][a[0]].unsqueeze(0)[..., None].mul_(t[1])
+    return t[0]
+
+
+@operation("two_views_", writes=True, draw=lambda r, s, d: (*(_index(r, s, d)), *(_index(r, s, d)))
+           if d[0] in FLOATS else None)  # fmt: skip
+def _two_views(lib: Any, t: list, a: tuple) -> Any:
+    first, second = t[0][a[0]], t[0][a[1]]
+    first.mul_(2)
+    second.add_(1)
+    return t[0]
+
+
+operation("getitem_mask", 2, steps=True)(lambda lib, t, a: t[0][t[1] > 0])
+operation("getitem_ints", draw=_indices)(
+    lambda lib, t, a: t[0].transpose(0, a[0])[lib.tensor(a[1])]
+)
+
+
+@operation("setitem_mask", 2, writes=True, steps=True)
+def _setitem_mask(lib: Any, t: list, a: tuple) -> Any:
+    t[0][t[1] > 0] = 1
+    return t[0]
+
+
+def _distinct(random: Random, shapes: list, dtypes: list) -> Any:
+    found = _indices(random, shapes, dtypes)
+    return None if found is None else (found[0], sorted(set(found[1])))
+
+
+@operation("setitem_ints", 2, writes=True, draw=_distinct)
+def _setitem_ints(lib: Any, t: list, a: tuple) -> Any:
+    t[0].transpose(0, a[0])[lib.tensor(a[1])] = t[1]
+    return t[0]
+
+
+@operation("index_put_", 2, writes=True, draw=_indices)
+def _index_put(lib: Any, t: list, a: tuple) -> Any:
+    return t[0].transpose(0, a[0]).index_put_((lib.tensor(a[1]),), t[1], accumulate=True)

@@ -136,7 +136,26 @@ MIXED = {
     "in place": lambda x, c: x.clone().mul_(c),
     "masked_fill": lambda x, c: x.masked_fill(x > 1, c),
     "0-d": lambda x, c: x.sum() * c,
+    "where": lambda x, c: tg.where(x > 1, x, c),
+    "where of two numbers": lambda x, c: x * tg.where(x > 1, c, c * 2),
+    "xlogy": lambda x, c: tg.xlogy(x, c),
+    "float_power": lambda x, c: x.float_power(c),
+    "gcd": lambda x, c: tg.gcd(x.long(), c.long()),
+    "shift": lambda x, c: x.long() << c.long(),
+    "isin": lambda x, c: tg.isin(x, c),
+    "setitem": lambda x, c: written(x, 0, c),
+    "setitem by indices": lambda x, c: written(x, tg.tensor([1]), c),
+    "setitem by a mask": lambda x, c: written(x, tg.tensor([True, False]), c),
+    "index_put": lambda x, c: x.index_put((tg.tensor([1]),), c),
+    "index_put adding": lambda x, c: x.index_put((tg.tensor([1]),), c, accumulate=True),
+    "getitem": lambda x, c: x[tg.tensor([1, 1])] * c,
 }
+
+
+def written(x: tg.Tensor, index: object, value: tg.Tensor) -> tg.Tensor:
+    y = x.clone()
+    y[index] = value
+    return y
 
 
 @pytest.mark.parametrize("name", MIXED)
@@ -163,5 +182,7 @@ def test_other_mixtures_of_devices_are_refused() -> None:
     for other in (tg.ones(2), tg.ones(1)):
         with pytest.raises(RuntimeError, match="one device"):
             x + other
+        with pytest.raises(RuntimeError, match="the values on cpu"):
+            x[[0, 1]] = other
     with pytest.raises(RuntimeError, match="one device"):
         tg.tensor(1.0).mul_(x.sum())

@@ -684,6 +684,31 @@ def test_losses_without_deprecated_arguments():
         tg.nn.functional.mse_loss(tg.ones(2), tg.ones(2), size_average=True)
 
 
+def test_overwritten_values():
+    """Values that a later one writes over have gradient 0: `x[i] = v`, index_put, scatter,
+    index_copy, put, max_unpool"""
+
+    def gradient(lib: Any) -> list:
+        v = lib.tensor([1.0, 2.0], requires_grad=True)
+        lib.zeros(3).index_put((lib.tensor([0, 0]),), v).sum().backward()
+        return v.grad.tolist()
+
+    assert gradient(tg) == [0, 1]
+    assert gradient(torch) == [1, 1]
+
+
+def test_replaced_elements():
+    """as_strided_scatter gives the elements that it replaces no gradient"""
+
+    def gradient(lib: Any) -> list:
+        x = lib.tensor([3.0], requires_grad=True)
+        lib.as_strided_scatter(x, lib.tensor(2.0), (), ()).sum().backward()
+        return x.grad.tolist()
+
+    assert gradient(tg) == [0]  # (P09)
+    assert gradient(torch) == [1]
+
+
 def test_dtypes_without_a_kernel():
     """Functions take dtypes that PyTorch has no CPU kernel for: the median of bools, pdist in
     float16"""

@@ -589,7 +589,7 @@ DEVICES_DIFFER: list[Row] = [
     (lambda m: m.f(2).quantile(m.elsewhere(2)), RuntimeError, r"\[quantile\].*q on"),
     (lambda m: tg.bincount(m.i(2), m.elsewhere(2)), RuntimeError, r"\[bincount\].*weights"),
     (lambda m: m.f(2).histogram(m.elsewhere(2)), RuntimeError, r"\[histogram\].*bins on"),
-    (lambda m: m.f(2).__setitem__(0, m.elsewhere(1)[0]), RuntimeError, r"\[setitem\].*values on"),
+    (lambda m: m.f(2).__setitem__(0, m.elsewhere(1)), RuntimeError, r"\[setitem\].*values on"),
     (lambda m: m.f(2).add_(m.elsewhere(2)), RuntimeError, r"\[add\].*one device"),
     (lambda m: F.mse_loss(m.f(2), m.elsewhere(2)), RuntimeError, r"one device"),
     (lambda m: F.cross_entropy(m.f(2, 3), m.elsewhere(2).long()), RuntimeError,

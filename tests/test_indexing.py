@@ -368,3 +368,50 @@ def test_gathering_nothing_is_a_copy() -> None:
         assert z._base is None
         z.square_()
     y.sum().backward()
+
+
+# Writes of which a later one writes over an earlier: x of 4 elements, v of 3.
+_TWICE = [2, 0, 2]
+OVERWRITES = {
+    "index_put": lambda x, v, i: x.index_put((i,), v),
+    "setitem": lambda x, v, i: _with(x, i, v),
+    "setitem, two arrays": lambda x, v, i: _with(x.reshape(1, 4), (i * 0, i), v),
+    "setitem behind a slice": lambda x, v, i: _with(x.reshape(2, 2), (slice(0, 2), i // 2), v),
+    "setitem beside an int": lambda x, v, i: _with(x.reshape(1, 4), (0, i), v),
+    "setitem of one value": lambda x, v, i: _with(x, i, v[0]),
+    "scatter": lambda x, v, i: x.scatter(0, i, v),
+    "scatter_": lambda x, v, i: x.clone().scatter_(0, i, v),
+    "index_copy": lambda x, v, i: x.index_copy(0, i, v),
+    "put": lambda x, v, i: x.put(i, v),
+    "masked_scatter": lambda x, v, i: x.masked_scatter(x < 1.5, v),
+    "as_strided_scatter": lambda x, v, i: x.as_strided_scatter(
+        v.reshape(3, 1).expand(3, 2), (3, 2), (1, 1)
+    ),
+    "max_unpool1d": lambda x, v, i: tg.nn.functional.max_unpool1d(
+        v.reshape(1, 3), i.reshape(1, 3), 2, 1
+    ),
+}
+
+
+def _with(x: tg.Tensor, index: object, values: tg.Tensor) -> tg.Tensor:
+    y = x.clone()
+    y[index] = values
+    return y
+
+
+@pytest.mark.parametrize("name", OVERWRITES)
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_is_written_over_has_gradient_0(name: str, device: str) -> None:
+    """(F48) First and second gradients are those of finite differences."""
+    x = tg.tensor([0.0, 1.0, 2.0, 3.0], dtype=tg.float64, device=device, requires_grad=True)
+    v = tg.tensor([0.5, 1.5, 2.5], dtype=tg.float64, device=device, requires_grad=True)
+    i = tg.tensor(_TWICE, device=device)
+    assert tg.autograd.gradcheck(lambda x, v: OVERWRITES[name](x, v, i), (x, v))
+    assert tg.autograd.gradgradcheck(lambda x, v: OVERWRITES[name](x, v, i) ** 3, (x, v))
+
+
+def test_of_values_written_to_one_position_the_last_has_the_gradient() -> None:
+    """(F48)"""
+    y = tg.tensor([1.0, 2.0], requires_grad=True)
+    tg.zeros(3).index_put((tg.tensor([0, 0]),), y).sum().backward()
+    assert y.grad.tolist() == [0, 1]

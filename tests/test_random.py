@@ -389,3 +389,51 @@ def test_the_size_may_be_given_by_name(make: Callable) -> None:
     np.testing.assert_array_equal(by_name.numpy(), make(2, 3, dtype=tg.float64).numpy())
     with pytest.raises(TypeError, match="unexpected argument 'sizes'"):
         make(sizes=(2, 3))
+
+
+def test_random_integers_reach_the_ends_of_their_dtype() -> None:
+    """(F08) And numbers that it does not hold are refused."""
+    for name in ("uint8", "int8"):
+        drawn = tg.empty(20000, dtype=name).random_()
+        assert (drawn.min().item(), drawn.max().item()) == (0, np.iinfo(name).max)
+    for name, low, high in [("uint8", 0, 257), ("uint8", -1, 5), ("int8", 0, 129), ("bool", 0, 3)]:
+        with pytest.raises(RuntimeError, match=rf"bounds that {name} holds"):
+            tg.empty(3, dtype=name).random_(low, high)
+    with pytest.raises(RuntimeError, match="bounds that float16 holds"):
+        tg.empty(3, dtype=tg.float16).random_(0, 70000)
+    assert tg.empty(3, dtype=tg.int64).random_(-(2**63), 2**63 - 1).shape == (3,)
+
+
+@pytest.mark.parametrize(("name", "most"), [("uint8", 256), ("int8", 128), ("float16", 2049)])
+def test_a_permutation_fits_its_dtype(name: str, most: int) -> None:
+    """(F10)"""
+    assert sorted(tg.randperm(most, dtype=name).tolist()) == list(range(most))
+    with pytest.raises(
+        RuntimeError, match=rf"\[randperm\] {name} does not hold all of 0 to {most}"
+    ):
+        tg.randperm(most + 1, dtype=name)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64"])
+def test_numbers_made_in_pieces_are_those_of_one_piece(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """(S2)"""
+
+    def drawn() -> list:
+        tg.manual_seed(3)
+        if dtype == "int64":
+            return tg.randint(0, 1000, (301,)).tolist()
+        x = tg.empty(301, dtype=dtype)
+        fills = (
+            x.normal_(1, 2),
+            x.uniform_(-1, 3),
+            x.exponential_(),
+            x.cauchy_(),
+            x.geometric_(0.2),
+        )
+        return [tg.randn(301, dtype=dtype).tolist(), *(t.tolist() for t in fills)]
+
+    whole = drawn()
+    monkeypatch.setattr("tapegrad.ops.sampling.philox._AT_ONCE", 8)
+    assert drawn() == whole

@@ -27,7 +27,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .caller import compile_caller, registry, tensor_xp
+from .caller import compile_caller, on_one_device, registry, tensor_xp
 from .devices import bodies
 from .modes import recording
 from .primitive import Primitive, Rule, signature
@@ -122,15 +122,16 @@ def binary(
     body: Callable | None = None,
     floating: bool = False,
     bools: bool = True,
+    extras: Sequence[str] = (),
     doc: str = "",
 ) -> Callable:
     """Declare an elementwise primitive of two inputs, with broadcasting and type promotion; rules
     ignore both: the engine sums and casts gradients back. ``floating``: integers become floats;
-    ``bools=False``: an operand of bools is refused. ``doc``: as in ``unary``. Raises as
-    ``primitive`` does."""
+    ``bools=False``: an operand of bools is refused. ``extras``: as in ``primitive``; ``doc``: as in
+    ``unary``. Raises as ``primitive`` does."""
     if body:
         bodies[name] = body
-    declared = Primitive(name, ["a", "b"], vjp=(rule_a, rule_b))
+    declared = Primitive(name, ["a", "b"], vjp=(rule_a, rule_b), extras=extras)
     apply = compile_caller(declared, elementwise=True, floating=floating, bools=bools)
     common = "a floating-point" if floating else "the common"
     refused = "" if bools else " Raises RuntimeError for bools."
@@ -164,8 +165,10 @@ def is_recording(*tensors: Any) -> bool:
 
 
 def align(name: str, a: Any, b: Any, wide: bool = False) -> tuple[Any, Any]:
-    """Two operands (at least one of them a Tensor) as Tensors or numbers of their common dtype.
-    wide: of int64 where an integer lies outside the range of that."""
+    """Two operands (at least one of them a Tensor) as Tensors or numbers of their common dtype, on
+    one device. wide: of int64 where an integer lies outside the range of that."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and a._device is not b._device:
+        a, b = on_one_device(name, (a, b))
     _, x, y, stored = promote(name, a, b, floating=False)
     common = (x if isinstance(a, Tensor) else y).dtype
     if stored is not None and not wide:

@@ -396,7 +396,8 @@ class Tensor(Operations):
     def _renew_leaf(self) -> None:
         """A new end of the tape after a change of shape, dtype or device; what was recorded before
         leads to the old one."""
-        if type(self._node) is Leaf:
+        before, now = self._node, (self._array.shape, self._array.dtype, self._device)
+        if type(before) is Leaf and (before.shape, before.dtype, before.device) != now:
             self._node = self._leaf_over(self)
 
     def _leaf_over(self, value: Tensor) -> Leaf:

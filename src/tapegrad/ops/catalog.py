@@ -94,7 +94,9 @@ OPERATIONS: dict[str, dict[str, str]] = {
         """,
     },
     "indexing.gather": {"tg x": "gather index_select take take_along_dim"},
-    "common.index": {"xp": "add_at getitem getitem_backward index_add_at index_put store"},
+    "common.index": {
+        "xp": "add_at getitem getitem_backward index_add_at index_put last_only store",
+    },
     "indexing.index_ops": {"tg x x_": "index_add index_copy index_fill index_reduce"},
     "indexing.inplace": {
         "operator": "__setitem__=setitem",
@@ -206,7 +208,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "linalg": "solve_triangular",
         "xp": "solve_triangular",
     },
-    "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "euclidean_distances"},
+    "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "distances euclidean_distances"},
     "loss.classification": {
         "F": "cross_entropy linear_cross_entropy nll_loss",
         "xp": "check_classes cross_entropy cross_entropy_backward",
@@ -267,7 +269,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "tg x": "as_strided_copy as_strided_scatter",
         "tg x x_view tg_": "as_strided",
         "x": "storage_offset",
-        "xp": "strided_part strided_replace strided_sum strided_view strided_written",
+        "xp": "strided_last strided_part strided_replace strided_sum strided_view strided_written",
     },
     "movement.tril_triu": {
         "tg": "tril_indices triu_indices",
@@ -285,6 +287,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "pointwise.arithmetic": {
         "operator": "__pow__=pow",
+        "reflected": "__rpow__=pow",
         "tg x": "rsub",
         "tg x x_": "div divide=div fmod pow subtract=sub true_divide",
         "tg x x_ tg_": "clamp clamp_max clamp_min clip=clamp",
@@ -317,8 +320,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
         """,
         "reflected": """
             __radd__=add __rand__=bitwise_and __rdiv__=divide __rfloordiv__=floor_divide
-            __rmod__=remainder __rmul__=multiply __ror__=bitwise_or __rpow__=power __rsub__=subtract
-            __rtruediv__=divide __rxor__=bitwise_xor
+            __rmod__=remainder __rmul__=multiply __ror__=bitwise_or
+            __rsub__=subtract __rtruediv__=divide __rxor__=bitwise_xor
         """,
         "tg x": "isfinite isinf isnan",
         "tg x x_": """
@@ -335,8 +338,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
             absolute add bitwise_and bitwise_not bitwise_or bitwise_xor cast ceil clip cos divide
             equal exp expm1 floor floor_divide greater greater_equal isfinite isinf isnan less
             less_equal log log1p logical_and logical_not logical_or logical_xor maximum minimum
-            multiply negative no_slope not_equal power reciprocal remainder rint rsqrt sign sin sqrt
-            square subtract trunc where
+            multiply negative no_slope not_equal number_power power reciprocal remainder rint
+            rsqrt sign sin sqrt square subtract trunc where
         """,
     },
     "pointwise.exponential": {
@@ -474,7 +477,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             scaled_modified_bessel_k1 spherical_bessel_j0 zeta
         """,
     },
-    "pooling.flat_pixels": {"xp": "add_positions read_positions write_positions"},
+    "pooling.flat_pixels": {"xp": "add_positions last_positions read_positions write_positions"},
     "vision.grid_sample": {"F": "affine_grid grid_sample"},
     "vision.interpolate": {"F": "interpolate upsample upsample_bilinear upsample_nearest"},
     "vision.pixel_shuffle": {"tg F": "channel_shuffle pixel_shuffle pixel_unshuffle"},

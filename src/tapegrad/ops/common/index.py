@@ -6,6 +6,7 @@ adds. Brackets, and gathering and scattering along a dimension, build the index 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tapegrad.core.modes import recording
 from tapegrad.core.tape import array_function, primitive
 
 from .precision import in_float32
-from .ravel_index import flat, last_of_each
+from .ravel_index import flat, last_of_each, last_written
 from .segments import combined
 
 # ---------------------------------------------------------------------- primitives
@@ -46,7 +47,21 @@ def getitem_backward(xp: Any, grad: Array, *, index: Any, shape: tuple[int, ...]
     return result
 
 
-@primitive(vjp=(lambda xp, g, index: xp.index_put(g, 0, index=index), "getitem"))
+@primitive(vjp="last_only")
+def last_only(xp: Any, x: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    """x, values for the positions of an index, with 0 for those that later ones write over."""
+    stays = last_written(xp.library, _positions(xp, shape, index), math.prod(shape))
+    return xp.where(stays, x, 0.0)
+
+
+def _written_rule(xp: Any, g: Array, index: Any) -> Any:
+    values = xp.getitem(g, index=index)
+    if _names_once(index):
+        return values
+    return xp.last_only(values, index=index, shape=tuple(g.shape))
+
+
+@primitive(vjp=(lambda xp, g, index: xp.index_put(g, 0, index=index), _written_rule))
 def index_put(xp: Any, x: Array, values: Array, *, index: Any) -> Array:
     result = xp.array(x)  # 0-d gradients may be scalars, which copy() leaves so
     xp.store(result, index, values)
@@ -107,9 +122,7 @@ def _add_at_in_order(device: Device, target: Array, index: Any, values: Array) -
     if not target.size:
         return None
     xp = device.xp
-    positions = flat(device.library, target.shape, index)
-    if positions is None:
-        positions = xp.arange(target.size).reshape(target.shape)[index]
+    positions = _positions(xp, target.shape, index)
     values = xp.contiguous(xp.library.broadcast_to(values, positions.shape))
     positions = positions.reshape(-1)
     if target.dtype.kind not in "fV":
@@ -134,6 +147,12 @@ def _add_at_in_order(device: Device, target: Array, index: Any, values: Array) -
     )
     target += sums
     return None
+
+
+def _positions(xp: Any, shape: tuple[int, ...], index: Any) -> Any:
+    """Where the elements that an index names lie in the flat memory of an array of this shape."""
+    found = flat(xp.library, shape, index)
+    return xp.arange(math.prod(shape)).reshape(shape)[index] if found is None else found
 
 
 def _arrays(index: Any) -> list:

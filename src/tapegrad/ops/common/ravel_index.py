@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 
 def _understood(index: Any) -> tuple[int, tuple] | None:
     """How many whole dimensions come first, and the arrays behind them."""
@@ -45,6 +47,23 @@ def flat(library: Any, shape: tuple[int, ...], index: Any) -> Any:
         first = library.arange(math.prod(shape[:lead])) * math.prod(shape[lead:])
         positions = first.reshape(shape[:lead] + (1,) * positions.ndim) + positions
     return positions
+
+
+def last_written(library: Any, positions: Any, size: int) -> Any:
+    """Of positions (in range of ``size``) that are written to in order, whether each is the last of
+    its kind, so that its value stays."""
+    flat = positions.reshape(-1)
+    stays = library.zeros(flat.size, dtype=bool)
+    if library is np:  # where the last of several writes is sure to stay
+        at, order = np.empty(size, dtype=np.int64), np.arange(flat.size)
+        at[flat] = order
+        stays = at[flat] == order
+    elif flat.size:
+        order = library.argsort(flat, kind="stable")
+        last = flat[order]
+        last = library.concatenate([last[1:] != last[:-1], library.ones(1, dtype=bool)])
+        stays[order[last]] = True
+    return stays.reshape(positions.shape)
 
 
 def last_of_each(library: Any, shape: tuple[int, ...], index: Any, values: Any) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ for ``keepdim``, and ``leaky_relu(x, np.float64(0.1))`` would make float32 float
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import wraps
 from typing import Any
@@ -60,14 +61,35 @@ def published(function: Any, op: str) -> Any:
                     args = (*args[:i], fitting(op, n, args[i], *kind), *args[i + 1 :])
         run = quiet(function) if noisy() else function
         try:
-            if out is None:
-                return run(*args, **options)
-            return write_out(op, run(*args, **options), out)
+            result = run(*args, **options)
+            if result.__class__ is not Tensor or result._base is not None:
+                _leave_temporaries(result, (args, options))
+            return result if out is None else write_out(op, result, out)
         except Exception as error:
             retell(op, function, args, options, error)
             raise
 
     return called
+
+
+def _leave_temporaries(result: Any, given: Any) -> None:
+    """Let results that are views of what nobody else has ever seen be no views."""
+    results = result if isinstance(result, tuple) else (result,)
+    for t in results:
+        base = getattr(t, "_base", None)
+        if base is not None:
+            seen = [*_tensors(given), *(other for other in results if other is not t)]
+            if not any(x is t or x is base or x._base is base for x in seen):
+                t._base = None
+
+
+def _tensors(given: Any) -> Iterator[Tensor]:
+    """The tensors among arguments."""
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, (tuple, list, dict)):
+        for part in given.values() if isinstance(given, dict) else given:
+            yield from _tensors(part)
 
 
 def is_factory(function: Any) -> bool:

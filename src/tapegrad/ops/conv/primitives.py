@@ -24,6 +24,8 @@ from .sliding_window import Geometry, Sizes, bordered, inside, window
 # multiplied and forgotten there. Those of the whole batch would take as many times the memory of
 # the input as a filter has elements (64 channels of 32 images of 32x32, 3x3 filters: 75 MB).
 _PIECE_BYTES = 1 << 19
+# And a large image in strips, or the patches of a single one would take as much.
+_STRIP_BYTES = 1 << 22
 
 # Windows that wrap around the end of a row take part in the gradient of the input, with gradient 0,
 # for then patches are added up in rows as long as an image; up to this much more than the windows.
@@ -70,9 +72,33 @@ def _pieces(like: Any, per_image: int) -> list[slice]:
     return [slice(i, i + step) for i in range(0, n, step)]
 
 
+def _strips(like: Any, per_image: int, length: int) -> list[slice]:
+    """Of the ``length`` rows of an image's windows, those that go through at once."""
+    count = -(-per_image * like.itemsize // _STRIP_BYTES) if isinstance(like, np.ndarray) else 1
+    step = max(-(-length // max(count, 1)), 1)
+    return [slice(i, min(i + step, length)) for i in range(0, length, step)]
+
+
 def _matrices(weight: Any, groups: int) -> Any:
     """The filters as rows: (groups, filters / groups, elements)."""
     return weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:]))
+
+
+def _parts_of(x: Any, patches: Any, out: Sizes) -> list[tuple[slice, slice, slice]]:
+    """What goes through at once: images, rows of their windows, and the same windows in a row."""
+    per_image, row = math.prod(patches.shape[1:]), math.prod(out[1:])
+    strips = _strips(x, per_image, out[0])
+    return [
+        (piece, rows, slice(rows.start * row, rows.stop * row))
+        for piece in _pieces(x, per_image)
+        for rows in strips
+    ]
+
+
+def _strip(x: Any, rows: slice, out: Any) -> Any:
+    """A view of some rows of what has one element for each window, in its last dimensions."""
+    index = (..., rows, *(slice(None),) * (len(out) - 1))
+    return x[index]
 
 
 @array_function
@@ -112,9 +138,10 @@ def convolution(
     patches = patches_of(xp, x, kernel, out, geometry)
     w = _matrices(weight, groups)
     y = xp.empty((len(x), groups, filters // groups, math.prod(out)), dtype=x.dtype)
-    for piece in _pieces(x, math.prod(patches.shape[1:])):
-        part = y[piece]
-        columns = patches[piece].reshape(len(part), groups, w.shape[2], math.prod(out))
+    for piece, rows, flat in _parts_of(x, patches, out):
+        part = y[piece][..., flat]
+        columns = _strip(patches[piece], rows, out)
+        columns = columns.reshape(len(part), groups, w.shape[2], part.shape[-1])
         xp.matmul_into(part, w, columns)
         if bias is not None:
             part += bias.reshape(groups, filters // groups, 1)
@@ -150,18 +177,22 @@ def convolution_input(
         targets = [window(p, out, geometry) for p in positions]
     w = _matrices(weight, groups).swapaxes(1, 2)
     x = xp.zeros((n, channels, math.prod(full)) if flat else (n, channels, *full), y_grad.dtype)
-    for piece in _pieces(y_grad, channels * math.prod(kernel) * (flat or math.prod(out))):
-        g = y_grad[piece]
+    shape = [flat] if flat else list(out)
+    per_image = channels * math.prod(kernel) * math.prod(shape)
+    for piece in _pieces(y_grad, per_image):
+        whole, part = y_grad[piece], x[piece]
         if flat:
-            g = xp.zeros((len(g), filters, flat), dtype=g.dtype)
-            _windows_of(xp, g, full, out)[...] = y_grad[piece]
-        g = g.reshape(len(g), groups, filters // groups, flat or math.prod(out))
-        # NumPy is slow at products of a column and a row (one filter a group: depthwise).
-        columns = xp.matmul(w, g) if filters > groups else w * g
-        columns = columns.reshape(len(g), channels, len(targets), *((flat,) if flat else out))
-        part = x[piece]
-        for k, target in enumerate(targets):
-            part[target] += columns[:, :, k]
+            whole = xp.zeros((len(whole), filters, flat), dtype=whole.dtype)
+            _windows_of(xp, whole, full, out)[...] = y_grad[piece]
+        for rows in _strips(y_grad, per_image, shape[0]):
+            g = _strip(whole, rows, shape)
+            taken = g.shape[2:]
+            g = g.reshape(len(g), groups, filters // groups, math.prod(taken))
+            # NumPy is slow at products of a column and a row (one filter a group: depthwise).
+            columns = xp.matmul(w, g) if filters > groups else w * g
+            columns = columns.reshape(len(g), channels, len(targets), *taken)
+            for k, target in enumerate(targets):
+                _strip(part[target], rows, shape)[...] += columns[:, :, k]
     return x.reshape(n, channels, *full)[inside(size, padding)]
 
 
@@ -186,7 +217,9 @@ def convolution_weight(
     g = y_grad.reshape(n, groups, filters // groups, math.prod(out))
     channels = x.shape[1] // groups
     weight = xp.zeros((groups, filters // groups, channels * math.prod(kernel)), dtype=x.dtype)
-    for piece in _pieces(x, math.prod(patches.shape[1:])):
-        columns = patches[piece].reshape(len(g[piece]), groups, weight.shape[2], math.prod(out))
-        weight += xp.matmul(g[piece], columns.swapaxes(-1, -2)).sum(axis=0)
+    for piece, rows, flat in _parts_of(x, patches, out):
+        part = g[piece][..., flat]
+        columns = _strip(patches[piece], rows, out)
+        columns = columns.reshape(len(part), groups, weight.shape[2], part.shape[-1])
+        weight += xp.matmul(part, columns.swapaxes(-1, -2)).sum(axis=0)
     return weight.reshape(filters, channels, *kernel)

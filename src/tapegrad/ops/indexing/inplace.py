@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.dtypes import float64
+from tapegrad.core.modes import enable_grad
 from tapegrad.core.tape import is_recording
 from tapegrad.core.tensor import Leaf, Storage, Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
@@ -161,8 +162,8 @@ def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """``x[index] = value``, a number, tensor, array or list that broadcasts to ``x[index]``. Raises
-    IndexError as ``x[index]`` does, RuntimeError for other shapes and devices and as ``zero_``
-    does, TypeError for anything but numbers."""
+    IndexError as ``x[index]`` does, RuntimeError for other shapes and as ``zero_`` does, and for a
+    tensor on another device (but for a 0-d one on the CPU), TypeError for anything but numbers."""
     check_writable(self, "setitem", value)
     if has_history(self, value):
         write_result(self, setitem_copy(snapshot(self), index, value), "setitem")
@@ -184,8 +185,9 @@ def restride(function: Callable, name: str) -> Callable:
                 f"[{name}] a leaf tensor that requires grad cannot be changed in place while the "
                 "tape records: do it under tapegrad.no_grad()"
             )
-        view = function(snapshot(self), *args, **kwargs)
-        if view._node is not None:
+        with enable_grad():  # or the history of what it was would be that of another shape
+            view = function(snapshot(self), *args, **kwargs)
+        if not self.is_leaf:
             _take_node(self, view._node)
         self._array = view._array
         self._renew_leaf()

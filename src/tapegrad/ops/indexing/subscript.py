@@ -98,10 +98,12 @@ def explained(op: str, arrays: Any, values: Any) -> Iterator[None]:
 
 def storable(values: Any, x: Tensor) -> Any:
     """A Tensor on x's device, an array or list of numbers as it is, a number as x's dtype holds it.
-    Raises RuntimeError for a Tensor on another device, TypeError for anything else."""
+    Raises RuntimeError for a Tensor on another device, but for a 0-d one on the CPU; TypeError for
+    anything else."""
     if isinstance(values, Tensor):
-        same_device("setitem", x, values, "values")
-        return values
+        if values.ndim or values._device is not CPU:
+            same_device("setitem", x, values, "values")
+        return values if values._device is x._device else values.to(x._device)
     if isinstance(values, (int, float, np.generic)):
         return fit_number("setitem", values, x.dtype)
     check_nesting("setitem", values)

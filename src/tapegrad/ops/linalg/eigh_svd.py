@@ -49,10 +49,10 @@ def _scaled_columns(xp: Any, x: Array, values: Array) -> Any:
 # ---------------------------------------------------------------------- singular values
 
 
-def _svd_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
+def _svd_rule(xp: Any, g: Array, y: Array) -> tuple:
     """Only the first k columns of U and V count: the others of full matrices are arbitrary."""
     (gu, gs, gvh), (u, s, vh) = g, y
-    (m, n), k = a.shape[-2:], s.shape[-1]
+    m, n, k = u.shape[-2], vh.shape[-1], s.shape[-1]
     u, gu = (None if x is None else xp.getitem(x, index=(..., slice(0, k))) for x in (u, gu))
     rows = (..., slice(0, k), slice(None))
     vh, gvh = (None if x is None else xp.getitem(x, index=rows) for x in (vh, gvh))

@@ -93,12 +93,12 @@ def factor(xp: Any, a: Array) -> tuple[Any, Any, Any]:
     return lu.reshape(a.shape), pivots, info.reshape(lead)
 
 
-def _lu_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
+def _lu_rule(xp: Any, g: Array, y: Array) -> tuple:
     """With M = tril(L^T gL, -1) + triu(gU U^T) for square matrices, gA = P^T L^-T M U^-T; what is
     left of L below, or of U to the right, follows from its defining equation."""
     lu, pivots, _ = y
     gradient = g[0]
-    m, n = a.shape[-2:]
+    m, n = lu.shape[-2:]
     k = min(m, n)
     first, rest = slice(0, k), slice(k, None)
 
@@ -124,9 +124,9 @@ def _lu_rule(xp: Any, g: Array, y: Array, a: Array) -> tuple:
     result = over_l(over_transposed(xp, inner, square))
     if m > k:
         below = over_transposed(xp, g_below, square)
-        result = xp.concatenate(result, below, axis=a.ndim - 2, sizes=(k, m - k))
+        result = xp.concatenate(result, below, axis=lu.ndim - 2, sizes=(k, m - k))
     if n > k:
-        result = xp.concatenate(result, over_l(g_right), axis=a.ndim - 1, sizes=(k, n - k))
+        result = xp.concatenate(result, over_l(g_right), axis=lu.ndim - 1, sizes=(k, n - k))
     return (xp.rows_exchanged(result, pivots, back=True),)
 
 

@@ -46,20 +46,23 @@ def _matmul(xp: Any, a: Array, b: Array) -> Array:
     return xp.library.matmul(a, b)
 
 
-def _linear_rule(xp: Any, g: Array, x: Array, weight: Array, needs: Any) -> tuple:
-    rows = xp.reshape(g, shape=(math.prod(g.shape[:-1]), g.shape[-1]))
-    dx = dw = db = None
-    if needs[0]:
-        dx = xp.reshape(xp.matmul(rows, weight), shape=tuple(x.shape))
-    if needs[1]:
-        flat = xp.reshape(x, shape=(rows.shape[0], x.shape[-1]))
-        dw = xp.matmul(transposed(xp, rows), flat)
-    if needs[2]:
-        db = xp.column_sum(rows)
-    return dx, dw, db
+def _rows(xp: Any, x: Array) -> Any:
+    return x if x.ndim == 2 else xp.reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-@primitive("linear", vjp_all=_linear_rule)
+def _linear_input_rule(xp: Any, g: Array, weight: Array, input_shape: Any) -> Any:
+    dx = xp.matmul(_rows(xp, g), weight)
+    return dx if g.ndim == 2 else xp.reshape(dx, shape=tuple(input_shape))
+
+
+@primitive(
+    "linear",
+    vjp=(
+        _linear_input_rule,
+        lambda xp, g, x: xp.matmul(transposed(xp, _rows(xp, g)), _rows(xp, x)),
+        lambda xp, g: xp.column_sum(_rows(xp, g)),
+    ),
+)
 @in_float32
 def _linear(xp: Any, x: Array, weight: Array, bias: Array) -> Array:
     # Flattened to one matrix product, whatever the leading dimensions.
@@ -190,7 +193,10 @@ def product(op: str, a: Tensor, b: Tensor) -> Tensor:
             ) from error
     if a.ndim == 1:
         y = squeeze(y, -2)
-    return squeeze(y, -1) if b.ndim == 1 else y
+    if b.ndim == 1:
+        y = squeeze(y, -1)
+    y._base = None  # of which nobody else has seen anything
+    return y
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:

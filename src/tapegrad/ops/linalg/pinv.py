@@ -11,7 +11,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.movement.shape import broadcast_to, reshape, squeeze, unsqueeze
+from tapegrad.ops.movement.shape import broadcast_to, clone, reshape, squeeze, unsqueeze
 from tapegrad.ops.pointwise.elementwise import absolute, where
 from tapegrad.ops.reduction.reduce import sum
 
@@ -179,7 +179,7 @@ def lstsq(
     A, b = (broadcast_to(x, (*lead, *x.shape[-2:])) for x in (A, b))
     x = matmul(_pinv(op, A, None, rcond, False), b)
     empty = A.new_zeros((0,))
-    rank, residuals = matrix_rank(A, rtol=rcond), reshape(x, (x.numel(),))[:0]
+    rank, residuals = matrix_rank(A, rtol=rcond), clone(reshape(x, (x.numel(),))[:0])
     full = driver != "gelsy" and bool((rank._array == n).all())
     if m > n and (full or driver == "gels"):
         difference = matmul(A, x) - b

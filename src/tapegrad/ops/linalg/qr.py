@@ -25,21 +25,22 @@ from .solve_triangular import triangular
 # ---------------------------------------------------------------------- QR
 
 
-def _qr_rule(xp: Any, g: Array, y: Array, a: Array, mode: str) -> tuple:
+def _qr_rule(xp: Any, g: Array, y: Array, mode: str) -> tuple:
     """Walter & Lehmann, Algorithmic Differentiation of Linear Algebra Functions with Application in
     Optimum Experimental Design (2012); for wide matrices A = [X Y], of X = Q U and V = Q^T Y."""
-    (m, n), axis = a.shape[-2:], a.ndim - 1
-    if mode == "r" or (mode == "complete" and m > n):
-        raise RuntimeError(
-            f"[linalg.qr] mode={mode!r} has no gradient for shape {tuple(a.shape)}: "
-            + ("it needs Q" if mode == "r" else "Q's last columns are arbitrary")
-            + "; use mode='reduced'"
-        )
     (gq, gr), (q, r) = g, y
+    if mode == "r":
+        raise RuntimeError("[linalg.qr] mode='r' has no gradient: it needs Q; use mode='reduced'")
+    m, n, axis = q.shape[-2], r.shape[-1], r.ndim - 1
+    if mode == "complete" and m > n:
+        raise RuntimeError(
+            f"[linalg.qr] mode='complete' has no gradient for shape {(*r.shape[:-2], m, n)}: Q's "
+            "last columns are arbitrary; use mode='reduced'"
+        )
     if m >= n:
         return (_tall_rule(xp, gq, gr, q, r),)
     square = xp.getitem(r, index=(..., slice(0, m)))
-    right = xp.getitem(a, index=(..., slice(m, n)))
+    right = xp.matmul(q, xp.getitem(r, index=(..., slice(m, n))))  # Y
     gv = None
     if gr is not None:
         gv = xp.getitem(gr, index=(..., slice(m, n)))

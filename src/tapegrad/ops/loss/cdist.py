@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.dtypes import float64
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import accumulator, float64
+from tapegrad.core.engine import run_backward
 from tapegrad.core.memory import Array
+from tapegrad.core.modes import enable_grad
 from tapegrad.core.tape import primitive
-from tapegrad.core.tensor import Tensor
+from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.linalg.matmul import transposed
@@ -76,6 +79,57 @@ def _pairs(xp: Any, chosen: Array, columns: int) -> Iterator[tuple]:
         yield pairs, pairs[:-1], (*pairs[:-2], pairs[-1])
 
 
+# Larger tables of differences are made in blocks of about as many bytes, forward and backward.
+_BLOCK_BYTES = 1 << 22
+
+
+def _blocks(a: Any, b: Any) -> list[slice]:
+    """Rows of a, whose differences from all rows of b are worked out at once."""
+    m, per_row = a.shape[-2], b.size * a.dtype.itemsize
+    step = max(_BLOCK_BYTES // max(per_row, 1), 1)
+    return [slice(i, i + step) for i in range(0, m, step)]
+
+
+def _differences(a: Any, b: Any, rows: slice) -> Any:
+    return a[..., rows, None, :] - b[..., None, :, :]
+
+
+_ONCE = {"retain_graph": False, "create_graph": False}
+
+
+def _distances_rule(xp: Any, g: Array, a: Array, b: Array, p: float, device: Device) -> tuple:
+    """The norms of a block are computed again, and walked back over."""
+    g, a, b = (xp.cast(t, dtype=accumulator(t.dtype)) for t in (g, a, b))
+    of_a, of_b = xp.zeros(a.shape, dtype=a.dtype), xp.zeros(b.shape, dtype=b.dtype)
+    for rows in _blocks(a, b):
+        t = wrap(_differences(a, b, rows), device).requires_grad_()
+        with enable_grad():
+            y = _norm("cdist", t, p)
+        gradients, _ = run_backward([y], [g[..., rows, :]], targets={t._node}, **_ONCE)
+        found = gradients[t._node]
+        of_a[..., rows, :] = found.sum(axis=-2)
+        of_b -= found.sum(axis=-3)
+    return of_a, of_b
+
+
+def _recorded(a: Tensor, b: Tensor, *, p: float, device: Device) -> Tensor:
+    return _norm("cdist", unsqueeze(a, -2) - unsqueeze(b, -3), p)
+
+
+@primitive(vjp_all=_distances_rule, plain=_recorded)
+@in_float32
+def distances(xp: Any, a: Array, b: Array, *, p: float, device: Device) -> Array:
+    """The p-norms of the differences of rows, (..., m, k) and (..., n, k) with the same leading
+    dimensions."""
+    y = xp.empty((*a.shape[:-1], b.shape[-2]), dtype=a.dtype)
+    for rows in _blocks(a, b):
+        part = _differences(a, b, rows)
+        y[..., rows, :] = xp.vector_norm(
+            part, order=float(p), axis=(part.ndim - 1,), keepdims=False
+        )
+    return y
+
+
 _MODES = {
     "use_mm_for_euclid_dist_if_necessary": 0,
     "use_mm_for_euclid_dist": 1,
@@ -111,7 +165,10 @@ def cdist(
     if p == 2 and (mode == 1 or (mode == 0 and many)):
         a, b = (x.expand(*lead, *x.shape[-2:]) for x in (x1, x2))
         return euclidean_distances(a, b)
-    return _norm("cdist", unsqueeze(x1, -2) - unsqueeze(x2, -3), p)
+    if math.prod(lead) * x1.shape[-2] * math.prod(x2.shape[-2:]) * x1.itemsize > _BLOCK_BYTES:
+        a, b = (x.expand(*lead, *x.shape[-2:]) for x in (x1, x2))
+        return distances(a, b, p=p, device=a._device)
+    return _recorded(x1, x2, p=p, device=x1._device)
 
 
 def _norm(op: str, difference: Tensor, p: float) -> Tensor:
@@ -127,9 +184,14 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     _require("pdist", input, p)
     if input.ndim != 2:
         raise RuntimeError(f"[pdist] expects a matrix, got shape {tuple(input.shape)}")
+    product = p == 2 and input.shape[0] > _MANY and input.dtype != float64
+    if not product and input.nbytes * len(input) > _BLOCK_BYTES:
+        above = input._device.asarray(~np.tri(len(input), dtype=bool))
+        pairs = distances(input, input, p=p, device=input._device)
+        return pairs[wrap(above, input._device)]
     rows, columns = np.triu_indices(input.shape[0], 1)
     i, j = (input._device.ops["asarray"](index) for index in (rows, columns))
-    if p == 2 and input.shape[0] > _MANY and input.dtype != float64:  # of which float64 is enough
+    if product:  # of float32, for which float64 is enough
         return euclidean_distances(input, input)[i, j]
     return _norm("pdist", input[i] - input[j], p)
 

@@ -12,7 +12,7 @@ from tapegrad.ops.common.index import getitem
 
 from .cat import stack
 from .repeat import numbered
-from .shape import expand, reshape
+from .shape import clone, expand, reshape
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -71,9 +71,9 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     if r < 0:
         raise RuntimeError(f"[combinations] r must not be negative, got {r}")
     if r == 0:
-        return getitem(input, index=(slice(0, 0),))
+        return clone(getitem(input, index=(slice(0, 0),)))
     if r > input.numel() and not (with_replacement and input.numel()):
-        return reshape(getitem(input, index=(slice(0, 0),)), (0, r))
+        return clone(reshape(getitem(input, index=(slice(0, 0),)), (0, r)))
     if with_replacement and r > 1 and input.numel() > 1 and r * input.numel() > _MOST:
         raise RuntimeError(f"[combinations] there are too many of {r} of {input.numel()} elements")
     rows = input._device.ops["choices"](n=input.numel(), r=r, again=with_replacement)

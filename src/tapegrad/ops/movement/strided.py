@@ -17,6 +17,7 @@ from tapegrad.core.memory import Array, Region, address, layout_of, owner, regio
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, sizes
+from tapegrad.ops.common.ravel_index import last_written
 
 
 class _Canvas:
@@ -35,19 +36,20 @@ class _Canvas:
 
     def add(self, region: Region, values: Any) -> None:
         if region.overlaps_itself:
-            self.xp.add_at(self.memory, self._positions(region), values.reshape(-1))
+            self.xp.add_at(self.memory, self.positions(region), values.reshape(-1))
         else:
             self.at(region)[...] += values
 
     def share(self, layout: Region) -> None:
         """Divide each number by how many elements of the layout have its position."""
         if layout.overlaps_itself:
-            xp, at = self.xp, self._positions(layout)
+            xp, at = self.xp, self.positions(layout)
             count = xp.zeros(self.memory.size, dtype=self.memory.dtype)
             xp.add_at(count, at, xp.ones(at[0].size, dtype=count.dtype))
             self.memory /= xp.maximum(count, 1)
 
-    def _positions(self, region: Region) -> tuple:
+    def positions(self, region: Region) -> tuple:
+        """The index of the region's elements in the memory."""
         every = self.xp.arange(self.memory.size)
         offset = region.offset - self.start
         return (window(every, region.shape, region.strides, offset).reshape(-1),)
@@ -89,10 +91,26 @@ def strided_part(xp: Any, x: Array, *, region: Region, layout: Region) -> Array:
     return xp.contiguous(_lay_out(xp, x, layout, region).at(region))
 
 
-@primitive(vjp=(_replaced_rule, "strided_part"))
+@primitive(vjp="strided_last")
+def strided_last(xp: Any, x: Array, *, region: Region) -> Array:
+    """x, values for a region, with 0 for those that later ones write over."""
+    canvas = _Canvas(xp, x.dtype, region)
+    at = canvas.positions(region)[0].reshape(x.shape)
+    return xp.where(last_written(xp.library, at, canvas.memory.size), x, 0.0)
+
+
+def _written_rule(xp: Any, g: Array, region: Region, layout: Region) -> Any:
+    part = xp.strided_part(g, region=region, layout=layout)
+    return xp.strided_last(part, region=region) if region.overlaps_itself else part
+
+
+@primitive(vjp=(_replaced_rule, _written_rule))
 def strided_replace(xp: Any, x: Array, values: Array, *, region: Region, layout: Region) -> Array:
     canvas = _lay_out(xp, x, layout, region)
-    canvas.at(region)[...] = values
+    if region.overlaps_itself and hasattr(values, "shape"):  # the last of several stays
+        xp.store(canvas.memory, canvas.positions(region), values.reshape(-1))
+    else:
+        canvas.at(region)[...] = values
     return xp.contiguous(canvas.at(layout))
 
 

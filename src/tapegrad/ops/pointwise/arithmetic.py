@@ -112,7 +112,8 @@ def pow(input: Any, exponent: Any) -> Tensor:
         )
     if exponent.__class__ in (int, float) and exponent == 2 and not whole:
         return elementwise.square(input)
-    return elementwise.power(input, exponent)
+    power = elementwise.power if isinstance(input, Tensor) else elementwise.number_power
+    return power(input, exponent)
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:

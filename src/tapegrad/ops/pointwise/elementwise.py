@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.core import dtypes
 from tapegrad.core.dtypes import is_floating
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import binary, primitive, unary
+from tapegrad.core.tape import binary, is_recording, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import in_float32, to_float32
 
@@ -52,12 +52,17 @@ def _power_rule_a(xp: Any, g: Array, a: Array, b: Array) -> Any:
 
 
 @to_float32
-def _power_rule_b(xp: Any, g: Array, y: Array, a: Array, b: Array) -> Any:
-    # 0 ** b has slope 0 in b for b >= 0, where 0 * log(0) would be nan
-    if isinstance(a, (int, float)):
-        log = math.log(a) if a > 0 else -math.inf if a == 0 else math.nan
-        return g * (y * log) if a else g * xp.where(b >= 0, 0.0, y * log)
-    return g * xp.where((a == 0) & (b >= 0), 0.0, y * xp.log(a))
+def _power_rule_b(xp: Any, g: Array, a: Array, b: Array) -> Any:
+    # 0 ** b has slope 0 in b for b >= 0, where 0 * log(0) would be nan. (The result is computed
+    # again: to keep it would forbid its change in place, for exponents that need no gradient too.)
+    return g * xp.where((a == 0) & (b >= 0), 0.0, xp.power(a, b) * xp.log(a))
+
+
+@to_float32
+def _number_power_rule(xp: Any, g: Array, y: Array, a: float) -> Any:
+    log = math.log(a) if a > 0 else -math.inf if a == 0 else math.nan
+    # (y is 0 where 0 ** b has slope 0, infinite where b is below 0)
+    return g * (y * log) if a else g * xp.where(y <= 1, 0.0, y * log)
 
 
 def kind_of(a: Any, b: Any) -> str:
@@ -104,6 +109,8 @@ def _remainder(xp: Any, a: Array, b: Array) -> Array:
 
 
 power = binary("power", _power_rule_a, _power_rule_b, _power)
+# Of the result alone, so that the exponent may change.
+number_power = binary("number_power", None, _number_power_rule, _power)
 floor_divide = binary("floor_divide", body=_floor_divide)
 remainder = binary(
     "remainder", lambda g: g, to_float32(lambda xp, g, a, b: -g * xp.floor_divide(a, b)), _remainder
@@ -195,6 +202,15 @@ def where(xp: Any, condition: Array, a: Array, b: Array) -> Array:
     if common not in given and not isinstance(condition, np.ndarray):
         a, b = (v if hasattr(v, "dtype") else xp.asarray(v, dtype=common) for v in (a, b))
     return xp.library.where(condition, a, b).astype(common, copy=False)
+
+
+def with_zero_slopes(y: Tensor, *sources: Any) -> Tensor:
+    """``y``, of which the sources have gradient 0 rather than none, as random numbers have."""
+    for t in sources:
+        if is_recording(t):
+            never = wrap(y._device.asarray(False), y._device)
+            y = where(never, as_dtype(t, y.dtype), y)
+    return y
 
 
 # Zeros for some elements, as the gradients of relu and max have them, NumPy makes by their bits in

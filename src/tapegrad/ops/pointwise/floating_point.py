@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
@@ -30,15 +31,16 @@ def _signbit(xp: Any, x: Array) -> Any:
 signbit = unary("signbit", body=_signbit)
 
 
-def _signs_agree(xp: Any, a: Array, b: Array) -> Any:
-    """1 or -1; at 0 the slope is 0."""
-    return xp.where(
-        a == 0, 0.0, xp.where(xp.signbit(a) == xp.signbit(b), 1.0, xp.where(a == a, -1.0, a))
-    )
+def _with_sign(xp: Any, a: Array, b: Array) -> tuple[Any, Any]:
+    """The number, and its slope: 1 or -1; at 0 it is 0."""
+    result = xp.library.copysign(a, b)
+    agree = xp.library.signbit(a) == xp.library.signbit(result)
+    slope = agree.astype(result.dtype) * 2 - 1
+    return result, xp.library.where(a == 0, xp.library.zeros_like(slope), slope)
 
 
 _copysign = binary(
-    "copysign", lambda xp, g, a, b: g * _signs_agree(xp, a, b), "no_slope", floating=True
+    "copysign", lambda g, slope: g * slope, "no_slope", _with_sign, floating=True, extras=("slope",)
 )
 
 
@@ -66,8 +68,9 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     exponents are integers, else promoted."""
     two_tensors("ldexp", input, other)
     if input.is_floating_point() and not other.is_floating_point():
-        other = other.to(input.dtype)
-    return elementwise.multiply(input, elementwise.power(2.0, other))
+        wide = dtypes.accumulator(input.dtype)  # in which 2 ** other overflows later, if at all
+        return (input.to(wide) * elementwise.number_power(2.0, other.to(wide))).to(input.dtype)
+    return elementwise.multiply(input, elementwise.number_power(2.0, other))
 
 
 class Frexp(NamedTuple):
@@ -84,13 +87,13 @@ def _exponent(xp: Any, x: Array) -> Array:
 
 
 @to_float32
-def _mantissa_rule(xp: Any, g: Array, x: Array) -> Any:
-    return g * xp.exp2(-xp.cast(xp.exponent(x), dtype=x.dtype))
+def _mantissa_rule(xp: Any, g: Array, exponent: Array) -> Any:
+    return g * xp.exp2(-xp.cast(exponent, dtype=g.dtype))
 
 
-@primitive("mantissa", vjp=(_mantissa_rule,))
-def _mantissa(xp: Any, x: Array) -> Array:
-    return xp.library.frexp(x)[0]
+@primitive("mantissa", vjp=(_mantissa_rule,), extras=("exponent",))
+def _mantissa(xp: Any, x: Array) -> tuple[Array, Array]:
+    return xp.library.frexp(x)[0], xp.exponent(x)
 
 
 def frexp(input: Tensor) -> Frexp:

@@ -11,6 +11,7 @@ from typing import Any
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.ravel_index import last_written
 
 
 def _flat(xp: Any, positions: Any, channels: int, size: int) -> Any:
@@ -42,11 +43,24 @@ def add_positions(xp: Any, x: Array, positions: Any, *, size: int) -> Array:
     return result
 
 
-@primitive(vjp=("read_positions", None))
+@primitive(vjp=("last_positions", None))
+def last_positions(xp: Any, x: Array, positions: Any, *, size: int) -> Array:
+    """The elements, with 0 for those that ``write_positions`` would write over."""
+    if not x.size:
+        return x.copy()
+    flat = _flat(xp, positions, x.shape[1], size)
+    return xp.where(last_written(xp.library, flat, x[..., 0].size * size), x, 0.0)
+
+
+def _write_rule(xp: Any, g: Array, positions: Any, size: int) -> Any:
+    return xp.last_positions(xp.read_positions(g, positions), positions, size=size)
+
+
+@primitive(vjp=(_write_rule, None))
 def write_positions(xp: Any, x: Array, positions: Any, *, size: int) -> Array:
     """(batch, channels, count) -> (batch, channels, size): each element written there, zeros
-    elsewhere; of several for one position, one."""
+    elsewhere; of several for one position, the last."""
     result = xp.zeros((*x.shape[:2], size), dtype=x.dtype)
     if x.size:
-        result.reshape(-1)[_flat(xp, positions, x.shape[1], size)] = x
+        xp.store(result.reshape(-1), (_flat(xp, positions, x.shape[1], size),), x)
     return result

@@ -19,21 +19,31 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import check_nesting, require_floating, require_tensor
 from tapegrad.ops.indexing.inplace import overwrite
+from tapegrad.ops.pointwise.elementwise import with_zero_slopes
 from tapegrad.ops.reduction.searchsorted import searchsorted
 
 from .draws import randn
-from .philox import DIGITS, Generator, call_of, draw, integers, log, turn
+from .philox import DIGITS, Generator, call_of, draw, integers, log, pieces, turn, whole_range
 
 _F64 = dtypes.float64
 
 
 def _open_uniform(x: Tensor, generator: Any) -> Any:
     """float64 numbers in (0, 1], of x's shape."""
-    return draw("uniform", tuple(x.shape), _F64, x.device, generator) + 2.0**-53
+    drawn = draw("uniform", tuple(x.shape), _F64, x.device, generator)
+    return _changed(drawn, lambda u: u + 2.0**-53)
 
 
 def _fill(x: Tensor, op: str, drawn: Any) -> Tensor:
     return overwrite(x, op, lambda array: array.__setitem__(..., drawn))
+
+
+def _changed(drawn: Any, change: Callable[[Any], Any]) -> Any:
+    """``change`` of random numbers, in their place and piece by piece."""
+    flat = drawn.reshape(-1)
+    for piece in pieces(flat):
+        flat[piece] = change(flat[piece])
+    return drawn
 
 
 def _require(op: str, fits: bool, what: str, *got: Any) -> None:
@@ -47,7 +57,7 @@ def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: An
     require_floating("uniform_", self)
     _require("uniform_", low <= high, "low <= high", low, high)
     u = draw("uniform", self.shape, self.dtype, self.device, generator)
-    return _fill(self, "uniform_", u * (high - low) + low)
+    return _fill(self, "uniform_", _changed(u, lambda u: u * (high - low) + low))
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
@@ -56,7 +66,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any
     require_floating("normal_", self)
     _require("normal_", std >= 0, "a standard deviation that is not negative", std)
     z = draw("normal", self.shape, self.dtype, self.device, generator)
-    return _fill(self, "normal_", z * std + mean)
+    return _fill(self, "normal_", _changed(z, lambda z: z * std + mean))
 
 
 def log_normal_(
@@ -67,7 +77,8 @@ def log_normal_(
     require_floating("log_normal_", self)
     _require("log_normal_", std > 0, "std > 0", std)
     z = draw("normal", self.shape, _F64, self.device, generator)
-    return _fill(self, "log_normal_", _exp(self.device.xp, z * std + mean))
+    xp = self.device.xp
+    return _fill(self, "log_normal_", _changed(z, lambda z: _exp(xp, z * std + mean)))
 
 
 def _exp(xp: Any, x: Array) -> Any:
@@ -86,7 +97,8 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> 
     require_floating("exponential_", self)
     _require("exponential_", lambd > 0, "lambd > 0", lambd)
     u = _open_uniform(self, generator)
-    return _fill(self, "exponential_", -log(self.device.xp, u) / lambd)
+    xp = self.device.xp
+    return _fill(self, "exponential_", _changed(u, lambda u: -log(xp, u) / lambd))
 
 
 def cauchy_(
@@ -96,8 +108,13 @@ def cauchy_(
     RuntimeError for sigma <= 0."""
     require_floating("cauchy_", self)
     _require("cauchy_", sigma > 0, "sigma > 0", sigma)
-    sine, cosine = turn(self.device.xp, _open_uniform(self, generator) / 2)
-    return _fill(self, "cauchy_", median + sigma * sine / cosine)
+    xp = self.device.xp
+
+    def cauchy(u: Any) -> Any:
+        sine, cosine = turn(xp, u / 2)
+        return median + sigma * sine / cosine
+
+    return _fill(self, "cauchy_", _changed(_open_uniform(self, generator), cauchy))
 
 
 def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
@@ -106,8 +123,11 @@ def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
     require_tensor("geometric_", self)
     _require("geometric_", 0 < p < 1, "p in 0..1, without its ends", p)
     xp = self.device.xp
-    trials = xp.ceil(log(xp, _open_uniform(self, generator)) / math.log1p(-p))
-    return _fill(self, "geometric_", xp.maximum(trials, 1.0))
+
+    def trials(u: Any) -> Any:
+        return xp.maximum(xp.ceil(log(xp, u) / math.log1p(-p)), 1.0)
+
+    return _fill(self, "geometric_", _changed(_open_uniform(self, generator), trials))
 
 
 def random_(self: Tensor, low: Any = 0, high: Any = None, *, generator: Any = None) -> Tensor:
@@ -117,15 +137,18 @@ def random_(self: Tensor, low: Any = 0, high: Any = None, *, generator: Any = No
     if high is None:
         low, high = (0, low) if low else (0, _beyond(self.dtype))
     _require("random_", low < high, "low < high", low, high)
+    least, most = whole_range(self.dtype)
+    fits = least <= low and high - 1 <= most
+    _require("random_", fits, f"bounds that {self.dtype.name} holds", low, high - 1)
     drawn = integers(self.device, self.numel(), high - low, generator)
-    return _fill(self, "random_", drawn.reshape(self.shape) + low)
+    return _fill(self, "random_", _changed(drawn, lambda n: n + low).reshape(self.shape))
 
 
 def _beyond(dtype: Any) -> int:
-    """Where the integers end that ``random_`` draws."""
-    if dtype.kind == "b":
-        return 2
-    return np.iinfo(dtype).max if dtype.kind in "iu" else 2 ** DIGITS[dtype.name] + 1
+    """Where the integers end that ``random_`` draws: the dtype holds each exactly, and int64."""
+    if dtype.kind in "biu":
+        return whole_range(dtype)[1] + 1
+    return 2 ** DIGITS[dtype.name] + 1
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Tensor:
@@ -136,7 +159,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
         raise RuntimeError(
             f"[bernoulli] probabilities must be floating-point, got {input.dtype.name}"
         )
-    return wrap(_trials("bernoulli", input, input if p is None else p, generator), input.device)
+    drawn = _trials("bernoulli", input, input if p is None else p, generator)
+    return with_zero_slopes(wrap(drawn, input.device), input, p)
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -190,7 +214,7 @@ def normal(
     shape = np.broadcast_shapes(*(tuple(t.shape) for t in tensors))
     z = draw("normal", shape, like.dtype, like.device, generator)
     a, b = (v._array if isinstance(v, Tensor) else v for v in (mean, std))
-    return wrap((z * b + a).astype(like.dtype), like.device)
+    return with_zero_slopes(wrap((z * b + a).astype(like.dtype), like.device), mean, std)
 
 
 def multinomial(
@@ -276,7 +300,8 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
         if positions.size:
             uniforms = _streams(device, positions.size, generator)
             result[positions] = count(xp, flat[positions], uniforms)
-    return wrap(result.reshape(rate.shape).astype(input.dtype), device)
+    drawn = wrap(result.reshape(rate.shape).astype(input.dtype), device)
+    return with_zero_slopes(drawn, input)
 
 
 def _streams(device: Device, n: int, generator: Generator | None) -> Callable[[int], Any]:

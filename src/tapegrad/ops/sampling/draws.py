@@ -15,7 +15,7 @@ from tapegrad.ops.common import arguments
 from tapegrad.ops.common.operands import named
 from tapegrad.ops.creation.create import factory, like, like_another, made_sizes
 
-from .philox import Generator, draw, integers
+from .philox import DIGITS, Generator, draw, integers, whole_range
 
 
 def _floats(op: str, distribution: str, doc: str) -> Callable:
@@ -69,12 +69,16 @@ def randint(
 
 @factory
 def randperm(device: Device, dtype: Any, n: int, *, generator: Generator | None = None) -> Any:
-    """The integers 0 to n - 1 in random order, int64 by default. Raises RuntimeError for n < 0."""
+    """The integers 0 to n - 1 in random order, int64 by default. Raises RuntimeError for n < 0, and
+    for a dtype that does not hold all of them."""
     if n < 0:
         raise RuntimeError(f"[randperm] n must not be negative, got {n}")
     arguments.shape("randperm", (n,))
-    keys = integers(device, n, 2**63, generator)
     chosen = dtype or dtypes.int64
+    most = 2 ** DIGITS[chosen.name] if chosen.name in DIGITS else whole_range(chosen)[1]
+    if n - 1 > most:
+        raise RuntimeError(f"[randperm] {chosen.name} does not hold all of 0 to {n - 1}")
+    keys = integers(device, n, 2**63, generator)
     return device.ops["argsort"](keys, kind="stable").astype(chosen)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.common.series import horner
+from tapegrad.ops.common.type_info import finfo
 
 # ---------------------------------------------------------------------- the generator
 
@@ -122,12 +124,33 @@ _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)  # the golden ratio and sqrt(3) - 1
 _LOW = 0xFFFFFFFF
 
 
+# How many numbers are made at once: their twenty temporary arrays stay in the L2 cache. (A multiple
+# of four words, and of two numbers.)
+_AT_ONCE = 1 << 13
+
+
+def pieces(array: Any) -> list[slice]:
+    """The elements of a vector in pieces that are worked out one after the other: on a GPU, where a
+    launch costs more than memory, one."""
+    step = _AT_ONCE if isinstance(array, np.ndarray) else max(array.size, 1)
+    return [slice(i, i + step) for i in range(0, array.size, step)]
+
+
 @array_function
-def philox(xp: Any, *, n: int, seed: int, offset: int) -> Array:
-    """n uint32 words: word i is number i % 4 of the block with counter (i / 4, offset)."""
+def philox(xp: Any, *, n: int, seed: int, offset: int, start: int = 0) -> Array:
+    """n uint32 words: word i is number i % 4 of the block with counter (i / 4, offset). They begin
+    with word ``start``, a multiple of 4."""
+    words = xp.empty(n, dtype=np.uint32)
+    for piece in pieces(words):
+        first, last = start + piece.start, start + min(piece.stop, n)
+        words[piece] = _words(xp, first, last, seed, offset)
+    return words
+
+
+def _words(xp: Any, start: int, stop: int, seed: int, offset: int) -> Any:
     u64 = xp.library.uint64
     low, shift = u64(_LOW), u64(32)
-    block = xp.arange(-(-n // 4), dtype=np.uint64)
+    block = xp.arange(start // 4, -(-stop // 4), dtype=np.uint64)
     c0, c1 = block & low, block >> shift
     c2, c3 = xp.full_like(block, offset & _LOW), xp.full_like(block, offset >> 32)
     k0, k1 = seed & _LOW, seed >> 32
@@ -138,20 +161,39 @@ def philox(xp: Any, *, n: int, seed: int, offset: int) -> Array:
         c2, c3 = (p0 >> shift) ^ c3 ^ u64(k1), p0 & low
         k0, k1 = (k0 + _KEY_STEPS[0]) & _LOW, (k1 + _KEY_STEPS[1]) & _LOW
     words = xp.library.stack((c0, c1, c2, c3), axis=1)
-    return words.astype(np.uint32).reshape(-1)[:n]
+    return words.astype(np.uint32).reshape(-1)[: stop - start]
 
 
 @kernel("philox")
-def _philox_kernel(device: Device, *, n: int, seed: int, offset: int) -> Array:
+def _philox_kernel(device: Device, *, n: int, seed: int, offset: int, start: int = 0) -> Array:
+    if start:
+        return NotImplemented
     words = device.ops["empty"]((n,), np.uint32)
     launch(device, "philox", None, words, n, seed, offset)
     return words
 
 
-def _long(xp: Any, n: int, seed: int, offset: int) -> Any:
-    """n uint64 words, each of two of Philox's."""
-    words = xp.philox(n=2 * n, seed=seed, offset=offset).astype(np.uint64)
+def _from_words(
+    xp: Any, n: int, dtype: Any, seed: int, offset: int, each: int, number: Callable
+) -> Any:
+    """n numbers, made by ``number`` of ``each`` words for one, in pieces."""
+    result = xp.empty(n, dtype=dtype)
+    for piece in pieces(result):
+        words = (min(piece.stop, n) - piece.start) * each
+        words = xp.philox(n=words, seed=seed, offset=offset, start=piece.start * each)
+        result[piece] = number(words)
+    return result
+
+
+def _long(xp: Any, words: Any) -> Any:
+    """uint64 words, each of two of Philox's."""
+    words = words.astype(np.uint64)
     return (words[0::2] << xp.library.uint64(32)) | words[1::2]
+
+
+def _unit(xp: Any, words: Any) -> Any:
+    """float64 numbers in [0, 1), each of two words."""
+    return (_long(xp, words) >> xp.library.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 # The bits of each dtype's integers that it holds exactly, and all smaller ones.
@@ -163,11 +205,22 @@ def uniform(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Array:
     """n numbers in [0, 1): the highest bits of a word that the dtype can hold exactly (of two
     words for float64)."""
     if dtype == dtypes.float64:
-        long = _long(xp, n, seed, offset)
-        return (long >> xp.library.uint64(11)).astype(np.float64) * 2.0**-53
+        return _from_words(xp, n, dtype, seed, offset, 2, lambda words: _unit(xp, words))
     bits = DIGITS[dtype.name]
-    words = xp.philox(n=n, seed=seed, offset=offset) >> xp.library.uint32(32 - bits)
-    return (words.astype(np.float32) * np.float32(2.0**-bits)).astype(dtype)
+
+    def number(words: Any) -> Any:
+        high = words >> xp.library.uint32(32 - bits)
+        return (high.astype(np.float32) * np.float32(2.0**-bits)).astype(dtype)
+
+    return _from_words(xp, n, dtype, seed, offset, 1, number)
+
+
+def whole_range(dtype: Any) -> tuple[int, int]:
+    """The least and the largest whole number of a dtype, as far as int64 has them."""
+    if dtype.kind == "b":
+        return 0, 1
+    info = np.iinfo(dtype) if dtype.kind in "iu" else finfo(dtype)
+    return max(int(info.min), -(2**63)), min(int(info.max), 2**63 - 1)
 
 
 # Chebyshev fits computed in 40-digit arithmetic, highest power first; errors below 1e-16.
@@ -210,17 +263,22 @@ def normal(xp: Any, *, n: int, dtype: Any, seed: int, offset: int) -> Array:
     """n numbers of the standard normal distribution, in pairs (Box & Muller 1958): r cos(a) and
     r sin(a), with r = sqrt(-2 log u) and a = 2 pi v. The library's log and sin differ in the last
     bit between devices, so they are polynomials here."""
-    pairs = -(-n // 2)
-    if dtype == dtypes.float64:
-        u, v = xp.uniform(n=2 * pairs, dtype=dtype, seed=seed, offset=offset).reshape(-1, 2).T
-        u = u + 2.0**-53
-    else:
-        words = xp.philox(n=2 * pairs, seed=seed, offset=offset).astype(np.float64)
-        u, v = (words[0::2] + 1) * 2.0**-32, words[1::2] * 2.0**-32
-    r = xp.sqrt(xp.maximum(-2 * log(xp, u), 0))
-    sine, cosine = turn(xp, v)
-    both = xp.library.stack((r * cosine, r * sine), axis=1)
-    return both.reshape(-1)[:n].astype(dtype)
+    even = n + n % 2
+    wide = dtype == dtypes.float64
+
+    def number(words: Any) -> Any:
+        if wide:
+            u, v = _unit(xp, words).reshape(-1, 2).T
+            u = u + 2.0**-53
+        else:
+            words = words.astype(np.float64)
+            u, v = (words[0::2] + 1) * 2.0**-32, words[1::2] * 2.0**-32
+        r = xp.sqrt(xp.maximum(-2 * log(xp, u), 0))
+        sine, cosine = turn(xp, v)
+        return xp.library.stack((r * cosine, r * sine), axis=1).reshape(-1).astype(dtype)
+
+    drawn = _from_words(xp, even, dtype, seed, offset, 1 + wide, number)
+    return drawn if n == even else drawn[:n].copy()
 
 
 def log(xp: Any, u: Array) -> Any:
@@ -267,5 +325,5 @@ def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Device, generato
 def integers(device: Device, n: int, span: int, generator: Generator | None) -> Any:
     """n int64 numbers in [0, span), from 64 bits each."""
     seed, offset = call_of(generator)
-    long = _long(device.xp, n, seed, offset)
-    return (long % device.library.uint64(span)).astype(np.int64)
+    xp, most = device.xp, device.library.uint64(span)
+    return _from_words(xp, n, np.dtype(np.int64), seed, offset, 2, lambda w: _long(xp, w) % most)

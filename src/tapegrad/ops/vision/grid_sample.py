@@ -15,7 +15,7 @@ from tapegrad.core.dtypes import float32, int64, is_floating, is_low_precision
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import compute_in_float32
-from tapegrad.ops.pointwise.elementwise import where
+from tapegrad.ops.pointwise.elementwise import where, with_zero_slopes
 from tapegrad.ops.pooling.flat_pixels import read_positions
 
 # Each dimension contributes some elements, (index, weight), to a result: two for "bilinear", four
@@ -64,7 +64,11 @@ def _linear(position: Tensor, pad: Callable) -> Elements:
 
 
 def _nearest(position: Tensor, pad: Callable) -> Elements:
-    return [(pad(position).detach().round(), None)]
+    weight = None  # (1, of which the grid has gradient 0)
+    if position.requires_grad:
+        one = wrap(position._device.asarray(1, dtype=position.dtype), position._device)
+        weight = with_zero_slopes(one, position)
+    return [(pad(position).detach().round(), weight)]
 
 
 def _near(x: Tensor) -> Tensor:
