@@ -439,6 +439,7 @@ OWN = Path(__file__).parent / "kernels" / "own_kernels.cu"
 LOAD = """
 import importlib.util, os, signal, sys, time
 import numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 spec = importlib.util.spec_from_file_location("mine._emulated", sys.argv[1])
 mine = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(mine)

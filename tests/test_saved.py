@@ -30,6 +30,7 @@ _SEVERAL = "PyTorch's are several operations, which keep results of their own"
 _SHARED = "PyTorch does not say that these results share the input's memory"
 REFUSED = {
     "__rdiv__": "PyTorch rounds twice, number * (1 / input), and keeps the reciprocal",
+    "hypot": "its slopes come from the inputs alone, as 16-bit results are rounded",
     "kron": _COPIES,
     "ldexp": "a product keeps its factors, so that its result may be changed; PyTorch keeps that",
     "masked.prod": _COPIES,
@@ -39,6 +40,7 @@ REFUSED = {
     "nn.functional.scaled_dot_product_attention": _COPIES,
     "nn.functional.rms_norm": _SEVERAL,
     "special.ndtr": _SEVERAL,
+    "special.ndtri": "its slope comes from the input, in float64: that of a rounded result cancels",
     "unsafe_chunk": _SHARED,
     "unsafe_split": _SHARED,
 }

@@ -396,12 +396,14 @@ class Tensor(Operations):
     def _renew_leaf(self) -> None:
         """A new end of the tape after a change of shape, dtype or device; what was recorded before
         leads to the old one."""
-        before, now = self._node, (self._array.shape, self._array.dtype, self._device)
-        if type(before) is Leaf and (before.shape, before.dtype, before.device) != now:
+        if type(self._node) is Leaf:
             self._node = self._leaf_over(self)
 
     def _leaf_over(self, value: Tensor) -> Leaf:
-        before, leaf = self._node, Leaf(value)
+        before, now = self._node, (value._array.shape, value._array.dtype, value._device)
+        if (before.shape, before.dtype, before.device) == now:
+            return before
+        leaf = Leaf(value)
         leaf.tensor = weakref.ref(self)
         leaf.hooks, leaf.watched = before.hooks, before.watched
         leaf.later_hooks = before.later_hooks

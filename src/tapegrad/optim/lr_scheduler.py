@@ -18,6 +18,8 @@ from tapegrad.ops.creation.create import full_like
 
 from .optimizer import Number, Optimizer, is_number, plain
 
+__all__ = ["CosineAnnealingLR", "LRScheduler", "StepLR"]
+
 
 def _copied(rate: Number) -> Number:
     return rate.detach().clone() if isinstance(rate, Tensor) else rate

@@ -9,6 +9,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import axis, require_floating, require_tensor
+from tapegrad.ops.common.limits import fading
 from tapegrad.ops.common.precision import compute_in_float32, in_float32, to_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
 from tapegrad.ops.movement.split import narrow
@@ -63,7 +64,7 @@ def _softsign(xp: Any, x: Array) -> Array:
 
 softsign = unary(
     "softsign",
-    to_float32(lambda xp, g, x: g / xp.square(xp.absolute(x) + 1)),
+    to_float32(fading(lambda xp, g, x: g / xp.square(xp.absolute(x) + 1))),
     _softsign,
     doc="x / (1 + |x|)",
 )

@@ -35,7 +35,12 @@ def retell(op: str, function: Any, args: tuple, options: dict, error: Exception)
     if it says so itself."""
     text = str(error)
     short = op.rpartition(".")[2].strip("_")
-    if text.startswith("[") or (short in text and not isinstance(error, AttributeError)):
+    of_class = short.islower() and re.match(r"[A-Z]\w*(\.\w+)?: ", text)  # "SGD: lr must be ..."
+    if (
+        text.startswith("[")
+        or of_class
+        or (short in text and not isinstance(error, AttributeError))
+    ):
         return
     kind = next((k for k in type(error).__mro__ if k.__module__ == "builtins"), Exception)
     known = type(error) is kind or type(error).__module__.partition(".")[0] == "numpy"
