@@ -86,13 +86,13 @@ def _walk(
                 wide.add(edge)
             else:
                 gradient = xp.cast(gradient, dtype=edge.dtype)
-        if have is not None and edge.dtype.itemsize == 2:
-            have, gradient = xp.cast(have, dtype=float32), xp.cast(gradient, dtype=float32)
-            wide.add(edge)
         if have is None:
             pending[edge] = gradient
             if edge.serial:  # leaves wait in pending until the walk is over
                 heappush(heap, (-edge.serial, edge))
+        elif edge.dtype is not float32 and edge.dtype.itemsize == 2:
+            pending[edge] = xp.cast(have, dtype=float32) + xp.cast(gradient, dtype=float32)
+            wide.add(edge)
         elif create_graph or getrefcount(have) != _HELD_TWICE or have.base is not None:
             pending[edge] = have + gradient
         else:  # nobody else can see this array: it is the engine's own

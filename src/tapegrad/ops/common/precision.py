@@ -21,7 +21,7 @@ def in_float32(body: Callable) -> Callable:
 
     @wraps(body)
     def widened(xp: Any, *arrays: Array, **parameters: Any) -> Any:
-        if arrays[0].dtype.itemsize > 2:
+        if arrays[0].itemsize > 2:
             return body(xp, *arrays, **parameters)
         narrow = [a.dtype for a in arrays if hasattr(a, "dtype") and is_low_precision(a.dtype)]
         if not narrow:

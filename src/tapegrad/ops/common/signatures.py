@@ -59,9 +59,8 @@ def published(function: Any, op: str) -> Any:
             for i, n, kind in places:
                 if i < len(args) and args[i].__class__ is not kind[0]:
                     args = (*args[:i], fitting(op, n, args[i], *kind), *args[i + 1 :])
-        run = quiet(function) if noisy() else function
         try:
-            result = run(*args, **options)
+            result = (quiet(function) if noisy() else function)(*args, **options)
             if result.__class__ is not Tensor or result._base is not None:
                 _leave_temporaries(result, (args, options))
             return result if out is None else write_out(op, result, out)

@@ -24,15 +24,11 @@ add = binary("add", lambda g: g, lambda g: g)
 subtract = binary("subtract", lambda g: g, lambda g: -g, bools=False)
 
 
-# Products of 16-bit floats that are still to be summed are not rounded before.
+# Products of 16-bit floats may still have to be summed: the engine rounds them.
 multiply = binary(
     "multiply",
-    lambda xp, g, b, input_shape: (
-        g * b if g.itemsize > 2 or g.shape == input_shape else xp.cast(g, dtype=dtypes.float32) * b
-    ),
-    lambda xp, g, a, input_shape: (
-        g * a if g.itemsize > 2 or g.shape == input_shape else xp.cast(g, dtype=dtypes.float32) * a
-    ),
+    lambda xp, g, b: g * b if g.itemsize > 2 else xp.cast(g, dtype=dtypes.float32) * b,
+    lambda xp, g, a: g * a if g.itemsize > 2 else xp.cast(g, dtype=dtypes.float32) * a,
     doc="input * other",
 )
 divide = binary(

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tapegrad.core import dtypes
+from tapegrad.core.commit import fork_safe_lock
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, launch
 from tapegrad.core.memory import Array
@@ -36,18 +36,11 @@ class Generator(Retelling):
     ``device`` is accepted for PyTorch's sake: the numbers are the same on all.
     """
 
+    _lock = fork_safe_lock()  # threads may share a generator
+
     def __init__(self, device: Any = "cpu"):
         self.device = Device(device)
         self._seed, self._offset = 0, 0
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: all but the lock, of which each needs its own."""
-        with self._lock:
-            return {name: v for name, v in self.__dict__.items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed`` (any 64-bit integer, negative ones wrap around). Raises
