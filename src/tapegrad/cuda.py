@@ -22,15 +22,19 @@ def device_count() -> int:
     return devices.device_count()
 
 
-@_retelling
 def synchronize(device: Any = None) -> None:
     """Wait until the GPU (the current one, or ``device``) has finished all its work.
 
-    Raises RuntimeError where there is no GPU.
+    Raises RuntimeError where there is no GPU, and what its kernels have noted (see core/deferred).
     """
-    target = devices.Device("cuda" if device is None else device)
+    devices.synchronize(_gpu("cuda" if device is None else device))
+
+
+@_retelling
+def _gpu(device: Any) -> devices.Device:
+    target = devices.Device(device)
     target.library  # noqa: B018  (says what is missing)
-    devices.synchronize(target)
+    return target
 
 
 def manual_seed(seed: int) -> None:
