@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -75,3 +77,34 @@ def test_what_surrounds_operations_is_silent() -> None:
     tg.normal(worst.detach(), tg.tensor(3e38)), tg.arange(3) / 0, tg.linspace(0, 1e38, 3) * 1e38
     y = worst.detach().clone()
     y.div_(0).mul_(3e38).log_(), y.__setitem__(0, 1e38)
+
+
+def test_filters_that_concern_others_cost_nothing() -> None:
+    from tapegrad.core.quiet import noisy
+
+    with warnings.catch_warnings(), np.errstate(all="warn"):
+        warnings.simplefilter("error")
+        assert noisy()
+    program = """
+import warnings, numpy
+import tapegrad as tg
+from tapegrad.core.quiet import noisy
+assert not noisy()
+warnings.filterwarnings("error", category=DeprecationWarning)
+warnings.filterwarnings("error", module="another")
+assert not noisy()
+with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    assert noisy()
+    tg.tensor([0.0]).log()
+assert not noisy()
+with numpy.errstate(all="raise"):
+    assert noisy()
+    tg.tensor([0.0]).log()
+warnings.resetwarnings()
+assert noisy()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

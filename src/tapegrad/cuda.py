@@ -9,7 +9,6 @@ from typing import Any
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
 from .core import devices
-from .ops.common.refusals import retelling as _retelling
 
 
 def is_available() -> bool:
@@ -27,14 +26,9 @@ def synchronize(device: Any = None) -> None:
 
     Raises RuntimeError where there is no GPU, and what its kernels have noted (see core/deferred).
     """
-    devices.synchronize(_gpu("cuda" if device is None else device))
-
-
-@_retelling
-def _gpu(device: Any) -> devices.Device:
-    target = devices.Device(device)
+    target = devices.Device("cuda" if device is None else device)
     target.library  # noqa: B018  (says what is missing)
-    return target
+    devices.synchronize(target)
 
 
 def manual_seed(seed: int) -> None:

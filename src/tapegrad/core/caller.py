@@ -38,7 +38,7 @@ from .modes import recording
 from .node import Node
 from .primitive import Primitive
 from .promotion import devices_differ, explain, kinds, promote, refuse_bools
-from .quiet import NOISY, quiet
+from .quiet import NOISY, noisy, quiet
 from .quiet import WORDS as QUIET_WORDS
 from .tensor import Storage, Tensor, serials, wrap_result
 
@@ -426,6 +426,7 @@ _WORDS = {
     "get_default_dtype": get_default_dtype,
     "kinds": kinds,
     "on_one_device": on_one_device,
+    "noisy": noisy,
     "promote": promote,
     "quiet": quiet,
     "record_results": record_results,

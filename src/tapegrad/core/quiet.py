@@ -2,8 +2,8 @@
 
 Division by zero, overflow and log(0) give inf and nan, as on a GPU. Setting NumPy's error state for
 every operation would cost half as much as a small operation itself. So a filter for warnings from
-in here does it, as long as it is the first filter and NumPy's error state is the usual one: looking
-at both is cheap. Otherwise operations run with an error state of their own.
+in here does it, as long as no filter before it says otherwise and NumPy's error state is the usual
+one: looking at both is cheap. Otherwise operations run with an error state of their own.
 """
 
 from __future__ import annotations
@@ -23,22 +23,43 @@ _usual_state = Context().run(_state.get)
 with np.errstate(all="ignore"):
     _silent = _state.get()
 
-# What ``noisy`` is made of, for code that cannot afford to call it.
+_first = [
+    _own_filter
+]  # the filter that stands first, where none before ours lets a warning through
+
+# How compiled callers ask ``noisy()``, which they cannot afford to call each time.
 WORDS = {
     "_filters": warnings,
     "_no_filter": (None,),
-    "_own_filter": _own_filter,
+    "_first": _first,
     "_error_state": _state.get,
     "_usual_state": _usual_state,
 }
 NOISY = (
-    "(_filters.filters or _no_filter)[0] is not _own_filter or _error_state() is not _usual_state"
+    "((_filters.filters or _no_filter)[0] is not _first[0] "
+    "or _error_state() is not _usual_state) and noisy()"
 )
 
 
 def noisy() -> bool:
     """Whether a warning or an error of NumPy's could reach the user's program."""
-    return (warnings.filters or (None,))[0] is not _own_filter or _state.get() is not _usual_state
+    if _state.get() is not _usual_state:
+        return True
+    filters = warnings.filters or [None]
+    if filters[0] is _first[0]:
+        return False
+    for entry in filters:
+        if entry is _own_filter:
+            _first[0] = filters[0]
+            return False
+        if entry is None or _lets_through(*entry):
+            return True
+    return True
+
+
+def _lets_through(action: str, message: Any, category: type, module: Any, line: int) -> bool:
+    here = module is None or "tapegrad" in getattr(module, "pattern", module)
+    return action != "ignore" and issubclass(RuntimeWarning, category) and here
 
 
 def quiet(function: Callable) -> Callable:
