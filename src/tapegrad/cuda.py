@@ -26,8 +26,11 @@ def synchronize(device: Any = None) -> None:
 
     Raises RuntimeError where there is no GPU, and what its kernels have noted (see core/deferred).
     """
-    target = devices.Device("cuda" if device is None else device)
-    target.library  # noqa: B018  (says what is missing)
+    try:
+        target = devices.Device("cuda" if device is None else device)
+        target.library  # noqa: B018  (says what is missing)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise type(error)(f"[synchronize] {error}") from error
     devices.synchronize(target)
 
 

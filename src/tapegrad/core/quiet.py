@@ -45,19 +45,20 @@ def noisy() -> bool:
     """Whether a warning or an error of NumPy's could reach the user's program."""
     if _state.get() is not _usual_state:
         return True
-    filters = warnings.filters or [None]
+    filters: Any = warnings.filters or [None]
     if filters[0] is _first[0]:
         return False
     for entry in filters:
         if entry is _own_filter:
             _first[0] = filters[0]
             return False
-        if entry is None or _lets_through(*entry):
+        if entry is None or _lets_through(entry):
             return True
     return True
 
 
-def _lets_through(action: str, message: Any, category: type, module: Any, line: int) -> bool:
+def _lets_through(entry: Any) -> bool:
+    action, _, category, module, _ = entry
     here = module is None or "tapegrad" in getattr(module, "pattern", module)
     return action != "ignore" and issubclass(RuntimeWarning, category) and here
 
