@@ -23,9 +23,8 @@ _usual_state = Context().run(_state.get)
 with np.errstate(all="ignore"):
     _silent = _state.get()
 
-_first = [
-    _own_filter
-]  # the filter that stands first, where none before ours lets a warning through
+# What stands first, where no filter before ours lets a warning through.
+_first = [_own_filter]
 
 # How compiled callers ask ``noisy()``, which they cannot afford to call each time.
 WORDS = {
