@@ -1,20 +1,15 @@
-"""Keeping gradients within bounds, and parameters in one vector."""
+"""Keeping gradients within bounds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
 from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.common.hints import unknown_names as _unknown_names
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import zeros
-from tapegrad.ops.movement.cat import cat
-
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
 
 @retelling
@@ -66,31 +61,6 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         grad._bump("nn.utils.clip_grad_value_")
 
 
-@retelling
-def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All parameters in one vector, one after the other; gradients go back through it."""
-    return cat([p.reshape(-1) for p in parameters])
-
-
-@retelling
-def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Give the parameters what the vector holds: each ``.data`` becomes a part of its memory.
-
-    Raises RuntimeError, before anything has changed, if the vector is not as long as they are.
-    """
-    wanted = list(parameters)
-    sizes = [p.numel() for p in wanted]
-    if not isinstance(vec, Tensor):
-        raise TypeError(f"[vector_to_parameters] expects a Tensor, got {type(vec).__name__}")
-    if tuple(vec.shape) != (sum(sizes),):
-        raise RuntimeError(
-            f"[vector_to_parameters] the parameters have {sum(sizes)} elements together, the "
-            f"vector has shape {tuple(vec.shape)}"
-        )
-    for p, part in zip(wanted, vec.detach().split(sizes), strict=True):
-        p.data = part.view_as(p)
-
-
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     params = (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
     return [p.grad for p in params if p.grad is not None]
@@ -104,7 +74,3 @@ def _norm(grad: Tensor, norm_type: float) -> Any:
         return device.ops["zeros"]((), dtype=flat.dtype)
     norm = device.ops["vector_norm"](flat, order=float(norm_type), axis=(0,), keepdims=False)
     return device.asarray(norm)
-
-
-if not _TYPE_CHECKING:
-    __getattr__ = _unknown_names(__name__)
