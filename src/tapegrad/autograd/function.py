@@ -210,6 +210,7 @@ def _record(
         ctx._call = (cls, args, kwargs)
     node.inputs = ctx._saved
     node.serial = next(caller.serials)
+    node.storage, node.watched = None, False
     ctx._node = weakref.ref(node)
     ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))
     ctx._like = [

@@ -88,8 +88,9 @@ def _walk(
                 gradient = xp.cast(gradient, dtype=edge.dtype)
         if have is None:
             pending[edge] = gradient
-            if edge.serial:  # leaves wait in pending until the walk is over
-                heappush(heap, (-edge.serial, edge))
+            serial = edge.serial
+            if serial:  # leaves wait in pending until the walk is over
+                heappush(heap, (-serial, edge))
         elif edge.dtype is not float32 and edge.dtype.itemsize == 2:
             pending[edge] = xp.cast(have, dtype=float32) + xp.cast(gradient, dtype=float32)
             wide.add(edge)
@@ -99,15 +100,13 @@ def _walk(
             have += gradient
             pending[edge] = have  # of 0-d gradients, which may be scalars, += has made a new one
 
-    def inspected(edge: Any, gradient: Any) -> None:
-        inspect(node, edge, gradient)  # type: ignore[misc, arg-type]
-        arrive(edge, gradient)
+    hand_over = arrive
+    if inspect is not None:
 
-    def rounded(edge: Any, gradient: Any) -> Any:
-        wide.remove(edge)
-        return (tensor_xp if create_graph else edge.device.xp).cast(gradient, dtype=edge.dtype)
+        def hand_over(edge: Any, gradient: Any) -> None:
+            inspect(node, edge, gradient)  # type: ignore[misc, arg-type]
+            arrive(edge, gradient)
 
-    hand_over = arrive if inspect is None else inspected
     leading = None if targets is None else _leading_to(targets, roots)
     for root, seed in zip(roots, seeds, strict=True):
         if leading is None or root._node in leading or root._node in targets:  # type: ignore
@@ -117,7 +116,8 @@ def _walk(
         node = heappop(heap)[1]
         g = pending.pop(node)
         if wide and node in wide:
-            g = rounded(node, g)
+            wide.remove(node)
+            g = _rounded(node, g, create_graph)
         if node.watched:
             g = _run_hooks(node, g, create_graph, retained)
         edges = node.edges
@@ -149,13 +149,18 @@ def _walk(
         if primitive.saves_any and not retain_graph:
             node.saved, node.inputs, node.storage = None, (), None
         g = saved = None
-    for edge in tuple(wide):
-        pending[edge] = rounded(edge, pending[edge])
+    for edge in wide:
+        pending[edge] = _rounded(edge, pending[edge], create_graph)
     for leaf, g in pending.items():
         if leaf.hooks:
             pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
     pending.update(captured)
     return pending, retained
+
+
+def _rounded(edge: Node | Leaf, gradient: Any, create_graph: bool) -> Any:
+    """A gradient that was added up in float32, in the edge's dtype."""
+    return (tensor_xp if create_graph else edge.device.xp).cast(gradient, dtype=edge.dtype)
 
 
 def _check(node: Node, create_graph: bool) -> None:
@@ -377,24 +382,24 @@ def _accumulation(
 ) -> partial:
     """What adds a gradient to ``tensor.grad``; everything that can fail is behind us then."""
     gradient, have = found[edge], tensor._grad
-    array = tensor._array
-    if edge.shape != array.shape or edge.dtype != array.dtype or edge.device is not tensor._device:
+    array, device = tensor._array, tensor._device
+    if edge.shape != array.shape or edge.dtype != array.dtype or edge.device is not device:
         raise RuntimeError(
             f"[backward] a leaf of shape {tuple(edge.shape)}, {edge.dtype.name} on {edge.device} "
             f"in the forward pass has become one of shape {tuple(array.shape)}, "
-            f"{array.dtype.name} on {tensor._device} since: go forward again after changing it"
+            f"{array.dtype.name} on {device} since: go forward again after changing it"
         )
-    if tensor._device.type == "cuda":
-        make_current(tensor._device)
+    if device.type == "cuda":
+        make_current(device)
     if create_graph:
         return partial(setattr, tensor, "_grad", gradient if have is None else have + gradient)
     if have is None:
         # Gradients must not share memory with each other or with the caller's seed.
         if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
             gradient = gradient.copy()
-        return partial(setattr, tensor, "_grad", wrap_result(gradient, tensor._device))
+        return partial(setattr, tensor, "_grad", wrap_result(gradient, device))
     if have.requires_grad or 0 in have._array.strides:  # a history, or expanded
-        total = wrap_result(have._array + gradient, tensor._device)
+        total = wrap_result(have._array + gradient, device)
         return partial(setattr, tensor, "_grad", total)
     if not getattr(have._array.flags, "writeable", True):  # (CuPy has no such flag)
         raise RuntimeError(
@@ -402,8 +407,8 @@ def _accumulation(
             "a read-only array: set it to None, or to a clone()"
         )
     have._bump("backward")
-    if tensor._device.type == "cuda":
-        return partial(_add_on, tensor._device, have._array, gradient)
+    if device.type == "cuda":
+        return partial(_add_on, device, have._array, gradient)
     return partial(np.add, have._array, gradient, have._array)
 
 
