@@ -340,7 +340,7 @@ def _rows(op: str, x: Tensor, normalized_shape: Any, *affine: Tensor | None) -> 
             raise RuntimeError(
                 f"[{op}] weight and bias must have shape {shape}, got {tuple(p.shape)}"
             )
-    flat = [p if p is None else p.reshape(-1) for p in affine]
+    flat = [p if p is None or n == 1 else p.reshape(-1) for p in affine]
     return (math.prod(x._array.shape[:-n]), math.prod(shape)), flat
 
 
