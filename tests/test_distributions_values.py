@@ -1,0 +1,219 @@
+"""Distributions: what PyTorch computes of them, in value, shape, dtype and gradient."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DEVICES
+from distribution_table import CONTINUOUS, ROWS, Made, Row
+
+import tapegrad as tg
+
+torch: Any = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+
+EMULATED = [d for d in DEVICES if d != "cpu"]
+# what PyTorch does not define
+OURS: set[tuple[str, str]] = set()
+
+
+@pytest.fixture(autouse=True)
+def _float64() -> Any:
+    before = tg.get_default_dtype(), torch.get_default_dtype()
+    tg.set_default_dtype(tg.float64)
+    torch.set_default_dtype(torch.float64)
+    yield
+    tg.set_default_dtype(before[0])
+    torch.set_default_dtype(before[1])
+
+
+def values_of(row: Row) -> np.ndarray:
+    """Draws of PyTorch's, two for each distribution of the batch."""
+    torch.manual_seed(5)
+    with torch.no_grad():
+        return row.make(torch).distribution.sample((2,)).numpy()
+
+
+def outcome(library: Any, made: Made, call: Callable, values: list) -> tuple | None:
+    """The result and its gradients with respect to the values and the parameters; None where it is
+    not defined."""
+    d, tensors = made
+    for t in tensors:
+        t.grad = None
+    try:
+        result = call(d, *values)
+    except NotImplementedError:
+        return None
+    inputs = [t for t in (*tensors, *values) if t.requires_grad]
+    grads: list = []
+    if result.requires_grad and inputs:
+        weights = library.tensor(
+            np.linspace(0.5, 1.5, result.numel()).reshape(tuple(result.shape)), device=result.device
+        )
+        finite = library.isfinite(result.detach())
+        total = library.where(finite, result * weights, library.zeros_like(result)).sum()
+        found = library.autograd.grad(total, inputs, allow_unused=True)
+        grads = [
+            library.zeros_like(t) if g is None else g for g, t in zip(found, inputs, strict=True)
+        ]
+    return tuple(x.detach().cpu().numpy() for x in (result, *grads))
+
+
+def compare(row: Row, call: Callable, *values: np.ndarray, rtol: float = 1e-9, device: str = "cpu",
+            what: str = "") -> None:
+    wants = bool(values) and row in CONTINUOUS
+    results = []
+    for library, place in ((torch, "cpu"), (tg, device)):
+        made = row.make(library, device=place)
+        given = [library.tensor(v, device=place) for v in values]
+        if wants:
+            given = [v.requires_grad_() for v in given]
+        results.append(outcome(library, made, call, given))
+    expected, got = results
+    if expected is None:
+        assert got is None or (row.name, what) in OURS
+        return
+    assert got is not None
+    assert got[0].shape == expected[0].shape
+    assert got[0].dtype == expected[0].dtype
+    np.testing.assert_allclose(got[0], expected[0], rtol=rtol, atol=1e-11)
+    if len(expected) > 1:
+        assert len(got) == len(expected)
+        for a, b in zip(got[1:], expected[1:], strict=True):
+            np.testing.assert_allclose(a, b, rtol=rtol * 10, atol=1e-9)
+
+
+STATISTICS: dict[str, Callable] = {
+    "mean": lambda d: d.mean,
+    "mode": lambda d: d.mode,
+    "variance": lambda d: d.variance,
+    "stddev": lambda d: d.stddev,
+    "entropy": lambda d: d.entropy(),
+    "perplexity": lambda d: d.perplexity(),
+    "support": lambda d: d.enumerate_support(),
+    "support, not expanded": lambda d: d.enumerate_support(expand=False),
+}
+
+
+@pytest.mark.parametrize("what", STATISTICS)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_statistics(row: Row, what: str) -> None:
+    compare(row, STATISTICS[what], what=what)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_log_prob(row: Row, device: str) -> None:
+    compare(row, lambda d, x: d.log_prob(x), values_of(row), device=device)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_cdf(row: Row) -> None:
+    compare(row, lambda d, x: d.cdf(x), values_of(row), what="cdf")
+
+
+@pytest.mark.parametrize("row", CONTINUOUS, ids=str)
+def test_icdf(row: Row) -> None:
+    d = row.make(torch).distribution
+    shape = (4, *d.batch_shape)
+    levels = np.broadcast_to(
+        np.array([0.05, 0.3, 0.6, 0.98]).reshape(4, *(1 for _ in d.batch_shape)), shape
+    )
+    compare(row, lambda d, x: d.icdf(x), levels.copy(), what="icdf")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_attributes_and_shapes(row: Row) -> None:
+    """The names that a distribution has, its shapes, and those of samples and expansions."""
+    ours, theirs = row.make(tg).distribution, row.make(torch).distribution
+    for name in ("batch_shape", "event_shape"):
+        assert tuple(getattr(ours, name)) == tuple(getattr(theirs, name))
+        assert isinstance(getattr(ours, name), tg.Size)
+    for name in ("has_rsample", "has_enumerate_support"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert ours.support.event_dim == theirs.support.event_dim
+    assert ours.support.is_discrete == theirs.support.is_discrete
+    assert set(ours.arg_constraints) == set(theirs.arg_constraints)
+    for name in theirs.arg_constraints:
+        a, b = getattr(ours, name), getattr(theirs, name)
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9, atol=1e-12)
+    assert {n for n in dir(theirs) if not n.startswith("_")} <= set(dir(ours))
+    for shape in ((), (1,), (2, 3), (0,)):
+        sample = ours.sample(shape)
+        assert tuple(sample.shape) == (*shape, *ours.batch_shape, *ours.event_shape)
+        assert sample.dtype.name == str(theirs.sample(shape).dtype).removeprefix("torch.")
+        assert not sample.requires_grad
+        if ours.has_rsample:
+            drawn = ours.rsample(shape)
+            assert drawn.shape == sample.shape
+            assert drawn.requires_grad == theirs.rsample(shape).requires_grad
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert tuple(ours.sample_n(4).shape)[0] == 4
+    assert [w.category for w in caught] == [FutureWarning]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_expand(row: Row) -> None:
+    """An expanded distribution has the values of the first one."""
+    d = row.make(tg).distribution
+    wide = d.expand((4, *d.batch_shape))
+    assert type(wide) is type(d)
+    assert tuple(wide.batch_shape) == (4, *d.batch_shape)
+    assert wide.event_shape == d.event_shape
+    x = d.sample((4,))
+    np.testing.assert_allclose(wide.log_prob(x).tolist(), d.log_prob(x).tolist(), rtol=1e-12)
+    assert tuple(wide.sample((2,)).shape) == (2, 4, *d.batch_shape, *d.event_shape)
+    for what in ("mean", "variance"):
+        try:
+            narrow = getattr(d, what)
+        except NotImplementedError:
+            continue
+        assert tuple(getattr(wide, what).shape) == (4, *d.batch_shape, *d.event_shape)
+        np.testing.assert_array_equal(getattr(wide, what)[2].tolist(), narrow.tolist())
+    if d.has_enumerate_support:
+        assert tuple(wide.enumerate_support().shape[1:]) == (*wide.batch_shape, *wide.event_shape)
+    assert repr(d).startswith(f"{row.name}(")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_float32(row: Row) -> None:
+    """Results are of the parameters' dtype, and near float64's."""
+    exact = row.make(tg).distribution
+    try:
+        d = row.make(tg, "float32").distribution
+    except ValueError:  # matrices whose symmetry or positive definiteness float32 has lost
+        pytest.skip("the parameters are not valid in float32")
+    if not any(isinstance(v, np.ndarray) for v in row.parameters.values()):
+        return
+    tg.manual_seed(3)
+    x = d.sample((3,))
+    if x.dtype != tg.int64:
+        assert x.dtype == tg.float32
+    got = d.log_prob(x)
+    assert got.dtype == tg.float32
+    wide = x.double() if x.is_floating_point() else x
+    if exact.support.event_dim == 1 and not exact.support.is_discrete:
+        wide = wide / wide.sum(-1, keepdim=True) if bool(exact.support.check(wide).all()) else wide
+    expected = row.make(tg, validate_args=False).distribution.log_prob(wide)
+    np.testing.assert_allclose(got.tolist(), expected.tolist(), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+@pytest.mark.parametrize("device", EMULATED)
+def test_samples_are_of_the_parameters_device(row: Row, device: str) -> None:
+    """And the same numbers as on the CPU, but for the last digits of its library's functions."""
+    if row.make(tg).distribution.sample().is_floating_point() and not any(
+        isinstance(v, np.ndarray) for v in row.parameters.values()
+    ):
+        return
+    draws = []
+    for place in ("cpu", device):
+        tg.manual_seed(4)
+        drawn = row.make(tg, device=place).distribution.sample((3,))
+        assert drawn.device == tg.device(place)
+        draws.append(drawn.cpu().numpy())
+    np.testing.assert_allclose(*draws, rtol=1e-9, atol=1e-12)
