@@ -111,10 +111,7 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "Normal": [{"loc": LOC, "scale": ALSO}, {"loc": 0.5, "scale": 2.0}, {"loc": LOC, "scale": 1.5}],
     "OneHotCategorical": [{"probs": CLASSES}, {"logits": numbers(0.1, -1, 0.7)}],
     "OneHotCategoricalStraightThrough": [{"probs": CLASSES}, {"logits": numbers(0.1, -1, 0.7)}],
-    "Pareto": [
-        {"scale": POSITIVE, "alpha": numbers([3.2], [1.7])},
-        {"scale": 1.0, "alpha": 0.8},
-    ],
+    "Pareto": [{"scale": POSITIVE, "alpha": numbers([3.2], [1.7])}, {"scale": 1.0, "alpha": 0.8}],
     "Poisson": [{"rate": POSITIVE}, {"rate": 13.0}, {"rate": ALSO}],
     "RelaxedBernoulli": [
         {"temperature": numbers(0.7)[0], "probs": PROBS},
@@ -160,17 +157,26 @@ class Row(NamedTuple):
     parameters: dict[str, Any]
     number: int
 
-    def make(self, library: Any, dtype: str = "float64", device: str = "cpu", **options: Any) -> Made:
+    def make(
+        self, library: Any, dtype: str = "float64", device: str = "cpu", **options: Any
+    ) -> Made:
         """With PyTorch or tapegrad; Python's numbers become tensors of the default dtype."""
-        kind = getattr(library, dtype)
-        given: dict[str, Any] = {
-            name: library.tensor(value, dtype=kind, device=device, requires_grad=True)
-            if isinstance(value, (np.ndarray, np.floating))
-            else value
-            for name, value in self.parameters.items()
-        }
-        tensors = [v for v in given.values() if isinstance(v, library.Tensor)]
+        given = dict(self.parameters)
+        tensors = []
+        for name, value in given.items():
+            if isinstance(value, (np.ndarray, np.floating)):
+                leaf = library.tensor(
+                    value, dtype=getattr(library, dtype), device=device, requires_grad=True
+                )
+                tensors.append(leaf)
+                # (Above the diagonal PyTorch has gradients, though nothing may change there.)
+                given[name] = leaf.tril() if name == "scale_tril" else leaf
         return Made(getattr(library.distributions, self.name)(**given, **options), tensors)
+
+    @property
+    def has_tensors(self) -> bool:
+        """Whether a parameter is a tensor, which has a dtype and a device."""
+        return any(isinstance(v, (np.ndarray, np.floating)) for v in self.parameters.values())
 
     def __str__(self) -> str:
         return f"{self.name}-{self.number}"
@@ -184,7 +190,15 @@ def rows() -> Iterator[Row]:
 
 
 ROWS = list(rows())
-CONTINUOUS = [r for r in ROWS if r.name not in (
-    "Bernoulli", "Binomial", "Categorical", "Geometric", "Multinomial", "NegativeBinomial",
-    "OneHotCategorical", "OneHotCategoricalStraightThrough", "Poisson",
-)]  # fmt: skip
+DISCRETE = {
+    "Bernoulli",
+    "Binomial",
+    "Categorical",
+    "Geometric",
+    "Multinomial",
+    "NegativeBinomial",
+    "OneHotCategorical",
+    "OneHotCategoricalStraightThrough",
+    "Poisson",
+}
+CONTINUOUS = [row for row in ROWS if row.name not in DISCRETE]

@@ -45,11 +45,10 @@ class Beta(ExponentialFamily):
 
     @property
     def mode(self) -> Tensor:
-        """(a - 1) / (a + b - 2), with nothing below 0; an end, the likelier one, for a, b < 1."""
+        """(a - 1) / (a + b - 2), with nothing below 0; 1, one of two ends, for a, b < 1."""
         a, b = self.concentration1, self.concentration0
         above, below = (a - 1).clamp(min=0), (b - 1).clamp(min=0)
-        end = (a >= b).to(a.dtype)
-        return tg.where((a < 1) & (b < 1), end, above / (above + below))
+        return (above / (above + below)).masked_fill((a < 1) & (b < 1), 1.0)
 
     @property
     def variance(self) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
+from tapegrad.ops.activation.gated import logsigmoid
 from tapegrad.ops.sampling.binomial import binomial
 
 from . import constraints
@@ -73,9 +74,7 @@ class Binomial(ProbsOrLogits):
         """log(n over value) + value logits - n log(1 + exp(logits))."""
         value, n = self._fit(value), self.total_count
         ways = (n + 1).lgamma() - (value + 1).lgamma() - (n - value + 1).lgamma()
-        # log(1 + exp(logits)), without overflow
-        normalizer = self.logits.clamp(min=0) + (-self.logits.abs()).exp().log1p()
-        return value * self.logits + ways - n * normalizer
+        return value * self.logits + ways + n * logsigmoid(-self.logits)
 
     def entropy(self) -> Tensor:
         """The sum over all values. Raises NotImplementedError for total_counts that differ."""

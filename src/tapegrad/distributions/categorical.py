@@ -58,7 +58,7 @@ class Categorical(ProbsOrLogits):
         with tg.no_grad():
             rows = self.probs.reshape(-1, self._num_events)
             if not count or not len(rows):
-                return tg.zeros(*shape, dtype=tg.int64, device=rows.device)
+                return tg.zeros(shape, dtype=tg.int64, device=rows.device)
             return tg.multinomial(rows, count, replacement=True).T.reshape(shape)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -48,12 +48,11 @@ class Dirichlet(ExponentialFamily):
 
     @property
     def mode(self) -> Tensor:
-        """(concentration - 1) / its sum, with nothing below 0; a corner where all concentrations
-        are below 1."""
+        """(concentration - 1) / its sum, with nothing below 0; the first corner, one of k, where
+        all concentrations are below 1."""
         above = (self.concentration - 1).clamp(min=0)
         mode = above / above.sum(-1, keepdim=True)
-        n = self.concentration.shape[-1]
-        corner = tg.arange(n, device=mode.device) == self.concentration.argmax(-1, keepdim=True)
+        corner = tg.arange(self.event_shape[0], device=mode.device) == 0
         outside = (self.concentration < 1).all(-1, keepdim=True)
         return tg.where(outside, corner.to(mode.dtype), mode)
 

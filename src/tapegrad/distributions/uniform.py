@@ -57,7 +57,7 @@ class Uniform(Distribution):
     def rsample(self, sample_shape: Sequence[int] = Size()) -> Tensor:
         """low + (high - low) u."""
         shape = self._extended_shape(sample_shape)
-        u = tg.rand(*shape, dtype=self.low.dtype, device=self.low.device)
+        u = tg.rand(shape, dtype=self.low.dtype, device=self.low.device)
         return self.low + u * (self.high - self.low)
 
     def log_prob(self, value: Tensor) -> Tensor:

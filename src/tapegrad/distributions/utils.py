@@ -56,13 +56,13 @@ def sum_rightmost(value: Any, dim: int) -> Any:
 
 def standard_normal(shape: Any, like: Tensor) -> Tensor:
     """Standard normal numbers of the dtype and device of a parameter."""
-    return tg.randn(*shape, dtype=like.dtype, device=like.device)
+    return tg.randn(tuple(shape), dtype=like.dtype, device=like.device)
 
 
 def open_uniform(shape: Any, like: Tensor) -> Tensor:
     """Numbers uniform in (0, 1), both ends left out, of the dtype and device of a parameter: their
     logarithm and that of 1 - u are finite."""
-    drawn = tg.rand(*shape, dtype=like.dtype, device=like.device)
+    drawn = tg.rand(tuple(shape), dtype=like.dtype, device=like.device)
     return clamp_probs(drawn)
 
 

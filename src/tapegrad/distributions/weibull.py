@@ -25,7 +25,8 @@ class Weibull(TransformedDistribution):
     def __init__(self, scale: Any, concentration: Any, validate_args: bool | None = None) -> None:
         self.scale, self.concentration = broadcast_all(scale, concentration)
         base = Exponential(tg.ones_like(self.scale.detach()), validate_args=validate_args)
-        power = PowerTransform(self.concentration.reciprocal())
+        self.concentration_reciprocal = self.concentration.reciprocal()
+        power = PowerTransform(self.concentration_reciprocal)
         super().__init__(base, [power, AffineTransform(0, self.scale)], validate_args=validate_args)
 
     def _moment(self, n: int) -> Tensor:
