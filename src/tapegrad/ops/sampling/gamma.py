@@ -68,8 +68,9 @@ def _tiny(dtype: Any) -> Any:
 
 def _dirichlet_rule(xp: Any, g: Any, y: Any, a: Any) -> Any:
     """The others keep their proportions: dx_j/da_i = -x_j dx_i/da_i / (1 - x_i)."""
-    slope = xp.dirichlet_slope(y, a, xp.sum(a, dim=-1, keepdim=True))
-    return slope * (g - xp.sum(g * y, dim=-1, keepdim=True))
+    last = (y.ndim - 1,)
+    slope = xp.dirichlet_slope(y, a, xp.sum(a, axis=last, keepdims=True))
+    return slope * (g - xp.sum(g * y, axis=last, keepdims=True))
 
 
 @primitive("dirichlet", vjp=(to_float64(_dirichlet_rule),))

@@ -55,14 +55,15 @@ def _reach(xp: Any, start: Any, fall: Callable) -> Any:
 
 def _in_parts(xp: Any, parts: list[tuple[Any, Callable]], *arrays: Any) -> Any:
     """The elements' results, by the function of the first part whose mask holds them."""
-    result = xp.library.zeros_like(arrays[0])
-    left = xp.library.ones(arrays[0].shape, dtype=bool)
+    flat = [array.reshape(-1) for array in arrays]
+    result = xp.library.zeros_like(flat[0])
+    left = xp.library.ones(result.shape, dtype=bool)
     for mask, function in parts:
-        at = xp.library.nonzero(left & mask)
-        left = left & ~mask
-        if at[0].size:
-            result[at] = function(xp, *(array[at] for array in arrays))
-    return result
+        chosen = left & mask.reshape(-1)
+        left = left & ~chosen
+        if bool(chosen.any()):
+            result[chosen] = function(xp, *(array[chosen] for array in flat))
+    return result.reshape(arrays[0].shape)
 
 
 # ---------------------------------------------------------------------- gamma
