@@ -148,7 +148,9 @@ def test_draws_by_chi_square(name: str) -> None:
     cells = np.append(probability, max(1 - probability.sum(), 0.0)) * N
     found = np.append(np.bincount(x.astype(int), minlength=len(k)), 0)
     assert p_value(found, cells) > LEAST
-    np.testing.assert_allclose(d.log_prob(tg.tensor(k, dtype=f64)).exp().tolist(), probability, rtol=1e-9)
+    np.testing.assert_allclose(
+        d.log_prob(tg.tensor(k, dtype=f64)).exp().tolist(), probability, rtol=1e-9
+    )
 
 
 def test_one_hot_and_multinomial_draws_by_chi_square() -> None:

@@ -75,7 +75,7 @@ class Beta(ExponentialFamily):
 
     @property
     def _natural_params(self) -> tuple[Tensor, Tensor]:
-        return self.concentration1, self.concentration0
+        return self.concentration1 - 1, self.concentration0 - 1
 
     def _log_normalizer(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
-        return x.lgamma() + y.lgamma() - (x + y).lgamma()
+        return (x + 1).lgamma() + (y + 1).lgamma() - (x + y + 2).lgamma()

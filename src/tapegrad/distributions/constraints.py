@@ -486,9 +486,14 @@ class _Cat(_Several):
         self._check_dim(value)
         checks, start = [], 0
         for constraint, length in zip(self.cseq, self.lengths, strict=True):
-            checks.append(constraint.check(value.narrow(self.dim, start, length)))
+            fits = constraint.check(value.narrow(self.dim, start, length))
+            for _ in range(self.event_dim - constraint.event_dim):
+                fits = fits.all(-1)
+            checks.append(fits)
             start += length
-        return tg.cat(checks, self.dim)
+        dim = self.dim - value.ndim if self.dim >= 0 else self.dim
+        dim += self.event_dim
+        return tg.cat(checks, dim) if dim < 0 else tg.stack(checks).all(0)
 
 
 class _Stack(_Several):

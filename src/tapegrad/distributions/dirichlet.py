@@ -78,7 +78,7 @@ class Dirichlet(ExponentialFamily):
 
     @property
     def _natural_params(self) -> tuple[Tensor]:
-        return (self.concentration,)
+        return (self.concentration - 1,)
 
     def _log_normalizer(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        return x.lgamma().sum(-1) - x.sum(-1).lgamma()
+        return (x + 1).lgamma().sum(-1) - (x + 1).sum(-1).lgamma()
