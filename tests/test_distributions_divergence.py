@@ -221,15 +221,16 @@ def test_exponential_families_by_bregmans_divergence() -> None:
         a, b = general(p, q), D.kl_divergence(p, q)
         assert float(a) == pytest.approx(float(b), rel=1e-9)
         inputs = [x for s in given for x in s]
-        for x, y in zip(*(tg.autograd.grad(v, inputs) for v in (a, b)), strict=True):
+        grads = (tg.autograd.grad(v, inputs, retain_graph=True) for v in (a, b))
+        for x, y in zip(*grads, strict=True):
             np.testing.assert_allclose(x.tolist(), y.tolist(), rtol=1e-8)
         if kind is not D.Poisson:  # of which the entropy is no closed form
             entropy = D.ExponentialFamily.entropy(p)
             assert float(entropy) == pytest.approx(float(p.entropy()), rel=1e-9)
-            (grad,) = tg.autograd.grad(entropy, given[0][-1:])
+            (grad,) = tg.autograd.grad(entropy, given[0][-1:], retain_graph=True)
             (exact,) = tg.autograd.grad(p.entropy(), given[0][-1:])
             np.testing.assert_allclose(grad.tolist(), exact.tolist(), rtol=1e-8, atol=1e-12)
-    with pytest.raises(NotImplementedError, match="not defined|does not define"):
+    with pytest.raises(NotImplementedError, match="Poisson does not define"):
         D.Poisson(1.0).entropy()
 
 

@@ -288,7 +288,7 @@ def test_slope_of_dirichlet_draws_keeps_the_other_proportions() -> None:
     for i in range(3):
         own = a[i].item()
         u = special.betainc(own, total - own, x[i])
-        at = slope(lambda c, u: special.betaincinv(c, total - own, u), own, u, 1e-3)
+        at = slope(lambda c, u, b=total - own: special.betaincinv(c, b, u), own, u, 1e-3)
         for j in range(3):
             expected = at if i == j else -x[j] / (1 - x[i]) * at
             assert jacobian[j, i] == pytest.approx(expected, rel=1e-7)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.sampling.gamma import dirichlet
 
 from . import constraints
+from . import operations as tg
 from .exp_family import ExponentialFamily
 from .utils import broadcast_all
 

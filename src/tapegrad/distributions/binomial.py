@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.activation.gated import logsigmoid
 from tapegrad.ops.sampling.binomial import binomial
 
 from . import constraints
+from . import operations as tg
 from .probs_or_logits import ProbsOrLogits
 from .utils import broadcast_all, values_first
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
+
+from . import operations as tg
 
 __all__ = [
     "Constraint",
@@ -466,7 +467,7 @@ class _Several(Constraint):
 
 class _Cat(_Several):
     """Constraints of the parts of one tensor along ``dim``, of the ``lengths`` given (1 each by
-    default): what ``cat`` has put together."""
+    default): what ``cat`` has put together. Where ``dim`` is one of the event, all must hold."""
 
     def __init__(self, cseq: Sequence[Constraint], dim: int = 0, lengths: Any = None):
         super().__init__(cseq, dim)

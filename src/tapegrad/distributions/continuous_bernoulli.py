@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 
 from . import constraints
+from . import operations as tg
 from .exp_family import ExponentialFamily
 from .probs_or_logits import ProbsOrLogits
 from .utils import binary_log_prob, broadcast_all, clamp_probs, open_uniform

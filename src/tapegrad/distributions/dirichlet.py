@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.sampling.gamma import dirichlet
 
 from . import constraints
+from . import operations as tg
 from .exp_family import ExponentialFamily
 
 __all__ = ["Dirichlet"]

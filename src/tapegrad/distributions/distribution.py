@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 
 from . import constraints
+from . import operations as tg
 from .utils import lazy_property
 
 __all__ = ["Distribution"]

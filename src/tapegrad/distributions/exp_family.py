@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
 
+from . import operations as tg
 from .distribution import Distribution
 
 __all__ = ["ExponentialFamily"]
@@ -42,7 +42,7 @@ class ExponentialFamily(Distribution):
                 for t in self._natural_params
             ]
             normalizer = self._log_normalizer(*natural)
-            slopes = tg.autograd.grad(normalizer.sum(), natural, create_graph=True)
+            slopes: tuple = tg.autograd.grad(normalizer.sum(), natural, create_graph=True)
         if not any(t.requires_grad for t in self._natural_params):
             natural, normalizer = [t.detach() for t in natural], normalizer.detach()
             slopes = tuple(slope.detach() for slope in slopes)

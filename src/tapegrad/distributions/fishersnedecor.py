@@ -18,7 +18,7 @@ _NAN = float("nan")
 
 
 class FisherSnedecor(Distribution):
-    """The quotient of chi-squared numbers, each over its degrees of freedom, ``df1`` and ``df2``."""
+    """The quotient of chi-squared numbers, each over its degrees of freedom (``df1``, ``df2``)."""
 
     arg_constraints = {"df1": constraints.positive, "df2": constraints.positive}
     support = constraints.positive

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 
 from . import constraints
+from . import operations as tg
 from .probs_or_logits import ProbsOrLogits
 from .utils import binary_log_prob, broadcast_all, open_uniform
 

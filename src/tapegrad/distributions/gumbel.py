@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
 
 from . import constraints
+from . import operations as tg
 from .transformed_distribution import TransformedDistribution
 from .transforms import AffineTransform, ExpTransform
 from .uniform import Uniform

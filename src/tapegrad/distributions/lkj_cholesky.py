@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.sampling.gamma import dirichlet
 
 from . import constraints
+from . import operations as tg
 from .distribution import Distribution
 from .utils import broadcast_all, standard_normal
 

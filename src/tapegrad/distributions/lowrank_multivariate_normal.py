@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 
 from . import constraints
+from . import operations as tg
 from .distribution import Distribution
 from .matrices import log_det, mahalanobis
 from .utils import lazy_property, standard_normal

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
+
+from . import operations as tg
 
 
 def precision_to_scale_tril(precision: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 
 from . import constraints
+from . import operations as tg
 from .categorical import Categorical
 from .distribution import Distribution
 

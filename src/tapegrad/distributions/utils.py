@@ -7,9 +7,10 @@ from functools import update_wrapper
 from numbers import Real
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.loss.elementwise import binary_cross_entropy_with_logits
+
+from . import operations as tg
 
 __all__ = [
     "broadcast_all",
@@ -138,7 +139,7 @@ class lazy_property:
 
     def __init__(self, wrapped: Callable) -> None:
         self.wrapped = wrapped
-        update_wrapper(self, wrapped)
+        update_wrapper(self, wrapped)  # type: ignore[arg-type]
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:

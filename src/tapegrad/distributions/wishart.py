@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.sampling.gamma import standard_gamma
 
 from . import constraints
+from . import operations as tg
 from .exp_family import ExponentialFamily
 from .matrices import covariance_given, log_det, precision_to_scale_tril
 from .utils import is_number, lazy_property, standard_normal

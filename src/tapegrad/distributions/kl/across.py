@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
 
+from .. import operations as tg
 from ..beta import Beta
 from ..continuous_bernoulli import ContinuousBernoulli
 from ..exponential import Exponential

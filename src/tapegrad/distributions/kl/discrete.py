@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.activation.activation import softplus
 
+from .. import operations as tg
 from ..bernoulli import Bernoulli
 from ..binomial import Binomial
 from ..categorical import Categorical

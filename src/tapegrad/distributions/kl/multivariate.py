@@ -3,9 +3,9 @@ rank."""
 
 from __future__ import annotations
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
 
+from .. import operations as tg
 from ..lowrank_multivariate_normal import LowRankMultivariateNormal
 from ..matrices import log_det
 from ..multivariate_normal import MultivariateNormal

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import tapegrad as tg
 from tapegrad.core.tensor import Tensor
 
+from .. import operations as tg
 from ..beta import Beta
 from ..cauchy import Cauchy
 from ..dirichlet import Dirichlet

@@ -7,8 +7,9 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
+
+from .. import operations as tg
 
 __all__ = ["Transform"]
 

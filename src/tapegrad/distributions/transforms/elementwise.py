@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.activation.activation import softplus
 
 from .. import constraints
+from .. import operations as tg
 from ..utils import broadcast_all, lazy_property, sum_rightmost
 from .base import Transform
 

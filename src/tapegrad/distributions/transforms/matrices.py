@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.activation.activation import softplus
 
 from .. import constraints
+from .. import operations as tg
 from ..utils import tril_matrix_to_vec, vec_to_tril_matrix
 from .base import Transform
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import tapegrad as tg
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.activation.gated import logsigmoid
 
 from .. import constraints
+from .. import operations as tg
 from .base import Transform
 
 __all__ = ["SoftmaxTransform", "StickBreakingTransform"]

@@ -9,7 +9,7 @@ from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.pointwise.elementwise import with_zero_slopes
 
-from .distributions import _exp, _log_factorial, _streams
+from .distributions import exp, log_factorial, streams
 from .philox import log
 
 _F64 = dtypes.float64
@@ -31,7 +31,7 @@ def binomial(count: Tensor, prob: Tensor, *, generator: Any = None) -> Tensor:
     for chosen, drawn in ((n * q < 10, _few), (n * q >= 10, _many)):
         positions = xp.nonzero(chosen)[0]
         if positions.size:
-            uniforms = _streams(device, positions.size, generator)
+            uniforms = streams(device, positions.size, generator)
             result[positions] = drawn(xp, n[positions], q[positions], uniforms)
     result = xp.where(high, n - result, result).reshape(prob.shape).astype(prob.dtype)
     return with_zero_slopes(wrap(result, device), count, prob)
@@ -40,7 +40,7 @@ def binomial(count: Tensor, prob: Tensor, *, generator: Any = None) -> Tensor:
 def _few(xp: Any, n: Any, p: Any, uniforms: Callable) -> Any:
     u = uniforms(0)
     odds = p / (1 - p)
-    probability = _exp(xp, n * log(xp, 1 - p))
+    probability = exp(xp, n * log(xp, 1 - p))
     total, k = probability.copy(), xp.zeros(n.shape, dtype=_F64)
     for step in range(1, 111):  # beyond 110 successes of a mean below 10 the probability is 1e-70
         more = (u >= total) & (k < n)
@@ -60,7 +60,7 @@ def _many(xp: Any, n: Any, p: Any, uniforms: Callable) -> Any:
     alpha = (2.83 + 5.1 / b) * deviation
     log_odds = log(xp, p / (1 - p))
     most = xp.floor((n + 1) * p)
-    at_most = _log_factorial(xp, most + 1) + _log_factorial(xp, n - most + 1)
+    at_most = log_factorial(xp, most + 1) + log_factorial(xp, n - most + 1)
     result, waiting = xp.zeros(n.shape, dtype=_F64), xp.ones(n.shape, dtype=bool)
     step = 0
     while bool(waiting.any()):
@@ -70,7 +70,7 @@ def _many(xp: Any, n: Any, p: Any, uniforms: Callable) -> Any:
         possible = (k >= 0) & (k <= n)
         k = xp.where(possible, k, most)
         left = log(xp, v * (alpha / (a / (us * us) + b)))
-        right = at_most - _log_factorial(xp, k + 1) - _log_factorial(xp, n - k + 1)
+        right = at_most - log_factorial(xp, k + 1) - log_factorial(xp, n - k + 1)
         accepted = waiting & possible & (left <= right + (k - most) * log_odds)
         result = xp.where(accepted, k, result)
         waiting = waiting & ~accepted
