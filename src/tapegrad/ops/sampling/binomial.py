@@ -38,41 +38,44 @@ def binomial(count: Tensor, prob: Tensor, *, generator: Any = None) -> Tensor:
 
 
 def _few(xp: Any, n: Any, p: Any, uniforms: Callable) -> Any:
-    u = uniforms(0)
-    odds = p / (1 - p)
+    """k is the number of sums that a uniform number passes."""
+    result = xp.zeros(n.shape, dtype=_F64)
+    waiting, u = xp.library.arange(n.size), uniforms(0)
     probability = exp(xp, n * log(xp, 1 - p))
-    total, k = probability.copy(), xp.zeros(n.shape, dtype=_F64)
+    total = probability
     for step in range(1, 111):  # beyond 110 successes of a mean below 10 the probability is 1e-70
-        more = (u >= total) & (k < n)
+        more = (u >= total) & (n >= step)
         if not bool(more.any()):
             break
-        k = k + more
-        probability = probability * odds * (xp.maximum(n - (step - 1), 0.0) / step)
-        total = total + probability
-    return k
+        waiting, u, n, p = waiting[more], u[more], n[more], p[more]
+        result[waiting] += 1
+        probability = probability[more] * (p / (1 - p)) * ((n - (step - 1)) / step)
+        total = total[more] + probability
+    return result
 
 
 def _many(xp: Any, n: Any, p: Any, uniforms: Callable) -> Any:
     deviation = xp.sqrt(n * p * (1 - p))
     b = 1.15 + 2.53 * deviation
     a = -0.0873 + 0.0248 * b + 0.01 * p
-    c = n * p + 0.5
     alpha = (2.83 + 5.1 / b) * deviation
-    log_odds = log(xp, p / (1 - p))
     most = xp.floor((n + 1) * p)
     at_most = log_factorial(xp, most + 1) + log_factorial(xp, n - most + 1)
-    result, waiting = xp.zeros(n.shape, dtype=_F64), xp.ones(n.shape, dtype=bool)
+    table = (n, n * p + 0.5, a, b, alpha, log(xp, p / (1 - p)), most, at_most)
+    result, waiting = xp.zeros(n.shape, dtype=_F64), xp.library.arange(n.size)
     step = 0
-    while bool(waiting.any()):
-        u, v = uniforms(2 * step) - 0.5, uniforms(2 * step + 1) + 2.0**-53
+    while waiting.size:
+        n, c, a, b, alpha, log_odds, most, at_most = table
+        u, v = (uniforms(2 * step + i, waiting.size) for i in (0, 1))
+        u, v = u - 0.5, v + 2.0**-53
         us = 0.5 - xp.abs(u) + 2.0**-54
         k = xp.floor((2 * a / us + b) * u + c)
         possible = (k >= 0) & (k <= n)
         k = xp.where(possible, k, most)
-        left = log(xp, v * (alpha / (a / (us * us) + b)))
-        right = at_most - log_factorial(xp, k + 1) - log_factorial(xp, n - k + 1)
-        accepted = waiting & possible & (left <= right + (k - most) * log_odds)
-        result = xp.where(accepted, k, result)
-        waiting = waiting & ~accepted
+        log_ratio = at_most - log_factorial(xp, k + 1) - log_factorial(xp, n - k + 1)
+        log_ratio = log_ratio + (k - most) * log_odds
+        rejected = ~possible | (log(xp, v * (alpha / (a / (us * us) + b))) > log_ratio)
+        result[waiting] = k
+        waiting, table = waiting[rejected], tuple(column[rejected] for column in table)
         step += 1
     return result

@@ -305,12 +305,13 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 
 
 def streams(device: Device, n: int, generator: Generator | None) -> Callable[[int], Any]:
-    """One call of the generator as many: n uniform numbers for each step, by a seed of its own."""
+    """One call of the generator as many: n uniform numbers for each step, or as many as are still
+    needed, by a seed of its own."""
     seed, offset = call_of(generator)
 
-    def uniforms(step: int) -> Any:
+    def uniforms(step: int, needed: int = n) -> Any:
         key = (seed + step * 0x9E3779B97F4A7C15) % 2**64
-        return device.ops["uniform"](n=int(n), dtype=_F64, seed=key, offset=offset)
+        return device.ops["uniform"](n=int(needed), dtype=_F64, seed=key, offset=offset)
 
     return uniforms
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
 from tapegrad.ops.common.precision import to_float64
+from tapegrad.ops.common.type_info import finfo
 
 from .philox import call_of, log
 
@@ -26,29 +25,33 @@ def _log_gamma_draws(xp: Any, a: Any, seed: int, offset: int) -> Any:
     and c = 1 / sqrt(9 d), is accepted at least 95 times in 100. For a < 1 a draw of a + 1 is
     multiplied by u^(1/a).
     """
-    n, flat = int(a.size), a.reshape(-1).astype(_F64)
+    flat = a.reshape(-1).astype(_F64)
+    n = int(flat.size)
 
-    def drawn(name: str, step: int) -> Any:
+    def drawn(name: str, n: int, step: int) -> Any:
         key = (seed + step * 0x9E3779B97F4A7C15) % 2**64  # a stream of its own for each step
         return getattr(xp, name)(n=n, dtype=_F64, seed=key, offset=offset)
 
     small = flat < 1
     d = flat + small - 1 / 3
     c = 1 / xp.sqrt(9 * d)
-    result, waiting = xp.library.zeros_like(d), xp.library.ones(n, dtype=bool)
-    step = 1
-    while bool(waiting.any()):
-        z, u = drawn("normal", step), drawn("uniform", step + 1) + 2.0**-53
-        v = 1 + c * z
+    result = log(xp, d)
+    waiting, step = xp.library.arange(n), 1
+    while waiting.size:
+        left = int(waiting.size)
+        z, u = drawn("normal", left, step), drawn("uniform", left, step + 1) + 2.0**-53
+        v = 1 + c[waiting] * z
         possible = v > 0
         log_v = 3 * log(xp, xp.where(possible, v, 1.0))
-        accepted = log(xp, u) < 0.5 * z * z + d * (1 - v * v * v + log_v)
-        accepted = waiting & possible & accepted
-        result = xp.where(accepted, log(xp, d) + log_v, result)
-        waiting = waiting & ~accepted
+        bound = 0.5 * z * z + d[waiting] * (1 - v * v * v + log_v)
+        accepted = possible & (log(xp, u) < bound)
+        result[waiting[accepted]] += log_v[accepted]
+        waiting = waiting[~accepted]
         step += 2
-    boost = log(xp, drawn("uniform", 0) + 2.0**-53) / flat
-    return (result + xp.where(small, boost, 0.0)).reshape(a.shape)
+    few = xp.library.nonzero(small)[0]
+    if few.size:
+        result[few] += log(xp, drawn("uniform", int(few.size), 0) + 2.0**-53) / flat[few]
+    return result.reshape(a.shape)
 
 
 @primitive(
@@ -61,9 +64,7 @@ def _standard_gamma(xp: Any, a: Array, *, seed: int, offset: int) -> Any:
 
 def _tiny(dtype: Any) -> Any:
     """The smallest normal number: what has a logarithm, where a draw would be 0."""
-    from tapegrad.ops.common.type_info import finfo
-
-    return np.asarray(finfo(dtype).tiny).astype(dtype)
+    return dtype.type(finfo(dtype).tiny)
 
 
 def _dirichlet_rule(xp: Any, g: Any, y: Any, a: Any) -> Any:
