@@ -334,15 +334,21 @@ def test_gradients_of_means_through_draws(name: str) -> None:
             assert abs(each.mean() - target) <= 5 * error + 1e-9, name
 
 
-def test_gradients_of_float32_and_float16_draws() -> None:
-    for dtype in (tg.float16, tg.float32):
-        a = tg.tensor([0.5, 3.0], dtype=dtype, requires_grad=True)
+@pytest.mark.parametrize("device", DEVICES)
+def test_gradients_of_draws_of_each_dtype_and_device(device: str) -> None:
+    for dtype in (tg.float16, tg.float32, tg.float64):
+        a = tg.tensor([0.5, 3.0, 30.0], dtype=dtype, device=device, requires_grad=True)
         tg.manual_seed(3)
         x = standard_gamma(a)
         x.sum().backward()
         assert x.dtype == a.grad.dtype == dtype
-        expected = standard_gamma_slope(x.detach().double(), a.detach().double())
+        expected = standard_gamma_slope(x.detach().double().cpu(), a.detach().double().cpu())
         np.testing.assert_allclose(a.grad.tolist(), expected.tolist(), rtol=2e-3)
+        parts = D.Dirichlet(a).rsample((4,))
+        (grad,) = tg.autograd.grad((parts * parts.new_tensor([1, 2, 3])).sum(), a)
+        assert grad.dtype == dtype
+        assert grad.device == a.device
+        assert grad.isfinite().all()
 
 
 def test_second_gradients_of_draws_are_refused() -> None:
