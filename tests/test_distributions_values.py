@@ -192,6 +192,8 @@ def test_expand(row: Row) -> None:
             continue
         assert tuple(getattr(wide, what).shape) == (4, *d.batch_shape, *d.event_shape)
         np.testing.assert_array_equal(getattr(wide, what)[2].tolist(), narrow.tolist())
+        again = d.expand((4, *d.batch_shape))  # what was made of the parameters is made again
+        assert getattr(again, what).shape == getattr(wide, what).shape
     if d.has_enumerate_support:
         assert tuple(wide.enumerate_support().shape[1:]) == (*wide.batch_shape, *wide.event_shape)
     assert repr(d).startswith(f"{row.name}(")
@@ -226,3 +228,99 @@ def test_samples_are_of_the_parameters_device(row: Row, device: str) -> None:
         assert drawn.device == tg.device(place)
         draws.append(drawn.cpu().numpy())
     np.testing.assert_allclose(*draws, rtol=1e-9, atol=1e-12)
+
+
+# ---------------------------------------------------------------------- made of others
+
+
+def parameter(library: Any, *values: Any) -> Any:
+    return library.tensor(np.array(values, dtype=np.float64), requires_grad=True)
+
+
+MADE_OF_OTHERS: dict[str, Callable] = {
+    "independent": lambda D, t: D.Independent(D.Normal(t([0.1, 2], [1, 3]), t(0.5, 2)), 1),
+    "independent of all": lambda D, t: D.Independent(D.Gamma(t([0.5, 2], [1, 3]), t(1, 2)), 2),
+    "independent of none": lambda D, t: D.Independent(D.Bernoulli(t(0.3, 0.6)), 0),
+    "independent vectors": lambda D, t: D.Independent(D.Dirichlet(t([0.5, 2], [1, 3])), 1),
+    "mixture": lambda D, t: D.MixtureSameFamily(
+        D.Categorical(t([0.2, 0.8], [0.5, 0.5])), D.Normal(t([-1, 2], [0, 5]), t(1, 0.3))
+    ),
+    "mixture of weights": lambda D, t: D.MixtureSameFamily(
+        D.Categorical(logits=t([0.2, 0.8, 1], [1, 0, 0])), D.Exponential(t([1, 2, 3], [4, 5, 6]))
+    ),
+    "mixture of counts": lambda D, t: D.MixtureSameFamily(
+        D.Categorical(t([0.2, 0.8], [0.5, 0.5])), D.Poisson(t([1, 20], [3, 6]))
+    ),
+    "mixture of vectors": lambda D, t: D.MixtureSameFamily(
+        D.Categorical(t(0.2, 0.8)),
+        D.Independent(D.Normal(t([-1, 2, 0], [0, 5, 1]), t(1, 0.3, 2)), 1),
+    ),
+    "transformed": lambda D, t: D.TransformedDistribution(
+        D.Normal(t(0.3, -1), t(0.5, 2)), [D.AffineTransform(1.0, -2.0), D.ExpTransform()]
+    ),
+    "transformed by nothing": lambda D, t: D.TransformedDistribution(D.Normal(t(0.3), t(0.5)), []),
+    "logistic": lambda D, t: D.TransformedDistribution(
+        D.Uniform(t(0), t(1)), [D.SigmoidTransform().inv, D.AffineTransform(t(1, 2), t(0.5, 3))]
+    ),
+    "transformed vectors": lambda D, t: D.TransformedDistribution(
+        D.Normal(t([0.3, -1], [0, 1]), t(0.5, 2)), D.StickBreakingTransform()
+    ),
+    "transformed events": lambda D, t: D.TransformedDistribution(
+        D.Independent(D.Normal(t([0.3, -1], [0, 1]), t(0.5, 2)), 1),
+        [D.TanhTransform(), D.AffineTransform(t(1, 2), 2.0, event_dim=1)],
+    ),
+    "correlations": lambda D, t: D.TransformedDistribution(
+        D.Normal(t(0.3, -1, 0.2), t(0.5, 1, 1)), D.CorrCholeskyTransform()
+    ),
+    "reshaped": lambda D, t: D.TransformedDistribution(
+        D.Independent(D.Normal(t(*range(6)), t(1)), 1), D.ReshapeTransform((6,), (2, 3))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MADE_OF_OTHERS)
+def test_made_of_others(name: str) -> None:
+    """Values, gradients, shapes and expansions."""
+    found: list[list[Any]] = []
+    values: Any = None
+    for library in (torch, tg):
+        leaves: list = []
+
+        def t(*values: Any, library: Any = library, leaves: list = leaves) -> Any:
+            leaves.append(
+                parameter(library, *values)
+                if len(values) > 1
+                else library.tensor(float(values[0]), requires_grad=True)
+            )
+            return leaves[-1]
+
+        d = MADE_OF_OTHERS[name](library.distributions, t)
+        if values is None:
+            torch.manual_seed(0)
+            values = d.sample((3,)).numpy()
+        x = library.tensor(values)
+        log_prob = d.log_prob(x)
+        results: list = [log_prob.detach().numpy()]
+        results += [g.numpy() for g in library.autograd.grad(log_prob.sum(), leaves)]
+        wide = d.expand((3, *d.batch_shape))
+        assert tuple(wide.sample((2,)).shape) == (2, 3, *d.batch_shape, *d.event_shape)
+        assert wide.sample().shape[0] == 3
+        results.append(wide.log_prob(x).detach().numpy())
+        for call in (
+            lambda d, x: d.mean,
+            lambda d, x: d.variance,
+            lambda d, x: d.entropy(),
+            lambda d, x: d.cdf(x),
+            lambda d, x: d.icdf(d.cdf(x)),
+            lambda d, x: d.enumerate_support(),
+        ):
+            try:
+                results.append(call(d, x).detach().numpy())
+            except NotImplementedError:
+                results.append(np.zeros(0))
+        results.append(np.array([*d.batch_shape, *d.event_shape, d.has_rsample]))
+        results.append(np.array([d.support.event_dim, d.support.is_discrete]))
+        found.append(results)
+    for theirs, ours in zip(*found, strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)

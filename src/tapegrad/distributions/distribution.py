@@ -91,9 +91,11 @@ class Distribution:
         and names no parameters."""
         owner = next(c for c in type(self).__mro__ if "arg_constraints" in c.__dict__)
         new = self._get_checked_instance(owner, _instance)
-        batch_shape = Size(batch_shape)
+        batch_shape, arg_constraints = Size(batch_shape), self.arg_constraints
         for name, value in self.__dict__.items():
-            constraint = self.arg_constraints.get(name)
+            constraint = arg_constraints.get(name)
+            if constraint is None and isinstance(getattr(type(self), name, None), lazy_property):
+                continue  # made of the parameters when it is asked for again
             if constraint is not None:
                 event = value.shape[value.ndim - _event_dim(constraint) :]
                 value = value.expand((*batch_shape, *event))
