@@ -294,6 +294,21 @@ def test_numbers_take_the_first_tensors_dtype() -> None:
     assert D.Normal(np.float64(0), np.float32(2)).scale.dtype == tg.float32
 
 
+def test_one_mixture_of_a_batch_of_components() -> None:
+    """PyTorch's density broadcasts, too, but its sample does not."""
+    mixture = D.Categorical(t([0.0, 1.0]))
+    d = D.MixtureSameFamily(mixture, D.Normal(t([[0.0, 5], [0, 7]]), 1e-3))
+    assert d.batch_shape == (2,)
+    assert d.sample((4,)).round().tolist() == [[5, 7]] * 4
+    assert d.mean.tolist() == [5, 7]
+
+
+def test_errors_show_few_of_many_numbers() -> None:
+    with pytest.raises(ValueError, match=r"of shape \(500, 500\)") as caught:
+        D.MultivariateNormal(tg.zeros(500), -tg.eye(500))
+    assert len(str(caught.value)) < 1000
+
+
 def test_shown() -> None:
     assert repr(D.Normal(0.0, 1.0)) == "Normal(loc: 0.0, scale: 1.0)"
     assert repr(D.Normal(tg.zeros(3), 1.0)).startswith("Normal(loc: tapegrad.Size([3]), scale")

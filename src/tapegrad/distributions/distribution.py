@@ -70,18 +70,18 @@ class Distribution:
             self._require(f"parameter {name}", getattr(self, name), constraint)
 
     def _require(self, what: str, value: Tensor, constraint: Any) -> None:
+        """Raises ValueError, with the first value that does not fit, unless all satisfy it."""
         valid = constraint.check(value)
         if bool(valid.all()):
             return
-        name, shape = type(self).__name__, tuple(value.shape)
-        if valid.ndim > value.ndim or tuple(valid.shape) != shape[: valid.ndim] or valid.ndim == 0:
-            found = value.tolist()
-        else:
+        shape, found, place = tuple(value.shape), value, ""
+        if valid.ndim and tuple(valid.shape) == shape[: valid.ndim]:
             first = tuple((~valid).nonzero()[0].tolist())
-            found = f"{value[first].tolist()} at {list(first)}"
+            found, place = value[first], f" at {list(first)}"
+        shown = found.tolist() if found.numel() <= 8 else found.detach()
         raise ValueError(
-            f"[{name}] {what}, of shape {shape}, must satisfy {constraint!r}, got {found}: "
-            f"validate_args=False leaves this check out"
+            f"[{type(self).__name__}] {what}, of shape {shape}, must satisfy {constraint!r}, got "
+            f"{shown}{place}: validate_args=False leaves this check out"
         )
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:

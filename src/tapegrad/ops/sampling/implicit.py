@@ -8,7 +8,7 @@ which stays. So dx/da = -(dF/da) / (dF/dx): *implicit reparameterization* (Figur
 
 of which one hardly cancels: the lower one for x below exp(E log t), else the upper. In s, the
 distance from x on a logarithmic scale, f falls off exponentially: Gauss' rule between x and where f
-is below exp(-40) of f(x) has twelve digits.
+is below exp(-40) of f(x) has eleven digits.
 """
 
 from __future__ import annotations
