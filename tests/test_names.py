@@ -54,7 +54,17 @@ def test_a_wrong_name_is_answered_with_what_is_meant_or_to_be_used(
 
 def test_dir_lists_what_can_be_named() -> None:
     """(U04)"""
-    for room in ("autograd", "nn", "nn.functional", "linalg", "special", "data", "optim", "func"):
+    for room in (
+        "autograd",
+        "nn",
+        "nn.functional",
+        "linalg",
+        "special",
+        "data",
+        "optim",
+        "func",
+        "distributions",
+    ):
         module = importlib.import_module(f"tapegrad.{room}")
         listed = dir(module)
         assert set(getattr(module, "__all__", ())) <= set(listed)
@@ -78,7 +88,8 @@ except AttributeError as error:
 names = dict(inspect.getmembers(tg))
 assert "float16" in names and "bfloat16" not in names
 rooms = [tg.nn, tg.nn.functional, tg.linalg, tg.special, tg.masked, tg.signal.windows, tg.func,
-         tg.autograd, tg.optim, tg.data, tg.testing, tg.utils, tg.cuda, tg.backends]
+         tg.autograd, tg.optim, tg.data, tg.distributions, tg.testing, tg.utils,
+         tg.cuda, tg.backends]
 for room in rooms:
     assert inspect.getmembers(room)
 inspect.getmembers(tg.ones(2, 2))

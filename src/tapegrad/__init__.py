@@ -55,6 +55,7 @@ _LATER = {
         "set_float32_matmul_precision use_deterministic_algorithms",
         ".bench": "bench",
         ".data": "data",
+        ".distributions": "distributions",
         ".func": "func",
         ".linalg": "linalg",
         ".masked": "masked",

@@ -436,6 +436,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "x": "bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_",
     },
     "sampling.draws": {"tg": "rand rand_like randint randint_like randn randn_like randperm"},
+    "sampling.gamma": {"xp": "dirichlet standard_gamma"},
+    "sampling.implicit": {"xp": "dirichlet_slope standard_gamma_slope"},
     "sampling.philox": {
         "tg": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
         "xp": "normal philox uniform",

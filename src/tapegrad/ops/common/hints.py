@@ -38,7 +38,6 @@ _ABSENT = {
     r"|cfloat|cdouble|chalf|is_conj|conj_physical\w*)": "there are no complex numbers",
     r"\w*(sparse|coalesce)\w*|to_dense|SparseAdam": "tensors are dense",
     r"\w*(quant|qint|QInt|QUInt|q_scale|q_zero)\w*|ao": "tensors are not quantized",
-    r"distributions": "draw with randn, bernoulli, multinomial, x.exponential_ and their like",
     r"channels_last\w*": "use contiguous_format: kernels read rows",
     r"(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)(Tensor|Storage)":
         "use tapegrad.tensor(data, dtype=...)",

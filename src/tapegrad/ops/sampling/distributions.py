@@ -78,10 +78,10 @@ def log_normal_(
     _require("log_normal_", std > 0, "std > 0", std)
     z = draw("normal", self.shape, _F64, self.device, generator)
     xp = self.device.xp
-    return _fill(self, "log_normal_", _changed(z, lambda z: _exp(xp, z * std + mean)))
+    return _fill(self, "log_normal_", _changed(z, lambda z: exp(xp, z * std + mean)))
 
 
-def _exp(xp: Any, x: Array) -> Any:
+def exp(xp: Any, x: Array) -> Any:
     """exp of float64 numbers, rounded alike on every device: 2**k times a Taylor series."""
     k = xp.rint(x * (1 / math.log(2)))
     r = (x - k * 0.693147180369123816490) - k * 1.90821492927058770002e-10  # log 2 in two parts
@@ -298,26 +298,27 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     for chosen, count in ((flat < 10, _few), (flat >= 10, _many)):
         positions = xp.nonzero(chosen)[0]
         if positions.size:
-            uniforms = _streams(device, positions.size, generator)
+            uniforms = streams(device, positions.size, generator)
             result[positions] = count(xp, flat[positions], uniforms)
     drawn = wrap(result.reshape(rate.shape).astype(input.dtype), device)
     return with_zero_slopes(drawn, input)
 
 
-def _streams(device: Device, n: int, generator: Generator | None) -> Callable[[int], Any]:
-    """One call of the generator as many: n uniform numbers for each step, by a seed of its own."""
+def streams(device: Device, n: int, generator: Generator | None) -> Callable[[int], Any]:
+    """One call of the generator as many: n uniform numbers for each step, or as many as are still
+    needed, by a seed of its own."""
     seed, offset = call_of(generator)
 
-    def uniforms(step: int) -> Any:
+    def uniforms(step: int, needed: int = n) -> Any:
         key = (seed + step * 0x9E3779B97F4A7C15) % 2**64
-        return device.ops["uniform"](n=int(n), dtype=_F64, seed=key, offset=offset)
+        return device.ops["uniform"](n=int(needed), dtype=_F64, seed=key, offset=offset)
 
     return uniforms
 
 
 def _few(xp: Any, rate: Any, uniforms: Callable) -> Any:
     u = uniforms(0)
-    p = _exp(xp, -rate)
+    p = exp(xp, -rate)
     total, k = p.copy(), xp.zeros(rate.shape, dtype=_F64)
     for step in range(1, 100):  # beyond 99 events the probability is below 1e-60
         more = u >= total
@@ -345,7 +346,7 @@ def _many(xp: Any, rate: Any, uniforms: Callable) -> Any:
         possible = (k >= 0) & ((us >= 0.013) | (v <= us))
         n = xp.maximum(k, 0.0) + 1.0
         left = log(xp, v) + log(xp, inverse_alpha / (a / (us * us) + b))
-        right = k * log(xp, rate) - rate - _log_factorial(xp, n)
+        right = k * log(xp, rate) - rate - log_factorial(xp, n)
         accepted = waiting & (sure | (possible & (left <= right)))
         result = xp.where(accepted, k, result)
         waiting = waiting & ~accepted
@@ -353,7 +354,7 @@ def _many(xp: Any, rate: Any, uniforms: Callable) -> Any:
     return result
 
 
-def _log_factorial(xp: Any, n: Any) -> Any:
+def log_factorial(xp: Any, n: Any) -> Any:
     """log((n - 1)!) by Stirling's series, shifted up by 8 so that it is exact to 1e-15."""
     z, shift = n + 8.0, xp.ones_like(n)
     for i in range(8):
