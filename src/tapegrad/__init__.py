@@ -50,6 +50,9 @@ _LATER = {
         ".ops.common.type_info": "can_cast finfo iinfo is_complex is_floating_point is_nonzero "
         "is_tensor numel promote_types result_type",
         ".core.printing": "set_printoptions",
+        ".ops.movement.storage": "is_storage",
+        ".ops.movement.tensor_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
+        "FloatTensor HalfTensor IntTensor LongTensor ShortTensor set_default_tensor_type typename",
         ".checkpoint": "load save",
         ".backends": "are_deterministic_algorithms_enabled backends get_float32_matmul_precision "
         "set_float32_matmul_precision use_deterministic_algorithms",

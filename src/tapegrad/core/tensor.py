@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import operator
 import weakref
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -159,9 +160,20 @@ class Tensor(Operations):
     # NumPy must not broadcast over a Tensor: `ndarray * Tensor` is left to Tensor.__rmul__.
     __array_priority__ = 1000
 
-    def __init__(self, data: Any = (), dtype: Any = None, device: Any = None):
-        """Raises TypeError: the constructor is ``tapegrad.tensor``."""
-        raise TypeError("Tensor() is not called directly: use tapegrad.tensor(data)")
+    # Attached by ops.methods: the tensor that the arguments of the constructor ask for.
+    _constructed: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """As older scripts write it: ``Tensor(2, 3)`` has these sizes and undefined values, as
+        ``tapegrad.empty(2, 3)``; ``Tensor([2, 3])`` holds these numbers in the default dtype;
+        ``Tensor(x)`` is an alias of a tensor. New code says ``tapegrad.tensor`` or ``empty``.
+
+        Raises TypeError for anything else, RuntimeError for a negative size.
+        """
+        made = self._constructed(*args, **options)
+        self.__dict__.update(made.__dict__)
+        if made._base is not None and made._storage is not None:
+            made._storage.add_view(made._base, self)
 
     # ------------------------------------------------------------------ what it is
 
@@ -205,6 +217,16 @@ class Tensor(Operations):
         """Whether it is on a GPU."""
         return self._device.type == "cuda"
 
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is in the host's memory: on the CPU or the emulated device."""
+        return self._device.type != "cuda"
+
+    # Kinds of devices and of tensors that there are none of.
+    is_xpu, is_mps, is_meta, is_ipu, is_xla, is_mtia, is_maia, is_vulkan = (False,) * 8
+    is_sparse, is_sparse_csr, is_quantized, is_mkldnn, is_nested = (False,) * 5
+    name: None = None
+
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension. Raises IndexError for one that is not there."""
         if dim is None:
@@ -247,6 +269,22 @@ class Tensor(Operations):
     def is_signed(self) -> bool:
         """Whether the dtype has negative numbers: all but uint8 and bool."""
         return self._array.dtype.kind in "fiV"
+
+    def is_conj(self) -> bool:
+        """False: nothing is conjugated later."""
+        return False
+
+    def is_neg(self) -> bool:
+        """False: nothing is negated later."""
+        return False
+
+    def is_inference(self) -> bool:
+        """False: tensors made in inference mode are like others."""
+        return False
+
+    def is_same_size(self, other: Tensor) -> bool:
+        """Whether both have one shape."""
+        return self._array.shape == other._array.shape
 
     def get_device(self) -> int:
         """The GPU's number; -1 on the CPU devices."""
