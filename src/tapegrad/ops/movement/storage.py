@@ -140,7 +140,8 @@ def pin_memory(self: Tensor, device: Any = None) -> Tensor:
     require_tensor("pin_memory", self)
     if self.is_cuda:
         raise RuntimeError(
-            f"[pin_memory] only tensors in the host's memory are pinned, this one is on {self.device}"
+            "[pin_memory] only tensors in the host's memory are pinned, this one is on "
+            f"{self.device}"
         )
     return self
 
@@ -197,6 +198,8 @@ def _each(op: str, function: Callable, x: Tensor, *others: Tensor) -> Tensor:
     operands = np.broadcast_arrays(x._array, *[other.numpy(force=True) for other in others])
     if operands[0].shape != x.shape:
         raise RuntimeError(f"[{op}] the tensors broadcast to {operands[0].shape}, not {x.shape}")
-    values = [function(*row) for row in zip(*[a.reshape(-1).tolist() for a in operands], strict=True)]
+    values = [
+        function(*row) for row in zip(*[a.reshape(-1).tolist() for a in operands], strict=True)
+    ]
     made = np.array(values, dtype=x.dtype).reshape(x.shape)
     return x.copy_(wrap(made, x.device))  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""PyTorch's classes of tensors, one a dtype, as its older scripts use them: ``FloatTensor([1, 2])``,
+"""PyTorch's classes of tensors, one a dtype, as older scripts use them: ``FloatTensor([1, 2])``,
 ``isinstance(x, LongTensor)``, ``x.type("torch.cuda.HalfTensor")``, ``x.new(2, 3)``.
 
 All tensors are ``Tensor``; such a class is a dtype and a kind of device under a name. Called with
@@ -43,7 +43,7 @@ class TensorType(type):
 
     @property
     def device_type(cls) -> str:
-        """"cuda", or "cpu" for all that is in the host's memory."""
+        """ "cuda", or "cpu" for all that is in the host's memory."""
         return "cuda" if cls.is_cuda else "cpu"
 
     def __instancecheck__(cls, instance: Any) -> bool:
