@@ -253,10 +253,13 @@ class Tensor(Operations):
         return strides if dim is None else _at(self, "stride", strides, dim)
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie in row-major order without gaps. Raises RuntimeError for
-        any other ``memory_format``."""
+        """Whether the elements lie in row-major order without gaps; for ``channels_last`` with the
+        channels behind the others. Raises RuntimeError for anything but a memory format."""
         formats.check("is_contiguous", None, memory_format)
-        return bool(self._array.flags.c_contiguous)
+        array = self._array
+        if memory_format in (formats.channels_last, formats.channels_last_3d) and array.ndim > 2:
+            array = array.transpose((0, *range(2, array.ndim), 1))
+        return bool(array.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is float64, float32, float16 or bfloat16."""

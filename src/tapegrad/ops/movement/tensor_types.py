@@ -157,7 +157,7 @@ def _made(op: str, args: tuple, options: dict, dtype: Any, place: Device | None)
 
 
 def _sizes(op: str, given: tuple) -> tuple[int, ...]:
-    sizes = () if given else (0,)
+    sizes: tuple[int, ...] = () if given else (0,)
     for size in given:
         try:
             if isinstance(size, (bool, np.bool_)):
