@@ -113,7 +113,7 @@ def __getattr__(name: str) -> _Any:
         value = getattr(Tensor, name)
     elif name in _LATER:
         module = _import_module(_LATER[name], __name__)
-        value = getattr(module, name, module)
+        value = module if _LATER[name] == f".{name}" else getattr(module, name, module)
     elif name == "_dynamo":
         value = _import_module("._dynamo", __name__)
     elif name == "bfloat16":  # from an optional package

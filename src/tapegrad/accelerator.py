@@ -11,8 +11,8 @@ from typing import Any
 
 from . import cuda
 from .core.devices import Device
+from .cuda import _gpu, device_count, empty_cache, is_available, set_device
 from .cuda import device as device_index
-from .cuda import device_count, empty_cache, gpu, is_available, set_device
 from .cuda.memory import (
     max_memory_allocated,
     max_memory_reserved,
@@ -57,7 +57,7 @@ def current_accelerator(check_available: bool = False) -> Device | None:
 
 def current_device_index() -> int:
     """The number of the current GPU. Raises RuntimeError without one."""
-    return gpu("current_device_index").index or 0
+    return _gpu("current_device_index").index or 0
 
 
 def synchronize(device: Any = None) -> None:

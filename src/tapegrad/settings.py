@@ -9,6 +9,7 @@ from typing import Any
 
 from . import cpu, cuda
 from .core.devices import Device
+from .core.modes import flag
 from .ops.common.refusals import retelling
 
 _VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
@@ -80,7 +81,7 @@ def set_warn_always(b: bool) -> None:
     """Changes nothing but what ``is_warn_always_enabled`` returns: Python's ``warnings`` filters
     say how often a warning is shown."""
     global _warn_always
-    _warn_always = bool(b)
+    _warn_always = flag("set_warn_always", "b", b)
 
 
 def is_warn_always_enabled() -> bool:

@@ -79,8 +79,7 @@ def answering(value: Any, names: str, why: str) -> dict[str, Any]:
 
         return answer
 
-    shown = value if value is None or isinstance(value, (bool, int)) else type(value).__name__
-    return _functions(names, Kind(f"{ANSWERS}, {shown}", why), make)
+    return _functions(names, Kind(f"{ANSWERS}, {value!r}", why), make)
 
 
 def refusing(names: str, instead: str) -> dict[str, Any]:

@@ -286,7 +286,9 @@ class Tensor(Operations):
         return False
 
     def is_same_size(self, other: Tensor) -> bool:
-        """Whether both have one shape."""
+        """Whether both have one shape. Raises TypeError for anything but a Tensor."""
+        if not isinstance(other, Tensor):
+            raise TypeError(f"[is_same_size] other must be a Tensor, got {type(other).__name__}")
         return self._array.shape == other._array.shape
 
     def get_device(self) -> int:

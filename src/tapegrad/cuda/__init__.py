@@ -7,15 +7,18 @@ RuntimeError, which says what is missing.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
-from types import SimpleNamespace
+from contextlib import AbstractContextManager as _Context
+from contextlib import nullcontext as _nullcontext
+from importlib import import_module as _import_module
+from types import SimpleNamespace as _SimpleNamespace
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
-from tapegrad.core import devices
-from tapegrad.core.devices import Device
-from tapegrad.ops.common.hints import UnknownName
+from tapegrad.core import devices as _devices
+from tapegrad.core.devices import Device as _Device
+from tapegrad.ops.common.arguments import require_tensor as _require_tensor
+from tapegrad.ops.common.hints import UnknownName as _UnknownName
+from tapegrad.ops.common.refusals import retelling as _retelling
 
 if _TYPE_CHECKING:
     from tapegrad.core.tensor import Tensor
@@ -36,24 +39,24 @@ _LATER = {
 
 def is_available() -> bool:
     """Whether device 'cuda' can be used: CuPy, a driver and a GPU are present."""
-    return devices.device_count() > 0
+    return _devices.device_count() > 0
 
 
 def device_count() -> int:
     """The number of usable GPUs."""
-    return devices.device_count()
+    return _devices.device_count()
 
 
-def gpu(op: str, device: Any = None) -> Device:
+def _gpu(op: str, device: Any = None) -> _Device:
     """The GPU that is meant: a number, a name, a Device, or for None the current one.
 
     Raises ValueError for a device that is no GPU, RuntimeError for one that is not there.
     """
     try:
         if device is None or isinstance(device, int):
-            found = Device("cuda", device)
+            found = _Device("cuda", device)
         else:
-            found = Device(device)
+            found = _Device(device)
         if found.type != "cuda":
             raise ValueError(f"needs a GPU, got device {str(found)!r}")
         found.library  # noqa: B018  (says what is missing)
@@ -67,7 +70,7 @@ def synchronize(device: Any = None) -> None:
 
     Raises RuntimeError where there is no GPU, and what its kernels have noted (see core/deferred).
     """
-    devices.synchronize(gpu("synchronize", device))
+    _devices.synchronize(_gpu("synchronize", device))
 
 
 # ---------------------------------------------------------------------- which GPU
@@ -75,7 +78,7 @@ def synchronize(device: Any = None) -> None:
 
 def init() -> None:
     """Load CuPy now instead of when the GPU is first used. Raises RuntimeError without a GPU."""
-    gpu("init")
+    _gpu("init")
 
 
 def is_initialized() -> bool:
@@ -85,14 +88,14 @@ def is_initialized() -> bool:
 
 def current_device() -> int:
     """The number of the GPU that "cuda" means. Raises RuntimeError without one."""
-    return gpu("current_device").index or 0
+    return _gpu("current_device").index or 0
 
 
 def set_device(device: Any) -> None:
     """Let "cuda" mean this GPU, in this thread; nothing for a negative number. Raises RuntimeError
     for one that is not there, ValueError for a device that is no GPU."""
     if not isinstance(device, int) or device >= 0:
-        devices.set_current_gpu(gpu("set_device", device).index or 0)
+        _devices.set_current_gpu(_gpu("set_device", device).index or 0)
 
 
 class device:
@@ -103,27 +106,28 @@ class device:
         self.device = device
 
     def __enter__(self) -> None:
-        self._before = devices.current_gpu()
+        self._before = _devices.current_gpu()
         if self.device is not None:
             set_device(self.device)
 
     def __exit__(self, *exception: Any) -> None:
-        devices.set_current_gpu(self._before)
+        _devices.set_current_gpu(self._before)
 
 
-def device_of(tensor: Tensor) -> AbstractContextManager:
+def device_of(tensor: Tensor) -> _Context:
     """``cuda.device`` of a tensor's GPU; nothing for one that is elsewhere."""
-    return device(tensor.get_device()) if tensor.is_cuda else nullcontext()
+    _require_tensor("device_of", tensor)
+    return device(tensor.get_device()) if tensor.is_cuda else _nullcontext()
 
 
 # ---------------------------------------------------------------------- what a GPU is
 
 
-def get_device_properties(device: Any = None) -> SimpleNamespace:
+def get_device_properties(device: Any = None) -> _SimpleNamespace:
     """Name, memory in bytes and capability of a GPU. Raises RuntimeError without it."""
-    found = gpu("get_device_properties", device)
+    found = _gpu("get_device_properties", device)
     given = found.library.cuda.runtime.getDeviceProperties(found.index or 0)
-    return SimpleNamespace(
+    return _SimpleNamespace(
         name=given["name"].decode(),
         major=given["major"],
         minor=given["minor"],
@@ -135,13 +139,13 @@ def get_device_properties(device: Any = None) -> SimpleNamespace:
 
 def get_device_name(device: Any = None) -> str:
     """What its maker calls the GPU. Raises RuntimeError without it."""
-    gpu("get_device_name", device)
+    _gpu("get_device_name", device)
     return get_device_properties(device).name
 
 
 def get_device_capability(device: Any = None) -> tuple[int, int]:
     """The GPU's compute capability, (9, 0) for an H200. Raises RuntimeError without it."""
-    gpu("get_device_capability", device)
+    _gpu("get_device_capability", device)
     properties = get_device_properties(device)
     return properties.major, properties.minor
 
@@ -163,7 +167,7 @@ def is_tf32_supported() -> bool:
 
 
 def _philox() -> Any:
-    return import_module("tapegrad.ops.sampling.philox")
+    return _import_module("tapegrad.ops.sampling.philox")
 
 
 def manual_seed(seed: int) -> None:
@@ -185,10 +189,11 @@ def initial_seed() -> int:
 
 
 def get_rng_state(device: Any = "cuda") -> Tensor:
-    """The state of the one generator, which serves all devices."""
+    """The state of the one generator, which serves all _devices."""
     return _philox().get_rng_state()
 
 
+@_retelling
 def set_rng_state(new_state: Tensor, device: Any = "cuda") -> None:
     """Put the one generator back into a state."""
     _philox().set_rng_state(new_state)
@@ -199,6 +204,7 @@ def get_rng_state_all() -> list[Tensor]:
     return [get_rng_state() for _ in range(device_count())]
 
 
+@_retelling
 def set_rng_state_all(new_states: list[Tensor]) -> None:
     """Put the one generator back into the last of some states."""
     for state in new_states:
@@ -208,19 +214,19 @@ def set_rng_state_all(new_states: list[Tensor]) -> None:
 def empty_cache() -> None:
     """Give the memory that is kept for reuse back to the GPU's driver. Does nothing without one."""
     if is_available():
-        gpu("empty_cache").library.get_default_memory_pool().free_all_blocks()
+        _gpu("empty_cache").library.get_default_memory_pool().free_all_blocks()
 
 
 if not _TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name.endswith("Tensor"):
-            types = import_module("tapegrad.ops.movement.tensor_types").ON_GPU
+            types = _import_module("tapegrad.ops.movement.tensor_types").ON_GPU
             if name in types:
                 return types[name]
         if name not in _LATER:
-            raise UnknownName(f"module {__name__!r}", name, __dir__)
-        module = import_module(_LATER[name], __name__)
+            raise _UnknownName(f"module {__name__!r}", name, __dir__)
+        module = _import_module(_LATER[name], __name__)
         return getattr(module, name, module)
 
 

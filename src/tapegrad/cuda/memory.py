@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import gpu, is_available
+from tapegrad.ops.common.signatures import fitting
+
+from . import _gpu, is_available
 
 
 class OutOfMemoryError(RuntimeError):
@@ -26,7 +28,7 @@ if is_available():
 
 def _pool(device: Any, asked: str, *arguments: Any) -> Any:
     """The answer of a method of CuPy's pool, which is asked for the current GPU."""
-    found = gpu("memory", device)
+    found = _gpu("memory", device)
     with found.library.cuda.Device(found.index):
         return getattr(found.library.get_default_memory_pool(), asked)(*arguments)
 
@@ -55,7 +57,7 @@ def max_memory_allocated(device: Any = None) -> int:
     """The most bytes that arrays used at once since the peak was reset or first asked for."""
     if not is_available():
         return 0
-    index = gpu("max_memory_allocated", device).index or 0
+    index = _gpu("max_memory_allocated", device).index or 0
     if index not in _most:
         reset_peak_memory_stats(device)
         return memory_reserved(device)
@@ -67,7 +69,7 @@ def reset_peak_memory_stats(device: Any = None) -> None:
     if is_available():
         if not _most:
             _count()
-        index = gpu("reset_peak_memory_stats", device).index or 0
+        index = _gpu("reset_peak_memory_stats", device).index or 0
         _used[index] = _most[index] = memory_allocated(device)
 
 
@@ -99,7 +101,7 @@ reset_accumulated_memory_stats = reset_peak_memory_stats
 def mem_get_info(device: Any = None) -> tuple[int, int]:
     """The bytes of the GPU that are free for all programs, and all there are. Raises RuntimeError
     without a GPU."""
-    found = gpu("mem_get_info", device)
+    found = _gpu("mem_get_info", device)
     free, total = found.library.cuda.Device(found.index).mem_info
     return free, total
 
@@ -125,10 +127,10 @@ def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
 def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
     """Let the pool grow to this part of the GPU's memory. Raises RuntimeError without a GPU,
     ValueError unless 0 <= fraction <= 1."""
+    op = "set_per_process_memory_fraction"
+    fraction = fitting(op, "fraction", fraction, float, False)
     if not 0 <= fraction <= 1:
-        raise ValueError(
-            f"[set_per_process_memory_fraction] fraction must be between 0 and 1, got {fraction}"
-        )
+        raise ValueError(f"[{op}] fraction must be between 0 and 1, got {fraction}")
     _pool(device, "set_limit", None, fraction)
 
 

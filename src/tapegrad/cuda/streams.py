@@ -7,7 +7,7 @@ from typing import Any
 
 from tapegrad.core.devices import has_waited
 
-from . import gpu
+from . import _gpu
 
 
 class Stream:
@@ -15,7 +15,7 @@ class Stream:
     without a GPU."""
 
     def __init__(self, device: Any = None, priority: int = 0, *, stream: Any = None):
-        self.device = gpu("Stream", device)
+        self.device = _gpu("Stream", device)
         self.priority = priority
         if stream is None:
             library = self.device.library
@@ -68,7 +68,7 @@ class Event:
     def __init__(
         self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
     ):
-        library = gpu("Event").library
+        library = _gpu("Event").library
         self.event = library.cuda.Event(blocking, not enable_timing, interprocess)
 
     def record(self, stream: Stream | None = None) -> None:
@@ -90,27 +90,34 @@ class Event:
 
     def elapsed_time(self, end_event: Event) -> float:
         """Milliseconds from this event to another, both over and made with ``enable_timing``."""
-        return float(gpu("Event").library.cuda.get_elapsed_time(self.event, end_event.event))
+        return float(_gpu("Event").library.cuda.get_elapsed_time(self.event, end_event.event))
 
 
 def current_stream(device: Any = None) -> Stream:
     """The stream to which work on a GPU is sent now. Raises RuntimeError without a GPU."""
-    found = gpu("current_stream", device)
+    found = _gpu("current_stream", device)
     return Stream(found, stream=found.library.cuda.get_current_stream(found.index))
 
 
 def default_stream(device: Any = None) -> Stream:
     """The stream to which it is sent unless told otherwise. Raises RuntimeError without a GPU."""
-    found = gpu("default_stream", device)
+    found = _gpu("default_stream", device)
     return Stream(found, stream=found.library.cuda.Stream.null)
 
 
 def stream(stream: Stream | None) -> AbstractContextManager:
     """Within this, work is sent to the stream; None changes nothing."""
-    return nullcontext() if stream is None else stream.stream
+    return nullcontext() if stream is None else _stream("stream", stream)
 
 
 def set_stream(stream: Stream | None) -> None:
     """Send this thread's work to the stream from now on; None changes nothing."""
     if stream is not None:
-        stream.stream.use()
+        _stream("set_stream", stream).use()
+
+
+def _stream(op: str, stream: Any) -> Any:
+    """CuPy's. Raises TypeError for anything but a Stream."""
+    if not isinstance(stream, Stream):
+        raise TypeError(f"[{op}] stream must be a Stream, got {type(stream).__name__}")
+    return stream.stream

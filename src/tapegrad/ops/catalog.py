@@ -277,7 +277,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             storage_type untyped_storage
         """,
     },
-    "movement.tensor_types": {"x": "new type"},
+    "movement.tensor_types": {"x": "new type=to_type"},
     "movement.tril_triu": {
         "tg": "tril_indices triu_indices",
         "tg x x_": "tril triu",

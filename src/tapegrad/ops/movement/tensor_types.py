@@ -7,7 +7,6 @@ sizes it makes undefined values, as ``empty`` does, called with a sequence a ten
 
 from __future__ import annotations
 
-import builtins
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from tapegrad.core import dtypes, formats
 from tapegrad.core.devices import CPU, Device, chosen_device, device_count, set_default_device
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.common.arguments import named_dtype, require_tensor
-from tapegrad.ops.common.refusals import retelling
+from tapegrad.ops.common.refusals import retell, retelling
 from tapegrad.ops.creation.create import as_tensor, empty, tensor
 
 from .shape import view_as
@@ -54,16 +53,12 @@ class TensorType(type):
         """``LongTensor(2, 3)``: undefined values; ``LongTensor([2, 3])``: these two. Of a tensor of
         the dtype: an alias. Raises TypeError for anything else, and RuntimeError for a device of
         another kind."""
-        op = cls.__name__
         if cls.is_cuda and not device_count():
-            raise TypeError(f"[cuda.{op}] there is no usable GPU: 'tapegrad doctor' says why")
-        place = Device("cuda" if cls.is_cuda else "cpu") if device is None else Device(device)
-        if (place.type == "cuda") is not cls.is_cuda:
-            raise RuntimeError(
-                f"[{op}] makes tensors on {cls.device_type!r}, got device={str(place)!r}: use "
-                f"tapegrad.tensor(data, dtype=tapegrad.{cls._dtype}, device={str(place)!r})"
+            raise TypeError(
+                f"[cuda.{cls.__name__}] there is no usable GPU: 'tapegrad doctor' says why"
             )
-        return _made(op, args, options, cls.dtype, place)
+        wanted = cls.device_type if device is None else device
+        return _told(cls.__name__, args, options, cls.dtype, wanted, cls.device_type)
 
     def __repr__(cls) -> str:
         return f"<class '{type_name(cls._dtype, cls.is_cuda)}'>"
@@ -126,7 +121,24 @@ def named_type(name: Any) -> TensorType | None:
 
 def constructed(*args: Any, device: Any = None, **options: Any) -> Tensor:
     """What ``Tensor(...)`` makes, of the default dtype; of a tensor an alias, of any dtype."""
-    return _made("Tensor", args, options, None, None if device is None else Device(device))
+    return _told("Tensor", args, options, None, device)
+
+
+def _told(
+    op: str, args: tuple, options: dict, dtype: Any, device: Any, kind: str | None = None
+) -> Tensor:
+    """``_made``, with what goes wrong told in the name of ``op``. ``kind``: that of the device."""
+    try:
+        place = None if device is None else Device(device)
+        if place and kind and (place.type == "cuda") is not (kind == "cuda"):
+            raise RuntimeError(
+                f"[{op}] makes tensors on {kind!r}, got device={str(place)!r}: use "
+                f"tapegrad.tensor(data, dtype=tapegrad.{dtype.name}, device={str(place)!r})"
+            )
+        return _made(op, args, options, dtype, place)
+    except Exception as error:
+        retell(op, constructed, args, options, error)
+        raise
 
 
 def _made(op: str, args: tuple, options: dict, dtype: Any, place: Device | None) -> Tensor:
@@ -166,7 +178,7 @@ def _sizes(op: str, given: tuple) -> tuple[int, ...]:
         except TypeError:
             raise TypeError(
                 f"[{op}] takes sizes, {op}(2, 3), or one sequence of numbers, {op}([2, 3]); got "
-                f"{', '.join(builtins.type(v).__name__ for v in given)}"
+                f"{', '.join(type(v).__name__ for v in given)}"
             ) from None
     return sizes
 
@@ -183,7 +195,7 @@ def new(self: Tensor, *args: Any, device: Any = None, **options: Any) -> Tensor:
 # ---------------------------------------------------------------------- conversions and defaults
 
 
-def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+def to_type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The tensor in another dtype; one of PyTorch's classes of tensors, or its name
     ("tapegrad.cuda.FloatTensor", with "torch." as well), moves it between the host and a GPU, too.
     Without a dtype, the name of its own class, a str. Raises ValueError for another name,
@@ -228,6 +240,6 @@ def typename(obj: Any) -> str:
     ``x.type()`` says, of a class or function its own."""
     if isinstance(obj, Tensor):
         return type_name(obj.dtype.name, obj.is_cuda)
-    named = obj if hasattr(obj, "__qualname__") else builtins.type(obj)
+    named = obj if hasattr(obj, "__qualname__") else type(obj)
     module = getattr(named, "__module__", None)
     return named.__qualname__ if module in (None, "builtins") else f"{module}.{named.__qualname__}"
