@@ -55,7 +55,6 @@ from .autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
 from .backends import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from .backends import get_deterministic_debug_mode as get_deterministic_debug_mode
 from .backends import get_float32_matmul_precision as get_float32_matmul_precision
-from .backends import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
 from .backends import set_deterministic_debug_mode as set_deterministic_debug_mode
 from .backends import set_float32_matmul_precision as set_float32_matmul_precision
 from .backends import set_flush_denormal as set_flush_denormal

@@ -97,11 +97,6 @@ def are_deterministic_algorithms_enabled() -> bool:
     return True
 
 
-def is_deterministic_algorithms_warn_only_enabled() -> bool:
-    """False, always."""
-    return False
-
-
 def set_deterministic_debug_mode(debug_mode: int | str) -> None:
     """Does nothing: every operation gives the same bits each time."""
 

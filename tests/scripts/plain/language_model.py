@@ -12,10 +12,13 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data.dataloader import DataLoader
 from torch.utils.data.dataset import Dataset
 
-TEXT = """
+TEXT = (
+    """
 the quick brown fox jumps over the lazy dog and the dog sleeps on while the fox runs home
 a gradient is the slope of a loss and a loss is what a model has not learned yet
-""" * 4
+"""
+    * 4
+)
 
 
 class CharDataset(Dataset):

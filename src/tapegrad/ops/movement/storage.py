@@ -195,9 +195,15 @@ def _each(op: str, function: Callable, x: Tensor, *others: Tensor) -> Tensor:
         raise TypeError(f"[{op}] calls a function of Python's for tensors on the CPU: use .cpu()")
     if x.requires_grad:
         raise RuntimeError(f"[{op}] the tape does not see what the function does: use detach()")
-    operands = np.broadcast_arrays(x._array, *[other.numpy(force=True) for other in others])
-    if operands[0].shape != x.shape:
-        raise RuntimeError(f"[{op}] the tensors broadcast to {operands[0].shape}, not {x.shape}")
+    operands = [x._array]
+    for other in others:
+        try:
+            operands.append(np.broadcast_to(other.numpy(force=True), x.shape))
+        except ValueError:
+            raise RuntimeError(
+                f"[{op}] a tensor of shape {tuple(other.shape)} does not broadcast to "
+                f"{tuple(x.shape)}"
+            ) from None
     values = [
         function(*row) for row in zip(*[a.reshape(-1).tolist() for a in operands], strict=True)
     ]
