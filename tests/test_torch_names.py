@@ -785,3 +785,96 @@ def test_memory_through_dlpack() -> None:
     array = np.from_dlpack(x)
     assert tg.utils.dlpack.from_dlpack(array).data_ptr() == x.data_ptr()
     assert "dltensor" in repr(tg.utils.dlpack.to_dlpack(x))
+
+
+# ---------------------------------------------------------------------- data
+
+
+def test_data_is_divided_and_joined_as_by_pytorch(torch: Any) -> None:
+    def shares(lib: Any) -> list:
+        data = lib.utils.data
+        found = []
+        for drop_last in (False, True):
+            for rank in range(3):
+                sampler = data.distributed.DistributedSampler(
+                    range(10), 3, rank, False, 0, drop_last
+                )
+                sampler.set_epoch(2)
+                found.append((len(sampler), sampler.total_size, [*sampler]))
+        found.append([*data.distributed.DistributedSampler(range(2), 5, 4, shuffle=False)])
+
+        class Stream(data.IterableDataset):
+            def __iter__(self) -> Any:
+                return iter(range(3))
+
+            def __len__(self) -> int:
+                return 3
+
+        chain = Stream() + Stream()
+        found.append((type(chain).__name__, [*chain], len(chain)))
+        stacks = data.StackDataset(range(3), "abc"), data.StackDataset(a=range(2), b=[5, 6])
+        found.append([(len(stack), stack[1]) for stack in stacks])
+        found.append([batch.tolist() for batch in data.DataLoader(chain, batch_size=4)])
+        return found
+
+    assert shares(tg) == shares(torch)
+
+
+def test_data_under_wrong_conditions() -> None:
+    data = tg.utils.data
+    with pytest.raises(RuntimeError, match="say num_replicas and rank"):
+        data.DistributedSampler(range(3))
+    with pytest.raises(ValueError, match="rank must be between 0 and 1, not 2"):
+        data.DistributedSampler(range(3), 2, 2)
+    with pytest.raises(TypeError, match="chains IterableDatasets, got range"):
+        [*data.ChainDataset([range(3)])]
+    for args, named in (((), {}), ((range(2),), {"a": range(2)}), ((range(2), range(3)), {})):
+        with pytest.raises(ValueError, match="StackDataset"):
+            data.StackDataset(*args, **named)
+
+
+def test_shuffled_shares_are_all_indices_once() -> None:
+    orders = []
+    for epoch in (0, 1):
+        shares = [tg.data.DistributedSampler(range(12), 3, rank, seed=4) for rank in range(3)]
+        for share in shares:
+            share.set_epoch(epoch)
+        orders.append([index for share in shares for index in share])
+    assert sorted(orders[0]) == sorted(orders[1]) == [*range(12)]
+    assert orders[0] != orders[1]
+
+
+def test_samples_are_converted_one_by_one(torch: Any) -> None:
+    def converted(lib: Any) -> Any:
+        sample = {"x": np.arange(2), "y": [np.float32(1.5), "text"], "z": (3, np.ones(1))}
+        made = lib.utils.data.default_convert(sample)
+        assert isinstance(made["y"][0], lib.Tensor)
+        return made["x"].tolist(), made["y"][0].item(), made["y"][1], made["z"][0], type(made["z"])
+
+    assert converted(tg) == converted(torch)
+    array = np.zeros(2)
+    assert tg.data.default_convert(array).data_ptr() == array.ctypes.data
+    assert tg.data.get_worker_info() is None
+    assert importlib.import_module("tapegrad.utils.data._utils.collate").default_collate
+
+
+def test_what_datasets_hold_may_be_annotated() -> None:
+    class Pairs(tg.data.Dataset[tuple[tg.Tensor, int]]):
+        pass
+
+    assert issubclass(Pairs, tg.data.Dataset)
+    assert tg.data.DataLoader[tg.Tensor] is tg.data.DataLoader
+    assert tg.data.Sampler[int] is tg.data.Sampler
+
+
+def test_a_number_is_a_gpu() -> None:
+    assert tg.device(1) is tg.device("cuda:1")
+    with pytest.raises(ValueError, match="unknown device"):
+        tg.device(-1)
+
+
+def test_a_memory_format_changes_nothing_of_a_module() -> None:
+    model = tg.nn.Linear(1, 1)
+    assert model.to(memory_format=tg.channels_last) is model
+    with pytest.raises(RuntimeError, match=r"\[Module.to\] memory_format"):
+        model.to(memory_format="rows")

@@ -66,8 +66,8 @@ _LATER = {
         ".checkpoint": "load save",
         ".accelerator": "accelerator",
         ".backends": "are_deterministic_algorithms_enabled backends get_deterministic_debug_mode "
-        "get_float32_matmul_precision set_deterministic_debug_mode set_float32_matmul_precision set_flush_denormal "
-        "use_deterministic_algorithms",
+        "get_float32_matmul_precision set_deterministic_debug_mode set_float32_matmul_precision "
+        "set_flush_denormal use_deterministic_algorithms",
         ".autograd.anomaly": "is_anomaly_enabled",
         ".bench": "bench",
         ".compiler": "compile compiler",

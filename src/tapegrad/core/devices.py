@@ -261,6 +261,8 @@ def make_current(device: Device) -> None:
 
 
 def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
+    if isinstance(spec, int) and not isinstance(spec, bool) and index is None:
+        spec, index = "cuda", spec  # as PyTorch does
     kind, _, number = str(spec).partition(":")
     wrong = not isinstance(spec, str) or kind not in TYPES or (number and index is not None)
     if number and not wrong:

@@ -31,6 +31,8 @@ _LATER = {
         "memory_reserved memory_stats memory_summary reset_accumulated_memory_stats "
         "reset_max_memory_allocated reset_max_memory_cached reset_peak_memory_stats "
         "set_per_process_memory_fraction",
+        ".graphs": "CUDAGraph graph graphs make_graphed_callables",
+        ".nvtx": "nvtx",
         ".streams": "Event Stream current_stream default_stream set_stream stream streams",
     }.items()
     for name in names.split()
@@ -156,6 +158,11 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
     if not is_available():
         return False
     return including_emulation or get_device_properties().major >= 8
+
+
+def get_arch_list() -> list[str]:
+    """The architecture for which kernels are compiled, that of the GPU; [] without one."""
+    return ["sm_{}{}".format(*get_device_capability())] if is_available() else []
 
 
 def is_tf32_supported() -> bool:

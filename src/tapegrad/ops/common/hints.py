@@ -28,7 +28,7 @@ _ABSENT = {
     r"Transformer\w*": "build it of nn.MultiheadAttention, nn.LayerNorm and nn.Linear",
     r"Lazy\w+|Uninitialized\w+": "give the layer its input's size",
     r"Buffer": "use Module.register_buffer",
-    r"(DataParallel|SyncBatchNorm|parallel|Distributed\w+|rpc|futures)":
+    r"(DataParallel|SyncBatchNorm|parallel|DistributedData\w+|rpc|futures)":
         "training runs in one process, on one device",
     r"(\w*[Ss]cript\w*|functionalize|dynamo|trace)":
         "call the function itself: nothing is compiled",
@@ -48,7 +48,7 @@ _ABSENT = {
     r"(package|monitor|overrides|nested|library|mtia)":
         "there is nothing like it here",
     r"(Variable)": "tensors record themselves: use tapegrad.tensor(data, requires_grad=True)",
-    r"(ChainDataset|StackDataset|IterDataPipe|MapDataPipe|get_worker_info)":
+    r"(IterDataPipe|MapDataPipe)":
         "subclass data.Dataset or IterableDataset",
 }  # fmt: skip
 
