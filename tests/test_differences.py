@@ -85,7 +85,7 @@ def test_row_major_only():
 def test_names_of_what_is_not_done():
     """jit, compile, hub, onnx, distributed and their like are names under which nothing is
     compiled, downloaded or sent"""
-    assert {"compile", "jit", "hub", "onnx", "distributed"} <= {*dir(torch)}
+    assert all(callable(f) for f in (torch.compile, torch.jit.trace, torch.hub.load))
     model = tg.nn.Linear(1, 1)
     assert tg.compile(model) is model
     assert tg.jit.trace(model, tg.ones(1)) is model

@@ -255,10 +255,11 @@ class Tensor(Operations):
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in row-major order without gaps; for ``channels_last`` with the
         channels behind the others. Raises RuntimeError for anything but a memory format."""
-        formats.check("is_contiguous", None, memory_format)
         array = self._array
-        if memory_format in (formats.channels_last, formats.channels_last_3d) and array.ndim > 2:
-            array = array.transpose((0, *range(2, array.ndim), 1))
+        if memory_format is not None:
+            formats.check("is_contiguous", None, memory_format)
+            if memory_format.startswith("channels_last") and array.ndim > 2:
+                array = array.transpose((0, *range(2, array.ndim), 1))
         return bool(array.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:

@@ -44,6 +44,11 @@ class SummaryWriter:
             raise AttributeError(name)
         return _on_arrays(getattr(self._writer, name))
 
+    @property
+    def log_dir(self) -> str:
+        """The folder of the log."""
+        return self._writer.logdir
+
     def get_logdir(self) -> str:
         """The folder of the log."""
         return self._writer.logdir

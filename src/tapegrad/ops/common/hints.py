@@ -35,7 +35,7 @@ _ABSENT = {
     r"(amp|autocast\w*|GradScaler)":
         "convert the model with .to(tapegrad.bfloat16): 16-bit floats are computed in float32",
     r"(fft|i?stft|i?r?fft\w*|view_as_(real|complex)|polar|angle|imag|real|eig|eigvals|complex\w*"
-    r"|cfloat|cdouble|chalf|is_conj|conj_physical\w*)": "there are no complex numbers",
+    r"|cfloat|cdouble|chalf|conj_physical\w*)": "there are no complex numbers",
     r"\w*(sparse|coalesce)\w*|to_dense|SparseAdam": "tensors are dense",
     r"\w*(quant|qint|QInt|QUInt|q_scale|q_zero)\w*|ao": "tensors are not quantized",
     r"distributions": "draw with randn, bernoulli, multinomial, x.exponential_ and their like",

@@ -37,10 +37,10 @@ def tensor(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of 0-d tensors),
-    an array or a tensor. Without ``dtype``, Python's floats get the default dtype, ints int64, and
-    arrays and tensors keep theirs. Raises TypeError for anything but real numbers, ValueError for
-    lists of unequal lengths and numbers beyond the dtype's range."""
+    """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of tensors of one
+    element), an array or a tensor. Without ``dtype``, Python's floats get the default dtype, ints
+    int64, and arrays and tensors keep theirs. Raises TypeError for anything but real numbers,
+    ValueError for lists of unequal lengths and numbers beyond the dtype's range."""
     place = default_device() if device is None else Device(device)
     if isinstance(data, Tensor):
         place = place or data.device
@@ -75,7 +75,17 @@ def _plain(data: Any, found: set, depth: int = 64) -> Any:
         return [_plain(d, found, depth - 1) for d in data]
     typed = isinstance(data, (Tensor, np.generic, np.ndarray))
     found.add(data.dtype.name if typed else type(data))
-    return data.tolist() if isinstance(data, Tensor) else data
+    return _number(data) if isinstance(data, Tensor) else data
+
+
+def _number(x: Tensor) -> Any:
+    """The one element of a tensor in a list, whatever its dimensions."""
+    if x.numel() != 1:
+        raise ValueError(
+            f"[tensor] in a list a tensor stands for one number, this one has shape "
+            f"{tuple(x.shape)}: use tapegrad.stack(tensors)"
+        )
+    return x.item()
 
 
 def _common_dtype(found: set) -> np.dtype | None:
