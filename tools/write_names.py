@@ -62,8 +62,13 @@ STAND_INS = [
     "onnx",
     "hub",
     "utils.model_zoo",
+    "utils.cpp_extension",
+    "utils.benchmark",
     "serialization",
     "profiler",
+    "autograd.profiler",
+    "cuda.graphs",
+    "cuda.nvtx",
     "distributed",
     "multiprocessing",
     "mps",
@@ -200,6 +205,10 @@ def page() -> str:
         + (f" (also {names(sorted(own))})" if (own := modules._PRIVATE.get(name)) else "")
         for name in modules._FILES
     ]
+    lines.append(
+        "- **nn.attention**: `SDPBackend`, and `sdpa_kernel`, in which attention is computed as "
+        "outside."
+    )
     lines.append(f"- **nn.modules**, the classes of `nn` by PyTorch's files: {', '.join(files)}")
     for name in TOLD:
         home = module(name)

@@ -23,7 +23,7 @@ from typing import Any
 import tapegrad
 
 from . import version
-from .ops.movement import tensor_types
+from .core import formats
 
 __all__ = ["install", "uninstall"]
 
@@ -149,7 +149,7 @@ def install() -> None:
     sys.meta_path.insert(0, _names)
     sys.meta_path.append(_missing)
     tapegrad.__version__ = version.__version__ = _VERSION
-    tensor_types.library = "torch"
+    formats.library = "torch"
     print(f"tapegrad {_OWN}: 'import torch' means tapegrad in this process", file=sys.stderr)
 
 
@@ -165,4 +165,4 @@ def uninstall() -> None:
     while _names.paths:
         del _names.paths.pop().__path__
     tapegrad.__version__ = version.__version__ = _OWN
-    tensor_types.library = "tapegrad"
+    formats.library = "tapegrad"

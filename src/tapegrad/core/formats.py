@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# What names of types begin with: "torch" where the package stands in for it (``torch_names``).
+library = "tapegrad"
+
 
 class layout(str):
     """A kind of tensor: all are ``tapegrad.strided``."""
@@ -11,7 +14,7 @@ class layout(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"tapegrad.{self}"
+        return f"{library}.{self}"
 
 
 class memory_format(layout):

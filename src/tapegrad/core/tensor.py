@@ -44,7 +44,7 @@ class Size(tuple):
         return product
 
     def __repr__(self) -> str:
-        return f"tapegrad.Size({list(self)})"
+        return f"{formats.library}.Size({list(self)})"
 
 
 class Alias(weakref.ref):

@@ -8,9 +8,11 @@ from tapegrad.ops.common.hints import UnknownName as _UnknownName
 
 from . import data
 
-__all__ = ["data", "dlpack", "model_zoo", "tensorboard"]
+__all__ = ["benchmark", "cpp_extension", "data", "dlpack", "model_zoo", "tensorboard"]
 
 if _TYPE_CHECKING:
+    from . import benchmark as benchmark
+    from . import cpp_extension as cpp_extension
     from . import dlpack as dlpack
     from . import model_zoo as model_zoo
     from . import tensorboard as tensorboard

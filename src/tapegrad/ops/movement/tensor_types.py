@@ -23,9 +23,6 @@ from tapegrad.ops.creation.create import as_tensor, empty, tensor
 from .shape import view_as
 from .to import to
 
-# What names of types begin with: "torch" where the package stands in for it (``torch_names``).
-library = "tapegrad"
-
 
 class TensorType(type):
     """The class of these classes: ``isinstance`` asks for the dtype and the kind of device, and a
@@ -101,7 +98,7 @@ ON_GPU = {f"{name}Tensor": _kind(name, dtype, on_gpu=True) for name, dtype in NA
 def type_name(dtype: str, on_gpu: bool) -> str:
     """What PyTorch calls the type of a tensor: "torch.cuda.FloatTensor"."""
     name = next(name for name, known in NAMES.items() if known == dtype)
-    return f"{library}.{'cuda.' if on_gpu else ''}{name}Tensor"
+    return f"{formats.library}.{'cuda.' if on_gpu else ''}{name}Tensor"
 
 
 def named_type(name: Any) -> TensorType | None:
