@@ -80,7 +80,6 @@ from .loss import MultiLabelMarginLoss as MultiLabelMarginLoss
 from .loss import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
 from .loss import MultiMarginLoss as MultiMarginLoss
 from .loss import NLLLoss as NLLLoss
-from .loss import NLLLoss2d as NLLLoss2d
 from .loss import PoissonNLLLoss as PoissonNLLLoss
 from .loss import SmoothL1Loss as SmoothL1Loss
 from .loss import SoftMarginLoss as SoftMarginLoss
@@ -156,6 +155,6 @@ __all__ = [
 if not _TYPE_CHECKING:
 
     def __getattr__(name: str) -> _Any:
-        if name not in ("common_types", "modules"):
+        if name != "modules":
             raise _UnknownName(f"module {__name__!r}", name, lambda: __all__)
-        return _import_module(f".{name}", __name__)
+        return _import_module(".modules", __name__)

@@ -175,10 +175,6 @@ class NLLLoss(WeightedLoss, function=F.nll_loss):
         self._take(locals())
 
 
-class NLLLoss2d(NLLLoss):
-    """NLLLoss under its older name for images."""
-
-
 class CrossEntropyLoss(WeightedLoss, function=F.cross_entropy):
     """Log-softmax and NLLLoss in one: scores (N, C, ...), and classes (N, ...) or probabilities
     (N, C, ...). ``label_smoothing`` mixes the targets with equal probabilities (Szegedy et al.

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -36,7 +37,9 @@ _FILES = {
     "flatten": "Flatten|Unflatten",
     "fold": "Fold|Unfold",
     "instancenorm": r"(Lazy)?InstanceNorm\dd",
+    "lazy": "",
     "linear": "Bilinear|Identity|(Lazy)?Linear",
+    "linear_cross_entropy_options": "LinearCrossEntropyOptions",
     "loss": r"\w+Loss(2d)?",
     "module": "Module",
     "normalization": "CrossMapLRN2d|GroupNorm|LayerNorm|LocalResponseNorm|RMSNorm",
@@ -86,9 +89,10 @@ def _file(name: str, pattern: str) -> ModuleType:
     module = ModuleType(full, f"The layers of PyTorch's file nn/modules/{name}.py.")
 
     def find(asked: str) -> Any:
-        if name == "module":  # its hooks, too
-            own = import_module("tapegrad.nn.module")
-            if hasattr(own, asked):
+        """What else is in this package's own file of that name: module's hooks, for example."""
+        if find_spec(f"tapegrad.nn.{name}"):
+            own = import_module(f"tapegrad.nn.{name}")
+            if asked[:2] != "__" and hasattr(own, asked):
                 return getattr(own, asked)
         raise UnknownName(f"module {full!r}", asked, lambda: names)
 
