@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +54,9 @@ _FILES = {
 }
 
 
+_OWN = {file.name for file in iter_modules(nn.__path__)}  # this package's files
+
+
 def _of_each(count: int) -> Callable[[Any], tuple]:
     def repeated(x: Any) -> tuple:
         return tuple(x) if hasattr(x, "__iter__") else (x,) * count
@@ -90,9 +93,9 @@ def _file(name: str, pattern: str) -> ModuleType:
 
     def find(asked: str) -> Any:
         """What else is in this package's own file of that name: module's hooks, for example."""
-        if find_spec(f"tapegrad.nn.{name}"):
+        if name in _OWN and asked[:2] != "__":
             own = import_module(f"tapegrad.nn.{name}")
-            if asked[:2] != "__" and hasattr(own, asked):
+            if hasattr(own, asked):
                 return getattr(own, asked)
         raise UnknownName(f"module {full!r}", asked, lambda: names)
 
