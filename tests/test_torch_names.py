@@ -379,6 +379,44 @@ def test_where_memory_is() -> None:
         x.share_memory_()
 
 
+BUFFERS: list[Callable[[Any], Any]] = [
+    lambda t: t.frombuffer(bytearray(range(6)), dtype=t.uint8),
+    lambda t: t.frombuffer(bytearray(range(9)), dtype=t.int16, count=2, offset=1),
+    lambda t: t.frombuffer(np.float32([1, 2]).data, dtype=t.float32, requires_grad=True),
+]
+
+
+@pytest.mark.parametrize("call", BUFFERS)
+def test_buffers_are_read_as_by_pytorch(call: Callable, torch: Any) -> None:
+    got, expected = call(tg), call(torch)
+    assert described(got, True) == described(expected, True)
+    assert got.requires_grad == expected.requires_grad
+
+
+def test_a_buffer_is_shared_and_checked() -> None:
+    buffer = bytearray(4)
+    tg.frombuffer(buffer, dtype=tg.uint8).fill_(7)
+    assert buffer == b"\7" * 4
+    for wrong in ({"dtype": tg.int64}, {"dtype": tg.uint8, "offset": 5}):
+        with pytest.raises(ValueError, match=r"\[frombuffer\]"):
+            tg.frombuffer(buffer, **wrong)
+    with pytest.raises(TypeError, match=r"\[frombuffer\]"):
+        tg.frombuffer(3, dtype=tg.uint8)
+
+
+def test_checkpoints_are_read_as_scripts_say(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    tg.save({"w": tg.ones(2)}, path)
+    places = (None, "cpu", tg.device("cpu"), {"cuda:0": "cpu"}, lambda storage, loc: storage)
+    for place in places:
+        for only in (True, False):
+            state = tg.load(path, map_location=place, weights_only=only)
+            assert state["w"].tolist() == [1, 1]
+    assert tg.load(path, map_location={"cpu": "emulated"})["w"].device == tg.device("emulated")
+    with pytest.raises(TypeError, match="map_location must return the storage"):
+        tg.load(path, map_location=lambda storage, loc: 3)
+
+
 # ---------------------------------------------------------------------- losses
 
 LOSSES = [

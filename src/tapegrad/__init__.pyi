@@ -823,6 +823,11 @@ def from_dlpack(data: Any, *, out: Tensor | None = None) -> Tensor:
     """A tensor that shares the memory of another library's, through the DLPack ..."""
 def from_numpy(array: np.ndarray, *, out: Tensor | None = None) -> Tensor:
     """A tensor that shares the array's memory."""
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: _int = -1, offset: _int = 0, requires_grad: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A tensor of one dimension that shares the memory of an object with Python's ..."""
 def full(
     size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,

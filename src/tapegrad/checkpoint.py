@@ -18,7 +18,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any
@@ -87,12 +87,21 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
 
 
 @retelling
-def load(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, Tensor]:
+def load(
+    path: str | os.PathLike[str],
+    map_location: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+) -> dict[str, Tensor]:
     """Read what ``save`` wrote, onto the device ``map_location`` (by default the CPU). Files that
     other libraries wrote are read too; of npz, those that are not compressed.
 
-    Raises CheckpointError, naming the file, if it is damaged or something else, and ValueError as
-    ``save`` does.
+    As in PyTorch, ``map_location`` may be a dict from devices to devices, or a function of a
+    storage and its device, "cpu", that returns the storage. Whatever ``weights_only`` says, there
+    are only numbers in a file; nor does ``mmap`` matter. Raises CheckpointError, naming the file,
+    if it is damaged or something else, ValueError as ``save`` does, and TypeError for a function
+    that returns something else.
     """
     source = os.fspath(path)
     decode = _from_npz if _suffix(source) == ".npz" else _from_safetensors
@@ -108,9 +117,21 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, Te
         raise CheckpointError(f"load: {source}: {what}") from (None if known else error)
     del data
     state = {name: from_numpy(array) for name, array in arrays.items()}
+    if isinstance(map_location, Mapping):
+        map_location = map_location.get("cpu")
     if map_location is None:
         return state
+    if callable(map_location):
+        return {name: _left(tensor, map_location) for name, tensor in state.items()}
     return {name: tensor.to(map_location) for name, tensor in state.items()}
+
+
+def _left(tensor: Tensor, map_location: Callable) -> Tensor:
+    """The tensor where it is, if that is what the function says."""
+    storage = tensor.storage()
+    if map_location(storage, "cpu") in (storage, None):
+        return tensor
+    raise TypeError("load: map_location must return the storage that it is given: name the device")
 
 
 def _suffix(path: str) -> str:

@@ -69,8 +69,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "conv.primitives": {"xp": "convolution convolution_input convolution_weight matmul_into"},
     "creation.create": {
         "tg": """
-            as_tensor asarray=as_tensor empty empty_like from_dlpack from_numpy full full_like ones
-            ones_like tensor zeros zeros_like
+            as_tensor asarray=as_tensor empty empty_like from_dlpack from_numpy frombuffer full
+            full_like ones ones_like tensor zeros zeros_like
         """,
         "x": "new_empty new_full new_ones new_tensor new_zeros",
     },

@@ -159,6 +159,18 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return wrap(array, CPU)
 
 
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of one dimension that shares the memory of an object with Python's buffer protocol
+    (bytes, which cannot be written to, a bytearray, a memoryview): ``count`` elements, by default
+    all, ``offset`` bytes from its beginning on. Raises ValueError where the buffer is empty, too
+    short, or no whole number of elements, TypeError for other objects."""
+    array = np.frombuffer(buffer, dtypes.dtype(dtype), count, offset)
+    result = from_numpy(array)
+    return result.requires_grad_() if requires_grad else result
+
+
 # ---------------------------------------------------------------------- one value, many times
 
 
