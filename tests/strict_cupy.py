@@ -221,8 +221,8 @@ def _build() -> types.ModuleType:
         driverGetVersion=lambda: 0, getDeviceProperties=strict_cuda.properties,
     )  # fmt: skip
     memory = _namespace("cupy.cuda.memory", OutOfMemoryError=strict_cuda.OutOfMemoryError)
-    names = ("Device", "Event", "MemoryPool", "Stream", "get_current_stream", "get_elapsed_time",
-             "set_allocator")  # fmt: skip
+    names = ("Device", "Event", "MemoryHook", "MemoryPool", "Stream", "get_current_stream",
+             "get_elapsed_time", "set_allocator")  # fmt: skip
     result.cuda = _namespace(  # type: ignore[attr-defined]
         "cupy.cuda", runtime=runtime, memory=memory, is_available=lambda: True,
         **{name: getattr(strict_cuda, name) for name in names},

@@ -21,7 +21,7 @@ def test_one_object_per_device() -> None:
     assert (str(Device("cuda:1")), repr(Device("cpu"))) == ("cuda:1", "device('cpu')")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:-1", "cuda:x", "", "emulated:2", 3, None])
+@pytest.mark.parametrize("name", ["gpu", "cpu:1", "cuda:-1", "cuda:x", "", "emulated:2", -3, None])
 def test_unknown_devices_are_refused(name: Any) -> None:
     with pytest.raises(ValueError, match="device"):
         Device(name)

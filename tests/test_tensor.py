@@ -232,11 +232,6 @@ def test_equality_is_elementwise_or_python_s() -> None:
     assert not tg.equal(x, tg.ones(3))
 
 
-def test_tensor_is_made_by_functions() -> None:
-    with pytest.raises(TypeError, match=r"tapegrad\.tensor"):
-        tg.Tensor([1.0])
-
-
 # ---------------------------------------------------------------------- NumPy
 
 

@@ -36,6 +36,7 @@ LEFT_OUT = {
     "bench": "runs for minutes",
     "set_default_device": "changes what the others do",
     "set_default_dtype": "changes what the others do",
+    "set_num_threads": "changes how fast the others are, with a package that not all have",
     "set_printoptions": "changes what the others do",
     "Size": "a tuple",
     "dtype": "NumPy's own",

@@ -75,7 +75,7 @@ FORMS = {
         "(condition: Tensor) -> tuple[Tensor, ...]",
         "(condition: Tensor, input: Any, other: Any) -> Tensor",
     ),
-    "type": (
+    "to_type": (
         "(self: Tensor) -> str",
         "(self: Tensor, dtype: Any, non_blocking: bool = False) -> Tensor",
     ),

@@ -30,7 +30,15 @@ from .core.dtypes import (
     set_default_dtype,
     uint8,
 )
-from .core.formats import contiguous_format, layout, memory_format, preserve_format, strided
+from .core.formats import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 from .core.kernels import KernelError
 from .core.tensor import Size, Tensor
 from .ops import methods as _methods
@@ -47,24 +55,52 @@ long, int, short = int64, int32, int16
 _LATER = {
     name: module
     for module, names in {
-        ".ops.common.type_info": "can_cast finfo iinfo is_complex is_floating_point is_nonzero "
-        "is_tensor numel promote_types result_type",
+        ".ops.common.type_info": "can_cast finfo get_device iinfo is_complex is_conj "
+        "is_floating_point is_inference is_neg is_nonzero is_same_size is_signed is_tensor numel "
+        "promote_types result_type",
         ".core.printing": "set_printoptions",
+        ".ops.movement.storage": "is_storage",
+        ".ops.movement.tensor_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor "
+        "DoubleTensor FloatTensor HalfTensor IntTensor LongTensor ShortTensor "
+        "set_default_tensor_type typename",
         ".checkpoint": "load save",
-        ".backends": "are_deterministic_algorithms_enabled backends get_float32_matmul_precision "
-        "set_float32_matmul_precision use_deterministic_algorithms",
+        ".accelerator": "accelerator",
+        ".backends": "are_deterministic_algorithms_enabled backends get_deterministic_debug_mode "
+        "get_float32_matmul_precision set_deterministic_debug_mode set_float32_matmul_precision "
+        "set_flush_denormal use_deterministic_algorithms",
+        ".autograd.anomaly": "is_anomaly_enabled",
         ".bench": "bench",
+        ".compiler": "compile compiler",
+        ".cpu": "cpu",
+        ".cuda.memory": "OutOfMemoryError",
         ".data": "data",
         ".distributions": "distributions",
+        ".distributed": "distributed",
+        ".export": "export",
         ".func": "func",
+        ".functional": "functional",
+        ".fx": "fx",
+        ".hub": "hub",
+        ".jit": "jit",
         ".linalg": "linalg",
         ".masked": "masked",
+        ".mps": "mps",
         ".nn": "nn",
+        ".onnx": "onnx",
+        ".ops.sampling.philox": "default_generator",
         ".optim": "optim",
+        ".profiler": "profiler",
+        ".serialization": "serialization",
+        ".settings": "get_device_module get_num_interop_threads get_num_threads "
+        "is_warn_always_enabled set_num_interop_threads set_num_threads set_warn_always",
         ".signal": "signal",
         ".special": "special",
+        ".std_names": "multiprocessing random types",
+        ".storage": "TypedStorage UntypedStorage storage",
         ".testing": "testing",
         ".utils": "utils",
+        ".version": "version",
+        ".xpu": "xpu",
     }.items()
     for name in names.split()
 }
@@ -77,7 +113,9 @@ def __getattr__(name: str) -> _Any:
         value = getattr(Tensor, name)
     elif name in _LATER:
         module = _import_module(_LATER[name], __name__)
-        value = getattr(module, name, module)
+        value = module if _LATER[name] == f".{name}" else getattr(module, name, module)
+    elif name == "_dynamo":
+        value = _import_module("._dynamo", __name__)
     elif name == "bfloat16":  # from an optional package
         try:
             return dtypes.bfloat16()

@@ -12,23 +12,39 @@ import numpy as np
 from numpy import dtype as _dtype
 from numpy import dtype as dtype
 
+from . import accelerator as accelerator
 from . import autograd as autograd
 from . import backends as backends
 from . import bench as bench
+from . import compiler as compiler
 from . import core as core
+from . import cpu as cpu
 from . import cuda as cuda
 from . import data as data
+from . import distributed as distributed
 from . import distributions as distributions
+from . import export as export
 from . import func as func
+from . import functional as functional
+from . import fx as fx
+from . import hub as hub
+from . import jit as jit
 from . import linalg as linalg
 from . import masked as masked
+from . import mps as mps
 from . import nn as nn
+from . import onnx as onnx
 from . import ops as ops
 from . import optim as optim
+from . import profiler as profiler
+from . import serialization as serialization
 from . import signal as signal
 from . import special as special
+from . import storage as storage
 from . import testing as testing
 from . import utils as utils
+from . import version as version
+from . import xpu as xpu
 from ._version import __version__ as __version__
 from .autograd import enable_grad as enable_grad
 from .autograd import inference_mode as inference_mode
@@ -36,12 +52,17 @@ from .autograd import is_grad_enabled as is_grad_enabled
 from .autograd import is_inference_mode_enabled as is_inference_mode_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
+from .autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
 from .backends import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from .backends import get_deterministic_debug_mode as get_deterministic_debug_mode
 from .backends import get_float32_matmul_precision as get_float32_matmul_precision
+from .backends import set_deterministic_debug_mode as set_deterministic_debug_mode
 from .backends import set_float32_matmul_precision as set_float32_matmul_precision
+from .backends import set_flush_denormal as set_flush_denormal
 from .backends import use_deterministic_algorithms as use_deterministic_algorithms
 from .checkpoint import load as load
 from .checkpoint import save as save
+from .compiler import compile as compile
 from .core import dtypes as dtypes
 from .core.devices import Device
 from .core.devices import get_default_device as get_default_device
@@ -56,6 +77,8 @@ from .core.dtypes import int32 as int32
 from .core.dtypes import int64 as int64
 from .core.dtypes import set_default_dtype as set_default_dtype
 from .core.dtypes import uint8 as uint8
+from .core.formats import channels_last as channels_last
+from .core.formats import channels_last_3d as channels_last_3d
 from .core.formats import contiguous_format as contiguous_format
 from .core.formats import layout as layout
 from .core.formats import memory_format as memory_format
@@ -65,12 +88,19 @@ from .core.kernels import KernelError as KernelError
 from .core.printing import set_printoptions as set_printoptions
 from .core.tensor import Size as Size
 from .core.tensor import Tensor as Tensor
+from .cuda.memory import OutOfMemoryError as OutOfMemoryError
 from .ops.common.type_info import can_cast as can_cast
 from .ops.common.type_info import finfo as finfo
+from .ops.common.type_info import get_device as get_device
 from .ops.common.type_info import iinfo as iinfo
 from .ops.common.type_info import is_complex as is_complex
+from .ops.common.type_info import is_conj as is_conj
 from .ops.common.type_info import is_floating_point as is_floating_point
+from .ops.common.type_info import is_inference as is_inference
+from .ops.common.type_info import is_neg as is_neg
 from .ops.common.type_info import is_nonzero as is_nonzero
+from .ops.common.type_info import is_same_size as is_same_size
+from .ops.common.type_info import is_signed as is_signed
 from .ops.common.type_info import is_tensor as is_tensor
 from .ops.common.type_info import numel as numel
 from .ops.common.type_info import promote_types as promote_types
@@ -81,10 +111,36 @@ from .ops.linalg.eigh_svd import SVDTransposed
 from .ops.linalg.lu import PLU
 from .ops.linalg.qr import QR, Reflections
 from .ops.linalg.solve_triangular import TriangularSolution
+from .ops.movement.storage import is_storage as is_storage
+from .ops.movement.tensor_types import BFloat16Tensor as BFloat16Tensor
+from .ops.movement.tensor_types import BoolTensor as BoolTensor
+from .ops.movement.tensor_types import ByteTensor as ByteTensor
+from .ops.movement.tensor_types import CharTensor as CharTensor
+from .ops.movement.tensor_types import DoubleTensor as DoubleTensor
+from .ops.movement.tensor_types import FloatTensor as FloatTensor
+from .ops.movement.tensor_types import HalfTensor as HalfTensor
+from .ops.movement.tensor_types import IntTensor as IntTensor
+from .ops.movement.tensor_types import LongTensor as LongTensor
+from .ops.movement.tensor_types import ShortTensor as ShortTensor
+from .ops.movement.tensor_types import set_default_tensor_type as set_default_tensor_type
+from .ops.movement.tensor_types import typename as typename
 from .ops.pointwise.floating_point import Frexp
 from .ops.reduction.histogram import Histogram
 from .ops.reduction.minmax import MinMax
 from .ops.sampling.philox import Generator as Generator
+from .ops.sampling.philox import default_generator as default_generator
+from .settings import get_device_module as get_device_module
+from .settings import get_num_interop_threads as get_num_interop_threads
+from .settings import get_num_threads as get_num_threads
+from .settings import is_warn_always_enabled as is_warn_always_enabled
+from .settings import set_num_interop_threads as set_num_interop_threads
+from .settings import set_num_threads as set_num_threads
+from .settings import set_warn_always as set_warn_always
+from .std_names import multiprocessing as multiprocessing
+from .std_names import random as random
+from .std_names import types as types
+from .storage import TypedStorage as TypedStorage
+from .storage import UntypedStorage as UntypedStorage
 
 bfloat16: _dtype[Any]
 bool: _dtype[Any]
@@ -768,6 +824,11 @@ def from_dlpack(data: Any, *, out: Tensor | None = None) -> Tensor:
     """A tensor that shares the memory of another library's, through the DLPack ..."""
 def from_numpy(array: np.ndarray, *, out: Tensor | None = None) -> Tensor:
     """A tensor that shares the array's memory."""
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: _int = -1, offset: _int = 0, requires_grad: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A tensor of one dimension that shares the memory of an object with Python's ..."""
 def full(
     size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,

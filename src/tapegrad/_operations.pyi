@@ -5,6 +5,7 @@
 from builtins import bool as _bool
 from builtins import float as _float
 from builtins import int as _int
+from builtins import type as _type
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, overload
 
@@ -15,6 +16,7 @@ from .ops.linalg.det import SignAndLog
 from .ops.linalg.eigh_svd import SVDTransposed
 from .ops.linalg.qr import QR, Reflections
 from .ops.linalg.solve_triangular import TriangularSolution
+from .ops.movement.storage import TypedStorage, UntypedStorage
 from .ops.pointwise.floating_point import Frexp
 from .ops.reduction.histogram import Histogram
 from .ops.reduction.minmax import MinMax
@@ -177,6 +179,8 @@ class Operations:
         """Whether any element over ``dim`` (one, several, or all by default) is not 0 (nan ..."""
     @overload
     def any(self, *, axis: Any, keepdims: _bool = False) -> Tensor: ...
+    def apply_(self, callable: Callable[[Any], Any]) -> Tensor:
+        """Replace each element by what a function of Python's makes of it, off the tape ..."""
     def arccos(self) -> Tensor:
         """The inverse of cos."""
     def arccos_(self) -> Tensor:
@@ -652,6 +656,10 @@ class Operations:
         """The tensor as int32: itself if it is that, else a copy."""
     def inverse(self) -> Tensor:
         """The inverses of (..., n, n) matrices."""
+    def is_pinned(self, device: Any = None) -> _bool:
+        """False: no memory of the host is pinned."""
+    def is_shared(self) -> _bool:
+        """Whether other processes may see this memory: on a GPU only."""
     def isclose(
         self, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08, equal_nan: _bool = False,
     ) -> Tensor:
@@ -774,6 +782,8 @@ class Operations:
         """(LU, pivots) as by ``linalg.lu_factor``, which raises LinAlgError if a matrix is ..."""
     def lu_solve(self, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
         """The solution of A x = b from ``lu(A)``: ``linalg.lu_solve`` under its older name."""
+    def map_(self, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+        """Replace each element by what a function of Python's makes of it and the element ..."""
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
         """``input`` with ``value``, a number or a 0-d tensor, where the bool ``mask`` is ..."""
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
@@ -912,6 +922,11 @@ class Operations:
         """-input."""
     def negative_(self) -> Tensor:
         """In-place version of ``negative``."""
+    def new(
+        self, *args: Any, device: Any = None, dtype: Any = None, requires_grad: _bool = False,
+        layout: Any = None, pin_memory: _bool = False,
+    ) -> Tensor:
+        """Another tensor of this one's dtype, on its device unless another is given: of ..."""
     @overload
     def new_empty(
         self, *size: Any, memory_format: Any = None, dtype: Any = None, device: Any = None,
@@ -996,6 +1011,8 @@ class Operations:
         """The products of all pairs: (m,) and (n,) -> (m, n)."""
     def permute(self, *order: Any, dims: Any = None) -> Tensor:
         """A view with the dimensions in another order: dimension i of the result is ..."""
+    def pin_memory(self, device: Any = None) -> Tensor:
+        """The tensor itself: a copy to a GPU is complete when the call returns, from any ..."""
     def pinverse(self, rcond: _float = 1e-15) -> Tensor:
         """``linalg.pinv`` under its older name: the Moore-Penrose inverses of (..., m, n) ..."""
     def polygamma(self, n: _int) -> Tensor:
@@ -1043,6 +1060,8 @@ class Operations:
         """1 / input."""
     def reciprocal_(self) -> Tensor:
         """In-place version of ``reciprocal``."""
+    def record_stream(self, stream: Any) -> None:
+        """Does nothing: the pool of a GPU's memory keeps blocks by stream."""
     def relu(self, inplace: _bool = False) -> Tensor:
         """max(x, 0); slope 0 at 0."""
     def relu_(self, inplace: _bool = False) -> Tensor:
@@ -1145,6 +1164,8 @@ class Operations:
         """-1, 0 or 1, of input's dtype."""
     def sgn_(self) -> Tensor:
         """In-place version of ``sgn``."""
+    def share_memory_(self) -> Tensor:
+        """On a GPU, the tensor."""
     def short(self, memory_format: Any = None) -> Tensor:
         """The tensor as int16: itself if it is that, else a copy."""
     def sigmoid(self) -> Tensor:
@@ -1232,8 +1253,12 @@ class Operations:
         self, *, axis: Any, unbiased: _bool = True, keepdims: _bool = False,
         correction: _float | None = None,
     ) -> Tensor: ...
+    def storage(self) -> TypedStorage:
+        """The whole memory that this tensor is in, with its views and whatever it is a ..."""
     def storage_offset(self) -> _int:
         """How many elements of its memory lie before the tensor's first: an int."""
+    def storage_type(self) -> _type:
+        """The class of ``storage()``."""
     def sub(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """input - alpha * other, broadcast and promoted."""
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -1332,7 +1357,7 @@ class Operations:
         """In-place version of ``trunc``."""
     @overload
     def type(self) -> str:
-        """The tensor in another dtype, which may be named like PyTorch's classes of ..."""
+        """The tensor in another dtype; one of PyTorch's classes of tensors, or its name ..."""
     @overload
     def type(self, dtype: Any, non_blocking: _bool = False) -> Tensor: ...
     def type_as(self, other: Tensor) -> Tensor:
@@ -1417,6 +1442,8 @@ class Operations:
     def unsqueeze(self, *, axis: _int) -> Tensor: ...
     def unsqueeze_(self, dim: _int) -> Tensor:
         """In-place version of ``unsqueeze``."""
+    def untyped_storage(self) -> UntypedStorage:
+        """The whole memory that this tensor is in, in bytes."""
     @overload
     def var(
         self, dim: Any = None, unbiased: _bool = True, keepdim: _bool = False, *,

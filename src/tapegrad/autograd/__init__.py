@@ -38,11 +38,13 @@ _LATER = {
     "detect_anomaly": ".anomaly",
     "functional": ".functional",
     "is_anomaly_enabled": ".anomaly",
+    "profiler": ".profiler",
     "set_detect_anomaly": ".anomaly",
 }
 
 if TYPE_CHECKING:
     from . import functional as functional
+    from . import profiler as profiler
     from .anomaly import AnomalyError as AnomalyError
     from .anomaly import detect_anomaly as detect_anomaly
     from .anomaly import is_anomaly_enabled as is_anomaly_enabled

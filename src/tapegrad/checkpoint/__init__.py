@@ -9,12 +9,14 @@ libraries') are checked as far as their format allows.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from tapegrad.core.devices import Device, to_numpy
+from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import from_numpy
 
@@ -66,15 +68,22 @@ def save(obj: Any, f: Any) -> None:
 
 
 @retelling
-def load(f: Any, map_location: Any = None, weights_only: bool = True) -> Any:
+def load(
+    f: Any, map_location: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None
+) -> Any:
     """Read what ``save`` wrote, from a path or a file open for reading bytes, onto the device
     ``map_location`` (by default the CPU). Files that other libraries wrote are read too; of npz,
-    those that are not compressed. Which format it is shows in the file. ``weights_only`` changes
-    nothing: no code is ever loaded.
+    those that are not compressed. Which format it is shows in the file.
 
-    Raises CheckpointError, naming the file, if it is damaged or something else.
+    As in PyTorch, ``map_location`` may be a dict from devices to devices, or a function of a
+    storage and its device, "cpu", that returns the storage. Whatever ``weights_only`` says, there
+    are only numbers in a file; nor does ``mmap`` matter. Raises CheckpointError, naming the file,
+    if it is damaged or something else, and TypeError for a function that returns something else.
     """
-    device = None if map_location is None else Device(map_location)
+    if isinstance(map_location, Mapping):
+        map_location = map_location.get("cpu")
+    function = map_location if callable(map_location) else None
+    device = None if map_location is None or function else Device(map_location)
     if hasattr(f, "read"):
         source, data = getattr(f, "name", "the file"), f.read()
     else:
@@ -87,13 +96,25 @@ def load(f: Any, map_location: Any = None, weights_only: bool = True) -> Any:
         tensors = {name: from_numpy(array) for name, array in arrays.items()}
         if device is not None:
             tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        for tensor in tensors.values() if function else ():
+            _check_it_stays(tensor, function)
         return tensors if text is None else tree.restore(text, tensors)
-    except MemoryError:
+    except (MemoryError, _Moves):
         raise
     except Exception as error:  # whatever the bytes provoke in a parser
         known = isinstance(error, CheckpointError)
         what = error if known else f"it is damaged or no checkpoint: {error}"
         raise CheckpointError(f"load: {source}: {what}") from (None if known else error)
+
+
+class _Moves(TypeError):
+    pass
+
+
+def _check_it_stays(tensor: Tensor, map_location: Any) -> None:
+    storage = tensor.storage()
+    if map_location(storage, "cpu") not in (storage, None):
+        raise _Moves("load: map_location must return the storage that it is given: name the device")
 
 
 def _format(path: str) -> Any:

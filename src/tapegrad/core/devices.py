@@ -173,6 +173,20 @@ _entered: ContextVar[tuple[Device, ...]] = ContextVar("entered", default=())
 _default: ContextVar[Device | None] = ContextVar("default device", default=None)
 
 
+# Which GPU "cuda" means, thread by thread.
+_current_gpu: ContextVar[int] = ContextVar("current GPU", default=0)
+
+
+def current_gpu() -> int:
+    """The number of the GPU that "cuda" means."""
+    return _current_gpu.get()
+
+
+def set_current_gpu(index: int) -> None:
+    """Let "cuda" mean this GPU in this thread."""
+    _current_gpu.set(index)
+
+
 def set_default_device(device: Any) -> None:
     """Make new tensors of this thread on ``device`` unless told otherwise; None: as at first."""
     _default.set(None if device is None else Device(device))
@@ -247,6 +261,8 @@ def make_current(device: Device) -> None:
 
 
 def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
+    if isinstance(spec, int) and not isinstance(spec, bool) and index is None:
+        spec, index = "cuda", spec  # as PyTorch does
     kind, _, number = str(spec).partition(":")
     wrong = not isinstance(spec, str) or kind not in TYPES or (number and index is not None)
     if number and not wrong:
@@ -257,7 +273,7 @@ def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
     if wrong or (index is not None and index < 0):
         raise ValueError(f"unknown device {spec!r}: use 'cpu', 'cuda', 'cuda:N' or 'emulated'")
     if kind == "cuda":
-        return kind, index or 0
+        return kind, _current_gpu.get() if index is None else index
     if index:
         raise ValueError(f"there is only one {kind!r} device, asked for {kind}:{index}")
     return kind, None

@@ -1,8 +1,11 @@
-"""PyTorch's names for how a tensor lies in memory, of which tapegrad has the common ones."""
+"""PyTorch's names for how a tensor lies in memory, of which there is one way: by rows."""
 
 from __future__ import annotations
 
 from typing import Any
+
+# What names of types begin with: "torch" where the package stands in for it (``torch_names``).
+library = "tapegrad"
 
 
 class layout(str):
@@ -11,12 +14,13 @@ class layout(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"tapegrad.{self}"
+        return f"{library}.{self}"
 
 
 class memory_format(layout):
     """An order of dimensions in memory: ``contiguous_format`` is row-major, ``preserve_format`` the
-    input's own."""
+    input's own. ``channels_last`` and ``channels_last_3d`` are taken for ``contiguous_format``:
+    kernels read rows."""
 
     __slots__ = ()
 
@@ -24,7 +28,9 @@ class memory_format(layout):
 strided = layout("strided")
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
-_FORMATS = (contiguous_format, preserve_format)
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+_FORMATS = (contiguous_format, preserve_format, channels_last, channels_last_3d)
 
 
 def check(op: str, asked_layout: Any = None, asked_format: Any = None) -> None:
@@ -33,6 +39,6 @@ def check(op: str, asked_layout: Any = None, asked_format: Any = None) -> None:
         raise RuntimeError(f"[{op}] layout must be tapegrad.strided, got {asked_layout!r}")
     if asked_format is not None and not any(asked_format is f for f in _FORMATS):
         raise RuntimeError(
-            f"[{op}] memory_format must be tapegrad.contiguous_format or preserve_format, got "
-            f"{asked_format!r}"
+            f"[{op}] memory_format must be tapegrad.contiguous_format, preserve_format or "
+            f"channels_last, got {asked_format!r}"
         )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import operator
 import weakref
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Size(tuple):
         return product
 
     def __repr__(self) -> str:
-        return f"tapegrad.Size({list(self)})"
+        return f"{formats.library}.Size({list(self)})"
 
 
 class Alias(weakref.ref):
@@ -159,9 +160,20 @@ class Tensor(Operations):
     # NumPy must not broadcast over a Tensor: `ndarray * Tensor` is left to Tensor.__rmul__.
     __array_priority__ = 1000
 
-    def __init__(self, data: Any = (), dtype: Any = None, device: Any = None):
-        """Raises TypeError: the constructor is ``tapegrad.tensor``."""
-        raise TypeError("Tensor() is not called directly: use tapegrad.tensor(data)")
+    # Attached by ops.methods: the tensor that the arguments of the constructor ask for.
+    _constructed: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """As older scripts write it: ``Tensor(2, 3)`` has these sizes and undefined values, as
+        ``tapegrad.empty(2, 3)``; ``Tensor([2, 3])`` holds these numbers in the default dtype;
+        ``Tensor(x)`` is an alias of a tensor. New code says ``tapegrad.tensor`` or ``empty``.
+
+        Raises TypeError for anything else, RuntimeError for a negative size.
+        """
+        made = self._constructed(*args, **options)
+        self.__dict__.update(made.__dict__)
+        if made._base is not None and made._storage is not None:
+            made._storage.add_view(made._base, self)
 
     # ------------------------------------------------------------------ what it is
 
@@ -205,6 +217,16 @@ class Tensor(Operations):
         """Whether it is on a GPU."""
         return self._device.type == "cuda"
 
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is in the host's memory: on the CPU or the emulated device."""
+        return self._device.type != "cuda"
+
+    # Kinds of devices and of tensors that there are none of.
+    is_xpu, is_mps, is_meta, is_ipu, is_xla, is_mtia, is_maia, is_vulkan = (False,) * 8
+    is_sparse, is_sparse_csr, is_quantized, is_mkldnn, is_nested = (False,) * 5
+    name: None = None
+
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension. Raises IndexError for one that is not there."""
         if dim is None:
@@ -231,10 +253,14 @@ class Tensor(Operations):
         return strides if dim is None else _at(self, "stride", strides, dim)
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie in row-major order without gaps. Raises RuntimeError for
-        any other ``memory_format``."""
-        formats.check("is_contiguous", None, memory_format)
-        return bool(self._array.flags.c_contiguous)
+        """Whether the elements lie in row-major order without gaps; for ``channels_last`` with the
+        channels behind the others. Raises RuntimeError for anything but a memory format."""
+        array = self._array
+        if memory_format is not None:
+            formats.check("is_contiguous", None, memory_format)
+            if memory_format.startswith("channels_last") and array.ndim > 2:
+                array = array.transpose((0, *range(2, array.ndim), 1))
+        return bool(array.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is float64, float32, float16 or bfloat16."""
@@ -247,6 +273,24 @@ class Tensor(Operations):
     def is_signed(self) -> bool:
         """Whether the dtype has negative numbers: all but uint8 and bool."""
         return self._array.dtype.kind in "fiV"
+
+    def is_conj(self) -> bool:
+        """False: nothing is conjugated later."""
+        return False
+
+    def is_neg(self) -> bool:
+        """False: nothing is negated later."""
+        return False
+
+    def is_inference(self) -> bool:
+        """False: tensors made in inference mode are like others."""
+        return False
+
+    def is_same_size(self, other: Tensor) -> bool:
+        """Whether both have one shape. Raises TypeError for anything but a Tensor."""
+        if not isinstance(other, Tensor):
+            raise TypeError(f"[is_same_size] other must be a Tensor, got {type(other).__name__}")
+        return self._array.shape == other._array.shape
 
     def get_device(self) -> int:
         """The GPU's number; -1 on the CPU devices."""

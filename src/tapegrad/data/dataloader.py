@@ -12,7 +12,7 @@ from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import check_nesting
 from tapegrad.ops.common.refusals import Retelling, retelling
-from tapegrad.ops.creation.create import tensor
+from tapegrad.ops.creation.create import as_tensor, tensor
 from tapegrad.ops.movement.cat import stack
 from tapegrad.ops.sampling.philox import Generator
 
@@ -93,6 +93,10 @@ class DataLoader(Retelling):
         fetch = batch_fetch(self.dataset) if self.collate_fn is default_collate else None
         return map(fetch or self._fetch_items, self.batch_sampler)
 
+    def __class_getitem__(cls, item: Any) -> Any:
+        """``DataLoader[Tensor]`` is DataLoader: what it yields is for the reader."""
+        return cls
+
     def __len__(self) -> int:
         return len(self.batch_sampler)  # type: ignore[arg-type]
 
@@ -104,6 +108,28 @@ class DataLoader(Retelling):
                     return self.collate_fn(self.dataset.__getitems__(indices))
                 break
         return self.collate_fn([self.dataset[index] for index in indices])
+
+
+def get_worker_info() -> None:
+    """None, as in PyTorch's main process: batches are made in this one."""
+    return None
+
+
+@retelling
+def default_convert(data: Any) -> Any:
+    """One sample as tensors, where batches are not made by the DataLoader: arrays become tensors
+    over their memory, also in lists, dicts, and tuples, which become lists; anything else is left
+    as it is."""
+    check_nesting("default_convert", data)
+    if isinstance(data, (np.ndarray, np.generic)) and data.dtype.kind in "biufV":
+        return as_tensor(data)
+    if isinstance(data, Mapping):
+        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, tuple) and hasattr(data, "_fields"):  # a named tuple
+        return type(data)(*map(default_convert, data))
+    if isinstance(data, (tuple, list)):
+        return [default_convert(value) for value in data]
+    return data
 
 
 @retelling

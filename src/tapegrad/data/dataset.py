@@ -31,8 +31,12 @@ class Dataset(Retelling):
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} does not define __len__()")
 
-    def __add__(self, other: Dataset) -> ConcatDataset:
+    def __add__(self, other: Dataset) -> Any:
         return ConcatDataset([self, other])
+
+    def __class_getitem__(cls, item: Any) -> Any:
+        """``Dataset[tuple[Tensor, int]]`` is Dataset: what it holds is for the reader."""
+        return cls
 
 
 class IterableDataset(Dataset):
@@ -42,8 +46,34 @@ class IterableDataset(Dataset):
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} does not define __iter__()")
 
+    def __add__(self, other: Any) -> Any:
+        return ChainDataset([self, other])
+
     def __len__(self) -> int:
         raise TypeError(f"{type(self).__name__} does not define __len__()")
+
+
+class ChainDataset(IterableDataset):
+    """Several IterableDatasets, read one after the other. Raises TypeError for others."""
+
+    def __init__(self, datasets: Iterable[IterableDataset]) -> None:
+        self.datasets = datasets
+
+    def _checked(self) -> Iterator[IterableDataset]:
+        for dataset in self.datasets:
+            if not isinstance(dataset, IterableDataset):
+                raise TypeError(
+                    f"ChainDataset chains IterableDatasets, got {type(dataset).__name__}: "
+                    "ConcatDataset joins those with a length"
+                )
+            yield dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        for dataset in self._checked():
+            yield from dataset
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self._checked())
 
 
 class TensorDataset(Dataset):
@@ -115,6 +145,30 @@ class ConcatDataset(Dataset):
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
+
+
+class StackDataset(Dataset):
+    """Item i is item i of every dataset: of datasets by position a tuple, of datasets by name a
+    dict. Raises ValueError for both at once, for none, and for datasets of different lengths."""
+
+    datasets: tuple | dict
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if bool(args) == bool(kwargs):
+            raise ValueError("StackDataset takes datasets by position, or by name")
+        lengths = [len(dataset) for dataset in (*args, *kwargs.values())]
+        if len({*lengths}) != 1:
+            raise ValueError(f"StackDataset: the datasets have different lengths, {lengths}")
+        self.datasets = args or kwargs
+        self._length = lengths[0]
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: dataset[index] for name, dataset in self.datasets.items()}
+        return tuple(dataset[index] for dataset in self.datasets)
+
+    def __len__(self) -> int:
+        return self._length
 
 
 def batch_fetch(dataset: Any) -> Callable[[Sequence[int]], Any] | None:

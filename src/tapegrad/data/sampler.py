@@ -43,6 +43,10 @@ class Sampler(Retelling):
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} does not define __len__()")
 
+    def __class_getitem__(cls, item: Any) -> Any:
+        """``Sampler[int]`` is Sampler."""
+        return cls
+
 
 class SequentialSampler(Sampler):
     """First to last."""

@@ -1,8 +1,10 @@
 """Networks: modules, layers, losses, and the functions they are made of."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-from tapegrad.ops.common.hints import unknown_names as _unknown_names
+from tapegrad.ops.common.hints import UnknownName as _UnknownName
 
 from . import functional as functional
 from . import init as init
@@ -144,11 +146,15 @@ from .upsample import UpsamplingNearest2d as UpsamplingNearest2d
 
 # Every class above, without the files that they come from.
 __all__ = [
-    *(name for name, value in globals().items() if isinstance(value, type)),
+    *(name for name, value in globals().items() if isinstance(value, type) and name[0] != "_"),
     "functional",
     "init",
     "utils",
 ]
 
 if not _TYPE_CHECKING:
-    __getattr__ = _unknown_names(__name__)
+
+    def __getattr__(name: str) -> _Any:
+        if name != "modules":
+            raise _UnknownName(f"module {__name__!r}", name, lambda: __all__)
+        return _import_module(".modules", __name__)

@@ -12,6 +12,8 @@ from .layer import check_kinds
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
+from .sdpa import SDPBackend as SDPBackend  # at PyTorch's address, nn.attention
+from .sdpa import sdpa_kernel as sdpa_kernel
 from .weights import add_parameter
 
 

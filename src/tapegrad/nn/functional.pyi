@@ -66,12 +66,13 @@ def bias_gelu(input: Tensor, bias: Tensor, approximate: str = "none") -> Tensor:
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """sum_ij input1_i weight_kij input2_j + bias_k: (..., m), (..., n), (out, m, n) ..."""
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean",
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:
     """-[t log x + (1 - t) log(1 - x)] of probabilities x; logarithms are cut off at -100."""
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean",
-    pos_weight: Tensor | None = None,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", pos_weight: Tensor | None = None,
 ) -> Tensor:
     """-[t log s(x) + (1 - t) log(1 - s(x))], s the sigmoid: in one expression that ..."""
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -113,7 +114,8 @@ def conv_transpose3d(
 ) -> Tensor:
     """The gradient of a convolution with respect to its volumes."""
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean",
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:
     """1 - cos where the label is 1, max(0, cos - margin) where it is -1, of the angles ..."""
 @overload
@@ -122,8 +124,9 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-08) 
 @overload
 def cosine_similarity(x1: Tensor, x2: Tensor, *, axis: int, eps: float = 1e-08) -> Tensor: ...
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100,
-    reduction: str = "mean", label_smoothing: float = 0.0,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Softmax cross-entropy of logits, -sum(q log softmax(input)) with q the target."""
 def ctc_loss(
@@ -238,7 +241,8 @@ def hardtanh_(
 ) -> Tensor:
     """In-place version of ``hardtanh``: returns the tensor."""
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean",
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:
     """x where the label is 1, max(0, margin - x) where it is -1, of distances x."""
 def huber_loss(
@@ -259,11 +263,13 @@ def interpolate(
 ) -> Tensor:
     """``input`` (batch, channels, ...) with its 1, 2 or 3 last dimensions resized to ..."""
 def kl_div(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", log_target: bool = False,
 ) -> Tensor:
     """The Kullback-Leibler divergence t (log t - x) of log-probabilities x from ..."""
 def l1_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:
     """The absolute difference."""
 def layer_norm(
@@ -308,7 +314,8 @@ def lp_pool3d(
 ) -> Tensor:
     """The norm of every window of volumes: (sum of x ** p) ** (1 / p) with p = norm_type."""
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean",
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:
     """max(0, -t (x1 - x2) + margin): label 1 wants x1 larger, -1 wants x2 larger."""
 @overload
@@ -362,7 +369,8 @@ def max_unpool3d(
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x tanh(softplus(x)) (Misra 2019)."""
 def mse_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", weight: Tensor | None = None,
 ) -> Tensor:
     """The squared difference."""
 def multi_head_attention_forward(
@@ -378,19 +386,23 @@ def multi_head_attention_forward(
 ) -> tuple[Tensor, Tensor | None]:
     """``nn.MultiheadAttention``'s computation, with its weights as arguments: query ..."""
 def multi_margin_loss(
-    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, *,
-    reduction: str = "mean",
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:
     """sum over i != t of w[t] max(0, margin - x[t] + x[i])^p / classes, for scores (n, ..."""
-def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """sum of max(0, 1 - x[t] + x[i]) / classes over the right classes t and the wrong ..."""
 def multilabel_soft_margin_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean",
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:
     """-[t log s(x) + (1 - t) log s(-x)], s the sigmoid, averaged over the last ..."""
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100,
-    reduction: str = "mean",
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:
     """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...)."""
 @overload
@@ -413,8 +425,9 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(..., c, h r, w r) -> (..., c r^2, h, w): the inverse of ``pixel_shuffle``."""
 def poisson_nll_loss(
-    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, *,
-    eps: float = 1e-08, reduction: str = "mean",
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
+    size_average: bool | None = None, eps: float = 1e-08, reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """The negative log likelihood of counts under Poisson distributions with means ..."""
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -454,10 +467,14 @@ def sigmoid(input: Tensor) -> Tensor:
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x sigmoid(x)."""
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0,
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean", beta: float = 1.0,
 ) -> Tensor:
     """d^2 / (2 beta) for differences |d| < beta, |d| - beta / 2 beyond (Girshick 2015)."""
-def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """log(1 + exp(-t x)), without overflow, of scores x and labels t, 1 or -1."""
 @overload
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
@@ -485,7 +502,8 @@ def threshold_(input: Tensor, threshold: float, value: float, inplace: bool = Fa
     """In-place version of ``threshold``: returns the tensor."""
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0,
-    eps: float = 1e-06, swap: bool = False, *, reduction: str = "mean",
+    eps: float = 1e-06, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), with d the p-norm of ..."""
 def triplet_margin_with_distance_loss(

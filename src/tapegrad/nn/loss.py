@@ -1,5 +1,5 @@
-"""Losses as modules: of numbers and of classes. ``reduction`` is "mean", "sum" or "none"; PyTorch's
-older ``size_average`` and ``reduce`` are not taken."""
+"""Losses as modules: of numbers and of classes. ``reduction`` is "mean", "sum" or "none"; the flags
+``size_average`` and ``reduce`` are PyTorch's older way to say so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.signatures import fitting
+from tapegrad.ops.loss.size_average import FLAGS, reduction_of
 
 from . import functional as F
 from .layer import FunctionLayer
@@ -23,20 +25,26 @@ class Loss(FunctionLayer):
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
     _shown = ""
 
-    def __init__(self, *misplaced: Any, reduction: str = "mean") -> None:
-        if misplaced:
-            name = type(self).__name__
-            raise TypeError(
-                f"{name} is made first and called then, {name}()(input, target), and takes its "
-                f"options by name; got {', '.join(type(x).__name__ for x in misplaced)}"
-            )
-        self._take({"reduction": reduction})
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+    ) -> None:
+        self._take(locals())
 
     def _take(self, given: dict[str, Any]) -> None:
+        name = type(self).__name__
+        flags = [given.pop(flag, None) for flag in FLAGS]
+        if any(isinstance(flag, Tensor) for flag in flags):
+            raise TypeError(
+                f"{name} is made first and called then, {name}()(input, target); got Tensors where "
+                "its options are"
+            )
+        if flags != [None, None]:
+            for flag, value in zip(FLAGS, flags, strict=True):
+                fitting(name, flag, value, bool, True)
+            given["reduction"] = reduction_of(name, *flags)
         if given["reduction"] not in self.reductions:
             raise ValueError(
-                f"{type(self).__name__}: reduction must be one of {self.reductions}, "
-                f"not {given['reduction']!r}"
+                f"{name}: reduction must be one of {self.reductions}, not {given['reduction']!r}"
             )
         super()._take(given)
 
@@ -56,7 +64,13 @@ class SmoothL1Loss(Loss, function=F.smooth_l1_loss):
     """(input - target)² / (2 beta) where the difference is below beta, |input - target| - beta / 2
     beyond (Girshick 2015)."""
 
-    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
+    ) -> None:
         self._take(locals())
 
 
@@ -75,7 +89,13 @@ class SoftMarginLoss(Loss, function=F.soft_margin_loss):
 class HingeEmbeddingLoss(Loss, function=F.hinge_embedding_loss):
     """The input where the target is 1, max(0, margin - input) where it is -1."""
 
-    def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        margin: float = 1.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
         self._take(locals())
 
 
@@ -86,7 +106,13 @@ class KLDivLoss(Loss, function=F.kl_div):
 
     reductions = ("mean", "batchmean", "sum", "none")
 
-    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        log_target: bool = False,
+    ) -> None:
         self._take(locals())
 
 
@@ -99,8 +125,9 @@ class PoissonNLLLoss(Loss, function=F.poisson_nll_loss):
         self,
         log_input: bool = True,
         full: bool = False,
-        *,
+        size_average: bool | None = None,
         eps: float = 1e-8,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
         self._take(locals())
@@ -122,7 +149,13 @@ class WeightedLoss(Loss):
     weight: Tensor | None
     _buffer_options: ClassVar[tuple[str, ...]] = ("weight",)
 
-    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
         self._take(locals())
 
 
@@ -132,7 +165,12 @@ class NLLLoss(WeightedLoss, function=F.nll_loss):
     weighted."""
 
     def __init__(
-        self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
         self._take(locals())
 
@@ -145,8 +183,9 @@ class CrossEntropyLoss(WeightedLoss, function=F.cross_entropy):
     def __init__(
         self,
         weight: Tensor | None = None,
-        *,
+        size_average: bool | None = None,
         ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
@@ -172,7 +211,8 @@ class BCEWithLogitsLoss(WeightedLoss, function=F.binary_cross_entropy_with_logit
     def __init__(
         self,
         weight: Tensor | None = None,
-        *,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
@@ -188,7 +228,8 @@ class MultiMarginLoss(WeightedLoss, function=F.multi_margin_loss):
         p: int = 1,
         margin: float = 1.0,
         weight: Tensor | None = None,
-        *,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
         self._take(locals())
@@ -227,7 +268,13 @@ class CosineEmbeddingLoss(Loss, function=F.cosine_embedding_loss):
     """loss(x1, x2, target): 1 - cos(x1, x2) where the target is 1, max(0, cos(x1, x2) - margin)
     where it is -1: two (N, D) and (N,)."""
 
-    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        margin: float = 0.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
         self._take(locals())
 
 
@@ -248,7 +295,8 @@ class TripletMarginLoss(Loss, function=F.triplet_margin_loss):
         p: float = 2.0,
         eps: float = 1e-6,
         swap: bool = False,
-        *,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
         self._take(locals())

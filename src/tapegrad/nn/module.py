@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from tapegrad.autograd.backward import RemovableHandle, add_hook
-from tapegrad.core import dtypes
+from tapegrad.core import dtypes, formats
 from tapegrad.core.commit import commit
 from tapegrad.core.devices import Device
 from tapegrad.core.memory import byte_range
@@ -356,14 +356,21 @@ class Module(Retelling):
                 parameter.grad = parameter.grad.detach().zero_()
 
     def to(
-        self, *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False
+        self,
+        *args: Any,
+        device: Any = None,
+        dtype: Any = None,
+        non_blocking: bool = False,
+        memory_format: Any = None,
     ) -> Self:
         """Move to a device, a dtype or both: ``to("cuda")``, ``to(tg.float64)``, ``to(tensor)``;
         all of it or, if that fails, nothing.
 
         A dtype applies to floating-point parameters and buffers only. Parameters keep their
         identity: an optimizer made before goes on working until it has state, which does not move.
+        A ``memory_format`` changes nothing (see ``core/formats.py``).
         """
+        formats.check("Module.to", None, memory_format)
         for target in args:
             if isinstance(target, Tensor):
                 device, dtype = target.device, target.dtype

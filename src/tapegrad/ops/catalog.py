@@ -69,8 +69,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "conv.primitives": {"xp": "convolution convolution_input convolution_weight matmul_into"},
     "creation.create": {
         "tg": """
-            as_tensor asarray=as_tensor empty empty_like from_dlpack from_numpy full full_like ones
-            ones_like tensor zeros zeros_like
+            as_tensor asarray=as_tensor empty empty_like from_dlpack from_numpy frombuffer full
+            full_like ones ones_like tensor zeros zeros_like
         """,
         "x": "new_empty new_full new_ones new_tensor new_zeros",
     },
@@ -82,7 +82,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "movement.to": {
         "x": """
             bfloat16=to_bfloat16 bool=to_bool byte=to_byte char=to_char cpu cuda double=to_double
-            float=to_float half=to_half int=to_int long=to_long short=to_short to type type_as
+            float=to_float half=to_half int=to_int long=to_long short=to_short to type_as
         """,
         "xp": "transfer",
     },
@@ -271,6 +271,13 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "x": "storage_offset",
         "xp": "strided_last strided_part strided_replace strided_sum strided_view strided_written",
     },
+    "movement.storage": {
+        "x": """
+            apply_ is_pinned is_shared map_ pin_memory record_stream share_memory_ storage
+            storage_type untyped_storage
+        """,
+    },
+    "movement.tensor_types": {"x": "new type=to_type"},
     "movement.tril_triu": {
         "tg": "tril_indices triu_indices",
         "tg x x_": "tril triu",

@@ -96,6 +96,12 @@ def _of_tensor(name: str, method: Callable) -> Callable:
     return method
 
 
+def _constructor() -> Any:
+    from .movement.tensor_types import constructed
+
+    return staticmethod(constructed)
+
+
 def _attach() -> None:
     def attach(name: str, make: Callable, *arguments: Any) -> None:
         setattr(Tensor, name, _Later(name, partial(make, *arguments)))
@@ -120,6 +126,7 @@ def _attach() -> None:
         attach(name, lambda operation: property(operation.declared()), operation)
     for operator, name in INPLACE_OPERATORS.items():
         attach(operator, getattr, Tensor, name)
+    attach("_constructed", _constructor)
 
 
 _attach()

@@ -1,10 +1,24 @@
-"""``tapegrad.data`` at PyTorch's address."""
+"""``tapegrad.data`` at PyTorch's address, and its files: ``utils.data.dataset`` is
+``tapegrad.data.dataset``."""
 
+import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from tapegrad.data import *  # noqa: F403
 from tapegrad.data import __all__ as __all__
+from tapegrad.data import dataloader, dataset, distributed, sampler
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
+
+__path__: list[str] = []  # for imports of the files
+for _name, _file in {
+    "dataloader": dataloader,
+    "dataset": dataset,
+    "distributed": distributed,
+    "sampler": sampler,
+    "_utils": dataloader,  # where PyTorch has default_collate, in its file collate
+    "_utils.collate": dataloader,
+}.items():
+    _sys.modules[f"{__name__}.{_name}"] = _file
 
 if not _TYPE_CHECKING:
     __getattr__ = _unknown_names(__name__)

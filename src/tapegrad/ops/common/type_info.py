@@ -81,6 +81,49 @@ def is_complex(input: Tensor) -> bool:
 
 
 @retelling
+def is_signed(input: Tensor) -> bool:
+    """Whether the tensor's dtype has negative numbers: all but uint8 and bool."""
+    require_tensor("is_signed", input)
+    return input.is_signed()
+
+
+@retelling
+def is_conj(input: Tensor) -> bool:
+    """False: nothing is conjugated later."""
+    require_tensor("is_conj", input)
+    return input.is_conj()
+
+
+@retelling
+def is_neg(input: Tensor) -> bool:
+    """False: nothing is negated later."""
+    require_tensor("is_neg", input)
+    return input.is_neg()
+
+
+@retelling
+def is_inference(input: Tensor) -> bool:
+    """False: tensors made in inference mode are like others."""
+    require_tensor("is_inference", input)
+    return input.is_inference()
+
+
+@retelling
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether both tensors have one shape."""
+    require_tensor("is_same_size", input)
+    require_tensor("is_same_size", other)
+    return input.is_same_size(other)
+
+
+@retelling
+def get_device(input: Tensor) -> int:
+    """The GPU's number; -1 on the CPU devices."""
+    require_tensor("get_device", input)
+    return input.get_device()
+
+
+@retelling
 def is_nonzero(input: Tensor) -> bool:
     """Whether the one element of a tensor is not 0. Raises RuntimeError for more or fewer."""
     require_tensor("is_nonzero", input)

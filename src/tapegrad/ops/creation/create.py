@@ -37,10 +37,10 @@ def tensor(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of 0-d tensors),
-    an array or a tensor. Without ``dtype``, Python's floats get the default dtype, ints int64, and
-    arrays and tensors keep theirs. Raises TypeError for anything but real numbers, ValueError for
-    lists of unequal lengths and numbers beyond the dtype's range."""
+    """A new tensor with a copy of ``data``: a number, nested lists of numbers (or of tensors of one
+    element), an array or a tensor. Without ``dtype``, Python's floats get the default dtype, ints
+    int64, and arrays and tensors keep theirs. Raises TypeError for anything but real numbers,
+    ValueError for lists of unequal lengths and numbers beyond the dtype's range."""
     place = default_device() if device is None else Device(device)
     if isinstance(data, Tensor):
         place = place or data.device
@@ -75,7 +75,17 @@ def _plain(data: Any, found: set, depth: int = 64) -> Any:
         return [_plain(d, found, depth - 1) for d in data]
     typed = isinstance(data, (Tensor, np.generic, np.ndarray))
     found.add(data.dtype.name if typed else type(data))
-    return data.tolist() if isinstance(data, Tensor) else data
+    return _number(data) if isinstance(data, Tensor) else data
+
+
+def _number(x: Tensor) -> Any:
+    """The one element of a tensor in a list, whatever its dimensions."""
+    if x.numel() != 1:
+        raise ValueError(
+            f"[tensor] in a list a tensor stands for one number, this one has shape "
+            f"{tuple(x.shape)}: use tapegrad.stack(tensors)"
+        )
+    return x.item()
 
 
 def _common_dtype(found: set) -> np.dtype | None:
@@ -147,6 +157,18 @@ def from_numpy(array: np.ndarray) -> Tensor:
             "convert it with array.astype(array.dtype.newbyteorder('='))"
         )
     return wrap(array, CPU)
+
+
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of one dimension that shares the memory of an object with Python's buffer protocol
+    (bytes, which cannot be written to, a bytearray, a memoryview): ``count`` elements, by default
+    all, ``offset`` bytes from its beginning on. Raises ValueError where the buffer is empty, too
+    short, or no whole number of elements, TypeError for other objects."""
+    array = np.frombuffer(buffer, dtypes.dtype(dtype), count, offset)
+    result = from_numpy(array)
+    return result.requires_grad_() if requires_grad else result
 
 
 # ---------------------------------------------------------------------- one value, many times

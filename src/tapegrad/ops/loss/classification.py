@@ -27,6 +27,7 @@ from tapegrad.ops.pointwise.elementwise import as_dtype, clip, multiply, not_equ
 from tapegrad.ops.reduction.reduce import mean, sum, to_dtype
 
 from .elementwise import check_reduction, reduce_loss
+from .size_average import takes_flags
 
 # ---------------------------------------------------------------------- softmax cross-entropy
 # The target of a row is q = (1 - smoothing) w[t] onehot(t) + smoothing / classes * w, all 0 where
@@ -195,12 +196,14 @@ def _one_class(input: Tensor, target: Tensor) -> Tensor:
     return target.reshape(()) if input.ndim == 1 and target.shape == (1,) else target
 
 
+@takes_flags
 def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -291,12 +294,14 @@ def _probability_targets(
 
 
 @compute_in_float32
+@takes_flags
 def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-input[target]: the negative log likelihood, of log-probabilities (n, classes, ...).

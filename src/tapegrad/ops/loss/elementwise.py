@@ -1,7 +1,7 @@
 """Losses of numbers, element by element, and what all losses share.
 
-``reduction`` is "mean", "sum" or "none". PyTorch's older ``size_average`` and ``reduce`` are not
-taken; where they stand before ``reduction``, it is given by keyword only.
+``reduction`` is "mean", "sum" or "none". The flags ``size_average`` and ``reduce`` before it are
+PyTorch's older way to say so (``size_average.py``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from tapegrad.ops.creation.create import full_like
 from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.pointwise.elementwise import absolute, exp, log, square, where
 from tapegrad.ops.reduction.reduce import mean, sum
+
+from .size_average import takes_flags
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -91,8 +93,14 @@ def clamp_min_straight_through(xp: Any, x: Array, *, least: float) -> Array:
 
 
 @compute_in_float32
+@takes_flags
 def mse_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The squared difference. Shapes must be equal or broadcast to one of the two. "mean" divides
     by the sum of the weights, of the input's shape, if given. Raises ValueError for other shapes.
@@ -101,8 +109,14 @@ def mse_loss(
 
 
 @compute_in_float32
+@takes_flags
 def l1_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The absolute difference. Shapes must be equal or broadcast to one of the two. "mean" divides
     by the sum of the weights, of the input's shape, if given. Raises ValueError for other shapes.
@@ -150,8 +164,14 @@ def huber_loss(
 
 
 @compute_in_float32
+@takes_flags
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
 ) -> Tensor:
     """d^2 / (2 beta) for differences |d| < beta, |d| - beta / 2 beyond (Girshick 2015). Shapes must
     be equal or broadcast to one of the two. Raises ValueError for others, RuntimeError for a
@@ -183,8 +203,14 @@ def _binary_cross_entropy(xp: Any, x: Array, target: Array) -> Array:
 
 
 @compute_in_float32
+@takes_flags
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """-[t log x + (1 - t) log(1 - x)] of probabilities x; logarithms are cut off at -100.
 
@@ -212,11 +238,13 @@ def binary_cross_entropy(
 
 
 @compute_in_float32
+@takes_flags
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -242,8 +270,14 @@ def binary_cross_entropy_with_logits(
 
 
 @compute_in_float32
+@takes_flags
 def kl_div(
-    input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
 ) -> Tensor:
     """The Kullback-Leibler divergence t (log t - x) of log-probabilities x from probabilities t
     (log_target: from their logarithms). "batchmean", its mathematical definition, divides the sum
@@ -263,13 +297,15 @@ def kl_div(
 
 
 @compute_in_float32
+@takes_flags
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
     log_input: bool = True,
     full: bool = False,
-    *,
+    size_average: bool | None = None,
     eps: float = 1e-8,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """The negative log likelihood of counts under Poisson distributions with means exp(x), or x
@@ -326,15 +362,28 @@ def gaussian_nll_loss(
 
 
 @compute_in_float32
-def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+@takes_flags
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """log(1 + exp(-t x)), without overflow, of scores x and labels t, 1 or -1. Shapes must be equal
     or broadcast to one of the two; raises ValueError for others."""
     require_broadcastable("soft_margin_loss", input, target)
     return reduce_loss("soft_margin_loss", softplus(-target * input, threshold=40.0), reduction)
 
 
+@takes_flags
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """x where the label is 1, max(0, margin - x) where it is -1, of distances x. Shapes must be
     equal or broadcast to one of the two; raises ValueError for others."""

@@ -17,6 +17,7 @@ from tapegrad.ops.pointwise.elementwise import where
 from tapegrad.ops.reduction.reduce import sum
 
 from .elementwise import check_reduction, reduce_loss
+from .size_average import takes_flags
 
 
 def _scores(op: str, input: Tensor, target: Tensor, target_shape: tuple) -> Tensor:
@@ -42,13 +43,15 @@ def _check_classes(op: str, labels: Any, least: int, classes: int) -> None:
 
 
 @compute_in_float32
+@takes_flags
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
     p: int = 1,
     margin: float = 1.0,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """sum over i != t of w[t] max(0, margin - x[t] + x[i])^p / classes, for scores (n, classes) or
@@ -87,7 +90,14 @@ def multi_margin_loss(
 
 
 @compute_in_float32
-def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+@takes_flags
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """sum of max(0, 1 - x[t] + x[i]) / classes over the right classes t and the wrong ones i, for
     scores (n, classes) or (classes,). target, of that shape, lists the right classes of each row,
     up to the first -1.
@@ -119,8 +129,14 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
 
 
 @compute_in_float32
+@takes_flags
 def multilabel_soft_margin_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """-[t log s(x) + (1 - t) log s(-x)], s the sigmoid, averaged over the last dimension, of scores
     (..., classes) and labels t, 0 or 1, of that shape: (...) for "none"."""

@@ -18,13 +18,21 @@ from tapegrad.ops.reduction.reduce import sum
 
 from .elementwise import reduce_loss
 from .similarity import pairwise_distance
+from .size_average import takes_flags
 
 _TINY = 1e-12  # added to squared lengths, as in PyTorch
 
 
 @compute_in_float32
+@takes_flags
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """max(0, -t (x1 - x2) + margin): label 1 wants x1 larger, -1 wants x2 larger. Shapes broadcast;
     raises RuntimeError unless all have as many dimensions."""
@@ -39,8 +47,15 @@ def margin_ranking_loss(
     return reduce_loss(op, clamp(-target * (input1 - input2) + margin, min=0), reduction)
 
 
+@takes_flags
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """1 - cos where the label is 1, max(0, cos - margin) where it is -1, of the angles between
     rows: inputs (n, d) with target (n,), or (d,) with a 0-d target. Raises RuntimeError for others.
@@ -72,6 +87,7 @@ def _by_angle(
 
 
 @compute_in_float32
+@takes_flags
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -80,7 +96,8 @@ def triplet_margin_loss(
     p: float = 2.0,
     eps: float = 1e-6,
     swap: bool = False,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), with d the p-norm of the

@@ -96,34 +96,6 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return to(self, other)
 
 
-# What PyTorch's tensor classes are called, by dtype.
-_CLASSES = {
-    "Double": "float64",
-    "Float": "float32",
-    "Half": "float16",
-    "BFloat16": "bfloat16",
-    "Long": "int64",
-    "Int": "int32",
-    "Short": "int16",
-    "Char": "int8",
-    "Byte": "uint8",
-    "Bool": "bool",
-}
-
-
-def type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """The tensor in another dtype, which may be named like PyTorch's classes of tensors,
-    "tapegrad.FloatTensor"; without one, that name of its own dtype, a str. Raises TypeError for
-    anything but a dtype."""
-    require_tensor("type", self)
-    if dtype is None:
-        kind = next(k for k, v in _CLASSES.items() if v == self.dtype.name)
-        return f"tapegrad.{'cuda.' if self.is_cuda else ''}{kind}Tensor"
-    if isinstance(dtype, str):
-        dtype = _CLASSES.get(dtype.rpartition(".")[2].removesuffix("Tensor"), dtype)
-    return to(self, dtype=named_dtype("type", dtype))
-
-
 def _to(dtype: str) -> Any:
     def convert(self: Tensor, memory_format: Any = None) -> Tensor:
         return to(self, dtype=dtype)

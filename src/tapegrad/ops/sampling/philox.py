@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,21 @@ def set_rng_state(state: Tensor) -> None:
     """Put the default generator back into a state of ``get_rng_state``. Raises TypeError for
     anything else."""
     default_generator.set_state(state)
+
+
+@contextmanager
+def fork_rng(
+    devices: Any = None, enabled: bool = True, device_type: str = "cuda"
+) -> Iterator[None]:
+    """Within this, the default generator may be seeded and used as one likes: then it goes on from
+    where it was, unless ``enabled`` is False. It serves all devices, so that neither ``devices``
+    nor ``device_type`` matter."""
+    state = default_generator.get_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            default_generator.set_state(state)
 
 
 # ---------------------------------------------------------------------- words to numbers

@@ -1,0 +1,18 @@
+"""``torch.distributed``: training runs in one process, on one device."""
+
+from .stand_in import answering, publish, refusing
+
+_WHY = "training runs in one process, on one device"
+__getattr__, __all__ = publish(
+    __name__,
+    {
+        **answering(False, "is_available is_initialized is_gloo_available", _WHY),
+        **answering(False, "is_mpi_available is_nccl_available is_torchelastic_launched", _WHY),
+        **refusing(
+            "all_gather all_gather_object all_reduce barrier broadcast broadcast_object_list "
+            "destroy_process_group gather get_rank get_world_size init_process_group new_group "
+            "reduce reduce_scatter scatter",
+            f"{_WHY}; leave it out where distributed.is_initialized() is False",
+        ),
+    },
+)

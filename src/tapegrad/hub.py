@@ -1,0 +1,15 @@
+"""``torch.hub``: nothing is downloaded."""
+
+from .stand_in import doing_nothing, publish, refusing
+
+__getattr__, __all__ = publish(
+    __name__,
+    {
+        **refusing(
+            "download_url_to_file get_dir help list load load_state_dict_from_url",
+            "nothing is downloaded; save a state_dict in safetensors where PyTorch is, and "
+            "tapegrad.load it",
+        ),
+        **doing_nothing("set_dir", "nothing is downloaded"),
+    },
+)

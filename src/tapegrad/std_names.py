@@ -1,0 +1,76 @@
+"""``tapegrad.random``, ``tapegrad.types`` and ``tapegrad.multiprocessing``: PyTorch's modules that
+are called like Python's own. As files they would be imported in Python's place where this folder
+comes first on the path, so they are made here."""
+
+from __future__ import annotations
+
+import multiprocessing as _processes
+import sys
+from types import ModuleType
+from typing import Any
+
+from .core.devices import Device
+from .core.dtypes import DType
+from .core.formats import layout
+from .core.tensor import Size, Tensor
+from .ops.common.hints import unknown_names
+from .ops.sampling import philox
+from .stand_in import answering, doing_nothing, refusing
+
+
+def _module(name: str, doc: str, names: dict[str, Any]) -> ModuleType:
+    module = ModuleType(f"tapegrad.{name}", doc)
+    for value in names.values():
+        if hasattr(value, "stand_in"):
+            value.__module__ = module.__name__
+    module.__dict__.update(__getattr__=unknown_names(module.__name__), __all__=[*names], **names)
+    sys.modules[module.__name__] = module
+    return module
+
+
+random = _module(
+    "random",
+    "The generator of random numbers, which serves all devices.",
+    {
+        name: getattr(philox, name)
+        for name in (
+            "Generator",
+            "default_generator",
+            "fork_rng",
+            "get_rng_state",
+            "initial_seed",
+            "manual_seed",
+            "seed",
+            "set_rng_state",
+        )
+    },
+)
+types = _module(
+    "types",
+    "Names for annotations.",
+    {
+        "Device": Device | str | int | None,
+        "Number": int | float | bool,
+        "Size": Size,
+        "Tensor": Tensor,
+        "_device": Device,
+        "_dtype": DType,
+        "_layout": layout,
+        "_size": Size | list[int] | tuple[int, ...],
+    },
+)
+_WHY = "tensors that are sent to another process are copied"
+multiprocessing = _module(
+    "multiprocessing",
+    "Python's ``multiprocessing``: tensors that are sent to another process are copied.",
+    {
+        **{name: getattr(_processes, name) for name in _processes.__all__},
+        **doing_nothing("set_sharing_strategy", _WHY),
+        **answering("file_system", "get_sharing_strategy", _WHY),
+        **answering(["file_system"], "get_all_sharing_strategies", _WHY),
+        **refusing(
+            "spawn start_processes",
+            "training runs in one process; for others use multiprocessing.get_context('spawn')",
+        ),
+    },
+)
