@@ -250,47 +250,46 @@ def lstm_layer_backward(
     gates: Array,
     before: Array,
     cells: Array,
+    squashed: Array,
     *,
     batch_sizes: Sizes,
     reverse: bool,
     needs: tuple[bool, ...],
 ) -> tuple:
-    """The gradients of all eight inputs; ``at`` is the gradient before sigmoid and tanh. The cells
-    after a step, and what is projected, are computed again."""
+    """The gradients of all eight inputs; ``at`` is the gradient before sigmoid and tanh. With s =
+    sigmoid(z), ds/dz is s (1 - s), and with t = tanh(z), dt/dz is 1 - t t."""
     lib, at = xp.library, xp.empty(gates.shape, gates.dtype)
     state, cell = (_arrived(xp, g[i], s.shape, gates.dtype) for i, s in ((1, h), (2, c)))
     projected = needs[7] and w_hr is not None
-    outputs = xp.empty(cells.shape, cells.dtype) if projected else None
     at_outputs = xp.empty(before.shape, before.dtype) if projected else None
+    outputs = xp.empty(squashed.shape, squashed.dtype) if projected else None
     scratch = xp.empty((len(h), at.shape[1]), at.dtype)
-    t_all, slope_all = (xp.empty(c.shape, at.dtype) for _ in range(2))
+    product = xp.empty(c.shape, at.dtype)
     for start, end in reversed(_walk(batch_sizes, reverse)):
         k = end - start
-        dh, dc, t, slope = state[:k], cell[:k], t_all[:k], slope_all[:k]
+        dh, dc, a, t = state[:k], cell[:k], product[:k], squashed[start:end]
         if g[0] is not None:
             dh += g[0][start:end]
         i, f, new, o = values = _blocks(gates[start:end], 4)
-        lib.multiply(f, cells[start:end], out=t)
-        t += lib.multiply(i, new, out=slope)
-        lib.tanh(t, out=t)
+        di, df, dnew, do = _columns(at[start:end], 4)
         if projected:
             lib.multiply(o, t, out=outputs[start:end])
             at_outputs[start:end] = dh
-        dy = dh if w_hr is None else xp.matmul(dh, w_hr)
-        d = _slope_of_sigmoid(xp, values, _blocks(scratch[:k], 4))
-        d[3] *= dy
-        d[3] *= t
-        _slope_of_tanh(xp, t, slope)
-        slope *= o
-        slope *= dy
-        dc += slope
-        d[0] *= new
-        d[1] *= cells[start:end]
-        _slope_of_tanh(xp, new, d[2])
-        d[2] *= i
-        d[:3] *= dc
-        _columns(at[start:end], 4)[...] = d
+        rest = lib.subtract(1, values, out=_blocks(scratch[:k], 4))
+        lib.multiply(dh if w_hr is None else xp.matmul(dh, w_hr), o, out=a)
+        b = lib.multiply(a, t, out=rest[2])
+        lib.multiply(b, rest[3], out=do)
+        b *= t
+        a -= b
+        dc += a
+        lib.multiply(dc, i, out=a)
+        lib.multiply(a, new, out=b)
+        lib.multiply(b, rest[0], out=di)
+        b *= new
+        lib.subtract(a, b, out=dnew)
         dc *= f
+        rest[1] *= dc
+        lib.multiply(rest[1], cells[start:end], out=df)
         lib.matmul(at[start:end], w_hh, out=dh)
     wanted = (needs[0], needs[3], needs[4])
     dx, dw_ih, dw_hh = _of_weights(xp, wanted, at, x, w_ih, at, before)
@@ -303,7 +302,7 @@ def lstm_layer_backward(
     "lstm_layer",
     vjp_all="lstm_layer_backward",
     plain=_in_steps(_lstm_step, 2),
-    extras=("gates", "before", "cells"),
+    extras=("gates", "before", "cells", "squashed"),
     results=3,
 )
 @in_float32
@@ -323,12 +322,12 @@ def lstm_layer(
 ) -> tuple:
     """i, f, o = sigmoid(W_ih x + W_hh h + b), new = tanh(...) of their rows of the weights;
     c' = f c + i new, h' = o tanh(c'), times W_hr where there is one: (rows, hidden or projected),
-    and the last h and c. Kept for the rule: the gates, and both states before each step."""
+    and the last h and c. Kept for the rule: the gates, both states before each step, and tanh(c')."""
     lib, n = xp.library, c.shape[1]
     gates = xp.linear(x, w_ih, _both(b_ih, b_hh))
     state, cell, weight = h.copy(), c.copy(), _transposed(xp, w_hh, batch_sizes)
     y, before = (xp.empty((len(gates), h.shape[1]), gates.dtype) for _ in range(2))
-    cells = xp.empty((len(gates), n), gates.dtype)
+    cells, squashed = (xp.empty((len(gates), n), gates.dtype) for _ in range(2))
     scratch, summed = (xp.empty((len(h), 4 * n), gates.dtype) for _ in range(2))
     for start, end in _walk(batch_sizes, reverse):
         k = end - start
@@ -341,14 +340,15 @@ def lstm_layer(
         _sigmoid(xp, z[:2], values[:2])
         lib.tanh(z[2], out=new)
         _sigmoid(xp, z[3], o)
-        t = z[0]
         c_here *= f
-        c_here += lib.multiply(i, new, out=t)
-        lib.tanh(c_here, out=t)
-        t *= o
-        here[...] = t if w_hr is None else xp.matmul(t, w_hr.T)
+        c_here += lib.multiply(i, new, out=z[0])
+        t = lib.tanh(c_here, out=squashed[start:end])
+        if w_hr is None:
+            lib.multiply(t, o, out=here)
+        else:
+            here[...] = xp.matmul(t * o, w_hr.T)
         y[start:end] = here
-    return (y, state, cell), gates, before, cells
+    return (y, state, cell), gates, before, cells, squashed
 
 
 # ---------------------------------------------------------------------- GRU
