@@ -27,8 +27,8 @@ from tapegrad.ops.movement.cat import cat
 
 Sizes = tuple[int, ...]
 
-# From this many steps on it pays to transpose the weights in memory: a product of 32 rows with
-# 256 x 1024 weights then takes two thirds of the time.
+# From this many steps on it pays to transpose the weights in memory: products of 32 rows with 256 x
+# 1024 weights then take two thirds of the time, those of the way back nine tenths.
 _MANY_STEPS = 8
 
 
@@ -181,13 +181,13 @@ def rnn_layer_backward(
         at = (after > 0).astype(after.dtype)
     else:
         at = _slope_of_tanh(xp, after, xp.empty(after.shape, after.dtype))
-    state = _arrived(xp, g[1], h.shape, after.dtype)
+    state, weight = _arrived(xp, g[1], h.shape, after.dtype), _transposed(xp, w_hh, batch_sizes)
     for start, end in reversed(_walk(batch_sizes, reverse)):
         here, step = state[: end - start], at[start:end]
         if g[0] is not None:
             here += g[0][start:end]
         step *= here
-        xp.library.matmul(step, w_hh, out=here)
+        here[...] = xp.matmul(weight, step.T).T
     wanted = (needs[0], needs[2], needs[3])
     dx, dw_ih, dw_hh = _of_weights(xp, wanted, at, x, w_ih, at, before)
     bias = xp.column_sum(at) if needs[4] or needs[5] else None
@@ -263,8 +263,8 @@ def lstm_layer_backward(
     projected = needs[7] and w_hr is not None
     at_outputs = xp.empty(before.shape, before.dtype) if projected else None
     outputs = xp.empty(squashed.shape, squashed.dtype) if projected else None
-    scratch = xp.empty((len(h), at.shape[1]), at.dtype)
-    product = xp.empty(c.shape, at.dtype)
+    scratch, product = xp.empty((len(h), at.shape[1]), at.dtype), xp.empty(c.shape, at.dtype)
+    weight = _transposed(xp, w_hh, batch_sizes)
     for start, end in reversed(_walk(batch_sizes, reverse)):
         k = end - start
         dh, dc, a, t = state[:k], cell[:k], product[:k], squashed[start:end]
@@ -290,7 +290,7 @@ def lstm_layer_backward(
         dc *= f
         rest[1] *= dc
         lib.multiply(rest[1], cells[start:end], out=df)
-        lib.matmul(at[start:end], w_hh, out=dh)
+        dh[...] = xp.matmul(weight, at[start:end].T).T
     wanted = (needs[0], needs[3], needs[4])
     dx, dw_ih, dw_hh = _of_weights(xp, wanted, at, x, w_ih, at, before)
     bias = xp.column_sum(at) if needs[5] or needs[6] else None
@@ -376,8 +376,8 @@ def gru_layer_backward(
     ``at`` is what reaches that layer until all steps are done."""
     lib, at, third = xp.library, xp.empty(gates.shape, gates.dtype), xp.empty_like(before)
     state = _arrived(xp, g[1], h.shape, gates.dtype)
-    scratch = xp.empty((len(h), at.shape[1]), at.dtype)
-    t_all = xp.empty(h.shape, at.dtype)
+    scratch, t_all = xp.empty((len(h), at.shape[1]), at.dtype), xp.empty(h.shape, at.dtype)
+    weight = _transposed(xp, w_hh, batch_sizes)
     for start, end in reversed(_walk(batch_sizes, reverse)):
         k = end - start
         dh, t = state[:k], t_all[:k]
@@ -396,7 +396,7 @@ def gru_layer_backward(
         d[2] *= reset
         _columns(at[start:end], 3)[...] = d
         dh *= update
-        dh += lib.matmul(at[start:end], w_hh, out=t)
+        dh += xp.matmul(weight, at[start:end].T).T
     dw_hh = xp.matmul(at.T, before) if needs[3] else None
     db_hh = xp.column_sum(at) if needs[5] else None
     at[:, 2 * h.shape[1] :] = third
