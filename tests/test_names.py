@@ -22,7 +22,6 @@ HINTS = [
     ("", "cross_entropy", "it is tapegrad.nn.functional.cross_entropy"),
     ("", "Linear", "it is tapegrad.nn.Linear"),
     ("", "FloatTensor", "use tapegrad.tensor"),
-    ("nn", "LSTM", "PyTorch's LSTM .*nn.GRUCell"),
     ("nn", "Lineear", "did you mean 'Linear'"),
     ("nn", "TransformerEncoderLayer", "nn.MultiheadAttention"),
     ("nn", "softmax", "it is tapegrad.softmax"),

@@ -30,26 +30,27 @@ cells("rnn_relu_cell", 1)
 
 
 def layers(name, kind, gates, *, states=1, projected=0, second=True, **options):
-    """Two sequences of three and of two steps, in both directions."""
-    hidden = projected or 4
+    """Two sequences, of one and of two steps, in both directions."""
+    hidden = projected or 2
 
     def call(t, x, *others):
-        layer = getattr(t.nn, kind)(3, 4, bidirectional=True, **options)
+        layer = getattr(t.nn, kind)(2, 2, bidirectional=True, **options)
         names = [key for key, _ in layer.named_parameters()]
         hx = others[0] if states == 1 else others[:states]
-        packed = t.nn.utils.rnn.pack_padded_sequence(x, [2, 3], enforce_sorted=False)
+        packed = t.nn.utils.rnn.pack_padded_sequence(x, [1, 2], enforce_sorted=False)
         given = dict(zip(names, others[states:], strict=True))
         y, last = t.func.functional_call(layer, given, (packed, hx))
         y, _ = t.nn.utils.rnn.pad_packed_sequence(y)
         return t.cat([s.reshape(-1) for s in (y, *(last if states > 1 else (last,)))])
 
-    first = [f(2, 2, hidden), f(2, 2, 4)][:states]
-    sample = (f(3, 2, 3), *first, *weights(gates, 3, 4, projected), *weights(gates, 3, 4, projected))
+    first = [f(2, 2, hidden), f(2, 2, 2)][:states]
+    both = weights(gates, 2, 2, projected) * 2
+    sample = (f(2, 2, 2), *first, *both)
     case(name, call, sample, second=second)
 
 
 layers("rnn", "RNN", 1)
 layers("rnn_of_relu", "RNN", 1, nonlinearity="relu", second=False)
 layers("gru", "GRU", 3)
-layers("lstm", "LSTM", 4, states=2)
-layers("lstm_projected", "LSTM", 4, states=2, projected=2, proj_size=2)
+layers("lstm", "LSTM", 4, states=2, second=False)
+layers("lstm_projected", "LSTM", 4, states=2, projected=1, proj_size=1)

@@ -442,8 +442,8 @@ class RNNCellBase(Module):
 
 
 class RNNCell(RNNCellBase):
-    """One step of ``RNN``: ``cell(x, h)`` -> h'. For the formula see ``tapegrad.rnn_tanh_cell``, for
-    shapes and what is raised ``RNNCellBase``."""
+    """One step of ``RNN``: ``cell(x, h)`` -> h'. For the formula see ``tapegrad.rnn_tanh_cell``,
+    for shapes and what is raised ``RNNCellBase``."""
 
     def __init__(
         self,

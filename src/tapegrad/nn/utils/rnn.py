@@ -143,10 +143,7 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
 
 
 def pack_padded_sequence(
-    input: Tensor,
-    lengths: Any,
-    batch_first: bool = False,
-    enforce_sorted: bool = True,
+    input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
     """Sequences below each other in a padded tensor, packed: (length, batch, ...), or (batch,
     length, ...) with batch_first.

@@ -130,7 +130,15 @@ def _gates(x: Tensor, count: int) -> list[Tensor]:
 
 
 def _rnn_step(
-    xp: Any, x: Any, states: Sequence[Any], w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, *, relu: bool
+    xp: Any,
+    x: Any,
+    states: Sequence[Any],
+    w_ih: Any,
+    w_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    *,
+    relu: bool,
 ) -> tuple:
     z = xp.linear(x, w_ih, b_ih) + xp.linear(states[0], w_hh, b_hh)
     return (xp.relu(z) if relu else xp.tanh(z),)
@@ -322,7 +330,7 @@ def lstm_layer(
 ) -> tuple:
     """i, f, o = sigmoid(W_ih x + W_hh h + b), new = tanh(...) of their rows of the weights;
     c' = f c + i new, h' = o tanh(c'), times W_hr where there is one: (rows, hidden or projected),
-    and the last h and c. Kept for the rule: the gates, both states before each step, and tanh(c')."""
+    and the last h and c. Kept for the rule: the gates, both states before each step, tanh(c')."""
     lib, n = xp.library, c.shape[1]
     gates = xp.linear(x, w_ih, _both(b_ih, b_hh))
     state, cell, weight = h.copy(), c.copy(), _transposed(xp, w_hh, batch_sizes)
