@@ -25,6 +25,7 @@ from .utils.rnn import PackedSequence
 from .weights import add_parameter, start_uniform
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
+_MOST_LAYERS = 65536  # far more, which take forever to make, are some other number
 
 
 class RNNBase(Module):
@@ -264,6 +265,8 @@ def _check_options(
     for what, n in sizes.items():
         if n < 1:
             raise ValueError(f"{name}: {what} must be positive, not {n}")
+    if num_layers > _MOST_LAYERS:
+        raise ValueError(f"{name}: num_layers must be at most {_MOST_LAYERS}, not {num_layers}")
     if not 0 <= proj_size < hidden_size:
         raise ValueError(
             f"{name}: proj_size must be 0 (no projection) or more, and less than hidden_size, "

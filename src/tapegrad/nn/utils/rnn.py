@@ -183,8 +183,8 @@ def pack_padded_sequence(
         sequence = order[sequence]
     at = sequence * steps + step if batch_first else step * batch + sequence
     data = input.reshape(steps * batch, *shape[2:]).index_select(0, _index(input, at))
-    order = None if order is None else _index(input, order)
-    return PackedSequence(data, as_tensor(batch_sizes, device="cpu"), order, None)
+    sorted_indices = None if order is None else _index(input, order)
+    return PackedSequence(data, as_tensor(batch_sizes, device="cpu"), sorted_indices, None)
 
 
 def pad_packed_sequence(
@@ -220,7 +220,7 @@ def pad_packed_sequence(
             f"[{op}] total_length={total_length} is less than the longest sequence's {steps} steps"
         )
     steps = steps if total_length is None else total_length
-    lengths = np.sum(np.arange(batch)[:, None] < counts, axis=1, dtype=np.int64)
+    lengths: Any = np.sum(np.arange(batch)[:, None] < counts, axis=1, dtype=np.int64)
     step, place, _ = _places(lengths)
     if order is not None:
         back = np.asarray(order.tolist(), np.int64)
@@ -333,7 +333,8 @@ def _places(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of packed rows the step and the sequence, and how many rows each step has."""
     there = np.arange(lengths.max())[:, None] < lengths
     step, sequence = np.nonzero(there)
-    return step, sequence, np.sum(there, axis=1, dtype=np.int64)
+    counts: Any = np.sum(there, axis=1, dtype=np.int64)
+    return step, sequence, counts
 
 
 def _scattered(data: Tensor, at: np.ndarray, lead: tuple[int, int], value: float) -> Tensor:

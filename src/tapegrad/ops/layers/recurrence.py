@@ -269,8 +269,8 @@ def lstm_layer_backward(
     lib, at = xp.library, xp.empty(gates.shape, gates.dtype)
     state, cell = (_arrived(xp, g[i], s.shape, gates.dtype) for i, s in ((1, h), (2, c)))
     projected = needs[7] and w_hr is not None
-    at_outputs = xp.empty(before.shape, before.dtype) if projected else None
-    outputs = xp.empty(squashed.shape, squashed.dtype) if projected else None
+    at_outputs: Any = xp.empty(before.shape, before.dtype) if projected else None
+    outputs: Any = xp.empty(squashed.shape, squashed.dtype) if projected else None
     scratch, product = xp.empty((len(h), at.shape[1]), at.dtype), xp.empty(c.shape, at.dtype)
     weight = _transposed(xp, w_hh, batch_sizes)
     for start, end in reversed(_walk(batch_sizes, reverse)):

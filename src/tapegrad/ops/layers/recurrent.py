@@ -1,5 +1,4 @@
-"""Recurrent cells, and stacks of recurrent layers: PyTorch's signatures over ``recurrence.py``. A
-cell is a layer of one step."""
+"""Recurrent cells, each a layer of one step, and stacks of recurrent layers."""
 
 from __future__ import annotations
 
