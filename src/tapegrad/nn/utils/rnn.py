@@ -11,6 +11,7 @@ from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.hints import unknown_names
+from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import as_tensor, full
 from tapegrad.ops.movement.cat import cat
 
@@ -142,6 +143,7 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
 # ---------------------------------------------------------------------- packing
 
 
+@retelling
 def pack_padded_sequence(
     input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
@@ -187,6 +189,7 @@ def pack_padded_sequence(
     return PackedSequence(data, as_tensor(batch_sizes, device="cpu"), sorted_indices, None)
 
 
+@retelling
 def pad_packed_sequence(
     sequence: PackedSequence,
     batch_first: bool = False,
@@ -231,6 +234,7 @@ def pad_packed_sequence(
     return _scattered(data, at, lead, padding_value), as_tensor(lengths, device="cpu")
 
 
+@retelling
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
     """Sequences (length, ...), packed; their lengths must not rise, unless ``enforce_sorted`` is
     False. Raises as ``pad_sequence`` and ``pack_padded_sequence`` do."""
@@ -238,6 +242,7 @@ def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> P
     return pack_padded_sequence(padded, [len(s) for s in sequences], False, enforce_sorted)
 
 
+@retelling
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     """The sequences that were packed, (length, ...) each, in their order."""
     padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
@@ -247,6 +252,7 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
 # ---------------------------------------------------------------------- padding
 
 
+@retelling
 def pad_sequence(
     sequences: Iterable[Tensor],
     batch_first: bool = False,
@@ -286,6 +292,7 @@ def pad_sequence(
     return _scattered(data, at, (batch, steps) if batch_first else (steps, batch), padding_value)
 
 
+@retelling
 def unpad_sequence(
     padded_sequences: Tensor, lengths: Any, batch_first: bool = False
 ) -> list[Tensor]:
