@@ -172,7 +172,6 @@ MEMORY_CASES = (
     "MLP 1024-2048-2048-1000, batch 512",
     "demo convnet, batch 64",
     "LSTM 256, batch 32, 64 steps",
-    "LSTM 256, batch 32, 64 steps",
 )
 
 

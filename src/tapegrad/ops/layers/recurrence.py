@@ -58,12 +58,11 @@ def _blocks(x: Array, count: int) -> Array:
     return x.reshape(count, len(x), x.shape[1] // count)
 
 
-def _sigmoid(xp: Any, x: Array, out: Array) -> None:
-    """Overwrites x, too."""
-    xp.library.negative(x, out=x)
-    xp.library.exp(x, out=x)
-    x += 1
-    xp.library.reciprocal(x, out=out)
+def _sigmoid(xp: Any, x: Array, scratch: Array, out: Array) -> None:
+    xp.library.negative(x, out=scratch)
+    xp.library.exp(scratch, out=scratch)
+    scratch += 1
+    xp.library.reciprocal(scratch, out=out)
 
 
 def _slope_of_sigmoid(xp: Any, y: Array, out: Array) -> Array:
@@ -341,15 +340,15 @@ def lstm_layer(
         k = end - start
         here, c_here, step = state[:k], cell[:k], gates[start:end]
         before[start:end], cells[start:end] = here, c_here
-        from_h = lib.matmul(here, weight, out=scratch[:k])
-        z = _blocks(summed[:k], 4)
-        lib.add(_columns(step, 4), _columns(from_h, 4), out=z)
+        z = lib.matmul(here, weight, out=summed[:k])
+        z += step
+        z, t = _columns(z, 4), _blocks(scratch[:k], 4)
         i, f, new, o = values = _blocks(step, 4)  # in the place of what has just been read
-        _sigmoid(xp, z[:2], values[:2])
+        _sigmoid(xp, z[:2], t[:2], values[:2])
         lib.tanh(z[2], out=new)
-        _sigmoid(xp, z[3], o)
+        _sigmoid(xp, z[3], t[3], o)
         c_here *= f
-        c_here += lib.multiply(i, new, out=z[0])
+        c_here += lib.multiply(i, new, out=t[0])
         t = lib.tanh(c_here, out=squashed[start:end])
         if w_hr is None:
             lib.multiply(t, o, out=here)
@@ -451,7 +450,7 @@ def gru_layer(
         inner[start:end] = from_h[2]
         reset, update, t = z = _blocks(summed[:k], 3)
         lib.add(from_x[:2], from_h[:2], out=z[:2])
-        _sigmoid(xp, z[:2], z[:2])
+        _sigmoid(xp, z[:2], z[:2], z[:2])
         lib.multiply(reset, inner[start:end], out=t)
         t += from_x[2]
         lib.tanh(t, out=t)
