@@ -436,6 +436,9 @@ def test_packed_sequence_moves_and_converts(device):
     data, sizes, order, back = packed
     assert rnn.PackedSequence(data, sizes, order).unsorted_indices.tolist() == back.tolist()
     assert "batch_sizes=tensor([2, 1, 1]" in repr(packed)
+    for twin in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
+        assert isinstance(twin, rnn.PackedSequence)
+        assert [t.tolist() for t in twin] == [t.tolist() for t in packed]
 
 
 # ---------------------------------------------------------------------- what is refused
