@@ -89,6 +89,20 @@ def conv(lib: Any, channels: int) -> Call:
     return step
 
 
+def lstm(lib: Any) -> Call:
+    """An LSTM of 256 units over 64 steps of 32 sequences, forward and backward."""
+    x = np.random.default_rng(0).standard_normal((64, 32, 256)).astype(np.float32)
+    x, layer = lib.tensor(x, requires_grad=True), lib.nn.LSTM(256, 256)
+
+    def step(turn: int) -> Any:
+        layer.zero_grad()
+        x.grad = None
+        layer(x)[0].sum().backward()
+        return layer.weight_hh_l0.grad
+
+    return step
+
+
 def _training(
     lib: Any, model: Any, shape: tuple[int, ...], classes: int, optimizer: str = "Adam"
 ) -> Call:
@@ -141,6 +155,7 @@ CASES: dict[str, tuple[Callable[[Any], Call], float | None]] = {
     "demo convnet, batch 64": (convnet, None),
     "conv2d 3->64, 32 images 32x32": (lambda lib: conv(lib, 3), 0.35),
     "conv2d 64->64, 32 images 32x32": (lambda lib: conv(lib, 64), 0.35),
+    "LSTM 256, batch 32, 64 steps": (lstm, 0.7),
 }
 SMALL = "small operations, recorded"
 SMALL_GOALS = {
@@ -156,6 +171,7 @@ MEMORY_CASES = (
     "MLP 784-512-512-10, batch 128",
     "MLP 1024-2048-2048-1000, batch 512",
     "demo convnet, batch 64",
+    "LSTM 256, batch 32, 64 steps",
 )
 
 

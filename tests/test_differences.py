@@ -898,3 +898,26 @@ def test_a_sampler_of_many():
     assert next(iter(tg.utils.data.WeightedRandomSampler([0.0, 1.0], 10**15))) == 1
     with pytest.raises(RuntimeError, match="memory"):
         next(iter(torch.utils.data.WeightedRandomSampler([0.0, 1.0], 10**15)))
+
+
+def test_lengths_beyond_the_input():
+    """pack_padded_sequence refuses lengths beyond the input"""
+
+    def pack(lib: Any) -> Any:
+        return lib.nn.utils.rnn.pack_padded_sequence(lib.ones(2, 2), [3, 1])
+
+    with pytest.raises(RuntimeError, match="a length of 3 is more than the 2 steps"):
+        pack(tg)
+    packed = pack(torch)
+    assert packed.batch_sizes.sum().item() > len(packed.data)
+
+
+def test_unpadding_leaves_its_input():
+    """unpad_sequence leaves its input as it is"""
+
+    def shape(lib: Any) -> tuple[int, ...]:
+        x = lib.ones(3, 2)
+        lib.nn.utils.rnn.unpad_sequence(x, lib.tensor([1, 3]))
+        return tuple(x.shape)
+
+    assert on_both(shape) == ((3, 2), (2, 3))

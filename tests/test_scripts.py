@@ -8,11 +8,11 @@ import warnings
 
 import numpy as np
 import pytest
-from scripts import language, learning, models, probability, processes, science, vision
+from scripts import language, learning, models, probability, processes, recurrent, science, vision
 
 import tapegrad as tg
 
-ROOMS = (vision, language, science, learning, models, probability, processes)
+ROOMS = (language, learning, models, probability, processes, recurrent, science, vision)
 PROGRAMS = [program for room in ROOMS for program in room.PROGRAMS]
 
 

@@ -47,7 +47,7 @@ LEFT_OUT = {
 ROOMS = (
     "", "autograd", "autograd.functional", "cuda", "data", "func", "linalg", "masked",
     "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "signal.windows",
-    "special", "testing", "utils.data", "nn", "nn.utils.parametrizations",
+    "special", "testing", "utils.data", "nn", "nn.utils.parametrizations", "nn.utils.rnn",
 )  # fmt: skip
 
 

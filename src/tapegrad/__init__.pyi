@@ -1127,6 +1127,11 @@ def logsumexp(
 def logsumexp(
     input: Tensor, *, axis: Any, keepdims: _bool = False, out: Tensor | None = None,
 ) -> Tensor: ...
+def lstm_cell(
+    input: Tensor, hx: Sequence[Tensor], w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None, *, out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The next state and cell of long short-term memory (Hochreiter & Schmidhuber ..."""
 def lt(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """input < other, as bools."""
 def lu(input: Tensor, pivot: _bool = True, get_infos: _bool = False, *, out: Any = None) -> Any:
@@ -1562,6 +1567,16 @@ def rms_norm(
     *, out: Tensor | None = None,
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich ..."""
+def rnn_relu_cell(
+    input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """``rnn_tanh_cell`` with relu in tanh's place."""
+def rnn_tanh_cell(
+    input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None, *, out: Tensor | None = None,
+) -> Tensor:
+    """The next state of a recurrent unit (Elman 1990): tanh(W_ih x + b_ih + W_hh h + ..."""
 def roll(input: Tensor, shifts: Any, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
     """A copy with the elements moved by ``shifts[i]`` along ``dims[i]`` (without dims, ..."""
 def rot90(input: Tensor, k: _int = 1, dims: Any = ..., *, out: Tensor | None = None) -> Tensor:

@@ -143,7 +143,13 @@ OPERATIONS: dict[str, dict[str, str]] = {
             rms_norm_backward
         """,
     },
-    "layers.recurrent": {"tg": "gru_cell", "xp": "gru_cell gru_cell_backward"},
+    "layers.recurrence": {
+        "xp": """
+            gru_layer gru_layer_backward lstm_layer lstm_layer_backward rnn_layer
+            rnn_layer_backward
+        """,
+    },
+    "layers.recurrent": {"tg": "gru_cell lstm_cell rnn_relu_cell rnn_tanh_cell"},
     "linalg.addmm": {"tg x x_": "addbmm addmm addr baddbmm", "tg x x_ tg_": "addmv"},
     "linalg.cholesky": {
         "tg x": "cholesky=torch_cholesky cholesky_inverse cholesky_solve",

@@ -24,7 +24,6 @@ _ADDRESSES = {
 # PyTorch's names of which there is nothing here, and what to use.
 _ABSENT = {
     r"vmap": "write the batch as a dimension, or loop and tapegrad.stack",
-    r"(LSTM|RNN|GRU)\w*": "call nn.GRUCell for each step",
     r"Transformer\w*": "build it of nn.MultiheadAttention, nn.LayerNorm and nn.Linear",
     r"Lazy\w+|Uninitialized\w+": "give the layer its input's size",
     r"Buffer": "use Module.register_buffer",

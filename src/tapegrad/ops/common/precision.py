@@ -17,8 +17,8 @@ from tapegrad.core.tensor import Tensor
 
 
 def in_float32(body: Callable) -> Callable:
-    """Run a body on float32 copies of its float16 and bfloat16 inputs, and store its result in
-    their dtype again. Further results (means, norms) stay float32."""
+    """Run a body on float32 copies of its float16 and bfloat16 inputs, and store its result, or
+    the tuple of its results, in their dtype again. Extras (means, norms) stay float32."""
 
     @wraps(body)
     def widened(xp: Any, *arrays: Array, **parameters: Any) -> Any:
@@ -251,6 +251,8 @@ def _in_blocks(x: Any, axes: Sequence[int], keepdims: bool) -> Any:
 
 def _narrow(xp: Any, result: Any, dtype: Any) -> Any:
     """(None is the gradient of an input that needs none.)"""
+    if isinstance(result, tuple):
+        return tuple([_narrow(xp, part, dtype) for part in result])
     if result is None or result.dtype != float32:
         return result
     return xp.cast(result, dtype=dtype)

@@ -1,62 +1,16 @@
-"""Recurrent cells: one primitive each, with its gates and their gradient written once."""
+"""Recurrent cells, each a layer of one step, and stacks of recurrent layers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tapegrad.core.memory import Array
-from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, same_dtype
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.movement.cat import cat, stack
 
-
-@array_function
-@in_float32
-def gru_cell_backward(
-    xp: Any,
-    g: Array,
-    x: Array,
-    h: Array,
-    w_ih: Any,
-    w_hh: Any,
-    reset: Any,
-    update: Any,
-    new: Any,
-    inner: Any,
-    *,
-    needs: tuple[bool, ...],
-) -> tuple:
-    """The gradients of all six inputs. What reaches the gates before sigmoid and tanh reaches the
-    two linear layers side by side; only the third gate's part from h passes ``reset`` first."""
-    third = g * (1 - update) * (1 - new * new)
-    first = third * inner * reset * (1 - reset)
-    second = g * (h - new) * update * (1 - update)
-    at_x = xp.library.concatenate([first, second, third], axis=1)
-    at_h = xp.library.concatenate([first, second, third * reset], axis=1)
-    return (
-        xp.matmul(at_x, w_ih) if needs[0] else None,
-        g * update + xp.matmul(at_h, w_hh) if needs[1] else None,
-        xp.matmul(at_x.T, x) if needs[2] else None,
-        xp.matmul(at_h.T, h) if needs[3] else None,
-        xp.column_sum(at_x) if needs[4] else None,
-        xp.column_sum(at_h) if needs[5] else None,
-    )
-
-
-@primitive(
-    "gru_cell", vjp_all="gru_cell_backward", plain=True, extras=("reset", "update", "new", "inner")
-)
-@in_float32
-def _gru_cell(xp: Any, x: Array, h: Array, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple:
-    """The new state, and the three gates with the state's part of the third."""
-    n = h.shape[1]
-    from_x, from_h = xp.linear(x, w_ih, b_ih), xp.linear(h, w_hh, b_hh)
-    reset = xp.sigmoid(from_x[:, :n] + from_h[:, :n])
-    update = xp.sigmoid(from_x[:, n : 2 * n] + from_h[:, n : 2 * n])
-    inner = from_h[:, 2 * n :]
-    new = xp.tanh(from_x[:, 2 * n :] + reset * inner)
-    return new + update * (h - new), reset, update, new, inner
+from .dropout import dropout
+from .recurrence import Sizes, gru_layer, lstm_layer, rnn_layer
 
 
 def gru_cell(
@@ -78,21 +32,103 @@ def gru_cell(
     one floating dtype. Raises TypeError for anything but Tensors, RuntimeError for other shapes and
     dtypes.
     """
-    require_floating("gru_cell", input)
-    given = {"hx": hx, "w_ih": w_ih, "w_hh": w_hh}
+    given = _cell("gru_cell", 3, input, {"hx": hx}, w_ih, w_hh, b_ih, b_hh)
+    return gru_layer(*given, **_one_step(input))[1]
+
+
+def rnn_tanh_cell(
+    input: Tensor,
+    hx: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Tensor:
+    """The next state of a recurrent unit (Elman 1990): tanh(W_ih x + b_ih + W_hh h + b_hh), (batch,
+    hidden).
+
+    input: (batch, features); hx: (batch, hidden); w_ih: (hidden, features); w_hh: (hidden, hidden);
+    b_ih, b_hh: (hidden,) or None. All of one floating dtype. Raises TypeError for anything but
+    Tensors, RuntimeError for other shapes and dtypes.
+    """
+    given = _cell("rnn_tanh_cell", 1, input, {"hx": hx}, w_ih, w_hh, b_ih, b_hh)
+    return rnn_layer(*given, **_one_step(input), relu=False)[1]
+
+
+def rnn_relu_cell(
+    input: Tensor,
+    hx: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Tensor:
+    """``rnn_tanh_cell`` with relu in tanh's place."""
+    given = _cell("rnn_relu_cell", 1, input, {"hx": hx}, w_ih, w_hh, b_ih, b_hh)
+    return rnn_layer(*given, **_one_step(input), relu=True)[1]
+
+
+def lstm_cell(
+    input: Tensor,
+    hx: Sequence[Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The next state and cell of long short-term memory (Hochreiter & Schmidhuber 1997, with forget
+    gates), both (batch, hidden)::
+
+        i, f, o = sigmoid(W_ii x + b_ii + W_hi h + b_hi), and likewise with the rows of f and of o
+        g = tanh(W_ig x + b_ig + W_hg h + b_hg)
+        c' = f * c + i * g
+        h' = o * tanh(c')
+
+    input: (batch, features); hx: h and c, (batch, hidden) each; w_ih: (4 hidden, features), W_ii,
+    W_if, W_ig and W_io one below the other; w_hh: (4 hidden, hidden) likewise; b_ih, b_hh: (4
+    hidden,) or None. All of one floating dtype. Raises TypeError for anything but Tensors,
+    RuntimeError for other shapes and dtypes.
+    """
+    if not isinstance(hx, (tuple, list)):
+        raise TypeError(f"[lstm_cell] hx must be the pair (h, c), got a {type(hx).__name__}")
+    if len(hx) != 2:
+        raise RuntimeError(f"[lstm_cell] hx must be the pair (h, c), got {len(hx)} of them")
+    states = {"hx[0]": hx[0], "hx[1]": hx[1]}
+    given = _cell("lstm_cell", 4, input, states, w_ih, w_hh, b_ih, b_hh)
+    _, h, c = lstm_layer(*given, None, **_one_step(input))
+    return h, c
+
+
+def _one_step(input: Tensor) -> dict[str, Any]:
+    return {"batch_sizes": (len(input),), "reverse": False}
+
+
+def _cell(
+    op: str,
+    count: int,
+    input: Tensor,
+    states: dict[str, Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+) -> tuple:
+    """The inputs of a cell of ``count`` gates, checked."""
+    require_floating(op, input)
+    given = {**states, "w_ih": w_ih, "w_hh": w_hh}
     given |= {name: b for name, b in (("b_ih", b_ih), ("b_hh", b_hh)) if b is not None}
     for name, x in given.items():
-        same_dtype("gru_cell", input, x, ("input", name))
+        same_dtype(op, input, x, ("input", name))
     shapes = {name: tuple(x.shape) for name, x in given.items()}
-    if input.ndim != 2 or hx.ndim != 2:
+    first = next(iter(states))
+    if input.ndim != 2 or states[first].ndim != 2:
         raise RuntimeError(
-            "[gru_cell] expects input (batch, features) and hx (batch, hidden), got "
-            f"{tuple(input.shape)} and {shapes['hx']}"
+            f"[{op}] expects input (batch, features) and {first} (batch, hidden), got "
+            f"{tuple(input.shape)} and {shapes[first]}"
         )
-    (batch, features), hidden = input.shape, hx.shape[1]
-    gates = 3 * hidden
-    expected = {
-        "hx": (batch, hidden),
+    (batch, features), hidden = input.shape, states[first].shape[1]
+    gates = count * hidden
+    expected = dict.fromkeys(states, (batch, hidden)) | {
         "w_ih": (gates, features),
         "w_hh": (gates, hidden),
         "b_ih": (gates,),
@@ -101,7 +137,52 @@ def gru_cell(
     for name, shape in shapes.items():
         if shape != expected[name]:
             raise RuntimeError(
-                f"[gru_cell] with input {(batch, features)} and hx {shapes['hx']}, {name} must "
+                f"[{op}] with input {(batch, features)} and {first} {shapes[first]}, {name} must "
                 f"have shape {expected[name]}, got {shape}"
             )
-    return _gru_cell(input, hx, w_ih, w_hh, b_ih, b_hh)
+    return input, *states.values(), w_ih, w_hh, b_ih, b_hh
+
+
+# ---------------------------------------------------------------------- stacks of layers
+
+# Mode, as PyTorch names it -> what runs a layer: ``(x, *states, w_ih, w_hh, b_ih, b_hh, w_hr,
+# batch_sizes=, reverse=)`` -> the result and the last states.
+LAYERS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "RNN_TANH": lambda *given, **steps: rnn_layer(*given[:-1], **steps, relu=False),
+    "RNN_RELU": lambda *given, **steps: rnn_layer(*given[:-1], **steps, relu=True),
+    "LSTM": lstm_layer,
+    "GRU": lambda *given, **steps: gru_layer(*given[:-1], **steps),
+}
+
+
+def run_layers(
+    mode: str,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Sequence[Sequence[Tensor | None]]],
+    batch_sizes: Sizes,
+    p: float = 0.0,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Layers one upon the other: x (rows, features), as ``recurrence.py`` has it -> (rows,
+    directions * hidden), and the last states, shaped as the first ones.
+
+    states: each (layers * directions, batch, hidden). weights: by layer and direction w_ih, w_hh,
+    b_ih, b_hh and w_hr, each of which but the first two may be None; the second direction walks
+    from the end. p: the probability with which the result of each layer but the last is dropped.
+    All is checked by the caller.
+    """
+    layer = LAYERS[mode]
+    lasts: list[list[Tensor]] = [[] for _ in states]
+    for depth, directions in enumerate(weights):
+        if depth and p:
+            x = dropout(x, p)
+        results = []
+        for turn, given in enumerate(directions):
+            at = depth * len(directions) + turn
+            first = [s[at] for s in states]
+            y, *last = layer(x, *first, *given, batch_sizes=batch_sizes, reverse=turn == 1)
+            results.append(y)
+            for collected, s in zip(lasts, last, strict=True):
+                collected.append(s)
+        x = results[0] if len(results) == 1 else cat(results, 1)
+    return x, tuple([stack(collected) for collected in lasts])
