@@ -133,6 +133,11 @@ from .pooling import MaxUnpool3d as MaxUnpool3d
 from .recurrent import GRUCell as GRUCell
 from .shape import Flatten as Flatten
 from .shape import Unflatten as Unflatten
+from .transformer import Transformer as Transformer
+from .transformer import TransformerDecoder as TransformerDecoder
+from .transformer import TransformerDecoderLayer as TransformerDecoderLayer
+from .transformer import TransformerEncoder as TransformerEncoder
+from .transformer import TransformerEncoderLayer as TransformerEncoderLayer
 from .upsample import ChannelShuffle as ChannelShuffle
 from .upsample import Fold as Fold
 from .upsample import PixelShuffle as PixelShuffle

@@ -256,18 +256,30 @@ def _joint_mask(
                 f"[{op}] attn_mask must have shape {wanted[0]} or {wanted[1]}, got "
                 f"{tuple(mask.shape)}"
             )
-        mask = pad(_as_numbers(op, mask, q), (0, further))
+        mask = _widened(additive_mask(op, "attn_mask", mask, q), further)
     if padding is None:
         return mask
-    padding = pad(_as_numbers(op, padding, q), (0, further))
+    padding = _widened(additive_mask(op, "key_padding_mask", padding, q), further)
     padding = padding.unsqueeze(1).unsqueeze(1).expand((n, heads // n, 1, keys))
     padding = padding.reshape(heads, 1, keys)
     return padding if mask is None else mask + padding
 
 
-def _as_numbers(op: str, mask: Tensor, q: Tensor) -> Tensor:
+def _widened(mask: Any, further: int) -> Tensor:
+    return pad(mask, (0, further)) if further else mask
+
+
+def additive_mask(op: str, name: str, mask: Tensor | None, like: Tensor) -> Tensor | None:
+    """A mask as numbers of ``like``'s dtype that are added to scores: -inf where it is True. Raises
+    RuntimeError for a mask of integers."""
+    if mask is None:
+        return None
+    require_tensor(op, mask)
     if mask.dtype.kind == "b":
-        zero = wrap(q._device.xp.zeros((), dtype=q.dtype), q._device)
+        zero = wrap(like._device.xp.zeros((), dtype=like.dtype), like._device)
         return where(mask, -math.inf, zero)
-    require_floating(op, mask)
-    return mask.to(q.dtype)
+    if not mask.is_floating_point():
+        raise RuntimeError(
+            f"[{op}] {name} must be bools or floats, got {mask.dtype.name} {tuple(mask.shape)}"
+        )
+    return mask.to(like.dtype)
