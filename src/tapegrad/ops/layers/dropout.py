@@ -21,8 +21,9 @@ from tapegrad.ops.sampling.philox import default_generator
 @in_float32
 def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> Array:
     """No mask is stored: the backward pass draws the same numbers again."""
-    words = xp.philox(n=x.size, seed=seed, offset=offset) >> xp.library.uint32(8)
-    keep = (words >= xp.library.uint32(math.ceil(p * 2**24))).reshape(x.shape)
+    words = xp.philox(n=x.size, seed=seed, offset=offset)
+    # Their upper 24 bits are at least ceil(p * 2^24).
+    keep = (words > xp.library.uint32((math.ceil(p * 2**24) << 8) - 1)).reshape(x.shape)
     # A division, not a product with 1 / (1 - p): the kernel's bits.
     return xp.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
 
