@@ -21,7 +21,10 @@ def add_parameter(
 
 
 def start_uniform(layer: Module, fan_in: int) -> None:
-    """Draw a layer's own parameters from -1 / sqrt(fan_in)..1 / sqrt(fan_in)."""
-    bound = 1.0 / math.sqrt(fan_in) if fan_in else 0.0
+    """Draw a layer's own parameters from -1 / sqrt(fan_in)..1 / sqrt(fan_in); zeros for no input."""
     for parameter in layer.parameters(recurse=False):
-        init.uniform_(parameter, -bound, bound)
+        if fan_in:
+            bound = 1.0 / math.sqrt(fan_in)
+            init.uniform_(parameter, -bound, bound)
+        else:
+            init.zeros_(parameter)
