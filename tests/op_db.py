@@ -241,6 +241,12 @@ def numbers(t: Any) -> np.ndarray:
     return t.numpy(force=True) if isinstance(t, torch.Tensor) else t.numpy()
 
 
+def acceptable(expected: Any) -> tuple:
+    """PyTorch's exception type; where that is RuntimeError, a more specific one too."""
+    given = expected if isinstance(expected, tuple) else (expected,)
+    return (*given, TypeError, ValueError, IndexError) if RuntimeError in given else given
+
+
 def main() -> None:
     print(f"{len(PRESENT)} of {len(ENTRIES)} entries are present; missing:")
     for op in MISSING:

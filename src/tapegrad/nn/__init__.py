@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
+from . import common_types as common_types
 from . import functional as functional
+from . import grad as grad
 from . import init as init
 from . import utils as utils
 from .activation import CELU as CELU
@@ -38,6 +40,7 @@ from .activation import Threshold as Threshold
 from .adaptive_softmax import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from .adaptive_softmax import LinearCrossEntropyLoss as LinearCrossEntropyLoss
 from .attention import MultiheadAttention as MultiheadAttention
+from .container import Container as Container
 from .container import ModuleDict as ModuleDict
 from .container import ModuleList as ModuleList
 from .container import ParameterDict as ParameterDict
@@ -91,6 +94,7 @@ from .loss import MultiLabelMarginLoss as MultiLabelMarginLoss
 from .loss import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
 from .loss import MultiMarginLoss as MultiMarginLoss
 from .loss import NLLLoss as NLLLoss
+from .loss import NLLLoss2d as NLLLoss2d
 from .loss import PoissonNLLLoss as PoissonNLLLoss
 from .loss import SmoothL1Loss as SmoothL1Loss
 from .loss import SoftMarginLoss as SoftMarginLoss
@@ -164,6 +168,7 @@ from .upsample import Unfold as Unfold
 from .upsample import Upsample as Upsample
 from .upsample import UpsamplingBilinear2d as UpsamplingBilinear2d
 from .upsample import UpsamplingNearest2d as UpsamplingNearest2d
+from .weights import factory_kwargs as factory_kwargs
 
 # Every class above, without the files that they come from.
 __all__ = [

@@ -35,7 +35,7 @@ class _ConvNd(FunctionLayer):
         if not isinstance(self.padding, str):
             self._per_dimension("padding")
         add_parameter(self, "weight", self._weight_shape(self.in_channels), device, dtype)
-        add_parameter(self, "bias", (outer,) if bias else None, device, dtype)
+        add_parameter(self, "bias", (self.out_channels,) if bias else None, device, dtype)
         self.reset_parameters()
 
     def _check_groups(self, in_channels: int) -> None:

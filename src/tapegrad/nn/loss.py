@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, ClassVar
+from warnings import warn
 
 from tapegrad.core.tensor import Tensor
 
@@ -135,6 +136,14 @@ class NLLLoss(WeightedLoss, function=F.nll_loss):
         self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
         self._take(locals())
+
+
+class NLLLoss2d(NLLLoss):
+    """``NLLLoss``, which takes images too. Deprecated."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        warn("NLLLoss2d is deprecated: NLLLoss does the same", FutureWarning, stacklevel=2)
+        super().__init__(*args, **options)
 
 
 class CrossEntropyLoss(WeightedLoss, function=F.cross_entropy):

@@ -190,8 +190,14 @@ def _class_dim(op: str, input: Tensor, weight: Tensor | None) -> tuple[int, tupl
     return dim, shape[:dim] + shape[dim + 1 :]
 
 
-def _one_class(input: Tensor, target: Tensor) -> Tensor:
-    """The class of (classes,) scores, which may also be given as (1,)."""
+def _one_class(op: str, input: Tensor, target: Tensor) -> Tensor:
+    """The class of (classes,) scores, which may also be given as (1,). Raises ValueError for a
+    target of another batch size than the input's."""
+    if input.ndim > 1 and target.ndim and input.shape[0] != target.shape[0]:
+        raise ValueError(
+            f"[{op}] input and target must have one batch size, got shapes {tuple(input.shape)} "
+            f"and {tuple(target.shape)}"
+        )
     return target.reshape(()) if input.ndim == 1 and target.shape == (1,) else target
 
 
@@ -232,7 +238,7 @@ def cross_entropy(
                 f"probabilities of shape {tuple(target.shape)}"
             )
         return _probability_targets(input, target, weight, dim, reduction, label_smoothing)
-    shape, target = tuple(input.shape), _one_class(input, target)
+    shape, target = tuple(input.shape), _one_class("cross_entropy", input, target)
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[cross_entropy] input {shape} takes integer class targets of shape {wanted} or "
@@ -308,11 +314,15 @@ def nll_loss(
     require_floating("nll_loss", input)
     require_tensor("nll_loss", target)
     dim, wanted = _class_dim("nll_loss", input, weight)
-    shape, target = tuple(input.shape), _one_class(input, target)
+    shape, target = tuple(input.shape), _one_class("nll_loss", input, target)
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[nll_loss] input {shape} takes integer class targets of shape {wanted}, got "
             f"{target.dtype.name} {tuple(target.shape)}"
+        )
+    if weight is not None and weight.dtype != input.dtype:
+        raise RuntimeError(
+            f"[nll_loss] weight must be of input's dtype {input.dtype.name}, got {weight.dtype.name}"
         )
     classes = shape[dim]
     check_index("nll_loss", input, target)
