@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -208,10 +209,10 @@ def test_bad_input(info: Any) -> None:
         sample, translate = error.module_error_input, ModuleTranslator()
         made, call = sample.constructor_input, sample.forward_input
         arguments, options = translate(made.args), translate(made.kwargs)
+        make: Any = partial(getattr(tg.nn, name(info)), *arguments, **options)
+        call_it = error.error_on is ModuleErrorEnum.FORWARD_ERROR
         with pytest.raises(acceptable(error.error_type)):
-            module = getattr(tg.nn, name(info))(*arguments, **options)
-            if error.error_on is ModuleErrorEnum.FORWARD_ERROR:
-                module(*translate(call.args), **translate(call.kwargs))
+            make()(*translate(call.args), **translate(call.kwargs)) if call_it else make()
 
 
 def test_the_database_is_whole() -> None:

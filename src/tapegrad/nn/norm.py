@@ -148,8 +148,8 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """``BatchNorm1d`` to ``3d`` in one: normalises each channel of (N, C, ...). There is one process
-    here, whose batch is the whole one; ``process_group`` is accepted and has no effect."""
+    """``BatchNorm1d`` to ``3d`` in one: normalises each channel of (N, C, ...). There is one
+    process, whose batch is the whole one; ``process_group`` is accepted and has no effect."""
 
     def __init__(
         self,

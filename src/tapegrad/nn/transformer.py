@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
-from warnings import warn
 
 from tapegrad.core.modes import recording
 from tapegrad.core.tensor import Tensor
@@ -220,12 +219,7 @@ class TransformerEncoder(Module):
         self.num_layers = num_layers
         self.norm = norm
         self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
-        reason = _keeps_padding(encoder_layer)
-        self.use_nested_tensor = enable_nested_tensor and not reason
-        if enable_nested_tensor and reason:
-            warn(
-                f"TransformerEncoder: enable_nested_tensor has no effect, as {reason}", stacklevel=2
-            )
+        self.use_nested_tensor = enable_nested_tensor and _skips_padding(encoder_layer)
 
     def forward(
         self,
@@ -439,20 +433,17 @@ def _is_causal(mask: Tensor | None, given: bool | None, length: int) -> bool:
     return bool((mask == causal).all())
 
 
-def _keeps_padding(layer: Module) -> str:
-    """Why PyTorch does not skip the padded positions with such layers; "" if it does."""
+def _skips_padding(layer: Module) -> bool:
+    """Whether PyTorch has a way for such layers that leaves out the padded positions."""
     if not isinstance(layer, TransformerEncoderLayer):
-        return "encoder_layer is no TransformerEncoderLayer"
+        return False
     attention, activation = layer.self_attn, layer.activation
-    reasons = {
-        "norm_first is True": layer.norm_first,
-        "batch_first is False": not attention.batch_first,
-        "the attention has kdim or vdim of their own": attention.in_proj_weight is None,
-        "bias is False": attention.in_proj_bias is None,
-        "the activation is neither relu nor gelu": not (
-            activation in (F.relu, F.gelu) or isinstance(activation, (ReLU, GELU))
-        ),
-        "norm1 and norm2 have different eps": layer.norm1.eps != layer.norm2.eps,
-        "the number of heads is odd": attention.num_heads % 2 == 1,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), "")
+    return (
+        attention.batch_first
+        and not layer.norm_first
+        and attention.in_proj_weight is not None
+        and attention.in_proj_bias is not None
+        and (activation in (F.relu, F.gelu) or isinstance(activation, (ReLU, GELU)))
+        and layer.norm1.eps == layer.norm2.eps
+        and attention.num_heads % 2 == 0
+    )

@@ -37,7 +37,8 @@ def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def start_uniform(layer: Module, fan_in: int) -> None:
-    """Draw a layer's own parameters from -1 / sqrt(fan_in)..1 / sqrt(fan_in); zeros for no input."""
+    """Draw a layer's own parameters from -1 / sqrt(fan_in)..1 / sqrt(fan_in), or make
+    them 0 where there is no input."""
     for parameter in layer.parameters(recurse=False):
         if fan_in:
             bound = 1.0 / math.sqrt(fan_in)

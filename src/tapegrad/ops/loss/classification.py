@@ -322,7 +322,7 @@ def nll_loss(
         )
     if weight is not None and weight.dtype != input.dtype:
         raise RuntimeError(
-            f"[nll_loss] weight must be of input's dtype {input.dtype.name}, got {weight.dtype.name}"
+            f"[nll_loss] weight must be {input.dtype.name}, as the input, not {weight.dtype.name}"
         )
     classes = shape[dim]
     check_index("nll_loss", input, target)
