@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -168,6 +169,8 @@ class Translator:
             raise Untranslatable(str(value))
         if isinstance(value, torch.nn.PairwiseDistance):
             return tg.nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
+        if isinstance(value, torch.nn.LinearCrossEntropyOptions):
+            return tg.nn.LinearCrossEntropyOptions(*self(dataclasses.astuple(value)))
         if isinstance(value, complex):
             raise Untranslatable("complex number")
         if isinstance(value, torch.Size):

@@ -39,6 +39,7 @@ from .activation import Tanhshrink as Tanhshrink
 from .activation import Threshold as Threshold
 from .adaptive_softmax import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from .adaptive_softmax import LinearCrossEntropyLoss as LinearCrossEntropyLoss
+from .adaptive_softmax import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from .attention import MultiheadAttention as MultiheadAttention
 from .container import Container as Container
 from .container import ModuleDict as ModuleDict

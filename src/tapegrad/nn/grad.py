@@ -33,7 +33,7 @@ def _for_input(convolution: Callable[..., Tensor]) -> Callable[..., Tensor]:
         with enable_grad():
             x = _zeros(grad_output, input_size)
             y = convolution(x, weight.detach(), None, stride, padding, dilation, groups)
-        return grad(y, x, grad_output)[0]
+        return grad(y, x, grad_output)[0]  # type: ignore[return-value]
 
     return gradient
 
@@ -54,7 +54,7 @@ def _for_weight(convolution: Callable[..., Tensor]) -> Callable[..., Tensor]:
         with enable_grad():
             w = _zeros(grad_output, weight_size)
             y = convolution(input.detach(), w, None, stride, padding, dilation, groups)
-        return grad(y, w, grad_output)[0]
+        return grad(y, w, grad_output)[0]  # type: ignore[return-value]
 
     return gradient
 

@@ -158,7 +158,7 @@ class _LazyConvolution(_LazyConvNd):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
+        super().__init__(  # type: ignore[call-arg]
             0,
             out_channels,
             *(kernel_size, stride, padding, dilation, groups, False, padding_mode, device, dtype),
@@ -200,7 +200,7 @@ class _LazyConvTransposeNd(_LazyConvNd):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
+        super().__init__(  # type: ignore[call-arg]
             0,
             out_channels,
             *(kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode),
