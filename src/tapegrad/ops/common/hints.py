@@ -25,10 +25,7 @@ _ADDRESSES = {
 _ABSENT = {
     r"vmap": "write the batch as a dimension, or loop and tapegrad.stack",
     r"(LSTM|RNN|GRU)\w*": "call nn.GRUCell for each step",
-    r"Transformer\w*": "build it of nn.MultiheadAttention, nn.LayerNorm and nn.Linear",
-    r"Lazy\w+|Uninitialized\w+": "give the layer its input's size",
-    r"Buffer": "use Module.register_buffer",
-    r"(DataParallel|SyncBatchNorm|distributed|parallel|Distributed\w+|rpc|futures)":
+    r"(DataParallel|distributed|parallel|Distributed\w+|rpc|futures)":
         "training runs in one process, on one device",
     r"(compile|compiler|jit|fx|export|onnx|\w*[Ss]cript\w*|functionalize|dynamo|trace)":
         "call the function itself: nothing is compiled",
