@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -115,7 +117,10 @@ def _masked_softmax(op: str, scores: Tensor, mask: Tensor) -> Tensor:
         seen, scores = mask._array > -math.inf, scores + mask
     if not mask.ndim:
         seen = seen.reshape(1)
-    alive = wrap(seen.any(axis=-1, keepdims=True), scores._device)
+    some = seen.any(axis=-1, keepdims=True)
+    if isinstance(some, np.ndarray) and some.all():  # a GPU would be waited for
+        return softmax(scores, -1)
+    alive = wrap(some, scores._device)
     # Softmax of what is -inf throughout would be nan, backward as well as forward.
     return where(alive, softmax(where(alive, scores, 0.0), -1), 0.0)
 
