@@ -163,6 +163,7 @@ class UninitializedParameter(Uninitialized, Parameter):
 
     cls_to_become = Parameter
 
+    @retelling
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
         self._begin(requires_grad, device, dtype)
 
@@ -172,6 +173,7 @@ class UninitializedBuffer(Uninitialized, Buffer):
 
     cls_to_become = Tensor
 
+    @retelling
     def __init__(
         self,
         requires_grad: bool = False,

@@ -215,7 +215,7 @@ class TransformerEncoder(Module):
     ) -> None:
         super().__init__()
         check_kinds(self, locals())
-        self.layers = _copies(encoder_layer, num_layers)
+        self.layers = _copies(self, encoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
         self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
@@ -261,7 +261,7 @@ class TransformerDecoder(Module):
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()
         check_kinds(self, locals())
-        self.layers = _copies(decoder_layer, num_layers)
+        self.layers = _copies(self, decoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
 
@@ -415,7 +415,11 @@ def _attended(
     return y
 
 
-def _copies(layer: Module, count: int) -> ModuleList:
+def _copies(stack: Module, layer: Module, count: int) -> ModuleList:
+    if not isinstance(layer, Module):
+        raise TypeError(
+            f"{type(stack).__name__} needs a layer, a Module, to copy; got a {type(layer).__name__}"
+        )
     return ModuleList([deepcopy(layer) for _ in range(count)])
 
 

@@ -8,6 +8,7 @@ the way back: a matrix product more, for memory of rows x classes less.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 from warnings import warn
@@ -29,6 +30,13 @@ from tapegrad.ops.reduction.reduce import sum, to_dtype
 
 from .classification import cross_entropy
 from .elementwise import check_reduction, reduce_loss
+
+
+def _part(method: Any) -> int:
+    """N of "aspect_ratio:N", which is 1 if it is left out, and 2 for "auto"; 0 for other words."""
+    found = re.fullmatch(r"auto|aspect_ratio(:[0-9]+)?", method) if type(method) is str else None
+    return 0 if found is None else 2 if method == "auto" else int((found[1] or ":1")[1:])
+
 
 _POLICIES = ("auto", "accurate", "balanced", "compact")
 
@@ -53,22 +61,23 @@ class LinearCrossEntropyOptions:
     def __post_init__(self) -> None:
         op = "LinearCrossEntropyOptions"
         rows = self.batch_chunk_size
-        if self.acc_policy not in _POLICIES:
+        if type(self.acc_policy) is not str or self.acc_policy not in _POLICIES:
             raise ValueError(
                 f"{op}: acc_policy must be one of {_POLICIES}, not {self.acc_policy!r}"
             )
         if rows is not None and not (isinstance(rows, int) and rows > 0):
             raise ValueError(f"{op}: batch_chunk_size must be a positive int or None, not {rows!r}")
-        name, _, part = (self.chunking_method or "auto").partition(":")
-        if name not in ("auto", "aspect_ratio") or not (
-            not part or (name != "auto" and part.isdigit() and int(part))
-        ):
+        if self.chunking_method is not None and not _part(self.chunking_method):
             raise ValueError(
                 f"{op}: chunking_method must be 'auto', 'aspect_ratio', 'aspect_ratio:N' or None, "
                 f"not {self.chunking_method!r}"
             )
-        if self.acc_dtype is not None and not dtypes.is_floating(dtypes.dtype(self.acc_dtype)):
-            raise ValueError(f"{op}: acc_dtype must be one of floats, not {self.acc_dtype}")
+        try:
+            wide = self.acc_dtype is None or dtypes.is_floating(dtypes.dtype(self.acc_dtype))
+        except TypeError:
+            wide = False
+        if not wide:
+            raise ValueError(f"{op}: acc_dtype must be one of floats, not {self.acc_dtype!r}")
 
     def rows(self, count: int, features: int, classes: int) -> int:
         """How many of ``count`` rows are computed at once. Raises ValueError where the number and
@@ -76,7 +85,7 @@ class LinearCrossEntropyOptions:
         rows, method = self.batch_chunk_size, self.chunking_method
         if method is None or (method == "auto" and rows is not None):
             return max(1, min(rows or count, count))
-        part = 2 if method == "auto" else int(method.partition(":")[2] or 1)
+        part = _part(method)
         even = math.ceil(count / max(1, math.ceil(classes / max(1, features))))
         found = min((1 << max(0, even - 1).bit_length()) // part, count)
         if rows is not None and min(rows, count) != found:
