@@ -99,6 +99,14 @@ def test_loading_is_all_or_nothing() -> None:
     assert repr(net[0].weight) == "<UninitializedParameter>"
 
 
+def test_a_shared_parameter_is_loaded_once() -> None:
+    net = nn.Module()
+    net.first = net.second = nn.UninitializedParameter()
+    net.load_state_dict({"first": tg.zeros(2), "second": tg.ones(2)})
+    assert net.first is net.second
+    assert net.first.tolist() == [1, 1]
+
+
 def test_a_loaded_size_must_be_the_inputs() -> None:
     layer = nn.LazyConv2d(4, 3, groups=2)
     layer.load_state_dict(nn.Conv2d(6, 4, 3, groups=2).state_dict())

@@ -97,7 +97,7 @@ class Uninitialized(Tensor):
             leaf.tensor = weakref.ref(self)
         taken = {"_array": value._array, "_storage": value._storage, "_node": leaf}
         return [
-            partial(self.__dict__.pop, "_wanted"),
+            partial(self.__dict__.pop, "_wanted", None),
             partial(self.__dict__.update, {**taken, "_device": value._device}),
             partial(setattr, self, "__class__", self.cls_to_become),
         ]
