@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -168,6 +169,8 @@ class Translator:
             raise Untranslatable(str(value))
         if isinstance(value, torch.nn.PairwiseDistance):
             return tg.nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
+        if isinstance(value, torch.nn.LinearCrossEntropyOptions):
+            return tg.nn.LinearCrossEntropyOptions(*self(dataclasses.astuple(value)))
         if isinstance(value, complex):
             raise Untranslatable("complex number")
         if isinstance(value, torch.Size):
@@ -239,6 +242,12 @@ def numbers(t: Any) -> np.ndarray:
     t = t.detach().cpu()
     t = t.float() if str(t.dtype).endswith("bfloat16") else t
     return t.numpy(force=True) if isinstance(t, torch.Tensor) else t.numpy()
+
+
+def acceptable(expected: Any) -> tuple:
+    """PyTorch's exception type; where that is RuntimeError, a more specific one too."""
+    given = expected if isinstance(expected, tuple) else (expected,)
+    return (*given, TypeError, ValueError, IndexError) if RuntimeError in given else given
 
 
 def main() -> None:

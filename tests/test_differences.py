@@ -921,3 +921,68 @@ def test_unpadding_leaves_its_input():
         return tuple(x.shape)
 
     assert on_both(shape) == ((3, 2), (2, 3))
+
+
+def test_windows_of_channels():
+    """CrossMapLRN2d's windows move on from the first channel"""
+    x = np.ones((1, 6, 1, 1))
+    mine, theirs = on_both(lambda lib: lib.nn.CrossMapLRN2d(3, 3.0, 1.0, 0.0)(lib.tensor(x)))
+    np.testing.assert_allclose(1 / mine.flatten(), [2, 3, 3, 3, 3, 2])
+    np.testing.assert_allclose(1 / theirs.flatten(), [2, 3, 4, 4, 4, 3])
+
+
+def test_attention_to_nothing():
+    """An attention query that may look at nothing gets 0, and so do its weights"""
+
+    def weights(lib):
+        x, mask = lib.ones(2, 4), lib.tensor([[True, True], [False, False]])
+        return lib.nn.MultiheadAttention(4, 2)(x, x, x, attn_mask=mask)[1].detach()
+
+    mine, theirs = on_both(weights)
+    assert mine.tolist() == [[0, 0], [0.5, 0.5]]
+    assert theirs.isnan()[0].all()
+
+
+def test_hints_of_causality():
+    """is_causal beside a mask changes nothing: the mask is what is added"""
+
+    def distance(lib):
+        """Between what a mask of zeros gives with a wrong hint and without one."""
+        lib.manual_seed(0)
+        x, mask = lib.randn(3, 4), lib.zeros(3, 3)
+        attention = lib.nn.MultiheadAttention(4, 2)
+        a, b = (
+            attention(x, x, x, attn_mask=mask, need_weights=False, is_causal=hint)[0]
+            for hint in (True, False)
+        )
+        return (a - b).abs().max().item()
+
+    mine, theirs = on_both(distance)
+    assert mine == 0 < theirs
+
+
+def test_repeated_backward_of_chunks():
+    """The backward pass of linear_cross_entropy with options may be repeated, and has second
+    gradients"""
+
+    def loss(lib):
+        x, w = (lib.ones(n, 3, dtype=lib.float64, requires_grad=True) for n in (4, 5))
+        options = lib.nn.LinearCrossEntropyOptions(batch_chunk_size=2)
+        target = lib.tensor([0, 1, 2, 3])
+        y = lib.nn.functional.linear_cross_entropy(x, w, target, options=options)
+        y.backward(retain_graph=True)
+        return x, w, y
+
+    (x, w, y), (_, _, theirs) = on_both(loss)
+    once = x.grad.tolist()
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.array(once))
+    with pytest.raises(RuntimeError):
+        theirs.backward()
+    options = tg.nn.LinearCrossEntropyOptions(batch_chunk_size=2)
+    assert tg.autograd.gradgradcheck(
+        lambda x, w: tg.nn.functional.linear_cross_entropy(
+            x, w, tg.tensor([0, 1, 2, 3]), options=options
+        ),
+        (x, w),
+    )

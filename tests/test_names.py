@@ -23,7 +23,7 @@ HINTS = [
     ("", "FloatStorage", "ask x.storage"),
     ("nn", "LSTM", "PyTorch's LSTM .*nn.GRUCell"),
     ("nn", "Lineear", "did you mean 'Linear'"),
-    ("nn", "TransformerEncoderLayer", "nn.MultiheadAttention"),
+    ("nn", "TransformerEncoderLayers", "did you mean 'TransformerEncoderLayer'"),
     ("nn", "softmax", "it is tapegrad.softmax"),
     ("nn.functional", "crossentropy", "did you mean 'cross_entropy'"),
     ("nn.init", "xavier_unifrom_", "did you mean 'xavier_uniform_'"),

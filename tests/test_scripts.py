@@ -8,11 +8,31 @@ import warnings
 
 import numpy as np
 import pytest
-from scripts import language, learning, models, probability, processes, recurrent, science, vision
+from scripts import (
+    language,
+    learning,
+    models,
+    probability,
+    processes,
+    recurrent,
+    science,
+    transformers,
+    vision,
+)
 
 import tapegrad as tg
 
-ROOMS = (language, learning, models, probability, processes, recurrent, science, vision)
+ROOMS = (
+    language,
+    learning,
+    models,
+    probability,
+    processes,
+    recurrent,
+    science,
+    transformers,
+    vision,
+)
 PROGRAMS = [program for room in ROOMS for program in room.PROGRAMS]
 
 
@@ -33,6 +53,8 @@ def test_a_program_computes_what_it_computes_with_pytorch(program):
     with warnings.catch_warnings():
         # PyTorch warns of its own use of torch.jit inside torch.func.
         warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)
+        # And of how its encoders skip what is padded, or do not.
+        warnings.filterwarnings("ignore", message=".*nested.tensor", category=UserWarning)
         expected = run(torch, program)
     got = run(tg, program)
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9)

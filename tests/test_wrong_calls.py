@@ -34,6 +34,7 @@ NAMED = r"\[[\w.]+\]|[\w.]+\(\) (takes|missing|got an)"
 LEFT_OUT = {
     "assert_close": "AssertionErrors are its answers",
     "bench": "runs for minutes",
+    "Transformer": "44 million parameters take more than a second",
     "set_default_device": "changes what the others do",
     "set_default_dtype": "changes what the others do",
     "set_num_threads": "changes how fast the others are, with a package that not all have",

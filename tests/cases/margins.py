@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import tapegrad as tg
+
 from .base import case, constant, distinct, f, given, ints, pos, unit, values
 
 # One row reads best on one line.
@@ -63,6 +65,10 @@ case("bce_certain", lambda t, x, y: t.nn.functional.binary_cross_entropy(x, y, r
      (values([0.0, 1.0, 0.0, 1.0]), constant(values([0.0, 1.0, 1.0, 0.0]))), second=False, low=False)
 case("linear_cross_entropy", lambda t, x, w, y, b: t.nn.functional.linear_cross_entropy(
      x, w, y, linear_bias=b), (f(3, 2), f(4, 2), given([1, 3, 0]), f(4)))
+# (Its options are PyTorch's, but its second gradients are silently absent there.)
+case("chunked_cross_entropy", lambda t, x, w, y, b: t.nn.functional.linear_cross_entropy(
+     x, w, y, linear_bias=b, options=tg.nn.LinearCrossEntropyOptions(batch_chunk_size=2)
+     if t is tg else None), (f(3, 2), f(4, 2), given([1, 3, 0]), f(4)))
 
 
 def _ctc(t: Any, x: Any, targets: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.loss.linear_cross_entropy import LinearCrossEntropyOptions
 from tapegrad.ops.movement.cat import cat
 
 from . import functional as F
@@ -21,9 +22,10 @@ class LinearCrossEntropyLoss(CrossEntropyLoss):
     """A linear layer and the cross-entropy of its scores: (N, in_features) and classes (N,), or
     (N, *out_features) where the scores are (N, num_classes, *out_features).
 
-    ``weight``, ``ignore_index`` and ``label_smoothing`` as in CrossEntropyLoss; ``options`` has no
-    effect. Raises ValueError unless label_smoothing is between 0 and 1, RuntimeError unless the
-    weight has one number a class.
+    ``weight``, ``ignore_index`` and ``label_smoothing`` as in CrossEntropyLoss. ``options`` are
+    LinearCrossEntropyOptions: with them the scores of all rows need not be in memory at once.
+    Raises ValueError unless label_smoothing is between 0 and 1, RuntimeError unless the weight has
+    one number a class.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class LinearCrossEntropyLoss(CrossEntropyLoss):
         weight: Tensor | None = None,
         ignore_index: int | None = None,
         label_smoothing: float = 0.0,
-        options: Any = None,
+        options: LinearCrossEntropyOptions | None = None,
     ) -> None:
         if weight is not None and tuple(weight.shape) != (num_classes,):
             raise RuntimeError(
@@ -63,6 +65,7 @@ class LinearCrossEntropyLoss(CrossEntropyLoss):
             reduction=self.reduction,
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
+            options=self.options,
         )
 
     def extra_repr(self) -> str:

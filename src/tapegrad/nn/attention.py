@@ -59,14 +59,16 @@ class MultiheadAttention(Module):
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
         self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
-        self.one_width = self.kdim == self.vdim == embed_dim
+        self._qkv_same_embed_dim = self.kdim == self.vdim == embed_dim
 
         def parameter(name: str, *shape: int, wanted: bool = True) -> None:
             add_parameter(self, name, shape if wanted else None, device, dtype)
 
         for letter, width in (("q", embed_dim), ("k", self.kdim), ("v", self.vdim)):
-            parameter(f"{letter}_proj_weight", embed_dim, width, wanted=not self.one_width)
-        parameter("in_proj_weight", 3 * embed_dim, embed_dim, wanted=self.one_width)
+            parameter(
+                f"{letter}_proj_weight", embed_dim, width, wanted=not self._qkv_same_embed_dim
+            )
+        parameter("in_proj_weight", 3 * embed_dim, embed_dim, wanted=self._qkv_same_embed_dim)
         parameter("in_proj_bias", 3 * embed_dim, wanted=bias)
         parameter("bias_k", 1, 1, embed_dim, wanted=add_bias_kv)
         parameter("bias_v", 1, 1, embed_dim, wanted=add_bias_kv)
@@ -119,7 +121,7 @@ class MultiheadAttention(Module):
             key_padding_mask=key_padding_mask,
             need_weights=need_weights,
             attn_mask=attn_mask,
-            use_separate_proj_weight=not self.one_width,
+            use_separate_proj_weight=not self._qkv_same_embed_dim,
             q_proj_weight=self.q_proj_weight,
             k_proj_weight=self.k_proj_weight,
             v_proj_weight=self.v_proj_weight,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
+from warnings import warn
 
 from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
@@ -79,6 +80,16 @@ class _Ordered(Module):
         attributes = {**dict(items), "_kinds": kinds}
         gone = [partial(self.__dict__.pop, name) for name in before if name not in attributes]
         commit([partial(self.__dict__.update, attributes), *gone])
+
+
+class Container(Module):
+    """A module whose children are given by name. Deprecated: subclass Module."""
+
+    def __init__(self, **modules: Module) -> None:
+        warn("Container is deprecated: subclass Module", FutureWarning, stacklevel=2)
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
 
 
 class Sequential(_Ordered):

@@ -30,20 +30,26 @@ class _ConvNd(FunctionLayer):
     def _take(self, given: dict[str, Any]) -> None:
         bias, device, dtype = (given.pop(name) for name in ("bias", "device", "dtype"))
         super()._take(given)
-        inner, outer, groups = self.in_channels, self.out_channels, self.groups
-        if groups < 1 or inner % groups or outer % groups:
-            raise ValueError(
-                f"{type(self).__name__}: groups={groups} must divide in_channels={inner} "
-                f"and out_channels={outer}"
-            )
+        self._check_groups(self.in_channels)
         self._per_dimension("kernel_size", "stride", "dilation", "output_padding")
         if not isinstance(self.padding, str):
             self._per_dimension("padding")
-        first, second = (inner, outer) if self.transposed else (outer, inner)
-        shape = (first, second // groups, *self.kernel_size)
-        add_parameter(self, "weight", shape, device, dtype)
-        add_parameter(self, "bias", (outer,) if bias else None, device, dtype)
+        add_parameter(self, "weight", self._weight_shape(self.in_channels), device, dtype)
+        add_parameter(self, "bias", (self.out_channels,) if bias else None, device, dtype)
         self.reset_parameters()
+
+    def _check_groups(self, in_channels: int) -> None:
+        groups = self.groups
+        if groups < 1 or in_channels % groups or self.out_channels % groups:
+            raise ValueError(
+                f"{type(self).__name__}: groups={groups} must divide in_channels={in_channels} "
+                f"and out_channels={self.out_channels}"
+            )
+
+    def _weight_shape(self, in_channels: int) -> tuple[int, ...]:
+        channels = (self.out_channels, in_channels)
+        first, second = channels[::-1] if self.transposed else channels
+        return (first, second // self.groups, *self.kernel_size)
 
     def reset_parameters(self) -> None:
         start_uniform(self, init.fan_in_and_out(self.weight)[0])

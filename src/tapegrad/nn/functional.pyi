@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, overload
 
 from ..core.tensor import Tensor
+from ..ops.loss.linear_cross_entropy import LinearCrossEntropyOptions
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means over windows that divide sequences into ``output_size``."""
@@ -286,8 +287,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float = 0.0, options: Any = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
+    label_smoothing: float = 0.0, options: LinearCrossEntropyOptions | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """``cross_entropy`` of the logits ``linear(input, linear_weight, linear_bias)``."""
 def local_response_norm(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, ClassVar
+from warnings import warn
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.signatures import fitting
@@ -173,6 +174,14 @@ class NLLLoss(WeightedLoss, function=F.nll_loss):
         reduction: str = "mean",
     ) -> None:
         self._take(locals())
+
+
+class NLLLoss2d(NLLLoss):
+    """``NLLLoss``, which takes images too. Deprecated."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        warn("NLLLoss2d is deprecated: NLLLoss does the same", FutureWarning, stacklevel=2)
+        super().__init__(*args, **options)
 
 
 class CrossEntropyLoss(WeightedLoss, function=F.cross_entropy):

@@ -26,7 +26,7 @@ from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.creation.create import as_tensor
 
-from .parameter import Parameter
+from .parameter import Buffer, Parameter, Uninitialized
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -99,8 +99,10 @@ class Module(Retelling):
 
     def __setattr__(self, name: str, value: Any) -> None:
         kinds = self.__dict__.get("_kinds")
-        if isinstance(value, (Parameter, Module)):
+        if isinstance(value, (Parameter, Module, Buffer)):
             kind = PARAMETER if isinstance(value, Parameter) else MODULE
+            if isinstance(value, Buffer):
+                kind = BUFFER if value.persistent else TRANSIENT_BUFFER
             if kinds is None:
                 raise AttributeError(
                     f"{type(self).__name__}: call super().__init__() before assigning the "
@@ -388,6 +390,10 @@ class Module(Retelling):
         def convert(tensor: Tensor) -> Tensor:
             if id(tensor) not in converted:
                 wanted = dtype if dtypes.is_floating(tensor.dtype) else None
+                if isinstance(tensor, Uninitialized):
+                    attributes = tensor._moved(device, wanted)
+                    steps.append(partial(tensor.__dict__.update, attributes))
+                    return converted.setdefault(id(tensor), tensor)
                 result = tensor.detach().to(device=device, dtype=wanted)
                 converted[id(tensor)] = tensor if result._array is tensor._array else result
             return converted[id(tensor)]
@@ -496,19 +502,27 @@ def _prepared(own: dict[str, Tensor], given: Mapping[str, Any]) -> tuple[list[st
     memory that they do not share, in its dtype and on its device."""
     problems: list[str] = []
     steps: list[partial] = []
-    taken = _merged(byte_range(target._array) for target in own.values())
+    known = [target for target in own.values() if not isinstance(target, Uninitialized)]
+    taken = _merged(byte_range(target._array) for target in known)
     for key, target in own.items():
-        if key not in given:
+        if key not in given or (
+            isinstance(target, Uninitialized) and isinstance(given[key], Uninitialized)
+        ):
             continue
         try:
             value = _as_tensor(given[key])
+            shape = value.shape  # of one that is not initialized, an error
+            if isinstance(target, Uninitialized):
+                made = value.detach().to(device=target.device, dtype=target.dtype, copy=True)
+                steps += target._becoming(made)
+                continue
             check_writable(target, "load_state_dict")
         except (TypeError, ValueError, RuntimeError) as error:
             problems.append(f"cannot load '{key}': {error}")
             continue
-        if value.shape != target.shape:
+        if shape != target.shape:
             problems.append(
-                f"size mismatch for '{key}': the state_dict has {tuple(value.shape)}, "
+                f"size mismatch for '{key}': the state_dict has {tuple(shape)}, "
                 f"the module has {tuple(target.shape)}"
             )
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 from tapegrad.core import dtypes
@@ -88,6 +89,10 @@ class _NormBase(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
+    def _channels_at(self, input: Tensor) -> int:
+        """The dimension of the channels."""
+        return 1
+
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.shapes:
             raise ValueError(
@@ -142,6 +147,48 @@ class BatchNorm3d(_BatchNorm):
     shapes: ClassVar = {5: "(N, C, D, H, W)"}
 
 
+class SyncBatchNorm(_BatchNorm):
+    """``BatchNorm1d`` to ``3d`` in one: normalises each channel of (N, C, ...). There is one
+    process, whose batch is the whole one; ``process_group`` is accepted and has no effect."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.process_group = process_group
+
+    def _check(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(
+                f"SyncBatchNorm expects an input of shape (N, C, ...), got {tuple(input.shape)}"
+            )
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module with SyncBatchNorm in place of each BatchNorm in it, of the same parameters
+        and buffers."""
+        result = module
+        if isinstance(module, _BatchNorm):
+            result = cls.__new__(cls)
+            result.__dict__.update(copy(module).__dict__)
+            result.process_group = process_group
+        for name, child in module.named_children():
+            result.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return result
+
+
 class _InstanceNorm(_NormBase):
     """Uses each sample's own statistics; if it tracks them, only while training."""
 
@@ -161,9 +208,12 @@ class _InstanceNorm(_NormBase):
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
 
+    def _channels_at(self, input: Tensor) -> int:
+        return 0 if input.ndim == min(self.shapes) else 1
+
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
-        unbatched = input.ndim == min(self.shapes)
+        unbatched = self._channels_at(input) == 0
         x = input.unsqueeze(0) if unbatched else input
         if x.shape[1] != self.num_features:
             message = (
@@ -252,6 +302,20 @@ class LocalResponseNorm(FunctionLayer, function=F.local_response_norm):
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self._take(locals())
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """``LocalResponseNorm`` of images (N, C, H, W), over as many neighbours before a channel as
+    after it: ``size`` of them if that is odd, else one less. ValueError for other dimensions."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 4:
+            raise ValueError(
+                f"CrossMapLRN2d expects an input of shape (N, C, H, W), got {tuple(input.shape)}"
+            )
+        window = self.size - 1 + self.size % 2
+        alpha = self.alpha * window / self.size
+        return F.local_response_norm(input, window, alpha, self.beta, self.k)
 
 
 class LayerNorm(_Affine):

@@ -22,6 +22,11 @@ class _Pad(FunctionLayer):
         self.padding = sizes(type(self).__name__, "padding", padding, 2 * self.dims)
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.mode == "circular" and input.ndim not in (self.dims + 1, self.dims + 2):
+            raise ValueError(
+                f"{type(self).__name__} expects an input of {self.dims + 1} or {self.dims + 2} "
+                f"dimensions, got {tuple(input.shape)}"
+            )
         return F.pad(input, self.padding, self.mode, self.value)
 
 

@@ -1,9 +1,21 @@
-"""Parameter: a tensor that a module owns and an optimiser changes."""
+"""Tensors that a module owns: parameters, which an optimiser changes, and buffers; and what stands
+in for both until their shapes are known."""
 
 from __future__ import annotations
 
-from tapegrad.core.tensor import Tensor
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tapegrad.core import dtypes
+from tapegrad.core.commit import commit
+from tapegrad.core.devices import Device
+from tapegrad.core.tensor import Leaf, Storage, Tensor
 from tapegrad.ops.common.refusals import retelling
+from tapegrad.ops.creation.create import empty
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Parameter(Tensor):
@@ -22,3 +34,152 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Buffer(Tensor):
+    """A tensor that registers itself as a buffer with the module it is assigned to; one that is not
+    ``persistent`` stays out of the module's state_dict. It shares its memory with ``data``."""
+
+    persistent = True
+
+    @retelling
+    def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
+        if data is None:
+            data = empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Buffer needs a Tensor, got {type(data).__name__}")
+        shared = data.detach()
+        self._array, self._device, self._storage = shared._array, shared._device, shared._storage
+        self.persistent = persistent
+        self.requires_grad_(data.requires_grad)
+
+
+class UninitializedError(ValueError, RuntimeError):
+    """A tensor without a shape was used. (PyTorch raises a ValueError where an operation is asked
+    for, and a RuntimeError where the shape is.)"""
+
+
+class Uninitialized(Tensor):
+    """What ``UninitializedParameter`` and ``UninitializedBuffer`` share: a dtype and a device, but
+    no shape and no numbers. ``materialize(shape)`` makes them what they stand in for, in place;
+    until then all but moving them raises UninitializedError, a ValueError."""
+
+    cls_to_become: ClassVar[type[Tensor]]
+    _wanted: bool  # whether it will require grad
+
+    def _begin(self, requires_grad: bool, device: Any, dtype: Any) -> None:
+        start = empty(0, device=device, dtype=dtype)
+        self.__dict__["_array"] = start._array
+        self._device = start._device
+        self.requires_grad_(requires_grad)
+
+    @property
+    def _array(self) -> Any:  # type: ignore[override]
+        """Found by whatever computes with a tensor. (That of no elements, from which the dtype is
+        known, is hidden behind this until the class changes.)"""
+        raise UninitializedError(
+            f"{type(self).__name__}: it has no shape and no numbers yet. Call the module once with "
+            "an input, or load a state_dict into it, before its parameters and buffers are used"
+        )
+
+    def materialize(
+        self, shape: int | tuple[int, ...], device: Any = None, dtype: Any = None
+    ) -> None:
+        """Become a tensor of this shape, with numbers that are not yet set, on the same device and
+        of the same dtype unless others are given."""
+        commit(self._becoming(self._empty(shape, device, dtype)))
+
+    def _becoming(self, value: Tensor) -> list[partial]:
+        """The steps by which it becomes a tensor over the memory of ``value``."""
+        value._storage = value._storage or Storage()
+        leaf = Leaf(value) if self._wanted else None
+        if leaf is not None:
+            leaf.tensor = weakref.ref(self)
+        taken = {"_array": value._array, "_storage": value._storage, "_node": leaf}
+        return [
+            partial(self.__dict__.pop, "_wanted", None),
+            partial(self.__dict__.update, {**taken, "_device": value._device}),
+            partial(setattr, self, "__class__", self.cls_to_become),
+        ]
+
+    def _moved(self, device: Device | None, dtype: Any) -> dict[str, Any]:
+        """What its attributes are on another device, or of another dtype."""
+        start = self._empty(0, device, dtype)
+        return {"_array": start._array, "_device": start._device}
+
+    def _empty(self, shape: int | tuple[int, ...], device: Any, dtype: Any) -> Tensor:
+        device = self._device if device is None else device
+        return empty(shape, device=device, dtype=self.dtype if dtype is None else dtype)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype that the elements will have."""
+        return self.__dict__["_array"].dtype
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is one of floats."""
+        return dtypes.is_floating(self.dtype)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on it will be recorded."""
+        return self._wanted
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Ask (or stop asking) for gradients, once it has numbers. Raises RuntimeError for a dtype
+        without gradients."""
+        if requires_grad and not self.is_floating_point():
+            raise RuntimeError(
+                f"[requires_grad_] only floating-point tensors can require gradients, this one is "
+                f"of {self.dtype.name}"
+            )
+        self._wanted = requires_grad
+        return self
+
+    def detach(self) -> Self:
+        """Itself: it has no history, and a state_dict holds it as it is."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __copy__(self) -> Self:
+        return type(self)(self._wanted, self._device, self.dtype)  # type: ignore[call-arg]
+
+    def __deepcopy__(self, memo: dict) -> Self:
+        memo[id(self)] = self.__copy__()
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return type(self), (self._wanted, self._device, self.dtype)
+
+
+class UninitializedParameter(Uninitialized, Parameter):
+    """A parameter whose shape is not known yet."""
+
+    cls_to_become = Parameter
+
+    @retelling
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        self._begin(requires_grad, device, dtype)
+
+
+class UninitializedBuffer(Uninitialized, Buffer):
+    """A buffer whose shape is not known yet."""
+
+    cls_to_become = Tensor
+
+    @retelling
+    def __init__(
+        self,
+        requires_grad: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        persistent: bool = True,
+    ) -> None:
+        self._begin(requires_grad, device, dtype)
+        self.persistent = persistent

@@ -216,7 +216,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "distances euclidean_distances"},
     "loss.classification": {
-        "F": "cross_entropy linear_cross_entropy nll_loss",
+        "F": "cross_entropy nll_loss",
         "xp": "check_classes cross_entropy cross_entropy_backward",
     },
     "loss.ctc": {"F": "ctc_loss", "xp": "ctc_backward ctc_loss"},
@@ -227,6 +227,10 @@ OPERATIONS: dict[str, dict[str, str]] = {
             soft_margin_loss
         """,
         "xp": "binary_cross_entropy clamp_min_straight_through huber",
+    },
+    "loss.linear_cross_entropy": {
+        "F": "linear_cross_entropy",
+        "xp": "chunked_cross_entropy chunked_cross_entropy_backward",
     },
     "loss.margin": {"F": "multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss"},
     "loss.pairs": {

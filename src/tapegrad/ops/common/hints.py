@@ -24,10 +24,7 @@ _ADDRESSES = {
 # PyTorch's names of which there is nothing here, and what to use.
 _ABSENT = {
     r"vmap": "write the batch as a dimension, or loop and tapegrad.stack",
-    r"Transformer\w*": "build it of nn.MultiheadAttention, nn.LayerNorm and nn.Linear",
-    r"Lazy\w+|Uninitialized\w+": "give the layer its input's size",
-    r"Buffer": "use Module.register_buffer",
-    r"(DataParallel|SyncBatchNorm|parallel|DistributedData\w+|rpc|futures)":
+    r"(DataParallel|parallel|DistributedData\w+|rpc|futures)":
         "training runs in one process, on one device",
     r"(\w*[Ss]cript\w*|functionalize|dynamo|trace)":
         "call the function itself: nothing is compiled",

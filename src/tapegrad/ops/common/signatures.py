@@ -82,7 +82,7 @@ def _leave_temporaries(result: Any, given: Any) -> None:
     for t in results:
         base = getattr(t, "_base", None)
         if base is not None:
-            seen = [*_tensors(given), *(other for other in results if other is not t)]
+            seen = [*_tensors(given), *(other for other in _tensors(results) if other is not t)]
             if not any(x is t or x is base or x._base is base for x in seen):
                 t._base = None
 

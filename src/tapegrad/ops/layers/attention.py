@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.activation.softmax import softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
@@ -115,7 +117,10 @@ def _masked_softmax(op: str, scores: Tensor, mask: Tensor) -> Tensor:
         seen, scores = mask._array > -math.inf, scores + mask
     if not mask.ndim:
         seen = seen.reshape(1)
-    alive = wrap(seen.any(axis=-1, keepdims=True), scores._device)
+    some = seen.any(axis=-1, keepdims=True)
+    if isinstance(some, np.ndarray) and some.all():  # a GPU would be waited for
+        return softmax(scores, -1)
+    alive = wrap(some, scores._device)
     # Softmax of what is -inf throughout would be nan, backward as well as forward.
     return where(alive, softmax(where(alive, scores, 0.0), -1), 0.0)
 
@@ -256,18 +261,30 @@ def _joint_mask(
                 f"[{op}] attn_mask must have shape {wanted[0]} or {wanted[1]}, got "
                 f"{tuple(mask.shape)}"
             )
-        mask = pad(_as_numbers(op, mask, q), (0, further))
+        mask = _widened(additive_mask(op, "attn_mask", mask, q), further)
     if padding is None:
         return mask
-    padding = pad(_as_numbers(op, padding, q), (0, further))
+    padding = _widened(additive_mask(op, "key_padding_mask", padding, q), further)
     padding = padding.unsqueeze(1).unsqueeze(1).expand((n, heads // n, 1, keys))
     padding = padding.reshape(heads, 1, keys)
     return padding if mask is None else mask + padding
 
 
-def _as_numbers(op: str, mask: Tensor, q: Tensor) -> Tensor:
+def _widened(mask: Any, further: int) -> Tensor:
+    return pad(mask, (0, further)) if further else mask
+
+
+def additive_mask(op: str, name: str, mask: Tensor | None, like: Tensor) -> Tensor | None:
+    """A mask as numbers of ``like``'s dtype that are added to scores: -inf where it is True. Raises
+    RuntimeError for a mask of integers."""
+    if mask is None:
+        return None
+    require_tensor(op, mask)
     if mask.dtype.kind == "b":
-        zero = wrap(q._device.xp.zeros((), dtype=q.dtype), q._device)
+        zero = wrap(like._device.xp.zeros((), dtype=like.dtype), like._device)
         return where(mask, -math.inf, zero)
-    require_floating(op, mask)
-    return mask.to(q.dtype)
+    if not mask.is_floating_point():
+        raise RuntimeError(
+            f"[{op}] {name} must be bools or floats, got {mask.dtype.name} {tuple(mask.shape)}"
+        )
+    return mask.to(like.dtype)

@@ -1,4 +1,4 @@
-"""Dropout: elements set to 0 at random, with no mask stored."""
+"""Dropout: elements set to 0 at random."""
 
 from __future__ import annotations
 
@@ -12,30 +12,48 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import in_float32, to_float32
 from tapegrad.ops.indexing.inplace import write_result
 from tapegrad.ops.sampling.philox import default_generator
 
+# Where drawing costs less than memory, in the kernel, the backward pass draws the same numbers
+# again. NumPy's words take longer than all else in a step of dropout: there the mask is kept, of a
+# byte for each element.
 
-@primitive("dropout", vjp="dropout")
-@in_float32
-def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> Array:
-    """No mask is stored: the backward pass draws the same numbers again."""
-    words = xp.philox(n=x.size, seed=seed, offset=offset) >> xp.library.uint32(8)
-    keep = (words >= xp.library.uint32(math.ceil(p * 2**24))).reshape(x.shape)
+
+@to_float32
+def _scaled(xp: Any, x: Any, keep: Any, p: float) -> Any:
     # A division, not a product with 1 / (1 - p): the kernel's bits.
     return xp.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
 
 
+def _again(xp: Any, g: Any, keep: Any, p: float, seed: int, offset: int) -> Any:
+    """The gradient: dropout of what arrives."""
+    if isinstance(g, Tensor):
+        return xp.dropout(g, p=p, seed=seed, offset=offset)
+    if keep is None:
+        return xp.dropout(g, p=p, seed=seed, offset=offset)[0]
+    return _scaled(xp, g, keep, p)
+
+
+@primitive("dropout", vjp=(_again,), extras=("keep",))
+@in_float32
+def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> tuple:
+    words = xp.philox(n=x.size, seed=seed, offset=offset)
+    # Their upper 24 bits are at least ceil(p * 2^24).
+    keep = (words > xp.library.uint32((math.ceil(p * 2**24) << 8) - 1)).reshape(x.shape)
+    return _scaled(xp, x, keep, p), keep
+
+
 @kernel("dropout")
-def _dropout_kernel(device: Device, x: Array, *, p: float, seed: int, offset: int) -> Array:
+def _dropout_kernel(device: Device, x: Array, *, p: float, seed: int, offset: int) -> tuple:
     y = device.ops["empty"](x.shape, x.dtype)
     launch(device, "dropout", x.dtype, y, x, x.size, p, seed, offset)
-    return y
+    return y, None
 
 
 def _alpha_rule(xp: Any, g: Array, p: float, scale: float, seed: int, offset: int) -> Any:
-    return xp.dropout(g, p=p, seed=seed, offset=offset) * (scale * (1 - p))
+    return _again(xp, g, None, p, seed, offset) * (scale * (1 - p))
 
 
 @primitive("alpha_dropout", vjp=(_alpha_rule,))
@@ -44,7 +62,7 @@ def _alpha_dropout(
     xp: Any, x: Array, *, p: float, scale: float, low: float, seed: int, offset: int
 ) -> Array:
     """scale * x, or scale * low where dropped, all shifted back to mean 0."""
-    keep = xp.dropout(xp.ones_like(x), p=p, seed=seed, offset=offset) > 0
+    keep = xp.dropout(xp.ones_like(x), p=p, seed=seed, offset=offset)[0] > 0
     return xp.where(keep, x * scale, scale * low) - scale * low * p
 
 

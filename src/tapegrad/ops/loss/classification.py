@@ -22,7 +22,6 @@ from tapegrad.ops.common.operands import two_tensors
 from tapegrad.ops.common.precision import compute_in_float32, largest, to_float32
 from tapegrad.ops.indexing.gather import check_index
 from tapegrad.ops.indexing.take_along import pick
-from tapegrad.ops.linalg.matmul import linear
 from tapegrad.ops.pointwise.elementwise import as_dtype, clip, multiply, not_equal, where
 from tapegrad.ops.reduction.reduce import mean, sum, to_dtype
 
@@ -191,8 +190,14 @@ def _class_dim(op: str, input: Tensor, weight: Tensor | None) -> tuple[int, tupl
     return dim, shape[:dim] + shape[dim + 1 :]
 
 
-def _one_class(input: Tensor, target: Tensor) -> Tensor:
-    """The class of (classes,) scores, which may also be given as (1,)."""
+def _one_class(op: str, input: Tensor, target: Tensor) -> Tensor:
+    """The class of (classes,) scores, which may also be given as (1,). Raises ValueError for a
+    target of another batch size than the input's."""
+    if input.ndim > 1 and target.ndim and input.shape[0] != target.shape[0]:
+        raise ValueError(
+            f"[{op}] input and target must have one batch size, got shapes {tuple(input.shape)} "
+            f"and {tuple(target.shape)}"
+        )
     return target.reshape(()) if input.ndim == 1 and target.shape == (1,) else target
 
 
@@ -235,7 +240,7 @@ def cross_entropy(
                 f"probabilities of shape {tuple(target.shape)}"
             )
         return _probability_targets(input, target, weight, dim, reduction, label_smoothing)
-    shape, target = tuple(input.shape), _one_class(input, target)
+    shape, target = tuple(input.shape), _one_class("cross_entropy", input, target)
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[cross_entropy] input {shape} takes integer class targets of shape {wanted} or "
@@ -313,11 +318,15 @@ def nll_loss(
     require_floating("nll_loss", input)
     require_tensor("nll_loss", target)
     dim, wanted = _class_dim("nll_loss", input, weight)
-    shape, target = tuple(input.shape), _one_class(input, target)
+    shape, target = tuple(input.shape), _one_class("nll_loss", input, target)
     if tuple(target.shape) != wanted or target.dtype.kind not in "iu":
         raise RuntimeError(
             f"[nll_loss] input {shape} takes integer class targets of shape {wanted}, got "
             f"{target.dtype.name} {tuple(target.shape)}"
+        )
+    if weight is not None and weight.dtype != input.dtype:
+        raise RuntimeError(
+            f"[nll_loss] weight must be {input.dtype.name}, as the input, not {weight.dtype.name}"
         )
     classes = shape[dim]
     check_index("nll_loss", input, target)
@@ -334,63 +343,3 @@ def nll_loss(
     if reduction == "mean":
         return sum(losses) / sum(weights)
     return reduce_loss("nll_loss", losses, reduction)
-
-
-@compute_in_float32
-def linear_cross_entropy(
-    input: Tensor,
-    linear_weight: Tensor,
-    target: Tensor,
-    *,
-    linear_bias: Tensor | None = None,
-    weight: Tensor | None = None,
-    reduction: str = "mean",
-    ignore_index: int | None = None,
-    label_smoothing: float = 0.0,
-    options: Any = None,
-) -> Tensor:
-    """``cross_entropy`` of the logits ``linear(input, linear_weight, linear_bias)``.
-
-    input: (n, features) or (features,). linear_weight: (classes, d1, ..., features), for a loss of
-    logits (n, classes, d1, ...). linear_bias: (classes, d1, ...). ``options`` says how PyTorch cuts
-    the work up, and is ignored. Raises RuntimeError where shapes do not fit, and as
-    ``cross_entropy`` does.
-    """
-    for x in (input, linear_weight, target):
-        require_tensor("linear_cross_entropy", x)
-    shape, table = tuple(input.shape), tuple(linear_weight.shape)
-    if len(shape) not in (1, 2) or len(table) < 2 or shape[-1] != table[-1]:
-        raise RuntimeError(
-            "[linear_cross_entropy] expects input (n, features) or (features,) and linear_weight "
-            f"(classes, ..., features) of as many features, got {shape} and {table}"
-        )
-    if len(table) > 2 and len(shape) == 1:
-        raise RuntimeError(
-            f"[linear_cross_entropy] linear_weight {table} has further dimensions and needs a "
-            f"batch (n, features), got input {shape}"
-        )
-    if linear_bias is not None and tuple(linear_bias.shape) != table[:-1]:
-        raise RuntimeError(
-            f"[linear_cross_entropy] linear_bias must have shape {table[:-1]}, got "
-            f"{tuple(linear_bias.shape)}"
-        )
-    logits_shape = (*shape[:-1], *table[:-1])
-    if ignore_index is None:
-        ignore_index = -100
-    elif tuple(target.shape) == logits_shape:
-        raise RuntimeError(
-            "[linear_cross_entropy] ignore_index is for class targets, and these are probabilities "
-            f"of shape {tuple(target.shape)}"
-        )
-    bias = linear_bias if linear_bias is None else linear_bias.reshape(-1)
-    logits = linear(input, linear_weight.reshape(math.prod(table[:-1]), table[-1]), bias).reshape(
-        logits_shape
-    )
-    return cross_entropy(
-        logits,
-        target,
-        weight,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        label_smoothing=label_smoothing,
-    )

@@ -134,14 +134,16 @@ _LOW = 0xFFFFFFFF
 
 
 # How many numbers are made at once: their twenty temporary arrays stay in the L2 cache. (A multiple
-# of four words, and of two numbers.)
+# of four words, and of two numbers.) Of words alone it may be more, as there are six arrays of a
+# quarter of their number.
 _AT_ONCE = 1 << 13
+_WORDS_AT_ONCE = 1 << 15
 
 
-def pieces(array: Any) -> list[slice]:
+def pieces(array: Any, at_once: int = _AT_ONCE) -> list[slice]:
     """The elements of a vector in pieces that are worked out one after the other: on a GPU, where a
     launch costs more than memory, one."""
-    step = _AT_ONCE if isinstance(array, np.ndarray) else max(array.size, 1)
+    step = at_once if isinstance(array, np.ndarray) else max(array.size, 1)
     return [slice(i, i + step) for i in range(0, array.size, step)]
 
 
@@ -150,27 +152,38 @@ def philox(xp: Any, *, n: int, seed: int, offset: int, start: int = 0) -> Array:
     """n uint32 words: word i is number i % 4 of the block with counter (i / 4, offset). They begin
     with word ``start``, a multiple of 4."""
     words = xp.empty(n, dtype=np.uint32)
-    for piece in pieces(words):
+    for piece in pieces(words, _WORDS_AT_ONCE):
         first, last = start + piece.start, start + min(piece.stop, n)
         words[piece] = _words(xp, first, last, seed, offset)
     return words
 
 
 def _words(xp: Any, start: int, stop: int, seed: int, offset: int) -> Any:
-    u64 = xp.library.uint64
-    low, shift = u64(_LOW), u64(32)
     block = xp.arange(start // 4, -(-stop // 4), dtype=np.uint64)
+    library, u64 = xp.library, xp.library.uint64
+    low, shift = u64(_LOW), u64(32)
     c0, c1 = block & low, block >> shift
     c2, c3 = xp.full_like(block, offset & _LOW), xp.full_like(block, offset >> 32)
+    p0, p1 = library.empty_like(block), library.empty_like(block)
     k0, k1 = seed & _LOW, seed >> 32
     m0, m1 = (u64(m) for m in _MULTIPLIERS)
-    for _ in range(10):
-        p0, p1 = m0 * c0, m1 * c2
-        c0, c1 = (p1 >> shift) ^ c1 ^ u64(k0), p1 & low
-        c2, c3 = (p0 >> shift) ^ c3 ^ u64(k1), p0 & low
+    for _ in range(10):  # in these six arrays, as new ones would not stay in the cache
+        library.multiply(c0, m0, out=p0)
+        library.multiply(c2, m1, out=p1)
+        library.right_shift(p1, shift, out=c0)
+        library.right_shift(p0, shift, out=c2)
+        c0 ^= c1
+        c0 ^= u64(k0)
+        c2 ^= c3
+        c2 ^= u64(k1)
+        p0 &= low
+        p1 &= low
+        c1, p1, c3, p0 = p1, c1, p0, c3
         k0, k1 = (k0 + _KEY_STEPS[0]) & _LOW, (k1 + _KEY_STEPS[1]) & _LOW
-    words = xp.library.stack((c0, c1, c2, c3), axis=1)
-    return words.astype(np.uint32).reshape(-1)[: stop - start]
+    words = xp.empty((block.size, 4), dtype=np.uint32)
+    for i, c in enumerate((c0, c1, c2, c3)):
+        words[:, i] = c.astype(np.uint32)
+    return words.reshape(-1)[: stop - start]
 
 
 @kernel("philox")
