@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, overload
 from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
 
-from .module import MODULE, PARAMETER, Module
+from .module import Module
 from .parameter import Parameter
+from .tables import MODULE, PARAMETER
 
 if TYPE_CHECKING:
     from typing_extensions import Self
