@@ -12,8 +12,9 @@ from typing import Any
 
 from tapegrad.autograd.backward import RemovableHandle, add_hook
 from tapegrad.autograd.function import Function
+from tapegrad.core.devices import Device
 from tapegrad.core.modes import is_grad_enabled
-from tapegrad.core.tensor import Tensor
+from tapegrad.core.tensor import Tensor, wrap
 
 from .tables import BUFFER, MODULE, PARAMETER
 
@@ -153,8 +154,8 @@ class Hooks:
 
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call ``hook(module, grad_input, grad_output)`` when the gradients of the module's
-        positional arguments are known, a tuple with None for what has none; a tuple that it returns
-        replaces ``grad_input``.
+        positional arguments are known, a tuple with zeros for Tensors that get none and None for
+        what is no Tensor; a tuple that it returns replaces ``grad_input``.
 
         Where no argument requires grad it is called when those of the results are known, with a
         warning. Raises RuntimeError, in backward, for a tuple of another length.
@@ -203,6 +204,11 @@ class _WatchedCall:
     def enter(self, args: tuple) -> tuple:
         self.arity = len(args)
         self.inputs = _wanting(args)
+        self.like = {
+            i: (a._array.shape, a._array.dtype, a._device)
+            for i, a in enumerate(args)
+            if isinstance(a, Tensor)
+        }
         return self._bounded(args, self.inputs, self._at_inputs)
 
     def leave(self, result: Any) -> Any:
@@ -259,6 +265,10 @@ class _WatchedCall:
         if self.grad_output is None:  # backward did not come through the results
             return grads
         grad_input = _spread(grads, self.inputs, self.arity)
+        grad_input = tuple(
+            _zeros(*self.like[i]) if g is None and i in self.like else g
+            for i, g in enumerate(grad_input)
+        )
         for hook in self.hooks:
             changed = hook(self.module, grad_input, self.grad_output)
             if changed is not None:
@@ -281,6 +291,10 @@ def _wanting(values: tuple) -> list[int]:
     if not is_grad_enabled():
         return []
     return [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
+
+
+def _zeros(shape: tuple[int, ...], dtype: Any, device: Device) -> Tensor:
+    return wrap(device.ops["zeros"](shape, dtype=dtype), device)
 
 
 def _spread(grads: tuple, positions: list[int], count: int) -> tuple:
