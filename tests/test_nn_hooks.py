@@ -148,7 +148,9 @@ def backward_hooks_of_several(torch, note):
     z = torch.ones(2, requires_grad=True)
     module_of_four = picking(torch)
     module_of_four.register_full_backward_hook(note.hook("picking"))
-    module_of_four(x, torch.tensor([0, 0]), z, "word").sum().backward()  # z and the integers get zeros
+    module_of_four(
+        x, torch.tensor([0, 0]), z, "word"
+    ).sum().backward()  # z and the integers get zeros
     module(x, z)[0].sum().backward()  # the other result is not used
     return x.grad, word, z.grad
 

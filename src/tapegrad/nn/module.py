@@ -317,10 +317,12 @@ class Module(Hooks, State, Conversion):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters or, without ``set_to_none``, fill them with 0."""
         for parameter in self.parameters():
-            if set_to_none or parameter.grad is None:
-                parameter.grad = None
+            grad = parameter.grad
+            if grad is not None and not set_to_none:
+                grad = grad.requires_grad_(False) if grad.is_leaf else grad.detach()
+                parameter.grad = grad.zero_()
             else:
-                parameter.grad = parameter.grad.detach().zero_()
+                parameter.grad = None
 
     def compile(self, *args: Any, **kwargs: Any) -> Self:
         """Returns the module: calls go on as before. Nothing is compiled, whatever is asked for."""
