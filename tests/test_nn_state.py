@@ -285,7 +285,7 @@ def copied(torch):
     deep, pickled = copy.deepcopy(net), pickle.loads(pickle.dumps(net))
     return [
         [twin[2] is twin[1][0], list(twin.state_dict()), twin._non_persistent_buffers_set,
-         plain(twin[2].weight), twin[2].weight.grad is None, isinstance(twin[2].weight,
+         plain(twin[2].weight), isinstance(twin[2].weight,
          torch.nn.Parameter)]
         for twin in (deep, pickled)
     ]  # fmt: skip
@@ -377,7 +377,7 @@ def test_devices_that_do_not_exist_and_what_changes_nothing():
     assert net.compile(mode="max-autotune") is net
     with pytest.raises(RuntimeError, match="memory_format must be"):
         net.to(memory_format="channels_last")
-    with pytest.raises(ValueError, match="Linear.train: mode must be True or False, got 1"):
+    with pytest.raises(ValueError, match="mode must be True or False, got 1"):
         net.train(1)
     assert str(net.to_empty(device="emulated").weight.device) == "emulated"
 
