@@ -93,9 +93,11 @@ def spectral_norm(
     if _find(module._forward_pre_hooks, SpectralNorm, name) is not None:
         raise RuntimeError(f"{type(module).__name__} has a spectral_norm of '{name}' already")
     hook = SpectralNorm(name, n_power_iterations, output_dim(module) if dim is None else dim, eps)
+    if name not in module._parameters:
+        raise KeyError(f"spectral_norm: {type(module).__name__} has no parameter '{name}'")
     weight = module._parameters[name]
     if weight is None:
-        raise ValueError(f"{type(module).__name__}: the parameter '{name}' is None")
+        raise ValueError(f"spectral_norm: the parameter '{name}' is None")
     rows, columns = as_matrix(weight.detach(), hook.dim).shape
     u, v = unit_vector(weight, rows, eps), unit_vector(weight, columns, eps)
     delattr(module, name)

@@ -50,7 +50,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     one for all if that is None) and its directions ``name_v``. Returns the module.
 
     Deprecated as in PyTorch, with a FutureWarning: use ``parametrizations.weight_norm``. Raises
-    RuntimeError where it has been done before, and KeyError for a name that is no parameter.
+    RuntimeError where it has been done before, AttributeError for a name that is no parameter.
     """
     warnings.warn(
         "nn.utils.weight_norm is deprecated: use nn.utils.parametrizations.weight_norm",
@@ -60,9 +60,9 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     if _find(module, name) is not None:
         raise RuntimeError(f"{type(module).__name__} has a weight_norm of '{name}' already")
     hook = WeightNorm(name, dim)
-    weight = module._parameters[name]
+    weight = module._parameters.get(name)
     if weight is None:
-        raise ValueError(f"{type(module).__name__}: the parameter '{name}' is None")
+        raise AttributeError(f"weight_norm: {type(module).__name__} has no parameter '{name}'")
     g, v = Parameter(lengths(weight.detach(), hook.dim)), Parameter(weight.data)
     del module._parameters[name]
     module.register_parameter(f"{name}_g", g)
