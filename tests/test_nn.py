@@ -3,6 +3,7 @@
 import copy
 import gc
 import math
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -917,6 +918,8 @@ INITS = [
     ("kaiming_normal_", dict(nonlinearity="relu")),
     ("kaiming_normal_", dict(mode="fan_out", nonlinearity="tanh")),
     ("trunc_normal_", dict(std=0.5, a=-0.6, b=1.0)),
+    ("trunc_normal_", dict(mean=1.0, a=2.5, b=20.0)),
+    ("trunc_normal_", dict(std=0.1, a=-0.01, b=0.02)),
     ("uniform_", dict(a=-3.0, b=1.0)),
     ("normal_", dict(mean=2.0, std=3.0)),
 ]
@@ -952,10 +955,84 @@ def test_plain_inits():
     assert nn.init.eye_(tg.ones(2, 3)).tolist() == [[1, 0, 0], [0, 1, 0]]
 
 
-@pytest.mark.parametrize("name", ["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+@pytest.mark.parametrize("name", [
+    "linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu",
+    *(f"conv{back}{d}d" for d in (1, 2, 3) for back in ("", "_transpose")),
+])  # fmt: skip
 def test_gains(name):
     torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
     assert nn.init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
+    given = nn.init.calculate_gain(name, 0.3)
+    assert given == pytest.approx(torch.nn.init.calculate_gain(name, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [((3, 3, 3), 1), ((4, 2, 3, 4), 2), ((6, 5, 2, 2, 3), 3), ((4, 1, 1), 4), ((0, 2, 3), 1)],
+)
+def test_dirac_equals_pytorchs(shape, groups):
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
+    theirs = torch.nn.init.dirac_(torch.ones(shape), groups)
+    np.testing.assert_array_equal(nn.init.dirac_(tg.ones(shape), groups).numpy(), theirs.numpy())
+
+
+def test_sparse_columns():
+    tg.manual_seed(0)
+    drawn = nn.init.sparse_(tg.empty(200, 50), sparsity=0.113, std=0.5).numpy()
+    assert ((drawn == 0).sum(axis=0) == 23).all()
+    assert drawn[drawn != 0].std() == pytest.approx(0.5, rel=0.05)
+    assert len({tuple(np.flatnonzero(column == 0)) for column in drawn.T}) == 50
+    assert (nn.init.sparse_(tg.ones(3, 2), 1.0).numpy() == 0).all()
+    assert (nn.init.sparse_(tg.ones(3, 2), 0.0).numpy() != 0).all()
+
+
+def test_old_names_of_inits_warn():
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
+    names = [n for n in torch.nn.init.__all__ if not n.endswith("_") and n != "calculate_gain"]
+    assert {"uniform", "sparse", "xavier_normal"} < set(names) < set(nn.init.__all__)
+    assert set(torch.nn.init.__all__) == set(nn.init.__all__)
+    for name in names:
+        more = {"constant": (2.0,), "sparse": (0.5,)}.get(name, ())
+        x = tg.empty((3, 3, 3) if name == "dirac" else (3, 3))
+        with pytest.warns(FutureWarning, match=rf"nn\.init\.{name} is deprecated: .*\.{name}_"):
+            assert getattr(nn.init, name)(x, *more) is x
+        assert getattr(nn.init, name).__name__ == name
+
+
+def test_the_memory_of_truncated_normal_values_is_less_than_their_own_again():
+    x = tg.empty(1 << 22)
+    nn.init.trunc_normal_(x[: 1 << 16])
+    tracemalloc.start()
+    try:
+        nn.init.trunc_normal_(x, std=2.0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= x.nbytes
+
+
+def test_inits_of_what_is_not_contiguous():
+    for name, more in (
+        ("trunc_normal_", ()),
+        ("orthogonal_", ()),
+        ("sparse_", (0.5,)),
+        ("eye_", ()),
+    ):
+        whole = tg.full((6, 8), 9.0)
+        getattr(nn.init, name)(whole[:, ::2].T, *more)
+        assert (whole[:, 1::2] == 9).all()
+        assert (whole[:, ::2] != 9).all()
+
+
+def test_public_layers_find_the_fans():
+    w = tg.empty(4, 3, 2, 2)
+    assert nn.init._calculate_fan_in_and_fan_out(w) == (12, 16)
+    assert nn.init._calculate_correct_fan(w, "FAN_OUT") == 16
+    with pytest.warns(UserWarning, match="nothing to fill"):
+        nn.init.kaiming_uniform_(tg.empty(0, 3))
+    with pytest.warns(UserWarning, match="more than two deviations"):
+        drawn = nn.init.trunc_normal_(tg.empty(50), a=5.0, b=6.0)
+    assert ((drawn >= 5) & (drawn <= 6)).all()
 
 
 def test_bad_inits():
@@ -967,6 +1044,22 @@ def test_bad_inits():
         nn.init.calculate_gain("swish")
     with pytest.raises(ValueError, match="a must be less than b"):
         nn.init.trunc_normal_(tg.empty(3), a=6.0, b=5.0)
+    cyclic: list = []
+    cyclic.append(cyclic)
+    for call, error, words in (
+        (lambda: nn.init.orthogonal_(tg.empty(3, 3), gain=cyclic), TypeError, "gain must be a num"),
+        (lambda: nn.init.xavier_normal_(tg.empty(3, 3), "x"), TypeError, "gain must be a number"),
+        (lambda: nn.init.constant_(tg.empty(3), None), TypeError, "val must be a number"),
+        (lambda: nn.init.trunc_normal_(tg.empty(3), std=0.0), ValueError, "std positive"),
+        (lambda: nn.init.dirac_(tg.empty(3, 3)), ValueError, "3, 4 or 5 dimensions"),
+        (lambda: nn.init.dirac_(tg.empty(3, 3, 3), 2), ValueError, "divided into 2 groups"),
+        (lambda: nn.init.sparse_(tg.empty(3), 0.1), ValueError, "2 dimensions"),
+        (lambda: nn.init.sparse_(tg.empty(3, 3), 1.5), ValueError, "a share"),
+        (lambda: nn.init.eye_(tg.empty(3)), ValueError, "2 dimensions"),
+        (lambda: nn.init.calculate_gain("leaky_relu", True), ValueError, "must be a number"),
+    ):
+        with pytest.raises(error, match=words):
+            call()
 
 
 def test_bad_layers():

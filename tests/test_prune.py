@@ -169,6 +169,7 @@ def refused(torch):
         raised(lambda: torch.nn.utils.fuse_conv_bn_eval(
             conv.eval(), torch.nn.BatchNorm2d(1, track_running_stats=False).eval())),
         raised(lambda: torch.nn.utils.skip_init(3)),
+        raised(lambda: torch.nn.utils.skip_init(dict)),
         raised(lambda: torch.nn.utils.skip_init(torch.nn.ReLU)),
         raised(lambda: torch.nn.utils.skip_init(torch.nn.Tanh, device="cpu")),
     ]  # fmt: skip
