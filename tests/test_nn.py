@@ -1197,6 +1197,36 @@ def test_clip_grad_norm_details():
     assert half.grad[0].item() == pytest.approx(0.1, rel=1e-3)
 
 
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, math.inf, 3])
+def test_norms_and_scaling_apart_equal_pytorchs(norm_type):
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
+    for max_norm in (0.5, 100.0):
+        found = []
+        for library in (tg, torch):
+            net = library.nn.Linear(3, 2)
+            for i, p in enumerate(net.parameters()):
+                p.grad = library.tensor(values(tuple(p.shape), i).astype("float32"))
+            utils = library.nn.utils
+            norm = utils.get_total_norm([p.grad for p in net.parameters()], norm_type, foreach=True)
+            utils.clip_grads_with_norm_(net.parameters(), max_norm, norm, foreach=True)
+            with pytest.warns(FutureWarning, match=r"clip_grad_norm.*clip_grad_norm_"):
+                again = utils.clip_grad_norm(net.parameters(), 0.1, norm_type)
+            utils.clip_grad_value_(net.parameters(), 0.05, foreach=True)
+            found.append([float(norm), float(again), *(p.grad.numpy() for p in net.parameters())])
+        for mine, other in zip(*found, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-5)
+
+
+def test_norms_of_nothing_and_of_what_is_not_finite():
+    assert nn.utils.get_total_norm([]).item() == 0
+    assert nn.utils.get_total_norm(tg.tensor([3.0, 4.0])).item() == 5
+    nn.utils.clip_grads_with_norm_(nn.Linear(1, 1).parameters(), 1.0, tg.tensor(2.0))
+    with pytest.raises(RuntimeError, match=r"get_total_norm: the total norm .* is nan"):
+        nn.utils.get_total_norm([tg.tensor([math.nan])], error_if_nonfinite=True)
+    with pytest.warns(UserWarning, match="the generator of parameters is empty"):
+        nn.utils.clip_grad_norm_((p for p in ()), 1.0)
+
+
 def test_clip_grad_value():
     p = tg.zeros(3, requires_grad=True)
     p.grad = tg.tensor([-3.0, 0.1, 2.0])
@@ -1483,3 +1513,46 @@ def test_a_list_that_contains_itself_is_refused(use, number):
     with pytest.raises((ValueError, TypeError, RuntimeError, IndexError)) as raised:
         use(cyclic()[number])
     assert raised.type is not RecursionError
+
+
+# ---------------------------------------------------------------------- as functions, in parallel
+
+
+def test_data_parallel_calls_the_module():
+    net = nn.Linear(2, 3)
+    parallel = nn.DataParallel(net, device_ids=[0, 1]).eval()
+    x = tg.ones(4, 2)
+    np.testing.assert_array_equal(parallel(x).detach(), net(x).detach())
+    np.testing.assert_array_equal(parallel(input=x).detach(), net(x).detach())
+    np.testing.assert_array_equal(nn.parallel.data_parallel(net, x).detach(), net(x).detach())
+    assert list(parallel.state_dict()) == ["module.weight", "module.bias"]
+    assert parallel.module is net
+    assert not net.training
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
+    assert repr(parallel) == repr(torch.nn.DataParallel(torch.nn.Linear(2, 3)))
+
+
+def stacked_state(torch):
+    nets = [torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1)) for _ in range(3)]
+    for i, net in enumerate(nets):
+        for p in net.parameters():
+            torch.nn.init.constant_(p, i)
+    parameters, buffers = torch.func.stack_module_state(nets)
+    refused = []
+    frozen = torch.nn.Linear(1, 1).requires_grad_(False)
+    for bad in ([], [nets[0], torch.nn.ReLU()], [nets[0], nets[1].eval()],
+                [torch.nn.Linear(1, 1), frozen]):  # fmt: skip
+        with pytest.raises(RuntimeError):
+            torch.func.stack_module_state(bad)
+        refused.append(len(bad))
+    described = [(n, tuple(t.shape), t.requires_grad, t.is_leaf, t.detach().numpy().tolist())
+                 for n, t in [*parameters.items(), *buffers.items()]]  # fmt: skip
+    one = {n: t[1] for n, t in parameters.items()}
+    with pytest.warns(FutureWarning):
+        y = torch.nn.utils.stateless.functional_call(nets[0], one, torch.ones(2, 2))
+    return described, refused, y.detach().numpy().round(3).tolist()
+
+
+def test_the_state_of_several_modules_is_stacked_as_pytorchs():
+    torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)
+    assert stacked_state(tg) == stacked_state(torch)

@@ -6,6 +6,7 @@ from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
 from . import functional as functional
 from . import init as init
+from . import parallel as parallel
 from . import utils as utils
 from .activation import CELU as CELU
 from .activation import ELU as ELU
@@ -109,6 +110,7 @@ from .padding import ReplicationPad3d as ReplicationPad3d
 from .padding import ZeroPad1d as ZeroPad1d
 from .padding import ZeroPad2d as ZeroPad2d
 from .padding import ZeroPad3d as ZeroPad3d
+from .parallel import DataParallel as DataParallel
 from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter
 from .pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
@@ -148,6 +150,7 @@ __all__ = [
     *(name for name, value in globals().items() if isinstance(value, type)),
     "functional",
     "init",
+    "parallel",
     "utils",
 ]
 

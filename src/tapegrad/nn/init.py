@@ -17,7 +17,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.common.signatures import fitting, kinds_of
-from tapegrad.ops.pointwise.elementwise import logical_and, logical_or
+from tapegrad.ops.pointwise.elementwise import logical_and, logical_not
 from tapegrad.ops.sampling.philox import Generator
 
 __all__ = [
@@ -154,12 +154,12 @@ def trunc_normal_(
 def _truncated_normal(
     x: Tensor, mean: float, std: float, a: float, b: float, generator: Generator | None
 ) -> None:
-    accepted = _propose(x, mean, std, a, b, generator)
-    while not accepted.all().item():
-        again = x.clone()
-        fits = _propose(again, mean, std, a, b, generator)
-        x.copy_(x.where(accepted, again))
-        accepted = logical_or(accepted, fits)
+    missing = logical_not(_propose(x, mean, std, a, b, generator)).nonzero().squeeze(1)
+    while missing.numel():
+        again = x.new_empty(missing.numel())
+        rejected = logical_not(_propose(again, mean, std, a, b, generator))
+        x[missing] = again
+        missing = missing[rejected]
 
 
 def _propose(
