@@ -28,7 +28,7 @@ HINTS = [
     ("nn", "softmax", "it is tapegrad.softmax"),
     ("nn.functional", "crossentropy", "did you mean 'cross_entropy'"),
     ("nn.init", "xavier_unifrom_", "did you mean 'xavier_uniform_'"),
-    ("nn.utils", "spectral_norm", "compute the weight in forward"),
+    ("nn.utils", "spectral_nrom", "did you mean 'spectral_norm'"),
     ("optim", "LBFGS", "use optim.SGD, Adam"),
     ("optim", "Adaam", "did you mean 'Adam'"),
     ("data", "Dataloader", "did you mean 'DataLoader'"),

@@ -404,6 +404,7 @@ def _replaced(module: Any, given: dict, tie: bool, strict: bool) -> Iterator[Non
             table[key] = before[name]
 
 
+@retelling
 def stack_module_state(models: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The parameters and the buffers of several modules of one class by name, each stacked along a
     new first dimension; leaves, which require grad where the modules' do.

@@ -134,9 +134,10 @@ def trunc_normal_(
     Warns if the mean is more than two deviations away from [a, b]. Raises ValueError unless a < b
     and std is positive.
     """
-    if not a < b or not std > 0:
+    if not a < b or not 0 < std < math.inf or not math.isfinite(mean):
         raise ValueError(
-            f"trunc_normal_: a must be less than b and std positive, got a={a}, b={b} and std={std}"
+            "trunc_normal_: a must be less than b, std positive and both mean and std finite, got "
+            f"mean={mean}, std={std}, a={a}, b={b}"
         )
     if not a - 2 * std <= mean <= b + 2 * std:
         warnings.warn(
@@ -170,11 +171,15 @@ def _propose(
     if below_b - below_a > 0.3:
         x.normal_(mean, std, generator=generator)
         return logical_and(x >= a, x <= b)
-    # Few normal values would lie there; of uniform ones, as many as the density says are taken.
-    x.uniform_(a, b, generator=generator)
-    best = ((min(max(mean, a), b) - mean) / std) ** 2
+    # Few normal values would lie there; of uniform ones, as many as the density says are taken:
+    # from where it is highest to where it is exp(-72) of that, or to the other bound.
+    peak = min(max(mean, a), b)
+    off = min(max((peak - mean) / std, -1e4), 1e4)  # (beyond, all values are at the bound)
+    reach = min(12.0, 72.0 / max(abs(off), 1.0)) * std
+    x.uniform_(max(a, peak - reach), min(b, peak + reach), generator=generator)
     share = x.clone().uniform_(generator=generator)
-    return share < ((best - ((x - mean) / std) ** 2) / 2).exp()
+    past = (x - peak) / std
+    return share < (past * (past + 2 * off) / -2).exp()
 
 
 @_filling

@@ -100,7 +100,9 @@ class Module(Hooks, State, Conversion):
         owner = type(self).__name__
         if "_kinds" not in self.__dict__:
             raise AttributeError(f"{owner}: call super().__init__() before adding '{name}'")
-        if not isinstance(name, str) or not name or "." in name:
+        if not isinstance(name, str):
+            raise TypeError(f"{owner}: a {kind}'s name is a string, not {name!r}")
+        if not name or "." in name:
             raise KeyError(f"{owner}: a {kind}'s name is a string without dots, not {name!r}")
         if name not in self._kinds and hasattr(self, name):
             raise KeyError(f"{owner} already has an attribute '{name}'")

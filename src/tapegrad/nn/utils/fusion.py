@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import retelling
 
 from ..module import Module
 from ..parameter import Parameter
@@ -14,12 +15,14 @@ from ..parameter import Parameter
 M = TypeVar("M", bound=Module)
 
 
+@retelling
 def fuse_conv_bn_eval(conv: M, bn: Module, transpose: bool = False) -> M:
     """A convolution that computes ``bn(conv(x))``; ``transpose`` for a transposed one. Raises
     AssertionError if one of the two is in training, or ``bn`` remembers no statistics."""
     return _fused(conv, bn, transpose)
 
 
+@retelling
 def fuse_conv_bn_weights(
     conv_w: Tensor,
     conv_b: Tensor | None,
@@ -36,6 +39,7 @@ def fuse_conv_bn_weights(
     return _folded(conv_w, conv_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, axis)
 
 
+@retelling
 def fuse_linear_bn_eval(linear: M, bn: Module) -> M:
     """A Linear that computes ``bn(linear(x))``. Raises AssertionError if one of the two is in
     training, if ``bn`` remembers no statistics, or if it has neither one feature nor as many as
@@ -48,6 +52,7 @@ def fuse_linear_bn_eval(linear: M, bn: Module) -> M:
     return _fused(linear, bn, False)
 
 
+@retelling
 def fuse_linear_bn_weights(
     linear_w: Tensor,
     linear_b: Tensor | None,

@@ -7,6 +7,7 @@ from typing import Any
 from tapegrad import linalg
 from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.common.type_info import finfo
 from tapegrad.ops.creation.create import zeros_like
 from tapegrad.ops.creation.ranges import eye
@@ -48,6 +49,7 @@ class _OldNames:
                 state_dict[new] = state_dict.pop(key)
 
 
+@retelling
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
     """Let ``module.<name>`` be g v / |v|, with its lengths g (one for each index along ``dim``; one
     for all if that is None) and directions v as parameters (Salimans & Kingma 2016). Returns the
@@ -94,6 +96,7 @@ class _SpectralNorm(Module):
         return value  # may differ from it by a factor
 
 
+@retelling
 def spectral_norm(
     module: Module,
     name: str = "weight",
@@ -212,6 +215,7 @@ def _is_orthogonal(Q: Tensor) -> bool:
     return bool((Q.mT @ Q - one).abs().max() <= 10.0 * n * finfo(Q.dtype).eps) if n else True
 
 
+@retelling
 def orthogonal(
     module: Module,
     name: str = "weight",

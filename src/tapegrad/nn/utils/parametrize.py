@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import retelling
 
 from ..container import ModuleDict, ModuleList
 from ..module import Module
@@ -223,6 +224,7 @@ def cached() -> Iterator[None]:
 # ---------------------------------------------------------------------- what users call
 
 
+@retelling
 def register_parametrization(
     module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> Module:
@@ -275,6 +277,7 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     return len(parametrizations) > 0 if tensor_name is None else tensor_name in parametrizations
 
 
+@retelling
 def remove_parametrizations(
     module: Module, tensor_name: str, leave_parametrized: bool = True
 ) -> Module:
@@ -314,6 +317,7 @@ def type_before_parametrizations(module: Module) -> type:
     return type(module).__bases__[0] if is_parametrized(module) else type(module)
 
 
+@retelling
 def transfer_parametrizations_and_params(
     from_module: Module, to_module: Module, tensor_name: str | None = None
 ) -> Module:

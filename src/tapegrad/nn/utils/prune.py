@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from tapegrad import linalg
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import ones_like, zeros_like
 from tapegrad.ops.sampling.draws import rand_like
 
@@ -329,18 +330,21 @@ def _dim(t: Tensor, dim: int) -> int:
 # ---------------------------------------------------------------------- what users call
 
 
+@retelling
 def identity(module: Module, name: str) -> Module:
     """``Identity`` of a parameter. Returns the module."""
     Identity.apply(module, name)
     return module
 
 
+@retelling
 def random_unstructured(module: Module, name: str, amount: float) -> Module:
     """``RandomUnstructured`` of a parameter. Returns the module."""
     RandomUnstructured.apply(module, name, amount)
     return module
 
 
+@retelling
 def l1_unstructured(
     module: Module, name: str, amount: float, importance_scores: Tensor | None = None
 ) -> Module:
@@ -349,12 +353,14 @@ def l1_unstructured(
     return module
 
 
+@retelling
 def random_structured(module: Module, name: str, amount: float, dim: int) -> Module:
     """``RandomStructured`` of a parameter. Returns the module."""
     RandomStructured.apply(module, name, amount, dim)
     return module
 
 
+@retelling
 def ln_structured(
     module: Module,
     name: str,
@@ -368,12 +374,14 @@ def ln_structured(
     return module
 
 
+@retelling
 def custom_from_mask(module: Module, name: str, mask: Tensor) -> Module:
     """``CustomFromMask`` of a parameter. Returns the module."""
     CustomFromMask.apply(module, name, mask)
     return module
 
 
+@retelling
 def global_unstructured(
     parameters: Iterable[tuple[Module, str]],
     pruning_method: type[BasePruningMethod],
@@ -417,6 +425,7 @@ def global_unstructured(
         custom_from_mask(module, name, part.view_as(t))
 
 
+@retelling
 def remove(module: Module, name: str) -> Module:
     """Make the pruning of a parameter permanent: it is a parameter under its own name again, with
     zeros, and is trained as a whole. Returns the module; raises ValueError where it is not pruned.
@@ -429,6 +438,7 @@ def remove(module: Module, name: str) -> Module:
     return module
 
 
+@retelling
 def is_pruned(module: Module) -> bool:
     """Whether any parameter of the module, or of one below it, is pruned."""
     return any(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import retelling
 
 from .. import functional as F
 from ..conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -76,6 +77,7 @@ class _Version:
         metadata.setdefault("spectral_norm", {})[f"{self.name}.version"] = 1
 
 
+@retelling
 def spectral_norm(
     module: M,
     name: str = "weight",
@@ -110,6 +112,7 @@ def spectral_norm(
     return module
 
 
+@retelling
 def remove_spectral_norm(module: M, name: str = "weight") -> M:
     """Make the weight a parameter again, of its value now. Returns the module; raises ValueError
     where there is no spectral_norm."""

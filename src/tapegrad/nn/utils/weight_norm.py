@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from tapegrad import linalg
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.refusals import retelling
 
 from ..module import Module
 from ..parameter import Parameter
@@ -45,6 +46,7 @@ class WeightNorm:
         setattr(module, self.name, self.compute_weight(module))
 
 
+@retelling
 def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     """Replace the parameter ``name`` by its lengths ``name_g`` (one for each index along ``dim``;
     one for all if that is None) and its directions ``name_v``. Returns the module.
@@ -55,7 +57,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     warnings.warn(
         "nn.utils.weight_norm is deprecated: use nn.utils.parametrizations.weight_norm",
         FutureWarning,
-        stacklevel=2,
+        stacklevel=3,
     )
     if _find(module, name) is not None:
         raise RuntimeError(f"{type(module).__name__} has a weight_norm of '{name}' already")
@@ -72,6 +74,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     return module
 
 
+@retelling
 def remove_weight_norm(module: M, name: str = "weight") -> M:
     """Make the weight a parameter again, of its value now. Returns the module; raises ValueError
     where there is no weight_norm."""

@@ -27,8 +27,7 @@ _ABSENT = {
     r"(LSTM|RNN|GRU)\w*": "call nn.GRUCell for each step",
     r"Transformer\w*": "build it of nn.MultiheadAttention, nn.LayerNorm and nn.Linear",
     r"Lazy\w+|Uninitialized\w+": "give the layer its input's size",
-    r"Buffer": "use Module.register_buffer",
-    r"(DataParallel|SyncBatchNorm|distributed|parallel|Distributed\w+|rpc|futures)":
+    r"(SyncBatchNorm|distributed|parallel|Distributed\w+|rpc|futures)":
         "training runs in one process, on one device",
     r"(compile|compiler|jit|fx|export|onnx|\w*[Ss]cript\w*|functionalize|dynamo|trace)":
         "call the function itself: nothing is compiled",
@@ -47,7 +46,6 @@ _ABSENT = {
         "use optim.SGD, Adam, AdamW or RMSprop, or subclass optim.Optimizer",
     r"\w+LR|ReduceLROnPlateau|\w*WarmRestarts|SequentialLR|ChainedScheduler|swa_utils":
         "subclass optim.lr_scheduler.LRScheduler, or set group['lr'] in optimizer.param_groups",
-    r"(parametriz\w+|\w*spectral_norm|\w*weight_norm|prune)": "compute the weight in forward()",
     r"(profiler|hub|multiprocessing|package|mps|xpu|monitor|overrides|nested|library)":
         "there is nothing like it here",
     r"(Variable)": "tensors record themselves: use tapegrad.tensor(data, requires_grad=True)",
