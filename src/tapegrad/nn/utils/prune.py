@@ -85,7 +85,9 @@ class BasePruningMethod(ABC):
         key = _find(module, name)
         if key is not None:
             method = PruningContainer(*_methods(module._forward_pre_hooks[key]), method)
-        current = getattr(module, name)
+        current = getattr(module, name, None)
+        if not isinstance(current, Tensor):
+            raise AttributeError(f"[prune] {type(module).__name__} has no parameter '{name}'")
         scores = current if importance_scores is None else importance_scores
         _check_scores(scores, current)
         before = ones_like(current) if key is None else getattr(module, f"{name}_mask")

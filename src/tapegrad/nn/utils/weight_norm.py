@@ -64,7 +64,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     hook = WeightNorm(name, dim)
     weight = module._parameters.get(name)
     if weight is None:
-        raise AttributeError(f"weight_norm: {type(module).__name__} has no parameter '{name}'")
+        raise AttributeError(f"[weight_norm] {type(module).__name__} has no parameter '{name}'")
     g, v = Parameter(lengths(weight.detach(), hook.dim)), Parameter(weight.data)
     del module._parameters[name]
     module.register_parameter(f"{name}_g", g)
