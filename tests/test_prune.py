@@ -214,7 +214,9 @@ def test_pruned_weights_stay_zero_in_training_and_are_saved():
     prune.identity(twin[0], "weight")
     twin.load_state_dict(net.state_dict())
     np.testing.assert_array_equal(twin(x).detach(), net(x).detach())
-    with pytest.raises(ValueError, match="the parameter 'bias' of Linear is not pruned"):
+    with pytest.raises(
+        ValueError, match=r"^\[prune\] the parameter 'bias' of Linear is not pruned"
+    ):
         prune.remove(net[0], "bias")
 
 

@@ -20,13 +20,26 @@ from .tables import BUFFER, MODULE, PARAMETER
 
 Hook = Callable[..., Any]
 
-# Every table is a dict by the hooks' numbers; of the last three it says only that they are there.
+# The tables of hooks, dicts by the hooks' numbers: those that every call looks at, and others.
+CALL_TABLES = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 TABLES = (
-    "_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks",
-    "_state_dict_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks",
+    *CALL_TABLES, "_state_dict_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
     "_hooks_with_kwargs", "_hooks_always_called", "_hooks_with_module",
 )  # fmt: skip
+
+
+class LaterTable:
+    """A table that a module has once it is asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: Any, owner: type | None = None) -> dict[int, Any]:
+        if module is None:
+            raise AttributeError(self.name)
+        return module.__dict__.setdefault(self.name, {})
+
 
 _everywhere: dict[int, bool] = {}  # the numbers of all hooks of all modules
 
@@ -38,11 +51,13 @@ class Hooks:
     _forward_hooks: dict[int, Hook]
     _backward_pre_hooks: dict[int, Hook]
     _backward_hooks: dict[int, Hook]
-    _hooks_with_kwargs: dict[int, bool]
-    _hooks_always_called: dict[int, bool]
+    _hooks_with_kwargs = LaterTable()
+    _hooks_always_called = LaterTable()
 
     def __init__(self) -> None:
-        self.__dict__.update({name: {} for name in TABLES})
+        self.__dict__.update(
+            _forward_pre_hooks={}, _forward_hooks={}, _backward_pre_hooks={}, _backward_hooks={}
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from tapegrad.core.tensor import Tensor
 
 from .conversion import Conversion
-from .hooks import TABLES, Hooks, replaced
+from .hooks import CALL_TABLES, TABLES, Hooks, replaced
 from .parameter import Buffer, Parameter
 from .state import IncompatibleKeys as IncompatibleKeys
 from .state import State
@@ -169,7 +169,7 @@ class Module(Hooks, State, Conversion):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the attributes of a copied or unpickled module; tables that an older one lacks are
         empty."""
-        self.__dict__.update({name: {} for name in TABLES if name not in state})
+        self.__dict__.update({name: {} for name in CALL_TABLES if name not in state})
         self.__dict__.update(state)
 
     # ---- walking --------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.creation.create import as_tensor
 
+from .hooks import LaterTable
 from .parameter import Parameter
 from .tables import BUFFER, MODULE, PARAMETER
 
@@ -48,11 +49,11 @@ class State(Retelling):
     """The part of a module that saves and loads."""
 
     _version: int = 1  # of the form of its own state, which is saved with it
-    _state_dict_pre_hooks: dict[int, Hook]
-    _state_dict_hooks: dict[int, Hook]
-    _load_state_dict_pre_hooks: dict[int, Hook]
-    _load_state_dict_post_hooks: dict[int, Hook]
-    _hooks_with_module: dict[int, bool]
+    _state_dict_pre_hooks = LaterTable()
+    _state_dict_hooks = LaterTable()
+    _load_state_dict_pre_hooks = LaterTable()
+    _load_state_dict_post_hooks = LaterTable()
+    _hooks_with_module = LaterTable()
 
     if TYPE_CHECKING:  # Module's
 

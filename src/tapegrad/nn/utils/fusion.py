@@ -46,8 +46,8 @@ def fuse_linear_bn_eval(linear: M, bn: Module) -> M:
     ``linear``."""
     if bn.num_features not in (1, linear.out_features):
         raise AssertionError(
-            f"fuse_linear_bn_eval: the batch norm has {bn.num_features} features, the linear layer "
-            f"{linear.out_features}"
+            f"[fuse_linear_bn_eval] the batch norm has {bn.num_features} features, the linear "
+            f"layer {linear.out_features}"
         )
     return _fused(linear, bn, False)
 
@@ -70,10 +70,11 @@ def fuse_linear_bn_weights(
 def _fused(layer: M, bn: Module, transpose: bool) -> M:
     if layer.training or bn.training:
         raise AssertionError(
-            f"{type(layer).__name__} and {type(bn).__name__} are fused for evaluation: call eval()"
+            f"[fuse] {type(layer).__name__} and {type(bn).__name__} must be in evaluation: call "
+            "eval() of both"
         )
     if bn.running_mean is None or bn.running_var is None:
-        raise AssertionError(f"{type(bn).__name__} has no running statistics to fuse")
+        raise AssertionError(f"[fuse] {type(bn).__name__} has no running statistics to fuse")
     fused = deepcopy(layer)
     fused.weight, fused.bias = _folded(
         layer.weight, layer.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias,

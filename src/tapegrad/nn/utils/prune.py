@@ -127,7 +127,7 @@ class BasePruningMethod(ABC):
 def _check_scores(scores: Tensor, tensor: Tensor) -> None:
     if scores.shape != tensor.shape:
         raise AssertionError(
-            f"prune: importance_scores of shape {tuple(scores.shape)} for a tensor of shape "
+            f"[prune] importance_scores of shape {tuple(scores.shape)} for a tensor of shape "
             f"{tuple(tensor.shape)}"
         )
 
@@ -146,10 +146,10 @@ class PruningContainer(BasePruningMethod):
         """Add a method at the end. Raises TypeError for what is none, and ValueError for one of
         another tensor."""
         if not isinstance(method, BasePruningMethod):
-            raise TypeError(f"prune: {type(method).__name__} is not a BasePruningMethod")
+            raise TypeError(f"[prune] {type(method).__name__} is not a BasePruningMethod")
         if method._tensor_name != self._tensor_name:
             raise ValueError(
-                f"prune: a container for '{self._tensor_name}' takes no method for "
+                f"[prune] a container for '{self._tensor_name}' takes no method for "
                 f"'{method._tensor_name}'"
             )
         self._pruning_methods += (method,)
@@ -180,11 +180,11 @@ def _shown_to(method: Any, t: Tensor, mask: Tensor) -> Any:
         return (slice(None),) * t.ndim
     if method.PRUNING_TYPE != "structured":
         raise ValueError(
-            f"prune: {type(method).__name__}.PRUNING_TYPE must be 'unstructured', 'structured' or "
+            f"[prune] {type(method).__name__}.PRUNING_TYPE must be 'unstructured', 'structured' or "
             f"'global', not {method.PRUNING_TYPE!r}"
         )
     if not hasattr(method, "dim"):
-        raise AttributeError(f"prune: {type(method).__name__} is structured, but has no dim")
+        raise AttributeError(f"[prune] {type(method).__name__} is structured, but has no dim")
     dim = _dim(t, method.dim)
     others = [d for d in range(t.ndim) if d != dim]
     return (*(slice(None),) * dim, mask.sum(dim=others) != 0)
@@ -249,7 +249,7 @@ class _Structured(BasePruningMethod):
         """``default_mask`` with all entries of as many channels 0, of those of least importance."""
         if t.ndim < 2:
             raise ValueError(
-                f"prune: channels need at least 2 dimensions, the tensor has shape {tuple(t.shape)}"
+                f"[prune] channels need at least 2 dimensions, the shape is {tuple(t.shape)}"
             )
         dim = _dim(t, self.dim)
         channels = t.shape[dim]
@@ -299,7 +299,7 @@ class CustomFromMask(BasePruningMethod):
         """The product of both masks."""
         if self.mask.shape != default_mask.shape:
             raise AssertionError(
-                f"prune: a mask of shape {tuple(self.mask.shape)} for a tensor of shape "
+                f"[prune] a mask of shape {tuple(self.mask.shape)} for a tensor of shape "
                 f"{tuple(default_mask.shape)}"
             )
         return default_mask * self.mask.to(default_mask.dtype)
@@ -307,10 +307,10 @@ class CustomFromMask(BasePruningMethod):
 
 def _checked_amount(amount: Any) -> Any:
     if not isinstance(amount, Real):
-        raise TypeError(f"prune: amount must be an int or a float, got {type(amount).__name__}")
+        raise TypeError(f"[prune] amount must be an int or a float, got {type(amount).__name__}")
     if float(amount) < 0 or (float(amount) > 1 and not isinstance(amount, Integral)):
         raise ValueError(
-            f"prune: amount must be a share in [0, 1], or a number of entries, got {amount}"
+            f"[prune] amount must be a share in [0, 1], or a number of entries, got {amount}"
         )
     return amount
 
@@ -319,13 +319,15 @@ def _count(amount: Any, size: int) -> int:
     """How many of ``size`` are pruned."""
     count = int(amount) if isinstance(amount, Integral) else round(amount * size)
     if count > size:
-        raise ValueError(f"prune: amount is {count}, but there are only {size} to prune")
+        raise ValueError(f"[prune] amount is {count}, but there are only {size} to prune")
     return count
 
 
 def _dim(t: Tensor, dim: int) -> int:
     if not -t.ndim <= dim < t.ndim:
-        raise IndexError(f"prune: dim {dim} is out of range for a tensor of shape {tuple(t.shape)}")
+        raise IndexError(
+            f"[prune] dim {dim} is out of range for a tensor of shape {tuple(t.shape)}"
+        )
     return dim % t.ndim
 
 
@@ -398,12 +400,12 @@ def global_unstructured(
     """
     if not isinstance(parameters, Iterable):
         raise TypeError(
-            "global_unstructured: parameters must be pairs of a module and a name, got a "
+            "[global_unstructured] parameters must be pairs of a module and a name, got a "
             f"{type(parameters).__name__}"
         )
     if importance_scores is not None and not isinstance(importance_scores, dict):
         raise TypeError(
-            "global_unstructured: importance_scores must be a dict by (module, name), got a "
+            "[global_unstructured] importance_scores must be a dict by (module, name), got a "
             f"{type(importance_scores).__name__}"
         )
     pairs = list(parameters)
@@ -411,7 +413,7 @@ def global_unstructured(
     method = pruning_method(**kwargs)
     if method.PRUNING_TYPE != "unstructured":
         raise TypeError(
-            f"global_unstructured: {pruning_method.__name__} is {method.PRUNING_TYPE}, it takes "
+            f"[global_unstructured] {pruning_method.__name__} is {method.PRUNING_TYPE}, it takes "
             "only unstructured methods"
         )
     tensors = [getattr(module, name) for module, name in pairs]
@@ -434,7 +436,7 @@ def remove(module: Module, name: str) -> Module:
     """
     key = _find(module, name)
     if key is None:
-        raise ValueError(f"prune: the parameter '{name}' of {type(module).__name__} is not pruned")
+        raise ValueError(f"[prune] the parameter '{name}' of {type(module).__name__} is not pruned")
     module._forward_pre_hooks[key].remove(module)  # type: ignore[attr-defined]
     del module._forward_pre_hooks[key]
     return module
