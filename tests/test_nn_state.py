@@ -285,7 +285,7 @@ def copied(torch):
     deep, pickled = copy.deepcopy(net), pickle.loads(pickle.dumps(net))
     return [
         [twin[2] is twin[1][0], list(twin.state_dict()), twin._non_persistent_buffers_set,
-         plain(twin[2].weight), isinstance(twin[2].weight,
+         plain(twin[2].weight), twin[2].weight.grad is None, isinstance(twin[2].weight,
          torch.nn.Parameter)]
         for twin in (deep, pickled)
     ]  # fmt: skip

@@ -11,7 +11,10 @@ class Parameter(Tensor):
     """A leaf that requires grad and registers itself with the module it is assigned to.
 
     It shares its memory with ``data`` (None: with an empty tensor) but not the history of ``data``.
+    A deep copy has no gradient, as in PyTorch.
     """
+
+    _copies_grad = False
 
     @retelling
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
