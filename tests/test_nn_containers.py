@@ -194,6 +194,7 @@ def arithmetic(torch):
     table = nn.ParameterDict({"b": torch.ones(1), "a": torch.ones(2), "c": "text"})
     see("sorted", table)
     see("either", table | nn.ParameterDict({"d": torch.ones(3)}))
+    found["joined"] = sorted({"z": 1} | table)
     table |= {"e": torch.ones(1)}
     table["c"] = torch.ones(5)
     found["got"] = [table.get("x"), table.get("x", 3), table.setdefault("f", 7), table["f"]]

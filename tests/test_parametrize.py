@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 from test_nn_hooks import plain
 from test_nn_state import raised
 
@@ -60,7 +61,7 @@ def step(torch, layer, x, device):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("apply", "name", "arguments", "shape"), CASES)
 def test_values_and_gradients_are_pytorchs(apply, name, arguments, shape, device):
     torch = pytest.importorskip("torch", reason=ORACLE, exc_type=ImportError)

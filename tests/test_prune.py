@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 from test_nn_hooks import plain
 from test_nn_state import raised
 
@@ -64,7 +65,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("steps", CASES)
 def test_masks_values_and_gradients_are_pytorchs(steps, device):
     torch = oracle()

@@ -408,6 +408,9 @@ class ParameterDict(_Named):
         joined.update(other)
         return joined
 
+    def __ror__(self, other: dict[str, Any]) -> dict[str, Any]:
+        return {**other, **self}
+
     def __ior__(self, other: Entries) -> Self:
         self.update(other)
         return self

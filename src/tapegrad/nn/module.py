@@ -189,9 +189,10 @@ class Module(Hooks, State, Conversion):
             if child is not None:
                 yield from child.named_modules(seen, _join(prefix, name), remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
-        """This module and all below it, each once."""
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """This module and all below it, each once unless ``remove_duplicate`` is False."""
+        named = self.named_modules(remove_duplicate=remove_duplicate)
+        return (module for _, module in named)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules right below this one, each once, with their names."""
