@@ -323,8 +323,9 @@ class _Plan(list):
                 f"the module has {tuple(target.shape)}"
             )
         elif not assign:
-            moved = value.detach().to(device=target.device, dtype=target.dtype)
-            self.copies.append((target, moved))
+            if value._device is not target._device or value.dtype != target.dtype:
+                value = value.detach().to(device=target.device, dtype=target.dtype)
+            self.copies.append((target, value))
         elif not isinstance(target, Parameter):
             self.assigned.append((module, name, value))
         elif target.requires_grad and not value.is_floating_point():
