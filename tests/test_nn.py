@@ -1327,6 +1327,7 @@ def test_an_interrupt_of_load_state_dict_loads_all_or_nothing():
 def test_load_state_dict_without_memory_loads_nothing(monkeypatch):
     """(F43)"""
     net = Pair()
+    state = {key: value.double() for key, value in new_state().items()}  # of another dtype
     to = tg.Tensor.to
     for allowed in range(3):
         left = allowed
@@ -1341,9 +1342,9 @@ def test_load_state_dict_without_memory_loads_nothing(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(tg.Tensor, "to", failing)
             with pytest.raises(MemoryError):
-                net.load_state_dict(new_state())
+                net.load_state_dict(state)
         assert net.values() == OLD
-    net.load_state_dict(new_state())
+    net.load_state_dict(state)
     assert net.values() == NEW
 
 

@@ -265,6 +265,38 @@ def converted(torch):
     )  # fmt: skip
 
 
+def converting_itself(torch):
+    """A layer that takes a plain tensor along, below others."""
+    calls = []
+
+    class Anchored(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.anchors = torch.ones(2)
+            self.layer = torch.nn.Linear(1, 1)
+
+        def _apply(self, fn, recurse=True):
+            calls.append(recurse)
+            super()._apply(fn, recurse)
+            self.anchors = fn(self.anchors)
+            return self
+
+    inner = Anchored()
+    net = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Sequential(inner))
+    with torch.no_grad():
+        inner.layer.weight.fill_(1.0)
+    net.double()
+    net._apply(lambda t: t * 2)
+    kinds = {str(t.dtype).rpartition(".")[2] for t in net.state_dict().values()}
+    return (
+        plain(inner.anchors),
+        plain(inner.layer.weight),
+        kinds,
+        str(inner.anchors.dtype).rpartition(".")[2],
+        calls[:1],
+    )
+
+
 def buffers_by_class(torch):
     net = torch.nn.Module()
     net.a = torch.nn.Buffer(torch.ones(1))
@@ -304,7 +336,7 @@ def zeroed(torch):
 PROGRAMS = [
     metadata, positional_state_dict, what_does_not_match, assigned, extra_state, hooks_of_saving,
     hooks_of_loading, overriding_the_form, number_of_one_element, replaced_by_name, found_by_name,
-    walked, trained, converted, buffers_by_class, copied, zeroed,
+    walked, trained, converted, converting_itself, buffers_by_class, copied, zeroed,
 ]  # fmt: skip
 
 

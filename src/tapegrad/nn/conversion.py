@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from operator import setitem
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from tapegrad.core.devices import Device
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.creation.create import empty_like
 
-from .tables import BUFFER, PARAMETER, TRANSIENT_BUFFER
+from .tables import BUFFER, MODULE, PARAMETER, TRANSIENT_BUFFER
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,8 +24,6 @@ class Conversion:
 
     if TYPE_CHECKING:  # Module's
 
-        def modules(self) -> Iterator[Any]: ...
-
         def parameters(self) -> Iterator[Any]: ...
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -33,7 +31,8 @@ class Conversion:
         module and (``recurse``) of those below it; if ``fn`` raises, nothing has changed.
 
         Parameters keep their identity. A tensor under several names is converted once, and one
-        whose array ``fn`` returns stays as it is.
+        whose array ``fn`` returns stays as it is. Modules below that override this method convert
+        themselves, and what is below them, after the others.
         """
         converted: dict[int, Tensor] = {}
 
@@ -45,8 +44,8 @@ class Conversion:
 
         moved: dict[int, tuple[Tensor, Tensor]] = {}
         steps: list[partial] = []
-        modules: Iterable[Any] = self.modules() if recurse else (self,)
-        for module in modules:
+        together, apart = self._parts() if recurse else ([self], [])
+        for module in together:
             for _, parameter in module._registered(PARAMETER):
                 if parameter is None or id(parameter) in moved:
                     continue
@@ -65,7 +64,28 @@ class Conversion:
             if parameter._aliased:
                 parameter._leave_memory()
         commit(steps)
+        for module in apart:
+            module._apply(fn)
         return self
+
+    def _parts(self) -> tuple[list[Any], list[Any]]:
+        """The modules that are converted together, this one first; those that do it themselves."""
+        together: list[Any] = []
+        apart: list[Any] = []
+        waiting: list[Any] = [self]
+        seen = set()
+        while waiting:
+            module = waiting.pop()
+            if module in seen:
+                continue
+            seen.add(module)
+            if module is not self and module.__class__._apply is not Conversion._apply:
+                apart.append(module)
+                continue
+            together.append(module)
+            children = [child for _, child in module._registered(MODULE) if child is not None]
+            waiting.extend(reversed(children))
+        return together, apart
 
     def to(
         self,
