@@ -333,7 +333,44 @@ def zeroed(torch):
     return kept, net.weight.grad
 
 
+def refused(torch):
+    nn = torch.nn
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    net.p = nn.Parameter(torch.ones(1))
+    wrong_value = {**net.state_dict(), "0.weight": "x"}
+    calls = [
+        lambda: net.register_buffer("a.b", torch.ones(1)),
+        lambda: net.register_buffer("", torch.ones(1)),
+        lambda: net.register_buffer(3, torch.ones(1)),
+        lambda: net.register_buffer("x", 3),
+        lambda: net.register_parameter("x", torch.ones(1)),
+        lambda: net.register_parameter("forward", None),
+        lambda: net.register_parameter("q", net.p * 1),
+        lambda: net.add_module("m", 3),
+        lambda: net.add_module(3, nn.ReLU()),
+        lambda: net.register_module("a.b", nn.ReLU()),
+        lambda: setattr(net, "p", torch.ones(1)),
+        lambda: setattr(net, "0", 3),
+        lambda: nn.Module()(1),
+        lambda: nn.Module().foo,
+        lambda: nn.Module(3),
+        lambda: nn.Parameter(torch.tensor([1])),
+        lambda: net.load_state_dict(3),
+        lambda: net.load_state_dict([("a", 1)]),
+        lambda: net.load_state_dict(wrong_value),
+        lambda: net.to("cpu", "cpu"),
+        lambda: net.to(torch.float32, torch.float64),
+        lambda: nn.Sequential(nn.ReLU())["0"],
+        lambda: nn.ModuleList([nn.ReLU()])[1.0],
+        lambda: net.apply(3),
+        lambda: net.requires_grad_("x"),
+        lambda: nn.utils.parameters_to_vector([]),
+    ]
+    return [raised(call) for call in calls], list(net.state_dict())
+
+
 PROGRAMS = [
+    refused,
     metadata, positional_state_dict, what_does_not_match, assigned, extra_state, hooks_of_saving,
     hooks_of_loading, overriding_the_form, number_of_one_element, replaced_by_name, found_by_name,
     walked, trained, converted, converting_itself, buffers_by_class, copied, zeroed,

@@ -100,16 +100,21 @@ class Conversion:
 
         A dtype applies to floating-point parameters and buffers only. Parameters keep their
         identity: an optimizer made before goes on working until it has state, which does not move.
-        non_blocking changes nothing. Raises TypeError for a dtype that is not floating-point, and
-        RuntimeError for a memory_format but contiguous_format and preserve_format.
+        non_blocking changes nothing. Raises TypeError for a dtype that is not floating-point and
+        for two devices or dtypes, RuntimeError for a memory_format but contiguous_format and
+        preserve_format.
         """
         for target in args:
             if isinstance(target, Tensor):
                 device, dtype = target.device, target.dtype
-            elif isinstance(target, (str, Device)):
+            elif target is None or isinstance(target, bool):  # (non_blocking)
+                continue
+            elif isinstance(target, (str, Device)) and device is None:
                 device = target
-            elif target is not None and not isinstance(target, bool):  # (non_blocking)
+            elif not isinstance(target, (str, Device)) and dtype is None:
                 dtype = target
+            else:
+                raise TypeError(f"Module.to: one device and one dtype are enough, got {args}")
         formats.check("Module.to", None, memory_format)
         device = None if device is None else Device(device)
         dtype = None if dtype is None else dtypes.dtype(dtype)
