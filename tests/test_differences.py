@@ -5,6 +5,7 @@ A test's docstring is its row's first cell, without the markup, so that neither 
 
 from __future__ import annotations
 
+import copy
 import pickle
 import re
 from collections.abc import Callable
@@ -671,6 +672,81 @@ def test_inference_tensors_are_tensors():
     assert run(tg) == [1, 1]
     with pytest.raises(RuntimeError, match="Inference tensors"):
         run(torch)
+
+
+def test_loading_modules():
+    """A module's state is loaded when all of its modules have agreed: an override of
+    `_load_from_state_dict` still sees the old values after `super()`"""
+
+    def seen(lib: Any) -> list:
+        values = []
+
+        class Watching(lib.nn.Linear):
+            def _load_from_state_dict(self, *args: Any) -> None:
+                super()._load_from_state_dict(*args)
+                values.append(self.bias.item())
+
+        net = lib.nn.Sequential(Watching(1, 1), lib.nn.Linear(1, 1))
+        lib.nn.init.zeros_(net[0].bias)
+        state = {**net.state_dict(), "0.bias": lib.ones(1)}
+        net.load_state_dict(state)
+        with pytest.raises(RuntimeError, match="size mismatch"):
+            net.load_state_dict({**state, "0.bias": lib.zeros(1), "1.bias": lib.ones(2)})
+        return [*values, net[0].bias.item()]
+
+    assert on_both(seen) == ([0, 1, 1], [1, 0, 0])
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-full backward hook")
+def test_old_backward_hooks():
+    """`register_backward_hook` is `register_full_backward_hook`"""
+
+    def seen(lib: Any) -> list:
+        shapes = []
+        layer = lib.nn.Linear(3, 2)
+        layer.register_backward_hook(
+            lambda module, before, after: shapes.extend(tuple(g.shape) for g in before)
+        )
+        layer(lib.ones(4, 3, requires_grad=True)).sum().backward()
+        return shapes
+
+    assert on_both(seen) == ([(4, 3)], [(2,), (4, 3), (3, 2)])
+
+
+def test_backward_hooks_and_changes_in_place():
+    """What a module with backward hooks returns may be changed in place"""
+
+    def called(lib: Any) -> int:
+        calls: list[int] = []
+        net = lib.nn.Sequential(lib.nn.Linear(1, 1), lib.nn.ReLU(inplace=True))
+        net[0].register_full_backward_hook(lambda *args: calls.append(1))
+        net(lib.ones(1, 1, requires_grad=True)).sum().backward()
+        return len(calls)
+
+    assert called(tg) == 1
+    with pytest.raises(RuntimeError, match="is a view and is being modified inplace"):
+        called(torch)
+
+
+def test_copies_of_parametrized_modules():
+    """Removing a parametrization from a copy leaves it in the original"""
+
+    def has_weight(lib: Any) -> bool:
+        layer = lib.nn.utils.parametrizations.weight_norm(lib.nn.Linear(2, 2))
+        twin = copy.deepcopy(layer)
+        lib.nn.utils.parametrize.remove_parametrizations(twin, "weight")
+        return hasattr(layer, "weight")
+
+    assert on_both(has_weight) == (True, False)
+
+
+def test_modules_are_neither_compiled_nor_shared():
+    """`compile` and `share_memory` of a module change nothing"""
+    layer = tg.nn.Linear(1, 1)
+    pointer = layer.weight.data_ptr()
+    assert layer.compile() is layer.share_memory() is layer
+    assert layer.weight.data_ptr() == pointer
+    assert torch.nn.Linear(1, 1).share_memory().weight.is_shared()
 
 
 # ---------------------------------------------------------------------- arguments and errors

@@ -82,9 +82,24 @@ def test_setting_an_element_of_a_list() -> None:
         (lambda: nn.ModuleDict({"keys": nn.ReLU()}), KeyError, "already has an attribute 'keys'"),
         (lambda: nn.ModuleDict()["a"], KeyError, "a"),
         (lambda: nn.ModuleDict()["training"], KeyError, "training"),
-        (lambda: nn.ParameterDict({"a": nn.ReLU()}), TypeError, "ReLU as the parameter 'a'"),
-        (lambda: nn.ParameterList([3.0]), TypeError, "float as the parameter '0'"),
+        (lambda: nn.ParameterDict({3: tg.ones(1)}), TypeError, "a name is a string, not 3"),
+        (lambda: nn.ParameterDict({"get": tg.ones(1)}), KeyError, "has an attribute 'get'"),
+        (lambda: nn.ParameterDict({"get": 1}), KeyError, "has an attribute 'get'"),
+        (lambda: nn.ParameterDict().popitem(), KeyError, "empty"),
+        (lambda: nn.ParameterDict()(1), RuntimeError, "cannot be called"),
+        (lambda: nn.ParameterList([3.0])(1), RuntimeError, "cannot be called"),
+        (lambda: nn.ParameterList(tg.ones(2)), TypeError, "got a Tensor"),
         (lambda: nn.ParameterList()[0], IndexError, "range"),
+        (lambda: nn.ModuleDict(3), TypeError, "a mapping or pairs"),
+        (lambda: nn.ModuleDict([3]), TypeError, "entry 0 is a int"),
+        (lambda: nn.ModuleDict([("a", nn.ReLU(), 1)]), ValueError, "entry 0 has length 3"),
+        (lambda: nn.ModuleList(3), TypeError, "got a int"),
+        (lambda: nn.ModuleList([nn.ReLU()]) + 3, TypeError, "int"),
+        (lambda: nn.Sequential(nn.ReLU()) + 3, ValueError, "another Sequential, got int"),
+        (lambda: nn.Sequential(nn.ReLU()) * 1.5, TypeError, "an int, got float"),
+        (lambda: nn.Sequential(nn.ReLU()) * 0, ValueError, "a positive number, got 0"),
+        (lambda: nn.Sequential().insert(2, nn.ReLU()), IndexError, "no place 2"),
+        (lambda: nn.Sequential(nn.ReLU()).pop(1), IndexError, "no index 1"),
     ],
 )
 def test_bad_entries(call, error, words) -> None:
@@ -123,3 +138,86 @@ def test_modules_keep_names_of_their_own():
     numbered.insert(0, nn.ReLU())
     assert numbered.name == "kept"
     assert list(numbered.state_dict()) == ["b"]
+
+
+def arithmetic(torch):
+    """Containers added, multiplied, sliced, and taken apart; the classes that they then hold."""
+    nn = torch.nn
+    a, b, c = nn.ReLU(), nn.Tanh(), nn.Linear(2, 2)
+    pair = nn.Sequential(a, b)
+    found = {}
+
+    def see(name, container):
+        entries = container.items() if hasattr(container, "items") else enumerate(container)
+        kinds = [(k, type(v).__name__) for k, v in entries]
+        found[name] = (type(container).__name__, kinds, list(container.state_dict()))
+
+    see("sum", pair + nn.Sequential(c))
+    see("product", pair * 2)
+    see("right product", 3 * pair)
+    grown = nn.Sequential(a)
+    same = grown
+    grown += nn.Sequential(c, b)
+    grown *= 2
+    found["in place"] = same is grown
+    see("grown", grown)
+    found["popped"] = [type(grown.pop(1)).__name__, type(grown.pop(slice(0, 2))).__name__]
+    see("rest", grown)
+    del grown[1:]
+    see("deleted", grown)
+    grown.insert(-1, c)
+    see("inserted", grown)
+
+    class Mine(nn.Sequential):
+        pass
+
+    see("subclass", Mine(a, b, c)[1:])
+    found["names"] = [n for n in dir(pair) if n.isdigit()]
+    layers = nn.ModuleList([a, b]) + (layer for layer in [c])
+    see("list", layers)
+    layers += [a, a]
+    see("longer", layers)
+    del layers[::2]
+    see("every second", layers)
+    found["taken"] = type(layers.pop(0)).__name__
+    see("left", layers)
+    found["shown"] = repr(nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.Linear(2, 2), nn.ReLU()]))
+    found["deep"] = repr(nn.ModuleList([nn.Sequential(nn.ReLU()), nn.Sequential(nn.ReLU())]))
+    found["empty"] = repr(nn.ModuleList())
+
+    mixed = nn.ParameterList([torch.ones(2), "text", nn.Parameter(torch.zeros(1)), 3, None])
+    mixed += [torch.ones(1)]
+    mixed[1] = torch.zeros(4)
+    see("parameters", mixed)
+    see("part", mixed[::2])
+    found["numbers"] = [n for n, _ in mixed.named_parameters()]
+    table = nn.ParameterDict({"b": torch.ones(1), "a": torch.ones(2), "c": "text"})
+    see("sorted", table)
+    see("either", table | nn.ParameterDict({"d": torch.ones(3)}))
+    found["joined"] = sorted({"z": 1} | table)
+    table |= {"e": torch.ones(1)}
+    table["c"] = torch.ones(5)
+    found["got"] = [table.get("x"), table.get("x", 3), table.setdefault("f", 7), table["f"]]
+    found["last"] = table.popitem()
+    found["backwards"] = list(reversed(table))
+    see("copy", table.copy())
+    see("from keys", table.fromkeys(["q", "p"], 1))
+    table.clear()
+    see("clear", table)
+    return found
+
+
+def test_arithmetic_of_containers_is_pytorchs() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+    ours, theirs = arithmetic(tg), arithmetic(torch)
+    for name, value in theirs.items():
+        assert ours[name] == value, name
+
+
+def test_extending_by_what_is_no_module_adds_nothing() -> None:
+    for layers in (nn.Sequential(nn.ReLU()), nn.ModuleList([nn.ReLU()])):
+        with pytest.raises(TypeError, match="cannot register int"):
+            layers.extend([nn.Tanh(), 3])
+        assert [type(m).__name__ for m in layers] == ["ReLU"]
+        layers.extend(layers)
+        assert len(layers) == 2

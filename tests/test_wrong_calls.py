@@ -235,7 +235,7 @@ ANSWERS: list[tuple[Callable[[Any], Any], type, str]] = [
         )
     ),
     (lambda x: tg.nn.init.uniform_(3), TypeError, r"^\[uniform_\] tensor must be a Tensor"),
-    (lambda x: tg.nn.init.zeros_([1]), TypeError, r"^\[constant_\] tensor must be a Tensor"),
+    (lambda x: tg.nn.init.zeros_([1]), TypeError, r"^\[zeros_\] tensor must be a Tensor"),
     (lambda x: tg.nn.init.eye_("x"), TypeError, r"^\[eye_\] tensor must be a Tensor, got str"),
     (lambda x: tg.nn.init.orthogonal_(None), TypeError, r"^\[orthogonal_\] tensor must be a T"),
     (lambda x: tg.data.TensorDataset(1), TypeError, r"^TensorDataset takes tensors"),

@@ -212,12 +212,13 @@ def tensor_backward(
 class RemovableHandle:
     """Removes a hook: at ``handle.remove()``, or at the end of ``with handle:``."""
 
-    def __init__(self, hooks: dict, key: int):
-        self._hooks, self._key = hooks, key
+    def __init__(self, hooks: dict, id: int, *flags: dict):
+        self.id, self._tables = id, (hooks, *flags)
 
     def remove(self) -> None:
         """Remove the hook; once more changes nothing."""
-        self._hooks.pop(self._key, None)
+        for table in self._tables:
+            table.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -259,11 +260,20 @@ def _check_hook(op: str, tensor: Tensor, hook: Any) -> None:
         raise TypeError(f"[{op}] a hook must be callable, got {type(hook).__name__}")
 
 
-def add_hook(hooks: dict, hook: Callable) -> RemovableHandle:
-    """Put ``hook`` last among ``hooks``, a tensor's or a module's."""
+def add_hook(hooks: dict, hook: Callable, *flags: dict, prepend: bool = False) -> RemovableHandle:
+    """Put ``hook`` last (or first) among ``hooks``, a tensor's or a module's, and its number into
+    the tables ``flags``. Raises TypeError for a hook that cannot be called."""
+    if not callable(hook):
+        raise TypeError(f"a hook must be callable, got {type(hook).__name__}")
     key = next(_hook_ids)
+    others = dict(hooks) if prepend else {}
+    if prepend:
+        hooks.clear()
     hooks[key] = hook
-    return RemovableHandle(hooks, key)
+    hooks.update(others)
+    for flag_table in flags:
+        flag_table[key] = True
+    return RemovableHandle(hooks, key, *flags)
 
 
 def retain_grad(self: Tensor) -> None:

@@ -25,7 +25,7 @@ from .tree import flatten, map_leaves
 
 __all__ = [
     "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp",
-    "value_and_grad", "vjp",
+    "stack_module_state", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 
@@ -402,3 +402,34 @@ def _replaced(module: Any, given: dict, tie: bool, strict: bool) -> Iterator[Non
     finally:
         for name, (table, key) in owners.items():
             table[key] = before[name]
+
+
+@retelling
+def stack_module_state(models: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The parameters and the buffers of several modules of one class by name, each stacked along a
+    new first dimension; leaves, which require grad where the modules' do.
+
+    Raises RuntimeError if there are no modules, if they are not of one class and all in training or
+    all in evaluation, or if a parameter requires grad in some of them only.
+    """
+    modules = list(models)
+    if not modules:
+        raise RuntimeError("[stack_module_state] needs at least one module")
+    if len({module.training for module in modules}) > 1:
+        raise RuntimeError("[stack_module_state] some modules are in training, some in evaluation")
+    if len({type(module) for module in modules}) > 1:
+        names = ", ".join(sorted({type(module).__name__ for module in modules}))
+        raise RuntimeError(f"[stack_module_state] the modules are of several classes: {names}")
+
+    def stacked(members: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return {name: _stacked_leaf(name, [own[name] for own in members]) for name in members[0]}
+
+    parameters = [dict(module.named_parameters()) for module in modules]
+    return stacked(parameters), stacked([dict(module.named_buffers()) for module in modules])
+
+
+def _stacked_leaf(name: str, tensors: list[Tensor]) -> Tensor:
+    wanted = {t.requires_grad for t in tensors}
+    if len(wanted) > 1:
+        raise RuntimeError(f"[stack_module_state] '{name}' requires grad in some modules only")
+    return stack([t.detach() for t in tensors]).requires_grad_(wanted.pop())

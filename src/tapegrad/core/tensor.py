@@ -154,6 +154,7 @@ class Tensor(Operations):
     _grad: Tensor | None = None
     _storage: Storage | None = None
     _retains_grad: bool = False
+    _copies_grad: bool = True  # whether a deep copy has a gradient
     _aliased: bool = False  # whether its storage lists it (see Storage.aliases)
     _base: Tensor | None = None  # of a view: the tensor whose memory, and history, it shares
 
@@ -595,7 +596,8 @@ class Tensor(Operations):
         result = deepcopy(whole, memo).tensor(type(self), *place)
         memo[id(self)] = result
         result.__dict__.update(deepcopy(self._attributes(), memo))
-        result._grad = deepcopy(self._grad, memo)
+        if self._copies_grad:
+            result._grad = deepcopy(self._grad, memo)
         return result.requires_grad_(self.requires_grad)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

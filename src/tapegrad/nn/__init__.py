@@ -10,6 +10,7 @@ from . import common_types as common_types
 from . import functional as functional
 from . import grad as grad
 from . import init as init
+from . import parallel as parallel
 from . import utils as utils
 from .activation import CELU as CELU
 from .activation import ELU as ELU
@@ -131,6 +132,7 @@ from .padding import ReplicationPad3d as ReplicationPad3d
 from .padding import ZeroPad1d as ZeroPad1d
 from .padding import ZeroPad2d as ZeroPad2d
 from .padding import ZeroPad3d as ZeroPad3d
+from .parallel import DataParallel as DataParallel
 from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter
 from .parameter import UninitializedBuffer as UninitializedBuffer
@@ -185,6 +187,7 @@ __all__ = [
     *(name for name, value in globals().items() if isinstance(value, type) and name[0] != "_"),
     "functional",
     "init",
+    "parallel",
     "utils",
 ]
 

@@ -41,6 +41,10 @@ class _InPlace(FunctionLayer):
     def __init__(self, inplace: bool = False) -> None:
         self._take(locals())
 
+    def forward(self, input: Tensor) -> Any:
+        # (The options stand in the function's order, and by position they cost it less.)
+        return type(self).function(input, *[getattr(self, name) for name in self._options])
+
     def extra_repr(self) -> str:
         shown = (name for name in self._options if name != "inplace" or self.inplace)
         return ", ".join(self._describe(f"{name}=") for name in shown)

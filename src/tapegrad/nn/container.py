@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+import operator
+from collections import OrderedDict
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 from warnings import warn
 
 from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
 
-from .module import MODULE, PARAMETER, Module
+from .module import Module
 from .parameter import Parameter
+from .tables import MODULE
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,6 +37,7 @@ class _Ordered(Module):
 
     def _name_at(self, index: int) -> str:
         children = self._items()
+        index = operator.index(index)
         if not -len(children) <= index < len(children):
             raise IndexError(f"{type(self).__name__} has {len(children)} modules, no index {index}")
         return children[index][0]
@@ -35,12 +48,19 @@ class _Ordered(Module):
     def __iter__(self) -> Iterator[Module]:
         return (module for _, module in self._registered(MODULE))
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
+
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, self._name_at(index), module)
 
-    def __delitem__(self, index: int) -> None:
-        name = self._name_at(index)
-        self._arrange([item for item in self._items() if item[0] != name])
+    def __delitem__(self, index: int | slice) -> None:
+        items = self._items()
+        if isinstance(index, slice):
+            gone = {name for name, _ in items[index]}
+        else:
+            gone = {self._name_at(index)}
+        self._arrange([item for item in items if item[0] not in gone])
 
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
@@ -48,8 +68,18 @@ class _Ordered(Module):
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
-        """Add modules at the end, one after the other."""
-        for module in modules:
+        """Add modules at the end, one after the other; none if there is anything else among
+        them."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                f"{type(self).__name__}.extend needs modules to go through, got a "
+                f"{type(modules).__name__}"
+            )
+        added = list(modules)
+        for i, module in enumerate(added, len(self)):
+            self._require_kind("register {} as", MODULE, str(i), module)
+            self._refuse_cycle(str(i), module)
+        for module in added:
             self.append(module)
         return self
 
@@ -63,6 +93,12 @@ class _Ordered(Module):
         items.insert(index, (name, module))
         self._arrange(items)
         return self
+
+    def pop(self, key: int | slice = -1) -> Any:
+        """Take out and return the module (or, for a slice, the modules) at a position."""
+        popped = self[key]  # type: ignore[index]
+        del self[key]
+        return popped
 
     def _free_name(self) -> str:
         number = len(self)
@@ -95,7 +131,8 @@ class Container(Module):
 class Sequential(_Ordered):
     """Calls its modules one after the other: ``Sequential(Linear(4, 8), ReLU(), Linear(8, 2))``.
 
-    A single dict in place of the modules names them.
+    A single dict in place of the modules names them. ``a + b`` and ``2 * a`` are other Sequentials
+    of the same modules.
     """
 
     def __init__(self, *args: Module | dict[str, Module]) -> None:
@@ -109,18 +146,57 @@ class Sequential(_Ordered):
         self.extend(args)  # type: ignore[arg-type]
 
     def forward(self, input: Any) -> Any:
-        for _, module in self._registered(MODULE):
-            input = module(input)
+        for name, kind in tuple(self._kinds.items()):
+            if kind == MODULE:
+                input = self.__dict__[name](input)
         return input
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequential: ...
-    def __getitem__(self, index: int | slice) -> Module | Sequential:
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
         if isinstance(index, slice):
-            return Sequential(dict(self._items()[index]))
+            return type(self)(OrderedDict(self._items()[index]))
         return getattr(self, self._name_at(index))
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Put a module before position ``index``. Those behind it get the next numbers; where
+        modules have names of their own, all keep theirs. Raises IndexError for a position that is
+        not there."""
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"Sequential has {len(self)} modules, no place {index} to insert at")
+        return super().insert(index, module)
+
+    def __add__(self, other: Sequential) -> Sequential:
+        _require_sequential("+", other)
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Self:
+        _require_sequential("+=", other)
+        return self.extend(other)
+
+    def __mul__(self, times: int) -> Sequential:
+        _require_count("*", times)
+        return Sequential(*(list(self) * times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        _require_count("*=", times)
+        return self.extend(list(self) * (times - 1))
+
+
+def _require_sequential(op: str, other: Any) -> None:
+    if not isinstance(other, Sequential):
+        raise ValueError(f"Sequential {op} needs another Sequential, got {type(other).__name__}")
+
+
+def _require_count(op: str, times: Any) -> None:
+    if not isinstance(times, int):
+        raise TypeError(f"Sequential {op} needs an int, got {type(times).__name__}")
+    if times <= 0:
+        raise ValueError(f"Sequential {op} needs a positive number, got {times}")
 
 
 class ModuleList(_Ordered):
@@ -128,16 +204,34 @@ class ModuleList(_Ordered):
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules or ())
+        self.extend(() if modules is None else modules)
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> ModuleList: ...
-    def __getitem__(self, index: int | slice) -> Module | ModuleList:
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
         if isinstance(index, slice):
-            return ModuleList(list(self)[index])
+            return type(self)(list(self)[index])
         return getattr(self, self._name_at(index))
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList(chain(self, other))
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
+
+    def __repr__(self) -> str:
+        """Neighbours that look alike are shown once: ``(0-2): 3 x ReLU()``."""
+        lines, start = [], 0
+        for text, alike in groupby(repr(module) for module in self):
+            count = sum(1 for _ in alike)
+            end = start + count
+            place = f"({start}): " if count == 1 else f"({start}-{end - 1}): {count} x "
+            lines.append(f"  {place}{text}".replace("\n", "\n  "))
+            start = end
+        body = "".join(f"\n{line}" for line in lines)
+        return f"{self._get_name()}({body}\n)" if lines else f"{self._get_name()}()"
 
 
 # ---------------------------------------------------------------------- by name
@@ -145,35 +239,40 @@ class ModuleList(_Ordered):
 Entries = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
-def _parameter(value: Any) -> Any:
-    """Tensors become parameters, as in PyTorch."""
-    is_plain = isinstance(value, Tensor) and not isinstance(value, Parameter)
-    return Parameter(value) if is_plain else value
-
-
-def _described(module: Module) -> str:
-    return ", ".join(
-        f"({name}): {value.dtype.name} {tuple(value.shape)}"
-        for name, value in module._registered(PARAMETER)
-    )
+def _pairs(owner: Module, entries: Any) -> list[tuple[str, Any]]:
+    """What a mapping, or an iterable of pairs, holds. Raises TypeError or ValueError, as dicts do,
+    for anything else."""
+    name = type(owner).__name__
+    if isinstance(entries, (Mapping, _Named)):
+        return list(entries.items())
+    if not isinstance(entries, Iterable):
+        raise TypeError(
+            f"{name}.update needs a mapping or pairs of a name and a value, got a "
+            f"{type(entries).__name__}"
+        )
+    pairs = list(entries)
+    for i, pair in enumerate(pairs):
+        if not isinstance(pair, Iterable):
+            raise TypeError(
+                f"{name}.update needs pairs of a name and a value, entry {i} is a "
+                f"{type(pair).__name__}"
+            )
+        if len(tuple(pair)) != 2:
+            raise ValueError(
+                f"{name}.update needs pairs of a name and a value, entry {i} has length "
+                f"{len(tuple(pair))}"
+            )
+    return [tuple(pair) for pair in pairs]
 
 
 class _Named(Module):
     """A dict whose values are registered."""
 
-    _kind = MODULE
-
-    def _entries(self) -> dict[str, Any]:
-        return dict(self._registered(self._kind))
+    def _entries(self) -> MutableMapping[str, Any]:
+        raise NotImplementedError
 
     def __getitem__(self, key: str) -> Any:
         return self._entries()[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key in self._kinds:
-            setattr(self, key, value)
-        else:
-            self._register(self._kind, key, value)
 
     def __delitem__(self, key: str) -> None:
         self._entries()[key]  # (only what was put in can be taken out)
@@ -202,7 +301,7 @@ class _Named(Module):
 
     def update(self, entries: Entries) -> None:
         """Put in, or replace, what a mapping or pairs of names and values hold."""
-        for key, value in dict(entries).items():
+        for key, value in _pairs(self, entries):
             self[key] = value
 
     def pop(self, key: str) -> Any:
@@ -213,7 +312,7 @@ class _Named(Module):
 
     def clear(self) -> None:
         """Take everything out."""
-        for key in self._entries():
+        for key in list(self):
             del self[key]
 
 
@@ -222,63 +321,177 @@ class ModuleDict(_Named):
 
     def __init__(self, modules: Entries | None = None) -> None:
         super().__init__()
-        self.update(modules or {})
+        self.update({} if modules is None else modules)
+
+    def _entries(self) -> dict[str, Any]:
+        return dict(self._registered(MODULE))
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+
+# ---------------------------------------------------------------------- parameters
+
+
+def _parameter(value: Any) -> Any:
+    """Tensors become parameters, as in PyTorch."""
+    is_plain = isinstance(value, Tensor) and not isinstance(value, Parameter)
+    return Parameter(value) if is_plain else value
+
+
+def _described(entries: Iterable[tuple[Any, Any]]) -> str:
+    return ", ".join(
+        f"({name}): {value.dtype.name} {tuple(value.shape)}"
+        if isinstance(value, Tensor)
+        else f"({name}): {type(value).__name__}"
+        for name, value in entries
+    )
 
 
 class ParameterDict(_Named):
-    """A dict whose parameters are registered. Tensors put in become parameters."""
-
-    _kind = PARAMETER
+    """A dict whose parameters are registered. Tensors put in become parameters; values of other
+    kinds are kept as they are. What a dict holds comes in the order of its names, as in PyTorch."""
 
     def __init__(self, parameters: Entries | None = None) -> None:
         super().__init__()
-        self.update(parameters or {})
+        self._names: dict[str, None] = {}
+        self.update({} if parameters is None else parameters)
+
+    def _entries(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in self._names}
 
     def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, _parameter(value))
+        if not isinstance(key, str):
+            raise TypeError(f"ParameterDict: a name is a string, not {key!r}")
+        value = _parameter(value)
+        if key in self._names:
+            setattr(self, key, value)
+        elif isinstance(value, Parameter) or value is None:
+            self.register_parameter(key, value)
+        elif hasattr(self, key):
+            raise KeyError(f"ParameterDict already has an attribute '{key}'")
+        else:
+            setattr(self, key, value)
+        self._names[key] = None
+
+    def __delitem__(self, key: str) -> None:
+        del self._names[key]
+        delattr(self, key)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._names)
+
+    def update(self, entries: Entries) -> None:
+        """Put in, or replace, what a mapping or pairs of names and values hold."""
+        pairs = _pairs(self, entries)
+        if isinstance(entries, Mapping) and not isinstance(entries, OrderedDict):
+            pairs.sort(key=operator.itemgetter(0))
+        for key, value in pairs:
+            self[key] = value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a name, or ``default``."""
+        return self._entries().get(key, default)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value of a name, which is put in with ``default`` if it is not there."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take out and return the last name and its value. Raises KeyError if there is none."""
+        if not self._names:
+            raise KeyError("ParameterDict is empty")
+        key = next(reversed(self._names))
+        return key, self.pop(key)
+
+    def copy(self) -> ParameterDict:
+        """Another one of the same parameters."""
+        return ParameterDict(OrderedDict(self.items()))
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """Another one with ``default`` under each of these names."""
+        return ParameterDict((key, default) for key in keys)
+
+    def __or__(self, other: Entries) -> ParameterDict:
+        joined = self.copy()
+        joined.update(other)
+        return joined
+
+    def __ror__(self, other: dict[str, Any]) -> dict[str, Any]:
+        return {**other, **self}
+
+    def __ior__(self, other: Entries) -> Self:
+        self.update(other)
+        return self
 
     def extra_repr(self) -> str:
-        return _described(self)
+        return _described(self.items())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(
+            "ParameterDict cannot be called: it holds parameters and computes nothing"
+        )
 
 
 class ParameterList(Module):
-    """A list whose parameters are registered as "0", "1", ... Tensors put in become parameters."""
+    """A list whose parameters are registered as "0", "1", ... Tensors put in become parameters;
+    values of other kinds are kept as they are."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
-        self.extend(values or ())
+        self._size = 0
+        self.extend(() if values is None else values)
 
     def _values(self) -> list[Any]:
-        return [value for _, value in self._registered(PARAMETER)]
+        return [self.__dict__[str(i)] for i in range(self._size)]
 
     @overload
-    def __getitem__(self, index: int) -> Parameter: ...
+    def __getitem__(self, index: int) -> Any: ...
     @overload
-    def __getitem__(self, index: slice) -> ParameterList: ...
-    def __getitem__(self, index: int | slice) -> Parameter | ParameterList:
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return ParameterList(self._values()[index])
+            return type(self)(self._values()[index])
         return self._values()[index]
 
     def __setitem__(self, index: int, value: Any) -> None:
         setattr(self, str(range(len(self))[index]), _parameter(value))
 
     def __len__(self) -> int:
-        return len(self._values())
+        return self._size
 
-    def __iter__(self) -> Iterator[Parameter]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._values())
+
+    def __iadd__(self, values: Iterable[Any]) -> Self:
+        return self.extend(values)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
 
     def append(self, value: Any) -> Self:
         """Add a parameter at the end."""
-        self._register(PARAMETER, str(len(self)), _parameter(value))
+        setattr(self, str(self._size), _parameter(value))
+        self._size += 1
         return self
 
     def extend(self, values: Iterable[Any]) -> Self:
         """Add parameters at the end, one after the other."""
-        for value in values:
+        if not isinstance(values, Iterable) or isinstance(values, Tensor):
+            raise TypeError(
+                f"ParameterList.extend needs parameters to go through, got a "
+                f"{type(values).__name__}"
+            )
+        for value in list(values):
             self.append(value)
         return self
 
     def extra_repr(self) -> str:
-        return _described(self)
+        return _described(enumerate(self))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise RuntimeError(
+            "ParameterList cannot be called: it holds parameters and computes nothing"
+        )

@@ -48,6 +48,7 @@ class _NormBase(_Affine):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
     shapes: ClassVar[dict[int, str]]  # what the input may look like, by number of dimensions
+    _version = 2  # the first one had no num_batches_tracked
     _shown = "num_features, eps=, momentum=, affine=, bias=, track_running_stats="
 
     def __init__(
@@ -92,6 +93,14 @@ class _NormBase(_Affine):
     def _channels_at(self, input: Tensor) -> int:
         """The dimension of the channels."""
         return 1
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *lists: Any
+    ) -> None:
+        counter = prefix + "num_batches_tracked"
+        if (local_metadata.get("version") or 1) < 2 and self.num_batches_tracked is not None:
+            state_dict.setdefault(counter, self.num_batches_tracked)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *lists)
 
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.shapes:

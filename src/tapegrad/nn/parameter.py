@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tapegrad.core import dtypes
 from tapegrad.core.commit import commit
-from tapegrad.core.devices import Device
 from tapegrad.core.tensor import Leaf, Storage, Tensor
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import empty
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
 class Parameter(Tensor):
     """A leaf that requires grad and registers itself with the module it is assigned to.
 
-    It shares its memory with ``data`` but not the history of ``data``.
+    It shares its memory with ``data`` (None: with an empty tensor) but not the history of ``data``.
+    A deep copy has no gradient, as in PyTorch.
     """
 
+    _copies_grad = False
+
     @retelling
-    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
-        if not isinstance(data, Tensor):
-            raise TypeError(f"Parameter needs a Tensor, got {type(data).__name__}")
-        shared = data.detach()
-        self._array, self._device, self._storage = shared._array, shared._device, shared._storage
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+        _share(self, data)
         self.requires_grad_(requires_grad)
 
     def __repr__(self) -> str:
@@ -37,21 +36,27 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that registers itself as a buffer with the module it is assigned to; one that is not
-    ``persistent`` stays out of the module's state_dict. It shares its memory with ``data``."""
+    """A tensor that registers itself as a buffer with the module it is assigned to: part of the
+    module's state (and of its state_dict, if ``persistent``), and not trained. It shares its
+    memory with ``data`` (None: with an empty tensor)."""
 
     persistent = True
 
     @retelling
     def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
-        if data is None:
-            data = empty(0)
-        if not isinstance(data, Tensor):
-            raise TypeError(f"Buffer needs a Tensor, got {type(data).__name__}")
-        shared = data.detach()
-        self._array, self._device, self._storage = shared._array, shared._device, shared._storage
+        _share(self, data)
+        self.requires_grad_(data is not None and data.requires_grad)
         self.persistent = persistent
-        self.requires_grad_(data.requires_grad)
+
+
+def _share(tensor: Tensor, data: Tensor | None) -> None:
+    """Let a tensor that is being made have the memory of another."""
+    if data is None:
+        data = empty(0)
+    if not isinstance(data, Tensor):
+        raise TypeError(f"{type(tensor).__name__} needs a Tensor, got {type(data).__name__}")
+    shared = data.detach()
+    tensor._array, tensor._device, tensor._storage = shared._array, shared._device, shared._storage
 
 
 class UninitializedError(ValueError, RuntimeError):
@@ -102,10 +107,9 @@ class Uninitialized(Tensor):
             partial(setattr, self, "__class__", self.cls_to_become),
         ]
 
-    def _moved(self, device: Device | None, dtype: Any) -> dict[str, Any]:
-        """What its attributes are on another device, or of another dtype."""
-        start = self._empty(0, device, dtype)
-        return {"_array": start._array, "_device": start._device}
+    def _start(self) -> Tensor:
+        """A tensor of no elements, of its dtype and on its device."""
+        return self._empty(0, None, None)
 
     def _empty(self, shape: int | tuple[int, ...], device: Any, dtype: Any) -> Tensor:
         device = self._device if device is None else device

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
+from types import GeneratorType
 from typing import Any
 
 from tapegrad.core import dtypes
@@ -18,52 +20,117 @@ def clip_grad_norm_(
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale all gradients together so that their joint norm is at most ``max_norm``.
 
-    Returns the norm they had before.
+    Returns the norm they had before. ``foreach`` changes nothing. Raises RuntimeError, before
+    anything has changed, for a norm that is not finite if ``error_if_nonfinite``.
     """
     if max_norm < 0 or norm_type <= 0:
         raise ValueError(
             "clip_grad_norm_: max_norm must not be negative and norm_type positive, "
             f"got {max_norm} and {norm_type}"
         )
-    grads = _gradients(parameters)
-    if not grads:
-        return zeros(())
-    device = grads[0].device
-    xp = device.xp
-    norms = [wrap(_norm(grad, norm_type), grad.device).to(device) for grad in grads]
-    total = _norm(wrap(xp.stack([norm._array for norm in norms]), device), norm_type)
-    if error_if_nonfinite and not math.isfinite(float(total)):
-        raise RuntimeError(
-            f"clip_grad_norm_: the total norm of the gradients is {float(total)}; they were not "
-            "scaled (error_if_nonfinite=True)"
-        )
-    factor = wrap(device.asarray(xp.minimum(max_norm / (total + 1e-6), 1.0)), device)
-    for grad in grads:
-        array = grad._array
-        wide = array.astype(dtypes.accumulator(array.dtype), copy=False)
-        wide *= factor.to(grad.device)._array.astype(wide.dtype)
-        if wide is not array:
-            array[...] = wide.astype(array.dtype)
-        grad._bump("nn.utils.clip_grad_norm_")
-    return wrap(device.asarray(total), device)
+    params = _listed(parameters)
+    if not params and isinstance(parameters, GeneratorType):
+        warnings.warn("clip_grad_norm_: the generator of parameters is empty", stacklevel=3)
+    grads = _gradients(params)
+    total = _total("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
+    _scale("clip_grad_norm_", grads, max_norm, total)
+    return total
+
+
+def clip_grad_norm(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """``clip_grad_norm_``. Deprecated as in PyTorch, with a FutureWarning."""
+    warnings.warn(
+        "nn.utils.clip_grad_norm is deprecated: use nn.utils.clip_grad_norm_",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 
 
 @retelling
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Clamp every element of every gradient to [-clip_value, clip_value]."""
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The norm of all elements of all tensors together, on the first tensor's device; 0 where there
+    are none. ``foreach`` changes nothing. Raises RuntimeError for one that is not finite if
+    ``error_if_nonfinite``."""
+    return _total("get_total_norm", _listed(tensors), norm_type, error_if_nonfinite)
+
+
+@retelling
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    total_norm: Tensor,
+    foreach: bool | None = None,
+) -> None:
+    """Scale all gradients by ``max_norm / total_norm`` where that is less than 1; ``total_norm`` is
+    what ``get_total_norm`` returned. ``foreach`` changes nothing."""
+    _scale("clip_grads_with_norm_", _gradients(_listed(parameters)), max_norm, total_norm)
+
+
+@retelling
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
+    """Clamp every element of every gradient to [-clip_value, clip_value]. ``foreach`` changes
+    nothing."""
     if clip_value < 0:
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
-    for grad in _gradients(parameters):
+    for grad in _gradients(_listed(parameters)):
         grad._array.clip(-clip_value, clip_value, out=grad._array)
         grad._bump("nn.utils.clip_grad_value_")
 
 
-def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    params = (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
-    return [p.grad for p in params if p.grad is not None]
+def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _gradients(parameters: list[Tensor]) -> list[Tensor]:
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+def _total(op: str, tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+    if not tensors:
+        return zeros(())
+    device = tensors[0].device
+    norms = [wrap(_norm(t, norm_type), t.device).to(device) for t in tensors]
+    joined = wrap(device.xp.stack([norm._array for norm in norms]), device)
+    total = wrap(device.asarray(_norm(joined, norm_type)), device)
+    if error_if_nonfinite and not math.isfinite(float(total)):
+        raise RuntimeError(
+            f"{op}: the total norm of the gradients is {float(total)}; nothing was scaled "
+            "(error_if_nonfinite=True)"
+        )
+    return total
+
+
+def _scale(op: str, grads: list[Tensor], max_norm: float, total: Tensor) -> None:
+    if not grads:
+        return
+    device = total.device
+    factor = device.xp.minimum(max_norm / (total._array + 1e-6), 1.0)
+    scale = wrap(device.asarray(factor), device)
+    for grad in grads:
+        array = grad._array
+        wide = array.astype(dtypes.accumulator(array.dtype), copy=False)
+        wide *= scale.to(grad.device)._array.astype(wide.dtype)
+        if wide is not array:
+            array[...] = wide.astype(array.dtype)
+        grad._bump(f"nn.utils.{op}")
 
 
 def _norm(grad: Tensor, norm_type: float) -> Any:

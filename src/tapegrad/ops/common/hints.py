@@ -24,7 +24,7 @@ _ADDRESSES = {
 # PyTorch's names of which there is nothing here, and what to use.
 _ABSENT = {
     r"vmap": "write the batch as a dimension, or loop and tapegrad.stack",
-    r"(DataParallel|parallel|DistributedData\w+|rpc|futures)":
+    r"(DistributedData\w+|rpc|futures)":
         "training runs in one process, on one device",
     r"(\w*[Ss]cript\w*|functionalize|dynamo|trace)":
         "call the function itself: nothing is compiled",
@@ -39,7 +39,6 @@ _ABSENT = {
         "use optim.SGD, Adam, AdamW or RMSprop, or subclass optim.Optimizer",
     r"\w+LR|ReduceLROnPlateau|\w*WarmRestarts|SequentialLR|ChainedScheduler|swa_utils":
         "subclass optim.lr_scheduler.LRScheduler, or set group['lr'] in optimizer.param_groups",
-    r"(parametriz\w+|\w*spectral_norm|\w*weight_norm|prune)": "compute the weight in forward()",
     r"(package|monitor|overrides|nested|library|mtia)":
         "there is nothing like it here",
     r"(Variable)": "tensors record themselves: use tapegrad.tensor(data, requires_grad=True)",
