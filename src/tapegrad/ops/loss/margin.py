@@ -79,7 +79,7 @@ def multi_margin_loss(
     labels = target._array.reshape(-1, 1).astype(np.int64)
     _check_classes(op, labels, 0, classes)
     right = wrap(xp.arange(classes) == labels, device)
-    excess = _relu(margin - gather(x, 1, wrap(labels, device)) + x)
+    excess = _relu(margin + (x - gather(x, 1, wrap(labels, device))))
     terms = where(right, 0.0, excess * excess if p == 2 else excess)
     if weight is not None:
         terms = terms * weight[wrap(labels, device)]
@@ -113,7 +113,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     wrong[row, labels[listed]] = False
     pairs = listed[:, :, None] & wrong[:, None, :]
     at_right = gather(x, 1, wrap(labels, device)).unsqueeze(2)
-    terms = where(wrap(pairs, device), _relu(1 - at_right + x.unsqueeze(1)), 0.0)
+    terms = where(wrap(pairs, device), _relu(1 + (x.unsqueeze(1) - at_right)), 0.0)
     losses = sum(terms, (1, 2)) / classes
     return reduce_loss(op, losses if input.ndim == 2 else losses.reshape(()), reduction)
 

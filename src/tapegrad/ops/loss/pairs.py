@@ -133,7 +133,7 @@ def _triplet(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
-    return reduce_loss(op, clamp(margin + near - far, min=0), reduction)
+    return reduce_loss(op, clamp(margin + (near - far), min=0), reduction)
 
 
 _own_triplet = compute_in_float32(_triplet)

@@ -66,8 +66,9 @@ atan2 = of_tensors(
 hypot = of_tensors(
     binary(
         "hypot",
-        to_float32(lambda xp, g, a, b: _along(xp, g, a, xp.hypot(a, b))),
-        to_float32(lambda xp, g, a, b: _along(xp, g, b, xp.hypot(a, b))),
+        # (of one operand and the result, so that the other may change)
+        to_float32(lambda xp, g, a, y: _along(xp, g, a, y)),
+        to_float32(lambda xp, g, b, y: _along(xp, g, b, y)),
         doc="sqrt(input ** 2 + other ** 2), without overflow on the way",
     ),
     floats=True,
