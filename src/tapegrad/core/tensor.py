@@ -120,7 +120,10 @@ class Leaf:
     gone is dropped. Its serial 0 is older than every node's, so leaves are served last.
     """
 
-    __slots__ = ("device", "dtype", "hooks", "later_hooks", "shape", "tensor", "watched")
+    __slots__ = (
+        *("__weakref__", "device", "dtype", "earlier", "hooks", "later_hooks", "shape"),
+        *("tensor", "watched"),
+    )
     serial = 0
 
     def __init__(self, tensor: Tensor):
@@ -131,6 +134,19 @@ class Leaf:
         self.hooks: dict | None = None
         self.later_hooks: dict | None = None  # called once .grad has the gradient
         self.watched = False
+        # Of the same tensor, when it had another shape, dtype or device; what still leads there.
+        self.earlier: weakref.WeakSet[Leaf] | None = None
+
+    def changed(self) -> str:
+        """What is wrong where the tape still leads here, and the tensor has become another."""
+        tensor = self.tensor()
+        now = tensor if tensor is not None else self
+        shape, dtype, device = now.shape, now.dtype, now.device
+        return (
+            f"a leaf of shape {tuple(self.shape)}, {self.dtype.name} on {self.device} in the "
+            f"forward pass has become one of shape {tuple(shape)}, {dtype.name} on {device} since: "
+            "go forward again after changing it"
+        )
 
     def name(self) -> str:
         """What the ends of the tape are called."""
@@ -407,6 +423,7 @@ class Tensor(Operations):
         leaf.tensor = weakref.ref(self)
         leaf.hooks, leaf.watched = before.hooks, before.watched
         leaf.later_hooks = before.later_hooks
+        leaf.earlier = weakref.WeakSet([before, *(before.earlier or ())])
         return leaf
 
     def _leave_memory(self) -> None:

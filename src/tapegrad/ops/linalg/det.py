@@ -60,7 +60,10 @@ def _slogdet_rule(xp: Any, g: Array, a: Array) -> tuple:
 
 @primitive("slogdet", vjp_all=_slogdet_rule, results=2)
 def _slogdet(xp: Any, a: Array) -> tuple[Any, Any]:
-    return tuple(xp.library.linalg.slogdet(a))
+    """Where A has a nan, so do the sign and the logarithm: LAPACK counts its pivots' signs."""
+    sign, logarithm = xp.library.linalg.slogdet(a)
+    missing = xp.library.isnan(logarithm)
+    return xp.library.where(missing, math.nan, sign).astype(a.dtype, copy=False), logarithm
 
 
 class SignAndLog(NamedTuple):

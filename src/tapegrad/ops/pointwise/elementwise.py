@@ -41,11 +41,11 @@ divide = binary(
 
 @to_float32
 def _power_rule_a(xp: Any, g: Array, a: Array, b: Array) -> Any:
-    # Where a is 0 (or its inverse out of range), or nan, b == 0 is singled out: there the slope is
-    # 0, and a ** (b - 1) infinite. Elsewhere the formula has the mixed derivative, 1 / a.
+    # b == 0 is singled out where a is nan, or 0 or near it: there a ** (b - 1) leaves the range, and
+    # the slope is 0. Elsewhere the formula has the mixed derivative, 1 / a.
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b else g * 0
-    flat = (b == 0) & ~(xp.absolute(a) >= float(np.finfo(a.dtype).tiny))
+    flat = (b == 0) & ~(xp.absolute(a) >= float(np.finfo(a.dtype).tiny) ** 0.5)
     return g * xp.where(flat, 0.0, b * a ** xp.where(flat, 1.0, b - 1))
 
 

@@ -14,7 +14,7 @@ from tapegrad.ops.indexing.gather import gather
 from tapegrad.ops.indexing.take_along import Picked, indices_of, pick, with_dimension
 from tapegrad.ops.movement.shape import permute, reshape
 from tapegrad.ops.movement.split import slice_along
-from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isfinite, isinf, isnan, maximum, rint, where
+from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isinf, isnan, maximum, rint, where
 
 from .cumulative import accumulate
 from .reduce import keepdim_shape, sum
@@ -154,7 +154,7 @@ def _interpolated(a: Tensor, b: Tensor, weight: Any) -> Tensor:
     """a + weight (b - a), from the nearer end, so that a weight of 1 gives b exactly; where b - a
     leaves the range, the sum of both ends' shares."""
     step = b - a
-    beyond = isfinite(a) & isfinite(b) & isinf(step)
+    beyond = isinf(step)
     step = where(beyond, 0.0, step)
     y = b - step * (1 - weight)
     if not isinstance(weight, float):

@@ -188,23 +188,29 @@ _K_APART = [
 ]
 
 
-def _scaled_apart(xp: Any, x: Array) -> Any:
-    """exp(x) (K_0(x) - K_1(x)), which cancels far out."""
+def _k0e_rule(xp: Any, g: Array, x: Array) -> Any:
+    far, near, series = _scaled_apart(xp, x)
+    value = xp.scaled_modified_bessel_k0(near) - xp.scaled_modified_bessel_k1(near)
+    return g * xp.where(far, series, xp.where(x == 0, -math.inf, value))
+
+
+def _k1e_rule(xp: Any, g: Array, x: Array) -> Any:
+    far, near, series = _scaled_apart(xp, x)
+    k1 = xp.scaled_modified_bessel_k1(near)
+    value = k1 * (1 - 1 / near) - xp.scaled_modified_bessel_k0(near)
+    return g * xp.where(far, -series - xp.scaled_modified_bessel_k1(x) / x, value)
+
+
+def _scaled_apart(xp: Any, x: Array) -> tuple:
+    """Where exp(x) (K_0(x) - K_1(x)) would cancel, x elsewhere, and the difference there."""
     far = x > 200
-    z, near = xp.where(far, x, 200.0), xp.where(far, 200.0, x)
+    z = xp.where(far, x, 200.0)
     series = polynomial(_K_APART, 1 / z) * xp.rsqrt(z) * math.sqrt(math.pi / 2)
-    apart = xp.scaled_modified_bessel_k0(near) - xp.scaled_modified_bessel_k1(near)
-    return xp.where(far, series, xp.where(x == 0, -math.inf, apart))
+    return far, xp.where(far, 200.0, x), series
 
 
-scaled_modified_bessel_k0 = _bessel(
-    "scaled_modified_bessel_k0", "k0e", lambda xp, g, x: g * _scaled_apart(xp, x)
-)
-scaled_modified_bessel_k1 = _bessel(
-    "scaled_modified_bessel_k1",
-    "k1e",
-    lambda xp, g, x: -g * (_scaled_apart(xp, x) + xp.scaled_modified_bessel_k1(x) / x),
-)
+scaled_modified_bessel_k0 = _bessel("scaled_modified_bessel_k0", "k0e", _k0e_rule)
+scaled_modified_bessel_k1 = _bessel("scaled_modified_bessel_k1", "k1e", _k1e_rule)
 
 
 @in_float64
