@@ -112,7 +112,7 @@ def derivatives(function: Callable, x: float, direction: int, span: Range) -> li
         ways = [(x + direction * mp.mpf(10) ** -k, mp.mpf(10) ** -k) for k in (50, 60)]
     else:
         exact = mp.mpf(x)
-        near = differences(function, exact, min(abs(exact) or 1, mp.mpf(1)))
+        near = differences(function, exact, min(abs(exact) or span.tiny, mp.mpf(1)))
         return [span.rounded(v) for v in near]
     near, nearer = (differences(function, *way) for way in ways)
     return [limit(*pair, span) for pair in zip(near, nearer, strict=True)]
@@ -157,9 +157,11 @@ def _second_kind(n: int, sign: int) -> Callable:
         half, q = x / 2, x * x / 4
         pole = sum(mp.fac(n - k - 1) / mp.fac(k) * (-sign * q) ** k for k in range(n)) / half**n
         total, term, k = mp.mpf(0), half**n / mp.fac(n), 0
+        digammas = mp.harmonic(n) - 2 * mp.euler
         while k < 4 or abs(term) > mp.eps * abs(total):
-            total += term * (mp.harmonic(k) + mp.harmonic(n + k) - 2 * mp.euler)
+            total += term * digammas
             k += 1
+            digammas += mp.mpf(1) / k + mp.mpf(1) / (n + k)
             term *= sign * q / (k * (n + k))
         wave = mp.log(half) * first(n, x)
         if sign < 0:

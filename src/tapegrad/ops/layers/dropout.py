@@ -14,17 +14,21 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.indexing.inplace import write_result
-from tapegrad.ops.sampling.philox import default_generator
+from tapegrad.ops.sampling.philox import default_generator, pieces
 
 
 @primitive("dropout", vjp="dropout")
 @in_float32
 def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> Array:
     """No mask is stored: the backward pass draws the same numbers again."""
-    words = xp.philox(n=x.size, seed=seed, offset=offset) >> xp.library.uint32(8)
-    keep = (words >= xp.library.uint32(math.ceil(p * 2**24))).reshape(x.shape)
     # A division, not a product with 1 / (1 - p): the kernel's bits.
-    return xp.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
+    y = xp.library.divide(x, x.dtype.type(1 - p), out=xp.empty(x.shape, dtype=x.dtype))
+    flat, least = y.reshape(-1), xp.library.uint32(math.ceil(p * 2**24))
+    for piece in pieces(flat):
+        n = min(piece.stop, x.size) - piece.start
+        words = xp.philox(n=n, seed=seed, offset=offset, start=piece.start)
+        flat[piece] = xp.where((words >> xp.library.uint32(8)) < least, 0, flat[piece])
+    return y
 
 
 @kernel("dropout")

@@ -127,6 +127,13 @@ def multilabel_soft_margin_loss(
     op = "multilabel_soft_margin_loss"
     require_floating(op, input)
     require_tensor(op, target)
+    try:
+        np.broadcast_shapes(tuple(input.shape), tuple(target.shape))
+    except ValueError:
+        raise RuntimeError(
+            f"[{op}] target of shape {tuple(target.shape)} must have the shape of the input, "
+            f"{tuple(input.shape)}"
+        ) from None
     # A choice beside the product: of what has no weight the logarithm may be -inf.
     there = where(target == 0, 0.0, logsigmoid(input))
     absent = where(target == 1, 0.0, logsigmoid(-input))

@@ -41,8 +41,8 @@ divide = binary(
 
 @to_float32
 def _power_rule_a(xp: Any, g: Array, a: Array, b: Array) -> Any:
-    # b == 0 is singled out where a is nan, or 0 or near it: there a ** (b - 1) leaves the range, and
-    # the slope is 0. Elsewhere the formula has the mixed derivative, 1 / a.
+    # b == 0 is singled out where a is nan, or 0 or near it: there a ** (b - 1) leaves the range,
+    # and the slope is 0. Elsewhere the formula has the mixed derivative, 1 / a.
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b else g * 0
     flat = (b == 0) & ~(xp.absolute(a) >= float(np.finfo(a.dtype).tiny) ** 0.5)
