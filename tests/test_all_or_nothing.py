@@ -192,6 +192,21 @@ def test_a_leaf_of_another_shape_than_in_the_forward_pass_is_named(change: str) 
     assert other.grad is None
 
 
+@pytest.mark.parametrize("allow_unused", [None, True])
+def test_grad_names_a_leaf_of_another_shape_than_in_the_forward_pass(allow_unused: Any) -> None:
+    x = tg.ones(2, 3, requires_grad=True)
+    y, z = x.exp().sum(), (x * 2).sum()
+    x.data = tg.ones(4)
+    with tg.no_grad():
+        x.unsqueeze_(0)
+    message = r"\[grad\] a leaf of shape \(2, 3\).* become one of shape \(1, 4\)"
+    for loss in (y, z):
+        with pytest.raises(RuntimeError, match=message):
+            tg.autograd.grad(loss, x, allow_unused=allow_unused)
+    (g,) = tg.autograd.grad((x * 3).sum(), x)
+    assert g.shape == (1, 4)
+
+
 def test_data_of_the_same_shape_may_change_in_between() -> None:
     x = tg.ones(2, requires_grad=True)
     y = (x * 3).sum()

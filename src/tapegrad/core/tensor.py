@@ -64,7 +64,7 @@ class Alias(weakref.ref):
 class Storage:
     """What all aliases of one memory share: when it was last changed in place, and by which op."""
 
-    __slots__ = ("aliases", "changed_at", "changed_by", "version", "whole")
+    __slots__ = ("aliases", "changed_at", "changed_by", "detached", "version", "whole")
     whole: Whole  # once one of its tensors was copied or pickled
     last_change = 0  # of any storage: what was recorded later needs no check
     _changing = fork_safe_lock()
@@ -74,6 +74,7 @@ class Storage:
         self.changed_by = ""
         self.version = 0
         self.aliases: list[Alias] = []  # a base and its views on the tape
+        self.detached = False  # whether a base has left the tape, and its views have not
 
     def add_view(self, base: Tensor, view: Tensor) -> None:
         """Note that two tensors are seen to share this memory."""
@@ -111,6 +112,19 @@ class Storage:
             self.changed_at = Storage.last_change = next(serials)
         self.changed_by = op
         self.version += 1
+        if self.detached:
+            self._detach_views()
+
+    def _detach_views(self) -> None:
+        """Take the views of a base that has left the tape off it, too: they show a change that was
+        not recorded, and their history leads to other values."""
+        self.detached = False
+        for ref in self.aliases:
+            view = ref()
+            if view is None or view._base is None or view._base._node is not None:
+                continue
+            if type(view._node) is not Leaf:
+                view._node, view._retains_grad = None, False
 
 
 class Leaf:
@@ -377,6 +391,8 @@ class Tensor(Operations):
         if self._retains_grad and self._node is not None:
             self._node.retained_by = None
         self._node, self._retains_grad = None, False
+        if self._aliased and self._storage is not None:
+            self._storage.detached = True
         return self
 
     @property
