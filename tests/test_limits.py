@@ -196,7 +196,10 @@ def _zeta(s: int) -> Callable:
 
 def _incomplete(a: float, lower: bool) -> Callable:
     def value(x: Any) -> Any:
-        return mp.gammainc(a, 0, x, True) if lower else mp.gammainc(a, x, mp.inf, True)
+        if lower or x < 1:
+            below = mp.gammainc(a, 0, x, True)
+            return below if lower else 1 - below
+        return mp.gammainc(a, x, mp.inf, True)
 
     return _real(value, lambda x: x > 0)
 
@@ -395,12 +398,13 @@ KINKS: dict[str, dict[float, Any]] = {
     "x ** 2.5": {-inf: (inf, None, None)},
     "x ** -1.5": {-inf: (0, None, None)},
     "bessel_y1": {0: (-inf, inf, None)},
-    **{f"scaled_modified_bessel_k{n}": {0: (inf, -inf, None)} for n in (0, 1)},
+    **{f"scaled_modified_bessel_k{n}": {0: (inf, -inf, None), TINY: (None,) * 3} for n in (0, 1)},
     "airy_ai": {-HUGE: (None,) * 3},  # the phase is beyond float64
     "zeta 2": dict.fromkeys((-1, -HUGE, -inf), (inf, None, None)),
     "zeta 3": dict.fromkeys((-1, -HUGE, -inf), (inf, None, None)),
     **{f"polygamma {n}": dict.fromkeys((-1, -HUGE, -inf), (None,) * 3) for n in (1, 2, 3)},
-    "remainder 2.5": {0: (0, 1, 0)},
+    "fmod 2.5": {HUGE: 1, -HUGE: 1},  # multiples of 2.5 in float16
+    "remainder 2.5": {0: 1, HUGE: 1, -HUGE: 1},
     "2.5 fmod": {
         **{x: (2.5, 0, 0) for x in (inf, -inf)},
         **{x: (None, None, 0) for x in (TINY, -TINY)},
