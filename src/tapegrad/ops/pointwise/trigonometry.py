@@ -66,9 +66,9 @@ atan2 = of_tensors(
 hypot = of_tensors(
     binary(
         "hypot",
-        # (of one operand and the result, so that the other may change)
-        to_float32(lambda xp, g, a, y: _along(xp, g, a, y)),
-        to_float32(lambda xp, g, b, y: _along(xp, g, b, y)),
+        # (of both operands: 16 bits may not hold the result, which may change in place)
+        to_float32(lambda xp, g, a, b: _along(xp, g, a, xp.hypot(a, b))),
+        to_float32(lambda xp, g, a, b: _along(xp, g, b, xp.hypot(a, b))),
         doc="sqrt(input ** 2 + other ** 2), without overflow on the way",
     ),
     floats=True,
