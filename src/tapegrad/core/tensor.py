@@ -112,10 +112,8 @@ class Storage:
             self.changed_at = Storage.last_change = next(serials)
         self.changed_by = op
         self.version += 1
-        if self.detached:
-            self._detach_views()
 
-    def _detach_views(self) -> None:
+    def detach_views(self) -> None:
         """Take the views of a base that has left the tape off it, too: they show a change that was
         not recorded, and their history leads to other values."""
         self.detached = False
@@ -373,11 +371,14 @@ class Tensor(Operations):
         result._storage = self._storage
         return result
 
-    def _bump(self, op: str) -> None:
-        """Note that ``op`` has changed this memory in place."""
+    def _bump(self, op: str, values: bool = True) -> None:
+        """Note that ``op`` has changed this memory in place; ``values``: not only this tensor's
+        shape."""
         if self._storage is None:
             self._storage = Storage()
         self._storage.change(op)
+        if values and self._storage.detached:
+            self._storage.detach_views()
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
