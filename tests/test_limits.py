@@ -816,7 +816,8 @@ def partials(function: Callable, point: tuple, span: Range) -> list[tuple]:
             sum(abs(v) for v in curves) + abs(sum(map(abs, firsts)) ** 2 / (here or 1))
         )
         seconds.append(('f"', span.rounded(sum(curves)) if known else None, terms))
-        terms = span.rounded(sum(abs(a * b) for a, b in zip(curves, x, strict=True)))
+        terms = sum(abs(a * b) for a, b in zip(curves, x, strict=True)) + max(map(abs, firsts))
+        terms = span.rounded(terms)
         slopes.append(("f'", span.rounded(firsts[i]) if known else None, terms))
     return [*rows, *slopes, *seconds]
 
