@@ -197,6 +197,8 @@ class Pair:
             )
         if y.requires_grad and not y.dtype.is_floating_point:
             raise Skip  # PyTorch gives integers a history, too, when floats are copied into them
+        if x.requires_grad and not y.requires_grad and self.has_detached:
+            raise Skip  # PyTorch forgets at once what a view is that its base had changed
         if x.requires_grad != y.requires_grad:
             raise Mismatch(f"{what}: requires_grad {x.requires_grad}, PyTorch {y.requires_grad}")
         assert_near(numbers(x), numbers(y), slack, what)
@@ -225,6 +227,10 @@ class Pair:
                 return  # of what PyTorch detaches with its base
             if "'Tensor.data = ...' has changed it in place since" in str(error):
                 return  # PyTorch goes on with what it saved, or with the new data
+            if "in the forward pass has become one of" in str(error):
+                return  # a leaf that has another shape since; PyTorch hands on the old one's
+            if "'hypot' saved its input" in str(error):
+                return  # where PyTorch saves the result, which overflows in float16
             if "'matmul' saved its input" in str(error):
                 return  # of which PyTorch may have saved a folded copy
             raise Mismatch(f"backward: {type(error).__name__}: {error}") from error

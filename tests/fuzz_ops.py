@@ -194,7 +194,7 @@ operation("diagonal", draw=lambda r, s, d: (int(r.integers(-1, 2)),) if len(s[0]
     lambda lib, t, a: t[0].diagonal(*a)
 )
 operation("repeat_interleave", draw=lambda r, s, d: (2, *(dim_of(r, s, d) or (None,))))(
-    lambda lib, t, a: t[0].repeat_interleave(*a)
+    lambda lib, t, a: t[0].repeat_interleave(*a).clone()  # (PyTorch's is a view of what it made)
 )
 operation("unfold", draw=lambda r, s, d: (0, min(2, s[0][0]), 1) if s[0] else None)(
     lambda lib, t, a: t[0].unfold(*a)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import itertools
@@ -21,10 +22,13 @@ import tapegrad as tg
 from tapegrad.core.devices import Device
 
 
-def interrupted_everywhere(run: Callable[[], None], check: Callable[[bool], None]) -> int:
+def interrupted_everywhere(
+    run: Callable[[], None], check: Callable[[bool], None], begins: bool = False
+) -> int:
     """Run ``run`` again and again, with a KeyboardInterrupt at the first, second, ... place in the
-    package's code where Python looks for signals (after a call), until it comes through;
-    ``check(done)`` after each. Returns how many places there are."""
+    package's code where Python looks for signals (after a call; with ``begins`` also where a
+    function begins), until it comes through; ``check(done)`` after each. Returns how many places
+    there are."""
     package = os.path.dirname(tg.__file__)
     previous: dict[Any, tuple[bool, int]] = {}  # of a frame: whether a call, and its line
 
@@ -33,6 +37,10 @@ def interrupted_everywhere(run: Callable[[], None], check: Callable[[bool], None
         if not frame.f_code.co_filename.startswith(package):
             return None
         frame.f_trace_opcodes = True
+        if event == "call" and begins:
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
         if event == "opcode":
             called, line = previous.get(frame, (False, 0))
             name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
@@ -86,6 +94,55 @@ def test_an_interrupt_of_backward_changes_all_gradients_or_none() -> None:
     assert interrupted_everywhere(run, check) > 50
 
 
+def _entered(setting: Any) -> Callable[[], None]:
+    def run() -> None:
+        with setting():
+            pass
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        _entered(tg.no_grad),
+        _entered(lambda: tg.enable_grad()),
+        _entered(tg.inference_mode),
+        tg.no_grad()(lambda: None),
+        tg.set_grad_enabled(False)(lambda: None),
+    ],
+)
+@pytest.mark.parametrize("recording", [True, False])
+def test_an_interrupt_of_a_mode_leaves_it_as_it_was(run: Callable, recording: bool) -> None:
+    def check(done: bool) -> None:
+        assert tg.is_grad_enabled() is recording
+        assert not tg.is_inference_mode_enabled()
+
+    with tg.set_grad_enabled(recording):
+        assert interrupted_everywhere(run, check, begins=True) > 2
+
+
+def test_modes_leave_in_every_way_of_leaving() -> None:
+    """Their __exit__ is made when it is asked for."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(tg.no_grad())
+        assert not tg.is_grad_enabled()
+    assert tg.is_grad_enabled()
+    setting = tg.no_grad()
+    setting.__enter__()
+    assert hasattr(setting, "__exit__")  # which leaves nothing
+    assert not tg.is_grad_enabled()
+    with setting:
+        pass
+    assert not tg.is_grad_enabled()
+    assert not setting.__exit__(None, None, None)
+    assert tg.is_grad_enabled()
+    with pytest.raises(ZeroDivisionError), tg.inference_mode():
+        raise ZeroDivisionError
+    assert tg.is_grad_enabled()
+    assert not tg.is_inference_mode_enabled()
+
+
 def test_a_read_only_gradient_changes_none() -> None:
     """(R07)"""
     a, b, c = (tg.tensor([v], requires_grad=True) for v in (2.0, 3.0, 5.0))
@@ -133,6 +190,21 @@ def test_a_leaf_of_another_shape_than_in_the_forward_pass_is_named(change: str) 
         y.backward()
     assert x.grad is None
     assert other.grad is None
+
+
+@pytest.mark.parametrize("allow_unused", [None, True])
+def test_grad_names_a_leaf_of_another_shape_than_in_the_forward_pass(allow_unused: Any) -> None:
+    x = tg.ones(2, 3, requires_grad=True)
+    y, z = x.exp().sum(), (x * 2).sum()
+    x.data = tg.ones(4)
+    with tg.no_grad():
+        x.unsqueeze_(0)
+    message = r"\[grad\] a leaf of shape \(2, 3\).* become one of shape \(1, 4\)"
+    for loss in (y, z):
+        with pytest.raises(RuntimeError, match=message):
+            tg.autograd.grad(loss, x, allow_unused=allow_unused)
+    (g,) = tg.autograd.grad((x * 3).sum(), x)
+    assert g.shape == (1, 4)
 
 
 def test_data_of_the_same_shape_may_change_in_between() -> None:

@@ -163,6 +163,56 @@ def test_slopes_where_there_is_no_direction(device: str) -> None:
         np.testing.assert_array_equal(slope(function), [0, 0], err_msg=name)
 
 
+@each_device
+def test_batches_whose_variance_leaves_the_range(device: str) -> None:
+    results = []
+    for scale in (1.0, 1e30):
+        x = tg.tensor([[3.0, -1.0], [4.0, 2.0]], device=device) * scale
+        x.requires_grad_()
+        y = F.batch_norm(x, None, None, training=True, eps=1e-20)
+        (slope,) = tg.autograd.grad((y * y[:1].detach()).sum(), x, create_graph=True)
+        again = tg.autograd.grad(slope.sum(), x)[0]
+        assert np.isfinite(host(again)).all()
+        results.append((host(y), host(slope) * scale))
+    np.testing.assert_allclose(*[y for y, _ in results], rtol=1e-5)
+    np.testing.assert_allclose(*[slope for _, slope in results], atol=1e-5)
+
+
+@each_device
+def test_losses_of_infinite_scores(device: str) -> None:
+    """Their limits, where a formula takes infinities from one another."""
+
+    def losses(loss: Any, x: list, t: list) -> tuple[list, list]:
+        scores = tg.tensor(x, device=device, requires_grad=True)
+        y = loss(scores, tg.tensor(t, device=device), reduction="none")
+        return y.tolist(), tg.autograd.grad(y.sum(), scores)[0].tolist()
+
+    x, t = [inf] * 3 + [-inf] * 3, [0.0, 0.5, 1.0] * 2
+    found = losses(F.binary_cross_entropy_with_logits, x, t)
+    assert found == ([inf, inf, 0, 0, inf, inf], [1, 0.5, 0, 0, -0.5, -1])
+    weight = tg.tensor([2.0], device=device)
+    weighted = lambda *a, **k: F.binary_cross_entropy_with_logits(*a, pos_weight=weight, **k)  # noqa: E731
+    assert losses(weighted, x, t) == ([inf, inf, 0, 0, inf, inf], [1, 0.5, 0, 0, -1, -2])
+    tiny = losses(F.binary_cross_entropy_with_logits, [-60.0, 60.0], [0.0, 1.0])[0]
+    np.testing.assert_allclose(tiny, math.exp(-60), rtol=1e-6)
+    found = losses(F.poisson_nll_loss, [inf, -inf, -inf], [2.0, 2.0, 0.0])
+    assert found == ([inf, inf, 0], [inf, -2, 0])
+    rates = lambda *a, **k: F.poisson_nll_loss(*a, log_input=False, **k)  # noqa: E731
+    assert losses(rates, [inf, inf], [2.0, 0.0])[0] == [inf, inf]
+
+
+@each_device
+def test_powers_near_the_exponent_0(device: str) -> None:
+    """The slope of the slope by the other operand is 1 / a; at a = 0 it is taken to be 0."""
+    a = tg.tensor([0.5, 2.0, -4.0, 0.0], device=device, requires_grad=True)
+    b = tg.zeros(4, device=device, requires_grad=True)
+    (slope,) = tg.autograd.grad((a**b).sum(), a, create_graph=True)
+    assert slope.tolist() == [0] * 4
+    mixed = tg.autograd.grad(slope.sum(), b)[0].tolist()
+    assert mixed[:2] == [2, 0.5]
+    assert mixed[3] == 0
+
+
 # ---------------------------------------------------------------------- distances of near rows
 
 OFFSET = 5126950000.0

@@ -334,3 +334,13 @@ def test_gradient_of_r_alone_says_what_to_do() -> None:
     wide = tg.linalg.qr(tensor(random(4, 2), requires_grad=True), mode="complete")
     with pytest.raises(RuntimeError, match=r"\[linalg.qr\] mode='complete'.*\(4, 2\)"):
         wide.R.sum().backward()
+
+
+@pytest.mark.filterwarnings("error")
+def test_determinants_of_nan() -> None:
+    a = tg.tensor([[math.nan, 1.0], [1.0, 2.0]])
+    sign, logarithm = tg.linalg.slogdet(a)
+    assert sign.item() == 0  # as in PyTorch
+    assert math.isnan(logarithm.item())
+    assert math.isnan(tg.linalg.det(a).item())
+    assert math.isnan(tg.logdet(a).item())

@@ -25,6 +25,7 @@ def _peak(run: Callable[[], object]) -> int:
 MADE = {
     "rand": lambda n: tg.rand(n),
     "randn": lambda n: tg.randn(n),
+    "dropout": lambda n: F.dropout(tg.ones(1).expand(n), 0.3),
     "normal_": lambda n: tg.empty(n).normal_(1, 2),
     "uniform_": lambda n: tg.empty(n).uniform_(1, 2),
     "kaiming_uniform_": lambda n: tg.nn.init.kaiming_uniform_(tg.empty(n // 100, 100)),

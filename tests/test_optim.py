@@ -141,6 +141,10 @@ def test_empty_parameters_are_left_alone():
     p.grad = tg.zeros((0, 3))
     for optimizer in (SGD([p], momentum=0.9), Adam([p]), RMSprop([p], centered=True)):
         optimizer.step()
+        assert p.shape == p.grad.shape == (0, 3)
+        sizes = {k: tuple(v.shape) for k, v in optimizer.state[p].items() if tg.is_tensor(v)}
+        assert set(sizes.values()) <= {(0, 3), ()}
+        assert sizes
 
 
 def test_parameters_without_gradient_are_skipped():

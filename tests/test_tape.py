@@ -1456,3 +1456,21 @@ def test_grad_can_only_be_a_fitting_tensor(value: Any, error: type, words: str) 
     with pytest.raises(RuntimeError, match="own gradient"):
         x.grad = x
     assert x.grad is None
+
+
+def test_views_of_a_detached_base_keep_their_history_until_it_changes() -> None:
+    x = tg.ones(2, requires_grad=True)
+    y = x * 2
+    view = y[:1]
+    y.detach_()
+    assert view.requires_grad  # and shows what was recorded
+    assert tg.autograd.grad(view.sum(), x, retain_graph=True)[0].tolist() == [2, 0]
+    y.neg_()
+    assert not view.requires_grad  # as in PyTorch: its values are no longer those of x * 2
+    y = x * 2
+    view, other = y[:1], y[1:]
+    y.detach_()
+    y[:1].mul_(x[:1] * 3)
+    assert tg.autograd.grad(view.sum(), x)[0].tolist() == [6, 0]
+    assert y.requires_grad
+    assert other.tolist() == [2]

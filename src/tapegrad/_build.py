@@ -33,7 +33,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -401,11 +401,17 @@ def _compile(unit: Unit, path: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """The name of a file to be written, which replaces ``path`` at the end in one step: it is in
-    the same folder, as only within one file system a rename is atomic."""
+    the same folder, as only within one file system a rename is atomic. The new file has the rights
+    of the old one. What a killed build left behind a day ago is removed."""
+    for leftover in path.parent.glob(f".{path.name}.????????{path.suffix}"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > 86_400:
+                leftover.unlink()
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{path.suffix}")
     try:
         yield temporary
-        temporary.chmod(temporary.stat().st_mode & ~_OTHERS_WRITE)
+        rights = (path if path.exists() else temporary).stat().st_mode
+        temporary.chmod(stat.S_IMODE(rights) & ~_OTHERS_WRITE)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import numpy as np
 from tapegrad.core.devices import Device
 from tapegrad.core.engine import _HELD_TWICE, deliver, run_backward
 from tapegrad.core.modes import flag
-from tapegrad.core.tensor import Tensor, wrap, wrap_result
+from tapegrad.core.tensor import Leaf, Tensor, wrap, wrap_result
 
 _hook_ids = count()
 
@@ -170,9 +170,13 @@ def grad(
     seeds = _seeds("grad", roots, grad_outputs, create_graph)
     nodes = _nodes("grad", wanted)
     keep = _kept("grad", retain_graph, create_graph)
+    earlier = {leaf for n in nodes if type(n) is Leaf for leaf in n.earlier or ()}
     found, retained = run_backward(
-        roots, seeds, targets=set(nodes), retain_graph=keep, create_graph=create_graph
+        roots, seeds, targets={*nodes, *earlier}, retain_graph=keep, create_graph=create_graph
     )
+    for leaf in earlier:
+        if leaf in found:
+            raise RuntimeError(f"[grad] {leaf.changed()}")
     if retained:
         deliver(found, retained, (), create_graph)
     results: list[Tensor | None] = []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import io
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,27 +29,60 @@ def flag(op: str, name: str, value: Any) -> bool:
     raise TypeError(f"[{op}] {name} must be True or False, got {type(value).__name__}")
 
 
+class _Closing(io.IOBase):
+    """Of which ``__exit__`` does nothing but call ``close()``, and is written in C."""
+
+    closed = True  # no close() when it dies
+
+
+class _Exit:
+    """The ``__exit__`` of a setting: a function without a line of Python.
+
+    Python serves an interrupt where one of its own functions begins, and then ``__exit__`` would be
+    over before it has restored anything, and the mode wrong for good. So what is restored is
+    prepared when ``with`` asks for ``__exit__``, which is before it calls ``__enter__``.
+    """
+
+    def __get__(self, setting: _Setting | None, owner: type) -> Callable:
+        if setting is None:  # for contextlib, which asks the class
+            return lambda setting, *exception: setting.__exit__(*exception)
+        closing = _Closing()
+        closing.close = _calls(map(list.pop, (setting._before,)))  # type: ignore[method-assign]
+        return closing.__exit__
+
+
+def _calls(functions: Iterable[partial]) -> partial:
+    """One function, in C, that calls all of these, once."""
+    return partial(deque, map(partial.__call__, functions), 0)
+
+
 class _Setting:
-    """A context manager and decorator that sets the mode for a stretch of code. Re-entrant."""
+    """A context manager and decorator that sets the mode for a stretch of code. Re-entrant. An
+    interrupt leaves the mode as it was before the ``with``."""
 
     enabled = True
     infers: bool | None = None  # None: leave inference mode as it is
+    __exit__ = _Exit()
+    _at_first: bool | None = None  # the mode before, if it was changed before the ``with``
 
     def __init__(self) -> None:
-        self._before: list[tuple[bool, bool]] = []
+        self._before: list[partial] = []  # what restores the mode, the latest last
 
     def __enter__(self) -> None:
-        self._before.append((recording.get(), inference.get()))
-        self._set(self.enabled, self.infers)
-
-    def __exit__(self, *exception: Any) -> None:
-        self._set(*self._before.pop())
-
-    @staticmethod
-    def _set(enabled: bool, infers: bool | None) -> None:
-        recording.set(enabled)
-        if infers is not None:
-            inference.set(infers)
+        restore = partial(
+            recording.set, recording.get() if self._at_first is None else self._at_first
+        )
+        if self.infers is not None:
+            restore = _calls([restore, partial(inference.set, inference.get())])
+        try:
+            self._before.append(restore)
+            recording.set(self.enabled)
+            if self.infers is not None:
+                inference.set(self.infers)
+        except BaseException:
+            if restore in self._before:
+                self.__exit__()
+            raise
 
     def __call__(self, function: F) -> F:
         def fresh() -> _Setting:  # one for every call: calls may overlap in threads
@@ -141,12 +177,8 @@ class set_grad_enabled(_Setting):
         self._at_first = recording.get()
         recording.set(self.enabled)
 
-    def __enter__(self) -> None:
-        self._before.append((self._at_first, inference.get()))
-        recording.set(self.enabled)
-
     def __call__(self, function: F) -> F:
-        recording.set(self._at_first)  # a decorator changes nothing now
+        recording.set(bool(self._at_first))  # a decorator changes nothing now
         return super().__call__(function)
 
 

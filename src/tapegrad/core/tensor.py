@@ -65,7 +65,7 @@ class Alias(weakref.ref):
 class Storage:
     """What all aliases of one memory share: when it was last changed in place, and by which op."""
 
-    __slots__ = ("aliases", "changed_at", "changed_by", "version", "whole")
+    __slots__ = ("aliases", "changed_at", "changed_by", "detached", "version", "whole")
     whole: Whole  # once one of its tensors was copied or pickled
     last_change = 0  # of any storage: what was recorded later needs no check
     _changing = fork_safe_lock()
@@ -75,6 +75,7 @@ class Storage:
         self.changed_by = ""
         self.version = 0
         self.aliases: list[Alias] = []  # a base and its views on the tape
+        self.detached = False  # whether a base has left the tape, and its views have not
 
     def add_view(self, base: Tensor, view: Tensor) -> None:
         """Note that two tensors are seen to share this memory."""
@@ -113,6 +114,17 @@ class Storage:
         self.changed_by = op
         self.version += 1
 
+    def detach_views(self) -> None:
+        """Take the views of a base that has left the tape off it, too: they show a change that was
+        not recorded, and their history leads to other values."""
+        self.detached = False
+        for ref in self.aliases:
+            view = ref()
+            if view is None or view._base is None or view._base._node is not None:
+                continue
+            if type(view._node) is not Leaf:
+                view._node, view._retains_grad = None, False
+
 
 class Leaf:
     """The end of the tape at a tensor that requires grad: where its gradient is delivered.
@@ -121,7 +133,10 @@ class Leaf:
     gone is dropped. Its serial 0 is older than every node's, so leaves are served last.
     """
 
-    __slots__ = ("device", "dtype", "hooks", "later_hooks", "shape", "tensor", "watched")
+    __slots__ = (
+        *("__weakref__", "device", "dtype", "earlier", "hooks", "later_hooks", "shape"),
+        *("tensor", "watched"),
+    )
     serial = 0
 
     def __init__(self, tensor: Tensor):
@@ -132,6 +147,19 @@ class Leaf:
         self.hooks: dict | None = None
         self.later_hooks: dict | None = None  # called once .grad has the gradient
         self.watched = False
+        # Of the same tensor, when it had another shape, dtype or device; what still leads there.
+        self.earlier: weakref.WeakSet[Leaf] | None = None
+
+    def changed(self) -> str:
+        """What is wrong where the tape still leads here, and the tensor has become another."""
+        tensor = self.tensor()
+        now = tensor if tensor is not None else self
+        shape, dtype, device = now.shape, now.dtype, now.device
+        return (
+            f"a leaf of shape {tuple(self.shape)}, {self.dtype.name} on {self.device} in the "
+            f"forward pass has become one of shape {tuple(shape)}, {dtype.name} on {device} since: "
+            "go forward again after changing it"
+        )
 
     def name(self) -> str:
         """What the ends of the tape are called."""
@@ -388,11 +416,14 @@ class Tensor(Operations):
         result._storage = self._storage
         return result
 
-    def _bump(self, op: str) -> None:
-        """Note that ``op`` has changed this memory in place."""
+    def _bump(self, op: str, values: bool = True) -> None:
+        """Note that ``op`` has changed this memory in place; ``values``: not only this tensor's
+        shape."""
         if self._storage is None:
             self._storage = Storage()
         self._storage.change(op)
+        if values and self._storage.detached:
+            self._storage.detach_views()
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
@@ -406,6 +437,8 @@ class Tensor(Operations):
         if self._retains_grad and self._node is not None:
             self._node.retained_by = None
         self._node, self._retains_grad = None, False
+        if self._aliased and self._storage is not None:
+            self._storage.detached = True
         return self
 
     @property
@@ -452,6 +485,7 @@ class Tensor(Operations):
         leaf.tensor = weakref.ref(self)
         leaf.hooks, leaf.watched = before.hooks, before.watched
         leaf.later_hooks = before.later_hooks
+        leaf.earlier = weakref.WeakSet([before, *(before.earlier or ())])
         return leaf
 
     def _leave_memory(self) -> None:

@@ -226,7 +226,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             hinge_embedding_loss huber_loss kl_div l1_loss mse_loss poisson_nll_loss smooth_l1_loss
             soft_margin_loss
         """,
-        "xp": "binary_cross_entropy clamp_min_straight_through huber",
+        "xp": "bce_of_logits binary_cross_entropy clamp_min_straight_through huber",
     },
     "loss.linear_cross_entropy": {
         "F": "linear_cross_entropy",

@@ -191,7 +191,7 @@ def restride(function: Callable, name: str) -> Callable:
             _take_node(self, view._node)
         self._array = view._array
         self._renew_leaf()
-        self._bump(name)  # who saved this tensor saved one of another shape
+        self._bump(name, values=False)  # who saved this tensor saved one of another shape
         return self
 
     method.__name__ = method.__qualname__ = name

@@ -14,7 +14,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.precision import in_float32, to_float32
 from tapegrad.ops.indexing.inplace import write_result
-from tapegrad.ops.sampling.philox import default_generator
+from tapegrad.ops.sampling.philox import default_generator, pieces
 
 # Where drawing costs less than memory, in the kernel, the backward pass draws the same numbers
 # again. NumPy's words take longer than all else in a step of dropout: there the mask is kept, of a
@@ -22,27 +22,32 @@ from tapegrad.ops.sampling.philox import default_generator
 
 
 @to_float32
-def _scaled(xp: Any, x: Any, keep: Any, p: float) -> Any:
+def _scaled(xp: Any, x: Any, dropped: Any, p: float) -> Any:
     # A division, not a product with 1 / (1 - p): the kernel's bits.
-    return xp.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
+    y = xp.library.divide(x, x.dtype.type(1 - p), out=xp.empty(x.shape, dtype=x.dtype))
+    xp.library.copyto(y, 0, where=dropped)
+    return y
 
 
-def _again(xp: Any, g: Any, keep: Any, p: float, seed: int, offset: int) -> Any:
+def _again(xp: Any, g: Any, dropped: Any, p: float, seed: int, offset: int) -> Any:
     """The gradient: dropout of what arrives."""
     if isinstance(g, Tensor):
         return xp.dropout(g, p=p, seed=seed, offset=offset)
-    if keep is None:
+    if dropped is None:
         return xp.dropout(g, p=p, seed=seed, offset=offset)[0]
-    return _scaled(xp, g, keep, p)
+    return _scaled(xp, g, dropped, p)
 
 
-@primitive("dropout", vjp=(_again,), extras=("keep",))
+@primitive("dropout", vjp=(_again,), extras=("dropped",))
 @in_float32
 def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> tuple:
-    words = xp.philox(n=x.size, seed=seed, offset=offset)
-    # Their upper 24 bits are at least ceil(p * 2^24).
-    keep = (words > xp.library.uint32((math.ceil(p * 2**24) << 8) - 1)).reshape(x.shape)
-    return _scaled(xp, x, keep, p), keep
+    dropped = xp.empty(x.shape, dtype=bool)
+    flat, least = dropped.reshape(-1), xp.library.uint32(math.ceil(p * 2**24))
+    for piece in pieces(flat):
+        n = min(piece.stop, x.size) - piece.start
+        words = xp.philox(n=n, seed=seed, offset=offset, start=piece.start)
+        flat[piece] = (words >> xp.library.uint32(8)) < least
+    return _scaled(xp, x, dropped, p), dropped
 
 
 @kernel("dropout")

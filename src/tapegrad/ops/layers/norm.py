@@ -177,16 +177,31 @@ def _channels(v: Any, x: Any) -> Any:
 @to_float32
 def batch_moments(xp: Any, x: Array) -> tuple:
     """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
-    count = math.prod(x.shape) // x.shape[1]
-    centre = _channel_sum(x) / count
+    centre = _channel_mean(x)
     deviation = _channel_distances(x, centre)
-    return centre, _channel_sum(times(deviation, deviation)) / count
+    return centre, _channel_mean(times(deviation, deviation))
 
 
 def _channel_distances(x: Any, centre: Any) -> Any:
-    count = math.prod(x.shape) // x.shape[1]
     x = x - _channels(centre, x)
-    return plus(x, -_channels(_channel_sum(x) / count, x))
+    return plus(x, -_channels(_channel_mean(x), x))
+
+
+def _channel_mean(x: Any) -> Any:
+    rows = x.reshape(*x.shape[:2], -1)
+    return stable_mean(stable_mean(rows, 2, False, rows.shape[2]), 0, False, rows.shape[0])
+
+
+def _inverse_spread(xp: Any, distances: Any, spread: Any, eps: float) -> Any:
+    """1 / sqrt(spread + eps) of each channel, whose spread may have left the range."""
+    squares = spread + eps
+    array = squares._array if isinstance(squares, Tensor) else squares
+    if keeps_digits(array):
+        return 1 / xp.sqrt(squares)
+    over = (0, *range(2, distances.ndim))
+    count = math.prod(distances.shape) // distances.shape[1]
+    root = xp.vector_norm(distances, order=2.0, axis=over, keepdims=False) / math.sqrt(count)
+    return 1 / xp.hypot(root, xp.where(root < 0, root, math.sqrt(eps)))
 
 
 def _channel_sum(x: Any) -> Any:
@@ -202,8 +217,9 @@ def batch_norm_backward(
     """dx, dweight, dbias: layer norm's formula over the batch instead of over the row."""
     count = x.size // x.shape[1]
     centre, spread = moments
-    rstd = 1 / xp.sqrt(spread + eps)
-    h = _channel_distances(x, centre) * _channels(rstd, x)
+    h = _channel_distances(x, centre)
+    rstd = _inverse_spread(xp, h, spread, eps)
+    h *= _channels(rstd, x)
     dbias = _channel_sum(g)
     dweight = _channel_sum(g * h)
     dx = None
@@ -229,7 +245,7 @@ def _batch_norm(
     """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
     centre, spread = moments
     y = _channel_distances(x, centre)
-    scale = 1 / xp.sqrt(spread + eps)
+    scale = _inverse_spread(xp, y, spread, eps)
     y = times(y, _channels(scale if weight is None else scale * weight, x))
     return y if bias is None else plus(y, _channels(bias, x))
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.core.memory import Array
+from tapegrad.core.quiet import quiet
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.pointwise.elementwise import where
@@ -48,7 +49,7 @@ def _constants(xp: Any, a: Array) -> tuple[Any, Any]:
 
 @primitive("det", vjp_all=_det_rule)
 def _det(xp: Any, a: Array) -> Array:
-    return xp.library.linalg.det(a)
+    return quiet(xp.library.linalg.det)(a)  # whose warnings come from NumPy's own files
 
 
 def _slogdet_rule(xp: Any, g: Array, a: Array) -> tuple:
@@ -60,7 +61,9 @@ def _slogdet_rule(xp: Any, g: Array, a: Array) -> tuple:
 
 @primitive("slogdet", vjp_all=_slogdet_rule, results=2)
 def _slogdet(xp: Any, a: Array) -> tuple[Any, Any]:
-    return tuple(xp.library.linalg.slogdet(a))
+    sign, logarithm = quiet(xp.library.linalg.slogdet)(a)
+    # A determinant that is nan has no sign: 0, as in PyTorch.
+    return sign * (logarithm == logarithm), logarithm
 
 
 class SignAndLog(NamedTuple):
@@ -78,7 +81,8 @@ def det(A: Tensor) -> Tensor:
 
 def slogdet(A: Tensor) -> SignAndLog:
     """(sign, logabsdet) of (..., n, n) matrices, (...) each: the signs of the determinants, and the
-    logarithms of their sizes: 0 and -inf where A is singular."""
+    logarithms of their sizes: 0 and -inf where A is singular, 0 and nan where the determinant
+    is nan."""
     require_square("linalg.slogdet", A)
     return SignAndLog(*_slogdet(A))
 

@@ -17,11 +17,11 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.activation.activation import softplus
 from tapegrad.ops.common.arguments import require_floating, require_tensor
-from tapegrad.ops.common.operands import two_tensors
+from tapegrad.ops.common.operands import pair, two_tensors
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.creation.create import full_like
 from tapegrad.ops.pointwise.arithmetic import clamp
-from tapegrad.ops.pointwise.elementwise import absolute, exp, log, square, where
+from tapegrad.ops.pointwise.elementwise import absolute, as_dtype, exp, log, square, where
 from tapegrad.ops.reduction.reduce import mean, sum
 
 from .size_average import takes_flags
@@ -237,6 +237,36 @@ def binary_cross_entropy(
     return reduce_loss(op, losses if weight is None else losses * weight, reduction)
 
 
+def _softplus(xp: Any, x: Array) -> Any:
+    # Beyond 40, softplus(x) is x in float64 as well, and exp(x) does not overflow before it.
+    return xp.softplus(x, beta=1.0, threshold=40.0)
+
+
+def _logit_rule(xp: Any, g: Array, x: Array, target: Array, positive: Any) -> Any:
+    weight = target if positive is None else target * positive
+    return g * ((1 - target) * xp.sigmoid(x) - weight * xp.sigmoid(-x))
+
+
+def _label_rule(xp: Any, g: Array, x: Array, positive: Any) -> Any:
+    if positive is None:
+        return -g * x
+    return g * (positive * _softplus(xp, -x) - _softplus(xp, x))
+
+
+def _positive_rule(xp: Any, g: Array, x: Array, target: Array) -> Any:
+    return xp.where(target == 0, 0.0, g * target * _softplus(xp, xp.where(target == 0, 0.0, -x)))
+
+
+@primitive("bce_of_logits", vjp=(_logit_rule, _label_rule, _positive_rule))
+def _of_logits(xp: Any, x: Array, target: Array, positive: Array) -> Array:
+    """(1 - t) softplus(x) + t positive softplus(-x), of which the part that grows is |x| and the
+    rest softplus(-|x|): nothing cancels, and what has no weight may be infinite."""
+    weight = target if positive is None else target * positive
+    size, away = xp.absolute(x), xp.where(x > 0, 1 - target, weight)
+    grown = xp.where(away == 0, 0.0, away * size)
+    return grown + (1 - target + weight) * _softplus(xp, -size)
+
+
 @compute_in_float32
 @takes_flags
 def binary_cross_entropy_with_logits(
@@ -261,9 +291,10 @@ def binary_cross_entropy_with_logits(
                     f"[{op}] {name} of shape {tuple(w.shape)} does not broadcast to the input's "
                     f"shape {tuple(input.shape)}"
                 )
-    positive = 1 if pos_weight is None else (pos_weight - 1) * target + 1
-    # Beyond 40, softplus(x) is x in float64 as well, and exp(x) does not overflow before it.
-    losses = (1 - target) * input + positive * softplus(-input, beta=1.0, threshold=40.0)
+    x, t = pair(op, input, target)
+    if pos_weight is not None:
+        pos_weight = as_dtype(pos_weight, x.dtype)
+    losses = _of_logits(x, t, pos_weight)
     if weight is not None:
         losses = losses * weight
     return reduce_loss(op, losses, reduction)
@@ -312,7 +343,11 @@ def poisson_nll_loss(
     without log_input: exp(x) - t x, or x - t log(x + eps). full: with Stirling's approximation of
     log(t!) for t > 1. Shapes broadcast."""
     two_tensors("poisson_nll_loss", input, target)
-    losses = exp(input) - target * input if log_input else input - target * log(input + eps)
+    if log_input:  # exp(inf) leaves the product behind, and 0 times -inf is 0
+        gone = (input == math.inf) | ((input == -math.inf) & (target == 0))
+        losses = exp(input) - target * where(gone, 0.0, input)
+    else:
+        losses = input - target * log(where(input == math.inf, 0.0, input) + eps)
     if full:
         large = target > 1
         t = where(large, target, 1)

@@ -82,7 +82,7 @@ def multi_margin_loss(
     labels = target._array.reshape(-1, 1).astype(np.int64)
     _check_classes(op, labels, 0, classes)
     right = wrap(xp.arange(classes) == labels, device)
-    excess = _relu(margin - gather(x, 1, wrap(labels, device)) + x)
+    excess = _relu(margin + (x - gather(x, 1, wrap(labels, device))))
     terms = where(right, 0.0, excess * excess if p == 2 else excess)
     if weight is not None:
         terms = terms * weight[wrap(labels, device)]
@@ -123,7 +123,7 @@ def multilabel_margin_loss(
     wrong[row, labels[listed]] = False
     pairs = listed[:, :, None] & wrong[:, None, :]
     at_right = gather(x, 1, wrap(labels, device)).unsqueeze(2)
-    terms = where(wrap(pairs, device), _relu(1 - at_right + x.unsqueeze(1)), 0.0)
+    terms = where(wrap(pairs, device), _relu(1 + (x.unsqueeze(1) - at_right)), 0.0)
     losses = sum(terms, (1, 2)) / classes
     return reduce_loss(op, losses if input.ndim == 2 else losses.reshape(()), reduction)
 
@@ -143,6 +143,13 @@ def multilabel_soft_margin_loss(
     op = "multilabel_soft_margin_loss"
     require_floating(op, input)
     require_tensor(op, target)
+    try:
+        np.broadcast_shapes(tuple(input.shape), tuple(target.shape))
+    except ValueError:
+        raise RuntimeError(
+            f"[{op}] target of shape {tuple(target.shape)} must have the shape of the input, "
+            f"{tuple(input.shape)}"
+        ) from None
     # A choice beside the product: of what has no weight the logarithm may be -inf.
     there = where(target == 0, 0.0, logsigmoid(input))
     absent = where(target == 1, 0.0, logsigmoid(-input))

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import as_floating, require_tensor
 from tapegrad.ops.common.precision import compute_in_float32
@@ -68,6 +70,14 @@ def cosine_embedding_loss(
             f"[{op}] expects inputs (n, d) with a target (n,), or (d,) with a 0-d target, got "
             f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
         )
+    shapes = [tuple(x.shape) for x in (input1, input2)]
+    try:
+        np.broadcast_shapes(np.broadcast_shapes(*shapes)[: target.ndim], tuple(target.shape))
+    except ValueError:
+        raise RuntimeError(
+            f"[{op}] inputs of shapes {shapes[0]} and {shapes[1]}, and a target of shape "
+            f"{tuple(target.shape)}, do not broadcast: give each pair of rows one label"
+        ) from None
     a, b = as_floating(op, input1), as_floating(op, input2)
     return _by_angle(op, a, b, target == 1, target == -1, margin, reduction)
 
@@ -150,7 +160,7 @@ def _triplet(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
-    return reduce_loss(op, clamp(margin + near - far, min=0), reduction)
+    return reduce_loss(op, clamp(margin + (near - far), min=0), reduction)
 
 
 _own_triplet = compute_in_float32(_triplet)

@@ -41,10 +41,12 @@ divide = binary(
 
 @to_float32
 def _power_rule_a(xp: Any, g: Array, a: Array, b: Array) -> Any:
-    # b == 0 is singled out: a ** (b - 1) is infinite at a == 0, where the slope is 0
+    # b == 0 is singled out where a is nan, or 0 or near it: there a ** (b - 1) leaves the range,
+    # and the slope is 0. Elsewhere the formula has the mixed derivative, 1 / a.
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b else g * 0
-    return g * xp.where(b == 0, 0.0, b * a ** xp.where(b == 0, 1.0, b - 1))
+    flat = (b == 0) & ~(xp.absolute(a) >= float(np.finfo(a.dtype).tiny) ** 0.5)
+    return g * xp.where(flat, 0.0, b * a ** xp.where(flat, 1.0, b - 1))
 
 
 @to_float32

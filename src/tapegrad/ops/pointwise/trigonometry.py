@@ -66,6 +66,7 @@ atan2 = of_tensors(
 hypot = of_tensors(
     binary(
         "hypot",
+        # (of both operands: 16 bits may not hold the result, which may change in place)
         to_float32(lambda xp, g, a, b: _along(xp, g, a, xp.hypot(a, b))),
         to_float32(lambda xp, g, a, b: _along(xp, g, b, xp.hypot(a, b))),
         doc="sqrt(input ** 2 + other ** 2), without overflow on the way",

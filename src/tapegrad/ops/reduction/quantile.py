@@ -14,7 +14,7 @@ from tapegrad.ops.indexing.gather import gather
 from tapegrad.ops.indexing.take_along import Picked, indices_of, pick, with_dimension
 from tapegrad.ops.movement.shape import permute, reshape
 from tapegrad.ops.movement.split import slice_along
-from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isnan, maximum, rint, where
+from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isinf, isnan, maximum, rint, where
 
 from .cumulative import accumulate
 from .reduce import keepdim_shape, sum
@@ -151,11 +151,15 @@ def _quantile(
 
 
 def _interpolated(a: Tensor, b: Tensor, weight: Any) -> Tensor:
-    """a + weight (b - a), from the nearer end, so that a weight of 1 gives b exactly."""
+    """a + weight (b - a), from the nearer end, so that a weight of 1 gives b exactly; where b - a
+    leaves the range, the sum of both ends' shares."""
     step = b - a
-    if isinstance(weight, float):
-        return b - step * (1 - weight)
-    return where(weight < 0.5, a + weight * step, b - step * (1 - weight))
+    beyond = isinf(step)
+    step = where(beyond, 0.0, step)
+    y = b - step * (1 - weight)
+    if not isinstance(weight, float):
+        y = where(weight < 0.5, a + weight * step, y)
+    return where(beyond, a * (1 - weight) + b * weight, y)
 
 
 def _fractions(op: str, input: Tensor, q: Any) -> Tensor:

@@ -29,7 +29,7 @@ from tapegrad.ops.common.precision import (
     wide,
 )
 from tapegrad.ops.movement.shape import clone, permute, reshape
-from tapegrad.ops.pointwise.elementwise import cast, isnan, logical_not, not_equal, where
+from tapegrad.ops.pointwise.elementwise import absolute, cast, isnan, logical_not, not_equal, where
 
 
 def keepdim_shape(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
@@ -178,8 +178,13 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """``mean`` of the elements that are not nan, or nan if there are none."""
     require_floating("nanmean", input)
-    there = sum(logical_not(isnan(input)), dim, keepdim)
-    return nansum(input, dim, keepdim, dtype=dtype) / there
+    missing = isnan(input)
+    there = sum(logical_not(missing), dim, keepdim)
+    average = nansum(input, dim, keepdim, dtype=dtype) / there
+    # Where the sum leaves the range: the mean with zeros in place of nan, by the share of others.
+    present = mean(cast(logical_not(missing), dtype=average.dtype), dim, keepdim)
+    beyond = mean(where(missing, 0.0, input), dim, keepdim, dtype=dtype) / present
+    return where(absolute(average) == math.inf, beyond, average)
 
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

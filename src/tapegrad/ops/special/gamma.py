@@ -170,7 +170,12 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
 
 @to_float64
 def _slope(xp: Any, g: Array, a: Array, b: Array) -> Any:
-    return g * xp.exp((a - 1) * xp.log(b) - b - xp.lgamma(a))
+    """b^(a - 1) e^-b / gamma(a): up to 1 as a power, which has a slope at 0; beyond by logarithms,
+    of what leaves the range of neither."""
+    small = b < 1
+    low, high = xp.where(small, b, 1.0), xp.where(small, 1.0, xp.where(b > 1e300, 1e300, b))
+    far = xp.exp((a - 1) * xp.log(high) - high - xp.lgamma(a))
+    return g * xp.where(small, low ** (a - 1) * xp.exp(-low - xp.lgamma(a)), far)
 
 
 igamma = of_tensors(

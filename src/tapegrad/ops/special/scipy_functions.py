@@ -16,9 +16,18 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import binary, unary
 from tapegrad.ops.common.operands import no_gradient, of_pairs
 from tapegrad.ops.common.precision import in_float64, to_float64
+from tapegrad.ops.common.series import polynomial
 
 # Of these CuPy's overflow on the way, where x is above 713, to inf * 0.
 _ON_THE_HOST = ("i0e", "i1e", "k0e", "k1e")
+
+
+# Of these SciPy's lose digits far out. Four times the order's square, and the angle taken from x.
+_WAVES = {
+    name: (4 * int(name[1]), quarters * math.pi / 4)
+    for name, quarters in {"j0": 1, "j1": 3, "y0": 3, "y1": 5}.items()
+}
+_FAR = 1e4
 
 
 def on_scipy(op: str, name: str | None = None, at_infinity: tuple | None = None) -> Callable:
@@ -30,11 +39,31 @@ def on_scipy(op: str, name: str | None = None, at_infinity: tuple | None = None)
             value = _on_the_host(xp, op, lambda functions, x: getattr(functions, name)(x), x)
         else:
             value = getattr(special_functions(xp.library, op), name or op)(x, *others)
+        if name in _WAVES:
+            value = _wave(xp, name, x, value)
         for end, limit in zip((-math.inf, math.inf), at_infinity or (), strict=False):
             value = xp.library.where(x == end, limit, value)
         return value
 
     return in_float64(body)
+
+
+def _wave(xp: Any, name: str, x: Array, value: Any) -> Any:
+    """J or Y: far out by Hankel's expansion (DLMF 10.17.3, 10.17.4) of the sine and cosine of x
+    itself, as a rounded x - pi / 4 has few digits of the phase, and in the end none."""
+    library, (m, turn) = xp.library, _WAVES[name]
+    far = library.isfinite(x) & ((library.abs(x) if name[0] == "j" else x) > _FAR)
+    if not bool(far.any()):
+        return value
+    z = library.where(far, library.abs(x), _FAR)
+    u = 0.125 / z
+    p = 1 - (m - 1) * (m - 9) / 2 * u * u
+    q = (m - 1) * u * (1 - (m - 9) * (m - 25) / 6 * u * u)
+    sine, cosine, s, c = library.sin(z), library.cos(z), math.sin(turn), math.cos(turn)
+    wave = (cosine * c + sine * s) * p - (sine * c - cosine * s) * q
+    wave = wave * library.sqrt(2 / math.pi / z)
+    odd = library.sign(x) if name[1] == "1" else 1.0
+    return library.where(far, wave * odd, value)
 
 
 def _on_the_host(xp: Any, op: str, function: Callable, x: Array) -> Any:
@@ -120,9 +149,15 @@ bessel_j1 = _bessel(
     (0.0, 0.0),
 )
 bessel_y0 = _bessel("bessel_y0", "y0", lambda xp, g, x: -g * xp.bessel_y1(x), (math.nan, 0.0))
-bessel_y1 = _bessel(
-    "bessel_y1", "y1", lambda xp, g, x: g * (xp.bessel_y0(x) - xp.bessel_y1(x) / x), (math.nan, 0.0)
-)
+
+
+def _y1_rule(xp: Any, g: Array, x: Array) -> Any:
+    pole = x == 0  # where Y_0 is less infinite than Y_1 / x
+    near = xp.where(pole, 1.0, x)
+    return g * xp.where(pole, math.inf, xp.bessel_y0(near) - xp.bessel_y1(near) / near)
+
+
+bessel_y1 = _bessel("bessel_y1", "y1", _y1_rule, (math.nan, 0.0))
 i0 = _bessel("i0", "i0", lambda xp, g, x: g * xp.i1(x), (math.inf, math.inf))
 i1 = _bessel(
     "i1", "i1", lambda xp, g, x: g * (xp.i0(x) - _over(xp, x, xp.i1(x))), (-math.inf, math.inf)
@@ -144,18 +179,38 @@ modified_bessel_k1 = _bessel(
     "k1",
     lambda xp, g, x: -g * (xp.modified_bessel_k0(x) + xp.modified_bessel_k1(x) / x),
 )
-scaled_modified_bessel_k0 = _bessel(
-    "scaled_modified_bessel_k0",
-    "k0e",
-    lambda xp, g, x: g * (xp.scaled_modified_bessel_k0(x) - xp.scaled_modified_bessel_k1(x)),
-)
-scaled_modified_bessel_k1 = _bessel(
-    "scaled_modified_bessel_k1",
-    "k1e",
-    lambda xp, g, x: (
-        g * (xp.scaled_modified_bessel_k1(x) * (1 - 1 / x) - xp.scaled_modified_bessel_k0(x))
-    ),
-)
+# exp(x) (K_0 - K_1), times the root of 2 x / pi: the difference of two series in 1 / x (DLMF
+# 10.40.2), highest first.
+_K_APART = [
+    math.prod(-((2 * k - 1) ** 2) / (8 * k) for k in range(1, n + 1))
+    - math.prod((4 - (2 * k - 1) ** 2) / (8 * k) for k in range(1, n + 1))
+    for n in range(9, -1, -1)
+]
+
+
+def _k0e_rule(xp: Any, g: Array, x: Array) -> Any:
+    far, near, series = _scaled_apart(xp, x)
+    value = xp.scaled_modified_bessel_k0(near) - xp.scaled_modified_bessel_k1(near)
+    return g * xp.where(far, series, xp.where(x == 0, -math.inf, value))
+
+
+def _k1e_rule(xp: Any, g: Array, x: Array) -> Any:
+    far, near, series = _scaled_apart(xp, x)
+    k1 = xp.scaled_modified_bessel_k1(near)
+    value = k1 * (1 - 1 / near) - xp.scaled_modified_bessel_k0(near)
+    return g * xp.where(far, -series - xp.scaled_modified_bessel_k1(x) / x, value)
+
+
+def _scaled_apart(xp: Any, x: Array) -> tuple:
+    """Where exp(x) (K_0(x) - K_1(x)) would cancel, x elsewhere, and the difference there."""
+    far = x > 200
+    z = xp.where(far, x, 200.0)
+    series = polynomial(_K_APART, 1 / z) * xp.rsqrt(z) * math.sqrt(math.pi / 2)
+    return far, xp.where(far, 200.0, x), series
+
+
+scaled_modified_bessel_k0 = _bessel("scaled_modified_bessel_k0", "k0e", _k0e_rule)
+scaled_modified_bessel_k1 = _bessel("scaled_modified_bessel_k1", "k1e", _k1e_rule)
 
 
 @in_float64
