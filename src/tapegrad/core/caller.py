@@ -80,6 +80,11 @@ def watch(watcher: Callable[[str, Device], Callable] | None, clock: Any = serial
     devices.forget_implementations()
 
 
+def make_nodes(new: Callable[[type[Node]], Node]) -> None:
+    """Let operations record nodes that ``new(Node)`` has made; ``Node.__new__`` is usual."""
+    _WORDS["_new_node"] = new
+
+
 # ---------------------------------------------------------------------- putting a caller together
 
 

@@ -136,7 +136,8 @@ def _walk(
         if primitive is result_of:
             _collect_result(pending, heap, edges[0], saved[2], g)  # type: ignore
         elif create_graph:
-            tensors = _saved_as_tensors(node)
+            # (A list has them as tensors already: see autograd.saved_tensors.)
+            tensors = saved if saved.__class__ is list else _saved_as_tensors(node)
             if primitive.plain is None:
                 primitive.backward(tensor_xp, g, tensors, edges, hand_over)
             else:
@@ -145,7 +146,7 @@ def _walk(
             xp = node.device.xp
             primitive.backward(xp, g, saved, edges, hand_over)
         else:
-            _add_into(pending, heap, edges[0], node, g, wide)  # type: ignore[arg-type]
+            _add_into(pending, heap, edges[0], node, saved, g, wide)  # type: ignore[arg-type]
         if primitive.saves_any and not retain_graph:
             node.saved, node.inputs, node.storage = None, (), None
         g = saved = None
@@ -186,7 +187,9 @@ def _collect_result(pending: dict, heap: list, whole: Node, index: int, g: Any) 
     gradients[index] = g if have is None else have + g
 
 
-def _add_into(pending: dict, heap: list, edge: Node | Leaf, node: Node, g: Any, wide: set) -> None:
+def _add_into(
+    pending: dict, heap: list, edge: Node | Leaf, node: Node, saved: tuple, g: Any, wide: set
+) -> None:
     """Let the gradient of a part (a slice, gathered rows) be added into the whole's gradient, so
     that n parts cost the size of the parts and not n times the size of the whole."""
     xp = node.device.xp
@@ -203,7 +206,7 @@ def _add_into(pending: dict, heap: list, edge: Node | Leaf, node: Node, g: Any, 
     elif getrefcount(buffer) != _HELD_TWICE or buffer.base is not None or not buffer.shape:
         buffer = xp.array(buffer)
     pending[edge] = buffer
-    node.primitive.add_into(xp, g, node.saved, buffer)  # type: ignore[misc]
+    node.primitive.add_into(xp, g, saved, buffer)  # type: ignore[misc]
 
 
 def _held_twice() -> int:
