@@ -50,6 +50,12 @@ _LATER = {
         ".ops.common.type_info": "can_cast finfo iinfo is_complex is_floating_point is_nonzero "
         "is_tensor numel promote_types result_type",
         ".core.printing": "set_printoptions",
+        ".amp": "amp autocast",
+        ".amp.settings": "autocast_decrement_nesting autocast_increment_nesting "
+        "clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+        "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
+        "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled "
+        "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype",
         ".checkpoint": "load save",
         ".backends": "are_deterministic_algorithms_enabled backends get_float32_matmul_precision "
         "set_float32_matmul_precision use_deterministic_algorithms",

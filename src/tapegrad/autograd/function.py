@@ -318,10 +318,7 @@ def once_differentiable(backward: Callable) -> Callable:
     def once(ctx: Any, *grads: Any) -> Any:
         with no_grad():
             returned = backward(ctx, *grads)
-        if not recording.get():
-            return returned
-        given = any(isinstance(g, Tensor) and g.requires_grad for g in grads)
-        if not given and not any(ctx.needs_input_grad):
+        if not recording.get() or not any(isinstance(g, Tensor) and g.requires_grad for g in grads):
             return returned
         several = isinstance(returned, (tuple, list))
         gradients = list(returned) if several else [returned]
@@ -329,8 +326,6 @@ def once_differentiable(backward: Callable) -> Callable:
             g.detach().requires_grad_() if isinstance(g, Tensor) and g.is_floating_point() else g
             for g in gradients
         ]
-        if not any(isinstance(g, Tensor) for g in marked):
-            return returned
         name = backward.__qualname__.removesuffix(".backward").rpartition(".")[2]
         results = _Twice.apply(name, *marked)
         return results if several else results[0]

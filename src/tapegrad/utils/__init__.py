@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
-from . import data
+from . import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]
 
 if not _TYPE_CHECKING:
     __getattr__ = _unknown_names(__name__)

@@ -1,0 +1,175 @@
+"""How autocast gets between users and operations: while there is a region in any thread, the public
+functions on its lists run functions that cast first. Outside, they are what they always are, and
+nobody asks for regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.dtypes import float32, float64, promote_types
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.catalog import Operation, doors, loaded, when_loaded
+from tapegrad.ops.common.signatures import function_cell
+
+from .lists import FLOAT32, FLOAT32_BY_DEFAULT, INSTEAD, LISTS, LOWER, ONLY, REFUSED, WIDEST
+from .regions import Regions, is_used, regions, when_used
+
+
+def operations(name: str) -> set[Operation]:
+    """The operations that a name on a list means. Raises KeyError for a name that leads to none."""
+    door, _, own = name.rpartition(".")
+    found = {doors[d][own] for d in ([door] if door else ["tg", "F", "x"]) if own in doors[d]}
+    if not found:
+        raise KeyError(name)
+    return found
+
+
+@cache
+def listed() -> dict[Operation, dict[str, tuple[str, str]]]:
+    """Operation -> device type -> (its name, what is done)."""
+    found: dict[Operation, dict[str, tuple[str, str]]] = {}
+    for kind, lists in LISTS.items():
+        for rule, names in lists.items():
+            for name in names.split():
+                for op in operations(name):
+                    if found.setdefault(op, {}).setdefault(kind, (name, rule))[1] != rule:
+                        raise ValueError(f"{name!r} is twice on the lists for {kind!r}")
+    return found
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+
+
+def _is_cast(t: Tensor, kind: str) -> bool:
+    return t._device.type == kind and t.is_floating_point() and t.dtype != float64
+
+
+def _with_casts(value: Any, kind: str, now: Regions, dtype: Any) -> Any:
+    if isinstance(value, Tensor):
+        return now.cast(value, dtype) if _is_cast(value, kind) else value
+    if isinstance(value, (list, tuple)) and any(True for _ in _tensors(value)):
+        return [_with_casts(v, kind, now, dtype) for v in value]
+    return value
+
+
+def _dtype(rule: str, kind: str, now: Regions, tensors: list[Tensor], named: bool) -> Any:
+    """What the inputs become; None: they stay as they are."""
+    if rule == LOWER:
+        return now.active[kind]
+    if rule == FLOAT32 or (rule == FLOAT32_BY_DEFAULT and not named):
+        return float32
+    if rule == WIDEST:
+        widest = now.active[kind]
+        for t in tensors:
+            if _is_cast(t, kind):
+                widest = promote_types(widest, t.dtype)
+        return widest
+    return None
+
+
+def _casting(rules: dict[str, tuple[str, str]], function: Callable) -> Callable:
+    """The function with its inputs cast, within regions."""
+
+    @wraps(function)
+    def casts(*args: Any, **options: Any) -> Any:
+        now = regions.get()
+        if not now.active:
+            return function(*args, **options)
+        tensors = list(_tensors((*args, *options.values())))
+        kinds = now.enabled.intersection([t._device.type for t in tensors], rules)
+        for kind in kinds:
+            name, rule = rules[kind]
+            if rule == REFUSED:
+                raise RuntimeError(f"[{name}] is refused within autocast: {INSTEAD[name]}")
+            only = ONLY.get((kind, name))
+            named = any(isinstance(v, np.dtype) for v in (*args, *options.values()))
+            dtype = _dtype(rule, kind, now, tensors, named)
+            if dtype is not None and (only is None or only(*args, **options)):
+                args = tuple([_with_casts(a, kind, now, dtype) for a in args])
+                options = {n: _with_casts(v, kind, now, dtype) for n, v in options.items()}
+        return _served(now, kinds, function, args, options) if kinds else function(*args, **options)
+
+    return casts
+
+
+def _uncast(rules: dict[str, tuple[str, str]], method: Callable) -> Callable:
+    """A method that changes its tensor in place, which keeps its dtype: as outside of regions."""
+
+    @wraps(method)
+    def as_is(self: Tensor, *args: Any, **options: Any) -> Any:
+        now = regions.get()
+        kinds = now.enabled.intersection(rules)
+        return _served(now, kinds, method, (self, *args), options)
+
+    return as_is
+
+
+def _served(
+    now: Regions, kinds: frozenset[str], function: Callable, args: tuple, options: dict
+) -> Any:
+    token = regions.set(now.without(kinds))
+    try:
+        return function(*args, **options)
+    finally:
+        regions.reset(token)
+
+
+# Public functions run another function, with casts, while there are regions: those that are loaded,
+# and those that are loaded meanwhile.
+
+_public: list[tuple[Any, Callable, Callable]] = []  # (where the function is, it, and with casts)
+
+
+def _loaded(op: Operation) -> None:
+    if op in listed():
+        declared = op.declared()
+        cell, within = function_cell(op.load()), _casting(listed()[op], declared)
+        _public.append((cell, declared, within))
+        if is_used():
+            cell.cell_contents = within
+
+
+# Operators run what their module has, and methods that write in place keep their tensor's dtype:
+# both are exchanged themselves, and not loaded for it.
+
+
+@cache
+def _methods() -> list[tuple[str, Any, Callable]]:
+    """(the name of a method or operator, what Tensor has there, the same within regions)."""
+    found = []
+    doors_of = {"operator": _casting, "reflected": _casting, "x_": _uncast, "x_linear": _uncast}
+    for door, change in doors_of.items():
+        for own, op in doors[door].items():
+            if op in listed():
+                name = own if change is _casting else f"{own}_"
+                method = Tensor.__dict__[name]
+                found.append((name, method, change(listed()[op], _called(method))))
+    return found
+
+
+def _called(method: Any) -> Callable:
+    """A method that may not be loaded yet, as a function."""
+    make = cache(getattr(method, "make", lambda: method))
+    return lambda *args, **options: make()(*args, **options)
+
+
+def _use(on: bool) -> None:
+    for cell, as_is, within in _public:
+        cell.cell_contents = within if on else as_is
+    for name, as_is, within in _methods():
+        setattr(Tensor, name, within if on else as_is)
+
+
+when_used.append(_use)
+for _op in loaded:
+    _loaded(_op)
+when_loaded.append(_loaded)
