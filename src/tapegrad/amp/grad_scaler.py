@@ -67,7 +67,9 @@ class GradScaler:
         self._backoff_factor, self._growth_interval = backoff_factor, growth_interval
         if self._enabled:
             self._require(growth_factor > 1, f"growth_factor must be above 1, got {growth_factor}")
-            self._require(backoff_factor < 1, f"backoff_factor must be below 1, got {backoff_factor}")
+            self._require(
+                backoff_factor < 1, f"backoff_factor must be below 1, got {backoff_factor}"
+            )
         self._scale: Tensor | None = None  # made where the first loss is
         self._growth_tracker = 0  # updates in a row without inf or nan
         # By the optimizers' ids: what was done, and whether inf or nan were found, by device.
@@ -138,7 +140,10 @@ class GradScaler:
     ) -> dict[Device, Tensor]:
         """Device -> 1 where a gradient on it is inf or nan, else 0."""
         gradients = [
-            p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+            p.grad
+            for group in optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
         ]
         for g in gradients:
             if g.dtype == float16 and not allow_fp16:

@@ -30,32 +30,33 @@ _PRODUCTS = """
 """
 _LOSSES = """
     binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy hinge_embedding_loss
-    huber_loss kl_div l1_loss margin_ranking_loss mse_loss multi_margin_loss multilabel_margin_loss
+    huber_loss kl_div l1_loss linear_cross_entropy margin_ranking_loss mse_loss multi_margin_loss multilabel_margin_loss
     nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss
 """
 
 CPU = {
-    LOWER: _PRODUCTS + "inner tensordot",
+    LOWER: _PRODUCTS + "corrcoef cov inner tensordot",
     FLOAT32: _LOSSES
     + """
         adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d binary_cross_entropy cdist cholesky
         cholesky_inverse cholesky_solve ctc_loss fractional_max_pool2d fractional_max_pool3d geqrf
         grid_sample inverse linalg.cholesky linalg.cholesky_ex linalg.cond linalg.eigh
         linalg.eigvalsh linalg.householder_product linalg.inv_ex linalg.lstsq linalg.matrix_rank
-        linalg.qr linalg.solve linalg.svd linalg.svdvals linalg.tensorinv linalg.tensorsolve lu
-        lu_solve max_pool3d max_unpool2d max_unpool3d nanquantile ormqr pad pinverse prod qr
-        quantile svd trace triangular_solve
+        linalg.pinv linalg.qr linalg.solve linalg.svd linalg.svdvals linalg.tensorinv linalg.tensorsolve lu
+        lu_solve masked.prod max_pool3d max_unpool1d max_unpool2d max_unpool3d nanquantile ormqr
+        pad pca_lowrank pinverse prod qr quantile svd svd_lowrank trace triangular_solve
     """,
     WIDEST: "cat index_copy stack",
 }
 
 GPU = {
-    LOWER: _PRODUCTS + "addmv addr gru_cell mv",
+    LOWER: _PRODUCTS + "addmv addr corrcoef cov gru_cell mv",
     FLOAT32: _LOSSES
     + """
         acos asin cdist cosh cosine_similarity dist erfinv exp expm1 group_norm gumbel_softmax
-        interpolate layer_norm linalg.norm log log10 log1p log2 logsumexp normalize norm
-        pairwise_distance pdist pow reciprocal renorm rms_norm rsqrt sinh softplus tan
+        interpolate layer_norm linalg.norm linalg.pinv log log10 log1p log2 logsumexp normalize norm
+        pairwise_distance pca_lowrank pdist pow reciprocal renorm rms_norm rsqrt sinh softplus
+        svd_lowrank tan
         triplet_margin_with_distance_loss upsample upsample_bilinear upsample_nearest
     """,
     FLOAT32_BY_DEFAULT: """
@@ -71,17 +72,32 @@ GPU = {
 LISTS = {"cpu": CPU, "cuda": GPU, "emulated": GPU}
 
 
-def _mirrors_or_repeats(
-    input: Any, pad: Any, mode: str = "constant", value: Any = None
-) -> bool:
+def _mirrors_or_repeats(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> bool:
     return mode == "replicate" or (mode == "reflect" and len(pad) <= 4)
 
 
+def _contracts(equation: Any, *operands: Any) -> bool:
+    """Whether operands share an index that the result does not have."""
+    if not isinstance(equation, str):
+        return True
+    terms, arrow, result = equation.replace(" ", "").partition("->")
+    held = [set(term) - set(".") for term in terms.split(",")]
+    shared = {i for k, term in enumerate(held) for other in held[:k] for i in term & other}
+    return bool(shared - set(result) if arrow else shared)
+
+
 # Calls that the rules of an operation are for, where they are not for all.
-ONLY: dict[tuple[str, str], Callable[..., bool]] = {("cpu", "pad"): _mirrors_or_repeats}
+ONLY: dict[tuple[str, str], Callable[..., bool]] = {
+    ("cpu", "einsum"): _contracts,
+    ("cpu", "inner"): lambda input, other: (
+        min(input.ndim, other.ndim) > 0 < input.ndim + other.ndim - 2
+    ),
+    ("cpu", "max_pool3d"): lambda input, *args, return_indices=False, **options: not return_indices,
+    ("cpu", "pad"): _mirrors_or_repeats,
+}
 
 INSTEAD = {
     "binary_cross_entropy": "its logarithms lose all digits of 16-bit probabilities: use "
     "binary_cross_entropy_with_logits (nn.BCEWithLogitsLoss) on what goes into the sigmoid, or "
-    "call it within autocast(..., enabled=False) on float32",
+    "call it within autocast(..., enabled=False) on float32"
 }

@@ -33,10 +33,17 @@ class Regions:
         nesting: int = 0,
         cache: dict | None = None,
     ):
-        self.enabled, self.dtypes, self.caches, self.nesting = enabled, chosen or {}, caches, nesting
+        self.enabled, self.dtypes, self.caches, self.nesting = (
+            enabled,
+            chosen or {},
+            caches,
+            nesting,
+        )
         self.active = {kind: self.dtype(kind) for kind in enabled}  # device type -> its dtype
         # Casts of weights, each with the number of changes to its memory at the time.
-        self.cache: dict[tuple[int, Any], tuple[Tensor, int, Tensor]] = {} if cache is None else cache
+        self.cache: dict[tuple[int, Any], tuple[Tensor, int, Tensor]] = (
+            {} if cache is None else cache
+        )
         self._off: dict[frozenset[str], Regions] = {}
 
     def dtype(self, kind: str) -> Any:
@@ -75,7 +82,12 @@ class Regions:
         if array.dtype == dtype:
             return tensor
         lasting = self.caches and self.nesting and array.dtype == dtypes.float32
-        if not lasting or not tensor.requires_grad or not tensor.is_leaf or tensor._base is not None:
+        if (
+            not lasting
+            or not tensor.requires_grad
+            or not tensor.is_leaf
+            or tensor._base is not None
+        ):
             return tensor_xp.cast(tensor, dtype=dtype)
         key = (id(tensor), dtype)
         found = self.cache.get(key)
@@ -183,7 +195,9 @@ class autocast:
         now = regions.get()
         self.fast_dtype = now.dtype(self.device) if dtype is None else dtypes.dtype(dtype)
         self._caches = (
-            now.caches if cache_enabled is None else flag("autocast", "cache_enabled", cache_enabled)
+            now.caches
+            if cache_enabled is None
+            else flag("autocast", "cache_enabled", cache_enabled)
         )
         self._enabled = flag("autocast", "enabled", enabled)
         why = ""

@@ -159,9 +159,7 @@ def register_multi_grad_hook(
     if mode not in ("all", "any"):
         raise ValueError(f"[register_multi_grad_hook] mode is 'all' or 'any', got {mode!r}")
     if not callable(fn):
-        raise TypeError(
-            f"[register_multi_grad_hook] fn must be callable, got {type(fn).__name__}"
-        )
+        raise TypeError(f"[register_multi_grad_hook] fn must be callable, got {type(fn).__name__}")
     arrived: dict[int, Tensor] = {}
     seen: Any = None  # the walk in which those have arrived
 
@@ -181,9 +179,7 @@ def register_multi_grad_hook(
         elif first:
             this.at_end.append(end)
 
-    return _Handles(
-        [t.register_hook(functools.partial(hook, i)) for i, t in enumerate(tensors)]
-    )
+    return _Handles([t.register_hook(functools.partial(hook, i)) for i, t in enumerate(tensors)])
 
 
 if not TYPE_CHECKING:

@@ -248,13 +248,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def forward(ctx: Any, function: Callable, random: bool, *args: Any) -> Any:
-        """The function's results. Warns where no argument requires grad."""
-        if not any(ctx.needs_input_grad):
-            warnings.warn(
-                "[checkpoint] no argument requires grad, so neither does the result: parameters "
-                "that the function uses get no gradients with use_reentrant=True",
-                stacklevel=4,
-            )
+        """The function's results."""
         ctx.function, ctx.state = function, _State(random)
         ctx.args = [None if isinstance(a, Tensor) else a for a in args]
         ctx.places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
@@ -332,6 +326,12 @@ def checkpoint(
             )
         if context_fn is not noop_context_fn or debug:
             raise ValueError("[checkpoint] context_fn and debug need use_reentrant=False")
+        if is_grad_enabled() and not any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            warnings.warn(
+                "[checkpoint] no argument requires grad, so neither does the result: parameters "
+                "that the function uses get no gradients with use_reentrant=True",
+                stacklevel=2,
+            )
         return CheckpointFunction.apply(function, random, *args)
     if determinism_check not in ("default", "none"):
         raise ValueError(
@@ -341,18 +341,12 @@ def checkpoint(
     stop, lists = (
         given if a is None else a for a, given in zip(asked, (early_stop, debug), strict=True)
     )
-    frame = partial(
-        _Frame, early_stop=stop, check=determinism_check == "default", debug=lists
-    )
+    frame = partial(_Frame, early_stop=stop, check=determinism_check == "default", debug=lists)
     return _by_hooks(function, args, kwargs, context_fn(), random, frame)
 
 
 def checkpoint_sequential(
-    functions: Any,
-    segments: int,
-    input: Any,
-    use_reentrant: bool | None = None,
-    **kwargs: Any,
+    functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
 ) -> Any:
     """Run a ``nn.Sequential``, or a list of functions, in as many segments, each but the last a
     checkpoint: the input of each is kept, and what is within the one that runs again.
@@ -378,9 +372,7 @@ def checkpoint_sequential(
     last = size * (segments - 1)
     for start in range(0, last, size):
         part = partial(_in_turn, steps[start : start + size])
-        input = checkpoint(
-            part, input, use_reentrant=use_reentrant, preserve_rng_state=random
-        )
+        input = checkpoint(part, input, use_reentrant=use_reentrant, preserve_rng_state=random)
     return _in_turn(steps[last:], input)
 
 
