@@ -1,9 +1,9 @@
 """What pyproject.toml cannot say: the kernels are compiled, and their sources travel in the wheel.
 
-``_emulated`` is built where there is a C++ compiler and ``_cuda`` where there are nvcc and a driver
-or it is asked for; without any the package is pure Python. The last line of output says what was
-left out and why. The work is done by src/tapegrad/_build.py, loaded by its path because tapegrad
-cannot be imported yet.
+``_emulated`` and ``_tape`` are built where there is a C++ compiler, ``_cuda`` where there are nvcc
+and a driver or it is asked for; without any the package is pure Python. The last line of output
+says what was left out and why. The work is done by src/tapegrad/_build.py, loaded by its path
+because tapegrad cannot be imported yet.
 """
 
 import atexit
@@ -68,8 +68,8 @@ class BuildPackage(build_py):
         """pip builds in the checkout and packs all that it finds: nothing of an earlier build, with
         other settings, may be among it."""
         shutil.rmtree(package / "_sources", ignore_errors=True)
-        for device in _build.DEVICES:
-            for file in package.glob(f"_{device}.*"):
+        for name in _build.EXTENSIONS:
+            for file in package.glob(f"_{name}.*"):
                 file.unlink()
 
 

@@ -126,16 +126,24 @@ def test_nvcc_of_nvidias_wheels_is_found(tmp_path, monkeypatch):
 
 # ---- what an installation builds ----
 
+HOST = {"emulated", "tape"}  # what a C++ compiler builds
+
 
 @pytest.mark.parametrize(
     ("cxx", "nvcc", "setting", "built", "left_out"),
     [
-        (CXX, NVCC, "auto", {"emulated", "cuda"}, {}),
-        (CXX, NVCC, "on", {"emulated", "cuda"}, {}),
-        (CXX, NVCC, "off", {"emulated"}, {"cuda": "TAPEGRAD_CUDA=off"}),
-        (CXX, None, "auto", {"emulated"}, {"cuda": "no CUDA compiler"}),
-        (None, NVCC, "auto", set(), {"emulated": "install g++", "cuda": "install g++"}),
-        (None, None, "auto", set(), {"emulated": "install g++", "cuda": "no CUDA compiler"}),
+        (CXX, NVCC, "auto", {*HOST, "cuda"}, {}),
+        (CXX, NVCC, "on", {*HOST, "cuda"}, {}),
+        (CXX, NVCC, "off", HOST, {"cuda": "TAPEGRAD_CUDA=off"}),
+        (CXX, None, "auto", HOST, {"cuda": "no CUDA compiler"}),
+        (None, NVCC, "auto", set(), dict.fromkeys((*HOST, "cuda"), "install g++")),
+        (
+            None,
+            None,
+            "auto",
+            set(),
+            {**dict.fromkeys(HOST, "install g++"), "cuda": "no CUDA compiler"},
+        ),
     ],
 )
 def test_choice_of_extensions(sources, cxx, nvcc, setting, built, left_out):

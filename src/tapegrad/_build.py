@@ -1,4 +1,5 @@
-"""Compiles the kernels: once by nvcc into ``_cuda``, once by a C++ compiler into ``_emulated``.
+"""Compiles the kernels: once by nvcc into ``_cuda``, once by a C++ compiler into ``_emulated``; and
+the tape's inner loops into ``_tape``.
 
 Imports only the standard library (and asks pybind11 where its headers are), because setup.py loads
 this file by its path, before tapegrad exists. At run time ``tapegrad.core.kernels`` calls it when
@@ -6,6 +7,7 @@ the emulated extension is missing or older than the sources. By hand::
 
     python -m tapegrad._build emulated    # compile into the cache
     python -m tapegrad._build cuda
+    python -m tapegrad._build tape        # compile into the package
     python -m tapegrad._build resources   # registers, shared memory and spills of every kernel
 
 Environment: ``CXX`` and ``CXXFLAGS``; ``CUDA_HOME`` or ``CUDA_PATH``; ``TAPEGRAD_CUDA`` (on, off,
@@ -36,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEVICES = ("emulated", "cuda")
+EXTENSIONS = (*DEVICES, "tape")
 EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
 CACHE_DAYS = 30  # what nobody used for so long is deleted
 
@@ -65,8 +68,13 @@ def source_files(root: Path) -> list[Path]:
     return sorted(file for file in files if file.suffix in suffixes)
 
 
+def tape_files(root: Path) -> list[Path]:
+    return sorted(root.glob("csrc/tape/*.cpp"))
+
+
 def source_hash(root: Path) -> str:
-    return _hash_files(root, source_files(root))
+    """Of what the extensions with kernels are made of."""
+    return _hash_files(root, sorted(set(source_files(root)) - set(tape_files(root))))
 
 
 def _hash_files(root: Path, files: Iterable[Path]) -> str:
@@ -295,13 +303,34 @@ def _plan(
     commands = [*kernels, *((file, tuple(binding)) for file in sorted(root.glob("csrc/*.cpp")))]
 
     headers = _hash_files(root, (f for f in source_files(root) if f.suffix in (".h", ".cuh")))
-    common = [headers, compiler.version, sys.implementation.cache_tag or "", EXTENSION_SUFFIX]
-    units = []
-    for source, command in commands:
-        content = source.read_bytes()
-        units.append(Unit(source, command, _hash_text(*common, *command, str(content))))
+    units = _units(commands, headers, compiler)
     key = _hash_text(*(unit.key for unit in units), *link)
-    return Plan(device, compiler, architectures, sources, tuple(units), link, key)
+    return Plan(device, compiler, architectures, sources, units, link, key)
+
+
+def _units(
+    commands: list[tuple[Path, tuple[str, ...]]], headers: str, compiler: Compiler
+) -> tuple[Unit, ...]:
+    common = [headers, compiler.version, sys.implementation.cache_tag or "", EXTENSION_SUFFIX]
+    return tuple(
+        Unit(source, command, _hash_text(*common, *command, str(source.read_bytes())))
+        for source, command in commands
+    )
+
+
+def plan_tape(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ) -> Plan:
+    if cxx is None:
+        raise BuildError("the tape in C needs a C++ compiler: install g++, or set CXX")
+    try:
+        import numpy
+    except ImportError as error:
+        raise BuildError("building the tape in C needs numpy: pip install numpy") from error
+    includes = [f"-I{sysconfig.get_path('include')}", f"-I{numpy.get_include()}"]
+    flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
+    units = _units([(file, (*flags, *includes)) for file in tape_files(root)], "", cxx)
+    link = (*flags, "-shared")
+    key = _hash_text(*(unit.key for unit in units), *link)
+    return Plan("tape", cxx, "host", _hash_files(root, tape_files(root)), units, link, key)
 
 
 def _hash_text(*parts: str) -> str:
@@ -438,6 +467,12 @@ def build_into_cache(device: str) -> Path:
     return path
 
 
+def build_tape() -> Path:
+    """Compile the tape's inner loops into the package, as an editable installation does."""
+    output = Path(__file__).resolve().with_name(f"_tape{EXTENSION_SUFFIX}")
+    return build(plan_tape(find_cxx(), source_root()), output, objects_folder())
+
+
 def objects_folder() -> Path:
     """Where the cache keeps what is compiled, which nobody else may change."""
     folder = cache_folder() / "objects"
@@ -521,10 +556,11 @@ def choose_extensions(
         raise BuildError(f"TAPEGRAD_CUDA must be auto, on or off, not {setting!r}")
     plans: list[Plan] = []
     left_out: dict[str, str] = {}
-    try:
-        plans.append(plan_emulated(cxx, root, environ))
-    except BuildError as error:
-        left_out["emulated"] = str(error)
+    for name, plan in (("emulated", plan_emulated), ("tape", plan_tape)):
+        try:
+            plans.append(plan(cxx, root, environ))
+        except BuildError as error:
+            left_out[name] = str(error)
     if setting == "off":
         left_out["cuda"] = "TAPEGRAD_CUDA=off"
     elif setting == "auto" and nvcc and not environ.get("TAPEGRAD_CUDA_ARCHS") and not has_driver():
@@ -628,7 +664,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=[*DEVICES, "resources"])
+    parser.add_argument("what", choices=[*EXTENSIONS, "resources"])
     parser.add_argument("kernels", nargs="*", help="resources: only these, such as matmul")
     parser.add_argument("--archs", default="80 90a", help="resources: for these architectures")
     options = parser.parse_args(arguments)
@@ -640,7 +676,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_resources(measure_resources(files, parse_architectures(options.archs)))
         else:
             start = time.perf_counter()
-            path = build_into_cache(options.what)
+            path = build_tape() if options.what == "tape" else build_into_cache(options.what)
             print(f"{path} ({time.perf_counter() - start:.1f} s)")
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -26,6 +26,7 @@ EXTRAS = {
     "train": ("tqdm",),
     "viz": ("matplotlib",),
 }
+_NO_TAPE = "not built, the tape runs in Python: python -m tapegrad._build tape compiles it"
 _SUCCESS = 0
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 
@@ -71,6 +72,7 @@ def doctor() -> str:
         ("C++", str(cxx or "no compiler found")),
         ("_cuda", cuda.text),
         ("_emulated", emulated.text),
+        ("_tape", "compiled" if find_spec("tapegrad._tape") else _NO_TAPE),
         *((f"[{extra}]", extra_status(extra)) for extra in EXTRAS),
     ]
     width = max(len(name) for name, _ in rows)

@@ -67,6 +67,8 @@ def _one(device: Device, dtype: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _listed(value: Any) -> list:
+    if value.__class__ is list:
+        return value
     if isinstance(value, (Tensor, GradientEdge)) or not hasattr(value, "__iter__"):
         return [value]
     return list(value)
@@ -81,7 +83,7 @@ def _seeds(op: str, roots: list[Tensor], gradients: Any, create_graph: bool) -> 
     for root, seed in zip(roots, given, strict=True):
         if not isinstance(root, Tensor):
             raise TypeError(f"[{op}] expects Tensors, got {type(root).__name__}")
-        if not root.requires_grad:
+        if root._node is None:
             raise RuntimeError(
                 f"[{op}] the tensor of shape {tuple(root.shape)} does not require grad and has no "
                 "history: was it made under no_grad(), or from tensors without requires_grad=True?"

@@ -219,6 +219,7 @@ def _record(
         ctx._saved = tuple([t if t is None else Kept(hooks, t, t._node) for t in ctx._saved])
         node.inputs = ()
     node.serial = next(caller.serials)
+    node.storage, node.watched = None, False
     ctx._node = weakref.ref(node)
     ctx._devices = tuple(a._device if w else None for a, w in zip(args, wants, strict=True))
     ctx._like = [

@@ -1,14 +1,14 @@
 """Hooks between the tape and what it keeps for the backward pass: ``autograd.graph`` has their
 names.
 
-While a hook is set, the tape's nodes are of a class of their own, ``PackedNode``, which hands what
-it keeps to ``pack`` once it is complete, and calls ``unpack`` when the engine reads it. Without
-hooks nodes are what they always are, and nobody asks.
+While a hook is set, operations record nodes that notice when they are complete: then ``pack`` gets
+what they keep, and what stands in its place calls ``unpack`` when a rule asks. Without hooks nodes
+are what they always are, and nobody asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ def exchange(hooks: Hooks | None) -> Hooks | None:
     change = _is_set(hooks) - _is_set(before)
     with _counting:
         _entered += change
-        caller.make_nodes(_new_node if _entered else Node.__new__)
+        caller.make_nodes(_new_node if _entered else Node)
     current.set(hooks)
     return before
 
@@ -58,8 +58,8 @@ def _is_set(hooks: Hooks | None) -> int:
     return hooks is not None and hooks.refused is None
 
 
-def _new_node(kind: type[Node]) -> Node:
-    return kind.__new__(kind if active() is None else PackedNode)
+def _new_node() -> Node:
+    return Node() if active() is None else _Incomplete()
 
 
 class Kept:
@@ -97,47 +97,38 @@ class Kept:
         again._node = self._node
         return again
 
+    def array(self) -> Any:
+        """The array of that."""
+        return self.open()._array
 
-class PackedNode(Node):
-    """A node that keeps what its rules ask for as hooks see fit. They see inputs as they are, and
-    results and further arrays off the tape."""
 
-    # A caller stores all of these, ``device`` behind ``saved`` and ``inputs`` (see core/caller.py).
-    # Nothing is checked for changes in place since: what is unpacked is what is used, as in PyTorch.
-    storage = property(lambda self: None, lambda self, value: None)
-    inputs = property(lambda self: (), lambda self, value: setattr(self, "_inputs", value))  # type: ignore
+class _Incomplete(Node):
+    """A node that an operation is recording. Once it is complete, what it keeps goes to the hooks,
+    and it is a Node as others are."""
 
-    @property
-    def device(self) -> Any:  # type: ignore[override]
-        """Where the result is. Setting it hands what the node keeps to the hooks."""
-        return self.__dict__["device"]
+    __slots__ = ()
 
-    @device.setter
-    def device(self, value: Any) -> None:
-        self.__dict__["device"] = value
-        if self._kept is not None:
-            self._kept = self._packed(self._kept, self.__dict__.pop("_inputs"))
+    def _complete(self, storage: Any) -> None:
+        """Set ``storage``, as callers do last (see core/caller.py). Nothing is checked for changes
+        in place since: what is unpacked is what is used, as in PyTorch."""
+        keeping: Any = active()
+        self.saved, self.inputs = Packed(keeping, self), ()  # type: ignore[assignment]
+        Node.storage.__set__(self, None)  # type: ignore[attr-defined]
+        self.__class__ = Node  # type: ignore[assignment]
 
-    @property
-    def saved(self) -> Any:  # type: ignore[override]
-        """What the rules ask for: arrays; a list of Tensors where the walk is recorded."""
-        if self._kept is None:
-            return None
-        as_tensors = recording.get()
-        opened = [_opened(value, as_tensors) for value in self._kept]
-        if not as_tensors:
-            return tuple(opened)
-        self._place(opened[0])
-        return opened
+    storage = property(fset=_complete)
 
-    @saved.setter
-    def saved(self, value: tuple | None) -> None:
-        self._kept: Any = value
 
-    def _packed(self, saved: tuple, inputs: tuple) -> list:
-        hooks: Any = active()
-        y, *rest = saved
-        primitive, device = self.primitive, self.device
+class Packed:
+    """What a node keeps, in the care of hooks, in the place of ``Node.saved``: iterating opens it.
+    Hooks see inputs as they are, and results and further arrays off the tape."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, hooks: Hooks, node: Node):
+        """Hand what ``node`` has in ``saved`` to the hooks."""
+        y, *rest = node.saved  # type: ignore[misc]
+        primitive, device = node.primitive, node.device
 
         def keep(array: Any, tensor: Tensor | None = None) -> Any:
             if array.__class__ is not device.array_type:
@@ -148,29 +139,35 @@ class PackedNode(Node):
             return Kept(hooks, shown, tensor._node)
 
         kept = [tuple([keep(v) for v in y]) if isinstance(y, tuple) else keep(y)]
-        count = len(primitive.inputs)
         if primitive.variadic:
             if rest[0] is not None:
-                pairs = zip(rest[0], inputs, strict=True)
+                pairs = zip(rest[0], node.inputs, strict=True)
                 rest[0] = tuple([a if t is None else keep(a, t) for a, t in pairs])
         else:
-            for i, t in enumerate(inputs):
+            for i, t in enumerate(node.inputs):
                 if t is not None:
                     rest[i] = keep(rest[i], t)
-        first = count + len(primitive.parameters)  # of the further results
-        return kept + rest[:first] + [keep(value) for value in rest[first:]]
+        first = len(primitive.inputs) + len(primitive.parameters)  # of the further results
+        self._kept = kept + rest[:first] + [keep(value) for value in rest[first:]]
 
-    def _place(self, y: Any) -> None:
-        """Let the result (or each of several), as a Tensor, be this node's."""
+    def __iter__(self) -> Iterator[Any]:
+        """What rules ask for, as arrays."""
+        for value in self._kept:
+            yield _opened(value, Kept.array)
+
+    def as_tensors(self, node: Node) -> list:
+        """What they ask for, as Tensors at their places on the tape."""
+        opened = [_opened(value, Kept.open) for value in self._kept]
+        y = opened[0]
         if isinstance(y, tuple):
             for i, t in enumerate(y):
-                t._node = result_node(self, i, t)
+                t._node = result_node(node, i, t)
         elif y is not None:
-            y._node = self
+            y._node = node
+        return opened
 
 
-def _opened(value: Any, as_tensors: bool) -> Any:
+def _opened(value: Any, how: Callable[[Kept], Any]) -> Any:
     if isinstance(value, Kept):
-        tensor = value.open()
-        return tensor if as_tensors else tensor._array
-    return tuple([_opened(v, as_tensors) for v in value]) if value.__class__ is tuple else value
+        return how(value)
+    return tuple([_opened(v, how) for v in value]) if value.__class__ is tuple else value

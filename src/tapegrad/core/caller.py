@@ -14,12 +14,13 @@ without loops. For ``matmul``, of two inputs that each keep the other one, that 
         _result = _new_tensor(Tensor)
         _result._array, _result._device = _value, _device
         if (_n0 or _n1) and _is_recording():
-            _result._node = _node = _new_node(Node)
+            _result._node = _node = Node()
             _node.primitive, _node.serial = _declared, next(serials)
             _node.edges = (_n0, _n1)
             _node.saved = (None, _x0 if _n1 else None, _x1 if _n0 else None)
             _node.inputs = (a if _n1 else None, b if _n0 else None)
             _node.shape, _node.dtype, _node.device = _value.shape, _value.dtype, _device
+            _node.watched, _node.storage = False, None
         return _result
 """
 
@@ -80,9 +81,9 @@ def watch(watcher: Callable[[str, Device], Callable] | None, clock: Any = serial
     devices.forget_implementations()
 
 
-def make_nodes(new: Callable[[type[Node]], Node]) -> None:
-    """Let operations record nodes that ``new(Node)`` has made; ``Node.__new__`` is usual."""
-    _WORDS["_new_node"] = new
+def make_nodes(new: Callable[[], Node] = Node) -> None:
+    """Let operations record nodes that ``new()`` has made."""
+    _WORDS["Node"] = new
 
 
 # ---------------------------------------------------------------------- putting a caller together
@@ -328,7 +329,7 @@ def _record(declared: Primitive, inputs: Sequence[str], elementwise: bool, view:
     if declared.saves_output:
         y = "tuple([t._array for t in _results])" if several else "_value"
     lines = [
-        "_node = _new_node(Node)" if several else "_result._node = _node = _new_node(Node)",
+        "_node = Node()" if several else "_result._node = _node = Node()",
         "_node.primitive = _declared",
         "_node.serial = next(serials)",
         f"_node.edges = {edges}",
@@ -337,23 +338,20 @@ def _record(declared: Primitive, inputs: Sequence[str], elementwise: bool, view:
         f"_node.shape = {'()' if several else '_value.shape'}",
         f"_node.dtype = {'None' if several else '_value.dtype'}",
         "_node.device = _device",
+        "_node.watched = False",
     ]
+    saved_storage = "None"
     if several:
         if declared.saves_output:
-            lines += [
-                "for t in _results:",
-                "    t._storage = Storage()",
-                "_node.storage = tuple([t._storage for t in _results])",
-            ]
+            lines += ["for t in _results:", "    t._storage = Storage()"]
+            saved_storage = "tuple([t._storage for t in _results])"
         lines.append("record_results(_node, _results)")
     elif declared.saves_output and view:
-        lines += [
-            "if _result._storage is None:",
-            "    _result._storage = Storage()",
-            "_node.storage = _result._storage",
-        ]
+        lines += ["if _result._storage is None:", "    _result._storage = Storage()"]
+        saved_storage = "_result._storage"
     elif declared.saves_output:
-        lines.append("_result._storage = _node.storage = Storage()")
+        saved_storage = "_result._storage = Storage()"
+    lines.append(f"_node.storage = {saved_storage}")
     return [f"if ({wanted}) and _is_recording():", *(f"    {line}" for line in lines)]
 
 
@@ -408,6 +406,7 @@ def _result_node(whole: Node, index: int, result: Tensor) -> Node:
     node.saved = (None, None, index)
     node.shape, node.dtype, node.device = result._array.shape, result.dtype, result._device
     node.serial = next(serials)
+    node.storage, node.watched = None, False
     node.is_result = True
     return node
 
@@ -440,6 +439,5 @@ _WORDS = {
     "shares": shares,
     "wrap_result": wrap_result,
     "_is_recording": recording.get,
-    "_new_node": Node.__new__,
     "_new_tensor": Tensor.__new__,
 }

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .accelerator import compiled
 from .caller import result_node, result_of, tensor_xp
 from .commit import commit, fork_safe_lock
 from .devices import Device, make_current
@@ -71,43 +72,67 @@ def _walk(
     pending: Gradients = {}
     captured: Gradients = {}
     retained: Retained = []
+    wide: set[Node | Leaf] = set()  # of 16-bit floats, with gradients that are float32 until whole
+    if compiled is not None and targets is None and not create_graph and inspect is None:
+        nodes = [root._node for root in roots]
+        compiled.visit(nodes, seeds, pending, wide, retained, retain_graph)
+    else:
+        flags = retain_graph, create_graph
+        _visit(roots, seeds, targets, pending, captured, wide, retained, *flags)
+    for edge in wide:
+        pending[edge] = _rounded(edge, pending[edge], create_graph)
+    for leaf, g in pending.items():
+        if leaf.hooks:
+            pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
+    pending.update(captured)
+    return pending, retained
+
+
+def _visit(
+    roots: Sequence[Tensor],
+    seeds: Sequence[Any],
+    targets: set[Node | Leaf] | None,
+    pending: Gradients,
+    captured: Gradients,
+    wide: set[Node | Leaf],
+    retained: Retained,
+    retain_graph: bool,
+    create_graph: bool,
+) -> None:
+    """Visit the nodes; ``pending`` has the leaves' gradients then. (csrc/tape/visit.cpp does the
+    same, where neither targets nor gradients of gradients are wanted.)"""
     heap: list[tuple[int, Node]] = []
     node: Node | None = None
     xp: Any = tensor_xp
-    wide: set[Node | Leaf] = set()  # of 16-bit floats, with gradients that are float32 until whole
 
     def arrive(edge: Any, gradient: Any) -> None:
         """Add a gradient to what has reached ``edge`` so far."""
-        if gradient.shape != edge.shape:
-            gradient = unbroadcast(xp, gradient, edge, node)
+        if gradient.shape != edge.shape or gradient.dtype is not edge.dtype:
+            gradient = _fitted(xp, gradient, edge, node, wide)
         have = pending.get(edge)
-        if gradient.dtype is not edge.dtype and gradient.dtype != edge.dtype:
-            if accumulator(edge.dtype) == gradient.dtype:
-                wide.add(edge)
-            else:
-                gradient = xp.cast(gradient, dtype=edge.dtype)
         if have is None:
             pending[edge] = gradient
-            if edge.serial:  # leaves wait in pending until the walk is over
-                heappush(heap, (-edge.serial, edge))
+            serial = edge.serial
+            if serial:  # leaves wait in pending until the walk is over
+                heappush(heap, (-serial, edge))
         elif edge.dtype is not float32 and edge.dtype.itemsize == 2:
-            pending[edge] = xp.cast(have, dtype=float32) + xp.cast(gradient, dtype=float32)
-            wide.add(edge)
+            pending[edge] = _wide_sum(xp, have, gradient, edge, wide)
         elif create_graph or getrefcount(have) != _HELD_TWICE or have.base is not None:
             pending[edge] = have + gradient
         else:  # nobody else can see this array: it is the engine's own
             have += gradient
             pending[edge] = have  # of 0-d gradients, which may be scalars, += has made a new one
 
-    def inspected(edge: Any, gradient: Any) -> None:
-        inspect(node, edge, gradient)  # type: ignore[misc, arg-type]
-        arrive(edge, gradient)
+    def push(reached: Node) -> None:
+        heappush(heap, (-reached.serial, reached))
 
-    def rounded(edge: Any, gradient: Any) -> Any:
-        wide.remove(edge)
-        return (tensor_xp if create_graph else edge.device.xp).cast(gradient, dtype=edge.dtype)
+    hand_over = arrive
+    if inspect is not None:
 
-    hand_over = arrive if inspect is None else inspected
+        def hand_over(edge: Any, gradient: Any) -> None:
+            inspect(node, edge, gradient)  # type: ignore[misc, arg-type]
+            arrive(edge, gradient)
+
     leading = None if targets is None else _leading_to(targets, roots)
     for root, seed in zip(roots, seeds, strict=True):
         if leading is None or root._node in leading or root._node in targets:  # type: ignore
@@ -117,7 +142,8 @@ def _walk(
         node = heappop(heap)[1]
         g = pending.pop(node)
         if wide and node in wide:
-            g = rounded(node, g)
+            wide.remove(node)
+            g = _rounded(node, g, create_graph)
         if node.watched:
             g = _run_hooks(node, g, create_graph, retained)
         edges = node.edges
@@ -134,10 +160,9 @@ def _walk(
         if Storage.last_change > node.serial:
             _check(node, create_graph)
         if primitive is result_of:
-            _collect_result(pending, heap, edges[0], saved[2], g)  # type: ignore
+            _collect_result(pending, push, edges[0], saved[2], g)  # type: ignore
         elif create_graph:
-            # (A list has them as tensors already: see autograd.saved_tensors.)
-            tensors = saved if saved.__class__ is list else _saved_as_tensors(node)
+            tensors = _saved_as_tensors(node)
             if primitive.plain is None:
                 primitive.backward(tensor_xp, g, tensors, edges, hand_over)
             else:
@@ -146,17 +171,31 @@ def _walk(
             xp = node.device.xp
             primitive.backward(xp, g, saved, edges, hand_over)
         else:
-            _add_into(pending, heap, edges[0], node, saved, g, wide)  # type: ignore[arg-type]
+            _add_into(pending, push, edges[0], node, g, wide)  # type: ignore[arg-type]
         if primitive.saves_any and not retain_graph:
             node.saved, node.inputs, node.storage = None, (), None
         g = saved = None
-    for edge in tuple(wide):
-        pending[edge] = rounded(edge, pending[edge])
-    for leaf, g in pending.items():
-        if leaf.hooks:
-            pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
-    pending.update(captured)
-    return pending, retained
+
+
+def _fitted(xp: Any, gradient: Any, edge: Node | Leaf, node: Node | None, wide: set) -> Any:
+    """A gradient in the shape of its edge, and in its dtype, or, of 16-bit floats, in float32."""
+    if gradient.shape != edge.shape:
+        gradient = unbroadcast(xp, gradient, edge, node)
+    if gradient.dtype != edge.dtype:
+        if accumulator(edge.dtype) != gradient.dtype:
+            return xp.cast(gradient, dtype=edge.dtype)
+        wide.add(edge)
+    return gradient
+
+
+def _wide_sum(xp: Any, have: Any, gradient: Any, edge: Node | Leaf, wide: set) -> Any:
+    wide.add(edge)
+    return xp.cast(have, dtype=float32) + xp.cast(gradient, dtype=float32)
+
+
+def _rounded(edge: Node | Leaf, gradient: Any, create_graph: bool) -> Any:
+    """A gradient that was added up in float32, in the edge's dtype."""
+    return (tensor_xp if create_graph else edge.device.xp).cast(gradient, dtype=edge.dtype)
 
 
 def _check(node: Node, create_graph: bool) -> None:
@@ -177,18 +216,18 @@ def _check(node: Node, create_graph: bool) -> None:
         raise _stale(node, storage, node.shape, "result")
 
 
-def _collect_result(pending: dict, heap: list, whole: Node, index: int, g: Any) -> None:
+def _collect_result(pending: dict, push: Callable, whole: Node, index: int, g: Any) -> None:
     """Add the gradient of one result to the list of the gradients of all results."""
     gradients = pending.get(whole)
     if gradients is None:
         gradients = pending[whole] = [None] * len(whole.results)
-        heappush(heap, (-whole.serial, whole))
+        push(whole)
     have = gradients[index]
     gradients[index] = g if have is None else have + g
 
 
 def _add_into(
-    pending: dict, heap: list, edge: Node | Leaf, node: Node, saved: tuple, g: Any, wide: set
+    pending: dict, push: Callable, edge: Node | Leaf, node: Node, g: Any, wide: set
 ) -> None:
     """Let the gradient of a part (a slice, gathered rows) be added into the whole's gradient, so
     that n parts cost the size of the parts and not n times the size of the whole."""
@@ -202,11 +241,11 @@ def _add_into(
     if buffer is None:
         buffer = xp.zeros(edge.shape, dtype=dtype)
         if edge.serial:
-            heappush(heap, (-edge.serial, edge))  # type: ignore[misc]
+            push(edge)
     elif getrefcount(buffer) != _HELD_TWICE or buffer.base is not None or not buffer.shape:
         buffer = xp.array(buffer)
     pending[edge] = buffer
-    node.primitive.add_into(xp, g, saved, buffer)  # type: ignore[misc]
+    node.primitive.add_into(xp, g, node.saved, buffer)  # type: ignore[misc]
 
 
 def _held_twice() -> int:
@@ -241,6 +280,8 @@ def unbroadcast(xp: Any, g: Array, edge: Node | Leaf, node: Node | None) -> Any:
 
 def _saved_as_tensors(node: Node) -> list:
     """What the rule needs, as Tensors still connected to the tape: for gradients of gradients."""
+    if node.saved.__class__ is not tuple:  # hooks keep it: see autograd.saved_tensors
+        return node.saved.as_tensors(node)  # type: ignore[union-attr]
     y, *rest = node.saved  # type: ignore[misc]
     if isinstance(y, tuple):
         y = tuple(wrap(array, node.device) for array in y)
@@ -380,24 +421,24 @@ def _accumulation(
 ) -> partial:
     """What adds a gradient to ``tensor.grad``; everything that can fail is behind us then."""
     gradient, have = found[edge], tensor._grad
-    array = tensor._array
-    if edge.shape != array.shape or edge.dtype != array.dtype or edge.device is not tensor._device:
+    array, device = tensor._array, tensor._device
+    if edge.shape != array.shape or edge.dtype != array.dtype or edge.device is not device:
         raise RuntimeError(
             f"[backward] a leaf of shape {tuple(edge.shape)}, {edge.dtype.name} on {edge.device} "
             f"in the forward pass has become one of shape {tuple(array.shape)}, "
-            f"{array.dtype.name} on {tensor._device} since: go forward again after changing it"
+            f"{array.dtype.name} on {device} since: go forward again after changing it"
         )
-    if tensor._device.type == "cuda":
-        make_current(tensor._device)
+    if device.type == "cuda":
+        make_current(device)
     if create_graph:
         return partial(setattr, tensor, "_grad", gradient if have is None else have + gradient)
     if have is None:
         # Gradients must not share memory with each other or with the caller's seed.
         if getrefcount(gradient) != _HELD_TWICE or gradient.base is not None:
             gradient = gradient.copy()
-        return partial(setattr, tensor, "_grad", wrap_result(gradient, tensor._device))
+        return partial(setattr, tensor, "_grad", wrap_result(gradient, device))
     if have.requires_grad or 0 in have._array.strides:  # a history, or expanded
-        total = wrap_result(have._array + gradient, tensor._device)
+        total = wrap_result(have._array + gradient, device)
         return partial(setattr, tensor, "_grad", total)
     if not getattr(have._array.flags, "writeable", True):  # (CuPy has no such flag)
         raise RuntimeError(
@@ -405,11 +446,28 @@ def _accumulation(
             "a read-only array: set it to None, or to a clone()"
         )
     have._bump("backward")
-    if tensor._device.type == "cuda":
-        return partial(_add_on, tensor._device, have._array, gradient)
+    if device.type == "cuda":
+        return partial(_add_on, device, have._array, gradient)
     return partial(np.add, have._array, gradient, have._array)
 
 
 def _add_on(gpu: Device, total: Array, gradient: Array) -> None:
     make_current(gpu)
     total += gradient
+
+
+if compiled is not None:
+    compiled.configure(
+        classes=(Node, Leaf, Storage),
+        result_of=result_of,
+        helpers=(
+            _fitted,
+            _wide_sum,
+            _rounded,
+            _run_hooks,
+            _freed,
+            _check,
+            _collect_result,
+            _add_into,
+        ),
+    )

@@ -19,7 +19,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def flag(op: str, name: str, value: Any) -> bool:
     """True or False, also NumPy's or as 1 or 0. Raises TypeError for anything else."""
-    if isinstance(value, (bool, np.bool_)) or (type(value) is int and value in (0, 1)):
+    if value is True or value is False:
+        return value
+    if isinstance(value, np.bool_) or (type(value) is int and value in (0, 1)):
         return bool(value)
     raise TypeError(f"[{op}] {name} must be True or False, got {type(value).__name__}")
 

@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 class Node:
     """One recorded call: what made a tensor, out of what, and what its rule needs."""
 
+    # What every node has stands in slots, the rest in ``__dict__``, which few nodes get.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "device",
+        "dtype",
+        "edges",
+        "inputs",
+        "primitive",
+        "saved",
+        "serial",
+        "shape",
+        "storage",
+        "watched",
+    )
+
     primitive: Primitive
     serial: int  # the tick of the clock at recording: newest first is the order of the walk
     edges: tuple[Node | Leaf | None, ...]  # one per input; None where no gradient is wanted
@@ -23,8 +39,8 @@ class Node:
     shape: tuple[int, ...]
     dtype: Any
     device: Device
-    storage: Any = None  # the Storage of the result, when it is saved; one for each of several
-    watched: bool = False  # whether hooks or retained_by are set
+    storage: Any  # the Storage of the result, when it is saved; one for each of several; else None
+    watched: bool  # whether hooks or retained_by are set
     hooks: dict | None = None
     later_hooks: None = None  # only leaves have any
     is_result: bool = False  # whether it is one result of the several that its edge's node has
@@ -65,8 +81,8 @@ _remains = _Remains()
 def _release_iteratively(node: Node) -> None:
     """Drop what a node held from a loop, not from within the end of the node that held it: the end
     of a long chain would otherwise be as deep as the chain is long."""
-    _remains.waiting.append(list(node.__dict__.values()))
-    node.__dict__.clear()
+    held = [getattr(node, name, None) for name in ("edges", "saved", "inputs", "hooks")]
+    _remains.waiting.append(held)
     if not _remains.being_dropped:
         _remains.being_dropped = True
         while _remains.waiting:

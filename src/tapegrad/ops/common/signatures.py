@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.caller import registry
 from tapegrad.core.primitive import signature
 from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor
@@ -40,6 +41,7 @@ def published(function: Any, op: str) -> Any:
         (i, n, kinds[n]) for i, n in enumerate(positional[: -1 if variadic else None]) if n in kinds
     ]
     first = places[0][0] if places else len(positional)
+    composed = registry.get(function.__name__) is not function  # else it looks itself, and is new
 
     @wraps(function)
     def called(*args: Any, **options: Any) -> Any:
@@ -60,9 +62,12 @@ def published(function: Any, op: str) -> Any:
                 if i < len(args) and args[i].__class__ is not kind[0]:
                     args = (*args[:i], fitting(op, n, args[i], *kind), *args[i + 1 :])
         try:
-            result = (quiet(function) if noisy() else function)(*args, **options)
-            if result.__class__ is not Tensor or result._base is not None:
-                _leave_temporaries(result, (args, options))
+            if composed:
+                result = (quiet(function) if noisy() else function)(*args, **options)
+                if result.__class__ is not Tensor or result._base is not None:
+                    _leave_temporaries(result, (args, options))
+            else:
+                result = function(*args, **options)
             return result if out is None else write_out(op, result, out)
         except Exception as error:
             retell(op, function, args, options, error)

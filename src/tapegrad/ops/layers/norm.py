@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from operator import setitem
 from typing import Any
+
+import numpy as np
 
 from tapegrad.core.commit import commit
 from tapegrad.core.devices import Device, bodies
@@ -16,6 +19,7 @@ from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.precision import (
+    all_finite,
     compute_in_float32,
     in_float32,
     keeps_digits,
@@ -35,21 +39,41 @@ def _row_mean(x: Any) -> Any:
     return stable_mean(x, 1, True, x.shape[1])
 
 
-# A mean is rounded, by as much as all distances from it where these are small: so what is left of
-# it in the distances, which are exact, is taken from them.
+def _quick_row_mean(x: Any) -> Any:
+    """The same, unless its sum overflows, which its caller has to see."""
+    return stable_sum(x, 1, True) / x.shape[1]
 
 
-def _distances(x: Any, centre: Any) -> Any:
+def _means(x: Any) -> tuple:
+    """The ways to take means, of which the first that does not overflow is good."""
+    return (_quick_row_mean, _row_mean) if isinstance(x, np.ndarray) else (_row_mean,)
+
+
+def _distances(x: Any, centre: Any, mean: Callable) -> Any:
+    """A mean is rounded, by as much as all distances from it where these are small: so what is left
+    of it in the distances, which are exact, is taken from them."""
     x = x - centre
-    return plus(x, -_row_mean(x))
+    return plus(x, -mean(x))
+
+
+def _standardize(xp: Any, x: Any, eps: float) -> tuple:
+    """Of each row the mean, the distances from it, and 1 / sqrt(variance + eps). That a sum has
+    overflowed shows in the last of them."""
+    for mean in _means(x):
+        centre = mean(x)
+        distances = _distances(x, centre, mean)
+        squares = mean(distances * distances) + eps
+        if _keeps_digits(squares):
+            return centre, distances, 1 / xp.sqrt(squares)
+    return centre, distances, _inverse_root(xp, distances, eps)
+
+
+def _keeps_digits(squares: Any) -> bool:
+    return keeps_digits(squares._array if isinstance(squares, Tensor) else squares)
 
 
 def _inverse_root(xp: Any, x: Any, eps: float) -> Any:
-    """1 / sqrt(mean(x^2) + eps) of each row."""
-    squares = _row_mean(x * x) + eps
-    array = squares._array if isinstance(squares, Tensor) else squares
-    if keeps_digits(array):
-        return 1 / xp.sqrt(squares)
+    """1 / sqrt(mean(x^2) + eps) of each row, of which the squares may leave the range."""
     root = xp.vector_norm(x, order=2.0, axis=(1,), keepdims=True) / math.sqrt(x.shape[1])
     return 1 / xp.hypot(root, xp.where(root < 0, root, math.sqrt(eps)))
 
@@ -61,10 +85,14 @@ def layer_norm_backward(
 ) -> tuple:
     """dx, dweight, dbias. With h = (x - mean) rstd and u = g weight,
     dx = rstd (u - mean(u) - h mean(u h)) along each row."""
-    h = _distances(x, mean[:, None]) * rstd[:, None]
     u = g if weight is None else g * weight
-    dx = u - _row_mean(u)
-    dx -= h * _row_mean(u * h)
+    for row_mean in _means(x):
+        h = _distances(x, mean[:, None], row_mean) * rstd[:, None]
+        of_u, of_both = row_mean(u), row_mean(u * h)
+        if all_finite(of_u + of_both):
+            break
+    dx = u - of_u
+    dx -= h * of_both
     dx *= rstd[:, None]
     dweight = stable_sum(g * h, 0) if needs[1] else None
     return dx, dweight, stable_sum(g, 0) if needs[2] else None
@@ -73,9 +101,7 @@ def layer_norm_backward(
 @primitive("layer_norm", vjp_all="layer_norm_backward", plain=True, extras=("mean", "rstd"))
 @in_float32
 def normalize_rows(xp: Any, x: Array, weight: Array, bias: Array, *, eps: float) -> tuple:
-    centre = _row_mean(x)
-    y = _distances(x, centre)
-    rstd = _inverse_root(xp, y, eps)
+    centre, y, rstd = _standardize(xp, x, eps)
     y = times(y, rstd)
     if weight is not None:
         y = times(y, weight)
@@ -99,7 +125,8 @@ def rms_norm_backward(
 @primitive("rms_norm", vjp_all="rms_norm_backward", plain=True, extras=("rstd",))
 @in_float32
 def _rms_norm(xp: Any, x: Array, weight: Array, *, eps: float) -> tuple:
-    rstd = _inverse_root(xp, x, eps)
+    squares = _row_mean(x * x) + eps
+    rstd = 1 / xp.sqrt(squares) if _keeps_digits(squares) else _inverse_root(xp, x, eps)
     y = x * rstd
     return (y if weight is None else y * weight), rstd[:, 0]
 

@@ -1,0 +1,214 @@
+"""The walk back in C does what the engine's Python does: same gradients to the bit, same errors."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.core import accelerator, engine
+
+pytestmark = pytest.mark.skipif(
+    accelerator.compiled is None, reason="needs tapegrad._tape, which a C++ compiler builds"
+)
+
+
+def outcome(walk: Any, *arguments: Any) -> Any:
+    """What a walk finds, or how it fails."""
+    try:
+        found, _ = walk(*arguments)
+    except Exception as error:
+        return type(error), str(error)
+    return found
+
+
+def assert_same(a: Any, b: Any) -> None:
+    if isinstance(a, tuple) or isinstance(b, tuple):
+        assert a == b
+        return
+    assert a.keys() == b.keys()
+    for edge, gradient in a.items():
+        assert gradient.dtype == b[edge].dtype
+        assert gradient.shape == b[edge].shape
+        assert gradient.tobytes() == b[edge].tobytes()
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let every walk be made twice, in Python first, and compared; how many were."""
+    walks = [0]
+    walk = engine._walk
+
+    def twice(roots: Any, seeds: Any, targets: Any, retain: bool, create: bool) -> Any:
+        if create:
+            return walk(roots, seeds, targets, retain, create)
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "compiled", None)
+            expected = outcome(walk, roots, seeds, None, True, False)
+        got = outcome(walk, roots, seeds, None, True, False)
+        assert_same(got, expected)
+        walks[0] += 1
+        return walk(roots, seeds, targets, retain, create)
+
+    monkeypatch.setattr(engine, "_walk", twice)
+    return walks
+
+
+def leaf(*shape: int, dtype: Any = tg.float32) -> tg.Tensor:
+    return tg.randn(*shape, generator=tg.Generator().manual_seed(1)).to(dtype).requires_grad_()
+
+
+def broadcast(x: tg.Tensor) -> tg.Tensor:
+    return (x * x[0] + x.sum(1, keepdim=True)).tanh()
+
+
+def parts(x: tg.Tensor) -> tg.Tensor:
+    return x[0] * x[1] + x[tg.tensor([2, 2, 0])].sum(0)
+
+
+def several(x: tg.Tensor) -> tg.Tensor:
+    a, b = x.split(2)
+    values, _ = x.max(0)
+    return a.sum() * values + b.mean()
+
+
+def hooked(x: tg.Tensor) -> tg.Tensor:
+    y = x * 2
+    y.register_hook(lambda g: g * 3)
+    y.retain_grad()
+    return y.exp()
+
+
+def scalars(x: tg.Tensor) -> tg.Tensor:
+    s = x.sum()
+    return s * s + s
+
+
+def stale(x: tg.Tensor) -> tg.Tensor:
+    y = x * 1
+    z = y * y
+    with tg.no_grad():
+        y.add_(1)
+    return z
+
+
+class Double(tg.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: tg.Tensor) -> tg.Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, g: tg.Tensor) -> tg.Tensor:
+        return g * 2
+
+
+@pytest.mark.parametrize("dtype", [tg.float64, tg.float32, tg.float16], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "program", [broadcast, parts, several, hooked, scalars, stale, Double.apply]
+)
+def test_gradients_and_errors_are_the_same(program: Any, dtype: Any, both: list[int]) -> None:
+    x = leaf(4, 3, dtype=dtype)
+    y = program(x)
+    if program is stale:
+        with pytest.raises(RuntimeError, match="changed it in place"):
+            y.backward(tg.ones_like(y))
+    else:
+        y.backward(tg.ones_like(y))
+        assert x.grad is not None
+        assert bool(x.grad.isfinite().all())
+    assert both[0] == 1
+
+
+def test_random_programs(both: list[int]) -> None:
+    pytest.importorskip("torch", exc_type=ImportError)
+    import fuzz
+
+    reports = [fuzz.check(seed) for seed in range(40_000, 40_200)]
+    assert not [report for report in reports if report]
+    assert both[0] > 50
+
+
+def test_what_was_freed_is_refused() -> None:
+    x = leaf(3)
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="cannot go backward a second time"):
+        y.backward()
+
+
+def test_an_error_in_a_rule_or_hook_comes_through_and_nothing_stays_alive() -> None:
+    def fails(g: tg.Tensor) -> None:
+        raise KeyError("from a hook")
+
+    x = leaf(3)
+    y = x.exp()
+    y.register_hook(fails)
+    with pytest.raises(KeyError, match="from a hook"):
+        (y * y).sum().backward()
+    assert x.grad is None
+    node = weakref.ref(y.grad_fn)
+    del y
+    gc.collect()
+    assert node() is None
+
+
+def test_memory_of_walks_is_returned() -> None:
+    x = leaf(64)
+
+    def step() -> None:
+        x.grad = None
+        ((x * x + x).tanh() * x).sum().backward()
+
+    step()
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(50):
+        step()
+    gc.collect()
+    assert len(gc.get_objects()) <= before + 2
+
+
+def test_a_backward_pass_inside_a_hook() -> None:
+    x, z = leaf(3), leaf(3)
+    y = x * 3
+
+    def backward_of_another(g: tg.Tensor) -> None:
+        with tg.enable_grad():
+            (z * z).sum().backward()
+
+    y.register_hook(backward_of_another)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.full(3, 3, np.float32))
+    np.testing.assert_array_equal(z.grad.numpy(), 2 * z.detach().numpy())
+
+
+def test_wrong_calls_are_refused() -> None:
+    tape = accelerator.compiled
+    assert tape is not None
+    for arguments in ((), ([], [], {}, set(), []), ([], [1], {}, set(), [], False), (1,) * 6):
+        with pytest.raises(TypeError):
+            tape.visit(*arguments)
+    with pytest.raises(AttributeError, match="device"):
+        tape.visit([1], [np.ones(1)], {}, set(), [], False)
+    with pytest.raises(TypeError, match=r"ndarray.shape is no slot"):
+        tape.configure(classes=(np.ndarray, int, int), result_of=0, helpers=(0,) * 8)
+    test_a_backward_pass_inside_a_hook()  # nothing was half configured
+
+
+def test_python_serves_where_it_is_asked_for() -> None:
+    program = "import tapegrad; print(tapegrad.core.engine.compiled)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TAPEGRAD_TAPE": "python"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "None"
