@@ -1,4 +1,4 @@
-"""utils.checkpoint: the gradients of a program that runs again in the backward pass are those of the
+"""utils.checkpoint: gradients of a program that runs again in the backward pass are those of the
 program, and less is kept on the way."""
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def leaf(lib: Any, *values: float, device: str = "cpu") -> Any:
 
 
 # ---------------------------------------------------------------------- programs
-# program(lib, run, device) -> tensors and leaves; run is checkpoint, in one of its forms, or plainly.
+# program(lib, run) -> tensors and leaves; run is checkpoint, in one of its forms, or plainly.
 
 
 def block(x: Any, w: Any) -> Any:
@@ -212,8 +212,7 @@ def test_gradients_are_pytorchs(program: Any, use_reentrant: bool) -> None:
     if use_reentrant and program in NEWER:
         pytest.skip("the older form does not take this")
     torch = pytest.importorskip("torch", exc_type=ImportError)
-    import torch.utils.checkpoint
-
+    pytest.importorskip("torch.utils.checkpoint")
     got = gradients(tg, program, form(tg, use_reentrant=use_reentrant))
     expected = gradients(torch, program, form(torch, use_reentrant=use_reentrant))
     for mine, theirs in zip(got, expected, strict=True):

@@ -42,7 +42,7 @@ class Cube(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        x, times, y = ctx.saved_tensors
+        x, _, y = ctx.saved_tensors
         return 3 * y / x * grad, x**3 * grad
 
 
@@ -365,9 +365,8 @@ def test_old_names_of_functions() -> None:
 
 
 def times_two(x: Any) -> Any:
-    with graph.disable_saved_tensors_hooks("not here"):
-        with hooks(lambda t: t, lambda t: t):
-            return x * x
+    with graph.disable_saved_tensors_hooks("not here"), hooks(lambda t: t, lambda t: t):
+        return x * x
 
 
 def under_hooks(x: Any) -> Any:

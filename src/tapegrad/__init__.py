@@ -60,6 +60,7 @@ _LATER = {
         ".backends": "are_deterministic_algorithms_enabled backends get_float32_matmul_precision "
         "set_float32_matmul_precision use_deterministic_algorithms",
         ".bench": "bench",
+        ".cpu": "cpu",
         ".data": "data",
         ".func": "func",
         ".linalg": "linalg",

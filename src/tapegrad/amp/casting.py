@@ -76,6 +76,15 @@ def _dtype(rule: str, kind: str, now: Regions, tensors: list[Tensor], named: boo
     return None
 
 
+def _concerns(kind: str, name: str, args: tuple, options: dict) -> bool:
+    """Whether an operation's rule is for this call."""
+    only = ONLY.get((kind, name))
+    try:
+        return only is None or only(*args, **options)
+    except (TypeError, AttributeError):
+        return False  # a wrong call, which the operation itself has words for
+
+
 def _casting(rules: dict[str, tuple[str, str]], function: Callable) -> Callable:
     """The function with its inputs cast, within regions."""
 
@@ -90,10 +99,9 @@ def _casting(rules: dict[str, tuple[str, str]], function: Callable) -> Callable:
             name, rule = rules[kind]
             if rule == REFUSED:
                 raise RuntimeError(f"[{name}] is refused within autocast: {INSTEAD[name]}")
-            only = ONLY.get((kind, name))
             named = any(isinstance(v, np.dtype) for v in (*args, *options.values()))
             dtype = _dtype(rule, kind, now, tensors, named)
-            if dtype is not None and (only is None or only(*args, **options)):
+            if dtype is not None and _concerns(kind, name, args, options):
                 args = tuple([_with_casts(a, kind, now, dtype) for a in args])
                 options = {n: _with_casts(v, kind, now, dtype) for n, v in options.items()}
         return _served(now, kinds, function, args, options) if kinds else function(*args, **options)

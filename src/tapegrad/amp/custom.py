@@ -12,7 +12,8 @@ from tapegrad.core import dtypes
 from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor
 
-from .regions import autocast, device_type as known_type, regions
+from .regions import autocast, regions
+from .regions import device_type as known_type
 
 
 def _with_casts(value: Any, kind: str, dtype: Any) -> Any:

@@ -1,5 +1,5 @@
-"""GradScaler: losses scaled up, so that float16 gradients do not become 0, and gradients scaled down
-again, with steps left out where they have overflowed."""
+"""GradScaler: losses scaled up, so that float16 gradients do not become 0, gradients scaled down
+again, and steps left out where they have overflowed."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ class GradScaler:
         for g in gradients:
             if g.dtype == float16 and not allow_fp16:
                 raise ValueError(
-                    f"[GradScaler] a gradient of shape {tuple(g.shape)} is float16: keep parameters "
-                    "in float32 and let autocast choose float16 where it suits"
+                    f"[GradScaler] a gradient of shape {tuple(g.shape)} is float16: keep "
+                    "parameters in float32 and let autocast choose float16 where it suits"
                 )
         inverse = (1 / scale.double()).float()
         found: dict[Device, Tensor] = {}

@@ -30,8 +30,9 @@ _PRODUCTS = """
 """
 _LOSSES = """
     binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy hinge_embedding_loss
-    huber_loss kl_div l1_loss linear_cross_entropy margin_ranking_loss mse_loss multi_margin_loss multilabel_margin_loss
-    nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss
+    huber_loss kl_div l1_loss linear_cross_entropy margin_ranking_loss mse_loss multi_margin_loss
+    multilabel_margin_loss nll_loss poisson_nll_loss smooth_l1_loss soft_margin_loss
+    triplet_margin_loss
 """
 
 CPU = {
@@ -42,9 +43,10 @@ CPU = {
         cholesky_inverse cholesky_solve ctc_loss fractional_max_pool2d fractional_max_pool3d geqrf
         grid_sample inverse linalg.cholesky linalg.cholesky_ex linalg.cond linalg.eigh
         linalg.eigvalsh linalg.householder_product linalg.inv_ex linalg.lstsq linalg.matrix_rank
-        linalg.pinv linalg.qr linalg.solve linalg.svd linalg.svdvals linalg.tensorinv linalg.tensorsolve lu
-        lu_solve masked.prod max_pool3d max_unpool1d max_unpool2d max_unpool3d nanquantile ormqr
-        pad pca_lowrank pinverse prod qr quantile svd svd_lowrank trace triangular_solve
+        linalg.pinv linalg.qr linalg.solve linalg.svd linalg.svdvals linalg.tensorinv
+        linalg.tensorsolve lu lu_solve masked.prod max_pool3d max_unpool1d max_unpool2d max_unpool3d
+        nanquantile ormqr pad pca_lowrank pinverse prod qr quantile svd svd_lowrank trace
+        triangular_solve
     """,
     WIDEST: "cat index_copy stack",
 }
@@ -56,8 +58,8 @@ GPU = {
         acos asin cdist cosh cosine_similarity dist erfinv exp expm1 group_norm gumbel_softmax
         interpolate layer_norm linalg.norm linalg.pinv log log10 log1p log2 logsumexp normalize norm
         pairwise_distance pca_lowrank pdist pow reciprocal renorm rms_norm rsqrt sinh softplus
-        svd_lowrank tan
-        triplet_margin_with_distance_loss upsample upsample_bilinear upsample_nearest
+        svd_lowrank tan triplet_margin_with_distance_loss upsample upsample_bilinear
+        upsample_nearest
     """,
     FLOAT32_BY_DEFAULT: """
         cumprod cumsum linalg.matrix_norm linalg.vector_norm log_softmax prod softmax softmin sum
@@ -86,13 +88,27 @@ def _contracts(equation: Any, *operands: Any) -> bool:
     return bool(shared - set(result) if arrow else shared)
 
 
+def _of_matrices(input: Any, other: Any) -> bool:
+    return min(input.ndim, other.ndim) > 0 and max(input.ndim, other.ndim) > 1
+
+
+def _alone(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> bool:
+    return not return_indices
+
+
 # Calls that the rules of an operation are for, where they are not for all.
 ONLY: dict[tuple[str, str], Callable[..., bool]] = {
     ("cpu", "einsum"): _contracts,
-    ("cpu", "inner"): lambda input, other: (
-        min(input.ndim, other.ndim) > 0 < input.ndim + other.ndim - 2
-    ),
-    ("cpu", "max_pool3d"): lambda input, *args, return_indices=False, **options: not return_indices,
+    ("cpu", "inner"): _of_matrices,
+    ("cpu", "max_pool3d"): _alone,
     ("cpu", "pad"): _mirrors_or_repeats,
 }
 

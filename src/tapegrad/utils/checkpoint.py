@@ -282,7 +282,7 @@ class CheckpointFunction(Function):
                 "[checkpoint] no result of the function requires grad when it runs again, so there "
                 "is nothing to go back over: call the function without a checkpoint"
             )
-        backward(*zip(*pairs, strict=True))
+        backward([y for y, _ in pairs], [g for _, g in pairs])
         return (None, None, *[a.grad if isinstance(a, Tensor) else None for a in args])
 
 

@@ -3,12 +3,12 @@ fails."""
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
+from tapegrad.core import devices
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
-
-from .core import devices
 
 
 def is_available() -> bool:
@@ -36,7 +36,7 @@ def synchronize(device: Any = None) -> None:
 
 def manual_seed(seed: int) -> None:
     """``tapegrad.manual_seed``: the random numbers of all devices come from one seed."""
-    from .ops.sampling.philox import manual_seed as seed_all
+    from tapegrad.ops.sampling.philox import manual_seed as seed_all
 
     seed_all(seed)
 
@@ -51,4 +51,7 @@ def empty_cache() -> None:
 
 
 if not _TYPE_CHECKING:
-    __getattr__ = _unknown_names(__name__)
+    _refuse = _unknown_names(__name__)
+
+    def __getattr__(name: str) -> Any:
+        return _import_module(".amp", __name__) if name == "amp" else _refuse(name)
