@@ -150,31 +150,42 @@ def _loaded(op: Operation) -> None:
 # both are exchanged themselves, and not loaded for it.
 
 
+_outside: dict[str, Any] = {}  # methods as they are where there is no region
+
+
 @cache
-def _methods() -> list[tuple[str, Any, Callable]]:
-    """(the name of a method or operator, what Tensor has there, the same within regions)."""
+def _methods() -> list[tuple[str, Callable]]:
+    """(the name of a method or operator, what it is within regions)."""
     found = []
     doors_of = {"operator": _casting, "reflected": _casting, "x_": _uncast, "x_linear": _uncast}
     for door, change in doors_of.items():
         for own, op in doors[door].items():
             if op in listed():
                 name = own if change is _casting else f"{own}_"
-                method = Tensor.__dict__[name]
-                found.append((name, method, change(listed()[op], _called(method))))
+                found.append((name, change(listed()[op], _called(name))))
     return found
 
 
-def _called(method: Any) -> Callable:
-    """A method that may not be loaded yet, as a function."""
-    make = cache(getattr(method, "make", lambda: method))
-    return lambda *args, **options: make()(*args, **options)
+def _called(name: str) -> Callable:
+    """A method as a function, which is loaded when it is called first."""
+
+    def method(*args: Any, **options: Any) -> Any:
+        found = _outside[name]
+        if hasattr(found, "make"):
+            found = _outside[name] = found.make()
+        return found(*args, **options)
+
+    method.__name__ = method.__qualname__ = name
+    return method
 
 
 def _use(on: bool) -> None:
     for cell, as_is, within in _public:
         cell.cell_contents = within if on else as_is
-    for name, as_is, within in _methods():
-        setattr(Tensor, name, within if on else as_is)
+    for name, method in _methods():
+        if on:
+            _outside[name] = Tensor.__dict__[name]
+        setattr(Tensor, name, method if on else _outside[name])
 
 
 when_used.append(_use)

@@ -48,7 +48,7 @@ CPU = {
         nanquantile ormqr pad pca_lowrank pinverse prod qr quantile svd svd_lowrank trace
         triangular_solve
     """,
-    WIDEST: "cat index_copy stack",
+    WIDEST: "cat gru_cell index_copy stack",
 }
 
 GPU = {

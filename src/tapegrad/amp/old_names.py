@@ -1,5 +1,5 @@
-"""What ``torch.cuda.amp`` and ``torch.cpu.amp`` have: autocast and GradScaler, the device type being
-in the module's name. They warn, as in PyTorch, and are what ``tapegrad.amp`` has otherwise."""
+"""What ``torch.cuda.amp`` and ``torch.cpu.amp`` have: autocast and GradScaler for one device type.
+They warn, as in PyTorch, and are what ``tapegrad.amp`` has otherwise."""
 
 from __future__ import annotations
 
