@@ -66,8 +66,8 @@ def test_real_dense_tensors_only():
 
 
 def test_no_compilers_and_no_wrappers():
-    """No fft, jit, compile, amp, distributions or func.vmap"""
-    for name in ("fft", "jit", "compile", "amp", "distributions"):
+    """No fft, jit, compile, distributions or func.vmap"""
+    for name in ("fft", "jit", "compile", "distributions"):
         assert hasattr(torch, name)
         assert not hasattr(tg, name)
     assert not hasattr(tg.func, "vmap")

@@ -505,6 +505,26 @@ ERRORS = {
         ValueError,
         "determinism_check is 'default' or 'none', got 'x'",
     ),
+    "no function": (
+        lambda x: checkpoint(3, x, use_reentrant=False),
+        TypeError,
+        r"\[checkpoint\] a function must be callable, got int",
+    ),
+    "no flag": (
+        lambda x: checkpoint(tg.exp, x, use_reentrant="yes"),
+        TypeError,
+        "use_reentrant must be True or False, got str",
+    ),
+    "no functions": (
+        lambda x: checkpoint_sequential(3, 1, x, use_reentrant=False),
+        TypeError,
+        "functions are a Sequential or a list, got int",
+    ),
+    "segments of a half": (
+        lambda x: checkpoint_sequential([tg.exp], 0.5, x, use_reentrant=False),
+        TypeError,
+        "segments must be an int, got float",
+    ),
     "segments": (
         lambda x: checkpoint_sequential([tg.exp], 2, x, use_reentrant=False),
         ValueError,

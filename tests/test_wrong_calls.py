@@ -33,7 +33,14 @@ NAMED = r"\[[\w.]+\]|[\w.]+\(\) (takes|missing|got an)"
 # What is left out, and why.
 LEFT_OUT = {
     "assert_close": "AssertionErrors are its answers",
+    "autocast_decrement_nesting": "changes what the others do",
+    "autocast_increment_nesting": "changes what the others do",
     "bench": "runs for minutes",
+    "utils.checkpoint.checkpoint": "calls what it is given, whose errors are its own",
+    "utils.checkpoint.checkpoint_sequential": "calls what it is given, whose errors are its own",
+    "set_autocast_cache_enabled": "changes what the others do",
+    "set_autocast_cpu_enabled": "changes what the others do",
+    "set_autocast_enabled": "changes what the others do",
     "set_default_device": "changes what the others do",
     "set_default_dtype": "changes what the others do",
     "set_printoptions": "changes what the others do",
@@ -44,9 +51,9 @@ LEFT_OUT = {
 }
 
 ROOMS = (
-    "", "autograd", "autograd.functional", "cuda", "data", "func", "linalg", "masked",
-    "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "signal.windows",
-    "special", "testing", "utils.data", "nn", "nn.utils.parametrizations",
+    "", "amp", "autograd", "autograd.functional", "autograd.graph", "cuda", "data", "func",
+    "linalg", "masked", "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "signal.windows",
+    "special", "testing", "utils.checkpoint", "utils.data", "nn", "nn.utils.parametrizations",
 )  # fmt: skip
 
 

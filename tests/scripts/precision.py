@@ -7,7 +7,7 @@ from scripts import numbers, start
 
 
 def mixed_precision(torch):
-    """The usual loop: autocast, a scaled loss, clipped gradients, a schedule, a batch that overflows,
+    """The usual loop: autocast, a scaled loss, clipped gradients, a schedule, a batch that is inf,
     and a checkpoint from which another scaler goes on."""
     nn = torch.nn
     model = start(

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core import dtypes
 from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor
 
-from .regions import autocast, regions
+from .regions import autocast, chosen_dtype, regions
 from .regions import device_type as known_type
 
 
@@ -38,7 +37,7 @@ def custom_fwd(
     kind = known_type("custom_fwd", device_type)
     if fwd is None:
         return functools.partial(custom_fwd, device_type=kind, cast_inputs=cast_inputs)
-    target = None if cast_inputs is None else dtypes.dtype(cast_inputs)
+    target = None if cast_inputs is None else chosen_dtype("custom_fwd", cast_inputs)
 
     @functools.wraps(fwd)
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:

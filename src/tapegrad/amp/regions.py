@@ -159,6 +159,14 @@ def device_type(op: str, kind: Any) -> str:
     return name
 
 
+def chosen_dtype(op: str, dtype: Any) -> Any:
+    """A dtype. Raises TypeError, in the name of ``op``, for what is none."""
+    try:
+        return dtypes.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"[{op}] {error}") from None
+
+
 def is_autocast_available(device_type: str) -> bool:
     """Whether autocast knows this device type: 'cpu', 'cuda' and 'emulated'. Raises TypeError for
     anything but a string."""
@@ -193,7 +201,9 @@ class autocast:
     ):
         self.device = _device_type("autocast", device_type)
         now = regions.get()
-        self.fast_dtype = now.dtype(self.device) if dtype is None else dtypes.dtype(dtype)
+        self.fast_dtype = (
+            now.dtype(self.device) if dtype is None else chosen_dtype("autocast", dtype)
+        )
         self._caches = (
             now.caches
             if cache_enabled is None

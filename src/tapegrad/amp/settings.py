@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.core import dtypes
 from tapegrad.core.modes import flag
 
+from .regions import chosen_dtype, exchange, regions
 from .regions import device_type as known_type
-from .regions import exchange, regions
 
 
 def is_autocast_enabled(device_type: str | None = None) -> bool:
@@ -38,7 +37,7 @@ def set_autocast_dtype(device_type: str, dtype: Any) -> None:
     does, and TypeError for what is no dtype."""
     kind = known_type("set_autocast_dtype", device_type)
     now = regions.get()
-    exchange(now.switched(kind, kind in now.enabled, dtypes.dtype(dtype)))
+    exchange(now.switched(kind, kind in now.enabled, chosen_dtype("set_autocast_dtype", dtype)))
 
 
 def is_autocast_cache_enabled() -> bool:

@@ -126,12 +126,19 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
     """Note that these tensors were changed in place by code that the tape does not see: backward
     then refuses what was kept of them before. Raises TypeError for anything but Tensors."""
-    tensors = [tensor] if isinstance(tensor, Tensor) else list(tensor)
+    for t in _tensors("increment_version", [tensor] if isinstance(tensor, Tensor) else tensor):
+        t._bump("increment_version")
+
+
+def _tensors(op: str, values: Any) -> list[Tensor]:
+    """What ``op`` was given, if it is several Tensors; else TypeError."""
+    if not isinstance(values, Iterable):
+        raise TypeError(f"[{op}] expects Tensors, got {type(values).__name__}")
+    tensors = list(values)
     for t in tensors:
         if not isinstance(t, Tensor):
-            raise TypeError(f"[increment_version] expects Tensors, got {type(t).__name__}")
-    for t in tensors:
-        t._bump("increment_version")
+            raise TypeError(f"[{op}] expects Tensors, got {type(t).__name__}")
+    return tensors
 
 
 class _Handles(RemovableHandle):
@@ -153,18 +160,19 @@ def register_multi_grad_hook(
 
     mode="all": with the list of their gradients, None for those that the pass does not reach, when
     the walk has reached them all and no ``.grad`` has changed yet. mode="any": with the first
-    gradient that arrives. What ``fn`` returns is ignored. Raises ValueError for another mode, and
-    as ``Tensor.register_hook`` does.
+    gradient that arrives. What ``fn`` returns is ignored. Raises ValueError for another mode,
+    TypeError for anything but Tensors, and as ``Tensor.register_hook`` does.
     """
-    if mode not in ("all", "any"):
+    if not isinstance(mode, str) or mode not in ("all", "any"):
         raise ValueError(f"[register_multi_grad_hook] mode is 'all' or 'any', got {mode!r}")
     if not callable(fn):
         raise TypeError(f"[register_multi_grad_hook] fn must be callable, got {type(fn).__name__}")
+    given = _tensors("register_multi_grad_hook", tensors)
     arrived: dict[int, Tensor] = {}
     seen: Any = None  # the walk in which those have arrived
 
     def end() -> None:
-        fn([arrived.get(i) for i in range(len(tensors))])
+        fn([arrived.get(i) for i in range(len(given))])
 
     def hook(i: int, gradient: Tensor) -> None:
         nonlocal seen
@@ -179,7 +187,7 @@ def register_multi_grad_hook(
         elif first:
             this.at_end.append(end)
 
-    return _Handles([t.register_hook(functools.partial(hook, i)) for i, t in enumerate(tensors)])
+    return _Handles([t.register_hook(functools.partial(hook, i)) for i, t in enumerate(given)])
 
 
 if not TYPE_CHECKING:

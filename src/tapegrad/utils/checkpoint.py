@@ -5,7 +5,7 @@ memory cost")."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
@@ -16,7 +16,7 @@ from tapegrad.autograd.backward import backward, walk
 from tapegrad.autograd.function import Function
 from tapegrad.autograd.graph import saved_tensors_hooks
 from tapegrad.autograd.saved_tensors import Hooks, Kept, active
-from tapegrad.core.modes import enable_grad, is_grad_enabled
+from tapegrad.core.modes import enable_grad, flag, is_grad_enabled
 from tapegrad.core.tensor import Storage, Tensor, serials
 from tapegrad.ops.common.hints import unknown_names
 from tapegrad.ops.sampling.philox import get_rng_state, set_rng_state
@@ -310,15 +310,16 @@ def checkpoint(
     only tensors among ``args`` themselves (not in lists) get gradients, by ``backward`` alone.
     preserve_rng_state=True, among ``kwargs``: the next run draws the numbers of the first.
 
-    Raises ValueError for arguments that the form does not take, CheckpointError in the backward
-    pass where the function does not do the same again, and RuntimeError where an argument was
+    Raises TypeError for what cannot be called and for flags that are none, ValueError for arguments
+    that the form does not take, CheckpointError in the backward pass where the function does not do the same again, and RuntimeError where an argument was
     changed in place since.
     """
-    if use_reentrant is None:
-        _warn_of_default("checkpoint")
-        use_reentrant = True
-    random = kwargs.pop("preserve_rng_state", True)
-    if use_reentrant:
+    _require_callable("checkpoint", function)
+    reentrant = _form("checkpoint", use_reentrant)
+    random = flag("checkpoint", "preserve_rng_state", kwargs.pop("preserve_rng_state", True))
+    debug = flag("checkpoint", "debug", debug)
+    early_stop = flag("checkpoint", "early_stop", early_stop)
+    if reentrant:
         if kwargs:
             raise ValueError(
                 f"[checkpoint] unexpected keyword arguments {', '.join(kwargs)}: with "
@@ -351,18 +352,26 @@ def checkpoint_sequential(
     """Run a ``nn.Sequential``, or a list of functions, in as many segments, each but the last a
     checkpoint: the input of each is kept, and what is within the one that runs again.
 
-    Raises ValueError for keyword arguments other than preserve_rng_state, and for segments that
-    are more than the functions, or fewer than one.
+    Raises TypeError for what cannot be called and for a number of segments that is no int, ValueError
+    for keyword arguments other than preserve_rng_state, and for segments that are more than the
+    functions, or fewer than one.
     """
-    if use_reentrant is None:
-        _warn_of_default("checkpoint_sequential")
-        use_reentrant = True
+    op = "checkpoint_sequential"
+    reentrant = _form(op, use_reentrant)
     random = kwargs.pop("preserve_rng_state", True)
     if kwargs:
         raise ValueError(
             f"[checkpoint_sequential] unexpected keyword arguments {', '.join(kwargs)}"
         )
+    if not hasattr(functions, "children") and not isinstance(functions, Iterable):
+        raise TypeError(
+            f"[{op}] functions are a Sequential or a list, got {type(functions).__name__}"
+        )
     steps = list(functions.children()) if hasattr(functions, "children") else list(functions)
+    for step in steps:
+        _require_callable(op, step)
+    if isinstance(segments, bool) or not isinstance(segments, int):
+        raise TypeError(f"[{op}] segments must be an int, got {type(segments).__name__}")
     if not 1 <= segments <= len(steps):
         raise ValueError(
             f"[checkpoint_sequential] {len(steps)} functions make 1 to {len(steps)} segments, "
@@ -372,7 +381,7 @@ def checkpoint_sequential(
     last = size * (segments - 1)
     for start in range(0, last, size):
         part = partial(_in_turn, steps[start : start + size])
-        input = checkpoint(part, input, use_reentrant=use_reentrant, preserve_rng_state=random)
+        input = checkpoint(part, input, use_reentrant=reentrant, preserve_rng_state=random)
     return _in_turn(steps[last:], input)
 
 
@@ -382,12 +391,21 @@ def _in_turn(steps: Sequence[Callable], input: Any) -> Any:
     return input
 
 
-def _warn_of_default(op: str) -> None:
+def _require_callable(op: str, function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"[{op}] a function must be callable, got {type(function).__name__}")
+
+
+def _form(op: str, use_reentrant: bool | None) -> bool:
+    """Which form is meant: the older one, with a warning, where nothing is said."""
+    if use_reentrant is not None:
+        return flag(op, "use_reentrant", use_reentrant)
     warnings.warn(
         f"[{op}] pass use_reentrant explicitly: use_reentrant=False is the better form, True is "
         "what is used now, as in PyTorch",
         stacklevel=3,
     )
+    return True
 
 
 if not TYPE_CHECKING:
