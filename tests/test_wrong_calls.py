@@ -36,8 +36,7 @@ LEFT_OUT = {
     "autocast_decrement_nesting": "changes what the others do",
     "autocast_increment_nesting": "changes what the others do",
     "bench": "runs for minutes",
-    "utils.checkpoint.checkpoint": "calls what it is given, whose errors are its own",
-    "utils.checkpoint.checkpoint_sequential": "calls what it is given, whose errors are its own",
+    "checkpoint": "calls what it is given, whose errors are its own",
     "set_autocast_cache_enabled": "changes what the others do",
     "set_autocast_cpu_enabled": "changes what the others do",
     "set_autocast_enabled": "changes what the others do",
@@ -52,8 +51,9 @@ LEFT_OUT = {
 
 ROOMS = (
     "", "amp", "autograd", "autograd.functional", "autograd.graph", "cuda", "data", "func",
-    "linalg", "masked", "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "signal.windows",
-    "special", "testing", "utils.checkpoint", "utils.data", "nn", "nn.utils.parametrizations",
+    "linalg", "masked", "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler",
+    "signal.windows", "special", "testing", "utils.checkpoint", "utils.data", "nn",
+    "nn.utils.parametrizations",
 )  # fmt: skip
 
 

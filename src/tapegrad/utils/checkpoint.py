@@ -311,8 +311,8 @@ def checkpoint(
     preserve_rng_state=True, among ``kwargs``: the next run draws the numbers of the first.
 
     Raises TypeError for what cannot be called and for flags that are none, ValueError for arguments
-    that the form does not take, CheckpointError in the backward pass where the function does not do the same again, and RuntimeError where an argument was
-    changed in place since.
+    that the form does not take, CheckpointError in the backward pass where the function does not do
+    the same again, and RuntimeError where an argument was changed in place since.
     """
     _require_callable("checkpoint", function)
     reentrant = _form("checkpoint", use_reentrant)
@@ -352,8 +352,8 @@ def checkpoint_sequential(
     """Run a ``nn.Sequential``, or a list of functions, in as many segments, each but the last a
     checkpoint: the input of each is kept, and what is within the one that runs again.
 
-    Raises TypeError for what cannot be called and for a number of segments that is no int, ValueError
-    for keyword arguments other than preserve_rng_state, and for segments that are more than the
+    Raises TypeError for what cannot be called and for segments that are no int, ValueError for
+    keyword arguments other than preserve_rng_state, and for segments that are more than the
     functions, or fewer than one.
     """
     op = "checkpoint_sequential"
@@ -363,7 +363,8 @@ def checkpoint_sequential(
         raise ValueError(
             f"[checkpoint_sequential] unexpected keyword arguments {', '.join(kwargs)}"
         )
-    if not hasattr(functions, "children") and not isinstance(functions, Iterable):
+    several = hasattr(functions, "children") or isinstance(functions, Iterable)
+    if not several or isinstance(functions, Tensor):
         raise TypeError(
             f"[{op}] functions are a Sequential or a list, got {type(functions).__name__}"
         )
