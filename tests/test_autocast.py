@@ -6,11 +6,11 @@ from __future__ import annotations
 import itertools
 import pickle
 import threading
-import time
 from typing import Any
 
 import numpy as np
 import pytest
+from test_saved_tensors_hooks import steps_of
 
 import tapegrad as tg
 from tapegrad.amp import casting
@@ -599,17 +599,16 @@ def test_old_names_warn_and_work() -> None:
             assert callable(decorate(lambda ctx: None))
 
 
-def test_a_region_costs_nothing_outside() -> None:
+def test_regions_cost_nothing_outside() -> None:
+    """It takes not one instruction of Python's more than before the first."""
     x = tg.ones(4, 4)
 
-    def seconds() -> float:
-        start = time.perf_counter()
-        for _ in range(2000):
-            F.softmax(x @ x, -1)
-        return time.perf_counter() - start
+    def compute() -> None:
+        F.softmax(x @ x, -1).pow_(2)
 
-    before = min(seconds() for _ in range(5))
+    compute()
+    before = steps_of(compute)
     with tg.autocast("cpu"):
-        seconds()
-    assert min(seconds() for _ in range(5)) < 1.3 * before
+        assert steps_of(compute) > before
+    assert steps_of(compute) == before
     assert rules("cuda")["binary_cross_entropy"] == REFUSED

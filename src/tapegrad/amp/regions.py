@@ -100,16 +100,6 @@ class Regions:
         self.cache[key] = (tensor, tensor._version, result)
         return result
 
-    @staticmethod
-    @contextmanager
-    def within(saved: Regions) -> Iterator[None]:
-        """The regions of another time, without what they had cached."""
-        before = exchange(saved.changed(cache=None))
-        try:
-            yield
-        finally:
-            exchange(before)
-
 
 regions: ContextVar[Regions] = ContextVar("autocast", default=Regions())  # noqa: B039  (never changed)
 
@@ -132,6 +122,16 @@ def exchange(new: Regions) -> Regions:
                     tell(_used > 0)
     regions.set(new)
     return before
+
+
+@contextmanager
+def within(saved: Regions) -> Iterator[None]:
+    """The regions of another time, without what they had cached."""
+    before = exchange(saved.changed(cache=None))
+    try:
+        yield
+    finally:
+        exchange(before)
 
 
 def is_used() -> bool:

@@ -131,6 +131,24 @@ def _nodes(op: str, inputs: Sequence[Any]) -> list:
     return nodes
 
 
+def _roots(value: Any) -> list:
+    """Tensors, and what stands for GradientEdges."""
+    roots = _listed(value)
+    for root in roots:
+        if root.__class__ is GradientEdge:
+            return [_at_edge(r) if isinstance(r, GradientEdge) else r for r in roots]
+    return roots
+
+
+def _at_edge(edge: GradientEdge) -> Tensor:
+    """What stands for the tensor that an edge is at, whose elements nobody asks for."""
+    node = edge.ownership_token or edge.node
+    zero = node.device.ops["zeros"]((), dtype=node.dtype)
+    root = wrap(node.device.xp.broadcast_to(zero, shape=node.shape), node.device)
+    root._node = node
+    return root
+
+
 def _tensor_of(op: str, x: Tensor | GradientEdge) -> Tensor:
     """The tensor that gets a gradient. Raises RuntimeError for an edge that no tensor is at."""
     if isinstance(x, Tensor):
@@ -152,8 +170,8 @@ def backward(
     inputs: Any = None,
 ) -> None:
     """Add the gradients of ``tensors`` (weighted by ``grad_tensors``, ones for scalars) to the
-    ``.grad`` of the leaves, or only of ``inputs`` (or those at GradientEdges). If anything raises,
-    no ``.grad`` has changed.
+    ``.grad`` of the leaves, or only of ``inputs``. If anything raises, no ``.grad`` has changed.
+    A GradientEdge stands for the tensor that it was got of.
 
     retain_graph: keep what the tape saved, for another backward (default: create_graph).
     create_graph: record the backward pass itself, for gradients of gradients. Raises RuntimeError
@@ -162,7 +180,7 @@ def backward(
     been changed in place, and for ``inputs`` that are empty or do not require grad.
     """
     keep = _kept("backward", retain_graph, create_graph)
-    roots = _listed(tensors)
+    roots = _roots(tensors)
     seeds = _seeds("backward", roots, grad_tensors, create_graph)
     chosen = None if inputs is None else _listed(inputs)
     if chosen is not None and not chosen:
@@ -196,8 +214,8 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of ``outputs`` (weighted by ``grad_outputs``) with respect to ``inputs``,
-    tensors or GradientEdges, as a tuple; no ``.grad`` changes.
+    """The gradients of ``outputs`` (weighted by ``grad_outputs``) with respect to ``inputs``, as
+    a tuple; no ``.grad`` changes. A GradientEdge stands for the tensor that it was got of.
 
     allow_unused: None for an input that the outputs do not depend on, instead of an error;
     materialize_grads: zeros. only_inputs changes nothing, as in PyTorch. Raises as ``backward``
@@ -215,7 +233,7 @@ def grad(
             "[grad] materialize_grads=True makes zeros for unused inputs, which allow_unused=False "
             "forbids: leave allow_unused out"
         )
-    roots, wanted = _listed(outputs), _listed(inputs)
+    roots, wanted = _roots(outputs), _listed(inputs)
     if not wanted:
         raise ValueError("[grad] inputs must not be empty")
     seeds = _seeds("grad", roots, grad_outputs, create_graph)

@@ -108,8 +108,8 @@ def allow_mutation_on_saved_tensors() -> Iterator[None]:
 
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     """Where on the tape the gradient of a tensor arrives: ``autograd.grad`` and ``backward`` take
-    it in ``inputs=`` in place of the tensor, whose memory need not be kept for that. Raises
-    TypeError for anything but a Tensor, RuntimeError for one that does not require grad."""
+    it in the tensor's place, whose memory need not be kept for that. Raises TypeError for anything
+    but a Tensor, RuntimeError for one that does not require grad."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"[get_gradient_edge] expects a Tensor, got {type(tensor).__name__}")
     if not tensor.requires_grad:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.amp.regions import Regions, regions
+from tapegrad.amp.regions import regions, within
 from tapegrad.autograd.backward import backward, walk
 from tapegrad.autograd.function import Function
 from tapegrad.autograd.graph import saved_tensors_hooks
@@ -74,7 +74,7 @@ class _State:
 
     def __init__(self, random: bool):
         self._random = get_rng_state() if random else None
-        self._regions = regions.get()
+        self._regions = regions.get().changed(cache=None)  # (casts of weights are not kept)
 
     @contextmanager
     def again(self) -> Iterator[None]:
@@ -83,7 +83,7 @@ class _State:
         try:
             if self._random is not None:
                 set_rng_state(self._random)
-            with Regions.within(self._regions):
+            with within(self._regions):
                 yield
         finally:
             if self._random is not None:
