@@ -508,3 +508,27 @@ def test_dropout_and_attention_in_sixteen_bits() -> None:
     q = tg.full((1, 2, 4), 300.0, dtype=tg.float16)
     v = tg.tensor([[[1.0], [3.0]]], dtype=tg.float16)
     assert F.scaled_dot_product_attention(q, q, v).tolist() == [[[2.0], [2.0]]]
+
+
+@pytest.mark.parametrize("dtype", [tg.float16, tg.float32], ids=lambda d: d.name)
+@pytest.mark.parametrize("norm", ["layer_norm", "rms_norm"])
+def test_norms_of_many_rows_go_block_by_block(norm: str, dtype: Any) -> None:
+    """Each row's norm is what it is alone, and the sums over all rows keep their digits."""
+    generator = tg.Generator().manual_seed(3)
+    x = tg.randn(3000, 70, generator=generator).to(dtype)
+    w, g = tg.randn(70, generator=generator).to(dtype), tg.randn(3000, 70, generator=generator)
+
+    def run(x: tg.Tensor, g: tg.Tensor, dtype: Any) -> list:
+        x, v = (t.detach().clone().to(dtype).requires_grad_() for t in (x, w))
+        y = getattr(tg.nn.functional, norm)(x, (70,), v, eps=1e-5)
+        y.backward(g.to(dtype))
+        return [y.detach(), x.grad, v.grad]
+
+    whole, exact = run(x, g, dtype), run(x, g.to(dtype), tg.float64)
+    for block in (slice(0, 7), slice(2990, 3000)):
+        for all_rows, some in zip(whole[:2], run(x[block], g[block], dtype)[:2], strict=True):
+            assert tg.equal(all_rows[block], some)
+    eps = float(tg.finfo(dtype).eps)
+    for got, right in zip(whole, exact, strict=True):
+        slack = 20 * eps * float(right.abs().max())
+        assert float((got.double() - right).abs().max()) <= slack

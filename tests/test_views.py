@@ -7,6 +7,7 @@ through all of them. What PyTorch refuses for its own reasons is drawn again.
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -258,6 +259,45 @@ def test_detached_alias_counts_versions_and_leaves_the_history_alone() -> None:
     assert base.grad_fn.name() == "MultiplyBackward"
     with pytest.raises(RuntimeError, match=r"'fill_' has changed it"):
         saved.sum().backward()
+
+
+def test_detach_stops_the_gradient_also_where_a_view_of_the_alias_was_taken() -> None:
+    """(R01)"""
+    for keep in (True, False):
+        x = tg.ones(3, requires_grad=True)
+        y = x * 1
+        d = y.detach()
+        w = d[:2]
+        if not keep:
+            del w
+        y.mul_(2)
+        assert not d.requires_grad
+        (y.sum() + d.sum()).backward()
+        assert x.grad.tolist() == [2, 2, 2]
+
+
+def test_changing_all_rows_costs_what_the_rows_cost() -> None:
+    """(S1) Nearly linear in their number, counted in calls of functions: each change looks at the
+    addresses of all the views."""
+
+    def calls(n: int) -> int:
+        x = tg.zeros(n, 4, requires_grad=True) * 1
+        rows, count = x.unbind(), 0
+
+        def counts(frame: object, event: str, argument: object) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(counts)
+        try:
+            for row in rows:
+                row.mul_(2)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls(10)
+    assert calls(200) < 3 * calls(100)
 
 
 def test_memory_goes_without_the_garbage_collector() -> None:

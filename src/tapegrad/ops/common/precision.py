@@ -171,8 +171,9 @@ def all_finite(y: Any) -> bool:
     """Whether all numbers, and their sum, are finite. (Nobody asks a GPU, as that would mean
     waiting for it.)"""
     y = y._array if isinstance(y, Tensor) else y
-    on_cpu = isinstance(y, (np.ndarray, np.generic))
-    return not on_cpu or math.isfinite(np.add.reduce(y, axis=None))
+    if not isinstance(y, (np.ndarray, np.generic)):
+        return True
+    return math.isfinite(y.item() if y.size == 1 else np.add.reduce(y, axis=None))
 
 
 def _all_between(y: Any, low: float, high: float) -> bool:
