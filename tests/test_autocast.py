@@ -206,6 +206,7 @@ def test_a_dtype_that_is_asked_for_is_given(device: str) -> None:
         for y in (x.sum(dtype=tg.bfloat16), F.softmax(x, 0, dtype=tg.bfloat16)):
             assert y.dtype == tg.bfloat16
         assert tg.softmax(x, 0, tg.float64).dtype == tg.float64
+        assert x.sum(dtype="float64").dtype == tg.float64
 
 
 def test_what_writes_in_place_and_into_out_keeps_its_dtype() -> None:

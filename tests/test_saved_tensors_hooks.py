@@ -351,6 +351,9 @@ def test_once_differentiable() -> None:
 
 
 def test_old_names_of_functions() -> None:
+    with pytest.warns(UserWarning, match="volatile has no effect: .*no_grad"):
+        assert not tg.autograd.Variable(tg.ones(2), volatile=True).requires_grad
+
     class Doubled(InplaceFunction):
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:

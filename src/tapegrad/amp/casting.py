@@ -4,7 +4,7 @@ nobody asks for regions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, wraps
 from typing import Any
 
@@ -15,7 +15,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.catalog import Operation, doors, loaded, when_loaded
 from tapegrad.ops.common.signatures import function_cell
 
-from .lists import FLOAT32, FLOAT32_BY_DEFAULT, INSTEAD, LISTS, LOWER, ONLY, REFUSED, WIDEST
+from .lists import FLOAT32, FLOAT32_BY_DEFAULT, INSTEAD, LISTS, LOWER, ONLY, REFUSED
 from .regions import Regions, is_used, regions, when_used
 
 
@@ -41,7 +41,7 @@ def listed() -> dict[Operation, dict[str, tuple[str, str]]]:
     return found
 
 
-def _tensors(values: Any) -> Iterator[Tensor]:
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
             yield value
@@ -50,39 +50,43 @@ def _tensors(values: Any) -> Iterator[Tensor]:
 
 
 def _is_cast(t: Tensor, kind: str) -> bool:
-    return t._device.type == kind and t.is_floating_point() and t.dtype != float64
+    dtype = t._array.dtype
+    return t._device.type == kind and dtype.kind in "fV" and dtype != float64
 
 
 def _with_casts(value: Any, kind: str, now: Regions, dtype: Any) -> Any:
     if isinstance(value, Tensor):
         return now.cast(value, dtype) if _is_cast(value, kind) else value
     if isinstance(value, (list, tuple)) and any(True for _ in _tensors(value)):
-        return [_with_casts(v, kind, now, dtype) for v in value]
+        several = [_with_casts(v, kind, now, dtype) for v in value]
+        return several if isinstance(value, list) else tuple(several)
     return value
 
 
-def _dtype(rule: str, kind: str, now: Regions, tensors: list[Tensor], named: bool) -> Any:
-    """What the inputs become; None: they stay as they are."""
-    if rule == LOWER:
-        return now.active[kind]
-    if rule == FLOAT32 or (rule == FLOAT32_BY_DEFAULT and not named):
-        return float32
-    if rule == WIDEST:
-        widest = now.active[kind]
-        for t in tensors:
-            if _is_cast(t, kind):
-                widest = promote_types(widest, t.dtype)
-        return widest
-    return None
-
-
-def _concerns(kind: str, name: str, args: tuple, options: dict) -> bool:
-    """Whether an operation's rule is for this call."""
+def _dtype(name: str, rule: str, kind: str, now: Regions, args: tuple, options: dict) -> Any:
+    """What the inputs of a call become; None: they stay as they are. Raises RuntimeError for an
+    operation that is refused."""
     only = ONLY.get((kind, name))
     try:
-        return only is None or only(*args, **options)
+        if only is not None and not only(*args, **options):
+            return None
     except (TypeError, AttributeError):
-        return False  # a wrong call, which the operation itself has words for
+        return None  # a wrong call, which the operation itself has words for
+    if rule == LOWER:
+        return now.active[kind]
+    if rule == FLOAT32:
+        return float32
+    if rule == FLOAT32_BY_DEFAULT:
+        named = options.get("dtype") is not None or any(isinstance(a, np.dtype) for a in args)
+        return None if named else float32
+    tensors = [t for t in _tensors((*args, *options.values())) if t._device.type == kind]
+    if rule == REFUSED and tensors:
+        raise RuntimeError(f"[{name}] is refused within autocast: {INSTEAD[name]}")
+    widest = now.active[kind]
+    for t in tensors:
+        if _is_cast(t, kind):
+            widest = promote_types(widest, t.dtype)
+    return widest
 
 
 def _casting(rules: dict[str, tuple[str, str]], function: Callable) -> Callable:
@@ -91,19 +95,13 @@ def _casting(rules: dict[str, tuple[str, str]], function: Callable) -> Callable:
     @wraps(function)
     def casts(*args: Any, **options: Any) -> Any:
         now = regions.get()
-        if not now.active:
-            return function(*args, **options)
-        tensors = list(_tensors((*args, *options.values())))
-        kinds = now.enabled.intersection([t._device.type for t in tensors], rules)
+        kinds = now.enabled.intersection(rules)
         for kind in kinds:
-            name, rule = rules[kind]
-            if rule == REFUSED:
-                raise RuntimeError(f"[{name}] is refused within autocast: {INSTEAD[name]}")
-            named = any(isinstance(v, np.dtype) for v in (*args, *options.values()))
-            dtype = _dtype(rule, kind, now, tensors, named)
-            if dtype is not None and _concerns(kind, name, args, options):
+            dtype = _dtype(*rules[kind], kind, now, args, options)
+            if dtype is not None:
                 args = tuple([_with_casts(a, kind, now, dtype) for a in args])
-                options = {n: _with_casts(v, kind, now, dtype) for n, v in options.items()}
+                if options:
+                    options = {n: _with_casts(v, kind, now, dtype) for n, v in options.items()}
         return _served(now, kinds, function, args, options) if kinds else function(*args, **options)
 
     return casts
