@@ -13,6 +13,7 @@ import pytest
 import tapegrad as tg
 
 inf, nan = float("inf"), float("nan")
+GPU = pytest.mark.parametrize("device", ["emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
 
 
 def parameter(lib: Any, *values: float, device: str = "cpu") -> Any:
@@ -314,11 +315,12 @@ def test_without_a_gpu_it_is_disabled() -> None:
         tg.amp.GradScaler(enabled=False)
 
 
-def test_several_devices() -> None:
+@GPU
+def test_several_devices(device: str) -> None:
     """What is found on one of them leaves the whole step out."""
-    here, there = parameter(tg, 1.0), parameter(tg, 1.0, device="emulated")
+    here, there = parameter(tg, 1.0), parameter(tg, 1.0, device=device)
     optimizer = tg.optim.SGD([here, there], lr=1.0)
-    scaler = tg.amp.GradScaler("emulated", init_scale=4.0)
+    scaler = tg.amp.GradScaler(device, init_scale=4.0)
     for bad, expected in ((1.0, -1.0), (inf, -1.0)):
         optimizer.zero_grad()
         for p in (here, there):
@@ -326,23 +328,25 @@ def test_several_devices() -> None:
         there.grad *= bad
         scaler.step(optimizer)
         found = scaler._found_inf_per_device(optimizer)
-        assert {str(d): t.item() for d, t in found.items()} == {
-            "cpu": 0.0, "emulated": float(bad == inf),
-        }  # fmt: skip
+        assert {d.type: t.item() for d, t in found.items()} == {
+            "cpu": 0.0,
+            device: float(bad == inf),
+        }
         scaler.update()
         assert (here.item(), there.item()) == (expected, expected)
     assert scaler.get_scale() == 2
 
 
-def test_float16_gradients_live_that_would_be_0() -> None:
+@GPU
+def test_float16_gradients_live_that_would_be_0(device: str) -> None:
     """The whole of it: a loss so small that float16 gradients vanish, trained with a scale."""
-    w = parameter(tg, 1.0, 1.0, device="emulated")
-    x = tg.ones(1, 2, device="emulated")
-    scaler = tg.amp.GradScaler("emulated")
+    w = parameter(tg, 1.0, 1.0, device=device)
+    x = tg.ones(1, 2, device=device)
+    scaler = tg.amp.GradScaler(device)
     optimizer = tg.optim.SGD([w], lr=1e8)
     for scale in (1.0, 2.0**16):
         w.grad = None
-        with tg.autocast("emulated"):
+        with tg.autocast(device):
             y = x @ w
         loss = y.float().sum() * 1e-9  # below float16's smallest number
         if scale == 1:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 
 import tapegrad as tg
 from tapegrad.autograd import graph
@@ -19,7 +20,7 @@ hooks = graph.saved_tensors_hooks
 
 
 def to_host(t: Any) -> tuple:
-    return np.array(t.numpy(force=True)), t.device
+    return np.array(t.cpu().numpy(force=True)), t.device
 
 
 def from_host(packed: tuple) -> Any:
@@ -59,7 +60,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_gradients_are_those_without_hooks(program: Any, twice: bool, device: str) -> None:
@@ -73,7 +74,7 @@ def test_gradients_are_those_without_hooks(program: Any, twice: bool, device: st
         (g,) = tg.autograd.grad(y, x, create_graph=twice)
         if twice:
             (g,) = tg.autograd.grad((g * g).sum(), x)
-        return g.numpy()
+        return g.cpu().numpy()
 
     np.testing.assert_allclose(gradient(True), gradient(False), rtol=1e-12)
 
@@ -263,6 +264,19 @@ def test_as_pytorch_does(program: Any) -> None:
 
 
 # ---------------------------------------------------------------------- alone
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_is_kept_in_the_hosts_memory(device: str) -> None:
+    x = leaf(1.0, 2.0, 3.0, device=device)
+    with graph.save_on_cpu(pin_memory=True):
+        y = ((x * x).exp() * x).sum()
+    for kept in y.grad_fn.next_functions[0][0].saved._kept:
+        assert kept is None or kept._packed[1].device.type == "cpu"
+    y.backward()
+    values = np.array([1.0, 2.0, 3.0])
+    expected = np.exp(values**2) * (1 + 2 * values**2)
+    np.testing.assert_allclose(x.grad.cpu().numpy(), expected, rtol=1e-12)
 
 
 def test_what_hooks_are_shown() -> None:
