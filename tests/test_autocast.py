@@ -37,6 +37,7 @@ UNLIKE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_result_dtypes_of_pytorchs_database() -> None:
     torch = pytest.importorskip("torch", exc_type=ImportError)
     pytest.importorskip("expecttest")
@@ -66,10 +67,6 @@ def test_result_dtypes_of_pytorchs_database() -> None:
     assert unlike == set(UNLIKE)
     assert tried > 3000
 
-
-test_result_dtypes_of_pytorchs_database = pytest.mark.filterwarnings("ignore")(
-    test_result_dtypes_of_pytorchs_database
-)
 
 # What PyTorch has rules for, as its dispatcher says, and there is nothing of here, or under another
 # name.
@@ -127,6 +124,52 @@ def test_all_that_pytorch_lists_is_listed(kind: str, key: str) -> None:
     assert missing <= {"linalg.inv"}
 
 
+def rules(kind: str) -> dict[str, str]:
+    return {name: rule for rule, names in LISTS[kind].items() for name in names.split()}
+
+
+def moved(value: Any, device: str) -> Any:
+    """Tensors, also in lists and dicts, on a device."""
+    if isinstance(value, tg.Tensor):
+        return value.to(device)
+    if isinstance(value, (list, tuple)):
+        return type(value)(moved(v, device) for v in value)
+    if isinstance(value, dict):
+        return {key: moved(v, device) for key, v in value.items()}
+    return value
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_result_dtypes_of_the_lists_for_gpus() -> None:
+    """PyTorch's database on the emulated device: the results have the dtypes of the rules."""
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    pytest.importorskip("expecttest")
+    import op_db as db
+
+    expected = {LOWER: "float16", FLOAT32: "float32", FLOAT32_BY_DEFAULT: "float32"}
+    rule_of, tried = rules("emulated"), set()
+    for op, dtype in itertools.product(db.PRESENT, (torch.float32, torch.float16)):
+        name = op.name.removeprefix("nn.functional.")
+        if rule_of.get(name) not in expected or op.variant_test_name or dtype not in op.dtypes:
+            continue
+        for sample in itertools.islice(db.samples(op, dtype), 2):
+
+            def call(*args: Any, op: Any = op, **options: Any) -> Any:
+                return db.find(op)(*moved(args, "emulated"), **moved(options, "emulated"))
+
+            if sample.kwargs.get("dtype") is not None:
+                continue
+            try:
+                with tg.autocast("emulated"):
+                    results = db.flat(db.run_ours(call, sample, db.Translator()))
+            except (RuntimeError, TypeError, ValueError, db.Untranslatable):
+                continue
+            floats = {t.dtype.name for t in results if t.is_floating_point()}
+            assert floats == {expected[rule_of[name]]}, (db.label(op), floats)
+            tried.add(name)
+    assert len(tried) > 75
+
+
 def test_lists_name_operations() -> None:
     assert len(casting.listed()) > 100
     for operation, rules in casting.listed().items():
@@ -164,12 +207,11 @@ CALLS = {
     "cat": lambda x: tg.cat([x, x.float()]),
     "stack": lambda x: tg.stack([x, x.float()]),
     "atan2": lambda x: tg.atan2(x, x.float()),
+    "chain_matmul": lambda x: tg.chain_matmul(x, x, x),
+    "conv_tbc": lambda x: tg.conv_tbc(x[None], x[None], x[0]),
+    "gumbel_softmax": lambda x: F.gumbel_softmax(x, hard=True),
     "addcmul": lambda x: tg.addcmul(x, x.float(), x),
 }
-
-
-def rules(kind: str) -> dict[str, str]:
-    return {name: rule for rule, names in LISTS[kind].items() for name in names.split()}
 
 
 @pytest.mark.parametrize("device", ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
