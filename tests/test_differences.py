@@ -68,8 +68,8 @@ def test_real_dense_tensors_only():
 
 
 def test_no_compilers_and_no_wrappers():
-    """No fft, amp or func.vmap"""
-    for name in ("fft", "amp"):
+    """No fft or func.vmap"""
+    for name in ("fft",):
         assert hasattr(torch, name)
         assert not hasattr(tg, name)
     assert not hasattr(tg.func, "vmap")
@@ -1062,3 +1062,77 @@ def test_repeated_backward_of_chunks():
         ),
         (x, w),
     )
+
+
+def test_what_autocast_keeps_in_float32():
+    """Within autocast on the CPU linalg.pinv, linalg.matrix_power and svd_lowrank stay float32"""
+
+    def dtypes(lib):
+        x = lib.eye(3) * 2
+        with lib.autocast("cpu"):
+            found = lib.linalg.pinv(x), lib.linalg.matrix_power(x, 3), lib.svd_lowrank(x, 2)[0]
+        return {str(t.dtype).removeprefix("torch.") for t in found}
+
+    assert on_both(dtypes) == ({"float32"}, {"bfloat16"})
+
+
+def test_casts_of_weights():
+    """autocast casts a weight anew once it has changed"""
+
+    def computed(lib):
+        w = lib.ones(1, 1, requires_grad=True)
+        with lib.autocast("cpu"):
+            lib.mm(w, w)
+            with lib.no_grad():
+                w.mul_(3)
+            return lib.mm(w, w).item()
+
+    assert on_both(computed) == (9, 1)
+
+
+def test_out_within_autocast():
+    """Within autocast out= takes what autocast computes"""
+
+    def computed(lib):
+        x, out = lib.full((1, 1), 1.0 + 2.0**-12), lib.empty(1, 1)
+        with lib.autocast("cpu"):
+            lib.mm(x, x, out=out)
+        return out.item() == 1
+
+    assert on_both(computed) == (True, False)
+
+
+def test_when_hooks_of_several_gradients_are_called():
+    """register_multi_grad_hook calls when all gradients of the pass are there"""
+
+    def order(lib):
+        seen = []
+        x = lib.ones(2, requires_grad=True)
+        y = x * 2
+        z = y * 3
+        x.register_hook(lambda g: seen.append("x"))
+        lib.autograd.graph.register_multi_grad_hook((y, z), lambda gs: seen.append(len(gs)))
+        z.sum().backward()
+        return seen
+
+    assert on_both(order) == (["x", 2], [2, "x"])
+
+
+def test_copies_of_what_the_tape_keeps():
+    """allow_mutation_on_saved_tensors copies what the tape keeps at once"""
+
+    x = tg.ones(2, requires_grad=True)
+    with tg.autograd.graph.allow_mutation_on_saved_tensors():
+        node = (x * x).grad_fn
+    copies = [k.open() for k in node.saved._kept if k is not None]
+    assert all(c.data_ptr() != x.data_ptr() for c in copies)
+    x = torch.ones(2, requires_grad=True)
+    with torch.autograd.graph.allow_mutation_on_saved_tensors():
+        assert (x * x).grad_fn._saved_self.data_ptr() == x.data_ptr()
+
+
+def test_selective_checkpoints():
+    """checkpoint has no create_selective_checkpoint_contexts"""
+    assert torch.utils.checkpoint.create_selective_checkpoint_contexts
+    with pytest.raises(AttributeError):
+        tg.utils.checkpoint.create_selective_checkpoint_contexts  # noqa: B018

@@ -33,8 +33,14 @@ NAMED = r"\[[\w.]+\]|[\w.]+\(\) (takes|missing|got an)"
 # What is left out, and why.
 LEFT_OUT = {
     "assert_close": "AssertionErrors are its answers",
+    "autocast_decrement_nesting": "changes what the others do",
+    "autocast_increment_nesting": "changes what the others do",
     "bench": "runs for minutes",
     "Transformer": "44 million parameters take more than a second",
+    "checkpoint": "calls what it is given, whose errors are its own",
+    "set_autocast_cache_enabled": "changes what the others do",
+    "set_autocast_cpu_enabled": "changes what the others do",
+    "set_autocast_enabled": "changes what the others do",
     "set_default_device": "changes what the others do",
     "set_default_dtype": "changes what the others do",
     "set_num_threads": "changes how fast the others are, with a package that not all have",
@@ -46,9 +52,10 @@ LEFT_OUT = {
 }
 
 ROOMS = (
-    "", "autograd", "autograd.functional", "cuda", "data", "func", "linalg", "masked",
-    "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "signal.windows",
-    "special", "testing", "utils.data", "nn", "nn.utils.parametrizations", "nn.utils.rnn",
+    "", "amp", "autograd", "autograd.functional", "autograd.graph", "cuda", "data", "func",
+    "linalg", "masked", "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler",
+    "signal.windows", "special", "testing", "utils.checkpoint", "utils.data", "nn",
+    "nn.utils.parametrizations", "nn.utils.rnn",
 )  # fmt: skip
 
 

@@ -41,9 +41,12 @@ NAMESPACES = [
     "func",
     "autograd",
     "autograd.functional",
+    "autograd.graph",
+    "amp",
     "optim",
     "optim.lr_scheduler",
     "data",
+    "utils.checkpoint",
     "cuda",
     "bench",
 ]

@@ -63,6 +63,12 @@ _LATER = {
         ".ops.movement.tensor_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor "
         "DoubleTensor FloatTensor HalfTensor IntTensor LongTensor ShortTensor "
         "set_default_tensor_type typename",
+        ".amp": "amp autocast",
+        ".amp.settings": "autocast_decrement_nesting autocast_increment_nesting "
+        "clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+        "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
+        "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled "
+        "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype",
         ".checkpoint": "load save",
         ".accelerator": "accelerator",
         ".backends": "are_deterministic_algorithms_enabled backends get_deterministic_debug_mode "

@@ -13,6 +13,7 @@ from numpy import dtype as _dtype
 from numpy import dtype as dtype
 
 from . import accelerator as accelerator
+from . import amp as amp
 from . import autograd as autograd
 from . import backends as backends
 from . import bench as bench
@@ -46,6 +47,22 @@ from . import utils as utils
 from . import version as version
 from . import xpu as xpu
 from ._version import __version__ as __version__
+from .amp import autocast as autocast
+from .amp.settings import autocast_decrement_nesting as autocast_decrement_nesting
+from .amp.settings import autocast_increment_nesting as autocast_increment_nesting
+from .amp.settings import clear_autocast_cache as clear_autocast_cache
+from .amp.settings import get_autocast_cpu_dtype as get_autocast_cpu_dtype
+from .amp.settings import get_autocast_dtype as get_autocast_dtype
+from .amp.settings import get_autocast_gpu_dtype as get_autocast_gpu_dtype
+from .amp.settings import is_autocast_cache_enabled as is_autocast_cache_enabled
+from .amp.settings import is_autocast_cpu_enabled as is_autocast_cpu_enabled
+from .amp.settings import is_autocast_enabled as is_autocast_enabled
+from .amp.settings import set_autocast_cache_enabled as set_autocast_cache_enabled
+from .amp.settings import set_autocast_cpu_dtype as set_autocast_cpu_dtype
+from .amp.settings import set_autocast_cpu_enabled as set_autocast_cpu_enabled
+from .amp.settings import set_autocast_dtype as set_autocast_dtype
+from .amp.settings import set_autocast_enabled as set_autocast_enabled
+from .amp.settings import set_autocast_gpu_dtype as set_autocast_gpu_dtype
 from .autograd import enable_grad as enable_grad
 from .autograd import inference_mode as inference_mode
 from .autograd import is_grad_enabled as is_grad_enabled

@@ -35,8 +35,10 @@ __all__ = [
 # Imported when first named. (``functional`` uses operations, which are made of what is in here.)
 _LATER = {
     "AnomalyError": ".anomaly",
+    "Variable": ".variable",
     "detect_anomaly": ".anomaly",
     "functional": ".functional",
+    "graph": ".graph",
     "is_anomaly_enabled": ".anomaly",
     "profiler": ".profiler",
     "set_detect_anomaly": ".anomaly",
@@ -44,11 +46,13 @@ _LATER = {
 
 if TYPE_CHECKING:
     from . import functional as functional
+    from . import graph as graph
     from . import profiler as profiler
     from .anomaly import AnomalyError as AnomalyError
     from .anomaly import detect_anomaly as detect_anomaly
     from .anomaly import is_anomaly_enabled as is_anomaly_enabled
     from .anomaly import set_detect_anomaly as set_detect_anomaly
+    from .variable import Variable as Variable
 else:
 
     def __getattr__(name: str) -> Any:

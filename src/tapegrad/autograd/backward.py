@@ -5,18 +5,55 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from itertools import count
 from sys import getrefcount
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tapegrad.core.devices import Device
 from tapegrad.core.engine import _HELD_TWICE, deliver, run_backward
 from tapegrad.core.modes import flag
+from tapegrad.core.node import Node
 from tapegrad.core.tensor import Leaf, Tensor, wrap, wrap_result
 
 _hook_ids = count()
+
+
+class GradientEdge(NamedTuple):
+    """Where a gradient arrives: a node, or the leaf at the end of the tape, and which of its
+    results the gradient is of. ``ownership_token`` keeps the node of one result of several."""
+
+    node: Node | Leaf
+    output_nr: int
+    ownership_token: Node | Leaf | None = None
+
+
+class _Walk:
+    """One call of ``backward`` or ``grad``: whether only some gradients are asked for, and what is
+    to be called once all have arrived."""
+
+    def __init__(self, chosen: bool):
+        self.chosen = chosen
+        self.at_end: list[Callable[[], None]] = []
+
+
+walk: ContextVar[_Walk | None] = ContextVar("walk", default=None)  # the one a hook is called by
+
+
+def _gradients(roots: list, seeds: list, targets: set | None, keep: bool, create: bool) -> Any:
+    """``run_backward``, and then what hooks have left to be called at the end."""
+    this = _Walk(targets is not None)
+    before = walk.get()
+    try:
+        walk.set(this)
+        found = run_backward(roots, seeds, targets=targets, retain_graph=keep, create_graph=create)
+        for call in this.at_end:
+            call()
+        return found
+    finally:
+        walk.set(before)
 
 
 @functools.cache
@@ -32,7 +69,7 @@ def _one(device: Device, dtype: Any, shape: tuple[int, ...]) -> Any:
 def _listed(value: Any) -> list:
     if value.__class__ is list:
         return value
-    if isinstance(value, Tensor) or not hasattr(value, "__iter__"):
+    if isinstance(value, (Tensor, GradientEdge)) or not hasattr(value, "__iter__"):
         return [value]
     return list(value)
 
@@ -85,10 +122,44 @@ def _kept(op: str, retain_graph: Any, create_graph: Any) -> bool:
 def _nodes(op: str, inputs: Sequence[Any]) -> list:
     nodes = []
     for x in inputs:
+        if isinstance(x, GradientEdge):
+            nodes.append(x.ownership_token or x.node)
+            continue
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise RuntimeError(f"[{op}] every one of inputs= must be a Tensor that requires grad")
         nodes.append(x._node)
     return nodes
+
+
+def _roots(value: Any) -> list:
+    """Tensors, and what stands for GradientEdges."""
+    roots = _listed(value)
+    for root in roots:
+        if root.__class__ is GradientEdge:
+            return [_at_edge(r) if isinstance(r, GradientEdge) else r for r in roots]
+    return roots
+
+
+def _at_edge(edge: GradientEdge) -> Tensor:
+    """What stands for the tensor that an edge is at, whose elements nobody asks for."""
+    node = edge.ownership_token or edge.node
+    zero = node.device.ops["zeros"]((), dtype=node.dtype)
+    root = wrap(node.device.xp.broadcast_to(zero, shape=node.shape), node.device)
+    root._node = node
+    return root
+
+
+def _tensor_of(op: str, x: Tensor | GradientEdge) -> Tensor:
+    """The tensor that gets a gradient. Raises RuntimeError for an edge that no tensor is at."""
+    if isinstance(x, Tensor):
+        return x
+    tensor = x.node.tensor() if isinstance(x.node, Leaf) else None
+    if tensor is None:
+        raise RuntimeError(
+            f"[{op}] inputs= has the edge at {x.node}, and .grad is a tensor's: pass the tensor, "
+            "or ask for the gradient with autograd.grad()"
+        )
+    return tensor
 
 
 def backward(
@@ -100,6 +171,7 @@ def backward(
 ) -> None:
     """Add the gradients of ``tensors`` (weighted by ``grad_tensors``, ones for scalars) to the
     ``.grad`` of the leaves, or only of ``inputs``. If anything raises, no ``.grad`` has changed.
+    A GradientEdge stands for the tensor that it was got of.
 
     retain_graph: keep what the tape saved, for another backward (default: create_graph).
     create_graph: record the backward pass itself, for gradients of gradients. Raises RuntimeError
@@ -108,19 +180,16 @@ def backward(
     been changed in place, and for ``inputs`` that are empty or do not require grad.
     """
     keep = _kept("backward", retain_graph, create_graph)
-    roots = _listed(tensors)
+    roots = _roots(tensors)
     seeds = _seeds("backward", roots, grad_tensors, create_graph)
     chosen = None if inputs is None else _listed(inputs)
     if chosen is not None and not chosen:
         raise RuntimeError("[backward] inputs= must not be empty")
     nodes = None if chosen is None else _nodes("backward", chosen)
-    found, retained = run_backward(
-        roots,
-        seeds,
-        targets=None if nodes is None else set(nodes),
-        retain_graph=keep,
-        create_graph=create_graph,
-    )
+    if chosen is not None:
+        chosen = [_tensor_of("backward", x) for x in chosen]
+    targets = None if nodes is None else set(nodes)
+    found, retained = _gradients(roots, seeds, targets, keep, create_graph)
     del seeds
     if chosen is None:
         receivers = [
@@ -146,7 +215,7 @@ def grad(
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``outputs`` (weighted by ``grad_outputs``) with respect to ``inputs``, as
-    a tuple; no ``.grad`` changes.
+    a tuple; no ``.grad`` changes. A GradientEdge stands for the tensor that it was got of.
 
     allow_unused: None for an input that the outputs do not depend on, instead of an error;
     materialize_grads: zeros. only_inputs changes nothing, as in PyTorch. Raises as ``backward``
@@ -164,38 +233,36 @@ def grad(
             "[grad] materialize_grads=True makes zeros for unused inputs, which allow_unused=False "
             "forbids: leave allow_unused out"
         )
-    roots, wanted = _listed(outputs), _listed(inputs)
+    roots, wanted = _roots(outputs), _listed(inputs)
     if not wanted:
         raise ValueError("[grad] inputs must not be empty")
     seeds = _seeds("grad", roots, grad_outputs, create_graph)
     nodes = _nodes("grad", wanted)
     keep = _kept("grad", retain_graph, create_graph)
     earlier = {leaf for n in nodes if type(n) is Leaf for leaf in n.earlier or ()}
-    found, retained = run_backward(
-        roots, seeds, targets={*nodes, *earlier}, retain_graph=keep, create_graph=create_graph
-    )
+    found, retained = _gradients(roots, seeds, {*nodes, *earlier}, keep, create_graph)
     for leaf in earlier:
         if leaf in found:
             raise RuntimeError(f"[grad] {leaf.changed()}")
     if retained:
         deliver(found, retained, (), create_graph)
     results: list[Tensor | None] = []
-    for i, (x, node) in enumerate(zip(wanted, nodes, strict=True)):
+    for i, node in enumerate(nodes):
         g = found.get(node)
         if g is None and not (allow_unused or materialize_grads):
             raise RuntimeError(
-                f"[grad] the outputs do not depend on input {i}, of shape {tuple(x.shape)}: pass "
-                "allow_unused=True to get None for it"
+                f"[grad] the outputs do not depend on input {i}, of shape {tuple(node.shape)}: "
+                "pass allow_unused=True to get None for it"
             )
         if g is None:
-            zeros = x._device.ops["zeros"](x._array.shape, dtype=x.dtype)
-            results.append(wrap(zeros, x._device) if materialize_grads else None)
+            zeros = node.device.ops["zeros"](node.shape, dtype=node.dtype)
+            results.append(wrap(zeros, node.device) if materialize_grads else None)
         elif create_graph:
             results.append(g)
         else:
             # A copy where others hold the array too: a seed, another result, a rule, a hook.
             alone = getrefcount(g) == _HELD_TWICE and g.base is None
-            results.append(wrap_result(g if alone else g.copy(), x._device))
+            results.append(wrap_result(g if alone else g.copy(), node.device))
     return tuple(results)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,15 @@ from tapegrad.core.node import Node
 from tapegrad.core.primitive import Primitive
 from tapegrad.core.tensor import Tensor, wrap, wrap_result
 
+from .saved_tensors import Kept, active
+
 
 class Context:
     """What ``forward`` keeps for ``backward``: the argument called ``ctx``."""
 
     def __init__(self, needs: tuple[bool, ...]):
         self.needs_input_grad = needs
-        self._saved: tuple[Tensor | None, ...] = ()
+        self._saved: tuple[Any, ...] = ()  # Tensors and None, or what hooks keep of them
         self._constant: tuple[Tensor, ...] = ()
         self._changed: tuple[Tensor, ...] = ()
         self._materialize = True
@@ -51,11 +55,11 @@ class Context:
         the backward pass is recorded, ``forward`` runs once more to give it one; raises
         RuntimeError where it then makes other values, or has changed an input in place.
         """
-        tensors = list(self._saved)
+        tensors = [t.open() if isinstance(t, Kept) else t for t in self._saved]
         whole = self._node() if self._results and self._node is not None else None
         for position, result in self._results.items():
             # Results are kept without their node (node -> ctx -> result -> node is a cycle).
-            t = wrap(tensors[position]._array, tensors[position]._device)  # type: ignore[union-attr]
+            t = wrap(tensors[position]._array, tensors[position]._device)
             if whole is not None:
                 t._node = result_node(whole, result, t)
             tensors[position] = t
@@ -208,7 +212,12 @@ def _record(
     ]
     if ctx._made and not ctx._changed:
         ctx._call = (cls, args, kwargs)
-    node.inputs = ctx._saved
+    hooks = active()
+    if hooks is None:
+        node.inputs = ctx._saved
+    else:
+        ctx._saved = tuple([t if t is None else Kept(hooks, t, t._node) for t in ctx._saved])
+        node.inputs = ()
     node.serial = next(caller.serials)
     node.storage, node.watched = None, False
     ctx._node = weakref.ref(node)
@@ -268,3 +277,58 @@ def _rule(g: list, ctx: Context, function: type[Function], needs: tuple[bool, ..
                 f"{ctx._devices[i]}"
             )
     return [t if t is None or recorded else t._array for t in grads[: len(needs)]]
+
+
+# ---------------------------------------------------------------------- PyTorch's further names
+
+FunctionCtx = Context
+
+
+class InplaceFunction(Function):
+    """A Function that may change its inputs in place: ``ctx.mark_dirty`` says which, as it does in
+    any Function. ``inplace`` is kept for those who ask."""
+
+    def __init__(self, inplace: bool = False):
+        self.inplace = inplace
+
+
+class _Twice(Function):
+    """Hands gradients through that must not be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, name: str, *gradients: Any) -> Any:
+        """The gradients."""
+        ctx.name = name
+        return tuple([g if g is None else g.clone() for g in gradients])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """Raises RuntimeError."""
+        raise RuntimeError(
+            f"[{ctx.name}] is marked @once_differentiable: its backward computes in ways that the "
+            "tape does not see, so there are no gradients of its gradients"
+        )
+
+
+def once_differentiable(backward: Callable) -> Callable:
+    """A decorator for the ``backward`` of a Function that the tape cannot see, as it computes with
+    NumPy, say: it runs unrecorded, and gradients of the gradients that it returns raise
+    RuntimeError."""
+
+    @wraps(backward)
+    def once(ctx: Any, *grads: Any) -> Any:
+        with no_grad():
+            returned = backward(ctx, *grads)
+        if not recording.get() or not any(isinstance(g, Tensor) and g.requires_grad for g in grads):
+            return returned
+        several = isinstance(returned, (tuple, list))
+        gradients = list(returned) if several else [returned]
+        marked = [
+            g.detach().requires_grad_() if isinstance(g, Tensor) and g.is_floating_point() else g
+            for g in gradients
+        ]
+        name = backward.__qualname__.removesuffix(".backward").rpartition(".")[2]
+        results = _Twice.apply(name, *marked)
+        return results if several else results[0]
+
+    return once

@@ -81,6 +81,11 @@ def watch(watcher: Callable[[str, Device], Callable] | None, clock: Any = serial
     devices.forget_implementations()
 
 
+def make_nodes(new: Callable[[], Node] = Node) -> None:
+    """Let operations record nodes that ``new()`` has made."""
+    _WORDS["Node"] = new
+
+
 # ---------------------------------------------------------------------- putting a caller together
 
 

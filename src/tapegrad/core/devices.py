@@ -268,7 +268,7 @@ def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
     if number and not wrong:
         wrong = not (number.isascii() and number.isdigit()) or len(number) > 9
         index = None if wrong else int(number)
-    if index is not None and not isinstance(index, int):
+    if index is not None and (isinstance(index, bool) or not isinstance(index, int)):
         raise TypeError(f"[device] the index must be an int, got {type(index).__name__}")
     if wrong or (index is not None and index < 0):
         raise ValueError(f"unknown device {spec!r}: use 'cpu', 'cuda', 'cuda:N' or 'emulated'")

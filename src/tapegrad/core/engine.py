@@ -280,6 +280,8 @@ def unbroadcast(xp: Any, g: Array, edge: Node | Leaf, node: Node | None) -> Any:
 
 def _saved_as_tensors(node: Node) -> list:
     """What the rule needs, as Tensors still connected to the tape: for gradients of gradients."""
+    if node.saved.__class__ is not tuple:  # hooks keep it: see autograd.saved_tensors
+        return node.saved.as_tensors(node)  # type: ignore[union-attr]
     y, *rest = node.saved  # type: ignore[misc]
     if isinstance(y, tuple):
         y = tuple(wrap(array, node.device) for array in y)

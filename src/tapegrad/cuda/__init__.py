@@ -26,6 +26,7 @@ if _TYPE_CHECKING:
 _LATER = {
     name: module
     for module, names in {
+        ".amp": "amp",
         ".memory": "OutOfMemoryError ipc_collect max_memory_allocated "
         "max_memory_cached max_memory_reserved mem_get_info memory memory_allocated memory_cached "
         "memory_reserved memory_stats memory_summary reset_accumulated_memory_stats "

@@ -517,15 +517,18 @@ class Operation(NamedTuple):
 
     def load(self) -> Any:
         """The public function: its arguments checked, and with ``out=``."""
-        function = _public.get(self)
+        function = loaded.get(self)
         if function is None:
-            function = _public[self] = published(self.declared(), _called[self])
+            function = loaded[self] = published(self.declared(), _called[self])
             if self in _homes and not isinstance(function, type):
                 function.__module__, function.__qualname__ = _homes[self]
+            for tell in when_loaded:
+                tell(self)
         return function
 
 
-_public: dict[Operation, Any] = {}
+loaded: dict[Operation, Any] = {}  # the public functions so far
+when_loaded: list[Callable[[Operation], None]] = []  # called with each operation that is
 _called: dict[Operation, str] = {}  # what errors call an operation
 _homes: dict[Operation, tuple[str, str]] = {}  # where pickle finds it: module and name
 _MODULES = {

@@ -6,9 +6,9 @@ from typing import Any as _Any
 
 from tapegrad.ops.common.hints import UnknownName as _UnknownName
 
-from . import data
+from . import checkpoint, data
 
-__all__ = ["benchmark", "cpp_extension", "data", "dlpack", "model_zoo", "tensorboard"]
+__all__ = ["benchmark", "checkpoint", "cpp_extension", "data", "dlpack", "model_zoo", "tensorboard"]
 
 if _TYPE_CHECKING:
     from . import benchmark as benchmark

@@ -28,8 +28,6 @@ _ABSENT = {
         "training runs in one process, on one device",
     r"(\w*[Ss]cript\w*|functionalize|dynamo|trace)":
         "call the function itself: nothing is compiled",
-    r"(amp|autocast\w*|GradScaler)":
-        "convert the model with .to(tapegrad.bfloat16): 16-bit floats are computed in float32",
     r"(fft|i?stft|i?r?fft\w*|view_as_(real|complex)|polar|angle|imag|real|eig|eigvals|complex\w*"
     r"|cfloat|cdouble|chalf|conj_physical\w*)": "there are no complex numbers",
     r"\w*(sparse|coalesce)\w*|to_dense|SparseAdam": "tensors are dense",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
@@ -39,7 +40,7 @@ def group_norm(
     if rows and rows * columns == num_groups:
         raise ValueError(f"[{op}] needs more than 1 value per group, got input {shape}")
     y = normalize_rows(input.reshape(rows, columns), None, None, eps=eps)
-    return with_channels(y.reshape(shape), weight, bias)
+    return _scaled(y.reshape(shape), weight, bias)
 
 
 def instance_norm(
@@ -82,7 +83,13 @@ def instance_norm(
 
 @compute_in_float32
 def _by_channel(x: Tensor, weight: Any, bias: Any, shape: tuple, eps: float) -> Tensor:
-    return with_channels(normalize_rows(x, None, None, eps=eps).reshape(shape), weight, bias)
+    return _scaled(normalize_rows(x, None, None, eps=eps).reshape(shape), weight, bias)
+
+
+def _scaled(x: Tensor, weight: Any, bias: Any) -> Tensor:
+    """x * weight + bias by channels, in 16 bits if x is, though the others are float32."""
+    y = with_channels(x, weight, bias)
+    return y.to(x.dtype) if is_low_precision(x.dtype) else y
 
 
 @primitive(vjp=(lambda xp, g, before, after: xp.window_sum(g, before=after, after=before),))
