@@ -16,7 +16,8 @@ from tapegrad.ops.common.hints import unknown_names as _unknown_names
 from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import full_like
 
-from .optimizer import Number, Optimizer, is_number, plain
+from .numbers import Number, is_number, plain
+from .optimizer import Optimizer
 
 __all__ = ["CosineAnnealingLR", "LRScheduler", "StepLR"]
 

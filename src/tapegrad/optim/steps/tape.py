@@ -1,0 +1,67 @@
+"""A step on the tape: the calls that it consists of, made on Tensors, so that gradients flow through
+it to the gradients, the state and the options that are tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core.caller import tensor_xp
+from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import full_like
+
+
+class Slot:
+    """Where an array stands in a step's calls: its value, a new Tensor after each of them."""
+
+    def __init__(self, value: Tensor | None = None) -> None:
+        self.value = value
+
+
+class Work:
+    """As ``chunks.Work``, for slots."""
+
+    reduce = np.sum
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+
+    def scratch(self) -> Slot:
+        return Slot()
+
+    def number(self, x: Any) -> Any:
+        return x.reshape(()).to(self._like.device) if isinstance(x, Tensor) else float(x)
+
+    def cell(self, number: float = 0.0) -> Slot:
+        return Slot(full_like(self._like.detach().reshape(-1)[:1].sum(), number))
+
+
+def on_tape(
+    update: Callable[..., Iterator[tuple]], arrays: tuple[Tensor | None, ...], then: partial | None
+) -> None:
+    """Make the calls of ``update``, and then put what they made of the arrays into these."""
+    slots = [None if a is None else Slot(a) for a in arrays]
+    for function, *operands in filter(_is_call, update(Work(arrays[0]), *slots)):
+        *inputs, out = operands
+        values = [x.value if isinstance(x, Slot) else x for x in inputs]
+        out.value = _on_tensors(function, values)
+    for a, slot in zip(arrays, slots, strict=True):
+        if a is not None and slot.value is not a:
+            a.copy_(slot.value)
+    if then is not None:
+        then()
+
+
+def _is_call(call: tuple) -> bool:
+    return len(call) > 1
+
+
+def _on_tensors(function: Any, values: list) -> Tensor:
+    if function is np.sum:
+        return values[0].sum()
+    if function is np.positive:
+        return values[0]
+    return getattr(tensor_xp, function.__name__)(*values)
