@@ -159,7 +159,7 @@ class Saved(Hooked):
 def _option(value: Any) -> Any:
     """A copy; another library's tensor of one element, a learning rate's, as a tensor here."""
     if _is_foreign(value):
-        return as_tensor(_on_host(value))
+        return as_tensor(_on_host(value)).clone()
     if isinstance(value, (list, tuple)) and any(map(_is_foreign, value)):
         return type(value)(map(_option, value))
     return deepcopy(value)
@@ -178,7 +178,7 @@ def _on_host(value: Any) -> Any:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if "bfloat16" in str(value.dtype) else value
-    return np.array(value)
+    return np.asarray(value)
 
 
 def _number(where: str, key: str, value: Any) -> float:
