@@ -308,6 +308,7 @@ def test_an_interrupt_of_a_schedules_step_changes_all_of_it_or_nothing() -> None
             {"params": [tg.zeros(1, requires_grad=True)], "lr": lr} for lr in (1.0, tg.tensor(2.0))
         ]
         schedule = StepLR(tg.optim.SGD(groups), 1)
+        schedule.optimizer.step()
         schedule.optimizer.add_param_group({"params": [tg.zeros(1, requires_grad=True)], "lr": 3.0})
         return schedule
 

@@ -34,7 +34,8 @@ def of_ours(value):
 
 
 class Trained:
-    """Parameters that an optimizer brings near targets, by the loss sum((p - target)² + sqrt(1 + (p * weight)²))."""
+    """Parameters that an optimizer brings near targets, by the loss sum((p - target)² + sqrt(1 + (p
+    * weight)²))."""
 
     def __init__(self, library, name, options, dtype, **place):
         rng = np.random.default_rng(3)

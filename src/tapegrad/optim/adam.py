@@ -16,8 +16,9 @@ class Adam(Optimizer):
     and of its square: steps of about lr, whatever the gradient's scale (Kingma & Ba 2014).
 
     ``betas`` are the parts of m and v that each step keeps. ``weight_decay`` * p is added to the
-    gradient; ``decoupled_weight_decay`` makes it AdamW. ``amsgrad`` never lets v shrink (Reddi et al. 2018). ``maximize`` goes up
-    instead. Raises ValueError for options that are negative, and for betas outside 0..1.
+    gradient; ``decoupled_weight_decay`` makes it AdamW. ``amsgrad`` never lets v shrink (Reddi et
+    al. 2018). ``maximize`` goes up instead. Raises ValueError for options that are negative, and
+    for betas outside 0..1.
     """
 
     step_name = "adam_step"

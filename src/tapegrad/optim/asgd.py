@@ -14,7 +14,8 @@ class ASGD(Optimizer):
     (Polyak & Juditsky 1992).
 
     The average is of all p after ``t0`` steps, before that it is p itself. ``weight_decay`` * p is
-    added to the gradient; ``maximize`` goes up. Raises ValueError for a negative lr or weight_decay.
+    added to the gradient; ``maximize`` goes up. Raises ValueError for a negative lr or
+    weight_decay.
     """
 
     step_name = "asgd_step"

@@ -45,8 +45,8 @@ def _add(hooks: Hooks, hook: Callable, prepend: bool = False) -> RemovableHandle
 
 
 def with_hooks(step: Callable) -> Callable:
-    """A class's ``step``, which calls the hooks. Where a class's own step calls its base's, only the
-    first of them does."""
+    """A class's ``step``, which calls the hooks. Where a class's own step calls its base's, only
+    the first of them does."""
 
     @wraps(step)
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -94,8 +94,8 @@ class Hooked(Retelling):
         vars(self).update(missing, **state)
 
     def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Call ``hook(optimizer, args, kwargs)`` before each step, with what the step was given, the
-        optimizer first; it may return a tuple of other args and kwargs. Returns a handle whose
+        """Call ``hook(optimizer, args, kwargs)`` before each step, with what the step was given,
+        the optimizer first; it may return a tuple of other args and kwargs. Returns a handle whose
         ``remove()`` removes the hook, as all of these do; they raise TypeError for a hook that
         cannot be called."""
         return _add(self._optimizer_step_pre_hooks, hook)

@@ -30,13 +30,14 @@ def strong_wolfe(
     decrease: float = 1e-4,
     curvature: float = 0.9,
 ) -> tuple[Point, int]:
-    """A point where the loss has fallen by at least ``decrease`` * t * slope and the slope is at most
-    ``curvature`` times the first one in absolute value, and how often ``evaluate(t)`` was called.
+    """A point where the loss has fallen by at least ``decrease`` * t * slope and the slope is at
+    most ``curvature`` times the first one in absolute value, and how often ``evaluate(t)`` was
+    called.
 
     First steps grow from ``t`` until such points are bracketed, then the bracket is narrowed by
     cubic interpolation (Nocedal & Wright, Numerical Optimization, algorithms 3.5 and 3.6). It ends
-    early, with the best point so far, after ``limit`` steps, or when the bracket times ``size``, the
-    direction's largest element, is below ``tolerance``.
+    early, with the best point so far, after ``limit`` steps, or when the bracket times ``size``,
+    the direction's largest element, is below ``tolerance``.
     """
 
     def too_high(point: Point) -> bool:

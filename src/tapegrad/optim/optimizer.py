@@ -15,12 +15,8 @@ from tapegrad.core.modes import enable_grad
 from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor, wrap
 
-from .hooks import (
-    register_optimizer_step_post_hook,
-    register_optimizer_step_pre_hook,
-    with_hooks,
-)
-from .numbers import Number, is_number, plain
+from .hooks import register_optimizer_step_post_hook, register_optimizer_step_pre_hook, with_hooks
+from .numbers import is_number, plain
 from .saved import Saved
 from .steps import options_of
 

@@ -9,8 +9,9 @@ from .optimizer import Optimizer, Params, options
 
 
 class RAdam(Optimizer):
-    """Adam whose steps are not divided by sqrt(v) while v, the running mean of the squared gradient,
-    is of too few steps, and rectified by what is known of its variance after that (Liu et al. 2019).
+    """Adam whose steps are not divided by sqrt(v) while v, the running mean of the squared
+    gradient, is of too few steps, and rectified by what is known of its variance after that (Liu et
+    al. 2019).
 
     ``weight_decay`` * p is added to the gradient, or, with ``decoupled_weight_decay``, shrinks the
     parameters directly: p -= lr * weight_decay * p. ``maximize`` goes up. Raises ValueError for

@@ -158,7 +158,9 @@ def _split(arrays: Arrays) -> list[Any]:
         arrays = tuple(None if a is None else a.reshape(-1) for a in arrays)
     length, row = arrays[0].shape[0], prod(arrays[0].shape[1:])
     rows = chunk_rows(param, length, row)
-    return [None if a is None else [a[i : i + rows] for i in range(0, length, rows)] for a in arrays]
+    return [
+        None if a is None else [a[i : i + rows] for i in range(0, length, rows)] for a in arrays
+    ]
 
 
 def chunk_rows(param: Any, length: int, row: int) -> int:

@@ -100,8 +100,9 @@ def rprop_step(
     maximize: bool,
     then: Then = None,
 ) -> None:
-    """param -= sign(gradient) * step_size. Where the gradient's sign is what it was, step_size grows
-    by the factor eta_plus; where it turned, it shrinks by eta_minus, and the gradient counts as 0."""
+    """param -= sign(gradient) * step_size. Where the gradient's sign is what it was, step_size
+    grows by the factor eta_plus; where it turned, it shrinks by eta_minus, and the gradient counts
+    as 0."""
 
     def update(work: Any, p: Any, g: Any, before: Any, size: Any) -> Calls:
         t, s = work.scratch(), work.scratch()

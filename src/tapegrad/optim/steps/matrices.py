@@ -155,7 +155,9 @@ def muon_step(
     gradient's running mean, and singular values near 1. (Its matrix products need the whole matrix:
     this step makes temporaries of its size.)"""
     rows, columns = param.shape
-    buffer, g = (a.astype("float32") if is_low_precision(a.dtype) else a for a in (momentum_buffer, grad))
+    buffer, g = (
+        a.astype("float32") if is_low_precision(a.dtype) else a for a in (momentum_buffer, grad)
+    )
     buffer = buffer + (g - buffer) * (1 - momentum)
     if adjust_lr_fn == "match_rms_adamw":
         rate = lr * 0.2 * max(rows, columns) ** 0.5
@@ -168,9 +170,7 @@ def muon_step(
     commit(changes if then is None else [*changes, then])
 
 
-def _orthogonal(
-    library: Any, x: Any, coefficients: Sequence[float], eps: float, steps: int
-) -> Any:
+def _orthogonal(library: Any, x: Any, coefficients: Sequence[float], eps: float, steps: int) -> Any:
     """The matrix with all singular values brought near 1 by Newton and Schulz's iteration
     X = a X + (b A + c A²) X, A = X Xᵀ. Its numbers are bfloat16's, and its sums float32's."""
     a, b, c = coefficients

@@ -51,9 +51,7 @@ def adam_step(
 
     def update(work: Any, p: Any, g: Any, m: Any, v: Any, largest: Any) -> Calls:
         t = work.scratch()
-        g = yield from decayed(
-            work, t, p, g, lr, weight_decay, decoupled_weight_decay, maximize
-        )
+        g = yield from decayed(work, t, p, g, lr, weight_decay, decoupled_weight_decay, maximize)
         yield from toward(work, m, g, 1 - beta1, t)
         yield from mean_square(work, v, g, beta2, t)
         if largest is not None:
@@ -69,7 +67,14 @@ def adam_step(
 
 
 def decayed(
-    work: Any, t: Any, p: Any, g: Any, lr: float, weight_decay: float, decoupled: bool, maximize: bool
+    work: Any,
+    t: Any,
+    p: Any,
+    g: Any,
+    lr: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
 ) -> Any:
     """``directed``; or the weight decay shrinks the parameter itself, where it is ``decoupled``."""
     if decoupled and weight_decay:
@@ -140,9 +145,7 @@ def nadam_step(
 
     def update(work: Any, p: Any, g: Any, m: Any, v: Any) -> Calls:
         t, s = work.scratch(), work.scratch()
-        g = yield from decayed(
-            work, t, p, g, lr, weight_decay, decoupled_weight_decay, maximize
-        )
+        g = yield from decayed(work, t, p, g, lr, weight_decay, decoupled_weight_decay, maximize)
         yield from toward(work, m, g, 1 - beta1, t)
         yield from mean_square(work, v, g, beta2, t)
         yield np.multiply, g, work.number(of_g), s
@@ -187,9 +190,7 @@ def radam_step(
 
     def update(work: Any, p: Any, g: Any, m: Any, v: Any) -> Calls:
         t, s = work.scratch(), work.scratch()
-        g = yield from decayed(
-            work, t, p, g, lr, weight_decay, decoupled_weight_decay, maximize
-        )
+        g = yield from decayed(work, t, p, g, lr, weight_decay, decoupled_weight_decay, maximize)
         yield from toward(work, m, g, 1 - beta1, t)
         yield from mean_square(work, v, g, beta2, t)
         yield np.multiply, m, work.number(rate), t
@@ -222,8 +223,8 @@ def ademamix_step(
     step: int,
     then: Then = None,
 ) -> None:
-    """param -= lr * ((m̂ + alpha * slow) / (sqrt(v̂) + eps) + weight_decay * param), where slow is the
-    running mean of the gradient that keeps the part beta3."""
+    """param -= lr * ((m̂ + alpha * slow) / (sqrt(v̂) + eps) + weight_decay * param), where slow is
+    the running mean of the gradient that keeps the part beta3."""
     correction1, correction2 = 1 - beta1**step, 1 - beta2**step
 
     def update(work: Any, p: Any, g: Any, m: Any, v: Any, slow: Any) -> Calls:
@@ -263,8 +264,9 @@ def schedule_free_step(
     part: float,
     then: Then = None,
 ) -> None:
-    """z -= rate * d, where d = g / (sqrt(v̂) + eps) + weight_decay * param. The parameter lies between
-    z and the average of all z; it goes by ``part`` toward z, and with it, by what it keeps of z."""
+    """z -= rate * d, where d = g / (sqrt(v̂) + eps) + weight_decay * param. The parameter lies
+    between z and the average of all z; it goes by ``part`` toward z, and with it, by what it keeps
+    of z."""
 
     def update(work: Any, y: Any, g: Any, z: Any, v: Any) -> Calls:
         t, d = work.scratch(), work.scratch()

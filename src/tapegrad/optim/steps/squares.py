@@ -103,8 +103,8 @@ def adadelta_step(
     maximize: bool,
     then: Then = None,
 ) -> None:
-    """param -= lr * d, where d = g * sqrt(u + eps) / sqrt(v + eps), with v and u the running means of
-    g² and d²."""
+    """param -= lr * d, where d = g * sqrt(u + eps) / sqrt(v + eps), with v and u the running means
+    of g² and d²."""
 
     def update(work: Any, p: Any, g: Any, v: Any, u: Any) -> Calls:
         t, d = work.scratch(), work.scratch()

@@ -1,5 +1,5 @@
-"""A step on the tape: the calls that it consists of, made on Tensors, so that gradients flow through
-it to the gradients, the state and the options that are tensors."""
+"""A step on the tape: the calls that it consists of, made on Tensors, so that gradients flow
+through it to the gradients, the state and the options that are tensors."""
 
 from __future__ import annotations
 
