@@ -1,6 +1,8 @@
 """Optimizers and learning rate schedules."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
@@ -21,7 +23,16 @@ from .rprop import Rprop
 from .sgd import SGD
 
 __all__ = ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "Muon",
-           "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "lr_scheduler"]  # fmt: skip
+           "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "lr_scheduler",
+           "swa_utils"]  # fmt: skip
 
-if not _TYPE_CHECKING:
-    __getattr__ = _unknown_names(__name__)
+_refuse = _unknown_names(__name__)
+
+if _TYPE_CHECKING:
+    from . import swa_utils
+else:
+
+    def __getattr__(name: str) -> _Any:
+        if name == "swa_utils":  # which needs modules: loaded when it is first named
+            return _import_module(f"{__name__}.{name}")
+        return _refuse(name)

@@ -8,7 +8,7 @@ from typing import Any
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.type_info import finfo
 
-from .numbers import Number, is_number
+from .number import Number, is_number
 from .optimizer import Optimizer, Params, options
 
 

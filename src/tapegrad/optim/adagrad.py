@@ -6,7 +6,7 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 
-from .numbers import Number, plain
+from .number import Number, plain
 from .optimizer import Optimizer, Params, full_state, options
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 
-from .numbers import Number
+from .number import Number
 from .optimizer import Optimizer, Params, options
 
 

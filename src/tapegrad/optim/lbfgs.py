@@ -14,7 +14,7 @@ from tapegrad.ops.creation.create import zeros
 from tapegrad.ops.movement.cat import cat
 
 from .line_search import Point, strong_wolfe
-from .numbers import Number, is_number, plain
+from .number import Number, is_number, plain
 from .optimizer import Optimizer, Params, options
 
 

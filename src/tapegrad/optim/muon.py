@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .numbers import Number, is_number
+from .number import Number, is_number
 from .optimizer import Optimizer, Params, options
 
 _ADJUSTMENTS = (None, "original", "match_rms_adamw")

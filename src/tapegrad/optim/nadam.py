@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .numbers import Number
+from .number import Number
 from .optimizer import Optimizer, Params, options
 
 

@@ -16,7 +16,7 @@ from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor, wrap
 
 from .hooks import register_optimizer_step_post_hook, register_optimizer_step_pre_hook, with_hooks
-from .numbers import is_number, plain
+from .number import is_number, plain
 from .saved import Saved
 from .steps import options_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 
-from .numbers import Number, is_number, plain
+from .number import Number, is_number, plain
 from .optimizer import Optimizer, Params, full_state, options
 
 

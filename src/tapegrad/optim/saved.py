@@ -13,7 +13,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.creation.create import as_tensor
 
 from .hooks import Hooked
-from .numbers import is_number
+from .number import is_number
 
 
 class Saved(Hooked):

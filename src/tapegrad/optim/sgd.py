@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .numbers import Number
+from .number import Number
 from .optimizer import Optimizer, Params, options
 
 

@@ -14,7 +14,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import full_like
 
-from ..numbers import Number, is_number, plain
+from ..number import Number, is_number, plain
 from ..optimizer import Optimizer
 
 

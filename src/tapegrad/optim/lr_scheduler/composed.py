@@ -11,7 +11,7 @@ from typing import Any
 from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
 
-from ..numbers import plain
+from ..number import plain
 from ..optimizer import Optimizer
 from .base import LRScheduler, copied
 from .plateau import ReduceLROnPlateau

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..numbers import Number
+from ..number import Number
 from ..optimizer import Optimizer
 from .base import LRScheduler
 

@@ -8,7 +8,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any
 
-from ..numbers import Number
+from ..number import Number
 from ..optimizer import Optimizer
 from .base import LRScheduler, for_groups, prolonged
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tapegrad.core.commit import commit
 
-from ..numbers import plain
+from ..number import plain
 from ..optimizer import Optimizer
 from .base import LRScheduler, copied, for_groups, prolonged
 
