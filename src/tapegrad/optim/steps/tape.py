@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.caller import tensor_xp
+from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.creation.create import full_like
 
@@ -24,7 +25,7 @@ class Slot:
 class Work:
     """As ``chunks.Work``, for slots."""
 
-    reduce = np.sum
+    reduce = staticmethod(np.sum)
 
     def __init__(self, like: Tensor) -> None:
         self._like = like
@@ -42,17 +43,26 @@ class Work:
 def on_tape(
     update: Callable[..., Iterator[tuple]], arrays: tuple[Tensor | None, ...], then: partial | None
 ) -> None:
-    """Make the calls of ``update``, and then put what they made of the arrays into these."""
+    """Make the calls of ``update``. What they made of a Tensor is what it is from then on: in
+    memory of its own, so what was recorded of it before stays right, and can be differentiated."""
     slots = [None if a is None else Slot(a) for a in arrays]
     for function, *operands in filter(_is_call, update(Work(arrays[0]), *slots)):
         *inputs, out = operands
         values = [x.value if isinstance(x, Slot) else x for x in inputs]
         out.value = _on_tensors(function, values)
-    for a, slot in zip(arrays, slots, strict=True):
-        if a is not None and slot.value is not a:
-            a.copy_(slot.value)
-    if then is not None:
-        then()
+    changed = [
+        (a, slot.value)
+        for a, slot in zip(arrays, slots, strict=True)
+        if a is not None and slot.value is not a
+    ]
+    for a, _ in changed:
+        a._leave_memory()
+    names = ("_array", "_node", "_storage")
+    changes = [
+        partial(vars(a).update, {name: getattr(value, name) for name in names})
+        for a, value in changed
+    ]
+    commit(changes if then is None else [*changes, then])
 
 
 def _is_call(call: tuple) -> bool:
@@ -63,5 +73,5 @@ def _on_tensors(function: Any, values: list) -> Tensor:
     if function is np.sum:
         return values[0].sum()
     if function is np.positive:
-        return values[0]
+        return values[0].clone()
     return getattr(tensor_xp, function.__name__)(*values)
