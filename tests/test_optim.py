@@ -16,6 +16,9 @@ def options(**choices):
     return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
 
 
+ELEMENTWISE = ["SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD",
+               "Lion", "AdEMAMix", "ScheduleFreeAdamW"]  # fmt: skip
+
 SGD_TABLE = [
     row
     for row in options(
@@ -96,7 +99,7 @@ def test_defaults_are_pytorchs(name):
 
 
 @pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 200_001])
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_large_parameters_are_updated_piece_by_piece(name, size):
     """Larger than the cache-sized pieces in which the plain bodies work."""
     values = np.linspace(-1, 1, size, dtype=np.float32)
@@ -112,7 +115,7 @@ def test_large_parameters_are_updated_piece_by_piece(name, size):
     np.testing.assert_array_equal(whole.detach().numpy(), joined)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_transposed_parameters_and_gradients(name):
     base = np.arange(12, dtype=np.float64).reshape(3, 4)
     results = []
@@ -124,7 +127,7 @@ def test_transposed_parameters_and_gradients(name):
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "AdamW"])
 def test_half_precision_is_rounded_once(name):
     start, gradient = arrays(0, "float32")[0], arrays(1, "float32")[0].astype("float16")
     wide = tg.tensor(start.astype("float16").astype("float32")).requires_grad_()
@@ -141,6 +144,8 @@ def test_empty_parameters_are_left_alone():
     p.grad = tg.zeros((0, 3))
     for optimizer in (SGD([p], momentum=0.9), Adam([p]), RMSprop([p], centered=True)):
         optimizer.step()
+    for name in [*ELEMENTWISE, "Rprop", "LAMB", "Adafactor", "Muon"]:
+        getattr(tg.optim, name)([p]).step()
 
 
 def test_parameters_without_gradient_are_skipped():
@@ -206,6 +211,10 @@ def test_zero_grad():
         (Adam, {"amsgrad": True}),
         (AdamW, {}),
         (RMSprop, {"momentum": 0.9, "centered": True}),
+        *[
+            (getattr(tg.optim, name), {})
+            for name in [*ELEMENTWISE[3:], "Rprop", "LAMB", "Adafactor"]
+        ],
     ],
 )
 def test_state_dict_resumes_bit_for_bit(make, chosen):
