@@ -168,7 +168,7 @@ def chunk_rows(param: Any, length: int, row: int) -> int:
     """How many rows of ``row`` elements make a chunk."""
     if not isinstance(param, np.ndarray):
         return length  # a GPU would only see more launches
-    return max(1, CHUNK_BYTES // (param.itemsize * row))
+    return max(1, CHUNK_BYTES // (max(4, param.itemsize) * row))  # 4: 16 bits are widened
 
 
 def by_chunk(update: Callable[..., Calls], chunks: list[Any]) -> Iterator:
