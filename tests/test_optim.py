@@ -904,8 +904,6 @@ class Twice(SGD):
 
 @pytest.mark.parametrize("make", [SGD, Twice])
 def test_hooks_are_called_around_steps(make):
-    before_all = tg.optim.optimizer.register_optimizer_step_pre_hook
-    after_all = tg.optim.optimizer.register_optimizer_step_post_hook
     calls = []
     p = tg.ones(2, requires_grad=True)
     p.grad = tg.ones(2)

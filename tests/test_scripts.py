@@ -8,11 +8,11 @@ import warnings
 
 import numpy as np
 import pytest
-from scripts import language, learning, models, processes, science, vision
+from scripts import language, learning, models, optimizers, processes, science, vision
 
 import tapegrad as tg
 
-ROOMS = (vision, language, science, learning, models, processes)
+ROOMS = (vision, language, science, learning, models, processes, optimizers)
 PROGRAMS = [program for room in ROOMS for program in room.PROGRAMS]
 
 

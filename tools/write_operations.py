@@ -43,6 +43,7 @@ NAMESPACES = [
     "autograd.functional",
     "optim",
     "optim.lr_scheduler",
+    "optim.swa_utils",
     "data",
     "cuda",
     "bench",

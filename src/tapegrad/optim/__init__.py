@@ -60,3 +60,7 @@ else:
         if name == "swa_utils":  # which needs modules: loaded when it is first named
             return _import_module(f"{__name__}.{name}")
         return _refuse(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -90,7 +90,9 @@ class Hooked(Retelling):
         return {key: value for key, value in vars(self).items() if key not in _REGISTRIES}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        missing = {name: OrderedDict() for name in _REGISTRIES if name not in vars(self)}
+        missing: dict[str, Any] = {
+            name: OrderedDict() for name in _REGISTRIES if name not in vars(self)
+        }
         vars(self).update(missing, **state)
 
     def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:

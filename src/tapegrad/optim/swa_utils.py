@@ -109,7 +109,8 @@ class AveragedModel(Module):
     @no_grad()
     def update_parameters(self, model: Module) -> None:
         """Take in the model's parameters as they are now."""
-        mine, others = list(self.module.parameters()), list(model.parameters())
+        mine: list[Any] = list(self.module.parameters())
+        others: list[Any] = list(model.parameters())
         buffers = list(self.module.buffers()), list(model.buffers())
         if self.use_buffers:
             mine, others = (list(chain(a, b)) for a, b in zip((mine, others), buffers, strict=True))

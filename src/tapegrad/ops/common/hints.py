@@ -43,10 +43,6 @@ _ABSENT = {
     r"(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)(Tensor|Storage)":
         "use tapegrad.tensor(data, dtype=...)",
     r"(Storage|UntypedStorage|TypedStorage)": "assign to x.data",
-    r"(ASGD|Adadelta|Adafactor|Adagrad|Adamax|LBFGS|Muon|NAdam|RAdam|Rprop)":
-        "use optim.SGD, Adam, AdamW or RMSprop, or subclass optim.Optimizer",
-    r"\w+LR|ReduceLROnPlateau|\w*WarmRestarts|SequentialLR|ChainedScheduler|swa_utils":
-        "subclass optim.lr_scheduler.LRScheduler, or set group['lr'] in optimizer.param_groups",
     r"(parametriz\w+|\w*spectral_norm|\w*weight_norm|prune)": "compute the weight in forward()",
     r"(profiler|hub|multiprocessing|package|mps|xpu|monitor|overrides|nested|library)":
         "there is nothing like it here",

@@ -41,15 +41,16 @@ class Work:
 
 
 def on_tape(
-    update: Callable[..., Iterator[tuple]], arrays: tuple[Tensor | None, ...], then: partial | None
+    update: Callable[..., Iterator[tuple]], arrays: tuple[Any, ...], then: partial | None
 ) -> None:
     """Make the calls of ``update``. What they made of a Tensor is what it is from then on: in
     memory of its own, so what was recorded of it before stays right, and can be differentiated."""
-    slots = [None if a is None else Slot(a) for a in arrays]
-    for function, *operands in filter(_is_call, update(Work(arrays[0]), *slots)):
-        *inputs, out = operands
-        values = [x.value if isinstance(x, Slot) else x for x in inputs]
-        out.value = _on_tensors(function, values)
+    slots: list[Any] = [None if a is None else Slot(a) for a in arrays]
+    for call in update(Work(arrays[0]), *slots):
+        if len(call) > 1:  # else it says how to go over chunks
+            function, *inputs, out = call
+            values = [x.value if isinstance(x, Slot) else x for x in inputs]
+            out.value = _on_tensors(function, values)
     changed = [
         (a, slot.value)
         for a, slot in zip(arrays, slots, strict=True)
@@ -63,10 +64,6 @@ def on_tape(
         for a, value in changed
     ]
     commit(changes if then is None else [*changes, then])
-
-
-def _is_call(call: tuple) -> bool:
-    return len(call) > 1
 
 
 def _on_tensors(function: Any, values: list) -> Tensor:
