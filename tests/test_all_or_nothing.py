@@ -213,6 +213,9 @@ MAKERS = {
     "Adam": lambda p: tg.optim.Adam(p, lr=0.1, amsgrad=True, weight_decay=0.1),
     "AdamW": lambda p: tg.optim.AdamW(p, lr=0.1, maximize=True),
     "RMSprop": lambda p: tg.optim.RMSprop(p, lr=0.1, momentum=0.9, centered=True),
+    "NAdam": lambda p: tg.optim.NAdam(p, weight_decay=0.1),
+    "LAMB": lambda p: tg.optim.LAMB(p),
+    "Adafactor": lambda p: tg.optim.Adafactor(p),
 }
 
 

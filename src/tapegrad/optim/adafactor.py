@@ -9,7 +9,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.type_info import finfo
 
 from .number import Number, is_number
-from .optimizer import Optimizer, Params, options
+from .optimizer import Optimizer, Params, alike, options
 
 
 class Adafactor(Optimizer):
@@ -61,6 +61,9 @@ class Adafactor(Optimizer):
             return p.shape if key == "variance" else None
         *batch, rows, columns = p.shape
         return {"row_var": (*batch, rows, 1), "col_var": (*batch, 1, columns)}.get(key)
+
+    def _fits(self, key: str, value: Tensor, p: Tensor) -> bool:
+        return alike(value, p, self._shape(key, p))
 
     def _options(self, group: dict[str, Any]) -> dict[str, Any]:
         eps1, eps2 = group["eps"]

@@ -58,7 +58,7 @@ def options(given: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in given.items() if k not in {"self", "params", "__class__"}}
 
 
-def _alike(x: Tensor, y: Tensor, shape: Sequence[int] | None = None) -> bool:
+def alike(x: Tensor, y: Tensor, shape: Sequence[int] | None = None) -> bool:
     a, b = x._array, y._array
     wanted = b.shape if shape is None else tuple(shape)
     return a.shape == wanted and a.dtype == b.dtype and x._device is y._device
@@ -222,10 +222,10 @@ class Optimizer(Saved):
     def _require_alike(self, p: Tensor, state: dict[str, Any]) -> None:
         """Raise RuntimeError if the gradient or the state do not fit: a kernel would write past
         the end of the smaller array, or read numbers of the wrong size."""
-        if p._grad is None or not _alike(p._grad, p):
+        if p._grad is None or not alike(p._grad, p):
             self._refuse(p, "its gradient", p._grad, "call zero_grad() and backward() again")
         for key in self.kept_arrays:
-            if key in state and not _alike(state[key], p, self._shape(key, p)):
+            if key in state and not self._fits(key, state[key], p):
                 self._refuse(
                     p,
                     f"its state {key!r}",
@@ -233,6 +233,10 @@ class Optimizer(Saved):
                     "make the optimizer after moving or converting the model, or bring its state "
                     "along with optimizer.load_state_dict(optimizer.state_dict())",
                 )
+
+    def _fits(self, key: str, value: Tensor, p: Tensor) -> bool:
+        """Whether what is kept as ``key`` has the shape, dtype and device that it should."""
+        return alike(value, p)
 
     def _refuse(self, p: Tensor, what: str, other: Any, remedy: str) -> None:
         number = next(i for i, q in enumerate(self._parameters()) if q is p)
@@ -276,7 +280,10 @@ class Optimizer(Saved):
             options = {**options, "first_step": bool(new)}
         if self.counts_steps:
             told, numbers = self._count(state, group)
-            options = {**options, **{k: x for k, x in told.items() if k in options}}
+            options = dict(options)
+            for key, value in told.items():
+                if key in options:
+                    options[key] = value
             new.update(numbers)
         return kept, options, partial(state.update, new) if new else None
 

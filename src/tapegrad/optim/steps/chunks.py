@@ -100,28 +100,30 @@ def directed(
     return s
 
 
-def toward(work: Any, average: Any, x: Any, part: float, t: Any) -> Calls:
+def toward(work: Any, average: Any, x: Any, part: float, t: Any) -> tuple:
     """average = (1 - part) * average + part * x; ``t`` is scratch. (No call has three arrays: those
     take twice as long where not all of them begin at a cache line.)"""
-    yield np.multiply, x, work.number(part), t
-    yield np.multiply, average, work.number(1 - part), average
-    yield np.add, average, t, average
+    return (
+        (np.multiply, x, work.number(part), t),
+        (np.multiply, average, work.number(1 - part), average),
+        (np.add, average, t, average),
+    )
 
 
-def mean_square(work: Any, average: Any, x: Any, kept: float, t: Any) -> Calls:
+def mean_square(work: Any, average: Any, x: Any, kept: float, t: Any) -> tuple:
     """average = kept * average + (1 - kept) * x²; ``t`` is scratch."""
-    yield np.square, x, t
-    yield np.multiply, t, work.number(1 - kept), t
-    yield np.multiply, average, work.number(kept), average
-    yield np.add, average, t, average
+    return (
+        (np.square, x, t),
+        (np.multiply, t, work.number(1 - kept), t),
+        (np.multiply, average, work.number(kept), average),
+        (np.add, average, t, average),
+    )
 
 
-def add_square(work: Any, x: Any, total: Any, t: Any) -> Calls:
+def add_square(work: Any, x: Any, total: Any, t: Any) -> tuple:
     """total += the sum of x² over all elements; ``total`` is a cell, ``t`` scratch."""
     part = work.cell()
-    yield np.square, x, t
-    yield work.reduce, t, None, None, part
-    yield np.add, total, part, total
+    return ((np.square, x, t), (work.reduce, t, None, None, part), (np.add, total, part, total))
 
 
 def in_chunks(update: Callable[..., Calls], arrays: Arrays, then: Then) -> None:
