@@ -85,7 +85,7 @@ def made(name, params, options, more):
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 1e-4)])
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("maximize", [False, True])
 @pytest.mark.parametrize(("name", "formula", "options", "more"), ROWS)
 def test_thirty_steps_are_the_papers(name, formula, options, more, maximize, device, dtype, rtol):

@@ -82,7 +82,7 @@ def float64_counts():
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-6), ("float32", 2e-4)])
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize(("name", "options"), list(rows()))
 def test_thirty_steps_equal_pytorchs(name, options, device, dtype, rtol):
     ours = Trained(tg, name, options, dtype, device=device)

@@ -188,6 +188,7 @@ def _orthogonal(library: Any, x: Any, coefficients: Sequence[float], eps: float,
 def _rounded(library: Any, x: Any) -> Any:
     """The nearest numbers that bfloat16 has, as float32: the upper 16 bits, rounded to even."""
     bits = library.array(x, dtype="float32", order="C").view("uint32")
-    bits += 0x7FFF + ((bits >> 16) & 1)
-    bits &= 0xFFFF0000
+    last = (bits >> np.uint32(16)) & np.uint32(1)
+    bits += last + np.uint32(0x7FFF)
+    bits &= np.uint32(0xFFFF0000)
     return bits.view("float32")
