@@ -225,7 +225,7 @@ class Steps:
 
     def __init__(self, name: str, device: str, dtype: Any, steps: int) -> None:
         self.args = name, device, dtype, steps
-        values = np.linspace(-1, 1, 70_000 if dtype == "float32" else 140_000)
+        values = np.linspace(-1, 1, 140_000)
         self.params = [
             tg.tensor(v, dtype=dtype, device=device).requires_grad_() for v in (values[:3], values)
         ]

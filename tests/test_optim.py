@@ -101,7 +101,7 @@ def test_defaults_are_pytorchs(name):
     assert ours == {key: theirs[key] for key in ours}
 
 
-@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 200_001])
+@pytest.mark.parametrize("size", [65_536, 131_072, 131_073, 200_001])
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_large_parameters_are_updated_piece_by_piece(name, size):
     """Larger than the cache-sized pieces in which the plain bodies work."""

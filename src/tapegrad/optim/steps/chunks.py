@@ -4,7 +4,7 @@ A step is written once, as a generator of calls: functions of NumPy's, their ope
 array that takes the result (CuPy's arrays answer to them too). It makes a dozen passes over its
 arrays, so it goes chunk by chunk: the passes over a chunk run in the L2 cache and only the first
 and the last touch memory (measured on 8 million float32 parameters: Adam 26 ms in chunks, 42 ms
-over the whole arrays). No scratch memory is larger than a chunk. 16-bit floats are computed in
+over the whole arrays). No scratch memory is larger than two chunks. 16-bit floats are computed in
 float32 and rounded once, as the kernels do.
 
 First everything is prepared that can fail: scratch memory, and every call with its operands. Then
@@ -37,6 +37,7 @@ from .tape import on_tape
 
 _call = np.ufunc.__call__
 CHUNK_BYTES = 1 << 18  # 5 arrays of Adam in a 2 MB L2
+_WHOLE_BYTES = 2 * CHUNK_BYTES  # up to which a second chunk costs more than it saves
 _LINE = 64  # bytes of a cache line: NumPy's loops over arrays that begin at one are twice as fast
 
 AGAIN: tuple = ()
@@ -132,7 +133,7 @@ def in_chunks(update: Callable[..., Calls], arrays: Arrays, then: Then) -> None:
     param = arrays[0]
     if isinstance(param, Tensor):
         on_tape(update, arrays, then)
-    elif is_low_precision(param.dtype) or param.nbytes > CHUNK_BYTES:
+    elif is_low_precision(param.dtype) or param.nbytes > _WHOLE_BYTES:
         in_passes(update, arrays, then)
     else:
         make(starmap(_call, list(update(Work(param, param.dtype), *arrays))), then)
