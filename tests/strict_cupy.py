@@ -168,7 +168,7 @@ def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
 def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: Any = None,
                shape: Any = None) -> ndarray:  # fmt: skip
     result = own(np.empty_like(plain(prototype), dtype, order, shape=shape))
-    result._a.view(np.uint8 if result.size and result.ndim else None).fill(0xFF)
+    result._a.view(np.uint8 if result.size and result.ndim else result.dtype).fill(0xFF)
     return result
 
 

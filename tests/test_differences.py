@@ -917,6 +917,51 @@ def test_loading_a_wrong_state():
     on_both(load)
 
 
+def test_a_repeated_parameter():
+    """A group that repeats a parameter is refused"""
+    p, q = (lib.ones(2, requires_grad=True) for lib in (tg, torch))
+    with pytest.raises(ValueError, match="more than once"):
+        tg.optim.SGD([p, p])
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        torch.optim.SGD([q, q])
+
+
+def test_a_differentiable_step():
+    """A differentiable step leaves what was recorded before it right"""
+
+    def gradient(lib: Any) -> list[float] | None:
+        first = lib.ones(2, requires_grad=True)
+        p = first.clone()
+        loss = (p * p).sum()
+        (p.grad,) = lib.autograd.grad(loss, [p], create_graph=True)
+        lib.optim.SGD([p], lr=0.25, differentiable=True).step()
+        try:
+            (loss + p.sum()).backward()
+        except RuntimeError:
+            return None
+        return first.grad.tolist()
+
+    assert on_both(gradient) == ([2.5, 2.5], None)
+
+
+def test_a_chain_in_a_sequence():
+    """A ChainedScheduler may come second in a SequentialLR"""
+
+    def rates(lib: Any) -> list[float]:
+        kinds = lib.optim.lr_scheduler
+        optimizer = lib.optim.SGD([lib.ones(1, requires_grad=True)], lr=1.0)
+        first, second = (kinds.ExponentialLR(optimizer, 0.5) for _ in range(2))
+        schedule = kinds.SequentialLR(optimizer, [first, kinds.ChainedScheduler([second])], [1])
+        optimizer.step()
+        schedule.step()
+        schedule.step()
+        return schedule.get_last_lr()
+
+    assert rates(tg) == [0.5]
+    with pytest.raises(NotImplementedError):
+        rates(torch)
+
+
 def test_integers_in_state():
     """Integers in an optimizer's state stay integers when loaded"""
 

@@ -29,7 +29,7 @@ HINTS = [
     ("nn.functional", "crossentropy", "did you mean 'cross_entropy'"),
     ("nn.init", "xavier_unifrom_", "did you mean 'xavier_uniform_'"),
     ("nn.utils", "spectral_nrom", "did you mean 'spectral_norm'"),
-    ("optim", "LBFGS", "use optim.SGD, Adam"),
+    ("optim", "SparseAdam", "tensors are dense"),
     ("optim", "Adaam", "did you mean 'Adam'"),
     ("data", "Dataloader", "did you mean 'DataLoader'"),
     ("linalg", "eig", "no complex numbers"),

@@ -1,5 +1,8 @@
 """Optimizers and schedules against PyTorch's, step by step."""
 
+import copy
+import pickle
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -15,6 +18,9 @@ SHAPES = [(3, 4), (5,), ()]
 def options(**choices):
     return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
 
+
+ELEMENTWISE = ["SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD",
+               "Lion", "AdEMAMix", "ScheduleFreeAdamW"]  # fmt: skip
 
 SGD_TABLE = [
     row
@@ -95,8 +101,8 @@ def test_defaults_are_pytorchs(name):
     assert ours == {key: theirs[key] for key in ours}
 
 
-@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 200_001])
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("size", [65_536, 131_072, 131_073, 200_001])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_large_parameters_are_updated_piece_by_piece(name, size):
     """Larger than the cache-sized pieces in which the plain bodies work."""
     values = np.linspace(-1, 1, size, dtype=np.float32)
@@ -112,7 +118,7 @@ def test_large_parameters_are_updated_piece_by_piece(name, size):
     np.testing.assert_array_equal(whole.detach().numpy(), joined)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_transposed_parameters_and_gradients(name):
     base = np.arange(12, dtype=np.float64).reshape(3, 4)
     results = []
@@ -124,7 +130,7 @@ def test_transposed_parameters_and_gradients(name):
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "AdamW"])
 def test_half_precision_is_rounded_once(name):
     start, gradient = arrays(0, "float32")[0], arrays(1, "float32")[0].astype("float16")
     wide = tg.tensor(start.astype("float16").astype("float32")).requires_grad_()
@@ -141,10 +147,12 @@ def test_empty_parameters_are_left_alone():
     p.grad = tg.zeros((0, 3))
     for optimizer in (SGD([p], momentum=0.9), Adam([p]), RMSprop([p], centered=True)):
         optimizer.step()
-        assert p.shape == p.grad.shape == (0, 3)
         sizes = {k: tuple(v.shape) for k, v in optimizer.state[p].items() if tg.is_tensor(v)}
         assert set(sizes.values()) <= {(0, 3), ()}
         assert sizes
+    for name in [*ELEMENTWISE, "Rprop", "LAMB", "Adafactor", "Muon"]:
+        getattr(tg.optim, name)([p]).step()
+        assert p.shape == p.grad.shape == (0, 3)
 
 
 def test_parameters_without_gradient_are_skipped():
@@ -170,7 +178,12 @@ def test_groups_have_options_of_their_own():
 
 
 def test_a_generator_of_parameters_is_taken():
-    assert len(SGD((tg.zeros(1, requires_grad=True) for _ in range(3)), lr=1).param_groups[0]) == 7
+    assert (
+        len(
+            SGD((tg.zeros(1, requires_grad=True) for _ in range(3)), lr=1).param_groups[0]["params"]
+        )
+        == 3
+    )
 
 
 def test_closure_runs_with_gradients_and_its_loss_is_returned():
@@ -205,6 +218,10 @@ def test_zero_grad():
         (Adam, {"amsgrad": True}),
         (AdamW, {}),
         (RMSprop, {"momentum": 0.9, "centered": True}),
+        *[
+            (getattr(tg.optim, name), {})
+            for name in [*ELEMENTWISE[3:], "Rprop", "LAMB", "Adafactor"]
+        ],
     ],
 )
 def test_state_dict_resumes_bit_for_bit(make, chosen):
@@ -415,6 +432,7 @@ def test_a_group_added_later_follows_a_cosine_to_its_end():
     optimizer = two_groups(tg)
     schedule = CosineAnnealingLR(optimizer, T_max=4)
     optimizer.add_param_group({"params": [tg.zeros(1, requires_grad=True)], "lr": 0.1})
+    optimizer.step()
     for _ in range(20):
         schedule.step()
         first, second, third = schedule.get_last_lr()
@@ -439,6 +457,7 @@ def test_a_tensor_rate_is_changed_in_place_and_not_shared():
     schedule = StepLR(optimizer, 1)
     assert lr is optimizer.param_groups[0]["lr"]
     last = schedule.get_last_lr()
+    optimizer.step()
     schedule.step()
     np.testing.assert_allclose([lr.item(), schedule.get_last_lr()[0].item()], 0.1, rtol=1e-6)
     assert last[0].item() == 1.0
@@ -447,7 +466,9 @@ def test_a_tensor_rate_is_changed_in_place_and_not_shared():
 
 def test_schedule_resumes():
     def fresh():
-        return StepLR(SGD([tg.zeros(1, requires_grad=True)], lr=0.1), step_size=2)
+        schedule = StepLR(SGD([tg.zeros(1, requires_grad=True)], lr=0.1), step_size=2)
+        schedule.optimizer.step()
+        return schedule
 
     first, second = fresh(), fresh()
     for _ in range(3):
@@ -560,8 +581,9 @@ def test_choices_among_pytorchs_implementations_are_taken_and_change_nothing(nam
         make([p], lr=0.1, **options).step()
         steps.append(p.tolist())
     assert steps[0] == steps[1]
-    with pytest.raises(NotImplementedError, match=rf"^{name}: differentiable=True.*p - lr \* g"):
-        make([p], lr=0.1, differentiable=True)
+    if way == "fused":
+        with pytest.raises(RuntimeError, match=rf"^{name}: fused and foreach cannot both be True"):
+            make([p], lr=0.1, foreach=True, fused=True)
 
 
 # ---- options and state --------------------------------------------------------------------------
@@ -806,6 +828,7 @@ def test_a_schedule_that_raises_changes_nothing(wrong, error):
     """(F04)"""
     optimizer = two_groups(tg)
     schedule = Broken(optimizer, 2)
+    optimizer.step()
     optimizer.add_param_group({"params": [tg.zeros(1, requires_grad=True)]})
     before = str((schedule.state_dict(), optimizer.state_dict()))
     schedule.wrong = wrong
@@ -822,3 +845,208 @@ def test_schedules_take_numbers(make):
             make(two_groups(tg), bad)
         with pytest.raises(TypeError, match=rf"{make.__name__}: \w+ must be a number, not"):
             make(two_groups(tg), 2, bad)
+
+
+@pytest.mark.parametrize("shape", [(1500, 1000), (1_500_000,)])
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float16])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "Rprop", "LAMB", "Adafactor"])
+def test_a_step_makes_no_temporary_of_a_parameters_size(name, shape, dtype):
+    p = tg.ones(shape, dtype=dtype, requires_grad=True)
+    p.grad = tg.full(shape, 0.25, dtype=dtype)
+    optimizer = getattr(tg.optim, name)([p], lr=0.01)
+    optimizer.step()
+    tracemalloc.start()
+    try:
+        optimizer.step()
+        assert tracemalloc.get_traced_memory()[1] < p._array.nbytes * (
+            1 if dtype == tg.float16 else 0.5
+        )
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(700, 300), (3, 300, 200), (200_001,), (90_000, 1)])
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+def test_adafactor_goes_piece_by_piece(shape, layout):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+    rng = np.random.default_rng(0)
+    values, slopes = rng.standard_normal((2, *shape))
+    if layout == "transposed":
+        values, slopes = (np.ascontiguousarray(a.T).T for a in (values, slopes))
+    p, q = (
+        tg.from_numpy(values.copy("K")).requires_grad_(),
+        torch.tensor(values, requires_grad=True),
+    )
+    ours, theirs = tg.optim.Adafactor([p]), torch.optim.Adafactor([q])
+    for _ in range(3):
+        p.grad, q.grad = tg.from_numpy(slopes), torch.tensor(slopes)
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_lamb_of_a_large_parameter():
+    values = np.random.default_rng(0).standard_normal(200_001)
+    p = tg.tensor(values).requires_grad_()
+    p.grad = tg.tensor(values * 2)
+    tg.optim.LAMB([p], lr=0.1, weight_decay=0.0).step()
+    r = values / (np.abs(values) + 5e-7)
+    size = np.linalg.norm(values) / np.linalg.norm(r)
+    np.testing.assert_allclose(p.detach().numpy(), values - 0.1 * r * size, rtol=1e-9)
+
+
+# ---- hooks and steps ----------------------------------------------------------------------------
+
+
+class Twice(SGD):
+    """A subclass whose step calls its base's."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("make", [SGD, Twice])
+def test_hooks_are_called_around_steps(make):
+    calls = []
+    p = tg.ones(2, requires_grad=True)
+    p.grad = tg.ones(2)
+    optimizer, other = make([p], lr=0.5), SGD([p], lr=0.0)
+    handles = [
+        optimizer.register_step_pre_hook(lambda *given: calls.append(("before", *given))),
+        optimizer.register_step_post_hook(lambda *given: calls.append(("after", *given))),
+        tg.optim.optimizer.register_optimizer_step_pre_hook(lambda o, *_: calls.append(("all", o))),
+        tg.optim.optimizer.register_optimizer_step_post_hook(
+            lambda o, *_: calls.append(("end", o))
+        ),
+    ]
+    optimizer.step()
+    assert calls == [
+        ("all", optimizer),
+        ("before", optimizer, (optimizer,), {}),
+        ("after", optimizer, (optimizer,), {}),
+        ("end", optimizer),
+    ]
+    other.step()
+    assert calls[4:] == [("all", other), ("end", other)]
+    for handle in handles:
+        handle.remove()
+    optimizer.step()
+    assert len(calls) == 6
+    optimizer.register_step_pre_hook(lambda *_: ((optimizer, lambda: 7), {}))
+    assert optimizer.step() == 7
+    optimizer.register_step_pre_hook(lambda *_: 3)
+    with pytest.raises(RuntimeError, match="pre hook must return None or new args and kwargs"):
+        optimizer.step()
+    with pytest.raises(TypeError, match="must be callable"):
+        optimizer.register_step_post_hook(3)
+
+
+def test_hooks_are_called_around_saving_and_loading():
+    calls = []
+
+    def told(name, result=None):
+        def hook(optimizer, *state):
+            calls.append(name)
+            return result(*state) if result else None
+
+        return hook
+
+    p = tg.ones(2, requires_grad=True)
+    optimizer = SGD([p], lr=0.5)
+    optimizer.register_state_dict_pre_hook(told("2"))
+    optimizer.register_state_dict_pre_hook(told("1"), prepend=True)
+    optimizer.register_state_dict_post_hook(told("3", lambda state: {**state, "more": 1}))
+    saved = optimizer.state_dict()
+    assert calls == ["1", "2", "3"]
+    assert saved["more"] == 1
+
+    def rename(state):
+        state["param_groups"] = state.pop("groups")
+
+    optimizer.register_load_state_dict_pre_hook(told("4", rename))
+    optimizer.register_load_state_dict_post_hook(told("5"))
+    saved["groups"] = [{**saved.pop("param_groups")[0], "lr": 0.25}]
+    optimizer.load_state_dict(saved)
+    assert "groups" in saved
+    assert calls[3:] == ["4", "5"]
+    assert optimizer.param_groups[0]["lr"] == 0.25
+    assert pickle.loads(pickle.dumps(optimizer)).param_groups[0]["lr"] == 0.25
+    assert copy.deepcopy(optimizer).state_dict().keys() == {"state", "param_groups"}
+
+
+def test_an_option_may_be_required_of_groups():
+    class Needy(tg.optim.Optimizer):
+        def __init__(self, params, lr=tg.optim.optimizer.required):
+            super().__init__(params, {"lr": lr})
+
+    p = tg.ones(2, requires_grad=True)
+    assert Needy([{"params": [p], "lr": 0.1}]).param_groups[0]["lr"] == 0.1
+    with pytest.raises(ValueError, match="Needy: the group does not say what its lr is"):
+        Needy([p])
+
+
+def test_parameters_need_an_order_and_groups_are_dicts():
+    p = tg.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match="give a list, not a set"):
+        SGD([{"params": {p}}])
+    with pytest.raises(TypeError, match="a group must be a dict, got list"):
+        SGD([p]).add_param_group([p])
+    q = (p * 2).requires_grad_()
+    q.retain_grad()
+    SGD([q])
+
+
+# ---- L-BFGS -------------------------------------------------------------------------------------
+
+
+def rosenbrock(x):
+    return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+
+def test_lbfgs_finds_the_bottom_of_a_valley():
+    x = tg.tensor([-1.2, 1.0], dtype=tg.float64, requires_grad=True)
+    optimizer = tg.optim.LBFGS([x], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = rosenbrock(x)
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == pytest.approx(24.2)
+    np.testing.assert_allclose(x.tolist(), [1, 1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_a_closure_that_raises_leaves_everything_as_it_was(search):
+    x = tg.tensor([-1.2, 1.0], dtype=tg.float64, requires_grad=True)
+    optimizer = tg.optim.LBFGS([x], max_iter=5, lr=0.001, line_search_fn=search)
+    left = 9
+
+    def closure():
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ZeroDivisionError
+        optimizer.zero_grad()
+        loss = rosenbrock(x)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    left = 3
+    before = str((x.tolist(), optimizer.state_dict()))
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step(closure)
+    assert str((x.tolist(), optimizer.state_dict())) == before
+
+
+def test_bad_lbfgs():
+    p, q = (tg.ones(2, requires_grad=True) for _ in range(2))
+    with pytest.raises(ValueError, match="all parameters must be in one group"):
+        tg.optim.LBFGS([{"params": [p]}, {"params": [q]}])
+    with pytest.raises(RuntimeError, match="line_search_fn must be None or 'strong_wolfe'"):
+        tg.optim.LBFGS([p], line_search_fn="armijo")
+    with pytest.raises(ValueError, match="max_iter must be at least 0, not 'many'"):
+        tg.optim.LBFGS([p], max_iter="many")

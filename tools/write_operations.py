@@ -45,6 +45,7 @@ NAMESPACES = [
     "amp",
     "optim",
     "optim.lr_scheduler",
+    "optim.swa_utils",
     "data",
     "utils.checkpoint",
     "cuda",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .optimizer import Number, Optimizer, Params, is_number, options, plain
+from tapegrad.core.tensor import Tensor
+
+from .number import Number
+from .optimizer import Optimizer, Params, options
 
 
 class Adam(Optimizer):
@@ -13,11 +16,11 @@ class Adam(Optimizer):
     and of its square: steps of about lr, whatever the gradient's scale (Kingma & Ba 2014).
 
     ``betas`` are the parts of m and v that each step keeps. ``weight_decay`` * p is added to the
-    gradient; see AdamW. ``amsgrad`` never lets v shrink (Reddi et al. 2018). ``maximize`` goes up
-    instead. Raises ValueError for options that are negative, and for betas outside 0..1.
+    gradient; ``decoupled_weight_decay`` makes it AdamW. ``amsgrad`` never lets v shrink (Reddi et
+    al. 2018). ``maximize`` goes up instead. Raises ValueError for options that are negative, and
+    for betas outside 0..1.
     """
 
-    decoupled_weight_decay = False
     step_name = "adam_step"
     counts_steps = True
     kept_arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
@@ -37,36 +40,27 @@ class Adam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
-        betas = group["betas"]
-        self._require(
-            group,
-            "betas",
-            isinstance(betas, Sequence)
-            and len(betas) == 2
-            and all(is_number(beta) and 0 <= beta < 1 for beta in betas),
-            "two numbers, at least 0 and below 1",
-        )
+        self._require_parts(group, "betas")
+        tensors = [isinstance(beta, Tensor) for beta in group["betas"]]
+        self._require(group, "betas", len(set(tensors)) == 1, "two floats or two tensors")
+        if group.get("foreach") and not group.get("capturable"):
+            for option, tensor in (("lr", isinstance(group["lr"], Tensor)), ("betas", tensors[0])):
+                rule = "no tensor with foreach=True, which needs capturable=True too"
+                self._require(group, option, not tensor, rule)
 
     def _used(self, group: dict[str, Any]) -> Sequence[str]:
         return self.kept_arrays if group["amsgrad"] else self.kept_arrays[:2]
-
-    def _options(self, group: dict[str, Any]) -> dict[str, Any]:
-        beta1, beta2 = map(plain, group["betas"])
-        more = {"beta1": beta1, "beta2": beta2}
-        more["decoupled_weight_decay"] = self.decoupled_weight_decay
-        return super()._options({**group, **more})
 
 
 class AdamW(Adam):
     """Adam whose weight decay shrinks the parameters directly: p -= lr * weight_decay * p, besides
     Adam's step (Loshchilov & Hutter 2017)."""
-
-    decoupled_weight_decay = True
 
     def __init__(
         self,
@@ -83,4 +77,4 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        Optimizer.__init__(self, params, options(locals()))
+        Optimizer.__init__(self, params, options(locals()) | {"decoupled_weight_decay": True})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .optimizer import Number, Optimizer, Params, options
+from .number import Number
+from .optimizer import Optimizer, Params, options
 
 
 class RMSprop(Optimizer):

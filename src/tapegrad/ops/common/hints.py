@@ -33,10 +33,6 @@ _ABSENT = {
     r"\w*(sparse|coalesce)\w*|to_dense|SparseAdam": "tensors are dense",
     r"\w*(quant|qint|QInt|QUInt|q_scale|q_zero)\w*|ao": "tensors are not quantized",
     r"\w*Storage": "ask x.storage() or x.untyped_storage(), assign to x.data",
-    r"(ASGD|Adadelta|Adafactor|Adagrad|Adamax|LBFGS|Muon|NAdam|RAdam|Rprop)":
-        "use optim.SGD, Adam, AdamW or RMSprop, or subclass optim.Optimizer",
-    r"\w+LR|ReduceLROnPlateau|\w*WarmRestarts|SequentialLR|ChainedScheduler|swa_utils":
-        "subclass optim.lr_scheduler.LRScheduler, or set group['lr'] in optimizer.param_groups",
     r"(package|monitor|overrides|nested|library|mtia)":
         "there is nothing like it here",
     r"(Variable)": "tensors record themselves: use tapegrad.tensor(data, requires_grad=True)",

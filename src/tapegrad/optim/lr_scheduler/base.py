@@ -1,27 +1,24 @@
-"""Learning rates that change over training."""
+"""LRScheduler: what all schedules share."""
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from inspect import signature
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
 from tapegrad.core.commit import commit
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.hints import unknown_names as _unknown_names
 from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import full_like
 
-from .optimizer import Number, Optimizer, is_number, plain
+from ..number import Number, is_number, plain
+from ..optimizer import Optimizer
 
-__all__ = ["CosineAnnealingLR", "LRScheduler", "StepLR"]
 
-
-def _copied(rate: Number) -> Number:
+def copied(rate: Number) -> Number:
     return rate.detach().clone() if isinstance(rate, Tensor) else rate
 
 
@@ -36,13 +33,14 @@ class LRScheduler(Retelling):
     """
 
     _is_initial = False
+    _takes_epochs = False  # whether step(epoch) is what it is meant for
+    _step_count = 0
+    _not_loaded: tuple[str, ...] = ("optimizer",)  # of a state
+    _optional: tuple[str, ...] = ()  # numbers that may be None
     _last_lr: list[Number]
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"{type(self).__name__} needs an Optimizer, got {type(optimizer).__name__}"
-            )
+        self._require_optimizer(optimizer)
         if last_epoch != -1 and any("initial_lr" not in g for g in optimizer.param_groups):
             raise KeyError(
                 f"{type(self).__name__}: to resume at last_epoch={last_epoch}, every group "
@@ -51,9 +49,21 @@ class LRScheduler(Retelling):
         self.optimizer = optimizer
         self.base_lrs: list[Number] = []
         self.last_epoch = last_epoch
+        self._initial_step()
+
+    def _initial_step(self) -> None:
+        self._step_count = 0
         self._is_initial = True
-        self.step()
-        self._is_initial = False
+        try:
+            self.step()
+        finally:
+            self._is_initial = False
+
+    def _require_optimizer(self, optimizer: Any) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"{type(self).__name__} needs an Optimizer, got {type(optimizer).__name__}"
+            )
 
     def _require_numbers(self, **given: Any) -> None:
         for name, value in given.items():
@@ -67,26 +77,60 @@ class LRScheduler(Retelling):
         """The rates in use, one per parameter group."""
         return list(self._last_lr)
 
-    def step(self) -> None:
+    def step(self, epoch: float | None = None) -> None:
         """Move on by one epoch and set the optimizer's rates; or, if anything raises, neither. A
-        group that was added since the last step joins in with the rate that it has."""
+        group that was added since the last step joins in with the rate that it has.
+
+        ``epoch``: go there instead, by the schedule's closed form where it has one. Warns that this
+        is deprecated, and if the optimizer has made no step yet: then the first rate is not used.
+        """
+        if self._step_count == 1 and not getattr(self.optimizer, "_opt_called", False):
+            self._warn(
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first "
+                "learning rate is never used; call optimizer.step() first"
+            )
+        if epoch is not None:
+            self._warn("step(epoch) is deprecated: call step() once an epoch")
+        commit(self._prepared(epoch, counted=True))
+
+    def _warn(self, text: str) -> None:
+        if not self._takes_epochs:
+            warnings.warn(f"{text} ({type(self).__name__})", UserWarning, stacklevel=3)
+
+    def _prepared(self, epoch: float | None, counted: bool) -> list[partial]:
+        """What a step will change: this schedule, and the groups of the optimizer. Afterwards both
+        are as they were."""
         groups, state = self.optimizer.param_groups, vars(self)
         fresh = [group for group in groups if "initial_lr" not in group]
         undo = [partial(group.pop, "initial_lr", None) for group in fresh]
-        undo.append(partial(state.update, dict(state)))
+        before = dict(state)
+        undo += [partial(state.clear), partial(state.update, before)]
         undo_all: partial = partial(deque, map(partial.__call__, undo), 0)
         try:
-            redo = [partial(group.update, initial_lr=_copied(group["lr"])) for group in fresh]
+            redo = [partial(group.update, initial_lr=copied(group["lr"])) for group in fresh]
             commit(redo)
             joining = groups[len(self.base_lrs) :]
-            self.base_lrs = self.base_lrs + [_copied(group["initial_lr"]) for group in joining]
-            self.last_epoch += 1
-            rates = list(self.get_lr())
+            self.base_lrs = self.base_lrs + [copied(group["initial_lr"]) for group in joining]
+            self._step_count += counted
+            self._advance(epoch)
+            closed_form = getattr(self, "_get_closed_form_lr", None)
+            rates = list(self.get_lr() if epoch is None or not closed_form else closed_form())
             changes, last = self._changes(groups, rates)
             after = {**state, "_last_lr": last}
         finally:
             undo_all()
-        commit([partial(state.update, after), *redo, *changes])
+        return [partial(state.update, after), *redo, *changes]
+
+    def _advance(self, epoch: float | None) -> None:
+        self.last_epoch = self.last_epoch + 1 if epoch is None else int(epoch)
+
+    def _restart(self) -> None:
+        """Go back to epoch 0."""
+        commit(self._prepared(0, counted=False))
+
+    def _times(self, factor: float) -> list[Number]:
+        """The rates in use, times ``factor``."""
+        return [group["lr"] * factor for group in self.optimizer.param_groups]
 
     def _changes(self, groups: list[dict[str, Any]], rates: list[Any]) -> tuple[list, list]:
         """What sets the groups' rates, and what they will be. A rate that is a tensor stays that
@@ -105,16 +149,26 @@ class LRScheduler(Retelling):
                 changes.append(partial(lr._array.fill, rate.item()))
             else:
                 changes.append(partial(group.update, lr=rate))
-            last.append(_copied(rate))
-        return changes, last
+            last.append(copied(rate))
+        return changes + self._more_changes(), last
+
+    def _more_changes(self) -> list[partial]:
+        """What else a step changes in the groups."""
+        return []
 
     def state_dict(self) -> dict[str, Any]:
+        """Everything but the optimizer, which saves its own state."""
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over where another scheduler of the same kind was; the optimizer loads its own
-        state. Raises ValueError, which names the key, before it changes anything: where what the
-        constructor takes is missing, and for what is no number where one is needed."""
+        """Take over where another scheduler of the same kind was, one of PyTorch's too; the
+        optimizer loads its own state. Raises ValueError, which names the key, before it changes
+        anything: where what the constructor takes is missing, and for what is no number where one
+        is needed."""
+        commit(self._loaded(state_dict))
+
+    def _loaded(self, state_dict: Mapping[str, Any]) -> list[partial]:
+        """What loading a state will change."""
         owner = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping):
             raise ValueError(f"{owner} takes what state_dict() gives, not {state_dict!r}")
@@ -133,65 +187,27 @@ class LRScheduler(Retelling):
                     raise ValueError(
                         f"{owner}: '{key}' has {len(value)} rates, the optimizer {groups} groups"
                     )
-            elif is_number(have) and not is_number(value):
+            elif is_number(have) and not (
+                is_number(value) or (value is None and key in self._optional)
+            ):
                 raise ValueError(f"{owner}: '{key}' must be a number, not {value!r}")
             elif key == "last_epoch" and (plain(value) % 1 or value < -1):
                 raise ValueError(f"{owner}: 'last_epoch' must be an epoch's number, not {value!r}")
-        vars(self).update({key: x for key, x in state_dict.items() if key != "optimizer"})
+        loaded = {key: x for key, x in state_dict.items() if key not in self._not_loaded}
+        return [partial(vars(self).update, loaded)]
 
 
-class StepLR(LRScheduler):
-    """Each ``step_size`` epochs the rate is multiplied by ``gamma``. Raises ValueError for a
-    step_size below 1, TypeError for what is no number."""
-
-    def __init__(
-        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
-    ) -> None:
-        self._require_numbers(step_size=step_size, gamma=gamma, last_epoch=last_epoch)
-        if step_size < 1:
-            raise ValueError(f"StepLR: step_size must be at least 1, not {step_size}")
-        self.step_size = step_size
-        self.gamma = gamma
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self) -> list[Number]:
-        falls = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
-        factor = self.gamma if falls else 1
-        return [group["lr"] * factor for group in self.optimizer.param_groups]
+def for_groups(values: Any, optimizer: Optimizer, owner: str, name: str) -> list:
+    """One value for each group: the list given, or the one value given for all of them. Raises
+    ValueError for a list of another length."""
+    groups = len(optimizer.param_groups)
+    if not isinstance(values, (list, tuple)):
+        return [copied(values) for _ in range(groups)]
+    if len(values) != groups:
+        raise ValueError(f"{owner}: {name} has {len(values)} values, the optimizer {groups} groups")
+    return [copied(value) for value in values]
 
 
-class CosineAnnealingLR(LRScheduler):
-    """eta_min + (rate - eta_min) * (1 + cos(pi * epoch / T_max)) / 2: along half a cosine down to
-    ``eta_min`` in ``T_max`` epochs, and up again (Loshchilov & Hutter 2016); each step multiplies
-    the rate's distance from eta_min by what that grows. Raises ValueError for a T_max below 1,
-    TypeError for what is no number."""
-
-    def __init__(
-        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
-    ) -> None:
-        self._require_numbers(T_max=T_max, eta_min=eta_min, last_epoch=last_epoch)
-        if T_max < 1:
-            raise ValueError(f"CosineAnnealingLR: T_max must be at least 1, not {T_max}")
-        self.T_max = T_max
-        self.eta_min = eta_min
-        super().__init__(optimizer, last_epoch)
-
-    def _height(self, epoch: int) -> float:
-        return 1 + math.cos(math.pi * epoch / self.T_max)
-
-    def get_lr(self) -> list[Number]:
-        rates = [group["lr"] for group in self.optimizer.param_groups]
-        if self._is_initial:
-            return rates
-        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # from eta_min: distance 0
-            first = (1 - math.cos(math.pi / self.T_max)) / 2
-            return [
-                lr + (base - self.eta_min) * first
-                for lr, base in zip(rates, self.base_lrs, strict=True)
-            ]
-        growth = self._height(self.last_epoch) / self._height(self.last_epoch - 1)
-        return [growth * (lr - self.eta_min) + self.eta_min for lr in rates]
-
-
-if not _TYPE_CHECKING:
-    __getattr__ = _unknown_names(__name__)
+def prolonged(values: list, groups: Iterable) -> list:
+    """With the last value for each group that was added later."""
+    return [*values, *values[-1:] * (len(list(groups)) - len(values))]

@@ -1,0 +1,7 @@
+"""Optimizer steps: one call updates a parameter and its state in place. A file has a family's
+formulas; chunks.py runs them, tape.py records them, kernels.py replaces some on GPUs."""
+
+from . import descent, kernels, matrices, moments, squares
+from .chunks import options_of
+
+__all__ = ["options_of", "descent", "kernels", "matrices", "moments", "squares"]
