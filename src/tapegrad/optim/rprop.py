@@ -16,7 +16,8 @@ class Rprop(Optimizer):
     etas[1] while the gradient keeps its sign, and shrinks by etas[0] where it turns; there the
     element rests for a step (Riedmiller & Braun 1993).
 
-    ``step_sizes`` are the smallest and the largest step. ``maximize`` goes up. Raises ValueError
+    ``step_sizes`` are the smallest and the largest step. ``maximize`` goes up. With
+    ``differentiable`` no gradient flows to lr, a number at the start. Raises ValueError
     for a negative lr, and unless 0 < etas[0] < 1 < etas[1].
     """
 
