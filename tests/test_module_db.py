@@ -29,22 +29,11 @@ with warnings.catch_warnings():
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's, about its own samples
 
-# Entries that fail, of which nothing else may: whoever adds one strikes it off.
-MISSING = {"GRU", "LSTM", "LSTMCell", "RNN", "RNNCell"}
-
-
 REFUSING = [info for info in module_db if info.module_error_inputs_func]
 
 
 def name(info: Any) -> str:
     return info.module_cls.__name__
-
-
-def marked(infos: list) -> list:
-    """The entries, of which the missing ones must fail."""
-    absent = pytest.mark.xfail(reason="not there yet", strict=True)
-    marks = {True: [absent], False: []}
-    return [pytest.param(i, id=name(i), marks=marks[name(i) in MISSING]) for i in infos]
 
 
 class ModuleTranslator(Translator):
@@ -190,7 +179,7 @@ def compare(got: list, own: list, exact: list, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "emulated"])
-@pytest.mark.parametrize("info", marked(module_db))
+@pytest.mark.parametrize("info", module_db, ids=name)
 def test_outputs_and_gradients(info: Any, device: str) -> None:
     seen = 0
     for dtype in (torch.float64, torch.float32):
@@ -200,7 +189,7 @@ def test_outputs_and_gradients(info: Any, device: str) -> None:
     assert seen
 
 
-@pytest.mark.parametrize("info", marked(REFUSING))
+@pytest.mark.parametrize("info", REFUSING, ids=name)
 def test_bad_input(info: Any) -> None:
     """PyTorch's exception type, when the module is made or when it is called."""
     for error in info.module_error_inputs_func(
@@ -217,4 +206,3 @@ def test_bad_input(info: Any) -> None:
 
 def test_the_database_is_whole() -> None:
     assert len(module_db) == 114
-    assert {name(i) for i in module_db} >= MISSING

@@ -48,11 +48,11 @@ CPU = {
         nanquantile ormqr pad pca_lowrank pinverse prod qr quantile svd svd_lowrank trace
         triangular_solve
     """,
-    WIDEST: "cat gru_cell index_copy stack",
+    WIDEST: "cat gru_cell index_copy lstm_cell rnn_relu_cell rnn_tanh_cell stack",
 }
 
 GPU = {
-    LOWER: _PRODUCTS + "addmv addr corrcoef cov gru_cell mv",
+    LOWER: _PRODUCTS + "addmv addr corrcoef cov gru_cell lstm_cell mv rnn_relu_cell rnn_tanh_cell",
     FLOAT32: _LOSSES
     + """
         acos asin cdist cosh cosine_similarity dist erfinv exp expm1 group_norm gumbel_softmax

@@ -9,7 +9,7 @@ from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
 from .module import Module
 
-__all__ = ["DataParallel", "data_parallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
 
 
 class DataParallel(Module):
@@ -26,6 +26,17 @@ class DataParallel(Module):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         return self.module(*inputs, **kwargs)
+
+
+class DistributedDataParallel(Module):
+    """PyTorch's name for a module whose gradients are averaged over processes. Raises
+    NotImplementedError: training runs in one process."""
+
+    def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(
+            "[DistributedDataParallel] training runs in one process, on one device: use the module "
+            "itself where distributed.is_initialized() is False"
+        )
 
 
 def data_parallel(

@@ -125,6 +125,7 @@ class RNNBase(Module):
             return self._forward_packed(input, hx)
         name = type(self).__name__
         require_tensor(name, input)
+        input, hx = self._own_dtype(input), self._own_dtype(hx)
         if input.ndim not in (2, 3):
             raise ValueError(
                 f"{name}: the input must be {self._layout()}, or the same without the batch, got "
@@ -148,6 +149,7 @@ class RNNBase(Module):
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
         x, batch_sizes, order, back = input
         require_tensor(type(self).__name__, x)
+        x, hx = self._own_dtype(x), self._own_dtype(hx)
         if x.ndim != 2:
             raise RuntimeError(
                 f"{type(self).__name__}: the data of a PackedSequence must be (rows, "
@@ -184,6 +186,18 @@ class RNNBase(Module):
     def _layout(self) -> str:
         first = "batch, length" if self.batch_first else "length, batch"
         return f"({first}, {self.input_size})"
+
+    def _own_dtype(self, value: Any) -> Any:
+        """Within autocast, floats in the dtype of the weights, in which the layer computes."""
+        if isinstance(value, tuple):
+            return tuple([self._own_dtype(v) for v in value])
+        dtype = getattr(self, self._all_weights[0][0]).dtype
+        if isinstance(value, Tensor) and value.dtype != dtype and value.is_floating_point():
+            from tapegrad.amp.settings import is_autocast_enabled
+
+            if is_autocast_enabled(value.device.type):
+                return value.to(dtype)
+        return value
 
     def _check_input(self, input: Tensor) -> None:
         name, weight = type(self).__name__, getattr(self, self._all_weights[0][0])

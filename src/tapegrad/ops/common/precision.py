@@ -33,6 +33,9 @@ def in_float32(body: Callable) -> Callable:
     return _by_size(body, widened)
 
 
+_HAS_OPTIONS = 0x08  # the flag of a function that takes **options
+
+
 def _by_size(body: Callable, widened: Callable) -> Callable:
     """``body`` where the numbers of its first array have more than two bytes, else ``widened``.
     Compiled with the body's own arguments: handing on all there are costs a quarter of a small
@@ -40,8 +43,9 @@ def _by_size(body: Callable, widened: Callable) -> Callable:
     positional, keywords, variadic = signature(body)
     first = positional[1] + ("[0]" if variadic and len(positional) == 2 else "")
     taken = [*positional[:-1], f"*{positional[-1]}"] if variadic else positional
-    declared = [*taken, *(["*"] if keywords and not variadic else []), *keywords]
-    given = ", ".join([*taken, *(f"{name}={name}" for name in keywords)])
+    rest = ["**rest"] if body.__code__.co_flags & _HAS_OPTIONS else []
+    declared = [*taken, *(["*"] if keywords and not variadic else []), *keywords, *rest]
+    given = ", ".join([*taken, *(f"{name}={name}" for name in keywords), *rest])
     choose = _compiled(
         f"def make(_body, _widened):\n"
         f"    def choose({', '.join(declared)}):\n"
