@@ -1109,6 +1109,23 @@ def test_repeated_backward_of_chunks():
     )
 
 
+def test_views_of_what_was_detached():
+    """A view requires no grad once its base was detached in place and changed"""
+
+    def view(lib):
+        x = lib.tensor([1.0, 2.0], requires_grad=True)
+        base = x * 1
+        part = base[:1]
+        base.detach_().neg_()
+        return x, part
+
+    (_, mine), (x, theirs) = on_both(view)
+    assert not mine.requires_grad
+    assert theirs.requires_grad
+    theirs.sum().backward()
+    assert x.grad is None
+
+
 def test_recurrent_layers_within_autocast():
     """Within autocast RNN, LSTM and GRU compute in the dtype of their weights"""
     x = tg.ones(3, 1, 2, dtype=tg.bfloat16)

@@ -538,6 +538,9 @@ def _huber(d: Any) -> Any:
     return d * d / 2 if abs(d) < 1 else abs(d) - mp.mpf(1) / 2
 
 
+_SCALES = (1e-32, 1e-302)  # of float32 and below, and of float64, whose references have most digits
+
+
 def _stacked(reduction: Callable) -> Callable:
     return lambda *x: reduction(tg.stack(x, -1))
 
@@ -660,8 +663,8 @@ SEVERAL: dict[str, tuple[Callable, Callable, int]] = {
     "cumsum": (_stacked(lambda x: x.cumsum(-1)[..., 1]), lambda a, b: a + b, 2),
     "cumprod": (_stacked(lambda x: x.cumprod(-1)[..., 1]), _product, 2),
     "logcumsumexp": (  # (rounded sums of 3e38 have no shares)
-        _stacked(lambda x: (x * 1e-32).logcumsumexp(-1)[..., 1]),
-        lambda a, b: _logsumexp(a * mp.mpf(1e-32), b * mp.mpf(1e-32)),
+        _stacked(lambda x: (x * _SCALES[x.dtype.itemsize == 8]).logcumsumexp(-1)[..., 1]),
+        lambda a, b: _logsumexp(*[x * mp.mpf(_SCALES[mp.dps > 1000]) for x in (a, b)]),
         2,
     ),
     "softmax": (

@@ -197,3 +197,7 @@ if not _TYPE_CHECKING:
         if name != "modules":
             raise _UnknownName(f"module {__name__!r}", name, lambda: __all__)
         return _import_module(".modules", __name__)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "modules"})
