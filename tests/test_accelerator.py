@@ -61,6 +61,10 @@ def both(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return walks
 
 
+HELPERS = ("fitted", "wide_sum", "rounded", "run_hooks", "freed", "check", "collect_result",
+           "add_into")  # fmt: skip
+
+
 def leaf(*shape: int, dtype: Any = tg.float32) -> tg.Tensor:
     return tg.randn(*shape, generator=tg.Generator().manual_seed(1)).to(dtype).requires_grad_()
 
@@ -189,6 +193,32 @@ def test_a_backward_pass_inside_a_hook() -> None:
     np.testing.assert_array_equal(z.grad.numpy(), 2 * z.detach().numpy())
 
 
+def test_a_walk_that_is_over_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, kept = leaf(3), []
+    y = x.exp()
+    primitive = y.grad_fn.primitive
+
+    def backward(xp: Any, g: Any, saved: Any, edges: Any, arrive: Any) -> None:
+        kept.append(arrive)
+        arrive(edges[0], g)
+
+    monkeypatch.setitem(vars(primitive), "backward", backward)
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="is over"):
+        kept[0](y.grad_fn, np.ones(3, np.float32))
+    with pytest.raises(RuntimeError, match="is over"):
+        kept[0].push(y.grad_fn)
+
+
+def test_an_incomplete_node_is_refused() -> None:
+    tape = accelerator.compiled
+    assert tape is not None
+    node = engine.Node()
+    node.device = tg.device("cpu")
+    with pytest.raises(AttributeError, match="incomplete"):
+        tape.visit([node], [np.ones(1)], {}, set(), [], False)
+
+
 def test_wrong_calls_are_refused() -> None:
     tape = accelerator.compiled
     assert tape is not None
@@ -198,7 +228,9 @@ def test_wrong_calls_are_refused() -> None:
     with pytest.raises(AttributeError, match="device"):
         tape.visit([1], [np.ones(1)], {}, set(), [], False)
     with pytest.raises(TypeError, match=r"ndarray.shape is no slot"):
-        tape.configure(classes=(np.ndarray, int, int), result_of=0, helpers=(0,) * 8)
+        tape.configure(node=np.ndarray, leaf=int, storage=0, result_of=0, **dict.fromkeys(HELPERS))
+    with pytest.raises(TypeError, match="missing"):
+        tape.configure(node=np.ndarray, leaf=int, storage=0, result_of=0, fitted=0)
     test_a_backward_pass_inside_a_hook()  # nothing was half configured
 
 

@@ -833,6 +833,8 @@ def test_functions_of_several_numbers(name: str, dtype: str, device: str) -> Non
     _, reference, n = SEVERAL[name]
     span = RANGES[dtype]
     points = list(itertools.product([span.at(x) for x in POINTS if math.isfinite(x)], repeat=n))
+    if dtype == "float64" and device == "cuda" and name in ("mean", "nanmean", "var", "std"):
+        pytest.skip("a GPU is not asked whether a sum of float64 has overflowed")
     if n == 3 and dtype == "float64":  # of which references take seconds
         points = points[::7]
     results = measured(name, device, dtype, np.array(points).T)

@@ -15,6 +15,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <new>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -101,13 +103,38 @@ struct Walk {  // also the function that rules' gradients are handed to, arrive(
     std::vector<Reached>* heap;
 };
 
+// Whether a node or leaf is complete: an unset slot is a null pointer.
+template <size_t count>
+bool is_complete(PyObject* edge, const Py_ssize_t (&offsets)[count]) {
+    for (Py_ssize_t offset : offsets) {
+        if (!slot(edge, offset)) {
+            PyErr_Format(PyExc_AttributeError, "an incomplete %s on the tape",
+                         Py_TYPE(edge)->tp_name);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool is_open(const Walk* walk) {  // and not one that someone has kept after its end
+    if (!walk->pending) {
+        PyErr_SetString(PyExc_RuntimeError, "this walk over the tape is over");
+    }
+    return walk->pending;
+}
+
 bool push(Walk* walk, PyObject* node) {
     const long long serial = PyLong_AsLongLong(slot(node, engine.serial));
     if (serial == -1 && PyErr_Occurred()) {
         return false;
     }
+    try {
+        walk->heap->push_back({serial, node});
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+        return false;
+    }
     Py_INCREF(node);
-    walk->heap->push_back({serial, node});
     std::push_heap(walk->heap->begin(), walk->heap->end());
     return true;
 }
@@ -152,7 +179,15 @@ bool arrive(Walk* walk, PyObject* edge, PyObject* gradient) {
         return false;
     }
     const Slots& at = is_leaf ? engine.of_leaf : engine.of_node;
+    if (!is_complete(edge, {at.shape, at.dtype}) ||
+        (!is_leaf && !is_complete(edge, {engine.serial}))) {
+        return false;
+    }
     PyObject* dtype = slot(edge, at.dtype);
+    if (!PyArray_DescrCheck(dtype) || !PyTuple_Check(slot(edge, at.shape))) {
+        PyErr_SetString(PyExc_TypeError, "an edge needs a shape and a dtype");
+        return false;
+    }
     Ref fitted = Ref::to(gradient);
     if (!fits(gradient, slot(edge, at.shape), dtype)) {
         fitted = call(engine.fitted, walk->xp, gradient, edge, walk->node, walk->wide);
@@ -189,7 +224,12 @@ bool changed_since(PyObject* node, bool& changed) {
 // Hand the gradient of a node's result on to its edges.
 bool hand_on(Walk* walk, PyObject* node, PyObject* g, PyObject* primitive, PyObject* saved) {
     Ref edges = Ref::to(slot(node, engine.edges));
+    const bool tuples = PyTuple_Check(edges.object) && PyTuple_GET_SIZE(edges.object) > 0;
     if (primitive == engine.result_of) {
+        if (!tuples || !PyTuple_Check(saved) || PyTuple_GET_SIZE(saved) < 3) {
+            PyErr_SetString(PyExc_TypeError, "a result needs its whole and its index");
+            return false;
+        }
         PyObject* index = PyTuple_GET_ITEM(saved, 2);
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
         return call(engine.collect_result, walk->pending, walk->push, whole, index, g);
@@ -199,6 +239,10 @@ bool hand_on(Walk* walk, PyObject* node, PyObject* g, PyObject* primitive, PyObj
         return false;
     }
     if (into.object != Py_None) {
+        if (!tuples) {
+            PyErr_SetString(PyExc_TypeError, "a part needs its whole");
+            return false;
+        }
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
         return call(engine.add_into, walk->pending, walk->push, whole, node, g, walk->wide);
     }
@@ -237,6 +281,10 @@ bool visit_node(Walk* walk, PyObject* node, bool retain_graph, PyObject* retaine
         if (!g) {
             return false;
         }
+    }
+    if (!is_complete(node, {engine.primitive, engine.saved, engine.edges, engine.device,
+                            engine.inputs, engine.watched, engine.serial})) {
+        return false;
     }
     Ref primitive = Ref::to(slot(node, engine.primitive));
     Ref saved = Ref::to(slot(node, engine.saved));
@@ -291,7 +339,8 @@ PyObject* walk_call(PyObject* self, PyObject* const* given, size_t flags, PyObje
         PyErr_SetString(PyExc_TypeError, "arrive takes an edge and its gradient");
         return nullptr;
     }
-    if (!arrive(reinterpret_cast<Walk*>(self), given[0], given[1])) {
+    auto* walk = reinterpret_cast<Walk*>(self);
+    if (!is_open(walk) || !arrive(walk, given[0], given[1])) {
         return nullptr;
     }
     Py_RETURN_NONE;
@@ -302,7 +351,8 @@ PyObject* push_method(PyObject* self, PyObject* node) {
         PyErr_SetString(PyExc_TypeError, "push takes a Node");
         return nullptr;
     }
-    if (!push(reinterpret_cast<Walk*>(self), node)) {
+    auto* walk = reinterpret_cast<Walk*>(self);
+    if (!is_open(walk) || !is_complete(node, {engine.serial}) || !push(walk, node)) {
         return nullptr;
     }
     Py_RETURN_NONE;
@@ -417,12 +467,15 @@ PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
     Py_RETURN_NONE;
 }
 
-// configure(classes=(Node, Leaf, Storage), result_of=..., helpers=(...))
+// configure(node=Node, leaf=Leaf, storage=Storage, result_of=..., fitted=..., ...)
 PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
-    static const char* keywords[] = {"classes", "result_of", "helpers", nullptr};
+    static const char* keywords[] = {"node",      "leaf",    "storage",   "result_of",
+                                     "fitted",    "wide_sum", "rounded",  "run_hooks",
+                                     "freed",     "check",   "collect_result", "add_into",
+                                     nullptr};
     PyObject *node, *leaf, *storage, *result_of, *helpers[8];
     if (!PyArg_ParseTupleAndKeywords(
-            args, options, "(O!O!O)O(OOOOOOOO)", const_cast<char**>(keywords), &PyType_Type, &node,
+            args, options, "$O!O!OOOOOOOOOO", const_cast<char**>(keywords), &PyType_Type, &node,
             &PyType_Type, &leaf, &storage, &result_of, &helpers[0], &helpers[1], &helpers[2],
             &helpers[3], &helpers[4], &helpers[5], &helpers[6], &helpers[7])) {
         return nullptr;
@@ -490,5 +543,9 @@ PyMODINIT_FUNC PyInit__tape() {
         !names.xp || !ready_walk_type()) {
         return nullptr;
     }
-    return PyModule_Create(&definition);
+    PyObject* module = PyModule_Create(&definition);
+    if (module && PyModule_AddStringConstant(module, "__version__", TAPEGRAD_VERSION) < 0) {
+        Py_CLEAR(module);
+    }
+    return module;
 }

@@ -326,8 +326,11 @@ def plan_tape(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.
     except ImportError as error:
         raise BuildError("building the tape in C needs numpy: pip install numpy") from error
     includes = [f"-I{sysconfig.get_path('include')}", f"-I{numpy.get_include()}"]
+    version = re.search(r'"(\d.*)"', Path(__file__).with_name("_version.py").read_text())
+    described = f'-DTAPEGRAD_VERSION="{version[1] if version else ""}"'
     flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
-    units = _units([(file, (*flags, *includes)) for file in tape_files(root)], "", cxx)
+    commands = [(file, (*flags, described, *includes)) for file in tape_files(root)]
+    units = _units(commands, "", cxx)
     link = (*flags, "-shared")
     key = _hash_text(*(unit.key for unit in units), *link)
     return Plan("tape", cxx, "host", _hash_files(root, tape_files(root)), units, link, key)

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from . import _build
+from .core import accelerator
 
 EXTRAS = {
     "io": ("safetensors", "ml_dtypes"),
@@ -26,7 +27,6 @@ EXTRAS = {
     "train": ("tqdm",),
     "viz": ("matplotlib",),
 }
-_NO_TAPE = "not built, the tape runs in Python: python -m tapegrad._build tape compiles it"
 _SUCCESS = 0
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 
@@ -72,7 +72,7 @@ def doctor() -> str:
         ("C++", str(cxx or "no compiler found")),
         ("_cuda", cuda.text),
         ("_emulated", emulated.text),
-        ("_tape", "compiled" if find_spec("tapegrad._tape") else _NO_TAPE),
+        ("_tape", accelerator.status),
         *((f"[{extra}]", extra_status(extra)) for extra in EXTRAS),
     ]
     width = max(len(name) for name, _ in rows)

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from . import cpu, cuda
+from ._build import cores
 from .core.devices import Device
 from .core.modes import flag
 from .ops.common.refusals import retelling
@@ -23,15 +24,9 @@ def get_num_threads() -> int:
         from threadpoolctl import threadpool_info
     except ImportError:
         told = [os.environ.get(name, "") for name in _VARIABLES]
-        return next((int(n) for n in told if n.isdigit() and int(n)), _processors())
+        return next((int(n) for n in told if n.isdigit() and int(n)), cores())
     pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    return max(pools, default=_processors())
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return max(pools, default=cores())
 
 
 @retelling

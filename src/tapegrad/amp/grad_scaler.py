@@ -12,6 +12,7 @@ from tapegrad.core.devices import Device, device_count
 from tapegrad.core.dtypes import float16, float32, is_low_precision
 from tapegrad.core.modes import flag, no_grad
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.writable import check_writable
 from tapegrad.ops.creation.create import tensor
 
 from .regions import device_type as known_type
@@ -146,6 +147,7 @@ class GradScaler:
             if p.grad is not None
         ]
         for g in gradients:
+            check_writable(g, "GradScaler")
             if g.dtype == float16 and not allow_fp16:
                 raise ValueError(
                     f"[GradScaler] a gradient of shape {tuple(g.shape)} is float16: keep "
@@ -294,6 +296,7 @@ class GradScaler:
             )
         names = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
         scale, growth, backoff, interval, tracker = [state_dict[name] for name in names]
+        scale = float(scale)
         self._init_scale, self._growth_factor, self._backoff_factor = scale, growth, backoff
         self._growth_interval, self._growth_tracker = interval, tracker
         if self._scale is not None:

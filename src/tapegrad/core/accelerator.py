@@ -1,4 +1,4 @@
-"""The tape's inner loops in C, where they were compiled (csrc/tape).
+"""The tape's inner loop in C, where it was compiled (csrc/tape).
 
 Python's code is the definition and serves where there is no compiler, or if the environment
 variable ``TAPEGRAD_TAPE`` is ``python``; the extension does the same, faster.
@@ -12,29 +12,33 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from tapegrad._version import __version__
 
-def _is_older(extension: str, package: Path) -> bool:
+_AGAIN = "python -m tapegrad._build tape compiles it"
+
+
+def _load() -> tuple[ModuleType | None, str]:
+    """The extension, if it may be used, and what is to be said of it."""
+    if os.environ.get("TAPEGRAD_TAPE") == "python":
+        return None, "not used: TAPEGRAD_TAPE=python"
+    try:
+        tape = import_module("tapegrad._tape")
+    except ModuleNotFoundError:
+        return None, f"not built, the tape runs in Python: {_AGAIN}"
+    except ImportError as error:
+        return None, f"cannot be loaded ({error}): {_AGAIN} again"
+    if tape.__version__ != __version__ or _is_older(str(tape.__file__)):
+        return None, f"of other sources than these: {_AGAIN} again"
+    return tape, "compiled"
+
+
+def _is_older(extension: str) -> bool:
     """Whether a checkout's sources have changed since the extension was compiled from them."""
-    sources = (package.parents[1] / "csrc" / "tape").glob("*.cpp")
+    sources = (Path(__file__).resolve().parents[3] / "csrc" / "tape").glob("*.*")
     compiled_at = os.stat(extension).st_mtime
     return any(source.stat().st_mtime > compiled_at for source in sources)
 
 
-def _load() -> ModuleType | None:
-    if os.environ.get("TAPEGRAD_TAPE") == "python":
-        return None
-    try:
-        tape = import_module("tapegrad._tape")
-    except ImportError:
-        return None
-    if _is_older(str(tape.__file__), Path(__file__).resolve().parents[1]):
-        warnings.warn(
-            "tapegrad._tape is older than csrc/tape and is not used: install again, or run "
-            "python -m tapegrad._build tape",
-            stacklevel=2,
-        )
-        return None
-    return tape
-
-
-compiled = _load()
+compiled, status = _load()
+if compiled is None and not status.startswith("not "):
+    warnings.warn(f"tapegrad._tape is {status}", stacklevel=1)

@@ -423,11 +423,7 @@ def _accumulation(
     gradient, have = found[edge], tensor._grad
     array, device = tensor._array, tensor._device
     if edge.shape != array.shape or edge.dtype != array.dtype or edge.device is not device:
-        raise RuntimeError(
-            f"[backward] a leaf of shape {tuple(edge.shape)}, {edge.dtype.name} on {edge.device} "
-            f"in the forward pass has become one of shape {tuple(array.shape)}, "
-            f"{array.dtype.name} on {device} since: go forward again after changing it"
-        )
+        raise RuntimeError(f"[backward] {edge.changed()}")  # type: ignore[union-attr]
     if device.type == "cuda":
         make_current(device)
     if create_graph:
@@ -458,16 +454,16 @@ def _add_on(gpu: Device, total: Array, gradient: Array) -> None:
 
 if compiled is not None:
     compiled.configure(
-        classes=(Node, Leaf, Storage),
+        node=Node,
+        leaf=Leaf,
+        storage=Storage,
         result_of=result_of,
-        helpers=(
-            _fitted,
-            _wide_sum,
-            _rounded,
-            _run_hooks,
-            _freed,
-            _check,
-            _collect_result,
-            _add_into,
-        ),
+        fitted=_fitted,
+        wide_sum=_wide_sum,
+        rounded=_rounded,
+        run_hooks=_run_hooks,
+        freed=_freed,
+        check=_check,
+        collect_result=_collect_result,
+        add_into=_add_into,
     )

@@ -197,7 +197,7 @@ def initial_seed() -> int:
 
 
 def get_rng_state(device: Any = "cuda") -> Tensor:
-    """The state of the one generator, which serves all _devices."""
+    """The state of the one generator, which serves all devices."""
     return _philox().get_rng_state()
 
 

@@ -67,9 +67,9 @@ def max_memory_allocated(device: Any = None) -> int:
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Measure the peak from here on. Does nothing without a GPU."""
     if is_available():
+        index = _gpu("reset_peak_memory_stats", device).index or 0
         if not _most:
             _count()
-        index = _gpu("reset_peak_memory_stats", device).index or 0
         _used[index] = _most[index] = memory_allocated(device)
 
 

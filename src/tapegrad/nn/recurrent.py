@@ -94,9 +94,6 @@ class RNNBase(Module):
                 self._all_weights.append([*names])
         self.reset_parameters()
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update({"proj_size": 0, **state})  # of before there were projections
-
     def reset_parameters(self) -> None:
         start_uniform(self, self.hidden_size)
 

@@ -370,9 +370,15 @@ class _Plan(list):
                 partial(target.__dict__.update, dict(target.__dict__)),
                 partial(setattr, target, "__class__", type(target)),
             ]
-        for module, _ in self.extra:
-            steps.append(partial(module.set_extra_state, module.get_extra_state()))
+        for module, before in _extra_states_of([module for module, _ in self.extra]):
+            steps.append(partial(module.set_extra_state, before))
         return steps
+
+
+def _extra_states_of(modules: list[Any]) -> list[tuple[Any, Any]]:
+    """The extra states that modules have now, of those that can tell."""
+    telling = [m for m in modules if type(m).get_extra_state is not State.get_extra_state]
+    return [(module, module.get_extra_state()) for module in telling]
 
 
 def _set_extra_states(states: list[tuple[Any, Any]]) -> None:
@@ -380,8 +386,7 @@ def _set_extra_states(states: list[tuple[Any, Any]]) -> None:
     done: list[tuple[Any, Any]] = []
     try:
         for module, state in states:
-            if type(module).get_extra_state is not State.get_extra_state:
-                done.append((module, module.get_extra_state()))
+            done += _extra_states_of([module])
             module.set_extra_state(state)
     except BaseException:
         for module, before in done:

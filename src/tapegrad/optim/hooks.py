@@ -27,21 +27,12 @@ _after_all_steps: Hooks = OrderedDict()
 
 def register_optimizer_step_pre_hook(hook: Callable) -> RemovableHandle:
     """As ``Optimizer.register_step_pre_hook``, for all optimizers."""
-    return _add(_before_all_steps, hook)
+    return add_hook(_before_all_steps, hook)
 
 
 def register_optimizer_step_post_hook(hook: Callable) -> RemovableHandle:
     """As ``Optimizer.register_step_post_hook``, for all optimizers."""
-    return _add(_after_all_steps, hook)
-
-
-def _add(hooks: Hooks, hook: Callable, prepend: bool = False) -> RemovableHandle:
-    if not callable(hook):
-        raise TypeError(f"a hook must be callable, got {type(hook).__name__}")
-    handle = add_hook(hooks, hook)
-    if prepend:
-        hooks.move_to_end(next(reversed(hooks)), last=False)
-    return handle
+    return add_hook(_after_all_steps, hook)
 
 
 def with_hooks(step: Callable) -> Callable:
@@ -100,34 +91,34 @@ class Hooked(Retelling):
         the optimizer first; it may return a tuple of other args and kwargs. Returns a handle whose
         ``remove()`` removes the hook, as all of these do; they raise TypeError for a hook that
         cannot be called."""
-        return _add(self._optimizer_step_pre_hooks, hook)
+        return add_hook(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` after each step."""
-        return _add(self._optimizer_step_post_hooks, hook)
+        return add_hook(self._optimizer_step_post_hooks, hook)
 
     def register_state_dict_pre_hook(
         self, hook: Callable, prepend: bool = False
     ) -> RemovableHandle:
         """Call ``hook(optimizer)`` before ``state_dict``; before earlier hooks with ``prepend``."""
-        return _add(self._optimizer_state_dict_pre_hooks, hook, prepend)
+        return add_hook(self._optimizer_state_dict_pre_hooks, hook, prepend=prepend)
 
     def register_state_dict_post_hook(
         self, hook: Callable, prepend: bool = False
     ) -> RemovableHandle:
         """Call ``hook(optimizer, state_dict)`` before ``state_dict`` returns: it may change the
         dict, or return another."""
-        return _add(self._optimizer_state_dict_post_hooks, hook, prepend)
+        return add_hook(self._optimizer_state_dict_post_hooks, hook, prepend=prepend)
 
     def register_load_state_dict_pre_hook(
         self, hook: Callable, prepend: bool = False
     ) -> RemovableHandle:
         """Call ``hook(optimizer, state_dict)`` before ``load_state_dict``, with a shallow copy of
         what is to be loaded: it may change that, or return another."""
-        return _add(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
+        return add_hook(self._optimizer_load_state_dict_pre_hooks, hook, prepend=prepend)
 
     def register_load_state_dict_post_hook(
         self, hook: Callable, prepend: bool = False
     ) -> RemovableHandle:
         """Call ``hook(optimizer)`` after ``load_state_dict``."""
-        return _add(self._optimizer_load_state_dict_post_hooks, hook, prepend)
+        return add_hook(self._optimizer_load_state_dict_post_hooks, hook, prepend=prepend)

@@ -52,6 +52,8 @@ class ScheduleFreeAdamW(Optimizer):
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
         self._require_parts(group, "betas")
+        if not plain(group["betas"][0]):
+            raise ValueError("ScheduleFreeAdamW: betas[0] must be above 0: eval() divides by it")
 
     def _fresh(self, key: str, p: Tensor, group: dict[str, Any]) -> Tensor | None:
         if key == "z":

@@ -121,16 +121,6 @@ class _Argument:
         return self._kept.open()
 
 
-class _Place:
-    """Stands on the tape for a tensor that a checkpoint does not keep."""
-
-    __slots__ = ("frame", "index", "like")
-
-    def __init__(self, frame: _Frame, index: int, tensor: Tensor):
-        self.frame, self.index = frame, index
-        self.like = _described(tensor)
-
-
 def _described(tensor: Tensor) -> tuple:
     return tuple(tensor.shape), tensor.dtype.name, str(tensor._device)
 
@@ -140,20 +130,19 @@ class _Frame:
 
     def __init__(self, run: Callable[[], Any], early_stop: bool, check: bool, debug: bool):
         self.run, self.early_stop, self.check, self.debug = run, early_stop, check, debug
-        self.kept = 0  # how many tensors the tape asked for
         self.likes: list[tuple] = []  # the shapes, dtypes and devices of each
         self.complete = False
         self.values: dict[int, Tensor] = {}  # made again, and not yet asked for
 
-    def pack(self, tensor: Tensor) -> _Place:
-        place = _Place(self, len(self.likes), tensor)
-        self.likes.append(place.like)
-        return place
+    def pack(self, tensor: Tensor) -> int:
+        """What stands on the tape for a tensor: its number."""
+        self.likes.append(_described(tensor))
+        return len(self.likes) - 1
 
-    def unpack(self, place: _Place) -> Tensor:
-        if place.index not in self.values:
+    def unpack(self, number: int) -> Tensor:
+        if number not in self.values:
             self._run_again()
-        return self.values.pop(place.index)
+        return self.values.pop(number)
 
     def _run_again(self) -> None:
         """Fill ``values``. Raises CheckpointError where other tensors are kept than before."""

@@ -154,7 +154,8 @@ class CyclicLR(_WithMomentum):
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer and functions; of a callable object its attributes."""
         scale = self._scale_fn_custom
-        kept = None if scale is None or isinstance(scale, FunctionType) else dict(vars(scale))
+        plain = scale is None or isinstance(scale, FunctionType)
+        kept = None if plain else dict(getattr(scale, "__dict__", {}))
         return {**super().state_dict(), "_scale_fn_custom": kept}
 
     def _loaded(self, state_dict: Mapping[str, Any]) -> list[partial]:
