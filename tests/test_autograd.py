@@ -559,3 +559,16 @@ def test_any_iterable_of_tensors_will_do() -> None:
     assert layer.weight.grad.tolist() == [[1.0, 1.0]]
     with pytest.raises(ValueError, match=r"\[grad\] inputs"):
         tg.autograd.grad(loss, [])
+
+
+def test_gradients_that_are_shown_are_contiguous() -> None:
+    """As PyTorch's, so that ``view`` works on them: with create_graph, and in hooks."""
+    x = tg.ones(2, 1, 4, 4, requires_grad=True)
+    layer = tg.nn.Conv2d(1, 2, 3, padding=1)
+    (g,) = tg.autograd.grad(layer(x).sum(), x, create_graph=True)
+    assert g.view(2, -1).shape == (2, 16)
+    shapes = []
+    h = x * 1
+    h.register_hook(lambda g: shapes.append(g.view(2, -1).shape))
+    layer(h).sum().backward()
+    assert shapes == [(2, 16)]

@@ -412,3 +412,25 @@ def test_a_dataset_of_tensors_takes_tensors():
     for bad in (1, [1, 2], None):
         with pytest.raises(TypeError, match="TensorDataset takes tensors, got"):
             TensorDataset(tg.ones(2), bad)
+
+
+def test_without_a_batch_size_samples_come_one_by_one():
+    data = list(range(3))
+    assert list(DataLoader(data, batch_size=None)) == [0, 1, 2]
+    assert len(DataLoader(data, batch_size=None)) == 3
+    (pair,) = DataLoader([(np.ones(2), 1)], batch_size=None)
+    assert isinstance(pair, list)
+    assert isinstance(pair[0], tg.Tensor)
+    with pytest.raises(ValueError, match="no batches to drop"):
+        DataLoader(data, batch_size=None, drop_last=True)
+
+
+def test_batches_of_tuples_are_lists():
+    a, b = tg.ones(4, 2), tg.zeros(4)
+    for batch in DataLoader(TensorDataset(a, b), 2):
+        assert type(batch) is list
+        batch[0] = batch[0] * 2
+    (batch,) = DataLoader([(1, 2.0)], 1)
+    assert type(batch) is list
+    loader = DataLoader(TensorDataset(a), 2)
+    assert (loader.num_workers, loader.pin_memory, loader.prefetch_factor) == (0, False, None)

@@ -368,3 +368,12 @@ def test_straight_through_draws_have_the_gradient_of_probs() -> None:
     (got,) = tg.autograd.grad((drawn * weights).sum(), p, retain_graph=True)
     (expected,) = tg.autograd.grad(6 * (d.probs * weights).sum(), p)
     np.testing.assert_allclose(got.tolist(), expected.tolist())
+
+
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64], ids=lambda d: d.name)
+def test_draws_of_beta_lie_within_their_support(dtype: Any) -> None:
+    a = tg.tensor(0.05, dtype=dtype)
+    for d in (tg.distributions.Beta(a, a), tg.distributions.Dirichlet(a.expand(2))):
+        x = d.sample((20_000,))
+        assert bool(((x > 0) & (x < 1)).all())
+        assert bool(d.log_prob(x).isfinite().all())

@@ -309,3 +309,11 @@ REFUSED: list[tuple[str, Any, type[Exception], str]] = [
 def test_refused(call: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_breaking_sticks_leaves_something() -> None:
+    t = tg.distributions.StickBreakingTransform()
+    x = tg.tensor([20.0, 0.0])
+    y = t(x)
+    assert bool((y > 0).all())
+    assert bool(t.inv(y).isfinite().all())

@@ -462,3 +462,29 @@ def test_state_dicts_from_numpy_keep_their_form():
     del state["num_batches_tracked"]
     with pytest.raises(RuntimeError, match="missing keys: 'num_batches_tracked'"):
         net.load_state_dict(state)  # whose _metadata says that it has one
+
+
+def test_a_name_is_registered_once() -> None:
+    """Under another kind it is refused, and stays what it was."""
+    for kind, value in (("buffer", tg.zeros(2, 2)), ("module", nn.ReLU())):
+        m = nn.Linear(2, 2)
+        with pytest.raises(KeyError, match="already has an attribute 'weight'"):
+            getattr(m, f"register_{kind}")("weight", value)
+        assert [name for name, _ in m.named_parameters()] == ["weight", "bias"]
+    m = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"cannot assign ReLU to the parameter 'bias'"):
+        m.bias = nn.ReLU()
+    assert list(m.state_dict()) == ["weight", "bias"]
+    m.register_parameter("weight", nn.Parameter(tg.ones(1, 2)))
+    assert m.weight.shape == (1, 2)
+
+
+def test_global_hooks_are_where_pytorch_has_them() -> None:
+    from tapegrad.nn.modules.module import register_module_forward_hook
+
+    called: list[str] = []
+    handle = register_module_forward_hook(lambda m, x, y: called.append(type(m).__name__))
+    with handle:
+        nn.ReLU()(tg.ones(1))
+    nn.ReLU()(tg.ones(1))
+    assert called == ["ReLU"]

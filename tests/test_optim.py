@@ -1050,3 +1050,20 @@ def test_bad_lbfgs():
         tg.optim.LBFGS([p], line_search_fn="armijo")
     with pytest.raises(ValueError, match="max_iter must be at least 0, not 'many'"):
         tg.optim.LBFGS([p], max_iter="many")
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_line_search_goes_on_from_what_is_not_finite(rate):
+    p = tg.tensor([1.76, 0.40, 0.98], dtype=tg.float64, requires_grad=True)
+    optimizer = tg.optim.LBFGS([p], lr=rate, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = -(p**3).sum() - p.exp().sum()
+        loss.backward()
+        return loss
+
+    before = p.tolist()
+    for _ in range(2):
+        optimizer.step(closure)
+    assert rate or p.tolist() == before

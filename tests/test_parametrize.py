@@ -358,3 +358,12 @@ def test_messages_say_what_to_do():
         parametrize.register_parametrization(nn.Linear(2, 2), "w", without_inverse(tg))
     with pytest.raises(ValueError, match="matrix_exp, cayley, householder, got 'qr'"):
         parametrizations.orthogonal(nn.Linear(2, 2), orthogonal_map="qr")
+
+
+@pytest.mark.parametrize("dim", [-2, 0, 1])
+def test_lengths_along_any_dimension(dim: int) -> None:
+    with pytest.warns(FutureWarning):
+        layer = nn.utils.weight_norm(nn.Linear(3, 4), dim=dim)
+    assert tuple(layer.weight_g.shape) == ((1, 3) if dim == 1 else (4, 1))
+    with pytest.raises(IndexError, match="weight_norm"):
+        nn.utils.parametrizations.weight_norm(nn.Linear(3, 4), dim=5)

@@ -215,10 +215,10 @@ def page() -> str:
         listed = offered(home)
         lines += [f"\n## {name}\n", sentence(home) + "\n"]
         lines += [*told(home, listed), *stand_ins(home, listed)]
-    for name, part in vars(module("backends")).items():
-        if isinstance(part, ModuleType) and part.__name__ == f"tapegrad.backends.{name}":
-            held = [n for n in vars(part) if n[0] != "_"]
-            lines.append(f"- `{name}`: {sentence(part)} {names(held)}")
+        for inner, part in vars(home).items():
+            if isinstance(part, ModuleType) and part.__name__ == f"tapegrad.backends.{inner}":
+                held = [n for n in vars(part) if n[0] != "_"]
+                lines.append(f"- `{inner}`: {sentence(part)} {names(held)}")
     lines.append("\n## Stand-ins\n")
     for name in STAND_INS:
         home = module(name)

@@ -87,7 +87,7 @@ def demo(epochs: int, device: str | None, seed: int, out: Path) -> float:
         print(f"picture     {picture}")
     else:
         print("picture     none: pip install 'tapegrad[viz]' for one")
-    print("next        read examples/mlp.py, the same idea in forty lines")
+    print("next        read examples/mlp.py, the same idea in thirty lines")
     return accuracy
 
 

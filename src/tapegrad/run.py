@@ -30,8 +30,9 @@ def main() -> None:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         sys.argv = arguments
-        sys.path[0] = str(Path(arguments[0]).resolve().parent)
-        runpy.run_path(arguments[0], run_name="__main__")
+        script = Path(arguments[0]).resolve()
+        sys.path[0] = str(script.parent)
+        runpy.run_path(str(script), run_name="__main__")
 
 
 def _no_file(name: str) -> int:

@@ -258,7 +258,7 @@ def grad(
             zeros = node.device.ops["zeros"](node.shape, dtype=node.dtype)
             results.append(wrap(zeros, node.device) if materialize_grads else None)
         elif create_graph:
-            results.append(g)
+            results.append(g if g.is_contiguous() else g.contiguous())
         else:
             # A copy where others hold the array too: a seed, another result, a rule, a hook.
             alone = getrefcount(g) == _HELD_TWICE and g.base is None

@@ -52,7 +52,11 @@ def save(obj: Any, f: Any) -> None:
     def refuse(reason: str) -> CheckpointError:
         return CheckpointError(f"save: {target}: {reason}")
 
-    text, tensors = (None, obj) if tree.is_plain(obj) else tree.flatten(obj, refuse)
+    form = _format("" if to_file else target)
+    if not tree.is_plain(obj):
+        text, tensors = tree.flatten(obj, refuse)
+    else:  # safetensors has an order of its own
+        text, tensors = tree.order_of(obj) if form is safetensors_file else None, obj
     arrays: Arrays = {}
     for name, value in tensors.items():
         try:
@@ -60,7 +64,7 @@ def save(obj: Any, f: Any) -> None:
         except UnicodeEncodeError:
             raise refuse(f"the name {name!r} is no valid text") from None
         arrays[name] = np.array(to_numpy(value._array), order="C", copy=None)
-    data = _format("" if to_file else target).encode(str(target), arrays, text)
+    data = form.encode(str(target), arrays, text)
     if to_file:
         f.write(bytes(data))
     else:
@@ -91,30 +95,31 @@ def load(
         with open(source, "rb") as file:
             data = file.read()
     try:
-        decode = npz_file.decode if data[:2] == b"PK" else safetensors_file.decode
+        archive = data[:4] in (b"PK\3\4", b"PK\5\6") and data[8:9] != b"{"
+        decode = npz_file.decode if archive else safetensors_file.decode
         arrays, text = decode(data)
         tensors = {name: from_numpy(array) for name, array in arrays.items()}
-        if device is not None:
-            tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-        for tensor in tensors.values() if function else ():
-            _check_it_stays(tensor, function)
-        return tensors if text is None else tree.restore(text, tensors)
-    except (MemoryError, _Moves):
+        if text is not None:  # before they move, which is no matter of the file
+            tree.restore(text, tensors)
+    except MemoryError:
         raise
     except Exception as error:  # whatever the bytes provoke in a parser
         known = isinstance(error, CheckpointError)
         what = error if known else f"it is damaged or no checkpoint: {error}"
         raise CheckpointError(f"load: {source}: {what}") from (None if known else error)
-
-
-class _Moves(TypeError):
-    pass
+    if device is not None:
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+    for tensor in tensors.values() if function else ():
+        _check_it_stays(tensor, function)
+    return tensors if text is None else tree.restore(text, tensors)
 
 
 def _check_it_stays(tensor: Tensor, map_location: Any) -> None:
     storage = tensor.storage()
     if map_location(storage, "cpu") not in (storage, None):
-        raise _Moves("load: map_location must return the storage that it is given: name the device")
+        raise TypeError(
+            "load: map_location must return the storage that it is given: name the device"
+        )
 
 
 def _format(path: str) -> Any:

@@ -57,7 +57,7 @@ def encode(target: str, arrays: Arrays, tree: str | None) -> Any:
 
 def decode(data: bytes) -> tuple[Arrays, str | None]:
     """The arrays of a file, and the text that describes what was around them."""
-    if data[:1] == b"\x80":
+    if data[:1] == b"\x80" and data[1:2] in (b"\2", b"\3", b"\4", b"\5") and data[8:9] != b"{":
         raise CheckpointError(PICKLE)
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(len(data) - 8, _LARGEST_HEADER):

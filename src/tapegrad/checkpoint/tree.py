@@ -34,6 +34,11 @@ def is_plain(state: Any) -> bool:
     )
 
 
+def order_of(state: Mapping[str, Tensor]) -> str:
+    """A dict of tensors by name, as text."""
+    return json.dumps(["dict", *([name, ["tensor", name]] for name in state)])
+
+
 def flatten(state: Any, refuse: Callable[[str], CheckpointError]) -> tuple[str, dict[str, Tensor]]:
     """A structure as text, and its tensors by name. Raises what ``refuse`` makes of the reason
     where it holds anything else than the module's docstring says."""
@@ -43,9 +48,11 @@ def flatten(state: Any, refuse: Callable[[str], CheckpointError]) -> tuple[str, 
     def described(value: Any, path: tuple[str, ...]) -> Any:
         if len(path) > _DEEPEST:
             raise refuse(f"it is nested more than {_DEEPEST} deep, or holds itself")
+        if isinstance(value, np.bool_):
+            value = bool(value)
         if value is None or isinstance(value, (bool, str)):
             return value
-        if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        if isinstance(value, np.generic) and value.dtype.kind in "iuf":
             value = value.item()
         if isinstance(value, int) and not isinstance(value, bool):
             return int(value)
@@ -74,7 +81,11 @@ def flatten(state: Any, refuse: Callable[[str], CheckpointError]) -> tuple[str, 
         if isinstance(value, Device):
             return ["device", str(value)]
         where = ".".join(path) or "it"
-        raise refuse(f"{where!r} is a {type(value).__name__}, which no checkpoint holds")
+        raise refuse(
+            f"{where!r} is of type {type(value).__name__}, which no checkpoint holds: pass numbers, text, "
+            "tensors, and dicts, lists and tuples of them, such as vars(args), x.state_dict(), "
+            "str(path), torch.from_numpy(array)"
+        )
 
     return json.dumps(described(state, ()), allow_nan=False), tensors
 

@@ -353,6 +353,8 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) ->
     """Show the complete gradient to the hooks; each may return a replacement. Note in
     ``retained`` what retain_grad() asks for."""
     given = g if create_graph else wrap_result(g, edge.device)
+    if edge.hooks and not given.is_contiguous():
+        given = given.contiguous()
     for hook in tuple((edge.hooks or {}).values()):
         returned = hook(given)
         if returned is None:

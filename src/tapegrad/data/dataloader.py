@@ -25,13 +25,15 @@ class DataLoader(Retelling):
 
     ``shuffle`` takes a new random order on every pass, drawn from ``generator`` (or the global
     seed). An ``IterableDataset`` is read from its beginning on every pass. Batches are made in this
-    process: what concerns workers, as ``num_workers``, and ``pin_memory`` change nothing yet.
+    process: what concerns workers, as ``num_workers``, and ``pin_memory`` change nothing, and warn.
+    ``batch_size=None`` makes no batches: single samples, of which ``collate_fn`` (``default_convert``)
+    makes tensors.
     """
 
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         shuffle: bool = False,
         sampler: Iterable[int] | None = None,
         batch_sampler: Iterable[list[int]] | None = None,
@@ -67,7 +69,7 @@ class DataLoader(Retelling):
             warnings.warn(
                 "DataLoader: num_workers and pin_memory have no effect, batches are made in this "
                 "process",
-                stacklevel=2,
+                stacklevel=3,
             )
         if batch_sampler is None:
             if stream:
@@ -78,18 +80,30 @@ class DataLoader(Retelling):
                     if shuffle
                     else SequentialSampler(dataset)
                 )
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+            if batch_size is not None:
+                batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+            elif drop_last:
+                raise ValueError("DataLoader: batch_size=None makes no batches to drop the last of")
         self.dataset = dataset
         self.batch_size = batch_size
         self.drop_last = drop_last
         self.sampler = sampler
         self.batch_sampler = batch_sampler
-        self.collate_fn = default_collate if collate_fn is None else collate_fn
+        usual = default_convert if batch_sampler is None else default_collate
+        self.collate_fn = usual if collate_fn is None else collate_fn
         self.generator = generator
+        self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
+        self.worker_init_fn, self.multiprocessing_context = worker_init_fn, multiprocessing_context
+        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self.pin_memory_device, self.in_order = pin_memory_device, in_order
 
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self.dataset, IterableDataset):
-            return map(self.collate_fn, self.batch_sampler)
+            return map(
+                self.collate_fn, self.sampler if self.batch_sampler is None else self.batch_sampler
+            )
+        if self.batch_sampler is None:
+            return (self.collate_fn(self.dataset[index]) for index in self.sampler)
         fetch = batch_fetch(self.dataset) if self.collate_fn is default_collate else None
         return map(fetch or self._fetch_items, self.batch_sampler)
 
@@ -98,7 +112,8 @@ class DataLoader(Retelling):
         return cls
 
     def __len__(self) -> int:
-        return len(self.batch_sampler)  # type: ignore[arg-type]
+        batches = self.sampler if self.batch_sampler is None else self.batch_sampler
+        return len(batches)  # type: ignore[arg-type]
 
     def _fetch_items(self, indices: list[int]) -> Any:
         ways = {"__getitem__", "__getitems__"}
@@ -135,7 +150,8 @@ def default_convert(data: Any) -> Any:
 @retelling
 def default_collate(samples: list[Any]) -> Any:
     """One batch from a list of samples: tensors, arrays and numbers become one tensor with a
-    leading batch dimension; tuples, lists and dicts are collated entry by entry."""
+    leading batch dimension; tuples, which become lists, lists and dicts are collated entry by
+    entry."""
     first = samples[0]
     check_nesting("default_collate", first)
     if isinstance(first, Tensor):
@@ -159,7 +175,7 @@ def default_collate(samples: list[Any]) -> Any:
         entries = [default_collate(list(entry)) for entry in zip(*samples, strict=True)]
         if hasattr(first, "_fields"):  # a named tuple
             return type(first)(*entries)
-        return tuple(entries) if isinstance(first, tuple) else entries
+        return entries
     raise TypeError(
         f"default_collate: cannot batch {type(first).__name__}; give DataLoader a collate_fn"
     )

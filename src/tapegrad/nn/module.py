@@ -64,6 +64,8 @@ class Module(Hooks, State, Conversion):
             if isinstance(getattr(type(self), name, None), property):
                 object.__setattr__(self, name, value)
                 return
+            if kind == MODULE and (kinds or {}).get(name) == PARAMETER:
+                self._require_kind("assign {} to", PARAMETER, name, value)
             value = replaced(self, kind, name, value)
             if isinstance(value, Module):
                 self._refuse_cycle(name, value)
@@ -104,7 +106,7 @@ class Module(Hooks, State, Conversion):
             raise TypeError(f"{owner}: a {kind}'s name is a string, not {name!r}")
         if not name or "." in name:
             raise KeyError(f"{owner}: a {kind}'s name is a string without dots, not {name!r}")
-        if name not in self._kinds and hasattr(self, name):
+        if self._kinds.get(name, kind) != kind or (name not in self._kinds and hasattr(self, name)):
             raise KeyError(f"{owner} already has an attribute '{name}'")
         self._require_kind("register {} as", kind, name, value)
         value = replaced(self, kind, name, value)

@@ -19,7 +19,7 @@ from typing import Any
 import tapegrad.nn as nn
 from tapegrad.ops.common.hints import UnknownName
 
-from . import conv, dropout, loss, norm, pooling
+from . import conv, dropout, hooks, loss, norm, pooling
 
 __path__: list[str] = []  # for imports of the files, which are made here
 
@@ -72,6 +72,11 @@ _PRIVATE: dict[str, dict[str, Any]] = {
     "instancenorm": {"_InstanceNorm": norm._InstanceNorm},
     "linear": {"NonDynamicallyQuantizableLinear": nn.Linear},
     "loss": {"_Loss": loss.Loss, "_WeightedLoss": loss.WeightedLoss},
+    "module": {
+        name: function
+        for name, function in vars(hooks).items()
+        if name.startswith("register_module_")
+    },
     "pooling": {
         name: getattr(pooling, name)
         for name in ("_MaxPoolNd", "_AvgPoolNd", "_AdaptiveAvgPoolNd", "_AdaptiveMaxPoolNd")

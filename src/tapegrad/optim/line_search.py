@@ -98,8 +98,10 @@ def _lowest(a: Point, b: Point, left: float, right: float) -> float:
     their middle, if it has no minimum."""
     if a.t > b.t:
         a, b = b, a
+    if a.t == b.t:
+        return (left + right) / 2
     mixed = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
-    square = mixed**2 - a.slope * b.slope
+    square = mixed * mixed - a.slope * b.slope  # (a power would raise OverflowError)
     if not square >= 0:
         return (left + right) / 2
     root = sqrt(square)

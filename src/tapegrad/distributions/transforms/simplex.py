@@ -51,7 +51,8 @@ class StickBreakingTransform(Transform):
         return tg.arange(x.shape[-1], 0, -1, dtype=x.dtype, device=x.device).log()
 
     def _call(self, x: Tensor) -> Tensor:
-        z = (x - self._log_left(x)).sigmoid()
+        limits = tg.finfo(x.dtype)  # a fraction of 0 or 1 could not be told back
+        z = (x - self._log_left(x)).sigmoid().clamp(limits.tiny, 1 - limits.eps)
         one = tg.ones_like(x[..., :1])
         left = tg.cat([one, (1 - z).cumprod(-1)], -1)
         return tg.cat([z, one], -1) * left

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from tapegrad import linalg
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import axis as one_axis
 from tapegrad.ops.common.refusals import retelling
 
 from ..module import Module
@@ -22,6 +23,7 @@ def lengths(v: Tensor, dim: int) -> Tensor:
     all of it, 0-d, if ``dim`` is -1."""
     if dim == -1:
         return linalg.vector_norm(v)
+    dim = one_axis("weight_norm", dim, v.ndim)
     others = tuple(d for d in range(v.ndim) if d != dim)
     return linalg.vector_norm(v, dim=others, keepdim=True) if others else v.abs()
 

@@ -19,7 +19,9 @@ def _chosen(op: str, x: Any, dim: int | None) -> int:
         return dim
     dim = 0 if x.ndim in (0, 1, 3) else 1
     level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_globals["__name__"].startswith("tapegrad."):  # up to the caller
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(
+        "tapegrad."
+    ):  # up to the caller
         level, frame = level + 1, frame.f_back
     message = f"[{op}] name the dimension to work along: dim={dim} is a guess"
     warnings.warn(message, stacklevel=level)

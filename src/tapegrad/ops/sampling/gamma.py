@@ -79,7 +79,10 @@ def _dirichlet(xp: Any, a: Array, *, seed: int, offset: int) -> Any:
     drawn = _log_gamma_draws(xp, a, seed, offset)
     parts = xp.exp(drawn - drawn.max(-1, keepdims=True))
     parts = (parts / parts.sum(-1, keepdims=True)).astype(a.dtype)
-    return xp.library.maximum(parts, _tiny(a.dtype))
+    parts = xp.library.maximum(parts, _tiny(a.dtype))
+    if a.shape[-1] == 1:
+        return parts
+    return xp.library.minimum(parts, a.dtype.type(1 - finfo(a.dtype).eps / 2))  # 1 has no density
 
 
 def standard_gamma(concentration: Tensor, *, generator: Any = None) -> Tensor:
