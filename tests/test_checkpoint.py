@@ -256,17 +256,11 @@ def test_structures_come_back_under_any_name(structure, suffix, tmp_path):
     assert_equal(saved, tg.load(buffer))
 
 
-def test_no_length_of_a_header_is_taken_for_another_format(tmp_path):
+def test_no_length_of_a_header_is_taken_for_another_format():
     pytest.importorskip("safetensors", reason="an optional format")
     first = set()
     for length in (*range(0, 600, 8), *range(18_500, 19_400, 8)):
         file = io.BytesIO()
-        if (
-            length > 600
-            and length % 2048 not in (0, 8, 128 - 8, 128)
-            and not 19_100 < length < 19_400
-        ):
-            continue
         tg.save({"note": "x" * length, "w": tg.ones(1)}, file)
         first.add(file.getvalue()[:2])
         file.seek(0)

@@ -357,7 +357,7 @@ class ManyNot(Many):
 def test_only_a_class_s_own_fetch_is_replaced(make, expected):
     """(F37) (U01)"""
     loader = DataLoader(make(), batch_size=4)
-    batches = [batch[0] if isinstance(batch, tuple) else batch for batch in loader]
+    batches = [batch[0] if isinstance(batch, list) else batch for batch in loader]
     assert [x for batch in batches for x in batch.tolist()] == expected
 
 

@@ -53,6 +53,7 @@ def save(obj: Any, f: Any) -> None:
         return CheckpointError(f"save: {target}: {reason}")
 
     form = _format("" if to_file else target)
+    text: str | None
     if not tree.is_plain(obj):
         text, tensors = tree.flatten(obj, refuse)
     else:  # safetensors has an order of its own

@@ -87,9 +87,9 @@ class DataLoader(Retelling):
         self.dataset = dataset
         self.batch_size = batch_size
         self.drop_last = drop_last
-        self.sampler = sampler
+        self.sampler: Any = sampler
         self.batch_sampler = batch_sampler
-        usual = default_convert if batch_sampler is None else default_collate
+        usual: Any = default_convert if batch_sampler is None else default_collate
         self.collate_fn = usual if collate_fn is None else collate_fn
         self.generator = generator
         self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
@@ -98,14 +98,13 @@ class DataLoader(Retelling):
         self.pin_memory_device, self.in_order = pin_memory_device, in_order
 
     def __iter__(self) -> Iterator[Any]:
+        batches = self.sampler if self.batch_sampler is None else self.batch_sampler
         if isinstance(self.dataset, IterableDataset):
-            return map(
-                self.collate_fn, self.sampler if self.batch_sampler is None else self.batch_sampler
-            )
+            return map(self.collate_fn, batches)
         if self.batch_sampler is None:
-            return (self.collate_fn(self.dataset[index]) for index in self.sampler)
+            return (self.collate_fn(self.dataset[index]) for index in batches)
         fetch = batch_fetch(self.dataset) if self.collate_fn is default_collate else None
-        return map(fetch or self._fetch_items, self.batch_sampler)
+        return map(fetch or self._fetch_items, batches)
 
     def __class_getitem__(cls, item: Any) -> Any:
         """``DataLoader[Tensor]`` is DataLoader: what it yields is for the reader."""

@@ -99,9 +99,9 @@ class TensorDataset(Dataset):
     def __len__(self) -> int:
         return len(self.tensors[0])
 
-    def batch(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
+    def batch(self, indices: Sequence[int]) -> list[Tensor]:
         rows = np.asarray(indices, dtype=np.int64)
-        return tuple(t[tensor(rows, device=t.device)] for t in self.tensors)
+        return [t[tensor(rows, device=t.device)] for t in self.tensors]
 
 
 class Subset(Dataset):
