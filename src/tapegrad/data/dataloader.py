@@ -26,8 +26,8 @@ class DataLoader(Retelling):
     ``shuffle`` takes a new random order on every pass, drawn from ``generator`` (or the global
     seed). An ``IterableDataset`` is read from its beginning on every pass. Batches are made in this
     process: what concerns workers, as ``num_workers``, and ``pin_memory`` change nothing, and warn.
-    ``batch_size=None`` makes no batches: single samples, of which ``collate_fn`` (``default_convert``)
-    makes tensors.
+    ``batch_size=None`` makes no batches: single samples, of which ``collate_fn``
+    (``default_convert``) makes tensors.
     """
 
     def __init__(
