@@ -488,3 +488,10 @@ def test_global_hooks_are_where_pytorch_has_them() -> None:
         nn.ReLU()(tg.ones(1))
     nn.ReLU()(tg.ones(1))
     assert called == ["ReLU"]
+
+
+def test_types_by_their_old_names() -> None:
+    for name in ("torch.DoubleTensor", tg.DoubleTensor, tg.float64):
+        assert nn.Linear(1, 1).type(name).weight.dtype == tg.float64
+    with pytest.raises(ValueError, match="nonsense"):
+        nn.Linear(1, 1).type("nonsense")

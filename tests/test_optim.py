@@ -1067,3 +1067,12 @@ def test_a_line_search_goes_on_from_what_is_not_finite(rate):
     for _ in range(2):
         optimizer.step(closure)
     assert rate or p.tolist() == before
+
+
+def test_an_optimizer_without_a_step_says_so():
+    class Misspelt(tg.optim.Optimizer):
+        def stepp(self):
+            pass
+
+    with pytest.raises(NotImplementedError, match="Misspelt defines neither step"):
+        Misspelt([tg.ones(1, requires_grad=True)], {}).step()

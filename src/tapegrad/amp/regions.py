@@ -235,6 +235,8 @@ class autocast:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if not self._before:
+            raise RuntimeError("[autocast] left without having been entered")
         exchange(self._before.pop())
 
     def __call__(self, function: Callable) -> Callable:

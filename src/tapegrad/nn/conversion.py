@@ -11,7 +11,8 @@ from tapegrad.core import dtypes, formats
 from tapegrad.core.commit import commit
 from tapegrad.core.devices import Device
 from tapegrad.core.tensor import Tensor
-from tapegrad.ops.creation.create import empty_like
+from tapegrad.ops.creation.create import empty, empty_like
+from tapegrad.ops.movement.tensor_types import to_type
 
 from .parameter import Uninitialized
 from .tables import BUFFER, MODULE, PARAMETER, TRANSIENT_BUFFER
@@ -165,7 +166,7 @@ class Conversion:
     def type(self, dst_type: Any) -> Self:
         """All parameters and buffers, integers too, in another dtype. Raises RuntimeError for one
         that cannot have gradients where parameters require grad."""
-        target = dtypes.dtype(dst_type)
+        target = to_type(empty(0), dst_type).dtype
         if not dtypes.is_floating(target) and any(p.requires_grad for p in self.parameters()):
             raise RuntimeError(
                 f"Module.type: parameters that require grad cannot be {target.name}: call "

@@ -187,8 +187,10 @@ class Optimizer(Saved):
 
         Raises RuntimeError, before it changes anything, if a parameter has been given another
         shape, dtype or device than its gradient or its state, and for a leaf that requires grad
-        where steps are differentiable.
+        where steps are differentiable; NotImplementedError for a class that has no step.
         """
+        if not hasattr(self, "step_name"):
+            raise NotImplementedError(f"{type(self).__name__} defines neither step() nor step_name")
         loss = None
         if closure is not None:
             with enable_grad():
