@@ -19,6 +19,7 @@ from .hooks import register_optimizer_step_post_hook, register_optimizer_step_pr
 from .number import is_number, plain
 from .saved import Saved
 from .steps import options_of
+from .steps.chunks import together
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
@@ -183,11 +184,13 @@ class Optimizer(Saved):
 
     @with_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient. ``closure`` may compute the loss anew.
+        """Update every parameter that has a gradient: all of them, or, if anything raises, none
+        (with ``differentiable``, which steps on the tape, one by one). ``closure`` may compute the
+        loss anew.
 
-        Raises RuntimeError, before it changes anything, if a parameter has been given another
-        shape, dtype or device than its gradient or its state, and for a leaf that requires grad
-        where steps are differentiable; NotImplementedError for a class that has no step.
+        Raises RuntimeError if a parameter has been given another shape, dtype or device than its
+        gradient or its state, or is in read-only memory, and for a leaf that requires grad where
+        steps are differentiable; NotImplementedError for a class that has no step.
         """
         if not hasattr(self, "step_name"):
             raise NotImplementedError(f"{type(self).__name__} defines neither step() nor step_name")
@@ -211,14 +214,16 @@ class Optimizer(Saved):
                 work.append((mine, recorded, self._used(numbers), self._options(numbers), numbers))
         change = f"optim.{type(self).__name__}.step"
         update = quiet(self._update) if noisy() else self._update
-        for mine, recorded, *how in work:
-            for p, state in mine:
-                if recorded:
-                    with enable_grad():
-                        self._update_on_tape(p, state, *how)
-                else:
-                    p._bump(change)
-                    update(p, state, *how)
+        with together() as prepared:
+            for mine, recorded, *how in work:
+                for p, state in mine:
+                    if recorded:
+                        with enable_grad():
+                            self._update_on_tape(p, state, *how)
+                    else:
+                        p._bump(change)
+                        update(p, state, *how)
+        (quiet(prepared.make) if noisy() else prepared.make)()
         return loss
 
     def _require_alike(self, p: Tensor, state: dict[str, Any]) -> None:
@@ -226,6 +231,11 @@ class Optimizer(Saved):
         the end of the smaller array, or read numbers of the wrong size."""
         if p._grad is None or not alike(p._grad, p):
             self._refuse(p, "its gradient", p._grad, "call zero_grad() and backward() again")
+        if not getattr(p._array.flags, "writeable", True):  # (CuPy has no such flag)
+            raise RuntimeError(
+                f"{type(self).__name__}.step: a parameter of shape {tuple(p.shape)} shares the "
+                "memory of a read-only array: make it of a copy"
+            )
         for key in self.kept_arrays:
             if key in state and not self._fits(key, state[key], p):
                 self._refuse(

@@ -9,7 +9,7 @@ float32 and rounded once, as the kernels do.
 
 First everything is prepared that can fail: scratch memory, and every call with its operands. Then
 one call in C makes all of these calls, over all chunks, and at last that of ``then``, which counts
-the step.
+the step. An optimizer prepares all of its parameters ``together``, and one call steps them all.
 
 What needs a sum over all elements before it can go on says ``yield AGAIN``: the calls that follow
 are made over all chunks again. Those after ``yield ONCE`` are made once, on cells, arrays of one
@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, partial
 from itertools import chain, repeat, starmap
 from math import prod
@@ -54,35 +56,73 @@ def options_of(name: str) -> list[str]:
     return [name for name in signature(bodies[name])[1] if name != "then"]
 
 
+class Prepared:
+    """The calls of several steps, and the scratch memory that all of them use, one by one."""
+
+    def __init__(self) -> None:
+        self.calls: list[Iterable] = []
+        self.memory: list[Any] = []
+
+    def spare(self, number: int, size: int) -> Any:
+        """The scratch memory of this number, of at least so many bytes."""
+        if number == len(self.memory):
+            self.memory.append(np.empty(size, np.uint8))
+        elif self.memory[number].nbytes < size:
+            self.memory[number] = np.empty(size, np.uint8)
+        return self.memory[number]
+
+    def make(self) -> None:
+        """Make them."""
+        deque(chain.from_iterable(self.calls), 0)
+
+
+_together: ContextVar[Prepared | None] = ContextVar("steps that are prepared", default=None)
+
+
+@contextmanager
+def together() -> Iterator[Prepared]:
+    """Steps within are not made, but prepared, for ``make`` of what this yields."""
+    token = _together.set(prepared := Prepared())
+    try:
+        yield prepared
+    finally:
+        _together.reset(token)
+
+
 class Work:
     """What an update needs besides its arrays: scratch memory like ``like`` (for each chunk, of the
     lengths ``sizes``), cells, and operands made of numbers."""
 
     def __init__(self, like: Any, dtype: Any, sizes: list[int] | None = None) -> None:
         self._like, self._dtype, self._sizes = like, dtype, sizes
+        self._prepared, self._taken = _together.get(), 0
         host = isinstance(like, np.ndarray)
         # NumPy would make an array of a number in the midst of the calls.
         self.number: Callable = partial(np.array, dtype=dtype) if host else float
         self.reduce: Callable = np.add.reduce if host else np.sum
 
     def scratch(self) -> Any:
-        if self._sizes is None:
-            return np.empty_like(self._like)
-        spare = _spare(self._like, self._dtype)
-        return [spare[:size] for size in self._sizes]
+        spare = self._spare(self._like)
+        return spare if self._sizes is None else [spare[:size] for size in self._sizes]
+
+    def widened(self, chunks: list[Any]) -> list[Any]:
+        """Scratch memory for the chunks of an array."""
+        spare = self._spare(chunks[0])
+        return [spare[: len(chunk)] for chunk in chunks]
+
+    def _spare(self, like: Any) -> Any:
+        """Memory for an array like ``like``, from the beginning of a cache line on."""
+        if not isinstance(like, np.ndarray) or not like.flags.c_contiguous:
+            return np.empty_like(like, dtype=self._dtype)
+        count = like.size * np.dtype(self._dtype).itemsize
+        size, number, self._taken = count + _LINE, self._taken, self._taken + 1
+        shared = self._prepared
+        memory = np.empty(size, np.uint8) if shared is None else shared.spare(number, size)
+        start = -memory.__array_interface__["data"][0] % _LINE
+        return memory[start : start + count].view(self._dtype).reshape(like.shape)
 
     def cell(self, number: float = 0.0) -> Any:
         return np.full_like(self._like, number, shape=(), dtype=self._dtype)
-
-
-def _spare(like: Any, dtype: Any) -> Any:
-    """Memory for an array like ``like``, from the beginning of a cache line on."""
-    if not isinstance(like, np.ndarray) or not like.flags.c_contiguous:
-        return np.empty_like(like, dtype=dtype)
-    count = like.size * np.dtype(dtype).itemsize
-    memory = np.empty(count + _LINE, np.uint8)
-    start = -memory.__array_interface__["data"][0] % _LINE
-    return memory[start : start + count].view(dtype).reshape(like.shape)
 
 
 def directed(
@@ -149,10 +189,14 @@ def in_passes(update: Callable[..., Calls], arrays: Arrays, then: Then) -> None:
 
 
 def make(calls: Iterable, then: Then) -> None:
-    """Ask for the results of all calls, and then of ``then``."""
+    """Ask for the results of all calls, and then of ``then``: now, or together with others."""
     if then is not None:
         calls = chain(calls, map(partial.__call__, (then,)))
-    deque(calls, 0)  # in C: no interrupt comes between (see core/commit.py)
+    prepared = _together.get()
+    if prepared is None:
+        deque(calls, 0)  # in C: no interrupt comes between (see core/commit.py)
+    else:
+        prepared.calls.append(calls)
 
 
 def _split(arrays: Arrays) -> list[Any]:
@@ -183,7 +227,7 @@ def by_chunk(update: Callable[..., Calls], chunks: list[Any]) -> Iterator:
     work = Work(like, dtype, [len(chunk) for chunk in chunks[0]])
     before, after, arrays = [], [], chunks
     if narrow:
-        arrays = [None if a is None else _wide(a, dtype) for a in chunks]
+        arrays = [None if a is None else work.widened(a) for a in chunks]
         pairs = [(a, b) for a, b in zip(chunks, arrays, strict=True) if a is not None]
         before = [(setitem, b, ..., a) for a, b in pairs]
         after = [(setitem, a, ..., b) for a, b in pairs if a is not chunks[1]]
@@ -197,11 +241,6 @@ def by_chunk(update: Callable[..., Calls], chunks: list[Any]) -> Iterator:
         else:
             calls.append(call)
     return chain.from_iterable(made)
-
-
-def _wide(chunks: list[Any], dtype: Any) -> list[Any]:
-    spare = np.empty_like(chunks[0], dtype=dtype)
-    return [spare[: len(chunk)] for chunk in chunks]
 
 
 def _once(calls: list[tuple]) -> Iterator:

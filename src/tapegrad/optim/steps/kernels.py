@@ -3,14 +3,14 @@ the others run their plain bodies on every device.)"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from tapegrad.core.commit import commit
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import kernel, prepared_launch
 from tapegrad.core.memory import Array
 
-from .chunks import Then, options_of
+from .chunks import Then, make, options_of
 
 
 def _launch_step(name: str) -> None:
@@ -26,7 +26,7 @@ def _launch_step(name: str) -> None:
         arrays = (param, grad, *state)
         options = [given[key] for key in options_of(name)]
         run = prepared_launch(device, name, param.dtype, *arrays, param.size, *options)
-        commit([run] if then is None else [run, then])
+        make(map(partial.__call__, (run,)), then)
         return None
 
 
