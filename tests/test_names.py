@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -167,3 +168,17 @@ def test_settings_still_decorate_functions_and_generators() -> None:
     assert not next(steps(x)).requires_grad
     with pytest.raises(TypeError, match=r"\[no_grad\] decorates functions, got int"):
         tg.no_grad(3)  # type: ignore[call-overload]
+
+
+# The arguments have another order, or one may be left out, or (unfold) it is another operation.
+TWO = {"log_softmax", "polygamma", "softmax", "unfold", "where"}
+
+
+def test_an_operation_is_one_function_whichever_door_one_takes() -> None:
+    doors = (tg, tg.Tensor, tg.nn.functional)
+    apart = set()
+    for name in {name for door in doors for name in dir(door) if name[0] != "_"}:
+        found = [f for d in doors if inspect.isfunction(f := getattr(d, name, None))]
+        if len({id(f) for f in found if not f.__module__.startswith("tapegrad.core")}) > 1:
+            apart.add(name)
+    assert apart == TWO

@@ -1545,8 +1545,8 @@ def reciprocal_(input: Tensor, /) -> Tensor:
     """``input.reciprocal_(...)``"""
 def relu(input: Tensor, inplace: _bool = False, *, out: Tensor | None = None) -> Tensor:
     """max(x, 0); slope 0 at 0."""
-def relu_(input: Tensor, /, inplace: _bool = False) -> Tensor:
-    """``input.relu_(...)``"""
+def relu_(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """In-place version of ``relu``: returns the tensor."""
 def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """input - other * floor(input / other), which has the sign of ``other``."""
 @overload

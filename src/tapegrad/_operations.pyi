@@ -1064,8 +1064,8 @@ class Operations:
         """Does nothing: the pool of a GPU's memory keeps blocks by stream."""
     def relu(self, inplace: _bool = False) -> Tensor:
         """max(x, 0); slope 0 at 0."""
-    def relu_(self, inplace: _bool = False) -> Tensor:
-        """In-place version of ``relu``."""
+    def relu_(self) -> Tensor:
+        """In-place version of ``relu``: returns the tensor."""
     def remainder(self, other: Any) -> Tensor:
         """input - other * floor(input / other), which has the sign of ``other``."""
     def remainder_(self, other: Any) -> Tensor:

@@ -35,9 +35,10 @@ from .common.signatures import published
 # fmt: off
 OPERATIONS: dict[str, dict[str, str]] = {
     "activation.activation": {
-        "tg x x_ tg_ F": "relu sigmoid tanh",
+        "tg x x_ tg_ F": "sigmoid tanh",
+        "tg x F": "relu relu_",
         "tg F": "celu celu_ selu selu_",
-        "F": "elu elu_ gelu leaky_relu leaky_relu_ relu_ silu softplus",
+        "F": "elu elu_ gelu leaky_relu leaky_relu_ silu softplus",
         "special": "expit=sigmoid",
         "xp": """
             elu elu_backward gelu gelu_backward gelu_tanh gelu_tanh_backward leaky_relu
