@@ -316,3 +316,24 @@ def test_integers_against_numbers_outside_their_range(dtype: str, device: str) -
         assert host(x >> n).tolist() == [-1 if a < 0 else 0 for a in own]
     with pytest.raises(OverflowError, match=r"\[add\].*does not fit int64"):
         x + 2**70
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("norm", ["layer", "rms", "group", "instance"])
+def test_norms_of_opposite_ends(norm: str, device: str) -> None:
+    """(F25)"""
+    if device != "cpu" and norm != "group":
+        pytest.skip("kernels add up in float32")
+    F = tg.nn.functional
+    call = {
+        "layer": lambda x: F.layer_norm(x, (4,)),
+        "rms": lambda x: F.rms_norm(x, (4,)),
+        "group": lambda x: F.group_norm(x[None], 1),
+        "instance": lambda x: F.instance_norm(x[None, None]),
+    }[norm]
+    for values in ([3e38, -3e38, 1.0, 2.0], [3e38, -3e38, 3e38, -3e38]):
+        got, right = (
+            call(tg.tensor(values, dtype=dtype, device=device)).double().flatten()
+            for dtype in (tg.float32, tg.float64)
+        )
+        np.testing.assert_allclose(host(got), host(right), rtol=1e-5, atol=1e-6)

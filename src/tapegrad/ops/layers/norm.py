@@ -106,9 +106,14 @@ def _keeps_digits(squares: Any) -> bool:
     return keeps_digits(squares._array if isinstance(squares, Tensor) else squares)
 
 
+def _root_of_squares(xp: Any, x: Any) -> Any:
+    return xp.vector_norm(x, order=2.0, axis=(1,), keepdims=True)
+
+
 def _inverse_root(xp: Any, x: Any, eps: float) -> Any:
     """1 / sqrt(mean(x^2) + eps) of each row, of which the squares may leave the range."""
-    root = xp.vector_norm(x, order=2.0, axis=(1,), keepdims=True) / math.sqrt(x.shape[1])
+    root = _root_of_squares(xp, x) / math.sqrt(x.shape[1])
+    root = xp.where(root < math.inf, root, _root_of_squares(xp, x / math.sqrt(x.shape[1])))
     return 1 / xp.hypot(root, xp.where(root < 0, root, math.sqrt(eps)))
 
 
