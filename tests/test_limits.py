@@ -538,7 +538,15 @@ def _huber(d: Any) -> Any:
     return d * d / 2 if abs(d) < 1 else abs(d) - mp.mpf(1) / 2
 
 
-_SCALES = (1e-32, 1e-302)  # of float32 and below, and of float64, whose references have most digits
+_HUGE_64, _SCALES = 1e300, (1e-32, 1e-302)  # that bring the largest float32 and float64 near 1e6
+
+
+def _nearer(x: Any) -> Any:
+    """Numbers whose exponentials have shares: a tensor, or a reference's number, scaled."""
+    if isinstance(x, tg.Tensor):
+        huge = (x.abs() > _HUGE_64) & x.isfinite()
+        return tg.where(huge, x * _SCALES[1], x * _SCALES[0])
+    return x * mp.mpf(_SCALES[abs(x) > _HUGE_64])
 
 
 def _stacked(reduction: Callable) -> Callable:
@@ -663,8 +671,8 @@ SEVERAL: dict[str, tuple[Callable, Callable, int]] = {
     "cumsum": (_stacked(lambda x: x.cumsum(-1)[..., 1]), lambda a, b: a + b, 2),
     "cumprod": (_stacked(lambda x: x.cumprod(-1)[..., 1]), _product, 2),
     "logcumsumexp": (  # (rounded sums of 3e38 have no shares)
-        _stacked(lambda x: (x * _SCALES[x.dtype.itemsize == 8]).logcumsumexp(-1)[..., 1]),
-        lambda a, b: _logsumexp(*[x * mp.mpf(_SCALES[mp.dps > 1000]) for x in (a, b)]),
+        _stacked(lambda x: _nearer(x).logcumsumexp(-1)[..., 1]),
+        lambda a, b: _logsumexp(_nearer(a), _nearer(b)),
         2,
     ),
     "softmax": (
