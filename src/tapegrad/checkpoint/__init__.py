@@ -100,18 +100,18 @@ def load(
         decode = npz_file.decode if archive else safetensors_file.decode
         arrays, text = decode(data)
         tensors = {name: from_numpy(array) for name, array in arrays.items()}
-        if text is not None:  # before they move, which is no matter of the file
-            tree.restore(text, tensors)
+        loaded = tensors if text is None else tree.restore(text, tensors)
     except MemoryError:
         raise
     except Exception as error:  # whatever the bytes provoke in a parser
         known = isinstance(error, CheckpointError)
         what = error if known else f"it is damaged or no checkpoint: {error}"
         raise CheckpointError(f"load: {source}: {what}") from (None if known else error)
-    if device is not None:
-        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
     for tensor in tensors.values() if function else ():
         _check_it_stays(tensor, function)
+    if device is None:
+        return loaded
+    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
     return tensors if text is None else tree.restore(text, tensors)
 
 

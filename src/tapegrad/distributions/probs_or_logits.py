@@ -46,10 +46,6 @@ class ProbsOrLogits(Distribution):
         """The shape of ``probs`` and ``logits``."""
         return self._param.shape
 
-    def _new(self, *args: Any, **kwargs: Any) -> Tensor:
-        """A tensor of the parameter's dtype and device."""
-        return self._param.new_tensor(*args, **kwargs)
-
 
 def classes_of(op: str, name: str, parameter: Any) -> Tensor:
     """Probabilities of classes along the last dimension, normalised, or normalised log

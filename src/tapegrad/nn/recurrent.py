@@ -67,7 +67,7 @@ class RNNBase(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        given = {name: x for name, x in locals().items() if name not in ("self", "__class__")}
+        given = _without_self(locals())
         given |= {"bidirectional": bool(bidirectional)}
         given |= check_kinds(self, given)
         device, dtype = given.pop("device"), given.pop("dtype")

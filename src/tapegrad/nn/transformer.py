@@ -48,6 +48,13 @@ class _Residual(Module):
     def _add(self, x: Tensor, norm: Module, block: Callable[[Tensor], Tensor]) -> Tensor:
         return x + block(norm(x)) if self.norm_first else norm(x + block(x))
 
+    def _sa_block(
+        self, x: Tensor, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False
+    ) -> Tensor:
+        return self.dropout1(
+            _attended(self.self_attn, x, x, attn_mask, key_padding_mask, is_causal)
+        )
+
     def _hidden(self, x: Tensor) -> Tensor:
         """The feed-forward network of two layers."""
         return self.linear2(self.dropout(self.activation(self.linear1(x))))
@@ -103,13 +110,6 @@ class TransformerEncoderLayer(_Residual):
             lambda x: self._sa_block(x, src_mask, src_key_padding_mask, is_causal=is_causal),
         )
         return self._add(x, self.norm2, self._ff_block)
-
-    def _sa_block(
-        self, x: Tensor, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False
-    ) -> Tensor:
-        return self.dropout1(
-            _attended(self.self_attn, x, x, attn_mask, key_padding_mask, is_causal)
-        )
 
     def _ff_block(self, x: Tensor) -> Tensor:
         return self.dropout2(self._hidden(x))
@@ -176,13 +176,6 @@ class TransformerDecoderLayer(_Residual):
             ),
         )
         return self._add(x, self.norm3, self._ff_block)
-
-    def _sa_block(
-        self, x: Tensor, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False
-    ) -> Tensor:
-        return self.dropout1(
-            _attended(self.self_attn, x, x, attn_mask, key_padding_mask, is_causal)
-        )
 
     def _mha_block(
         self, x: Tensor, mem: Tensor, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False

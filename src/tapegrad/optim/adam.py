@@ -24,6 +24,7 @@ class Adam(Optimizer):
     step_name = "adam_step"
     counts_steps = True
     kept_arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    beta_count = 2
     not_negative = ("lr", "eps", "weight_decay")
 
     def __init__(
@@ -46,7 +47,6 @@ class Adam(Optimizer):
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
-        self._require_parts(group, "betas")
         tensors = [isinstance(beta, Tensor) for beta in group["betas"]]
         self._require(group, "betas", len(set(tensors)) == 1, "two floats or two tensors")
         if group.get("foreach") and not group.get("capturable"):

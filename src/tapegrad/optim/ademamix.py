@@ -25,6 +25,7 @@ class AdEMAMix(Optimizer):
     step_name = "ademamix_step"
     counts_steps = True
     kept_arrays = ("exp_avg_fast", "exp_avg_sq", "exp_avg_slow")
+    beta_count = 3
     not_negative = ("lr", "eps", "weight_decay", "alpha")
 
     def __init__(
@@ -48,7 +49,6 @@ class AdEMAMix(Optimizer):
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
-        self._require_parts(group, "betas", 3)
         for option in ("beta3_warmup", "alpha_warmup"):
             steps = group[option]
             valid = steps is None or (is_number(steps) and bool(steps >= 0))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .number import Number
 from .optimizer import Optimizer, Params, options
 
@@ -21,6 +19,7 @@ class LAMB(Optimizer):
     step_name = "lamb_step"
     counts_steps = True
     kept_arrays = ("exp_avg", "exp_avg_sq")
+    beta_count = 2
     not_negative = ("lr", "eps", "weight_decay")
 
     def __init__(
@@ -38,7 +37,3 @@ class LAMB(Optimizer):
         fused: bool | None = None,
     ) -> None:
         super().__init__(params, options(locals()))
-
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        self._require_parts(group, "betas")

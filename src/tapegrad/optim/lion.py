@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .number import Number
 from .optimizer import Optimizer, Params, options
 
@@ -20,6 +18,7 @@ class Lion(Optimizer):
 
     step_name = "lion_step"
     kept_arrays = ("exp_avg",)
+    beta_count = 2
     not_negative = ("lr", "weight_decay")
 
     def __init__(
@@ -36,7 +35,3 @@ class Lion(Optimizer):
         fused: bool | None = None,
     ) -> None:
         super().__init__(params, options(locals()))
-
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        self._require_parts(group, "betas")

@@ -22,6 +22,7 @@ class NAdam(Optimizer):
     counts_steps = True
     kept_arrays = ("exp_avg", "exp_avg_sq")
     kept_numbers = ("mu_product",)
+    beta_count = 2
     not_negative = ("lr", "eps", "weight_decay", "momentum_decay")
 
     def __init__(
@@ -40,10 +41,6 @@ class NAdam(Optimizer):
         differentiable: bool = False,
     ) -> None:
         super().__init__(params, options(locals()))
-
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        self._require_parts(group, "betas")
 
     def _count(self, state: dict[str, Any], group: dict[str, Any]) -> tuple[dict, dict]:
         step, beta1 = state.get("step", 0) + 1, group["betas"][0]

@@ -73,8 +73,9 @@ class Optimizer(Saved):
     """Base class. A subclass names in ``step_name`` the step that updates a parameter
     (optim/steps), in ``kept_arrays`` the state that has its parameter's shape (or what ``_shape``
     says), dtype and device, in ``kept_numbers`` that which is a number, in ``not_negative`` the
-    options that must be at least 0, says in ``counts_steps`` whether its state has a "step", and in
-    ``_used(group)`` which of ``kept_arrays`` a step uses.
+    options that must be at least 0, in ``beta_count`` how many betas there are, says in
+    ``counts_steps`` whether its state has a "step", and in ``_used(group)`` which of
+    ``kept_arrays`` a step uses.
 
     ``params`` are tensors, pairs of name and tensor, or dicts with the key "params" and options
     that replace ``defaults`` for these. ``param_groups`` holds the options in use: change
@@ -87,6 +88,7 @@ class Optimizer(Saved):
 
     step_name: str
     not_negative: tuple[str, ...] = ()
+    beta_count = 0
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, (Tensor, Mapping)):
@@ -155,6 +157,8 @@ class Optimizer(Saved):
                 self._require(group, option, valid, "at least 0")
             elif kind in ("float", float):
                 self._require(group, option, is_number(value), "a number")
+        if self.beta_count:
+            self._require_betas(group)
 
     def _require(self, group: dict[str, Any], option: str, valid: bool, rule: str) -> None:
         if not valid:
@@ -162,16 +166,16 @@ class Optimizer(Saved):
             shown = _words(value) if isinstance(value, Tensor) and value.ndim else repr(value)
             raise ValueError(f"{type(self).__name__}: {option} must be {rule}, not {shown}")
 
-    def _require_parts(self, group: dict[str, Any], option: str, count: int = 2) -> None:
-        """Raise ValueError for anything but so many numbers, at least 0 and below 1."""
-        parts = group[option]
+    def _require_betas(self, group: dict[str, Any]) -> None:
+        """Raise ValueError for anything but ``beta_count`` numbers, at least 0 and below 1."""
+        betas = group["betas"]
         self._require(
             group,
-            option,
-            isinstance(parts, Sequence)
-            and len(parts) == count
-            and all(is_number(part) and 0 <= part < 1 for part in parts),
-            f"{('two', 'three')[count - 2]} numbers, at least 0 and below 1",
+            "betas",
+            isinstance(betas, Sequence)
+            and len(betas) == self.beta_count
+            and all(is_number(beta) and 0 <= beta < 1 for beta in betas),
+            f"{('two', 'three')[self.beta_count - 2]} numbers, at least 0 and below 1",
         )
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -28,6 +28,7 @@ class ScheduleFreeAdamW(Optimizer):
     counts_steps = True
     kept_arrays = ("z", "exp_avg_sq")
     kept_numbers = ("weight_sum", "lr_max")
+    beta_count = 2
     not_negative = ("lr", "eps", "weight_decay", "warmup_steps")
 
     def __init__(
@@ -51,7 +52,6 @@ class ScheduleFreeAdamW(Optimizer):
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
-        self._require_parts(group, "betas")
         if not plain(group["betas"][0]):
             raise ValueError("ScheduleFreeAdamW: betas[0] must be above 0: eval() divides by it")
 

@@ -200,8 +200,7 @@ def _channel_mean(x: Any) -> Any:
 def _inverse_spread(xp: Any, distances: Any, spread: Any, eps: float) -> Any:
     """1 / sqrt(spread + eps) of each channel, whose spread may have left the range."""
     squares = spread + eps
-    array = squares._array if isinstance(squares, Tensor) else squares
-    if keeps_digits(array):
+    if _keeps_digits(squares):
         return 1 / xp.sqrt(squares)
     over = (0, *range(2, distances.ndim))
     count = math.prod(distances.shape) // distances.shape[1]
