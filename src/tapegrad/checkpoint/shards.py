@@ -1,0 +1,208 @@
+"""Checkpoints in several files, and an index that says which tensor is in which, laid out as
+Hugging Face does: ``model.safetensors.index.json`` beside its parts.
+
+The index is written last and all at once, and the parts have new names each time: so whenever a
+save ends, the index leads to the old parts or to the new. It holds the checksum of each part and
+its own. Two saves to one name take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from tapegrad.core.tensor import Tensor
+
+from . import formats, safetensors_file, tree
+from .errors import CheckpointError
+from .replace import fcntl, remove_leftovers, replace
+from .seal import BLANK, check_seal, seal
+from .source import Arrays, Source
+
+INDEX = ".index.json"
+_END = ".safetensors"
+_PART = r"(.+)-[0-9a-f]{8}-\d{5}-of-\d{5}\.safetensors"
+_KEY, _TREE, _PARTS = "sha256", "tapegrad.tree", "tapegrad.parts"
+_BEFORE = f'"{_KEY}":"'.encode()
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_MAIN = ("model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
+
+
+def size_in_bytes(size: int | str) -> int:
+    """A number of bytes, as such or as text: "5GB", "200MiB". Raises ValueError for others."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]I?B)?", str(size).upper())
+    if found is None or float(found[1]) == 0:
+        raise ValueError(f'max_shard_size is a number of bytes, or as "5GB", got {size!r}')
+    return int(float(found[1]) * _UNITS[found[2] or ""])
+
+
+def main_file(path: str) -> str:
+    """The file to begin with: of a folder, or where there is only an index of this name."""
+    if not os.path.isdir(path):
+        index = path + INDEX
+        return index if not os.path.exists(path) and os.path.exists(index) else path
+    names = sorted(os.listdir(path))
+    known = [n + end for n in _MAIN for end in ("", INDEX) if n + end in names]
+    wholes = [n for n in names if n.endswith((".safetensors", INDEX)) and not n.startswith(".")]
+    if not known and len(wholes) != 1:
+        raise CheckpointError(
+            f"load: {path} is a folder without {_MAIN[0]} or {_MAIN[0]}{INDEX}: name one of its "
+            f"files ({', '.join(names[:20]) or 'it is empty'})"
+        )
+    return os.path.join(path, (known or wholes)[0])
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def write(target: str, arrays: Arrays, text: str | None, most: int) -> None:
+    """Write the parts, of at most so many bytes where one tensor is not larger, and the index."""
+    folder, stem = os.path.split(target.removesuffix(_END))
+    groups = list(_groups(arrays, most))
+    with _turn(folder):
+        _remove_orphans(folder)
+        mark = os.urandom(4).hex()
+        seals: dict[str, str] = {}
+        where: dict[str, str] = {}
+        for i, group in enumerate(groups, 1):
+            name = f"{stem}-{mark}-{i:05}-of-{len(groups):05}{_END}"
+
+            def check(file: Any, name: str = name) -> None:
+                source = Source(file, mapped=True)
+                safetensors_file.decode(source)
+                seals[name] = safetensors_file.seal_of(source)
+
+            replace(os.path.join(folder, name), safetensors_file.encode(name, group, None), check)
+            where.update(dict.fromkeys(group, name))
+        metadata: dict[str, Any] = {_KEY: BLANK.decode(), _PARTS: seals}
+        metadata["total_size"] = sum(array.nbytes for array in arrays.values())
+        if text is not None:
+            metadata[_TREE] = text
+        index = {"metadata": metadata, "weight_map": {name: where[name] for name in arrays}}
+        data = bytearray(json.dumps(index, separators=(",", ":")).encode())
+        seal(data, data.index(_BEFORE) + len(_BEFORE))
+        replace(target + INDEX, [data], lambda file: _check_index(file.read()))
+        _remove_orphans(folder)
+
+
+def remove(target: str) -> None:
+    """Remove the index and the parts that were of this name, as it is one file now."""
+    if os.path.exists(target + INDEX):
+        folder = os.path.dirname(target)
+        with _turn(folder):
+            with suppress(FileNotFoundError):
+                os.unlink(target + INDEX)
+            _remove_orphans(folder)
+
+
+def _check_index(data: bytes) -> None:
+    check_seal(data, data.find(_BEFORE) + len(_BEFORE), "the index")
+
+
+def _groups(arrays: Arrays, most: int) -> Iterator[Arrays]:
+    group: Arrays = {}
+    size = 0
+    for name, array in arrays.items():
+        if group and size + array.nbytes > most:
+            yield group
+            group, size = {}, 0
+        group[name] = array
+        size += array.nbytes
+    yield group
+
+
+@contextmanager
+def _turn(folder: str) -> Iterator[None]:
+    """Wait until no other process writes parts into this folder."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_orphans(folder: str) -> None:
+    """Remove parts that no index lists: of earlier saves, and of those that were killed."""
+    remove_leftovers(folder, _PART)
+    listed: dict[str, set[str] | None] = {}
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            part = re.fullmatch(_PART, name)
+            if part is not None:
+                index = os.path.join(folder, part[1] + _END + INDEX)
+                if index not in listed:
+                    listed[index] = _parts(index)
+                parts = listed[index]
+                if parts is not None and name not in parts:
+                    os.unlink(os.path.join(folder, name))
+
+
+def _parts(index: str) -> set[str] | None:
+    """The names of the parts that an index lists; none if it is not there, None if it is
+    damaged."""
+    try:
+        with open(index, "rb") as file:
+            return set(json.loads(file.read())["weight_map"].values())
+    except FileNotFoundError:
+        return set()
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def read(path: str, data: bytes, mapped: bool) -> tuple[Arrays, formats.Build]:
+    """The arrays of all parts, and what makes of them, as tensors, what was saved."""
+    index = json.loads(data)
+    metadata, where = index.get("metadata", {}), index["weight_map"]
+    ours = _KEY in metadata or _PARTS in metadata
+    if ours:
+        _check_index(data)
+    arrays: Arrays = {}
+    builds: list[tuple[str, formats.Build, dict[str, str]]] = []
+    for name in dict.fromkeys(where.values()):
+        if not isinstance(name, str) or name in ("", ".", "..") or os.path.basename(name) != name:
+            raise CheckpointError(f"the index names {name!r}, which is no file beside it")
+        own, build = _read_part(os.path.join(os.path.dirname(path), name), mapped, metadata, ours)
+        keys = {key: f"{name}/{key}" for key in own}
+        arrays.update({keys[key]: array for key, array in own.items()})
+        builds.append((name, build, keys))
+
+    def built(tensors: dict[str, Tensor]) -> Any:
+        found: dict[str, Any] = {}
+        for name, build, keys in builds:
+            part = build({key: tensors[full] for key, full in keys.items()})
+            found |= {(name, key): value for key, value in part.items()}
+        lacking = [f"{key!r} in {name}" for key, name in where.items() if (name, key) not in found]
+        if lacking:
+            raise CheckpointError(f"there is no {', '.join(lacking)}, where the index has it")
+        state = {key: found[name, key] for key, name in where.items()}
+        return tree.restore(metadata[_TREE], state) if ours and _TREE in metadata else state
+
+    return arrays, built
+
+
+def _read_part(
+    path: str, mapped: bool, metadata: dict[str, Any], ours: bool
+) -> tuple[Arrays, formats.Build]:
+    name = os.path.basename(path)
+    try:
+        with open(path, "rb") as file:
+            source = Source(file, mapped)
+            if ours and metadata[_PARTS].get(name) != safetensors_file.seal_of(source):
+                raise CheckpointError("it is of another save than the index")
+            return formats.decode(source)
+    except FileNotFoundError:
+        raise CheckpointError(f"{name}, which the index names, is missing") from None
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from None
