@@ -25,7 +25,7 @@ from .source import Arrays, Source
 
 INDEX = ".index.json"
 _END = ".safetensors"
-_PART = r"(.+)-[0-9a-f]{8}-\d{5}-of-\d{5}\.safetensors"
+_PART = r".+-[0-9a-f]{8}-\d{5}-of-\d{5}\.safetensors"
 _KEY, _TREE, _PARTS = "sha256", "tapegrad.tree", "tapegrad.parts"
 _BEFORE = f'"{_KEY}":"'.encode()
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -131,31 +131,21 @@ def _turn(folder: str) -> Iterator[None]:
 
 
 def _remove_orphans(folder: str) -> None:
-    """Remove parts that no index lists: of earlier saves, and of those that were killed."""
+    """Remove parts that no index in the folder lists: of earlier saves, and of those that were
+    killed. While an index cannot be read, all stay."""
     remove_leftovers(folder, _PART)
-    listed: dict[str, set[str] | None] = {}
-    with suppress(OSError):
-        for name in os.listdir(folder):
-            part = re.fullmatch(_PART, name)
-            if part is not None:
-                index = os.path.join(folder, part[1] + _END + INDEX)
-                if index not in listed:
-                    listed[index] = _parts(index)
-                parts = listed[index]
-                if parts is not None and name not in parts:
-                    os.unlink(os.path.join(folder, name))
+    names = os.listdir(folder)
+    with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
+        indices = [_bytes_of(folder, name) for name in names if name.endswith(INDEX)]
+        listed = {part for index in indices for part in json.loads(index)["weight_map"].values()}
+        for name in names:
+            if re.fullmatch(_PART, name) and name not in listed:
+                os.unlink(os.path.join(folder, name))
 
 
-def _parts(index: str) -> set[str] | None:
-    """The names of the parts that an index lists; none if it is not there, None if it is
-    damaged."""
-    try:
-        with open(index, "rb") as file:
-            return set(json.loads(file.read())["weight_map"].values())
-    except FileNotFoundError:
-        return set()
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
+def _bytes_of(folder: str, name: str) -> bytes:
+    with open(os.path.join(folder, name), "rb") as file:
+        return file.read()
 
 
 # ---------------------------------------------------------------------- reading
@@ -179,10 +169,10 @@ def read(path: str, data: bytes, mapped: bool) -> tuple[Arrays, formats.Build]:
         builds.append((name, build, keys))
 
     def built(tensors: dict[str, Tensor]) -> Any:
-        found: dict[str, Any] = {}
+        found: dict[tuple[str, str], Any] = {}
         for name, build, keys in builds:
             part = build({key: tensors[full] for key, full in keys.items()})
-            found |= {(name, key): value for key, value in part.items()}
+            found.update({(name, key): value for key, value in part.items()})
         lacking = [f"{key!r} in {name}" for key, name in where.items() if (name, key) not in found]
         if lacking:
             raise CheckpointError(f"there is no {', '.join(lacking)}, where the index has it")
