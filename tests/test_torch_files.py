@@ -59,11 +59,11 @@ def test_a_module_and_its_optimizer_go_on_from_pytorchs_file(tmp_path):
     torch = pytest.importorskip("torch", exc_type=ImportError)
 
     def made(library):
-        model = library.nn.Sequential(library.nn.Linear(3, 2), library.nn.Tanh())
+        model = library.nn.Sequential(library.nn.Linear(3, 2), library.nn.Tanh()).double()
         return model, library.optim.AdamW(model.parameters(), lr=0.1)
 
     def step(library, model, optimizer):
-        x = library.tensor(np.arange(12.0).reshape(4, 3), dtype=library.float32)
+        x = library.tensor(np.arange(12.0).reshape(4, 3), dtype=library.float64)
         optimizer.zero_grad()
         (model(x) ** 3).sum().backward()
         optimizer.step()
@@ -76,7 +76,7 @@ def test_a_module_and_its_optimizer_go_on_from_pytorchs_file(tmp_path):
     for library, pair in ((torch, theirs), (tg, ours)):
         step(library, *pair)
     for a, b in zip(theirs[0].state_dict().values(), ours[0].state_dict().values(), strict=True):
-        np.testing.assert_allclose(a.tolist(), b.tolist(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(a.tolist(), b.tolist(), rtol=1e-10)
 
 
 # ---------------------------------------------------------------------- what is refused

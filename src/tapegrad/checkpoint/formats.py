@@ -31,5 +31,10 @@ def decode(source: Source) -> tuple[Arrays, Build]:
     return _with_tree(*safetensors_file.decode(source))
 
 
+def check(source: Source) -> None:
+    """Raise whatever is wrong with a file."""
+    decode(source)
+
+
 def _with_tree(arrays: Arrays, text: str | None) -> tuple[Arrays, Build]:
     return arrays, dict if text is None else partial(tree.restore, text)

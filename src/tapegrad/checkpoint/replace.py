@@ -10,16 +10,19 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, Any
 
+from .errors import CheckpointError
+from .source import Source
+
 try:
     import fcntl
 except ImportError:  # Windows, which lets nobody remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
 
-def replace(target: str, parts: Iterable[Any], check: Callable[[IO[bytes]], Any]) -> None:
+def replace(target: str, parts: Iterable[Any], check: Callable[[Source], None]) -> None:
     """Write a file such that a crash at any moment leaves the old one or the new one, with the
     rights that the old one had. ``check`` reads what was written, and raises if that is not what it
-    should be: then the old file stays."""
+    should be: then the old file stays, and CheckpointError is raised."""
     folder, name = os.path.split(target)
     remove_leftovers(folder, re.escape(name))
     unfinished, file = _unfinished(target)
@@ -29,8 +32,7 @@ def replace(target: str, parts: Iterable[Any], check: Callable[[IO[bytes]], Any]
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-            file.seek(0)
-            check(file)
+            _reread(target, file, check)
             if fcntl is not None:  # while it is locked
                 os.replace(unfinished, target)
         if fcntl is None:
@@ -44,6 +46,18 @@ def replace(target: str, parts: Iterable[Any], check: Callable[[IO[bytes]], Any]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _reread(target: str, file: Any, check: Callable[[Source], None]) -> None:
+    try:
+        check(Source(file, mapped=True))
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"save: {target}: what was written reads otherwise ({error}): is the disk damaged? The "
+            "file is as it was"
+        ) from error
 
 
 def _unfinished(target: str) -> tuple[str, IO[bytes]]:

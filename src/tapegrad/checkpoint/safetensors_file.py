@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -115,9 +116,10 @@ def decode(source: Source) -> tuple[Arrays, str | None]:
     return arrays, metadata.get(_TREE) if sealed else None
 
 
-def seal_of(source: Source) -> str:
-    """The checksum of the header, and so of all; empty for a file that has none."""
-    return _read_header(source)[2].get(_KEY, "")
+def seal_of(header: bytes) -> str:
+    """The checksum that a header has of itself, and so of all."""
+    at = header.find(_BEFORE) + len(_BEFORE)
+    return header[at : at + len(BLANK)].decode("ascii", "replace")
 
 
 def _read_header(source: Source) -> tuple[bytes, dict[str, Any], dict[str, str]]:
@@ -146,9 +148,8 @@ def _check_seal(source: Source, raw: bytes, metadata: dict[str, str]) -> None:
         check_seal(raw, at, f"its header, bytes 8 to {8 + len(raw)},")
         return
     end = at + len(BLANK)
-    whole = digest(
-        [source.read(0, 8), raw[:at]], [raw[end:], *source.pieces(8 + len(raw), source.size)]
-    )
+    rest = chain([raw[end:]], source.pieces(8 + len(raw), source.size))
+    whole = digest([source.read(0, 8), raw[:at]], rest)
     if raw[at:end] != whole:
         raise CheckpointError("it is damaged: its bytes do not match its SHA-256")
 

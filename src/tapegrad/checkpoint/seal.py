@@ -14,10 +14,9 @@ BLANK = b"0" * 64
 def digest(before: Iterable[Any], after: Iterable[Any]) -> bytes:
     """The checksum, from the pieces before and after it."""
     total = hashlib.sha256()
-    for piece in (*before, BLANK):
-        total.update(piece)
-    for piece in after:
-        total.update(piece)
+    for pieces in (before, (BLANK,), after):
+        for piece in pieces:
+            total.update(piece)
     return total.hexdigest().encode()
 
 

@@ -26,7 +26,8 @@ from .source import Arrays, Source
 INDEX = ".index.json"
 _END = ".safetensors"
 _PART = r".+-[0-9a-f]{8}-\d{5}-of-\d{5}\.safetensors"
-_KEY, _TREE, _PARTS = "sha256", "tapegrad.tree", "tapegrad.parts"
+# Words in the metadata, and one beside them: if one is damaged, the others show whose it is.
+_KEY, _TREE, _PARTS, _MARK = "sha256", "tapegrad.tree", "tapegrad.parts", "tapegrad"
 _BEFORE = f'"{_KEY}":"'.encode()
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _MAIN = ("model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
@@ -70,22 +71,19 @@ def write(target: str, arrays: Arrays, text: str | None, most: int) -> None:
         where: dict[str, str] = {}
         for i, group in enumerate(groups, 1):
             name = f"{stem}-{mark}-{i:05}-of-{len(groups):05}{_END}"
-
-            def check(file: Any, name: str = name) -> None:
-                source = Source(file, mapped=True)
-                safetensors_file.decode(source)
-                seals[name] = safetensors_file.seal_of(source)
-
-            replace(os.path.join(folder, name), safetensors_file.encode(name, group, None), check)
+            parts = safetensors_file.encode(name, group, None)
+            seals[name] = safetensors_file.seal_of(bytes(parts[1]))
+            replace(os.path.join(folder, name), parts, formats.check)
             where.update(dict.fromkeys(group, name))
         metadata: dict[str, Any] = {_KEY: BLANK.decode(), _PARTS: seals}
         metadata["total_size"] = sum(array.nbytes for array in arrays.values())
         if text is not None:
             metadata[_TREE] = text
         index = {"metadata": metadata, "weight_map": {name: where[name] for name in arrays}}
+        index[_MARK] = {}
         data = bytearray(json.dumps(index, separators=(",", ":")).encode())
         seal(data, data.index(_BEFORE) + len(_BEFORE))
-        replace(target + INDEX, [data], lambda file: _check_index(file.read()))
+        replace(target + INDEX, [data], lambda source: _check_index(source.read(0, source.size)))
         _remove_orphans(folder)
 
 
@@ -155,7 +153,7 @@ def read(path: str, data: bytes, mapped: bool) -> tuple[Arrays, formats.Build]:
     """The arrays of all parts, and what makes of them, as tensors, what was saved."""
     index = json.loads(data)
     metadata, where = index.get("metadata", {}), index["weight_map"]
-    ours = _KEY in metadata or _PARTS in metadata
+    ours = _KEY in metadata or _PARTS in metadata or _MARK in index
     if ours:
         _check_index(data)
     arrays: Arrays = {}
@@ -189,8 +187,10 @@ def _read_part(
     try:
         with open(path, "rb") as file:
             source = Source(file, mapped)
-            if ours and metadata[_PARTS].get(name) != safetensors_file.seal_of(source):
-                raise CheckpointError("it is of another save than the index")
+            if ours:
+                header = source.read(8, 8 + int.from_bytes(source.read(0, 8), "little"))
+                if metadata[_PARTS].get(name) != safetensors_file.seal_of(header):
+                    raise CheckpointError("it is of another save than the index, or damaged")
             return formats.decode(source)
     except FileNotFoundError:
         raise CheckpointError(f"{name}, which the index names, is missing") from None

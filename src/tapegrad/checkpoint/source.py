@@ -12,7 +12,7 @@ import numpy as np
 from .errors import CheckpointError
 
 Arrays = dict[str, np.ndarray]
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 _DIMENSIONS = 64  # NumPy's limit
 
 
@@ -30,14 +30,16 @@ class Source:
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from one position up to another. Raises CheckpointError where there are
         fewer."""
-        self.file.seek(start)
-        data = self.file.read(stop - start)
+        data = b""
+        if stop <= self.size:
+            self.file.seek(start)
+            data = self.file.read(stop - start)
         if len(data) != stop - start:
             raise CheckpointError(f"it ends before byte {stop}")
         return data
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        """The same, a megabyte at a time."""
+        """The same, in pieces of some size."""
         for at in range(start, stop, _PIECE):
             yield self.read(at, min(at + _PIECE, stop))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -102,7 +103,8 @@ def _load_all(found: list[_Found], problems: list[str], what: str) -> None:
             raise CheckpointError(f"{what}: nothing was changed:\n  " + "\n  ".join(problems))
     except BaseException:
         for one, state in reversed(before):
-            one.take(state)
+            with suppress(Exception):  # or the others would stay as they are
+                one.take(state)
         raise
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from tapegrad.ops.common.refusals import retelling
 from . import formats, npz_file, safetensors_file, shards, tree
 from .errors import CheckpointError
 from .replace import replace
-from .source import Arrays, Source
+from .source import Arrays
 
 
 @retelling
@@ -57,7 +56,7 @@ def save(obj: Any, f: Any, *, max_shard_size: int | str | None = None) -> None:
         with suppress(FileNotFoundError):  # the file before, which ``load`` prefers
             os.unlink(target)
     else:
-        _write(target, form, arrays, text)
+        replace(target, form.encode(target, arrays, text), formats.check)
         if form is safetensors_file:
             shards.remove(target)
 
@@ -78,11 +77,3 @@ def _flatten(obj: Any, target: Any) -> tuple[str | None, Arrays]:
             raise refuse(f"the name {name!r} is no valid text") from None
         arrays[name] = np.array(to_numpy(value._array), order="C", copy=None)
     return text, arrays
-
-
-def _write(target: str, form: ModuleType, arrays: Arrays, text: str | None) -> None:
-    replace(
-        target,
-        form.encode(target, arrays, text),
-        check=lambda file: formats.decode(Source(file, mapped=True)),
-    )
