@@ -22,7 +22,7 @@ from . import _build
 from .core import accelerator
 
 EXTRAS = {
-    "io": ("safetensors", "ml_dtypes"),
+    "io": ("ml_dtypes",),
     "special": ("scipy",),
     "train": ("tqdm",),
     "viz": ("matplotlib",),

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.creation.create import from_numpy
 
 from . import npz_file, safetensors_file, torch_file, tree, zip_file
 from .errors import CheckpointError
@@ -33,7 +34,8 @@ def decode(source: Source) -> tuple[Arrays, Build]:
 
 def check(source: Source) -> None:
     """Raise whatever is wrong with a file."""
-    decode(source)
+    arrays, build = decode(source)
+    build({name: from_numpy(array) for name, array in arrays.items()})
 
 
 def _with_tree(arrays: Arrays, text: str | None) -> tuple[Arrays, Build]:

@@ -20,6 +20,7 @@ from .errors import CheckpointError
 _WAITING = 100_000  # values on the stack: more than any writer leaves there
 _LONGEST_NAME = 200
 _LONGEST_NUMBER = 1024  # bytes of an integer
+LARGEST_KEY = 1 << 64  # of larger numbers, any amount can have one hash
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,8 @@ def checked_key(value: Any) -> Any:
     for part in value if type(value) is tuple else (value,):
         if part is not None and type(part) not in (str, int, float, bool):
             raise CheckpointError(f"a {type(part).__name__} as the key of a dict or in a set")
+        if type(part) is int and abs(part) >= LARGEST_KEY:
+            raise CheckpointError("a very large number as the key of a dict or in a set")
     return value
 
 

@@ -61,9 +61,17 @@ def load(
 
 
 def _decode(file: Any, source: Any, mapped: bool) -> tuple[Arrays, formats.Build]:
-    if str(source).endswith(shards.INDEX):
-        return shards.read(source, file.read(), mapped)
-    return formats.decode(Source(file, mapped))
+    if not str(source).endswith(shards.INDEX):
+        return formats.decode(Source(file, mapped))
+    index = file.read()
+    while True:
+        try:
+            return shards.read(source, index, mapped)
+        except CheckpointError:
+            with open(source, "rb") as again:
+                before, index = index, again.read()
+            if index == before:  # else it was saved again meanwhile
+                raise
 
 
 def _check_it_stays(tensor: Tensor, map_location: Any) -> None:

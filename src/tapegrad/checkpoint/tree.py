@@ -22,6 +22,7 @@ from tapegrad.core.devices import Device
 from tapegrad.core.tensor import Size, Tensor
 
 from .errors import CheckpointError
+from .pickle_opcodes import LARGEST_KEY
 from .states import way_of
 
 _DEEPEST = 100
@@ -100,7 +101,10 @@ def _restored(description: Any, tensors: Mapping[str, Tensor]) -> Any:
         return description
     kind, *parts = description
     if kind == "dict":
-        return {_restored(k, tensors): _restored(v, tensors) for k, v in parts}
+        keys = [_restored(k, tensors) for k, _ in parts]
+        if any(isinstance(k, int) and abs(k) >= LARGEST_KEY for k in keys):
+            raise CheckpointError("a key in it is a very large number")
+        return {k: _restored(v, tensors) for k, (_, v) in zip(keys, parts, strict=True)}
     if kind in ("list", "tuple", "size"):
         make = {"list": list, "tuple": tuple, "size": Size}[kind]
         return make([_restored(part, tensors) for part in parts])
