@@ -348,6 +348,18 @@ def test_every_kind_of_damage_to_parts_is_found(tmp_path):
         tg.load(path)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_rights_stay_whether_in_parts_or_not(tmp_path):
+    path = tmp_path / "m.safetensors"
+    tg.save({"w": tg.ones(9)}, path)
+    path.chmod(0o600)
+    for most in (8, 8, 1000, 8):
+        tg.save({"w": tg.ones(9), "v": tg.ones(1)}, path, max_shard_size=most)
+        assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o600}
+    with pytest.raises(IsADirectoryError, match="a folder"):
+        tg.save({}, tmp_path)
+
+
 def test_parts_of_a_renamed_index_stay(tmp_path):
     tg.save({"w": tg.ones(9)}, tmp_path / "m.safetensors", max_shard_size=8)
     (tmp_path / "m.safetensors.index.json").rename(tmp_path / "kept.safetensors.index.json")
@@ -436,7 +448,7 @@ def test_wrong_arguments_of_a_folder(tmp_path):
 
 # ---------------------------------------------------------------------- disks, rights, processes
 
-LARGE = {"w": tg.ones(100_000)}
+LARGE = {"v": tg.ones(10_000), "w": tg.ones(100_000)}
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.npz"])

@@ -50,7 +50,7 @@ class Checkpoints:
     def save(self, state: Any, step: int, *, best: bool = False) -> Path:
         """Save a state, as ``save`` takes it, as that after so many steps, and remove those that
         are older than the last ``keep_last`` up to it. ``best``: also as ``best.safetensors``.
-        Returns the path. Raises what ``save`` does; then all files are as they were."""
+        Returns the path. Raises what ``save`` does, and what was there before still is."""
         if type(step) is not int or step < 0:
             raise ValueError(f"Checkpoints.save: step must be a number of steps, got {step!r}")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -92,15 +92,14 @@ class Checkpoints:
         """Go on from the last checkpoint that can be read, as ``tapegrad.checkpoint.restore`` does,
         and return what that returns; None without one. One that is damaged is passed over with a
         warning. Raises CheckpointError if it is of other objects, which are as they were."""
-        path, last = self.latest, max(self.steps(), default=0)
-        if path is None and not self.steps():
+        steps, path = self.steps(), self.latest
+        if not steps:
             return None
+        last = self._path(steps[-1])
         if path is None:
             raise CheckpointError(f"restore: no checkpoint in {self.folder} can be read")
-        if path != self._path(last):
-            warnings.warn(
-                f"{self._path(last)} is damaged: going on from {path}", RuntimeWarning, stacklevel=2
-            )
+        if path != last:
+            warnings.warn(f"{last} is damaged: going on from {path}", RuntimeWarning, stacklevel=2)
         return restore(state, path, map_location)
 
     def _path(self, step: int) -> Path:

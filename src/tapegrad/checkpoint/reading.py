@@ -22,10 +22,10 @@ def load(
     f: Any, map_location: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None
 ) -> Any:
     """Read what ``save`` wrote, from a path or a file open for reading bytes, onto the device
-    ``map_location`` (by default the CPU). Read are also the files of other libraries: safetensors,
-    npz that is not compressed, and what ``torch.save`` writes (tensors, numbers, text, sizes,
-    dtypes, devices, and lists, tuples, dicts and sets of them). Which format it is shows in the
-    file. A path may name a folder of Hugging Face's, or the index of a file in parts.
+    ``map_location`` (by default the CPU). It reads other libraries' files, too: safetensors, npz
+    that is not compressed, and what ``torch.save`` writes (tensors, numbers, text, sizes, dtypes,
+    devices, and lists, tuples, dicts and sets of them). Which format it is shows in the file. A
+    path may name a folder of Hugging Face's, or the index of a file in parts.
 
     As in PyTorch, ``map_location`` may be a dict from devices to devices, or a function of a
     storage and its device, "cpu", that returns the storage; with ``mmap=True`` tensors are the file

@@ -19,13 +19,15 @@ except ImportError:  # Windows, which lets nobody remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
 
-def replace(target: str, parts: Iterable[Any], check: Callable[[Source], None]) -> None:
+def replace(
+    target: str, parts: Iterable[Any], check: Callable[[Source], None], like: str | None = None
+) -> None:
     """Write a file such that a crash at any moment leaves the old one or the new one, with the
-    rights that the old one had. ``check`` reads what was written, and raises if that is not what it
-    should be: then the old file stays, and CheckpointError is raised."""
+    rights that the old one had, or the file ``like``. ``check`` reads what was written, and raises
+    if that is not what it should be: then the old file stays, and CheckpointError is raised."""
     folder, name = os.path.split(target)
     remove_leftovers(folder, re.escape(name))
-    unfinished, file = _unfinished(target)
+    unfinished, file = _unfinished(target, target if like is None else like)
     try:
         with file:
             for part in parts:
@@ -60,12 +62,12 @@ def _reread(target: str, file: Any, check: Callable[[Source], None]) -> None:
         ) from error
 
 
-def _unfinished(target: str) -> tuple[str, IO[bytes]]:
+def _unfinished(target: str, like: str) -> tuple[str, IO[bytes]]:
     """A new file beside the target, as only within one file system a rename is atomic; locked, by
     which others see that it is in use."""
     folder, name = os.path.split(target)
     try:
-        old = os.stat(target)
+        old = os.stat(like)
     except FileNotFoundError:
         old = None
     opener = partial(os.open, mode=0o666 if old is None else 0o600)

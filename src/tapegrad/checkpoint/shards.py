@@ -63,28 +63,35 @@ def main_file(path: str) -> str:
 def write(target: str, arrays: Arrays, text: str | None, most: int) -> None:
     """Write the parts, of at most so many bytes where one tensor is not larger, and the index."""
     folder, stem = os.path.split(target.removesuffix(_END))
-    groups = list(_groups(arrays, most))
+    groups, like = list(_groups(arrays, most)), main_file(target)
     with _turn(folder):
-        _remove_orphans(folder)
-        mark = os.urandom(4).hex()
-        seals: dict[str, str] = {}
-        where: dict[str, str] = {}
-        for i, group in enumerate(groups, 1):
-            name = f"{stem}-{mark}-{i:05}-of-{len(groups):05}{_END}"
-            parts = safetensors_file.encode(name, group, None)
-            seals[name] = safetensors_file.seal_of(bytes(parts[1]))
-            replace(os.path.join(folder, name), parts, formats.check)
-            where.update(dict.fromkeys(group, name))
-        metadata: dict[str, Any] = {_KEY: BLANK.decode(), _PARTS: seals}
-        metadata["total_size"] = sum(array.nbytes for array in arrays.values())
-        if text is not None:
-            metadata[_TREE] = text
-        index = {"metadata": metadata, "weight_map": {name: where[name] for name in arrays}}
-        index[_MARK] = {}
-        data = bytearray(json.dumps(index, separators=(",", ":")).encode())
-        seal(data, data.index(_BEFORE) + len(_BEFORE))
-        replace(target + INDEX, [data], lambda source: _check_index(source.read(0, source.size)))
-        _remove_orphans(folder)
+        try:
+            mark = os.urandom(4).hex()
+            seals: dict[str, str] = {}
+            where: dict[str, str] = {}
+            for i, group in enumerate(groups, 1):
+                name = f"{stem}-{mark}-{i:05}-of-{len(groups):05}{_END}"
+                parts = safetensors_file.encode(name, group, None)
+                seals[name] = safetensors_file.seal_of(bytes(parts[1]))
+                replace(os.path.join(folder, name), parts, formats.check, like)
+                where.update(dict.fromkeys(group, name))
+            index = _index(arrays, text, seals, where)
+            replace(target + INDEX, [index], _check_index_of, like)
+        finally:  # also where the disk is full
+            _remove_orphans(folder)
+
+
+def _index(
+    arrays: Arrays, text: str | None, seals: dict[str, str], where: dict[str, str]
+) -> bytearray:
+    size = sum(array.nbytes for array in arrays.values())
+    metadata: dict[str, Any] = {_KEY: BLANK.decode(), _PARTS: seals, "total_size": size}
+    if text is not None:
+        metadata[_TREE] = text
+    names = {name: where[name] for name in arrays}
+    index = {"metadata": metadata, "weight_map": names, _MARK: {}}
+    data = bytearray(json.dumps(index, separators=(",", ":")).encode())
+    return seal(data, data.index(_BEFORE) + len(_BEFORE))
 
 
 def remove(target: str) -> None:
@@ -99,6 +106,10 @@ def remove(target: str) -> None:
 
 def _check_index(data: bytes) -> None:
     check_seal(data, data.find(_BEFORE) + len(_BEFORE), "the index")
+
+
+def _check_index_of(source: Source) -> None:
+    _check_index(source.read(0, source.size))
 
 
 def _groups(arrays: Arrays, most: int) -> Iterator[Arrays]:

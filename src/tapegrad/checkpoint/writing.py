@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from typing import Any
@@ -47,6 +48,8 @@ def save(obj: Any, f: Any, *, max_shard_size: int | str | None = None) -> None:
             f"save: a {type(obj).__name__} is code and numbers, of which only the numbers are "
             "saved: pass its state_dict(), or a dict in which it is"
         )
+    if not to_file and os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, "save: a folder, not a file", target)
     text, arrays = _flatten(obj, target)
     if to_file:
         for part in form.encode(str(target), arrays, text):
@@ -56,7 +59,8 @@ def save(obj: Any, f: Any, *, max_shard_size: int | str | None = None) -> None:
         with suppress(FileNotFoundError):  # the file before, which ``load`` prefers
             os.unlink(target)
     else:
-        replace(target, form.encode(target, arrays, text), formats.check)
+        like = shards.main_file(target)
+        replace(target, form.encode(target, arrays, text), formats.check, like)
         if form is safetensors_file:
             shards.remove(target)
 
