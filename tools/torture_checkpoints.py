@@ -7,8 +7,9 @@ Damaged files: bits flipped, pieces cut off, moved, repeated and overwritten, in
 format that have checksums. Each is refused with CheckpointError, or what is loaded is bit for bit
 what was saved. Hostile files: headers and pickles made wrong by their grammar, with checksums that
 are right; sizes and shapes that lie; entries that are compressed. Each is refused, or gives no more
-than is in the file. In both, no file takes a second, and none makes Python and NumPy allocate more
-than twice its size and ROOM (as tracemalloc counts; the address space is limited, too).
+than is in the file. In both, no file takes a second (of this process's time), and none makes Python
+and NumPy allocate more than twice its size and ROOM (as tracemalloc counts; the address space is
+limited, too).
 
 Kills: a process that saves is killed (SIGKILL) at a random moment. Whatever the moment, the old
 state or the new one is loaded, and the next save leaves nothing else in the folder.
@@ -261,7 +262,7 @@ def judge(data: bytes, wanted: Any, path: Path | None) -> tuple[str, str, int]:
         path.write_bytes(data)
     tracemalloc.clear_traces()
     tracemalloc.reset_peak()
-    before, start = tracemalloc.get_traced_memory()[0], time.perf_counter()
+    before, start = tracemalloc.get_traced_memory()[0], time.process_time()
     loaded: Any = None
     try:
         loaded = tg.load(io.BytesIO(data) if path is None else path, mmap=path is not None)
@@ -270,7 +271,7 @@ def judge(data: bytes, wanted: Any, path: Path | None) -> tuple[str, str, int]:
         outcome, wrong = "refused", ""
     except BaseException as error:
         outcome, wrong = "crashed", f"{type(error).__name__}: {error}"
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     peak = tracemalloc.get_traced_memory()[1] - before
     if outcome == "loaded" and wanted is not None and not same(loaded, wanted):
         wrong = "loaded something else than was saved"
@@ -307,10 +308,10 @@ def mutate(count: int, seed: int) -> list[str]:
             data = files[form][0]
             while data == files[form][0]:
                 data = change(rng, data)
-            begun = time.perf_counter()
+            begun = time.process_time()
             path = Path(folder, f"bad.{form}") if number % 2 else None
             outcome, wrong, peak = judge(data, wanted, path)
-            slowest = max(slowest, time.perf_counter() - begun)
+            slowest = max(slowest, time.process_time() - begun)
             most = max(most, peak - 2 * len(data))
             counts[form, change.__name__, outcome] += 1
             if wrong:
