@@ -4,8 +4,6 @@ other libraries, and what happens when saving or loading fails."""
 import errno
 import json
 import os
-import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -101,7 +99,7 @@ def test_what_is_restored_may_be_nested_or_one_object_and_the_rest_is_returned(t
 
 
 class Stubborn:
-    """What takes no state but its own first."""
+    """What takes no state but its own first, and is half-way there when it notices."""
 
     def __init__(self):
         self.state = {"n": 0}
@@ -110,9 +108,9 @@ class Stubborn:
         return dict(self.state)
 
     def load_state_dict(self, state):
+        self.state = {**state}
         if state["n"] != 0:
             raise ValueError("n must be 0")
-        self.state = state
 
 
 def test_a_checkpoint_of_others_changes_nothing_and_one_message_has_all_that_is_wrong(tmp_path):
@@ -142,6 +140,7 @@ def test_a_checkpoint_of_others_changes_nothing_and_one_message_has_all_that_is_
     ):
         assert part in str(raised.value)
     assert bits(mine) == before
+    assert mine["stubborn"].state == {"n": 0}
 
 
 def test_an_interrupt_while_restoring_undoes_it(tmp_path):
@@ -457,6 +456,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, name, most):
     """As a limit on the size of files: the same error at the same place."""
     if most and name.endswith("npz"):
         return
+    resource = pytest.importorskip("resource", reason="limits of POSIX")
     path = tmp_path / name
     old = {"w": tg.zeros(40_000), "v": tg.zeros(20_000)}
     tg.save(old, path, max_shard_size=most)
@@ -575,7 +575,6 @@ def test_loading_allocates_the_file_once_and_mapping_it_nothing(tmp_path, name):
     assert size <= peaks[0] < 1.2 * size + 1_100_000
     assert peaks[1] < 1_500_000
     assert tg.load(path)["w0"].sum().item() == 250_000  # the file is as it was
-    shutil.rmtree(tmp_path)
 
 
 def test_damage_is_told_by_file_tensor_and_place(tmp_path):
@@ -594,6 +593,7 @@ def test_damage_is_told_by_file_tensor_and_place(tmp_path):
         assert at - 128 <= place <= at  # (of npz, where the entry begins)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 def test_torture_in_short():
     """tools/torture_checkpoints.py, which is to be run whole before a release."""
     command = [sys.executable, str(ROOT / "tools" / "torture_checkpoints.py")]

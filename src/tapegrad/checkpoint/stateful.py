@@ -39,8 +39,7 @@ def restore(state: Any, path: Any, map_location: Any = None) -> Any:
     what only the file has is in the result.
 
     Raises CheckpointError, and all objects are as they were, if one cannot take its state or finds
-    none; the message has the problems of all of them. (An object that fails half-way puts itself
-    right, as modules and optimizers here do.)
+    none; the message has the problems of all of them. (Their old states are kept meanwhile.)
     """
     loaded = load(path, map_location)
     found: list[_Found] = []
@@ -97,7 +96,6 @@ def _load_all(found: list[_Found], problems: list[str], what: str) -> None:
             try:
                 one.take(one.state)
             except Exception as error:
-                before.pop()
                 problems.append(f"'{one.where}': {error}" if one.where else str(error))
         if problems:
             raise CheckpointError(f"{what}: nothing was changed:\n  " + "\n  ".join(problems))
