@@ -2,8 +2,10 @@
 
 import ast
 import io
+import math
 import os
 import pickle
+import random
 import struct
 import time
 import tracemalloc
@@ -77,6 +79,76 @@ def test_a_module_and_its_optimizer_go_on_from_pytorchs_file(tmp_path):
         step(library, *pair)
     for a, b in zip(theirs[0].state_dict().values(), ours[0].state_dict().values(), strict=True):
         np.testing.assert_allclose(a.tolist(), b.tolist(), rtol=1e-10)
+
+
+OPTIMIZERS = ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop",
+              "Rprop", "ASGD", "LBFGS", "Adafactor")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_states_of_every_optimizer_and_of_schedulers_are_read(name):
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    model = torch.nn.GRU(2, 3)
+    optimizer = getattr(torch.optim, name)(model.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5)
+
+    def loss():
+        optimizer.zero_grad()
+        value = model(torch.ones(4, 1, 2))[0].sum()
+        value.backward()
+        return value
+
+    for _ in range(2):
+        optimizer.step(loss)
+        scheduler.step()
+    state = {
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "model": model.state_dict(),
+        "random": torch.get_rng_state(),
+    }
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    assert_same(tg.load(file), state, torch.Tensor)
+
+
+def anything(rng, depth=0):
+    """A plain value, of the kinds that a pickle may describe here."""
+    kind = rng.randrange(12 if depth < 5 else 7)
+    some = range(rng.choice((0, 1, 2, 3, 4, 20)))
+    if kind == 0:
+        return rng.choice((None, True, False, math.inf, -0.0, rng.random()))
+    if kind < 4:
+        return rng.choice((1, -1)) * rng.getrandbits(rng.choice((1, 7, 8, 15, 16, 31, 32, 64, 600)))
+    if kind < 7:
+        return "".join(rng.choice("aé語🙂\0\n'") for _ in range(rng.choice((0, 1, 3, 300))))
+    if kind < 9:
+        return [anything(rng, depth + 1) for _ in some]
+    if kind == 9:
+        return tuple(anything(rng, depth + 1) for _ in some)
+    if kind == 10:
+        return {rng.choice("abc") * i: anything(rng, depth + 1) for i in some}
+    return {rng.getrandbits(20) for _ in some} | {("a", i) for i in some}
+
+
+def test_plain_values_are_what_the_standard_library_reads():
+    rng = random.Random(0)
+    for number in range(400):
+        protocol = 2 + number % 4
+        shared = anything(rng)
+        value = [anything(rng), shared, {"again": shared}]
+        if protocol < 4 and number % 8 < 4:  # written in Python, with other instructions
+            file = io.BytesIO()
+            pickle._Pickler(file, protocol).dump(value)
+            program = file.getvalue()
+        else:
+            program = pickle.dumps(value, protocol)
+        found = tg.load(archive(program))
+        assert repr(found) == repr(pickle.loads(program))
+        assert found == value
+        if isinstance(shared, (list, dict)):
+            assert found[1] is found[2]["again"]
 
 
 # ---------------------------------------------------------------------- what is refused
