@@ -44,7 +44,7 @@ def test_demo_without_optional_packages(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
     assert main(["demo", "--epochs", "1", "--out", str(tmp_path)]) == 0
     assert "pip install 'tapegrad[viz]'" in capsys.readouterr().out
-    assert [file.name for file in tmp_path.iterdir()] == ["digits.npz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["digits.safetensors"]
 
 
 @pytest.mark.parametrize(

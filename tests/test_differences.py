@@ -97,13 +97,27 @@ def test_names_of_what_is_not_done():
 
 
 def test_files_are_no_pickles(tmp_path):
-    """`save` and `load` use safetensors or npz, with checksums, and never unpickle"""
-    torch.save({"w": torch.ones(1)}, tmp_path / "w.npz")
-    with pytest.raises(CheckpointError):
-        tg.load(tmp_path / "w.npz")
+    """`save` writes safetensors or npz, with checksums; `load` reads what `torch.save` wrote,
+    and never unpickles"""
+    torch.save({"w": torch.ones(1)}, tmp_path / "w.pt")
+    assert tg.load(tmp_path / "w.pt")["w"].tolist() == [1]
+    torch.save({"w": print}, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match="print"):
+        tg.load(tmp_path / "w.pt")
     np.savez(tmp_path / "w.npz", w=np.array([print], dtype=object))
     with pytest.raises(CheckpointError):
         tg.load(tmp_path / "w.npz")
+
+
+def test_modules_are_saved_by_their_states(tmp_path):
+    """`save` takes a module within a dict, for its state; one alone it refuses"""
+    path = tmp_path / "m.pt"
+    torch.save({"model": torch.nn.Linear(1, 1)}, path)
+    assert isinstance(torch.load(path, weights_only=False)["model"], torch.nn.Linear)
+    tg.save({"model": tg.nn.Linear(1, 1)}, path)
+    assert list(tg.load(path)["model"]) == ["weight", "bias"]
+    with pytest.raises(TypeError, match="a dict in which it is"):
+        tg.save(tg.nn.Linear(1, 1), path)
 
 
 def test_no_gradients_are_dropped_by_pickles():

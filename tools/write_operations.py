@@ -47,6 +47,7 @@ NAMESPACES = [
     "optim.lr_scheduler",
     "optim.swa_utils",
     "data",
+    "checkpoint",
     "utils.checkpoint",
     "cuda",
     "bench",

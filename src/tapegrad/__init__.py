@@ -69,7 +69,7 @@ _LATER = {
         "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
         "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled "
         "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype",
-        ".checkpoint": "load save",
+        ".checkpoint": "checkpoint load save",
         ".accelerator": "accelerator",
         ".backends": "are_deterministic_algorithms_enabled backends get_deterministic_debug_mode "
         "get_float32_matmul_precision set_deterministic_debug_mode set_float32_matmul_precision "

@@ -17,6 +17,7 @@ from . import amp as amp
 from . import autograd as autograd
 from . import backends as backends
 from . import bench as bench
+from . import checkpoint as checkpoint
 from . import compiler as compiler
 from . import core as core
 from . import cpu as cpu

@@ -78,7 +78,7 @@ def demo(epochs: int, device: str | None, seed: int, out: Path) -> float:
     print(f"done in {seconds:.1f} s: {wrong} of {VALIDATION} unseen digits misread")
 
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / ("digits.safetensors" if find_spec("safetensors") else "digits.npz")
+    checkpoint = out / "digits.safetensors"
     tg.save(model.state_dict(), checkpoint)
     print(f"checkpoint  {checkpoint}")
     if find_spec("matplotlib"):

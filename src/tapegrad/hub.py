@@ -7,8 +7,8 @@ __getattr__, __all__ = publish(
     {
         **refusing(
             "download_url_to_file get_dir help list load load_state_dict_from_url",
-            "nothing is downloaded; save a state_dict in safetensors where PyTorch is, and "
-            "tapegrad.load it",
+            "nothing is downloaded; fetch the file (safetensors, or of torch.save) by other means, "
+            "and tapegrad.load it",
         ),
         **doing_nothing("set_dir", "nothing is downloaded"),
     },

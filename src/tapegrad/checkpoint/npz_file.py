@@ -1,28 +1,29 @@
-"""Checkpoints as NumPy's npz, which need nothing but NumPy: archives that are not compressed."""
+"""Checkpoints as NumPy's npz: archives that are not compressed, with an array in each entry."""
 
 from __future__ import annotations
 
 import io
-import math
-import struct
 import zipfile
-import zlib
-from typing import Any
 
 import numpy as np
 
 from tapegrad.core import dtypes
 
-from .seal import BLANK, PICKLE, Arrays, CheckpointError, check_seal, seal
+from .errors import CheckpointError
+from .seal import BLANK, digest, seal
+from .source import Arrays, Source, nbytes
+from .zip_file import Entry
 
+REMEDY = "write the archive with numpy.savez"
 # The archive's comment, its last bytes. Two words show whose it is: one may be damaged.
 _COMMENT = (b"tapegrad sha256 ", b" tapegrad")
 _ENTRY = ".npy"
 _RESERVED = ("file", "allow_pickle")  # np.savez's own parameters cannot name an array
+_LONGEST_HEADER = 20_000  # NumPy takes one of at most 10,000
 TREE = "__tree__"
 
 
-def encode(target: str, arrays: Arrays, tree: str | None) -> Any:
+def encode(target: str, arrays: Arrays, tree: str | None) -> list[bytearray]:
     """The bytes of an archive. Raises CheckpointError for what npz cannot hold."""
     if TREE in arrays:
         raise CheckpointError(f"save: {target} cannot hold a tensor named {TREE!r}")
@@ -48,57 +49,46 @@ def encode(target: str, arrays: Arrays, tree: str | None) -> Any:
                 np.lib.format.write_array(file, array, allow_pickle=False)
         archive.comment = BLANK.join(_COMMENT)
     data = buffer.getbuffer()
-    return seal(data, len(data) - len(BLANK) - len(_COMMENT[1]))
+    return [seal(data, len(data) - len(BLANK) - len(_COMMENT[1]))]
 
 
-def decode(data: bytes) -> tuple[Arrays, str | None]:
+def decode(source: Source, entries: dict[str, Entry]) -> tuple[Arrays, str | None]:
     """The arrays of an archive, and the text that describes what was around them."""
-    at = len(data) - len(BLANK) - len(_COMMENT[1])
-    ours = data[:at].endswith(_COMMENT[0]), data.endswith(_COMMENT[1])
-    if any(ours):
-        check_seal(data, at)
-    end = data.rfind(b"PK\5\6")  # the archive's last record, with its comment and its length
-    if len(data) != end + 22 + int.from_bytes(data[end + 20 : end + 22], "little"):
-        raise CheckpointError("it is no npz archive, or its end is missing")
     arrays: Arrays = {}
-    left = len(data)
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        number = int.from_bytes(data[end + 10 : end + 12], "little")  # 0xFFFF: or more
-        if number not in (len(archive.infolist()), 0xFFFF):
-            raise CheckpointError(f"it is damaged: it should hold {number} arrays")
-        for entry in archive.infolist():
-            name, size = entry.filename, entry.file_size
-            if name.endswith("data.pkl"):
-                raise CheckpointError(PICKLE)
-            if not name.endswith(_ENTRY) or name[: -len(_ENTRY)] in arrays:
-                raise CheckpointError(f"{name!r} in it is not an array, or there twice")
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise CheckpointError(
-                    f"{name!r} in it is compressed, and could be of any size: write the archive "
-                    "with numpy.savez"
-                )
-            archive.open(entry).close()  # compares the name and other words with the directory's
-            head = entry.header_offset + 30  # then the name and more, of the lengths before it
-            start = head + sum(struct.unpack("<HH", data[head - 4 : head]))
-            left -= size
-            content = memoryview(data)[start : start + size]
-            if left < 0 or len(content) != size or zlib.crc32(content) != entry.CRC:
-                raise CheckpointError(f"{name!r} in it is damaged")
-            arrays[name[: -len(_ENTRY)]] = _from_npy(name, content)
-    tree = arrays.pop(TREE, None) if any(ours) else None
+    for name, entry in entries.items():
+        if not name.endswith(_ENTRY):
+            raise CheckpointError(f"{name!r} in it is not an array")
+        arrays[name[: -len(_ENTRY)]] = _from_npy(source, entry)
+    tree = arrays.pop(TREE, None) if _check_seal(source) else None
     return arrays, None if tree is None else tree.tobytes().decode()
 
 
-def _from_npy(name: str, content: memoryview) -> np.ndarray:
-    form = np.lib.format
-    stream = io.BytesIO(content[:20_000])  # NumPy takes a header of at most 10,000
+def _check_seal(source: Source) -> bool:
+    """Whether it has a checksum of the whole. Raises CheckpointError if that is another."""
+    length = len(_COMMENT[0]) + len(BLANK) + len(_COMMENT[1])
+    comment = source.read(max(0, source.size - length), source.size)
+    if not (comment.startswith(_COMMENT[0]) or comment.endswith(_COMMENT[1])):
+        return False
+    at = source.size - len(BLANK) - len(_COMMENT[1])
+    whole = digest(source.pieces(0, at), [_COMMENT[1]])
+    if comment != _COMMENT[0] + whole + _COMMENT[1]:
+        raise CheckpointError("it is damaged: its bytes do not match its SHA-256")
+    return True
+
+
+def _from_npy(source: Source, entry: Entry) -> np.ndarray:
+    form, name = np.lib.format, entry.name
+    head = source.read(entry.start, entry.start + min(entry.size, _LONGEST_HEADER))
+    stream = io.BytesIO(head)
     readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
     try:
         shape, fortran, dtype = readers[form.read_magic(stream)](stream)
     except MemoryError:  # what Python's parser says of text that is nested too deep
-        raise CheckpointError(f"the header of {name!r} in it is damaged") from None
+        raise CheckpointError(f"the header of {name!r} at byte {entry.start} is damaged") from None
     kind, start = dtypes.dtype(dtype), stream.tell()
-    if math.prod(shape) * dtype.itemsize != len(content) - start:
-        raise CheckpointError(f"{name!r} in it does not have the size its header says")
-    array = np.ndarray(shape, dtype, content, start, order="F" if fortran else "C")
-    return array.astype(kind, order="C")
+    if nbytes(shape, dtype) != entry.size - start:
+        raise CheckpointError(
+            f"{name!r} at byte {entry.start} does not have the size its header says"
+        )
+    array = entry.array(source, dtype, shape[::-1] if fortran else shape, start)
+    return (array.T if fortran else array).astype(kind, order="C", copy=False)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any
+
+from .errors import CheckpointError
+from .source import Source
 
 try:
     import fcntl
@@ -15,16 +19,22 @@ except ImportError:  # Windows, which lets nobody remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
 
-def replace(target: str, data: Any) -> None:
+def replace(
+    target: str, parts: Iterable[Any], check: Callable[[Source], None], like: str | None = None
+) -> None:
     """Write a file such that a crash at any moment leaves the old one or the new one, with the
-    rights that the old one had."""
-    _remove_leftovers(target)
-    unfinished, file = _unfinished(target)
+    rights that the old one had, or the file ``like``. ``check`` reads what was written, and raises
+    if that is not what it should be: then the old file stays, and CheckpointError is raised."""
+    folder, name = os.path.split(target)
+    remove_leftovers(folder, re.escape(name))
+    unfinished, file = _unfinished(target, target if like is None else like)
     try:
         with file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
+            _reread(target, file, check)
             if fcntl is not None:  # while it is locked
                 os.replace(unfinished, target)
         if fcntl is None:
@@ -40,18 +50,30 @@ def replace(target: str, data: Any) -> None:
             os.close(descriptor)
 
 
-def _unfinished(target: str) -> tuple[str, IO[bytes]]:
+def _reread(target: str, file: Any, check: Callable[[Source], None]) -> None:
+    try:
+        check(Source(file, mapped=True))
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"save: {target}: what was written reads otherwise ({error}): is the disk damaged? The "
+            "file is as it was"
+        ) from error
+
+
+def _unfinished(target: str, like: str) -> tuple[str, IO[bytes]]:
     """A new file beside the target, as only within one file system a rename is atomic; locked, by
     which others see that it is in use."""
     folder, name = os.path.split(target)
     try:
-        old = os.stat(target)
+        old = os.stat(like)
     except FileNotFoundError:
         old = None
     opener = partial(os.open, mode=0o666 if old is None else 0o600)
     while True:
         path = os.path.join(folder, f".{name}.{os.urandom(4).hex()}{os.path.splitext(name)[1]}")
-        file = open(path, "xb", opener=opener)  # noqa: SIM115
+        file = open(path, "x+b", opener=opener)  # noqa: SIM115
         if fcntl is None:
             return path, file
         with suppress(OSError):  # a file system without locks
@@ -68,10 +90,10 @@ def _unfinished(target: str) -> tuple[str, IO[bytes]]:
     return path, file
 
 
-def _remove_leftovers(target: str) -> None:
-    """Remove what killed saves to this target left behind: what nobody holds a lock on."""
-    folder, name = os.path.split(target)
-    ours = rf"\.{re.escape(name)}\.[0-9a-f]{{8}}{re.escape(os.path.splitext(name)[1])}"
+def remove_leftovers(folder: str, names: str) -> None:
+    """Remove what killed saves to names of this pattern left behind: what nobody holds a lock
+    on."""
+    ours = rf"\.{names}\.[0-9a-f]{{8}}(\.\w+)?"
     with suppress(OSError):
         for found in os.listdir(folder):
             if re.fullmatch(ours, found):

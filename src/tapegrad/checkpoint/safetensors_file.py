@@ -1,19 +1,27 @@
-"""Checkpoints as safetensors, the format that other libraries read."""
+"""Checkpoints as safetensors, the format that other libraries read: the header's length in eight
+bytes, a header in JSON, and the tensors' bytes one after the other.
+
+The header holds the SHA-256 of each tensor, and its own: so every byte is covered once, one tensor
+can be checked without the others, and damage is told by name. (Before, the header held the SHA-256
+of the whole file, and before that, those of the tensors only. Such files are read, too.)
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from tapegrad.core import dtypes
 
-from .seal import BLANK, PICKLE, Arrays, CheckpointError, check_seal, seal
+from .errors import CheckpointError
+from .seal import BLANK, check_seal, digest, seal
+from .source import Arrays, Source, bytes_of, nbytes
 
-_SAFETENSORS = {
+_NAMES = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
@@ -25,67 +33,106 @@ _SAFETENSORS = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+_CODES = {name: code for code, name in _NAMES.items()}
 
 # In the metadata. Two words show whose it is: one may be damaged.
 _KEY, _MARK, _TREE = "sha256", "tapegrad", "tapegrad.tree"
+_HEADER, _WHOLE = "header", "sha256"  # what the checksum covers, as the second word says
+_OF_EACH = "sha256."
 _BEFORE = f'"{_KEY}":"'.encode()  # (which no name contains: quotes in names are escaped)
 _LARGEST_HEADER = 100_000_000  # safetensors' own limit
 
 
-def encode(target: str, arrays: Arrays, tree: str | None) -> Any:
-    """The bytes of a file. Raises CheckpointError for what safetensors cannot hold, ImportError
-    without the package."""
-    library = _safetensors()
+def encode(target: str, arrays: Arrays, tree: str | None) -> list[Any]:
+    """The bytes of a file, in parts. Raises CheckpointError for what safetensors cannot hold."""
     if "__metadata__" in arrays:
         raise CheckpointError(
             f"save: {target} cannot hold '__metadata__', which is a name safetensors reserves: "
             "save as .npz instead"
         )
-    metadata = {"format": "pt", _MARK: _KEY, _KEY: BLANK.decode()}
+    metadata = {"format": "pt", _MARK: _HEADER, _KEY: BLANK.decode()}
     if tree is not None:
         metadata[_TREE] = tree
-    try:
-        data = bytearray(library.numpy.save(arrays, metadata=metadata))
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # which is no Exception
-            raise
-        raise CheckpointError(f"save: {target}: safetensors failed: {error}") from error
-    if int.from_bytes(data[:8], "little") > _LARGEST_HEADER:
+    # The largest elements first, by which all are aligned; the header keeps the names' order.
+    inside = sorted(arrays, key=lambda name: -arrays[name].itemsize)
+    places, end = {}, 0
+    for name in inside:
+        start, end = end, end + arrays[name].nbytes
+        places[name] = [start, end]
+    header: dict[str, Any] = {"__metadata__": metadata}
+    for name, array in arrays.items():
+        metadata[_OF_EACH + name] = _sha256(array)
+        code = _CODES[array.dtype.name]
+        header[name] = {"dtype": code, "shape": array.shape, "data_offsets": places[name]}
+    text = bytearray(json.dumps(header, separators=(",", ":")).encode())
+    text += b" " * (-len(text) % 8)
+    if len(text) > _LARGEST_HEADER:
         raise CheckpointError(f"save: {target}: the names are longer than safetensors allows")
-    return seal(data, data.index(_BEFORE) + len(_BEFORE))
+    seal(text, text.index(_BEFORE) + len(_BEFORE))
+    return [len(text).to_bytes(8, "little"), text, *(bytes_of(arrays[name]) for name in inside)]
 
 
-def decode(data: bytes) -> tuple[Arrays, str | None]:
+def decode(source: Source) -> tuple[Arrays, str | None]:
     """The arrays of a file, and the text that describes what was around them."""
-    if data[:1] == b"\x80" and data[1:2] in (b"\2", b"\3", b"\4", b"\5") and data[8:9] != b"{":
-        raise CheckpointError(PICKLE)
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(len(data) - 8, _LARGEST_HEADER):
-        raise CheckpointError("it is damaged or no checkpoint: its header is longer than it is")
-    header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_without_repeats)
-    metadata = header.pop("__metadata__", {})
-    if _KEY in metadata or _MARK in metadata:
-        check_seal(data, data.find(_BEFORE) + len(_BEFORE))
-    content = memoryview(data)[8 + length :]
-    arrays: Arrays = {}
-    end = 0
+    raw, header, metadata = _read_header(source)
+    sealed = _KEY in metadata or _MARK in metadata
+    if sealed:
+        _check_seal(source, raw, metadata)
+    digests = {
+        key[len(_OF_EACH) :]: value for key, value in metadata.items() if key.startswith(_OF_EACH)
+    }
+    first = end = 8 + len(raw)
+    places: dict[str, tuple[int, np.dtype, list]] = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         name.encode()
-        if entry["dtype"] not in _SAFETENSORS:
-            raise CheckpointError(f"{name!r} in it has the unsupported dtype {entry['dtype']}")
-        dtype, shape = dtypes.dtype(_SAFETENSORS[entry["dtype"]]), entry["shape"]
-        start, stop = entry["data_offsets"]
-        whole = all(type(n) is int and n >= 0 for n in (*shape, stop))
-        if len(entry) != 3 or start != end or not whole or stop > len(content):
-            raise CheckpointError(f"{name!r} in it is damaged")
-        if math.prod(shape) * dtype.itemsize != stop - start:
-            raise CheckpointError(f"{name!r} in it does not have the size its shape says")
-        arrays[name] = np.ndarray(shape, dtype, content, start).copy()
+        offsets = entry["data_offsets"]
+        if len(entry) != 3 or len(offsets) != 2 or not all(type(n) is int for n in offsets):
+            raise CheckpointError(f"{name!r}: its part of the header is damaged")
+        start, stop = (first + n for n in offsets)
+        where = f"{name!r} at byte {start}"
+        if entry["dtype"] not in _NAMES:
+            raise CheckpointError(f"{where} has the unsupported dtype {entry['dtype']}")
+        dtype, shape = dtypes.dtype(_NAMES[entry["dtype"]]), entry["shape"]
+        if not start == end <= stop:
+            raise CheckpointError(f"{where} does not begin where the one before ends, at {end}")
+        if stop > source.size:
+            raise CheckpointError(f"{where}: the file ends before it does, at {source.size}")
+        if nbytes(shape, dtype) != stop - start:
+            raise CheckpointError(f"{where} does not have the size its shape says")
+        places[name] = start, dtype, shape
         end = stop
-    if end != len(content):
-        raise CheckpointError("it is damaged: there is more in it than its header says")
-    _check_each(arrays, metadata)
-    return arrays, metadata.get(_TREE) if _KEY in metadata else None
+    if end != source.size:
+        raise CheckpointError(f"it is damaged: its header says nothing of what follows byte {end}")
+    if digests and digests.keys() != header.keys():
+        raise CheckpointError("it is damaged: its names are not those of its checksums")
+    arrays = {}
+    for name in header:
+        start = places[name][0]
+        arrays[name] = source.array(*places[name])
+        if digests and digests[name] != _sha256(arrays[name]):
+            raise CheckpointError(
+                f"{name!r} at byte {start} is damaged: it does not match its SHA-256"
+            )
+    return arrays, metadata.get(_TREE) if sealed else None
+
+
+def seal_of(header: bytes) -> str:
+    """The checksum that a header has of itself, and so of all."""
+    at = header.find(_BEFORE) + len(_BEFORE)
+    return header[at : at + len(BLANK)].decode("ascii", "replace")
+
+
+def _read_header(source: Source) -> tuple[bytes, dict[str, Any], dict[str, str]]:
+    """The header's bytes, what they say of tensors, and the metadata."""
+    length = int.from_bytes(source.read(0, min(8, source.size)), "little")
+    if source.size < 8 or length > min(source.size - 8, _LARGEST_HEADER):
+        raise CheckpointError("it is damaged or no checkpoint: its header is longer than it is")
+    raw = source.read(8, 8 + length)
+    header = json.loads(raw.decode(), object_pairs_hook=_without_repeats)
+    metadata = header.pop("__metadata__", {})
+    if not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("its metadata are not text")
+    return raw, header, metadata
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -95,25 +142,20 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_each(arrays: Arrays, metadata: dict[str, str]) -> None:
-    """What was written before files had one checksum: that of each tensor, under its name."""
-    digests = {key[7:]: value for key, value in metadata.items() if key.startswith("sha256.")}
-    if digests and digests.keys() != arrays.keys():
-        raise CheckpointError("it is damaged: its names are not those of its checksums")
-    for name, expected in digests.items():
-        array = arrays[name]
-        described = hashlib.sha256(f"{array.dtype.name} {list(array.shape)} ".encode())
-        described.update(array.reshape(-1).view(np.uint8).data)
-        if expected != described.hexdigest():
-            raise CheckpointError(f"{name!r} in it is damaged: it does not match its SHA-256")
+def _check_seal(source: Source, raw: bytes, metadata: dict[str, str]) -> None:
+    at = raw.find(_BEFORE) + len(_BEFORE)
+    if metadata.get(_MARK) != _WHOLE:
+        check_seal(raw, at, f"its header, bytes 8 to {8 + len(raw)},")
+        return
+    end = at + len(BLANK)
+    rest = chain([raw[end:]], source.pieces(8 + len(raw), source.size))
+    whole = digest([source.read(0, 8), raw[:at]], rest)
+    if raw[at:end] != whole:
+        raise CheckpointError("it is damaged: its bytes do not match its SHA-256")
 
 
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError(
-            "safetensors files need the package safetensors: pip install 'tapegrad[io]'; "
-            "a name ending in .npz needs nothing but NumPy"
-        ) from None
-    return safetensors
+def _sha256(array: np.ndarray) -> str:
+    """Of an array with its dtype and shape."""
+    described = hashlib.sha256(f"{array.dtype.name} {list(array.shape)} ".encode())
+    described.update(bytes_of(array))
+    return described.hexdigest()

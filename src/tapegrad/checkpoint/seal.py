@@ -1,40 +1,34 @@
-"""The checksum of a checkpoint: SHA-256 of the whole file, with zeros in place of itself."""
+"""SHA-256 of what holds its own checksum: computed with zeros in place of it."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-Arrays = dict[str, np.ndarray]
-
-
-class CheckpointError(RuntimeError):
-    """A file that cannot be read as a checkpoint, or tensors that cannot be written to one."""
-
-
-PICKLE = (
-    "it is a pickle, as PyTorch writes, which could run any code when it is loaded: write it with "
-    "safetensors.torch.save_file"
-)
+from .errors import CheckpointError
 
 BLANK = b"0" * 64
 
 
-def _sha256(data: Any, at: int) -> bytes:
-    whole = memoryview(data)
-    digest = hashlib.sha256(whole[:at])
-    digest.update(BLANK)
-    digest.update(whole[at + len(BLANK) :])
-    return digest.hexdigest().encode()
+def digest(before: Iterable[Any], after: Iterable[Any]) -> bytes:
+    """The checksum, from the pieces before and after it."""
+    total = hashlib.sha256()
+    for pieces in (before, (BLANK,), after):
+        for piece in pieces:
+            total.update(piece)
+    return total.hexdigest().encode()
 
 
 def seal(data: Any, at: int) -> Any:
-    data[at : at + len(BLANK)] = _sha256(data, at)
+    """Put the checksum into its place in a bytearray."""
+    whole = memoryview(data)
+    data[at : at + len(BLANK)] = digest([whole[:at]], [whole[at + len(BLANK) :]])
     return data
 
 
-def check_seal(data: bytes, at: int) -> None:
-    if data[at : at + len(BLANK)] != _sha256(data, at):
-        raise CheckpointError("it is damaged: its bytes do not match its SHA-256")
+def check_seal(data: bytes, at: int, what: str) -> None:
+    """Raise CheckpointError unless the checksum at this place is that of the data."""
+    whole, end = memoryview(data), at + len(BLANK)
+    if data[at:end] != digest([whole[:at]], [whole[end:]]):
+        raise CheckpointError(f"{what} is damaged: it does not match its SHA-256")

@@ -4,6 +4,7 @@ A dict of tensors by name needs none of it. Anything else is described by lists 
 they are: ``["dict", [key, value], ...]``, ``["list", ...]``, ``["tuple", ...]``, ``["tensor",
 name]``, ``["float", "nan"]``, ``["dtype", "float32"]``, ``["device", "cpu"]``, ``["size", ...]``;
 numbers, text, true, false and null stand for themselves. Reading it makes nothing else than these.
+An object with a state is described by that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.tensor import Size, Tensor
 
-from .seal import CheckpointError
+from .errors import CheckpointError
+from .pickle_opcodes import LARGEST_KEY
+from .states import way_of
 
 _DEEPEST = 100
 _LONGEST = 200
@@ -32,11 +35,6 @@ def is_plain(state: Any) -> bool:
     return isinstance(state, Mapping) and all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     )
-
-
-def order_of(state: Mapping[str, Tensor]) -> str:
-    """A dict of tensors by name, as text."""
-    return json.dumps(["dict", *([name, ["tensor", name]] for name in state)])
 
 
 def flatten(state: Any, refuse: Callable[[str], CheckpointError]) -> tuple[str, dict[str, Tensor]]:
@@ -80,6 +78,9 @@ def flatten(state: Any, refuse: Callable[[str], CheckpointError]) -> tuple[str, 
             return ["dtype", value.name]
         if isinstance(value, Device):
             return ["device", str(value)]
+        way = way_of(value)
+        if way is not None:
+            return described(getattr(value, way[0])(), path)
         where = ".".join(path) or "it"
         raise refuse(
             f"{where!r} is of type {type(value).__name__}, which no checkpoint holds: pass "
@@ -100,7 +101,10 @@ def _restored(description: Any, tensors: Mapping[str, Tensor]) -> Any:
         return description
     kind, *parts = description
     if kind == "dict":
-        return {_restored(k, tensors): _restored(v, tensors) for k, v in parts}
+        keys = [_restored(k, tensors) for k, _ in parts]
+        if any(isinstance(k, int) and abs(k) >= LARGEST_KEY for k in keys):
+            raise CheckpointError("a key in it is a very large number")
+        return {k: _restored(v, tensors) for k, (_, v) in zip(keys, parts, strict=True)}
     if kind in ("list", "tuple", "size"):
         make = {"list": list, "tuple": tuple, "size": Size}[kind]
         return make([_restored(part, tensors) for part in parts])

@@ -6,7 +6,7 @@ __getattr__, __all__ = publish(
     __name__,
     refusing(
         "load_url",
-        "nothing is downloaded; save a state_dict in safetensors where PyTorch is, and "
-        "tapegrad.load it",
+        "nothing is downloaded; fetch the file (safetensors, or of torch.save) by other means, "
+        "and tapegrad.load it",
     ),
 )
