@@ -50,22 +50,13 @@ class _Groups(Table):
                 f"[{self._name}] {self.path} has no column {absent[0]!r}: its columns are "
                 f"{', '.join(map(repr, schema.names))}"
             )
-        self._types = {name: schema.field(name).type for name in known}
-        self._choose(known, features, target, classes)
         types = _pyarrow(self._name).types
-        for name in self.columns:
-            if types.is_nested(self._types[name]) and not types.is_map(self._types[name]):
-                continue  # lists, as arrays
-            if not self._is_text(name):
-                where = f"[{self._name}] {self.path}: column {name!r}"
-                try:
-                    held_dtype(np.dtype(self._types[name].to_pandas_dtype()), where)
-                except (ValueError, NotImplementedError):
-                    raise ValueError(
-                        f"{where} is of type {self._types[name]}, which no tensor holds: choose "
-                        "others by columns="
-                    ) from None
+        fields = {name: schema.field(name).type for name in known}
+        self._types = {n: t.value_type if types.is_dictionary(t) else t for n, t in fields.items()}
         self._with_gaps = self._columns_with_gaps(file)
+        self._choose(known, features, target, classes)
+        for name in self.columns:
+            self._require_held(name)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -76,9 +67,27 @@ class _Groups(Table):
 
     def _is_text(self, name: str) -> bool:
         types, kind = _pyarrow(self._name).types, self._types[name]
-        if types.is_dictionary(kind):
-            kind = kind.value_type
         return types.is_string(kind) or types.is_large_string(kind)
+
+    def _is_list(self, name: str) -> bool:
+        types, kind = _pyarrow(self._name).types, self._types[name]
+        return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+    def _require_held(self, name: str) -> None:
+        if self._is_text(name) or self._is_list(name):
+            return
+        where = f"[{self._name}] {self.path}: column {name!r}"
+        try:
+            held_dtype(np.dtype(self._types[name].to_pandas_dtype()), where)
+        except (ValueError, NotImplementedError):
+            raise ValueError(
+                f"{where} is of type {self._types[name]}, which no tensor holds: choose others by "
+                "columns="
+            ) from None
+
+    def _distinct(self, name: str) -> set[str]:
+        groups = (self._read(number, [name]) for number in range(len(self._ends)))
+        return {word or "" for group in groups for word in group.column(name).unique().to_pylist()}
 
     # ---- what a kind of file defines ------------------------------------------------------
 
@@ -96,8 +105,8 @@ class _Groups(Table):
         """Those that may have missing values anywhere, of which integers are floats throughout."""
         raise NotImplementedError
 
-    def _group(self, file: Any, number: int) -> Any:
-        """One group as a table of ``self.columns``."""
+    def _group(self, file: Any, number: int, columns: list[str]) -> Any:
+        """These columns of one group, as a table."""
         raise NotImplementedError
 
     # ---- reading --------------------------------------------------------------------------
@@ -108,7 +117,7 @@ class _Groups(Table):
             pyarrow = _pyarrow(self._name)
             try:
                 self._file = self._open()
-            except pyarrow.ArrowException as error:
+            except (pyarrow.ArrowException, OSError) as error:
                 raise ValueError(f"[{self._name}] {self.path}: {error}") from error
             self._kept: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
             self._process = os.getpid()
@@ -131,36 +140,41 @@ class _Groups(Table):
 
     def _values(self, number: int) -> dict[str, np.ndarray]:
         """The columns of a group as arrays."""
-        file, kept = self._opened(), self._kept
+        self._opened()
+        kept = self._kept
         if number in kept:
             kept.move_to_end(number)
             return kept[number]
-        pyarrow = _pyarrow(self._name)
-        try:
-            group = self._group(file, number)
-            start = int(self._ends[number - 1]) if number else 0
-            kept[number] = {
-                name: self._array(pyarrow, name, group.column(name).combine_chunks(), start)
-                for name in self.columns
-            }
-        except pyarrow.ArrowException as error:
-            raise ValueError(f"[{self._name}] {self.path}, group {number}: {error}") from error
+        pyarrow, group = _pyarrow(self._name), self._read(number, self.columns)
+        start = int(self._ends[number - 1]) if number else 0
+        kept[number] = {
+            name: self._array(pyarrow, name, group.column(name).combine_chunks(), start)
+            for name in self.columns
+        }
         if self._cache is not None:
             while len(kept) > self._cache:
                 kept.popitem(last=False)
         return kept[number]
+
+    def _read(self, number: int, columns: list[str]) -> Any:
+        """Columns of a group. Raises ValueError where the file is damaged."""
+        file, pyarrow = self._opened(), _pyarrow(self._name)
+        try:
+            return self._group(file, number, columns)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise ValueError(f"[{self._name}] {self.path}, group {number}: {error}") from error
 
     def _array(self, pyarrow: Any, name: str, column: Any, start: int) -> np.ndarray:
         if pyarrow.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if self._is_text(name):
             return column.fill_null("").to_numpy(zero_copy_only=False)
-        if column.null_count and (self._missing is None or pyarrow.types.is_nested(column.type)):
+        if column.null_count and (self._missing is None or self._is_list(name)):
             row = start + column.is_null().to_numpy(zero_copy_only=False).tolist().index(True)
             raise ValueError(
                 f"[{self._name}] {self.path}, row {row}, column {name!r}: the value is missing"
             )
-        if pyarrow.types.is_nested(column.type):
+        if self._is_list(name):
             return column.to_numpy(zero_copy_only=False)
         if name in self._with_gaps and not pyarrow.types.is_floating(column.type):
             column = column.cast(pyarrow.float64())
@@ -219,8 +233,8 @@ class ParquetDataset(_Groups):
                     found.add(column.path_in_schema)
         return found
 
-    def _group(self, file: Any, number: int) -> Any:
-        return file.read_row_group(number, columns=self.columns, use_threads=False)
+    def _group(self, file: Any, number: int, columns: list[str]) -> Any:
+        return file.read_row_group(number, columns=columns, use_threads=False)
 
 
 class ArrowDataset(_Groups):
@@ -248,5 +262,5 @@ class ArrowDataset(_Groups):
     def _columns_with_gaps(self, file: Any) -> set[str]:
         return {name for name in file[0].column_names if file[0].column(name).null_count}
 
-    def _group(self, file: Any, number: int) -> Any:
-        return _pyarrow(self._name).Table.from_batches([file[1][number].select(self.columns)])
+    def _group(self, file: Any, number: int, columns: list[str]) -> Any:
+        return _pyarrow(self._name).Table.from_batches([file[1][number].select(columns)])

@@ -66,7 +66,7 @@ def _load(owner: str, path: str, **options: Any) -> Any:
         return np.load(path, allow_pickle=False, **options)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         text = str(error)
-        if "allow_pickle" in text:
+        if "allow_pickle" in text or "Python objects" in text:
             text = "it is no file of numbers (objects and pickles are not read)"
         raise ValueError(f"[{owner}] {path}: {text}") from error
 

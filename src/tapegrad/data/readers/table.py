@@ -35,6 +35,10 @@ class Table(Dataset):
     def _is_text(self, name: str) -> bool:
         raise NotImplementedError
 
+    def _distinct(self, name: str) -> set[str]:
+        """All words of a column of text."""
+        return {*self._take(name, np.arange(len(self)))}
+
     def _place(self, row: int) -> str:
         """What a row is called in errors."""
         return f"row {row}"
@@ -70,7 +74,7 @@ class Table(Dataset):
         self._class_numbers: dict[str, int] | None = None
         if target is not None and self._is_text(target):
             if classes is None:
-                classes = sorted({*self._take(target, np.arange(len(self)))})
+                classes = sorted(self._distinct(target))
             self.classes = list(classes)
             self._class_numbers = {word: i for i, word in enumerate(self.classes)}
         elif classes is not None:
