@@ -98,14 +98,19 @@ def _warp(
     n, _, h, w = image.shape
     if not image.numel():
         return image
-    turn, x, y = (np.deg2rad(np.broadcast_to(a, n)) for a in (angle, *shear))
+    a, x, y = (np.deg2rad(np.broadcast_to(degrees, n)) for degrees in (angle, *shear))
+    cos, sin, one, zero = np.cos(a), np.sin(a), np.ones(n), np.zeros(n)
     # (With y downwards a positive angle turns clockwise.)
-    cos, sin, tan_x, tan_y = np.cos(turn), np.sin(turn), np.tan(x), np.tan(y)
-    forth = np.empty((n, 3, 3))
-    forth[:] = np.eye(3)
-    forth[:, 0, 0], forth[:, 0, 1] = cos - sin * tan_y, cos * -tan_x - sin
-    forth[:, 1, 0], forth[:, 1, 1] = sin + cos * tan_y, cos - sin * tan_x
-    forth[:, :2, :2] *= np.broadcast_to(scale, n)[:, None, None]
+    turn, shear_x, shear_y = (
+        np.array(entries).T.reshape(n, 2, 2)
+        for entries in (
+            (cos, -sin, sin, cos),
+            (one, -np.tan(x), zero, one),
+            (one, zero, -np.tan(y), one),
+        )
+    )
+    forth = np.broadcast_to(np.eye(3), (n, 3, 3)).copy()
+    forth[:, :2, :2] = turn @ shear_y @ shear_x * np.reshape(scale, (-1, 1, 1))
     forth[:, 0, 2], forth[:, 1, 2] = translate
     back = np.linalg.inv(forth)[:, :2]
     # In affine_grid's units the image reaches from -1 to 1 on both axes.
