@@ -1,0 +1,185 @@
+"""A graph as an SVG picture: boxes in layers, from top to bottom (Sugiyama et al. 1981).
+
+Each box stands a layer below the last of what it is made from; an edge over several layers goes
+through a place in each of them, so that it passes beside the boxes there. In a layer, boxes stand
+in the order of what they are connected with above and below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from itertools import pairwise
+
+_LETTER, _LINE, _GAP, _STEP = 7.2, 15, 24, 34  # pixels
+_SWEEPS = 8
+_COLOURS = ("#e8f1fb", "#eaf6ea", "#fdf2e0", "#f5e9f7", "#e6f5f5", "#fbe9e9")
+
+
+@dataclass
+class Box:
+    """An operation, a folded module, or an end of the tape that is no parameter."""
+
+    title: str
+    lines: list[str] = field(default_factory=list)  # parameters, and the shape of the result
+    module: str = ""  # the dotted name of what it stands in
+    is_leaf: bool = False
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of its picture."""
+        lines = [self.title, *self.lines]
+        return max(map(len, lines)) * _LETTER + 16, len(lines) * _LINE + 8
+
+
+def draw(boxes: list[Box], edges: list[tuple[int, int]], modules: list[str]) -> str:
+    """The picture, an ``<svg>`` element: of edges from earlier boxes to later ones, and of the
+    modules that boxes stand in."""
+    layers, chains = _layers(len(boxes), edges)
+    _order(layers, chains)
+    sizes = [box.size for box in boxes]
+    centres, heights = _positions(layers, chains, sizes)
+    parts = [*_modules(boxes, modules, centres, sizes)]
+    parts += [_edge(chain, centres, heights) for chain in chains]
+    parts += [_box(box, *centres[i], *sizes[i]) for i, box in enumerate(boxes)]
+    left = min(x - w / 2 for (x, _), (w, _) in zip(centres, sizes, strict=False)) - _GAP
+    right = max(x + w / 2 for (x, _), (w, _) in zip(centres, sizes, strict=False)) + _GAP
+    left, right = min([left, *(x for x, _ in centres)]), max([right, *(x for x, _ in centres)])
+    bottom = max(y + h / 2 for (_, y), (_, h) in zip(centres, sizes, strict=False)) + _GAP
+    view = f"{left:.0f} {-_GAP} {right - left:.0f} {bottom + _GAP:.0f}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" width="{right - left:.0f}" '
+        f'font-family="monospace" font-size="12" fill="#222">{"".join(parts)}</svg>'
+    )
+
+
+def _layers(count: int, edges: list[tuple[int, int]]) -> tuple[list[list[int]], list[list[int]]]:
+    """The boxes of each layer with the places that edges pass through, numbered after the boxes;
+    and each edge as the chain of those on its way."""
+    depth = [0] * count
+    for a, b in sorted(edges, key=lambda edge: edge[1]):  # (an edge leads to a later box)
+        depth[b] = max(depth[b], depth[a] + 1)
+    below: dict[int, int] = {}
+    for a, b in edges:
+        below[a] = min(below.get(a, depth[b]), depth[b])
+    for i in range(count):  # what nothing leads to stands right above what it leads to
+        if i in below and not any(b == i for _, b in edges):
+            depth[i] = below[i] - 1
+    layers: list[list[int]] = [[] for _ in range(max(depth, default=0) + 1)]
+    for i, layer in enumerate(depth):
+        layers[layer].append(i)
+    chains, number = [], count
+    for a, b in edges:
+        chain = [a]
+        for layer in range(depth[a] + 1, depth[b]):
+            layers[layer].append(number)
+            chain.append(number)
+            number += 1
+        chains.append([*chain, b])
+    return layers, chains
+
+
+def _order(layers: list[list[int]], chains: list[list[int]]) -> None:
+    """Sort each layer by the mean place of its neighbours in the layer before, down and up."""
+    above: dict[int, list[int]] = {}
+    below: dict[int, list[int]] = {}
+    for chain in chains:
+        for a, b in pairwise(chain):
+            above.setdefault(b, []).append(a)
+            below.setdefault(a, []).append(b)
+    for sweep in range(_SWEEPS):
+        neighbours, order = (above, layers) if sweep % 2 == 0 else (below, layers[::-1])
+        for fixed, layer in pairwise(order):
+            place = {number: i for i, number in enumerate(fixed)}
+
+            keys = {}
+            for i, number in enumerate(layer):
+                found = [place[n] for n in neighbours.get(number, ()) if n in place]
+                keys[number] = sum(found) / len(found) if found else i
+            layer.sort(key=keys.__getitem__)
+
+
+def _positions(
+    layers: list[list[int]], chains: list[list[int]], sizes: list[tuple[float, float]]
+) -> tuple[list[tuple[float, float]], list[float]]:
+    """The centre of each box and place, and the height of its layer."""
+    total = sum(map(len, layers))
+    xs, ys, heights = [0.0] * total, [0.0] * total, [0.0] * total
+    neighbours: dict[int, list[int]] = {}
+    for chain in chains:
+        for a, b in pairwise(chain):
+            neighbours.setdefault(b, []).append(a)
+    top = 0.0
+    for layer in layers:
+        widths = [sizes[n][0] if n < len(sizes) else 10.0 for n in layer]
+        height = max((sizes[n][1] for n in layer if n < len(sizes)), default=10.0)
+        wanted = []
+        x = 0.0
+        for number, width in zip(layer, widths, strict=True):
+            above = [xs[n] for n in neighbours.get(number, ())]
+            centre = sum(above) / len(above) if above else x + width / 2
+            wanted.append(centre)
+            xs[number] = max(centre, x + width / 2)
+            x = xs[number] + width / 2 + _GAP
+        shift = sum(w - xs[n] for w, n in zip(wanted, layer, strict=True)) / max(len(layer), 1)
+        for number in layer:  # as near to what was wanted on the left as on the right
+            xs[number] += shift
+            ys[number], heights[number] = top + height / 2, height
+        top += height + _STEP
+    return list(zip(xs, ys, strict=True)), heights
+
+
+def _edge(chain: list[int], centres: list[tuple[float, float]], heights: list[float]) -> str:
+    (x, y), points = centres[chain[0]], []
+    y += heights[chain[0]] / 2
+    points.append(f"M{x:.0f} {y:.0f}")
+    for number in chain[1:]:
+        to_x, to_y = centres[number]
+        half = heights[number] / 2
+        middle = (y + to_y - half) / 2
+        points.append(f"C{x:.0f} {middle:.0f} {to_x:.0f} {middle:.0f} {to_x:.0f} {to_y - half:.0f}")
+        if number != chain[-1]:
+            points.append(f"V{to_y + half:.0f}")
+        x, y = to_x, to_y + half
+    return f'<path d="{"".join(points)}" fill="none" stroke="#888"/>'
+
+
+def _box(box: Box, x: float, y: float, width: float, height: float) -> str:
+    radius = height / 2 if box.is_leaf else 4
+    first = y - height / 2 + _LINE
+    lines = [f'<tspan font-weight="bold">{escape(box.title)}</tspan>']
+    lines += [f'<tspan x="{x:.0f}" dy="{_LINE}">{escape(line)}</tspan>' for line in box.lines]
+    return (
+        f'<rect x="{x - width / 2:.0f}" y="{y - height / 2:.0f}" width="{width:.0f}" '
+        f'height="{height:.0f}" rx="{radius:.0f}" fill="white" stroke="#444"/>'
+        f'<text x="{x:.0f}" y="{first:.0f}" text-anchor="middle">{"".join(lines)}</text>'
+    )
+
+
+def _modules(
+    boxes: list[Box],
+    modules: list[str],
+    centres: list[tuple[float, float]],
+    sizes: list[tuple[float, float]],
+) -> list[str]:
+    """A field behind the boxes of each module, outer ones first, with its name at its side; of
+    several modules around the same boxes, the innermost one's."""
+    fields: dict[tuple[int, ...], str] = {}
+    for name in sorted(modules, key=lambda name: name.count(".")):
+        within = [box.module == name or box.module.startswith(f"{name}.") for box in boxes]
+        fields[tuple([i for i, inside in enumerate(within) if inside])] = name
+    parts = []
+    deepest = max((name.count(".") for name in modules), default=0)
+    for order, (inside, name) in enumerate(fields.items()):
+        border = 6 + 5 * (deepest - name.count("."))
+        left = min(centres[i][0] - sizes[i][0] / 2 for i in inside) - border
+        right = max(centres[i][0] + sizes[i][0] / 2 for i in inside) + border
+        top = min(centres[i][1] - sizes[i][1] / 2 for i in inside) - border
+        bottom = max(centres[i][1] + sizes[i][1] / 2 for i in inside) + border
+        parts.append(
+            f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" '
+            f'height="{bottom - top:.0f}" rx="6" fill="{_COLOURS[order % len(_COLOURS)]}" '
+            f'stroke="#ccc"/><text x="{right + 4:.0f}" y="{top + 10:.0f}" fill="#777">'
+            f"{escape(name)}</text>"
+        )
+    return parts
