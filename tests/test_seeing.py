@@ -186,6 +186,11 @@ def mlp(depth: int, activation: Callable, width: int = 16) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(width, 1))
 
 
+def cut_off(net: nn.Module) -> None:
+    net[2].bias.fill_(-100)
+    net[4].bias.fill_(1)
+
+
 def scale(net: nn.Module, factor: float) -> None:
     for parameter in net.parameters():
         parameter.mul_(factor)
@@ -200,7 +205,7 @@ def scale(net: nn.Module, factor: float) -> None:
         (3, nn.Identity, lambda net: scale(net, 8), {"exploding": [0, 2, 4, 6]}),
         (3, nn.ReLU, lambda net: net[2].bias[:9].fill_(-100), {"dead units": [2]}),
         (1, nn.ReLU, lambda net: net[0].weight.fill_(np.nan), {"not finite": [0, 2]}),
-        (2, nn.ReLU, lambda net: net[2].bias.fill_(-100), {"no gradient": [0, 2]}),
+        (2, nn.ReLU, cut_off, {"no gradient": [0, 2]}),
     ],
     ids=["healthy", "deep", "vanishing", "exploding", "dead", "nan", "cut off"],
 )

@@ -10,11 +10,12 @@ from tapegrad.ops.linalg.norms import vector_norm
 
 from .tables import html_table, text_table
 
-# A layer's gradient is compared with its weights: a step of SGD with a learning rate of 0.1 changes
-# weights by a tenth of the ratio. And with the other layers': what they have in common is the loss.
+# A layer's gradient is compared with its weights: at 100 a step of SGD with a learning rate of 0.01
+# changes weights by as much as they are. And with the other layers', with which it has the loss in
+# common.
 _VANISHED = 1e-8
 _BEHIND = 1e-4
-_EXPLODED = 10.0
+_EXPLODED = 100.0
 
 REMEDIES = {
     "vanishing": "ReLU or GELU instead of sigmoid and tanh; nn.init.kaiming_normal_ (of tanh: "
@@ -33,7 +34,7 @@ REMEDIES = {
 @dataclass
 class Layer:
     """A module's own parameters. ratio: the norm of their gradient divided by their own. dead: the
-    share of units whose weights all have gradient 0 (None: there are no units)."""
+    share of units whose weights and bias all have gradient 0 (None: there are no units)."""
 
     name: str
     kind: str
@@ -101,7 +102,7 @@ def gradient_report(model: Any) -> GradientReport:
     of the weights, units without gradient, and what is wrong with them.
 
     vanishing: the ratio is below 1e-8, or below 1e-4 times the largest layer's. exploding: above
-    10. not finite: inf or nan. dead units: half of a layer's units or more have gradient 0 in this
+    100. not finite: inf or nan. dead units: half of a layer's units or more have gradient 0 in this
     batch (an output of a linear or convolution layer; not of embeddings, whose rows wait for their
     tokens). no gradient: ``grad`` is None though it is asked for, or all 0.
 
@@ -159,6 +160,9 @@ def _dead(module: Any) -> float | None:
     if getattr(module, "transposed", False):  # (in, out, ...)
         gradient = gradient.transpose(0, 1)
     alive = (gradient != 0).flatten(1).any(1)
+    bias: Any = getattr(module, "bias", None)
+    if getattr(bias, "grad", None) is not None and bias.shape == alive.shape:
+        alive = alive | (bias.grad != 0)  # (Only the inputs of such a unit are 0.)
     return 1 - alive.float().mean().item() if len(alive) else None
 
 
