@@ -206,7 +206,8 @@ def _folded(graph: TapeGraph, depth: int) -> TapeGraph:
         numbers.append(folded[name])
         sizes[name] = sizes.get(name, 0) + 1
         target = boxes[folded[name]]
-        target.lines = [f"{sizes[name]} operations", *box.lines[-1:]]
+        plural = "s" if sizes[name] > 1 else ""
+        target.lines = [f"{sizes[name]} operation{plural}", *box.lines[-1:]]
     pairs = ((numbers[a], numbers[b]) for a, b in graph.edges)
     return TapeGraph(boxes, list(dict.fromkeys((a, b) for a, b in pairs if a != b)))
 
