@@ -365,6 +365,18 @@ def test_large_tapes_are_folded_and_wide_ones_drawn() -> None:
             assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
 
 
+def test_a_module_that_is_called_twice_is_one_box() -> None:
+    net = Twice()
+    graph = draw_tape(net(tg.ones(4, 3), scale=tg.ones(()))["y"].sum(), net, depth=1)
+    assert [box.title for box in graph.boxes] == ["inner", "multiply", "sum"]
+    graph = draw_tape(
+        net.inner(net.inner(tg.ones(1, 3)) + net.idle[0].weight.sum()).sum(), net, depth=1
+    )
+    assert (0, 2) in graph.edges
+    assert (2, 0) in graph.edges  # what is between stands beside it
+    assert len(boxes_of(graph.svg)) == len(graph.boxes)
+
+
 def test_graphviz_draws_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     class ExecutableNotFound(RuntimeError):
         pass

@@ -16,6 +16,9 @@ _SWEEPS = 8
 _COLOURS = ("#e8f1fb", "#eaf6ea", "#fdf2e0", "#f5e9f7", "#e6f5f5", "#fbe9e9")
 
 
+Frame = tuple[float, float, float, float]  # left, top, right, bottom
+
+
 @dataclass
 class Box:
     """An operation, a folded module, or an end of the tape that is no parameter."""
@@ -33,22 +36,29 @@ class Box:
 
 
 def draw(boxes: list[Box], edges: list[tuple[int, int]], modules: list[str]) -> str:
-    """The picture, an ``<svg>`` element: of edges from earlier boxes to later ones, and of the
-    modules that boxes stand in."""
-    layers, chains = _layers(len(boxes), edges)
+    """The picture, an ``<svg>`` element: of edges, which lead from earlier boxes to later ones, and
+    of the modules that boxes stand in."""
+    # (Of folded modules an edge may lead back: it is drawn down, too.)
+    layers, chains = _layers(len(boxes), sorted({(min(edge), max(edge)) for edge in edges}))
     _order(layers, chains)
     sizes = [box.size for box in boxes]
     centres, heights = _positions(layers, chains, sizes)
-    parts = [*_modules(boxes, modules, centres, sizes)]
+    frames = [
+        (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        for (x, y), (w, h) in zip(centres, sizes, strict=False)
+    ]
+    fields = _fields(boxes, modules, frames)
+    labels = [(right + len(name) * _LETTER, top) for name, (_, top, right, _) in fields]
+    xs = [x for x, _ in [*centres, *labels]] + [f[i] for _, f in fields for i in (0, 2)]
+    xs += [frame[i] for frame in frames for i in (0, 2)]
+    ys = [y for frame in [*frames, *(f for _, f in fields)] for y in frame[1::2]]
+    left, right, top, bottom = min(xs) - 8, max(xs) + 8, min(ys) - 8, max(ys) + 8
+    parts = [_field(name, *frame, i) for i, (name, frame) in enumerate(fields)]
     parts += [_edge(chain, centres, heights) for chain in chains]
-    parts += [_box(box, *centres[i], *sizes[i]) for i, box in enumerate(boxes)]
-    left = min(x - w / 2 for (x, _), (w, _) in zip(centres, sizes, strict=False)) - _GAP
-    right = max(x + w / 2 for (x, _), (w, _) in zip(centres, sizes, strict=False)) + _GAP
-    left, right = min([left, *(x for x, _ in centres)]), max([right, *(x for x, _ in centres)])
-    bottom = max(y + h / 2 for (_, y), (_, h) in zip(centres, sizes, strict=False)) + _GAP
-    view = f"{left:.0f} {-_GAP} {right - left:.0f} {bottom + _GAP:.0f}"
+    parts += [_box(box, *frame) for box, frame in zip(boxes, frames, strict=True)]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" width="{right - left:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{right - left:.0f}" '
+        f'viewBox="{left:.0f} {top:.0f} {right - left:.0f} {bottom - top:.0f}" '
         f'font-family="monospace" font-size="12" fill="#222">{"".join(parts)}</svg>'
     )
 
@@ -144,42 +154,39 @@ def _edge(chain: list[int], centres: list[tuple[float, float]], heights: list[fl
     return f'<path d="{"".join(points)}" fill="none" stroke="#888"/>'
 
 
-def _box(box: Box, x: float, y: float, width: float, height: float) -> str:
-    radius = height / 2 if box.is_leaf else 4
-    first = y - height / 2 + _LINE
+def _box(box: Box, left: float, top: float, right: float, bottom: float) -> str:
+    radius = (bottom - top) / 2 if box.is_leaf else 4
+    middle = (left + right) / 2
     lines = [f'<tspan font-weight="bold">{escape(box.title)}</tspan>']
-    lines += [f'<tspan x="{x:.0f}" dy="{_LINE}">{escape(line)}</tspan>' for line in box.lines]
+    lines += [f'<tspan x="{middle:.0f}" dy="{_LINE}">{escape(line)}</tspan>' for line in box.lines]
     return (
-        f'<rect x="{x - width / 2:.0f}" y="{y - height / 2:.0f}" width="{width:.0f}" '
-        f'height="{height:.0f}" rx="{radius:.0f}" fill="white" stroke="#444"/>'
-        f'<text x="{x:.0f}" y="{first:.0f}" text-anchor="middle">{"".join(lines)}</text>'
+        f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" '
+        f'height="{bottom - top:.0f}" rx="{radius:.0f}" fill="white" stroke="#444"/>'
+        f'<text x="{middle:.0f}" y="{top + _LINE:.0f}" text-anchor="middle">{"".join(lines)}</text>'
     )
 
 
-def _modules(
-    boxes: list[Box],
-    modules: list[str],
-    centres: list[tuple[float, float]],
-    sizes: list[tuple[float, float]],
-) -> list[str]:
-    """A field behind the boxes of each module, outer ones first, with its name at its side; of
-    several modules around the same boxes, the innermost one's."""
-    fields: dict[tuple[int, ...], str] = {}
+def _fields(boxes: list[Box], modules: list[str], frames: list[Frame]) -> list[tuple[str, Frame]]:
+    """A field around the boxes of each module, outer ones first; of several modules around the same
+    boxes, the innermost one's."""
+    around: dict[tuple[int, ...], str] = {}
     for name in sorted(modules, key=lambda name: name.count(".")):
         within = [box.module == name or box.module.startswith(f"{name}.") for box in boxes]
-        fields[tuple([i for i, inside in enumerate(within) if inside])] = name
-    parts = []
+        around[tuple([i for i, inside in enumerate(within) if inside])] = name
     deepest = max((name.count(".") for name in modules), default=0)
-    for order, (inside, name) in enumerate(fields.items()):
+    found = []
+    for inside, name in around.items():
         border = 6 + 5 * (deepest - name.count("."))
-        left = min(centres[i][0] - sizes[i][0] / 2 for i in inside) - border
-        right = max(centres[i][0] + sizes[i][0] / 2 for i in inside) + border
-        top = min(centres[i][1] - sizes[i][1] / 2 for i in inside) - border
-        bottom = max(centres[i][1] + sizes[i][1] / 2 for i in inside) + border
-        parts.append(
-            f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" '
-            f'height="{bottom - top:.0f}" rx="6" fill="{_COLOURS[order % len(_COLOURS)]}" '
-            f'stroke="#ccc"/><text x="{right + 4:.0f}" y="{top + 10:.0f}" fill="#777">'
-            f"{escape(name)}</text>"
-        )
-    return parts
+        left, top = (min(frames[i][k] for i in inside) - border for k in (0, 1))
+        right, bottom = (max(frames[i][k] for i in inside) + border for k in (2, 3))
+        found.append((name, (left, top, right, bottom)))
+    return found
+
+
+def _field(name: str, left: float, top: float, right: float, bottom: float, number: int) -> str:
+    return (
+        f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" '
+        f'height="{bottom - top:.0f}" rx="6" fill="{_COLOURS[number % len(_COLOURS)]}" '
+        f'stroke="#ccc"/><text x="{right + 4:.0f}" y="{top + 10:.0f}" fill="#777">'
+        f"{escape(name)}</text>"
+    )
