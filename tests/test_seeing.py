@@ -303,7 +303,7 @@ def test_a_tape_names_parameters_and_groups_by_module() -> None:
     assert graph.dot.count("{") == graph.dot.count("}")
     folded = draw_tape(loss, net, depth=1)
     assert [(box.title, *box.lines) for box in folded.boxes[:3]] == [
-        ("0", "1 operation", "→ 3 x 8"),
+        ("linear", "weight 8 x 4", "→ 3 x 8"),
         ("1", "3 operations", "→ 3 x 8"),
         ("add", "→ 3 x 8"),
     ]

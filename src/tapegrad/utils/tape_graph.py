@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -188,26 +189,24 @@ def _place(boxes: list[Box]) -> None:
 
 
 def _folded(graph: TapeGraph, depth: int) -> TapeGraph:
-    """The graph with the modules of this depth as one box each."""
+    """The graph with the modules of this depth as one box each, where they have several."""
+    names = [".".join(box.module.split(".")[:depth]) for box in graph.boxes]
+    deep = [name.count(".") + 1 == depth and name != "" for name in names]
+    sizes = Counter(name for name, is_deep in zip(names, deep, strict=True) if is_deep)
     boxes: list[Box] = []
     numbers: list[int] = []
     folded: dict[str, int] = {}
-    sizes: dict[str, int] = {}
-    for box in graph.boxes:
-        path = box.module.split(".") if box.module else []
-        if len(path) < depth:
+    for box, name in zip(graph.boxes, names, strict=True):
+        if sizes[name] < 2:
             numbers.append(len(boxes))
             boxes.append(box)
             continue
-        name = ".".join(path[:depth])
         if name not in folded:
             folded[name] = len(boxes)
-            boxes.append(Box(path[depth - 1], module=".".join(path[: depth - 1])))
+            outside, _, own = name.rpartition(".")
+            boxes.append(Box(own, module=outside))
         numbers.append(folded[name])
-        sizes[name] = sizes.get(name, 0) + 1
-        target = boxes[folded[name]]
-        plural = "s" if sizes[name] > 1 else ""
-        target.lines = [f"{sizes[name]} operation{plural}", *box.lines[-1:]]
+        boxes[folded[name]].lines = [f"{sizes[name]} operations", *box.lines[-1:]]
     pairs = ((numbers[a], numbers[b]) for a, b in graph.edges)
     return TapeGraph(boxes, list(dict.fromkeys((a, b) for a, b in pairs if a != b)))
 
