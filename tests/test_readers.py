@@ -91,6 +91,21 @@ def test_ways_to_write_csv(tmp_path: Path) -> None:
     assert len(CSVDataset(write(tmp_path, "a,b\n", "header.csv"))) == 0
 
 
+def test_types_hold_for_a_whole_column(tmp_path: Path) -> None:
+    """However late the word comes that decides it."""
+    rows = [f"{i},{i},{i},x" for i in range(20000)]
+    rows[19000], rows[19001] = "1.5,NA,word,1", "007,2,,2"
+    text = "a,b,c,d\n" + "\n".join(rows)
+    data = CSVDataset(write(tmp_path, text))
+    assert [type(data[5][name]).__name__ for name in "abcd"] == ["float64", "float64", "str", "str"]
+    assert shown(data[19001]) == {"a": 7.0, "b": 2.0, "c": "", "d": "2"}
+    assert (data[5]["c"], data[19999]["a"]) == ("5", 19999.0)
+    with pytest.raises(ValueError, match=r"line 19002, column 'a': '1.5' is not an integer"):
+        CSVDataset(tmp_path / "people.csv", types={"a": int})
+    with pytest.raises(ValueError, match=r"line 19002, column 'c': 'word' is not a number"):
+        CSVDataset(tmp_path / "people.csv", features=["c"])
+
+
 BAD_CSV: list[tuple[str | bytes, dict[str, Any], type, str]] = [
     ("", {}, ValueError, r"is empty"),
     ("a,b\n1,2\n3\n", {}, ValueError, r"line 3: 1 fields, where there are 2 columns: \['a', 'b'\]"),

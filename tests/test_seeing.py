@@ -78,6 +78,11 @@ def test_flops_are_those_counted_by_hand(name: str) -> None:
     assert sum(count_flops(call).values()) == expected
 
 
+def test_only_functions_are_counted() -> None:
+    with pytest.raises(TypeError, match=r"^\[count_flops\] expects a function, got dict"):
+        count_flops({})  # type: ignore[arg-type]
+
+
 def test_flops_are_pytorchs() -> None:
     torch = pytest.importorskip("torch", reason="compared with PyTorch's FlopCounterMode")
     from torch.utils.flop_counter import FlopCounterMode

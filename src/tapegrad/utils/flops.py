@@ -70,8 +70,10 @@ def count_flops(function: Callable, *args: Any, **options: Any) -> dict[str, int
     those of matrix products, convolutions and recurrent layers, as PyTorch's FlopCounterMode counts
     them: two for a multiplication and the addition of its product, none for a bias and for what
     works element by element. Only operations on Tensors count, so that gradients do not: a step of
-    training takes about three times as many.
+    training takes about three times as many. Raises TypeError for what is no function.
     """
+    if not callable(function):
+        raise TypeError(f"[count_flops] expects a function, got {type(function).__name__}")
     with counting() as counted:
         function(*args, **options)
     return dict(counted.most_common())

@@ -5,18 +5,25 @@ from __future__ import annotations
 import csv
 import os
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
+from .place import known_encoding
 from .table import Table
 
+_PIECE = 1 << 13  # rows at once
 _KINDS = {int: "an integer", float: "a number", str: "text"}
 
 
+class _TextAfterNumbers(Exception):
+    """A column that began with numbers has words further down: it is read once more, as text."""
+
+
 class CSVDataset(Table):
-    """The rows of a CSV file, which is read whole: quoted fields, any delimiter, any encoding.
+    """The rows of a CSV file, kept as arrays: quoted fields, any delimiter, any encoding.
 
     A column is of integers (int64), of numbers (float64), or of text, whichever first holds all
     that it has; ``types={"zip": str}`` decides it. header: whether the first line names the
@@ -45,23 +52,18 @@ class CSVDataset(Table):
     ) -> None:
         self.path = os.fspath(path)
         self._missing, self._absent = missing, frozenset(absent)
-        names, rows, self._lines = self._read(header, delimiter, encoding)
-        types = dict(types or {})
-        if wrong := [n for n, t in types.items() if n not in names or t not in _KINDS]:
-            raise ValueError(
-                f"[CSVDataset] types= names columns with int, float or str, got {wrong[0]!r}: "
-                f"{types[wrong[0]]!r}; the columns are {names}"
-            )
-        self._length = len(rows)
-        words = zip(*rows, strict=True) if rows else [()] * len(names)
-        self._values = {
-            name: self._typed(name, column, types.get(name))
-            for name, column in zip(names, words, strict=True)
-        }
-        self._choose(names, features, target, classes)
+        known_encoding("CSVDataset", encoding)
+        known = dict(types or {})
+        while True:
+            try:
+                self._values = self._read(header, delimiter, encoding, known)
+                break
+            except _TextAfterNumbers as found:
+                known[found.args[0]] = str
+        self._choose(list(self._values), features, target, classes)
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._lines)
 
     def _take(self, name: str, rows: np.ndarray) -> np.ndarray:
         return self._values[name][rows]
@@ -75,64 +77,83 @@ class CSVDataset(Table):
     # ---- reading --------------------------------------------------------------------------
 
     def _read(
-        self, header: bool | Sequence[str], delimiter: str, encoding: str
-    ) -> tuple[list[str], list[list[str]], array]:
-        """The names of the columns, the fields of all rows, and the line on which each ends."""
-        rows, lines = [], array("q")
+        self, header: bool | Sequence[str], delimiter: str, encoding: str, types: Mapping[str, type]
+    ) -> dict[str, np.ndarray]:
+        """All columns. The fields of a piece of the file become arrays before the next is read."""
+        self._lines = array("q")
         with open(self.path, newline="", encoding=encoding) as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            try:
-                for row in reader:
-                    if row:
-                        rows.append(row)
-                        lines.append(reader.line_num)
-            except csv.Error as error:
-                raise self._wrong(f"line {reader.line_num}", f"{error}") from error
-            except UnicodeDecodeError as error:
-                wrong = f"the bytes after it are not {encoding}: {error.reason}; give encoding="
-                raise self._wrong(f"line {reader.line_num}", wrong) from error
-        if not rows:
-            raise ValueError(f"[CSVDataset] {self.path} is empty: there is not even a header")
-        if header is True:
-            names = rows.pop(0)
-            lines.pop(0)
-        else:
-            names = [str(i) for i in range(len(rows[0]))] if header is False else list(header)
+            rows = self._rows(csv.reader(file, delimiter=delimiter, strict=True), encoding)
+            if (first := next(rows, None)) is None:
+                raise ValueError(f"[CSVDataset] {self.path} is empty: there is not even a header")
+            names = first[1] if header is True else [str(i) for i in range(len(first[1]))]
+            if not isinstance(header, bool):
+                names = list(header)
+            self._check_names(names, types)
+            if header is not True:
+                rows = chain([first], rows)
+            parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+            while piece := [self._fitting(names, *row) for row in islice(rows, _PIECE)]:
+                for name, words in zip(names, zip(*piece, strict=True), strict=True):
+                    parts[name].append(self._typed(name, words, types.get(name), parts[name]))
+        return {
+            name: np.concatenate(found) if found else np.empty(0) for name, found in parts.items()
+        }
+
+    def _rows(self, reader: Any, encoding: str) -> Iterator[tuple[int, list[str]]]:
+        """The line on which each row ends, and its fields."""
+        try:
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+        except csv.Error as error:
+            raise self._wrong(f"line {reader.line_num}", f"{error}") from error
+        except UnicodeDecodeError as error:
+            wrong = f"the bytes after it are not {encoding}: {error.reason}; give encoding="
+            raise self._wrong(f"line {reader.line_num}", wrong) from error
+
+    def _check_names(self, names: list[str], types: Mapping[str, type]) -> None:
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise self._wrong("the header", f"two columns are called {twice[0]!r}")
-        for row, line in zip(rows, lines, strict=True):
-            if len(row) != len(names):
-                wrong = f"{len(row)} fields, where there are {len(names)} columns: {names}"
-                raise self._wrong(f"line {line}", wrong)
-        return names, rows, lines
+        if wrong := [n for n, t in types.items() if n not in names or t not in _KINDS]:
+            raise ValueError(
+                f"[CSVDataset] types= names columns with int, float or str, got {wrong[0]!r}: "
+                f"{types[wrong[0]]!r}; the columns are {names}"
+            )
 
-    def _typed(self, name: str, words: Sequence[str], kind: type | None) -> np.ndarray:
-        """A column as int64, float64, or objects that are str."""
-        if kind is None:
-            for kind in (int, float):
-                try:
-                    return self._numbers(words, kind)
-                except ValueError:
-                    pass
-        elif kind is not str:
+    def _fitting(self, names: list[str], line: int, row: list[str]) -> list[str]:
+        if len(row) != len(names):
+            wrong = f"{len(row)} fields, where there are {len(names)} columns: {names}"
+            raise self._wrong(f"line {line}", wrong)
+        self._lines.append(line)
+        return row
+
+    def _typed(
+        self, name: str, words: Sequence[str], kind: type | None, before: list[np.ndarray]
+    ) -> np.ndarray:
+        """A piece of a column as int64, float64, or objects that are str, after other pieces."""
+        if before and before[0].dtype.kind == "O":
+            kind = str
+        for one in (int, float) if kind is None else (kind,) * (kind is not str):
             try:
-                return self._numbers(words, kind)
+                return self._numbers(words, one)
             except ValueError:
-                raise ValueError(f"[CSVDataset] {self._first_wrong(name, words, kind)}") from None
+                pass
+        if kind in (int, float):
+            raise ValueError(f"[CSVDataset] {self._first_wrong(name, words, kind)}")
+        if before and before[0].dtype.kind != "O":
+            raise _TextAfterNumbers(name)
         return np.array(words, dtype=object)
 
     def _numbers(self, words: Sequence[str], kind: type) -> np.ndarray:
         """Raises ValueError where a word is no such number."""
-        values = []
-        for word in words:
-            if word in self._absent:
-                if self._missing is None:
-                    raise ValueError(word)
-                values.append(kind(self._missing))  # no integer is nan
-            elif "_" in word:  # which only Python takes for digits
-                raise ValueError(word)
-            else:
-                values.append(kind(word))
+        if "_" in "".join(words):  # which only Python takes for digits
+            raise ValueError("_")
+        if self._absent.isdisjoint(words):
+            values = list(map(kind, words))
+        elif self._missing is None:
+            raise ValueError("missing")
+        else:  # (No integer is nan.)
+            values = [kind(self._missing if w in self._absent else w) for w in words]
         try:
             return np.array(values, dtype=np.int64 if kind is int else np.float64)
         except OverflowError as error:
@@ -142,7 +163,8 @@ class CSVDataset(Table):
         return self._first_wrong(name, self._values[name].tolist(), float)
 
     def _first_wrong(self, name: str, words: Sequence[str], kind: type) -> str:
-        for row, word in enumerate(words):
+        first = len(self._lines) - len(words)
+        for row, word in enumerate(words, first):
             try:
                 self._numbers([word], kind)
             except ValueError:

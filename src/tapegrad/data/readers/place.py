@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,14 @@ def positions(owner: Any, indices: Sequence[int], what: str) -> np.ndarray:
             f"[{name}] there is no {what} {given[wrong[0]]}: {owner.path} has {length}"
         )
     return rows
+
+
+def known_encoding(owner: str, encoding: str) -> str:
+    """The usual name of an encoding. Raises ValueError for one that Python does not know."""
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError as error:
+        raise ValueError(f"[{owner}] {error}") from error
 
 
 def held_dtype(dtype: np.dtype, where: str) -> np.dtype:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import mmap
 import os
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.data.dataset import Dataset
 
 from .numpy_file import NpyDataset
-from .place import positions
+from .place import known_encoding, positions
 
 _PIECE = 1 << 20  # bytes looked through at once for ends of lines
 
@@ -30,7 +29,7 @@ class TextLines(Dataset):
 
     def __init__(self, path: str | os.PathLike, encoding: str = "utf-8") -> None:
         self.path = os.fspath(path)
-        self.encoding = codecs.lookup(encoding).name
+        self.encoding = known_encoding("TextLines", encoding)
         if len("\n".encode(encoding)) != 1:
             raise ValueError(f"[TextLines] {self.path}: {encoding} ends lines with several bytes")
         ends, size = [], 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tapegrad.ops.common.refusals import Retelling
 
-class Compose:
+
+class Compose(Retelling):
     """Calls its functions one after the other, each on the result of the one before."""
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
