@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 
 import tapegrad as tg
 from tapegrad import nn
@@ -155,6 +156,21 @@ def test_a_summary_leaves_everything_as_it_was() -> None:
         summary(net, tg.ones(2, 1, 9, 9))
     assert [module.training for module in net.modules()] == modes
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_devices_are_seen_alike(device: str) -> None:
+    tg.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 2)).to(device)
+    x = tg.ones(3, 1, 4, 4, device=device)
+    found = summary(net, x)
+    assert found.flops == 2 * 3 * 8 * 9 + 2 * 3 * 8 * 2
+    assert 3 * 8 * 4 <= found.activations < 3 * 8 * 4 + 2048  # GPUs give memory out in blocks
+    y = net(x).sum()
+    assert len(draw_tape(y, net).boxes) == 5
+    y.backward()
+    assert gradient_report(net).problems == {}
+    assert f"on {y.device}" in y._repr_html_()
 
 
 class Twice(nn.Module):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 
 import tapegrad as tg
 from tapegrad.data import transforms as T
@@ -74,14 +75,14 @@ def test_images_of_a_batch_are_transformed_as_one_is(name: str, dtype: Any) -> N
     assert np.quantile(difference, 0.5 if outside else 1) <= off
 
 
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", RANDOM)
 def test_random_transforms_are_those_of_the_seed(name: str, device: str) -> None:
     transform = RANDOM[name]
     batch = photo()
     expected = transform(batch, generator=seeded())
     again = transform(batch.to(device), generator=seeded())
-    assert str(again.device) == device
+    assert again.device.type == device
     np.testing.assert_allclose(again.cpu(), expected, atol=1e-6)
     first = transform(batch[0], generator=seeded())
     np.testing.assert_allclose(first, expected[0], atol=1e-6)
@@ -239,6 +240,17 @@ def test_mixup_mixes_images_and_labels_alike() -> None:
     assert abs(kept.var() - 1 / (4 * 1.8)) < 0.03
     again = T.mixup(images, tg.eye(n)[labels], alpha=0.4, generator=seeded())
     np.testing.assert_array_equal(again[1], shares)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_mixtures_are_the_same_on_all_devices(device: str) -> None:
+    images, labels = photo(), tg.tensor([0, 2, 1, 1])
+    for mix in (T.mixup, T.cutmix):
+        expected = mix(images, labels, num_classes=3, generator=seeded())
+        found = mix(images.to(device), labels.to(device), num_classes=3, generator=seeded())
+        for one, other in zip(found, expected, strict=True):
+            assert one.device.type == device
+            np.testing.assert_allclose(one.cpu(), other, rtol=1e-6)
 
 
 def test_cutmix_labels_by_what_is_seen() -> None:

@@ -214,7 +214,9 @@ def _kept(results: list[Tensor], known: list[Tensor]) -> list[tuple[int, int]]:
             if id(whole) not in seen:
                 seen[id(whole)] = array
                 held.append(whole)
-                found.append((serial, int(getattr(whole, "nbytes", array.nbytes))))
+                found.append(
+                    (serial, whole.nbytes if isinstance(whole, np.ndarray) else whole.size)
+                )
     return found
 
 
