@@ -123,20 +123,22 @@ class _Groups(Table):
             self._process = os.getpid()
         return self._file
 
-    def _take(self, name: str, rows: np.ndarray) -> np.ndarray:
-        if not rows.size:
-            return np.empty(0)
+    def _take(self, names: Sequence[str], rows: np.ndarray) -> list[np.ndarray]:
         groups = np.searchsorted(self._ends, rows, side="right")
-        order = np.argsort(groups, kind="stable")
-        parts = []
-        for chosen in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-            number = int(groups[chosen[0]])
-            start = self._ends[number - 1] if number else 0
-            parts.append(self._values(number)[name][rows[chosen] - start])
-        taken = np.concatenate(parts)
-        result = np.empty_like(taken)
-        result[order] = taken
-        return result
+        taken: list[np.ndarray] = []
+        for number in np.unique(groups).tolist():
+            values, inside = self._values(number), groups == number
+            own = rows[inside] - self._start(number)
+            parts = [values[name][own] for name in names]
+            if len(own) == len(rows):
+                return parts
+            taken = taken or [np.empty(len(rows), part.dtype) for part in parts]
+            for column, part in zip(taken, parts, strict=True):
+                column[inside] = part
+        return taken or [np.empty(0)] * len(names)
+
+    def _start(self, number: int) -> int:
+        return int(self._ends[number - 1]) if number else 0
 
     def _values(self, number: int) -> dict[str, np.ndarray]:
         """The columns of a group as arrays."""
@@ -146,9 +148,10 @@ class _Groups(Table):
             kept.move_to_end(number)
             return kept[number]
         pyarrow, group = _pyarrow(self._name), self._read(number, self.columns)
-        start = int(self._ends[number - 1]) if number else 0
         kept[number] = {
-            name: self._array(pyarrow, name, group.column(name).combine_chunks(), start)
+            name: self._array(
+                pyarrow, name, group.column(name).combine_chunks(), self._start(number)
+            )
             for name in self.columns
         }
         if self._cache is not None:

@@ -65,8 +65,8 @@ class CSVDataset(Table):
     def __len__(self) -> int:
         return len(self._lines)
 
-    def _take(self, name: str, rows: np.ndarray) -> np.ndarray:
-        return self._values[name][rows]
+    def _take(self, names: Sequence[str], rows: np.ndarray) -> list[np.ndarray]:
+        return [self._values[name][rows] for name in names]
 
     def _is_text(self, name: str) -> bool:
         return self._values[name].dtype.kind == "O"

@@ -28,8 +28,8 @@ class Table(Dataset):
     columns: list[str]  # those that a sample is made of
     classes: list[str] | None = None  # of a target that is text, in order of their numbers
 
-    def _take(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """The values of a column in these rows: numbers, or objects."""
+    def _take(self, names: Sequence[str], rows: np.ndarray) -> list[np.ndarray]:
+        """The values of these columns in these rows: numbers, or objects."""
         raise NotImplementedError
 
     def _is_text(self, name: str) -> bool:
@@ -37,7 +37,7 @@ class Table(Dataset):
 
     def _distinct(self, name: str) -> set[str]:
         """All words of a column of text."""
-        return {*self._take(name, np.arange(len(self)))}
+        return {*self._take([name], np.arange(len(self)))[0]}
 
     def _place(self, row: int) -> str:
         """What a row is called in errors."""
@@ -93,21 +93,20 @@ class Table(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """The samples at these indices, read together."""
         rows = positions(self, indices, "row")
+        taken = self._take(self.columns, rows)
         if self.features is None:
-            taken = [self._take(name, rows) for name in self.columns]
             return [
                 dict(zip(self.columns, values, strict=True)) for values in zip(*taken, strict=True)
             ]
         x = np.empty((len(rows), len(self.features)), get_default_dtype())
-        for i, name in enumerate(self.features):
-            x[:, i] = self._take(name, rows)
+        for i, values in enumerate(taken[: len(self.features)]):
+            x[:, i] = values
         samples = rows_of(x)
         if self.target is None:
             return samples
-        return list(zip(samples, self._targets(rows), strict=True))
+        return list(zip(samples, self._targets(taken[-1], rows), strict=True))
 
-    def _targets(self, rows: np.ndarray) -> Any:
-        values = self._take(str(self.target), rows)
+    def _targets(self, values: np.ndarray, rows: np.ndarray) -> Any:
         if self._class_numbers is None:
             return values.astype(get_default_dtype()) if values.dtype.kind == "f" else values
         try:
