@@ -50,6 +50,8 @@ class _Groups(Table):
                 f"[{self._name}] {self.path} has no column {absent[0]!r}: its columns are "
                 f"{', '.join(map(repr, schema.names))}"
             )
+        if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+            raise ValueError(f"[{self._name}] {self.path}: two columns are called {twice[0]!r}")
         types = _pyarrow(self._name).types
         fields = {name: schema.field(name).type for name in known}
         self._types = {n: t.value_type if types.is_dictionary(t) else t for n, t in fields.items()}
@@ -67,7 +69,7 @@ class _Groups(Table):
 
     def _is_text(self, name: str) -> bool:
         types, kind = _pyarrow(self._name).types, self._types[name]
-        return types.is_string(kind) or types.is_large_string(kind)
+        return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
     def _is_list(self, name: str) -> bool:
         types, kind = _pyarrow(self._name).types, self._types[name]
@@ -171,7 +173,9 @@ class _Groups(Table):
         if pyarrow.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         if self._is_text(name):
-            return column.fill_null("").to_numpy(zero_copy_only=False)
+            # (Of the newest kind of strings, Polars's, nulls are not filled.)
+            words = column.cast(pyarrow.large_string()).fill_null("")
+            return words.to_numpy(zero_copy_only=False)
         if column.null_count and (self._missing is None or self._is_list(name)):
             row = start + column.is_null().to_numpy(zero_copy_only=False).tolist().index(True)
             raise ValueError(
