@@ -504,8 +504,9 @@ LAZY = """
 import sys
 import tapegrad as tg
 tg.nn.Linear(2, 2)
-tg.utils
-rooms = "core.notebook nn.notebook utils.model_summary utils.tape_graph utils.gradients utils.flops"
+tg.utils.data.DataLoader
+rooms = "core.notebook nn.notebook utils.model_summary utils.tape_graph utils.gradients "
+rooms += "utils.flops data.readers data.splits data.transforms"
 for name in rooms.split():
     assert f"tapegrad.{name}" not in sys.modules, name
 assert "html" not in sys.modules

@@ -72,9 +72,8 @@ def _layers(count: int, edges: list[tuple[int, int]]) -> tuple[list[list[int]], 
     below: dict[int, int] = {}
     for a, b in edges:
         below[a] = min(below.get(a, depth[b]), depth[b])
-    for i in range(count):  # what nothing leads to stands right above what it leads to
-        if i in below and not any(b == i for _, b in edges):
-            depth[i] = below[i] - 1
+    for i in below.keys() - {b for _, b in edges}:  # stands right above what it leads to
+        depth[i] = below[i] - 1
     layers: list[list[int]] = [[] for _ in range(max(depth, default=0) + 1)]
     for i, layer in enumerate(depth):
         layers[layer].append(i)
