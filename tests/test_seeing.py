@@ -352,6 +352,26 @@ def test_a_tape_without_a_model_and_with_several_results() -> None:
     ):
         with pytest.raises(error, match=message):
             draw_tape(wrong)
+    with pytest.raises(ValueError, match=r"\[draw_tape\] depth must be at least 1, got 0"):
+        draw_tape(x.sum(), depth=0)
+    with pytest.raises(TypeError, match=r"\[draw_tape\] model must be a module, got list"):
+        draw_tape(x.sum(), [])
+
+
+class Cube(tg.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: tg.Tensor) -> tg.Tensor:
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, g: tg.Tensor) -> tg.Tensor:
+        return g
+
+
+def test_functions_of_ones_own_are_on_the_tape() -> None:
+    y = Cube.apply(tg.ones(2, requires_grad=True)).sum()
+    y.backward()  # what is freed is not needed
+    assert [box.title for box in draw_tape(y).boxes] == ["input", "Cube", "sum"]
 
 
 def test_pictures_of_deep_nets_can_be_read(tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ def draw_tape(result: Tensor, model: Any = None, *, depth: int | None = None) ->
     model) are drawn as one box each; by default as deep as a page of 120 boxes allows. Nothing is
     changed, or kept alive.
 
-    Raises TypeError for what is no tensor, ValueError for one without a tape.
+    Raises TypeError for what is no tensor or module, ValueError for a tensor without a tape and for
+    a depth below 1.
     """
     if not isinstance(result, Tensor):
         raise TypeError(f"[draw_tape] expects a tensor, got {type(result).__name__}")
@@ -105,6 +106,10 @@ def draw_tape(result: Tensor, model: Any = None, *, depth: int | None = None) ->
             "[draw_tape] the tensor has no tape: it is a leaf, or was made under no_grad, or of "
             "nothing that requires grad"
         )
+    if depth is not None and depth < 1:
+        raise ValueError(f"[draw_tape] depth must be at least 1, got {depth}")
+    if model is not None and not hasattr(model, "named_parameters"):
+        raise TypeError(f"[draw_tape] model must be a module, got {type(model).__name__}")
     names = {} if model is None else dict(_parameter_names(model))
     whole = _graph(result._node, names)
     if depth is not None:
