@@ -13,6 +13,7 @@ from conftest import DEVICES
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.core.devices import Device
+from tapegrad.ops.sampling import philox as philox_file
 
 each_device = pytest.mark.parametrize("device", DEVICES)
 KERNELS = DEVICES[1:]  # the devices that must agree with the CPU
@@ -437,3 +438,15 @@ def test_numbers_made_in_pieces_are_those_of_one_piece(
     whole = drawn()
     monkeypatch.setattr("tapegrad.ops.sampling.philox._AT_ONCE", 8)
     assert drawn() == whole
+
+
+def test_few_numbers_are_the_same_in_pythons_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = tg.device("cpu")
+    for seed, offset, start, count in (
+        (0, 0, 0, 1), (3, 1, 8, 30), (2**64 - 1, 2**63 + 5, 4 << 33, 7), (2**40, 2**33, 0, 0),
+    ):  # fmt: skip
+        few = philox_file._words(cpu.xp, start, start + count, seed, offset)
+        monkeypatch.setattr(philox_file, "_FEW_BLOCKS", -1)
+        many = philox_file._words(cpu.xp, start, start + count, seed, offset)
+        monkeypatch.undo()
+        assert (few.dtype, few.tolist()) == (many.dtype, many.tolist())

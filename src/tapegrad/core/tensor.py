@@ -612,6 +612,12 @@ class Tensor(Operations):
     def __repr__(self) -> str:
         return printing.show(self)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the values, their range and a histogram."""
+        from . import notebook
+
+        return notebook.html(self)
+
     # ------------------------------------------------------------------ copies and pickles
 
     def __copy__(self) -> Tensor:

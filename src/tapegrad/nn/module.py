@@ -360,6 +360,12 @@ class Module(Hooks, State, Conversion):
         body = "".join(f"  {line}\n" for line in ([extra] if extra else []) + lines)
         return f"{name}(\n{body})"
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the tree of modules, to fold and unfold."""
+        from . import notebook
+
+        return notebook.html(self)
+
 
 def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name

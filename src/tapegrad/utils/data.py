@@ -3,11 +3,11 @@
 
 import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-from tapegrad.data import *  # noqa: F403
+from tapegrad import data as _data
 from tapegrad.data import __all__ as __all__
 from tapegrad.data import dataloader, dataset, distributed, sampler
-from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
 __path__: list[str] = []  # for imports of the files
 for _name, _file in {
@@ -20,5 +20,13 @@ for _name, _file in {
 }.items():
     _sys.modules[f"{__name__}.{_name}"] = _file
 
-if not _TYPE_CHECKING:
-    __getattr__ = _unknown_names(__name__)
+if _TYPE_CHECKING:
+    from tapegrad.data import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> _Any:
+        return getattr(_data, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

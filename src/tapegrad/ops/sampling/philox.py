@@ -158,7 +158,26 @@ def philox(xp: Any, *, n: int, seed: int, offset: int, start: int = 0) -> Array:
     return words
 
 
+# Of few blocks Python's own integers are faster than arrays: one takes 6 microseconds, not 70.
+_FEW_BLOCKS = 8
+
+
+def _few_words(start: int, stop: int, seed: int, offset: int) -> np.ndarray:
+    words: list[int] = []
+    for block in range(start // 4, -(-stop // 4)):
+        c0, c1, c2, c3 = block & _LOW, block >> 32, offset & _LOW, offset >> 32
+        k0, k1 = seed & _LOW, seed >> 32
+        for _ in range(10):
+            p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+            c0, c1, c2, c3 = p1 >> 32 ^ c1 ^ k0, p1 & _LOW, p0 >> 32 ^ c3 ^ k1, p0 & _LOW
+            k0, k1 = (k0 + _KEY_STEPS[0]) & _LOW, (k1 + _KEY_STEPS[1]) & _LOW
+        words += (c0, c1, c2, c3)
+    return np.array(words[: stop - start], np.uint32)
+
+
 def _words(xp: Any, start: int, stop: int, seed: int, offset: int) -> Any:
+    if stop - start <= 4 * _FEW_BLOCKS and xp.library is np:
+        return _few_words(start, stop, seed, offset)
     block = xp.arange(start // 4, -(-stop // 4), dtype=np.uint64)
     library, u64 = xp.library, xp.library.uint64
     low, shift = u64(_LOW), u64(32)
