@@ -9,7 +9,6 @@ vector is a Jacobian-vector product, so every rule for backward is one for forwa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
