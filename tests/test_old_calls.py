@@ -83,10 +83,10 @@ def test_old_calls_mix_with_keywords_and_out_and_have_gradients() -> None:
     with pytest.warns(UserWarning, match=r"say add\(input, other, alpha=alpha\)"):
         tg.add(x, tg.tensor(2.0), other=y).sum().backward()
     assert y.grad.tolist() == [[2.0] * 3] * 2
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="deprecated"):
         assert tg.add(2, 2, tg.ones(1)).item() == 4
     out = tg.empty(2, 3, dtype=tg.float64)
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="deprecated"):
         assert tg.add(x.detach(), 2, y.detach(), out=out) is out
     assert out.tolist() == (x + 2 * y).tolist()
 

@@ -8,18 +8,29 @@ from tapegrad.ops.common.hints import UnknownName as _UnknownName
 
 from . import checkpoint, data
 
-__all__ = ["benchmark", "checkpoint", "cpp_extension", "data", "dlpack", "model_zoo", "tensorboard"]
+__all__ = [
+    "benchmark",
+    "checkpoint",
+    "cpp_extension",
+    "data",
+    "dlpack",
+    "hooks",
+    "model_zoo",
+    "tensorboard",
+]
 
 if _TYPE_CHECKING:
+    from . import _pytree as _pytree
     from . import benchmark as benchmark
     from . import cpp_extension as cpp_extension
     from . import dlpack as dlpack
+    from . import hooks as hooks
     from . import model_zoo as model_zoo
     from . import tensorboard as tensorboard
 else:
 
     def __getattr__(name: str) -> _Any:
-        if name not in __all__:
+        if name not in __all__ and name != "_pytree":
             raise _UnknownName(f"module {__name__!r}", name, lambda: __all__)
         return _import_module(f".{name}", __name__)
 
