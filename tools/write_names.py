@@ -21,7 +21,8 @@ from write_operations import names, public_names
 import tapegrad as tg
 from tapegrad.nn import modules
 from tapegrad.ops.catalog import doors
-from tapegrad.ops.common import files, hints
+from tapegrad.ops.common import files as other_files
+from tapegrad.ops.common import hints
 from tapegrad.ops.movement import tensor_types
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "names.md"
@@ -215,7 +216,7 @@ def page() -> str:
     lines.append(f"- **nn.modules**, the classes of `nn` by PyTorch's files: {', '.join(files)}")
     for name in ("amp", "autograd", "cpu.amp", "cuda.amp", "optim", *TOLD, *STAND_INS):
         module(name)
-    held = sorted(name.removeprefix("tapegrad.") for name in files.made)
+    held = sorted(name.removeprefix("tapegrad.") for name in other_files.made)
     lines.append(
         f"- Names may be imported from PyTorch's files {names(held)}, too, and from those that "
         "have the same name here, as `nn.utils.rnn`."

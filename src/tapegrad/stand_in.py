@@ -98,6 +98,8 @@ def refusing(names: str, instead: str) -> dict[str, Any]:
 
 
 class _Settings(ModuleType):
+    stand_in = Kind(NOTHING, "settings that nobody reads")
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"{self.__name__} has no attribute {name!r}")
@@ -116,7 +118,6 @@ def settings(name: str) -> ModuleType:
     """A module of settings that nobody reads: all may be assigned, in groups, too. What was not is
     false, and as a call does nothing (``config.patch(max_autotune=True)``)."""
     module = sys.modules[name] = _Settings(name, "Settings that nobody reads.")
-    module.stand_in = Kind(NOTHING, "settings that nobody reads")
     return module
 
 
