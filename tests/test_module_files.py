@@ -175,3 +175,8 @@ def test_trees_are_taken_apart_and_put_together(tree: Any) -> None:
     for ask in ("tree_any", "tree_all"):
         mine = getattr(_pytree, ask)(lambda x: x == 4, tree)
         assert mine == getattr(theirs, ask)(lambda x: x == 4, tree)
+
+
+def test_functions_take_no_nested_tensors() -> None:
+    with pytest.raises(AttributeError, match=r"NestedIOFunction.*tensors one by one"):
+        tg.autograd.function.NestedIOFunction  # noqa: B018
