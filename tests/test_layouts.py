@@ -16,7 +16,7 @@ bhqk,bhkd->bhqd bqhd,bkhd->bhqk bhqk,bkhd->bqhd bhqk,bkhd->bhqd i,j->ij i,j->ji 
 ij-> bij->bji ij,j->i ij,j->ij bij,j->bi ijk,kl->ijl ijk,kl->lij ijk,ljk->il bnd,ndh->bnh
 btd,dhk->bthk bthk,hkd->btd nctv,vw->nctw nctv,kvw->nctw nkctv,kvw->nctw abc,abd->acd abc,acd->abd
 ab,cd->abcd ijkl->lkji ij,i->ij b,bij->bij
-""".split()
+"""
 
 
 def einsum(t: Any, equation: str) -> Any:
@@ -27,7 +27,7 @@ def einsum(t: Any, equation: str) -> Any:
     )
 
 
-@pytest.mark.parametrize("equation", EQUATIONS)
+@pytest.mark.parametrize("equation", EQUATIONS.split())
 def test_einsum_results_are_contiguous_where_pytorchs_are(equation: str) -> None:
     ours = einsum(tg, equation)
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)

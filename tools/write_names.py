@@ -83,6 +83,7 @@ TENSOR = [
     "type",
     "resize_",
     "resize_as_",
+    "set_",
     "storage",
     "untyped_storage",
     "storage_type",

@@ -1160,6 +1160,11 @@ class Operations:
         """A copy of ``input`` in which ``select(dim, index)`` is ``src``."""
     @overload
     def select_scatter(self, src: Tensor, *, axis: _int, index: _int) -> Tensor: ...
+    def set_(
+        self, source: Tensor | UntypedStorage | None = None, storage_offset: _int = 0,
+        size: Any = None, stride: Any = None,
+    ) -> Tensor:
+        """Let this tensor be another's memory, or a part of a storage: ``size`` elements, ..."""
     def sgn(self) -> Tensor:
         """-1, 0 or 1, of input's dtype."""
     def sgn_(self) -> Tensor:

@@ -284,7 +284,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "movement.storage": {
         "x": """
-            apply_ is_pinned is_shared map_ pin_memory record_stream share_memory_ storage
+            apply_ is_pinned is_shared map_ pin_memory record_stream set_ share_memory_ storage
             storage_type untyped_storage
         """,
     },
