@@ -1,10 +1,12 @@
-"""The files of PyTorch's from which scripts import, and settings that nobody reads."""
+"""The files of PyTorch's from which scripts import, and settings and options that change nothing.
 
 from __future__ import annotations
 
 import importlib
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,3 +182,18 @@ def test_trees_are_taken_apart_and_put_together(tree: Any) -> None:
 def test_functions_take_no_nested_tensors() -> None:
     with pytest.raises(AttributeError, match=r"NestedIOFunction.*tensors one by one"):
         tg.autograd.function.NestedIOFunction  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pickle_protocol": 4},
+        {"pickle_module": pickle, "pickle_protocol": pickle.HIGHEST_PROTOCOL},
+        {"_use_new_zipfile_serialization": False},
+    ],
+)
+def test_how_pytorch_pickles_changes_nothing(options: dict, tmp_path: Path) -> None:
+    tg.save({"x": tg.ones(2)}, tmp_path / "a.npz")
+    tg.save({"x": tg.ones(2)}, tmp_path / "b.npz", **options)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert tg.load(tmp_path / "b.npz")["x"].tolist() == [1, 1]

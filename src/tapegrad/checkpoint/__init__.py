@@ -28,7 +28,14 @@ __all__ = ["CheckpointError", "load", "save"]
 
 
 @retelling
-def save(obj: Any, f: Any) -> None:
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
+) -> None:
     """Write tensors, or dicts, lists and tuples of them with numbers, text, dtypes and devices
     among them: ``save(model.state_dict(), "model.safetensors")``,
     ``save({"model": model.state_dict(), "epoch": 3}, "last.pt")``.
@@ -36,7 +43,8 @@ def save(obj: Any, f: Any) -> None:
     ``f`` is a path, or a file open for writing bytes. A name that ends in .npz chooses NumPy's
     format, .safetensors the other; for all else it is safetensors where that is installed, else
     npz. A file keeps its permissions; whatever happens, the old file or the new one is there.
-    Tensors are saved without their history; one that is there twice stays one.
+    Tensors are saved without their history; one that is there twice stays one. Nothing is pickled:
+    what PyTorch's takes to say how changes nothing.
 
     Raises CheckpointError for anything else in it and for what the format cannot hold, TypeError
     for a module or optimizer itself, ImportError without safetensors.

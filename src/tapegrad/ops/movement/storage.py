@@ -171,9 +171,10 @@ def set_(
         return self
     if not isinstance(source, (Tensor, UntypedStorage)):
         raise TypeError(f"[set_] takes a Tensor or a storage, got {type(source).__name__}")
-    if type(source) is not UntypedStorage and source.dtype != self.dtype:
+    held = getattr(source, "dtype", self.dtype)
+    if held != self.dtype:
         raise RuntimeError(
-            f"[set_] this tensor is {self.dtype.name} and cannot be the memory of {source.dtype}"
+            f"[set_] this tensor is {self.dtype.name} and cannot be memory of {held.name}"
         )
     if isinstance(source, Tensor) and size is None and not storage_offset:
         self.data = source
@@ -181,9 +182,11 @@ def set_(
     memory = source._tensor if isinstance(source, UntypedStorage) else _memory(source)
     raw, each = _bytes(memory)._array, self.dtype.itemsize
     shape = arguments.shape("set_", (raw.size // each - storage_offset,) if size is None else size)
-    steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))] if stride is None else stride
+    steps: list[int] = (
+        [math.prod(shape[i + 1 :]) for i in range(len(shape))] if stride is None else stride
+    )
     last = storage_offset + sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
-    if storage_offset < 0 or (math.prod(shape) and (last + 1) * each > raw.size):
+    if storage_offset < 0 or (0 not in shape and (last + 1) * each > raw.size):
         raise RuntimeError(
             f"[set_] a storage of {raw.size // each} elements has no tensor of shape {shape} from "
             f"element {storage_offset} on"
