@@ -1,4 +1,4 @@
-"""The files of PyTorch's from which scripts import, and settings and options that change nothing.
+"""The files of PyTorch's from which scripts import, and settings that change nothing."""
 
 from __future__ import annotations
 
