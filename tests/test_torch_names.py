@@ -452,6 +452,21 @@ def test_a_tensor_that_was_set_shares_the_memory() -> None:
     assert z.grad.shape == (4,)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("meta", "tensors without data are not here"),
+        ("mps:0", "Apple's GPUs are not used"),
+        ("xpu", "Intel's GPUs are not used"),
+        ("xla", "TPUs are not used"),
+    ],
+)
+def test_devices_of_others_are_refused_with_what_to_use(name: str, said: str) -> None:
+    for refused in (tg.device, tg.ones(1).to, lambda device: tg.nn.Linear(1, 1, device=device)):
+        with pytest.raises(ValueError, match=f"unknown device '{name}': {said}; use 'cpu', 'cuda'"):
+            refused(name)
+
+
 def test_where_memory_is() -> None:
     x = tg.ones(2)
     assert x.pin_memory() is x
