@@ -504,6 +504,14 @@ def test_a_hook_that_returns_something_else_is_refused(
     assert x.grad is None
 
 
+def test_the_tape_ends_at_its_leaves() -> None:
+    x = leaf(1.0)
+    end = (x + 2).grad_fn.next_functions[0][0]
+    assert end.variable is x
+    del x
+    assert end.variable is None
+
+
 def test_a_hook_after_accumulation_sees_and_may_drop_the_gradient() -> None:
     x, y = leaf(1.0), leaf(2.0)
     seen: list = []
