@@ -26,6 +26,7 @@ class UntypedStorage:
     it. What is written to it counts as a change in place, as through ``x.data``."""
 
     def __init__(self, memory: Tensor):
+        require_tensor(type(self).__name__, memory)
         self._tensor, self._array, self.device = memory, memory._array, memory._device
 
     @property
