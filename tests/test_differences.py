@@ -671,7 +671,7 @@ def test_memory_does_not_grow():
         return y.tolist()
 
     assert on_both(shared) == ([0, 0], [1, 1])
-    assert torch.zeros(0).set_(torch.ones(2).storage(), 1, (3,)).shape == (3,)
+    assert torch.zeros(0).set_(torch.ones(2).untyped_storage(), 1, (3,)).shape == (3,)
     with pytest.raises(RuntimeError, match=r"\[set_\] a storage of 2 elements has no tensor"):
         tg.zeros(0).set_(tg.ones(2).storage(), 1, (3,))
 
