@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,3 +211,32 @@ def test_like_and_new_take_the_tensors_dtype() -> None:
     assert tg.randint_like(x, 5).dtype == tg.float16
     assert x.new_tensor([1, 2]).dtype == tg.float16
     assert tg.zeros_like(x, dtype=tg.int8).dtype == tg.int8
+
+
+RANGES: list[tuple[tuple, dict]] = [
+    ((0, 4), {}), ((1, 2, 0.25), {}), ((1, 5, 2), {"dtype": "int64"}), ((0.5, 3.7), {}),
+    ((3, 0, -1), {"dtype": "float64"}), ((1, 1), {}), ((0, 1, 3), {}),
+    ((0.9, 3.9), {"dtype": "int32"}), ((0, 4, 0), {}), ((0, 4, -1), {}),
+    ((0, float("inf")), {}), ((3,), {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bounds", "options"), RANGES)
+def test_range_is_the_deprecated_one_that_has_its_end(bounds: tuple, options: dict) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+
+    def made(t: Any) -> Any:
+        return t.range(*bounds, **{k: getattr(t, v) for k, v in options.items()})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = made(torch)
+        except (RuntimeError, TypeError) as error:
+            with pytest.raises(type(error), match=r"\[range\]|range\(\)"):
+                made(tg)
+            return
+    with pytest.warns(UserWarning, match=r"\[range\] .*deprecated"):
+        got = made(tg)
+    assert got.tolist() == pytest.approx(expected.tolist())
+    assert got.dtype.name == str(expected.dtype).removeprefix("torch.")

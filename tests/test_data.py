@@ -1,6 +1,6 @@
 """Datasets, samplers, loaders, and the digits that ship with the package."""
 
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
@@ -207,6 +207,18 @@ def test_loader_arguments_that_exclude_each_other():
             DataLoader(data, batch_sampler=[[0]], **arguments)
     with pytest.warns(UserWarning, match="num_workers and pin_memory have no effect"):
         DataLoader(data, num_workers=2)
+
+
+def test_texts_and_mappings_are_collated_as_pytorchs() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+    for samples in (
+        [(1, "a", ["b"]), (2, "c", ["d"])],
+        [OrderedDict(b=1, a="x"), OrderedDict(b=2, a="y")],
+        [{"name": "x"}, {"name": "y"}],
+    ):
+        ours, theirs = default_collate(samples), torch.utils.data.default_collate(samples)
+        assert type(ours) is type(theirs)
+        assert str(ours).replace(", shape=(2,)", "") == str(theirs)
 
 
 def test_collate():

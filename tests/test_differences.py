@@ -673,6 +673,23 @@ def test_sources_that_share_memory():
         moved(torch)
 
 
+def test_memory_does_not_grow():
+    """resize_ beyond its memory takes a tensor away from those that share it, and set_ beyond a
+    storage raises"""
+
+    def shared(lib: Any) -> list:
+        x = lib.zeros(2)
+        y = x.view(2)
+        x.resize_(4)
+        x.fill_(1)
+        return y.tolist()
+
+    assert on_both(shared) == ([0, 0], [1, 1])
+    assert torch.zeros(0).set_(torch.ones(2).untyped_storage(), 1, (3,)).shape == (3,)
+    with pytest.raises(RuntimeError, match=r"\[set_\] a storage of 2 elements has no tensor"):
+        tg.zeros(0).set_(tg.ones(2).storage(), 1, (3,))
+
+
 def test_inference_tensors_are_tensors():
     """Tensors made in inference_mode may be saved for backward"""
 

@@ -109,6 +109,8 @@ REFUSED: list[tuple[str, Any, type[Exception], str]] = [
     ("too few degrees", lambda: D.Wishart(t(1.0), tg.eye(3)), ValueError, "greater than n - 1 = 2"),
     ("no matrix of Wishart's", lambda: D.Wishart(t(3.0)), ValueError, "exactly one"),
     ("one variable", lambda: D.LKJCholesky(1), ValueError, "at least 2, got 1"),
+    ("a half variable", lambda: D.LKJCholesky(2.5), TypeError, "dim must be an int, got float 2.5"),
+    ("no number", lambda: D.LKJCholesky("a"), TypeError, "dim must be an int, got str 'a'"),
     ("counts", lambda: D.Multinomial(t(3), tg.ones(3)), NotImplementedError, "one int"),
     ("negative count", lambda: D.Multinomial(-1, tg.ones(3)), ValueError, "got -1"),
     (
@@ -314,7 +316,12 @@ def test_shown() -> None:
     assert repr(D.Normal(tg.zeros(3), 1.0)).startswith("Normal(loc: tapegrad.Size([3]), scale")
     assert repr(D.Independent(D.Normal(tg.zeros(1), 1.0), 1)).startswith("Independent(Normal(")
     mixture = D.MixtureSameFamily(D.Categorical(tg.ones(2)), D.Normal(tg.zeros(2), 1.0))
-    assert repr(mixture).startswith("MixtureSameFamily(Categorical(probs")
+    assert repr(mixture) == (
+        "MixtureSameFamily(\n  Categorical(probs: tapegrad.Size([2])),\n"
+        "  Normal(loc: tapegrad.Size([2]), scale: tapegrad.Size([2])))"
+    )
+    both = D.ComposeTransform([D.ExpTransform(), D.AffineTransform(0.0, 1.0)])
+    assert repr(both) == "ComposeTransform(\n    ExpTransform(),\n    AffineTransform()\n)"
 
 
 def test_lazy_values_are_made_once_and_recorded() -> None:

@@ -135,10 +135,8 @@ def test_functional_call() -> None:
     for name, p in model.named_parameters():
         np.testing.assert_allclose(gradients[name].numpy(), p.grad.numpy(), rtol=1e-5)
     assert {k: id(p) for k, p in model.named_parameters()} == before
-    with pytest.raises(RuntimeError, match=r"\[functional_call\] Sequential has no \['what'\]"):
-        tg.func.functional_call(model, {"what": x}, x)
-    with pytest.raises(RuntimeError, match="are not given"):
-        tg.func.functional_call(model, {"0.weight": weights["0.weight"]}, x, strict=True)
+    assert tg.func.functional_call(model, {"what": x}, x).shape == (len(X), 1)
+    assert not hasattr(model, "what")
 
 
 def test_functional_call_ties_weights() -> None:
@@ -149,6 +147,75 @@ def test_functional_call_ties_weights() -> None:
     assert twice.tolist() == [[9, 0], [0, 9]]
     once = tg.func.functional_call(model, {"0.weight": 3 * tg.eye(2)}, tg.eye(2), tie_weights=False)
     assert once.tolist() != twice.tolist()
+
+
+class Tied(tg.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = tg.nn.Linear(2, 2)
+        self.b = tg.nn.Linear(2, 2, bias=False)
+        self.b.weight = self.a.weight
+        self.c = self.a
+        self.scale = tg.ones(2)
+
+    def forward(self, x: Any) -> Any:
+        return self.c(self.b(self.a(x))) * self.scale
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "error", "said"),
+    [
+        ({"a.weight": 2, "b.weight": 3}, {}, ValueError, "'a.weight' and 'b.weight' are one"),
+        (({"a.weight": 2}, {"a.weight": 2}), {}, ValueError, r"\['a.weight'\] are in more"),
+        ({"nothing": 2}, {"strict": True}, RuntimeError, r"Tied has no \['nothing'\], \['a.bias"),
+        ({"a.weight": 2}, {"strict": True}, RuntimeError, r"\['a.bias', 'c.bias'\] are not given"),
+        ({"d.weight": 2}, {}, AttributeError, "Tied has no submodule 'd'"),
+        ({"a": 2}, {}, TypeError, "'a' of Tied is no tensor, but a Linear"),
+        ({"a.in_features": 2}, {}, TypeError, "'a.in_features' of Tied is no tensor, but a int"),
+        (3, {}, ValueError, "takes a dict of tensors, or several, got Tensor"),
+        ([3], {}, ValueError, "takes a dict of tensors, or several, got Tensor"),
+    ],
+)
+def test_functional_call_refuses_what_pytorch_refuses(
+    given: Any, options: dict, error: type, said: str
+) -> None:
+    def tensors(t: Any, given: Any) -> Any:
+        if isinstance(given, (tuple, list)):
+            return type(given)(tensors(t, part) for part in given)
+        if isinstance(given, dict):
+            return {name: t.eye(2) * value for name, value in given.items()}
+        return t.eye(2) * given
+
+    model = Tied()
+    before = {name: id(x) for name, x in model.state_dict(keep_vars=True).items()}
+    with pytest.raises(error, match=rf"\[functional_call\] .*{said}"):
+        tg.func.functional_call(model, tensors(tg, given), tg.eye(2), **options)
+    assert {name: id(x) for name, x in model.state_dict(keep_vars=True).items()} == before
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+
+    class TheirTied(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = torch.nn.Linear(2, 2)
+            self.b = torch.nn.Linear(2, 2, bias=False)
+            self.b.weight = self.a.weight  # (a third name is a KeyError there)
+
+    with pytest.raises(error):
+        torch.func.functional_call(TheirTied(), tensors(torch, given), torch.eye(2), **options)
+
+
+def test_functional_call_replaces_other_tensors_and_takes_equal_ones() -> None:
+    model, call = Tied(), tg.func.functional_call
+    one = {"a.weight": tg.eye(2), "a.bias": tg.zeros(2)}
+    scaled = call(model, {**one, "b.weight": one["a.weight"], "scale": 5 * tg.ones(2)}, tg.eye(2))
+    assert scaled.tolist() == [[5, 0], [0, 5]]
+    assert model.scale.tolist() == [1, 1]
+    assert call(model, one, tg.eye(2), strict=True).tolist() == [[1, 0], [0, 1]]
+    assert call(model, [one, {"b.weight": one["a.weight"]}], tg.eye(2)).shape == (2, 2)
+    without = call(tg.nn.Linear(2, 2), {"weight": tg.eye(2), "bias": None}, tg.eye(2))
+    assert without.tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(TypeError, match=r"\[functional_call\] 'a.bias' must be a Tensor, got int"):
+        call(model, {"a.bias": 3}, tg.eye(2))
 
 
 def test_functional_call_leaves_the_module_as_it_was_when_it_fails() -> None:

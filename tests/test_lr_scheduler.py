@@ -379,3 +379,36 @@ def test_momentum_needs_an_optimizer_that_has_it(torch):
             with pytest.raises(ValueError, match="momentum"):
                 make(library, optimizer, name, options)
             make(library, optimizer, name, {**options, "cycle_momentum": False})
+
+
+LS = tg.optim.lr_scheduler
+
+
+def failing(number: float) -> float:
+    raise ZeroDivisionError
+
+
+MISMADE = {
+    "CyclicLR, rate": lambda o: LS.CyclicLR(o, 0.1, "a"),
+    "CyclicLR, scale": lambda o: LS.CyclicLR(o, 0.1, 1.0, scale_fn=failing),
+    "CyclicLR, momenta": lambda o: LS.CyclicLR(o, 0.1, 1.0, base_momentum=[1, 2, 3]),
+    "CyclicLR, momentum": lambda o: LS.CyclicLR(o, 0.1, 1.0, base_momentum="a"),
+    "OneCycleLR, momentum": lambda o: LS.OneCycleLR(o, 0.1, 10, base_momentum="a"),
+    "OneCycleLR, rate": lambda o: LS.OneCycleLR(o, [0.1, "a"], 10),
+    "OneCycleLR, one step": lambda o: LS.OneCycleLR(o, 0.1, 10, last_epoch=3),
+    "SWALR": lambda o: tg.optim.swa_utils.SWALR(o, 0.1, last_epoch="a"),
+    "LambdaLR": lambda o: LS.LambdaLR(o, failing),
+}
+
+
+@pytest.mark.parametrize("name", MISMADE)
+@pytest.mark.parametrize("tensor", [False, True])
+def test_a_schedule_that_cannot_be_made_leaves_the_groups(name: str, tensor: bool) -> None:
+    parameters = [tg.nn.Parameter(tg.ones(1)) for _ in range(2)]
+    rate = tg.tensor(0.3) if tensor else 0.3
+    optimizer = tg.optim.SGD([{"params": [p]} for p in parameters], lr=rate, momentum=0.5)
+    before = [dict(group) for group in optimizer.param_groups]
+    with pytest.raises((TypeError, ValueError, KeyError, ZeroDivisionError)):
+        MISMADE[name](optimizer)
+    assert optimizer.param_groups == before
+    assert [float(group["lr"]) for group in optimizer.param_groups] == pytest.approx([0.3, 0.3])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 
 import tapegrad as tg
@@ -118,7 +122,7 @@ def test_modules_keep_names_of_their_own():
     assert isinstance(net[0], nn.ReLU)
     net = made()
     del net[0]
-    assert list(net._modules) == ["dec"]
+    assert list(net._modules) == ["0"]  # as in PyTorch: see below
     assert list(made().append(nn.ReLU())._modules) == ["enc", "dec", "2"]
     part = nn.Sequential(nn.ReLU(), nn.Tanh(), nn.ELU())[1:].append(nn.GELU())  # "1", "2"
     assert [type(m).__name__ for m in part] == ["Tanh", "ELU", "GELU"]
@@ -221,3 +225,59 @@ def test_extending_by_what_is_no_module_adds_nothing() -> None:
         assert [type(m).__name__ for m in layers] == ["ReLU"]
         layers.extend(layers)
         assert len(layers) == 2
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "ModuleList"])
+@pytest.mark.parametrize("gone", [0, -1, slice(0, 2), slice(None, None, 2)])
+def test_what_is_left_is_numbered_anew(kind: str, gone: Any) -> None:
+    def left(t: Any) -> tuple[list, list]:
+        layers: Any = [t.nn.ReLU(), t.nn.Tanh(), t.nn.GELU()]
+        named = t.nn.Sequential(OrderedDict(zip("abc", layers, strict=True)))
+        made = named if kind == "Sequential" else t.nn.ModuleList(layers)
+        del made[gone]
+        return [name for name, _ in made.named_children()], [type(m).__name__ for m in made]
+
+    assert left(tg)[0] == [str(i) for i in range(len(left(tg)[0]))]
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+    assert left(tg) == left(torch)
+
+
+def refused() -> Iterator[Any]:
+    yield tg.ones(2)
+    raise ZeroDivisionError
+
+
+HALVES: list[tuple[Any, Callable[[Any], Any], type]] = [
+    (
+        nn.ModuleDict({"a": nn.ReLU()}),
+        lambda m: m.update([("a", nn.Tanh()), ("b", nn.Tanh()), ("c", 3)]),
+        TypeError,
+    ),
+    (nn.ModuleDict({"a": nn.ReLU()}), lambda m: m.update({"b": nn.Tanh(), "x.y": None}), KeyError),
+    (nn.ModuleDict({"a": nn.ReLU()}), lambda m: m.update([("b", nn.Tanh()), ("c",)]), ValueError),
+    (nn.ParameterDict({"a": tg.ones(1)}), lambda m: m.update({"b": tg.ones(2), 3: 4}), TypeError),
+    (
+        nn.ParameterDict({"a": tg.ones(1)}),
+        lambda m: m.update([("a", tg.ones(2)), ("b", tg.ones(2)), ("forward", 3)]),
+        KeyError,
+    ),
+    (nn.ParameterList([tg.ones(1)]), lambda m: m.extend(refused()), ZeroDivisionError),
+    (
+        nn.ParameterList([tg.ones(1)]),
+        lambda m: m.extend([tg.ones(2), tg.ones(2, dtype=tg.int64)]),
+        RuntimeError,
+    ),
+]
+
+
+@pytest.mark.parametrize(("module", "change", "error"), HALVES)
+def test_what_cannot_be_put_in_whole_changes_nothing(
+    module: Any, change: Callable, error: type
+) -> None:
+    before = {name: id(value) for name, value in vars(module).items() if name[0] != "_"}
+    shown, length = repr(module), len(module)
+    with pytest.raises(error):
+        change(module)
+    assert (repr(module), len(module)) == (shown, length)
+    assert {name: id(value) for name, value in vars(module).items() if name[0] != "_"} == before
+    assert [*module.state_dict()] == [name for name, _ in module.named_parameters()]

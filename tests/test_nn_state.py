@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -495,3 +496,25 @@ def test_types_by_their_old_names() -> None:
         assert nn.Linear(1, 1).type(name).weight.dtype == tg.float64
     with pytest.raises(ValueError, match="nonsense"):
         nn.Linear(1, 1).type("nonsense")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_the_state_of_a_compiled_module_is_the_modules() -> None:
+    def network(t: Any) -> Any:
+        return t.nn.Sequential(t.nn.Linear(2, 3), t.nn.BatchNorm1d(3), t.nn.Linear(3, 1))
+
+    ours = network(tg)
+    state = {f"_orig_mod.{name}": value + 1 for name, value in ours.state_dict().items()}
+    expected = {name: value + 1 for name, value in ours.state_dict().items()}
+    assert not any(ours.load_state_dict(state))
+    for name, value in ours.state_dict().items():
+        assert value.tolist() == expected[name].tolist()
+    with pytest.raises(RuntimeError, match=r"'1.nothing'"):
+        ours.load_state_dict({**state, "_orig_mod.1.nothing": tg.ones(1)})
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+    theirs = network(torch)
+    theirs[0] = torch.compile(theirs[0])
+    assert "0._orig_mod.weight" in theirs.state_dict()
+    ours.load_state_dict(torch.compile(theirs).state_dict())
+    for value, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+        assert value.tolist() == other.tolist()

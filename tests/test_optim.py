@@ -174,7 +174,23 @@ def test_groups_have_options_of_their_own():
     optimizer.step()
     np.testing.assert_allclose([a.item(), b.item(), c.item()], [0.9, 0.0, 0.5], atol=1e-7)
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 1.0, 0.5]
-    assert "group 1: 1 parameters, lr=1.0" in repr(optimizer)
+    assert "\n\nParameter Group 1\n    dampening: 0\n" in repr(optimizer)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "NAdam",
+     "RAdam", "RMSprop", "Rprop", "SGD"],
+)  # fmt: skip
+def test_optimizers_are_shown_as_pytorchs(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
+
+    def shown(t):
+        parameters = [t.nn.Parameter(t.ones(i)) for i in (1, 2, 3)]
+        groups = [{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.5}]
+        return repr(getattr(t.optim, name)(parameters if name == "LBFGS" else groups))
+
+    assert shown(tg) == shown(torch)
 
 
 def test_a_generator_of_parameters_is_taken():

@@ -155,18 +155,36 @@ def test_states_round_trip() -> None:
     tg.manual_seed(0)
     tg.set_rng_state(state)
     assert [tg.rand(3).tolist(), tg.randperm(9).tolist()] == expected
-    assert state.dtype == tg.int64
+    assert (state.dtype, state.shape) == (tg.uint8, (16,))
     generator = tg.Generator().manual_seed(-1)
     other = tg.Generator().set_state(generator.get_state())
     assert other.initial_seed() == generator.initial_seed() == 2**64 - 1
     assert tg.rand(3, generator=other).tolist() == tg.rand(3, generator=generator).tolist()
 
 
-@pytest.mark.parametrize("state", [tg.tensor([1]), tg.tensor([1, 2, 3]), tg.tensor([1.5, 2.0])])
-def test_a_state_of_another_kind_is_refused(state: tg.Tensor) -> None:
+def test_states_of_two_integers_are_still_taken() -> None:
+    generator = tg.Generator().set_state(tg.tensor([-3, 7]))
+    assert generator.initial_seed() == 2**64 - 3
+    again = tg.Generator().set_state(generator.get_state()[::1])
+    assert again.get_state().tolist() == generator.get_state().tolist()
+    assert tg.rand(3, generator=again).tolist() == tg.rand(3, generator=generator).tolist()
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "said"),
+    [
+        ([1], RuntimeError, r"int64 \(1,\)"),
+        ([1, 2, 3], RuntimeError, r"int64 \(3,\)"),
+        ([1.5, 2.0], TypeError, r"float32 \(2,\)"),
+        (tg.zeros(5, dtype=tg.uint8), RuntimeError, r"\(16,\), got uint8 \(5,\)"),
+        (tg.zeros(5056, dtype=tg.uint8), RuntimeError, "another library's generators are others"),
+    ],
+)
+def test_a_state_of_another_kind_is_refused(state: Any, kind: type, said: str) -> None:
     before = tg.get_rng_state().tolist()
-    with pytest.raises((RuntimeError, TypeError), match=r"int64.*\(2,\)"):
-        tg.set_rng_state(state)
+    for refuse in (tg.set_rng_state, tg.Generator().set_state):
+        with pytest.raises(kind, match=rf"\[set_state\] .*{said}"):
+            refuse(tg.as_tensor(state))
     assert tg.get_rng_state().tolist() == before
 
 

@@ -370,6 +370,103 @@ def test_storages_are_the_memory_of_all_views() -> None:
         untyped.resize_(0)
 
 
+WRITTEN: list[Callable[[Any, Any], Any]] = [
+    lambda t, s: s.__setitem__(0, 5),
+    lambda t, s: s.__setitem__(slice(1, 3), 5),
+    lambda t, s: s.__setitem__(-1, 2.5),
+    lambda t, s: s.fill_(3),
+    lambda t, s: s.copy_(t.ones(6).storage()),
+    lambda t, s: s.untyped().fill_(0),
+    lambda t, s: s.__setitem__(7, 1),
+    lambda t, s: s.__setitem__(0, "a"),
+    lambda t, s: s.copy_(t.ones(5).storage()),
+]
+
+
+@pytest.mark.parametrize("write", WRITTEN)
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_what_is_written_to_a_storage_is_in_its_tensors(
+    write: Callable, device: str, torch: Any
+) -> None:
+    def written(t: Any) -> Any:
+        x = t.arange(6.0, device=device if t is tg else "cpu").view(2, 3)
+        try:
+            write(t, x[1].storage())
+        except (IndexError, TypeError, RuntimeError) as error:
+            return x.tolist(), type(error)
+        return x.tolist()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert written(tg) == written(torch)
+
+
+def test_what_is_written_to_a_storage_counts_as_a_change() -> None:
+    x = tg.ones(2, requires_grad=True)
+    y = x * x
+    x.storage()[0] = 3
+    with pytest.raises(RuntimeError, match="has changed it in place"):
+        y.sum().backward()
+
+
+SET: list[Callable[[Any, Any], Any]] = [
+    lambda t, x: x.set_(t.arange(4.0)),
+    lambda t, x: x.set_(t.arange(4.0).storage()),
+    lambda t, x: x.set_(t.arange(4.0).storage(), 1, (2,), (1,)),
+    lambda t, x: x.set_(t.arange(4.0).untyped_storage(), 1, (2, 2), (1, 1)),
+    lambda t, x: x.set_(t.arange(4.0), 2, (2,)),
+    lambda t, x: x.set_(t.arange(4.0).storage(), 0, (2, 2)),
+    lambda t, x: x.set_(),
+    lambda t, x: x.set_(t.arange(4)),
+    lambda t, x: x.set_(t.arange(4).storage()),
+    lambda t, x: x.set_(t.arange(4.0).storage(), -1, (2,), (1,)),
+    lambda t, x: x.requires_grad_().set_(t.arange(4.0)),
+    lambda t, x: x.set_(3),
+]
+
+
+@pytest.mark.parametrize("change", SET)
+def test_a_tensor_may_be_set_to_other_memory(change: Callable, torch: Any) -> None:
+    def changed(t: Any) -> Any:
+        x = t.ones(3)
+        try:
+            assert change(t, x) is x
+        except (TypeError, RuntimeError) as error:
+            return x.tolist(), type(error)
+        return x.tolist(), x.stride() if x.numel() else None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert changed(tg) == changed(torch)
+
+
+def test_a_tensor_that_was_set_shares_the_memory() -> None:
+    x, y = tg.zeros(4), tg.ones(2)
+    y.set_(x.storage(), 1, (2,))
+    y.fill_(7)
+    assert x.tolist() == [0, 7, 7, 0]
+    z = tg.ones(1, requires_grad=True)
+    with tg.no_grad():
+        assert z.set_(x).requires_grad
+    (z * 2).sum().backward()
+    assert z.grad.shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("meta", "tensors without data are not here"),
+        ("mps:0", "Apple's GPUs are not used"),
+        ("xpu", "Intel's GPUs are not used"),
+        ("xla", "TPUs are not used"),
+    ],
+)
+def test_devices_of_others_are_refused_with_what_to_use(name: str, said: str) -> None:
+    for refused in (tg.device, tg.ones(1).to, lambda device: tg.nn.Linear(1, 1, device=device)):
+        with pytest.raises(ValueError, match=f"unknown device '{name}': {said}; use 'cpu', 'cuda'"):
+            refused(name)
+
+
 def test_where_memory_is() -> None:
     x = tg.ones(2)
     assert x.pin_memory() is x

@@ -21,6 +21,7 @@ from write_operations import names, public_names
 import tapegrad as tg
 from tapegrad.nn import modules
 from tapegrad.ops.catalog import doors
+from tapegrad.ops.common import files as other_files
 from tapegrad.ops.common import hints
 from tapegrad.ops.movement import tensor_types
 
@@ -57,6 +58,7 @@ STAND_INS = [
     "compiler",
     "jit",
     "_dynamo",
+    "_inductor",
     "fx",
     "export",
     "onnx",
@@ -70,6 +72,8 @@ STAND_INS = [
     "cuda.graphs",
     "cuda.nvtx",
     "distributed",
+    "nn.parallel",
+    "__future__",
     "multiprocessing",
     "mps",
     "xpu",
@@ -79,6 +83,7 @@ TENSOR = [
     "type",
     "resize_",
     "resize_as_",
+    "set_",
     "storage",
     "untyped_storage",
     "storage_type",
@@ -210,6 +215,13 @@ def page() -> str:
         "outside."
     )
     lines.append(f"- **nn.modules**, the classes of `nn` by PyTorch's files: {', '.join(files)}")
+    for name in ("amp", "autograd", "cpu.amp", "cuda.amp", "optim", *TOLD, *STAND_INS):
+        module(name)
+    held = sorted(name.removeprefix("tapegrad.") for name in other_files.made)
+    lines.append(
+        f"- Names may be imported from PyTorch's files {names(held)}, too, and from those that "
+        "have the same name here, as `nn.utils.rnn`."
+    )
     for name in TOLD:
         home = module(name)
         listed = offered(home)

@@ -111,17 +111,22 @@ _LATER = {
     for name in names.split()
 }
 
+_UNLISTED = {
+    "__config__": ".__config__",
+    "__future__": ".std_names",
+    "_dynamo": "._dynamo",
+    "_inductor": "._inductor",
+}
+
 
 def __getattr__(name: str) -> _Any:
     if name in _doors["tg"]:
         value = _doors["tg"][name].load()
     elif name.endswith("_") and name[:-1] in _doors["tg_"]:
         value = getattr(Tensor, name)
-    elif name in _LATER:
-        module = _import_module(_LATER[name], __name__)
-        value = module if _LATER[name] == f".{name}" else getattr(module, name, module)
-    elif name == "_dynamo":
-        value = _import_module("._dynamo", __name__)
+    elif home := _LATER.get(name) or _UNLISTED.get(name):
+        module = _import_module(home, __name__)
+        value = module if home == f".{name}" else getattr(module, name, module)
     elif name == "bfloat16":  # from an optional package
         try:
             return dtypes.bfloat16()

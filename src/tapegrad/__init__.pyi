@@ -864,7 +864,7 @@ def gather(
     input: Tensor, dim: _int, index: Tensor, *, sparse_grad: _bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on: the result ..."""
+    """``result[i][j][k] = input[index[i][j][k]][j][k]`` for dim 0, and so on: the ..."""
 @overload
 def gather(
     input: Tensor, *, axis: _int, index: Tensor, sparse_grad: _bool = False,
@@ -881,7 +881,7 @@ def geqrf(input: Tensor, *, out: Any = None) -> Reflections:
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of all pairs: (m,) and (n,) -> (m, n)."""
 def get_rng_state(*, out: Tensor | None = None) -> Tensor:
-    """The default generator's state, (seed, calls made), as an int64 tensor."""
+    """The default generator's state, as ``Generator.get_state`` gives it."""
 @overload
 def gradient(
     input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: _int = 1, out: Any = None,
@@ -1536,6 +1536,12 @@ def randperm(
     out: Tensor | None = None,
 ) -> Tensor:
     """The integers 0 to n - 1 in random order, int64 by default."""
+def range(
+    start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """start, start + step, ..."""
 def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """All elements in one dimension, in row-major order; a view of a contiguous ..."""
 def real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1631,7 +1637,7 @@ def scatter(
     input: Tensor, dim: _int, index: Tensor, src: Any = None, *, value: Any = None,
     reduce: str | None = None, out: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with src[i][j][k] (or a number) at [index[i][j][k]][j][k] ..."""
+    """A copy of ``input`` with ``src[i][j][k]`` (or a number) at ..."""
 @overload
 def scatter(
     input: Tensor, *, axis: _int, index: Tensor, src: Any = None, value: Any = None,

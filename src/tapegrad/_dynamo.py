@@ -1,8 +1,6 @@
 """``torch._dynamo``: nothing is compiled, functions run as they are."""
 
-from types import SimpleNamespace
-
-from .stand_in import answering, doing_nothing, publish, refusing, returning
+from .stand_in import answering, doing_nothing, publish, refusing, returning, settings
 
 _WHY = "nothing is compiled: functions and modules run as they are"
 __getattr__, __all__ = publish(
@@ -14,6 +12,6 @@ __getattr__, __all__ = publish(
         **answering([], "list_backends", _WHY),
         **doing_nothing("graph_break mark_dynamic mark_static maybe_mark_dynamic reset", _WHY),
         **refusing("explain export", "there is no graph, call the function itself"),
-        "config": SimpleNamespace(),  # whose settings nobody reads
+        "config": settings(f"{__name__}.config"),
     },
 )

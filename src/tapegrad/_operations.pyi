@@ -543,7 +543,7 @@ class Operations:
         """(mantissa, exponent): input = mantissa * 2 ** exponent, 0.5 <= |mantissa| < 1; ..."""
     @overload
     def gather(self, dim: _int, index: Tensor, *, sparse_grad: _bool = False) -> Tensor:
-        """result[i][j][k] = input[index[i][j][k]][j][k] for dim 0, and so on: the result ..."""
+        """``result[i][j][k] = input[index[i][j][k]][j][k]`` for dim 0, and so on: the ..."""
     @overload
     def gather(self, *, axis: _int, index: Tensor, sparse_grad: _bool = False) -> Tensor: ...
     def gcd(self, other: Tensor) -> Tensor:
@@ -1119,7 +1119,7 @@ class Operations:
         self, dim: _int, index: Tensor, src: Any = None, *, value: Any = None,
         reduce: str | None = None,
     ) -> Tensor:
-        """A copy of ``input`` with src[i][j][k] (or a number) at [index[i][j][k]][j][k] ..."""
+        """A copy of ``input`` with ``src[i][j][k]`` (or a number) at ..."""
     @overload
     def scatter(
         self, *, axis: _int, index: Tensor, src: Any = None, value: Any = None,
@@ -1160,6 +1160,11 @@ class Operations:
         """A copy of ``input`` in which ``select(dim, index)`` is ``src``."""
     @overload
     def select_scatter(self, src: Tensor, *, axis: _int, index: _int) -> Tensor: ...
+    def set_(
+        self, source: Tensor | UntypedStorage | None = None, storage_offset: _int = 0,
+        size: Any = None, stride: Any = None,
+    ) -> Tensor:
+        """Let this tensor be another's memory, or a part of a storage: ``size`` elements, ..."""
     def sgn(self) -> Tensor:
         """-1, 0 or 1, of input's dtype."""
     def sgn_(self) -> Tensor:

@@ -1,6 +1,8 @@
 """``torch.distributed``: training runs in one process, on one device."""
 
-from .stand_in import answering, publish, refusing
+from tapegrad.ops.common.files import files
+
+from .stand_in import answering, publish, refusing, returning
 
 _WHY = "training runs in one process, on one device"
 __getattr__, __all__ = publish(
@@ -14,5 +16,26 @@ __getattr__, __all__ = publish(
             "reduce reduce_scatter scatter",
             f"{_WHY}; leave it out where distributed.is_initialized() is False",
         ),
+        **refusing(
+            "DeviceMesh FullyShardedDataParallel Join ZeroRedundancyOptimizer fully_shard "
+            "init_device_mesh",
+            f"{_WHY}; use the module and its optimizer themselves",
+        ),
+        **returning("record", f"{_WHY}, whose errors are Python's"),
+    },
+)
+files(
+    __name__,
+    {
+        "algorithms": "",
+        "algorithms.join": "Join",
+        "device_mesh": "DeviceMesh init_device_mesh",
+        "distributed_c10d": "all_gather all_reduce barrier broadcast destroy_process_group gather "
+        "get_rank get_world_size init_process_group is_initialized new_group reduce scatter",
+        "elastic": "",
+        "elastic.multiprocessing": "",
+        "elastic.multiprocessing.errors": "record",
+        "fsdp": "FullyShardedDataParallel fully_shard",
+        "optim": "ZeroRedundancyOptimizer",
     },
 )

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+from tapegrad.ops.common.files import files
+
 from .stand_in import doing_nothing, publish, refusing
 
 __getattr__, __all__ = publish(
@@ -15,3 +17,4 @@ __getattr__, __all__ = publish(
         "ProfilerActivity": SimpleNamespace(CPU="cpu", CUDA="cuda"),
     },
 )
+files(__name__, {"profiler": "profile schedule tensorboard_trace_handler"})

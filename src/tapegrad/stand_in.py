@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ContextDecorator, nullcontext
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from tapegrad.ops.common.hints import unknown_names
@@ -94,6 +95,30 @@ def refusing(names: str, instead: str) -> dict[str, Any]:
         return refuse
 
     return _functions(names, Kind(REFUSED, instead), make)
+
+
+class _Settings(ModuleType):
+    stand_in = Kind(NOTHING, "settings that nobody reads")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"{self.__name__} has no attribute {name!r}")
+        group = settings(f"{self.__name__}.{name}")
+        setattr(self, name, group)
+        return group
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return Nothing()
+
+
+def settings(name: str) -> ModuleType:
+    """A module of settings that nobody reads: all may be assigned, in groups, too. What was not is
+    false, and as a call does nothing (``config.patch(max_autotune=True)``)."""
+    module = sys.modules[name] = _Settings(name, "Settings that nobody reads.")
+    return module
 
 
 def publish(module: str, names: dict[str, Any]) -> tuple[Callable[[str], Any], list[str]]:

@@ -1,4 +1,4 @@
-"""``tapegrad.random``, ``tapegrad.types`` and ``tapegrad.multiprocessing``: PyTorch's modules that
+"""``tapegrad.random``, ``types``, ``multiprocessing`` and ``__future__``: PyTorch's modules that
 are called like Python's own. As files they would be imported in Python's place where this folder
 comes first on the path, so they are made here."""
 
@@ -12,6 +12,7 @@ from typing import Any
 from .core.devices import Device
 from .core.dtypes import DType
 from .core.formats import layout
+from .core.modes import flag
 from .core.tensor import Size, Tensor
 from .ops.common.hints import unknown_names
 from .ops.sampling import philox
@@ -72,5 +73,40 @@ multiprocessing = _module(
             "spawn start_processes",
             "training runs in one process; for others use multiprocessing.get_context('spawn')",
         ),
+    },
+)
+
+
+_CONVERSION = "a module that is converted keeps its parameters, which get other memory"
+
+
+def _fixed(name: str) -> Any:
+    """The function that sets what is False, and can be nothing else."""
+
+    def set_fixed(value: bool) -> None:
+        if flag(name, "value", value):
+            raise NotImplementedError(f"[{name}] True is not possible here: {_CONVERSION}")
+
+    set_fixed.__name__ = set_fixed.__qualname__ = name
+    set_fixed.__doc__ = f"Takes False. Raises NotImplementedError for True: {_CONVERSION}."
+    return set_fixed
+
+
+__future__ = _module(
+    "__future__",
+    "How modules are converted.",
+    {
+        **answering(
+            False,
+            "get_overwrite_module_params_on_conversion get_swap_module_params_on_conversion",
+            _CONVERSION,
+        ),
+        **{
+            name: _fixed(name)
+            for name in (
+                "set_overwrite_module_params_on_conversion",
+                "set_swap_module_params_on_conversion",
+            )
+        },
     },
 )

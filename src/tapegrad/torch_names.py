@@ -75,6 +75,11 @@ class _Names(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = _found(spec.name.partition(".")[2])
+        for name, file in [*sys.modules.items()]:
+            home, _, last = name.rpartition(".")
+            if home == module.__name__ and vars(module).get(last, file) is not file:
+                # A function stands before the file: an import of the file must not undo that.
+                sys.modules[f"{spec.name}.{last}"] = file
         self.specs[spec.name] = module.__spec__
         if not hasattr(module, "__path__"):
             self.paths.append(module)

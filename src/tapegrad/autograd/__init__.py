@@ -11,6 +11,7 @@ from tapegrad.core.modes import (
     no_grad,
     set_grad_enabled,
 )
+from tapegrad.ops.common.files import files
 from tapegrad.ops.common.hints import UnknownName
 
 from .backward import backward, grad
@@ -30,6 +31,15 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
 ]
+
+files(
+    __name__,
+    {
+        "anomaly_mode": "detect_anomaly set_detect_anomaly",
+        "grad_mode": "enable_grad inference_mode no_grad set_grad_enabled",
+        "gradcheck": "gradcheck gradgradcheck",
+    },
+)
 
 
 # Imported when first named. (``functional`` uses operations, which are made of what is in here.)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from tapegrad.core.modes import no_grad, recording
 from tapegrad.core.node import Node
 from tapegrad.core.primitive import Primitive
 from tapegrad.core.tensor import Tensor, wrap, wrap_result
+from tapegrad.ops.common.hints import unknown_names
 
 from .saved_tensors import Kept, active
 
@@ -332,3 +333,7 @@ def once_differentiable(backward: Callable) -> Callable:
         return results if several else results[0]
 
     return once
+
+
+if not TYPE_CHECKING:
+    __getattr__ = unknown_names(__name__)

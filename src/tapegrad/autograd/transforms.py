@@ -9,7 +9,6 @@ vector is a Jacobian-vector product, so every rule for backward is one for forwa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -21,6 +20,7 @@ from tapegrad.ops.creation.create import ones_like, zeros, zeros_like
 from tapegrad.ops.movement.cat import stack
 
 from .backward import grad as _gradients
+from .replaced import replaced
 from .tree import flatten, map_leaves
 
 __all__ = [
@@ -360,48 +360,32 @@ def functional_call(
     strict: bool = False,
 ) -> Any:
     """``module(*args, **kwargs)`` with the tensors of a dict (or of several) instead of its
-    parameters and buffers of those names. The module is as before afterwards.
+    parameters and buffers of those names, and of other attributes. The module is as before
+    afterwards.
 
     tie_weights: a tensor that the module has under several names is replaced under all of them.
-    strict: RuntimeError unless all parameters and buffers are given. Unknown names always raise.
+    strict: RuntimeError unless the names are those of all parameters and buffers. Raises ValueError
+    for a name in two dicts and for two values of one tied tensor, AttributeError for a submodule
+    that is not there, TypeError for values that are no tensors, and for names of anything else.
     """
     dicts = parameter_and_buffer_dicts
     given: dict[str, Tensor] = {}
     for named in dicts if isinstance(dicts, (tuple, list)) else (dicts,):
+        if not isinstance(named, dict):
+            raise ValueError(
+                f"[functional_call] takes a dict of tensors, or several, got {type(named).__name__}"
+            )
+        if twice := sorted(given.keys() & named.keys()):
+            raise ValueError(f"[functional_call] {twice} are in more than one dict")
+        for name, value in named.items():
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"[functional_call] {name!r} must be a Tensor, got {type(value).__name__}"
+                )
         given.update(named)
     arguments = args if isinstance(args, tuple) else () if args is None else (args,)
-    with _replaced(module, given, tie_weights, strict):
+    with replaced(module, given, tie_weights, strict):
         return module(*arguments, **(kwargs or {}))
-
-
-@contextmanager
-def _replaced(module: Any, given: dict, tie: bool, strict: bool) -> Iterator[None]:
-    owners: dict[str, tuple[dict, str]] = {}
-    for prefix, owner in module.named_modules():
-        for name in (*owner._parameters, *owner._buffers):
-            owners[f"{prefix}.{name}" if prefix else name] = (vars(owner), name)
-    unknown, missing = sorted(set(given) - set(owners)), sorted(set(owners) - set(given))
-    if unknown or (strict and missing):
-        raise RuntimeError(
-            f"[functional_call] {type(module).__name__} has no {unknown}"
-            if unknown
-            else f"[functional_call] strict=True, and {missing} are not given"
-        )
-    before = {name: table[key] for name, (table, key) in owners.items()}
-    replacing = dict(given)
-    if tie:
-        by_identity = {id(before[name]): value for name, value in given.items()}
-        for name, tensor in before.items():
-            if name not in given and tensor is not None and id(tensor) in by_identity:
-                replacing[name] = by_identity[id(tensor)]
-    try:
-        for name, value in replacing.items():
-            table, key = owners[name]
-            table[key] = value
-        yield
-    finally:
-        for name, (table, key) in owners.items():
-            table[key] = before[name]
 
 
 @retelling

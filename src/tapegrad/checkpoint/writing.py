@@ -19,7 +19,16 @@ from .source import Arrays
 
 
 @retelling
-def save(obj: Any, f: Any, *, max_shard_size: int | str | None = None) -> None:
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
+    *,
+    max_shard_size: int | str | None = None,
+) -> None:
     """Write tensors, or dicts, lists and tuples of them with numbers, text, dtypes and devices
     among them: ``save(model.state_dict(), "model.safetensors")``. Of objects in a dict, list or
     tuple that have a state, it is the state that is written (``state_dict()``, or a generator's
@@ -28,7 +37,8 @@ def save(obj: Any, f: Any, *, max_shard_size: int | str | None = None) -> None:
     ``f`` is a path, or a file open for writing bytes. A name that ends in .npz chooses NumPy's
     format, every other safetensors. What was written is read again before it takes the old file's
     place, and a file keeps its permissions; whatever happens, the old file or the new one is there.
-    Tensors are saved without their history; one that is there twice stays one.
+    Tensors are saved without their history; one that is there twice stays one. Nothing is pickled:
+    what PyTorch's takes to say how changes nothing.
 
     max_shard_size: write several safetensors files of at most so many bytes (or "5GB") where there
     are more, and ``f`` with ``.index.json`` behind it, which lists them, as Hugging Face does.

@@ -260,6 +260,16 @@ def make_current(device: Device) -> None:
         cupy.cuda.Device(device.index).use()
 
 
+# PyTorch's devices that are none here.
+_OTHERS = {
+    "meta": "tensors without data are not here; ",
+    "mps": "Apple's GPUs are not used; ",
+    "xpu": "Intel's GPUs are not used; ",
+    "xla": "TPUs are not used; ",
+    "hip": "AMD's GPUs are not used; ",
+}
+
+
 def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
     if isinstance(spec, int) and not isinstance(spec, bool) and index is None:
         spec, index = "cuda", spec  # as PyTorch does
@@ -271,7 +281,8 @@ def _parse(spec: Any, index: int | None) -> tuple[str, int | None]:
     if index is not None and (isinstance(index, bool) or not isinstance(index, int)):
         raise TypeError(f"[device] the index must be an int, got {type(index).__name__}")
     if wrong or (index is not None and index < 0):
-        raise ValueError(f"unknown device {spec!r}: use 'cpu', 'cuda', 'cuda:N' or 'emulated'")
+        why = _OTHERS.get(kind, "") if isinstance(spec, str) else ""
+        raise ValueError(f"unknown device {spec!r}: {why}use 'cpu', 'cuda', 'cuda:N' or 'emulated'")
     if kind == "cuda":
         return kind, _current_gpu.get() if index is None else index
     if index:

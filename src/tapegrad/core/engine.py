@@ -360,7 +360,8 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) ->
         if returned is None:
             continue
         if not isinstance(returned, Tensor) or returned.shape != tuple(edge.shape):
-            raise RuntimeError(
+            kind = RuntimeError if isinstance(returned, Tensor) else TypeError
+            raise kind(
                 f"[{edge.name()}] a hook returns None or a Tensor of shape {tuple(edge.shape)}, "
                 f"got {getattr(returned, 'shape', type(returned).__name__)}"
             )

@@ -150,6 +150,11 @@ class Leaf:
         # Of the same tensor, when it had another shape, dtype or device; what still leads there.
         self.earlier: weakref.WeakSet[Leaf] | None = None
 
+    @property
+    def variable(self) -> Tensor | None:
+        """The tensor, or None if it is gone."""
+        return self.tensor()
+
     def changed(self) -> str:
         """What is wrong where the tape still leads here, and the tensor has become another."""
         tensor = self.tensor()

@@ -17,6 +17,7 @@ from typing import Any
 from tapegrad.core import devices as _devices
 from tapegrad.core.devices import Device as _Device
 from tapegrad.ops.common.arguments import require_tensor as _require_tensor
+from tapegrad.ops.common.files import files as _files
 from tapegrad.ops.common.hints import UnknownName as _UnknownName
 from tapegrad.ops.common.refusals import retelling as _retelling
 
@@ -217,6 +218,15 @@ def set_rng_state_all(new_states: list[Tensor]) -> None:
     """Put the one generator back into the last of some states."""
     for state in new_states:
         set_rng_state(state)
+
+
+_files(
+    __name__,
+    {
+        "random": "get_rng_state get_rng_state_all initial_seed manual_seed manual_seed_all seed "
+        "seed_all set_rng_state set_rng_state_all"
+    },
+)
 
 
 def empty_cache() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,10 +148,10 @@ def default_convert(data: Any) -> Any:
 
 
 @retelling
-def default_collate(samples: list[Any]) -> Any:
+def default_collate(samples: Sequence[Any]) -> Any:
     """One batch from a list of samples: tensors, arrays and numbers become one tensor with a
     leading batch dimension; tuples, which become lists, lists and dicts are collated entry by
-    entry."""
+    entry; text stays as it is."""
     first = samples[0]
     check_nesting("default_collate", first)
     if isinstance(first, Tensor):
@@ -164,14 +165,19 @@ def default_collate(samples: list[Any]) -> Any:
     if isinstance(first, (str, bytes)):
         return samples
     if isinstance(first, Mapping):
-        return {key: default_collate([sample[key] for sample in samples]) for key in first}
+        batch = {key: default_collate([sample[key] for sample in samples]) for key in first}
+        if type(first) is dict or not isinstance(first, MutableMapping):
+            return batch
+        collated = copy.copy(first)  # an OrderedDict, or one of the user's
+        collated.update(batch)
+        return collated
     if isinstance(first, (tuple, list)):
         if any(len(sample) != len(first) for sample in samples):
             raise ValueError(
                 "default_collate: the samples of a batch have different lengths "
                 f"{sorted({len(sample) for sample in samples})}; give DataLoader a collate_fn"
             )
-        entries = [default_collate(list(entry)) for entry in zip(*samples, strict=True)]
+        entries = [default_collate(entry) for entry in zip(*samples, strict=True)]
         if hasattr(first, "_fields"):  # a named tuple
             return type(first)(*entries)
         return entries

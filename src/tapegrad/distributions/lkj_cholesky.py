@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ class LKJCholesky(Distribution):
     """Lower Cholesky factors (..., dim, dim) of correlation matrices R with density proportional to
     det(R)^(concentration - 1) (Lewandowski, Kurowicka & Joe 2009, *Generating random correlation
     matrices based on vines and extended onion method*): for concentration 1 all R are equally
-    probable. Raises ValueError for dim < 2."""
+    probable. Raises ValueError for dim < 2, TypeError for one that
+    is no int."""
 
     arg_constraints = {"concentration": constraints.positive}
     support = constraints.corr_cholesky
@@ -29,11 +31,18 @@ class LKJCholesky(Distribution):
     def __init__(
         self, dim: int, concentration: Any = 1.0, validate_args: bool | None = None
     ) -> None:
-        if dim < 2:
+        try:
+            self.dim = operator.index(dim)
+        except TypeError:
+            raise TypeError(
+                f"[LKJCholesky] dim must be an int, got {type(dim).__name__} {dim!r}"
+            ) from None
+        if self.dim < 2:
             raise ValueError(f"[LKJCholesky] dim must be at least 2, got {dim}")
-        self.dim = dim
         (self.concentration,) = broadcast_all(concentration)
-        super().__init__(self.concentration.shape, (dim, dim), validate_args=validate_args)
+        super().__init__(
+            self.concentration.shape, (self.dim, self.dim), validate_args=validate_args
+        )
 
     def sample(self, sample_shape: Sequence[int] = Size()) -> Tensor:
         """By the onion method: row i + 1 is a uniform direction times sqrt(y), y beta draws of

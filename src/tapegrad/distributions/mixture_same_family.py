@@ -135,5 +135,6 @@ class MixtureSameFamily(Distribution):
 
     def __repr__(self) -> str:
         return (
-            f"MixtureSameFamily({self._mixture_distribution!r}, {self._component_distribution!r})"
+            f"MixtureSameFamily(\n  {self._mixture_distribution!r},\n"
+            f"  {self._component_distribution!r})"
         )

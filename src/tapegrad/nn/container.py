@@ -13,6 +13,7 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, NoReturn, overload
@@ -55,12 +56,13 @@ class _Ordered(Module):
         setattr(self, self._name_at(index), module)
 
     def __delitem__(self, index: int | slice) -> None:
+        """Take out the module at a position, or those of a slice; the others are numbered anew."""
         items = self._items()
         if isinstance(index, slice):
             gone = {name for name, _ in items[index]}
         else:
             gone = {self._name_at(index)}
-        self._arrange([item for item in items if item[0] not in gone])
+        self._arrange([item for item in items if item[0] not in gone], renumber=True)
 
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
@@ -106,10 +108,10 @@ class _Ordered(Module):
             number += 1
         return str(number)
 
-    def _arrange(self, items: list[tuple[str, Module]]) -> None:
-        """Let these be the children; numbered, if those so far are."""
+    def _arrange(self, items: list[tuple[str, Module]], renumber: bool = False) -> None:
+        """Let these be the children; numbered, if those so far are, or if asked to."""
         before = [name for name, _ in self._items()]
-        if before == [str(i) for i in range(len(before))]:
+        if renumber or before == [str(i) for i in range(len(before))]:
             items = [(str(i), module) for i, (_, module) in enumerate(items)]
         kinds = {name: kind for name, kind in self._kinds.items() if name not in before}
         kinds.update(dict.fromkeys(dict(items), MODULE))
@@ -265,6 +267,18 @@ def _pairs(owner: Module, entries: Any) -> list[tuple[str, Any]]:
     return [tuple(pair) for pair in pairs]
 
 
+@contextmanager
+def _all_or_none(owner: Module) -> Iterator[None]:
+    """Let what is put into a module within this be there whole, or, if it raises, not at all."""
+    tables = {"_kinds": dict(owner._kinds), "_names": dict(vars(owner).get("_names", {}))}
+    before = {name: tables.get(name, value) for name, value in vars(owner).items()}
+    try:
+        yield
+    except BaseException:
+        commit([partial(vars(owner).clear), partial(vars(owner).update, before)])
+        raise
+
+
 class _Named(Module):
     """A dict whose values are registered."""
 
@@ -300,9 +314,14 @@ class _Named(Module):
         return self._entries().items()
 
     def update(self, entries: Entries) -> None:
-        """Put in, or replace, what a mapping or pairs of names and values hold."""
-        for key, value in _pairs(self, entries):
-            self[key] = value
+        """Put in, or replace, what a mapping or pairs of names and values hold; nothing of it if
+        something else is among it."""
+        self._put(_pairs(self, entries))
+
+    def _put(self, pairs: list[tuple[str, Any]]) -> None:
+        with _all_or_none(self):
+            for key, value in pairs:
+                self[key] = value
 
     def pop(self, key: str) -> Any:
         """Take out and return. Raises KeyError for a name that is not there."""
@@ -382,12 +401,11 @@ class ParameterDict(_Named):
         return reversed(self._names)
 
     def update(self, entries: Entries) -> None:
-        """Put in, or replace, what a mapping or pairs of names and values hold."""
+        """As ``ModuleDict.update``; what a dict holds in the order of its names."""
         pairs = _pairs(self, entries)
         if isinstance(entries, Mapping) and not isinstance(entries, OrderedDict):
             pairs.sort(key=operator.itemgetter(0))
-        for key, value in pairs:
-            self[key] = value
+        self._put(pairs)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a name, or ``default``."""
@@ -478,14 +496,15 @@ class ParameterList(Module):
         return self
 
     def extend(self, values: Iterable[Any]) -> Self:
-        """Add parameters at the end, one after the other."""
+        """Add parameters at the end, one after the other; none where one cannot be added."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
             raise TypeError(
                 f"ParameterList.extend needs parameters to go through, got a "
                 f"{type(values).__name__}"
             )
-        for value in list(values):
-            self.append(value)
+        with _all_or_none(self):
+            for value in list(values):
+                self.append(value)
         return self
 
     def extra_repr(self) -> str:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
 
-from tapegrad.ops.common.hints import unknown_names as _unknown_names
+from tapegrad.ops.common.files import files as _files
+from tapegrad.stand_in import publish as _publish
+from tapegrad.stand_in import refusing as _refusing
 
 from .module import Module
 
-__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
+_refused = _refusing(
+    "gather parallel_apply replicate scatter scatter_kwargs",
+    "training runs on one device; call the module with the whole batch",
+)
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel", *_refused]
 
 
 class DataParallel(Module):
@@ -52,5 +58,16 @@ def data_parallel(
     return module(*arguments, **(module_kwargs or {}))
 
 
+_files(
+    __name__,
+    {
+        "data_parallel": "DataParallel data_parallel",
+        "distributed": "DistributedDataParallel",
+        "parallel_apply": "parallel_apply",
+        "replicate": "replicate",
+        "scatter_gather": "gather scatter scatter_kwargs",
+    },
+)
+
 if not _TYPE_CHECKING:
-    __getattr__ = _unknown_names(__name__)
+    __getattr__, _ = _publish(__name__, _refused)

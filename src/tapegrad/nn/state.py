@@ -137,7 +137,8 @@ class State(Retelling):
         Values may also be arrays, or another library's tensors on the CPU. Every problem is found
         before the first value is copied, and all are reported together in a RuntimeError: values
         of other shapes and, if ``strict``, missing and unexpected keys. With ``assign`` the values
-        themselves become the parameters and buffers, with their dtypes and devices.
+        themselves become the parameters and buffers, with their dtypes and devices. Keys of a
+        module that was compiled, "_orig_mod.weight", are those of the module.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(
@@ -146,8 +147,10 @@ class State(Retelling):
             )
         plan = _Plan()
         keys = IncompatibleKeys([], [])
-        metadata = getattr(state_dict, "_metadata", None)
-        visited = _ask(self, dict(state_dict), "", metadata, assign, plan, keys)
+        given, metadata = dict(state_dict), getattr(state_dict, "_metadata", None)
+        if any(_COMPILED in str(key) for key in given):
+            given, metadata = _uncompiled(given), metadata and _uncompiled(metadata)
+        visited = _ask(self, given, "", metadata, assign, plan, keys)
         hooked = any(module._load_state_dict_post_hooks for module in visited)
         if plan or not hooked:  # (a hook may settle what is missing)
             _refuse(self, plan, keys, strict)
@@ -251,6 +254,17 @@ class State(Retelling):
         """Call ``hook(module, incompatible_keys)`` once the values have been copied; what it
         removes from the lists of missing and unexpected keys is no error any more."""
         return add_hook(self._load_state_dict_post_hooks, hook)
+
+
+_COMPILED = "_orig_mod"  # where PyTorch's compiled modules have the module
+
+
+def _uncompiled(named: Mapping[str, Any]) -> dict[str, Any]:
+    def stripped(key: Any) -> Any:
+        parts = key.split(".") if isinstance(key, str) else ()
+        return ".".join(part for part in parts if part != _COMPILED) if parts else key
+
+    return {stripped(key): value for key, value in named.items()}
 
 
 def _ask(

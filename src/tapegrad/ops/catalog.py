@@ -76,7 +76,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "x": "new_empty new_full new_ones new_tensor new_zeros",
     },
     "creation.ranges": {
-        "tg": "arange empty_permuted empty_strided eye linspace logspace scalar_tensor",
+        "tg": "arange empty_permuted empty_strided eye linspace logspace range scalar_tensor",
         "x": "new_empty_strided",
     },
     "creation.resize": {"tg x": "resize_as_", "x": "resize_"},
@@ -284,7 +284,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "movement.storage": {
         "x": """
-            apply_ is_pinned is_shared map_ pin_memory record_stream share_memory_ storage
+            apply_ is_pinned is_shared map_ pin_memory record_stream set_ share_memory_ storage
             storage_type untyped_storage
         """,
     },

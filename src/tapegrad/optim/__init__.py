@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from tapegrad.ops.common.files import files as _files
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
 from . import lr_scheduler
@@ -50,6 +51,7 @@ __all__ = [
     "swa_utils",
 ]
 
+_files(__name__, {"adamw": "AdamW"})
 _refuse = _unknown_names(__name__)
 
 if _TYPE_CHECKING:

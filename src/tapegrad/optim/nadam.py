@@ -31,7 +31,7 @@ class NAdam(Optimizer):
         lr: Number = 2e-3,
         betas: tuple[Number, Number] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         *,

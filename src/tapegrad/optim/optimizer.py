@@ -316,13 +316,11 @@ class Optimizer(Saved):
         bodies[self.step_name](tensor_xp, p, p._grad, *kept, then=then, **options)
 
     def __repr__(self) -> str:
-        lines = []
+        groups = []
         for number, group in enumerate(self.param_groups):
-            options = ", ".join(
-                f"{k}={v}" for k, v in group.items() if k not in ("params", "param_names")
-            )
-            lines.append(f"  group {number}: {len(group['params'])} parameters, {options}\n")
-        return f"{type(self).__name__} (\n{''.join(lines)})"
+            options = (f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params")
+            groups.append(f"\nParameter Group {number}\n{''.join(options)}")
+        return f"{type(self).__name__} ({''.join(groups)})"
 
 
 def _plain(group: dict[str, Any]) -> dict[str, Any]:

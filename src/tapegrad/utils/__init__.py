@@ -25,15 +25,18 @@ __all__ = [
     "dlpack",
     "draw_tape",
     "gradient_report",
+    "hooks",
     "model_zoo",
     "summary",
     "tensorboard",
 ]
 
 if _TYPE_CHECKING:
+    from . import _pytree as _pytree
     from . import benchmark as benchmark
     from . import cpp_extension as cpp_extension
     from . import dlpack as dlpack
+    from . import hooks as hooks
     from . import model_zoo as model_zoo
     from . import tensorboard as tensorboard
     from .flops import count_flops as count_flops
@@ -43,7 +46,7 @@ if _TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> _Any:
-        if name not in __all__:
+        if name not in __all__ and name != "_pytree":
             raise _UnknownName(f"module {__name__!r}", name, lambda: __all__)
         found = _import_module(f".{_SHOWING.get(name, name)}", __name__)
         return getattr(found, name) if name in _SHOWING else found

@@ -17,6 +17,7 @@ for _name, _file in {
     "sampler": sampler,
     "_utils": dataloader,  # where PyTorch has default_collate, in its file collate
     "_utils.collate": dataloader,
+    "_utils.worker": dataloader,
 }.items():
     _sys.modules[f"{__name__}.{_name}"] = _file
 

@@ -36,6 +36,7 @@ _ABSENT = {
     r"(package|monitor|overrides|nested|library|mtia)":
         "there is nothing like it here",
     r"(Variable)": "tensors record themselves: use tapegrad.tensor(data, requires_grad=True)",
+    r"NestedIOFunction": "give Function.apply its tensors one by one",
     r"(IterDataPipe|MapDataPipe)":
         "subclass data.Dataset or IterableDataset",
 }  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -45,26 +47,51 @@ def arange(device: Device, dtype: Any, start: Any = None, end: Any = None, step:
     if end is None:
         raise TypeError("[arange] needs the number where it ends: arange(end)")
     start = 0 if start is None else start
-    start, end, step = (
-        _number("arange", name, v) for name, v in (("start", start), ("end", end), ("step", step))
-    )
-    if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(step)):
-        raise RuntimeError(f"[arange] bounds must be finite, got {start} to {end} by {step}")
-    if step == 0 or (end - start) * step < 0:
-        raise RuntimeError(f"[arange] cannot step from {start} to {end} by {step}")
+    start, end, step = _steps("arange", dtype, start, end, step)
     whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
-    _refuse_bool("arange", dtype)
     if dtype is None:
         dtype = dtypes.int64 if whole else dtypes.get_default_dtype()
-    elif dtype.kind in "iu":  # as PyTorch: the bounds are cut to integers before all else
-        start, end, step = int(start), int(end), int(step)
-        whole = True
-        if step == 0:
-            raise ValueError(f"[arange] a step below 1 is 0 in {dtype.name}")
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    arguments.shape("arange", (count,))
-    array = start + device.ops["arange"](count, dtype=np.int64 if whole else np.float64) * step
-    return array.astype(dtype)
+    return _stepped("arange", device, dtype, start, step, count)
+
+
+@factory
+def range(device: Device, dtype: Any, start: Any, end: Any, step: Any = 1) -> Any:
+    """start, start + step, ... up to end, which is one of them where the steps meet it, as a vector
+    of the default dtype. Deprecated as in PyTorch, with a UserWarning: ``arange`` ends before its
+    end, as Python's ranges. Raises as ``arange``."""
+    warnings.warn(
+        "[range] range(start, end) is deprecated: arange(start, end) ends before its end, as "
+        "Python's ranges do",
+        UserWarning,
+        stacklevel=4,
+    )
+    start, end, step = _steps("range", dtype, start, end, step)
+    dtype = dtype or dtypes.get_default_dtype()
+    return _stepped("range", device, dtype, start, step, math.floor((end - start) / step) + 1)
+
+
+def _steps(op: str, dtype: Any, start: Any, end: Any, step: Any) -> list[Any]:
+    """Finite numbers that lead from start to end, whole ones where the dtype's are."""
+    named = {"start": start, "end": end, "step": step}
+    start, end, step = numbers = [_number(op, name, value) for name, value in named.items()]
+    if not all(map(math.isfinite, numbers)):
+        raise RuntimeError(f"[{op}] bounds must be finite, got {start} to {end} by {step}")
+    if step == 0 or (end - start) * step < 0:
+        raise RuntimeError(f"[{op}] cannot step from {start} to {end} by {step}")
+    _refuse_bool(op, dtype)
+    if dtype is not None and dtype.kind in "iu":  # as PyTorch: they are cut before all else
+        numbers = [int(v) for v in numbers]
+        if numbers[2] == 0:
+            raise ValueError(f"[{op}] a step below 1 is 0 in {dtype.name}")
+    return numbers
+
+
+def _stepped(op: str, device: Device, dtype: Any, start: Any, step: Any, count: int) -> Any:
+    arguments.shape(op, (count,))
+    whole = isinstance(start, (int, np.integer)) and isinstance(step, (int, np.integer))
+    indices = device.ops["arange"](count, dtype=np.int64 if whole else np.float64)
+    return (start + indices * step).astype(dtype)
 
 
 @factory
@@ -135,11 +162,11 @@ def empty_permuted(device: Device, dtype: Any, size: Any, physical_layout: Any) 
     of all dimensions."""
     op = "empty_permuted"
     shape, order = arguments.shape(op, (size,)), arguments.sizes(op, (physical_layout,))
-    if sorted(order) != list(range(len(shape))):
+    if sorted(order) != list(builtins.range(len(shape))):
         raise RuntimeError(
             f"[{op}] physical_layout {order} is not an order of the {len(shape)} dimensions"
         )
-    inverse = sorted(range(len(order)), key=order.__getitem__)
+    inverse = sorted(builtins.range(len(order)), key=order.__getitem__)
     dtype = dtype or dtypes.get_default_dtype()
     return device.ops["empty"](tuple(shape[d] for d in order), dtype=dtype).transpose(inverse)
 

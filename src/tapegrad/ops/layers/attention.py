@@ -14,7 +14,7 @@ from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.conv.pad import pad
 from tapegrad.ops.linalg.matmul import linear, matmul
 from tapegrad.ops.movement.cat import cat
-from tapegrad.ops.movement.shape import transpose
+from tapegrad.ops.movement.shape import contiguous_tensor, transpose
 from tapegrad.ops.pointwise.elementwise import where
 from tapegrad.ops.reduction.reduce import mean
 
@@ -38,7 +38,8 @@ def scaled_dot_product_attention(
     attn_mask: bool (True: may be looked at) or numbers to add, broadcast to (..., l, s).
     is_causal: position i looks at 0 to i. A query that may look at nothing gets 0. dropout_p drops
     weights. enable_gqa: each of fewer heads (dimension -3) of key and value serves several of
-    query's. All of one floating dtype. Raises RuntimeError for shapes and dtypes that do not go
+    query's. All of one floating dtype. In memory the result's dimensions are in the query's order.
+    Raises RuntimeError for shapes and dtypes that do not go
     together, and for both attn_mask and is_causal.
     """
     op = "scaled_dot_product_attention"
@@ -64,7 +65,12 @@ def scaled_dot_product_attention(
         xp = query._device.xp
         earlier = xp.arange(k[-2]) <= xp.arange(q[-2])[:, None]
         attn_mask = wrap(earlier, query._device)
-    return _attend(op, query, key, value, attn_mask, dropout_p, scale)[0]
+    result = _attend(op, query, key, value, attn_mask, dropout_p, scale)[0]
+    if query.is_contiguous() or query.ndim < 3 or not transpose(query, -3, -2).is_contiguous():
+        return result
+    # Heads were split off (..., l, heads, e): beside each other again, they are put together by
+    # ``result.transpose(-3, -2).view(...)``, as in PyTorch.
+    return transpose(contiguous_tensor(transpose(result, -3, -2)), -3, -2)
 
 
 def _for_all_heads(op: str, x: Tensor, query: tuple) -> Tensor:

@@ -14,6 +14,7 @@ from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.movement.diagonal import diagonal
 from tapegrad.ops.movement.shape import expand, permute, reshape
+from tapegrad.ops.pointwise.elementwise import multiply
 from tapegrad.ops.reduction.reduce import sum
 
 from .matmul import product
@@ -57,8 +58,7 @@ def _combined(
     while len(parts) > 1:
         i, j = _cheapest([labels for labels, _ in parts], sizes)
         pair, parts = (parts[i], parts[j]), [p for k, p in enumerate(parts) if k not in (i, j)]
-        later = set(output).union(*(labels for labels, _ in parts))
-        parts.append(_contract(*pair[0], *pair[1], later))
+        parts.append(_contract(*pair, output, set(output).union(*(labels for labels, _ in parts))))
     labels, y = parts[0]
     labels, y = _sum_out(labels, y, set(output))
     return permute(y, [labels.index(label) for label in output])
@@ -158,11 +158,19 @@ def _sum_out(labels: str, x: Tensor, keep: set[str]) -> tuple[str, Tensor]:
     return "".join(label for label in labels if label in keep), x
 
 
-def _contract(la: str, a: Tensor, lb: str, b: Tensor, later: set[str]) -> tuple[str, Tensor]:
-    """Two operands as one batched matrix product: batch labels stay, contracted ones are summed."""
+def _contract(
+    first: tuple[str, Tensor], second: tuple[str, Tensor], output: str, later: set[str]
+) -> tuple[str, Tensor]:
+    """Two operands as one batched matrix product: batch labels stay, contracted ones are summed.
+    (Or as an elementwise product, where nothing is summed and one has all labels.)
+    The rows are those of the operand whose labels the output has first, so that most often it need
+    not be permuted."""
+    (la, a), (lb, b) = first, second
     la, a = _sum_out(la, a, set(lb) | later)
     lb, b = _sum_out(lb, b, set(la) | later)
     shared = [c for c in la if c in lb]
+    if next((c in lb for c in output if (c in la) != (c in lb)), False):
+        la, a, lb, b = lb, b, la, a
     size = dict(zip(la, a.shape, strict=True))
     for c, n in zip(lb, b.shape, strict=True):
         if size.get(c, 1) == 1:
@@ -176,6 +184,10 @@ def _contract(la: str, a: Tensor, lb: str, b: Tensor, later: set[str]) -> tuple[
     rows = [c for c in la if c not in shared]
     columns = [c for c in lb if c not in shared]
 
+    if not inner and not (rows and columns):  # one of them is spread over the other
+        order = sorted(size, key=f"{output}{la}{lb}".index)
+        return "".join(order), multiply(_placed(la, a, order), _placed(lb, b, order))
+
     def group(*labels: list[str]) -> list[int]:
         return [math.prod(size[c] for c in ls) for ls in labels]
 
@@ -188,3 +200,11 @@ def _contract(la: str, a: Tensor, lb: str, b: Tensor, later: set[str]) -> tuple[
     left, right = align("einsum", left, right)
     order = batch + rows + columns
     return "".join(order), reshape(product("einsum", left, right), [size[c] for c in order])
+
+
+def _placed(labels: str, x: Tensor, order: list[str]) -> Tensor:
+    """x with its dimensions in an order, of size 1 for labels that it does not have."""
+    there = [c for c in order if c in labels]
+    sizes = iter([x.shape[labels.index(c)] for c in there])
+    x = permute(x, [labels.index(c) for c in there])
+    return reshape(x, [next(sizes) if c in labels else 1 for c in order])

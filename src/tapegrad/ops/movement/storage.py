@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.core.devices import Device, to_numpy
-from tapegrad.core.memory import address, owner, stretch
+from tapegrad.core.devices import to_numpy
+from tapegrad.core.memory import address, owner, stretch, within
+from tapegrad.core.tape import is_recording
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.ops.common import arguments
 from tapegrad.ops.common.arguments import require_tensor
 
 from .tensor_types import type_name
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class UntypedStorage:
-    """All the memory that a tensor is in, as bytes: where it begins, and how long it is. It is
-    looked at, not written to: that is done through tensors."""
+    """All the memory that a tensor is in, as bytes: where it begins, how long it is, and what is in
+    it. What is written to it counts as a change in place, as through ``x.data``."""
 
-    def __init__(self, array: Any, device: Device):
-        self._array, self.device = array, device
+    def __init__(self, memory: Tensor):
+        require_tensor(type(self).__name__, memory)
+        self._tensor, self._array, self.device = memory, memory._array, memory._device
 
     @property
     def is_cuda(self) -> bool:
@@ -55,8 +62,26 @@ class UntypedStorage:
     def __getitem__(self, index: Any) -> Any:
         return self._values()[index].tolist()
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._tensor[index] = value._tensor if isinstance(value, UntypedStorage) else value
+
     def __iter__(self) -> Iterator:
         return iter(self.tolist())
+
+    def fill_(self, value: Any) -> Self:
+        """Set all elements to a number."""
+        self[:] = value
+        return self
+
+    def copy_(self, source: UntypedStorage, non_blocking: bool | None = None) -> Self:
+        """Take the elements of another storage, of any dtype and device. Raises RuntimeError where
+        it has another number of them."""
+        if len(source) != len(self):
+            raise RuntimeError(
+                f"[storage.copy_] this storage has {len(self)} elements, the other {len(source)}"
+            )
+        self._tensor.copy_(source._tensor)  # type: ignore[attr-defined]
+        return self
 
     def is_pinned(self, device: Any = None) -> bool:
         """False: no memory of the host is pinned."""
@@ -92,7 +117,7 @@ class TypedStorage(UntypedStorage):
 
     def untyped(self) -> UntypedStorage:
         """The same memory as bytes."""
-        return UntypedStorage(self._array, self.device)
+        return UntypedStorage(_bytes(self._tensor))
 
     def type(self) -> str:
         """Its name in PyTorch, "torch.FloatStorage"."""
@@ -107,18 +132,69 @@ def storage(self: Tensor) -> TypedStorage:
     """The whole memory that this tensor is in, with its views and whatever it is a view of, in
     elements of its dtype. What is asked of it does not change it."""
     require_tensor("storage", self)
-    return TypedStorage(_memory(self), self.device)
+    return TypedStorage(_memory(self))
 
 
 def untyped_storage(self: Tensor) -> UntypedStorage:
     """The whole memory that this tensor is in, in bytes."""
     require_tensor("untyped_storage", self)
-    return UntypedStorage(_memory(self), self.device)
+    return UntypedStorage(_bytes(_memory(self)))
 
 
-def _memory(x: Tensor) -> Any:
+def _memory(x: Tensor) -> Tensor:
     whole = stretch(owner(x._array))
-    return whole if whole.dtype == x.dtype else whole.view(x.dtype)
+    return x._alias(whole if whole.dtype == x.dtype else whole.view(x.dtype))
+
+
+def _bytes(memory: Tensor) -> Tensor:
+    return memory._alias(memory._array.view(np.uint8))
+
+
+def set_(
+    self: Tensor,
+    source: Tensor | UntypedStorage | None = None,
+    storage_offset: int = 0,
+    size: Any = None,
+    stride: Any = None,
+) -> Tensor:
+    """Let this tensor be another's memory, or a part of a storage: ``size`` elements, by default
+    all, from the one numbered ``storage_offset`` on, in steps of ``stride`` (by default row by
+    row). Without a source it is empty. Off the tape; raises RuntimeError for another dtype, for
+    elements beyond the storage, and where the tensor requires grad and the tape records.
+    """
+    require_tensor("set_", self)
+    if is_recording(self):
+        raise RuntimeError(
+            "[set_] a tensor that requires grad gets other memory under tapegrad.no_grad() only"
+        )
+    if source is None:
+        self.data = wrap(self._device.ops["empty"]((0,), self.dtype), self._device)
+        return self
+    if not isinstance(source, (Tensor, UntypedStorage)):
+        raise TypeError(f"[set_] takes a Tensor or a storage, got {type(source).__name__}")
+    held = getattr(source, "dtype", self.dtype)
+    if held != self.dtype:
+        raise RuntimeError(
+            f"[set_] this tensor is {self.dtype.name} and cannot be memory of {held.name}"
+        )
+    if isinstance(source, Tensor) and size is None and not storage_offset:
+        self.data = source
+        return self
+    memory = source._tensor if isinstance(source, UntypedStorage) else _memory(source)
+    raw, each = _bytes(memory)._array, self.dtype.itemsize
+    shape = arguments.shape("set_", (raw.size // each - storage_offset,) if size is None else size)
+    steps: list[int] = (
+        [math.prod(shape[i + 1 :]) for i in range(len(shape))] if stride is None else stride
+    )
+    last = storage_offset + sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
+    if storage_offset < 0 or (0 not in shape and (last + 1) * each > raw.size):
+        raise RuntimeError(
+            f"[set_] a storage of {raw.size // each} elements has no tensor of shape {shape} from "
+            f"element {storage_offset} on"
+        )
+    array = within(raw, self.dtype, shape, tuple(s * each for s in steps), storage_offset * each)
+    self.data = memory._alias(array)
+    return self
 
 
 def storage_type(self: Tensor) -> type:

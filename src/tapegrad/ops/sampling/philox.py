@@ -31,6 +31,9 @@ from tapegrad.ops.common.type_info import finfo
 # ---------------------------------------------------------------------- the generator
 
 
+_STATE_BYTES = 16
+
+
 class Generator(Retelling):
     """A stream of random numbers: a seed, and the number of calls made so far.
 
@@ -64,15 +67,26 @@ class Generator(Retelling):
         return self._seed
 
     def get_state(self) -> Tensor:
-        """(seed, offset) as an int64 tensor."""
-        state = np.array([self._seed, self._offset], dtype=np.uint64).view(np.int64)
-        return wrap(state, Device("cpu"))
+        """The seed and the number of calls made, as 16 bytes: a uint8 tensor of shape (16,)."""
+        numbers = np.array([self._seed, self._offset], dtype="<u8")
+        return wrap(numbers.view(np.uint8), Device("cpu"))
 
     def set_state(self, state: Tensor) -> Generator:
-        """Go on from what ``get_state`` returned. Raises TypeError for anything else."""
-        if not isinstance(state, Tensor) or state.shape != (2,) or state.dtype != dtypes.int64:
-            raise TypeError("a generator's state is an int64 tensor of shape (2,): see get_state()")
-        self._seed, self._offset = (v % 2**64 for v in state.tolist())
+        """Go on from what ``get_state`` returned; the two int64 numbers that it once returned are
+        taken, too. Raises TypeError for anything but bytes, RuntimeError for another number of
+        them."""
+        wanted = f"[set_state] a generator's state is a uint8 tensor of shape ({_STATE_BYTES},)"
+        if not isinstance(state, Tensor):
+            raise TypeError(f"{wanted}, got {type(state).__name__}")
+        size = tuple(state.shape)
+        if state.dtype not in (dtypes.uint8, dtypes.int64):
+            raise TypeError(f"{wanted}, got {state.dtype.name} {size}")
+        if state.dtype.itemsize * math.prod(size) != _STATE_BYTES or len(size) != 1:
+            raise RuntimeError(
+                f"{wanted}, got {state.dtype.name} {size}: another library's generators are others"
+            )
+        held = np.ascontiguousarray(state.numpy(force=True))  # type: ignore[attr-defined]
+        self._seed, self._offset = held.view("<u8").tolist()
         return self
 
     def next(self) -> tuple[int, int]:
@@ -101,13 +115,13 @@ def initial_seed() -> int:
 
 
 def get_rng_state() -> Tensor:
-    """The default generator's state, (seed, calls made), as an int64 tensor."""
+    """The default generator's state, as ``Generator.get_state`` gives it."""
     return default_generator.get_state()
 
 
 def set_rng_state(state: Tensor) -> None:
-    """Put the default generator back into a state of ``get_rng_state``. Raises TypeError for
-    anything else."""
+    """Put the default generator back into a state of ``get_rng_state``. Raises as
+    ``Generator.set_state``."""
     default_generator.set_state(state)
 
 

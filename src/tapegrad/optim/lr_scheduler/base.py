@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial, wraps
 from inspect import signature
 from typing import Any
 
@@ -20,6 +20,25 @@ from ..optimizer import Optimizer
 
 def copied(rate: Number) -> Number:
     return rate.detach().clone() if isinstance(rate, Tensor) else rate
+
+
+def _or_nothing(init: Callable) -> Callable:
+    """The constructor, after which the optimizer's groups are what they were if it raises."""
+
+    @wraps(init)
+    def made(self: Any, optimizer: Any, *args: Any, **options: Any) -> None:
+        groups = list(getattr(optimizer, "param_groups", ()))
+        undo = [partial(group.clear) for group in groups]
+        undo += [partial(group.update, dict(group)) for group in groups]
+        rates = [group["lr"]._array for group in groups if isinstance(group["lr"], Tensor)]
+        undo += [partial(rate.fill, rate.item()) for rate in rates]
+        try:
+            init(self, optimizer, *args, **options)
+        except BaseException:
+            commit(undo)
+            raise
+
+    return made
 
 
 class LRScheduler(Retelling):
@@ -38,6 +57,11 @@ class LRScheduler(Retelling):
     _not_loaded: tuple[str, ...] = ("optimizer",)  # of a state
     _optional: tuple[str, ...] = ()  # numbers that may be None
     _last_lr: list[Number]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _or_nothing(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self._require_optimizer(optimizer)
