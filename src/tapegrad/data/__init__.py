@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
-from .dataloader import DataLoader, default_collate, default_convert, get_worker_info
+from .collate import default_collate, default_convert
+from .dataloader import DataLoader
 from .dataset import (
     ChainDataset,
     ConcatDataset,
@@ -25,6 +26,7 @@ from .sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from .worker_info import get_worker_info
 
 __all__ = [
     "BatchSampler",

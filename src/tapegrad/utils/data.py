@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from tapegrad.data import *  # noqa: F403
 from tapegrad.data import __all__ as __all__
-from tapegrad.data import dataloader, dataset, distributed, sampler
+from tapegrad.data import collate, dataloader, dataset, distributed, sampler
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
 __path__: list[str] = []  # for imports of the files
@@ -15,8 +15,8 @@ for _name, _file in {
     "dataset": dataset,
     "distributed": distributed,
     "sampler": sampler,
-    "_utils": dataloader,  # where PyTorch has default_collate, in its file collate
-    "_utils.collate": dataloader,
+    "_utils": collate,  # where PyTorch has default_collate, in its file collate
+    "_utils.collate": collate,
 }.items():
     _sys.modules[f"{__name__}.{_name}"] = _file
 

@@ -75,6 +75,13 @@ class Generator(Retelling):
         self._seed, self._offset = (v % 2**64 for v in state.tolist())
         return self
 
+    def jump(self, seed: int, offset: int) -> tuple[int, int]:
+        """Go on from there, and return where it was: what a generator is lent for, and back."""
+        with self._lock:
+            before = self._seed, self._offset
+            self._seed, self._offset = seed, offset
+        return before
+
     def next(self) -> tuple[int, int]:
         """The (seed, offset) of one call."""
         with self._lock:
