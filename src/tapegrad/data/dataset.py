@@ -104,7 +104,8 @@ class TensorDataset(Dataset):
 
     def __getbatch__(self, indices: Sequence[int]) -> list[Tensor]:
         rows = np.asarray(indices, dtype=np.int64)
-        return [t[tensor(rows, device=t.device)] for t in self.tensors]
+        on = {device: tensor(rows, device=device) for device in {t.device for t in self.tensors}}
+        return [t[on[t.device]] for t in self.tensors]
 
 
 class Subset(Dataset):
