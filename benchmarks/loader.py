@@ -1,11 +1,12 @@
-"""How fast batches come: this library's DataLoader beside PyTorch's, in turns, with the same arguments.
+"""How fast batches come: this library's DataLoader beside PyTorch's, in turns, for the same data.
 
     python benchmarks/loader.py
 
-The digits are tensors in memory, 64 in a batch; the image folders are made in a temporary one, 256
-PNG and JPEG files each of 96 by 96 pixels, decoded by Pillow (``pip install 'tapegrad[data]'``) into
-float32 tensors, 32 in a batch. One round is one pass over the data, of which the quickest counts.
-Workers stay from pass to pass: starting them is not measured.
+The digits are tensors in memory, 64 in a batch. The folders of images, 256 PNG or JPEG files of 96
+by 96 pixels, are made in a temporary one and decoded by Pillow (``pip install 'tapegrad[data]'``)
+into float32 tensors, 32 in a batch. One round is one pass, of which the quickest counts: it is the
+one that nothing disturbed. Workers stay from pass to pass: starting them is not measured. On a busy
+machine two workers are not two processors, and what the system gives whom is what is measured.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ import sys
 import textwrap
 import time
 from collections import namedtuple
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +123,7 @@ def epochs(workers: int, count: int = 2, **options: Any) -> list:
         Images(), 5, shuffle=True, num_workers=workers, generator=generator, **options
     )
     found = [[plain(batch) for batch in loader] for _ in range(count)]
-    for batch in sum(found, []):
+    for batch in chain(*found):
         batch.pop("drawn" if not workers else "none", None)
     return found
 
@@ -133,7 +135,7 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     in_process = epochs(0)
     made = [epochs(1), epochs(2), epochs(3), epochs(2, persistent_workers=True)]
     assert made[0] == made[1] == made[2] == made[3]  # NumPy's and Python's draws are alike, too
-    for batch in sum(made[0], []):
+    for batch in chain(*made[0]):
         del batch["drawn"]
     assert made[0] == in_process
     assert in_process[0] != in_process[1]
@@ -293,7 +295,7 @@ def test_errors_of_other_kinds() -> None:
 
     with pytest.raises(RuntimeError, match=r"sample 5, for batch 5(.|\n)*Odd: \(1, 2\)"):
         list(DataLoader(Failing(Odd(1, 2)), num_workers=1))
-    with pytest.raises(ZeroDivisionError, match="worker 0 .* failed in worker_init_fn"):
+    with pytest.raises(ZeroDivisionError, match=r"worker 0 .* failed in worker_init_fn"):
         list(DataLoader(range(3), num_workers=1, worker_init_fn=fail))
     with pytest.raises(ZeroDivisionError, match="one of the samples 0, 1, for batch 0"):
         list(DataLoader(range(4), 2, num_workers=1, collate_fn=fail))
@@ -385,10 +387,8 @@ def test_a_pass_that_is_left_ends_its_workers(how: str) -> None:
             del passed
             assert not multiprocessing.active_children()
 
-    try:
+    with suppress(ZeroDivisionError):
         leave()
-    except ZeroDivisionError:
-        pass
     assert not multiprocessing.active_children()
 
 

@@ -19,6 +19,9 @@ class END:
     """What comes when there is nothing more. (A class, which is the same one in all processes.)"""
 
 
+_BEGINNING = 2**32 - 1  # the batch whose random numbers the beginning of a pass has
+
+
 class Items:
     """Fetches from a dataset with ``__getitem__``."""
 
@@ -98,6 +101,7 @@ class Stream:
     def begin(self, seed: int, source: dict[str, Any] | None) -> None:
         """Start a pass, or go on with one in which this source has given some batches: by what
         ``state()`` returned, or else by reading again what was read."""
+        self.seeded(seed, _BEGINNING)
         source = source or {"batches": 0, "state": None}
         own = is_stateful(self.dataset)
         if own and source["state"] is not None:

@@ -55,7 +55,11 @@ class InProcess:
             if not self.begun:
                 self.fetcher.begin(self.position.seed, self.source)
                 self.begun = True
+                lend_numbers(self.position.seed, number)
             return self.fetcher.fetch(number, task), self.fetcher.state()
+        except Exception:
+            self.position.failed.append(number)
+            raise
         finally:
             default_generator.jump(*before)
 
@@ -108,7 +112,6 @@ class ItemsFromWorkers(WithWorkers):
     def __init__(self, tasks: Tasks, *arguments: Any):
         super().__init__(*arguments)
         self.tasks = tasks
-        self.failed: list[int] = []
         self.expected: deque[int] = deque()  # the workers asked, in the order of the batches
         for _ in range(self.prefetch):
             for worker in range(self.workers.count):
@@ -128,11 +131,9 @@ class ItemsFromWorkers(WithWorkers):
         self.expected.remove(worker)
         self._ask(worker)
         if isinstance(batch, Failure):
-            self.failed.append(number)
-            return batch
-        while self.failed:  # whoever goes on has done without them
-            self.position.deliver(self.failed.pop())
-        self.position.deliver(number)
+            self.position.failed.append(number)
+        else:
+            self.position.deliver(number)
         return batch
 
 

@@ -20,15 +20,15 @@ class Position:
     delivered: int = 0  # all batches before this one were
     ahead: list[int] = field(default_factory=list)  # and these of the later ones
     ended: bool = False
+    failed: list[int] = field(default_factory=list)  # those that raised, and nothing came since
     turn: int = 0  # of streams: whose batch is next
     sources: list[dict[str, Any]] = field(default_factory=list)  # of streams: one for each worker
 
     def deliver(self, number: int) -> None:
-        """Note that batch ``number`` was delivered."""
-        if number != self.delivered:
-            self.ahead.append(number)
-            return
-        self.delivered += 1
+        """Note that batch ``number`` was delivered, and that who asked for it has done without
+        those that failed before."""
+        self.ahead += [*self.failed, number]
+        self.failed.clear()
         while self.delivered in self.ahead:
             self.ahead.remove(self.delivered)
             self.delivered += 1
@@ -40,6 +40,7 @@ def as_state(position: Position | None, facts: dict[str, Any], now: dict[str, An
     if position is None:
         return {"loader": facts, "pass": None, **now}
     rest = asdict(position)
+    del rest["failed"]
     return {"loader": facts, "generator": rest.pop("generator"), "sampler": rest.pop("sampler"),
             "pass": rest}  # fmt: skip
 

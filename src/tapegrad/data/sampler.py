@@ -89,8 +89,8 @@ class _Drawn(Sampler):
 
     def _begin(self) -> Generator:
         generator = Generator() if self.generator is None else self.generator
-        if self._again:
-            generator.set_state(self._began)  # type: ignore[arg-type]
+        if self._began is not None and self._again:
+            generator.set_state(self._began)
         elif self.generator is None:
             generator.manual_seed(fresh_seed(None))
         self._began, self._again = generator.get_state(), False
@@ -107,8 +107,8 @@ class _Drawn(Sampler):
         """Let the next pass be the one that ``state_dict`` describes."""
         began = state_dict["generator"]
         if began is not None:
-            Generator().set_state(began)  # raises for what is no state
-        self._began, self._again = began, began is not None
+            (self.generator or Generator()).set_state(began)  # raises for what is no state
+        self._began, self._again = began, self.generator is None
 
 
 class SequentialSampler(Sampler):
