@@ -83,11 +83,15 @@ def main() -> None:
     print(f"{'samples a second':28} {'tapegrad':>9} {'PyTorch':>9} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as folder:
         cases: list[tuple[str, int, dict[str, Any]]] = [
-            ("digits", 64, {
-                "tapegrad": tg.utils.data.TensorDataset(images, labels),
-                "PyTorch": torch.utils.data.TensorDataset(*map(torch.from_numpy, arrays)),
-            }),
-        ]  # fmt: skip
+            (
+                "digits",
+                64,
+                {
+                    "tapegrad": tg.utils.data.TensorDataset(images, labels),
+                    "PyTorch": torch.utils.data.TensorDataset(*map(torch.from_numpy, arrays)),
+                },
+            )
+        ]
         for suffix in (".png", ".jpg"):
             files = make_files(Path(folder), suffix)
             own, other = Folder(files, tg.from_numpy), Folder(files, torch.from_numpy)

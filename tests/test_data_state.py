@@ -285,8 +285,9 @@ def test_the_global_numbers_are_the_programs() -> None:
 
     loader = DataLoader(Drawing(), 4, sampler=RandomSampler(range(23), True, 30))
     found = program(loader)
-    assert found == program(DataLoader(Drawing(), 4, sampler=RandomSampler(range(23), True, 30),
-                                       num_workers=2))  # fmt: skip
+    assert found == program(
+        DataLoader(Drawing(), 4, sampler=RandomSampler(range(23), True, 30), num_workers=2)
+    )
     numbers = [number for _, number in found]
     tg.manual_seed(5)
     assert numbers == [tg.rand(()).item() for _ in range(2 + len(numbers))][2:]

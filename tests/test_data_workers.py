@@ -195,11 +195,20 @@ def test_streams_are_shared_out_by_whoever_writes_them() -> None:
 def test_batches_of_all_kinds_come_through() -> None:
     shared = tg.arange(6.0)
     values = [
-        tg.zeros(0, 3), tg.tensor(2.5), tg.ones(3, dtype="bfloat16"), tg.arange(6).reshape(2, 3).T,
-        tg.ones(200_000), tg.nn.Parameter(tg.ones(2)), tg.ones(2, requires_grad=True),
-        [shared, shared], Sample(tg.ones(2, device="emulated"), "text"), np.ones((2, 700))[:, ::2],
-        None, {"deep": (1, [b"bytes", tg.tensor([True])])}, np.float32(3),
-    ]  # fmt: skip
+        tg.zeros(0, 3),
+        tg.tensor(2.5),
+        tg.ones(3, dtype="bfloat16"),
+        tg.arange(6).reshape(2, 3).T,
+        tg.ones(200_000),
+        tg.nn.Parameter(tg.ones(2)),
+        tg.ones(2, requires_grad=True),
+        [shared, shared],
+        Sample(tg.ones(2, device="emulated"), "text"),
+        np.ones((2, 700))[:, ::2],
+        None,
+        {"deep": (1, [b"bytes", tg.tensor([True])])},
+        np.float32(3),
+    ]
     found = list(DataLoader(values, None, num_workers=1, collate_fn=same))
     for sent, come in zip(values, found, strict=True):
         assert type(come) is type(sent)
@@ -273,9 +282,13 @@ def test_workers_that_stay() -> None:
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [(ValueError("bad pixel"), ValueError), (KeyError("bad pixel"), KeyError),
-     (StopIteration("bad pixel"), RuntimeError), (OSError(2, "bad pixel"), OSError)],
-)  # fmt: skip
+    [
+        (ValueError("bad pixel"), ValueError),
+        (KeyError("bad pixel"), KeyError),
+        (StopIteration("bad pixel"), RuntimeError),
+        (OSError(2, "bad pixel"), OSError),
+    ],
+)
 def test_an_error_in_a_worker_shows_where_it_was(error: Exception, kind: type) -> None:
     loader = DataLoader(Failing(error), 2, num_workers=2)
     passed = iter(loader)
@@ -433,9 +446,14 @@ def is_running(pid: int) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc and /dev/shm")
 @pytest.mark.parametrize(
     ("number", "method", "seconds"),
-    [(signal.SIGINT, "fork", 0.01), (signal.SIGKILL, "fork", 60), (signal.SIGTERM, "fork", 0.01),
-     (signal.SIGINT, "spawn", 0.01), (signal.SIGKILL, "forkserver", 60)],
-)  # fmt: skip
+    [
+        (signal.SIGINT, "fork", 0.01),
+        (signal.SIGKILL, "fork", 60),
+        (signal.SIGTERM, "fork", 0.01),
+        (signal.SIGINT, "spawn", 0.01),
+        (signal.SIGKILL, "forkserver", 60),
+    ],
+)
 def test_nothing_is_left_behind(
     tmp_path: Path, number: signal.Signals, method: str, seconds: float
 ) -> None:

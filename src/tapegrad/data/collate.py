@@ -45,7 +45,7 @@ def default_convert(data: Any) -> Any:
 def default_collate(batch: list[Any]) -> Any:
     """One batch from a list of samples: tensors, arrays and numbers become one tensor with a
     leading batch dimension; tuples, which become lists, lists and dicts are collated entry by
-    entry; text stays a list.
+    entry; text stays a list (of tuples' entries a tuple, as in PyTorch).
 
     Raises RuntimeError for samples that do not stack, naming the one that differs, and TypeError
     for what is none of these. ``default_collate_fn_map`` may be given functions for other types.
@@ -68,7 +68,7 @@ def collate(
     return _collated(batch, collate_fn_map or {})
 
 
-def _collated(batch: list[Any], table: dict[Any, Callable[..., Any]]) -> Any:
+def _collated(batch: Sequence[Any], table: dict[Any, Callable[..., Any]]) -> Any:
     first = batch[0]
     function = table.get(type(first))
     if function is None:
@@ -87,14 +87,14 @@ def _collated(batch: list[Any], table: dict[Any, Callable[..., Any]]) -> Any:
                     "collate_fn that pads or packs them",
                 )
         columns = zip(*batch, strict=True)
-        return _like_sequence(first, [_collated(list(column), table) for column in columns])
+        return _like_sequence(first, [_collated(column, table) for column in columns])
     raise TypeError(
         "default_collate: batches are made of tensors, NumPy arrays, numbers, text, dicts, lists "
         f"and tuples; it cannot batch {type(first).__name__}; give DataLoader a collate_fn"
     )
 
 
-def _entries(batch: list[Any], key: Any) -> list[Any]:
+def _entries(batch: Sequence[Any], key: Any) -> list[Any]:
     for position, sample in enumerate(batch):
         if key not in sample:
             raise SamplesDiffer(position, f"has no entry {key!r}, which sample 0 has")
@@ -125,7 +125,8 @@ def _like_sequence(model: Sequence, entries: list) -> Any:
     try:
         if isinstance(model, MutableSequence):
             made = copy.copy(model)
-            made[:] = entries
+            for place, entry in enumerate(entries):
+                made[place] = entry
             return made
         return type(model)(entries)  # type: ignore[call-arg]
     except TypeError:

@@ -41,8 +41,12 @@ def as_state(position: Position | None, facts: dict[str, Any], now: dict[str, An
         return {"loader": facts, "pass": None, **now}
     rest = asdict(position)
     del rest["failed"]
-    return {"loader": facts, "generator": rest.pop("generator"), "sampler": rest.pop("sampler"),
-            "pass": rest}  # fmt: skip
+    return {
+        "loader": facts,
+        "generator": rest.pop("generator"),
+        "sampler": rest.pop("sampler"),
+        "pass": rest,
+    }
 
 
 def from_state(state: Any, facts: dict[str, Any]) -> Position | None:
