@@ -385,6 +385,34 @@ def test_arguments_that_say_nothing() -> None:
     assert DataLoader(data, num_workers=1).prefetch_factor == 2
 
 
+def test_workers_are_forked_while_others_draw() -> None:
+    """(A thread holds NumPy's lock here.)"""
+    with np.random.get_bit_generator().lock:
+        (sample,) = DataLoader([3], None, num_workers=1, timeout=30)
+    assert sample == 3
+
+
+def test_a_program_s_handlers_are_not_its_workers() -> None:
+    class Handlers(Pids):
+        def __getitem__(self, index: int) -> bool:
+            return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        assert all(DataLoader(Handlers(), None, num_workers=1))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_worker_has_no_workers() -> None:
+    class Nested(Pids):
+        def __getitem__(self, index: int) -> int:
+            return len(list(DataLoader(range(2), num_workers=1)))
+
+    with pytest.raises(RuntimeError, match="a worker cannot start workers of its own"):
+        list(DataLoader(Nested(), num_workers=1))
+
+
 # ---------------------------------------------------------------------- what they leave behind
 
 

@@ -20,7 +20,7 @@ import pickle
 import struct
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
@@ -56,12 +56,13 @@ class Channel:
         _Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
         parts = [file.getbuffer(), *(buffer.raw() for buffer in buffers)]
         sizes = [part.nbytes for part in parts]
+        size = _total(sizes)
         place, fresh, inline = -1, False, bytearray()
-        if sum(sizes) <= _INLINE or not _CAN_SHARE:
-            inline = bytearray(_total(sizes))
+        if size <= _INLINE or not _CAN_SHARE:
+            inline = bytearray(size)
             _fill(inline, parts)
         else:
-            place, fresh = self._write(parts, _total(sizes))
+            place, fresh = self._write(parts, size)
         freed = [self._let_go.popleft() for _ in range(len(self._let_go))]
         header = _HEADER.pack(place, fresh, len(freed), len(sizes))
         numbers = struct.pack(f"<{len(freed)}i{len(sizes)}q", *freed, *sizes)
@@ -95,8 +96,9 @@ class Channel:
 
     def _read(self, place: int, sizes: tuple[int, ...]) -> Any:
         segment = self._received[place]
-        segment.hold(_total(sizes))
-        whole = np.frombuffer(segment.memory, np.uint8)  # type: ignore[arg-type]
+        size = _total(sizes)
+        segment.hold(size)
+        whole = np.frombuffer(segment.memory, np.uint8, size)  # type: ignore[arg-type]
         if sum(s.lease is not None and s.lease() is not None for s in self._received) >= _LENT:
             whole = whole.copy()
             self._let_go.append(place)
@@ -128,8 +130,8 @@ class _Segment:
             length = size
         self.memory = mmap.mmap(self.file, length)
 
-    def __del__(self) -> None:
-        os.close(self.file)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.file)
 
 
 def _total(sizes: Sequence[int]) -> int:

@@ -38,6 +38,10 @@ def become(info: WorkerInfo) -> None:
     """Be this worker from now on, with random numbers of its own."""
     global _info
     _info = info
+    numpy_random: Any = np.random
+    lock = numpy_random.get_bit_generator().lock
+    if hasattr(lock, "_at_fork_reinit"):  # a thread may have held it when this process was forked
+        lock._at_fork_reinit()
     default_generator.manual_seed(info.seed)
     _seed_others(info.seed)
 

@@ -96,6 +96,7 @@ def work(
     """What a worker does until the main process closes its channel."""
     # CTRL-C reaches all processes of a terminal. The main one decides what becomes of the workers.
     signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the program may have a handler, to save what is
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
@@ -130,13 +131,13 @@ def work(
                     answer = Failure.of(error, where)
             try:
                 channel.send((current, answer, state))
-            except OSError:
+            except ConnectionError:
                 raise
             except Exception as error:
                 where = f"{me} could not send batch {number} to the main process"
                 channel.send((current, Failure.of(error, where), None))
             answer = state = None
-    except (EOFError, BrokenPipeError, ConnectionError):
+    except (EOFError, ConnectionError):
         pass
 
 
