@@ -53,7 +53,7 @@ class Stream(IterableDataset):
 
 
 class Stateful(Stream):
-    """The same, with a place to go on from: ``skipped`` counts what was read in vain."""
+    """The same, with a place to go on from."""
 
     at, begin = 0, 0
 
