@@ -1,6 +1,8 @@
 """Datasets, samplers, loaders, and the digits that ship with the package."""
 
-from collections import OrderedDict, namedtuple
+from collections import Counter, OrderedDict, UserList, defaultdict, deque, namedtuple
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -73,7 +75,7 @@ def test_tensor_dataset():
     data = numbered(5)
     assert len(data) == 5
     assert [t.item() for t in data[2]] == [2, 20]
-    assert [t.tolist() for t in data.batch([4, 0])] == [[4, 0], [40, 0]]
+    assert [t.tolist() for t in data.__getbatch__([4, 0])] == [[4, 0], [40, 0]]
     with pytest.raises(ValueError, match=r"equally many rows, their shapes are \(2,\), \(3, 1\)"):
         TensorDataset(tg.zeros(2), tg.zeros(3, 1))
     with pytest.raises(ValueError, match="equally many rows"):
@@ -86,8 +88,7 @@ def test_subset_and_concat():
     part = Subset(numbered(5), [3, 1])
     assert len(part) == 2
     assert part[0][0].item() == 3
-    assert part.batch([1, 0])[0].tolist() == [1, 3]
-    assert not hasattr(Subset(Squares(), [3]), "batch")
+    assert part.__getbatch__([1, 0])[0].tolist() == [1, 3]
     both = ConcatDataset([part, numbered(3)])
     assert len(both) == 5
     assert [both[i][0].item() for i in range(5)] == [3, 1, 0, 1, 2]
@@ -127,7 +128,8 @@ def test_samplers():
     assert sorted(first) == sorted(second) == list(range(100))
     assert first != second
     assert len(list(RandomSampler(range(4), num_samples=10))) == 10
-    assert list(RandomSampler([])) == []
+    with pytest.raises(ValueError, match="the dataset is empty"):
+        RandomSampler([])
     with pytest.raises(ValueError, match="nothing to draw 3 samples from"):
         list(RandomSampler([], num_samples=3))
     drawn = list(RandomSampler(range(4), replacement=True, num_samples=50))
@@ -205,8 +207,6 @@ def test_loader_arguments_that_exclude_each_other():
     for arguments in ({"batch_size": 2}, {"shuffle": True}, {"drop_last": True}):
         with pytest.raises(ValueError, match="batch_sampler excludes"):
             DataLoader(data, batch_sampler=[[0]], **arguments)
-    with pytest.warns(UserWarning, match="num_workers and pin_memory have no effect"):
-        DataLoader(data, num_workers=2)
 
 
 def test_texts_and_mappings_are_collated_as_pytorchs() -> None:
@@ -239,7 +239,7 @@ def test_collate():
     assert next(iter(DataLoader(Squares(), 3))).tolist() == [0, 1, 4]
     with pytest.raises(TypeError, match="cannot batch object; give DataLoader a collate_fn"):
         default_collate([object()])
-    with pytest.raises(ValueError, match=r"different lengths \[1, 2\]"):
+    with pytest.raises(RuntimeError, match="sample 1 of the batch has length 2, sample 0 has 1"):
         default_collate([(1,), (1, 2)])
 
 
@@ -446,3 +446,216 @@ def test_batches_of_tuples_are_lists():
     assert type(batch) is list
     loader = DataLoader(TensorDataset(a), 2)
     assert (loader.num_workers, loader.pin_memory, loader.prefetch_factor) == (0, False, None)
+
+
+# ---- beside PyTorch ------------------------------------------------------------------------------
+
+
+class Shy(dict):
+    """A mapping whose type takes no entries."""
+
+    def __init__(self):
+        super().__init__(a=1)
+
+    def __copy__(self):
+        raise TypeError
+
+
+def both(torch, work):
+    """What both libraries give, without tensors."""
+
+    def plain(value):
+        if isinstance(value, (tg.Tensor, torch.Tensor)):
+            return str(value.dtype).removeprefix("torch."), value.tolist()
+        if isinstance(value, Mapping):
+            return type(value).__name__, {key: plain(part) for key, part in value.items()}
+        if isinstance(value, (list, tuple, deque, UserList)):
+            return type(value).__name__, [plain(part) for part in value]
+        return value
+
+    return plain(work(tg)), plain(work(torch))
+
+
+@pytest.mark.parametrize("name", ["default_collate", "default_convert"])
+@pytest.mark.parametrize(
+    "sample",
+    [
+        OrderedDict(a=1, b=2.5),
+        defaultdict(list, a=(1, "x")),
+        Counter(a=3),
+        (1, [2.0]),
+        deque([1]),
+        [np.float32(1), np.bool_(True)],
+        {"x": np.ones((2, 1), np.float16)},
+        b"bytes",
+        Shy(),
+        MappingProxyType({"a": 1}),
+        UserList([1, 2]),
+        np.arange(3, dtype=np.int16),
+        range(3),
+        2**40,
+        True,
+        {},
+        [],
+        (),
+    ],
+    ids=lambda sample: type(sample).__name__,
+)
+def test_samples_become_what_they_do_in_pytorch(name, sample):
+    torch = pytest.importorskip("torch", reason="PyTorch is what it is compared with")
+
+    def work(lib):
+        data = lib.utils.data
+        if name == "default_convert":
+            return data.default_convert(sample)
+        return data.default_collate([sample, sample])
+
+    ours, theirs = both(torch, work)
+    assert ours == theirs
+
+
+def test_collating_by_a_table():
+    class Box:
+        def __init__(self, value):
+            self.value = value
+
+    class SmallBox(Box):
+        pass
+
+    def boxes(batch, *, collate_fn_map):
+        return Box(collate.collate([box.value for box in batch], collate_fn_map=collate_fn_map))
+
+    collate = tg.utils.data._utils.collate
+    assert collate is tg.data.collate
+    table = {Box: boxes, **collate.default_collate_fn_map}
+    made = collate.collate([{"b": SmallBox(1)}, {"b": SmallBox(2)}], collate_fn_map=table)
+    assert made["b"].value.tolist() == [1, 2]
+    collate.default_collate_fn_map[Box] = boxes
+    try:
+        (batch,) = DataLoader([Box(1.5)], 1)
+    finally:
+        del collate.default_collate_fn_map[Box]
+    assert batch.value.tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("samples", "kind", "match"),
+    [
+        (
+            [tg.ones(2), tg.ones(2), tg.ones(3)],
+            RuntimeError,
+            r"sample 2 of the batch has shape \(3,\), sample 0 has \(2,\)",
+        ),
+        ([np.ones(2), np.ones(1)], RuntimeError, r"sample 1 .* has shape \(1,\)"),
+        ([{"a": 1}, {"b": 1}], RuntimeError, "sample 1 of the batch has no entry 'a'"),
+        ([[1], [1, 2]], RuntimeError, "sample 1 of the batch has length 2, sample 0 has 1"),
+        ([tg.ones(2), 1], TypeError, "sample 1 of the batch is a int, sample 0 a Tensor"),
+        ([np.array(["a"])] * 2, TypeError, "cannot batch arrays of dtype <U1"),
+        ([None, None], TypeError, "cannot batch NoneType"),
+        ([], ValueError, "no samples"),
+    ],
+)
+def test_samples_that_do_not_stack(samples, kind, match):
+    with pytest.raises(kind, match=match):
+        default_collate(samples)
+
+
+def test_samples_that_do_not_stack_are_named_by_their_place_in_the_dataset():
+    data = [tg.ones(1), tg.ones(1), tg.ones(1), tg.ones(2)]
+    part = Subset(data, [0, 1, 2, 3])
+    for dataset in (data, part):
+        loader = DataLoader(dataset, 2, sampler=[0, 1, 2, 3])
+        with pytest.raises(RuntimeError, match=r"sample 1 .* \(2,\).* those at 3 and 2"):
+            list(loader)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda data: data,
+        lambda data: list(data),
+        lambda data: Subset(data, range(3)),
+        lambda data: tg.data.StackDataset(data, data),
+    ],
+)
+def test_a_sampler_that_names_what_there_is_not(make):
+    loader = DataLoader(make(numbered(3)), 2, sampler=[0, 1, 2, 7])
+    with pytest.raises(IndexError, match="the sampler named index 7, the dataset has 3 items"):
+        list(loader)
+
+
+def test_what_is_no_dataset():
+    class NoLength:
+        def __getitem__(self, index):
+            return index * 2
+
+    with pytest.raises(TypeError, match="generator is no dataset: it has no __getitem__, nor is"):
+        DataLoader(i for i in range(3))
+    with pytest.raises(TypeError, match=r"NoLength has no __len__: give it one, or .* sampler"):
+        DataLoader(NoLength())
+    assert list(DataLoader(NoLength(), None, sampler=[3, 4])) == [6, 8]
+    with pytest.raises(ValueError, match="the dataset is empty"):
+        DataLoader([], shuffle=True)
+    assert list(DataLoader([])) == []
+    with pytest.raises(TypeError, match="not an IterableDataset: ChainDataset"):
+        ConcatDataset([Stream()])
+    with pytest.warns(UserWarning, match=r"part 1 of \[0.99, 0.01\] gets none of the 10 items"):
+        random_split(Squares(), [0.99, 0.01])
+
+    class Short(Squares):
+        def __getitems__(self, indices):
+            return [0]
+
+    with pytest.raises(ValueError, match="was asked for 2 items and returned 1"):
+        list(DataLoader(Short(), 2))
+
+
+def test_datasets_fetch_alike_in_every_way():
+    """By item, many items, or a whole batch; through datasets of datasets."""
+    data = numbered(6)
+    for dataset in (
+        data,
+        Subset(data, [5, 3, 1, 0, 2, 4]),
+        Subset(Subset(data, [5, 3, 1, 0, 2, 4]), [2, 0, 1]),
+        tg.data.StackDataset(data, range(6), Subset(Squares(), range(6))),
+        Subset(Many(), [3, 4]),
+        ConcatDataset([data, data]),
+    ):
+        rows = [dataset[i] for i in range(len(dataset))]
+        fast = list(DataLoader(dataset, 2))
+        slow = list(DataLoader(dataset, 2, collate_fn=lambda samples: default_collate(samples)))
+        assert str(fast) == str(slow)
+        if isinstance(dataset, Subset) and isinstance(dataset.dataset, Many):
+            assert fast[0].tolist() == [103, 104]
+        else:
+            assert str(slow[0]) == str(default_collate(rows[:2]))
+    named = tg.data.StackDataset(a=data, b=range(6))
+    (batch,) = DataLoader(named, 6)
+    assert batch["b"].tolist() == list(range(6))
+    assert [batch["a"][1].tolist(), named[2]["b"]] == [[0, 10, 20, 30, 40, 50], 2]
+    assert named.__getitems__([1])[0]["b"] == 1
+    (some,) = Subset(data, [4, 2])[[1, 0]][:1]
+    assert some.tolist() == [2, 4]
+
+
+def test_a_dataset_may_have_any_attributes():
+    class Part(Subset):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.batch = self.fetch = self.collate = 32
+
+    (batch,) = DataLoader(Part(numbered(3), [2, 0]), 2)
+    assert batch[0].tolist() == [2, 0]
+
+
+def test_samplers_draw_what_pytorchs_do():
+    """The length, and whether each comes once; a sampler's length follows its dataset's."""
+    items = [1, 2, 3]
+    sampler = RandomSampler(items)
+    items += [4]
+    assert len(sampler) == sampler.num_samples == 4
+    assert sorted(sampler) == [0, 1, 2, 3]
+    assert list(tg.data.SubsetRandomSampler([])) == []
+    assert isinstance(BatchSampler(sampler, 2, False), tg.data.Sampler)
+    loader = DataLoader(items, batch_sampler=[[1]])
+    assert loader.batch_size is None

@@ -1052,6 +1052,24 @@ def test_a_sampler_of_many():
         next(iter(torch.utils.data.WeightedRandomSampler([0.0, 1.0], 10**15)))
 
 
+def test_what_datasets_draw():
+    """What a dataset draws in a batch depends on the loader's seed and the batch alone"""
+
+    def next_number(lib: Any, draws: int) -> float:
+        class Drawing(lib.utils.data.Dataset):
+            def __len__(self) -> int:
+                return 2
+
+            def __getitem__(self, index: int) -> Any:
+                return lib.rand(draws)
+
+        lib.manual_seed(3)
+        list(lib.utils.data.DataLoader(Drawing()))
+        return lib.rand(()).item()
+
+    assert on_both(lambda lib: next_number(lib, 1) == next_number(lib, 40)) == (True, False)
+
+
 def test_lengths_beyond_the_input():
     """pack_padded_sequence refuses lengths beyond the input"""
 

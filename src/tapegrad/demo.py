@@ -48,7 +48,7 @@ def demo(epochs: int, device: str | None, seed: int, out: Path) -> float:
         generator=split,
     )
     batches = tg.data.DataLoader(training, BATCH, shuffle=True, generator=split)
-    unseen_images, unseen_labels = validation.batch(range(VALIDATION))
+    unseen_images, unseen_labels = validation[list(range(VALIDATION))]
 
     model = network().to(target)
     optimizer = tg.optim.AdamW(model.parameters(), lr=3e-3)

@@ -6,7 +6,8 @@ from typing import Any as _Any
 
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
-from .dataloader import DataLoader, default_collate, default_convert, get_worker_info
+from .collate import default_collate, default_convert
+from .dataloader import DataLoader
 from .dataset import (
     ChainDataset,
     ConcatDataset,
@@ -27,6 +28,7 @@ from .sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from .worker_info import get_worker_info
 
 # What not every loop over batches needs, in files that are read when it is first asked for.
 _LATER = {

@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
-import copy
+import multiprocessing
+import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
-import numpy as np
-
-from tapegrad.core import dtypes
-from tapegrad.core.tensor import Tensor
-from tapegrad.ops.common.arguments import check_nesting
-from tapegrad.ops.common.refusals import Retelling, retelling
-from tapegrad.ops.creation.create import as_tensor, tensor
-from tapegrad.ops.movement.cat import stack
+from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.sampling.philox import Generator
 
-from .dataset import IterableDataset, batch_fetch
-from .sampler import BatchSampler, RandomSampler, SequentialSampler
+from .collate import default_collate, default_convert
+from .dataset import IterableDataset
+from .fetch import Items, Stream
+from .passes import InProcess, ItemsFromWorkers, StreamsFromWorkers, Tasks
+from .position import Position, as_state, from_state
+from .sampler import BatchSampler, RandomSampler, SequentialSampler, fresh_seed, restore, state_of
+from .worker_info import draw_for_batch, get_worker_info, lend_numbers
+from .workers import Workers
+
+__all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
+
+# What a loader's samplers and workers were made for.
+_FIXED = {"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"}
 
 
 class DataLoader(Retelling):
     """Iterates over a dataset in batches: ``for images, labels in DataLoader(dataset, 64): ...``
 
-    ``shuffle`` takes a new random order on every pass, drawn from ``generator`` (or the global
-    seed). An ``IterableDataset`` is read from its beginning on every pass. Batches are made in this
-    process: what concerns workers, as ``num_workers``, and ``pin_memory`` change nothing, and warn.
-    ``batch_size=None`` makes no batches: single samples, of which ``collate_fn``
-    (``default_convert``) makes tensors.
+    ``shuffle`` takes a new random order on every pass, drawn from ``generator`` (or the default
+    one). An ``IterableDataset`` is read from its beginning on every pass. ``batch_size=None`` makes
+    no batches: single samples, of which ``collate_fn`` (``default_convert``) makes tensors.
+
+    **Workers.** ``num_workers`` processes make batches while the program computes, each up to
+    ``prefetch_factor`` (2) ahead. They are started by ``multiprocessing_context``, "fork", "spawn"
+    or "forkserver", for each pass, or with ``persistent_workers`` for all passes; they call
+    ``worker_init_fn(id)`` first. Their batches come through shared memory, in order, or with
+    ``in_order=False`` as they are ready. An error in a worker is raised here, with the worker's
+    traceback, its number and the sample; one that is killed, or takes longer than ``timeout``
+    seconds for a batch, is a RuntimeError that names it. Each worker has its own copy of an
+    ``IterableDataset``, which takes its share by ``get_worker_info()``.
+
+    **Random numbers.** A pass makes two calls of the generator: for a seed, and for the order. In
+    each batch the library's random numbers begin anew, by that seed and the batch's number, and in
+    workers NumPy's and Python's, too. So a dataset that draws gives the same batches with any
+    number of workers, and after resuming.
+
+    **Resuming.** ``state_dict()`` tells where the latest pass is, ``load_state_dict(state)`` lets
+    the next one go on behind the last batch that was delivered. See there.
+
+    ``pin_memory`` is taken and does nothing: a copy to a GPU is complete when the call returns,
+    from any memory.
+
+    Raises ValueError for arguments that exclude each other, TypeError for a dataset without items.
     """
+
+    _resumed: Position | None = None  # where the next pass begins
+    _position: Position | None = None  # where the latest pass is
+    _workers: Workers | None = None  # those that are kept
 
     def __init__(
         self,
         dataset: Any,
         batch_size: int | None = 1,
-        shuffle: bool = False,
+        shuffle: bool | None = None,
         sampler: Iterable[int] | None = None,
         batch_sampler: Iterable[list[int]] | None = None,
         num_workers: int = 0,
@@ -58,6 +88,11 @@ class DataLoader(Retelling):
                 "DataLoader: an IterableDataset has an order of its own, which excludes shuffle, "
                 "sampler and batch_sampler"
             )
+        if not stream and not hasattr(dataset, "__getitem__"):
+            raise TypeError(
+                f"DataLoader: {type(dataset).__name__} is no dataset: it has no __getitem__, nor "
+                "is it an IterableDataset"
+            )
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: sampler and shuffle exclude each other")
         if batch_sampler is not None and (
@@ -66,16 +101,20 @@ class DataLoader(Retelling):
             raise ValueError(
                 "DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last"
             )
-        if num_workers or pin_memory:
-            warnings.warn(
-                "DataLoader: num_workers and pin_memory have no effect, batches are made in this "
-                "process",
-                stacklevel=3,
-            )
-        if batch_sampler is None:
+        if batch_size is None and drop_last:
+            raise ValueError("DataLoader: batch_size=None makes no batches to drop the last of")
+        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
+        if batch_sampler is not None:
+            batch_size = None
+        else:
             if stream:
                 sampler = dataset
             elif sampler is None:
+                if not hasattr(dataset, "__len__"):
+                    raise TypeError(
+                        f"DataLoader: {type(dataset).__name__} has no __len__: give it one, or "
+                        "DataLoader a sampler"
+                    )
                 sampler = (
                     RandomSampler(dataset, generator=generator)
                     if shuffle
@@ -83,8 +122,6 @@ class DataLoader(Retelling):
                 )
             if batch_size is not None:
                 batch_sampler = BatchSampler(sampler, batch_size, drop_last)
-            elif drop_last:
-                raise ValueError("DataLoader: batch_size=None makes no batches to drop the last of")
         self.dataset = dataset
         self.batch_size = batch_size
         self.drop_last = drop_last
@@ -94,93 +131,179 @@ class DataLoader(Retelling):
         self.collate_fn = usual if collate_fn is None else collate_fn
         self.generator = generator
         self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
-        self.worker_init_fn, self.multiprocessing_context = worker_init_fn, multiprocessing_context
-        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = _context(multiprocessing_context, num_workers)
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
+        self.persistent_workers = persistent_workers
         self.pin_memory_device, self.in_order = pin_memory_device, in_order
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and name in self.__dict__:
+            raise ValueError(f"DataLoader: {name} is fixed, make another DataLoader")
+        super().__setattr__(name, value)
+
     def __iter__(self) -> Iterator[Any]:
-        batches = self.sampler if self.batch_sampler is None else self.batch_sampler
-        if isinstance(self.dataset, IterableDataset):
-            return map(self.collate_fn, batches)
-        if self.batch_sampler is None:
-            return (self.collate_fn(self.dataset[index]) for index in batches)
-        fetch = batch_fetch(self.dataset) if self.collate_fn is default_collate else None
-        return map(fetch or self._fetch_items, batches)
+        position, tasks = self._begin()
+        if not self.num_workers:
+            return InProcess(self._fetcher(lend_numbers), position, tasks)
+        workers = self._workers
+        if workers is None or not workers.close.alive:
+            workers = Workers(
+                self.num_workers,
+                self.multiprocessing_context or multiprocessing.get_context(),
+                self._fetcher(draw_for_batch),
+                position.seed,
+                self.worker_init_fn,
+                self.timeout,
+            )
+        if self.persistent_workers:
+            self._workers = workers
+        ahead: Any = self.prefetch_factor
+        arguments = workers, self.persistent_workers, position, ahead, self.in_order
+        if tasks is None:
+            return StreamsFromWorkers(*arguments)
+        return ItemsFromWorkers(tasks, *arguments)
 
     def __class_getitem__(cls, item: Any) -> Any:
         """``DataLoader[Tensor]`` is DataLoader: what it yields is for the reader."""
         return cls
 
     def __len__(self) -> int:
-        batches = self.sampler if self.batch_sampler is None else self.batch_sampler
-        return len(batches)  # type: ignore[arg-type]
+        return len(self._order)
 
-    def _fetch_items(self, indices: list[int]) -> Any:
-        ways = {"__getitem__", "__getitems__"}
-        for kind in type(self.dataset).__mro__:  # a subclass's own __getitem__ goes first
-            if ways & vars(kind).keys():
-                if vars(kind).get("__getitems__") is not None:
-                    return self.collate_fn(self.dataset.__getitems__(indices))
-                break
-        return self.collate_fn([self.dataset[index] for index in indices])
+    def state_dict(self) -> dict[str, Any]:
+        """Where the latest pass is: a dict of plain values and tensors, for ``tapegrad.save``.
+
+        Batches count as delivered once the program has them; those that workers have made ahead
+        will be made again. What a ``generator`` given to the loader or a sampler was at is part of
+        the state; the default generator, from which loaders without one draw at the beginning of
+        each pass, is the program's to save (``tapegrad.get_rng_state()``).
+
+        An ``IterableDataset`` that has ``state_dict()`` and ``load_state_dict(state)``, or whose
+        iterator has them, is resumed by these. Any other one is read again from its beginning, in
+        each worker, up to the place; and so are samplers that are none of this library's.
+        """
+        position = self._position if self._resumed is None else self._resumed
+        now = {"generator": self._generator_state(), "sampler": state_of(self._order)}
+        return as_state(position, self._facts(), now)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next pass go on where the state says, at exactly the next batch; where its pass
+        had ended, with a new one. The loader must be made as the other one was, except that items
+        may be fetched by another number of workers.
+
+        Raises ValueError, naming the differences, for the state of another loader (length, batch
+        size, sampler, the generator's seed, of streams the number of workers), TypeError for
+        anything else; the loader is as before then.
+        """
+        position = from_state(state_dict, self._facts())
+        if state_dict["generator"] is not None and self.generator is not None:
+            self.generator.set_state(state_dict["generator"])
+        restore(self._order, state_dict["sampler"])
+        self._resumed, self._position = position, None
+        if position is not None and position.ended:
+            if not self._is_stream:
+                for _ in self._order:  # it draws as far as that pass has drawn
+                    pass
+            self._resumed, self._position = None, position
+
+    @property
+    def _is_stream(self) -> bool:
+        return isinstance(self.dataset, IterableDataset)
+
+    @property
+    def _order(self) -> Any:
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
+    def _generator_state(self) -> Any:
+        return None if self.generator is None else self.generator.get_state()
+
+    def _fetcher(self, seeded: Callable[[int, int], Any]) -> Items | Stream:
+        if self._is_stream:
+            return Stream(self.dataset, self.batch_size, self.drop_last, self.collate_fn, seeded)
+        return Items(self.dataset, self.batch_sampler is not None, self.collate_fn)
+
+    def _begin(self) -> tuple[Position, Tasks | None]:
+        """The position of a new pass, or of the one to go on with, and its tasks; None for those of
+        streams, which need none."""
+        position, self._resumed = self._resumed, None
+        fresh = position is None
+        if position is None:
+            position = Position(fresh_seed(self.generator))
+            position.generator = self._generator_state()
+        self._position = position
+        if self._is_stream:
+            if fresh:
+                position.sources = [
+                    {"batches": 0, "ended": False, "state": None}
+                    for _ in range(max(self.num_workers, 1))
+                ]
+            return position, None
+        order = iter(self._order)
+        if fresh:
+            position.sampler = state_of(self._order)
+        done, ahead = position.delivered, {*position.ahead}
+        rest = islice(enumerate(order), done, None)
+        return position, ((number, task) for number, task in rest if number not in ahead)
+
+    def _facts(self) -> dict[str, Any]:
+        """What a state must have been made with."""
+        return {
+            "dataset length": _length(self.dataset),
+            "batches": None if self._is_stream else _length(self._order),
+            "batch_size": self.batch_size,
+            "drop_last": bool(self.drop_last),
+            "sampler": type(self.batch_sampler if self.sampler is None else self.sampler).__name__,
+            "generator's seed": None if self.generator is None else self.generator.initial_seed(),
+            "number of streams": max(self.num_workers, 1) if self._is_stream else None,
+        }
 
 
-def get_worker_info() -> None:
-    """None, as in PyTorch's main process: batches are made in this one."""
-    return None
+def _length(sized: Any) -> int | None:
+    try:
+        return len(sized)
+    except (TypeError, NotImplementedError):
+        return None
 
 
-@retelling
-def default_convert(data: Any) -> Any:
-    """One sample as tensors, where batches are not made by the DataLoader: arrays become tensors
-    over their memory, also in lists, dicts, and tuples, which become lists; anything else is left
-    as it is."""
-    check_nesting("default_convert", data)
-    if isinstance(data, (np.ndarray, np.generic)) and data.dtype.kind in "biufV":
-        return as_tensor(data)
-    if isinstance(data, Mapping):
-        return {key: default_convert(value) for key, value in data.items()}
-    if isinstance(data, tuple) and hasattr(data, "_fields"):  # a named tuple
-        return type(data)(*map(default_convert, data))
-    if isinstance(data, (tuple, list)):
-        return [default_convert(value) for value in data]
-    return data
+def _check_workers(
+    num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool
+) -> None:
+    if num_workers < 0:
+        raise ValueError(f"DataLoader: num_workers must not be negative, got {num_workers}")
+    if timeout < 0:
+        raise ValueError(f"DataLoader: timeout must not be negative, got {timeout}")
+    if prefetch_factor is not None and (not num_workers or prefetch_factor < 0):
+        raise ValueError(
+            f"DataLoader: prefetch_factor={prefetch_factor} is the number of batches that each of "
+            f"num_workers={num_workers} workers makes ahead: it needs workers, and is not negative"
+        )
+    if persistent_workers and not num_workers:
+        raise ValueError("DataLoader: persistent_workers needs num_workers > 0")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if num_workers > (cores or 1):
+        warnings.warn(
+            f"DataLoader: {num_workers} workers on {cores} processors take each other's time",
+            stacklevel=4,
+        )
 
 
-@retelling
-def default_collate(samples: Sequence[Any]) -> Any:
-    """One batch from a list of samples: tensors, arrays and numbers become one tensor with a
-    leading batch dimension; tuples, which become lists, lists and dicts are collated entry by
-    entry; text stays as it is."""
-    first = samples[0]
-    check_nesting("default_collate", first)
-    if isinstance(first, Tensor):
-        return stack(samples)
-    if isinstance(first, (np.ndarray, np.generic)):
-        return tensor(np.stack(samples))
-    if isinstance(first, (bool, int)):
-        return tensor(samples)
-    if isinstance(first, float):
-        return tensor(samples, dtype=dtypes.float64)
-    if isinstance(first, (str, bytes)):
-        return samples
-    if isinstance(first, Mapping):
-        batch = {key: default_collate([sample[key] for sample in samples]) for key in first}
-        if type(first) is dict or not isinstance(first, MutableMapping):
-            return batch
-        collated = copy.copy(first)  # an OrderedDict, or one of the user's
-        collated.update(batch)
-        return collated
-    if isinstance(first, (tuple, list)):
-        if any(len(sample) != len(first) for sample in samples):
+def _context(context: Any, num_workers: int) -> Any:
+    """What starts processes, by its name."""
+    if context is None:
+        return None
+    if not num_workers:
+        raise ValueError("DataLoader: multiprocessing_context needs num_workers > 0")
+    if isinstance(context, str):
+        known = multiprocessing.get_all_start_methods()
+        if context not in known:
             raise ValueError(
-                "default_collate: the samples of a batch have different lengths "
-                f"{sorted({len(sample) for sample in samples})}; give DataLoader a collate_fn"
+                f"DataLoader: multiprocessing_context must be one of {known}, not {context!r}"
             )
-        entries = [default_collate(entry) for entry in zip(*samples, strict=True)]
-        if hasattr(first, "_fields"):  # a named tuple
-            return type(first)(*entries)
-        return entries
-    raise TypeError(
-        f"default_collate: cannot batch {type(first).__name__}; give DataLoader a collate_fn"
-    )
+        return multiprocessing.get_context(context)
+    if not isinstance(context, multiprocessing.context.BaseContext):
+        raise TypeError(
+            "DataLoader: multiprocessing_context must be the name of a start method or a context, "
+            f"not {type(context).__name__}"
+        )
+    return context

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -17,12 +17,15 @@ from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.sampling.draws import randperm
 from tapegrad.ops.sampling.philox import Generator
 
+from .ways import batch_of, items_of
+
 
 class Dataset(Retelling):
     """Base class. A subclass defines ``__getitem__`` and ``__len__``.
 
     One that can fetch many items at once also defines ``__getitems__(indices)``, which returns a
-    list of them; a DataLoader then uses it.
+    list of them, or ``__getbatch__(indices)``, which returns the batch that ``default_collate``
+    would make of them; a DataLoader then uses these.
     """
 
     def __getitem__(self, index: int) -> Any:
@@ -99,9 +102,10 @@ class TensorDataset(Dataset):
     def __len__(self) -> int:
         return len(self.tensors[0])
 
-    def batch(self, indices: Sequence[int]) -> list[Tensor]:
+    def __getbatch__(self, indices: Sequence[int]) -> list[Tensor]:
         rows = np.asarray(indices, dtype=np.int64)
-        return [t[tensor(rows, device=t.device)] for t in self.tensors]
+        on = {device: tensor(rows, device=device) for device in {t.device for t in self.tensors}}
+        return [t[on[t.device]] for t in self.tensors]
 
 
 class Subset(Dataset):
@@ -111,19 +115,22 @@ class Subset(Dataset):
         self.dataset = dataset
         self.indices = indices
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list):
+            return self.dataset[self._below(index)]
         return self.dataset[self.indices[index]]
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        return items_of(self.dataset, self._below(indices))
+
+    def __getbatch__(self, indices: list[int]) -> Any:
+        return batch_of(self.dataset, self._below(indices))
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    @property
-    def batch(self) -> Any:
-        """Present exactly when the dataset below can fetch whole batches."""
-        fetch = batch_fetch(self)
-        if fetch is None:
-            raise AttributeError(f"{type(self).__name__}: its items are fetched one by one")
-        return fetch
+    def _below(self, indices: list[int]) -> list[int]:
+        return [self.indices[index] for index in indices]
 
 
 class ConcatDataset(Dataset):
@@ -133,6 +140,11 @@ class ConcatDataset(Dataset):
         self.datasets = list(datasets)
         if not self.datasets:
             raise ValueError("ConcatDataset needs at least one dataset")
+        if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
+            raise TypeError(
+                "ConcatDataset joins datasets with items, not an IterableDataset: ChainDataset "
+                "chains those"
+            )
         self.cumulative_sizes = list(accumulate(len(dataset) for dataset in self.datasets))
 
     def __getitem__(self, index: int) -> Any:
@@ -167,20 +179,22 @@ class StackDataset(Dataset):
             return {name: dataset[index] for name, dataset in self.datasets.items()}
         return tuple(dataset[index] for dataset in self.datasets)
 
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        if isinstance(self.datasets, dict):
+            columns = [items_of(dataset, indices) for dataset in self.datasets.values()]
+            return [
+                dict(zip(self.datasets, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+        columns = [items_of(dataset, indices) for dataset in self.datasets]
+        return list(zip(*columns, strict=True))
+
+    def __getbatch__(self, indices: list[int]) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: batch_of(dataset, indices) for name, dataset in self.datasets.items()}
+        return [batch_of(dataset, indices) for dataset in self.datasets]
+
     def __len__(self) -> int:
         return self._length
-
-
-def batch_fetch(dataset: Any) -> Callable[[Sequence[int]], Any] | None:
-    """What fetches many items at once, already put together as a batch: of datasets whose way to
-    fetch an item is one of the classes' here, and no subclass's own."""
-    item = getattr(type(dataset), "__getitem__", None)
-    if item is TensorDataset.__getitem__:
-        return partial(TensorDataset.batch, dataset)
-    if item is Subset.__getitem__:
-        fetch = batch_fetch(dataset.dataset)
-        return fetch and (lambda indices: fetch([dataset.indices[i] for i in indices]))
-    return None
 
 
 @retelling
@@ -206,6 +220,12 @@ def _sizes(lengths: Sequence[float], total: int) -> list[int]:
         # What rounding down left over goes to the parts in turn, as in PyTorch.
         for i in range(total - sum(sizes)):
             sizes[i % len(sizes)] += 1
+        if 0 in sizes:
+            warnings.warn(
+                f"random_split: part {sizes.index(0)} of {list(lengths)} gets none of the {total} "
+                "items",
+                stacklevel=4,
+            )
         return sizes
     if sum(lengths) != total or any(length != int(length) for length in lengths):
         raise ValueError(

@@ -49,6 +49,14 @@ class DistributedSampler(Sampler):
         """Choose the order: to be called before each epoch, in all processes alike."""
         self.epoch = epoch
 
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch, which is all that an order depends on."""
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next pass be the one that ``state_dict`` describes."""
+        self.set_epoch(state_dict["epoch"])
+
     def __iter__(self) -> Iterator[int]:
         count = len(self.dataset)
         indices = list(range(count))

@@ -89,6 +89,13 @@ class Generator(Retelling):
         self._seed, self._offset = held.view("<u8").tolist()
         return self
 
+    def jump(self, seed: int, offset: int) -> tuple[int, int]:
+        """Go on from there, and return where it was: what a generator is lent for, and back."""
+        with self._lock:
+            before = self._seed, self._offset
+            self._seed, self._offset = seed, offset
+        return before
+
     def next(self) -> tuple[int, int]:
         """The (seed, offset) of one call."""
         with self._lock:

@@ -1,0 +1,72 @@
+"""Where a DataLoader is in its pass over the data, as the state that ``tapegrad.save`` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tapegrad.core.tensor import Tensor
+
+
+@dataclass
+class Position:
+    """How a pass began, and what of it was delivered. Batches that were made and not delivered are
+    not part of it: they are made again."""
+
+    seed: int  # of the random numbers of its batches
+    generator: Tensor | None = None  # the loader's, before the first index was drawn
+    sampler: Any = None  # the sampler's state then
+    delivered: int = 0  # all batches before this one were
+    ahead: list[int] = field(default_factory=list)  # and these of the later ones
+    ended: bool = False
+    failed: list[int] = field(default_factory=list)  # those that raised, and nothing came since
+    turn: int = 0  # of streams: whose batch is next
+    sources: list[dict[str, Any]] = field(default_factory=list)  # of streams: one for each worker
+
+    def deliver(self, number: int) -> None:
+        """Note that batch ``number`` was delivered, and that who asked for it has done without
+        those that failed before."""
+        self.ahead += [*self.failed, number]
+        self.failed.clear()
+        while self.delivered in self.ahead:
+            self.ahead.remove(self.delivered)
+            self.delivered += 1
+
+
+def as_state(position: Position | None, facts: dict[str, Any], now: dict[str, Any]) -> dict:
+    """The state of a loader of which ``facts`` are known; ``now`` are generator and sampler where
+    no pass has begun."""
+    if position is None:
+        return {"loader": facts, "pass": None, **now}
+    rest = asdict(position)
+    del rest["failed"]
+    return {
+        "loader": facts,
+        "generator": rest.pop("generator"),
+        "sampler": rest.pop("sampler"),
+        "pass": rest,
+    }
+
+
+def from_state(state: Any, facts: dict[str, Any]) -> Position | None:
+    """The position that a state holds. Raises TypeError for what is no state of a DataLoader, and
+    ValueError for one of a DataLoader of which other facts are known."""
+    if not isinstance(state, Mapping) or {*state} != {"loader", "generator", "sampler", "pass"}:
+        raise TypeError(
+            f"DataLoader: this is no state of a DataLoader, but {type(state).__name__}: pass what "
+            "its state_dict() has returned"
+        )
+    theirs = state["loader"]
+    differ = [
+        f"its {name} is {theirs.get(name)!r}, here it is {here!r}"
+        for name, here in facts.items()
+        if theirs.get(name) != here
+    ]
+    if differ:
+        raise ValueError(f"DataLoader: this is the state of another loader: {'; '.join(differ)}")
+    if state["pass"] is None:
+        return None
+    rest = dict(state["pass"])
+    rest["ahead"], rest["sources"] = list(rest["ahead"]), [dict(s) for s in rest["sources"]]
+    return Position(generator=state["generator"], sampler=state["sampler"], **rest)
