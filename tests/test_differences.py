@@ -917,6 +917,22 @@ def test_loading_a_wrong_state():
     on_both(load)
 
 
+def test_a_new_count():
+    """A step puts new tensors in the place of state[p]["step"] and of other numbers that it counts,
+    on the CPU, these in float64"""
+
+    def counted(lib: Any) -> tuple:
+        p = lib.ones(2, requires_grad=True)
+        p.grad = lib.ones(2)
+        optimizer = lib.optim.NAdam([p])
+        optimizer.step()
+        first = optimizer.state[p]["step"]
+        optimizer.step()
+        return first.item(), optimizer.state[p]["mu_product"].dtype
+
+    assert on_both(counted) == ((1.0, tg.float64), (2.0, torch.float32))
+
+
 def test_a_repeated_parameter():
     """A group that repeats a parameter is refused"""
     p, q = (lib.ones(2, requires_grad=True) for lib in (tg, torch))
