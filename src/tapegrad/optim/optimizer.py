@@ -283,7 +283,7 @@ class Optimizer(Saved):
         """The numbers that a state has."""
         if "step" not in state:
             return {}
-        numbers = {"step": int(state["step"])}
+        numbers: dict[str, Any] = {"step": int(state["step"])}
         for key in self.kept_numbers:
             value = state[key]
             numbers[key] = (
