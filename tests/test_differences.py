@@ -6,6 +6,7 @@ A test's docstring is its row's first cell, without the markup, so that neither 
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import re
 from collections.abc import Callable
@@ -1223,7 +1224,48 @@ def test_copies_of_what_the_tape_keeps():
 
 
 def test_selective_checkpoints():
-    """checkpoint has no create_selective_checkpoint_contexts"""
-    assert torch.utils.checkpoint.create_selective_checkpoint_contexts
-    with pytest.raises(AttributeError):
-        tg.utils.checkpoint.create_selective_checkpoint_contexts  # noqa: B018
+    """A policy of create_selective_checkpoint_contexts is asked of tapegrad's operations, as
+    tapegrad.matmul, not of ops.aten, and of no views"""
+
+    def asked(lib: Any) -> list:
+        seen: list = []
+
+        def contexts() -> Any:
+            def policy(ctx: Any, op: Any, *args: Any, **kwargs: Any) -> bool:
+                seen.append(op)
+                return False
+
+            return lib.utils.checkpoint.create_selective_checkpoint_contexts(policy)
+
+        x = lib.ones(2, 2, requires_grad=True)
+        lib.utils.checkpoint.checkpoint(
+            lambda x: x.T @ x, x, use_reentrant=False, context_fn=contexts
+        )
+        return seen
+
+    assert asked(tg) == [tg.matmul]
+    assert asked(torch) == [torch.ops.aten.permute.default, torch.ops.aten.mm.default]
+    with pytest.raises(AttributeError, match="operators do not exist here"):
+        tg.ops.aten  # noqa: B018
+
+
+def test_changed_in_place_under_a_policy():
+    """Results that a policy keeps may be changed in place"""
+
+    def gradient(lib: Any) -> list | None:
+        def contexts() -> Any:
+            return lib.utils.checkpoint.create_selective_checkpoint_contexts(
+                lambda ctx, op, *args, **kwargs: True
+            )
+
+        x = lib.ones(2, 2, requires_grad=True)
+        y = lib.utils.checkpoint.checkpoint(
+            lambda x: (x @ x).add_(1).exp(), x, use_reentrant=False, context_fn=contexts
+        )
+        try:
+            y.sum().backward()
+        except RuntimeError:
+            return None
+        return (x.grad / math.exp(3)).round().tolist()
+
+    assert on_both(gradient) == ([[4.0, 4.0], [4.0, 4.0]], None)
