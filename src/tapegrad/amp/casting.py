@@ -15,7 +15,17 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.catalog import Operation, doors, loaded, when_loaded
 from tapegrad.ops.common.signatures import function_cell
 
-from .lists import FLOAT32, FLOAT32_BY_DEFAULT, INSTEAD, LISTS, LOWER, ONLY, REFUSED
+from .lists import (
+    FLOAT32,
+    FLOAT32_BY_DEFAULT,
+    INSTEAD,
+    LISTS,
+    LOWER,
+    ONLY,
+    RECURRENT,
+    REFUSED,
+    STATE,
+)
 from .regions import Regions, is_used, regions, when_used
 
 
@@ -79,6 +89,9 @@ def _dtype(name: str, rule: str, kind: str, now: Regions, args: tuple, options: 
     if rule == FLOAT32_BY_DEFAULT:
         named = options.get("dtype") is not None or any(isinstance(a, np.dtype) for a in args)
         return None if named else float32
+    if rule == STATE:
+        *_, state = _tensors([options["hx"] if "hx" in options else args[1]])
+        return state.dtype if _is_cast(state, kind) else None
     tensors = [t for t in _tensors((*args, *options.values())) if t._device.type == kind]
     if rule == REFUSED and tensors:
         raise RuntimeError(f"[{name}] is refused within autocast: {INSTEAD[name]}")
@@ -127,6 +140,20 @@ def _served(
         return function(*args, **options)
     finally:
         regions.reset(token)
+
+
+def recurrent_casts(
+    mode: str, input: Tensor, hx: Any, weights: list[list[Any]]
+) -> tuple[Tensor, Any, list[list[Any]]]:
+    """The input, the states and the weights of a recurrent layer as autocast has them."""
+    now, kind = regions.get(), input._device.type
+    if kind not in now.enabled:
+        return input, hx, weights
+    state = input if hx is None else hx
+    dtype = _dtype(mode, RECURRENT[kind][mode], kind, now, (input, state), {})
+    if dtype is None or not all(_is_cast(w, kind) for w in _tensors(weights)):
+        return input, hx, weights
+    return tuple([_with_casts(value, kind, now, dtype) for value in (input, hx, weights)])  # type: ignore[return-value]
 
 
 # Public functions run another function, with casts, while there are regions: those that are loaded,

@@ -7,16 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.catalog import doors
 from tapegrad.ops.common.arguments import require_tensor, same_dtype
 from tapegrad.ops.creation.create import zeros
-from tapegrad.ops.layers.recurrent import (
-    LAYERS,
-    gru_cell,
-    lstm_cell,
-    rnn_relu_cell,
-    rnn_tanh_cell,
-    run_layers,
-)
+from tapegrad.ops.layers.recurrent import LAYERS, run_layers
 
 from .layer import check_kinds
 from .module import Module
@@ -122,7 +116,7 @@ class RNNBase(Module):
             return self._forward_packed(input, hx)
         name = type(self).__name__
         require_tensor(name, input)
-        input, hx = self._own_dtype(input), self._own_dtype(hx)
+        input, hx, weights = self._ready(input, hx)
         if input.ndim not in (2, 3):
             raise ValueError(
                 f"{name}: the input must be {self._layout()}, or the same without the batch, got "
@@ -133,11 +127,12 @@ class RNNBase(Module):
         x = input.unsqueeze(across) if alone else input
         x = x.transpose(0, 1) if self.batch_first else x
         length, batch, _ = x.shape
-        self._check_input(input)
+        self._check_input(input, weights)
         states = self._states(input, hx, batch, alone)
         if not length:
             raise RuntimeError(f"{name}: the input {tuple(input.shape)} has no step")
-        y, last = self._run(x.reshape(length * batch, self.input_size), states, (batch,) * length)
+        rows = x.reshape(length * batch, self.input_size)
+        y, last = self._run(rows, states, weights, (batch,) * length)
         y = y.reshape(length, batch, y.shape[1])
         if alone:
             return y.squeeze(1), self._paired([s.squeeze(1) for s in last])
@@ -146,37 +141,43 @@ class RNNBase(Module):
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
         x, batch_sizes, order, back = input
         require_tensor(type(self).__name__, x)
-        x, hx = self._own_dtype(x), self._own_dtype(hx)
+        x, hx, weights = self._ready(x, hx)
         if x.ndim != 2:
             raise RuntimeError(
                 f"{type(self).__name__}: the data of a PackedSequence must be (rows, "
                 f"{self.input_size}), got {tuple(x.shape)}"
             )
-        self._check_input(x)
+        self._check_input(x, weights)
         sizes = tuple(batch_sizes.tolist())
         states = self._states(x, hx, sizes[0], False)
         if hx is not None and order is not None:
             states = [s.index_select(1, order) for s in states]
-        y, last = self._run(x, states, sizes)
+        y, last = self._run(x, states, weights, sizes)
         if back is not None:
             last = [s.index_select(1, back) for s in last]
         return PackedSequence(y, batch_sizes, order, back), self._paired(last)
 
     def _run(
-        self, x: Tensor, states: list[Tensor], batch_sizes: tuple[int, ...]
+        self, x: Tensor, states: list[Tensor], sets: list[list[Any]], batch_sizes: tuple[int, ...]
     ) -> tuple[Tensor, list[Tensor]]:
         n = self._directions
-        sets = [self._complete(names) for names in self._all_weights]
         weights = [sets[i : i + n] for i in range(0, len(sets), n)]
         p = self.dropout if self.training else 0.0
         y, last = run_layers(self.mode, x, states, weights, batch_sizes, p)
         return y, [*last]
 
-    def _complete(self, names: list[str]) -> tuple[Any, ...]:
+    def _ready(self, input: Tensor, hx: Any) -> tuple[Tensor, Any, list[list[Any]]]:
+        """The input, the states, and the weights by layer and direction: within autocast in the
+        dtype in which the layer computes there."""
+        from tapegrad.amp.casting import recurrent_casts
+
+        return recurrent_casts(self.mode, input, hx, [*map(self._complete, self._all_weights)])
+
+    def _complete(self, names: list[str]) -> list[Any]:
         """w_ih, w_hh, b_ih, b_hh and w_hr; None for what there is not."""
         given = [getattr(self, name) for name in names]
         biases = given[2:4] if self.bias else [None, None]
-        return (*given[:2], *biases, given[-1] if self.proj_size else None)
+        return [*given[:2], *biases, given[-1] if self.proj_size else None]
 
     # ---- what is given --------------------------------------------------------------------
 
@@ -184,20 +185,8 @@ class RNNBase(Module):
         first = "batch, length" if self.batch_first else "length, batch"
         return f"({first}, {self.input_size})"
 
-    def _own_dtype(self, value: Any) -> Any:
-        """Within autocast, floats in the dtype of the weights, in which the layer computes."""
-        if isinstance(value, tuple):
-            return tuple([self._own_dtype(v) for v in value])
-        dtype = getattr(self, self._all_weights[0][0]).dtype
-        if isinstance(value, Tensor) and value.dtype != dtype and value.is_floating_point():
-            from tapegrad.amp.settings import is_autocast_enabled
-
-            if is_autocast_enabled(value.device.type):
-                return value.to(dtype)
-        return value
-
-    def _check_input(self, input: Tensor) -> None:
-        name, weight = type(self).__name__, getattr(self, self._all_weights[0][0])
+    def _check_input(self, input: Tensor, weights: list[list[Any]]) -> None:
+        name, weight = type(self).__name__, weights[0][0]
         if input.dtype != weight.dtype:
             raise ValueError(
                 f"{name}: the input is {input.dtype.name}, the weights are {weight.dtype.name}: "
@@ -455,6 +444,11 @@ class RNNCellBase(Module):
         return f"{self.input_size}, {self.hidden_size}{'' if self.bias else ', bias=False'}"
 
 
+def _cell(name: str) -> Callable[..., Any]:
+    """The public function, which autocast knows."""
+    return doors["tg"][name].load()
+
+
 class RNNCell(RNNCellBase):
     """One step of ``RNN``: ``cell(x, h)`` -> h'. For the formula see ``tapegrad.rnn_tanh_cell``,
     for shapes and what is raised ``RNNCellBase``."""
@@ -476,7 +470,7 @@ class RNNCell(RNNCellBase):
             raise RuntimeError(
                 f"RNNCell: nonlinearity must be 'tanh' or 'relu', not {self.nonlinearity!r}"
             )
-        cell = rnn_tanh_cell if self.nonlinearity == "tanh" else rnn_relu_cell
+        cell = _cell(f"rnn_{self.nonlinearity}_cell")
         return self._step(lambda x, s, *w: (cell(x, *s, *w),), input, {"hx": hx})[0]
 
     def extra_repr(self) -> str:
@@ -506,7 +500,7 @@ class LSTMCell(RNNCellBase):
         if hx is not None and len(hx) != 2:
             raise RuntimeError(f"LSTMCell: hx must be the pair (h, c), got {len(hx)} of them")
         h, c = (None, None) if hx is None else hx
-        h, c = self._step(lstm_cell, input, {"hx[0]": h, "hx[1]": c})
+        h, c = self._step(_cell("lstm_cell"), input, {"hx[0]": h, "hx[1]": c})
         return h, c
 
 
@@ -525,4 +519,5 @@ class GRUCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        return self._step(lambda x, s, *w: (gru_cell(x, *s, *w),), input, {"hx": hx})[0]
+        cell = _cell("gru_cell")
+        return self._step(lambda x, s, *w: (cell(x, *s, *w),), input, {"hx": hx})[0]
