@@ -4,13 +4,13 @@ nobody asks for regions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any
 
 import numpy as np
 
-from tapegrad.core.dtypes import float32, float64, promote_types
+from tapegrad.core.dtypes import float32, promote_types
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.catalog import Operation, doors, loaded, when_loaded
 from tapegrad.ops.common.signatures import function_cell
@@ -27,6 +27,7 @@ from .lists import (
     STATE,
 )
 from .regions import Regions, is_used, regions, when_used
+from .values import is_cast, tensors_in, with_casts
 
 
 def operations(name: str) -> set[Operation]:
@@ -51,28 +52,6 @@ def listed() -> dict[Operation, dict[str, tuple[str, str]]]:
     return found
 
 
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
-
-
-def _is_cast(t: Tensor, kind: str) -> bool:
-    dtype = t._array.dtype
-    return t._device.type == kind and dtype.kind in "fV" and dtype != float64
-
-
-def _with_casts(value: Any, kind: str, now: Regions, dtype: Any) -> Any:
-    if isinstance(value, Tensor):
-        return now.cast(value, dtype) if _is_cast(value, kind) else value
-    if isinstance(value, (list, tuple)) and any(True for _ in _tensors(value)):
-        several = [_with_casts(v, kind, now, dtype) for v in value]
-        return several if isinstance(value, list) else tuple(several)
-    return value
-
-
 def _dtype(name: str, rule: str, kind: str, now: Regions, args: tuple, options: dict) -> Any:
     """What the inputs of a call become; None: they stay as they are. Raises RuntimeError for an
     operation that is refused."""
@@ -90,14 +69,14 @@ def _dtype(name: str, rule: str, kind: str, now: Regions, args: tuple, options: 
         named = options.get("dtype") is not None or any(isinstance(a, np.dtype) for a in args)
         return None if named else float32
     if rule == STATE:
-        *_, state = _tensors([options["hx"] if "hx" in options else args[1]])
-        return state.dtype if _is_cast(state, kind) else None
-    tensors = [t for t in _tensors((*args, *options.values())) if t._device.type == kind]
+        *_, state = tensors_in([options["hx"] if "hx" in options else args[1]])
+        return state.dtype if is_cast(state, kind) else None
+    tensors = [t for t in tensors_in((*args, *options.values())) if t._device.type == kind]
     if rule == REFUSED and tensors:
         raise RuntimeError(f"[{name}] is refused within autocast: {INSTEAD[name]}")
     widest = now.active[kind]
     for t in tensors:
-        if _is_cast(t, kind):
+        if is_cast(t, kind):
             widest = promote_types(widest, t.dtype)
     return widest
 
@@ -112,9 +91,9 @@ def _casting(rules: dict[str, tuple[str, str]], function: Callable) -> Callable:
         for kind in kinds:
             dtype = _dtype(*rules[kind], kind, now, args, options)
             if dtype is not None:
-                args = tuple([_with_casts(a, kind, now, dtype) for a in args])
+                args = tuple([with_casts(a, kind, dtype, now.cast) for a in args])
                 if options:
-                    options = {n: _with_casts(v, kind, now, dtype) for n, v in options.items()}
+                    options = {n: with_casts(v, kind, dtype, now.cast) for n, v in options.items()}
         return _served(now, kinds, function, args, options) if kinds else function(*args, **options)
 
     return casts
@@ -151,9 +130,9 @@ def recurrent_casts(
         return input, hx, weights
     state = input if hx is None else hx
     dtype = _dtype(mode, RECURRENT[kind][mode], kind, now, (input, state), {})
-    if dtype is None or not all(_is_cast(w, kind) for w in _tensors(weights)):
+    if dtype is None or not all(is_cast(w, kind) for w in tensors_in(weights)):
         return input, hx, weights
-    return tuple([_with_casts(value, kind, now, dtype) for value in (input, hx, weights)])  # type: ignore[return-value]
+    return tuple([with_casts(value, kind, dtype, now.cast) for value in (input, hx, weights)])  # type: ignore[return-value]
 
 
 # Public functions run another function, with casts, while there are regions: those that are loaded,
