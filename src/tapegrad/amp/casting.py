@@ -187,9 +187,9 @@ def _use(on: bool) -> None:
     for cell, as_is, within in _public:
         cell.cell_contents = within if on else as_is
     for name, method in _methods():
-        if on:
+        if on and Tensor.__dict__[name] is not method:
             _outside[name] = Tensor.__dict__[name]
-        setattr(Tensor, name, method if on else _outside[name])
+        setattr(Tensor, name, method if on else _outside.get(name, Tensor.__dict__[name]))
 
 
 when_used.append(_use)

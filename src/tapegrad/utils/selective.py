@@ -12,12 +12,12 @@ import enum
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 from tapegrad.core import caller
-from tapegrad.core.commit import fork_safe_lock
+from tapegrad.core.commit import Users
 from tapegrad.core.devices import Device, load_primitive, to_numpy
 from tapegrad.core.memory import shares
 from tapegrad.core.modes import flag
@@ -145,16 +145,6 @@ def create_selective_checkpoint_contexts(
 _RECOMPUTED, _HANDED_OUT = object(), object()
 
 _current: ContextVar[_Context | None] = ContextVar("selective checkpoint", default=None)
-_entered = 0  # by all threads; operations look for contexts while there are any
-_counting = fork_safe_lock()
-
-
-def _count(change: int) -> None:
-    global _entered
-    with _counting:
-        _entered += change
-        if _entered == max(change, 0):  # the first has come, or the last gone
-            caller.interpose(_looking if _entered else None)
 
 
 def _looking(name: str, device: Device, implementation: Callable) -> Callable:
@@ -165,6 +155,15 @@ def _looking(name: str, device: Device, implementation: Callable) -> Callable:
         return context.run(_Call(name, device, implementation, arrays, parameters))
 
     return run
+
+
+# Operations look for contexts while there are any in some thread.
+_users = Users(lambda on: caller.interpose(_looking if on else None))
+
+
+def _exchange(context: _Context | None) -> None:
+    change = (context is not None) - (_current.get() is not None)
+    _users.change(change, partial(_current.set, context))
 
 
 class _Call(NamedTuple):
@@ -188,22 +187,25 @@ class _Context:
 
     def __init__(self) -> None:
         self._calls: Counter[str] = Counter()
-        self._before: list[tuple[_Context | None, Token]] = []
+        self._before: list[_Context | None] = []
 
     def __enter__(self) -> None:
         self._calls.clear()
-        _count(1)
-        self._before.append((_current.get(), _current.set(self)))
+        self._before.append(_current.get())
+        try:
+            _exchange(self)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *error: object) -> None:
-        _current.reset(self._before.pop()[1])
-        _count(-1)
+        _exchange(self._before.pop())
 
     def run(self, call: _Call) -> Any:
         """The result of a call."""
         key = call.name, self._calls[call.name]
         self._calls[call.name] += 1
-        outer = self._before[-1][0]
+        outer = self._before[-1]
         compute = partial(call.implementation, *call.arrays, **call.parameters)
         return self.result(key, call, compute if outer is None else partial(outer.run, call))
 
