@@ -1143,19 +1143,6 @@ def test_views_of_what_was_detached():
     assert x.grad is None
 
 
-def test_recurrent_layers_within_autocast():
-    """Within autocast RNN, LSTM and GRU compute in the dtype of their weights"""
-    x = tg.ones(3, 1, 2, dtype=tg.bfloat16)
-    for kind in ("RNN", "LSTM", "GRU"):
-        layer = getattr(tg.nn, kind)(2, 4)
-        with tg.autocast("cpu", dtype=tg.bfloat16):
-            y, _ = layer(x)
-            packed, _ = layer(tg.nn.utils.rnn.pack_sequence([x[:, 0]]))
-        assert y.dtype == packed.data.dtype == tg.float32
-        with pytest.raises(ValueError, match="convert one"):
-            layer(x)
-
-
 def test_what_autocast_keeps_in_float32():
     """Within autocast on the CPU linalg.pinv, linalg.matrix_power and svd_lowrank stay float32"""
 
