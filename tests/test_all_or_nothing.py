@@ -19,7 +19,13 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.amp import casting, regions
+from tapegrad.autograd import saved_tensors
+from tapegrad.core import caller
 from tapegrad.core.devices import Device
+from tapegrad.core.node import Node
+from tapegrad.core.tensor import Tensor
+from tapegrad.utils import selective
 
 
 def interrupted_everywhere(
@@ -120,6 +126,55 @@ def test_an_interrupt_of_a_mode_leaves_it_as_it_was(run: Callable, recording: bo
 
     with tg.set_grad_enabled(recording):
         assert interrupted_everywhere(run, check, begins=True) > 2
+
+
+def _selective() -> Any:
+    first, _ = tg.utils.checkpoint.create_selective_checkpoint_contexts([tg.matmul])
+    return first
+
+
+@pytest.mark.parametrize(
+    ("context", "is_set", "is_put_in", "leave"),
+    [
+        (
+            lambda: tg.autocast("emulated"),
+            lambda: bool(regions.regions.get().active),
+            lambda: (
+                regions.is_used() or any(Tensor.__dict__[n] is m for n, m in casting._methods())
+            ),
+            lambda: regions.exchange(regions.Regions()),
+        ),
+        (
+            lambda: tg.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t),
+            lambda: saved_tensors.current.get() is not None,
+            lambda: caller._WORDS["Node"] is not Node,
+            lambda: saved_tensors.exchange(None),
+        ),
+        (
+            _selective,
+            lambda: selective._current.get() is not None,
+            lambda: caller._between is not None,
+            lambda: selective._exchange(None),
+        ),
+    ],
+    ids=["autocast", "saved_tensors_hooks", "selective checkpoint"],
+)
+def test_what_is_put_in_between_is_there_as_long_as_it_is_used(
+    context: Callable, is_set: Callable, is_put_in: Callable, leave: Callable
+) -> None:
+    """Only an interrupt of ``__exit__`` leaves a context set, which then counts as set."""
+
+    def check(done: bool) -> None:
+        if is_set():
+            assert not done
+            leave()
+        with context():  # what was left half is made whole
+            assert is_set()
+            assert is_put_in()
+        assert not is_set()
+        assert not is_put_in()
+
+    assert interrupted_everywhere(_entered(context), check) > 5
 
 
 def test_modes_leave_in_every_way_of_leaving() -> None:

@@ -6,6 +6,7 @@ A test's docstring is its row's first cell, without the markup, so that neither 
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import re
 from collections.abc import Callable
@@ -948,6 +949,22 @@ def test_loading_a_wrong_state():
     on_both(load)
 
 
+def test_a_new_count():
+    """A step puts new tensors in the place of state[p]["step"] and of other numbers that it counts,
+    on the CPU, these in float64"""
+
+    def counted(lib: Any) -> tuple:
+        p = lib.ones(2, requires_grad=True)
+        p.grad = lib.ones(2)
+        optimizer = lib.optim.NAdam([p])
+        optimizer.step()
+        first = optimizer.state[p]["step"]
+        optimizer.step()
+        return first.item(), optimizer.state[p]["mu_product"].dtype
+
+    assert on_both(counted) == ((1.0, tg.float64), (2.0, torch.float32))
+
+
 def test_a_repeated_parameter():
     """A group that repeats a parameter is refused"""
     p, q = (lib.ones(2, requires_grad=True) for lib in (tg, torch))
@@ -1175,19 +1192,6 @@ def test_views_of_what_was_detached():
     assert x.grad is None
 
 
-def test_recurrent_layers_within_autocast():
-    """Within autocast RNN, LSTM and GRU compute in the dtype of their weights"""
-    x = tg.ones(3, 1, 2, dtype=tg.bfloat16)
-    for kind in ("RNN", "LSTM", "GRU"):
-        layer = getattr(tg.nn, kind)(2, 4)
-        with tg.autocast("cpu", dtype=tg.bfloat16):
-            y, _ = layer(x)
-            packed, _ = layer(tg.nn.utils.rnn.pack_sequence([x[:, 0]]))
-        assert y.dtype == packed.data.dtype == tg.float32
-        with pytest.raises(ValueError, match="convert one"):
-            layer(x)
-
-
 def test_what_autocast_keeps_in_float32():
     """Within autocast on the CPU linalg.pinv, linalg.matrix_power and svd_lowrank stay float32"""
 
@@ -1256,7 +1260,48 @@ def test_copies_of_what_the_tape_keeps():
 
 
 def test_selective_checkpoints():
-    """checkpoint has no create_selective_checkpoint_contexts"""
-    assert torch.utils.checkpoint.create_selective_checkpoint_contexts
-    with pytest.raises(AttributeError):
-        tg.utils.checkpoint.create_selective_checkpoint_contexts  # noqa: B018
+    """A policy of create_selective_checkpoint_contexts is asked of tapegrad's operations, as
+    tapegrad.matmul, not of ops.aten, and of no views"""
+
+    def asked(lib: Any) -> list:
+        seen: list = []
+
+        def contexts() -> Any:
+            def policy(ctx: Any, op: Any, *args: Any, **kwargs: Any) -> bool:
+                seen.append(op)
+                return False
+
+            return lib.utils.checkpoint.create_selective_checkpoint_contexts(policy)
+
+        x = lib.ones(2, 2, requires_grad=True)
+        lib.utils.checkpoint.checkpoint(
+            lambda x: x.T @ x, x, use_reentrant=False, context_fn=contexts
+        )
+        return seen
+
+    assert asked(tg) == [tg.matmul]
+    assert asked(torch) == [torch.ops.aten.permute.default, torch.ops.aten.mm.default]
+    with pytest.raises(AttributeError, match="operators do not exist here"):
+        tg.ops.aten  # noqa: B018
+
+
+def test_changed_in_place_under_a_policy():
+    """Results that a policy keeps may be changed in place"""
+
+    def gradient(lib: Any) -> list | None:
+        def contexts() -> Any:
+            return lib.utils.checkpoint.create_selective_checkpoint_contexts(
+                lambda ctx, op, *args, **kwargs: True
+            )
+
+        x = lib.ones(2, 2, requires_grad=True)
+        y = lib.utils.checkpoint.checkpoint(
+            lambda x: (x @ x).add_(1).exp(), x, use_reentrant=False, context_fn=contexts
+        )
+        try:
+            y.sum().backward()
+        except RuntimeError:
+            return None
+        return (x.grad / math.exp(3)).round().tolist()
+
+    assert on_both(gradient) == ([[4.0, 4.0], [4.0, 4.0]], None)

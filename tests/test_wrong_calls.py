@@ -36,6 +36,7 @@ LEFT_OUT = {
     "autocast_decrement_nesting": "changes what the others do",
     "autocast_increment_nesting": "changes what the others do",
     "bench": "runs for minutes",
+    "CheckpointPolicy": "an Enum, with Python's errors",
     "Transformer": "44 million parameters take more than a second",
     "checkpoint": "calls what it is given, whose errors are its own",
     "count_flops": "calls what it is given, whose errors are its own",

@@ -55,7 +55,8 @@ struct Engine {
     PyTypeObject *node, *leaf;
     PyObject* storage;
     PyObject* result_of;
-    PyObject *fitted, *wide_sum, *rounded, *run_hooks, *freed, *check, *collect_result, *add_into;
+    PyObject *fitted, *wide_sum, *rounded, *run_hooks, *with_posthooks, *freed, *check,
+        *collect_result, *add_into;
     Slots of_node, of_leaf;
     Py_ssize_t primitive, serial, edges, saved, inputs, device, storage_of_result, watched;
 };
@@ -63,7 +64,7 @@ struct Engine {
 Engine engine;
 
 struct {
-    PyObject *backward, *base, *into, *last_change, *saves_any, *xp;
+    PyObject *aside, *backward, *base, *into, *last_change, *posthooks, *saves_any, *xp;
 } names;
 
 PyObject*& slot(PyObject* object, Py_ssize_t offset) {
@@ -221,6 +222,14 @@ bool changed_since(PyObject* node, bool& changed) {
     return !PyErr_Occurred();
 }
 
+// Whether hooks are to see what the rule of a watched node makes.
+bool has_posthooks(PyObject* node, bool& has) {
+    Ref aside(PyObject_GetAttr(node, names.aside));
+    Ref hooks(aside && aside.object != Py_None ? PyObject_GetAttr(aside, names.posthooks) : nullptr);
+    has = hooks && PyDict_Check(hooks.object) && PyDict_GET_SIZE(hooks.object) > 0;
+    return !PyErr_Occurred();
+}
+
 // Hand the gradient of a node's result on to its edges.
 bool hand_on(Walk* walk, PyObject* node, PyObject* g, PyObject* primitive, PyObject* saved) {
     Ref edges = Ref::to(slot(node, engine.edges));
@@ -233,6 +242,18 @@ bool hand_on(Walk* walk, PyObject* node, PyObject* g, PyObject* primitive, PyObj
         PyObject* index = PyTuple_GET_ITEM(saved, 2);
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
         return call(engine.collect_result, walk->pending, walk->push, whole, index, g);
+    }
+    bool has = false;
+    if (slot(node, engine.watched) == Py_True && !has_posthooks(node, has)) {
+        return false;
+    }
+    if (has) {
+        Ref xp(PyObject_GetAttr(slot(node, engine.device), names.xp));
+        if (!xp) {
+            return false;
+        }
+        Py_XSETREF(walk->xp, Py_NewRef(xp.object));
+        return call(engine.with_posthooks, xp, node, g, edges, reinterpret_cast<PyObject*>(walk));
     }
     Ref into(PyObject_GetAttr(primitive, names.into));
     if (!into) {
@@ -277,9 +298,12 @@ bool visit_node(Walk* walk, PyObject* node, bool retain_graph, PyObject* retaine
         }
     }
     if (slot(node, engine.watched) == Py_True) {
-        g = call(engine.run_hooks, node, g, Py_False, retained);
+        g = call(engine.run_hooks, node, g, retained);
         if (!g) {
             return false;
+        }
+        if (g.object == Py_None) {
+            return true;
         }
     }
     if (!is_complete(node, {engine.primitive, engine.saved, engine.edges, engine.device,
@@ -471,13 +495,13 @@ PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
 PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
     static const char* keywords[] = {"node",      "leaf",    "storage",   "result_of",
                                      "fitted",    "wide_sum", "rounded",  "run_hooks",
-                                     "freed",     "check",   "collect_result", "add_into",
-                                     nullptr};
-    PyObject *node, *leaf, *storage, *result_of, *helpers[8];
+                                     "with_posthooks", "freed", "check",  "collect_result",
+                                     "add_into",  nullptr};
+    PyObject *node, *leaf, *storage, *result_of, *helpers[9];
     if (!PyArg_ParseTupleAndKeywords(
-            args, options, "$O!O!OOOOOOOOOO", const_cast<char**>(keywords), &PyType_Type, &node,
+            args, options, "$O!O!OOOOOOOOOOO", const_cast<char**>(keywords), &PyType_Type, &node,
             &PyType_Type, &leaf, &storage, &result_of, &helpers[0], &helpers[1], &helpers[2],
-            &helpers[3], &helpers[4], &helpers[5], &helpers[6], &helpers[7])) {
+            &helpers[3], &helpers[4], &helpers[5], &helpers[6], &helpers[7], &helpers[8])) {
         return nullptr;
     }
     auto* node_type = reinterpret_cast<PyTypeObject*>(node);
@@ -502,9 +526,10 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
     given.leaf = leaf_type;
     given.storage = storage;
     given.result_of = result_of;
-    PyObject** places[] = {&given.fitted, &given.wide_sum, &given.rounded,        &given.run_hooks,
-                           &given.freed,  &given.check,    &given.collect_result, &given.add_into};
-    for (int i = 0; i < 8; ++i) {
+    PyObject** places[] = {&given.fitted,         &given.wide_sum, &given.rounded,
+                           &given.run_hooks,      &given.with_posthooks, &given.freed,
+                           &given.check,          &given.collect_result, &given.add_into};
+    for (int i = 0; i < 9; ++i) {
         *places[i] = Py_NewRef(helpers[i]);
     }
     for (PyObject* object : {node, leaf, storage, result_of}) {
@@ -536,11 +561,12 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT,
 
 PyMODINIT_FUNC PyInit__tape() {
     import_array();
-    names = {PyUnicode_InternFromString("backward"),    PyUnicode_InternFromString("base"),
-             PyUnicode_InternFromString("into"),        PyUnicode_InternFromString("last_change"),
-             PyUnicode_InternFromString("saves_any"),   PyUnicode_InternFromString("xp")};
-    if (!names.backward || !names.base || !names.into || !names.last_change || !names.saves_any ||
-        !names.xp || !ready_walk_type()) {
+    names = {PyUnicode_InternFromString("aside"),     PyUnicode_InternFromString("backward"),
+             PyUnicode_InternFromString("base"),      PyUnicode_InternFromString("into"),
+             PyUnicode_InternFromString("last_change"), PyUnicode_InternFromString("posthooks"),
+             PyUnicode_InternFromString("saves_any"), PyUnicode_InternFromString("xp")};
+    if (!names.aside || !names.backward || !names.base || !names.into || !names.last_change ||
+        !names.posthooks || !names.saves_any || !names.xp || !ready_walk_type()) {
         return nullptr;
     }
     PyObject* module = PyModule_Create(&definition);

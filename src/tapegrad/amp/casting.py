@@ -4,19 +4,30 @@ nobody asks for regions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any
 
 import numpy as np
 
-from tapegrad.core.dtypes import float32, float64, promote_types
+from tapegrad.core.dtypes import float32, promote_types
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.catalog import Operation, doors, loaded, when_loaded
 from tapegrad.ops.common.signatures import function_cell
 
-from .lists import FLOAT32, FLOAT32_BY_DEFAULT, INSTEAD, LISTS, LOWER, ONLY, REFUSED
+from .lists import (
+    FLOAT32,
+    FLOAT32_BY_DEFAULT,
+    INSTEAD,
+    LISTS,
+    LOWER,
+    ONLY,
+    RECURRENT,
+    REFUSED,
+    STATE,
+)
 from .regions import Regions, is_used, regions, when_used
+from .values import is_cast, tensors_in, with_casts
 
 
 def operations(name: str) -> set[Operation]:
@@ -41,28 +52,6 @@ def listed() -> dict[Operation, dict[str, tuple[str, str]]]:
     return found
 
 
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
-
-
-def _is_cast(t: Tensor, kind: str) -> bool:
-    dtype = t._array.dtype
-    return t._device.type == kind and dtype.kind in "fV" and dtype != float64
-
-
-def _with_casts(value: Any, kind: str, now: Regions, dtype: Any) -> Any:
-    if isinstance(value, Tensor):
-        return now.cast(value, dtype) if _is_cast(value, kind) else value
-    if isinstance(value, (list, tuple)) and any(True for _ in _tensors(value)):
-        several = [_with_casts(v, kind, now, dtype) for v in value]
-        return several if isinstance(value, list) else tuple(several)
-    return value
-
-
 def _dtype(name: str, rule: str, kind: str, now: Regions, args: tuple, options: dict) -> Any:
     """What the inputs of a call become; None: they stay as they are. Raises RuntimeError for an
     operation that is refused."""
@@ -79,12 +68,15 @@ def _dtype(name: str, rule: str, kind: str, now: Regions, args: tuple, options: 
     if rule == FLOAT32_BY_DEFAULT:
         named = options.get("dtype") is not None or any(isinstance(a, np.dtype) for a in args)
         return None if named else float32
-    tensors = [t for t in _tensors((*args, *options.values())) if t._device.type == kind]
+    if rule == STATE:
+        *_, state = tensors_in([options["hx"] if "hx" in options else args[1]])
+        return state.dtype if is_cast(state, kind) else None
+    tensors = [t for t in tensors_in((*args, *options.values())) if t._device.type == kind]
     if rule == REFUSED and tensors:
         raise RuntimeError(f"[{name}] is refused within autocast: {INSTEAD[name]}")
     widest = now.active[kind]
     for t in tensors:
-        if _is_cast(t, kind):
+        if is_cast(t, kind):
             widest = promote_types(widest, t.dtype)
     return widest
 
@@ -99,9 +91,9 @@ def _casting(rules: dict[str, tuple[str, str]], function: Callable) -> Callable:
         for kind in kinds:
             dtype = _dtype(*rules[kind], kind, now, args, options)
             if dtype is not None:
-                args = tuple([_with_casts(a, kind, now, dtype) for a in args])
+                args = tuple([with_casts(a, kind, dtype, now.cast) for a in args])
                 if options:
-                    options = {n: _with_casts(v, kind, now, dtype) for n, v in options.items()}
+                    options = {n: with_casts(v, kind, dtype, now.cast) for n, v in options.items()}
         return _served(now, kinds, function, args, options) if kinds else function(*args, **options)
 
     return casts
@@ -127,6 +119,20 @@ def _served(
         return function(*args, **options)
     finally:
         regions.reset(token)
+
+
+def recurrent_casts(
+    mode: str, input: Tensor, hx: Any, weights: list[list[Any]]
+) -> tuple[Tensor, Any, list[list[Any]]]:
+    """The input, the states and the weights of a recurrent layer as autocast has them."""
+    now, kind = regions.get(), input._device.type
+    if kind not in now.enabled:
+        return input, hx, weights
+    state = input if hx is None else hx
+    dtype = _dtype(mode, RECURRENT[kind][mode], kind, now, (input, state), {})
+    if dtype is None or not all(is_cast(w, kind) for w in tensors_in(weights)):
+        return input, hx, weights
+    return tuple([with_casts(value, kind, dtype, now.cast) for value in (input, hx, weights)])  # type: ignore[return-value]
 
 
 # Public functions run another function, with casts, while there are regions: those that are loaded,
@@ -181,9 +187,9 @@ def _use(on: bool) -> None:
     for cell, as_is, within in _public:
         cell.cell_contents = within if on else as_is
     for name, method in _methods():
-        if on:
+        if on and Tensor.__dict__[name] is not method:
             _outside[name] = Tensor.__dict__[name]
-        setattr(Tensor, name, method if on else _outside[name])
+        setattr(Tensor, name, method if on else _outside.get(name, Tensor.__dict__[name]))
 
 
 when_used.append(_use)

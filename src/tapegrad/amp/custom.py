@@ -6,26 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor
 
 from .regions import autocast, chosen_dtype, regions
 from .regions import device_type as known_type
-
-
-def _with_casts(value: Any, kind: str, dtype: Any) -> Any:
-    if isinstance(value, Tensor):
-        concerned = value._device.type == kind and value.is_floating_point()
-        return value.to(dtype) if concerned and value.dtype != float64 else value
-    if isinstance(value, (str, bytes, np.ndarray)):
-        return value
-    if isinstance(value, dict):
-        return {_with_casts(k, kind, dtype): _with_casts(v, kind, dtype) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)([_with_casts(v, kind, dtype) for v in value])
-    return value
+from .values import with_casts
 
 
 def custom_fwd(
@@ -48,7 +33,8 @@ def custom_fwd(
         if not on or target is None:
             return fwd(ctx, *args, **kwargs)
         with autocast(kind, enabled=False):
-            return fwd(ctx, *_with_casts(args, kind, target), **_with_casts(kwargs, kind, target))
+            given = [with_casts(values, kind, target, Tensor.to) for values in (args, kwargs)]
+            return fwd(ctx, *given[0], **given[1])
 
     return forward
 

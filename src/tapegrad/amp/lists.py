@@ -20,6 +20,8 @@ FLOAT32 = "float32"
 FLOAT32_BY_DEFAULT = "float32 by default"
 # Inputs of several dtypes become the widest of them.
 WIDEST = "widest"
+# Inputs become the dtype of the state, the last tensor of the argument ``hx``.
+STATE = "the state's"
 # The call raises RuntimeError, which says what to do instead.
 REFUSED = "refused"
 
@@ -36,7 +38,8 @@ _LOSSES = """
 """
 
 CPU = {
-    LOWER: _PRODUCTS + "corrcoef cov inner tensordot",
+    LOWER: _PRODUCTS + "corrcoef cov inner rnn_relu_cell rnn_tanh_cell tensordot",
+    STATE: "gru_cell lstm_cell",
     FLOAT32: _LOSSES
     + """
         adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d binary_cross_entropy cdist cholesky
@@ -48,7 +51,7 @@ CPU = {
         nanquantile ormqr pad pca_lowrank pinverse prod qr quantile svd svd_lowrank trace
         triangular_solve
     """,
-    WIDEST: "cat gru_cell index_copy lstm_cell rnn_relu_cell rnn_tanh_cell stack",
+    WIDEST: "cat index_copy stack",
 }
 
 GPU = {
@@ -69,6 +72,15 @@ GPU = {
         scatter_add tensordot vdot
     """,
     REFUSED: "binary_cross_entropy",
+}
+
+# Recurrent layers, which are no functions here, by their modes: on the CPU PyTorch runs GRU in
+# steps that end as the state began.
+RECURRENT = {
+    "cpu": {"GRU": STATE, "LSTM": LOWER, "RNN_RELU": LOWER, "RNN_TANH": LOWER},
+    **dict.fromkeys(
+        ("cuda", "emulated"), dict.fromkeys(("GRU", "LSTM", "RNN_RELU", "RNN_TANH"), LOWER)
+    ),
 }
 
 LISTS = {"cpu": CPU, "cuda": GPU, "emulated": GPU}

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from tapegrad.core import dtypes
-from tapegrad.core.commit import fork_safe_lock
+from tapegrad.core.commit import Users
 from tapegrad.core.devices import TYPES, device_count
 from tapegrad.core.modes import flag, recording
 from tapegrad.core.tape import tensor_xp
@@ -105,22 +105,13 @@ regions: ContextVar[Regions] = ContextVar("autocast", default=Regions())  # noqa
 
 # Called with whether any thread has a region, when that changes: casting.py exchanges functions.
 when_used: list[Callable[[bool], None]] = []
-_used = 0
-_counting = fork_safe_lock()
+_users = Users(lambda on: [tell(on) for tell in when_used])
 
 
 def exchange(new: Regions) -> Regions:
     """Set the regions of this thread; returns those that were set."""
-    global _used
     before = regions.get()
-    change = bool(new.active) - bool(before.active)
-    if change:
-        with _counting:
-            _used += change
-            if _used == max(change, 0):  # the first has come, or the last gone
-                for tell in when_used:
-                    tell(_used > 0)
-    regions.set(new)
+    _users.change(bool(new.active) - bool(before.active), functools.partial(regions.set, new))
     return before
 
 
@@ -136,7 +127,7 @@ def within(saved: Regions) -> Iterator[None]:
 
 def is_used() -> bool:
     """Whether any thread has a region."""
-    return _used > 0
+    return bool(_users)
 
 
 def _named(name: str) -> Any:
@@ -223,15 +214,19 @@ class autocast:
     def __enter__(self) -> autocast:
         now = regions.get()
         self._before.append(now)
-        exchange(
-            now.switched(
-                self.device,
-                self._enabled,
-                self.fast_dtype,
-                caches=self._caches,
-                nesting=now.nesting + 1,
+        try:
+            exchange(
+                now.switched(
+                    self.device,
+                    self._enabled,
+                    self.fast_dtype,
+                    caches=self._caches,
+                    nesting=now.nesting + 1,
+                )
             )
-        )
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:

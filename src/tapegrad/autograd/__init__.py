@@ -14,6 +14,7 @@ from tapegrad.core.modes import (
 from tapegrad.ops.common.files import files
 from tapegrad.ops.common.hints import UnknownName
 
+from . import node_hooks as node_hooks  # which gives nodes their methods
 from .backward import backward, grad
 from .function import Function
 from .gradient_check import gradcheck, gradgradcheck

@@ -58,7 +58,12 @@ class saved_tensors_hooks:
         before = current.get()
         if before is not None and before.refused is not None:
             raise RuntimeError(before.refused)
-        self._before.append(exchange(Hooks(self.pack_hook, self.unpack_hook)))
+        self._before.append(before)
+        try:
+            exchange(Hooks(self.pack_hook, self.unpack_hook))
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *error: object) -> None:
         exchange(self._before.pop())

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple
 
 from tapegrad.core import caller
 from tapegrad.core.caller import result_node
-from tapegrad.core.commit import fork_safe_lock
+from tapegrad.core.commit import Users
 from tapegrad.core.modes import recording
 from tapegrad.core.node import Node
 from tapegrad.core.tensor import Tensor, wrap
@@ -32,9 +33,6 @@ class Hooks(NamedTuple):
 # The innermost hooks of this thread, or why there may be none.
 current: ContextVar[Hooks | None] = ContextVar("saved tensors hooks", default=None)
 
-_entered = 0  # by all threads; the tape looks for hooks while there are any
-_counting = fork_safe_lock()
-
 
 def active() -> Hooks | None:
     """The hooks to use for what is kept now, if any are set."""
@@ -44,13 +42,8 @@ def active() -> Hooks | None:
 
 def exchange(hooks: Hooks | None) -> Hooks | None:
     """Set the hooks of this thread; returns those that were set."""
-    global _entered
     before = current.get()
-    change = _is_set(hooks) - _is_set(before)
-    with _counting:
-        _entered += change
-        caller.make_nodes(_new_node if _entered else Node)
-    current.set(hooks)
+    _users.change(_is_set(hooks) - _is_set(before), partial(current.set, hooks))
     return before
 
 
@@ -60,6 +53,10 @@ def _is_set(hooks: Hooks | None) -> int:
 
 def _new_node() -> Node:
     return Node() if active() is None else _Incomplete()
+
+
+# The tape looks for hooks while there are any in some thread.
+_users = Users(lambda on: caller.make_nodes(_new_node if on else Node))
 
 
 class Kept:

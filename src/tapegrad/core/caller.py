@@ -63,10 +63,13 @@ class TensorNamespace:
 tensor_xp = TensorNamespace()
 
 _watcher: Callable[[str, Device], Callable] | None = None
+_between: Callable[[str, Device, Callable], Callable] | None = None
 
 
 def _implementation(name: str, device: Device, remembered: dict[Device, Callable]) -> Callable:
     found = device.ops[name] if _watcher is None else _watcher(name, device)
+    if _between is not None:
+        found = _between(name, device, found)
     remembered[device] = found
     return found
 
@@ -78,6 +81,14 @@ def watch(watcher: Callable[[str, Device], Callable] | None, clock: Any = serial
     global _watcher, serials
     _watcher, serials = watcher, clock
     _WORDS["serials"] = clock
+    devices.forget_implementations()
+
+
+def interpose(between: Callable[[str, Device, Callable], Callable] | None) -> None:
+    """Let operations on Tensors run what ``between(name, device, implementation)`` makes of what
+    they run else; None: as usual."""
+    global _between
+    _between = between
     devices.forget_implementations()
 
 

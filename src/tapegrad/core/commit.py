@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 
 def commit(steps: list[partial]) -> None:
@@ -25,3 +27,37 @@ def fork_safe_lock() -> threading.Lock:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]
     return lock
+
+
+class Users:
+    """How many uses there are, in all threads, of something that is put in between while there are
+    any: ``put(True)`` puts it in, ``put(False)`` takes it out. Both may be called again where they
+    were interrupted."""
+
+    def __init__(self, put: Callable[[bool], Any]) -> None:
+        self._put = put
+        self._count = [0]
+        self._is_in: bool | None = False  # None: half
+        self._lock = fork_safe_lock()
+
+    def __bool__(self) -> bool:
+        return self._count[0] > 0
+
+    def change(self, by: int, step: partial) -> None:
+        """Count ``by`` more, and make the step: both or, where an interrupt comes, neither."""
+        if not by:
+            step()
+            return
+        with self._lock:
+            try:
+                if by > 0:
+                    self._turn(True)
+                commit([partial(self._count.__setitem__, 0, self._count[0] + by), step])
+            finally:
+                self._turn(bool(self))
+
+    def _turn(self, on: bool) -> None:
+        if self._is_in is not on:
+            self._is_in = None
+            self._put(on)
+            self._is_in = on

@@ -25,6 +25,7 @@ from .dtypes import accumulator, float32
 from .memory import Array
 from .modes import recording
 from .node import Node
+from .node_hooks import Caught, run_posthooks, run_prehooks
 from .quiet import noisy, quiet
 from .tensor import Leaf, Storage, Tensor, wrap, wrap_result
 
@@ -153,6 +154,10 @@ def _visit(
             if node not in leading:  # nothing is wanted beyond it
                 continue
             edges = tuple([e if e in leading or e in targets else None for e in edges])  # type: ignore
+        if node.watched:
+            g = run_prehooks(node, g)
+            if g is None:
+                continue
         primitive = node.primitive
         saved = node.saved
         if saved is None:
@@ -161,12 +166,11 @@ def _visit(
             _check(node, create_graph)
         if primitive is result_of:
             _collect_result(pending, push, edges[0], saved[2], g)  # type: ignore
+        elif node.watched and node.aside is not None and node.aside.posthooks:
+            xp = tensor_xp if create_graph else node.device.xp
+            _with_posthooks(xp, node, g, edges, hand_over)
         elif create_graph:
-            tensors = _saved_as_tensors(node)
-            if primitive.plain is None:
-                primitive.backward(tensor_xp, g, tensors, edges, hand_over)
-            else:
-                _through_plain(node, g, tensors, edges, hand_over)
+            _rule_on_tape(node, g, edges, hand_over)
         elif primitive.into is None:
             xp = node.device.xp
             primitive.backward(xp, g, saved, edges, hand_over)
@@ -302,6 +306,35 @@ def _saved_as_tensors(node: Node) -> list:
     return [y, *inputs, *parameters, *extras]
 
 
+def _rule_on_tape(node: Node, g: Any, edges: tuple, arrive: Callable) -> None:
+    """Call a node's rule with Tensors, so that it is recorded."""
+    tensors = _saved_as_tensors(node)
+    if node.primitive.plain is None:
+        node.primitive.backward(tensor_xp, g, tensors, edges, arrive)
+    else:
+        _through_plain(node, g, tensors, edges, arrive)
+
+
+def _with_posthooks(xp: Any, node: Node, g: Any, edges: tuple, arrive: Callable) -> None:
+    """Call a node's rule, show what it makes to the hooks on the node, and hand that on."""
+    caught = Caught(edges)
+    if xp is tensor_xp:
+        _rule_on_tape(node, g, caught.places, caught)
+    else:
+        node.primitive.backward(xp, g, node.saved, caught.places, caught)
+    made = caught.gradients
+    whole: list[Any] = []
+    for edge, gradient in zip(edges, made, strict=True):
+        if gradient is not None and gradient.shape != edge.shape:
+            gradient = unbroadcast(xp, gradient, edge, node)
+        if gradient is not None and gradient.dtype != edge.dtype:
+            gradient = xp.cast(gradient, dtype=edge.dtype)
+        whole.append(gradient)
+    for edge, gradient in zip(edges, run_posthooks(node, edges, made, whole, g), strict=True):
+        if gradient is not None:
+            arrive(edge, gradient)
+
+
 def _through_plain(node: Node, g: Tensor, saved: list, edges: tuple, arrive: Callable) -> None:
     """The gradients of a primitive whose rules cannot be differentiated again: record what it is
     in plain operations and walk back over that."""
@@ -352,6 +385,9 @@ def _leading_to(targets: set[Node | Leaf], roots: Sequence[Tensor]) -> set:
 def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) -> Any:
     """Show the complete gradient to the hooks; each may return a replacement. Note in
     ``retained`` what retain_grad() asks for."""
+    retained_by = getattr(edge, "retained_by", None)
+    if not edge.hooks and retained_by is None:
+        return g
     given = g if create_graph else wrap_result(g, edge.device)
     if edge.hooks and not given.is_contiguous():
         given = given.contiguous()
@@ -371,11 +407,15 @@ def _run_hooks(edge: Node | Leaf, g: Any, create_graph: bool, retained: list) ->
                 f"returned one of {returned.dtype.name} on {returned._device}"
             )
         given = returned
-    retained_by = getattr(edge, "retained_by", None)
     if retained_by is not None and (tensor := retained_by()) is not None:
         kept = given if create_graph else wrap(given._array.copy(), edge.device)
         retained.append((tensor, kept))
     return given if create_graph else given._array
+
+
+def _run_all_hooks(node: Node, g: Any, retained: list) -> Any:
+    """What is called before a node's rule, in order; None if no gradient is left."""
+    return run_prehooks(node, _run_hooks(node, g, False, retained))
 
 
 def _freed(node: Node) -> RuntimeError:
@@ -406,6 +446,11 @@ def deliver(
     Raises RuntimeError for a tensor that has another shape, dtype or device than it had in the
     forward pass, and for a ``.grad`` in read-only memory.
     """
+    hooked = {e: e.aside for e, _ in receivers if e.aside is not None and type(e) is Leaf}
+    for leaf in hooked:
+        found[leaf] = run_prehooks(leaf, found[leaf])
+    if hooked:
+        receivers = [pair for pair in receivers if found[pair[0]] is not None]
     with _delivering:
         steps = [_accumulation(found, edge, tensor, create_graph) for edge, tensor in receivers]
         for tensor, gradient in retained:
@@ -417,6 +462,8 @@ def deliver(
         if edge.later_hooks:
             for hook in tuple(edge.later_hooks.values()):
                 hook(tensor)
+        if edge in hooked and hooked[edge].posthooks:
+            run_posthooks(edge, (), [], [], found[edge])
 
 
 def _accumulation(
@@ -464,7 +511,8 @@ if compiled is not None:
         fitted=_fitted,
         wide_sum=_wide_sum,
         rounded=_rounded,
-        run_hooks=_run_hooks,
+        run_hooks=_run_all_hooks,
+        with_posthooks=_with_posthooks,
         freed=_freed,
         check=_check,
         collect_result=_collect_result,

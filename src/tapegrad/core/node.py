@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Node:
     dtype: Any
     device: Device
     storage: Any  # the Storage of the result, when it is saved; one for each of several; else None
-    watched: bool  # whether hooks or retained_by are set
+    watched: bool  # whether hooks, retained_by or aside are set
+    aside: Any = None  # a node_hooks.Aside, where the node itself has hooks
     hooks: dict | None = None
     later_hooks: None = None  # only leaves have any
     is_result: bool = False  # whether it is one result of the several that its edge's node has
@@ -65,6 +67,11 @@ class Node:
             ]
         )
 
+    # What autograd.node_hooks attaches.
+    register_hook: Callable[..., Any]
+    register_prehook: Callable[..., Any]
+    metadata: dict[Any, Any]
+
     def __repr__(self) -> str:
         return f"<{self.name()}>"
 
@@ -81,7 +88,7 @@ _remains = _Remains()
 def _release_iteratively(node: Node) -> None:
     """Drop what a node held from a loop, not from within the end of the node that held it: the end
     of a long chain would otherwise be as deep as the chain is long."""
-    held = [getattr(node, name, None) for name in ("edges", "saved", "inputs", "hooks")]
+    held = [getattr(node, name, None) for name in ("edges", "saved", "inputs", "hooks", "aside")]
     _remains.waiting.append(held)
     if not _remains.being_dropped:
         _remains.being_dropped = True

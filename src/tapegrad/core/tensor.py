@@ -134,10 +134,11 @@ class Leaf:
     """
 
     __slots__ = (
-        *("__weakref__", "device", "dtype", "earlier", "hooks", "later_hooks", "shape"),
+        *("__weakref__", "aside", "device", "dtype", "earlier", "hooks", "later_hooks", "shape"),
         *("tensor", "watched"),
     )
     serial = 0
+    next_functions = ()
 
     def __init__(self, tensor: Tensor):
         self.tensor = weakref.ref(tensor)
@@ -146,6 +147,7 @@ class Leaf:
         self.device = tensor._device
         self.hooks: dict | None = None
         self.later_hooks: dict | None = None  # called once .grad has the gradient
+        self.aside: Any = None  # a node_hooks.Aside, where the leaf itself has hooks
         self.watched = False
         # Of the same tensor, when it had another shape, dtype or device; what still leads there.
         self.earlier: weakref.WeakSet[Leaf] | None = None
@@ -489,7 +491,7 @@ class Tensor(Operations):
         leaf = Leaf(value)
         leaf.tensor = weakref.ref(self)
         leaf.hooks, leaf.watched = before.hooks, before.watched
-        leaf.later_hooks = before.later_hooks
+        leaf.later_hooks, leaf.aside = before.later_hooks, before.aside
         leaf.earlier = weakref.WeakSet([before, *(before.earlier or ())])
         return leaf
 

@@ -47,8 +47,6 @@ from .attention import MultiheadAttention as MultiheadAttention
 from .container import Container as Container
 from .container import ModuleDict as ModuleDict
 from .container import ModuleList as ModuleList
-from .container import ParameterDict as ParameterDict
-from .container import ParameterList as ParameterList
 from .container import Sequential as Sequential
 from .conv import Conv1d as Conv1d
 from .conv import Conv2d as Conv2d
@@ -137,6 +135,8 @@ from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter
 from .parameter import UninitializedBuffer as UninitializedBuffer
 from .parameter import UninitializedParameter as UninitializedParameter
+from .parameter_container import ParameterDict as ParameterDict
+from .parameter_container import ParameterList as ParameterList
 from .pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
 from .pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from .pooling import AdaptiveAvgPool3d as AdaptiveAvgPool3d
@@ -160,11 +160,11 @@ from .pooling import MaxUnpool3d as MaxUnpool3d
 from .recurrent import GRU as GRU
 from .recurrent import LSTM as LSTM
 from .recurrent import RNN as RNN
-from .recurrent import GRUCell as GRUCell
-from .recurrent import LSTMCell as LSTMCell
 from .recurrent import RNNBase as RNNBase
-from .recurrent import RNNCell as RNNCell
-from .recurrent import RNNCellBase as RNNCellBase
+from .recurrent_cells import GRUCell as GRUCell
+from .recurrent_cells import LSTMCell as LSTMCell
+from .recurrent_cells import RNNCell as RNNCell
+from .recurrent_cells import RNNCellBase as RNNCellBase
 from .shape import Flatten as Flatten
 from .shape import Unflatten as Unflatten
 from .transformer import Transformer as Transformer

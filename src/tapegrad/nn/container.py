@@ -1,4 +1,4 @@
-"""Modules that hold modules or parameters, by position or by name."""
+"""Modules that hold modules, by position or by name."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from collections.abc import (
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, overload
 from warnings import warn
 
 from tapegrad.core.commit import commit
-from tapegrad.core.tensor import Tensor
 
 from .module import Module
-from .parameter import Parameter
 from .tables import MODULE
 
 if TYPE_CHECKING:
@@ -241,11 +239,11 @@ class ModuleList(_Ordered):
 Entries = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
-def _pairs(owner: Module, entries: Any) -> list[tuple[str, Any]]:
+def pairs_of(owner: Module, entries: Any) -> list[tuple[str, Any]]:
     """What a mapping, or an iterable of pairs, holds. Raises TypeError or ValueError, as dicts do,
     for anything else."""
     name = type(owner).__name__
-    if isinstance(entries, (Mapping, _Named)):
+    if isinstance(entries, (Mapping, Named)):
         return list(entries.items())
     if not isinstance(entries, Iterable):
         raise TypeError(
@@ -268,7 +266,7 @@ def _pairs(owner: Module, entries: Any) -> list[tuple[str, Any]]:
 
 
 @contextmanager
-def _all_or_none(owner: Module) -> Iterator[None]:
+def all_or_none(owner: Module) -> Iterator[None]:
     """Let what is put into a module within this be there whole, or, if it raises, not at all."""
     tables = {"_kinds": dict(owner._kinds), "_names": dict(vars(owner).get("_names", {}))}
     before = {name: tables.get(name, value) for name, value in vars(owner).items()}
@@ -279,7 +277,7 @@ def _all_or_none(owner: Module) -> Iterator[None]:
         raise
 
 
-class _Named(Module):
+class Named(Module):
     """A dict whose values are registered."""
 
     def _entries(self) -> MutableMapping[str, Any]:
@@ -316,10 +314,10 @@ class _Named(Module):
     def update(self, entries: Entries) -> None:
         """Put in, or replace, what a mapping or pairs of names and values hold; nothing of it if
         something else is among it."""
-        self._put(_pairs(self, entries))
+        self._put(pairs_of(self, entries))
 
     def _put(self, pairs: list[tuple[str, Any]]) -> None:
-        with _all_or_none(self):
+        with all_or_none(self):
             for key, value in pairs:
                 self[key] = value
 
@@ -335,7 +333,7 @@ class _Named(Module):
             del self[key]
 
 
-class ModuleDict(_Named):
+class ModuleDict(Named):
     """A dict whose modules are registered; it defines no forward."""
 
     def __init__(self, modules: Entries | None = None) -> None:
@@ -347,170 +345,3 @@ class ModuleDict(_Named):
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, module)
-
-
-# ---------------------------------------------------------------------- parameters
-
-
-def _parameter(value: Any) -> Any:
-    """Tensors become parameters, as in PyTorch."""
-    is_plain = isinstance(value, Tensor) and not isinstance(value, Parameter)
-    return Parameter(value) if is_plain else value
-
-
-def _described(entries: Iterable[tuple[Any, Any]]) -> str:
-    return ", ".join(
-        f"({name}): {value.dtype.name} {tuple(value.shape)}"
-        if isinstance(value, Tensor)
-        else f"({name}): {type(value).__name__}"
-        for name, value in entries
-    )
-
-
-class ParameterDict(_Named):
-    """A dict whose parameters are registered. Tensors put in become parameters; values of other
-    kinds are kept as they are. What a dict holds comes in the order of its names, as in PyTorch."""
-
-    def __init__(self, parameters: Entries | None = None) -> None:
-        super().__init__()
-        self._names: dict[str, None] = {}
-        self.update({} if parameters is None else parameters)
-
-    def _entries(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in self._names}
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        if not isinstance(key, str):
-            raise TypeError(f"ParameterDict: a name is a string, not {key!r}")
-        value = _parameter(value)
-        if key in self._names:
-            setattr(self, key, value)
-        elif isinstance(value, Parameter) or value is None:
-            self.register_parameter(key, value)
-        elif hasattr(self, key):
-            raise KeyError(f"ParameterDict already has an attribute '{key}'")
-        else:
-            setattr(self, key, value)
-        self._names[key] = None
-
-    def __delitem__(self, key: str) -> None:
-        del self._names[key]
-        delattr(self, key)
-
-    def __reversed__(self) -> Iterator[str]:
-        return reversed(self._names)
-
-    def update(self, entries: Entries) -> None:
-        """As ``ModuleDict.update``; what a dict holds in the order of its names."""
-        pairs = _pairs(self, entries)
-        if isinstance(entries, Mapping) and not isinstance(entries, OrderedDict):
-            pairs.sort(key=operator.itemgetter(0))
-        self._put(pairs)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a name, or ``default``."""
-        return self._entries().get(key, default)
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """The value of a name, which is put in with ``default`` if it is not there."""
-        if key not in self:
-            self[key] = default
-        return self[key]
-
-    def popitem(self) -> tuple[str, Any]:
-        """Take out and return the last name and its value. Raises KeyError if there is none."""
-        if not self._names:
-            raise KeyError("ParameterDict is empty")
-        key = next(reversed(self._names))
-        return key, self.pop(key)
-
-    def copy(self) -> ParameterDict:
-        """Another one of the same parameters."""
-        return ParameterDict(OrderedDict(self.items()))
-
-    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
-        """Another one with ``default`` under each of these names."""
-        return ParameterDict((key, default) for key in keys)
-
-    def __or__(self, other: Entries) -> ParameterDict:
-        joined = self.copy()
-        joined.update(other)
-        return joined
-
-    def __ror__(self, other: dict[str, Any]) -> dict[str, Any]:
-        return {**other, **self}
-
-    def __ior__(self, other: Entries) -> Self:
-        self.update(other)
-        return self
-
-    def extra_repr(self) -> str:
-        return _described(self.items())
-
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise RuntimeError(
-            "ParameterDict cannot be called: it holds parameters and computes nothing"
-        )
-
-
-class ParameterList(Module):
-    """A list whose parameters are registered as "0", "1", ... Tensors put in become parameters;
-    values of other kinds are kept as they are."""
-
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
-        super().__init__()
-        self._size = 0
-        self.extend(() if values is None else values)
-
-    def _values(self) -> list[Any]:
-        return [self.__dict__[str(i)] for i in range(self._size)]
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return type(self)(self._values()[index])
-        return self._values()[index]
-
-    def __setitem__(self, index: int, value: Any) -> None:
-        setattr(self, str(range(len(self))[index]), _parameter(value))
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._values())
-
-    def __iadd__(self, values: Iterable[Any]) -> Self:
-        return self.extend(values)
-
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if not name.isdigit()]
-
-    def append(self, value: Any) -> Self:
-        """Add a parameter at the end."""
-        setattr(self, str(self._size), _parameter(value))
-        self._size += 1
-        return self
-
-    def extend(self, values: Iterable[Any]) -> Self:
-        """Add parameters at the end, one after the other; none where one cannot be added."""
-        if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError(
-                f"ParameterList.extend needs parameters to go through, got a "
-                f"{type(values).__name__}"
-            )
-        with _all_or_none(self):
-            for value in list(values):
-                self.append(value)
-        return self
-
-    def extra_repr(self) -> str:
-        return _described(enumerate(self))
-
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise RuntimeError(
-            "ParameterList cannot be called: it holds parameters and computes nothing"
-        )

@@ -1,22 +1,14 @@
-"""Recurrent layers, and their cells."""
+"""Recurrent layers."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, same_dtype
 from tapegrad.ops.creation.create import zeros
-from tapegrad.ops.layers.recurrent import (
-    LAYERS,
-    gru_cell,
-    lstm_cell,
-    rnn_relu_cell,
-    rnn_tanh_cell,
-    run_layers,
-)
+from tapegrad.ops.layers.recurrent import LAYERS, run_layers
 
 from .layer import check_kinds
 from .module import Module
@@ -122,7 +114,7 @@ class RNNBase(Module):
             return self._forward_packed(input, hx)
         name = type(self).__name__
         require_tensor(name, input)
-        input, hx = self._own_dtype(input), self._own_dtype(hx)
+        input, hx, weights = self._ready(input, hx)
         if input.ndim not in (2, 3):
             raise ValueError(
                 f"{name}: the input must be {self._layout()}, or the same without the batch, got "
@@ -133,11 +125,12 @@ class RNNBase(Module):
         x = input.unsqueeze(across) if alone else input
         x = x.transpose(0, 1) if self.batch_first else x
         length, batch, _ = x.shape
-        self._check_input(input)
+        self._check_input(input, weights)
         states = self._states(input, hx, batch, alone)
         if not length:
             raise RuntimeError(f"{name}: the input {tuple(input.shape)} has no step")
-        y, last = self._run(x.reshape(length * batch, self.input_size), states, (batch,) * length)
+        rows = x.reshape(length * batch, self.input_size)
+        y, last = self._run(rows, states, weights, (batch,) * length)
         y = y.reshape(length, batch, y.shape[1])
         if alone:
             return y.squeeze(1), self._paired([s.squeeze(1) for s in last])
@@ -146,37 +139,43 @@ class RNNBase(Module):
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
         x, batch_sizes, order, back = input
         require_tensor(type(self).__name__, x)
-        x, hx = self._own_dtype(x), self._own_dtype(hx)
+        x, hx, weights = self._ready(x, hx)
         if x.ndim != 2:
             raise RuntimeError(
                 f"{type(self).__name__}: the data of a PackedSequence must be (rows, "
                 f"{self.input_size}), got {tuple(x.shape)}"
             )
-        self._check_input(x)
+        self._check_input(x, weights)
         sizes = tuple(batch_sizes.tolist())
         states = self._states(x, hx, sizes[0], False)
         if hx is not None and order is not None:
             states = [s.index_select(1, order) for s in states]
-        y, last = self._run(x, states, sizes)
+        y, last = self._run(x, states, weights, sizes)
         if back is not None:
             last = [s.index_select(1, back) for s in last]
         return PackedSequence(y, batch_sizes, order, back), self._paired(last)
 
     def _run(
-        self, x: Tensor, states: list[Tensor], batch_sizes: tuple[int, ...]
+        self, x: Tensor, states: list[Tensor], sets: list[list[Any]], batch_sizes: tuple[int, ...]
     ) -> tuple[Tensor, list[Tensor]]:
         n = self._directions
-        sets = [self._complete(names) for names in self._all_weights]
         weights = [sets[i : i + n] for i in range(0, len(sets), n)]
         p = self.dropout if self.training else 0.0
         y, last = run_layers(self.mode, x, states, weights, batch_sizes, p)
         return y, [*last]
 
-    def _complete(self, names: list[str]) -> tuple[Any, ...]:
+    def _ready(self, input: Tensor, hx: Any) -> tuple[Tensor, Any, list[list[Any]]]:
+        """The input, the states, and the weights by layer and direction: within autocast in the
+        dtype in which the layer computes there."""
+        from tapegrad.amp.casting import recurrent_casts
+
+        return recurrent_casts(self.mode, input, hx, [*map(self._complete, self._all_weights)])
+
+    def _complete(self, names: list[str]) -> list[Any]:
         """w_ih, w_hh, b_ih, b_hh and w_hr; None for what there is not."""
         given = [getattr(self, name) for name in names]
         biases = given[2:4] if self.bias else [None, None]
-        return (*given[:2], *biases, given[-1] if self.proj_size else None)
+        return [*given[:2], *biases, given[-1] if self.proj_size else None]
 
     # ---- what is given --------------------------------------------------------------------
 
@@ -184,20 +183,8 @@ class RNNBase(Module):
         first = "batch, length" if self.batch_first else "length, batch"
         return f"({first}, {self.input_size})"
 
-    def _own_dtype(self, value: Any) -> Any:
-        """Within autocast, floats in the dtype of the weights, in which the layer computes."""
-        if isinstance(value, tuple):
-            return tuple([self._own_dtype(v) for v in value])
-        dtype = getattr(self, self._all_weights[0][0]).dtype
-        if isinstance(value, Tensor) and value.dtype != dtype and value.is_floating_point():
-            from tapegrad.amp.settings import is_autocast_enabled
-
-            if is_autocast_enabled(value.device.type):
-                return value.to(dtype)
-        return value
-
-    def _check_input(self, input: Tensor) -> None:
-        name, weight = type(self).__name__, getattr(self, self._all_weights[0][0])
+    def _check_input(self, input: Tensor, weights: list[list[Any]]) -> None:
+        name, weight = type(self).__name__, weights[0][0]
         if input.dtype != weight.dtype:
             raise ValueError(
                 f"{name}: the input is {input.dtype.name}, the weights are {weight.dtype.name}: "
@@ -374,155 +361,3 @@ class GRU(RNNBase):
 
 def _without_self(given: dict[str, Any]) -> dict[str, Any]:
     return {name: x for name, x in given.items() if name not in ("self", "__class__")}
-
-
-# ---------------------------------------------------------------------- cells
-
-
-class RNNCellBase(Module):
-    """What the cells have in common: weight_ih, (gates * hidden_size, input_size), weight_hh,
-    (gates * hidden_size, hidden_size), and with ``bias`` bias_ih and bias_hh. All start uniform
-    within 1 / sqrt(hidden_size).
-
-    (batch, input_size) and states (batch, hidden_size) -> states alike, or all without the batch.
-    Without ``hx`` the states are zero. Raises TypeError for anything but Tensors, ValueError for an
-    input or a state that does not have 1 or 2 dimensions, RuntimeError where their sizes are not
-    the cell's, or do not agree, or dtypes differ.
-    """
-
-    weight_ih: Parameter
-    weight_hh: Parameter
-    bias_ih: Parameter | None
-    bias_hh: Parameter | None
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool,
-        num_chunks: int,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        check_kinds(self, locals())
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        gates = num_chunks * hidden_size
-        add_parameter(self, "weight_ih", (gates, input_size), device, dtype)
-        add_parameter(self, "weight_hh", (gates, hidden_size), device, dtype)
-        add_parameter(self, "bias_ih", (gates,) if bias else None, device, dtype)
-        add_parameter(self, "bias_hh", (gates,) if bias else None, device, dtype)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        start_uniform(self, self.hidden_size)
-
-    def _step(self, cell: Callable[..., Any], input: Tensor, given: dict[str, Any]) -> list[Tensor]:
-        """What ``cell`` makes of an input and of the states by their names, with a batch or
-        without."""
-        name = type(self).__name__
-        require_tensor(name, input)
-        states = {}
-        for what, h in given.items():
-            if h is None:
-                shape = (*input.shape[:-1], self.hidden_size)
-                h = zeros(shape, device=input.device, dtype=input.dtype)
-            require_tensor(name, h)
-            states[what] = h
-        sizes = {"input": (input, self.input_size)}
-        sizes |= {what: (h, self.hidden_size) for what, h in states.items()}
-        for what, (x, size) in sizes.items():
-            if x.ndim not in (1, 2):
-                raise ValueError(
-                    f"{name}: {what} must have shape (batch, {size}) or ({size},), got "
-                    f"{tuple(x.shape)}"
-                )
-            if x.shape[-1] != size or x.shape[:-1] != input.shape[:-1]:
-                other = what if what != "input" else next(iter(states))
-                raise RuntimeError(
-                    f"{name}({self.input_size}, {self.hidden_size}): the input "
-                    f"{tuple(input.shape)} and {other} {tuple(states[other].shape)} must be "
-                    f"(batch, {self.input_size}) and (batch, {self.hidden_size}), or both without "
-                    "the batch"
-                )
-        alone = input.ndim == 1
-        ready = [x.unsqueeze(0) if alone else x for x in (input, *states.values())]
-        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        results = cell(ready[0], ready[1:], *weights)
-        return [y.squeeze(0) if alone else y for y in results]
-
-    def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}{'' if self.bias else ', bias=False'}"
-
-
-class RNNCell(RNNCellBase):
-    """One step of ``RNN``: ``cell(x, h)`` -> h'. For the formula see ``tapegrad.rnn_tanh_cell``,
-    for shapes and what is raised ``RNNCellBase``."""
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 1, device, dtype)
-        self.nonlinearity = nonlinearity
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        if self.nonlinearity not in ("tanh", "relu"):
-            raise RuntimeError(
-                f"RNNCell: nonlinearity must be 'tanh' or 'relu', not {self.nonlinearity!r}"
-            )
-        cell = rnn_tanh_cell if self.nonlinearity == "tanh" else rnn_relu_cell
-        return self._step(lambda x, s, *w: (cell(x, *s, *w),), input, {"hx": hx})[0]
-
-    def extra_repr(self) -> str:
-        other = "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}"
-        return super().extra_repr() + other
-
-
-class LSTMCell(RNNCellBase):
-    """One step of ``LSTM``: ``cell(x, (h, c))`` -> (h', c'). For the formula and the order of gates
-    see ``tapegrad.lstm_cell``, for shapes and what is raised ``RNNCellBase``."""
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 4, device, dtype)
-
-    def forward(
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        if hx is not None and not isinstance(hx, (tuple, list)):
-            raise TypeError(f"LSTMCell: hx must be the pair (h, c), got a {type(hx).__name__}")
-        if hx is not None and len(hx) != 2:
-            raise RuntimeError(f"LSTMCell: hx must be the pair (h, c), got {len(hx)} of them")
-        h, c = (None, None) if hx is None else hx
-        h, c = self._step(lstm_cell, input, {"hx[0]": h, "hx[1]": c})
-        return h, c
-
-
-class GRUCell(RNNCellBase):
-    """One step of ``GRU`` (Cho et al. 2014): ``cell(x, h)`` -> h'. For the formula and the order of
-    gates see ``tapegrad.gru_cell``, for shapes and what is raised ``RNNCellBase``."""
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 3, device, dtype)
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        return self._step(lambda x, s, *w: (gru_cell(x, *s, *w),), input, {"hx": hx})[0]

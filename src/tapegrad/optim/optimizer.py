@@ -16,7 +16,7 @@ from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor, wrap
 
 from .hooks import register_optimizer_step_post_hook, register_optimizer_step_pre_hook, with_hooks
-from .number import is_number, plain
+from .number import counted, is_number, kept_number, plain
 from .saved import Saved
 from .steps import options_of
 from .steps.chunks import together
@@ -274,9 +274,22 @@ class Optimizer(Saved):
         return None if shape is None else full_state(p, shape)
 
     def _count(self, state: dict[str, Any], group: dict[str, Any]) -> tuple[dict, dict]:
-        """What a step is told of how many there were, and the numbers that its state has then."""
+        """What a step is told of how many there were (``state`` has the numbers alone, and as
+        Python's), and the numbers that its state has then."""
         step = {"step": state.get("step", 0) + 1}
         return step, step
+
+    def _numbers(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The numbers that a state has."""
+        if "step" not in state:
+            return {}
+        numbers: dict[str, Any] = {"step": int(state["step"])}
+        for key in self.kept_numbers:
+            value = state[key]
+            numbers[key] = (
+                value if isinstance(value, Tensor) and value.requires_grad else plain(value)
+            )
+        return numbers
 
     def _prepared(
         self, p: Tensor, state: dict, used: Sequence[str], options: dict, group: dict
@@ -295,12 +308,13 @@ class Optimizer(Saved):
         if "first_step" in options:
             options = {**options, "first_step": bool(new)}
         if self.counts_steps:
-            told, numbers = self._count(state, group)
+            told, numbers = self._count(self._numbers(state), group)
             options = dict(options)
             for key, value in told.items():
                 if key in options:
                     options[key] = value
-            new.update(numbers)
+            for key, value in numbers.items():
+                new[key] = counted(value) if key == "step" else kept_number(value)
         return kept, options, partial(state.update, new) if new else None
 
     def _update(self, p: Tensor, state: dict[str, Any], *how: Any) -> None:

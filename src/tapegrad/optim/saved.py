@@ -13,7 +13,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.creation.create import as_tensor
 
 from .hooks import Hooked
-from .number import is_number
+from .number import counted, is_number, kept_number
 
 
 class Saved(Hooked):
@@ -130,9 +130,9 @@ class Saved(Hooked):
         state: dict[str, Any] = {}
         for key, value in saved.items():
             if key == "step" and self.counts_steps:
-                state[key] = _count(where, value)
+                state[key] = counted(_count(where, value))
             elif key in self.kept_numbers:
-                state[key] = _number(where, key, value)
+                state[key] = kept_number(_number(where, key, value))
             elif key not in self.kept_arrays:
                 state[key] = adopted(p, value)
             elif value is not None:  # (as PyTorch keeps what was not needed yet)

@@ -21,11 +21,22 @@ from tapegrad.core.tensor import Storage, Tensor, serials
 from tapegrad.ops.common.hints import unknown_names
 from tapegrad.ops.sampling.philox import get_rng_state, set_rng_state
 
+from .selective import (
+    SAC_IGNORED_OPS,
+    CheckpointPolicy,
+    SelectiveCheckpointContext,
+    create_selective_checkpoint_contexts,
+)
+
 __all__ = [
     "CheckpointError",
     "CheckpointFunction",
+    "CheckpointPolicy",
+    "SAC_IGNORED_OPS",
+    "SelectiveCheckpointContext",
     "checkpoint",
     "checkpoint_sequential",
+    "create_selective_checkpoint_contexts",
     "noop_context_fn",
     "set_checkpoint_debug_enabled",
     "set_checkpoint_early_stop",
@@ -209,8 +220,7 @@ def _by_hooks(
 ) -> Any:
     forward, again = contexts
     if not is_grad_enabled():
-        with forward:
-            return function(*args, **kwargs)
+        return function(*args, **kwargs)
     state = _State(random)
     kept = [_Argument(a) if isinstance(a, Tensor) else a for a in args]
     named = {n: _Argument(a) if isinstance(a, Tensor) else a for n, a in kwargs.items()}

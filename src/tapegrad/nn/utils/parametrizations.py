@@ -17,7 +17,7 @@ from tapegrad.ops.movement.cat import cat
 from .. import functional as F
 from ..module import Module
 from .parametrize import register_parametrization
-from .spectral_norm import as_matrix, check_iterations, output_dim, unit_vector
+from .spectral_norm import as_matrix, check_iterations, iterate, output_dim, unit_vector
 from .weight_norm import lengths, of_length
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
@@ -74,21 +74,14 @@ class _SpectralNorm(Module):
             matrix = as_matrix(weight.detach(), self.dim)
             self.register_buffer("_u", unit_vector(weight, matrix.shape[0], eps))
             self.register_buffer("_v", unit_vector(weight, matrix.shape[1], eps))
-            self._iterate(matrix, 15)
-
-    @no_grad()
-    def _iterate(self, matrix: Tensor, times: int) -> None:
-        """Steps of power iteration towards the singular vectors of the largest singular value."""
-        for _ in range(times):
-            self._u.copy_(F.normalize(matrix.mv(self._v), dim=0, eps=self.eps))
-            self._v.copy_(F.normalize(matrix.T.mv(self._u), dim=0, eps=self.eps))
+            iterate(matrix, self._u, self._v, 15, eps)
 
     def forward(self, weight: Tensor) -> Tensor:
         if weight.ndim == 1:  # its singular value is its length
             return F.normalize(weight, dim=0, eps=self.eps)
         matrix = as_matrix(weight, self.dim)
         if self.training:
-            self._iterate(matrix, self.n_power_iterations)
+            iterate(matrix, self._u, self._v, self.n_power_iterations, self.eps)
         u, v = self._u.clone(), self._v.clone()  # the next step changes them in place
         return weight / u.dot(matrix.mv(v))
 

@@ -19,6 +19,7 @@ from tapegrad.ops.sampling.draws import rand_like
 
 from ..module import Module
 from .convert_parameters import parameters_to_vector
+from .find_hook import find_hook
 
 __all__ = [
     "BasePruningMethod",
@@ -82,7 +83,7 @@ class BasePruningMethod(ABC):
         """
         method: BasePruningMethod = cls(*args, **kwargs)
         method._tensor_name = name
-        key = _find(module, name)
+        key = find_hook(module._forward_pre_hooks, BasePruningMethod, name, "_tensor_name")
         if key is not None:
             method = PruningContainer(*_methods(module._forward_pre_hooks[key]), method)
         current = getattr(module, name, None)
@@ -434,7 +435,7 @@ def remove(module: Module, name: str) -> Module:
     """Make the pruning of a parameter permanent: it is a parameter under its own name again, with
     zeros, and is trained as a whole. Returns the module; raises ValueError where it is not pruned.
     """
-    key = _find(module, name)
+    key = find_hook(module._forward_pre_hooks, BasePruningMethod, name, "_tensor_name")
     if key is None:
         raise ValueError(f"[prune] the parameter '{name}' of {type(module).__name__} is not pruned")
     module._forward_pre_hooks[key].remove(module)  # type: ignore[attr-defined]
@@ -450,13 +451,6 @@ def is_pruned(module: Module) -> bool:
         for below in module.modules()
         for hook in below._forward_pre_hooks.values()
     )
-
-
-def _find(module: Module, name: str) -> int | None:
-    for key, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
-            return key
-    return None
 
 
 def _methods(hook: Any) -> Iterable[BasePruningMethod]:

@@ -14,6 +14,7 @@ from .. import functional as F
 from ..conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module
 from ..parameter import Parameter
+from .find_hook import find_hook
 
 M = TypeVar("M", bound=Module)
 
@@ -32,6 +33,15 @@ def output_dim(module: Module) -> int:
 def unit_vector(like: Tensor, size: int, eps: float) -> Tensor:
     """A random direction."""
     return F.normalize(like.new_empty(size).normal_(0, 1), dim=0, eps=eps)
+
+
+@no_grad()
+def iterate(matrix: Tensor, u: Tensor, v: Tensor, times: int, eps: float) -> None:
+    """Steps of power iteration towards the singular vectors, left and right, of the largest
+    singular value, in place."""
+    for _ in range(times):
+        u.copy_(F.normalize(matrix.mv(v), dim=0, eps=eps))
+        v.copy_(F.normalize(matrix.T.mv(u), dim=0, eps=eps))
 
 
 def check_iterations(n_power_iterations: int) -> None:
@@ -56,10 +66,7 @@ class SpectralNorm:
         weight, u, v = (getattr(module, f"{self.name}_{part}") for part in ("orig", "u", "v"))
         matrix = as_matrix(weight, self.dim)
         if do_power_iteration:
-            with no_grad():
-                for _ in range(self.n_power_iterations):
-                    v.copy_(F.normalize(matrix.T.mv(u), dim=0, eps=self.eps))
-                    u.copy_(F.normalize(matrix.mv(v), dim=0, eps=self.eps))
+            iterate(matrix.T, v, u, self.n_power_iterations, self.eps)
             u, v = u.clone(), v.clone()  # the next step changes them in place
         return weight / u.dot(matrix.mv(v))
 
@@ -92,7 +99,7 @@ def spectral_norm(
     Raises RuntimeError where it has been done before, KeyError for a name that is no parameter, and
     ValueError if the parameter is None or ``n_power_iterations`` not positive.
     """
-    if _find(module._forward_pre_hooks, SpectralNorm, name) is not None:
+    if find_hook(module._forward_pre_hooks, SpectralNorm, name) is not None:
         raise RuntimeError(f"{type(module).__name__} has a spectral_norm of '{name}' already")
     hook = SpectralNorm(name, n_power_iterations, output_dim(module) if dim is None else dim, eps)
     if name not in module._parameters:
@@ -116,7 +123,7 @@ def spectral_norm(
 def remove_spectral_norm(module: M, name: str = "weight") -> M:
     """Make the weight a parameter again, of its value now. Returns the module; raises ValueError
     where there is no spectral_norm."""
-    key = _find(module._forward_pre_hooks, SpectralNorm, name)
+    key = find_hook(module._forward_pre_hooks, SpectralNorm, name)
     if key is None:
         raise ValueError(f"{type(module).__name__} has no spectral_norm of '{name}'")
     hook: Any = module._forward_pre_hooks[key]
@@ -126,14 +133,7 @@ def remove_spectral_norm(module: M, name: str = "weight") -> M:
         delattr(module, attribute)
     module.register_parameter(name, Parameter(weight))
     del module._forward_pre_hooks[key]
-    version = _find(module._state_dict_hooks, _Version, name)
+    version = find_hook(module._state_dict_hooks, _Version, name)
     if version is not None:
         del module._state_dict_hooks[version]
     return module
-
-
-def _find(hooks: dict[int, Any], kind: type, name: str) -> int | None:
-    for key, hook in hooks.items():
-        if isinstance(hook, kind) and hook.name == name:  # type: ignore[attr-defined]
-            return key
-    return None

@@ -14,6 +14,7 @@ from tapegrad.ops.common.refusals import retelling
 
 from ..module import Module
 from ..parameter import Parameter
+from .find_hook import find_hook
 
 M = TypeVar("M", bound=Module)
 
@@ -61,7 +62,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
         FutureWarning,
         stacklevel=3,
     )
-    if _find(module, name) is not None:
+    if find_hook(module._forward_pre_hooks, WeightNorm, name) is not None:
         raise RuntimeError(f"{type(module).__name__} has a weight_norm of '{name}' already")
     hook = WeightNorm(name, dim)
     weight = module._parameters.get(name)
@@ -80,7 +81,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
 def remove_weight_norm(module: M, name: str = "weight") -> M:
     """Make the weight a parameter again, of its value now. Returns the module; raises ValueError
     where there is no weight_norm."""
-    key = _find(module, name)
+    key = find_hook(module._forward_pre_hooks, WeightNorm, name)
     if key is None:
         raise ValueError(f"{type(module).__name__} has no weight_norm of '{name}'")
     hook: Any = module._forward_pre_hooks[key]
@@ -90,10 +91,3 @@ def remove_weight_norm(module: M, name: str = "weight") -> M:
     setattr(module, name, Parameter(weight.data))
     del module._forward_pre_hooks[key]
     return module
-
-
-def _find(module: Module, name: str) -> int | None:
-    for key, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, WeightNorm) and hook.name == name:
-            return key
-    return None
