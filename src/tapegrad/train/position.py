@@ -25,7 +25,7 @@ class Position:
         self.loader = loaders[0]
         self.generators = generators_of(*loaders)
         self.taken = 0
-        self._began: dict[str, Any] = random_state(self.generators)
+        self._began: dict[str, Any] = {}
 
     def batches(self, state: dict[str, Any] | None) -> Iterator[Any]:
         """The batches of an epoch from a state of ``state_dict`` on; None: from its beginning."""
@@ -51,8 +51,10 @@ class Position:
 
     def state_dict(self, exact: bool = True) -> dict[str, Any]:
         """Where it is; exact: as the loader says it, if it does."""
-        ask = exact and self.taken and hasattr(self.loader, "state_dict")
-        loader = self.loader.state_dict() if ask else None
+        if not self.taken:
+            return {"taken": 0}
+        exact = exact and hasattr(self.loader, "state_dict")
+        loader = self.loader.state_dict() if exact else None
         return {"taken": self.taken, "began": self._began, "loader": loader}
 
 

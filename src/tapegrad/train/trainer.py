@@ -447,7 +447,9 @@ class Trainer(Retelling):
                 for name, metric in self.metrics.items()
                 if hasattr(metric, "state_dict")
             },
-            "callbacks": {name: part.state_dict() for name, part in self._named_callbacks()},
+            "callbacks": {
+                name: kept for name, part in self._named_callbacks() if (kept := part.state_dict())
+            },
             "checkpoints": None if self.checkpoints is None else self.checkpoints.state_dict(),
             "history": list(self.history),
             "counts": {name: getattr(self, name) for name in _COUNTS},
