@@ -14,7 +14,7 @@ from torture_training import described
 from train_run import At, Killed, Plain, Run, kill
 
 import tapegrad as tg
-from tapegrad.train import Callback, CSVLog, EarlyStopping, JSONLog
+from tapegrad.train import Callback, Checkpoints, CSVLog, EarlyStopping, JSONLog
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,13 +51,13 @@ def test_killed_after_any_step(way: str, loader: Any, tmp_path: Path) -> None:
 
 
 def test_from_the_last_save_whenever_that_was(tmp_path: Path) -> None:
-    whole = Run(tmp_path / "whole", every_steps=5)
+    whole = Run(tmp_path / "whole", save_every=5)
     whole.fit()
     for step in (3, 12, 20):
         folder = tmp_path / str(step)
         with pytest.raises(Killed):
-            Run(folder, every_steps=5, callbacks=[At(step, kill)]).fit()
-        resumed = Run(folder, every_steps=5)
+            Run(folder, save_every=5, callbacks=[At(step, kill)]).fit()
+        resumed = Run(folder, save_every=5)
         resumed.fit(resume=True)
         assert resumed.ended == whole.ended
 
@@ -81,7 +81,7 @@ def test_a_run_that_is_complete_does_nothing_more(tmp_path: Path) -> None:
     again = Run(tmp_path, patience=1, callbacks=[At(whole.trainer.step + 1, kill)])
     again.fit(epochs=30, resume=True)
     assert again.ended == whole.ended
-    for name, value in tg.load(tmp_path / "best.ckpt")["model"].items():
+    for name, value in tg.load(Checkpoints(tmp_path).best)["model"].items():
         assert described(again.model.state_dict()[name]) == described(value)
 
 
@@ -100,13 +100,13 @@ def test_logs_have_every_report_once(tmp_path: Path) -> None:
         return [CSVLog(folder / "log.csv"), JSONLog(folder / "logs" / "log.jsonl")]
 
     whole = tmp_path / "whole"
-    Run(whole, every_steps=None, callbacks=logs(whole)).fit()
+    Run(whole, save_every=None, callbacks=logs(whole)).fit()
     folder = tmp_path / "run"
     with pytest.raises(Killed):
-        Run(folder, every_steps=None, callbacks=[*logs(folder), At(20, kill)]).fit()
+        Run(folder, save_every=None, callbacks=[*logs(folder), At(20, kill)]).fit()
     with (folder / "log.csv").open("a") as file:
         file.write("4,24,0.0")  # a line that was not finished
-    Run(folder, every_steps=None, callbacks=logs(folder)).fit(resume=True)
+    Run(folder, save_every=None, callbacks=logs(folder)).fit(resume=True)
     for name in ("log.csv", "logs/log.jsonl"):
         assert (folder / name).read_text() == (whole / name).read_text()
         assert len((folder / name).read_text().splitlines()) == 4 + name.endswith("csv")
@@ -114,17 +114,19 @@ def test_logs_have_every_report_once(tmp_path: Path) -> None:
 
 def test_another_run_is_not_written_over(tmp_path: Path) -> None:
     Run(tmp_path).fit(epochs=1)
-    before = (tmp_path / "last.ckpt").read_bytes()
+    before = described(tg.load(Checkpoints(tmp_path).latest))
     with pytest.raises(FileExistsError, match=r"has the saves of a run: go on with it by fit"):
         Run(tmp_path).fit(epochs=1)
-    assert (tmp_path / "last.ckpt").read_bytes() == before
-    Run(tmp_path / "other").fit(epochs=2, resume=tmp_path / "last.ckpt")  # from a path, elsewhere
-    assert tg.load(tmp_path / "other" / "last.ckpt")["counts"]["epoch"] == 2
+    assert described(tg.load(Checkpoints(tmp_path).latest)) == before
+    Run(tmp_path / "other").fit(
+        epochs=2, resume=Checkpoints(tmp_path).latest
+    )  # from a path, elsewhere
+    assert tg.load(Checkpoints(tmp_path / "other").latest)["counts"]["epoch"] == 2
 
 
 def test_another_models_state_changes_nothing(tmp_path: Path) -> None:
     Run(tmp_path).fit(epochs=1)
-    saved = tg.load(tmp_path / "last.ckpt")
+    saved = tg.load(Checkpoints(tmp_path).latest)
     run = Run()
     run.fit(epochs=1)
     before = run.ended
@@ -143,6 +145,28 @@ def test_another_models_state_changes_nothing(tmp_path: Path) -> None:
         run.trainer.load_state_dict(saved["model"])
     run.trainer.load_state_dict(saved)
     assert run.trainer.epoch == 1
+
+
+def test_killed_between_the_last_save_and_the_best(tmp_path: Path) -> None:
+    class Cut(Checkpoints):
+        """Is killed when it has written one file of the third report."""
+
+        def save(self, state: Any, step: int, *, best: bool = False) -> None:
+            cut = best and len(state["history"]) == 3
+            super().save(state, step, best=best and not cut)
+            if cut:
+                raise Killed
+
+    whole = Run(tmp_path / "whole", patience=3)
+    whole.fit(epochs=3)
+    assert whole.trainer.best_step == whole.trainer.step
+    run = Run(tmp_path / "run", patience=3)
+    run.trainer.checkpoints = Cut(tmp_path / "run")
+    with pytest.raises(Killed):
+        run.fit(epochs=3)
+    Run(tmp_path / "run", patience=3).fit(epochs=3, resume=True)
+    best, expected = (Checkpoints(tmp_path / name).best for name in ("run", "whole"))
+    assert described(tg.load(best)) == described(tg.load(expected))
 
 
 def test_less_data_than_before_is_refused(tmp_path: Path) -> None:
@@ -170,12 +194,12 @@ def test_sigint_saves_after_the_step_and_is_handed_on(tmp_path: Path) -> None:
     whole.fit()
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     raising = At(9, lambda: signal.raise_signal(signal.SIGINT))
-    run = Run(tmp_path / "run", every_steps=None, callbacks=[raising])
+    run = Run(tmp_path / "run", save_every=None, callbacks=[raising])
     with pytest.raises(KeyboardInterrupt):
         run.fit()
     assert run.trainer.step == 9
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    resumed = Run(tmp_path / "run", every_steps=None)
+    resumed = Run(tmp_path / "run", save_every=None)
     resumed.fit(resume=True)
     assert resumed.ended == whole.ended
 
@@ -185,7 +209,7 @@ def test_sigterm_ends_the_program_and_a_handler_of_its_own_is_called(tmp_path: P
     with pytest.raises(SystemExit) as ended:
         Run(tmp_path / "run", callbacks=[raising]).fit()
     assert ended.value.code == 128 + signal.SIGTERM
-    assert tg.load(tmp_path / "run" / "last.ckpt")["counts"]["step"] == 5
+    assert tg.load(Checkpoints(tmp_path / "run").latest)["counts"]["step"] == 5
     heard: list[int] = []
     old = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     try:
@@ -203,7 +227,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
         raise AssertionError("it went on")
 
     before = signal.getsignal(signal.SIGINT)
-    run = Run(tmp_path / "run", every_steps=None, callbacks=[At(2, twice)])
+    run = Run(tmp_path / "run", save_every=None, callbacks=[At(2, twice)])
     with pytest.raises(KeyboardInterrupt):
         run.fit()
     assert not (tmp_path / "run").exists()

@@ -52,7 +52,8 @@ def train(folder: Path, workers: int) -> None:
         scheduler=tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=60),
         schedule="step",
         clip_norm=1.0,
-        checkpoints=tg.train.Checkpoints(folder, every_steps=2),
+        checkpoints=tg.train.Checkpoints(folder),
+        save_every=2,
         callbacks=[tg.train.EarlyStopping(4), tg.train.CSVLog(folder / "log.csv")],
         progress=False,
     )
@@ -93,8 +94,9 @@ def described(state: Any) -> Any:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    saves = {name: described(tg.load(folder / name)) for name in ("last.ckpt", "best.ckpt")}
-    return {**saves, "log.csv": (folder / "log.csv").read_text()}
+    saves = tg.train.Checkpoints(folder)
+    last, best = (described(tg.load(path)) for path in (saves.latest, saves.best))
+    return {"last": last, "best": best, "log": (folder / "log.csv").read_text()}
 
 
 def torture(kills: int, workers: int, seed: int) -> bool:
@@ -115,7 +117,7 @@ def torture(kills: int, workers: int, seed: int) -> bool:
             ):
                 done += 1
                 # What a save was writing lies beside its name.
-                in_saves += any(p.name.startswith(".") for p in folder.glob(".*.ckpt"))
+                in_saves += any(folder.glob(".*"))
             different = [n for n, data in contents(folder).items() if data != whole[n]]
             if different:
                 print(f"run {runs}, after {done} kills in all, differs: {different}")

@@ -9,9 +9,9 @@ over all the steps, and a collection must find nothing: then the steps leave no 
 
 Caches that are emptied now and then go up and down (of the views of a tensor that is used in every
 step, say), so the least of some dozens of steps counts. Two of the interpreter's own are brought to
-rest first: a collection empties its lists of spare tuples, and its table of names is renewed. Of its
-other spare numbers, and NumPy's spare memory, there may be ``SPARE`` bytes more or less; one number
-left in each of 300 steps would be above that.
+rest first: a collection empties its lists of spare tuples, and its table of names is renewed. Of
+its other spare numbers, and NumPy's spare memory, there may be ``SPARE`` bytes more or less; one
+number left in each of 300 steps would be above that.
 """
 
 from __future__ import annotations

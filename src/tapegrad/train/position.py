@@ -12,6 +12,8 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.sampling.philox import Generator, default_generator
 
+from .batches import length
+
 
 class Position:
     """The batches of an epoch that were taken, and how to come to the next one.
@@ -34,7 +36,10 @@ class Position:
             return iter(self.loader)
         self.taken, self._began = state["taken"], state["began"]
         now = random_state(self.generators)
-        if state["loader"] is not None and hasattr(self.loader, "load_state_dict"):
+        batches: Iterator[Any]
+        if self.taken == length(self.loader):  # where some loaders begin a new epoch
+            batches = iter(())
+        elif state["loader"] is not None and hasattr(self.loader, "load_state_dict"):
             self.loader.load_state_dict(state["loader"])
             batches = iter(self.loader)
         else:

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from tapegrad.amp import GradScaler, autocast
+from tapegrad.checkpoint import load
 from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.modes import no_grad
@@ -22,7 +23,7 @@ from tapegrad.optim.lr_scheduler import ReduceLROnPlateau
 
 from .batches import batch_size, length, moved
 from .callback import Callback
-from .checkpoints import Checkpoints, loaded
+from .checkpoints import Checkpoints
 from .checks import check_loader, check_parts, check_row_names, count, values_of
 from .history import History
 from .position import Position, random_state, set_random_state
@@ -51,8 +52,9 @@ class Trainer(Retelling):
     however many the last batches of an epoch have. clip_norm, clip_value: bounds of the gradients'
     joint norm and of each element. amp_dtype: float16 or bfloat16 for ``autocast``; float16 brings
     a GradScaler, unless ``scaler`` is given. non_finite: what a loss of inf or nan does, "raise" or
-    "skip" the step. progress: a line for every report, and a bar where tqdm is there and someone
-    watches.
+    "skip" the step. checkpoints: a folder in which the run is saved, at every report and every
+    ``save_every`` steps; that of the best report is kept, too. progress: a line for every report,
+    and a bar where tqdm is there and someone watches.
 
     A batch is a pair (input, target), which is moved to the model's device; for anything else a
     subclass overrides ``compute``. Raises TypeError and ValueError for what does not fit.
@@ -76,6 +78,7 @@ class Trainer(Retelling):
         scaler: GradScaler | None = None,
         non_finite: str = "raise",
         checkpoints: Checkpoints | None = None,
+        save_every: int | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
     ) -> None:
@@ -99,6 +102,7 @@ class Trainer(Retelling):
             scaler = GradScaler(kind, enabled=amp_dtype == dtypes.float16)
         self.scaler = scaler
         self.checkpoints = checkpoints
+        self.save_every = None if save_every is None else count("save_every", save_every)
         self.callbacks = [*callbacks, *([Progress()] if progress else [])]
 
         self.history = History()
@@ -107,6 +111,8 @@ class Trainer(Retelling):
         self.skipped = 0  # steps left out, where the loss was inf or nan
         self.last_loss = math.nan
         self.stopped = ""  # why the run is complete before its end
+        self.best: float | None = None  # the monitored value
+        self.best_step = 0  # of which report it is
         self.steps_in_epoch: int | None = None
         self._validated = False
         self._total, self._samples = 0.0, 0  # of the loss since the last report
@@ -210,6 +216,8 @@ class Trainer(Retelling):
         try:
             with Signals() as self._signals:
                 self._tell("on_start")
+                if self.history and self.best_step == self.step == self.history[-1]["step"]:
+                    self._save(best=True)  # it may have been killed between the two files
                 if self._report_due:
                     self._report(validation)
                 while not complete() and not self._signals.caught:
@@ -242,7 +250,7 @@ class Trainer(Retelling):
             if report_every and self.step % report_every == 0:
                 self._report(validation)
             self._tell("on_step")
-            if self.checkpoints is not None and self.checkpoints.is_due(self.step):
+            if self.save_every and self.step % self.save_every == 0:
                 self._save()
             if complete() or self._signals.caught:
                 return
@@ -404,8 +412,14 @@ class Trainer(Retelling):
         self.history.append(row)
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(row[self.monitor])
+        value, old = row[self.monitor], self.best
+        better = not math.isnan(value) and (
+            old is None or (value > old if self.mode == "max" else value < old)
+        )
+        if better:
+            self.best, self.best_step = value, self.step
         self._tell("on_report", row)
-        self._save()
+        self._save(best=better)
 
     def _tell(self, hook: str, *args: Any) -> None:
         for callback in self.callbacks:
@@ -418,18 +432,18 @@ class Trainer(Retelling):
         if resume is True and saves is None:
             raise ValueError("[Trainer] fit(resume=True) needs checkpoints: the folder of the run")
         if not isinstance(resume, bool):
-            self.load_state_dict(loaded(resume))
-        elif saves is not None and saves.found() and not self.step:
+            self.load_state_dict(load(resume))
+        elif saves is not None and not self.step and saves.latest is not None:
             if not resume:
                 raise FileExistsError(
                     f"[Trainer] {saves.folder} has the saves of a run: go on with it by "
                     "fit(resume=True), or choose another folder"
                 )
-            self.load_state_dict(saves.load())
+            self.load_state_dict(load(saves.latest))
 
-    def _save(self) -> None:
+    def _save(self, best: bool = False) -> None:
         if self.checkpoints is not None:
-            self.checkpoints.save(self)
+            self.checkpoints.save(self.state_dict(), self.step, best=best)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on, for ``tapegrad.save``."""
@@ -450,7 +464,6 @@ class Trainer(Retelling):
             "callbacks": {
                 name: kept for name, part in self._named_callbacks() if (kept := part.state_dict())
             },
-            "checkpoints": None if self.checkpoints is None else self.checkpoints.state_dict(),
             "history": list(self.history),
             "counts": {name: getattr(self, name) for name in _COUNTS},
             "position": at,
@@ -476,9 +489,8 @@ class Trainer(Retelling):
     def _load(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for name, part in (("scheduler", self.scheduler), ("checkpoints", self.checkpoints)):
-            if part is not None and state[name] is not None:
-                part.load_state_dict(state[name])
+        if self.scheduler is not None and state["scheduler"] is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         for name, part in [*self.metrics.items(), *self._named_callbacks()]:
@@ -501,10 +513,10 @@ class Trainer(Retelling):
 
 # What a state holds, and of it the plain attributes.
 _ENTRIES = {
-    *("model", "optimizer", "scheduler", "scaler", "metrics", "callbacks", "checkpoints"),
+    *("model", "optimizer", "scheduler", "scaler", "metrics", "callbacks"),
     *("history", "counts", "position", "random"),
 }
 _COUNTS = (
-    *("epoch", "step", "skipped", "last_loss", "stopped"),
+    *("epoch", "step", "skipped", "last_loss", "stopped", "best", "best_step"),
     *("_total", "_samples", "_report_due"),
 )
