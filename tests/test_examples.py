@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,12 +24,30 @@ def run(name: str, capsys, *shorter: tuple[str, str]) -> str:
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"gpt.py", "heat.py", "mlp.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "digits.py",
+        "gpt.py",
+        "heat.py",
+        "mlp.py",
+    }
 
 
 def test_mlp(capsys: pytest.CaptureFixture) -> None:
     printed = run("mlp.py", capsys, ("range(1, 11)", "range(1, 4)"))
     assert float(re.findall(r"([\d.]+)% of the unseen", printed)[-1]) > 85
+
+
+def test_digits(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is run again, for longer, and goes on."""
+    monkeypatch.setattr(sys, "argv", ["digits.py", str(tmp_path)])
+    run("digits.py", capsys, ("EPOCHS, PATIENCE = 40, 5", "EPOCHS, PATIENCE = 1, 5"))
+    printed = run("digits.py", capsys, ("EPOCHS, PATIENCE = 40, 5", "EPOCHS, PATIENCE = 3, 5"))
+    assert printed.startswith("going on after step 38, epoch 1\nepoch 2")
+    assert float(re.findall(r"([\d.]+)% of 300 digits", printed)[0]) > 85
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 4
+    assert (tmp_path / "curve.png").exists() == (find_spec("matplotlib") is not None)
 
 
 def test_heat(capsys: pytest.CaptureFixture) -> None:

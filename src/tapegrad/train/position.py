@@ -35,15 +35,17 @@ class Position:
             self.taken, self._began = 0, random_state(self.generators)
             return iter(self.loader)
         self.taken, self._began = state["taken"], state["began"]
-        now = random_state(self.generators)
-        batches: Iterator[Any]
+        generators = self.generators
         if self.taken == length(self.loader):  # where some loaders begin a new epoch
-            batches = iter(())
-        elif state["loader"] is not None and hasattr(self.loader, "load_state_dict"):
+            return iter(())
+        if state["loader"] is not None and hasattr(self.loader, "load_state_dict"):
+            generators = [default_generator]  # of its own, the loader knows where they were
+            now = random_state(generators)
             self.loader.load_state_dict(state["loader"])
             batches = iter(self.loader)
         else:
-            set_random_state(self._began, self.generators)
+            now = random_state(generators)
+            set_random_state(self._began, generators)
             batches = iter(self.loader)
             for _ in range(self.taken):
                 if next(batches, self) is self:
@@ -51,7 +53,7 @@ class Position:
                         f"[Trainer] the run was saved after {self.taken} batches of an epoch, this "
                         "loader has fewer: resume with the same data and batch size"
                     )
-        set_random_state(now, self.generators)
+        set_random_state(now, generators)
         return batches
 
     def state_dict(self, exact: bool = True) -> dict[str, Any]:
