@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from torture_training import described
-from train_run import At, Killed, Plain, Run, kill
+from train_run import At, Endless, Killed, Plain, Run, kill
 
 import tapegrad as tg
 from tapegrad.train import Callback, Checkpoints, CSVLog, EarlyStopping, JSONLog
@@ -234,17 +234,20 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("loader", [Plain, Endless], ids=["length", "no length"])
 @pytest.mark.parametrize("report_every", [None, 4])
-def test_a_signal_while_it_is_evaluated(report_every: int | None, tmp_path: Path) -> None:
+def test_a_signal_while_it_is_evaluated(
+    report_every: int | None, loader: Any, tmp_path: Path
+) -> None:
     """The evaluation is given up, and made again by the run that goes on."""
-    whole = Run(tmp_path / "whole")
+    whole = Run(tmp_path / "whole", loader=loader)
     whole.fit(report_every=report_every)
-    run = Run(tmp_path / "run")
+    run = Run(tmp_path / "run", loader=loader)
     run.validation = Interrupting(run.validation, at=2)
     with pytest.raises(KeyboardInterrupt):
         run.fit(report_every=report_every)
     assert len(run.trainer.history) == 1
-    resumed = Run(tmp_path / "run")
+    resumed = Run(tmp_path / "run", loader=loader)
     resumed.fit(report_every=report_every, resume=True)
     assert resumed.ended == whole.ended
 

@@ -53,9 +53,9 @@ LEFT_OUT = {
 
 ROOMS = (
     "", "amp", "autograd", "autograd.functional", "autograd.graph", "cuda", "data", "func",
-    "linalg", "masked", "metrics", "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler",
-    "signal.windows", "special", "testing", "utils.checkpoint", "utils.data", "nn",
-    "nn.utils.parametrizations", "nn.utils.rnn",
+    "linalg", "masked", "metrics", "nn.functional", "nn.init", "nn.utils", "optim",
+    "optim.lr_scheduler", "signal.windows", "special", "testing", "train", "utils.checkpoint",
+    "utils.data", "nn", "nn.utils.parametrizations", "nn.utils.rnn",
 )  # fmt: skip
 
 

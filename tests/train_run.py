@@ -27,6 +27,12 @@ class Plain:
         return len(self.loader)
 
 
+class Endless(Plain):
+    """One that does not know its length either."""
+
+    __len__ = None  # type: ignore[assignment]
+
+
 class At(Callback):
     """Does something at a step."""
 
@@ -101,8 +107,8 @@ class Run:
         generator = tg.Generator().manual_seed(8) if own_generator else None
         make = tg.data.DataLoader
         self.loader: Any = make(Noisy(size), 4, shuffle=True, generator=generator)
-        if loader is Plain:
-            self.loader = Plain(self.loader)
+        if loader is not make:
+            self.loader = loader(self.loader)
         self.validation = make(Noisy(12), 5, shuffle=True)
         if patience is not None:
             callbacks = [EarlyStopping(patience), *callbacks]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tapegrad.ops.common.refusals import Retelling
 
-class Callback:
+
+class Callback(Retelling):
     """Base class. A subclass defines what it wants to be told; all else does nothing.
 
     A hook may read everything of the trainer (``step``, ``epoch``, ``history``, ``model``, ...) and

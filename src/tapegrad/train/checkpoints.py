@@ -6,9 +6,10 @@ import os
 from typing import Any
 
 from tapegrad.checkpoint import save
+from tapegrad.ops.common.refusals import Retelling
 
 
-class Checkpoints:
+class Checkpoints(Retelling):
     """The saves of a run in a folder: the last one, and the one that was best. ``load(path)`` of
     ``latest`` or ``best`` is what ``Trainer.state_dict`` returned; its "model" are the weights.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from .callback import Callback
@@ -36,8 +37,7 @@ class EarlyStopping(Callback):
         if gain > self.min_delta or (math.isnan(self.best) and not math.isnan(value)):
             self.best, self.waited = value, 0
             if self.restore_best:
-                weights = trainer.model.state_dict()
-                self.best_weights = {name: w.detach().clone() for name, w in weights.items()}
+                self.best_weights = deepcopy(trainer.model.state_dict())
         else:
             self.waited += 1
             if self.waited >= self.patience:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from tapegrad.ops.common.refusals import Retelling
 
-class History(list):
+
+class History(Retelling, list):
     """Rows, each a dict of numbers: "epoch", "step", "lr", "loss", the metrics by name, and the
     validation's "val_loss", "val_..."."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
+        super().__init__(rows)
 
     def column(self, name: str) -> list[float]:
         """The values of one column. Raises KeyError, which lists them, for another name."""

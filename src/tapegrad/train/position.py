@@ -27,17 +27,18 @@ class Position:
         self.loader = loaders[0]
         self.generators = generators_of(*loaders)
         self.taken = 0
+        self.ended = False  # whether the epoch has no more
         self._began: dict[str, Any] = {}
 
     def batches(self, state: dict[str, Any] | None) -> Iterator[Any]:
         """The batches of an epoch from a state of ``state_dict`` on; None: from its beginning."""
         if state is None or not state["taken"]:
-            self.taken, self._began = 0, random_state(self.generators)
+            self.taken, self.ended, self._began = 0, False, random_state(self.generators)
             return iter(self.loader)
-        self.taken, self._began = state["taken"], state["began"]
-        generators = self.generators
-        if self.taken == length(self.loader):  # where some loaders begin a new epoch
+        self.taken, self.ended, self._began = state["taken"], state["ended"], state["began"]
+        if self.ended or self.taken == length(self.loader):  # a loader may begin another one there
             return iter(())
+        generators = self.generators
         if state["loader"] is not None and hasattr(self.loader, "load_state_dict"):
             generators = [default_generator]  # of its own, the loader knows where they were
             now = random_state(generators)
@@ -62,7 +63,7 @@ class Position:
             return {"taken": 0}
         exact = exact and hasattr(self.loader, "state_dict")
         loader = self.loader.state_dict() if exact else None
-        return {"taken": self.taken, "began": self._began, "loader": loader}
+        return {"taken": self.taken, "ended": self.ended, "began": self._began, "loader": loader}
 
 
 def generators_of(*loaders: Any) -> list[Generator]:

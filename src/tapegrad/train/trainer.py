@@ -247,13 +247,14 @@ class Trainer(Retelling):
         while group := list(islice(batches, self.accumulate)):
             self._train_step(group)
             position.taken += len(group)
+            self._tell("on_step")
             if report_every and self.step % report_every == 0:
                 self._report(validation)
-            self._tell("on_step")
-            if self.save_every and self.step % self.save_every == 0:
+            elif self.save_every and self.step % self.save_every == 0:
                 self._save()
             if complete() or self._signals.caught:
                 return
+        position.ended = True
         if not position.taken:
             raise ValueError(
                 f"[Trainer] the loader gave no batch in epoch {self.epoch + 1}: an iterator or "
@@ -307,6 +308,7 @@ class Trainer(Retelling):
             )
         self.step += 1
         self.skipped += 1
+        self.last_loss = loss
 
     def _computed(self, batch: Any) -> tuple[Tensor, Any, Any]:
         """``compute`` on the model's device, in the dtype of amp."""
@@ -456,14 +458,8 @@ class Trainer(Retelling):
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "metrics": {
-                name: metric.state_dict()
-                for name, metric in self.metrics.items()
-                if hasattr(metric, "state_dict")
-            },
-            "callbacks": {
-                name: kept for name, part in self._named_callbacks() if (kept := part.state_dict())
-            },
+            "metrics": _states(self.metrics.items()),
+            "callbacks": _states(self._named_callbacks()),
             "history": list(self.history),
             "counts": {name: getattr(self, name) for name in _COUNTS},
             "position": at,
@@ -509,6 +505,12 @@ class Trainer(Retelling):
             name = type(callback).__name__
             seen[name] += 1
             yield f"{name}.{seen[name]}", callback
+
+
+def _states(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The states of those that have one."""
+    found = {name: part.state_dict() for name, part in parts if hasattr(part, "state_dict")}
+    return {name: state for name, state in found.items() if state}
 
 
 # What a state holds, and of it the plain attributes.
