@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 
 import tapegrad as tg
 from tapegrad import metrics
@@ -356,7 +357,7 @@ def test_all_of_them_are_tested_here() -> None:
 
 
 @pytest.mark.parametrize("dtype", [tg.float16, tg.float32, tg.float64])
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_on_every_device_and_in_every_dtype(device: str, dtype: Any) -> None:
     scores = T([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]], dtype=dtype, device=device)
     target = T([0, 1], device=device)

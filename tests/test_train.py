@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 from train_run import At, Run
 
 import tapegrad as tg
@@ -198,11 +199,11 @@ def test_a_step_that_the_scaler_leaves_out_does_not_move_the_schedule() -> None:
     assert optimizer.param_groups[0]["lr"] == 1.0
 
 
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_batches_are_moved_to_the_models_device(device: str) -> None:
     class Nested(Trainer):
         def compute(self, batch: Any) -> Any:
-            assert {str(t.device) for t in (batch["x"], *batch["more"])} == {device}
+            assert {t.device.type for t in (batch["x"], *batch["more"])} == {device}
             assert batch["name"] == "kept"
             return super().compute((batch["x"], batch["more"][0]))
 
