@@ -419,6 +419,19 @@ class Shapes:
         return tg.zeros(2, 2)
 
 
+class Alone(Trainer):
+    """A trainer that forgets what metrics compare."""
+
+    def compute(self, batch: Any) -> Any:
+        return super().compute(batch)[0]
+
+    @classmethod
+    def fitted(cls) -> None:
+        model = linear()
+        optimizer = tg.optim.SGD(model.parameters())
+        cls(model, nn.CrossEntropyLoss(), optimizer, progress=False).fit(LOADER, epochs=1)
+
+
 def fit(loader: Any, options: dict | None = None, **given: Any) -> None:
     trainer(**(options or {})).fit(loader, **{"epochs": 1, **given})
 
@@ -453,6 +466,7 @@ WRONG: dict[str, tuple[Callable, type, str]] = {
         TypeError,
         "of one element, got float:",
     ),
+    "compute": (lambda: Alone.fitted(), TypeError, r"must return \(loss, output, target\)"),
     "unknown monitor": (
         lambda: fit(LOADER, {"monitor": "val_acc", "metrics": {"accuracy": tg.metrics.Accuracy()}},
                     validation=LOADER),

@@ -77,6 +77,21 @@ def check_row_names(monitor: str, metrics: Iterable[str], validated: bool) -> No
         raise ValueError(f"[Trainer] monitor={monitor!r} is none of {known}{hint}")
 
 
+def check_result(result: Any) -> None:
+    """Raise TypeError for what is no (loss, output, target)."""
+    if not isinstance(result, tuple) or len(result) != 3:
+        raise TypeError("[Trainer] compute() must return (loss, output, target)")
+    loss = result[0]
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
+        got = type(loss).__name__
+        if isinstance(loss, Tensor):
+            got = f"{loss.dtype.name} {tuple(loss.shape)}"
+        raise TypeError(
+            f"[Trainer] the loss must be a float Tensor of one element, got {got}: take the mean "
+            "over the batch"
+        )
+
+
 def count(name: str, value: Any) -> int:
     """A positive integer. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from itertools import islice
@@ -18,20 +17,20 @@ from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor
 from tapegrad.nn import Module
 from tapegrad.nn.utils import clip_grad_norm_, clip_grad_value_
-from tapegrad.ops.common.refusals import Retelling
 from tapegrad.optim.lr_scheduler import ReduceLROnPlateau
 
 from .batches import batch_size, length, moved
 from .callback import Callback
 from .checkpoints import Checkpoints
-from .checks import check_loader, check_parts, check_row_names, count, values_of
+from .checks import check_loader, check_parts, check_result, check_row_names, count, values_of
 from .history import History
 from .position import Position, random_state, set_random_state
 from .progress import Progress
+from .saved import Saved
 from .signals import Signals
 
 
-class Trainer(Retelling):
+class Trainer(Saved):
     """Trains a model::
 
         trainer = tg.train.Trainer(
@@ -318,17 +317,7 @@ class Trainer(Retelling):
             region = autocast(device.type, self.amp_dtype)
         with region:
             result = self.compute(moved(batch, device))
-        if not isinstance(result, tuple) or len(result) != 3:
-            raise TypeError("[Trainer] compute() must return (loss, output, target)")
-        loss = result[0]
-        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
-            got = type(loss).__name__
-            if isinstance(loss, Tensor):
-                got = f"{loss.dtype.name} {tuple(loss.shape)}"
-            raise TypeError(
-                f"[Trainer] the loss must be a float Tensor of one element, got {got}: take the "
-                "mean over the batch"
-            )
+        check_result(result)
         return result
 
     def _end_epoch(self, validation: Any, report: bool) -> None:
@@ -446,79 +435,3 @@ class Trainer(Retelling):
     def _save(self, best: bool = False) -> None:
         if self.checkpoints is not None:
             self.checkpoints.save(self.state_dict(), self.step, best=best)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on, for ``tapegrad.save``."""
-        at = self._resume_at
-        if self._position is not None and at is None:
-            at = self._position.state_dict()
-        generators = self._position.generators if self._position is not None else []
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "metrics": _states(self.metrics.items()),
-            "callbacks": _states(self._named_callbacks()),
-            "history": list(self.history),
-            "counts": {name: getattr(self, name) for name in _COUNTS},
-            "position": at,
-            "random": random_state(generators) if generators else None,
-        }
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state of ``state_dict``, all of it; or, if anything raises, from where it
-        was. Raises ValueError for what is no such state, and what the parts raise."""
-        missing = sorted(_ENTRIES - state_dict.keys())
-        if missing:
-            raise ValueError(
-                f"[Trainer] this is no state of a Trainer, which has also {missing}: load weights "
-                "alone into the model"
-            )
-        before = deepcopy(self.state_dict())
-        try:
-            self._load(state_dict)
-        except BaseException:
-            self._load(before)
-            raise
-
-    def _load(self, state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None and state["scheduler"] is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        if state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
-        for name, part in [*self.metrics.items(), *self._named_callbacks()]:
-            saved = state["metrics" if name in self.metrics else "callbacks"]
-            if name in saved and hasattr(part, "load_state_dict"):
-                part.load_state_dict(saved[name])
-        self.history = History(state["history"])
-        for name in _COUNTS:
-            setattr(self, name, state["counts"][name])
-        self._resume_at, self._random = state["position"], state["random"]
-
-    def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
-        """By class, such that a run may go on with more of them, or fewer."""
-        seen: Counter[str] = Counter()
-        for callback in self.callbacks:
-            name = type(callback).__name__
-            seen[name] += 1
-            yield f"{name}.{seen[name]}", callback
-
-
-def _states(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The states of those that have one."""
-    found = {name: part.state_dict() for name, part in parts if hasattr(part, "state_dict")}
-    return {name: state for name, state in found.items() if state}
-
-
-# What a state holds, and of it the plain attributes.
-_ENTRIES = {
-    *("model", "optimizer", "scheduler", "scaler", "metrics", "callbacks"),
-    *("history", "counts", "position", "random"),
-}
-_COUNTS = (
-    *("epoch", "step", "skipped", "last_loss", "stopped", "best", "best_step"),
-    *("_total", "_samples", "_report_due"),
-)
