@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_tiny(name: str, arguments: str, packages: str, same: bool, tmp_path: Pa
 
 
 def test_every_example_is_run_here() -> None:
-    run = {"gpt.py", "heat.py", "mlp.py"} | {f"{name}.py" for name, *_ in TINY}
+    run = {"digits.py", "gpt.py", "heat.py", "mlp.py"} | {f"{name}.py" for name, *_ in TINY}
     assert {path.name for path in EXAMPLES.glob("*.py")} == run
 
 
@@ -92,6 +93,19 @@ def test_data_of_the_examples_has_its_source() -> None:
 def test_mlp(capsys: pytest.CaptureFixture) -> None:
     printed = run("mlp.py", capsys, ("range(1, 11)", "range(1, 4)"))
     assert float(re.findall(r"([\d.]+)% of the unseen", printed)[-1]) > 85
+
+
+def test_digits(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is run again, for longer, and goes on."""
+    monkeypatch.setattr(sys, "argv", ["digits.py", str(tmp_path)])
+    run("digits.py", capsys, ("EPOCHS, PATIENCE = 40, 5", "EPOCHS, PATIENCE = 1, 5"))
+    printed = run("digits.py", capsys, ("EPOCHS, PATIENCE = 40, 5", "EPOCHS, PATIENCE = 3, 5"))
+    assert printed.startswith("going on after step 38, epoch 1\nepoch 2")
+    assert float(re.findall(r"([\d.]+)% of 300 digits", printed)[0]) > 85
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 4
+    assert (tmp_path / "curve.png").exists() == (find_spec("matplotlib") is not None)
 
 
 def test_heat(capsys: pytest.CaptureFixture) -> None:

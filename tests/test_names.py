@@ -32,6 +32,8 @@ HINTS = [
     ("nn.utils", "spectral_nrom", "did you mean 'spectral_norm'"),
     ("optim", "SparseAdam", "tensors are dense"),
     ("optim", "Adaam", "did you mean 'Adam'"),
+    ("metrics", "acuracy", "did you mean 'accuracy'"),
+    ("train", "Trianer", "did you mean 'Trainer'"),
     ("data", "Dataloader", "did you mean 'DataLoader'"),
     ("linalg", "eig", "no complex numbers"),
     ("special", "erfcxx", "did you mean 'erfcx'"),

@@ -33,6 +33,7 @@ from . import hub as hub
 from . import jit as jit
 from . import linalg as linalg
 from . import masked as masked
+from . import metrics as metrics
 from . import mps as mps
 from . import nn as nn
 from . import onnx as onnx
@@ -44,6 +45,7 @@ from . import signal as signal
 from . import special as special
 from . import storage as storage
 from . import testing as testing
+from . import train as train
 from . import utils as utils
 from . import version as version
 from . import xpu as xpu

@@ -1,0 +1,68 @@
+"""Predicted and right classes, out of what models return."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tapegrad.core.tensor import Tensor
+
+from .metric import host, require_tensors
+
+
+def classes_of(
+    op: str, input: Tensor, target: Tensor, threshold: float | None, ignore_index: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """The predicted class and the right one of every element, as int64 vectors, and how many
+    classes the scores had (0: there were none).
+
+    input: floating scores (n, classes, ...) for a target (n, ...), of which the largest counts
+    (the first of equal ones); classes of the target's shape; or, with ``threshold``, floating
+    scores of the target's shape: 1 above the threshold, else 0.
+    """
+    require_tensors(op, input=input, target=target)
+    if target.is_floating_point():
+        raise TypeError(f"[{op}] target must be integer classes, got {target.dtype.name}")
+    shape = tuple(input.shape)
+    count = 0
+    if input.is_floating_point() and input.ndim == target.ndim + 1 and threshold is None:
+        if input.ndim > 1 and (shape[0], *shape[2:]) == tuple(target.shape) and shape[1]:
+            count = shape[1]
+            input = input.detach().argmax(1)
+    elif input.shape == target.shape and input.is_floating_point():
+        if threshold is None:
+            raise ValueError(
+                f"[{op}] input and target both have the shape {shape} and input is "
+                f"{input.dtype.name}: pass threshold=0.0 for logits, 0.5 for probabilities, or "
+                "scores of shape (n, classes)"
+            )
+        input = input.detach() > threshold
+    if input.shape != target.shape:
+        raise ValueError(
+            f"[{op}] shapes {shape} and {tuple(target.shape)}: scores (n, classes, ...) belong to "
+            "a target (n, ...), predicted classes have the shape of the target"
+        )
+    predicted, right = (host(x).reshape(-1).astype(np.int64) for x in (input, target))
+    if ignore_index is not None:
+        kept = right != ignore_index
+        predicted, right = predicted[kept], right[kept]
+    if right.size and (right.min() < 0 or predicted.min() < 0):
+        least = min(right.min(), predicted.min())
+        raise ValueError(
+            f"[{op}] classes begin at 0, got {least}: pass ignore_index={least} if it stands for "
+            "what does not count"
+        )
+    if count and right.size and right.max() >= count:
+        raise ValueError(
+            f"[{op}] the target has the class {right.max()}, there are scores for {count} classes"
+        )
+    return predicted, right, count
+
+
+def class_count(op: str, given: int | None, *seen: int) -> int:
+    """How many classes there are: as given, else as seen. Raises ValueError for more than given."""
+    largest = max(seen)
+    if given is None:
+        return largest
+    if largest > given:
+        raise ValueError(f"[{op}] num_classes is {given}, got the class {largest - 1}")
+    return given

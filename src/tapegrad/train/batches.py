@@ -1,0 +1,45 @@
+"""Batches: how large they are, and on which device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tapegrad.core.devices import Device
+from tapegrad.core.tensor import Tensor
+
+
+def moved(value: Any, device: Device) -> Any:
+    """All tensors of a batch on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: moved(part, device) for key, part in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a named tuple
+        return type(value)(*(moved(part, device) for part in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(moved(part, device) for part in value)
+    return value
+
+
+def batch_size(batch: Any) -> int:
+    """How many samples are in a batch: the first dimension of its first tensor, 1 without any."""
+    for tensor in _tensors(batch):
+        return tensor.shape[0] if tensor.ndim else 1
+    return 1
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, Mapping)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(part)
+
+
+def length(loader: Any) -> int | None:
+    """How many batches a loader has, if it knows."""
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None

@@ -1,0 +1,117 @@
+"""What a Trainer is given, looked at before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tapegrad.core.tensor import Tensor
+from tapegrad.nn import Module
+from tapegrad.optim import LBFGS
+from tapegrad.optim.optimizer import Optimizer
+
+from .batches import length
+from .callback import Callback
+
+_TAKEN = ("epoch", "step", "lr", "loss")
+
+
+def check_parts(
+    model: Any, loss: Any, optimizer: Any, metrics: Mapping, callbacks: Sequence
+) -> None:
+    """Raise TypeError and ValueError for parts that do not do what a loop asks of them."""
+    if not isinstance(model, Module):
+        raise TypeError(f"[Trainer] model must be a Module, got {type(model).__name__}")
+    if not callable(loss):
+        raise TypeError(
+            f"[Trainer] loss must be a function of output and target, got {type(loss).__name__}"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"[Trainer] optimizer must be an Optimizer, got {type(optimizer).__name__}")
+    if isinstance(optimizer, LBFGS):
+        raise TypeError(
+            "[Trainer] LBFGS computes the loss several times a step: write its loop yourself"
+        )
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(
+            "[Trainer] the optimizer has none of the model's parameters: make it of "
+            "model.parameters(), of this model"
+        )
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"[Trainer] metrics must be a dict by name, got {type(metrics).__name__}")
+    for name, metric in metrics.items():
+        if not isinstance(name, str) or name in _TAKEN or name.startswith("val_"):
+            raise ValueError(f"[Trainer] a metric cannot be named {name!r}, which reports have")
+        if isinstance(metric, type) or not all(
+            callable(getattr(metric, method, None)) for method in ("update", "compute", "reset")
+        ):
+            raise TypeError(
+                f"[Trainer] metric {name!r} must have update, compute and reset, as "
+                f"metrics.Accuracy() has, got {metric!r}"
+            )
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"[Trainer] callbacks must be Callbacks, got {callback!r}")
+
+
+def check_loader(name: str, loader: Any) -> None:
+    """Raise TypeError for what gives no batches, ValueError where there are none."""
+    if not isinstance(loader, Iterable) or isinstance(loader, (str, bytes, Tensor)):
+        raise TypeError(
+            f"[Trainer] {name} must give batches, as a DataLoader does, got {type(loader).__name__}"
+        )
+    if length(loader) == 0:
+        raise ValueError(
+            f"[Trainer] {name} has no batches: its dataset is empty, or smaller than a batch while "
+            "drop_last=True"
+        )
+
+
+def check_row_names(monitor: str, metrics: Iterable[str], validated: bool) -> None:
+    """Raise ValueError for a monitored name that no report will have."""
+    known = ["loss", *metrics]
+    known += [f"val_{name}" for name in known] if validated else []
+    if monitor not in known:
+        hint = "" if validated or not monitor.startswith("val_") else "; fit has no validation"
+        raise ValueError(f"[Trainer] monitor={monitor!r} is none of {known}{hint}")
+
+
+def check_result(result: Any) -> None:
+    """Raise TypeError for what is no (loss, output, target)."""
+    if not isinstance(result, tuple) or len(result) != 3:
+        raise TypeError("[Trainer] compute() must return (loss, output, target)")
+    loss = result[0]
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
+        got = type(loss).__name__
+        if isinstance(loss, Tensor):
+            got = f"{loss.dtype.name} {tuple(loss.shape)}"
+        raise TypeError(
+            f"[Trainer] the loss must be a float Tensor of one element, got {got}: take the mean "
+            "over the batch"
+        )
+
+
+def count(name: str, value: Any) -> int:
+    """A positive integer. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"[Trainer] {name} must be a positive integer, got {value!r}")
+    return value
+
+
+def values_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What metrics compute, as numbers. Raises TypeError for what is none."""
+    values = {}
+    for name, metric in metrics.items():
+        value = metric.compute()
+        if isinstance(value, Tensor) and value.numel() == 1:
+            value = value.item()
+        if not isinstance(value, (int, float)):
+            kind = type(value).__name__
+            shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+            raise TypeError(
+                f"[Trainer] metric {name!r} computes a {kind}{shape}, where a report needs a "
+                "number: average it, or compute it in a callback"
+            )
+        values[name] = float(value)
+    return values

@@ -1,0 +1,48 @@
+"""The reports of a run, as a list and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tapegrad.ops.common.refusals import Retelling
+
+
+class History(Retelling, list):
+    """Rows, each a dict of numbers: "epoch", "step", "lr", "loss", the metrics by name, and the
+    validation's "val_loss", "val_..."."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
+        super().__init__(rows)
+
+    def column(self, name: str) -> list[float]:
+        """The values of one column. Raises KeyError, which lists them, for another name."""
+        known = list(self[-1]) if self else []
+        if self and name not in known:
+            raise KeyError(f"History has no column {name!r}, it has {known}")
+        return [row[name] for row in self]
+
+    def plot(self, path: Any) -> None:
+        """Draw the learning curve into a file: the loss over the steps, beside it the metrics; of
+        training and validation. Raises ImportError without matplotlib, ValueError without rows."""
+        if not self:
+            raise ValueError("[History.plot] there are no reports to draw")
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError(
+                "[History.plot] needs matplotlib: pip install 'tapegrad[viz]'"
+            ) from error
+        names = [n for n in self[-1] if n not in ("epoch", "step", "lr") and n[:4] != "val_"]
+        figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            for column, label in ((name, "training"), (f"val_{name}", "validation")):
+                rows = [row for row in self if column in row]
+                if rows:
+                    steps, values = [r["step"] for r in rows], [r[column] for r in rows]
+                    axes.plot(steps, values, marker=".", label=label)
+            axes.set(title=name, xlabel="step")
+            axes.legend()
+        figure.savefig(path, dpi=150)

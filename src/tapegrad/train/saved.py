@@ -1,0 +1,105 @@
+"""The state of a run: what a Trainer must be given so that it goes on as if it had not stopped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from tapegrad.ops.common.refusals import Retelling
+
+from .callback import Callback
+from .history import History
+from .position import Position, random_state
+
+
+class Saved(Retelling):
+    """``state_dict`` and ``load_state_dict`` of a Trainer."""
+
+    model: Any
+    optimizer: Any
+    scheduler: Any
+    scaler: Any
+    metrics: dict[str, Any]
+    callbacks: Sequence[Callback]
+    history: History
+    _position: Position | None
+    _resume_at: dict[str, Any] | None
+    _random: dict[str, Any] | None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on, for ``tapegrad.save``."""
+        at = self._resume_at
+        if self._position is not None and at is None:
+            at = self._position.state_dict()
+        generators = self._position.generators if self._position is not None else []
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "metrics": _states(self.metrics.items()),
+            "callbacks": _states(self._named_callbacks()),
+            "history": list(self.history),
+            "counts": {name: getattr(self, name) for name in _COUNTS},
+            "position": at,
+            "random": random_state(generators) if generators else None,
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a state of ``state_dict``, all of it; or, if anything raises, from where it
+        was. Raises ValueError for what is no such state, and what the parts raise."""
+        missing = sorted(_ENTRIES - state_dict.keys())
+        if missing:
+            raise ValueError(
+                f"[Trainer] this is no state of a Trainer, which has also {missing}: load weights "
+                "alone into the model"
+            )
+        before = deepcopy(self.state_dict())
+        try:
+            self._load(state_dict)
+        except BaseException:
+            self._load(before)
+            raise
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None and state["scheduler"] is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        for name, part in [*self.metrics.items(), *self._named_callbacks()]:
+            saved = state["metrics" if name in self.metrics else "callbacks"]
+            if name in saved and hasattr(part, "load_state_dict"):
+                part.load_state_dict(saved[name])
+        self.history = History(state["history"])
+        for name in _COUNTS:
+            setattr(self, name, state["counts"][name])
+        self._resume_at, self._random = state["position"], state["random"]
+
+    def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
+        """By class, such that a run may go on with more of them, or fewer."""
+        seen: Counter[str] = Counter()
+        for callback in self.callbacks:
+            name = type(callback).__name__
+            seen[name] += 1
+            yield f"{name}.{seen[name]}", callback
+
+
+def _states(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The states of those that have one."""
+    found = {name: part.state_dict() for name, part in parts if hasattr(part, "state_dict")}
+    return {name: state for name, state in found.items() if state}
+
+
+# What a state holds, and of it the plain attributes.
+_ENTRIES = {
+    *("model", "optimizer", "scheduler", "scaler", "metrics", "callbacks"),
+    *("history", "counts", "position", "random"),
+}
+_COUNTS = (
+    *("epoch", "step", "skipped", "last_loss", "stopped", "best", "best_step"),
+    *("_total", "_samples", "_report_due"),
+)

@@ -1,0 +1,54 @@
+"""SIGINT and SIGTERM, noted until a loop has time for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class Signals:
+    """Within it, SIGINT (CTRL-C) and SIGTERM are noted in ``caught``; a second SIGINT raises
+    KeyboardInterrupt at once. Afterwards the handlers are those that were there before, and
+    ``deliver`` hands on what was noted.
+
+    Only the main thread can do this; in others nothing is noted. Signals that are ignored stay so.
+    """
+
+    def __init__(self) -> None:
+        self.caught: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if handler not in (signal.SIG_IGN, None):  # (None: it is not Python's)
+                    self._before[number] = handler
+                    signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.caught is not None and number == signal.SIGINT:
+            self.__exit__()
+            raise KeyboardInterrupt
+        if self.caught is None:
+            self.caught = number
+            name = signal.Signals(number).name
+            text = f"\n{name}: this step is finished first; CTRL-C ends at once\n"
+            os.write(2, text.encode())  # print() must not be entered twice
+
+    def deliver(self) -> None:
+        """After the end: do what the program does on that signal. Of a SIGTERM that it does not
+        handle, SystemExit(143), by which open files and workers are closed."""
+        if self.caught is None:
+            return
+        if self.caught == signal.SIGTERM and signal.getsignal(self.caught) is signal.SIG_DFL:
+            raise SystemExit(128 + self.caught)
+        signal.raise_signal(self.caught)

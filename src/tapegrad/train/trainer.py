@@ -1,0 +1,436 @@
+"""The training loop. It does what a bare loop does, in this order, and survives being stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
+from itertools import islice
+from typing import Any
+
+from tapegrad.amp import GradScaler, autocast
+from tapegrad.checkpoint import Checkpoints, load
+from tapegrad.core import dtypes
+from tapegrad.core.devices import Device
+from tapegrad.core.modes import no_grad
+from tapegrad.core.tensor import Tensor
+from tapegrad.nn import Module
+from tapegrad.nn.utils import clip_grad_norm_, clip_grad_value_
+from tapegrad.optim.lr_scheduler import ReduceLROnPlateau
+
+from .batches import batch_size, length, moved
+from .callback import Callback
+from .checks import check_loader, check_parts, check_result, check_row_names, count, values_of
+from .history import History
+from .position import Position, random_state, set_random_state
+from .progress import Progress
+from .saved import Saved
+from .signals import Signals
+
+
+class Trainer(Saved):
+    """Trains a model::
+
+        trainer = tg.train.Trainer(
+            model, nn.CrossEntropyLoss(), optimizer,
+            metrics={"accuracy": tg.metrics.Accuracy()}, monitor="val_accuracy", mode="max",
+            checkpoints=tg.checkpoint.Checkpoints("runs/digits", keep_last=2),
+            callbacks=[tg.train.EarlyStopping(patience=5)],
+        )
+        history = trainer.fit(loader, epochs=20, validation=unseen, resume=True)
+
+    loss: a function of the model's output and the target, the mean over a batch. metrics: by name,
+    objects with ``update(output, target)``, ``compute()`` and ``reset()``. scheduler: steps once an
+    ``schedule="epoch"`` or once a "step"; a ReduceLROnPlateau steps at every report, on the
+    monitored value. monitor: a column of the reports, by default the validation's loss, else the
+    training's; mode: whether less ("min") or more ("max") of it is better.
+
+    accumulate: so many batches make one step, with the gradient of the mean over all their samples,
+    however many the last batches of an epoch have. clip_norm, clip_value: bounds of the gradients'
+    joint norm and of each element. amp_dtype: float16 or bfloat16 for ``autocast``; float16 brings
+    a GradScaler, unless ``scaler`` is given. non_finite: what a loss of inf or nan does, "raise" or
+    "skip" the step. checkpoints: a folder in which the run is saved, at every report and every
+    ``save_every`` steps; that of the best report is kept, too. progress: a line for every report,
+    and a bar where tqdm is there and someone watches.
+
+    A batch is a pair (input, target), which is moved to the model's device; for anything else a
+    subclass overrides ``compute``. Raises TypeError and ValueError for what does not fit.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Callable[[Any, Any], Tensor],
+        optimizer: Any,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        scheduler: Any = None,
+        schedule: str = "epoch",
+        monitor: str | None = None,
+        mode: str = "min",
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        amp_dtype: Any = None,
+        scaler: GradScaler | None = None,
+        non_finite: str = "raise",
+        checkpoints: Checkpoints | None = None,
+        save_every: int | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = True,
+    ) -> None:
+        check_parts(model, loss, optimizer, metrics or {}, callbacks)
+        for name, value, known in (
+            ("schedule", schedule, ("epoch", "step")),
+            ("mode", mode, ("min", "max")),
+            ("non_finite", non_finite, ("raise", "skip")),
+        ):
+            if value not in known:
+                raise ValueError(f"[Trainer] {name} must be one of {known}, got {value!r}")
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.metrics = dict(metrics or {})
+        self.scheduler, self.schedule = scheduler, schedule
+        self.mode, self._monitor = mode, monitor
+        self.accumulate = count("accumulate", accumulate)
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.amp_dtype, self.non_finite = amp_dtype, non_finite
+        if scaler is None:
+            kind = self.device.type
+            scaler = GradScaler(kind, enabled=amp_dtype == dtypes.float16)
+        self.scaler = scaler
+        self.checkpoints = checkpoints
+        self.save_every = None if save_every is None else count("save_every", save_every)
+        self.callbacks = [*callbacks, *([Progress()] if progress else [])]
+
+        self.history = History()
+        self.epoch = 0  # epochs completed
+        self.step = 0  # steps made in all of them, those left out included
+        self.skipped = 0  # steps left out, where the loss was inf or nan
+        self.last_loss = math.nan
+        self.stopped = ""  # why the run is complete before its end
+        self.best: float | None = None  # the monitored value
+        self.best_step = 0  # of which report it is
+        self.steps_in_epoch: int | None = None
+        self._validated = False
+        self._total, self._samples = 0.0, 0  # of the loss since the last report
+        self._position: Position | None = None
+        self._resume_at: dict[str, Any] | None = None
+        self._report_due = False  # whether a signal came while a report was made
+        self._random: dict[str, Any] | None = None  # to be set when the loaders are known
+        self._signals = Signals()
+
+    # ------------------------------------------------------------------ for subclasses
+
+    def compute(self, batch: Any) -> tuple[Tensor, Any, Any]:
+        """The loss of a batch, and what the metrics compare: the model's output, and the target. A
+        subclass overrides this for batches that are no pairs and models that return more."""
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            parts = f" of {len(batch)}" if isinstance(batch, (tuple, list, dict)) else ""
+            raise TypeError(
+                f"[Trainer] a batch must be a pair (input, target), got {type(batch).__name__}"
+                f"{parts}: let the dataset return pairs, or override compute()"
+            )
+        input, target = batch
+        output = self.model(input)
+        try:
+            return self.loss(output, target), output, target
+        except Exception as error:
+            if isinstance(output, Tensor):
+                raise
+            raise TypeError(
+                f"[Trainer] the model returned {type(output).__name__}, which the loss does not "
+                "take: return a Tensor, or override compute()"
+            ) from error
+
+    def stop(self, reason: str) -> None:
+        """End the run after this step."""
+        self.stopped = reason
+
+    @property
+    def device(self) -> Device:
+        """Where the model is."""
+        first = next(iter(self.model.parameters()), None)
+        return Device("cpu") if first is None else first.device
+
+    @property
+    def monitor(self) -> str:
+        """The column of the reports by which a model is better than another."""
+        return self._monitor or ("val_loss" if self._validated else "loss")
+
+    # ------------------------------------------------------------------ the loop
+
+    def fit(
+        self,
+        loader: Iterable,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        validation: Iterable | None = None,
+        report_every: int | None = None,
+        resume: Any = False,
+    ) -> History:
+        """Train until there were so many epochs, or steps, since the very beginning, whichever is
+        first, and return the history: a row for every epoch, or every ``report_every`` steps.
+
+        validation: batches that are evaluated at every report. resume: go on from the last save in
+        ``checkpoints``, if there is one (True), or from a file (a path). A run that is killed and
+        resumed ends with the same bits as one that is not.
+
+        SIGINT (CTRL-C) and SIGTERM: after the current step the state is saved, the program's own
+        handlers are put back, and the signal is handed on to them: KeyboardInterrupt, SystemExit. A
+        second CTRL-C ends at once.
+
+        Raises ValueError for a loader without batches, and a monitor that no report has;
+        FileExistsError where ``checkpoints`` has another run; FloatingPointError, before the step,
+        for a loss of inf or nan (``non_finite="raise"``).
+        """
+        if epochs is None and steps is None:
+            raise ValueError("[Trainer] fit needs epochs, or steps: how long to train")
+        for name, value in (("epochs", epochs), ("steps", steps), ("report_every", report_every)):
+            if value is not None:
+                count(name, value)
+        loaders = [loader] if validation is None else [loader, validation]
+        check_loader("loader", loader)
+        if validation is not None:
+            check_loader("validation", validation)
+        self._validated = validation is not None
+        check_row_names(self.monitor, self.metrics, self._validated)
+        self.stopped = ""
+        self._begin(resume)
+        self._position = Position(*loaders)
+        if self._random is not None:
+            set_random_state(self._random, self._position.generators)
+            self._random = None
+        batches = length(loader)
+        self.steps_in_epoch = None if batches is None else -(-batches // self.accumulate)
+        if not self.model.training:
+            self.model.train()
+
+        def complete() -> bool:
+            enough = epochs is not None and self.epoch >= epochs
+            return enough or bool(self.stopped) or (steps is not None and self.step >= steps)
+
+        try:
+            with Signals() as self._signals:
+                self._tell("on_start")
+                if self.history and self.best_step == self.step == self.history[-1]["step"]:
+                    self._save(best=True)  # it may have been killed between the two files
+                if self._report_due:
+                    self._report(validation)
+                while not complete() and not self._signals.caught:
+                    self._train_epoch(validation, report_every, complete)
+                if self._samples and not self._signals.caught:
+                    self._report(validation)
+                self._save()
+                if not self._signals.caught:
+                    self._tell("on_end")
+            self._resume_at = self._position.state_dict()
+        except BaseException:
+            self._resume_at = self._position.state_dict(exact=False)
+            raise
+        finally:
+            for callback in self.callbacks:
+                callback.close()
+        self._signals.deliver()
+        return self.history
+
+    def _train_epoch(
+        self, validation: Any, report_every: int | None, complete: Callable[[], bool]
+    ) -> None:
+        """The rest of an epoch, or as much of it as there is time for."""
+        position: Any = self._position
+        state, self._resume_at = self._resume_at, None
+        batches = position.batches(state)
+        while group := list(islice(batches, self.accumulate)):
+            self._train_step(group)
+            position.taken += len(group)
+            self._tell("on_step")
+            if report_every and self.step % report_every == 0:
+                self._report(validation)
+            elif self.save_every and self.step % self.save_every == 0:
+                self._save()
+            if complete() or self._signals.caught:
+                return
+        position.ended = True
+        if not position.taken:
+            raise ValueError(
+                f"[Trainer] the loader gave no batch in epoch {self.epoch + 1}: an iterator or "
+                "generator can be read once only; pass a DataLoader or a list"
+            )
+        self._end_epoch(validation, report=not report_every)
+
+    def _train_step(self, group: list[Any]) -> None:
+        """One step of the optimizer, from one batch or several."""
+        sizes = [batch_size(batch) for batch in group]
+        total = sum(sizes)
+        self.optimizer.zero_grad()
+        losses, seen = [], []
+        for batch, size in zip(group, sizes, strict=True):
+            loss, output, target = self._computed(batch)
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                self._skip(losses[-1])
+                return
+            part = loss if size == total else loss * (size / total)
+            self.scaler.scale(part).backward()
+            seen.append((output, target))
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if self.clip_norm is not None or self.clip_value is not None:
+            self.scaler.unscale_(self.optimizer)
+            if self.clip_norm is not None:
+                clip_grad_norm_(parameters, self.clip_norm)
+            if self.clip_value is not None:
+                clip_grad_value_(parameters, self.clip_value)
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        if self.schedule == "step" and self.scaler.get_scale() >= scale:
+            self._move_schedule()
+        self.last_loss = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / total
+        self._total += self.last_loss * total
+        self._samples += total
+        with no_grad():
+            for output, target in seen:
+                for metric in self.metrics.values():
+                    metric.update(output, target)
+
+    def _skip(self, loss: float) -> None:
+        self.optimizer.zero_grad()
+        if self.non_finite == "raise":
+            raise FloatingPointError(
+                f"[Trainer] the loss is {loss} at step {self.step + 1}, in epoch {self.epoch + 1}; "
+                "no parameter was changed by it: try a lower learning rate, clip_norm=1.0, or "
+                "non_finite='skip' to leave such steps out"
+            )
+        self.step += 1
+        self.skipped += 1
+        self.last_loss = loss
+
+    def _computed(self, batch: Any) -> tuple[Tensor, Any, Any]:
+        """``compute`` on the model's device, in the dtype of amp."""
+        device = self.device
+        region: Any = nullcontext()
+        if self.amp_dtype is not None:
+            region = autocast(device.type, self.amp_dtype)
+        with region:
+            result = self.compute(moved(batch, device))
+        check_result(result)
+        return result
+
+    def _end_epoch(self, validation: Any, report: bool) -> None:
+        row = self._row(validation) if report else None
+        if report and row is None:  # a signal came: a resumed run is here again
+            return
+        if self.schedule == "epoch":
+            self._move_schedule()
+        position: Any = self._position
+        self.epoch, position.taken = self.epoch + 1, 0
+        if row is not None:
+            self._publish(row)
+
+    def _move_schedule(self) -> None:
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+
+    # ------------------------------------------------------------------ reports
+
+    @no_grad()
+    def evaluate(self, loader: Iterable) -> dict[str, float]:
+        """The mean loss and the metrics over all batches, the model in evaluation mode: "loss", and
+        the metrics by name. Raises ValueError for a loader without batches."""
+        check_loader("loader", loader)
+        values = self._evaluated(loader)
+        assert values is not None
+        return values
+
+    def _evaluated(self, loader: Iterable, stop: Signals | None = None) -> dict[str, float] | None:
+        """None where a signal came in between."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        metrics = deepcopy(self.metrics)
+        for metric in metrics.values():
+            metric.reset()
+        total, samples = 0.0, 0
+        self.model.eval()
+        try:
+            for batch in loader:
+                if stop is not None and stop.caught:
+                    return None
+                size = batch_size(batch)
+                loss, output, target = self._computed(batch)
+                total, samples = total + loss.item() * size, samples + size
+                for metric in metrics.values():
+                    metric.update(output, target)
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        if not samples:
+            raise ValueError("[Trainer] there was no batch to evaluate")
+        return {"loss": total / samples, **values_of(metrics)}
+
+    def _report(self, validation: Any) -> None:
+        row = self._row(validation)
+        self._report_due = row is None
+        if row is not None:
+            self._publish(row)
+
+    def _row(self, validation: Any) -> dict[str, Any] | None:
+        """The next row of the history; None, and nothing has changed, where a signal came."""
+        position: Any = self._position
+        before = random_state(position.generators)
+        row: dict[str, Any] = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
+            "loss": self._total / self._samples if self._samples else math.nan,
+            **values_of(self.metrics),
+        }
+        if validation is not None:
+            with no_grad():
+                values = self._evaluated(validation, self._signals)
+            if values is None:
+                set_random_state(before, position.generators)
+                return None
+            row.update({f"val_{name}": value for name, value in values.items()})
+        return row
+
+    def _publish(self, row: dict[str, Any]) -> None:
+        self._total, self._samples = 0.0, 0
+        for metric in self.metrics.values():
+            metric.reset()
+        self.history.append(row)
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(row[self.monitor])
+        value, old = row[self.monitor], self.best
+        better = not math.isnan(value) and (
+            old is None or (value > old if self.mode == "max" else value < old)
+        )
+        if better:
+            self.best, self.best_step = value, self.step
+        self._tell("on_report", row)
+        self._save(best=better)
+
+    def _tell(self, hook: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *args)
+
+    # ------------------------------------------------------------------ going on
+
+    def _begin(self, resume: Any) -> None:
+        saves = self.checkpoints
+        if resume is True and saves is None:
+            raise ValueError("[Trainer] fit(resume=True) needs checkpoints: the folder of the run")
+        if not isinstance(resume, bool):
+            self.load_state_dict(load(resume))
+        elif saves is not None and not self.step and saves.latest is not None:
+            if not resume:
+                raise FileExistsError(
+                    f"[Trainer] {saves.folder} has the saves of a run: go on with it by "
+                    "fit(resume=True), or choose another folder"
+                )
+            self.load_state_dict(load(saves.latest))
+
+    def _save(self, best: bool = False) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.save(self.state_dict(), self.step, best=best)
