@@ -55,9 +55,9 @@ LEFT_OUT = {
 
 ROOMS = (
     "", "amp", "autograd", "autograd.functional", "autograd.graph", "cuda", "data",
-    "data.transforms", "func", "linalg", "masked", "metrics", "nn.functional", "nn.init", "nn.utils",
-    "optim", "optim.lr_scheduler", "signal.windows", "special", "testing", "train", "utils",
-    "utils.checkpoint", "utils.data", "nn", "nn.utils.parametrizations", "nn.utils.rnn",
+    "data.transforms", "func", "linalg", "masked", "metrics", "nn.functional", "nn.init",
+    "nn.utils", "optim", "optim.lr_scheduler", "signal.windows", "special", "testing", "train",
+    "utils", "utils.checkpoint", "utils.data", "nn", "nn.utils.parametrizations", "nn.utils.rnn",
 )  # fmt: skip
 
 
