@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from . import _build
-from .core import accelerator
+from .core import accelerator, native
 
 EXTRAS = {
     "io": ("safetensors", "ml_dtypes"),
@@ -73,6 +73,7 @@ def doctor() -> str:
         ("_cuda", cuda.text),
         ("_emulated", emulated.text),
         ("_tape", accelerator.status),
+        ("_native", native.status),
         *((f"[{extra}]", extra_status(extra)) for extra in EXTRAS),
     ]
     width = max(len(name) for name, _ in rows)
