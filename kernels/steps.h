@@ -9,11 +9,10 @@
 //   operator()(A& p, A g, A& state...): one element of the parameter, its gradient, its states, in the
 //       order in which the optimizer names them (kept_arrays).
 //
-// The formulas are those of the plain bodies in optim/steps. Nothing depends on an element but by
-// selecting one of two values that were both computed, and nothing is called but sqrt and fabs: a loop
-// over elements vectorises (with GCC under -fno-math-errno, without which sqrt is a call). A NaN stays a
-// NaN, whichever side of a maximum it is on. No weight decay leaves an infinite parameter's gradient
-// alone.
+// The formulas are those of the plain bodies in optim/steps. What depends on an element is only which of
+// two values is selected, both of them computed, and nothing is called but sqrt, fabs and copysign: loops
+// over elements vectorise (with GCC under -fno-math-errno -fno-trapping-math). A NaN stays a NaN, whichever
+// side of a maximum it is on. A weight decay of 0 makes no NaN of an infinite parameter.
 #pragma once
 
 #include <cmath>
@@ -51,17 +50,13 @@ STEP_FUNCTION A toward(A average, A x, A part) {
 
 template <class A>
 STEP_FUNCTION A larger(A a, A b) {
-    return b < a || a != a ? a : b;
-}
-
-template <class A>
-STEP_FUNCTION A smaller(A a, A b) {
-    return a < b || a != a ? a : b;
+    return (b < a) | (a != a) ? a : b;
 }
 
 template <class A>
 STEP_FUNCTION A sign_of(A x) {
-    return x > A(0) ? A(1) : x < A(0) ? A(-1) : x;
+    const A one = std::copysign(A(1), x);
+    return (x != A(0)) & (x == x) ? one : x;
 }
 
 // ---- along the gradient, or along its sign ----
@@ -110,9 +105,11 @@ struct Rprop {
     STEP_FUNCTION void operator()(A& p, A g, A& before, A& size) const {
         g = directed(g, sign);
         const A product = g * before;
-        const A factor = product < A(0) ? eta_minus : product > A(0) ? eta_plus : A(1);
+        size *= product < A(0) ? eta_minus : A(1);
+        size *= product > A(0) ? eta_plus : A(1);
+        size = size < smallest ? smallest : size;
+        size = size > largest ? largest : size;
         before = product < A(0) ? A(0) : g;
-        size = smaller(larger(size * factor, smallest), largest);
         p -= sign_of(before) * size;
     }
 };
@@ -345,11 +342,8 @@ struct ScheduleFree {
 
 // ---- many tensors at once ----
 
-// Elements of a tensor that are worked on together.
-constexpr int64_t chunk_size = 4096;
-
-// What a step is told of one tensor: its place among all chunks, its arrays (the parameter, its
-// gradient, the states), and its numbers. A group of tensors is an array of rows.
+// What a step is told of one tensor: its place among the chunks of all tensors (a kernel's blocks work
+// on chunks of equal size), its arrays (the parameter, its gradient, the states), and its numbers.
 template <template <class> class Step>
 struct Row {
     static constexpr int arrays_count = 2 + Step<double>::states;
