@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.core import native
 from tapegrad.core.devices import Device
 
 
@@ -370,7 +371,8 @@ def test_a_step_moves_a_parameter_and_counts_it_or_neither(
         check(done)
         if done:
             break
-    assert failing > 1 or (device, steps) == ("emulated", 1)
+    compiled = device == "emulated" or native.compiled is not None
+    assert failing > 1 or (compiled and dtype == "float32" and steps == 1)
 
 
 def test_an_interrupt_of_a_schedules_step_changes_all_of_it_or_nothing() -> None:

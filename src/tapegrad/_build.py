@@ -368,9 +368,7 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
     return _plan_in_package("native", cxx, " ".join(levels), root, sorted(commands), headers, link)
 
 
-def _numpy_flags(
-    what: str, cxx: Compiler | None, environ: Mapping[str, str]
-) -> tuple[str, ...]:
+def _numpy_flags(what: str, cxx: Compiler | None, environ: Mapping[str, str]) -> tuple[str, ...]:
     """What compiles a file that uses the C interfaces of Python and NumPy."""
     if cxx is None:
         raise BuildError(f"{what} needs a C++ compiler: install g++, or set CXX")

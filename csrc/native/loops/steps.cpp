@@ -43,7 +43,7 @@ constexpr Step entry(const char* name) {
 
 constexpr Steps all_steps() {
     Steps all{};
-#define ENTRY(name, Kind) all.each[all.count++] = entry<Kind>(#name)
+#define ENTRY(name, Kind) all.each[all.count++] = entry<Kind>(#name "_step")
     FOR_EACH_STEP(ENTRY);
     return all;
 }

@@ -10,6 +10,7 @@ process has processors, or ``OMP_NUM_THREADS`` says; results do not depend on ho
 from __future__ import annotations
 
 import os
+import warnings
 from types import ModuleType
 
 from .extension import load
@@ -25,8 +26,12 @@ def _start() -> tuple[ModuleType | None, str]:
     levels = module.levels()
     level = os.environ.get("TAPEGRAD_NATIVE_ISA") or (levels or ["none"])[-1]
     if level not in levels:
-        known = ", ".join(levels) or "none"
-        return None, f"not used: no loops for {level} that run here (TAPEGRAD_NATIVE_ISA): {known}"
+        status = (
+            f"not used: no loops for {level} (TAPEGRAD_NATIVE_ISA) that run here, only for "
+            f"{', '.join(levels) or 'none'}"
+        )
+        warnings.warn(f"tapegrad._native is {status}", stacklevel=3)
+        return None, status
     module.use(level)
     module.set_num_threads(_threads())
     return module, f"compiled, in use: {level} of {', '.join(levels)}"

@@ -62,6 +62,7 @@ class Prepared:
     def __init__(self) -> None:
         self.calls: list[Iterable] = []
         self.memory: list[Any] = []
+        self.table: Any = None  # of the native loops' steps, made by the first of them
 
     def spare(self, number: int, size: int) -> Any:
         """The scratch memory of this number, of at least so many bytes."""
@@ -87,6 +88,11 @@ def together() -> Iterator[Prepared]:
         yield prepared
     finally:
         _together.reset(token)
+
+
+def prepared() -> Prepared | None:
+    """What the steps are prepared in, unless each is made at once."""
+    return _together.get()
 
 
 class Work:

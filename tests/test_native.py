@@ -1,0 +1,318 @@
+"""The loops for the CPU do what the plain bodies do, no less exactly: at every level of
+instructions, on any number of threads, whatever the arrays' sizes and places in memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.core import native
+from tapegrad.core.devices import PlainOperations
+from tapegrad.optim.steps import options_of
+from tapegrad.optim.steps.numbers import NUMBERS
+
+pytestmark = pytest.mark.skipif(
+    native.compiled is None, reason=f"needs tapegrad._native: {native.status}"
+)
+
+LEVELS = native.compiled.levels() if native.compiled else []
+THREADS = (1, 2, 3)
+SIZES = (0, 1, 3, 7, 64, 1000, 32_768, 32_769, 100_003)
+plain = PlainOperations()
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    threads = native.compiled.get_num_threads()
+    yield
+    native.compiled.use(LEVELS[-1])
+    native.compiled.set_num_threads(threads)
+
+
+def placed(values: np.ndarray, shift: int, guard: float = -77.0) -> tuple[np.ndarray, np.ndarray]:
+    """A copy of the values that begins ``shift`` elements behind the start of a cache line, and the
+    memory that it lies in, which has guard numbers around it."""
+    memory = np.full(values.size + 64, guard, values.dtype)
+    start = -(memory.ctypes.data // memory.itemsize) % 16 + shift
+    array = memory[start : start + values.size].reshape(values.shape)
+    array[...] = values
+    return array, memory
+
+
+# ---------------------------------------------------------------------- steps of optimizers
+
+OPTIONS = {
+    "lr": 0.1,
+    "momentum": 0.9,
+    "dampening": 0.3,
+    "weight_decay": 0.05,
+    "nesterov": False,
+    "maximize": False,
+    "first_step": False,
+    "lambd": 1e-2,
+    "eta": 0.1,
+    "mu": 0.5,
+    "eta_minus": 0.5,
+    "eta_plus": 1.2,
+    "smallest": 0.2,
+    "largest": 0.6,
+    "beta1": 0.9,
+    "beta2": 0.99,
+    "beta3": 0.999,
+    "alpha": 0.9,
+    "eps": 1e-3,
+    "lr_decay": 0.1,
+    "rho": 0.9,
+    "decoupled_weight_decay": False,
+    "step": 9,
+    "mu_next": 0.6,
+    "mu_product": 0.3,
+    "rate": 0.1,
+    "part": 0.3,
+}
+KEPT = {  # which of its states an optimizer keeps; two, where nothing is said
+    "sgd_step": ("-", "k"),
+    "rmsprop_step": ("k--", "kk-", "k-k", "kkk"),
+    "adam_step": ("kk-", "kkk"),
+    "asgd_step": ("k",),
+    "lion_step": ("k",),
+    "adagrad_step": ("k",),
+    "ademamix_step": ("kkk",),
+}
+STEPS = [(name, kept) for name in NUMBERS for kept in KEPT.get(name, ("kk",))]
+
+
+def step_arrays(kept: str, size: int, dtype: str) -> list[Any]:
+    """The parameter, its gradient, and the states."""
+    random = np.random.default_rng(size)
+    arrays: list[Any] = [random.standard_normal(size).astype(dtype) for _ in range(2)]
+    for i, letter in enumerate(kept):  # the last of three may be a mean beside its square's
+        state = (0.1 + random.random(size)) / (10 if i == 2 else 1)
+        arrays.append(None if letter == "-" else state.astype(dtype))
+    return arrays
+
+
+def run_step(run: Any, name: str, arrays: list[Any], **options: Any) -> list[Any]:
+    run(*arrays, **{key: OPTIONS[key] for key in options_of(name)} | options)
+    return [a for a in arrays if a is not None]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "kept"), STEPS)
+def test_steps_are_those_of_the_bodies(name: str, kept: str, dtype: str, level: str) -> None:
+    """No further from float64 (from the body, in float64) than the body is, or by a few roundings."""
+    native.compiled.use(level)
+    for size in SIZES:
+        for threads in THREADS:
+            native.compiled.set_num_threads(threads)
+            given = step_arrays(kept, size, dtype)
+            pairs = [(None, None) if a is None else placed(a, size % 3) for a in given]
+            mine = run_step(tg.device("cpu").ops[name], name, [a for a, _ in pairs])
+            for array, memory in pairs:
+                if array is not None:
+                    assert (memory == -77).sum() == memory.size - array.size
+            body = run_step(plain[name], name, [None if a is None else a.copy() for a in given])
+            wide = [None if a is None else a.astype("float64") for a in given]
+            exact = run_step(plain[name], name, wide)
+            for a, b, c in zip(mine, body, exact, strict=True):
+                scale = np.finfo(dtype).eps * (1 + np.abs(c).max(initial=0))
+                assert np.abs(a - c).max(initial=0) <= np.abs(b - c).max(initial=0) + 2 * scale
+    np.testing.assert_array_equal(mine[1], given[1])
+
+
+@pytest.mark.parametrize("name", ["sgd_step", "adam_step", "rprop_step", "lion_step"])
+def test_steps_have_the_same_bits_at_every_level(name: str) -> None:
+    results = []
+    for level in LEVELS:
+        native.compiled.use(level)
+        arrays = step_arrays(KEPT.get(name, ("kk",))[-1], 40_000, "float32")
+        results.append([a.tobytes() for a in run_step(tg.device("cpu").ops[name], name, arrays)])
+    assert all(result == results[0] for result in results)
+
+
+def test_ends_of_the_range_are_those_of_the_bodies() -> None:
+    """Where a body makes a parameter NaN, so does the loop. (Not Rprop's, which sees no sign in what
+    turned to or from infinity, where the body makes NaN of infinity times 0.)"""
+    ends = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 3e38, 1e-42], "float32")
+    grids = np.meshgrid(ends, ends, [0.0, np.inf, np.nan, 1.0], indexing="ij")
+    p, g, state = (np.ascontiguousarray(a.reshape(-1), "float32") for a in grids)
+    for name, kept in [step for step in STEPS if step[0] != "rprop_step"]:
+        options = {"weight_decay": 0.0} if "weight_decay" in options_of(name) else {}
+        mine, body = (
+            run_step(run, name, [p.copy(), g.copy(), *states], **options)
+            for run in (tg.device("cpu").ops[name], plain[name])
+            for states in [[None if letter == "-" else state.copy() for letter in kept]]
+        )
+        np.testing.assert_array_equal(np.isnan(mine[0]), np.isnan(body[0]), err_msg=name)
+
+
+def declined(arrays: list[Any]) -> bool:
+    return not native.compiled.Steps().add("sgd_momentum_step", (0.5,) * 7, *arrays)
+
+
+def test_arrays_that_the_loops_do_not_serve_are_declined() -> None:
+    good = [np.ones(6, "float32") for _ in range(3)]
+    assert not declined(good)
+    frozen = np.ones(6, "float32")
+    frozen.flags.writeable = False
+    memory = np.ones(40, np.uint8)
+    for bad in (
+        np.ones(6),
+        np.ones(5, "float32"),
+        np.ones(12, "float32")[::2],
+        np.ones(6, ">f4"),
+        np.ones(6, "float16"),
+        memory[1:25].view("float32"),
+        good[0],
+        [1.0] * 6,
+    ):
+        assert declined([bad, *good[1:]]) or bad is good[0]
+        assert declined([good[0], bad, good[2]])
+        assert declined([*good[:2], bad])
+    assert declined([frozen, *good[1:]])
+    assert not declined([good[0], frozen, good[2]])
+    with pytest.raises(TypeError, match="no such step"):
+        native.compiled.Steps().add("no_step", (), *good)
+    with pytest.raises(TypeError, match="it takes others"):
+        native.compiled.Steps().add("sgd_step", (0.5,) * 3, *good)
+    with pytest.raises(TypeError, match="number"):
+        native.compiled.Steps().add("sgd_step", ("x",) * 3, *good[:2])
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_parameters_that_share_memory_are_stepped_one_by_one(threads: int) -> None:
+    native.compiled.set_num_threads(threads)
+    memory = np.zeros(200_000, "float32")
+    table = native.compiled.Steps()
+    for start in range(0, 50_000, 1000):
+        part = memory[start : start + 150_000]
+        assert table.add("sgd_step", (1.0, -1.0, 0.5), part, np.ones_like(part))
+    table.run()
+    expected = np.zeros_like(memory)
+    for start in range(0, 50_000, 1000):
+        part = expected[start : start + 150_000]
+        part += 1 + np.float32(-1) * np.float32(0.5) * part * -1 * -1
+    np.testing.assert_array_equal(memory, expected)
+
+
+def test_an_optimizer_steps_many_parameters_of_several_dtypes_at_once() -> None:
+    """Among them some that the loops decline; all as each by itself."""
+    random = np.random.default_rng(0)
+    sizes = [0, 1, 5, 70_000, 33]
+    results = []
+    for together in (True, False):
+        params = [
+            tg.tensor(random.standard_normal(size), dtype=dtype).requires_grad_()
+            for dtype in ("float32", "float64", "float16")
+            for size in sizes
+        ]
+        random = np.random.default_rng(0)
+        groups = [params] if together else [[p] for p in params]
+        optimizers = [tg.optim.AdamW(group, lr=0.1) for group in groups]
+        for _ in range(3):
+            for p in params:
+                p.grad = p.detach() * 2
+            for optimizer in optimizers:
+                optimizer.step()
+        results.append([p.detach().numpy().tobytes() for p in params])
+    assert results[0] == results[1]
+
+
+# ---------------------------------------------------------------------- threads, processes, settings
+
+AFTER_FORK = """
+import os, sys
+import numpy as np
+import tapegrad as tg
+from tapegrad.core import native
+
+native.compiled.set_num_threads(3)
+
+def steps():
+    p = tg.ones(500_000).requires_grad_()
+    optimizer = tg.optim.AdamW([p])
+    for _ in range(20):
+        p.grad = p.detach() * 2
+        optimizer.step()
+    return p.sum().item()
+
+before = steps()
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if steps() == before else 1)
+    assert os.waitpid(child, 0)[1] == 0
+assert steps() == before
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_threads_start_again_after_a_fork() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", AFTER_FORK],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "done\n", done.stderr
+
+
+def test_python_threads_may_step_at_the_same_time() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    native.compiled.set_num_threads(3)
+
+    def steps(seed: int) -> bytes:
+        p = tg.tensor(np.random.default_rng(seed).standard_normal(200_000)).requires_grad_()
+        optimizer = tg.optim.SGD([p], lr=0.1, momentum=0.9)
+        for _ in range(30):
+            p.grad = p.detach() * 2
+            optimizer.step()
+        return p.detach().numpy().tobytes()
+
+    alone = [steps(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as executor:
+        assert list(executor.map(steps, range(4))) == alone
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"TAPEGRAD_NATIVE": "off"}, "None not used: TAPEGRAD_NATIVE=off"),
+        ({"TAPEGRAD_NATIVE_ISA": LEVELS[0] if LEVELS else ""}, f"1 compiled, in use: {LEVELS[:1]}"),
+        ({"TAPEGRAD_NATIVE_ISA": "v9"}, "None not used: no loops for v9 (TAPEGRAD_NATIVE_ISA)"),
+        ({"OMP_NUM_THREADS": "5,2"}, "5 compiled"),
+    ],
+)
+def test_environment(variables: dict[str, str], expected: str) -> None:
+    program = (
+        "from tapegrad.core import native\n"
+        "threads = native.compiled and native.compiled.get_num_threads()\n"
+        "print(threads, native.status)"
+    )
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    run = [sys.executable, "-W", "ignore", "-c", program]
+    said = subprocess.check_output(run, env=environ, text=True)
+    assert said.startswith(expected.replace("['", "").replace("']", ""))
+
+
+def test_number_of_threads_follows_set_num_threads() -> None:
+    pytest.importorskip("threadpoolctl")
+    before = tg.get_num_threads()
+    try:
+        tg.set_num_threads(2)
+        assert native.compiled.get_num_threads() == 2
+    finally:
+        tg.set_num_threads(before)
+    for bad in (0, 2000):
+        with pytest.raises(ValueError, match="threads must be 1 to 1024"):
+            native.compiled.set_num_threads(bad)
