@@ -108,7 +108,7 @@ def run_step(run: Any, name: str, arrays: list[Any], **options: Any) -> list[Any
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("name", "kept"), STEPS)
 def test_steps_are_those_of_the_bodies(name: str, kept: str, dtype: str, level: str) -> None:
-    """No further from float64 (from the body, in float64) than the body is, or by a few roundings."""
+    """No further from the body in float64 than the body is, but for a few roundings."""
     native.compiled.use(level)
     for size in SIZES:
         for threads in THREADS:
@@ -139,8 +139,8 @@ def test_steps_have_the_same_bits_at_every_level(name: str) -> None:
 
 
 def test_ends_of_the_range_are_those_of_the_bodies() -> None:
-    """Where a body makes a parameter NaN, so does the loop. (Not Rprop's, which sees no sign in what
-    turned to or from infinity, where the body makes NaN of infinity times 0.)"""
+    """Where a body makes a parameter NaN, so does the loop. (Not Rprop's, where the body makes NaN
+    of infinity times 0.)"""
     ends = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 3e38, 1e-42], "float32")
     grids = np.meshgrid(ends, ends, [0.0, np.inf, np.nan, 1.0], indexing="ij")
     p, g, state = (np.ascontiguousarray(a.reshape(-1), "float32") for a in grids)
@@ -226,7 +226,7 @@ def test_an_optimizer_steps_many_parameters_of_several_dtypes_at_once() -> None:
     assert results[0] == results[1]
 
 
-# ---------------------------------------------------------------------- threads, processes, settings
+# ---------------------------------------------------------------------- threads and settings
 
 AFTER_FORK = """
 import os, sys

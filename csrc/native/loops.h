@@ -1,5 +1,5 @@
-// What the loops (loops/), compiled once for every level of instructions, show the module. A file's
-// table has the level's name behind its own: steps_v3.
+// What the loops (loops/), compiled once for every level of instructions, show the module: tables,
+// each with the level's name behind its own, such as steps_v3.
 #pragma once
 
 #include <cstdint>
@@ -8,20 +8,20 @@
 #define TAPEGRAD_JOINED(table, level) TAPEGRAD_JOIN(table, level)
 #define OF_LEVEL(table) TAPEGRAD_JOINED(table, TAPEGRAD_LEVEL)
 
-// A step of an optimizer (kernels/steps.h) on elements begin..end: of the parameter, its gradient and
-// what is kept beside it.
-using StepLoop = void (*)(void* const* arrays, const double* numbers, int64_t begin, int64_t end);
+// Elements begin..end. Arrays are contiguous and share no memory.
+using Loop = void (*)(void* const* arrays, const double* numbers, int64_t begin, int64_t end);
 
 constexpr int max_arrays = 5;
 constexpr int max_numbers = 8;
 
-struct Step {
-    const char* name;  // as its launcher's
+struct Entry {
+    const char* name;
     int arrays, numbers;
-    StepLoop float32, float64;
+    Loop float32, float64;  // null where NumPy's body serves
+    const char* keyword;    // of an operation's only number, if it has one
 };
 
-struct Steps {
+struct Loops {
     int count;
-    Step each[24];
+    Entry each[24];
 };

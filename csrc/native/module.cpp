@@ -2,54 +2,56 @@
 //
 // It takes NumPy's arrays as they are, looks at dtype, shape and memory itself, and declines what
 // its loops do not serve: then NumPy's body computes it.
-
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
-#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
-#include <numpy/arrayobject.h>
-
+#define IMPORTS_NUMPY
 #include <algorithm>
 #include <cstring>
-#include <new>
-#include <vector>
 
-#include "loops.h"
+#include "kernel.h"
+#include "level.h"
 #include "pool.h"
+#include "step_table.h"
 
 // ---- levels of instructions ----
 
-struct Level {
-    const char* name;
-    const Steps& steps;
-};
-
-#define LEVEL(name) extern const Steps steps_##name;
+#define LEVEL(name) extern const Loops steps_##name, elementwise_##name;
 TAPEGRAD_LEVELS
 #undef LEVEL
 
+const Level* level = nullptr;
+
+void run(Loop loop, void* const* arrays, const double* numbers, int64_t size) {
+    struct Call {
+        Loop loop;
+        void* const* arrays;
+        const double* numbers;
+        int64_t size;
+    } call{loop, arrays, numbers, size};
+    const auto work = [](void* context, int64_t i) {
+        const Call& of = *static_cast<const Call*>(context);
+        of.loop(of.arrays, of.numbers, i * piece, std::min(of.size, (i + 1) * piece));
+    };
+    in_parallel((size + piece - 1) / piece, work, &call);
+}
+
 namespace {
 
-#define LEVEL(name) {#name, steps_##name},
+#define LEVEL(name) {#name, steps_##name, elementwise_##name},
 const Level built[] = {TAPEGRAD_LEVELS};
 #undef LEVEL
 
-const Level* level = nullptr;  // the one in use
-
-bool runs_here(const char* level) {
+bool runs_here(const char* name) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-    if (std::strcmp(level, "v4") == 0) {
+    if (std::strcmp(name, "v4") == 0) {
         return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
     }
-    return std::strcmp(level, "v3") == 0 ? v3 : bool(__builtin_cpu_supports("sse4.2"));
+    return std::strcmp(name, "v3") == 0 ? v3 : bool(__builtin_cpu_supports("sse4.2"));
 #else
-    (void)level;
+    (void)name;
     return true;
 #endif
 }
@@ -81,204 +83,6 @@ PyObject* use(PyObject*, PyObject* argument) {
     }
     return PyErr_Format(PyExc_ValueError, "there are no loops for %s that run here", wanted);
 }
-
-// ---- steps of optimizers ----
-
-constexpr int64_t piece = 1 << 15;  // elements that a thread takes at once
-
-struct Entry {  // one parameter
-    StepLoop loop;
-    int count;
-    PyObject* owners[max_arrays];
-    void* arrays[max_arrays];
-    double numbers[max_numbers];
-};
-
-struct Range {
-    const char *begin, *end;
-};
-
-// Whether any two of them share memory; sorts them.
-bool overlap(Range* begin, Range* end) {
-    std::sort(begin, end, [](const Range& a, const Range& b) { return a.begin < b.begin; });
-    for (Range* each = begin; each + 1 < end; ++each) {
-        if (each[1].begin < each->end) {
-            return true;
-        }
-    }
-    return false;
-}
-
-struct Piece {
-    size_t entry;
-    int64_t begin, end;
-};
-
-struct Table {
-    std::vector<Entry> entries;
-    std::vector<Piece> pieces;
-    std::vector<Range> ranges;  // of all arrays
-
-    void add(const Entry& entry, int64_t size, size_t bytes) {
-        ranges.reserve(ranges.size() + max_arrays);
-        pieces.reserve(pieces.size() + size_t(size / piece) + 1);
-        entries.push_back(entry);
-        for (int i = 0; i < entry.count; ++i) {
-            const char* begin = static_cast<const char*>(entry.arrays[i]);
-            ranges.push_back({begin, begin + bytes});
-        }
-        for (int64_t begin = 0; begin < size; begin += piece) {
-            pieces.push_back({entries.size() - 1, begin, std::min(begin + piece, size)});
-        }
-    }
-
-    void step(const Piece& each) const {
-        const Entry& entry = entries[each.entry];
-        entry.loop(entry.arrays, entry.numbers, each.begin, each.end);
-    }
-
-    // Steps of parameters that share memory are made one by one, in order.
-    void run() {
-        if (overlap(ranges.data(), ranges.data() + ranges.size())) {
-            for (const Piece& each : pieces) {
-                step(each);
-            }
-        } else {
-            const auto work = [](void* self, int64_t i) {
-                const Table& table = *static_cast<const Table*>(self);
-                table.step(table.pieces[size_t(i)]);
-            };
-            in_parallel(int64_t(pieces.size()), work, this);
-        }
-    }
-};
-
-struct TableObject {
-    PyObject_HEAD
-    Table table;
-};
-
-Table& table_of(PyObject* self) { return reinterpret_cast<TableObject*>(self)->table; }
-
-PyObject* new_table(PyTypeObject* type, PyObject*, PyObject*) {
-    PyObject* self = type->tp_alloc(type, 0);
-    if (self != nullptr) {
-        new (&table_of(self)) Table;
-    }
-    return self;
-}
-
-void delete_table(PyObject* self) {
-    for (Entry& entry : table_of(self).entries) {
-        for (PyObject* owner : entry.owners) {
-            Py_XDECREF(owner);
-        }
-    }
-    table_of(self).~Table();
-    PyTypeObject* type = Py_TYPE(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-const Step* find_step(PyObject* name) {
-    for (int i = 0; i < level->steps.count; ++i) {
-        if (PyUnicode_CompareWithASCIIString(name, level->steps.each[i].name) == 0) {
-            return &level->steps.each[i];
-        }
-    }
-    return nullptr;
-}
-
-// The loop for these arrays: of one dtype and size, contiguous, nowhere the same memory. Null where
-// there is none; PyErr_Occurred() never.
-StepLoop loop_for(const Step& step, PyObject* const* arrays) {
-    Range ranges[max_arrays];
-    PyArrayObject* param = reinterpret_cast<PyArrayObject*>(arrays[0]);
-    for (int i = 0; i < step.arrays; ++i) {
-        PyArrayObject* array = reinterpret_cast<PyArrayObject*>(arrays[i]);
-        const bool readable = PyArray_Check(arrays[i]) && PyArray_ISCARRAY_RO(array);
-        if (!readable || !(i == 1 || PyArray_ISWRITEABLE(array)) ||
-            PyArray_TYPE(array) != PyArray_TYPE(param) ||
-            PyArray_SIZE(array) != PyArray_SIZE(param)) {
-            return nullptr;
-        }
-        ranges[i] = {PyArray_BYTES(array), PyArray_BYTES(array) + PyArray_NBYTES(array)};
-    }
-    if (overlap(ranges, ranges + step.arrays)) {
-        return nullptr;
-    }
-    const int dtype = PyArray_TYPE(param);
-    return dtype == NPY_FLOAT32 ? step.float32 : dtype == NPY_FLOAT64 ? step.float64 : nullptr;
-}
-
-// add(name, numbers, parameter, gradient, *kept) -> whether the step is among those to be made
-PyObject* add_step(PyObject* self, PyObject* const* given, Py_ssize_t count) {
-    const bool called = count > 2 && PyUnicode_Check(given[0]) && PyTuple_Check(given[1]);
-    const Step* step = called && level != nullptr ? find_step(given[0]) : nullptr;
-    if (step == nullptr || count - 2 != step->arrays ||
-        PyTuple_GET_SIZE(given[1]) != step->numbers) {
-        PyErr_SetString(PyExc_TypeError, "add(name, numbers, parameter, gradient, *kept): there is "
-                                         "no such step, or it takes others");
-        return nullptr;
-    }
-    Entry entry{};
-    entry.loop = loop_for(*step, given + 2);
-    if (entry.loop == nullptr) {
-        Py_RETURN_FALSE;
-    }
-    for (int i = 0; i < step->numbers; ++i) {
-        entry.numbers[i] = PyFloat_AsDouble(PyTuple_GET_ITEM(given[1], i));
-        if (entry.numbers[i] == -1.0 && PyErr_Occurred()) {
-            return nullptr;
-        }
-    }
-    entry.count = step->arrays;
-    for (int i = 0; i < entry.count; ++i) {
-        entry.owners[i] = given[2 + i];
-        entry.arrays[i] = PyArray_DATA(reinterpret_cast<PyArrayObject*>(given[2 + i]));
-    }
-    PyArrayObject* param = reinterpret_cast<PyArrayObject*>(given[2]);
-    try {
-        table_of(self).add(entry, PyArray_SIZE(param), size_t(PyArray_NBYTES(param)));
-    } catch (const std::bad_alloc&) {
-        return PyErr_NoMemory();
-    }
-    for (PyObject* owner : entry.owners) {
-        Py_XINCREF(owner);
-    }
-    Py_RETURN_TRUE;
-}
-
-PyObject* run_steps(PyObject* self, PyObject*) {
-    Table& table = table_of(self);
-    Py_BEGIN_ALLOW_THREADS;
-    table.run();
-    Py_END_ALLOW_THREADS;
-    Py_RETURN_NONE;
-}
-
-template <class Function>
-PyCFunction method(Function function) {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
-PyMethodDef table_methods[] = {
-    {"add", method(add_step), METH_FASTCALL,
-     "add(name, numbers, parameter, gradient, *kept): whether this step is among those to be made."},
-    {"run", run_steps, METH_NOARGS, "Make all steps that were added."},
-    {nullptr, nullptr, 0, nullptr},
-};
-
-PyType_Slot table_slots[] = {
-    {Py_tp_new, reinterpret_cast<void*>(new_table)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(delete_table)},
-    {Py_tp_methods, table_methods},
-    {Py_tp_doc, const_cast<char*>("Steps of optimizers, to be made in one call.")},
-    {0, nullptr},
-};
-
-PyType_Spec table_spec = {"tapegrad._native.Steps", sizeof(TableObject), 0, Py_TPFLAGS_DEFAULT,
-                          table_slots};
 
 // ---- threads ----
 
@@ -321,10 +125,23 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT,
 PyMODINIT_FUNC PyInit__native() {
     import_array();
     PyObject* module = PyModule_Create(&definition);
-    PyObject* type = PyType_FromSpec(&table_spec);
-    if (module == nullptr || type == nullptr || PyModule_AddObject(module, "Steps", type) < 0 ||
-        PyModule_AddStringConstant(module, "__version__", TAPEGRAD_VERSION) < 0) {
+    if (module == nullptr) {
         return nullptr;
+    }
+    level = &built[0];
+    const struct {
+        const char* name;
+        PyObject* value;
+    } all[] = {
+        {"Steps", make_steps_type()},
+        {"Kernel", make_kernel_type()},
+        {"names", kernel_names()},
+        {"__version__", PyUnicode_FromString(TAPEGRAD_VERSION)},
+    };
+    for (const auto& each : all) {
+        if (each.value == nullptr || PyModule_AddObject(module, each.name, each.value) < 0) {
+            return nullptr;
+        }
     }
     return module;
 }

@@ -338,7 +338,7 @@ def plan_tape(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.
     return _plan_in_package("tape", cxx, "host", root, commands, [], (*flags, "-shared"))
 
 
-# The instructions of x86-64 processors: SSE4.2; AVX2 and fused multiply-add (from 2013 on); AVX-512.
+# Instructions of x86-64 processors: SSE4.2; AVX2 (from 2013 on); AVX-512.
 LEVELS = ("v2", "v3", "v4")
 LOOP_FLAGS = (
     "-O3",

@@ -34,15 +34,15 @@ void step_loop(void* const* arrays, const double* numbers, int64_t begin, int64_
 }
 
 template <template <class> class Kind>
-constexpr Step entry(const char* name) {
+constexpr Entry entry(const char* name) {
     using Row = steps::Row<Kind>;
     static_assert(Row::arrays_count <= max_arrays && Row::numbers_count <= max_numbers);
     return {name, Row::arrays_count, Row::numbers_count, step_loop<Kind, float>,
-            step_loop<Kind, double>};
+            step_loop<Kind, double>, nullptr};
 }
 
-constexpr Steps all_steps() {
-    Steps all{};
+constexpr Loops all_steps() {
+    Loops all{};
 #define ENTRY(name, Kind) all.each[all.count++] = entry<Kind>(#name "_step")
     FOR_EACH_STEP(ENTRY);
     return all;
@@ -50,5 +50,5 @@ constexpr Steps all_steps() {
 
 }  // namespace
 
-extern const Steps OF_LEVEL(steps);
-const Steps OF_LEVEL(steps) = all_steps();
+extern const Loops OF_LEVEL(steps);
+const Loops OF_LEVEL(steps) = all_steps();

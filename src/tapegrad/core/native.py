@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import warnings
 from types import ModuleType
+from typing import Any
 
 from .extension import load
 
@@ -46,4 +47,5 @@ def _threads() -> int:
     return os.cpu_count() or 1
 
 
+compiled: Any
 compiled, status = _start()
