@@ -2,8 +2,8 @@
 
 A row is a generator that yields calls of its launcher. A call is the list of the launcher's
 arguments, in order and without the stream: ``In`` arrays, which must not change, ``Out`` arrays
-with the float64 values they must get, ``Update`` arrays that are both, ``Scratch``, numbers, and
-None for a null pointer. References are the plain bodies in float64 (``reference``), computed from
+with the float64 values they must get, ``Update`` arrays that are both, ``Scratch``, a ``Table`` of
+tensors, numbers, and None for a null pointer. References are the plain bodies in float64 (``reference``), computed from
 the inputs as rounded to the dtype; matmul's, of whole numbers, are exact, Philox's from its paper,
 and those of lookups and losses tell what the bodies refuse.
 """
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-import tapegrad.optim  # noqa: F401  (its steps are in no catalogue)
 from tapegrad.core.devices import PlainOperations
+from tapegrad.optim.steps.numbers import NUMBERS
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 
@@ -53,6 +53,43 @@ class Update:
 class Scratch:
     size: int
     dtype: Any = None
+
+
+@dataclass
+class Tensor:
+    """What a step works on: a parameter, its gradient, its states; and the step's numbers."""
+
+    arrays: list[In | Update]
+    numbers: Sequence[float]
+
+    @property
+    def size(self) -> int:
+        return self.arrays[0].array.size
+
+
+@dataclass
+class Table:
+    """Where the arrays of many tensors are, as ``Row`` in kernels/steps.h tells a launcher."""
+
+    tensors: list[Tensor]
+    chunk: int
+
+    @property
+    def arrays(self) -> list[In | Update]:
+        return [array for tensor in self.tensors for array in tensor.arrays]
+
+    @property
+    def chunks(self) -> int:
+        return sum(-(-tensor.size // self.chunk) for tensor in self.tensors)
+
+    def told(self, addresses: Iterator[int]) -> In:
+        """The table, for arrays at these addresses."""
+        words, chunks = [], 0
+        for tensor in self.tensors:
+            words += [chunks, tensor.size, *(next(addresses) for _ in tensor.arrays)]
+            words += np.array(tensor.numbers, np.float64).view(np.int64).tolist()
+            chunks += -(-tensor.size // self.chunk)
+        return In(np.array(words, np.int64))
 
 
 Call = list[Any]
@@ -533,39 +570,98 @@ def dropout(draw: Draw) -> Iterator[Call]:
 # ---- optimizers ----
 
 
-def step_call(draw: Draw, name: str, n: int, *state: np.ndarray | None, **options: Any) -> Call:
-    """state: what the step keeps beside the parameters, None for what it does not."""
-    param, grad = draw.normal(n), draw.normal(n)
-    new = reference(name, param, grad, *state, **options)
-    changed = [
-        None if a is None else Update(a, after)
-        for a, after in zip((param, *state), (new[0], *new[2:]), strict=True)
-    ]
-    return [changed[0], In(grad), *changed[1:], n, *options.values()]
+FLAGS = (False, True)
+DECAYS = (0.0, 0.1)
+COUNTS = (1, 7)  # RAdam divides by the root of v from the sixth step on
+SGD: dict[str, Any] = dict(lr=0.1, momentum=0.9, dampening=0.25, weight_decay=DECAYS,
+                           nesterov=FLAGS, maximize=FLAGS, first_step=FLAGS)  # fmt: skip
+RMSPROP: dict[str, Any] = dict(lr=0.05, alpha=0.9, eps=1e-3, weight_decay=DECAYS, momentum=0.5,
+                               maximize=FLAGS)  # fmt: skip
+ADAM: dict[str, Any] = dict(lr=0.05, beta1=0.9, beta2=0.99, eps=1e-3, weight_decay=DECAYS,
+                            maximize=FLAGS, step=COUNTS)  # fmt: skip
+
+# Kinds of states: running means; sums and means of squares; those and means whose square is below
+# them; a buffer, which is 0 before the first step.
+ANY, POSITIVE, LARGE, SMALL, BUFFER = "any", "positive", "large", "small", "buffer"
 
 
-@row("sgd_step", slack=2)
-def sgd_step(draw: Draw) -> Iterator[Call]:
-    for n, (nesterov, maximize, first, decay) in zip(
-        itertools.cycle(LENGTHS),
-        itertools.product((False, True), (False, True), (False, True), (0.0, 0.01)),
-    ):
-        for buffer in (None, draw.normal(n)):
-            yield step_call(
-                draw, "sgd_step", n, buffer, lr=0.1, momentum=0.9, dampening=0.25,
-                weight_decay=decay, nesterov=nesterov, maximize=maximize, first_step=first,
-            )  # fmt: skip
+def drawn_state(kind: str | None, draw: Draw, n: int, options: dict[str, Any]) -> Any:
+    if kind is None:
+        return None
+    if kind == BUFFER and options["first_step"]:
+        return np.zeros(n, draw.dtype)
+    x = draw.normal(n)
+    one = x.dtype.type(1)
+    makers = {POSITIVE: abs, LARGE: lambda x: abs(x) + one, SMALL: np.tanh}
+    return makers.get(kind, lambda x: x)(x)
 
 
-@row("adam_step", slack=4)
-def adam_step(draw: Draw) -> Iterator[Call]:
-    for n, (amsgrad, decoupled, maximize, decay, step) in zip(
-        itertools.cycle(LENGTHS),
-        itertools.product((False, True), (False, True), (False, True), (0.0, 0.1), (1, 7)),
-    ):
-        m, v, largest = draw.normal(n), abs(draw.normal(n)), abs(draw.normal(n))
-        yield step_call(
-            draw, "adam_step", n, m, v, largest if amsgrad else None, lr=0.05, beta1=0.9,
-            beta2=0.99, eps=1e-3, weight_decay=decay, decoupled_weight_decay=decoupled,
-            maximize=maximize, step=step,
-        )  # fmt: skip
+STEPPED = (
+    # launcher, step, its states, and its options: in a tuple, several for different tensors
+    ("sgd_step", "sgd_step", (None,), dict(SGD, momentum=0.0, nesterov=False, first_step=True)),
+    ("sgd_momentum_step", "sgd_step", (BUFFER,), SGD),
+    ("asgd_step", "asgd_step", (ANY,),
+     dict(lambd=0.1, weight_decay=DECAYS, maximize=FLAGS, eta=0.05, mu=(1.0, 0.25))),
+    ("rprop_step", "rprop_step", (ANY, POSITIVE),
+     dict(eta_minus=0.5, eta_plus=1.2, smallest=0.25, largest=1.5, maximize=FLAGS)),
+    ("lion_step", "lion_step", (ANY,),
+     dict(lr=0.05, beta1=0.9, beta2=0.99, weight_decay=DECAYS, maximize=FLAGS)),
+    ("rmsprop_step", "rmsprop_step", (POSITIVE, None, None), dict(RMSPROP, momentum=0.0)),
+    ("rmsprop_momentum_step", "rmsprop_step", (POSITIVE, ANY, None), RMSPROP),
+    ("rmsprop_centered_step", "rmsprop_step", (LARGE, None, SMALL), dict(RMSPROP, momentum=0.0)),
+    ("rmsprop_centered_momentum_step", "rmsprop_step", (LARGE, ANY, SMALL), RMSPROP),
+    ("adagrad_step", "adagrad_step", (POSITIVE,),
+     dict(lr=0.1, lr_decay=0.1, weight_decay=DECAYS, eps=1e-3, maximize=FLAGS, step=COUNTS)),
+    ("adadelta_step", "adadelta_step", (POSITIVE, POSITIVE),
+     dict(lr=0.5, rho=0.9, eps=1e-3, weight_decay=DECAYS, maximize=FLAGS)),
+    ("adam_step", "adam_step", (ANY, POSITIVE, None), dict(ADAM, decoupled_weight_decay=FLAGS)),
+    ("amsgrad_step", "adam_step", (ANY, POSITIVE, POSITIVE),
+     dict(ADAM, decoupled_weight_decay=FLAGS)),
+    ("adamax_step", "adamax_step", (ANY, POSITIVE), ADAM),
+    ("nadam_step", "nadam_step", (ANY, POSITIVE),
+     dict(ADAM, decoupled_weight_decay=FLAGS, mu=0.5, mu_next=0.6, mu_product=0.25)),
+    ("radam_step", "radam_step", (ANY, POSITIVE), dict(ADAM, decoupled_weight_decay=FLAGS)),
+    ("ademamix_step", "ademamix_step", (ANY, POSITIVE, ANY), dict(ADAM, beta3=0.999, alpha=2.0)),
+    ("schedule_free_step", "schedule_free_step", (ANY, POSITIVE),
+     dict({k: v for k, v in ADAM.items() if k != "lr"}, rate=0.05, part=0.25)),
+)  # fmt: skip
+
+
+def step_table(
+    draw: Draw, name: str, kinds: Sequence, options: dict[str, Any], lengths: Sequence[int]
+) -> list[Tensor]:
+    """A tensor of each length, with one after the other combination of options."""
+    several = {k: v if isinstance(v, tuple) else (v,) for k, v in options.items()}
+    combinations = itertools.cycle(itertools.product(*several.values()))
+    tensors = []
+    for n, values in zip(lengths, combinations):
+        chosen = dict(zip(several, values))
+        arrays = [draw.normal(n), draw.normal(n)]
+        states = [drawn_state(kind, draw, n, chosen) for kind in kinds]
+        after = reference(name, *arrays, *states, **chosen)
+        _, numbers = NUMBERS[name](*states, **chosen)
+        changed = [
+            Update(a, b) for a, b in zip((*arrays, *states), after, strict=True) if a is not None
+        ]
+        changed[1:2] = [In(arrays[1])]
+        tensors.append(Tensor(changed, numbers))
+    return tensors
+
+
+def stepped(name: str, kinds: Sequence, options: dict[str, Any]) -> Callable:
+    """The calls for one launcher: all lengths in one table, some of them empty; many short tensors,
+    all in one chunk or in several; and no tensor."""
+
+    def calls(draw: Draw) -> Iterator[Call]:
+        for lengths, chunk in (
+            ((0, *LENGTHS, 0, 0), 4096), ((20011,), 1024), ([*range(40), 0, *range(40)], 16)
+        ):  # fmt: skip
+            table = Table(step_table(draw, name, kinds, options, lengths), chunk)
+            yield [table, len(table.tensors), table.chunks, chunk]
+        yield [None, 0, 0, 4096]
+
+    return calls
+
+
+for _launcher, _name, _kinds, _options in STEPPED:
+    row(_launcher, slack=4)(stepped(_name, _kinds, _options))

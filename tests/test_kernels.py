@@ -23,7 +23,7 @@ import kernel_table as table
 import numpy as np
 import pytest
 from kernel_checks import check
-from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Update, numpy_dtype
+from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Table, Update, numpy_dtype
 
 import tapegrad as tg
 from tapegrad.core import devices, kernels
@@ -191,12 +191,18 @@ def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Ca
         where: str) -> list[bytes]:  # fmt: skip
     """Run one call; returns the bytes of its outputs, after checking them."""
     placed: list[Placed] = []
+
+    def put(argument: Any) -> int:
+        default = numpy_dtype(dtype or "float64")
+        placed.append(Placed(memory, argument, default, len(placed), place))
+        return placed[-1].address
+
     arguments: list[Any] = []
     for argument in call:
-        if isinstance(argument, (In, Out, Update, Scratch)):
-            default = numpy_dtype(dtype or "float64")
-            placed.append(Placed(memory, argument, default, len(placed), place))
-            arguments.append(placed[-1].address)
+        if isinstance(argument, Table):
+            arguments.append(put(argument.told(iter([put(a) for a in argument.arrays]))))
+        elif isinstance(argument, (In, Out, Update, Scratch)):
+            arguments.append(put(argument))
         else:
             arguments.append(0 if argument is None else argument)
     name = entry.launcher if dtype is None else f"{entry.launcher}_{dtype}"

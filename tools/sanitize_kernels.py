@@ -21,12 +21,13 @@ import numpy as np
 
 from tapegrad.core import kernels
 from tapegrad.core.devices import Device, to_numpy
+from tapegrad.core.memory import address
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 import kernel_table as table
 from kernel_checks import check
-from kernel_table import In, Out, Row, Scratch, Update, numpy_dtype
+from kernel_table import In, Out, Row, Scratch, Table, Update, numpy_dtype
 
 ELEMENTS = 20_000  # of a call's arrays, at most
 DTYPES = (None, "float32", "float16")
@@ -34,12 +35,9 @@ DTYPES = (None, "float32", "float16")
 
 def run(device: Device, entry: Row, dtype: str | None, call: table.Call, shift: int) -> None:
     """One call, its arrays moved by ``shift`` elements from where they would be aligned."""
-    arguments: list[Any] = []
     outputs = []
-    for argument in call:
-        if not isinstance(argument, (In, Out, Update, Scratch)):
-            arguments.append(argument)
-            continue
+
+    def put(argument: Any) -> Any:
         kind = np.dtype(getattr(argument, "dtype", None) or numpy_dtype(dtype or "float64"))
         given = isinstance(argument, (In, Update))
         if given:
@@ -51,9 +49,21 @@ def run(device: Device, entry: Row, dtype: str | None, call: table.Call, shift: 
         memory = block[shift * kind.itemsize :]
         if given and size:
             memory[:] = device.receive(np.frombuffer(content.tobytes(), np.uint8))
-        arguments.append(memory)
         if isinstance(argument, (Out, Update)):
             outputs.append((memory, kind, argument.expected))
+        return memory
+
+    arguments: list[Any] = []
+    in_tables: list[Any] = []  # kept until the launch
+    for argument in call:
+        if isinstance(argument, Table):
+            arrays = [put(a) for a in argument.arrays]
+            in_tables += arrays
+            arguments.append(put(argument.told(map(address, arrays))))
+        elif isinstance(argument, (In, Out, Update, Scratch)):
+            arguments.append(put(argument))
+        else:
+            arguments.append(argument)
     kernels.launch(device, entry.launcher, dtype, *arguments)
     for memory, kind, expected in outputs:
         actual = to_numpy(memory).view(kind).reshape(expected.shape)
@@ -61,7 +71,8 @@ def run(device: Device, entry: Row, dtype: str | None, call: table.Call, shift: 
 
 
 def elements(call: table.Call) -> int:
-    arrays = [a.expected if isinstance(a, Out) else getattr(a, "array", None) for a in call]
+    flat = [b for a in call for b in (a.arrays if isinstance(a, Table) else [a])]
+    arrays = [a.expected if isinstance(a, Out) else getattr(a, "array", None) for a in flat]
     return sum(a.size for a in arrays if a is not None)
 
 

@@ -136,7 +136,7 @@ Loop loop_for(const Entry& step, PyObject* const* arrays) {
     return dtype == NPY_FLOAT32 ? step.float32 : dtype == NPY_FLOAT64 ? step.float64 : nullptr;
 }
 
-// add(name, numbers, parameter, gradient, *kept) -> whether the step is among those to be made
+// add(name, numbers, parameter, gradient, *kept): NotImplemented, where there is no loop for them.
 PyObject* add_step(PyObject* self, PyObject* const* given, Py_ssize_t count) {
     const bool called = count > 2 && PyUnicode_Check(given[0]) && PyTuple_Check(given[1]);
     const Entry* step = called && level != nullptr ? find_step(given[0]) : nullptr;
@@ -149,7 +149,7 @@ PyObject* add_step(PyObject* self, PyObject* const* given, Py_ssize_t count) {
     Parameter parameter{};
     parameter.loop = loop_for(*step, given + 2);
     if (parameter.loop == nullptr) {
-        Py_RETURN_FALSE;
+        Py_RETURN_NOTIMPLEMENTED;
     }
     for (int i = 0; i < step->numbers; ++i) {
         parameter.numbers[i] = PyFloat_AsDouble(PyTuple_GET_ITEM(given[1], i));
@@ -168,7 +168,7 @@ PyObject* add_step(PyObject* self, PyObject* const* given, Py_ssize_t count) {
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
     }
-    Py_RETURN_TRUE;
+    Py_RETURN_NONE;
 }
 
 PyObject* run_steps(PyObject* self, PyObject*) {
@@ -181,7 +181,7 @@ PyObject* run_steps(PyObject* self, PyObject*) {
 
 PyMethodDef table_methods[] = {
     {"add", method(add_step), METH_FASTCALL,
-     "add(name, numbers, parameter, gradient, *kept): whether this step is among those to be made."},
+     "add(name, numbers, parameter, gradient, *kept): NotImplemented where there is no loop."},
     {"run", run_steps, METH_NOARGS, "Make all steps that were added."},
     {nullptr, nullptr, 0, nullptr},
 };

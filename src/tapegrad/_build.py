@@ -346,8 +346,9 @@ LOOP_FLAGS = (
     # roots and choices become vectors.
     "-fno-math-errno",
     "-fno-trapping-math",
-    "-mprefer-vector-width=512",
 )
+FUSED = ("elementwise.cpp", "rows.cpp")  # loops with as few roundings as a processor can; others
+# have the same bits on all
 
 
 def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ) -> Plan:
@@ -359,10 +360,12 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
     known = "-DTAPEGRAD_LEVELS=" + " ".join(f"LEVEL({level})" for level in levels)
     commands = [(file, (*flags, known, "-pthread")) for file in root.glob("csrc/native/*.cpp")]
     for level in levels:
-        of_level = LOOP_FLAGS[: None if level == "v4" else -1]
-        of_level += (f"-DTAPEGRAD_LEVEL={level}", f"-I{root}")
-        of_level += (f"-march=x86-64-{level}",) if x86 else ()
-        commands += [(file, (*flags, *of_level)) for file in root.glob("csrc/native/loops/*.cpp")]
+        of_level = [*LOOP_FLAGS, f"-DTAPEGRAD_LEVEL={level}", f"-I{root}"]
+        of_level += [f"-march=x86-64-{level}"] if x86 else []
+        of_level += ["-mprefer-vector-width=512"] if level == "v4" else []
+        for file in root.glob("csrc/native/loops/*.cpp"):
+            fused = ["-ffp-contract=fast"] if file.name in FUSED else []
+            commands.append((file, (*flags, *of_level, *fused)))
     headers = [f for f in (*native_files(root), *root.glob("kernels/*.h")) if f.suffix == ".h"]
     link = (*flags, "-shared", "-pthread")
     return _plan_in_package("native", cxx, " ".join(levels), root, sorted(commands), headers, link)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -49,3 +50,11 @@ def _threads() -> int:
 
 compiled: Any
 compiled, status = _start()
+
+
+def with_loops(name: str, plain: Callable) -> Callable:
+    """The operation ``name`` of arrays as the loops compute it, if there are any: a callable in C
+    that looks at what it is given, and calls ``plain`` with all that the loops do not serve."""
+    if compiled is None or name not in compiled.names:
+        return plain
+    return compiled.Kernel(name, plain)

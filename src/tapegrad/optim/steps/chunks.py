@@ -10,6 +10,8 @@ float32 and rounded once, as the kernels do.
 First everything is prepared that can fail: scratch memory, and every call with its operands. Then
 one call in C makes all of these calls, over all chunks, and at last that of ``then``, which counts
 the step. An optimizer prepares all of its parameters ``together``, and one call steps them all.
+Where kernels do a step, what they need is prepared ``in_table``, a row for each parameter, and one
+launch does a table.
 
 What needs a sum over all elements before it can go on says ``yield AGAIN``: the calls that follow
 are made over all chunks again. Those after ``yield ONCE`` are made once, on cells, arrays of one
@@ -57,12 +59,13 @@ def options_of(name: str) -> list[str]:
 
 
 class Prepared:
-    """The calls of several steps, and the scratch memory that all of them use, one by one."""
+    """The calls of several steps, the scratch memory that all of them use, one by one, and the
+    tables of those that launches do."""
 
     def __init__(self) -> None:
         self.calls: list[Iterable] = []
         self.memory: list[Any] = []
-        self.table: Any = None  # of the native loops' steps, made by the first of them
+        self.tables: dict[Any, Any] = {}
 
     def spare(self, number: int, size: int) -> Any:
         """The scratch memory of this number, of at least so many bytes."""
@@ -73,8 +76,9 @@ class Prepared:
         return self.memory[number]
 
     def make(self) -> None:
-        """Make them."""
-        deque(chain.from_iterable(self.calls), 0)
+        """Make them, launches first: one that is refused leaves what it would do uncounted."""
+        launches = [call for table in self.tables.values() for call in table.calls()]
+        deque(chain(map(partial.__call__, launches), chain.from_iterable(self.calls)), 0)
 
 
 _together: ContextVar[Prepared | None] = ContextVar("steps that are prepared", default=None)
@@ -88,11 +92,6 @@ def together() -> Iterator[Prepared]:
         yield prepared
     finally:
         _together.reset(token)
-
-
-def prepared() -> Prepared | None:
-    """What the steps are prepared in, unless each is made at once."""
-    return _together.get()
 
 
 class Work:
@@ -203,6 +202,23 @@ def make(calls: Iterable, then: Then) -> None:
         deque(calls, 0)  # in C: no interrupt comes between (see core/commit.py)
     else:
         prepared.calls.append(calls)
+
+
+def in_table(key: Any, new: Callable[[], Any], row: tuple, then: Then) -> Any:
+    """Add a row to the table of this key (made by ``new``, if it is the first), for one launch; and
+    ask for ``then``: now, or together with others. NotImplemented where the table declines."""
+    prepared = _together.get()
+    where = Prepared() if prepared is None else prepared
+    table = where.tables.get(key)
+    if table is None:
+        table = where.tables[key] = new()
+    if table.add(*row) is NotImplemented:
+        return NotImplemented
+    if then is not None:
+        where.calls.append(map(partial.__call__, (then,)))
+    if prepared is None:
+        where.make()
+    return None
 
 
 def _split(arrays: Arrays) -> list[Any]:

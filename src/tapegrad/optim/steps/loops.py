@@ -1,5 +1,6 @@
-"""Steps on the CPU as one loop each, which reads and writes each array once (csrc/native), where
-the loops were compiled: for contiguous arrays of one dtype, float32 or float64."""
+"""Steps on the CPU as loops in C++ (csrc/native), which read and write each array once: of float32
+and float64, contiguous, where the loops were compiled. One call makes those of all parameters, on
+several threads."""
 
 from __future__ import annotations
 
@@ -11,8 +12,21 @@ from tapegrad.core.devices import Device, override
 from tapegrad.core.memory import Array
 from tapegrad.core.native import compiled
 
-from .chunks import Then, make, prepared
+from .chunks import Then, in_table
 from .numbers import NUMBERS
+
+
+class Table:
+    """Steps of any kind, as ``in_table`` wants them."""
+
+    def __init__(self) -> None:
+        self.steps = compiled.Steps()
+
+    def add(self, arrays: list[Any], launcher: str, numbers: tuple[float, ...]) -> Any:
+        return self.steps.add(launcher, numbers, *arrays)
+
+    def calls(self) -> list[partial]:
+        return [partial(self.steps.run)]
 
 
 def _loop(name: str, numbers_of: Callable) -> None:
@@ -20,18 +34,8 @@ def _loop(name: str, numbers_of: Callable) -> None:
     def step(
         device: Device, param: Array, grad: Array, *state: Any, then: Then = None, **given: Any
     ) -> Any:
-        launcher, numbers = numbers_of(*state, **given)
-        arrays = (param, grad, *[a for a in state if a is not None])
-        steps = prepared()
-        table = compiled.Steps() if steps is None or steps.table is None else steps.table
-        if not table.add(launcher, numbers, *arrays):
-            return NotImplemented
-        if steps is None or steps.table is None:
-            make(map(partial.__call__, (partial(table.run),)), None)
-            if steps is not None:
-                steps.table = table
-        make((), then)
-        return None
+        arrays = [param, grad, *[a for a in state if a is not None]]
+        return in_table("loops", Table, (arrays, *numbers_of(*state, **given)), then)
 
 
 if compiled is not None:

@@ -21,6 +21,7 @@ from .chunks import (
     mean_square,
     toward,
 )
+from .numbers import rectified_rate
 
 
 @array_function
@@ -179,14 +180,7 @@ def radam_step(
     then: Then = None,
 ) -> None:
     """param -= lr * m̂, divided by sqrt(v̂) and rectified as soon as v is a mean of enough steps."""
-    correction = 1 - beta2**step
-    longest = 2 / (1 - beta2) - 1
-    length = longest - 2 * step * beta2**step / correction  # in steps, of what v is a mean of
-    rate = lr / (1 - beta1**step)
-    rectified = bool(length > 5)
-    if rectified:
-        grown = (length - 4) * (length - 2) * longest
-        rate = rate * (correction * grown / ((longest - 4) * (longest - 2) * length)) ** 0.5
+    rate, rectified = rectified_rate(lr, beta1, beta2, step)
 
     def update(work: Any, p: Any, g: Any, m: Any, v: Any) -> Calls:
         t, s = work.scratch(), work.scratch()

@@ -1,0 +1,156 @@
+"""On a device with kernels, a step of all parameters of one dtype is one launch."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.core import kernels
+
+OPTIONS: list[tuple[str, dict[str, Any], str]] = [
+    ("SGD", {"lr": 0.1, "weight_decay": 0.1}, "sgd_step"),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}, "sgd_momentum_step"),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True}, "sgd_momentum_step"),
+    ("Adam", {"lr": 0.1, "weight_decay": 0.1}, "adam_step"),
+    ("Adam", {"lr": 0.1, "amsgrad": True}, "amsgrad_step"),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.1, "maximize": True}, "adam_step"),
+    ("RMSprop", {"lr": 0.1}, "rmsprop_step"),
+    ("RMSprop", {"lr": 0.1, "momentum": 0.9}, "rmsprop_momentum_step"),
+    ("RMSprop", {"lr": 0.1, "centered": True}, "rmsprop_centered_step"),
+    (
+        "RMSprop",
+        {"lr": 0.1, "centered": True, "momentum": 0.9},
+        "rmsprop_centered_momentum_step",
+    ),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.1}, "adagrad_step"),
+    ("Adadelta", {"weight_decay": 0.1}, "adadelta_step"),
+    ("Adamax", {"lr": 0.1, "weight_decay": 0.1}, "adamax_step"),
+    ("NAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}, "nadam_step"),
+    ("RAdam", {"lr": 0.1, "weight_decay": 0.1}, "radam_step"),
+    ("ASGD", {"lr": 0.1, "lambd": 0.1, "t0": 2, "weight_decay": 0.1}, "asgd_step"),
+    ("Rprop", {"lr": 0.1}, "rprop_step"),
+    ("Lion", {"lr": 0.1, "weight_decay": 0.1}, "lion_step"),
+    ("AdEMAMix", {"lr": 0.1, "weight_decay": 0.1, "beta3_warmup": 5}, "ademamix_step"),
+    ("ScheduleFreeAdamW", {"lr": 0.1, "weight_decay": 0.1}, "schedule_free_step"),
+]
+SHAPES = [(), (0,), (3, 0), (5000,), *[(n, 7) for n in range(1, 17)]]
+STEPS = 7  # RAdam divides by the root of the squares from the sixth on
+KERNELS = ["emulated", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of the launchers that were called."""
+    names = []
+
+    class Watched(kernels.Launchers):
+        def __missing__(self, key):
+            function = super().__missing__(key)
+
+            def watched(*arguments):
+                names.append(key[0])
+                return function(*arguments)
+
+            self[key] = watched
+            return watched
+
+    for device_type in kernels.launchers:
+        monkeypatch.setitem(kernels.launchers, device_type, Watched(device_type))
+    return names
+
+
+def parameters(device, dtype="float64", shapes=SHAPES):
+    draw = np.random.default_rng(5)
+    return [
+        tg.tensor(draw.standard_normal(s), dtype=dtype, device=device, requires_grad=True)
+        for s in shapes
+    ]
+
+
+def set_gradients(params, seed):
+    draw = np.random.default_rng(seed)
+    for p in params:
+        values = draw.standard_normal(p.shape)
+        p.grad = tg.tensor(values, dtype=p.dtype, device=p.device)
+
+
+def numbers(params):
+    return np.concatenate([p.detach().cpu().double().numpy().reshape(-1) for p in params])
+
+
+@pytest.mark.parametrize("device", KERNELS)
+@pytest.mark.parametrize(("name", "options", "launcher"), OPTIONS)
+def test_a_step_is_one_launch(name, options, launcher, device, launched):
+    """The plain bodies give the same numbers."""
+    params, plain = parameters(device), parameters("cpu")
+    optimizer, reference = (getattr(tg.optim, name)(ps, **options) for ps in (params, plain))
+    for seed in range(STEPS):
+        for ps in (params, plain):
+            set_gradients(ps, seed)
+        launched.clear()
+        optimizer.step()
+        assert launched == [launcher]
+        reference.step()
+    np.testing.assert_allclose(numbers(params), numbers(plain), rtol=1e-12, atol=1e-12)
+    for p, q in zip(params, plain, strict=True):
+        for key, kept in reference.state[q].items():
+            np.testing.assert_allclose(
+                np.asarray(tg.as_tensor(optimizer.state[p][key]).cpu()),
+                np.asarray(tg.as_tensor(kept)),
+                rtol=1e-12, atol=1e-12, err_msg=key,
+            )  # fmt: skip
+
+
+def test_groups_and_parameters_of_other_step_counts_are_in_the_same_launch(launched):
+    params, plain = parameters("emulated"), parameters("cpu")
+    made = []
+    for ps in (params, plain):
+        made.append(tg.optim.Adam([{"params": ps[:9]}, {"params": ps[9:], "lr": 0.5}], lr=0.1))
+        set_gradients(ps, 1)
+        ps[3].grad = None
+        made[-1].step()
+        set_gradients(ps, 2)
+    launched.clear()
+    for optimizer in made:
+        optimizer.step()
+    assert launched == ["adam_step"]
+    np.testing.assert_allclose(numbers(params), numbers(plain), rtol=1e-12)
+    assert made[0].state[params[3]]["step"] == 1
+    assert made[0].state[params[4]]["step"] == 2
+
+
+def test_each_dtype_is_a_launch_and_what_is_not_contiguous_takes_none(launched):
+    transposed = tg.ones(3, 2, device="emulated").t().requires_grad_()
+    half = parameters("emulated", "float16")
+    params = [*parameters("emulated", "float32"), *half, transposed]
+    set_gradients(params, 1)
+    before = numbers([transposed])
+    launched.clear()
+    tg.optim.SGD(params, lr=0.5).step()
+    assert launched == ["sgd_step"] * 2
+    moved = before - 0.5 * numbers([transposed.grad])
+    np.testing.assert_allclose(numbers([transposed]), moved, rtol=1e-6)
+    expected = np.concatenate([numbers([p]) for p in parameters("cpu", "float16")])
+    expected -= 0.5 * numbers([p.grad for p in half])
+    np.testing.assert_allclose(numbers(half), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_launch_that_is_refused_changes_no_state(monkeypatch):
+    params = parameters("emulated")
+    optimizer = tg.optim.Adam(params, lr=0.1)
+    set_gradients(params, 1)
+    before = numbers(params)
+
+    def refuse(*arguments):
+        raise kernels.KernelError("[adam_step] refused")
+
+    dtype = params[0]._array.dtype
+    with monkeypatch.context() as patched:
+        patched.setitem(kernels.launchers["emulated"], ("adam_step", dtype), refuse)
+        with pytest.raises(kernels.KernelError, match="refused"):
+            optimizer.step()
+    np.testing.assert_array_equal(numbers(params), before)
+    assert not any(optimizer.state[p] for p in params)
+    optimizer.step()
+    assert optimizer.state[params[0]]["step"] == 1
