@@ -3,9 +3,9 @@
 A row is a generator that yields calls of its launcher. A call is the list of the launcher's
 arguments, in order and without the stream: ``In`` arrays, which must not change, ``Out`` arrays
 with the float64 values they must get, ``Update`` arrays that are both, ``Scratch``, a ``Table`` of
-tensors, numbers, and None for a null pointer. References are the plain bodies in float64 (``reference``), computed from
-the inputs as rounded to the dtype; matmul's, of whole numbers, are exact, Philox's from its paper,
-and those of lookups and losses tell what the bodies refuse.
+tensors, numbers, and None for a null pointer. References are the plain bodies in float64
+(``reference``), computed from the inputs as rounded to the dtype; matmul's, of whole numbers, are
+exact, Philox's from its paper, and those of lookups and losses tell what the bodies refuse.
 """
 
 from __future__ import annotations
@@ -634,8 +634,8 @@ def step_table(
     several = {k: v if isinstance(v, tuple) else (v,) for k, v in options.items()}
     combinations = itertools.cycle(itertools.product(*several.values()))
     tensors = []
-    for n, values in zip(lengths, combinations):
-        chosen = dict(zip(several, values))
+    for n, values in zip(lengths, combinations, strict=False):
+        chosen = dict(zip(several, values, strict=True))
         arrays = [draw.normal(n), draw.normal(n)]
         states = [drawn_state(kind, draw, n, chosen) for kind in kinds]
         after = reference(name, *arrays, *states, **chosen)

@@ -18,11 +18,7 @@ OPTIONS: list[tuple[str, dict[str, Any], str]] = [
     ("RMSprop", {"lr": 0.1}, "rmsprop_step"),
     ("RMSprop", {"lr": 0.1, "momentum": 0.9}, "rmsprop_momentum_step"),
     ("RMSprop", {"lr": 0.1, "centered": True}, "rmsprop_centered_step"),
-    (
-        "RMSprop",
-        {"lr": 0.1, "centered": True, "momentum": 0.9},
-        "rmsprop_centered_momentum_step",
-    ),
+    ("RMSprop", {"lr": 0.1, "centered": True, "momentum": 0.9}, "rmsprop_centered_momentum_step"),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.1}, "adagrad_step"),
     ("Adadelta", {"weight_decay": 0.1}, "adadelta_step"),
     ("Adamax", {"lr": 0.1, "weight_decay": 0.1}, "adamax_step"),
