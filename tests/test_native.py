@@ -227,6 +227,134 @@ def test_an_optimizer_steps_many_parameters_of_several_dtypes_at_once() -> None:
     assert results[0] == results[1]
 
 
+# ---------------------------------------------------------------------- elementwise
+
+# Of two numbers between which lies all that floats may be, the ends of the range among them.
+ACTIVATIONS = {
+    "relu": {},
+    "leaky_relu": {"negative_slope": 0.01},
+    "gelu": {},
+    "gelu_tanh": {},
+    "silu": {},
+    "sigmoid": {},
+    "erf": {},
+}
+NAMES = [
+    f"{name}{end}"
+    for name in ACTIVATIONS
+    for end in ("", "_backward")
+    if name + end != "erf_backward"
+]
+
+
+def every_size() -> np.ndarray:
+    """Floats of every order of magnitude, and a fine grid where functions bend."""
+    tiny_to_huge = np.geomspace(1e-44, 3e38, 2000)
+    ends = [0.0, -0.0, np.inf, -np.inf, np.nan]
+    return np.concatenate(
+        [
+            tiny_to_huge,
+            -tiny_to_huge,
+            np.linspace(-14, 14, 20_000),
+            np.linspace(-120, 120, 2000),
+            ends,
+        ]
+    ).astype("float32")
+
+
+def activation_arrays(name: str) -> list[np.ndarray]:
+    x = every_size()
+    if not name.endswith("_backward"):
+        return [x]
+    saved = plain[name.removesuffix("_backward")](x) if name.startswith("sigmoid") else x
+    return [np.random.default_rng(0).standard_normal(x.size).astype("float32"), saved]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_elementwise_loops_are_as_exact_as_the_bodies(name: str, level: str) -> None:
+    """Beside the body in float64, in units in the last place of the larger of result and 1."""
+    native.compiled.use(level)
+    arrays = activation_arrays(name)
+    options = ACTIVATIONS[name.removesuffix("_backward")]
+    exact = plain[name](*[a.astype("float64") for a in arrays], **options)
+    mine, body = (run[name](*arrays, **options) for run in (tg.device("cpu").ops, plain))
+    assert mine.dtype is arrays[0].dtype
+    np.testing.assert_array_equal(np.isnan(mine), np.isnan(exact))
+    scale = np.maximum(1, np.abs(exact)) * np.finfo("float32").eps
+
+    def worst(result: np.ndarray) -> float:
+        off = np.where(result == exact, 0, np.abs(result - exact) / scale)
+        return float(np.nanmax(np.where(np.isfinite(off), off, 0)))
+
+    finite = np.isfinite(exact) & (np.abs(exact) < 3.4e38)
+    assert np.isfinite(mine[finite]).all()
+    assert worst(mine) <= max(1.15 * worst(body) + 0.25, 1)
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("name", NAMES)
+def test_elementwise_loops_of_every_size_and_place(name: str, threads: int) -> None:
+    """The same bits whatever the size, the place in memory and the number of threads."""
+    arrays = activation_arrays(name)
+    arrays = [np.resize(a, max(SIZES)) for a in arrays]
+    options = ACTIVATIONS[name.removesuffix("_backward")]
+    native.compiled.set_num_threads(1)
+    whole = tg.device("cpu").ops[name](*arrays, **options)
+    native.compiled.set_num_threads(threads)
+    for size in SIZES:
+        for shift in (0, 1, 3):
+            parts = [placed(a[:size], shift) for a in arrays]
+            got = tg.device("cpu").ops[name](*[a for a, _ in parts], **options)
+            np.testing.assert_array_equal(got, whole[:size])
+            assert all((m == -77).sum() >= m.size - size for _, m in parts)
+
+
+def test_elementwise_loops_decline_what_they_do_not_serve() -> None:
+    calls = []
+    kernel = native.compiled.Kernel("gelu_backward", lambda *a, **k: calls.append((a, k)))
+    good = np.ones((2, 3), "float32")
+    assert kernel(good, good).shape == (2, 3)
+    assert not calls
+    for bad in (
+        good.astype("float64"),
+        good.astype("float16"),
+        good.astype(">f4"),
+        np.ones((3, 2), "float32").T,
+        np.ones((3, 2), "float32"),
+        np.ones(3, "float32"),
+        np.ones(25, np.uint8)[1:].view("float32").reshape(2, 3),
+        np.float32(1),
+        1.0,
+        None,
+        good.view(np.recarray),
+    ):
+        kernel(good, bad)
+        kernel(bad, good)
+    kernel(good)
+    kernel(good, good, good)
+    kernel(good, good, alpha=1.0)
+    kernel()
+    assert len(calls) == 2 * 11 + 4
+    slope = native.compiled.Kernel("leaky_relu", lambda *a, **k: calls.append((a, k)))
+    assert slope(-good, negative_slope=0.5).tolist() == [[-0.5] * 3] * 2
+    slope(good, negative_slope=1)
+    slope(good, slope=0.5)
+    assert calls[-2][1] == {"negative_slope": 1}
+    assert calls[-1][1] == {"slope": 0.5}
+    with pytest.raises(ValueError, match="no loops for no_operation"):
+        native.compiled.Kernel("no_operation", len)
+
+
+def test_what_a_body_raises_comes_through() -> None:
+    def plain(x: Any) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        native.compiled.Kernel("erf", plain)(1)
+
+
 # ---------------------------------------------------------------------- threads and settings
 
 AFTER_FORK = """
