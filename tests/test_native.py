@@ -355,6 +355,62 @@ def test_what_a_body_raises_comes_through() -> None:
         native.compiled.Kernel("erf", plain)(1)
 
 
+# ---------------------------------------------------------------------- random numbers
+
+
+def random_calls(n: int) -> Iterator[tuple[str, tuple, dict[str, Any]]]:
+    call = {"seed": 2**63 + 12345, "offset": 7 + 2**33}
+    yield "philox", (), {"n": n, **call}
+    yield "philox", (), {"n": n, "start": 4 * (2**31 - 3), **call}
+    x = np.random.default_rng(0).standard_normal(n)
+    for dtype in map(np.dtype, ("float32", "float64")):
+        yield "uniform", (), {"n": n, "dtype": dtype, **call}
+        yield "normal", (), {"n": n, "dtype": dtype, **call}
+        yield "dropout", (x.astype(dtype),), {"p": 0.3, **call}
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_random_numbers_have_the_bits_of_the_bodies(level: str, threads: int) -> None:
+    native.compiled.use(level)
+    native.compiled.set_num_threads(threads)
+    for size in (0, 1, 3, 4, 5, 255, 256, 257, 100_003):
+        for name, arrays, options in random_calls(size):
+            got, expected = (run[name](*arrays, **options) for run in (tg.device("cpu").ops, plain))
+            if name == "dropout":
+                assert got[1] is None
+                got, expected = got[0], expected[0]
+            assert got.dtype == expected.dtype
+            assert got.shape == expected.shape
+            assert got.tobytes() == expected.tobytes(), (name, size)
+
+
+def test_random_loops_decline_what_they_do_not_serve() -> None:
+    calls: list[Any] = []
+    call = {"seed": 1, "offset": 2}
+    good = np.ones(5, "float32")
+    for name, arrays, options in (
+        ("philox", (), {"n": 5, "start": 2, **call}),
+        ("philox", (), {"n": -5, **call}),
+        ("philox", (), {"n": 2**62, **call}),
+        ("philox", (), {"n": 5, "seed": 2**64, "offset": 0}),
+        ("philox", (), {"n": 5, "seed": 1}),
+        ("philox", (5,), call),
+        ("uniform", (), {"n": 5, **call}),
+        ("uniform", (), {"n": 5, "dtype": np.dtype("float16"), **call}),
+        ("normal", (), {"n": 5, "dtype": "float32", **call}),
+        ("normal", (), {"n": 5, "dtype": np.dtype("float32"), "mean": 0.0, **call}),
+        ("dropout", (good,), {"p": 1.0, **call}),
+        ("dropout", (good,), {"p": 1, **call}),
+        ("dropout", (good.astype("float16"),), {"p": 0.5, **call}),
+        ("dropout", (good[::2],), {"p": 0.5, **call}),
+        ("dropout", (good,), call),
+        ("dropout", (), {"p": 0.5, **call}),
+    ):
+        native.compiled.Kernel(name, lambda *a, **k: calls.append((a, k)))(*arrays, **options)
+        assert calls.pop() == (arrays, options)
+
+
 # ---------------------------------------------------------------------- threads and settings
 
 AFTER_FORK = """

@@ -5,7 +5,7 @@
 
 struct Level {
     const char* name;
-    const Loops &steps, &elementwise;
+    const Loops &steps, &elementwise, &random;
 };
 
 extern const Level* level;

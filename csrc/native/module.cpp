@@ -13,7 +13,7 @@
 
 // ---- levels of instructions ----
 
-#define LEVEL(name) extern const Loops steps_##name, elementwise_##name;
+#define LEVEL(name) extern const Loops steps_##name, elementwise_##name, random_##name;
 TAPEGRAD_LEVELS
 #undef LEVEL
 
@@ -35,7 +35,7 @@ void run(Loop loop, void* const* arrays, const double* numbers, int64_t size) {
 
 namespace {
 
-#define LEVEL(name) {#name, steps_##name, elementwise_##name},
+#define LEVEL(name) {#name, steps_##name, elementwise_##name, random_##name},
 const Level built[] = {TAPEGRAD_LEVELS};
 #undef LEVEL
 
