@@ -355,6 +355,95 @@ def test_what_a_body_raises_comes_through() -> None:
         native.compiled.Kernel("erf", plain)(1)
 
 
+# ---------------------------------------------------------------------- rows
+
+COLUMNS = (1, 2, 3, 31, 32, 33, 100, 4096, 4129, 50_257)
+
+
+def row_calls(columns: int) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+    random = np.random.default_rng(columns)
+    shape = (2, max(2, 40_000 // columns), columns)
+    x = (4 * random.standard_normal(shape)).astype("float32")
+    g = random.standard_normal(shape).astype("float32")
+    for name in ("softmax", "log_softmax"):
+        yield name, (x,)
+        yield f"{name}_backward", (g, plain[name](x, axis=2))
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_loops_over_rows_are_as_exact_as_the_bodies(level: str, columns: int) -> None:
+    """Beside the body in float64, in units in the last place of a row's largest number, or of what
+    is added up for it; and the same bits in another place in memory, and on several threads."""
+    native.compiled.use(level)
+    cpu = tg.device("cpu").ops
+    for name, arrays in row_calls(columns):
+        exact = plain[name](*[a.astype("float64") for a in arrays], axis=2)
+        native.compiled.set_num_threads(1)
+        mine, body = (run[name](*arrays, axis=2) for run in (cpu, plain))
+        size = np.abs(exact).max(2, keepdims=True) + 1e-6
+        if len(arrays) == 2:
+            p = np.exp(arrays[1]) if name.startswith("log") else arrays[1]
+            size += np.abs(arrays[0]).sum(2, keepdims=True) * p.max(2, keepdims=True)
+        scale = np.finfo("float32").eps * size
+        mine_off, body_off = ((np.abs(y - exact) / scale).max() for y in (mine, body))
+        assert mine_off <= 1.15 * body_off + 1
+        native.compiled.set_num_threads(3)
+        pairs = [placed(a, 5) for a in arrays]
+        again = cpu[name](*[a for a, _ in pairs], axis=2)
+        assert again.tobytes() == mine.tobytes()
+        assert all((memory == -77).sum() >= 64 for _, memory in pairs)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_rows_with_infinities_are_those_of_the_bodies() -> None:
+    inf, nan = np.inf, np.nan
+    rows = [
+        [1.0, -inf],
+        [-inf, -inf],
+        [inf, 1.0],
+        [inf, inf],
+        [nan, 1.0],
+        [3e38, -3e38],
+        [-inf, 0.0],
+    ]
+    for width in (2, 70):
+        x = np.resize(np.array(rows, "float32"), (width // 2, 7, 2)).transpose(1, 0, 2)
+        x = np.ascontiguousarray(x.reshape(7, width))
+        for name in ("softmax", "log_softmax"):
+            mine, body = (run[name](x, axis=1) for run in (tg.device("cpu").ops, plain))
+            np.testing.assert_allclose(mine, body, rtol=1e-6)
+            g = np.ones_like(x)
+            for run in (mine, body):
+                run[np.isnan(run)] = 0
+            name = f"{name}_backward"
+            mine, body = (run[name](g, body, axis=1) for run in (tg.device("cpu").ops, plain))
+            np.testing.assert_allclose(mine, body, rtol=1e-5, atol=1e-6)
+
+
+def test_loops_over_rows_decline_what_they_do_not_serve() -> None:
+    calls = []
+    kernel = native.compiled.Kernel("softmax", lambda *a, **k: calls.append((a, k)))
+    good = np.ones((2, 3), "float32")
+    assert kernel(good, axis=1).shape == (2, 3)
+    assert not calls
+    for array, axis in (
+        (good, 0),
+        (good, -1),
+        (good, 1.0),
+        (good, 2**70),
+        (good[:0], 1),
+        (good[:, :0], 1),
+        (np.array(1, "float32"), 0),
+        (good.astype("float64"), 1),
+        (good.T, 1),
+    ):
+        kernel(array, axis=axis)
+    kernel(good, dim=1)
+    kernel(good)
+    assert len(calls) == 11
+
+
 # ---------------------------------------------------------------------- random numbers
 
 

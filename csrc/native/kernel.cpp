@@ -27,51 +27,70 @@ PyObject* empty_like(PyArrayObject* array) {
                                 nullptr, nullptr, 0, nullptr);
 }
 
-void run_anyhow(Loop loop, void* const* arrays, const double* numbers, int64_t size) {
-    if (size < many) {
+void run_anyhow(Loop loop, void* const* arrays, const double* numbers, int64_t size,
+                int64_t each = 1) {
+    if (size * each < many) {
         loop(arrays, numbers, 0, size);
         return;
     }
     Py_BEGIN_ALLOW_THREADS;
-    run(loop, arrays, numbers, size);
+    run(loop, arrays, numbers, size, each);
     Py_END_ALLOW_THREADS;
+}
+
+// Where the arrays that an operation is given are float32 and of one shape, their memory; else false.
+bool read_alike(PyObject* const* given, int count, void** memory) {
+    PyArrayObject* first = reinterpret_cast<PyArrayObject*>(given[0]);
+    for (int i = 0; i < count; ++i) {
+        PyArrayObject* array = reinterpret_cast<PyArrayObject*>(given[i]);
+        if (!is_plain(given[i]) || PyArray_TYPE(array) != NPY_FLOAT32 ||
+            !PyArray_SAMESHAPE(array, first)) {
+            return false;
+        }
+        memory[i] = PyArray_DATA(array);
+    }
+    return true;
 }
 
 // Each of these returns null where it declines, or has raised.
 
-PyObject* elementwise(const Entry& entry, PyObject* const* given, Py_ssize_t count,
-                      PyObject* keywords) {
+// Of arrays alike: elementwise, with or without a number; or, with the last axis, on rows.
+PyObject* of_alike(const Entry& entry, PyObject* const* given, Py_ssize_t count,
+                   PyObject* keywords) {
     const int inputs = entry.arrays - 1;
-    const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
-    if (count != inputs || named != entry.numbers || !is_plain(given[0])) {
+    void* arrays[max_arrays];
+    if (count != inputs || (keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords)) != entry.numbers ||
+        !read_alike(given, inputs, arrays + 1)) {
         return nullptr;
     }
     PyArrayObject* first = reinterpret_cast<PyArrayObject*>(given[0]);
-    if (PyArray_TYPE(first) != NPY_FLOAT32) {
-        return nullptr;
-    }
-    void* arrays[max_arrays] = {nullptr, PyArray_DATA(first)};
-    for (int i = 1; i < inputs; ++i) {
-        PyArrayObject* array = reinterpret_cast<PyArrayObject*>(given[i]);
-        if (!is_plain(given[i]) || PyArray_TYPE(array) != NPY_FLOAT32 ||
-            !PyArray_SAMESHAPE(array, first)) {
-            return nullptr;
-        }
-        arrays[i + 1] = PyArray_DATA(array);
-    }
     double number = 0;
-    if (named != 0) {
-        PyObject* given_number = given[count];
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), entry.keyword) != 0 ||
-            !PyFloat_CheckExact(given_number)) {
+    int64_t size = PyArray_SIZE(first), each = 1;
+    if (entry.numbers != 0) {
+        PyObject* option = given[count];
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), entry.keyword) != 0) {
             return nullptr;
         }
-        number = PyFloat_AS_DOUBLE(given_number);
+        if (std::strcmp(entry.keyword, "axis") == 0) {
+            const int last = PyArray_NDIM(first) - 1;
+            if (!PyLong_CheckExact(option) || last < 0 || size == 0 ||
+                PyLong_AsLong(option) != last) {
+                PyErr_Clear();
+                return nullptr;
+            }
+            each = PyArray_DIM(first, last);
+            size /= each;
+            number = double(each);
+        } else if (PyFloat_CheckExact(option)) {
+            number = PyFloat_AS_DOUBLE(option);
+        } else {
+            return nullptr;
+        }
     }
     PyObject* result = empty_like(first);
     if (result != nullptr) {
         arrays[0] = PyArray_DATA(reinterpret_cast<PyArrayObject*>(result));
-        run_anyhow(entry.float32, arrays, &number, PyArray_SIZE(first));
+        run_anyhow(entry.float32, arrays, &number, size, each);
     }
     return result;
 }
@@ -236,7 +255,8 @@ struct Family {
 };
 
 const Family families[] = {
-    {[]() -> const Loops& { return level->elementwise; }, elementwise},
+    {[]() -> const Loops& { return level->elementwise; }, of_alike},
+    {[]() -> const Loops& { return level->rows; }, of_alike},
     {[]() -> const Loops& { return level->random; }, random},
 };
 

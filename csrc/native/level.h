@@ -5,12 +5,13 @@
 
 struct Level {
     const char* name;
-    const Loops &steps, &elementwise, &random;
+    const Loops &steps, &elementwise, &random, &rows;
 };
 
 extern const Level* level;
 
 constexpr int64_t piece = 1 << 15;  // elements that a thread takes at once
 
-// The loop over elements 0..size, on several threads where there are many.
-void run(Loop loop, void* const* arrays, const double* numbers, int64_t size);
+// The loop over 0..size, on several threads where there is much to do: each of ``size`` is, for example,
+// a row of ``each`` elements.
+void run(Loop loop, void* const* arrays, const double* numbers, int64_t size, int64_t each = 1);

@@ -13,29 +13,29 @@
 
 // ---- levels of instructions ----
 
-#define LEVEL(name) extern const Loops steps_##name, elementwise_##name, random_##name;
+#define LEVEL(name) extern const Loops steps_##name, elementwise_##name, random_##name, rows_##name;
 TAPEGRAD_LEVELS
 #undef LEVEL
 
 const Level* level = nullptr;
 
-void run(Loop loop, void* const* arrays, const double* numbers, int64_t size) {
+void run(Loop loop, void* const* arrays, const double* numbers, int64_t size, int64_t each) {
     struct Call {
         Loop loop;
         void* const* arrays;
         const double* numbers;
-        int64_t size;
-    } call{loop, arrays, numbers, size};
+        int64_t size, at_once;
+    } call{loop, arrays, numbers, size, std::max<int64_t>(1, piece / std::max<int64_t>(1, each))};
     const auto work = [](void* context, int64_t i) {
         const Call& of = *static_cast<const Call*>(context);
-        of.loop(of.arrays, of.numbers, i * piece, std::min(of.size, (i + 1) * piece));
+        of.loop(of.arrays, of.numbers, i * of.at_once, std::min(of.size, (i + 1) * of.at_once));
     };
-    in_parallel((size + piece - 1) / piece, work, &call);
+    in_parallel((size + call.at_once - 1) / call.at_once, work, &call);
 }
 
 namespace {
 
-#define LEVEL(name) {#name, steps_##name, elementwise_##name, random_##name},
+#define LEVEL(name) {#name, steps_##name, elementwise_##name, random_##name, rows_##name},
 const Level built[] = {TAPEGRAD_LEVELS};
 #undef LEVEL
 
