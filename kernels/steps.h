@@ -4,7 +4,7 @@
 // A step is a struct template over the type A in which it computes, float or double, with
 //
 //   numbers, all of type A: the options of an optimizer and of its step count, prepared in double on
-//       the host (optim/steps/kernels.py, in the order of the members);
+//       the host (optim/steps/scalars.py, in the order of the members);
 //   states: how many arrays the optimizer keeps beside a parameter;
 //   operator()(A& p, A g, A& state...): one element of the parameter, its gradient, its states, in the
 //       order in which the optimizer names them (kept_arrays).

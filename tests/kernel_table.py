@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import PlainOperations
-from tapegrad.optim.steps.numbers import NUMBERS
+from tapegrad.optim.steps.scalars import NUMBERS
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 

@@ -16,7 +16,7 @@ import tapegrad as tg
 from tapegrad.core import native
 from tapegrad.core.devices import PlainOperations
 from tapegrad.optim.steps import options_of
-from tapegrad.optim.steps.numbers import NUMBERS
+from tapegrad.optim.steps.scalars import NUMBERS
 
 pytestmark = pytest.mark.skipif(
     native.compiled is None, reason=f"needs tapegrad._native: {native.status}"

@@ -132,6 +132,14 @@ def test_each_dtype_is_a_launch_and_what_is_not_contiguous_takes_none(launched):
     np.testing.assert_allclose(numbers(half), expected, rtol=1e-3, atol=1e-3)
 
 
+def test_parameters_without_elements_are_counted(launched):
+    params = parameters("emulated", shapes=[(0,), (3, 0)])
+    set_gradients(params, 1)
+    optimizer = tg.optim.Adam(params)
+    optimizer.step()
+    assert [optimizer.state[p]["step"] for p in params] == [1, 1]
+
+
 def test_a_launch_that_is_refused_changes_no_state(monkeypatch):
     params = parameters("emulated")
     optimizer = tg.optim.Adam(params, lr=0.1)

@@ -7,7 +7,7 @@ of the kernel table that it can affect are run. A mutant that survives is a chec
 needed, or is not tested, or only chooses the faster of two ways::
 
     python tools/mutate_kernels.py                     # all of them, some hours
-    python tools/mutate_kernels.py matmul.cu row.cuh   # those in these files
+    python tools/mutate_kernels.py matmul.cu row.cuh   # those in these files, steps.h for example
     python tools/mutate_kernels.py --list
 """
 
@@ -123,7 +123,11 @@ def users(file: Path) -> list[Path]:
 def launchers(file: Path) -> list[str]:
     """Those that the file registers; where a macro makes several of one name, its beginning."""
     text = blank_comments(file.read_text())
-    return re.findall(r"^(?:LAUNCHER(?:_AS)?|ELEMENTWISE|FUNCTION)\((\w+)", text, re.MULTILINE)
+    found = re.findall(r"^(?:LAUNCHER(?:_AS)?|ELEMENTWISE|FUNCTION)\((\w+)", text, re.MULTILINE)
+    if "FOR_EACH_STEP" in text:
+        steps = (KERNELS / "steps.h").read_text()
+        found += [f"{name}_step" for name in re.findall(r"^ +use\((\w+),", steps, re.MULTILINE)]
+    return found
 
 
 # ---- building and testing ----

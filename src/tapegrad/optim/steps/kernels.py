@@ -17,7 +17,7 @@ from tapegrad.core.kernels import kernel, prepared_launch
 from tapegrad.core.memory import Array, address
 
 from .chunks import Then, in_table
-from .numbers import NUMBERS
+from .scalars import NUMBERS
 
 CHUNK = 4096  # elements that a block works on at a time
 

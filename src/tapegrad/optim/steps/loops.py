@@ -13,7 +13,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.native import compiled
 
 from .chunks import Then, in_table
-from .numbers import NUMBERS
+from .scalars import NUMBERS
 
 
 class Table:

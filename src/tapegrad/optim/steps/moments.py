@@ -21,7 +21,7 @@ from .chunks import (
     mean_square,
     toward,
 )
-from .numbers import rectified_rate
+from .scalars import rectified_rate
 
 
 @array_function
