@@ -1,5 +1,5 @@
 // Softmax, log-softmax and their gradients, on rows of float. A sum is made in parts side by side, of
-// blocks whose totals are added up in double: no less exact than NumPy's pairwise sums.
+// short blocks whose totals are added up in double: no less exact than NumPy's pairwise sums.
 #include <cmath>
 #include <cstdint>
 
@@ -10,7 +10,7 @@ namespace {  // each level has its own, whether inlined or not
 #include "csrc/native/loops/vector.h"
 
 constexpr int lanes = 32;
-constexpr int64_t block = 128 * lanes;
+constexpr int64_t block = 16 * lanes;
 
 // What a combination of two makes of all lanes.
 template <class Combine>
