@@ -444,6 +444,111 @@ def test_loops_over_rows_decline_what_they_do_not_serve() -> None:
     assert len(calls) == 11
 
 
+# ---------------------------------------------------------------------- layer norm
+
+
+def norm_arrays(rows: int, columns: int, shift: float) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(columns)
+    x = 3 * random.standard_normal((rows, columns)) + shift
+    made = {"x": x, "g": random.standard_normal((rows, columns))}
+    made |= {name: random.standard_normal(columns) for name in ("weight", "bias")}
+    return {name: array.astype("float32") for name, array in made.items()}
+
+
+def norm_results(run: Any, a: dict[str, Any], saved: Any = None) -> list[np.ndarray]:
+    """y, mean and rstd; dx, dweight and dbias."""
+    found = run["layer_norm"](a["x"], a["weight"], a["bias"], eps=1e-5)
+    _, mean, rstd = found if saved is None else saved
+    back = run["layer_norm_backward"](
+        a["g"], a["x"], a["weight"], mean, rstd, needs=(True, True, True)
+    )
+    return [*found, *back]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "shift"),
+    [(1, 1, 0.0), (9000, 3, 0.0), (501, 64, 5.0), (300, 384, 1000.0), (20, 5000, 3.0)],
+)
+@pytest.mark.parametrize("level", LEVELS)
+def test_layer_norm_is_as_exact_as_the_body(
+    level: str, rows: int, columns: int, shift: float
+) -> None:
+    native.compiled.use(level)
+    cpu = tg.device("cpu").ops
+    arrays = norm_arrays(rows, columns, shift)
+    exact = norm_results(plain, {name: a.astype("float64") for name, a in arrays.items()})
+    saved = plain["layer_norm"](arrays["x"], arrays["weight"], arrays["bias"], eps=1e-5)
+    native.compiled.set_num_threads(1)
+    mine, body = (norm_results(run, arrays, saved) for run in (cpu, plain))
+    for a, b, c in zip(mine, body, exact, strict=True):
+        assert a.dtype == np.float32
+        scale = np.finfo("float32").eps * (np.abs(c).max() + 1e-30)
+        assert np.abs(a - c).max() <= 1.15 * np.abs(b - c).max() + scale
+    native.compiled.set_num_threads(3)
+    moved = {name: placed(a, 3)[0] for name, a in arrays.items()}
+    again = norm_results(cpu, moved, saved)
+    assert [a.tobytes() for a in again] == [a.tobytes() for a in mine]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_layer_norm_at_the_ends_of_the_range() -> None:
+    """In double, where squares of floats have no digits."""
+    cpu = tg.device("cpu").ops
+    for scale in (1e-37, 1e-20, 1e18, 1e30, 1e37):
+        arrays = norm_arrays(40, 70, 0.0)
+        arrays["x"] *= np.float32(scale)
+        wide = {name: a.astype("float64") for name, a in arrays.items()}
+        for eps in (1e-12, 1e-5):
+            mine, exact = (
+                run["layer_norm"](a["x"], a["weight"], a["bias"], eps=eps)
+                for run, a in ((cpu, arrays), (plain, wide))
+            )
+            np.testing.assert_allclose(mine[0], exact[0], rtol=1e-5, atol=1e-5)
+    nan = np.array([[np.inf, 1.0], [np.nan, 1.0], [1.0, 2.0]], "float32")
+    y, mean, rstd = cpu["layer_norm"](nan, None, None, eps=1e-5)
+    assert np.isnan(y[:2]).all()
+    assert np.isfinite([*y[2], mean[2], rstd[2]]).all()
+
+
+def test_layer_norm_without_weight_or_bias_and_what_is_declined() -> None:
+    calls: list[Any] = []
+    kernel, back = (
+        native.compiled.Kernel(name, lambda *a, **k: calls.append((a, k)))
+        for name in ("layer_norm", "layer_norm_backward")
+    )
+    a = norm_arrays(4, 6, 0.0)
+    x, w = a["x"], a["weight"]
+    expected = plain["layer_norm"](x, None, None, eps=1e-5)
+    for mine, body in zip(kernel(x, None, None, eps=1e-5), expected, strict=True):
+        np.testing.assert_allclose(mine, body, rtol=1e-5, atol=1e-6)
+    dx, dweight, dbias = back(x, x, None, *expected[1:], needs=(True, False, True))
+    assert dx.shape == (4, 6)
+    assert dweight is None
+    np.testing.assert_allclose(dbias, x.sum(0), rtol=1e-5)
+    assert not calls
+    for given, options in (
+        ((x, w[:5], None), {"eps": 1e-5}),
+        ((x, w.astype("float64"), None), {"eps": 1e-5}),
+        ((x[:, :0], None, None), {"eps": 1e-5}),
+        ((x[0], None, None), {"eps": 1e-5}),
+        ((x.T, None, None), {"eps": 1e-5}),
+        ((x, w, None), {"eps": 1}),
+        ((x, w), {"eps": 1e-5}),
+        ((x, w, None), {}),
+    ):
+        kernel(*given, **options)
+        assert calls.pop() == (given, options)
+    for given, needs in (
+        ((x, x, w, None, None), (True,) * 3),
+        ((x[:3], x, w, *expected[1:]), (True,) * 3),
+        ((x, x, w, expected[1], expected[2][:3]), (True,) * 3),
+        ((x, x, w, *expected[1:]), (True,) * 2),
+        ((x, x, w, *expected[1:]), [True] * 3),
+    ):
+        back(*given, needs=needs)
+        assert calls.pop() == (given, {"needs": needs})
+
+
 # ---------------------------------------------------------------------- random numbers
 
 

@@ -13,7 +13,7 @@
 
 // ---- levels of instructions ----
 
-#define LEVEL(name) extern const Loops steps_##name, elementwise_##name, random_##name, rows_##name;
+#define LEVEL(name) extern const Loops steps_##name, elementwise_##name, random_##name, rows_##name, norm_##name;
 TAPEGRAD_LEVELS
 #undef LEVEL
 
@@ -25,7 +25,7 @@ void run(Loop loop, void* const* arrays, const double* numbers, int64_t size, in
         void* const* arrays;
         const double* numbers;
         int64_t size, at_once;
-    } call{loop, arrays, numbers, size, std::max<int64_t>(1, piece / std::max<int64_t>(1, each))};
+    } call{loop, arrays, numbers, size, rows_at_once(each)};
     const auto work = [](void* context, int64_t i) {
         const Call& of = *static_cast<const Call*>(context);
         of.loop(of.arrays, of.numbers, i * of.at_once, std::min(of.size, (i + 1) * of.at_once));
@@ -35,7 +35,7 @@ void run(Loop loop, void* const* arrays, const double* numbers, int64_t size, in
 
 namespace {
 
-#define LEVEL(name) {#name, steps_##name, elementwise_##name, random_##name, rows_##name},
+#define LEVEL(name) {#name, steps_##name, elementwise_##name, random_##name, rows_##name, norm_##name},
 const Level built[] = {TAPEGRAD_LEVELS};
 #undef LEVEL
 

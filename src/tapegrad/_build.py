@@ -347,8 +347,8 @@ LOOP_FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
 )
-FUSED = ("elementwise.cpp", "rows.cpp")  # loops with as few roundings as a processor can; others
-# have the same bits on all
+# Loops with as few roundings as the processor can; the others have the same bits on all.
+FUSED = ("elementwise.cpp", "rows.cpp")
 
 
 def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ) -> Plan:

@@ -1,5 +1,4 @@
-// Softmax, log-softmax and their gradients, on rows of float. A sum is made in parts side by side, of
-// short blocks whose totals are added up in double: no less exact than NumPy's pairwise sums.
+// Softmax, log-softmax and their gradients, on rows of float.
 #include <cmath>
 #include <cstdint>
 
@@ -7,42 +6,8 @@
 
 namespace {  // each level has its own, whether inlined or not
 
+#include "csrc/native/loops/sums.h"
 #include "csrc/native/loops/vector.h"
-
-constexpr int lanes = 32;
-constexpr int64_t block = 16 * lanes;
-
-// What a combination of two makes of all lanes.
-template <class Combine>
-inline float over_lanes(float* parts, Combine combine) {
-    for (int half = lanes / 2; half > 0; half /= 2) {
-        for (int j = 0; j < half; ++j) {
-            parts[j] = combine(parts[j], parts[j + half]);
-        }
-    }
-    return parts[0];
-}
-
-// The sum of term(i) for i below count.
-template <class Term>
-inline double sum_of(int64_t count, Term term) {
-    double total = 0;
-    int64_t i = 0;
-    while (i + lanes <= count) {
-        const int64_t end = count - i < block ? count : i + block;
-        float parts[lanes] = {};
-        for (; i + lanes <= end; i += lanes) {
-            for (int j = 0; j < lanes; ++j) {
-                parts[j] += term(i + j);
-            }
-        }
-        total += over_lanes(parts, [](float a, float b) { return a + b; });
-    }
-    for (; i < count; ++i) {
-        total += term(i);
-    }
-    return total;
-}
 
 inline float larger(float a, float b) { return a > b ? a : b; }
 
