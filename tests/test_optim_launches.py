@@ -1,5 +1,6 @@
 """On a device with kernels, a step of all parameters of one dtype is one launch."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,26 @@ def test_a_step_is_one_launch(name, options, launcher, device, launched):
                 np.asarray(tg.as_tensor(kept)),
                 rtol=1e-12, atol=1e-12, err_msg=key,
             )  # fmt: skip
+
+
+@pytest.mark.parametrize("device", KERNELS)
+@pytest.mark.parametrize(("name", "options", "launcher"), OPTIONS)
+def test_what_is_no_number_or_infinite_ends_as_in_the_plain_bodies(name, options, launcher, device):
+    made = []
+    for where in (device, "cpu"):
+        p = tg.tensor([1.0, -1.0, math.inf, 2.0, 0.0, 3.0], device=where, requires_grad=True)
+        optimizer = getattr(tg.optim, name)([p], **options)
+        for grad in ([1.0, -1.0, 1.0, 0.0, 0.0, 1.0], [math.nan, -math.inf, 1.0, -0.0, 0.0, 1e30]):
+            p.grad = tg.tensor([*grad], device=where)
+            optimizer.step()
+        made.append((p, optimizer.state[p]))
+    (p, state), (q, plain) = made
+    np.testing.assert_allclose(numbers([p]), numbers([q]), rtol=1e-5)
+    alive = ~np.isnan(numbers([q]))
+    for key in optimizer.kept_arrays:
+        if key in plain:
+            x, y = numbers([state[key]]), numbers([plain[key]])
+            np.testing.assert_allclose(x[alive], y[alive], rtol=1e-5, atol=1e-6, err_msg=key)
 
 
 def test_groups_and_parameters_of_other_step_counts_are_in_the_same_launch(launched):
