@@ -1,8 +1,10 @@
 // Functions of float without a branch or a call, so that loops over them become vectors. Included
 // within a namespace.
 
-// 2^n for whole n, -126 to 127, as the bits of a float.
-inline float power_of_two(int32_t n) { return __builtin_bit_cast(float, (n + 127) << 23); }
+// 2^n for whole n, -126 to 127, as the bits of a float. (Of a NaN's n, anything.)
+inline float power_of_two(int32_t n) {
+    return __builtin_bit_cast(float, (uint32_t(n) + 127u) << 23);
+}
 
 // e^x = 2^n e^r with n whole and |r| <= log(2) / 2. e^r = 1 + r + r^2 q(r), q fitted on Chebyshev nodes
 // with a relative error of 4e-9.
