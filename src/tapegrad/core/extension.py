@@ -45,6 +45,6 @@ def _is_older(extension: str, folders: tuple[str, ...]) -> bool:
         source.stat().st_mtime > compiled_at
         for path in paths
         if os.path.isdir(path)
-        for source in os.scandir(path)
+        for source in list(os.scandir(path))  # all of it: what is left open is warned of
         if source.name.endswith((".h", ".cpp"))
     )
