@@ -573,58 +573,104 @@ def dropout(draw: Draw) -> Iterator[Call]:
 FLAGS = (False, True)
 DECAYS = (0.0, 0.1)
 COUNTS = (1, 7)  # RAdam divides by the root of v from the sixth step on
-SGD: dict[str, Any] = dict(lr=0.1, momentum=0.9, dampening=0.25, weight_decay=DECAYS,
-                           nesterov=FLAGS, maximize=FLAGS, first_step=FLAGS)  # fmt: skip
-RMSPROP: dict[str, Any] = dict(lr=0.05, alpha=0.9, eps=1e-3, weight_decay=DECAYS, momentum=0.5,
-                               maximize=FLAGS)  # fmt: skip
-ADAM: dict[str, Any] = dict(lr=0.05, beta1=0.9, beta2=0.99, eps=1e-3, weight_decay=DECAYS,
-                            maximize=FLAGS, step=COUNTS)  # fmt: skip
+SGD: dict[str, Any] = dict(
+    lr=0.1,
+    momentum=0.9,
+    dampening=0.25,
+    weight_decay=DECAYS,
+    nesterov=FLAGS,
+    maximize=FLAGS,
+    first_step=FLAGS,
+)
+RMSPROP: dict[str, Any] = dict(
+    lr=0.05, alpha=0.9, eps=1e-3, weight_decay=DECAYS, momentum=0.5, maximize=FLAGS
+)
+ADAM: dict[str, Any] = dict(
+    lr=0.05, beta1=0.9, beta2=0.99, eps=1e-3, weight_decay=DECAYS, maximize=FLAGS, step=COUNTS
+)
 
-# Kinds of states: running means; sums and means of squares; those and means whose square is below
-# them; a buffer, which is 0 before the first step.
-ANY, POSITIVE, LARGE, SMALL, BUFFER = "any", "positive", "large", "small", "buffer"
+# What states are made of, from normal numbers. A mean of squares is above the square of a mean.
+ANY, POSITIVE, SMALL = np.positive, np.abs, np.tanh
+BUFFER = np.copy  # 0 before the first step
 
 
-def drawn_state(kind: str | None, draw: Draw, n: int, options: dict[str, Any]) -> Any:
+def large(x: np.ndarray) -> np.ndarray:
+    return abs(x) + x.dtype.type(1)
+
+
+def sparse(x: np.ndarray) -> np.ndarray:
+    return x * (x < 1)
+
+
+def drawn_state(kind: Callable | None, draw: Draw, n: int, options: dict[str, Any]) -> Any:
     if kind is None:
         return None
-    if kind == BUFFER and options["first_step"]:
+    if kind is BUFFER and options["first_step"]:
         return np.zeros(n, draw.dtype)
-    x = draw.normal(n)
-    one = x.dtype.type(1)
-    makers = {POSITIVE: abs, LARGE: lambda x: abs(x) + one, SMALL: np.tanh}
-    return makers.get(kind, lambda x: x)(x)
+    return kind(draw.normal(n))
 
 
 STEPPED = (
     # launcher, step, its states, and its options: in a tuple, several for different tensors
     ("sgd_step", "sgd_step", (None,), dict(SGD, momentum=0.0, nesterov=False, first_step=True)),
     ("sgd_momentum_step", "sgd_step", (BUFFER,), SGD),
-    ("asgd_step", "asgd_step", (ANY,),
-     dict(lambd=0.1, weight_decay=DECAYS, maximize=FLAGS, eta=0.05, mu=(1.0, 0.25))),
-    ("rprop_step", "rprop_step", (ANY, POSITIVE),
-     dict(eta_minus=0.5, eta_plus=1.2, smallest=0.25, largest=1.5, maximize=FLAGS)),
-    ("lion_step", "lion_step", (ANY,),
-     dict(lr=0.05, beta1=0.9, beta2=0.99, weight_decay=DECAYS, maximize=FLAGS)),
+    (
+        "asgd_step",
+        "asgd_step",
+        (ANY,),
+        dict(lambd=0.1, weight_decay=DECAYS, maximize=FLAGS, eta=0.05, mu=(1.0, 0.25)),
+    ),
+    (
+        "rprop_step",
+        "rprop_step",
+        (sparse, POSITIVE),
+        dict(eta_minus=0.5, eta_plus=1.2, smallest=0.25, largest=1.5, maximize=FLAGS),
+    ),
+    (
+        "lion_step",
+        "lion_step",
+        (ANY,),
+        dict(lr=0.05, beta1=0.9, beta2=0.99, weight_decay=DECAYS, maximize=FLAGS),
+    ),
     ("rmsprop_step", "rmsprop_step", (POSITIVE, None, None), dict(RMSPROP, momentum=0.0)),
     ("rmsprop_momentum_step", "rmsprop_step", (POSITIVE, ANY, None), RMSPROP),
-    ("rmsprop_centered_step", "rmsprop_step", (LARGE, None, SMALL), dict(RMSPROP, momentum=0.0)),
-    ("rmsprop_centered_momentum_step", "rmsprop_step", (LARGE, ANY, SMALL), RMSPROP),
-    ("adagrad_step", "adagrad_step", (POSITIVE,),
-     dict(lr=0.1, lr_decay=0.1, weight_decay=DECAYS, eps=1e-3, maximize=FLAGS, step=COUNTS)),
-    ("adadelta_step", "adadelta_step", (POSITIVE, POSITIVE),
-     dict(lr=0.5, rho=0.9, eps=1e-3, weight_decay=DECAYS, maximize=FLAGS)),
+    ("rmsprop_centered_step", "rmsprop_step", (large, None, SMALL), dict(RMSPROP, momentum=0.0)),
+    ("rmsprop_centered_momentum_step", "rmsprop_step", (large, ANY, SMALL), RMSPROP),
+    (
+        "adagrad_step",
+        "adagrad_step",
+        (POSITIVE,),
+        dict(lr=0.1, lr_decay=0.1, weight_decay=DECAYS, eps=1e-3, maximize=FLAGS, step=COUNTS),
+    ),
+    (
+        "adadelta_step",
+        "adadelta_step",
+        (POSITIVE, POSITIVE),
+        dict(lr=0.5, rho=0.9, eps=1e-3, weight_decay=DECAYS, maximize=FLAGS),
+    ),
     ("adam_step", "adam_step", (ANY, POSITIVE, None), dict(ADAM, decoupled_weight_decay=FLAGS)),
-    ("amsgrad_step", "adam_step", (ANY, POSITIVE, POSITIVE),
-     dict(ADAM, decoupled_weight_decay=FLAGS)),
+    (
+        "amsgrad_step",
+        "adam_step",
+        (ANY, POSITIVE, POSITIVE),
+        dict(ADAM, decoupled_weight_decay=FLAGS),
+    ),
     ("adamax_step", "adamax_step", (ANY, POSITIVE), ADAM),
-    ("nadam_step", "nadam_step", (ANY, POSITIVE),
-     dict(ADAM, decoupled_weight_decay=FLAGS, mu=0.5, mu_next=0.6, mu_product=0.25)),
+    (
+        "nadam_step",
+        "nadam_step",
+        (ANY, POSITIVE),
+        dict(ADAM, decoupled_weight_decay=FLAGS, mu=0.5, mu_next=0.6, mu_product=0.25),
+    ),
     ("radam_step", "radam_step", (ANY, POSITIVE), dict(ADAM, decoupled_weight_decay=FLAGS)),
     ("ademamix_step", "ademamix_step", (ANY, POSITIVE, ANY), dict(ADAM, beta3=0.999, alpha=2.0)),
-    ("schedule_free_step", "schedule_free_step", (ANY, POSITIVE),
-     dict({k: v for k, v in ADAM.items() if k != "lr"}, rate=0.05, part=0.25)),
-)  # fmt: skip
+    (
+        "schedule_free_step",
+        "schedule_free_step",
+        (ANY, POSITIVE),
+        dict({k: v for k, v in ADAM.items() if k != "lr"}, rate=0.05, part=0.25),
+    ),
+)
 
 
 def step_table(
@@ -654,8 +700,10 @@ def stepped(name: str, kinds: Sequence, options: dict[str, Any]) -> Callable:
 
     def calls(draw: Draw) -> Iterator[Call]:
         for lengths, chunk in (
-            ((0, *LENGTHS, 0, 0), 4096), ((20011,), 1024), ([*range(40), 0, *range(40)], 16)
-        ):  # fmt: skip
+            ((0, *LENGTHS, 0, 0), 4096),
+            ((20011,), 1024),
+            ([*range(40), 0, *range(40)], 16),
+        ):
             table = Table(step_table(draw, name, kinds, options, lengths), chunk)
             yield [table, len(table.tensors), table.chunks, chunk]
         yield [None, 0, 0, 4096]

@@ -95,8 +95,10 @@ def test_a_step_is_one_launch(name, options, launcher, device, launched):
             np.testing.assert_allclose(
                 np.asarray(tg.as_tensor(optimizer.state[p][key]).cpu()),
                 np.asarray(tg.as_tensor(kept)),
-                rtol=1e-12, atol=1e-12, err_msg=key,
-            )  # fmt: skip
+                rtol=1e-12,
+                atol=1e-12,
+                err_msg=key,
+            )
 
 
 @pytest.mark.parametrize("device", KERNELS)
