@@ -1,9 +1,9 @@
 """What pyproject.toml cannot say: the kernels are compiled, and their sources travel in the wheel.
 
-``_emulated`` and ``_tape`` are built where there is a C++ compiler, ``_cuda`` where there are nvcc
-and a driver or it is asked for; without any the package is pure Python. The last line of output
-says what was left out and why. The work is done by src/tapegrad/_build.py, loaded by its path
-because tapegrad cannot be imported yet.
+``_emulated``, ``_tape`` and ``_native`` are built where there is a C++ compiler, ``_cuda`` where
+there are nvcc and a driver or it is asked for; without any the package is pure Python. The last
+line of output says what was left out and why. The work is done by src/tapegrad/_build.py, loaded by
+its path because tapegrad cannot be imported yet.
 """
 
 import atexit

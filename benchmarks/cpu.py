@@ -103,6 +103,24 @@ def lstm(lib: Any) -> Call:
     return step
 
 
+def steps(lib: Any, optimizer: str) -> Call:
+    """An optimizer's step on 10 million numbers in 100 tensors."""
+    random = np.random.default_rng(0)
+    params = [
+        lib.tensor(random.standard_normal(100_000).astype(np.float32), requires_grad=True)
+        for _ in range(100)
+    ]
+    for p in params:
+        p.grad = p.detach() * 0.1
+    made = getattr(lib.optim, optimizer)(params, lr=1e-3)
+
+    def step(turn: int) -> Any:
+        made.step()
+        return params[0]
+
+    return step
+
+
 def _training(
     lib: Any, model: Any, shape: tuple[int, ...], classes: int, optimizer: str = "Adam"
 ) -> Call:
@@ -156,6 +174,7 @@ CASES: dict[str, tuple[Callable[[Any], Call], float | None]] = {
     "conv2d 3->64, 32 images 32x32": (lambda lib: conv(lib, 3), 0.35),
     "conv2d 64->64, 32 images 32x32": (lambda lib: conv(lib, 64), 0.35),
     "LSTM 256, batch 32, 64 steps": (lstm, 0.7),
+    "AdamW step, 100 tensors of 100,000": (lambda lib: steps(lib, "AdamW"), 1.0),
 }
 SMALL = "small operations, recorded"
 SMALL_GOALS = {

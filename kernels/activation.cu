@@ -5,13 +5,14 @@
 // dx. There is so little arithmetic that both are bound by memory, so a thread moves 16 bytes at a
 // time. Arrays that are not 16-byte aligned, and tails, are read element by element in the same loop.
 //
-// Every function is a struct with its value y(x) and its gradient dx, in terms of dy and of what is
-// cheapest to have saved: the result y for relu, sigmoid and tanh, x for the others.
+// What is computed is in activation.h.
 //
 // With a bias, y = f(x + b) for each row of a matrix (row.cuh), the sum is never written: where the
 // two functions by themselves move 4 matrices forward, these move 2. Backward adds up again; the
 // gradient of the bias is the column sum of dx.
 #include "row.cuh"
+
+#include "activation.h"
 
 namespace {
 
@@ -45,116 +46,6 @@ __global__ void activation_backward_kernel(T* dx, const T* dy, const T* saved, i
         store_pack(dx, gradient, i, n, aligned);
     }
 }
-
-template <class A>
-__device__ inline A sigmoid_of(A x) {
-    return A(1) / (A(1) + exp(-x));
-}
-
-// Beyond +-1000 gelu and silu are relu in every type, and so are their slopes: there x is not
-// multiplied by itself, which overflows, or by what is 0, which for infinities is NaN.
-template <class A>
-__device__ inline bool is_far(A x) {
-    return x > A(1000) || x < A(-1000);
-}
-template <class A>
-__device__ inline A ramp(A x, A if_positive) {
-    return x > A(0) ? if_positive : A(0);
-}
-
-// y = max(x, 0), keeping NaN. A choice rather than a product with 0 or 1: 0 * inf would be NaN.
-template <class A>
-struct Relu {
-    __device__ A value(A x) const { return x < A(0) ? A(0) : x; }
-    __device__ A gradient(A dy, A y) const { return y <= A(0) ? A(0) : dy; }
-};
-
-// y = x where x > 0, else negative_slope * x
-template <class A>
-struct LeakyRelu {
-    A negative_slope;
-    __device__ A value(A x) const { return x > A(0) ? x : negative_slope * x; }
-    __device__ A gradient(A dy, A x) const { return x > A(0) ? dy : negative_slope * dy; }
-};
-
-// y = x where x > 0, else alpha (e^x - 1)
-template <class A>
-struct Elu {
-    A alpha;
-    __device__ A value(A x) const { return x > A(0) ? x : alpha * expm1(x); }
-    __device__ A gradient(A dy, A x) const { return x > A(0) ? dy : dy * alpha * exp(x); }
-};
-
-// y = x Phi(x), Phi the normal distribution function; dy/dx = Phi(x) + x phi(x)
-template <class A>
-struct Gelu {
-    static constexpr A sqrt_half = A(0.70710678118654752440);
-    static constexpr A inverse_sqrt_two_pi = A(0.39894228040143267794);
-    __device__ A value(A x) const { return is_far(x) ? ramp(x, x) : x * distribution(x); }
-    __device__ A gradient(A dy, A x) const {
-        if (is_far(x)) {
-            return ramp(x, dy);
-        }
-        return dy * (distribution(x) + x * inverse_sqrt_two_pi * exp(A(-0.5) * x * x));
-    }
-    __device__ A distribution(A x) const { return A(0.5) * (A(1) + erf(x * sqrt_half)); }
-};
-
-// y = x (1 + tanh(u)) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3)
-template <class A>
-struct GeluTanh {
-    static constexpr A scale = A(0.79788456080286535588);
-    static constexpr A cubic = A(0.044715);
-    __device__ A value(A x) const {
-        return is_far(x) ? ramp(x, x) : A(0.5) * x * (A(1) + tanh(inner(x)));
-    }
-    __device__ A gradient(A dy, A x) const {
-        if (is_far(x)) {
-            return ramp(x, dy);
-        }
-        const A t = tanh(inner(x));
-        const A inner_slope = scale * (A(1) + A(3) * cubic * x * x);
-        return dy * (A(0.5) * (A(1) + t) + A(0.5) * x * (A(1) - t * t) * inner_slope);
-    }
-    __device__ A inner(A x) const { return scale * (x + cubic * x * x * x); }
-};
-
-// y = x s(x), s the sigmoid; dy/dx = s (1 + x (1 - s))
-template <class A>
-struct Silu {
-    __device__ A value(A x) const { return is_far(x) ? ramp(x, x) : x / (A(1) + exp(-x)); }
-    __device__ A gradient(A dy, A x) const {
-        if (is_far(x)) {
-            return ramp(x, dy);
-        }
-        const A s = sigmoid_of(x);
-        return dy * s * (A(1) + x * (A(1) - s));
-    }
-};
-
-template <class A>
-struct Sigmoid {
-    __device__ A value(A x) const { return sigmoid_of(x); }
-    __device__ A gradient(A dy, A y) const { return dy * y * (A(1) - y); }
-};
-
-template <class A>
-struct Tanh {
-    __device__ A value(A x) const { return tanh(x); }
-    __device__ A gradient(A dy, A y) const { return dy * (A(1) - y * y); }
-};
-
-// y = log(1 + e^(beta x)) / beta, and x itself where beta x > threshold
-template <class A>
-struct Softplus {
-    A beta, threshold;
-    __device__ A value(A x) const {
-        return beta * x > threshold ? x : log1p(exp(beta * x)) / beta;
-    }
-    __device__ A gradient(A dy, A x) const {
-        return beta * x > threshold ? dy : dy * sigmoid_of(beta * x);
-    }
-};
 
 // The two launchers of a Function whose members are `Parameters`, which follow n.
 template <class T, template <class> class Function, class... Parameters>
@@ -234,17 +125,17 @@ struct Biased {
     LAUNCHER_AS(name##_forward, Elementwise<T, __VA_ARGS__>::forward);    \
     LAUNCHER_AS(name##_backward, Elementwise<T, __VA_ARGS__>::backward)
 
-ELEMENTWISE(relu, Relu);
-ELEMENTWISE(leaky_relu, LeakyRelu, double);
-ELEMENTWISE(elu, Elu, double);
-ELEMENTWISE(gelu, Gelu);
-ELEMENTWISE(gelu_tanh, GeluTanh);
-ELEMENTWISE(silu, Silu);
-ELEMENTWISE(sigmoid, Sigmoid);
-ELEMENTWISE(tanh, Tanh);
-ELEMENTWISE(softplus, Softplus, double, double);
+ELEMENTWISE(relu, activation::Relu);
+ELEMENTWISE(leaky_relu, activation::LeakyRelu, double);
+ELEMENTWISE(elu, activation::Elu, double);
+ELEMENTWISE(gelu, activation::Gelu);
+ELEMENTWISE(gelu_tanh, activation::GeluTanh);
+ELEMENTWISE(silu, activation::Silu);
+ELEMENTWISE(sigmoid, activation::Sigmoid);
+ELEMENTWISE(tanh, activation::Tanh);
+ELEMENTWISE(softplus, activation::Softplus, double, double);
 
-LAUNCHER_AS(bias_gelu_forward, Biased<T, Gelu>::forward);
-LAUNCHER_AS(bias_gelu_backward, Biased<T, Gelu>::backward);
-LAUNCHER_AS(bias_gelu_tanh_forward, Biased<T, GeluTanh>::forward);
-LAUNCHER_AS(bias_gelu_tanh_backward, Biased<T, GeluTanh>::backward);
+LAUNCHER_AS(bias_gelu_forward, Biased<T, activation::Gelu>::forward);
+LAUNCHER_AS(bias_gelu_backward, Biased<T, activation::Gelu>::backward);
+LAUNCHER_AS(bias_gelu_tanh_forward, Biased<T, activation::GeluTanh>::forward);
+LAUNCHER_AS(bias_gelu_tanh_backward, Biased<T, activation::GeluTanh>::backward);

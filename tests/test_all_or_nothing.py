@@ -21,7 +21,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.amp import casting, regions
 from tapegrad.autograd import saved_tensors
-from tapegrad.core import caller
+from tapegrad.core import caller, native
 from tapegrad.core.devices import Device
 from tapegrad.core.node import Node
 from tapegrad.core.tensor import Tensor
@@ -425,7 +425,8 @@ def test_a_step_moves_a_parameter_and_counts_it_or_neither(
         check(done)
         if done:
             break
-    assert failing > 1 or (device, steps) == ("emulated", 1)
+    compiled = device == "emulated" or native.compiled is not None
+    assert failing > 1 or (compiled and dtype == "float32" and steps == 1)
 
 
 def test_an_interrupt_of_a_schedules_step_changes_all_of_it_or_nothing() -> None:

@@ -126,7 +126,7 @@ def test_nvcc_of_nvidias_wheels_is_found(tmp_path, monkeypatch):
 
 # ---- what an installation builds ----
 
-HOST = {"emulated", "tape"}  # what a C++ compiler builds
+HOST = {"emulated", "tape", "native"}  # what a C++ compiler builds
 
 
 @pytest.mark.parametrize(
@@ -162,6 +162,23 @@ def test_cuda_on_without_a_compiler_fails_loudly(sources):
         _build.choose_extensions(None, NVCC, sources, {"TAPEGRAD_CUDA": "on"})
     with pytest.raises(BuildError, match="must be auto, on or off, not 'maybe'"):
         _build.choose_extensions(CXX, NVCC, sources, {"TAPEGRAD_CUDA": "maybe"})
+
+
+def test_native_loops_are_compiled_for_every_level_of_instructions(monkeypatch):
+    for machine, levels in (("x86_64", ["v2", "v3", "v4"]), ("aarch64", ["host"])):
+        monkeypatch.setattr(_build.platform, "machine", lambda machine=machine: machine)
+        plan = _build.plan_native(CXX, _build.source_root())
+        assert plan.architectures == " ".join(levels)
+        loops = [unit for unit in plan.units if unit.source.parent.name == "loops"]
+        for level in levels:
+            of_level = [u for u in loops if f"-DTAPEGRAD_LEVEL={level}" in u.command]
+            assert len(of_level) == len(loops) / len(levels) > 1
+            for unit in of_level:
+                assert (f"-march=x86-64-{level}" in unit.command) == (level != "host")
+        for unit in plan.units:
+            assert not any("fast-math" in flag for flag in unit.command)
+            fused = "-ffp-contract=fast" in unit.command
+            assert not fused or unit.source.name not in ("random.cpp", "steps.cpp")
 
 
 @pytest.mark.skipif(not (CHECKOUT / "setup.py").is_file(), reason="needs the checkout")

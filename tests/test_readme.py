@@ -54,7 +54,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 )
-FOLDERS = ("", "src/tapegrad", "src/tapegrad/core", "kernels", "tests", "docs")
+FOLDERS = ("", "src/tapegrad", "src/tapegrad/core", "kernels", "csrc/native", "tests", "docs")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -1,5 +1,5 @@
-"""Compiles the kernels: once by nvcc into ``_cuda``, once by a C++ compiler into ``_emulated``; and
-the tape's inner loops into ``_tape``.
+"""Compiles the kernels: by nvcc into ``_cuda``, by a C++ compiler into ``_emulated``, and as loops
+for the CPU into ``_native``; and the tape's inner loops into ``_tape``.
 
 Imports only the standard library (and asks pybind11 where its headers are), because setup.py loads
 this file by its path, before tapegrad exists. At run time ``tapegrad.core.kernels`` calls it when
@@ -8,6 +8,7 @@ the emulated extension is missing or older than the sources. By hand::
     python -m tapegrad._build emulated    # compile into the cache
     python -m tapegrad._build cuda
     python -m tapegrad._build tape        # compile into the package
+    python -m tapegrad._build native
     python -m tapegrad._build resources   # registers, shared memory and spills of every kernel
 
 Environment: ``CXX`` and ``CXXFLAGS``; ``CUDA_HOME`` or ``CUDA_PATH``; ``TAPEGRAD_CUDA`` (on, off,
@@ -22,6 +23,7 @@ import argparse
 import ctypes
 import hashlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -38,7 +40,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEVICES = ("emulated", "cuda")
-EXTENSIONS = (*DEVICES, "tape")
+IN_PACKAGE = ("tape", "native")  # compiled into the package, never into the cache
+EXTENSIONS = (*DEVICES, *IN_PACKAGE)
 EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
 CACHE_DAYS = 30  # what nobody used for so long is deleted
 
@@ -72,9 +75,20 @@ def tape_files(root: Path) -> list[Path]:
     return sorted(root.glob("csrc/tape/*.cpp"))
 
 
+def native_files(root: Path) -> list[Path]:
+    """What ``_native`` is made of besides the kernels' headers that know nothing of CUDA."""
+    return sorted(file for file in root.glob("csrc/native/**/*") if file.suffix in {".h", ".cpp"})
+
+
+def kernel_files(root: Path) -> list[Path]:
+    """What the extensions with kernels are made of."""
+    others = {*tape_files(root), *native_files(root)}
+    return [file for file in source_files(root) if file not in others]
+
+
 def source_hash(root: Path) -> str:
     """Of what the extensions with kernels are made of."""
-    return _hash_files(root, sorted(set(source_files(root)) - set(tape_files(root))))
+    return _hash_files(root, kernel_files(root))
 
 
 def _hash_files(root: Path, files: Iterable[Path]) -> str:
@@ -302,7 +316,7 @@ def _plan(
     binding += ["-DTAPEGRAD_EMULATED"] if device == "emulated" else []
     commands = [*kernels, *((file, tuple(binding)) for file in sorted(root.glob("csrc/*.cpp")))]
 
-    headers = _hash_files(root, (f for f in source_files(root) if f.suffix in (".h", ".cuh")))
+    headers = _hash_files(root, (f for f in kernel_files(root) if f.suffix in (".h", ".cuh")))
     units = _units(commands, headers, compiler)
     key = _hash_text(*(unit.key for unit in units), *link)
     return Plan(device, compiler, architectures, sources, units, link, key)
@@ -319,21 +333,77 @@ def _units(
 
 
 def plan_tape(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ) -> Plan:
+    flags = _numpy_flags("the tape in C", cxx, environ)
+    commands = [(file, flags) for file in tape_files(root)]
+    return _plan_in_package("tape", cxx, "host", root, commands, [], (*flags, "-shared"))
+
+
+# Instructions of x86-64 processors: SSE4.2; AVX2 (from 2013 on); AVX-512.
+LEVELS = ("v2", "v3", "v4")
+LOOP_FLAGS = (
+    "-O3",
+    # Neither changes a result: nobody reads errno or the flags of exceptions, and without them
+    # roots and choices become vectors.
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
+# Loops with as few roundings as the processor can; the others have the same bits on all.
+FUSED = ("elementwise.cpp", "rows.cpp")
+
+
+def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ) -> Plan:
+    """The loops (csrc/native/loops) once for every level of instructions, or once where processors
+    are not x86-64; and the module that chooses among them."""
+    flags = _numpy_flags("the CPU's native loops", cxx, environ)
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    levels = LEVELS if x86 else ("host",)
+    known = "-DTAPEGRAD_LEVELS=" + " ".join(f"LEVEL({level})" for level in levels)
+    commands = [(file, (*flags, known, "-pthread")) for file in root.glob("csrc/native/*.cpp")]
+    for level in levels:
+        of_level = [*LOOP_FLAGS, f"-DTAPEGRAD_LEVEL={level}", f"-I{root}"]
+        of_level += [f"-march=x86-64-{level}"] if x86 else []
+        of_level += ["-mprefer-vector-width=512"] if level == "v4" else []
+        for file in root.glob("csrc/native/loops/*.cpp"):
+            fused = ["-ffp-contract=fast"] if file.name in FUSED else []
+            commands.append((file, (*flags, *of_level, *fused)))
+    headers = [f for f in (*native_files(root), *root.glob("kernels/*.h")) if f.suffix == ".h"]
+    link = (*flags, "-shared", "-pthread")
+    return _plan_in_package("native", cxx, " ".join(levels), root, sorted(commands), headers, link)
+
+
+def _numpy_flags(what: str, cxx: Compiler | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What compiles a file that uses the C interfaces of Python and NumPy."""
     if cxx is None:
-        raise BuildError("the tape in C needs a C++ compiler: install g++, or set CXX")
+        raise BuildError(f"{what} needs a C++ compiler: install g++, or set CXX")
     try:
         import numpy
     except ImportError as error:
-        raise BuildError("building the tape in C needs numpy: pip install numpy") from error
-    includes = [f"-I{sysconfig.get_path('include')}", f"-I{numpy.get_include()}"]
+        raise BuildError(f"building {what} needs numpy: pip install numpy") from error
     version = re.search(r'"(\d.*)"', Path(__file__).with_name("_version.py").read_text())
-    described = f'-DTAPEGRAD_VERSION="{version[1] if version else ""}"'
-    flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
-    commands = [(file, (*flags, described, *includes)) for file in tape_files(root)]
-    units = _units(commands, "", cxx)
-    link = (*flags, "-shared")
+    return (
+        *cxx.command,
+        *CXX_FLAGS,
+        *shlex.split(environ.get("CXXFLAGS", "")),
+        f'-DTAPEGRAD_VERSION="{version[1] if version else ""}"',
+        f"-I{sysconfig.get_path('include')}",
+        f"-I{numpy.get_include()}",
+    )
+
+
+def _plan_in_package(
+    name: str,
+    cxx: Compiler | None,
+    architectures: str,
+    root: Path,
+    commands: list[tuple[Path, tuple[str, ...]]],
+    headers: list[Path],
+    link: tuple[str, ...],
+) -> Plan:
+    assert cxx is not None
+    units = _units(commands, _hash_files(root, headers), cxx)
     key = _hash_text(*(unit.key for unit in units), *link)
-    return Plan("tape", cxx, "host", _hash_files(root, tape_files(root)), units, link, key)
+    files = sorted({file for file, _ in commands}.union(headers))
+    return Plan(name, cxx, architectures, _hash_files(root, files), units, link, key)
 
 
 def _hash_text(*parts: str) -> str:
@@ -476,10 +546,11 @@ def build_into_cache(device: str) -> Path:
     return path
 
 
-def build_tape() -> Path:
-    """Compile the tape's inner loops into the package, as an editable installation does."""
-    output = Path(__file__).resolve().with_name(f"_tape{EXTENSION_SUFFIX}")
-    return build(plan_tape(find_cxx(), source_root()), output, objects_folder())
+def build_into_package(name: str) -> Path:
+    """Compile "tape" or "native" into the package, as an editable installation does."""
+    output = Path(__file__).resolve().with_name(f"_{name}{EXTENSION_SUFFIX}")
+    plan = {"tape": plan_tape, "native": plan_native}[name]
+    return build(plan(find_cxx(), source_root()), output, objects_folder())
 
 
 def objects_folder() -> Path:
@@ -565,7 +636,8 @@ def choose_extensions(
         raise BuildError(f"TAPEGRAD_CUDA must be auto, on or off, not {setting!r}")
     plans: list[Plan] = []
     left_out: dict[str, str] = {}
-    for name, plan in (("emulated", plan_emulated), ("tape", plan_tape)):
+    of_host = (("emulated", plan_emulated), ("tape", plan_tape), ("native", plan_native))
+    for name, plan in of_host:
         try:
             plans.append(plan(cxx, root, environ))
         except BuildError as error:
@@ -685,7 +757,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_resources(measure_resources(files, parse_architectures(options.archs)))
         else:
             start = time.perf_counter()
-            path = build_tape() if options.what == "tape" else build_into_cache(options.what)
+            inside = options.what in IN_PACKAGE
+            path = (build_into_package if inside else build_into_cache)(options.what)
             print(f"{path} ({time.perf_counter() - start:.1f} s)")
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from . import _build
-from .core import accelerator
+from .core import accelerator, native
 
 EXTRAS = {"io": ("ml_dtypes",), "special": ("scipy",), "train": ("tqdm",), "viz": ("matplotlib",)}
 _SUCCESS = 0
@@ -68,6 +68,7 @@ def doctor() -> str:
         ("_cuda", cuda.text),
         ("_emulated", emulated.text),
         ("_tape", accelerator.status),
+        ("_native", native.status),
         *((f"[{extra}]", extra_status(extra)) for extra in EXTRAS),
     ]
     width = max(len(name) for name, _ in rows)

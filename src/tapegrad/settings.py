@@ -9,6 +9,7 @@ from typing import Any
 
 from . import cpu, cuda
 from ._build import cores
+from .core import native
 from .core.devices import Device
 from .core.modes import flag
 from .ops.common.refusals import retelling
@@ -31,8 +32,9 @@ def get_num_threads() -> int:
 
 @retelling
 def set_num_threads(num: int) -> None:
-    """Let NumPy's matrix products use this many threads from now on. Raises RuntimeError unless it
-    is a positive int, ImportError without the package threadpoolctl."""
+    """Let NumPy's matrix products, and tapegrad's own loops, use this many threads from now on.
+    Raises RuntimeError unless it is a positive int, ImportError without the package threadpoolctl.
+    """
     count = _positive("set_num_threads", num)
     try:
         from threadpoolctl import threadpool_limits
@@ -42,6 +44,8 @@ def set_num_threads(num: int) -> None:
             f"OMP_NUM_THREADS={count} in the environment before Python starts"
         ) from error
     threadpool_limits(limits=count)
+    if native.compiled is not None:
+        native.compiled.set_num_threads(min(count, 1024))
 
 
 def _positive(op: str, num: Any) -> int:

@@ -146,6 +146,10 @@ class Device:
         plain = partial(body, self.xp) if body else getattr(library, name)
         tried = [f for types, f in overrides.get(name, ()) if self.type in types]
         implementation = _first_that_accepts(self, tried, plain) if tried else plain
+        if self.type == "cpu":
+            from .native import with_loops  # here: not every program that imports tapegrad computes
+
+            implementation = with_loops(name, implementation)
         if self.type == "cuda" and callable(implementation) and device_count() > 1:
             return _on_gpu(self, implementation)
         return implementation

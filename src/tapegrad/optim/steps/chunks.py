@@ -204,19 +204,21 @@ def make(calls: Iterable, then: Then) -> None:
         prepared.calls.append(calls)
 
 
-def in_table(key: Any, new: Callable[[], Any], row: tuple, then: Then) -> None:
+def in_table(key: Any, new: Callable[[], Any], row: tuple, then: Then) -> Any:
     """Add a row to the table of this key (made by ``new``, if it is the first), for one launch; and
-    ask for ``then``: now, or together with others."""
+    ask for ``then``: now, or together with others. NotImplemented where the table declines."""
     prepared = _together.get()
     where = Prepared() if prepared is None else prepared
     table = where.tables.get(key)
     if table is None:
         table = where.tables[key] = new()
-    table.add(*row)
+    if table.add(*row) is NotImplemented:
+        return NotImplemented
     if then is not None:
         where.calls.append(map(partial.__call__, (then,)))
     if prepared is None:
         where.make()
+    return None
 
 
 def _split(arrays: Arrays) -> list[Any]:

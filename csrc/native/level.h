@@ -1,0 +1,20 @@
+// The loops in use, and how they are run.
+#pragma once
+
+#include "loops.h"
+
+struct Level {
+    const char* name;
+    const Loops &steps, &elementwise, &random, &rows, &norm;
+};
+
+extern const Level* level;
+
+constexpr int64_t piece = 1 << 15;  // elements that a thread takes at once
+
+// How many rows of ``each`` elements a thread takes at once.
+inline int64_t rows_at_once(int64_t each) { return each < piece ? piece / each : 1; }
+
+// The loop over 0..size, on several threads where there is much to do: each of ``size`` is, for example,
+// a row of ``each`` elements.
+void run(Loop loop, void* const* arrays, const double* numbers, int64_t size, int64_t each = 1);

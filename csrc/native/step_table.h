@@ -1,0 +1,5 @@
+#pragma once
+
+#include "python.h"
+
+PyObject* make_steps_type();
