@@ -19,7 +19,7 @@ from tapegrad.distributions import Categorical
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--tiny", action="store_true", help="ten rounds, to see that it runs")
 options = parser.parse_args()
-ROUNDS, WORLDS, DISCOUNT = (10 if options.tiny else 150), 8, 0.99
+ROUNDS, WORLDS, DISCOUNT = (10 if options.tiny else 100), 8, 0.99
 
 
 class Actor(nn.Module):
