@@ -144,12 +144,12 @@ class Device:
         load_primitive(name)
         body, library = bodies.get(name), self.library
         plain = partial(body, self.xp) if body else getattr(library, name)
-        tried = [f for types, f in overrides.get(name, ()) if self.type in types]
-        implementation = _first_that_accepts(self, tried, plain) if tried else plain
         if self.type == "cpu":
             from .native import with_loops  # here: not every program that imports tapegrad computes
 
-            implementation = with_loops(name, implementation)
+            plain = with_loops(name, plain)
+        tried = [f for types, f in overrides.get(name, ()) if self.type in types]
+        implementation = _first_that_accepts(self, tried, plain) if tried else plain
         if self.type == "cuda" and callable(implementation) and device_count() > 1:
             return _on_gpu(self, implementation)
         return implementation
