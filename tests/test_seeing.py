@@ -20,6 +20,7 @@ from conftest import DEVICES
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.core import caller
 from tapegrad.utils import count_flops, draw_tape, gradient_report, summary
 
 F = nn.functional
@@ -114,6 +115,28 @@ def test_only_calls_of_this_thread_are_counted() -> None:
             tg.zeros(1).log() * 0
         with pytest.raises(RuntimeError, match="made nan in the forward pass"):
             count_flops(lambda: tg.zeros(1).log() * 0)
+
+
+def test_counts_of_two_threads_may_end_in_any_order() -> None:
+    found: list[dict[str, int]] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    def first() -> None:
+        begun.set()
+        ended.wait(60)
+        _ = tg.ones(2, 3) @ tg.ones(3, 4)
+
+    thread = threading.Thread(target=lambda: found.append(count_flops(first)))
+
+    def second() -> None:
+        thread.start()
+        begun.wait(60)
+
+    assert count_flops(second) == {}
+    ended.set()
+    thread.join()
+    assert found == [{"matmul": 48}]
+    assert not caller._between
 
 
 # ---- summary -----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tapegrad.utils.checkpoint import (
     create_selective_checkpoint_contexts,
     noop_context_fn,
 )
+from tapegrad.utils.selective import _looking
 
 DEVICES = ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)]
 POLICIES = list(CheckpointPolicy)
@@ -35,18 +36,16 @@ def computed() -> Iterator[Counter]:
     """How often each operation is computed."""
     calls: Counter = Counter()
 
-    def watcher(name: str, device: Any) -> Any:
-        implementation = device.ops[name]
-
+    def counter(name: str, device: Any, implementation: Any) -> Any:
         def run(*arrays: Any, **parameters: Any) -> Any:
             calls[name] += 1
             return implementation(*arrays, **parameters)
 
         return run
 
-    caller.watch(watcher)
+    caller.interpose(counter)
     yield calls
-    caller.watch(None)
+    caller.interpose(counter, False)
 
 
 def function(x: Any, y: Any) -> Any:
@@ -97,7 +96,7 @@ def test_what_is_kept_is_not_computed_again(
     assert (computed_first["matmul"], computed_first["sigmoid"]) == (2, 1)
     out.sum().backward()
     assert (computed["matmul"], computed["sigmoid"]) == (products, sigmoids)
-    assert caller._between is None
+    assert _looking not in caller._between
 
 
 def test_what_a_policy_is_told() -> None:
@@ -218,7 +217,7 @@ def test_wrong_policies(policy: Any, error: Any, message: str) -> None:
     x, y = pair()
     with pytest.raises(TypeError, match="policy must return a CheckpointPolicy or a bool, got str"):
         selective(lambda ctx, op, *a, **k: "save", function, x, y)
-    assert caller._between is None
+    assert _looking not in caller._between
 
 
 def test_nested_and_without_gradients(computed: Counter) -> None:
