@@ -28,9 +28,13 @@ F = nn.functional
 
 def digits_net() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
-        nn.Dropout(), nn.Linear(512, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(512, 10),
+    )
 
 
 # ---- FLOPs -------------------------------------------------------------------------------------
@@ -336,8 +340,12 @@ def test_a_tape_names_parameters_and_groups_by_module() -> None:
     graph = draw_tape(loss, net)
     shown = [(box.title, box.module) for box in graph.boxes]
     assert shown[:5] == [
-        ("linear", "0"), ("linear", "1.first"), ("relu", "1"), ("linear", "1.second"), ("add", ""),
-    ]  # fmt: skip
+        ("linear", "0"),
+        ("linear", "1.first"),
+        ("relu", "1"),
+        ("linear", "1.second"),
+        ("add", ""),
+    ]
     assert graph.boxes[0].lines == ["weight 8 x 4", "→ 3 x 8"]
     assert graph.boxes[1].lines == ["weight 8 x 8", "bias 8", "→ 3 x 8"]
     assert graph.edges[:5] == [(0, 1), (1, 2), (2, 3), (0, 4), (3, 4)]

@@ -153,9 +153,15 @@ def test_results_changed_in_place_are_kept_as_they_were() -> None:
 def network(x: Any) -> Any:
     tg.manual_seed(3)
     net = tg.nn.Sequential(
-        tg.nn.Conv2d(2, 4, 3), tg.nn.ReLU(), tg.nn.Flatten(), tg.nn.Linear(64, 8), tg.nn.Dropout(),
-        tg.nn.LayerNorm(8), tg.nn.Unflatten(1, (2, 4)), tg.nn.LSTM(4, 4, batch_first=True),
-    ).to(x.device)  # fmt: skip
+        tg.nn.Conv2d(2, 4, 3),
+        tg.nn.ReLU(),
+        tg.nn.Flatten(),
+        tg.nn.Linear(64, 8),
+        tg.nn.Dropout(),
+        tg.nn.LayerNorm(8),
+        tg.nn.Unflatten(1, (2, 4)),
+        tg.nn.LSTM(4, 4, batch_first=True),
+    ).to(x.device)
     return net
 
 
@@ -194,9 +200,14 @@ def test_other_operations_than_before_are_refused() -> None:
     x, y = pair()
     contexts = partial(create_selective_checkpoint_contexts, [tg.sigmoid])
     out = checkpoint(
-        program, x, y, use_reentrant=False, context_fn=contexts, early_stop=False,
+        program,
+        x,
+        y,
+        use_reentrant=False,
+        context_fn=contexts,
+        early_stop=False,
         determinism_check="none",
-    )  # fmt: skip
+    )
     with pytest.raises(RuntimeError, match=r"calls 'matmul' 2 times now.* it 1 times before"):
         out.sum().backward()
 
