@@ -18,6 +18,7 @@ import numpy as np
 
 from tapegrad.core import caller, deferred, engine
 from tapegrad.core.devices import Device, to_numpy
+from tapegrad.core.modes import flag
 from tapegrad.core.tensor import Tensor, serials
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -52,11 +53,11 @@ class detect_anomaly:
     first nan. ``check_nan=False``: only the lines are kept. For all threads.
 
     Data that is meant to hold nan (gaps) is reported too, at the operation that reads it first, as
-    the nan of an input.
+    the nan of an input. Raises TypeError for a ``check_nan`` that is neither True nor False.
     """
 
     def __init__(self, check_nan: bool = True):
-        self._check = check_nan
+        self._check = flag(type(self).__name__, "check_nan", check_nan)
         self._before: tuple[_Clock | None, bool] | None = None
 
     def __enter__(self) -> None:
@@ -72,6 +73,7 @@ class set_detect_anomaly(detect_anomaly):
 
     def __init__(self, mode: bool, check_nan: bool = True):
         super().__init__(check_nan)
+        mode = flag("set_detect_anomaly", "mode", mode)
         before = _state()
         if mode:
             self.__enter__()
