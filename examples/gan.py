@@ -51,15 +51,24 @@ def distance(a, b):
 
 
 artist = nn.Sequential(
-    nn.Linear(NOISE, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(),
-    nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(),
-    nn.Linear(WIDTH, 64), nn.Tanh(),
-)  # fmt: skip
+    nn.Linear(NOISE, WIDTH),
+    nn.BatchNorm1d(WIDTH),
+    nn.ReLU(),
+    nn.Linear(WIDTH, WIDTH),
+    nn.BatchNorm1d(WIDTH),
+    nn.ReLU(),
+    nn.Linear(WIDTH, 64),
+    nn.Tanh(),
+)
 critic = nn.Sequential(
-    nn.Linear(64, WIDTH), nn.LeakyReLU(0.2), nn.Dropout(0.3),
-    nn.Linear(WIDTH, WIDTH), nn.LeakyReLU(0.2), nn.Dropout(0.3),
+    nn.Linear(64, WIDTH),
+    nn.LeakyReLU(0.2),
+    nn.Dropout(0.3),
+    nn.Linear(WIDTH, WIDTH),
+    nn.LeakyReLU(0.2),
+    nn.Dropout(0.3),
     nn.Linear(WIDTH, 1),
-)  # fmt: skip
+)
 draws = tg.optim.Adam(artist.parameters(), lr=1e-3, betas=(0.5, 0.999))
 judges = tg.optim.Adam(critic.parameters(), lr=5e-4, betas=(0.5, 0.999))
 for step in range(1, STEPS + 1):

@@ -61,8 +61,17 @@ def both(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return walks
 
 
-HELPERS = ("fitted", "wide_sum", "rounded", "run_hooks", "with_posthooks", "freed", "check",
-           "collect_result", "add_into")  # fmt: skip
+HELPERS = (
+    "fitted",
+    "wide_sum",
+    "rounded",
+    "run_hooks",
+    "with_posthooks",
+    "freed",
+    "check",
+    "collect_result",
+    "add_into",
+)
 
 
 def leaf(*shape: int, dtype: Any = tg.float32) -> tg.Tensor:

@@ -153,7 +153,7 @@ def _selective() -> Any:
         (
             _selective,
             lambda: selective._current.get() is not None,
-            lambda: caller._between is not None,
+            lambda: selective._looking in caller._between,
             lambda: selective._exchange(None),
         ),
     ],

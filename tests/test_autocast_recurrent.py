@@ -81,8 +81,10 @@ def test_on_gpus_all_is_16_bits(kind: str, narrow: tuple[bool, bool], device: st
     """As PyTorch documents it: "float16: ... GRUCell, LSTMCell, RNNCell", and cuDNN's layers."""
     exact = flat(network(tg, kind)(*given(tg, kind, tg.float32, narrow, True)))
     net = network(tg, kind).to(device)
-    inputs = [tuple([s.to(device) for s in v]) if isinstance(v, tuple) else v.to(device)
-              for v in given(tg, kind, tg.float16, narrow, True)]  # fmt: skip
+    inputs = [
+        tuple([s.to(device) for s in v]) if isinstance(v, tuple) else v.to(device)
+        for v in given(tg, kind, tg.float16, narrow, True)
+    ]
     with tg.autocast(device):
         results = flat(net(*inputs))
     for y, expected in zip(results, exact, strict=True):

@@ -80,6 +80,18 @@ def test_doctor_reports_and_ends_in_one_next_step(capsys):
     assert sum(line.startswith("next") for line in lines) == 1
 
 
+def test_doctor_knows_what_each_extra_installs():
+    project = (EXAMPLES.parent / "pyproject.toml").read_text(encoding="utf-8")
+    listed = project.partition("[project.optional-dependencies]\n")[2].partition("\n\n")[0]
+    extras = {
+        extra: {name.replace("Pillow", "PIL") for name in re.findall(r'"([\w-]+)[>=]', packages)}
+        for extra, packages in re.findall(r"^(\w+) = \[(.*)\]$", listed, re.MULTILINE)
+    }
+    for other in ("cuda12", "cuda13", "test", "examples", "docs", "dev"):
+        del extras[other]
+    assert {extra: set(names) for extra, names in doctor.EXTRAS.items()} == extras
+
+
 def test_doctor_runs_as_a_command():
     run = subprocess.run(
         [sys.executable, "-m", "tapegrad", "doctor"], capture_output=True, text=True, timeout=120

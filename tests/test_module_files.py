@@ -80,9 +80,13 @@ FILES = {
     "utils.hooks": "RemovableHandle",
 }
 FUNCTIONS = {
-    "autograd.gradcheck", "nn.parallel.data_parallel", "nn.parallel.parallel_apply",
-    "nn.parallel.replicate", "nn.utils.spectral_norm", "nn.utils.weight_norm",
-}  # fmt: skip
+    "autograd.gradcheck",
+    "nn.parallel.data_parallel",
+    "nn.parallel.parallel_apply",
+    "nn.parallel.replicate",
+    "nn.utils.spectral_norm",
+    "nn.utils.weight_norm",
+}
 
 CODE = """
 import types

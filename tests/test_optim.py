@@ -181,9 +181,22 @@ def test_groups_have_options_of_their_own():
 
 @pytest.mark.parametrize(
     "name",
-    ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "NAdam",
-     "RAdam", "RMSprop", "Rprop", "SGD"],
-)  # fmt: skip
+    [
+        "ASGD",
+        "Adadelta",
+        "Adafactor",
+        "Adagrad",
+        "Adam",
+        "AdamW",
+        "Adamax",
+        "LBFGS",
+        "NAdam",
+        "RAdam",
+        "RMSprop",
+        "Rprop",
+        "SGD",
+    ],
+)
 def test_optimizers_are_shown_as_pytorchs(name):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle", exc_type=ImportError)
 

@@ -90,8 +90,12 @@ def test_training_goes_on_in_the_other_library(way: str, name: str, form: str) -
     train(first, p, optimizer)
     state = copy.deepcopy(optimizer.state_dict())
     kept = state["state"][0]
-    as_form = {"tensor": lambda x: x, "int": lambda x: int(x.item()), "float": lambda x: x.item(),
-               "array": lambda x: np.array(x.item())}  # fmt: skip
+    as_form = {
+        "tensor": lambda x: x,
+        "int": lambda x: int(x.item()),
+        "float": lambda x: x.item(),
+        "array": lambda x: np.array(x.item()),
+    }
     kept["step"] = as_form[form](kept["step"])
     q, resumed = made(second, name, start=p.detach().numpy().copy())
     if second is torch:

@@ -461,8 +461,11 @@ def test_numbers_made_in_pieces_are_those_of_one_piece(
 def test_few_numbers_are_the_same_in_pythons_integers(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = tg.device("cpu")
     for seed, offset, start, count in (
-        (0, 0, 0, 1), (3, 1, 8, 30), (2**64 - 1, 2**63 + 5, 4 << 33, 7), (2**40, 2**33, 0, 0),
-    ):  # fmt: skip
+        (0, 0, 0, 1),
+        (3, 1, 8, 30),
+        (2**64 - 1, 2**63 + 5, 4 << 33, 7),
+        (2**40, 2**33, 0, 0),
+    ):
         few = philox_file._words(cpu.xp, start, start + count, seed, offset)
         monkeypatch.setattr(philox_file, "_FEW_BLOCKS", -1)
         many = philox_file._words(cpu.xp, start, start + count, seed, offset)

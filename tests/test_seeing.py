@@ -20,6 +20,7 @@ from conftest import DEVICES
 
 import tapegrad as tg
 from tapegrad import nn
+from tapegrad.core import caller
 from tapegrad.utils import count_flops, draw_tape, gradient_report, summary
 
 F = nn.functional
@@ -27,9 +28,13 @@ F = nn.functional
 
 def digits_net() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
-        nn.Dropout(), nn.Linear(512, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(512, 10),
+    )
 
 
 # ---- FLOPs -------------------------------------------------------------------------------------
@@ -114,6 +119,28 @@ def test_only_calls_of_this_thread_are_counted() -> None:
             tg.zeros(1).log() * 0
         with pytest.raises(RuntimeError, match="made nan in the forward pass"):
             count_flops(lambda: tg.zeros(1).log() * 0)
+
+
+def test_counts_of_two_threads_may_end_in_any_order() -> None:
+    found: list[dict[str, int]] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    def first() -> None:
+        begun.set()
+        ended.wait(60)
+        _ = tg.ones(2, 3) @ tg.ones(3, 4)
+
+    thread = threading.Thread(target=lambda: found.append(count_flops(first)))
+
+    def second() -> None:
+        thread.start()
+        begun.wait(60)
+
+    assert count_flops(second) == {}
+    ended.set()
+    thread.join()
+    assert found == [{"matmul": 48}]
+    assert not caller._between
 
 
 # ---- summary -----------------------------------------------------------------------------------
@@ -313,8 +340,12 @@ def test_a_tape_names_parameters_and_groups_by_module() -> None:
     graph = draw_tape(loss, net)
     shown = [(box.title, box.module) for box in graph.boxes]
     assert shown[:5] == [
-        ("linear", "0"), ("linear", "1.first"), ("relu", "1"), ("linear", "1.second"), ("add", ""),
-    ]  # fmt: skip
+        ("linear", "0"),
+        ("linear", "1.first"),
+        ("relu", "1"),
+        ("linear", "1.second"),
+        ("add", ""),
+    ]
     assert graph.boxes[0].lines == ["weight 8 x 4", "→ 3 x 8"]
     assert graph.boxes[1].lines == ["weight 8 x 8", "bias 8", "→ 3 x 8"]
     assert graph.edges[:5] == [(0, 1), (1, 2), (2, 3), (0, 4), (3, 4)]

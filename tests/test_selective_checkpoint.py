@@ -20,6 +20,7 @@ from tapegrad.utils.checkpoint import (
     create_selective_checkpoint_contexts,
     noop_context_fn,
 )
+from tapegrad.utils.selective import _looking
 
 DEVICES = ["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)]
 POLICIES = list(CheckpointPolicy)
@@ -35,18 +36,16 @@ def computed() -> Iterator[Counter]:
     """How often each operation is computed."""
     calls: Counter = Counter()
 
-    def watcher(name: str, device: Any) -> Any:
-        implementation = device.ops[name]
-
+    def counter(name: str, device: Any, implementation: Any) -> Any:
         def run(*arrays: Any, **parameters: Any) -> Any:
             calls[name] += 1
             return implementation(*arrays, **parameters)
 
         return run
 
-    caller.watch(watcher)
+    caller.interpose(counter)
     yield calls
-    caller.watch(None)
+    caller.interpose(counter, False)
 
 
 def function(x: Any, y: Any) -> Any:
@@ -97,7 +96,7 @@ def test_what_is_kept_is_not_computed_again(
     assert (computed_first["matmul"], computed_first["sigmoid"]) == (2, 1)
     out.sum().backward()
     assert (computed["matmul"], computed["sigmoid"]) == (products, sigmoids)
-    assert caller._between is None
+    assert _looking not in caller._between
 
 
 def test_what_a_policy_is_told() -> None:
@@ -154,9 +153,15 @@ def test_results_changed_in_place_are_kept_as_they_were() -> None:
 def network(x: Any) -> Any:
     tg.manual_seed(3)
     net = tg.nn.Sequential(
-        tg.nn.Conv2d(2, 4, 3), tg.nn.ReLU(), tg.nn.Flatten(), tg.nn.Linear(64, 8), tg.nn.Dropout(),
-        tg.nn.LayerNorm(8), tg.nn.Unflatten(1, (2, 4)), tg.nn.LSTM(4, 4, batch_first=True),
-    ).to(x.device)  # fmt: skip
+        tg.nn.Conv2d(2, 4, 3),
+        tg.nn.ReLU(),
+        tg.nn.Flatten(),
+        tg.nn.Linear(64, 8),
+        tg.nn.Dropout(),
+        tg.nn.LayerNorm(8),
+        tg.nn.Unflatten(1, (2, 4)),
+        tg.nn.LSTM(4, 4, batch_first=True),
+    ).to(x.device)
     return net
 
 
@@ -195,9 +200,14 @@ def test_other_operations_than_before_are_refused() -> None:
     x, y = pair()
     contexts = partial(create_selective_checkpoint_contexts, [tg.sigmoid])
     out = checkpoint(
-        program, x, y, use_reentrant=False, context_fn=contexts, early_stop=False,
+        program,
+        x,
+        y,
+        use_reentrant=False,
+        context_fn=contexts,
+        early_stop=False,
         determinism_check="none",
-    )  # fmt: skip
+    )
     with pytest.raises(RuntimeError, match=r"calls 'matmul' 2 times now.* it 1 times before"):
         out.sum().backward()
 
@@ -218,7 +228,7 @@ def test_wrong_policies(policy: Any, error: Any, message: str) -> None:
     x, y = pair()
     with pytest.raises(TypeError, match="policy must return a CheckpointPolicy or a bool, got str"):
         selective(lambda ctx, op, *a, **k: "save", function, x, y)
-    assert caller._between is None
+    assert _looking not in caller._between
 
 
 def test_nested_and_without_gradients(computed: Counter) -> None:

@@ -43,6 +43,7 @@ LEFT_OUT = {
     "set_autocast_cache_enabled": "changes what the others do",
     "set_autocast_cpu_enabled": "changes what the others do",
     "set_autocast_enabled": "changes what the others do",
+    "set_detect_anomaly": "changes what the others do",
     "set_default_device": "changes what the others do",
     "set_default_dtype": "changes what the others do",
     "set_num_threads": "changes how fast the others are, with a package that not all have",
@@ -277,6 +278,16 @@ ANSWERS: list[tuple[Callable[[Any], Any], type, str]] = [
     (lambda x: tg.arange(2, dtype=tg.bool), NotImplementedError, r"^\[arange\].*bool"),  # (S02)
     (lambda x: tg.ones(2, 3, 4).t_(), RuntimeError, r"^\[t\] expects at most 2 dimensions, got 3"),
     (lambda x: tg.set_grad_enabled("x"), TypeError, r"^\[set_grad_enabled\] mode must be True or"),
+    (
+        lambda x: tg.autograd.set_detect_anomaly("x"),
+        TypeError,
+        r"^\[set_detect_anomaly\] mode must be True or",
+    ),
+    (
+        lambda x: tg.autograd.detect_anomaly(None),
+        TypeError,
+        r"^\[detect_anomaly\] check_nan must be True or",
+    ),
     (lambda x: tg.inference_mode(2), TypeError, r"^\[inference_mode\] mode must be True or False"),
     (lambda x: x.size("x"), TypeError, r"^\[size\] dim must be an int, got str"),
     (lambda x: x.stride(5), IndexError, r"^\[stride\] dim 5 is out of range"),

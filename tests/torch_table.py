@@ -9,8 +9,18 @@ from pathlib import Path
 import numpy as np
 
 FILE = Path(__file__).parent / "files" / "torch.pt"
-DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
-          "bool")  # fmt: skip
+DTYPES = (
+    "float64",
+    "float32",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+)
 
 
 def states(torch):
@@ -36,17 +46,30 @@ def states(torch):
         "expanded": torch.tensor([2.0]).expand(100, 100),
         "twice": [base, {"again": base}],
         "grad": torch.ones(2, requires_grad=True),
-        "containers": {"list": [1, [2, ()]], "tuple": ((1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)),
-                       "set": {1, "a", None}, "empty": [{}, [], set(), OrderedDict()],
-                       (1, "key"): True, 5: False, None: 0, 0.5: 1},
+        "containers": {
+            "list": [1, [2, ()]],
+            "tuple": ((1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)),
+            "set": {1, "a", None},
+            "empty": [{}, [], set(), OrderedDict()],
+            (1, "key"): True,
+            5: False,
+            None: 0,
+            0.5: 1,
+        },
         "numbers": [0, 255, 65535, -1, 2**31, -(2**63), 10**40, 1.5, float("inf"), 2 - 3j, None],
-        "types": [torch.Size([2, 3]), torch.Size([]), torch.float16, torch.bool,
-                  torch.device("cpu"), torch.device("cuda", 1)],
+        "types": [
+            torch.Size([2, 3]),
+            torch.Size([]),
+            torch.float16,
+            torch.bool,
+            torch.device("cpu"),
+            torch.device("cuda", 1),
+        ],
         "long": list(range(3000)) + ["x" * 300],
         "many": {f"layer.{i}": torch.full((2,), float(i)) for i in range(300)},
         "deep": deep,
         "nothing": {},
-    }  # fmt: skip
+    }
 
 
 def small(library):

@@ -55,9 +55,13 @@ def growth(steps: int) -> tuple[int, int, int]:
     batch = (images[:16], labels[:16])
     loader = [batch] * steps
     model = nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2),
+        nn.Flatten(),
+        nn.Linear(64, 16),
+        nn.BatchNorm1d(16),
+        nn.ReLU(),
+        nn.Dropout(0.2),
         nn.Linear(16, 10),
-    )  # fmt: skip
+    )
     optimizer = tg.optim.AdamW(model.parameters(), lr=1e-3)
     counted = Growth(steps)
     trainer = tg.train.Trainer(

@@ -73,7 +73,7 @@ def entries() -> dict[str, list[str]]:
 def public_names(module: ModuleType) -> list[str]:
     """What a module offers: ``__all__``, or else its own functions and classes."""
     if hasattr(module, "__all__"):
-        return sorted({*module.__all__, *getattr(module, "_LATER", ())})
+        return sorted(module.__all__)
     own = module.__name__
     return sorted(
         name

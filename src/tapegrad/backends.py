@@ -6,9 +6,6 @@ The parts, as ``backends.cudnn``, are modules: ``import tapegrad.backends.cudnn 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any
@@ -16,75 +13,58 @@ from typing import Any
 from tapegrad.ops.common.hints import unknown_names as _unknown_names
 
 from . import cuda as _cuda
+from .stand_in import answering as _answering
+from .stand_in import doing_nothing as _doing_nothing
+from .stand_in import new_module as _new_module
 
 __path__: list[str] = []  # for imports of the parts, which are all here
 
 
-def _answer(value: Any) -> Callable[..., Any]:
-    """A function that always says so."""
-
-    def answer(*args: Any, **options: Any) -> Any:
-        return value
-
-    return answer
+_SWITCH = "a switch that switches nothing"
 
 
-@contextmanager
-def _flags(*args: Any, **options: Any) -> Iterator[None]:
-    """Switches for a while; changes nothing."""
-    yield
+def _part(name: str, doc: str, false: str, nothing: str = "", **others: Any) -> ModuleType:
+    names = {**others, **_answering(False, false, _SWITCH), **_doing_nothing(nothing, _SWITCH)}
+    return _new_module(f"{__name__}.{name}", doc, names)
 
 
-def _part(name: str, doc: str, **switches: Any) -> Any:
-    module = ModuleType(f"{__name__}.{name}", doc)
-    module.__dict__.update(switches, __getattr__=_unknown_names(module.__name__))
-    sys.modules[module.__name__] = module
-    return module
-
-
-_never, _always, _ignored = _answer(False), _answer(True), _answer(None)
 cudnn = _part(
     "cudnn",
     "cuDNN, which is not used: kernels are this package's own, and deterministic.",
+    "is_acceptable is_available",
+    "flags",
+    **_answering(None, "version", "cuDNN is not used"),
     enabled=False,
     deterministic=True,
     benchmark=False,
     benchmark_limit=10,
     allow_tf32=False,
-    is_available=_never,
-    version=_ignored,
-    flags=_flags,
-    is_acceptable=_never,
 )
-mps = _part("mps", "Apple's GPUs, which are not used.", is_available=_never, is_built=_never)
+mps = _part("mps", "Apple's GPUs, which are not used.", "is_available is_built")
 cuda = _part(
     "cuda",
     "How products are computed on a GPU: in their own dtype.",
+    "cudnn_sdp_enabled flash_sdp_enabled mem_efficient_sdp_enabled",
+    "enable_cudnn_sdp enable_flash_sdp enable_math_sdp enable_mem_efficient_sdp sdp_kernel",
+    **_answering(True, "math_sdp_enabled", _SWITCH),
+    **_answering(None, "preferred_linalg_library", _SWITCH),
+    is_built=lambda: _cuda.is_available(),
     matmul=SimpleNamespace(
         allow_tf32=False,
         allow_fp16_reduced_precision_reduction=False,
         allow_bf16_reduced_precision_reduction=False,
     ),
-    is_built=lambda: _cuda.is_available(),
-    sdp_kernel=_flags,
-    preferred_linalg_library=_ignored,
     cufft_plan_cache=SimpleNamespace(),
-    **{f"enable_{kind}_sdp": _ignored for kind in ("flash", "mem_efficient", "cudnn")},
-    **{f"{kind}_sdp_enabled": _never for kind in ("flash", "mem_efficient", "cudnn")},
-    enable_math_sdp=_ignored,
-    math_sdp_enabled=_always,
 )
-mkl = _part("mkl", "Intel's MKL: NumPy brings its own BLAS.", is_available=_never)
-mkldnn = _part(
-    "mkldnn", "oneDNN, which is not used.", enabled=False, is_available=_never, flags=_flags
-)
-openmp = _part("openmp", "OpenMP, which is not used.", is_available=_never)
+mkl = _part("mkl", "Intel's MKL: NumPy brings its own BLAS.", "is_available")
+mkldnn = _part("mkldnn", "oneDNN, which is not used.", "is_available", "flags", enabled=False)
+openmp = _part("openmp", "OpenMP, which is not used.", "is_available")
 opt_einsum = _part(
     "opt_einsum",
     "The order of einsum's products, which is chosen without the package of that name.",
+    "is_available",
     enabled=False,
     strategy=None,
-    is_available=_never,
 )
 
 

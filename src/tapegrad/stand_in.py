@@ -121,6 +121,14 @@ def settings(name: str) -> ModuleType:
     return module
 
 
+def new_module(name: str, doc: str, names: dict[str, Any]) -> ModuleType:
+    """A module that is no file, with these names."""
+    made = sys.modules[name] = ModuleType(name, doc)
+    getter, _ = publish(name, names)
+    made.__dict__.update(__getattr__=getter, __all__=[*names])
+    return made
+
+
 def publish(module: str, names: dict[str, Any]) -> tuple[Callable[[str], Any], list[str]]:
     """The ``__getattr__`` and ``__all__`` of a module that gets these names."""
     for value in names.values():

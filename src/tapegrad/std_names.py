@@ -5,8 +5,6 @@ comes first on the path, so they are made here."""
 from __future__ import annotations
 
 import multiprocessing as _processes
-import sys
-from types import ModuleType
 from typing import Any
 
 from .core.devices import Device
@@ -14,23 +12,11 @@ from .core.dtypes import DType
 from .core.formats import layout
 from .core.modes import flag
 from .core.tensor import Size, Tensor
-from .ops.common.hints import unknown_names
 from .ops.sampling import philox
-from .stand_in import answering, doing_nothing, refusing
+from .stand_in import answering, doing_nothing, new_module, refusing
 
-
-def _module(name: str, doc: str, names: dict[str, Any]) -> ModuleType:
-    module = ModuleType(f"tapegrad.{name}", doc)
-    for value in names.values():
-        if hasattr(value, "stand_in"):
-            value.__module__ = module.__name__
-    module.__dict__.update(__getattr__=unknown_names(module.__name__), __all__=[*names], **names)
-    sys.modules[module.__name__] = module
-    return module
-
-
-random = _module(
-    "random",
+random = new_module(
+    "tapegrad.random",
     "The generator of random numbers, which serves all devices.",
     {
         name: getattr(philox, name)
@@ -46,8 +32,8 @@ random = _module(
         )
     },
 )
-types = _module(
-    "types",
+types = new_module(
+    "tapegrad.types",
     "Names for annotations.",
     {
         "Device": Device | str | int | None,
@@ -61,8 +47,8 @@ types = _module(
     },
 )
 _WHY = "tensors that are sent to another process are copied"
-multiprocessing = _module(
-    "multiprocessing",
+multiprocessing = new_module(
+    "tapegrad.multiprocessing",
     "Python's ``multiprocessing``: tensors that are sent to another process are copied.",
     {
         **{name: getattr(_processes, name) for name in _processes.__all__},
@@ -92,8 +78,8 @@ def _fixed(name: str) -> Any:
     return set_fixed
 
 
-__future__ = _module(
-    "__future__",
+__future__ = new_module(
+    "tapegrad.__future__",
     "How modules are converted.",
     {
         **answering(

@@ -13,6 +13,7 @@ import numpy as np
 from tapegrad.core.dtypes import float32, promote_types
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.catalog import Operation, doors, loaded, when_loaded
+from tapegrad.ops.common.arguments import tensors_in
 from tapegrad.ops.common.signatures import function_cell
 
 from .lists import (
@@ -27,7 +28,7 @@ from .lists import (
     STATE,
 )
 from .regions import Regions, is_used, regions, when_used
-from .values import is_cast, tensors_in, with_casts
+from .values import is_cast, with_casts
 
 
 def operations(name: str) -> set[Operation]:
@@ -69,7 +70,7 @@ def _dtype(name: str, rule: str, kind: str, now: Regions, args: tuple, options: 
         named = options.get("dtype") is not None or any(isinstance(a, np.dtype) for a in args)
         return None if named else float32
     if rule == STATE:
-        *_, state = tensors_in([options["hx"] if "hx" in options else args[1]])
+        *_, state = tensors_in(options["hx"] if "hx" in options else args[1])
         return state.dtype if is_cast(state, kind) else None
     tensors = [t for t in tensors_in((*args, *options.values())) if t._device.type == kind]
     if rule == REFUSED and tensors:

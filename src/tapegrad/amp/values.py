@@ -1,23 +1,13 @@
-"""The tensors among the arguments of a call, and the same arguments with those cast."""
+"""The arguments of a call, with the tensors among them cast."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor
-
-
-def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among values, in lists, tuples and the values of dicts too."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from tensors_in(value)
-        elif isinstance(value, dict):
-            yield from tensors_in(value.values())
+from tapegrad.ops.common.arguments import tensors_in
 
 
 def is_cast(t: Tensor, kind: str) -> bool:
@@ -31,7 +21,7 @@ def with_casts(value: Any, kind: str, dtype: Any, cast: Callable[[Tensor, Any], 
     with. Lists, tuples and dicts without tensors stay the same objects."""
     if isinstance(value, Tensor):
         return cast(value, dtype) if is_cast(value, kind) else value
-    if not isinstance(value, (list, tuple, dict)) or not any(True for _ in tensors_in([value])):
+    if not isinstance(value, (list, tuple, dict)) or not any(True for _ in tensors_in(value)):
         return value
     if isinstance(value, dict):
         return {key: with_casts(v, kind, dtype, cast) for key, v in value.items()}

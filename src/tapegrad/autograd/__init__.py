@@ -1,7 +1,6 @@
 """Gradients on request, custom operations, and their checks."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tapegrad.core.modes import (
     enable_grad,
@@ -12,7 +11,7 @@ from tapegrad.core.modes import (
     set_grad_enabled,
 )
 from tapegrad.ops.common.files import files
-from tapegrad.ops.common.hints import UnknownName
+from tapegrad.ops.common.later import later
 
 from . import node_hooks as node_hooks  # which gives nodes their methods
 from .backward import backward, grad
@@ -20,16 +19,24 @@ from .function import Function
 from .gradient_check import gradcheck, gradgradcheck
 
 __all__ = [
+    "AnomalyError",
     "Function",
+    "Variable",
     "backward",
+    "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
+    "is_anomaly_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "no_grad",
+    "profiler",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
@@ -42,19 +49,6 @@ files(
     },
 )
 
-
-# Imported when first named. (``functional`` uses operations, which are made of what is in here.)
-_LATER = {
-    "AnomalyError": ".anomaly",
-    "Variable": ".variable",
-    "detect_anomaly": ".anomaly",
-    "functional": ".functional",
-    "graph": ".graph",
-    "is_anomaly_enabled": ".anomaly",
-    "profiler": ".profiler",
-    "set_detect_anomaly": ".anomaly",
-}
-
 if TYPE_CHECKING:
     from . import functional as functional
     from . import graph as graph
@@ -65,13 +59,14 @@ if TYPE_CHECKING:
     from .anomaly import set_detect_anomaly as set_detect_anomaly
     from .variable import Variable as Variable
 else:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _LATER:
-            raise UnknownName(f"module {__name__!r}", name, __dir__)
-        module = import_module(_LATER[name], __name__)
-        return getattr(module, name, module)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    # (``functional`` uses operations, which are made of what is in here.)
+    __getattr__, __dir__ = later(
+        __name__,
+        {
+            "anomaly": "AnomalyError detect_anomaly is_anomaly_enabled set_detect_anomaly",
+            "functional": "functional",
+            "graph": "graph",
+            "profiler": "profiler",
+            "variable": "Variable",
+        },
+    )

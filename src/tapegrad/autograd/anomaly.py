@@ -3,7 +3,7 @@
 While the mode is on, the result of every operation on Tensors is checked, and every gradient that a
 rule makes; the line that called an operation is kept with the tick of its node, so that the
 message about a nan in the backward pass can name the line of the forward pass. Nothing is checked
-while it is off: operations then run what they always run (see ``caller.watch``).
+while it is off: operations then run what they always run (see ``caller.interpose``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from tapegrad.core import caller, deferred, engine
 from tapegrad.core.devices import Device, to_numpy
+from tapegrad.core.modes import flag
 from tapegrad.core.tensor import Tensor, serials
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -52,20 +53,16 @@ class detect_anomaly:
     first nan. ``check_nan=False``: only the lines are kept. For all threads.
 
     Data that is meant to hold nan (gaps) is reported too, at the operation that reads it first, as
-    the nan of an input.
+    the nan of an input. Raises TypeError for a ``check_nan`` that is neither True nor False.
     """
 
     def __init__(self, check_nan: bool = True):
-        self._check = check_nan
-        self._before: tuple | None = None
+        self._check = flag(type(self).__name__, "check_nan", check_nan)
+        self._before: tuple[_Clock | None, bool] | None = None
 
     def __enter__(self) -> None:
-        self._before = (_clock, caller._watcher, engine.inspect)
-        _switch(
-            _clock or _Clock(),
-            _checked if self._check else None,
-            _check_gradient if self._check else None,
-        )
+        self._before = _state()
+        _switch(_clock or _Clock(), self._check)
 
     def __exit__(self, *error: Any) -> None:
         _switch(*self._before)  # type: ignore[misc]
@@ -76,11 +73,12 @@ class set_detect_anomaly(detect_anomaly):
 
     def __init__(self, mode: bool, check_nan: bool = True):
         super().__init__(check_nan)
-        before = (_clock, caller._watcher, engine.inspect)
+        mode = flag("set_detect_anomaly", "mode", mode)
+        before = _state()
         if mode:
             self.__enter__()
         else:
-            _switch(None, None, None)
+            _switch(None, False)
         self._before = before
 
     def __enter__(self) -> None:
@@ -93,19 +91,24 @@ def is_anomaly_enabled() -> bool:
     return _clock is not None
 
 
-def _switch(clock: _Clock | None, watcher: Callable | None, inspect: Callable | None) -> None:
+def _state() -> tuple[_Clock | None, bool]:
+    """The clock, if the mode is on, and whether there are checks."""
+    return _clock, engine.inspect is not None
+
+
+def _switch(clock: _Clock | None, checks: bool) -> None:
     global _clock
-    _clock, engine.inspect = clock, inspect
+    _clock, engine.inspect = clock, _check_gradient if checks else None
     deferred.at_once = clock is not None
-    caller.watch(watcher, serials if clock is None else clock)
+    caller.interpose(_checked, checks)
+    caller.set_clock(serials if clock is None else clock)
 
 
 # ---------------------------------------------------------------------- the checks
 
 
-def _checked(name: str, device: Device) -> Callable:
+def _checked(name: str, device: Device, implementation: Callable) -> Callable:
     """The implementation of an operation, with a look at its results."""
-    implementation = device.ops[name]
 
     def run(*arrays: Any, **parameters: Any) -> Any:
         results = implementation(*arrays, **parameters)

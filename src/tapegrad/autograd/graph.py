@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tapegrad.core.devices import Device
-from tapegrad.core.node import Node
+from tapegrad.core.node import Node, call_of
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.hints import unknown_names
 
@@ -122,10 +122,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
             f"[get_gradient_edge] the tensor of shape {tuple(tensor.shape)} does not require grad, "
             "so no gradient arrives anywhere"
         )
-    node = tensor._node
-    if getattr(node, "is_result", False):
-        return GradientEdge(node.edges[0], node.saved[2], node)
-    return GradientEdge(node, 0, node)
+    return GradientEdge(*call_of(tensor._node), tensor._node)
 
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.core.node import Node
+from tapegrad.core.node import Node, call_of
 from tapegrad.core.node_hooks import Aside
 from tapegrad.core.tensor import Leaf
 
@@ -14,8 +14,7 @@ from .backward import RemovableHandle, add_hook
 
 def _aside(node: Any) -> Aside:
     """What a node has beside what all have; one of several results shares its operation's."""
-    if getattr(node, "is_result", False):
-        node = node.edges[0]
+    node, _ = call_of(node)
     if node.aside is None:
         node.aside = Aside()
         node.watched = True

@@ -14,10 +14,10 @@ from typing import Any
 
 from tapegrad._build import replacing
 from tapegrad.core.devices import Device
+from tapegrad.utils.table import Table
 
 from . import machine
 from .check import BenchmarkError
-from .table import Table
 from .timing import Timing
 
 SCHEMA, VERSION = "tapegrad-bench", 1

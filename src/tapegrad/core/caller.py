@@ -62,33 +62,34 @@ class TensorNamespace:
 
 tensor_xp = TensorNamespace()
 
-_watcher: Callable[[str, Device], Callable] | None = None
-_between: Callable[[str, Device, Callable], Callable] | None = None
+Between = Callable[[str, Device, Callable], Callable]
+
+_between: dict[Between, None] = {}  # from what computes to what calls
 
 
 def _implementation(name: str, device: Device, remembered: dict[Device, Callable]) -> Callable:
-    found = device.ops[name] if _watcher is None else _watcher(name, device)
-    if _between is not None:
-        found = _between(name, device, found)
+    found = device.ops[name]
+    for between in tuple(_between):
+        found = between(name, device, found)
     remembered[device] = found
     return found
 
 
-def watch(watcher: Callable[[str, Device], Callable] | None, clock: Any = serials) -> None:
-    """Let operations on Tensors run what ``watcher(name, device)`` returns, and take the ticks of
-    their nodes from ``clock``; None: as usual. (What bodies call among themselves is not watched.)
-    """
-    global _watcher, serials
-    _watcher, serials = watcher, clock
-    _WORDS["serials"] = clock
+def interpose(between: Between, on: bool = True) -> None:
+    """Let operations on Tensors run what ``between(name, device, implementation)`` makes of what
+    they run else, from now on or no longer. Of several, the first is nearest to what computes.
+    (What bodies call among themselves is not seen.)"""
+    if on:
+        _between[between] = None
+    else:
+        _between.pop(between, None)
     devices.forget_implementations()
 
 
-def interpose(between: Callable[[str, Device, Callable], Callable] | None) -> None:
-    """Let operations on Tensors run what ``between(name, device, implementation)`` makes of what
-    they run else; None: as usual."""
-    global _between
-    _between = between
+def set_clock(clock: Any = serials) -> None:
+    """Take the ticks of the nodes that operations record from ``clock``."""
+    global serials
+    serials = _WORDS["serials"] = clock
     devices.forget_implementations()
 
 

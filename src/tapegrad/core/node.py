@@ -51,21 +51,14 @@ class Node:
 
     def name(self) -> str:
         """The primitive's name in this form: "LayerNormBackward"."""
-        if self.is_result:
-            return self.edges[0].name()  # type: ignore[union-attr]
-        words = self.primitive.name.split("_")
+        words = call_of(self)[0].primitive.name.split("_")
         return "".join(word[:1].upper() + word[1:] for word in words) + "Backward"
 
     @property
     def next_functions(self) -> tuple:
         """What this node hands gradients to: pairs of a node (or leaf; None where no gradient is
         wanted) and which of its results the input was."""
-        return tuple(
-            [
-                (e.edges[0], e.saved[2]) if getattr(e, "is_result", False) else (e, 0)  # type: ignore
-                for e in (self.edges[0].edges if self.is_result else self.edges)  # type: ignore
-            ]
-        )
+        return tuple([call_of(edge) for edge in call_of(self)[0].edges])
 
     # What autograd.node_hooks attaches.
     register_hook: Callable[..., Any]
@@ -74,6 +67,11 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
+
+
+def call_of(edge: Any) -> tuple[Any, int]:
+    """The call (or leaf, or None) that an edge leads to, and which of its results it is."""
+    return (edge.edges[0], edge.saved[2]) if getattr(edge, "is_result", False) else (edge, 0)
 
 
 class _Remains(threading.local):

@@ -18,27 +18,11 @@ from tapegrad.core import devices as _devices
 from tapegrad.core.devices import Device as _Device
 from tapegrad.ops.common.arguments import require_tensor as _require_tensor
 from tapegrad.ops.common.files import files as _files
-from tapegrad.ops.common.hints import UnknownName as _UnknownName
+from tapegrad.ops.common.later import later as _later
 from tapegrad.ops.common.refusals import retelling as _retelling
 
 if _TYPE_CHECKING:
     from tapegrad.core.tensor import Tensor
-
-_LATER = {
-    name: module
-    for module, names in {
-        ".amp": "amp",
-        ".memory": "OutOfMemoryError ipc_collect max_memory_allocated "
-        "max_memory_cached max_memory_reserved mem_get_info memory memory_allocated memory_cached "
-        "memory_reserved memory_stats memory_summary reset_accumulated_memory_stats "
-        "reset_max_memory_allocated reset_max_memory_cached reset_peak_memory_stats "
-        "set_per_process_memory_fraction",
-        ".graphs": "CUDAGraph graph graphs make_graphed_callables",
-        ".nvtx": "nvtx",
-        ".streams": "Event Stream current_stream default_stream set_stream stream streams",
-    }.items()
-    for name in names.split()
-}
 
 
 def is_available() -> bool:
@@ -236,17 +220,24 @@ def empty_cache() -> None:
 
 
 if not _TYPE_CHECKING:
+    _find, __dir__ = _later(
+        __name__,
+        {
+            "amp": "amp",
+            "graphs": "CUDAGraph graph graphs make_graphed_callables",
+            "memory": "OutOfMemoryError ipc_collect max_memory_allocated max_memory_cached "
+            "max_memory_reserved mem_get_info memory memory_allocated memory_cached "
+            "memory_reserved memory_stats memory_summary reset_accumulated_memory_stats "
+            "reset_max_memory_allocated reset_max_memory_cached reset_peak_memory_stats "
+            "set_per_process_memory_fraction",
+            "nvtx": "nvtx",
+            "streams": "Event Stream current_stream default_stream set_stream stream streams",
+        },
+    )
 
     def __getattr__(name: str) -> Any:
         if name.endswith("Tensor"):
             types = _import_module("tapegrad.ops.movement.tensor_types").ON_GPU
             if name in types:
                 return types[name]
-        if name not in _LATER:
-            raise _UnknownName(f"module {__name__!r}", name, __dir__)
-        module = _import_module(_LATER[name], __name__)
-        return getattr(module, name, module)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+        return _find(name)

@@ -1,10 +1,8 @@
 """Datasets, the order in which they are visited, and batches."""
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
 
-from tapegrad.ops.common.hints import unknown_names as _unknown_names
+from tapegrad.ops.common.later import later as _later
 
 from .collate import default_collate, default_convert
 from .dataloader import DataLoader
@@ -29,18 +27,6 @@ from .sampler import (
     WeightedRandomSampler,
 )
 from .worker_info import get_worker_info
-
-# What not every loop over batches needs, in files that are read when it is first asked for.
-_LATER = {
-    name: file
-    for file, names in {
-        "readers": "ArrowDataset CSVDataset CharacterBlocks ImageFolder NpyDataset NpzDataset "
-        "ParquetDataset TextLines TokenBlocks read_image",
-        "splits": "KFold StratifiedKFold k_fold",
-        "transforms": "transforms",
-    }.items()
-    for name in names.split()
-}
 
 __all__ = [
     "ArrowDataset",
@@ -95,15 +81,12 @@ if _TYPE_CHECKING:
     from .splits import StratifiedKFold as StratifiedKFold
     from .splits import k_fold as k_fold
 else:
-    _unknown = _unknown_names(__name__)
-
-    def __getattr__(name: str) -> _Any:
-        if name not in _LATER:
-            return _unknown(name)
-        module = _import_module(f".{_LATER[name]}", __name__)
-        globals()[name] = found = getattr(module, name, module)
-        return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = _later(  # what not every loop over batches needs
+        __name__,
+        {
+            "readers": "ArrowDataset CSVDataset CharacterBlocks ImageFolder NpyDataset NpzDataset "
+            "ParquetDataset TextLines TokenBlocks read_image",
+            "splits": "KFold StratifiedKFold k_fold",
+            "transforms": "transforms",
+        },
+    )

@@ -26,8 +26,12 @@ class BLEU(Metric):
 
     def _empty(self) -> dict[str, Any]:
         # n-grams that are right, and all; the lengths of what was written, and of the references
-        return {"right": np.zeros(_ORDERS, np.int64), "total": np.zeros(_ORDERS, np.int64),
-                "length": 0, "reference_length": 0}  # fmt: skip
+        return {
+            "right": np.zeros(_ORDERS, np.int64),
+            "total": np.zeros(_ORDERS, np.int64),
+            "length": 0,
+            "reference_length": 0,
+        }
 
     def update(self, input: Sequence[Tokens], target: Sequence[Sequence[Tokens]]) -> None:
         """Add sentences and the references of each."""

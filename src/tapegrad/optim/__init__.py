@@ -1,11 +1,9 @@
 """Optimizers and learning rate schedules."""
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
 
 from tapegrad.ops.common.files import files as _files
-from tapegrad.ops.common.hints import unknown_names as _unknown_names
+from tapegrad.ops.common.later import later as _later
 
 from . import lr_scheduler
 from .adadelta import Adadelta
@@ -52,17 +50,8 @@ __all__ = [
 ]
 
 _files(__name__, {"adamw": "AdamW"})
-_refuse = _unknown_names(__name__)
 
 if _TYPE_CHECKING:
     from . import swa_utils
-else:
-
-    def __getattr__(name: str) -> _Any:
-        if name == "swa_utils":  # which needs modules: loaded when it is first named
-            return _import_module(f"{__name__}.{name}")
-        return _refuse(name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+else:  # (Averages need modules.)
+    __getattr__, __dir__ = _later(__name__, {"swa_utils": "swa_utils"})

@@ -7,6 +7,7 @@ from typing import Any
 
 from tapegrad.core.devices import Device
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import tensors_in
 
 
 def moved(value: Any, device: Device) -> Any:
@@ -24,17 +25,9 @@ def moved(value: Any, device: Device) -> Any:
 
 def batch_size(batch: Any) -> int:
     """How many samples are in a batch: the first dimension of its first tensor, 1 without any."""
-    for tensor in _tensors(batch):
+    for tensor in tensors_in(batch):
         return tensor.shape[0] if tensor.ndim else 1
     return 1
-
-
-def _tensors(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple, Mapping)):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(part)
 
 
 def length(loader: Any) -> int | None:

@@ -1,20 +1,10 @@
 """What PyTorch keeps under ``torch.utils``: ``tapegrad.utils.data`` is ``tapegrad.data``."""
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
 
-from tapegrad.ops.common.hints import UnknownName as _UnknownName
+from tapegrad.ops.common.later import later as _later
 
 from . import checkpoint, data
-
-# What shows models, in files that are read when it is first asked for.
-_SHOWING = {
-    "count_flops": "flops",
-    "draw_tape": "tape_graph",
-    "gradient_report": "gradients",
-    "summary": "model_summary",
-}
 
 __all__ = [
     "benchmark",
@@ -44,13 +34,14 @@ if _TYPE_CHECKING:
     from .model_summary import summary as summary
     from .tape_graph import draw_tape as draw_tape
 else:
-
-    def __getattr__(name: str) -> _Any:
-        if name not in __all__ and name != "_pytree":
-            raise _UnknownName(f"module {__name__!r}", name, lambda: __all__)
-        found = _import_module(f".{_SHOWING.get(name, name)}", __name__)
-        return getattr(found, name) if name in _SHOWING else found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = _later(
+        __name__,
+        {
+            **{name: name for name in ("_pytree", "benchmark", "cpp_extension", "dlpack")},
+            **{name: name for name in ("hooks", "model_zoo", "tensorboard")},
+            "flops": "count_flops",
+            "gradients": "gradient_report",
+            "model_summary": "summary",
+            "tape_graph": "draw_tape",
+        },
+    )

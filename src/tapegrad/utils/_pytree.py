@@ -8,9 +8,15 @@ from typing import Any
 from tapegrad.autograd.tree import flatten
 
 __all__ = [
-    "TreeSpec", "tree_all", "tree_any", "tree_flatten", "tree_leaves", "tree_map", "tree_map_only",
+    "TreeSpec",
+    "tree_all",
+    "tree_any",
+    "tree_flatten",
+    "tree_leaves",
+    "tree_map",
+    "tree_map_only",
     "tree_unflatten",
-]  # fmt: skip
+]
 
 
 class TreeSpec:

@@ -42,10 +42,9 @@ _FORMULAS: dict[str, Callable[..., int]] = {
 def counting() -> Iterator[Counter[str]]:
     """Within this, what this thread's operations take is added to the counter, by primitive."""
     counted: Counter[str] = Counter()
-    mine, before = threading.get_ident(), caller._watcher
+    mine = threading.get_ident()
 
-    def watcher(name: str, device: Device) -> Callable:
-        implementation = device.ops[name] if before is None else before(name, device)
+    def counter(name: str, device: Device, implementation: Callable) -> Callable:
         formula = _FORMULAS.get(name)
         if formula is None:
             return implementation
@@ -58,11 +57,11 @@ def counting() -> Iterator[Counter[str]]:
 
         return run
 
-    caller.watch(watcher, caller.serials)
     try:
+        caller.interpose(counter)
         yield counted
     finally:
-        caller.watch(before, caller.serials)
+        caller.interpose(counter, False)
 
 
 def count_flops(function: Callable, *args: Any, **options: Any) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tapegrad.ops.linalg.norms import vector_norm
 
-from .tables import html_table, text_table
+from .table import Table
 
 # A layer's gradient is compared with its weights: at 100 a step of SGD with a learning rate of 0.01
 # changes weights by as much as they are. And with the other layers', with which it has the loss in
@@ -63,7 +63,7 @@ class GradientReport:
                 found.setdefault(problem, []).append(layer.name)
         return found
 
-    def _table(self) -> tuple[list[str], list[list[str]], int]:
+    def _table(self) -> Table:
         head = ["Layer", "Parameters", "Weights", "Gradient", "Ratio", "Dead", "Problem"]
         rows = [
             [
@@ -77,7 +77,7 @@ class GradientReport:
             ]
             for layer in self.layers
         ]
-        return head, rows, 1
+        return Table(head, rows, below=self._advice(), ruled=True)
 
     def _advice(self) -> list[str]:
         return [
@@ -86,15 +86,12 @@ class GradientReport:
         ] or ["No problem: gradients reach all layers in sizes that steps can use."]
 
     def __str__(self) -> str:
-        return "\n".join([text_table(*self._table()), "", *self._advice()])
+        return self._table().text()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        advice = "".join(f"<li>{escape(line)}</li>" for line in self._advice())
-        return f"{html_table(*self._table())}<ul>{advice}</ul>"
+        return self._table().html()
 
 
 def gradient_report(model: Any) -> GradientReport:

@@ -17,7 +17,8 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.sampling.philox import fork_rng
 
 from .flops import counting
-from .tables import count, html_table, memory, text_table
+from .table import Table
+from .units import count, memory
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Summary:
         """The bytes that the tape keeps for the way back, beside parameters, buffers and input."""
         return self.rows[0].activations
 
-    def _table(self) -> tuple[list[str], list[list[str]]]:
+    def _table(self) -> Table:
         head = ["Layer", "Input", "Output", "Parameters", "FLOPs", "Activations"]
         rows = []
         for row in self.rows:
@@ -74,12 +75,12 @@ class Summary:
                 label += f" (called {row.calls} times)"
             called = [count(row.flops), memory(row.activations)] if row.calls else ["", ""]
             rows.append([label, row.input, row.output, count(row.parameters), *called])
-        return head, rows
+        return Table(head, rows, below=self._totals(), ruled=True)
 
-    def _totals(self) -> str:
+    def _totals(self) -> list[str]:
         whole = self.rows[0]
         frozen = whole.parameters - whole.trainable
-        lines = [
+        return [
             f"Parameters: {whole.parameters:,}"
             + (f", of which {frozen:,} are frozen" if frozen else "")
             + f" ({memory(self.parameter_bytes)})"
@@ -87,16 +88,14 @@ class Summary:
             f"Forward: {count(whole.flops)} FLOPs; kept for the way back: "
             f"{memory(whole.activations)}",
         ]
-        return "\n".join(lines)
 
     def __str__(self) -> str:
-        return f"{text_table(*self._table())}\n\n{self._totals()}"
+        return self._table().text()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        totals = self._totals().replace("\n", "<br>")
-        return f"{html_table(*self._table())}<p>{totals}</p>"
+        return self._table().html()
 
 
 def summary(model: Any, *inputs: Any, depth: int | None = None, **options: Any) -> Summary:

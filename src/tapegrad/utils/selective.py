@@ -158,7 +158,7 @@ def _looking(name: str, device: Device, implementation: Callable) -> Callable:
 
 
 # Operations look for contexts while there are any in some thread.
-_users = Users(lambda on: caller.interpose(_looking if on else None))
+_users = Users(partial(caller.interpose, _looking))
 
 
 def _exchange(context: _Context | None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tapegrad.core.node import Node
+from tapegrad.core.node import Node, call_of
 from tapegrad.core.tensor import Leaf, Tensor
 
 from .tape_svg import Box, draw
@@ -143,7 +143,7 @@ def _graph(root: Node, names: dict[int, str]) -> TapeGraph:
         box = Box(node.primitive.name)
         owners = []
         for edge in node.edges:
-            source = _whole(edge)
+            source = call_of(edge)[0]
             if id(edge) in names:
                 name = names[id(edge)]
                 owners.append(name.rpartition(".")[0])
@@ -160,22 +160,17 @@ def _graph(root: Node, names: dict[int, str]) -> TapeGraph:
 
 def _reached(root: Node) -> tuple[list[Node], list[Leaf]]:
     """Operations in the order of recording, and the ends of the tape."""
-    first = _whole(root)
+    first = call_of(root)[0]
     seen = {id(first): first}
     waiting = [first]
     while waiting:
         for edge in getattr(waiting.pop(), "edges", ()):
-            source = _whole(edge)
+            source = call_of(edge)[0]
             if source is not None and id(source) not in seen:
                 seen[id(source)] = source
                 waiting.append(source)
     nodes = sorted((n for n in seen.values() if isinstance(n, Node)), key=lambda n: n.serial)
     return nodes, [n for n in seen.values() if isinstance(n, Leaf)]
-
-
-def _whole(edge: Any) -> Any:
-    """The operation of which an edge is one of several results."""
-    return edge.edges[0] if getattr(edge, "is_result", False) else edge
 
 
 def _place(boxes: list[Box]) -> None:

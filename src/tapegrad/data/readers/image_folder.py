@@ -14,9 +14,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.data.dataset import Dataset
 from tapegrad.ops.common.refusals import retelling
 
-EXTENSIONS = (
-    ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 _MODES = ("L", "RGB", "RGBA")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tapegrad.core import dtypes
@@ -25,6 +26,18 @@ def check_nesting(op: str, data: Any, depth: int = 64) -> None:
         for part in data:
             if isinstance(part, (list, tuple, dict)):
                 check_nesting(op, part, depth - 1)
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in a value: itself, or those in lists, tuples and the values of dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from tensors_in(part)
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors_in(part)
 
 
 def require_floating(op: str, x: Any) -> None:

@@ -24,22 +24,18 @@ _ADDRESSES = {
 # PyTorch's names of which there is nothing here, and what to use.
 _ABSENT = {
     r"vmap": "write the batch as a dimension, or loop and tapegrad.stack",
-    r"(rpc|futures)":
-        "training runs in one process, on one device",
-    r"(\w*[Ss]cript\w*|functionalize|dynamo|trace)":
-        "call the function itself: nothing is compiled",
+    r"(rpc|futures)": "training runs in one process, on one device",
+    r"(\w*[Ss]cript\w*|functionalize|dynamo|trace)": "call the function: nothing is compiled",
     r"(fft|i?stft|i?r?fft\w*|view_as_(real|complex)|polar|angle|imag|real|eig|eigvals|complex\w*"
     r"|cfloat|cdouble|chalf|conj_physical\w*)": "there are no complex numbers",
     r"\w*(sparse|coalesce)\w*|to_dense|SparseAdam": "tensors are dense",
     r"\w*(quant|qint|QInt|QUInt|q_scale|q_zero)\w*|ao": "tensors are not quantized",
     r"\w*Storage": "ask x.storage() or x.untyped_storage(), assign to x.data",
-    r"(package|monitor|overrides|nested|library|mtia)":
-        "there is nothing like it here",
-    r"(Variable)": "tensors record themselves: use tapegrad.tensor(data, requires_grad=True)",
+    r"(package|monitor|overrides|nested|library|mtia)": "there is nothing like it here",
+    "Variable": "tensors record themselves: use tapegrad.tensor(data, requires_grad=True)",
     r"NestedIOFunction": "give Function.apply its tensors one by one",
-    r"(IterDataPipe|MapDataPipe)":
-        "subclass data.Dataset or IterableDataset",
-}  # fmt: skip
+    r"(IterDataPipe|MapDataPipe)": "subclass data.Dataset or IterableDataset",
+}
 
 
 class UnknownName(AttributeError):

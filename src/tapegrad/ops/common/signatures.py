@@ -8,7 +8,6 @@ for ``keepdim``, and ``leaky_relu(x, np.float64(0.1))`` would make float32 float
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import wraps
 from typing import Any
@@ -22,6 +21,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.refusals import retell
 
 from . import old_calls
+from .arguments import tensors_in
 from .out import write_out
 
 
@@ -86,18 +86,9 @@ def _leave_temporaries(result: Any, given: Any) -> None:
     for t in results:
         base = getattr(t, "_base", None)
         if base is not None:
-            seen = [*_tensors(given), *(other for other in _tensors(results) if other is not t)]
+            seen = [*tensors_in(given), *(other for other in tensors_in(results) if other is not t)]
             if not any(x is t or x is base or x._base is base for x in seen):
                 t._base = None
-
-
-def _tensors(given: Any) -> Iterator[Tensor]:
-    """The tensors among arguments."""
-    if isinstance(given, Tensor):
-        yield given
-    elif isinstance(given, (tuple, list, dict)):
-        for part in given.values() if isinstance(given, dict) else given:
-            yield from _tensors(part)
 
 
 def is_factory(function: Any) -> bool:

@@ -1,9 +1,10 @@
-"""A table, as text for a terminal or for a Markdown page."""
+"""A table, as text for a terminal, as HTML for a notebook, and for a Markdown page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 
 @dataclass
@@ -13,9 +14,10 @@ class Table:
 
     head: list[str]
     lines: list[list[str]]
-    words: int
+    words: int = 1
     above: Sequence[str] = ()
     below: Sequence[str] = ()
+    ruled: bool = False  # whether the text has a rule below the header
 
     def text(self) -> str:
         """For a terminal."""
@@ -33,7 +35,9 @@ class Table:
                 cells[-1] = line[-1]
             return "  ".join(cells).rstrip()
 
-        return "\n".join([*self.above, "", *map(laid_out, rows), "", *self.below])
+        rule = [["-" * width for width in widths]] if self.ruled else []
+        shown = [laid_out(line) for line in (self.head, *rule, *self.lines)]
+        return _paragraphs(self.above, shown, self.below)
 
     def markdown(self) -> str:
         """As a Markdown table and paragraphs."""
@@ -41,8 +45,30 @@ class Table:
         lines = [_piped(self.head), _piped(["---"] * self.words + ["---:"] * numbers)]
         lines += [_piped([cell.replace("|", "\\|") for cell in line]) for line in self.lines]
         above, below = ([f"{line}  " for line in text] for text in (self.above, self.below))
-        return "\n".join([*above, "", *lines, "", *below])
+        return _paragraphs(above, lines, below)
+
+    def html(self) -> str:
+        """As an HTML table, and what is above and below it as paragraphs."""
+
+        def row(cells: Sequence[str], kind: str) -> str:
+            shown = (
+                f'<{kind} style="text-align:{"left" if i < self.words else "right"};'
+                f'white-space:pre">{escape(cell)}</{kind}>'
+                for i, cell in enumerate(cells)
+            )
+            return f"<tr>{''.join(shown)}</tr>"
+
+        above, below = (
+            "".join(f"<p>{escape(t)}</p>" for t in ts) for ts in (self.above, self.below)
+        )
+        body = "".join(row(line, "td") for line in self.lines)
+        head = row(self.head, "th")
+        return f"{above}<table><thead>{head}</thead><tbody>{body}</tbody></table>{below}"
 
 
 def _piped(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _paragraphs(*paragraphs: Sequence[str]) -> str:
+    return "\n\n".join("\n".join(lines) for lines in paragraphs if lines)
