@@ -537,7 +537,10 @@ def test_threads_may_share_a_pass() -> None:
     assert sorted(seen) == [*range(60)]
 
 
-@pytest.mark.parametrize("given", [{"num_workers": 1.5}, {"num_workers": "2"}, {"timeout": None}])
-def test_numbers_that_are_none(given: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=f"{[*given][0]} must be a number, not"):
-        DataLoader([1, 2], **given)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_workers", 1.5), ("num_workers", "2"), ("timeout", None), ("timeout", float("nan"))],
+)
+def test_what_is_no_number(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a number, not"):
+        DataLoader([1, 2], **{name: value})

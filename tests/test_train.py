@@ -574,7 +574,7 @@ def test_a_step_whose_metric_raises_is_not_made_again() -> None:
             super().update(input, target)
 
     t = trainer(metrics={"accuracy": Failing()})
-    with pytest.raises(RuntimeError, match="^no$"):
+    with pytest.raises(RuntimeError, match=r"^no$"):
         t.fit(LOADER, epochs=2)
     assert t.step == 2
     t.fit(LOADER, epochs=2)

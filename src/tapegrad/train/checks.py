@@ -74,7 +74,8 @@ def check_options(
             )
     if scaler is not None and not isinstance(scaler, GradScaler):
         raise TypeError(f"[Trainer] scaler must be a GradScaler, got {type(scaler).__name__}")
-    if not (amp_dtype is None or isinstance(amp_dtype, np.dtype) and is_low_precision(amp_dtype)):
+    narrow = isinstance(amp_dtype, np.dtype) and is_low_precision(amp_dtype)
+    if amp_dtype is not None and not narrow:
         raise ValueError(f"[Trainer] amp_dtype must be float16 or bfloat16, got {amp_dtype!r}")
     if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
         raise TypeError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from tapegrad.core import caller
+from tapegrad.core.commit import Users
 from tapegrad.core.devices import Device
 
 
@@ -38,31 +40,48 @@ _FORMULAS: dict[str, Callable[..., int]] = {
 }
 
 
+_counters: ContextVar[tuple[Counter[str], ...]] = ContextVar("of this thread", default=())
+_before: Callable | None = None  # the watcher that was there
+
+
+def _watcher(name: str, device: Device) -> Callable:
+    implementation = device.ops[name] if _before is None else _before(name, device)
+    formula = _FORMULAS.get(name)
+    if formula is None:
+        return implementation
+
+    def run(*arrays: Any, **parameters: Any) -> Any:
+        result = implementation(*arrays, **parameters)
+        for counted in _counters.get():
+            counted[name] += formula(result, *arrays, **parameters)
+        return result
+
+    return run
+
+
+def _put(on: bool) -> None:
+    global _before
+    there = caller._watcher
+    if on and there is not _watcher:
+        _before = there
+        caller.watch(_watcher, caller.serials)
+    elif not on and there is _watcher:
+        caller.watch(_before, caller.serials)
+
+
+_users = Users(_put)
+
+
 @contextmanager
 def counting() -> Iterator[Counter[str]]:
     """Within this, what this thread's operations take is added to the counter, by primitive."""
     counted: Counter[str] = Counter()
-    mine, before = threading.get_ident(), caller._watcher
-
-    def watcher(name: str, device: Device) -> Callable:
-        implementation = device.ops[name] if before is None else before(name, device)
-        formula = _FORMULAS.get(name)
-        if formula is None:
-            return implementation
-
-        def run(*arrays: Any, **parameters: Any) -> Any:
-            result = implementation(*arrays, **parameters)
-            if threading.get_ident() == mine:
-                counted[name] += formula(result, *arrays, **parameters)
-            return result
-
-        return run
-
-    caller.watch(watcher, caller.serials)
+    outer = _counters.get()
+    _users.change(1, partial(_counters.set, (*outer, counted)))
     try:
         yield counted
     finally:
-        caller.watch(before, caller.serials)
+        _users.change(-1, partial(_counters.set, outer))
 
 
 def count_flops(function: Callable, *args: Any, **options: Any) -> dict[str, int]:
