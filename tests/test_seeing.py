@@ -404,9 +404,7 @@ def test_a_tape_without_a_model_and_with_several_results() -> None:
     ):
         with pytest.raises(error, match=message):
             draw_tape(wrong)
-    with pytest.raises(
-        ValueError, match=r"\[draw_tape\] depth must be an integer of at least 1, got 0"
-    ):
+    with pytest.raises(ValueError, match=r"\[draw_tape\] depth must be an integer of at least 1"):
         draw_tape(x.sum(), depth=0)
     with pytest.raises(TypeError, match=r"\[draw_tape\] model must be a module, got list"):
         draw_tape(x.sum(), [])
