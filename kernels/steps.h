@@ -110,7 +110,8 @@ struct Rprop {
         size = size < smallest ? smallest : size;
         size = size > largest ? largest : size;
         before = product < A(0) ? A(0) : g;
-        p -= sign_of(before) * size;
+        const A up = before > A(0) ? size : A(0);
+        p -= before < A(0) ? -size : up;  // not at all where it is no number, as in PyTorch
     }
 };
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import tracemalloc
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -599,3 +600,9 @@ def test_a_device_that_is_not_there_is_no_damage(path):
         with pytest.raises(RuntimeError, match="cuda") as caught:
             tg.load(path, map_location="cuda")
         assert not isinstance(caught.value, CheckpointError)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
+def test_a_full_disk_is_an_error_of_save_to_an_open_file() -> None:
+    with suppress(OSError), open("/dev/full", "wb") as file, pytest.raises(OSError, match="space"):
+        tg.save({"w": tg.ones(3)}, file)

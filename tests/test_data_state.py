@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -377,3 +378,43 @@ def test_a_sampler_that_has_a_state_itself() -> None:
     second = DataLoader(data, 2, sampler=Own())
     second.load_state_dict(saved(first.state_dict()))
     assert found + run(second, 2, 1) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", "1"), ("seed", None), ("delivered", -3), ("delivered", 1 << 70), ("ahead", ["x"]),
+     ("ahead", None), ("ended", 2), ("turn", 1.0), ("sources", [{}]), ("more", 1)],
+)  # fmt: skip
+def test_states_that_were_changed_are_refused(name: str, value: Any) -> None:
+    loader = DataLoader(Drawing(), 2, shuffle=True)
+    next(iter(loader))
+    state, before = loader.state_dict(), loader.state_dict()
+    state["pass"][name] = value
+    with pytest.raises(TypeError, match="this state was changed"):
+        loader.load_state_dict(state)
+    assert repr(loader.state_dict()) == repr(before)
+
+
+def test_a_pass_in_a_thread_leaves_the_program_s_random_numbers_alone() -> None:
+    inside, drawn = threading.Event(), threading.Event()
+
+    class Waiting(Drawing):
+        def __getitem__(self, index: int) -> Any:
+            inside.set()
+            assert drawn.wait(20)
+            return super().__getitem__(index)
+
+    def numbers(disturbed: bool) -> list[float]:
+        tg.manual_seed(3)
+        batches = iter(DataLoader(Waiting(), 4))
+        thread = threading.Thread(target=lambda: next(batches))
+        if disturbed:
+            thread.start()
+            assert inside.wait(20)
+        found = tg.rand(3).tolist()
+        drawn.set()
+        if disturbed:
+            thread.join()
+        return found + tg.rand(3).tolist()
+
+    assert numbers(True) == numbers(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import namedtuple
 from contextlib import suppress
@@ -510,3 +512,35 @@ def test_nothing_is_left_behind(
     if number == signal.SIGINT:
         assert errors.count("KeyboardInterrupt") == 1
         assert errors.count("Traceback") == 1
+
+
+def test_copies_of_a_loader_have_workers_of_their_own() -> None:
+    loader = DataLoader(TensorDataset(tg.arange(6)), 2, num_workers=1, persistent_workers=True)
+    first = [batch[0].tolist() for batch in loader]
+    for made in (copy.copy(loader), copy.deepcopy(loader)):
+        assert [batch[0].tolist() for batch in made] == first
+        assert made._workers is not loader._workers
+    assert [batch[0].tolist() for batch in loader] == first
+
+
+def test_threads_may_share_a_pass() -> None:
+    batches = iter(DataLoader(TensorDataset(tg.arange(60)), 1, num_workers=2))
+    seen: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: seen.extend(batch[0].item() for batch in batches))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == [*range(60)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_workers", 1.5), ("num_workers", "2"), ("timeout", None), ("timeout", float("nan"))],
+)
+def test_what_is_no_number(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a number, not"):
+        DataLoader([1, 2], **{name: value})

@@ -436,3 +436,10 @@ def test_wrong_calls_say_what_is_wrong(name: str) -> None:
     call, error, text = WRONG[name]
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("metric", ["Precision", "Recall", "F1", "ConfusionMatrix"])
+@pytest.mark.parametrize("count", [0, -1, 2.5, "3", True])
+def test_a_number_of_classes_that_is_none(metric: str, count: Any) -> None:
+    with pytest.raises(ValueError, match="num_classes must be a positive integer, got"):
+        getattr(tg.metrics, metric)(num_classes=count)

@@ -114,11 +114,40 @@ def test_what_is_no_number_or_infinite_ends_as_in_the_plain_bodies(name, options
         made.append((p, optimizer.state[p]))
     (p, state), (q, plain) = made
     np.testing.assert_allclose(numbers([p]), numbers([q]), rtol=1e-5)
-    alive = ~np.isnan(numbers([q]))
     for key in optimizer.kept_arrays:
         if key in plain:
             x, y = numbers([state[key]]), numbers([plain[key]])
-            np.testing.assert_allclose(x[alive], y[alive], rtol=1e-5, atol=1e-6, err_msg=key)
+            np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("device", ["cpu", *KERNELS])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("Rprop", {"lr": 0.1}),
+        ("Rprop", {"lr": 0.1, "maximize": True}),
+        ("Adam", {"lr": 0.1, "amsgrad": True}),
+        ("Adamax", {"lr": 0.1}),
+    ],
+)
+def test_gradients_that_are_no_numbers_or_infinite_end_as_in_pytorch(name, options, device):
+    """Every sequence of three of them."""
+    torch = pytest.importorskip("torch", reason="the oracle is PyTorch")
+    some = [1.0, -1.0, 0.0, math.nan, math.inf, -math.inf]
+    grads = np.array(np.meshgrid(some, some, some)).reshape(3, -1)
+    p = tg.ones(grads.shape[1], dtype=tg.float64, device=device, requires_grad=True)
+    q = torch.ones(grads.shape[1], dtype=torch.float64, requires_grad=True)
+    ours = getattr(tg.optim, name)([p], **options)
+    theirs = getattr(torch.optim, name)([q], **options)
+    for grad in grads:
+        p.grad, q.grad = tg.tensor(grad, device=device), torch.tensor(grad)
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(numbers([p]), q.detach().numpy(), rtol=1e-12)
+    for key in {*ours.kept_arrays} - {"exp_avg"}:  # a mean with inf in it is inf, of theirs nan
+        expected = theirs.state[q].get(key)
+        if expected is not None:
+            np.testing.assert_allclose(numbers([ours.state[p][key]]), expected, err_msg=key)
 
 
 def test_groups_and_parameters_of_other_step_counts_are_in_the_same_launch(launched):

@@ -146,6 +146,48 @@ def test_counts_of_two_threads_may_end_in_any_order() -> None:
 # ---- summary -----------------------------------------------------------------------------------
 
 
+def test_threads_count_at_the_same_time() -> None:
+    first, second = threading.Barrier(2, timeout=20), threading.Barrier(2, timeout=20)
+    counts: list[dict[str, int]] = []
+
+    def product() -> None:
+        first.wait()  # both count
+        tg.ones(2, 2) @ tg.ones(2, 2)
+
+    def early() -> None:
+        counts.append(count_flops(product))
+        second.wait()
+
+    def late() -> None:
+        def twice() -> None:
+            product()
+            second.wait()  # the other one has ended
+            tg.ones(2, 2) @ tg.ones(2, 2)
+
+        counts.append(count_flops(twice))
+
+    threads = [threading.Thread(target=target) for target in (early, late)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts == [{"matmul": 16}, {"matmul": 32}]
+    assert caller._watcher is None
+
+
+def test_a_summary_of_objects_that_hold_themselves() -> None:
+    class Model(nn.Linear):
+        def forward(self, x: Any, *others: Any) -> Any:
+            made = types.SimpleNamespace(y=super().forward(x))
+            made.made = made
+            return made
+
+    held: list[Any] = [1]
+    held.append(held)
+    found = summary(Model(3, 2), tg.ones(4, 3), held)
+    assert found.rows[0].output == "(4, 2)"
+
+
 def test_a_summary_has_shapes_parameters_flops_and_memory() -> None:
     net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     net[0].bias.requires_grad_(False)
@@ -298,6 +340,15 @@ def test_the_numbers_of_a_report() -> None:
         gradient_report(3)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_reported(value: float) -> None:
+    model = nn.Linear(2, 2)
+    model(tg.ones(1, 2)).sum().backward()
+    with tg.no_grad():
+        model.weight.fill_(value)
+    assert gradient_report(model).problems == {"not finite": [""]}
+
+
 def test_remedies_are_names_of_this_library() -> None:
     from tapegrad.utils.gradients import REMEDIES
 
@@ -383,7 +434,7 @@ def test_a_tape_without_a_model_and_with_several_results() -> None:
     ):
         with pytest.raises(error, match=message):
             draw_tape(wrong)
-    with pytest.raises(ValueError, match=r"\[draw_tape\] depth must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"\[draw_tape\] depth must be an integer of at least 1"):
         draw_tape(x.sum(), depth=0)
     with pytest.raises(TypeError, match=r"\[draw_tape\] model must be a module, got list"):
         draw_tape(x.sum(), [])

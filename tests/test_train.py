@@ -511,6 +511,32 @@ WRONG: dict[str, tuple[Callable, type, str]] = {
     "resume": (lambda: fit(LOADER, resume=True), ValueError, "needs checkpoints"),
     "patience": (lambda: EarlyStopping(0), ValueError, "patience must be a positive"),
     "min_delta": (lambda: EarlyStopping(1, min_delta=-1), ValueError, "min_delta must not be"),
+    "scheduler": (lambda: trainer(scheduler=3), TypeError, r"scheduler must have step\(\), got 3"),
+    "another's scheduler": (
+        lambda: trainer(
+            scheduler=tg.optim.lr_scheduler.StepLR(tg.optim.SGD(linear().parameters()), 1)
+        ),
+        ValueError,
+        "the scheduler is one of another optimizer",
+    ),
+    "scaler": (lambda: trainer(scaler=3), TypeError, "scaler must be a GradScaler, got int"),
+    "amp_dtype": (
+        lambda: trainer(amp_dtype=tg.float32), ValueError, "amp_dtype must be float16 or bfloat16"
+    ),
+    "amp_dtype's name": (
+        lambda: trainer(amp_dtype="half"), ValueError, "must be float16 or bfloat16, got 'half'"
+    ),
+    "checkpoints": (
+        lambda: trainer(checkpoints="runs"), TypeError, r"must be tapegrad.checkpoint.Checkpoints\("
+    ),
+    "monitor": (lambda: trainer(monitor=3), TypeError, "must be the name of a column, got 3"),
+    "clip_norm": (
+        lambda: trainer(clip_norm=math.nan), ValueError, "clip_norm must be a number of at least 0"
+    ),
+    "clip_value": (lambda: trainer(clip_value="1"), ValueError, "clip_value must be a number"),
+    "no state": (
+        lambda: trainer().load_state_dict([1]), ValueError, "no state of a Trainer"  # type: ignore
+    ),
     "save_every": (lambda: trainer(save_every=0), ValueError, "save_every must be a positive"),
 }  # fmt: skip
 
@@ -535,3 +561,60 @@ def test_an_error_in_a_callback_passes_as_it_is() -> None:
 
     with pytest.raises(OSError, match=r"^disk full$"):
         trainer(callbacks=[At(1, fail)]).fit(LOADER, epochs=1)
+
+
+def test_a_step_whose_metric_raises_is_not_made_again() -> None:
+    class Failing(tg.metrics.Accuracy):
+        calls = 0
+
+        def update(self, input: Any, target: Any) -> None:
+            self.calls += 1
+            if self.calls == 2:
+                raise RuntimeError("no")
+            super().update(input, target)
+
+    t = trainer(metrics={"accuracy": Failing()})
+    with pytest.raises(RuntimeError, match=r"^no$"):
+        t.fit(LOADER, epochs=2)
+    assert t.step == 2
+    t.fit(LOADER, epochs=2)
+    assert t.step == 6
+    assert weights(t.model) == bare(LOADER)
+
+
+def test_all_callbacks_are_closed_where_some_raise() -> None:
+    closed = []
+
+    class Closing(Callback):
+        def close(self) -> None:
+            closed.append(self)
+            raise OSError("in close")
+
+    def fail() -> None:
+        raise ValueError("in a step")
+
+    with pytest.raises(OSError, match="in close") as raised:
+        trainer(callbacks=[Closing(), Closing(), At(1, fail)]).fit(LOADER, epochs=1)
+    assert len(closed) == 2
+    assert isinstance(raised.value.__context__.__context__, ValueError)
+
+
+def test_fit_in_itself_is_refused() -> None:
+    t = trainer(callbacks=[At(1, lambda: t.fit(LOADER, epochs=1))])
+    with pytest.raises(RuntimeError, match="fit is running already"):
+        t.fit(LOADER, epochs=1)
+
+
+def test_a_loader_may_be_its_own_validation(tmp_path: Path) -> None:
+    """The place in the pass that is trained on is saved, not that in the validation's."""
+
+    def run(folder: str, *ends: int) -> list[float]:
+        for end in ends:
+            tg.manual_seed(end)
+            t = trainer(checkpoints=Checkpoints(tmp_path / folder))
+            data = tg.data.DataLoader(tg.data.TensorDataset(X, Y), 2, True)
+            tg.manual_seed(3)
+            t.fit(data, steps=end, validation=data, report_every=2, resume=True)
+        return weights(t.model)
+
+    assert run("stopped", 4, 9) == run("whole", 9)

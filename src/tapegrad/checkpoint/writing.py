@@ -64,6 +64,8 @@ def save(
     if to_file:
         for part in form.encode(str(target), arrays, text):
             f.write(bytes(part))
+        if hasattr(f, "flush"):
+            f.flush()  # a full disk is an error of this call
     elif most is not None and sum(array.nbytes for array in arrays.values()) > most:
         shards.write(target, arrays, text, most)
         with suppress(FileNotFoundError):  # the file before, which ``load`` prefers

@@ -76,9 +76,11 @@ def _collated(batch: Sequence[Any], table: dict[Any, Callable[..., Any]]) -> Any
     if function is not None:
         return function(batch, collate_fn_map=table)
     if isinstance(first, Mapping):
+        _same_kind(batch, Mapping)
         entries = {key: _collated(_entries(batch, key), table) for key in first}
         return _like_mapping(first, entries)
     if isinstance(first, Sequence):
+        _same_kind(batch, Sequence)
         for position, sample in enumerate(batch):
             if len(sample) != len(first):
                 raise SamplesDiffer(
@@ -136,14 +138,19 @@ def _like_sequence(model: Sequence, entries: list) -> Any:
 # ---------------------------------------------------------------------- by type
 
 
-def _same_shape(batch: list[Any], kind: Any) -> None:
-    shape = batch[0].shape
+def _same_kind(batch: Sequence[Any], kind: Any) -> None:
     for position, sample in enumerate(batch):
         if not isinstance(sample, kind):
             raise TypeError(
-                f"default_collate: sample {position} of the batch is a {type(sample).__name__}, "
-                f"sample 0 a {type(batch[0]).__name__}"
+                f"default_collate: sample {position} of the batch is of type "
+                f"{type(sample).__name__}, sample 0 of type {type(batch[0]).__name__}"
             )
+
+
+def _same_shape(batch: list[Any], kind: Any) -> None:
+    _same_kind(batch, kind)
+    shape = batch[0].shape
+    for position, sample in enumerate(batch):
         if sample.shape != shape:
             raise SamplesDiffer(
                 position,

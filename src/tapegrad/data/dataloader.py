@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.sampling.philox import Generator
 
@@ -18,7 +20,7 @@ from .fetch import Items, Stream
 from .passes import InProcess, ItemsFromWorkers, StreamsFromWorkers, Tasks
 from .position import Position, as_state, from_state
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, fresh_seed, restore, state_of
-from .worker_info import draw_for_batch, get_worker_info, lend_numbers
+from .worker_info import draw_for_batch, get_worker_info, set_numbers
 from .workers import Workers
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
@@ -142,10 +144,14 @@ class DataLoader(Retelling):
             raise ValueError(f"DataLoader: {name} is fixed, make another DataLoader")
         super().__setattr__(name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: it has no workers yet, and begins a pass of its own."""
+        return {name: v for name, v in vars(self).items() if name not in ("_workers", "_position")}
+
     def __iter__(self) -> Iterator[Any]:
         position, tasks = self._begin()
         if not self.num_workers:
-            return InProcess(self._fetcher(lend_numbers), position, tasks)
+            return InProcess(self._fetcher(set_numbers), position, tasks)
         workers = self._workers
         if workers is None or not workers.close.alive:
             workers = Workers(
@@ -269,6 +275,13 @@ def _length(sized: Any) -> int | None:
 def _check_workers(
     num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool
 ) -> None:
+    for name, value, kinds in (
+        ("num_workers", num_workers, (int, np.integer)),
+        ("timeout", timeout, (int, float, np.number)),
+        ("prefetch_factor", prefetch_factor, (int, np.integer, type(None))),
+    ):
+        if not isinstance(value, kinds) or value != value:
+            raise TypeError(f"DataLoader: {name} must be a number, not {value!r}")
     if num_workers < 0:
         raise ValueError(f"DataLoader: num_workers must not be negative, got {num_workers}")
     if timeout < 0:

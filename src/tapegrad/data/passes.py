@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from itertools import count, repeat
+from threading import RLock
 from typing import Any
 
-from tapegrad.ops.sampling.philox import default_generator
+from tapegrad.ops.sampling.philox import lent_generator
 
 from .fetch import END, Items, Stream
 from .position import Position
-from .worker_info import lend_numbers
+from .worker_info import set_numbers
 from .workers import Failure, Workers
 
 _MOST_ASKED = 64  # tasks that wait in a worker's channel: more might fill it
@@ -50,18 +51,17 @@ class InProcess:
         return batch
 
     def _made(self, number: int, task: Any) -> Any:
-        before = lend_numbers(self.position.seed, number)
-        try:
-            if not self.begun:
-                self.fetcher.begin(self.position.seed, self.source)
-                self.begun = True
-                lend_numbers(self.position.seed, number)
-            return self.fetcher.fetch(number, task), self.fetcher.state()
-        except Exception:
-            self.position.failed.append(number)
-            raise
-        finally:
-            default_generator.jump(*before)
+        with lent_generator():
+            set_numbers(self.position.seed, number)
+            try:
+                if not self.begun:
+                    self.fetcher.begin(self.position.seed, self.source)
+                    self.begun = True
+                    set_numbers(self.position.seed, number)
+                return self.fetcher.fetch(number, task), self.fetcher.state()
+            except Exception:
+                self.position.failed.append(number)
+                raise
 
 
 class WithWorkers:
@@ -76,11 +76,16 @@ class WithWorkers:
         seeds = [position.seed + (i if self.sources else 0) for i in range(workers.count)]
         workers.begin(seeds, [dict(s) for s in self.sources] or [None] * workers.count)
         self.current = workers.current
+        self.lock = RLock()
 
     def __iter__(self) -> WithWorkers:
         return self
 
     def __next__(self) -> Any:
+        with self.lock:  # threads may share a pass
+            return self._delivered()
+
+    def _delivered(self) -> Any:
         if self.position.ended:
             raise StopIteration
         if self.workers.current != self.current:

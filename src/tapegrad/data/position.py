@@ -8,6 +8,8 @@ from typing import Any
 
 from tapegrad.core.tensor import Tensor
 
+_SOURCE = {"batches", "ended", "state"}  # what is known of a stream
+
 
 @dataclass
 class Position:
@@ -57,7 +59,9 @@ def from_state(state: Any, facts: dict[str, Any]) -> Position | None:
             f"DataLoader: this is no state of a DataLoader, but {type(state).__name__}: pass what "
             "its state_dict() has returned"
         )
-    theirs = state["loader"]
+    theirs, rest = state["loader"], state["pass"]
+    if not isinstance(theirs, Mapping) or not (rest is None or _is_pass(rest)):
+        raise TypeError("DataLoader: this state was changed, and is none of a DataLoader")
     differ = [
         f"its {name} is {theirs.get(name)!r}, here it is {here!r}"
         for name, here in facts.items()
@@ -65,8 +69,24 @@ def from_state(state: Any, facts: dict[str, Any]) -> Position | None:
     ]
     if differ:
         raise ValueError(f"DataLoader: this is the state of another loader: {'; '.join(differ)}")
-    if state["pass"] is None:
+    if rest is None:
         return None
-    rest = dict(state["pass"])
-    rest["ahead"], rest["sources"] = list(rest["ahead"]), [dict(s) for s in rest["sources"]]
+    rest = {**rest, "ahead": [*rest["ahead"]], "sources": [dict(s) for s in rest["sources"]]}
     return Position(generator=state["generator"], sampler=state["sampler"], **rest)
+
+
+def _is_pass(rest: Any) -> bool:
+    """Whether the entries of a pass are there, and of their kinds."""
+    kinds = {"seed": int, "delivered": int, "ahead": list, "ended": bool, "turn": int}
+    kinds["sources"] = list
+    if not isinstance(rest, Mapping) or {*rest} != {*kinds}:
+        return False
+    if any(type(rest[name]) is not kind for name, kind in kinds.items()):
+        return False
+    numbers = [rest["seed"], rest["delivered"], rest["turn"], *rest["ahead"]]
+    sources = rest["sources"]
+    return (
+        all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+        and all(isinstance(s, Mapping) and {*s} == _SOURCE for s in sources)
+        and rest["turn"] < max(len(sources), 1)
+    )

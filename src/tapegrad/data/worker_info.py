@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ops.sampling.philox import default_generator
+from tapegrad.ops.sampling.philox import current_generator
 
 _HALF = 2**32
 
@@ -42,21 +42,21 @@ def become(info: WorkerInfo) -> None:
     lock = numpy_random.get_bit_generator().lock
     if hasattr(lock, "_at_fork_reinit"):  # a thread may have held it when this process was forked
         lock._at_fork_reinit()
-    default_generator.manual_seed(info.seed)
+    current_generator().manual_seed(info.seed)
     _seed_others(info.seed)
 
 
 def draw_for_batch(seed: int, number: int) -> None:
     """Let the random numbers of a worker go on from where those of this batch begin: they depend on
     nothing else, so that neither which worker makes it nor what came before shows in it."""
-    default_generator.jump(seed, number * _HALF)
+    set_numbers(seed, number)
     _seed_others(seed, number)
 
 
-def lend_numbers(seed: int, number: int) -> tuple[int, int]:
-    """The same in the main process, for the library's own numbers, as Python's and NumPy's belong
-    to the program. Returns what ``default_generator.jump`` takes to go back."""
-    return default_generator.jump(seed, number * _HALF)
+def set_numbers(seed: int, number: int) -> None:
+    """The same for the library's own numbers alone: in the main process, Python's and NumPy's
+    belong to the program."""
+    current_generator().jump(seed, number * _HALF)
 
 
 def _seed_others(*words: int) -> None:

@@ -14,7 +14,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import from_numpy
 
-from .labels import class_count, classes_of
+from .labels import class_count, classes_of, require_count
 from .metric import Metric, grown, host, measured, require_tensors
 
 _AVERAGES = ("binary", "micro", "macro", "weighted", None)
@@ -123,7 +123,8 @@ class _ByClass(Metric):
     ):
         if average not in _AVERAGES:
             raise ValueError(f"[{self._name}] average must be one of {_AVERAGES}, got {average!r}")
-        self.average, self.num_classes, self.zero_division = average, num_classes, zero_division
+        self.average, self.zero_division = average, zero_division
+        self.num_classes = require_count(self._name, num_classes)
         self.threshold, self.ignore_index = threshold, ignore_index
         super().__init__()
 
@@ -299,7 +300,8 @@ class ConfusionMatrix(Metric):
                 "[confusion_matrix] normalize must be None, 'true', 'pred' or 'all', got "
                 f"{normalize!r}"
             )
-        self.num_classes, self.normalize = num_classes, normalize
+        self.num_classes = require_count("confusion_matrix", num_classes)
+        self.normalize = normalize
         self.threshold, self.ignore_index = threshold, ignore_index
         super().__init__()
 

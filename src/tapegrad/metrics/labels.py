@@ -66,3 +66,10 @@ def class_count(op: str, given: int | None, *seen: int) -> int:
     if largest > given:
         raise ValueError(f"[{op}] num_classes is {given}, got the class {largest - 1}")
     return given
+
+
+def require_count(op: str, given: int | None) -> int | None:
+    """``num_classes`` as it is given. Raises ValueError for what is no number of classes."""
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+        raise ValueError(f"[{op}] num_classes must be a positive integer, got {given!r}")
+    return given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapegrad.ops.common.refusals import Retelling
@@ -36,3 +36,12 @@ class Callback(Retelling):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from there."""
+
+
+def close_all(callbacks: Sequence[Callback]) -> None:
+    """Close each of them, also where another one raises."""
+    if callbacks:
+        try:
+            callbacks[0].close()
+        finally:
+            close_all(callbacks[1:])

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from tapegrad.amp import GradScaler
+from tapegrad.checkpoint import Checkpoints
+from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.tensor import Tensor
 from tapegrad.nn import Module
 from tapegrad.optim import LBFGS
@@ -55,6 +60,32 @@ def check_parts(
             raise TypeError(f"[Trainer] callbacks must be Callbacks, got {callback!r}")
 
 
+def check_options(
+    optimizer: Any, scheduler: Any, scaler: Any, amp_dtype: Any, checkpoints: Any, monitor: Any
+) -> None:
+    """Raise TypeError and ValueError for what would fail, or do nothing, only when it is used."""
+    if scheduler is not None:
+        if isinstance(scheduler, type) or not callable(getattr(scheduler, "step", None)):
+            raise TypeError(f"[Trainer] scheduler must have step(), got {scheduler!r}")
+        if getattr(scheduler, "optimizer", optimizer) is not optimizer:
+            raise ValueError(
+                "[Trainer] the scheduler is one of another optimizer, and would change nothing "
+                "here: make it of this one"
+            )
+    if scaler is not None and not isinstance(scaler, GradScaler):
+        raise TypeError(f"[Trainer] scaler must be a GradScaler, got {type(scaler).__name__}")
+    narrow = isinstance(amp_dtype, np.dtype) and is_low_precision(amp_dtype)
+    if amp_dtype is not None and not narrow:
+        raise ValueError(f"[Trainer] amp_dtype must be float16 or bfloat16, got {amp_dtype!r}")
+    if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
+        raise TypeError(
+            "[Trainer] checkpoints must be tapegrad.checkpoint.Checkpoints(folder), got "
+            f"{type(checkpoints).__name__}"
+        )
+    if monitor is not None and not isinstance(monitor, str):
+        raise TypeError(f"[Trainer] monitor must be the name of a column, got {monitor!r}")
+
+
 def check_loader(name: str, loader: Any) -> None:
     """Raise TypeError for what gives no batches, ValueError where there are none."""
     if not isinstance(loader, Iterable) or isinstance(loader, (str, bytes, Tensor)):
@@ -96,6 +127,14 @@ def count(name: str, value: Any) -> int:
     """A positive integer. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"[Trainer] {name} must be a positive integer, got {value!r}")
+    return value
+
+
+def limit(name: str, value: Any) -> Any:
+    """A bound that is a number of at least 0, or None. Raises ValueError for anything else."""
+    real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if value is not None and not (real and value >= 0):
+        raise ValueError(f"[Trainer] {name} must be a number of at least 0, got {value!r}")
     return value
 
 

@@ -50,7 +50,8 @@ class Saved(Retelling):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state of ``state_dict``, all of it; or, if anything raises, from where it
         was. Raises ValueError for what is no such state, and what the parts raise."""
-        missing = sorted(_ENTRIES - state_dict.keys())
+        known = state_dict.keys() if isinstance(state_dict, Mapping) else ()
+        missing = sorted(_ENTRIES.difference(known))
         if missing:
             raise ValueError(
                 f"[Trainer] this is no state of a Trainer, which has also {missing}: load weights "

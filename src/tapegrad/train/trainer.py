@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from copy import deepcopy
+from copy import copy, deepcopy
 from itertools import islice
 from typing import Any
 
@@ -20,8 +20,17 @@ from tapegrad.nn.utils import clip_grad_norm_, clip_grad_value_
 from tapegrad.optim.lr_scheduler import ReduceLROnPlateau
 
 from .batches import batch_size, length, moved
-from .callback import Callback
-from .checks import check_loader, check_parts, check_result, check_row_names, count, values_of
+from .callback import Callback, close_all
+from .checks import (
+    check_loader,
+    check_options,
+    check_parts,
+    check_result,
+    check_row_names,
+    count,
+    limit,
+    values_of,
+)
 from .history import History
 from .position import Position, random_state, set_random_state
 from .progress import Progress
@@ -81,6 +90,7 @@ class Trainer(Saved):
         progress: bool = True,
     ) -> None:
         check_parts(model, loss, optimizer, metrics or {}, callbacks)
+        check_options(optimizer, scheduler, scaler, amp_dtype, checkpoints, monitor)
         for name, value, known in (
             ("schedule", schedule, ("epoch", "step")),
             ("mode", mode, ("min", "max")),
@@ -93,7 +103,8 @@ class Trainer(Saved):
         self.scheduler, self.schedule = scheduler, schedule
         self.mode, self._monitor = mode, monitor
         self.accumulate = count("accumulate", accumulate)
-        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.clip_norm = limit("clip_norm", clip_norm)
+        self.clip_value = limit("clip_value", clip_value)
         self.amp_dtype, self.non_finite = amp_dtype, non_finite
         if scaler is None:
             kind = self.device.type
@@ -119,6 +130,7 @@ class Trainer(Saved):
         self._report_due = False  # whether a signal came while a report was made
         self._random: dict[str, Any] | None = None  # to be set when the loaders are known
         self._signals = Signals()
+        self._fitting = False
 
     # ------------------------------------------------------------------ for subclasses
 
@@ -185,6 +197,8 @@ class Trainer(Saved):
         FileExistsError where ``checkpoints`` has another run; FloatingPointError, before the step,
         for a loss of inf or nan (``non_finite="raise"``).
         """
+        if self._fitting:
+            raise RuntimeError("[Trainer] fit is running already: use another Trainer in it")
         if epochs is None and steps is None:
             raise ValueError("[Trainer] fit needs epochs, or steps: how long to train")
         for name, value in (("epochs", epochs), ("steps", steps), ("report_every", report_every)):
@@ -194,6 +208,8 @@ class Trainer(Saved):
         check_loader("loader", loader)
         if validation is not None:
             check_loader("validation", validation)
+        if validation is loader and hasattr(loader, "state_dict"):
+            validation = copy(loader)  # which is at another place than this one
         self._validated = validation is not None
         check_row_names(self.monitor, self.metrics, self._validated)
         self.stopped = ""
@@ -211,6 +227,7 @@ class Trainer(Saved):
             enough = epochs is not None and self.epoch >= epochs
             return enough or bool(self.stopped) or (steps is not None and self.step >= steps)
 
+        self._fitting = True
         try:
             with Signals() as self._signals:
                 self._tell("on_start")
@@ -230,8 +247,8 @@ class Trainer(Saved):
             self._resume_at = self._position.state_dict(exact=False)
             raise
         finally:
-            for callback in self.callbacks:
-                callback.close()
+            self._fitting = False
+            close_all(self.callbacks)
         self._signals.deliver()
         return self.history
 
@@ -244,7 +261,6 @@ class Trainer(Saved):
         batches = position.batches(state)
         while group := list(islice(batches, self.accumulate)):
             self._train_step(group)
-            position.taken += len(group)
             self._tell("on_step")
             if report_every and self.step % report_every == 0:
                 self._report(validation)
@@ -271,6 +287,7 @@ class Trainer(Saved):
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
                 self._skip(losses[-1])
+                self._count(group)
                 return
             part = loss if size == total else loss * (size / total)
             self.scaler.scale(part).backward()
@@ -285,7 +302,7 @@ class Trainer(Saved):
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.step += 1
+        self._count(group)
         if self.schedule == "step" and self.scaler.get_scale() >= scale:
             self._move_schedule()
         self.last_loss = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / total
@@ -304,9 +321,13 @@ class Trainer(Saved):
                 "no parameter was changed by it: try a lower learning rate, clip_norm=1.0, or "
                 "non_finite='skip' to leave such steps out"
             )
-        self.step += 1
         self.skipped += 1
         self.last_loss = loss
+
+    def _count(self, group: list[Any]) -> None:
+        """A step is made, of these batches: whatever raises from here on, it is not made again."""
+        position: Any = self._position
+        self.step, position.taken = self.step + 1, position.taken + len(group)
 
     def _computed(self, batch: Any) -> tuple[Tensor, Any, Any]:
         """``compute`` on the model's device, in the dtype of amp."""

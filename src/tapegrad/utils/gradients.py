@@ -99,9 +99,10 @@ def gradient_report(model: Any) -> GradientReport:
     of the weights, units without gradient, and what is wrong with them.
 
     vanishing: the ratio is below 1e-8, or below 1e-4 times the largest layer's. exploding: above
-    100. not finite: inf or nan. dead units: half of a layer's units or more have gradient 0 in this
-    batch (an output of a linear or convolution layer; not of embeddings, whose rows wait for their
-    tokens). no gradient: ``grad`` is None though it is asked for, or all 0.
+    100. not finite: inf or nan, of gradients or weights. dead units: half of a layer's units or
+    more have gradient 0 in this batch (an output of a linear or convolution layer; not of
+    embeddings, whose rows wait for their tokens). no gradient: ``grad`` is None though it is asked
+    for, or all 0.
 
     Raises TypeError for what is no module, ValueError for one without parameters to train.
     """
@@ -135,7 +136,7 @@ def _layer(name: str, module: Any, own: list[Any]) -> Layer:
 
 
 def _problems(layer: Layer, largest: float) -> list[str]:
-    if not math.isfinite(layer.gradient_norm):
+    if not (math.isfinite(layer.gradient_norm) and math.isfinite(layer.weight_norm)):
         return ["not finite"]
     if not layer.gradient_norm:
         return ["no gradient"]

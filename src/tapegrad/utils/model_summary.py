@@ -181,13 +181,24 @@ def _evaluating(named: list[tuple[str, Any]]) -> Iterator[None]:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, (tuple, list)):
-        value = getattr(value, "__dict__", {}).values()
-    return [t for part in value for t in _tensors(part)]
+    """The tensors in containers and in objects' attributes, in order."""
+    found: list[Tensor] = []
+    waiting, seen = [value], {}
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            found.append(value)
+            continue
+        if isinstance(value, Mapping):
+            parts = list(value.values())
+        elif isinstance(value, (tuple, list)):
+            parts = list(value)
+        else:
+            parts = list(getattr(value, "__dict__", {}).values())
+        if parts and id(value) not in seen:  # an object may hold itself
+            seen[id(value)] = value
+            waiting += reversed(parts)
+    return found
 
 
 def _shapes(value: Any) -> str:

@@ -106,8 +106,8 @@ def draw_tape(result: Tensor, model: Any = None, *, depth: int | None = None) ->
             "[draw_tape] the tensor has no tape: it is a leaf, or was made under no_grad, or of "
             "nothing that requires grad"
         )
-    if depth is not None and depth < 1:
-        raise ValueError(f"[draw_tape] depth must be at least 1, got {depth}")
+    if depth is not None and (not isinstance(depth, int) or depth < 1):
+        raise ValueError(f"[draw_tape] depth must be an integer of at least 1, got {depth!r}")
     if model is not None and not hasattr(model, "named_parameters"):
         raise TypeError(f"[draw_tape] model must be a module, got {type(model).__name__}")
     names = {} if model is None else dict(_parameter_names(model))

@@ -14,7 +14,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.precision import in_float32, to_float32
 from tapegrad.ops.indexing.inplace import write_result
-from tapegrad.ops.sampling.philox import default_generator, pieces
+from tapegrad.ops.sampling.philox import current_generator, pieces
 
 # Where drawing costs less than memory, in the kernel, the backward pass draws the same numbers
 # again. NumPy's words take longer than all else in a step of dropout: there the mask is kept, of a
@@ -157,7 +157,7 @@ def _drop(
 
 
 def _call() -> dict[str, int]:
-    seed, offset = default_generator.next()
+    seed, offset = current_generator().next()
     return {"seed": seed, "offset": offset}
 
 

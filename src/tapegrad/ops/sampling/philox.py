@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -89,12 +90,10 @@ class Generator(Retelling):
         self._seed, self._offset = held.view("<u8").tolist()
         return self
 
-    def jump(self, seed: int, offset: int) -> tuple[int, int]:
-        """Go on from there, and return where it was: what a generator is lent for, and back."""
+    def jump(self, seed: int, offset: int) -> None:
+        """Go on from there."""
         with self._lock:
-            before = self._seed, self._offset
             self._seed, self._offset = seed, offset
-        return before
 
     def next(self) -> tuple[int, int]:
         """The (seed, offset) of one call."""
@@ -104,32 +103,48 @@ class Generator(Retelling):
 
 
 default_generator = Generator()
+_lent: ContextVar[Generator | None] = ContextVar("what stands for the default one", default=None)
+
+
+def current_generator() -> Generator:
+    """The default generator, or what stands for it in this thread."""
+    return _lent.get() or default_generator
+
+
+@contextmanager
+def lent_generator() -> Iterator[None]:
+    """Within this, in this thread alone, another generator stands for the default one."""
+    token = _lent.set(Generator())
+    try:
+        yield
+    finally:
+        _lent.reset(token)
 
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator, which serves all devices, and return it."""
-    return default_generator.manual_seed(seed)
+    return current_generator().manual_seed(seed)
 
 
 def seed() -> int:
     """Seed the default generator with a number of the operating system's, and return it."""
-    return default_generator.seed()
+    return current_generator().seed()
 
 
 def initial_seed() -> int:
     """The default generator's seed."""
-    return default_generator.initial_seed()
+    return current_generator().initial_seed()
 
 
 def get_rng_state() -> Tensor:
     """The default generator's state, as ``Generator.get_state`` gives it."""
-    return default_generator.get_state()
+    return current_generator().get_state()
 
 
 def set_rng_state(state: Tensor) -> None:
     """Put the default generator back into a state of ``get_rng_state``. Raises as
     ``Generator.set_state``."""
-    default_generator.set_state(state)
+    current_generator().set_state(state)
 
 
 @contextmanager
@@ -139,12 +154,12 @@ def fork_rng(
     """Within this, the default generator may be seeded and used as one likes: then it goes on from
     where it was, unless ``enabled`` is False. It serves all devices, so that neither ``devices``
     nor ``device_type`` matter."""
-    state = default_generator.get_state()
+    state = current_generator().get_state()
     try:
         yield
     finally:
         if enabled:
-            default_generator.set_state(state)
+            current_generator().set_state(state)
 
 
 # ---------------------------------------------------------------------- words to numbers
@@ -371,7 +386,7 @@ def call_of(generator: Any) -> tuple[int, int]:
     """The (seed, offset) of one call, of the default generator for None. Raises TypeError for
     anything but a Generator."""
     if generator is None:
-        generator = default_generator
+        generator = current_generator()
     elif not isinstance(generator, Generator):
         raise TypeError(f"generator must be a Generator, got {type(generator).__name__}")
     return generator.next()

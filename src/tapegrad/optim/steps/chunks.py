@@ -25,7 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
-from itertools import chain, repeat, starmap
+from itertools import chain, repeat
 from math import prod
 from operator import setitem
 from typing import Any
@@ -39,7 +39,6 @@ from tapegrad.core.tensor import Tensor
 
 from .tape import on_tape
 
-_call = np.ufunc.__call__
 CHUNK_BYTES = 1 << 18  # 5 arrays of Adam in a 2 MB L2
 _WHOLE_BYTES = 2 * CHUNK_BYTES  # up to which a second chunk costs more than it saves
 _LINE = 64  # bytes of a cache line: NumPy's loops over arrays that begin at one are twice as fast
@@ -181,7 +180,15 @@ def in_chunks(update: Callable[..., Calls], arrays: Arrays, then: Then) -> None:
     elif is_low_precision(param.dtype) or param.nbytes > _WHOLE_BYTES:
         in_passes(update, arrays, then)
     else:
-        make(starmap(_call, list(update(Work(param, param.dtype), *arrays))), then)
+        calls = [_prepared(*call) for call in update(Work(param, param.dtype), *arrays)]
+        make(map(partial.__call__, calls), then)
+
+
+def _prepared(function: Callable, *operands: Any) -> partial:
+    """One call. (NumPy's maximum takes what is to hold the result by name only.)"""
+    if function is np.maximum:
+        return partial(function, *operands[:-1], out=operands[-1])
+    return partial(function, *operands)
 
 
 def in_passes(update: Callable[..., Calls], arrays: Arrays, then: Then) -> None:
@@ -272,10 +279,12 @@ def _once(calls: list[tuple]) -> Iterator:
 
 def _each(calls: list[tuple], count: int) -> Iterator:
     """The results of all calls on the first of ``count`` chunks, on the second, ..."""
-    return zip(
-        *(
-            map(f, *(x if isinstance(x, list) else repeat(x, count) for x in operands))
-            for f, *operands in calls
-        ),
-        strict=True,
-    )
+    by_call = []
+    for f, *operands in calls:
+        columns = [x if isinstance(x, list) else repeat(x, count) for x in operands]
+        if f is np.maximum:
+            prepared = list(map(partial(_prepared, f), *columns))
+            by_call.append(map(partial.__call__, prepared))
+        else:
+            by_call.append(map(f, *columns))
+    return zip(*by_call, strict=True)

@@ -108,11 +108,13 @@ def rprop_step(
         t, s = work.scratch(), work.scratch()
         g = yield from directed(work, t, p, g, maximize, 0.0)
         yield np.multiply, g, before, t
+        yield np.less, t, work.number(0), before  # 1 where it turned, else 0
+        yield np.divide, work.number(0), before, before  # 0 there, else nan, which none of
+        yield np.fmin, g, before, s  # these two takes: 0 there, else the gradient, also where
+        yield np.fmax, s, before, before  # that is infinite
         yield np.sign, t, t
         yield np.fmin, t, work.number(0), s  # -1 where it turned, else 0
         yield np.fmax, t, work.number(0), t  # 1 where it stayed, else 0
-        yield np.add, s, work.number(1), before
-        yield np.multiply, g, before, before
         yield np.multiply, s, work.number(1 - eta_minus), s
         yield np.multiply, t, work.number(eta_plus - 1), t
         yield np.add, t, s, t
@@ -121,6 +123,9 @@ def rprop_step(
         yield np.fmax, size, work.number(smallest), size
         yield np.fmin, size, work.number(largest), size
         yield np.sign, before, t
+        yield np.fmin, t, work.number(0), s
+        yield np.fmax, t, work.number(0), t
+        yield np.add, t, s, t  # 0 where it is no number, as in PyTorch
         yield np.multiply, t, size, t
         yield np.subtract, p, t, p
 

@@ -56,7 +56,7 @@ def adam_step(
         yield from toward(work, m, g, 1 - beta1, t)
         yield from mean_square(work, v, g, beta2, t)
         if largest is not None:
-            yield np.fmax, largest, v, largest
+            yield np.maximum, largest, v, largest
             v = largest
         yield np.sqrt, v, t
         yield np.add, t, work.number(eps * root), t
@@ -110,7 +110,7 @@ def adamax_step(
         yield np.absolute, g, t
         yield np.add, t, work.number(eps), t
         yield np.multiply, u, work.number(beta2), u
-        yield np.fmax, u, t, u
+        yield np.maximum, u, t, u
         yield np.divide, m, u, t
         yield np.multiply, t, work.number(rate), t
         yield np.subtract, p, t, p
