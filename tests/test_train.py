@@ -501,6 +501,12 @@ WRONG: dict[str, tuple[Callable, type, str]] = {
         TypeError,
         "LBFGS computes the loss several times",
     ),
+    "schedulers": (
+        lambda: trainer(scheduler=[1]), TypeError, "must have step.., got list: several are one by"
+    ),
+    "folder": (
+        lambda: trainer(checkpoints="x"), TypeError, r"must be checkpoint.Checkpoints\('x'\)"
+    ),
     "callback": (lambda: trainer(callbacks=[print]), TypeError, "callbacks must be Callbacks"),
     "schedule": (lambda: trainer(schedule="batch"), ValueError, "schedule must be one of"),
     "mode": (lambda: trainer(mode="best"), ValueError, "mode must be one of"),

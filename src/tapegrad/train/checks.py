@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 from tapegrad.core.tensor import Tensor
@@ -17,7 +18,13 @@ _TAKEN = ("epoch", "step", "lr", "loss")
 
 
 def check_parts(
-    model: Any, loss: Any, optimizer: Any, metrics: Mapping, callbacks: Sequence
+    model: Any,
+    loss: Any,
+    optimizer: Any,
+    scheduler: Any,
+    metrics: Mapping,
+    checkpoints: Any,
+    callbacks: Sequence,
 ) -> None:
     """Raise TypeError and ValueError for parts that do not do what a loop asks of them."""
     if not isinstance(model, Module):
@@ -37,6 +44,16 @@ def check_parts(
         raise ValueError(
             "[Trainer] the optimizer has none of the model's parameters: make it of "
             "model.parameters(), of this model"
+        )
+    if scheduler is not None and not callable(getattr(scheduler, "step", None)):
+        raise TypeError(
+            f"[Trainer] scheduler must have step(), got {type(scheduler).__name__}: several are "
+            "one by lr_scheduler.ChainedScheduler or SequentialLR"
+        )
+    if isinstance(checkpoints, (str, PathLike)):
+        raise TypeError(
+            f"[Trainer] checkpoints must be checkpoint.Checkpoints({str(checkpoints)!r}), got the "
+            "folder alone"
         )
     if not isinstance(metrics, Mapping):
         raise TypeError(f"[Trainer] metrics must be a dict by name, got {type(metrics).__name__}")

@@ -80,7 +80,7 @@ class Trainer(Saved):
         callbacks: Sequence[Callback] = (),
         progress: bool = True,
     ) -> None:
-        check_parts(model, loss, optimizer, metrics or {}, callbacks)
+        check_parts(model, loss, optimizer, scheduler, metrics or {}, checkpoints, callbacks)
         for name, value, known in (
             ("schedule", schedule, ("epoch", "step")),
             ("mode", mode, ("min", "max")),
