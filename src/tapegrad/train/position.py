@@ -28,10 +28,14 @@ class Position:
         self.generators = generators_of(*loaders)
         self.taken = 0
         self.ended = False  # whether the epoch has no more
+        self.led_away = (
+            False  # whether the loader was read by others since, and tells where they are
+        )
         self._began: dict[str, Any] = {}
 
     def batches(self, state: dict[str, Any] | None) -> Iterator[Any]:
         """The batches of an epoch from a state of ``state_dict`` on; None: from its beginning."""
+        self.led_away = False
         if state is None or not state["taken"]:
             self.taken, self.ended, self._began = 0, False, random_state(self.generators)
             return iter(self.loader)
@@ -61,7 +65,7 @@ class Position:
         """Where it is; exact: as the loader says it, if it does."""
         if not self.taken:
             return {"taken": 0}
-        exact = exact and hasattr(self.loader, "state_dict")
+        exact = exact and hasattr(self.loader, "state_dict") and not self.led_away
         loader = self.loader.state_dict() if exact else None
         return {"taken": self.taken, "ended": self.ended, "began": self._began, "loader": loader}
 

@@ -352,6 +352,8 @@ class Trainer(Saved):
         for metric in metrics.values():
             metric.reset()
         total, samples = 0.0, 0
+        if self._position is not None and loader is self._position.loader:
+            self._position.led_away = True
         self.model.eval()
         try:
             for batch in loader:
@@ -379,8 +381,9 @@ class Trainer(Saved):
         """The next row of the history; None, and nothing has changed, where a signal came."""
         position: Any = self._position
         before = random_state(position.generators)
+        begun = position.taken or (self._resume_at or {}).get("taken")
         row: dict[str, Any] = {
-            "epoch": self.epoch + 1,
+            "epoch": self.epoch + bool(begun),
             "step": self.step,
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "loss": self._total / self._samples if self._samples else math.nan,
