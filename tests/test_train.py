@@ -317,6 +317,17 @@ def test_a_callback_ends_the_run() -> None:
     assert told == ["start 4", "close"]
 
 
+def test_a_hook_that_nothing_calls_is_named() -> None:
+    class Other(Callback):
+        def on_epoch_end(self, trainer: Any) -> None: ...
+
+    with pytest.warns(
+        UserWarning, match=r"nothing calls Other.on_epoch_end: .* on_report"
+    ) as found:
+        trainer(callbacks=[Other()])
+    assert found[0].filename == __file__
+
+
 # ---------------------------------------------------------------------- what is seen
 
 

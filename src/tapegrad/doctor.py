@@ -21,7 +21,13 @@ from pathlib import Path
 from . import _build
 from .core import accelerator
 
-EXTRAS = {"io": ("ml_dtypes",), "special": ("scipy",), "train": ("tqdm",), "viz": ("matplotlib",)}
+EXTRAS = {
+    "data": ("pyarrow", "PIL"),
+    "io": ("ml_dtypes",),
+    "special": ("scipy",),
+    "train": ("tqdm",),
+    "viz": ("matplotlib",),
+}
 _SUCCESS = 0
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -70,6 +71,13 @@ def check_parts(
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"[Trainer] callbacks must be Callbacks, got {callback!r}")
+        for name in dir(callback):
+            if name.startswith("on_") and not hasattr(Callback, name):
+                warnings.warn(
+                    f"[Trainer] nothing calls {type(callback).__name__}.{name}: the hooks are "
+                    "on_start, on_step, on_report (of an epoch, or of report_every steps), on_end",
+                    stacklevel=4,  # where the Trainer is made
+                )
 
 
 def check_loader(name: str, loader: Any) -> None:
