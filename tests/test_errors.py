@@ -184,6 +184,7 @@ LOSSES: list[Row] = [
 INDICES: list[Row] = [
     (lambda m: m.f(2, 3)[2], IndexError, r"\[getitem\] index 2.*dim 0 of size 2"),
     (lambda m: m.f(2, 3)[0, -4], IndexError, r"index -4.*dim 1 of size 3"),
+    (lambda m: m.f().data[0], IndexError, r"shape \(\): 1; x.item\(\) is the number"),
     (lambda m: m.f(2, 3)[0, 0, 0], IndexError, r"too many indices.*\(2, 3\)"),
     (lambda m: m.f(2, 3)[[0, 2]], IndexError, r"index 2.*size 2"),
     (lambda m: m.f(2, 3)[:, m.t([0, -4])], IndexError, r"index -4.*dim 1 of size 3"),
