@@ -3,14 +3,16 @@
 Run it: python examples/digits.py [folder]
 """
 
-import sys
+import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
 import tapegrad as tg
 from tapegrad import nn
 
-FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/digits")
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("folder", nargs="?", default="runs/digits", type=Path, help="of the run")
+FOLDER = parser.parse_args().folder
 EPOCHS, PATIENCE = 40, 5
 
 tg.manual_seed(0)

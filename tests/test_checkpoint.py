@@ -200,6 +200,8 @@ def test_what_cannot_be_saved(tmp_path):
         tg.save({"file": tg.ones(1)}, tmp_path / "a.npz")
     with pytest.raises(FileNotFoundError):
         tg.load(tmp_path / "missing.npz")
+    with pytest.raises(FileNotFoundError, match=r"save: there is no such folder: .*runs'$"):
+        tg.save({"a": tg.ones(1)}, tmp_path / "runs" / "a.pt")
     assert not list(tmp_path.iterdir())
 
 

@@ -74,7 +74,7 @@ def test_doctor_reports_and_ends_in_one_next_step(capsys):
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     found = [line.split()[0] for line in lines if line]
-    for row in ("Python", "NumPy", "CuPy", "driver", "_cuda", "_emulated", "[io]", "[viz]"):
+    for row in ("Python", "NumPy", "CuPy", "driver", "_cuda", "_emulated", "[data]", "[io]"):
         assert row in found
     assert lines[-1].startswith("next: ")
     assert sum(line.startswith("next") for line in lines) == 1

@@ -184,6 +184,7 @@ LOSSES: list[Row] = [
 INDICES: list[Row] = [
     (lambda m: m.f(2, 3)[2], IndexError, r"\[getitem\] index 2.*dim 0 of size 2"),
     (lambda m: m.f(2, 3)[0, -4], IndexError, r"index -4.*dim 1 of size 3"),
+    (lambda m: m.f().data[0], IndexError, r"shape \(\): 1; x.item\(\) is the number"),
     (lambda m: m.f(2, 3)[0, 0, 0], IndexError, r"too many indices.*\(2, 3\)"),
     (lambda m: m.f(2, 3)[[0, 2]], IndexError, r"index 2.*size 2"),
     (lambda m: m.f(2, 3)[:, m.t([0, -4])], IndexError, r"index -4.*dim 1 of size 3"),
@@ -333,8 +334,8 @@ TYPES: list[Row] = [
     (lambda m: F.layer_norm(m.i(3), (3,)), RuntimeError, r"\[layer_norm\].*floating-point.*int64"),
     (lambda m: m.b(2) - m.b(2), TypeError, r"\[subtract\].*bool"),
     (lambda m: -m.b(2), TypeError, r"\[negative\].*bool"),
-    (lambda m: ~m.f(2), TypeError, r"\[bitwise_not\].*float32"),
-    (lambda m: m.f(2) & m.f(2), TypeError, r"\[bitwise_and\].*float32"),
+    (lambda m: ~m.f(2), TypeError, r"\[bitwise_not\] of float32 \(2,\): .*\.bool\(\)"),
+    (lambda m: m.f(2) & m.f(2), TypeError, r"\[bitwise_and\] .* and float32 \(2,\): .*\.bool\(\)"),
     (lambda m: m.f(2) << 1, RuntimeError, r"\[bitwise_left_shift\].*integer.*float32"),
     (lambda m: tg.gcd(m.b(2), m.b(2)), RuntimeError, r"\[gcd\].*integer.*bool"),
     (lambda m: tg.gcd(m.i(2), 3), TypeError, r"\[gcd\] expects two Tensors, got int"),

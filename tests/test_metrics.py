@@ -397,6 +397,9 @@ WRONG: dict[str, tuple[Callable, type, str]] = {
         ValueError,
         "num_classes is 3, got the class 3",
     ),
+    "one score": (
+        lambda: metrics.accuracy(T([[0.2], [-1.0]]), T([1, 0])), ValueError, r"pass input.squeeze"
+    ),
     "average": (lambda: metrics.recall(T([0]), T([0]), "mean"), ValueError, "average must be one"),
     "binary": (lambda: metrics.f1(T([0]), T([2]), "binary"), ValueError, "classes 0 and 1"),
     "normalize": (lambda: metrics.ConfusionMatrix(normalize="rows"), ValueError, "normalize"),

@@ -123,7 +123,8 @@ BAD_CSV: list[tuple[str | bytes, dict[str, Any], type, str]] = [
     ("a\n1\n", {"features": ["b", "c"]}, ValueError, r"no column 'b', 'c': its columns are 'a'"),
     ("a\n1\n", {"target": "a", "classes": ["1"]}, ValueError, r"classes= .* target that is text"),
     ('a\n"x\n', {}, ValueError, r"line 2: unexpected end of data"),
-    (b"a\nb\n\xff\n", {}, ValueError, r"line \d: the bytes after it are not utf-8-sig"),
+    (b"a\nb\n\xff\n", {}, ValueError, r"after line \d: bytes that are not utf-8-sig"),
+    ("1,2\n", {"header": None}, TypeError, r"header is True, False .no line has names. or the"),
 ]
 
 

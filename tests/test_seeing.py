@@ -205,6 +205,12 @@ def test_a_summary_has_shapes_parameters_flops_and_memory() -> None:
     assert "Forward: 480 FLOPs; kept for the way back: 160 B" in text
 
 
+@pytest.mark.parametrize("options", [{"inputs": [(1, 4)]}, {"input_size": (1, 4)}])
+def test_a_shape_is_no_input(options: dict) -> None:
+    with pytest.raises(TypeError, match=r"\[summary\] .* pass tapegrad.zeros\(1, 4\)"):
+        summary(nn.Linear(4, 2), *options.pop("inputs", ()), **options)
+
+
 def test_a_summary_leaves_everything_as_it_was() -> None:
     net = digits_net()
     net[4].eval()

@@ -75,6 +75,26 @@ def test_reports_within_epochs(tmp_path: Path) -> None:
     assert resumed.ended == whole.ended
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["stateful", "plain"])
+def test_the_training_data_validate_too(plain: bool, tmp_path: Path) -> None:
+    """The loader then tells where the validation was, not the training."""
+
+    def run(folder: Path, *callbacks: Callback, **options: Any) -> Run:
+        it = Run(folder, callbacks=callbacks, loader=Plain if plain else tg.data.DataLoader)
+        it.fit(validation=it.loader, report_every=4, **options)
+        return it
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(tmp_path / "run", At(11, kill))
+    assert run(tmp_path / "run", resume=True).ended == whole.ended
+
+
+def test_the_last_report_is_of_the_epoch_that_was_trained() -> None:
+    history = Run().fit(epochs=1, report_every=4)
+    assert (history.column("step"), history.column("epoch")) == ([4, 6], [1, 1])
+
+
 def test_a_run_that_is_complete_does_nothing_more(tmp_path: Path) -> None:
     whole = Run(tmp_path, patience=1)
     whole.fit(epochs=30)

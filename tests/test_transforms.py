@@ -304,3 +304,10 @@ WRONG: list[tuple[Callable, type, str]] = [
 def test_what_is_no_image_or_no_setting(call: Callable, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         call(photo())
+
+
+def test_names_of_torchvisions_classes_lead_to_functions() -> None:
+    with pytest.raises(AttributeError, match=r"'RandomCrop': did you mean 'random_crop'\?"):
+        _ = T.RandomCrop
+    with pytest.raises(AttributeError, match=r"'Normalize': did you mean 'normalize'\?"):
+        _ = T.Normalize

@@ -73,7 +73,10 @@ def _unfinished(target: str, like: str) -> tuple[str, IO[bytes]]:
     opener = partial(os.open, mode=0o666 if old is None else 0o600)
     while True:
         path = os.path.join(folder, f".{name}.{os.urandom(4).hex()}{os.path.splitext(name)[1]}")
-        file = open(path, "x+b", opener=opener)  # noqa: SIM115
+        try:
+            file = open(path, "x+b", opener=opener)  # noqa: SIM115
+        except FileNotFoundError as error:
+            raise FileNotFoundError(error.errno, "save: there is no such folder", folder) from None
         if fcntl is None:
             return path, file
         with suppress(OSError):  # a file system without locks

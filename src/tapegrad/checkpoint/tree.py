@@ -85,7 +85,7 @@ def flatten(state: Any, refuse: Callable[[str], CheckpointError]) -> tuple[str, 
         raise refuse(
             f"{where!r} is of type {type(value).__name__}, which no checkpoint holds: pass "
             "numbers, text, tensors, and dicts, lists and tuples of them, such as vars(args), "
-            "x.state_dict(), str(path), torch.from_numpy(array)"
+            "x.state_dict(), str(path), tapegrad.from_numpy(array)"
         )
 
     return json.dumps(described(state, ()), allow_nan=False), tensors

@@ -282,9 +282,7 @@ def _run(declared: Primitive, elementwise: bool) -> list[str]:
     if not elementwise:
         return [run]
     if len(declared.inputs) == 1:
-        explained = (
-            "    raise TypeError(f'[{_name}] of {_x0.dtype} {_x0.shape}: {error}') from error"
-        )
+        explained = "    raise explain(_name, error, _x0) from error"
         return ["try:", f"    {run}", "except TypeError as error:", explained]
     return [
         "try:",

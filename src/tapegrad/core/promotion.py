@@ -137,13 +137,17 @@ def devices_differ(name: str, inputs: Sequence[Any]) -> RuntimeError:
     )
 
 
-def explain(name: str, error: Exception, x: Any, y: Any) -> Exception:
+def explain(name: str, error: Exception, *inputs: Any) -> Exception:
     """The array library's error, in the words of operation ``name``: with shapes and dtypes."""
-    shapes = [tuple(getattr(v, "shape", ())) for v in (x, y)]
-    types = [getattr(v, "dtype", type(v).__name__) for v in (x, y)]
+    shapes = [tuple(getattr(v, "shape", ())) for v in inputs]
+    types = [getattr(v, "dtype", type(v).__name__) for v in inputs]
     if isinstance(error, ValueError) and "broadcast" in str(error):
         return RuntimeError(
             f"[{name}] shapes {shapes[0]} and {shapes[1]} do not broadcast: from the right, each "
             "pair of sizes must be equal or one of them 1"
         )
-    return type(error)(f"[{name}] of {types[0]} {shapes[0]} and {types[1]} {shapes[1]}: {error}")
+    given = " and ".join(f"{kind} {shape}" for kind, shape in zip(types, shapes, strict=True))
+    text = str(error)
+    if "not supported for the input types" in text:  # NumPy goes on about its casting rules
+        text = "it is not for this dtype; for integers and bools there are .long(), .bool(), x > 0"
+    return type(error)(f"[{name}] of {given}: {text}")

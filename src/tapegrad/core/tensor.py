@@ -662,7 +662,8 @@ class Tensor(Operations):
         if not self.is_leaf:
             raise RuntimeError(
                 f"only leaves can be {done}, this tensor is the result of "
-                f"{self._node.name()}: use .detach().clone()"
+                f"{self._node.name()}: use .detach().clone(), and in a module "
+                "nn.utils.parametrizations.weight_norm in the place of nn.utils.weight_norm"
             )
         whole = getattr(self._storage, "whole", None)
         if whole is None or not whole.holds(self._array):

@@ -87,7 +87,8 @@ class TensorDataset(Dataset):
             raise ValueError("TensorDataset needs at least one tensor")
         for t in tensors:
             if not isinstance(t, Tensor):
-                raise TypeError(f"TensorDataset takes tensors, got {type(t).__name__}")
+                hint = ": tapegrad.as_tensor() makes one" if hasattr(t, "__array__") else ""
+                raise TypeError(f"TensorDataset takes tensors, got {type(t).__name__}{hint}")
         shapes = [tuple(t.shape) for t in tensors]
         if () in shapes or len({shape[0] for shape in shapes}) != 1:
             raise ValueError(

@@ -89,7 +89,10 @@ class WithWorkers:
         if self.position.ended:
             raise StopIteration
         if self.workers.current != self.current:
-            raise RuntimeError("DataLoader: its workers are at a later pass: this one was left")
+            raise RuntimeError(
+                "DataLoader: its workers are at a later pass: this one was left; two passes at "
+                "once take two loaders, or persistent_workers=False"
+            )
         if not self.workers.close.alive:
             raise RuntimeError("DataLoader: the workers of this pass are gone")
         try:

@@ -52,8 +52,10 @@ def classes_of(
             "what does not count"
         )
     if count and right.size and right.max() >= count:
+        hint = ": for one score a sample pass input.squeeze(1) and threshold=" if count == 1 else ""
         raise ValueError(
             f"[{op}] the target has the class {right.max()}, there are scores for {count} classes"
+            f"{hint}"
         )
     return predicted, right, count
 

@@ -135,7 +135,8 @@ class Perplexity(Metric):
 def perplexity(input: Tensor, target: Tensor, *, ignore_index: int = -100) -> float:
     """exp of the mean of -log p(token), p being the softmax of the logits.
 
-    input: logits (n, tokens, ...) or (n, tokens). target: integer tokens (n, ...), of which
+    input: logits (n, vocabulary, ...) or (n, vocabulary), as cross_entropy takes them: those of a
+    language model, (n, length, vocabulary), transposed. target: integer tokens (n, ...), of which
     ``ignore_index`` does not count. nan where none counts. Raises as cross_entropy does.
     """
     return measured(Perplexity(ignore_index=ignore_index), input, target)

@@ -91,7 +91,7 @@ class Optimizer(Saved):
     beta_count = 0
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        if isinstance(params, (Tensor, Mapping)):
+        if isinstance(params, (Tensor, Mapping)) or not isinstance(params, Iterable):
             raise TypeError(
                 f"{type(self).__name__}: params must be an iterable of tensors or of dicts, such "
                 f"as model.parameters(), not a {type(params).__name__}"
@@ -124,7 +124,10 @@ class Optimizer(Saved):
         seen = {id(p) for p in self._parameters()}
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"{owner}: parameters must be tensors, got {type(p).__name__}")
+                raise TypeError(
+                    f"{owner}: parameters must be tensors, got {type(p).__name__}: give "
+                    "model.parameters(), those of two models as [*a.parameters(), *b.parameters()]"
+                )
             if not (p.is_leaf or p.retains_grad or group.get("differentiable")):
                 raise ValueError(
                     f"{owner}: a tensor of shape {tuple(p.shape)} is the result of "

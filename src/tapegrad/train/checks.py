@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,13 @@ def check_parts(
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"[Trainer] callbacks must be Callbacks, got {callback!r}")
+        for name in dir(callback):
+            if name.startswith("on_") and not hasattr(Callback, name):
+                warnings.warn(
+                    f"[Trainer] nothing calls {type(callback).__name__}.{name}: the hooks are "
+                    "on_start, on_step, on_report (of an epoch, or of report_every steps), on_end",
+                    stacklevel=4,  # where the Trainer is made
+                )
 
 
 def check_options(
@@ -66,7 +75,10 @@ def check_options(
     """Raise TypeError and ValueError for what would fail, or do nothing, only when it is used."""
     if scheduler is not None:
         if isinstance(scheduler, type) or not callable(getattr(scheduler, "step", None)):
-            raise TypeError(f"[Trainer] scheduler must have step(), got {scheduler!r}")
+            raise TypeError(
+                f"[Trainer] scheduler must have step(), got {type(scheduler).__name__}: several "
+                "are one by lr_scheduler.ChainedScheduler or SequentialLR"
+            )
         if getattr(scheduler, "optimizer", optimizer) is not optimizer:
             raise ValueError(
                 "[Trainer] the scheduler is one of another optimizer, and would change nothing "
@@ -77,9 +89,14 @@ def check_options(
     narrow = isinstance(amp_dtype, np.dtype) and is_low_precision(amp_dtype)
     if amp_dtype is not None and not narrow:
         raise ValueError(f"[Trainer] amp_dtype must be float16 or bfloat16, got {amp_dtype!r}")
+    if isinstance(checkpoints, (str, PathLike)):
+        raise TypeError(
+            f"[Trainer] checkpoints must be checkpoint.Checkpoints({str(checkpoints)!r}), got the "
+            "folder alone"
+        )
     if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
         raise TypeError(
-            "[Trainer] checkpoints must be tapegrad.checkpoint.Checkpoints(folder), got "
+            "[Trainer] checkpoints must be checkpoint.Checkpoints(folder), got "
             f"{type(checkpoints).__name__}"
         )
     if monitor is not None and not isinstance(monitor, str):

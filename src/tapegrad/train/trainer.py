@@ -208,8 +208,6 @@ class Trainer(Saved):
         check_loader("loader", loader)
         if validation is not None:
             check_loader("validation", validation)
-        if validation is loader and hasattr(loader, "state_dict"):
-            validation = copy(loader)  # which is at another place than this one
         self._validated = validation is not None
         check_row_names(self.monitor, self.metrics, self._validated)
         self.stopped = ""
@@ -373,6 +371,8 @@ class Trainer(Saved):
         for metric in metrics.values():
             metric.reset()
         total, samples = 0.0, 0
+        if self._position is not None and loader is self._position.loader:
+            loader = copy(loader)  # which is at another place than this one
         self.model.eval()
         try:
             for batch in loader:
@@ -400,8 +400,9 @@ class Trainer(Saved):
         """The next row of the history; None, and nothing has changed, where a signal came."""
         position: Any = self._position
         before = random_state(position.generators)
+        begun = position.taken or (self._resume_at or {}).get("taken")
         row: dict[str, Any] = {
-            "epoch": self.epoch + 1,
+            "epoch": self.epoch + bool(begun),
             "step": self.step,
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "loss": self._total / self._samples if self._samples else math.nan,

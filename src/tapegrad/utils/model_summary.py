@@ -111,6 +111,12 @@ def summary(model: Any, *inputs: Any, depth: int | None = None, **options: Any) 
     """
     if not hasattr(model, "named_modules"):
         raise TypeError(f"[summary] expects a module and its inputs, got {type(model).__name__}")
+    for given in (*inputs, *options.values()):
+        if isinstance(given, tuple) and given and all(isinstance(n, int) for n in given):
+            raise TypeError(
+                f"[summary] the model is called with what it takes, not with a shape: pass "
+                f"tapegrad.zeros{tuple(given)} in place of {tuple(given)}, batch size included"
+            )
     named = list(model.named_modules())
     rows = {id(module): _row(name, module) for name, module in named}
     found = Summary(list(rows.values()), depth=depth)

@@ -53,6 +53,8 @@ class CSVDataset(Table):
         self.path = os.fspath(path)
         self._missing, self._absent = missing, frozenset(absent)
         known_encoding("CSVDataset", encoding)
+        if header is None:
+            raise TypeError("[CSVDataset] header is True, False (no line has names) or the names")
         known = dict(types or {})
         while True:
             try:
@@ -108,8 +110,8 @@ class CSVDataset(Table):
         except csv.Error as error:
             raise self._wrong(f"line {reader.line_num}", f"{error}") from error
         except UnicodeDecodeError as error:
-            wrong = f"the bytes after it are not {encoding}: {error.reason}; give encoding="
-            raise self._wrong(f"line {reader.line_num}", wrong) from error
+            wrong = f"bytes that are not {encoding}: {error.reason}; give encoding="
+            raise self._wrong(f"after line {reader.line_num}", wrong) from error
 
     def _check_names(self, names: list[str], types: Mapping[str, type]) -> None:
         if twice := sorted({n for n in names if names.count(n) > 1}):

@@ -10,6 +10,10 @@ arguments, ``Compose`` calls several::
 Floats lie in 0..1, uint8 in 0..255 (results are rounded to them).
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from tapegrad.ops.common.hints import unknown_names as _unknown_names
+
 from .colour import (
     adjust_brightness,
     adjust_contrast,
@@ -63,3 +67,6 @@ __all__ = [
     "to_float",
     "vflip",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown_names(__name__)

@@ -127,7 +127,8 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
     shape = x._array.shape
     used = builtins.sum([_consumes(p) for p in parts])
     if used > len(shape):
-        raise IndexError(f"[{op}] too many indices for shape {shape}: {used}")
+        hint = "" if shape else "; x.item() is the number of a tensor without dimensions"
+        raise IndexError(f"[{op}] too many indices for shape {shape}: {used}{hint}")
     dots = [i for i, p in enumerate(parts) if p is Ellipsis]
     if len(dots) > 1:
         raise IndexError(f"[{op}] only one ... is possible")
