@@ -23,7 +23,6 @@ _ADDRESSES = {
 
 # PyTorch's names of which there is nothing here, and what to use.
 _ABSENT = {
-    r"vmap": "write the batch as a dimension, or loop and tapegrad.stack",
     r"(rpc|futures)":
         "training runs in one process, on one device",
     r"(\w*[Ss]cript\w*|functionalize|dynamo|trace)":
