@@ -256,6 +256,7 @@ FREED = {
     "vjp": lambda x: tg.func.vjp(tg.exp, x)[1](x),
     "jvp": lambda x: tg.func.jvp(tg.exp, (x,), (x,)),
     "jacobian": lambda x: tg.autograd.functional.jacobian(tg.exp, x),
+    "vmap": lambda x: tg.vmap(tg.exp)(x),
     "multi_dot": lambda x: tg.linalg.multi_dot([x[None], x[:, None], x[None]]),
 }
 

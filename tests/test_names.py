@@ -16,7 +16,6 @@ import tapegrad as tg
 HINTS = [
     ("", "sofmax", "did you mean 'softmax'"),
     ("", "Tenser", "did you mean 'Tensor'"),
-    ("", "vmap", "PyTorch's vmap does not exist here; write the batch"),
     ("", "fft", "PyTorch's fft .* no complex numbers"),
     ("", "autocats", "did you mean 'autocast'"),
     ("amp", "GradScalar", "did you mean 'GradScaler'"),
@@ -39,7 +38,7 @@ HINTS = [
     ("special", "erfcxx", "did you mean 'erfcx'"),
     ("autograd", "gradchek", "did you mean 'gradcheck'"),
     ("autograd", "detect_anomaIy", "did you mean 'detect_anomaly'"),
-    ("func", "vmap", "write the batch"),
+    ("func", "vmapp", "did you mean 'vmap'"),
     ("signal.windows", "han", "did you mean 'hann'"),
 ]
 

@@ -535,6 +535,13 @@ def test_a_hook_after_accumulation_sees_and_may_drop_the_gradient() -> None:
     assert len(seen) == 3
 
 
+def test_a_hook_after_accumulation_returns_nothing() -> None:
+    x = leaf(1.0)
+    x.register_post_accumulate_grad_hook(lambda tensor: tensor.grad * 2)
+    with pytest.raises(RuntimeError, match=r"a hook returns None: .* got Tensor"):
+        (x * 3).backward()
+
+
 def test_a_hook_that_removes_itself_runs_once() -> None:
     x = leaf(1.0)
     calls = []

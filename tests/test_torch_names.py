@@ -672,6 +672,18 @@ def test_stand_ins_do_what_the_page_says(home: str, name: str, kind: stand_in.Ki
         assert kind.does == f"{stand_in.ANSWERS}, {function(given)!r}"
 
 
+def test_what_is_refused_under_a_capital_is_a_class() -> None:
+    """Scripts ask ``isinstance(model, FSDP)``, and derive from it, before anything is called."""
+    wrapper = importlib.import_module("tapegrad.distributed.fsdp").FullyShardedDataParallel
+
+    class Mine(wrapper):
+        pass
+
+    assert not isinstance(tg.nn.Linear(1, 1), wrapper)
+    with pytest.raises(NotImplementedError, match=r"distributed\.FullyShardedDataParallel\] there"):
+        Mine(tg.nn.Linear(1, 1), device_id=0)
+
+
 def test_attention_is_computed_in_one_way() -> None:
     kinds = tg.nn.attention.SDPBackend
     with tg.nn.attention.sdpa_kernel([kinds.MATH, kinds.FLASH_ATTENTION], set_priority=True):

@@ -235,7 +235,8 @@ REFUSED: dict[str, tuple[Any, type, str]] = {
         RuntimeError,
         r"TransformerDecoderLayer: activation must be 'relu', 'gelu' or a function, not 'tanh'",
     ),
-    "heads": (lambda: nn.TransformerEncoderLayer(WIDTH, 3), ValueError, "num_heads=3"),
+    "heads": (lambda: nn.TransformerEncoderLayer(WIDTH, 3), AssertionError, "num_heads=3"),
+    "no heads": (lambda: nn.TransformerEncoderLayer(WIDTH, 0), ValueError, "num_heads=0"),
     "width": (lambda: transformer(X, WIDE), RuntimeError, r"d_model=8 .*\(4, 3, 8\) and \(4, 3, 9"),
     "batches": (
         lambda: transformer(X, (TARGET, 2, WIDTH)),
@@ -244,7 +245,7 @@ REFUSED: dict[str, tuple[Any, type, str]] = {
     ),
     "mask of integers": (
         lambda: transformer(X, X, src_mask=tg.zeros(TARGET, TARGET, dtype=tg.int64)),
-        RuntimeError,
+        AssertionError,
         r"mask must be bools or floats, got int64 \(4, 4\)",
     ),
     "mask of another shape": (
@@ -254,7 +255,7 @@ REFUSED: dict[str, tuple[Any, type, str]] = {
     ),
     "padding of another shape": (
         lambda: transformer(X, X, src_key_padding_mask=tg.zeros(TARGET, BATCH, dtype=tg.bool)),
-        RuntimeError,
+        AssertionError,
         r"key_padding_mask must have shape \(3, 4\), got \(4, 3\)",
     ),
     "a hint without a mask": (

@@ -171,6 +171,9 @@ def problem(name: str, f: Callable, args: tuple, options: dict[str, Any]) -> str
         return f"does not name the operation: {type(error).__name__}: {error}"
     except KeyError as error:  # PyTorch's, for a scheduler that begins in the middle
         return "" if "initial_lr" in str(error) else f"KeyError: {error}"
+    except AssertionError as error:  # PyTorch's, for heads and masks that do not fit
+        known = re.search(r"MultiheadAttention: |\[\w+\] \w+ must (be|have) ", str(error))
+        return "" if known else f"AssertionError: {error}"
     except FileNotFoundError as error:
         return "" if error.filename is not None else f"FileNotFoundError: {error}"
     except TooLong:

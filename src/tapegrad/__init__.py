@@ -63,7 +63,7 @@ _LATER = {
         ".ops.movement.tensor_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor "
         "DoubleTensor FloatTensor HalfTensor IntTensor LongTensor ShortTensor "
         "set_default_tensor_type typename",
-        ".amp": "amp autocast",
+        ".amp": "GradScaler amp autocast",
         ".amp.settings": "autocast_decrement_nesting autocast_increment_nesting "
         "clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
         "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
@@ -75,6 +75,7 @@ _LATER = {
         "get_float32_matmul_precision set_deterministic_debug_mode set_float32_matmul_precision "
         "set_flush_denormal use_deterministic_algorithms",
         ".autograd.anomaly": "is_anomaly_enabled",
+        ".autograd.batched": "vmap",
         ".bench": "bench",
         ".compiler": "compile compiler",
         ".cpu": "cpu",

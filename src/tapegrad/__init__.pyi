@@ -50,6 +50,7 @@ from . import utils as utils
 from . import version as version
 from . import xpu as xpu
 from ._version import __version__ as __version__
+from .amp import GradScaler as GradScaler
 from .amp import autocast as autocast
 from .amp.settings import autocast_decrement_nesting as autocast_decrement_nesting
 from .amp.settings import autocast_increment_nesting as autocast_increment_nesting
@@ -73,6 +74,7 @@ from .autograd import is_inference_mode_enabled as is_inference_mode_enabled
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
 from .autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
+from .autograd.batched import vmap as vmap
 from .backends import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from .backends import get_deterministic_debug_mode as get_deterministic_debug_mode
 from .backends import get_float32_matmul_precision as get_float32_matmul_precision

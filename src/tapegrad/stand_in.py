@@ -84,15 +84,17 @@ def answering(value: Any, names: str, why: str) -> dict[str, Any]:
 
 
 def refusing(names: str, instead: str) -> dict[str, Any]:
-    """Functions of which there is nothing here: a call raises NotImplementedError, which says what
-    to do instead."""
+    """Functions, and under capitalized names classes, of which there is nothing here: a call raises
+    NotImplementedError, which says what to do instead. (Nothing is an instance of such a class, as
+    scripts ask, and they may derive from it.)"""
 
     def make(name: str) -> Callable:
         def refuse(*args: Any, **options: Any) -> Any:
-            where = refuse.__module__.removeprefix("tapegrad.")
+            where = made.__module__.removeprefix("tapegrad.")
             raise NotImplementedError(f"[{where}.{name}] there is nothing like it here: {instead}")
 
-        return refuse
+        made = type(name, (), {"__new__": refuse}) if name[0].isupper() else refuse
+        return made
 
     return _functions(names, Kind(REFUSED, instead), make)
 

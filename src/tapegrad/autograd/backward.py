@@ -314,7 +314,8 @@ def register_post_accumulate_grad_hook(
 ) -> RemovableHandle:
     """Call ``hook(tensor)`` whenever ``backward`` has added to this leaf's ``.grad``: it may step
     an optimizer and drop the gradient, before the next leaf has its own. Raises RuntimeError for
-    anything but a leaf that requires grad, TypeError for a hook that cannot be called."""
+    anything but a leaf that requires grad, and in ``backward`` for a hook that returns anything;
+    TypeError for a hook that cannot be called."""
     op = "register_post_accumulate_grad_hook"
     _check_hook(op, self, hook)
     if not self.is_leaf:

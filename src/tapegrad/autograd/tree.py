@@ -16,6 +16,11 @@ def flatten(tree: Any) -> tuple[list, Callable[[list], Any]]:
     return leaves, lambda values: _make(shape, iter(values))
 
 
+def structure(tree: Any) -> tuple:
+    """What is equal for trees that differ in their leaves alone."""
+    return _walk(tree, [])
+
+
 # (Not closures: one that calls itself is a reference cycle, and would hold the leaves.)
 
 

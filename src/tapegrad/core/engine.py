@@ -461,7 +461,11 @@ def deliver(
     for edge, tensor in receivers:
         if edge.later_hooks:
             for hook in tuple(edge.later_hooks.values()):
-                hook(tensor)
+                if (returned := hook(tensor)) is not None:
+                    raise RuntimeError(
+                        "[register_post_accumulate_grad_hook] a hook returns None: .grad is added "
+                        f"already and cannot be replaced; got {type(returned).__name__}"
+                    )
         if edge in hooked and hooked[edge].posthooks:
             run_posthooks(edge, (), [], [], found[edge])
 

@@ -22,7 +22,8 @@ class MultiheadAttention(Module):
 
     Inputs are (length, batch, features), (batch, length, features) with ``batch_first``, or
     (length, features). Keys and values may have other numbers of features, ``kdim`` and ``vdim``
-    (Vaswani et al. 2017). Raises ValueError unless num_heads divides embed_dim.
+    (Vaswani et al. 2017). Raises ValueError for sizes below 1, AssertionError, as PyTorch does,
+    unless num_heads divides embed_dim.
     """
 
     in_proj_weight: Parameter | None
@@ -50,7 +51,8 @@ class MultiheadAttention(Module):
         super().__init__()
         check_kinds(self, locals())
         if embed_dim < 1 or num_heads < 1 or embed_dim % num_heads:
-            raise ValueError(
+            kind = ValueError if min(embed_dim, num_heads) < 1 else AssertionError
+            raise kind(
                 f"MultiheadAttention: embed_dim={embed_dim} must be a positive multiple of "
                 f"num_heads={num_heads}"
             )

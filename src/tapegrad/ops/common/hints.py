@@ -23,7 +23,6 @@ _ADDRESSES = {
 
 # PyTorch's names of which there is nothing here, and what to use.
 _ABSENT = {
-    r"vmap": "write the batch as a dimension, or loop and tapegrad.stack",
     r"(rpc|futures)": "training runs in one process, on one device",
     r"(\w*[Ss]cript\w*|functionalize|dynamo|trace)": "call the function: nothing is compiled",
     r"(fft|i?stft|i?r?fft\w*|view_as_(real|complex)|polar|angle|imag|real|eig|eigvals|complex\w*"

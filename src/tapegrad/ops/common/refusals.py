@@ -35,10 +35,10 @@ def retell(op: str, function: Any, args: tuple, options: dict, error: Exception)
     if it says so itself."""
     text = str(error)
     short = op.rpartition(".")[2].strip("_")
-    of_class = short.islower() and re.match(r"[A-Z]\w*(\.\w+)?: ", text)  # "SGD: lr must be ..."
+    of_class = re.match(r"[A-Z]\w*(\.\w+)?: ", text)  # "SGD: lr must be ..."
     if (
         text.startswith("[")
-        or of_class
+        or (of_class and short.islower())
         or (short in text and not isinstance(error, AttributeError))
     ):
         return
@@ -46,7 +46,8 @@ def retell(op: str, function: Any, args: tuple, options: dict, error: Exception)
     known = type(error) is kind or type(error).__module__.partition(".")[0] == "numpy"
     if not known or isinstance(error, (ImportError, Warning)) or not _is_ours(error):
         return
-    kind = next((k for base, k in _MEANING.items() if issubclass(kind, base)), kind)
+    if not of_class:
+        kind = next((k for base, k in _MEANING.items() if issubclass(kind, base)), kind)
     if kind in (StopIteration, RecursionError, Exception):
         return
     if isinstance(error, ValueError) and text.startswith(_TOO_LARGE):

@@ -234,12 +234,12 @@ def _check_inputs(
     if len(q) == 3 and q[1] != k[1]:
         raise RuntimeError(f"[{op}] query has batch size {q[1]}, key and value {k[1]}")
     if q[-1] != width or num_heads < 1 or width % num_heads:
-        raise RuntimeError(
+        raise AssertionError(
             f"[{op}] query must have {width} features, a multiple of {num_heads} heads, got {q}"
         )
     wanted = (k[1], k[0]) if len(q) == 3 else (k[0],)
     if padding is not None and tuple(padding.shape) != wanted:
-        raise RuntimeError(
+        raise AssertionError(
             f"[{op}] key_padding_mask must have shape {wanted}, got {tuple(padding.shape)}"
         )
     return len(q) == 3
@@ -282,7 +282,7 @@ def _widened(mask: Any, further: int) -> Tensor:
 
 def additive_mask(op: str, name: str, mask: Tensor | None, like: Tensor) -> Tensor | None:
     """A mask as numbers of ``like``'s dtype that are added to scores: -inf where it is True. Raises
-    RuntimeError for a mask of integers."""
+    AssertionError, as PyTorch does, for a mask of integers."""
     if mask is None:
         return None
     require_tensor(op, mask)
@@ -290,7 +290,7 @@ def additive_mask(op: str, name: str, mask: Tensor | None, like: Tensor) -> Tens
         zero = wrap(like._device.xp.zeros((), dtype=like.dtype), like._device)
         return where(mask, -math.inf, zero)
     if not mask.is_floating_point():
-        raise RuntimeError(
+        raise AssertionError(
             f"[{op}] {name} must be bools or floats, got {mask.dtype.name} {tuple(mask.shape)}"
         )
     return mask.to(like.dtype)
