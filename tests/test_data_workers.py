@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.core import native
 from tapegrad.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
 pytestmark = [
@@ -179,6 +180,32 @@ def test_what_a_worker_knows() -> None:
     assert get_worker_info() is None
 
 
+class Threads(Dataset):
+    """How many threads the loops have, and NumPy's matrix products."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        loops = native.compiled
+        return 1 if loops is None else loops.get_num_threads(), tg.get_num_threads()
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_worker_has_one_thread(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("threadpoolctl", reason="needs the extra train")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of a process that is not forked
+        monkeypatch.setenv(name, "3")
+    before = Threads()[0]
+    native.use_threads(2)
+    try:
+        loader = DataLoader(Threads(), num_workers=1, multiprocessing_context=method)
+        assert [int(n) for n in next(iter(loader))] == [1, 1]
+        assert tg.get_num_threads() == 2
+    finally:
+        native.use_threads(max(before))
+
+
 def test_streams_are_shared_out_by_whoever_writes_them() -> None:
     loader = DataLoader(Numbers(), 2, num_workers=2)
     for _ in range(2):
@@ -189,6 +216,25 @@ def test_streams_are_shared_out_by_whoever_writes_them() -> None:
     assert list(DataLoader(Numbers(), None, num_workers=1)) == list(range(11))
     unordered = DataLoader(Numbers(), None, num_workers=2, in_order=False)
     assert sorted(unordered) == list(range(11))
+
+
+class Understating(Numbers):
+    def __len__(self) -> int:
+        return 6
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stream_that_gives_more_than_it_told_is_warned_of_once(workers: int) -> None:
+    loader = DataLoader(Understating(), 2, num_workers=workers)
+    list(loader)  # nobody has asked
+    assert len(loader) == 3
+    passed = iter(loader)
+    for _ in range(3):
+        next(passed)
+    with pytest.warns(UserWarning, match="more than the 3 batches that len") as warned:
+        assert len(list(passed)) == 3
+    assert len(warned) == 1
+    assert Path(warned[0].filename) == Path(__file__)
 
 
 def test_batches_of_all_kinds_come_through() -> None:

@@ -59,6 +59,7 @@ class DataLoader(Retelling):
 
     _resumed: Position | None = None  # where the next pass begins
     _position: Position | None = None  # where the latest pass is
+    _told: int | None = None  # by len(), of a stream
     _workers: Workers | None = None  # those that are kept
 
     def __init__(
@@ -169,7 +170,10 @@ class DataLoader(Retelling):
         return cls
 
     def __len__(self) -> int:
-        return len(self._order)
+        count = len(self._order)
+        if self._is_stream:
+            self._told = count
+        return count
 
     def state_dict(self) -> dict[str, Any]:
         """Where the latest pass is: a dict of plain values and tensors, for ``tapegrad.save``.
@@ -233,6 +237,7 @@ class DataLoader(Retelling):
             position.generator = self._generator_state()
         self._position = position
         if self._is_stream:
+            position.told = self._told
             if fresh:
                 position.sources = [
                     {"batches": 0, "ended": False, "state": None}

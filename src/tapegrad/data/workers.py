@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
+from tapegrad.core.native import use_threads
+
 from .fetch import Items, Stream
 from .shared_memory import Channel
 from .worker_info import WorkerInfo, become, draw_for_batch
@@ -103,6 +105,7 @@ def work(
     channel = Channel(connection)
     me = f"DataLoader: worker {info.id} (pid {os.getpid()})"
     become(info)
+    use_threads(1)  # there are as many workers as the user wants to have processors at work
     failed: Failure | None = None
     try:
         if init_fn is not None:
