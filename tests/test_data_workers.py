@@ -423,6 +423,13 @@ def test_arguments_that_say_nothing() -> None:
             DataLoader(data, **options)
     with pytest.raises(TypeError, match="the name of a start method or a context, not int"):
         DataLoader(data, num_workers=1, multiprocessing_context=3)
+    for wrong, match in (
+        ({"num_workers": 1.5}, "num_workers must be an int, got 1.5"),
+        ({"num_workers": 1, "prefetch_factor": "2"}, "prefetch_factor must be an int, got '2'"),
+        ({"timeout": "5"}, "timeout must be a number of seconds, got '5'"),
+    ):
+        with pytest.raises(TypeError, match=match):
+            DataLoader(data, **wrong)
     with pytest.raises(ValueError, match="batch_size is fixed"):
         DataLoader(data).batch_size = 2
     with pytest.warns(UserWarning, match="4096 workers on"):

@@ -514,6 +514,12 @@ WRONG: dict[str, tuple[Callable, type, str]] = {
     "resume": (lambda: fit(LOADER, resume=True), ValueError, "needs checkpoints"),
     "patience": (lambda: EarlyStopping(0), ValueError, "patience must be a positive"),
     "min_delta": (lambda: EarlyStopping(1, min_delta=-1), ValueError, "min_delta must not be"),
+    "another's schedule": (
+        lambda: trainer(scheduler=tg.optim.lr_scheduler.StepLR(trainer().optimizer, 1)),
+        ValueError,
+        "rates of another optimizer",
+    ),
+    "saved nowhere": (lambda: trainer(save_every=1), ValueError, "save_every needs checkpoints"),
     "save_every": (lambda: trainer(save_every=0), ValueError, "save_every must be a positive"),
 }  # fmt: skip
 

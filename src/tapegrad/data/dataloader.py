@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from numbers import Real
 from typing import Any
 
 from tapegrad.ops.common.refusals import Retelling
@@ -274,6 +275,11 @@ def _length(sized: Any) -> int | None:
 def _check_workers(
     num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool
 ) -> None:
+    for name, value in (("num_workers", num_workers), ("prefetch_factor", prefetch_factor)):
+        if value is not None and not hasattr(value, "__index__"):
+            raise TypeError(f"DataLoader: {name} must be an int, got {value!r}")
+    if not isinstance(timeout, Real):
+        raise TypeError(f"DataLoader: timeout must be a number of seconds, got {timeout!r}")
     if num_workers < 0:
         raise ValueError(f"DataLoader: num_workers must not be negative, got {num_workers}")
     if timeout < 0:

@@ -90,6 +90,8 @@ class Trainer(Saved):
                 raise ValueError(f"[Trainer] {name} must be one of {known}, got {value!r}")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.metrics = dict(metrics or {})
+        if getattr(scheduler, "optimizer", optimizer) is not optimizer:
+            raise ValueError("[Trainer] the scheduler sets the rates of another optimizer")
         self.scheduler, self.schedule = scheduler, schedule
         self.mode, self._monitor = mode, monitor
         self.accumulate = count("accumulate", accumulate)
@@ -101,6 +103,8 @@ class Trainer(Saved):
         self.scaler = scaler
         self.checkpoints = checkpoints
         self.save_every = None if save_every is None else count("save_every", save_every)
+        if save_every is not None and checkpoints is None:
+            raise ValueError("[Trainer] save_every needs checkpoints: the folder of the run")
         self.callbacks = [*callbacks, *([Progress()] if progress else [])]
 
         self.history = History()
