@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -216,6 +217,28 @@ def test_streams_are_shared_out_by_whoever_writes_them() -> None:
     assert list(DataLoader(Numbers(), None, num_workers=1)) == list(range(11))
     unordered = DataLoader(Numbers(), None, num_workers=2, in_order=False)
     assert sorted(unordered) == list(range(11))
+
+
+class Faults(Dataset):
+    """Memory that is taken and given back, and how often the system had to map some for it."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> int:
+        import resource
+
+        for _ in range(2):
+            pieces = [np.ones(50_000, np.uint8) for _ in range(64)]
+            np.concatenate(pieces)
+            del pieces
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the GNU C library")
+def test_memory_of_a_batch_serves_the_next() -> None:
+    counts = [int(n) for n in DataLoader(Faults(), None, num_workers=1)]
+    assert counts[-1] - counts[1] < 100 * 6  # of some 3,000 pages each
 
 
 class Understating(Numbers):
