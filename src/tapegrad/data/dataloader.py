@@ -38,11 +38,11 @@ class DataLoader(Retelling):
     **Workers.** ``num_workers`` processes make batches while the program computes, each up to
     ``prefetch_factor`` (2) ahead. They are started by ``multiprocessing_context``, "fork", "spawn"
     or "forkserver", for each pass, or with ``persistent_workers`` for all passes; they compute with
-    one thread each, and call ``worker_init_fn(id)`` first. Their batches come through shared memory, in order, or with
-    ``in_order=False`` as they are ready. An error in a worker is raised here, with the worker's
-    traceback, its number and the sample; one that is killed, or takes longer than ``timeout``
-    seconds for a batch, is a RuntimeError that names it. Each worker has its own copy of an
-    ``IterableDataset``, which takes its share by ``get_worker_info()``.
+    one thread each, and call ``worker_init_fn(id)`` first. Their batches come through shared
+    memory, in order, or with ``in_order=False`` as they are ready. An error in a worker is raised
+    here, with the worker's traceback, its number and the sample; one that is killed, or takes
+    longer than ``timeout`` seconds for a batch, is a RuntimeError that names it. Each worker has
+    its own copy of an ``IterableDataset``, which takes its share by ``get_worker_info()``.
 
     **Random numbers.** A pass makes two calls of the generator: for a seed, and for the order. In
     each batch the library's random numbers begin anew, by that seed and the batch's number, and in
