@@ -519,7 +519,6 @@ WRONG: dict[str, tuple[Callable, type, str]] = {
         ValueError,
         "rates of another optimizer",
     ),
-    "saved nowhere": (lambda: trainer(save_every=1), ValueError, "save_every needs checkpoints"),
     "save_every": (lambda: trainer(save_every=0), ValueError, "save_every must be a positive"),
 }  # fmt: skip
 

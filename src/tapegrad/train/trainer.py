@@ -103,8 +103,6 @@ class Trainer(Saved):
         self.scaler = scaler
         self.checkpoints = checkpoints
         self.save_every = None if save_every is None else count("save_every", save_every)
-        if save_every is not None and checkpoints is None:
-            raise ValueError("[Trainer] save_every needs checkpoints: the folder of the run")
         self.callbacks = [*callbacks, *([Progress()] if progress else [])]
 
         self.history = History()
