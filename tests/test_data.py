@@ -586,6 +586,12 @@ def test_a_sampler_that_names_what_there_is_not(make):
         list(loader)
 
 
+def test_a_sampler_that_names_no_index():
+    loader = DataLoader(TensorDataset(tg.arange(3)), 2, sampler=[0, 1.5])
+    with pytest.raises(IndexError, match=r"indices must be integers, got \[0, 1\.5\]"):
+        list(loader)
+
+
 def test_what_is_no_dataset():
     class NoLength:
         def __getitem__(self, index):

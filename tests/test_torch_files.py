@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import random
+import re
 import struct
 import time
 import tracemalloc
@@ -401,8 +402,17 @@ UNPICKLES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "m
 
 
 def test_nothing_in_the_package_unpickles():
-    """No module of it imports what does, and NumPy is told not to."""
+    """No module of it imports what does, and NumPy is told not to. Two files send what they pickle
+    from one process of the program to another, never into files: nobody but a loader names them."""
+    between_processes = {"workers", "shared_memory"}
     for path in PACKAGE.rglob("*.py"):
+        if path.parent.name == "data":
+            if path.stem in between_processes:
+                continue
+        else:
+            assert not re.search(rf"\bdata\.({'|'.join(between_processes)})\b", path.read_text()), (
+                path
+            )
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported = {alias.name.partition(".")[0] for alias in node.names}

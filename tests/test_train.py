@@ -391,7 +391,10 @@ def test_the_learning_curve(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra viz")
     t = trainer(metrics={"accuracy": tg.metrics.Accuracy()})
     t.fit(LOADER, epochs=2, validation=LOADER).plot(tmp_path / "curve.png")
-    assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    picture = (tmp_path / "curve.png").read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert t.history._repr_png_() == picture  # in notebooks
+    assert History()._repr_png_() is None
     with pytest.raises(KeyError, match="no column 'acc', it has"):
         t.history.column("acc")
     with pytest.raises(ValueError, match="no reports to draw"):

@@ -37,15 +37,13 @@ def set_num_threads(num: int) -> None:
     """
     count = _positive("set_num_threads", num)
     try:
-        from threadpoolctl import threadpool_limits
+        import threadpoolctl  # noqa: F401
     except ImportError as error:
         raise ImportError(
             "[set_num_threads] needs threadpoolctl: pip install 'tapegrad[train]', or set "
             f"OMP_NUM_THREADS={count} in the environment before Python starts"
         ) from error
-    threadpool_limits(limits=count)
-    if native.compiled is not None:
-        native.compiled.set_num_threads(min(count, 1024))
+    native.use_threads(count)
 
 
 def _positive(op: str, num: Any) -> int:

@@ -48,6 +48,18 @@ def _threads() -> int:
     return os.cpu_count() or 1
 
 
+def use_threads(count: int) -> None:
+    """Let the loops use so many threads from now on, and NumPy's matrix products where the package
+    threadpoolctl is installed."""
+    if compiled is not None:
+        compiled.set_num_threads(min(count, 1024))
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return
+    threadpool_limits(limits=count)
+
+
 compiled: Any
 compiled, status = _start()
 

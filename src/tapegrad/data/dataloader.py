@@ -7,9 +7,8 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from numbers import Real
 from typing import Any
-
-import numpy as np
 
 from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.sampling.philox import Generator
@@ -38,12 +37,12 @@ class DataLoader(Retelling):
 
     **Workers.** ``num_workers`` processes make batches while the program computes, each up to
     ``prefetch_factor`` (2) ahead. They are started by ``multiprocessing_context``, "fork", "spawn"
-    or "forkserver", for each pass, or with ``persistent_workers`` for all passes; they call
-    ``worker_init_fn(id)`` first. Their batches come through shared memory, in order, or with
-    ``in_order=False`` as they are ready. An error in a worker is raised here, with the worker's
-    traceback, its number and the sample; one that is killed, or takes longer than ``timeout``
-    seconds for a batch, is a RuntimeError that names it. Each worker has its own copy of an
-    ``IterableDataset``, which takes its share by ``get_worker_info()``.
+    or "forkserver", for each pass, or with ``persistent_workers`` for all passes; they compute with
+    one thread each, and call ``worker_init_fn(id)`` first. Their batches come through shared
+    memory, in order, or with ``in_order=False`` as they are ready. An error in a worker is raised
+    here, with the worker's traceback, its number and the sample; one that is killed, or takes
+    longer than ``timeout`` seconds for a batch, is a RuntimeError that names it. Each worker has
+    its own copy of an ``IterableDataset``, which takes its share by ``get_worker_info()``.
 
     **Random numbers.** A pass makes two calls of the generator: for a seed, and for the order. In
     each batch the library's random numbers begin anew, by that seed and the batch's number, and in
@@ -61,6 +60,7 @@ class DataLoader(Retelling):
 
     _resumed: Position | None = None  # where the next pass begins
     _position: Position | None = None  # where the latest pass is
+    _told: int | None = None  # by len(), of a stream
     _workers: Workers | None = None  # those that are kept
 
     def __init__(
@@ -175,7 +175,10 @@ class DataLoader(Retelling):
         return cls
 
     def __len__(self) -> int:
-        return len(self._order)
+        count = len(self._order)
+        if self._is_stream:
+            self._told = count
+        return count
 
     def state_dict(self) -> dict[str, Any]:
         """Where the latest pass is: a dict of plain values and tensors, for ``tapegrad.save``.
@@ -239,6 +242,7 @@ class DataLoader(Retelling):
             position.generator = self._generator_state()
         self._position = position
         if self._is_stream:
+            position.told = self._told
             if fresh:
                 position.sources = [
                     {"batches": 0, "ended": False, "state": None}
@@ -275,13 +279,11 @@ def _length(sized: Any) -> int | None:
 def _check_workers(
     num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool
 ) -> None:
-    for name, value, kinds in (
-        ("num_workers", num_workers, (int, np.integer)),
-        ("timeout", timeout, (int, float, np.number)),
-        ("prefetch_factor", prefetch_factor, (int, np.integer, type(None))),
-    ):
-        if not isinstance(value, kinds) or value != value:
-            raise TypeError(f"DataLoader: {name} must be a number, not {value!r}")
+    for name, value in (("num_workers", num_workers), ("prefetch_factor", prefetch_factor)):
+        if value is not None and not hasattr(value, "__index__"):
+            raise TypeError(f"DataLoader: {name} must be an int, got {value!r}")
+    if not isinstance(timeout, Real) or timeout != timeout:
+        raise TypeError(f"DataLoader: timeout must be a number of seconds, got {timeout!r}")
     if num_workers < 0:
         raise ValueError(f"DataLoader: num_workers must not be negative, got {num_workers}")
     if timeout < 0:

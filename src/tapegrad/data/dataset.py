@@ -104,7 +104,10 @@ class TensorDataset(Dataset):
         return len(self.tensors[0])
 
     def __getbatch__(self, indices: Sequence[int]) -> list[Tensor]:
-        rows = np.asarray(indices, dtype=np.int64)
+        rows = np.asarray(indices)
+        if rows.dtype.kind == "f" and rows.size:
+            raise IndexError(f"TensorDataset: indices must be integers, got {list(indices)}")
+        rows = rows.astype(np.int64, copy=False)
         on = {device: tensor(rows, device=device) for device in {t.device for t in self.tensors}}
         return [t[on[t.device]] for t in self.tensors]
 

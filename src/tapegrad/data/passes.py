@@ -48,6 +48,7 @@ class InProcess:
             position.deliver(number)
         else:
             self.source.update(batches=number + 1, state=state)
+            position.check_told()
         return batch
 
     def _made(self, number: int, task: Any) -> Any:
@@ -107,6 +108,7 @@ class WithWorkers:
             raise StopIteration
         if isinstance(batch, Failure):
             raise batch.error()
+        self.position.check_told()
         return batch
 
     def _next(self) -> Any:

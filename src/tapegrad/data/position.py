@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ class Position:
     failed: list[int] = field(default_factory=list)  # those that raised, and nothing came since
     turn: int = 0  # of streams: whose batch is next
     sources: list[dict[str, Any]] = field(default_factory=list)  # of streams: one for each worker
+    told: int | None = None  # of a stream: how many batches it was said to have
 
     def deliver(self, number: int) -> None:
         """Note that batch ``number`` was delivered, and that who asked for it has done without
@@ -35,6 +37,16 @@ class Position:
             self.ahead.remove(self.delivered)
             self.delivered += 1
 
+    def check_told(self) -> None:
+        """Warn of the first batch of a stream that is one too many."""
+        if self.told is not None and sum(s["batches"] for s in self.sources) == self.told + 1:
+            warnings.warn(
+                f"DataLoader: the stream has given more than the {self.told} batches that "
+                "len(loader) told: correct its __len__, or, where there are workers, let each take "
+                "its share by get_worker_info()",
+                stacklevel=3,
+            )
+
 
 def as_state(position: Position | None, facts: dict[str, Any], now: dict[str, Any]) -> dict:
     """The state of a loader of which ``facts`` are known; ``now`` are generator and sampler where
@@ -42,7 +54,7 @@ def as_state(position: Position | None, facts: dict[str, Any], now: dict[str, An
     if position is None:
         return {"loader": facts, "pass": None, **now}
     rest = asdict(position)
-    del rest["failed"]
+    del rest["failed"], rest["told"]
     return {
         "loader": facts,
         "generator": rest.pop("generator"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
 from tapegrad.ops.common.refusals import Retelling
@@ -22,9 +23,19 @@ class History(Retelling, list):
             raise KeyError(f"History has no column {name!r}, it has {known}")
         return [row[name] for row in self]
 
+    def _repr_png_(self) -> bytes | None:
+        """The learning curve for notebooks; None, and they show the rows, without matplotlib."""
+        picture = BytesIO()
+        try:
+            self.plot(picture)
+        except (ImportError, ValueError):
+            return None
+        return picture.getvalue()
+
     def plot(self, path: Any) -> None:
-        """Draw the learning curve into a file: the loss over the steps, beside it the metrics; of
-        training and validation. Raises ImportError without matplotlib, ValueError without rows."""
+        """Draw the learning curve into a file, named or open for bytes: the loss over the steps,
+        beside it the metrics; of training and validation. Raises ImportError without matplotlib,
+        ValueError without rows."""
         if not self:
             raise ValueError("[History.plot] there are no reports to draw")
         try:
