@@ -84,7 +84,9 @@ class WithWorkers:
 
     def __next__(self) -> Any:
         with self.lock:  # threads may share a pass
-            return self._delivered()
+            batch = self._delivered()
+            self.position.check_told()
+            return batch
 
     def _delivered(self) -> Any:
         if self.position.ended:
@@ -108,7 +110,6 @@ class WithWorkers:
             raise StopIteration
         if isinstance(batch, Failure):
             raise batch.error()
-        self.position.check_told()
         return batch
 
     def _next(self) -> Any:
