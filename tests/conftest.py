@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--passed"):
         config.pluginmanager.register(Passed(config.getoption("--passed")))
     if config.getoption("--cupy") == "strict":

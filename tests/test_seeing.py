@@ -172,7 +172,7 @@ def test_threads_count_at_the_same_time() -> None:
     for thread in threads:
         thread.join()
     assert counts == [{"matmul": 16}, {"matmul": 32}]
-    assert caller._watcher is None
+    assert not caller._between
 
 
 def test_a_summary_of_objects_that_hold_themselves() -> None:
