@@ -174,6 +174,8 @@ def problem(name: str, f: Callable, args: tuple, options: dict[str, Any]) -> str
     except AssertionError as error:  # PyTorch's, for heads and masks that do not fit
         known = re.search(r"MultiheadAttention: |\[\w+\] \w+ must (be|have) ", str(error))
         return "" if known else f"AssertionError: {error}"
+    except ImportError as error:
+        return "" if "pip install 'tapegrad[" in str(error) else f"ImportError: {error}"
     except FileNotFoundError as error:
         return "" if error.filename is not None else f"FileNotFoundError: {error}"
     except TooLong:
