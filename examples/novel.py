@@ -5,7 +5,8 @@
 
 Pieces are learned here, by Sennrich et al. 2016: the two neighbours that occur most often become
 one, 500 times. Both are judged by bits a letter, so they compare.
-SCORES
+Score: 2.940 by letters, 2.594 by 500 pieces; the same networks in PyTorch 2.943 and 2.594, with the
+same random numbers (tools/with_pytorch.py, PyTorch 2.13.0, 2026-11-29).
 """
 
 import argparse
@@ -150,3 +151,4 @@ for step in range(1, STEPS + 1):
 
 print(write(pieces[:20], 50 if options.tiny else 300))
 print(f"score: {bits_a_letter():.3f} bits a letter of what was never read")
+print(f"in PyTorch, at full length: {2.594 if options.pieces else 2.943}")
