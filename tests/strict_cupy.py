@@ -95,7 +95,8 @@ class Ufunc:
                 wrapped = [own(np.asarray(r).astype(c, copy=False))
                            for r, c in zip(results, outputs, strict=True)]  # fmt: skip
                 return tuple(wrapped) if isinstance(found, tuple) else wrapped[0]
-        raise TypeError(f"cupy_{self.__name__} takes no {', '.join(map(str, map(_kind, args)))}")
+        kinds = ", ".join(map(str, map(_kind, args)))
+        raise TypeError(f"Wrong type ({kinds}) of arguments for cupy_{self.__name__}")
 
     def _with_bfloat16(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """CuPy's numbers are weak beside bfloat16, and what has no loop for it runs in float32."""

@@ -148,6 +148,7 @@ def explain(name: str, error: Exception, *inputs: Any) -> Exception:
         )
     given = " and ".join(f"{kind} {shape}" for kind, shape in zip(types, shapes, strict=True))
     text = str(error)
-    if "not supported for the input types" in text:  # NumPy goes on about its casting rules
+    # NumPy goes on about its casting rules, CuPy about its loops.
+    if "not supported for the input types" in text or "of arguments for cupy_" in text:
         text = "it is not for this dtype; for integers and bools there are .long(), .bool(), x > 0"
     return type(error)(f"[{name}] of {given}: {text}")
