@@ -17,6 +17,7 @@ from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.memory import Region, window
 from tapegrad.core.tensor import Size, Tensor
+from tapegrad.ops.movement.tensor_types import NAMES
 
 from .errors import CheckpointError
 from .pickle_opcodes import Known, Machine, Refused, checked_key
@@ -221,18 +222,6 @@ def _complex(real: Any, imaginary: Any) -> complex:
     return complex(real, imaginary)
 
 
-_DTYPES = {
-    "Double": "float64",
-    "Float": "float32",
-    "Half": "float16",
-    "BFloat16": "bfloat16",
-    "Long": "int64",
-    "Int": "int32",
-    "Short": "int16",
-    "Char": "int8",
-    "Byte": "uint8",
-    "Bool": "bool",
-}
 _NO_SUCH_TENSORS = Refused(
     "is a kind of tensor that there is none of here (complex, sparse, quantized, of unsigned or "
     "8-bit floating-point numbers, on the meta device)"
@@ -268,6 +257,6 @@ _KNOWN = _Names(
         for module in modules
     }
 )
-for _code, _name in _DTYPES.items():
+for _code, _name in NAMES.items():
     if _name != "bfloat16":
         _KNOWN[f"torch.{_code}Storage"] = _KNOWN[f"torch.{_name}"] = dtypes.dtype(_name)
