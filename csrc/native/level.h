@@ -3,9 +3,19 @@
 
 #include "loops.h"
 
+// The files of loops (loops/) whose table has the file's name, and the doors (doors/) to them.
+#define TAPEGRAD_TABLES       \
+    TABLE(elementwise, alike) \
+    TABLE(rows, alike)        \
+    TABLE(norm, norm)         \
+    TABLE(random, random)
+
 struct Level {
     const char* name;
-    const Loops &steps, &elementwise, &random, &rows, &norm;
+    const Loops& steps;
+#define TABLE(name, door) const Loops& name;
+    TAPEGRAD_TABLES
+#undef TABLE
 };
 
 extern const Level* level;

@@ -13,7 +13,7 @@
 
 // ---- levels of instructions ----
 
-#define LEVEL(name) extern const Loops steps_##name, elementwise_##name, random_##name, rows_##name, norm_##name;
+#define LEVEL(name) extern const Level level_##name;
 TAPEGRAD_LEVELS
 #undef LEVEL
 
@@ -35,8 +35,8 @@ void run(Loop loop, void* const* arrays, const double* numbers, int64_t size, in
 
 namespace {
 
-#define LEVEL(name) {#name, steps_##name, elementwise_##name, random_##name, rows_##name, norm_##name},
-const Level built[] = {TAPEGRAD_LEVELS};
+#define LEVEL(name) &level_##name,
+const Level* const built[] = {TAPEGRAD_LEVELS};
 #undef LEVEL
 
 bool runs_here(const char* name) {
@@ -58,9 +58,9 @@ bool runs_here(const char* name) {
 
 PyObject* levels(PyObject*, PyObject*) {
     PyObject* found = PyList_New(0);
-    for (const Level& each : built) {
-        if (found != nullptr && runs_here(each.name)) {
-            PyObject* name = PyUnicode_FromString(each.name);
+    for (const Level* each : built) {
+        if (found != nullptr && runs_here(each->name)) {
+            PyObject* name = PyUnicode_FromString(each->name);
             if (name == nullptr || PyList_Append(found, name) < 0) {
                 Py_CLEAR(found);
             }
@@ -75,9 +75,9 @@ PyObject* use(PyObject*, PyObject* argument) {
     if (wanted == nullptr) {
         return nullptr;
     }
-    for (const Level& each : built) {
-        if (std::strcmp(each.name, wanted) == 0 && runs_here(wanted)) {
-            level = &each;
+    for (const Level* each : built) {
+        if (std::strcmp(each->name, wanted) == 0 && runs_here(wanted)) {
+            level = each;
             Py_RETURN_NONE;
         }
     }
@@ -128,7 +128,7 @@ PyMODINIT_FUNC PyInit__native() {
     if (module == nullptr) {
         return nullptr;
     }
-    level = &built[0];
+    level = built[0];
     const struct {
         const char* name;
         PyObject* value;

@@ -358,7 +358,8 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     levels = LEVELS if x86 else ("host",)
     known = "-DTAPEGRAD_LEVELS=" + " ".join(f"LEVEL({level})" for level in levels)
-    commands = [(file, (*flags, known, "-pthread")) for file in root.glob("csrc/native/*.cpp")]
+    files = [*root.glob("csrc/native/*.cpp"), *root.glob("csrc/native/doors/*.cpp")]
+    commands = [(file, (*flags, known, "-pthread")) for file in files]
     for level in levels:
         of_level = [*LOOP_FLAGS, f"-DTAPEGRAD_LEVEL={level}", f"-I{root}"]
         of_level += [f"-march=x86-64-{level}"] if x86 else []

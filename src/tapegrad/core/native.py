@@ -21,8 +21,9 @@ from .extension import load
 def _start() -> tuple[ModuleType | None, str]:
     if os.environ.get("TAPEGRAD_NATIVE") == "off":
         return None, "not used: TAPEGRAD_NATIVE=off"
-    folders = "csrc/native", "csrc/native/loops", "kernels"
-    module, status = load("native", "NumPy computes what it has loops for", *folders)
+    folders = (f"csrc/native{folder}" for folder in ("", "/doors", "/loops"))
+    what = "NumPy computes what it has loops for"
+    module, status = load("native", what, *folders, "kernels")
     if module is None:
         return None, status
     levels = module.levels()
