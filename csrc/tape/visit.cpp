@@ -1,95 +1,18 @@
 // The walk back over the tape, in C: what _visit in src/tapegrad/core/engine.py does where neither
 // targets nor gradients of gradients are wanted, statement for statement. Python's function is the
 // definition; what is rare is left to its helpers, which configure() hands over.
-//
-// Nodes and leaves are Python's classes. Their slots are read at the offsets that their own member
-// descriptors name.
-
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
-
-#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
-#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
-#include <numpy/arrayobject.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <new>
-#include <utility>
 #include <vector>
+
+#include "tape.h"
 
 namespace {
 
-// ---- references ----
-
-struct Ref {  // an owned reference
-    PyObject* object;
-    explicit Ref(PyObject* owned = nullptr) : object(owned) {}
-    static Ref to(PyObject* borrowed) {
-        Py_XINCREF(borrowed);
-        return Ref(borrowed);
-    }
-    Ref(Ref&& other) noexcept : object(other.object) { other.object = nullptr; }
-    Ref& operator=(Ref&& other) noexcept {
-        std::swap(object, other.object);
-        return *this;
-    }
-    ~Ref() { Py_XDECREF(object); }
-    operator PyObject*() const { return object; }
-};
-
-template <class... Arguments>
-Ref call(PyObject* function, const Arguments&... arguments) {
-    PyObject* given[] = {static_cast<PyObject*>(arguments)...};
-    return Ref(PyObject_Vectorcall(function, given, sizeof...(arguments), nullptr));
+PyObject*& leaf_slot(PyObject* leaf, Py_ssize_t offset) {
+    return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(leaf) + offset);
 }
-
-// ---- what the engine hands over ----
-
-struct Slots {  // where a Node or a Leaf keeps what the walk asks for
-    Py_ssize_t shape, dtype;
-};
-
-struct Engine {
-    PyTypeObject *node, *leaf;
-    PyObject* storage;
-    PyObject* result_of;
-    PyObject *fitted, *wide_sum, *rounded, *run_hooks, *with_posthooks, *freed, *check,
-        *collect_result, *add_into;
-    Slots of_node, of_leaf;
-    Py_ssize_t primitive, serial, edges, saved, inputs, device, storage_of_result, watched;
-};
-
-Engine engine;
-
-struct {
-    PyObject *aside, *backward, *base, *into, *last_change, *posthooks, *saves_any, *xp;
-} names;
-
-PyObject*& slot(PyObject* object, Py_ssize_t offset) {
-    return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(object) + offset);
-}
-
-void set_slot(PyObject* object, Py_ssize_t offset, PyObject* value) {
-    Py_INCREF(value);
-    Py_XSETREF(slot(object, offset), value);
-}
-
-bool find_slot(PyTypeObject* type, const char* name, Py_ssize_t& offset) {
-    Ref descriptor(PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), name));
-    if (!descriptor) {
-        return false;
-    }
-    if (!Py_IS_TYPE(descriptor.object, &PyMemberDescr_Type)) {
-        PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
-        return false;
-    }
-    offset = reinterpret_cast<PyMemberDescrObject*>(descriptor.object)->d_member->offset;
-    return true;
-}
-
-// ---- the walk ----
 
 struct Reached {
     long long serial;
@@ -104,19 +27,6 @@ struct Walk {  // also the function that rules' gradients are handed to, arrive(
     std::vector<Reached>* heap;
 };
 
-// Whether a node or leaf is complete: an unset slot is a null pointer.
-template <size_t count>
-bool is_complete(PyObject* edge, const Py_ssize_t (&offsets)[count]) {
-    for (Py_ssize_t offset : offsets) {
-        if (!slot(edge, offset)) {
-            PyErr_Format(PyExc_AttributeError, "an incomplete %s on the tape",
-                         Py_TYPE(edge)->tp_name);
-            return false;
-        }
-    }
-    return true;
-}
-
 bool is_open(const Walk* walk) {  // and not one that someone has kept after its end
     if (!walk->pending) {
         PyErr_SetString(PyExc_RuntimeError, "this walk over the tape is over");
@@ -125,12 +35,8 @@ bool is_open(const Walk* walk) {  // and not one that someone has kept after its
 }
 
 bool push(Walk* walk, PyObject* node) {
-    const long long serial = PyLong_AsLongLong(slot(node, engine.serial));
-    if (serial == -1 && PyErr_Occurred()) {
-        return false;
-    }
     try {
-        walk->heap->push_back({serial, node});
+        walk->heap->push_back({as_node(node)->serial, node});
     } catch (const std::bad_alloc&) {
         PyErr_NoMemory();
         return false;
@@ -140,23 +46,73 @@ bool push(Walk* walk, PyObject* node) {
     return true;
 }
 
-bool fits(PyObject* gradient, PyObject* shape, PyObject* dtype) {
-    if (!PyArray_CheckExact(gradient)) {
-        return false;
+bool is_complete(PyObject* edge, bool complete) {
+    if (!complete) {
+        PyErr_Format(PyExc_AttributeError, "an incomplete %s on the tape", Py_TYPE(edge)->tp_name);
     }
-    auto* array = reinterpret_cast<PyArrayObject*>(gradient);
-    const int ndim = PyArray_NDIM(array);
-    if (reinterpret_cast<PyObject*>(PyArray_DESCR(array)) != dtype ||
-        PyTuple_GET_SIZE(shape) != ndim) {
-        return false;
-    }
-    for (int i = 0; i < ndim; ++i) {
-        if (PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i)) != PyArray_DIM(array, i)) {
+    return complete;
+}
+
+// Where a gradient is to go: a node or a leaf.
+struct Edge {
+    PyObject* object;
+    bool is_leaf;
+    PyObject* dtype;        // borrowed
+    PyObject* shape;        // a tuple, borrowed, or null where the node keeps its sizes itself
+    int dimensions = 0;
+    const npy_intp* sizes = nullptr;
+
+    bool read(PyObject* edge) {
+        object = edge;
+        is_leaf = Py_IS_TYPE(edge, engine.leaf);
+        if (is_leaf) {
+            dtype = leaf_slot(edge, engine.leaf_dtype);
+            shape = leaf_slot(edge, engine.leaf_shape);
+        } else if (is_node(edge)) {
+            const Node* node = as_node(edge);
+            dtype = node->dtype;
+            shape = node->shape;
+            dimensions = node->dimensions;
+            sizes = node->sizes;
+        } else {
+            PyErr_SetString(PyExc_TypeError, "a gradient goes to a Node or a Leaf");
             return false;
         }
+        const bool sized = !is_leaf && dimensions >= 0;
+        if (!is_complete(edge, dtype && (shape || sized))) {
+            return false;
+        }
+        if (!PyArray_DescrCheck(dtype) || (!sized && !PyTuple_Check(shape))) {
+            PyErr_SetString(PyExc_TypeError, "an edge needs a shape and a dtype");
+            return false;
+        }
+        if (sized) {
+            shape = nullptr;
+        }
+        return true;
     }
-    return true;
-}
+
+    bool fits(PyObject* gradient) const {
+        if (!PyArray_CheckExact(gradient) || dtype_of(gradient) != dtype) {
+            return false;
+        }
+        const int ndim = PyArray_NDIM(as_array(gradient));
+        const npy_intp* dims = PyArray_DIMS(as_array(gradient));
+        if (!shape) {
+            return ndim == dimensions && std::equal(dims, dims + ndim, sizes);
+        }
+        if (PyTuple_GET_SIZE(shape) != ndim) {
+            return false;
+        }
+        for (int i = 0; i < ndim; ++i) {
+            if (PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i)) != dims[i]) {
+                PyErr_Clear();
+                return false;
+            }
+        }
+        return true;
+    }
+};
 
 // Whether only ``pending`` holds an array, which is no view: nobody else can see it change.
 bool is_own(PyObject* have) {
@@ -164,7 +120,7 @@ bool is_own(PyObject* have) {
         return false;
     }
     if (PyArray_Check(have)) {
-        return PyArray_BASE(reinterpret_cast<PyArrayObject*>(have)) == nullptr;
+        return PyArray_BASE(as_array(have)) == nullptr;
     }
     Ref base(PyObject_GetAttr(have, names.base));
     if (!base) {
@@ -173,52 +129,45 @@ bool is_own(PyObject* have) {
     return base.object == Py_None;
 }
 
-bool arrive(Walk* walk, PyObject* edge, PyObject* gradient) {
-    const bool is_leaf = Py_IS_TYPE(edge, engine.leaf);
-    if (!is_leaf && !Py_IS_TYPE(edge, engine.node)) {
-        PyErr_SetString(PyExc_TypeError, "a gradient goes to a Node or a Leaf");
-        return false;
-    }
-    const Slots& at = is_leaf ? engine.of_leaf : engine.of_node;
-    if (!is_complete(edge, {at.shape, at.dtype}) ||
-        (!is_leaf && !is_complete(edge, {engine.serial}))) {
-        return false;
-    }
-    PyObject* dtype = slot(edge, at.dtype);
-    if (!PyArray_DescrCheck(dtype) || !PyTuple_Check(slot(edge, at.shape))) {
-        PyErr_SetString(PyExc_TypeError, "an edge needs a shape and a dtype");
+bool arrive(Walk* walk, PyObject* to, PyObject* gradient) {
+    Edge edge;
+    if (!edge.read(to)) {
         return false;
     }
     Ref fitted = Ref::to(gradient);
-    if (!fits(gradient, slot(edge, at.shape), dtype)) {
-        fitted = call(engine.fitted, walk->xp, gradient, edge, walk->node, walk->wide);
+    if (!edge.fits(gradient)) {
+        fitted = call(engine.fitted, walk->xp, gradient, to, walk->node, walk->wide);
         if (!fitted) {
             return false;
         }
     }
-    PyObject* have = PyDict_GetItemWithError(walk->pending, edge);
+    PyObject* have = PyDict_GetItemWithError(walk->pending, to);
     if (!have) {
-        return !PyErr_Occurred() && PyDict_SetItem(walk->pending, edge, fitted) == 0 &&
-               (is_leaf || push(walk, edge));
+        return !PyErr_Occurred() && PyDict_SetItem(walk->pending, to, fitted) == 0 &&
+               (edge.is_leaf || push(walk, to));
     }
     Ref sum;
-    if (PyDataType_ELSIZE(reinterpret_cast<PyArray_Descr*>(dtype)) == 2) {
-        sum = call(engine.wide_sum, walk->xp, have, fitted, edge, walk->wide);
+    if (PyDataType_ELSIZE(reinterpret_cast<PyArray_Descr*>(edge.dtype)) == 2) {
+        sum = call(engine.wide_sum, walk->xp, have, fitted, to, walk->wide);
     } else if (is_own(have)) {
+        if (add_onto(have, fitted)) {
+            return true;
+        }
         Ref kept = Ref::to(have);
         sum = Ref(PyNumber_InPlaceAdd(have, fitted));
     } else {
-        sum = Ref(PyNumber_Add(have, fitted));
+        sum = Ref(add_up(have, fitted));
     }
-    return sum && PyDict_SetItem(walk->pending, edge, sum) == 0;
+    return sum && PyDict_SetItem(walk->pending, to, sum) == 0;
 }
 
-bool changed_since(PyObject* node, bool& changed) {
-    Ref last(PyObject_GetAttr(engine.storage, names.last_change));
+bool changed_since(const Node* node, bool& changed) {
+    PyObject* storage = reinterpret_cast<PyObject*>(engine.storage);
+    Ref last(PyObject_GetAttr(storage, names.last_change));
     if (!last) {
         return false;
     }
-    changed = PyLong_AsLongLong(last) > PyLong_AsLongLong(slot(node, engine.serial));
+    changed = PyLong_AsLongLong(last) > node->serial;
     return !PyErr_Occurred();
 }
 
@@ -230,32 +179,82 @@ bool has_posthooks(PyObject* node, bool& has) {
     return !PyErr_Occurred();
 }
 
+bool use_namespace(Walk* walk, const Node* node) {
+    PyObject* xp = PyObject_GetAttr(node->device, names.xp);
+    if (xp) {
+        Py_XSETREF(walk->xp, xp);
+    }
+    return xp;
+}
+
+// An attribute of the node's primitive, which its caller remembers.
+Ref of_primitive(Node* node, PyObject* name, PyObject* Caller::*remembered) {
+    if (!node->caller) {
+        return Ref(PyObject_GetAttr(node->primitive, name));
+    }
+    PyObject*& known = reinterpret_cast<Caller*>(node->caller)->*remembered;
+    if (!known) {
+        known = PyObject_GetAttr(node->primitive, name);
+    }
+    return Ref::to(known);
+}
+
+// By a rule in C. False where it declines.
+bool hand_on_in_c(Walk* walk, Node* node, PyObject* g, bool& failed) {
+    const Caller* caller = reinterpret_cast<Caller*>(node->caller);
+    if (!caller->gradient || !use_namespace(walk, node)) {
+        return false;
+    }
+    Ref gradients[most_inputs];
+    for (int i = 0; i < caller->inputs; ++i) {
+        if (edge_of(node, i)) {
+            gradients[i] = Ref(caller->gradient(node, i, g));
+            if (!gradients[i]) {
+                return false;
+            }
+        }
+    }
+    for (int i = 0; i < caller->inputs && !failed; ++i) {
+        if (gradients[i]) {
+            Ref edge = Ref::to(edge_of(node, i)), gradient = std::move(gradients[i]);
+            failed = !edge || !arrive(walk, edge, gradient);
+        }
+    }
+    return true;
+}
+
 // Hand the gradient of a node's result on to its edges.
-bool hand_on(Walk* walk, PyObject* node, PyObject* g, PyObject* primitive, PyObject* saved) {
-    Ref edges = Ref::to(slot(node, engine.edges));
+bool hand_on(Walk* walk, PyObject* object, PyObject* g, bool watched) {
+    Node* node = as_node(object);
+    PyObject* self = reinterpret_cast<PyObject*>(walk);
+    bool has = false, failed = false;
+    if (watched && !has_posthooks(object, has)) {
+        return false;
+    }
+    if (node->caller && !has && hand_on_in_c(walk, node, g, failed)) {
+        return !failed;
+    }
+    if (PyErr_Occurred() || !expand(node)) {
+        return false;
+    }
+    Ref edges = Ref::to(node->edges), saved = Ref::to(node->saved);
     const bool tuples = PyTuple_Check(edges.object) && PyTuple_GET_SIZE(edges.object) > 0;
-    if (primitive == engine.result_of) {
-        if (!tuples || !PyTuple_Check(saved) || PyTuple_GET_SIZE(saved) < 3) {
+    if (node->primitive == engine.result_of) {
+        if (!tuples || !PyTuple_Check(saved.object) || PyTuple_GET_SIZE(saved.object) < 3) {
             PyErr_SetString(PyExc_TypeError, "a result needs its whole and its index");
             return false;
         }
-        PyObject* index = PyTuple_GET_ITEM(saved, 2);
+        PyObject* index = PyTuple_GET_ITEM(saved.object, 2);
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
         return call(engine.collect_result, walk->pending, walk->push, whole, index, g);
     }
-    bool has = false;
-    if (slot(node, engine.watched) == Py_True && !has_posthooks(node, has)) {
+    if (!use_namespace(walk, node)) {
         return false;
     }
     if (has) {
-        Ref xp(PyObject_GetAttr(slot(node, engine.device), names.xp));
-        if (!xp) {
-            return false;
-        }
-        Py_XSETREF(walk->xp, Py_NewRef(xp.object));
-        return call(engine.with_posthooks, xp, node, g, edges, reinterpret_cast<PyObject*>(walk));
+        return call(engine.with_posthooks, walk->xp, object, g, edges, self);
     }
-    Ref into(PyObject_GetAttr(primitive, names.into));
+    Ref into = of_primitive(node, names.into, &Caller::into);
     if (!into) {
         return false;
     }
@@ -265,40 +264,60 @@ bool hand_on(Walk* walk, PyObject* node, PyObject* g, PyObject* primitive, PyObj
             return false;
         }
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
-        return call(engine.add_into, walk->pending, walk->push, whole, node, g, walk->wide);
+        return call(engine.add_into, walk->pending, walk->push, whole, object, g, walk->wide);
     }
-    Ref xp(PyObject_GetAttr(slot(node, engine.device), names.xp));
-    Ref backward(PyObject_GetAttr(primitive, names.backward));
-    if (!xp || !backward) {
-        return false;
-    }
-    Py_INCREF(xp.object);
-    Py_XSETREF(walk->xp, xp.object);
-    return call(backward, xp, g, saved, edges, reinterpret_cast<PyObject*>(walk));
+    // (Looked up each time, as it may be replaced.)
+    Ref backward(PyObject_GetAttr(node->primitive, names.backward)), xp = Ref::to(walk->xp);
+    return backward && call(backward, xp, g, saved, edges, self);
 }
 
-bool visit_node(Walk* walk, PyObject* node, bool retain_graph, PyObject* retained) {
-    Ref g = Ref::to(PyDict_GetItemWithError(walk->pending, node));
-    if (!g || PyDict_DelItem(walk->pending, node) < 0) {
+// Drop what the node keeps for its rule.
+bool let_go(Node* node) {
+    if (node->caller) {
+        if (!reinterpret_cast<Caller*>(node->caller)->saves_any) {
+            return true;
+        }
+    } else {
+        Ref saves_any(PyObject_GetAttr(node->primitive, names.saves_any));
+        if (!saves_any || saves_any.object != Py_True) {
+            return bool(saves_any);
+        }
+    }
+    for (PyObject*& each : node->kept) Py_CLEAR(each);
+    for (PyObject*& each : node->input) Py_CLEAR(each);
+    node->keeps_inputs = 0;
+    Py_XSETREF(node->saved, Py_NewRef(Py_None));
+    Py_CLEAR(node->storage);
+    if (!node->compact) {
+        Py_XSETREF(node->inputs, PyTuple_New(0));
+    }
+    return node->compact || node->inputs;
+}
+
+bool visit_node(Walk* walk, PyObject* object, bool retain_graph, PyObject* retained) {
+    Ref g = Ref::to(PyDict_GetItemWithError(walk->pending, object));
+    if (!g || PyDict_DelItem(walk->pending, object) < 0) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_SystemError, "a node without a gradient");
         }
         return false;
     }
     if (PySet_GET_SIZE(walk->wide)) {
-        const int found = PySet_Discard(walk->wide, node);
+        const int found = PySet_Discard(walk->wide, object);
         if (found < 0) {
             return false;
         }
         if (found) {
-            g = call(engine.rounded, node, g, Py_False);
+            g = call(engine.rounded, object, g, Py_False);
             if (!g) {
                 return false;
             }
         }
     }
-    if (slot(node, engine.watched) == Py_True) {
-        g = call(engine.run_hooks, node, g, retained);
+    Node* node = as_node(object);
+    const bool watched = node->watched;
+    if (watched) {
+        g = call(engine.run_hooks, object, g, retained);
         if (!g) {
             return false;
         }
@@ -306,40 +325,22 @@ bool visit_node(Walk* walk, PyObject* node, bool retain_graph, PyObject* retaine
             return true;
         }
     }
-    if (!is_complete(node, {engine.primitive, engine.saved, engine.edges, engine.device,
-                            engine.inputs, engine.watched, engine.serial})) {
+    const bool whole = node->compact || (node->edges && node->saved && node->inputs);
+    if (!is_complete(object, whole && node->primitive && node->device)) {
         return false;
     }
-    Ref primitive = Ref::to(slot(node, engine.primitive));
-    Ref saved = Ref::to(slot(node, engine.saved));
-    if (saved.object == Py_None) {
-        Ref error = call(engine.freed, node);
+    if (node->saved == Py_None) {
+        Ref error = call(engine.freed, object);
         if (error) {
             PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.object)), error);
         }
         return false;
     }
     bool changed = false;
-    if (!changed_since(node, changed) || (changed && !call(engine.check, node, Py_False))) {
+    if (!changed_since(node, changed) || (changed && !call(engine.check, object, Py_False))) {
         return false;
     }
-    if (!hand_on(walk, node, g, primitive, saved)) {
-        return false;
-    }
-    Ref saves_any(PyObject_GetAttr(primitive, names.saves_any));
-    if (!saves_any) {
-        return false;
-    }
-    if (saves_any.object == Py_True && !retain_graph) {
-        Ref nothing(PyTuple_New(0));
-        if (!nothing) {
-            return false;
-        }
-        set_slot(node, engine.saved, Py_None);
-        set_slot(node, engine.inputs, nothing);
-        set_slot(node, engine.storage_of_result, Py_None);
-    }
-    return true;
+    return hand_on(walk, object, g, watched) && (retain_graph || let_go(node));
 }
 
 bool visit_all(Walk* walk, bool retain_graph, PyObject* retained) {
@@ -347,8 +348,7 @@ bool visit_all(Walk* walk, bool retain_graph, PyObject* retained) {
         std::pop_heap(walk->heap->begin(), walk->heap->end());
         Ref node(walk->heap->back().node);
         walk->heap->pop_back();
-        Py_INCREF(node.object);
-        Py_XSETREF(walk->node, node.object);
+        Py_XSETREF(walk->node, Py_NewRef(node.object));
         if (!visit_node(walk, node, retain_graph, retained)) {
             return false;
         }
@@ -371,12 +371,12 @@ PyObject* walk_call(PyObject* self, PyObject* const* given, size_t flags, PyObje
 }
 
 PyObject* push_method(PyObject* self, PyObject* node) {
-    if (!Py_IS_TYPE(node, engine.node)) {
+    if (!is_node(node)) {
         PyErr_SetString(PyExc_TypeError, "push takes a Node");
         return nullptr;
     }
     auto* walk = reinterpret_cast<Walk*>(self);
-    if (!is_open(walk) || !is_complete(node, {engine.serial}) || !push(walk, node)) {
+    if (!is_open(walk) || !push(walk, node)) {
         return nullptr;
     }
     Py_RETURN_NONE;
@@ -428,6 +428,8 @@ PyMethodDef walk_methods[] = {
 
 PyTypeObject walk_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
 
+}  // namespace
+
 bool ready_walk_type() {
     walk_type.tp_name = "tapegrad._tape.Walk";
     walk_type.tp_basicsize = sizeof(Walk);
@@ -441,8 +443,6 @@ bool ready_walk_type() {
     walk_type.tp_methods = walk_methods;
     return PyType_Ready(&walk_type) == 0;
 }
-
-// ---- the module ----
 
 // visit(nodes, seeds, pending, wide, retained, retain_graph)
 PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
@@ -489,89 +489,4 @@ PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
         return nullptr;
     }
     Py_RETURN_NONE;
-}
-
-// configure(node=Node, leaf=Leaf, storage=Storage, result_of=..., fitted=..., ...)
-PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
-    static const char* keywords[] = {"node",      "leaf",    "storage",   "result_of",
-                                     "fitted",    "wide_sum", "rounded",  "run_hooks",
-                                     "with_posthooks", "freed", "check",  "collect_result",
-                                     "add_into",  nullptr};
-    PyObject *node, *leaf, *storage, *result_of, *helpers[9];
-    if (!PyArg_ParseTupleAndKeywords(
-            args, options, "$O!O!OOOOOOOOOOO", const_cast<char**>(keywords), &PyType_Type, &node,
-            &PyType_Type, &leaf, &storage, &result_of, &helpers[0], &helpers[1], &helpers[2],
-            &helpers[3], &helpers[4], &helpers[5], &helpers[6], &helpers[7], &helpers[8])) {
-        return nullptr;
-    }
-    auto* node_type = reinterpret_cast<PyTypeObject*>(node);
-    auto* leaf_type = reinterpret_cast<PyTypeObject*>(leaf);
-    Engine given = {};
-    const bool found = find_slot(node_type, "shape", given.of_node.shape) &&
-                       find_slot(node_type, "dtype", given.of_node.dtype) &&
-                       find_slot(leaf_type, "shape", given.of_leaf.shape) &&
-                       find_slot(leaf_type, "dtype", given.of_leaf.dtype) &&
-                       find_slot(node_type, "primitive", given.primitive) &&
-                       find_slot(node_type, "serial", given.serial) &&
-                       find_slot(node_type, "edges", given.edges) &&
-                       find_slot(node_type, "saved", given.saved) &&
-                       find_slot(node_type, "inputs", given.inputs) &&
-                       find_slot(node_type, "device", given.device) &&
-                       find_slot(node_type, "storage", given.storage_of_result) &&
-                       find_slot(node_type, "watched", given.watched);
-    if (!found) {
-        return nullptr;
-    }
-    given.node = node_type;
-    given.leaf = leaf_type;
-    given.storage = storage;
-    given.result_of = result_of;
-    PyObject** places[] = {&given.fitted,         &given.wide_sum, &given.rounded,
-                           &given.run_hooks,      &given.with_posthooks, &given.freed,
-                           &given.check,          &given.collect_result, &given.add_into};
-    for (int i = 0; i < 9; ++i) {
-        *places[i] = Py_NewRef(helpers[i]);
-    }
-    for (PyObject* object : {node, leaf, storage, result_of}) {
-        Py_INCREF(object);
-    }
-    engine = given;  // for good: what was there before may be in use
-    Py_RETURN_NONE;
-}
-
-PyMethodDef functions[] = {
-    {"configure", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(configure)),
-     METH_VARARGS | METH_KEYWORDS, "Hand over the engine's classes and helpers."},
-    {"visit", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(visit)), METH_FASTCALL,
-     "Visit the nodes that lead from the roots; pending has the leaves' gradients then."},
-    {nullptr, nullptr, 0, nullptr},
-};
-
-PyModuleDef definition = {PyModuleDef_HEAD_INIT,
-                          "_tape",
-                          "The tape's inner loops in C (see tapegrad.core.accelerator).",
-                          -1,
-                          functions,
-                          nullptr,
-                          nullptr,
-                          nullptr,
-                          nullptr};
-
-}  // namespace
-
-PyMODINIT_FUNC PyInit__tape() {
-    import_array();
-    names = {PyUnicode_InternFromString("aside"),     PyUnicode_InternFromString("backward"),
-             PyUnicode_InternFromString("base"),      PyUnicode_InternFromString("into"),
-             PyUnicode_InternFromString("last_change"), PyUnicode_InternFromString("posthooks"),
-             PyUnicode_InternFromString("saves_any"), PyUnicode_InternFromString("xp")};
-    if (!names.aside || !names.backward || !names.base || !names.into || !names.last_change ||
-        !names.posthooks || !names.saves_any || !names.xp || !ready_walk_type()) {
-        return nullptr;
-    }
-    PyObject* module = PyModule_Create(&definition);
-    if (module && PyModule_AddStringConstant(module, "__version__", TAPEGRAD_VERSION) < 0) {
-        Py_CLEAR(module);
-    }
-    return module;
 }

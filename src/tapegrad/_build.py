@@ -72,7 +72,7 @@ def source_files(root: Path) -> list[Path]:
 
 
 def tape_files(root: Path) -> list[Path]:
-    return sorted(root.glob("csrc/tape/*.cpp"))
+    return sorted(file for file in root.glob("csrc/tape/*") if file.suffix in {".h", ".cpp"})
 
 
 def native_files(root: Path) -> list[Path]:
@@ -334,8 +334,10 @@ def _units(
 
 def plan_tape(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ) -> Plan:
     flags = _numpy_flags("the tape in C", cxx, environ)
-    commands = [(file, flags) for file in tape_files(root)]
-    return _plan_in_package("tape", cxx, "host", root, commands, [], (*flags, "-shared"))
+    files = tape_files(root)
+    commands = [(file, (*flags, *LOOP_FLAGS)) for file in files if file.suffix == ".cpp"]
+    headers = [file for file in files if file.suffix == ".h"]
+    return _plan_in_package("tape", cxx, "host", root, commands, headers, (*flags, "-shared"))
 
 
 # Instructions of x86-64 processors: SSE4.2; AVX2 (from 2013 on); AVX-512.

@@ -27,11 +27,14 @@ without loops. For ``matmul``, of two inputs that each keep the other one, that 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, update_wrapper
 from typing import Any
 
+import numpy as np
+
 from . import devices
+from .accelerator import compiled
 from .devices import CPU, Device
 from .dtypes import get_default_dtype
 from .memory import shares
@@ -90,12 +93,16 @@ def set_clock(clock: Any = serials) -> None:
     """Take the ticks of the nodes that operations record from ``clock``."""
     global serials
     serials = _WORDS["serials"] = clock
+    if compiled is not None:
+        compiled.set_clock(clock)
     devices.forget_implementations()
 
 
 def make_nodes(new: Callable[[], Node] = Node) -> None:
     """Let operations record nodes that ``new()`` has made."""
     _WORDS["Node"] = new
+    if compiled is not None:
+        compiled.make_nodes(new is Node)
 
 
 # ---------------------------------------------------------------------- putting a caller together
@@ -152,11 +159,62 @@ def compile_caller(
         + "".join(f"        {line}\n" for line in lines)
         + "    return apply\n"
     )
-    apply = _compiled(source)(declared.name, declared, devices.implementations(), _implementation)
+    implementations = devices.implementations()
+    apply = _compiled(source)(declared.name, declared, implementations, _implementation)
     apply.__name__ = apply.__qualname__ = declared.name
     kind = "Any" if elementwise and len(inputs) == 2 else "Tensor"
     apply.__annotations__ = dict.fromkeys(inputs, kind) | {"return": "Tensor"}
-    return apply
+    if compiled is None or declared.variadic or declared.results > 1 or target:
+        return apply
+    return _in_c(apply, declared, implementations, elementwise, floating, view)
+
+
+def _in_c(
+    apply: Callable,
+    declared: Primitive,
+    implementations: dict[Device, Callable],
+    elementwise: bool,
+    floating: bool,
+    view: bool,
+) -> Callable:
+    """The same in C (csrc/tape/caller.cpp) for NumPy's arrays and tensors that need no promotion;
+    what it declines, ``apply`` does."""
+    ruled = _ruled(declared)
+    caller = compiled.Caller(  # type: ignore[union-attr]
+        apply,
+        declared,
+        implementations,
+        name=declared.name,
+        parameters=declared.parameters,
+        ruled=_bits(ruled),
+        keeps=[_keeping(needed, ruled) for needed in declared.keeps],
+        ufunc=getattr(np, declared.name, None),
+        elementwise=elementwise,
+        floating=floating,
+        view=view,
+        extras=bool(declared.extras),
+        saves_output=declared.saves_output,
+        saves_any=declared.saves_any,
+    )
+    return update_wrapper(caller, apply)
+
+
+def _bits(inputs: Iterable[int]) -> int:
+    return sum(1 << i for i in inputs)
+
+
+def _keeping(needed: tuple[bool, ...] | bool, ruled: Sequence[int]) -> int:
+    """When an input is kept, as in ``_kept_when``: where one of these inputs wants a gradient; -1:
+    always."""
+    if isinstance(needed, bool):
+        return -1 if needed else 0
+    return _bits(i for i in ruled if needed[i])
+
+
+def _ruled(declared: Primitive) -> list[int]:
+    """The inputs whose gradients there are rules for."""
+    rules = [declared.joint] * len(declared.inputs) if declared.joint else declared.rules
+    return [i for i, rule in enumerate(rules) if rule]
 
 
 @cache
@@ -325,8 +383,7 @@ def _record(declared: Primitive, inputs: Sequence[str], elementwise: bool, view:
         tensors = f"tuple([t if isinstance(t, Tensor) else None for t in {name}])"
         kept = tensors if declared.keeps[0] else "()"
     else:
-        rules = [declared.joint] * len(inputs) if declared.joint else declared.rules
-        ruled = [i for i, rule in enumerate(rules) if rule]
+        ruled = _ruled(declared)
         nodes = [f"_n{i}" if i in ruled else "None" for i in range(len(inputs))]
         wanted, edges = " or ".join(f"_n{i}" for i in ruled), _tuple(nodes)
         when = [_kept_when(declared.keeps[i], ruled) for i in range(len(inputs))]

@@ -9,6 +9,7 @@ any ``.grad`` until the whole walk has succeeded.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
@@ -22,12 +23,12 @@ from .caller import result_node, result_of, tensor_xp
 from .commit import commit, fork_safe_lock
 from .devices import Device, make_current
 from .dtypes import accumulator, float32
-from .memory import Array
+from .memory import Array, shares
 from .modes import recording
 from .node import Node
 from .node_hooks import Caught, run_posthooks, run_prehooks
-from .quiet import noisy, quiet
-from .tensor import Leaf, Storage, Tensor, wrap, wrap_result
+from .quiet import error_state, first_filter, noisy, quiet, usual_state
+from .tensor import Alias, Leaf, Storage, Tensor, serials, wrap, wrap_result
 
 # Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
 inspect: Callable[[Node, Any, Any], None] | None = None
@@ -508,9 +509,11 @@ def _add_on(gpu: Device, total: Array, gradient: Array) -> None:
 
 if compiled is not None:
     compiled.configure(
+        tensor=Tensor,
         node=Node,
         leaf=Leaf,
         storage=Storage,
+        alias=Alias,
         result_of=result_of,
         fitted=_fitted,
         wide_sum=_wide_sum,
@@ -521,4 +524,11 @@ if compiled is not None:
         check=_check,
         collect_result=_collect_result,
         add_into=_add_into,
+        shares=shares,
+        recording=recording,
+        error_state=error_state,
+        usual_state=usual_state,
+        first_filter=first_filter,
+        warnings=vars(warnings),
+        serials=serials,
     )

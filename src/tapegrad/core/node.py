@@ -7,30 +7,18 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .fields import NodeFields
+
 if TYPE_CHECKING:
     from .devices import Device
     from .primitive import Primitive
     from .tensor import Leaf, Tensor
 
 
-class Node:
+class Node(NodeFields):
     """One recorded call: what made a tensor, out of what, and what its rule needs."""
 
-    # What every node has stands in slots, the rest in ``__dict__``, which few nodes get.
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "device",
-        "dtype",
-        "edges",
-        "inputs",
-        "primitive",
-        "saved",
-        "serial",
-        "shape",
-        "storage",
-        "watched",
-    )
+    __slots__ = ()
 
     primitive: Primitive
     serial: int  # the tick of the clock at recording: newest first is the order of the walk

@@ -15,24 +15,24 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy._core.umath import _extobj_contextvar as _state
+from numpy._core.umath import _extobj_contextvar as error_state
 
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tapegrad\.")
 _own_filter = warnings.filters[0]
-_usual_state = Context().run(_state.get)
+usual_state = Context().run(error_state.get)
 with np.errstate(all="ignore"):
-    _silent = _state.get()
+    _silent = error_state.get()
 
 # What stands first, where no filter before ours lets a warning through.
-_first = [_own_filter]
+first_filter = [_own_filter]
 
 # How compiled callers ask ``noisy()``, which they cannot afford to call each time.
 WORDS = {
     "_filters": warnings,
     "_no_filter": (None,),
-    "_first": _first,
-    "_error_state": _state.get,
-    "_usual_state": _usual_state,
+    "_first": first_filter,
+    "_error_state": error_state.get,
+    "_usual_state": usual_state,
 }
 NOISY = (
     "((_filters.filters or _no_filter)[0] is not _first[0] "
@@ -42,14 +42,14 @@ NOISY = (
 
 def noisy() -> bool:
     """Whether a warning or an error of NumPy's could reach the user's program."""
-    if _state.get() is not _usual_state:
+    if error_state.get() is not usual_state:
         return True
     filters: Any = warnings.filters or [None]
-    if filters[0] is _first[0]:
+    if filters[0] is first_filter[0]:
         return False
     for entry in filters:
         if entry is _own_filter:
-            _first[0] = filters[0]
+            first_filter[0] = filters[0]
             return False
         if entry is None or _lets_through(entry):
             return True
@@ -68,9 +68,9 @@ def quiet(function: Callable) -> Callable:
 
 
 def _run_quietly(function: Callable, *args: Any, **kwargs: Any) -> Any:
-    before = _state.get()
+    before = error_state.get()
     try:  # before the change: an interrupt may come right behind it
-        _state.set(_silent)
+        error_state.set(_silent)
         return function(*args, **kwargs)
     finally:
-        _state.set(before)
+        error_state.set(before)

@@ -10,21 +10,25 @@ import operator
 import weakref
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import dtypes, formats, printing
-from .commit import fork_safe_lock
-from .devices import CPU, Device, has_waited, to_numpy
+from .commit import commit, fork_safe_lock
+from .devices import Device, has_waited, to_numpy
+from .fields import FIELDS, StorageFields, TensorFields
 from .memory import address, byte_range, stretch, within
 from .modes import flag
 
 if TYPE_CHECKING:  # what ops.methods and autograd attach: see tools/write_stubs.py
     from tapegrad._operations import Operations
+
+    class _Base(Operations, TensorFields): ...
 else:
-    Operations = object
+    _Base = TensorFields
 
 # One clock orders everything that happens to tensors: nodes recorded and arrays changed in place.
 # A saved array is stale exactly when it changed at a later tick than the node that saved it.
@@ -62,20 +66,19 @@ class Alias(weakref.ref):
             return self._bytes
 
 
-class Storage:
+class Storage(StorageFields):
     """What all aliases of one memory share: when it was last changed in place, and by which op."""
 
-    __slots__ = ("aliases", "changed_at", "changed_by", "detached", "version", "whole")
+    __slots__ = ()
+
+    changed_at: int
+    changed_by: str
+    version: int
+    aliases: list[Alias]  # a base and its views on the tape
+    detached: bool  # whether a base has left the tape, and its views have not
     whole: Whole  # once one of its tensors was copied or pickled
     last_change = 0  # of any storage: what was recorded later needs no check
     _changing = fork_safe_lock()
-
-    def __init__(self) -> None:
-        self.changed_at = 0
-        self.changed_by = ""
-        self.version = 0
-        self.aliases: list[Alias] = []  # a base and its views on the tape
-        self.detached = False  # whether a base has left the tape, and its views have not
 
     def add_view(self, base: Tensor, view: Tensor) -> None:
         """Note that two tensors are seen to share this memory."""
@@ -176,22 +179,21 @@ class Leaf:
         return f"<{self.name()}>"
 
 
-class Tensor(Operations):
+class Tensor(_Base):
     """A multi-dimensional array that can record what is done to it.
 
     Make one with ``tapegrad.tensor(data)``; operations live in ``tapegrad`` and as methods.
     """
 
-    # Class-level defaults keep the making of a result to three stores (see core/caller.py).
     _array: Any
-    _device: Device = CPU
-    _node: Any = None  # the Node that made this tensor, or its Leaf; None: requires no grad
-    _grad: Tensor | None = None
-    _storage: Storage | None = None
-    _retains_grad: bool = False
+    _device: Device
+    _node: Any  # the Node that made this tensor, or its Leaf; None: requires no grad
+    _grad: Tensor | None
+    _storage: Storage | None
+    _retains_grad: bool
+    _aliased: bool  # whether its storage lists it (see Storage.aliases)
+    _base: Tensor | None  # of a view: the tensor whose memory, and history, it shares
     _copies_grad: bool = True  # whether a deep copy has a gradient
-    _aliased: bool = False  # whether its storage lists it (see Storage.aliases)
-    _base: Tensor | None = None  # of a view: the tensor whose memory, and history, it shares
 
     # NumPy must not broadcast over a Tensor: `ndarray * Tensor` is left to Tensor.__rmul__.
     __array_priority__ = 1000
@@ -207,7 +209,7 @@ class Tensor(Operations):
         Raises TypeError for anything else, RuntimeError for a negative size.
         """
         made = self._constructed(*args, **options)
-        self.__dict__.update(made.__dict__)
+        commit(taking(self, {name: getattr(made, name) for name in FIELDS}))
         if made._base is not None and made._storage is not None:
             made._storage.add_view(made._base, self)
 
@@ -465,7 +467,7 @@ class Tensor(Operations):
             raise RuntimeError(f"a tensor that requires grad cannot hold {value.dtype.name} data")
         self._bump("Tensor.data = ...")  # for those who saved the old memory
         self._leave_memory()
-        self.__dict__.update(self._taking(value))
+        commit(taking(self, self._taking(value)))
         self._bump("Tensor.data = ...")  # for those who saved this tensor
 
     def _taking(self, value: Tensor) -> dict[str, Any]:
@@ -655,7 +657,7 @@ class Tensor(Operations):
 
     def _attributes(self) -> dict[str, Any]:
         """What users have set on it."""
-        return {name: v for name, v in self.__dict__.items() if name not in _OWN}
+        return {name: v for name, v in self.__dict__.items() if name not in FIELDS}
 
     def _whole(self, done: str) -> tuple[Whole, tuple]:
         """The memory this tensor is in, and where in it."""
@@ -673,7 +675,9 @@ class Tensor(Operations):
         return whole, whole.place(self._array)
 
 
-_OWN = frozenset(name for name in Tensor.__annotations__ if name.startswith("_"))
+def taking(tensor: Tensor, attributes: dict[str, Any]) -> list[partial]:
+    """The steps (see ``commit``) by which a tensor takes these values for its attributes."""
+    return [partial(object.__setattr__, tensor, name, v) for name, v in attributes.items()]
 
 
 class Whole:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tapegrad.core import dtypes, formats
 from tapegrad.core.commit import commit
 from tapegrad.core.devices import Device
-from tapegrad.core.tensor import Tensor
+from tapegrad.core.tensor import Tensor, taking
 from tapegrad.ops.creation.create import empty, empty_like
 from tapegrad.ops.movement.tensor_types import to_type
 
@@ -42,8 +42,9 @@ class Conversion:
             if id(tensor) not in converted:
                 if isinstance(tensor, Uninitialized):
                     start = fn(tensor._start())
-                    attributes = {"_array": start._array, "_device": start._device}
-                    steps.append(partial(tensor.__dict__.update, attributes))
+                    steps.extend(
+                        taking(tensor, {"_hidden": start._array, "_device": start._device})
+                    )
                     return converted.setdefault(id(tensor), tensor)
                 result = fn(tensor.detach())
                 converted[id(tensor)] = tensor if result._array is tensor._array else result
@@ -60,8 +61,7 @@ class Conversion:
                 if after is not parameter:
                     grad = None if parameter.grad is None else convert(parameter.grad)
                     moved[id(parameter)] = (parameter, after)
-                    attributes = {**parameter._taking(after), "_grad": grad}
-                    steps.append(partial(parameter.__dict__.update, attributes))
+                    steps += taking(parameter, {**parameter._taking(after), "_grad": grad})
             for name, buffer in module._registered(BUFFER, TRANSIENT_BUFFER):
                 if buffer is not None:
                     steps.append(partial(setitem, module.__dict__, name, convert(buffer)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tapegrad.core import dtypes
 from tapegrad.core.commit import commit
-from tapegrad.core.tensor import Leaf, Storage, Tensor
+from tapegrad.core.tensor import Leaf, Storage, Tensor, taking
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import empty
 
@@ -71,17 +71,17 @@ class Uninitialized(Tensor):
 
     cls_to_become: ClassVar[type[Tensor]]
     _wanted: bool  # whether it will require grad
+    _hidden: Any  # an array of no elements, from which the dtype is known
 
     def _begin(self, requires_grad: bool, device: Any, dtype: Any) -> None:
         start = empty(0, device=device, dtype=dtype)
-        self.__dict__["_array"] = start._array
+        self._hidden = start._array
         self._device = start._device
         self.requires_grad_(requires_grad)
 
     @property
     def _array(self) -> Any:  # type: ignore[override]
-        """Found by whatever computes with a tensor. (That of no elements, from which the dtype is
-        known, is hidden behind this until the class changes.)"""
+        """Found by whatever computes with a tensor, until the class changes."""
         raise UninitializedError(
             f"{type(self).__name__}: it has no shape and no numbers yet. Call the module once with "
             "an input, or load a state_dict into it, before its parameters and buffers are used"
@@ -103,8 +103,19 @@ class Uninitialized(Tensor):
         taken = {"_array": value._array, "_storage": value._storage, "_node": leaf}
         return [
             partial(self.__dict__.pop, "_wanted", None),
-            partial(self.__dict__.update, {**taken, "_device": value._device}),
+            partial(self.__dict__.pop, "_hidden", None),
             partial(setattr, self, "__class__", self.cls_to_become),
+            *taking(self, {**taken, "_device": value._device}),
+        ]
+
+    def _becoming_again(self) -> list[partial]:
+        """The steps back to what it is now, from the tensor that it will be."""
+        return [
+            partial(object.__delattr__, self, "_array"),
+            *taking(self, {n: getattr(self, n) for n in ("_storage", "_node", "_device")}),
+            partial(self.__dict__.clear),
+            partial(self.__dict__.update, dict(self.__dict__)),
+            partial(setattr, self, "__class__", type(self)),
         ]
 
     def _start(self) -> Tensor:
@@ -118,7 +129,7 @@ class Uninitialized(Tensor):
     @property
     def dtype(self) -> Any:
         """The dtype that the elements will have."""
-        return self.__dict__["_array"].dtype
+        return self._hidden.dtype
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is one of floats."""

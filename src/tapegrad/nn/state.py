@@ -379,11 +379,7 @@ class _Plan(list):
         steps = [partial(setitem, t._array, ..., t._array.copy()) for t, _ in self.copies]
         steps += [partial(setitem, m.__dict__, n, m.__dict__[n]) for m, n, _ in self.assigned]
         for target, _ in self.made:
-            steps += [
-                partial(target.__dict__.clear),
-                partial(target.__dict__.update, dict(target.__dict__)),
-                partial(setattr, target, "__class__", type(target)),
-            ]
+            steps += target._becoming_again()
         for module, before in _extra_states_of([module for module, _ in self.extra]):
             steps.append(partial(module.set_extra_state, before))
         return steps

@@ -1,0 +1,511 @@
+// Calls of primitives: what the compiled functions of tapegrad.core.caller do with NumPy's arrays,
+// for a fixed number of inputs and one result. All else is left to those functions, which are the
+// definition: mixed dtypes and devices, other numbers, errors, CuPy's arrays.
+#include "tape.h"
+
+#include <structmember.h>
+
+#include <cstddef>
+#include <cstring>
+
+namespace {
+
+// ---- what is asked at every call ----
+
+bool is_recording() {
+    PyObject* recording;
+    if (PyContextVar_Get(engine.recording, nullptr, &recording) < 0) {
+        return false;
+    }
+    Py_XDECREF(recording);
+    return recording == Py_True;
+}
+
+// ---- the inputs ----
+
+// Elementwise: of one floating dtype, or beside a number that takes the dtype of the other.
+bool fit_together(const Operands& operands) {
+    const Caller& caller = operands.caller;
+    const int first = operands.tensors[0] ? 0 : 1;
+    PyArray_Descr* dtype = PyArray_DESCR(as_array(operands.values[first]));
+    if (caller.floating && dtype->kind != 'f' && dtype->kind != 'V') {
+        return false;
+    }
+    if (caller.inputs == 1) {
+        return operands.tensors[0];
+    }
+    PyObject* other = operands.values[1 - first];
+    if (operands.tensors[1 - first]) {
+        return dtype_of(other) == reinterpret_cast<PyObject*>(dtype);
+    }
+    const bool wide = dtype->type_num == NPY_FLOAT32 || dtype->type_num == NPY_FLOAT64;
+    return wide && (PyFloat_CheckExact(other) || PyLong_CheckExact(other));
+}
+
+// ---- the result ----
+
+// An array, as device.asarray makes it of what the implementation returned.
+Ref as_result(Ref value, PyObject* device) {
+    if (!value || PyArray_CheckExact(value.object)) {
+        return value;
+    }
+    if (PyArray_IsScalar(value.object, Generic)) {
+        return Ref(PyArray_FromScalar(value, nullptr));
+    }
+    return Ref(PyObject_CallMethodOneArg(device, names.asarray, value));
+}
+
+PyObject* new_tensor(PyObject* array, PyObject* device) {
+    PyObject* self = engine.tensor->tp_alloc(engine.tensor, 0);
+    if (self) {
+        as_tensor(self)->array = Py_NewRef(array);
+        as_tensor(self)->device = Py_NewRef(device);
+    }
+    return self;
+}
+
+PyObject* new_storage() { return engine.storage->tp_alloc(engine.storage, 0); }
+
+// The array or object that an array's memory belongs to; null where only Python can tell.
+PyObject* memory_of(PyObject* array) {
+    while (PyObject* base = PyArray_BASE(as_array(array))) {
+        if (!PyArray_Check(base)) {
+            return PyBytes_Check(base) || PyMemoryView_Check(base) ? base : nullptr;
+        }
+        array = base;
+    }
+    return array;
+}
+
+// -1 with an error.
+int shares(PyObject* value, PyObject* source) {
+    PyObject *mine = memory_of(value), *others = memory_of(source);
+    if (mine && others) {
+        return mine == others;
+    }
+    Ref found = call(engine.shares, value, source);
+    return found ? PyObject_IsTrue(found) : -1;
+}
+
+bool add_alias(Storage* storage, PyObject* tensor) {
+    if (!storage->aliases && !(storage->aliases = PyList_New(0))) {
+        return false;
+    }
+    Ref alias(PyObject_CallOneArg(reinterpret_cast<PyObject*>(engine.alias), tensor));
+    as_tensor(tensor)->aliased = 1;
+    return alias && PyList_Append(storage->aliases, alias) == 0;
+}
+
+// Let ``view`` share the storage of ``base``: Tensor._alias and Storage.add_view.
+bool become_view(PyObject* view, PyObject* base) {
+    Tensor *mine = as_tensor(view), *others = as_tensor(base);
+    if (!is_set(others->storage)) {
+        Py_XSETREF(others->storage, new_storage());
+        if (!others->storage) {
+            return false;
+        }
+    }
+    mine->storage = Py_NewRef(others->storage);
+    Storage* storage = reinterpret_cast<Storage*>(others->storage);
+    if (storage->aliases && PyList_GET_SIZE(storage->aliases) > 16) {  // it may drop some
+        return bool(Ref(PyObject_CallMethodObjArgs(others->storage, names.add_view, base, view, nullptr)));
+    }
+    if (!others->aliased && !add_alias(storage, base)) {
+        return false;
+    }
+    mine->base = Py_NewRef(is_set(others->base) ? others->base : base);
+    return add_alias(storage, view);
+}
+
+// ---- recording ----
+
+bool tick(long long& serial) {
+    Ref now(PyIter_Next(engine.serials));
+    serial = now ? PyLong_AsLongLong(now) : -1;
+    return !PyErr_Occurred();
+}
+
+bool keeps(const Caller& caller, int i, int wanted) {
+    return caller.keeps[i] == -1 || (caller.keeps[i] & wanted);
+}
+
+// What rules may ask for, as a tuple: the result, the inputs, the parameters, the extras.
+Ref saved_tuple(const Operands& operands, PyObject* y, PyObject* const* parameters, PyObject* extras) {
+    const Caller& caller = operands.caller;
+    const Py_ssize_t count = PyTuple_GET_SIZE(caller.parameters);
+    const Py_ssize_t more = extras ? PyTuple_GET_SIZE(extras) - 1 : 0;
+    Ref saved(PyTuple_New(1 + caller.inputs + count + more));
+    if (!saved) {
+        return saved;
+    }
+    Py_ssize_t place = 0;
+    const auto put = [&](PyObject* value) { PyTuple_SET_ITEM(saved.object, place++, Py_NewRef(value)); };
+    put(y ? y : Py_None);
+    for (int i = 0; i < caller.inputs; ++i) {
+        put(keeps(caller, i, operands.wanted) ? operands.values[i] : Py_None);
+    }
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        put(parameters[i]);
+    }
+    for (Py_ssize_t i = 0; i < more; ++i) {
+        put(PyTuple_GET_ITEM(extras, 1 + i));
+    }
+    return saved;
+}
+
+// Hang a node on the result.
+bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyObject* extras) {
+    Caller& caller = operands.caller;
+    PyObject* array = result->array;
+    Ref owner(engine.node->tp_alloc(engine.node, 0));
+    if (!owner) {
+        return false;
+    }
+    Node* node = as_node(owner);
+    if (!tick(node->serial)) {
+        return false;
+    }
+    node->caller = Py_NewRef(reinterpret_cast<PyObject*>(&caller));
+    node->primitive = Py_NewRef(caller.declared);
+    node->device = Py_NewRef(operands.device);
+    node->dtype = Py_NewRef(dtype_of(array));
+    node->dimensions = -1;
+    const int dimensions = PyArray_NDIM(as_array(array));
+    if (dimensions <= most_dimensions) {
+        node->dimensions = static_cast<signed char>(dimensions);
+        std::memcpy(node->sizes, PyArray_DIMS(as_array(array)), size_t(dimensions) * sizeof(npy_intp));
+    } else if (!(node->shape = PyArray_IntTupleFromIntp(dimensions, PyArray_DIMS(as_array(array))))) {
+        return false;
+    }
+    PyObject* y = caller.saves_output ? array : nullptr;
+    if (y) {
+        if (!is_set(result->storage)) {
+            Py_XSETREF(result->storage, new_storage());
+            if (!result->storage) {
+                return false;
+            }
+        }
+        node->storage = Py_NewRef(result->storage);
+    }
+    bool keeps_any = false;
+    for (int i = 0; i < caller.inputs; ++i) {
+        keeps_any = keeps_any || caller.keeps[i] != 0;
+    }
+    const bool small = caller.inputs <= 2 && PyTuple_GET_SIZE(caller.parameters) == 0 && !extras;
+    if (small) {
+        node->compact = static_cast<signed char>(caller.inputs);
+        node->keeps_inputs = keeps_any;
+        node->kept[0] = Py_XNewRef(y);
+        for (int i = 0; i < caller.inputs; ++i) {
+            if (operands.wanted & 1 << i) {
+                node->edge[i] = Py_NewRef(operands.nodes[i]);
+            }
+            if (keeps(caller, i, operands.wanted)) {
+                node->kept[1 + i] = Py_NewRef(operands.values[i]);
+                node->input[i] = Py_XNewRef(operands.tensors[i]);
+            }
+        }
+    } else {
+        node->saved = saved_tuple(operands, y, parameters, extras).release();
+        node->edges = PyTuple_New(caller.inputs);
+        node->inputs = PyTuple_New(keeps_any ? caller.inputs : 0);
+        if (!node->saved || !node->edges || !node->inputs) {
+            return false;
+        }
+        for (int i = 0; i < caller.inputs; ++i) {
+            PyObject* edge = operands.wanted & 1 << i ? operands.nodes[i] : Py_None;
+            PyTuple_SET_ITEM(node->edges, i, Py_NewRef(edge));
+            if (keeps_any) {
+                PyObject* tensor = keeps(caller, i, operands.wanted) ? operands.tensors[i] : nullptr;
+                PyTuple_SET_ITEM(node->inputs, i, Py_NewRef(tensor ? tensor : Py_None));
+            }
+        }
+    }
+    Py_XSETREF(result->node, owner.release());
+    return true;
+}
+
+// ---- the call ----
+
+// Whether this is how NumPy computes it, so that a loop of ours may.
+bool is_numpys(Caller& caller, PyObject* implementation) {
+    if (implementation == caller.accepted) {
+        return true;
+    }
+    bool same = implementation == caller.ufunc;
+    if (!same && caller.ufunc && PyObject_HasAttr(implementation, names.plain)) {  // it has loops, too
+        Ref plain(PyObject_GetAttr(implementation, names.plain));
+        same = plain && plain.object == caller.ufunc;
+    }
+    if (same) {
+        Py_XSETREF(caller.accepted, Py_NewRef(implementation));
+    }
+    return same;
+}
+
+PyObject* call_caller(PyObject* self, PyObject* const* given, size_t flags, PyObject* keywords) {
+    Caller& caller = *reinterpret_cast<Caller*>(self);
+    PyObject* result = run(caller, given, PyVectorcall_NARGS(flags), keywords);
+    if (result || PyErr_Occurred()) {
+        return result;
+    }
+    return PyObject_Vectorcall(caller.plain, given, flags, keywords);
+}
+
+// ---- Caller as a Python object: a function, which is a method where a class has it ----
+
+bool read_keeps(PyObject* kept, Caller& caller) {
+    for (int i = 0; i < caller.inputs; ++i) {
+        caller.keeps[i] = int(PyLong_AsLong(PyList_GET_ITEM(kept, i)));
+    }
+    return !PyErr_Occurred();
+}
+
+// Caller(plain, declared, implementations, ruled=, keeps=, elementwise=, floating=, view=)
+PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
+    static const char* words[] = {"plain", "declared", "implementations", "name",        "parameters",
+                                  "ruled", "keeps",    "ufunc",           "elementwise", "floating",
+                                  "view",  "extras",   "saves_output",    "saves_any",   nullptr};
+    PyObject *plain, *declared, *implementations, *parameters, *kept, *ufunc;
+    const char* name;
+    int ruled, elementwise, floating, view, extras, saves_output, saves_any;
+    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!Opppppp", const_cast<char**>(words), &plain,
+                                     &declared, &PyDict_Type, &implementations, &name, &PyTuple_Type,
+                                     &parameters, &ruled, &PyList_Type, &kept, &ufunc, &elementwise,
+                                     &floating, &view, &extras, &saves_output, &saves_any)) {
+        return nullptr;
+    }
+    const Py_ssize_t inputs = PyList_GET_SIZE(kept);
+    if (inputs < 1 || inputs > most_inputs || inputs + PyTuple_GET_SIZE(parameters) > most_arguments) {
+        PyErr_SetString(PyExc_ValueError, "too many inputs or parameters");
+        return nullptr;
+    }
+    Ref self(type->tp_alloc(type, 0));
+    if (!self) {
+        return nullptr;
+    }
+    Caller& caller = *reinterpret_cast<Caller*>(self.object);
+    caller.vectorcall = call_caller;
+    caller.plain = Py_NewRef(plain);
+    caller.declared = Py_NewRef(declared);
+    caller.implementations = Py_NewRef(implementations);
+    caller.parameters = Py_NewRef(parameters);
+    caller.inputs = int(inputs);
+    caller.ruled = ruled;
+    caller.elementwise = elementwise;
+    caller.floating = floating;
+    caller.view = view;
+    caller.extras = extras;
+    caller.saves_output = saves_output;
+    caller.saves_any = saves_any;
+    caller.compute = find_compute(name);
+    caller.gradient = find_gradient(name);
+    if (caller.compute && ufunc != Py_None) {
+        caller.ufunc = Py_NewRef(ufunc);
+    }
+    return read_keeps(kept, caller) ? self.release() : nullptr;
+}
+
+#define EACH_REFERENCE(DO)                                                              \
+    DO(dict) DO(plain) DO(declared) DO(implementations) DO(parameters) DO(into) DO(backward) \
+    DO(ufunc) DO(accepted)
+
+int traverse_caller(PyObject* self, visitproc visit, void* arg) {
+    Caller& caller = *reinterpret_cast<Caller*>(self);
+    Py_VISIT(Py_TYPE(self));
+#define DO(field) Py_VISIT(caller.field);
+    EACH_REFERENCE(DO)
+#undef DO
+    return 0;
+}
+
+int clear_caller(PyObject* self) {
+    Caller& caller = *reinterpret_cast<Caller*>(self);
+#define DO(field) Py_CLEAR(caller.field);
+    EACH_REFERENCE(DO)
+#undef DO
+    return 0;
+}
+
+void delete_caller(PyObject* self) {
+    PyObject_GC_UnTrack(self);
+    PyTypeObject* type = Py_TYPE(self);
+    if (reinterpret_cast<Caller*>(self)->weakrefs) {
+        PyObject_ClearWeakRefs(self);
+    }
+    clear_caller(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject* bind(PyObject* self, PyObject* object, PyObject*) {
+    return object && object != Py_None ? PyMethod_New(self, object) : Py_NewRef(self);
+}
+
+PyObject* reduce(PyObject* self, PyObject*) { return PyObject_GetAttrString(self, "__qualname__"); }
+
+PyObject* show(PyObject* self) { return PyObject_Repr(reinterpret_cast<Caller*>(self)->plain); }
+
+PyMethodDef methods[] = {
+    {"__reduce__", reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Caller, vectorcall), READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, offsetof(Caller, dict), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Caller, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+PyGetSetDef getset[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyType_Slot slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(new_caller)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(delete_caller)},
+    {Py_tp_traverse, reinterpret_cast<void*>(traverse_caller)},
+    {Py_tp_clear, reinterpret_cast<void*>(clear_caller)},
+    {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+    {Py_tp_descr_get, reinterpret_cast<void*>(bind)},
+    {Py_tp_repr, reinterpret_cast<void*>(show)},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {Py_tp_getset, getset},
+    {0, nullptr},
+};
+
+PyType_Spec spec = {"tapegrad._tape.Caller", sizeof(Caller), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                        Py_TPFLAGS_METHOD_DESCRIPTOR,
+                    slots};
+
+}  // namespace
+
+// Whether a warning or an error of NumPy's could reach the user's program: see tapegrad.core.quiet.
+bool is_quiet() {
+    PyObject* filters = PyDict_GetItemWithError(engine.warnings, names.filters);
+    if (!filters || !PyList_Check(filters) || PyList_GET_SIZE(filters) == 0 ||
+        PyList_GET_ITEM(filters, 0) != PyList_GET_ITEM(engine.first_filter, 0)) {
+        return false;
+    }
+    PyObject* state;
+    if (PyContextVar_Get(engine.error_state, nullptr, &state) < 0) {
+        return false;
+    }
+    Py_XDECREF(state);
+    return state == engine.usual_state;
+}
+
+Operands::~Operands() {
+    for (int i = 0; i < caller.inputs; ++i) {
+        Py_XDECREF(values[i]);
+        Py_XDECREF(nodes[i]);
+    }
+}
+
+bool Operands::read(PyObject* const* given) {
+    for (int i = 0; i < caller.inputs; ++i) {
+        if (!is_tensor(given[i])) {
+            values[i] = Py_NewRef(given[i]);
+            continue;
+        }
+        Tensor* tensor = as_tensor(given[i]);
+        if (!tensor->array || !PyArray_CheckExact(tensor->array) || (device && tensor->device != device)) {
+            return false;
+        }
+        device = tensor->device;
+        tensors[i] = given[i];
+        values[i] = Py_NewRef(tensor->array);
+        if (is_set(tensor->node)) {
+            nodes[i] = Py_NewRef(tensor->node);
+            wanted |= 1 << i;
+        }
+    }
+    wanted &= caller.ruled;
+    if (!is_set(device) || (wanted && engine.makes_others)) {
+        return false;
+    }
+    return !caller.elementwise || fit_together(*this);
+}
+
+PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyObject* all) {
+    value = as_result(std::move(value), operands.device);
+    if (!value) {
+        return nullptr;
+    }
+    if (!PyArray_CheckExact(value.object)) {
+        PyErr_SetString(PyExc_TypeError, "a body returns an array");
+        return nullptr;
+    }
+    Ref result(new_tensor(value, operands.device));
+    if (!result) {
+        return nullptr;
+    }
+    if (operands.caller.view) {
+        const int shared = operands.tensors[0] ? shares(value, operands.values[0]) : 0;
+        if (shared < 0 || (shared && !become_view(result, operands.tensors[0]))) {
+            return nullptr;
+        }
+    }
+    if (operands.wanted && is_recording() &&
+        !record(operands, as_tensor(result), parameters, all)) {
+        return nullptr;
+    }
+    return PyErr_Occurred() ? nullptr : result.release();
+}
+
+PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
+    const Py_ssize_t parameters = PyTuple_GET_SIZE(caller.parameters);
+    if (count != caller.inputs || (keywords ? PyTuple_GET_SIZE(keywords) : 0) != parameters ||
+        !engine.ready) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < parameters; ++i) {
+        if (PyTuple_GET_ITEM(keywords, i) != PyTuple_GET_ITEM(caller.parameters, i)) {
+            return nullptr;
+        }
+    }
+    Operands operands(caller);
+    if (!operands.read(given)) {
+        return nullptr;
+    }
+    PyObject* implementation = PyDict_GetItemWithError(caller.implementations, operands.device);
+    if (!implementation || (!caller.view && !is_quiet())) {
+        return nullptr;
+    }
+    Ref value, all;
+    if (caller.compute && is_numpys(caller, implementation)) {
+        value = Ref(caller.compute(operands.values));
+        if (!value && PyErr_Occurred()) {
+            return nullptr;
+        }
+    }
+    if (!value) {
+        PyObject* arguments[1 + most_arguments];
+        std::memcpy(arguments + 1, operands.values, size_t(count) * sizeof(PyObject*));
+        std::memcpy(arguments + 1 + count, given + count, size_t(parameters) * sizeof(PyObject*));
+        Ref held = Ref::to(implementation);
+        value = Ref(PyObject_Vectorcall(held, arguments + 1,
+                                        size_t(count) | PY_VECTORCALL_ARGUMENTS_OFFSET, keywords));
+        if (!value && caller.elementwise &&
+            (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
+             PyErr_ExceptionMatches(PyExc_OverflowError))) {
+            PyErr_Clear();  // Python says it again, in other words
+            return nullptr;
+        }
+    }
+    if (value && caller.extras) {
+        if (!PyTuple_Check(value.object) || PyTuple_GET_SIZE(value.object) < 1) {
+            PyErr_SetString(PyExc_TypeError, "a body with extras returns a tuple");
+            return nullptr;
+        }
+        all = std::move(value);
+        value = Ref::to(PyTuple_GET_ITEM(all.object, 0));
+    }
+    return finish(operands, std::move(value), given + count, all);
+}
+
+PyTypeObject* caller_type() { return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec)); }

@@ -1,0 +1,165 @@
+// Arithmetic of small arrays: a call of NumPy's costs more than the numbers do. Nothing here rounds in
+// another way than NumPy, so that it makes no difference which of the two computes.
+#include "tape.h"
+
+#include <cstring>
+
+namespace {
+
+constexpr npy_intp few = 1 << 12;  // more elements are NumPy's
+
+// Whether it is a contiguous array of floats, small enough to be computed here.
+bool is_small(PyObject* object) {
+    if (!PyArray_CheckExact(object)) {
+        return false;
+    }
+    PyArrayObject* array = as_array(object);
+    return (PyArray_TYPE(array) == NPY_FLOAT32 || PyArray_TYPE(array) == NPY_FLOAT64) &&
+           PyArray_ISCARRAY_RO(array) && PyArray_SIZE(array) <= few;
+}
+
+bool is_alike(PyArrayObject* a, PyArrayObject* b) {
+    return PyArray_DESCR(a) == PyArray_DESCR(b) && PyArray_SAMESHAPE(a, b);
+}
+
+PyObject* empty_like(PyArrayObject* array) {
+    PyArray_Descr* dtype = PyArray_DESCR(array);
+    Py_INCREF(dtype);
+    return PyArray_NewFromDescr(&PyArray_Type, dtype, PyArray_NDIM(array), PyArray_DIMS(array),
+                                nullptr, nullptr, 0, nullptr);
+}
+
+template <class T>
+T* data(PyObject* array) {
+    return static_cast<T*>(PyArray_DATA(as_array(array)));
+}
+
+// The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
+bool is_number(PyObject* object, double& number) {
+    if (PyFloat_CheckExact(object)) {
+        number = PyFloat_AS_DOUBLE(object);
+        return true;
+    }
+    if (!PyLong_CheckExact(object)) {
+        return false;
+    }
+    int overflow;
+    const long long whole = PyLong_AsLongLongAndOverflow(object, &overflow);
+    number = double(whole);
+    return !overflow && whole > -(1LL << 53) && whole < (1LL << 53);
+}
+
+template <class T, class Function>
+void over(PyObject* result, PyObject* a, PyObject* b, Function function) {
+    const npy_intp size = PyArray_SIZE(as_array(result));
+    T* __restrict y = data<T>(result);
+    const T *x = data<T>(a), *w = data<T>(b);
+    for (npy_intp i = 0; i < size; ++i) {
+        y[i] = function(x[i], w[i]);
+    }
+}
+
+template <class T, class Function>
+void over(PyObject* result, PyObject* a, Function function) {
+    const npy_intp size = PyArray_SIZE(as_array(result));
+    T* __restrict y = data<T>(result);
+    const T* x = data<T>(a);
+    for (npy_intp i = 0; i < size; ++i) {
+        y[i] = function(x[i]);
+    }
+}
+
+// Of one or two arrays alike; null where they are not small.
+template <class Function, class... Arrays>
+PyObject* of_arrays(Function function, PyObject* first, Arrays... others) {
+    if (!is_small(first) || !((is_small(others) && is_alike(as_array(first), as_array(others))) && ...)) {
+        return nullptr;
+    }
+    PyObject* result = empty_like(as_array(first));
+    if (result) {
+        if (PyArray_TYPE(as_array(first)) == NPY_FLOAT32) {
+            over<float>(result, first, others..., function);
+        } else {
+            over<double>(result, first, others..., function);
+        }
+    }
+    return result;
+}
+
+template <class Function>
+PyObject* of_number(Function function, PyObject* array, double number) {
+    const auto with = [=](auto x) { return function(x, decltype(x)(number)); };
+    return of_arrays(with, array);
+}
+
+template <class Function>
+PyObject* of_two(PyObject* const* operands) {
+    double number;
+    if (is_number(operands[1], number)) {
+        return of_number(Function{}, operands[0], number);
+    }
+    if (is_number(operands[0], number)) {
+        return of_number([](auto x, auto a) { return Function{}(a, x); }, operands[1], number);
+    }
+    return of_arrays(Function{}, operands[0], operands[1]);
+}
+
+struct Add {
+    template <class T>
+    T operator()(T a, T b) const { return a + b; }
+};
+struct Subtract {
+    template <class T>
+    T operator()(T a, T b) const { return a - b; }
+};
+struct Multiply {
+    template <class T>
+    T operator()(T a, T b) const { return a * b; }
+};
+struct Divide {
+    template <class T>
+    T operator()(T a, T b) const { return a / b; }
+};
+struct Negative {
+    template <class T>
+    T operator()(T a) const { return -a; }
+};
+}  // namespace
+
+PyObject* add_two(PyObject* const* operands) { return of_two<Add>(operands); }
+PyObject* subtract_two(PyObject* const* operands) { return of_two<Subtract>(operands); }
+PyObject* multiply_two(PyObject* const* operands) { return of_two<Multiply>(operands); }
+PyObject* divide_two(PyObject* const* operands) { return of_two<Divide>(operands); }
+PyObject* negate(PyObject* const* operands) { return of_arrays(Negative{}, operands[0]); }
+
+Compute* find_compute(const char* name) {
+    const struct {
+        const char* name;
+        Compute* compute;
+    } all[] = {{"add", add_two}, {"subtract", subtract_two}, {"multiply", multiply_two},
+               {"divide", divide_two}, {"negative", negate}};
+    for (const auto& each : all) {
+        if (std::strcmp(each.name, name) == 0) {
+            return each.compute;
+        }
+    }
+    return nullptr;
+}
+
+PyObject* add_up(PyObject* a, PyObject* b) {
+    PyObject* sum = of_arrays(Add{}, a, b);
+    return sum || PyErr_Occurred() ? sum : PyNumber_Add(a, b);
+}
+
+bool add_onto(PyObject* a, PyObject* b) {
+    if (!is_small(a) || !is_small(b) || !is_alike(as_array(a), as_array(b)) ||
+        !PyArray_ISWRITEABLE(as_array(a))) {
+        return false;
+    }
+    if (PyArray_TYPE(as_array(a)) == NPY_FLOAT32) {
+        over<float>(a, a, b, Add{});
+    } else {
+        over<double>(a, a, b, Add{});
+    }
+    return true;
+}

@@ -1,0 +1,198 @@
+// What the files of tapegrad._tape share: what tensors, nodes and storages hold, and what the engine
+// has handed over.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL tapegrad_tape_numpy
+#ifndef IMPORTS_NUMPY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+
+#include <utility>
+
+// ---- references ----
+
+struct Ref {  // an owned reference
+    PyObject* object;
+    explicit Ref(PyObject* owned = nullptr) : object(owned) {}
+    static Ref to(PyObject* borrowed) {
+        Py_XINCREF(borrowed);
+        return Ref(borrowed);
+    }
+    Ref(Ref&& other) noexcept : object(other.object) { other.object = nullptr; }
+    Ref& operator=(Ref&& other) noexcept {
+        std::swap(object, other.object);
+        return *this;
+    }
+    ~Ref() { Py_XDECREF(object); }
+    operator PyObject*() const { return object; }
+    PyObject* release() { return std::exchange(object, nullptr); }
+};
+
+template <class... Arguments>
+Ref call(PyObject* function, const Arguments&... arguments) {
+    PyObject* given[] = {static_cast<PyObject*>(arguments)...};
+    return Ref(PyObject_Vectorcall(function, given, sizeof...(arguments), nullptr));
+}
+
+inline PyArrayObject* as_array(PyObject* object) {
+    return reinterpret_cast<PyArrayObject*>(object);
+}
+
+inline PyObject* dtype_of(PyObject* array) {  // borrowed
+    return reinterpret_cast<PyObject*>(PyArray_DESCR(as_array(array)));
+}
+
+// ---- what tensors, nodes and storages hold (fields.cpp) ----
+// A null pointer stands for None, or for what was not set.
+
+struct Tensor {
+    PyObject_HEAD
+    PyObject *dict, *weakrefs;
+    PyObject *array, *device, *node, *grad, *storage, *base;
+    char retains_grad, aliased;
+};
+
+struct Storage {
+    PyObject_HEAD
+    PyObject *changed_by, *aliases, *whole;
+    long long changed_at, version;
+    char detached;
+};
+
+constexpr int most_dimensions = 4;  // of a node that keeps its shape itself
+
+// A node of one or two inputs without parameters, of which most there are, is recorded as it stands
+// here. ``edges``, ``saved``, ``inputs`` and ``shape`` are tuples for Python; they are made when they
+// are asked for.
+struct Node {
+    PyObject_HEAD
+    PyObject *dict, *weakrefs;
+    PyObject *primitive, *edges, *saved, *inputs, *shape, *dtype, *device, *storage;
+    long long serial;
+    char watched;
+    signed char compact;     // how many inputs are in ``edge``; 0: the tuples are what counts
+    signed char dimensions;  // in ``sizes``; -1: the tuple ``shape`` is what counts
+    char keeps_inputs;       // whether the tuple ``inputs`` has an entry for each
+    PyObject* caller;  // that of the primitive, where one has recorded this
+    PyObject *edge[2], *kept[3], *input[2];  // kept: the result and the inputs, as arrays
+    npy_intp sizes[most_dimensions];
+};
+
+// A pointer to anything but None.
+inline bool is_set(PyObject* object) { return object && object != Py_None; }
+
+// Makes the tuples of a compact node. False where memory is missing.
+bool expand(Node* node);
+PyObject* shape_of(Node* node);  // borrowed; null with an error
+
+// The edge of input ``i``, the result (0) or an input (1 + i) as a rule may ask for it, or a parameter
+// behind them: borrowed, null for None.
+inline PyObject* edge_of(const Node* node, int i) {
+    PyObject* edge = node->compact ? node->edge[i] : PyTuple_GET_ITEM(node->edges, i);
+    return is_set(edge) ? edge : nullptr;
+}
+inline PyObject* kept_of(const Node* node, int i) {
+    PyObject* kept = node->compact ? node->kept[i] : PyTuple_GET_ITEM(node->saved, i);
+    return is_set(kept) ? kept : nullptr;
+}
+
+// ---- the callers of primitives (caller.cpp) ----
+
+constexpr int most_inputs = 6, most_arguments = 16;
+
+// What is known of a primitive when it is declared.
+struct Caller {
+    PyObject_HEAD
+    PyObject *dict, *weakrefs;
+    vectorcallfunc vectorcall;
+    PyObject* plain;            // the function in Python, which serves all that is declined here
+    PyObject* declared;         // the Primitive
+    PyObject* implementations;  // by device
+    PyObject* parameters;       // their names, interned
+    PyObject *into, *backward;  // of the Primitive, once they were asked for
+    PyObject *ufunc, *accepted;  // NumPy's function with a loop here; what was seen to compute it
+    int inputs;
+    int ruled;              // bit i: input i has a rule
+    int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
+    bool elementwise, floating, bools, view, extras, saves_output, saves_any;
+    PyObject* (*compute)(PyObject* const* operands);  // see small.cpp; null where there is none
+    PyObject* (*gradient)(const Node* node, int i, PyObject* g);  // see rules.cpp; null, too
+};
+
+// The inputs of a call.
+struct Operands {
+    Caller& caller;
+    PyObject* tensors[most_inputs] = {};  // borrowed from the call; null for what is no tensor
+    PyObject* values[most_inputs] = {};   // owned: arrays, or what was given in their place
+    PyObject* nodes[most_inputs] = {};    // owned
+    PyObject* device = nullptr;           // borrowed: devices live for good
+    int wanted = 0;                       // bit i: input i has a node and a rule
+
+    explicit Operands(Caller& of) : caller(of) {}
+    ~Operands();
+    bool read(PyObject* const* given);  // false where the call is for Python
+};
+
+// Null without an error where the call is for Python.
+PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
+// The Tensor around what was computed, an array or a scalar of NumPy's, recorded if need be. (Null
+// where ``value`` is.) ``all``: null, or the tuple of value and extras that the body has returned.
+PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyObject* all);
+bool is_quiet();
+
+// ---- arithmetic of small arrays (small.cpp) ----
+// NumPy's, computed here where that saves a call; the same bits. Null, without an error, where they
+// decline.
+
+using Compute = PyObject*(PyObject* const* operands);
+Compute* find_compute(const char* name);
+Compute add_two, subtract_two, multiply_two, divide_two, negate;
+PyObject* add_up(PyObject* a, PyObject* b);  // a + b, whatever they are
+bool add_onto(PyObject* a, PyObject* b);     // a += b, where it is done here
+
+// ---- rules (rules.cpp) ----
+// What the rule of input ``i`` makes of the gradient ``g`` of a node's result, without Python. Null,
+// without an error, where it declines: then the node's rules in Python make all of its gradients.
+
+using Gradient = PyObject*(const Node* node, int i, PyObject* g);
+Gradient* find_gradient(const char* name);
+
+// ---- what the engine hands over (module.cpp) ----
+
+struct Engine {
+    PyTypeObject *tensor, *node, *leaf, *storage, *alias;
+    PyObject* result_of;
+    PyObject *fitted, *wide_sum, *rounded, *run_hooks, *with_posthooks, *freed, *check,
+        *collect_result, *add_into, *shares;
+    PyObject *recording, *error_state;  // ContextVars
+    PyObject *usual_state, *first_filter, *warnings;
+    PyObject* serials;  // the clock
+    bool ready;
+    bool makes_others;  // nodes that are not Node: Python's, for a while
+    Py_ssize_t leaf_shape, leaf_dtype;
+};
+extern Engine engine;
+
+struct Names {
+    PyObject *add_view, *aside, *asarray, *backward, *base, *filters, *into, *last_change, *plain,
+        *posthooks, *saves_any, *xp;
+};
+extern Names names;
+
+PyTypeObject* tensor_fields();
+PyTypeObject* node_fields();
+PyTypeObject* storage_fields();
+PyTypeObject* caller_type();
+bool ready_walk_type();
+PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count);
+
+inline bool is_tensor(PyObject* object) { return PyObject_TypeCheck(object, engine.tensor); }
+inline bool is_node(PyObject* object) { return PyObject_TypeCheck(object, node_fields()); }
+inline Tensor* as_tensor(PyObject* object) { return reinterpret_cast<Tensor*>(object); }
+inline Node* as_node(PyObject* object) { return reinterpret_cast<Node*>(object); }
