@@ -55,15 +55,6 @@ Ref as_result(Ref value, PyObject* device) {
     return Ref(PyObject_CallMethodOneArg(device, names.asarray, value));
 }
 
-PyObject* new_tensor(PyObject* array, PyObject* device) {
-    PyObject* self = engine.tensor->tp_alloc(engine.tensor, 0);
-    if (self) {
-        as_tensor(self)->array = Py_NewRef(array);
-        as_tensor(self)->device = Py_NewRef(device);
-    }
-    return self;
-}
-
 PyObject* new_storage() { return engine.storage->tp_alloc(engine.storage, 0); }
 
 // The array or object that an array's memory belongs to; null where only Python can tell.
@@ -264,14 +255,14 @@ bool read_keeps(PyObject* kept, Caller& caller) {
 // Caller(plain, declared, implementations, ruled=, keeps=, elementwise=, floating=, view=)
 PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
     static const char* words[] = {"plain", "declared", "implementations", "name",        "parameters",
-                                  "ruled", "keeps",    "ufunc",           "elementwise", "floating",
+                                  "ruled", "keeps",    "ufunc",           "named",       "elementwise", "floating",
                                   "view",  "extras",   "saves_output",    "saves_any",   nullptr};
-    PyObject *plain, *declared, *implementations, *parameters, *kept, *ufunc;
+    PyObject *plain, *declared, *implementations, *parameters, *kept, *ufunc, *named;
     const char* name;
     int ruled, elementwise, floating, view, extras, saves_output, saves_any;
-    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!Opppppp", const_cast<char**>(words), &plain,
+    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!OO!pppppp", const_cast<char**>(words), &plain,
                                      &declared, &PyDict_Type, &implementations, &name, &PyTuple_Type,
-                                     &parameters, &ruled, &PyList_Type, &kept, &ufunc, &elementwise,
+                                     &parameters, &ruled, &PyList_Type, &kept, &ufunc, &PyTuple_Type, &named, &elementwise,
                                      &floating, &view, &extras, &saves_output, &saves_any)) {
         return nullptr;
     }
@@ -300,6 +291,11 @@ PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
     caller.saves_any = saves_any;
     caller.compute = find_compute(name);
     caller.gradient = find_gradient(name);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(named); ++i) {
+        if (PyTuple_GET_ITEM(named, i) != Py_None) {
+            Py_XSETREF(caller.named, Py_NewRef(named));
+        }
+    }
     if (caller.compute && ufunc != Py_None) {
         caller.ufunc = Py_NewRef(ufunc);
     }
@@ -308,7 +304,7 @@ PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
 
 #define EACH_REFERENCE(DO)                                                              \
     DO(dict) DO(plain) DO(declared) DO(implementations) DO(parameters) DO(into) DO(backward) \
-    DO(ufunc) DO(accepted)
+    DO(named) DO(ufunc) DO(accepted)
 
 int traverse_caller(PyObject* self, visitproc visit, void* arg) {
     Caller& caller = *reinterpret_cast<Caller*>(self);
@@ -383,6 +379,15 @@ PyType_Spec spec = {"tapegrad._tape.Caller", sizeof(Caller), 0,
                     slots};
 
 }  // namespace
+
+PyObject* new_tensor(PyObject* array, PyObject* device) {
+    PyObject* self = engine.tensor->tp_alloc(engine.tensor, 0);
+    if (self) {
+        as_tensor(self)->array = Py_NewRef(array);
+        as_tensor(self)->device = Py_NewRef(device);
+    }
+    return self;
+}
 
 // Whether a warning or an error of NumPy's could reach the user's program: see tapegrad.core.quiet.
 bool is_quiet() {

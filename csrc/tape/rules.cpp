@@ -33,3 +33,25 @@ Gradient* find_gradient(const char* name) {
     }
     return nullptr;
 }
+
+PyObject* call_named(const Node* node, int i, PyObject* g, PyObject* xp) {
+    PyObject* rule = PyTuple_GET_ITEM(reinterpret_cast<Caller*>(node->caller)->named, i);
+    if (rule == Py_None) {
+        return nullptr;
+    }
+    PyObject *places = PyTuple_GET_ITEM(rule, 1), *keywords = PyTuple_GET_ITEM(rule, 2);
+    const Py_ssize_t count = PyTuple_GET_SIZE(places);
+    Ref function(PyObject_GetAttr(xp, PyTuple_GET_ITEM(rule, 0)));
+    PyObject* given[1 + most_arguments];
+    if (!function || count > most_arguments) {
+        return nullptr;
+    }
+    for (Py_ssize_t place = 0; place < count; ++place) {
+        const long at = PyLong_AsLong(PyTuple_GET_ITEM(places, place));
+        PyObject* kept = at < 0 ? g : kept_of(node, int(at));
+        given[1 + place] = kept ? kept : Py_None;
+    }
+    const Py_ssize_t positional = count - PyTuple_GET_SIZE(keywords);
+    return PyObject_Vectorcall(function, given + 1, size_t(positional) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               PyTuple_GET_SIZE(keywords) ? keywords : nullptr);
+}

@@ -116,6 +116,7 @@ struct Caller {
     PyObject* implementations;  // by device
     PyObject* parameters;       // their names, interned
     PyObject *into, *backward;  // of the Primitive, once they were asked for
+    PyObject* named;  // for each input, None or the function that its rule is: Primitive.named
     PyObject *ufunc, *accepted;  // NumPy's function with a loop here; what was seen to compute it
     int inputs;
     int ruled;              // bit i: input i has a rule
@@ -124,6 +125,10 @@ struct Caller {
     PyObject* (*compute)(PyObject* const* operands);  // see small.cpp; null where there is none
     PyObject* (*gradient)(const Node* node, int i, PyObject* g);  // see rules.cpp; null, too
 };
+
+inline PyObject*& leaf_slot(PyObject* leaf, Py_ssize_t offset) {
+    return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(leaf) + offset);
+}
 
 // The inputs of a call.
 struct Operands {
@@ -145,6 +150,7 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
 // where ``value`` is.) ``all``: null, or the tuple of value and extras that the body has returned.
 PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyObject* all);
 bool is_quiet();
+PyObject* new_tensor(PyObject* array, PyObject* device);
 
 // ---- arithmetic of small arrays (small.cpp) ----
 // NumPy's, computed here where that saves a call; the same bits. Null, without an error, where they
@@ -160,8 +166,13 @@ bool add_onto(PyObject* a, PyObject* b);     // a += b, where it is done here
 // What the rule of input ``i`` makes of the gradient ``g`` of a node's result, without Python. Null,
 // without an error, where it declines: then the node's rules in Python make all of its gradients.
 
+// Rules that are the name of a function are called here, too, where there is nothing else.
+
 using Gradient = PyObject*(const Node* node, int i, PyObject* g);
 Gradient* find_gradient(const char* name);
+// By a function of the namespace ``xp`` (see Primitive.named); null with an error, or without one
+// where the rule is none.
+PyObject* call_named(const Node* node, int i, PyObject* g, PyObject* xp);
 
 // ---- what the engine hands over (module.cpp) ----
 
@@ -169,19 +180,19 @@ struct Engine {
     PyTypeObject *tensor, *node, *leaf, *storage, *alias;
     PyObject* result_of;
     PyObject *fitted, *wide_sum, *rounded, *run_hooks, *with_posthooks, *freed, *check,
-        *collect_result, *add_into, *shares;
+        *collect_result, *add_into, *shares, *settle, *deliver;
     PyObject *recording, *error_state;  // ContextVars
     PyObject *usual_state, *first_filter, *warnings;
     PyObject* serials;  // the clock
     bool ready;
     bool makes_others;  // nodes that are not Node: Python's, for a while
-    Py_ssize_t leaf_shape, leaf_dtype;
+    Py_ssize_t leaf_shape, leaf_dtype, leaf_device, leaf_tensor, leaf_hooks, leaf_later_hooks, leaf_aside;
 };
 extern Engine engine;
 
 struct Names {
-    PyObject *add_view, *aside, *asarray, *backward, *base, *filters, *into, *last_change, *plain,
-        *posthooks, *saves_any, *xp;
+    PyObject *add_view, *aside, *asarray, *at_end, *backward, *base, *device, *filters, *into, *last_change, *plain,
+        *posthooks, *push, *saves_any, *xp;
 };
 extern Names names;
 
@@ -190,7 +201,16 @@ PyTypeObject* node_fields();
 PyTypeObject* storage_fields();
 PyTypeObject* caller_type();
 bool ready_walk_type();
+
+// ---- the walk back (visit.cpp, backward.cpp) ----
+
+struct Found {  // of a walk: see run_backward in tapegrad.core.engine
+    PyObject *pending, *wide, *retained;
+};
+bool walk_back(PyObject* const* roots, PyObject* const* seeds, Py_ssize_t count, const Found& found,
+               bool retain_graph);
 PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count);
+PyObject* backward(PyObject*, PyObject* const* given, Py_ssize_t count);
 
 inline bool is_tensor(PyObject* object) { return PyObject_TypeCheck(object, engine.tensor); }
 inline bool is_node(PyObject* object) { return PyObject_TypeCheck(object, node_fields()); }

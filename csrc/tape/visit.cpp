@@ -10,10 +10,6 @@
 
 namespace {
 
-PyObject*& leaf_slot(PyObject* leaf, Py_ssize_t offset) {
-    return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(leaf) + offset);
-}
-
 struct Reached {
     long long serial;
     PyObject* node;  // owned
@@ -199,16 +195,25 @@ Ref of_primitive(Node* node, PyObject* name, PyObject* Caller::*remembered) {
     return Ref::to(known);
 }
 
-// By a rule in C. False where it declines.
+// Python's way to ``push``.
+Ref push_of(Walk* walk) {
+    if (!walk->push) {
+        walk->push = PyObject_GetAttr(reinterpret_cast<PyObject*>(walk), names.push);
+    }
+    return Ref::to(walk->push);
+}
+
+// By rules in C, or functions that need no rule in Python. False where they decline.
 bool hand_on_in_c(Walk* walk, Node* node, PyObject* g, bool& failed) {
     const Caller* caller = reinterpret_cast<Caller*>(node->caller);
-    if (!caller->gradient || !use_namespace(walk, node)) {
+    if ((!caller->gradient && !caller->named) || !use_namespace(walk, node)) {
         return false;
     }
     Ref gradients[most_inputs];
     for (int i = 0; i < caller->inputs; ++i) {
         if (edge_of(node, i)) {
-            gradients[i] = Ref(caller->gradient(node, i, g));
+            gradients[i] = Ref(caller->gradient ? caller->gradient(node, i, g)
+                                                : call_named(node, i, g, walk->xp));
             if (!gradients[i]) {
                 return false;
             }
@@ -246,7 +251,8 @@ bool hand_on(Walk* walk, PyObject* object, PyObject* g, bool watched) {
         }
         PyObject* index = PyTuple_GET_ITEM(saved.object, 2);
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
-        return call(engine.collect_result, walk->pending, walk->push, whole, index, g);
+        Ref push = push_of(walk);
+        return push && call(engine.collect_result, walk->pending, push, whole, index, g);
     }
     if (!use_namespace(walk, node)) {
         return false;
@@ -264,7 +270,8 @@ bool hand_on(Walk* walk, PyObject* object, PyObject* g, bool watched) {
             return false;
         }
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
-        return call(engine.add_into, walk->pending, walk->push, whole, object, g, walk->wide);
+        Ref push = push_of(walk);
+        return push && call(engine.add_into, walk->pending, push, whole, object, g, walk->wide);
     }
     // (Looked up each time, as it may be replaced.)
     Ref backward(PyObject_GetAttr(node->primitive, names.backward)), xp = Ref::to(walk->xp);
@@ -444,21 +451,15 @@ bool ready_walk_type() {
     return PyType_Ready(&walk_type) == 0;
 }
 
-// visit(nodes, seeds, pending, wide, retained, retain_graph)
-PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
-    if (count != 6 || !engine.node || !PyList_Check(given[0]) || !PyList_Check(given[1]) ||
-        !PyDict_Check(given[2]) || !PySet_Check(given[3]) ||
-        PyList_GET_SIZE(given[0]) != PyList_GET_SIZE(given[1])) {
-        PyErr_SetString(PyExc_TypeError, "visit(nodes, seeds, pending, wide, retained, retain_graph)");
-        return nullptr;
-    }
+bool walk_back(PyObject* const* roots, PyObject* const* seeds, Py_ssize_t count, const Found& found,
+               bool retain_graph) {
     auto* walk = PyObject_GC_New(Walk, &walk_type);
     if (!walk) {
-        return nullptr;
+        return false;
     }
     walk->vectorcall = walk_call;
-    walk->pending = Py_NewRef(given[2]);
-    walk->wide = Py_NewRef(given[3]);
+    walk->pending = Py_NewRef(found.pending);
+    walk->wide = Py_NewRef(found.wide);
     walk->xp = Py_NewRef(Py_None);
     walk->node = Py_NewRef(Py_None);
     walk->push = nullptr;
@@ -466,16 +467,13 @@ PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
     PyObject_GC_Track(reinterpret_cast<PyObject*>(walk));
     Ref owner(reinterpret_cast<PyObject*>(walk));
     if (!walk->heap) {
-        return PyErr_NoMemory();
-    }
-    walk->push = PyObject_GetAttrString(owner, "push");
-    if (!walk->push) {
-        return nullptr;
+        PyErr_NoMemory();
+        return false;
     }
     bool done = true;
-    for (Py_ssize_t i = 0; done && i < PyList_GET_SIZE(given[0]); ++i) {
-        Ref root = Ref::to(PyList_GET_ITEM(given[0], i)), seed = Ref::to(PyList_GET_ITEM(given[1], i));
-        Ref device(PyObject_GetAttrString(root, "device"));
+    for (Py_ssize_t i = 0; done && i < count; ++i) {
+        Ref root = Ref::to(roots[i]), seed = Ref::to(seeds[i]);
+        Ref device(PyObject_GetAttr(root, names.device));
         Ref xp(device ? PyObject_GetAttr(device, names.xp) : nullptr);
         done = xp != nullptr;
         if (done) {
@@ -483,9 +481,22 @@ PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
             done = arrive(walk, root, seed);
         }
     }
-    done = done && visit_all(walk, given[5] == Py_True, given[4]);
-    walk_clear(owner);  // its push refers to it
-    if (!done) {
+    done = done && visit_all(walk, retain_graph, found.retained);
+    walk_clear(owner);  // its push may refer to it
+    return done;
+}
+
+// visit(nodes, seeds, pending, wide, retained, retain_graph)
+PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
+    if (count != 6 || !engine.ready || !PyTuple_Check(given[0]) || !PyTuple_Check(given[1]) ||
+        !PyDict_Check(given[2]) || !PySet_Check(given[3]) ||
+        PyTuple_GET_SIZE(given[0]) != PyTuple_GET_SIZE(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "visit(nodes, seeds, pending, wide, retained, retain_graph)");
+        return nullptr;
+    }
+    const Found found{given[2], given[3], given[4]};
+    if (!walk_back(&PyTuple_GET_ITEM(given[0], 0), &PyTuple_GET_ITEM(given[1], 0),
+                   PyTuple_GET_SIZE(given[0]), found, given[5] == Py_True)) {
         return nullptr;
     }
     Py_RETURN_NONE;

@@ -189,6 +189,7 @@ def _in_c(
         ruled=_bits(ruled),
         keeps=[_keeping(needed, ruled) for needed in declared.keeps],
         ufunc=getattr(np, declared.name, None),
+        named=tuple([declared.named(i) for i in range(len(declared.inputs))]),
         elementwise=elementwise,
         floating=floating,
         view=view,
