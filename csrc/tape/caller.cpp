@@ -110,12 +110,6 @@ bool become_view(PyObject* view, PyObject* base) {
 
 // ---- recording ----
 
-bool tick(long long& serial) {
-    Ref now(PyIter_Next(engine.serials));
-    serial = now ? PyLong_AsLongLong(now) : -1;
-    return !PyErr_Occurred();
-}
-
 bool keeps(const Caller& caller, int i, int wanted) {
     return caller.keeps[i] == -1 || (caller.keeps[i] & wanted);
 }
@@ -153,7 +147,7 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
         return false;
     }
     Node* node = as_node(owner);
-    if (!tick(node->serial)) {
+    if (!tick(engine.clock, node->serial)) {
         return false;
     }
     node->caller = Py_NewRef(reinterpret_cast<PyObject*>(&caller));

@@ -78,6 +78,7 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
     for (PyObject** other : others) {
         Py_INCREF(*other);
     }
+    given.clock = Py_NewRef(given.serials);
     given.ready = true;
     engine = given;  // for good: what was there before may be in use
     Py_RETURN_NONE;
@@ -88,7 +89,7 @@ PyObject* set_clock(PyObject*, PyObject* clock) {
         PyErr_SetString(PyExc_TypeError, "a clock is an iterator");
         return nullptr;
     }
-    Py_XSETREF(engine.serials, Py_NewRef(clock));
+    Py_XSETREF(engine.clock, Py_NewRef(clock));
     Py_RETURN_NONE;
 }
 
@@ -102,6 +103,8 @@ PyObject* make_nodes(PyObject*, PyObject* flag) {
     Py_RETURN_NONE;
 }
 
+PyObject* last_change(PyObject*, PyObject*) { return PyLong_FromLongLong(engine.last_change); }
+
 PyMethodDef functions[] = {
     {"configure", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(configure)),
      METH_VARARGS | METH_KEYWORDS, "Hand over the engine's classes and helpers."},
@@ -109,6 +112,7 @@ PyMethodDef functions[] = {
      "Visit the nodes that lead from the roots; pending has the leaves' gradients then."},
     {"backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward)), METH_FASTCALL,
      "backward() of a tensor of one element; False where that is left to Python."},
+    {"last_change", last_change, METH_NOARGS, "When any memory was last changed in place."},
     {"set_clock", set_clock, METH_O, "Take the ticks of nodes from this iterator."},
     {"make_nodes", make_nodes, METH_O, "Whether nodes are made here."},
     {nullptr, nullptr, 0, nullptr},
@@ -130,7 +134,7 @@ bool intern_names() {
         const char* name;
     } all[] = {{names.add_view, "add_view"},       {names.aside, "aside"},         {names.asarray, "asarray"}, {names.at_end, "at_end"}, {names.device, "device"}, {names.push, "push"},
                {names.backward, "backward"},       {names.base, "base"},           {names.filters, "filters"},
-               {names.into, "into"},               {names.last_change, "last_change"},
+               {names.into, "into"},               
                {names.plain, "plain"},             {names.posthooks, "posthooks"},
                {names.saves_any, "saves_any"},     {names.xp, "xp"}};
     for (const auto& each : all) {

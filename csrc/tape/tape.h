@@ -183,7 +183,8 @@ struct Engine {
         *collect_result, *add_into, *shares, *settle, *deliver;
     PyObject *recording, *error_state;  // ContextVars
     PyObject *usual_state, *first_filter, *warnings;
-    PyObject* serials;  // the clock
+    PyObject *serials, *clock;  // the ticks of changes in place, and those of nodes
+    long long last_change;      // in place, of any memory
     bool ready;
     bool makes_others;  // nodes that are not Node: Python's, for a while
     Py_ssize_t leaf_shape, leaf_dtype, leaf_device, leaf_tensor, leaf_hooks, leaf_later_hooks, leaf_aside;
@@ -191,7 +192,7 @@ struct Engine {
 extern Engine engine;
 
 struct Names {
-    PyObject *add_view, *aside, *asarray, *at_end, *backward, *base, *device, *filters, *into, *last_change, *plain,
+    PyObject *add_view, *aside, *asarray, *at_end, *backward, *base, *device, *filters, *into, *plain,
         *posthooks, *push, *saves_any, *xp;
 };
 extern Names names;
@@ -200,6 +201,8 @@ PyTypeObject* tensor_fields();
 PyTypeObject* node_fields();
 PyTypeObject* storage_fields();
 PyTypeObject* caller_type();
+// The next tick of a clock; false with an error.
+bool tick(PyObject* clock, long long& serial);
 bool ready_walk_type();
 
 // ---- the walk back (visit.cpp, backward.cpp) ----

@@ -157,16 +157,6 @@ bool arrive(Walk* walk, PyObject* to, PyObject* gradient) {
     return sum && PyDict_SetItem(walk->pending, to, sum) == 0;
 }
 
-bool changed_since(const Node* node, bool& changed) {
-    PyObject* storage = reinterpret_cast<PyObject*>(engine.storage);
-    Ref last(PyObject_GetAttr(storage, names.last_change));
-    if (!last) {
-        return false;
-    }
-    changed = PyLong_AsLongLong(last) > node->serial;
-    return !PyErr_Occurred();
-}
-
 // Whether hooks are to see what the rule of a watched node makes.
 bool has_posthooks(PyObject* node, bool& has) {
     Ref aside(PyObject_GetAttr(node, names.aside));
@@ -343,8 +333,7 @@ bool visit_node(Walk* walk, PyObject* object, bool retain_graph, PyObject* retai
         }
         return false;
     }
-    bool changed = false;
-    if (!changed_since(node, changed) || (changed && !call(engine.check, object, Py_False))) {
+    if (engine.last_change > node->serial && !call(engine.check, object, Py_False)) {
         return false;
     }
     return hand_on(walk, object, g, watched) && (retain_graph || let_go(node));

@@ -23,12 +23,13 @@ from .caller import result_node, result_of, tensor_xp
 from .commit import commit, fork_safe_lock
 from .devices import Device, make_current
 from .dtypes import accumulator, float32
+from .fields import last_change, serials
 from .memory import Array, shares
 from .modes import recording
 from .node import Node
 from .node_hooks import Caught, run_posthooks, run_prehooks
 from .quiet import error_state, first_filter, noisy, quiet, usual_state
-from .tensor import Alias, Leaf, Storage, Tensor, serials, wrap, wrap_result
+from .tensor import Alias, Leaf, Storage, Tensor, wrap, wrap_result
 
 # Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
 inspect: Callable[[Node, Any, Any], None] | None = None
@@ -168,7 +169,7 @@ def _visit(
         saved = node.saved
         if saved is None:
             raise _freed(node)
-        if Storage.last_change > node.serial:
+        if last_change() > node.serial:
             _check(node, create_graph)
         if primitive is result_of:
             _collect_result(pending, push, edges[0], saved[2], g)  # type: ignore
