@@ -19,9 +19,10 @@ struct Entry {
     int arrays, numbers;
     Loop float32, float64;  // null where NumPy's body serves
     const char* keyword;    // of an operation's only number, if it has one
+    Loop float16 = nullptr, bfloat16 = nullptr;
 };
 
 struct Loops {
     int count;
-    Entry each[24];
+    Entry each[40];
 };
