@@ -12,4 +12,5 @@ using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, P
 Door alike;   // of arrays alike: on rows, with the last axis
 Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
 Door norm;    // layer norm
+Door reduce;  // sums and other reductions over axes
 Door random;  // random numbers

@@ -7,6 +7,7 @@
 #define TAPEGRAD_TABLES          \
     TABLE(activation, broadcast) \
     TABLE(arithmetic, broadcast) \
+    TABLE(reduce, reduce)        \
     TABLE(rows, alike)           \
     TABLE(norm, norm)            \
     TABLE(random, random)
