@@ -14,3 +14,5 @@ Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
 Door norm;    // layer norm
 Door reduce;  // sums and other reductions over axes
 Door random;  // random numbers
+Door scan;    // running sums, products and extremes
+Door index;   // reading, writing and adding at positions that arrays name

@@ -7,8 +7,10 @@
 #define TAPEGRAD_TABLES          \
     TABLE(activation, broadcast) \
     TABLE(arithmetic, broadcast) \
+    TABLE(index, index)          \
     TABLE(reduce, reduce)        \
     TABLE(rows, alike)           \
+    TABLE(scan, scan)            \
     TABLE(norm, norm)            \
     TABLE(random, random)
 

@@ -11,7 +11,7 @@
 // Elements begin..end. Arrays are contiguous and share no memory.
 using Loop = void (*)(void* const* arrays, const double* numbers, int64_t begin, int64_t end);
 
-constexpr int max_arrays = 6;
+constexpr int max_arrays = 7;
 constexpr int max_numbers = 8;
 
 struct Entry {

@@ -3,19 +3,13 @@
 
 #include "../arrays.h"
 #include "../doors.h"
-#include "../spread.h"
+#include "../layout.h"
 
 namespace {
 
-// An input: an array, or a number that is stored as what is computed with.
-struct Input {
-    PyArrayObject* array = nullptr;
-    alignas(8) char number[8];
-};
-
 // A Python number as a float of the width, or as the bits of one. Of those that count as no number
 // of Python's (bools, NumPy's) nothing is known here.
-bool store_number(PyObject* object, int width, char* number) {
+bool store_number(PyObject* object, int width, void* number) {
     double value;
     if (PyFloat_CheckExact(object)) {
         value = PyFloat_AS_DOUBLE(object);
@@ -40,13 +34,11 @@ bool store_number(PyObject* object, int width, char* number) {
 }
 
 // Zero is zero in every dtype, but a float among integers makes floats of them.
-bool store_zero(PyObject* object, PyArrayObject* like, char* number) {
+bool store_zero(PyObject* object, PyArrayObject* like, double* number) {
     if (!store_number(object, 8, number)) {
         return false;
     }
-    double value;
-    std::memcpy(&value, number, 8);
-    return value == 0 && !std::signbit(value) &&
+    return *number == 0 && !std::signbit(*number) &&
            (PyLong_CheckExact(object) || !PyArray_ISINTEGER(like)) && !PyArray_ISBOOL(like);
 }
 
@@ -57,120 +49,23 @@ bool is_3(PyObject* object) {
            (PyFloat_CheckExact(object) && PyFloat_AS_DOUBLE(object) == 3);
 }
 
-// What broadcasting makes of the arrays' shapes; false where it makes nothing, or more than we serve.
-bool find_shape(const Input* inputs, int count, npy_intp* shape, int& dims) {
-    dims = 0;
-    for (int k = 0; k < count; ++k) {
-        if (inputs[k].array != nullptr && PyArray_NDIM(inputs[k].array) > dims) {
-            dims = PyArray_NDIM(inputs[k].array);
-        }
-    }
-    if (dims == 0 || dims > max_dims) {
-        return false;
-    }
-    for (int d = 0; d < dims; ++d) {
-        shape[d] = 1;
-    }
-    for (int k = 0; k < count; ++k) {
-        PyArrayObject* array = inputs[k].array;
-        const int own = array == nullptr ? 0 : PyArray_NDIM(array);
-        for (int d = 0; d < own; ++d) {
-            npy_intp& size = shape[dims - own + d];
-            const npy_intp n = PyArray_DIM(array, d);
-            if (n == 0 || (n != size && n != 1 && size != 1)) {
-                return false;
-            }
-            size = n == 1 ? size : n;
-        }
-    }
-    return true;
-}
-
-// How they lie, in as few dimensions as they can be told in; false where an input has no rows, or its
-// dimensions lie in another order than the result's, which may then have that order, too.
-bool lay_out(const Input* inputs, int count, const npy_intp* shape, int dims, Spread& spread) {
-    int64_t steps[max_inputs][max_dims];
-    for (int k = 0; k < count; ++k) {
-        PyArrayObject* array = inputs[k].array;
-        const int own = array == nullptr ? 0 : PyArray_NDIM(array);
-        int64_t outer = INT64_MAX;
-        for (int d = 0; d < dims; ++d) {
-            const int at = d - (dims - own);
-            steps[k][d] = 0;
-            if (at >= 0 && PyArray_DIM(array, at) != 1) {
-                const npy_intp stride = PyArray_STRIDE(array, at), size = PyArray_ITEMSIZE(array);
-                steps[k][d] = stride / size;
-                if (stride % size != 0 || stride < 0 || steps[k][d] > outer) {
-                    return false;
-                }
-                outer = steps[k][d] == 0 ? outer : steps[k][d];
-            }
-        }
-    }
-    spread.dims = -1;
-    for (int d = 0; d < dims; ++d) {
-        if (shape[d] == 1) {
-            continue;
-        }
-        bool merge = spread.dims >= 0;
-        for (int k = 0; k < count && merge; ++k) {
-            merge = spread.steps[k][spread.dims] == steps[k][d] * shape[d];
-        }
-        if (merge) {
-            spread.sizes[spread.dims] *= shape[d];
-        } else {
-            spread.sizes[++spread.dims] = shape[d];
-        }
-        for (int k = 0; k < count; ++k) {
-            spread.steps[k][spread.dims] = steps[k][d];
-        }
-    }
-    if (spread.dims < 0) {  // one element
-        spread.dims = 0;
-        spread.sizes[0] = 1;
-        for (int k = 0; k < count; ++k) {
-            spread.steps[k][0] = 1;
-        }
-    }
-    spread.length = spread.sizes[spread.dims];
-    for (int d = 0; d < spread.dims; ++d) {
-        spread.rows *= spread.sizes[d];
-    }
-    for (int k = 0; k < count; ++k) {
-        const int64_t step = spread.steps[k][spread.dims];
-        if (step != 0 && step != 1) {
-            return false;
-        }
-        spread.repeated[k] = step == 0 || inputs[k].array == nullptr;
-    }
-    return true;
-}
-
 // Whether the loops may write into it what they make of the inputs: each is apart from it, or the
 // same element for element.
-bool is_place_for(PyObject* out, const Input* inputs, int count, const npy_intp* shape, int dims,
-                  PyArray_Descr* dtype) {
+bool is_place_for(PyObject* out, PyArrayObject* const* inputs, int count, const npy_intp* shape,
+                  int dims, PyArray_Descr* dtype) {
     if (!is_plain(out) || !PyArray_ISWRITEABLE(as_array(out)) ||
         PyArray_DESCR(as_array(out)) != dtype || PyArray_NDIM(as_array(out)) != dims ||
         !PyArray_CompareLists(PyArray_DIMS(as_array(out)), shape, dims)) {
         return false;
     }
-    const char* begin = PyArray_BYTES(as_array(out));
-    const char* end = begin + PyArray_NBYTES(as_array(out));
     for (int k = 0; k < count; ++k) {
-        PyArrayObject* array = inputs[k].array;
-        if (array == nullptr) {
+        PyArrayObject* array = inputs[k];
+        if (array == nullptr || are_apart(array, as_array(out))) {
             continue;
         }
-        const char *first = PyArray_BYTES(array), *last = first;
-        for (int d = 0; d < PyArray_NDIM(array); ++d) {
-            last += (PyArray_DIM(array, d) - 1) * PyArray_STRIDE(array, d);
-        }
-        const bool apart = last + PyArray_ITEMSIZE(array) <= begin || end <= first;
-        const bool same = first == begin && PyArray_ISCARRAY_RO(array) &&
-                          PyArray_DESCR(array) == dtype && PyArray_NDIM(array) == dims &&
-                          PyArray_CompareLists(PyArray_DIMS(array), shape, dims);
-        if (!apart && !same) {
+        if (PyArray_BYTES(array) != PyArray_BYTES(as_array(out)) || !PyArray_ISCARRAY_RO(array) ||
+            PyArray_DESCR(array) != dtype || PyArray_NDIM(array) != dims ||
+            !PyArray_CompareLists(PyArray_DIMS(array), shape, dims)) {
             return false;
         }
     }
@@ -224,17 +119,18 @@ PyObject* broadcast(const Entry& entry, PyObject* const* given, Py_ssize_t posit
     PyArray_Descr* dtype = PyArray_DESCR(first);
     const int size = int(PyArray_ITEMSIZE(first));
     const bool is_arithmetic = entry.keyword == nullptr;
-    Input inputs[max_inputs];
+    PyArrayObject* inputs[max_inputs] = {};  // null where it is a number
+    double numbers[max_inputs];              // of the type that is computed with
     Spread spread;
     void* arrays[max_arrays];
     for (int k = 0; k < count; ++k) {
         if (is_behaved(given[k])) {
-            inputs[k].array = as_array(given[k]);
-            PyArray_Descr* found = PyArray_DESCR(inputs[k].array);
+            inputs[k] = as_array(given[k]);
+            PyArray_Descr* found = PyArray_DESCR(inputs[k]);
             if (chooses && k == 0 ? found->type_num != NPY_BOOL : found != dtype) {
                 return nullptr;
             }
-            arrays[k + 1] = PyArray_DATA(inputs[k].array);
+            arrays[k + 1] = PyArray_DATA(inputs[k]);
             continue;
         }
         const bool is_float = size >= 4 && PyArray_ISFLOAT(first);
@@ -242,14 +138,14 @@ PyObject* broadcast(const Entry& entry, PyObject* const* given, Py_ssize_t posit
             return nullptr;
         } else if (!is_float && (chooses || is_arithmetic)) {
             // A number that 16 bits may not hold is for the body.
-            if (!store_zero(given[k], first, inputs[k].number)) {
+            if (!store_zero(given[k], first, &numbers[k])) {
                 return nullptr;
             }
-        } else if (!store_number(given[k], size == 8 ? 8 : 4, inputs[k].number)) {
+        } else if (!store_number(given[k], size == 8 ? 8 : 4, &numbers[k])) {
             return nullptr;
         }
         spread.number[k] = true;
-        arrays[k + 1] = inputs[k].number;
+        arrays[k + 1] = &numbers[k];
     }
     npy_intp shape[max_dims];
     int dims;
