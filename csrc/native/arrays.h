@@ -13,6 +13,39 @@ inline bool is_plain(PyObject* object) {
     return PyArray_CheckExact(object) && PyArray_ISCARRAY_RO(as_array(object));
 }
 
+// Whether it is an array, aligned, of the machine's byte order, with any strides.
+inline bool is_behaved(PyObject* object) {
+    return PyArray_CheckExact(object) && PyArray_ISBEHAVED_RO(as_array(object));
+}
+
+inline bool is_bfloat16(PyArrayObject* array) {  // the only 2 bytes that ml_dtypes has
+    const PyArray_Descr* dtype = PyArray_DESCR(array);
+    return dtype->type_num >= NPY_USERDEF && dtype->kind == 'V' && PyArray_ITEMSIZE(array) == 2;
+}
+
+// The loop for floats of the array's dtype, or null.
+inline Loop loop_of(const Entry& entry, PyArrayObject* array) {
+    switch (PyArray_TYPE(array)) {
+        case NPY_FLOAT32: return entry.float32;
+        case NPY_FLOAT64: return entry.float64;
+        case NPY_FLOAT16: return entry.float16;
+        default: return is_bfloat16(array) ? entry.bfloat16 : nullptr;
+    }
+}
+
+// The loop for numbers of so many bytes as the array's have, whatever they are, or null.
+inline Loop loop_of_size(const Entry& entry, PyArrayObject* array) {
+    if (!PyArray_ISNUMBER(array) && !PyArray_ISBOOL(array) && !is_bfloat16(array)) {
+        return nullptr;
+    }
+    switch (PyArray_ITEMSIZE(array)) {
+        case 2: return entry.float16;
+        case 4: return entry.float32;
+        case 8: return entry.float64;
+        default: return nullptr;
+    }
+}
+
 inline bool is_float32(PyObject* object, int dimensions) {
     return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_FLOAT32 &&
            PyArray_NDIM(as_array(object)) == dimensions;
@@ -30,8 +63,9 @@ PyArrayObject* empty_vector(uint64_t size, int dtype);
 bool read_alike(PyObject* const* given, int count, void** memory);
 
 // As ``run``, on several threads and while other threads run Python where there is much to do.
+// ``alone``: on one thread, as a single piece.
 void run_anyhow(Loop loop, void* const* arrays, const double* numbers, int64_t size,
-                int64_t each = 1);
+                int64_t each = 1, bool alone = false);
 
 // Keyword arguments, of which each is one of ``names``; false if there are others. What is not given
 // stays null.

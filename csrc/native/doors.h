@@ -9,6 +9,10 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;   // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
+Door alike;   // of arrays alike: on rows, with the last axis
+Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
 Door norm;    // layer norm
+Door reduce;  // sums and other reductions over axes
 Door random;  // random numbers
+Door scan;    // running sums, products and extremes
+Door index;   // reading, writing and adding at positions that arrays name

@@ -4,10 +4,14 @@
 #include "loops.h"
 
 // The files of loops (loops/) whose table has the file's name, and the doors (doors/) to them.
-#define TAPEGRAD_TABLES       \
-    TABLE(elementwise, alike) \
-    TABLE(rows, alike)        \
-    TABLE(norm, norm)         \
+#define TAPEGRAD_TABLES          \
+    TABLE(activation, broadcast) \
+    TABLE(arithmetic, broadcast) \
+    TABLE(index, index)          \
+    TABLE(reduce, reduce)        \
+    TABLE(rows, alike)           \
+    TABLE(scan, scan)            \
+    TABLE(norm, norm)            \
     TABLE(random, random)
 
 struct Level {

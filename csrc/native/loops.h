@@ -11,7 +11,7 @@
 // Elements begin..end. Arrays are contiguous and share no memory.
 using Loop = void (*)(void* const* arrays, const double* numbers, int64_t begin, int64_t end);
 
-constexpr int max_arrays = 6;
+constexpr int max_arrays = 7;
 constexpr int max_numbers = 8;
 
 struct Entry {
@@ -19,9 +19,10 @@ struct Entry {
     int arrays, numbers;
     Loop float32, float64;  // null where NumPy's body serves
     const char* keyword;    // of an operation's only number, if it has one
+    Loop float16 = nullptr, bfloat16 = nullptr;
 };
 
 struct Loops {
     int count;
-    Entry each[24];
+    Entry each[40];
 };

@@ -9,6 +9,7 @@ inline float power_of_two(int32_t n) {
 // e^x = 2^n e^r with n whole and |r| <= log(2) / 2. e^r = 1 + r + r^2 q(r), q fitted on Chebyshev nodes
 // with a relative error of 4e-9.
 struct Exponential {
+    float less_1;   // e^r - 1
     float power;    // e^r
     int32_t whole;  // n
 
@@ -24,7 +25,8 @@ struct Exponential {
         q = q * r + 0.0416662636f;
         q = q * r + 0.16666516f;
         q = q * r + 0.500000008f;
-        power = 1.0f + (r + r * r * q);
+        less_1 = r + r * r * q;
+        power = 1.0f + less_1;
         whole = int32_t(__builtin_bit_cast(uint32_t, shifted) -
                         __builtin_bit_cast(uint32_t, to_whole));
     }

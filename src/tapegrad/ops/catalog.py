@@ -96,7 +96,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "indexing.gather": {"tg x": "gather index_select take take_along_dim"},
     "common.index": {
-        "xp": "add_at getitem getitem_backward index_add_at index_put last_only store",
+        "xp": "add_at getitem getitem_backward index_add_at index_put last_only least_and_most store",
     },
     "indexing.index_ops": {"tg x x_": "index_add index_copy index_fill index_reduce"},
     "indexing.inplace": {
@@ -420,7 +420,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "reduction.cumulative": {
         "tg x": "cummax cummin logcumsumexp",
         "tg x x_": "cumprod cumsum",
-        "xp": "cumprod cumsum logcumsumexp recurrence",
+        "xp": "cumprod cumsum last_largest last_smallest logcumsumexp recurrence",
     },
     "reduction.histogram": {"tg": "histogramdd", "tg x": "bincount histc histogram"},
     "masked": {

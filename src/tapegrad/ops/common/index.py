@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import Device, override
+from tapegrad.core.devices import CPU, Device, override
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.kernels import launch
 from tapegrad.core.memory import Array, shares
 from tapegrad.core.modes import recording
-from tapegrad.core.tape import array_function, primitive
+from tapegrad.core.tape import array_function, is_recording, primitive
 
 from .precision import in_float32
 from .ravel_index import flat, last_of_each, last_written
@@ -168,16 +168,25 @@ def _names_once(index: Any) -> bool:
 # ---------------------------------------------------------------------- index arrays
 
 
-def snapshot_index(device: Device, index: Any) -> Any:
-    """An index as an array: a copy if the tape may keep it, for the caller may change theirs."""
-    return device.ops["array" if recording.get() else "asarray"](index)
+def snapshot_index(device: Device, index: Any, *sources: Any) -> Any:
+    """An index as an array: a copy if the tape may keep it, for the caller may change theirs. It
+    keeps none if an operation on these sources, where they are given, is not recorded."""
+    kept = is_recording(*sources) if sources else recording.get()
+    return device.ops["array" if kept else "asarray"](index)
+
+
+@array_function
+def least_and_most(xp: Any, x: Array) -> tuple[int, int]:
+    """The smallest and the largest of integers, of which there are some."""
+    return int(x.min()), int(x.max())
 
 
 def in_range(op: str, index: Any, low: int, high: int, dim: int) -> None:
     """Raise IndexError unless low <= index < high everywhere. An empty index is in range."""
     if not index.size:
         return
-    least, most = int(index.min()), int(index.max())
+    device = CPU if isinstance(index, np.ndarray) else Device("cuda")
+    least, most = device.ops["least_and_most"](index)
     if least < low or most >= high:
         wrong = least if least < low else most
         raise IndexError(

@@ -22,9 +22,11 @@ def check_index(op: str, x: Tensor, index: Any, *kinds: str) -> None:
     same_device(op, x, index, "index")
 
 
-def along(op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = False) -> tuple:
+def along(
+    op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = False, source: Any = None
+) -> tuple:
     """The index that picks, at each position of ``index``, its value along ``dim``. wrapping:
-    negative ones count from the end."""
+    negative ones count from the end. source: a tensor with values for these positions."""
     require_tensor(op, x)
     d = axis(op, dim, x.ndim)
     check_index(op, x, index)
@@ -41,13 +43,15 @@ def along(op: str, x: Tensor, dim: int, index: Tensor, wrapping: bool = False) -
             f"{tuple(x.shape)} in dim {too_long[0]}"
         )
     n = x.shape[d] if x.ndim else 1
+    device = x._device
     in_range(op, index._array, -n if wrapping else 0, n, d)
-    xp = x._device.xp
+    positions = snapshot_index(device, index._array, x, source)
+    xp = device.xp
     grids = []
     for i, n in enumerate(index.shape):
         grid = xp.arange(n).reshape((1,) * i + (n,) + (1,) * (index.ndim - i - 1))
-        grids.append(snapshot_index(x._device, index._array) if i == d else grid)
-    return tuple(grids) if grids else (snapshot_index(x._device, index._array),)
+        grids.append(positions if i == d else grid)
+    return tuple(grids) if grids else (positions,)
 
 
 def slices(op: str, x: Tensor, dim: int, index: Any, *kinds: str, wrapping: bool = False) -> tuple:

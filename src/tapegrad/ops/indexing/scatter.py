@@ -35,7 +35,7 @@ def _source(op: str, x: Tensor, index: Tensor, src: Any) -> Any:
 
 def _changed(op: str, x: Tensor, dim: int, index: Tensor, src: Any, change: Any) -> Tensor:
     """``change(x, part of the source, index)``; a 0-d tensor is changed as a vector of one."""
-    positions = along(op, x, dim, index)
+    positions = along(op, x, dim, index, source=src)
     if max(index.ndim, 1) != max(x.ndim, 1):  # an empty index of another shape
         return clone(x)
     values = _source(op, x, index, src)

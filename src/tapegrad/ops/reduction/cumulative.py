@@ -8,12 +8,12 @@ import numpy as np
 
 from tapegrad.core import dtypes
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import primitive
-from tapegrad.core.tensor import Tensor
+from tapegrad.core.tape import array_function, primitive
+from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import in_float32, wide
 from tapegrad.ops.indexing.gather import gather
-from tapegrad.ops.indexing.take_along import Picked, indices_of, with_dimension
+from tapegrad.ops.indexing.take_along import Picked, with_dimension
 from tapegrad.ops.movement.shape import clone, reshape
 from tapegrad.ops.movement.split import slice_along
 
@@ -118,13 +118,24 @@ def _logcumsumexp(xp: Any, x: Array, *, axis: int) -> Array:
     return y.astype(x.dtype, copy=False)
 
 
-def _extreme_so_far(xp: Any, x: Array, axis: int, function: str) -> Any:
-    """The index of the (last) extreme up to each element, or of the last nan."""
+def _last_extreme(xp: Any, x: Array, axis: int, function: str) -> Any:
     x = keys(x)
     extreme = accumulate(xp, getattr(xp.library, function), x, axis)
     position = xp.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - axis - 1))
     here = xp.library.where((x == extreme) | (x != x), position, 0)
     return accumulate(xp, xp.library.maximum, here, axis)
+
+
+@array_function
+def last_largest(xp: Any, x: Array, *, axis: int) -> Any:
+    """The index of the (last) maximum up to each element, or of the last nan."""
+    return _last_extreme(xp, x, axis, "maximum")
+
+
+@array_function
+def last_smallest(xp: Any, x: Array, *, axis: int) -> Any:
+    """The index of the (last) minimum up to each element, or of the last nan."""
+    return _last_extreme(xp, x, axis, "minimum")
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures
@@ -160,18 +171,18 @@ def _along(op: str, scan: Any, input: Tensor, dim: int, dtype: Any, **options: A
 def cummax(input: Tensor, dim: int) -> Picked:
     """(values, indices) of the largest element so far along ``dim``, or nan; of equal ones the
     last. Indices are int64."""
-    return _running("cummax", "maximum", input, dim)
+    return _running("cummax", "last_largest", input, dim)
 
 
 def cummin(input: Tensor, dim: int) -> Picked:
     """(values, indices) of the smallest element so far along ``dim``, or nan; of equal ones the
     last. Indices are int64."""
-    return _running("cummin", "minimum", input, dim)
+    return _running("cummin", "last_smallest", input, dim)
 
 
-def _running(op: str, function: str, input: Tensor, dim: int) -> Picked:
+def _running(op: str, of: str, input: Tensor, dim: int) -> Picked:
     x, d = with_dimension(op, input, dim)
-    indices = indices_of(_extreme_so_far, x, d, function)
+    indices = wrap(x._device.ops[of](x._array, axis=d), x._device)
     if not input.ndim:
         indices = reshape(indices, ())
     return Picked(gather(input, d, indices), indices)

@@ -1,0 +1,130 @@
+// Running sums, products and extremes, along rows or down columns: in double, one after the other, as
+// the bodies do; several rows side by side, as each waits for its last addition.
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+#include "csrc/native/loops.h"
+
+namespace {  // each level has its own, whether inlined or not
+
+#include "csrc/native/loops/narrow.h"
+
+template <class S>
+S stored(double x) {
+    if constexpr (std::is_same_v<S, double>) {
+        return x;
+    } else {
+        return narrowed<S>(float(x));
+    }
+}
+
+struct Sum {
+    double total = 0;
+    template <class S>
+    S next(double x, int64_t) {
+        total += x;
+        return stored<S>(total);
+    }
+    template <class S>
+    using Stored = S;
+};
+struct Product {
+    double total = 1;
+    template <class S>
+    S next(double x, int64_t) {
+        total *= x;
+        return stored<S>(total);
+    }
+    template <class S>
+    using Stored = S;
+};
+// Where the last of the extremes so far is, or of what is no number.
+template <bool largest>
+struct Extreme {
+    double found = largest ? -INFINITY : INFINITY;
+    int64_t at = 0;
+    template <class S>
+    int64_t next(double x, int64_t i) {
+        const bool here = (largest ? x >= found : x <= found) || x != x;
+        found = here ? x : found;
+        at = here ? i : at;
+        return at;
+    }
+    template <class S>
+    using Stored = int64_t;
+};
+
+constexpr int64_t together = 16;  // columns, or at least 4 rows
+
+// So many lines of ``count`` elements side by side; elements of a line and lines are steps apart.
+template <class Function, class S, int lines>
+void scan_lines(typename Function::template Stored<S>* y, const S* x, int64_t count, int64_t step,
+                int64_t line_step) {
+    Function state[lines];
+    for (int64_t i = 0; i < count; ++i) {
+        for (int line = 0; line < lines; ++line) {
+            const int64_t at = i * step + line * line_step;
+            y[at] = state[line].template next<S>(double(widened(x[at])), i);
+        }
+    }
+}
+
+// Rows, or groups of columns, begin..end. Numbers are how long lines are, how many columns there are
+// (1: lines are rows), and whether it goes backwards.
+template <class Function, class S>
+void scan(void* const* arrays, const double* numbers, int64_t begin, int64_t end) {
+    using Stored = typename Function::template Stored<S>;
+    const int64_t count = int64_t(numbers[0]), columns = int64_t(numbers[1]);
+    const int64_t step = numbers[2] != 0 ? -columns : columns;
+    const int64_t first = numbers[2] != 0 ? (count - 1) * columns : 0;
+    Stored* y = static_cast<Stored*>(arrays[0]) + first;
+    const S* x = static_cast<const S*>(arrays[1]) + first;
+    if (columns == 1) {
+        int64_t row = begin;
+        for (; row + 4 <= end; row += 4) {
+            scan_lines<Function, S, 4>(y + row * count, x + row * count, count, step, count);
+        }
+        for (; row < end; ++row) {
+            scan_lines<Function, S, 1>(y + row * count, x + row * count, count, step, count);
+        }
+        return;
+    }
+    const int64_t groups = (columns + together - 1) / together;
+    for (int64_t item = begin; item < end; ++item) {
+        const int64_t outer = item / groups, from = item % groups * together;
+        const int64_t left = columns - from, some = left < together ? left : together;
+        const int64_t start = outer * count * columns + from;
+        int64_t j = 0;
+        if (some == together) {
+            scan_lines<Function, S, together>(y + start, x + start, count, step, 1);
+            j = together;
+        }
+        for (; j < some; ++j) {
+            scan_lines<Function, S, 1>(y + start + j, x + start + j, count, step, 1);
+        }
+    }
+}
+
+constexpr Loops all() {
+    Loops found{};
+#define SCAN(name, keyword, Function)                                            \
+    found.each[found.count++] = {name,                                           \
+                                 2,                                              \
+                                 3,                                              \
+                                 scan<Function, float>,                          \
+                                 scan<Function, double>,                         \
+                                 keyword,                                        \
+                                 scan<Function, Half>,                           \
+                                 scan<Function, Brain>};
+    SCAN("cumsum", "reverse", Sum)
+    SCAN("cumprod", nullptr, Product)
+    SCAN("last_largest", nullptr, Extreme<true>)
+    SCAN("last_smallest", nullptr, Extreme<false>)
+    return found;
+}
+
+}  // namespace
+
+extern const Loops OF_LEVEL(scan);
+const Loops OF_LEVEL(scan) = all();

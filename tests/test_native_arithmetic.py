@@ -1,0 +1,160 @@
+"""Loops over broadcast arrays have the bits of the bodies, in every dtype that they serve, and write
+nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.core import dtypes, native
+from tapegrad.core.devices import PlainOperations
+
+pytestmark = pytest.mark.skipif(
+    native.compiled is None, reason=f"needs tapegrad._native: {native.status}"
+)
+
+LEVELS = native.compiled.levels() if native.compiled else []
+plain = PlainOperations()
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+# How many arrays each takes, and numbers that it takes beside them.
+FUNCTIONS: dict[str, tuple[int, dict[str, float]]] = {
+    "add": (2, {}),
+    "subtract": (2, {}),
+    "multiply": (2, {}),
+    "divide": (2, {}),
+    "maximum": (2, {}),
+    "minimum": (2, {}),
+    "clamp": (3, {}),
+    "where": (3, {}),
+    "square": (1, {}),
+    "negative": (1, {}),
+    "absolute": (1, {}),
+    "sqrt": (1, {}),
+    "rsqrt": (1, {}),
+    "reciprocal": (1, {}),
+    "clip": (1, {"low": -0.3, "high": 0.7}),
+    "threshold": (1, {"limit": 0.1, "value": 7}),
+    "hardshrink": (1, {"limit": 0.5}),
+}
+SHAPES = [
+    [(7,), (7,), (7,)],
+    [(3, 40), (40,), (3, 1)],
+    [(3, 1), (3, 700), (1, 1)],
+    [(2, 5, 1, 6), (1, 5, 4, 1), (6,)],
+    [(40, 1003), (40, 1003), (40, 1003)],
+    [(), (2, 3), ()],
+    [(70_000,), (1,), ()],
+]
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    threads = native.compiled.get_num_threads()
+    yield
+    native.compiled.use(LEVELS[-1])
+    native.compiled.set_num_threads(threads)
+
+
+def made(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
+    x = np.random.default_rng(seed).standard_normal(shape)
+    flat = x.reshape(-1)
+    ends = [np.inf, -np.inf, np.nan, 3e38, 1e-40, 6e-8, 65504.0, 2.0, 2.0]
+    flat[-len(ends) :] = ends[: flat.size]
+    return x.astype("float32").astype(dtypes.dtype(dtype))
+
+
+def same(mine: np.ndarray, body: Any) -> None:
+    body = np.asarray(body)
+    assert mine.dtype == body.dtype
+    assert mine.shape == body.shape
+    assert mine.strides == body.strides
+    np.testing.assert_array_equal(mine.astype("float64"), body.astype("float64"))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_broadcast_arrays(name: str, dtype: str, level: str) -> None:
+    native.compiled.use(level)
+    count, options = FUNCTIONS[name]
+    for shapes in SHAPES:
+        for threads in (1, 3):
+            native.compiled.set_num_threads(threads)
+            arrays = [made(shape, dtype, i) for i, shape in enumerate(shapes[:count])]
+            if name == "where":
+                arrays[0] = np.asarray(arrays[0] > 0)
+            mine, body = (run[name](*arrays, **options) for run in (tg.device("cpu").ops, plain))
+            same(np.asarray(mine), body)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_strides_of_slices_and_expanded_arrays() -> None:
+    x, y = made((6, 50), "float32", 0), made((9, 70), "float32", 1)
+    part, column = y[2:8, 3:53], np.broadcast_to(y[2:8, :1], (6, 50))
+    for a, b in ((x, part), (part, column), (x, x.T[:50, :6].T), (x[:, ::2], x[:, 1::2]), (x.T, x.T)):
+        same(tg.device("cpu").ops["multiply"](a, b), plain["multiply"](a, b))
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "int64", "float32", "bfloat16", "bool", "uint8"])
+def test_where_moves_numbers_of_any_kind(dtype: str) -> None:
+    condition = made((300, 7), "float32", 0) > 0
+    a = np.arange(2100).reshape(300, 7).astype(dtypes.dtype(dtype))
+    for b in (a[:1], a[:, :1], 0, 0.0, -0.0, 1, 2.5, np.inf):
+        for pair in ((a, b), (b, a)):
+            mine, body = (run["where"](condition, *pair) for run in (tg.device("cpu").ops, plain))
+            same(mine, body)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ["add", "multiply"])
+def test_results_in_given_places(name: str) -> None:
+    run = tg.device("cpu").ops[name]
+    for size in (5, 50_000):
+        x, y = made((2, size), "float32", 0), made((size,), "float32", 1)
+        expected = plain[name](x, y)
+        copy, apart = x.copy(), np.empty((2, 2 * size), "float32")[:, ::2]
+        for first, out in ((x, np.empty_like(x)), (copy, copy), (x, apart)):
+            assert run(first, y, out=out) is out
+            np.testing.assert_array_equal(out, expected)
+        memory = np.arange(2 * size + 1, dtype="float32")
+        moved = plain[name](memory[:-1].copy(), 2.0)
+        run(memory[:-1], 2.0, out=memory[1:])  # NumPy copies what it would write over
+        np.testing.assert_array_equal(memory[1:], moved)
+    with pytest.raises(ValueError, match="broadcast"):
+        run(x, y, out=np.empty((3, 3), "float32"))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_powers_other_than_cubes_are_left_to_the_body() -> None:
+    calls: list[Any] = []
+    kernel = native.compiled.Kernel("power", lambda *a: calls.append(a))
+    x = made((4, 5), "float32", 0)
+    for exponent in (3, 3.0):
+        same(kernel(x, exponent), plain["power"](x, exponent))
+    assert not calls
+    for exponent in (2, 3.5, True, None, x, np.float32(3), 2**2000):
+        kernel(x, exponent)
+    kernel(x.astype("float16"), 3)
+    kernel(x.astype("int32"), 3)
+    assert len(calls) == 9
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_arrays_that_are_not_served_are_declined() -> None:
+    calls: list[Any] = []
+    kernel = native.compiled.Kernel("clip", lambda *a, **k: calls.append((a, k)))
+    x = made((4, 5), "float32", 0)
+    for bad in (x.T, x[::-1], x.astype(">f4"), x.astype("int32"), x[:0], np.float32(1), 1.0, None):
+        kernel(bad, low=0.0, high=1.0)
+    for low in (True, None, "a", np.float64(0), 1e300, 2**60, x.astype("float64"), x[:3]):
+        kernel(x, low=low, high=1.0)
+    kernel(x, high=1.0, low=0.0)
+    kernel(x, low=0.0)
+    kernel(x, 0.0, 1.0, 2.0)
+    kernel(np.zeros((1,) * 9, "float32"), low=0.0, high=1.0)
+    assert len(calls) == 20
