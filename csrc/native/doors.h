@@ -9,6 +9,7 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;   // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
-Door norm;    // layer norm
-Door random;  // random numbers
+Door alike;     // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
+Door norm;      // layer norm
+Door channels;  // batch norm
+Door random;    // random numbers

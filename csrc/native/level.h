@@ -8,6 +8,7 @@
     TABLE(elementwise, alike) \
     TABLE(rows, alike)        \
     TABLE(norm, norm)         \
+    TABLE(channels, channels) \
     TABLE(random, random)
 
 struct Level {

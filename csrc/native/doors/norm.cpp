@@ -5,14 +5,9 @@
 
 namespace {
 
-// A matrix with rows and columns, and beside it vectors of this length, or None.
+// A matrix with rows and columns.
 bool is_matrix(PyObject* object) {
     return is_float32(object, 2) && PyArray_SIZE(as_array(object)) > 0;
-}
-
-bool is_vector(PyObject* object, npy_intp length) {
-    return object == Py_None ||
-           (is_float32(object, 1) && PyArray_DIM(as_array(object), 0) == length);
 }
 
 // layer_norm(x, weight, bias, eps) -> (y, mean, rstd)

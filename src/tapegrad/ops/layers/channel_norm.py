@@ -72,7 +72,7 @@ def instance_norm(
     x = input.reshape(rows, columns)
     folded = []
     if input.numel() and (running_mean is not None or running_var is not None):
-        centre, spread = input._device.ops["batch_moments"](x._array.T)
+        centre, spread, _ = input._device.ops["batch_moments"](x._array.T)
         folded += fold(running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
         unbiased = spread.reshape(shape[:2]).mean(axis=0) * (columns / (columns - 1))
         folded += fold(running_var, unbiased, momentum)

@@ -181,15 +181,17 @@ def _channels(v: Any, x: Any) -> Any:
 @array_function
 @to_float32
 def batch_moments(xp: Any, x: Array) -> tuple:
-    """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
+    """Mean and (biased) variance of each channel, and what the mean has lost by rounding. In float32
+    for 16-bit floats."""
     centre = _channel_mean(x)
-    deviation = _channel_distances(x, centre)
-    return centre, _channel_mean(times(deviation, deviation))
+    distances = x - _channels(centre, x)
+    rest = _channel_mean(distances)
+    distances = plus(distances, -_channels(rest, x))
+    return centre, _channel_mean(times(distances, distances)), rest
 
 
-def _channel_distances(x: Any, centre: Any) -> Any:
-    x = x - _channels(centre, x)
-    return plus(x, -_channels(_channel_mean(x), x))
+def _channel_distances(x: Any, centre: Any, rest: Any) -> Any:
+    return plus(x - _channels(centre, x), -_channels(rest, x))
 
 
 def _channel_mean(x: Any) -> Any:
@@ -220,8 +222,8 @@ def batch_norm_backward(
 ) -> tuple:
     """dx, dweight, dbias: layer norm's formula over the batch instead of over the row."""
     count = x.size // x.shape[1]
-    centre, spread = moments
-    h = _channel_distances(x, centre)
+    centre, spread, rest = moments
+    h = _channel_distances(x, centre, rest)
     rstd = _inverse_spread(xp, h, spread, eps)
     h *= _channels(rstd, x)
     dbias = _channel_sum(g)
@@ -247,10 +249,29 @@ def _batch_norm(
     xp: Any, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
 ) -> Array:
     """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
-    centre, spread = moments
-    y = _channel_distances(x, centre)
+    centre, spread, rest = moments
+    y = _channel_distances(x, centre, rest)
     scale = _inverse_spread(xp, y, spread, eps)
     y = times(y, _channels(scale if weight is None else scale * weight, x))
+    return y if bias is None else plus(y, _channels(bias, x))
+
+
+@array_function
+def scale_channels_backward(
+    xp: Any, g: Array, x: Array, centre: Array, scale: Array, *, needs: tuple[bool, ...]
+) -> tuple:
+    """dx, dcentre, dscale, dbias."""
+    by = _channels(scale, x)
+    dx = g * by if needs[0] else None
+    dcentre = -_channel_sum(g) * scale if needs[1] else None
+    dscale = _channel_sum(g * (x - _channels(centre, x))) if needs[2] else None
+    return dx, dcentre, dscale, _channel_sum(g) if needs[3] else None
+
+
+@primitive(vjp_all="scale_channels_backward", plain=True)
+def scale_channels(xp: Any, x: Array, centre: Array, scale: Array, bias: Array) -> Array:
+    """(x - centre) * scale + bias with one of each, or no bias, for each channel of (n, c, ...)."""
+    y = times(x - _channels(centre, x), _channels(scale, x))
     return y if bias is None else plus(y, _channels(bias, x))
 
 
@@ -431,8 +452,8 @@ def batch_norm_counted(
 def _evaluated(
     x: Tensor, centre: Tensor, spread: Tensor, weight: Any, bias: Any, eps: float
 ) -> Tensor:
-    y = (x - _channels(centre, x)) * _channels(rsqrt(spread + eps), x)
-    return with_channels(y, weight, bias)
+    scale = rsqrt(spread + eps)
+    return scale_channels(x, centre, scale if weight is None else scale * weight, bias)
 
 
 def check_channels(op: str, x: Any, **each: Any) -> None:
