@@ -9,6 +9,7 @@
     TABLE(rows, alike)        \
     TABLE(norm, norm)         \
     TABLE(channels, channels) \
+    TABLE(classes, classes)   \
     TABLE(random, random)
 
 struct Level {

@@ -2,6 +2,7 @@
 // to all its numbers.
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "csrc/native/loops.h"
 

@@ -2,6 +2,7 @@
 // the range, in double.
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "csrc/native/loops.h"
 
