@@ -13,4 +13,5 @@ Door alike;     // of arrays alike: elementwise, with or without a number; or, w
 Door norm;      // layer norm
 Door channels;  // batch norm
 Door classes;   // cross-entropy
+Door losses;    // element by element
 Door random;    // random numbers

@@ -10,6 +10,7 @@
     TABLE(norm, norm)         \
     TABLE(channels, channels) \
     TABLE(classes, classes)   \
+    TABLE(losses, losses)     \
     TABLE(random, random)
 
 struct Level {

@@ -141,7 +141,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "F": "batch_norm",
         "xp": """
             batch_moments batch_norm batch_norm_backward layer_norm layer_norm_backward rms_norm
-            rms_norm_backward
+            rms_norm_backward scale_channels scale_channels_backward
         """,
     },
     "layers.recurrence": {
@@ -227,7 +227,12 @@ OPERATIONS: dict[str, dict[str, str]] = {
             hinge_embedding_loss huber_loss kl_div l1_loss mse_loss poisson_nll_loss smooth_l1_loss
             soft_margin_loss
         """,
-        "xp": "bce_of_logits binary_cross_entropy clamp_min_straight_through huber",
+        "xp": """
+            absolute_distance absolute_distance_backward bce_of_logits bce_of_two
+            bce_of_two_backward binary_cross_entropy clamp_min_straight_through huber huber_distance
+            huber_distance_backward kl_of_logarithms kl_of_logarithms_backward squared_distance
+            squared_distance_backward
+        """,
     },
     "loss.linear_cross_entropy": {
         "F": "linear_cross_entropy",
