@@ -10,7 +10,7 @@
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
 Door alike;     // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
-Door norm;      // layer norm
+Door norm;      // layer, RMS and group norm
 Door channels;  // batch norm
 Door classes;   // cross-entropy
 Door losses;    // element by element

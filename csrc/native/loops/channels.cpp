@@ -123,12 +123,13 @@ void moments(void* const* arrays, const double* numbers, int64_t begin, int64_t 
     float copy[room];
     for (int64_t i = begin; i < end; ++i) {
         const Channel channel(numbers, i);
+        const float pivot = x[i * int64_t(numbers[2])];
         double total = 0;
         channel.for_each_part([&](int64_t first, int64_t count) {
             const float* part = channel.read(x, first, count, copy);
-            total += sum_of(count, [=](int64_t j) { return double(part[j]); });
+            total += sum_of(count, [=](int64_t j) { return part[j] - pivot; });
         });
-        const double mean = total / double(channel.size());
+        const double mean = double(pivot) + total / double(channel.size());
         const float centre = float(mean), rest = float(mean - double(centre));
         double squares = 0;
         channel.for_each_part([&](int64_t first, int64_t count) {
@@ -250,10 +251,11 @@ void backward(void* const* arrays, const double* numbers, int64_t begin, int64_t
         channel.for_each_part([&](int64_t first, int64_t count) {
             const float* dy = channel.read(g, first, count, copies[0]);
             const float* part = channel.read(x, first, count, copies[1]);
-            of_both += sum_of(count, [=](int64_t j) {
-                return dy[j] * (((part[j] - centre) - rest) * rstd);
-            });
-            of_g += sum_of(count, [=](int64_t j) { return dy[j]; });
+            const Sums sums = sums_of(
+                count, [=](int64_t j) { return dy[j]; },
+                [=](int64_t j) { return dy[j] * (((part[j] - centre) - rest) * rstd); });
+            of_g += sums.first;
+            of_both += sums.second;
         });
         array<float>(arrays, 1)[i] = float(of_both);
         array<float>(arrays, 2)[i] = float(of_g);

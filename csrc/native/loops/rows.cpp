@@ -14,9 +14,9 @@ struct Softmax {
     static void forward(float* __restrict y, const float* __restrict x, int64_t count) {
         const float largest = largest_of(x, count);
         for_each(count, [=](int64_t i) { y[i] = exp(x[i] - largest); });
-        const float total = float(sum_of(count, [=](int64_t i) { return y[i]; }));
+        const float share = float(1 / sum_of(count, [=](int64_t i) { return y[i]; }));
         for (int64_t i = 0; i < count; ++i) {
-            y[i] /= total;
+            y[i] *= share;
         }
     }
     static void backward(float* __restrict dx, const float* __restrict dy,

@@ -124,7 +124,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "layers.channel_norm": {
         "tg F": "group_norm",
         "F": "instance_norm local_response_norm",
-        "xp": "window_sum",
+        "xp": "group_norm group_norm_backward window_sum",
     },
     "layers.dropout": {
         "tg F": "alpha_dropout dropout feature_alpha_dropout",
