@@ -14,4 +14,5 @@ Door norm;      // layer, RMS and group norm
 Door channels;  // batch norm
 Door classes;   // cross-entropy
 Door losses;    // element by element
+Door embedding; // rows looked up, and added up
 Door random;    // random numbers

@@ -11,6 +11,7 @@
     TABLE(channels, channels) \
     TABLE(classes, classes)   \
     TABLE(losses, losses)     \
+    TABLE(embedding, embedding) \
     TABLE(random, random)
 
 struct Level {

@@ -133,7 +133,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "layers.embedding": {
         "F": "embedding one_hot",
-        "xp": "embedding embedding_backward scale_gradient",
+        "xp": "add_rows embedding embedding_backward scale_gradient",
     },
     "layers.embedding_bag": {"F": "embedding_bag"},
     "layers.norm": {
