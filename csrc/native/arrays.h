@@ -51,6 +51,12 @@ inline bool is_float32(PyObject* object, int dimensions) {
            PyArray_NDIM(as_array(object)) == dimensions;
 }
 
+// None, or a vector of this length.
+inline bool is_vector(PyObject* object, npy_intp length) {
+    return object == Py_None ||
+           (is_float32(object, 1) && PyArray_DIM(as_array(object), 0) == length);
+}
+
 // Null of None.
 inline void* memory_of(PyObject* object) {
     return object == Py_None ? nullptr : PyArray_DATA(as_array(object));

@@ -9,10 +9,14 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;   // of arrays alike: on rows, with the last axis
+Door alike;      // of arrays alike: on rows, with the last axis
 Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
-Door norm;    // layer norm
-Door reduce;  // sums and other reductions over axes
-Door random;  // random numbers
-Door scan;    // running sums, products and extremes
-Door index;   // reading, writing and adding at positions that arrays name
+Door channels;   // batch norm
+Door classes;    // cross-entropy
+Door embedding;  // rows looked up, and added up
+Door index;      // reading, writing and adding at positions that arrays name
+Door losses;     // element by element
+Door norm;       // layer, RMS and group norm
+Door random;     // random numbers
+Door reduce;     // sums and other reductions over axes
+Door scan;       // running sums, products and extremes

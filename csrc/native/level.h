@@ -7,11 +7,15 @@
 #define TAPEGRAD_TABLES          \
     TABLE(activation, broadcast) \
     TABLE(arithmetic, broadcast) \
+    TABLE(channels, channels)    \
+    TABLE(classes, classes)      \
+    TABLE(embedding, embedding)  \
     TABLE(index, index)          \
+    TABLE(losses, losses)        \
+    TABLE(norm, norm)            \
     TABLE(reduce, reduce)        \
     TABLE(rows, alike)           \
     TABLE(scan, scan)            \
-    TABLE(norm, norm)            \
     TABLE(random, random)
 
 struct Level {

@@ -1,3 +1,4 @@
+// Layer, RMS and group norm.
 #include <cstring>
 
 #include "../arrays.h"
@@ -5,40 +6,71 @@
 
 namespace {
 
-// A matrix with rows and columns, and beside it vectors of this length, or None.
-bool is_matrix(PyObject* object) {
-    return is_float32(object, 2) && PyArray_SIZE(as_array(object)) > 0;
+// How x lies in rows that are normalised (see the loops).
+struct Rows {
+    npy_intp rows, columns, of_sample, pixels;
+    bool centred;
+
+    npy_intp channels() const { return of_sample * (columns / pixels); }
+    // In order as the loops take them, with one number more.
+    struct Numbers {
+        double all[5];
+    };
+    Numbers numbers(double last) const {
+        return {{double(columns), double(of_sample), double(pixels), centred ? 1.0 : 0.0, last}};
+    }
+};
+
+bool is_float32_of(PyObject* object, int least) {
+    return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_FLOAT32 &&
+           PyArray_NDIM(as_array(object)) >= least && PyArray_SIZE(as_array(object)) > 0;
 }
 
-bool is_vector(PyObject* object, npy_intp length) {
-    return object == Py_None ||
-           (is_float32(object, 1) && PyArray_DIM(as_array(object), 0) == length);
+// Of (rows, columns), or, with groups, of (samples, channels, ...); false for other shapes.
+bool read_rows(PyObject* object, PyObject* groups, bool centred, Rows& rows) {
+    if (!is_float32_of(object, 2)) {
+        return false;
+    }
+    PyArrayObject* x = as_array(object);
+    const npy_intp size = PyArray_SIZE(x), samples = PyArray_DIM(x, 0), channels = PyArray_DIM(x, 1);
+    if (groups == nullptr) {
+        rows = {samples, channels, 1, 1, centred};
+        return PyArray_NDIM(x) == 2;
+    }
+    const long count = PyLong_CheckExact(groups) ? PyLong_AsLong(groups) : -1;
+    if (count < 1 || channels % count != 0) {
+        PyErr_Clear();
+        return false;
+    }
+    rows = {samples * count, size / (samples * count), count, size / (samples * channels), centred};
+    return true;
 }
 
-// layer_norm(x, weight, bias, eps) -> (y, mean, rstd)
-PyObject* layer_norm(const Entry& entry, PyObject* const* given, PyObject* eps) {
-    if (!is_matrix(given[0]) || !PyFloat_CheckExact(eps)) {
+// layer_norm(x, weight, bias, eps) -> (y, mean, rstd), also group_norm with groups;
+// rms_norm(x, weight, eps) -> (y, rstd)
+PyObject* forward(const Entry& entry, const Rows& rows, PyObject* x, PyObject* weight,
+                  PyObject* bias, PyObject* eps) {
+    if (eps == nullptr || !PyFloat_CheckExact(eps) || !is_vector(weight, rows.channels()) ||
+        !is_vector(bias, rows.channels()) || (rows.pixels > 1 && weight == Py_None)) {
         return nullptr;
     }
-    PyArrayObject* x = as_array(given[0]);
-    const npy_intp rows = PyArray_DIM(x, 0), columns = PyArray_DIM(x, 1);
-    if (!is_vector(given[1], columns) || !is_vector(given[2], columns)) {
-        return nullptr;
-    }
-    PyObject* results[] = {empty_like(x),
-                           reinterpret_cast<PyObject*>(empty_vector(uint64_t(rows), NPY_FLOAT32)),
-                           reinterpret_cast<PyObject*>(empty_vector(uint64_t(rows), NPY_FLOAT32))};
+    const auto vector = [&] {
+        return reinterpret_cast<PyObject*>(empty_vector(uint64_t(rows.rows), NPY_FLOAT32));
+    };
+    PyObject* y = empty_like(as_array(x));
+    PyObject* mean = rows.centred ? vector() : Py_NewRef(Py_None);
+    PyObject* rstd = vector();
     PyObject* all = nullptr;
-    if (results[0] != nullptr && results[1] != nullptr && results[2] != nullptr) {
-        void* arrays[] = {memory_of(results[0]), memory_of(results[1]), memory_of(results[2]),
-                          PyArray_DATA(x),       memory_of(given[1]),   memory_of(given[2])};
-        const double numbers[] = {double(columns), PyFloat_AS_DOUBLE(eps)};
-        run_anyhow(entry.float32, arrays, numbers, rows, columns);
-        all = PyTuple_Pack(3, results[0], results[1], results[2]);
+    if (y != nullptr && mean != nullptr && rstd != nullptr) {
+        void* arrays[] = {memory_of(y), memory_of(mean),   memory_of(rstd),
+                          memory_of(x), memory_of(weight), memory_of(bias)};
+        run_anyhow(entry.float32, arrays, rows.numbers(PyFloat_AS_DOUBLE(eps)).all, rows.rows,
+                   rows.columns);
+        all = rows.centred ? PyTuple_Pack(3, y, mean, rstd) : PyTuple_Pack(2, y, rstd);
     }
-    for (PyObject* result : results) {
-        Py_XDECREF(result);
-    }
+    Py_XDECREF(y);
+    Py_XDECREF(mean);
+    Py_XDECREF(rstd);
     return all;
 }
 
@@ -58,51 +90,54 @@ PyObject* total_of(const double* parts, npy_intp pieces, npy_intp stride, npy_in
     return reinterpret_cast<PyObject*>(total);
 }
 
-// layer_norm_backward(g, x, weight, mean, rstd, needs) -> (dx, dweight, dbias). The mean is computed
-// anew, with all its digits.
-PyObject* layer_norm_backward(const Entry& entry, PyObject* const* given, PyObject* needs) {
-    if (!is_matrix(given[1]) || !is_matrix(given[0]) || !PyTuple_CheckExact(needs) ||
-        PyTuple_GET_SIZE(needs) != 3) {
+// layer_norm_backward(g, x, weight, mean, rstd, needs) -> (dx, dweight, dbias), also that of
+// group_norm with groups; rms_norm_backward(g, x, weight, rstd, needs) -> (dx, dweight). The mean is
+// computed anew, with all its digits.
+PyObject* backward(const Entry& entry, const Rows& rows, PyObject* const* given, PyObject* rstd,
+                   PyObject* needs) {
+    const npy_intp channels = rows.channels();
+    const int results = rows.centred ? 3 : 2;
+    if (needs == nullptr || !PyTuple_CheckExact(needs) || PyTuple_GET_SIZE(needs) != results ||
+        !is_float32_of(given[0], 2) || !PyArray_SAMESHAPE(as_array(given[0]), as_array(given[1])) ||
+        !is_vector(given[2], channels) || (rows.pixels > 1 && given[2] == Py_None) ||
+        rstd == Py_None || !is_vector(rstd, rows.rows) ||
+        (rows.centred && (given[3] == Py_None || !is_vector(given[3], rows.rows)))) {
         return nullptr;
     }
-    PyArrayObject* x = as_array(given[1]);
-    const npy_intp rows = PyArray_DIM(x, 0), columns = PyArray_DIM(x, 1);
-    if (!PyArray_SAMESHAPE(as_array(given[0]), x) ||
-        !is_vector(given[2], columns) || given[4] == Py_None || !is_vector(given[4], rows)) {
-        return nullptr;
-    }
-    bool wanted[3];
-    for (int i = 0; i < 3; ++i) {
+    bool wanted[3] = {};
+    for (int i = 1; i < results; ++i) {
         wanted[i] = PyTuple_GET_ITEM(needs, i) == Py_True;
     }
-    const npy_intp at_once = rows_at_once(columns), pieces = (rows + at_once - 1) / at_once;
+    const npy_intp at_once = rows_at_once(rows.columns);
+    const npy_intp pieces = (rows.rows + at_once - 1) / at_once;
+    const npy_intp stride = 2 * (channels + rows.columns / rows.pixels);
     double* sums = nullptr;
-    if (wanted[1] || wanted[2]) {
-        sums = static_cast<double*>(PyMem_Calloc(size_t(pieces * 2 * columns), sizeof(double)));
+    if (wanted[1] || wanted[2] || rows.pixels > 1) {
+        sums = static_cast<double*>(PyMem_Calloc(size_t(pieces * stride), sizeof(double)));
         if (sums == nullptr) {
             return PyErr_NoMemory();
         }
     }
-    PyObject* dx = empty_like(x);
-    PyObject* all = nullptr;
-    if (dx != nullptr) {
-        void* arrays[] = {memory_of(dx),   sums,                memory_of(given[0]),
-                          PyArray_DATA(x), memory_of(given[2]), memory_of(given[4])};
-        const double numbers[] = {double(columns), double(at_once)};
-        run_anyhow(entry.float32, arrays, numbers, rows, columns);
-        PyObject* of[2] = {Py_NewRef(Py_None), Py_NewRef(Py_None)};
-        for (int i = 0; i < 2; ++i) {
-            if (wanted[1 + i]) {
-                Py_SETREF(of[i], total_of(sums + i * columns, pieces, 2 * columns, columns));
+    PyObject* dx = empty_like(as_array(given[1]));
+    PyObject* all = dx == nullptr ? nullptr : PyTuple_New(results);
+    if (all != nullptr) {
+        void* arrays[] = {memory_of(dx),       sums,                memory_of(given[0]),
+                          memory_of(given[1]), memory_of(given[2]), memory_of(rstd),
+                          rows.centred ? memory_of(given[3]) : nullptr};
+        run_anyhow(entry.float32, arrays, rows.numbers(double(at_once)).all, rows.rows,
+                   rows.columns);
+        PyTuple_SET_ITEM(all, 0, Py_NewRef(dx));
+        for (int i = 1; all != nullptr && i < results; ++i) {
+            PyObject* sum = wanted[i] ? total_of(sums + (i - 1) * channels, pieces, stride, channels)
+                                      : Py_NewRef(Py_None);
+            if (sum == nullptr) {
+                Py_CLEAR(all);
+            } else {
+                PyTuple_SET_ITEM(all, i, sum);
             }
         }
-        if (of[0] != nullptr && of[1] != nullptr) {
-            all = PyTuple_Pack(3, dx, of[0], of[1]);
-        }
-        Py_XDECREF(of[0]);
-        Py_XDECREF(of[1]);
-        Py_DECREF(dx);
     }
+    Py_XDECREF(dx);
     PyMem_Free(sums);
     return all;
 }
@@ -110,10 +145,17 @@ PyObject* layer_norm_backward(const Entry& entry, PyObject* const* given, PyObje
 }  // namespace
 
 PyObject* norm(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
+    static const char* const names[] = {"eps", "needs", "groups"};
     const bool back = std::strcmp(entry.keyword, "needs") == 0;
-    if (count != (back ? 5 : 3) || keywords == nullptr || PyTuple_GET_SIZE(keywords) != 1 ||
-        PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), entry.keyword) != 0) {
+    const bool grouped = entry.name[0] == 'g', centred = entry.name[0] != 'r';
+    PyObject* found[3] = {};
+    Rows rows;
+    if (count != (back ? 4 : 2) + (centred ? 1 : 0) ||
+        !read_keywords(keywords, given + count, names, found) ||
+        found[back ? 0 : 1] != nullptr || (found[2] != nullptr) != grouped ||
+        !read_rows(given[back ? 1 : 0], found[2], centred, rows)) {
         return nullptr;
     }
-    return (back ? layer_norm_backward : layer_norm)(entry, given, given[count]);
+    return back ? backward(entry, rows, given, given[count - 1], found[1])
+                : forward(entry, rows, given[0], given[1], centred ? given[2] : Py_None, found[0]);
 }

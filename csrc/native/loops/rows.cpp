@@ -1,6 +1,7 @@
 // Softmax, log-softmax and their gradients, on rows of float.
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "csrc/native/loops.h"
 
@@ -9,39 +10,13 @@ namespace {  // each level has its own, whether inlined or not
 #include "csrc/native/loops/sums.h"
 #include "csrc/native/loops/vector.h"
 
-inline float larger(float a, float b) { return a > b ? a : b; }
-
-// A NaN is of no interest: it comes out of the sum.
-inline float largest_of(const float* x, int64_t count) {
-    float largest = -INFINITY;
-    int64_t i = 0;
-    if (count >= lanes) {
-        float parts[lanes];
-        for (int j = 0; j < lanes; ++j) {
-            parts[j] = x[j];
-        }
-        for (i = lanes; i + lanes <= count; i += lanes) {
-            for (int j = 0; j < lanes; ++j) {
-                parts[j] = larger(x[i + j], parts[j]);
-            }
-        }
-        largest = over_lanes(parts, larger);
-    }
-    for (; i < count; ++i) {
-        largest = larger(x[i], largest);
-    }
-    return largest;
-}
-
 struct Softmax {
     static void forward(float* __restrict y, const float* __restrict x, int64_t count) {
         const float largest = largest_of(x, count);
+        for_each(count, [=](int64_t i) { y[i] = exp(x[i] - largest); });
+        const float share = float(1 / sum_of(count, [=](int64_t i) { return y[i]; }));
         for (int64_t i = 0; i < count; ++i) {
-            y[i] = exp(x[i] - largest);
-        }
-        const float total = float(sum_of(count, [=](int64_t i) { return y[i]; }));
-        for (int64_t i = 0; i < count; ++i) {
-            y[i] /= total;
+            y[i] *= share;
         }
     }
     static void backward(float* __restrict dx, const float* __restrict dy,
@@ -66,9 +41,7 @@ struct LogSoftmax {
     static void backward(float* __restrict dx, const float* __restrict dy,
                          const float* __restrict y, int64_t count) {
         const float total = float(sum_of(count, [=](int64_t i) { return dy[i]; }));
-        for (int64_t i = 0; i < count; ++i) {
-            dx[i] = dy[i] - exp(y[i]) * total;
-        }
+        for_each(count, [=](int64_t i) { dx[i] = dy[i] - exp(y[i]) * total; });
     }
 };
 

@@ -124,7 +124,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "layers.channel_norm": {
         "tg F": "group_norm",
         "F": "instance_norm local_response_norm",
-        "xp": "window_sum",
+        "xp": "group_norm group_norm_backward window_sum",
     },
     "layers.dropout": {
         "tg F": "alpha_dropout dropout feature_alpha_dropout",
@@ -133,7 +133,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "layers.embedding": {
         "F": "embedding one_hot",
-        "xp": "embedding embedding_backward scale_gradient",
+        "xp": "add_rows embedding embedding_backward scale_gradient",
     },
     "layers.embedding_bag": {"F": "embedding_bag"},
     "layers.norm": {
@@ -141,7 +141,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "F": "batch_norm",
         "xp": """
             batch_moments batch_norm batch_norm_backward layer_norm layer_norm_backward rms_norm
-            rms_norm_backward
+            rms_norm_backward scale_channels scale_channels_backward
         """,
     },
     "layers.recurrence": {
@@ -227,7 +227,12 @@ OPERATIONS: dict[str, dict[str, str]] = {
             hinge_embedding_loss huber_loss kl_div l1_loss mse_loss poisson_nll_loss smooth_l1_loss
             soft_margin_loss
         """,
-        "xp": "bce_of_logits binary_cross_entropy clamp_min_straight_through huber",
+        "xp": """
+            absolute_distance absolute_distance_backward bce_of_logits bce_of_two
+            bce_of_two_backward binary_cross_entropy clamp_min_straight_through huber huber_distance
+            huber_distance_backward kl_of_logarithms kl_of_logarithms_backward squared_distance
+            squared_distance_backward
+        """,
     },
     "loss.linear_cross_entropy": {
         "F": "linear_cross_entropy",

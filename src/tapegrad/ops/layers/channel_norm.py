@@ -9,13 +9,23 @@ from typing import Any
 
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.memory import Array
-from tapegrad.core.tape import primitive
+from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.pointwise.elementwise import power
 
-from .norm import batch_norm, check_channels, fold, normalize_rows, renew, with_channels
+from .norm import (
+    batch_norm,
+    channel_sum,
+    channelwise,
+    check_channels,
+    fold,
+    normalize_rows,
+    renew,
+    row_distances,
+    with_channels,
+)
 
 
 @compute_in_float32
@@ -36,11 +46,66 @@ def group_norm(
         raise RuntimeError(
             f"[{op}] num_groups {num_groups} must divide the {shape[1]} channels of input {shape}"
         )
-    rows, columns = shape[0] * num_groups, math.prod(shape[1:]) // num_groups
-    if rows and rows * columns == num_groups:
+    if input.numel() == num_groups:
         raise ValueError(f"[{op}] needs more than 1 value per group, got input {shape}")
-    y = normalize_rows(input.reshape(rows, columns), None, None, eps=eps)
-    return _scaled(y.reshape(shape), weight, bias)
+    return _in_groups(input, weight, bias, num_groups, eps)
+
+
+@array_function
+def group_norm_backward(
+    xp: Any,
+    g: Array,
+    x: Array,
+    weight: Array,
+    mean: Array,
+    rstd: Array,
+    *,
+    groups: int,
+    needs: tuple[bool, ...],
+) -> tuple:
+    """dx, dweight, dbias, in layer norm's terms."""
+    rows = x.reshape(_rows(x, groups))
+    u = channelwise(weight, x) * g
+    dx = xp.layer_norm_backward(
+        u.reshape(rows.shape), rows, None, mean, rstd, needs=(True, False, False)
+    )[0]
+    h = (row_distances(rows, mean[:, None]) * rstd[:, None]).reshape(x.shape)
+    dweight = channel_sum(g * h) if needs[1] else None
+    return dx.reshape(x.shape), dweight, channel_sum(g) if needs[2] else None
+
+
+def _group_norm_plain(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, groups: int, eps: float
+) -> Tensor:
+    y = normalize_rows(x.reshape(_rows(x, groups)), None, None, eps=eps)
+    return with_channels(y.reshape(x.shape), weight, bias)
+
+
+@primitive(
+    "group_norm", vjp_all="group_norm_backward", plain=_group_norm_plain, extras=("mean", "rstd")
+)
+def _group_norm(
+    xp: Any, x: Array, weight: Array, bias: Array, *, groups: int, eps: float
+) -> tuple:
+    """Layer norm of rows of (n * groups, channels of a group, ...), with one weight and bias (or
+    None) for each channel."""
+    y, *saved = xp.layer_norm(x.reshape(_rows(x, groups)), None, None, eps=eps)
+    y = y.reshape(x.shape) * channelwise(weight, x)
+    return (y if bias is None else y + channelwise(bias, x)), *saved
+
+
+def _rows(x: Any, groups: int) -> tuple[int, int]:
+    return x.shape[0] * groups, math.prod(x.shape[1:]) // groups
+
+
+def _in_groups(x: Tensor, weight: Any, bias: Any, groups: int, eps: float) -> Tensor:
+    """(n, c, ...) normalised over groups of channels, then scaled by channels: in 16 bits if x is,
+    though the others are float32."""
+    if weight is not None and x.dtype == weight.dtype == (x if bias is None else bias).dtype:
+        return _group_norm(x, weight, bias, groups=groups, eps=eps)
+    y = normalize_rows(x.reshape(_rows(x, groups)), None, None, eps=eps)
+    y = with_channels(y.reshape(x.shape), weight, bias)
+    return y.to(x.dtype) if is_low_precision(x.dtype) else y
 
 
 def instance_norm(
@@ -72,24 +137,18 @@ def instance_norm(
     x = input.reshape(rows, columns)
     folded = []
     if input.numel() and (running_mean is not None or running_var is not None):
-        centre, spread = input._device.ops["batch_moments"](x._array.T)
+        centre, spread, _ = input._device.ops["batch_moments"](x._array.T)
         folded += fold(running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
         unbiased = spread.reshape(shape[:2]).mean(axis=0) * (columns / (columns - 1))
         folded += fold(running_var, unbiased, momentum)
-    y = _by_channel(x, weight, bias, shape, eps)
+    y = _by_channel(input, weight, bias, eps)
     renew(op, folded)
     return y
 
 
 @compute_in_float32
-def _by_channel(x: Tensor, weight: Any, bias: Any, shape: tuple, eps: float) -> Tensor:
-    return _scaled(normalize_rows(x, None, None, eps=eps).reshape(shape), weight, bias)
-
-
-def _scaled(x: Tensor, weight: Any, bias: Any) -> Tensor:
-    """x * weight + bias by channels, in 16 bits if x is, though the others are float32."""
-    y = with_channels(x, weight, bias)
-    return y.to(x.dtype) if is_low_precision(x.dtype) else y
+def _by_channel(x: Tensor, weight: Any, bias: Any, eps: float) -> Tensor:
+    return _in_groups(x, weight, bias, x.shape[1], eps)
 
 
 @primitive(vjp=(lambda xp, g, before, after: xp.window_sum(g, before=after, after=before),))

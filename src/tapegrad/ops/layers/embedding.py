@@ -75,6 +75,19 @@ def embedding_backward(
     return result
 
 
+@primitive(
+    vjp=(
+        lambda xp, g, taken, put, input_shape: xp.add_rows(g, put, taken, rows=input_shape[0]),
+        None,
+        None,
+    )
+)
+def add_rows(xp: Any, source: Array, taken: Array, put: Array, *, rows: int) -> Array:
+    """Of (rows, columns) zeros, result[put[i]] += source[taken[i]] for every i."""
+    _require_rows(taken, len(source))
+    return xp.embedding_backward(source[taken], put, rows=rows, skip=None)
+
+
 @kernel("embedding", floats="weight")
 def _embedding_kernel(device: Device, weight: Array, indices: Array, *, skip: int | None) -> Array:
     rows, columns = weight.shape

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.indexing.gather import gather
 from tapegrad.ops.pointwise.elementwise import as_dtype, where
 
 from .embedding import (
+    add_rows,
     check_table,
     embedding,
     embedding_backward,
@@ -49,11 +51,9 @@ def embedding_bag(
     _check(op, input, weight, offsets, mode, per_sample_weights, scale_grad_by_freq, sparse)
     skip = padding_row(op, padding_idx, weight.shape[0])
     device, xp = weight._device, weight._device.xp
-    indices, starts = _bags(op, xp, input, offsets, include_last_offset)
+    indices, bag_of, bags = _bags(op, xp, input, offsets, include_last_offset)
     if max_norm is not None:
         renormalize(op, weight, input, max_norm, norm_type)
-    bags = len(starts)
-    bag_of = xp.library.searchsorted(starts, xp.arange(len(indices)), side="right") - 1
     factors = per_sample_weights
     if factors is not None:
         factors = factors.reshape(-1)[: len(indices)]
@@ -65,15 +65,18 @@ def embedding_bag(
         frequency = frequency if frequency is None else frequency[wrap(kept, device)]
     if mode == "max" and len(indices):
         return _maxima(weight, indices, bag_of, bags)
-    rows = wide_rows(weight, wrap(indices, device))
-    if frequency is not None:
-        rows = scale_gradient(rows, frequency)
-    if factors is not None:
-        rows = rows * factors.unsqueeze(1)
-    sums = embedding_backward(rows, wrap(bag_of, device), rows=bags, skip=None)
+    if frequency is None and factors is None and not is_low_precision(weight.dtype):
+        sums = add_rows(weight, wrap(indices, device), wrap(bag_of, device), rows=bags)
+    else:
+        rows = wide_rows(weight, wrap(indices, device))
+        if frequency is not None:
+            rows = scale_gradient(rows, frequency)
+        if factors is not None:
+            rows = rows * factors.unsqueeze(1)
+        sums = embedding_backward(rows, wrap(bag_of, device), rows=bags, skip=None)
     if mode == "mean":
         counts = xp.maximum(xp.library.bincount(bag_of, minlength=bags), 1) if bags else bag_of
-        sums = sums / wrap(counts[:, None].astype(rows.dtype), device)
+        sums = sums / wrap(counts[:, None].astype(sums.dtype), device)
     return as_dtype(sums, weight.dtype)
 
 
@@ -113,12 +116,12 @@ def _check(
 
 def _bags(
     op: str, xp: Any, input: Tensor, offsets: Tensor | None, include_last: bool
-) -> tuple[Any, Any]:
-    """The indices in bags, one after the other, and where each bag starts."""
+) -> tuple[Any, Any, int]:
+    """The indices in bags, one after the other, the bag of each, and how many bags there are."""
     indices = input._array.reshape(-1).astype(np.int64)  # a copy: the caller may change theirs
     if offsets is None:
         bags, n = input.shape
-        return indices, xp.arange(bags) * n
+        return indices, xp.library.repeat(xp.arange(bags), n), bags
     starts = offsets._array.astype(np.int64)
     if include_last:
         if not len(starts):
@@ -127,13 +130,15 @@ def _bags(
     else:
         ends = xp.library.concatenate((starts[1:], xp.asarray([len(indices)])))
     if not len(starts):
-        return indices[:0], starts
+        return indices[:0], starts, 0
     if int(starts[0]) != 0 or bool((ends < starts).any()) or int(ends[-1]) > len(indices):
         raise RuntimeError(
             f"[{op}] offsets must start at 0 and not decrease, up to the {len(indices)} indices "
             f"at most; got {offsets.tolist()}"
         )
-    return indices[: int(ends[-1])], starts
+    indices = indices[: int(ends[-1])]
+    bag_of = xp.library.searchsorted(starts, xp.arange(len(indices)), side="right") - 1
+    return indices, bag_of, len(starts)
 
 
 def _maxima(weight: Tensor, indices: Any, bag_of: Any, bags: int) -> Tensor:

@@ -83,7 +83,7 @@ def _means(x: Any) -> tuple:
     return (_quick_row_mean, _row_mean) if isinstance(x, np.ndarray) else (_row_mean,)
 
 
-def _distances(x: Any, centre: Any, mean: Callable) -> Any:
+def row_distances(x: Any, centre: Any, mean: Callable = _row_mean) -> Any:
     """A mean is rounded, by as much as all distances from it where these are small: so what is left
     of it in the distances, which are exact, is taken from them."""
     x = x - centre
@@ -95,7 +95,7 @@ def _standardize(xp: Any, x: Any, eps: float) -> tuple:
     overflowed shows in the last of them."""
     for mean in _means(x):
         centre = mean(x)
-        distances = _distances(x, centre, mean)
+        distances = row_distances(x, centre, mean)
         squares = mean(distances * distances) + eps
         if _keeps_digits(squares):
             return centre, distances, 1 / xp.sqrt(squares)
@@ -127,7 +127,7 @@ def layer_norm_backward(
     dx = rstd (u - mean(u) - h mean(u h)) along each row."""
     u = g if weight is None else g * weight
     for row_mean in _means(x):
-        h = _distances(x, mean[:, None], row_mean) * rstd[:, None]
+        h = row_distances(x, mean[:, None], row_mean) * rstd[:, None]
         of_u, of_both = row_mean(u), row_mean(u * h)
         if all_finite(of_u + of_both):
             break
@@ -174,22 +174,24 @@ def _rms_norm(xp: Any, x: Array, weight: Array, *, eps: float) -> tuple:
     return (y if weight is None else y * weight), rstd[:, 0]
 
 
-def _channels(v: Any, x: Any) -> Any:
+def channelwise(v: Any, x: Any) -> Any:
     return v.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
 @array_function
 @to_float32
 def batch_moments(xp: Any, x: Array) -> tuple:
-    """Mean and (biased) variance of each channel. In float32 for 16-bit floats."""
+    """Mean and (biased) variance of each channel, and what the mean has lost by rounding. In float32
+    for 16-bit floats."""
     centre = _channel_mean(x)
-    deviation = _channel_distances(x, centre)
-    return centre, _channel_mean(times(deviation, deviation))
+    distances = x - channelwise(centre, x)
+    rest = _channel_mean(distances)
+    distances = plus(distances, -channelwise(rest, x))
+    return centre, _channel_mean(times(distances, distances)), rest
 
 
-def _channel_distances(x: Any, centre: Any) -> Any:
-    x = x - _channels(centre, x)
-    return plus(x, -_channels(_channel_mean(x), x))
+def _channel_distances(x: Any, centre: Any, rest: Any) -> Any:
+    return plus(x - channelwise(centre, x), -channelwise(rest, x))
 
 
 def _channel_mean(x: Any) -> Any:
@@ -208,7 +210,7 @@ def _inverse_spread(xp: Any, distances: Any, spread: Any, eps: float) -> Any:
     return 1 / xp.hypot(root, xp.where(root < 0, root, math.sqrt(eps)))
 
 
-def _channel_sum(x: Any) -> Any:
+def channel_sum(x: Any) -> Any:
     # In two steps, the first along contiguous memory.
     return stable_sum(stable_sum(x.reshape(*x.shape[:2], -1), 2), 0)
 
@@ -220,18 +222,18 @@ def batch_norm_backward(
 ) -> tuple:
     """dx, dweight, dbias: layer norm's formula over the batch instead of over the row."""
     count = x.size // x.shape[1]
-    centre, spread = moments
-    h = _channel_distances(x, centre)
+    centre, spread, rest = moments
+    h = _channel_distances(x, centre, rest)
     rstd = _inverse_spread(xp, h, spread, eps)
-    h *= _channels(rstd, x)
-    dbias = _channel_sum(g)
-    dweight = _channel_sum(g * h)
+    h *= channelwise(rstd, x)
+    dbias = channel_sum(g)
+    dweight = channel_sum(g * h)
     dx = None
     if needs[0]:
-        h *= _channels(dweight / count, x)
-        dx = g - _channels(dbias / count, x)
+        h *= channelwise(dweight / count, x)
+        dx = g - channelwise(dbias / count, x)
         dx -= h
-        dx *= _channels(rstd if weight is None else rstd * weight, x)
+        dx *= channelwise(rstd if weight is None else rstd * weight, x)
     return dx, dweight, dbias
 
 
@@ -247,11 +249,30 @@ def _batch_norm(
     xp: Any, x: Array, weight: Array, bias: Array, *, moments: Any, eps: float
 ) -> Array:
     """Over all dimensions of (n, c, ...) but the channels, with the batch's own ``moments``."""
-    centre, spread = moments
-    y = _channel_distances(x, centre)
+    centre, spread, rest = moments
+    y = _channel_distances(x, centre, rest)
     scale = _inverse_spread(xp, y, spread, eps)
-    y = times(y, _channels(scale if weight is None else scale * weight, x))
-    return y if bias is None else plus(y, _channels(bias, x))
+    y = times(y, channelwise(scale if weight is None else scale * weight, x))
+    return y if bias is None else plus(y, channelwise(bias, x))
+
+
+@array_function
+def scale_channels_backward(
+    xp: Any, g: Array, x: Array, centre: Array, scale: Array, *, needs: tuple[bool, ...]
+) -> tuple:
+    """dx, dcentre, dscale, dbias."""
+    by = channelwise(scale, x)
+    dx = g * by if needs[0] else None
+    dcentre = -channel_sum(g) * scale if needs[1] else None
+    dscale = channel_sum(g * (x - channelwise(centre, x))) if needs[2] else None
+    return dx, dcentre, dscale, channel_sum(g) if needs[3] else None
+
+
+@primitive(vjp_all="scale_channels_backward", plain=True)
+def scale_channels(xp: Any, x: Array, centre: Array, scale: Array, bias: Array) -> Array:
+    """(x - centre) * scale + bias with one of each, or no bias, for each channel of (n, c, ...)."""
+    y = times(x - channelwise(centre, x), channelwise(scale, x))
+    return y if bias is None else plus(y, channelwise(bias, x))
 
 
 # ---------------------------------------------------------------------- kernels
@@ -431,8 +452,8 @@ def batch_norm_counted(
 def _evaluated(
     x: Tensor, centre: Tensor, spread: Tensor, weight: Any, bias: Any, eps: float
 ) -> Tensor:
-    y = (x - _channels(centre, x)) * _channels(rsqrt(spread + eps), x)
-    return with_channels(y, weight, bias)
+    scale = rsqrt(spread + eps)
+    return scale_channels(x, centre, scale if weight is None else scale * weight, bias)
 
 
 def check_channels(op: str, x: Any, **each: Any) -> None:
@@ -454,8 +475,8 @@ def check_channels(op: str, x: Any, **each: Any) -> None:
 
 def with_channels(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """x * weight + bias, with one weight and bias for each channel."""
-    x = x if weight is None else x * _channels(weight, x)
-    return x if bias is None else x + _channels(bias, x)
+    x = x if weight is None else x * channelwise(weight, x)
+    return x if bias is None else x + channelwise(bias, x)
 
 
 def fold(running: Tensor | None, new: Any, momentum: float) -> list[tuple[Tensor, Any]]:

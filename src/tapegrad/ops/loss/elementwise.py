@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.devices import bodies
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.activation.activation import softplus
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.operands import pair, two_tensors
-from tapegrad.ops.common.precision import compute_in_float32, in_float32
+from tapegrad.ops.common.precision import compute_in_float32, in_float32, stable_mean
 from tapegrad.ops.creation.create import full_like
 from tapegrad.ops.pointwise.arithmetic import clamp
 from tapegrad.ops.pointwise.elementwise import absolute, as_dtype, exp, log, square, where
@@ -89,6 +90,53 @@ def clamp_min_straight_through(xp: Any, x: Array, *, least: float) -> Array:
     return xp.library.maximum(x, x.dtype.type(least))
 
 
+# ---------------------------------------------------------------------- in one walk
+# Of an input and a target alike, a loss is one primitive: its elements, or, with a ``total``, their
+# sum divided by that. ``number`` is the loss's own, if it has one.
+
+
+def _in_one(name: str, value: Callable, slope: Callable, of_target: Any, plain: Callable) -> Any:
+    """The primitive ``name(x, target, *, total, number)`` from functions of arrays: the loss of each
+    element, and its slope in x and in the target (None: the loss is one of the difference).
+    ``plain``: the loss of Tensors."""
+    backward = f"{name}_backward"
+
+    def slopes(xp: Any, g: Array, x: Array, target: Array, *, total: Any, number: float) -> Array:
+        return _shared(g, total) * slope(xp, x, target, number)
+
+    def target_rule(xp: Any, g: Array, x: Array, target: Array, total: Any, number: float) -> Array:
+        if of_target is None:
+            return getattr(xp, backward)(g, target, x, total=total, number=number)
+        return _shared(g, total) * of_target(xp, x, target)
+
+    def losses(xp: Any, x: Array, target: Array, *, total: Any, number: float) -> Array:
+        y = value(xp, x, target, number)
+        return y if total is None else stable_mean(y, None, False, total)
+
+    def of_tensors(x: Tensor, target: Tensor, *, total: Any, number: float) -> Tensor:
+        y = plain(x, target, number)
+        return y if total is None else sum(y) / total
+
+    bodies[backward] = slopes
+    return primitive(name, vjp=(backward, target_rule), plain=of_tensors)(losses)
+
+
+def _shared(g: Array, total: Any) -> Array:
+    return g if total is None else g / g.dtype.type(total)
+
+
+def _reduced(
+    apply: Callable, x: Tensor, target: Tensor, reduction: str, number: float = 0.0
+) -> Tensor | None:
+    """By a primitive of ``_in_one``; None for what those do not serve."""
+    a, b = x._array, target._array
+    alike = a.shape == b.shape and a.dtype == b.dtype and a.size and x._device is target._device
+    if not alike or a.dtype.kind != "f" or reduction not in REDUCTIONS:
+        return None
+    total = None if reduction == "none" else a.size if reduction == "mean" else 1
+    return apply(x, target, total=total, number=number)
+
+
 # ---------------------------------------------------------------------- distances
 
 
@@ -105,7 +153,7 @@ def mse_loss(
     """The squared difference. Shapes must be equal or broadcast to one of the two. "mean" divides
     by the sum of the weights, of the input's shape, if given. Raises ValueError for other shapes.
     """
-    return _distance("mse_loss", square, input, target, reduction, weight)
+    return _distance("mse_loss", _squared, input, target, reduction, weight)
 
 
 @compute_in_float32
@@ -121,14 +169,34 @@ def l1_loss(
     """The absolute difference. Shapes must be equal or broadcast to one of the two. "mean" divides
     by the sum of the weights, of the input's shape, if given. Raises ValueError for other shapes.
     """
-    return _distance("l1_loss", absolute, input, target, reduction, weight)
+    return _distance("l1_loss", _absolute, input, target, reduction, weight)
+
+
+_squared = _in_one(
+    "squared_distance",
+    lambda xp, x, t, _: xp.square(x - t),
+    lambda xp, x, t, _: 2 * (x - t),
+    None,
+    lambda x, t, _: square(x - t),
+)
+_absolute = _in_one(
+    "absolute_distance",
+    lambda xp, x, t, _: xp.absolute(x - t),
+    lambda xp, x, t, _: xp.sign(x - t),
+    None,
+    lambda x, t, _: absolute(x - t),
+)
+_ONE_BY_ONE = {_squared: square, _absolute: absolute}
 
 
 def _distance(
-    op: str, measure: Callable, input: Tensor, target: Tensor, reduction: str, weight: Any
+    op: str, apply: Callable, input: Tensor, target: Tensor, reduction: str, weight: Any
 ) -> Tensor:
     require_broadcastable(op, input, target)
-    losses = measure(input - target)
+    found = _reduced(apply, input, target, reduction) if weight is None else None
+    if found is not None:
+        return found
+    losses = _ONE_BY_ONE[apply](input - target)
     if weight is None:
         return reduce_loss(op, losses, reduction)
     losses = _weighted(op, losses, input, weight)
@@ -141,6 +209,15 @@ def _huber(xp: Any, x: Array, *, delta: float) -> Array:
     """x^2 / 2 up to delta, and on along the tangent: with s = x clipped, s (x - s / 2)."""
     s = xp.clip(x, low=-delta, high=delta)
     return s * (x - 0.5 * s)
+
+
+_huber_distance = _in_one(
+    "huber_distance",
+    lambda xp, x, t, delta: bodies["huber"](xp, x - t, delta=delta),
+    lambda xp, x, t, delta: xp.clip(x - t, low=-delta, high=delta),
+    None,
+    lambda x, t, delta: _huber(x - t, delta=delta),
+)
 
 
 @compute_in_float32
@@ -157,6 +234,10 @@ def huber_loss(
     require_broadcastable("huber_loss", input, target)
     if not delta > 0:
         raise RuntimeError(f"[huber_loss] delta must be positive, got {delta}")
+    if weight is None:
+        found = _reduced(_huber_distance, input, target, reduction, float(delta))
+        if found is not None:
+            return found
     losses = _huber(input - target, delta=delta)
     if weight is not None:
         losses = _weighted("huber_loss", losses, input, weight)
@@ -180,8 +261,11 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError(f"[smooth_l1_loss] beta must not be negative, got {beta}")
     if beta == 0:
-        return _distance("smooth_l1_loss", absolute, input, target, reduction, None)
-    return reduce_loss("smooth_l1_loss", _huber(input - target, delta=beta) / beta, reduction)
+        return _distance("smooth_l1_loss", _absolute, input, target, reduction, None)
+    found = _reduced(_huber_distance, input, target, reduction, float(beta))
+    losses = _huber(input - target, delta=beta) if found is None else found
+    losses = losses if beta == 1 else losses / beta
+    return reduce_loss("smooth_l1_loss", losses, reduction) if found is None else losses
 
 
 # ---------------------------------------------------------------------- likelihoods
@@ -267,6 +351,15 @@ def _of_logits(xp: Any, x: Array, target: Array, positive: Array) -> Array:
     return grown + (1 - target + weight) * _softplus(xp, -size)
 
 
+_of_two = _in_one(
+    "bce_of_two",
+    lambda xp, x, t, _: bodies["bce_of_logits"](xp, x, t, None),
+    lambda xp, x, t, _: (1 - t) * xp.sigmoid(x) - t * xp.sigmoid(-x),
+    lambda xp, x, t: -x,
+    lambda x, t, _: _of_logits(x, t, None),
+)
+
+
 @compute_in_float32
 @takes_flags
 def binary_cross_entropy_with_logits(
@@ -292,12 +385,29 @@ def binary_cross_entropy_with_logits(
                     f"shape {tuple(input.shape)}"
                 )
     x, t = pair(op, input, target)
+    if pos_weight is None and weight is None:
+        found = _reduced(_of_two, x, t, reduction)
+        if found is not None:
+            return found
     if pos_weight is not None:
         pos_weight = as_dtype(pos_weight, x.dtype)
     losses = _of_logits(x, t, pos_weight)
     if weight is not None:
         losses = losses * weight
     return reduce_loss(op, losses, reduction)
+
+
+def _divergence(x: Any, target: Any, probability: Any, where: Callable) -> Any:
+    return probability * where(probability == 0, 0.0, target - x)
+
+
+_of_logarithms = _in_one(
+    "kl_of_logarithms",
+    lambda xp, x, t, _: _divergence(x, t, xp.exp(t), xp.where),
+    lambda xp, x, t, _: -xp.exp(t),
+    lambda xp, x, t: (lambda p: _divergence(x, t, p, xp.where) + p)(xp.exp(t)),
+    lambda x, t, _: _divergence(x, t, exp(t), where),
+)
 
 
 @compute_in_float32
@@ -317,8 +427,11 @@ def kl_div(
     require_floating("kl_div", input)
     require_floating("kl_div", target)
     if log_target:
-        probability = exp(target)
-        losses = probability * where(probability == 0, 0.0, target - input)
+        mean_of_rows = reduction == "batchmean"
+        found = _reduced(_of_logarithms, input, target, "sum" if mean_of_rows else reduction)
+        if found is not None:
+            return found / input.shape[0] if mean_of_rows and input.ndim else found
+        losses = _divergence(input, target, exp(target), where)
     else:
         zero = target == 0  # of which the entropy is 0, and the slope is taken to be 0
         losses = where(zero, 0.0, target * log(where(zero, 1.0, target))) - target * input

@@ -1,0 +1,122 @@
+// Rows looked up in tables, and added up into them.
+#include <algorithm>
+
+#include "../arrays.h"
+#include "../doors.h"
+#include "../pool.h"
+
+namespace {
+
+bool is_table(PyObject* object) {
+    return is_plain(object) && PyArray_NDIM(as_array(object)) == 2 &&
+           PyArray_SIZE(as_array(object)) > 0 && !PyDataType_REFCHK(PyArray_DESCR(as_array(object)));
+}
+
+// Indices of rows, all within 0..rows.
+bool are_rows(PyObject* object, npy_intp rows) {
+    if (!is_plain(object) || PyArray_TYPE(as_array(object)) != NPY_INT64) {
+        return false;
+    }
+    const int64_t* indices = static_cast<const int64_t*>(memory_of(object));
+    uint64_t largest = 0;  // negative ones are large, too
+    for (npy_intp i = 0; i < PyArray_SIZE(as_array(object)); ++i) {
+        largest = std::max(largest, uint64_t(indices[i]));
+    }
+    return largest < uint64_t(rows);
+}
+
+bool read_size(PyObject* object, npy_intp& value) {
+    value = object != nullptr && PyLong_CheckExact(object) ? PyLong_AsSsize_t(object) : -1;
+    PyErr_Clear();
+    return value >= 0;
+}
+
+// embedding(weight, indices, skip) -> rows of the shape of the indices
+PyObject* look_up(const Entry& entry, PyObject* table, PyObject* indices) {
+    if (!is_table(table) || !are_rows(indices, PyArray_DIM(as_array(table), 0))) {
+        return nullptr;
+    }
+    PyArrayObject* weight = as_array(table);
+    PyArrayObject* of = as_array(indices);
+    const int dimensions = PyArray_NDIM(of);
+    if (dimensions + 1 > NPY_MAXDIMS) {
+        return nullptr;
+    }
+    npy_intp shape[NPY_MAXDIMS];
+    std::copy_n(PyArray_DIMS(of), dimensions, shape);
+    shape[dimensions] = PyArray_DIM(weight, 1);
+    Py_INCREF(PyArray_DESCR(weight));
+    PyObject* y = PyArray_NewFromDescr(&PyArray_Type, PyArray_DESCR(weight), dimensions + 1, shape,
+                                       nullptr, nullptr, 0, nullptr);
+    if (y != nullptr) {
+        void* arrays[] = {memory_of(y), PyArray_DATA(weight), PyArray_DATA(of)};
+        const double bytes = double(PyArray_STRIDE(weight, 0));
+        run_anyhow(entry.float32, arrays, &bytes, PyArray_SIZE(of), PyArray_DIM(weight, 1));
+    }
+    return y;
+}
+
+// result[put[i]] += source[taken[i]], or source[i], with so many rows and as many columns as source.
+// Several threads have parts of the result each: every row is added up in the same order.
+PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put, npy_intp columns,
+              npy_intp rows, npy_intp skipped) {
+    npy_intp shape[] = {rows, columns};
+    PyObject* result = PyArray_ZEROS(2, shape, NPY_FLOAT32, 0);
+    if (result != nullptr) {
+        const npy_intp count = PyArray_SIZE(as_array(put));
+        const npy_intp parts = get_threads() > 1 ? std::min<npy_intp>(rows, 8) : 1;
+        void* arrays[] = {memory_of(result), memory_of(source),
+                          taken == nullptr ? nullptr : memory_of(taken), memory_of(put)};
+        const double numbers[] = {double(columns), double(count),
+                                  double((rows + parts - 1) / std::max<npy_intp>(parts, 1)),
+                                  double(skipped)};
+        run_anyhow(entry.float32, arrays, numbers, parts, count * columns / std::max<npy_intp>(parts, 1) + 1);
+    }
+    return result;
+}
+
+// embedding_backward(grad, indices, rows, skip) -> (rows, columns)
+PyObject* backward(const Entry& entry, PyObject* grad, PyObject* indices, PyObject* size,
+                   PyObject* skip) {
+    npy_intp rows, skipped = -1;
+    if (!is_plain(grad) || PyArray_TYPE(as_array(grad)) != NPY_FLOAT32 || skip == nullptr ||
+        !read_size(size, rows) || (skip != Py_None && !read_size(skip, skipped)) ||
+        !are_rows(indices, rows)) {
+        return nullptr;
+    }
+    const int dimensions = PyArray_NDIM(as_array(grad));
+    const npy_intp columns = dimensions == 0 ? 0 : PyArray_DIM(as_array(grad), dimensions - 1);
+    if (PyArray_SIZE(as_array(grad)) != columns * PyArray_SIZE(as_array(indices))) {
+        return nullptr;
+    }
+    return add(entry, grad, nullptr, indices, columns, rows, skipped);
+}
+
+// add_rows(source, taken, put, rows) -> (rows, columns)
+PyObject* add_rows(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put,
+                   PyObject* size) {
+    npy_intp rows;
+    if (!is_float32(source, 2) || !read_size(size, rows) ||
+        !are_rows(taken, PyArray_DIM(as_array(source), 0)) || !are_rows(put, rows) ||
+        PyArray_SIZE(as_array(taken)) != PyArray_SIZE(as_array(put))) {
+        return nullptr;
+    }
+    return add(entry, source, taken, put, PyArray_DIM(as_array(source), 1), rows, -1);
+}
+
+}  // namespace
+
+PyObject* embedding(const Entry& entry, PyObject* const* given, Py_ssize_t count,
+                    PyObject* keywords) {
+    static const char* const names[] = {"skip", "rows"};
+    PyObject* found[2] = {};
+    const bool bags = entry.name[0] == 'a';
+    if (count != (bags ? 3 : 2) || !read_keywords(keywords, given + count, names, found)) {
+        return nullptr;
+    }
+    if (bags) {
+        return add_rows(entry, given[0], given[1], given[2], found[1]);
+    }
+    return entry.arrays == 3 ? look_up(entry, given[0], given[1])
+                             : backward(entry, given[0], given[1], found[1], found[0]);
+}

@@ -1,0 +1,91 @@
+// Losses element by element, of x and t alike: loss(x, t, total, number) -> y, or with a total the sum
+// of it, divided by that; loss_backward(g, x, t, total, number) -> dx.
+#include <cmath>
+#include <memory>
+
+#include "../arrays.h"
+#include "../doors.h"
+
+#include <numpy/arrayscalars.h>
+
+namespace {
+
+// Null where it is not finite: the body may know more.
+PyObject* sum_of_pieces(const double* sums, npy_intp pieces, double total) {
+    double sum = 0;
+    for (npy_intp i = 0; i < pieces; ++i) {
+        sum += sums[i];
+    }
+    const float value = float(sum / total);
+    PyObject* result = std::isfinite(value) ? PyArray_SimpleNew(0, nullptr, NPY_FLOAT32) : nullptr;
+    if (result != nullptr) {
+        *static_cast<float*>(memory_of(result)) = value;
+    }
+    return result;
+}
+
+// A gradient that is one number, also of many elements: written to ``value``.
+bool is_one_number(PyObject* g, double& value) {
+    if (PyArray_IsScalar(g, Float32)) {
+        value = double(PyArrayScalar_VAL(g, Float32));
+        return true;
+    }
+    if (!PyArray_CheckExact(g) || PyArray_TYPE(as_array(g)) != NPY_FLOAT32 ||
+        !PyArray_ISBEHAVED_RO(as_array(g)) || PyArray_SIZE(as_array(g)) == 0) {
+        return false;
+    }
+    for (int i = 0; i < PyArray_NDIM(as_array(g)); ++i) {
+        if (PyArray_STRIDE(as_array(g), i) != 0 && PyArray_DIM(as_array(g), i) != 1) {
+            return false;
+        }
+    }
+    value = double(*static_cast<const float*>(memory_of(g)));
+    return true;
+}
+
+}  // namespace
+
+PyObject* losses(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
+    const bool back = entry.arrays == 4;
+    static const char* const names[] = {"total", "number"};
+    PyObject* found[2] = {};
+    void* arrays[4];
+    double numbers[2] = {};
+    if (count != entry.arrays - 1 || !read_alike(given + count - 2, 2, arrays + entry.arrays - 2) ||
+        !read_keywords(keywords, given + count, names, found) || found[0] == nullptr ||
+        found[1] == nullptr || !PyFloat_CheckExact(found[1])) {
+        return nullptr;
+    }
+    numbers[0] = PyFloat_AS_DOUBLE(found[1]);
+    const double total = found[0] == Py_None ? 0 : PyFloat_AsDouble(found[0]);
+    PyArrayObject* x = as_array(given[count - 2]);
+    const npy_intp size = PyArray_SIZE(x);
+    if (PyErr_Occurred() || size == 0) {
+        PyErr_Clear();
+        return nullptr;
+    }
+    if (!back && found[0] != Py_None) {
+        const npy_intp pieces = (size + piece - 1) / piece;
+        const std::unique_ptr<double[]> sums(new double[size_t(pieces)]);
+        arrays[0] = sums.get();
+        numbers[1] = double(piece);
+        run_anyhow(entry.float32, arrays, numbers, size);
+        return sum_of_pieces(sums.get(), pieces, total);
+    }
+    if (back) {
+        double one;
+        if (found[0] != Py_None || !read_alike(given, 3, arrays + 1)) {
+            if (!is_one_number(given[0], one)) {
+                return nullptr;
+            }
+            arrays[1] = nullptr;
+            numbers[1] = found[0] == Py_None ? one : one / total;
+        }
+    }
+    PyObject* result = empty_like(x);
+    if (result != nullptr) {
+        arrays[0] = memory_of(result);
+        run_anyhow(entry.float32, arrays, numbers, size);
+    }
+    return result;
+}
