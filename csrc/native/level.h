@@ -8,10 +8,21 @@
     TABLE(elementwise, alike) \
     TABLE(rows, alike)        \
     TABLE(norm, norm)         \
-    TABLE(random, random)
+    TABLE(random, random)     \
+    TABLE(convolution, convolution)
+
+// Floats of a vector register.
+#if defined(__AVX512F__)
+#define TAPEGRAD_VECTOR_WIDTH 16
+#elif defined(__AVX__)
+#define TAPEGRAD_VECTOR_WIDTH 8
+#else
+#define TAPEGRAD_VECTOR_WIDTH 4
+#endif
 
 struct Level {
     const char* name;
+    int vector_width;
     const Loops& steps;
 #define TABLE(name, door) const Loops& name;
     TAPEGRAD_TABLES
