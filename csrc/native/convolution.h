@@ -98,13 +98,16 @@ struct WeightGradient {
     const int32_t* positions;   // of all places of a piece, in the source
     int64_t strip_places;       // of an image, in a piece
     int64_t unit_places;        // in one of the units that strips consist of
+    int64_t row_places;         // along the last axis
     // For few filters, with vectors of places (else null):
     const int32_t* starts;      // of the vectors in the source
     const int32_t* masks;       // of their lanes that are places
     const int32_t* lanes;       // of all places of a piece, in the vectors
     int64_t vectors;
-    float* sums;  // (parts, groups, terms, row): of each channel and tap, for all filters
-    int64_t terms, row;
+    int64_t row, group_sums;  // a piece adds up (groups, channels * taps, row), a row for all filters
+    float* result;            // (groups * filters, channels * taps) of the first part of the batch
+    float* parts;             // and of the others
+    int64_t result_size;
     int64_t source_scratch, scratch;
     bool failed;
 };

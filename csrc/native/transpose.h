@@ -2,7 +2,8 @@
 
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 
-inline Four four_at(const float* from) { return *reinterpret_cast<const Four*>(from); }
+inline Four& four_at(float* memory) { return *reinterpret_cast<Four*>(memory); }
+inline const Four& four_at(const float* memory) { return *reinterpret_cast<const Four*>(memory); }
 
 // to[j * to_row + i] = from[i * from_row + j]
 inline void transpose(const float* from, int64_t from_row, float* to, int64_t to_row, int64_t rows,
@@ -22,7 +23,7 @@ inline void transpose(const float* from, int64_t from_row, float* to, int64_t to
                                      {ab2[0], ab2[1], cd2[0], cd2[1]},
                                      {ab2[2], ab2[3], cd2[2], cd2[3]}};
             for (int k = 0; k < 4; ++k) {
-                *reinterpret_cast<Four*>(t + (j + k) * to_row) = columns4[k];
+                four_at(t + (j + k) * to_row) = columns4[k];
             }
         }
         for (; j < columns; ++j) {
@@ -31,9 +32,14 @@ inline void transpose(const float* from, int64_t from_row, float* to, int64_t to
             }
         }
     }
-    for (; i < rows; ++i) {
+    for (; i + 2 <= rows; i += 2) {
+        const float* f = from + i * from_row;
         for (int64_t j = 0; j < columns; ++j) {
-            to[j * to_row + i] = from[i * from_row + j];
+            const float both[] = {f[j], f[from_row + j]};
+            __builtin_memcpy(to + j * to_row + i, both, sizeof both);
         }
+    }
+    for (int64_t j = 0; i < rows && j < columns; ++j) {
+        to[j * to_row + i] = from[i * from_row + j];
     }
 }

@@ -1,8 +1,8 @@
 #include "../convolution.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -14,9 +14,9 @@ namespace {
 
 #include "../transpose.h"
 
-constexpr int64_t enough_places = 256;             // of a piece
+constexpr int64_t most_images = 16;                // of a piece
 constexpr int64_t source_floats = 160 << 10;       // of its copy of images: in the second cache
-constexpr int64_t enough_pieces = 16;              // for all threads there may be
+constexpr int64_t enough_pieces = 8;               // for all threads there may be
 constexpr int64_t most_floats = int64_t(1) << 30;  // that offsets reach
 
 int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -211,9 +211,17 @@ void divide(Source& source, Pieces& pieces, const Along* along, int64_t width) {
         }
         lay_out(source, along, axis, pieces.strip);
     } else {
-        while (pieces.images * 2 <= source.count && pieces.images * each * units < enough_places &&
-               pieces.images * 2 * source.channel <= room) {
-            pieces.images *= 2;
+        // The fewest that leave little of the last tile empty.
+        const int64_t places = width * tile_vectors(int(width));
+        double least = 2;
+        for (int64_t n = 1; n <= std::min(source.count, most_images) && n * source.channel <= room;
+             ++n) {
+            const int64_t found = n * each * units;
+            const double taken = double(divided_up(found, places) * places) / double(found);
+            if (n == 1 || taken < least - 0.02) {
+                pieces.images = n;
+                least = taken;
+            }
         }
     }
     pieces.strips = divided_up(units, pieces.strip);
@@ -369,11 +377,15 @@ void pack(const float* weights, const std::vector<int64_t>& of_term, int64_t row
         const int64_t end = std::min(terms, begin + terms_at_once);
         int64_t row = 0;
         for (; row + tile_rows <= rows; row += tile_rows) {
-            const float* from = weights + row * row_stride;
-            for (int64_t term = begin; term < end; ++term) {
-                for (int i = 0; i < tile_rows; ++i) {
-                    *to++ = from[i * row_stride + of_term[size_t(term)]];
+            for (int64_t term = begin; term < end;) {
+                const float* from = weights + row * row_stride + of_term[size_t(term)];
+                int64_t count = 1;
+                while (term + count < end && of_term[size_t(term + count)] == of_term[size_t(term)] + count) {
+                    ++count;
                 }
+                transpose(from, row_stride, to, tile_rows, tile_rows, count);
+                to += count * tile_rows;
+                term += count;
             }
         }
         for (int64_t term = begin; term < end; ++term) {
@@ -488,14 +500,14 @@ bool correlate(Loop loop, const Images& images, const Along* along, const Sizes&
     of.phase = phases.data();
     of.phases = int(phases.size());
     of.group_weights = all_terms * rows;
-    std::vector<float> packed(size_t(groups * of.group_weights));
+    const std::unique_ptr<float[]> packed(new float[size_t(groups * of.group_weights)]);
     for (int64_t group = 0; group < groups; ++group) {
         for (size_t i = 0; i < phases.size(); ++i) {
             pack(weights + group * strides.group, of_terms[i], rows, strides.row,
-                 packed.data() + group * of.group_weights + phases[i].weights);
+                 packed.get() + group * of.group_weights + phases[i].weights);
         }
     }
-    of.weights = packed.data();
+    of.weights = packed.get();
 
     const int64_t blocks = pieces.image_blocks(of.source.count) * pieces.strips;
     const int64_t wanted = divided_up(enough_pieces, blocks);
@@ -578,13 +590,12 @@ bool accumulate(Loop loop, const Images& x, const Along* along, const Sizes& ker
     of.filters = filters;
     of.places = along[0].results * along[1].results * along[2].results;
     of.taps = kernel.product();
-    // Between blocks of channels, tiles must not overlap.
-    int64_t at_once = std::max<int64_t>(std::min<int64_t>(terms_in_piece / of.taps, 64), 1);
-    at_once = divided_up(at_once, tile_rows) * tile_rows;
+    const int64_t at_once = std::clamp<int64_t>(terms_in_piece / of.taps, 1, 64);
     of.source.channels_at_once = std::min(of.source.group, at_once);
     divide(of.source, pieces, along, width);
     of.strip_places = of.places / along[pieces.strip_axis].units * pieces.strip;
     of.unit_places = of.places / along[pieces.strip_axis].units;
+    of.row_places = along[2].units;
     pieces.groups = groups;
     pieces.rows = of.source.group;
     pieces.rows_at_once = of.source.channels_at_once;
@@ -621,29 +632,27 @@ bool accumulate(Loop loop, const Images& x, const Along* along, const Sizes& ker
 
     const int64_t wanted = divided_up(enough_pieces, pieces.row_blocks());
     pieces.groups_at_once = std::max<int64_t>(groups / wanted, 1);
-    const int64_t terms = of.source.group * of.taps, blocks = pieces.image_blocks(x.first);
-    of.terms = terms + tile_rows;
+    const int64_t terms = of.source.group * of.taps;
     of.row = few ? filters : divided_up(filters, width) * width;
-    const int64_t sums = groups * of.terms * of.row;
-    pieces.parts = std::min(blocks, divided_up(wanted, pieces.group_blocks()));
-    std::vector<float> memory(size_t(pieces.parts * sums));
-    of.sums = memory.data();
-    of.scratch = of.source_scratch + (few ? of.vectors * width : terms_at_once * places);
+    of.group_sums = divided_up((of.source.channels_at_once * of.taps + tile_rows) * of.row, 16) * 16;
+    of.result = result;
+    of.result_size = groups * filters * terms;
+    pieces.parts = std::min(pieces.image_blocks(x.first), divided_up(wanted, pieces.group_blocks()));
+    const std::unique_ptr<float[]> parts(new float[size_t((pieces.parts - 1) * of.result_size)]);
+    of.parts = parts.get();
+    of.scratch = of.source_scratch + pieces.groups_at_once * of.group_sums +
+                 (few ? of.vectors * width : terms_at_once * places);
     run_pieces(loop, &of, pieces.parts * pieces.group_blocks() * pieces.row_blocks(),
                x.first * of.places * groups * filters * terms > many);
     if (of.failed) {
         PyErr_NoMemory();
         return false;
     }
-    for (int64_t part = 1; part < pieces.parts; ++part) {
-        const float* more = of.sums + part * sums;
-        for (int64_t i = 0; i < sums; ++i) {
-            of.sums[i] += more[i];
+    for (int64_t part = 0; part < pieces.parts - 1; ++part) {
+        const float* more = of.parts + part * of.result_size;
+        for (int64_t i = 0; i < of.result_size; ++i) {
+            result[i] += more[i];
         }
-    }
-    for (int64_t group = 0; group < groups; ++group) {
-        transpose(of.sums + group * of.terms * of.row, of.row, result + group * filters * terms,
-                  terms, terms, filters);
     }
     return true;
 }

@@ -29,55 +29,64 @@ inline int64_t divided_up(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / 
 
 // ---- images with a border ----
 
-// Every step-th element of a row, from ``first`` on, with zeros where the row has none.
-void copy_row(float* __restrict to, const float* __restrict row, int64_t first, const Axis& axis) {
-    const int64_t step = axis.step, length = axis.length;
-    const int64_t begin = within(divided_up(-first, step), length);
-    const int64_t end = within(divided_up(axis.size - first, step), length);
-    int64_t i = 0;
-    for (; i < begin; ++i) {
-        to[i] = 0;
+// Those elements of a plane along an axis that an image has.
+struct Inside {
+    int64_t begin, end;
+    int64_t first;  // where the first of them lies in the image
+
+    Inside(const Axis& axis, int64_t plane) {
+        const int64_t low = axis.low + plane;
+        begin = within(divided_up(-low, axis.step), axis.length);
+        end = within(divided_up(axis.size - low, axis.step), axis.length);
+        first = low + begin * axis.step;
     }
+};
+
+// Every step-th of the floats before ``end``.
+void copy_row(float* __restrict to, const float* __restrict from, int64_t step, int64_t count,
+              const float* end) {
+    int64_t i = 0;
     if (step == 1) {
-        for (; i < end; ++i) {
-            to[i] = row[first + i];
+        for (; i + 4 <= count; i += 4) {
+            four_at(to + i) = four_at(from + i);
         }
     } else if (step == 2) {
-        for (; i < end; ++i) {
-            to[i] = row[first + i * 2];
-        }
-    } else {
-        for (; i < end; ++i) {
-            to[i] = row[first + i * step];
+        for (; i + 4 <= count && from + 2 * i + 8 <= end; i += 4) {
+            const Four a = four_at(from + 2 * i), b = four_at(from + 2 * i + 4);
+            four_at(to + i) = Four{a[0], a[2], b[0], b[2]};
         }
     }
-    for (; i < length; ++i) {
-        to[i] = 0;
+    for (; i < count; ++i) {
+        to[i] = from[i * step];
     }
 }
 
-float* copy_channel(float* to, const float* from, const Axis* axes) {
+void copy_channel(float* to, const float* from, const Axis* axes) {
     const Axis &d = axes[0], &h = axes[1], &w = axes[2];
-    for (int64_t plane = 0; plane < d.planes * h.planes * w.planes; ++plane) {
-        const int64_t first_w = w.low + plane % w.planes;
-        const int64_t first_h = h.low + plane / w.planes % h.planes;
-        const int64_t first_d = d.low + plane / w.planes / h.planes;
-        for (int64_t i = 0; i < d.length; ++i) {
-            const int64_t z = first_d + i * d.step;
-            for (int64_t j = 0; j < h.length; ++j) {
-                const int64_t y = first_h + j * h.step;
-                if (z >= 0 && z < d.size && y >= 0 && y < h.size) {
-                    copy_row(to, from + (z * h.size + y) * w.size, first_w, w);
-                } else {
-                    for (int64_t k = 0; k < w.length; ++k) {
-                        to[k] = 0;
-                    }
-                }
-                to += w.length;
+    const int64_t size = d.size * h.size * w.size, plane = d.length * h.length * w.length;
+    for (int64_t i = 0; i < d.planes * h.planes * w.planes; ++i, to += plane) {
+        const Inside in_d(d, i / w.planes / h.planes), in_h(h, i / w.planes % h.planes);
+        const Inside in_w(w, i % w.planes);
+        const int64_t count = in_w.end - in_w.begin;
+        if ((in_d.end - in_d.begin) * (in_h.end - in_h.begin) * count < plane) {
+            std::memset(to, 0, size_t(plane) * sizeof(float));
+        }
+        const bool whole_rows = count == w.length && count == w.size && h.step == 1;
+        for (int64_t z = in_d.begin; z < in_d.end; ++z) {
+            const float* slice = from + (in_d.first + (z - in_d.begin) * d.step) * h.size * w.size;
+            if (whole_rows) {
+                std::memcpy(to + (z * h.length + in_h.begin) * w.length,
+                            slice + in_h.first * w.size,
+                            size_t((in_h.end - in_h.begin) * count) * sizeof(float));
+                continue;
+            }
+            for (int64_t y = in_h.begin; y < in_h.end; ++y) {
+                copy_row(to + (z * h.length + y) * w.length + in_w.begin,
+                         slice + (in_h.first + (y - in_h.begin) * h.step) * w.size + in_w.first,
+                         w.step, count, from + size);
             }
         }
     }
-    return to;
 }
 
 // So many channels of so many images, each at the start of memory for ``room`` channels, and zeros for
@@ -89,7 +98,8 @@ void copy_images(float* memory, const Source& source, const Axis* axes, int64_t 
         const float* from = source.images + ((image + i) * source.channels + channel) * size;
         float* to = memory + i * room * source.channel;
         for (int64_t c = 0; c < channels; ++c) {
-            to = copy_channel(to, from + c * size, axes);
+            copy_channel(to, from + c * size, axes);
+            to += source.channel;
         }
         for (int j = 0; j < width; ++j) {  // the next image is written over it
             to[j] = 0;
@@ -348,12 +358,18 @@ void accumulate_filter(const float* source, const int32_t* offsets, const int32_
             tile[r] += reinterpret_cast<const Vector&>(x) * g;
         }
     }
+    float lanes[rows][width];
+#pragma GCC unroll 6
     for (int r = 0; r < rows; ++r) {
-        float sum = 0;
-        for (int i = 0; i < width; ++i) {
-            sum += tile[r][i];
+        at(lanes[r]) = tile[r];
+    }
+    for (int r = 0; r < rows; ++r) {
+        for (int half = width / 2; half > 0; half /= 2) {
+            for (int i = 0; i < half; ++i) {
+                lanes[r][i] += lanes[r][i + half];
+            }
         }
-        sums[r * row] += sum;
+        sums[r * row] += lanes[r][0];
     }
 }
 
@@ -371,6 +387,13 @@ AccumulateFilter* const accumulate_rows[] = {accumulate_filter<1>, accumulate_fi
                                              accumulate_filter<3>, accumulate_filter<4>,
                                              accumulate_filter<5>, accumulate_filter<6>};
 
+// A filter's gradients at the places of one of a piece's images.
+const float* gradients_of(const WeightGradient& of, const Piece& piece, int64_t image,
+                          int64_t filter) {
+    const int64_t row = (piece.image + image) * of.pieces.groups * of.filters + filter;
+    return of.gradients + row * of.places + piece.unit * of.unit_places;
+}
+
 // Gradients of some filters at some of a piece's places, in the order of places.
 void transpose_gradients(const WeightGradient& of, const Piece& piece, int64_t filter,
                          int64_t filters, int64_t begin, int64_t end, float* to, int64_t row) {
@@ -378,17 +401,16 @@ void transpose_gradients(const WeightGradient& of, const Piece& piece, int64_t f
     while (begin < end) {
         const int64_t image = begin / of_image, first = begin % of_image;
         const int64_t count = smaller(end - begin, of_image - first);
-        const float* from = of.gradients +
-                            ((piece.image + image) * of.pieces.groups * of.filters + filter) * of.places +
-                            piece.unit * of.unit_places + first;
+        const float* from = gradients_of(of, piece, image, filter) + first;
         transpose(from, of.places, to, row, filters, count);
         to += count * row;
         begin += count;
     }
 }
 
-void accumulate_by_tiles(const WeightGradient& of, const Piece& piece, int64_t group, int64_t count,
-                         const float* source, float* gradients, float* sums) {
+void accumulate_by_tiles(const WeightGradient& of, const Piece& piece, int64_t group,
+                         int64_t in_strip, const float* source, float* gradients, float* sums) {
+    const int64_t count = piece.images * in_strip;  // of several images, all are whole
     const int64_t terms = (piece.row_end - piece.row) * of.taps;
     for (int64_t begin = 0; begin < count; begin += terms_at_once) {
         const int64_t end = smaller(begin + terms_at_once, count);
@@ -407,17 +429,17 @@ void accumulate_by_tiles(const WeightGradient& of, const Piece& piece, int64_t g
 }
 
 void accumulate_by_filters(const WeightGradient& of, const Piece& piece, int64_t group,
-                           int64_t count, const float* source, float* gradients, float* sums) {
+                           int64_t in_strip, const float* source, float* gradients, float* sums) {
     const int64_t terms = (piece.row_end - piece.row) * of.taps;
     for (int64_t filter = 0; filter < of.filters; ++filter) {
         std::memset(gradients, 0, size_t(of.vectors * width) * sizeof(float));
-        for (int64_t i = 0; i < count; ++i) {
-            const int64_t image = i / of.strip_places, place = i % of.strip_places;
-            gradients[of.lanes[i]] =
-                of.gradients[((piece.image + image) * of.pieces.groups * of.filters +
-                              group * of.filters + filter) *
-                                 of.places +
-                             piece.unit * of.unit_places + place];
+        for (int64_t image = 0; image < piece.images; ++image) {
+            const float* from = gradients_of(of, piece, image, group * of.filters + filter);
+            const int32_t* lanes = of.lanes + image * of.strip_places;
+            for (int64_t place = 0; place < in_strip; place += of.row_places) {
+                copy_row(gradients + lanes[place], from + place, 1,
+                         smaller(of.row_places, in_strip - place), nullptr);
+            }
         }
         for (int64_t begin = 0; begin < of.vectors; begin += vectors_at_once) {
             const int64_t some = smaller(vectors_at_once, of.vectors - begin);
@@ -431,6 +453,21 @@ void accumulate_by_filters(const WeightGradient& of, const Piece& piece, int64_t
     }
 }
 
+// A piece's sums, (terms, row) for each group, to the filters of the result.
+void write_sums(const WeightGradient& of, const Piece& piece, const float* sums, float* result) {
+    const int64_t terms = (piece.row_end - piece.row) * of.taps, all = of.pieces.rows * of.taps;
+    constexpr int64_t rows = 64, columns = 16;  // such blocks stay in the first cache
+    for (int64_t group = piece.group; group < piece.group_end; ++group, sums += of.group_sums) {
+        float* to = result + group * of.filters * all + piece.row * of.taps;
+        for (int64_t term = 0; term < terms; term += rows) {
+            for (int64_t filter = 0; filter < of.filters; filter += columns) {
+                transpose(sums + term * of.row + filter, of.row, to + filter * all + term, all,
+                          smaller(rows, terms - term), smaller(columns, of.filters - filter));
+            }
+        }
+    }
+}
+
 void accumulate(void* const* arrays, const double*, int64_t begin, int64_t end) {
     WeightGradient& of = *static_cast<WeightGradient*>(arrays[0]);
     float* source = scratch_of(of.scratch);
@@ -438,29 +475,35 @@ void accumulate(void* const* arrays, const double*, int64_t begin, int64_t end) 
         of.failed = true;
         return;
     }
-    float* gradients = source + of.source_scratch;
+    float* sums = source + of.source_scratch;
+    float* gradients = sums + of.pieces.groups_at_once * of.group_sums;
     const Pieces& pieces = of.pieces;
     const int64_t blocks = pieces.group_blocks() * pieces.row_blocks();
-    const int64_t all = pieces.image_blocks(of.source.count);
+    const int64_t image_blocks = pieces.image_blocks(of.source.count);
     for (int64_t i = begin; i < end; ++i) {
-        const int64_t part = i / blocks;
-        for (int64_t block = part * all / pieces.parts; block < (part + 1) * all / pieces.parts; ++block) {
+        const int64_t part = i / blocks, group_block = i % blocks / pieces.row_blocks();
+        const int64_t first = part * image_blocks / pieces.parts;
+        const int64_t last = (part + 1) * image_blocks / pieces.parts;
+        std::memset(sums, 0, size_t(pieces.groups_at_once * of.group_sums) * sizeof(float));
+        for (int64_t block = first; block < last; ++block) {
             for (int64_t strip = 0; strip < pieces.strips; ++strip) {
-                const Piece piece(pieces, of.source, block, strip, i % blocks / pieces.row_blocks(),
+                const Piece piece(pieces, of.source, block, strip, group_block,
                                   i % pieces.row_blocks());
-                const int64_t in_strip = smaller(of.strip_places, of.places - piece.unit * of.unit_places);
-                const int64_t count = piece.images * in_strip;  // of several images, all are whole
+                const int64_t in_strip =
+                    smaller(of.strip_places, of.places - piece.unit * of.unit_places);
                 for (int64_t group = piece.group; group < piece.group_end; ++group) {
                     copy_images(source, of.source, piece.axes, piece.image, piece.images,
                                 group * of.source.group + piece.row, piece.row_end - piece.row,
                                 of.source.channels_at_once);
-                    float* sums = of.sums + ((part * pieces.groups + group) * of.terms +
-                                             piece.row * of.taps) * of.row;
                     (of.starts == nullptr ? accumulate_by_tiles : accumulate_by_filters)(
-                        of, piece, group, count, source, gradients, sums);
+                        of, piece, group, in_strip, source, gradients,
+                        sums + (group - piece.group) * of.group_sums);
                 }
             }
         }
+        const Piece piece(pieces, of.source, 0, 0, group_block, i % pieces.row_blocks());
+        write_sums(of, piece, sums,
+                   part == 0 ? of.result : of.parts + (part - 1) * of.result_size);
     }
 }
 
