@@ -9,7 +9,8 @@
     TABLE(rows, alike)        \
     TABLE(norm, norm)         \
     TABLE(random, random)     \
-    TABLE(convolution, convolution)
+    TABLE(convolution, convolution) \
+    TABLE(pool, pool)
 
 // Floats of a vector register.
 #if defined(__AVX512F__)
