@@ -4,22 +4,34 @@
 #include "loops.h"
 
 // The files of loops (loops/) whose table has the file's name, and the doors (doors/) to them.
-#define TAPEGRAD_TABLES          \
-    TABLE(activation, broadcast) \
-    TABLE(arithmetic, broadcast) \
-    TABLE(channels, channels)    \
-    TABLE(classes, classes)      \
-    TABLE(embedding, embedding)  \
-    TABLE(index, index)          \
-    TABLE(losses, losses)        \
-    TABLE(norm, norm)            \
-    TABLE(reduce, reduce)        \
-    TABLE(rows, alike)           \
-    TABLE(scan, scan)            \
-    TABLE(random, random)
+#define TAPEGRAD_TABLES             \
+    TABLE(activation, broadcast)    \
+    TABLE(arithmetic, broadcast)    \
+    TABLE(channels, channels)       \
+    TABLE(classes, classes)         \
+    TABLE(convolution, convolution) \
+    TABLE(embedding, embedding)     \
+    TABLE(index, index)             \
+    TABLE(losses, losses)           \
+    TABLE(norm, norm)               \
+    TABLE(pool, pool)               \
+    TABLE(random, random)           \
+    TABLE(reduce, reduce)           \
+    TABLE(rows, alike)              \
+    TABLE(scan, scan)
+
+// Floats of a vector register.
+#if defined(__AVX512F__)
+#define TAPEGRAD_VECTOR_WIDTH 16
+#elif defined(__AVX__)
+#define TAPEGRAD_VECTOR_WIDTH 8
+#else
+#define TAPEGRAD_VECTOR_WIDTH 4
+#endif
 
 struct Level {
     const char* name;
+    int vector_width;
     const Loops& steps;
 #define TABLE(name, door) const Loops& name;
     TAPEGRAD_TABLES

@@ -12,6 +12,7 @@ extern const Loops OF_LEVEL(steps);
 extern const Level OF_LEVEL(level);
 const Level OF_LEVEL(level) = {
     NAME_OF(TAPEGRAD_LEVEL),
+    TAPEGRAD_VECTOR_WIDTH,
     OF_LEVEL(steps),
 #define TABLE(name, door) OF_LEVEL(name),
     TAPEGRAD_TABLES
