@@ -12,3 +12,4 @@ using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, P
 Door alike;   // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
 Door norm;    // layer norm
 Door random;  // random numbers
+Door attention;  // attention

@@ -8,7 +8,8 @@
     TABLE(elementwise, alike) \
     TABLE(rows, alike)        \
     TABLE(norm, norm)         \
-    TABLE(random, random)
+    TABLE(random, random)     \
+    TABLE(attention, attention)
 
 struct Level {
     const char* name;
