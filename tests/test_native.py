@@ -557,6 +557,162 @@ def test_layer_norm_without_weight_or_bias_and_what_is_declined() -> None:
         assert calls.pop() == (given, {"needs": needs})
 
 
+# ---------------------------------------------------------------------- attention
+
+ATTENTIONS = (  # batch, heads, queries, keys, inner, outer
+    (1, 1, 1, 1, 1, 1),
+    (2, 3, 5, 7, 3, 9),
+    (1, 2, 33, 31, 17, 16),
+    (1, 2, 100, 130, 40, 40),
+    (2, 2, 300, 257, 64, 64),
+    (1, 1, 40, 1100, 8, 33),
+)
+
+
+def attention_arrays(sizes: tuple[int, ...], mask: str) -> dict[str, Any]:
+    b, h, l, s, e, o = sizes
+    random = np.random.default_rng(l)
+    shapes = {"g": (l, o), "q": (l, e), "k": (s, e), "v": (s, o)}
+    made: dict[str, Any] = {
+        name: (2 * random.standard_normal((b, h, *shape))).astype("float32")
+        for name, shape in shapes.items()
+    }
+    some = random.random((h, 1, s)) < 0.7
+    if mask == "added":
+        made["mask"] = np.where(some, random.standard_normal((h, 1, s)), -np.inf).astype("float32")
+    else:  # of which the first query sees nothing
+        made["mask"] = some & (np.arange(l)[:, None] > 0) if mask == "bools" else None
+    return made
+
+
+def attention_results(run: Any, a: dict[str, Any], causal: bool) -> list[np.ndarray]:
+    options = {"scale": 0.3, "causal": causal}
+    given = a["q"], a["k"], a["v"], a["mask"]
+    y, *kept = run["attention"](*given, **options)
+    back = run["attention_backward"](
+        a["g"], *given, *kept, **options, needs=(True, True, True, False)
+    )
+    assert back[3] is None
+    return [y, *back[:3]]
+
+
+@pytest.mark.parametrize("sizes", ATTENTIONS)
+@pytest.mark.parametrize("mask", ["none", "causal", "added", "bools"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_attention_is_as_exact_as_the_body(level: str, mask: str, sizes: tuple[int, ...]) -> None:
+    """And has the same bits of heads beside each other in memory, on several threads."""
+    native.compiled.use(level)
+    cpu, causal = tg.device("cpu").ops, mask == "causal"
+    arrays = attention_arrays(sizes, mask)
+    wide = {
+        name: a if a is None or a.dtype == bool else a.astype("float64")
+        for name, a in arrays.items()
+    }
+    native.compiled.set_num_threads(1)
+    exact, mine, body = (
+        attention_results(run, a, causal)
+        for run, a in ((plain, wide), (cpu, arrays), (plain, arrays))
+    )
+    for a, b, c in zip(mine, body, exact, strict=True):
+        assert a.dtype == np.float32
+        eps = np.finfo("float32").eps
+        assert np.sqrt(np.mean((a - c) ** 2)) <= (
+            1.15 * np.sqrt(np.mean((b - c) ** 2)) + eps * np.abs(c).max()
+        )
+        assert np.abs(a - c).max() <= 2 * np.abs(b - c).max() + 2 * eps * np.abs(c).max()
+    native.compiled.set_num_threads(3)
+    for name in "gqkv":
+        beside = np.ascontiguousarray(arrays[name].swapaxes(1, 2))
+        arrays[name] = placed(beside, 3)[0].swapaxes(1, 2)
+    again = attention_results(cpu, arrays, causal)
+    assert [a.tobytes() for a in again] == [a.tobytes() for a in mine]
+    assert again[1].swapaxes(1, 2).flags.c_contiguous
+
+
+def test_attention_of_numbers_that_are_none() -> None:
+    """What is no number comes out where it went in."""
+    arrays = attention_arrays((1, 2, 40, 40, 16, 16), "none")
+    arrays["q"][0, 0, 3] = np.nan
+    arrays["v"][0, 1, 5, 2] = np.nan
+    y = attention_results(tg.device("cpu").ops, arrays, False)[0]
+    expected = np.zeros(y.shape, bool)
+    expected[0, 0, 3] = expected[0, 1, :, 2] = True
+    np.testing.assert_array_equal(np.isnan(y), expected)
+
+
+def test_attention_declines_what_the_loops_do_not_serve() -> None:
+    calls: list[Any] = []
+    forward, back = (
+        native.compiled.Kernel(name, lambda *a, **k: calls.append((a, k)))
+        for name in ("attention", "attention_backward")
+    )
+    a = attention_arrays((2, 2, 4, 5, 3, 3), "added")
+    q, k, v, mask, g = (a[name] for name in ("q", "k", "v", "mask", "g"))
+    options = {"scale": 0.5, "causal": False}
+    y, weights, ends = forward(q, k, v, mask, **options)
+    assert weights is None
+    needs = (True, True, True, False)
+    assert len(back(g, q, k, v, mask, None, ends, **options, needs=needs)) == 4
+    assert not calls
+    swapped = ">f4"
+    for given in (
+        (q.astype("float64"), k, v, None),
+        (q, k.astype(swapped), v, None),
+        (q, k, v.astype("float16"), None),
+        (q[0], k, v, None),
+        (q[:1], k, v, None),
+        (q[..., :2], k, v, None),
+        (q, k[:, :, :4], v, None),
+        (q[:, :, :0], k, v, None),
+        (q, k[:, :, :0], v[:, :, :0], None),
+        (q[..., :0], k[..., :0], v, None),
+        (q, k, v, mask.astype("float64")),
+        (q, k, v, mask[..., :4]),
+        (q, k, v, mask[None, None]),
+        (q, k, v, 1.0),
+        (q[0, 0, 0], k[0, 0, 0], v[0, 0, 0], None),
+        (q[None], k[None], v[None], None),
+        (q, k, v),
+        (q, k, v, None, None),
+    ):
+        forward(*given, **options)
+        assert calls.pop() == (given, options)
+    for named in ({"scale": 1, "causal": False}, {"scale": 0.5}, {**options, "p": 0.0}, {}):
+        forward(q, k, v, None, **named)
+        assert calls.pop()[1] == named
+    for given in (
+        (g.astype("float64"), q, k, v, mask, None, ends),
+        (g[:1], q, k, v, mask, None, ends),
+        (g, q, k, v, mask, y, ends),
+        (g, q, k, v, mask, None, None),
+        (g, q, k, v, mask, None, ends[:, :5]),
+        (g, q, k, v, mask, None, ends[:1]),
+        (g, q, k, v, mask, None),
+    ):
+        back(*given, **options, needs=needs)
+        assert calls.pop()[0] == given
+    for wanted in ((True,) * 4, (True,) * 3, [True, True, True, False]):
+        back(g, q, k, v, mask, None, ends, **options, needs=wanted)
+        assert calls.pop()[1]["needs"] == wanted
+
+
+def test_attention_keeps_no_scores_and_copies_no_heads() -> None:
+    """Of heads that were split off, result and gradients lie in memory as they do."""
+    lib = tg.nn.functional
+    x = tg.randn(2, 300, 3 * 4 * 8).requires_grad_()
+    q, k, v = (part.view(2, 300, 4, 8).transpose(1, 2) for part in x.split(4 * 8, dim=2))
+    y = lib.scaled_dot_product_attention(q, k, v, is_causal=True)
+    assert y.transpose(1, 2).is_contiguous()
+    saved = [a for a in y._node.saved if isinstance(a, np.ndarray)]
+    assert sum(a.size for a in saved) < 4 * x.numel()
+    y.square().sum().backward()
+    native_grad = x.grad.numpy().copy()
+    q, k, v = (part.view(2, 300, 4, 8).transpose(1, 2) for part in x.double().split(4 * 8, dim=2))
+    x.grad = None
+    lib.scaled_dot_product_attention(q, k, v, is_causal=True).square().sum().backward()
+    np.testing.assert_allclose(native_grad, x.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
 # ---------------------------------------------------------------------- random numbers
 
 

@@ -10,6 +10,7 @@
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
 Door alike;      // of arrays alike: on rows, with the last axis
+Door attention;
 Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
 Door channels;   // batch norm
 Door classes;    // cross-entropy

@@ -7,6 +7,7 @@
 #define TAPEGRAD_TABLES             \
     TABLE(activation, broadcast)    \
     TABLE(arithmetic, broadcast)    \
+    TABLE(attention, attention)     \
     TABLE(channels, channels)       \
     TABLE(classes, classes)         \
     TABLE(convolution, convolution) \

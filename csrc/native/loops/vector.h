@@ -38,6 +38,12 @@ inline float exp_within(float x) {
     return e.power * power_of_two(e.whole);
 }
 
+// For x <= 0; 0 where it would be next to nothing beside 1.
+inline float exp_below(float x) {
+    const float e = exp_within(x < -87.0f ? -87.0f : x);
+    return x < -87.0f ? 0.0f : e;
+}
+
 // For all x. 2^n is applied in two halves, so that subnormal results come out rounded and those beyond
 // the range infinite.
 inline float exp(float x) {

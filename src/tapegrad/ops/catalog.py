@@ -120,7 +120,10 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "x": "where=where_method",
         "x_": "fill_diagonal",
     },
-    "layers.attention": {"F": "multi_head_attention_forward scaled_dot_product_attention"},
+    "layers.attention": {
+        "F": "multi_head_attention_forward scaled_dot_product_attention",
+        "xp": "attention attention_backward",
+    },
     "layers.channel_norm": {
         "tg F": "group_norm",
         "F": "instance_norm local_response_norm",

@@ -27,6 +27,9 @@ def _layer(*weights: int) -> Callable[..., int]:
 # product are two. What is not here counts as none.
 _FORMULAS: dict[str, Callable[..., int]] = {
     "matmul": lambda y, a, b: 2 * y.size * a.shape[-1],
+    "attention": lambda y, q, k, v, *_, **__: (
+        2 * math.prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
+    ),
     "linear": lambda y, x, w, bias: 2 * y.size * x.shape[-1],
     "convolution": lambda y, x, w, bias, **_: 2 * y.size * math.prod(w.shape[1:]),
     "convolution_input": lambda y, x, w, **_: 2 * x.size * math.prod(w.shape[1:]),

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.memory import Array
+from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.activation.softmax import softmax
 from tapegrad.ops.common.arguments import require_floating, require_tensor
 from tapegrad.ops.common.precision import compute_in_float32
 from tapegrad.ops.conv.pad import pad
-from tapegrad.ops.linalg.matmul import linear, matmul
+from tapegrad.ops.linalg.matmul import linear, transposed
 from tapegrad.ops.movement.cat import cat
 from tapegrad.ops.movement.shape import contiguous_tensor, transpose
 from tapegrad.ops.pointwise.elementwise import where
@@ -61,12 +62,10 @@ def scaled_dot_product_attention(
         raise RuntimeError(f"[{op}] takes attn_mask or is_causal, not both")
     if enable_gqa:
         key, value = _for_all_heads(op, key, q), _for_all_heads(op, value, q)
-    if is_causal:
-        xp = query._device.xp
-        earlier = xp.arange(k[-2]) <= xp.arange(q[-2])[:, None]
-        attn_mask = wrap(earlier, query._device)
-    result = _attend(op, query, key, value, attn_mask, dropout_p, scale)[0]
-    if query.is_contiguous() or query.ndim < 3 or not transpose(query, -3, -2).is_contiguous():
+    query, key, value = _alike(op, query, key, value)
+    result = _attend(op, query, key, value, attn_mask, dropout_p, scale, is_causal)
+    array, order = result._array, query._array.strides
+    if array.ndim < 3 or order[-3] >= order[-2] or array.swapaxes(-3, -2).flags.c_contiguous:
         return result
     # Heads were split off (..., l, heads, e): beside each other again, they are put together by
     # ``result.transpose(-3, -2).view(...)``, as in PyTorch.
@@ -88,47 +87,147 @@ def _for_all_heads(op: str, x: Tensor, query: tuple) -> Tensor:
 
 @compute_in_float32
 def _attend(
-    op: str, query: Tensor, key: Tensor, value: Tensor, mask: Any, p: float, scale: float | None
+    op: str,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Any,
+    p: float,
+    scale: float | None,
+    causal: bool = False,
+) -> Tensor:
+    if p:
+        return _attend_and_show(op, query, key, value, mask, p, scale, causal)[0]
+    _check_mask(op, query, key, mask)
+    return _attention(query, key, value, mask, scale=_scale(query, scale), causal=causal)
+
+
+@compute_in_float32
+def _attend_and_show(
+    op: str,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Any,
+    p: float,
+    scale: float | None = None,
+    causal: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The result, and the weights that have made it."""
-    if scale is None:
-        scale = 1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
-    scores = matmul(query * scale, transpose(key, -2, -1))
-    if mask is None:
-        weights = softmax(scores, -1)
-    else:
-        weights = _masked_softmax(op, scores, mask)
+    _check_mask(op, query, key, mask)
+    weights = _weights(tensor_xp, query, key, mask, _scale(query, scale), causal)
     weights = dropout(weights, p) if p else weights
-    return matmul(weights, value), weights
+    return tensor_xp.matmul(weights, value), weights
 
 
-def _masked_softmax(op: str, scores: Tensor, mask: Tensor) -> Tensor:
-    """Rows in which all is masked are 0."""
-    require_tensor(op, mask)
-    if mask.dtype.kind != "b" and mask.dtype != scores.dtype:
+def _scale(query: Tensor, scale: float | None) -> float:
+    if scale is not None:
+        return float(scale)
+    return 1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
+
+
+def _alike(op: str, *given: Tensor) -> list[Tensor]:
+    """With leading dimensions that are broadcast to each other."""
+    lead = [tuple(x.shape[:-2]) for x in given]
+    if len(set(lead)) == 1:
+        return [*given]
+    try:
+        common = np.broadcast_shapes(*lead)
+    except ValueError as error:
         raise RuntimeError(
-            f"[{op}] attn_mask must be bool or {scores.dtype.name}, as the query, got "
+            f"[{op}] the leading dimensions of shapes "
+            f"{', '.join(str(tuple(x.shape)) for x in given)} do not broadcast"
+        ) from error
+    return [x.expand((*common, *x.shape[-2:])) for x in given]
+
+
+def _check_mask(op: str, query: Tensor, key: Tensor, mask: Tensor | None) -> None:
+    if mask is None:
+        return
+    require_tensor(op, mask)
+    if mask.dtype.kind != "b" and mask.dtype != query.dtype:
+        raise RuntimeError(
+            f"[{op}] attn_mask must be bool or {query.dtype.name}, as the query, got "
             f"{mask.dtype.name}"
         )
-    shape, given = tuple(scores.shape), tuple(mask.shape)
+    shape, given = (*query.shape[:-1], key.shape[-2]), tuple(mask.shape)
     if len(given) > len(shape) or any(
         n not in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False)
     ):
         raise RuntimeError(
             f"[{op}] attn_mask of shape {given} does not broadcast to the scores' shape {shape}"
         )
-    if mask.dtype.kind == "b":
-        seen, scores = mask._array, where(mask, scores, -math.inf)
+
+
+# ---------------------------------------------------------------------- primitives
+
+
+def _weights(xp: Any, q: Any, k: Any, mask: Any, scale: float, causal: bool) -> Any:
+    """Of arrays or of Tensors. Rows in which all is masked are 0."""
+    scores = xp.matmul(q * scale, transposed(xp, k))
+    last = scores.ndim - 1
+    if causal:
+        mask = _earlier(xp, q, k)
+    if mask is None:
+        return xp.softmax(scores, axis=last)
+    given = mask._array if isinstance(mask, Tensor) else mask
+    if given.dtype.kind == "b":
+        seen, scores = given, xp.where(mask, scores, -math.inf)
     else:
-        seen, scores = mask._array > -math.inf, scores + mask
-    if not mask.ndim:
-        seen = seen.reshape(1)
-    some = seen.any(axis=-1, keepdims=True)
+        seen, scores = given > -math.inf, scores + mask
+    some = (seen if seen.ndim else seen.reshape(1)).any(axis=-1, keepdims=True)
     if isinstance(some, np.ndarray) and some.all():  # a GPU would be waited for
-        return softmax(scores, -1)
-    alive = wrap(some, scores._device)
+        return xp.softmax(scores, axis=last)
+    alive = wrap(some, scores._device) if isinstance(scores, Tensor) else some
     # Softmax of what is -inf throughout would be nan, backward as well as forward.
-    return where(alive, softmax(where(alive, scores, 0.0), -1), 0.0)
+    return xp.where(alive, xp.softmax(xp.where(alive, scores, 0.0), axis=last), 0.0)
+
+
+def _earlier(xp: Any, q: Any, k: Any) -> Any:
+    """(l, s): True where a key is not behind the query."""
+    if isinstance(q, Tensor):
+        return wrap(_earlier(q._device.xp, q._array, k._array), q._device)
+    arange = xp.library.arange
+    return arange(k.shape[-2]) <= arange(q.shape[-2])[:, None]
+
+
+@array_function
+def attention_backward(
+    xp: Any,
+    g: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Any,
+    weights: Any,
+    ends: Any,
+    *,
+    scale: float,
+    causal: bool,
+    needs: tuple[bool, ...],
+) -> tuple:
+    """The gradients of q, k, v and of a mask that is added."""
+    if weights is None:
+        weights = _weights(xp, q, k, mask, scale, causal)
+    slopes = xp.matmul(g, transposed(xp, v))
+    slopes = xp.softmax_backward(slopes, weights, axis=weights.ndim - 1)
+    return (
+        xp.matmul(slopes, k) * scale if needs[0] else None,
+        xp.matmul(transposed(xp, slopes), q * scale) if needs[1] else None,
+        xp.matmul(transposed(xp, weights), g) if needs[2] else None,
+        slopes if needs[3] else None,
+    )
+
+
+@primitive("attention", vjp_all="attention_backward", plain=True, extras=("weights", "ends"))
+def _attention(
+    xp: Any, q: Array, k: Array, v: Array, mask: Any, *, scale: float, causal: bool
+) -> tuple:
+    """softmax(q k^T * scale + mask) v, of equal leading dimensions. Kept for the rule: the weights,
+    or, of loops that never have all of them, where each row ends: its largest score, and the sum of
+    exp(score - that)."""
+    weights = _weights(xp, q, k, mask, scale, causal)
+    return xp.matmul(weights, v), weights, None
 
 
 # ---------------------------------------------------------------------- a whole layer
@@ -208,7 +307,10 @@ def multi_head_attention_forward(
         further += 1
     mask = _joint_mask(op, q, k.shape[1], n, attn_mask, key_padding_mask, further)
     p = dropout_p if training else 0.0
-    y, seen = _attend(op, q, k, v, mask, p, None)
+    if need_weights:
+        y, seen = _attend_and_show(op, q, k, v, mask, p)
+    else:
+        y = _attend(op, q, k, v, mask, p, None)
     y = linear(y.transpose(0, 1).reshape(length, n, width), out_proj_weight, out_proj_bias)
     y = y if batched else y.squeeze(1)
     if not need_weights:
