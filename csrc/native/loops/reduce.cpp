@@ -1,4 +1,4 @@
-// Sums, and other reductions, over rows or columns of floats: in parts, whose results the door
+// Combined, and other reductions, over rows or columns of floats: in parts, whose results the door
 // combines, in double. What is added up in float are blocks of a few numbers.
 #include <cmath>
 #include <cstdint>
@@ -15,38 +15,38 @@ namespace {  // each level has its own, whether inlined or not
 
 // What is reduced: a term of each element, for which a mean (and what of it is lost in float) may be
 // needed; in which type; and how two are combined.
-struct Sums {
+struct Combined {
     static constexpr bool needs_mean = false, adds = true;
     using A = float;
     static constexpr float none = 0;
     template <class A>
     static A combine(A a, A b) { return a + b; }
 };
-struct Sum : Sums {
+struct Sum : Combined {
     static float term(float x, float, float) { return x; }
 };
-struct Squares : Sums {
+struct Squares : Combined {
     static float term(float x, float, float) { return x * x; }
 };
-struct Sizes : Sums {
+struct Sizes : Combined {
     static float term(float x, float, float) { return std::fabs(x); }
 };
-struct Centred : Sums {
+struct Centred : Combined {
     static constexpr bool needs_mean = true;
     static float term(float x, float mean, float rest) {
         const float distance = (x - mean) - rest;
         return distance * distance;
     }
 };
-struct Exponentials : Sums {
+struct Exponentials : Combined {
     static constexpr bool needs_mean = true;
     static float term(float x, float largest, float) { return exp(x - largest); }
 };
-struct SquaresWide : Sums {
+struct SquaresWide : Combined {
     using A = double;
     static double term(float x, float, float) { return double(x) * double(x); }
 };
-struct CentredWide : Sums {
+struct CentredWide : Combined {
     using A = double;
     static constexpr bool needs_mean = true;
     static double term(float x, float mean, float rest) {
@@ -54,7 +54,7 @@ struct CentredWide : Sums {
         return distance * distance;
     }
 };
-struct Product : Sums {
+struct Product : Combined {
     using A = double;
     static constexpr float none = 1;
     static constexpr bool adds = false;
@@ -63,14 +63,14 @@ struct Product : Sums {
     static A combine(A a, A b) { return a * b; }
 };
 // What is no number comes out.
-struct Largest : Sums {
+struct Largest : Combined {
     static constexpr float none = -INFINITY;
     static constexpr bool adds = false;
     static float term(float x, float, float) { return x; }
     template <class A>
     static A combine(A a, A b) { return b > a ? b : b != b ? b : a; }
 };
-struct Smallest : Sums {
+struct Smallest : Combined {
     static constexpr float none = INFINITY;
     static constexpr bool adds = false;
     static float term(float x, float, float) { return x; }
@@ -110,7 +110,7 @@ double of_block(const float* x, int64_t count, Mean m) {
                     parts[j] = Function::combine(parts[j], A(Function::term(x[i + j], 0, 0)));
                 }
             }
-            total = over_lanes(parts, [](A a, A b) { return Function::combine(a, b); });
+            total = over_all(parts, [](A a, A b) { return Function::combine(a, b); });
         }
         for (; i < count; ++i) {
             total = Function::combine(total, A(Function::term(x[i], 0, 0)));
