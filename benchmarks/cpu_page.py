@@ -20,17 +20,18 @@ def page(results: Row) -> str:
     """All tables, as Markdown."""
     rows = {(r["case"], r["threads"]): r for r in results["rows"]}
     counts = sorted({threads for _, threads in rows})
+    jax = "jax" in results["machine"]["libraries"]
     lines = [*_headline(results, counts), "", *_summary(results), ""]
     for name, group in (GROUPS | LARGE).items():
         found = [[rows.get((case.name, n)) for n in counts] for case in group]
         shown = [number for number, n in enumerate(counts) if any(of[number] for of in found)]
         if not shown:
             continue
-        heads = [head for i in shown for head in _heads(counts[i])]
+        heads = [head for i in shown for head in _heads(counts[i], jax)]
         lines += [f"| {name} | goal | {' | '.join(heads)} |", f"|---|---:|{'---:|' * len(heads)}"]
         for case, of in zip(group, found, strict=True):
             if any(of):
-                cells = [cell for i in shown for cell in _cells(of[i], counts[i])]
+                cells = [cell for i in shown for cell in _cells(of[i], jax)]
                 lines.append(f"| `{case.name}` | {_goal(case)} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join([*lines, *_memory(results), *_import(results)]).rstrip()
@@ -41,7 +42,7 @@ def line(row: Row) -> str:
     times = ", ".join(f"{name} {_seconds(t)}" for name, t in row["times"].items())
     problems = "".join(f"; {name}: {text}" for name, text in row["problems"].items())
     ratio = _ratio(row) or "-"
-    return f"{row['case']}, {row['threads']} threads: {ratio} ({times}{problems})"
+    return f"{row['case']}, {_threads(row['threads'])}: {ratio} ({times}{problems})"
 
 
 def misses(results: Row) -> list[str]:
@@ -86,24 +87,25 @@ def _summary(results: Row) -> Iterator[str]:
     found = misses(results)
     yield (
         "A ratio is PyTorch's time by tapegrad's (quartiles in brackets); `bodies` is the same for "
-        "tapegrad without what a compiler makes. A ratio in bold is below its goal: "
+        "tapegrad without what a compiler makes, `JAX` is JAX's time by tapegrad's. A ratio in "
+        "bold is below its goal: "
         f"{sum(_missed(r) for r in results['rows'])} of {aimed} are."
     )
     if found:
         yield from ("", "Below their goals:", "", *(f"- {text}" for text in found))
 
 
-def _heads(threads: int) -> list[str]:
-    return [f"{_threads(threads)}: PyTorch", "tapegrad", "ratio", "bodies", "JAX"]
+def _heads(threads: int, jax: bool) -> list[str]:
+    return [f"{_threads(threads)}: PyTorch", "tapegrad", "ratio", "bodies", *["JAX"] * jax]
 
 
 def _threads(count: int) -> str:
     return f"{count} thread{'s' * (count > 1)}"
 
 
-def _cells(row: Row | None, threads: int) -> list[str]:
+def _cells(row: Row | None, jax: bool) -> list[str]:
     if row is None:
-        return ["-"] * len(_heads(threads))
+        return ["-"] * (4 + jax)
     times, problems = row["times"], row["problems"]
     torch, mine = times.get("torch"), times.get("tapegrad")
     cells = [
@@ -112,8 +114,8 @@ def _cells(row: Row | None, threads: int) -> list[str]:
     ]
     cells.append(_ratio(row) or "-")
     cells.append(f"{torch / times['bodies']:.2f}" if torch and "bodies" in times else "-")
-    # Beside tapegrad, as PyTorch's time is.
-    cells.append(f"{times['jax'] / mine:.2f}" if mine and "jax" in times else "-")
+    if jax:
+        cells.append(f"{times['jax'] / mine:.2f}" if mine and "jax" in times else "-")
     return cells
 
 

@@ -32,7 +32,7 @@ ROUNDS, LEAST, LEAST_OF_SLOW = 9, 5, 3
 # while on the cores that this one computes on (OpenBLAS's for some 2^26 cycles).
 PAUSE = 0.05
 BUSY = 0.15  # of a core: what other programs may take during a round
-AGAIN = 2  # times that a disturbed round is made again
+AGAIN = 2  # times that a disturbed round is made again, while the case has time left
 
 
 class Worker:
@@ -73,9 +73,7 @@ def command_of(name: str, threads: int) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, str(WORKER), library], {**os.environ, **told}
 
 
-def row(
-    workers: Mapping[str, Worker], case: Case, seconds: float, threads: int
-) -> dict[str, Any]:
+def row(workers: Mapping[str, Worker], case: Case, seconds: float, threads: int) -> dict[str, Any]:
     """The case measured by all libraries in turns, for about so many seconds."""
     problems, calls, took = {}, {}, 0.0
     for name, worker in workers.items():
@@ -93,7 +91,7 @@ def row(
         order = list(calls)[:: -1 if len(rounds) % 2 else 1]
         for _ in range(AGAIN + 1):
             found, quiet = _round(workers, order, calls, threads)
-            if quiet or threads == 1:
+            if quiet or threads == 1 or time.perf_counter() > end:
                 break
         disturbed += threads > 1 and not quiet
         rounds.append({name: found[name][clock] for name in order})

@@ -15,9 +15,7 @@ GROUPS: dict[str, list[Case]] = {
 }
 # Measured only when --large asks for it.
 LARGE: dict[str, list[Case]] = {"Ten million numbers": elements.LARGE}
-CASES: dict[str, Case] = {
-    case.name: case for group in (GROUPS | LARGE).values() for case in group
-}
+CASES: dict[str, Case] = {case.name: case for group in (GROUPS | LARGE).values() for case in group}
 # Steps whose peak memory is measured, in a process for each library.
 PEAKS = (
     "MLP 784-512-512-10, batch 128, Adam",

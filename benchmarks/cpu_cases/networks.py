@@ -10,11 +10,7 @@ from typing import Any
 
 from .case import Case, Step, forward, integers, normal, training
 
-PERCEPTRONS = (
-    (64, (784, 128, 10)),
-    (128, (784, 512, 512, 10)),
-    (512, (1024, 2048, 2048, 1000)),
-)
+PERCEPTRONS = ((64, (784, 128, 10)), (128, (784, 512, 512, 10)), (512, (1024, 2048, 2048, 1000)))
 
 
 @cache
