@@ -1,4 +1,4 @@
-"""tapegrad against PyTorch, and JAX where it is installed, on the CPU: ``python benchmarks/cpu.py``.
+"""tapegrad against PyTorch, and JAX where it is there, on the CPU: ``python benchmarks/cpu.py``.
 
 Each library has a process of its own, and they take turns within each case, so that a noisy machine
 is noisy for all; a row has the median times, and the median and quartiles of the ratio turn by

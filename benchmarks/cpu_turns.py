@@ -47,7 +47,8 @@ class Worker:
 
     def ask(self, *request: Any) -> Any:
         """The answer to a request. Raises RuntimeError with what went wrong in the process."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()

@@ -52,7 +52,7 @@ class Library:
         else:
             self.step = CASES[case].make(self.library)
         start, calls, seconds = time.perf_counter(), 0, 0.0
-        while calls < WARM and time.perf_counter() - start < WARM_SECONDS or not calls:
+        while not calls or (calls < WARM and time.perf_counter() - start < WARM_SECONDS):
             began = time.perf_counter()
             self.step()
             seconds, calls = time.perf_counter() - began, calls + 1

@@ -71,7 +71,8 @@ def load(folder: Path) -> None:
     for name in MODULES:
         path = str(folder / f"{name.rpartition('.')[2]}.so")
         spec = spec_from_file_location(name, path, loader=ExtensionFileLoader(name, path))
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         sys.modules[name] = module = module_from_spec(spec)
         spec.loader.exec_module(module)
     # PyTorch's exceptions of C++ stop the sanitizers' runtime.

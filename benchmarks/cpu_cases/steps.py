@@ -32,9 +32,7 @@ def loader(shuffle: bool, lib: Any) -> Step:
     batches = data.DataLoader(data.TensorDataset(images, classes), batch_size=64, shuffle=shuffle)
 
     def step() -> Any:
-        for batch in batches:
-            pass
-        return batch
+        return sum(len(labels) for _, labels in batches)
 
     return step
 

@@ -175,12 +175,12 @@ def numpy_and_blas() -> str:
 
 
 def blas_kernel() -> str:
-    """The processor whose kernels NumPy's OpenBLAS runs, such as "SkylakeX"; "" for another BLAS."""
-    from numpy.linalg import _umath_linalg
-
+    """The processor whose kernels NumPy's OpenBLAS runs, as "SkylakeX"; "" for another BLAS."""
     try:
+        from numpy.linalg import _umath_linalg
+
         library = ctypes.CDLL(_umath_linalg.__file__)  # symbols of what it is linked with, too
-    except OSError:
+    except (ImportError, OSError):
         return ""
     for name in _CORE_NAMES:
         if hasattr(library, name):
@@ -201,7 +201,9 @@ _CORE_NAMES = [
 
 def blas_status() -> str:
     """What ``blas_kernel`` says, and what it would say if the environment did not choose."""
-    kernel = blas_kernel() or "unknown"
+    kernel = blas_kernel()
+    if not kernel:
+        return "not found: NumPy computes matrix products by another library"
     chosen = os.environ.get("OPENBLAS_CORETYPE")
     if not chosen:
         return f"kernels for {kernel}"

@@ -177,8 +177,8 @@ class _Reference:
 
 
 class _Probe(Operations):
-    """A device's operations, which notice whether a kernel, or a loop of the CPU's, accepts the call
-    of one of them."""
+    """A device's operations, which notice whether a kernel, or a loop of the CPU's, accepts the
+    call of one of them."""
 
     def __init__(self, device: Device, name: str):
         super().__init__(device)

@@ -1,8 +1,8 @@
 """What is measured: a row for each primitive that has a kernel, and for a few that have none.
 
-The primitives are found from the registrations of kernels (``devices.overrides``) and from what the
-CPU has loops for (``native.names``); ``missing`` names those without a row here, and a test requires
-that every one has a row.
+The primitives are found from the registrations of kernels (``devices.overrides``) and from what
+the CPU has loops for (``native.names``); ``missing`` names those without a row here, and a test
+requires that every one has a row.
 """
 
 from __future__ import annotations
