@@ -10,11 +10,12 @@ to a JSON file, from which ``performance_page.py`` writes docs/performance.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from datetime import date
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
@@ -44,8 +45,10 @@ def chosen(patterns: list[str], large: bool) -> list[Case]:
     ]
 
 
-def measure(cases: list[Case], threads: int, seconds: float, results: dict[str, Any]) -> None:
-    """Add the rows of the cases with so many threads, and facts about the libraries."""
+def measure(
+    cases: list[Case], threads: int, seconds: float, results: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Add the rows of the cases with so many threads, one by one, and facts about the libraries."""
     names = [name for name in cpu_turns.LIBRARIES if name != "jax" or find_spec("jax")]
     workers = {name: Worker(name, threads) for name in names}
     try:
@@ -56,7 +59,7 @@ def measure(cases: list[Case], threads: int, seconds: float, results: dict[str, 
             known = {n: w for n, w in workers.items() if n != "jax" or case.name in MAKERS}
             row = cpu_turns.row(known, case, seconds, threads)
             results["rows"].append(row)
-            print(cpu_page.line(row), flush=True)
+            yield row
     finally:
         for worker in workers.values():
             worker.end()
@@ -103,18 +106,19 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="ten million numbers, too")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
-    began = time.perf_counter()
     facts = {"date": date.today().isoformat(), **machine.describe()}
     settings = {"seconds": options.seconds, "only": options.only}
     results: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, "machine": facts}
     results |= {"settings": settings, "before": machine.state(), "rows": []}
     cases = chosen(options.only, options.large)
-    for threads in map(int, options.threads.split(",")):
-        measure(cases, threads, options.seconds, results)
     results["peaks"] = [peak(case.name) for case in cases if case.name in PEAKS]
     if not options.only:
         results["import"] = imports(10 * options.seconds)
-    results |= {"after": machine.state(), "took_s": round(time.perf_counter() - began)}
+    with contextlib.suppress(KeyboardInterrupt):  # what was measured until then is something
+        for threads in map(int, options.threads.split(",")):
+            for row in measure(cases, threads, options.seconds, results):
+                print(cpu_page.line(row), flush=True)
+    results["after"] = machine.state()
     print(f"\n{cpu_page.page(results)}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import signal
 import sys
 import time
 import traceback
@@ -78,6 +79,7 @@ class Library:
 
 
 def serve(library: Library) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that asks
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         try:
