@@ -66,7 +66,7 @@ def measure(
 
 
 def peak(case: str) -> dict[str, Any]:
-    """Megabytes of ten steps with one thread, by library."""
+    """Megabytes of some steps with one thread, by library."""
     found: dict[str, Any] = {"case": case}
     for name in ("bodies", "tapegrad", "torch"):
         command, environ = cpu_turns.command_of(name, 1)

@@ -91,14 +91,14 @@ def serve(library: Library) -> None:
 
 
 def peak(library: Library, case: str) -> float:
-    """Megabytes at the most, during ten steps, above what the process had after its imports and a
+    """Megabytes at the most, during some steps, above what the process had after its imports and a
     small step (Linux: the kernel's own high-water mark)."""
     library.make("tiny MLP 8-16-16-1, batch 16, SGD step")  # thread pools and work buffers
     library.drop()
     Path("/proc/self/clear_refs").write_text("5")  # the mark starts again from here
     before = _status("VmRSS")
     library.make(case)
-    library.run(10 if _status("VmRSS") < 1 << 20 else 4)
+    library.run(3)
     return (_status("VmHWM") - before) / 1024
 
 

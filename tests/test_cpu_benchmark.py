@@ -51,7 +51,9 @@ def test_elements_are_what_pytorch_computes(
             continue  # other numbers
         for a, b in zip(several(mine), several(theirs), strict=True):
             expected = torch.tensor(a.numpy())
-            torch.testing.assert_close(b.detach(), expected, msg=lambda text: f"{case.name}: {text}")
+            torch.testing.assert_close(
+                b.detach(), expected, msg=lambda text: f"{case.name}: {text}"
+            )
 
 
 def several(result: Any) -> list[Any]:
@@ -63,7 +65,10 @@ def test_cases_are_chosen_by_name() -> None:
         "LeNet, batch 64, SGD",
         "LeNet, batch 64, inference",
     ]
-    assert [case.name for case in cpu.chosen(["x.ex*1e?"], True)] == ["x.exp(), 1e6", "x.exp(), 1e7"]
+    assert [case.name for case in cpu.chosen(["x.ex*1e?"], True)] == [
+        "x.exp(), 1e6",
+        "x.exp(), 1e7",
+    ]
     everything = [case.name for group in GROUPS.values() for case in group]
     assert [case.name for case in cpu.chosen([], False)] == everything
 
