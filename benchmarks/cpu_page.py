@@ -76,6 +76,8 @@ def _headline(results: Row, counts: list[int]) -> Iterator[str]:
     )
     if "jax" not in libraries:
         yield "JAX is not installed here, so no row has it."
+    if only := results["settings"]["only"]:
+        yield f"Only a part of the cases: {', '.join(only)}."
     clocks = {r["threads"]: r["clock"] for r in results["rows"]}
     yield " ".join(f"With {_threads(n)}: {CLOCKS[clocks[n]]}." for n in counts)
     if disturbed := sum(r["disturbed"] > r["rounds"] / 2 for r in results["rows"]):
