@@ -47,12 +47,17 @@ def sanitized(folder: Path) -> dict[str, str] | str:
     cxx = _build.find_cxx()
     if cxx is None:
         return "there is no C++ compiler"
+    # The runtime must come first in the process, before Python's own allocations. (clang++ links
+    # its own into programs only.)
+    runtime = _build.output_of([*cxx.command, "-print-file-name=libasan.so"]).strip()
+    if not Path(runtime).is_absolute():
+        return f"{cxx} has no libasan.so: install that of g++, or set CXX=g++"
     probe = folder / "probe.cpp"
     probe.write_text("int main() { return 0; }\n")
     command = [*cxx.command, *FLAGS, str(probe), "-o", str(probe.with_suffix(""))]
     tried = subprocess.run(command, capture_output=True, text=True)
     if tried.returncode:
-        return f"{cxx} has no sanitizers: {tried.stderr.strip().splitlines()[-1]}"
+        return f"{cxx} has no sanitizers ({tried.stderr.strip().splitlines()[-1]})"
     environ = {**os.environ, "CXXFLAGS": " ".join(FLAGS)}
     objects = _build.objects_folder()
     for name, plan in (("_native", _build.plan_native), ("_tape", _build.plan_tape)):
@@ -60,10 +65,7 @@ def sanitized(folder: Path) -> dict[str, str] | str:
     flags = _build._numpy_flags("plain_malloc", cxx, environ)
     source = str(Path(__file__).with_name("plain_malloc.cpp"))
     subprocess.run([*flags, "-shared", source, "-o", str(folder / "plain_malloc.so")], check=True)
-    # The runtime must come first in the process, before Python's own allocations.
-    named = _build.output_of([*cxx.command, "-print-file-name=libasan.so"]).strip()
-    runtime = {"LD_PRELOAD": named} if Path(named).is_absolute() else {}
-    return {**OPTIONS, **runtime}
+    return {**OPTIONS, "LD_PRELOAD": runtime}
 
 
 def load(folder: Path) -> None:
