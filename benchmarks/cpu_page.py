@@ -77,9 +77,11 @@ def _headline(results: Row, counts: list[int]) -> Iterator[str]:
     if "jax" not in libraries:
         yield "JAX is not installed here, so no row has it."
     if only := results["settings"]["only"]:
-        yield f"Only a part of the cases: {', '.join(only)}."
+        yield f"Only a part of the cases: {'; '.join(only)}."
     clocks = {r["threads"]: r["clock"] for r in results["rows"]}
     yield " ".join(f"With {_threads(n)}: {CLOCKS[clocks[n]]}." for n in counts)
+    loads = [results[when].get("load", "unknown") for when in ("before", "after")]
+    yield f"The machine's load was {loads[0]} before and {loads[1]} after."
     if disturbed := sum(r["disturbed"] > r["rounds"] / 2 for r in results["rows"]):
         yield f"Other programs were busy during most rounds of {disturbed} rows."
 

@@ -167,7 +167,10 @@ def results(**ratios: float) -> dict[str, Any]:
         "libraries": {"tapegrad": mine, "torch": {"version": "2.13", "instructions": "AVX2"}},
     }
     peaks = [{"case": "LeNet, batch 64, SGD", "bodies": 9.0, "tapegrad": 12.0, "torch": 10.0}]
-    return {"machine": machine, "settings": {"only": []}, "rows": rows, "peaks": peaks}
+    return {
+        **{"machine": machine, "settings": {"only": []}, "rows": rows, "peaks": peaks},
+        **{"before": {"load": 0.1}, "after": {}},
+    }
 
 
 def test_the_page_shows_goals_and_what_is_below_them() -> None:
@@ -175,6 +178,7 @@ def test_the_page_shows_goals_and_what_is_below_them() -> None:
     assert "its kernels for Haswell; PyTorch's instructions are AVX2. Loops: v3" in text
     assert "JAX is not installed here" in text
     assert "With 1 thread: processor time. With 2 threads: wall time" in text
+    assert "load was 0.1 before and unknown after." in text
     assert "Other programs were busy during most rounds of 2 rows." in text
     assert "A ratio in bold is below its goal: 1 of 2 are." in text
     assert (
@@ -190,7 +194,7 @@ def test_the_page_shows_goals_and_what_is_below_them() -> None:
 
 def test_the_page_says_that_only_a_part_was_measured() -> None:
     found = results(of1=2.0) | {"settings": {"only": ["LeNet", "x + w"]}}
-    assert "Only a part of the cases: LeNet, x + w." in cpu_page.page(found)
+    assert "Only a part of the cases: LeNet; x + w." in cpu_page.page(found)
 
 
 def test_the_page_shows_jax_where_it_was_measured() -> None:

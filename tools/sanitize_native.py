@@ -57,7 +57,7 @@ def sanitized(folder: Path) -> dict[str, str] | str:
     command = [*cxx.command, *FLAGS, str(probe), "-o", str(probe.with_suffix(""))]
     tried = subprocess.run(command, capture_output=True, text=True)
     if tried.returncode:
-        return f"{cxx} has no sanitizers ({tried.stderr.strip().splitlines()[-1]})"
+        return f"{cxx} has no sanitizers ({(tried.stderr.strip() or 'it fails').splitlines()[-1]})"
     environ = {**os.environ, "CXXFLAGS": " ".join(FLAGS)}
     objects = _build.objects_folder()
     for name, plan in (("_native", _build.plan_native), ("_tape", _build.plan_tape)):
