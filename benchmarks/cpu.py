@@ -49,14 +49,21 @@ def measure(
     cases: list[Case], threads: int, seconds: float, results: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Add the rows of the cases with so many threads, one by one, and facts about the libraries."""
-    names = [name for name in cpu_turns.LIBRARIES if name != "jax" or find_spec("jax")]
+    absent = {} if find_spec("jax") else {"jax": "not installed"}
+    results["machine"]["absent"] = absent
+    names = [name for name in cpu_turns.LIBRARIES if name not in absent]
     workers = {name: Worker(name, threads) for name in names}
+    libraries = results["machine"]["libraries"] = {}
     try:
-        results["machine"]["libraries"] = {n: w.ask("facts") for n, w in workers.items()}
+        for name, worker in workers.items():
+            try:
+                libraries[name] = worker.ask("facts")
+            except (RuntimeError, OSError) as error:  # it is there, but does not work
+                absent[name] = str(error)
         for case in cases:
             if case.alone and threads > 1:
                 continue
-            known = {n: w for n, w in workers.items() if n != "jax" or case.name in MAKERS}
+            known = {n: workers[n] for n in libraries if n != "jax" or case.name in MAKERS}
             row = cpu_turns.row(known, case, seconds, threads)
             results["rows"].append(row)
             yield row
@@ -106,6 +113,8 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="ten million numbers, too")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
+    if find_spec("torch") is None:
+        parser.error("PyTorch, which everything is compared with, is not installed")
     facts = {"date": date.today().isoformat(), **machine.describe()}
     settings = {"seconds": options.seconds, "only": options.only}
     results: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, "machine": facts}

@@ -74,8 +74,8 @@ def _headline(results: Row, counts: list[int]) -> Iterator[str]:
         f"{libraries.get('torch', {}).get('instructions', 'unknown')}. Loops: {mine['loops']}; "
         f"tape in {mine['tape']}; freed memory is {'' if mine['keeps_memory'] else 'not '}kept."
     )
-    if "jax" not in libraries:
-        yield "JAX is not installed here, so no row has it."
+    if absent := m["absent"]:
+        yield f"Not measured: {', '.join(f'{name} ({why})' for name, why in absent.items())}."
     if only := results["settings"]["only"]:
         yield f"Only a part of the cases: {'; '.join(only)}."
     clocks = {r["threads"]: r["clock"] for r in results["rows"]}

@@ -68,8 +68,6 @@ def command_of(name: str, threads: int) -> tuple[list[str], dict[str, str]]:
     """How a library's process is started."""
     library, variables = LIBRARIES[name]
     count = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
-    if library == "jax" and threads == 1:
-        variables = {**variables, "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
     told = {**variables, **{key: str(value) for key, value in count.items()}}
     return [sys.executable, str(WORKER), library], {**os.environ, **told}
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 import signal
 import sys
 import time
@@ -26,6 +27,9 @@ class Library:
 
     def __init__(self, name: str):
         self.name, self.step = name, None
+        if name == "jax" and hasattr(os, "sched_setaffinity"):  # a thread for each processor
+            processors = sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])]
+            os.sched_setaffinity(0, processors)
         self.library = importlib.import_module(name)
 
     def facts(self) -> dict[str, Any]:

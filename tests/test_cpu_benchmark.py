@@ -164,6 +164,7 @@ def results(**ratios: float) -> dict[str, Any]:
     machine = {
         **{"date": "2026-01-02", "processor": "Some CPU", "cores": 2, "python": "3.11"},
         **{"numpy": "2.4", "numpy_blas": "2.4 with openblas 0.3"},
+        "absent": {"jax": "not installed"},
         "libraries": {"tapegrad": mine, "torch": {"version": "2.13", "instructions": "AVX2"}},
     }
     peaks = [{"case": "LeNet, batch 64, SGD", "bodies": 9.0, "tapegrad": 12.0, "torch": 10.0}]
@@ -176,7 +177,7 @@ def results(**ratios: float) -> dict[str, Any]:
 def test_the_page_shows_goals_and_what_is_below_them() -> None:
     text = cpu_page.page(results(of1=1.9, of2=1.4))
     assert "its kernels for Haswell; PyTorch's instructions are AVX2. Loops: v3" in text
-    assert "JAX is not installed here" in text
+    assert "Not measured: jax (not installed)." in text
     assert "With 1 thread: processor time. With 2 threads: wall time" in text
     assert "load was 0.1 before and unknown after." in text
     assert "Other programs were busy during most rounds of 2 rows." in text
