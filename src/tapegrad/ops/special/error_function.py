@@ -80,7 +80,7 @@ _ERFC = (
 def _erf(xp: Any, x: Array) -> Any:
     """2 / sqrt(pi) times the integral of exp(-t ** 2) from 0 to input."""
     # Both branches are computed everywhere; beyond |x| = 6 it is +-1. (They are multiplied by what
-    # is 0 or 1, as NumPy takes ten times as long to choose.)
+    # is 0 or 1, as NumPy is slower at choosing.)
     size = xp.minimum(xp.abs(x), 6.0)
     square = size * size
     small = size * horner(_ERF_SMALL, xp.minimum(square, 1.0))
