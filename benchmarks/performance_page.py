@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any, NamedTuple
 
-import cpu
+import cpu_page
 import gpu_check
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,7 +117,7 @@ def figures(folder: Path) -> str:
         lines += [measured_on(found), "", *outcome(found), ""]
     lines += ["| | goal | measured |", "|---|---|---|"]
     lines += [f"| {g.item} | {g.goal} | {measured(g, found)} |" for g in GOALS]
-    lines += ["", "## On the CPU", "", cpu.table(json.loads((folder / "cpu.json").read_text()))]
+    lines += ["", "## On the CPU", "", cpu_page.page(json.loads((folder / "cpu.json").read_text()))]
     return "\n".join(lines) + "\n"
 
 

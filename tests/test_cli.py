@@ -101,6 +101,28 @@ def test_doctor_runs_as_a_command():
     assert not run.stderr
 
 
+def test_doctor_warns_where_the_environment_chose_the_kernels_of_openblas(monkeypatch):
+    kernel = doctor.blas_kernel()
+    if not kernel:
+        pytest.skip("NumPy computes with another BLAS")
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    assert doctor.blas_status() == f"kernels for {kernel}"
+    free = subprocess.check_output(
+        [sys.executable, "-c", "from tapegrad import doctor; print(doctor.blas_kernel())"],
+        text=True,
+    ).strip()
+    monkeypatch.setenv("OPENBLAS_CORETYPE", free)
+    monkeypatch.setattr(doctor, "blas_kernel", lambda: free)
+    assert doctor.blas_status().endswith("and as they would be without it")
+    monkeypatch.setattr(doctor, "blas_kernel", lambda: "Prescott")
+    assert doctor.blas_status() == (
+        f"kernels for Prescott, as OPENBLAS_CORETYPE={free} says: without it they would be those "
+        f"for {free}; unset it unless you need it"
+    )
+    monkeypatch.setattr(doctor, "blas_kernel", lambda: "")
+    assert "another library" in doctor.blas_status()
+
+
 H200 = Driver("13.0", (Gpu("NVIDIA H200", 150 << 30, "90"),))
 BUILT = Extension("80 90a 90+PTX", "")
 NOT_BUILT = Extension("", "not built")

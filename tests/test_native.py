@@ -4,15 +4,18 @@ instructions, on any number of threads, whatever the arrays' sizes and places in
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import _build
 from tapegrad.core import native
 from tapegrad.core.devices import PlainOperations
 from tapegrad.optim.steps import options_of
@@ -22,7 +25,9 @@ pytestmark = pytest.mark.skipif(
     native.compiled is None, reason=f"needs tapegrad._native: {native.status}"
 )
 
-LEVELS = native.compiled.levels() if native.compiled else []
+# Those that run here; only one, if the environment says so: as on a processor that has no other.
+CHOSEN = os.environ.get("TAPEGRAD_NATIVE_ISA")
+LEVELS = [CHOSEN] if CHOSEN else native.compiled.levels() if native.compiled else []
 THREADS = (1, 2, 3)
 SIZES = (0, 1, 3, 7, 64, 1000, 32_768, 32_769, 100_003)
 plain = PlainOperations()
@@ -810,8 +815,6 @@ def test_threads_start_again_after_a_fork() -> None:
 
 
 def test_python_threads_may_step_at_the_same_time() -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     native.compiled.set_num_threads(3)
 
     def steps(seed: int) -> bytes:
@@ -842,10 +845,26 @@ def test_environment(variables: dict[str, str], expected: str) -> None:
         "threads = native.compiled and native.compiled.get_num_threads()\n"
         "print(threads, native.status)"
     )
-    environ = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", "TAPEGRAD_NATIVE_ISA": "", **variables}
     run = [sys.executable, "-W", "ignore", "-c", program]
     said = subprocess.check_output(run, env=environ, text=True)
     assert said.startswith(expected.replace("['", "").replace("']", ""))
+
+
+def test_no_function_of_one_level_is_linked_for_another() -> None:
+    """Of an inline function that several files have, the linker takes any: one with instructions
+    that a processor lacks would end the process there."""
+    if shutil.which("nm") is None or (cxx := _build.find_cxx()) is None:
+        pytest.skip("needs nm and a C++ compiler")
+    known = f"-DTAPEGRAD_LEVEL={LEVELS[-1]}"
+    units = [u for u in _build.plan_native(cxx, _build.source_root()).units if known in u.command]
+    objects = [_build.objects_folder() / f"{unit.source.stem}-{unit.key}.o" for unit in units]
+    with ThreadPoolExecutor(_build.cores()) as executor:
+        list(executor.map(_build._compile, units, objects))
+    assert objects
+    said = subprocess.check_output(["nm", "-C", "--defined-only", *map(str, objects)], text=True)
+    symbols = [line.split(maxsplit=2) for line in said.splitlines() if line.count(" ") >= 2]
+    assert [name for _, kind, name in symbols if kind in "WVu"] == []
 
 
 def test_number_of_threads_follows_set_num_threads() -> None:

@@ -39,11 +39,14 @@ from .core.formats import (
     preserve_format,
     strided,
 )
+from .core.heap import keep_freed_memory as _keep_freed_memory
 from .core.kernels import KernelError
 from .core.tensor import Size, Tensor
 from .ops import methods as _methods
 from .ops.catalog import doors as _doors
 from .ops.common.hints import UnknownName as _UnknownName
+
+_keep_freed_memory()
 
 e, inf, nan, pi, newaxis = 2.718281828459045, float("inf"), float("nan"), 3.141592653589793, None
 bool = dtypes.bool_

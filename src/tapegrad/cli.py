@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--peers",
         metavar="NAMES",
-        help="of numpy,cupy,torch,torch.compile, or none (those present that suit the device)",
+        help="of numpy,body,cupy,torch,torch.compile, or none (those present that suit the device)",
     )
     bench.add_argument("--budget", type=float, metavar="SECONDS", help="about how long it may take")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")

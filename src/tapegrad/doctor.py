@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import platform
 import re
 import subprocess
@@ -62,6 +63,7 @@ def doctor() -> str:
         ("tapegrad", package_version("tapegrad") or "not installed, running from its sources"),
         ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         ("NumPy", numpy_and_blas()),
+        ("OpenBLAS", blas_status()),
         ("CuPy", cupy or "not installed"),
         ("driver", f"supports CUDA {driver.cuda}" if driver.cuda else driver.problem),
         *(
@@ -170,6 +172,54 @@ def numpy_and_blas() -> str:
         return f"{numpy.__version__} with {blas['name']} {blas['version']}"
     except (KeyError, TypeError):
         return f"{numpy.__version__} with an unknown BLAS"
+
+
+def blas_kernel() -> str:
+    """The processor whose kernels NumPy's OpenBLAS runs, as "SkylakeX"; "" for another BLAS."""
+    try:
+        from numpy.linalg import _umath_linalg
+
+        library = ctypes.CDLL(_umath_linalg.__file__)  # symbols of what it is linked with, too
+    except (ImportError, OSError):
+        return ""
+    for name in _CORE_NAMES:
+        if hasattr(library, name):
+            asked = library[name]
+            asked.restype = ctypes.c_char_p
+            return str(asked().decode(errors="replace"))
+    return ""
+
+
+# Of OpenBLAS's own function; those in NumPy's wheels have a prefix, those with 64-bit integers a
+# suffix.
+_CORE_NAMES = [
+    f"{prefix}openblas_get_corename{suffix}"
+    for prefix in ("scipy_", "")
+    for suffix in ("64_", "_64", "")
+]
+
+
+def blas_status() -> str:
+    """What ``blas_kernel`` says, and what it would say if the environment did not choose."""
+    kernel = blas_kernel()
+    if not kernel:
+        return "not found: NumPy computes matrix products by another library"
+    chosen = os.environ.get("OPENBLAS_CORETYPE")
+    if not chosen:
+        return f"kernels for {kernel}"
+    environ = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
+    # (As tapegrad was found: it may be running from its sources.)
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    ask = [sys.executable, "-c", "from tapegrad.doctor import blas_kernel; print(blas_kernel())"]
+    try:
+        run = subprocess.run(ask, env=environ, capture_output=True, text=True, timeout=60)
+        free = run.stdout.strip() or "unknown"
+    except (OSError, subprocess.SubprocessError):
+        free = "unknown"
+    told = f"kernels for {kernel}, as OPENBLAS_CORETYPE={chosen} says"
+    if free == kernel:
+        return f"{told}, and as they would be without it"
+    return f"{told}: without it they would be those for {free}; unset it unless you need it"
 
 
 # Loads a module without importing tapegrad, so that it may crash without harm.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core import native
 from tapegrad.core.devices import Device, KernelsMissing, Operations, overrides, to_numpy
 from tapegrad.core.dtypes import is_floating
 
@@ -176,7 +177,8 @@ class _Reference:
 
 
 class _Probe(Operations):
-    """A device's operations, which notice whether a kernel accepts the call of one of them."""
+    """A device's operations, which notice whether a kernel, or a loop of the CPU's, accepts the
+    call of one of them."""
 
     def __init__(self, device: Device, name: str):
         super().__init__(device)
@@ -188,6 +190,12 @@ class _Probe(Operations):
         return self.device.ops[name]
 
     def _call(self, *arrays: Any, **parameters: Any) -> Any:
+        if self.device.type == "cpu" and self._name in native.names():
+            declined: list[str] = []
+            native.with_loops(self._name, lambda *_, **__: declined.append(self._name))(
+                *arrays, **parameters
+            )
+            self.accepted = not declined
         for types, f in overrides.get(self._name, ()):
             if self.device.type in types and not self.accepted:
                 try:
@@ -198,7 +206,8 @@ class _Probe(Operations):
 
 
 def _kernel_accepts(case: Case, device: Device, arrays: Sequence[Any]) -> bool | None:
-    """Whether a hand-written kernel runs; if not, the plain body does. None: it does not exist."""
+    """Whether a hand-written kernel or a loop runs; if not, the plain body does. None: there is
+    none."""
     probe = _Probe(device, case.primitive)
     case.mine(probe, *_copies(arrays))
     return probe.accepted

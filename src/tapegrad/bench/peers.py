@@ -17,9 +17,9 @@ from tapegrad.core.dtypes import bfloat16, is_low_precision
 from .cases import Case, TorchGradient
 from .check import BenchmarkError
 
-PEERS = ("numpy", "cupy", "torch", "torch.compile")
+PEERS = ("numpy", "body", "cupy", "torch", "torch.compile")
 _DEFAULTS = {
-    "cpu": ("numpy", "torch"),
+    "cpu": ("numpy", "body", "torch"),
     "emulated": ("numpy",),
     "cuda": ("cupy", "torch", "torch.compile"),
 }
@@ -43,7 +43,7 @@ def choose(device: Device, wanted: Sequence[str] | None) -> tuple[str, ...]:
 
 def absent(name: str, device: Device) -> str:
     """Why this peer does not exist on this device, or ""."""
-    if name == "numpy":
+    if name in ("numpy", "body"):
         return "it computes on the CPU" if device.type == "cuda" else ""
     if name == "cupy":
         return "" if device.type == "cuda" else "it computes on GPUs"
@@ -60,7 +60,10 @@ def absent(name: str, device: Device) -> str:
 
 def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
     """The case as this peer computes it, f(*inputs); None where it does not have it. Inputs are
-    as ``inputs_of`` gives them."""
+    as ``inputs_of`` gives them. NumPy's way is the plain body unless the case has another: then the
+    body is a peer of its own."""
+    if name == "body":
+        return case.plain(np) if case.arrays else None
     if name in ("numpy", "cupy"):
         given = case.arrays
         return partial(given, device.library) if given else case.plain(device.library)

@@ -46,10 +46,10 @@ def run(
     cases: names or patterns such as "softmax*" (all by default); one row of each is measured first,
     in the order of the patterns, then another of each. dtypes: float32 by default, and
     on cuda float16 and bfloat16 too. sizes: "tiny", "small", "large", several of them, or
-    "default": small on cpu, large on cuda, tiny on emulated. peers: of "numpy", "cupy", "torch",
-    "torch.compile"; by default those that are there (on a GPU all but NumPy, else NumPy and
-    PyTorch). budget_s: about how long it may take; it is shared among the rows. on_row: is called
-    with the results so far after each row.
+    "default": small on cpu, large on cuda, tiny on emulated. peers: of "numpy", "body" (the plain
+    body, where NumPy has another way), "cupy", "torch", "torch.compile"; by default those that are
+    there (on a GPU all but NumPy, else NumPy and PyTorch). budget_s: about how long it may take; it
+    is shared among the rows. on_row: is called with the results so far after each row.
 
     A result that differs from a float64 reference is "wrong" and not timed. Ctrl-C ends the run:
     the results are then those measured so far, with ``interrupted`` set.

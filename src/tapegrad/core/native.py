@@ -65,9 +65,12 @@ compiled: Any
 compiled, status = _start()
 
 
+def names() -> frozenset[str]:
+    """The operations of arrays that there are loops for."""
+    return frozenset() if compiled is None else compiled.names
+
+
 def with_loops(name: str, plain: Callable) -> Callable:
     """The operation ``name`` of arrays as the loops compute it, if there are any: a callable in C
     that looks at what it is given, and calls ``plain`` with all that the loops do not serve."""
-    if compiled is None or name not in compiled.names:
-        return plain
-    return compiled.Kernel(name, plain)
+    return compiled.Kernel(name, plain) if name in names() else plain

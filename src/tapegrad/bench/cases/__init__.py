@@ -1,12 +1,14 @@
 """What is measured: a row for each primitive that has a kernel, and for a few that have none.
 
-The primitives are found from the registrations of kernels (``devices.overrides``); ``missing``
-names those without a row here, and a test requires that every one has a row.
+The primitives are found from the registrations of kernels (``devices.overrides``) and from what
+the CPU has loops for (``native.names``); ``missing`` names those without a row here, and a test
+requires that every one has a row.
 """
 
 from __future__ import annotations
 
 from tapegrad import nn, optim  # noqa: F401  (registers all kernels)
+from tapegrad.core import native
 from tapegrad.core.devices import overrides
 
 from . import activations, matrices, random_numbers, rows, steps, tables
@@ -23,8 +25,8 @@ CASES: list[Case] = [
 
 
 def missing() -> set[str]:
-    """Primitives with a kernel that no case measures."""
-    return set(overrides) - {case.primitive for case in CASES}
+    """Primitives with a kernel or a loop that no case measures."""
+    return (set(overrides) | native.names()) - {case.primitive for case in CASES}
 
 
 __all__ = ["CASES", "SIZES", "Case", "Draw", "TorchGradient", "missing"]

@@ -29,6 +29,10 @@ def _random_words(xp: Any, x: Array) -> Any:
     return _generator(xp).integers(0, 2**32, x.size, dtype=xp.uint32)
 
 
+def _random_uniform(xp: Any, x: Array) -> Any:
+    return _generator(xp).random(x.size, dtype=xp.float32).astype(x.dtype)
+
+
 def _random_normal(xp: Any, x: Array) -> Any:
     return _generator(xp).standard_normal(x.size, dtype=xp.float32).astype(x.dtype)
 
@@ -49,6 +53,23 @@ CASES = [
         lambda t, x: t.empty(x.shape, dtype=t.int32, device=x.device).random_(),
         arrays=_random_words,
         bytes=lambda itemsize, n: 4 * n,
+        peers_draw=True,
+    ),
+    Case(
+        "uniform",
+        "uniform",
+        _SIZES,
+        _like,
+        lambda ops, x: ops["uniform"](n=x.size, dtype=x.dtype, seed=_SEED, offset=_OFFSET),
+        lambda n: 10 * n,
+        lambda t, x: t.rand(x.shape, dtype=x.dtype, device=x.device),
+        # in float64 a number takes two words: others
+        reference=lambda ops, x: ops["uniform"](
+            n=x.size, dtype=np.dtype("float32"), seed=_SEED, offset=_OFFSET
+        ),
+        arrays=_random_uniform,
+        bytes=lambda itemsize, n: itemsize * n,
+        dtypes=("float32", "float16", "bfloat16"),
         peers_draw=True,
     ),
     Case(

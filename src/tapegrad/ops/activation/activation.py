@@ -20,6 +20,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_floating
+from tapegrad.ops.common.pieces import in_pieces
 from tapegrad.ops.common.precision import compute_in_float32, in_float32
 from tapegrad.ops.indexing.inplace import inplace as in_place
 
@@ -98,6 +99,7 @@ def ramp(body: Callable) -> Callable:
 
 @array_function
 @in_float32
+@in_pieces
 @ramp
 def gelu_backward(xp: Any, grad: Array, x: Array) -> Array:
     density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
@@ -106,6 +108,7 @@ def gelu_backward(xp: Any, grad: Array, x: Array) -> Array:
 
 @primitive("gelu", vjp="gelu_backward", plain=True)
 @in_float32
+@in_pieces
 @ramp
 def _gelu(xp: Any, x: Array) -> Array:
     return 0.5 * x * (1 + xp.erf(x * _SQRT_HALF))

@@ -18,6 +18,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.ops.common.precision import in_float32
 
+from . import small_images
 from .sliding_window import Geometry, Sizes, bordered, inside, window
 
 # On the CPU the batch goes through in pieces whose patches stay in the L2 cache: they are written,
@@ -138,6 +139,11 @@ def convolution(
     patches = patches_of(xp, x, kernel, out, geometry)
     w = _matrices(weight, groups)
     y = xp.empty((len(x), groups, filters // groups, math.prod(out)), dtype=x.dtype)
+    if small_images.are_small(x, out, groups):
+        small_images.convolution(patches, weight, y[:, 0])
+        if bias is not None:
+            y += bias.reshape(filters, 1)
+        return y.reshape(len(x), filters, *out)
     for piece, rows, flat in _parts_of(x, patches, out):
         part = y[piece][..., flat]
         columns = _strip(patches[piece], rows, out)
@@ -166,6 +172,8 @@ def convolution_input(
     n, filters, *out = y_grad.shape
     stride, padding, dilation, groups = geometry
     kernel, channels = weight.shape[2:], weight.shape[1] * groups
+    if small_images.are_small(y_grad, out, groups):
+        return small_images.gradient_of_input(y_grad, weight, size, geometry)
     full = tuple(s + 2 * p for s, p in zip(size, padding, strict=True))
     flat = _flat_size(full, out, stride)
     positions = product(*map(range, kernel))
@@ -214,6 +222,9 @@ def convolution_weight(
     n, filters, *out = y_grad.shape
     groups = geometry.groups
     patches = patches_of(xp, x, kernel, out, geometry)
+    if small_images.are_small(x, out, groups):
+        weight = small_images.gradient_of_weight(patches, y_grad)
+        return weight.reshape(filters, x.shape[1], *kernel)
     g = y_grad.reshape(n, groups, filters // groups, math.prod(out))
     channels = x.shape[1] // groups
     weight = xp.zeros((groups, filters // groups, channels * math.prod(kernel)), dtype=x.dtype)

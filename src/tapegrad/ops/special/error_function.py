@@ -8,6 +8,7 @@ from typing import Any
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import unary
 from tapegrad.ops.common.limits import fading
+from tapegrad.ops.common.pieces import in_pieces
 from tapegrad.ops.common.precision import in_float32, in_float64, to_float32, to_float64
 from tapegrad.ops.common.series import chebyshev, horner, select
 
@@ -75,16 +76,19 @@ _ERFC = (
 
 
 @in_float32
+@in_pieces
 def _erf(xp: Any, x: Array) -> Any:
     """2 / sqrt(pi) times the integral of exp(-t ** 2) from 0 to input."""
-    # Both branches are computed everywhere; beyond |x| = 6 it is +-1.
+    # Both branches are computed everywhere; beyond |x| = 6 it is +-1. (They are multiplied by what
+    # is 0 or 1, as NumPy is slower at choosing.)
     size = xp.minimum(xp.abs(x), 6.0)
     square = size * size
     small = size * horner(_ERF_SMALL, xp.minimum(square, 1.0))
     large = xp.maximum(size, 1.0)
     tail = horner(_ERFC_TO_6, (large - 4.0) / (large + 2.0)) / large
-    value = xp.where(size <= 1.0, small, 1.0 - tail * xp.exp(-square))
-    return xp.library.copysign(xp.where(x == x, value, x), x)
+    near = size <= 1.0
+    value = small * near + (1.0 - tail * xp.exp(-square)) * ~near
+    return xp.library.copysign(value, x)
 
 
 def _erf_near(xp: Any, x: Array) -> Any:
