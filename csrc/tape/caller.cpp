@@ -153,21 +153,16 @@ Ref saved_tuple(const Operands& operands, PyObject* y, PyObject* const* paramete
     return saved;
 }
 
-// Hang a node on the result.
-bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyObject* extras) {
-    Caller& caller = operands.caller;
-    PyObject* array = result->array;
+// A node for a result, without what leads from it.
+Ref new_node(Caller& caller, PyObject* device, PyObject* array) {
     Ref owner(engine.node->tp_alloc(engine.node, 0));
-    if (!owner) {
-        return false;
-    }
     Node* node = as_node(owner);
-    if (!tick(node->serial)) {
-        return false;
+    if (!owner || !tick(node->serial)) {
+        return Ref();
     }
     node->caller = Py_NewRef(reinterpret_cast<PyObject*>(&caller));
     node->primitive = Py_NewRef(caller.declared);
-    node->device = Py_NewRef(operands.device);
+    node->device = Py_NewRef(device);
     node->dtype = Py_NewRef(dtype_of(array));
     node->dimensions = -1;
     const int dimensions = PyArray_NDIM(as_array(array));
@@ -175,8 +170,20 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
         node->dimensions = static_cast<signed char>(dimensions);
         std::memcpy(node->sizes, PyArray_DIMS(as_array(array)), size_t(dimensions) * sizeof(npy_intp));
     } else if (!(node->shape = PyArray_IntTupleFromIntp(dimensions, PyArray_DIMS(as_array(array))))) {
+        return Ref();
+    }
+    return owner;
+}
+
+// Hang a node on the result.
+bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyObject* extras) {
+    Caller& caller = operands.caller;
+    PyObject* array = result->array;
+    Ref owner = new_node(caller, operands.device, array);
+    if (!owner) {
         return false;
     }
+    Node* node = as_node(owner);
     PyObject* y = caller.saves_output ? array : nullptr;
     if (y) {
         if (!is_set(result->storage)) {
@@ -265,14 +272,15 @@ bool read_keeps(PyObject* kept, Caller& caller) {
 PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
     static const char* words[] = {"plain", "declared", "implementations", "name",        "parameters",
                                   "ruled", "keeps",    "ufunc",           "elementwise", "floating",
-                                  "view",  "extras",   "saves_output",    "saves_any",   nullptr};
+                                  "view",  "extras",   "saves_output",    "saves_any",   "variadic",
+                                  nullptr};
     PyObject *plain, *declared, *implementations, *parameters, *kept, *ufunc;
     const char* name;
-    int ruled, elementwise, floating, view, extras, saves_output, saves_any;
-    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!Opppppp", const_cast<char**>(words), &plain,
+    int ruled, elementwise, floating, view, extras, saves_output, saves_any, variadic;
+    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!Oppppppp", const_cast<char**>(words), &plain,
                                      &declared, &PyDict_Type, &implementations, &name, &PyTuple_Type,
                                      &parameters, &ruled, &PyList_Type, &kept, &ufunc, &elementwise,
-                                     &floating, &view, &extras, &saves_output, &saves_any)) {
+                                     &floating, &view, &extras, &saves_output, &saves_any, &variadic)) {
         return nullptr;
     }
     const Py_ssize_t inputs = PyList_GET_SIZE(kept);
@@ -298,6 +306,7 @@ PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
     caller.extras = extras;
     caller.saves_output = saves_output;
     caller.saves_any = saves_any;
+    caller.variadic = variadic;
     caller.compute = find_compute(name);
     caller.gradient = find_gradient(name);
     if (caller.compute && ufunc != Py_None) {
@@ -457,10 +466,45 @@ PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyO
     return PyErr_Occurred() ? nullptr : result.release();
 }
 
+PyObject* finish_joined(Caller& caller, PyObject* const* tensors, Py_ssize_t count, PyObject* value,
+                        PyObject* parameters) {
+    PyObject* device = as_tensor(tensors[0])->device;
+    Ref result(new_tensor(value, device)), edges(PyTuple_New(count));
+    if (!result || !edges) {
+        return nullptr;
+    }
+    bool wanted = false;
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        PyObject* node = as_tensor(tensors[i])->node;
+        wanted = wanted || is_set(node);
+        PyTuple_SET_ITEM(edges.object, i, Py_NewRef(node ? node : Py_None));
+    }
+    if (!wanted || !is_recording()) {
+        return result.release();
+    }
+    Ref owner = new_node(caller, device, value);
+    if (!owner) {
+        return nullptr;
+    }
+    Node* node = as_node(owner);
+    const Py_ssize_t more = PyTuple_GET_SIZE(parameters);
+    node->edges = edges.release();
+    node->inputs = PyTuple_New(0);
+    node->saved = PyTuple_New(2 + more);
+    if (!node->inputs || !node->saved) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < 2 + more; ++i) {
+        PyTuple_SET_ITEM(node->saved, i, Py_NewRef(i < 2 ? Py_None : PyTuple_GET_ITEM(parameters, i - 2)));
+    }
+    as_tensor(result)->node = owner.release();
+    return result.release();
+}
+
 PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
     const Py_ssize_t parameters = PyTuple_GET_SIZE(caller.parameters);
     if (count != caller.inputs || (keywords ? PyTuple_GET_SIZE(keywords) : 0) != parameters ||
-        !engine.ready) {
+        caller.variadic || !engine.ready) {
         return nullptr;
     }
     for (Py_ssize_t i = 0; i < parameters; ++i) {
@@ -508,4 +552,7 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
     return finish(operands, std::move(value), given + count, all);
 }
 
-PyTypeObject* caller_type() { return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec)); }
+PyTypeObject* caller_type() {
+    static PyObject* const type = PyType_FromSpec(&spec);
+    return reinterpret_cast<PyTypeObject*>(type);
+}

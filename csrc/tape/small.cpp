@@ -3,6 +3,7 @@
 #include "tape.h"
 
 #include <cstring>
+#include <type_traits>
 
 namespace {
 
@@ -32,21 +33,6 @@ PyObject* empty_like(PyArrayObject* array) {
 template <class T>
 T* data(PyObject* array) {
     return static_cast<T*>(PyArray_DATA(as_array(array)));
-}
-
-// The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
-bool is_number(PyObject* object, double& number) {
-    if (PyFloat_CheckExact(object)) {
-        number = PyFloat_AS_DOUBLE(object);
-        return true;
-    }
-    if (!PyLong_CheckExact(object)) {
-        return false;
-    }
-    int overflow;
-    const long long whole = PyLong_AsLongLongAndOverflow(object, &overflow);
-    number = double(whole);
-    return !overflow && whole > -(1LL << 53) && whole < (1LL << 53);
 }
 
 template <class T, class Function>
@@ -124,6 +110,14 @@ struct Negative {
     template <class T>
     T operator()(T a) const { return -a; }
 };
+
+// Whether BLAS multiplies both as they lie, however the product is asked for.
+bool is_plain_matrix(PyObject* object) {
+    PyArrayObject* array = as_array(object);
+    return (PyArray_ISCARRAY_RO(array) || PyArray_ISFARRAY_RO(array)) && PyArray_DIM(array, 0) > 1 &&
+           PyArray_DIM(array, 1) > 1;
+}
+
 }  // namespace
 
 PyObject* add_two(PyObject* const* operands) { return of_two<Add>(operands); }
@@ -160,6 +154,85 @@ bool add_onto(PyObject* a, PyObject* b) {
         over<float>(a, a, b, Add{});
     } else {
         over<double>(a, a, b, Add{});
+    }
+    return true;
+}
+
+// The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
+bool is_number(PyObject* object, double& number) {
+    if (PyFloat_CheckExact(object)) {
+        number = PyFloat_AS_DOUBLE(object);
+        return true;
+    }
+    if (!PyLong_CheckExact(object)) {
+        return false;
+    }
+    int overflow;
+    const long long whole = PyLong_AsLongLongAndOverflow(object, &overflow);
+    number = double(whole);
+    return !overflow && whole > -(1LL << 53) && whole < (1LL << 53);
+}
+
+PyObject* choose(PyObject* const* operands) {
+    PyObject *condition = operands[0], *a = operands[1], *b = operands[2];
+    if (!is_small(a) || !is_small(b) || !is_alike(as_array(a), as_array(b)) ||
+        !PyArray_ISCARRAY_RO(as_array(condition)) || !PyArray_SAMESHAPE(as_array(condition), as_array(a))) {
+        return nullptr;
+    }
+    PyObject* result = empty_like(as_array(a));
+    if (result) {
+        const npy_bool* chosen = data<npy_bool>(condition);
+        const auto fill = [&](auto* y) {
+            using T = std::remove_pointer_t<decltype(y)>;
+            const T *x = data<T>(a), *w = data<T>(b);
+            for (npy_intp i = 0; i < PyArray_SIZE(as_array(a)); ++i) {
+                y[i] = chosen[i] ? x[i] : w[i];
+            }
+        };
+        if (PyArray_TYPE(as_array(a)) == NPY_FLOAT32) {
+            fill(data<float>(result));
+        } else {
+            fill(data<double>(result));
+        }
+    }
+    return result;
+}
+
+PyObject* clip_between(PyObject* x, double low, double high) {
+    const auto clipped = [=](auto v) {  // nan stays; of equal ones, which may be 0 and -0, NumPy's
+        const auto least = decltype(v)(low), most = decltype(v)(high);
+        const auto raised = v > least || v != v ? v : least;
+        return raised < most || raised != raised ? raised : most;
+    };
+    return of_arrays(clipped, x);
+}
+
+PyObject* multiply_matrices(PyObject* a, PyObject* b) {
+    if (is_plain_matrix(a) && is_plain_matrix(b)) {
+        return PyArray_MatrixProduct2(a, b, nullptr);
+    }
+    static PyObject* const matmul = PyObject_GetAttrString(Ref(PyImport_ImportModule("numpy")), "matmul");
+    return matmul ? call(matmul, a, b).release() : nullptr;
+}
+
+bool add_row(PyObject* matrix, PyObject* row) {
+    PyArrayObject *y = as_array(matrix), *b = as_array(row);
+    const npy_intp rows = PyArray_DIM(y, 0), columns = PyArray_DIM(y, 1);
+    if (!is_small(matrix) || !is_small(row)) {
+        Ref kept = Ref::to(matrix);
+        return Ref(PyNumber_InPlaceAdd(matrix, row));
+    }
+    const auto add = [&](auto* to, const auto* from) {
+        for (npy_intp i = 0; i < rows; ++i, to += columns) {
+            for (npy_intp j = 0; j < columns; ++j) {
+                to[j] += from[j];
+            }
+        }
+    };
+    if (PyArray_TYPE(b) == NPY_FLOAT32) {
+        add(data<float>(matrix), data<float>(row));
+    } else {
+        add(data<double>(matrix), data<double>(row));
     }
     return true;
 }

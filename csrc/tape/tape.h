@@ -120,7 +120,7 @@ struct Caller {
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
-    bool elementwise, floating, bools, view, extras, saves_output, saves_any;
+    bool elementwise, floating, bools, view, extras, saves_output, saves_any, variadic;
     PyObject* (*compute)(PyObject* const* operands);  // see small.cpp; null where there is none
     PyObject* (*gradient)(const Node* node, int i, PyObject* g);  // see rules.cpp; null, too
 };
@@ -144,6 +144,9 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
 // The Tensor around what was computed, an array or a scalar of NumPy's, recorded if need be. (Null
 // where ``value`` is.) ``all``: null, or the tuple of value and extras that the body has returned.
 PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyObject* all);
+// The same for a primitive of any number of inputs, tensors of one device, which keeps none of them.
+PyObject* finish_joined(Caller& caller, PyObject* const* tensors, Py_ssize_t count, PyObject* value,
+                        PyObject* parameters);
 bool is_quiet();
 
 // ---- arithmetic of small arrays (small.cpp) ----
@@ -155,6 +158,13 @@ Compute* find_compute(const char* name);
 Compute add_two, subtract_two, multiply_two, divide_two, negate;
 PyObject* add_up(PyObject* a, PyObject* b);  // a + b, whatever they are
 bool add_onto(PyObject* a, PyObject* b);     // a += b, where it is done here
+// The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
+bool is_number(PyObject* object, double& number);
+PyObject* choose(PyObject* const* operands);  // where(condition, a, b)
+PyObject* clip_between(PyObject* x, double low, double high);
+// Products of matrices of one dtype of floats; null with an error only.
+PyObject* multiply_matrices(PyObject* a, PyObject* b);
+bool add_row(PyObject* matrix, PyObject* row);  // matrix += row; false with an error
 
 // ---- rules (rules.cpp) ----
 // What the rule of input ``i`` makes of the gradient ``g`` of a node's result, without Python. Null,

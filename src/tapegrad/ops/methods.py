@@ -109,7 +109,7 @@ def _attach() -> None:
     for name, function in OWN.items():
         setattr(Tensor, name, function)
     for name, operation in doors["operator"].items():
-        attach(name, operation.declared)
+        attach(name, operation.operator)
     for name in ("eq", "ne"):
         attach(f"__{name}__", _comparable, doors["tg"][name])
     for name, operation in doors["reflected"].items():
