@@ -136,39 +136,80 @@ Loop loop_for(const Entry& step, PyObject* const* arrays) {
     return dtype == NPY_FLOAT32 ? step.float32 : dtype == NPY_FLOAT64 ? step.float64 : nullptr;
 }
 
-// add(name, numbers, parameter, gradient, *kept): NotImplemented, where there is no loop for them.
-PyObject* add_step(PyObject* self, PyObject* const* given, Py_ssize_t count) {
-    const bool called = count > 2 && PyUnicode_Check(given[0]) && PyTuple_Check(given[1]);
-    const Entry* step = called && level != nullptr ? find_step(given[0]) : nullptr;
-    if (step == nullptr || count - 2 != step->arrays ||
-        PyTuple_GET_SIZE(given[1]) != step->numbers) {
-        PyErr_SetString(PyExc_TypeError, "add(name, numbers, parameter, gradient, *kept): there is "
-                                         "no such step, or it takes others");
+// The step of this name, with these numbers; null with an error if there is none.
+const Entry* read_step(PyObject* name, PyObject* numbers, Parameter& parameter) {
+    const bool called = PyUnicode_Check(name) && PyTuple_Check(numbers);
+    const Entry* step = called && level != nullptr ? find_step(name) : nullptr;
+    if (step == nullptr || PyTuple_GET_SIZE(numbers) != step->numbers) {
+        PyErr_SetString(PyExc_TypeError, "there is no such step, or it takes other numbers");
         return nullptr;
     }
-    Parameter parameter{};
-    parameter.loop = loop_for(*step, given + 2);
-    if (parameter.loop == nullptr) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
     for (int i = 0; i < step->numbers; ++i) {
-        parameter.numbers[i] = PyFloat_AsDouble(PyTuple_GET_ITEM(given[1], i));
+        parameter.numbers[i] = PyFloat_AsDouble(PyTuple_GET_ITEM(numbers, i));
         if (parameter.numbers[i] == -1.0 && PyErr_Occurred()) {
             return nullptr;
         }
     }
     parameter.count = step->arrays;
+    return step;
+}
+
+// 1 where the step of these arrays was added, 0 where there is no loop for them, -1 with an error.
+int add_arrays(Table& table, const Entry& step, Parameter& parameter, PyObject* const* arrays) {
+    parameter.loop = loop_for(step, arrays);
+    if (parameter.loop == nullptr) {
+        return 0;
+    }
     for (int i = 0; i < parameter.count; ++i) {
-        parameter.owners[i] = given[2 + i];
-        parameter.arrays[i] = PyArray_DATA(reinterpret_cast<PyArrayObject*>(given[2 + i]));
+        parameter.owners[i] = arrays[i];
+        parameter.arrays[i] = PyArray_DATA(reinterpret_cast<PyArrayObject*>(arrays[i]));
     }
-    PyArrayObject* first = reinterpret_cast<PyArrayObject*>(given[2]);
+    PyArrayObject* first = reinterpret_cast<PyArrayObject*>(arrays[0]);
     try {
-        table_of(self).add(parameter, PyArray_SIZE(first), size_t(PyArray_NBYTES(first)));
+        table.add(parameter, PyArray_SIZE(first), size_t(PyArray_NBYTES(first)));
     } catch (const std::bad_alloc&) {
-        return PyErr_NoMemory();
+        PyErr_NoMemory();
+        return -1;
     }
-    Py_RETURN_NONE;
+    return 1;
+}
+
+// add(name, numbers, parameter, gradient, *kept): NotImplemented, where there is no loop for them.
+PyObject* add_step(PyObject* self, PyObject* const* given, Py_ssize_t count) {
+    Parameter parameter{};
+    const Entry* step = count > 2 ? read_step(given[0], given[1], parameter) : nullptr;
+    if (step == nullptr || count - 2 != step->arrays) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "add(name, numbers, parameter, gradient, *kept)");
+        }
+        return nullptr;
+    }
+    const int added = add_arrays(table_of(self), *step, parameter, given + 2);
+    return added < 0 ? nullptr : Py_NewRef(added ? Py_None : Py_NotImplemented);
+}
+
+// add_all(name, numbers, rows), of tuples (parameter, gradient, *kept): the numbers of those rows for
+// which there is no loop.
+PyObject* add_steps(PyObject* self, PyObject* const* given, Py_ssize_t count) {
+    Parameter parameter{};
+    const bool called = count == 3 && PyList_Check(given[2]);
+    const Entry* step = called ? read_step(given[0], given[1], parameter) : nullptr;
+    PyObject* declined = step == nullptr ? nullptr : PyList_New(0);
+    for (Py_ssize_t i = 0; declined != nullptr && i < PyList_GET_SIZE(given[2]); ++i) {
+        PyObject* row = PyList_GET_ITEM(given[2], i);
+        const bool fits = PyTuple_Check(row) && PyTuple_GET_SIZE(row) == step->arrays;
+        const int added =
+            fits ? add_arrays(table_of(self), *step, parameter, &PyTuple_GET_ITEM(row, 0)) : 0;
+        PyObject* number = added == 0 ? PyLong_FromSsize_t(i) : nullptr;
+        if (added < 0 || (added == 0 && (number == nullptr || PyList_Append(declined, number) < 0))) {
+            Py_CLEAR(declined);
+        }
+        Py_XDECREF(number);
+    }
+    if (declined == nullptr && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_TypeError, "add_all(name, numbers, rows)");
+    }
+    return declined;
 }
 
 PyObject* run_steps(PyObject* self, PyObject*) {
@@ -182,6 +223,8 @@ PyObject* run_steps(PyObject* self, PyObject*) {
 PyMethodDef table_methods[] = {
     {"add", method(add_step), METH_FASTCALL,
      "add(name, numbers, parameter, gradient, *kept): NotImplemented where there is no loop."},
+    {"add_all", method(add_steps), METH_FASTCALL,
+     "add_all(name, numbers, rows): the numbers of those for which there is no loop."},
     {"run", run_steps, METH_NOARGS, "Make all steps that were added."},
     {nullptr, nullptr, 0, nullptr},
 };

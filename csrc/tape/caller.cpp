@@ -55,15 +55,6 @@ Ref as_result(Ref value, PyObject* device) {
     return Ref(PyObject_CallMethodOneArg(device, names.asarray, value));
 }
 
-PyObject* new_tensor(PyObject* array, PyObject* device) {
-    PyObject* self = engine.tensor->tp_alloc(engine.tensor, 0);
-    if (self) {
-        as_tensor(self)->array = Py_NewRef(array);
-        as_tensor(self)->device = Py_NewRef(device);
-    }
-    return self;
-}
-
 PyObject* new_storage() { return engine.storage->tp_alloc(engine.storage, 0); }
 
 // The array or object that an array's memory belongs to; null where only Python can tell.
@@ -119,12 +110,6 @@ bool become_view(PyObject* view, PyObject* base) {
 
 // ---- recording ----
 
-bool tick(long long& serial) {
-    Ref now(PyIter_Next(engine.serials));
-    serial = now ? PyLong_AsLongLong(now) : -1;
-    return !PyErr_Occurred();
-}
-
 bool keeps(const Caller& caller, int i, int wanted) {
     return caller.keeps[i] == -1 || (caller.keeps[i] & wanted);
 }
@@ -157,7 +142,7 @@ Ref saved_tuple(const Operands& operands, PyObject* y, PyObject* const* paramete
 Ref new_node(Caller& caller, PyObject* device, PyObject* array) {
     Ref owner(engine.node->tp_alloc(engine.node, 0));
     Node* node = as_node(owner);
-    if (!owner || !tick(node->serial)) {
+    if (!owner || !tick(engine.clock, node->serial)) {
         return Ref();
     }
     node->caller = Py_NewRef(reinterpret_cast<PyObject*>(&caller));
@@ -271,16 +256,17 @@ bool read_keeps(PyObject* kept, Caller& caller) {
 // Caller(plain, declared, implementations, ruled=, keeps=, elementwise=, floating=, view=)
 PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
     static const char* words[] = {"plain", "declared", "implementations", "name",        "parameters",
-                                  "ruled", "keeps",    "ufunc",           "elementwise", "floating",
-                                  "view",  "extras",   "saves_output",    "saves_any",   "variadic",
-                                  nullptr};
-    PyObject *plain, *declared, *implementations, *parameters, *kept, *ufunc;
+                                  "ruled", "keeps",    "ufunc",           "named",       "elementwise",
+                                  "floating", "view",  "extras",          "saves_output", "saves_any",
+                                  "variadic", nullptr};
+    PyObject *plain, *declared, *implementations, *parameters, *kept, *ufunc, *named;
     const char* name;
     int ruled, elementwise, floating, view, extras, saves_output, saves_any, variadic;
-    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!Oppppppp", const_cast<char**>(words), &plain,
-                                     &declared, &PyDict_Type, &implementations, &name, &PyTuple_Type,
-                                     &parameters, &ruled, &PyList_Type, &kept, &ufunc, &elementwise,
-                                     &floating, &view, &extras, &saves_output, &saves_any, &variadic)) {
+    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!OO!ppppppp", const_cast<char**>(words),
+                                     &plain, &declared, &PyDict_Type, &implementations, &name,
+                                     &PyTuple_Type, &parameters, &ruled, &PyList_Type, &kept, &ufunc,
+                                     &PyTuple_Type, &named, &elementwise, &floating, &view, &extras,
+                                     &saves_output, &saves_any, &variadic)) {
         return nullptr;
     }
     const Py_ssize_t inputs = PyList_GET_SIZE(kept);
@@ -307,8 +293,14 @@ PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
     caller.saves_output = saves_output;
     caller.saves_any = saves_any;
     caller.variadic = variadic;
+    caller.takes_part = std::strcmp(name, "getitem") == 0;
     caller.compute = find_compute(name);
     caller.gradient = find_gradient(name);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(named); ++i) {
+        if (PyTuple_GET_ITEM(named, i) != Py_None) {
+            Py_XSETREF(caller.named, Py_NewRef(named));
+        }
+    }
     if (caller.compute && ufunc != Py_None) {
         caller.ufunc = Py_NewRef(ufunc);
     }
@@ -317,7 +309,7 @@ PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
 
 #define EACH_REFERENCE(DO)                                                              \
     DO(dict) DO(plain) DO(declared) DO(implementations) DO(parameters) DO(into) DO(backward) \
-    DO(ufunc) DO(accepted)
+    DO(named) DO(ufunc) DO(accepted)
 
 int traverse_caller(PyObject* self, visitproc visit, void* arg) {
     Caller& caller = *reinterpret_cast<Caller*>(self);
@@ -392,6 +384,15 @@ PyType_Spec spec = {"tapegrad._tape.Caller", sizeof(Caller), 0,
                     slots};
 
 }  // namespace
+
+PyObject* new_tensor(PyObject* array, PyObject* device) {
+    PyObject* self = engine.tensor->tp_alloc(engine.tensor, 0);
+    if (self) {
+        as_tensor(self)->array = Py_NewRef(array);
+        as_tensor(self)->device = Py_NewRef(device);
+    }
+    return self;
+}
 
 // Whether a warning or an error of NumPy's could reach the user's program: see tapegrad.core.quiet.
 bool is_quiet() {

@@ -110,6 +110,23 @@ int set_changed_by(PyObject* self, PyObject* value, void*) {
     return 0;
 }
 
+// Note that an operation has changed this memory in place.
+PyObject* change(PyObject* self, PyObject* op) {
+    Storage* storage = reinterpret_cast<Storage*>(self);
+    if (!tick(engine.serials, storage->changed_at)) {
+        return nullptr;
+    }
+    engine.last_change = storage->changed_at;
+    Py_XSETREF(storage->changed_by, Py_NewRef(op));
+    ++storage->version;
+    Py_RETURN_NONE;
+}
+
+PyMethodDef storage_methods[] = {
+    {"change", change, METH_O, "Note that an operation has changed this memory in place."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 PyMemberDef storage_members[] = {
     {"changed_at", T_LONGLONG, OFFSET(Storage, changed_at), 0, nullptr},
     {"version", T_LONGLONG, OFFSET(Storage, version), 0, nullptr},
@@ -232,7 +249,8 @@ PyTypeObject storage_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
 
 template <class Type>
 PyTypeObject* ready(PyTypeObject& type, const char* name, newfunc make, destructor dealloc,
-                    traverseproc traverse, inquiry clear, PyMemberDef* members, PyGetSetDef* getset) {
+                    traverseproc traverse, inquiry clear, PyMemberDef* members, PyGetSetDef* getset,
+                    PyMethodDef* methods = nullptr) {
     if (!(type.tp_flags & Py_TPFLAGS_READY)) {
         type.tp_name = name;
         type.tp_basicsize = sizeof(Type);
@@ -242,6 +260,7 @@ PyTypeObject* ready(PyTypeObject& type, const char* name, newfunc make, destruct
         type.tp_traverse = traverse;
         type.tp_clear = clear;
         type.tp_members = members;
+        type.tp_methods = methods;
         type.tp_getset = getset;
         if constexpr (!std::is_same_v<Type, Storage>) {
             type.tp_dictoffset = OFFSET(Type, dict);
@@ -263,6 +282,16 @@ Ref entries(PyObject* const* objects, int count) {
 }
 
 }  // namespace
+
+bool tick(PyObject* clock, long long& serial) {
+    Ref now(PyIter_Next(clock));
+    const long long read = now ? PyLong_AsLongLong(now) : -1;
+    if (PyErr_Occurred()) {
+        return false;
+    }
+    serial = read;
+    return true;
+}
 
 bool expand(Node* node) {
     if (!node->compact) {
@@ -311,5 +340,5 @@ PyTypeObject* node_fields() {
 PyTypeObject* storage_fields() {
     return ready<Storage>(storage_type, "tapegrad._tape.StorageFields", PyType_GenericNew,
                           delete_storage, traverse_storage, clear_storage, storage_members,
-                          storage_getset);
+                          storage_getset, storage_methods);
 }

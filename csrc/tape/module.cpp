@@ -35,21 +35,22 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
     static const char* words[] = {
         "tensor",      "node",        "leaf",         "storage",       "alias",     "result_of",
         "fitted",      "wide_sum",    "rounded",      "run_hooks",     "with_posthooks",
-        "freed",       "check",       "collect_result", "add_into",    "shares",    "recording",
+        "freed",       "check",       "collect_result", "add_into",    "shares",
+        "settle",      "deliver",     "recording",
         "error_state", "usual_state", "first_filter", "warnings",      "serials",   nullptr};
     Engine given = {};
     PyObject *tensor, *node, *leaf, *storage, *alias;
     PyObject** others[] = {&given.result_of, &given.fitted,      &given.wide_sum,       &given.rounded,
                            &given.run_hooks, &given.with_posthooks, &given.freed,       &given.check,
-                           &given.collect_result, &given.add_into, &given.shares,       &given.recording,
+                           &given.collect_result, &given.add_into, &given.shares, &given.settle, &given.deliver, &given.recording,
                            &given.error_state, &given.usual_state, &given.first_filter, &given.warnings,
                            &given.serials};
-    if (!PyArg_ParseTupleAndKeywords(args, options, "$O!O!O!O!O!OOOOOOOOOOOOOOOOO", const_cast<char**>(words),
+    if (!PyArg_ParseTupleAndKeywords(args, options, "$O!O!O!O!O!OOOOOOOOOOOOOOOOOOO", const_cast<char**>(words),
                                      &PyType_Type, &tensor, &PyType_Type, &node, &PyType_Type, &leaf,
                                      &PyType_Type, &storage, &PyType_Type, &alias, others[0], others[1],
                                      others[2], others[3], others[4], others[5], others[6], others[7],
                                      others[8], others[9], others[10], others[11], others[12], others[13],
-                                     others[14], others[15], others[16])) {
+                                     others[14], others[15], others[16], others[17], others[18])) {
         return nullptr;
     }
     given.tensor = reinterpret_cast<PyTypeObject*>(tensor);
@@ -58,7 +59,12 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
     given.storage = reinterpret_cast<PyTypeObject*>(storage);
     given.alias = reinterpret_cast<PyTypeObject*>(alias);
     if (!is_a(tensor, tensor_fields()) || !is_a(node, node_fields()) || !is_a(storage, storage_fields()) ||
-        !find_slot(given.leaf, "shape", given.leaf_shape) || !find_slot(given.leaf, "dtype", given.leaf_dtype)) {
+        !find_slot(given.leaf, "shape", given.leaf_shape) || !find_slot(given.leaf, "dtype", given.leaf_dtype) ||
+        !find_slot(given.leaf, "device", given.leaf_device) ||
+        !find_slot(given.leaf, "tensor", given.leaf_tensor) ||
+        !find_slot(given.leaf, "hooks", given.leaf_hooks) ||
+        !find_slot(given.leaf, "later_hooks", given.leaf_later_hooks) ||
+        !find_slot(given.leaf, "aside", given.leaf_aside)) {
         return nullptr;
     }
     if (!PyList_Check(given.first_filter) || PyList_GET_SIZE(given.first_filter) != 1 ||
@@ -72,6 +78,7 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
     for (PyObject** other : others) {
         Py_INCREF(*other);
     }
+    given.clock = Py_NewRef(given.serials);
     given.ready = true;
     engine = given;  // for good: what was there before may be in use
     Py_RETURN_NONE;
@@ -82,7 +89,7 @@ PyObject* set_clock(PyObject*, PyObject* clock) {
         PyErr_SetString(PyExc_TypeError, "a clock is an iterator");
         return nullptr;
     }
-    Py_XSETREF(engine.serials, Py_NewRef(clock));
+    Py_XSETREF(engine.clock, Py_NewRef(clock));
     Py_RETURN_NONE;
 }
 
@@ -96,11 +103,16 @@ PyObject* make_nodes(PyObject*, PyObject* flag) {
     Py_RETURN_NONE;
 }
 
+PyObject* last_change(PyObject*, PyObject*) { return PyLong_FromLongLong(engine.last_change); }
+
 PyMethodDef functions[] = {
     {"configure", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(configure)),
      METH_VARARGS | METH_KEYWORDS, "Hand over the engine's classes and helpers."},
     {"visit", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(visit)), METH_FASTCALL,
      "Visit the nodes that lead from the roots; pending has the leaves' gradients then."},
+    {"backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward)), METH_FASTCALL,
+     "backward() of a tensor of one element; False where that is left to Python."},
+    {"last_change", last_change, METH_NOARGS, "When any memory was last changed in place."},
     {"set_clock", set_clock, METH_O, "Take the ticks of nodes from this iterator."},
     {"make_nodes", make_nodes, METH_O, "Whether nodes are made here."},
     {nullptr, nullptr, 0, nullptr},
@@ -120,9 +132,9 @@ bool intern_names() {
     const struct {
         PyObject*& place;
         const char* name;
-    } all[] = {{names.add_view, "add_view"},       {names.aside, "aside"},         {names.asarray, "asarray"},
+    } all[] = {{names.add_view, "add_view"},       {names.aside, "aside"},         {names.asarray, "asarray"}, {names.at_end, "at_end"}, {names.device, "device"}, {names.push, "push"},
                {names.backward, "backward"},       {names.base, "base"},           {names.filters, "filters"},
-               {names.into, "into"},               {names.last_change, "last_change"},
+               {names.into, "into"},               
                {names.plain, "plain"},             {names.posthooks, "posthooks"},
                {names.saves_any, "saves_any"},     {names.xp, "xp"}};
     for (const auto& each : all) {

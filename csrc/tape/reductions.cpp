@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 namespace {
 
@@ -105,28 +106,6 @@ Ref new_array(PyArrayObject* like, const Sizes& shape) {
                                     nullptr));
 }
 
-// The sum, or the mean, of a small array; null where NumPy is to compute it.
-Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean) {
-    const npy_intp size = PyArray_SIZE(x);
-    Block block;
-    if (!PyArray_ISCARRAY_RO(x) || size == 0 || size > few || !block.find(x, axes)) {
-        return Ref();
-    }
-    Ref result = new_array(x, reduced_shape(x, axes, keep));
-    if (!result) {
-        return result;
-    }
-    const auto compute = [&](auto* y) {
-        using T = std::remove_pointer_t<decltype(y)>;
-        add_up_into(y, static_cast<const T*>(PyArray_DATA(x)), block);
-        return !mean || divide_all(y, block.outer * block.inner, T(block.length));
-    };
-    void* y = PyArray_DATA(as_array(result));
-    const bool done = PyArray_TYPE(x) == NPY_FLOAT32 ? compute(static_cast<float*>(y))
-                                                     : compute(static_cast<double*>(y));
-    return done ? std::move(result) : Ref();
-}
-
 // sum(input, dim, keepdim), mean(input, dim, keepdim)
 PyObject* reduce_axes(Door& door, const Given& given, bool mean) {
     PyObject* places[3];
@@ -160,6 +139,62 @@ PyObject* serve_sum(Door& door, const Given& given) { return reduce_axes(door, g
 PyObject* serve_mean(Door& door, const Given& given) { return reduce_axes(door, given, true); }
 
 }  // namespace
+
+Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean) {
+    const npy_intp size = PyArray_SIZE(x);
+    Block block;
+    if (!PyArray_ISCARRAY_RO(x) || size == 0 || size > few || !block.find(x, axes)) {
+        return Ref();
+    }
+    Ref result = new_array(x, reduced_shape(x, axes, keep));
+    if (!result) {
+        return result;
+    }
+    const auto compute = [&](auto* y) {
+        using T = std::remove_pointer_t<decltype(y)>;
+        add_up_into(y, static_cast<const T*>(PyArray_DATA(x)), block);
+        return !mean || divide_all(y, block.outer * block.inner, T(block.length));
+    };
+    void* y = PyArray_DATA(as_array(result));
+    const bool done = PyArray_TYPE(x) == NPY_FLOAT32 ? compute(static_cast<float*>(y))
+                                                     : compute(static_cast<double*>(y));
+    return done ? std::move(result) : Ref();
+}
+
+PyObject* expand(PyArrayObject* g, const Sizes& shape, unsigned axes, bool mean) {
+    npy_intp size = 1, count = 1, strides[most_axes] = {}, place = 1;
+    for (int i = shape.count; i-- > 0;) {
+        size *= shape.values[i];
+        (axes & 1u << i ? count : strides[i]) = axes & 1u << i ? count * shape.values[i] : place;
+        place *= axes & 1u << i ? 1 : shape.values[i];
+    }
+    if (!PyArray_ISCARRAY_RO(g) || PyArray_SIZE(g) != place || size == 0 || size > few) {
+        return nullptr;
+    }
+    Ref result = new_array(g, shape);
+    const auto fill = [&](auto* y) {
+        using T = std::remove_pointer_t<decltype(y)>;
+        const T* from = static_cast<const T*>(PyArray_DATA(g));
+        npy_intp at[most_axes] = {}, offset = 0;
+        for (npy_intp k = 0; k < size; ++k) {
+            y[k] = mean ? from[offset] / T(count) : from[offset];
+            for (int i = shape.count; i-- > 0;) {
+                offset += strides[i];
+                if (++at[i] < shape.values[i]) {
+                    break;
+                }
+                at[i] = 0;
+                offset -= strides[i] * shape.values[i];
+            }
+        }
+    };
+    if (result && PyArray_TYPE(g) == NPY_FLOAT32) {
+        fill(static_cast<float*>(PyArray_DATA(as_array(result))));
+    } else if (result) {
+        fill(static_cast<double*>(PyArray_DATA(as_array(result))));
+    }
+    return result.release();
+}
 
 const DoorEntry reduction_doors[] = {
     {"reduction.reduce.mean", serve_mean, {"mean"}},

@@ -19,17 +19,39 @@ PyObject* of_multiply(const Node* node, int i, PyObject* g) {
 }  // namespace
 
 Gradient* find_gradient(const char* name) {
-    const struct {
-        const char* name;
-        Gradient* gradient;
-    } all[] = {{"add", of_add},
-               {"multiply", of_multiply},
-               {"negative", of_negative},
-               {"subtract", of_subtract}};
-    for (const auto& each : all) {
-        if (std::strcmp(each.name, name) == 0) {
-            return each.gradient;
+    static const RuleEntry own[] = {{"add", of_add},
+                                    {"multiply", of_multiply},
+                                    {"negative", of_negative},
+                                    {"subtract", of_subtract},
+                                    {nullptr, nullptr}};
+    for (const RuleEntry* entry : {own, array_rules}) {
+        for (; entry->name; ++entry) {
+            if (std::strcmp(entry->name, name) == 0) {
+                return entry->gradient;
+            }
         }
     }
     return nullptr;
+}
+
+PyObject* call_named(const Node* node, int i, PyObject* g, PyObject* xp) {
+    PyObject* rule = PyTuple_GET_ITEM(reinterpret_cast<Caller*>(node->caller)->named, i);
+    if (rule == Py_None) {
+        return nullptr;
+    }
+    PyObject *places = PyTuple_GET_ITEM(rule, 1), *keywords = PyTuple_GET_ITEM(rule, 2);
+    const Py_ssize_t count = PyTuple_GET_SIZE(places);
+    Ref function(PyObject_GetAttr(xp, PyTuple_GET_ITEM(rule, 0)));
+    PyObject* given[1 + most_arguments];
+    if (!function || count > most_arguments) {
+        return nullptr;
+    }
+    for (Py_ssize_t place = 0; place < count; ++place) {
+        const long at = PyLong_AsLong(PyTuple_GET_ITEM(places, place));
+        PyObject* kept = at < 0 ? g : kept_of(node, int(at));
+        given[1 + place] = kept ? kept : Py_None;
+    }
+    const Py_ssize_t positional = count - PyTuple_GET_SIZE(keywords);
+    return PyObject_Vectorcall(function, given + 1, size_t(positional) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               PyTuple_GET_SIZE(keywords) ? keywords : nullptr);
 }

@@ -207,6 +207,23 @@ PyObject* clip_between(PyObject* x, double low, double high) {
     return of_arrays(clipped, x);
 }
 
+PyObject* keep_where(PyObject* condition, PyObject* g, bool wanted) {
+    if (!is_small(g) || !PyArray_ISCARRAY_RO(as_array(condition)) ||
+        !PyArray_SAMESHAPE(as_array(condition), as_array(g))) {
+        return nullptr;
+    }
+    const npy_bool* chosen = data<npy_bool>(condition);
+    return of_arrays([=](auto v) mutable { return (*chosen++ != 0) == wanted ? v : decltype(v)(0); }, g);
+}
+
+PyObject* keep_between(PyObject* x, double low, double high, PyObject* g) {
+    const auto kept = [=](auto v, auto gradient) {
+        const auto least = decltype(v)(low), most = decltype(v)(high);
+        return v >= least && v <= most ? gradient : decltype(v)(0);
+    };
+    return of_arrays(kept, x, g);
+}
+
 PyObject* multiply_matrices(PyObject* a, PyObject* b) {
     if (is_plain_matrix(a) && is_plain_matrix(b)) {
         return PyArray_MatrixProduct2(a, b, nullptr);

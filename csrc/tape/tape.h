@@ -116,14 +116,20 @@ struct Caller {
     PyObject* implementations;  // by device
     PyObject* parameters;       // their names, interned
     PyObject *into, *backward;  // of the Primitive, once they were asked for
+    PyObject* named;  // for each input, None or the function that its rule is: Primitive.named
     PyObject *ufunc, *accepted;  // NumPy's function with a loop here; what was seen to compute it
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
     bool elementwise, floating, bools, view, extras, saves_output, saves_any, variadic;
+    bool takes_part;  // getitem
     PyObject* (*compute)(PyObject* const* operands);  // see small.cpp; null where there is none
     PyObject* (*gradient)(const Node* node, int i, PyObject* g);  // see rules.cpp; null, too
 };
+
+inline PyObject*& leaf_slot(PyObject* leaf, Py_ssize_t offset) {
+    return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(leaf) + offset);
+}
 
 // The inputs of a call.
 struct Operands {
@@ -148,6 +154,7 @@ PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyO
 PyObject* finish_joined(Caller& caller, PyObject* const* tensors, Py_ssize_t count, PyObject* value,
                         PyObject* parameters);
 bool is_quiet();
+PyObject* new_tensor(PyObject* array, PyObject* device);
 
 // ---- arithmetic of small arrays (small.cpp) ----
 // NumPy's, computed here where that saves a call; the same bits. Null, without an error, where they
@@ -162,6 +169,9 @@ bool add_onto(PyObject* a, PyObject* b);     // a += b, where it is done here
 bool is_number(PyObject* object, double& number);
 PyObject* choose(PyObject* const* operands);  // where(condition, a, b)
 PyObject* clip_between(PyObject* x, double low, double high);
+// g where the condition is what is wanted, and where x lies between bounds; 0 elsewhere.
+PyObject* keep_where(PyObject* condition, PyObject* g, bool wanted);
+PyObject* keep_between(PyObject* x, double low, double high, PyObject* g);
 // Products of matrices of one dtype of floats; null with an error only.
 PyObject* multiply_matrices(PyObject* a, PyObject* b);
 bool add_row(PyObject* matrix, PyObject* row);  // matrix += row; false with an error
@@ -170,8 +180,20 @@ bool add_row(PyObject* matrix, PyObject* row);  // matrix += row; false with an 
 // What the rule of input ``i`` makes of the gradient ``g`` of a node's result, without Python. Null,
 // without an error, where it declines: then the node's rules in Python make all of its gradients.
 
+// Rules that are the name of a function are called here, too, where there is nothing else.
+
 using Gradient = PyObject*(const Node* node, int i, PyObject* g);
 Gradient* find_gradient(const char* name);
+struct RuleEntry {
+    const char* name;  // of the primitive
+    Gradient* gradient;
+};
+extern const RuleEntry array_rules[];  // array_rules.cpp
+// Where the part that a node of getitem took lies in its whole's gradient, as a view of that.
+PyObject* part_for(const Node* node, PyObject* buffer);
+// By a function of the namespace ``xp`` (see Primitive.named); null with an error, or without one
+// where the rule is none.
+PyObject* call_named(const Node* node, int i, PyObject* g, PyObject* xp);
 
 // ---- what the engine hands over (module.cpp) ----
 
@@ -179,19 +201,20 @@ struct Engine {
     PyTypeObject *tensor, *node, *leaf, *storage, *alias;
     PyObject* result_of;
     PyObject *fitted, *wide_sum, *rounded, *run_hooks, *with_posthooks, *freed, *check,
-        *collect_result, *add_into, *shares;
+        *collect_result, *add_into, *shares, *settle, *deliver;
     PyObject *recording, *error_state;  // ContextVars
     PyObject *usual_state, *first_filter, *warnings;
-    PyObject* serials;  // the clock
+    PyObject *serials, *clock;  // the ticks of changes in place, and those of nodes
+    long long last_change;      // in place, of any memory
     bool ready;
     bool makes_others;  // nodes that are not Node: Python's, for a while
-    Py_ssize_t leaf_shape, leaf_dtype;
+    Py_ssize_t leaf_shape, leaf_dtype, leaf_device, leaf_tensor, leaf_hooks, leaf_later_hooks, leaf_aside;
 };
 extern Engine engine;
 
 struct Names {
-    PyObject *add_view, *aside, *asarray, *backward, *base, *filters, *into, *last_change, *plain,
-        *posthooks, *saves_any, *xp;
+    PyObject *add_view, *aside, *asarray, *at_end, *backward, *base, *device, *filters, *into, *plain,
+        *posthooks, *push, *saves_any, *xp;
 };
 extern Names names;
 
@@ -199,8 +222,19 @@ PyTypeObject* tensor_fields();
 PyTypeObject* node_fields();
 PyTypeObject* storage_fields();
 PyTypeObject* caller_type();
+// The next tick of a clock; false with an error.
+bool tick(PyObject* clock, long long& serial);
 bool ready_walk_type();
+
+// ---- the walk back (visit.cpp, backward.cpp) ----
+
+struct Found {  // of a walk: see run_backward in tapegrad.core.engine
+    PyObject *pending, *wide, *retained;
+};
+bool walk_back(PyObject* const* roots, PyObject* const* seeds, Py_ssize_t count, const Found& found,
+               bool retain_graph);
 PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count);
+PyObject* backward(PyObject*, PyObject* const* given, Py_ssize_t count);
 
 inline bool is_tensor(PyObject* object) { return PyObject_TypeCheck(object, engine.tensor); }
 inline bool is_node(PyObject* object) { return PyObject_TypeCheck(object, node_fields()); }

@@ -10,10 +10,6 @@
 
 namespace {
 
-PyObject*& leaf_slot(PyObject* leaf, Py_ssize_t offset) {
-    return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(leaf) + offset);
-}
-
 struct Reached {
     long long serial;
     PyObject* node;  // owned
@@ -112,6 +108,17 @@ struct Edge {
         }
         return true;
     }
+
+    Ref zeros() const {
+        PyArray_Descr* kind = reinterpret_cast<PyArray_Descr*>(dtype);
+        npy_intp extents[NPY_MAXDIMS];
+        const int ndim = shape ? int(PyTuple_GET_SIZE(shape)) : dimensions;
+        for (int i = 0; i < ndim; ++i) {
+            extents[i] = shape ? PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i)) : sizes[i];
+        }
+        Py_INCREF(kind);
+        return PyErr_Occurred() ? Ref() : Ref(PyArray_Zeros(ndim, extents, kind, 0));
+    }
 };
 
 // Whether only ``pending`` holds an array, which is no view: nobody else can see it change.
@@ -161,16 +168,6 @@ bool arrive(Walk* walk, PyObject* to, PyObject* gradient) {
     return sum && PyDict_SetItem(walk->pending, to, sum) == 0;
 }
 
-bool changed_since(const Node* node, bool& changed) {
-    PyObject* storage = reinterpret_cast<PyObject*>(engine.storage);
-    Ref last(PyObject_GetAttr(storage, names.last_change));
-    if (!last) {
-        return false;
-    }
-    changed = PyLong_AsLongLong(last) > node->serial;
-    return !PyErr_Occurred();
-}
-
 // Whether hooks are to see what the rule of a watched node makes.
 bool has_posthooks(PyObject* node, bool& has) {
     Ref aside(PyObject_GetAttr(node, names.aside));
@@ -199,27 +196,70 @@ Ref of_primitive(Node* node, PyObject* name, PyObject* Caller::*remembered) {
     return Ref::to(known);
 }
 
-// By a rule in C. False where it declines.
+// Python's way to ``push``.
+Ref push_of(Walk* walk) {
+    if (!walk->push) {
+        walk->push = PyObject_GetAttr(reinterpret_cast<PyObject*>(walk), names.push);
+    }
+    return Ref::to(walk->push);
+}
+
+// By rules in C, or functions that need no rule in Python. False where they decline.
 bool hand_on_in_c(Walk* walk, Node* node, PyObject* g, bool& failed) {
     const Caller* caller = reinterpret_cast<Caller*>(node->caller);
-    if (!caller->gradient || !use_namespace(walk, node)) {
+    if ((!caller->gradient && !caller->named) || !use_namespace(walk, node)) {
         return false;
     }
+    const Py_ssize_t inputs = node->compact ? caller->inputs : PyTuple_GET_SIZE(node->edges);
     Ref gradients[most_inputs];
-    for (int i = 0; i < caller->inputs; ++i) {
+    if (inputs > most_inputs) {
+        return false;
+    }
+    for (int i = 0; i < inputs; ++i) {
         if (edge_of(node, i)) {
-            gradients[i] = Ref(caller->gradient(node, i, g));
+            gradients[i] = Ref(caller->gradient ? caller->gradient(node, i, g)
+                                                : call_named(node, i, g, walk->xp));
             if (!gradients[i]) {
                 return false;
             }
         }
     }
-    for (int i = 0; i < caller->inputs && !failed; ++i) {
+    for (int i = 0; i < inputs && !failed; ++i) {
         if (gradients[i]) {
             Ref edge = Ref::to(edge_of(node, i)), gradient = std::move(gradients[i]);
             failed = !edge || !arrive(walk, edge, gradient);
         }
     }
+    return true;
+}
+
+// Adds the gradient of a part into that of the whole, where it lies: _add_into. False where it
+// declines, and where it failed.
+bool add_part(Walk* walk, const Node* node, PyObject* g, bool& failed) {
+    Edge edge;
+    PyObject* to = edge_of(node, 0);
+    if (!to || !edge.read(to) || !PyArray_CheckExact(g) || dtype_of(g) != edge.dtype ||
+        PyDataType_ELSIZE(reinterpret_cast<PyArray_Descr*>(edge.dtype)) == 2) {
+        return false;
+    }
+    Ref buffer = Ref::to(PyDict_GetItemWithError(walk->pending, to));
+    const bool is_new = !buffer;
+    if (is_new) {
+        buffer = edge.zeros();
+    } else if (!PyArray_CheckExact(buffer.object) || dtype_of(buffer) != edge.dtype) {
+        return false;
+    } else if (Py_REFCNT(buffer.object) != 2 || PyArray_BASE(as_array(buffer)) ||
+               PyArray_NDIM(as_array(buffer)) == 0) {
+        buffer = Ref(PyArray_NewCopy(as_array(buffer), NPY_CORDER));
+    }
+    Ref part(buffer ? part_for(node, buffer) : nullptr);
+    if (!part || !PyArray_SAMESHAPE(as_array(part), as_array(g))) {
+        return false;
+    }
+    if (!add_onto(part, g) && !Ref(PyNumber_InPlaceAdd(part, g))) {
+        return false;
+    }
+    failed = PyDict_SetItem(walk->pending, to, buffer) < 0 || (is_new && !edge.is_leaf && !push(walk, to));
     return true;
 }
 
@@ -246,7 +286,8 @@ bool hand_on(Walk* walk, PyObject* object, PyObject* g, bool watched) {
         }
         PyObject* index = PyTuple_GET_ITEM(saved.object, 2);
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
-        return call(engine.collect_result, walk->pending, walk->push, whole, index, g);
+        Ref push = push_of(walk);
+        return push && call(engine.collect_result, walk->pending, push, whole, index, g);
     }
     if (!use_namespace(walk, node)) {
         return false;
@@ -263,8 +304,12 @@ bool hand_on(Walk* walk, PyObject* object, PyObject* g, bool watched) {
             PyErr_SetString(PyExc_TypeError, "a part needs its whole");
             return false;
         }
+        if (node->caller && reinterpret_cast<Caller*>(node->caller)->takes_part && add_part(walk, node, g, failed)) {
+            return !failed;
+        }
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
-        return call(engine.add_into, walk->pending, walk->push, whole, object, g, walk->wide);
+        Ref push = PyErr_Occurred() ? Ref() : push_of(walk);
+        return push && call(engine.add_into, walk->pending, push, whole, object, g, walk->wide);
     }
     // (Looked up each time, as it may be replaced.)
     Ref backward(PyObject_GetAttr(node->primitive, names.backward)), xp = Ref::to(walk->xp);
@@ -336,8 +381,7 @@ bool visit_node(Walk* walk, PyObject* object, bool retain_graph, PyObject* retai
         }
         return false;
     }
-    bool changed = false;
-    if (!changed_since(node, changed) || (changed && !call(engine.check, object, Py_False))) {
+    if (engine.last_change > node->serial && !call(engine.check, object, Py_False)) {
         return false;
     }
     return hand_on(walk, object, g, watched) && (retain_graph || let_go(node));
@@ -444,21 +488,15 @@ bool ready_walk_type() {
     return PyType_Ready(&walk_type) == 0;
 }
 
-// visit(nodes, seeds, pending, wide, retained, retain_graph)
-PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
-    if (count != 6 || !engine.node || !PyList_Check(given[0]) || !PyList_Check(given[1]) ||
-        !PyDict_Check(given[2]) || !PySet_Check(given[3]) ||
-        PyList_GET_SIZE(given[0]) != PyList_GET_SIZE(given[1])) {
-        PyErr_SetString(PyExc_TypeError, "visit(nodes, seeds, pending, wide, retained, retain_graph)");
-        return nullptr;
-    }
+bool walk_back(PyObject* const* roots, PyObject* const* seeds, Py_ssize_t count, const Found& found,
+               bool retain_graph) {
     auto* walk = PyObject_GC_New(Walk, &walk_type);
     if (!walk) {
-        return nullptr;
+        return false;
     }
     walk->vectorcall = walk_call;
-    walk->pending = Py_NewRef(given[2]);
-    walk->wide = Py_NewRef(given[3]);
+    walk->pending = Py_NewRef(found.pending);
+    walk->wide = Py_NewRef(found.wide);
     walk->xp = Py_NewRef(Py_None);
     walk->node = Py_NewRef(Py_None);
     walk->push = nullptr;
@@ -466,16 +504,13 @@ PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
     PyObject_GC_Track(reinterpret_cast<PyObject*>(walk));
     Ref owner(reinterpret_cast<PyObject*>(walk));
     if (!walk->heap) {
-        return PyErr_NoMemory();
-    }
-    walk->push = PyObject_GetAttrString(owner, "push");
-    if (!walk->push) {
-        return nullptr;
+        PyErr_NoMemory();
+        return false;
     }
     bool done = true;
-    for (Py_ssize_t i = 0; done && i < PyList_GET_SIZE(given[0]); ++i) {
-        Ref root = Ref::to(PyList_GET_ITEM(given[0], i)), seed = Ref::to(PyList_GET_ITEM(given[1], i));
-        Ref device(PyObject_GetAttrString(root, "device"));
+    for (Py_ssize_t i = 0; done && i < count; ++i) {
+        Ref root = Ref::to(roots[i]), seed = Ref::to(seeds[i]);
+        Ref device(PyObject_GetAttr(root, names.device));
         Ref xp(device ? PyObject_GetAttr(device, names.xp) : nullptr);
         done = xp != nullptr;
         if (done) {
@@ -483,9 +518,22 @@ PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
             done = arrive(walk, root, seed);
         }
     }
-    done = done && visit_all(walk, given[5] == Py_True, given[4]);
-    walk_clear(owner);  // its push refers to it
-    if (!done) {
+    done = done && visit_all(walk, retain_graph, found.retained);
+    walk_clear(owner);  // its push may refer to it
+    return done;
+}
+
+// visit(nodes, seeds, pending, wide, retained, retain_graph)
+PyObject* visit(PyObject*, PyObject* const* given, Py_ssize_t count) {
+    if (count != 6 || !engine.ready || !PyTuple_Check(given[0]) || !PyTuple_Check(given[1]) ||
+        !PyDict_Check(given[2]) || !PySet_Check(given[3]) ||
+        PyTuple_GET_SIZE(given[0]) != PyTuple_GET_SIZE(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "visit(nodes, seeds, pending, wide, retained, retain_graph)");
+        return nullptr;
+    }
+    const Found found{given[2], given[3], given[4]};
+    if (!walk_back(&PyTuple_GET_ITEM(given[0], 0), &PyTuple_GET_ITEM(given[1], 0),
+                   PyTuple_GET_SIZE(given[0]), found, given[5] == Py_True)) {
         return nullptr;
     }
     Py_RETURN_NONE;

@@ -1,5 +1,5 @@
 """Compiles the kernels: by nvcc into ``_cuda``, by a C++ compiler into ``_emulated``, and as loops
-for the CPU into ``_native``; and the tape's inner loops into ``_tape``.
+for the CPU into ``_native``; and the tape into ``_tape``.
 
 Imports only the standard library (and asks pybind11 where its headers are), because setup.py loads
 this file by its path, before tapegrad exists. At run time ``tapegrad.core.kernels`` calls it when

@@ -18,8 +18,9 @@ import numpy as np
 
 from tapegrad.core import caller, deferred, engine
 from tapegrad.core.devices import Device, to_numpy
+from tapegrad.core.fields import serials
 from tapegrad.core.modes import flag
-from tapegrad.core.tensor import Tensor, serials
+from tapegrad.core.tensor import Tensor
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _KEPT = 200_000  # lines of calls; the oldest half is dropped when there are more

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.core import engine
+from tapegrad.core.accelerator import compiled
 from tapegrad.core.devices import Device
-from tapegrad.core.engine import _HELD_TWICE, deliver, run_backward
+from tapegrad.core.engine import _HELD_TWICE, deliver, deliver_to_leaves, run_backward
 from tapegrad.core.modes import flag
 from tapegrad.core.node import Node
 from tapegrad.core.tensor import Leaf, Tensor, wrap, wrap_result
@@ -192,14 +194,10 @@ def backward(
     found, retained = _gradients(roots, seeds, targets, keep, create_graph)
     del seeds
     if chosen is None:
-        receivers = [
-            (leaf, t)
-            for leaf in found
-            if (t := leaf.tensor()) is not None and t._node is not None  # type: ignore[union-attr]
-        ]
-    else:
-        once = dict(zip(nodes, chosen, strict=True))  # type: ignore[arg-type]
-        receivers = [(n, x) for n, x in once.items() if n in found]
+        deliver_to_leaves(found, retained, create_graph)
+        return
+    once = dict(zip(nodes, chosen, strict=True))  # type: ignore[arg-type]
+    receivers = [(n, x) for n, x in once.items() if n in found]
     deliver(found, retained, receivers, create_graph)
 
 
@@ -277,6 +275,14 @@ def tensor_backward(
     inputs: Any = None,
 ) -> None:
     """``tapegrad.autograd.backward`` of this tensor."""
+    if (
+        gradient is retain_graph is inputs is None
+        and create_graph is False
+        and compiled is not None
+        and engine.inspect is None
+        and compiled.backward(self, walk, _Walk(False), _one)
+    ):
+        return
     backward([self], [gradient], retain_graph, create_graph, inputs)
 
 

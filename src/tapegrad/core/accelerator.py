@@ -1,4 +1,4 @@
-"""The tape's inner loop in C, where it was compiled (csrc/tape).
+"""The tape in C, where it was compiled (csrc/tape).
 
 Python's code is the definition and serves where there is no compiler, or if the environment
 variable ``TAPEGRAD_TAPE`` is ``python``; the extension does the same, faster.

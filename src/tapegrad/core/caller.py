@@ -37,6 +37,7 @@ from . import devices
 from .accelerator import compiled
 from .devices import CPU, Device
 from .dtypes import get_default_dtype
+from .fields import serials
 from .memory import shares
 from .modes import recording
 from .node import Node
@@ -44,7 +45,7 @@ from .primitive import Primitive
 from .promotion import devices_differ, explain, kinds, promote, refuse_bools
 from .quiet import NOISY, noisy, quiet
 from .quiet import WORDS as QUIET_WORDS
-from .tensor import Storage, Tensor, serials, wrap_result
+from .tensor import Storage, Tensor, wrap_result
 
 registry: dict[str, Callable] = {}  # the primitives, as functions of Tensors
 
@@ -189,6 +190,7 @@ def _in_c(
         ruled=_bits(ruled),
         keeps=[_keeping(needed, ruled) for needed in declared.keeps],
         ufunc=getattr(np, declared.name, None),
+        named=tuple([declared.named(i) for i in range(len(declared.inputs))]),
         elementwise=elementwise,
         floating=floating,
         view=view,

@@ -23,12 +23,13 @@ from .caller import result_node, result_of, tensor_xp
 from .commit import commit, fork_safe_lock
 from .devices import Device, make_current
 from .dtypes import accumulator, float32
+from .fields import last_change, serials
 from .memory import Array, shares
 from .modes import recording
 from .node import Node
 from .node_hooks import Caught, run_posthooks, run_prehooks
 from .quiet import error_state, first_filter, noisy, quiet, usual_state
-from .tensor import Alias, Leaf, Storage, Tensor, serials, wrap, wrap_result
+from .tensor import Alias, Leaf, Storage, Tensor, wrap, wrap_result
 
 # Called with each node, edge and gradient that a rule has made (see autograd.anomaly).
 inspect: Callable[[Node, Any, Any], None] | None = None
@@ -76,18 +77,23 @@ def _walk(
     retained: Retained = []
     wide: set[Node | Leaf] = set()  # of 16-bit floats, with gradients that are float32 until whole
     if compiled is not None and targets is None and not create_graph and inspect is None:
-        nodes = [root._node for root in roots]
-        compiled.visit(nodes, seeds, pending, wide, retained, retain_graph)
+        nodes = tuple([root._node for root in roots])
+        compiled.visit(nodes, tuple(seeds), pending, wide, retained, retain_graph)
     else:
         flags = retain_graph, create_graph
         _visit(roots, seeds, targets, pending, captured, wide, retained, *flags)
+    _settle(pending, wide, retained, create_graph)
+    pending.update(captured)
+    return pending, retained
+
+
+def _settle(pending: Gradients, wide: set, retained: Retained, create_graph: bool = False) -> None:
+    """Round what leaves have got in float32, and show it to their hooks."""
     for edge in wide:
         pending[edge] = _rounded(edge, pending[edge], create_graph)
     for leaf, g in pending.items():
         if leaf.hooks:
             pending[leaf] = _run_hooks(leaf, g, create_graph, retained)
-    pending.update(captured)
-    return pending, retained
 
 
 def _visit(
@@ -163,7 +169,7 @@ def _visit(
         saved = node.saved
         if saved is None:
             raise _freed(node)
-        if Storage.last_change > node.serial:
+        if last_change() > node.serial:
             _check(node, create_graph)
         if primitive is result_of:
             _collect_result(pending, push, edges[0], saved[2], g)  # type: ignore
@@ -435,6 +441,16 @@ def _stale(node: Node, storage: Any, shape: tuple, role: str) -> RuntimeError:
     )
 
 
+def deliver_to_leaves(found: Gradients, retained: Retained, create_graph: bool = False) -> None:
+    """``deliver`` what was found to the leaves whose tensors still ask for it."""
+    receivers = [
+        (leaf, t)
+        for leaf in found
+        if (t := leaf.tensor()) is not None and t._node is not None  # type: ignore[union-attr]
+    ]
+    deliver(found, retained, receivers, create_graph)
+
+
 def deliver(
     found: Gradients,
     retained: Retained,
@@ -525,6 +541,8 @@ if compiled is not None:
         collect_result=_collect_result,
         add_into=_add_into,
         shares=shares,
+        settle=_settle,
+        deliver=deliver_to_leaves,
         recording=recording,
         error_state=error_state,
         usual_state=usual_state,

@@ -6,14 +6,21 @@ without asking Python. What was not set is None there; here the defaults stand i
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .accelerator import compiled
+from .commit import fork_safe_lock
+
+# One clock orders everything that happens to tensors: nodes recorded and arrays changed in place.
+# A saved array is stale exactly when it changed at a later tick than the node that saved it.
+serials = count(1)
 
 if compiled is not None and not TYPE_CHECKING:
     TensorFields = compiled.TensorFields
     NodeFields = compiled.NodeFields
     StorageFields = compiled.StorageFields
+    last_change = compiled.last_change
 else:
 
     class TensorFields:
@@ -47,6 +54,21 @@ else:
             self.version = 0
             self.aliases: list = []
             self.detached = False
+
+        def change(self, op: str) -> None:
+            """Note that ``op`` has changed this memory in place."""
+            global _last_change
+            with _changing:  # or a thread could set the clock back
+                self.changed_at = _last_change = next(serials)
+            self.changed_by = op
+            self.version += 1
+
+    _last_change = 0
+    _changing = fork_safe_lock()
+
+    def last_change() -> int:
+        """When any memory was last changed in place: what was recorded later needs no check."""
+        return _last_change
 
 
 FIELDS = frozenset(

@@ -125,6 +125,17 @@ class Primitive:
         """``add_into(xp, g, saved, buffer)``: the rule ``into``."""
         return self._compile_into(self.into)
 
+    def named(self, i: int) -> tuple[str, tuple[int, ...], tuple[str, ...]] | None:
+        """The rule of input ``i``, if it is the name of a function: that name; what the function is
+        called with, as places in ``Node.saved`` (-1: the gradient); and the names of the last of
+        these, which are keywords. None for other rules."""
+        rule = self.rules[i] if i < len(self.rules) else None
+        if not isinstance(rule, _Named) or {*rule.given, *rule.keywords} & _SPECIAL:
+            return None
+        places = {name: i for i, name in enumerate(self._saved)} | {"g": -1}
+        given = tuple([places[name] for name in (*rule.given, *rule.keywords)])
+        return rule.name, given, tuple(rule.keywords)
+
     def _rules_needing(self, name: str) -> tuple[bool, ...] | bool:
         """Which inputs' rules need input ``name``; True or False where one rule serves all."""
         if self.plain:

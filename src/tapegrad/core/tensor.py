@@ -11,13 +11,12 @@ import weakref
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import dtypes, formats, printing
-from .commit import commit, fork_safe_lock
+from .commit import commit
 from .devices import Device, has_waited, to_numpy
 from .fields import FIELDS, StorageFields, TensorFields
 from .memory import address, byte_range, stretch, within
@@ -29,10 +28,6 @@ if TYPE_CHECKING:  # what ops.methods and autograd attach: see tools/write_stubs
     class _Base(Operations, TensorFields): ...
 else:
     _Base = TensorFields
-
-# One clock orders everything that happens to tensors: nodes recorded and arrays changed in place.
-# A saved array is stale exactly when it changed at a later tick than the node that saved it.
-serials = count(1)
 
 
 class Size(tuple):
@@ -77,8 +72,6 @@ class Storage(StorageFields):
     aliases: list[Alias]  # a base and its views on the tape
     detached: bool  # whether a base has left the tape, and its views have not
     whole: Whole  # once one of its tensors was copied or pickled
-    last_change = 0  # of any storage: what was recorded later needs no check
-    _changing = fork_safe_lock()
 
     def add_view(self, base: Tensor, view: Tensor) -> None:
         """Note that two tensors are seen to share this memory."""
@@ -109,13 +102,6 @@ class Storage(StorageFields):
             if view._node is None or (low <= last and first <= high):
                 found.append(view)
         return found
-
-    def change(self, op: str) -> None:
-        """Note that ``op`` has changed this memory in place."""
-        with self._changing:  # or a thread could set the clock back
-            self.changed_at = Storage.last_change = next(serials)
-        self.changed_by = op
-        self.version += 1
 
     def detach_views(self) -> None:
         """Take the views of a base that has left the tape off it, too: they show a change that was

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.caller import tensor_xp
-from tapegrad.core.devices import bodies
+from tapegrad.core.devices import CPU, bodies
 from tapegrad.core.modes import enable_grad
 from tapegrad.core.quiet import noisy, quiet
 from tapegrad.core.tensor import Tensor, wrap
@@ -19,7 +19,8 @@ from .hooks import register_optimizer_step_post_hook, register_optimizer_step_pr
 from .number import counted, is_number, kept_number, plain
 from .saved import Saved
 from .steps import options_of
-from .steps.chunks import together
+from .steps.chunks import Prepared, together
+from .steps.loops import add_all
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
@@ -205,7 +206,7 @@ class Optimizer(Saved):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        work = []
+        work: list[tuple] = []
         for group in self.param_groups:
             mine = [(p, self.state[p]) for p in group["params"] if p._grad is not None]
             recorded = bool(group.get("differentiable"))
@@ -223,13 +224,15 @@ class Optimizer(Saved):
         update = quiet(self._update) if noisy() else self._update
         with together() as prepared:
             for mine, recorded, *how in work:
-                for p, state in mine:
-                    if recorded:
-                        with enable_grad():
+                if recorded:
+                    with enable_grad():
+                        for p, state in mine:
                             self._update_on_tape(p, state, *how)
-                    else:
-                        p._bump(change)
-                        update(p, state, *how)
+                    continue
+                for p, _ in mine:
+                    p._bump(change)
+                for p, state in self._update_in_loops(prepared, mine, *how):
+                    update(p, state, *how)
         (quiet(prepared.make) if noisy() else prepared.make)()
         return loss
 
@@ -319,6 +322,25 @@ class Optimizer(Saved):
             for key, value in numbers.items():
                 new[key] = counted(value) if key == "step" else kept_number(value)
         return kept, options, partial(state.update, new) if new else None
+
+    def _update_in_loops(
+        self, prepared: Prepared, mine: list, used: Sequence[str], options: dict, group: dict
+    ) -> list:
+        """Prepare the steps of all parameters at once, where none has options of its own, and the
+        CPU's loops make them; the parameters and states that are left."""
+        if self.counts_steps or any(p._device is not CPU for p, _ in mine):
+            return mine
+        kept = tuple([key if key in used else None for key in self.kept_arrays])
+        try:
+            rows = [
+                (p._array, p._grad._array, *[state[key]._array for key in kept if key])
+                for p, state in mine
+            ]
+        except KeyError:  # a first step
+            return mine
+        if "first_step" in options:
+            options = {**options, "first_step": False}
+        return [mine[i] for i in add_all(prepared, self.step_name, rows, kept, options)]
 
     def _update(self, p: Tensor, state: dict[str, Any], *how: Any) -> None:
         """Call the step with the parameter, its gradient, the arrays that it keeps and the options.

@@ -16,8 +16,9 @@ from tapegrad.autograd.backward import backward, walk
 from tapegrad.autograd.function import Function
 from tapegrad.autograd.graph import saved_tensors_hooks
 from tapegrad.autograd.saved_tensors import Hooks, Kept, active
+from tapegrad.core.fields import serials
 from tapegrad.core.modes import enable_grad, flag, is_grad_enabled
-from tapegrad.core.tensor import Storage, Tensor, serials
+from tapegrad.core.tensor import Storage, Tensor
 from tapegrad.ops.common.hints import unknown_names
 from tapegrad.ops.sampling.philox import get_rng_state, set_rng_state
 

@@ -4,15 +4,15 @@ several threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from tapegrad.core.devices import Device, override
+from tapegrad.core.devices import Device, override, overrides
 from tapegrad.core.memory import Array
 from tapegrad.core.native import compiled
 
-from .chunks import Then, in_table
+from .chunks import Prepared, Then, in_table
 from .scalars import NUMBERS
 
 
@@ -29,6 +29,27 @@ class Table:
         return [partial(self.steps.run)]
 
 
+_own: dict[str, Callable] = {}  # the implementations here, by step
+
+
+def add_all(
+    prepared: Prepared, name: str, rows: list[tuple], kept: tuple, options: dict[str, Any]
+) -> Sequence[int]:
+    """Prepare the steps of several parameters with the same options: ``rows`` has the arrays of
+    each (those in ``kept`` that are not None, behind the parameter and its gradient). The numbers
+    of the rows for which there is no loop."""
+    if name not in _own or _first(name) is not _own[name]:
+        return range(len(rows))
+    table = prepared.tables.get("loops")
+    if table is None:
+        table = prepared.tables["loops"] = Table()
+    return table.steps.add_all(*NUMBERS[name](*kept, **options), rows)
+
+
+def _first(name: str) -> Callable:
+    return next(f for types, f in overrides[name] if "cpu" in types)
+
+
 def _loop(name: str, numbers_of: Callable) -> None:
     @override(name, "cpu")
     def step(
@@ -36,6 +57,8 @@ def _loop(name: str, numbers_of: Callable) -> None:
     ) -> Any:
         arrays = [param, grad, *[a for a in state if a is not None]]
         return in_table("loops", Table, (arrays, *numbers_of(*state, **given)), then)
+
+    _own[name] = step
 
 
 if compiled is not None:

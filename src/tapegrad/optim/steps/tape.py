@@ -11,7 +11,7 @@ import numpy as np
 
 from tapegrad.core.caller import tensor_xp
 from tapegrad.core.commit import commit
-from tapegrad.core.tensor import Tensor
+from tapegrad.core.tensor import Tensor, taking
 from tapegrad.ops.creation.create import full_like
 
 
@@ -60,8 +60,9 @@ def on_tape(
         a._leave_memory()
     names = ("_array", "_node", "_storage")
     changes = [
-        partial(vars(a).update, {name: getattr(value, name) for name in names})
+        step
         for a, value in changed
+        for step in taking(a, {name: getattr(value, name) for name in names})
     ]
     commit(changes if then is None else [*changes, then])
 

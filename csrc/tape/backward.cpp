@@ -1,0 +1,154 @@
+// backward() of a tensor, without arguments: what tapegrad.autograd.backward does, for NumPy's arrays.
+#include <new>
+#include <vector>
+
+#include "tape.h"
+
+namespace {
+
+// Sets a ContextVar, and puts it back.
+struct Setting {
+    PyObject *variable, *before = nullptr;
+    bool is_set = false;
+    explicit Setting(PyObject* of) : variable(of) {}
+    bool set(PyObject* value) {
+        if (PyContextVar_Get(variable, nullptr, &before) < 0) {
+            return false;
+        }
+        Ref token(PyContextVar_Set(variable, value));
+        is_set = bool(token);
+        return is_set;
+    }
+    ~Setting() {
+        if (is_set) {
+            PyObject *type, *error, *trace;
+            PyErr_Fetch(&type, &error, &trace);
+            Py_XDECREF(PyContextVar_Set(variable, before));
+            PyErr_Restore(type, error, trace);
+        }
+        Py_XDECREF(before);
+    }
+};
+
+// A leaf that nobody watches: gradients go to its tensor, and that is all.
+bool is_plain(PyObject* leaf) {
+    return Py_IS_TYPE(leaf, engine.leaf) && !is_set(leaf_slot(leaf, engine.leaf_hooks)) &&
+           !is_set(leaf_slot(leaf, engine.leaf_later_hooks)) && !is_set(leaf_slot(leaf, engine.leaf_aside));
+}
+
+bool has_hooks(PyObject* pending) {
+    PyObject *leaf, *gradient;
+    for (Py_ssize_t i = 0; PyDict_Next(pending, &i, &leaf, &gradient);) {
+        if (!Py_IS_TYPE(leaf, engine.leaf) || is_set(leaf_slot(leaf, engine.leaf_hooks))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct Delivery {
+    Ref tensor, gradient;  // the tensor, and what its .grad is to be
+};
+
+// Prepares .grad of all leaves that have none yet. False where there is more to do, or an error.
+bool prepare(PyObject* pending, std::vector<Delivery>& deliveries) {
+    PyObject *leaf, *gradient;
+    for (Py_ssize_t i = 0; PyDict_Next(pending, &i, &leaf, &gradient);) {
+        if (!is_plain(leaf) || !PyArray_CheckExact(gradient)) {
+            return false;
+        }
+        PyObject* weak = leaf_slot(leaf, engine.leaf_tensor);
+        PyObject* object = weak && PyWeakref_Check(weak) ? PyWeakref_GetObject(weak) : Py_None;
+        if (object == Py_None || !is_set(as_tensor(object)->node)) {
+            continue;  // the tensor is gone, or asks for no gradient any more
+        }
+        Tensor* tensor = as_tensor(object);
+        PyArrayObject* array = as_array(tensor->array);
+        if (is_set(tensor->grad) || !tensor->array || !PyArray_CheckExact(tensor->array) ||
+            tensor->device != leaf_slot(leaf, engine.leaf_device) ||
+            dtype_of(tensor->array) != dtype_of(gradient) || !PyArray_SAMESHAPE(array, as_array(gradient))) {
+            return false;
+        }
+        // Gradients must not share memory with each other or with the seed.
+        const bool own = Py_REFCNT(gradient) == 1 && !PyArray_BASE(as_array(gradient));
+        Ref mine = own ? Ref::to(gradient) : Ref(PyArray_NewCopy(as_array(gradient), NPY_CORDER));
+        Ref shown(mine ? new_tensor(mine, tensor->device) : nullptr);
+        if (!shown) {
+            return false;
+        }
+        deliveries.push_back({Ref::to(object), std::move(shown)});
+    }
+    return true;
+}
+
+bool deliver(const Found& found) {
+    try {
+        std::vector<Delivery> deliveries;
+        const bool plain = PyList_GET_SIZE(found.retained) == 0 && prepare(found.pending, deliveries);
+        if (!plain) {
+            return !PyErr_Occurred() && call(engine.deliver, found.pending, found.retained);
+        }
+        for (Delivery& each : deliveries) {
+            std::swap(as_tensor(each.tensor)->grad, each.gradient.object);
+        }
+        return true;
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+        return false;
+    }
+}
+
+bool call_all(PyObject* walk) {
+    Ref later(PyObject_GetAttr(walk, names.at_end));
+    if (!later || !PyList_Check(later.object)) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(later.object); ++i) {
+        Ref function = Ref::to(PyList_GET_ITEM(later.object, i));
+        if (!Ref(PyObject_CallNoArgs(function))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool walk_and_settle(PyObject* node, PyObject* seed, PyObject* variable, PyObject* walk, const Found& found) {
+    Setting recording(engine.recording), current(variable);
+    if (!recording.set(Py_False) || !current.set(walk) || !walk_back(&node, &seed, 1, found, false)) {
+        return false;
+    }
+    if ((PySet_GET_SIZE(found.wide) || has_hooks(found.pending)) &&
+        !call(engine.settle, found.pending, found.wide, found.retained)) {
+        return false;
+    }
+    return call_all(walk);
+}
+
+}  // namespace
+
+// backward(tensor, variable, walk, one): of a tensor of one element; ``walk`` is what the ContextVar
+// ``variable`` has meanwhile, and ``one(device, dtype, shape)`` the gradient to begin with.
+PyObject* backward(PyObject*, PyObject* const* given, Py_ssize_t count) {
+    if (count != 4 || !engine.ready || !is_tensor(given[0]) || !PyContextVar_CheckExact(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "backward(tensor, variable, walk, one)");
+        return nullptr;
+    }
+    const Tensor* root = as_tensor(given[0]);
+    if (!root->array || !PyArray_CheckExact(root->array) || PyArray_SIZE(as_array(root->array)) != 1 ||
+        !is_set(root->node) || !is_set(root->device) || !is_quiet()) {
+        return PyErr_Occurred() ? nullptr : Py_NewRef(Py_False);
+    }
+    PyArrayObject* array = as_array(root->array);
+    Ref node = Ref::to(root->node), shape(PyArray_IntTupleFromIntp(PyArray_NDIM(array), PyArray_DIMS(array)));
+    Ref seed = shape ? call(given[3], root->device, dtype_of(root->array), shape) : Ref();
+    Ref pending(PyDict_New()), wide(PySet_New(nullptr)), retained(PyList_New(0));
+    if (!seed || !pending || !wide || !retained) {
+        return nullptr;
+    }
+    const Found found{pending, wide, retained};
+    if (!walk_and_settle(node, seed, given[1], given[2], found)) {
+        return nullptr;
+    }
+    seed = Ref();
+    return deliver(found) ? Py_NewRef(Py_True) : nullptr;
+}
