@@ -10,17 +10,6 @@
 
 namespace {
 
-// ---- what is asked at every call ----
-
-bool is_recording() {
-    PyObject* recording;
-    if (PyContextVar_Get(engine.recording, nullptr, &recording) < 0) {
-        return false;
-    }
-    Py_XDECREF(recording);
-    return recording == Py_True;
-}
-
 // ---- the inputs ----
 
 // Elementwise: of one floating dtype, or beside a number that takes the dtype of the other.
@@ -219,22 +208,6 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
 
 // ---- the call ----
 
-// Whether this is how NumPy computes it, so that a loop of ours may.
-bool is_numpys(Caller& caller, PyObject* implementation) {
-    if (implementation == caller.accepted) {
-        return true;
-    }
-    bool same = implementation == caller.ufunc;
-    if (!same && caller.ufunc && PyObject_HasAttr(implementation, names.plain)) {  // it has loops, too
-        Ref plain(PyObject_GetAttr(implementation, names.plain));
-        same = plain && plain.object == caller.ufunc;
-    }
-    if (same) {
-        Py_XSETREF(caller.accepted, Py_NewRef(implementation));
-    }
-    return same;
-}
-
 PyObject* call_caller(PyObject* self, PyObject* const* given, size_t flags, PyObject* keywords) {
     Caller& caller = *reinterpret_cast<Caller*>(self);
     PyObject* result = run(caller, given, PyVectorcall_NARGS(flags), keywords);
@@ -394,6 +367,43 @@ PyObject* new_tensor(PyObject* array, PyObject* device) {
     return self;
 }
 
+bool is_recording() {
+    PyObject* recording;
+    if (PyContextVar_Get(engine.recording, nullptr, &recording) < 0) {
+        return false;
+    }
+    Py_XDECREF(recording);
+    return recording == Py_True;
+}
+
+// Whether this is how NumPy computes it, so that a loop of ours may.
+static bool runs_ufunc(Caller& caller, PyObject* implementation) {
+    if (implementation == caller.accepted) {
+        return true;
+    }
+    bool same = implementation == caller.ufunc;
+    if (!same && caller.ufunc && PyObject_HasAttr(implementation, names.plain)) {  // it has loops, too
+        Ref plain(PyObject_GetAttr(implementation, names.plain));
+        same = plain && plain.object == caller.ufunc;
+    }
+    if (same) {
+        Py_XSETREF(caller.accepted, Py_NewRef(implementation));
+    }
+    return same;
+}
+
+bool is_numpys(Caller& caller, PyObject* device) {
+    PyObject* implementation = PyDict_GetItemWithError(caller.implementations, device);
+    return caller.compute && implementation && runs_ufunc(caller, implementation);
+}
+
+bool note_change(Tensor* tensor, PyObject* op) {
+    if (!is_set(tensor->storage)) {
+        Py_XSETREF(tensor->storage, new_storage());
+    }
+    return tensor->storage && Ref(change(tensor->storage, op));
+}
+
 // Whether a warning or an error of NumPy's could reach the user's program: see tapegrad.core.quiet.
 bool is_quiet() {
     PyObject* filters = PyDict_GetItemWithError(engine.warnings, names.filters);
@@ -522,7 +532,7 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
         return nullptr;
     }
     Ref value, all;
-    if (caller.compute && is_numpys(caller, implementation)) {
+    if (caller.compute && runs_ufunc(caller, implementation)) {
         value = Ref(caller.compute(operands.values));
         if (!value && PyErr_Occurred()) {
             return nullptr;

@@ -53,7 +53,8 @@ struct DoorEntry {
     const char* used[most_used];  // primitives
 };
 
-extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[];
+extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
+    pass_doors[], row_doors[], extreme_doors[];
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses

@@ -38,7 +38,7 @@ T* data(PyObject* array) {
 template <class T, class Function>
 void over(PyObject* result, PyObject* a, PyObject* b, Function function) {
     const npy_intp size = PyArray_SIZE(as_array(result));
-    T* __restrict y = data<T>(result);
+    T* y = data<T>(result);  // which may be that of an operand, but overlaps none otherwise
     const T *x = data<T>(a), *w = data<T>(b);
     for (npy_intp i = 0; i < size; ++i) {
         y[i] = function(x[i], w[i]);
@@ -48,7 +48,7 @@ void over(PyObject* result, PyObject* a, PyObject* b, Function function) {
 template <class T, class Function>
 void over(PyObject* result, PyObject* a, Function function) {
     const npy_intp size = PyArray_SIZE(as_array(result));
-    T* __restrict y = data<T>(result);
+    T* y = data<T>(result);
     const T* x = data<T>(a);
     for (npy_intp i = 0; i < size; ++i) {
         y[i] = function(x[i]);
@@ -145,19 +145,6 @@ PyObject* add_up(PyObject* a, PyObject* b) {
     return sum || PyErr_Occurred() ? sum : PyNumber_Add(a, b);
 }
 
-bool add_onto(PyObject* a, PyObject* b) {
-    if (!is_small(a) || !is_small(b) || !is_alike(as_array(a), as_array(b)) ||
-        !PyArray_ISWRITEABLE(as_array(a))) {
-        return false;
-    }
-    if (PyArray_TYPE(as_array(a)) == NPY_FLOAT32) {
-        over<float>(a, a, b, Add{});
-    } else {
-        over<double>(a, a, b, Add{});
-    }
-    return true;
-}
-
 // The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
 bool is_number(PyObject* object, double& number) {
     if (PyFloat_CheckExact(object)) {
@@ -172,6 +159,36 @@ bool is_number(PyObject* object, double& number) {
     number = double(whole);
     return !overflow && whole > -(1LL << 53) && whole < (1LL << 53);
 }
+
+namespace {
+
+template <class Function>
+bool onto(PyObject* a, PyObject* b, Function function) {
+    double number;
+    if (!is_small(a) || !PyArray_ISWRITEABLE(as_array(a))) {
+        return false;
+    }
+    const auto change = [&](auto kind) {
+        using T = decltype(kind);
+        if (is_number(b, number)) {
+            over<T>(a, a, [=](T x) { return function(x, T(number)); });
+            return true;
+        }
+        const bool alike = is_small(b) && is_alike(as_array(a), as_array(b));
+        if (alike) {
+            over<T>(a, a, b, function);
+        }
+        return alike;
+    };
+    return PyArray_TYPE(as_array(a)) == NPY_FLOAT32 ? change(float()) : change(double());
+}
+
+}  // namespace
+
+bool add_onto(PyObject* a, PyObject* b) { return onto(a, b, Add{}); }
+bool sub_onto(PyObject* a, PyObject* b) { return onto(a, b, Subtract{}); }
+bool mul_onto(PyObject* a, PyObject* b) { return onto(a, b, Multiply{}); }
+bool div_onto(PyObject* a, PyObject* b) { return onto(a, b, Divide{}); }
 
 PyObject* choose(PyObject* const* operands) {
     PyObject *condition = operands[0], *a = operands[1], *b = operands[2];

@@ -87,6 +87,8 @@ struct Node {
 // A pointer to anything but None.
 inline bool is_set(PyObject* object) { return object && object != Py_None; }
 
+PyObject* change(PyObject* storage, PyObject* op);  // Storage.change
+
 // Makes the tuples of a compact node. False where memory is missing.
 bool expand(Node* node);
 PyObject* shape_of(Node* node);  // borrowed; null with an error
@@ -154,6 +156,9 @@ PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyO
 PyObject* finish_joined(Caller& caller, PyObject* const* tensors, Py_ssize_t count, PyObject* value,
                         PyObject* parameters);
 bool is_quiet();
+bool is_recording();
+bool is_numpys(Caller& caller, PyObject* device);  // and so may be computed in small.cpp
+bool note_change(Tensor* tensor, PyObject* op);    // in place: Tensor._bump, of what has all its views
 PyObject* new_tensor(PyObject* array, PyObject* device);
 
 // ---- arithmetic of small arrays (small.cpp) ----
@@ -164,7 +169,8 @@ using Compute = PyObject*(PyObject* const* operands);
 Compute* find_compute(const char* name);
 Compute add_two, subtract_two, multiply_two, divide_two, negate;
 PyObject* add_up(PyObject* a, PyObject* b);  // a + b, whatever they are
-bool add_onto(PyObject* a, PyObject* b);     // a += b, where it is done here
+using Onto = bool(PyObject* a, PyObject* b);  // a += b and the like, where it is done here
+Onto add_onto, sub_onto, mul_onto, div_onto;
 // The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
 bool is_number(PyObject* object, double& number);
 PyObject* choose(PyObject* const* operands);  // where(condition, a, b)

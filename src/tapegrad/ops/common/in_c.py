@@ -11,14 +11,17 @@ from tapegrad.core.caller import tensor_xp
 from tapegrad.core.devices import bodies
 
 
-def in_c(called: Callable, function: Callable, cell: Any = None) -> Callable:
+def in_c(called: Callable, function: Callable, cell: Any = None, name: str = "") -> Callable:
     """``called``, the public form of ``function``, behind a door in C where there is one for it.
     ``cell``: where ``called`` finds what it runs; while that is not ``function``, the door is
-    shut."""
+    shut. ``name``: of another door than that of the function."""
     if compiled is None:
         return called
-    name = f"{function.__module__.removeprefix('tapegrad.ops.')}.{function.__name__}"
-    if name not in compiled.doors:
+    name = name or f"{function.__module__.removeprefix('tapegrad.ops.')}.{function.__name__}"
+    if isinstance(function, compiled.Caller) and called is not function:
+        name, used = "primitive", [(function, None)]
+    elif name in compiled.doors:
+        used = [(getattr(tensor_xp, p), bodies.get(p)) for p in compiled.doors[name]]
+    else:
         return called
-    used = [(getattr(tensor_xp, primitive), bodies[primitive]) for primitive in compiled.doors[name]]
     return update_wrapper(compiled.Door(name, called, cell, function, used), called)
