@@ -445,3 +445,14 @@ def test_views_of_many_views() -> None:
     assert all(any(ref() is v for ref in x._storage.aliases) for v in kept)
     x.add_(1)
     assert all(v.grad_fn.name() != "ReshapeBackward" for v in kept)  # they were renewed
+
+
+def test_no_warnings() -> None:
+    """NumPy, called from C, would lay its warnings to the line of the user's program."""
+    x = tg.full((100, 100), 3e38)
+    with warnings.catch_warnings(record=True) as seen_:
+        warnings.filters.append(("always", None, Warning, None, 0))
+        assert not quiet.noisy()
+        for _ in range(2):
+            x * 10, x.exp(), x @ x, x.log(), x.sqrt(), F.linear(x, x, x[0]), x / 0, x - x * 2
+    assert not seen_

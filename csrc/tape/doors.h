@@ -105,6 +105,8 @@ PyObject* run_used(Used& used, const Values&... values) {
 PyObject* reshaped(Used& used, PyObject* tensor, const Sizes& shape);
 PyObject* part_of(Used& used, PyObject* tensor, PyObject* index);
 
+// The sum, or the mean, of a tensor of floats.
+PyObject* reduced(Used& used, PyObject* tensor, unsigned axes, bool keep, bool mean);
 // The sum, or the mean, of a small array; null where NumPy is to compute it. And the gradient of that,
 // repeated over the axes of a small array of this shape.
 Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean);

@@ -119,20 +119,7 @@ PyObject* reduce_axes(Door& door, const Given& given, bool mean) {
         !read_flag(places[2], keep)) {
         return nullptr;
     }
-    Used& used = door.used[0];
-    Operands operands(*used.caller);
-    if (!operands.read(places)) {
-        return nullptr;
-    }
-    Ref saved = axes_tuple(axes);
-    PyObject* const parameters[] = {saved, keep ? Py_True : Py_False};
-    if (used.runs_body(operands.device) && is_quiet()) {
-        Ref value = sum_small(x, axes, keep, mean);
-        if (value) {
-            return finish(operands, std::move(value), parameters, nullptr);
-        }
-    }
-    return PyErr_Occurred() ? nullptr : run_used(used, places[0], parameters[0], parameters[1]);
+    return reduced(door.used[0], places[0], axes, keep, mean);
 }
 
 PyObject* serve_sum(Door& door, const Given& given) { return reduce_axes(door, given, false); }
@@ -159,6 +146,22 @@ Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean) {
     const bool done = PyArray_TYPE(x) == NPY_FLOAT32 ? compute(static_cast<float*>(y))
                                                      : compute(static_cast<double*>(y));
     return done ? std::move(result) : Ref();
+}
+
+PyObject* reduced(Used& used, PyObject* tensor, unsigned axes, bool keep, bool mean) {
+    Operands operands(*used.caller);
+    if (!operands.read(&tensor)) {
+        return nullptr;
+    }
+    Ref saved = axes_tuple(axes);
+    PyObject* const parameters[] = {saved, keep ? Py_True : Py_False};
+    if (used.runs_body(operands.device) && is_quiet()) {
+        Ref value = sum_small(as_array(operands.values[0]), axes, keep, mean);
+        if (value) {
+            return finish(operands, std::move(value), parameters, nullptr);
+        }
+    }
+    return PyErr_Occurred() ? nullptr : run_used(used, tensor, parameters[0], parameters[1]);
 }
 
 PyObject* expand(PyArrayObject* g, const Sizes& shape, unsigned axes, bool mean) {

@@ -131,7 +131,8 @@ Ref cross_entropies(CrossEntropy<T> rule, PyArrayObject* x, PyObject* xp, bool g
     for (npy_intp row = 0; row < rule.rows; ++row) {
         data(at)[row] = rule.at_target(data(shifted), row);
     }
-    Ref p(PyObject_CallMethodOneArg(xp, exp, shifted));
+    PyObject* const written[] = {xp, shifted, shifted};
+    Ref p(PyObject_VectorcallMethod(exp, written, 3, nullptr));
     const bool usual = p && PyArray_CheckExact(p.object) && PyArray_ISCARRAY(as_array(p)) && PyArray_SAMESHAPE(as_array(p), x);
     Ref norms = usual ? sum_small(as_array(p), 2u, false, false) : Ref();
     Ref logarithms(norms ? PyObject_CallMethodOneArg(xp, log, norms) : nullptr);
@@ -189,8 +190,7 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     }
     PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False, gradient ? Py_True : Py_False};
     Ref losses(finish(operands, Ref::to(PyTuple_GET_ITEM(all.object, 0)), parameters, all));
-    Ref first = axes_tuple(1u);
-    return losses && first ? run_used(door.used[1], losses, first, Py_False) : nullptr;
+    return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
 }
 
 }  // namespace

@@ -111,6 +111,11 @@ struct Negative {
     T operator()(T a) const { return -a; }
 };
 
+PyObject* numpy_function(const char* name) {
+    Ref module(PyImport_ImportModule("numpy"));
+    return module ? PyObject_GetAttrString(module, name) : nullptr;
+}
+
 // Whether BLAS multiplies both as they lie, however the product is asked for.
 bool is_plain_matrix(PyObject* object) {
     PyArrayObject* array = as_array(object);
@@ -242,19 +247,18 @@ PyObject* keep_between(PyObject* x, double low, double high, PyObject* g) {
 }
 
 PyObject* multiply_matrices(PyObject* a, PyObject* b) {
-    if (is_plain_matrix(a) && is_plain_matrix(b)) {
-        return PyArray_MatrixProduct2(a, b, nullptr);
-    }
-    static PyObject* const matmul = PyObject_GetAttrString(Ref(PyImport_ImportModule("numpy")), "matmul");
-    return matmul ? call(matmul, a, b).release() : nullptr;
+    static PyObject *const dot = numpy_function("dot"), *const matmul = numpy_function("matmul");
+    PyObject* const function[] = {is_plain_matrix(a) && is_plain_matrix(b) ? dot : matmul, a, b};
+    return function[0] ? call_quietly(function, 2).release() : nullptr;
 }
 
 bool add_row(PyObject* matrix, PyObject* row) {
     PyArrayObject *y = as_array(matrix), *b = as_array(row);
     const npy_intp rows = PyArray_DIM(y, 0), columns = PyArray_DIM(y, 1);
     if (!is_small(matrix) || !is_small(row)) {
-        Ref kept = Ref::to(matrix);
-        return Ref(PyNumber_InPlaceAdd(matrix, row));
+        static PyObject* const add = PyObject_GetAttrString(Ref(PyImport_ImportModule("operator")), "iadd");
+        PyObject* const function[] = {add, matrix, row};
+        return add && call_quietly(function, 2);
     }
     const auto add = [&](auto* to, const auto* from) {
         for (npy_intp i = 0; i < rows; ++i, to += columns) {

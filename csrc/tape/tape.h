@@ -120,6 +120,7 @@ struct Caller {
     PyObject *into, *backward;  // of the Primitive, once they were asked for
     PyObject* named;  // for each input, None or the function that its rule is: Primitive.named
     PyObject *ufunc, *accepted;  // NumPy's function with a loop here; what was seen to compute it
+    PyObject* bare;              // what was seen to be a function of NumPy's without one in Python around it
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
@@ -157,6 +158,10 @@ PyObject* finish_joined(Caller& caller, PyObject* const* tensors, Py_ssize_t cou
                         PyObject* parameters);
 bool is_quiet();
 bool is_recording();
+// Calls a function of NumPy's from a line of tapegrad.core.quiet: a warning would be laid to the
+// user's line else, past the filter for tapegrad's own. ``function``: what is called, then one or two
+// arguments. Null with an error.
+Ref call_quietly(PyObject* const* function, Py_ssize_t arguments);
 bool is_numpys(Caller& caller, PyObject* device);  // and so may be computed in small.cpp
 bool note_change(Tensor* tensor, PyObject* op);    // in place: Tensor._bump, of what has all its views
 PyObject* new_tensor(PyObject* array, PyObject* device);
