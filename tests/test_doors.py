@@ -88,7 +88,19 @@ INDICES: list[Any] = [
     *[(..., ...), (s(None), None, s(1)), (None, ..., None), (s(None), s(None), 0), np.int64(1)],
     *[tg.tensor(1), tg.tensor([0, 1]), [0, 1], [True], "a", 1.0, (0, [0, 1]), np.array([0])],
 ]
-ORDERS = [(0, 1), (1, 0), (-1, 0), (0, 0), (0, 1, 2), (2, 0, 1), (-1, 0, 1), (0,), (), (0, 3), (1.0,)]
+ORDERS = [
+    (0, 1),
+    (1, 0),
+    (-1, 0),
+    (0, 0),
+    (0, 1, 2),
+    (2, 0, 1),
+    (-1, 0, 1),
+    (0,),
+    (),
+    (0, 3),
+    (1.0,),
+]
 BOUNDS = [0, 1, -1, 0.5, -0.0, 0.0, 1e300, -1e300, float("nan"), float("inf"), True, "a", None]
 
 # Functions of one tensor: its door, and what it is given besides.
@@ -102,7 +114,11 @@ OF_ONE: dict[str, list[Call]] = {
         *[call(start_dim=1), call(end_dim=0), call(1.0), call(0, 1, 2)],
     ],
     "squeeze": [call(), *[call(d) for d in DIMS], call(dim=1), call(0, 1)],
-    "unsqueeze": [*[call(d) for d in (0, 1, -1, 2, 3, -3, 7, True, 1.0, None)], call(dim=0), call()],
+    "unsqueeze": [
+        *[call(d) for d in (0, 1, -1, 2, 3, -3, 7, True, 1.0, None)],
+        call(dim=0),
+        call(),
+    ],
     "t": [call(), call(0)],
     "transpose": [
         *[call(i, j) for i in (0, 1, -1, 3) for j in (0, -1, -2, 4)],
@@ -117,12 +133,24 @@ OF_ONE: dict[str, list[Call]] = {
     ],
     "clamp": [
         *[call(low, high) for low in BOUNDS for high in BOUNDS],
-        *[call(min=0.5), call(max=0.5), call(), call(0, max=1), call(0, 1, 2), call(tg.tensor(0.0), 1)],
+        *[
+            call(min=0.5),
+            call(max=0.5),
+            call(),
+            call(0, max=1),
+            call(0, 1, 2),
+            call(tg.tensor(0.0), 1),
+        ],
     ],
     "max": [*REDUCTIONS[:26], call(other=tg.ones(()))],
     "min": [*REDUCTIONS[:26], call(tg.ones(()))],
     "softmax": [*[call(d) for d in DIMS], call(dim=-1), call(0, tg.float64), call(), call(0, 1, 2)],
-    "log_softmax": [*[call(d) for d in DIMS], call(dim=-1), call(0, dtype=tg.float64), call(axis=0)],
+    "log_softmax": [
+        *[call(d) for d in DIMS],
+        call(dim=-1),
+        call(0, dtype=tg.float64),
+        call(axis=0),
+    ],
     "pow": [
         *[call(n) for n in (2, 2.0, 3, 0.5, -1, 0, True, None, float("nan"), np.float64(2))],
         *[call(exponent=2), call(tg.tensor(2.0)), call(tg.tensor(2)), call(), call(2, 2)],
@@ -151,18 +179,22 @@ def seen(result: Any, given: list[tg.Tensor]) -> Any:
         return type(result), [seen(part, given) for part in result]
     if not isinstance(result, tg.Tensor):
         return result
-    array, node = result._array, result._node
-    return {
+    array, flags, storage = result._array, result._array.flags, result._storage
+    found = {
         "bits": array.tobytes(),
-        "like": (array.dtype, array.shape, array.strides, array.flags.writeable, array.flags.aligned),
-        "grad_fn": node and not result.is_leaf and (node.name(), saved(node), [e and e.name() for e in node.edges]),
-        "node": node and not result.is_leaf and (tuple(node.shape), node.dtype, node.storage is result._storage),
-        "inputs": node and not result.is_leaf and [t is not None and [t is x for x in given] for t in node.inputs],
+        "layout": (array.dtype, array.shape, array.strides, flags.writeable, flags.aligned),
+        "leaf": (result.requires_grad, result.is_leaf),
         "base": [result._base is x for x in given],
-        "storage": [result._storage is not None and result._storage is x._storage for x in given],
+        "storage": [storage is not None and storage is x._storage for x in given],
         "aliased": [x._aliased for x in given] + [result._base is not None and result._aliased],
         "versions": [x._version for x in given] + [result._version],
     }
+    if not result.is_leaf:
+        node = result.grad_fn
+        found["made by"] = (node.name(), saved(node), [e and e.name() for e in node.edges])
+        found["node"] = (tuple(node.shape), node.dtype, node.storage is storage)
+        found["inputs"] = [t is not None and [t is x for x in given] for t in node.inputs]
+    return found
 
 
 def outcome(function: Callable, given: list[Any], options: dict[str, Any]) -> Any:
@@ -224,7 +256,13 @@ def test_doors_of_one_tensor(name: str) -> None:
 
 def pairs() -> list[tuple[tg.Tensor, ...]]:
     found = []
-    for a, b in [((4, 4), (4, 4)), ((2, 3), (3, 5)), ((1, 3), (3, 1)), ((3,), (3,)), ((2, 3), (2, 3))]:
+    for a, b in [
+        ((4, 4), (4, 4)),
+        ((2, 3), (3, 5)),
+        ((1, 3), (3, 1)),
+        ((3,), (3,)),
+        ((2, 3), (2, 3)),
+    ]:
         for first in DTYPES:
             for second in (first, tg.float32):
                 x, y = made(a, first), made(b, second, 1)
@@ -283,7 +321,19 @@ def test_in_place(name: str) -> None:
         return result is x or result, states, owner
 
     kinds = ["fresh", "base", "view", "strided", "part", "history", "leaf", "ints", "readonly"]
-    others = [2, 0.5, True, None, 0, "self", "shifted", "first", made((4, 4)), made((4,)), made((16,))]
+    others = [
+        2,
+        0.5,
+        True,
+        None,
+        0,
+        "self",
+        "shifted",
+        "first",
+        made((4, 4)),
+        made((4,)),
+        made((16,)),
+    ]
     others += [made((4, 4), tg.float64), made((4, 4)).requires_grad_(), made((2, 4)), np.float32(2)]
     door = door_of(name)
     for kind in kinds:
@@ -302,7 +352,14 @@ def test_layer_norm() -> None:
         x, w, b = made((3, 4), dtype), made((4,), dtype, 1), made((4,), dtype, 2)
         if x.is_floating_point():
             x, w = x.requires_grad_(), w.requires_grad_()
-        for given in ([x, (4,)], [x, (4,), w, b], [x, [4], w], [x, 4, None, b], [x, (3, 4)], [x, (3,)]):
+        for given in (
+            [x, (4,)],
+            [x, (4,), w, b],
+            [x, [4], w],
+            [x, 4, None, b],
+            [x, (3, 4)],
+            [x, (3,)],
+        ):
             assert_alike("layer_norm", given, {})
             assert_alike("layer_norm", given, {"eps": 1e-3})
             assert_alike("layer_norm", given, {"eps": "a"})
@@ -356,7 +413,10 @@ def test_cat_and_stack() -> None:
         *[[x, made((4,))], [made((0,)), x], [made((3,)), made((2,))], [made(()), made(())], [], x],
         *[[x, y.double()], [x, None], None, [x.to("emulated"), y.to("emulated")]],
         *[[x, y.to("emulated")], [made((2, 0)), made((2, 0))], [made((4, 4), tg.bool)] * 3],
-        *[[made((2, 3, 4), tg.float16), made((2, 3, 4), tg.float16)], [leaf.exp(), leaf, leaf.exp()]],
+        *[
+            [made((2, 3, 4), tg.float16), made((2, 3, 4), tg.float16)],
+            [leaf.exp(), leaf, leaf.exp()],
+        ],
     ]
     for given in lists:
         for name in ("cat", "stack"):
@@ -408,7 +468,7 @@ def refuse(*args: Any, **options: Any) -> Any:
     raise AssertionError("the door was shut")
 
 
-@pytest.mark.parametrize("name, args, options", USUAL)
+@pytest.mark.parametrize(("name", "args", "options"), USUAL)
 def test_usual_calls_are_served(name: str, args: list[Any], options: dict[str, Any]) -> None:
     door_of(name)(*args, **options)  # what runs a primitive is looked up once
     function = door_of(name).plain

@@ -1,4 +1,4 @@
-"""Doors in C: what serves the usual calls of public functions without Python (csrc/tape/doors.h)."""
+"""Doors in C: what serves the usual calls of public functions (csrc/tape/doors.h)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def in_c(called: Callable, function: Callable, cell: Any = None, name: str = "")
     shut. ``name``: of another door than that of the function."""
     if compiled is None:
         return called
+    used: list[tuple[Any, Callable | None]]
     name = name or f"{function.__module__.removeprefix('tapegrad.ops.')}.{function.__name__}"
     if isinstance(function, compiled.Caller) and called is not function:
-        name, used = "primitive", [(function, None)]
+        name, used = "primitive", [(function, None)]  # which has its arguments as they are given
     elif name in compiled.doors:
         used = [(getattr(tensor_xp, p), bodies.get(p)) for p in compiled.doors[name]]
     else:
