@@ -22,6 +22,7 @@ from tapegrad.ops.common.refusals import retell
 
 from . import old_calls
 from .arguments import tensors_in
+from .in_c import in_c
 from .out import write_out
 
 
@@ -77,7 +78,7 @@ def published(function: Any, op: str) -> Any:
                 raise
         return called(**old, **({} if out is None else {"out": out}))
 
-    return called
+    return in_c(called, function, function_cell(called))
 
 
 def _leave_temporaries(result: Any, given: Any) -> None:
@@ -154,4 +155,5 @@ def _shown(value: Any) -> str:
 
 def function_cell(called: Any) -> Any:
     """Where what ``published`` returned has the function that it runs, for autocast to exchange."""
+    called = getattr(called, "plain", called)
     return called.__closure__[called.__code__.co_freevars.index("function")]

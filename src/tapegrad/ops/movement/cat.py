@@ -12,10 +12,10 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_tensor
 from tapegrad.ops.creation.create import zeros
-from tapegrad.ops.pointwise.elementwise import cast
+from tapegrad.ops.pointwise.elementwise import as_dtype
 
 from .axes import atleast_1d, atleast_2d, atleast_3d
-from .shape import reshape, unsqueeze
+from .shape import reshape
 from .split import slice_along
 
 
@@ -29,6 +29,16 @@ def _concatenate_rule(xp: Any, g: Array, needs: Any, axis: int, sizes: tuple[int
 @primitive("concatenate", vjp_all=_concatenate_rule)
 def _concatenate(xp: Any, *arrays: Array, axis: int, sizes: tuple[int, ...]) -> Array:
     return xp.library.concatenate(arrays, axis=axis)
+
+
+def _stack_rule(xp: Any, g: Array, needs: Any, axis: int) -> list:
+    before = (slice(None),) * axis
+    return [xp.getitem(g, index=(*before, i)) if need else None for i, need in enumerate(needs)]
+
+
+@primitive("stack", vjp_all=_stack_rule)
+def _stack(xp: Any, *arrays: Array, axis: int) -> Array:
+    return xp.library.stack(arrays, axis=axis)
 
 
 def _several(op: str, tensors: Any) -> list[Tensor]:
@@ -62,9 +72,6 @@ def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:
     if builtins.any(x.ndim == 0 for x in tensors):
         raise RuntimeError(f"[{op}] 0-d tensors have no dimension to join along: use stack")
     d = axis(op, dim, first.ndim)
-    common = first.dtype
-    for x in tensors:
-        common = promote_types(common, x.dtype)
     if first.ndim > 1:  # an empty vector joins anything, as in PyTorch
         empty = tuple(0 if i == d else n for i, n in enumerate(first.shape))
         tensors = [reshape(x, empty) if x._array.shape == (0,) else x for x in tensors]
@@ -73,8 +80,17 @@ def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:
         raise RuntimeError(
             f"[{op}] all sizes but dim {dim} must agree, got shapes {_shapes(tensors)}"
         )
-    parts = [x if x.dtype == common else cast(x, dtype=common) for x in tensors]
-    return _concatenate(*parts, axis=d, sizes=tuple(x._array.shape[d] for x in parts))
+    sizes = tuple([x._array.shape[d] for x in tensors])
+    return _concatenate(*_of_one_dtype(tensors), axis=d, sizes=sizes)
+
+
+def _of_one_dtype(tensors: list[Tensor]) -> list[Tensor]:
+    common = tensors[0]._array.dtype
+    if all([x._array.dtype is common for x in tensors]):
+        return tensors
+    for x in tensors:
+        common = promote_types(common, x.dtype)
+    return [as_dtype(x, common) for x in tensors]
 
 
 def stack(tensors: Any, dim: int = 0) -> Tensor:
@@ -84,7 +100,7 @@ def stack(tensors: Any, dim: int = 0) -> Tensor:
     if len({x._array.shape for x in tensors}) > 1:
         raise RuntimeError(f"[stack] all shapes must be equal, got {_shapes(tensors)}")
     d = axis("stack", dim, tensors[0].ndim + 1)
-    return _joined("stack", [unsqueeze(x, d) for x in tensors], d)
+    return _stack(*_of_one_dtype(tensors), axis=d)
 
 
 def hstack(tensors: Any) -> Tensor:
