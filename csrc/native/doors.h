@@ -16,3 +16,5 @@ Door reduce;  // sums and other reductions over axes
 Door random;  // random numbers
 Door scan;    // running sums, products and extremes
 Door index;   // reading, writing and adding at positions that arrays name
+Door cast;    // floats of other dtypes
+Door pick;    // the largest or smallest of rows

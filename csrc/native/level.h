@@ -7,7 +7,9 @@
 #define TAPEGRAD_TABLES          \
     TABLE(activation, broadcast) \
     TABLE(arithmetic, broadcast) \
+    TABLE(cast, cast)            \
     TABLE(index, index)          \
+    TABLE(pick, pick)            \
     TABLE(reduce, reduce)        \
     TABLE(rows, alike)           \
     TABLE(scan, scan)            \

@@ -103,6 +103,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "operator": "__setitem__=setitem",
         "tg x": "fill_ zero_",
         "x": "copy_ float_power_",
+        "xp": "add_scaled",
     },
     "indexing.nonzero": {
         "tg x": "argwhere masked_select nonzero nonzero_static",
@@ -446,7 +447,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "xp": "all any logsumexp mean prod sum",
     },
     "reduction.searchsorted": {"tg": "bucketize searchsorted"},
-    "reduction.sort": {"tg x": "argsort kthvalue msort sort topk"},
+    "reduction.sort": {"tg x": "argsort kthvalue msort sort topk", "xp": "top"},
     "reduction.unique": {"tg x": "unique unique_consecutive"},
     "sampling.distributions": {
         "tg": "normal poisson",

@@ -13,9 +13,13 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from tapegrad.core.devices import CPU
 from tapegrad.core.dtypes import float64
 from tapegrad.core.modes import enable_grad
-from tapegrad.core.tape import is_recording
+from tapegrad.core.quiet import noisy
+from tapegrad.core.tape import array_function, is_recording
 from tapegrad.core.tensor import Leaf, Storage, Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.scalars import fit_number
@@ -101,13 +105,58 @@ def _take_node(x: Tensor, node: Any) -> None:
     x._node = node
 
 
+# What computes straight into memory, without a result that is copied there.
+_ARITHMETIC = {"add_": "add", "sub_": "subtract", "mul_": "multiply", "div_": "divide"}
+
+
+def _changed_at_once(x: Tensor, op: str, other: Any, alpha: Any = 1) -> bool:
+    """Make ``x`` what arithmetic makes of it, or do nothing: it is for floats on the CPU that are no
+    narrower than float32, with numbers or tensors like them, off the tape."""
+    array, value = x._array, other
+    if x._device is not CPU or array.dtype.kind != "f" or array.dtype.itemsize < 4:
+        return False
+    if isinstance(other, Tensor):
+        value = other._array
+        alike = other._device is CPU and value.dtype is array.dtype
+        if not alike or (value.shape != array.shape and value.ndim):
+            return False
+    elif other.__class__ not in (int, float) or alpha != 1:
+        return False
+    for number in (value, alpha):
+        if not isinstance(number, np.ndarray) and not abs(number) < 1e30:
+            return False  # it may not fit
+    if has_history(x, other) or noisy():
+        return False
+    check_writable(x, op)
+    if alpha == 1:
+        CPU.ops[_ARITHMETIC[op]](array, value, out=array)
+    else:
+        CPU.ops["add_scaled"](array, value, alpha if op == "add_" else -alpha, out=array)
+    x._bump(op)
+    return True
+
+
+@array_function
+def add_scaled(xp: Any, x: Any, other: Any, factor: float, *, out: Any) -> Any:
+    """x + factor * other, written into ``out``."""
+    return xp.library.add(x, xp.library.multiply(other, factor), out=out)
+
+
 def inplace(function: Callable, name: str | None = None, reads_values: bool = True) -> Callable:
     """The in-place form of a function whose first argument is the tensor; ``reads_values``: its
     gradient may need the values that are written over."""
     op = name or f"{function.__name__}_"
 
+    known, scales = op in _ARITHMETIC, op in ("add_", "sub_")
+
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         require_tensor(op, self)
+        alpha = kwargs.get("alpha", 1)
+        simple = (
+            known and len(args) == 1 and (not kwargs or (scales and kwargs.keys() == {"alpha"}))
+        )
+        if simple and alpha.__class__ in (int, float) and _changed_at_once(self, op, *args, alpha):
+            return self
         before = snapshot(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
         # x.mul_(x): the node of the new x must not refer to x
         args = tuple([before if arg is self else arg for arg in args])
