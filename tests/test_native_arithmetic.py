@@ -1,5 +1,5 @@
-"""Loops over broadcast arrays have the bits of the bodies, in every dtype that they serve, and write
-nowhere else."""
+"""Loops over broadcast arrays, and casts, have the bits of the bodies in every dtype they serve;
+arithmetic in place is computed where it stays."""
 
 from __future__ import annotations
 

@@ -96,7 +96,9 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "indexing.gather": {"tg x": "gather index_select take take_along_dim"},
     "common.index": {
-        "xp": "add_at getitem getitem_backward index_add_at index_put last_only least_and_most store",
+        "xp": """
+            add_at getitem getitem_backward index_add_at index_put last_only least_and_most store
+        """,
     },
     "indexing.index_ops": {"tg x x_": "index_add index_copy index_fill index_reduce"},
     "indexing.inplace": {

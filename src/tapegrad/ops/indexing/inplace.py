@@ -13,8 +13,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tapegrad.core.devices import CPU
 from tapegrad.core.dtypes import float64
 from tapegrad.core.modes import enable_grad
@@ -109,23 +107,23 @@ def _take_node(x: Tensor, node: Any) -> None:
 _ARITHMETIC = {"add_": "add", "sub_": "subtract", "mul_": "multiply", "div_": "divide"}
 
 
-def _changed_at_once(x: Tensor, op: str, other: Any, alpha: Any = 1) -> bool:
-    """Make ``x`` what arithmetic makes of it, or do nothing: it is for floats on the CPU that are no
+def _change_at_once(x: Tensor, op: str, args: tuple, alpha: Any = 1, **options: Any) -> bool:
+    """Make ``x`` what arithmetic makes of it, or do nothing: this is for floats on the CPU, no
     narrower than float32, with numbers or tensors like them, off the tape."""
-    array, value = x._array, other
-    if x._device is not CPU or array.dtype.kind != "f" or array.dtype.itemsize < 4:
+    array, other = x._array, args[0] if len(args) == 1 else None
+    if x._device is not CPU or array.dtype.kind != "f" or array.dtype.itemsize < 4 or options:
         return False
     if isinstance(other, Tensor):
-        value = other._array
+        value, numbers = other._array, [alpha]
         alike = other._device is CPU and value.dtype is array.dtype
         if not alike or (value.shape != array.shape and value.ndim):
             return False
-    elif other.__class__ not in (int, float) or alpha != 1:
-        return False
-    for number in (value, alpha):
-        if not isinstance(number, np.ndarray) and not abs(number) < 1e30:
-            return False  # it may not fit
-    if has_history(x, other) or noisy():
+    else:
+        value, numbers = other, [other, alpha]
+    scales = op in ("add_", "sub_") and value is not other
+    if not all(n.__class__ in (int, float) and abs(n) < 1e30 for n in numbers):
+        return False  # or it may not fit
+    if (alpha != 1 and not scales) or has_history(x, other) or noisy():
         return False
     check_writable(x, op)
     if alpha == 1:
@@ -147,15 +145,11 @@ def inplace(function: Callable, name: str | None = None, reads_values: bool = Tr
     gradient may need the values that are written over."""
     op = name or f"{function.__name__}_"
 
-    known, scales = op in _ARITHMETIC, op in ("add_", "sub_")
+    at_once = op in _ARITHMETIC
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         require_tensor(op, self)
-        alpha = kwargs.get("alpha", 1)
-        simple = (
-            known and len(args) == 1 and (not kwargs or (scales and kwargs.keys() == {"alpha"}))
-        )
-        if simple and alpha.__class__ in (int, float) and _changed_at_once(self, op, *args, alpha):
+        if at_once and _change_at_once(self, op, args, **kwargs):
             return self
         before = snapshot(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
         # x.mul_(x): the node of the new x must not refer to x
