@@ -9,7 +9,8 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;     // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
+Door alike;     // of arrays alike: elementwise, with or without a number
+Door rows;      // along a dimension of arrays alike
 Door norm;      // layer, RMS and group norm
 Door channels;  // batch norm
 Door classes;   // cross-entropy

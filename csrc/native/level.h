@@ -6,7 +6,7 @@
 // The files of loops (loops/) whose table has the file's name, and the doors (doors/) to them.
 #define TAPEGRAD_TABLES       \
     TABLE(elementwise, alike) \
-    TABLE(rows, alike)        \
+    TABLE(rows, rows)         \
     TABLE(norm, norm)         \
     TABLE(channels, channels) \
     TABLE(classes, classes)   \

@@ -135,7 +135,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "F": "embedding one_hot",
         "xp": "add_rows embedding embedding_backward scale_gradient",
     },
-    "layers.embedding_bag": {"F": "embedding_bag"},
+    "layers.embedding_bag": {"F": "embedding_bag", "xp": "bag_maxima"},
     "layers.norm": {
         "tg F": "layer_norm rms_norm",
         "F": "batch_norm",
