@@ -86,7 +86,10 @@ void forward_of(LogSoftmax, float* __restrict y, const float* __restrict x,
     float largest[width], log_total[width];
     double total[width] = {};
     columns.find_largest(x, largest);
-    columns.for_each([&](int64_t i, int64_t j) { total[j] += exp(x[i] - largest[j]); });
+    columns.for_each([&](int64_t i, int64_t j) {
+        y[i] = exp(x[i] - largest[j]);  // for now
+        total[j] += y[i];
+    });
     for (int64_t j = 0; j < columns.width; ++j) {
         log_total[j] = float(std::log(total[j]));
     }

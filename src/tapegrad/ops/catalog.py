@@ -218,7 +218,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "distances euclidean_distances"},
     "loss.classification": {
         "F": "cross_entropy nll_loss",
-        "xp": "check_classes cross_entropy cross_entropy_backward",
+        "xp": "check_classes cross_entropy cross_entropy_backward nll nll_backward",
     },
     "loss.ctc": {"F": "ctc_loss", "xp": "ctc_backward ctc_loss"},
     "loss.elementwise": {

@@ -84,9 +84,7 @@ def _group_norm_plain(
 @primitive(
     "group_norm", vjp_all="group_norm_backward", plain=_group_norm_plain, extras=("mean", "rstd")
 )
-def _group_norm(
-    xp: Any, x: Array, weight: Array, bias: Array, *, groups: int, eps: float
-) -> tuple:
+def _group_norm(xp: Any, x: Array, weight: Array, bias: Array, *, groups: int, eps: float) -> tuple:
     """Layer norm of rows of (n * groups, channels of a group, ...), with one weight and bias (or
     None) for each channel."""
     y, *saved = xp.layer_norm(x.reshape(_rows(x, groups)), None, None, eps=eps)
