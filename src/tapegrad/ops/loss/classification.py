@@ -355,7 +355,9 @@ def nll_backward(
     plain=_nll_plain,
     extras=("factors", "total"),
 )
-def _nll(xp: Any, x: Array, target: Array, weight: Array, *, ignored: int, reduction: str) -> tuple:
+def _nll(
+    xp: Any, x: Array, target: Array, weight: Array, *, op: str, ignored: int, reduction: str
+) -> tuple:
     """-x[target] times its weight, of (n, classes, ...) and (n, ...); with its factors, which are 0
     where the target is ignored, and what all was divided by. A mean without targets is nan."""
     classes = x.shape[1]
