@@ -125,11 +125,12 @@ def loss_calls() -> Iterator[Call]:
             ("bce_of_two", 0.0, np.abs(t) % 1),
             ("kl_of_logarithms", 0.0, -np.abs(t)),
         ):
-            for total in (None, size):
-                options = {"total": total, "number": number}
-                yield name, (x, target), options
-                slope = g if total is None else np.array(1.5, "float32")
-                yield f"{name}_backward", (slope, x, target), options
+            options = {"total": None, "number": number}
+            yield name, (x, target), options
+            yield f"{name}_backward", (g, x, target), options
+            options = {"total": size, "number": number}
+            yield name, (g, target), options
+            yield f"{name}_backward", (np.array(1.5, "float32"), x, target), options
 
 
 def embedding_calls() -> Iterator[Call]:
@@ -181,7 +182,7 @@ def test_loops_are_as_exact_as_the_bodies(level: str) -> None:
             np.testing.assert_array_equal(np.isnan(a), np.isnan(c), err_msg=name)
             if a.dtype.kind == "f":
                 off, its = (float(np.nanmax(np.abs(y - c), initial=0)) for y in (a, b))
-                size = np.nanmax(np.abs(c), initial=0) + 1e-3 * added
+                size = np.nanmax(np.abs(c), initial=0) + 3e-3 * added
                 assert off <= 1.15 * its + 2 * np.finfo("float32").eps * size, name
             else:
                 np.testing.assert_array_equal(a, b)
