@@ -9,7 +9,6 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;      // of arrays alike: on rows, with the last axis
 Door attention;
 Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
 Door cast;       // floats of other dtypes
@@ -24,4 +23,5 @@ Door pick;       // the largest or smallest of rows
 Door pool;       // of windows
 Door random;     // random numbers
 Door reduce;     // sums and other reductions over axes
+Door rows;       // along a dimension of arrays alike
 Door scan;       // running sums, products and extremes

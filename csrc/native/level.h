@@ -20,7 +20,7 @@
     TABLE(pool, pool)               \
     TABLE(random, random)           \
     TABLE(reduce, reduce)           \
-    TABLE(rows, alike)              \
+    TABLE(rows, rows)               \
     TABLE(scan, scan)
 
 // Floats of a vector register.
