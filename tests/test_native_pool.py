@@ -87,10 +87,7 @@ def test_means_are_as_exact_as_the_bodies(name: str, level: str) -> None:
     random = np.random.default_rng(0)
     x, cpu = random.standard_normal(shape).astype("float32"), tg.device("cpu").ops
     g = random.standard_normal((*shape[:2], *(w.out for w in windows))).astype("float32")
-    for op, array, options in (
-        ("avg_pool", x, {}),
-        ("avg_pool_backward", g, {"size": shape[2:]}),
-    ):
+    for op, array, options in (("avg_pool", x, {}), ("avg_pool_backward", g, {"size": shape[2:]})):
         for divisor in (6, -7):
             told = {"windows": windows, "divisor": divisor, **options}
             exact = plain[op](array.astype("float64"), **told)
