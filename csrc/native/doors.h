@@ -11,6 +11,7 @@ using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, P
 
 Door alike;   // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
 Door norm;    // layer norm
-Door convolution;
-Door pool;  // of windows
+Door convolution;  // and its gradients
+Door pool;         // maxima and means of windows
+Door positions;    // elements of flattened images
 Door random;  // random numbers

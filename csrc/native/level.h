@@ -4,13 +4,14 @@
 #include "loops.h"
 
 // The files of loops (loops/) whose table has the file's name, and the doors (doors/) to them.
-#define TAPEGRAD_TABLES       \
-    TABLE(elementwise, alike) \
-    TABLE(rows, alike)        \
-    TABLE(norm, norm)         \
-    TABLE(random, random)     \
+#define TAPEGRAD_TABLES             \
+    TABLE(elementwise, alike)       \
+    TABLE(rows, alike)              \
+    TABLE(norm, norm)               \
+    TABLE(random, random)           \
     TABLE(convolution, convolution) \
-    TABLE(pool, pool)
+    TABLE(pool, pool)               \
+    TABLE(positions, positions)
 
 // Floats of a vector register.
 #if defined(__AVX512F__)
