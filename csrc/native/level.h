@@ -18,6 +18,7 @@
     TABLE(norm, norm)               \
     TABLE(pick, pick)               \
     TABLE(pool, pool)               \
+    TABLE(positions, positions)     \
     TABLE(random, random)           \
     TABLE(reduce, reduce)           \
     TABLE(rows, rows)               \
