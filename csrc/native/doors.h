@@ -13,3 +13,4 @@ Door alike;   // of arrays alike: elementwise, with or without a number; or, wit
 Door norm;    // layer norm
 Door random;  // random numbers
 Door attention;  // attention
+Door recurrence;  // steps of LSTM and GRU layers

@@ -9,7 +9,8 @@
     TABLE(rows, alike)        \
     TABLE(norm, norm)         \
     TABLE(random, random)     \
-    TABLE(attention, attention)
+    TABLE(attention, attention) \
+    TABLE(recurrence, recurrence)
 
 struct Level {
     const char* name;

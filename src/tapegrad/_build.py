@@ -348,7 +348,7 @@ LOOP_FLAGS = (
     "-fno-trapping-math",
 )
 # Loops with as few roundings as the processor can; the others have the same bits on all.
-FUSED = ("attention.cpp", "elementwise.cpp", "rows.cpp")
+FUSED = ("attention.cpp", "elementwise.cpp", "recurrence.cpp", "rows.cpp")
 
 
 def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ) -> Plan:
