@@ -83,6 +83,10 @@ def _arrived(xp: Any, g: Array | None, shape: Sequence[int], dtype: Any) -> Arra
     return xp.library.array(wide(xp, g)[0])
 
 
+def _in_one_piece(xp: Any, g: Array | None) -> Array | None:
+    return None if g is None else xp.library.ascontiguousarray(g)
+
+
 def _of_weights(
     xp: Any, needs: Sequence[bool], at_x: Array, x: Array, w_ih: Array, at_h: Array, before: Array
 ) -> tuple:
@@ -323,7 +327,19 @@ def lstm_layer_backward(
     at_outputs: Any = xp.empty(before.shape, before.dtype) if projected else None
     outputs: Any = xp.empty(squashed.shape, squashed.dtype) if projected else None
     xp.lstm_steps_backward(
-        *(g[0], w_hh, w_hr, state, cell, gates, cells, squashed, at, at_outputs, outputs),
+        *(
+            _in_one_piece(xp, g[0]),
+            w_hh,
+            w_hr,
+            state,
+            cell,
+            gates,
+            cells,
+            squashed,
+            at,
+            at_outputs,
+            outputs,
+        ),
         batch_sizes=batch_sizes,
         reverse=reverse,
     )
@@ -481,7 +497,7 @@ def gru_layer_backward(
     at, third = xp.empty(gates.shape, gates.dtype), xp.empty_like(before)
     state = _arrived(xp, g[1], h.shape, gates.dtype)
     xp.gru_steps_backward(
-        *(g[0], w_hh, state, gates, inner, before, at, third),
+        *(_in_one_piece(xp, g[0]), w_hh, state, gates, inner, before, at, third),
         batch_sizes=batch_sizes,
         reverse=reverse,
     )
