@@ -23,6 +23,7 @@ Door pick;       // the largest or smallest of rows
 Door pool;       // maxima and means of windows
 Door positions;  // elements of flattened images
 Door random;     // random numbers
+Door recurrence;  // steps of LSTM and GRU layers
 Door reduce;     // sums and other reductions over axes
 Door rows;       // along a dimension of arrays alike
 Door scan;       // running sums, products and extremes

@@ -20,6 +20,7 @@
     TABLE(pool, pool)               \
     TABLE(positions, positions)     \
     TABLE(random, random)           \
+    TABLE(recurrence, recurrence)   \
     TABLE(reduce, reduce)           \
     TABLE(rows, rows)               \
     TABLE(scan, scan)
