@@ -22,6 +22,9 @@ import torch
 import tapegrad
 from tapegrad.nn.functional import dropout as our_dropout
 
+THE_SAME = "nn nn.functional nn.utils.rnn optim optim.swa_utils utils.data distributions"
+_set_default_dtype = torch.set_default_dtype
+
 
 def as_ours(value: Any) -> Any:
     """PyTorch's tensors and dtypes, also in lists, tuples and dicts, as tapegrad's."""
@@ -77,6 +80,11 @@ def normal(mean: Any, std: Any, *args: Any, **options: Any) -> Any:
     return converting(tapegrad.normal)(mean, std, *args, **options)
 
 
+def set_default_dtype(dtype: torch.dtype) -> None:
+    _set_default_dtype(dtype)
+    tapegrad.set_default_dtype(as_ours(dtype))
+
+
 def draw_our_numbers() -> None:
     """Let PyTorch's random functions draw tapegrad's numbers."""
     for name in ("rand", "randn", "randint", "randperm", "multinomial", "bernoulli"):
@@ -88,6 +96,7 @@ def draw_our_numbers() -> None:
         setattr(torch.Tensor, name, filling(name))
     torch.normal, torch.manual_seed = normal, tapegrad.manual_seed
     torch.nn.functional.dropout = dropout
+    torch.set_default_dtype = set_default_dtype
 
 
 class Theirs(types.ModuleType):
@@ -122,7 +131,7 @@ def main(script: str, *arguments: str) -> None:
         "tapegrad": Theirs("tapegrad", torch, data=data, metrics=metrics, **files),
         "tapegrad.data": data,
     }
-    for name in ("nn", "nn.functional", "nn.utils.rnn", "optim", "utils.data", "distributions"):
+    for name in THE_SAME.split():
         modules[f"tapegrad.{name}"] = import_module(f"torch.{name}")
     draw_our_numbers()
     sys.modules.update(modules)
