@@ -252,7 +252,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             block_diag cat column_stack concat=cat concatenate=cat dstack hstack row_stack=vstack
             stack vstack
         """,
-        "xp": "concatenate",
+        "xp": "concatenate stacked",
     },
     "movement.diagonal": {
         "tg x": "diag diag_embed diagflat diagonal diagonal_scatter",
