@@ -12,7 +12,7 @@ from __future__ import annotations
 import runpy
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -80,6 +80,12 @@ def normal(mean: Any, std: Any, *args: Any, **options: Any) -> Any:
     return converting(tapegrad.normal)(mean, std, *args, **options)
 
 
+def order(sampler: Any) -> Iterator[int]:
+    """The random order of our DataLoader. It draws from the one generator there is."""
+    items = range(len(sampler.data_source))
+    return iter(tapegrad.data.DataLoader(items, batch_size=None, shuffle=True))
+
+
 def set_default_dtype(dtype: torch.dtype) -> None:
     _set_default_dtype(dtype)
     tapegrad.set_default_dtype(as_ours(dtype))
@@ -96,6 +102,7 @@ def draw_our_numbers() -> None:
         setattr(torch.Tensor, name, filling(name))
     torch.normal, torch.manual_seed = normal, tapegrad.manual_seed
     torch.nn.functional.dropout = dropout
+    torch.utils.data.RandomSampler.__iter__ = order
     torch.set_default_dtype = set_default_dtype
 
 
