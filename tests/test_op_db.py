@@ -307,8 +307,7 @@ def _check_by_differences(function: Any, sample: Any, translate: Translator, ran
     def along(a: Any) -> Any:
         again = Translator()
         again.pairs = {
-            id(t): (t, x.detach() + a * v)
-            for t, x, v in zip(theirs, mine, directions, strict=True)
+            id(t): (t, x.detach() + a * v) for t, x, v in zip(theirs, mine, directions, strict=True)
         }
         found = [y for y in flat(db.run_ours(function, sample, again)) if y.is_floating_point()]
         if not weights:
