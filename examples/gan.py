@@ -10,8 +10,8 @@ the artist's latest weights, as the artist itself goes on circling around its ai
 The score is the Fréchet distance between real digits and drawn ones (Heusel et al. 2017), in the
 features of a small classifier that is trained first.
 Score: 0.238; the same networks in PyTorch 0.238, with the same random numbers
-(tools/with_pytorch.py, PyTorch 2.13.0, 2026-11-29). Such games enlarge every rounding: in float64
-both libraries play the same one to the end, in float32 they part after some hundred steps.
+(tools/with_pytorch.py, PyTorch 2.13.0, 2026-11-29). Such a game enlarges every rounding: in float64
+both libraries play the same one to the end, in float32 they part on the way.
 """
 
 import argparse
