@@ -23,7 +23,7 @@ TINY = [
     ("detector", "", "PIL", True),
     ("diffusion", "", "PIL", True),
     ("dqn", "", "gymnasium", True),
-    ("fashion", "", "", False),  # DataLoader's order is PyTorch's
+    ("fashion", "", "", True),
     ("gan", "", "PIL", True),
     ("novel", "", "", False),  # dropout within PyTorch's LSTM
     ("novel", "--pieces 50", "", False),

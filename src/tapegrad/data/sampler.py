@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -156,15 +156,15 @@ class RandomSampler(_Drawn):
         size, wanted = len(self.data_source), self.num_samples
         if wanted and not size:
             raise ValueError(f"RandomSampler: there is nothing to draw {wanted} samples from")
-        return self._drawn(size, wanted, self._begin())
+        return chain.from_iterable(self._drawn(size, wanted, self._begin()))
 
-    def _drawn(self, size: int, wanted: int, generator: Generator) -> Iterator[int]:
+    def _drawn(self, size: int, wanted: int, generator: Generator) -> Iterator[list[int]]:
         if self.replacement:
             for count in _pieces(wanted):
-                yield from randint(0, size, (count,), generator=generator).tolist()
+                yield randint(0, size, (count,), generator=generator).tolist()
             return
         for start in range(0, wanted, size):
-            yield from randperm(size, generator=generator).tolist()[: wanted - start]
+            yield randperm(size, generator=generator).tolist()[: wanted - start]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -209,14 +209,13 @@ class WeightedRandomSampler(_Drawn):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        return self._drawn(self._begin())
+        return chain.from_iterable(self._drawn(self._begin()))
 
-    def _drawn(self, generator: Generator) -> Iterator[int]:
+    def _drawn(self, generator: Generator) -> Iterator[list[int]]:
         # Each piece adds up the weights anew: as many draws as there are weights are worth that.
         least = max(_PIECE, len(self.weights)) if self.replacement else self.num_samples
         for count in _pieces(self.num_samples, least):
-            drawn = multinomial(self.weights, count, self.replacement, generator=generator)
-            yield from drawn.tolist()
+            yield multinomial(self.weights, count, self.replacement, generator=generator).tolist()
 
     def __len__(self) -> int:
         return self.num_samples

@@ -68,18 +68,20 @@ def cat(tensors: Any, dim: Any = 0) -> Tensor:  # Any: a second tensor gets its 
 
 
 def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:
-    first = next((x for x in tensors if x._array.shape != (0,)), tensors[0])
-    if builtins.any(x.ndim == 0 for x in tensors):
+    shapes = {x._array.shape for x in tensors}
+    if () in shapes:
         raise RuntimeError(f"[{op}] 0-d tensors have no dimension to join along: use stack")
+    first = next((x for x in tensors if x._array.shape != (0,)), tensors[0])
     d = axis(op, dim, first.ndim)
-    if first.ndim > 1:  # an empty vector joins anything, as in PyTorch
-        empty = tuple(0 if i == d else n for i, n in enumerate(first.shape))
-        tensors = [reshape(x, empty) if x._array.shape == (0,) else x for x in tensors]
-    rest = {x._array.shape[:d] + x._array.shape[d + 1 :] for x in tensors}
-    if len(rest) > 1 or builtins.any(x.ndim != first.ndim for x in tensors):
-        raise RuntimeError(
-            f"[{op}] all sizes but dim {dim} must agree, got shapes {_shapes(tensors)}"
-        )
+    if len(shapes) > 1:
+        if first.ndim > 1:  # an empty vector joins anything, as in PyTorch
+            empty = tuple(0 if i == d else n for i, n in enumerate(first.shape))
+            tensors = [reshape(x, empty) if x._array.shape == (0,) else x for x in tensors]
+        rest = {x._array.shape[:d] + x._array.shape[d + 1 :] for x in tensors}
+        if len(rest) > 1 or builtins.any(x.ndim != first.ndim for x in tensors):
+            raise RuntimeError(
+                f"[{op}] all sizes but dim {dim} must agree, got shapes {_shapes(tensors)}"
+            )
     sizes = tuple([x._array.shape[d] for x in tensors])
     return _concatenate(*_of_one_dtype(tensors), axis=d, sizes=sizes)
 
