@@ -128,6 +128,7 @@ def _read_header(source: Source) -> tuple[bytes, dict[str, Any], dict[str, str]]
     if source.size < 8 or length > min(source.size - 8, _LARGEST_HEADER):
         raise CheckpointError("it is damaged or no checkpoint: its header is longer than it is")
     raw = source.read(8, 8 + length)
+    source.budget.spend_on_json(raw)  # and on the tree in it
     header = json.loads(raw.decode(), object_pairs_hook=_without_repeats)
     metadata = header.pop("__metadata__", {})
     if not all(isinstance(value, str) for value in metadata.values()):

@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tapegrad.core.files import require_regular_file
 from tapegrad.core.tensor import Tensor
 
 from . import formats, safetensors_file, tree
+from .budget import Budget
 from .errors import CheckpointError
 from .replace import fcntl, remove_leftovers, replace
 from .seal import BLANK, check_seal, seal
@@ -109,7 +111,9 @@ def _check_index(data: bytes) -> None:
 
 
 def _check_index_of(source: Source) -> None:
-    _check_index(source.read(0, source.size))
+    index = source.read(0, source.size)
+    source.budget.spend_on_json(index)
+    _check_index(index)
 
 
 def _groups(arrays: Arrays, most: int) -> Iterator[Arrays]:
@@ -143,7 +147,7 @@ def _remove_orphans(folder: str) -> None:
     """Remove parts that no index in the folder lists: of earlier saves, and of those that were
     killed. While an index cannot be read, all stay."""
     remove_leftovers(folder, _PART)
-    names = os.listdir(folder)
+    names = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
     with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
         indices = [_bytes_of(folder, name) for name in names if name.endswith(INDEX)]
         listed = {part for index in indices for part in json.loads(index)["weight_map"].values()}
@@ -162,6 +166,7 @@ def _bytes_of(folder: str, name: str) -> bytes:
 
 def read(path: str, data: bytes, mapped: bool) -> tuple[Arrays, formats.Build]:
     """The arrays of all parts, and what makes of them, as tensors, what was saved."""
+    Budget(len(data)).spend_on_json(data)  # and on the tree in it
     index = json.loads(data)
     metadata, where = index.get("metadata", {}), index["weight_map"]
     ours = _KEY in metadata or _PARTS in metadata or _MARK in index
@@ -196,6 +201,7 @@ def _read_part(
 ) -> tuple[Arrays, formats.Build]:
     name = os.path.basename(path)
     try:
+        require_regular_file(path)
         with open(path, "rb") as file:
             source = Source(file, mapped)
             if ours:
@@ -205,5 +211,7 @@ def _read_part(
             return formats.decode(source)
     except FileNotFoundError:
         raise CheckpointError(f"{name}, which the index names, is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{name}, which the index names, is no part: {error}") from None
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from None
