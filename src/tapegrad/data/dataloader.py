@@ -18,7 +18,15 @@ from .dataset import IterableDataset
 from .fetch import Items, Stream
 from .passes import InProcess, ItemsFromWorkers, StreamsFromWorkers, Tasks
 from .position import Position, as_state, from_state, generators_of
-from .sampler import BatchSampler, RandomSampler, SequentialSampler, fresh_seed, restore, state_of
+from .sampler import (
+    BatchSampler,
+    RandomSampler,
+    SequentialSampler,
+    fresh_seed,
+    require_indices,
+    restore,
+    state_of,
+)
 from .worker_info import draw_for_batch, get_worker_info, set_numbers
 from .workers import Workers
 
@@ -102,6 +110,19 @@ class DataLoader(Retelling):
         ):
             raise ValueError(
                 "DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last"
+            )
+        for name, given in (("sampler", sampler), ("batch_sampler", batch_sampler)):
+            if given is not None:
+                require_indices(f"DataLoader: {name}", given)
+        if collate_fn is not None and not callable(collate_fn):
+            raise TypeError(
+                "DataLoader: collate_fn must be a function of a list of samples, got "
+                f"{type(collate_fn).__name__}"
+            )
+        if generator is not None and not isinstance(generator, Generator):
+            raise TypeError(
+                f"DataLoader: generator must be a Generator, got {type(generator).__name__}: pass "
+                "tapegrad.Generator().manual_seed(seed)"
             )
         if batch_size is None and drop_last:
             raise ValueError("DataLoader: batch_size=None makes no batches to drop the last of")

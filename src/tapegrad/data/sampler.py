@@ -12,6 +12,7 @@ import numpy as np
 from tapegrad.core.devices import CPU
 from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import positive
 from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import as_tensor
 from tapegrad.ops.sampling.distributions import multinomial
@@ -37,9 +38,13 @@ def _require_flag(owner: str, name: str, value: Any) -> None:
         raise TypeError(f"{owner}: {name} must be True or False, not {value!r}")
 
 
-def _require_count(owner: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{owner}: num_samples must be a positive integer, not {value!r}")
+def require_indices(what: str, sampler: Any) -> None:
+    """Raise TypeError for what cannot be gone through."""
+    if not isinstance(sampler, Iterable) and not hasattr(sampler, "__getitem__"):
+        raise TypeError(
+            f"{what} must be a Sampler or another iterable, such as a list of indices, got "
+            f"{type(sampler).__name__}"
+        )
 
 
 class Sampler(Retelling):
@@ -152,7 +157,7 @@ class RandomSampler(_Drawn):
     ) -> None:
         _require_flag("RandomSampler", "replacement", replacement)
         if num_samples is not None:
-            _require_count("RandomSampler", num_samples)
+            positive("RandomSampler: num_samples", num_samples)
         elif not len(data_source):
             raise ValueError("RandomSampler: the dataset is empty, there is nothing to shuffle")
         self.data_source = data_source
@@ -210,7 +215,7 @@ class WeightedRandomSampler(_Drawn):
         generator: Generator | None = None,
     ) -> None:
         _require_flag("WeightedRandomSampler", "replacement", replacement)
-        _require_count("WeightedRandomSampler", num_samples)
+        positive("WeightedRandomSampler: num_samples", num_samples)
         self.weights = as_tensor(weights, dtype=float64)
         if self.weights.ndim != 1:
             raise ValueError(
@@ -240,11 +245,10 @@ class BatchSampler(Sampler):
     """Groups another sampler's indices (or any items) into lists of ``batch_size``."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}")
+        require_indices("BatchSampler: sampler", sampler)
         _require_flag("BatchSampler", "drop_last", drop_last)
         self.sampler = sampler
-        self.batch_size = batch_size
+        self.batch_size = positive("batch_size", batch_size)
         self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]

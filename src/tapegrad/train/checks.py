@@ -140,13 +140,6 @@ def check_result(result: Any) -> None:
         )
 
 
-def count(name: str, value: Any) -> int:
-    """A positive integer. Raises ValueError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"[Trainer] {name} must be a positive integer, got {value!r}")
-    return value
-
-
 def limit(name: str, value: Any) -> Any:
     """A bound that is a number of at least 0, or None. Raises ValueError for anything else."""
     real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -17,6 +17,7 @@ from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor
 from tapegrad.nn import Module
 from tapegrad.nn.utils import clip_grad_norm_, clip_grad_value_
+from tapegrad.ops.common.arguments import positive
 from tapegrad.optim.lr_scheduler import ReduceLROnPlateau
 
 from .batches import batch_size, length, moved
@@ -27,7 +28,6 @@ from .checks import (
     check_parts,
     check_result,
     check_row_names,
-    count,
     limit,
     values_of,
 )
@@ -102,7 +102,7 @@ class Trainer(Saved):
         self.metrics = dict(metrics or {})
         self.scheduler, self.schedule = scheduler, schedule
         self.mode, self._monitor = mode, monitor
-        self.accumulate = count("accumulate", accumulate)
+        self.accumulate = positive("[Trainer] accumulate", accumulate)
         self.clip_norm = limit("clip_norm", clip_norm)
         self.clip_value = limit("clip_value", clip_value)
         self.amp_dtype, self.non_finite = amp_dtype, non_finite
@@ -111,7 +111,9 @@ class Trainer(Saved):
             scaler = GradScaler(kind, enabled=amp_dtype == dtypes.float16)
         self.scaler = scaler
         self.checkpoints = checkpoints
-        self.save_every = None if save_every is None else count("save_every", save_every)
+        self.save_every = (
+            None if save_every is None else positive("[Trainer] save_every", save_every)
+        )
         self.callbacks = [*callbacks, *([Progress()] if progress else [])]
 
         self.history = History()
@@ -203,7 +205,7 @@ class Trainer(Saved):
             raise ValueError("[Trainer] fit needs epochs, or steps: how long to train")
         for name, value in (("epochs", epochs), ("steps", steps), ("report_every", report_every)):
             if value is not None:
-                count(name, value)
+                positive(f"[Trainer] {name}", value)
         loaders = [loader] if validation is None else [loader, validation]
         check_loader("loader", loader)
         if validation is not None:
