@@ -35,6 +35,7 @@ class Saved(Retelling):
             at = self._position.state_dict()
         generators = self._position.generators if self._position is not None else []
         return {
+            "classes": self._classes(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
@@ -57,6 +58,13 @@ class Saved(Retelling):
                 f"[Trainer] this is no state of a Trainer, which has also {missing}: load weights "
                 "alone into the model"
             )
+        for part, here in self._classes().items():
+            saved = state_dict["classes"][part]
+            if saved is not None and here is not None and saved != here:
+                raise ValueError(
+                    f"[Trainer] the run was saved with the {part} {saved}, here it is {here}: go "
+                    "on with the same, or load state['model'] alone, into the model"
+                )
         before = deepcopy(self.state_dict())
         try:
             self._load(state_dict)
@@ -80,6 +88,11 @@ class Saved(Retelling):
             setattr(self, name, state["counts"][name])
         self._resume_at, self._random = state["position"], state["random"]
 
+    def _classes(self) -> dict[str, str | None]:
+        """What else than the model has numbers that another class would understand wrongly."""
+        parts = {"optimizer": self.optimizer, "scheduler": self.scheduler}
+        return {name: p and type(p).__name__ for name, p in parts.items()}
+
     def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
         """By class, such that a run may go on with more of them, or fewer."""
         seen: Counter[str] = Counter()
@@ -97,7 +110,7 @@ def _states(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 # What a state holds, and of it the plain attributes.
 _ENTRIES = {
-    *("model", "optimizer", "scheduler", "scaler", "metrics", "callbacks"),
+    *("classes", "model", "optimizer", "scheduler", "scaler", "metrics", "callbacks"),
     *("history", "counts", "position", "random"),
 }
 _COUNTS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
@@ -90,7 +91,7 @@ class Trainer(Saved):
         progress: bool = True,
     ) -> None:
         check_parts(model, loss, optimizer, metrics or {}, callbacks)
-        check_options(optimizer, scheduler, scaler, amp_dtype, checkpoints, monitor)
+        check_options(optimizer, scheduler, scaler, amp_dtype, checkpoints, save_every, monitor)
         for name, value, known in (
             ("schedule", schedule, ("epoch", "step")),
             ("mode", mode, ("min", "max")),
@@ -111,9 +112,7 @@ class Trainer(Saved):
             scaler = GradScaler(kind, enabled=amp_dtype == dtypes.float16)
         self.scaler = scaler
         self.checkpoints = checkpoints
-        self.save_every = (
-            None if save_every is None else positive("[Trainer] save_every", save_every)
-        )
+        self.save_every = save_every
         self.callbacks = [*callbacks, *([Progress()] if progress else [])]
 
         self.history = History()
@@ -121,6 +120,7 @@ class Trainer(Saved):
         self.step = 0  # steps made in all of them, those left out included
         self.skipped = 0  # steps left out, where the loss was inf or nan
         self.last_loss = math.nan
+        self.resuming = False  # whether fit was told to go on with a saved run
         self.stopped = ""  # why the run is complete before its end
         self.best: float | None = None  # the monitored value
         self.best_step = 0  # of which report it is
@@ -185,7 +185,8 @@ class Trainer(Saved):
         resume: Any = False,
     ) -> History:
         """Train until there were so many epochs, or steps, since the very beginning, whichever is
-        first, and return the history: a row for every epoch, or every ``report_every`` steps.
+        first, and return the history: a row for every epoch, or every ``report_every`` steps. Warns
+        where there were so many before.
 
         validation: batches that are evaluated at every report. resume: go on from the last save in
         ``checkpoints``, if there is one (True), or from a file (a path). A run that is killed and
@@ -212,7 +213,7 @@ class Trainer(Saved):
             check_loader("validation", validation)
         self._validated = validation is not None
         check_row_names(self.monitor, self.metrics, self._validated)
-        self.stopped = ""
+        self.stopped, self.resuming = "", resume is not False
         self._begin(resume)
         self._position = Position(*loaders)
         if self._random is not None:
@@ -227,6 +228,13 @@ class Trainer(Saved):
             enough = epochs is not None and self.epoch >= epochs
             return enough or bool(self.stopped) or (steps is not None and self.step >= steps)
 
+        if complete() and not resume and not self._report_due:
+            warnings.warn(
+                f"[Trainer] nothing is left to do: the run has {self.epoch} epochs and {self.step} "
+                "steps, and both count from its beginning; "
+                f"fit(epochs={self.epoch + 1}) trains another epoch",
+                stacklevel=2,
+            )
         self._fitting = True
         try:
             with Signals() as self._signals:
