@@ -323,7 +323,7 @@ def test_hostile_pickles_are_refused_at_once(name):
     program, message = WRONG[name]
     file = archive(Program(program).code)
     size = len(file.getvalue())
-    start = time.perf_counter()
+    start = time.process_time()
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match=message):
@@ -331,7 +331,7 @@ def test_hostile_pickles_are_refused_at_once(name):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert peak < 2 * size + 25_000_000
 
 
