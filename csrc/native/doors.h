@@ -9,11 +9,11 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;     // of arrays alike: elementwise, with or without a number
-Door rows;      // along a dimension of arrays alike
-Door norm;      // layer, RMS and group norm
-Door channels;  // batch norm
-Door classes;   // cross-entropy
-Door losses;    // element by element
-Door embedding; // rows looked up, and added up
-Door random;    // random numbers
+Door alike;      // of arrays alike: elementwise, with or without a number
+Door rows;       // along a dimension of arrays alike
+Door norm;       // layer, RMS and group norm
+Door channels;   // batch norm
+Door classes;    // losses of integer classes
+Door losses;     // losses element by element
+Door embedding;  // rows looked up, and added up
+Door random;     // random numbers

@@ -4,13 +4,13 @@
 #include "loops.h"
 
 // The files of loops (loops/) whose table has the file's name, and the doors (doors/) to them.
-#define TAPEGRAD_TABLES       \
-    TABLE(elementwise, alike) \
-    TABLE(rows, rows)         \
-    TABLE(norm, norm)         \
-    TABLE(channels, channels) \
-    TABLE(classes, classes)   \
-    TABLE(losses, losses)     \
+#define TAPEGRAD_TABLES         \
+    TABLE(elementwise, alike)   \
+    TABLE(rows, rows)           \
+    TABLE(norm, norm)           \
+    TABLE(channels, channels)   \
+    TABLE(classes, classes)     \
+    TABLE(losses, losses)       \
     TABLE(embedding, embedding) \
     TABLE(random, random)
 
