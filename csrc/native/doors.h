@@ -13,11 +13,11 @@ Door attention;
 Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
 Door cast;       // floats of other dtypes
 Door channels;   // batch norm
-Door classes;    // cross-entropy
+Door classes;    // losses of integer classes
 Door convolution;  // and its gradients
 Door embedding;  // rows looked up, and added up
 Door index;      // reading, writing and adding at positions that arrays name
-Door losses;     // element by element
+Door losses;     // losses element by element
 Door norm;       // layer, RMS and group norm
 Door pick;       // the largest or smallest of rows
 Door pool;       // maxima and means of windows

@@ -10,6 +10,7 @@ bool is_matrix(PyObject* object) {
     return is_float32(object, 2) && PyArray_SIZE(as_array(object)) > 0;
 }
 
+// A whole number that a double holds.
 bool read_whole(PyObject* object, int64_t& value) {
     if (object == nullptr || !PyLong_CheckExact(object)) {
         return false;
@@ -19,7 +20,7 @@ bool read_whole(PyObject* object, int64_t& value) {
         PyErr_Clear();
         return false;
     }
-    return true;
+    return value > -(int64_t(1) << 53) && value < int64_t(1) << 53;
 }
 
 bool are_targets(PyObject* object, int dimensions) {
@@ -204,14 +205,15 @@ PyObject* nll_backward(const Entry& entry, PyObject* const* given, PyObject* key
     }
     if (PyErr_Occurred() || !read_shape(shape, dimensions, given[1], numbers) ||
         !is_float32(given[2], dimensions - 1) ||
-        !PyArray_SAMESHAPE(as_array(given[1]), as_array(given[2])) || !is_plain(given[0]) ||
-        PyArray_TYPE(as_array(given[0])) != NPY_FLOAT32) {
+        !PyArray_SAMESHAPE(as_array(given[1]), as_array(given[2]))) {
         PyErr_Clear();
         return nullptr;
     }
     const npy_intp size = PyArray_SIZE(as_array(given[1]));
-    const bool shared = PyArray_NDIM(as_array(given[0])) == 0;
-    if (!shared && !PyArray_SAMESHAPE(as_array(given[0]), as_array(given[1]))) {
+    float one;
+    const bool shared = read_one_number(given[0], one);
+    if (!shared && (!is_float32(given[0], dimensions - 1) ||
+                    !PyArray_SAMESHAPE(as_array(given[0]), as_array(given[1])))) {
         return nullptr;
     }
     numbers[2] = shared ? 0 : 1;
@@ -219,7 +221,7 @@ PyObject* nll_backward(const Entry& entry, PyObject* const* given, PyObject* key
     numbers[4] = double(ignored);
     PyObject* dx = PyArray_ZEROS(dimensions, shape, NPY_FLOAT32, 0);
     if (dx != nullptr) {
-        void* arrays[] = {memory_of(dx), memory_of(given[0]), memory_of(given[2]),
+        void* arrays[] = {memory_of(dx), shared ? &one : memory_of(given[0]), memory_of(given[2]),
                           memory_of(given[1])};
         run_anyhow(entry.float32, arrays, numbers, size);
     }

@@ -50,7 +50,7 @@ PyObject* look_up(const Entry& entry, PyObject* table, PyObject* indices) {
                                        nullptr, nullptr, 0, nullptr);
     if (y != nullptr) {
         void* arrays[] = {memory_of(y), PyArray_DATA(weight), PyArray_DATA(of)};
-        const double bytes = double(PyArray_STRIDE(weight, 0));
+        const double bytes = double(PyArray_DIM(weight, 1) * PyArray_ITEMSIZE(weight));
         run_anyhow(entry.float32, arrays, &bytes, PyArray_SIZE(of), PyArray_DIM(weight, 1));
     }
     return y;
@@ -58,8 +58,8 @@ PyObject* look_up(const Entry& entry, PyObject* table, PyObject* indices) {
 
 // result[put[i]] += source[taken[i]], or source[i], with so many rows and as many columns as source.
 // Several threads have parts of the result each: every row is added up in the same order.
-PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put, npy_intp columns,
-              npy_intp rows, npy_intp skipped) {
+PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put,
+              npy_intp columns, npy_intp rows, npy_intp skipped) {
     npy_intp shape[] = {rows, columns};
     PyObject* result = PyArray_ZEROS(2, shape, NPY_FLOAT32, 0);
     if (result != nullptr) {
@@ -68,9 +68,9 @@ PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* p
         void* arrays[] = {memory_of(result), memory_of(source),
                           taken == nullptr ? nullptr : memory_of(taken), memory_of(put)};
         const double numbers[] = {double(columns), double(count),
-                                  double((rows + parts - 1) / std::max<npy_intp>(parts, 1)),
+                                  double((rows + parts - 1) / parts),
                                   double(skipped)};
-        run_anyhow(entry.float32, arrays, numbers, parts, count * columns / std::max<npy_intp>(parts, 1) + 1);
+        run_anyhow(entry.float32, arrays, numbers, parts, count * columns / parts + 1);
     }
     return result;
 }

@@ -410,7 +410,7 @@ def nll_loss(
     check_index("nll_loss", input, target)
     target = to_dtype(target, np.int64)  # a narrow dtype would wrap ignore_index around
     xp = input._device.xp
-    settings = {"op": "nll_loss", "ignored": ignore_index, "reduction": reduction}
+    settings: dict[str, Any] = {"op": "nll_loss", "ignored": ignore_index, "reduction": reduction}
     if input.ndim == 1 or is_recording(weight):
         xp.check_classes(target._array, op="nll_loss", classes=shape[dim], ignored=ignore_index)
         return _nll_plain(input, target, weight, **settings)
