@@ -7,36 +7,52 @@
 
 namespace {  // each level has its own, whether inlined or not
 
+// Of some windows, the elements at ``indices`` of a row that begins at ``row``: where they are the first,
+// or larger, or not a number.
+void take_larger(float* __restrict best, int64_t* __restrict position, const float* __restrict x,
+                 int64_t row, const int64_t* __restrict indices, int64_t count, bool first) {
+    if (first) {
+        for (int64_t i = 0; i < count; ++i) {
+            position[i] = row + indices[i];
+            best[i] = x[row + indices[i]];
+        }
+        return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        const float value = x[row + indices[i]];
+        const bool better = value > best[i] || value != value;
+        position[i] = better ? row + indices[i] : position[i];
+        best[i] = better ? value : best[i];
+    }
+}
+
 void find_largest(void* const* arrays, const double*, int64_t begin, int64_t end) {
     const LargestAt& of = *static_cast<const LargestAt*>(arrays[2]);
-    const Elements *d = of.axes, *h = of.axes + 1, *w = of.axes + 2;
-    int64_t* found = static_cast<int64_t*>(arrays[0]) + begin * d->windows * h->windows * w->windows;
+    const Elements &d = of.axes[0], &h = of.axes[1], &w = of.axes[2];
+    constexpr int64_t some = 256;  // windows at once
+    float best[some];
+    int64_t* found = static_cast<int64_t*>(arrays[0]) + begin * d.windows * h.windows * w.windows;
     for (int64_t image = begin; image < end; ++image) {
-        const float* x = static_cast<const float*>(arrays[1]) + image * d->size * h->size * w->size;
+        const float* x = static_cast<const float*>(arrays[1]) + image * d.size * h.size * w.size;
         const int64_t batch = image / of.channels, channel = image % of.channels;
-        const int64_t* indices[3];
-        for (int i = 0; i < 3; ++i) {
-            indices[i] = of.axes[i].of_image(batch, channel);
-        }
-        for (int64_t i = 0; i < d->windows * h->windows; ++i) {
-            const int64_t depth = i / h->windows, height = i % h->windows;
-            for (int64_t width = 0; width < w->windows; ++width) {
-                int64_t position = -1;
-                float best = 0;
-                for (int64_t a = 0; a < d->count; ++a) {
-                    const int64_t slice = indices[0][a * d->step + depth] * h->size;
-                    for (int64_t b = 0; b < h->count; ++b) {
-                        const int64_t row = (slice + indices[1][b * h->step + height]) * w->size;
-                        for (int64_t c = 0; c < w->count; ++c) {
-                            const int64_t place = row + indices[2][c * w->step + width];
-                            const float value = x[place];
-                            const bool better = value > best || value != value || position < 0;
-                            position = better ? place : position;
-                            best = better ? value : best;
+        const int64_t* in_d = d.of_image(batch, channel);
+        const int64_t* in_h = h.of_image(batch, channel);
+        const int64_t* in_w = w.of_image(batch, channel);
+        for (int64_t i = 0; i < d.windows * h.windows; ++i, found += w.windows) {
+            const int64_t depth = i / h.windows, height = i % h.windows;
+            for (int64_t first = 0; first < w.windows; first += some) {
+                const int64_t count = w.windows - first < some ? w.windows - first : some;
+                bool is_first = true;
+                for (int64_t a = 0; a < d.count; ++a) {
+                    const int64_t slice = in_d[a * d.step + depth] * h.size;
+                    for (int64_t b = 0; b < h.count; ++b) {
+                        const int64_t row = (slice + in_h[b * h.step + height]) * w.size;
+                        for (int64_t c = 0; c < w.count; ++c, is_first = false) {
+                            take_larger(best, found + first, x, row, in_w + c * w.step + first,
+                                        count, is_first);
                         }
                     }
                 }
-                *found++ = position;
             }
         }
     }
