@@ -1,6 +1,8 @@
 // Doors to matrix products.
 #include "doors.h"
 
+#include <algorithm>
+
 namespace {
 
 // matmul(input, other) of two matrices
@@ -25,15 +27,16 @@ PyObject* serve_matmul(Door& door, const Given& given) {
     return value ? finish(operands, std::move(value), nullptr, nullptr) : nullptr;
 }
 
-// linear(input, weight, bias) of rows
+// linear(input, weight, bias)
 PyObject* serve_linear(Door& door, const Given& given) {
     PyObject* places[3];
     if (!given.place({"input", "weight", "bias"}, places)) {
         return nullptr;
     }
     PyArrayObject *x = array_in(places[0]), *w = array_in(places[1]);
-    if (!x || !w || !is_float(x) || PyArray_DESCR(x) != PyArray_DESCR(w) || PyArray_NDIM(x) != 2 ||
-        PyArray_NDIM(w) != 2 || PyArray_DIM(x, 1) != PyArray_DIM(w, 1)) {
+    if (!x || !w || !is_float(x) || PyArray_DESCR(x) != PyArray_DESCR(w) ||
+        PyArray_NDIM(x) < 2 || PyArray_NDIM(x) > most_axes || PyArray_SIZE(x) == 0 ||
+        PyArray_NDIM(w) != 2 || PyArray_DIM(x, PyArray_NDIM(x) - 1) != PyArray_DIM(w, 1)) {
         return nullptr;
     }
     PyArrayObject* b = nullptr;
@@ -54,10 +57,23 @@ PyObject* serve_linear(Door& door, const Given& given) {
     if (!used.runs_body(operands.device)) {
         return run_used(used, places[0], places[1], places[2]);
     }
+    const int dimensions = PyArray_NDIM(x);
+    npy_intp shape[most_axes] = {PyArray_SIZE(x) / PyArray_DIM(w, 1), PyArray_DIM(w, 1)};
+    PyArray_Dims rows = {shape, 2};
+    Ref left = dimensions == 2 ? Ref::to(operands.values[0]) : Ref(PyArray_Newshape(x, &rows, NPY_CORDER));
     Ref right(PyArray_Transpose(w, nullptr));
-    Ref value(right ? multiply_matrices(operands.values[0], right) : nullptr);
+    Ref value(left && right ? multiply_matrices(left, right) : nullptr);
     if (!value || (b && !add_row(value, operands.values[2]))) {
         return nullptr;
+    }
+    if (dimensions > 2) {
+        std::copy_n(PyArray_DIMS(x), dimensions, shape);
+        shape[dimensions - 1] = PyArray_DIM(w, 0);
+        PyArray_Dims whole = {shape, dimensions};
+        value = Ref(PyArray_Newshape(as_array(value), &whole, NPY_CORDER));
+        if (!value) {
+            return nullptr;
+        }
     }
     return finish(operands, std::move(value), nullptr, nullptr);
 }
