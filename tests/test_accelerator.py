@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import pickle
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +136,27 @@ def test_random_programs(both: list[int]) -> None:
     reports = [fuzz.check(seed) for seed in range(40_000, 40_200)]
     assert not [report for report in reports if report]
     assert both[0] > 50
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_random_programs_leave_the_same_on_the_tape(tmp_path: Path) -> None:
+    """Values, nodes, what they keep, versions, aliases, errors and gradients, to the bit."""
+    pytest.importorskip("torch", exc_type=ImportError)
+    import fuzz
+    import tape_report
+
+    programs = [fuzz.draw_program(seed)[0] for seed in range(50_000, 50_200)]
+    (tmp_path / "programs").write_bytes(pickle.dumps(programs))
+    done = subprocess.run(
+        [sys.executable, tape_report.__file__, str(tmp_path / "programs")],
+        env={**os.environ, "TAPEGRAD_TAPE": "python"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    in_python = json.loads(done.stdout)
+    for seed, (steps, expected) in enumerate(zip(programs, in_python, strict=True), 50_000):
+        assert tape_report.report(steps) == expected, f"program {seed}"
 
 
 def test_what_was_freed_is_refused() -> None:

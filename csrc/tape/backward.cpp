@@ -84,8 +84,12 @@ bool prepare(PyObject* pending, std::vector<Delivery>& deliveries) {
 bool deliver(const Found& found) {
     try {
         std::vector<Delivery> deliveries;
-        const bool plain = PyList_GET_SIZE(found.retained) == 0 && prepare(found.pending, deliveries);
+        bool plain = PyList_GET_SIZE(found.retained) == 0 && prepare(found.pending, deliveries);
+        for (const Delivery& each : deliveries) {  // (while it copied, another thread may have come)
+            plain = plain && !is_set(as_tensor(each.tensor)->grad);
+        }
         if (!plain) {
+            deliveries.clear();
             return !PyErr_Occurred() && call(engine.deliver, found.pending, found.retained);
         }
         for (Delivery& each : deliveries) {

@@ -177,6 +177,7 @@ int set_tuple(PyObject* self, PyObject* value, void* offset) {
     if (!expand(node)) {
         return -1;
     }
+    Py_CLEAR(node->caller);  // rules in C know what it has recorded, and nothing else
     Py_XSETREF(at(node, reinterpret_cast<Py_ssize_t>(offset)), Py_XNewRef(value));
     return 0;
 }
