@@ -163,7 +163,14 @@ OF_ONE: dict[str, list[Call]] = {
     "to": [call(d) for d in (tg.float32, tg.float64, "cpu", tg.device("cpu"), None, 1.0)],
     "expand": [
         *[call(*n) for n in ((4, 4), (-1, 4), (2, 4, 4), (-1, -1, 4), (5, 7), (), (-1,), (0, 7))],
-        *[call((2, 3, 5)), call([3, 4, 2]), call((2, -1, -1)), call(size=(4, 4)), call(4.0), call()],
+        *[
+            call((2, 3, 5)),
+            call([3, 4, 2]),
+            call((2, -1, -1)),
+            call(size=(4, 4)),
+            call(4.0),
+            call(),
+        ],
     ],
     "select": [
         *[call(d, i) for d in (0, -1, 1, 5, "a") for i in (0, 2, -1, 9, True, None)],
@@ -302,6 +309,17 @@ def test_matmul() -> None:
     for x, y in pairs():
         for name in ("matmul", "__matmul__"):
             assert_alike(name, [x, y], {})
+        assert_alike("mm", [x, y], {})
+    cube, other = made((2, 3, 4)).requires_grad_(), made((2, 4, 3), seed=1).requires_grad_()
+    stack = made((5, 2, 3, 4))
+    for x, y in (
+        *((cube, other), (cube, other[0]), (cube.detach(), other.mT.mT), (cube, other[:1])),
+        *((stack, other), (stack, other[1]), (stack, stack.mT), (cube, cube), (cube, other[0, 0])),
+        *((made((0, 3, 4)), other[0]), (made((2, 0, 4)), other), (cube.half(), other[0].half())),
+    ):
+        for name in ("matmul", "__matmul__", "bmm", "mm"):
+            assert_alike(name, [x, y], {})
+    assert_alike("bmm", [cube], {"mat2": other})
     assert_alike("matmul", [made((2, 2))], {"other": made((2, 2))})
     assert_alike("matmul", [made((2, 2)), 2], {})
     assert_alike("matmul", [made((2, 2)), made((2, 2)), 1], {})
@@ -317,7 +335,7 @@ def test_elementwise() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["add_", "sub_", "mul_", "div_", "copy_", "zero_", "__setitem__"]
+    "name", ["add_", "sub_", "mul_", "div_", "copy_", "fill_", "zero_", "__setitem__"]
 )
 def test_in_place(name: str) -> None:
     """On tensors, views, and what shares their memory, recorded or not."""
@@ -422,15 +440,17 @@ def test_cross_entropy() -> None:
 
 def test_linear() -> None:
     cube = made((2, 5, 3)).requires_grad_()
-    for x, y in [*pairs(), (cube, made((4, 3))), (cube.T, made((4, 2))), (made((0, 2, 3)), made((2, 3)))]:
+    for x, y in [
+        *pairs(),
+        (cube, made((4, 3))),
+        (cube.T, made((4, 2))),
+        (made((0, 2, 3)), made((2, 3))),
+    ]:
         n = y.shape[0] if y.ndim else 1
         for bias in (None, made((n,), x.dtype), made((n,)).requires_grad_(), made((3,)), made(())):
             assert_alike("linear", [x, y, bias], {})
             assert_alike("linear", [x], {"weight": y, "bias": bias})
     assert_alike("linear", [made((2, 2)), 2], {})
-
-
-METHODS = (tg.Tensor.where, tg.Tensor.where.plain)
 
 
 def test_mse_loss() -> None:
@@ -442,7 +462,7 @@ def test_mse_loss() -> None:
 
 
 def test_where() -> None:
-    mask = made((4, 4), tg.bool)
+    mask, method = made((4, 4), tg.bool), tg.Tensor.where
     for x, y in pairs():
         for condition in (mask, mask.T, mask[0], mask.to(tg.uint8), made((4, 4)), True):
             assert_alike("where", [condition, x, y], {})
@@ -450,10 +470,10 @@ def test_where() -> None:
             assert_alike("where", [mask, x, number], {})
             assert_alike("where", [mask, number, y], {})
             assert_alike("masked_fill", [x, mask, number], {})
-            outcomes = [outcome(f, [x, mask, number], {}) for f in METHODS]
-            assert outcomes[0] == outcomes[1]
-        outcomes = [outcome(f, [x, mask, y], {}) for f in METHODS]
-        assert outcomes[0] == outcomes[1]
+            given = [x, mask, number]
+            assert outcome(method, given, {}) == outcome(method.plain, given, {})
+        given = [x, mask, y]
+        assert outcome(method, given, {}) == outcome(method.plain, given, {})
         assert_alike("where", [mask], {"input": x, "other": y})
     assert_alike("where", [mask], {})
 
@@ -498,6 +518,10 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("clamp", [made((4, 4))], {"min": 0.0}),
     ("matmul", [made((2, 3)), made((3, 2))], {}),
     ("__matmul__", [made((2, 3)), made((3, 2))], {}),
+    ("matmul", [made((2, 2, 3)), made((3, 2))], {}),
+    ("mm", [made((2, 3)), made((3, 2))], {}),
+    ("bmm", [made((2, 2, 3)), made((2, 3, 2))], {}),
+    ("fill_", [made((2, 3)), 1.0], {}),
     ("linear", [made((2, 3)), made((4, 3)), made((4,))], {}),
     ("where", [made((4, 4), tg.bool), made((4, 4)), made((4, 4))], {}),
     ("cat", [[made((4, 4)), made((2, 4))]], {}),

@@ -88,24 +88,41 @@ PyObject* serve_copy(Door&, const Given& given) {
     return note_change(as_tensor(given.values[0]), op) ? Py_NewRef(given.values[0]) : nullptr;
 }
 
+// Whether it is a number that every dtype of floats here holds.
+bool is_held(PyObject* value) {
+    double number;
+    return is_number(value, number) && !(std::isfinite(number) && std::fabs(number) > FLT_MAX);
+}
+
+// x.fill_(value)
+PyObject* serve_fill(Door&, const Given& given) {
+    static PyObject* const op = PyUnicode_InternFromString("fill_");
+    PyArrayObject* x = given.count == 2 && !given.keywords ? array_in(given.values[0]) : nullptr;
+    if (!x || !is_float(x) || !is_held(given.values[1]) || !is_free(given.values[0], nullptr) ||
+        PyArray_FillWithScalar(x, given.values[1]) < 0) {
+        return nullptr;
+    }
+    return note_change(as_tensor(given.values[0]), op) ? Py_NewRef(given.values[0]) : nullptr;
+}
+
 // x[index] = value, a number or a tensor of the part's shape
 PyObject* serve_setitem(Door&, const Given& given) {
     static PyObject* const op = PyUnicode_InternFromString("setitem");
     PyArrayObject* x = given.count == 3 && !given.keywords ? array_in(given.values[0]) : nullptr;
     Place place;
-    double number;
     if (!x || !is_float(x) || !is_free(given.values[0], given.values[2]) || !place.find(x, given.values[1])) {
         return nullptr;
     }
     PyArrayObject* value = array_in(given.values[2]);
     if (value ? PyArray_DESCR(value) != PyArray_DESCR(x) ||
                     as_tensor(given.values[2])->device != as_tensor(given.values[0])->device
-              : !is_number(given.values[2], number) || (std::isfinite(number) && std::fabs(number) > FLT_MAX)) {
+              : !is_held(given.values[2])) {
         return nullptr;
     }
     Ref part = place.view(as_tensor(given.values[0])->array);
     if (!part || (value && !PyArray_SAMESHAPE(as_array(part), value)) ||
-        (value ? PyArray_CopyInto(as_array(part), value) : PyArray_CopyObject(as_array(part), given.values[2])) < 0) {
+        (value ? PyArray_CopyInto(as_array(part), value)
+               : PyArray_FillWithScalar(as_array(part), given.values[2])) < 0) {
         return nullptr;
     }
     return note_change(as_tensor(given.values[0]), op) ? Py_NewRef(Py_None) : nullptr;
@@ -132,6 +149,7 @@ const DoorEntry pass_doors[] = {
     {"pointwise.arithmetic.pow", serve_pow, {"square", "power"}},
     {"pointwise.arithmetic.sub", serve_as_given, {"subtract"}},
     {"indexing.inplace.copy_", serve_copy, {}},
+    {"indexing.inplace.fill_", serve_fill, {}},
     {"indexing.inplace.setitem", serve_setitem, {}},
     {"indexing.inplace.zero_", serve_zero, {}},
     {"in_place.add_", serve_add, {"add"}},

@@ -86,7 +86,9 @@ struct CrossEntropy {
         return counted || !mean;
     }
 
-    T at_target(const T* of, npy_intp row) const { return is_counted(row) ? of[row * classes + targets[row]] : T(0); }
+    T at_target(const T* of, npy_intp row) const {
+        return is_counted(row) ? of[row * classes + targets[row]] : T(0);
+    }
 
     void lose(T* loss, const T* logarithms, const T* at) const {
         for (npy_intp row = 0; row < rows; ++row) {
@@ -119,7 +121,8 @@ Ref new_like(PyArrayObject* x, int dimensions) {
 // The tuple of losses and, if wanted, gradient. Null where it declines.
 template <class T>
 Ref cross_entropies(CrossEntropy<T> rule, PyArrayObject* x, PyObject* xp, bool gradient) {
-    static PyObject *const exp = PyUnicode_InternFromString("exp"), *const log = PyUnicode_InternFromString("log");
+    static PyObject* const exp = PyUnicode_InternFromString("exp");
+    static PyObject* const log = PyUnicode_InternFromString("log");
     const auto data = [](PyObject* array) { return static_cast<T*>(PyArray_DATA(as_array(array))); };
     rule.rows = PyArray_DIM(x, 0);
     rule.classes = PyArray_DIM(x, 1);
@@ -133,7 +136,8 @@ Ref cross_entropies(CrossEntropy<T> rule, PyArrayObject* x, PyObject* xp, bool g
     }
     PyObject* const written[] = {xp, shifted, shifted};
     Ref p(PyObject_VectorcallMethod(exp, written, 3, nullptr));
-    const bool usual = p && PyArray_CheckExact(p.object) && PyArray_ISCARRAY(as_array(p)) && PyArray_SAMESHAPE(as_array(p), x);
+    const bool usual = p && PyArray_CheckExact(p.object) && PyArray_ISCARRAY(as_array(p)) &&
+                       PyArray_SAMESHAPE(as_array(p), x);
     Ref norms = usual ? sum_small(as_array(p), 2u, false, false) : Ref();
     Ref logarithms(norms ? PyObject_CallMethodOneArg(xp, log, norms) : nullptr);
     if (!logarithms || !PyArray_CheckExact(logarithms.object) || !PyArray_ISCARRAY(as_array(logarithms))) {
@@ -188,7 +192,8 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     if (!all || !number || !smoothing) {
         return nullptr;
     }
-    PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False, gradient ? Py_True : Py_False};
+    PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False,
+                                    gradient ? Py_True : Py_False};
     Ref losses(finish(operands, Ref::to(PyTuple_GET_ITEM(all.object, 0)), parameters, all));
     return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
 }

@@ -131,16 +131,6 @@ PyObject* serve_transpose(Door& door, const Given& given) {
     return transposed(door.used[0], given.values[0], order);
 }
 
-PyObject* serve_t(Door& door, const Given& given) {
-    PyArrayObject* x = viewed(given);
-    if (!x || given.count != 1 || given.keywords || PyArray_NDIM(x) > 2) {
-        return nullptr;
-    }
-    Sizes order = in_order(PyArray_NDIM(x));
-    std::reverse(order.values, order.values + order.count);
-    return transposed(door.used[0], given.values[0], order);
-}
-
 PyObject* serve_permute(Door& door, const Given& given) {
     PyArrayObject* x = viewed(given);
     Sizes order;
@@ -167,6 +157,11 @@ PyObject* serve_T(Door& door, const Given& given) {
     Sizes order = in_order(PyArray_NDIM(x));
     std::reverse(order.values, order.values + order.count);
     return transposed(door.used[0], given.values[0], order);
+}
+
+PyObject* serve_t(Door& door, const Given& given) {
+    PyArrayObject* x = viewed(given);
+    return x && PyArray_NDIM(x) <= 2 ? serve_T(door, given) : nullptr;
 }
 
 PyObject* serve_mT(Door& door, const Given& given) {
