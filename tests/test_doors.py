@@ -579,6 +579,12 @@ def test_a_door_is_the_function_it_stands_for() -> None:
     assert tg.sum in loaded.values()
 
 
+def test_what_is_made_of_a_function_has_no_door_of_its_own() -> None:
+    x = made((4, 4))
+    for copied in (tg.narrow_copy(x, 0, 0, 2), tg.expand_copy(x, (2, 4, 4)), tg.t_copy(x)):
+        assert not np.shares_memory(copied._array, x._array)
+
+
 def test_autocast_shuts_doors() -> None:
     x = made((4, 4))
     with tg.autocast("cpu", dtype=tg.bfloat16):
