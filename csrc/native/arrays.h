@@ -18,19 +18,22 @@ inline bool is_behaved(PyObject* object) {
     return PyArray_CheckExact(object) && PyArray_ISBEHAVED_RO(as_array(object));
 }
 
-inline bool is_bfloat16(PyArrayObject* array) {  // the only 2 bytes that ml_dtypes has
-    const PyArray_Descr* dtype = PyArray_DESCR(array);
-    return dtype->type_num >= NPY_USERDEF && dtype->kind == 'V' && PyArray_ITEMSIZE(array) == 2;
+inline bool is_bfloat16(const PyArray_Descr* dtype) {  // the only 2 bytes that ml_dtypes has
+    return dtype->type_num >= NPY_USERDEF && dtype->kind == 'V' && PyDataType_ELSIZE(dtype) == 2;
 }
+inline bool is_bfloat16(PyArrayObject* array) { return is_bfloat16(PyArray_DESCR(array)); }
 
-// The loop for floats of the array's dtype, or null.
-inline Loop loop_of(const Entry& entry, PyArrayObject* array) {
-    switch (PyArray_TYPE(array)) {
+// The loop for floats of a dtype, or null.
+inline Loop loop_of(const Entry& entry, const PyArray_Descr* dtype) {
+    switch (dtype->type_num) {
         case NPY_FLOAT32: return entry.float32;
         case NPY_FLOAT64: return entry.float64;
         case NPY_FLOAT16: return entry.float16;
-        default: return is_bfloat16(array) ? entry.bfloat16 : nullptr;
+        default: return is_bfloat16(dtype) ? entry.bfloat16 : nullptr;
     }
+}
+inline Loop loop_of(const Entry& entry, PyArrayObject* array) {
+    return loop_of(entry, PyArray_DESCR(array));
 }
 
 // The loop for numbers of so many bytes as the array's have, whatever they are, or null.

@@ -9,17 +9,19 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;      // of arrays alike: on rows, with the last axis
+Door alike;        // of arrays alike: on rows, with the last axis
 Door attention;
-Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
-Door channels;   // batch norm
-Door classes;    // cross-entropy
+Door broadcast;    // elementwise: of arrays that are broadcast, and numbers
+Door cast;         // floats of other dtypes
+Door channels;     // batch norm
+Door classes;      // cross-entropy
 Door convolution;
-Door embedding;  // rows looked up, and added up
-Door index;      // reading, writing and adding at positions that arrays name
-Door losses;     // element by element
-Door norm;       // layer, RMS and group norm
-Door pool;       // of windows
-Door random;     // random numbers
-Door reduce;     // sums and other reductions over axes
-Door scan;       // running sums, products and extremes
+Door embedding;    // rows looked up, and added up
+Door index;        // reading, writing and adding at positions that arrays name
+Door losses;       // element by element
+Door norm;         // layer, RMS and group norm
+Door pick;         // the largest or smallest of rows
+Door pool;         // of windows
+Door random;       // random numbers
+Door reduce;       // sums and other reductions over axes
+Door scan;         // running sums, products and extremes

@@ -8,6 +8,7 @@
     TABLE(activation, broadcast)    \
     TABLE(arithmetic, broadcast)    \
     TABLE(attention, attention)     \
+    TABLE(cast, cast)               \
     TABLE(channels, channels)       \
     TABLE(classes, classes)         \
     TABLE(convolution, convolution) \
@@ -15,6 +16,7 @@
     TABLE(index, index)             \
     TABLE(losses, losses)           \
     TABLE(norm, norm)               \
+    TABLE(pick, pick)               \
     TABLE(pool, pool)               \
     TABLE(random, random)           \
     TABLE(reduce, reduce)           \

@@ -3,6 +3,7 @@
 
 enum class Kind : int {
     sum,
+    sum_wide,  // in double, of which a mean keeps all digits
     squares,  // of float; then in double, where that leaves the range
     squares_wide,
     sizes,

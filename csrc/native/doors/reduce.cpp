@@ -180,7 +180,7 @@ bool find(const char* name, const Reduction& of, int64_t count, double number,
         }
     } else {  // var, std
         const double freedom = double(count) - number;
-        std::vector<double> means = of.find(Kind::sum);
+        std::vector<double> means = of.find(Kind::sum_wide);
         each_of(means, [=](double total) { return total / double(count); });
         found = of.find(Kind::centred, means);
         if (!keep_digits(found)) {

@@ -29,6 +29,10 @@ struct Divide {
     template <class A>
     static A value(A a, A b) { return a / b; }
 };
+struct AddScaled {
+    template <class A>
+    static A value(A a, A b, A factor) { return a + factor * b; }
+};
 struct Cube {
     template <class A>
     static A value(A a, A) { return a * a * a; }
@@ -99,6 +103,7 @@ constexpr Loops all() {
     ADD("subtract", Subtract, 2, nullptr, YES, YES)
     ADD("multiply", Multiply, 2, nullptr, YES, YES)
     ADD("divide", Divide, 2, nullptr, YES, YES)
+    ADD("add_scaled", AddScaled, 3, nullptr, YES, NO)
     ADD("power", Cube, 2, nullptr, YES, NO)
     ADD("square", Square, 1, nullptr, YES, YES)
     ADD("negative", Negative, 1, nullptr, YES, YES)

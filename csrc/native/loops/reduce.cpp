@@ -1,4 +1,4 @@
-// Combined, and other reductions, over rows or columns of floats: in parts, whose results the door
+// Sums, and other reductions, over rows or columns of floats: in parts, whose results the door
 // combines, in double. What is added up in float are blocks of a few numbers.
 #include <cmath>
 #include <cstdint>
@@ -24,6 +24,10 @@ struct Combined {
 };
 struct Sum : Combined {
     static float term(float x, float, float) { return x; }
+};
+struct SumWide : Combined {
+    using A = double;
+    static double term(float x, float, float) { return double(x); }
 };
 struct Squares : Combined {
     static float term(float x, float, float) { return x * x; }
@@ -253,6 +257,7 @@ void reduce_columns(const Functions& of, void* const* arrays, const double* numb
 Functions functions_of(Kind kind) {
     switch (kind) {
         case Kind::sum: return Functions::of(Sum());
+        case Kind::sum_wide: return Functions::of(SumWide());
         case Kind::squares: return Functions::of(Squares());
         case Kind::squares_wide: return Functions::of(SquaresWide());
         case Kind::sizes: return Functions::of(Sizes());

@@ -96,13 +96,16 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "indexing.gather": {"tg x": "gather index_select take take_along_dim"},
     "common.index": {
-        "xp": "add_at getitem getitem_backward index_add_at index_put last_only least_and_most store",
+        "xp": """
+            add_at getitem getitem_backward index_add_at index_put last_only least_and_most store
+        """,
     },
     "indexing.index_ops": {"tg x x_": "index_add index_copy index_fill index_reduce"},
     "indexing.inplace": {
         "operator": "__setitem__=setitem",
         "tg x": "fill_ zero_",
         "x": "copy_ float_power_",
+        "xp": "add_scaled",
     },
     "indexing.nonzero": {
         "tg x": "argwhere masked_select nonzero nonzero_static",
@@ -454,7 +457,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "xp": "all any logsumexp mean prod sum",
     },
     "reduction.searchsorted": {"tg": "bucketize searchsorted"},
-    "reduction.sort": {"tg x": "argsort kthvalue msort sort topk"},
+    "reduction.sort": {"tg x": "argsort kthvalue msort sort topk", "xp": "top"},
     "reduction.unique": {"tg x": "unique unique_consecutive"},
     "sampling.distributions": {
         "tg": "normal poisson",

@@ -13,9 +13,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.core.devices import CPU
 from tapegrad.core.dtypes import float64
 from tapegrad.core.modes import enable_grad
-from tapegrad.core.tape import is_recording
+from tapegrad.core.quiet import noisy
+from tapegrad.core.tape import array_function, is_recording
 from tapegrad.core.tensor import Leaf, Storage, Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.scalars import fit_number
@@ -101,13 +103,54 @@ def _take_node(x: Tensor, node: Any) -> None:
     x._node = node
 
 
+# What computes straight into memory, without a result that is copied there.
+_ARITHMETIC = {"add_": "add", "sub_": "subtract", "mul_": "multiply", "div_": "divide"}
+
+
+def _change_at_once(x: Tensor, op: str, args: tuple, alpha: Any = 1, **options: Any) -> bool:
+    """Make ``x`` what arithmetic makes of it, or do nothing: this is for floats on the CPU, no
+    narrower than float32, with numbers or tensors like them, off the tape."""
+    array, other = x._array, args[0] if len(args) == 1 else None
+    if x._device is not CPU or array.dtype.kind != "f" or array.dtype.itemsize < 4 or options:
+        return False
+    if isinstance(other, Tensor):
+        value, numbers = other._array, [alpha]
+        alike = other._device is CPU and value.dtype is array.dtype
+        if not alike or (value.shape != array.shape and value.ndim):
+            return False
+    else:
+        value, numbers = other, [other, alpha]
+    scales = op in ("add_", "sub_") and value is not other
+    if not all(n.__class__ in (int, float) and abs(n) < 1e30 for n in numbers):
+        return False  # or it may not fit
+    if (alpha != 1 and not scales) or has_history(x, other) or noisy():
+        return False
+    check_writable(x, op)
+    if alpha == 1:
+        CPU.ops[_ARITHMETIC[op]](array, value, out=array)
+    else:
+        CPU.ops["add_scaled"](array, value, alpha if op == "add_" else -alpha, out=array)
+    x._bump(op)
+    return True
+
+
+@array_function
+def add_scaled(xp: Any, x: Any, other: Any, factor: float, *, out: Any) -> Any:
+    """x + factor * other, written into ``out``."""
+    return xp.library.add(x, xp.library.multiply(other, factor), out=out)
+
+
 def inplace(function: Callable, name: str | None = None, reads_values: bool = True) -> Callable:
     """The in-place form of a function whose first argument is the tensor; ``reads_values``: its
     gradient may need the values that are written over."""
     op = name or f"{function.__name__}_"
 
+    at_once = op in _ARITHMETIC
+
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         require_tensor(op, self)
+        if at_once and _change_at_once(self, op, args, **kwargs):
+            return self
         before = snapshot(self, copy=reads_values and is_recording(self, *args, *kwargs.values()))
         # x.mul_(x): the node of the new x must not refer to x
         args = tuple([before if arg is self else arg for arg in args])

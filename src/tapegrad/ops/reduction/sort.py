@@ -11,7 +11,8 @@ import numpy as np
 
 from tapegrad.core.dtypes import float32, is_low_precision
 from tapegrad.core.memory import Array
-from tapegrad.core.tensor import Tensor
+from tapegrad.core.tape import array_function
+from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.indexing.take_along import Picked, indices_of, pick, with_dimension
 from tapegrad.ops.movement.shape import reshape
 from tapegrad.ops.movement.split import part, slice_along
@@ -34,7 +35,8 @@ def order(xp: Any, x: Array, axis: int, descending: bool) -> Any:
     return x.shape[axis] - 1 - xp.library.flip(indices, axis)
 
 
-def top(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
+@array_function
+def top(xp: Any, x: Array, *, axis: int, k: int, largest: bool) -> Any:
     """The indices of the k largest (or smallest) along ``axis``, sorted."""
     if isinstance(x, np.ndarray) and 0 < 8 * k <= x.shape[axis]:
         found = _partitioned(xp, x, axis, k, largest)
@@ -86,7 +88,9 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     n = x.shape[d]
     if not 0 <= k <= n:
         raise RuntimeError(f"[topk] k must be 0 to {n}, the size of dim {d}, got {k}")
-    return pick(input, indices_of(top, x, d, k, largest), d)
+    device = x._device
+    indices = device.ops["top"](x._array, axis=d, k=k, largest=bool(largest))
+    return pick(input, wrap(indices, device), d)
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Picked:
