@@ -1,11 +1,32 @@
 #include "arrays.h"
 
+#include <numpy/arrayscalars.h>
+
 namespace {
 
 // Below it, to let other threads run Python costs more than it saves them.
 constexpr int64_t many = 1 << 12;
 
 }  // namespace
+
+bool read_one_number(PyObject* object, float& value) {
+    if (PyArray_IsScalar(object, Float32)) {
+        value = PyArrayScalar_VAL(object, Float32);
+        return true;
+    }
+    PyArrayObject* array = as_array(object);
+    if (!PyArray_CheckExact(object) || PyArray_TYPE(array) != NPY_FLOAT32 ||
+        !PyArray_ISBEHAVED_RO(array) || PyArray_SIZE(array) == 0) {
+        return false;
+    }
+    for (int i = 0; i < PyArray_NDIM(array); ++i) {
+        if (PyArray_STRIDE(array, i) != 0 && PyArray_DIM(array, i) != 1) {
+            return false;
+        }
+    }
+    value = *static_cast<const float*>(PyArray_DATA(array));
+    return true;
+}
 
 PyObject* empty_like(PyArrayObject* array) {
     PyArray_Descr* dtype = PyArray_DESCR(array);

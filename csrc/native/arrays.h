@@ -65,6 +65,9 @@ inline void* memory_of(PyObject* object) {
     return object == Py_None ? nullptr : PyArray_DATA(as_array(object));
 }
 
+// A float, or an array of one, however often it is repeated.
+bool read_one_number(PyObject* object, float& value);
+
 PyObject* empty_like(PyArrayObject* array);
 PyArrayObject* empty_vector(uint64_t size, int dtype);
 

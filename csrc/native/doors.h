@@ -9,19 +9,20 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;        // of arrays alike: on rows, with the last axis
+Door alike;        // of arrays alike: elementwise, with or without a number
 Door attention;
 Door broadcast;    // elementwise: of arrays that are broadcast, and numbers
 Door cast;         // floats of other dtypes
 Door channels;     // batch norm
-Door classes;      // cross-entropy
+Door classes;      // losses of integer classes
 Door convolution;
 Door embedding;    // rows looked up, and added up
 Door index;        // reading, writing and adding at positions that arrays name
-Door losses;       // element by element
+Door losses;       // losses element by element
 Door norm;         // layer, RMS and group norm
 Door pick;         // the largest or smallest of rows
 Door pool;         // of windows
 Door random;       // random numbers
 Door reduce;       // sums and other reductions over axes
+Door rows;         // along a dimension of arrays alike
 Door scan;         // running sums, products and extremes

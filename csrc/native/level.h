@@ -12,6 +12,7 @@
     TABLE(channels, channels)       \
     TABLE(classes, classes)         \
     TABLE(convolution, convolution) \
+    TABLE(elementwise, alike)       \
     TABLE(embedding, embedding)     \
     TABLE(index, index)             \
     TABLE(losses, losses)           \
@@ -20,7 +21,7 @@
     TABLE(pool, pool)               \
     TABLE(random, random)           \
     TABLE(reduce, reduce)           \
-    TABLE(rows, alike)              \
+    TABLE(rows, rows)               \
     TABLE(scan, scan)
 
 // Floats of a vector register.

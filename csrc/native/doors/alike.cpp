@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "../arrays.h"
 #include "../doors.h"
 
@@ -13,23 +11,12 @@ PyObject* alike(const Entry& entry, PyObject* const* given, Py_ssize_t count,
     }
     PyArrayObject* first = as_array(given[0]);
     double number = 0;
-    int64_t size = PyArray_SIZE(first), each = 1;
     if (entry.numbers != 0) {
         PyObject* option = given[count];
         if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), entry.keyword) != 0) {
             return nullptr;
         }
-        if (std::strcmp(entry.keyword, "axis") == 0) {
-            const int last = PyArray_NDIM(first) - 1;
-            if (!PyLong_CheckExact(option) || last < 0 || size == 0 ||
-                PyLong_AsLong(option) != last) {
-                PyErr_Clear();
-                return nullptr;
-            }
-            each = PyArray_DIM(first, last);
-            size /= each;
-            number = double(each);
-        } else if (PyFloat_CheckExact(option)) {
+        if (PyFloat_CheckExact(option)) {
             number = PyFloat_AS_DOUBLE(option);
         } else {
             return nullptr;
@@ -38,7 +25,7 @@ PyObject* alike(const Entry& entry, PyObject* const* given, Py_ssize_t count,
     PyObject* result = empty_like(first);
     if (result != nullptr) {
         arrays[0] = PyArray_DATA(as_array(result));
-        run_anyhow(entry.float32, arrays, &number, size, each);
+        run_anyhow(entry.float32, arrays, &number, PyArray_SIZE(first));
     }
     return result;
 }

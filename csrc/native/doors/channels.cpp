@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "../arrays.h"
 #include "../doors.h"
@@ -14,7 +15,9 @@ struct Shape {
     double numbers[3];  // as the loops take them
 
     // The numbers of a channel; of channels with one pixel each, some are always done side by side.
-    npy_intp each() const { return pixels == 1 ? std::min<npy_intp>(samples, 1024) : samples * pixels; }
+    npy_intp each() const {
+        return pixels == 1 ? std::min<npy_intp>(samples, 1024) : samples * pixels;
+    }
 
     explicit Shape(PyArrayObject* x)
         : samples(PyArray_DIM(x, 0)),
@@ -50,8 +53,8 @@ struct Moments {
         }
         centre = memory[0];
         rest = memory[2];
-        rstd = Numbers(new float[size_t(channels)]);
-        for (npy_intp i = 0; i < channels; ++i) {
+        rstd = Numbers(new (std::nothrow) float[size_t(channels)]);
+        for (npy_intp i = 0; rstd != nullptr && i < channels; ++i) {
             const double squares = double(memory[1][i]) + PyFloat_AS_DOUBLE(eps);
             if (!(squares > 1e-24 && squares < 3e38)) {
                 rstd.reset();
@@ -64,9 +67,9 @@ struct Moments {
 
 // rstd weight, of which the weight may be None.
 Numbers weighted(const float* rstd, PyObject* weight, npy_intp channels) {
-    Numbers scale(new float[size_t(channels)]);
+    Numbers scale(new (std::nothrow) float[size_t(channels)]);
     const float* by = static_cast<const float*>(memory_of(weight));
-    for (npy_intp i = 0; i < channels; ++i) {
+    for (npy_intp i = 0; scale != nullptr && i < channels; ++i) {
         scale[size_t(i)] = by == nullptr ? rstd[i] : rstd[i] * by[i];
     }
     return scale;
@@ -163,7 +166,7 @@ PyObject* batch_norm(const Entry& entry, PyObject* const* given, PyObject* keywo
         return nullptr;
     }
     const Numbers scale = weighted(moments.rstd.get(), given[1], channels);
-    return scaled(entry, as_array(given[0]), moments.centre, moments.rest, scale.get(), given[2]);
+    return scale == nullptr ? nullptr : scaled(entry, as_array(given[0]), moments.centre, moments.rest, scale.get(), given[2]);
 }
 
 // batch_norm_backward(g, x, weight, moments, eps, needs) -> (dx, dweight, dbias)
@@ -172,7 +175,7 @@ PyObject* batch_norm_backward(const Entry& entry, PyObject* const* given, PyObje
     PyObject* found[3] = {};
     const npy_intp channels = PyArray_DIM(as_array(given[1]), 1);
     if (!is_vector(given[2], channels) || !read_keywords(keywords, given + 3, names, found) ||
-        found[2] == nullptr || !PyTuple_CheckExact(found[2])) {
+        found[2] == nullptr || !PyTuple_CheckExact(found[2]) || PyTuple_GET_SIZE(found[2]) != 3) {
         return nullptr;
     }
     const Moments moments(found[0], found[1], channels);
@@ -180,8 +183,10 @@ PyObject* batch_norm_backward(const Entry& entry, PyObject* const* given, PyObje
         return nullptr;
     }
     const Numbers scale = weighted(moments.rstd.get(), given[2], channels);
-    return gradients(entry, given, PyTuple_GET_ITEM(found[2], 0) == Py_True, moments.centre,
-                     moments.rest, moments.rstd.get(), scale.get());
+    const bool wanted = PyTuple_GET_ITEM(found[2], 0) == Py_True;
+    return scale == nullptr ? nullptr
+                            : gradients(entry, given, wanted, moments.centre, moments.rest,
+                                        moments.rstd.get(), scale.get());
 }
 
 // scale_channels_backward(g, x, centre, scale, needs) -> (dx, dcentre, dscale, dbias); without dcentre
@@ -189,7 +194,8 @@ PyObject* scale_backward(const Entry& entry, PyObject* const* given, PyObject* k
     static const char* const names[] = {"needs"};
     PyObject* needs[1] = {};
     if (!read_keywords(keywords, given + 4, names, needs) || needs[0] == nullptr ||
-        !PyTuple_CheckExact(needs[0]) || PyTuple_GET_ITEM(needs[0], 1) == Py_True) {
+        !PyTuple_CheckExact(needs[0]) || PyTuple_GET_SIZE(needs[0]) != 4 ||
+        PyTuple_GET_ITEM(needs[0], 1) == Py_True) {
         return nullptr;
     }
     PyObject* found = gradients(entry, given, PyTuple_GET_ITEM(needs[0], 0) == Py_True,

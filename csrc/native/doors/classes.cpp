@@ -1,4 +1,6 @@
-// Softmax cross-entropy with integer classes.
+// Losses of integer classes.
+#include <cstring>
+
 #include "../arrays.h"
 #include "../doors.h"
 
@@ -8,6 +10,7 @@ bool is_matrix(PyObject* object) {
     return is_float32(object, 2) && PyArray_SIZE(as_array(object)) > 0;
 }
 
+// A whole number that a double holds.
 bool read_whole(PyObject* object, int64_t& value) {
     if (object == nullptr || !PyLong_CheckExact(object)) {
         return false;
@@ -17,7 +20,12 @@ bool read_whole(PyObject* object, int64_t& value) {
         PyErr_Clear();
         return false;
     }
-    return true;
+    return value > -(int64_t(1) << 53) && value < int64_t(1) << 53;
+}
+
+bool are_targets(PyObject* object, int dimensions) {
+    return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_INT64 &&
+           PyArray_NDIM(as_array(object)) == dimensions;
 }
 
 // The weight of all targets but those that are ignored; 0 if there are none, or one is no class.
@@ -41,8 +49,7 @@ PyObject* forward(const Entry& entry, PyObject* const* given, PyObject* keywords
     static const char* const names[] = {"ignored", "smoothing", "mean_", "gradient"};
     PyObject* found[4] = {};
     int64_t ignored;
-    if (!is_matrix(given[0]) || !is_plain(given[1]) ||
-        PyArray_TYPE(as_array(given[1])) != NPY_INT64 || PyArray_NDIM(as_array(given[1])) != 1 ||
+    if (!is_matrix(given[0]) || !are_targets(given[1], 1) ||
         !read_keywords(keywords, given + 3, names, found) || !read_whole(found[0], ignored) ||
         found[1] == nullptr || !PyFloat_CheckExact(found[1]) || found[2] == nullptr ||
         found[3] == nullptr) {
@@ -97,10 +104,139 @@ PyObject* backward(const Entry& entry, PyObject* const* given) {
     return dx;
 }
 
+// Classes, and the pixels that have one each, of (n, classes, ...); false where targets are not (n, ...).
+bool read_shape(const npy_intp* shape, int dimensions, PyObject* targets, double* numbers) {
+    if (dimensions < 2 || !are_targets(targets, dimensions - 1)) {
+        return false;
+    }
+    const npy_intp* of = PyArray_DIMS(as_array(targets));
+    npy_intp pixels = 1;
+    for (int i = 2; i < dimensions; ++i) {
+        pixels *= shape[i];
+        if (shape[i] != of[i - 1]) {
+            return false;
+        }
+    }
+    numbers[0] = double(shape[1]);
+    numbers[1] = double(pixels);
+    return shape[0] == of[0] && PyArray_SIZE(as_array(targets)) > 0;
+}
+
+double sum_of(PyObject* vector) {
+    const float* x = static_cast<const float*>(memory_of(vector));
+    double sum = 0;
+    for (npy_intp i = 0; i < PyArray_SIZE(as_array(vector)); ++i) {
+        sum += double(x[i]);
+    }
+    return sum;
+}
+
+PyObject* one_number(double value) {
+    PyObject* result = PyArray_SimpleNew(0, nullptr, NPY_FLOAT32);
+    if (result != nullptr) {
+        *static_cast<float*>(memory_of(result)) = float(value);
+    }
+    return result;
+}
+
+// nll(x, targets, weight, ignored, reduction) -> (loss, factors, total)
+PyObject* nll(const Entry& entry, PyObject* const* given, PyObject* keywords) {
+    static const char* const names[] = {"ignored", "reduction", "op"};
+    PyObject* found[3] = {};
+    int64_t ignored;
+    double numbers[3];
+    if (!is_plain(given[0]) || PyArray_TYPE(as_array(given[0])) != NPY_FLOAT32 ||
+        !read_shape(PyArray_DIMS(as_array(given[0])), PyArray_NDIM(as_array(given[0])), given[1],
+                    numbers) ||
+        !is_vector(given[2], npy_intp(numbers[0])) ||
+        !read_keywords(keywords, given + 3, names, found) || !read_whole(found[0], ignored) ||
+        found[1] == nullptr || !PyUnicode_Check(found[1])) {
+        return nullptr;
+    }
+    PyArrayObject* targets = as_array(given[1]);
+    const npy_intp size = PyArray_SIZE(targets);
+    double total = total_of(static_cast<const int64_t*>(PyArray_DATA(targets)), size, ignored,
+                            static_cast<const float*>(memory_of(given[2])), npy_intp(numbers[0]));
+    if (!(total > 0)) {
+        return nullptr;
+    }
+    numbers[2] = double(ignored);
+    PyObject* losses = PyArray_SimpleNew(PyArray_NDIM(targets), PyArray_DIMS(targets), NPY_FLOAT32);
+    PyObject* factors = PyArray_SimpleNew(PyArray_NDIM(targets), PyArray_DIMS(targets), NPY_FLOAT32);
+    PyObject* all = nullptr;
+    if (losses != nullptr && factors != nullptr) {
+        void* arrays[] = {memory_of(losses), memory_of(factors), memory_of(given[0]),
+                          PyArray_DATA(targets), memory_of(given[2])};
+        run_anyhow(entry.float32, arrays, numbers, size);
+        if (PyUnicode_CompareWithASCIIString(found[1], "none") != 0) {
+            Py_SETREF(losses, one_number(sum_of(losses)));
+        }
+        if (PyUnicode_CompareWithASCIIString(found[1], "mean") != 0) {
+            total = 1;
+        } else if (losses != nullptr) {
+            *static_cast<float*>(memory_of(losses)) /= float(total);
+        }
+        PyObject* divisor = one_number(total);
+        if (losses != nullptr && divisor != nullptr) {
+            all = PyTuple_Pack(3, losses, factors, divisor);
+        }
+        Py_XDECREF(divisor);
+    }
+    Py_XDECREF(losses);
+    Py_XDECREF(factors);
+    return all;
+}
+
+// nll_backward(g, targets, factors, total, shape, ignored) -> dx
+PyObject* nll_backward(const Entry& entry, PyObject* const* given, PyObject* keywords) {
+    static const char* const names[] = {"shape", "ignored"};
+    PyObject* found[2] = {};
+    int64_t ignored;
+    double numbers[5];
+    if (!read_keywords(keywords, given + 4, names, found) || !read_whole(found[1], ignored) ||
+        found[0] == nullptr || !PyTuple_CheckExact(found[0]) ||
+        PyTuple_GET_SIZE(found[0]) > NPY_MAXDIMS || !is_float32(given[3], 0)) {
+        return nullptr;
+    }
+    npy_intp shape[NPY_MAXDIMS];
+    const int dimensions = int(PyTuple_GET_SIZE(found[0]));
+    for (int i = 0; i < dimensions; ++i) {
+        shape[i] = PyLong_AsSsize_t(PyTuple_GET_ITEM(found[0], i));
+    }
+    if (PyErr_Occurred() || !read_shape(shape, dimensions, given[1], numbers) ||
+        !is_float32(given[2], dimensions - 1) ||
+        !PyArray_SAMESHAPE(as_array(given[1]), as_array(given[2]))) {
+        PyErr_Clear();
+        return nullptr;
+    }
+    const npy_intp size = PyArray_SIZE(as_array(given[1]));
+    float one;
+    const bool shared = read_one_number(given[0], one);
+    if (!shared && (!is_float32(given[0], dimensions - 1) ||
+                    !PyArray_SAMESHAPE(as_array(given[0]), as_array(given[1])))) {
+        return nullptr;
+    }
+    numbers[2] = shared ? 0 : 1;
+    numbers[3] = double(*static_cast<const float*>(memory_of(given[3])));
+    numbers[4] = double(ignored);
+    PyObject* dx = PyArray_ZEROS(dimensions, shape, NPY_FLOAT32, 0);
+    if (dx != nullptr) {
+        void* arrays[] = {memory_of(dx), shared ? &one : memory_of(given[0]), memory_of(given[2]),
+                          memory_of(given[1])};
+        run_anyhow(entry.float32, arrays, numbers, size);
+    }
+    return dx;
+}
+
 }  // namespace
 
 PyObject* classes(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
-    if (entry.arrays == 3) {
+    const bool back = std::strstr(entry.name, "backward") != nullptr;
+    if (entry.name[0] == 'n') {
+        return count == (back ? 4 : 3) ? (back ? nll_backward : nll)(entry, given, keywords)
+                                       : nullptr;
+    }
+    if (back) {
         return count == 2 && keywords == nullptr ? backward(entry, given) : nullptr;
     }
     return count == 3 ? forward(entry, given, keywords) : nullptr;

@@ -50,7 +50,7 @@ PyObject* look_up(const Entry& entry, PyObject* table, PyObject* indices) {
                                        nullptr, nullptr, 0, nullptr);
     if (y != nullptr) {
         void* arrays[] = {memory_of(y), PyArray_DATA(weight), PyArray_DATA(of)};
-        const double bytes = double(PyArray_STRIDE(weight, 0));
+        const double bytes = double(PyArray_DIM(weight, 1) * PyArray_ITEMSIZE(weight));
         run_anyhow(entry.float32, arrays, &bytes, PyArray_SIZE(of), PyArray_DIM(weight, 1));
     }
     return y;
@@ -58,8 +58,8 @@ PyObject* look_up(const Entry& entry, PyObject* table, PyObject* indices) {
 
 // result[put[i]] += source[taken[i]], or source[i], with so many rows and as many columns as source.
 // Several threads have parts of the result each: every row is added up in the same order.
-PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put, npy_intp columns,
-              npy_intp rows, npy_intp skipped) {
+PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put,
+              npy_intp columns, npy_intp rows, npy_intp skipped) {
     npy_intp shape[] = {rows, columns};
     PyObject* result = PyArray_ZEROS(2, shape, NPY_FLOAT32, 0);
     if (result != nullptr) {
@@ -68,9 +68,9 @@ PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* p
         void* arrays[] = {memory_of(result), memory_of(source),
                           taken == nullptr ? nullptr : memory_of(taken), memory_of(put)};
         const double numbers[] = {double(columns), double(count),
-                                  double((rows + parts - 1) / std::max<npy_intp>(parts, 1)),
+                                  double((rows + parts - 1) / parts),
                                   double(skipped)};
-        run_anyhow(entry.float32, arrays, numbers, parts, count * columns / std::max<npy_intp>(parts, 1) + 1);
+        run_anyhow(entry.float32, arrays, numbers, parts, count * columns / parts + 1);
     }
     return result;
 }
@@ -104,18 +104,46 @@ PyObject* add_rows(const Entry& entry, PyObject* source, PyObject* taken, PyObje
     return add(entry, source, taken, put, PyArray_DIM(as_array(source), 1), rows, -1);
 }
 
+// bag_maxima(source, taken, put, rows) -> (which row of source has each maximum, whether there is one);
+// on one thread
+PyObject* maxima(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put,
+                 PyObject* size) {
+    npy_intp rows;
+    if (!is_float32(source, 2) || !read_size(size, rows) ||
+        !are_rows(taken, PyArray_DIM(as_array(source), 0)) || !are_rows(put, rows) ||
+        PyArray_SIZE(as_array(taken)) != PyArray_SIZE(as_array(put))) {
+        return nullptr;
+    }
+    npy_intp shape[] = {rows, PyArray_DIM(as_array(source), 1)};
+    PyObject* best = PyArray_ZEROS(2, shape, NPY_FLOAT32, 0);
+    PyObject* found = PyArray_ZEROS(2, shape, NPY_INT64, 0);
+    PyObject* filled = PyArray_ZEROS(1, shape, NPY_BOOL, 0);
+    PyObject* both = nullptr;
+    if (best != nullptr && found != nullptr && filled != nullptr) {
+        void* arrays[] = {memory_of(best),   memory_of(found), memory_of(filled),
+                          memory_of(source), memory_of(taken), memory_of(put)};
+        const double columns = double(shape[1]);
+        entry.float32(arrays, &columns, 0, PyArray_SIZE(as_array(put)));
+        both = PyTuple_Pack(2, found, filled);
+    }
+    Py_XDECREF(best);
+    Py_XDECREF(found);
+    Py_XDECREF(filled);
+    return both;
+}
+
 }  // namespace
 
 PyObject* embedding(const Entry& entry, PyObject* const* given, Py_ssize_t count,
                     PyObject* keywords) {
     static const char* const names[] = {"skip", "rows"};
     PyObject* found[2] = {};
-    const bool bags = entry.name[0] == 'a';
+    const bool bags = entry.keyword[0] == 'r';
     if (count != (bags ? 3 : 2) || !read_keywords(keywords, given + count, names, found)) {
         return nullptr;
     }
     if (bags) {
-        return add_rows(entry, given[0], given[1], given[2], found[1]);
+        return (entry.arrays == 4 ? add_rows : maxima)(entry, given[0], given[1], given[2], found[1]);
     }
     return entry.arrays == 3 ? look_up(entry, given[0], given[1])
                              : backward(entry, given[0], given[1], found[1], found[0]);

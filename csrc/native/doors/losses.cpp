@@ -2,11 +2,10 @@
 // of it, divided by that; loss_backward(g, x, t, total, number) -> dx.
 #include <cmath>
 #include <memory>
+#include <new>
 
 #include "../arrays.h"
 #include "../doors.h"
-
-#include <numpy/arrayscalars.h>
 
 namespace {
 
@@ -22,25 +21,6 @@ PyObject* sum_of_pieces(const double* sums, npy_intp pieces, double total) {
         *static_cast<float*>(memory_of(result)) = value;
     }
     return result;
-}
-
-// A gradient that is one number, also of many elements: written to ``value``.
-bool is_one_number(PyObject* g, double& value) {
-    if (PyArray_IsScalar(g, Float32)) {
-        value = double(PyArrayScalar_VAL(g, Float32));
-        return true;
-    }
-    if (!PyArray_CheckExact(g) || PyArray_TYPE(as_array(g)) != NPY_FLOAT32 ||
-        !PyArray_ISBEHAVED_RO(as_array(g)) || PyArray_SIZE(as_array(g)) == 0) {
-        return false;
-    }
-    for (int i = 0; i < PyArray_NDIM(as_array(g)); ++i) {
-        if (PyArray_STRIDE(as_array(g), i) != 0 && PyArray_DIM(as_array(g), i) != 1) {
-            return false;
-        }
-    }
-    value = double(*static_cast<const float*>(memory_of(g)));
-    return true;
 }
 
 }  // namespace
@@ -66,20 +46,23 @@ PyObject* losses(const Entry& entry, PyObject* const* given, Py_ssize_t count, P
     }
     if (!back && found[0] != Py_None) {
         const npy_intp pieces = (size + piece - 1) / piece;
-        const std::unique_ptr<double[]> sums(new double[size_t(pieces)]);
+        const std::unique_ptr<double[]> sums(new (std::nothrow) double[size_t(pieces)]);
+        if (sums == nullptr) {
+            return nullptr;
+        }
         arrays[0] = sums.get();
         numbers[1] = double(piece);
         run_anyhow(entry.float32, arrays, numbers, size);
         return sum_of_pieces(sums.get(), pieces, total);
     }
     if (back) {
-        double one;
+        float one;
         if (found[0] != Py_None || !read_alike(given, 3, arrays + 1)) {
-            if (!is_one_number(given[0], one)) {
+            if (!read_one_number(given[0], one)) {
                 return nullptr;
             }
             arrays[1] = nullptr;
-            numbers[1] = found[0] == Py_None ? one : one / total;
+            numbers[1] = found[0] == Py_None ? double(one) : double(one) / total;
         }
     }
     PyObject* result = empty_like(x);

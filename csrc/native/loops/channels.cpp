@@ -123,13 +123,12 @@ void moments(void* const* arrays, const double* numbers, int64_t begin, int64_t 
     float copy[room];
     for (int64_t i = begin; i < end; ++i) {
         const Channel channel(numbers, i);
-        const float pivot = x[i * int64_t(numbers[2])];
         double total = 0;
         channel.for_each_part([&](int64_t first, int64_t count) {
             const float* part = channel.read(x, first, count, copy);
-            total += sum_of(count, [=](int64_t j) { return part[j] - pivot; });
+            total += sum_of(count, [=](int64_t j) { return double(part[j]); });
         });
-        const double mean = double(pivot) + total / double(channel.size());
+        const double mean = total / double(channel.size());
         const float centre = float(mean), rest = float(mean - double(centre));
         double squares = 0;
         channel.for_each_part([&](int64_t first, int64_t count) {

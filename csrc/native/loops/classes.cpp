@@ -1,4 +1,5 @@
-// Softmax cross-entropy of rows of float with their classes, and its gradient.
+// Softmax cross-entropy of rows of float with their classes, the negative log likelihood of classes, and
+// their gradients.
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -95,10 +96,48 @@ void backward(void* const* arrays, const double* numbers, int64_t begin, int64_t
     }
 }
 
+// losses and factors, the weights of the targets or 0, of x, targets and weight (or null). Numbers are
+// the classes, the pixels that have one each, and that which is ignored.
+void pick(void* const* arrays, const double* numbers, int64_t begin, int64_t end) {
+    const int64_t classes = int64_t(numbers[0]), pixels = int64_t(numbers[1]);
+    const int64_t ignored = int64_t(numbers[2]);
+    const float* x = static_cast<const float*>(arrays[2]);
+    const float* weight = static_cast<const float*>(arrays[4]);
+    for (int64_t i = begin; i < end; ++i) {
+        const int64_t target = static_cast<const int64_t*>(arrays[3])[i];
+        float factor = 0, loss = 0;
+        if (target != ignored) {
+            factor = weight == nullptr ? 1.0f : weight[target];
+            loss = -x[(i / pixels * classes + target) * pixels + i % pixels] * factor;
+        }
+        static_cast<float*>(arrays[0])[i] = loss;
+        static_cast<float*>(arrays[1])[i] = factor;
+    }
+}
+
+// Into dx, which is 0, the gradients of g, factors and targets. Numbers are the classes, the pixels, how
+// far the g lie apart, what all is divided by, and the class that is ignored.
+void put(void* const* arrays, const double* numbers, int64_t begin, int64_t end) {
+    const int64_t classes = int64_t(numbers[0]), pixels = int64_t(numbers[1]);
+    const int64_t step = int64_t(numbers[2]), ignored = int64_t(numbers[4]);
+    const float total = float(numbers[3]);
+    float* dx = static_cast<float*>(arrays[0]);
+    for (int64_t i = begin; i < end; ++i) {
+        const int64_t target = static_cast<const int64_t*>(arrays[3])[i];
+        if (target != ignored) {
+            const float g = static_cast<const float*>(arrays[1])[i * step];
+            const float factor = static_cast<const float*>(arrays[2])[i];
+            dx[(i / pixels * classes + target) * pixels + i % pixels] = -(g * factor) / total;
+        }
+    }
+}
+
 constexpr Loops all() {
     Loops found{};
     found.each[found.count++] = {"cross_entropy", 5, 5, forward, nullptr, nullptr};
     found.each[found.count++] = {"cross_entropy_backward", 3, 2, backward, nullptr, nullptr};
+    found.each[found.count++] = {"nll", 5, 3, pick, nullptr, nullptr};
+    found.each[found.count++] = {"nll_backward", 4, 5, put, nullptr, nullptr};
     return found;
 }
 

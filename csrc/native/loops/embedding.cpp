@@ -38,11 +38,33 @@ void add(void* const* arrays, const double* numbers, int64_t begin, int64_t end)
     }
 }
 
+// Of each bag and column the largest number and its row, the first of equals, a NaN before all; and which
+// bags have any. Numbers are the columns.
+void maxima(void* const* arrays, const double* numbers, int64_t begin, int64_t end) {
+    const int64_t columns = int64_t(numbers[0]);
+    bool* filled = static_cast<bool*>(arrays[2]);
+    const int64_t* indices = static_cast<const int64_t*>(arrays[4]);
+    const int64_t* bags = static_cast<const int64_t*>(arrays[5]);
+    for (int64_t i = begin; i < end; ++i) {
+        float* __restrict best = static_cast<float*>(arrays[0]) + bags[i] * columns;
+        int64_t* __restrict rows = static_cast<int64_t*>(arrays[1]) + bags[i] * columns;
+        const float* __restrict x = static_cast<const float*>(arrays[3]) + indices[i] * columns;
+        const bool first = !filled[bags[i]];
+        filled[bags[i]] = true;
+        for (int64_t j = 0; j < columns; ++j) {
+            const bool better = first | (x[j] > best[j]) | (x[j] != x[j]);
+            best[j] = better ? x[j] : best[j];
+            rows[j] = better ? indices[i] : rows[j];
+        }
+    }
+}
+
 constexpr Loops all() {
     Loops found{};
     found.each[found.count++] = {"embedding", 3, 1, look_up, nullptr, "skip"};
     found.each[found.count++] = {"embedding_backward", 4, 4, add, nullptr, "skip"};
     found.each[found.count++] = {"add_rows", 4, 4, add, nullptr, "rows"};
+    found.each[found.count++] = {"bag_maxima", 6, 1, maxima, nullptr, "rows"};
     return found;
 }
 

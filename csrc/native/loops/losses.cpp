@@ -21,7 +21,7 @@ struct Absolute {
     float value(float x, float t) const { return std::fabs(x - t); }
     float slope(float x, float t) const {
         const float d = x - t;
-        return d > 0.0f ? 1.0f : d < 0.0f ? -1.0f : d;  // 0 of 0, NaN of NaN
+        return d > 0.0f ? 1.0f : d < 0.0f ? -1.0f : 0.0f;
     }
 };
 

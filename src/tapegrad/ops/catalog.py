@@ -141,7 +141,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "F": "embedding one_hot",
         "xp": "add_rows embedding embedding_backward scale_gradient",
     },
-    "layers.embedding_bag": {"F": "embedding_bag"},
+    "layers.embedding_bag": {"F": "embedding_bag", "xp": "bag_maxima"},
     "layers.norm": {
         "tg F": "layer_norm rms_norm",
         "F": "batch_norm",
@@ -224,7 +224,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "loss.cdist": {"tg": "cdist", "tg F": "pdist", "xp": "distances euclidean_distances"},
     "loss.classification": {
         "F": "cross_entropy nll_loss",
-        "xp": "check_classes cross_entropy cross_entropy_backward",
+        "xp": "check_classes cross_entropy cross_entropy_backward nll nll_backward",
     },
     "loss.ctc": {"F": "ctc_loss", "xp": "ctc_backward ctc_loss"},
     "loss.elementwise": {

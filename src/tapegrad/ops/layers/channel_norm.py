@@ -132,10 +132,10 @@ def instance_norm(
     rows, columns = math.prod(shape[:2]), math.prod(shape[2:])
     if columns == 1:
         raise ValueError(f"[{op}] needs more than 1 value per channel, got input {shape}")
-    x = input.reshape(rows, columns)
     folded = []
     if input.numel() and (running_mean is not None or running_var is not None):
-        centre, spread, _ = input._device.ops["batch_moments"](x._array.T)
+        each = input._array.reshape(1, rows, columns)
+        centre, spread, _ = input._device.ops["batch_moments"](each)
         folded += fold(running_mean, centre.reshape(shape[:2]).mean(axis=0), momentum)
         unbiased = spread.reshape(shape[:2]).mean(axis=0) * (columns / (columns - 1))
         folded += fold(running_var, unbiased, momentum)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.memory import Array
+from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.indexing.gather import gather
 from tapegrad.ops.pointwise.elementwise import as_dtype, where
@@ -14,7 +16,6 @@ from tapegrad.ops.pointwise.elementwise import as_dtype, where
 from .embedding import (
     add_rows,
     check_table,
-    embedding,
     embedding_backward,
     padding_row,
     rarity,
@@ -142,23 +143,30 @@ def _bags(
 
 
 def _maxima(weight: Tensor, indices: Any, bag_of: Any, bags: int) -> Tensor:
-    """Of each bag and column the largest entry; the first of equals.
+    """Of each bag and column the largest entry; the first of equals."""
+    device = weight._device
+    rows, filled = device.ops["bag_maxima"](weight._array, indices, bag_of, rows=bags)
+    return where(wrap(filled[:, None], device), gather(weight, 0, wrap(rows, device)), 0.0)
 
-    The rows of a bag are neighbours. In rounds of doubling reach, each row's best position becomes
-    the better of its own and that of the row 1, 2, 4, ... further on in its bag."""
-    device, xp = weight._device, weight._device.xp
-    values = embedding(wrap(indices, device), weight.detach())._array
-    n = len(indices)
+
+@array_function
+def bag_maxima(xp: Any, source: Array, taken: Array, put: Array, *, rows: int) -> tuple:
+    """The rows of (rows, columns) ``source`` at which the largest entry of each bag and column is,
+    and which bags have any, for row taken[i] in bag put[i]; ``put`` does not decrease.
+
+    In rounds of doubling reach, each row's best position becomes the better of its own and that of
+    the row 1, 2, 4, ... further on in its bag."""
+    values = xp.embedding(source, taken, skip=None)
+    n = len(taken)
     where_best = xp.broadcast_to(xp.arange(n)[:, None], shape=values.shape).copy()
-    best, longest, reach = values.copy(), int(xp.library.bincount(bag_of).max()), 1
+    best, longest, reach = values.copy(), int(xp.library.bincount(put).max()), 1
     while reach < longest:
-        same = (bag_of[reach:] == bag_of[:-reach])[:, None]
+        same = (put[reach:] == put[:-reach])[:, None]
         better = same & ((best[reach:] > best[:-reach]) | xp.isnan(best[reach:]))
         where_best[:-reach] = xp.where(better, where_best[reach:], where_best[:-reach])
         best[:-reach] = xp.where(better, best[reach:], best[:-reach])
         reach *= 2
-    first = xp.library.searchsorted(bag_of, xp.arange(bags))
+    first = xp.library.searchsorted(put, xp.arange(rows))
     filled = first < n
-    filled[filled] = bag_of[first[filled]] == xp.arange(bags)[filled]
-    rows = indices[where_best[xp.where(filled, first, 0)]].astype(np.int64)
-    return where(wrap(filled[:, None], device), gather(weight, 0, wrap(rows, device)), 0.0)
+    filled[filled] = put[first[filled]] == xp.arange(rows)[filled]
+    return taken[where_best[xp.where(filled, first, 0)]].astype(np.int64), filled

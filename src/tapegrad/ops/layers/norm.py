@@ -181,8 +181,8 @@ def channelwise(v: Any, x: Any) -> Any:
 @array_function
 @to_float32
 def batch_moments(xp: Any, x: Array) -> tuple:
-    """Mean and (biased) variance of each channel, and what the mean has lost by rounding. In float32
-    for 16-bit floats."""
+    """Mean and (biased) variance of each channel, and what the mean has lost by rounding. In
+    float32 for 16-bit floats."""
     centre = _channel_mean(x)
     distances = x - channelwise(centre, x)
     rest = _channel_mean(distances)

@@ -247,6 +247,16 @@ def cross_entropy(
             f"floating-point probabilities of shape {shape}; got {target.dtype.name} "
             f"{tuple(target.shape)}"
         )
+    weight = None if weight is None else weight.detach()
+    if input.ndim > 2 and not label_smoothing and _stays_as_it_lies(input, weight):
+        return _nll(
+            log_softmax(input, 1),
+            to_dtype(target, np.int64),
+            weight,
+            op="cross_entropy",
+            ignored=ignore_index,
+            reduction=reduction,
+        )
     rows = input.unsqueeze(0) if input.ndim == 1 else input
     if rows.ndim > 2:
         rows = rows.movedim(1, -1).reshape(math.prod(wanted), shape[1])
@@ -255,7 +265,7 @@ def cross_entropy(
     losses = _cross_entropy(
         rows,
         wrap(labels, target._device),
-        weight.detach() if weight is not None else None,
+        weight,
         ignored=ignore_index,
         smoothing=label_smoothing,
         mean_=reduction == "mean" and not narrow,
@@ -270,6 +280,13 @@ def cross_entropy(
         if reduction == "mean" and narrow:
             losses = _per_weight(losses, labels, weight, ignore_index, shape[dim])
     return as_dtype(losses, input.dtype)
+
+
+def _stays_as_it_lies(x: Tensor, weight: Tensor | None) -> bool:
+    """Whether two walks along the classes of (n, classes, ...) cost less than one that has them
+    beside each other first."""
+    kept = x._device.type == "cpu" and not is_low_precision(x.dtype)
+    return kept and (weight is None or weight.dtype == x.dtype)
 
 
 def _per_weight(total: Tensor, labels: Array, weight: Any, ignored: int, classes: int) -> Tensor:
@@ -296,6 +313,67 @@ def _probability_targets(
     if reduction == "mean":  # over rows, whatever their weight
         return sum(losses) / (input.numel() // classes if classes else 0)
     return reduce_loss("cross_entropy", losses, reduction)
+
+
+# ---------------------------------------------------------------------- likelihood of classes
+
+
+def _nll_plain(
+    x: Tensor, target: Tensor, weight: Tensor | None, *, op: str, ignored: int, reduction: str
+) -> Tensor:
+    dim = min(x.ndim - 1, 1)
+    valid, safe = not_equal(target, ignored), clip(target, low=0, high=x.shape[dim] - 1)
+    losses = where(valid, -pick(x, safe.unsqueeze(dim), dim, keepdim=False).values, 0.0)
+    if weight is None:
+        weights = valid.to(x.dtype)
+    else:
+        weights = where(valid, getitem(weight, index=(safe._array,)), 0.0)
+    losses = losses * weights
+    return sum(losses) / sum(weights) if reduction == "mean" else reduce_loss(op, losses, reduction)
+
+
+@array_function
+def nll_backward(
+    xp: Any, g: Array, target: Array, factors: Array, total: Array, *, shape: tuple, ignored: int
+) -> Array:
+    dx = xp.zeros(shape, dtype=factors.dtype)
+    places = xp.library.clip(target, 0, shape[1] - 1)[:, None]
+    slopes = xp.where(target == ignored, 0, -(g * factors) / total)
+    xp.library.put_along_axis(dx, places, slopes[:, None], 1)
+    return dx
+
+
+@primitive(
+    "nll",
+    vjp=(
+        lambda xp, g, target, factors, total, input_shape, ignored: xp.nll_backward(
+            g, target, factors, total, shape=input_shape, ignored=ignored
+        ),
+        None,
+        None,
+    ),
+    plain=_nll_plain,
+    extras=("factors", "total"),
+)
+def _nll(
+    xp: Any, x: Array, target: Array, weight: Array, *, op: str, ignored: int, reduction: str
+) -> tuple:
+    """-x[target] times its weight, of (n, classes, ...) and (n, ...); with its factors, which are 0
+    where the target is ignored, and what all was divided by. A mean without targets is nan."""
+    classes = x.shape[1]
+    xp.check_classes(target, op=op, classes=classes, ignored=ignored)
+    valid, safe = target != ignored, xp.library.clip(target, 0, classes - 1)
+    factors = xp.where(valid, 1 if weight is None else weight[safe], 0).astype(x.dtype)
+    picked = xp.library.take_along_axis(x, safe[:, None], 1)[:, 0]
+    losses = xp.where(valid, -picked, 0) * factors
+    total = factors.sum() if reduction == "mean" else x.dtype.type(1)
+    if reduction == "none":
+        return losses, factors, total
+    return (
+        xp.where(total == 0, math.nan, losses.sum() / xp.where(total == 0, 1, total)),
+        factors,
+        total,
+    )
 
 
 @compute_in_float32
@@ -328,18 +406,12 @@ def nll_loss(
         raise RuntimeError(
             f"[nll_loss] weight must be {input.dtype.name}, as the input, not {weight.dtype.name}"
         )
-    classes = shape[dim]
+    check_reduction("nll_loss", reduction)
     check_index("nll_loss", input, target)
     target = to_dtype(target, np.int64)  # a narrow dtype would wrap ignore_index around
     xp = input._device.xp
-    xp.check_classes(target._array, op="nll_loss", classes=classes, ignored=ignore_index)
-    valid, safe = not_equal(target, ignore_index), clip(target, low=0, high=classes - 1)
-    losses = where(valid, -pick(input, safe.unsqueeze(dim), dim, keepdim=False).values, 0.0)
-    if weight is None:
-        weights = valid.to(input.dtype)
-    else:
-        weights = where(valid, getitem(weight, index=(safe._array,)), 0.0)
-    losses = losses * weights
-    if reduction == "mean":
-        return sum(losses) / sum(weights)
-    return reduce_loss("nll_loss", losses, reduction)
+    settings: dict[str, Any] = {"op": "nll_loss", "ignored": ignore_index, "reduction": reduction}
+    if input.ndim == 1 or is_recording(weight):
+        xp.check_classes(target._array, op="nll_loss", classes=shape[dim], ignored=ignore_index)
+        return _nll_plain(input, target, weight, **settings)
+    return _nll(input, target, weight, **settings)

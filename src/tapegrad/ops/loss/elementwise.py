@@ -96,8 +96,8 @@ def clamp_min_straight_through(xp: Any, x: Array, *, least: float) -> Array:
 
 
 def _in_one(name: str, value: Callable, slope: Callable, of_target: Any, plain: Callable) -> Any:
-    """The primitive ``name(x, target, *, total, number)`` from functions of arrays: the loss of each
-    element, and its slope in x and in the target (None: the loss is one of the difference).
+    """The primitive ``name(x, target, *, total, number)`` from functions of arrays: the loss of
+    each element, and its slope in x and in the target (None: the loss is one of the difference).
     ``plain``: the loss of Tensors."""
     backward = f"{name}_backward"
 
