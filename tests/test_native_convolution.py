@@ -1,5 +1,5 @@
-"""Convolutions and their gradients in the CPU's loops: no less exact than the bodies, at every level
-of instructions, on any number of threads, for windows of every kind, and within their arrays."""
+"""Convolutions and their gradients in the CPU's loops: no less exact than the bodies, at every
+level of instructions, on any number of threads, for windows of every kind, within their arrays."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ CASES: dict[str, tuple[tuple, tuple, dict[str, Any]]] = {
     "many terms": ((2, 300, 5, 5), (7, 300, 3, 3), {"padding": 1}),
     "groups": ((2, 12, 10, 11), (21, 4, 3, 3), {"groups": 3, "padding": 1}),
     "depthwise": ((3, 19, 12, 33), (19, 1, 3, 3), {"groups": 19, "padding": 1}),
-    "depthwise, stride 2": ((3, 5, 13, 12), (10, 1, 5, 5), {"groups": 5, "padding": 2, "stride": 2}),
+    "depthwise, stride 2": (
+        (3, 5, 13, 12),
+        (10, 1, 5, 5),
+        {"groups": 5, "padding": 2, "stride": 2},
+    ),
     "few filters": ((3, 4, 15, 14), (7, 4, 5, 5), {"padding": 2}),
     "strips": ((1, 40, 90, 70), (9, 40, 3, 3), {"padding": 1}),
     "strips, stride 2": ((1, 40, 91, 71), (9, 40, 3, 3), {"padding": 1, "stride": 2}),

@@ -87,10 +87,7 @@ def test_means_are_as_exact_as_the_bodies(name: str, level: str) -> None:
     random = np.random.default_rng(0)
     x, cpu = random.standard_normal(shape).astype("float32"), tg.device("cpu").ops
     g = random.standard_normal((*shape[:2], *(w.out for w in windows))).astype("float32")
-    for op, array, options in (
-        ("avg_pool", x, {}),
-        ("avg_pool_backward", g, {"size": shape[2:]}),
-    ):
+    for op, array, options in (("avg_pool", x, {}), ("avg_pool_backward", g, {"size": shape[2:]})):
         for divisor in (6, -7):
             told = {"windows": windows, "divisor": divisor, **options}
             exact = plain[op](array.astype("float64"), **told)
@@ -99,6 +96,65 @@ def test_means_are_as_exact_as_the_bodies(name: str, level: str) -> None:
             assert (mine.dtype, mine.shape) == (array.dtype, exact.shape)
             body = np.abs(plain[op](array, **told) - exact).max()
             assert np.abs(mine - exact).max() <= 1.3 * body + np.finfo("float32").eps
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_positions_of_maxima_are_those_of_the_bodies(level: str) -> None:
+    """And what is read and added up there. (All numbers are whole, so sums are exact.)"""
+    native.compiled.use(level)
+    cpu, random = tg.device("cpu").ops, np.random.default_rng(0)
+    for shape, counts, windows in (
+        ((3, 5, 40, 31), (2, 3), (20, 15)),
+        ((2, 3, 9), (4,), (7,)),
+        ((1, 2, 4, 5, 6), (2, 1, 3), (3, 5, 2)),
+    ):
+        x = image_of(shape)
+        for own in (False, True):
+            rows = shape[:2] if own else (1, 1)
+            elements = [
+                np.sort(random.integers(0, n, (count, *rows, out)), 0)
+                for n, count, out in zip(shape[2:], counts, windows, strict=True)
+            ]
+            expected = plain["largest_at"](x, elements=elements)
+            (mine,) = on_threads(lambda _: cpu["largest_at"](x, elements=elements))  # noqa: B023
+            assert mine.dtype == expected.dtype
+            np.testing.assert_array_equal(mine, expected)
+            flat = x.reshape(*shape[:2], -1)
+            at = mine.reshape(*shape[:2], -1)[:, : None if own else 1]
+            values = plain["read_positions"](flat, at)
+            (read,) = on_threads(lambda _: cpu["read_positions"](flat, at))  # noqa: B023
+            np.testing.assert_array_equal(read, values)
+            whole = np.ceil(random.random(values.shape) * 99).astype("float32")
+            size = flat.shape[2]
+            (total,) = on_threads(lambda _: cpu["add_positions"](whole, at, size=size))  # noqa: B023
+            np.testing.assert_array_equal(total, plain["add_positions"](whole, at, size=size))
+
+
+def test_positions_outside_are_left_to_the_bodies() -> None:
+    calls: list[Any] = []
+    x, at = np.ones((1, 2, 5), "float32"), np.array([[[0, 4]]])
+    for op, good, bad, options in (
+        ("read_positions", (x, at), [(x, at + 1), (x, at - 1), (x, at.astype("int32"))], {}),
+        (
+            "add_positions",
+            (x[..., :2].copy(), at),
+            [(x, at), (x[..., :2].copy(), at + 1)],
+            {"size": 5},
+        ),
+    ):
+        kernel = native.compiled.Kernel(op, lambda *a, **k: calls.append((a, k)))
+        assert kernel(*good, **options) is not None
+        assert not calls
+        for arrays in (*bad, (x.astype("float64"), at), (x[0], at), (x,)):
+            kernel(*arrays, **options)
+            assert len(calls) == 1
+            calls.clear()
+    kernel = native.compiled.Kernel("largest_at", lambda *a, **k: calls.append((a, k)))
+    elements = np.array([0, 4]).reshape(2, 1, 1, 1)
+    assert kernel(x, elements=[elements]).tolist() == [[[0], [0]]]
+    for bad_elements in ([elements + 1], [elements - 1], (elements,), [elements[0]], []):
+        kernel(x, elements=bad_elements)
+    assert len(calls) == 5
 
 
 def test_pooling_loops_decline_what_they_do_not_serve() -> None:

@@ -9,19 +9,20 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;        // of arrays alike: elementwise, with or without a number
+Door alike;        // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
 Door attention;
 Door broadcast;    // elementwise: of arrays that are broadcast, and numbers
 Door cast;         // floats of other dtypes
 Door channels;     // batch norm
 Door classes;      // losses of integer classes
-Door convolution;
+Door convolution;  // and its gradients
 Door embedding;    // rows looked up, and added up
 Door index;        // reading, writing and adding at positions that arrays name
 Door losses;       // losses element by element
 Door norm;         // layer, RMS and group norm
 Door pick;         // the largest or smallest of rows
-Door pool;         // of windows
+Door pool;         // maxima and means of windows
+Door positions;    // elements of flattened images
 Door random;       // random numbers
 Door reduce;       // sums and other reductions over axes
 Door rows;         // along a dimension of arrays alike

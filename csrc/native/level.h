@@ -12,17 +12,23 @@
     TABLE(channels, channels)       \
     TABLE(classes, classes)         \
     TABLE(convolution, convolution) \
-    TABLE(elementwise, alike)       \
     TABLE(embedding, embedding)     \
     TABLE(index, index)             \
     TABLE(losses, losses)           \
     TABLE(norm, norm)               \
     TABLE(pick, pick)               \
     TABLE(pool, pool)               \
+    TABLE(positions, positions)     \
     TABLE(random, random)           \
     TABLE(reduce, reduce)           \
-    TABLE(rows, rows)               \
+    TABLE(rows, alike)              \
     TABLE(scan, scan)
+    TABLE(rows, alike)              \
+    TABLE(norm, norm)               \
+    TABLE(random, random)           \
+    TABLE(convolution, convolution) \
+    TABLE(pool, pool)               \
+    TABLE(positions, positions)
 
 // Floats of a vector register.
 #if defined(__AVX512F__)
