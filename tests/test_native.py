@@ -718,6 +718,108 @@ def test_attention_keeps_no_scores_and_copies_no_heads() -> None:
     np.testing.assert_allclose(native_grad, x.grad.numpy(), rtol=1e-4, atol=1e-5)
 
 
+# ---------------------------------------------------------------------- recurrences
+
+# Rows of each step, features and hidden units.
+RECURRENCES = (
+    ((1,), 1, 1),
+    ((3, 3, 2, 1, 1), 4, 5),
+    ((70,) * 3, 3, 33),
+    ((35, 35, 20, 2), 7, 100),
+    ((8,) * 40, 16, 64),
+)
+
+
+def layer_arrays(kind: str, sizes: tuple[int, ...], features: int, hidden: int) -> dict[str, Any]:
+    gates, random = 4 if kind == "lstm" else 3, np.random.default_rng(hidden)
+    shapes = {"x": (sum(sizes), features), "h": (sizes[0], hidden)}
+    shapes |= {"c": (sizes[0], hidden)} if kind == "lstm" else {}
+    shapes |= {"w_ih": (gates * hidden, features), "w_hh": (gates * hidden, hidden)}
+    shapes |= {"b_ih": (gates * hidden,), "b_hh": (gates * hidden,)}
+    made = {
+        name: (random.standard_normal(shape) / np.sqrt(shape[-1])).astype("float32")
+        for name, shape in shapes.items()
+    }
+    made["g"] = random.standard_normal((sum(sizes), hidden)).astype("float32")
+    return made
+
+
+def layer_results(kind: str, run: Any, a: dict[str, Any], **options: Any) -> list[np.ndarray]:
+    inputs = [a[name] for name in a if name != "g"] + ([None] if kind == "lstm" else [])
+    results, *kept = run[f"{kind}_layer"](*inputs, **options)
+    weights = [a["w_ih"], a["w_hh"]] + ([None] if kind == "lstm" else [])
+    back = run[f"{kind}_layer_backward"](
+        [a["g"], *results[1:]],
+        *inputs[: 3 if kind == "lstm" else 2],
+        *weights,
+        *kept,
+        **options,
+        needs=(True,) * len(inputs),
+    )
+    return [*results, *(d for d in back if d is not None)]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("sizes", "features", "hidden"), RECURRENCES)
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_recurrences_are_as_exact_as_the_bodies(
+    level: str, kind: str, sizes: tuple[int, ...], features: int, hidden: int, reverse: bool
+) -> None:
+    """Results, and the gradients of all inputs; the same bits on several threads."""
+    native.compiled.use(level)
+    cpu, options = tg.device("cpu").ops, {"batch_sizes": sizes, "reverse": reverse}
+    arrays = layer_arrays(kind, sizes, features, hidden)
+    wide = {name: a.astype("float64") for name, a in arrays.items()}
+    native.compiled.set_num_threads(1)
+    exact, mine, body = (
+        layer_results(kind, run, a, **options)
+        for run, a in ((plain, wide), (cpu, arrays), (plain, arrays))
+    )
+    assert len(mine) == (10 if kind == "lstm" else 8)
+    for a, b, c in zip(mine, body, exact, strict=True):
+        assert a.dtype == np.float32
+        unit = np.finfo("float32").eps * np.abs(c).max() * (4 if c.size < 30 else 1)
+        assert np.sqrt(np.mean((a - c) ** 2)) <= 1.15 * np.sqrt(np.mean((b - c) ** 2)) + unit
+        assert np.abs(a - c).max() <= 2 * np.abs(b - c).max() + 2 * unit
+    native.compiled.set_num_threads(3)
+    again = layer_results(kind, cpu, arrays, **options)
+    assert [a.tobytes() for a in again] == [a.tobytes() for a in mine]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_recurrences_decline_what_they_do_not_serve(kind: str) -> None:
+    calls: list[Any] = []
+    kernel = native.compiled.Kernel(f"{kind}_steps", lambda *a, **k: calls.append((a, k)))
+    gates = 4 if kind == "lstm" else 3
+    options = {"batch_sizes": (3, 2), "reverse": False}
+
+    def arrays(dtype: str = "float32", hidden: int = 6) -> list[Any]:
+        def made(rows: int, width: int = 1) -> np.ndarray:
+            return np.zeros((rows, width * hidden), dtype)
+
+        states = [made(3) for _ in range(gates - 2)]
+        kept = [made(5) for _ in range(4 if kind == "lstm" else 3)]
+        return [made(5, gates), made(gates * hidden), None, *states, *kept]
+
+    assert kernel(*arrays(), **options) is None
+    assert not calls
+    for i in range(len(arrays())):
+        for bad in (arrays("float64")[i], arrays(hidden=5)[i], 1.0):
+            given = arrays()
+            given[i] = np.zeros((2, 2), "float32") if bad is None else bad
+            kernel(*given, **options)
+            assert calls.pop()[0][i] is given[i]
+    for sizes in ((3, 3), (3, 1), (4, 1), (3, 2, 0), [3, 2], (3.0, 2), (), (2**70,)):
+        kernel(*arrays(), batch_sizes=sizes, reverse=False)
+        assert calls.pop()[1]["batch_sizes"] is sizes
+    kernel(*arrays(), batch_sizes=(3, 2), reverse=0)
+    kernel(*arrays(), batch_sizes=(3, 2))
+    kernel(*arrays()[:-1], **options)
+    kernel(*arrays(hidden=0), **options)
+    assert len(calls) == 4
+
+
 # ---------------------------------------------------------------------- random numbers
 
 
@@ -812,6 +914,26 @@ def test_threads_start_again_after_a_fork() -> None:
         timeout=120,
     )
     assert done.stdout == "done\n", done.stderr
+
+
+class Attended(tg.utils.data.Dataset):
+    """Items that loops on several threads have made."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, i: int) -> Any:
+        q = tg.tensor(np.random.default_rng(i).standard_normal((8, 300, 16))).float()
+        return tg.nn.functional.scaled_dot_product_attention(q, q, q)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_workers_compute_what_the_process_does_that_they_were_forked_from() -> None:
+    native.compiled.set_num_threads(3)
+    here = tg.stack([Attended()[i] for i in range(4)])
+    loader = tg.utils.data.DataLoader(Attended(), 2, num_workers=2, multiprocessing_context="fork")
+    there = tg.cat(list(loader))
+    assert there.numpy().tobytes() == here.numpy().tobytes()
 
 
 def test_python_threads_may_step_at_the_same_time() -> None:

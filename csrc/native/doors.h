@@ -9,8 +9,7 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door alike;        // of arrays alike: elementwise, with or without a number; or, with the last axis, on rows
-Door attention;
+Door attention;    // attention
 Door broadcast;    // elementwise: of arrays that are broadcast, and numbers
 Door cast;         // floats of other dtypes
 Door channels;     // batch norm
@@ -24,6 +23,7 @@ Door pick;         // the largest or smallest of rows
 Door pool;         // maxima and means of windows
 Door positions;    // elements of flattened images
 Door random;       // random numbers
+Door recurrence;   // steps of LSTM and GRU layers
 Door reduce;       // sums and other reductions over axes
 Door rows;         // along a dimension of arrays alike
 Door scan;         // running sums, products and extremes

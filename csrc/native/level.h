@@ -20,15 +20,10 @@
     TABLE(pool, pool)               \
     TABLE(positions, positions)     \
     TABLE(random, random)           \
+    TABLE(recurrence, recurrence)   \
     TABLE(reduce, reduce)           \
-    TABLE(rows, alike)              \
+    TABLE(rows, rows)               \
     TABLE(scan, scan)
-    TABLE(rows, alike)              \
-    TABLE(norm, norm)               \
-    TABLE(random, random)           \
-    TABLE(convolution, convolution) \
-    TABLE(pool, pool)               \
-    TABLE(positions, positions)
 
 // Floats of a vector register.
 #if defined(__AVX512F__)

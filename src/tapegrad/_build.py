@@ -350,7 +350,10 @@ LOOP_FLAGS = (
     "-fno-trapping-math",
 )
 # Loops with as few roundings as the processor can; the others have the same bits on all.
-FUSED = ("activation.cpp", "attention.cpp", "convolution.cpp", "reduce.cpp", "rows.cpp")
+FUSED = (
+    *("activation.cpp", "attention.cpp", "convolution.cpp", "recurrence.cpp", "reduce.cpp"),
+    "rows.cpp",
+)
 
 
 def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ) -> Plan:

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "csrc/native/loops.h"
 #include "csrc/native/scratch.h"
@@ -219,12 +220,8 @@ void backward(void* const* arrays, const double*, int64_t begin, int64_t end) {
         pack(k_across, transposed(k), of.inner, of.keys);
         pack(v_across, transposed(v), of.outer, of.keys);
         pack(k_packed, matrix(k), of.keys, of.inner);
-        for (int64_t i = 0; i < of.keys * inner; ++i) {
-            dk[i] = 0;
-        }
-        for (int64_t i = 0; i < of.keys * outer; ++i) {
-            dv[i] = 0;
-        }
+        std::memset(dk, 0, size_t(of.keys * inner) * sizeof(float));
+        std::memset(dv, 0, size_t(of.keys * outer) * sizeof(float));
         for (int64_t row = 0; row < of.queries; row += rows) {
             const int64_t count = of.queries - row < rows ? of.queries - row : rows;
             const int64_t depth = seen_by(of, row + count), columns = of_panels(depth, of.keys);

@@ -27,33 +27,36 @@ struct Matrix {
     int64_t row, column;  // how far apart they are, in floats
 };
 
-// ``depth`` x ``columns`` of the matrix, times ``scale``, in panels of which the last may be one of a
-// single vector; zeros fill it up.
-inline void pack(float* __restrict to, Matrix from, int64_t depth, int64_t columns,
-                 float scale = 1) {
+// ``depth`` x ``count`` of the matrix, of which there are up to ``wide`` columns; zeros fill it up.
+template <int wide>
+inline void pack_panel(float* __restrict to, Matrix from, int64_t depth, int64_t count) {
+    if (from.column == 1 && count == wide) {
+        for (int64_t k = 0; k < depth; ++k) {
+            for (int j = 0; j < wide; ++j) {
+                to[k * wide + j] = from.at[k * from.row + j];
+            }
+        }
+        return;
+    }
+    for (int64_t j = 0; j < wide; ++j) {
+        const float* column = from.at + j * from.column;
+        for (int64_t k = 0; k < depth; ++k) {
+            to[k * wide + j] = j < count ? column[k * from.row] : 0;
+        }
+    }
+}
+
+// ``depth`` x ``columns`` of the matrix, in panels, of which the last may be of a single vector.
+inline void pack(float* to, Matrix from, int64_t depth, int64_t columns) {
     for (int64_t first = 0; first < columns; first += panel) {
-        const int64_t wide = columns - first > width ? panel : width;
-        const int64_t count = columns - first < wide ? columns - first : wide;
-        const float* source = from.at + first * from.column;
-        if (from.column == 1) {
-            for (int64_t k = 0; k < depth; ++k) {
-                for (int64_t j = 0; j < count; ++j) {
-                    to[k * wide + j] = source[k * from.row + j] * scale;
-                }
-            }
+        const int64_t left = columns - first;
+        const Matrix source{from.at + first * from.column, from.row, from.column};
+        if (left > width) {
+            pack_panel<panel>(to, source, depth, left < panel ? left : panel);
         } else {
-            for (int64_t j = 0; j < count; ++j) {
-                for (int64_t k = 0; k < depth; ++k) {
-                    to[k * wide + j] = source[k * from.row + j * from.column] * scale;
-                }
-            }
+            pack_panel<width>(to, source, depth, left);
         }
-        for (int64_t k = 0; k < depth && count < wide; ++k) {
-            for (int64_t j = count; j < wide; ++j) {
-                to[k * wide + j] = 0;
-            }
-        }
-        to += depth * wide;
+        to += depth * panel;
     }
 }
 

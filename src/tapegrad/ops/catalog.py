@@ -152,8 +152,8 @@ OPERATIONS: dict[str, dict[str, str]] = {
     },
     "layers.recurrence": {
         "xp": """
-            gru_layer gru_layer_backward lstm_layer lstm_layer_backward rnn_layer
-            rnn_layer_backward
+            gru_layer gru_layer_backward gru_steps gru_steps_backward lstm_layer lstm_layer_backward
+            lstm_steps lstm_steps_backward rnn_layer rnn_layer_backward
         """,
     },
     "layers.recurrent": {"tg": "gru_cell lstm_cell rnn_relu_cell rnn_tanh_cell"},

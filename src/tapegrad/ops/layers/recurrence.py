@@ -83,6 +83,10 @@ def _arrived(xp: Any, g: Array | None, shape: Sequence[int], dtype: Any) -> Arra
     return xp.library.array(wide(xp, g)[0])
 
 
+def _in_one_piece(xp: Any, g: Array | None) -> Array | None:
+    return None if g is None else xp.library.ascontiguousarray(g)
+
+
 def _of_weights(
     xp: Any, needs: Sequence[bool], at_x: Array, x: Array, w_ih: Array, at_h: Array, before: Array
 ) -> tuple:
@@ -244,6 +248,59 @@ def rnn_layer(
 
 
 @array_function
+def lstm_steps_backward(
+    xp: Any,
+    g: Any,
+    w_hh: Array,
+    w_hr: Any,
+    state: Array,
+    cell: Array,
+    gates: Array,
+    cells: Array,
+    squashed: Array,
+    at: Array,
+    at_outputs: Any,
+    outputs: Any,
+    *,
+    batch_sizes: Sizes,
+    reverse: bool,
+) -> None:
+    """``at``, the gradient before sigmoid and tanh, of every step; in ``state`` and ``cell``, those
+    of the last states become those of the first. With a projection also what reaches it, and what
+    it got, where that is wanted. With s = sigmoid(z), ds/dz is s (1 - s), and with t = tanh(z),
+    dt/dz is 1 - t t."""
+    lib = xp.library
+    scratch, product = xp.empty((len(state), at.shape[1]), at.dtype), xp.empty(cell.shape, at.dtype)
+    weight = _transposed(xp, w_hh, batch_sizes)
+    for start, end in reversed(_walk(batch_sizes, reverse)):
+        k = end - start
+        dh, dc, a, t = state[:k], cell[:k], product[:k], squashed[start:end]
+        if g is not None:
+            dh += g[start:end]
+        i, f, new, o = values = _blocks(gates[start:end], 4)
+        di, df, dnew, do = _columns(at[start:end], 4)
+        if outputs is not None:
+            lib.multiply(o, t, out=outputs[start:end])
+            at_outputs[start:end] = dh
+        rest = lib.subtract(1, values, out=_blocks(scratch[:k], 4))
+        lib.multiply(dh if w_hr is None else xp.matmul(dh, w_hr), o, out=a)
+        b = lib.multiply(a, t, out=rest[2])
+        lib.multiply(b, rest[3], out=do)
+        b *= t
+        a -= b
+        dc += a
+        lib.multiply(dc, i, out=a)
+        lib.multiply(a, new, out=b)
+        lib.multiply(b, rest[0], out=di)
+        b *= new
+        lib.subtract(a, b, out=dnew)
+        dc *= f
+        rest[1] *= dc
+        lib.multiply(rest[1], cells[start:end], out=df)
+        dh[...] = xp.matmul(weight, at[start:end].T).T
+
+
+@array_function
 @to_float32
 def lstm_layer_backward(
     xp: Any,
@@ -263,46 +320,76 @@ def lstm_layer_backward(
     reverse: bool,
     needs: tuple[bool, ...],
 ) -> tuple:
-    """The gradients of all eight inputs; ``at`` is the gradient before sigmoid and tanh. With s =
-    sigmoid(z), ds/dz is s (1 - s), and with t = tanh(z), dt/dz is 1 - t t."""
-    lib, at = xp.library, xp.empty(gates.shape, gates.dtype)
+    """The gradients of all eight inputs."""
+    at = xp.empty(gates.shape, gates.dtype)
     state, cell = (_arrived(xp, g[i], s.shape, gates.dtype) for i, s in ((1, h), (2, c)))
     projected = needs[7] and w_hr is not None
     at_outputs: Any = xp.empty(before.shape, before.dtype) if projected else None
     outputs: Any = xp.empty(squashed.shape, squashed.dtype) if projected else None
-    scratch, product = xp.empty((len(h), at.shape[1]), at.dtype), xp.empty(c.shape, at.dtype)
-    weight = _transposed(xp, w_hh, batch_sizes)
-    for start, end in reversed(_walk(batch_sizes, reverse)):
-        k = end - start
-        dh, dc, a, t = state[:k], cell[:k], product[:k], squashed[start:end]
-        if g[0] is not None:
-            dh += g[0][start:end]
-        i, f, new, o = values = _blocks(gates[start:end], 4)
-        di, df, dnew, do = _columns(at[start:end], 4)
-        if projected:
-            lib.multiply(o, t, out=outputs[start:end])
-            at_outputs[start:end] = dh
-        rest = lib.subtract(1, values, out=_blocks(scratch[:k], 4))
-        lib.multiply(dh if w_hr is None else xp.matmul(dh, w_hr), o, out=a)
-        b = lib.multiply(a, t, out=rest[2])
-        lib.multiply(b, rest[3], out=do)
-        b *= t
-        a -= b
-        dc += a
-        lib.multiply(dc, i, out=a)
-        lib.multiply(a, new, out=b)
-        lib.multiply(b, rest[0], out=di)
-        b *= new
-        lib.subtract(a, b, out=dnew)
-        dc *= f
-        rest[1] *= dc
-        lib.multiply(rest[1], cells[start:end], out=df)
-        dh[...] = xp.matmul(weight, at[start:end].T).T
+    xp.lstm_steps_backward(
+        *(
+            _in_one_piece(xp, g[0]),
+            w_hh,
+            w_hr,
+            state,
+            cell,
+            gates,
+            cells,
+            squashed,
+            at,
+            at_outputs,
+            outputs,
+        ),
+        batch_sizes=batch_sizes,
+        reverse=reverse,
+    )
     wanted = (needs[0], needs[3], needs[4])
     dx, dw_ih, dw_hh = _of_weights(xp, wanted, at, x, w_ih, at, before)
     bias = xp.column_sum(at) if needs[5] or needs[6] else None
     dw_hr = xp.matmul(at_outputs.T, outputs) if projected else None
     return dx, state, cell, dw_ih, dw_hh, bias, bias, dw_hr
+
+
+@array_function
+def lstm_steps(
+    xp: Any,
+    gates: Array,
+    w_hh: Array,
+    w_hr: Any,
+    state: Array,
+    cell: Array,
+    y: Array,
+    before: Array,
+    cells: Array,
+    squashed: Array,
+    *,
+    batch_sizes: Sizes,
+    reverse: bool,
+) -> None:
+    """All steps, from what x adds to the gates, in whose place come the gates themselves; in
+    ``state`` and ``cell`` the last states come in the place of the first."""
+    lib, n = xp.library, cell.shape[1]
+    weight = _transposed(xp, w_hh, batch_sizes)
+    scratch, summed = (xp.empty((len(state), 4 * n), gates.dtype) for _ in range(2))
+    for start, end in _walk(batch_sizes, reverse):
+        k = end - start
+        here, c_here, step = state[:k], cell[:k], gates[start:end]
+        before[start:end], cells[start:end] = here, c_here
+        z = lib.matmul(here, weight, out=summed[:k])
+        z += step
+        z, t = _columns(z, 4), _blocks(scratch[:k], 4)
+        i, f, new, o = values = _blocks(step, 4)  # in the place of what has just been read
+        _sigmoid(xp, z[:2], t[:2], values[:2])
+        lib.tanh(z[2], out=new)
+        _sigmoid(xp, z[3], t[3], o)
+        c_here *= f
+        c_here += lib.multiply(i, new, out=t[0])
+        t = lib.tanh(c_here, out=squashed[start:end])
+        if w_hr is None:
+            lib.multiply(t, o, out=here)
+        else:
+            here[...] = xp.matmul(t * o, w_hr.T)
+        y[start:end] = here
 
 
 @primitive(
@@ -330,35 +417,61 @@ def lstm_layer(
     """i, f, o = sigmoid(W_ih x + W_hh h + b), new = tanh(...) of their rows of the weights;
     c' = f c + i new, h' = o tanh(c'), times W_hr where there is one: (rows, hidden or projected),
     and the last h and c. Kept for the rule: the gates, both states before each step, tanh(c')."""
-    lib, n = xp.library, c.shape[1]
+    n = c.shape[1]
     gates = xp.linear(x, w_ih, _both(b_ih, b_hh))
-    state, cell, weight = h.copy(), c.copy(), _transposed(xp, w_hh, batch_sizes)
+    state, cell = h.copy(), c.copy()
     y, before = (xp.empty((len(gates), h.shape[1]), gates.dtype) for _ in range(2))
     cells, squashed = (xp.empty((len(gates), n), gates.dtype) for _ in range(2))
-    scratch, summed = (xp.empty((len(h), 4 * n), gates.dtype) for _ in range(2))
-    for start, end in _walk(batch_sizes, reverse):
-        k = end - start
-        here, c_here, step = state[:k], cell[:k], gates[start:end]
-        before[start:end], cells[start:end] = here, c_here
-        z = lib.matmul(here, weight, out=summed[:k])
-        z += step
-        z, t = _columns(z, 4), _blocks(scratch[:k], 4)
-        i, f, new, o = values = _blocks(step, 4)  # in the place of what has just been read
-        _sigmoid(xp, z[:2], t[:2], values[:2])
-        lib.tanh(z[2], out=new)
-        _sigmoid(xp, z[3], t[3], o)
-        c_here *= f
-        c_here += lib.multiply(i, new, out=t[0])
-        t = lib.tanh(c_here, out=squashed[start:end])
-        if w_hr is None:
-            lib.multiply(t, o, out=here)
-        else:
-            here[...] = xp.matmul(t * o, w_hr.T)
-        y[start:end] = here
+    xp.lstm_steps(
+        *(gates, w_hh, w_hr, state, cell, y, before, cells, squashed),
+        batch_sizes=batch_sizes,
+        reverse=reverse,
+    )
     return (y, state, cell), gates, before, cells, squashed
 
 
 # ---------------------------------------------------------------------- GRU
+
+
+@array_function
+def gru_steps_backward(
+    xp: Any,
+    g: Any,
+    w_hh: Array,
+    state: Array,
+    gates: Array,
+    inner: Array,
+    before: Array,
+    at: Array,
+    third: Array,
+    *,
+    batch_sizes: Sizes,
+    reverse: bool,
+) -> None:
+    """``at``, what reaches the linear layer of h, of every step, and ``third``, what reaches the
+    third gate; in ``state``, the gradient of the last state becomes that of the first."""
+    lib = xp.library
+    scratch, t_all = xp.empty((len(state), at.shape[1]), at.dtype), xp.empty(state.shape, at.dtype)
+    weight = _transposed(xp, w_hh, batch_sizes)
+    for start, end in reversed(_walk(batch_sizes, reverse)):
+        k = end - start
+        dh, t = state[:k], t_all[:k]
+        if g is not None:
+            dh += g[start:end]
+        reset, update, new = values = _blocks(gates[start:end], 3)
+        d = _slope_of_sigmoid(xp, values, _blocks(scratch[:k], 3))
+        lib.subtract(1, update, out=d[2])
+        d[2] *= _slope_of_tanh(xp, new, t)
+        d[2] *= dh
+        d[0] *= d[2]
+        d[0] *= inner[start:end]
+        d[1] *= dh
+        d[1] *= lib.subtract(before[start:end], new, out=t)
+        third[start:end] = d[2]
+        d[2] *= reset
+        _columns(at[start:end], 3)[...] = d
+        dh *= update
+        dh += xp.matmul(weight, at[start:end].T).T
 
 
 @array_function
@@ -381,35 +494,59 @@ def gru_layer_backward(
     """The gradients of all six inputs. What reaches the gates before sigmoid and tanh reaches the
     two linear layers side by side; only the third gate's part from h passes ``reset`` first, and
     ``at`` is what reaches that layer until all steps are done."""
-    lib, at, third = xp.library, xp.empty(gates.shape, gates.dtype), xp.empty_like(before)
+    at, third = xp.empty(gates.shape, gates.dtype), xp.empty_like(before)
     state = _arrived(xp, g[1], h.shape, gates.dtype)
-    scratch, t_all = xp.empty((len(h), at.shape[1]), at.dtype), xp.empty(h.shape, at.dtype)
-    weight = _transposed(xp, w_hh, batch_sizes)
-    for start, end in reversed(_walk(batch_sizes, reverse)):
-        k = end - start
-        dh, t = state[:k], t_all[:k]
-        if g[0] is not None:
-            dh += g[0][start:end]
-        reset, update, new = values = _blocks(gates[start:end], 3)
-        d = _slope_of_sigmoid(xp, values, _blocks(scratch[:k], 3))
-        lib.subtract(1, update, out=d[2])
-        d[2] *= _slope_of_tanh(xp, new, t)
-        d[2] *= dh
-        d[0] *= d[2]
-        d[0] *= inner[start:end]
-        d[1] *= dh
-        d[1] *= lib.subtract(before[start:end], new, out=t)
-        third[start:end] = d[2]
-        d[2] *= reset
-        _columns(at[start:end], 3)[...] = d
-        dh *= update
-        dh += xp.matmul(weight, at[start:end].T).T
+    xp.gru_steps_backward(
+        *(_in_one_piece(xp, g[0]), w_hh, state, gates, inner, before, at, third),
+        batch_sizes=batch_sizes,
+        reverse=reverse,
+    )
     dw_hh = xp.matmul(at.T, before) if needs[3] else None
     db_hh = xp.column_sum(at) if needs[5] else None
     at[:, 2 * h.shape[1] :] = third
     dx = xp.matmul(at, w_ih) if needs[0] else None
     dw_ih = xp.matmul(at.T, x) if needs[2] else None
     return dx, state, dw_ih, dw_hh, xp.column_sum(at) if needs[4] else None, db_hh
+
+
+@array_function
+def gru_steps(
+    xp: Any,
+    gates: Array,
+    w_hh: Array,
+    b_hh: Any,
+    state: Array,
+    y: Array,
+    inner: Array,
+    before: Array,
+    *,
+    batch_sizes: Sizes,
+    reverse: bool,
+) -> None:
+    """All steps, as ``lstm_steps`` makes them."""
+    lib, n = xp.library, state.shape[1]
+    weight = _transposed(xp, w_hh, batch_sizes)
+    scratch, summed = (xp.empty((len(state), 3 * n), gates.dtype) for _ in range(2))
+    for start, end in _walk(batch_sizes, reverse):
+        k = end - start
+        here, step = state[:k], gates[start:end]
+        before[start:end] = here
+        lib.matmul(here, weight, out=scratch[:k])
+        if b_hh is not None:
+            scratch[:k] += b_hh
+        from_x, from_h = _columns(step, 3), _columns(scratch[:k], 3)
+        inner[start:end] = from_h[2]
+        reset, update, t = z = _blocks(summed[:k], 3)
+        lib.add(from_x[:2], from_h[:2], out=z[:2])
+        _sigmoid(xp, z[:2], z[:2], z[:2])
+        lib.multiply(reset, inner[start:end], out=t)
+        t += from_x[2]
+        lib.tanh(t, out=t)
+        _blocks(step, 3)[...] = z  # in the place of what has just been read
+        here -= t
+        here *= update
+        here += t
+        y[start:end] = here
 
 
 @primitive(
@@ -434,29 +571,9 @@ def gru_layer(
 ) -> tuple:
     """The formula is ``gru_cell``'s: (rows, hidden), and the last state. Kept for the rule: the
     gates, the state's part of the third, and the state before each step."""
-    lib, n = xp.library, h.shape[1]
-    gates = xp.linear(x, w_ih, b_ih)
-    state, weight = h.copy(), _transposed(xp, w_hh, batch_sizes)
-    y, inner, before = (xp.empty((len(gates), n), gates.dtype) for _ in range(3))
-    scratch, summed = (xp.empty((len(h), 3 * n), gates.dtype) for _ in range(2))
-    for start, end in _walk(batch_sizes, reverse):
-        k = end - start
-        here, step = state[:k], gates[start:end]
-        before[start:end] = here
-        lib.matmul(here, weight, out=scratch[:k])
-        if b_hh is not None:
-            scratch[:k] += b_hh
-        from_x, from_h = _columns(step, 3), _columns(scratch[:k], 3)
-        inner[start:end] = from_h[2]
-        reset, update, t = z = _blocks(summed[:k], 3)
-        lib.add(from_x[:2], from_h[:2], out=z[:2])
-        _sigmoid(xp, z[:2], z[:2], z[:2])
-        lib.multiply(reset, inner[start:end], out=t)
-        t += from_x[2]
-        lib.tanh(t, out=t)
-        _blocks(step, 3)[...] = z  # in the place of what has just been read
-        here -= t
-        here *= update
-        here += t
-        y[start:end] = here
+    gates, state = xp.linear(x, w_ih, b_ih), h.copy()
+    y, inner, before = (xp.empty((len(gates), h.shape[1]), gates.dtype) for _ in range(3))
+    xp.gru_steps(
+        *(gates, w_hh, b_hh, state, y, inner, before), batch_sizes=batch_sizes, reverse=reverse
+    )
     return (y, state), gates, inner, before
