@@ -9,7 +9,7 @@ from typing import Any
 from tapegrad.core.dtypes import accumulator
 from tapegrad.ops.conv.sliding_window import Geometry, Windows
 
-from .case import Case, Draw, TorchGradient, of_primitive
+from .case import WIDE, Case, Draw, TorchGradient, of_primitive
 
 # images, channels, size
 _SIZES = {"tiny": [(3, 8, 12)], "small": [(16, 64, 32)], "large": [(64, 128, 56)]}
@@ -221,7 +221,7 @@ CASES = [
         _largest_at,
         _elements,
         lambda t, x: t.nn.functional.max_pool2d(x, 2, return_indices=True)[1],
-        dtypes=("float32", "float64"),  # in 16 bits, which of equal ones is chosen may differ
+        dtypes=WIDE,  # in 16 bits, which of equal ones is chosen may differ
     ),
     of_primitive(
         "read_positions",
@@ -284,6 +284,7 @@ CASES = [
         lambda *shape: 5 * _elements(*shape),
         TorchGradient(_scaled, (1, 3, 4), along=0),
         depth=_per_channel,
+        dtypes=WIDE,
     ),
     Case(
         "group_norm",
@@ -304,5 +305,6 @@ CASES = [
         lambda *shape: 22 * _elements(*shape),
         TorchGradient(_in_groups, (1, 2, 3), along=0),
         depth=_elements,
+        dtypes=WIDE,
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .case import Case, Draw, TorchGradient, of_primitive
+from .case import WIDE, Case, Draw, TorchGradient, of_primitive
 
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 20,)], "large": [(1 << 26,)]}
 _CLASSES = {"tiny": [(70, 67)], "small": [(4096, 256)], "large": [(65536, 1024)]}
@@ -28,6 +28,7 @@ def _loss(
         lambda n: flops[0] * n,
         lambda t, x, target: torch(t.nn.functional, "mean", x, target),
         depth=lambda n: n,
+        dtypes=WIDE,
     )
     yield of_primitive(
         f"{name}_backward",
@@ -38,6 +39,7 @@ def _loss(
             lambda t, x, target: torch(t.nn.functional, "none", x, target), (1,), along=0
         ),
         parameters={"total": None, "number": number},
+        dtypes=WIDE,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tapegrad.core.devices import Namespace, bodies, load_primitive
 
-from .case import Case, Draw, TorchGradient
+from .case import WIDE, Case, Draw, TorchGradient
 
 # batch, heads, length, features of a head
 _ATTENTION = {"tiny": [(2, 3, 19, 8)], "small": [(4, 8, 256, 64)], "large": [(8, 16, 1024, 64)]}
@@ -154,7 +154,7 @@ CASES = [
         lambda *shape: 14 * _scores(*shape) * shape[3],
         TorchGradient(_torch_attention, (1, 2, 3), along=0),
         depth=_terms,
-        dtypes=("float32", "float64"),  # the body keeps the weights, rounded to 16 bits
+        dtypes=WIDE,  # the body keeps the weights, rounded to 16 bits
     ),
     *_of_layer("lstm"),
     *_of_layer("gru"),
