@@ -12,8 +12,9 @@ from tapegrad import nn
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("folder", nargs="?", default="runs/digits", type=Path, help="of the run")
-FOLDER = parser.parse_args().folder
-EPOCHS, PATIENCE = 40, 5
+parser.add_argument("--tiny", action="store_true", help="two epochs, to see that it runs")
+options = parser.parse_args()
+FOLDER, EPOCHS, PATIENCE = options.folder, 2 if options.tiny else 40, 5
 
 tg.manual_seed(0)
 images, labels = tg.data.digits()

@@ -1,10 +1,16 @@
 """A small GPT learns to write the text of this file. Run it: python examples/gpt.py"""
 
+import argparse
 from pathlib import Path
 
 import tapegrad as tg
 import tapegrad.nn.functional as F
 from tapegrad import nn
+
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("--tiny", action="store_true", help="20 steps, to see that it runs")
+options = parser.parse_args()
+STEPS = 20 if options.tiny else 300
 
 tg.manual_seed(0)
 
@@ -61,7 +67,7 @@ class GPT(nn.Module):
 
 model = GPT()
 optimizer = tg.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
-for step in range(1, 301):
+for step in range(1, STEPS + 1):
     starts = tg.randint(0, len(tokens) - CONTEXT - 1, (BATCH, 1))
     x = tokens[starts + tg.arange(CONTEXT)]
     y = tokens[starts + tg.arange(CONTEXT) + 1]  # what comes next, at every position
@@ -70,7 +76,7 @@ for step in range(1, 301):
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    if step % 50 == 0:
+    if step % 50 == 0 or step == STEPS:
         print(f"step {step:3}: {loss.item():.2f} nats a letter")
 
 print(model.write("class Block(", 300))

@@ -5,16 +5,22 @@ u_t = 0.1 u_xx. The network is a function u(t, x); what it gets wrong is measure
 derivatives, which the tape takes twice, and which are differentiated once more for the training.
 """
 
+import argparse
 import math
 
 import tapegrad as tg
 from tapegrad import nn
 
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("--tiny", action="store_true", help="20 steps, to see that it runs")
+options = parser.parse_args()
+STEPS = 20 if options.tiny else 1000
+
 tg.manual_seed(0)
 
 network = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
 optimizer = tg.optim.Adam(network.parameters(), lr=0.005)
-schedule = tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000)
+schedule = tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS)
 
 
 def temperature(t, x):
@@ -27,7 +33,7 @@ def derivative(y, x):
     return tg.autograd.grad(y.sum(), x, create_graph=True)[0]
 
 
-for step in range(1, 1001):
+for step in range(1, STEPS + 1):
     t = tg.rand(128, 1, requires_grad=True)
     x = tg.rand(128, 1, requires_grad=True)
     u = temperature(t, x)
@@ -37,7 +43,7 @@ for step in range(1, 1001):
     loss.backward()
     optimizer.step()
     schedule.step()
-    if step % 200 == 0:
+    if step % 200 == 0 or step == STEPS:
         print(f"step {step:4}: the equation is missed by {loss.sqrt().item():.4f}")
 
 with tg.no_grad():

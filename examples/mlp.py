@@ -1,7 +1,14 @@
 """A network of two layers learns to read handwritten digits. Run it: python examples/mlp.py"""
 
+import argparse
+
 import tapegrad as tg
 from tapegrad import nn
+
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("--tiny", action="store_true", help="one epoch, to see that it runs")
+options = parser.parse_args()
+EPOCHS = 1 if options.tiny else 10
 
 tg.manual_seed(0)
 
@@ -22,7 +29,7 @@ def accuracy(dataset):
         return (model(x).argmax(1) == y).float().mean().item()
 
 
-for epoch in range(1, 11):
+for epoch in range(1, EPOCHS + 1):
     for x, y in tg.data.DataLoader(training, batch_size=32, shuffle=True):
         loss = nn.functional.cross_entropy(model(x), y)  # how wrong the scores are
         optimizer.zero_grad()

@@ -19,7 +19,7 @@ from test_all_or_nothing import interrupted_everywhere
 
 import tapegrad as tg
 from tapegrad import nn
-from tapegrad.checkpoint import CheckpointError
+from tapegrad.checkpoint import CheckpointError, budget
 
 SUFFIXES = [".npz", ".safetensors"]
 DTYPES = ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"]
@@ -475,6 +475,33 @@ def test_a_header_longer_than_its_file_is_refused(tmp_path):
         (tmp_path / "w.safetensors").write_bytes(length.to_bytes(8, "little") + b"{}")
         with pytest.raises(CheckpointError, match="header is longer"):
             tg.load(tmp_path / "w.safetensors")
+
+
+SMALL_PARTS = {
+    "m.safetensors": lambda p: tensors_file(p, b'{"w":[' + b"[]," * 5000 + b"0]}"),
+    "m.safetensors.index.json": lambda p: p.write_bytes(
+        b'{"weight_map":{},"metadata":{"a":[' + b"{}," * 5000 + b"0]}}"
+    ),
+    "m.npz": lambda p: archive(p, [(str(i), b"") for i in range(2000)]),
+    "m.pt": lambda p: archive(p, [("m/data.pkl", b""), *((str(i), b"") for i in range(2000))]),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_PARTS)
+def test_small_parts_may_not_take_much_more_memory_than_the_file(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "FREE", 200_000)
+    SMALL_PARTS[name](tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{name}: what it describes would take more than"):
+        tg.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.npz"])
+def test_what_could_not_be_loaded_is_not_saved(name, tmp_path, monkeypatch):
+    tg.save({"n": 1}, tmp_path / name)
+    monkeypatch.setattr(budget, "FREE", 100_000)
+    with pytest.raises(CheckpointError, match=rf"save: .*{name}: what it .*numbers as tensors"):
+        tg.save({"n": [[i] for i in range(2000)]}, tmp_path / name)
+    assert tg.load(tmp_path / name) == {"n": 1}
 
 
 @pytest.mark.parametrize("kind", [">f4", "<f4", ">i8", "|b1", ">f2"])

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tracemalloc
@@ -434,6 +435,50 @@ def test_going_back_to_an_earlier_step_removes_no_later_one(tmp_path):
     checkpoints.save({}, 10)
     checkpoints.save({}, 20)
     assert checkpoints.steps() == [20, 30]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_only_regular_files_are_opened(tmp_path):
+    """A named pipe that nobody writes to would be waited for for ever."""
+    checkpoints = tg.checkpoint.Checkpoints(tmp_path)
+    checkpoints.save({"n": 1}, 1)
+    os.symlink(tmp_path / "step-00000001.safetensors", tmp_path / "step-00000002.safetensors")
+    os.mkfifo(tmp_path / "step-00000003.safetensors")
+    os.mkfifo(tmp_path / "step-00000004.safetensors.index.json")
+    (tmp_path / "step-00000005.safetensors").mkdir()
+    os.mkfifo(tmp_path / "best.safetensors")
+    assert checkpoints.steps() == [1, 2]
+    assert checkpoints.latest == tmp_path / "step-00000002.safetensors"
+    assert checkpoints.best is None
+    assert checkpoints.restore({"n": 0}) == {"n": 1}
+    for path, error, message in (
+        (tmp_path / "step-00000003.safetensors", OSError, "a named pipe, where a regular file"),
+        (tmp_path / "step-00000004.safetensors", OSError, "a named pipe, where a regular file"),
+        ("/dev/null", OSError, "a socket or device, where a regular file is needed: '/dev/null'"),
+        (tmp_path / "step-00000005.safetensors", CheckpointError, "is a folder without"),
+    ):
+        with pytest.raises(error, match=message):
+            tg.load(path)
+        with pytest.raises(error, match=message):
+            tg.checkpoint.load_weights(tg.nn.Linear(1, 1), path)
+    for path in (tmp_path / "step-00000003.safetensors", "/dev/null"):
+        with pytest.raises(OSError, match="where a regular file is needed"):
+            tg.save({"n": 1}, path)
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_parts_and_indices_that_are_pipes_are_not_opened(tmp_path):
+    state = {"a": tg.ones(100), "b": tg.ones(100)}
+    tg.save(state, tmp_path / "m.safetensors", max_shard_size=400)
+    part = next(tmp_path.glob("m-*-00001-of-00002.safetensors"))
+    part.unlink()
+    os.mkfifo(part)
+    with pytest.raises(CheckpointError, match=r"m-.*, which the index names, is no part: .*pipe"):
+        tg.load(tmp_path / "m.safetensors")
+    os.mkfifo(tmp_path / "other.safetensors.index.json")
+    tg.save(state, tmp_path / "m.safetensors", max_shard_size=400)
+    assert set(tg.load(tmp_path / "m.safetensors")) == {"a", "b"}
 
 
 def test_wrong_arguments_of_a_folder(tmp_path):

@@ -292,7 +292,7 @@ def test_a_sampler_by_weight():
     once = tg.data.WeightedRandomSampler(tg.tensor([1.0, 3.0, 1.0]), 3, replacement=False)
     assert sorted(once) == [0, 1, 2]
     assert len(once) == 3
-    with pytest.raises(ValueError, match="num_samples must be a positive integer, not 0"):
+    with pytest.raises(ValueError, match="num_samples must be a positive integer, got 0"):
         tg.data.WeightedRandomSampler([1.0], 0)
     with pytest.raises(ValueError, match=r"one dimension, got shape \(1, 1\)"):
         tg.data.WeightedRandomSampler([[1.0]], 1)
@@ -406,6 +406,21 @@ def test_flags_of_samplers_are_flags(bad):
     ):
         with pytest.raises(TypeError, match="must be True or False"):
             make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DataLoader([1, 2], sampler=5), "DataLoader: sampler must be a Sampler or .* int"),
+        (lambda: DataLoader([1, 2], batch_sampler=5), "DataLoader: batch_sampler must be .* int"),
+        (lambda: BatchSampler(5, 2, False), "BatchSampler: sampler must be .* got int"),
+        (lambda: DataLoader([1, 2], collate_fn=5), "collate_fn must be a function .* got int"),
+        (lambda: DataLoader([1, 2], generator=5), r"generator must be a Generator, got int: pass"),
+    ],
+)
+def test_parts_of_loaders_are_what_they_should_be(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
 
 
 @pytest.mark.parametrize("bad", [0, -1, 2.5, True, "3"])

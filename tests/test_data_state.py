@@ -213,6 +213,47 @@ def test_what_comes_after_a_pass_that_was_over(kind: str) -> None:
     assert found + run(second, 2, 1) == whole
 
 
+def several(generator: tg.Generator) -> list[DataLoader]:
+    """Loaders that all draw from one generator."""
+    return [
+        DataLoader(range(9), 2, True, generator=generator),
+        DataLoader(range(9), 4, sampler=RandomSampler(range(9), True, 5000, generator)),
+        DataLoader(range(7), 2, sampler=SubsetRandomSampler(range(7), generator)),
+        DataLoader(range(3), 4, sampler=WeightedRandomSampler([1, 2, 3], 5000, True, generator)),
+        DataLoader(Stream(), 4, generator=generator),
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("order", [1, -1])
+def test_loaders_may_share_a_generator(order: int, workers: int) -> None:
+    """Whatever the others have drawn since a pass began, it and all that come after are the same
+    when their states were saved and loaded together."""
+    generator = seeded()
+    loaders = several(generator)
+    for loader in loaders:
+        loader.num_workers, loader.prefetch_factor = workers, 2
+    passes = [iter(loader) for loader in loaders]
+    for i, passed in enumerate(passes):
+        [*islice(passed, i + 1)]
+    [*loaders[2]]  # a second one, to its end
+    generator.next()  # and what the program itself draws
+    states = saved({str(i): loader.state_dict() for i, loader in enumerate(loaders)})
+    wanted = [
+        [plain(b) for b in (*passed, *loader)]
+        for passed, loader in zip(passes, loaders, strict=True)
+    ]
+    wanted[2] = wanted[2][-4:]
+    other = seeded()
+    other.next(77)
+    resumed = several(other)
+    for i in range(len(resumed))[::order]:
+        resumed[i].load_state_dict(states[str(i)])
+    rest = [iter(resumed[i]) if i != 2 else () for i in range(len(resumed))]
+    assert [[plain(b) for b in (*p, *r)] for p, r in zip(rest, resumed, strict=True)] == wanted
+    assert other.get_state().tolist() == generator.get_state().tolist()
+
+
 def test_what_comes_before_the_first_pass() -> None:
     loader, other = LOADERS["shuffled"](), LOADERS["shuffled"]()
     state = loader.state_dict()

@@ -846,6 +846,7 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.filterwarnings("ignore:.range. range.start, end. is deprecated:UserWarning")
 def test_no_function_stumbles_over_what_is_no_tensor(name: str) -> None:
     """Junk in any required place works, or is refused in words: never with the AttributeError,
     KeyError or NameError of code that went on regardless."""

@@ -73,14 +73,18 @@ OPS = Path(tapegrad.__file__).parent / "ops"
 
 def definitions(tree: ast.Module) -> set[str]:
     """The names under which a module's primitives and array functions are known to ``xp``: those
-    that it declares, itself or by a function of its own that hands the name on."""
+    that it declares, itself or by a function of its own that hands the name on. (One that fills
+    ``bodies`` declares ``name_backward``, too.)"""
     found = set()
-    declaring = {"unary", "binary", "by_method"}
+    declaring, with_backward = {"unary", "binary", "by_method"}, set()
+    ways = ("unary", "binary", "primitive")
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.args.args:
             first = function.args.args[0].arg
-            if any(called_with(node, ("unary", "binary"), first) for node in ast.walk(function)):
+            if any(called_with(node, ways, first) for node in ast.walk(function)):
                 declaring.add(function.name)
+                if any(getattr(node, "id", "") == "bodies" for node in ast.walk(function)):
+                    with_backward.add(function.name)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             for decorator in node.decorator_list:
@@ -94,6 +98,8 @@ def definitions(tree: ast.Module) -> set[str]:
             and isinstance(node.args[0], ast.Constant)
         ):
             found.add(node.args[0].value)
+            if node.func.id in with_backward:
+                found.add(f"{node.args[0].value}_backward")
     return found
 
 
@@ -102,7 +108,7 @@ def called_with(node: ast.AST, functions: tuple[str, ...], argument: str) -> boo
     return (
         isinstance(node, ast.Call)
         and getattr(node.func, "id", "") in functions
-        and getattr(node.args[0], "id", "") == argument
+        and getattr((node.args or [None])[0], "id", "") == argument
     )
 
 

@@ -37,6 +37,12 @@ BY_HAND: list[tuple[Callable, Any]] = [
     (lambda: metrics.top_k_accuracy(T([[1.0, 1.0, 1.0]] * 3), T([0, 1, 2]), 2), 2 / 3),
     (lambda: metrics.roc_auc(T([0.1, 0.4, 0.35, 0.8]), T([0, 0, 1, 1])), 3 / 4),
     (lambda: metrics.roc_auc(T([0.5, 0.5, 0.5]), T([0, 1, 1])), 1 / 2),
+    (lambda: metrics.mean_squared_error(T([1.0, 2.0, 5.0]), T([1, 4, 2])), 13 / 3),
+    (lambda: metrics.mean_absolute_error(T([1.0, 2.0, 5.0]), T([1, 4, 2])), 5 / 3),
+    (lambda: metrics.mean_absolute_error(T([[1, 2], [3, 4]]), T([[1, 0], [0, 4]]), None), [1.5, 1]),
+    (lambda: metrics.r2(T([1.0, 2.0, 3.0]), T([1.0, 2.0, 6.0])), 1 - 9 / 14),
+    (lambda: metrics.r2(T([1.0, 1.0]), T([1.0, 1.0])), 1.0),
+    (lambda: metrics.r2(T([1.0, 2.0]), T([1.0, 1.0])), 0.0),
     (lambda: metrics.perplexity(tg.zeros(3, 7), T([0, 3, 6])), 7.0),
     (lambda: metrics.perplexity(T([[0.0, math.log(3.0)]]), T([1])), 4 / 3),
     (lambda: metrics.bleu([list("abcd")], [[list("abcd")]]), 100.0),
@@ -73,6 +79,10 @@ UNDEFINED: list[Callable] = [
     lambda: metrics.roc_auc(T([0.1, 0.2]), T([1, 1])),
     lambda: metrics.roc_auc(*SCORES),
     lambda: metrics.roc_auc(tg.rand(2, 2), T([0, 0]), multi_class="ovo"),
+    lambda: metrics.mean_squared_error(tg.zeros(0), tg.zeros(0)),
+    lambda: metrics.mean_absolute_error(tg.zeros(3, 0), tg.zeros(3, 0)),
+    lambda: metrics.r2(tg.zeros(0, 2), tg.zeros(0, 2)),
+    lambda: metrics.r2(tg.zeros(1), tg.ones(1)),
     lambda: metrics.perplexity(*SCORES),
     lambda: metrics.perplexity(tg.zeros(2, 3), T([-100, -100])),
     lambda: metrics.mean_average_precision([], []),
@@ -176,6 +186,27 @@ def test_roc_auc_of_missing_classes_is_scikit_learns(sk: Any) -> None:
                 metrics.roc_auc(T(scores), T(right), multi_class=multi_class),
                 sk.roc_auc_score(right, scores, multi_class=multi_class, labels=range(3)),
             )
+
+
+AVERAGES = {"macro": "uniform_average", "weighted": "variance_weighted", None: "raw_values"}
+OF_NUMBERS = [
+    (n, a) for n in ("mean_squared_error", "mean_absolute_error") for a in ("macro", None)
+]
+
+
+@pytest.mark.parametrize(("name", "average"), [*OF_NUMBERS, *(("r2", a) for a in AVERAGES)])
+def test_errors_of_numbers_are_scikit_learns(sk: Any, name: str, average: str | None) -> None:
+    theirs = sk.r2_score if name == "r2" else getattr(sk, name)
+    random = np.random.default_rng(0)
+    for shape in ((50,), (50, 1), (50, 3)):
+        right = random.standard_normal(shape) + 1000
+        if shape[-1] == 3:
+            right[:, 1] = 2  # constant
+        found = right + random.standard_normal(shape) / 3
+        for guess in (found, right):
+            ours = getattr(metrics, name)(T(guess), T(right), average)
+            expected = theirs(right, guess, multioutput=AVERAGES[average])
+            np.testing.assert_allclose(np.reshape(ours, -1), np.reshape(expected, -1), rtol=1e-12)
 
 
 def test_bleu_is_sacrebleus() -> None:
@@ -297,6 +328,9 @@ STREAMED: dict[str, Callable[[], Any]] = {
     "F1": lambda: metrics.F1(None),
     "ConfusionMatrix": metrics.ConfusionMatrix,
     "ROCAUC": metrics.ROCAUC,
+    "MeanSquaredError": metrics.MeanSquaredError,
+    "MeanAbsoluteError": lambda: metrics.MeanAbsoluteError(None),
+    "R2": lambda: metrics.R2("weighted"),
     "Perplexity": metrics.Perplexity,
     "BLEU": metrics.BLEU,
     "MeanAveragePrecision": metrics.MeanAveragePrecision,
@@ -311,6 +345,8 @@ def batches(name: str) -> list[tuple[Any, Any]]:
     if name == "MeanAveragePrecision":
         found = image([A, HALF_A], [0, 1], [0.5, 0.25])
         return [([found], [image([A], [0])]), ([found], [image([B], [1])]), ([found], [found])]
+    if name in ("MeanSquaredError", "MeanAbsoluteError", "R2"):
+        return [tuple(T(random.standard_normal((n, 2)) + n) for _ in range(2)) for n in (9, 1, 5)]
     return [
         (T(random.standard_normal((n, 5)), dtype=tg.float32), T(random.integers(0, 5, n)))
         for n in (16, 16, 7)
@@ -364,6 +400,7 @@ def test_on_every_device_and_in_every_dtype(device: str, dtype: Any) -> None:
     assert metrics.accuracy(scores, target) == 0.5
     assert metrics.top_k_accuracy(scores, target, 2) == 1
     assert metrics.roc_auc(scores, target, None).tolist()[:2] == [1, 0.5]
+    assert metrics.mean_squared_error(scores[0], scores[1]) == pytest.approx(8 / 3)
     boxes = T([[0.0, 0, 2, 2]], dtype=dtype, device=device)
     assert metrics.box_iou(boxes, boxes).tolist() == [[1]]
     assert metrics.mean_average_precision(
@@ -384,6 +421,14 @@ def test_box_iou_has_gradients() -> None:
 
 
 # ---------------------------------------------------------------------- wrong calls
+
+MAP = metrics.mean_average_precision
+
+
+def two_batches(metric: Any, *batches: Any) -> None:
+    for batch in batches:
+        metric.update(batch, batch)
+
 
 WRONG: dict[str, tuple[Callable, type, str]] = {
     "shapes": (lambda: metrics.accuracy(T([0, 1, 2]), T([0, 1])), ValueError, r"\(3,\) and \(2,\)"),
@@ -413,6 +458,39 @@ WRONG: dict[str, tuple[Callable, type, str]] = {
         ValueError,
         "average must be one of",
     ),
+    "numbers": (
+        lambda: metrics.r2(tg.rand(3, 1), tg.rand(3)), ValueError, r"\(3, 1\) and \(3,\).*squeeze"
+    ),
+    "one number": (lambda: metrics.mean_squared_error(T(1.0), T(1.0)), ValueError, r"shapes \(\)"),
+    "mse average": (
+        lambda: metrics.mean_squared_error(tg.rand(3), tg.rand(3), "weighted"),
+        ValueError,
+        "average must be one of",
+    ),
+    "outputs": (
+        lambda: two_batches(metrics.R2(), tg.rand(3, 2), tg.rand(3)),
+        ValueError,
+        r"different shapes: \(2,\) and \(\)",
+    ),
+    "bleu of numbers": (lambda: metrics.bleu(1, 2), TypeError, "input must be a list of s.* int"),
+    "bleu of one text": (lambda: metrics.bleu("a", "a"), TypeError, "input must be .* got str"),
+    "bleu target": (lambda: metrics.bleu([["a"]], 2), TypeError, "target must be a list of ref"),
+    "map of numbers": (lambda: MAP(1, 2), TypeError, "input must be a list of dicts, .* got int"),
+    "map of one image": (lambda: MAP({"boxes": 1}, []), TypeError, "input must be .* got dict"),
+    "map target": (lambda: MAP([], 2), TypeError, "target must be a list .* got int"),
+    "map thresholds": (lambda: MAP([], [], 0.5), TypeError, "iou_thresholds must be a list of num"),
+    "map most": (lambda: MAP([], [], max_detections="1"), ValueError, "max_detections must be"),
+    "huge class": (
+        lambda: metrics.confusion_matrix(T([0]), T([1 << 62])),
+        ValueError,
+        f"the class {1 << 62} .* ignore_index={1 << 62}",
+    ),
+    "large matrix": (
+        lambda: metrics.confusion_matrix(T([0]), T([1 << 20])),
+        ValueError,
+        "the class 1048576 makes .* num_classes=1048577 if there are so many",
+    ),
+    "huge class by class": (lambda: metrics.f1(T([1 << 62]), T([0])), ValueError, "the class 46"),
     "bleu of text": (lambda: metrics.bleu(["a b"], [["a b"]]), TypeError, r"text.split\(\)"),
     "one reference": (lambda: metrics.bleu([["a"]], [["a"]]), TypeError, "a reference"),
     "bleu lengths": (lambda: metrics.bleu([["a"]], []), ValueError, "1 sentences and references"),

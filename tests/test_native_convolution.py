@@ -187,3 +187,8 @@ def test_convolutions_decline_what_they_do_not_serve() -> None:
     kernel(x, w, b[:3], **options)
     kernel(x, w, b.astype("float64"), **options)
     assert len(calls) == 2
+    # The gradient of an input that a single window covers, which would be sums of zeros mostly.
+    kernel = native.compiled.Kernel("convolution_input", lambda *a, **k: calls.append((a, k)))
+    geometry = geometry_of(2, {})
+    kernel(np.ones((5, 9, 1, 1), "float32"), w[:9, :, :3, :3], size=(3, 3), geometry=geometry)
+    assert len(calls) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -42,6 +43,35 @@ def shown(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: shown(v) for name, v in value.items()}
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "csv": CSVDataset,
+    "parquet": ParquetDataset,
+    "arrow": ArrowDataset,
+    "npy": NpyDataset,
+    "npz": NpzDataset,
+    "text": TextLines,
+    "tokens": lambda path: TokenBlocks(path, 2),
+    "image": read_image,
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+@pytest.mark.parametrize("name", READERS)
+def test_only_regular_files_are_opened(name: str, tmp_path: Path) -> None:
+    """A named pipe that nobody writes to would be waited for for ever."""
+    if name in ("parquet", "arrow"):
+        pytest.importorskip("pyarrow")
+    if name == "image":
+        pytest.importorskip("PIL")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"a named pipe, where a regular file is needed: .*pipe"):
+        READERS[name](tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError, match="a folder, where a file is needed"):
+        READERS[name](tmp_path)
+    with pytest.raises(OSError, match="a socket or device, where"):
+        READERS[name](Path("/dev/null"))
 
 
 # ---- CSV ---------------------------------------------------------------------------------------

@@ -7,9 +7,12 @@ tree, so that is what is compared with the package; mypy then reads them as a us
 from __future__ import annotations
 
 import ast
+import inspect
+import pydoc
 import subprocess
 import sys
 from functools import cache
+from inspect import isfunction
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ import tapegrad as tg
 from tapegrad.core.fields import TensorFields
 from tapegrad.ops import methods
 from tapegrad.ops.catalog import doors, in_place
+from tapegrad.ops.common.signatures import is_factory
 
 PACKAGE = write_stubs.PACKAGE
 
@@ -83,6 +87,39 @@ def test_no_signature_is_left_open(file):
     for node in ast.walk(_stub(file)):
         if isinstance(node, ast.FunctionDef):
             assert node.args.kwarg is None, node.name
+
+
+def _words(arguments: ast.arguments) -> tuple:
+    """Positional arguments with their defaults in order, those by name in any."""
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return (
+        [a.arg for a in arguments.args],
+        [ast.unparse(d) for d in arguments.defaults],
+        arguments.vararg and arguments.vararg.arg,
+        {a.arg: ast.unparse(default) for a, default in named if default is not None},
+    )
+
+
+FACTORIES = [
+    (module, name)
+    for module, door in ((tg, "tg"), (tg.signal.windows, "windows"))
+    for name, operation in sorted(doors[door].items())
+    if name.endswith("_like") or (isfunction(operation.load()) and is_factory(operation.load()))
+]
+
+
+@pytest.mark.parametrize(("module", "name"), FACTORIES, ids=[name for _, name in FACTORIES])
+def test_help_shows_how_factories_are_called(module, name):
+    file = {tg: "__init__.pyi", tg.signal.windows: "signal/windows.pyi"}[module]
+    stubs = [n for n in _stub(file).body if isinstance(n, ast.FunctionDef) and n.name == name]
+    shown = ast.parse(f"def shown{inspect.signature(getattr(module, name))}: ...").body[0]
+    assert _words(shown.args) == _words(stubs[0].args)
+    head = help_text(getattr(module, name)).splitlines()[2]
+    assert head.startswith(f"{name}(")
+
+
+def help_text(function):
+    return pydoc.render_doc(function, renderer=pydoc.plaintext)
 
 
 def test_forms_are_of_what_functions_take():

@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -619,6 +620,48 @@ def test_hooks_run_for_grad_too() -> None:
     assert grad(x * 2, x)[0].item() == 3.0
 
 
+def test_reading_grad_where_none_comes_warns_as_pytorch_does() -> None:
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+
+    def warned(library: Any, make: Callable) -> bool:
+        x = library.ones(3, requires_grad=True)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tensor = make(library, x)
+            tensor.grad  # noqa: B018
+        assert all(w.category is UserWarning and w.filename == __file__ for w in caught)
+        return bool(caught)
+
+    def retained(library: Any, x: Any) -> Any:
+        y = x * 2
+        y.retain_grad()
+        return y
+
+    def given(library: Any, x: Any) -> Any:
+        y = x * 2
+        y.sum().backward(inputs=[y])
+        return y
+
+    def unrecorded(library: Any, x: Any) -> Any:
+        with library.no_grad():
+            return x * 2
+
+    for make, expected in (
+        (lambda library, x: x, False),
+        (lambda library, x: x * 2, True),
+        (lambda library, x: x[0], True),
+        (lambda library, x: (x * 2).detach(), False),
+        (lambda library, x: library.ones(3), False),
+        (retained, False),
+        (given, False),
+        (unrecorded, False),
+    ):
+        assert warned(tg, make) == warned(torch, make) == expected
+    x = tg.ones(3, requires_grad=True)
+    with pytest.warns(UserWarning, match=r"\[grad\] .* MultiplyBackward: .* call retain_grad\(\)"):
+        assert (x * 2).grad is None
+
+
 def test_retain_grad() -> None:
     x = leaf([1.0, 2.0])
     y = x * 3
@@ -647,13 +690,6 @@ def test_retain_grad_sees_what_hooks_return_and_follows_the_tensor_in_place() ->
     z.sum().backward()
     assert numbers(z.grad).tolist() == [1.0, 1.0]  # of the tensor as it is, after mul_
     assert z.retains_grad
-
-
-def test_reading_grad_of_a_result_is_none() -> None:
-    x = leaf(1.0)
-    y = x * 2
-    (y * 2).backward()
-    assert y.grad is None
 
 
 # ---------------------------------------------------------------------- recording or not

@@ -119,7 +119,8 @@ def test_epochs_and_steps_count_from_the_beginning() -> None:
     t.fit(LOADER, epochs=2)
     assert (t.step, t.epoch) == (6, 2)
     assert weights(t.model) == bare(LOADER)
-    t.fit(LOADER, epochs=2)
+    with pytest.warns(UserWarning, match=r"nothing is left .* 2 epochs and 6 .*fit\(epochs=3\)"):
+        t.fit(LOADER, epochs=2)
     assert t.step == 6
     t.fit(LOADER, epochs=100, steps=8)
     assert t.step == 8
@@ -439,8 +440,8 @@ class Alone(Trainer):
         cls(model, nn.CrossEntropyLoss(), optimizer, progress=False).fit(LOADER, epochs=1)
 
 
-def fit(loader: Any, options: dict | None = None, **given: Any) -> None:
-    trainer(**(options or {})).fit(loader, **{"epochs": 1, **given})
+def fit(loader: Any, options: dict | None = None, **given: Any) -> History:
+    return trainer(**(options or {})).fit(loader, **{"epochs": 1, **given})
 
 
 EMPTY = tg.data.DataLoader(tg.data.TensorDataset(tg.zeros(0, 3)), 4)
@@ -521,6 +522,17 @@ WRONG: dict[str, tuple[Callable, type, str]] = {
     "folder": (
         lambda: trainer(checkpoints="x"), TypeError, r"must be checkpoint.Checkpoints\('x'\)"
     ),
+    "callbacks": (lambda: trainer(callbacks=3), TypeError, "must be a list of Callbacks, got int"),
+    "one callback": (
+        lambda: trainer(callbacks=EarlyStopping()), TypeError, "list of Callbacks, got Early"
+    ),
+    "save_every alone": (
+        lambda: trainer(save_every=5), ValueError, "save_every=5 saves nothing without checkpoints"
+    ),
+    "column": (
+        lambda: fit(LOADER, {})["loss"], TypeError, r"history.column\('loss'\) is .* 'lr', 'loss'\]"
+    ),
+    "column of nothing": (lambda: History()["loss"], TypeError, r"it has \[\]"),
     "callback": (lambda: trainer(callbacks=[print]), TypeError, "callbacks must be Callbacks"),
     "schedule": (lambda: trainer(schedule="batch"), ValueError, "schedule must be one of"),
     "mode": (lambda: trainer(mode="best"), ValueError, "mode must be one of"),

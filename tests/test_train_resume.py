@@ -145,6 +145,48 @@ def test_another_run_is_not_written_over(tmp_path: Path) -> None:
     assert tg.load(Checkpoints(tmp_path / "other").latest)["counts"]["epoch"] == 2
 
 
+@pytest.mark.parametrize("kind", [CSVLog, JSONLog])
+def test_logs_of_another_run_are_not_written_over(kind: Any, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    first = Run(callbacks=[kind(path)])
+    first.fit(epochs=2)
+    before = path.read_text()
+    for options in ({}, {"resume": True}):
+        if options:  # with a history of its own
+            Run(tmp_path / "other", size=10).fit(epochs=1)
+        other = Run(tmp_path / "other", size=10, callbacks=[kind(path)])
+        with pytest.raises(FileExistsError, match=rf"{kind.__name__}\] .*log has the reports of"):
+            other.fit(epochs=2, **options)
+        assert path.read_text() == before
+    path.write_text("something else\n" * 2)
+    with pytest.raises(FileExistsError, match="the reports of another run"):
+        first.fit(epochs=3)
+    path.write_text("")
+    first.fit(epochs=3)
+    assert path.read_text().startswith(before)
+
+
+def test_a_log_goes_on_where_a_run_was_killed_before_its_first_save(tmp_path: Path) -> None:
+    log = CSVLog(tmp_path / "log.csv")
+    Run(callbacks=[log]).fit(epochs=1)  # its report was written, and nothing saved
+    before = (tmp_path / "log.csv").read_text()
+    Run(tmp_path / "run", callbacks=[log]).fit(epochs=1, resume=True)
+    assert (tmp_path / "log.csv").read_text() == before
+
+
+def test_another_kind_of_optimizer_or_schedule_is_refused(tmp_path: Path) -> None:
+    Run(tmp_path).fit(epochs=1)
+    saved = tg.load(Checkpoints(tmp_path).latest)
+    for part in ("optimizer", "scheduler"):
+        other = Run()
+        before = described(other.trainer.state_dict())
+        here = saved["classes"][part]
+        state = {**saved, "classes": {**saved["classes"], part: "Other"}}
+        with pytest.raises(ValueError, match=f"with the {part} Other, here it is {here}: go on"):
+            other.trainer.load_state_dict(state)
+        assert described(other.trainer.state_dict()) == before
+
+
 def test_another_models_state_changes_nothing(tmp_path: Path) -> None:
     Run(tmp_path).fit(epochs=1)
     saved = tg.load(Checkpoints(tmp_path).latest)

@@ -121,7 +121,7 @@ class Run:
             scheduler=self.scheduler,
             schedule=schedule,
             checkpoints=None if folder is None else Checkpoints(folder),
-            save_every=save_every,
+            save_every=None if folder is None else save_every,
             callbacks=callbacks,
             progress=False,
             **options,

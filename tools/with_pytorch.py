@@ -12,7 +12,7 @@ from __future__ import annotations
 import runpy
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +21,9 @@ import torch
 
 import tapegrad
 from tapegrad.nn.functional import dropout as our_dropout
+
+THE_SAME = "nn nn.functional nn.utils.rnn optim optim.swa_utils utils.data distributions"
+_set_default_dtype = torch.set_default_dtype
 
 
 def as_ours(value: Any) -> Any:
@@ -77,6 +80,17 @@ def normal(mean: Any, std: Any, *args: Any, **options: Any) -> Any:
     return converting(tapegrad.normal)(mean, std, *args, **options)
 
 
+def order(sampler: Any) -> Iterator[int]:
+    """The random order of our DataLoader. It draws from the one generator there is."""
+    items = range(len(sampler.data_source))
+    return iter(tapegrad.data.DataLoader(items, batch_size=None, shuffle=True))
+
+
+def set_default_dtype(dtype: torch.dtype) -> None:
+    _set_default_dtype(dtype)
+    tapegrad.set_default_dtype(as_ours(dtype))
+
+
 def draw_our_numbers() -> None:
     """Let PyTorch's random functions draw tapegrad's numbers."""
     for name in ("rand", "randn", "randint", "randperm", "multinomial", "bernoulli"):
@@ -88,6 +102,8 @@ def draw_our_numbers() -> None:
         setattr(torch.Tensor, name, filling(name))
     torch.normal, torch.manual_seed = normal, tapegrad.manual_seed
     torch.nn.functional.dropout = dropout
+    torch.utils.data.RandomSampler.__iter__ = order
+    torch.set_default_dtype = set_default_dtype
 
 
 class Theirs(types.ModuleType):
@@ -122,7 +138,7 @@ def main(script: str, *arguments: str) -> None:
         "tapegrad": Theirs("tapegrad", torch, data=data, metrics=metrics, **files),
         "tapegrad.data": data,
     }
-    for name in ("nn", "nn.functional", "nn.utils.rnn", "optim", "utils.data", "distributions"):
+    for name in THE_SAME.split():
         modules[f"tapegrad.{name}"] = import_module(f"torch.{name}")
     draw_our_numbers()
     sys.modules.update(modules)

@@ -38,6 +38,7 @@ from tapegrad.autograd.backward import METHODS
 from tapegrad.ops import methods
 from tapegrad.ops.catalog import doors, in_place
 from tapegrad.ops.common.signatures import is_factory, second_names
+from tapegrad.ops.creation.create import OPTIONS
 
 PACKAGE = Path(tapegrad.__file__).parent
 HEAD = '''"""{}"""
@@ -52,13 +53,7 @@ def _stub(doc: str | None, *lines: str) -> str:
 
 
 # What the makers of tensors take by name, all of them, and those that are like another tensor.
-FACTORY = [
-    keyword("dtype", "Any"),
-    keyword("device", "Any"),
-    keyword("requires_grad", "bool", False),
-    keyword("layout", "Any"),
-    keyword("pin_memory", "bool", False),
-]
+FACTORY = [option for option in OPTIONS if option.name != "out"]
 LIKE = [*FACTORY, keyword("memory_format", "Any")]
 OUT = keyword("out", "Tensor | None")
 
@@ -112,9 +107,6 @@ SELF = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
 def _forms(name: str, function: Any) -> list[Signature]:
     """The ways to call a function of the surface, without ``out=``."""
     sig = signature(function)
-    if is_factory(function):
-        sig = without(sig, *list(sig.parameters)[:2])  # the device and the dtype
-        sig = sig.replace(return_annotation="Tensor")
     options = LIKE if name.endswith("_like") else FACTORY
     made = is_factory(function) or "options" in sig.parameters
     sig = without(sig, "parameters")  # a primitive's catch-all, which takes nothing more

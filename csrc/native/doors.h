@@ -9,21 +9,21 @@
 // (null where there are none).
 using Door = PyObject*(const Entry&, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-Door attention;    // attention
-Door broadcast;    // elementwise: of arrays that are broadcast, and numbers
-Door cast;         // floats of other dtypes
-Door channels;     // batch norm
-Door classes;      // losses of integer classes
+Door attention;
+Door broadcast;  // elementwise: of arrays that are broadcast, and numbers
+Door cast;       // floats of other dtypes
+Door channels;   // batch norm
+Door classes;    // losses of integer classes
 Door convolution;  // and its gradients
-Door embedding;    // rows looked up, and added up
-Door index;        // reading, writing and adding at positions that arrays name
-Door losses;       // losses element by element
-Door norm;         // layer, RMS and group norm
-Door pick;         // the largest or smallest of rows
-Door pool;         // maxima and means of windows
-Door positions;    // elements of flattened images
-Door random;       // random numbers
-Door recurrence;   // steps of LSTM and GRU layers
-Door reduce;       // sums and other reductions over axes
-Door rows;         // along a dimension of arrays alike
-Door scan;         // running sums, products and extremes
+Door embedding;  // rows looked up, and added up
+Door index;      // reading, writing and adding at positions that arrays name
+Door losses;     // losses element by element
+Door norm;       // layer, RMS and group norm
+Door pick;       // the largest or smallest of rows
+Door pool;       // maxima and means of windows
+Door positions;  // elements of flattened images
+Door random;     // random numbers
+Door recurrence;  // steps of LSTM and GRU layers
+Door reduce;     // sums and other reductions over axes
+Door rows;       // along a dimension of arrays alike
+Door scan;       // running sums, products and extremes

@@ -18,7 +18,7 @@ struct Entry {
     const char* name;
     int arrays, numbers;
     Loop float32, float64;  // null where NumPy's body serves
-    const char* keyword;    // of an operation's only number, if it has one
+    const char* keyword;    // of what is given by keyword, if anything; of several, one by one
     Loop float16 = nullptr, bfloat16 = nullptr;
 };
 

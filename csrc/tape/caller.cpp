@@ -10,17 +10,6 @@
 
 namespace {
 
-// ---- what is asked at every call ----
-
-bool is_recording() {
-    PyObject* recording;
-    if (PyContextVar_Get(engine.recording, nullptr, &recording) < 0) {
-        return false;
-    }
-    Py_XDECREF(recording);
-    return recording == Py_True;
-}
-
 // ---- the inputs ----
 
 // Elementwise: of one floating dtype, or beside a number that takes the dtype of the other.
@@ -138,21 +127,16 @@ Ref saved_tuple(const Operands& operands, PyObject* y, PyObject* const* paramete
     return saved;
 }
 
-// Hang a node on the result.
-bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyObject* extras) {
-    Caller& caller = operands.caller;
-    PyObject* array = result->array;
+// A node for a result, without what leads from it.
+Ref new_node(Caller& caller, PyObject* device, PyObject* array) {
     Ref owner(engine.node->tp_alloc(engine.node, 0));
-    if (!owner) {
-        return false;
-    }
     Node* node = as_node(owner);
-    if (!tick(engine.clock, node->serial)) {
-        return false;
+    if (!owner || !tick(engine.clock, node->serial)) {
+        return Ref();
     }
     node->caller = Py_NewRef(reinterpret_cast<PyObject*>(&caller));
     node->primitive = Py_NewRef(caller.declared);
-    node->device = Py_NewRef(operands.device);
+    node->device = Py_NewRef(device);
     node->dtype = Py_NewRef(dtype_of(array));
     node->dimensions = -1;
     const int dimensions = PyArray_NDIM(as_array(array));
@@ -160,8 +144,20 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
         node->dimensions = static_cast<signed char>(dimensions);
         std::memcpy(node->sizes, PyArray_DIMS(as_array(array)), size_t(dimensions) * sizeof(npy_intp));
     } else if (!(node->shape = PyArray_IntTupleFromIntp(dimensions, PyArray_DIMS(as_array(array))))) {
+        return Ref();
+    }
+    return owner;
+}
+
+// Hang a node on the result.
+bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyObject* extras) {
+    Caller& caller = operands.caller;
+    PyObject* array = result->array;
+    Ref owner = new_node(caller, operands.device, array);
+    if (!owner) {
         return false;
     }
+    Node* node = as_node(owner);
     PyObject* y = caller.saves_output ? array : nullptr;
     if (y) {
         if (!is_set(result->storage)) {
@@ -212,20 +208,27 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
 
 // ---- the call ----
 
-// Whether this is how NumPy computes it, so that a loop of ours may.
-bool is_numpys(Caller& caller, PyObject* implementation) {
-    if (implementation == caller.accepted) {
+bool is_ufunc(PyObject* object) { return std::strcmp(Py_TYPE(object)->tp_name, "numpy.ufunc") == 0; }
+
+// Whether no function in Python stands between this and a function of NumPy's.
+bool is_bare(Caller& caller, PyObject* implementation) {
+    if (implementation == caller.bare) {
         return true;
     }
-    bool same = implementation == caller.ufunc;
-    if (!same && caller.ufunc && PyObject_HasAttr(implementation, names.plain)) {  // it has loops, too
+    bool bare = is_ufunc(implementation);
+    if (!bare && PyObject_HasAttr(implementation, names.plain)) {
         Ref plain(PyObject_GetAttr(implementation, names.plain));
-        same = plain && plain.object == caller.ufunc;
+        bare = plain && is_ufunc(plain);
     }
-    if (same) {
-        Py_XSETREF(caller.accepted, Py_NewRef(implementation));
+    if (bare) {
+        Py_XSETREF(caller.bare, Py_NewRef(implementation));
     }
-    return same;
+    return bare;
+}
+
+PyObject* quiet_function(const char* name) {
+    Ref module(PyImport_ImportModule("tapegrad.core.quiet"));
+    return module ? PyObject_GetAttrString(module, name) : nullptr;
 }
 
 PyObject* call_caller(PyObject* self, PyObject* const* given, size_t flags, PyObject* keywords) {
@@ -249,15 +252,17 @@ bool read_keeps(PyObject* kept, Caller& caller) {
 // Caller(plain, declared, implementations, ruled=, keeps=, elementwise=, floating=, view=)
 PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
     static const char* words[] = {"plain", "declared", "implementations", "name",        "parameters",
-                                  "ruled", "keeps",    "ufunc",           "named",       "elementwise", "floating",
-                                  "view",  "extras",   "saves_output",    "saves_any",   nullptr};
+                                  "ruled", "keeps",    "ufunc",           "named",       "elementwise",
+                                  "floating", "view",  "extras",          "saves_output", "saves_any",
+                                  "variadic", nullptr};
     PyObject *plain, *declared, *implementations, *parameters, *kept, *ufunc, *named;
     const char* name;
-    int ruled, elementwise, floating, view, extras, saves_output, saves_any;
-    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!OO!pppppp", const_cast<char**>(words), &plain,
-                                     &declared, &PyDict_Type, &implementations, &name, &PyTuple_Type,
-                                     &parameters, &ruled, &PyList_Type, &kept, &ufunc, &PyTuple_Type, &named, &elementwise,
-                                     &floating, &view, &extras, &saves_output, &saves_any)) {
+    int ruled, elementwise, floating, view, extras, saves_output, saves_any, variadic;
+    if (!PyArg_ParseTupleAndKeywords(given, options, "OOO!sO!iO!OO!ppppppp", const_cast<char**>(words),
+                                     &plain, &declared, &PyDict_Type, &implementations, &name,
+                                     &PyTuple_Type, &parameters, &ruled, &PyList_Type, &kept, &ufunc,
+                                     &PyTuple_Type, &named, &elementwise, &floating, &view, &extras,
+                                     &saves_output, &saves_any, &variadic)) {
         return nullptr;
     }
     const Py_ssize_t inputs = PyList_GET_SIZE(kept);
@@ -283,6 +288,8 @@ PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
     caller.extras = extras;
     caller.saves_output = saves_output;
     caller.saves_any = saves_any;
+    caller.variadic = variadic;
+    caller.takes_part = std::strcmp(name, "getitem") == 0;
     caller.compute = find_compute(name);
     caller.gradient = find_gradient(name);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(named); ++i) {
@@ -298,7 +305,7 @@ PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
 
 #define EACH_REFERENCE(DO)                                                              \
     DO(dict) DO(plain) DO(declared) DO(implementations) DO(parameters) DO(into) DO(backward) \
-    DO(named) DO(ufunc) DO(accepted)
+    DO(named) DO(ufunc) DO(accepted) DO(bare)
 
 int traverse_caller(PyObject* self, visitproc visit, void* arg) {
     Caller& caller = *reinterpret_cast<Caller*>(self);
@@ -383,6 +390,49 @@ PyObject* new_tensor(PyObject* array, PyObject* device) {
     return self;
 }
 
+bool is_recording() {
+    PyObject* recording;
+    if (PyContextVar_Get(engine.recording, nullptr, &recording) < 0) {
+        return false;
+    }
+    Py_XDECREF(recording);
+    return recording == Py_True;
+}
+
+// Whether this is how NumPy computes it, so that a loop of ours may.
+static bool runs_ufunc(Caller& caller, PyObject* implementation) {
+    if (implementation == caller.accepted) {
+        return true;
+    }
+    bool same = implementation == caller.ufunc;
+    if (!same && caller.ufunc && PyObject_HasAttr(implementation, names.plain)) {  // it has loops, too
+        Ref plain(PyObject_GetAttr(implementation, names.plain));
+        same = plain && plain.object == caller.ufunc;
+    }
+    if (same) {
+        Py_XSETREF(caller.accepted, Py_NewRef(implementation));
+    }
+    return same;
+}
+
+bool is_numpys(Caller& caller, PyObject* device) {
+    PyObject* implementation = PyDict_GetItemWithError(caller.implementations, device);
+    return caller.compute && implementation && runs_ufunc(caller, implementation);
+}
+
+Ref call_quietly(PyObject* const* function, Py_ssize_t arguments) {
+    static PyObject* const callers[] = {quiet_function("of_one"), quiet_function("of_two")};
+    PyObject* caller = callers[arguments - 1];
+    return Ref(caller ? PyObject_Vectorcall(caller, function, size_t(1 + arguments), nullptr) : nullptr);
+}
+
+bool note_change(Tensor* tensor, PyObject* op) {
+    if (!is_set(tensor->storage)) {
+        Py_XSETREF(tensor->storage, new_storage());
+    }
+    return tensor->storage && Ref(change(tensor->storage, op));
+}
+
 // Whether a warning or an error of NumPy's could reach the user's program: see tapegrad.core.quiet.
 bool is_quiet() {
     PyObject* filters = PyDict_GetItemWithError(engine.warnings, names.filters);
@@ -456,10 +506,45 @@ PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyO
     return PyErr_Occurred() ? nullptr : result.release();
 }
 
+PyObject* finish_joined(Caller& caller, PyObject* const* tensors, Py_ssize_t count, PyObject* value,
+                        PyObject* parameters) {
+    PyObject* device = as_tensor(tensors[0])->device;
+    Ref result(new_tensor(value, device)), edges(PyTuple_New(count));
+    if (!result || !edges) {
+        return nullptr;
+    }
+    bool wanted = false;
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        PyObject* node = as_tensor(tensors[i])->node;
+        wanted = wanted || is_set(node);
+        PyTuple_SET_ITEM(edges.object, i, Py_NewRef(node ? node : Py_None));
+    }
+    if (!wanted || !is_recording()) {
+        return result.release();
+    }
+    Ref owner = new_node(caller, device, value);
+    if (!owner) {
+        return nullptr;
+    }
+    Node* node = as_node(owner);
+    const Py_ssize_t more = PyTuple_GET_SIZE(parameters);
+    node->edges = edges.release();
+    node->inputs = PyTuple_New(0);
+    node->saved = PyTuple_New(2 + more);
+    if (!node->inputs || !node->saved) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < 2 + more; ++i) {
+        PyTuple_SET_ITEM(node->saved, i, Py_NewRef(i < 2 ? Py_None : PyTuple_GET_ITEM(parameters, i - 2)));
+    }
+    as_tensor(result)->node = owner.release();
+    return result.release();
+}
+
 PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
     const Py_ssize_t parameters = PyTuple_GET_SIZE(caller.parameters);
     if (count != caller.inputs || (keywords ? PyTuple_GET_SIZE(keywords) : 0) != parameters ||
-        !engine.ready) {
+        caller.variadic || !engine.ready) {
         return nullptr;
     }
     for (Py_ssize_t i = 0; i < parameters; ++i) {
@@ -476,7 +561,7 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
         return nullptr;
     }
     Ref value, all;
-    if (caller.compute && is_numpys(caller, implementation)) {
+    if (caller.compute && runs_ufunc(caller, implementation)) {
         value = Ref(caller.compute(operands.values));
         if (!value && PyErr_Occurred()) {
             return nullptr;
@@ -486,9 +571,14 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
         PyObject* arguments[1 + most_arguments];
         std::memcpy(arguments + 1, operands.values, size_t(count) * sizeof(PyObject*));
         std::memcpy(arguments + 1 + count, given + count, size_t(parameters) * sizeof(PyObject*));
-        Ref held = Ref::to(implementation);
-        value = Ref(PyObject_Vectorcall(held, arguments + 1,
-                                        size_t(count) | PY_VECTORCALL_ARGUMENTS_OFFSET, keywords));
+        if (count <= 2 && parameters == 0 && is_bare(caller, implementation)) {
+            arguments[0] = implementation;
+            value = call_quietly(arguments, count);
+        } else {
+            Ref held = Ref::to(implementation);
+            value = Ref(PyObject_Vectorcall(held, arguments + 1,
+                                            size_t(count) | PY_VECTORCALL_ARGUMENTS_OFFSET, keywords));
+        }
         if (!value && caller.elementwise &&
             (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError) ||
              PyErr_ExceptionMatches(PyExc_OverflowError))) {
@@ -507,4 +597,7 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
     return finish(operands, std::move(value), given + count, all);
 }
 
-PyTypeObject* caller_type() { return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec)); }
+PyTypeObject* caller_type() {
+    static PyObject* const type = PyType_FromSpec(&spec);
+    return reinterpret_cast<PyTypeObject*>(type);
+}

@@ -110,18 +110,6 @@ int set_changed_by(PyObject* self, PyObject* value, void*) {
     return 0;
 }
 
-// Note that an operation has changed this memory in place.
-PyObject* change(PyObject* self, PyObject* op) {
-    Storage* storage = reinterpret_cast<Storage*>(self);
-    if (!tick(engine.serials, storage->changed_at)) {
-        return nullptr;
-    }
-    engine.last_change = storage->changed_at;
-    Py_XSETREF(storage->changed_by, Py_NewRef(op));
-    ++storage->version;
-    Py_RETURN_NONE;
-}
-
 PyMethodDef storage_methods[] = {
     {"change", change, METH_O, "Note that an operation has changed this memory in place."},
     {nullptr, nullptr, 0, nullptr},
@@ -292,6 +280,18 @@ bool tick(PyObject* clock, long long& serial) {
     }
     serial = read;
     return true;
+}
+
+// Note that an operation has changed this memory in place.
+PyObject* change(PyObject* self, PyObject* op) {
+    Storage* storage = reinterpret_cast<Storage*>(self);
+    if (!tick(engine.serials, storage->changed_at)) {
+        return nullptr;
+    }
+    engine.last_change = storage->changed_at;
+    Py_XSETREF(storage->changed_by, Py_NewRef(op));
+    ++storage->version;
+    Py_RETURN_NONE;
 }
 
 bool expand(Node* node) {

@@ -1,6 +1,6 @@
 // tapegrad._tape: the tape in C (see tapegrad.core.accelerator).
 #define IMPORTS_NUMPY
-#include "tape.h"
+#include "doors.h"
 
 #include <structmember.h>
 
@@ -160,13 +160,16 @@ PyMODINIT_FUNC PyInit__tape() {
     } types[] = {{"TensorFields", tensor_fields()},
                  {"NodeFields", node_fields()},
                  {"StorageFields", storage_fields()},
-                 {"Caller", caller_type()}};
+                 {"Caller", caller_type()},
+                 {"Door", door_type()}};
     for (const auto& each : types) {
         if (!module || !each.type || PyModule_AddObjectRef(module, each.name, reinterpret_cast<PyObject*>(each.type)) < 0) {
             return nullptr;
         }
     }
-    if (PyModule_AddStringConstant(module, "__version__", TAPEGRAD_VERSION) < 0) {
+    Ref doors(list_doors());
+    if (!doors || PyModule_AddObjectRef(module, "doors", doors) < 0 ||
+        PyModule_AddStringConstant(module, "__version__", TAPEGRAD_VERSION) < 0) {
         Py_CLEAR(module);
     }
     return module;

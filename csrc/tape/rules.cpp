@@ -19,16 +19,16 @@ PyObject* of_multiply(const Node* node, int i, PyObject* g) {
 }  // namespace
 
 Gradient* find_gradient(const char* name) {
-    const struct {
-        const char* name;
-        Gradient* gradient;
-    } all[] = {{"add", of_add},
-               {"multiply", of_multiply},
-               {"negative", of_negative},
-               {"subtract", of_subtract}};
-    for (const auto& each : all) {
-        if (std::strcmp(each.name, name) == 0) {
-            return each.gradient;
+    static const RuleEntry own[] = {{"add", of_add},
+                                    {"multiply", of_multiply},
+                                    {"negative", of_negative},
+                                    {"subtract", of_subtract},
+                                    {nullptr, nullptr}};
+    for (const RuleEntry* entry : {own, array_rules}) {
+        for (; entry->name; ++entry) {
+            if (std::strcmp(entry->name, name) == 0) {
+                return entry->gradient;
+            }
         }
     }
     return nullptr;

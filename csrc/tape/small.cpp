@@ -3,6 +3,7 @@
 #include "tape.h"
 
 #include <cstring>
+#include <type_traits>
 
 namespace {
 
@@ -34,25 +35,10 @@ T* data(PyObject* array) {
     return static_cast<T*>(PyArray_DATA(as_array(array)));
 }
 
-// The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
-bool is_number(PyObject* object, double& number) {
-    if (PyFloat_CheckExact(object)) {
-        number = PyFloat_AS_DOUBLE(object);
-        return true;
-    }
-    if (!PyLong_CheckExact(object)) {
-        return false;
-    }
-    int overflow;
-    const long long whole = PyLong_AsLongLongAndOverflow(object, &overflow);
-    number = double(whole);
-    return !overflow && whole > -(1LL << 53) && whole < (1LL << 53);
-}
-
 template <class T, class Function>
 void over(PyObject* result, PyObject* a, PyObject* b, Function function) {
     const npy_intp size = PyArray_SIZE(as_array(result));
-    T* __restrict y = data<T>(result);
+    T* y = data<T>(result);  // which may be that of an operand, but overlaps none otherwise
     const T *x = data<T>(a), *w = data<T>(b);
     for (npy_intp i = 0; i < size; ++i) {
         y[i] = function(x[i], w[i]);
@@ -62,7 +48,7 @@ void over(PyObject* result, PyObject* a, PyObject* b, Function function) {
 template <class T, class Function>
 void over(PyObject* result, PyObject* a, Function function) {
     const npy_intp size = PyArray_SIZE(as_array(result));
-    T* __restrict y = data<T>(result);
+    T* y = data<T>(result);
     const T* x = data<T>(a);
     for (npy_intp i = 0; i < size; ++i) {
         y[i] = function(x[i]);
@@ -124,6 +110,19 @@ struct Negative {
     template <class T>
     T operator()(T a) const { return -a; }
 };
+
+PyObject* numpy_function(const char* name) {
+    Ref module(PyImport_ImportModule("numpy"));
+    return module ? PyObject_GetAttrString(module, name) : nullptr;
+}
+
+// Whether BLAS multiplies both as they lie, however the product is asked for.
+bool is_plain_matrix(PyObject* object) {
+    PyArrayObject* array = as_array(object);
+    return (PyArray_ISCARRAY_RO(array) || PyArray_ISFARRAY_RO(array)) && PyArray_DIM(array, 0) > 1 &&
+           PyArray_DIM(array, 1) > 1;
+}
+
 }  // namespace
 
 PyObject* add_two(PyObject* const* operands) { return of_two<Add>(operands); }
@@ -151,15 +150,127 @@ PyObject* add_up(PyObject* a, PyObject* b) {
     return sum || PyErr_Occurred() ? sum : PyNumber_Add(a, b);
 }
 
-bool add_onto(PyObject* a, PyObject* b) {
-    if (!is_small(a) || !is_small(b) || !is_alike(as_array(a), as_array(b)) ||
-        !PyArray_ISWRITEABLE(as_array(a))) {
+// The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
+bool is_number(PyObject* object, double& number) {
+    if (PyFloat_CheckExact(object)) {
+        number = PyFloat_AS_DOUBLE(object);
+        return true;
+    }
+    if (!PyLong_CheckExact(object)) {
         return false;
     }
-    if (PyArray_TYPE(as_array(a)) == NPY_FLOAT32) {
-        over<float>(a, a, b, Add{});
+    int overflow;
+    const long long whole = PyLong_AsLongLongAndOverflow(object, &overflow);
+    number = double(whole);
+    return !overflow && whole > -(1LL << 53) && whole < (1LL << 53);
+}
+
+namespace {
+
+template <class Function>
+bool onto(PyObject* a, PyObject* b, Function function) {
+    double number;
+    if (!is_small(a) || !PyArray_ISWRITEABLE(as_array(a))) {
+        return false;
+    }
+    const auto change = [&](auto kind) {
+        using T = decltype(kind);
+        if (is_number(b, number)) {
+            over<T>(a, a, [=](T x) { return function(x, T(number)); });
+            return true;
+        }
+        const bool alike = is_small(b) && is_alike(as_array(a), as_array(b));
+        if (alike) {
+            over<T>(a, a, b, function);
+        }
+        return alike;
+    };
+    return PyArray_TYPE(as_array(a)) == NPY_FLOAT32 ? change(float()) : change(double());
+}
+
+}  // namespace
+
+bool add_onto(PyObject* a, PyObject* b) { return onto(a, b, Add{}); }
+bool sub_onto(PyObject* a, PyObject* b) { return onto(a, b, Subtract{}); }
+bool mul_onto(PyObject* a, PyObject* b) { return onto(a, b, Multiply{}); }
+bool div_onto(PyObject* a, PyObject* b) { return onto(a, b, Divide{}); }
+
+PyObject* choose(PyObject* const* operands) {
+    PyObject *condition = operands[0], *a = operands[1], *b = operands[2];
+    if (!is_small(a) || !is_small(b) || !is_alike(as_array(a), as_array(b)) ||
+        !PyArray_ISCARRAY_RO(as_array(condition)) || !PyArray_SAMESHAPE(as_array(condition), as_array(a))) {
+        return nullptr;
+    }
+    PyObject* result = empty_like(as_array(a));
+    if (result) {
+        const npy_bool* chosen = data<npy_bool>(condition);
+        const auto fill = [&](auto* y) {
+            using T = std::remove_pointer_t<decltype(y)>;
+            const T *x = data<T>(a), *w = data<T>(b);
+            for (npy_intp i = 0; i < PyArray_SIZE(as_array(a)); ++i) {
+                y[i] = chosen[i] ? x[i] : w[i];
+            }
+        };
+        if (PyArray_TYPE(as_array(a)) == NPY_FLOAT32) {
+            fill(data<float>(result));
+        } else {
+            fill(data<double>(result));
+        }
+    }
+    return result;
+}
+
+PyObject* clip_between(PyObject* x, double low, double high) {
+    const auto clipped = [=](auto v) {  // nan stays; of equal ones, which may be 0 and -0, NumPy's
+        const auto least = decltype(v)(low), most = decltype(v)(high);
+        const auto raised = v > least || v != v ? v : least;
+        return raised < most || raised != raised ? raised : most;
+    };
+    return of_arrays(clipped, x);
+}
+
+PyObject* keep_where(PyObject* condition, PyObject* g, bool wanted) {
+    if (!is_small(g) || !PyArray_ISCARRAY_RO(as_array(condition)) ||
+        !PyArray_SAMESHAPE(as_array(condition), as_array(g))) {
+        return nullptr;
+    }
+    const npy_bool* chosen = data<npy_bool>(condition);
+    return of_arrays([=](auto v) mutable { return (*chosen++ != 0) == wanted ? v : decltype(v)(0); }, g);
+}
+
+PyObject* keep_between(PyObject* x, double low, double high, PyObject* g) {
+    const auto kept = [=](auto v, auto gradient) {
+        const auto least = decltype(v)(low), most = decltype(v)(high);
+        return v >= least && v <= most ? gradient : decltype(v)(0);
+    };
+    return of_arrays(kept, x, g);
+}
+
+PyObject* multiply_matrices(PyObject* a, PyObject* b) {
+    static PyObject *const dot = numpy_function("dot"), *const matmul = numpy_function("matmul");
+    PyObject* const function[] = {is_plain_matrix(a) && is_plain_matrix(b) ? dot : matmul, a, b};
+    return function[0] ? call_quietly(function, 2).release() : nullptr;
+}
+
+bool add_row(PyObject* matrix, PyObject* row) {
+    PyArrayObject *y = as_array(matrix), *b = as_array(row);
+    const npy_intp rows = PyArray_DIM(y, 0), columns = PyArray_DIM(y, 1);
+    if (!is_small(matrix) || !is_small(row)) {
+        static PyObject* const add = PyObject_GetAttrString(Ref(PyImport_ImportModule("operator")), "iadd");
+        PyObject* const function[] = {add, matrix, row};
+        return add && call_quietly(function, 2);
+    }
+    const auto add = [&](auto* to, const auto* from) {
+        for (npy_intp i = 0; i < rows; ++i, to += columns) {
+            for (npy_intp j = 0; j < columns; ++j) {
+                to[j] += from[j];
+            }
+        }
+    };
+    if (PyArray_TYPE(b) == NPY_FLOAT32) {
+        add(data<float>(matrix), data<float>(row));
     } else {
-        over<double>(a, a, b, Add{});
+        add(data<double>(matrix), data<double>(row));
     }
     return true;
 }

@@ -87,6 +87,8 @@ struct Node {
 // A pointer to anything but None.
 inline bool is_set(PyObject* object) { return object && object != Py_None; }
 
+PyObject* change(PyObject* storage, PyObject* op);  // Storage.change
+
 // Makes the tuples of a compact node. False where memory is missing.
 bool expand(Node* node);
 PyObject* shape_of(Node* node);  // borrowed; null with an error
@@ -118,10 +120,12 @@ struct Caller {
     PyObject *into, *backward;  // of the Primitive, once they were asked for
     PyObject* named;  // for each input, None or the function that its rule is: Primitive.named
     PyObject *ufunc, *accepted;  // NumPy's function with a loop here; what was seen to compute it
+    PyObject* bare;              // what was seen to be a function of NumPy's without one in Python around it
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
-    bool elementwise, floating, bools, view, extras, saves_output, saves_any;
+    bool elementwise, floating, bools, view, extras, saves_output, saves_any, variadic;
+    bool takes_part;  // getitem
     PyObject* (*compute)(PyObject* const* operands);  // see small.cpp; null where there is none
     PyObject* (*gradient)(const Node* node, int i, PyObject* g);  // see rules.cpp; null, too
 };
@@ -149,7 +153,17 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
 // The Tensor around what was computed, an array or a scalar of NumPy's, recorded if need be. (Null
 // where ``value`` is.) ``all``: null, or the tuple of value and extras that the body has returned.
 PyObject* finish(Operands& operands, Ref value, PyObject* const* parameters, PyObject* all);
+// The same for a primitive of any number of inputs, tensors of one device, which keeps none of them.
+PyObject* finish_joined(Caller& caller, PyObject* const* tensors, Py_ssize_t count, PyObject* value,
+                        PyObject* parameters);
 bool is_quiet();
+bool is_recording();
+// Calls a function of NumPy's from a line of tapegrad.core.quiet: a warning would be laid to the
+// user's line else, past the filter for tapegrad's own. ``function``: what is called, then one or two
+// arguments. Null with an error.
+Ref call_quietly(PyObject* const* function, Py_ssize_t arguments);
+bool is_numpys(Caller& caller, PyObject* device);  // and so may be computed in small.cpp
+bool note_change(Tensor* tensor, PyObject* op);    // in place: Tensor._bump, of what has all its views
 PyObject* new_tensor(PyObject* array, PyObject* device);
 
 // ---- arithmetic of small arrays (small.cpp) ----
@@ -160,7 +174,18 @@ using Compute = PyObject*(PyObject* const* operands);
 Compute* find_compute(const char* name);
 Compute add_two, subtract_two, multiply_two, divide_two, negate;
 PyObject* add_up(PyObject* a, PyObject* b);  // a + b, whatever they are
-bool add_onto(PyObject* a, PyObject* b);     // a += b, where it is done here
+using Onto = bool(PyObject* a, PyObject* b);  // a += b and the like, where it is done here
+Onto add_onto, sub_onto, mul_onto, div_onto;
+// The number that an operand is, beside an array: exactly, before it is rounded to the array's dtype.
+bool is_number(PyObject* object, double& number);
+PyObject* choose(PyObject* const* operands);  // where(condition, a, b)
+PyObject* clip_between(PyObject* x, double low, double high);
+// g where the condition is what is wanted, and where x lies between bounds; 0 elsewhere.
+PyObject* keep_where(PyObject* condition, PyObject* g, bool wanted);
+PyObject* keep_between(PyObject* x, double low, double high, PyObject* g);
+// Products of matrices of one dtype of floats; null with an error only.
+PyObject* multiply_matrices(PyObject* a, PyObject* b);
+bool add_row(PyObject* matrix, PyObject* row);  // matrix += row; false with an error
 
 // ---- rules (rules.cpp) ----
 // What the rule of input ``i`` makes of the gradient ``g`` of a node's result, without Python. Null,
@@ -170,6 +195,13 @@ bool add_onto(PyObject* a, PyObject* b);     // a += b, where it is done here
 
 using Gradient = PyObject*(const Node* node, int i, PyObject* g);
 Gradient* find_gradient(const char* name);
+struct RuleEntry {
+    const char* name;  // of the primitive
+    Gradient* gradient;
+};
+extern const RuleEntry array_rules[];  // array_rules.cpp
+// Where the part that a node of getitem took lies in its whole's gradient, as a view of that.
+PyObject* part_for(const Node* node, PyObject* buffer);
 // By a function of the namespace ``xp`` (see Primitive.named); null with an error, or without one
 // where the rule is none.
 PyObject* call_named(const Node* node, int i, PyObject* g, PyObject* xp);

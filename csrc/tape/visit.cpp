@@ -108,6 +108,17 @@ struct Edge {
         }
         return true;
     }
+
+    Ref zeros() const {
+        PyArray_Descr* kind = reinterpret_cast<PyArray_Descr*>(dtype);
+        npy_intp extents[NPY_MAXDIMS];
+        const int ndim = shape ? int(PyTuple_GET_SIZE(shape)) : dimensions;
+        for (int i = 0; i < ndim; ++i) {
+            extents[i] = shape ? PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i)) : sizes[i];
+        }
+        Py_INCREF(kind);
+        return PyErr_Occurred() ? Ref() : Ref(PyArray_Zeros(ndim, extents, kind, 0));
+    }
 };
 
 // Whether only ``pending`` holds an array, which is no view: nobody else can see it change.
@@ -199,8 +210,12 @@ bool hand_on_in_c(Walk* walk, Node* node, PyObject* g, bool& failed) {
     if ((!caller->gradient && !caller->named) || !use_namespace(walk, node)) {
         return false;
     }
+    const Py_ssize_t inputs = node->compact ? caller->inputs : PyTuple_GET_SIZE(node->edges);
     Ref gradients[most_inputs];
-    for (int i = 0; i < caller->inputs; ++i) {
+    if (inputs > most_inputs) {
+        return false;
+    }
+    for (int i = 0; i < inputs; ++i) {
         if (edge_of(node, i)) {
             gradients[i] = Ref(caller->gradient ? caller->gradient(node, i, g)
                                                 : call_named(node, i, g, walk->xp));
@@ -209,12 +224,42 @@ bool hand_on_in_c(Walk* walk, Node* node, PyObject* g, bool& failed) {
             }
         }
     }
-    for (int i = 0; i < caller->inputs && !failed; ++i) {
+    for (int i = 0; i < inputs && !failed; ++i) {
         if (gradients[i]) {
             Ref edge = Ref::to(edge_of(node, i)), gradient = std::move(gradients[i]);
             failed = !edge || !arrive(walk, edge, gradient);
         }
     }
+    return true;
+}
+
+// Adds the gradient of a part into that of the whole, where it lies: _add_into. False where it
+// declines, and where it failed.
+bool add_part(Walk* walk, const Node* node, PyObject* g, bool& failed) {
+    Edge edge;
+    PyObject* to = edge_of(node, 0);
+    if (!to || !edge.read(to) || !PyArray_CheckExact(g) || dtype_of(g) != edge.dtype ||
+        PyDataType_ELSIZE(reinterpret_cast<PyArray_Descr*>(edge.dtype)) == 2) {
+        return false;
+    }
+    Ref buffer = Ref::to(PyDict_GetItemWithError(walk->pending, to));
+    const bool is_new = !buffer;
+    if (is_new) {
+        buffer = edge.zeros();
+    } else if (!PyArray_CheckExact(buffer.object) || dtype_of(buffer) != edge.dtype) {
+        return false;
+    } else if (Py_REFCNT(buffer.object) != 2 || PyArray_BASE(as_array(buffer)) ||
+               PyArray_NDIM(as_array(buffer)) == 0) {
+        buffer = Ref(PyArray_NewCopy(as_array(buffer), NPY_CORDER));
+    }
+    Ref part(buffer ? part_for(node, buffer) : nullptr);
+    if (!part || !PyArray_SAMESHAPE(as_array(part), as_array(g))) {
+        return false;
+    }
+    if (!add_onto(part, g) && !Ref(PyNumber_InPlaceAdd(part, g))) {
+        return false;
+    }
+    failed = PyDict_SetItem(walk->pending, to, buffer) < 0 || (is_new && !edge.is_leaf && !push(walk, to));
     return true;
 }
 
@@ -259,8 +304,11 @@ bool hand_on(Walk* walk, PyObject* object, PyObject* g, bool watched) {
             PyErr_SetString(PyExc_TypeError, "a part needs its whole");
             return false;
         }
+        if (node->caller && reinterpret_cast<Caller*>(node->caller)->takes_part && add_part(walk, node, g, failed)) {
+            return !failed;
+        }
         PyObject* whole = PyTuple_GET_ITEM(edges.object, 0);
-        Ref push = push_of(walk);
+        Ref push = PyErr_Occurred() ? Ref() : push_of(walk);
         return push && call(engine.add_into, walk->pending, push, whole, object, g, walk->wide);
     }
     // (Looked up each time, as it may be replaced.)

@@ -16,7 +16,7 @@ struct Shape {
 
     // The numbers of a channel; of channels with one pixel each, some are always done side by side.
     npy_intp each() const {
-        return pixels == 1 ? std::min<npy_intp>(samples, 1024) : samples * pixels;
+        return pixels == 1 ? std::min<npy_intp>(samples, 256) : samples * pixels;
     }
 
     explicit Shape(PyArrayObject* x)

@@ -14,7 +14,7 @@ namespace {
 
 #include "../transpose.h"
 
-constexpr int64_t most_images = 16;                // of a piece
+constexpr int64_t most_images = 64;                // of a piece
 constexpr int64_t source_floats = 160 << 10;       // of its copy of images: in the second cache
 constexpr int64_t enough_pieces = 8;               // for all threads there may be
 constexpr int64_t most_floats = int64_t(1) << 30;  // that offsets reach
@@ -559,6 +559,12 @@ PyObject* convolve_back(Loop loop, const Images& y, const Images& weight, const 
     for (int i = 0; i < 3; ++i) {
         along[i] = backward(y.sizes.of[i], size.of[i], weight.sizes.of[i], geometry.stride.of[i],
                             geometry.padding.of[i], geometry.dilation.of[i]);
+    }
+    // Each element of the input is a sum over all that may reach it. Where few do, as few windows cover
+    // it, the body is faster, which goes through the windows.
+    constexpr int64_t sparse = 4;
+    if (size.product() / geometry.stride.product() > sparse * y.sizes.product()) {
+        return nullptr;
     }
     const int64_t taps = weight.sizes.product(), channels = weight.second;
     PyObject* result = make_images(y.first, channels * groups, y.dimensions, size);

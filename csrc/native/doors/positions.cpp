@@ -1,4 +1,4 @@
-#include "../image_positions.h"
+#include "../pixels.h"
 
 #include <cstring>
 

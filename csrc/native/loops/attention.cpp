@@ -16,11 +16,9 @@ namespace {  // each level has its own, whether inlined or not
 #include "csrc/native/loops/sums.h"
 #include "csrc/native/loops/vector.h"
 
-// A strip has as many rows as keep its scores in the cache.
-int64_t strip_of(int64_t columns) {
-    const int64_t rows = (int64_t(1) << 17) / columns / 8 * 8;
-    return rows < 8 ? 8 : rows > 32 ? 32 : rows;
-}
+// How many queries are in a strip. Few waste little where scores are masked; more share what is read
+// of many keys.
+int64_t strip_of(int64_t columns) { return columns < 1024 ? 32 : 64; }
 
 // One piece of memory, cut into parts.
 template <size_t count>

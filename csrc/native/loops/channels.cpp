@@ -75,7 +75,7 @@ Type* array(void* const* arrays, int i) {
 }
 
 // Of one pixel each, channels lie side by side: work(first, count) of this many of begin..end at a time.
-constexpr int64_t width = 32;
+constexpr int64_t width = 128;
 
 template <class Work>
 void for_each_tile(int64_t begin, int64_t end, Work work) {

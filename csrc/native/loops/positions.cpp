@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "csrc/native/loops.h"
-#include "csrc/native/image_positions.h"
+#include "csrc/native/pixels.h"
 
 namespace {  // each level has its own, whether inlined or not
 

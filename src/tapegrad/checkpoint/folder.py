@@ -69,7 +69,8 @@ class Checkpoints:
         if not self.folder.is_dir():
             return []
         pattern = re.compile(rf"{_STEP}({re.escape(shards.INDEX)})?")
-        found = (pattern.fullmatch(name) for name in os.listdir(self.folder))
+        names = (e.name for e in os.scandir(self.folder) if e.is_file())  # no pipes, no folders
+        found = (pattern.fullmatch(name) for name in names)
         return sorted({int(match[1]) for match in found if match})
 
     @property
@@ -86,7 +87,7 @@ class Checkpoints:
     def best(self) -> Path | None:
         """The path of the best checkpoint; None without one."""
         path = self.folder / "best.safetensors"
-        return path if os.path.exists(shards.main_file(str(path))) else None
+        return path if os.path.isfile(shards.main_file(str(path))) else None
 
     def restore(self, state: Any, map_location: Any = None) -> Any:
         """Go on from the last checkpoint that can be read, as ``tapegrad.checkpoint.restore`` does,

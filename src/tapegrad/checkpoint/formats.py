@@ -26,7 +26,9 @@ def decode(source: Source) -> tuple[Arrays, Build]:
             entries = zip_file.entries(source, _REMEDY)
             if any(name.endswith(torch_file.PICKLE) for name in entries):
                 return torch_file.decode(source, entries)
-            return _with_tree(*npz_file.decode(source, entries))
+            arrays, text = npz_file.decode(source, entries)
+            source.budget.spend_on_json(text or "")
+            return _with_tree(arrays, text)
         if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
             raise CheckpointError(torch_file.BARE_PICKLE)
     return _with_tree(*safetensors_file.decode(source))

@@ -10,16 +10,20 @@ nothing but ``Known`` functions of that table is called, with values made here.
 from __future__ import annotations
 
 import struct
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .budget import Budget
 from .errors import CheckpointError
 
-_WAITING = 100_000  # values on the stack: more than any writer leaves there
 _LONGEST_NAME = 200
 _LONGEST_NUMBER = 1024  # bytes of an integer
+# Bytes of memory, at most: of a place on the stack and in a list, of one in a dict or set, and of
+# what a function makes beside the parts that it was given.
+_OF_A_PLACE, _OF_AN_ENTRY, _OF_A_RESULT = 16, 104, 256
 LARGEST_KEY = 1 << 64  # of larger numbers, any amount can have one hash
 
 
@@ -43,11 +47,15 @@ class Machine:
 
     ``known``: by module and name, what the program may name. ``storage`` is asked for what
     the program keeps outside of itself. Raises CheckpointError, which says at which byte, for a
-    program that is none, names anything else, or uses an instruction that makes other objects.
+    program that is none, names anything else, uses an instruction that makes other objects, or
+    makes more than ``budget`` has memory for.
     """
 
-    def __init__(self, data: bytes, known: Mapping[str, Any], storage: Callable[[Any], Any]):
+    def __init__(
+        self, data: bytes, known: Mapping[str, Any], storage: Callable[[Any], Any], budget: Budget
+    ):
         self.data, self.known, self.storage = data, known, storage
+        self.spend = budget.spend
         self.at = 0
         self.stack: list[Any] = []
         self.marks: list[int] = []  # how many values were on the stack
@@ -65,8 +73,6 @@ class Machine:
                     what = _OTHERS.get(code, "is none that pickles of tensors need")
                     raise CheckpointError(f"the instruction {code!r} {what}")
                 instruction(self)
-                if len(self.stack) > _WAITING:
-                    raise CheckpointError(f"more than {_WAITING} values wait to be used")
             except (CheckpointError, IndexError, TypeError, ValueError, struct.error) as error:
                 raise CheckpointError(f"at byte {where} of its pickle: {error}") from None
         if len(self.stack) != 1 or self.marks or self.at != len(self.data):
@@ -94,6 +100,13 @@ class Machine:
         return line
 
     def push(self, value: Any) -> None:
+        """Put a new value on the stack."""
+        self.spend(sys.getsizeof(value))
+        self.put(value)
+
+    def put(self, value: Any) -> None:
+        """Put a value on the stack that there is already."""
+        self.spend(_OF_A_PLACE)
         self.stack.append(value)
 
     def pop(self) -> Any:
@@ -106,7 +119,7 @@ class Machine:
         value = self.pop()
         if type(value) not in kinds:
             raise CheckpointError(f"a {type(value).__name__} cannot be added to")
-        self.push(value)
+        self.put(value)
         return value
 
     def since_mark(self) -> list[Any]:
@@ -124,7 +137,10 @@ class Machine:
         self.push(tuple(reversed(values)))
 
     def text(self, length: int) -> None:
-        self.push(self.take(length).decode("utf-8", "surrogatepass"))
+        content = self.take(length)
+        if not content.isascii():  # one wide character makes all of them wide
+            self.spend(4 * length)
+        self.push(content.decode("utf-8", "surrogatepass"))
 
     def integer(self, length: int) -> None:
         if length > _LONGEST_NUMBER:
@@ -138,15 +154,17 @@ class Machine:
         target = self.top((dict, OrderedDict))
         if len(items) % 2:
             raise CheckpointError("a key without a value")
+        self.spend(_OF_AN_ENTRY * len(items) // 2)
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[checked_key(key)] = value
 
     def add_items(self, items: list[Any]) -> None:
+        self.spend(_OF_AN_ENTRY * len(items))
         self.top((set,)).update(map(checked_key, items))
 
     def remember(self, place: int) -> None:
         value = self.pop()
-        self.push(value)
+        self.put(value)
         if not 0 <= place <= len(self.memory):
             raise CheckpointError(f"memory {place} comes before memory {len(self.memory)}")
         self.memory[place : place + 1] = [value]
@@ -154,7 +172,7 @@ class Machine:
     def recall(self, place: int) -> None:
         if place >= len(self.memory):
             raise CheckpointError(f"there is nothing in memory {place}")
-        self.push(self.memory[place])
+        self.put(self.memory[place])
 
     def name(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
@@ -173,6 +191,7 @@ class Machine:
         arguments, function = self.pop(), self.pop()
         if type(function) is not Known or type(arguments) is not tuple:
             raise CheckpointError("something is called that is no function")
+        self.spend(_OF_A_RESULT)
         try:
             self.push(function.make(*arguments))
         except TypeError:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tapegrad.core.devices import Device
+from tapegrad.core.files import require_regular_file
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import from_numpy
@@ -34,7 +35,8 @@ def load(
     PyTorch's is a tensor here.
 
     Raises CheckpointError, which names the file, the tensor and where it is, if the file is damaged
-    or something else, and TypeError for a function that returns something else.
+    or something else, OSError where it cannot be opened or is a named pipe or device, and TypeError
+    for a function that returns something else.
     """
     if isinstance(map_location, Mapping):
         map_location = map_location.get("cpu")
@@ -42,6 +44,8 @@ def load(
     device = None if map_location is None or function else Device(map_location)
     to_file = hasattr(f, "read")
     source = getattr(f, "name", "the file") if to_file else shards.main_file(os.fspath(f))
+    if not to_file:
+        require_regular_file(source)
     with io.BytesIO(f.read()) if to_file else open(source, "rb") as file:
         try:
             arrays, build = _decode(file, source, bool(mmap) and not to_file)
@@ -51,7 +55,7 @@ def load(
             raise
         except Exception as error:  # whatever the bytes provoke in a parser
             known = isinstance(error, CheckpointError)
-            what = error if known else f"it is damaged or no checkpoint: {error}"
+            what = f"{error}" if known else f"it is damaged or no checkpoint: {error}"
             raise CheckpointError(f"load: {source}: {what}") from (None if known else error)
     for tensor in tensors.values() if function else ():
         _check_it_stays(tensor, function)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, Any
 
+from .budget import TooMuch
 from .errors import CheckpointError
 from .source import Source
 
@@ -55,6 +56,8 @@ def _reread(target: str, file: Any, check: Callable[[Source], None]) -> None:
         check(Source(file, mapped=True))
     except (MemoryError, OSError):
         raise
+    except TooMuch as error:
+        raise CheckpointError(f"save: {target}: {error}") from None
     except Exception as error:
         raise CheckpointError(
             f"save: {target}: what was written reads otherwise ({error}): is the disk damaged? The "

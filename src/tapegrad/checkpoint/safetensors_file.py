@@ -18,7 +18,7 @@ import numpy as np
 from tapegrad.core import dtypes
 
 from .errors import CheckpointError
-from .seal import BLANK, check_seal, digest, seal
+from .seal import BLANK, KEY, check_seal, digest, place_in_json, seal
 from .source import Arrays, Source, bytes_of, nbytes
 
 _NAMES = {
@@ -36,10 +36,9 @@ _NAMES = {
 _CODES = {name: code for code, name in _NAMES.items()}
 
 # In the metadata. Two words show whose it is: one may be damaged.
-_KEY, _MARK, _TREE = "sha256", "tapegrad", "tapegrad.tree"
+_MARK, _TREE = "tapegrad", "tapegrad.tree"
 _HEADER, _WHOLE = "header", "sha256"  # what the checksum covers, as the second word says
 _OF_EACH = "sha256."
-_BEFORE = f'"{_KEY}":"'.encode()  # (which no name contains: quotes in names are escaped)
 _LARGEST_HEADER = 100_000_000  # safetensors' own limit
 
 
@@ -50,7 +49,7 @@ def encode(target: str, arrays: Arrays, tree: str | None) -> list[Any]:
             f"save: {target} cannot hold '__metadata__', which is a name safetensors reserves: "
             "save as .npz instead"
         )
-    metadata = {"format": "pt", _MARK: _HEADER, _KEY: BLANK.decode()}
+    metadata = {"format": "pt", _MARK: _HEADER, KEY: BLANK.decode()}
     if tree is not None:
         metadata[_TREE] = tree
     # The largest elements first, by which all are aligned; the header keeps the names' order.
@@ -68,14 +67,14 @@ def encode(target: str, arrays: Arrays, tree: str | None) -> list[Any]:
     text += b" " * (-len(text) % 8)
     if len(text) > _LARGEST_HEADER:
         raise CheckpointError(f"save: {target}: the names are longer than safetensors allows")
-    seal(text, text.index(_BEFORE) + len(_BEFORE))
+    seal(text, place_in_json(text))
     return [len(text).to_bytes(8, "little"), text, *(bytes_of(arrays[name]) for name in inside)]
 
 
 def decode(source: Source) -> tuple[Arrays, str | None]:
     """The arrays of a file, and the text that describes what was around them."""
     raw, header, metadata = _read_header(source)
-    sealed = _KEY in metadata or _MARK in metadata
+    sealed = KEY in metadata or _MARK in metadata
     if sealed:
         _check_seal(source, raw, metadata)
     digests = {
@@ -118,7 +117,7 @@ def decode(source: Source) -> tuple[Arrays, str | None]:
 
 def seal_of(header: bytes) -> str:
     """The checksum that a header has of itself, and so of all."""
-    at = header.find(_BEFORE) + len(_BEFORE)
+    at = place_in_json(header)
     return header[at : at + len(BLANK)].decode("ascii", "replace")
 
 
@@ -128,6 +127,7 @@ def _read_header(source: Source) -> tuple[bytes, dict[str, Any], dict[str, str]]
     if source.size < 8 or length > min(source.size - 8, _LARGEST_HEADER):
         raise CheckpointError("it is damaged or no checkpoint: its header is longer than it is")
     raw = source.read(8, 8 + length)
+    source.budget.spend_on_json(raw)  # and on the tree in it
     header = json.loads(raw.decode(), object_pairs_hook=_without_repeats)
     metadata = header.pop("__metadata__", {})
     if not all(isinstance(value, str) for value in metadata.values()):
@@ -143,7 +143,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_seal(source: Source, raw: bytes, metadata: dict[str, str]) -> None:
-    at = raw.find(_BEFORE) + len(_BEFORE)
+    at = place_in_json(raw)
     if metadata.get(_MARK) != _WHOLE:
         check_seal(raw, at, f"its header, bytes 8 to {8 + len(raw)},")
         return

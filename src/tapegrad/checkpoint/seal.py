@@ -9,6 +9,14 @@ from typing import Any
 from .errors import CheckpointError
 
 BLANK = b"0" * 64
+KEY = "sha256"  # its name, in JSON
+_BEFORE = f'"{KEY}":"'.encode()
+
+
+def place_in_json(text: bytes | bytearray) -> int:
+    """Where the checksum is in JSON. (No other name or text holds what is before it: quotes in them
+    are escaped.)"""
+    return text.find(_BEFORE) + len(_BEFORE)
 
 
 def digest(before: Iterable[Any], after: Iterable[Any]) -> bytes:

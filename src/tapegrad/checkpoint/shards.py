@@ -15,20 +15,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tapegrad.core.files import require_regular_file
 from tapegrad.core.tensor import Tensor
 
 from . import formats, safetensors_file, tree
+from .budget import Budget
 from .errors import CheckpointError
 from .replace import fcntl, remove_leftovers, replace
-from .seal import BLANK, check_seal, seal
+from .seal import BLANK, KEY, check_seal, place_in_json, seal
 from .source import Arrays, Source
 
 INDEX = ".index.json"
 _END = ".safetensors"
 _PART = r".+-[0-9a-f]{8}-\d{5}-of-\d{5}\.safetensors"
 # Words in the metadata, and one beside them: if one is damaged, the others show whose it is.
-_KEY, _TREE, _PARTS, _MARK = "sha256", "tapegrad.tree", "tapegrad.parts", "tapegrad"
-_BEFORE = f'"{_KEY}":"'.encode()
+_TREE, _PARTS, _MARK = "tapegrad.tree", "tapegrad.parts", "tapegrad"
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _MAIN = ("model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
 
@@ -85,13 +86,13 @@ def _index(
     arrays: Arrays, text: str | None, seals: dict[str, str], where: dict[str, str]
 ) -> bytearray:
     size = sum(array.nbytes for array in arrays.values())
-    metadata: dict[str, Any] = {_KEY: BLANK.decode(), _PARTS: seals, "total_size": size}
+    metadata: dict[str, Any] = {KEY: BLANK.decode(), _PARTS: seals, "total_size": size}
     if text is not None:
         metadata[_TREE] = text
     names = {name: where[name] for name in arrays}
     index = {"metadata": metadata, "weight_map": names, _MARK: {}}
     data = bytearray(json.dumps(index, separators=(",", ":")).encode())
-    return seal(data, data.index(_BEFORE) + len(_BEFORE))
+    return seal(data, place_in_json(data))
 
 
 def remove(target: str) -> None:
@@ -105,11 +106,13 @@ def remove(target: str) -> None:
 
 
 def _check_index(data: bytes) -> None:
-    check_seal(data, data.find(_BEFORE) + len(_BEFORE), "the index")
+    check_seal(data, place_in_json(data), "the index")
 
 
 def _check_index_of(source: Source) -> None:
-    _check_index(source.read(0, source.size))
+    index = source.read(0, source.size)
+    source.budget.spend_on_json(index)
+    _check_index(index)
 
 
 def _groups(arrays: Arrays, most: int) -> Iterator[Arrays]:
@@ -143,7 +146,7 @@ def _remove_orphans(folder: str) -> None:
     """Remove parts that no index in the folder lists: of earlier saves, and of those that were
     killed. While an index cannot be read, all stay."""
     remove_leftovers(folder, _PART)
-    names = os.listdir(folder)
+    names = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
     with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
         indices = [_bytes_of(folder, name) for name in names if name.endswith(INDEX)]
         listed = {part for index in indices for part in json.loads(index)["weight_map"].values()}
@@ -162,9 +165,10 @@ def _bytes_of(folder: str, name: str) -> bytes:
 
 def read(path: str, data: bytes, mapped: bool) -> tuple[Arrays, formats.Build]:
     """The arrays of all parts, and what makes of them, as tensors, what was saved."""
+    Budget(len(data)).spend_on_json(data)  # and on the tree in it
     index = json.loads(data)
     metadata, where = index.get("metadata", {}), index["weight_map"]
-    ours = _KEY in metadata or _PARTS in metadata or _MARK in index
+    ours = KEY in metadata or _PARTS in metadata or _MARK in index
     if ours:
         _check_index(data)
     arrays: Arrays = {}
@@ -196,6 +200,7 @@ def _read_part(
 ) -> tuple[Arrays, formats.Build]:
     name = os.path.basename(path)
     try:
+        require_regular_file(path)
         with open(path, "rb") as file:
             source = Source(file, mapped)
             if ours:
@@ -205,5 +210,7 @@ def _read_part(
             return formats.decode(source)
     except FileNotFoundError:
         raise CheckpointError(f"{name}, which the index names, is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{name}, which the index names, is no part: {error}") from None
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from None

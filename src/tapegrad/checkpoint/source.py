@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .budget import Budget
 from .errors import CheckpointError
 
 Arrays = dict[str, np.ndarray]
@@ -23,6 +24,7 @@ class Source:
     def __init__(self, file: Any, mapped: bool = False):
         self.file = file
         self.size: int = file.seek(0, 2)
+        self.budget = Budget(self.size)
         self._map: Any = None
         if mapped and self.size:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

@@ -6,6 +6,7 @@ that says which tensors they are and what is around them. The pickle is not unpi
 from __future__ import annotations
 
 import math
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from tapegrad.core.memory import Region, window
 from tapegrad.core.tensor import Size, Tensor
 from tapegrad.ops.movement.tensor_types import NAMES
 
+from .budget import TooMuch
 from .errors import CheckpointError
 from .pickle_opcodes import Known, Machine, Refused, checked_key
 from .source import Arrays, Source, nbytes
@@ -34,9 +36,11 @@ BARE_PICKLE = (
 )
 _DEEPEST = 100
 _LONGEST = 100  # of a key, in errors
+# Bytes of memory, at most: to note that something was copied, and a tensor with its array.
+_OF_A_COPY, _OF_A_TENSOR = 192, 640
 
 
-@dataclass
+@dataclass(slots=True)
 class _Storage:
     """Numbers in an entry of the archive, and the first tensor that shows them."""
 
@@ -46,7 +50,7 @@ class _Storage:
     shown_by: str = ""
 
 
-@dataclass
+@dataclass(slots=True)
 class _View:
     """A tensor: which numbers of a storage it shows."""
 
@@ -85,8 +89,11 @@ def decode(source: Source, entries: dict[str, Entry]) -> tuple[Arrays, Callable[
         return named
 
     pickle = entries[found[0]].read(source)
-    described = Machine(pickle, _KNOWN, storage).run()
-    _Rebuilding(_checked).value(described)
+    described = Machine(pickle, _KNOWN, storage, source.budget).run()
+    try:
+        _Rebuilding(_checked, source.budget.spend).value(described)
+    except TooMuch as error:
+        raise CheckpointError(f"its pickle at byte {entries[found[0]].start}: {error}") from None
     arrays = {}
     for key, named in storages.items():
         entry = entries[f"{root}data/{key}"]
@@ -98,30 +105,35 @@ def decode(source: Source, entries: dict[str, Entry]) -> tuple[Arrays, Callable[
 
 @dataclass
 class _Rebuilding:
-    """A copy of what a pickle described, with what ``make`` gives for each of its tensors."""
+    """A copy of what a pickle described, with what ``make`` gives for each of its tensors. What
+    the copy takes is told to ``spend``."""
 
     make: Callable[[_View, str], Any]
+    spend: Callable[[int], None] = lambda count: None
     done: dict[int, tuple[Any, int]] = field(default_factory=dict)  # and how deep it is
 
     def value(self, described: Any) -> Any:
         return self._copy(described, ())[0]
 
     def _copy(self, value: Any, path: tuple) -> tuple[Any, int]:
-        if not isinstance(value, (_View, dict, list, tuple, _Storage, Known)):
-            return value, 0
         if id(value) in self.done:
             return self.done[id(value)]
         if len(path) > _DEEPEST:
             raise _too_deep()
-        depths = [0]
+        self.spend(_OF_A_COPY + sys.getsizeof(value))
+        depth = 0
 
         def part(value: Any, key: Any) -> Any:
-            copied, depth = self._copy(value, (*path, str(key)[:_LONGEST]))
-            depths.append(depth)
+            nonlocal depth
+            if not isinstance(value, _COPIED):
+                return value
+            copied, inner = self._copy(value, (*path, str(key)[:_LONGEST]))
+            depth = max(depth, inner)
             return copied
 
         copied: Any
         if isinstance(value, _View):
+            self.spend(_OF_A_TENSOR)
             copied = self.make(value, ".".join(path))
         elif isinstance(value, dict):
             copied = type(value)((k, part(v, k)) for k, v in value.items())
@@ -129,13 +141,18 @@ class _Rebuilding:
                 copied._metadata = part(value._metadata, "_metadata")
         elif isinstance(value, (list, tuple)):
             copied = type(value)([part(v, i) for i, v in enumerate(value)])
-        else:
+        elif isinstance(value, (_Storage, Known)):
             raise CheckpointError("its pickle holds a storage or a function")
-        depth = max(depths) + 1
+        else:
+            copied = value
+        depth += 1
         if depth > _DEEPEST:
             raise _too_deep()
         self.done[id(value)] = copied, depth
         return copied, depth
+
+
+_COPIED = (_View, dict, list, tuple, _Storage, Known)
 
 
 def _too_deep() -> CheckpointError:

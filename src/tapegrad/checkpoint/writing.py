@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import to_numpy
+from tapegrad.core.files import require_regular_file
 from tapegrad.ops.common.refusals import retelling
 
 from . import formats, npz_file, safetensors_file, shards, tree
@@ -58,8 +58,8 @@ def save(
             f"save: a {type(obj).__name__} is code and numbers, of which only the numbers are "
             "saved: pass its state_dict(), or a dict in which it is"
         )
-    if not to_file and os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, "save: a folder, not a file", target)
+    if not to_file and os.path.exists(target):
+        require_regular_file(target)  # or it would be replaced by one
     text, arrays = _flatten(obj, target)
     if to_file:
         for part in form.encode(str(target), arrays, text):

@@ -12,7 +12,8 @@ import numpy as np
 from .errors import CheckpointError
 from .source import Source, bytes_of
 
-_END, _LONGEST_COMMENT = b"PK\5\6", 0xFFFF
+_END, _LARGE, _LONGEST_COMMENT = b"PK\5\6", b"PK\6\7", 0xFFFF
+_OF_A_BYTE = 12  # bytes that zipfile makes of a byte of the directory, at most
 
 
 class Entry(NamedTuple):
@@ -53,6 +54,9 @@ def entries(source: Source, remedy: str) -> dict[str, Entry]:
     end = tail.rfind(_END)  # the last record, with the archive's comment and its length
     if end < 0 or len(tail) != end + 22 + int.from_bytes(tail[end + 20 : end + 22], "little"):
         raise CheckpointError("it is no whole zip archive: its end is missing or damaged")
+    large = tail[max(0, end - 20) :].startswith(_LARGE)  # another record says how large it is
+    directory = tail[end - 36 : end - 28] if large else tail[end + 12 : end + 16]
+    source.budget.spend(_OF_A_BYTE * int.from_bytes(directory, "little"))
     found: dict[str, Entry] = {}
     left = source.size
     with zipfile.ZipFile(source.file) as archive:

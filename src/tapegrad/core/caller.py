@@ -165,7 +165,7 @@ def compile_caller(
     apply.__name__ = apply.__qualname__ = declared.name
     kind = "Any" if elementwise and len(inputs) == 2 else "Tensor"
     apply.__annotations__ = dict.fromkeys(inputs, kind) | {"return": "Tensor"}
-    if compiled is None or declared.variadic or declared.results > 1 or target:
+    if compiled is None or declared.results > 1 or target:
         return apply
     return _in_c(apply, declared, implementations, elementwise, floating, view)
 
@@ -179,7 +179,7 @@ def _in_c(
     view: bool,
 ) -> Callable:
     """The same in C (csrc/tape/caller.cpp) for NumPy's arrays and tensors that need no promotion;
-    what it declines, ``apply`` does."""
+    what it declines, ``apply`` does: also calls with ``*inputs``, which only doors make in C."""
     ruled = _ruled(declared)
     caller = compiled.Caller(  # type: ignore[union-attr]
         apply,
@@ -197,6 +197,7 @@ def _in_c(
         extras=bool(declared.extras),
         saves_output=declared.saves_output,
         saves_any=declared.saves_any,
+        variadic=declared.variadic,
     )
     return update_wrapper(caller, apply)
 

@@ -35,6 +35,7 @@ _ALIASES = {
 _SUPPORTED = {
     d.name: d for d in (float64, float32, float16, int64, int32, int16, int8, uint8, bool_)
 }
+_OWN = {d: d for d in _SUPPORTED.values()}  # a dtype's name takes NumPy microseconds
 _default = float32
 
 
@@ -57,8 +58,8 @@ def dtype(spec: Any) -> DType:
 
     Raises TypeError for anything else (complex, strings, unsigned types above 8 bits).
     """
-    if isinstance(spec, np.dtype) and spec.name in _SUPPORTED:
-        return _SUPPORTED[spec.name]
+    if isinstance(spec, np.dtype) and (own := _OWN.get(spec)) is not None:
+        return own
     if spec is float:
         return float64
     if spec is int:

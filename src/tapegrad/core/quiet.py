@@ -40,6 +40,16 @@ NOISY = (
 )
 
 
+# What is called from C (csrc/tape/caller.cpp) would have no module: its warnings would be laid to
+# the user's. So it is called from here.
+def of_one(function: Callable, a: Any) -> Any:
+    return function(a)
+
+
+def of_two(function: Callable, a: Any, b: Any) -> Any:
+    return function(a, b)
+
+
 def noisy() -> bool:
     """Whether a warning or an error of NumPy's could reach the user's program."""
     if error_state.get() is not usual_state:

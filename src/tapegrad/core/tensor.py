@@ -7,6 +7,7 @@ This file holds what a Tensor *is*; what it can *do* is attached by the rooms ab
 from __future__ import annotations
 
 import operator
+import warnings
 import weakref
 from collections.abc import Callable
 from copy import deepcopy
@@ -369,11 +370,22 @@ class Tensor(_Base):
     @property
     def grad(self) -> Tensor | None:
         """What ``backward`` has added up: of the tensor's shape, dtype and device; None at first.
+        Warns of a tensor that is no leaf and keeps none, which stays None.
 
         Setting it raises TypeError for anything but a Tensor or None, and RuntimeError for another
         shape, dtype or device, or the tensor itself.
         """
-        return self._grad
+        grad = self._grad
+        node = self._node
+        if grad is None and node is not None and node.__class__ is not Leaf:
+            if self._retains_grad:
+                return None
+            warnings.warn(
+                f"[grad] this tensor is no leaf but the result of {node.name()}: backward() "
+                "leaves its .grad None; call retain_grad() on it before, or read that of a leaf",
+                stacklevel=2,
+            )
+        return grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:

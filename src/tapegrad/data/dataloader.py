@@ -17,8 +17,16 @@ from .collate import default_collate, default_convert
 from .dataset import IterableDataset
 from .fetch import Items, Stream
 from .passes import InProcess, ItemsFromWorkers, StreamsFromWorkers, Tasks
-from .position import Position, as_state, from_state
-from .sampler import BatchSampler, RandomSampler, SequentialSampler, fresh_seed, restore, state_of
+from .position import Position, as_state, from_state, generators_of
+from .sampler import (
+    BatchSampler,
+    RandomSampler,
+    SequentialSampler,
+    fresh_seed,
+    require_indices,
+    restore,
+    state_of,
+)
 from .worker_info import draw_for_batch, get_worker_info, set_numbers
 from .workers import Workers
 
@@ -103,6 +111,19 @@ class DataLoader(Retelling):
             raise ValueError(
                 "DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last"
             )
+        for name, given in (("sampler", sampler), ("batch_sampler", batch_sampler)):
+            if given is not None:
+                require_indices(f"DataLoader: {name}", given)
+        if collate_fn is not None and not callable(collate_fn):
+            raise TypeError(
+                "DataLoader: collate_fn must be a function of a list of samples, got "
+                f"{type(collate_fn).__name__}"
+            )
+        if generator is not None and not isinstance(generator, Generator):
+            raise TypeError(
+                f"DataLoader: generator must be a Generator, got {type(generator).__name__}: pass "
+                "tapegrad.Generator().manual_seed(seed)"
+            )
         if batch_size is None and drop_last:
             raise ValueError("DataLoader: batch_size=None makes no batches to drop the last of")
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
@@ -184,17 +205,18 @@ class DataLoader(Retelling):
         """Where the latest pass is: a dict of plain values and tensors, for ``tapegrad.save``.
 
         Batches count as delivered once the program has them; those that workers have made ahead
-        will be made again. What a ``generator`` given to the loader or a sampler was at is part of
-        the state; the default generator, from which loaders without one draw at the beginning of
-        each pass, is the program's to save (``tapegrad.get_rng_state()``).
+        will be made again. Where a ``generator`` given to the loader or a sampler is now is part of
+        the state, so that several loaders may have the same one if their states are saved and
+        loaded together; the default generator, from which loaders without one draw at the beginning
+        of each pass, is the program's to save (``tapegrad.get_rng_state()``).
 
         An ``IterableDataset`` that has ``state_dict()`` and ``load_state_dict(state)``, or whose
         iterator has them, is resumed by these. Any other one is read again from its beginning, in
         each worker, up to the place; and so are samplers that are none of this library's.
         """
         position = self._position if self._resumed is None else self._resumed
-        now = {"generator": self._generator_state(), "sampler": state_of(self._order)}
-        return as_state(position, self._facts(), now)
+        now = [generator.get_state() for generator in generators_of(self)]
+        return as_state(position, self._facts(), state_of(self._order), now)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next pass go on where the state says, at exactly the next batch; where its pass
@@ -206,8 +228,8 @@ class DataLoader(Retelling):
         anything else; the loader is as before then.
         """
         position = from_state(state_dict, self._facts())
-        if state_dict["generator"] is not None and self.generator is not None:
-            self.generator.set_state(state_dict["generator"])
+        for state in state_dict["generators"]:
+            Generator().set_state(state)  # raises for what is no state
         restore(self._order, state_dict["sampler"])
         self._resumed, self._position = position, None
         if position is not None and position.ended:
@@ -215,6 +237,9 @@ class DataLoader(Retelling):
                 for _ in self._order:  # it draws as far as that pass has drawn
                     pass
             self._resumed, self._position = None, position
+        # Where they were, whoever has drawn from them since the pass began.
+        for generator, state in zip(generators_of(self), state_dict["generators"], strict=True):
+            generator.set_state(state)
 
     @property
     def _is_stream(self) -> bool:
@@ -223,9 +248,6 @@ class DataLoader(Retelling):
     @property
     def _order(self) -> Any:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
-
-    def _generator_state(self) -> Any:
-        return None if self.generator is None else self.generator.get_state()
 
     def _fetcher(self, seeded: Callable[[int, int], Any]) -> Items | Stream:
         if self._is_stream:
@@ -239,7 +261,6 @@ class DataLoader(Retelling):
         fresh = position is None
         if position is None:
             position = Position(fresh_seed(self.generator))
-            position.generator = self._generator_state()
         self._position = position
         if self._is_stream:
             position.told = self._told
@@ -265,6 +286,7 @@ class DataLoader(Retelling):
             "drop_last": bool(self.drop_last),
             "sampler": type(self.batch_sampler if self.sampler is None else self.sampler).__name__,
             "generator's seed": None if self.generator is None else self.generator.initial_seed(),
+            "number of generators": len(generators_of(self)),
             "number of streams": max(self.num_workers, 1) if self._is_stream else None,
         }
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.refusals import Retelling, retelling
-from tapegrad.ops.creation.create import tensor
+from tapegrad.ops.creation.create import from_numpy
 from tapegrad.ops.sampling.draws import randperm
 from tapegrad.ops.sampling.philox import Generator
 
@@ -107,8 +107,8 @@ class TensorDataset(Dataset):
         rows = np.asarray(indices)
         if rows.dtype.kind == "f" and rows.size:
             raise IndexError(f"TensorDataset: indices must be integers, got {list(indices)}")
-        rows = rows.astype(np.int64, copy=False)
-        on = {device: tensor(rows, device=device) for device in {t.device for t in self.tensors}}
+        index = from_numpy(rows.astype(np.int64, copy=False))
+        on = {device: index.to(device) for device in {t.device for t in self.tensors}}
         return [t[on[t.device]] for t in self.tensors]
 
 

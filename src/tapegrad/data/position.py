@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tapegrad.core.tensor import Tensor
+from tapegrad.ops.sampling.philox import Generator
 
 _SOURCE = {"batches", "ended", "state"}  # what is known of a stream
 
@@ -18,7 +18,6 @@ class Position:
     not part of it: they are made again."""
 
     seed: int  # of the random numbers of its batches
-    generator: Tensor | None = None  # the loader's, before the first index was drawn
     sampler: Any = None  # the sampler's state then
     delivered: int = 0  # all batches before this one were
     ahead: list[int] = field(default_factory=list)  # and these of the later ones
@@ -48,31 +47,31 @@ class Position:
             )
 
 
-def as_state(position: Position | None, facts: dict[str, Any], now: dict[str, Any]) -> dict:
-    """The state of a loader of which ``facts`` are known; ``now`` are generator and sampler where
-    no pass has begun."""
-    if position is None:
-        return {"loader": facts, "pass": None, **now}
-    rest = asdict(position)
-    del rest["failed"], rest["told"]
-    return {
-        "loader": facts,
-        "generator": rest.pop("generator"),
-        "sampler": rest.pop("sampler"),
-        "pass": rest,
-    }
+def as_state(position: Position | None, facts: dict[str, Any], sampler: Any, now: list) -> dict:
+    """The state of a loader of which ``facts`` are known; ``sampler`` is that of the sampler where
+    no pass has begun, ``now`` those of the generators."""
+    state = {"loader": facts, "generators": now, "sampler": sampler, "pass": None}
+    if position is not None:
+        rest = asdict(position)
+        del rest["failed"], rest["told"]
+        state.update({"sampler": rest.pop("sampler"), "pass": rest})
+    return state
 
 
 def from_state(state: Any, facts: dict[str, Any]) -> Position | None:
     """The position that a state holds. Raises TypeError for what is no state of a DataLoader, and
     ValueError for one of a DataLoader of which other facts are known."""
-    if not isinstance(state, Mapping) or {*state} != {"loader", "generator", "sampler", "pass"}:
+    if not isinstance(state, Mapping) or {*state} != {"loader", "generators", "sampler", "pass"}:
         raise TypeError(
             f"DataLoader: this is no state of a DataLoader, but {type(state).__name__}: pass what "
             "its state_dict() has returned"
         )
-    theirs, rest = state["loader"], state["pass"]
-    if not isinstance(theirs, Mapping) or not (rest is None or _is_pass(rest)):
+    theirs, rest, generators = state["loader"], state["pass"], state["generators"]
+    if (
+        not isinstance(theirs, Mapping)
+        or not isinstance(generators, list)
+        or not (rest is None or _is_pass(rest))
+    ):
         raise TypeError("DataLoader: this state was changed, and is none of a DataLoader")
     differ = [
         f"its {name} is {theirs.get(name)!r}, here it is {here!r}"
@@ -84,7 +83,20 @@ def from_state(state: Any, facts: dict[str, Any]) -> Position | None:
     if rest is None:
         return None
     rest = {**rest, "ahead": [*rest["ahead"]], "sources": [dict(s) for s in rest["sources"]]}
-    return Position(generator=state["generator"], sampler=state["sampler"], **rest)
+    return Position(sampler=state["sampler"], **rest)
+
+
+def generators_of(loader: Any) -> list[Generator]:
+    """The generators that a loader draws from: its own, and those of its samplers."""
+    found: dict[int, Generator] = {}
+    for names in ((), ("sampler",), ("batch_sampler",), ("batch_sampler", "sampler")):
+        owner = loader
+        for name in names:
+            owner = getattr(owner, name, None)
+        generator = getattr(owner, "generator", None)
+        if isinstance(generator, Generator):
+            found.setdefault(id(generator), generator)
+    return list(found.values())
 
 
 def _is_pass(rest: Any) -> bool:

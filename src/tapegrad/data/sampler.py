@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from tapegrad.core.devices import CPU
 from tapegrad.core.dtypes import float64
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import positive
 from tapegrad.ops.common.refusals import Retelling
 from tapegrad.ops.creation.create import as_tensor
 from tapegrad.ops.sampling.distributions import multinomial
@@ -21,8 +22,15 @@ from tapegrad.ops.sampling.philox import Generator, integers
 _PIECE = 4096  # draws at a time, so that the first comes at once, however many there will be
 
 
-def _pieces(total: int, size: int = _PIECE) -> Iterator[int]:
-    return (min(size, total - start) for start in range(0, total, size))
+class _Pieces:
+    """How many are drawn by each call of a pass, of which there may be any number."""
+
+    def __init__(self, total: int, size: int) -> None:
+        self.total, self.size = total, size
+        self.calls = -(-total // size) if total else 0
+
+    def __iter__(self) -> Iterator[int]:
+        return (min(self.size, self.total - i * self.size) for i in range(self.calls))
 
 
 def _require_flag(owner: str, name: str, value: Any) -> None:
@@ -30,9 +38,13 @@ def _require_flag(owner: str, name: str, value: Any) -> None:
         raise TypeError(f"{owner}: {name} must be True or False, not {value!r}")
 
 
-def _require_count(owner: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{owner}: num_samples must be a positive integer, not {value!r}")
+def require_indices(what: str, sampler: Any) -> None:
+    """Raise TypeError for what cannot be gone through."""
+    if not isinstance(sampler, Iterable) and not hasattr(sampler, "__getitem__"):
+        raise TypeError(
+            f"{what} must be a Sampler or another iterable, such as a list of indices, got "
+            f"{type(sampler).__name__}"
+        )
 
 
 class Sampler(Retelling):
@@ -78,37 +90,43 @@ def fresh_seed(generator: Generator | None) -> int:
 
 class _Drawn(Sampler):
     """Base of those that draw: each pass from ``generator``, or from a new one whose seed one call
-    of the default generator gives, so that no other use of that changes a pass once it has begun.
+    of the default generator gives. All calls that a pass will make are counted at its beginning, so
+    that no other use of the generator changes a pass once it has begun.
 
-    A state is where the latest pass began: once it is loaded, the next pass is that one again.
+    A state is where the latest pass began, and where the generator is: once it is loaded, the next
+    pass is that one again, and the one after it goes on with the generator.
     """
 
     generator: Generator | None
     _began: Tensor | None = None
     _again = False
 
-    def _begin(self) -> Generator:
-        generator = Generator() if self.generator is None else self.generator
-        if self._began is not None and self._again:
-            generator.set_state(self._began)
+    def _begin(self, calls: int) -> Generator:
+        """What the next pass draws from, by so many calls."""
+        own = Generator()
+        if self._again and self._began is not None:
+            own.set_state(self._began)
         elif self.generator is None:
-            generator.manual_seed(fresh_seed(None))
-        self._began, self._again = generator.get_state(), False
-        return generator
+            own.manual_seed(fresh_seed(None))
+        else:
+            own.jump(*self.generator.next(calls))
+        self._began, self._again = own.get_state(), False
+        return own
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the latest pass began; before the first one, where the generator is."""
-        began = self._began
-        if began is None and self.generator is not None:
-            began = self.generator.get_state()
-        return {"generator": began}
+        """Where the latest pass began, None before the first one, and where the generator is."""
+        now = None if self.generator is None else self.generator.get_state()
+        return {"began": self._began, "generator": now}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next pass be the one that ``state_dict`` describes."""
-        began = state_dict["generator"]
-        if began is not None:
-            (self.generator or Generator()).set_state(began)  # raises for what is no state
-        self._began, self._again = began, self.generator is None
+        began, now = state_dict["began"], state_dict["generator"]
+        for state in (began, now):
+            if state is not None:
+                Generator().set_state(state)  # raises for what is no state
+        if now is not None and self.generator is not None:
+            self.generator.set_state(now)
+        self._began, self._again = began, True
 
 
 class SequentialSampler(Sampler):
@@ -139,7 +157,7 @@ class RandomSampler(_Drawn):
     ) -> None:
         _require_flag("RandomSampler", "replacement", replacement)
         if num_samples is not None:
-            _require_count("RandomSampler", num_samples)
+            positive("RandomSampler: num_samples", num_samples)
         elif not len(data_source):
             raise ValueError("RandomSampler: the dataset is empty, there is nothing to shuffle")
         self.data_source = data_source
@@ -156,15 +174,15 @@ class RandomSampler(_Drawn):
         size, wanted = len(self.data_source), self.num_samples
         if wanted and not size:
             raise ValueError(f"RandomSampler: there is nothing to draw {wanted} samples from")
-        return self._drawn(size, wanted, self._begin())
+        pieces = _Pieces(wanted, _PIECE if self.replacement else size)
+        return chain.from_iterable(self._drawn(size, pieces, self._begin(pieces.calls)))
 
-    def _drawn(self, size: int, wanted: int, generator: Generator) -> Iterator[int]:
-        if self.replacement:
-            for count in _pieces(wanted):
-                yield from randint(0, size, (count,), generator=generator).tolist()
-            return
-        for start in range(0, wanted, size):
-            yield from randperm(size, generator=generator).tolist()[: wanted - start]
+    def _drawn(self, size: int, pieces: _Pieces, generator: Generator) -> Iterator[list[int]]:
+        for count in pieces:
+            if self.replacement:
+                yield randint(0, size, (count,), generator=generator).tolist()
+            else:
+                yield randperm(size, generator=generator).tolist()[:count]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -178,7 +196,7 @@ class SubsetRandomSampler(_Drawn):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        order = randperm(len(self.indices), generator=self._begin()).tolist()
+        order = randperm(len(self.indices), generator=self._begin(1)).tolist()
         return (self.indices[i] for i in order)
 
     def __len__(self) -> int:
@@ -197,7 +215,7 @@ class WeightedRandomSampler(_Drawn):
         generator: Generator | None = None,
     ) -> None:
         _require_flag("WeightedRandomSampler", "replacement", replacement)
-        _require_count("WeightedRandomSampler", num_samples)
+        positive("WeightedRandomSampler: num_samples", num_samples)
         self.weights = as_tensor(weights, dtype=float64)
         if self.weights.ndim != 1:
             raise ValueError(
@@ -209,14 +227,15 @@ class WeightedRandomSampler(_Drawn):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        return self._drawn(self._begin())
-
-    def _drawn(self, generator: Generator) -> Iterator[int]:
         # Each piece adds up the weights anew: as many draws as there are weights are worth that.
         least = max(_PIECE, len(self.weights)) if self.replacement else self.num_samples
-        for count in _pieces(self.num_samples, least):
+        pieces = _Pieces(self.num_samples, least)
+        return chain.from_iterable(self._drawn(pieces, self._begin(pieces.calls)))
+
+    def _drawn(self, pieces: _Pieces, generator: Generator) -> Iterator[list[int]]:
+        for count in pieces:
             drawn = multinomial(self.weights, count, self.replacement, generator=generator)
-            yield from drawn.tolist()
+            yield drawn.tolist()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -226,11 +245,10 @@ class BatchSampler(Sampler):
     """Groups another sampler's indices (or any items) into lists of ``batch_size``."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}")
+        require_indices("BatchSampler: sampler", sampler)
         _require_flag("BatchSampler", "drop_last", drop_last)
         self.sampler = sampler
-        self.batch_size = batch_size
+        self.batch_size = positive("batch_size", batch_size)
         self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]

@@ -25,6 +25,14 @@ from .classification import (
 from .detection import MeanAveragePrecision, box_iou, mean_average_precision
 from .metric import Metric
 from .ranking import ROCAUC, roc_auc
+from .regression import (
+    R2,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    mean_absolute_error,
+    mean_squared_error,
+    r2,
+)
 from .text import BLEU, Perplexity, bleu, perplexity
 
 __all__ = [
@@ -32,10 +40,13 @@ __all__ = [
     "BLEU",
     "ConfusionMatrix",
     "F1",
+    "MeanAbsoluteError",
     "MeanAveragePrecision",
+    "MeanSquaredError",
     "Metric",
     "Perplexity",
     "Precision",
+    "R2",
     "ROCAUC",
     "Recall",
     "TopKAccuracy",
@@ -44,9 +55,12 @@ __all__ = [
     "box_iou",
     "confusion_matrix",
     "f1",
+    "mean_absolute_error",
     "mean_average_precision",
+    "mean_squared_error",
     "perplexity",
     "precision",
+    "r2",
     "recall",
     "roc_auc",
     "top_k_accuracy",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import positive
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import from_numpy
 
@@ -74,9 +75,7 @@ class TopKAccuracy(_Share):
     ``top_k_accuracy``."""
 
     def __init__(self, k: int = 5, *, ignore_index: int | None = None):
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f"[top_k_accuracy] k must be a positive integer, got {k!r}")
-        self.k, self.ignore_index = k, ignore_index
+        self.k, self.ignore_index = positive("[top_k_accuracy] k", k), ignore_index
         super().__init__()
 
     def update(self, input: Tensor, target: Tensor) -> None:
@@ -314,7 +313,7 @@ class ConfusionMatrix(Metric):
             "confusion_matrix", input, target, self.threshold, self.ignore_index
         )
         most = max((int(x.max()) + 1 for x in (predicted, right) if x.size), default=0)
-        size = class_count("confusion_matrix", self.num_classes, count, most)
+        size = class_count("confusion_matrix", self.num_classes, count, most, 2)
         batch = np.bincount(right * size + predicted, minlength=size * size)
         counts = grown(self.state["counts"], (size, size))
         counts[:size, :size] += batch.reshape(size, size)

@@ -10,10 +10,11 @@ import numpy as np
 
 from tapegrad.core.dtypes import float32, float64
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import positive
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.creation.create import from_numpy
 
-from .metric import Metric, host, measured, require_tensors
+from .metric import Metric, host, measured, require_lists, require_tensors
 
 COCO_THRESHOLDS = tuple(n / 100 for n in range(50, 100, 5))
 _RECALLS = np.linspace(0, 1, 101)
@@ -50,18 +51,19 @@ class MeanAveragePrecision(Metric):
     def __init__(
         self, iou_thresholds: Sequence[float] = COCO_THRESHOLDS, *, max_detections: int = 100
     ):
-        self.iou_thresholds = tuple(float(t) for t in iou_thresholds)
+        try:
+            self.iou_thresholds = tuple(float(t) for t in iou_thresholds)
+        except (TypeError, ValueError):
+            raise TypeError(
+                "[mean_average_precision] iou_thresholds must be a list of numbers, as (0.5,), got "
+                f"{iou_thresholds!r}"
+            ) from None
         if not self.iou_thresholds or not all(0 < t <= 1 for t in self.iou_thresholds):
             raise ValueError(
                 "[mean_average_precision] iou_thresholds must be numbers in 0..1, above 0, got "
                 f"{iou_thresholds!r}"
             )
-        if isinstance(max_detections, bool) or max_detections < 1:
-            raise ValueError(
-                "[mean_average_precision] max_detections must be a positive integer, got "
-                f"{max_detections!r}"
-            )
-        self.max_detections = max_detections
+        self.max_detections = positive("[mean_average_precision] max_detections", max_detections)
         super().__init__()
 
     def _empty(self) -> dict[str, Any]:
@@ -69,6 +71,7 @@ class MeanAveragePrecision(Metric):
 
     def update(self, input: Sequence[Mapping], target: Sequence[Mapping]) -> None:
         """Add the images of a batch."""
+        require_lists("mean_average_precision", "dicts, one an image", input=input, target=target)
         if len(input) != len(target):
             raise ValueError(
                 f"[mean_average_precision] there are {len(input)} images in input and "

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.ops.common.arguments import positive
 
 from .metric import host, require_tensors
+
+_MOST_COUNTS = 1 << 28  # 2 GiB of int64
 
 
 def classes_of(
@@ -60,10 +63,18 @@ def classes_of(
     return predicted, right, count
 
 
-def class_count(op: str, given: int | None, *seen: int) -> int:
-    """How many classes there are: as given, else as seen. Raises ValueError for more than given."""
-    largest = max(seen)
+def class_count(op: str, given: int | None, scored: int, seen: int, dimensions: int = 1) -> int:
+    """How many classes there are: as given, else as there were scores for, or as the largest says.
+    Raises ValueError for more than given; without that, for a class that would make the table of
+    counts, of so many dimensions, very large."""
+    largest = max(scored, seen)
     if given is None:
+        if seen > scored and seen**dimensions > _MOST_COUNTS:
+            raise ValueError(
+                f"[{op}] the class {seen - 1} makes a table of {seen**dimensions} counts: pass "
+                f"ignore_index={seen - 1} if it stands for what does not count, or "
+                f"num_classes={seen} if there are so many"
+            )
         return largest
     if largest > given:
         raise ValueError(f"[{op}] num_classes is {given}, got the class {largest - 1}")
@@ -72,6 +83,4 @@ def class_count(op: str, given: int | None, *seen: int) -> int:
 
 def require_count(op: str, given: int | None) -> int | None:
     """``num_classes`` as it is given. Raises ValueError for what is no number of classes."""
-    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
-        raise ValueError(f"[{op}] num_classes must be a positive integer, got {given!r}")
-    return given
+    return None if given is None else positive(f"[{op}] num_classes", given)

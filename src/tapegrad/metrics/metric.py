@@ -73,6 +73,13 @@ def require_tensors(op: str, **given: Any) -> None:
             raise TypeError(f"[{op}] {name} must be a Tensor, got {type(value).__name__}")
 
 
+def require_lists(op: str, of: str, **given: Any) -> None:
+    """Raise TypeError for what is no list of ``of``."""
+    for name, value in given.items():
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"[{op}] {name} must be a list of {of}, got {type(value).__name__}")
+
+
 def grown(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The array with zeros added at the ends of its dimensions, to at least this shape."""
     missing = [(0, max(n - old, 0)) for n, old in zip(shape, array.shape, strict=True)]

@@ -15,7 +15,7 @@ from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.refusals import retelling
 from tapegrad.ops.loss.classification import cross_entropy
 
-from .metric import Metric, measured, require_tensors
+from .metric import Metric, measured, require_lists, require_tensors
 
 _ORDERS = 4
 Tokens = Sequence[Hashable]
@@ -35,6 +35,8 @@ class BLEU(Metric):
 
     def update(self, input: Sequence[Tokens], target: Sequence[Sequence[Tokens]]) -> None:
         """Add sentences and the references of each."""
+        require_lists("bleu", "sentences, each a list of tokens", input=input)
+        require_lists("bleu", "references of each sentence", target=target)
         if len(input) != len(target):
             raise ValueError(
                 f"[bleu] there are {len(input)} sentences and references for {len(target)}"

@@ -30,6 +30,7 @@ from tapegrad.core import devices
 
 from .common import hints
 from .common.hints import UnknownName
+from .common.in_c import in_c
 from .common.signatures import published
 
 # fmt: off
@@ -263,7 +264,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
             block_diag cat column_stack concat=cat concatenate=cat dstack hstack row_stack=vstack
             stack vstack
         """,
-        "xp": "concatenate",
+        "xp": "concatenate stack",
     },
     "movement.diagonal": {
         "tg x": "diag diag_embed diagflat diagonal diagonal_scatter",
@@ -526,6 +527,11 @@ class Operation(NamedTuple):
     def declared(self) -> Any:
         """The function as its module has it."""
         return getattr(import_module(f"..{self.module}", __name__), self.function)
+
+    def operator(self) -> Any:
+        """The same, for an operator."""
+        function = self.declared()
+        return in_c(function, function)
 
     def load(self) -> Any:
         """The public function: its arguments checked, and with ``out=``."""

@@ -10,6 +10,7 @@ from tapegrad.core.tensor import Tensor
 
 from .catalog import Operation, doors
 from .common.arguments import require_tensor
+from .common.in_c import in_c
 
 
 def _comparable(operation: Operation) -> Callable:
@@ -81,7 +82,8 @@ class _Later:
 def _in_place(name: str, operation: Operation, reads_values: bool = True) -> Callable:
     from .indexing.inplace import inplace
 
-    return _of_tensor(name, inplace(operation.load(), name, reads_values))
+    method = _of_tensor(name, inplace(operation.load(), name, reads_values))
+    return in_c(method, operation.load(), name=f"in_place.{name}")
 
 
 def _restrided(name: str, operation: Operation) -> Callable:
@@ -109,7 +111,7 @@ def _attach() -> None:
     for name, function in OWN.items():
         setattr(Tensor, name, function)
     for name, operation in doors["operator"].items():
-        attach(name, operation.declared)
+        attach(name, operation.operator)
     for name in ("eq", "ne"):
         attach(f"__{name}__", _comparable, doors["tg"][name])
     for name, operation in doors["reflected"].items():

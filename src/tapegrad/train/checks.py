@@ -14,6 +14,7 @@ from tapegrad.checkpoint import Checkpoints
 from tapegrad.core.dtypes import is_low_precision
 from tapegrad.core.tensor import Tensor
 from tapegrad.nn import Module
+from tapegrad.ops.common.arguments import positive
 from tapegrad.optim import LBFGS
 from tapegrad.optim.optimizer import Optimizer
 
@@ -57,6 +58,10 @@ def check_parts(
                 f"[Trainer] metric {name!r} must have update, compute and reset, as "
                 f"metrics.Accuracy() has, got {metric!r}"
             )
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        raise TypeError(
+            f"[Trainer] callbacks must be a list of Callbacks, got {type(callbacks).__name__}"
+        )
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"[Trainer] callbacks must be Callbacks, got {callback!r}")
@@ -70,7 +75,13 @@ def check_parts(
 
 
 def check_options(
-    optimizer: Any, scheduler: Any, scaler: Any, amp_dtype: Any, checkpoints: Any, monitor: Any
+    optimizer: Any,
+    scheduler: Any,
+    scaler: Any,
+    amp_dtype: Any,
+    checkpoints: Any,
+    save_every: Any,
+    monitor: Any,
 ) -> None:
     """Raise TypeError and ValueError for what would fail, or do nothing, only when it is used."""
     if scheduler is not None:
@@ -99,6 +110,13 @@ def check_options(
             "[Trainer] checkpoints must be checkpoint.Checkpoints(folder), got "
             f"{type(checkpoints).__name__}"
         )
+    if save_every is not None:
+        positive("[Trainer] save_every", save_every)
+        if checkpoints is None:
+            raise ValueError(
+                f"[Trainer] save_every={save_every} saves nothing without checkpoints: pass "
+                "checkpoints=checkpoint.Checkpoints(folder)"
+            )
     if monitor is not None and not isinstance(monitor, str):
         raise TypeError(f"[Trainer] monitor must be the name of a column, got {monitor!r}")
 
@@ -138,13 +156,6 @@ def check_result(result: Any) -> None:
             f"[Trainer] the loss must be a float Tensor of one element, got {got}: take the mean "
             "over the batch"
         )
-
-
-def count(name: str, value: Any) -> int:
-    """A positive integer. Raises ValueError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"[Trainer] {name} must be a positive integer, got {value!r}")
-    return value
 
 
 def limit(name: str, value: Any) -> Any:

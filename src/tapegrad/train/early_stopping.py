@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
+from tapegrad.ops.common.arguments import positive
+
 from .callback import Callback
 
 
@@ -20,10 +22,7 @@ class EarlyStopping(Callback):
     """
 
     def __init__(self, patience: int = 10, *, min_delta: float = 0.0, restore_best: bool = True):
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-            raise ValueError(
-                f"[EarlyStopping] patience must be a positive integer, not {patience!r}"
-            )
+        positive("[EarlyStopping] patience", patience)
         if not min_delta >= 0:
             raise ValueError(f"[EarlyStopping] min_delta must not be negative, got {min_delta!r}")
         self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best

@@ -16,9 +16,20 @@ class History(Retelling, list):
     def __init__(self, rows: Iterable[dict[str, Any]] = ()) -> None:
         super().__init__(rows)
 
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            raise TypeError(
+                f"[History] its rows are numbered, got {index!r}: history.column({index!r}) is a "
+                f"column, history[-1][{index!r}] the last value; it has {self._names()}"
+            )
+        return super().__getitem__(index)
+
+    def _names(self) -> list[str]:
+        return list(super().__getitem__(-1)) if self else []
+
     def column(self, name: str) -> list[float]:
         """The values of one column. Raises KeyError, which lists them, for another name."""
-        known = list(self[-1]) if self else []
+        known = self._names()
         if self and name not in known:
             raise KeyError(f"History has no column {name!r}, it has {known}")
         return [row[name] for row in self]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from tapegrad.core.tensor import Tensor
+from tapegrad.data.position import generators_of as data_generators
 from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.sampling.philox import Generator, default_generator
 
@@ -67,17 +69,9 @@ class Position:
 
 
 def generators_of(*loaders: Any) -> list[Generator]:
-    """The generators that loaders draw from: their own, and those of their samplers."""
-    found: dict[int, Generator] = {id(default_generator): default_generator}
-    for part in loaders:
-        for names in ((), ("sampler",), ("batch_sampler",), ("batch_sampler", "sampler")):
-            owner = part
-            for name in names:
-                owner = getattr(owner, name, None)
-            generator = getattr(owner, "generator", None)
-            if isinstance(generator, Generator):
-                found.setdefault(id(generator), generator)
-    return list(found.values())
+    """The default generator, and those that loaders draw from."""
+    found = [default_generator, *chain.from_iterable(map(data_generators, loaders))]
+    return list({id(generator): generator for generator in found}.values())
 
 
 def random_state(generators: Iterable[Generator]) -> dict[str, Any]:

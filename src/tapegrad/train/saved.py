@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+from tapegrad.checkpoint import Checkpoints, load
 from tapegrad.ops.common.refusals import Retelling
 
 from .callback import Callback
@@ -15,7 +16,7 @@ from .position import Position, random_state
 
 
 class Saved(Retelling):
-    """``state_dict`` and ``load_state_dict`` of a Trainer."""
+    """The part of a Trainer that gives its state, takes it back, saves it and goes on from it."""
 
     model: Any
     optimizer: Any
@@ -24,6 +25,14 @@ class Saved(Retelling):
     metrics: dict[str, Any]
     callbacks: Sequence[Callback]
     history: History
+    checkpoints: Checkpoints | None
+    epoch: int
+    step: int
+    best: float | None
+    best_step: int
+    _total: float
+    _samples: int
+    _report_due: bool
     _position: Position | None
     _resume_at: dict[str, Any] | None
     _random: dict[str, Any] | None
@@ -35,6 +44,7 @@ class Saved(Retelling):
             at = self._position.state_dict()
         generators = self._position.generators if self._position is not None else []
         return {
+            "classes": self._classes(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
@@ -57,6 +67,13 @@ class Saved(Retelling):
                 f"[Trainer] this is no state of a Trainer, which has also {missing}: load weights "
                 "alone into the model"
             )
+        for part, here in self._classes().items():
+            saved = state_dict["classes"][part]
+            if saved is not None and here is not None and saved != here:
+                raise ValueError(
+                    f"[Trainer] the run was saved with the {part} {saved}, here it is {here}: go "
+                    "on with the same, or load state['model'] alone, into the model"
+                )
         before = deepcopy(self.state_dict())
         try:
             self._load(state_dict)
@@ -80,6 +97,29 @@ class Saved(Retelling):
             setattr(self, name, state["counts"][name])
         self._resume_at, self._random = state["position"], state["random"]
 
+    def _classes(self) -> dict[str, str | None]:
+        """What else than the model has numbers that another class would understand wrongly."""
+        parts = {"optimizer": self.optimizer, "scheduler": self.scheduler}
+        return {name: None if p is None else type(p).__name__ for name, p in parts.items()}
+
+    def _begin(self, resume: Any) -> None:
+        saves = self.checkpoints
+        if resume is True and saves is None:
+            raise ValueError("[Trainer] fit(resume=True) needs checkpoints: the folder of the run")
+        if not isinstance(resume, bool):
+            self.load_state_dict(load(resume))
+        elif saves is not None and not self.step and saves.latest is not None:
+            if not resume:
+                raise FileExistsError(
+                    f"[Trainer] {saves.folder} has the saves of a run: go on with it by "
+                    "fit(resume=True), or choose another folder"
+                )
+            self.load_state_dict(load(saves.latest))
+
+    def _save(self, best: bool = False) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.save(self.state_dict(), self.step, best=best)
+
     def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
         """By class, such that a run may go on with more of them, or fewer."""
         seen: Counter[str] = Counter()
@@ -97,7 +137,7 @@ def _states(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 # What a state holds, and of it the plain attributes.
 _ENTRIES = {
-    *("model", "optimizer", "scheduler", "scaler", "metrics", "callbacks"),
+    *("classes", "model", "optimizer", "scheduler", "scaler", "metrics", "callbacks"),
     *("history", "counts", "position", "random"),
 }
 _COUNTS = (

@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from copy import copy, deepcopy
 from itertools import islice
 from typing import Any
 
 from tapegrad.amp import GradScaler, autocast
-from tapegrad.checkpoint import Checkpoints, load
+from tapegrad.checkpoint import Checkpoints
 from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.modes import no_grad
 from tapegrad.core.tensor import Tensor
 from tapegrad.nn import Module
 from tapegrad.nn.utils import clip_grad_norm_, clip_grad_value_
+from tapegrad.ops.common.arguments import positive
 from tapegrad.optim.lr_scheduler import ReduceLROnPlateau
 
 from .batches import batch_size, length, moved
 from .callback import Callback, close_all
-from .checks import (
-    check_loader,
-    check_options,
-    check_parts,
-    check_result,
-    check_row_names,
-    count,
-    limit,
-    values_of,
-)
+from .checks import check_loader, check_options, check_parts, check_result, check_row_names, limit
 from .history import History
-from .position import Position, random_state, set_random_state
+from .position import Position, set_random_state
 from .progress import Progress
-from .saved import Saved
+from .reports import Reporting
 from .signals import Signals
 
 
-class Trainer(Saved):
+class Trainer(Reporting):
     """Trains a model::
 
         trainer = tg.train.Trainer(
@@ -90,7 +82,7 @@ class Trainer(Saved):
         progress: bool = True,
     ) -> None:
         check_parts(model, loss, optimizer, metrics or {}, callbacks)
-        check_options(optimizer, scheduler, scaler, amp_dtype, checkpoints, monitor)
+        check_options(optimizer, scheduler, scaler, amp_dtype, checkpoints, save_every, monitor)
         for name, value, known in (
             ("schedule", schedule, ("epoch", "step")),
             ("mode", mode, ("min", "max")),
@@ -102,7 +94,7 @@ class Trainer(Saved):
         self.metrics = dict(metrics or {})
         self.scheduler, self.schedule = scheduler, schedule
         self.mode, self._monitor = mode, monitor
-        self.accumulate = count("accumulate", accumulate)
+        self.accumulate = positive("[Trainer] accumulate", accumulate)
         self.clip_norm = limit("clip_norm", clip_norm)
         self.clip_value = limit("clip_value", clip_value)
         self.amp_dtype, self.non_finite = amp_dtype, non_finite
@@ -111,7 +103,7 @@ class Trainer(Saved):
             scaler = GradScaler(kind, enabled=amp_dtype == dtypes.float16)
         self.scaler = scaler
         self.checkpoints = checkpoints
-        self.save_every = None if save_every is None else count("save_every", save_every)
+        self.save_every = save_every
         self.callbacks = [*callbacks, *([Progress()] if progress else [])]
 
         self.history = History()
@@ -119,6 +111,7 @@ class Trainer(Saved):
         self.step = 0  # steps made in all of them, those left out included
         self.skipped = 0  # steps left out, where the loss was inf or nan
         self.last_loss = math.nan
+        self.resuming = False  # whether fit was told to go on with a saved run
         self.stopped = ""  # why the run is complete before its end
         self.best: float | None = None  # the monitored value
         self.best_step = 0  # of which report it is
@@ -183,7 +176,8 @@ class Trainer(Saved):
         resume: Any = False,
     ) -> History:
         """Train until there were so many epochs, or steps, since the very beginning, whichever is
-        first, and return the history: a row for every epoch, or every ``report_every`` steps.
+        first, and return the history: a row for every epoch, or every ``report_every`` steps. Warns
+        where there were so many before.
 
         validation: batches that are evaluated at every report. resume: go on from the last save in
         ``checkpoints``, if there is one (True), or from a file (a path). A run that is killed and
@@ -203,14 +197,14 @@ class Trainer(Saved):
             raise ValueError("[Trainer] fit needs epochs, or steps: how long to train")
         for name, value in (("epochs", epochs), ("steps", steps), ("report_every", report_every)):
             if value is not None:
-                count(name, value)
+                positive(f"[Trainer] {name}", value)
         loaders = [loader] if validation is None else [loader, validation]
         check_loader("loader", loader)
         if validation is not None:
             check_loader("validation", validation)
         self._validated = validation is not None
         check_row_names(self.monitor, self.metrics, self._validated)
-        self.stopped = ""
+        self.stopped, self.resuming = "", resume is not False
         self._begin(resume)
         self._position = Position(*loaders)
         if self._random is not None:
@@ -225,6 +219,13 @@ class Trainer(Saved):
             enough = epochs is not None and self.epoch >= epochs
             return enough or bool(self.stopped) or (steps is not None and self.step >= steps)
 
+        if complete() and not resume and not self._report_due:
+            warnings.warn(
+                f"[Trainer] nothing is left to do: the run has {self.epoch} epochs and {self.step} "
+                "steps, and both count from its beginning; "
+                f"fit(epochs={self.epoch + 1}) trains another epoch",
+                stacklevel=2,
+            )
         self._fitting = True
         try:
             with Signals() as self._signals:
@@ -352,107 +353,3 @@ class Trainer(Saved):
     def _move_schedule(self) -> None:
         if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
-
-    # ------------------------------------------------------------------ reports
-
-    @no_grad()
-    def evaluate(self, loader: Iterable) -> dict[str, float]:
-        """The mean loss and the metrics over all batches, the model in evaluation mode: "loss", and
-        the metrics by name. Raises ValueError for a loader without batches."""
-        check_loader("loader", loader)
-        values = self._evaluated(loader)
-        assert values is not None
-        return values
-
-    def _evaluated(self, loader: Iterable, stop: Signals | None = None) -> dict[str, float] | None:
-        """None where a signal came in between."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        metrics = deepcopy(self.metrics)
-        for metric in metrics.values():
-            metric.reset()
-        total, samples = 0.0, 0
-        if self._position is not None and loader is self._position.loader:
-            loader = copy(loader)  # which is at another place than this one
-        self.model.eval()
-        try:
-            for batch in loader:
-                if stop is not None and stop.caught:
-                    return None
-                size = batch_size(batch)
-                loss, output, target = self._computed(batch)
-                total, samples = total + loss.item() * size, samples + size
-                for metric in metrics.values():
-                    metric.update(output, target)
-        finally:
-            for module, mode in modes:
-                module.training = mode
-        if not samples:
-            raise ValueError("[Trainer] there was no batch to evaluate")
-        return {"loss": total / samples, **values_of(metrics)}
-
-    def _report(self, validation: Any) -> None:
-        row = self._row(validation)
-        self._report_due = row is None
-        if row is not None:
-            self._publish(row)
-
-    def _row(self, validation: Any) -> dict[str, Any] | None:
-        """The next row of the history; None, and nothing has changed, where a signal came."""
-        position: Any = self._position
-        before = random_state(position.generators)
-        begun = position.taken or (self._resume_at or {}).get("taken")
-        row: dict[str, Any] = {
-            "epoch": self.epoch + bool(begun),
-            "step": self.step,
-            "lr": float(self.optimizer.param_groups[0]["lr"]),
-            "loss": self._total / self._samples if self._samples else math.nan,
-            **values_of(self.metrics),
-        }
-        if validation is not None:
-            with no_grad():
-                values = self._evaluated(validation, self._signals)
-            if values is None:
-                set_random_state(before, position.generators)
-                return None
-            row.update({f"val_{name}": value for name, value in values.items()})
-        return row
-
-    def _publish(self, row: dict[str, Any]) -> None:
-        self._total, self._samples = 0.0, 0
-        for metric in self.metrics.values():
-            metric.reset()
-        self.history.append(row)
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(row[self.monitor])
-        value, old = row[self.monitor], self.best
-        better = not math.isnan(value) and (
-            old is None or (value > old if self.mode == "max" else value < old)
-        )
-        if better:
-            self.best, self.best_step = value, self.step
-        self._tell("on_report", row)
-        self._save(best=better)
-
-    def _tell(self, hook: str, *args: Any) -> None:
-        for callback in self.callbacks:
-            getattr(callback, hook)(self, *args)
-
-    # ------------------------------------------------------------------ going on
-
-    def _begin(self, resume: Any) -> None:
-        saves = self.checkpoints
-        if resume is True and saves is None:
-            raise ValueError("[Trainer] fit(resume=True) needs checkpoints: the folder of the run")
-        if not isinstance(resume, bool):
-            self.load_state_dict(load(resume))
-        elif saves is not None and not self.step and saves.latest is not None:
-            if not resume:
-                raise FileExistsError(
-                    f"[Trainer] {saves.folder} has the saves of a run: go on with it by "
-                    "fit(resume=True), or choose another folder"
-                )
-            self.load_state_dict(load(saves.latest))
-
-    def _save(self, best: bool = False) -> None:
-        if self.checkpoints is not None:
-            self.checkpoints.save(self.state_dict(), self.step, best=best)

@@ -283,7 +283,7 @@ class CheckpointFunction(Function):
                 "is nothing to go back over: call the function without a checkpoint"
             )
         backward([y for y, _ in pairs], [g for _, g in pairs])
-        return (None, None, *[a.grad if isinstance(a, Tensor) else None for a in args])
+        return (None, None, *[a._grad if isinstance(a, Tensor) else None for a in args])
 
 
 # ---------------------------------------------------------------------- what users call

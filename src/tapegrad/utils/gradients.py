@@ -152,7 +152,9 @@ def _problems(layer: Layer, largest: float) -> list[str]:
 
 def _dead(module: Any) -> float | None:
     weight: Any = getattr(module, "weight", None)
-    if getattr(weight, "ndim", 0) < 2 or weight.grad is None or hasattr(module, "num_embeddings"):
+    if getattr(weight, "ndim", 0) < 2 or hasattr(module, "num_embeddings"):
+        return None
+    if not weight.is_leaf or weight.grad is None:  # (One that is parametrized is made of others.)
         return None
     gradient = weight.grad.detach()
     if getattr(module, "transposed", False):  # (in, out, ...)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.files import require_regular_file
+
 from .place import held_dtype
 from .table import Table
 
@@ -39,6 +41,7 @@ class _Groups(Table):
     ) -> None:
         self.path = os.fspath(path)
         self._missing = missing
+        require_regular_file(self.path)
         with open(self.path, "rb"):  # an OSError of the usual kind where it cannot be read
             pass
         file = self._opened()

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.files import require_regular_file
+
 from .place import known_encoding
 from .table import Table
 
@@ -83,6 +85,7 @@ class CSVDataset(Table):
     ) -> dict[str, np.ndarray]:
         """All columns. The fields of a piece of the file become arrays before the next is read."""
         self._lines = array("q")
+        require_regular_file(self.path)
         with open(self.path, newline="", encoding=encoding) as file:
             rows = self._rows(csv.reader(file, delimiter=delimiter, strict=True), encoding)
             if (first := next(rows, None)) is None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import CPU
+from tapegrad.core.files import require_regular_file
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.data.dataset import Dataset
 from tapegrad.ops.common.refusals import retelling
@@ -32,6 +33,7 @@ def read_image(path: str | os.PathLike, mode: str = "RGB") -> Tensor:
     if mode not in _MODES:
         raise ValueError(f"[read_image] mode must be one of {', '.join(_MODES)}, got {mode!r}")
     file = os.fspath(path)
+    require_regular_file(file)
     with open(file, "rb") as stream:
         try:
             with warnings.catch_warnings():

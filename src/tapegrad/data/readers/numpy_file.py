@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.core.files import require_regular_file
 from tapegrad.core.tensor import Tensor
 from tapegrad.data.dataset import Dataset
 
@@ -62,6 +63,7 @@ class _Arrays(Dataset):
 
 
 def _load(owner: str, path: str, **options: Any) -> Any:
+    require_regular_file(path)
     try:
         return np.load(path, allow_pickle=False, **options)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:

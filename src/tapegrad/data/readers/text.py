@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import CPU
+from tapegrad.core.files import require_regular_file
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.data.dataset import Dataset
 
@@ -33,6 +34,7 @@ class TextLines(Dataset):
         if len("\n".encode(encoding)) != 1:
             raise ValueError(f"[TextLines] {self.path}: {encoding} ends lines with several bytes")
         ends, size = [], 0
+        require_regular_file(self.path)
         with open(self.path, "rb") as file:
             while piece := file.read(_PIECE):
                 newlines = np.flatnonzero(np.frombuffer(piece, np.uint8) == 10)

@@ -108,7 +108,7 @@ def _total(op: str, tensors: list[Tensor], norm_type: float, error_if_nonfinite:
         return zeros(())
     device = tensors[0].device
     norms = [wrap(_norm(t, norm_type), t.device).to(device) for t in tensors]
-    joined = wrap(device.xp.stack([norm._array for norm in norms]), device)
+    joined = wrap(device.library.stack([norm._array for norm in norms]), device)
     total = wrap(device.asarray(_norm(joined, norm_type)), device)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(

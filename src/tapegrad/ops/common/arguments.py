@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from tapegrad.core import dtypes
 from tapegrad.core.tensor import Tensor
 
@@ -13,6 +15,14 @@ def require_tensor(op: str, x: Any) -> None:
     """Raise TypeError for anything but a Tensor."""
     if not isinstance(x, Tensor):
         raise TypeError(f"[{op}] expects a Tensor, got {type(x).__name__}")
+
+
+def positive(what: str, value: Any) -> int:
+    """A positive integer, Python's or NumPy's. Raises ValueError, which begins with ``what``, for
+    anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{what} must be a positive integer, got {value!r}")
+    return int(value)
 
 
 def check_nesting(op: str, data: Any, depth: int = 64) -> None:

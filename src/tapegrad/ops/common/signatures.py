@@ -22,6 +22,7 @@ from tapegrad.ops.common.refusals import retell
 
 from . import old_calls
 from .arguments import tensors_in
+from .in_c import in_c
 from .out import write_out
 
 
@@ -66,7 +67,7 @@ def published(function: Any, op: str) -> Any:
             if composed:
                 result = (quiet(function) if noisy() else function)(*args, **options)
                 if result.__class__ is not Tensor or result._base is not None:
-                    _leave_temporaries(result, (args, options))
+                    _leave_temporaries(result, args, options)
             else:
                 result = function(*args, **options)
             return result if out is None else write_out(op, result, out)
@@ -77,15 +78,18 @@ def published(function: Any, op: str) -> Any:
                 raise
         return called(**old, **({} if out is None else {"out": out}))
 
-    return called
+    return in_c(called, function, function_cell(called))
 
 
-def _leave_temporaries(result: Any, given: Any) -> None:
+def _leave_temporaries(result: Any, args: Any, options: Any) -> None:
     """Let results that are views of what nobody else has ever seen be no views."""
     results = result if isinstance(result, tuple) else (result,)
+    first = args[0] if args else None
     for t in results:
         base = getattr(t, "_base", None)
-        if base is not None:
+        # The usual case, a view of the first argument, is found out at once.
+        if base is not None and first is not base and getattr(first, "_base", None) is not base:
+            given = (args, options)
             seen = [*tensors_in(given), *(other for other in tensors_in(results) if other is not t)]
             if not any(x is t or x is base or x._base is base for x in seen):
                 t._base = None
@@ -154,4 +158,5 @@ def _shown(value: Any) -> str:
 
 def function_cell(called: Any) -> Any:
     """Where what ``published`` returned has the function that it runs, for autocast to exchange."""
+    called = getattr(called, "plain", called)
     return called.__closure__[called.__code__.co_freevars.index("function")]

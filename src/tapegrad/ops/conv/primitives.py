@@ -29,11 +29,6 @@ _PIECE_BYTES = 1 << 19
 # And a large image in strips, or the patches of a single one would take as much.
 _STRIP_BYTES = 1 << 22
 
-# The product of an image with so few places is narrow: on the CPU there is one for several images,
-# whose patches take up to _STRIP_BYTES.
-_FEW_PLACES = 64
-_SEVERAL = 4
-
 # Windows that wrap around the end of a row take part in the gradient of the input, with gradient 0,
 # for then patches are added up in rows as long as an image; up to this much more than the windows.
 _WASTE = 1.6
@@ -71,22 +66,10 @@ def _windows_of(xp: Any, rows: Array, size: Sizes, out: Sizes) -> Any:
     return _strided(xp, rows, (*rows.shape[:2], *out), (*rows.strides[:2], *steps))
 
 
-def _are_small(images: Any, places: int, groups: int) -> bool:
-    several = isinstance(images, np.ndarray) and len(images) >= _SEVERAL
-    return several and places <= _FEW_PLACES and groups == 1
-
-
-def _side_by_side(images: Any, dims: int) -> Any:
-    """(n, channels, ..., *places) as a matrix, with a column for each place of each image:
-    (elements, n * places). ``dims`` is the number of dimensions of the places."""
-    moved = np.moveaxis(images, 0, -dims - 1)
-    return moved.reshape(math.prod(moved.shape[: -dims - 1]), math.prod(moved.shape[-dims - 1 :]))
-
-
-def _pieces(like: Any, per_image: int, piece_bytes: int = _PIECE_BYTES) -> list[slice]:
-    """The batch in pieces of about so many bytes on the CPU, in one piece on a GPU."""
+def _pieces(like: Any, per_image: int) -> list[slice]:
+    """The batch in pieces of about _PIECE_BYTES on the CPU, in one piece on a GPU."""
     n = like.shape[0]
-    size = max(piece_bytes // max(per_image * like.itemsize, 1), 1)
+    size = max(_PIECE_BYTES // max(per_image * like.itemsize, 1), 1)
     step = size if isinstance(like, np.ndarray) else max(n, 1)
     return [slice(i, i + step) for i in range(0, n, step)]
 
@@ -156,12 +139,6 @@ def convolution(
     filters, kernel, groups = weight.shape[0], weight.shape[2:], geometry.groups
     patches = patches_of(xp, x, kernel, out, geometry)
     w = _matrices(weight, groups)
-    if _are_small(x, math.prod(out), groups):
-        whole = np.empty((len(x), filters, *out), x.dtype)
-        for piece in _pieces(x, math.prod(patches.shape[1:]), _STRIP_BYTES):
-            joint = np.matmul(w[0], _side_by_side(patches[piece], len(out)))
-            whole[piece] = np.moveaxis(joint.reshape(filters, -1, *out), 1, 0)
-        return whole if bias is None else np.add(whole, bias.reshape(-1, *(1,) * len(out)), whole)
     y = xp.empty((len(x), groups, filters // groups, math.prod(out)), dtype=x.dtype)
     if small_images.are_small(x, out, groups):
         small_images.convolution(patches, weight, y[:, 0])
@@ -200,7 +177,7 @@ def convolution_input(
         return small_images.gradient_of_input(y_grad, weight, size, geometry)
     full = tuple(s + 2 * p for s, p in zip(size, padding, strict=True))
     flat = _flat_size(full, out, stride)
-    positions = list(product(*map(range, kernel)))
+    positions = product(*map(range, kernel))
     if flat:
         steps = _steps(full)
         starts = [sum(map(math.prod, zip(p, dilation, steps, strict=True))) for p in positions]
@@ -208,14 +185,6 @@ def convolution_input(
     else:
         targets = [window(p, out, geometry) for p in positions]
     w = _matrices(weight, groups).swapaxes(1, 2)
-    if _are_small(y_grad, math.prod(out), groups):
-        small = np.zeros((n, channels, *full), y_grad.dtype)
-        for piece in _pieces(y_grad, channels * math.prod((*kernel, *out)), _STRIP_BYTES):
-            columns = np.matmul(w[0], _side_by_side(y_grad[piece], len(out)))
-            columns = np.moveaxis(columns.reshape(channels, math.prod(kernel), -1, *out), 2, 0)
-            for k, position in enumerate(positions):
-                small[piece][window(position, tuple(out), geometry)] += columns[:, :, k]
-        return small[inside(size, padding)]
     x = xp.zeros((n, channels, math.prod(full)) if flat else (n, channels, *full), y_grad.dtype)
     shape = [flat] if flat else list(out)
     per_image = channels * math.prod(kernel) * math.prod(shape)
@@ -260,11 +229,6 @@ def convolution_weight(
     g = y_grad.reshape(n, groups, filters // groups, math.prod(out))
     channels = x.shape[1] // groups
     weight = xp.zeros((groups, filters // groups, channels * math.prod(kernel)), dtype=x.dtype)
-    if _are_small(x, math.prod(out), groups):
-        for piece in _pieces(x, math.prod(patches.shape[1:]), _STRIP_BYTES):
-            columns = _side_by_side(patches[piece], len(out))
-            weight[0] += np.matmul(_side_by_side(y_grad[piece], len(out)), columns.T)
-        return weight.reshape(filters, channels, *kernel)
     for piece, rows, flat in _parts_of(x, patches, out):
         part = g[piece][..., flat]
         columns = _strip(patches[piece], rows, out)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
+from inspect import Parameter, Signature
 from typing import Any
 
 import numpy as np
@@ -174,6 +176,31 @@ def frombuffer(
 # ---------------------------------------------------------------------- one value, many times
 
 
+# What all that make tensors take by name.
+OPTIONS = [
+    Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+    for name, kind, default in (
+        ("dtype", "Any", None),
+        ("device", "Any", None),
+        ("requires_grad", "bool", False),
+        ("layout", "Any", None),
+        ("pin_memory", "bool", False),
+        ("out", "Tensor | None", None),
+    )
+]
+
+
+def show_options(made: Any, function: Callable, skip: int = 0, *more: Parameter) -> Any:
+    """Let help() and editors see of ``made`` what it is called with: the arguments of ``function``
+    but the first, and the options by name."""
+    own = [*inspect.signature(function).parameters.values()][skip:]
+    own = [p for p in own if p.kind is not Parameter.VAR_KEYWORD]
+    made.__signature__ = Signature(
+        [*own, *OPTIONS[:-1], *more, OPTIONS[-1]], return_annotation="Tensor"
+    )
+    return made
+
+
 def factory(function: Callable) -> Callable:
     """A function that makes a tensor, from one that makes an array: ``function(device, dtype, ..)``
     gets the device, and the dtype or None. What it makes takes PyTorch's options ``dtype``,
@@ -202,7 +229,7 @@ def factory(function: Callable) -> Callable:
             return write_out(op, result, out)
         return result.requires_grad_() if requires_grad else result
 
-    return make
+    return show_options(make, function, 2)  # without the device and the dtype
 
 
 def made_sizes(op: str, size: tuple, options: dict) -> tuple[int, ...]:
@@ -264,6 +291,12 @@ def like(op: str, x: Tensor, options: dict) -> dict:
     return {"dtype": x.dtype, "device": x.device, **given}
 
 
+def show_like_options(function: Callable) -> Callable:
+    """Let help() and editors see the options of what makes a tensor like another."""
+    more = Parameter("memory_format", Parameter.KEYWORD_ONLY, default=None, annotation="Any")
+    return show_options(function, function, 0, more)
+
+
 def like_another(function: Callable) -> Callable:
     """``zeros_like`` of ``zeros``: its sizes are those of a tensor."""
     name = f"{function.__name__}_like"
@@ -273,12 +306,13 @@ def like_another(function: Callable) -> Callable:
         return function(tuple(input.shape), **options)
 
     doc = f"``{function.__name__}`` of the tensor's shape, and of its dtype and device by default."
-    return named(name, alike, doc)
+    return show_like_options(named(name, alike, doc))
 
 
 zeros_like, ones_like, empty_like = map(like_another, (zeros, ones, empty))
 
 
+@show_like_options
 def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
     """``full`` of the tensor's shape, and of its dtype and device by default."""
     options = like("full_like", input, options)

@@ -123,8 +123,12 @@ def plain_index(op: str, x: Tensor, index: Any) -> tuple[tuple | None, tuple | N
     In two steps, (basic, arrays), either of them None: PyTorch applies ints and slices before index
     arrays, while NumPy takes an int beside an array for an array and moves the dimensions.
     """
-    parts = [_plain(op, x, part) for part in _parts(index)]
     shape = x._array.shape
+    if index.__class__ is Tensor and shape and index._array.dtype.kind == "i" and index.ndim:
+        rows = _array_index(op, x, index)  # one index tensor needs no more than this
+        in_range(op, rows, -shape[0], shape[0], 0)
+        return None, (rows,)
+    parts = [_plain(op, x, part) for part in _parts(index)]
     used = builtins.sum([_consumes(p) for p in parts])
     if used > len(shape):
         hint = "" if shape else "; x.item() is the number of a tensor without dimensions"
@@ -184,14 +188,14 @@ def _plain(op: str, x: Tensor, part: Any) -> Any:
             raise ValueError(f"[{op}] the step of a slice must be positive, got {part.step}")
         ends = (part.start, part.stop, part.step)  # which may be 0-d tensors
         return slice(*[e if e is None else e.__index__() for e in ends])
-    whole = getattr(getattr(part, "dtype", None), "name", "") in _INTEGERS
-    if whole and part.ndim == 0:
+    dtype = getattr(part, "dtype", None)
+    # A single integer is a position. (A uint8 is a mask, as before there were bools.)
+    if getattr(dtype, "kind", None) in _INTEGERS and dtype != np.uint8 and part.ndim == 0:
         return int(part)
     return _array_index(op, x, part)
 
 
-# Those of which a single one is a position. (A uint8 is a mask, as before there were bools.)
-_INTEGERS = {"int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"}
+_INTEGERS = {"i", "u"}  # the kinds of NumPy's dtypes
 
 
 def _consumes(part: Any) -> int:
@@ -232,14 +236,14 @@ def _array_index(op: str, x: Tensor, part: Any) -> Any:
         part = part if part.size else part.astype(np.int64)
     try:
         array = snapshot_index(x._device, part)
-        kind, name = array.dtype.kind, array.dtype.name
+        name = None if array.dtype.kind in "biu" else array.dtype.name
     except (TypeError, ValueError):  # CuPy makes no arrays of text
-        kind, name = "O", type(part).__name__
-    if kind not in "biu":
+        name = type(part).__name__
+    if name is not None:
         raise IndexError(
             f"[{op}] indices are ints, slices, None, ..., or integer or bool tensors; got {name}"
         )
-    return array.astype(bool) if name == "uint8" else array
+    return array.astype(bool) if array.dtype == np.uint8 else array
 
 
 def _listed(part: Any) -> Any:

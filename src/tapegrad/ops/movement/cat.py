@@ -12,10 +12,10 @@ from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import axis, require_tensor
 from tapegrad.ops.creation.create import zeros
-from tapegrad.ops.pointwise.elementwise import cast
+from tapegrad.ops.pointwise.elementwise import as_dtype
 
 from .axes import atleast_1d, atleast_2d, atleast_3d
-from .shape import reshape, unsqueeze
+from .shape import reshape
 from .split import slice_along
 
 
@@ -29,6 +29,16 @@ def _concatenate_rule(xp: Any, g: Array, needs: Any, axis: int, sizes: tuple[int
 @primitive("concatenate", vjp_all=_concatenate_rule)
 def _concatenate(xp: Any, *arrays: Array, axis: int, sizes: tuple[int, ...]) -> Array:
     return xp.library.concatenate(arrays, axis=axis)
+
+
+def _stack_rule(xp: Any, g: Array, needs: Any, axis: int) -> list:
+    before = (slice(None),) * axis
+    return [xp.getitem(g, index=(*before, i)) if need else None for i, need in enumerate(needs)]
+
+
+@primitive("stack", vjp_all=_stack_rule)
+def _stack(xp: Any, *arrays: Array, axis: int) -> Array:
+    return xp.library.stack(arrays, axis=axis)
 
 
 def _several(op: str, tensors: Any) -> list[Tensor]:
@@ -58,23 +68,31 @@ def cat(tensors: Any, dim: Any = 0) -> Tensor:  # Any: a second tensor gets its 
 
 
 def _joined(op: str, tensors: list[Tensor], dim: int) -> Tensor:
-    first = next((x for x in tensors if x._array.shape != (0,)), tensors[0])
-    if builtins.any(x.ndim == 0 for x in tensors):
+    shapes = {x._array.shape for x in tensors}
+    if () in shapes:
         raise RuntimeError(f"[{op}] 0-d tensors have no dimension to join along: use stack")
+    first = next((x for x in tensors if x._array.shape != (0,)), tensors[0])
     d = axis(op, dim, first.ndim)
-    common = first.dtype
+    if len(shapes) > 1:
+        if first.ndim > 1:  # an empty vector joins anything, as in PyTorch
+            empty = tuple(0 if i == d else n for i, n in enumerate(first.shape))
+            tensors = [reshape(x, empty) if x._array.shape == (0,) else x for x in tensors]
+        rest = {x._array.shape[:d] + x._array.shape[d + 1 :] for x in tensors}
+        if len(rest) > 1 or builtins.any(x.ndim != first.ndim for x in tensors):
+            raise RuntimeError(
+                f"[{op}] all sizes but dim {dim} must agree, got shapes {_shapes(tensors)}"
+            )
+    sizes = tuple([x._array.shape[d] for x in tensors])
+    return _concatenate(*_of_one_dtype(tensors), axis=d, sizes=sizes)
+
+
+def _of_one_dtype(tensors: list[Tensor]) -> list[Tensor]:
+    common = tensors[0]._array.dtype
+    if all([x._array.dtype is common for x in tensors]):
+        return tensors
     for x in tensors:
         common = promote_types(common, x.dtype)
-    if first.ndim > 1:  # an empty vector joins anything, as in PyTorch
-        empty = tuple(0 if i == d else n for i, n in enumerate(first.shape))
-        tensors = [reshape(x, empty) if x._array.shape == (0,) else x for x in tensors]
-    rest = {x._array.shape[:d] + x._array.shape[d + 1 :] for x in tensors}
-    if len(rest) > 1 or builtins.any(x.ndim != first.ndim for x in tensors):
-        raise RuntimeError(
-            f"[{op}] all sizes but dim {dim} must agree, got shapes {_shapes(tensors)}"
-        )
-    parts = [x if x.dtype == common else cast(x, dtype=common) for x in tensors]
-    return _concatenate(*parts, axis=d, sizes=tuple(x._array.shape[d] for x in parts))
+    return [as_dtype(x, common) for x in tensors]
 
 
 def stack(tensors: Any, dim: int = 0) -> Tensor:
@@ -84,7 +102,7 @@ def stack(tensors: Any, dim: int = 0) -> Tensor:
     if len({x._array.shape for x in tensors}) > 1:
         raise RuntimeError(f"[stack] all shapes must be equal, got {_shapes(tensors)}")
     d = axis("stack", dim, tensors[0].ndim + 1)
-    return _joined("stack", [unsqueeze(x, d) for x in tensors], d)
+    return _stack(*_of_one_dtype(tensors), axis=d)
 
 
 def hstack(tensors: Any) -> Tensor:

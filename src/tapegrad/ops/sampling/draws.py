@@ -13,7 +13,7 @@ from tapegrad.core.devices import Device
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common import arguments
 from tapegrad.ops.common.operands import named
-from tapegrad.ops.creation.create import factory, like, like_another, made_sizes
+from tapegrad.ops.creation.create import factory, like, like_another, made_sizes, show_like_options
 
 from .philox import DIGITS, Generator, draw, integers, whole_range
 
@@ -85,6 +85,7 @@ def randperm(device: Device, dtype: Any, n: int, *, generator: Generator | None 
 rand_like, randn_like = map(like_another, (rand, randn))
 
 
+@show_like_options
 def randint_like(input: Tensor, low: Any = 0, high: Any = None, **options: Any) -> Tensor:
     """``randint`` of the tensor's shape, and of its dtype and device by default: randint_like(x,
     high) or randint_like(x, low, high). Raises what that does."""

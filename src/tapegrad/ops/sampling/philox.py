@@ -95,11 +95,11 @@ class Generator(Retelling):
         with self._lock:
             self._seed, self._offset = seed, offset
 
-    def next(self) -> tuple[int, int]:
-        """The (seed, offset) of one call."""
+    def next(self, calls: int = 1) -> tuple[int, int]:
+        """The (seed, offset) of one call, or of the first of so many."""
         with self._lock:
-            self._offset += 1
-            return self._seed, self._offset - 1
+            self._offset += calls
+            return self._seed, self._offset - calls
 
 
 default_generator = Generator()

@@ -8,6 +8,8 @@ from functools import partial
 from types import FunctionType
 from typing import Any
 
+from tapegrad.ops.common.arguments import positive
+
 from ..number import Number
 from ..optimizer import Optimizer
 from .base import LRScheduler, for_groups, prolonged
@@ -203,8 +205,7 @@ class OneCycleLR(_WithMomentum):
             if None in named.values():
                 raise ValueError("OneCycleLR: give total_steps, or both epochs and steps_per_epoch")
         for name, value in named.items():
-            if not isinstance(value, int) or value <= 0:
-                raise ValueError(f"OneCycleLR: {name} must be a positive integer, not {value!r}")
+            positive(f"OneCycleLR: {name}", value)
         self.total_steps = math.prod(named.values())  # type: ignore[arg-type]
         if not isinstance(pct_start, (int, float)) or not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycleLR: pct_start must be between 0 and 1, not {pct_start!r}")

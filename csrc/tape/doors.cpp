@@ -1,0 +1,347 @@
+// What all doors have in common (see doors.h): the object that stands for the function, and the
+// arguments.
+#include "doors.h"
+
+#include <structmember.h>
+
+#include <cstddef>
+#include <cstring>
+
+namespace {
+
+const DoorEntry* const all_doors[] = {view_doors, reduction_doors, join_doors, product_doors,
+                                      choice_doors, pass_doors,      row_doors,  extreme_doors};
+
+const DoorEntry* find_door(const char* name) {
+    for (const DoorEntry* entry : all_doors) {
+        for (; entry->name; ++entry) {
+            if (std::strcmp(entry->name, name) == 0) {
+                return entry;
+            }
+        }
+    }
+    return nullptr;
+}
+
+PyObject* call_door(PyObject* self, PyObject* const* given, size_t flags, PyObject* keywords) {
+    Door& door = *reinterpret_cast<Door*>(self);
+    if (engine.ready && (!door.cell || PyCell_GET(door.cell) == door.within)) {
+        PyObject* result = door.serve(door, {given, PyVectorcall_NARGS(flags), keywords});
+        if (result) {
+            return result;
+        }
+        if (PyErr_Occurred()) {
+            if (!PyErr_ExceptionMatches(PyExc_Exception)) {  // an interrupt
+                return nullptr;
+            }
+            PyErr_Clear();
+        }
+    }
+    return PyObject_Vectorcall(door.plain, given, flags, keywords);
+}
+
+// Door(name, plain, cell, within, [(caller, body), ...])
+PyObject* new_door(PyTypeObject* type, PyObject* given, PyObject*) {
+    const char* name;
+    PyObject *plain, *cell, *within, *used;
+    if (!PyArg_ParseTuple(given, "sOOOO!", &name, &plain, &cell, &within, &PyList_Type, &used)) {
+        return nullptr;
+    }
+    const DoorEntry* entry = find_door(name);
+    if (!entry || PyList_GET_SIZE(used) > most_used || (cell != Py_None && !PyCell_Check(cell))) {
+        return PyErr_Format(PyExc_ValueError, "there is no such door: %s", name);
+    }
+    Ref self(type->tp_alloc(type, 0));
+    if (!self) {
+        return nullptr;
+    }
+    Door& door = *reinterpret_cast<Door*>(self.object);
+    door.vectorcall = call_door;
+    door.serve = entry->serve;
+    door.plain = Py_NewRef(plain);
+    door.cell = cell == Py_None ? nullptr : Py_NewRef(cell);
+    door.within = Py_NewRef(within);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(used); ++i) {
+        PyObject *caller, *body;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(used, i), "O!O", caller_type(), &caller, &body)) {
+            return nullptr;
+        }
+        door.used[i].caller = reinterpret_cast<Caller*>(Py_NewRef(caller));
+        door.used[i].body = Py_NewRef(body);
+    }
+    return self.release();
+}
+
+// What a door owns.
+template <class Function>
+int each_reference(Door& door, Function function) {
+    for (PyObject** object : {&door.dict, &door.plain, &door.cell, &door.within}) {
+        if (int stopped = function(*object)) {
+            return stopped;
+        }
+    }
+    for (Used& used : door.used) {
+        for (PyObject** object : {reinterpret_cast<PyObject**>(&used.caller), &used.body, &used.accepted}) {
+            if (int stopped = function(*object)) {
+                return stopped;
+            }
+        }
+    }
+    return 0;
+}
+
+int traverse_door(PyObject* self, visitproc visit, void* arg) {
+    Py_VISIT(Py_TYPE(self));
+    return each_reference(*reinterpret_cast<Door*>(self),
+                          [=](PyObject* object) { return object ? visit(object, arg) : 0; });
+}
+
+int clear_door(PyObject* self) {
+    return each_reference(*reinterpret_cast<Door*>(self), [](PyObject*& object) {
+        Py_CLEAR(object);
+        return 0;
+    });
+}
+
+void delete_door(PyObject* self) {
+    PyObject_GC_UnTrack(self);
+    PyTypeObject* type = Py_TYPE(self);
+    if (reinterpret_cast<Door*>(self)->weakrefs) {
+        PyObject_ClearWeakRefs(self);
+    }
+    clear_door(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject* bind(PyObject* self, PyObject* object, PyObject*) {
+    return object && object != Py_None ? PyMethod_New(self, object) : Py_NewRef(self);
+}
+
+PyObject* reduce(PyObject* self, PyObject*) { return PyObject_GetAttrString(self, "__qualname__"); }
+
+PyObject* show(PyObject* self) { return PyObject_Repr(reinterpret_cast<Door*>(self)->plain); }
+
+PyMethodDef methods[] = {
+    {"__reduce__", reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyMemberDef members[] = {
+    {"plain", T_OBJECT_EX, offsetof(Door, plain), READONLY, nullptr},
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Door, vectorcall), READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, offsetof(Door, dict), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Door, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+PyGetSetDef getset[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyType_Slot slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(new_door)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(delete_door)},
+    {Py_tp_traverse, reinterpret_cast<void*>(traverse_door)},
+    {Py_tp_clear, reinterpret_cast<void*>(clear_door)},
+    {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+    {Py_tp_descr_get, reinterpret_cast<void*>(bind)},
+    {Py_tp_repr, reinterpret_cast<void*>(show)},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {Py_tp_getset, getset},
+    {0, nullptr},
+};
+
+PyType_Spec spec = {"tapegrad._tape.Door", sizeof(Door), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                        Py_TPFLAGS_METHOD_DESCRIPTOR,
+                    slots};
+
+// What a partial, or a callable with loops before one, runs at last. Null where it is neither.
+Ref body_of(PyObject* implementation) {
+    Ref plain(PyObject_GetAttrString(implementation, "plain"));
+    if (!plain) {
+        PyErr_Clear();
+        plain = Ref::to(implementation);
+    }
+    Ref body(PyObject_GetAttrString(plain, "func"));
+    if (!body) {
+        PyErr_Clear();
+    }
+    return body;
+}
+
+}  // namespace
+
+PyTypeObject* door_type() {
+    static PyObject* const type = PyType_FromSpec(&spec);
+    return reinterpret_cast<PyTypeObject*>(type);
+}
+
+PyObject* list_doors() {
+    Ref listed(PyDict_New());
+    for (const DoorEntry* entry : all_doors) {
+        for (; listed && entry->name; ++entry) {
+            Ref used(PyList_New(0));
+            for (int i = 0; used && i < most_used && entry->used[i]; ++i) {
+                Ref name(PyUnicode_FromString(entry->used[i]));
+                if (!name || PyList_Append(used, name) < 0) {
+                    return nullptr;
+                }
+            }
+            if (!used || PyDict_SetItemString(listed, entry->name, used) < 0) {
+                return nullptr;
+            }
+        }
+    }
+    return listed.release();
+}
+
+bool Used::runs_body(PyObject* device) {
+    PyObject* implementation = PyDict_GetItemWithError(caller->implementations, device);
+    if (!implementation || implementation == accepted) {
+        return implementation;
+    }
+    Ref runs = body_of(implementation);
+    if (runs.object != body) {
+        return false;
+    }
+    Py_XSETREF(accepted, Py_NewRef(implementation));
+    return true;
+}
+
+// ---- arguments ----
+
+bool Given::place(const char* const* names, PyObject** places, int named, int positional) const {
+    if (count > positional) {
+        return false;
+    }
+    for (int i = 0; i < named; ++i) {
+        places[i] = i < count ? values[i] : nullptr;
+    }
+    for (Py_ssize_t k = 0; keywords && k < PyTuple_GET_SIZE(keywords); ++k) {
+        PyObject* word = PyTuple_GET_ITEM(keywords, k);
+        int i = 0;
+        while (i < named && PyUnicode_CompareWithASCIIString(word, names[i])) {
+            ++i;
+        }
+        if (i == named || places[i]) {
+            return false;
+        }
+        places[i] = values[count + k];
+    }
+    return true;
+}
+
+bool read_int(PyObject* object, npy_intp& value) {
+    if (!object || !PyLong_CheckExact(object)) {
+        return false;
+    }
+    value = PyLong_AsSsize_t(object);
+    if (value == -1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return false;
+    }
+    return true;
+}
+
+bool read_flag(PyObject* object, bool& value) {
+    if (object == Py_True || object == Py_False) {
+        value = object == Py_True;
+    }
+    return !object || PyBool_Check(object);
+}
+
+bool read_axis(PyObject* object, int dimensions, int& axis) {
+    npy_intp given;
+    const int span = dimensions ? dimensions : 1;
+    if (!read_int(object, given) || given < -span || given >= span) {
+        return false;
+    }
+    axis = int(given < 0 ? given + span : given);
+    return true;
+}
+
+bool read_axes(PyObject* object, int dimensions, unsigned& axes) {
+    if (dimensions > most_axes) {
+        return false;
+    }
+    axes = (1u << dimensions) - 1;
+    if (!is_given(object)) {
+        return true;
+    }
+    PyObject* const* items = &object;
+    Py_ssize_t count = 1;
+    if (PyTuple_Check(object) || PyList_Check(object)) {
+        items = PySequence_Fast_ITEMS(object);
+        count = PySequence_Fast_GET_SIZE(object);
+        if (count == 0) {
+            return true;
+        }
+    }
+    axes = 0;
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        int axis;
+        if (!read_axis(items[i], dimensions, axis) || axes & 1u << axis) {
+            return false;
+        }
+        axes |= 1u << axis;
+    }
+    if (dimensions == 0) {
+        axes = 0;
+    }
+    return true;
+}
+
+Ref axes_tuple(unsigned axes) {
+    npy_intp values[most_axes];
+    int count = 0;
+    for (int i = 0; i < most_axes; ++i) {
+        if (axes & 1u << i) {
+            values[count++] = i;
+        }
+    }
+    return Ref(PyArray_IntTupleFromIntp(count, values));
+}
+
+bool Sizes::read(PyObject* const* given, Py_ssize_t number) {
+    if (number == 1 && (PyTuple_Check(given[0]) || PyList_Check(given[0]))) {
+        number = PySequence_Fast_GET_SIZE(given[0]);
+        given = PySequence_Fast_ITEMS(given[0]);
+    }
+    if (number > most_axes) {
+        return false;
+    }
+    count = int(number);
+    for (int i = 0; i < count; ++i) {
+        if (!read_int(given[i], values[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool Sizes::complete(npy_intp elements) {
+    npy_intp product = 1;
+    int open = -1;
+    for (int i = 0; i < count; ++i) {
+        if (values[i] < 0) {
+            if (values[i] != -1 || open >= 0) {
+                return false;
+            }
+            open = i;
+        } else if (__builtin_mul_overflow(product, values[i], &product)) {
+            return false;
+        }
+    }
+    if (open < 0) {
+        return product == elements;
+    }
+    if (product == 0 || elements % product) {
+        return false;
+    }
+    values[open] = elements / product;
+    return true;
+}

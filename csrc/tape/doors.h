@@ -1,0 +1,122 @@
+// Doors: public functions whose usual calls are served here, from the arguments to the result. The
+// function in Python is the definition, and serves every call that a door declines: other kinds of
+// arguments, dtypes and devices, what is wrong, and what is seldom.
+//
+// A file has the doors of one subject, and lists them at its end.
+#pragma once
+
+#include "tape.h"
+
+constexpr int most_used = 3, most_axes = 8;
+
+// A primitive that a door calls, and what computes it.
+struct Used {
+    Caller* caller;
+    PyObject* body;
+    PyObject* accepted;  // what was seen to run the body
+
+    // Whether the body is what runs on this device, so that it may be computed here, too.
+    bool runs_body(PyObject* device);
+};
+
+// The arguments of a call: those by position, then those that ``keywords`` (or null) names.
+struct Given {
+    PyObject* const* values;
+    Py_ssize_t count;
+    PyObject* keywords;
+
+    // Puts the arguments at the places of their names, null where one is not given. False for others
+    // than these, for one given twice, and for more by position than ``positional``.
+    template <int count>
+    bool place(const char* const (&names)[count], PyObject* (&places)[count], int positional = count) const {
+        return place(names, places, count, positional);
+    }
+    bool place(const char* const* names, PyObject** places, int named, int positional) const;
+};
+
+struct Door {
+    PyObject_HEAD
+    PyObject *dict, *weakrefs;
+    vectorcallfunc vectorcall;
+    PyObject* plain;     // the function in Python
+    PyObject *cell, *within;  // where that has what it runs, and what that is: autocast exchanges it
+    PyObject* (*serve)(Door& door, const Given& given);
+    Used used[most_used];
+};
+
+// Null, without an error, where the call is for Python. (With one, too: Python says it again.)
+using Serve = PyObject*(Door& door, const Given& given);
+
+struct DoorEntry {
+    const char* name;  // of the function, after its module
+    Serve* serve;
+    const char* used[most_used];  // primitives
+};
+
+extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
+    pass_doors[], row_doors[], extreme_doors[];
+
+PyTypeObject* door_type();
+PyObject* list_doors();  // name -> the names of the primitives that it uses
+
+// ---- arguments ----
+
+inline bool is_given(PyObject* value) { return value && value != Py_None; }
+
+// The array of a tensor; null for anything else.
+inline PyArrayObject* array_in(PyObject* object) {
+    if (!object || !is_tensor(object)) {
+        return nullptr;
+    }
+    PyObject* array = as_tensor(object)->array;
+    return array && PyArray_CheckExact(array) ? as_array(array) : nullptr;
+}
+
+inline bool is_float(PyArrayObject* array) {  // and wide enough to compute in
+    return PyArray_TYPE(array) == NPY_FLOAT32 || PyArray_TYPE(array) == NPY_FLOAT64;
+}
+
+bool read_int(PyObject* object, npy_intp& value);                   // an int, nothing that acts as one
+bool read_flag(PyObject* object, bool& value);                      // True or False; keeps it if null
+bool read_axis(PyObject* object, int dimensions, int& axis);        // non-negative then
+bool read_axes(PyObject* object, int dimensions, unsigned& axes);   // bit i: dimension i
+Ref axes_tuple(unsigned axes);
+
+// Several sizes, or axes.
+struct Sizes {
+    int count = 0;
+    npy_intp values[most_axes];
+
+    bool read(PyObject* const* given, Py_ssize_t count);  // ints, or one tuple or list of them
+    bool complete(npy_intp elements);                     // works one -1 out
+    Ref tuple() const { return Ref(PyArray_IntTupleFromIntp(count, values)); }
+};
+
+// ---- results ----
+
+// The primitive of these tensors and parameters, as its caller runs it.
+template <class... Values>
+PyObject* run_used(Used& used, const Values&... values) {
+    PyObject* given[] = {static_cast<PyObject*>(values)...};
+    return run(*used.caller, given, used.caller->inputs, used.caller->parameters);
+}
+
+// The views that others are made of, too.
+PyObject* reshaped(Used& used, PyObject* tensor, const Sizes& shape);
+PyObject* part_of(Used& used, PyObject* tensor, PyObject* index);
+
+// The sum, or the mean, of a tensor of floats.
+PyObject* reduced(Used& used, PyObject* tensor, unsigned axes, bool keep, bool mean);
+// The sum, or the mean, of a small array; null where NumPy is to compute it. And the gradient of that,
+// repeated over the axes of a small array of this shape.
+Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean);
+PyObject* expand(PyArrayObject* g, const Sizes& shape, unsigned axes, bool mean);
+
+// Where an index of ints, slices, None and ... leads in an array.
+struct Place {
+    int dimensions = 0;
+    npy_intp shape[NPY_MAXDIMS], strides[NPY_MAXDIMS], offset = 0;
+
+    bool find(PyArrayObject* array, PyObject* index);  // false for other indices
+    Ref view(PyObject* array) const;
+};

@@ -1,0 +1,28 @@
+"""Doors in C: what serves the usual calls of public functions (csrc/tape/doors.h)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+from tapegrad.core.accelerator import compiled
+from tapegrad.core.caller import tensor_xp
+from tapegrad.core.devices import bodies
+
+
+def in_c(called: Callable, function: Callable, cell: Any = None, name: str = "") -> Callable:
+    """``called``, the public form of ``function``, behind a door in C where there is one for it.
+    ``cell``: where ``called`` finds what it runs; while that is not ``function``, the door is
+    shut. ``name``: of another door than that of the function."""
+    if compiled is None:
+        return called
+    used: list[tuple[Any, Callable | None]]
+    name = name or f"{function.__module__.removeprefix('tapegrad.ops.')}.{function.__name__}"
+    if isinstance(function, compiled.Caller) and called is not function:
+        name, used = "primitive", [(function, None)]  # which has its arguments as they are given
+    elif name in compiled.doors:
+        used = [(getattr(tensor_xp, p), bodies.get(p)) for p in compiled.doors[name]]
+    else:
+        return called
+    return update_wrapper(compiled.Door(name, called, cell, function, used), called)
