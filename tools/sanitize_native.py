@@ -23,7 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = (
     *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_native*.py")),
     *("tests/test_accelerator.py", "tests/test_tape.py"),
-    *("-k", "not emulated and not long_chains"),
+    # Not those that run others than these modules, nor those of every optimizer at every level.
+    "-k",
+    "not emulated and not long_chains and not environment and not after_a_fork"
+    " and not no_function_of_one_level and not steps_are_those and not every_loop_for_rows",
 )
 FOLDER = "TAPEGRAD_SANITIZED"  # the variable that names the modules' folder
 MODULES = ("plain_malloc", "tapegrad._native", "tapegrad._tape")
