@@ -180,7 +180,8 @@ PyObject* add_step(PyObject* self, PyObject* const* given, Py_ssize_t count) {
     const Entry* step = count > 2 ? read_step(given[0], given[1], parameter) : nullptr;
     if (step == nullptr || count - 2 != step->arrays) {
         if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_TypeError, "add(name, numbers, parameter, gradient, *kept)");
+            PyErr_SetString(PyExc_TypeError,
+                            "add(name, numbers, parameter, gradient, *kept): it takes other arrays");
         }
         return nullptr;
     }

@@ -5,6 +5,7 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -143,7 +144,8 @@ Ref new_node(Caller& caller, PyObject* device, PyObject* array) {
     const int dimensions = PyArray_NDIM(as_array(array));
     if (dimensions <= most_dimensions) {
         node->dimensions = static_cast<signed char>(dimensions);
-        std::memcpy(node->sizes, PyArray_DIMS(as_array(array)), size_t(dimensions) * sizeof(npy_intp));
+        // (one without dimensions has no memory for them)
+        std::copy_n(PyArray_DIMS(as_array(array)), dimensions, node->sizes);
     } else if (!(node->shape = PyArray_IntTupleFromIntp(dimensions, PyArray_DIMS(as_array(array))))) {
         return Ref();
     }

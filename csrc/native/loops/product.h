@@ -63,12 +63,7 @@ inline void pack(float* to, Matrix from, int64_t depth, int64_t columns) {
 template <int rows, int vectors>
 inline void tile(float* __restrict c, int64_t c_row, Matrix a, const float* __restrict b,
                  int64_t depth, bool add) {
-    Vector sums[rows][vectors];
-    for (auto& row : sums) {
-        for (Vector& sum : row) {
-            sum = Vector{};
-        }
-    }
+    Vector sums[rows][vectors] = {};
     for (int64_t k = 0; k < depth; ++k) {
         const Vector* right = reinterpret_cast<const Vector*>(b) + k * vectors;
         for (int i = 0; i < rows; ++i) {
@@ -80,8 +75,9 @@ inline void tile(float* __restrict c, int64_t c_row, Matrix a, const float* __re
     }
     for (int i = 0; i < rows; ++i) {
         for (int j = 0; j < vectors; ++j) {
-            Vector& to = reinterpret_cast<Vector*>(c + i * c_row)[j];
-            to = add ? to + sums[i][j] : sums[i][j];
+            // By a pointer: a reference would forget that the vector may lie anywhere.
+            Vector* const to = reinterpret_cast<Vector*>(c + i * c_row) + j;
+            *to = add ? *to + sums[i][j] : sums[i][j];
         }
     }
 }

@@ -1,4 +1,4 @@
-// Combined, and other reductions, over rows or columns of floats: in parts, whose results the door
+// Sums, and other reductions, over rows or columns of floats: in parts, whose results the door
 // combines, in double. What is added up in float are blocks of a few numbers.
 #include <cmath>
 #include <cstdint>

@@ -11,13 +11,30 @@ from tapegrad import nn, optim  # noqa: F401  (registers all kernels)
 from tapegrad.core import native
 from tapegrad.core.devices import overrides
 
-from . import activations, matrices, random_numbers, rows, steps, tables
+from . import (
+    activations,
+    elementwise,
+    images,
+    losses,
+    matrices,
+    random_numbers,
+    reductions,
+    rows,
+    sequences,
+    steps,
+    tables,
+)
 from .case import SIZES, Case, Draw, TorchGradient
 
 CASES: list[Case] = [
     *matrices.CASES,
     *activations.CASES,
+    *elementwise.CASES,
+    *reductions.CASES,
     *rows.CASES,
+    *losses.CASES,
+    *images.CASES,
+    *sequences.CASES,
     *tables.CASES,
     *random_numbers.CASES,
     *steps.CASES,

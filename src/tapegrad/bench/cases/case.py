@@ -16,6 +16,8 @@ from tapegrad.core.dtypes import is_floating
 
 Shape = tuple[int, ...]
 
+# The dtypes of what is computed in float32 for 16-bit floats before it comes to the primitive.
+WIDE = ("float32", "float64")
 SIZES = ("tiny", "small", "large")
 # A prime: rows of any usual length do not repeat one another.
 _PERIOD = 1_048_573

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .case import Case, Draw, of_primitive
 
 # rows of the table, columns, number of indices
@@ -10,11 +12,31 @@ _TABLES = {"tiny": [(23, 9, 70)], "small": [(5000, 256, 4096)], "large": [(50257
 _SCATTER = {"tiny": [(97, 301)], "small": [(1 << 14, 1 << 17)], "large": [(1 << 22, 1 << 24)]}
 
 _CLASSES = 1000
+_BAG = 8
 
 
 def _lookup_backward(draw: Draw, rows: int, columns: int, n: int) -> tuple:
     # The table tells the result's shape; its values are not read.
     return draw.normal(n, columns), draw.integers(rows, n), draw.normal(rows, 1)
+
+
+def _bags(draw: Draw, rows: int, columns: int, n: int) -> tuple:
+    """A table, which of its rows are taken, and the bag of each: each bag has some."""
+    bag_of = draw.xp.arange(n) // _BAG
+    return draw.normal(rows, columns), draw.integers(rows, n), bag_of
+
+
+def _bag_maxima(ops: Any, source: Any, taken: Any, bag_of: Any) -> Any:
+    rows, _ = ops["bag_maxima"](source, taken, bag_of, rows=len(taken) // _BAG)
+    return ops.library.take_along_axis(source, rows, 0)
+
+
+def _torch_bag_maxima(t: Any, source: Any, taken: Any, bag_of: Any) -> Any:
+    return t.nn.functional.embedding_bag(taken.reshape(-1, _BAG), source, mode="max")
+
+
+def _torch_add_rows(t: Any, source: Any, taken: Any, put: Any) -> Any:
+    return t.zeros_like(source).index_add_(0, put, source[taken])
 
 
 def _replacement(draw: Draw, size: int, n: int) -> tuple:
@@ -72,6 +94,15 @@ CASES = [
         changes=(0,),
     ),
     Case(
+        "getitem",
+        "getitem",
+        _SCATTER,
+        lambda draw, size, n: (draw.normal(size), draw.integers(size, n)),
+        lambda ops, x, indices: ops["getitem"](x, index=(indices,)),
+        lambda size, n: 0.0,
+        lambda t, x, indices: x[indices],
+    ),
+    Case(
         "store",
         "store",
         _SCATTER,
@@ -80,5 +111,38 @@ CASES = [
         lambda size, n: 0.0,
         lambda t, target, indices, values: target.index_put_((indices,), values),
         changes=(0,),
+    ),
+    Case(
+        "add_rows",
+        "add_rows",
+        _TABLES,
+        lambda draw, rows, columns, n: (
+            draw.normal(rows, columns),
+            draw.integers(rows, n),
+            draw.integers(rows, n),
+        ),
+        lambda ops, source, taken, put: ops["add_rows"](source, taken, put, rows=len(source)),
+        lambda rows, columns, n: n * columns,
+        _torch_add_rows,
+        depth=lambda rows, columns, n: 2 + n // rows,
+    ),
+    Case(
+        "bag_maxima",
+        "bag_maxima",
+        {**_TABLES, "tiny": [(23, 9, 9 * _BAG)]},
+        _bags,
+        _bag_maxima,
+        lambda rows, columns, n: n * columns,
+        _torch_bag_maxima,
+    ),
+    Case(
+        "least_and_most",
+        "least_and_most",
+        {"tiny": [(70,)], "small": [(1 << 20,)], "large": [(1 << 26,)]},
+        lambda draw, n: (draw.integers(_CLASSES, n),),
+        lambda ops, x: ops.library.asarray(ops["least_and_most"](x)),
+        lambda n: 2 * n,
+        lambda t, x: t.stack(t.aminmax(x)),
+        dtypes=("float32",),  # of indices, whatever else is float
     ),
 ]
