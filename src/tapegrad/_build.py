@@ -349,6 +349,8 @@ LOOP_FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
 )
+# For processors of before 2013: compiled in two thirds of the time, and a tenth slower.
+QUICK_FLAGS = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic")
 # Loops with as few roundings as the processor can; the others have the same bits on all.
 FUSED = (
     *("activation.cpp", "attention.cpp", "convolution.cpp", "recurrence.cpp", "reduce.cpp"),
@@ -369,6 +371,7 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
         of_level = [*LOOP_FLAGS, f"-DTAPEGRAD_LEVEL={level}", f"-I{root}"]
         of_level += [f"-march=x86-64-{level}"] if x86 else []
         of_level += ["-mprefer-vector-width=512"] if level == "v4" else []
+        of_level += QUICK_FLAGS if level == "v2" else []
         for file in root.glob("csrc/native/loops/*.cpp"):
             fused = ["-ffp-contract=fast"] if file.name in FUSED else []
             commands.append((file, (*flags, *of_level, *fused)))
