@@ -155,13 +155,44 @@ OF_ONE: dict[str, list[Call]] = {
         *[call(n) for n in (2, 2.0, 3, 0.5, -1, 0, True, None, float("nan"), np.float64(2))],
         *[call(exponent=2), call(tg.tensor(2.0)), call(tg.tensor(2)), call(), call(2, 2)],
     ],
+    "argmax": REDUCTIONS[:26],
+    "argmin": REDUCTIONS[:26],
+    "T": [call()],
+    "mT": [call()],
+    "contiguous": [call(), call(1), call(memory_format=tg.channels_last)],
+    "to": [call(d) for d in (tg.float32, tg.float64, "cpu", tg.device("cpu"), None, 1.0)],
+    "expand": [
+        *[call(*n) for n in ((4, 4), (-1, 4), (2, 4, 4), (-1, -1, 4), (5, 7), (), (-1,), (0, 7))],
+        *[
+            call((2, 3, 5)),
+            call([3, 4, 2]),
+            call((2, -1, -1)),
+            call(size=(4, 4)),
+            call(4.0),
+            call(),
+        ],
+    ],
+    "select": [
+        *[call(d, i) for d in (0, -1, 1, 5, "a") for i in (0, 2, -1, 9, True, None)],
+        *[call(dim=0, index=1), call(0), call(0, index=tg.tensor(1))],
+    ],
+    "narrow": [
+        *[call(d, i, n) for d in (0, -1, 4) for i in (0, 1, -1, 9) for n in (0, 1, 2, -1, 9)],
+        *[call(dim=0, start=0, length=1), call(0, tg.tensor(0), 1), call(0, 1), call(0, 1.0, 1)],
+    ],
+    "chunk": [
+        *[call(n, d) for n in (1, 2, 3, 100, 0, True, 1.0) for d in (0, -1, 1, 3)],
+        *[call(2), call(chunks=2), call(2, dim=-1), call()],
+    ],
+    "unbind": [call(), *[call(d) for d in (0, 1, -1, 4, True, None)], call(dim=-1), call(0, 1)],
     "relu": [call(), call(False), call(inplace=False), call(1)],
     "exp": [call(), call(1), call(wrong=1)],
 }
 
 
 def door_of(name: str) -> Any:
-    return getattr(tg, name, None) or getattr(F, name, None) or getattr(tg.Tensor, name)
+    door = getattr(tg, name, None) or getattr(F, name, None) or getattr(tg.Tensor, name)
+    return door.fget if isinstance(door, property) else door
 
 
 def saved(node: Any) -> Any:
@@ -278,6 +309,17 @@ def test_matmul() -> None:
     for x, y in pairs():
         for name in ("matmul", "__matmul__"):
             assert_alike(name, [x, y], {})
+        assert_alike("mm", [x, y], {})
+    cube, other = made((2, 3, 4)).requires_grad_(), made((2, 4, 3), seed=1).requires_grad_()
+    stack = made((5, 2, 3, 4))
+    for x, y in (
+        *((cube, other), (cube, other[0]), (cube.detach(), other.mT.mT), (cube, other[:1])),
+        *((stack, other), (stack, other[1]), (stack, stack.mT), (cube, cube), (cube, other[0, 0])),
+        *((made((0, 3, 4)), other[0]), (made((2, 0, 4)), other), (cube.half(), other[0].half())),
+    ):
+        for name in ("matmul", "__matmul__", "bmm", "mm"):
+            assert_alike(name, [x, y], {})
+    assert_alike("bmm", [cube], {"mat2": other})
     assert_alike("matmul", [made((2, 2))], {"other": made((2, 2))})
     assert_alike("matmul", [made((2, 2)), 2], {})
     assert_alike("matmul", [made((2, 2)), made((2, 2)), 1], {})
@@ -292,11 +334,13 @@ def test_elementwise() -> None:
         assert_alike("add", [x, y], {"alpha": 2})
 
 
-@pytest.mark.parametrize("name", ["add_", "sub_", "mul_", "div_"])
+@pytest.mark.parametrize(
+    "name", ["add_", "sub_", "mul_", "div_", "copy_", "fill_", "zero_", "__setitem__"]
+)
 def test_in_place(name: str) -> None:
     """On tensors, views, and what shares their memory, recorded or not."""
 
-    def changed(method: Callable, kind: str, other: Any) -> Any:
+    def changed(method: Callable, kind: str, *others: Any) -> Any:
         source = made((4, 4), tg.int64 if kind == "ints" else tg.float32)
         base = source.detach().clone()
         if kind in ("history", "leaf"):
@@ -309,16 +353,17 @@ def test_in_place(name: str) -> None:
             x = source.detach().clone()
         if kind == "readonly":
             x._array.flags.writeable = False
-        other = {"self": x, "shifted": base[2:], "first": view[:1]}.get(str(other), other)
+        sharing = {"self": x, "shifted": base[2:], "first": view[:1]}
+        others = tuple([sharing.get(str(other), other) for other in others])
         saving = x * x
         try:
-            result = method(x, other)
+            result = method(x, *others)
         except Exception as error:
             result = type(error), str(error)
         tensors = [x, base, view, saving]
         states = [seen(t, tensors) for t in tensors]
         owner = x._storage and (x._storage.changed_by, x._storage.changed_at > 0)
-        return result is x or result, states, owner
+        return "itself" if result is x else result, states, owner
 
     kinds = ["fresh", "base", "view", "strided", "part", "history", "leaf", "ints", "readonly"]
     others = [
@@ -335,13 +380,20 @@ def test_in_place(name: str) -> None:
         made((16,)),
     ]
     others += [made((4, 4), tg.float64), made((4, 4)).requires_grad_(), made((2, 4)), np.float32(2)]
+    given = [(other,) for other in others]
+    if name == "zero_":
+        given = [(), (1,)]
+    if name == "__setitem__":
+        indices: list[Any] = [0, (..., slice(1, 3)), slice(None), (slice(None), None), 9, -1, ()]
+        given = [(index, other) for index in [*indices, [0], made((4, 4)) > 0] for other in others]
     door = door_of(name)
     for kind in kinds:
-        for other in others:
-            got = changed(door, kind, other)
-            assert got == changed(door.plain, kind, other), (kind, other)
+        for arguments in given:
+            got = changed(door, kind, *arguments)
+            assert got == changed(door.plain, kind, *arguments), (kind, arguments)
             with tg.no_grad():
-                assert changed(door, kind, other) == changed(door.plain, kind, other), (kind, other)
+                got = changed(door, kind, *arguments)
+                assert got == changed(door.plain, kind, *arguments), (kind, arguments)
     x = made((2, 2))
     assert_alike(name, [x, x], {"alpha": 2})
     assert_alike(name, [1.0, x], {})
@@ -387,7 +439,13 @@ def test_cross_entropy() -> None:
 
 
 def test_linear() -> None:
-    for x, y in pairs():
+    cube = made((2, 5, 3)).requires_grad_()
+    for x, y in [
+        *pairs(),
+        (cube, made((4, 3))),
+        (cube.T, made((4, 2))),
+        (made((0, 2, 3)), made((2, 3))),
+    ]:
         n = y.shape[0] if y.ndim else 1
         for bias in (None, made((n,), x.dtype), made((n,)).requires_grad_(), made((3,)), made(())):
             assert_alike("linear", [x, y, bias], {})
@@ -395,12 +453,27 @@ def test_linear() -> None:
     assert_alike("linear", [made((2, 2)), 2], {})
 
 
+def test_mse_loss() -> None:
+    for x, y in pairs():
+        for options in ({}, {"reduction": "sum"}, {"reduction": "none"}, {"reduction": "most"}):
+            assert_alike("mse_loss", [x, y], options)
+        assert_alike("mse_loss", [x, y, None, False], {})
+        assert_alike("mse_loss", [x, 1.0], {})
+
+
 def test_where() -> None:
-    mask = made((4, 4), tg.bool)
+    mask, method = made((4, 4), tg.bool), tg.Tensor.where
     for x, y in pairs():
         for condition in (mask, mask.T, mask[0], mask.to(tg.uint8), made((4, 4)), True):
             assert_alike("where", [condition, x, y], {})
-        assert_alike("where", [mask, x, 0.0], {})
+        for number in (0.0, -1, math.inf, True, 1e300, math.nan):
+            assert_alike("where", [mask, x, number], {})
+            assert_alike("where", [mask, number, y], {})
+            assert_alike("masked_fill", [x, mask, number], {})
+            given = [x, mask, number]
+            assert outcome(method, given, {}) == outcome(method.plain, given, {})
+        given = [x, mask, y]
+        assert outcome(method, given, {}) == outcome(method.plain, given, {})
         assert_alike("where", [mask], {"input": x, "other": y})
     assert_alike("where", [mask], {})
 
@@ -445,12 +518,31 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("clamp", [made((4, 4))], {"min": 0.0}),
     ("matmul", [made((2, 3)), made((3, 2))], {}),
     ("__matmul__", [made((2, 3)), made((3, 2))], {}),
+    ("matmul", [made((2, 2, 3)), made((3, 2))], {}),
+    ("mm", [made((2, 3)), made((3, 2))], {}),
+    ("bmm", [made((2, 2, 3)), made((2, 3, 2))], {}),
+    ("fill_", [made((2, 3)), 1.0], {}),
     ("linear", [made((2, 3)), made((4, 3)), made((4,))], {}),
     ("where", [made((4, 4), tg.bool), made((4, 4)), made((4, 4))], {}),
     ("cat", [[made((4, 4)), made((2, 4))]], {}),
     ("stack", [[made((4, 4)), made((4, 4))], 1], {}),
     ("max", [made((4, 4)), 1], {}),
     ("min", [made((4, 4)), 0], {"keepdim": True}),
+    ("argmax", [made((4, 4)), 1], {}),
+    ("mT", [made((2, 3))], {}),
+    ("contiguous", [made((2, 3))], {}),
+    ("to", [made((2, 3)), tg.float32], {}),
+    ("expand", [made((1, 3)), 2, -1], {}),
+    ("select", [made((2, 3)), 0, 1], {}),
+    ("narrow", [made((2, 3)), 1, 0, 2], {}),
+    ("chunk", [made((2, 3)), 2], {}),
+    ("unbind", [made((2, 3))], {}),
+    ("masked_fill", [made((4, 4)), made((4, 4), tg.bool), -math.inf], {}),
+    ("where", [made((4, 4), tg.bool), made((4, 4)), 0.0], {}),
+    ("mse_loss", [made((4, 4)), made((4, 4))], {}),
+    ("zero_", [made((4, 4))], {}),
+    ("copy_", [made((4, 4)), made((4, 4))], {}),
+    ("__setitem__", [made((4, 4)), 0, 1.0], {}),
     ("softmax", [made((4, 4)), -1], {}),
     ("log_softmax", [made((4, 4))], {"dim": 1}),
     ("pow", [made((4, 4)), 2], {}),
@@ -485,6 +577,12 @@ def test_a_door_is_the_function_it_stands_for() -> None:
     assert pickle.loads(pickle.dumps(tg.sum)) is tg.sum
     assert "function" in repr(tg.sum)
     assert tg.sum in loaded.values()
+
+
+def test_what_is_made_of_a_function_has_no_door_of_its_own() -> None:
+    x = made((4, 4))
+    for copied in (tg.narrow_copy(x, 0, 0, 2), tg.expand_copy(x, (2, 4, 4)), tg.t_copy(x)):
+        assert not np.shares_memory(copied._array, x._array)
 
 
 def test_autocast_shuts_doors() -> None:

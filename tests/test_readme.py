@@ -54,7 +54,16 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 )
-FOLDERS = ("", "src/tapegrad", "src/tapegrad/core", "kernels", "csrc/native", "tests", "docs")
+FOLDERS = (
+    "",
+    "src/tapegrad",
+    "src/tapegrad/core",
+    "kernels",
+    "csrc/native",
+    "csrc/tape",
+    "tests",
+    "docs",
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

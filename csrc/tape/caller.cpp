@@ -87,7 +87,8 @@ bool become_view(PyObject* view, PyObject* base) {
     }
     mine->storage = Py_NewRef(others->storage);
     Storage* storage = reinterpret_cast<Storage*>(others->storage);
-    if (storage->aliases && PyList_GET_SIZE(storage->aliases) > 16) {  // it may drop some
+    const Py_ssize_t known = storage->aliases ? PyList_GET_SIZE(storage->aliases) : 0;
+    if (known > 16 && (known & (known - 1)) == 0) {  // it drops those that are gone
         return bool(Ref(PyObject_CallMethodObjArgs(others->storage, names.add_view, base, view, nullptr)));
     }
     if (!others->aliased && !add_alias(storage, base)) {

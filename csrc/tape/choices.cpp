@@ -1,37 +1,58 @@
 // Doors to what chooses among numbers: where, clamp.
 #include "doors.h"
 
+#include <cfloat>
 #include <cmath>
 
 namespace {
 
-bool is_alike(PyArrayObject* a, PyArrayObject* b) {
-    return PyArray_DESCR(a) == PyArray_DESCR(b) && PyArray_SAMESHAPE(a, b);
-}
-
-// where(condition, input, other) of tensors alike
-PyObject* serve_where(Door& door, const Given& given) {
-    PyObject* places[3];
-    if (!given.place({"condition", "input", "other"}, places)) {
+// where of tensors alike, or of one and a number.
+PyObject* choose_between(Used& used, PyObject* const* given) {
+    PyArrayObject *condition = array_in(given[0]), *a = array_in(given[1]), *b = array_in(given[2]);
+    double number;
+    if (!condition || PyArray_TYPE(condition) != NPY_BOOL || !(a || b) || !is_float(a ? a : b) ||
+        (a && b ? PyArray_DESCR(a) != PyArray_DESCR(b) : !is_number(given[a ? 2 : 1], number))) {
         return nullptr;
     }
-    PyArrayObject *condition = array_in(places[0]), *a = array_in(places[1]), *b = array_in(places[2]);
-    if (!condition || !a || !b || PyArray_TYPE(condition) != NPY_BOOL ||
-        PyArray_DESCR(a) != PyArray_DESCR(b)) {
-        return nullptr;
-    }
-    Used& used = door.used[0];
     Operands operands(*used.caller);
-    if (!operands.read(places) || !is_quiet()) {
+    if (!operands.read(given) || !is_quiet()) {
         return nullptr;
     }
-    if (used.runs_body(operands.device) && is_alike(a, b)) {
+    if (used.runs_body(operands.device)) {
         Ref value(choose(operands.values));
         if (value) {
             return finish(operands, std::move(value), nullptr, nullptr);
         }
     }
-    return PyErr_Occurred() ? nullptr : run_used(used, places[0], places[1], places[2]);
+    return PyErr_Occurred() || !(a && b) ? nullptr : run_used(used, given[0], given[1], given[2]);
+}
+
+PyObject* serve_where(Door& door, const Given& given) {
+    PyObject* places[3];
+    const bool all = given.place({"condition", "input", "other"}, places) && places[1] && places[2];
+    return all ? choose_between(door.used[0], places) : nullptr;
+}
+
+PyObject* serve_where_method(Door& door, const Given& given) {
+    PyObject* places[3];
+    if (!given.place({"self", "condition", "other"}, places) || !places[0] || !places[2]) {
+        return nullptr;
+    }
+    PyObject* const ordered[] = {places[1], places[0], places[2]};
+    return choose_between(door.used[0], ordered);
+}
+
+// masked_fill(input, mask, value) by a number that the dtype holds
+PyObject* serve_masked_fill(Door& door, const Given& given) {
+    PyObject* places[3];
+    double number;
+    if (!given.place({"input", "mask", "value"}, places) || !array_in(places[0]) || !places[2] ||
+        !is_number(places[2], number) || std::isnan(number) ||
+        (std::fabs(number) > FLT_MAX && std::isfinite(number))) {
+        return nullptr;
+    }
+    PyObject* const ordered[] = {places[1], places[2], places[0]};
+    return choose_between(door.used[0], ordered);
 }
 
 // A bound: a number that is no nan. An absent one is infinite.
@@ -76,7 +97,9 @@ PyObject* serve_clamp(Door& door, const Given& given) {
 }  // namespace
 
 const DoorEntry choice_doors[] = {
+    {"indexing.where.masked_fill", serve_masked_fill, {"where"}},
     {"indexing.where.select_where", serve_where, {"where"}},
+    {"indexing.where.where_method", serve_where_method, {"where"}},
     {"pointwise.arithmetic.clamp", serve_clamp, {"clip"}},
     {nullptr, nullptr, {}},
 };

@@ -51,6 +51,11 @@ PyObject* new_door(PyTypeObject* type, PyObject* given, PyObject*) {
     if (!entry || PyList_GET_SIZE(used) > most_used || (cell != Py_None && !PyCell_Check(cell))) {
         return PyErr_Format(PyExc_ValueError, "there is no such door: %s", name);
     }
+    for (int i = int(PyList_GET_SIZE(used)); i < most_used; ++i) {
+        if (entry->used[i]) {
+            return PyErr_Format(PyExc_ValueError, "%s uses %s, too", name, entry->used[i]);
+        }
+    }
     Ref self(type->tp_alloc(type, 0));
     if (!self) {
         return nullptr;

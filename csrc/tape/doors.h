@@ -7,7 +7,7 @@
 
 #include "tape.h"
 
-constexpr int most_used = 3, most_axes = 8;
+constexpr int most_used = 4, most_axes = 8;
 
 // A primitive that a door calls, and what computes it.
 struct Used {

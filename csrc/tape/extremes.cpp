@@ -44,61 +44,86 @@ Ref squeezed(Used& used, const Ref& tensor, const Sizes& shape) {
     return result;
 }
 
+// A small array, and the axis along which to look.
+struct Search {
+    PyArrayObject* x = nullptr;
+    int axis = 0;
+    bool keep = false;
+    npy_intp outer = 1, inner = 1;
+    Sizes kept, dropped;  // the shapes of the result, with the dimension and without
+
+    // (input, dim, keepdim)
+    bool read(PyObject* const* places) {
+        x = array_in(places[0]);
+        if (!x || !is_float(x) || !PyArray_ISCARRAY_RO(x) || PyArray_NDIM(x) == 0 ||
+            PyArray_NDIM(x) > most_axes || PyArray_SIZE(x) == 0 || PyArray_SIZE(x) > few ||
+            !read_axis(places[1], PyArray_NDIM(x), axis) || !read_flag(places[2], keep)) {
+            return false;
+        }
+        kept.count = PyArray_NDIM(x);
+        for (int i = 0; i < kept.count; ++i) {
+            kept.values[i] = i == axis ? 1 : PyArray_DIM(x, i);
+            if (i != axis) {
+                dropped.values[dropped.count++] = PyArray_DIM(x, i);
+                (i < axis ? outer : inner) *= PyArray_DIM(x, i);
+            }
+        }
+        return true;
+    }
+
+    Ref new_values() const {
+        PyArray_Descr* dtype = PyArray_DESCR(x);
+        Py_INCREF(dtype);
+        return Ref(PyArray_NewFromDescr(&PyArray_Type, dtype, kept.count, kept.values, nullptr, nullptr, 0,
+                                        nullptr));
+    }
+    Ref new_positions(const Sizes& shape) const {
+        return Ref(PyArray_SimpleNew(shape.count, shape.values, NPY_INT64));
+    }
+
+    void find(PyObject* values, PyObject* positions, bool largest) const {
+        const auto search = [&](auto* y) {
+            using T = std::remove_pointer_t<decltype(y)>;
+            const auto beats = [=](T a, T b) { return largest ? a > b : a < b; };
+            find_extremes(static_cast<const T*>(PyArray_DATA(x)), outer, PyArray_DIM(x, axis), inner, y,
+                          static_cast<npy_int64*>(PyArray_DATA(as_array(positions))), beats);
+        };
+        if (PyArray_TYPE(x) == NPY_FLOAT32) {
+            search(static_cast<float*>(PyArray_DATA(as_array(values))));
+        } else {
+            search(static_cast<double*>(PyArray_DATA(as_array(values))));
+        }
+    }
+};
+
 // max(input, dim, keepdim): used are take_along, reshape and argmax
 PyObject* find_along(Door& door, const Given& given, bool largest) {
     PyObject* places[3];
-    if (!given.place({"input", "dim", "keepdim"}, places)) {
+    Search search;
+    if (!given.place({"input", "dim", "keepdim"}, places) || !search.read(places)) {
         return nullptr;
     }
-    PyArrayObject* x = array_in(places[0]);
-    int axis;
-    bool keep = false;
-    if (!x || !is_float(x) || !PyArray_ISCARRAY_RO(x) || PyArray_NDIM(x) == 0 ||
-        PyArray_NDIM(x) > most_axes || PyArray_SIZE(x) == 0 || PyArray_SIZE(x) > few ||
-        !read_axis(places[1], PyArray_NDIM(x), axis) || !read_flag(places[2], keep)) {
-        return nullptr;
-    }
-    Sizes kept, dropped;
-    npy_intp outer = 1, inner = 1;
-    kept.count = PyArray_NDIM(x);
-    for (int i = 0; i < kept.count; ++i) {
-        kept.values[i] = i == axis ? 1 : PyArray_DIM(x, i);
-        if (i != axis) {
-            dropped.values[dropped.count++] = PyArray_DIM(x, i);
-            (i < axis ? outer : inner) *= PyArray_DIM(x, i);
-        }
-    }
-    PyArray_Descr* dtype = PyArray_DESCR(x);
-    Py_INCREF(dtype);
-    Ref values(PyArray_NewFromDescr(&PyArray_Type, dtype, kept.count, kept.values, nullptr, nullptr, 0, nullptr));
-    Ref positions(PyArray_SimpleNew(kept.count, kept.values, NPY_INT64));
+    Ref values = search.new_values(), positions = search.new_positions(search.kept);
     Ref where(positions ? new_tensor(positions, as_tensor(places[0])->device) : nullptr);
-    Ref along(PyLong_FromLong(axis));
+    Ref along(PyLong_FromLong(search.axis));
     if (!values || !where || !along) {
         return nullptr;
     }
     PyObject* const tensors[] = {places[0], where};
     Operands operands(*door.used[0].caller);
-    if (!operands.read(tensors) || !door.used[0].runs_body(operands.device) ||
-        !door.used[1].runs_body(operands.device) || !door.used[2].runs_body(operands.device) || !is_quiet()) {
+    bool open = operands.read(tensors) && is_quiet();
+    for (Used& used : door.used) {
+        open = open && (!used.caller || used.runs_body(operands.device));
+    }
+    if (!open) {
         return nullptr;
     }
-    const auto find = [&](auto* y) {
-        using T = std::remove_pointer_t<decltype(y)>;
-        const auto beats = [=](T a, T b) { return largest ? a > b : a < b; };
-        find_extremes(static_cast<const T*>(PyArray_DATA(x)), outer, PyArray_DIM(x, axis), inner, y,
-                      static_cast<npy_int64*>(PyArray_DATA(as_array(positions))), beats);
-    };
-    if (PyArray_TYPE(x) == NPY_FLOAT32) {
-        find(static_cast<float*>(PyArray_DATA(as_array(values))));
-    } else {
-        find(static_cast<double*>(PyArray_DATA(as_array(values))));
-    }
+    search.find(values, positions, largest);
     PyObject* const parameters[] = {along};
     Ref found(finish(operands, std::move(values), parameters, nullptr));
-    if (found && !keep) {
-        found = squeezed(door.used[1], found, dropped);
-        where = squeezed(door.used[1], where, dropped);
+    if (found && !search.keep) {
+        found = squeezed(door.used[1], found, search.dropped);
+        where = squeezed(door.used[1], where, search.dropped);
     }
     PyTypeObject* type = reinterpret_cast<PyTypeObject*>(pair_type());
     Ref pair(found && where && type ? type->tp_alloc(type, 2) : nullptr);
@@ -109,12 +134,36 @@ PyObject* find_along(Door& door, const Given& given, bool largest) {
     return pair.release();
 }
 
+// argmax(input, dim, keepdim)
+PyObject* find_positions(Door& door, const Given& given, bool largest) {
+    PyObject* places[3];
+    Search search;
+    if (!given.place({"input", "dim", "keepdim"}, places) || !search.read(places)) {
+        return nullptr;
+    }
+    Operands operands(*door.used[0].caller);
+    if (!operands.read(places) || !door.used[0].runs_body(operands.device) || !is_quiet()) {
+        return nullptr;
+    }
+    Ref values = search.new_values();
+    Ref positions = search.new_positions(search.keep ? search.kept : search.dropped);
+    if (!values || !positions) {
+        return nullptr;
+    }
+    search.find(values, positions, largest);
+    return finish(operands, std::move(positions), nullptr, nullptr);
+}
+
+PyObject* serve_argmax(Door& door, const Given& given) { return find_positions(door, given, true); }
+PyObject* serve_argmin(Door& door, const Given& given) { return find_positions(door, given, false); }
 PyObject* serve_max(Door& door, const Given& given) { return find_along(door, given, true); }
 PyObject* serve_min(Door& door, const Given& given) { return find_along(door, given, false); }
 
 }  // namespace
 
 const DoorEntry extreme_doors[] = {
+    {"reduction.minmax.argmax", serve_argmax, {"argmax"}},
+    {"reduction.minmax.argmin", serve_argmin, {"argmin"}},
     {"reduction.minmax.max", serve_max, {"take_along", "reshape", "argmax"}},
     {"reduction.minmax.min", serve_min, {"take_along", "reshape", "argmin"}},
     {nullptr, nullptr, {}},

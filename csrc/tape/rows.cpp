@@ -86,7 +86,9 @@ struct CrossEntropy {
         return counted || !mean;
     }
 
-    T at_target(const T* of, npy_intp row) const { return is_counted(row) ? of[row * classes + targets[row]] : T(0); }
+    T at_target(const T* of, npy_intp row) const {
+        return is_counted(row) ? of[row * classes + targets[row]] : T(0);
+    }
 
     void lose(T* loss, const T* logarithms, const T* at) const {
         for (npy_intp row = 0; row < rows; ++row) {
@@ -119,7 +121,8 @@ Ref new_like(PyArrayObject* x, int dimensions) {
 // The tuple of losses and, if wanted, gradient. Null where it declines.
 template <class T>
 Ref cross_entropies(CrossEntropy<T> rule, PyArrayObject* x, PyObject* xp, bool gradient) {
-    static PyObject *const exp = PyUnicode_InternFromString("exp"), *const log = PyUnicode_InternFromString("log");
+    static PyObject* const exp = PyUnicode_InternFromString("exp");
+    static PyObject* const log = PyUnicode_InternFromString("log");
     const auto data = [](PyObject* array) { return static_cast<T*>(PyArray_DATA(as_array(array))); };
     rule.rows = PyArray_DIM(x, 0);
     rule.classes = PyArray_DIM(x, 1);
@@ -133,7 +136,8 @@ Ref cross_entropies(CrossEntropy<T> rule, PyArrayObject* x, PyObject* xp, bool g
     }
     PyObject* const written[] = {xp, shifted, shifted};
     Ref p(PyObject_VectorcallMethod(exp, written, 3, nullptr));
-    const bool usual = p && PyArray_CheckExact(p.object) && PyArray_ISCARRAY(as_array(p)) && PyArray_SAMESHAPE(as_array(p), x);
+    const bool usual = p && PyArray_CheckExact(p.object) && PyArray_ISCARRAY(as_array(p)) &&
+                       PyArray_SAMESHAPE(as_array(p), x);
     Ref norms = usual ? sum_small(as_array(p), 2u, false, false) : Ref();
     Ref logarithms(norms ? PyObject_CallMethodOneArg(xp, log, norms) : nullptr);
     if (!logarithms || !PyArray_CheckExact(logarithms.object) || !PyArray_ISCARRAY(as_array(logarithms))) {
@@ -188,9 +192,31 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     if (!all || !number || !smoothing) {
         return nullptr;
     }
-    PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False, gradient ? Py_True : Py_False};
+    PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False,
+                                    gradient ? Py_True : Py_False};
     Ref losses(finish(operands, Ref::to(PyTuple_GET_ITEM(all.object, 0)), parameters, all));
     return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
+}
+
+// mse_loss(input, target, reduction=) of tensors alike: used are subtract, square, mean and sum
+PyObject* serve_mse(Door& door, const Given& given) {
+    PyObject* places[3];
+    if (!given.place({"input", "target", "reduction"}, places, 2)) {
+        return nullptr;
+    }
+    PyArrayObject *x = array_in(places[0]), *y = array_in(places[1]);
+    if (!x || !y || !is_float(x) || PyArray_DESCR(x) != PyArray_DESCR(y) || !PyArray_SAMESHAPE(x, y) ||
+        PyArray_NDIM(x) > most_axes || (places[2] && !PyUnicode_CheckExact(places[2])) || !is_quiet()) {
+        return nullptr;
+    }
+    const bool mean = !places[2] || PyUnicode_CompareWithASCIIString(places[2], "mean") == 0;
+    if (!mean && PyUnicode_CompareWithASCIIString(places[2], "sum") != 0) {
+        return nullptr;
+    }
+    Ref distance(run_used(door.used[0], places[0], places[1]));
+    Ref squares(distance ? run_used(door.used[1], distance) : nullptr);
+    const unsigned all = (1u << PyArray_NDIM(x)) - 1;
+    return squares ? reduced(door.used[mean ? 2 : 3], squares, all, false, mean) : nullptr;
 }
 
 }  // namespace
@@ -202,5 +228,6 @@ const DoorEntry row_doors[] = {
     {"activation.softmax.softmax", serve_softmax, {"softmax"}},
     {"layers.norm.layer_norm", serve_layer_norm, {"layer_norm"}},
     {"loss.classification.cross_entropy", serve_cross_entropy, {"cross_entropy", "sum"}},
+    {"loss.elementwise.mse_loss", serve_mse, {"subtract", "square", "mean", "sum"}},
     {nullptr, nullptr, {}},
 };

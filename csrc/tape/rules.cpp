@@ -20,6 +20,7 @@ PyObject* of_multiply(const Node* node, int i, PyObject* g) {
 
 Gradient* find_gradient(const char* name) {
     static const RuleEntry own[] = {{"add", of_add},
+                                    {"broadcast_to", of_add},  // the engine sums
                                     {"multiply", of_multiply},
                                     {"negative", of_negative},
                                     {"subtract", of_subtract},

@@ -196,22 +196,35 @@ bool mul_onto(PyObject* a, PyObject* b) { return onto(a, b, Multiply{}); }
 bool div_onto(PyObject* a, PyObject* b) { return onto(a, b, Divide{}); }
 
 PyObject* choose(PyObject* const* operands) {
-    PyObject *condition = operands[0], *a = operands[1], *b = operands[2];
-    if (!is_small(a) || !is_small(b) || !is_alike(as_array(a), as_array(b)) ||
-        !PyArray_ISCARRAY_RO(as_array(condition)) || !PyArray_SAMESHAPE(as_array(condition), as_array(a))) {
+    double numbers[2] = {};
+    PyObject *condition = operands[0], *array = nullptr;
+    for (int i = 0; i < 2; ++i) {
+        PyObject* each = operands[1 + i];
+        if (is_number(each, numbers[i])) {
+            continue;
+        }
+        if (!is_small(each) || (array && !is_alike(as_array(array), as_array(each)))) {
+            return nullptr;
+        }
+        array = each;
+    }
+    if (!array || !PyArray_ISCARRAY_RO(as_array(condition)) ||
+        !PyArray_SAMESHAPE(as_array(condition), as_array(array))) {
         return nullptr;
     }
-    PyObject* result = empty_like(as_array(a));
+    PyObject* result = empty_like(as_array(array));
     if (result) {
         const npy_bool* chosen = data<npy_bool>(condition);
         const auto fill = [&](auto* y) {
             using T = std::remove_pointer_t<decltype(y)>;
-            const T *x = data<T>(a), *w = data<T>(b);
-            for (npy_intp i = 0; i < PyArray_SIZE(as_array(a)); ++i) {
-                y[i] = chosen[i] ? x[i] : w[i];
+            const auto of = [&](int k, npy_intp i) {
+                return PyArray_CheckExact(operands[1 + k]) ? data<T>(operands[1 + k])[i] : T(numbers[k]);
+            };
+            for (npy_intp i = 0; i < PyArray_SIZE(as_array(array)); ++i) {
+                y[i] = chosen[i] ? of(0, i) : of(1, i);
             }
         };
-        if (PyArray_TYPE(as_array(a)) == NPY_FLOAT32) {
+        if (PyArray_TYPE(as_array(array)) == NPY_FLOAT32) {
             fill(data<float>(result));
         } else {
             fill(data<double>(result));

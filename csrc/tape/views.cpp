@@ -131,16 +131,6 @@ PyObject* serve_transpose(Door& door, const Given& given) {
     return transposed(door.used[0], given.values[0], order);
 }
 
-PyObject* serve_t(Door& door, const Given& given) {
-    PyArrayObject* x = viewed(given);
-    if (!x || given.count != 1 || given.keywords || PyArray_NDIM(x) > 2) {
-        return nullptr;
-    }
-    Sizes order = in_order(PyArray_NDIM(x));
-    std::reverse(order.values, order.values + order.count);
-    return transposed(door.used[0], given.values[0], order);
-}
-
 PyObject* serve_permute(Door& door, const Given& given) {
     PyArrayObject* x = viewed(given);
     Sizes order;
@@ -157,6 +147,78 @@ PyObject* serve_permute(Door& door, const Given& given) {
         seen |= 1u << order.values[i];
     }
     return transposed(door.used[0], given.values[0], order);
+}
+
+PyObject* serve_T(Door& door, const Given& given) {
+    PyArrayObject* x = viewed(given);
+    if (!x || given.count != 1 || given.keywords) {
+        return nullptr;
+    }
+    Sizes order = in_order(PyArray_NDIM(x));
+    std::reverse(order.values, order.values + order.count);
+    return transposed(door.used[0], given.values[0], order);
+}
+
+PyObject* serve_t(Door& door, const Given& given) {
+    PyArrayObject* x = viewed(given);
+    return x && PyArray_NDIM(x) <= 2 ? serve_T(door, given) : nullptr;
+}
+
+PyObject* serve_mT(Door& door, const Given& given) {
+    PyArrayObject* x = viewed(given);
+    if (!x || given.count != 1 || given.keywords || PyArray_NDIM(x) < 2) {
+        return nullptr;
+    }
+    Sizes order = in_order(PyArray_NDIM(x));
+    std::swap(order.values[order.count - 1], order.values[order.count - 2]);
+    return transposed(door.used[0], given.values[0], order);
+}
+
+// expand(input, *sizes)
+PyObject* serve_expand(Door& door, const Given& given) {
+    PyArrayObject* x = viewed(given);
+    Sizes shape;
+    if (!x || given.keywords || !shape.read(given.values + 1, given.count - 1)) {
+        return nullptr;
+    }
+    const int lead = shape.count - PyArray_NDIM(x);
+    const bool single = PyArray_SIZE(x) == 1;
+    Place place;
+    for (int i = 0; i < shape.count; ++i) {
+        const npy_intp have = i < lead ? -1 : PyArray_DIM(x, i - lead);
+        npy_intp& size = shape.values[i];
+        size = size == -1 ? have : size;
+        if (lead < 0 || size < 0 || (i >= lead && have != 1 && have != size)) {
+            return nullptr;
+        }
+        place.shape[i] = size;
+        place.strides[i] = i >= lead && have == size && !single ? PyArray_STRIDE(x, i - lead) : 0;
+    }
+    place.dimensions = shape.count;
+    Operands operands(*door.used[0].caller);
+    if (lead < 0 || !operands.read(given.values) || !door.used[0].runs_body(operands.device)) {
+        return nullptr;
+    }
+    Ref array = place.view(operands.values[0]), saved = operands.wanted ? shape.tuple() : Ref();
+    PyObject* const parameters[] = {saved};
+    return array ? finish(operands, std::move(array), parameters, nullptr) : nullptr;
+}
+
+// The tensor itself, where nothing is to be done.
+PyObject* serve_contiguous(Door&, const Given& given) {
+    PyArrayObject* x = given.count == 1 && !given.keywords ? array_in(given.values[0]) : nullptr;
+    return x && PyArray_IS_C_CONTIGUOUS(x) ? Py_NewRef(given.values[0]) : nullptr;
+}
+
+PyObject* serve_to(Door&, const Given& given) {
+    PyArrayObject* x = given.count == 2 && !given.keywords ? array_in(given.values[0]) : nullptr;
+    if (!x) {
+        return nullptr;
+    }
+    PyObject* same = given.values[1];
+    return same == reinterpret_cast<PyObject*>(PyArray_DESCR(x)) || same == as_tensor(given.values[0])->device
+               ? Py_NewRef(given.values[0])
+               : nullptr;
 }
 
 // x[index]
@@ -188,34 +250,116 @@ Ref index_along(int axis, npy_intp start, npy_intp end) {
     return index;
 }
 
-// split(tensor, split_size, dim)
-PyObject* serve_split(Door& door, const Given& given) {
+// The index [:, ..., i] along an axis.
+Ref index_at(int axis, npy_intp i) {
+    Ref index(PyTuple_New(axis + 1));
+    for (int k = 0; index && k <= axis; ++k) {
+        PyObject* part = k < axis ? PySlice_New(nullptr, nullptr, nullptr) : PyLong_FromSsize_t(i);
+        if (!part) {
+            return Ref();
+        }
+        PyTuple_SET_ITEM(index.object, k, part);
+    }
+    return index;
+}
+
+PyObject* part_at(Used& used, PyObject* tensor, const Ref& index) {
+    return index ? part_of(used, tensor, index) : nullptr;
+}
+
+// What is said by the names of two arguments behind the tensor, of which it needs the dimension.
+PyArrayObject* read_parted(PyObject* tensor, PyObject* dim, int& axis) {
+    PyArrayObject* x = array_in(tensor);
+    const bool there = x && PyArray_NDIM(x) > 0 && (!dim || read_axis(dim, PyArray_NDIM(x), axis));
+    return there ? x : nullptr;
+}
+
+PyObject* serve_select(Door& door, const Given& given) {
     PyObject* places[3];
-    if (!given.place({"tensor", "split_size_or_sections", "dim"}, places)) {
-        return nullptr;
-    }
-    PyArrayObject* x = array_in(places[0]);
-    npy_intp size;
     int axis = 0;
-    if (!x || PyArray_NDIM(x) == 0 || !read_int(places[1], size) || size <= 0 ||
-        (places[2] && !read_axis(places[2], PyArray_NDIM(x), axis))) {
+    npy_intp at;
+    if (!given.place({"input", "dim", "index"}, places) || !places[1]) {
         return nullptr;
     }
-    const npy_intp extent = PyArray_DIM(x, axis);
-    if (extent == 0) {
+    PyArrayObject* x = read_parted(places[0], places[1], axis);
+    if (!x || !read_int(places[2], at) || at < -PyArray_DIM(x, axis) || at >= PyArray_DIM(x, axis)) {
         return nullptr;
     }
-    const npy_intp count = extent / size + (extent % size != 0);
+    return part_at(door.used[0], places[0], index_at(axis, at < 0 ? at + PyArray_DIM(x, axis) : at));
+}
+
+PyObject* serve_narrow(Door& door, const Given& given) {
+    PyObject* places[4];
+    int axis = 0;
+    npy_intp start, length;
+    if (!given.place({"input", "dim", "start", "length"}, places) || !places[1]) {
+        return nullptr;
+    }
+    PyArrayObject* x = read_parted(places[0], places[1], axis);
+    if (!x || !read_int(places[2], start) || !read_int(places[3], length)) {
+        return nullptr;
+    }
+    const npy_intp size = PyArray_DIM(x, axis);
+    if (start < -size || start > size || length < 0 || length > size) {
+        return nullptr;
+    }
+    start += start < 0 ? size : 0;
+    return start + length > size ? nullptr
+                                 : part_at(door.used[0], places[0], index_along(axis, start, start + length));
+}
+
+// The parts of this size along an axis, or the slices without it where the size is 0.
+PyObject* all_parts(Used& used, PyObject* tensor, int axis, npy_intp extent, npy_intp size) {
+    const npy_intp count = size ? extent / size + (extent % size != 0) : extent;
     Ref parts(PyTuple_New(count));
     for (npy_intp i = 0; parts && i < count; ++i) {
-        Ref index = index_along(axis, i * size, i + 1 < count ? (i + 1) * size : extent);
-        PyObject* part = index ? part_of(door.used[0], places[0], index) : nullptr;
+        const npy_intp end = i + 1 < count ? (i + 1) * size : extent;
+        PyObject* part = part_at(used, tensor, size ? index_along(axis, i * size, end) : index_at(axis, i));
         if (!part) {
             return nullptr;
         }
         PyTuple_SET_ITEM(parts.object, i, part);
     }
     return parts.release();
+}
+
+PyObject* serve_split(Door& door, const Given& given) {
+    PyObject* places[3];
+    int axis = 0;
+    npy_intp size;
+    if (!given.place({"tensor", "split_size_or_sections", "dim"}, places)) {
+        return nullptr;
+    }
+    PyArrayObject* x = read_parted(places[0], places[2], axis);
+    if (!x || !read_int(places[1], size) || size <= 0 || PyArray_DIM(x, axis) == 0) {
+        return nullptr;
+    }
+    return all_parts(door.used[0], places[0], axis, PyArray_DIM(x, axis), size);
+}
+
+PyObject* serve_chunk(Door& door, const Given& given) {
+    PyObject* places[3];
+    int axis = 0;
+    npy_intp chunks;
+    if (!given.place({"input", "chunks", "dim"}, places)) {
+        return nullptr;
+    }
+    PyArrayObject* x = read_parted(places[0], places[2], axis);
+    if (!x || !read_int(places[1], chunks) || chunks < 1 || PyArray_DIM(x, axis) == 0) {
+        return nullptr;
+    }
+    const npy_intp extent = PyArray_DIM(x, axis);
+    return all_parts(door.used[0], places[0], axis, extent, extent / chunks + (extent % chunks != 0));
+}
+
+PyObject* serve_unbind(Door& door, const Given& given) {
+    PyObject* places[2];
+    int axis = 0;
+    if (!given.place({"input", "dim"}, places)) {
+        return nullptr;
+    }
+    PyArrayObject* x = read_parted(places[0], places[1], axis);
+    return x ? all_parts(door.used[0], places[0], axis, PyArray_DIM(x, axis), 0) : nullptr;
 }
 
 }  // namespace
@@ -325,7 +469,11 @@ PyObject* part_of(Used& used, PyObject* tensor, PyObject* index) {
 
 const DoorEntry view_doors[] = {
     {"indexing.subscript.subscript", serve_subscript, {"getitem"}},
+    {"movement.axes.T", serve_T, {"transpose"}},
+    {"movement.shape.contiguous_tensor", serve_contiguous, {}},
+    {"movement.shape.expand", serve_expand, {"broadcast_to"}},
     {"movement.shape.flatten", serve_flatten, {"reshape"}},
+    {"movement.shape.mT", serve_mT, {"transpose"}},
     {"movement.shape.permute", serve_permute, {"transpose"}},
     {"movement.shape.reshape", serve_reshape, {"reshape"}},
     {"movement.shape.squeeze", serve_squeeze, {"reshape"}},
@@ -333,6 +481,11 @@ const DoorEntry view_doors[] = {
     {"movement.shape.transpose", serve_transpose, {"transpose"}},
     {"movement.shape.unsqueeze", serve_unsqueeze, {"reshape"}},
     {"movement.shape.view", serve_view, {"reshape"}},
+    {"movement.split.chunk", serve_chunk, {"getitem"}},
+    {"movement.split.narrow", serve_narrow, {"getitem"}},
+    {"movement.split.select", serve_select, {"getitem"}},
     {"movement.split.split", serve_split, {"getitem"}},
+    {"movement.split.unbind", serve_unbind, {"getitem"}},
+    {"movement.to.to", serve_to, {}},
     {nullptr, nullptr, {}},
 };

@@ -125,7 +125,7 @@ def _attach() -> None:
     for name, operation in doors["x_view"].items():
         attach(f"{name}_", _restrided, f"{name}_", operation)
     for name, operation in doors["property"].items():
-        attach(name, lambda operation: property(operation.declared()), operation)
+        attach(name, lambda operation: property(operation.operator()), operation)
     for operator, name in INPLACE_OPERATORS.items():
         attach(operator, getattr, Tensor, name)
     attach("_constructed", _constructor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
@@ -18,7 +19,7 @@ def in_c(called: Callable, function: Callable, cell: Any = None, name: str = "")
     if compiled is None:
         return called
     used: list[tuple[Any, Callable | None]]
-    name = name or f"{function.__module__.removeprefix('tapegrad.ops.')}.{function.__name__}"
+    name = name or _name(function)
     if isinstance(function, compiled.Caller) and called is not function:
         name, used = "primitive", [(function, None)]  # which has its arguments as they are given
     elif name in compiled.doors:
@@ -26,3 +27,11 @@ def in_c(called: Callable, function: Callable, cell: Any = None, name: str = "")
     else:
         return called
     return update_wrapper(compiled.Door(name, called, cell, function, used), called)
+
+
+def _name(function: Callable) -> str:
+    """Module and name of a function; none of one that only bears another's (``narrow_copy``)."""
+    module, own = function.__module__, function.__name__
+    if getattr(sys.modules[module], own, None) is not function:
+        return ""
+    return f"{module.removeprefix('tapegrad.ops.')}.{own}"
