@@ -459,6 +459,13 @@ def test_mse_loss() -> None:
             assert_alike("mse_loss", [x, y], options)
         assert_alike("mse_loss", [x, y, None, False], {})
         assert_alike("mse_loss", [x, 1.0], {})
+    # The one primitive, whatever has run before: the bits of others differ.
+    x = tg.arange(1000.0).sin().requires_grad_()
+    (x - 1).square().mean().backward()
+    for reduction in ("mean", "sum"):
+        assert_alike("mse_loss", [x, x.detach().cos()], {"reduction": reduction})
+        loss = tg.nn.functional.mse_loss(x, x.detach().cos(), reduction=reduction)
+        assert loss.grad_fn.name() == "SquaredDistanceBackward"
 
 
 def test_where() -> None:

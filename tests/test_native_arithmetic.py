@@ -207,6 +207,13 @@ def test_casts_have_the_bits_of_the_bodies(threads: int, level: str) -> None:
             np.testing.assert_array_equal(mine, body, err_msg=f"{x.dtype} {dtype}")
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_every_byte_but_0_is_true_to_a_cast(dtype: str) -> None:
+    x = np.arange(256, dtype="uint8").view(bool)
+    found = tg.device("cpu").ops["cast"](x, dtype=dtypes.dtype(dtype))
+    np.testing.assert_array_equal(found.astype("float32"), np.arange(256) > 0)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_casts_that_are_not_served_are_declined() -> None:
     calls: list[Any] = []

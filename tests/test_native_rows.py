@@ -283,3 +283,14 @@ def test_losses_of_infinities_are_those_of_the_bodies() -> None:
                 run[name + end](*given, **options) for run in (tg.device("cpu").ops, plain)
             )
             np.testing.assert_allclose(mine, body, rtol=1e-6, err_msg=name + end)
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (2, 6, 3), (2, 3, 200)])
+def test_what_is_not_finite_stays_where_it_is_at_fixed_statistics(shape: tuple[int, ...]) -> None:
+    """(An infinity or a NaN once made the gradient of its whole channel NaN.)"""
+    x, g, w = draw(*shape), draw(*shape, seed=1), draw(shape[1])
+    x[0, 0], x[1, 1] = np.nan, np.inf
+    needs = (True, False, False, False)
+    for run in (tg.device("cpu").ops, plain):
+        dx = run["scale_channels_backward"](g, x, w, w, needs=needs)[0]
+        np.testing.assert_array_equal(dx, g * w.reshape(-1, *[1] * (len(shape) - 2)))

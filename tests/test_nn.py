@@ -1423,6 +1423,15 @@ def test_a_batch_that_failed_is_not_counted(layer, momentum, monkeypatch):
     assert (norm.running_mean.tolist() != [0, 0]) == moved
 
 
+@pytest.mark.parametrize("shape", [(0, 6), (0, 6, 3), (2, 0, 3)])
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d, lambda channels: nn.GroupNorm(2, channels)])
+def test_norms_of_no_samples_or_channels_have_gradients_of_zeros(layer, shape):
+    norm, x = layer(shape[1]), tg.zeros(shape, requires_grad=True)
+    norm(x).sum().backward()
+    assert x.grad.shape == shape
+    assert norm.weight.grad.tolist() == norm.bias.grad.tolist() == [0] * shape[1]
+
+
 def test_an_interrupt_of_batch_norm_counts_and_averages_or_neither():
     """(R10)"""
     norm, x = nn.BatchNorm1d(2), tg.randn(4, 2) + 3

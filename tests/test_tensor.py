@@ -264,6 +264,10 @@ def test_from_numpy_shares_memory_and_tensor_copies() -> None:
     assert tg.as_tensor(shared) is shared
     assert tg.as_tensor([1, 2]).tolist() == [1, 2]
     assert tg.as_tensor(a, dtype="float32").dtype == tg.float32
+    matrix = tg.from_numpy(a.reshape(1, -1).view(np.matrix))
+    assert type(matrix.numpy()) is np.ndarray
+    assert (matrix * matrix).shape == matrix.shape
+    assert np.shares_memory(matrix.numpy(), a)
     backwards = tg.from_numpy(np.arange(3.0)[::-1])
     assert (backwards * 2).tolist() == [4.0, 2.0, 0.0]
 

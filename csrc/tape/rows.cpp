@@ -198,7 +198,7 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
 }
 
-// mse_loss(input, target, reduction=) of tensors alike: used are subtract, square, mean and sum
+// mse_loss(input, target, reduction=) of tensors alike
 PyObject* serve_mse(Door& door, const Given& given) {
     PyObject* places[3];
     if (!given.place({"input", "target", "reduction"}, places, 2)) {
@@ -206,17 +206,15 @@ PyObject* serve_mse(Door& door, const Given& given) {
     }
     PyArrayObject *x = array_in(places[0]), *y = array_in(places[1]);
     if (!x || !y || !is_float(x) || PyArray_DESCR(x) != PyArray_DESCR(y) || !PyArray_SAMESHAPE(x, y) ||
-        PyArray_NDIM(x) > most_axes || (places[2] && !PyUnicode_CheckExact(places[2])) || !is_quiet()) {
+        PyArray_SIZE(x) == 0 || (places[2] && !PyUnicode_CheckExact(places[2])) || !is_quiet()) {
         return nullptr;
     }
     const bool mean = !places[2] || PyUnicode_CompareWithASCIIString(places[2], "mean") == 0;
     if (!mean && PyUnicode_CompareWithASCIIString(places[2], "sum") != 0) {
         return nullptr;
     }
-    Ref distance(run_used(door.used[0], places[0], places[1]));
-    Ref squares(distance ? run_used(door.used[1], distance) : nullptr);
-    const unsigned all = (1u << PyArray_NDIM(x)) - 1;
-    return squares ? reduced(door.used[mean ? 2 : 3], squares, all, false, mean) : nullptr;
+    Ref total(PyLong_FromSsize_t(mean ? PyArray_SIZE(x) : 1)), number(PyFloat_FromDouble(0));
+    return total && number ? run_used(door.used[0], places[0], places[1], total, number) : nullptr;
 }
 
 }  // namespace
@@ -228,6 +226,6 @@ const DoorEntry row_doors[] = {
     {"activation.softmax.softmax", serve_softmax, {"softmax"}},
     {"layers.norm.layer_norm", serve_layer_norm, {"layer_norm"}},
     {"loss.classification.cross_entropy", serve_cross_entropy, {"cross_entropy", "sum"}},
-    {"loss.elementwise.mse_loss", serve_mse, {"subtract", "square", "mean", "sum"}},
+    {"loss.elementwise.mse_loss", serve_mse, {"squared_distance"}},
     {nullptr, nullptr, {}},
 };

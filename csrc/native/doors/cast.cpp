@@ -3,15 +3,15 @@
 
 namespace {
 
-// Which of the table's entries is for the dtype of an array, or -1. (A bool is a byte of 0 or 1.)
+// Which of the table's entries is for the dtype of an array, or -1.
 int source_of(PyArrayObject* x) {
     switch (PyArray_TYPE(x)) {
         case NPY_FLOAT32: return 0;
         case NPY_FLOAT64: return 1;
         case NPY_FLOAT16: return 2;
-        case NPY_BOOL:
         case NPY_UINT8: return 4;
         case NPY_INT64: return 5;
+        case NPY_BOOL: return 6;
         default: return is_bfloat16(x) ? 3 : -1;
     }
 }

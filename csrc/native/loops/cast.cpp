@@ -8,6 +8,14 @@ namespace {  // each level has its own, whether inlined or not
 
 #include "csrc/native/loops/narrow.h"
 
+// NumPy takes any byte of a view as bool that is not 0 for True.
+struct Truth {
+    uint8_t byte;
+};
+inline float widened(Truth x) {
+    return x.byte != 0 ? 1.0f : 0.0f;
+}
+
 template <class From, class To>
 void cast(void* const* arrays, const double*, int64_t begin, int64_t end) {
     To* __restrict y = static_cast<To*>(arrays[0]);
@@ -38,6 +46,7 @@ constexpr Loops all() {
     FROM(Brain, (cast<Brain, double>), nullptr, nullptr)
     FROM(uint8_t, (cast<uint8_t, double>), (cast<uint8_t, Half>), (cast<uint8_t, Brain>))
     FROM(int64_t, (cast<int64_t, double>), nullptr, nullptr)
+    FROM(Truth, (cast<Truth, double>), (cast<Truth, Half>), (cast<Truth, Brain>))
     return found;
 }
 

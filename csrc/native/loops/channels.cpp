@@ -210,8 +210,8 @@ void backward_of_columns(void* const* arrays, const double* numbers, int64_t beg
         for (int64_t j = 0; j < count; ++j) {
             array<float>(arrays, 1)[first + j] = float(of_both[j]);
             array<float>(arrays, 2)[first + j] = float(of_g[j]);
-            mean[j] = fixed ? 0.0f : float(of_g[j] / double(samples));
-            slope[j] = fixed ? 0.0f : float(of_both[j] / double(samples)) * rstd[j];
+            mean[j] = float(of_g[j] / double(samples));
+            slope[j] = float(of_both[j] / double(samples)) * rstd[j];
         }
         if (arrays[0] != nullptr) {
             float* dx = array<float>(arrays, 0) + first;
@@ -219,6 +219,12 @@ void backward_of_columns(void* const* arrays, const double* numbers, int64_t beg
                 const float* dy = g + row * channels;
                 const float* part = x + row * channels;
                 float* __restrict result = dx + row * channels;
+                if (fixed) {  // 0 times an x that is not finite would not be 0
+                    for (int64_t j = 0; j < count; ++j) {
+                        result[j] = dy[j] * scale[j];
+                    }
+                    continue;
+                }
                 for (int64_t j = 0; j < count; ++j) {
                     result[j] = ((dy[j] - mean[j]) - ((part[j] - centre[j]) - rest[j]) * slope[j]) *
                                 scale[j];
@@ -261,14 +267,20 @@ void backward(void* const* arrays, const double* numbers, int64_t begin, int64_t
         if (dx == nullptr) {
             continue;
         }
-        const double size = fixed ? INFINITY : double(channel.size());
+        const double size = double(channel.size());
         const float mean = float(of_g / size), slope = float(of_both / size) * rstd;
         channel.for_each_part([&](int64_t first, int64_t count) {
             const float* __restrict dy = channel.read(g, first, count, copies[0]);
             const float* __restrict part = channel.read(x, first, count, copies[1]);
             float* __restrict result = channel.place(dx, first, copies[2]);
-            for (int64_t j = 0; j < count; ++j) {
-                result[j] = ((dy[j] - mean) - ((part[j] - centre) - rest) * slope) * scale;
+            if (fixed) {
+                for (int64_t j = 0; j < count; ++j) {
+                    result[j] = dy[j] * scale;
+                }
+            } else {
+                for (int64_t j = 0; j < count; ++j) {
+                    result[j] = ((dy[j] - mean) - ((part[j] - centre) - rest) * slope) * scale;
+                }
             }
             channel.put(dx, first, count, result);
         });

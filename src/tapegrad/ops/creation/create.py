@@ -158,7 +158,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
             f"[from_numpy] the array's byte order ({array.dtype.str}) is not this machine's: "
             "convert it with array.astype(array.dtype.newbyteorder('='))"
         )
-    return wrap(array, CPU)
+    return wrap(np.asarray(array), CPU)  # a matrix or a memmap has habits of its own
 
 
 def frombuffer(

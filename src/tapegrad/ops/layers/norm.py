@@ -212,7 +212,7 @@ def _inverse_spread(xp: Any, distances: Any, spread: Any, eps: float) -> Any:
 
 def channel_sum(x: Any) -> Any:
     # In two steps, the first along contiguous memory.
-    return stable_sum(stable_sum(x.reshape(*x.shape[:2], -1), 2), 0)
+    return stable_sum(stable_sum(x.reshape(*x.shape[:2], math.prod(x.shape[2:])), 2), 0)
 
 
 @array_function
