@@ -3,22 +3,17 @@ threads, and leave to the bodies what leaves the range."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from native_loops import LEVELS, needs_loops, plain, restored  # noqa: F401
 
 import tapegrad as tg
 from tapegrad.core import dtypes, native
-from tapegrad.core.devices import PlainOperations
 
-pytestmark = pytest.mark.skipif(
-    native.compiled is None, reason=f"needs tapegrad._native: {native.status}"
-)
+pytestmark = [needs_loops, pytest.mark.usefixtures("restored")]
 
-LEVELS = native.compiled.levels() if native.compiled else []
-plain = PlainOperations()
 FUNCTIONS: dict[str, tuple[str, dict[str, float]]] = {
     "sum": ("sum", {}),
     "mean": ("mean", {}),
@@ -45,14 +40,6 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
     ((2, 3, 4, 5), (0, 2)),
     ((2, 70_000), (1,)),
 ]
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    threads = native.compiled.get_num_threads()
-    yield
-    native.compiled.use(LEVELS[-1])
-    native.compiled.set_num_threads(threads)
 
 
 def found(run: Any, label: str, x: np.ndarray, axis: Any, keepdims: bool = False) -> np.ndarray:

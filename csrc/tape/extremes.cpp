@@ -68,9 +68,7 @@ PyObject* find_along(Door& door, const Given& given, bool largest) {
             (i < axis ? outer : inner) *= PyArray_DIM(x, i);
         }
     }
-    PyArray_Descr* dtype = PyArray_DESCR(x);
-    Py_INCREF(dtype);
-    Ref values(PyArray_NewFromDescr(&PyArray_Type, dtype, kept.count, kept.values, nullptr, nullptr, 0, nullptr));
+    Ref values = new_array(x, kept.count, kept.values);
     Ref positions(PyArray_SimpleNew(kept.count, kept.values, NPY_INT64));
     Ref where(positions ? new_tensor(positions, as_tensor(places[0])->device) : nullptr);
     Ref along(PyLong_FromLong(axis));

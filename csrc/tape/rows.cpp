@@ -26,7 +26,7 @@ PyObject* serve_softmax(Door& door, const Given& given) {
 
 // A vector of so many, or none.
 bool is_vector(PyObject* given, npy_intp size) {
-    if (!is_given(given)) {
+    if (!is_set(given)) {
         return true;
     }
     PyArrayObject* array = array_in(given);
@@ -109,12 +109,7 @@ struct CrossEntropy {
     }
 };
 
-Ref new_like(PyArrayObject* x, int dimensions) {
-    PyArray_Descr* dtype = PyArray_DESCR(x);
-    Py_INCREF(dtype);
-    return Ref(PyArray_NewFromDescr(&PyArray_Type, dtype, dimensions, PyArray_DIMS(x), nullptr, nullptr, 0,
-                                    nullptr));
-}
+Ref new_like(PyArrayObject* x, int dimensions) { return new_array(x, dimensions, PyArray_DIMS(x)); }
 
 // The tuple of losses and, if wanted, gradient. Null where it declines.
 template <class T>
@@ -157,7 +152,7 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     if (!x || !t || !is_float(x) || PyArray_NDIM(x) != 2 || !PyArray_ISCARRAY_RO(x) || PyArray_NDIM(t) != 1 ||
         PyArray_TYPE(t) != NPY_INT64 || !PyArray_ISCARRAY_RO(t) || PyArray_DIM(t, 0) != PyArray_DIM(x, 0) ||
         PyArray_SIZE(x) == 0 || PyArray_SIZE(x) > few || (places[2] && !read_int(places[2], ignored)) ||
-        (places[3] && !PyUnicode_CheckExact(places[3])) || is_given(as_tensor(places[1])->node)) {
+        (places[3] && !PyUnicode_CheckExact(places[3])) || is_set(as_tensor(places[1])->node)) {
         return nullptr;
     }
     const bool mean = !places[3] || PyUnicode_CompareWithASCIIString(places[3], "mean") == 0;

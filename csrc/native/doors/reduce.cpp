@@ -254,10 +254,7 @@ PyObject* reduce(const Entry& entry, PyObject* const* given, Py_ssize_t count, P
             shape[kept++] = reduced[d] ? 1 : PyArray_DIM(x, d);
         }
     }
-    PyArray_Descr* dtype = PyArray_DESCR(x);
-    Py_INCREF(dtype);
-    PyObject* result =
-        PyArray_NewFromDescr(&PyArray_Type, dtype, kept, shape, nullptr, nullptr, 0, nullptr);
+    PyObject* result = empty(PyArray_DESCR(x), kept, shape);
     if (result != nullptr) {
         (PyArray_ITEMSIZE(x) == 4 ? store<float>
          : PyArray_TYPE(x) == NPY_FLOAT16 ? store<Half>
