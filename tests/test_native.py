@@ -162,7 +162,7 @@ def test_arrays_that_the_loops_do_not_serve_are_declined() -> None:
     assert not declined([good[0], frozen, good[2]])
     with pytest.raises(TypeError, match="no such step"):
         native.compiled.Steps().add("no_step", (), *good)
-    with pytest.raises(TypeError, match="takes other numbers|kept"):
+    with pytest.raises(TypeError, match="parameter, gradient"):
         native.compiled.Steps().add("sgd_step", (0.5,) * 3, *good)
     with pytest.raises(TypeError, match="number"):
         native.compiled.Steps().add("sgd_step", ("x",) * 3, *good[:2])

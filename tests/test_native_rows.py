@@ -206,15 +206,7 @@ def is_whole(a: Any) -> bool:
 def test_every_loop_for_rows_is_in_the_table() -> None:
     told = {name for name, _, _ in CALLS}
     norms = ("batch_", "group_norm", "layer_norm", "rms_norm", "scale_channels")
-    losses = (
-        "absolute_distance",
-        "bce_of_two",
-        "cross",
-        "huber",
-        "kl_of",
-        "nll",
-        "squared_distance",
-    )
+    losses = ("absolute_d", "bce_of_two", "cross", "huber", "kl_of", "nll", "squared_distance")
     others = ("add_rows", "bag_", "embedding", "log_softmax", "softmax")
     there = {n for n in native.compiled.names if n.startswith(norms + losses + others)}
     assert there - told == {"layer_norm", "layer_norm_backward"}  # tests/test_native.py has them

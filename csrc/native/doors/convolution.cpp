@@ -69,6 +69,20 @@ PyObject* make_images(int64_t first, int64_t second, int dimensions, const Sizes
     return PyArray_SimpleNew(2 + dimensions, shape, NPY_FLOAT32);
 }
 
+// The array once ``fill`` has written its memory; null where that, or the array, has failed.
+template <class Fill>
+PyObject* filled(PyObject* array, Fill fill) {
+    try {
+        if (array != nullptr && fill(static_cast<float*>(memory_of(array)))) {
+            return array;
+        }
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+    }
+    Py_XDECREF(array);
+    return nullptr;
+}
+
 // convolution(x, weight, bias, out, geometry)
 PyObject* convolve(Loop loop, const Images& x, const Images& weight, const float* bias,
                    const Sizes& out, const Geometry& geometry) {
@@ -82,14 +96,11 @@ PyObject* convolve(Loop loop, const Images& x, const Images& weight, const float
                            geometry.padding.of[i], geometry.dilation.of[i]);
     }
     const int64_t taps = weight.sizes.product(), rows = filters / groups;
-    PyObject* result = make_images(x.first, filters, x.dimensions, out);
-    if (result != nullptr &&
-        !correlate(loop, x, along, weight.sizes, weight.memory(),
-                   {rows * weight.second * taps, weight.second * taps, taps}, bias, groups, rows,
-                   static_cast<float*>(memory_of(result)))) {
-        Py_CLEAR(result);
-    }
-    return result;
+    return filled(make_images(x.first, filters, x.dimensions, out), [&](float* result) {
+        return correlate(loop, x, along, weight.sizes, weight.memory(),
+                         {rows * weight.second * taps, weight.second * taps, taps}, bias, groups,
+                         rows, result);
+    });
 }
 
 // convolution_input(y_grad, weight, size, geometry)
@@ -111,14 +122,11 @@ PyObject* convolve_back(Loop loop, const Images& y, const Images& weight, const 
         return nullptr;
     }
     const int64_t taps = weight.sizes.product(), channels = weight.second;
-    PyObject* result = make_images(y.first, channels * groups, y.dimensions, size);
-    if (result != nullptr &&
-        !correlate(loop, y, along, weight.sizes, weight.memory(),
-                   {filters / groups * channels * taps, taps, channels * taps}, nullptr, groups,
-                   channels, static_cast<float*>(memory_of(result)))) {
-        Py_CLEAR(result);
-    }
-    return result;
+    return filled(make_images(y.first, channels * groups, y.dimensions, size), [&](float* result) {
+        return correlate(loop, y, along, weight.sizes, weight.memory(),
+                         {filters / groups * channels * taps, taps, channels * taps}, nullptr,
+                         groups, channels, result);
+    });
 }
 
 // convolution_weight(x, y_grad, kernel, geometry)
@@ -133,13 +141,9 @@ PyObject* convolve_weight(Loop loop, const Images& x, const Images& y, const Siz
         along[i] = forward(x.sizes.of[i], y.sizes.of[i], kernel.of[i], geometry.stride.of[i],
                            geometry.padding.of[i], geometry.dilation.of[i]);
     }
-    PyObject* result = make_images(y.second, x.second / groups, x.dimensions, kernel);
-    if (result != nullptr &&
-        !accumulate(loop, x, along, kernel, y.memory(), groups, y.second / groups,
-                    static_cast<float*>(memory_of(result)))) {
-        Py_CLEAR(result);
-    }
-    return result;
+    return filled(make_images(y.second, x.second / groups, x.dimensions, kernel), [&](float* result) {
+        return accumulate(loop, x, along, kernel, y.memory(), groups, y.second / groups, result);
+    });
 }
 
 }  // namespace

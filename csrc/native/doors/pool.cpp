@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "../arrays.h"
 #include "../doors.h"
