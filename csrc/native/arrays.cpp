@@ -48,13 +48,17 @@ PyObject* empty_like(PyArrayObject* array) {
 }
 
 void run_anyhow(Loop loop, void* const* arrays, const double* numbers, int64_t size,
-                int64_t each) {
+                int64_t each, bool alone) {
     if (size * each < many) {
         loop(arrays, numbers, 0, size);
         return;
     }
     Py_BEGIN_ALLOW_THREADS;
-    run(loop, arrays, numbers, size, each);
+    if (alone) {
+        loop(arrays, numbers, 0, size);
+    } else {
+        run(loop, arrays, numbers, size, each);
+    }
     Py_END_ALLOW_THREADS;
 }
 

@@ -87,8 +87,9 @@ PyObject* one_number(float value);
 bool read_alike(PyObject* const* given, int count, void** memory);
 
 // As ``run``, on several threads and while other threads run Python where there is much to do.
+// ``alone``: on one thread, as a single piece.
 void run_anyhow(Loop loop, void* const* arrays, const double* numbers, int64_t size,
-                int64_t each = 1);
+                int64_t each = 1, bool alone = false);
 
 // Keyword arguments, of which each is one of ``names``; false if there are others. What is not given
 // stays null.
