@@ -171,6 +171,16 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     }
     Ref xp(PyObject_GetAttr(operands.device, names.xp));
     const bool gradient = operands.wanted && is_recording();
+    Ref number(PyLong_FromSsize_t(ignored)), smoothing(PyFloat_FromDouble(0));
+    if (!number || !smoothing) {
+        return nullptr;
+    }
+    PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False, gradient ? Py_True : Py_False};
+    if (door.used[0].accepted != door.used[0].body) {  // it has a loop, which does it all
+        Ref losses(run_used(door.used[0], places[0], targets, Py_None, parameters[0], parameters[1],
+                            parameters[2], parameters[3]));
+        return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
+    }
     const auto compute = [&](auto kind) {
         CrossEntropy<decltype(kind)> rule{};
         rule.targets = static_cast<const npy_int64*>(PyArray_DATA(as_array(labels)));
@@ -179,11 +189,9 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
         return cross_entropies(rule, x, xp, gradient);
     };
     Ref all = !xp ? Ref() : PyArray_TYPE(x) == NPY_FLOAT32 ? compute(float()) : compute(double());
-    Ref number(PyLong_FromSsize_t(ignored)), smoothing(PyFloat_FromDouble(0));
-    if (!all || !number || !smoothing) {
+    if (!all) {
         return nullptr;
     }
-    PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False, gradient ? Py_True : Py_False};
     Ref losses(finish(operands, Ref::to(PyTuple_GET_ITEM(all.object, 0)), parameters, all));
     return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
 }
