@@ -179,7 +179,8 @@ def test_an_operation_is_one_function_whichever_door_one_takes() -> None:
     doors = (tg, tg.Tensor, tg.nn.functional)
     apart = set()
     for name in {name for door in doors for name in dir(door) if name[0] != "_"}:
-        found = [f for d in doors if inspect.isroutine(f := getattr(d, name, None))]
+        every = [getattr(door, name, None) for door in doors]
+        found = [f for f in every if inspect.isfunction(inspect.unwrap(f))]  # or in C before one
         if len({id(f) for f in found if not f.__module__.startswith("tapegrad.core")}) > 1:
             apart.add(name)
     assert apart == TWO

@@ -13,42 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from native_loops import LEVELS, THREADS, needs_loops, placed, plain, restored  # noqa: F401
 
 import tapegrad as tg
 from tapegrad import _build
 from tapegrad.core import native
-from tapegrad.core.devices import PlainOperations
 from tapegrad.optim.steps import options_of
 from tapegrad.optim.steps.scalars import NUMBERS
 
-pytestmark = pytest.mark.skipif(
-    native.compiled is None, reason=f"needs tapegrad._native: {native.status}"
-)
+pytestmark = [needs_loops, pytest.mark.usefixtures("restored")]
 
-# Those that run here; only one, if the environment says so: as on a processor that has no other.
-CHOSEN = os.environ.get("TAPEGRAD_NATIVE_ISA")
-LEVELS = [CHOSEN] if CHOSEN else native.compiled.levels() if native.compiled else []
-THREADS = (1, 2, 3)
 SIZES = (0, 1, 3, 7, 64, 1000, 32_768, 32_769, 100_003)
-plain = PlainOperations()
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    threads = native.compiled.get_num_threads()
-    yield
-    native.compiled.use(LEVELS[-1])
-    native.compiled.set_num_threads(threads)
-
-
-def placed(values: np.ndarray, shift: int, guard: float = -77.0) -> tuple[np.ndarray, np.ndarray]:
-    """A copy of the values that begins ``shift`` elements behind the start of a cache line, and the
-    memory that it lies in, which has guard numbers around it."""
-    memory = np.full(values.size + 64, guard, values.dtype)
-    start = -(memory.ctypes.data // memory.itemsize) % 16 + shift
-    array = memory[start : start + values.size].reshape(values.shape)
-    array[...] = values
-    return array, memory
 
 
 # ---------------------------------------------------------------------- steps of optimizers

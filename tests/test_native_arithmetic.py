@@ -3,22 +3,17 @@ arithmetic in place is computed where it stays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from native_loops import LEVELS, needs_loops, plain, restored  # noqa: F401
 
 import tapegrad as tg
 from tapegrad.core import dtypes, native
-from tapegrad.core.devices import PlainOperations
 
-pytestmark = pytest.mark.skipif(
-    native.compiled is None, reason=f"needs tapegrad._native: {native.status}"
-)
+pytestmark = [needs_loops, pytest.mark.usefixtures("restored")]
 
-LEVELS = native.compiled.levels() if native.compiled else []
-plain = PlainOperations()
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 # How many arrays each takes, and numbers that it takes beside them.
 FUNCTIONS: dict[str, tuple[int, dict[str, float]]] = {
@@ -49,14 +44,6 @@ SHAPES = [
     [(), (2, 3), ()],
     [(70_000,), (1,), ()],
 ]
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    threads = native.compiled.get_num_threads()
-    yield
-    native.compiled.use(LEVELS[-1])
-    native.compiled.set_num_threads(threads)
 
 
 def made(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:

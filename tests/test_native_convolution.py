@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_native import LEVELS, THREADS, placed, plain
+from native_loops import LEVELS, THREADS, needs_loops, placed, plain, restored  # noqa: F401
 
 import tapegrad as tg
 from tapegrad.core import native
 from tapegrad.ops.conv.sliding_window import Geometry, outputs
 
-pytestmark = pytest.mark.skipif(
-    native.compiled is None, reason=f"needs tapegrad._native: {native.status}"
-)
+pytestmark = [needs_loops, pytest.mark.usefixtures("restored")]
 
 CASES: dict[str, tuple[tuple, tuple, dict[str, Any]]] = {
     "3x3": ((2, 5, 9, 37), (13, 5, 3, 3), {"padding": 1}),

@@ -3,31 +3,18 @@ bits of the bodies, in the bodies' order, and nothing changed where a position i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from native_loops import LEVELS, needs_loops, plain, restored  # noqa: F401
 
 import tapegrad as tg
 from tapegrad.core import dtypes, native
-from tapegrad.core.devices import PlainOperations
 
-pytestmark = pytest.mark.skipif(
-    native.compiled is None, reason=f"needs tapegrad._native: {native.status}"
-)
+pytestmark = [needs_loops, pytest.mark.usefixtures("restored")]
 
-LEVELS = native.compiled.levels() if native.compiled else []
-plain = PlainOperations()
 ALL = slice(None)
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    threads = native.compiled.get_num_threads()
-    yield
-    native.compiled.use(LEVELS[-1])
-    native.compiled.set_num_threads(threads)
 
 
 def places(shape: tuple[int, ...], size: int, dtype: str = "int64") -> np.ndarray:

@@ -28,11 +28,23 @@ bool read_one_number(PyObject* object, float& value) {
     return true;
 }
 
-PyObject* empty_like(PyArrayObject* array) {
-    PyArray_Descr* dtype = PyArray_DESCR(array);
+bool read_int(PyObject* object, int64_t least, int64_t most, int64_t& value) {
+    if (object == nullptr || !PyLong_CheckExact(object)) {
+        return false;
+    }
+    int beyond;
+    value = PyLong_AsLongLongAndOverflow(object, &beyond);
+    return beyond == 0 && value >= least && value <= most;
+}
+
+PyObject* empty(PyArray_Descr* dtype, int dimensions, const npy_intp* shape) {
     Py_INCREF(dtype);
-    return PyArray_NewFromDescr(&PyArray_Type, dtype, PyArray_NDIM(array), PyArray_DIMS(array),
-                                nullptr, nullptr, 0, nullptr);
+    return PyArray_NewFromDescr(&PyArray_Type, dtype, dimensions, shape, nullptr, nullptr, 0,
+                                nullptr);
+}
+
+PyObject* empty_like(PyArrayObject* array) {
+    return empty(PyArray_DESCR(array), PyArray_NDIM(array), PyArray_DIMS(array));
 }
 
 void run_anyhow(Loop loop, void* const* arrays, const double* numbers, int64_t size,
@@ -50,20 +62,22 @@ void run_anyhow(Loop loop, void* const* arrays, const double* numbers, int64_t s
     Py_END_ALLOW_THREADS;
 }
 
-PyArrayObject* empty_vector(uint64_t size, int dtype) {
-    npy_intp length = npy_intp(size);
-    return reinterpret_cast<PyArrayObject*>(PyArray_SimpleNew(1, &length, dtype));
+PyObject* empty_vector(npy_intp size, int dtype) { return PyArray_SimpleNew(1, &size, dtype); }
+
+PyObject* one_number(float value) {
+    PyObject* result = PyArray_SimpleNew(0, nullptr, NPY_FLOAT32);
+    if (result != nullptr) {
+        *static_cast<float*>(memory_of(result)) = value;
+    }
+    return result;
 }
 
 bool read_alike(PyObject* const* given, int count, void** memory) {
-    PyArrayObject* first = reinterpret_cast<PyArrayObject*>(given[0]);
     for (int i = 0; i < count; ++i) {
-        PyArrayObject* array = reinterpret_cast<PyArrayObject*>(given[i]);
-        if (!is_plain(given[i]) || PyArray_TYPE(array) != NPY_FLOAT32 ||
-            !PyArray_SAMESHAPE(array, first)) {
+        if (!is_float32(given[i]) || !PyArray_SAMESHAPE(as_array(given[i]), as_array(given[0]))) {
             return false;
         }
-        memory[i] = PyArray_DATA(array);
+        memory[i] = memory_of(given[i]);
     }
     return true;
 }

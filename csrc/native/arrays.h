@@ -49,9 +49,16 @@ inline Loop loop_of_size(const Entry& entry, PyArrayObject* array) {
     }
 }
 
+inline bool is_plain(PyObject* object, int dtype) {
+    return is_plain(object) && PyArray_TYPE(as_array(object)) == dtype;
+}
+inline bool is_float32(PyObject* object) { return is_plain(object, NPY_FLOAT32); }
 inline bool is_float32(PyObject* object, int dimensions) {
-    return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_FLOAT32 &&
-           PyArray_NDIM(as_array(object)) == dimensions;
+    return is_float32(object) && PyArray_NDIM(as_array(object)) == dimensions;
+}
+inline bool is_int64(PyObject* object) { return is_plain(object, NPY_INT64); }
+inline bool is_int64(PyObject* object, int dimensions) {
+    return is_int64(object) && PyArray_NDIM(as_array(object)) == dimensions;
 }
 
 // None, or a vector of this length.
@@ -68,8 +75,13 @@ inline void* memory_of(PyObject* object) {
 // A float, or an array of one, however often it is repeated.
 bool read_one_number(PyObject* object, float& value);
 
+// An int of Python's from ``least`` to ``most``; false for anything else, or null.
+bool read_int(PyObject* object, int64_t least, int64_t most, int64_t& value);
+
+PyObject* empty(PyArray_Descr* dtype, int dimensions, const npy_intp* shape);
 PyObject* empty_like(PyArrayObject* array);
-PyArrayObject* empty_vector(uint64_t size, int dtype);
+PyObject* empty_vector(npy_intp size, int dtype = NPY_FLOAT32);
+PyObject* one_number(float value);
 
 // Where all of them are float32, plain and of one shape, their memory; else false.
 bool read_alike(PyObject* const* given, int count, void** memory);

@@ -1,7 +1,8 @@
-// A convolution as its loops (loops/convolution.cpp) take it: prepared once a call (doors/convolution.cpp),
-// then computed piece by piece. There are three dimensions; those that an image lacks have size 1.
+// A convolution as its loops (loops/convolution*.cpp) take it: prepared once a call
+// (doors/convolution*.cpp), then computed piece by piece. There are three dimensions; those that an image lacks have size 1.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 // Sums of products are made in tiles that fit the registers: so many rows of so many vectors.
@@ -85,7 +86,7 @@ struct Correlation {
     const int32_t* chunks;
     const int32_t* steps;        // from a gathered panel's term to its next
     int64_t source_scratch, scratch;  // floats that a piece needs: for the copy, and in all
-    bool failed;                      // there was no memory for them
+    std::atomic<bool> failed{false};  // there was no memory for them
 };
 
 struct WeightGradient {
@@ -109,9 +110,5 @@ struct WeightGradient {
     float* parts;             // and of the others
     int64_t result_size;
     int64_t source_scratch, scratch;
-    bool failed;
+    std::atomic<bool> failed{false};
 };
-
-// Memory of this thread, for so many floats, at the start of a cache line, kept until the thread ends;
-// null if there is none.
-float* scratch_of(int64_t floats);

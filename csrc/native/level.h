@@ -4,35 +4,27 @@
 #include "loops.h"
 
 // The files of loops (loops/) whose table has the file's name, and the doors (doors/) to them.
-#define TAPEGRAD_TABLES             \
-    TABLE(activation, broadcast)    \
-    TABLE(arithmetic, broadcast)    \
-    TABLE(attention, attention)     \
-    TABLE(cast, cast)               \
-    TABLE(channels, channels)       \
-    TABLE(classes, classes)         \
-    TABLE(convolution, convolution) \
-    TABLE(embedding, embedding)     \
-    TABLE(index, index)             \
-    TABLE(losses, losses)           \
-    TABLE(norm, norm)               \
-    TABLE(pick, pick)               \
-    TABLE(pool, pool)               \
-    TABLE(positions, positions)     \
-    TABLE(random, random)           \
-    TABLE(recurrence, recurrence)   \
-    TABLE(reduce, reduce)           \
-    TABLE(rows, rows)               \
+#define TAPEGRAD_TABLES                    \
+    TABLE(activation, broadcast)           \
+    TABLE(arithmetic, broadcast)           \
+    TABLE(attention, attention)            \
+    TABLE(cast, cast)                      \
+    TABLE(channels, channels)              \
+    TABLE(classes, classes)                \
+    TABLE(convolution, convolution)        \
+    TABLE(convolution_weight, convolution) \
+    TABLE(embedding, embedding)            \
+    TABLE(index, index)                    \
+    TABLE(losses, losses)                  \
+    TABLE(norm, norm)                      \
+    TABLE(pick, pick)                      \
+    TABLE(pool, pool)                      \
+    TABLE(positions, positions)            \
+    TABLE(random, random)                  \
+    TABLE(recurrence, recurrence)          \
+    TABLE(reduce, reduce)                  \
+    TABLE(rows, rows)                      \
     TABLE(scan, scan)
-
-// Floats of a vector register.
-#if defined(__AVX512F__)
-#define TAPEGRAD_VECTOR_WIDTH 16
-#elif defined(__AVX__)
-#define TAPEGRAD_VECTOR_WIDTH 8
-#else
-#define TAPEGRAD_VECTOR_WIDTH 4
-#endif
 
 struct Level {
     const char* name;

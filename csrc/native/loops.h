@@ -8,6 +8,15 @@
 #define TAPEGRAD_JOINED(table, level) TAPEGRAD_JOIN(table, level)
 #define OF_LEVEL(table) TAPEGRAD_JOINED(table, TAPEGRAD_LEVEL)
 
+// Floats of a vector register.
+#if defined(__AVX512F__)
+#define TAPEGRAD_VECTOR_WIDTH 16
+#elif defined(__AVX__)
+#define TAPEGRAD_VECTOR_WIDTH 8
+#else
+#define TAPEGRAD_VECTOR_WIDTH 4
+#endif
+
 // Elements begin..end. Arrays are contiguous and share no memory.
 using Loop = void (*)(void* const* arrays, const double* numbers, int64_t begin, int64_t end);
 

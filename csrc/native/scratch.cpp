@@ -1,28 +1,43 @@
-#include <cstdlib>
-#include <memory>
+#include "scratch.h"
 
-#include "convolution.h"
+#include <cstdlib>
 
 namespace {
 
-struct Free {
-    void operator()(float* memory) const { std::free(memory); }
+constexpr size_t line = 64;
+constexpr int64_t most = 1 << 20;  // floats that a thread keeps
+
+struct Kept {
+    float* memory = nullptr;
+    int64_t floats = 0;
+
+    ~Kept() { std::free(memory); }
+
+    void release() {
+        std::free(memory);
+        memory = nullptr;
+        floats = 0;
+    }
+
+    float* of_size(int64_t wanted) {
+        if (floats < wanted) {
+            release();
+            const size_t lines = (size_t(wanted) * sizeof(float) + line - 1) / line;
+            memory = static_cast<float*>(std::aligned_alloc(line, lines * line));
+            floats = memory == nullptr ? 0 : wanted;
+        }
+        return memory;
+    }
 };
 
-struct Scratch {
-    std::unique_ptr<float[], Free> memory;
-    int64_t floats = 0;
-};
+thread_local Kept kept;
 
 }  // namespace
 
-float* scratch_of(int64_t floats) {
-    thread_local Scratch scratch;
-    if (scratch.floats < floats) {
-        const size_t bytes = (size_t(floats) * sizeof(float) + 63) / 64 * 64;
-        scratch.memory.reset();
-        scratch.memory.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-        scratch.floats = scratch.memory == nullptr ? 0 : floats;
+Scratch::Scratch(int64_t floats) : memory(kept.of_size(floats)) {}
+
+Scratch::~Scratch() {
+    if (kept.floats > most) {
+        kept.release();
     }
-    return scratch.memory.get();
 }

@@ -57,7 +57,7 @@ PyObject* serve_masked_fill(Door& door, const Given& given) {
 
 // A bound: a number that is no nan. An absent one is infinite.
 bool read_bound(PyObject* given, double absent, Ref& bound, double& value) {
-    if (!is_given(given)) {
+    if (!is_set(given)) {
         value = absent;
         bound = Ref(PyFloat_FromDouble(absent));
         return bound;
@@ -75,7 +75,7 @@ PyObject* serve_clamp(Door& door, const Given& given) {
     PyArrayObject* x = array_in(places[0]);
     Ref low, high;
     double least, most;
-    if (!x || !is_float(x) || (!is_given(places[1]) && !is_given(places[2])) ||
+    if (!x || !is_float(x) || (!is_set(places[1]) && !is_set(places[2])) ||
         !read_bound(places[1], -INFINITY, low, least) || !read_bound(places[2], INFINITY, high, most)) {
         return nullptr;
     }

@@ -5,7 +5,6 @@
 #include <structmember.h>
 
 #include <cstddef>
-#include <cstring>
 
 namespace {
 
@@ -14,10 +13,8 @@ const DoorEntry* const all_doors[] = {view_doors, reduction_doors, join_doors, p
 
 const DoorEntry* find_door(const char* name) {
     for (const DoorEntry* entry : all_doors) {
-        for (; entry->name; ++entry) {
-            if (std::strcmp(entry->name, name) == 0) {
-                return entry;
-            }
+        if (const DoorEntry* found = find_entry(entry, name)) {
+            return found;
         }
     }
     return nullptr;
@@ -274,7 +271,7 @@ bool read_axes(PyObject* object, int dimensions, unsigned& axes) {
         return false;
     }
     axes = (1u << dimensions) - 1;
-    if (!is_given(object)) {
+    if (!is_set(object)) {
         return true;
     }
     PyObject* const* items = &object;

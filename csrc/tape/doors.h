@@ -61,8 +61,6 @@ PyObject* list_doors();  // name -> the names of the primitives that it uses
 
 // ---- arguments ----
 
-inline bool is_given(PyObject* value) { return value && value != Py_None; }
-
 // The array of a tensor; null for anything else.
 inline PyArrayObject* array_in(PyObject* object) {
     if (!object || !is_tensor(object)) {

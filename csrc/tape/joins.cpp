@@ -33,10 +33,7 @@ struct Parts {
 
     // Side by side: what follows ``axis`` of each, as often as what is before it says.
     Ref join(const Sizes& shape, int axis) const {
-        PyArray_Descr* dtype = PyArray_DESCR(array(0));
-        Py_INCREF(dtype);
-        Ref result(PyArray_NewFromDescr(&PyArray_Type, dtype, shape.count, shape.values, nullptr, nullptr,
-                                        0, nullptr));
+        Ref result = new_array(array(0), shape.count, shape.values);
         npy_intp rows = 1;
         for (int i = 0; i < axis; ++i) {
             rows *= shape.values[i];

@@ -132,11 +132,11 @@ bool intern_names() {
     const struct {
         PyObject*& place;
         const char* name;
-    } all[] = {{names.add_view, "add_view"},       {names.aside, "aside"},         {names.asarray, "asarray"}, {names.at_end, "at_end"}, {names.device, "device"}, {names.push, "push"},
-               {names.backward, "backward"},       {names.base, "base"},           {names.filters, "filters"},
-               {names.into, "into"},               
-               {names.plain, "plain"},             {names.posthooks, "posthooks"},
-               {names.saves_any, "saves_any"},     {names.xp, "xp"}};
+    } all[] = {{names.add_view, "add_view"}, {names.aside, "aside"},         {names.asarray, "asarray"},
+               {names.at_end, "at_end"},     {names.backward, "backward"},   {names.base, "base"},
+               {names.device, "device"},     {names.filters, "filters"},     {names.into, "into"},
+               {names.plain, "plain"},       {names.posthooks, "posthooks"}, {names.push, "push"},
+               {names.saves_any, "saves_any"}, {names.xp, "xp"}};
     for (const auto& each : all) {
         each.place = PyUnicode_InternFromString(each.name);
         if (!each.place) {

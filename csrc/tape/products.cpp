@@ -91,7 +91,7 @@ PyObject* serve_linear(Door& door, const Given& given) {
         return nullptr;
     }
     PyArrayObject* b = nullptr;
-    if (!is_given(places[2])) {
+    if (!is_set(places[2])) {
         places[2] = Py_None;
     } else {
         b = array_in(places[2]);

@@ -99,13 +99,6 @@ Sizes reduced_shape(PyArrayObject* x, unsigned axes, bool keep) {
     return shape;
 }
 
-Ref new_array(PyArrayObject* like, const Sizes& shape) {
-    PyArray_Descr* dtype = PyArray_DESCR(like);
-    Py_INCREF(dtype);
-    return Ref(PyArray_NewFromDescr(&PyArray_Type, dtype, shape.count, shape.values, nullptr, nullptr, 0,
-                                    nullptr));
-}
-
 // sum(input, dim, keepdim), mean(input, dim, keepdim)
 PyObject* reduce_axes(Door& door, const Given& given, bool mean) {
     PyObject* places[3];
@@ -133,7 +126,8 @@ Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean) {
     if (!PyArray_ISCARRAY_RO(x) || size == 0 || size > few || !block.find(x, axes)) {
         return Ref();
     }
-    Ref result = new_array(x, reduced_shape(x, axes, keep));
+    const Sizes shape = reduced_shape(x, axes, keep);
+    Ref result = new_array(x, shape.count, shape.values);
     if (!result) {
         return result;
     }
@@ -174,7 +168,7 @@ PyObject* expand(PyArrayObject* g, const Sizes& shape, unsigned axes, bool mean)
     if (!PyArray_ISCARRAY_RO(g) || PyArray_SIZE(g) != place || size == 0 || size > few) {
         return nullptr;
     }
-    Ref result = new_array(g, shape);
+    Ref result = new_array(g, shape.count, shape.values);
     const auto fill = [&](auto* y) {
         using T = std::remove_pointer_t<decltype(y)>;
         const T* from = static_cast<const T*>(PyArray_DATA(g));

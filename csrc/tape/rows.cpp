@@ -26,7 +26,7 @@ PyObject* serve_softmax(Door& door, const Given& given) {
 
 // A vector of so many, or none.
 bool is_vector(PyObject* given, npy_intp size) {
-    if (!is_given(given)) {
+    if (!is_set(given)) {
         return true;
     }
     PyArrayObject* array = array_in(given);
@@ -111,12 +111,7 @@ struct CrossEntropy {
     }
 };
 
-Ref new_like(PyArrayObject* x, int dimensions) {
-    PyArray_Descr* dtype = PyArray_DESCR(x);
-    Py_INCREF(dtype);
-    return Ref(PyArray_NewFromDescr(&PyArray_Type, dtype, dimensions, PyArray_DIMS(x), nullptr, nullptr, 0,
-                                    nullptr));
-}
+Ref new_like(PyArrayObject* x, int dimensions) { return new_array(x, dimensions, PyArray_DIMS(x)); }
 
 // The tuple of losses and, if wanted, gradient. Null where it declines.
 template <class T>
@@ -161,7 +156,7 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     if (!x || !t || !is_float(x) || PyArray_NDIM(x) != 2 || !PyArray_ISCARRAY_RO(x) || PyArray_NDIM(t) != 1 ||
         PyArray_TYPE(t) != NPY_INT64 || !PyArray_ISCARRAY_RO(t) || PyArray_DIM(t, 0) != PyArray_DIM(x, 0) ||
         PyArray_SIZE(x) == 0 || PyArray_SIZE(x) > few || (places[2] && !read_int(places[2], ignored)) ||
-        (places[3] && !PyUnicode_CheckExact(places[3])) || is_given(as_tensor(places[1])->node)) {
+        (places[3] && !PyUnicode_CheckExact(places[3])) || is_set(as_tensor(places[1])->node)) {
         return nullptr;
     }
     const bool mean = !places[3] || PyUnicode_CompareWithASCIIString(places[3], "mean") == 0;
@@ -180,6 +175,16 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     }
     Ref xp(PyObject_GetAttr(operands.device, names.xp));
     const bool gradient = operands.wanted && is_recording();
+    Ref number(PyLong_FromSsize_t(ignored)), smoothing(PyFloat_FromDouble(0));
+    if (!number || !smoothing) {
+        return nullptr;
+    }
+    PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False, gradient ? Py_True : Py_False};
+    if (door.used[0].accepted != door.used[0].body) {  // it has a loop, which does it all
+        Ref losses(run_used(door.used[0], places[0], targets, Py_None, parameters[0], parameters[1],
+                            parameters[2], parameters[3]));
+        return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
+    }
     const auto compute = [&](auto kind) {
         CrossEntropy<decltype(kind)> rule{};
         rule.targets = static_cast<const npy_int64*>(PyArray_DATA(as_array(labels)));
@@ -188,12 +193,9 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
         return cross_entropies(rule, x, xp, gradient);
     };
     Ref all = !xp ? Ref() : PyArray_TYPE(x) == NPY_FLOAT32 ? compute(float()) : compute(double());
-    Ref number(PyLong_FromSsize_t(ignored)), smoothing(PyFloat_FromDouble(0));
-    if (!all || !number || !smoothing) {
+    if (!all) {
         return nullptr;
     }
-    PyObject* const parameters[] = {number, smoothing, mean ? Py_True : Py_False,
-                                    gradient ? Py_True : Py_False};
     Ref losses(finish(operands, Ref::to(PyTuple_GET_ITEM(all.object, 0)), parameters, all));
     return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
 }

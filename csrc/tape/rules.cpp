@@ -1,8 +1,6 @@
 // Rules in C, of primitives whose gradients are a function or two of arrays.
 #include "tape.h"
 
-#include <cstring>
-
 namespace {
 
 PyObject* of_add(const Node*, int, PyObject* g) { return Py_NewRef(g); }
@@ -26,10 +24,8 @@ Gradient* find_gradient(const char* name) {
                                     {"subtract", of_subtract},
                                     {nullptr, nullptr}};
     for (const RuleEntry* entry : {own, array_rules}) {
-        for (; entry->name; ++entry) {
-            if (std::strcmp(entry->name, name) == 0) {
-                return entry->gradient;
-            }
+        if (const RuleEntry* found = find_entry(entry, name)) {
+            return found->gradient;
         }
     }
     return nullptr;

@@ -2,7 +2,6 @@
 // another way than NumPy, so that it makes no difference which of the two computes.
 #include "tape.h"
 
-#include <cstring>
 #include <type_traits>
 
 namespace {
@@ -19,15 +18,8 @@ bool is_small(PyObject* object) {
            PyArray_ISCARRAY_RO(array) && PyArray_SIZE(array) <= few;
 }
 
-bool is_alike(PyArrayObject* a, PyArrayObject* b) {
-    return PyArray_DESCR(a) == PyArray_DESCR(b) && PyArray_SAMESHAPE(a, b);
-}
-
 PyObject* empty_like(PyArrayObject* array) {
-    PyArray_Descr* dtype = PyArray_DESCR(array);
-    Py_INCREF(dtype);
-    return PyArray_NewFromDescr(&PyArray_Type, dtype, PyArray_NDIM(array), PyArray_DIMS(array),
-                                nullptr, nullptr, 0, nullptr);
+    return new_array(array, PyArray_NDIM(array), PyArray_DIMS(array)).release();
 }
 
 template <class T>
@@ -132,17 +124,13 @@ PyObject* divide_two(PyObject* const* operands) { return of_two<Divide>(operands
 PyObject* negate(PyObject* const* operands) { return of_arrays(Negative{}, operands[0]); }
 
 Compute* find_compute(const char* name) {
-    const struct {
+    static const struct Entry {
         const char* name;
         Compute* compute;
-    } all[] = {{"add", add_two}, {"subtract", subtract_two}, {"multiply", multiply_two},
-               {"divide", divide_two}, {"negative", negate}};
-    for (const auto& each : all) {
-        if (std::strcmp(each.name, name) == 0) {
-            return each.compute;
-        }
-    }
-    return nullptr;
+    } all[] = {{"add", add_two},       {"subtract", subtract_two}, {"multiply", multiply_two},
+               {"divide", divide_two}, {"negative", negate},       {nullptr, nullptr}};
+    const Entry* found = find_entry(all, name);
+    return found ? found->compute : nullptr;
 }
 
 PyObject* add_up(PyObject* a, PyObject* b) {

@@ -13,6 +13,7 @@
 #endif
 #include <numpy/arrayobject.h>
 
+#include <cstring>
 #include <utility>
 
 // ---- references ----
@@ -46,6 +47,26 @@ inline PyArrayObject* as_array(PyObject* object) {
 
 inline PyObject* dtype_of(PyObject* array) {  // borrowed
     return reinterpret_cast<PyObject*>(PyArray_DESCR(as_array(array)));
+}
+
+inline bool is_alike(PyArrayObject* a, PyArrayObject* b) {  // of one dtype and shape
+    return PyArray_DESCR(a) == PyArray_DESCR(b) && PyArray_SAMESHAPE(a, b);
+}
+
+// A new array of the dtype of ``like``, in row-major order.
+inline Ref new_array(PyArrayObject* like, int dimensions, const npy_intp* shape) {
+    PyArray_Descr* dtype = PyArray_DESCR(like);
+    Py_INCREF(dtype);
+    return Ref(PyArray_NewFromDescr(&PyArray_Type, dtype, dimensions, shape, nullptr, nullptr, 0, nullptr));
+}
+
+// The entry of this name in a table whose last entry has none; or null.
+template <class Entry>
+const Entry* find_entry(const Entry* entry, const char* name) {
+    while (entry->name && std::strcmp(entry->name, name) != 0) {
+        ++entry;
+    }
+    return entry->name ? entry : nullptr;
 }
 
 // ---- what tensors, nodes and storages hold (fields.cpp) ----
@@ -124,7 +145,7 @@ struct Caller {
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
-    bool elementwise, floating, bools, view, extras, saves_output, saves_any, variadic;
+    bool elementwise, floating, view, extras, saves_output, saves_any, variadic;
     bool takes_part;  // getitem
     PyObject* (*compute)(PyObject* const* operands);  // see small.cpp; null where there is none
     PyObject* (*gradient)(const Node* node, int i, PyObject* g);  // see rules.cpp; null, too
@@ -191,8 +212,6 @@ bool add_row(PyObject* matrix, PyObject* row);  // matrix += row; false with an 
 // What the rule of input ``i`` makes of the gradient ``g`` of a node's result, without Python. Null,
 // without an error, where it declines: then the node's rules in Python make all of its gradients.
 
-// Rules that are the name of a function are called here, too, where there is nothing else.
-
 using Gradient = PyObject*(const Node* node, int i, PyObject* g);
 Gradient* find_gradient(const char* name);
 struct RuleEntry {
@@ -202,8 +221,8 @@ struct RuleEntry {
 extern const RuleEntry array_rules[];  // array_rules.cpp
 // Where the part that a node of getitem took lies in its whole's gradient, as a view of that.
 PyObject* part_for(const Node* node, PyObject* buffer);
-// By a function of the namespace ``xp`` (see Primitive.named); null with an error, or without one
-// where the rule is none.
+// Of a rule that is the name of a function in the namespace ``xp`` (see Primitive.named); null with an
+// error, or without one where the rule is none.
 PyObject* call_named(const Node* node, int i, PyObject* g, PyObject* xp);
 
 // ---- what the engine hands over (module.cpp) ----

@@ -354,8 +354,8 @@ LOOP_FLAGS = (
 QUICK_FLAGS = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic")
 # Loops with as few roundings as the processor can; the others have the same bits on all.
 FUSED = (
-    *("activation.cpp", "attention.cpp", "convolution.cpp", "recurrence.cpp", "reduce.cpp"),
-    "rows.cpp",
+    *("activation.cpp", "attention.cpp", "convolution.cpp", "convolution_weight.cpp"),
+    *("recurrence.cpp", "reduce.cpp", "rows.cpp"),
 )
 
 
@@ -369,7 +369,7 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
     files = [*root.glob("csrc/native/*.cpp"), *root.glob("csrc/native/doors/*.cpp")]
     commands = [(file, (*flags, known, "-pthread")) for file in files]
     for level in levels:
-        of_level = [*LOOP_FLAGS, f"-DTAPEGRAD_LEVEL={level}", f"-I{root}"]
+        of_level = [*LOOP_FLAGS, "-fno-exceptions", f"-DTAPEGRAD_LEVEL={level}", f"-I{root}"]
         of_level += [f"-march=x86-64-{level}"] if x86 else []
         of_level += ["-mprefer-vector-width=512"] if level == "v4" else []
         of_level += QUICK_FLAGS if level == "v2" else []

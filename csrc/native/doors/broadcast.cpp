@@ -160,8 +160,7 @@ PyObject* broadcast(const Entry& entry, PyObject* const* given, Py_ssize_t posit
         }
         Py_INCREF(result);
     } else {
-        Py_INCREF(dtype);
-        result = PyArray_NewFromDescr(&PyArray_Type, dtype, dims, shape, nullptr, nullptr, 0, nullptr);
+        result = empty(dtype, dims, shape);
         if (result == nullptr) {
             return nullptr;
         }

@@ -35,9 +35,7 @@ PyObject* cast(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyO
     if (loop == nullptr || dtype == PyArray_DESCR(x)) {
         return nullptr;
     }
-    Py_INCREF(dtype);
-    PyObject* result = PyArray_NewFromDescr(&PyArray_Type, dtype, PyArray_NDIM(x), PyArray_DIMS(x),
-                                            nullptr, nullptr, 0, nullptr);
+    PyObject* result = empty(dtype, PyArray_NDIM(x), PyArray_DIMS(x));
     if (result == nullptr) {
         return nullptr;
     }

@@ -27,8 +27,7 @@ struct Shape {
 };
 
 bool has_channels(PyObject* object) {
-    return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_FLOAT32 &&
-           PyArray_NDIM(as_array(object)) >= 2 && PyArray_SIZE(as_array(object)) > 0;
+    return is_float32(object) && PyArray_NDIM(as_array(object)) >= 2 && PyArray_SIZE(as_array(object)) > 0;
 }
 
 using Numbers = std::unique_ptr<float[]>;
@@ -94,10 +93,6 @@ PyObject* tuple_of(PyObject* (&results)[size]) {
     return all;
 }
 
-PyObject* vector(npy_intp length) {
-    return reinterpret_cast<PyObject*>(empty_vector(uint64_t(length), NPY_FLOAT32));
-}
-
 bool all_made(PyObject* const* results, int count) {
     for (int i = 0; i < count; ++i) {
         if (results[i] == nullptr) {
@@ -112,7 +107,7 @@ PyObject* moments(const Entry& entry, PyArrayObject* x) {
     const Shape shape(x);
     PyObject* results[3];
     for (PyObject*& result : results) {
-        result = vector(shape.channels);
+        result = empty_vector(shape.channels);
     }
     if (all_made(results, 3)) {
         void* arrays[] = {memory_of(results[0]), memory_of(results[1]), memory_of(results[2]),
@@ -141,8 +136,8 @@ PyObject* gradients(const Entry& entry, PyObject* const* given, bool wanted, flo
                     float* rest, float* rstd, float* scale) {
     PyArrayObject* x = as_array(given[1]);
     const Shape shape(x);
-    PyObject* results[] = {wanted ? empty_like(x) : Py_NewRef(Py_None), vector(shape.channels),
-                           vector(shape.channels)};
+    PyObject* results[] = {wanted ? empty_like(x) : Py_NewRef(Py_None), empty_vector(shape.channels),
+                           empty_vector(shape.channels)};
     if (all_made(results, 3)) {
         void* arrays[] = {memory_of(results[0]), memory_of(results[1]), memory_of(results[2]),
                           memory_of(given[0]),   PyArray_DATA(x),       centre,
@@ -166,7 +161,9 @@ PyObject* batch_norm(const Entry& entry, PyObject* const* given, PyObject* keywo
         return nullptr;
     }
     const Numbers scale = weighted(moments.rstd.get(), given[1], channels);
-    return scale == nullptr ? nullptr : scaled(entry, as_array(given[0]), moments.centre, moments.rest, scale.get(), given[2]);
+    return scale == nullptr ? nullptr
+                            : scaled(entry, as_array(given[0]), moments.centre, moments.rest,
+                                     scale.get(), given[2]);
 }
 
 // batch_norm_backward(g, x, weight, moments, eps, needs) -> (dx, dweight, dbias)

@@ -12,20 +12,8 @@ bool is_matrix(PyObject* object) {
 
 // A whole number that a double holds.
 bool read_whole(PyObject* object, int64_t& value) {
-    if (object == nullptr || !PyLong_CheckExact(object)) {
-        return false;
-    }
-    value = PyLong_AsLongLong(object);
-    if (value == -1 && PyErr_Occurred()) {
-        PyErr_Clear();
-        return false;
-    }
-    return value > -(int64_t(1) << 53) && value < int64_t(1) << 53;
-}
-
-bool are_targets(PyObject* object, int dimensions) {
-    return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_INT64 &&
-           PyArray_NDIM(as_array(object)) == dimensions;
+    constexpr int64_t end = int64_t(1) << 53;
+    return read_int(object, 1 - end, end - 1, value);
 }
 
 // The weight of all targets but those that are ignored; 0 if there are none, or one is no class.
@@ -49,7 +37,7 @@ PyObject* forward(const Entry& entry, PyObject* const* given, PyObject* keywords
     static const char* const names[] = {"ignored", "smoothing", "mean_", "gradient"};
     PyObject* found[4] = {};
     int64_t ignored;
-    if (!is_matrix(given[0]) || !are_targets(given[1], 1) ||
+    if (!is_matrix(given[0]) || !is_int64(given[1], 1) ||
         !read_keywords(keywords, given + 3, names, found) || !read_whole(found[0], ignored) ||
         found[1] == nullptr || !PyFloat_CheckExact(found[1]) || found[2] == nullptr ||
         found[3] == nullptr) {
@@ -70,7 +58,7 @@ PyObject* forward(const Entry& entry, PyObject* const* given, PyObject* keywords
     for (npy_intp i = 0; weight != nullptr && i < classes; ++i) {
         weights += double(weight[i]) - 1;
     }
-    PyObject* loss = reinterpret_cast<PyObject*>(empty_vector(uint64_t(rows), NPY_FLOAT32));
+    PyObject* loss = empty_vector(rows);
     PyObject* dlogits = found[3] == Py_True ? empty_like(logits) : Py_NewRef(Py_None);
     PyObject* both = nullptr;
     if (loss != nullptr && dlogits != nullptr) {
@@ -106,7 +94,7 @@ PyObject* backward(const Entry& entry, PyObject* const* given) {
 
 // Classes, and the pixels that have one each, of (n, classes, ...); false where targets are not (n, ...).
 bool read_shape(const npy_intp* shape, int dimensions, PyObject* targets, double* numbers) {
-    if (dimensions < 2 || !are_targets(targets, dimensions - 1)) {
+    if (dimensions < 2 || !is_int64(targets, dimensions - 1)) {
         return false;
     }
     const npy_intp* of = PyArray_DIMS(as_array(targets));
@@ -131,21 +119,13 @@ double sum_of(PyObject* vector) {
     return sum;
 }
 
-PyObject* one_number(double value) {
-    PyObject* result = PyArray_SimpleNew(0, nullptr, NPY_FLOAT32);
-    if (result != nullptr) {
-        *static_cast<float*>(memory_of(result)) = float(value);
-    }
-    return result;
-}
-
 // nll(x, targets, weight, ignored, reduction) -> (loss, factors, total)
 PyObject* nll(const Entry& entry, PyObject* const* given, PyObject* keywords) {
     static const char* const names[] = {"ignored", "reduction", "op"};
     PyObject* found[3] = {};
     int64_t ignored;
     double numbers[3];
-    if (!is_plain(given[0]) || PyArray_TYPE(as_array(given[0])) != NPY_FLOAT32 ||
+    if (!is_float32(given[0]) ||
         !read_shape(PyArray_DIMS(as_array(given[0])), PyArray_NDIM(as_array(given[0])), given[1],
                     numbers) ||
         !is_vector(given[2], npy_intp(numbers[0])) ||
@@ -169,14 +149,14 @@ PyObject* nll(const Entry& entry, PyObject* const* given, PyObject* keywords) {
                           PyArray_DATA(targets), memory_of(given[2])};
         run_anyhow(entry.float32, arrays, numbers, size);
         if (PyUnicode_CompareWithASCIIString(found[1], "none") != 0) {
-            Py_SETREF(losses, one_number(sum_of(losses)));
+            Py_SETREF(losses, one_number(float(sum_of(losses))));
         }
         if (PyUnicode_CompareWithASCIIString(found[1], "mean") != 0) {
             total = 1;
         } else if (losses != nullptr) {
             *static_cast<float*>(memory_of(losses)) /= float(total);
         }
-        PyObject* divisor = one_number(total);
+        PyObject* divisor = one_number(float(total));
         if (losses != nullptr && divisor != nullptr) {
             all = PyTuple_Pack(3, losses, factors, divisor);
         }

@@ -14,7 +14,7 @@ bool is_table(PyObject* object) {
 
 // Indices of rows, all within 0..rows.
 bool are_rows(PyObject* object, npy_intp rows) {
-    if (!is_plain(object) || PyArray_TYPE(as_array(object)) != NPY_INT64) {
+    if (!is_int64(object)) {
         return false;
     }
     const int64_t* indices = static_cast<const int64_t*>(memory_of(object));
@@ -25,10 +25,8 @@ bool are_rows(PyObject* object, npy_intp rows) {
     return largest < uint64_t(rows);
 }
 
-bool read_size(PyObject* object, npy_intp& value) {
-    value = object != nullptr && PyLong_CheckExact(object) ? PyLong_AsSsize_t(object) : -1;
-    PyErr_Clear();
-    return value >= 0;
+bool read_size(PyObject* object, int64_t& value) {
+    return read_int(object, 0, NPY_MAX_INTP, value);
 }
 
 // embedding(weight, indices, skip) -> rows of the shape of the indices
@@ -45,9 +43,7 @@ PyObject* look_up(const Entry& entry, PyObject* table, PyObject* indices) {
     npy_intp shape[NPY_MAXDIMS];
     std::copy_n(PyArray_DIMS(of), dimensions, shape);
     shape[dimensions] = PyArray_DIM(weight, 1);
-    Py_INCREF(PyArray_DESCR(weight));
-    PyObject* y = PyArray_NewFromDescr(&PyArray_Type, PyArray_DESCR(weight), dimensions + 1, shape,
-                                       nullptr, nullptr, 0, nullptr);
+    PyObject* y = empty(PyArray_DESCR(weight), dimensions + 1, shape);
     if (y != nullptr) {
         void* arrays[] = {memory_of(y), PyArray_DATA(weight), PyArray_DATA(of)};
         const double bytes = double(PyArray_DIM(weight, 1) * PyArray_ITEMSIZE(weight));
@@ -59,12 +55,12 @@ PyObject* look_up(const Entry& entry, PyObject* table, PyObject* indices) {
 // result[put[i]] += source[taken[i]], or source[i], with so many rows and as many columns as source.
 // Several threads have parts of the result each: every row is added up in the same order.
 PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put,
-              npy_intp columns, npy_intp rows, npy_intp skipped) {
-    npy_intp shape[] = {rows, columns};
+              npy_intp columns, int64_t rows, int64_t skipped) {
+    npy_intp shape[] = {npy_intp(rows), columns};
     PyObject* result = PyArray_ZEROS(2, shape, NPY_FLOAT32, 0);
     if (result != nullptr) {
         const npy_intp count = PyArray_SIZE(as_array(put));
-        const npy_intp parts = get_threads() > 1 ? std::min<npy_intp>(rows, 8) : 1;
+        const int64_t parts = get_threads() > 1 ? std::min<int64_t>(rows, 8) : 1;
         void* arrays[] = {memory_of(result), memory_of(source),
                           taken == nullptr ? nullptr : memory_of(taken), memory_of(put)};
         const double numbers[] = {double(columns), double(count),
@@ -78,9 +74,8 @@ PyObject* add(const Entry& entry, PyObject* source, PyObject* taken, PyObject* p
 // embedding_backward(grad, indices, rows, skip) -> (rows, columns)
 PyObject* backward(const Entry& entry, PyObject* grad, PyObject* indices, PyObject* size,
                    PyObject* skip) {
-    npy_intp rows, skipped = -1;
-    if (!is_plain(grad) || PyArray_TYPE(as_array(grad)) != NPY_FLOAT32 || skip == nullptr ||
-        !read_size(size, rows) || (skip != Py_None && !read_size(skip, skipped)) ||
+    int64_t rows, skipped = -1;
+    if (!is_float32(grad) || skip == nullptr || !read_size(size, rows) || (skip != Py_None && !read_size(skip, skipped)) ||
         !are_rows(indices, rows)) {
         return nullptr;
     }
@@ -95,7 +90,7 @@ PyObject* backward(const Entry& entry, PyObject* grad, PyObject* indices, PyObje
 // add_rows(source, taken, put, rows) -> (rows, columns)
 PyObject* add_rows(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put,
                    PyObject* size) {
-    npy_intp rows;
+    int64_t rows;
     if (!is_float32(source, 2) || !read_size(size, rows) ||
         !are_rows(taken, PyArray_DIM(as_array(source), 0)) || !are_rows(put, rows) ||
         PyArray_SIZE(as_array(taken)) != PyArray_SIZE(as_array(put))) {
@@ -108,13 +103,13 @@ PyObject* add_rows(const Entry& entry, PyObject* source, PyObject* taken, PyObje
 // on one thread
 PyObject* maxima(const Entry& entry, PyObject* source, PyObject* taken, PyObject* put,
                  PyObject* size) {
-    npy_intp rows;
+    int64_t rows;
     if (!is_float32(source, 2) || !read_size(size, rows) ||
         !are_rows(taken, PyArray_DIM(as_array(source), 0)) || !are_rows(put, rows) ||
         PyArray_SIZE(as_array(taken)) != PyArray_SIZE(as_array(put))) {
         return nullptr;
     }
-    npy_intp shape[] = {rows, PyArray_DIM(as_array(source), 1)};
+    npy_intp shape[] = {npy_intp(rows), PyArray_DIM(as_array(source), 1)};
     PyObject* best = PyArray_ZEROS(2, shape, NPY_FLOAT32, 0);
     PyObject* found = PyArray_ZEROS(2, shape, NPY_INT64, 0);
     PyObject* filled = PyArray_ZEROS(1, shape, NPY_BOOL, 0);

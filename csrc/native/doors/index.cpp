@@ -189,10 +189,7 @@ PyObject* read(const Entry& entry, PyArrayObject* x, PyObject* index) {
     if (loop == nullptr || !named.read(x, index)) {
         return nullptr;
     }
-    PyArray_Descr* dtype = PyArray_DESCR(x);
-    Py_INCREF(dtype);
-    PyObject* result = PyArray_NewFromDescr(&PyArray_Type, dtype, named.dims, named.shape, nullptr,
-                                            nullptr, 0, nullptr);
+    PyObject* result = empty(PyArray_DESCR(x), named.dims, named.shape);
     if (result != nullptr && !run(loop, x, memory_of(result), named, false)) {
         Py_CLEAR(result);  // the body says what is wrong
     }

@@ -16,11 +16,7 @@ PyObject* sum_of_pieces(const double* sums, npy_intp pieces, double total) {
         sum += sums[i];
     }
     const float value = float(sum / total);
-    PyObject* result = std::isfinite(value) ? PyArray_SimpleNew(0, nullptr, NPY_FLOAT32) : nullptr;
-    if (result != nullptr) {
-        *static_cast<float*>(memory_of(result)) = value;
-    }
-    return result;
+    return std::isfinite(value) ? one_number(value) : nullptr;
 }
 
 }  // namespace

@@ -21,14 +21,14 @@ struct Rows {
     }
 };
 
-bool is_float32_of(PyObject* object, int least) {
-    return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_FLOAT32 &&
-           PyArray_NDIM(as_array(object)) >= least && PyArray_SIZE(as_array(object)) > 0;
+bool has_channels(PyObject* object) {
+    return is_float32(object) && PyArray_NDIM(as_array(object)) >= 2 &&
+           PyArray_SIZE(as_array(object)) > 0;
 }
 
 // Of (rows, columns), or, with groups, of (samples, channels, ...); false for other shapes.
 bool read_rows(PyObject* object, PyObject* groups, bool centred, Rows& rows) {
-    if (!is_float32_of(object, 2)) {
+    if (!has_channels(object)) {
         return false;
     }
     PyArrayObject* x = as_array(object);
@@ -37,9 +37,8 @@ bool read_rows(PyObject* object, PyObject* groups, bool centred, Rows& rows) {
         rows = {samples, channels, 1, 1, centred};
         return PyArray_NDIM(x) == 2;
     }
-    const long count = PyLong_CheckExact(groups) ? PyLong_AsLong(groups) : -1;
-    if (count < 1 || channels % count != 0) {
-        PyErr_Clear();
+    int64_t count;
+    if (!read_int(groups, 1, channels, count) || channels % count != 0) {
         return false;
     }
     rows = {samples * count, size / (samples * count), count, size / (samples * channels), centred};
@@ -54,12 +53,9 @@ PyObject* forward(const Entry& entry, const Rows& rows, PyObject* x, PyObject* w
         !is_vector(bias, rows.channels()) || (rows.pixels > 1 && weight == Py_None)) {
         return nullptr;
     }
-    const auto vector = [&] {
-        return reinterpret_cast<PyObject*>(empty_vector(uint64_t(rows.rows), NPY_FLOAT32));
-    };
     PyObject* y = empty_like(as_array(x));
-    PyObject* mean = rows.centred ? vector() : Py_NewRef(Py_None);
-    PyObject* rstd = vector();
+    PyObject* mean = rows.centred ? empty_vector(rows.rows) : Py_NewRef(Py_None);
+    PyObject* rstd = empty_vector(rows.rows);
     PyObject* all = nullptr;
     if (y != nullptr && mean != nullptr && rstd != nullptr) {
         void* arrays[] = {memory_of(y), memory_of(mean),   memory_of(rstd),
@@ -76,9 +72,9 @@ PyObject* forward(const Entry& entry, const Rows& rows, PyObject* x, PyObject* w
 
 // The sums of all pieces, in float; the pieces' parts lie ``stride`` apart.
 PyObject* total_of(const double* parts, npy_intp pieces, npy_intp stride, npy_intp columns) {
-    PyArrayObject* total = empty_vector(uint64_t(columns), NPY_FLOAT32);
+    PyObject* total = empty_vector(columns);
     if (total != nullptr) {
-        float* result = static_cast<float*>(PyArray_DATA(total));
+        float* result = static_cast<float*>(memory_of(total));
         for (npy_intp column = 0; column < columns; ++column) {
             double sum = 0;
             for (npy_intp i = 0; i < pieces; ++i) {
@@ -87,7 +83,7 @@ PyObject* total_of(const double* parts, npy_intp pieces, npy_intp stride, npy_in
             result[column] = float(sum);
         }
     }
-    return reinterpret_cast<PyObject*>(total);
+    return total;
 }
 
 // layer_norm_backward(g, x, weight, mean, rstd, needs) -> (dx, dweight, dbias), also that of
@@ -98,7 +94,7 @@ PyObject* backward(const Entry& entry, const Rows& rows, PyObject* const* given,
     const npy_intp channels = rows.channels();
     const int results = rows.centred ? 3 : 2;
     if (needs == nullptr || !PyTuple_CheckExact(needs) || PyTuple_GET_SIZE(needs) != results ||
-        !is_float32_of(given[0], 2) || !PyArray_SAMESHAPE(as_array(given[0]), as_array(given[1])) ||
+        !has_channels(given[0]) || !PyArray_SAMESHAPE(as_array(given[0]), as_array(given[1])) ||
         !is_vector(given[2], channels) || (rows.pixels > 1 && given[2] == Py_None) ||
         rstd == Py_None || !is_vector(rstd, rows.rows) ||
         (rows.centred && (given[3] == Py_None || !is_vector(given[3], rows.rows)))) {

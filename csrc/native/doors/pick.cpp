@@ -11,17 +11,10 @@ PyObject* pick(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyO
     PyArrayObject* x = as_array(given[0]);
     const Loop loop = loop_of(entry, x);
     const int dims = PyArray_NDIM(x);
-    long numbers[2];
-    for (int i = 0; i < 2; ++i) {
-        int beyond;
-        if (options[i] == nullptr || !PyLong_CheckExact(options[i])) {
-            return nullptr;
-        }
-        numbers[i] = PyLong_AsLongAndOverflow(options[i], &beyond);
-    }
-    const long k = numbers[1];
+    int64_t axis, k;
     if (loop == nullptr || options[2] == nullptr || !PyBool_Check(options[2]) || dims == 0 ||
-        numbers[0] != dims - 1 || k < 1 || k > 64 || PyArray_SIZE(x) == 0 ||
+        !read_int(options[0], dims - 1, dims - 1, axis) || !read_int(options[1], 1, 64, k) ||
+        PyArray_SIZE(x) == 0 ||
         8 * k > PyArray_DIM(x, dims - 1)) {
         return nullptr;
     }

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "../arrays.h"
 #include "../doors.h"
@@ -9,23 +8,18 @@ namespace {
 
 constexpr int64_t largest = int64_t(1) << 30;
 
-bool read_int(PyObject* object, int64_t least, int64_t& value) {
-    if (object == nullptr || !PyLong_CheckExact(object)) {
-        return false;
-    }
-    value = PyLong_AsLongLong(object);
-    PyErr_Clear();
-    return value >= least && value <= largest;
+bool read_size(PyObject* object, int64_t least, int64_t& value) {
+    return read_int(object, least, largest, value);
 }
 
 // (out, kernel, stride, padding, dilation)
 bool read_windows(PyObject* object, Windows& windows) {
     return object != nullptr && PyTuple_Check(object) && PyTuple_GET_SIZE(object) == 5 &&
-           read_int(PyTuple_GET_ITEM(object, 0), 1, windows.out) &&
-           read_int(PyTuple_GET_ITEM(object, 1), 1, windows.kernel) &&
-           read_int(PyTuple_GET_ITEM(object, 2), 1, windows.stride) &&
-           read_int(PyTuple_GET_ITEM(object, 3), 0, windows.padding) &&
-           read_int(PyTuple_GET_ITEM(object, 4), 1, windows.dilation);
+           read_size(PyTuple_GET_ITEM(object, 0), 1, windows.out) &&
+           read_size(PyTuple_GET_ITEM(object, 1), 1, windows.kernel) &&
+           read_size(PyTuple_GET_ITEM(object, 2), 1, windows.stride) &&
+           read_size(PyTuple_GET_ITEM(object, 3), 0, windows.padding) &&
+           read_size(PyTuple_GET_ITEM(object, 4), 1, windows.dilation);
 }
 
 // An array like ``array`` but for its sizes from ``axis`` on.
@@ -46,9 +40,9 @@ PyObject* maxima(const Entry& entry, PyObject* const* given, PyObject* keywords,
     MaximaAlong of{};
     int64_t axis;
     PyArrayObject* array = as_array(given[0]);
-    if (!read_keywords(keywords, given + (back ? 2 : 1), names, found) || !is_plain(given[0]) ||
-        PyArray_TYPE(array) != NPY_FLOAT32 || PyArray_SIZE(array) == 0 ||
-        !read_int(found[0], 0, axis) || axis >= PyArray_NDIM(array) ||
+    if (!read_keywords(keywords, given + (back ? 2 : 1), names, found) || !is_float32(given[0]) ||
+        PyArray_SIZE(array) == 0 ||
+        !read_size(found[0], 0, axis) || axis >= PyArray_NDIM(array) ||
         !read_windows(found[1], of.windows) || of.windows.kernel > 256 ||
         (found[2] != nullptr) != back) {
         return nullptr;
@@ -62,9 +56,9 @@ PyObject* maxima(const Entry& entry, PyObject* const* given, PyObject* keywords,
     const int64_t each = of.inner * of.windows.size;
     if (back) {
         PyArrayObject* which = as_array(given[1]);
-        if (!is_plain(given[1]) || PyArray_TYPE(which) != NPY_UINT8 ||
+        if (!is_plain(given[1], NPY_UINT8) ||
             !PyArray_SAMESHAPE(which, array) || of.windows.size != of.windows.out ||
-            !read_int(found[2], 1, of.windows.size)) {
+            !read_size(found[2], 1, of.windows.size)) {
             return nullptr;
         }
         PyObject* dx = array_of(array, NPY_FLOAT32, int(axis), &of.windows.size, 1);
@@ -93,9 +87,9 @@ PyObject* means(const Entry& entry, PyObject* const* given, PyObject* keywords, 
     PyObject* found[3] = {};
     PyArrayObject* array = as_array(given[0]);
     int64_t divisor;
-    if (!read_keywords(keywords, given + 1, names, found) || !is_plain(given[0]) ||
-        PyArray_TYPE(array) != NPY_FLOAT32 || PyArray_SIZE(array) == 0 || found[0] == nullptr ||
-        !PyTuple_CheckExact(found[0]) || !read_int(found[1], -largest, divisor) || divisor == 0 ||
+    if (!read_keywords(keywords, given + 1, names, found) || !is_float32(given[0]) ||
+        PyArray_SIZE(array) == 0 || found[0] == nullptr ||
+        !PyTuple_CheckExact(found[0]) || !read_int(found[1], -largest, largest, divisor) || divisor == 0 ||
         (found[2] != nullptr) != back) {
         return nullptr;
     }
@@ -118,7 +112,7 @@ PyObject* means(const Entry& entry, PyObject* const* given, PyObject* keywords, 
         windows.size = size;
         if (!read_windows(PyTuple_GET_ITEM(found[0], place), windows) ||
             (back && (size != windows.out ||
-                      !read_int(PyTuple_GET_ITEM(found[2], place), 1, windows.size)))) {
+                      !read_size(PyTuple_GET_ITEM(found[2], place), 1, windows.size)))) {
             return nullptr;
         }
         results[place] = back ? windows.size : windows.out;

@@ -7,11 +7,6 @@
 
 namespace {
 
-bool is_int64(PyObject* object, int dimensions) {
-    return is_plain(object) && PyArray_TYPE(as_array(object)) == NPY_INT64 &&
-           PyArray_NDIM(as_array(object)) == dimensions;
-}
-
 // Indices for (batch, channels) images, all of them in 0..size - 1.
 bool read_elements(PyObject* object, int64_t batch, int64_t channels, int64_t size,
                    Elements& elements) {
@@ -31,7 +26,7 @@ bool read_elements(PyObject* object, int64_t batch, int64_t channels, int64_t si
 
 // largest_at(x, elements) -> positions
 PyObject* find_largest(const Entry& entry, PyObject* x, PyObject* elements) {
-    if (!is_plain(x) || PyArray_TYPE(as_array(x)) != NPY_FLOAT32 || !PyList_CheckExact(elements)) {
+    if (!is_float32(x) || !PyList_CheckExact(elements)) {
         return nullptr;
     }
     const int dimensions = int(PyList_GET_SIZE(elements));
@@ -76,9 +71,8 @@ PyObject* at_positions(const Entry& entry, PyObject* x, PyObject* positions, PyO
     of.shared = rows[1] == 1;
     of.channels = shape[1];
     of.count = rows[2];
-    of.size = size == nullptr ? shape[2] : PyLong_CheckExact(size) ? PyLong_AsLongLong(size) : -1;
-    PyErr_Clear();
-    if (of.size < 1 || rows[0] != shape[0] || (rows[1] != shape[1] && !of.shared) ||
+    of.size = shape[2];
+    if ((size != nullptr && !read_int(size, 1, NPY_MAX_INTP, of.size)) || rows[0] != shape[0] || (rows[1] != shape[1] && !of.shared) ||
         (size != nullptr && rows[2] != shape[2])) {
         return nullptr;
     }

@@ -1,4 +1,3 @@
-#include <cmath>
 #include <cstring>
 
 #include "../arrays.h"
@@ -59,22 +58,22 @@ PyObject* draw(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyO
             return nullptr;
         }
     }
-    PyArrayObject* result = empty_vector(pairs ? n + n % 2 : n, dtype);
+    PyObject* result = empty_vector(npy_intp(pairs ? n + n % 2 : n), dtype);
     if (result == nullptr) {
         return nullptr;
     }
-    void* arrays[] = {PyArray_DATA(result)};
+    void* arrays[] = {memory_of(result)};
     run_anyhow(dtype == NPY_FLOAT64 ? entry.float64 : entry.float32, arrays, numbers,
                int64_t(pairs ? (n + 1) / 2 : n));
     if (pairs && n % 2 == 1) {  // without the last one, in memory of its own
-        PyArrayObject* all = result;
-        result = empty_vector(n, dtype);
+        PyObject* all = result;
+        result = empty_vector(npy_intp(n), dtype);
         if (result != nullptr) {
-            std::memcpy(PyArray_DATA(result), PyArray_DATA(all), size_t(PyArray_NBYTES(result)));
+            std::memcpy(memory_of(result), memory_of(all), size_t(PyArray_NBYTES(as_array(result))));
         }
         Py_DECREF(all);
     }
-    return reinterpret_cast<PyObject*>(result);
+    return result;
 }
 
 // dropout(x, p, seed, offset) -> (y, None): the gradient draws the same words again

@@ -13,15 +13,13 @@ PyObject* rows(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyO
     PyObject* found[1] = {};
     void* arrays[max_arrays];
     if (count != entry.arrays - 1 || !read_alike(given, int(count), arrays + 1) ||
-        !read_keywords(keywords, given + count, names, found) || found[0] == nullptr ||
-        !PyLong_CheckExact(found[0])) {
+        !read_keywords(keywords, given + count, names, found)) {
         return nullptr;
     }
     PyArrayObject* first = as_array(given[0]);
     const npy_intp size = PyArray_SIZE(first);
-    const long axis = PyLong_AsLong(found[0]);
-    if (axis < 0 || axis >= PyArray_NDIM(first) || size == 0) {
-        PyErr_Clear();
+    int64_t axis;
+    if (!read_int(found[0], 0, PyArray_NDIM(first) - 1, axis) || size == 0) {
         return nullptr;
     }
     const npy_intp length = PyArray_DIM(first, int(axis));

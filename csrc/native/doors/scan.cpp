@@ -8,15 +8,13 @@ PyObject* scan(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyO
     static const char* const names[] = {"axis", "reverse"};
     PyObject* options[2] = {};
     if (count != 1 || !is_plain(given[0]) || !read_keywords(keywords, given + 1, names, options) ||
-        options[0] == nullptr || !PyLong_CheckExact(options[0]) ||
         (options[1] != nullptr && (entry.keyword == nullptr || !PyBool_Check(options[1])))) {
         return nullptr;
     }
     PyArrayObject* x = as_array(given[0]);
     const Loop loop = loop_of(entry, x);
-    int beyond;
-    const long axis = PyLong_AsLongAndOverflow(options[0], &beyond);
-    if (loop == nullptr || axis < 0 || axis >= PyArray_NDIM(x) || PyArray_SIZE(x) == 0) {
+    int64_t axis;
+    if (loop == nullptr || !read_int(options[0], 0, PyArray_NDIM(x) - 1, axis) || PyArray_SIZE(x) == 0) {
         return nullptr;
     }
     int64_t outer = 1, columns = 1;

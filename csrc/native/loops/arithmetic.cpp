@@ -63,18 +63,18 @@ struct Reciprocal {
     static A value(A x) { return A(1) / x; }
 };
 
-// What is no number comes out.
+// What is no number comes out; of equal ones, which may be 0 and -0, the second, as NumPy's.
 struct Maximum {
     template <class A>
     static A value(A a, A b) {
-        const A larger = a >= b ? a : b;
+        const A larger = a > b ? a : b;
         return a != a ? a : larger;
     }
 };
 struct Minimum {
     template <class A>
     static A value(A a, A b) {
-        const A smaller = a <= b ? a : b;
+        const A smaller = a < b ? a : b;
         return a != a ? a : smaller;
     }
 };

@@ -25,22 +25,22 @@ template <size_t count>
 class Parts {
 public:
     explicit Parts(const int64_t (&sizes)[count]) : scratch_(total(sizes)) {
-        float* next = scratch_.memory();
+        float* next = scratch_.memory;
         for (size_t i = 0; i < count; ++i) {
             each_[i] = next;
             next += next == nullptr ? 0 : sizes[i];
         }
     }
-    explicit operator bool() const { return scratch_.memory() != nullptr; }
+    explicit operator bool() const { return scratch_.memory != nullptr; }
     float* operator[](size_t i) const { return each_[i]; }
 
 private:
-    static size_t total(const int64_t* sizes) {
+    static int64_t total(const int64_t* sizes) {
         int64_t sum = 0;
         for (size_t i = 0; i < count; ++i) {
             sum += sizes[i];
         }
-        return size_t(sum);
+        return sum;
     }
 
     Scratch scratch_;

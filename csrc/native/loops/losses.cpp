@@ -9,6 +9,7 @@ namespace {  // each level has its own, whether inlined or not
 
 #include "csrc/native/loops/sums.h"
 #include "csrc/native/loops/vector.h"
+#include "csrc/native/loops/near.h"
 
 struct Square {
     explicit Square(double) {}
@@ -40,25 +41,13 @@ struct Huber {
     }
 };
 
-// log(1 + x) = 2 artanh(s) with s = x / (2 + x), for 0 <= x <= 1: s times a polynomial of s^2, fitted on
-// Chebyshev nodes with a relative error of 4e-9.
-inline float log1p_within(float x) {
-    const float s = x / (2.0f + x), z = s * s;
-    float p = 0.281746573f;
-    p = p * z + 0.279614188f;
-    p = p * z + 0.400248537f;
-    p = p * z + 0.666663159f;
-    p = p * z + 2.0f;
-    return s * p;
-}
-
 // Binary cross-entropy of logits: (1 - t) softplus(x) + t softplus(-x).
 struct OfLogits {
     explicit OfLogits(double) {}
     float value(float x, float t) const {
         const float size = std::fabs(x), away = x > 0.0f ? 1.0f - t : t;
         const float grown = away == 0.0f ? 0.0f : away * size;
-        return grown + (1.0f - t + t) * log1p_within(exp(-size));
+        return grown + (1.0f - t + t) * log1p_to_1(exp(-size));
     }
     float slope(float x, float t) const {
         const float e = exp(-std::fabs(x)), large = 1.0f / (1.0f + e), small = e * large;

@@ -2,13 +2,8 @@
 // of a panel behind the other. A tile of the result stays in registers, of which it has as many as
 // there are. Included within a namespace.
 
-#if defined(__AVX512F__)
-constexpr int width = 16, tile_rows = 8;
-#elif defined(__AVX__)
-constexpr int width = 8, tile_rows = 6;
-#else
-constexpr int width = 4, tile_rows = 6;
-#endif
+constexpr int width = TAPEGRAD_VECTOR_WIDTH;
+constexpr int tile_rows = width == 16 ? 8 : 6;
 constexpr int panel = 2 * width;
 
 typedef float Vector __attribute__((vector_size(4 * width), aligned(4), may_alias));
