@@ -349,8 +349,8 @@ LOOP_FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
 )
-# For processors of before 2013: compiled faster, and somewhat slower. (Of v3 these flags took 30% off
-# the time that compiling takes, and made loops a tenth slower.)
+# For processors of before 2013: compiled faster, and somewhat slower. (Of v3 these flags took 30%
+# off the time that compiling takes, and made loops a tenth slower.)
 QUICK_FLAGS = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic")
 # Loops with as few roundings as the processor can; the others have the same bits on all.
 FUSED = (
