@@ -54,7 +54,10 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 )
-FOLDERS = ("", "src/tapegrad", "src/tapegrad/core", "kernels", "csrc/native", "tests", "docs")
+FOLDERS = (
+    *("", "src/tapegrad", "src/tapegrad/core", "kernels", "tests", "docs"),
+    *("csrc/native", "csrc/native/loops", "csrc/tape"),
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
