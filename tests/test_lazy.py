@@ -17,7 +17,8 @@ import tapegrad as tg
 x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
 b = tg.tensor([1.0, 1.0], requires_grad=True)
 (g,) = tg.autograd.grad(x * b, b, tg.tensor([[1.0, 1.0], [1.0, 1.0]]), create_graph=True)
-print(g.tolist(), tg.device("cpu").ops["sum"])
+sum = tg.device("cpu").ops["sum"]
+print(g.tolist(), getattr(sum, "plain", sum))
 """
 
 

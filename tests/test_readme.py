@@ -55,14 +55,8 @@ DOCUMENTS = (
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 )
 FOLDERS = (
-    "",
-    "src/tapegrad",
-    "src/tapegrad/core",
-    "kernels",
-    "csrc/native",
-    "csrc/tape",
-    "tests",
-    "docs",
+    *("", "src/tapegrad", "src/tapegrad/core", "kernels", "tests", "docs"),
+    *("csrc/native", "csrc/native/loops", "csrc/tape"),
 )
 
 
