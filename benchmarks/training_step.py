@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from statistics import median
 from typing import Any
 
-from cpu import mlp
+from cpu_cases.networks import perceptron
 
 import tapegrad as tg
 from tapegrad.bench.peers import absent
@@ -24,7 +23,7 @@ def training_step(device: str, seconds: float) -> dict[str, Any]:
     counter = Counter(library)
 
     def step_of(lib: Any) -> Callable[[], Any]:
-        return partial(mlp(lib, batch, *widths, device=device, optimizer="AdamW"), 0)
+        return perceptron("AdamW", batch, widths, lib, device)
 
     step = step_of(tg)
     step()

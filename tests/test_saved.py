@@ -28,6 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 _COPIES = "PyTorch computes with a copy, which it keeps"
 _SEVERAL = "PyTorch's are several operations, which keep results of their own"
 _SHARED = "PyTorch does not say that these results share the input's memory"
+_INPUTS = "one pass makes the loss, and its gradient comes from both inputs; PyTorch keeps others"
 REFUSED = {
     "__rdiv__": "PyTorch rounds twice, number * (1 / input), and keeps the reciprocal",
     "hypot": "its slopes come from the inputs alone, as 16-bit results are rounded",
@@ -36,6 +37,8 @@ REFUSED = {
     "masked.prod": _COPIES,
     "linalg.multi_dot": "the order of the products is another",
     "nn.functional.instance_norm": _COPIES,
+    "nn.functional.kl_div": _INPUTS,
+    "nn.functional.l1_loss": _INPUTS,
     "nn.functional.linear_cross_entropy/chunked": "PyTorch computes gradients on the way forward",
     "nn.functional.scaled_dot_product_attention": _COPIES,
     "nn.functional.rms_norm": _SEVERAL,

@@ -67,18 +67,23 @@ def models(lib: Any) -> SimpleNamespace:
     return SimpleNamespace(Residual=Residual, GPT=GPT)
 
 
-def perceptron(optimizer: str, batch: int, widths: tuple[int, ...], lib: Any) -> Step:
+def perceptron(
+    optimizer: str, batch: int, widths: tuple[int, ...], lib: Any, device: str = "cpu"
+) -> Step:
     layers: list[Any] = []
     for a, b in itertools.pairwise(widths):
         layers += [lib.nn.Linear(a, b), lib.nn.ReLU()]
-    return _trained(lib, lib.nn.Sequential(*layers[:-1]), (batch, widths[0]), widths[-1], optimizer)
+    model = lib.nn.Sequential(*layers[:-1]).to(device)
+    return _trained(lib, model, (batch, widths[0]), widths[-1], optimizer, device)
 
 
-def _trained(lib: Any, model: Any, shape: tuple, classes: int, optimizer: str) -> Step:
-    x = normal(lib, *shape)
+def _trained(
+    lib: Any, model: Any, shape: tuple, classes: int, optimizer: str, device: str = "cpu"
+) -> Step:
+    x = normal(lib, *shape).to(device)
     if optimizer == "inference":
         return forward(lib, model, x)
-    return training(lib, model, x, integers(lib, classes, shape[0]), optimizer)
+    return training(lib, model, x, integers(lib, classes, shape[0]).to(device), optimizer)
 
 
 def regression(lib: Any) -> Step:
