@@ -199,6 +199,47 @@ def test_memory_of_walks_is_returned() -> None:
     assert len(gc.get_objects()) <= before + 2
 
 
+LINEAR = """
+import tapegrad as tg
+
+def pass_of(size):
+    x, weight, bias = (tg.randn(*s).requires_grad_() for s in ((size, 3), (5, 3), (5,)))
+    return tg.nn.functional.linear(x, weight, bias), x, weight, bias
+
+y = pass_of(4)[0]
+y.backward(tg.ones(4, 5))  # from here on it is known who hears warnings
+vars(y.grad_fn.primitive)["backward"] = None
+for size in (4, 200):
+    y, x, weight, bias = pass_of(size)
+    y.backward(tg.ones(size, 5))
+    print(bias.grad.tolist() == [size] * 5, x.grad.shape, weight.grad.shape)
+"""
+
+
+def test_a_linear_layers_gradients_are_made_once() -> None:
+    """By rules in C: one that declined after the others would let Python make them all again. (In
+    a process of its own, as pytest's filters of warnings leave it all to Python.)"""
+    done = subprocess.run([sys.executable, "-c", LINEAR], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "True tapegrad.Size([4, 3]) tapegrad.Size([5, 3])",
+        "True tapegrad.Size([200, 3]) tapegrad.Size([5, 3])",
+    ], done.stderr
+
+
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64], ids=lambda d: d.name)
+def test_the_gradient_to_begin_with_is_shared_with_nobody(dtype: Any) -> None:
+    x = leaf(3)
+    seed = tg.ones(3, dtype=dtype)
+    (x + 0.0).backward(seed)
+    seed.fill_(5)
+    assert x.grad is not None
+    assert x.grad.dtype == tg.float32
+    np.testing.assert_array_equal(x.grad.numpy(), np.ones(3))
+    for wrong in (tg.ones(2), 1.0, tg.ones(3, device="emulated")):
+        with pytest.raises(RuntimeError, match="gradient"):
+            (x * 2).backward(wrong)
+
+
 def test_a_backward_pass_inside_a_hook() -> None:
     x, z = leaf(3), leaf(3)
     y = x * 3

@@ -109,9 +109,17 @@ PyObject* of_matmul(const Node* node, int i, PyObject* g) {
 }
 
 PyObject* of_linear(const Node* node, int i, PyObject* g) {
-    if (i == 2) {
-        const bool fits = is_floats(g) && PyArray_NDIM(as_array(g)) == 2 && is_cpu(node);
-        return fits ? sum_small(as_array(g), 1u, false, false).release() : nullptr;
+    if (i == 2) {  // never declined once the products are made: they would be made again
+        if (!PyArray_CheckExact(g) || PyArray_NDIM(as_array(g)) != 2) {
+            return nullptr;
+        }
+        Ref sum = is_floats(g) && is_cpu(node) ? sum_small(as_array(g), 1u, false, false) : Ref();
+        if (sum || PyErr_Occurred()) {
+            return sum.release();
+        }
+        Ref xp(PyObject_GetAttr(node->device, names.xp));
+        Ref column_sum(xp ? PyObject_GetAttrString(xp, "column_sum") : nullptr);
+        return column_sum ? call(column_sum, g).release() : nullptr;
     }
     PyObject* other = factor(node, 1 - i, g);
     if (!other) {

@@ -1,4 +1,4 @@
-// backward() of a tensor, without arguments: what tapegrad.autograd.backward does, for NumPy's arrays.
+// backward() of a tensor, with a gradient or without arguments: what tapegrad.autograd.backward does, for NumPy's arrays.
 #include <new>
 #include <vector>
 
@@ -130,27 +130,41 @@ bool walk_and_settle(PyObject* node, PyObject* seed, PyObject* variable, PyObjec
 
 }  // namespace
 
-// backward(tensor, variable, walk, one): of a tensor of one element; ``walk`` is what the ContextVar
-// ``variable`` has meanwhile, and ``one(device, dtype, shape)`` the gradient to begin with.
+// backward(tensor, gradient, variable, walk, one): with a gradient of the tensor's shape, or None of one
+// element; ``walk`` is what the ContextVar ``variable`` has meanwhile, and ``one(device, dtype, shape)``
+// the gradient to begin with where none is given. False where that is left to Python.
 PyObject* backward(PyObject*, PyObject* const* given, Py_ssize_t count) {
-    if (count != 4 || !engine.ready || !is_tensor(given[0]) || !PyContextVar_CheckExact(given[1])) {
-        PyErr_SetString(PyExc_TypeError, "backward(tensor, variable, walk, one)");
+    if (count != 5 || !engine.ready || !is_tensor(given[0]) || !PyContextVar_CheckExact(given[2])) {
+        PyErr_SetString(PyExc_TypeError, "backward(tensor, gradient, variable, walk, one)");
         return nullptr;
     }
     const Tensor* root = as_tensor(given[0]);
-    if (!root->array || !PyArray_CheckExact(root->array) || PyArray_SIZE(as_array(root->array)) != 1 ||
-        !is_set(root->node) || !is_set(root->device) || !is_quiet()) {
+    if (!root->array || !PyArray_CheckExact(root->array) || !is_set(root->node) || !is_set(root->device) ||
+        !is_quiet()) {
         return PyErr_Occurred() ? nullptr : Py_NewRef(Py_False);
     }
     PyArrayObject* array = as_array(root->array);
-    Ref node = Ref::to(root->node), shape(PyArray_IntTupleFromIntp(PyArray_NDIM(array), PyArray_DIMS(array)));
-    Ref seed = shape ? call(given[3], root->device, dtype_of(root->array), shape) : Ref();
+    Ref node = Ref::to(root->node), seed;
+    if (given[1] == Py_None) {
+        if (PyArray_SIZE(array) != 1) {
+            return Py_NewRef(Py_False);
+        }
+        Ref shape(PyArray_IntTupleFromIntp(PyArray_NDIM(array), PyArray_DIMS(array)));
+        seed = shape ? call(given[4], root->device, dtype_of(root->array), shape) : Ref();
+    } else {
+        PyObject* gradient = is_tensor(given[1]) ? as_tensor(given[1])->array : nullptr;
+        if (!gradient || !PyArray_CheckExact(gradient) || !PyArray_SAMESHAPE(as_array(gradient), array) ||
+            as_tensor(given[1])->device != root->device) {
+            return Py_NewRef(Py_False);
+        }
+        seed = Ref::to(gradient);
+    }
     Ref pending(PyDict_New()), wide(PySet_New(nullptr)), retained(PyList_New(0));
     if (!seed || !pending || !wide || !retained) {
         return nullptr;
     }
     const Found found{pending, wide, retained};
-    if (!walk_and_settle(node, seed, given[1], given[2], found)) {
+    if (!walk_and_settle(node, seed, given[2], given[3], found)) {
         return nullptr;
     }
     seed = Ref();

@@ -111,7 +111,7 @@ PyMethodDef functions[] = {
     {"visit", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(visit)), METH_FASTCALL,
      "Visit the nodes that lead from the roots; pending has the leaves' gradients then."},
     {"backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward)), METH_FASTCALL,
-     "backward() of a tensor of one element; False where that is left to Python."},
+     "backward() of a tensor; False where that is left to Python."},
     {"last_change", last_change, METH_NOARGS, "When any memory was last changed in place."},
     {"set_clock", set_clock, METH_O, "Take the ticks of nodes from this iterator."},
     {"make_nodes", make_nodes, METH_O, "Whether nodes are made here."},

@@ -276,11 +276,11 @@ def tensor_backward(
 ) -> None:
     """``tapegrad.autograd.backward`` of this tensor."""
     if (
-        gradient is retain_graph is inputs is None
+        retain_graph is inputs is None
         and create_graph is False
         and compiled is not None
         and engine.inspect is None
-        and compiled.backward(self, walk, _Walk(False), _one)
+        and compiled.backward(self, gradient, walk, _Walk(False), _one)
     ):
         return
     backward([self], [gradient], retain_graph, create_graph, inputs)
