@@ -1,9 +1,5 @@
-// The caller of a primitive as a Python object: a function, which is a method where a class has it.
-#include "tape.h"
-
-#include <structmember.h>
-
-#include <cstddef>
+// The caller of a primitive as a Python object.
+#include "callable.h"
 
 namespace {
 
@@ -98,64 +94,10 @@ int clear_caller(PyObject* self) {
     return 0;
 }
 
-void delete_caller(PyObject* self) {
-    PyObject_GC_UnTrack(self);
-    PyTypeObject* type = Py_TYPE(self);
-    if (reinterpret_cast<Caller*>(self)->weakrefs) {
-        PyObject_ClearWeakRefs(self);
-    }
-    clear_caller(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-PyObject* bind(PyObject* self, PyObject* object, PyObject*) {
-    return object && object != Py_None ? PyMethod_New(self, object) : Py_NewRef(self);
-}
-
-PyObject* reduce(PyObject* self, PyObject*) { return PyObject_GetAttrString(self, "__qualname__"); }
-
-PyObject* show(PyObject* self) { return PyObject_Repr(reinterpret_cast<Caller*>(self)->plain); }
-
-PyMethodDef methods[] = {
-    {"__reduce__", reduce, METH_NOARGS, nullptr},
-    {nullptr, nullptr, 0, nullptr},
-};
-
-PyMemberDef members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Caller, vectorcall), READONLY, nullptr},
-    {"__dictoffset__", T_PYSSIZET, offsetof(Caller, dict), READONLY, nullptr},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(Caller, weakrefs), READONLY, nullptr},
-    {nullptr, 0, 0, 0, nullptr},
-};
-
-PyGetSetDef getset[] = {
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
-};
-
-PyType_Slot slots[] = {
-    {Py_tp_new, reinterpret_cast<void*>(new_caller)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(delete_caller)},
-    {Py_tp_traverse, reinterpret_cast<void*>(traverse_caller)},
-    {Py_tp_clear, reinterpret_cast<void*>(clear_caller)},
-    {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
-    {Py_tp_descr_get, reinterpret_cast<void*>(bind)},
-    {Py_tp_repr, reinterpret_cast<void*>(show)},
-    {Py_tp_methods, methods},
-    {Py_tp_members, members},
-    {Py_tp_getset, getset},
-    {0, nullptr},
-};
-
-PyType_Spec spec = {"tapegrad._tape.Caller", sizeof(Caller), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-                        Py_TPFLAGS_METHOD_DESCRIPTOR,
-                    slots};
-
 }  // namespace
 
 PyTypeObject* caller_type() {
-    static PyObject* const type = PyType_FromSpec(&spec);
-    return reinterpret_cast<PyTypeObject*>(type);
+    static PyTypeObject* const type = Callable<Caller>::make_type("tapegrad._tape.Caller", new_caller,
+                                                                  traverse_caller, clear_caller);
+    return type;
 }

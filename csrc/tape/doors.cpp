@@ -2,9 +2,7 @@
 // arguments.
 #include "doors.h"
 
-#include <structmember.h>
-
-#include <cstddef>
+#include "callable.h"
 
 namespace {
 
@@ -105,62 +103,6 @@ int clear_door(PyObject* self) {
     });
 }
 
-void delete_door(PyObject* self) {
-    PyObject_GC_UnTrack(self);
-    PyTypeObject* type = Py_TYPE(self);
-    if (reinterpret_cast<Door*>(self)->weakrefs) {
-        PyObject_ClearWeakRefs(self);
-    }
-    clear_door(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-PyObject* bind(PyObject* self, PyObject* object, PyObject*) {
-    return object && object != Py_None ? PyMethod_New(self, object) : Py_NewRef(self);
-}
-
-PyObject* reduce(PyObject* self, PyObject*) { return PyObject_GetAttrString(self, "__qualname__"); }
-
-PyObject* show(PyObject* self) { return PyObject_Repr(reinterpret_cast<Door*>(self)->plain); }
-
-PyMethodDef methods[] = {
-    {"__reduce__", reduce, METH_NOARGS, nullptr},
-    {nullptr, nullptr, 0, nullptr},
-};
-
-PyMemberDef members[] = {
-    {"plain", T_OBJECT_EX, offsetof(Door, plain), READONLY, nullptr},
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Door, vectorcall), READONLY, nullptr},
-    {"__dictoffset__", T_PYSSIZET, offsetof(Door, dict), READONLY, nullptr},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(Door, weakrefs), READONLY, nullptr},
-    {nullptr, 0, 0, 0, nullptr},
-};
-
-PyGetSetDef getset[] = {
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
-};
-
-PyType_Slot slots[] = {
-    {Py_tp_new, reinterpret_cast<void*>(new_door)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(delete_door)},
-    {Py_tp_traverse, reinterpret_cast<void*>(traverse_door)},
-    {Py_tp_clear, reinterpret_cast<void*>(clear_door)},
-    {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
-    {Py_tp_descr_get, reinterpret_cast<void*>(bind)},
-    {Py_tp_repr, reinterpret_cast<void*>(show)},
-    {Py_tp_methods, methods},
-    {Py_tp_members, members},
-    {Py_tp_getset, getset},
-    {0, nullptr},
-};
-
-PyType_Spec spec = {"tapegrad._tape.Door", sizeof(Door), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-                        Py_TPFLAGS_METHOD_DESCRIPTOR,
-                    slots};
-
 // What a partial, or a callable with loops before one, runs at last. Null where it is neither.
 Ref body_of(PyObject* implementation) {
     Ref plain(PyObject_GetAttrString(implementation, "plain"));
@@ -178,8 +120,9 @@ Ref body_of(PyObject* implementation) {
 }  // namespace
 
 PyTypeObject* door_type() {
-    static PyObject* const type = PyType_FromSpec(&spec);
-    return reinterpret_cast<PyTypeObject*>(type);
+    static PyTypeObject* const type =
+        Callable<Door>::make_type("tapegrad._tape.Door", new_door, traverse_door, clear_door);
+    return type;
 }
 
 PyObject* list_doors() {
