@@ -226,6 +226,18 @@ def test_a_linear_layers_gradients_are_made_once() -> None:
     ], done.stderr
 
 
+@pytest.mark.parametrize("size", [5, 5000])
+def test_rules_in_c_may_leave_the_last_edges_to_python(size: int) -> None:
+    """As for the second operand of a difference, where the arrays are large."""
+    x, w = leaf(size), leaf(size)
+    (x - w).backward(tg.full((size,), 3.0))
+    np.testing.assert_array_equal(x.grad.numpy(), np.full(size, 3, np.float32))
+    np.testing.assert_array_equal(w.grad.numpy(), np.full(size, -3, np.float32))
+    x.grad = None
+    (x - x).backward(tg.ones(size))
+    np.testing.assert_array_equal(x.grad.numpy(), np.zeros(size, np.float32))
+
+
 @pytest.mark.parametrize("dtype", [tg.float32, tg.float64], ids=lambda d: d.name)
 def test_the_gradient_to_begin_with_is_shared_with_nobody(dtype: Any) -> None:
     x = leaf(3)

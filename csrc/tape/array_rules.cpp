@@ -109,7 +109,7 @@ PyObject* of_matmul(const Node* node, int i, PyObject* g) {
 }
 
 PyObject* of_linear(const Node* node, int i, PyObject* g) {
-    if (i == 2) {  // never declined once the products are made: they would be made again
+    if (i == 2) {
         if (!PyArray_CheckExact(g) || PyArray_NDIM(as_array(g)) != 2) {
             return nullptr;
         }

@@ -204,33 +204,49 @@ Ref push_of(Walk* walk) {
     return Ref::to(walk->push);
 }
 
-// By rules in C, or functions that need no rule in Python. False where they decline.
-bool hand_on_in_c(Walk* walk, Node* node, PyObject* g, bool& failed) {
+Py_ssize_t count_edges(const Node* node) {
+    return node->compact ? node->compact : PyTuple_Check(node->edges) ? PyTuple_GET_SIZE(node->edges) : 0;
+}
+
+// Hands on what rules in C make, or functions that need no rule in Python: to all edges, or to those
+// before the first one for which they decline. How many are done; -1 with an error.
+Py_ssize_t hand_on_in_c(Walk* walk, Node* node, PyObject* g) {
     const Caller* caller = reinterpret_cast<Caller*>(node->caller);
-    if ((!caller->gradient && !caller->named) || !use_namespace(walk, node)) {
-        return false;
+    if (!caller->gradient && !caller->named) {
+        return 0;
     }
-    const Py_ssize_t inputs = node->compact ? caller->inputs : PyTuple_GET_SIZE(node->edges);
-    Ref gradients[most_inputs];
-    if (inputs > most_inputs) {
-        return false;
+    if (!use_namespace(walk, node)) {
+        return -1;
     }
-    for (int i = 0; i < inputs; ++i) {
-        if (edge_of(node, i)) {
-            gradients[i] = Ref(caller->gradient ? caller->gradient(node, i, g)
-                                                : call_named(node, i, g, walk->xp));
-            if (!gradients[i]) {
-                return false;
-            }
+    const Py_ssize_t count = count_edges(node);
+    for (int i = 0; i < count; ++i) {
+        Ref edge = Ref::to(edge_of(node, i));
+        if (!edge) {
+            continue;
+        }
+        Ref gradient(caller->gradient ? caller->gradient(node, i, g) : call_named(node, i, g, walk->xp));
+        if (!gradient) {
+            return PyErr_Occurred() ? -1 : i;
+        }
+        if (!arrive(walk, edge, gradient)) {
+            return -1;
         }
     }
-    for (int i = 0; i < inputs && !failed; ++i) {
-        if (gradients[i]) {
-            Ref edge = Ref::to(edge_of(node, i)), gradient = std::move(gradients[i]);
-            failed = !edge || !arrive(walk, edge, gradient);
-        }
+    return count;
+}
+
+// The edges, with None for those that are done.
+Ref edges_left(const Node* node, Py_ssize_t done) {
+    if (!done) {
+        return Ref::to(node->edges);
     }
-    return true;
+    const Py_ssize_t count = PyTuple_GET_SIZE(node->edges);
+    Ref left(PyTuple_New(count));
+    for (Py_ssize_t i = 0; left && i < count; ++i) {
+        PyObject* edge = i < done ? Py_None : PyTuple_GET_ITEM(node->edges, i);
+        PyTuple_SET_ITEM(left.object, i, Py_NewRef(edge));
+    }
+    return left;
 }
 
 // Adds the gradient of a part into that of the whole, where it lies: _add_into. False where it
@@ -271,13 +287,17 @@ bool hand_on(Walk* walk, PyObject* object, PyObject* g, bool watched) {
     if (watched && !has_posthooks(object, has)) {
         return false;
     }
-    if (node->caller && !has && hand_on_in_c(walk, node, g, failed)) {
-        return !failed;
+    const Py_ssize_t done = node->caller && !has ? hand_on_in_c(walk, node, g) : 0;
+    if (done < 0 || (done > 0 && done == count_edges(node))) {
+        return done > 0;
     }
-    if (PyErr_Occurred() || !expand(node)) {
+    if (!expand(node)) {
         return false;
     }
-    Ref edges = Ref::to(node->edges), saved = Ref::to(node->saved);
+    Ref edges = edges_left(node, done), saved = Ref::to(node->saved);
+    if (!edges) {
+        return false;
+    }
     const bool tuples = PyTuple_Check(edges.object) && PyTuple_GET_SIZE(edges.object) > 0;
     if (node->primitive == engine.result_of) {
         if (!tuples || !PyTuple_Check(saved.object) || PyTuple_GET_SIZE(saved.object) < 3) {
