@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -42,6 +43,28 @@ def _random_dropout(xp: Any, x: Array) -> Any:
     return xp.where(keep, x / x.dtype.type(1 - _P), x.dtype.type(0))
 
 
+def _drawn(name: str, flops: int, peer: Callable, arrays: Callable) -> Case:
+    """Numbers of a distribution; in float64 one takes two words, so there they are others."""
+
+    def drawn(ops: Any, x: Any, dtype: Any) -> Any:
+        return ops[name](n=x.size, dtype=dtype, seed=_SEED, offset=_OFFSET)
+
+    return Case(
+        name,
+        name,
+        _SIZES,
+        _like,
+        lambda ops, x: drawn(ops, x, x.dtype),
+        lambda n: flops * n,
+        peer,
+        reference=lambda ops, x: drawn(ops, x, np.dtype("float32")),
+        arrays=arrays,
+        bytes=lambda itemsize, n: itemsize * n,
+        dtypes=("float32", "float16", "bfloat16"),
+        peers_draw=True,
+    )
+
+
 CASES = [
     Case(
         "philox",
@@ -55,39 +78,11 @@ CASES = [
         bytes=lambda itemsize, n: 4 * n,
         peers_draw=True,
     ),
-    Case(
-        "uniform",
-        "uniform",
-        _SIZES,
-        _like,
-        lambda ops, x: ops["uniform"](n=x.size, dtype=x.dtype, seed=_SEED, offset=_OFFSET),
-        lambda n: 10 * n,
-        lambda t, x: t.rand(x.shape, dtype=x.dtype, device=x.device),
-        # in float64 a number takes two words: others
-        reference=lambda ops, x: ops["uniform"](
-            n=x.size, dtype=np.dtype("float32"), seed=_SEED, offset=_OFFSET
-        ),
-        arrays=_random_uniform,
-        bytes=lambda itemsize, n: itemsize * n,
-        dtypes=("float32", "float16", "bfloat16"),
-        peers_draw=True,
+    _drawn(
+        "uniform", 10, lambda t, x: t.rand(x.shape, dtype=x.dtype, device=x.device), _random_uniform
     ),
-    Case(
-        "normal",
-        "normal",
-        _SIZES,
-        _like,
-        lambda ops, x: ops["normal"](n=x.size, dtype=x.dtype, seed=_SEED, offset=_OFFSET),
-        lambda n: 15 * n,
-        lambda t, x: t.randn(x.shape, dtype=x.dtype, device=x.device),
-        # in float64 a number takes two words: others
-        reference=lambda ops, x: ops["normal"](
-            n=x.size, dtype=np.dtype("float32"), seed=_SEED, offset=_OFFSET
-        ),
-        arrays=_random_normal,
-        bytes=lambda itemsize, n: itemsize * n,
-        dtypes=("float32", "float16", "bfloat16"),
-        peers_draw=True,
+    _drawn(
+        "normal", 15, lambda t, x: t.randn(x.shape, dtype=x.dtype, device=x.device), _random_normal
     ),
     Case(
         "dropout",
