@@ -81,6 +81,7 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
     given.clock = Py_NewRef(given.serials);
     given.ready = true;
     engine = given;  // for good: what was there before may be in use
+    adopt_classes();
     Py_RETURN_NONE;
 }
 
@@ -135,6 +136,7 @@ bool intern_names() {
     } all[] = {{names.add_view, "add_view"}, {names.aside, "aside"},         {names.asarray, "asarray"},
                {names.at_end, "at_end"},     {names.backward, "backward"},   {names.base, "base"},
                {names.device, "device"},     {names.filters, "filters"},     {names.into, "into"},
+               {names.loop, "loop"},
                {names.plain, "plain"},       {names.posthooks, "posthooks"}, {names.push, "push"},
                {names.saves_any, "saves_any"}, {names.xp, "xp"}};
     for (const auto& each : all) {
