@@ -247,7 +247,7 @@ struct Engine {
     PyObject* result_of;
     PyObject *fitted, *wide_sum, *rounded, *run_hooks, *with_posthooks, *freed, *check,
         *collect_result, *add_into, *shares, *settle, *deliver;
-    PyObject *recording, *error_state;  // ContextVars
+    PyObject *recording, *inference, *error_state;  // ContextVars
     PyObject *usual_state, *first_filter, *warnings;
     PyObject *serials, *clock;  // the ticks of changes in place, and those of nodes
     long long last_change;      // in place, of any memory
@@ -258,8 +258,8 @@ struct Engine {
 extern Engine engine;
 
 struct Names {
-    PyObject *add_view, *aside, *asarray, *at_end, *backward, *base, *device, *filters, *into, *loop, *plain,
-        *posthooks, *push, *saves_any, *xp;
+    PyObject *add_view, *aside, *asarray, *at_end, *at_first, *backward, *base, *device, *enabled, *filters,
+        *infers, *into, *loop, *plain, *posthooks, *push, *saves_any, *xp;
 };
 extern Names names;
 
@@ -269,6 +269,8 @@ PyTypeObject* storage_fields();
 void adopt_classes();  // lets those that derive from them end as they begin, without Python
 PyObject *make_tensor(), *make_node(), *make_storage();  // nothing set
 PyTypeObject* caller_type();
+PyTypeObject* setting_type();  // modes.cpp
+PyObject* use_modes(PyObject*, PyObject* const* given, Py_ssize_t count);
 // The next tick of a clock; false with an error.
 bool tick(PyObject* clock, long long& serial);
 bool ready_walk_type();
