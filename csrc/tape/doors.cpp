@@ -4,10 +4,13 @@
 
 #include "callable.h"
 
+#include <algorithm>
+
 namespace {
 
 const DoorEntry* const all_doors[] = {view_doors, reduction_doors, join_doors, product_doors,
-                                      choice_doors, pass_doors,      row_doors,  extreme_doors};
+                                      choice_doors, pass_doors,      row_doors,  extreme_doors,
+                                      in_place_doors};
 
 const DoorEntry* find_door(const char* name) {
     for (const DoorEntry* entry : all_doors) {
@@ -265,6 +268,15 @@ bool Sizes::read(PyObject* const* given, Py_ssize_t number) {
             return false;
         }
     }
+    return true;
+}
+
+bool Sizes::read(PyArrayObject* array) {
+    count = PyArray_NDIM(array);
+    if (count > most_axes) {
+        return false;
+    }
+    std::copy_n(PyArray_DIMS(array), count, values);
     return true;
 }
 

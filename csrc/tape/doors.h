@@ -54,7 +54,7 @@ struct DoorEntry {
 };
 
 extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
-    pass_doors[], row_doors[], extreme_doors[];
+    pass_doors[], row_doors[], extreme_doors[], in_place_doors[];
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses
@@ -85,6 +85,7 @@ struct Sizes {
     int count = 0;
     npy_intp values[most_axes];
 
+    bool read(PyArrayObject* array);                      // those of an array
     bool read(PyObject* const* given, Py_ssize_t count);  // ints, or one tuple or list of them
     bool complete(npy_intp elements);                     // works one -1 out
     Ref tuple() const { return Ref(PyArray_IntTupleFromIntp(count, values)); }
@@ -102,6 +103,7 @@ PyObject* run_used(Used& used, const Values&... values) {
 // The views that others are made of, too.
 PyObject* reshaped(Used& used, PyObject* tensor, const Sizes& shape);
 PyObject* part_of(Used& used, PyObject* tensor, PyObject* index);
+PyObject* broadcast(Used& used, PyObject* tensor, Sizes shape);  // a size of -1 stays
 
 // The sum, or the mean, of a tensor of floats.
 PyObject* reduced(Used& used, PyObject* tensor, unsigned axes, bool keep, bool mean);

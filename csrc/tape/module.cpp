@@ -135,7 +135,7 @@ bool intern_names() {
     } all[] = {{names.add_view, "add_view"}, {names.aside, "aside"},         {names.asarray, "asarray"},
                {names.at_end, "at_end"},     {names.backward, "backward"},   {names.base, "base"},
                {names.device, "device"},     {names.filters, "filters"},     {names.into, "into"},
-               {names.plain, "plain"},       {names.posthooks, "posthooks"}, {names.push, "push"},
+               {names.name, "__name__"},     {names.plain, "plain"},       {names.posthooks, "posthooks"}, {names.push, "push"},
                {names.saves_any, "saves_any"}, {names.xp, "xp"}};
     for (const auto& each : all) {
         each.place = PyUnicode_InternFromString(each.name);

@@ -184,6 +184,7 @@ bool is_recording();
 // arguments. Null with an error.
 Ref call_quietly(PyObject* const* function, Py_ssize_t arguments);
 bool is_numpys(Caller& caller, PyObject* device);  // and so may be computed in small.cpp
+bool own_storage(Tensor* tensor);                  // has one from now on; false with an error
 bool note_change(Tensor* tensor, PyObject* op);    // in place: Tensor._bump, of what has all its views
 PyObject* new_tensor(PyObject* array, PyObject* device);
 
@@ -243,7 +244,7 @@ struct Engine {
 extern Engine engine;
 
 struct Names {
-    PyObject *add_view, *aside, *asarray, *at_end, *backward, *base, *device, *filters, *into, *plain,
+    PyObject *add_view, *aside, *asarray, *at_end, *backward, *base, *device, *filters, *into, *name, *plain,
         *posthooks, *push, *saves_any, *xp;
 };
 extern Names names;

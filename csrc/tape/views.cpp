@@ -176,32 +176,10 @@ PyObject* serve_mT(Door& door, const Given& given) {
 
 // expand(input, *sizes)
 PyObject* serve_expand(Door& door, const Given& given) {
-    PyArrayObject* x = viewed(given);
     Sizes shape;
-    if (!x || given.keywords || !shape.read(given.values + 1, given.count - 1)) {
-        return nullptr;
-    }
-    const int lead = shape.count - PyArray_NDIM(x);
-    const bool single = PyArray_SIZE(x) == 1;
-    Place place;
-    for (int i = 0; i < shape.count; ++i) {
-        const npy_intp have = i < lead ? -1 : PyArray_DIM(x, i - lead);
-        npy_intp& size = shape.values[i];
-        size = size == -1 ? have : size;
-        if (lead < 0 || size < 0 || (i >= lead && have != 1 && have != size)) {
-            return nullptr;
-        }
-        place.shape[i] = size;
-        place.strides[i] = i >= lead && have == size && !single ? PyArray_STRIDE(x, i - lead) : 0;
-    }
-    place.dimensions = shape.count;
-    Operands operands(*door.used[0].caller);
-    if (lead < 0 || !operands.read(given.values) || !door.used[0].runs_body(operands.device)) {
-        return nullptr;
-    }
-    Ref array = place.view(operands.values[0]), saved = operands.wanted ? shape.tuple() : Ref();
-    PyObject* const parameters[] = {saved};
-    return array ? finish(operands, std::move(array), parameters, nullptr) : nullptr;
+    return viewed(given) && !given.keywords && shape.read(given.values + 1, given.count - 1)
+               ? broadcast(door.used[0], given.values[0], shape)
+               : nullptr;
 }
 
 // The tensor itself, where nothing is to be done.
@@ -448,6 +426,31 @@ PyObject* reshaped(Used& used, PyObject* tensor, const Sizes& shape) {
     PyArray_Dims sizes = {const_cast<npy_intp*>(shape.values), shape.count};
     Ref array(PyArray_Newshape(as_array(operands.values[0]), &sizes, NPY_CORDER));
     Ref saved = operands.wanted ? shape.tuple() : Ref();
+    PyObject* const parameters[] = {saved};
+    return array ? finish(operands, std::move(array), parameters, nullptr) : nullptr;
+}
+
+PyObject* broadcast(Used& used, PyObject* tensor, Sizes shape) {
+    PyArrayObject* x = array_in(tensor);
+    const int lead = shape.count - PyArray_NDIM(x);
+    const bool single = PyArray_SIZE(x) == 1;
+    Place place;
+    for (int i = 0; i < shape.count; ++i) {
+        const npy_intp have = i < lead ? -1 : PyArray_DIM(x, i - lead);
+        npy_intp& size = shape.values[i];
+        size = size == -1 ? have : size;
+        if (lead < 0 || size < 0 || (i >= lead && have != 1 && have != size)) {
+            return nullptr;
+        }
+        place.shape[i] = size;
+        place.strides[i] = i >= lead && have == size && !single ? PyArray_STRIDE(x, i - lead) : 0;
+    }
+    place.dimensions = shape.count;
+    Operands operands(*used.caller);
+    if (lead < 0 || !operands.read(&tensor) || !used.runs_body(operands.device)) {
+        return nullptr;
+    }
+    Ref array = place.view(operands.values[0]), saved = operands.wanted ? shape.tuple() : Ref();
     PyObject* const parameters[] = {saved};
     return array ? finish(operands, std::move(array), parameters, nullptr) : nullptr;
 }

@@ -83,7 +83,8 @@ def _in_place(name: str, operation: Operation, reads_values: bool = True) -> Cal
     from .indexing.inplace import inplace
 
     method = _of_tensor(name, inplace(operation.load(), name, reads_values))
-    return in_c(method, operation.load(), name=f"in_place.{name}")
+    others = "in_place" if reads_values else "in_place.linear"
+    return in_c(method, operation.load(), None, f"in_place.{name}", others)
 
 
 def _restrided(name: str, operation: Operation) -> Callable:

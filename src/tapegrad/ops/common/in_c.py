@@ -12,14 +12,15 @@ from tapegrad.core.caller import tensor_xp
 from tapegrad.core.devices import bodies
 
 
-def in_c(called: Callable, function: Callable, cell: Any = None, name: str = "") -> Callable:
+def in_c(called: Callable, function: Callable, cell: Any = None, *names: str) -> Callable:
     """``called``, the public form of ``function``, behind a door in C where there is one for it.
     ``cell``: where ``called`` finds what it runs; while that is not ``function``, the door is
-    shut. ``name``: of another door than that of the function."""
+    shut. ``names``: of other doors than that of the function, of which the first is taken that
+    there is."""
     if compiled is None:
         return called
     used: list[tuple[Any, Callable | None]]
-    name = name or _name(function)
+    name = next((n for n in names if n in compiled.doors), _name(function))
     if isinstance(function, compiled.Caller) and called is not function:
         name, used = "primitive", [(function, None)]  # which has its arguments as they are given
     elif name in compiled.doors:
