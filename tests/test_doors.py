@@ -160,7 +160,14 @@ OF_ONE: dict[str, list[Call]] = {
     "T": [call()],
     "mT": [call()],
     "contiguous": [call(), call(1), call(memory_format=tg.channels_last)],
-    "to": [call(d) for d in (tg.float32, tg.float64, "cpu", tg.device("cpu"), None, 1.0)],
+    "clone": [call(), call(memory_format=tg.channels_last), call(1)],
+    **{name: [call(), call(1)] for name in ("bool", "byte", "double", "float", "half", "int", "long")},
+    "to": [
+        *[call(d) for d in (*DTYPES, tg.int32, tg.uint8, tg.int8, np.dtype(">f4"), np.dtype("u4"))],
+        *[call(d) for d in ("cpu", tg.device("cpu"), None, 1.0, "float64", float, tg.ones(()))],
+        *[call(dtype=tg.float64), call(dtype=None), call(tg.float32, copy=True), call(device="cpu")],
+        call("cpu", tg.float64),
+    ],
     "expand": [
         *[call(*n) for n in ((4, 4), (-1, 4), (2, 4, 4), (-1, -1, 4), (5, 7), (), (-1,), (0, 7))],
         *[
@@ -191,8 +198,9 @@ OF_ONE: dict[str, list[Call]] = {
 
 
 def door_of(name: str) -> Any:
-    door = getattr(tg, name, None) or getattr(F, name, None) or getattr(tg.Tensor, name)
-    return door.fget if isinstance(door, property) else door
+    named = [getattr(room, name, None) for room in (tg, F, tg.Tensor)]
+    found = [door.fget if isinstance(door, property) else door for door in named]
+    return next(door for door in found if hasattr(door, "plain"))
 
 
 def saved(node: Any) -> Any:
@@ -334,19 +342,38 @@ def test_elementwise() -> None:
         assert_alike("add", [x, y], {"alpha": 2})
 
 
-@pytest.mark.parametrize(
-    "name", ["add_", "sub_", "mul_", "div_", "copy_", "fill_", "zero_", "__setitem__"]
-)
+IN_PLACE = ["add_", "sub_", "mul_", "div_", "copy_", "fill_", "zero_", "__setitem__"]
+IN_PLACE += ["clamp_", "exp_", "masked_fill_", "neg_", "pow_", "relu_", "sqrt_", "lerp_", "floor_"]
+OTHERS: list[Any] = [
+    *[2, 0.5, True, None, 0, "self", "shifted", "first", made((4, 4)), made((4,)), made((16,))],
+    *[made((4, 4), tg.float64), made((4, 4)).requires_grad_(), made((2, 4)), np.float32(2)],
+]
+GIVEN: dict[str, list[Call]] = {
+    **dict.fromkeys(["zero_", "exp_", "neg_", "relu_", "sqrt_", "floor_"], [call(), call(1)]),
+    "__setitem__": [
+        call(index, other)
+        for index in [0, (..., s(1, 3)), s(None), (s(None), None), 9, -1, (), [0], made((4, 4)) > 0]
+        for other in OTHERS
+    ],
+    "clamp_": [call(-1, 1), call(min=0.5), call("self", 1), call(0, made((4, 4)).requires_grad_())],
+    "lerp_": [call(other, 0.5) for other in OTHERS],
+    "masked_fill_": [call(made((4, 4)) > 0, other) for other in OTHERS] + [call(made((4, 4)), 0)],
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
 def test_in_place(name: str) -> None:
     """On tensors, views, and what shares their memory, recorded or not."""
 
-    def changed(method: Callable, kind: str, *others: Any) -> Any:
+    def changed(method: Callable, kind: str, mode: Any, others: tuple, options: Any) -> Any:
         source = made((4, 4), tg.int64 if kind == "ints" else tg.float32)
-        base = source.detach().clone()
-        if kind in ("history", "leaf"):
-            base.requires_grad_()
-        if kind == "history":
-            base = base * 1
+        base = leaf = source.detach().clone()
+        if kind in ("history", "leaf", "alone", "retained"):
+            leaf = base.requires_grad_()
+        if kind in ("history", "alone", "retained"):
+            base = leaf * 1
+        if kind == "retained":
+            base.retain_grad()
         view = base.view(16)
         x = {"view": view, "strided": base.T, "part": base[1:3]}.get(kind, base)
         if kind == "fresh":
@@ -355,48 +382,35 @@ def test_in_place(name: str) -> None:
             x._array.flags.writeable = False
         sharing = {"self": x, "shifted": base[2:], "first": view[:1]}
         others = tuple([sharing.get(str(other), other) for other in others])
+        if kind in ("alone", "retained"):
+            view = sharing = source  # of which nothing is left
         saving = x * x
         try:
-            result = method(x, *others)
+            with mode():
+                result = method(x, *others, **options)
         except Exception as error:
             result = type(error), str(error)
         tensors = [x, base, view, saving]
         states = [seen(t, tensors) for t in tensors]
         owner = x._storage and (x._storage.changed_by, x._storage.changed_at > 0)
-        return "itself" if result is x else result, states, owner
+        gradients = None
+        if not x.is_leaf and leaf.requires_grad:
+            try:
+                gradients = seen(tg.autograd.grad((x * x).sum(), leaf)[0], [])
+            except RuntimeError as error:
+                gradients = str(error)
+        return "itself" if result is x else result, states, owner, gradients
 
     kinds = ["fresh", "base", "view", "strided", "part", "history", "leaf", "ints", "readonly"]
-    others = [
-        2,
-        0.5,
-        True,
-        None,
-        0,
-        "self",
-        "shifted",
-        "first",
-        made((4, 4)),
-        made((4,)),
-        made((16,)),
-    ]
-    others += [made((4, 4), tg.float64), made((4, 4)).requires_grad_(), made((2, 4)), np.float32(2)]
-    given = [(other,) for other in others]
-    if name == "zero_":
-        given = [(), (1,)]
-    if name == "__setitem__":
-        indices: list[Any] = [0, (..., slice(1, 3)), slice(None), (slice(None), None), 9, -1, ()]
-        given = [(index, other) for index in [*indices, [0], made((4, 4)) > 0] for other in others]
     door = door_of(name)
-    for kind in kinds:
-        for arguments in given:
-            got = changed(door, kind, *arguments)
-            assert got == changed(door.plain, kind, *arguments), (kind, arguments)
-            with tg.no_grad():
-                got = changed(door, kind, *arguments)
-                assert got == changed(door.plain, kind, *arguments), (kind, arguments)
+    for kind in [*kinds, "alone", "retained"]:
+        for arguments, options in GIVEN.get(name, [call(other) for other in OTHERS]):
+            for mode in (tg.enable_grad, tg.no_grad):
+                case = (kind, mode, arguments, options)
+                assert changed(door, *case) == changed(door.plain, *case), case
     x = made((2, 2))
-    assert_alike(name, [x, x], {"alpha": 2})
-    assert_alike(name, [1.0, x], {})
+    for args, options in (call(x, x, alpha=2), call(1.0, x), call(), call(x.requires_grad_(), x)):
+        assert_alike(name, list(args), options)
 
 
 def test_layer_norm() -> None:
@@ -485,6 +499,78 @@ def test_where() -> None:
     assert_alike("where", [mask], {})
 
 
+SIZES_MADE = [
+    *[call(*n) for n in ((), (3,), (2, 3), (0, 3), (-1,), (2.0,), (True,), (1,) * 9, (2**62,))],
+    *[call((2, 3)), call([2, 3]), call(tg.Size((2, 3))), call((2, 3), 1), call(size=(2,)), call("a")],
+    *[call(2, dtype=d) for d in (*DTYPES, tg.int32, np.dtype(">f4"), np.uint16, "float64", None, 1)],
+    *[call(2, device=d) for d in ("cpu", tg.device("cpu"), tg.device("emulated"), None, "nowhere")],
+    *[call(2, requires_grad=r) for r in (True, False, 1, None)],
+    *[call(2, out=tg.ones(2)), call(2, layout=tg.strided), call(2, wrong=1)],
+]
+LIKE = [
+    *[call(), call(dtype=tg.int64), call(dtype="half"), call(device="cpu"), call(requires_grad=True)],
+    *[call(1), call(memory_format=tg.preserve_format), call(wrong=1), call(dtype=None)],
+]
+NUMBERS = [0, 1.5, -1, True, math.inf, math.nan, 1e39, 2**60, 2**64, "a", None, np.float64(2), [1]]
+MADE: dict[str, list[Call]] = {
+    **dict.fromkeys(["empty", "ones", "zeros"], SIZES_MADE),
+    "full": [
+        *[call(size, n) for size in ((2, 3), [2], (), 3, -1, (-1,)) for n in NUMBERS],
+        *[call((2,), n, dtype=d) for n in NUMBERS for d in (*DTYPES, tg.uint8)],
+        *[call((2,), fill_value=1.0), call(size=(2,), fill_value=1), call((2,)), call((2,), 1, 2)],
+        *[call((2,), 1.0, requires_grad=True), call((2,), tg.ones(()))],
+    ],
+    "arange": [
+        *[call(*n) for n in ((5,), (0,), (-1,), (1, 5), (5, 1), (0, 7, 3), (0, 7, 0), (0, -5, -2))],
+        *[call(5.0), call(0, 1, 0.25), call(True), call("a"), call(), call(0, 1, 2, 3), call(end=3)],
+        *[call(5, dtype=d) for d in (tg.int64, tg.float32, tg.int32, None)],
+        *[call(5, device="cpu"), call(5, requires_grad=True), call(-(2**63), 2**63 - 1), call(2**70)],
+    ],
+    "tensor": [
+        *[call(n) for n in NUMBERS],
+        *[call([n, 1]) for n in NUMBERS],
+        *[call([n, 1.5], dtype=d) for n in NUMBERS for d in (*DTYPES, None)],
+        *[call(n) for n in ([[1, 2], [3, 4]], [[1.0], (2.0,)], ((1, 2), (3, 4)), [[1, 2], [3]])],
+        *[call(n) for n in ([], [[]], [1, [2]], [[1], 2], [[1, 2], 3], [tg.ones(())], np.ones(2))],
+        *[call(n) for n in ([1.5, None], ["a"], [[[[[[[[[1.0]]]]]]]]], {1: 2}, range(3))],
+        *[call([1.0], requires_grad=True), call([1.0], device="cpu"), call(), call([1], [2])],
+        *[call(data=[1.0]), call([1.0], dtype="half"), call(tg.ones(2)), call(-0.0)],
+    ],
+}
+
+
+@pytest.mark.parametrize("default", DTYPES[:3])
+@pytest.mark.parametrize("name", MADE)
+def test_what_makes_tensors(name: str, default: Any) -> None:
+    def shown(result: Any) -> Any:
+        if name == "empty" and isinstance(result, tg.Tensor):
+            result.detach().zero_()
+        return result
+
+    door = getattr(tg, name)
+    tg.set_default_dtype(default)
+    try:
+        for device in ("cpu", "emulated"):
+            for args, options in MADE[name]:
+                with tg.device(device):
+                    got = outcome(lambda *a, **o: shown(door(*a, **o)), list(args), options)
+                    plain = outcome(lambda *a, **o: shown(door.plain(*a, **o)), list(args), options)
+                assert got == plain, (args, options, device)
+    finally:
+        tg.set_default_dtype(tg.float32)
+
+
+def test_what_makes_tensors_like_others() -> None:
+    for name in ("zeros_like", "ones_like"):
+        for x in (made((2, 3)), made((), tg.int64), made((3, 2)).T, made((0, 2)), made((1,) * 9), 1.0):
+            for args, options in LIKE:
+                assert_alike(name, [x, *args], options)
+    for emulated in (made((2, 3)).to("emulated"), made((2, 3), tg.float16)):
+        assert_alike("zeros_like", [emulated], {})
+    x = tg.empty_like(made((3, 2)).T)
+    assert x.shape == (2, 3) and x.is_contiguous() and x.dtype is tg.float32
+
+
 def test_cat_and_stack() -> None:
     x, y = made((4, 4)), made((4, 4), seed=1)
     leaf = made((4, 4)).requires_grad_()
@@ -550,6 +636,17 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("zero_", [made((4, 4))], {}),
     ("copy_", [made((4, 4)), made((4, 4))], {}),
     ("__setitem__", [made((4, 4)), 0, 1.0], {}),
+    ("clone", [made((4, 4))], {}),
+    ("double", [made((4, 4))], {}),
+    ("long", [tg.ones((4, 4))], {}),
+    ("to", [made((4, 4))], {"dtype": tg.float64}),
+    ("zeros", [2, 3], {}),
+    ("ones", [(2, 3)], {"dtype": tg.int64}),
+    ("empty", [2], {"device": None}),
+    ("full", [(2, 3), 1.5], {}),
+    ("arange", [10], {}),
+    ("tensor", [[[1.0, 2.0], [3.0, 4.0]]], {}),
+    ("zeros_like", [made((2, 3))], {}),
     ("softmax", [made((4, 4)), -1], {}),
     ("log_softmax", [made((4, 4))], {"dim": 1}),
     ("pow", [made((4, 4)), 2], {}),

@@ -10,7 +10,7 @@ namespace {
 
 const DoorEntry* const all_doors[] = {view_doors, reduction_doors, join_doors, product_doors,
                                       choice_doors, pass_doors,      row_doors,  extreme_doors,
-                                      in_place_doors};
+                                      in_place_doors, creation_doors, copy_doors};
 
 const DoorEntry* find_door(const char* name) {
     for (const DoorEntry* entry : all_doors) {
@@ -181,6 +181,20 @@ bool Given::place(const char* const* names, PyObject** places, int named, int po
         places[i] = values[count + k];
     }
     return true;
+}
+
+int known_dtype(PyObject* object) {
+    if (!object || !PyArray_DescrCheck(object)) {
+        return -1;
+    }
+    const PyArray_Descr* descr = reinterpret_cast<PyArray_Descr*>(object);
+    for (int known : {NPY_FLOAT32, NPY_FLOAT64, NPY_INT64, NPY_BOOL, NPY_INT32, NPY_FLOAT16, NPY_UINT8,
+                      NPY_INT8, NPY_INT16}) {
+        if (descr->type_num == known && PyArray_ISNBO(descr->byteorder)) {
+            return known;
+        }
+    }
+    return -1;
 }
 
 bool read_int(PyObject* object, npy_intp& value) {

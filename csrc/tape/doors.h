@@ -54,7 +54,8 @@ struct DoorEntry {
 };
 
 extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
-    pass_doors[], row_doors[], extreme_doors[], in_place_doors[];
+    pass_doors[], row_doors[], extreme_doors[], in_place_doors[],
+    creation_doors[], copy_doors[];
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses
@@ -74,6 +75,11 @@ inline bool is_float(PyArrayObject* array) {  // and wide enough to compute in
     return PyArray_TYPE(array) == NPY_FLOAT32 || PyArray_TYPE(array) == NPY_FLOAT64;
 }
 
+inline bool has_node(PyObject* object) {
+    return object && is_tensor(object) && is_set(as_tensor(object)->node);
+}
+
+int known_dtype(PyObject* object);  // the number of a dtype of NumPy's own that tensors have; or -1
 bool read_int(PyObject* object, npy_intp& value);                   // an int, nothing that acts as one
 bool read_flag(PyObject* object, bool& value);                      // True or False; keeps it if null
 bool read_axis(PyObject* object, int dimensions, int& axis);        // non-negative then

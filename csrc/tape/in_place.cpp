@@ -11,8 +11,6 @@
 
 namespace {
 
-bool has_node(PyObject* object) { return object && is_tensor(object) && is_set(as_tensor(object)->node); }
-
 Storage* storage_of(const Tensor* x) {
     return reinterpret_cast<Storage*>(is_set(x->storage) ? x->storage : nullptr);
 }

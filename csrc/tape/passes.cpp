@@ -10,6 +10,12 @@ PyObject* serve_as_given(Door& door, const Given& given) {
     return plain ? run(caller, given.values, given.count, nullptr) : nullptr;
 }
 
+// f(input) of a function that is a door itself
+PyObject* serve_one(Door& door, const Given& given) {
+    const bool alone = given.count == 1 && !given.keywords && array_in(given.values[0]);
+    return alone ? PyObject_CallOneArg(door.within, given.values[0]) : nullptr;
+}
+
 PyObject* serve_pow(Door& door, const Given& given) {
     PyArrayObject* x = given.count == 2 && !given.keywords ? array_in(given.values[0]) : nullptr;
     double exponent;
@@ -25,6 +31,7 @@ PyObject* serve_pow(Door& door, const Given& given) {
 }  // namespace
 
 const DoorEntry pass_doors[] = {
+    {"of_one", serve_one, {}},
     {"primitive", serve_as_given, {}},
     {"activation.activation.relu", serve_as_given, {"relu"}},
     {"pointwise.arithmetic.add", serve_as_given, {"add"}},

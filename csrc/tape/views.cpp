@@ -188,17 +188,6 @@ PyObject* serve_contiguous(Door&, const Given& given) {
     return x && PyArray_IS_C_CONTIGUOUS(x) ? Py_NewRef(given.values[0]) : nullptr;
 }
 
-PyObject* serve_to(Door&, const Given& given) {
-    PyArrayObject* x = given.count == 2 && !given.keywords ? array_in(given.values[0]) : nullptr;
-    if (!x) {
-        return nullptr;
-    }
-    PyObject* same = given.values[1];
-    return same == reinterpret_cast<PyObject*>(PyArray_DESCR(x)) || same == as_tensor(given.values[0])->device
-               ? Py_NewRef(given.values[0])
-               : nullptr;
-}
-
 // x[index]
 PyObject* serve_subscript(Door& door, const Given& given) {
     if (given.count != 2 || given.keywords || !array_in(given.values[0])) {
@@ -489,6 +478,5 @@ const DoorEntry view_doors[] = {
     {"movement.split.select", serve_select, {"getitem"}},
     {"movement.split.split", serve_split, {"getitem"}},
     {"movement.split.unbind", serve_unbind, {"getitem"}},
-    {"movement.to.to", serve_to, {}},
     {nullptr, nullptr, {}},
 };

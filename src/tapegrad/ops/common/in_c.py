@@ -20,9 +20,12 @@ def in_c(called: Callable, function: Callable, cell: Any = None, *names: str) ->
     if compiled is None:
         return called
     used: list[tuple[Any, Callable | None]]
-    name = next((n for n in names if n in compiled.doors), _name(function))
-    if isinstance(function, compiled.Caller) and called is not function:
+    name = next((n for n in names if n in compiled.doors), "") or _name(function)
+    around = called is not function and not names  # what does no more than look at arguments
+    if around and isinstance(function, compiled.Caller):
         name, used = "primitive", [(function, None)]  # which has its arguments as they are given
+    elif around and isinstance(function, compiled.Door):
+        name, used = "of_one", []
     elif name in compiled.doors:
         used = [(getattr(tensor_xp, p), bodies.get(p)) for p in compiled.doors[name]]
     else:
