@@ -55,7 +55,7 @@ struct DoorEntry {
 
 extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
     pass_doors[], row_doors[], extreme_doors[], in_place_doors[],
-    creation_doors[], copy_doors[];
+    creation_doors[], copy_doors[], fold_doors[];
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses
@@ -74,6 +74,8 @@ inline PyArrayObject* array_in(PyObject* object) {
 inline bool is_float(PyArrayObject* array) {  // and wide enough to compute in
     return PyArray_TYPE(array) == NPY_FLOAT32 || PyArray_TYPE(array) == NPY_FLOAT64;
 }
+
+bool is_cpu(const Node* node);  // else a kernel may stand in the place of what a rule in C computes
 
 inline bool has_node(PyObject* object) {
     return object && is_tensor(object) && is_set(as_tensor(object)->node);

@@ -219,7 +219,7 @@ struct RuleEntry {
     const char* name;  // of the primitive
     Gradient* gradient;
 };
-extern const RuleEntry array_rules[];  // array_rules.cpp
+extern const RuleEntry array_rules[], fold_rules[];  // array_rules.cpp, folds.cpp
 // Where the part that a node of getitem took lies in its whole's gradient, as a view of that.
 PyObject* part_for(const Node* node, PyObject* buffer);
 // Of a rule that is the name of a function in the namespace ``xp`` (see Primitive.named); null with an
