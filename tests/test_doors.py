@@ -87,6 +87,12 @@ INDICES: list[Any] = [
     *[(s(None), s(1, 3)), (s(None), 0), (0, s(1)), (None, 0), (0, None), (..., s(0, 1), None)],
     *[(..., ...), (s(None), None, s(1)), (None, ..., None), (s(None), s(None), 0), np.int64(1)],
     *[tg.tensor(1), tg.tensor([0, 1]), [0, 1], [True], "a", 1.0, (0, [0, 1]), np.array([0])],
+    *[tg.tensor(i) for i in ([1, -1, 1], [0, 9], [[0, 1], [1, 0]], [True, False], [-9])],
+    *[tg.tensor([0, 1], dtype=d) for d in (tg.int32, tg.uint8, tg.float32)],
+    *[tg.zeros(0, dtype=tg.int64), tg.ones((4, 4)) > 0, made((4, 4)) > 0, made((2, 3, 5)) > 0],
+    *[(s(None), tg.tensor([1, 0])), (s(None), s(None), tg.tensor([-1])), (tg.tensor([0]), 0)],
+    *[(tg.tensor([0, 1]),) * 2, (tg.tensor([0, 1]), tg.tensor([[1, 0]])), (tg.tensor([1]), s(1))],
+    *[(s(None), tg.tensor([0, 0]), tg.tensor([1, 2])), (tg.tensor([0, 1]),) * 3, (s(1), tg.tensor(0))],
 ]
 ORDERS = [
     (0, 1),
@@ -365,8 +371,11 @@ GIVEN: dict[str, list[Call]] = {
     **dict.fromkeys(["zero_", "exp_", "neg_", "relu_", "sqrt_", "floor_"], [call(), call(1)]),
     "__setitem__": [
         call(index, other)
-        for index in [0, (..., s(1, 3)), s(None), (s(None), None), 9, -1, (), [0], made((4, 4)) > 0]
-        for other in OTHERS
+        for index in [
+            *[0, (..., s(1, 3)), s(None), (s(None), None), 9, -1, (), [0], made((4, 4)) > 0],
+            *[tg.tensor([1, -1, 1]), (s(None), tg.tensor([0, 2])), tg.tensor([9]), s(0, 1)],
+        ]
+        for other in [*OTHERS, made((3, 4)), made((1, 4)).requires_grad_(), made((4, 2)).T.T]
     ],
     "clamp_": [call(-1, 1), call(min=0.5), call("self", 1), call(0, made((4, 4)).requires_grad_())],
     "lerp_": [call(other, 0.5) for other in OTHERS],
@@ -584,6 +593,24 @@ def test_what_makes_tensors_like_others() -> None:
     assert x.shape == (2, 3) and x.is_contiguous() and x.dtype is tg.float32
 
 
+def test_gather_and_index_select() -> None:
+    square, cube = made((4, 4)), made((2, 3, 5))
+    indices: list[Any] = [
+        *[tg.tensor(i) for i in (0, [0, 1], [[0, 1], [3, 2]], [[4]], [[-1]], [[0] * 5] * 2, [])],
+        *[tg.tensor([[[0], [1]]]), tg.zeros((2, 3, 0), dtype=tg.int64), tg.ones((1, 4)), None, [0]],
+        *[tg.tensor([[1, 0, 3, 2]] * 4).T, tg.tensor([[0, 1]], dtype=tg.int32), tg.tensor([-1])],
+        *[tg.tensor([1, 1, 0], dtype=d) for d in (tg.int64, tg.int32, tg.bool)],
+    ]
+    tensors = [square, square.T, cube, made(()), made((0, 3)), square.long(), square.half()]
+    for x in [*tensors, square.detach().requires_grad_(), cube.detach().requires_grad_()]:
+        for index in indices:
+            for name in ("gather", "index_select"):
+                for dim in (0, 1, -1, 3, True):
+                    assert_alike(name, [x, dim, index], {})
+                assert_alike(name, [x], {"dim": 0, "index": index})
+                assert_alike(name, [x, 0], {"index": index, "wrong": 1})
+
+
 def test_cat_and_stack() -> None:
     x, y = made((4, 4)), made((4, 4), seed=1)
     leaf = made((4, 4)).requires_grad_()
@@ -649,6 +676,11 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("zero_", [made((4, 4))], {}),
     ("copy_", [made((4, 4)), made((4, 4))], {}),
     ("__setitem__", [made((4, 4)), 0, 1.0], {}),
+    ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
+    ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
+    ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),
+    ("__getitem__", [made((4, 4)), made((4, 4)) > 0], {}),
+    ("__setitem__", [made((4, 4)), tg.tensor([0, 1]), 0.0], {}),
     ("max", [tg.ones((4, 4))], {}),
     ("amax", [tg.ones((4, 4)), 1], {}),
     ("prod", [tg.ones((4, 4))], {}),

@@ -7,6 +7,8 @@
 
 #include "tape.h"
 
+#include <vector>
+
 constexpr int most_used = 4, most_axes = 8;
 
 // A primitive that a door calls, and what computes it.
@@ -55,7 +57,7 @@ struct DoorEntry {
 
 extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
     pass_doors[], row_doors[], extreme_doors[], in_place_doors[],
-    creation_doors[], copy_doors[], fold_doors[];
+    creation_doors[], copy_doors[], fold_doors[], chunk_doors[];
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses
@@ -128,3 +130,22 @@ struct Place {
     bool find(PyArrayObject* array, PyObject* index);  // false for other indices
     Ref view(PyObject* array) const;
 };
+
+// Where the index tensors of an index lead: to so many bytes at each of these places in an array.
+struct Chunks {
+    npy_intp size = 0;
+    Sizes shape;  // of the part
+    std::vector<npy_intp> offsets;
+
+    // False where the index is none of int64 tensors alike, behind whole dimensions, or a mask of the
+    // tensor's shape; where it leads out of the tensor; and for many places.
+    bool find(PyObject* tensor, PyObject* index);
+    Ref read_from(PyArrayObject* array) const;
+    void write_to(PyArrayObject* array, PyArrayObject* part) const;
+
+private:
+    bool find_true(PyArrayObject* array, PyArrayObject* mask);
+    bool find_rows(PyArrayObject* array, PyArrayObject* const* indices, int axis, int count);
+};
+
+PyObject* picked(Used& used, PyObject* tensor, PyObject* index);  // x[index] of index tensors

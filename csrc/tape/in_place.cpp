@@ -237,27 +237,80 @@ PyObject* serve_copy(Door& door, const Given& given) {
     return expanded ? write_over(door.used[0], tensor, expanded, op) : nullptr;
 }
 
+// Where a value is put, and the values as an array of that shape.
+struct Assignment {
+    Place place;
+    Chunks chunks;
+    bool of_chunks = false;
+    Ref values;
+
+    bool find(PyObject* tensor, PyObject* index, PyObject* value) {
+        PyArrayObject *x = array_in(tensor), *given = array_in(value);
+        of_chunks = !place.find(x, index);
+        if (of_chunks && !chunks.find(tensor, index)) {
+            return false;
+        }
+        const int dimensions = of_chunks ? chunks.shape.count : place.dimensions;
+        const npy_intp* shape = of_chunks ? chunks.shape.values : place.shape;
+        if (given) {
+            values = Ref::to(as_tensor(value)->array);
+            return PyArray_DESCR(given) == PyArray_DESCR(x) && PyArray_NDIM(given) == dimensions &&
+                   PyArray_CompareLists(PyArray_DIMS(given), shape, dimensions) &&
+                   as_tensor(value)->device == as_tensor(tensor)->device &&
+                   (!of_chunks || (PyArray_ISCARRAY_RO(given) && !overlap(x, given) &&
+                                   PyArray_DATA(x) != PyArray_DATA(given)));
+        }
+        if (!is_held(value)) {
+            return false;
+        }
+        values = of_chunks ? new_array(x, dimensions, shape) : Ref::to(value);
+        return values && (!of_chunks || PyArray_FillWithScalar(as_array(values), value) == 0);
+    }
+
+    bool write(PyObject* array) const {
+        if (of_chunks) {
+            chunks.write_to(as_array(array), as_array(values));
+            return true;
+        }
+        Ref part = place.view(array);
+        return part && (PyArray_CheckExact(values.object)
+                            ? PyArray_CopyInto(as_array(part), as_array(values))
+                            : PyArray_FillWithScalar(as_array(part), values)) == 0;
+    }
+};
+
 // x[index] = value, a number or a tensor of the part's shape
-PyObject* serve_setitem(Door&, const Given& given) {
+PyObject* serve_setitem(Door& door, const Given& given) {
     static PyObject* const op = PyUnicode_InternFromString("setitem");
     PyArrayObject* x = given.count == 3 && !given.keywords ? array_in(given.values[0]) : nullptr;
-    Place place;
-    if (!x || !is_float(x) || !is_free(given.values[0], given.values[2]) || !place.find(x, given.values[1])) {
+    Assignment assignment;
+    if (!x || !is_float(x) || !is_open(given.values[0]) ||
+        !assignment.find(given.values[0], given.values[1], given.values[2])) {
         return nullptr;
+    }
+    PyObject* const tensor = given.values[0];
+    if (is_free(tensor, given.values[2])) {
+        return assignment.write(as_tensor(tensor)->array) && note_change(as_tensor(tensor), op)
+                   ? Py_NewRef(Py_None)
+                   : nullptr;
     }
     PyArrayObject* value = array_in(given.values[2]);
-    if (value ? PyArray_DESCR(value) != PyArray_DESCR(x) ||
-                    as_tensor(given.values[2])->device != as_tensor(given.values[0])->device
-              : !is_held(given.values[2])) {
+    if (assignment.of_chunks || (value && PyArray_NDIM(value) > 0 && PyArray_DIM(value, 0) == 1)) {
         return nullptr;
     }
-    Ref part = place.view(as_tensor(given.values[0])->array);
-    if (!part || (value && !PyArray_SAMESHAPE(as_array(part), value)) ||
-        (value ? PyArray_CopyInto(as_array(part), value)
-               : PyArray_FillWithScalar(as_array(part), given.values[2])) < 0) {
+    Ref before = snapshot(tensor, false), changed(PyArray_NewCopy(x, NPY_CORDER));
+    Ref index = PyTuple_CheckExact(given.values[1]) ? Ref::to(given.values[1])
+                                                    : Ref(PyTuple_Pack(1, given.values[1]));
+    PyObject* const inputs[] = {before, given.values[2]};
+    PyObject* const parameters[] = {index};
+    Operands operands(*door.used[1].caller);
+    if (!before || !changed || !index || !assignment.write(changed) || !operands.read(inputs) ||
+        !door.used[1].runs_body(operands.device)) {
         return nullptr;
     }
-    return note_change(as_tensor(given.values[0]), op) ? Py_NewRef(Py_None) : nullptr;
+    Ref result(finish(operands, std::move(changed), parameters, nullptr));
+    Ref written(result ? write_over(door.used[0], tensor, result, op) : nullptr);
+    return written ? Py_NewRef(Py_None) : nullptr;
 }
 
 }  // namespace
@@ -271,7 +324,7 @@ const DoorEntry in_place_doors[] = {
     {"in_place.sub_", serve_sub, {"where", "subtract"}},
     {"indexing.inplace.copy_", serve_copy, {"where", "broadcast_to"}},
     {"indexing.inplace.fill_", serve_fill, {"where"}},
-    {"indexing.inplace.setitem", serve_setitem, {}},
+    {"indexing.inplace.setitem", serve_setitem, {"where", "index_put"}},
     {"indexing.inplace.zero_", serve_zero, {"where"}},
     {nullptr, nullptr, {}},
 };

@@ -193,7 +193,8 @@ PyObject* serve_subscript(Door& door, const Given& given) {
     if (given.count != 2 || given.keywords || !array_in(given.values[0])) {
         return nullptr;
     }
-    return part_of(door.used[0], given.values[0], given.values[1]);
+    PyObject* part = part_of(door.used[0], given.values[0], given.values[1]);
+    return part || PyErr_Occurred() ? part : picked(door.used[0], given.values[0], given.values[1]);
 }
 
 // One end of a slice, or its step. False for what only Python can read.
