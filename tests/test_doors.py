@@ -92,7 +92,11 @@ INDICES: list[Any] = [
     *[tg.zeros(0, dtype=tg.int64), tg.ones((4, 4)) > 0, made((4, 4)) > 0, made((2, 3, 5)) > 0],
     *[(s(None), tg.tensor([1, 0])), (s(None), s(None), tg.tensor([-1])), (tg.tensor([0]), 0)],
     *[(tg.tensor([0, 1]),) * 2, (tg.tensor([0, 1]), tg.tensor([[1, 0]])), (tg.tensor([1]), s(1))],
-    *[(s(None), tg.tensor([0, 0]), tg.tensor([1, 2])), (tg.tensor([0, 1]),) * 3, (s(1), tg.tensor(0))],
+    *[
+        (s(None), tg.tensor([0, 0]), tg.tensor([1, 2])),
+        (tg.tensor([0, 1]),) * 3,
+        (s(1), tg.tensor(0)),
+    ],
 ]
 ORDERS = [
     (0, 1),
@@ -180,11 +184,19 @@ OF_ONE: dict[str, list[Call]] = {
     "mT": [call()],
     "contiguous": [call(), call(1), call(memory_format=tg.channels_last)],
     "clone": [call(), call(memory_format=tg.channels_last), call(1)],
-    **{name: [call(), call(1)] for name in ("bool", "byte", "double", "float", "half", "int", "long")},
+    **{
+        name: [call(), call(1)]
+        for name in ("bool", "byte", "double", "float", "half", "int", "long")
+    },
     "to": [
         *[call(d) for d in (*DTYPES, tg.int32, tg.uint8, tg.int8, np.dtype(">f4"), np.dtype("u4"))],
         *[call(d) for d in ("cpu", tg.device("cpu"), None, 1.0, "float64", float, tg.ones(()))],
-        *[call(dtype=tg.float64), call(dtype=None), call(tg.float32, copy=True), call(device="cpu")],
+        *[
+            call(dtype=tg.float64),
+            call(dtype=None),
+            call(tg.float32, copy=True),
+            call(device="cpu"),
+        ],
         call("cpu", tg.float64),
     ],
     "expand": [
@@ -212,6 +224,24 @@ OF_ONE: dict[str, list[Call]] = {
     ],
     "unbind": [call(), *[call(d) for d in (0, 1, -1, 4, True, None)], call(dim=-1), call(0, 1)],
     "relu": [call(), call(False), call(inplace=False), call(1)],
+    **{
+        name: [call(), call(0.5), call(False), call("none"), call(alpha=2.0), call(1, 2)]
+        for name in (
+            *(
+                "elu",
+                "gelu",
+                "hardsigmoid",
+                "hardswish",
+                "leaky_relu",
+                "logsigmoid",
+                "mish",
+                "round",
+            ),
+            *("silu", "softplus"),
+        )
+    },
+    **{name: [call(b) for b in BOUNDS] + [call()] for name in ("clamp_min", "clamp_max")},
+    "relu_": [call(), call(1)],
     "exp": [call(), call(1), call(wrong=1)],
 }
 
@@ -347,9 +377,72 @@ def test_matmul() -> None:
         for name in ("matmul", "__matmul__", "bmm", "mm"):
             assert_alike(name, [x, y], {})
     assert_alike("bmm", [cube], {"mat2": other})
+    vectors = [made((4,)), made((4,), seed=1).requires_grad_(), made((3,)), made((4,), tg.float16)]
+    others = [made((4, 3)).requires_grad_(), made((4, 4)).T, cube, made(()), made((0,))]
+    for x in [*vectors, *others]:
+        for y in [*vectors, *others]:
+            for name in ("matmul", "mv", "dot", "outer"):
+                assert_alike(name, [x, y], {})
+    assert_alike("mv", [others[1]], {"vec": vectors[1]})
+    assert_alike("outer", [vectors[1]], {"vec2": vectors[0]})
     assert_alike("matmul", [made((2, 2))], {"other": made((2, 2))})
     assert_alike("matmul", [made((2, 2)), 2], {})
     assert_alike("matmul", [made((2, 2)), made((2, 2)), 1], {})
+
+
+def test_added_products() -> None:
+    leaf = made((4, 4)).requires_grad_()
+    matrices = [
+        leaf,
+        made((4, 4), seed=1),
+        made((4, 4)).T,
+        made((4, 3)),
+        made((4,)),
+        made((4, 4), tg.float64),
+    ]
+    stacks = [
+        made((2, 3, 4)).requires_grad_(),
+        made((2, 4, 5), seed=1),
+        made((1, 4, 5)),
+        made((4, 5)),
+    ]
+    added = [leaf, made((4,)), made((4, 1)), made(()), made((2, 4)), made((4, 4), tg.float64), 1.0]
+    scales: list[dict[str, Any]] = [{}, {"beta": 2.0}, {"alpha": 0.5}, {"beta": 0}, {"alpha": 0}]
+    scales += [{"beta": 1, "alpha": 1.0}, {"beta": True}, {"alpha": tg.tensor(2.0)}, {"gamma": 1}]
+    for x in added:
+        for y in matrices[:4]:
+            for z in matrices:
+                for options in scales:
+                    assert_alike("addmm", [x, y, z], options)
+                    assert_alike("addmv", [x, y, z], options)
+    for x in (made((2, 3, 5)).requires_grad_(), made((5,)), made((3, 5)), made((2, 3))):
+        for y in stacks:
+            for z in stacks:
+                for options in scales:
+                    assert_alike("baddbmm", [x, y, z], options)
+    assert_alike("addmm", [leaf, leaf], {"mat2": leaf, "beta": 3})
+    assert_alike("addmm", [leaf, leaf, leaf, 2], {})
+
+
+def test_of_three_tensors() -> None:
+    for x, y in pairs():
+        for z in (y, made((4, 4)).requires_grad_(), 2.0):
+            for options in (
+                {},
+                {"value": 0.5},
+                {"value": 1},
+                {"value": tg.tensor(2.0)},
+                {"wrong": 1},
+            ):
+                assert_alike("addcmul", [x, y, z], options)
+                assert_alike("addcdiv", [x, y, z], options)
+        for weight in (0.3, 0.5, -2, 1, 0, True, math.nan, "a", tg.tensor(0.5), made((4, 4))):
+            assert_alike("lerp", [x, y, weight], {})
+        assert_alike("lerp", [x, y], {"weight": 0.7})
+        for alpha in (2, 1, 0.5, True, math.nan, tg.tensor(2.0), "a"):
+            assert_alike("add", [x, y], {"alpha": alpha})
+            assert_alike("sub", [x, y], {"alpha": alpha})
+            assert_alike("sub", [x, 2.0], {"alpha": alpha})
 
 
 def test_elementwise() -> None:
@@ -523,14 +616,30 @@ def test_where() -> None:
 
 SIZES_MADE = [
     *[call(*n) for n in ((), (3,), (2, 3), (0, 3), (-1,), (2.0,), (True,), (1,) * 9, (2**62,))],
-    *[call((2, 3)), call([2, 3]), call(tg.Size((2, 3))), call((2, 3), 1), call(size=(2,)), call("a")],
-    *[call(2, dtype=d) for d in (*DTYPES, tg.int32, np.dtype(">f4"), np.uint16, "float64", None, 1)],
+    *[
+        call((2, 3)),
+        call([2, 3]),
+        call(tg.Size((2, 3))),
+        call((2, 3), 1),
+        call(size=(2,)),
+        call("a"),
+    ],
+    *[
+        call(2, dtype=d)
+        for d in (*DTYPES, tg.int32, np.dtype(">f4"), np.uint16, "float64", None, 1)
+    ],
     *[call(2, device=d) for d in ("cpu", tg.device("cpu"), tg.device("emulated"), None, "nowhere")],
     *[call(2, requires_grad=r) for r in (True, False, 1, None)],
     *[call(2, out=tg.ones(2)), call(2, layout=tg.strided), call(2, wrong=1)],
 ]
 LIKE = [
-    *[call(), call(dtype=tg.int64), call(dtype="half"), call(device="cpu"), call(requires_grad=True)],
+    *[
+        call(),
+        call(dtype=tg.int64),
+        call(dtype="half"),
+        call(device="cpu"),
+        call(requires_grad=True),
+    ],
     *[call(1), call(memory_format=tg.preserve_format), call(wrong=1), call(dtype=None)],
 ]
 NUMBERS = [0, 1.5, -1, True, math.inf, math.nan, 1e39, 2**60, 2**64, "a", None, np.float64(2), [1]]
@@ -544,9 +653,22 @@ MADE: dict[str, list[Call]] = {
     ],
     "arange": [
         *[call(*n) for n in ((5,), (0,), (-1,), (1, 5), (5, 1), (0, 7, 3), (0, 7, 0), (0, -5, -2))],
-        *[call(5.0), call(0, 1, 0.25), call(True), call("a"), call(), call(0, 1, 2, 3), call(end=3)],
+        *[
+            call(5.0),
+            call(0, 1, 0.25),
+            call(True),
+            call("a"),
+            call(),
+            call(0, 1, 2, 3),
+            call(end=3),
+        ],
         *[call(5, dtype=d) for d in (tg.int64, tg.float32, tg.int32, None)],
-        *[call(5, device="cpu"), call(5, requires_grad=True), call(-(2**63), 2**63 - 1), call(2**70)],
+        *[
+            call(5, device="cpu"),
+            call(5, requires_grad=True),
+            call(-(2**63), 2**63 - 1),
+            call(2**70),
+        ],
     ],
     "tensor": [
         *[call(n) for n in NUMBERS],
@@ -584,7 +706,14 @@ def test_what_makes_tensors(name: str, default: Any) -> None:
 
 def test_what_makes_tensors_like_others() -> None:
     for name in ("zeros_like", "ones_like"):
-        for x in (made((2, 3)), made((), tg.int64), made((3, 2)).T, made((0, 2)), made((1,) * 9), 1.0):
+        for x in (
+            made((2, 3)),
+            made((), tg.int64),
+            made((3, 2)).T,
+            made((0, 2)),
+            made((1,) * 9),
+            1.0,
+        ):
             for args, options in LIKE:
                 assert_alike(name, [x, *args], options)
     for emulated in (made((2, 3)).to("emulated"), made((2, 3), tg.float16)):
@@ -676,6 +805,16 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("zero_", [made((4, 4))], {}),
     ("copy_", [made((4, 4)), made((4, 4))], {}),
     ("__setitem__", [made((4, 4)), 0, 1.0], {}),
+    ("addmm", [made((4,)), made((3, 4)), made((4, 4))], {"beta": 0.5}),
+    ("baddbmm", [made((2, 3, 3)), made((2, 3, 4)), made((2, 4, 3))], {}),
+    ("mv", [made((3, 4)), made((4,))], {}),
+    ("dot", [made((4,)), made((4,))], {}),
+    ("outer", [made((4,)), made((3,))], {}),
+    ("add", [made((4, 4)), made((4, 4))], {"alpha": 2}),
+    ("addcmul", [made((4, 4)), made((4, 4)), made((4, 4))], {"value": 0.5}),
+    ("lerp", [made((4, 4)), made((4, 4)), 0.3], {}),
+    ("clamp_min", [made((4, 4)), 0], {}),
+    ("clamp_max", [made((4, 4)), 0.5], {}),
     ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
     ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
     ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),

@@ -9,7 +9,7 @@
 
 #include <vector>
 
-constexpr int most_used = 4, most_axes = 8;
+constexpr int most_used = 5, most_axes = 8;
 
 // A primitive that a door calls, and what computes it.
 struct Used {

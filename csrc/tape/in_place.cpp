@@ -11,6 +11,8 @@
 
 namespace {
 
+constexpr npy_intp few = 1 << 12;
+
 Storage* storage_of(const Tensor* x) {
     return reinterpret_cast<Storage*>(is_set(x->storage) ? x->storage : nullptr);
 }
@@ -140,7 +142,8 @@ bool overlap(PyArrayObject* a, PyArrayObject* b) {
 // x.add_(other) and the like.
 PyObject* change(Door& door, const Given& given, Onto& onto, PyObject* op, bool reads_values) {
     if (given.count != 2 || given.keywords || !array_in(given.values[0])) {
-        return is_recorded(given) ? serve_function(door, given, reads_values) : nullptr;
+        const bool small = given.count && array_in(given.values[0]) && PyArray_SIZE(array_in(given.values[0])) <= few;
+        return small || is_recorded(given) ? serve_function(door, given, reads_values) : nullptr;
     }
     if (!is_free(given.values[0], given.values[1])) {
         return serve_function(door, given, reads_values);
