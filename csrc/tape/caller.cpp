@@ -279,11 +279,15 @@ Ref call_quietly(PyObject* const* function, Py_ssize_t arguments) {
     return Ref(caller ? PyObject_Vectorcall(caller, function, size_t(1 + arguments), nullptr) : nullptr);
 }
 
-bool note_change(Tensor* tensor, PyObject* op) {
+bool own_storage(Tensor* tensor) {
     if (!is_set(tensor->storage)) {
         Py_XSETREF(tensor->storage, make_storage());
     }
-    return tensor->storage && Ref(change(tensor->storage, op));
+    return tensor->storage;
+}
+
+bool note_change(Tensor* tensor, PyObject* op) {
+    return own_storage(tensor) && Ref(change(tensor->storage, op));
 }
 
 // Whether a warning or an error of NumPy's could reach the user's program: see tapegrad.core.quiet.

@@ -140,7 +140,7 @@ bool intern_names() {
     } all[] = {{names.add_view, "add_view"}, {names.aside, "aside"},         {names.asarray, "asarray"},
                {names.at_end, "at_end"},     {names.at_first, "_at_first"}, {names.backward, "backward"},   {names.base, "base"},
                {names.device, "device"},     {names.enabled, "enabled"}, {names.infers, "infers"}, {names.filters, "filters"},     {names.into, "into"},
-               {names.loop, "loop"},
+               {names.loop, "loop"},         {names.name, "__name__"},
                {names.plain, "plain"},       {names.posthooks, "posthooks"}, {names.push, "push"},
                {names.saves_any, "saves_any"}, {names.xp, "xp"}};
     for (const auto& each : all) {

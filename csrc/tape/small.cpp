@@ -124,8 +124,8 @@ PyObject* numpy_function(const char* name) {
 // Whether BLAS multiplies both as they lie, however the product is asked for.
 bool is_plain_matrix(PyObject* object) {
     PyArrayObject* array = as_array(object);
-    return (PyArray_ISCARRAY_RO(array) || PyArray_ISFARRAY_RO(array)) && PyArray_DIM(array, 0) > 1 &&
-           PyArray_DIM(array, 1) > 1;
+    return PyArray_NDIM(array) == 2 && (PyArray_ISCARRAY_RO(array) || PyArray_ISFARRAY_RO(array)) &&
+           PyArray_DIM(array, 0) > 1 && PyArray_DIM(array, 1) > 1;
 }
 
 }  // namespace

@@ -198,6 +198,7 @@ bool is_recording();
 // arguments. Null with an error.
 Ref call_quietly(PyObject* const* function, Py_ssize_t arguments);
 bool is_numpys(Caller& caller, PyObject* device);  // and so may be computed in small.cpp
+bool own_storage(Tensor* tensor);                  // has one from now on; false with an error
 bool note_change(Tensor* tensor, PyObject* op);    // in place: Tensor._bump, of what has all its views
 PyObject* new_tensor(PyObject* array, PyObject* device);
 
@@ -233,7 +234,7 @@ struct RuleEntry {
     const char* name;  // of the primitive
     Gradient* gradient;
 };
-extern const RuleEntry array_rules[];  // array_rules.cpp
+extern const RuleEntry array_rules[], fold_rules[];  // array_rules.cpp, folds.cpp
 // Where the part that a node of getitem took lies in its whole's gradient, as a view of that.
 PyObject* part_for(const Node* node, PyObject* buffer);
 // Of a rule that is the name of a function in the namespace ``xp`` (see Primitive.named); null with an
@@ -259,7 +260,7 @@ extern Engine engine;
 
 struct Names {
     PyObject *add_view, *aside, *asarray, *at_end, *at_first, *backward, *base, *device, *enabled, *filters,
-        *infers, *into, *loop, *plain, *posthooks, *push, *saves_any, *xp;
+        *infers, *into, *loop, *name, *plain, *posthooks, *push, *saves_any, *xp;
 };
 extern Names names;
 
