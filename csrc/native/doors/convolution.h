@@ -92,6 +92,14 @@ bool correlate(Loop loop, const Images& images, const Along* along, const Sizes&
                const float* weights, const WeightStrides& strides, const float* bias, int64_t groups,
                int64_t rows, float* result);
 
+// The same by Winograd's algorithm, for kernels of 3 x 3 (``mirrored``: read from their end) that are
+// applied at every place of images with so much padding; false where the result is not made: there is
+// no memory, or a number is not finite, which other numbers of its tiles must not become
+// (convolution_winograd.cpp).
+bool by_winograd(const Images& images, const Sizes& results, const Sizes& padding, bool mirrored,
+                 const float* weights, const WeightStrides& strides, const float* bias,
+                 int64_t groups, int64_t rows, float* result);
+
 // result (groups * filters, channels, kernel) of images and the results' gradients
 // (convolution_weight.cpp).
 bool accumulate(Loop loop, const Images& x, const Along* along, const Sizes& kernel,
