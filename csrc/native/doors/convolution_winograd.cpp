@@ -122,7 +122,8 @@ bool by_winograd(const Images& images, const Sizes& results, const Sizes& paddin
     const int64_t tiles_of_rows = divided_up(rows, tile_rows);
     const int64_t shared = std::clamp<int64_t>(get_threads() / blocks, 1, tiles_of_rows);
     pieces.rows_at_once = divided_up(tiles_of_rows, shared) * tile_rows;
-    of.scratch = tiles.panels * places * (tile_elements * (channels + pieces.rows_at_once) + 4) +
+    of.scratch = tiles.panels * (places * (tile_elements * (channels + pieces.rows_at_once) + 4) +
+                                 2 * tile_elements * 16) +
                  pieces.images * tiles.source.channels_at_once * tiles.source.channel +
                  level->vector_width;
     const int64_t products = tiles.count * tile_elements * blocks * rows * channels;

@@ -68,7 +68,7 @@ void transform_weights(void* const* arrays, const double*, int64_t begin, int64_
 // sums (panels, tile_elements, rows, places) of tiles (panels, tile_elements, channels, places).
 void multiply_tiles(const Winograd& of, const Piece& piece, int64_t group, const float* tiles,
                     float* sums) {
-    const int64_t count = piece.row_end - piece.row;
+    const int64_t stride = element_stride(piece.row_end - piece.row);
     for (int e = 0; e < tile_elements; ++e) {
         const float* weights =
             of.transformed + (group * tile_elements + e) * of.channels * of.pieces.rows;
@@ -78,14 +78,13 @@ void multiply_tiles(const Winograd& of, const Piece& piece, int64_t group, const
                 const int64_t at_panel = panel * tile_elements + e;
                 const float* starts[vectors];
                 for (int v = 0; v < vectors; ++v) {
-                    starts[v] = tiles + (at_panel * of.channels + term) * places + v * width;
+                    starts[v] = tiles + at_panel * element_stride(of.channels) + term * places + v * width;
                 }
                 for (int64_t row = piece.row; row < piece.row_end; row += tile_rows) {
                     const int64_t rows = smaller(tile_rows, piece.row_end - row);
                     multiply_rows[rows](weights + term * of.pieces.rows + row * depth, of.steps,
                                         depth, starts,
-                                        sums + (at_panel * count + row - piece.row) * places,
-                                        term == 0);
+                                        sums + at_panel * stride + (row - piece.row) * places, term == 0);
                 }
             }
         }
@@ -93,18 +92,18 @@ void multiply_tiles(const Winograd& of, const Piece& piece, int64_t group, const
 }
 
 // A filter's results, (2, panels, places, 2), of its sums; false where one is not finite.
-bool transform_sums(const float* sums, int64_t panels, int64_t rows, float bias, float* results) {
+bool transform_sums(const float* sums, int64_t panels, int64_t stride, float bias, float* results) {
     Vector zeros = {};
     for (int64_t panel = 0; panel < panels; ++panel) {
         for (int v = 0; v < vectors; ++v) {
-            const float* from = sums + panel * tile_elements * rows * places + v * width;
+            const float* from = sums + panel * tile_elements * stride + v * width;
             Vector half[2][4];
 #pragma GCC unroll 4
             for (int j = 0; j < 4; ++j) {
                 Vector x[4];
 #pragma GCC unroll 4
                 for (int i = 0; i < 4; ++i) {
-                    x[i] = at(from + (4 * i + j) * rows * places);
+                    x[i] = at(from + (4 * i + j) * stride);
                 }
                 half[0][j] = x[0] + x[1] + x[2];
                 half[1][j] = x[1] - x[2] - x[3];
@@ -159,8 +158,8 @@ void convolve(void* const* arrays, const double*, int64_t begin, int64_t end) {
         of.failed = true;
         return;
     }
-    float* const sums = tiles + panels * tile_elements * of.channels * places;
-    float* const results = sums + panels * tile_elements * pieces.rows_at_once * places;
+    float* const sums = tiles + panels * tile_elements * element_stride(of.channels);
+    float* const results = sums + panels * tile_elements * element_stride(pieces.rows_at_once);
     float* const copy = results + 4 * panels * places;
     const int64_t blocks = pieces.group_blocks() * pieces.row_blocks();
     for (int64_t i = begin; i < end && !of.failed; ++i) {
@@ -174,7 +173,7 @@ void convolve(void* const* arrays, const double*, int64_t begin, int64_t end) {
         for (int64_t row = 0; row < rows; ++row) {
             const int64_t filter = group * pieces.rows + piece.row + row;
             const float bias = of.bias == nullptr ? 0 : of.bias[filter];
-            if (!transform_sums(sums + row * places, panels, rows, bias, results)) {
+            if (!transform_sums(sums + row * places, panels, element_stride(rows), bias, results)) {
                 of.failed = true;
                 return;
             }

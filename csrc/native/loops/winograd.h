@@ -1,11 +1,15 @@
 // Tiles of images, transformed. Included within a namespace, behind convolution.h, tile.h and
 // ../winograd.h.
 
+// From an element's numbers of so many channels or filters to the next's: an odd number of cache lines,
+// or all elements of a tile would fall into the same few places of the first cache.
+inline int64_t element_stride(int64_t count) { return count * places + 16; }
+
 // to (tile_elements, channels, places) of a panel, from ``elements`` of each tile: transform(x, y), of
 // vectors, makes tile_elements y.
 template <int elements, class Transform>
 void transform_panel(const Tiles& of, const float* copy, int64_t panel, int64_t channels,
-                     int64_t all_channels, float* to, Transform transform) {
+                     int64_t stride, float* to, Transform transform) {
     float gathered[elements][places];
     const int32_t* chunks = of.chunks + panel * (places / of.chunk);
     for (int64_t channel = 0; channel < channels; ++channel) {
@@ -20,7 +24,7 @@ void transform_panel(const Tiles& of, const float* copy, int64_t panel, int64_t 
             transform(x, y);
 #pragma GCC unroll 16
             for (int e = 0; e < tile_elements; ++e) {
-                at(to + (e * all_channels + channel) * places + v * width) = y[e];
+                at(to + e * stride + channel * places + v * width) = y[e];
             }
         }
     }
@@ -30,7 +34,7 @@ void transform_panel(const Tiles& of, const float* copy, int64_t panel, int64_t 
 template <int elements, class Transform>
 void transform_tiles(const Tiles& of, const Piece& piece, int64_t images, int64_t first,
                      int64_t channels, float* copy, float* to, Transform transform) {
-    const int64_t at_once = of.source.channels_at_once;
+    const int64_t at_once = of.source.channels_at_once, stride = element_stride(channels);
     if (piece.images < images) {  // no rubbish for those that are missing
         std::memset(copy, 0, size_t(images * at_once * of.source.channel) * sizeof(float));
     }
@@ -40,8 +44,8 @@ void transform_tiles(const Tiles& of, const Piece& piece, int64_t images, int64_
                     at_once);
         for (int64_t panel = 0; panel < of.panels; ++panel) {
             transform_panel<elements>(
-                of, copy, panel, some, channels,
-                to + (panel * tile_elements * channels + channel) * places, transform);
+                of, copy, panel, some, stride, to + panel * tile_elements * stride + channel * places,
+                transform);
         }
     }
 }
