@@ -112,8 +112,8 @@ PyObject* convolve(Loop loop, const Images& x, const Images& weight, const float
         return (for_winograd(x, weight.sizes, out, geometry, rows, channels) &&
                 by_winograd(x, out, geometry.padding, false, weight.memory(), strides, bias, groups,
                             rows, result)) ||
-               correlate(loop, x, along, weight.sizes, weight.memory(), strides, bias, groups, rows,
-                         result);
+               correlate(loop, x, along, weight.sizes, rows == 1 ? in_a_block(1) : terms_at_once,
+                         weight.memory(), strides, bias, groups, rows, result);
     });
 }
 
@@ -145,8 +145,8 @@ PyObject* convolve_back(Loop loop, const Images& y, const Images& weight, const 
         return (for_winograd(y, weight.sizes, size, geometry, channels, rows) &&
                 by_winograd(y, size, padding, true, weight.memory(), strides, nullptr, groups,
                             channels, result)) ||
-               correlate(loop, y, along, weight.sizes, weight.memory(), strides, nullptr, groups,
-                         channels, result);
+               correlate(loop, y, along, weight.sizes, in_a_block(rows), weight.memory(), strides,
+                         nullptr, groups, channels, result);
     });
 }
 

@@ -61,8 +61,8 @@ void correlate_panel(const Correlation& of, const Piece& piece, const Phase& pha
     if (phase.terms == 0) {
         std::memset(sums, 0, size_t((piece.row_end - piece.row) * places) * sizeof(float));
     }
-    for (int64_t term = 0; term < phase.terms; term += terms_at_once) {
-        const int64_t depth = smaller(terms_at_once, phase.terms - term);
+    for (int64_t term = 0; term < phase.terms; term += of.at_once) {
+        const int64_t depth = smaller(of.at_once, phase.terms - term);
         const int32_t* offsets = phase.offsets + term;
         if (of.starts == nullptr) {
             gather_chunks(of.chunk, gathered, source, of.chunks + panel * (places / of.chunk),
