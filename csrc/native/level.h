@@ -29,7 +29,7 @@
 struct Level {
     const char* name;
     int vector_width;
-    const Loops& steps;
+    const Loops &steps, &winograd;
 #define TABLE(name, door) const Loops& name;
     TAPEGRAD_TABLES
 #undef TABLE
