@@ -131,19 +131,7 @@ struct Strip {
 
     // What is subtracted of a row: not -inf, where a mask leaves nothing to look at.
     float peak_of(const float* line, int64_t columns) const {
-        float parts[width];
-        for (float& part : parts) {
-            part = -INFINITY;
-        }
-        for (int64_t j = 0; j < columns; j += width) {
-            for (int lane = 0; lane < width; ++lane) {
-                parts[lane] = line[j + lane] > parts[lane] ? line[j + lane] : parts[lane];
-            }
-        }
-        float peak = -INFINITY;
-        for (const float part : parts) {
-            peak = part > peak ? part : peak;
-        }
+        const float peak = largest_of(line, columns);
         const bool may_be_blind = added.at != nullptr || seen.at != nullptr;
         return may_be_blind && peak == -INFINITY ? 0 : peak;
     }
