@@ -18,7 +18,7 @@ namespace {  // each level has its own, whether inlined or not
 
 // How many queries are in a strip. Few waste little where scores are masked; more share what is read
 // of many keys.
-int64_t strip_of(int64_t columns) { return columns < 1024 ? 32 : 64; }
+int64_t strip_of(int64_t columns) { return columns < 512 ? 16 : columns < 1024 ? 32 : 64; }
 
 // One piece of memory, cut into parts.
 template <size_t count>
