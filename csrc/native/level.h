@@ -16,6 +16,7 @@
     TABLE(embedding, embedding)            \
     TABLE(index, index)                    \
     TABLE(losses, losses)                  \
+    TABLE(maxima, pool)                    \
     TABLE(norm, norm)                      \
     TABLE(pick, pick)                      \
     TABLE(pool, pool)                      \

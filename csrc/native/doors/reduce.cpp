@@ -144,7 +144,7 @@ bool keep_digits(const std::vector<double>& squares) {
     return true;
 }
 
-// sum, mean, prod, amax, amin, logsumexp; of numbers that are none, or leave the range, nothing.
+// column_sum and sum, mean, prod, amax, amin, logsumexp; of numbers that are none, or leave the range, nothing.
 bool find(const char* name, const Reduction& of, int64_t count, double number,
           std::vector<double>& found) {
     const auto is = [=](const char* other) { return std::strcmp(name, other) == 0; };
@@ -152,7 +152,7 @@ bool find(const char* name, const Reduction& of, int64_t count, double number,
         found = of.find(is("amax") ? Kind::largest : Kind::smallest);
         return true;
     }
-    if (is("sum")) {
+    if (is("sum") || is("column_sum")) {
         found = of.find(Kind::sum);
     } else if (is("mean")) {
         found = of.find(Kind::sum);
@@ -209,6 +209,11 @@ void store(PyObject* result, const std::vector<double>& values) {
     }
 }
 
+PyObject* first_axis() {
+    static PyObject* const zero = PyLong_FromLong(0);
+    return zero;
+}
+
 // Sums and means of few floats, which the tape in C adds up as NumPy does: the bits are the same with
 // and without it.
 bool is_left_to_numpy(const Entry& entry, PyArrayObject* x) {
@@ -224,11 +229,17 @@ PyObject* reduce(const Entry& entry, PyObject* const* given, Py_ssize_t count, P
     PyObject* options[4] = {};
     bool reduced[NPY_MAXDIMS];
     Layout layout;
-    if (count != 1 || !is_plain(given[0]) || !read_keywords(keywords, given + 1, names, options) ||
-        options[0] == nullptr || options[1] == nullptr || !PyBool_Check(options[1])) {
+    if (count != 1 || !is_plain(given[0]) || !read_keywords(keywords, given + 1, names, options)) {
         return nullptr;
     }
     PyArrayObject* x = as_array(given[0]);
+    if (std::strcmp(entry.name, "column_sum") == 0) {
+        options[0] = first_axis();
+        options[1] = Py_False;
+    }
+    if (options[0] == nullptr || options[1] == nullptr || !PyBool_Check(options[1])) {
+        return nullptr;
+    }
     const Loop loop = loop_of(entry, x);
     const int dims = PyArray_NDIM(x);
     if (loop == nullptr || is_left_to_numpy(entry, x) || !read_axes(options[0], dims, reduced) ||

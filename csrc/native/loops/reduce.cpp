@@ -305,6 +305,7 @@ constexpr Loops all() {
                                      reduce<Half>, reduce<Brain>};
     };
     add("sum", nullptr);
+    add("column_sum", nullptr);
     add("mean", nullptr);
     add("prod", nullptr);
     add("amax", nullptr);
