@@ -187,9 +187,9 @@ class Placed:
 # ---- running a call ----
 
 
-def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call, place: Any,
-        where: str) -> list[bytes]:  # fmt: skip
-    """Run one call; returns the bytes of its outputs, after checking them."""
+def launched(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call,
+             place: Any, where: str) -> list[Placed]:  # fmt: skip
+    """Run one call; returns its arrays."""
     placed: list[Placed] = []
     watched = contextlib.ExitStack()
 
@@ -216,8 +216,15 @@ def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Ca
             getattr(library, name)(*arguments, 0)
     except RuntimeError as error:
         raise AssertionError(f"{where}: {error}") from error
+    return placed
+
+
+def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call, place: Any,
+        where: str) -> list[bytes]:  # fmt: skip
+    """Run one call; returns the bytes of its outputs, after checking them."""
     results = []
-    for index, array in enumerate(placed):
+    arrays = launched(library, memory, entry, dtype, call, place, where)
+    for index, array in enumerate(arrays):
         content, problem = array.finish()
         assert problem is None, f"{where}: array argument {index}: {problem}"
         if isinstance(array.argument, (Out, Update)):
