@@ -206,7 +206,7 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
 
 // ---- the call ----
 
-bool is_ufunc(PyObject* object) { return std::strcmp(Py_TYPE(object)->tp_name, "numpy.ufunc") == 0; }
+bool is_ufunc(PyObject* object) { return object && PyObject_TypeCheck(object, &PyUFunc_Type); }
 
 FlatLoop* loop_of(PyObject* implementation) {
     Ref capsule(PyObject_GetAttr(implementation, names.loop));
@@ -216,6 +216,19 @@ FlatLoop* loop_of(PyObject* implementation) {
     return reinterpret_cast<FlatLoop*>(PyCapsule_GetPointer(capsule, TAPEGRAD_FLAT_LOOP));
 }
 
+// NumPy's loop from numbers of this type to others of it; null where there is none.
+NumpyLoop loop_of(PyObject* function, int type) {
+    const auto* ufunc = reinterpret_cast<PyUFuncObject*>(function);
+    if (ufunc->nin == 1 && ufunc->nout == 1 && !ufunc->core_enabled) {
+        for (int i = 0; i < ufunc->ntypes; ++i) {
+            if (ufunc->types[2 * i] == type && ufunc->types[2 * i + 1] == type) {
+                return {ufunc->functions[i], ufunc->data ? ufunc->data[i] : nullptr};
+            }
+        }
+    }
+    return {};
+}
+
 // Finds out how this implementation computes.
 void look_at(Caller& caller, PyObject* implementation) {
     if (implementation == caller.known) {
@@ -223,11 +236,16 @@ void look_at(Caller& caller, PyObject* implementation) {
     }
     Ref plain(PyObject_GetAttr(implementation, names.plain));  // behind loops
     PyErr_Clear();
-    const auto is_either = [&](auto test) { return test(implementation) || (plain && test(plain.object)); };
-    caller.is_numpys = is_either([&](PyObject* object) { return object == caller.ufunc; });
-    caller.bare = is_either(is_ufunc);
-    caller.loop = caller.inputs == 1 && PyTuple_GET_SIZE(caller.parameters) == 0 ? loop_of(implementation) : nullptr;
+    PyObject* function = is_ufunc(implementation) ? implementation : is_ufunc(plain) ? plain.object : nullptr;
+    const bool alone = caller.inputs == 1 && PyTuple_GET_SIZE(caller.parameters) == 0;
+    caller.bare = function;
+    caller.is_numpys = function && function == caller.ufunc;
+    caller.loop = alone ? loop_of(implementation) : nullptr;
     PyErr_Clear();
+    for (const int type : {NPY_FLOAT32, NPY_FLOAT64}) {
+        const bool found = alone && function;
+        caller.numpy_loops[type == NPY_FLOAT64] = found ? loop_of(function, type) : NumpyLoop{};
+    }
     Py_XSETREF(caller.known, Py_NewRef(implementation));
 }
 
@@ -237,7 +255,11 @@ Ref compute(Caller& caller, PyObject* implementation, PyObject* const* operands)
     if (caller.is_numpys) {
         return Ref(caller.compute(operands));
     }
-    return Ref(caller.loop ? compute_flat(*caller.loop, implementation, operands[0]) : nullptr);
+    Ref value(caller.loop ? run_loop(*caller.loop, implementation, operands[0]) : nullptr);
+    if (!value && caller.bare && !PyErr_Occurred()) {
+        value = Ref(run_loop(caller.numpy_loops, operands[0]));
+    }
+    return value;
 }
 
 PyObject* quiet_function(const char* name) {

@@ -156,6 +156,7 @@ bool intern_names() {
 
 PyMODINIT_FUNC PyInit__tape() {
     import_array();
+    import_umath();
     if (!intern_names() || !ready_walk_type()) {
         return nullptr;
     }

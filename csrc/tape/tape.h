@@ -8,10 +8,13 @@
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_2_0_API_VERSION
 #define PY_ARRAY_UNIQUE_SYMBOL tapegrad_tape_numpy
+#define PY_UFUNC_UNIQUE_SYMBOL tapegrad_tape_ufuncs
 #ifndef IMPORTS_NUMPY
 #define NO_IMPORT_ARRAY
+#define NO_IMPORT_UFUNC
 #endif
 #include <numpy/arrayobject.h>
+#include <numpy/ufuncobject.h>
 
 #include <cstring>
 #include <utility>
@@ -138,6 +141,11 @@ inline PyObject* kept_of(const Node* node, int i) {
 
 // ---- the callers of primitives (caller.cpp) ----
 
+struct NumpyLoop {  // of a function of NumPy's; see PyUFuncObject
+    PyUFuncGenericFunction function;
+    void* data;
+};
+
 constexpr int most_inputs = 6, most_arguments = 16;
 
 // What is known of a primitive when it is declared.
@@ -154,8 +162,9 @@ struct Caller {
     PyObject* ufunc;  // NumPy's function, where it is computed here, too
     PyObject* known;  // the implementation of which is known:
     bool is_numpys;   // whether it is that function,
-    bool bare;        // or another one of NumPy's, without one in Python around it,
-    FlatLoop* loop;   // or has a loop for an array alone
+    bool bare;        // or another one of NumPy's, without one in Python around it;
+    FlatLoop* loop;   // and its loop here for an array alone, or NumPy's for float and double
+    NumpyLoop numpy_loops[2];
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
@@ -208,7 +217,9 @@ PyObject* new_tensor(PyObject* array, PyObject* device);
 using Compute = PyObject*(PyObject* const* operands);
 Compute* find_compute(const char* name);
 Compute add_two, subtract_two, multiply_two, divide_two, negate;
-PyObject* compute_flat(FlatLoop& loop, PyObject* kernel, PyObject* x);
+// By a loop for an array alone, of a kernel or of NumPy's.
+PyObject* run_loop(FlatLoop& loop, PyObject* kernel, PyObject* x);
+PyObject* run_loop(const NumpyLoop (&loops)[2], PyObject* x);
 PyObject* add_up(PyObject* a, PyObject* b);  // a + b, whatever they are
 using Onto = bool(PyObject* a, PyObject* b);  // a += b and the like, where it is done here
 Onto add_onto, sub_onto, mul_onto, div_onto;
