@@ -147,6 +147,16 @@ Ref new_node(Caller& caller, PyObject* device, PyObject* array) {
     return owner;
 }
 
+// A result that a node keeps may be out of the collector's sight as its own node is.
+void note_kept(PyObject* tensor) {
+    const Tensor* kept = as_tensor(tensor);
+    if (Py_IS_TYPE(tensor, engine.tensor) && !kept->place && !kept->dict && is_set(kept->node) &&
+        is_node(kept->node) && is_untracked(kept->node) && PyObject_GC_IsTracked(tensor)) {
+        PyObject_GC_UnTrack(tensor);
+        leave_untracked(tensor);
+    }
+}
+
 // Hang a node on the result.
 bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyObject* extras) {
     Caller& caller = operands.caller;
@@ -182,6 +192,9 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
             if (keeps(caller, i, operands.wanted)) {
                 node->kept[1 + i] = Py_NewRef(operands.values[i]);
                 node->input[i] = Py_XNewRef(operands.tensors[i]);
+                if (operands.tensors[i]) {
+                    note_kept(operands.tensors[i]);
+                }
             }
         }
     } else {
@@ -197,6 +210,9 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
             if (keeps_any) {
                 PyObject* tensor = keeps(caller, i, operands.wanted) ? operands.tensors[i] : nullptr;
                 PyTuple_SET_ITEM(node->inputs, i, Py_NewRef(tensor ? tensor : Py_None));
+                if (tensor) {
+                    note_kept(tensor);
+                }
             }
         }
     }

@@ -79,15 +79,28 @@ struct Spares {
     PyObject* objects[64];
     int count;
 
-    PyObject* make(PyTypeObject* type);  // a new one
+    PyObject* make(PyTypeObject* type);  // a new one, which the garbage collector does not track yet
     bool keep(PyObject* self);           // false where there are enough
 };
+
+// ---- what the garbage collector is not told of (untracked.cpp) ----
+
+struct Listed {  // tensors and nodes begin like this
+    PyObject_HEAD
+    Py_ssize_t place;  // among those that the collector does not track, counted from 1; 0: it does
+};
+bool is_untracked(PyObject* self);
+void leave_untracked(PyObject* self);  // one that it does not track
+void end_tracking(PyObject* self);     // before its end
+void track_all();
+PyObject* before_collection(PyObject*, PyObject* const* given, Py_ssize_t count);
 
 // ---- what tensors, nodes and storages hold (fields.cpp) ----
 // A null pointer stands for None, or for what was not set.
 
 struct Tensor {
     PyObject_HEAD
+    Py_ssize_t place;  // see Listed
     PyObject *dict, *weakrefs;
     PyObject *array, *device, *node, *grad, *storage, *base;
     char retains_grad, aliased;
@@ -107,6 +120,7 @@ constexpr int most_dimensions = 4;  // of a node that keeps its shape itself
 // are asked for.
 struct Node {
     PyObject_HEAD
+    Py_ssize_t place;  // see Listed
     PyObject *dict, *weakrefs;
     PyObject *primitive, *edges, *saved, *inputs, *shape, *dtype, *device, *storage;
     long long serial;
@@ -278,7 +292,7 @@ PyTypeObject* tensor_fields();
 PyTypeObject* node_fields();
 PyTypeObject* storage_fields();
 void adopt_classes();  // lets those that derive from them end as they begin, without Python
-PyObject *make_tensor(), *make_node(), *make_storage();  // nothing set
+PyObject *make_tensor(), *make_node(), *make_storage();  // nothing set; nodes are not tracked
 PyTypeObject* caller_type();
 PyTypeObject* setting_type();  // modes.cpp
 PyObject* use_modes(PyObject*, PyObject* const* given, Py_ssize_t count);
