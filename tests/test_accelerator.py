@@ -18,6 +18,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.core import accelerator, engine
+from tapegrad.core.caller import tensor_xp
 
 pytestmark = pytest.mark.skipif(
     accelerator.compiled is None, reason="needs tapegrad._tape, which a C++ compiler builds"
@@ -229,6 +230,29 @@ def test_the_young_collections_do_not_walk_over_a_graph() -> None:
         y = y * w + x
     assert len(gc.get_objects()) < before + 100
     y.sum().backward()
+
+
+SMALL = (
+    *("absolute", "ceil", "cos", "erf", "exp", "expm1", "floor", "gelu", "gelu_tanh", "log", "log1p"),
+    *("negative", "reciprocal", "relu", "sigmoid", "sign", "silu", "sin", "sqrt", "square", "tanh"),
+)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_results_have_the_bits_of_the_operation(name: str, dtype: str) -> None:
+    random = np.random.default_rng(0)
+    ends = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-42, 88.8, -1e30, 700.0], dtype)
+    operation, array_operation = getattr(tensor_xp, name), tg.device("cpu").ops[name]
+    for shape in ((), (1,), (3,), (4, 4), (17,), (0, 2), (3, 0), (2, 3, 5), (4096,), (4097,)):
+        x = np.asarray(3 * random.standard_normal(shape), dtype)
+        for array in (x, x.T, np.resize(ends, shape)):
+            with np.errstate(all="ignore"):
+                expected = np.asarray(array_operation(array))
+            with np.errstate(all="raise"):  # which is the user's
+                result = operation(tg.from_numpy(array)).numpy()
+            assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+            assert result.tobytes() == expected.tobytes(), (name, shape)
 
 
 def test_arrays_of_others_are_not_used_again() -> None:
