@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.core import accelerator, engine
+from tapegrad.core.caller import tensor_xp
 
 pytestmark = pytest.mark.skipif(
     accelerator.compiled is None, reason="needs tapegrad._tape, which a C++ compiler builds"
@@ -197,6 +199,128 @@ def test_memory_of_walks_is_returned() -> None:
         step()
     gc.collect()
     assert len(gc.get_objects()) <= before + 2
+
+
+def test_nodes_are_tracked_once_they_may_be_in_a_cycle() -> None:
+    x = leaf(3)
+
+    def chain() -> list[tg.Tensor]:
+        y = x * x
+        return [y, y * y]
+
+    y, z = chain()
+    assert not any(map(gc.is_tracked, (y.grad_fn, z.grad_fn, y)))  # z has kept y
+    assert all(map(gc.is_tracked, (x, z)))
+    gc.collect(0)
+    assert not gc.is_tracked(y.grad_fn)
+    z.register_hook(lambda g: None)
+    assert all(map(gc.is_tracked, (y, y.grad_fn, z.grad_fn)))
+    y, z = chain()
+    gc.collect()
+    assert all(map(gc.is_tracked, (y, y.grad_fn, z.grad_fn)))
+    z.sum().backward()
+
+
+def test_the_young_collections_do_not_walk_over_a_graph() -> None:
+    x, w = leaf(3), leaf(3)
+    gc.collect()
+    before = len(gc.get_objects())
+    y = x
+    for _ in range(1000):
+        y = y * w + x
+    assert len(gc.get_objects()) < before + 100
+    y.sum().backward()
+
+
+SMALL = (
+    *("absolute", "ceil", "cos", "erf", "exp", "expm1", "floor", "gelu", "gelu_tanh", "log", "log1p"),
+    *("negative", "reciprocal", "relu", "sigmoid", "sign", "silu", "sin", "sqrt", "square", "tanh"),
+)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_results_have_the_bits_of_the_operation(name: str, dtype: str) -> None:
+    random = np.random.default_rng(0)
+    ends = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-42, 88.8, -1e30, 700.0], dtype)
+    operation, array_operation = getattr(tensor_xp, name), tg.device("cpu").ops[name]
+    for shape in ((), (1,), (3,), (4, 4), (17,), (0, 2), (3, 0), (2, 3, 5), (4096,), (4097,)):
+        x = np.asarray(3 * random.standard_normal(shape), dtype)
+        for array in (x, x.T, np.resize(ends, shape)):
+            with np.errstate(all="ignore"):
+                expected = np.asarray(array_operation(array))
+            with np.errstate(all="raise"):  # which is the user's
+                result = operation(tg.from_numpy(array)).numpy()
+            assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+            assert result.tobytes() == expected.tobytes(), (name, shape)
+
+
+def test_arrays_of_others_are_not_used_again() -> None:
+    """What shows the array of a tensor that is gone sees no later result in it."""
+    x = tg.ones(7, 3)
+    array = (x + 1).numpy()
+    weak = weakref.ref((x + 1)._array)
+    view = (x + 1).numpy()[1:]
+    memory = memoryview((x + 1).numpy())
+    results = [x + 2 for _ in range(20)]
+    assert weak() is None
+    assert (array == 2).all()
+    assert (view == 2).all()
+    assert memory.tolist() == [[2.0] * 3] * 7
+    assert len({r.numpy().ctypes.data for r in results}) == 20
+    frozen = x + 1
+    frozen.numpy().flags.writeable = False
+    del frozen
+    assert all((x + 2).numpy().flags.writeable for _ in range(20))
+    turned = tg.from_numpy(np.empty((1, 3), "float32", order="F"))
+    assert turned.numpy().strides == (4, 4)
+    del turned
+    assert all((x[:1] * 1).numpy().strides == (12, 4) for _ in range(20))
+
+
+def test_objects_that_are_used_again_are_as_new() -> None:
+    x = leaf(3)
+    y = x * x
+    y.label = "mine"
+    y.retain_grad()
+    y.add_(1)
+    y.register_hook(lambda g: g)
+    y.sum().backward()
+    node, tensor = weakref.ref(y.grad_fn), weakref.ref(y)
+    del y
+    gc.collect()
+    assert (node(), tensor()) == (None, None)
+    for _ in range(200):
+        z = x.exp()
+        assert vars(z) == {}
+        assert (z._grad, z._version, z.retains_grad, z._base) == (None, 0, False, None)
+        assert not z.grad_fn.watched
+
+
+def test_what_is_deleted_late_or_by_threads_is_deleted() -> None:
+    ended = []
+
+    class Noted(tg.Tensor):
+        def __del__(self) -> None:
+            ended.append(float(self.sum()))
+
+    def work() -> None:
+        y = x
+        for _ in range(3000):
+            y = y * x
+        for i in range(10):
+            Noted([i, i, i])
+
+    x = leaf(3)
+    before = len(gc.get_objects())
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gc.collect()
+    assert sorted(ended) == sorted([3.0 * i for i in range(10)] * 4)
+    assert len(gc.get_objects()) <= before + 1000  # of 12,000 nodes
 
 
 LINEAR = """

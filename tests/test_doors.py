@@ -71,6 +71,7 @@ REDUCTIONS = [
     *[call(axis=0), call(0, keepdims=True), call(0, dtype=tg.float64), call(0, 1, 2)],
     *[call(np.int64(1)), call(tg.tensor(0)), call(wrong=1), call(0, dim=0)],
 ]
+ACTIVATIONS = [call(), call(False), call(inplace=False), call(inplace=None), call(1), call(0, 1)]
 SIZES = [(), (-1,), (16,), (2, 8), (2, -1), (-1, -1), (-2, 8), (1, 16, 1), (6, 5), (0, -1), (3,)]
 SHAPE_CALLS = [
     *[call(*s) for s in SIZES],
@@ -223,25 +224,21 @@ OF_ONE: dict[str, list[Call]] = {
         *[call(2), call(chunks=2), call(2, dim=-1), call()],
     ],
     "unbind": [call(), *[call(d) for d in (0, 1, -1, 4, True, None)], call(dim=-1), call(0, 1)],
-    "relu": [call(), call(False), call(inplace=False), call(1)],
     **{
         name: [call(), call(0.5), call(False), call("none"), call(alpha=2.0), call(1, 2)]
         for name in (
-            *(
-                "elu",
-                "gelu",
-                "hardsigmoid",
-                "hardswish",
-                "leaky_relu",
-                "logsigmoid",
-                "mish",
-                "round",
-            ),
-            *("silu", "softplus"),
+            *("elu", "hardsigmoid", "hardswish", "leaky_relu", "logsigmoid", "mish", "round"),
+            "softplus",
         )
     },
     **{name: [call(b) for b in BOUNDS] + [call()] for name in ("clamp_min", "clamp_max")},
     "relu_": [call(), call(1)],
+    "relu": ACTIVATIONS,
+    "silu": ACTIVATIONS,
+    "gelu": [
+        *[call(), call("none"), call("tanh"), call(approximate="tanh"), call("fast"), call(None)],
+        *[call(1), call("none", False), call(inplace=False)],
+    ],
     "exp": [call(), call(1), call(wrong=1)],
 }
 
@@ -844,7 +841,10 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("log_softmax", [made((4, 4))], {"dim": 1}),
     ("pow", [made((4, 4)), 2], {}),
     ("pow", [made((4, 4)), 3.0], {}),
-    ("relu", [made((4, 4))], {}),
+    ("relu", [made((4, 4))], {"inplace": False}),
+    ("silu", [made((4, 4)), False], {}),
+    ("gelu", [made((4, 4))], {}),
+    ("gelu", [made((4, 4)), "tanh"], {}),
     ("add", [made((4, 4)), made((4, 4))], {}),
     ("sub", [made((4, 4)), 1], {}),
     ("div", [made((4, 4)), 2.0], {}),

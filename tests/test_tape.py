@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from conftest import DEVICES
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.autograd import Function, grad
+from tapegrad.core import accelerator
 from tapegrad.core.node import Node
 from tapegrad.core.tensor import Leaf
 
@@ -912,10 +914,87 @@ def test_a_deep_second_derivative() -> None:
     assert grad(with_graph, x)[0].item() == 20_001 * 20_000
 
 
+# ---------------------------------------------------------------------- cycles of the user's
+
+
+def _hook_that_knows_its_tensor(x: tg.Tensor) -> tg.Tensor:
+    y = x * x
+    y.register_hook(lambda g: g * y.detach())
+    return y
+
+
+def _hook_that_knows_a_later_tensor(x: tg.Tensor) -> tg.Tensor:
+    y = x.exp()
+    later: list[tg.Tensor] = []
+    y.register_hook(lambda g: g + len(later))
+    later.append((y * y).tanh() * y)
+    return y
+
+
+def _node_that_knows_its_tensor(x: tg.Tensor) -> tg.Tensor:
+    y = (x * x).exp()
+    y.grad_fn.metadata["tensor"] = y
+    return y
+
+
+def _attribute(x: tg.Tensor) -> tg.Tensor:
+    y = x * x
+    y.later = y * y  # type: ignore[attr-defined]
+    return y
+
+
+def _gradient_with_a_graph(x: tg.Tensor) -> tg.Tensor:
+    y = x * 1
+    y.retain_grad()
+    (y * y * y).sum().backward(create_graph=True)
+    return y
+
+
+def _in_place_by_what_was_made_of_it(x: tg.Tensor) -> tg.Tensor:
+    y = x * 1
+    z = y * x
+    y.mul_(z)
+    return y
+
+
+class KeepsItsResult(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.result = y = x * 2
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _hook_that_knows_its_tensor,
+        _hook_that_knows_a_later_tensor,
+        _node_that_knows_its_tensor,
+        _attribute,
+        _gradient_with_a_graph,
+        _in_place_by_what_was_made_of_it,
+        lambda x: KeepsItsResult.apply(x * 1) * 1,
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_cycles_are_collected(make: Callable[[tg.Tensor], tg.Tensor]) -> None:
+    y = make(leaf([1.0, 2.0]))
+    tensor, node = weakref.ref(y), weakref.ref(y.grad_fn)
+    del y
+    gc.collect()
+    assert (tensor(), node()) == (None, None)
+
+
 # ---------------------------------------------------------------------- no cycles
 
 
 def live() -> int:
+    if accelerator.compiled is not None:  # then the collector does not know all nodes
+        accelerator.compiled.before_collection("start", {"generation": 2})
     kinds = (tg.Tensor, Node, Leaf)
     return sum(issubclass(type(o), kinds) for o in gc.get_objects())
 

@@ -147,6 +147,16 @@ Ref new_node(Caller& caller, PyObject* device, PyObject* array) {
     return owner;
 }
 
+// A result that a node keeps may be out of the collector's sight as its own node is.
+void note_kept(PyObject* tensor) {
+    const Tensor* kept = as_tensor(tensor);
+    if (Py_IS_TYPE(tensor, engine.tensor) && !kept->place && !kept->dict && is_set(kept->node) &&
+        is_node(kept->node) && is_untracked(kept->node) && PyObject_GC_IsTracked(tensor)) {
+        PyObject_GC_UnTrack(tensor);
+        leave_untracked(tensor);
+    }
+}
+
 // Hang a node on the result.
 bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyObject* extras) {
     Caller& caller = operands.caller;
@@ -182,6 +192,9 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
             if (keeps(caller, i, operands.wanted)) {
                 node->kept[1 + i] = Py_NewRef(operands.values[i]);
                 node->input[i] = Py_XNewRef(operands.tensors[i]);
+                if (operands.tensors[i]) {
+                    note_kept(operands.tensors[i]);
+                }
             }
         }
     } else {
@@ -197,6 +210,9 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
             if (keeps_any) {
                 PyObject* tensor = keeps(caller, i, operands.wanted) ? operands.tensors[i] : nullptr;
                 PyTuple_SET_ITEM(node->inputs, i, Py_NewRef(tensor ? tensor : Py_None));
+                if (tensor) {
+                    note_kept(tensor);
+                }
             }
         }
     }
@@ -206,7 +222,7 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
 
 // ---- the call ----
 
-bool is_ufunc(PyObject* object) { return std::strcmp(Py_TYPE(object)->tp_name, "numpy.ufunc") == 0; }
+bool is_ufunc(PyObject* object) { return object && PyObject_TypeCheck(object, &PyUFunc_Type); }
 
 FlatLoop* loop_of(PyObject* implementation) {
     Ref capsule(PyObject_GetAttr(implementation, names.loop));
@@ -216,6 +232,19 @@ FlatLoop* loop_of(PyObject* implementation) {
     return reinterpret_cast<FlatLoop*>(PyCapsule_GetPointer(capsule, TAPEGRAD_FLAT_LOOP));
 }
 
+// NumPy's loop from numbers of this type to others of it; null where there is none.
+NumpyLoop loop_of(PyObject* function, int type) {
+    const auto* ufunc = reinterpret_cast<PyUFuncObject*>(function);
+    if (ufunc->nin == 1 && ufunc->nout == 1 && !ufunc->core_enabled) {
+        for (int i = 0; i < ufunc->ntypes; ++i) {
+            if (ufunc->types[2 * i] == type && ufunc->types[2 * i + 1] == type) {
+                return {ufunc->functions[i], ufunc->data ? ufunc->data[i] : nullptr};
+            }
+        }
+    }
+    return {};
+}
+
 // Finds out how this implementation computes.
 void look_at(Caller& caller, PyObject* implementation) {
     if (implementation == caller.known) {
@@ -223,11 +252,16 @@ void look_at(Caller& caller, PyObject* implementation) {
     }
     Ref plain(PyObject_GetAttr(implementation, names.plain));  // behind loops
     PyErr_Clear();
-    const auto is_either = [&](auto test) { return test(implementation) || (plain && test(plain.object)); };
-    caller.is_numpys = is_either([&](PyObject* object) { return object == caller.ufunc; });
-    caller.bare = is_either(is_ufunc);
-    caller.loop = caller.inputs == 1 && PyTuple_GET_SIZE(caller.parameters) == 0 ? loop_of(implementation) : nullptr;
+    PyObject* function = is_ufunc(implementation) ? implementation : is_ufunc(plain) ? plain.object : nullptr;
+    const bool alone = caller.inputs == 1 && PyTuple_GET_SIZE(caller.parameters) == 0;
+    caller.bare = function;
+    caller.is_numpys = function && function == caller.ufunc;
+    caller.loop = alone ? loop_of(implementation) : nullptr;
     PyErr_Clear();
+    for (const int type : {NPY_FLOAT32, NPY_FLOAT64}) {
+        const bool found = alone && function;
+        caller.numpy_loops[type == NPY_FLOAT64] = found ? loop_of(function, type) : NumpyLoop{};
+    }
     Py_XSETREF(caller.known, Py_NewRef(implementation));
 }
 
@@ -237,7 +271,11 @@ Ref compute(Caller& caller, PyObject* implementation, PyObject* const* operands)
     if (caller.is_numpys) {
         return Ref(caller.compute(operands));
     }
-    return Ref(caller.loop ? compute_flat(*caller.loop, implementation, operands[0]) : nullptr);
+    Ref value(caller.loop ? run_loop(*caller.loop, implementation, operands[0]) : nullptr);
+    if (!value && caller.bare && !PyErr_Occurred()) {
+        value = Ref(run_loop(caller.numpy_loops, operands[0]));
+    }
+    return value;
 }
 
 PyObject* quiet_function(const char* name) {

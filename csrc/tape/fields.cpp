@@ -190,12 +190,25 @@ PyObject* get_primitive(PyObject* self, void*) {
     return Py_XNewRef(primitive);
 }
 
+PyObject* get_watched(PyObject* self, void*) { return PyBool_FromLong(as_node(self)->watched); }
+
+int set_watched(PyObject* self, PyObject* value, void*) {
+    if (value != Py_True && value != Py_False) {
+        PyErr_SetString(PyExc_TypeError, "watched is True or False");
+        return -1;
+    }
+    as_node(self)->watched = value == Py_True;
+    if (value == Py_True) {
+        track_all();
+    }
+    return 0;
+}
+
 PyMemberDef node_members[] = {
     {"dtype", T_OBJECT_EX, OFFSET(Node, dtype), 0, nullptr},
     {"device", T_OBJECT_EX, OFFSET(Node, device), 0, nullptr},
     {"storage", T_OBJECT, OFFSET(Node, storage), 0, nullptr},
     {"serial", T_LONGLONG, OFFSET(Node, serial), 0, nullptr},
-    {"watched", T_BOOL, OFFSET(Node, watched), 0, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
 #define TUPLE(field) \
@@ -206,6 +219,7 @@ PyGetSetDef node_getset[] = {
     TUPLE(inputs),
     {"shape", get_shape, set_shape, nullptr, nullptr},
     {"primitive", get_primitive, set_primitive, nullptr, nullptr},
+    {"watched", get_watched, set_watched, nullptr, nullptr},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
@@ -218,8 +232,10 @@ PyGetSetDef tensor_getset[] = {
 
 template <class Type>
 void let_go(PyObject* self) {  // of weak references to it
-    PyObject_GC_UnTrack(self);
-    if constexpr (!std::is_same_v<Type, Storage>) {
+    if constexpr (std::is_same_v<Type, Storage>) {
+        PyObject_GC_UnTrack(self);
+    } else {
+        end_tracking(self);
         if (reinterpret_cast<Type*>(self)->weakrefs) {
             PyObject_ClearWeakRefs(self);
         }
@@ -246,6 +262,13 @@ struct Adopted {
     }
 
     PyObject* make() { return spares.make(type); }
+    PyObject* make_tracked() {
+        PyObject* self = make();
+        if (self) {
+            PyObject_GC_Track(self);
+        }
+        return self;
+    }
 
     void end(PyObject* self) {
         PyTypeObject* own = Py_TYPE(self);
@@ -425,6 +448,12 @@ void adopt_classes() {
     storages.adopt(engine.storage, end_storage);
 }
 
-PyObject* make_tensor() { return tensors.make(); }
-PyObject* make_node() { return nodes.make(); }
-PyObject* make_storage() { return storages.make(); }
+PyObject* make_tensor() { return tensors.make_tracked(); }
+PyObject* make_storage() { return storages.make_tracked(); }
+PyObject* make_node() {
+    PyObject* self = nodes.make();
+    if (self) {
+        leave_untracked(self);
+    }
+    return self;
+}

@@ -117,6 +117,8 @@ PyMethodDef functions[] = {
      "backward() of a tensor; False where that is left to Python."},
     {"use_modes", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(use_modes)), METH_FASTCALL,
      "Hand over what says whether the tape records."},
+    {"before_collection", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(before_collection)),
+     METH_FASTCALL, "Let the garbage collector know all nodes; to stand in gc.callbacks."},
     {"last_change", last_change, METH_NOARGS, "When any memory was last changed in place."},
     {"set_clock", set_clock, METH_O, "Take the ticks of nodes from this iterator."},
     {"make_nodes", make_nodes, METH_O, "Whether nodes are made here."},
@@ -156,6 +158,7 @@ bool intern_names() {
 
 PyMODINIT_FUNC PyInit__tape() {
     import_array();
+    import_umath();
     if (!intern_names() || !ready_walk_type()) {
         return nullptr;
     }

@@ -91,6 +91,31 @@ PyObject* serve_lerp(Door& door, const Given& given) {
     return part ? run_used(subtract, places[1], part) : nullptr;
 }
 
+// f(input, inplace=False) of floats
+PyObject* serve_activation(Door& door, const Given& given) {
+    PyObject* found[2];
+    bool in_place = false;
+    PyArrayObject* x = given.place({"input", "inplace"}, found) ? array_in(found[0]) : nullptr;
+    if (!x || !is_float(x) || !read_flag(found[1], in_place) || in_place) {
+        return nullptr;
+    }
+    return run_used(door.used[0], found[0]);
+}
+
+// gelu(input, approximate="none")
+PyObject* serve_gelu(Door& door, const Given& given) {
+    PyObject* found[2];
+    PyArrayObject* x = given.place({"input", "approximate"}, found) ? array_in(found[0]) : nullptr;
+    if (!x || !is_float(x) || (found[1] && !PyUnicode_CheckExact(found[1]))) {
+        return nullptr;
+    }
+    if (!found[1] || PyUnicode_CompareWithASCIIString(found[1], "none") == 0) {
+        return run_used(door.used[0], found[0]);
+    }
+    const bool near = PyUnicode_CompareWithASCIIString(found[1], "tanh") == 0;
+    return near ? run_used(door.used[1], found[0]) : nullptr;
+}
+
 PyObject* serve_pow(Door& door, const Given& given) {
     PyArrayObject* x = given.count == 2 && !given.keywords ? array_in(given.values[0]) : nullptr;
     double exponent;
@@ -109,10 +134,10 @@ const DoorEntry pass_doors[] = {
     {"of_one", serve_one, {}},
     {"primitive", serve_as_given, {}},
     {"activation.activation.elu", serve_usual, {"elu"}},
-    {"activation.activation.gelu", serve_usual, {"gelu"}},
+    {"activation.activation.gelu", serve_gelu, {"gelu", "gelu_tanh"}},
     {"activation.activation.leaky_relu", serve_usual, {"leaky_relu"}},
-    {"activation.activation.relu", serve_as_given, {"relu"}},
-    {"activation.activation.silu", serve_usual, {"silu"}},
+    {"activation.activation.relu", serve_activation, {"relu"}},
+    {"activation.activation.silu", serve_activation, {"silu"}},
     {"activation.activation.softplus", serve_usual, {"softplus"}},
     {"activation.gated.logsigmoid", serve_usual, {"logsigmoid"}},
     {"activation.gated.mish", serve_usual, {"mish"}},

@@ -95,11 +95,13 @@ void drop_array(PyObject*& place) {
 // ---- objects ----
 
 PyObject* Spares::make(PyTypeObject* type) {
-    if (!count) {
-        return type->tp_alloc(type, 0);
+    if (count) {
+        return PyObject_Init(objects[--count], type);
     }
-    PyObject* self = PyObject_Init(objects[--count], type);
-    PyObject_GC_Track(self);
+    PyObject* self = type->tp_alloc(type, 0);
+    if (self) {
+        PyObject_GC_UnTrack(self);
+    }
     return self;
 }
 

@@ -152,14 +152,29 @@ Compute* find_compute(const char* name) {
     return found ? found->compute : nullptr;
 }
 
-PyObject* compute_flat(FlatLoop& loop, PyObject* kernel, PyObject* x) {
-    if (!is_small(x) || PyArray_NDIM(as_array(x)) == 0) {  // (of which a body may make a scalar)
+PyObject* run_loop(FlatLoop& loop, PyObject* kernel, PyObject* x) {
+    if (!is_small(x) || PyArray_NDIM(as_array(x)) == 0) {  // (which the kernel declines)
         return nullptr;
     }
     Ref result(empty_like(as_array(x)));
-    void* const arrays[] = {result ? PyArray_DATA(as_array(result)) : nullptr, PyArray_DATA(as_array(x))};
+    void* const arrays[] = {result ? data<void>(result) : nullptr, data<void>(x)};
     const bool done = result && loop(kernel, PyArray_TYPE(as_array(x)), arrays, PyArray_SIZE(as_array(x)));
     return done ? result.release() : nullptr;
+}
+
+PyObject* run_loop(const NumpyLoop (&loops)[2], PyObject* x) {
+    if (!is_small(x)) {
+        return nullptr;
+    }
+    const NumpyLoop& loop = loops[PyArray_TYPE(as_array(x)) == NPY_FLOAT64];
+    PyObject* result = loop.function ? empty_like(as_array(x)) : nullptr;
+    if (result) {
+        char* arrays[] = {data<char>(x), data<char>(result)};
+        const npy_intp size = PyArray_SIZE(as_array(x)), step = PyArray_ITEMSIZE(as_array(x));
+        const npy_intp steps[] = {step, step};
+        loop.function(arrays, &size, steps, loop.data);
+    }
+    return result;
 }
 
 PyObject* add_up(PyObject* a, PyObject* b) {

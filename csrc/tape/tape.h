@@ -8,10 +8,13 @@
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_2_0_API_VERSION
 #define PY_ARRAY_UNIQUE_SYMBOL tapegrad_tape_numpy
+#define PY_UFUNC_UNIQUE_SYMBOL tapegrad_tape_ufuncs
 #ifndef IMPORTS_NUMPY
 #define NO_IMPORT_ARRAY
+#define NO_IMPORT_UFUNC
 #endif
 #include <numpy/arrayobject.h>
+#include <numpy/ufuncobject.h>
 
 #include <cstring>
 #include <utility>
@@ -76,15 +79,28 @@ struct Spares {
     PyObject* objects[64];
     int count;
 
-    PyObject* make(PyTypeObject* type);  // a new one
+    PyObject* make(PyTypeObject* type);  // a new one, which the garbage collector does not track yet
     bool keep(PyObject* self);           // false where there are enough
 };
+
+// ---- what the garbage collector is not told of (untracked.cpp) ----
+
+struct Listed {  // tensors and nodes begin like this
+    PyObject_HEAD
+    Py_ssize_t place;  // among those that the collector does not track, counted from 1; 0: it does
+};
+bool is_untracked(PyObject* self);
+void leave_untracked(PyObject* self);  // one that it does not track
+void end_tracking(PyObject* self);     // before its end
+void track_all();
+PyObject* before_collection(PyObject*, PyObject* const* given, Py_ssize_t count);
 
 // ---- what tensors, nodes and storages hold (fields.cpp) ----
 // A null pointer stands for None, or for what was not set.
 
 struct Tensor {
     PyObject_HEAD
+    Py_ssize_t place;  // see Listed
     PyObject *dict, *weakrefs;
     PyObject *array, *device, *node, *grad, *storage, *base;
     char retains_grad, aliased;
@@ -104,6 +120,7 @@ constexpr int most_dimensions = 4;  // of a node that keeps its shape itself
 // are asked for.
 struct Node {
     PyObject_HEAD
+    Py_ssize_t place;  // see Listed
     PyObject *dict, *weakrefs;
     PyObject *primitive, *edges, *saved, *inputs, *shape, *dtype, *device, *storage;
     long long serial;
@@ -138,6 +155,11 @@ inline PyObject* kept_of(const Node* node, int i) {
 
 // ---- the callers of primitives (caller.cpp) ----
 
+struct NumpyLoop {  // of a function of NumPy's; see PyUFuncObject
+    PyUFuncGenericFunction function;
+    void* data;
+};
+
 constexpr int most_inputs = 6, most_arguments = 16;
 
 // What is known of a primitive when it is declared.
@@ -154,8 +176,9 @@ struct Caller {
     PyObject* ufunc;  // NumPy's function, where it is computed here, too
     PyObject* known;  // the implementation of which is known:
     bool is_numpys;   // whether it is that function,
-    bool bare;        // or another one of NumPy's, without one in Python around it,
-    FlatLoop* loop;   // or has a loop for an array alone
+    bool bare;        // or another one of NumPy's, without one in Python around it;
+    FlatLoop* loop;   // and its loop here for an array alone, or NumPy's for float and double
+    NumpyLoop numpy_loops[2];
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
@@ -209,7 +232,9 @@ PyObject* new_tensor(PyObject* array, PyObject* device);
 using Compute = PyObject*(PyObject* const* operands);
 Compute* find_compute(const char* name);
 Compute add_two, subtract_two, multiply_two, divide_two, negate;
-PyObject* compute_flat(FlatLoop& loop, PyObject* kernel, PyObject* x);
+// By a loop for an array alone, of a kernel or of NumPy's.
+PyObject* run_loop(FlatLoop& loop, PyObject* kernel, PyObject* x);
+PyObject* run_loop(const NumpyLoop (&loops)[2], PyObject* x);
 PyObject* add_up(PyObject* a, PyObject* b);  // a + b, whatever they are
 using Onto = bool(PyObject* a, PyObject* b);  // a += b and the like, where it is done here
 Onto add_onto, sub_onto, mul_onto, div_onto;
@@ -268,7 +293,7 @@ PyTypeObject* tensor_fields();
 PyTypeObject* node_fields();
 PyTypeObject* storage_fields();
 void adopt_classes();  // lets those that derive from them end as they begin, without Python
-PyObject *make_tensor(), *make_node(), *make_storage();  // nothing set
+PyObject *make_tensor(), *make_node(), *make_storage();  // nothing set; nodes are not tracked
 PyTypeObject* caller_type();
 PyTypeObject* setting_type();  // modes.cpp
 PyObject* use_modes(PyObject*, PyObject* const* given, Py_ssize_t count);

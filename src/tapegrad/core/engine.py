@@ -9,6 +9,7 @@ any ``.grad`` until the whole walk has succeeded.
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -549,3 +550,4 @@ if compiled is not None:
         warnings=vars(warnings),
         serials=serials,
     )
+    gc.callbacks.append(compiled.before_collection)
