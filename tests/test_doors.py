@@ -175,6 +175,19 @@ OF_ONE: dict[str, list[Call]] = {
         ]
         for name in ("var", "std")
     },
+    **{
+        name: [
+            *[call(d) for d in DIMS],
+            *[call(0, f) for f in (True, False, 1, None)],
+            *[call(), call(dim=-1, descending=True), call(stable=True), call(descending=True)],
+        ]
+        for name in ("sort", "argsort")
+    },
+    "topk": [
+        *[call(k, d) for k in (0, 1, 2, 5, 99, -1, True, 1.0) for d in (0, -1, 1, 3)],
+        *[call(1, 0, f, g) for f in (True, False, 1) for g in (True, False)],
+        *[call(2), call(k=2), call(1, largest=False), call(1, sorted=False), call(2, dim=0), call()],
+    ],
     "norm": [
         *[call(p, d) for p in (2, 2.0, None, "fro", 1, math.inf, 0) for d in (None, 0, -1, (0, 1))],
         *[call(), call(2, 1, True), call(dim=1), call(keepdim=True), call(p=2, dim=0), call("nuc")],
@@ -815,6 +828,9 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("lerp", [made((4, 4)), made((4, 4)), 0.3], {}),
     ("clamp_min", [made((4, 4)), 0], {}),
     ("clamp_max", [made((4, 4)), 0.5], {}),
+    ("topk", [made((4, 4)), 2], {}),
+    ("sort", [made((4, 4))], {"descending": True}),
+    ("argsort", [made((4, 4)), 0], {}),
     ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
     ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
     ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),

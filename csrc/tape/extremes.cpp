@@ -27,14 +27,6 @@ void find_extremes(const T* x, npy_intp outer, npy_intp length, npy_intp inner, 
     }
 }
 
-PyObject* pair_type() {
-    static PyObject* const type = [] {
-        Ref module(PyImport_ImportModule("tapegrad.ops.indexing.take_along"));
-        return module ? PyObject_GetAttrString(module, "Picked") : nullptr;
-    }();
-    return type;
-}
-
 // The tensor without the dimension: a view of what nobody else sees, and so of nothing.
 Ref squeezed(Used& used, const Ref& tensor, const Sizes& shape) {
     Ref result(reshaped(used, tensor, shape));
@@ -136,13 +128,7 @@ PyObject* find_along(Door& door, const Given& given, bool largest) {
         found = squeezed(door.used[1], found, search.dropped);
         where = squeezed(door.used[1], where, search.dropped);
     }
-    PyTypeObject* type = reinterpret_cast<PyTypeObject*>(pair_type());
-    Ref pair(found && where && type ? type->tp_alloc(type, 2) : nullptr);
-    if (pair) {
-        PyTuple_SET_ITEM(pair.object, 0, found.release());
-        PyTuple_SET_ITEM(pair.object, 1, where.release());
-    }
-    return pair.release();
+    return found && where ? new_pair(std::move(found), std::move(where)) : nullptr;
 }
 
 // argmax(input, dim, keepdim)
@@ -171,6 +157,20 @@ PyObject* serve_max(Door& door, const Given& given) { return find_along(door, gi
 PyObject* serve_min(Door& door, const Given& given) { return find_along(door, given, false); }
 
 }  // namespace
+
+PyObject* new_pair(Ref values, Ref indices) {
+    static PyObject* const picked = [] {
+        Ref module(PyImport_ImportModule("tapegrad.ops.indexing.take_along"));
+        return module ? PyObject_GetAttrString(module, "Picked") : nullptr;
+    }();
+    PyTypeObject* type = reinterpret_cast<PyTypeObject*>(picked);
+    PyObject* pair = type ? type->tp_alloc(type, 2) : nullptr;
+    if (pair) {
+        PyTuple_SET_ITEM(pair, 0, values.release());
+        PyTuple_SET_ITEM(pair, 1, indices.release());
+    }
+    return pair;
+}
 
 const DoorEntry extreme_doors[] = {
     {"reduction.minmax.argmax", serve_argmax, {"argmax"}},
