@@ -460,6 +460,11 @@ def test_of_three_tensors() -> None:
 
 def test_elementwise() -> None:
     for x, y in pairs():
+        for name in ("eq", "ne", "ge", "__eq__", "__ne__", "maximum", "minimum", "max", "logical_and"):
+            for other in (y, 2, 0.5, None, "a", True, [1], tg.tensor(1)):
+                assert_alike(name, [x, other], {})
+        assert_alike("maximum", [2.0, y], {})
+        assert_alike("max", [x], {"other": y})
         for name in ("add", "sub", "div", "mul"):
             assert_alike(name, [x, y], {})
             assert_alike(name, [x, 2], {})
@@ -831,6 +836,7 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("topk", [made((4, 4)), 2], {}),
     ("sort", [made((4, 4))], {"descending": True}),
     ("argsort", [made((4, 4)), 0], {}),
+    ("max", [made((4, 4)), made((4, 4))], {}),
     ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
     ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
     ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),

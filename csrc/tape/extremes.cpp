@@ -96,10 +96,13 @@ struct Search {
     }
 };
 
-// max(input, dim, keepdim): used are take_along, reshape, argmax, and amax of all elements
+// max(input, dim, keepdim): used are take_along, reshape, argmax, amax of all elements, and maximum
 PyObject* find_along(Door& door, const Given& given, bool largest) {
     if (given.count == 1 && !given.keywords) {
         return extreme_of_all(door.used[3], given.values[0], largest);
+    }
+    if (given.count == 2 && !given.keywords && array_in(given.values[0]) && array_in(given.values[1])) {
+        return run_used(door.used[4], given.values[0], given.values[1]);
     }
     PyObject* places[3];
     Search search;
@@ -175,7 +178,7 @@ PyObject* new_pair(Ref values, Ref indices) {
 const DoorEntry extreme_doors[] = {
     {"reduction.minmax.argmax", serve_argmax, {"argmax"}},
     {"reduction.minmax.argmin", serve_argmin, {"argmin"}},
-    {"reduction.minmax.max", serve_max, {"take_along", "reshape", "argmax", "amax"}},
-    {"reduction.minmax.min", serve_min, {"take_along", "reshape", "argmin", "amin"}},
+    {"reduction.minmax.max", serve_max, {"take_along", "reshape", "argmax", "amax", "maximum"}},
+    {"reduction.minmax.min", serve_min, {"take_along", "reshape", "argmin", "amin", "minimum"}},
     {nullptr, nullptr, {}},
 };
