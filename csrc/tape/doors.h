@@ -57,7 +57,8 @@ struct DoorEntry {
 
 extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
     pass_doors[], row_doors[], extreme_doors[], in_place_doors[],
-    creation_doors[], copy_doors[], fold_doors[], chunk_doors[], order_doors[];
+    creation_doors[], copy_doors[], fold_doors[], chunk_doors[], order_doors[],
+    arranged_doors[];
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses
