@@ -176,6 +176,35 @@ OF_ONE: dict[str, list[Call]] = {
         ]
         for name in ("var", "std")
     },
+    **{
+        name: [
+            *[call(d) for d in DIMS],
+            *[call(0, f) for f in (True, False, 1, None)],
+            *[call(), call(dim=-1, descending=True), call(stable=True), call(descending=True)],
+        ]
+        for name in ("sort", "argsort")
+    },
+    **{
+        n: [call(), *[call(d) for d in (0, 1, -2, 9, -9, True, 1.0)], call(diagonal=1), call(0, 1)]
+        for n in ("tril", "triu")
+    },
+    "flip": [*[call(*o) for o in ORDERS], *[call(o) for o in ORDERS], call(dims=(1, 0)), call(0)],
+    "roll": [
+        *[call(n, d) for n in (0, 1, -1, 9, True, 1.0, (1,)) for d in (0, -1, 1, 5, None, (0,))],
+        *[call(1), call((1, 2), (0, 1)), call(shifts=1, dims=0), call()],
+    ],
+    "topk": [
+        *[call(k, d) for k in (0, 1, 2, 5, 99, -1, True, 1.0) for d in (0, -1, 1, 3)],
+        *[call(1, 0, f, g) for f in (True, False, 1) for g in (True, False)],
+        *[
+            call(2),
+            call(k=2),
+            call(1, largest=False),
+            call(1, sorted=False),
+            call(2, dim=0),
+            call(),
+        ],
+    ],
     "norm": [
         *[call(p, d) for p in (2, 2.0, None, "fro", 1, math.inf, 0) for d in (None, 0, -1, (0, 1))],
         *[call(), call(2, 1, True), call(dim=1), call(keepdim=True), call(p=2, dim=0), call("nuc")],
@@ -444,6 +473,21 @@ def test_of_three_tensors() -> None:
 
 def test_elementwise() -> None:
     for x, y in pairs():
+        for name in (
+            "eq",
+            "ne",
+            "ge",
+            "__eq__",
+            "__ne__",
+            "maximum",
+            "minimum",
+            "max",
+            "logical_and",
+        ):
+            for other in (y, 2, 0.5, None, "a", True, [1], tg.tensor(1)):
+                assert_alike(name, [x, other], {})
+        assert_alike("maximum", [2.0, y], {})
+        assert_alike("max", [x], {"other": y})
         for name in ("add", "sub", "div", "mul"):
             assert_alike(name, [x, y], {})
             assert_alike(name, [x, 2], {})
@@ -562,6 +606,18 @@ def test_cross_entropy() -> None:
                     ):
                         assert_alike("cross_entropy", [x, target], options)
                 assert_alike("cross_entropy", [x, right, tg.ones(shape[1], dtype=dtype)], {})
+
+
+def test_nll_loss() -> None:
+    for dtype in DTYPES:
+        for shape in ((4, 3), (1, 1), (3, 0), (0, 3), (4,), (2, 3, 4)):
+            for x in (made(shape, dtype), made(shape).requires_grad_()):
+                for target in ([0, 2, 1, 0], [0], [3, 0, 0, 0], [0, -100, 1, 1], [0.0] * 4):
+                    for options in (
+                        *({}, {"reduction": "sum"}, {"reduction": "none"}, {"reduction": "most"}),
+                        *({"ignore_index": 0}, {"ignore_index": "a"}, {"weight": tg.ones(3)}),
+                    ):
+                        assert_alike("nll_loss", [x, tg.tensor(target)], options)
 
 
 def test_linear() -> None:
@@ -812,6 +868,14 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("lerp", [made((4, 4)), made((4, 4)), 0.3], {}),
     ("clamp_min", [made((4, 4)), 0], {}),
     ("clamp_max", [made((4, 4)), 0.5], {}),
+    ("topk", [made((4, 4)), 2], {}),
+    ("sort", [made((4, 4))], {"descending": True}),
+    ("argsort", [made((4, 4)), 0], {}),
+    ("max", [made((4, 4)), made((4, 4))], {}),
+    ("tril", [made((4, 4))], {}),
+    ("flip", [made((4, 4)), 0], {}),
+    ("roll", [made((4, 4)), 1, 0], {}),
+    ("nll_loss", [made((4, 4)), tg.tensor([0, 1, 2, 3])], {}),
     ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
     ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
     ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),

@@ -1381,6 +1381,21 @@ def test_in_place_after_operations_that_reshape_inside() -> None:
     assert x.grad is not None
 
 
+@pytest.mark.parametrize("number", [2, 2.7, True, -1, np.float32(3.5), 1e39, 2**40])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "int32", "uint8", "bool"])
+def test_copying_a_number(number: Any, dtype: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    made, expected = tg.ones(2, dtype=dtype), torch.ones(2, dtype=getattr(torch, dtype))
+    assert made.copy_(number) is made
+    assert np.array_equal(made.numpy(), expected.copy_(number).numpy())
+    x = leaf([1.0, 2.0])
+    y = x * 1
+    y.copy_(3.0).sum().backward()
+    assert numbers(x.grad).tolist() == [0.0, 0.0]
+    with pytest.raises(TypeError, match=r"\[copy_\] expects a Tensor or a number, got list"):
+        tg.ones(2).copy_([1.0, 2.0])
+
+
 def test_what_is_overwritten_has_gradient_zero() -> None:
     x = leaf([1.0, 2.0])
     y = x * 1

@@ -57,7 +57,8 @@ struct DoorEntry {
 
 extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
     pass_doors[], row_doors[], extreme_doors[], in_place_doors[],
-    creation_doors[], copy_doors[], fold_doors[], chunk_doors[];
+    creation_doors[], copy_doors[], fold_doors[], chunk_doors[], order_doors[],
+    arranged_doors[];
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses
@@ -121,6 +122,8 @@ PyObject* reduced(Used& used, PyObject* tensor, unsigned axes, bool keep, bool m
 // repeated over the axes of a small array of this shape.
 Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean);
 PyObject* expand(PyArrayObject* g, const Sizes& shape, unsigned axes, bool mean);
+
+PyObject* new_pair(Ref values, Ref indices);  // take_along.Picked
 
 // Where an index of ints, slices, None and ... leads in an array.
 struct Place {

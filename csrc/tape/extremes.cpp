@@ -27,14 +27,6 @@ void find_extremes(const T* x, npy_intp outer, npy_intp length, npy_intp inner, 
     }
 }
 
-PyObject* pair_type() {
-    static PyObject* const type = [] {
-        Ref module(PyImport_ImportModule("tapegrad.ops.indexing.take_along"));
-        return module ? PyObject_GetAttrString(module, "Picked") : nullptr;
-    }();
-    return type;
-}
-
 // The tensor without the dimension: a view of what nobody else sees, and so of nothing.
 Ref squeezed(Used& used, const Ref& tensor, const Sizes& shape) {
     Ref result(reshaped(used, tensor, shape));
@@ -104,10 +96,13 @@ struct Search {
     }
 };
 
-// max(input, dim, keepdim): used are take_along, reshape, argmax, and amax of all elements
+// max(input, dim, keepdim): used are take_along, reshape, argmax, amax of all elements, and maximum
 PyObject* find_along(Door& door, const Given& given, bool largest) {
     if (given.count == 1 && !given.keywords) {
         return extreme_of_all(door.used[3], given.values[0], largest);
+    }
+    if (given.count == 2 && !given.keywords && array_in(given.values[0]) && array_in(given.values[1])) {
+        return run_used(door.used[4], given.values[0], given.values[1]);
     }
     PyObject* places[3];
     Search search;
@@ -136,13 +131,7 @@ PyObject* find_along(Door& door, const Given& given, bool largest) {
         found = squeezed(door.used[1], found, search.dropped);
         where = squeezed(door.used[1], where, search.dropped);
     }
-    PyTypeObject* type = reinterpret_cast<PyTypeObject*>(pair_type());
-    Ref pair(found && where && type ? type->tp_alloc(type, 2) : nullptr);
-    if (pair) {
-        PyTuple_SET_ITEM(pair.object, 0, found.release());
-        PyTuple_SET_ITEM(pair.object, 1, where.release());
-    }
-    return pair.release();
+    return found && where ? new_pair(std::move(found), std::move(where)) : nullptr;
 }
 
 // argmax(input, dim, keepdim)
@@ -172,10 +161,24 @@ PyObject* serve_min(Door& door, const Given& given) { return find_along(door, gi
 
 }  // namespace
 
+PyObject* new_pair(Ref values, Ref indices) {
+    static PyObject* const picked = [] {
+        Ref module(PyImport_ImportModule("tapegrad.ops.indexing.take_along"));
+        return module ? PyObject_GetAttrString(module, "Picked") : nullptr;
+    }();
+    PyTypeObject* type = reinterpret_cast<PyTypeObject*>(picked);
+    PyObject* pair = type ? type->tp_alloc(type, 2) : nullptr;
+    if (pair) {
+        PyTuple_SET_ITEM(pair, 0, values.release());
+        PyTuple_SET_ITEM(pair, 1, indices.release());
+    }
+    return pair;
+}
+
 const DoorEntry extreme_doors[] = {
     {"reduction.minmax.argmax", serve_argmax, {"argmax"}},
     {"reduction.minmax.argmin", serve_argmin, {"argmin"}},
-    {"reduction.minmax.max", serve_max, {"take_along", "reshape", "argmax", "amax"}},
-    {"reduction.minmax.min", serve_min, {"take_along", "reshape", "argmin", "amin"}},
+    {"reduction.minmax.max", serve_max, {"take_along", "reshape", "argmax", "amax", "maximum"}},
+    {"reduction.minmax.min", serve_min, {"take_along", "reshape", "argmin", "amin", "minimum"}},
     {nullptr, nullptr, {}},
 };

@@ -341,11 +341,12 @@ PyObject* of_extreme(const Node* node, int, PyObject* g) {
     if (!ties) {
         return nullptr;
     }
+    const auto is_tie = [](auto x, auto y) { return x == y || (x != x && y != y); };
     npy_int64* count = data_of<npy_int64>(ties);
     of_floats(of.x, [&](auto kind) {
         using T = decltype(kind);
         const T *x = data_in<T>(of.x), *y = data_in<T>(of.y);
-        of.block.each([=](npy_intp i, npy_intp k) { count[k] += x[i] == y[k]; });
+        of.block.each([=](npy_intp i, npy_intp k) { count[k] += is_tie(x[i], y[k]); });
         return true;
     });
     Ref result = new_array(of.x, PyArray_NDIM(of.x), PyArray_DIMS(of.x));
@@ -355,7 +356,7 @@ PyObject* of_extreme(const Node* node, int, PyObject* g) {
             const T *x = data_in<T>(of.x), *y = data_in<T>(of.y), *gradient = data_in<T>(of.g);
             T* to = data_of<T>(result);
             of.block.each([=](npy_intp i, npy_intp k) {
-                to[i] = x[i] == y[k] ? gradient[k] / T(count[k]) : T(0);
+                to[i] = is_tie(x[i], y[k]) ? gradient[k] / T(count[k]) : T(0);
             });
             return true;
         });

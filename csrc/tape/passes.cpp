@@ -19,6 +19,16 @@ PyObject* serve_one(Door& door, const Given& given) {
     return alone ? PyObject_CallOneArg(door.within, given.values[0]) : nullptr;
 }
 
+// f(input, other) of a tensor and a number or tensor; and of tensors alone
+PyObject* serve_pair(Door& door, const Given& given) {
+    const bool pair = given.count == 2 && !given.keywords && array_in(given.values[0]);
+    return pair ? run(*door.used[0].caller, given.values, 2, nullptr) : nullptr;
+}
+
+PyObject* serve_tensors(Door& door, const Given& given) {
+    return given.count == 2 && array_in(given.values[1]) ? serve_pair(door, given) : nullptr;
+}
+
 // f(input) of floats, and a primitive whose parameters are the first arguments behind the input, which
 // have their defaults
 PyObject* serve_usual(Door& door, const Given& given) {
@@ -131,7 +141,9 @@ PyObject* serve_pow(Door& door, const Given& given) {
 }  // namespace
 
 const DoorEntry pass_doors[] = {
+    {"of_a_tensor", serve_pair, {}},
     {"of_one", serve_one, {}},
+    {"of_tensors", serve_tensors, {}},
     {"primitive", serve_as_given, {}},
     {"activation.activation.elu", serve_usual, {"elu"}},
     {"activation.activation.gelu", serve_gelu, {"gelu", "gelu_tanh"}},

@@ -200,6 +200,30 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
     return losses ? reduced(door.used[1], losses, 1u, false, false) : nullptr;
 }
 
+// nll_loss(input, target, ignore_index=, reduction=) of (n, classes) and int64 classes
+PyObject* serve_nll(Door& door, const Given& given) {
+    static PyObject *const op = PyUnicode_InternFromString("nll_loss"),
+                    *const usual = PyUnicode_InternFromString("mean"), *const nowhere = PyLong_FromLong(-100);
+    PyObject* places[4];
+    npy_intp ignored;
+    if (!given.place({"input", "target", "ignore_index", "reduction"}, places, 2)) {
+        return nullptr;
+    }
+    PyArrayObject *x = array_in(places[0]), *t = array_in(places[1]);
+    PyObject *ignore = places[2] ? places[2] : nowhere, *reduction = places[3] ? places[3] : usual;
+    if (!x || !t || !is_float(x) || PyArray_NDIM(x) != 2 || PyArray_NDIM(t) != 1 || PyArray_SIZE(x) == 0 ||
+        PyArray_TYPE(t) != NPY_INT64 || PyArray_DIM(t, 0) != PyArray_DIM(x, 0) || !read_int(ignore, ignored) ||
+        !PyUnicode_CheckExact(reduction)) {
+        return nullptr;
+    }
+    for (const char* word : {"mean", "sum", "none"}) {
+        if (PyUnicode_CompareWithASCIIString(reduction, word) == 0) {
+            return run_used(door.used[0], places[0], places[1], Py_None, op, ignore, reduction);
+        }
+    }
+    return nullptr;
+}
+
 // mse_loss(input, target, reduction=) of tensors alike
 PyObject* serve_mse(Door& door, const Given& given) {
     PyObject* places[3];
@@ -228,6 +252,7 @@ const DoorEntry row_doors[] = {
     {"activation.softmax.softmax", serve_softmax, {"softmax"}},
     {"layers.norm.layer_norm", serve_layer_norm, {"layer_norm"}},
     {"loss.classification.cross_entropy", serve_cross_entropy, {"cross_entropy", "sum"}},
+    {"loss.classification.nll_loss", serve_nll, {"nll"}},
     {"loss.elementwise.mse_loss", serve_mse, {"squared_distance"}},
     {nullptr, nullptr, {}},
 };

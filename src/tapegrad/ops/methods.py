@@ -10,6 +10,7 @@ from tapegrad.core.tensor import Tensor
 
 from .catalog import Operation, doors
 from .common.arguments import require_tensor
+from .common.in_c import in_c
 
 
 def _comparable(operation: Operation) -> Callable:
@@ -21,7 +22,7 @@ def _comparable(operation: Operation) -> Callable:
             return NotImplemented
         return f(self, other)
 
-    return compare
+    return in_c(compare, f)
 
 
 def _reflected(operator: str, operation: Operation) -> Callable:

@@ -16,16 +16,19 @@ def in_c(called: Callable, function: Callable, cell: Any = None, *names: str) ->
     """``called``, the public form of ``function``, behind a door in C where there is one for it.
     ``cell``: where ``called`` finds what it runs; while that is not ``function``, the door is
     shut. ``names``: of other doors than that of the function, of which the first is taken that
-    there is."""
+    there is. A function may say itself in ``door`` which one it is, and to which primitive."""
     if compiled is None:
         return called
     used: list[tuple[Any, Callable | None]]
     name = next((n for n in names if n in compiled.doors), "") or _name(function)
+    own = getattr(function, "door", None)
     around = called is not function and not names  # what does no more than look at arguments
     if around and isinstance(function, compiled.Caller):
         name, used = "primitive", [(function, None)]  # which has its arguments as they are given
     elif around and isinstance(function, compiled.Door):
         name, used = "of_one", []
+    elif own and isinstance(own[1], compiled.Caller):
+        name, used = own[0], [(own[1], None)]
     elif name in compiled.doors:
         used = [(getattr(tensor_xp, p), bodies.get(p)) for p in compiled.doors[name]]
     else:

@@ -91,4 +91,6 @@ def of_tensors(combine: Callable, floats: bool = False) -> Callable:
 
     if floats:
         doc = f"{doc} Raises RuntimeError where neither tensor is floating-point."
+    else:
+        function.door = "of_tensors", combine  # type: ignore[attr-defined]  # see in_c
     return named(op, function, doc)

@@ -13,6 +13,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tapegrad.core.devices import CPU
 from tapegrad.core.dtypes import float64
 from tapegrad.core.modes import enable_grad
@@ -23,6 +25,7 @@ from tapegrad.ops.common.arguments import require_tensor
 from tapegrad.ops.common.in_c import in_c
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.common.writable import check_writable, has_history
+from tapegrad.ops.creation.create import tensor
 from tapegrad.ops.movement import strided
 from tapegrad.ops.pointwise.elementwise import where
 from tapegrad.ops.pointwise.lerp import float_power
@@ -196,11 +199,13 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return overwrite(self, "fill_", lambda a: a.fill(number))
 
 
-def copy_(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
-    """Copy ``source`` (broadcast, converted, from any device) into this tensor; returns and raises
-    what ``zero_`` does."""
+def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
+    """Copy ``source`` (broadcast, converted, from any device; or a number) into this tensor; returns
+    and raises what ``zero_`` does."""
+    if isinstance(source, (int, float, np.generic)):
+        source = tensor(source, dtype=float64 if isinstance(source, float) else None)
     if not isinstance(source, Tensor):
-        raise TypeError(f"[copy_] expects a Tensor, got {type(source).__name__}")
+        raise TypeError(f"[copy_] expects a Tensor or a number, got {type(source).__name__}")
     source = source.to(device=self.device, dtype=self.dtype)
     return write_result(self, source.expand(tuple(self.shape)), "copy_")
 

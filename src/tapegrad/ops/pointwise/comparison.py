@@ -19,6 +19,7 @@ def _with_tensor(op: str, compare: Callable) -> Callable:
         require_tensor(op, input)
         return compare(input, other)
 
+    function.door = "of_a_tensor", compare  # type: ignore[attr-defined]  # see in_c
     return named(op, function, compare.__doc__)
 
 

@@ -14,9 +14,10 @@ from .reduce import by_method, count, keepdim_shape
 
 
 def _extreme_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
-    """Equal extremes share the gradient evenly."""
+    """Equal extremes share the gradient evenly, and where there are nans, these."""
     shape = keepdim_shape(x.shape, axis)
-    ties = x == xp.reshape(y, shape=shape)
+    y = xp.reshape(y, shape=shape)
+    ties = (x == y) | ((x != x) & (y != y))
     sharing = xp.sum(xp.cast(ties, dtype=g.dtype), axis=axis, keepdims=True)
     return xp.where(ties, xp.reshape(g, shape=shape) / sharing, 0.0)
 
