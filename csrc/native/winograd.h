@@ -8,6 +8,7 @@
 
 constexpr int64_t tiles_at_once = 64;  // that a piece has, about: then its numbers stay in the second cache
 constexpr int tile_elements = 16;
+constexpr int64_t filters_at_once = 8 * tile_rows;  // whose kernels are transformed together
 
 // How tiles are read from the copy of a piece's images, planes by phase: begun at every other place.
 struct Tiles {
@@ -23,9 +24,9 @@ struct Winograd {
     Tiles tiles;
     Pieces pieces;
     int64_t channels;      // of a group
-    const float* weights;  // of each group, row, channel and ``kernel``
+    const float* weights;  // of each group, row, channel and element
     int64_t weight_group, weight_row, weight_channel;
-    int64_t kernel[9];
+    bool mirrored;         // elements are in the opposite order
     float* transformed;  // by group, element, terms_at_once, tile_rows filters
     const int32_t* steps;  // from one term's places to the next's
     const float* bias;     // or null

@@ -100,9 +100,7 @@ bool by_winograd(const Images& images, const Sizes& results, const Sizes& paddin
     of.weight_group = strides.group;
     of.weight_row = strides.row;
     of.weight_channel = strides.channel;
-    for (int i = 0; i < 9; ++i) {
-        of.kernel[i] = mirrored ? 8 - i : i;
-    }
+    of.mirrored = mirrored;
     of.bias = bias;
     of.result = result;
     of.height = results.of[1];
@@ -127,7 +125,8 @@ bool by_winograd(const Images& images, const Sizes& results, const Sizes& paddin
                  pieces.images * tiles.source.channels_at_once * tiles.source.channel +
                  level->vector_width;
     const int64_t products = tiles.count * tile_elements * blocks * rows * channels;
-    run_pieces(level->winograd.each[0].float32, &of, groups * tiles_of_rows, products);
+    run_pieces(level->winograd.each[0].float32, &of,
+               groups * divided_up(rows, filters_at_once), products);
     run_pieces(level->winograd.each[1].float32, &of, blocks * pieces.row_blocks(), products);
     return !of.failed;
 }

@@ -123,6 +123,27 @@ double of_block(const float* x, int64_t count, Mean m) {
     }
 }
 
+// Sums of rows that are so short that calls for each of them would take longer.
+constexpr int64_t short_row = 64;
+
+typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+
+void sum_short_rows(double* totals, const float* x, int64_t rows, int64_t length) {
+    const int64_t whole = length / 8 * 8;
+    for (int64_t row = 0; row < rows; ++row, x += length) {
+        Eight parts = {};
+        for (int64_t i = 0; i < whole; i += 8) {
+            parts += *reinterpret_cast<const Eight*>(x + i);
+        }
+        double total = (parts[0] + parts[4]) + (parts[2] + parts[6]) +
+                       ((parts[1] + parts[5]) + (parts[3] + parts[7]));
+        for (int64_t i = whole; i < length; ++i) {
+            total += x[i];
+        }
+        totals[row] = total;
+    }
+}
+
 constexpr int64_t width = 1024;  // columns at once
 constexpr int64_t narrow_width = 256;  // of narrow floats, so that what they are as floats stays near
 constexpr int64_t height = 16;   // rows that are added up in float
@@ -191,6 +212,12 @@ void reduce_rows(const Functions& of, void* const* arrays, const double* numbers
     const int64_t inner = int64_t(numbers[5]);
     double* totals = static_cast<double*>(arrays[0]);
     const double* means = static_cast<const double*>(arrays[2]);
+    if (std::is_same_v<S, float> && Kind(int(numbers[0])) == Kind::sum && parts == 1 &&
+        row_length < short_row) {
+        sum_short_rows(totals + begin, static_cast<const float*>(arrays[1]) + begin * row_length,
+                       end - begin, row_length);
+        return;
+    }
     float wide[block];
     for (int64_t item = begin; item < end; ++item) {
         const int64_t row = item / parts, start = item % parts * length;

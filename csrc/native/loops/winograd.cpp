@@ -13,53 +13,59 @@ namespace {  // each level has its own, whether inlined or not
 #include "csrc/native/loops/tile.h"
 #include "csrc/native/loops/winograd.h"
 
-void transform_kernel(const float* __restrict a, const float* __restrict b, const float* __restrict c,
-                      float* __restrict y0, float* __restrict y1, float* __restrict y2,
-                      float* __restrict y3, int64_t count) {
+// Four numbers for three of a kernel, along one axis.
+void transform_kernel(const float* x, int64_t x_step, float* y, int64_t y_step, int64_t count) {
+    const float *first = x, *second = x + x_step, *third = x + 2 * x_step;
+    float* __restrict y0 = y;
+    float* __restrict y1 = y + y_step;
+    float* __restrict y2 = y + 2 * y_step;
+    float* __restrict y3 = y + 3 * y_step;
     for (int64_t i = 0; i < count; ++i) {
-        const float ends = 0.5f * (a[i] + c[i]), middle = 0.5f * b[i];
-        y0[i] = a[i];
+        const float ends = 0.5f * (first[i] + third[i]), middle = 0.5f * second[i];
+        y0[i] = first[i];
         y1[i] = ends + middle;
         y2[i] = ends - middle;
-        y3[i] = c[i];
+        y3[i] = third[i];
     }
 }
 
-// The transformed kernels of tiles of filters, in the order in which they are multiplied.
+// The transformed kernels of a tile of filters and some channels, in the order in which they are multiplied.
+void transform_tile(const Winograd& of, int64_t group, int64_t row, int64_t term) {
+    constexpr int64_t most = terms_at_once * tile_rows, line_floats = 16, lines = most / line_floats;
+    const int64_t all_rows = of.pieces.rows, element = of.channels * all_rows;
+    const int64_t rows = smaller(tile_rows, all_rows - row);
+    const int64_t depth = smaller(terms_at_once, of.channels - term);
+    const float* from = of.weights + group * of.weight_group + row * of.weight_row +
+                        term * of.weight_channel;
+    float* to = of.transformed + group * tile_elements * element + term * all_rows + row * depth;
+    float kernel[9][most], half[12][most];
+    for (int64_t k = 0; k < depth; ++k) {
+        transpose(from + k * of.weight_channel, of.weight_row,
+                  kernel[of.mirrored ? 8 : 0] + k * rows, of.mirrored ? -most : most, rows, 9);
+        // What is written below is far away, if there are many filters: its cache lines are on their way
+        // meanwhile.
+        for (int64_t line = k; line < tile_elements * lines; line += depth) {
+            __builtin_prefetch(to + line / lines * element + line % lines * line_floats, 1);
+        }
+    }
+    for (int j = 0; j < 3; ++j) {
+        transform_kernel(kernel[j], 3 * most, half[j], 3 * most, depth * rows);
+    }
+    for (int j = 0; j < 4; ++j) {
+        transform_kernel(half[3 * j], most, to + 4 * j * element, element, depth * rows);
+    }
+}
+
+// Blocks of tiles of filters, as what they read of a channel may lie side by side.
 void transform_weights(void* const* arrays, const double*, int64_t begin, int64_t end) {
     const Winograd& of = *static_cast<const Winograd*>(arrays[0]);
-    const int64_t all_rows = of.pieces.rows, row_tiles = (all_rows + tile_rows - 1) / tile_rows;
-    constexpr int64_t most = terms_at_once * tile_rows;
+    const int64_t blocks = divided_up(of.pieces.rows, filters_at_once);
     for (int64_t i = begin; i < end; ++i) {
-        const int64_t group = i / row_tiles, row = i % row_tiles * tile_rows;
-        const int64_t rows = smaller(tile_rows, all_rows - row);
+        const int64_t row = i % blocks * filters_at_once;
+        const int64_t last = smaller(row + filters_at_once, of.pieces.rows);
         for (int64_t term = 0; term < of.channels; term += terms_at_once) {
-            const int64_t depth = smaller(terms_at_once, of.channels - term);
-            const float* from = of.weights + group * of.weight_group + row * of.weight_row +
-                                term * of.weight_channel;
-            float kernel[9][most];
-            for (int64_t k = 0; k < depth; ++k) {
-                for (int64_t r = 0; r < rows; ++r) {
-                    for (int j = 0; j < 9; ++j) {
-                        kernel[j][k * rows + r] =
-                            from[k * of.weight_channel + r * of.weight_row + of.kernel[j]];
-                    }
-                }
-            }
-            float half[12][most], whole[tile_elements][most];
-            for (int j = 0; j < 3; ++j) {
-                transform_kernel(kernel[j], kernel[3 + j], kernel[6 + j], half[j], half[3 + j],
-                                 half[6 + j], half[9 + j], depth * rows);
-            }
-            for (int j = 0; j < 4; ++j) {
-                transform_kernel(half[3 * j], half[3 * j + 1], half[3 * j + 2], whole[4 * j],
-                                 whole[4 * j + 1], whole[4 * j + 2], whole[4 * j + 3], depth * rows);
-            }
-            for (int e = 0; e < tile_elements; ++e) {
-                std::memcpy(of.transformed +
-                                ((group * tile_elements + e) * of.channels + term) * all_rows +
-                                row * depth,
-                            whole[e], size_t(depth * rows) * sizeof(float));
+            for (int64_t r = row; r < last; r += tile_rows) {
+                transform_tile(of, i / blocks, r, term);
             }
         }
     }
