@@ -12,10 +12,6 @@
 namespace {  // each level has its own, whether inlined or not
 
 #include "csrc/native/transpose.h"
-template<class T> void transpose(const T* from, int64_t from_row, T* to, int64_t to_row, int64_t rows,
-                      int64_t columns) {
-    for (int64_t i = 0; i < rows; ++i) for (int64_t j = 0; j < columns; ++j) to[j*to_row+i]=from[i*from_row+j];
-}
 #include "csrc/native/loops/tiles.h"
 
 #ifdef EXPERIMENT
@@ -31,39 +27,59 @@ struct Task {
     int64_t rows, columns, depth;
 };
 
+constexpr int64_t strip = 64;  // rows of a that are packed at once
+
+// Some columns of b, in panels, of which a row has a whole number of vectors.
 template <class T>
-void multiply_block(const Task<T>& of, int64_t k, int64_t depth, int64_t first_column, int64_t columns, T* packed, T* packed_a) {
+struct Panels {
+    Parts vectors;
+    int64_t columns;
+
+    explicit Panels(int64_t of) : vectors((of + lanes<T> - 1) / lanes<T>, most_vectors), columns(of) {}
+    int64_t begin(int64_t i) const { return vectors.begin(i) * lanes<T>; }
+    int64_t width(int64_t i) const { return vectors.size(i) * lanes<T>; }
+    int64_t count(int64_t i) const { return std::min(width(i), columns - begin(i)); }
+};
+
+// What the columns from ``first`` on get of ``depth`` rows of b from ``k`` on.
+template <class T>
+void multiply_block(const Task<T>& of, int64_t k, int64_t depth, int64_t first, int64_t columns,
+                    T* packed_a, T* packed_b) {
     const bool in_place = of.b.column == 1 && of.rows <= few;
-    const int64_t vectors = parts_of(columns, lanes<T>), panels = parts_of(vectors, most_vectors);
     const bool packs_a = of.a.column != 1 && of.columns >= pack_a;
-    const MatrixOf<const T> b = of.b.from(k, first_column);
-    for (int64_t p = 0; p < panels; ++p) {
-        const int64_t begin = part(p, panels, vectors) * lanes<T>, end = part(p + 1, panels, vectors) * lanes<T>;
-        if (!in_place || end > columns) {
-            pack_panel(packed + begin * depth, b.from(0, begin), depth, std::min(end, columns) - begin, end - begin);
+    const MatrixOf<const T> b = of.b.from(k, first);
+    const Panels<T> panels(columns);
+    for (int64_t p = 0; p < panels.vectors.count; ++p) {
+        if (!in_place || panels.count(p) < panels.width(p)) {
+            const int64_t j = panels.begin(p);
+            pack_panel(packed_b + j * depth, b.from(0, j), depth, panels.count(p), panels.width(p));
         }
     }
-    const int64_t blocks = parts_of(of.rows, tall);
-    for (int64_t block = 0; block < blocks; ++block) {
-        const int64_t first = part(block, blocks, of.rows), rows = part(block + 1, blocks, of.rows) - first;
-        const int64_t tiles = parts_of(rows, most_rows);
-        const MatrixOf<const T> a = of.a.from(first, k);
-        for (int64_t t = 0; packs_a && t < tiles; ++t) {
-            const int64_t i = part(t, tiles, rows), count = part(t + 1, tiles, rows) - i;
-            pack_panel<T>(packed_a + i * depth, {a.at + i * a.row, a.column, a.row}, depth, count, count);
+    const Parts strips(of.rows, packs_a ? strip : of.rows);
+    for (int64_t s = 0; s < strips.count; ++s) {
+        const Parts tiles(strips.size(s), most_rows);
+        const MatrixOf<const T> a = of.a.from(strips.begin(s), k);
+        if (packs_a) {
+            for (int64_t t = 0; t < tiles.count; ++t) {
+                const int64_t i = tiles.begin(t), rows = tiles.size(t);
+                pack_panel<T>(packed_a + i * depth, {a.at + i * a.row, a.column, a.row}, depth, rows, rows);
+            }
         }
-        for (int64_t p = 0; p < panels; ++p) {
-            const int64_t begin = part(p, panels, vectors) * lanes<T>, end = part(p + 1, panels, vectors) * lanes<T>;
-            const MatrixOf<const T> panel = in_place && end <= columns ? b.from(0, begin) : MatrixOf<const T>{packed + begin * depth, end - begin, 1};
-            for (int64_t t = 0; t < tiles; ++t) {
-                const int64_t i = part(t, tiles, rows), count = part(t + 1, tiles, rows) - i;
-                const MatrixOf<T> c = of.c.from(first + i, first_column + begin);
-                const MatrixOf<const T> start = k > 0 ? MatrixOf<const T>{c.at, c.row, c.column} : of.bias.at ? of.bias.from(first + i, first_column + begin) : MatrixOf<const T>{};
-                const MatrixOf<const T> left = packs_a ? MatrixOf<const T>{packed_a + i * depth, 1, count} : a.from(i, 0);
-                if (c.column == 1 && end <= columns && (start.at == nullptr || start.column == 1)) {
-                    tile_of<T>(count, (end - begin) / lanes<T>)(c, start, left, panel, depth);
+        for (int64_t t = 0; t < tiles.count; ++t) {
+            const int64_t i = tiles.begin(t), rows = tiles.size(t);
+            const MatrixOf<const T> left = packs_a ? MatrixOf<const T>{packed_a + i * depth, 1, rows} : a.from(i, 0);
+            for (int64_t p = 0; p < panels.vectors.count; ++p) {
+                const int64_t j = panels.begin(p), width = panels.width(p), count = panels.count(p);
+                const MatrixOf<const T> right = in_place && count == width ? b.from(0, j) : MatrixOf<const T>{packed_b + j * depth, width, 1};
+                const MatrixOf<T> c = of.c.from(strips.begin(s) + i, first + j);
+                MatrixOf<const T> start{c.at, c.row, c.column};
+                if (k == 0) {
+                    start = of.bias.at == nullptr ? of.bias : of.bias.from(strips.begin(s) + i, first + j);
+                }
+                if (c.column == 1 && count == width && (start.at == nullptr || start.column == 1)) {
+                    tile_of<T>(rows, panels.vectors.size(p))(c, start, left, right, depth);
                 } else {
-                    ragged_tile<T>(c, start, left, panel, depth, count, std::min(end, columns) - begin);
+                    ragged_tile<T>(c, start, left, right, depth, rows, count);
                 }
             }
         }
@@ -72,16 +88,14 @@ void multiply_block(const Task<T>& of, int64_t k, int64_t depth, int64_t first_c
 
 template <class T>
 void multiply(const Task<T>& of) {
-    const int64_t deeps = parts_of(of.depth, deep), broads = parts_of(of.columns, broad);
-    const int64_t depth = parts_of(of.depth, deeps);
-    const int64_t v = parts_of(of.columns, lanes<T>), most_columns = parts_of(v, broads) * lanes<T>;
-    const Scratch scratch((most_columns + tall) * depth * (sizeof(T) / sizeof(float)));
+    const Parts depths(of.depth, deep), blocks((of.columns + lanes<T> - 1) / lanes<T>, broad / lanes<T>);
+    const int64_t most_columns = blocks.largest() * lanes<T>;
+    const Scratch scratch((most_columns + strip) * depths.largest() * (sizeof(T) / sizeof(float)));
     T* packed = reinterpret_cast<T*>(scratch.memory);
-    for (int64_t j = 0; j < broads; ++j) {
-        const int64_t first = part(j, broads, v)*lanes<T>, columns = std::min(of.columns,part(j + 1, broads, v)*lanes<T>) - first;
-        for (int64_t d = 0; d < deeps; ++d) {
-            const int64_t k = part(d, deeps, of.depth);
-            multiply_block(of, k, part(d + 1, deeps, of.depth) - k, first, columns, packed, packed + most_columns * depth);
+    for (int64_t j = 0; j < blocks.count; ++j) {
+        const int64_t first = blocks.begin(j) * lanes<T>, columns = std::min(blocks.size(j) * lanes<T>, of.columns - first);
+        for (int64_t d = 0; d < depths.count; ++d) {
+            multiply_block(of, depths.begin(d), depths.size(d), first, columns, packed + most_columns * depths.largest(), packed);
         }
     }
 }

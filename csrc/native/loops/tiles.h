@@ -25,9 +25,73 @@ struct MatrixOf {
     MatrixOf from(int64_t i, int64_t j) const { return {at + i * row + j * column, row, column}; }
 };
 
-// Where part ``i`` begins of so many nearly equal ones.
-inline int64_t part(int64_t i, int64_t parts, int64_t all) { return i * all / parts; }
-inline int64_t parts_of(int64_t all, int64_t most) { return (all + most - 1) / most; }
+// So many nearly equal parts of a whole, the first of which have one more.
+struct Parts {
+    int64_t count, each, larger;
+
+    Parts(int64_t all, int64_t most)
+        : count((all + most - 1) / most), each(all / count), larger(all % count) {}
+    int64_t size(int64_t i) const { return each + (i < larger); }
+    int64_t begin(int64_t i) const { return each * i + (i < larger ? i : larger); }
+    int64_t largest() const { return each + (larger > 0); }
+};
+
+// to[j * to_row + i] = from[i * from_row + j]
+template <class T>
+void transpose_block(const T* from, int64_t from_row, T* to, int64_t to_row, int64_t rows,
+                     int64_t columns) {
+    for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < columns; ++j) {
+            to[j * to_row + i] = from[i * from_row + j];
+        }
+    }
+}
+
+#if TAPEGRAD_VECTOR_WIDTH >= 8
+typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+
+template <int... from>
+inline Eight pick(Eight a, Eight b) {
+    return Eight{(from < 8 ? a[from & 7] : b[from & 7])...};
+}
+
+inline void transpose_eights(const float* from, int64_t from_row, float* to, int64_t to_row) {
+    Eight a[8], b[8];
+    for (int i = 0; i < 8; ++i) {
+        a[i] = *reinterpret_cast<const Eight*>(from + i * from_row);
+    }
+    for (int i = 0; i < 8; i += 2) {
+        b[i] = pick<0, 8, 1, 9, 4, 12, 5, 13>(a[i], a[i + 1]);
+        b[i + 1] = pick<2, 10, 3, 11, 6, 14, 7, 15>(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int k = 0; k < 2; ++k) {
+            a[i + 2 * k] = pick<0, 1, 8, 9, 4, 5, 12, 13>(b[i + k], b[i + k + 2]);
+            a[i + 2 * k + 1] = pick<2, 3, 10, 11, 6, 7, 14, 15>(b[i + k], b[i + k + 2]);
+        }
+    }
+    for (int i = 0; i < 4; ++i) {
+        *reinterpret_cast<Eight*>(to + i * to_row) = pick<0, 1, 2, 3, 8, 9, 10, 11>(a[i], a[i + 4]);
+        *reinterpret_cast<Eight*>(to + (i + 4) * to_row) =
+            pick<4, 5, 6, 7, 12, 13, 14, 15>(a[i], a[i + 4]);
+    }
+}
+#endif
+
+inline void transpose_block(const float* from, int64_t from_row, float* to, int64_t to_row,
+                            int64_t rows, int64_t columns) {
+    int64_t i = 0;
+#if TAPEGRAD_VECTOR_WIDTH >= 8
+    for (; i + 8 <= rows; i += 8) {
+        int64_t j = 0;
+        for (; j + 8 <= columns; j += 8) {
+            transpose_eights(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
+        }
+        transpose(from + i * from_row + j, from_row, to + j * to_row + i, to_row, 8, columns - j);
+    }
+#endif
+    transpose(from + i * from_row, from_row, to + i, to_row, rows - i, columns);
+}
 
 // c = start + a b, or a b where start is null. Of b ``vectors`` lie side by side in a row.
 template <class T, int rows, int vectors>
@@ -39,6 +103,12 @@ __attribute__((noinline)) void tile(MatrixOf<T> c, MatrixOf<const T> start, Matr
         for (int j = 0; j < vectors; ++j) {
             sums[i][j] = Vector{};
         }
+    }
+    for (int i = 0; i < rows; ++i) {  // while it is computed, the memory for it arrives
+        for (int j = 0; j < vectors; ++j) {
+            __builtin_prefetch(c.at + i * c.row + j * lanes<T>, 1);
+        }
+        __builtin_prefetch(c.at + i * c.row + vectors * lanes<T> - 1, 1);
     }
     const T *left = a.at, *right = b.at;
     do {
@@ -79,7 +149,7 @@ void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, Ma
                  int64_t depth, int64_t rows, int64_t columns) {
     constexpr int wide = most_vectors * lanes<T>;
     T sums[most_rows * wide];
-    tile_of<T>(rows, parts_of(columns, lanes<T>))({sums, wide, 1}, {}, a, b, depth);
+    tile_of<T>(rows, (columns + lanes<T> - 1) / lanes<T>)({sums, wide, 1}, {}, a, b, depth);
     if (c.column == 1) {
         for (int64_t i = 0; i < rows; ++i) {
             for (int64_t j = 0; j < columns; ++j) {
@@ -90,7 +160,7 @@ void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, Ma
         return;
     }
     T across[wide * most_rows];
-    transpose(sums, wide, across, most_rows, rows, columns);
+    transpose_block(sums, wide, across, most_rows, rows, columns);
     for (int64_t j = 0; j < columns; ++j) {
         for (int64_t i = 0; i < rows; ++i) {
             const T from = start.at == nullptr ? 0 : start.at[i * start.row + j * start.column];
@@ -108,12 +178,12 @@ void copy_rows(T* __restrict to, MatrixOf<const T> from, int64_t depth) {
     }
 }
 
-// ``depth`` x ``count`` of the matrix, of ``wide`` columns side by side; zeros fill it up.
+// ``depth`` x ``count`` of the matrix, in a panel of ``wide`` columns side by side; zeros fill it up.
 template <class T>
 void pack_panel(T* __restrict to, MatrixOf<const T> from, int64_t depth, int64_t count,
                 int64_t wide) {
     if (from.row == 1) {
-        transpose(from.at, from.column, to, wide, count, depth);
+        transpose_block(from.at, from.column, to, wide, count, depth);
         for (int64_t k = 0; count < wide && k < depth; ++k) {
             for (int64_t j = count; j < wide; ++j) {
                 to[k * wide + j] = 0;
@@ -130,10 +200,8 @@ void pack_panel(T* __restrict to, MatrixOf<const T> from, int64_t depth, int64_t
         }
     }
     for (int64_t k = 0; k < depth; ++k) {
-        const T* row = from.at + k * from.row;
-        T* next = to + k * wide;
         for (int64_t j = 0; j < wide; ++j) {
-            next[j] = j < count ? row[j * from.column] : 0;
+            to[k * wide + j] = j < count ? from.at[k * from.row + j * from.column] : 0;
         }
     }
 }
