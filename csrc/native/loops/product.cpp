@@ -41,6 +41,25 @@ struct Panels {
     int64_t count(int64_t i) const { return std::min(width(i), columns - begin(i)); }
 };
 
+// Rows of a in panels, each as a tile reads it.
+template <class T>
+void pack_strip(T* __restrict to, MatrixOf<const T> from, int64_t depth, const Parts& tiles) {
+    if (from.row == 1 && tiles.larger == 0 && tiles.each == most_rows) {
+        for (int64_t k = 0; k < depth; ++k) {
+            for (int64_t t = 0; t < tiles.count; ++t) {
+                for (int i = 0; i < most_rows; ++i) {
+                    to[(t * depth + k) * most_rows + i] = from.at[k * from.column + t * most_rows + i];
+                }
+            }
+        }
+        return;
+    }
+    for (int64_t t = 0; t < tiles.count; ++t) {
+        const int64_t i = tiles.begin(t), rows = tiles.size(t);
+        pack_panel<T>(to + i * depth, {from.at + i * from.row, from.column, from.row}, depth, rows, rows);
+    }
+}
+
 // What the columns from ``first`` on get of ``depth`` rows of b from ``k`` on.
 template <class T>
 void multiply_block(const Task<T>& of, int64_t k, int64_t depth, int64_t first, int64_t columns,
@@ -60,10 +79,7 @@ void multiply_block(const Task<T>& of, int64_t k, int64_t depth, int64_t first, 
         const Parts tiles(strips.size(s), most_rows);
         const MatrixOf<const T> a = of.a.from(strips.begin(s), k);
         if (packs_a) {
-            for (int64_t t = 0; t < tiles.count; ++t) {
-                const int64_t i = tiles.begin(t), rows = tiles.size(t);
-                pack_panel<T>(packed_a + i * depth, {a.at + i * a.row, a.column, a.row}, depth, rows, rows);
-            }
+            pack_strip(packed_a, a, depth, tiles);
         }
         for (int64_t t = 0; t < tiles.count; ++t) {
             const int64_t i = tiles.begin(t), rows = tiles.size(t);
