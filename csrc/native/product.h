@@ -1,33 +1,26 @@
 // What the loops of matrix products are told.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
-// Strides are in elements. Matrices of a batch lie ``step`` apart along each of its dimensions.
-constexpr int most_batch_dimensions = 6;
+constexpr int most_batch = 6;  // dimensions
 
+// A matrix of a batch. Strides are in numbers.
 struct Factor {
     const void* at;
     int64_t row, column;
-    int64_t step[most_batch_dimensions];
+    int64_t step[most_batch];  // from matrix to matrix, along each dimension of the batch
 };
 
-// c = a b + bias, for every matrix of the batch. c has its matrices one behind the other.
+// c = a b + bias for each of a batch of matrices. Those of c lie one behind the other.
 struct Product {
     int64_t rows, columns, depth;
     Factor a, b;
     void* c;
-    int64_t c_row, c_column;
-    const void* bias;  // null, or a number for each column, or for each row
-    bool bias_of_rows;
-
+    const void* bias;  // a number for each column, or null
     int batch_dimensions;
-    int64_t batch[most_batch_dimensions];
-
-    // A piece has so many rows and columns of one matrix, or so many matrices.
-    int64_t row_pieces, column_pieces, matrices;
-
-    std::atomic<bool> failed{false};  // there was no memory
+    int64_t batch[most_batch];
+    int64_t row_pieces, column_pieces;  // that threads take of a matrix
+    std::atomic<bool> failed{false};    // there was no memory
 };

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
+
 #include "csrc/native/loops.h"
 #include "csrc/native/scratch.h"
 
@@ -17,7 +17,7 @@ namespace {  // each level has its own, whether inlined or not
 #ifdef EXPERIMENT
 int64_t deep=EXPERIMENT_DEEP, tall=EXPERIMENT_TALL, broad=EXPERIMENT_BROAD, few=EXPERIMENT_FEW, pack_a=EXPERIMENT_PACKA;
 #else
-constexpr int64_t deep = 256, tall = 256, broad = 240, few = 64, pack_a = 192;
+constexpr int64_t deep = 384, broad = 480, few = 160, pack_a = 192;
 #endif
 
 template <class T>
@@ -103,17 +103,74 @@ void multiply_block(const Task<T>& of, int64_t k, int64_t depth, int64_t first, 
 }
 
 template <class T>
-void multiply(const Task<T>& of) {
-    const Parts depths(of.depth, deep), blocks((of.columns + lanes<T> - 1) / lanes<T>, broad / lanes<T>);
-    const int64_t most_columns = blocks.largest() * lanes<T>;
-    const Scratch scratch((most_columns + strip) * depths.largest() * (sizeof(T) / sizeof(float)));
+bool multiply(const Task<T>& of) {
+    const Parts depths(of.depth, deep);
+    const Parts blocks((of.columns + lanes<T> - 1) / lanes<T>, broad / lanes<T>);
+    const int64_t widest = blocks.largest() * lanes<T>, deepest = depths.largest();
+    const Scratch scratch((widest + strip) * deepest * int64_t(sizeof(T) / sizeof(float)));
+    if (scratch.memory == nullptr) {
+        return false;
+    }
     T* packed = reinterpret_cast<T*>(scratch.memory);
     for (int64_t j = 0; j < blocks.count; ++j) {
-        const int64_t first = blocks.begin(j) * lanes<T>, columns = std::min(blocks.size(j) * lanes<T>, of.columns - first);
+        const int64_t first = blocks.begin(j) * lanes<T>;
+        const int64_t columns = std::min(blocks.size(j) * lanes<T>, of.columns - first);
         for (int64_t d = 0; d < depths.count; ++d) {
-            multiply_block(of, depths.begin(d), depths.size(d), first, columns, packed + most_columns * depths.largest(), packed);
+            multiply_block(of, depths.begin(d), depths.size(d), first, columns,
+                           packed + widest * deepest, packed);
+        }
+    }
+    return true;
+}
+
+// Of few rows and a b that lies in columns, the product of the transposed: the fewer are packed.
+template <class T>
+Task<T> turned(const Task<T>& of) {
+    const auto across = [](auto m) { return decltype(m){m.at, m.column, m.row}; };
+    return {across(of.c), across(of.b), across(of.a), across(of.bias), of.columns, of.rows, of.depth};
+}
+
+template <class T>
+MatrixOf<const T> matrix_of(const Factor& factor, const Product& of, int64_t number) {
+    const T* at = static_cast<const T*>(factor.at);
+    for (int i = of.batch_dimensions - 1; i >= 0; --i) {
+        at += number % of.batch[i] * factor.step[i];
+        number /= of.batch[i];
+    }
+    return {at, factor.row, factor.column};
+}
+
+template <class T>
+void product_loop(void* const* arrays, const double*, int64_t begin, int64_t end) {
+    Product& of = *static_cast<Product*>(arrays[0]);
+    const Parts rows((of.rows + most_rows - 1) / most_rows, of.row_pieces, 0);
+    const Parts columns((of.columns + lanes<T> - 1) / lanes<T>, of.column_pieces, 0);
+    for (int64_t piece = begin; piece < end; ++piece) {
+        const int64_t matrix = piece / (rows.count * columns.count);
+        const int64_t down = piece / columns.count % rows.count, across = piece % columns.count;
+        const int64_t i = rows.begin(down) * most_rows, j = columns.begin(across) * lanes<T>;
+        T* c = static_cast<T*>(of.c) + matrix * of.rows * of.columns;
+        const Task<T> task{
+            MatrixOf<T>{c, of.columns, 1}.from(i, j),
+            matrix_of<T>(of.a, of, matrix).from(i, 0),
+            matrix_of<T>(of.b, of, matrix).from(0, j),
+            {of.bias == nullptr ? nullptr : static_cast<const T*>(of.bias) + j, 0, 1},
+            std::min(rows.size(down) * most_rows, of.rows - i),
+            std::min(columns.size(across) * lanes<T>, of.columns - j),
+            of.depth,
+        };
+        const bool turns = task.b.column != 1 && task.rows <= 48 && task.columns > 2 * task.rows;
+        if (!multiply(turns ? turned(task) : task)) {
+            of.failed = true;
         }
     }
 }
 
-}
+}  // namespace
+
+extern const Loops OF_LEVEL(product);
+const Loops OF_LEVEL(product) = {2,
+                                 {
+                                     {"linear", 1, 0, product_loop<float>, product_loop<double>, "bias"},
+                                     {"matmul", 1, 0, product_loop<float>, product_loop<double>, nullptr},
+                                 }};

@@ -29,8 +29,9 @@ struct MatrixOf {
 struct Parts {
     int64_t count, each, larger;
 
-    Parts(int64_t all, int64_t most)
-        : count((all + most - 1) / most), each(all / count), larger(all % count) {}
+    // Of at most ``most``; or ``parts`` of them.
+    Parts(int64_t all, int64_t most) : Parts(all, (all + most - 1) / most, 0) {}
+    Parts(int64_t all, int64_t parts, int) : count(parts), each(all / parts), larger(all % parts) {}
     int64_t size(int64_t i) const { return each + (i < larger); }
     int64_t begin(int64_t i) const { return each * i + (i < larger ? i : larger); }
     int64_t largest() const { return each + (larger > 0); }
@@ -193,7 +194,6 @@ void pack_panel(T* __restrict to, MatrixOf<const T> from, int64_t depth, int64_t
     }
     if (from.column == 1 && count == wide) {
         switch (wide) {
-            case most_rows: return copy_rows<most_rows>(to, from, depth);
             case lanes<T>: return copy_rows<lanes<T>>(to, from, depth);
             case 2 * lanes<T>: return copy_rows<2 * lanes<T>>(to, from, depth);
             case 3 * lanes<T>: return copy_rows<3 * lanes<T>>(to, from, depth);
