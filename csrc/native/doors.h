@@ -22,6 +22,7 @@ Door norm;       // layer, RMS and group norm
 Door pick;       // the largest or smallest of rows
 Door pool;       // maxima and means of windows
 Door positions;  // elements of flattened images
+Door product;    // of matrices
 Door random;     // random numbers
 Door recurrence;  // steps of LSTM and GRU layers
 Door reduce;     // sums and other reductions over axes

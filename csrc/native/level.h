@@ -21,6 +21,7 @@
     TABLE(pick, pick)                      \
     TABLE(pool, pool)                      \
     TABLE(positions, positions)            \
+    TABLE(product, product)                \
     TABLE(random, random)                  \
     TABLE(recurrence, recurrence)          \
     TABLE(reduce, reduce)                  \

@@ -43,13 +43,17 @@ bool read_shape(const Node* node, int i, Sizes& shape) {
 
 bool is_floats(PyObject* g) { return PyArray_CheckExact(g) && is_float(as_array(g)); }
 
+PyObject* reshaped_to(PyObject* array, Sizes& shape) {
+    PyArray_Dims sizes = {shape.values, shape.count};
+    return PyArray_Newshape(as_array(array), &sizes, NPY_CORDER);
+}
+
 PyObject* of_reshape(const Node* node, int i, PyObject* g) {
     Sizes shape;
     if (!PyArray_CheckExact(g) || !read_shape(node, i, shape)) {
         return nullptr;
     }
-    PyArray_Dims sizes = {shape.values, shape.count};
-    return PyArray_Newshape(as_array(g), &sizes, NPY_CORDER);
+    return reshaped_to(g, shape);
 }
 
 PyObject* of_transpose(const Node* node, int, PyObject* g) {
@@ -87,45 +91,80 @@ PyObject* expanded(const Node* node, int i, PyObject* g, bool mean) {
 PyObject* of_sum(const Node* node, int i, PyObject* g) { return expanded(node, i, g, false); }
 PyObject* of_mean(const Node* node, int i, PyObject* g) { return expanded(node, i, g, true); }
 
-// A factor of a product of matrices: the one that the rule asks for.
+// A factor of a product of matrices, the one that the rule asks for: floats of g's dtype. Else null.
 PyObject* factor(const Node* node, int i, PyObject* g) {
     PyObject* other = kept_of(node, 1 + i);
     const bool fits = other && is_floats(g) && PyArray_CheckExact(other) && is_cpu(node) &&
-                      dtype_of(other) == dtype_of(g) && PyArray_NDIM(as_array(g)) == 2 &&
-                      PyArray_NDIM(as_array(other)) == 2;
+                      dtype_of(other) == dtype_of(g);
     return fits ? other : nullptr;
 }
 
-PyObject* product_with(PyObject* a, PyObject* b) { return a && b ? multiply_matrices(a, b) : nullptr; }
+bool is_matrix(PyObject* array) { return PyArray_NDIM(as_array(array)) == 2; }
+
+PyObject* product_of(const Node* node, PyObject* a, PyObject* b) {
+    if (!a || !b) {
+        return nullptr;
+    }
+    if (is_small_product(PyArray_SIZE(as_array(a)), PyArray_DIM(as_array(b), 1))) {
+        return multiply_matrices(a, b);
+    }
+    Ref xp(PyObject_GetAttr(node->device, names.xp));
+    Ref matmul(xp ? PyObject_GetAttrString(xp, "matmul") : nullptr);
+    PyObject* const function[] = {matmul, a, b};
+    return matmul ? call_quietly(function, 2).release() : nullptr;
+}
 
 Ref transposed(PyObject* matrix) { return Ref(PyArray_Transpose(as_array(matrix), nullptr)); }
 
 PyObject* of_matmul(const Node* node, int i, PyObject* g) {
     PyObject* other = factor(node, 1 - i, g);
-    if (!other) {
+    if (!other || !is_matrix(g) || !is_matrix(other)) {
         return nullptr;
     }
-    return i == 0 ? product_with(g, transposed(other)) : product_with(transposed(other), g);
+    return i == 0 ? product_of(node, g, transposed(other)) : product_of(node, transposed(other), g);
+}
+
+// A stack of rows as one matrix; null where it is none.
+Ref as_rows(PyObject* stack) {
+    PyArrayObject* array = as_array(stack);
+    const int dimensions = PyArray_NDIM(array);
+    if (dimensions < 2 || PyArray_SIZE(array) == 0) {
+        return dimensions == 2 ? Ref::to(stack) : Ref();
+    }
+    npy_intp sizes[] = {-1, PyArray_DIM(array, dimensions - 1)};
+    PyArray_Dims shape = {sizes, 2};
+    return dimensions == 2 ? Ref::to(stack) : Ref(PyArray_Newshape(array, &shape, NPY_CORDER));
+}
+
+PyObject* bias_sum(const Node* node, PyObject* rows) {
+    Ref sum = is_floats(rows) && is_cpu(node) ? sum_small(as_array(rows), 1u, false, false) : Ref();
+    if (sum || PyErr_Occurred()) {
+        return sum.release();
+    }
+    Ref xp(PyObject_GetAttr(node->device, names.xp));
+    Ref column_sum(xp ? PyObject_GetAttrString(xp, "column_sum") : nullptr);
+    return column_sum ? call(column_sum, rows).release() : nullptr;
 }
 
 PyObject* of_linear(const Node* node, int i, PyObject* g) {
-    if (i == 2) {
-        if (!PyArray_CheckExact(g) || PyArray_NDIM(as_array(g)) != 2) {
-            return nullptr;
-        }
-        Ref sum = is_floats(g) && is_cpu(node) ? sum_small(as_array(g), 1u, false, false) : Ref();
-        if (sum || PyErr_Occurred()) {
-            return sum.release();
-        }
-        Ref xp(PyObject_GetAttr(node->device, names.xp));
-        Ref column_sum(xp ? PyObject_GetAttrString(xp, "column_sum") : nullptr);
-        return column_sum ? call(column_sum, g).release() : nullptr;
+    Ref rows(PyArray_CheckExact(g) ? as_rows(g) : Ref());
+    if (!rows || i == 2) {
+        return rows ? bias_sum(node, rows) : nullptr;
     }
     PyObject* other = factor(node, 1 - i, g);
     if (!other) {
         return nullptr;
     }
-    return i == 0 ? product_with(g, other) : product_with(transposed(g), other);
+    if (i == 1) {
+        return product_of(node, transposed(rows), as_rows(other));
+    }
+    Ref dx(is_matrix(other) ? product_of(node, rows, other) : nullptr);
+    const int dimensions = PyArray_NDIM(as_array(g));
+    if (!dx || dimensions == 2) {
+        return dx.release();
+    }
+    Sizes shape;
+    return read_shape(node, 0, shape) ? reshaped_to(dx, shape) : nullptr;
 }
 
 // Along the axis that a join was made.

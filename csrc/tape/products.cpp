@@ -16,7 +16,8 @@ PyObject* product_of_two(Used& used, PyObject* const* tensors) {
     if (!operands.read(tensors) || !is_quiet()) {
         return nullptr;
     }
-    if (!used.runs_body(operands.device)) {
+    PyArrayObject *a = as_array(operands.values[0]), *b = as_array(operands.values[1]);
+    if (!is_small_product(PyArray_SIZE(a), PyArray_DIM(b, 1)) || !used.runs_body(operands.device)) {
         return run_used(used, tensors[0], tensors[1]);
     }
     Ref value(multiply_matrices(operands.values[0], operands.values[1]));
@@ -105,7 +106,7 @@ PyObject* serve_linear(Door& door, const Given& given) {
     if (!operands.read(places) || !is_quiet()) {
         return nullptr;
     }
-    if (!used.runs_body(operands.device)) {
+    if (!is_small_product(PyArray_SIZE(x), PyArray_DIM(w, 0)) || !used.runs_body(operands.device)) {
         return run_used(used, places[0], places[1], places[2]);
     }
     const int dimensions = PyArray_NDIM(x);

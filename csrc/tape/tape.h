@@ -204,7 +204,12 @@ PyObject* clip_between(PyObject* x, double low, double high);
 // g where the condition is what is wanted, and where x lies between bounds; 0 elsewhere.
 PyObject* keep_where(PyObject* condition, PyObject* g, bool wanted);
 PyObject* keep_between(PyObject* x, double low, double high, PyObject* g);
-// Products of matrices of one dtype of floats; null with an error only.
+// Products of matrices of one dtype of floats by NumPy, where the device's operation, which has loops,
+// is not faster; null with an error only.
+inline bool is_small_product(npy_intp size_of_left, npy_intp columns) {
+    constexpr npy_intp few = 1 << 12;
+    return size_of_left < few && size_of_left * columns < few;
+}
 PyObject* multiply_matrices(PyObject* a, PyObject* b);
 bool add_row(PyObject* matrix, PyObject* row);  // matrix += row; false with an error
 

@@ -355,7 +355,7 @@ QUICK_FLAGS = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic")
 # Loops with as few roundings as the processor can; the others have the same bits on all.
 FUSED = (
     *("activation.cpp", "attention.cpp", "convolution.cpp", "convolution_weight.cpp"),
-    *("recurrence.cpp", "reduce.cpp", "rows.cpp"),
+    *("product.cpp", "recurrence.cpp", "reduce.cpp", "rows.cpp"),
 )
 
 
