@@ -278,8 +278,8 @@ Ref compute(Caller& caller, PyObject* implementation, PyObject* const* operands)
     return value;
 }
 
-PyObject* quiet_function(const char* name) {
-    Ref module(PyImport_ImportModule("tapegrad.core.quiet"));
+PyObject* function_of(const char* from, const char* name) {
+    Ref module(PyImport_ImportModule(from));
     return module ? PyObject_GetAttrString(module, name) : nullptr;
 }
 
@@ -304,15 +304,21 @@ bool is_recording() {
 }
 
 bool is_numpys(Caller& caller, PyObject* device) {
-    PyObject* implementation = PyDict_GetItemWithError(caller.implementations, device);
-    if (implementation) {
-        look_at(caller, implementation);
+    Ref found = Ref::to(PyDict_GetItemWithError(caller.implementations, device));
+    if (!found && caller.compute) {  // the function in place does not run the primitive, which would
+        static PyObject* const look_up = function_of("tapegrad.core.caller", "_implementation");
+        Ref name(PyObject_GetAttrString(caller.declared, "name"));
+        found = look_up && name ? call(look_up, name, device, caller.implementations) : Ref();
     }
-    return implementation && caller.is_numpys;
+    if (found) {
+        look_at(caller, found);
+    }
+    return found && caller.is_numpys;
 }
 
 Ref call_quietly(PyObject* const* function, Py_ssize_t arguments) {
-    static PyObject* const callers[] = {quiet_function("of_one"), quiet_function("of_two")};
+    static PyObject* const callers[] = {function_of("tapegrad.core.quiet", "of_one"),
+                                        function_of("tapegrad.core.quiet", "of_two")};
     PyObject* caller = callers[arguments - 1];
     return Ref(caller ? PyObject_Vectorcall(caller, function, size_t(1 + arguments), nullptr) : nullptr);
 }
