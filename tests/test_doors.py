@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -930,6 +932,15 @@ def test_usual_calls_are_served(name: str, args: list[Any], options: dict[str, A
     key = f"{function.__module__.removeprefix('tapegrad.ops.')}.{function.__name__}"
     used = [(getattr(tensor_xp, p), bodies.get(p)) for p in accelerator.compiled.doors[key]]
     accelerator.compiled.Door(key, refuse, None, None, used)(*args, **options)
+
+
+def test_arithmetic_in_place_is_served_before_any_other() -> None:
+    code = (
+        "import tapegrad as tg; x = tg.ones(3); x.mul_(2); from tapegrad.ops.indexing import inplace;"
+        "inplace._change_at_once = None; x.mul_(2); print(x.tolist(), x._version)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[4.0, 4.0, 4.0] 2\n", done.stderr
 
 
 def test_a_door_is_the_function_it_stands_for() -> None:

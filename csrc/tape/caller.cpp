@@ -150,7 +150,7 @@ Ref new_node(Caller& caller, PyObject* device, PyObject* array) {
 // A result that a node keeps may be out of the collector's sight as its own node is.
 void note_kept(PyObject* tensor) {
     const Tensor* kept = as_tensor(tensor);
-    if (Py_IS_TYPE(tensor, engine.tensor) && !kept->place && !kept->dict && is_set(kept->node) &&
+    if (tensor && Py_IS_TYPE(tensor, engine.tensor) && !kept->place && !kept->dict && is_set(kept->node) &&
         is_node(kept->node) && is_untracked(kept->node) && PyObject_GC_IsTracked(tensor)) {
         PyObject_GC_UnTrack(tensor);
         leave_untracked(tensor);
@@ -192,9 +192,7 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
             if (keeps(caller, i, operands.wanted)) {
                 node->kept[1 + i] = Py_NewRef(operands.values[i]);
                 node->input[i] = Py_XNewRef(operands.tensors[i]);
-                if (operands.tensors[i]) {
-                    note_kept(operands.tensors[i]);
-                }
+                note_kept(operands.tensors[i]);
             }
         }
     } else {
@@ -210,9 +208,7 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
             if (keeps_any) {
                 PyObject* tensor = keeps(caller, i, operands.wanted) ? operands.tensors[i] : nullptr;
                 PyTuple_SET_ITEM(node->inputs, i, Py_NewRef(tensor ? tensor : Py_None));
-                if (tensor) {
-                    note_kept(tensor);
-                }
+                note_kept(tensor);
             }
         }
     }
@@ -232,17 +228,17 @@ FlatLoop* loop_of(PyObject* implementation) {
     return reinterpret_cast<FlatLoop*>(PyCapsule_GetPointer(capsule, TAPEGRAD_FLAT_LOOP));
 }
 
-// NumPy's loop from numbers of this type to others of it; null where there is none.
-NumpyLoop loop_of(PyObject* function, int type) {
+// Where a function of NumPy's has its loop from numbers of this type to others of it, or -1.
+int place_of_loop(PyObject* function, int type) {
     const auto* ufunc = reinterpret_cast<PyUFuncObject*>(function);
     if (ufunc->nin == 1 && ufunc->nout == 1 && !ufunc->core_enabled) {
         for (int i = 0; i < ufunc->ntypes; ++i) {
             if (ufunc->types[2 * i] == type && ufunc->types[2 * i + 1] == type) {
-                return {ufunc->functions[i], ufunc->data ? ufunc->data[i] : nullptr};
+                return i;
             }
         }
     }
-    return {};
+    return -1;
 }
 
 // Finds out how this implementation computes.
@@ -259,8 +255,7 @@ void look_at(Caller& caller, PyObject* implementation) {
     caller.loop = alone ? loop_of(implementation) : nullptr;
     PyErr_Clear();
     for (const int type : {NPY_FLOAT32, NPY_FLOAT64}) {
-        const bool found = alone && function;
-        caller.numpy_loops[type == NPY_FLOAT64] = found ? loop_of(function, type) : NumpyLoop{};
+        caller.places[type == NPY_FLOAT64] = alone && function ? place_of_loop(function, type) : -1;
     }
     Py_XSETREF(caller.known, Py_NewRef(implementation));
 }
@@ -273,13 +268,13 @@ Ref compute(Caller& caller, PyObject* implementation, PyObject* const* operands)
     }
     Ref value(caller.loop ? run_loop(*caller.loop, implementation, operands[0]) : nullptr);
     if (!value && caller.bare && !PyErr_Occurred()) {
-        value = Ref(run_loop(caller.numpy_loops, operands[0]));
+        value = Ref(run_loop(caller.bare, caller.places, operands[0]));
     }
     return value;
 }
 
-PyObject* quiet_function(const char* name) {
-    Ref module(PyImport_ImportModule("tapegrad.core.quiet"));
+PyObject* function_of(const char* from, const char* name) {
+    Ref module(PyImport_ImportModule(from));
     return module ? PyObject_GetAttrString(module, name) : nullptr;
 }
 
@@ -304,15 +299,21 @@ bool is_recording() {
 }
 
 bool is_numpys(Caller& caller, PyObject* device) {
-    PyObject* implementation = PyDict_GetItemWithError(caller.implementations, device);
-    if (implementation) {
-        look_at(caller, implementation);
+    Ref found = Ref::to(PyDict_GetItemWithError(caller.implementations, device));
+    if (!found && caller.compute) {  // the function in place does not run the primitive, which would
+        static PyObject* const look_up = function_of("tapegrad.core.caller", "_implementation");
+        Ref name(PyObject_GetAttrString(caller.declared, "name"));
+        found = look_up && name ? call(look_up, name, device, caller.implementations) : Ref();
     }
-    return implementation && caller.is_numpys;
+    if (found) {
+        look_at(caller, found);
+    }
+    return found && caller.is_numpys;
 }
 
 Ref call_quietly(PyObject* const* function, Py_ssize_t arguments) {
-    static PyObject* const callers[] = {quiet_function("of_one"), quiet_function("of_two")};
+    static PyObject* const callers[] = {function_of("tapegrad.core.quiet", "of_one"),
+                                        function_of("tapegrad.core.quiet", "of_two")};
     PyObject* caller = callers[arguments - 1];
     return Ref(caller ? PyObject_Vectorcall(caller, function, size_t(1 + arguments), nullptr) : nullptr);
 }

@@ -336,8 +336,7 @@ PyTypeObject storage_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
 
 template <class Type, inquiry clear>
 PyTypeObject* ready(PyTypeObject& type, const char* name, newfunc make, traverseproc traverse,
-                    PyMemberDef* members, PyGetSetDef* getset,
-                    PyMethodDef* methods = nullptr) {
+                    PyMemberDef* members, PyGetSetDef* getset, PyMethodDef* methods = nullptr) {
     if (!(type.tp_flags & Py_TPFLAGS_READY)) {
         type.tp_name = name;
         type.tp_basicsize = sizeof(Type);
@@ -428,18 +427,18 @@ PyObject* shape_of(Node* node) {
 
 PyTypeObject* tensor_fields() {
     return ready<Tensor, clear_tensor>(tensor_type, "tapegrad._tape.TensorFields", PyType_GenericNew,
-                         traverse_tensor, tensor_members, tensor_getset);
+                                       traverse_tensor, tensor_members, tensor_getset);
 }
 
 PyTypeObject* node_fields() {
     return ready<Node, clear_node>(node_type, "tapegrad._tape.NodeFields", new_node, traverse_node,
-                       node_members, node_getset);
+                                   node_members, node_getset);
 }
 
 PyTypeObject* storage_fields() {
     return ready<Storage, clear_storage>(storage_type, "tapegrad._tape.StorageFields", PyType_GenericNew,
-                          traverse_storage, storage_members,
-                          storage_getset, storage_methods);
+                                         traverse_storage, storage_members, storage_getset,
+                                         storage_methods);
 }
 
 void adopt_classes() {

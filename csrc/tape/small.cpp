@@ -162,17 +162,15 @@ PyObject* run_loop(FlatLoop& loop, PyObject* kernel, PyObject* x) {
     return done ? result.release() : nullptr;
 }
 
-PyObject* run_loop(const NumpyLoop (&loops)[2], PyObject* x) {
-    if (!is_small(x)) {
-        return nullptr;
-    }
-    const NumpyLoop& loop = loops[PyArray_TYPE(as_array(x)) == NPY_FLOAT64];
-    PyObject* result = loop.function ? empty_like(as_array(x)) : nullptr;
+PyObject* run_loop(PyObject* ufunc, const int (&places)[2], PyObject* x) {
+    const int place = is_small(x) ? places[PyArray_TYPE(as_array(x)) == NPY_FLOAT64] : -1;
+    PyObject* result = place < 0 ? nullptr : empty_like(as_array(x));
     if (result) {
+        const auto* of = reinterpret_cast<PyUFuncObject*>(ufunc);
         char* arrays[] = {data<char>(x), data<char>(result)};
         const npy_intp size = PyArray_SIZE(as_array(x)), step = PyArray_ITEMSIZE(as_array(x));
         const npy_intp steps[] = {step, step};
-        loop.function(arrays, &size, steps, loop.data);
+        of->functions[place](arrays, &size, steps, of->data ? of->data[place] : nullptr);
     }
     return result;
 }

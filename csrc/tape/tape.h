@@ -155,10 +155,6 @@ inline PyObject* kept_of(const Node* node, int i) {
 
 // ---- the callers of primitives (caller.cpp) ----
 
-struct NumpyLoop {  // of a function of NumPy's; see PyUFuncObject
-    PyUFuncGenericFunction function;
-    void* data;
-};
 
 constexpr int most_inputs = 6, most_arguments = 16;
 
@@ -176,9 +172,9 @@ struct Caller {
     PyObject* ufunc;  // NumPy's function, where it is computed here, too
     PyObject* known;  // the implementation of which is known:
     bool is_numpys;   // whether it is that function,
-    bool bare;        // or another one of NumPy's, without one in Python around it;
-    FlatLoop* loop;   // and its loop here for an array alone, or NumPy's for float and double
-    NumpyLoop numpy_loops[2];
+    PyObject* bare;   // borrowed: or another one of NumPy's, without one in Python around it;
+    FlatLoop* loop;   // and what it has of loops for an array alone:
+    int places[2];    // those of NumPy's function for float and double, by their places, or -1
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
@@ -234,7 +230,7 @@ Compute* find_compute(const char* name);
 Compute add_two, subtract_two, multiply_two, divide_two, negate;
 // By a loop for an array alone, of a kernel or of NumPy's.
 PyObject* run_loop(FlatLoop& loop, PyObject* kernel, PyObject* x);
-PyObject* run_loop(const NumpyLoop (&loops)[2], PyObject* x);
+PyObject* run_loop(PyObject* ufunc, const int (&places)[2], PyObject* x);
 PyObject* add_up(PyObject* a, PyObject* b);  // a + b, whatever they are
 using Onto = bool(PyObject* a, PyObject* b);  // a += b and the like, where it is done here
 Onto add_onto, sub_onto, mul_onto, div_onto;

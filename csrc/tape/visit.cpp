@@ -348,7 +348,7 @@ bool let_go(Node* node) {
             return bool(saves_any);
         }
     }
-    for (PyObject*& each : node->kept) Py_CLEAR(each);
+    for (PyObject*& each : node->kept) drop_array(each);
     for (PyObject*& each : node->input) Py_CLEAR(each);
     node->keeps_inputs = 0;
     Py_XSETREF(node->saved, Py_NewRef(Py_None));
@@ -404,7 +404,10 @@ bool visit_node(Walk* walk, PyObject* object, bool retain_graph, PyObject* retai
     if (engine.last_change > node->serial && !call(engine.check, object, Py_False)) {
         return false;
     }
-    return hand_on(walk, object, g, watched) && (retain_graph || let_go(node));
+    const bool done = hand_on(walk, object, g, watched);
+    PyObject* over = g.release();
+    drop_array(over);
+    return done && (retain_graph || let_go(node));
 }
 
 bool visit_all(Walk* walk, bool retain_graph, PyObject* retained) {
