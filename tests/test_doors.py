@@ -165,7 +165,10 @@ OF_ONE: dict[str, list[Call]] = {
         *[call(n) for n in (2, 2.0, 3, 0.5, -1, 0, True, None, float("nan"), np.float64(2))],
         *[call(exponent=2), call(tg.tensor(2.0)), call(tg.tensor(2)), call(), call(2, 2)],
     ],
-    **{n: REDUCTIONS[:26] for n in ("argmax", "argmin", "amax", "amin", "all", "any", "prod")},
+    **{
+        n: REDUCTIONS[:26]
+        for n in ("argmax", "argmin", "amax", "amin", "all", "any", "logsumexp", "prod")
+    },
     **{
         name: [
             *REDUCTIONS[:26],
@@ -879,6 +882,7 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("flip", [made((4, 4)), 0], {}),
     ("roll", [made((4, 4)), 1, 0], {}),
     ("nll_loss", [made((4, 4)), tg.tensor([0, 1, 2, 3])], {}),
+    ("logsumexp", [made((4, 4)), 1], {}),
     ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
     ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
     ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),
