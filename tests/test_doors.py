@@ -190,6 +190,16 @@ OF_ONE: dict[str, list[Call]] = {
         n: [call(), *[call(d) for d in (0, 1, -2, 9, -9, True, 1.0)], call(diagonal=1), call(0, 1)]
         for n in ("tril", "triu")
     },
+    **{
+        name: [
+            *[call(d) for d in DIMS],
+            call(dim=0),
+            call(0, dtype=tg.float64),
+            call(axis=1),
+            call(),
+        ]
+        for name in ("cumsum", "cumprod")
+    },
     "flip": [*[call(*o) for o in ORDERS], *[call(o) for o in ORDERS], call(dims=(1, 0)), call(0)],
     "roll": [
         *[call(n, d) for n in (0, 1, -1, 9, True, 1.0, (1,)) for d in (0, -1, 1, 5, None, (0,))],
@@ -508,7 +518,7 @@ OTHERS: list[Any] = [
     *[made((4, 4), tg.float64), made((4, 4)).requires_grad_(), made((2, 4)), np.float32(2)],
 ]
 GIVEN: dict[str, list[Call]] = {
-    **dict.fromkeys(["zero_", "exp_", "neg_", "relu_", "sqrt_", "floor_"], [call(), call(1)]),
+    **{n: [call(), call(1)] for n in ("zero_", "exp_", "neg_", "relu_", "sqrt_", "floor_")},
     "__setitem__": [
         call(index, other)
         for index in [
@@ -778,7 +788,7 @@ def test_what_makes_tensors_like_others() -> None:
     for emulated in (made((2, 3)).to("emulated"), made((2, 3), tg.float16)):
         assert_alike("zeros_like", [emulated], {})
     x = tg.empty_like(made((3, 2)).T)
-    assert x.shape == (2, 3) and x.is_contiguous() and x.dtype is tg.float32
+    assert (x.shape, x.is_contiguous(), x.dtype) == ((2, 3), True, tg.float32)
 
 
 def test_gather_and_index_select() -> None:
@@ -883,6 +893,7 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("roll", [made((4, 4)), 1, 0], {}),
     ("nll_loss", [made((4, 4)), tg.tensor([0, 1, 2, 3])], {}),
     ("logsumexp", [made((4, 4)), 1], {}),
+    ("cumsum", [made((4, 4)), 1], {}),
     ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
     ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
     ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),

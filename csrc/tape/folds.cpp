@@ -250,6 +250,24 @@ PyObject* serve_norm(Door& door, const Given& given) {
     return over ? run_used(door.used[0], of.tensor, two, over, of.keep ? Py_True : Py_False) : nullptr;
 }
 
+// cumsum(input, dim), cumprod: their primitives have the axis, and cumsum whether from the end
+PyObject* serve_cumulative(Door& door, const Given& given) {
+    PyObject* places[2];
+    int axis;
+    if (!given.place({"input", "dim"}, places)) {
+        return nullptr;
+    }
+    PyArrayObject* x = array_in(places[0]);
+    if (!x || !is_float(x) || PyArray_NDIM(x) == 0 || PyArray_SIZE(x) == 0 ||
+        !read_axis(places[1], PyArray_NDIM(x), axis)) {
+        return nullptr;
+    }
+    Caller& caller = *door.used[0].caller;
+    Ref along(PyLong_FromLong(axis));
+    PyObject* const arguments[] = {places[0], along, Py_False};
+    return along ? run(caller, arguments, 1, caller.parameters) : nullptr;
+}
+
 // ---- rules ----
 
 // What a rule of a reduction starts from: the input, and the result and its gradient, which the
@@ -427,6 +445,8 @@ PyObject* count_up(Used& used, PyObject* tensor, unsigned axes, bool keep) {
 
 const DoorEntry fold_doors[] = {
     {"linalg.norms.p_norm", serve_norm, {"vector_norm"}},
+    {"reduction.cumulative.cumprod", serve_cumulative, {"cumprod"}},
+    {"reduction.cumulative.cumsum", serve_cumulative, {"cumsum"}},
     {"reduction.minmax.amax", serve_extremes<true>, {"amax"}},
     {"reduction.minmax.amin", serve_extremes<false>, {"amin"}},
     {"reduction.moments.std", serve_spread, {"std"}},
