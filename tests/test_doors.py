@@ -168,7 +168,10 @@ OF_ONE: dict[str, list[Call]] = {
         *[call(n) for n in (2, 2.0, 3, 0.5, -1, 0, True, None, float("nan"), np.float64(2))],
         *[call(exponent=2), call(tg.tensor(2.0)), call(tg.tensor(2)), call(), call(2, 2)],
     ],
-    **{n: REDUCTIONS[:26] for n in ("argmax", "argmin", "amax", "amin", "all", "any", "prod")},
+    **{
+        n: REDUCTIONS[:26]
+        for n in ("argmax", "argmin", "amax", "amin", "all", "any", "logsumexp", "prod")
+    },
     **{
         name: [
             *REDUCTIONS[:26],
@@ -189,6 +192,16 @@ OF_ONE: dict[str, list[Call]] = {
     **{
         n: [call(), *[call(d) for d in (0, 1, -2, 9, -9, True, 1.0)], call(diagonal=1), call(0, 1)]
         for n in ("tril", "triu")
+    },
+    **{
+        name: [
+            *[call(d) for d in DIMS],
+            call(dim=0),
+            call(0, dtype=tg.float64),
+            call(axis=1),
+            call(),
+        ]
+        for name in ("cumsum", "cumprod")
     },
     "flip": [*[call(*o) for o in ORDERS], *[call(o) for o in ORDERS], call(dims=(1, 0)), call(0)],
     "roll": [
@@ -504,7 +517,7 @@ OTHERS: list[Any] = [
     *[made((4, 4), tg.float64), made((4, 4)).requires_grad_(), made((2, 4)), np.float32(2)],
 ]
 GIVEN: dict[str, list[Call]] = {
-    **dict.fromkeys(["zero_", "exp_", "neg_", "relu_", "sqrt_", "floor_"], [call(), call(1)]),
+    **{n: [call(), call(1)] for n in ("zero_", "exp_", "neg_", "relu_", "sqrt_", "floor_")},
     "__setitem__": [
         call(index, other)
         for index in [
@@ -774,7 +787,7 @@ def test_what_makes_tensors_like_others() -> None:
     for emulated in (made((2, 3)).to("emulated"), made((2, 3), tg.float16)):
         assert_alike("zeros_like", [emulated], {})
     x = tg.empty_like(made((3, 2)).T)
-    assert x.shape == (2, 3) and x.is_contiguous() and x.dtype is tg.float32
+    assert (x.shape, x.is_contiguous(), x.dtype) == ((2, 3), True, tg.float32)
 
 
 def test_gather_and_index_select() -> None:
@@ -878,6 +891,8 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("flip", [made((4, 4)), 0], {}),
     ("roll", [made((4, 4)), 1, 0], {}),
     ("nll_loss", [made((4, 4)), tg.tensor([0, 1, 2, 3])], {}),
+    ("logsumexp", [made((4, 4)), 1], {}),
+    ("cumsum", [made((4, 4)), 1], {}),
     ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
     ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
     ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),

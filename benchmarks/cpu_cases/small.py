@@ -25,7 +25,17 @@ OPERATIONS = (
     *("x.mean(-1, keepdim=True)", "x.max(1)[0]", "lib.cat((x, w))", "lib.stack((x, w))"),
     *("x.split(2)[0]", "x.reshape(2, 8)", "x.view(2, 8)", "x.transpose(0, 1)"),
     *("F.softmax(x, -1)", "F.layer_norm(x, (4,), g, b)", "F.cross_entropy(x, t)"),
-    *("x.clamp(-1.0, 1.0)", "lib.where(c, x, w)", "x.detach().add_(z)"),
+    *("x.clamp(-1.0, 1.0)", "lib.where(c, x, w)", "x.detach().add_(z)", "x.clone().mul_(w)"),
+    *("x.clone().relu_()", "x.clone().zero_()", "x.max()", "x.amax(1)", "x.var(1)", "x.norm()"),
+    *("x.logsumexp(1)", "x.cumsum(1)", "x.topk(2)[0]", "x.sort(1)[0]", "x[t]", "x[c]"),
+    *("x.index_select(1, t)", "x.gather(0, t.reshape(1, 4))", "lib.addmm(b, x, w)", "lib.mv(x, b)"),
+    *("x.clone()", "x.flip(0)", "x.roll(1, 0)", "x.tril()", "F.nll_loss(x, t)", "F.silu(x)"),
+    *("x.add(w, alpha=2)", "lib.lerp(x, w, 0.3)", "lib.addcmul(x, w, z)", "lib.maximum(x, w)"),
+)
+PLAIN_OPERATIONS = (  # without a gradient
+    *("lib.zeros(4, 4)", "lib.ones_like(x)", "lib.full((4, 4), 2.0)", "lib.arange(10)"),
+    *("lib.tensor([1.0, 2.0])", "x.double()", "x.long()", "x == w", "x.argmax(1)", "c.any()"),
+    *("c.sum()", "x.detach().sqrt_()", "x.detach().__setitem__(t, 1.0)"),
 )
 
 
@@ -62,6 +72,9 @@ def operations() -> Iterator[Case]:
             for mode, goal in zip(("no grad", "grad", "fwd+bwd"), goals, strict=True):
                 make = partial(operation, mode, expression)
                 yield Case(f"{expression}, {mode}", make, goal, calls=REPEATS, alone=True)
+    for expression in PLAIN_OPERATIONS:
+        make = partial(operation, "no grad", expression)
+        yield Case(f"{expression}, no grad", make, OTHER, calls=REPEATS, alone=True)
 
 
 def chain(mode: str, lib: Any) -> Step:

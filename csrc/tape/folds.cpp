@@ -250,6 +250,24 @@ PyObject* serve_norm(Door& door, const Given& given) {
     return over ? run_used(door.used[0], of.tensor, two, over, of.keep ? Py_True : Py_False) : nullptr;
 }
 
+// cumsum(input, dim), cumprod: their primitives have the axis, and cumsum whether from the end
+PyObject* serve_cumulative(Door& door, const Given& given) {
+    PyObject* places[2];
+    int axis;
+    if (!given.place({"input", "dim"}, places)) {
+        return nullptr;
+    }
+    PyArrayObject* x = array_in(places[0]);
+    if (!x || !is_float(x) || PyArray_NDIM(x) == 0 || PyArray_SIZE(x) == 0 ||
+        !read_axis(places[1], PyArray_NDIM(x), axis)) {
+        return nullptr;
+    }
+    Caller& caller = *door.used[0].caller;
+    Ref along(PyLong_FromLong(axis));
+    PyObject* const arguments[] = {places[0], along, Py_False};
+    return along ? run(caller, arguments, 1, caller.parameters) : nullptr;
+}
+
 // ---- rules ----
 
 // What a rule of a reduction starts from: the input, and the result and its gradient, which the
@@ -364,6 +382,48 @@ PyObject* of_extreme(const Node* node, int, PyObject* g) {
     return result.release();
 }
 
+// Each element's share of its group's sum.
+PyObject* of_logsumexp(const Node* node, int, PyObject* g) {
+    Reduced of;
+    if (!of.read(node, g, 2)) {
+        return nullptr;
+    }
+    Ref distances(of.map(of.x, [](auto x, auto y, auto) {
+        using T = decltype(x);
+        return y == T(-INFINITY) ? x : x == y && y == T(INFINITY) ? T(0) : x - y;
+    }));
+    Ref xp(distances ? PyObject_GetAttr(node->device, names.xp) : nullptr);
+    Ref exp(xp ? PyObject_GetAttrString(xp, "exp") : nullptr);
+    Ref part = exp ? call(exp, distances) : Ref();
+    if (!part || !PyArray_CheckExact(part.object) || !is_alike(as_array(part), of.x)) {
+        return nullptr;
+    }
+    Ref whole = sum_small(as_array(part), of.axes, false, false);
+    if (!whole) {
+        return nullptr;
+    }
+    of_floats(of.x, [&](auto kind) {
+        using T = decltype(kind);
+        T *sums = data_of<T>(whole), *shares = data_of<T>(part);
+        const T *y = data_in<T>(of.y), *gradient = data_in<T>(of.g);
+        for (npy_intp k = 0; k < of.block.outer * of.block.inner; ++k) {
+            sums[k] = (y[k] == T(-INFINITY) ? T(0) : gradient[k]) / (sums[k] == 0 ? T(1) : sums[k]);
+        }
+        of.block.each([=](npy_intp i, npy_intp k) { shares[i] = sums[k] * shares[i]; });
+        return true;
+    });
+    return part.release();
+}
+
+// logsumexp(input, dim, keepdim)
+PyObject* serve_logsumexp(Door& door, const Given& given) {
+    Reduction of;
+    PyObject* places[3];
+    return of.read(given) && is_float(of.x) && given.place({"input", "dim", "keepdim"}, places) && places[1]
+               ? of.run(door.used[0], [] { return Ref(); })
+               : nullptr;
+}
+
 }  // namespace
 
 PyObject* extreme_of_all(Used& used, PyObject* tensor, bool largest) {
@@ -385,17 +445,21 @@ PyObject* count_up(Used& used, PyObject* tensor, unsigned axes, bool keep) {
 
 const DoorEntry fold_doors[] = {
     {"linalg.norms.p_norm", serve_norm, {"vector_norm"}},
+    {"reduction.cumulative.cumprod", serve_cumulative, {"cumprod"}},
+    {"reduction.cumulative.cumsum", serve_cumulative, {"cumsum"}},
     {"reduction.minmax.amax", serve_extremes<true>, {"amax"}},
     {"reduction.minmax.amin", serve_extremes<false>, {"amin"}},
     {"reduction.moments.std", serve_spread, {"std"}},
     {"reduction.moments.var", serve_spread, {"var"}},
     {"reduction.reduce.all", serve_truth<true>, {"all"}},
     {"reduction.reduce.any", serve_truth<false>, {"any"}},
+    {"reduction.reduce.logsumexp", serve_logsumexp, {"logsumexp"}},
     {"reduction.reduce.prod", serve_prod, {"prod"}},
     {nullptr, nullptr, {}},
 };
 
 const RuleEntry fold_rules[] = {
-    {"amax", of_extreme}, {"amin", of_extreme},     {"std", of_std},
-    {"var", of_var},      {"vector_norm", of_norm}, {nullptr, nullptr},
+    {"amax", of_extreme}, {"amin", of_extreme}, {"logsumexp", of_logsumexp},
+    {"std", of_std},      {"var", of_var},      {"vector_norm", of_norm},
+    {nullptr, nullptr},
 };

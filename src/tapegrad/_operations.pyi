@@ -349,8 +349,8 @@ class Operations:
         """In-place version of ``conj_physical``."""
     def contiguous(self, memory_format: Any = None) -> Tensor:
         """The tensor itself if its elements lie in row-major order in memory, else a copy ..."""
-    def copy_(self, source: Tensor, non_blocking: _bool = False) -> Tensor:
-        """Copy ``source`` (broadcast, converted, from any device) into this tensor; ..."""
+    def copy_(self, source: Any, non_blocking: _bool = False) -> Tensor:
+        """Copy ``source`` (a tensor, broadcast, converted, from any device; or a number) ..."""
     def copysign(self, other: Any) -> Tensor:
         """|input| with the sign of ``other`` (a tensor or a number, -0.0 has one), ..."""
     def copysign_(self, other: Any) -> Tensor:

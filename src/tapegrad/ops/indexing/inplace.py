@@ -200,8 +200,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
-    """Copy ``source`` (broadcast, converted, from any device; or a number) into this tensor; returns
-    and raises what ``zero_`` does."""
+    """Copy ``source`` (a tensor, broadcast, converted, from any device; or a number) into this
+    tensor; returns and raises what ``zero_`` does."""
     if isinstance(source, (int, float, np.generic)):
         source = tensor(source, dtype=float64 if isinstance(source, float) else None)
     if not isinstance(source, Tensor):
