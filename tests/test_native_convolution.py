@@ -172,6 +172,18 @@ def test_convolutions_read_arrays_of_any_layout() -> None:
         np.testing.assert_array_equal(tg.device("cpu").ops[op](*strided, **options), expected)
 
 
+@pytest.mark.parametrize("dtype", [tg.float16, tg.bfloat16], ids=str)
+def test_convolutions_of_16_bit_floats_are_those_of_float32_rounded_once(dtype: Any) -> None:
+    """Of whatever computes them: so do the loops, which know no others."""
+    for op, arrays, options in calls_of("Winograd"):
+        narrow = [None if a is None else tg.tensor(a).to(dtype).numpy() for a in arrays]
+        wide = [None if a is None else a.astype("float32") for a in narrow]
+        mine = tg.device("cpu").ops[op](*narrow, **options)
+        expected = tg.device("cpu").ops[op](*wide, **options).astype(mine.dtype)
+        assert mine.dtype == expected.dtype
+        assert mine.tobytes() == expected.tobytes()
+
+
 def test_convolutions_decline_what_they_do_not_serve() -> None:
     calls: list[Any] = []
     for op, arrays, options in calls_of("groups"):

@@ -119,6 +119,7 @@ std::vector<int32_t> positions_of(const Source& source, const Pieces& pieces, co
     for (int i = 0; i < 3; ++i) {
         units[i] = i == pieces.strip_axis ? pieces.strip : along[i].units;
     }
+    positions.reserve(size_t(pieces.images * units[0] * units[1] * units[2]));
     for (int64_t image = 0; image < pieces.images; ++image) {
         for (int64_t i = 0; i < units[0]; ++i) {
             for (int64_t j = 0; j < units[1]; ++j) {
@@ -135,6 +136,7 @@ std::vector<int32_t> positions_of(const Source& source, const Pieces& pieces, co
 
 void cover(const std::vector<int32_t>& positions, int width, std::vector<int32_t>& starts,
            std::vector<int32_t>& lanes) {
+    lanes.reserve(positions.size());
     for (int32_t position : positions) {
         if (starts.empty() || position >= starts.back() + width) {
             starts.push_back(position);

@@ -21,46 +21,43 @@ struct Packed {
 void find_runs(const Correlation& of, const Along* along, const int64_t* first,
                const std::vector<int32_t>& lanes, int places, Packed& packed) {
     const Pieces& pieces = of.pieces;
-    int64_t units[3], size[3], stride[3];
-    stride[2] = 1;
-    stride[1] = along[2].results;
-    stride[0] = along[1].results * along[2].results;
+    int64_t units[3], size[3];
     for (int i = 0; i < 3; ++i) {
         units[i] = i == pieces.strip_axis ? pieces.strip : along[i].units;
         size[i] = along[i].units_of(first[i]);
     }
     const int64_t of_image = pieces.groups * pieces.rows * of.result_plane;
-    size_t place = 0;
-    for (int64_t image = 0; image < pieces.images; ++image) {
-        for (int64_t i = 0; i < units[0]; ++i) {
-            for (int64_t j = 0; j < units[1]; ++j) {
-                for (int64_t k = 0; k < units[2]; ++k, ++place) {
-                    const int64_t at[3] = {i, j, k};
-                    const int32_t panel = lanes[place] / places, lane = lanes[place] % places;
-                    while (int32_t(packed.run_begin.size()) <= panel) {
-                        packed.run_begin.push_back(int32_t(packed.runs.size()));
-                    }
-                    int64_t target = image * of_image;
-                    bool there = true;
-                    for (int a = 0; a < 3; ++a) {
-                        target += (at[a] * along[a].apart + first[a]) * stride[a];
-                        there = there && at[a] < size[a];
-                    }
-                    if (!there) {
-                        continue;
-                    }
-                    const bool begun = int32_t(packed.runs.size()) > packed.run_begin[size_t(panel)];
-                    Run* last = begun ? &packed.runs.back() : nullptr;
-                    const bool same_strip = pieces.strips == 1 || (last != nullptr && k > 0);
-                    if (begun && same_strip && last->image == image &&
-                        last->lane + last->length == lane &&
-                        last->target + last->length * along[2].apart == target) {
-                        ++last->length;
-                    } else {
-                        packed.runs.push_back({int32_t(image), int32_t(at[pieces.strip_axis]), lane,
-                                               1, target});
-                    }
-                }
+    const int64_t in_row = std::min(units[2], size[2]);
+    const int32_t* lane = lanes.data();
+    for (int64_t row = 0; row < pieces.images * units[0] * units[1]; ++row, lane += units[2]) {
+        const int64_t image = row / units[1] / units[0];
+        const int64_t i = row / units[1] % units[0], j = row % units[1];
+        if (i >= size[0] || j >= size[1]) {
+            continue;
+        }
+        const int64_t depth = i * along[0].apart + first[0], height = j * along[1].apart + first[1];
+        const int64_t target = image * of_image + first[2] +
+                               (depth * along[1].results + height) * along[2].results;
+        for (int64_t k = 0, length; k < in_row; k += length) {
+            const int32_t panel = lane[k] / places, in_panel = lane[k] % places;
+            const int64_t most = std::min<int64_t>(in_row - k, places - in_panel);
+            for (length = 1; length < most && lane[k + length] == lane[k] + length;) {
+                ++length;
+            }
+            while (int32_t(packed.run_begin.size()) <= panel) {
+                packed.run_begin.push_back(int32_t(packed.runs.size()));
+            }
+            const int64_t to = target + k * along[2].apart;
+            const bool begun = int32_t(packed.runs.size()) > packed.run_begin[size_t(panel)];
+            Run* last = begun ? &packed.runs.back() : nullptr;
+            if (begun && (pieces.strips == 1 || k > 0) && last->image == image &&
+                last->lane + last->length == in_panel &&
+                last->target + last->length * along[2].apart == to) {
+                last->length += int32_t(length);
+            } else {
+                const int64_t at[3] = {i, j, k};
+                packed.runs.push_back({int32_t(image), int32_t(at[pieces.strip_axis]), in_panel,
+                                       int32_t(length), to});
             }
         }
     }

@@ -19,13 +19,27 @@ from tapegrad.core.tensor import Tensor
 def in_float32(body: Callable) -> Callable:
     """Run a body on float32 copies of its float16 and bfloat16 inputs, and store its result, or
     the tuple of its results, in their dtype again. Extras (means, norms) stay float32."""
+    return _of_float32(body, body)
 
+
+def in_float32_anew(body: Callable) -> Callable:
+    """Likewise, but call the operation of the body's name again: for those of which a device has
+    something faster than the body, for float32 only."""
+    name = body.__name__
+
+    def anew(xp: Any, *arrays: Array, **parameters: Any) -> Any:
+        return getattr(xp, name)(*arrays, **parameters)
+
+    return _of_float32(body, anew)
+
+
+def _of_float32(body: Callable, run: Callable) -> Callable:
     @wraps(body)
     def widened(xp: Any, *arrays: Array, **parameters: Any) -> Any:
         narrow = [a.dtype for a in arrays if hasattr(a, "dtype") and is_low_precision(a.dtype)]
         if not narrow:
             return body(xp, *arrays, **parameters)
-        result = body(xp, *[_wide(xp, a) for a in arrays], **parameters)
+        result = run(xp, *[_wide(xp, a) for a in arrays], **parameters)
         if isinstance(result, tuple):
             return (_narrow(xp, result[0], narrow[0]), *result[1:])
         return _narrow(xp, result, narrow[0])

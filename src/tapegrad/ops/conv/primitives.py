@@ -17,7 +17,7 @@ import numpy as np
 from tapegrad.core.devices import Device, override
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
-from tapegrad.ops.common.precision import in_float32
+from tapegrad.ops.common.precision import in_float32_anew
 
 from . import small_images
 from .sliding_window import Geometry, Sizes, bordered, inside, window
@@ -130,7 +130,7 @@ def _bias_rule(xp: Any, g: Array) -> Any:
         _bias_rule,
     )
 )
-@in_float32
+@in_float32_anew
 def convolution(
     xp: Any, x: Array, weight: Array, bias: Array, *, out: Sizes, geometry: Geometry
 ) -> Array:
@@ -165,7 +165,7 @@ def convolution(
         ),
     )
 )
-@in_float32
+@in_float32_anew
 def convolution_input(
     xp: Any, y_grad: Any, weight: Array, *, size: Sizes, geometry: Geometry
 ) -> Array:
@@ -215,7 +215,7 @@ def convolution_input(
         ),
     )
 )
-@in_float32
+@in_float32_anew
 def convolution_weight(
     xp: Any, x: Array, y_grad: Any, *, kernel: Sizes, geometry: Geometry
 ) -> Array:
