@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "csrc/native/loops.h"
 #include "csrc/native/scratch.h"
@@ -14,10 +15,13 @@ namespace {  // each level has its own, whether inlined or not
 #include "csrc/native/transpose.h"
 #include "csrc/native/loops/tiles.h"
 
-#ifdef EXPERIMENT
-int64_t deep=EXPERIMENT_DEEP, tall=EXPERIMENT_TALL, broad=EXPERIMENT_BROAD, few=EXPERIMENT_FEW, pack_a=EXPERIMENT_PACKA;
-#else
-constexpr int64_t deep = 384, broad = 480, few = 160, pack_a = 192;
+#ifndef EXPERIMENT
+// Measured with AVX-512, and with AVX2. A block of b of so many rows and columns stays in the second
+// cache.
+constexpr int64_t deep = 384, broad = 480;
+constexpr int64_t few = 160;  // rows, to which it is not worth while to pack b
+// Columns from which on it is worth while to pack an a that does not lie in rows.
+constexpr int64_t pack_a = TAPEGRAD_VECTOR_WIDTH == 16 ? 192 : 96;
 #endif
 
 template <class T>
@@ -27,7 +31,7 @@ struct Task {
     int64_t rows, columns, depth;
 };
 
-constexpr int64_t strip = 64;  // rows of a that are packed at once
+constexpr int64_t strip = 8 * most_rows;  // rows of a that are packed at once
 
 // Some columns of b, in panels, of which a row has a whole number of vectors.
 template <class T>
@@ -74,10 +78,10 @@ void multiply_block(const Task<T>& of, int64_t k, int64_t depth, int64_t first, 
             pack_panel(packed_b + j * depth, b.from(0, j), depth, panels.count(p), panels.width(p));
         }
     }
-    const Parts strips(of.rows, packs_a ? strip : of.rows);
-    for (int64_t s = 0; s < strips.count; ++s) {
-        const Parts tiles(strips.size(s), most_rows);
-        const MatrixOf<const T> a = of.a.from(strips.begin(s), k);
+    const int64_t at_once = packs_a ? strip : of.rows;
+    for (int64_t top = 0; top < of.rows; top += at_once) {
+        const Parts tiles(std::min(at_once, of.rows - top), most_rows);
+        const MatrixOf<const T> a = of.a.from(top, k);
         if (packs_a) {
             pack_strip(packed_a, a, depth, tiles);
         }
@@ -87,10 +91,10 @@ void multiply_block(const Task<T>& of, int64_t k, int64_t depth, int64_t first, 
             for (int64_t p = 0; p < panels.vectors.count; ++p) {
                 const int64_t j = panels.begin(p), width = panels.width(p), count = panels.count(p);
                 const MatrixOf<const T> right = in_place && count == width ? b.from(0, j) : MatrixOf<const T>{packed_b + j * depth, width, 1};
-                const MatrixOf<T> c = of.c.from(strips.begin(s) + i, first + j);
+                const MatrixOf<T> c = of.c.from(top + i, first + j);
                 MatrixOf<const T> start{c.at, c.row, c.column};
                 if (k == 0) {
-                    start = of.bias.at == nullptr ? of.bias : of.bias.from(strips.begin(s) + i, first + j);
+                    start = of.bias.at == nullptr ? of.bias : of.bias.from(top + i, first + j);
                 }
                 if (c.column == 1 && count == width && (start.at == nullptr || start.column == 1)) {
                     tile_of<T>(rows, panels.vectors.size(p))(c, start, left, right, depth);
@@ -123,7 +127,15 @@ bool multiply(const Task<T>& of) {
     return true;
 }
 
-// Of few rows and a b that lies in columns, the product of the transposed: the fewer are packed.
+// Whether it is better to make the transposed of c: where a packed b would serve few rows, or where a
+// lies as a b should, and serves few columns.
+template <class T>
+bool turns(const Task<T>& of) {
+    const auto is_few = [](int64_t count, int64_t of) { return count >= 8 && count <= 48 && of >= 2 * count; };
+    return of.depth >= 64 && ((of.b.column != 1 && is_few(of.rows, of.columns)) ||
+                              (of.a.column != 1 && is_few(of.columns, of.rows)));
+}
+
 template <class T>
 Task<T> turned(const Task<T>& of) {
     const auto across = [](auto m) { return decltype(m){m.at, m.column, m.row}; };
@@ -159,8 +171,7 @@ void product_loop(void* const* arrays, const double*, int64_t begin, int64_t end
             std::min(columns.size(across) * lanes<T>, of.columns - j),
             of.depth,
         };
-        const bool turns = task.b.column != 1 && task.rows <= 48 && task.columns > 2 * task.rows;
-        if (!multiply(turns ? turned(task) : task)) {
+        if (!multiply(turns(task) ? turned(task) : task)) {
             of.failed = true;
         }
     }

@@ -2,7 +2,8 @@
 // the registers hold. Included within a namespace.
 
 constexpr int vector_bytes = 4 * TAPEGRAD_VECTOR_WIDTH;
-constexpr int most_rows = TAPEGRAD_VECTOR_WIDTH == 16 ? 8 : 4, most_vectors = 3;
+constexpr int most_rows = TAPEGRAD_VECTOR_WIDTH == 16 ? 8 : 6;
+constexpr int most_vectors = TAPEGRAD_VECTOR_WIDTH == 16 ? 3 : 2;
 
 template <class T>
 struct Lanes;
@@ -105,7 +106,7 @@ __attribute__((noinline)) void tile(MatrixOf<T> c, MatrixOf<const T> start, Matr
             sums[i][j] = Vector{};
         }
     }
-    for (int i = 0; i < rows; ++i) {  // while it is computed, the memory for it arrives
+    for (int i = 0; i < rows && depth >= 16; ++i) {  // while it is computed, its memory arrives
         for (int j = 0; j < vectors; ++j) {
             __builtin_prefetch(c.at + i * c.row + j * lanes<T>, 1);
         }
@@ -141,31 +142,33 @@ Tile<T>* tile_of(int64_t count, int64_t vectors) {
             return tile_of<T, rows - 1>(count, vectors);
         }
     }
-    return vectors == 1 ? tile<T, rows, 1> : vectors == 2 ? tile<T, rows, 2> : tile<T, rows, 3>;
+    return vectors == 1   ? tile<T, rows, 1>
+           : vectors == 2 ? tile<T, rows, 2>
+                          : tile<T, rows, most_vectors>;
 }
 
-// The same for a result of less than whole vectors, or in another order.
+// The same for less than whole vectors, and for a result that lies, with its start, in columns.
 template <class T>
 void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
                  int64_t depth, int64_t rows, int64_t columns) {
-    constexpr int wide = most_vectors * lanes<T>;
-    T sums[most_rows * wide];
+    constexpr int64_t wide = most_vectors * lanes<T>;
+    T sums[most_rows * wide], across[wide * most_rows];
     tile_of<T>(rows, (columns + lanes<T> - 1) / lanes<T>)({sums, wide, 1}, {}, a, b, depth);
-    if (c.column == 1) {
-        for (int64_t i = 0; i < rows; ++i) {
-            for (int64_t j = 0; j < columns; ++j) {
-                const T from = start.at == nullptr ? 0 : start.at[i * start.row + j * start.column];
-                c.at[i * c.row + j] = from + sums[i * wide + j];
-            }
-        }
+    const bool in_rows = c.column == 1;
+    if (!in_rows && start.at == nullptr) {
+        transpose_block(sums, wide, c.at, c.column, rows, columns);
         return;
     }
-    T across[wide * most_rows];
-    transpose_block(sums, wide, across, most_rows, rows, columns);
-    for (int64_t j = 0; j < columns; ++j) {
-        for (int64_t i = 0; i < rows; ++i) {
-            const T from = start.at == nullptr ? 0 : start.at[i * start.row + j * start.column];
-            c.at[i * c.row + j * c.column] = from + across[j * most_rows + i];
+    if (!in_rows) {
+        transpose_block(sums, wide, across, most_rows, rows, columns);
+        std::swap(rows, columns);
+        c.row = c.column;
+        start.row = start.column;
+    }
+    for (int64_t i = 0; i < rows; ++i) {
+        const T* from = in_rows ? sums + i * wide : across + i * most_rows;
+        for (int64_t j = 0; j < columns; ++j) {
+            c.at[i * c.row + j] = from[j] + (start.at == nullptr ? 0 : start.at[i * start.row + j]);
         }
     }
 }
