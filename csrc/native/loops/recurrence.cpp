@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include "csrc/native/loops.h"
 
@@ -26,16 +27,17 @@ struct Tile {
     float products[most_gates][tile_size];
 };
 
-// Each gate's columns of the transposed weight by themselves.
-void pack_forward(const Recurrence& of) {
-    const int64_t n = of.hidden;
-    for (int64_t gate = 0; gate < of.gates; ++gate) {
-        pack(of.packed + gate * n * padded(n), {of.weight + gate * n * n, 1, n}, n, n);
-    }
+float* packed_of(const Recurrence& of, int64_t gate) {
+    return of.packed + gate * of.hidden * padded(of.hidden);
 }
 
-void pack_backward(const Recurrence& of) {
-    pack(of.packed, {of.weight, of.hidden, 1}, of.gates * of.hidden, of.hidden);
+// Each gate's weight by itself: transposed, or as it is.
+void pack_weights(const Recurrence& of, bool transposed) {
+    const int64_t n = of.hidden;
+    for (int64_t gate = 0; gate < of.gates; ++gate) {
+        const float* weight = of.weight + gate * n * n;
+        pack(packed_of(of, gate), transposed ? Matrix{weight, 1, n} : Matrix{weight, n, 1}, n, n);
+    }
 }
 
 int64_t columns_of(const Recurrence& of, int64_t unit) {
@@ -63,14 +65,40 @@ void for_tiles(const Recurrence& of, int64_t block, int64_t rows, Function funct
     }
 }
 
+// Where the row i has its units of the first gate, in an array of (rows, gates * hidden).
+int64_t of_gates(const Recurrence& of, const Tile& tile, int64_t i) {
+    return (tile.row + i) * of.gates * of.hidden + tile.unit;
+}
+
+// Lets a share of the rows that a tile is going to read or write come from far memory, in lines of 16 floats,
+// while products are made: a processor does not guess that so little is wanted of each row.
+void expect(const Recurrence& of, const Tile& tile, int64_t share) {
+    const int64_t n = of.hidden, size = of.rows * n;
+    const auto fetch = [&](const float* at, int64_t k) {
+        for (int64_t j = 0; at != nullptr && j < tile.units; j += 16) {
+            __builtin_prefetch(at + k + j, 1, 2);
+        }
+    };
+    for (int64_t i = share * tile.rows / of.gates; i < (share + 1) * tile.rows / of.gates; ++i) {
+        const int64_t k = (tile.row + i) * n + tile.unit;
+        for (const float* each : {of.cells, of.squashed, of.inner, of.before, of.y, of.g, of.third}) {
+            fetch(each, k);
+        }
+        for (int64_t gate = 0; gate < of.gates; ++gate) {
+            fetch(of.values, gate * size + k);
+            fetch(of.at, of_gates(of, tile, i) + gate * n);
+        }
+    }
+}
+
 // What the state before the step adds to each gate, with the bias.
 void from_state(const Recurrence& of, Tile& tile) {
     const int64_t n = of.hidden, units = tile.units;
     for (int64_t gate = 0; gate < of.gates; ++gate) {
         float* product = tile.products[gate];
+        expect(of, tile, gate);
         multiply(product, units_at_once, {of.before + tile.row * n, n, 1},
-                 of.packed + gate * n * padded(n) + tile.unit * n, tile.rows,
-                 columns_of(of, tile.unit), n, n);
+                 packed_of(of, gate) + tile.unit * n, tile.rows, columns_of(of, tile.unit), n, n);
         for (int64_t i = 0; i < tile.rows && of.bias != nullptr; ++i) {
             const float* bias = of.bias + gate * n + tile.unit;
             for (int64_t j = 0; j < units; ++j) {
@@ -82,14 +110,13 @@ void from_state(const Recurrence& of, Tile& tile) {
 
 // The gates' gradients of the step after this, as they reach the state.
 void from_later(const Recurrence& of, Tile& tile) {
-    const int64_t all = of.gates * of.hidden;
-    multiply(tile.products[0], units_at_once, {of.later + tile.row * all, all, 1},
-             of.packed + tile.unit * all, tile.rows, columns_of(of, tile.unit), all, all);
-}
-
-// Where the row i has its units of the first gate, in an array of (rows, gates * hidden).
-int64_t of_gates(const Recurrence& of, const Tile& tile, int64_t i) {
-    return (tile.row + i) * of.gates * of.hidden + tile.unit;
+    const int64_t n = of.hidden, all = of.gates * n;
+    for (int64_t gate = 0; gate < of.gates; ++gate) {
+        expect(of, tile, gate);
+        multiply(tile.products[0], units_at_once, {of.later + tile.row * all + gate * n, all, 1},
+                 packed_of(of, gate) + tile.unit * n, tile.rows, columns_of(of, tile.unit), n, n,
+                 gate > 0);
+    }
 }
 
 // Below, no loop writes what it reads of another unit: pointers may be taken for different arrays.
@@ -181,7 +208,7 @@ template <Row row>
 void forward(void* const* arrays, const double*, int64_t begin, int64_t end) {
     const Recurrence& of = *static_cast<const Recurrence*>(arrays[0]);
     if (of.packing) {
-        pack_forward(of);
+        pack_weights(of, true);
         return;
     }
     for (int64_t block = begin; block < end; ++block) {
@@ -197,7 +224,7 @@ template <Row row, bool add>
 void backward(void* const* arrays, const double*, int64_t begin, int64_t end) {
     const Recurrence& of = *static_cast<const Recurrence*>(arrays[0]);
     if (of.packing) {
-        pack_backward(of);
+        pack_weights(of, false);
         return;
     }
     for (int64_t block = begin; block < end; ++block) {
