@@ -2,17 +2,19 @@
 
 A developer's tool, not part of the test run. Every ``__syncthreads()``, ``__syncwarp()`` and
 shuffle is deleted in turn, atomic operations become plain ones, and every comparison in a condition
-is decided beforehand, the way that lets pass what it would have held back. Each mutant is compiled in a temporary folder, and the rows
-of the kernel table that it can affect are run. A mutant that survives is a check that is not
+is decided beforehand, the way that lets pass what it would have held back. Each mutant is compiled
+in a temporary folder, and the rows of the kernel table that it can affect are run, for one .cu file
+after the other. A mutant that survives is a check that is not
 needed, or is not tested, or only chooses the faster of two ways::
 
     python tools/mutate_kernels.py                     # all of them, some hours
     python tools/mutate_kernels.py matmul.cu row.cuh   # those in these files, steps.h for example
+    python tools/mutate_kernels.py matmul.cu:122       # those in this line
     python tools/mutate_kernels.py --list
     python tools/mutate_kernels.py --checks            # what the checked build reports by itself
 
-With ``--checks`` no value is compared: one serial run of float32 and float16 rows in the checked
-build has to report the mutant.
+With ``--checks`` no value is compared: one serial run of the float32 rows in the checked build has
+to report the mutant.
 """
 
 from __future__ import annotations
@@ -26,12 +28,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from tapegrad import _build
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
-SECONDS = 200  # for building, and for testing a mutant; one that hangs is noticed, too
+SECONDS = 200  # for testing a mutant; one that hangs is noticed, too
 SECONDS_WITH_CHECKS = 900  # there a hang is no report
 REPORTS = re.compile(
     "race on|out of bounds|nothing wrote|misaligned|waits (?:at|for)|deadlock|masks disagree"
@@ -52,10 +56,13 @@ class Mutant:
     def source(self) -> str:
         return self.original[: self.start] + self.replacement + self.original[self.end :]
 
+    @property
+    def line(self) -> int:
+        return self.original.count("\n", 0, self.start) + 1
+
     def __str__(self) -> str:
-        line = self.original.count("\n", 0, self.start) + 1
         removed = " ".join(self.original[self.start : self.end].split())
-        return f"{self.file.name}:{line}: {removed} -> {self.replacement}"
+        return f"{self.file.name}:{self.line}: {removed} -> {self.replacement}"
 
 
 def mutants(file: Path) -> Iterator[Mutant]:
@@ -152,46 +159,85 @@ def copy_tree(folder: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", folder)
 
 
-FEW_DTYPES = re.compile(r".*::launcher\(#name, \"(float64|bfloat16)\"\).*\n")
+ONE_DTYPE = re.compile(r".*::launcher\(#name, \"(float64|float16|bfloat16)\"\).*\n")
+
+# Runs the tests with an extension that lies at a path, instead of compiling one.
+TEST = """
+import sys, pytest
+from pathlib import Path
+from tapegrad import _build
+_build.build_into_cache = lambda device: Path(sys.argv[1])
+sys.exit(pytest.main(sys.argv[2:]))
+"""
 
 
-def verdict(folder: Path, selection: str, by_checks: bool) -> str:
-    environ = {
-        **os.environ,
-        "PYTHONPATH": str(folder / "src"),
-        "TAPEGRAD_CACHE": str(folder / "cache"),
-        "CXXFLAGS": "-O0",  # compiling takes longer than testing
-    }
-    build = [sys.executable, "-m", "tapegrad._build", "emulated"]
-    test = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:xdist", "-k", selection]
-    if by_checks:
-        build[-1] = "emulated_checked"
-        environ["TAPEGRAD_NATIVE"] = "off"
-        test += ["-m", "checked", "tests/test_kernels_checked.py"]
-    else:
-        test += ["tests/test_kernels.py"]
-    seconds = SECONDS_WITH_CHECKS if by_checks else SECONDS
-    try:
-        for command, failure in ((build, "does not compile"), (test, "killed")):
+class Judge:
+    """Says what becomes of the rows that some .cu files are concerned with."""
+
+    def __init__(self, folder: Path, by_checks: bool):
+        self.folder, self.by_checks = folder, by_checks
+        if by_checks:
+            header = folder / "kernels" / "launch.h"
+            header.write_text(ONE_DTYPE.sub(r"\\\n", header.read_text()))
+        # Compiling takes longer than testing.
+        environ = {**os.environ, "CXXFLAGS": "-O0"}
+        self.plan = _build.plan_emulated(_build.find_cxx(), folder, environ, checked=by_checks)
+
+    def verdict(self, sources: list[Path], name: str) -> str:
+        """That of the first of these files which notices, as they are now."""
+        outcomes = (self._verdict(source, f"{name}-{source.stem}") for source in sources)
+        return next((outcome for outcome in outcomes if outcome != "SURVIVED"), "SURVIVED")
+
+    def _verdict(self, source: Path, name: str) -> str:
+        """Builds an extension with the kernels of this file only."""
+        units = [
+            unit if unit.source.suffix == ".cpp" else replace(unit, key=name)
+            for unit in self.plan.units
+            if unit.source.suffix == ".cpp" or unit.source.name == source.name
+        ]
+        output = self.folder / name / "extension.so"
+        try:
+            _build.build(replace(self.plan, units=tuple(units)), output, self.folder / "objects")
+        except _build.BuildError:
+            return "does not compile"
+        start = "[" if self.by_checks else "[emulated-"
+        selection = " or ".join(start + launcher for launcher in launchers(source))
+        test = ["-x", "-q", "-k", selection, "tests/test_kernels.py"]
+        if self.by_checks:
+            narrow = " and ".join(f"not {dtype}" for dtype in ("float64", "float16", "bfloat16"))
+            test = ["-x", "-q", "-m", "checked", "-k", f"({selection}) and {narrow}"]
+            test += ["tests/test_kernels_checked.py"]
+        environ = {**os.environ, "PYTHONPATH": str(self.folder / "src"), "TAPEGRAD_NATIVE": "off"}
+        try:
             done = subprocess.run(
-                command, cwd=folder, env=environ, capture_output=True, text=True, timeout=seconds
-            )
-            if done.returncode != 0:
-                report = REPORTS.search(done.stdout) if by_checks else None
-                return f"reported ({report[0]})" if report else failure
-    except subprocess.TimeoutExpired:
-        return "killed (by the clock)"
-    return "SURVIVED"
+                [sys.executable, "-c", TEST, str(output), *test],
+                cwd=self.folder, env=environ, capture_output=True, text=True,
+                timeout=SECONDS_WITH_CHECKS if self.by_checks else SECONDS,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return "killed (by the clock)"
+        if done.returncode == 0:
+            return "SURVIVED"
+        report = REPORTS.search(done.stdout) if self.by_checks else None
+        return f"reported ({report[0]})" if report else "killed"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("files", nargs="*", help="file names in kernels/, all by default")
+    parser.add_argument("files", nargs="*", help="file names in kernels/, or name:line")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     parser.add_argument("--checks", action="store_true", help="judge by the checked build alone")
     options = parser.parse_args()
-    files = [KERNELS / name for name in options.files] or sorted(KERNELS.glob("*.cu*"))
-    todo = [mutant for file in files for mutant in mutants(file)]
+    wanted = [name.partition(":") for name in options.files]
+    files = list(dict.fromkeys(KERNELS / name for name, _, _ in wanted))
+    files = files or sorted(KERNELS.glob("*.cu*"))
+    lines = {(name, int(line)) for name, _, line in wanted if line}
+    todo = [
+        mutant
+        for file in files
+        for mutant in mutants(file)
+        if not lines or (file.name, mutant.line) in lines
+    ]
     if options.list:
         print(*todo, sep="\n")
         return 0
@@ -200,25 +246,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         copy_tree(folder)
-        if options.checks:
-            header = folder / "kernels" / "launch.h"
-            header.write_text(FEW_DTYPES.sub(r"\\\n", header.read_text()))
+        judge = Judge(folder, options.checks)
         for file in files:
-            start = "[" if options.checks else "[emulated-"
-            names = [launcher for user in users(file) for launcher in launchers(user)]
-            selection = " or ".join(start + name for name in names)
-            if options.checks:
-                selection = f"({selection}) and not float64 and not bfloat16"
-            copy = folder / "kernels" / file.name
-            original = copy.read_text()
-            if verdict(folder, selection, options.checks) != "SURVIVED":
-                print(f"{file.name}: the tests fail without any mutant", flush=True)
+            sources = sorted(users(file), key=lambda source: source.stat().st_size)
+            if (outcome := judge.verdict(sources, file.name)) != "SURVIVED":
+                print(f"{file.name}: {outcome} without any mutant", flush=True)
                 return 1
-            for mutant in (mutant for mutant in todo if mutant.file == file):
+            copy = folder / "kernels" / file.name
+            for number, mutant in enumerate(mutant for mutant in todo if mutant.file == file):
                 started = time.perf_counter()
                 copy.write_text(mutant.source())
-                outcome = verdict(folder, selection, options.checks)
-                copy.write_text(original)
+                outcome = judge.verdict(sources, f"{file.name}-{number}")
+                copy.write_text(mutant.original)
                 survivors += [mutant] if outcome == "SURVIVED" else []
                 print(f"{outcome:10} {mutant} ({time.perf_counter() - started:.0f} s)", flush=True)
     print(f"{len(todo)} mutants, {len(survivors)} survived")

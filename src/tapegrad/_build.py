@@ -252,10 +252,13 @@ CXX_FLAGS = (
     "-ffp-contract=off",  # the same bits on machines with and without fused multiply-add
     "-fno-strict-aliasing",  # kernels look at one buffer through several types, as CUDA allows
 )
-# The checks of the emulated device (kernels/emulate/checked) are what the compiler's instrumentation
-# calls, whose own runtimes are not linked. -O1 copies no calls, so that a barrier is at one address,
-# and -g1 knows lines.
-CHECKED_FLAGS = ("-O1", "-g1", "-fno-thread-jumps", "-fno-optimize-sibling-calls", "-DTAPEGRAD_CHECKED")
+# The checks of the emulated device (kernels/emulate/checked) are what the compiler's
+# instrumentation calls; its own runtimes are not linked. With -O1 it copies no calls, so that a
+# barrier is at one address, and with -g1 it notes lines.
+CHECKED_FLAGS = (
+    *("-O1", "-g1", "-fno-thread-jumps", "-fno-optimize-sibling-calls"),
+    "-DTAPEGRAD_CHECKED",
+)
 INSTRUMENTED = {
     "gcc": (
         *("-fsanitize=thread", "-fsanitize=alignment"),
@@ -272,10 +275,7 @@ NVCC_FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr")
 
 
 def plan_emulated(
-    cxx: Compiler | None,
-    root: Path,
-    environ: Mapping[str, str] = os.environ,
-    checked: bool = False,
+    cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ, checked: bool = False
 ) -> Plan:
     if cxx is None:
         raise BuildError(
