@@ -162,6 +162,24 @@ bool Used::runs_body(PyObject* device) {
     return true;
 }
 
+bool are_combined(Door& door, std::initializer_list<PyObject*> tensors) {
+    PyArrayObject* first = array_in(*tensors.begin());
+    if (!first || !is_float(first) || !is_quiet()) {
+        return false;
+    }
+    PyObject* const device = as_tensor(*tensors.begin())->device;
+    for (PyObject* each : tensors) {
+        PyArrayObject* array = array_in(each);
+        if (!array || PyArray_DESCR(array) != PyArray_DESCR(first) || as_tensor(each)->device != device ||
+            (engine.makes_others && has_node(each))) {
+            return false;
+        }
+    }
+    return std::all_of(std::begin(door.used), std::end(door.used), [=](const Used& used) {
+        return !used.caller || PyDict_GetItemWithError(used.caller->implementations, device);
+    });
+}
+
 // ---- arguments ----
 
 bool Given::place(const char* const* names, PyObject** places, int named, int positional) const {
@@ -316,5 +334,25 @@ bool Sizes::complete(npy_intp elements) {
         return false;
     }
     values[open] = elements / product;
+    return true;
+}
+
+bool Sizes::spread(PyArrayObject* array) {
+    const int other = PyArray_NDIM(array);
+    if (other > most_axes) {
+        return false;
+    }
+    for (; count < other; ++count) {
+        std::copy_backward(values, values + count, values + count + 1);
+        values[0] = 1;
+    }
+    for (int i = 0; i < other; ++i) {
+        npy_intp& size = values[count - other + i];
+        const npy_intp extent = PyArray_DIM(array, i);
+        if (size != extent && size != 1 && extent != 1) {
+            return false;
+        }
+        size = size == 1 ? extent : size;
+    }
     return true;
 }

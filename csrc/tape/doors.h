@@ -7,6 +7,7 @@
 
 #include "tape.h"
 
+#include <initializer_list>
 #include <vector>
 
 constexpr int most_used = 5, most_axes = 8;
@@ -99,6 +100,7 @@ struct Sizes {
     bool read(PyArrayObject* array);                      // those of an array
     bool read(PyObject* const* given, Py_ssize_t count);  // ints, or one tuple or list of them
     bool complete(npy_intp elements);                     // works one -1 out
+    bool spread(PyArrayObject* array);                    // over what these and its own broadcast to
     Ref tuple() const { return Ref(PyArray_IntTupleFromIntp(count, values)); }
 };
 
@@ -110,6 +112,10 @@ PyObject* run_used(Used& used, const Values&... values) {
     PyObject* given[] = {static_cast<PyObject*>(values)...};
     return run(*used.caller, given, used.caller->inputs, used.caller->parameters);
 }
+
+// Whether these are tensors of one dtype of floats, and a door may run all that it uses on them, one
+// after the other: once a node was made nothing may be declined, for the clock has ticked.
+bool are_combined(Door& door, std::initializer_list<PyObject*> tensors);
 
 // The views that others are made of, too.
 PyObject* reshaped(Used& used, PyObject* tensor, const Sizes& shape);

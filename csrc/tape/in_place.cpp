@@ -17,12 +17,15 @@ Storage* storage_of(const Tensor* x) {
     return reinterpret_cast<Storage*>(is_set(x->storage) ? x->storage : nullptr);
 }
 
-// Whether a change here concerns no view, as far as its memory tells: not the tensor's own base.
+bool is_leaf(const Tensor* x) { return is_set(x->node) && !is_node(x->node); }
+
+// Whether it is no leaf that requires grad, and a change here concerns no view, as far as its memory
+// tells: not the tensor's own base.
 bool is_open(PyObject* tensor) {
     const Tensor* x = as_tensor(tensor);
     const Storage* storage = storage_of(x);
     return PyArray_ISCARRAY(as_array(x->array)) && !(storage && storage->detached) &&
-           !(has_node(x->base) && is_recording());
+           !((is_leaf(x) || has_node(x->base)) && is_recording());
 }
 
 // Whether this memory may be written to without a word to the tape, or to views of it.
@@ -82,8 +85,7 @@ PyObject* write_over(Used& where, PyObject* tensor, PyObject* result, PyObject* 
     PyArrayObject *array = as_array(x->array), *value = array_in(result);
     const bool recorded = (has_node(tensor) || has_node(result)) && is_recording();
     const bool usual = value && is_alike(array, value) && as_tensor(result)->device == x->device &&
-                       !(recorded && (is_set(x->base) || x->retains_grad || is_viewed(tensor) ||
-                                      (has_node(tensor) && !is_node(x->node))));
+                       !(recorded && (is_set(x->base) || x->retains_grad || is_viewed(tensor)));
     if (!usual) {
         static PyObject* const write = [] {
             Ref module(PyImport_ImportModule("tapegrad.ops.indexing.inplace"));

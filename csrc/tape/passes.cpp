@@ -44,11 +44,11 @@ PyObject* serve_usual(Door& door, const Given& given) {
     return run(caller, arguments, 1, caller.parameters);
 }
 
-// Whether these are tensors of one dtype of floats.
+// Whether the shapes of these tensors broadcast.
 template <class... Tensors>
-bool are_floats(PyObject* first, Tensors... others) {
-    PyArrayObject* x = array_in(first);
-    return x && is_float(x) && ((array_in(others) && PyArray_DESCR(array_in(others)) == PyArray_DESCR(x)) && ...);
+bool fit(PyObject* first, Tensors... others) {
+    Sizes shape;
+    return shape.read(array_in(first)) && (shape.spread(array_in(others)) && ...);
 }
 
 // add(input, other, alpha), and sub: used are it and multiply
@@ -58,8 +58,8 @@ PyObject* serve_scaled(Door& door, const Given& given) {
     if (!given.keywords) {
         return serve_as_given(door, given);
     }
-    if (!given.place({"input", "other", "alpha"}, places, 2) || !are_floats(places[0], places[1]) ||
-        !places[2] || !is_number(places[2], alpha)) {
+    if (!given.place({"input", "other", "alpha"}, places, 2) || !are_combined(door, {places[0], places[1]}) ||
+        !fit(places[0], places[1]) || !places[2] || !is_number(places[2], alpha)) {
         return nullptr;
     }
     Ref other = alpha == 1 ? Ref::to(places[1]) : Ref(run_used(door.used[1], places[1], places[2]));
@@ -71,7 +71,8 @@ PyObject* serve_combined(Door& door, const Given& given) {
     PyObject* places[4];
     double value = 1;
     if (!given.place({"input", "tensor1", "tensor2", "value"}, places, 3) ||
-        !are_floats(places[0], places[1], places[2]) || (places[3] && !is_number(places[3], value))) {
+        !are_combined(door, {places[0], places[1], places[2]}) || !fit(places[0], places[1], places[2]) ||
+        (places[3] && !is_number(places[3], value))) {
         return nullptr;
     }
     Ref term(run_used(door.used[2], places[1], places[2]));
@@ -85,8 +86,8 @@ PyObject* serve_combined(Door& door, const Given& given) {
 PyObject* serve_lerp(Door& door, const Given& given) {
     PyObject* places[3];
     double weight;
-    if (!given.place({"input", "end", "weight"}, places) || !are_floats(places[0], places[1]) || !places[2] ||
-        !is_number(places[2], weight)) {
+    if (!given.place({"input", "end", "weight"}, places) || !are_combined(door, {places[0], places[1]}) ||
+        !fit(places[0], places[1]) || !places[2] || !is_number(places[2], weight)) {
         return nullptr;
     }
     Used &add = door.used[0], &subtract = door.used[1], &multiply = door.used[2];

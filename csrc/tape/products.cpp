@@ -72,16 +72,27 @@ PyObject* product_of_matrices(Door& door, PyObject* const* tensors) {
     return alike ? product_of_two(door.used[0], tensors) : nullptr;
 }
 
-// The same, where a vector is a row on the left or a column on the right.
+// Whether a vector, as a row on the left or a column on the right, and another are multiplied here.
+bool do_multiply_vector(Door& door, PyObject* first, PyObject* second) {
+    if (!are_combined(door, {first, second}) || !door.used[1].runs_body(as_tensor(first)->device)) {
+        return false;
+    }
+    PyArrayObject *a = array_in(first), *b = array_in(second);
+    const int of_a = PyArray_NDIM(a), of_b = PyArray_NDIM(b);
+    return of_a > 0 && of_a < most_axes && (of_b == 1 || of_b == 2) && PyArray_SIZE(a) > 0 &&
+           PyArray_DIM(a, of_a - 1) == PyArray_DIM(b, 0);
+}
+
+// The same as of matrices, where vectors are rows and columns.
 PyObject* product(Door& door, PyObject* first, PyObject* second) {
     PyArrayObject *a = array_in(first), *b = array_in(second);
-    if (!a || !b || PyArray_NDIM(a) == 0 || PyArray_NDIM(b) == 0 || PyArray_NDIM(a) >= most_axes) {
-        return nullptr;
-    }
-    const bool row = PyArray_NDIM(a) == 1, column = PyArray_NDIM(b) == 1;
+    const bool row = a && PyArray_NDIM(a) == 1, column = b && PyArray_NDIM(b) == 1;
     if (!row && !column) {
         PyObject* const tensors[] = {first, second};
         return product_of_matrices(door, tensors);
+    }
+    if (!do_multiply_vector(door, first, second)) {
+        return nullptr;
     }
     Used& reshape = door.used[1];
     Ref left = row ? Ref(with_one(reshape, first, 0, true)) : Ref::to(first);
@@ -120,42 +131,54 @@ PyObject* serve_product(Door& door, const Given& given) {
     return fits ? product(door, places[0], places[1]) : nullptr;
 }
 
-// x multiplied by what an argument may say; null where that is no number, or 0.
-Ref scaled(Used& multiply, PyObject* x, PyObject* factor) {
-    double number = 1;
-    if ((factor && !is_number(factor, number)) || number == 0) {
-        return Ref();
-    }
-    return number == 1 ? Ref::to(x) : Ref(run_used(multiply, x, factor));
+// The factor that an argument says, 1 by default; false for what is no number, and for 0.
+bool read_factor(PyObject* given, double& factor) {
+    factor = 1;
+    return (!given || is_number(given, factor)) && factor != 0;
 }
 
 // addmm(input, mat1, mat2, beta, alpha): used are matmul, reshape, broadcast_to, multiply and add
 template <int of_a, int of_b>
 PyObject* serve_added(Door& door, const Given& given) {
     PyObject* places[5];
+    double beta, alpha;
     const char* const first = of_a == 3 ? "batch1" : of_b == 2 ? "mat1" : "mat";
     const char* const second = of_a == 3 ? "batch2" : of_b == 2 ? "mat2" : "vec";
     if (!given.place({"input", first, second, "beta", "alpha"}, places, 3) ||
-        !has_dimensions(places[1], of_a) || !has_dimensions(places[2], of_b)) {
+        !has_dimensions(places[1], of_a) || !has_dimensions(places[2], of_b) || !read_factor(places[3], beta) ||
+        !read_factor(places[4], alpha) || !are_combined(door, {places[1], places[0], places[2]}) ||
+        !door.used[2].runs_body(as_tensor(places[1])->device)) {
         return nullptr;
     }
-    PyArrayObject* x = array_in(places[0]);
-    Ref y(x && PyArray_DESCR(x) == PyArray_DESCR(array_in(places[1])) ? product(door, places[1], places[2])
-                                                                     : nullptr);
-    Sizes shape;
-    Ref base(y && shape.read(array_in(y)) ? broadcast(door.used[2], places[0], shape) : nullptr);
-    if (!base) {
+    PyArrayObject *x = array_in(places[0]), *a = array_in(places[1]), *b = array_in(places[2]);
+    Sizes shape, common;
+    shape.read(a);
+    shape.count -= of_b == 1;
+    if (of_b > 1) {
+        shape.values[shape.count - 1] = PyArray_DIM(b, of_b - 1);
+    }
+    common = shape;
+    if (PyArray_NDIM(x) > shape.count || !common.spread(x) ||
+        !std::equal(shape.values, shape.values + shape.count, common.values)) {
         return nullptr;
     }
-    Ref term = scaled(door.used[3], y, places[4]), sum = scaled(door.used[3], base, places[3]);
-    return term && sum ? run_used(door.used[4], sum, term) : nullptr;
+    Ref y(product(door, places[1], places[2]));
+    Ref base(y ? broadcast(door.used[2], places[0], shape) : nullptr);
+    if (base && alpha != 1) {
+        y = Ref(run_used(door.used[3], y, places[4]));
+    }
+    if (base && beta != 1) {
+        base = Ref(run_used(door.used[3], base, places[3]));
+    }
+    return base && y ? run_used(door.used[4], base, y) : nullptr;
 }
 
 // outer(input, vec2): used are multiply and reshape
 PyObject* serve_outer(Door& door, const Given& given) {
     PyObject* places[2];
     if (!given.place({"input", "vec2"}, places) || !has_dimensions(places[0], 1) ||
-        !has_dimensions(places[1], 1)) {
+        !has_dimensions(places[1], 1) || !are_combined(door, {places[0], places[1]}) ||
+        !door.used[1].runs_body(as_tensor(places[0])->device)) {
         return nullptr;
     }
     Ref column(with_one(door.used[1], places[0], 1, true)), row(with_one(door.used[1], places[1], 0, true));
