@@ -83,15 +83,18 @@ PyObject* filled(PyObject* array, Fill fill) {
     return nullptr;
 }
 
-// Whether Winograd's algorithm is faster: for how many images, filters and channels it is was measured.
+// Whether Winograd's algorithm is faster, as was measured: its tiles of short rows are gathered, and
+// kernels must be transformed for few of them, too.
 bool for_winograd(const Images& x, const Sizes& kernel, const Sizes& results,
                   const Geometry& geometry, int64_t filters, int64_t channels) {
     if (x.dimensions != 2 || kernel.of[1] != 3 || kernel.of[2] != 3 ||
         geometry.stride.product() != 1 || geometry.dilation.product() != 1) {
         return false;
     }
-    const int64_t tiles = x.first * divided_up(results.of[1], 2) * divided_up(results.of[2], 2);
-    return filters >= 32 && channels >= 32 && tiles >= 32;
+    const int64_t height = results.of[1], width = results.of[2];
+    const int64_t tiles = x.first * divided_up(height, 2) * divided_up(width, 2);
+    return height >= 4 && width >= 4 && tiles >= 64 && filters >= 32 &&
+           channels >= (width > 14 ? 32 : 64);
 }
 
 // convolution(x, weight, bias, out, geometry)
