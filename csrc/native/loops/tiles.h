@@ -1,5 +1,6 @@
 // Products of matrices of floats or doubles in tiles of the result, of as many rows and vectors as
-// the registers hold. Included within a namespace.
+// the registers hold. Included within a namespace, after ../loops.h.
+#include "csrc/native/transpose.h"
 
 constexpr int vector_bytes = 4 * TAPEGRAD_VECTOR_WIDTH;
 constexpr int most_rows = TAPEGRAD_VECTOR_WIDTH == 16 ? 8 : 6;
@@ -16,7 +17,7 @@ struct Lanes<double> {
     typedef double Vector __attribute__((vector_size(vector_bytes), aligned(8), may_alias));
 };
 template <class T>
-constexpr int lanes = vector_bytes / sizeof(T);
+constexpr int in_vector = vector_bytes / sizeof(T);
 
 template <class T>
 struct MatrixOf {
@@ -27,12 +28,12 @@ struct MatrixOf {
 };
 
 // So many nearly equal parts of a whole, the first of which have one more.
-struct Parts {
+struct Split {
     int64_t count, each, larger;
 
     // Of at most ``most``; or ``parts`` of them.
-    Parts(int64_t all, int64_t most) : Parts(all, (all + most - 1) / most, 0) {}
-    Parts(int64_t all, int64_t parts, int) : count(parts), each(all / parts), larger(all % parts) {}
+    Split(int64_t all, int64_t most) : Split(all, (all + most - 1) / most, 0) {}
+    Split(int64_t all, int64_t parts, int) : count(parts), each(all / parts), larger(all % parts) {}
     int64_t size(int64_t i) const { return each + (i < larger); }
     int64_t begin(int64_t i) const { return each * i + (i < larger ? i : larger); }
     int64_t largest() const { return each + (larger > 0); }
@@ -106,11 +107,11 @@ __attribute__((noinline)) void tile(MatrixOf<T> c, MatrixOf<const T> start, Matr
             sums[i][j] = Vector{};
         }
     }
-    for (int i = 0; i < rows && depth >= 16; ++i) {  // while it is computed, its memory arrives
+    for (int i = 0; i < rows; ++i) {  // while it is computed, its memory arrives
         for (int j = 0; j < vectors; ++j) {
-            __builtin_prefetch(c.at + i * c.row + j * lanes<T>, 1);
+            __builtin_prefetch(c.at + i * c.row + j * in_vector<T>, 1);
         }
-        __builtin_prefetch(c.at + i * c.row + vectors * lanes<T> - 1, 1);
+        __builtin_prefetch(c.at + i * c.row + vectors * in_vector<T> - 1, 1);
     }
     const T *left = a.at, *right = b.at;
     do {
@@ -132,11 +133,11 @@ __attribute__((noinline)) void tile(MatrixOf<T> c, MatrixOf<const T> start, Matr
 }
 
 template <class T>
-using Tile = void(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
+using MakeTile = void(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
                   int64_t depth);
 
 template <class T, int rows = most_rows>
-Tile<T>* tile_of(int64_t count, int64_t vectors) {
+MakeTile<T>* tile_of(int64_t count, int64_t vectors) {
     if constexpr (rows > 1) {
         if (count < rows) {
             return tile_of<T, rows - 1>(count, vectors);
@@ -149,11 +150,11 @@ Tile<T>* tile_of(int64_t count, int64_t vectors) {
 
 // The same for less than whole vectors, and for a result that lies, with its start, in columns.
 template <class T>
-void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
+__attribute__((noinline)) void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
                  int64_t depth, int64_t rows, int64_t columns) {
-    constexpr int64_t wide = most_vectors * lanes<T>;
+    constexpr int64_t wide = most_vectors * in_vector<T>;
     T sums[most_rows * wide], across[wide * most_rows];
-    tile_of<T>(rows, (columns + lanes<T> - 1) / lanes<T>)({sums, wide, 1}, {}, a, b, depth);
+    tile_of<T>(rows, (columns + in_vector<T> - 1) / in_vector<T>)({sums, wide, 1}, {}, a, b, depth);
     const bool in_rows = c.column == 1;
     if (!in_rows && start.at == nullptr) {
         transpose_block(sums, wide, c.at, c.column, rows, columns);
@@ -197,9 +198,9 @@ void pack_panel(T* __restrict to, MatrixOf<const T> from, int64_t depth, int64_t
     }
     if (from.column == 1 && count == wide) {
         switch (wide) {
-            case lanes<T>: return copy_rows<lanes<T>>(to, from, depth);
-            case 2 * lanes<T>: return copy_rows<2 * lanes<T>>(to, from, depth);
-            case 3 * lanes<T>: return copy_rows<3 * lanes<T>>(to, from, depth);
+            case in_vector<T>: return copy_rows<in_vector<T>>(to, from, depth);
+            case 2 * in_vector<T>: return copy_rows<2 * in_vector<T>>(to, from, depth);
+            case 3 * in_vector<T>: return copy_rows<3 * in_vector<T>>(to, from, depth);
         }
     }
     for (int64_t k = 0; k < depth; ++k) {
