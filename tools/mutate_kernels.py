@@ -2,12 +2,12 @@
 
 A developer's tool, not part of the test run. Every ``__syncthreads()``, ``__syncwarp()`` and
 shuffle is deleted in turn, atomic operations become plain ones, and every comparison in a condition
-is decided beforehand, the way that lets pass what it would have held back. Each mutant is compiled
-in a temporary folder, and the rows of the kernel table that it can affect are run, for one .cu file
-after the other. A mutant that survives is a check that is not
-needed, or is not tested, or only chooses the faster of two ways::
+is decided beforehand, the way that lets pass what it would have held back. All are compiled
+together, in a temporary folder; then one after the other is switched on, and the rows of the kernel
+table that it can affect are run. A mutant that survives is a check that is not needed, or is not
+tested, or only chooses the faster of two ways::
 
-    python tools/mutate_kernels.py                     # all of them, some hours
+    python tools/mutate_kernels.py                     # all of them
     python tools/mutate_kernels.py matmul.cu row.cuh   # those in these files, steps.h for example
     python tools/mutate_kernels.py matmul.cu:122       # those in this line
     python tools/mutate_kernels.py --list
@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tapegrad import _build
@@ -36,7 +36,6 @@ from tapegrad import _build
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
 SECONDS = 200  # for testing a mutant; one that hangs is noticed, too
-SECONDS_WITH_CHECKS = 900  # there a hang is no report
 REPORTS = re.compile(
     "race on|out of bounds|nothing wrote|misaligned|waits (?:at|for)|deadlock|masks disagree"
 )
@@ -53,8 +52,12 @@ class Mutant:
     end: int
     replacement: str
 
-    def source(self) -> str:
-        return self.original[: self.start] + self.replacement + self.original[self.end :]
+    def switch(self, number: int) -> str:
+        """What stands in its place where the mutants of a file are compiled together."""
+        before = self.original[self.start : self.end]
+        if before.endswith(";"):
+            return f"if (chosen_mutant == {number}) {{ {self.replacement} }} else {{ {before} }}"
+        return f"(chosen_mutant == {number} ? ({self.replacement}) : ({before}))"
 
     @property
     def line(self) -> int:
@@ -152,13 +155,10 @@ def launchers(file: Path) -> list[str]:
 
 # ---- building and testing ----
 
-
-def copy_tree(folder: Path) -> None:
-    for name in ("src", "kernels", "csrc", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
-
-
+SWITCH = """
+#include <cstdlib>
+inline const int chosen_mutant = std::getenv("MUTANT") ? std::atoi(std::getenv("MUTANT")) : -1;
+"""
 ONE_DTYPE = re.compile(r".*::launcher\(#name, \"(float64|float16|bfloat16)\"\).*\n")
 
 # Runs the tests with an extension that lies at a path, instead of compiling one.
@@ -171,55 +171,46 @@ sys.exit(pytest.main(sys.argv[2:]))
 """
 
 
-class Judge:
-    """Says what becomes of the rows that some .cu files are concerned with."""
+def build(folder: Path, numbered: list[Mutant], by_checks: bool) -> Path:
+    """An extension in which the environment variable MUTANT chooses one of them, or none."""
+    for name in ("src", "kernels", "csrc", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for file in {mutant.file for mutant in numbered}:
+        text = file.read_text()
+        here = [(mutant, n) for n, mutant in enumerate(numbered) if mutant.file == file]
+        for mutant, number in sorted(here, key=lambda pair: -pair[0].start):
+            text = text[: mutant.start] + mutant.switch(number) + text[mutant.end :]
+        (folder / "kernels" / file.name).write_text(text)
+    header = folder / "kernels" / "launch.h"
+    text = header.read_text().replace("#pragma once\n", f"#pragma once\n{SWITCH}")
+    header.write_text(ONE_DTYPE.sub(r"\\\n", text) if by_checks else text)
+    environ = {**os.environ, "CXXFLAGS": "-O0"}  # compiling takes longer than testing
+    plan = _build.plan_emulated(_build.find_cxx(), folder, environ, checked=by_checks)
+    return _build.build(plan, folder / "extension.so", folder / "objects")
 
-    def __init__(self, folder: Path, by_checks: bool):
-        self.folder, self.by_checks = folder, by_checks
-        if by_checks:
-            header = folder / "kernels" / "launch.h"
-            header.write_text(ONE_DTYPE.sub(r"\\\n", header.read_text()))
-        # Compiling takes longer than testing.
-        environ = {**os.environ, "CXXFLAGS": "-O0"}
-        self.plan = _build.plan_emulated(_build.find_cxx(), folder, environ, checked=by_checks)
 
-    def verdict(self, sources: list[Path], name: str) -> str:
-        """That of the first of these files which notices, as they are now."""
-        outcomes = (self._verdict(source, f"{name}-{source.stem}") for source in sources)
-        return next((outcome for outcome in outcomes if outcome != "SURVIVED"), "SURVIVED")
-
-    def _verdict(self, source: Path, name: str) -> str:
-        """Builds an extension with the kernels of this file only."""
-        units = [
-            unit if unit.source.suffix == ".cpp" else replace(unit, key=name)
-            for unit in self.plan.units
-            if unit.source.suffix == ".cpp" or unit.source.name == source.name
-        ]
-        output = self.folder / name / "extension.so"
-        try:
-            _build.build(replace(self.plan, units=tuple(units)), output, self.folder / "objects")
-        except _build.BuildError:
-            return "does not compile"
-        start = "[" if self.by_checks else "[emulated-"
-        selection = " or ".join(start + launcher for launcher in launchers(source))
-        test = ["-x", "-q", "-k", selection, "tests/test_kernels.py"]
-        if self.by_checks:
-            narrow = " and ".join(f"not {dtype}" for dtype in ("float64", "float16", "bfloat16"))
-            test = ["-x", "-q", "-m", "checked", "-k", f"({selection}) and {narrow}"]
-            test += ["tests/test_kernels_checked.py"]
-        environ = {**os.environ, "PYTHONPATH": str(self.folder / "src"), "TAPEGRAD_NATIVE": "off"}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", TEST, str(output), *test],
-                cwd=self.folder, env=environ, capture_output=True, text=True,
-                timeout=SECONDS_WITH_CHECKS if self.by_checks else SECONDS,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return "killed (by the clock)"
-        if done.returncode == 0:
-            return "SURVIVED"
-        report = REPORTS.search(done.stdout) if self.by_checks else None
-        return f"reported ({report[0]})" if report else "killed"
+def verdict(folder: Path, extension: Path, number: int, file: Path, by_checks: bool) -> str:
+    """What becomes of the rows that the mutants of a file are concerned with."""
+    start = "[" if by_checks else "[emulated-"
+    names = [start + launcher for user in users(file) for launcher in launchers(user)]
+    test = ["-x", "-q", "-k", " or ".join(names), "tests/test_kernels.py"]
+    if by_checks:
+        narrow = " and ".join(f"not {dtype}" for dtype in ("float64", "float16", "bfloat16"))
+        test = ["-x", "-q", "-m", "checked", "-k", f"({' or '.join(names)}) and {narrow}"]
+        test += ["tests/test_kernels_checked.py"]
+    environ = {**os.environ, "PYTHONPATH": str(folder / "src"), "TAPEGRAD_NATIVE": "off"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", TEST, str(extension), *test], cwd=folder,
+            env={**environ, "MUTANT": str(number)}, capture_output=True, text=True, timeout=SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "killed (by the clock)"
+    if done.returncode == 0:
+        return "SURVIVED"
+    report = REPORTS.search(done.stdout) if by_checks else None
+    return f"reported ({report[0]})" if report else "killed"
 
 
 def main() -> int:
@@ -245,21 +236,16 @@ def main() -> int:
     survivors = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
-        copy_tree(folder)
-        judge = Judge(folder, options.checks)
+        extension = build(folder, todo, options.checks)
         for file in files:
-            sources = sorted(users(file), key=lambda source: source.stat().st_size)
-            if (outcome := judge.verdict(sources, file.name)) != "SURVIVED":
+            if (outcome := verdict(folder, extension, -1, file, options.checks)) != "SURVIVED":
                 print(f"{file.name}: {outcome} without any mutant", flush=True)
                 return 1
-            copy = folder / "kernels" / file.name
-            for number, mutant in enumerate(mutant for mutant in todo if mutant.file == file):
-                started = time.perf_counter()
-                copy.write_text(mutant.source())
-                outcome = judge.verdict(sources, f"{file.name}-{number}")
-                copy.write_text(mutant.original)
-                survivors += [mutant] if outcome == "SURVIVED" else []
-                print(f"{outcome:10} {mutant} ({time.perf_counter() - started:.0f} s)", flush=True)
+        for number, mutant in enumerate(todo):
+            started = time.perf_counter()
+            outcome = verdict(folder, extension, number, mutant.file, options.checks)
+            survivors += [mutant] if outcome == "SURVIVED" else []
+            print(f"{outcome:10} {mutant} ({time.perf_counter() - started:.0f} s)", flush=True)
     print(f"{len(todo)} mutants, {len(survivors)} survived")
     print(*survivors, sep="\n")
     return 1 if survivors else 0
