@@ -233,8 +233,9 @@ def test_the_young_collections_do_not_walk_over_a_graph() -> None:
 
 
 SMALL = (
-    *("absolute", "ceil", "cos", "erf", "exp", "expm1", "floor", "gelu", "gelu_tanh", "log", "log1p"),
-    *("negative", "reciprocal", "relu", "sigmoid", "sign", "silu", "sin", "sqrt", "square", "tanh"),
+    *("absolute", "ceil", "cos", "erf", "exp", "expm1", "floor", "gelu", "gelu_tanh", "log"),
+    *("log1p", "negative", "reciprocal", "relu", "sigmoid", "sign", "silu", "sin", "sqrt"),
+    *("square", "tanh"),
 )
 
 

@@ -951,8 +951,9 @@ def test_usual_calls_are_served(name: str, args: list[Any], options: dict[str, A
 
 def test_arithmetic_in_place_is_served_before_any_other() -> None:
     code = (
-        "import tapegrad as tg; x = tg.ones(3); x.mul_(2); from tapegrad.ops.indexing import inplace;"
-        "inplace._change_at_once = None; x.mul_(2); print(x.tolist(), x._version)"
+        "import tapegrad as tg; x = tg.ones(3); x.mul_(2);"
+        "from tapegrad.ops.indexing import inplace; inplace._change_at_once = None;"
+        "x.mul_(2); print(x.tolist(), x._version)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[4.0, 4.0, 4.0] 2\n", done.stderr
