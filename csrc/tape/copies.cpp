@@ -20,24 +20,10 @@ PyObject* serve_clone(Door& door, const Given& given) {
     return finish(operands, Ref(PyArray_NewCopy(x, NPY_CORDER)), nullptr, nullptr);
 }
 
-// Calls the function with a pointer to the elements of an array; false for those of other dtypes.
-template <class Function>
-bool with_elements(PyArrayObject* array, Function function) {
-    void* data = PyArray_DATA(array);
-    switch (PyArray_TYPE(array)) {
-        case NPY_FLOAT32: return function(static_cast<float*>(data)), true;
-        case NPY_FLOAT64: return function(static_cast<double*>(data)), true;
-        case NPY_INT64: return function(static_cast<npy_int64*>(data)), true;
-        case NPY_INT32: return function(static_cast<npy_int32*>(data)), true;
-        case NPY_UINT8: return function(static_cast<npy_uint8*>(data)), true;
-        default: return false;
-    }
-}
-
 // The elements of a small array in another dtype. Null where NumPy is to convert them: it warns of
 // floats that no integer is, and says which.
 Ref converted(PyArrayObject* x, int dtype) {
-    if (!PyArray_ISCARRAY_RO(x) || PyArray_SIZE(x) > few || PyArray_TYPE(x) == dtype) {
+    if (!PyArray_ISCARRAY_RO(x) || PyArray_SIZE(x) > few || dtype == NPY_BOOL) {
         return Ref();
     }
     Ref result(PyArray_SimpleNew(PyArray_NDIM(x), PyArray_DIMS(x), dtype));
@@ -52,7 +38,8 @@ Ref converted(PyArrayObject* x, int dtype) {
             using To = std::remove_pointer_t<decltype(to)>;
             for (npy_intp i = 0; i < size; ++i) {
                 if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-                    // (within 16 bits or so for all: the bounds of the others round)
+                    // (of uint8 exactly what it holds; of int32 and int64 what both hold, and no
+                    // bound that a float would round)
                     fits = fits && from[i] > From(sizeof(To) < 4 ? -1 : -(1LL << 30)) &&
                            from[i] < From(sizeof(To) < 4 ? 1 << 8 : 1LL << 30);
                     to[i] = fits ? To(from[i]) : To(0);
@@ -65,14 +52,9 @@ Ref converted(PyArrayObject* x, int dtype) {
             }
         });
     };
-    bool done;
-    if (PyArray_TYPE(x) == NPY_BOOL) {
-        done = convert(static_cast<const npy_bool*>(PyArray_DATA(x)));
-    } else {
-        bool known = false;
-        done = with_elements(x, [&](auto* from) { known = convert(from); }) && known;
-    }
-    return done && fits ? std::move(result) : Ref();
+    bool known = false;
+    const bool done = with_elements(x, [&](const auto* from) { known = convert(from); });
+    return done && known && fits ? std::move(result) : Ref();
 }
 
 // The tensor as one of NumPy's dtypes.

@@ -79,6 +79,22 @@ inline bool is_float(PyArrayObject* array) {  // and wide enough to compute in
     return PyArray_TYPE(array) == NPY_FLOAT32 || PyArray_TYPE(array) == NPY_FLOAT64;
 }
 
+// Calls the function with a pointer to the elements of an array, which for bools are 0 and 1; false for
+// other dtypes than these.
+template <class Function>
+bool with_elements(PyArrayObject* array, Function function) {
+    void* data = PyArray_DATA(array);
+    switch (PyArray_TYPE(array)) {
+        case NPY_FLOAT32: return function(static_cast<float*>(data)), true;
+        case NPY_FLOAT64: return function(static_cast<double*>(data)), true;
+        case NPY_INT64: return function(static_cast<npy_int64*>(data)), true;
+        case NPY_INT32: return function(static_cast<npy_int32*>(data)), true;
+        case NPY_BOOL:
+        case NPY_UINT8: return function(static_cast<npy_uint8*>(data)), true;
+        default: return false;
+    }
+}
+
 bool is_cpu(const Node* node);  // else a kernel may stand in the place of what a rule in C computes
 
 inline bool has_node(PyObject* object) {

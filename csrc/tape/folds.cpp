@@ -38,7 +38,7 @@ Ref empty_reduced(PyArrayObject* x, unsigned axes, bool keep, int dtype) {
     return Ref(PyArray_SimpleNew(shape.count, shape.values, dtype));
 }
 
-// Each group's numbers in order, combined with what the first is: ``first(x)``, then ``add(y, x)``.
+// Each group's numbers in order, combined with what the first is: ``first(x)``, then ``next(y, x)``.
 template <class To, class From, class First, class Next>
 void fold(To* y, const From* x, const Block& block, First first, Next next) {
     for (npy_intp o = 0; o < block.outer; ++o, y += block.inner) {
@@ -82,18 +82,6 @@ Ref products(PyArrayObject* x, unsigned axes, bool keep) {
         });
     }
     return result;
-}
-
-// Calls the function with the elements of an array of floats, int64 or bool; false for others.
-template <class Function>
-bool with_elements(PyArrayObject* x, Function function) {
-    switch (PyArray_TYPE(x)) {
-        case NPY_BOOL: return function(data_in<npy_bool>(x)), true;
-        case NPY_INT64: return function(data_in<npy_int64>(x)), true;
-        case NPY_FLOAT32: return function(data_in<float>(x)), true;
-        case NPY_FLOAT64: return function(data_in<double>(x)), true;
-        default: return false;
-    }
 }
 
 Ref truths(PyArrayObject* x, unsigned axes, bool keep, bool all) {
@@ -288,7 +276,8 @@ struct Reduced {
         const bool fits = is_float(x) && is_small(x) && PyArray_DESCR(g) == PyArray_DESCR(x) &&
                           PyArray_DESCR(y) == PyArray_DESCR(x) && PyArray_ISCARRAY_RO(g) &&
                           PyArray_ISCARRAY_RO(y) && read_axes(over, PyArray_NDIM(x), axes) &&
-                          (PyArray_NDIM(x) == 0 || PyTuple_GET_SIZE(over) > 0) && block.find(x, axes);
+                          (PyArray_NDIM(x) == 0 || (PyTuple_Check(over) && PyTuple_GET_SIZE(over) > 0)) &&
+                          block.find(x, axes);
         const npy_intp groups = block.outer * block.inner;
         return fits && PyArray_SIZE(g) == groups && PyArray_SIZE(y) == groups;
     }
