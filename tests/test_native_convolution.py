@@ -99,8 +99,9 @@ def error(result: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", CASES)
 def test_convolutions_are_as_exact_as_the_bodies(name: str, level: str) -> None:
-    """But by Winograd's algorithm the rounding errors of the transforms come on top. And they have
-    the same bits on several threads, and elsewhere in memory."""
+    """And have the same bits on several threads, and elsewhere in memory. By Winograd's algorithm
+    the errors of transforms come on top, which shows in the gradients of inputs: there the bodies
+    add up sums of few products."""
     native.compiled.use(level)
     for op, arrays, options in calls_of(name):
         wide = [None if a is None else a.astype("float64") for a in arrays]
@@ -115,10 +116,9 @@ def test_convolutions_are_as_exact_as_the_bodies(name: str, level: str) -> None:
         assert results[0].shape == exact.shape
         assert results[0].dtype == np.float32
         (largest, square), (of_body, square_of_body) = error(results[0], exact), error(body, exact)
-        times = 2 if name in WINOGRAD and op != "convolution_weight" else 1.4
-        times *= 1.4 if level == "v2" else 1  # which rounds products, too: the bodies' library does not
+        times = 2 if name in WINOGRAD and op == "convolution_input" else 1.3
         assert largest <= times * of_body + 1, op
-        assert square <= times * square_of_body, op
+        assert square <= times * square_of_body + 0.05, op  # some results are few numbers
 
 
 def test_long_sums_keep_their_digits() -> None:

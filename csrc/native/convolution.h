@@ -11,7 +11,7 @@ constexpr int tile_vectors(int width) { return width == 16 ? 4 : 2; }
 
 // At most so many products are added up in a register, then the sum is added to others in memory: long
 // sums keep their digits, and what a tile reads stays in the first cache.
-constexpr int64_t terms_at_once = 64;
+constexpr int64_t terms_at_once = 72;
 
 // Images with a border of zeros, copied for each piece. Neighbouring results read elements that lie
 // ``step`` apart; those are made neighbours: element step * q + r is the q-th of plane r.

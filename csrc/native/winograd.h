@@ -7,6 +7,7 @@
 #include "convolution.h"
 
 constexpr int64_t tiles_at_once = 64;  // that a piece has, about: then its numbers stay in the second cache
+constexpr int64_t channels_in_block = 64;  // which are added up at once
 constexpr int tile_elements = 16;
 constexpr int64_t filters_at_once = 8 * tile_rows;  // whose kernels are transformed together
 
@@ -27,7 +28,7 @@ struct Winograd {
     const float* weights;  // of each group, row, channel and element
     int64_t weight_group, weight_row, weight_channel;
     bool mirrored;         // elements are in the opposite order
-    float* transformed;  // by group, element, terms_at_once, tile_rows filters
+    float* transformed;  // by group, element, channels_in_block, tile_rows filters
     const int32_t* steps;  // from one term's places to the next's
     const float* bias;     // or null
     float* result;

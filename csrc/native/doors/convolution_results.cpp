@@ -105,7 +105,8 @@ bool correlate(Loop loop, const Images& images, const Along* along, const Sizes&
     of.source.count = images.first;
     of.source.channels = images.second;
     of.source.group = of.source.channels_at_once = channels;
-    of.at_once = at_once;
+    const int64_t terms = channels * kernel.product();
+    of.at_once = at_once = divided_up(terms, divided_up(terms, at_once));  // blocks alike
     of.bias = bias;
     of.result = result;
     of.result_plane = along[0].results * along[1].results * along[2].results;

@@ -31,10 +31,10 @@ void transform_kernel(const float* x, int64_t x_step, float* y, int64_t y_step, 
 
 // The transformed kernels of a tile of filters and some channels, in the order in which they are multiplied.
 void transform_tile(const Winograd& of, int64_t group, int64_t row, int64_t term) {
-    constexpr int64_t most = terms_at_once * tile_rows, line_floats = 16, lines = most / line_floats;
+    constexpr int64_t most = channels_in_block * tile_rows, line_floats = 16, lines = most / line_floats;
     const int64_t all_rows = of.pieces.rows, element = of.channels * all_rows;
     const int64_t rows = smaller(tile_rows, all_rows - row);
-    const int64_t depth = smaller(terms_at_once, of.channels - term);
+    const int64_t depth = smaller(channels_in_block, of.channels - term);
     const float* from = of.weights + group * of.weight_group + row * of.weight_row +
                         term * of.weight_channel;
     float* to = of.transformed + group * tile_elements * element + term * all_rows + row * depth;
@@ -63,7 +63,7 @@ void transform_weights(void* const* arrays, const double*, int64_t begin, int64_
     for (int64_t i = begin; i < end; ++i) {
         const int64_t row = i % blocks * filters_at_once;
         const int64_t last = smaller(row + filters_at_once, of.pieces.rows);
-        for (int64_t term = 0; term < of.channels; term += terms_at_once) {
+        for (int64_t term = 0; term < of.channels; term += channels_in_block) {
             for (int64_t r = row; r < last; r += tile_rows) {
                 transform_tile(of, i / blocks, r, term);
             }
@@ -78,8 +78,8 @@ void multiply_tiles(const Winograd& of, const Piece& piece, int64_t group, const
     for (int e = 0; e < tile_elements; ++e) {
         const float* weights =
             of.transformed + (group * tile_elements + e) * of.channels * of.pieces.rows;
-        for (int64_t term = 0; term < of.channels; term += terms_at_once) {
-            const int64_t depth = smaller(terms_at_once, of.channels - term);
+        for (int64_t term = 0; term < of.channels; term += channels_in_block) {
+            const int64_t depth = smaller(channels_in_block, of.channels - term);
             for (int64_t panel = 0; panel < of.tiles.panels; ++panel) {
                 const int64_t at_panel = panel * tile_elements + e;
                 const float* starts[vectors];
