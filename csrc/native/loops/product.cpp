@@ -16,7 +16,7 @@ namespace {  // each level has its own, whether inlined or not
 
 // Measured with AVX-512, and with AVX2. A block of b of so many rows and columns stays in the second
 // cache.
-constexpr int64_t deep = 384, broad = 480;
+constexpr int64_t deep = 256, broad = 720;
 constexpr int64_t few = 160;  // rows, to which it is not worth while to pack b
 // Columns from which on it is worth while to pack an a that does not lie in rows.
 constexpr int64_t pack_a = TAPEGRAD_VECTOR_WIDTH == 16 ? 192 : 96;
