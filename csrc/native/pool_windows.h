@@ -1,4 +1,4 @@
-// Windows along the axes of images, as the loops of pooling (loops/pool.cpp) take them.
+// Windows along the axes of images, as the loops of pooling (loops/maxima.cpp, loops/pool.cpp) take them.
 #pragma once
 
 #include <cstdint>

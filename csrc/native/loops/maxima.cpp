@@ -9,8 +9,8 @@
 
 namespace {  // each level has its own, whether inlined or not
 
-// n floats, and ints and bytes for them. Rows of images are short, and what the compiler makes of loops over
-// them is not vectors, or mostly the ends of loops.
+// n floats, and ints and bytes for them. Rows of images are short: what the compiler makes of loops over
+// them is mostly the loops' ends.
 #pragma GCC diagnostic ignored "-Wpsabi"  // nothing outside this file is handed any
 template <int n>
 struct Vectors {

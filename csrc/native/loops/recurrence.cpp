@@ -70,8 +70,8 @@ int64_t of_gates(const Recurrence& of, const Tile& tile, int64_t i) {
     return (tile.row + i) * of.gates * of.hidden + tile.unit;
 }
 
-// Lets a share of the rows that a tile is going to read or write come from far memory, in lines of 16 floats,
-// while products are made: a processor does not guess that so little is wanted of each row.
+// Lets a share of the rows that a tile is going to read or write come from far memory while products are
+// made, in lines of 16 floats: a processor does not guess that so little is wanted of each row.
 void expect(const Recurrence& of, const Tile& tile, int64_t share) {
     const int64_t n = of.hidden, size = of.rows * n;
     const auto fetch = [&](const float* at, int64_t k) {
