@@ -369,7 +369,7 @@ def plan_tape(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.
     files = tape_files(root)
     commands = [(file, (*flags, *LOOP_FLAGS)) for file in files if file.suffix == ".cpp"]
     headers = [file for file in files if file.suffix == ".h"]
-    headers.append(root / "csrc" / "native" / "elementwise.h")
+    headers += root.glob("csrc/native/elementwise.h")
     return _plan_in_package("tape", cxx, "host", root, commands, headers, (*flags, "-shared"))
 
 
