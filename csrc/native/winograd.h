@@ -6,7 +6,7 @@
 
 #include "convolution.h"
 
-constexpr int64_t tiles_at_once = 64;  // that a piece has, about: then its numbers stay in the second cache
+constexpr int64_t tiles_at_once = 64;  // of a piece, about: its numbers stay in the second cache
 constexpr int64_t channels_in_block = 64;  // which are added up at once
 constexpr int tile_elements = 16;
 constexpr int64_t filters_at_once = 8 * tile_rows;  // whose kernels are transformed together

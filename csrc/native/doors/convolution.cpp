@@ -93,7 +93,8 @@ bool for_winograd(const Images& x, const Sizes& kernel, const Sizes& results,
     }
     const int64_t height = results.of[1], width = results.of[2];
     const int64_t tiles = x.first * divided_up(height, 2) * divided_up(width, 2);
-    return height >= 4 && width >= 4 && tiles >= 64 && filters >= 32 &&
+    constexpr int64_t widest = 2048;  // a piece has whole rows
+    return height >= 4 && width >= 4 && width <= widest && tiles >= 64 && filters >= 32 &&
            channels >= (width > 14 ? 32 : 64);
 }
 

@@ -66,6 +66,9 @@ Along backward(int64_t size, int64_t results, int64_t kernel, int64_t stride, in
 
 // ---- pieces (convolution_pieces.cpp) ----
 
+// The axes' lengths and the size of a channel, if a piece has so many of the units along the strips' axis.
+int64_t lay_out(Source& source, const Along* along, int strip_axis, int64_t strip);
+
 // How many images or which strips make a piece with many places, whose copy stays in the cache.
 void divide(Source& source, Pieces& pieces, const Along* along, int64_t width);
 
@@ -94,12 +97,11 @@ struct WeightStrides {
     int64_t group, row, channel;
 };
 
-// result (images, groups * rows, results) of source images with groups * channels channels, so many
-// terms of a sum at once
-// (convolution_results.cpp).
+// result (images, groups * rows, results) of source images with groups * channels channels, up to
+// ``at_once`` terms of a sum one by one (convolution_results.cpp).
 bool correlate(Loop loop, const Images& images, const Along* along, const Sizes& kernel,
-               int64_t at_once, const float* weights, const WeightStrides& strides, const float* bias, int64_t groups,
-               int64_t rows, float* result);
+               int64_t at_once, const float* weights, const WeightStrides& strides,
+               const float* bias, int64_t groups, int64_t rows, float* result);
 
 // The same by Winograd's algorithm, for kernels of 3 x 3 (``mirrored``: read from their end) that are
 // applied at every place of images with so much padding; false where the result is not made: there is

@@ -14,8 +14,8 @@ int first_axis(const Along* along) {
     return along[0].units > 1 ? 0 : along[1].units > 1 ? 1 : 2;
 }
 
-// Floats of a copied channel, if a piece has so many of the units along the strips' axis; the axes'
-// lengths become what they are then.
+}  // namespace
+
 int64_t lay_out(Source& source, const Along* along, int strip_axis, int64_t strip) {
     source.channel = 1;
     for (int i = 0; i < 3; ++i) {
@@ -25,8 +25,6 @@ int64_t lay_out(Source& source, const Along* along, int strip_axis, int64_t stri
     }
     return source.channel;
 }
-
-}  // namespace
 
 Along forward(int64_t size, int64_t results, int64_t kernel, int64_t stride, int64_t padding,
               int64_t dilation) {

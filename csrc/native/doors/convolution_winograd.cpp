@@ -44,13 +44,8 @@ void divide_tiles(Tiles& tiles, Pieces& pieces, const Along* along) {
 struct TilesRead : Tiles {
     std::vector<int32_t> all_chunks;
 
-    void lay_out(const Pieces& pieces, const Along* along, const Sizes& elements) {
-        source.channel = 1;
-        for (int i = 0; i < 3; ++i) {
-            source.axes[i] = along[i].axis;
-            source.axes[i].length += i == 1 ? pieces.strip : along[i].units;
-            source.channel *= source.axes[i].planes * source.axes[i].length;
-        }
+    void read(const Pieces& pieces, const Along* along, const Sizes& elements) {
+        lay_out(source, along, pieces.strip_axis, pieces.strip);
         const std::vector<Tap> taps[] = {along[0].phases[0], along[1].phases[0],
                                          along[2].phases[0]};
         int element = 0;
@@ -90,7 +85,7 @@ bool by_winograd(const Images& images, const Sizes& results, const Sizes& paddin
     }
     Pieces& pieces = of.pieces;
     divide_tiles(tiles, pieces, along);
-    tiles.lay_out(pieces, along, {1, 4, 4});
+    tiles.read(pieces, along, {1, 4, 4});
     of.tiles = tiles;
     pieces.groups = groups;
     pieces.groups_at_once = 1;

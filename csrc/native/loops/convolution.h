@@ -68,7 +68,7 @@ void copy_channel(float* to, const float* from, const Axis* axes) {
             }
             for (int64_t y = in_h.begin; y < in_h.end; ++y) {
                 const float* row = slice + (in_h.first + (y - in_h.begin) * h.step) * w.size;
-                for (int64_t x = 0; x < w.size; x += 16) {
+                for (int64_t x = 0; x < w.size; x += 16) {  // the next channel's is not near
                     __builtin_prefetch(row + size + x);
                 }
                 copy_row(to + (z * h.length + y) * w.length + in_w.begin, row + in_w.first, w.step,

@@ -29,9 +29,10 @@ void transform_kernel(const float* x, int64_t x_step, float* y, int64_t y_step, 
     }
 }
 
-// The transformed kernels of a tile of filters and some channels, in the order in which they are multiplied.
+// The transformed kernels of a tile of filters and some channels, in the order of multiplications.
 void transform_tile(const Winograd& of, int64_t group, int64_t row, int64_t term) {
-    constexpr int64_t most = channels_in_block * tile_rows, line_floats = 16, lines = most / line_floats;
+    constexpr int64_t most = channels_in_block * tile_rows;
+    constexpr int64_t line_floats = 16, lines = most / line_floats;
     const int64_t all_rows = of.pieces.rows, element = of.channels * all_rows;
     const int64_t rows = smaller(tile_rows, all_rows - row);
     const int64_t depth = smaller(channels_in_block, of.channels - term);
@@ -42,8 +43,7 @@ void transform_tile(const Winograd& of, int64_t group, int64_t row, int64_t term
     for (int64_t k = 0; k < depth; ++k) {
         transpose(from + k * of.weight_channel, of.weight_row,
                   kernel[of.mirrored ? 8 : 0] + k * rows, of.mirrored ? -most : most, rows, 9);
-        // What is written below is far away, if there are many filters: its cache lines are on their way
-        // meanwhile.
+        // What is written below is far away, if filters are many: its cache lines come meanwhile.
         for (int64_t line = k; line < tile_elements * lines; line += depth) {
             __builtin_prefetch(to + line / lines * element + line % lines * line_floats, 1);
         }
@@ -81,16 +81,17 @@ void multiply_tiles(const Winograd& of, const Piece& piece, int64_t group, const
         for (int64_t term = 0; term < of.channels; term += channels_in_block) {
             const int64_t depth = smaller(channels_in_block, of.channels - term);
             for (int64_t panel = 0; panel < of.tiles.panels; ++panel) {
-                const int64_t at_panel = panel * tile_elements + e;
+                const int64_t place = panel * tile_elements + e;
+                const float* first = tiles + place * element_stride(of.channels) + term * places;
                 const float* starts[vectors];
                 for (int v = 0; v < vectors; ++v) {
-                    starts[v] = tiles + at_panel * element_stride(of.channels) + term * places + v * width;
+                    starts[v] = first + v * width;
                 }
                 for (int64_t row = piece.row; row < piece.row_end; row += tile_rows) {
                     const int64_t rows = smaller(tile_rows, piece.row_end - row);
+                    float* to = sums + place * stride + (row - piece.row) * places;
                     multiply_rows[rows](weights + term * of.pieces.rows + row * depth, of.steps,
-                                        depth, starts,
-                                        sums + at_panel * stride + (row - piece.row) * places, term == 0);
+                                        depth, starts, to, term == 0);
                 }
             }
         }
