@@ -160,7 +160,7 @@ PyObject* linear(const Entry& entry, PyObject* const* given) {
 
 PyObject* product(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
     const bool with_bias = entry.keyword != nullptr;
-    if (count != (with_bias ? 3 : 2) || keywords != nullptr) {
+    if (count != (with_bias ? 3 : 2) || (keywords != nullptr && PyTuple_GET_SIZE(keywords) > 0)) {
         return nullptr;
     }
     return (with_bias ? linear : matmul)(entry, given);
