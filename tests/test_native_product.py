@@ -88,7 +88,7 @@ def test_products_of_all_sizes(level: str, dtype: Any) -> None:
         np.testing.assert_allclose(y, exact, rtol=0, atol=64 * np.finfo(dtype).eps * math.sqrt(k))
         errors.append((spread(y, exact), spread(np.matmul(a, b), exact)))
     mine, numpys = np.mean(errors, axis=0)
-    assert mine <= 1.1 * numpys
+    assert mine <= 1.2 * numpys  # whose library makes short sums of some columns at the edges
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -191,6 +191,19 @@ def test_what_is_small_or_empty_is_numpys(name: str, arrays: list[tuple[int, ...
         loop(name)(*given)
     cpu = tg.device("cpu").ops
     np.testing.assert_array_equal(cpu[name](*given), plain[name](*given))
+
+
+def test_the_tape_reaches_the_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decline(*_: Any) -> None:
+        raise Declined
+
+    monkeypatch.setattr(np, "matmul", decline)  # which the bodies call
+    for shape in ((40, 30), (4, 10, 30)):
+        x, weight = tg.randn(*shape).requires_grad_(), tg.randn(50, 30).requires_grad_()
+        bias = tg.randn(50).requires_grad_()
+        tg.nn.functional.linear(x, weight, bias).sum().backward()
+        (x @ weight.T).sum().backward()
+    tg.bmm(tg.randn(3, 20, 30), tg.randn(3, 30, 20))
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (2, 20, 30), (2, 3, 7, 30)])
