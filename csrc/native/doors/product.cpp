@@ -45,10 +45,10 @@ struct Stack {
     Factor factor() const { return {PyArray_DATA(array), stride(lead), stride(lead + 1), {}}; }
 };
 
-// Whether the loop is faster than the library that NumPy calls.
+// Whether the loop is as fast as the library that NumPy calls, or faster.
 bool is_worth(const Product& of) {
-    return of.rows > 1 && of.columns > 1 && of.depth > 1 &&
-           of.rows * of.columns * of.depth >= (1 << 12);
+    const int64_t each = of.columns * of.depth, work = of.rows * each;
+    return of.rows >= 4 && of.columns >= 8 && work >= (1 << 12) && (each >= 512 || work < (1 << 16));
 }
 
 // Threads share a large product: first by columns, as each packs what it reads of b.

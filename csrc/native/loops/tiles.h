@@ -1,8 +1,10 @@
 // Products of matrices of floats or doubles in tiles of the result, of as many rows and vectors as
-// the registers hold. Included within a namespace.
+// the registers hold. Included within a namespace, after ../loops.h.
+#include "csrc/native/transpose.h"
 
 constexpr int vector_bytes = 4 * TAPEGRAD_VECTOR_WIDTH;
-constexpr int most_rows = TAPEGRAD_VECTOR_WIDTH == 16 ? 8 : 4, most_vectors = 3;
+constexpr int most_rows = TAPEGRAD_VECTOR_WIDTH == 16 ? 8 : 6;
+constexpr int most_vectors = TAPEGRAD_VECTOR_WIDTH == 16 ? 3 : 2;
 
 template <class T>
 struct Lanes;
@@ -15,7 +17,7 @@ struct Lanes<double> {
     typedef double Vector __attribute__((vector_size(vector_bytes), aligned(8), may_alias));
 };
 template <class T>
-constexpr int lanes = vector_bytes / sizeof(T);
+constexpr int in_vector = vector_bytes / sizeof(T);
 
 template <class T>
 struct MatrixOf {
@@ -26,12 +28,12 @@ struct MatrixOf {
 };
 
 // So many nearly equal parts of a whole, the first of which have one more.
-struct Parts {
+struct Split {
     int64_t count, each, larger;
 
     // Of at most ``most``; or ``parts`` of them.
-    Parts(int64_t all, int64_t most) : Parts(all, (all + most - 1) / most, 0) {}
-    Parts(int64_t all, int64_t parts, int) : count(parts), each(all / parts), larger(all % parts) {}
+    Split(int64_t all, int64_t most) : Split(all, (all + most - 1) / most, 0) {}
+    Split(int64_t all, int64_t parts, int) : count(parts), each(all / parts), larger(all % parts) {}
     int64_t size(int64_t i) const { return each + (i < larger); }
     int64_t begin(int64_t i) const { return each * i + (i < larger ? i : larger); }
     int64_t largest() const { return each + (larger > 0); }
@@ -105,11 +107,11 @@ __attribute__((noinline)) void tile(MatrixOf<T> c, MatrixOf<const T> start, Matr
             sums[i][j] = Vector{};
         }
     }
-    for (int i = 0; i < rows; ++i) {  // while it is computed, the memory for it arrives
+    for (int i = 0; i < rows; ++i) {  // while it is computed, its memory arrives
         for (int j = 0; j < vectors; ++j) {
-            __builtin_prefetch(c.at + i * c.row + j * lanes<T>, 1);
+            __builtin_prefetch(c.at + i * c.row + j * in_vector<T>, 1);
         }
-        __builtin_prefetch(c.at + i * c.row + vectors * lanes<T> - 1, 1);
+        __builtin_prefetch(c.at + i * c.row + vectors * in_vector<T> - 1, 1);
     }
     const T *left = a.at, *right = b.at;
     do {
@@ -131,41 +133,43 @@ __attribute__((noinline)) void tile(MatrixOf<T> c, MatrixOf<const T> start, Matr
 }
 
 template <class T>
-using Tile = void(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
+using MakeTile = void(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
                   int64_t depth);
 
 template <class T, int rows = most_rows>
-Tile<T>* tile_of(int64_t count, int64_t vectors) {
+MakeTile<T>* tile_of(int64_t count, int64_t vectors) {
     if constexpr (rows > 1) {
         if (count < rows) {
             return tile_of<T, rows - 1>(count, vectors);
         }
     }
-    return vectors == 1 ? tile<T, rows, 1> : vectors == 2 ? tile<T, rows, 2> : tile<T, rows, 3>;
+    return vectors == 1   ? tile<T, rows, 1>
+           : vectors == 2 ? tile<T, rows, 2>
+                          : tile<T, rows, most_vectors>;
 }
 
-// The same for a result of less than whole vectors, or in another order.
+// The same for less than whole vectors, and for a result that lies, with its start, in columns.
 template <class T>
-void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
+__attribute__((noinline)) void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
                  int64_t depth, int64_t rows, int64_t columns) {
-    constexpr int wide = most_vectors * lanes<T>;
-    T sums[most_rows * wide];
-    tile_of<T>(rows, (columns + lanes<T> - 1) / lanes<T>)({sums, wide, 1}, {}, a, b, depth);
-    if (c.column == 1) {
-        for (int64_t i = 0; i < rows; ++i) {
-            for (int64_t j = 0; j < columns; ++j) {
-                const T from = start.at == nullptr ? 0 : start.at[i * start.row + j * start.column];
-                c.at[i * c.row + j] = from + sums[i * wide + j];
-            }
-        }
+    constexpr int64_t wide = most_vectors * in_vector<T>;
+    T sums[most_rows * wide], across[wide * most_rows];
+    tile_of<T>(rows, (columns + in_vector<T> - 1) / in_vector<T>)({sums, wide, 1}, {}, a, b, depth);
+    const bool in_rows = c.column == 1;
+    if (!in_rows && start.at == nullptr) {
+        transpose_block(sums, wide, c.at, c.column, rows, columns);
         return;
     }
-    T across[wide * most_rows];
-    transpose_block(sums, wide, across, most_rows, rows, columns);
-    for (int64_t j = 0; j < columns; ++j) {
-        for (int64_t i = 0; i < rows; ++i) {
-            const T from = start.at == nullptr ? 0 : start.at[i * start.row + j * start.column];
-            c.at[i * c.row + j * c.column] = from + across[j * most_rows + i];
+    if (!in_rows) {
+        transpose_block(sums, wide, across, most_rows, rows, columns);
+        std::swap(rows, columns);
+        c.row = c.column;
+        start.row = start.column;
+    }
+    for (int64_t i = 0; i < rows; ++i) {
+        const T* from = in_rows ? sums + i * wide : across + i * most_rows;
+        for (int64_t j = 0; j < columns; ++j) {
+            c.at[i * c.row + j] = from[j] + (start.at == nullptr ? 0 : start.at[i * start.row + j]);
         }
     }
 }
@@ -194,9 +198,9 @@ void pack_panel(T* __restrict to, MatrixOf<const T> from, int64_t depth, int64_t
     }
     if (from.column == 1 && count == wide) {
         switch (wide) {
-            case lanes<T>: return copy_rows<lanes<T>>(to, from, depth);
-            case 2 * lanes<T>: return copy_rows<2 * lanes<T>>(to, from, depth);
-            case 3 * lanes<T>: return copy_rows<3 * lanes<T>>(to, from, depth);
+            case in_vector<T>: return copy_rows<in_vector<T>>(to, from, depth);
+            case 2 * in_vector<T>: return copy_rows<2 * in_vector<T>>(to, from, depth);
+            case 3 * in_vector<T>: return copy_rows<3 * in_vector<T>>(to, from, depth);
         }
     }
     for (int64_t k = 0; k < depth; ++k) {
