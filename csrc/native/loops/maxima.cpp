@@ -1,5 +1,4 @@
 // Maxima of windows along one axis, of float.
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -120,7 +119,9 @@ void maxima_of(const MaximaAlong& of, int64_t window, const float* x, float* bes
     const int64_t first = w.first(window), end = w.end(window);
     const float* const from = x + (w.start(window) + first * w.dilation) * of.inner;
     if (end <= first) {
-        std::fill_n(best, of.inner, -__builtin_inff());
+        for (int64_t i = 0; i < of.inner; ++i) {
+            best[i] = -__builtin_inff();
+        }
         std::memset(which, int(first), size_t(of.inner));
         return;
     }
