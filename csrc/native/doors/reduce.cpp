@@ -92,35 +92,34 @@ public:
     }
 
 private:
-    static double combined(Kind kind, double a, double b) {
-        switch (kind) {
-            case Kind::product: return a * b;
-            case Kind::largest: return b > a || b != b ? b : a;
-            case Kind::smallest: return b < a || b != b ? b : a;
-            default: return a + b;
-        }
-    }
-
     // Of outer x groups x inner x parts, groups and parts.
     std::vector<double> joined(Kind kind, const std::vector<double>& totals, int64_t groups,
                                int64_t inner, int64_t parts) const {
-        if (groups == 1 && parts == 1) {
-            return totals;
-        }
-        std::vector<double> found(size_t(of_.outer * inner));
-        for (int64_t o = 0; o < of_.outer; ++o) {
-            double* result = found.data() + o * inner;
-            const double* next = totals.data() + o * groups * inner * parts;
-            for (int64_t g = 0; g < groups; ++g) {
-                for (int64_t i = 0; i < inner; ++i) {
-                    for (int64_t p = 0; p < parts; ++p) {
-                        const double total = *next++;
-                        result[i] = g == 0 && p == 0 ? total : combined(kind, result[i], total);
+        const auto by = [&](auto combine) {
+            std::vector<double> found(size_t(of_.outer * inner));
+            const double* next = totals.data();
+            for (int64_t o = 0; o < of_.outer; ++o) {
+                double* result = found.data() + o * inner;
+                for (int64_t g = 0; g < groups; ++g) {
+                    for (int64_t i = 0; i < inner; ++i, next += parts) {
+                        result[i] = g == 0 ? *next : combine(result[i], *next);
+                        for (int64_t p = 1; p < parts; ++p) {
+                            result[i] = combine(result[i], next[p]);
+                        }
                     }
                 }
             }
+            return found;
+        };
+        if (groups == 1 && parts == 1) {
+            return totals;
         }
-        return found;
+        switch (kind) {
+            case Kind::product: return by([](double a, double b) { return a * b; });
+            case Kind::largest: return by([](double a, double b) { return b > a || b != b ? b : a; });
+            case Kind::smallest: return by([](double a, double b) { return b < a || b != b ? b : a; });
+            default: return by([](double a, double b) { return a + b; });
+        }
     }
 
     Loop loop_;
