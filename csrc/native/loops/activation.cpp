@@ -32,17 +32,29 @@ struct Slope {
     }
 };
 
-// The kernels' function, which adds an erf to 1.
+// The kernels' functions, of the tail T beyond |x|: y = max(x, 0) - |x| T, and dy/dx, for x < 0, is
+// T - |x| phi(x), with phi the density; that of -x is 1 less that.
 struct Gelu {
     static float value(float x) {
-        return activation::is_far(x) ? activation::ramp(x, x) : x * normal_distribution(x);
+        const float size = size_up_to(16.0f, x);
+        return (x < 0.0f ? 0.0f : x) - size * normal_tail(size);
     }
 };
 struct GeluSlope {
     static float value(float dy, float x) {
-        const float density = activation::Gelu<float>::inverse_sqrt_two_pi * exp(-0.5f * x * x);
-        const float near = dy * (normal_distribution(x) + x * density);
-        return activation::is_far(x) ? activation::ramp(x, dy) : near;
+        constexpr float half_per_log2 = 0.72134752f, log2_of_root = 1.32574806f;  // of 2 pi
+        const float whole = std::fabs(x), size = whole > 16.0f ? 16.0f : whole;
+        const float density = exp2_minus(half_per_log2 * size * size + log2_of_root);
+        const float below = normal_tail(size) - size * density;
+        return dy * (x < 0.0f ? below : 1.0f - below);
+    }
+};
+
+// The kernels' function, which divides: of w = e^-|x|, x / (1 + w) or, for x < 0, x w / (1 + w).
+struct Silu {
+    static float value(float x) {
+        const float size = size_up_to(88.0f, x), w = exp_within(-size);  // e^-88 comes out as 0
+        return (x < 0.0f ? -size : x) * ((x < 0.0f ? w : 1.0f) * reciprocal_to_2(1.0f + w));
     }
 };
 
@@ -116,7 +128,8 @@ constexpr Loops all() {
     ADD("gelu", ::Gelu, 1, nullptr, NO, YES)
     ADD("gelu_backward", GeluSlope, 2, nullptr, NO, YES)
     BOTH("gelu_tanh", GeluTanh, 0, nullptr)
-    BOTH("silu", Silu, 0, nullptr)
+    ADD("silu", ::Silu, 1, nullptr, NO, YES)
+    ADD("silu_backward", Slope<activation::Silu>, 2, nullptr, NO, YES)
     BOTH("sigmoid", Sigmoid, 0, nullptr)
     BOTH("elu", Elu, 1, "alpha")
     ADD("tanh_backward", Slope<Tanh>, 2, nullptr, NO, YES)

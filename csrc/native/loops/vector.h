@@ -1,41 +1,42 @@
 // Functions of float without a branch or a call, so that loops over them become vectors. Included
 // within a namespace.
 
-// 2^n for whole n, -126 to 127, as the bits of a float. (Of a NaN's n, anything.)
-inline float power_of_two(int32_t n) {
-    return __builtin_bit_cast(float, (uint32_t(n) + 127u) << 23);
+// Added to a number of size below 2^22, rounds it to a whole n, and leaves n + 127 in the last bits of
+// the sum: the exponent of 2^n as a float.
+constexpr float to_whole = 12582912.0f + 127.0f;  // 1.5 * 2^23 + 127
+
+// 2^n of such a sum, for -126 <= n + more <= 127; 0 for -127. (Of what is no number, anything.)
+inline float power_of_two(float sum, int32_t more = 0) {
+    return __builtin_bit_cast(float, (__builtin_bit_cast(uint32_t, sum) + uint32_t(more)) << 23);
 }
 
-// e^x = 2^n e^r with n whole and |r| <= log(2) / 2. e^r = 1 + r + r^2 q(r), q fitted on Chebyshev nodes
-// with a relative error of 4e-9.
+// e^x = 2^n e^r with n whole and |r| <= log(2) / 2. e^r = 1 + r (1 + r q(r)), q fitted on Chebyshev
+// nodes with a relative error of 4e-9.
 struct Exponential {
-    float less_1;   // e^r - 1
-    float power;    // e^r
-    int32_t whole;  // n
+    float sum;  // of n and to_whole
+    float r, slope;
 
     explicit Exponential(float x) {
         constexpr float per_log2 = 1.44269504f;
         constexpr float log2_high = 0.693145752f, log2_low = 1.42860677e-6f;  // high * n is exact
-        constexpr float to_whole = 12582912.0f;  // 1.5 * 2^23: sums with it are rounded to wholes
-        const float shifted = x * per_log2 + to_whole;
-        const float n = shifted - to_whole;
-        const float r = (x - n * log2_high) - n * log2_low;
+        sum = x * per_log2 + to_whole;
+        const float n = sum - to_whole;
+        r = (x - n * log2_high) - n * log2_low;
         float q = 0.00139464224f;
         q = q * r + 0.00836915091f;
         q = q * r + 0.0416662636f;
         q = q * r + 0.16666516f;
         q = q * r + 0.500000008f;
-        less_1 = r + r * r * q;
-        power = 1.0f + less_1;
-        whole = int32_t(__builtin_bit_cast(uint32_t, shifted) -
-                        __builtin_bit_cast(uint32_t, to_whole));
+        slope = q * r + 1.0f;
     }
+    float less_1() const { return slope * r; }         // e^r - 1
+    float power() const { return slope * r + 1.0f; }  // e^r
 };
 
 // For -87 <= x <= 88.
 inline float exp_within(float x) {
     const Exponential e(x);
-    return e.power * power_of_two(e.whole);
+    return e.power() * power_of_two(e.sum);
 }
 
 // For x <= 0; 0 where it would be next to nothing beside 1.
@@ -44,13 +45,35 @@ inline float exp_below(float x) {
     return x < -87.0f ? 0.0f : e;
 }
 
-// For all x. 2^n is applied in two halves, so that subnormal results come out rounded and those beyond
-// the range infinite.
+// For all x. Of 2^n the last factor is applied by itself, so that subnormal results come out rounded
+// and those beyond the range infinite.
 inline float exp(float x) {
     x = x < -105.0f ? -105.0f : x;
-    const Exponential e(x > 90.0f ? 90.0f : x);
-    const int32_t half = e.whole >> 1;
-    return e.power * power_of_two(half) * power_of_two(e.whole - half);
+    const Exponential e(x > 89.0f ? 89.0f : x);
+    const bool small = x < -80.0f;
+    return e.power() * power_of_two(e.sum, small ? 63 : -1) * (small ? 0x1p-63f : 2.0f);
+}
+
+// 2^-x for 0 <= x <= 2^20; 0 from 127 on. 2^f = 1 + f p(f), p fitted with a relative error of 2e-9.
+inline float exp2_minus(float x) {
+    const float sum = to_whole - x, f = (to_whole - sum) - x;
+    float p = 0.00015353362f;
+    p = p * f + 0.00133988739f;
+    p = p * f + 0.00961843692f;
+    p = p * f + 0.0555033237f;
+    p = p * f + 0.240226477f;
+    p = p * f + 0.693147182f;
+    const int32_t bits = __builtin_bit_cast(int32_t, sum);
+    const int32_t least = __builtin_bit_cast(int32_t, to_whole - 127.0f);
+    return (p * f + 1.0f) * power_of_two(__builtin_bit_cast(float, bits > least ? bits : least));
+}
+
+// The smaller of a number's size and a limit; the limit, where it is no number. (Of integers, as of
+// floats it would be a comparison and a choice, for whose sake there is no instruction.)
+inline float size_up_to(float limit, float x) {
+    const uint32_t size = __builtin_bit_cast(uint32_t, x) & 0x7fffffffu;
+    const uint32_t most = __builtin_bit_cast(uint32_t, limit);
+    return __builtin_bit_cast(float, size < most ? size : most);
 }
 
 // Up to |x| = 1, x + x p(x^2); beyond, 1 - e^-q(|x|), with q = -log(erfc) up to 4, from where on erf is
