@@ -802,6 +802,8 @@ def random_calls(n: int) -> Iterator[tuple[str, tuple, dict[str, Any]]]:
     call = {"seed": 2**63 + 12345, "offset": 7 + 2**33}
     yield "philox", (), {"n": n, **call}
     yield "philox", (), {"n": n, "start": 4 * (2**31 - 3), **call}
+    for span in (1, 10, 2**20, 3**39, 2**63):
+        yield "integers_below", (), {"n": n, "span": span, **call}
     x = np.random.default_rng(0).standard_normal(n)
     for dtype in map(np.dtype, ("float32", "float64")):
         yield "uniform", (), {"n": n, "dtype": dtype, **call}
@@ -836,6 +838,9 @@ def test_random_loops_decline_what_they_do_not_serve() -> None:
         ("philox", (), {"n": 5, "seed": 2**64, "offset": 0}),
         ("philox", (), {"n": 5, "seed": 1}),
         ("philox", (5,), call),
+        ("integers_below", (), {"n": 5, "span": 0, **call}),
+        ("integers_below", (), {"n": 5, "span": 2**63 + 1, **call}),
+        ("integers_below", (), {"n": 5, **call}),
         ("uniform", (), {"n": 5, **call}),
         ("uniform", (), {"n": 5, "dtype": np.dtype("float16"), **call}),
         ("normal", (), {"n": 5, "dtype": "float32", **call}),

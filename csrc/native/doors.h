@@ -27,3 +27,4 @@ Door recurrence;  // steps of LSTM and GRU layers
 Door reduce;     // sums and other reductions over axes
 Door rows;       // along a dimension of arrays alike
 Door scan;       // running sums, products and extremes
+Door sort;       // where the elements of lines are found in order

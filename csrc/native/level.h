@@ -24,7 +24,8 @@
     TABLE(recurrence, recurrence)          \
     TABLE(reduce, reduce)                  \
     TABLE(rows, rows)                      \
-    TABLE(scan, scan)
+    TABLE(scan, scan)                      \
+    TABLE(sort, sort)
 
 struct Level {
     const char* name;

@@ -76,6 +76,29 @@ PyObject* draw(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyO
     return result;
 }
 
+// integers_below(n, span, seed, offset), in int64
+PyObject* draw_integers(const Entry& entry, PyObject* const* given, Py_ssize_t count,
+                        PyObject* keywords) {
+    static const char* const names[] = {"n", "span", "seed", "offset"};
+    PyObject* found[4] = {};
+    double numbers[max_numbers] = {};
+    uint64_t n, span;
+    if (count != 0 || !read_keywords(keywords, given, names, found) ||
+        !read_unsigned(found[0], n) || n > uint64_t(NPY_MAX_INTP) / 16 ||
+        !read_unsigned(found[1], span) || span == 0 || span > uint64_t(1) << 63 ||
+        !read_stream(found[2], found[3], numbers)) {
+        return nullptr;
+    }
+    numbers[5] = double(uint32_t(span));
+    numbers[6] = double(span >> 32);
+    PyObject* result = empty_vector(npy_intp(n), NPY_INT64);
+    if (result != nullptr) {
+        void* arrays[] = {memory_of(result)};
+        run_anyhow(entry.float64, arrays, numbers, int64_t(n));
+    }
+    return result;
+}
+
 // dropout(x, p, seed, offset) -> (y, None): the gradient draws the same words again
 PyObject* dropout(const Entry& entry, PyObject* const* given, Py_ssize_t count,
                   PyObject* keywords) {
@@ -108,5 +131,7 @@ PyObject* dropout(const Entry& entry, PyObject* const* given, Py_ssize_t count,
 }  // namespace
 
 PyObject* random(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
-    return (entry.arrays == 1 ? draw : dropout)(entry, given, count, keywords);
+    return (entry.arrays > 1            ? dropout
+            : entry.keyword != nullptr ? draw_integers
+                                       : draw)(entry, given, count, keywords);
 }

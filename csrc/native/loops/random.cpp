@@ -70,6 +70,22 @@ void philox(void* const* arrays, const double* numbers, int64_t begin, int64_t e
     });
 }
 
+// Below numbers[5] + 2^32 numbers[6].
+void integers_below(void* const* arrays, const double* numbers, int64_t begin, int64_t end) {
+    int64_t* result = static_cast<int64_t*>(arrays[0]);
+    const uint64_t span = uint64_t(numbers[6]) << 32 | uint64_t(numbers[5]), mask = span - 1;
+    const bool is_power = (span & mask) == 0;
+    for_words<2>(numbers, begin, end, [=](const uint32_t* words, int64_t start, int64_t count) {
+        const auto at = [=](int64_t i) { return uint64_t(words[2 * i]) << 32 | words[2 * i + 1]; };
+        for (int64_t i = 0; is_power && i < count; ++i) {
+            result[start + i] = int64_t(at(i) & mask);
+        }
+        for (int64_t i = 0; !is_power && i < count; ++i) {
+            result[start + i] = int64_t(at(i) % span);
+        }
+    });
+}
+
 inline double unit(uint32_t high, uint32_t low) {
     return double((uint64_t(high) << 32 | low) >> 11) * 0x1p-53;
 }
@@ -187,6 +203,7 @@ void dropout(void* const* arrays, const double* numbers, int64_t begin, int64_t 
 constexpr Loops all() {
     Loops found{};
     found.each[found.count++] = {"philox", 1, 5, philox, nullptr, nullptr};
+    found.each[found.count++] = {"integers_below", 1, 7, nullptr, integers_below, "span"};
     found.each[found.count++] = {"uniform", 1, 5, uniform_float, uniform_double, nullptr};
     found.each[found.count++] = {"normal", 1, 5, normal_float, normal_double, nullptr};
     found.each[found.count++] = {"dropout", 2, 7, dropout<float>, dropout<double>, nullptr};

@@ -458,7 +458,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
         "xp": "all any logsumexp mean prod sum",
     },
     "reduction.searchsorted": {"tg": "bucketize searchsorted"},
-    "reduction.sort": {"tg x": "argsort kthvalue msort sort topk", "xp": "top"},
+    "reduction.sort": {"tg x": "argsort kthvalue msort sort topk", "xp": "order top"},
     "reduction.unique": {"tg x": "unique unique_consecutive"},
     "sampling.distributions": {
         "tg": "normal poisson",
@@ -470,7 +470,7 @@ OPERATIONS: dict[str, dict[str, str]] = {
     "sampling.implicit": {"xp": "dirichlet_slope standard_gamma_slope"},
     "sampling.philox": {
         "tg": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
-        "xp": "normal philox uniform",
+        "xp": "integers_below normal philox uniform",
     },
     "special.error_function": {
         "tg x x_ tg_ special": "erf erfc",

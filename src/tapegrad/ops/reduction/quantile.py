@@ -18,7 +18,7 @@ from tapegrad.ops.pointwise.elementwise import cast, ceil, floor, isinf, isnan, 
 
 from .cumulative import accumulate
 from .reduce import keepdim_shape, sum
-from .sort import keys, order, sort
+from .sort import keys, sort
 
 # ---------------------------------------------------------------------- medians
 
@@ -34,7 +34,7 @@ def _median_rank(xp: Any, x: Array, axis: int, ignore_nan: bool) -> Any:
 
 def _median_position(xp: Any, x: Array, axis: int, ignore_nan: bool) -> Any:
     rank = _median_rank(xp, x, axis, ignore_nan)
-    return xp.library.take_along_axis(order(xp, x, axis, False), rank, axis)
+    return xp.library.take_along_axis(xp.order(x, axis=axis, descending=False), rank, axis)
 
 
 def _share(xp: Any, g: Array, y: Array, x: Array) -> Any:
@@ -188,7 +188,7 @@ def _fractions(op: str, input: Tensor, q: Any) -> Tensor:
 
 def _mode_position(xp: Any, x: Array, axis: int) -> Any:
     """The (last) index of the (smallest) most frequent element along ``axis``."""
-    indices = order(xp, x, axis, False)
+    indices = xp.order(x, axis=axis, descending=False)
     ascending = xp.library.take_along_axis(keys(x), indices, axis)
     n = x.shape[axis]
     late, early = slice_along(axis, 1, n), slice_along(axis, 0, n - 1)

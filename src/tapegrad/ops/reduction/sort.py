@@ -13,7 +13,7 @@ from tapegrad.core.dtypes import float32, is_low_precision
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
-from tapegrad.ops.indexing.take_along import Picked, indices_of, pick, with_dimension
+from tapegrad.ops.indexing.take_along import Picked, pick, with_dimension
 from tapegrad.ops.movement.shape import reshape
 from tapegrad.ops.movement.split import part, slice_along
 
@@ -25,7 +25,8 @@ def keys(x: Any) -> Any:
     return x.astype(float32) if is_low_precision(x.dtype) else x
 
 
-def order(xp: Any, x: Array, axis: int, descending: bool) -> Any:
+@array_function
+def order(xp: Any, x: Array, *, axis: int, descending: bool) -> Any:
     """The indices that sort an array along ``axis``."""
     if not descending:
         return keys(x).argsort(axis=axis, kind="stable")
@@ -35,6 +36,12 @@ def order(xp: Any, x: Array, axis: int, descending: bool) -> Any:
     return x.shape[axis] - 1 - xp.library.flip(indices, axis)
 
 
+def _order_of(x: Tensor, axis: int, descending: bool) -> Tensor:
+    device = x._device
+    order = device.ops["order"](x._array, axis=axis, descending=bool(descending))
+    return wrap(order, device)
+
+
 @array_function
 def top(xp: Any, x: Array, *, axis: int, k: int, largest: bool) -> Any:
     """The indices of the k largest (or smallest) along ``axis``, sorted."""
@@ -42,7 +49,7 @@ def top(xp: Any, x: Array, *, axis: int, k: int, largest: bool) -> Any:
         found = _partitioned(xp, x, axis, k, largest)
         if found is not None:
             return found
-    return order(xp, x, axis, largest)[slice_along(axis, 0, k)].copy()
+    return xp.order(x, axis=axis, descending=largest)[slice_along(axis, 0, k)].copy()
 
 
 def _partitioned(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
@@ -58,20 +65,20 @@ def _partitioned(xp: Any, x: Array, axis: int, k: int, largest: bool) -> Any:
     equal, taken = ((v == bound).sum(axis=axis) for v in (values, chosen))
     if (equal != taken).any() or (bound != bound).any():
         return None
-    return np.take_along_axis(indices, order(xp, chosen, axis, largest), axis)
+    return np.take_along_axis(indices, xp.order(chosen, axis=axis, descending=largest), axis)
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Picked:
     """(values, indices) in ascending or descending order along ``dim``, indices in int64. Equal
     elements keep their order, ``stable`` or not; nan is larger than all."""
     x, d = with_dimension("sort", input, dim)
-    return pick(input, indices_of(order, x, d, descending), d)
+    return pick(input, _order_of(x, d, descending), d)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The int64 indices that sort the tensor along ``dim``, as ``sort`` does."""
     x, d = with_dimension("argsort", input, dim)
-    indices = indices_of(order, x, d, descending)
+    indices = _order_of(x, d, descending)
     return indices if input.ndim else reshape(indices, ())
 
 
@@ -100,4 +107,4 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Pic
     n = x.shape[d]
     if not 1 <= k <= n:
         raise RuntimeError(f"[kthvalue] k must be 1 to {n}, the size of dim {d}, got {k}")
-    return pick(input, part(indices_of(order, x, d, False), d, k - 1, k), d, keepdim)
+    return pick(input, part(_order_of(x, d, False), d, k - 1, k), d, keepdim)

@@ -273,6 +273,13 @@ def _unit(xp: Any, words: Any) -> Any:
     return (_long(xp, words) >> xp.library.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+@array_function
+def integers_below(xp: Any, *, n: int, span: int, seed: int, offset: int) -> Array:
+    """n int64 numbers in [0, span), each the remainder of two words."""
+    most = xp.library.uint64(span)
+    return _from_words(xp, n, np.dtype(np.int64), seed, offset, 2, lambda w: _long(xp, w) % most)
+
+
 # The bits of each dtype's integers that it holds exactly, and all smaller ones.
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 
@@ -402,5 +409,4 @@ def draw(name: str, shape: tuple[int, ...], dtype: Any, device: Device, generato
 def integers(device: Device, n: int, span: int, generator: Generator | None) -> Any:
     """n int64 numbers in [0, span), from 64 bits each."""
     seed, offset = call_of(generator)
-    xp, most = device.xp, device.library.uint64(span)
-    return _from_words(xp, n, np.dtype(np.int64), seed, offset, 2, lambda w: _long(xp, w) % most)
+    return device.ops["integers_below"](n=n, span=span, seed=seed, offset=offset)
