@@ -67,19 +67,35 @@ def test_positions(dtype: str, threads: int, level: str) -> None:
             assert ops[name](mine, index, values) is None
             plain[name](body, index, values)
             assert mine.tobytes() == body.tobytes(), (name, shape)
+        before = x.copy()
+        for name in ("index_put", "index_add_at"):
+            if dtype == "bool" and name == "index_add_at":
+                continue
+            mine, body = (run[name](x, values, index=index) for run in (ops, plain))
+            assert (mine.tobytes(), mine.dtype) == (body.tobytes(), body.dtype), (name, shape)
+        assert x.tobytes() == before.tobytes()
+        if dtype != "bool":
+            options = {"index": index, "shape": shape}
+            mine, body = (run["getitem_backward"](values, **options) for run in (ops, plain))
+            assert (mine.tobytes(), mine.shape) == (body.tobytes(), body.shape)
 
 
-@pytest.mark.parametrize("name", ["getitem", "store"])
+@pytest.mark.parametrize(
+    "name", ["getitem", "store", "add_at", "index_put", "index_add_at", "getitem_backward"]
+)
 def test_places_out_of_range_change_nothing(name: str) -> None:
-    x = numbers((6, 80), "float32")
+    x, values = numbers((6, 80), "float32"), np.ones((4, 80), "float32")
     before = x.copy()
-    for bad in (6, -7, 2**40, -(2**40)):
+    for bad in (6, 2**40, -(2**40)):
         index = (np.array([0, 1, bad, 2]),)
-        run = tg.device("cpu").ops[name]
-        given = (x,) if name == "getitem" else (x, index, np.ones((4, 80), "float32"))
-        options = {"index": index} if name == "getitem" else {}
+        given, options = {
+            "getitem": ((x,), {"index": index}),
+            "getitem_backward": ((values,), {"index": index, "shape": x.shape}),
+            "index_put": ((x, values), {"index": index}),
+            "index_add_at": ((x, values), {"index": index}),
+        }.get(name, ((x, index, values), {}))
         with pytest.raises(IndexError, match="out of bounds"):
-            run(*given, **options)
+            tg.device("cpu").ops[name](*given, **options)
         assert x.tobytes() == before.tobytes()
 
 
@@ -133,6 +149,19 @@ def test_what_is_not_served_is_declined() -> None:
     add(x, i, values=values)
     add(x, i)
     assert len(calls) == 24 + 8
+    put = native.compiled.Kernel("index_put", lambda *a, **k: calls.append((a, k)))
+    for given in ((x, 1.0), (x, values[0]), (x, values.astype("float64")), (x,), (x, values, i)):
+        put(*given, index=i)
+    put(x, values)
+    put(x, values, index=ALL)
+    assert len(calls) == 32 + 7
+    back = native.compiled.Kernel("getitem_backward", lambda *a, **k: calls.append((a, k)))
+    for shape in ([4, 5], (4, -5), (4, 6), (4, 0), (4.0, 5), (4,), (1,) * 70, None):
+        back(values, index=i, shape=shape)
+    back(values, index=ALL, shape=(2, 5))
+    back(values, index=i)
+    back(values, shape=(4, 5))
+    assert len(calls) == 39 + 11
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])

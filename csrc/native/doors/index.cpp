@@ -25,6 +25,19 @@ bool is_index(PyObject* part) {
                                                 PyArray_ITEMSIZE(as_array(part)) == 8);
 }
 
+// Whether there is an index array in it, so that it is worth to make a result.
+bool has_arrays(PyObject* given) {
+    if (!PyTuple_CheckExact(given)) {
+        return is_index(given);
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(given); ++i) {
+        if (is_index(PyTuple_GET_ITEM(given, i))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // What is named: positions of an array, the memory of the index arrays, and the shape of the values.
 struct Named {
     Positions positions;
@@ -196,20 +209,29 @@ PyObject* read(const Entry& entry, PyArrayObject* x, PyObject* index) {
     return result;
 }
 
+bool is(const Entry& entry, const char* name) { return std::strcmp(entry.name, name) == 0; }
+
+Loop loop_of_change(const Entry& entry, PyArrayObject* x) {
+    return is(entry, "store") || is(entry, "index_put") ? loop_of_bytes(entry, x)
+                                                        : loop_of_sums(entry, x);
+}
+
+// Whether they are a number for each position.
+bool are_values(PyObject* given, PyArrayObject* x, const Named& named) {
+    return is_plain(given) && PyArray_DESCR(as_array(given)) == PyArray_DESCR(x) &&
+           PyArray_NDIM(as_array(given)) == named.dims &&
+           PyArray_CompareLists(PyArray_DIMS(as_array(given)), named.shape, named.dims);
+}
+
 // store(x, index, values), add_at(x, index, values)
 PyObject* change(const Entry& entry, PyArrayObject* x, PyObject* index, PyObject* given) {
-    const bool adds = std::strcmp(entry.name, "add_at") == 0;
-    const Loop loop = adds ? loop_of_sums(entry, x) : loop_of_bytes(entry, x);
+    const Loop loop = loop_of_change(entry, x);
     Named named;
-    if (loop == nullptr || !PyArray_ISWRITEABLE(x) || !is_plain(given) || !named.read(x, index)) {
+    if (loop == nullptr || !PyArray_ISWRITEABLE(x) || !named.read(x, index) ||
+        !are_values(given, x, named) || !are_apart(as_array(given), x)) {
         return nullptr;
     }
     PyArrayObject* values = as_array(given);
-    if (PyArray_DESCR(values) != PyArray_DESCR(x) || PyArray_NDIM(values) != named.dims ||
-        !PyArray_CompareLists(PyArray_DIMS(values), named.shape, named.dims) ||
-        !are_apart(values, x)) {
-        return nullptr;
-    }
     for (int k = 0; k < named.positions.arrays; ++k) {
         if (!are_apart(named.index[k], x)) {
             return nullptr;
@@ -229,6 +251,50 @@ PyObject* change(const Entry& entry, PyArrayObject* x, PyObject* index, PyObject
     Py_RETURN_NONE;
 }
 
+// What a loop makes of a new array; null where a place is outside: the body says what is wrong.
+PyObject* changed(Loop loop, PyObject* result, PyObject* values, Named& named) {
+    if (result != nullptr && !run(loop, as_array(result), memory_of(values), named, true)) {
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
+// index_put(x, values, index=), index_add_at(x, values, index=)
+PyObject* change_copy(const Entry& entry, PyArrayObject* x, PyObject* values, PyObject* index) {
+    const Loop loop = loop_of_change(entry, x);
+    Named named;
+    if (loop == nullptr || !named.read(x, index) || !are_values(values, x, named)) {
+        return nullptr;
+    }
+    return changed(loop, PyArray_NewCopy(x, NPY_CORDER), values, named);
+}
+
+// getitem_backward(grad, index=, shape=)
+PyObject* add_to_zeros(const Entry& entry, PyObject* grad, PyObject* index, PyObject* given) {
+    npy_intp shape[NPY_MAXDIMS];
+    const Loop loop = loop_of_sums(entry, as_array(grad));
+    const Py_ssize_t dims = PyTuple_CheckExact(given) ? PyTuple_GET_SIZE(given) : NPY_MAXDIMS + 1;
+    if (loop == nullptr || dims > NPY_MAXDIMS || !has_arrays(index)) {
+        return nullptr;
+    }
+    for (Py_ssize_t d = 0; d < dims; ++d) {
+        int64_t size;
+        if (!read_int(PyTuple_GET_ITEM(given, d), 1, NPY_MAX_INTP, size)) {
+            return nullptr;
+        }
+        shape[d] = npy_intp(size);
+    }
+    PyArray_Descr* dtype = PyArray_DESCR(as_array(grad));
+    Py_INCREF(dtype);
+    PyObject* result = PyArray_Zeros(int(dims), shape, dtype, 0);
+    Named named;
+    if (result != nullptr && (!named.read(as_array(result), index) ||
+                              !are_values(grad, as_array(result), named))) {
+        Py_CLEAR(result);
+    }
+    return changed(loop, result, grad, named);
+}
+
 // least_and_most(x)
 PyObject* name_ends(PyArrayObject* x) {
     int64_t ends[2];
@@ -242,20 +308,28 @@ PyObject* name_ends(PyArrayObject* x) {
 }  // namespace
 
 PyObject* index(const Entry& entry, PyObject* const* given, Py_ssize_t count, PyObject* keywords) {
-    const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
-    if (count == 0 || !is_plain(given[0])) {
+    static const char* const names[] = {"index", "shape"};
+    PyObject* options[2] = {};
+    if (count == 0 || !is_plain(given[0]) || !read_keywords(keywords, given + count, names, options)) {
         return nullptr;
     }
-    if (entry.arrays == 2 && entry.keyword == nullptr) {
-        return count == 1 && named == 0 ? name_ends(as_array(given[0])) : nullptr;
-    }
-    if (entry.keyword == nullptr) {
-        return count == 3 && named == 0 ? change(entry, as_array(given[0]), given[1], given[2])
-                                        : nullptr;
-    }
-    if (count != 1 || named != 1 ||
-        PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), entry.keyword) != 0) {
+    PyArrayObject* x = as_array(given[0]);
+    PyObject* index = options[0];
+    if ((index != nullptr) != (entry.keyword != nullptr) ||
+        (options[1] != nullptr) != is(entry, "getitem_backward")) {
         return nullptr;
     }
-    return read(entry, as_array(given[0]), given[1]);
+    switch (count) {
+        case 1:
+            return index == nullptr        ? is(entry, "least_and_most") ? name_ends(x) : nullptr
+                   : is(entry, "getitem")  ? read(entry, x, index)
+                   : options[1] != nullptr ? add_to_zeros(entry, given[0], index, options[1])
+                                           : nullptr;
+        case 2:
+            return is(entry, "index_put") || is(entry, "index_add_at")
+                       ? change_copy(entry, x, given[1], index)
+                       : nullptr;
+        case 3: return index == nullptr ? change(entry, x, given[1], given[2]) : nullptr;
+        default: return nullptr;
+    }
 }

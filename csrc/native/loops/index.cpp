@@ -177,22 +177,29 @@ template <class T>
 constexpr Loop read = at_positions<T, Read<T>>;
 template <class T>
 constexpr Loop write = at_positions<T, Write<T>>;
+template <class T>
+constexpr Loop add_up = at_positions<T, Add<T>>;
 
 constexpr Loops all() {
     Loops found{};
     // Of numbers of any kind that have 4, 8, 2 or 1 bytes.
-    found.each[found.count++] = {"getitem",       2,       1, read<uint32_t>, read<uint64_t>, "index",
-                                 read<uint16_t>, read<uint8_t>};
-    found.each[found.count++] = {"store",          3,       1, write<uint32_t>, write<uint64_t>, nullptr,
-                                 write<uint16_t>, write<uint8_t>};
-    found.each[found.count++] = {"add_at",
-                                 3,
-                                 1,
-                                 at_positions<float, Add<float>>,
-                                 at_positions<double, Add<double>>,
-                                 nullptr,
-                                 at_positions<int32_t, Add<int32_t>>,
-                                 at_positions<int64_t, Add<int64_t>>};
+    const auto add = [&](const char* name, const char* keyword, Loop of_4, Loop of_8, Loop of_2,
+                         Loop of_1) {
+        found.each[found.count++] = {name, 3, 1, of_4, of_8, keyword, of_2, of_1};
+    };
+    const auto write_at = [&](const char* name, const char* keyword) {
+        add(name, keyword, write<uint32_t>, write<uint64_t>, write<uint16_t>, write<uint8_t>);
+    };
+    // Of float32, float64, int32 and int64.
+    const auto add_up_at = [&](const char* name, const char* keyword) {
+        add(name, keyword, add_up<float>, add_up<double>, add_up<int32_t>, add_up<int64_t>);
+    };
+    add("getitem", "index", read<uint32_t>, read<uint64_t>, read<uint16_t>, read<uint8_t>);
+    write_at("store", nullptr);
+    write_at("index_put", "index");
+    add_up_at("add_at", nullptr);
+    add_up_at("index_add_at", "index");
+    add_up_at("getitem_backward", "index");
     found.each[found.count++] = {"least_and_most",   2,      1, find_ends<int32_t>,
                                  find_ends<int64_t>, nullptr};
     return found;
