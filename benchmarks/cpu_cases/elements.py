@@ -13,7 +13,8 @@ from .case import Case, Step, integers, normal
 GOAL = 1.0
 SIZES = {"1e6": (1000, 1000), "1e7": (10_000, 1000)}
 # Forward without gradients, as one writes it: x, y and z are matrices of so many numbers, r a row
-# and c a column of one; b are bools, i indices of columns, j of rows. ``v`` is written in place.
+# and c a column of one; h is x in float16, g in bfloat16; b are bools, i indices of columns, j of
+# rows. ``v`` is written in place.
 FORWARD = (
     *("x + y", "v.mul_(1.0)", "x.exp()", "x.relu()", "x.sigmoid()", "x.tanh()", "F.silu(x)"),
     *("F.gelu(x)", "F.gelu(x, approximate='tanh')", "x.erf()", "F.dropout(x, 0.1)"),
@@ -25,7 +26,8 @@ FORWARD = (
     *("lib.where(b, x, y)", "x.masked_fill(b, 0.0)", "x.clamp(-1.0, 1.0)", "x > 0", "x + r"),
     *("x + c", "x.t().contiguous()", "x.clone()", "lib.cat((x, y))", "x**2", "x**3"),
     *("x.abs().sqrt()", "(1 + x * x).log()", "x.to(lib.float64)", "x.to(lib.float16)"),
-    *("h + h", "h.sum(1)", "h.to(lib.float32)"),
+    *("h + h", "h.sum(1)", "h.sum(0)", "h.to(lib.float32)", "x.to(lib.bfloat16)", "g + g"),
+    *("g.sum(1)", "x.prod(1)", "x.cummax(1)[0]", "x.cummin(0)[0]", "x.argsort(0)"),
 )
 BOTH_WAYS = (
     *("x.relu()", "F.gelu(x)", "F.softmax(x, -1)", "F.layer_norm(x, (columns,))"),
@@ -40,6 +42,7 @@ def names(lib: Any, rows: int, columns: int, grad: bool = False) -> dict[str, An
         **{name: normal(lib, rows, columns, grad=grad) for name in "xy"},
         "v": normal(lib, rows, columns),
         "h": normal(lib, rows, columns).to(lib.float16),
+        "g": normal(lib, rows, columns).to(lib.bfloat16),
         "r": normal(lib, columns),
         "c": normal(lib, rows, 1),
         "b": lib.tensor(np.random.default_rng(0).random((rows, columns)) > 0.5),

@@ -349,9 +349,11 @@ LOOP_FLAGS = (
     "-fno-math-errno",
     "-fno-trapping-math",
 )
-# Choices stay choices: else g++ computes what comes behind one for its constants, too, and chooses at
-# the end. (On 512-bit vectors exp takes a quarter less time, mish and sigmoid a fifth.)
-CHOICE_FLAGS = ("-fno-thread-jumps", "-fno-tree-pre")
+# Choices of bounds stay choices: else g++ computes what comes behind one for its constants, too,
+# and chooses at the end. (On 512-bit vectors exp takes a quarter less time, mish and sigmoid a
+# fifth; but running extremes down columns would take twice as long.)
+BOUNDED_FLAGS = ("-fno-thread-jumps", "-fno-tree-pre")
+BOUNDED = ("activation.cpp",)
 # For processors of before 2013: compiled faster, and somewhat slower. (Of v3 these flags took 30%
 # off the time that compiling takes, and made loops a tenth slower.)
 QUICK_FLAGS = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic")
@@ -372,14 +374,14 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
     files = [*root.glob("csrc/native/*.cpp"), *root.glob("csrc/native/doors/*.cpp")]
     commands = [(file, (*flags, known, "-pthread")) for file in files]
     for level in levels:
-        of_level = [*LOOP_FLAGS, *CHOICE_FLAGS, "-fno-exceptions", f"-I{root}"]
-        of_level += [f"-DTAPEGRAD_LEVEL={level}"]
+        of_level = [*LOOP_FLAGS, "-fno-exceptions", f"-DTAPEGRAD_LEVEL={level}", f"-I{root}"]
         of_level += [f"-march=x86-64-{level}"] if x86 else []
         of_level += ["-mprefer-vector-width=512"] if level == "v4" else []
         of_level += QUICK_FLAGS if level == "v2" else []
         for file in root.glob("csrc/native/loops/*.cpp"):
-            fused = ["-ffp-contract=fast"] if file.name in FUSED else []
-            commands.append((file, (*flags, *of_level, *fused)))
+            own = ["-ffp-contract=fast"] if file.name in FUSED else []
+            own += BOUNDED_FLAGS if file.name in BOUNDED else ()
+            commands.append((file, (*flags, *of_level, *own)))
     headers = [f for f in (*native_files(root), *root.glob("kernels/*.h")) if f.suffix == ".h"]
     link = (*flags, "-shared", "-pthread")
     return _plan_in_package("native", cxx, " ".join(levels), root, sorted(commands), headers, link)

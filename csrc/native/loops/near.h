@@ -3,7 +3,7 @@
 
 // e^x - 1 = 2^n (e^r - 1) + (2^n - 1). For x up to 88; from -25 down it is -1 to a float.
 inline float expm1(float x) {
-    const Exponential e(x < -25.0f ? -25.0f : x);
+    const Exponential<> e(x < -25.0f ? -25.0f : x);
     const float power = power_of_two(e.sum);
     return power * e.less_1() + (power - 1.0f);
 }
