@@ -21,7 +21,7 @@ from tapegrad.core import kernels
 pytestmark = pytest.mark.checked
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def library() -> Iterator[Any]:
     with kernels.checked() as checked:
         yield checked

@@ -222,12 +222,12 @@ def main() -> int:
     wanted = [name.partition(":") for name in options.files]
     files = list(dict.fromkeys(KERNELS / name for name, _, _ in wanted))
     files = files or sorted(KERNELS.glob("*.cu*"))
-    lines = {(name, int(line)) for name, _, line in wanted if line}
+    lines = {(name, int(line or 0)) for name, _, line in wanted}  # 0: all
     todo = [
         mutant
         for file in files
         for mutant in mutants(file)
-        if not lines or (file.name, mutant.line) in lines
+        if not lines or {(file.name, 0), (file.name, mutant.line)} & lines
     ]
     if options.list:
         print(*todo, sep="\n")
