@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
 SECONDS = 200  # for testing a mutant; one that hangs is noticed, too
 REPORTS = re.compile(
-    "race on|out of bounds|nothing wrote|misaligned|waits (?:at|for)|deadlock|masks disagree"
+    "race on|out of bounds|nothing wrote|misaligned|waits (?:at|for)|deadlock|masks disagree|"
+    "must be at least 1"
 )
 
 BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
@@ -84,7 +85,9 @@ def mutants(file: Path) -> Iterator[Mutant]:
         start, end = comparison_around(text, operator.start(), operator.end())
         if is_check(text, start, end):
             # What is too large or negative is what a check holds back.
-            outside = operator[1] == ">=" or text[start:end].endswith(" < 0")
+            comparison = text[start:end]
+            is_large = operator[1] == ">=" and not comparison.endswith(" >= 0")
+            outside = is_large or comparison.endswith(" < 0")
             yield Mutant(file, original, start, end, "false" if outside else "true")
 
 
