@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
 SECONDS = 200  # for testing a mutant; one that hangs is noticed, too
 REPORTS = re.compile(
-    "race on|out of bounds|nothing wrote|misaligned|waits (?:at|for)|deadlock|masks disagree"
+    "race on|out of bounds|nothing wrote|misaligned|waits (?:at|for)|deadlock|masks disagree|"
+    "must be at least 1"
 )
 
 BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
@@ -84,7 +85,9 @@ def mutants(file: Path) -> Iterator[Mutant]:
         start, end = comparison_around(text, operator.start(), operator.end())
         if is_check(text, start, end):
             # What is too large or negative is what a check holds back.
-            outside = operator[1] == ">=" or text[start:end].endswith(" < 0")
+            comparison = text[start:end]
+            is_large = operator[1] == ">=" and not comparison.endswith(" >= 0")
+            outside = is_large or comparison.endswith(" < 0")
             yield Mutant(file, original, start, end, "false" if outside else "true")
 
 
@@ -222,12 +225,12 @@ def main() -> int:
     wanted = [name.partition(":") for name in options.files]
     files = list(dict.fromkeys(KERNELS / name for name, _, _ in wanted))
     files = files or sorted(KERNELS.glob("*.cu*"))
-    lines = {(name, int(line)) for name, _, line in wanted if line}
+    lines = {(name, int(line or 0)) for name, _, line in wanted}  # 0: all
     todo = [
         mutant
         for file in files
         for mutant in mutants(file)
-        if not lines or (file.name, mutant.line) in lines
+        if not lines or {(file.name, 0), (file.name, mutant.line)} & lines
     ]
     if options.list:
         print(*todo, sep="\n")
