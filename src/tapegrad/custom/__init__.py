@@ -36,6 +36,7 @@ from typing import Any
 
 from tapegrad.core.signature import Signature
 
+from .check import check
 from .elementwise import elementwise
 from .kernel import Kernel
 from .launch import Grid
@@ -67,6 +68,7 @@ class _Declare:
     """
 
     elementwise = staticmethod(elementwise)
+    check = staticmethod(check)
 
     def __call__(
         self,

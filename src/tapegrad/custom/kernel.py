@@ -224,6 +224,16 @@ class Kernel:
                 raise TypeError(f"[{self.name}] the gradient must return one tensor (or None) for "
                                 f"each of {len(needs)} inputs, got {len(found)}")  # fmt: skip
             return found
+        return self.body_gradient(gradients, inputs, numbers, needs)
+
+    def body_gradient(
+        self,
+        gradients: Sequence[Tensor | None],
+        inputs: Sequence[Any],
+        numbers: Mapping[str, Any],
+        needs: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The gradients of the plain body where these arrive at its results."""
         with enable_grad():
             leaves = [t.detach() for t in inputs]  # type: ignore[union-attr]
             wanted = [t.requires_grad_() for t, n in zip(leaves, needs, strict=True) if n]

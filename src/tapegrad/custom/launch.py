@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
-from tapegrad.core.kernels import launch
+from tapegrad.core.kernels import KernelError, launch
 from tapegrad.core.signature import Item, Signature, Sizes, counts
 
 from .source import INTEGERS, NUMBERS, Function, Parameter
@@ -163,8 +164,10 @@ class Launch:
         arrays: Mapping[str, Any],
         sizes: Sizes,
         numbers: Mapping[str, Any],
+        new: Callable | None = None,
     ) -> dict[str, Any]:
-        """Launch it on contiguous arrays, by name; returns the results by theirs."""
+        """Launch it on contiguous arrays, by name; returns the results by theirs, for which
+        ``new(shape, dtype, zero)`` has made arrays."""
         name = self.function.name
         known = {**counts(sizes), **numbers, "itemsize": 0 if dtype is None else dtype.itemsize}
         shapes = {item.name: self.signature.shape(item, sizes) for item in self.results}
@@ -177,15 +180,31 @@ class Launch:
             arguments = [*extents, shared]
         made = {}
         for item in self.results:
-            new = device.ops["zeros" if item.zero or not starts else "empty"]
-            made[item.name] = new(shapes[item.name], dtype=actual(item.dtype, dtype))
+            of, zero = actual(item.dtype, dtype), item.zero or not starts
+            if new is None:
+                made[item.name] = device.ops["zeros" if zero else "empty"](shapes[item.name], of)
+            else:
+                made[item.name] = new(shapes[item.name], of, zero)
         if starts:
             values = {**known, **arrays, **made}
             given = [values[p.name] if p.pointer else _number(name, p, values[p.name])
                      for p in self.arguments]  # fmt: skip
-            of = None if not self.function.template else str(dtype)
-            launch(device, name, of, *given, *arguments, among=units)
+            element = None if not self.function.template else str(dtype)
+            try:
+                launch(device, name, element, *given, *arguments, among=units)
+            except KernelError as error:
+                error.args = (self._with_names(str(error)),)
+                raise
         return made
+
+    def _with_names(self, message: str) -> str:
+        """What the checks call "argument 2", by its name."""
+        names = [p.name for p in self.arguments]
+        return re.sub(
+            r"\bargument (\d+)\b",
+            lambda m: names[int(m[1])] if int(m[1]) < len(names) else m[0],
+            message,
+        )
 
 
 def actual(dtype: str, common: Any) -> Any:
