@@ -263,7 +263,13 @@ CXX_FLAGS = (
 # The checks of the emulated device (kernels/emulate/checked) are what the compiler's instrumentation
 # calls, whose own runtimes are not linked. -O1 copies no calls, so that a barrier is at one address,
 # and -g1 knows lines.
-CHECKED_FLAGS = ("-O1", "-g1", "-fno-thread-jumps", "-fno-optimize-sibling-calls", "-DTAPEGRAD_CHECKED")
+CHECKED_FLAGS = (
+    "-O1",
+    "-g1",
+    "-fno-thread-jumps",
+    "-fno-optimize-sibling-calls",
+    "-DTAPEGRAD_CHECKED",
+)
 INSTRUMENTED = {
     "gcc": (
         *("-fsanitize=thread", "-fsanitize=alignment"),
@@ -280,10 +286,7 @@ NVCC_FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr")
 
 
 def plan_emulated(
-    cxx: Compiler | None,
-    root: Path,
-    environ: Mapping[str, str] = os.environ,
-    checked: bool = False,
+    cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ, checked: bool = False
 ) -> Plan:
     of_kernels, emulator, link = _for_emulated(cxx, root, environ, checked)
     kernels = [(file, of_kernels) for file in sorted(root.glob("kernels/*.cu"))]

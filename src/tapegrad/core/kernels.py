@@ -87,12 +87,10 @@ class Launchers(dict):
 
 # By device type. (A file of kernels of somebody's own has launchers of its own.)
 Known = Mapping[str, Mapping[tuple[str, Any], Callable]]
-launchers: Known = {kind: Launchers(kind) for kind in ("cuda", "emulated")}
+launchers = {kind: Launchers(kind) for kind in ("cuda", "emulated")}
 
 
-def launch(
-    device: Device, name: str, dtype: Any, *arguments: Any, among: Known = launchers
-) -> Any:
+def launch(device: Device, name: str, dtype: Any, *arguments: Any, among: Known = launchers) -> Any:
     """Call launcher ``name`` for ``dtype`` (None: it has no dtype) on the device's current stream.
 
     Arguments are arrays (or None) where the launcher takes pointers, else Python's numbers: their

@@ -21,10 +21,11 @@ class Died(RuntimeError):
 
 
 def in_child(work: Callable[[Callable[[str], None]], Any], seconds: float) -> Any:
-    """What ``work(note)`` returns, computed in a forked process; ``note("...")`` says what it is at.
+    """What ``work(note)`` returns, computed in a forked process; ``note("...")`` says what
+    it is at.
 
-    Raises what it raises (as RuntimeError with its text where that cannot be handed over), Died where
-    the process is killed by a signal or the time is up.
+    Raises what it raises (as RuntimeError with its text where that cannot be handed over), Died
+    where the process is killed by a signal or the time is up.
     """
     board = mmap.mmap(-1, _NOTE)
     reading, writing = os.pipe()
@@ -82,7 +83,7 @@ def _answer(work: Callable, board: mmap.mmap, writing: int) -> None:
 
 def _received(reading: int, until: float) -> bytes | None:
     """All that comes; None where the time is up first."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         ready, _, _ = select.select([reading], [], [], max(until - time.monotonic(), 0))
         if not ready:

@@ -1,8 +1,9 @@
 """Expressions of elements, in Python's syntax: read, computed with tensors, written as C++, and
 differentiated.
 
-``a * b / (1 + exp(-a))``, ``a if a > 0 else slope * a``, ``max(a, 0) ** 2``. The gradient walks back
-over the steps that the expression takes (reverse accumulation), with the slopes of the table below.
+``a * b / (1 + exp(-a))``, ``a if a > 0 else slope * a``, ``max(a, 0) ** 2``. The gradient walks
+back over the steps that the expression takes (reverse accumulation), with the slopes of the table
+below.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf}
 
 @dataclass(frozen=True)
 class Step:
-    """A function of elements: in C++ (of {0}, {1}), as the name of a tensor function, and its slopes
-    (of {0}, {1} and the value {y})."""
+    """A function of elements: in C++ (of {0}, {1}), the name of the function of tensors, and its
+    slopes (of {0}, {1} and the value {y})."""
 
     code: str
     function: str
@@ -118,7 +119,7 @@ class Expression:
         return writer.statements, value
 
     def gradient_code(self, of_value: str) -> tuple[list[str], dict[str, str]]:
-        """C++: statements, and the gradient of each input where that of the value is ``of_value``."""
+        """C++: statements, and each input's gradient where that of the value is ``of_value``."""
         writer = _Writer()
         value = writer.value(self.tree)
         arrived = {value: [of_value]}
@@ -143,7 +144,7 @@ class _Writer:
         self.steps: list[tuple[str, list[str], list[str]]] = []  # result, arguments, slopes
 
     def value(self, node: ast.expr) -> str:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
             return f"A({float(node.value)!r})"
         if isinstance(node, ast.Name):
             known = CONSTANTS.get(node.id)

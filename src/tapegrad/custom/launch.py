@@ -146,8 +146,8 @@ class Launch:
         else:
             known = f"sizes are {sizes}, numbers {[*numbers]}"
             raise ValueError(
-                f"{name}: parameter {p.name!r} is neither a size nor a number: {known} (sizes stand "
-                "in the signature; numbers are the body's keyword arguments, behind a '*')"
+                f"{name}: parameter {p.name!r} is neither a size nor a number: {known} (sizes "
+                "stand in the signature; numbers are the body's keyword arguments, behind a '*')"
             )
 
     def _typed(self, item: Item, parameters: Mapping[str, Parameter], element: str) -> Item:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass, field
 
-from .kernel import Kernel
+from .declared import Kernel
 
 
 @dataclass

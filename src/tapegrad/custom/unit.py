@@ -16,7 +16,7 @@ from tapegrad.core.kernels import KernelError, library
 
 from .source import Function, Source
 
-# The grid's and the block's sizes and the bytes of shared memory, as a generated launcher takes them.
+# Grid, block and bytes of shared memory, as a launcher that is written here takes them.
 SHAPE = ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared_bytes")
 _C_TYPES = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat16"}
 

@@ -1,4 +1,4 @@
-"""A kernel as a function of tensors: a primitive, its body, its gradient, and what launches them."""
+"""A kernel as a function of tensors: a primitive, its body, its gradient, what launches them."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class Kernel:
         name: str,
         gradient: str | Callable | None,
         grid: Grid,
+        draws: Mapping[str, Callable] | None = None,
         on_cpu: Callable | None = None,
     ):
         update_wrapper(self, body)
@@ -64,7 +65,10 @@ class Kernel:
                 f"tensors, or None for the body's own gradient, got {type(gradient).__name__}"
             )
         self.units = {device: Unit(source, device) for device in ("cuda", "emulated")}
-        self.on_cpu = on_cpu
+        self.on_cpu, self.draws = on_cpu, dict(draws or {})
+        unknown = {*self.draws} - {item.name for item in signature.inputs}
+        if unknown:
+            raise ValueError(f"[{name}] inputs= names {sorted(unknown)}, which are no inputs")
         self._call = inspect.Signature(
             [
                 *(inspect.Parameter(item.name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -331,7 +335,7 @@ def _numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:
 
 
 def _compiled_rule(inputs: Sequence[str], count: int, backward: str, saves: bool) -> Callable:
-    """The joint rule, which names what it asks for: ``rule(xp, g, needs, [y,] x0, ..., numbers)``."""
+    """The joint rule, whose arguments are named like what it asks for."""
 
     def call(xp: Any, g: Any, needs: tuple, y: Any, arrays: tuple, numbers: dict) -> tuple:
         gradients = tuple(g) if count > 1 else (g,)

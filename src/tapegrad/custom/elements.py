@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tapegrad.core.signature import Signature
 
+from .declared import Kernel
 from .expression import Expression
-from .kernel import Kernel
 from .launch import Grid
 from .source import Source
 
@@ -35,9 +35,9 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
     rsqrt, sigmoid, sin, sqrt, square, tanh; constants: pi, e, inf. At ties and kinks slopes are
     PyTorch's.
 
-    The kernel, that of the gradient, and the plain body are made from it; 16-bit floats are computed
-    in float32 and rounded once. The inputs have the same shape: expand them first, which the tape
-    records. Raises SyntaxError or ValueError for what is no such expression.
+    The kernel, that of the gradient, and the plain body are made from it; 16-bit floats are
+    computed in float32 and rounded once. The inputs have the same shape: expand them
+    first, which the tape records. Raises SyntaxError or ValueError for what is no such expression.
 
         >>> swiglu = tg.kernel.elementwise("a * b / (1 + exp(-a))")
         >>> swiglu(tg.ones(2), tg.tensor([1.0, 2.0]))

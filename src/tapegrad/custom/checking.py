@@ -17,12 +17,11 @@ from tapegrad.core.kernels import KernelError, library
 from tapegrad.core.tensor import wrap
 
 from .child import Died, in_child
+from .declared import Kernel
 from .guarded import PLACES
-from .kernel import Kernel
-from .launch import Launch
 from .mutants import Mutant, mutants
 from .report import Report
-from .trial import Draws, Trial, Wrong, dimensions, draw, element_types, samples, trials
+from .trial import SCHEDULES, Draws, Trial, Wrong, dimensions, draw, element_types, samples, trials
 from .unit import CompileError, Unit
 
 SECONDS = 300  # for the calls of one kernel
@@ -71,7 +70,9 @@ def check(
             raise ValueError(f"[{kernel.name}] has no size {name!r}: {kernel.signature.sizes}")
     library("emulated")
     started = time.perf_counter()
-    return _Check(kernel, told, sizes or {}, inputs or {}).run(mutate, started)
+    return _Check(kernel, told, sizes or {}, {**kernel.draws, **(inputs or {})}).run(
+        mutate, started
+    )
 
 
 class _Check:
@@ -136,9 +137,11 @@ class _Check:
             if what in found["wrong"]:
                 self.report.add(what, False, found["wrong"][what])
             elif what in found["largest"]:
-                part = found["largest"][what]
-                self.report.add(what, True, f"{kinds}; {len(self.samples)} sizes, 4 places, 4 orders "
-                                            f"of threads; {part:.0%} of the error allowed")  # fmt: skip
+                said = (
+                    f"{kinds}; {len(self.samples)} sizes, {len(PLACES)} places, {len(SCHEDULES)} "
+                    f"orders of threads; {found['largest'][what]:.0%} of the error allowed"
+                )
+                self.report.add(what, True, said)
 
     def _gradients(self) -> None:
         """Of the whole function, by differences, and of its gradient."""
@@ -186,7 +189,7 @@ class _Check:
             self.report.add("accesses", not found, said)
 
     def _checked(self, units: Mapping[str, Any], note: Callable[[str], None]) -> str:
-        """What the checks of every access say, "" where nothing is wrong; values are not compared."""
+        """What the checks of every access say, "" where nothing is wrong; not of values."""
         dtype = self.types[0]
         for index, sample in enumerate(self.samples):
             if np.prod([*sample.values()]) > SMALL:
@@ -220,12 +223,10 @@ class _Check:
 
     def _concerns(self, mutant: Mutant) -> bool:
         """Whether the mutant is in what this kernel runs, and not in another of the file."""
-        launches = [self.kernel.forward] + [self.kernel.backward] * (
-            self.kernel.backward is not None
-        )
-        if not all(isinstance(one, Launch) and one.function.is_kernel for one in launches):
+        launches = [one for one in (self.kernel.forward, self.kernel.backward) if one is not None]
+        if not all(one.function.is_kernel for one in launches):
             return True
-        own = {one.function.name for one in launches}  # type: ignore[union-attr]
+        own = {one.function.name for one in launches}
         before = re.findall(r"\bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(",
                             mutant.original[: mutant.start])  # fmt: skip
         return not before or before[-1] in own or before[-1] not in self.kernel.source.functions()
