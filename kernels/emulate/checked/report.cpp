@@ -44,7 +44,7 @@ std::string who(int thread, Stamp stamp) {
 std::string who_runs() { return who(order.thread, order.now); }
 
 bool is_new(SiteOffset a, SiteOffset b, bool race) {
-    if (!reported.insert({a, b, race}).second) {
+    if (!reported.insert({std::min(a, b), std::max(a, b), race}).second) {
         return false;
     }
     left_out += reports.size() >= most_reports;
@@ -147,7 +147,6 @@ void stop_out_of_bounds(uintptr_t address, size_t bytes, bool writes, SiteOffset
 }
 
 void stop_misaligned(uintptr_t address, size_t alignment, const std::string& place) {
-    leave_kernel();
     stop<AccessError>({"misaligned: " + describe_place(address) + ", whose address is no multiple of " +
                            std::to_string(alignment) + "\n    " + who_runs() +
                            " accesses it at " + place,

@@ -193,7 +193,7 @@ const SharedPart* find_shared_part(uintptr_t address) {
 }
 
 std::string describe_place(uintptr_t address) {
-    std::string name = "memory that is no array of the launch";
+    std::string name;
     uintptr_t low = 0, high = 0, nearest = ~uintptr_t(0);
     const auto look = [&](const std::string& candidate, uintptr_t begin, uintptr_t end) {
         const uintptr_t far = distance(address, begin, end);
@@ -204,16 +204,20 @@ std::string describe_place(uintptr_t address) {
             high = end;
         }
     };
-    for (const SharedPart& part : shared_parts) {
-        look(part.name, part.low, part.high);
-    }
-    for (const GlobalArray& array : arrays) {
-        look(array.name, array.address, array.address + array.bytes);
-    }
-    if (nearest != 0 && module_region.contains(address)) {
+    const Region* region = find_region(address);
+    if (region == &module_region) {
         return "a variable of the file";
     }
-    return nearest <= 1 << 20 ? size_text(address, name, low, high) : "no array of the launch";
+    if (region != nullptr && region->kind == Kind::shared) {
+        for (const SharedPart& part : shared_parts) {
+            look(part.name, part.low, part.high);
+        }
+    } else {
+        for (const GlobalArray& array : arrays) {
+            look(array.name, array.address, array.address + array.bytes);
+        }
+    }
+    return nearest <= 1 << 20 ? size_text(address, name, low, high) : "memory that is no array of the launch";
 }
 
 bool is_out_of_bounds(uintptr_t address, bool writes) {
