@@ -16,7 +16,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import _build, cli
-from tapegrad.custom import CompileError, unit
+from tapegrad.custom import CompileError, loops, unit
 from tapegrad.custom.child import Died, in_child
 
 DEVICES = ("cpu", "emulated")
@@ -273,6 +273,47 @@ def test_slopes_at_ties_and_kinks_are_the_bodys():
         f(a, b).sum().backward()
         found.append((a.grad.tolist(), b.grad.tolist()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("text", EXPRESSIONS)
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64])
+def test_large_arrays_on_the_cpu_are_served_by_loops(text, dtype, monkeypatch):
+    """Which are no further from float64 than twice the body's own error, and some roundings."""
+    f = tg.kernel.elementwise(text, **({"slope": 0.25} if "slope" in text else {}))
+    count = len(f.signature.inputs)
+    tensors = inputs("cpu", dtype, loops.LEAST + 5, count=count)
+    wide = [t.detach().double().requires_grad_() for t in tensors]
+    plain = [t.detach().requires_grad_() for t in tensors]
+    served = []
+    call = loops.Loops.__call__
+
+    def seen(self, *arguments):
+        served.append(call(self, *arguments))
+        return served[-1]
+
+    monkeypatch.setattr(loops.Loops, "__call__", seen)
+    values = [f(*tensors), f.body(*plain), f.body(*wide)]
+    for y in values:
+        y.sum().backward()
+    assert [made is not None for made in served] == [True, True]
+    eps = float(np.finfo(dtype).eps)
+    rows = [[y.detach() for y in values]]
+    rows += [[t.grad for t in row] for row in zip(tensors, plain, wide, strict=True)]
+    for got, rough, exact in rows:
+        exact = exact.numpy()
+        allowed = 2 * np.abs(rough.numpy().astype(np.float64) - exact).max()
+        allowed = allowed + 16 * eps * (1 + np.abs(exact))
+        assert (np.abs(got.numpy().astype(np.float64) - exact) <= allowed).all()
+
+
+def test_what_loops_decline_the_body_serves(monkeypatch, tmp_path):
+    f = tg.kernel.elementwise("a * exp(a)")
+    large = tg.randn(300, 300)
+    for x in (large.t(), large.half(), large[:3]):
+        assert f.on_cpu("forward", [x.numpy()], {}) is None
+        np.testing.assert_allclose(f(x).numpy(), f.body(x).numpy())
+    monkeypatch.setattr(_build, "find_cxx", lambda: None)
+    assert tg.kernel.elementwise("a * exp(a)").on_cpu("forward", [large.numpy()], {}) is None
 
 
 NO_EXPRESSION = (

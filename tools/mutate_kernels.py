@@ -2,9 +2,9 @@
 
 A developer's tool, not part of the test run. Every ``__syncthreads()``, ``__syncwarp()`` and
 shuffle is deleted in turn, atomic operations become plain ones, and every comparison in a condition
-is decided beforehand, the way that lets pass what it would have held back. Each mutant is compiled in a temporary folder, and the rows
-of the kernel table that it can affect are run. A mutant that survives is a check that is not
-needed, or is not tested, or only chooses the faster of two ways::
+is decided beforehand, the way that lets pass what it would have held back. Each mutant is compiled
+in a temporary folder, and the rows of the kernel table that it can affect are run. A mutant that
+survives is a check that is not needed, or is not tested, or only chooses the faster of two ways::
 
     python tools/mutate_kernels.py                     # all of them, some hours
     python tools/mutate_kernels.py matmul.cu row.cuh   # those in these files, steps.h for example

@@ -33,10 +33,12 @@ def check_files(
 
 def kernels_of(file: Path) -> list[Kernel]:
     """The kernels among the names of a Python file, which is run as a module is imported."""
-    folder = str(file.resolve().parent)
+    folder, before = str(file.resolve().parent), sys.argv
     sys.path.insert(0, folder)
+    sys.argv = [str(file)]
     try:
         names = runpy.run_path(str(file), run_name=file.stem)
     finally:
         sys.path.remove(folder)
+        sys.argv = before
     return list(dict.fromkeys(v for v in names.values() if isinstance(v, Kernel)))

@@ -7,6 +7,7 @@ from tapegrad.core.signature import Signature
 from .declared import Kernel
 from .expression import Expression
 from .launch import Grid
+from .loops import Loops
 from .source import Source
 
 # A thread computes a pack of 16 bytes at a time, as kernels/activation.cu does.
@@ -63,6 +64,7 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
         Signature(f"{arrays} -> {result}[*n]"),
         name=name,
         gradient=f"{name}_backward",
+        on_cpu=Loops(name, read),
         grid=Grid(blocks=lambda n, itemsize: min(-(-n * itemsize // 4096), 16384)),
     )
 
