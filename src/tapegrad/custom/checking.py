@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.autograd import gradcheck, gradgradcheck
 from tapegrad.core.devices import EMULATED
-from tapegrad.core.kernels import KernelError, library
+from tapegrad.core.kernels import KernelError, library, schedule
 from tapegrad.core.tensor import wrap
 
 from .child import Died, in_child
@@ -197,7 +197,10 @@ class _Check:
             for trial in self._trials(index, dtype):
                 note(f"{trial}, every access looked at")
                 try:
-                    trial.launch(EMULATED, units, dtype, trial.arrays, trial.sizes, self.numbers)
+                    with schedule("ascending"):
+                        trial.launch(
+                            EMULATED, units, dtype, trial.arrays, trial.sizes, self.numbers
+                        )
                 except CompileError:
                     raise
                 except KernelError as error:

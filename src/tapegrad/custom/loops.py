@@ -2,8 +2,8 @@
 where the plain body makes one for each of its steps.
 
 A loop has its values and gradients for float32 and float64; exp, erf, tanh and expm1 of floats are
-those of the package's own loops (csrc/native/loops). It is compiled when a large array first comes,
-and serves contiguous arrays; where there is no compiler, the body serves all.
+those of the package's own loops (csrc/native/loops). It is compiled when a large array first comes;
+where there is no compiler, the body serves all.
 """
 
 from __future__ import annotations
@@ -69,13 +69,14 @@ class Loops:
         first = arrays[0]
         if first.size < LEAST or first.dtype not in (np.float32, np.float64):
             return None
-        if any(a.dtype != first.dtype or not a.flags.c_contiguous for a in arrays):
+        if any(a.dtype != first.dtype for a in arrays):
             return None
         function = self._loaded()
         if function is None:
             return None
         backward = way == "backward"
-        made = [np.empty_like(first) for _ in self.read.inputs[: None if backward else 1]]
+        arrays = [np.ascontiguousarray(a) for a in arrays]
+        made = [np.empty_like(arrays[0]) for _ in self.read.inputs[: None if backward else 1]]
         pointers = [a.ctypes.data for a in (*made, *arrays)]
         values = [float(numbers[n]) for n in self.read.numbers]
         function(
