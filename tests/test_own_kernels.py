@@ -3,7 +3,9 @@ what the check of a kernel notices. (U07, R12)"""
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -230,6 +232,12 @@ def test_declaring_again_leaves_earlier_ones(tmp_path):
         ))  # fmt: skip
     x = tg.ones(2, device="emulated")
     assert [f(x).tolist() for f in made] == [[2, 2], [3, 3]]
+
+
+def test_kernels_are_copied_and_pickled_by_name():
+    assert copy.deepcopy(tail) is tail
+    assert pickle.loads(pickle.dumps(tail)) is tail
+    assert pickle.loads(pickle.dumps(tg.kernel)) is tg.kernel
 
 
 # ---- expressions ----

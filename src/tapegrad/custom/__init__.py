@@ -99,5 +99,8 @@ class _Declare:
 
         return declare
 
+    def __reduce__(self) -> str:
+        return "kernel"  # by name, as functions are
+
 
 kernel = _Declare()

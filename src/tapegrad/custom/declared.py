@@ -82,6 +82,9 @@ class Kernel:
     def __repr__(self) -> str:
         return f"<kernel {self.name}: {self.signature.text}>"
 
+    def __reduce__(self) -> str:
+        return self.__qualname__  # by name, as the function that it stands for
+
     def __call__(self, *tensors: Any, **numbers: Any) -> Any:
         try:
             bound = self._call.bind(*tensors, **numbers)
