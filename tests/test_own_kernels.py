@@ -4,6 +4,7 @@ what the check of a kernel notices. (U07, R12)"""
 from __future__ import annotations
 
 import copy
+import linecache
 import os
 import pickle
 import re
@@ -15,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 
 import tapegrad as tg
 from tapegrad import _build, cli
 from tapegrad.custom import CompileError, loops, unit
 from tapegrad.custom.child import Died, in_child
-
-DEVICES = ("cpu", "emulated")
 
 SOURCE = """
 template <class T>
@@ -165,7 +165,9 @@ def test_values_and_gradients(way, device):
             y.sum().backward()
             expected.sum().backward()
             for t, e in ((a, x), (b, z)):
-                np.testing.assert_allclose(t.grad.numpy(), e.grad.numpy(), rtol, rtol)
+                np.testing.assert_allclose(
+                    t.grad.numpy(force=True), e.grad.numpy(force=True), rtol, rtol
+                )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -186,8 +188,8 @@ def test_several_results_numbers_and_whole_numbers(device):
     assert at.tolist() == x.argmax(1).tolist()
     (total.sum() * 3 + largest.sum()).backward()
     expected = np.full((4, 9), -6.0)
-    expected[np.arange(4), at.numpy()] += 1
-    np.testing.assert_allclose(x.grad.numpy(), expected, 1e-6)
+    expected[np.arange(4), at.numpy(force=True)] += 1
+    np.testing.assert_allclose(x.grad.numpy(force=True), expected, 1e-6)
     assert [t.shape for t in summary(x[:0], scale=np.float32(1))] == [(0,)] * 3
     (largest, _) = summary(x, scale=1)[1:]  # of results that nobody uses, no gradient
     largest.sum().backward()
@@ -269,14 +271,14 @@ def test_expressions(text):
     y.sum().backward()
     expected.sum().backward()
     for t, e in zip(tensors, plain, strict=True):
-        np.testing.assert_allclose(t.grad.numpy(), e.grad.numpy(), 1e-12, 1e-12)
+        np.testing.assert_allclose(t.grad.numpy(force=True), e.grad.numpy(force=True), 1e-12, 1e-12)
 
 
 def test_slopes_at_ties_and_kinks_are_the_bodys():
     f = tg.kernel.elementwise("max(a, b) + min(a, b) * 2 + abs(a) + relu(b)")
     values = [0.0, 1.0, -1.0, 0.0]
     found = []
-    for device in DEVICES:
+    for device in ("cpu", "emulated"):
         a, b = (tg.tensor(values, device=device, requires_grad=True) for _ in range(2))
         f(a, b).sum().backward()
         found.append((a.grad.tolist(), b.grad.tolist()))
@@ -469,6 +471,23 @@ def test_a_string_is_named_by_where_it_stands_in_python(tmp_path):
         [sys.executable, str(tmp_path / "mine.py")], capture_output=True, text=True, check=False
     )
     assert f"{tmp_path / 'mine.py'}:5:12: error:" in done.stderr
+
+
+def test_a_cell_of_a_notebook_is_named(tmp_path):
+    """Whose source is where IPython puts it."""
+    lines = [
+        "import tapegrad as tg\n",
+        'f = tg.kernel("""\n',
+        "__global__ void f(float* y,\n",
+        "    const float* x) { y[0] = nothing; }\n",
+        '""", "x[n] -> y[n]", name="f")(id)\n',
+    ]
+    lines[-1] = lines[-1].replace("id", "lambda x: x")
+    linecache.cache["<cell 7>"] = (1, None, lines, "<cell 7>")
+    names = {}
+    exec(compile("".join(lines), "<cell 7>", "exec"), names)
+    with pytest.raises(CompileError, match=r"<cell 7>:4:(?s:.*)\n    +const float\* x\) { y\[0\]"):
+        names["f"](tg.ones(1, device="emulated"))
 
 
 def test_faults_name_the_kernel_the_thread_and_the_line():
