@@ -116,19 +116,24 @@ GATES = {
 
 
 @tg.kernel(
-    SOURCE, "x[rows, cols] -> total[rows], largest[rows], at[rows]",
-    blocks=lambda rows: rows, threads=1,
-)  # fmt: skip
+    SOURCE,
+    "x[rows, cols] -> total[rows], largest[rows], at[rows]",
+    blocks=lambda rows: rows,
+    threads=1,
+)
 def summary(x, *, scale, shift=0, negate=False):
     total = x.sum(1)
     return (-total if negate else total) * scale + shift, x.amax(1), x.argmax(1)
 
 
 @tg.kernel(
-    SOURCE, "table[rows, cols], index[n] -> y[n, cols]",
-    gradient="gather_backward -> dtable = 0", blocks=lambda n: n, threads=32,
+    SOURCE,
+    "table[rows, cols], index[n] -> y[n, cols]",
+    gradient="gather_backward -> dtable = 0",
+    blocks=lambda n: n,
+    threads=32,
     inputs={"index": lambda sizes, random: random.integers(0, max(sizes["rows"], 1), sizes["n"])},
-)  # fmt: skip
+)
 def gather(table, index):
     return table[index]
 
@@ -229,9 +234,11 @@ def test_declaring_again_leaves_earlier_ones(tmp_path):
     text = "__global__ void f(float* y, const float* x) {{ y[threadIdx.x] = {} * x[threadIdx.x]; }}"
     made = []
     for factor in (2, 3):
-        made.append(tg.kernel(text.format(factor), "x[n] -> y[n]", name="f", threads=lambda n: n)(
-            lambda x: x
-        ))  # fmt: skip
+        made.append(
+            tg.kernel(text.format(factor), "x[n] -> y[n]", name="f", threads=lambda n: n)(
+                lambda x: x
+            )
+        )
     x = tg.ones(2, device="emulated")
     assert [f(x).tolist() for f in made] == [[2, 2], [3, 3]]
 
@@ -379,23 +386,35 @@ DECLARATIONS = [
     (F.format("float* y, float** x"), "x[n] -> y[n]", {}, ValueError, "neither a pointer to"),
     ("void f(float* y, const float* x) {}", "x[n] -> y[n]", {}, ValueError, "cudaStream_t stream"),
     ("void g() {}", "x[n] -> y[n]", {}, ValueError, "has no function 'f'.*there are g"),
-    ("template <class T>\n" + F.format("T* y, const int* x"), "x[n] -> y[n]", {}, ValueError,
-     "no input is of it"),
+    (
+        "template <class T>\n" + F.format("T* y, const int* x"),
+        "x[n] -> y[n]",
+        {},
+        ValueError,
+        "no input is of it",
+    ),
     ("nowhere.cu", "x[n] -> y[n]", {}, FileNotFoundError, "no file 'nowhere.cu', neither beside"),
     (7, "x[n] -> y[n]", {}, TypeError, "a path to a .cu file or a string"),
     (XY, "x[n] -> y[n]", {"threads": "1"}, TypeError, "threads="),
-    (XY, "x[n] -> y[n]", {"blocks": lambda m: m}, ValueError,
-     r"a function of \['m'\]"),
+    (XY, "x[n] -> y[n]", {"blocks": lambda m: m}, ValueError, r"a function of \['m'\]"),
     (XY, "x[n] -> y[n]", {"gradient": 7}, TypeError, "gradient= "),
-    (XY, "x[n] -> y[n]", {"gradient": "g"}, ValueError,
-     "has no function 'g'"),
-    (XY + "\n__global__ void g(float* dx, const float* dy) {}", "x[n] -> y[n]",
-     {"gradient": "g -> dz"}, ValueError, "give it sizes"),
-    (XY + "\n__global__ void g(const float* dy) {}",
-     "x[n] -> y[n]", {"gradient": "g"}, ValueError, "writes no gradient of x"),
-    (XY, "x[n] -> y[n]", {"inputs": {"z": len}}, ValueError,
-     "are no inputs"),
-]  # fmt: skip
+    (XY, "x[n] -> y[n]", {"gradient": "g"}, ValueError, "has no function 'g'"),
+    (
+        XY + "\n__global__ void g(float* dx, const float* dy) {}",
+        "x[n] -> y[n]",
+        {"gradient": "g -> dz"},
+        ValueError,
+        "give it sizes",
+    ),
+    (
+        XY + "\n__global__ void g(const float* dy) {}",
+        "x[n] -> y[n]",
+        {"gradient": "g"},
+        ValueError,
+        "writes no gradient of x",
+    ),
+    (XY, "x[n] -> y[n]", {"inputs": {"z": len}}, ValueError, "are no inputs"),
+]
 
 
 @pytest.mark.parametrize(("source", "signature", "more", "error", "words"), DECLARATIONS)
@@ -501,9 +520,12 @@ def test_faults_name_the_kernel_the_thread_and_the_line():
 
 
 def test_an_own_include_is_part_of_what_is_compiled(tmp_path):
-    (tmp_path / "f.cu").write_text('#include "factor.h"\n' + F.format(
-        "float* y, const float* x").replace("{}", "{ y[threadIdx.x] = FACTOR * x[threadIdx.x]; }"
-    ))  # fmt: skip
+    (tmp_path / "f.cu").write_text(
+        '#include "factor.h"\n'
+        + F.format("float* y, const float* x").replace(
+            "{}", "{ y[threadIdx.x] = FACTOR * x[threadIdx.x]; }"
+        )
+    )
     for factor in (2, 3):
         (tmp_path / "factor.h").write_text(f"#define FACTOR {factor}\n")
         f = tg.kernel(tmp_path / "f.cu", "x[n] -> y[n]", threads=lambda n: n, name="f")(body)
@@ -543,8 +565,11 @@ for _ in range(2):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "endless"],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.stdout == "True 40.0\ninterrupted\n" * 2, done.stderr
 
 
@@ -578,11 +603,14 @@ def test_processes_compile_at_once(tmp_path):
         shutil.copytree(shared, tmp_path / shared.name)
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", program, "tail"], env=environ, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, "-c", program, "tail"],
+            env=environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for _ in range(3)
-    ]  # fmt: skip
+    ]
     assert [p.communicate()[0] for p in running] == ["40.0\n"] * 3
 
 
@@ -604,14 +632,26 @@ def test_what_is_right_passes():
     report = tg.kernel.check(gather, sizes={"cols": (1, 33), "rows": (5,)})
     assert report, report
     assert [(f.what, f.ok) for f in report.findings] == [
-        ("values", True), ("gradient", True), ("second gradient", None), ("accesses", True),
+        ("values", True),
+        ("gradient", True),
+        ("second gradient", None),
+        ("accesses", True),
         ("mutants", True),
-    ]  # fmt: skip
+    ]
     assert report.launches > 100
     assert report.threads > report.launches
     said = str(report)
     assert "2 kernels" in said
     assert said.endswith("gather is right")
+
+
+def test_sizes_that_the_body_refuses_are_left_out():
+    report = tg.kernel.check(summary, scale=2.0, mutate=False)
+    assert report, report
+    refused = report.findings[0]
+    assert (refused.what, refused.ok) == ("sizes", None)
+    assert "the body refuses" in refused.said
+    assert report.findings[1].said.startswith("its own dtypes; 15 sizes")
 
 
 SUM = """
@@ -643,22 +683,42 @@ __global__ void g(float* dx, const float* dy, int64_t n) {
 # what is changed in SUM: the finding that says so, and how
 BROKEN = {
     "a missing barrier": ("__syncthreads();\n    for", "for", "accesses", "race on byte"),
-    "a wrong bound": ("i < n; i += 64) {\n        sum", "i <= n; i += 64) {\n        sum",
-                      "values", "out of bounds|should be"),
-    "a write behind": ("y[0] = kept[0];", "y[0] = y[1] = kept[0];", "values",
-                       "behind it was written|out of bounds"),
-    "an input changed": ("y[0] = kept[0];", "y[0] = kept[0]; const_cast<float*>(x)[0] += 1;",
-                         "values", "this input was changed|out of bounds"),
+    "a wrong bound": (
+        "i < n; i += 64) {\n        sum",
+        "i <= n; i += 64) {\n        sum",
+        "values",
+        "out of bounds|should be",
+    ),
+    "a write behind": (
+        "y[0] = kept[0];",
+        "y[0] = y[1] = kept[0];",
+        "values",
+        "behind it was written|out of bounds",
+    ),
+    "an input changed": (
+        "y[0] = kept[0];",
+        "y[0] = kept[0]; const_cast<float*>(x)[0] += 1;",
+        "values",
+        "this input was changed|out of bounds",
+    ),
     "a wrong value": ("y[0] = kept[0];", "y[0] = kept[0] * 1.001f;", "values", "should be"),
     "zeros": ("y[0] = kept[0];", "y[0] = 0;", "values", "should be"),
     "nothing written": ("y[0] = kept[0];", "", "values", "is nan, and should be"),
     "a wrong gradient": ("dx[i] = dy[0]", "dx[i] = -dy[0]", "gradient", "dx .*should be"),
-    "no end": ("y[0] = kept[0];", "for (volatile bool on = true; on;) {} y[0] = 0;", "values",
-               "did not end"),
+    "no end": (
+        "y[0] = kept[0];",
+        "for (volatile bool on = true; on;) {} y[0] = 0;",
+        "values",
+        "did not end",
+    ),
     "no C++": ("y[0] = kept[0];", "y[0] = kept[0]", "compiling", "error: expected ';'|error"),
-    "divergence": ("if (threadIdx.x == 0) {", "if (threadIdx.x == 0) { __syncthreads();", "values",
-                   "waits at|barrier"),
-}  # fmt: skip
+    "divergence": (
+        "if (threadIdx.x == 0) {",
+        "if (threadIdx.x == 0) { __syncthreads();",
+        "values",
+        "waits at|barrier",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -701,9 +761,12 @@ WRONG_CHECKS = [
     (lambda: tg.kernel.check(summary), ValueError, r"needs \['scale'\]"),
     (lambda: tg.kernel.check(tail, eps=1), ValueError, r"has no \['eps'\]"),
     (lambda: tg.kernel.check(tail, sizes={"m": (1,)}), ValueError, "has no size 'm'"),
-    (lambda: tg.kernel.check(gather, inputs={"index": lambda s, r: np.ones(3)}), ValueError,
-     "made shape"),
-]  # fmt: skip
+    (
+        lambda: tg.kernel.check(gather, inputs={"index": lambda s, r: np.ones(3)}),
+        ValueError,
+        "made shape",
+    ),
+]
 
 
 @pytest.mark.parametrize(("call", "error", "words"), WRONG_CHECKS)

@@ -81,9 +81,13 @@ def _backward(name: str, read: Expression, result: str) -> str:
 
 
 def _kernel(
-    name: str, read: Expression, inputs: list[str], results: list[str], statements: list[str],
+    name: str,
+    read: Expression,
+    inputs: list[str],
+    results: list[str],
+    statements: list[str],
     values: dict[str, str],
-) -> str:  # fmt: skip
+) -> str:
     arrays = [*results, *inputs]
     parameters = [f"T* {r}" for r in results] + [f"const T* {i}" for i in inputs] + ["int64_t n"]
     parameters += [f"double {number}" for number in read.numbers]

@@ -41,10 +41,8 @@ FUNCTIONS = {
     "expm1": Step("expm1({0})", "expm1", ("{y} + A(1)",)),
     "log": Step("log({0})", "log", ("A(1) / {0}",)),
     "log1p": Step("log1p({0})", "log1p", ("A(1) / (A(1) + {0})",)),
-    "max": Step("({0} > {1} || {0} != {0} ? {0} : {1})", "maximum",
-                (_TIE % (1, 0), _TIE % (0, 1))),
-    "min": Step("({0} < {1} || {0} != {0} ? {0} : {1})", "minimum",
-                (_TIE % (0, 1), _TIE % (1, 0))),
+    "max": Step("({0} > {1} || {0} != {0} ? {0} : {1})", "maximum", (_TIE % (1, 0), _TIE % (0, 1))),
+    "min": Step("({0} < {1} || {0} != {0} ? {0} : {1})", "minimum", (_TIE % (0, 1), _TIE % (1, 0))),
     "relu": Step("({0} < 0 ? A(0) : {0})", "relu", ("({0} > 0 ? A(1) : A(0))",)),
     "rsqrt": Step("A(1) / sqrt({0})", "rsqrt", ("A(-0.5) * {y} / {0}",)),
     "sigmoid": Step("A(1) / (A(1) + exp(-{0}))", "sigmoid", ("{y} * (A(1) - {y})",)),
@@ -52,18 +50,20 @@ FUNCTIONS = {
     "sqrt": Step("sqrt({0})", "sqrt", ("A(0.5) / {y}",)),
     "square": Step("{0} * {0}", "square", ("A(2) * {0}",)),
     "tanh": Step("tanh({0})", "tanh", ("A(1) - {y} * {y}",)),
-}  # fmt: skip
+}
 
 OPERATORS: dict[type, Step] = {
     ast.Add: Step("{0} + {1}", "add", ("A(1)", "A(1)")),
     ast.Sub: Step("{0} - {1}", "sub", ("A(1)", "A(-1)")),
     ast.Mult: Step("{0} * {1}", "mul", ("{1}", "{0}")),
     ast.Div: Step("{0} / {1}", "truediv", ("A(1) / {1}", "-{y} / {1}")),
-    ast.Pow: Step("pow({0}, {1})", "pow",
-                  ("({1} == 0 ? A(0) : {1} * pow({0}, {1} - A(1)))",
-                   "({0} == 0 ? A(0) : {y} * log({0}))")),
+    ast.Pow: Step(
+        "pow({0}, {1})",
+        "pow",
+        ("({1} == 0 ? A(0) : {1} * pow({0}, {1} - A(1)))", "({0} == 0 ? A(0) : {y} * log({0}))"),
+    ),
     ast.USub: Step("-{0}", "neg", ("A(-1)",)),
-}  # fmt: skip
+}
 
 COMPARISONS: dict[type, tuple[str, str]] = {
     ast.Lt: ("<", "lt"),
@@ -199,8 +199,9 @@ def _step(node: ast.expr) -> tuple[Step, list[ast.expr]]:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         step = FUNCTIONS[node.func.id]
         if len(node.args) != len(step.slopes) or node.keywords:
-            raise ValueError(f"{node.func.id} takes {len(step.slopes)} elements, "
-                             f"got {ast.unparse(node)!r}")  # fmt: skip
+            raise ValueError(
+                f"{node.func.id} takes {len(step.slopes)} elements, got {ast.unparse(node)!r}"
+            )
         return step, node.args
     raise ValueError(
         f"{ast.unparse(node)!r} is no expression of elements: use + - * / **, comparisons in "
@@ -253,8 +254,9 @@ def _called(function: str, arguments: list[Any], values: Mapping[str, Any]) -> A
     like = next(value for value in values.values() if isinstance(value, Tensor))
     make = doors["tg"]["tensor"].load()
     given = [
-        a if isinstance(a, Tensor)
+        a
+        if isinstance(a, Tensor)
         else make(a, dtype=None if isinstance(a, bool) else like.dtype, device=like.device)
         for a in arguments
-    ]  # fmt: skip
+    ]
     return doors["tg"][function].load()(*given)

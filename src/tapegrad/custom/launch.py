@@ -34,8 +34,11 @@ class Grid:
 
     def check(self, kernel: str, known: Sequence[str]) -> None:
         """Raise TypeError or ValueError for what can never be a grid."""
-        for what, value in (("blocks", self.blocks), ("threads", self.threads),
-                            ("shared", self.shared)):  # fmt: skip
+        for what, value in (
+            ("blocks", self.blocks),
+            ("threads", self.threads),
+            ("shared", self.shared),
+        ):
             if callable(value):
                 asked = list(inspect.signature(value).parameters)
                 unknown = [name for name in asked if name not in known]
@@ -67,8 +70,9 @@ def _three(kernel: str, what: str, value: Any) -> list[int]:
     whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
     if not whole or not 1 <= len(values) <= 3 or (what == "shared" and len(values) > 1):
         kinds = "an int" if what == "shared" else "an int or up to three"
-        raise TypeError(f"[{kernel}] {what}= must be {kinds} (or a function that returns it), "
-                        f"got {value!r}")  # fmt: skip
+        raise TypeError(
+            f"[{kernel}] {what}= must be {kinds} (or a function that returns it), got {value!r}"
+        )
     return [*map(int, values), 1, 1][:3]
 
 
@@ -187,8 +191,10 @@ class Launch:
                 made[item.name] = new(shapes[item.name], of, zero)
         if starts:
             values = {**known, **arrays, **made}
-            given = [values[p.name] if p.pointer else _number(name, p, values[p.name])
-                     for p in self.arguments]  # fmt: skip
+            given = [
+                values[p.name] if p.pointer else _number(name, p, values[p.name])
+                for p in self.arguments
+            ]
             element = None if not self.function.template else str(dtype)
             try:
                 launch(device, name, element, *given, *arguments, among=units)

@@ -80,9 +80,12 @@ class Loops:
         pointers = [a.ctypes.data for a in (*made, *arrays)]
         values = [float(numbers[n]) for n in self.read.numbers]
         function(
-            backward, first.dtype == np.float64, (ctypes.c_void_p * len(pointers))(*pointers),
-            (ctypes.c_double * len(values))(*values), first.size,
-        )  # fmt: skip
+            backward,
+            first.dtype == np.float64,
+            (ctypes.c_void_p * len(pointers))(*pointers),
+            (ctypes.c_double * len(values))(*values),
+            first.size,
+        )
         return tuple(made) if backward else made[0]
 
     def _loaded(self) -> Any:
@@ -93,9 +96,12 @@ class Loops:
                     path = _build.build_loop(self.name, self._text())
                     self._function = ctypes.CDLL(str(path)).tapegrad_loop
                     self._function.argtypes = [
-                        ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
+                        ctypes.c_int,
+                        ctypes.c_int,
+                        ctypes.c_void_p,
+                        ctypes.c_void_p,
                         ctypes.c_int64,
-                    ]  # fmt: skip
+                    ]
                     self._function.restype = None
                 except (_build.BuildError, OSError):
                     self._function = False
@@ -109,24 +115,31 @@ class Loops:
             [
                 _PRELUDE,
                 self._loop("value", ["y_"], [*inputs], statements, [value]),
-                self._loop("gradient", [f"d_{i}" for i in inputs], [*inputs, "dy_"], slopes,
-                           [gradients[i] for i in inputs]),
+                self._loop(
+                    "gradient",
+                    [f"d_{i}" for i in inputs],
+                    [*inputs, "dy_"],
+                    slopes,
+                    [gradients[i] for i in inputs],
+                ),
                 _ENTRIES,
             ]
-        )  # fmt: skip
+        )
 
     def _loop(
-        self, name: str, made: list[str], given: list[str], statements: list[str],
-        values: list[str],
-    ) -> str:  # fmt: skip
+        self, name: str, made: list[str], given: list[str], statements: list[str], values: list[str]
+    ) -> str:
         arrays = [*(f"A* __restrict__ r_{m}" for m in made), *(f"const A* p_{g}" for g in given)]
-        opening = [f"    {a} = static_cast<{'const ' * (i >= len(made))}A*>(arrays[{i}]);"
-                   for i, a in enumerate(arrays)]  # fmt: skip
+        opening = [
+            f"    {a} = static_cast<{'const ' * (i >= len(made))}A*>(arrays[{i}]);"
+            for i, a in enumerate(arrays)
+        ]
         opening += [
             f"    const A v_{n} = A(numbers[{i}]);" for i, n in enumerate(self.read.numbers)
         ]
         steps = [f"        const A v_{g} = p_{g}[i];" for g in given]
         steps += [f"        {statement}" for statement in statements]
         steps += [f"        r_{m}[i] = {v};" for m, v in zip(made, values, strict=True)]
-        return _LOOP.format(name=name, opening="\n".join(opening) + "\n",
-                            steps="\n".join(steps) + "\n")  # fmt: skip
+        return _LOOP.format(
+            name=name, opening="\n".join(opening) + "\n", steps="\n".join(steps) + "\n"
+        )

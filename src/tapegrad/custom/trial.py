@@ -20,15 +20,13 @@ from tapegrad.core.signature import Sizes
 from tapegrad.core.tensor import wrap
 
 from .declared import Kernel
-from .guarded import PLACES, Guarded, Place
+from .guarded import Guarded, Place
 from .launch import FLOATS, Launch, actual
 
 # Around the sizes of packs, warps and blocks.
 LENGTHS = (0, 1, 31, 33, 127, 129, 257, 1000, 20011)
-PAIRS = (
-    (0, 5), (1, 1), (45, 5), (3, 31), (40, 33), (35, 64), (5, 127), (4, 129), (37, 257), (3, 520),
-    (4, 1000), (10, 1111), (9, 2104), (2, 3001), (2, 9001),
-)  # fmt: skip
+ROWS = (0, 3, 1, 45, 3, 40, 35, 5, 4, 37, 3, 4, 10, 9, 2, 2)
+COLUMNS = (5, 0, 1, 5, 31, 33, 64, 127, 129, 257, 520, 1000, 1111, 2104, 3001, 9001)
 FEW = (1, 2, 3, 5, 8, 17, 31, 32, 33, 65, 129)
 
 SCHEDULES = (("ascending", 0), ("descending", 0), ("random", 1), ("random", 2))
@@ -69,15 +67,21 @@ class Trial:
             note(where)
             placed: dict[str, Guarded] = {}
 
-            def put(name: str, content: np.ndarray, is_input: bool,
-                    placed: dict[str, Guarded] = placed) -> Any:  # fmt: skip
+            def put(
+                name: str, content: np.ndarray, is_input: bool, placed: dict[str, Guarded] = placed
+            ) -> Any:
                 placed[name] = Guarded(content, len(placed), place, is_input)
                 return placed[name].array
 
             names = iter([item.name for item in self.launch.results])
 
-            def new(shape: tuple[int, ...], dtype: Any, zero: bool, put: Any = put,
-                    names: Iterator[str] = names) -> Any:  # fmt: skip
+            def new(
+                shape: tuple[int, ...],
+                dtype: Any,
+                zero: bool,
+                put: Any = put,
+                names: Iterator[str] = names,
+            ) -> Any:
                 empty = np.zeros(shape, dtype)
                 if not zero:
                     empty.reshape(-1).view(np.uint8).fill(0xFF)
@@ -143,7 +147,7 @@ def samples(kernel: Kernel, chosen: Mapping[str, Sequence[int]]) -> list[dict[st
     if len(names) == 1:
         found = [(n,) for n in LENGTHS]
     elif len(names) == 2:
-        found = [*PAIRS]
+        found = [*zip(ROWS, COLUMNS, strict=True)]
     else:
         random = np.random.default_rng(3)
         drawn = ([int(v) for v in random.choice(FEW, len(names))] for _ in range(200))
@@ -201,12 +205,22 @@ def trials(
     inputs = draw(kernel, sizes, dtype, random, draws)
     named = {i.name: a for i, a in zip(kernel.signature.inputs, inputs, strict=True)}
     exact, rough = (_values(kernel, arrays, numbers) for arrays in (_wide(inputs), inputs))
-    forward = _trial(kernel.forward, "values", dtype, sizes, numbers, named,
-                     [i.name for i in kernel.signature.results], exact, rough)  # fmt: skip
+    forward = _trial(
+        kernel.forward,
+        "values",
+        dtype,
+        sizes,
+        numbers,
+        named,
+        [i.name for i in kernel.signature.results],
+        exact,
+        rough,
+    )
     if kernel.backward is None:
         return [forward]
-    results = [y.astype(actual(i.dtype, dtype))
-               for y, i in zip(exact, kernel.forward.results, strict=True)]  # fmt: skip
+    results = [
+        y.astype(actual(i.dtype, dtype)) for y, i in zip(exact, kernel.forward.results, strict=True)
+    ]
     arrived = [random.standard_normal(y.shape).astype(y.dtype) for y in results]
     for item, y, g in zip(kernel.signature.results, results, arrived, strict=True):
         named |= {item.name: y, f"d{item.name}": g}
@@ -222,9 +236,16 @@ def trials(
 
 
 def _trial(
-    launch: Launch, what: str, dtype: Any, sizes: Sizes, numbers: Mapping, arrays: dict,
-    names: Sequence[str], exact: Sequence[np.ndarray], rough: Sequence[np.ndarray],
-) -> Trial:  # fmt: skip
+    launch: Launch,
+    what: str,
+    dtype: Any,
+    sizes: Sizes,
+    numbers: Mapping,
+    arrays: dict,
+    names: Sequence[str],
+    exact: Sequence[np.ndarray],
+    rough: Sequence[np.ndarray],
+) -> Trial:
     allowed = {}
     # Results that are small because large terms cancel are as exact as the terms.
     terms = max([_rms(a) for a in arrays.values() if a.dtype.name in FLOATS], default=0.0) / 10
@@ -265,9 +286,4 @@ def _gradients(
         [wrap(g, CPU) for g in arrived], [wrap(a, CPU) for a in inputs], numbers, needs
     )
     zeros = [np.zeros(a.shape, a.dtype) for a in inputs]
-    return [z if t is None else t._array
-            for t, n, z in zip(made, needs, zeros, strict=True) if n]  # fmt: skip
-
-
-def place_of(index: int) -> Place:
-    return PLACES[index % len(PLACES)]
+    return [z if t is None else t._array for t, n, z in zip(made, needs, zeros, strict=True) if n]
