@@ -143,6 +143,9 @@ def tail(x):
     return x * x
 
 
+cubed = tg.kernel.elementwise("x**3", name="cubed")
+
+
 def inputs(device, dtype, *shape, count=2):
     rng = np.random.default_rng(3)
     return [
@@ -247,6 +250,7 @@ def test_kernels_are_copied_and_pickled_by_name():
     assert copy.deepcopy(tail) is tail
     assert pickle.loads(pickle.dumps(tail)) is tail
     assert pickle.loads(pickle.dumps(tg.kernel)) is tg.kernel
+    assert pickle.loads(pickle.dumps(cubed)) is cubed
 
 
 # ---- expressions ----
@@ -736,6 +740,18 @@ def test_what_is_broken_is_reported(name, monkeypatch):
     assert what in said, report
     assert re.search(words, said[what]), report
     assert str(report).endswith("f is WRONG")
+
+
+def test_a_wrong_rule_is_reported():
+    for factor, ok in ((2, True), (2.01, False)):
+        f = tg.kernel(
+            SOURCE, "x[n] -> y[n]", name="tail", gradient=lambda dy, x, c=factor: c * dy * x
+        )(tail.body)
+        report = tg.kernel.check(f, mutate=False)
+        assert report.ok == ok, report
+        finding = next(f for f in report.findings if f.what == "gradient")
+        assert finding.ok == ok
+        assert ok or "gradient of x is not the body's" in finding.said
 
 
 def test_every_barrier_and_bound_of_a_sum_is_needed():

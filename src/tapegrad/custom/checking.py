@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.autograd import gradcheck, gradgradcheck
-from tapegrad.core.devices import EMULATED
+from tapegrad.core.devices import CPU, EMULATED
 from tapegrad.core.kernels import KernelError, library, schedule
 from tapegrad.core.tensor import wrap
 
@@ -22,7 +22,20 @@ from .guarded import PLACES
 from .launch import FLOATS
 from .mutants import Mutant, mutants
 from .report import Report
-from .trial import SCHEDULES, Draws, Trial, Wrong, dimensions, draw, element_types, samples, trials
+from .trial import (
+    SCHEDULES,
+    Draws,
+    Trial,
+    Wrong,
+    body_gradients,
+    dimensions,
+    draw,
+    element_types,
+    rms,
+    samples,
+    trials,
+    wide,
+)
 from .unit import CompileError, Unit
 
 SECONDS = 300  # for the calls of one kernel
@@ -70,10 +83,7 @@ def check(
         if name not in kernel.signature.sizes:
             raise ValueError(f"[{kernel.name}] has no size {name!r}: {kernel.signature.sizes}")
     library("emulated")
-    started = time.perf_counter()
-    return _Check(kernel, told, sizes or {}, {**kernel.draws, **(inputs or {})}).run(
-        mutate, started
-    )
+    return _Check(kernel, told, sizes or {}, {**kernel.draws, **(inputs or {})}).run(mutate)
 
 
 class _Check:
@@ -81,13 +91,15 @@ class _Check:
         self.kernel, self.numbers, self.draws = kernel, numbers, draws
         self.samples = samples(kernel, sizes)
         self.types = element_types(kernel)
+        self.started = time.perf_counter()
         self.report = Report(kernel, kernels=1 + (kernel.backward is not None))
 
-    def run(self, mutate: bool, started: float) -> Report:
+    def run(self, mutate: bool) -> Report:
         report = self.report
         self._leave_out_what_the_body_refuses()
         try:
             self._values()
+            self._rule()
             self._gradients()
             self._accesses()
             if not mutate:
@@ -98,7 +110,7 @@ class _Check:
                 self._mutants()
         except CompileError as error:
             report.add("compiling", False, str(error))
-        report.seconds = time.perf_counter() - started
+        report.seconds = time.perf_counter() - self.started
         return report
 
     # ---- values and gradients ----
@@ -172,12 +184,43 @@ class _Check:
                 )
                 self.report.add(what, True, said)
 
+    def _rule(self) -> None:
+        """A gradient that is a function of tensors, against the body's in float64."""
+        kernel, dtype = self.kernel, self.types[0]
+        if kernel.rule is None:
+            return
+
+        def work(note: Callable[[str], None]) -> str:
+            for sample in self.samples:
+                note(f"the rule, {sample}")
+                random = np.random.default_rng(sum(sample.values()))
+                inputs = draw(kernel, dimensions(kernel, sample), dtype, random, self.draws)
+                needs = [a.dtype.name in FLOATS for a in inputs]
+                results = kernel.run_body([wrap(a, CPU) for a in inputs], self.numbers)
+                arrived = [random.standard_normal(y.shape).astype(y.dtype) for y in results]
+                given = [wrap(a, EMULATED) for a in (*arrived, *inputs)]
+                got = kernel.tensor_gradient(given, self.numbers, needs)
+                exact = body_gradients(kernel, wide(arrived), wide(inputs), self.numbers, needs)
+                for i, wanted in zip(np.flatnonzero(needs).tolist(), exact, strict=True):
+                    gradient = got[i]
+                    made = np.zeros_like(wanted) if gradient is None else gradient.numpy()
+                    if not np.allclose(made, wanted, 1e-3, 1e-3 * rms(wanted), equal_nan=True):
+                        name = kernel.signature.inputs[i].name
+                        return f"the rule's gradient of {name} is not the body's, for {sample}"
+            return ""
+
+        problem = self._in_child(work, "gradient")
+        if problem is not None:
+            self.report.add("gradient", not problem, problem or "the rule's is the body's")
+
     def _gradients(self) -> None:
         """Of the whole function, by differences, and of its gradient."""
         kernel = self.kernel
         dtype = self._wide()
-        wide = all(i.dtype not in FLOATS or i.dtype == "float64" for i in kernel.forward.inputs)
-        if not wide:
+        of_float64 = all(
+            i.dtype not in FLOATS or i.dtype == "float64" for i in kernel.forward.inputs
+        )
+        if not of_float64:
             self.report.add("second gradient", None, "differences need a kernel of float64, too")
             return
 
@@ -238,16 +281,18 @@ class _Check:
     # ---- mutants ----
 
     def _mutants(self) -> None:
-        tried = [m for m in mutants(self.kernel.source.text) if self._concerns(m)]
-        survivors = []
-        for mutant in tried:
-            outcome = self._outcome(mutant)
+        # One that takes much longer than the kernel itself never ends.
+        seconds = MUTANT_SECONDS + 2 * (time.perf_counter() - self.started)
+        tried, survivors = 0, []
+        for mutant in mutants(self.kernel.source.text):
+            outcome = self._outcome(mutant, seconds) if self._concerns(mutant) else ""
+            tried += outcome in ("noticed", "SURVIVED")
             if outcome == "SURVIVED":
                 survivors.append(
                     f"line {self.kernel.source.line - 1 + mutant.line}: "
                     f"{str(mutant).partition(': ')[2]}"
                 )
-        said = f"{len(tried) - len(survivors)} of {len(tried)} noticed"
+        said = f"{tried - len(survivors)} of {tried} noticed"
         if survivors:
             listed = "\n".join(survivors)
             said += f"; these are not needed, or nothing shows that they are:\n{listed}"
@@ -266,7 +311,7 @@ class _Check:
         )
         return not before or before[-1] in own or before[-1] not in self.kernel.source.functions()
 
-    def _outcome(self, mutant: Mutant) -> str:
+    def _outcome(self, mutant: Mutant, seconds: float) -> str:
         source = replace(self.kernel.source, text=mutant.source())
 
         def work(note: Callable[[str], None]) -> str:
@@ -286,7 +331,7 @@ class _Check:
             return "SURVIVED"
 
         try:
-            outcome, work_done = in_child(self._counting(work), MUTANT_SECONDS)
+            outcome, work_done = in_child(self._counting(work), seconds)
         except Died:
             return "noticed"
         self._count(work_done)

@@ -91,7 +91,7 @@ class Kernel:
         return f"<kernel {self.name}: {self.signature.text}>"
 
     def __reduce__(self) -> str:
-        return str(self.__dict__["__qualname__"])  # by name, as the function that it stands for
+        return self.body.__qualname__  # by name, as the function that it stands for
 
     def __call__(self, *tensors: Any, **numbers: Any) -> Any:
         try:
@@ -182,7 +182,7 @@ class Kernel:
                 if made is not None:
                     return made
             tensors = [None if a is None else wrap(a, device) for a in arrays]
-            found = self._tensor_gradient(tensors, numbers, needs)
+            found = self.tensor_gradient(tensors, numbers, needs)
             return tuple(None if t is None else t._array for t in found)
 
         bodies[key], bodies[f"{key}_backward"] = body, gradient
@@ -234,7 +234,7 @@ class Kernel:
         results = self.run_body(tensors, numbers)
         return results if len(results) > 1 else results[0]
 
-    def _tensor_gradient(
+    def tensor_gradient(
         self, tensors: Sequence[Tensor | None], numbers: Mapping[str, Any], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
         """The rule's gradients, or the body's own. tensors: the results' gradients, inputs."""

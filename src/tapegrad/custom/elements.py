@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tapegrad.core.signature import Signature
 
 from .declared import Kernel
@@ -57,6 +59,7 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
     arrays = ", ".join(f"{i}[*n]" for i in read.inputs)
     body = read.body()(**numbers)
     body.__name__ = body.__qualname__ = name
+    body.__module__ = sys._getframe(1).f_globals["__name__"]  # where pickles look for it
     body.__doc__ = f"``{expression}``, element by element."
     return Kernel(
         body,

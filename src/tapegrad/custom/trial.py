@@ -204,7 +204,7 @@ def trials(
     sizes = dimensions(kernel, sample)
     inputs = draw(kernel, sizes, dtype, random, draws)
     named = {i.name: a for i, a in zip(kernel.signature.inputs, inputs, strict=True)}
-    exact, rough = (_values(kernel, arrays, numbers) for arrays in (_wide(inputs), inputs))
+    exact, rough = (_values(kernel, arrays, numbers) for arrays in (wide(inputs), inputs))
     forward = _trial(
         kernel.forward,
         "values",
@@ -225,8 +225,8 @@ def trials(
     for item, y, g in zip(kernel.signature.results, results, arrived, strict=True):
         named |= {item.name: y, f"d{item.name}": g}
     needs = [a.dtype.name in FLOATS for a in inputs]
-    exact = _gradients(kernel, _wide(arrived), _wide(inputs), numbers, needs)
-    rough = _gradients(kernel, arrived, inputs, numbers, needs)
+    exact = body_gradients(kernel, wide(arrived), wide(inputs), numbers, needs)
+    rough = body_gradients(kernel, arrived, inputs, numbers, needs)
     known = [f"d{i.name}" for i, n in zip(kernel.signature.inputs, needs, strict=True) if n]
     given = {item.name: named[item.name] for item in kernel.backward.inputs}
     backward = _trial(
@@ -248,13 +248,13 @@ def _trial(
 ) -> Trial:
     allowed = {}
     # Results that are small because large terms cancel are as exact as the terms.
-    terms = max([_rms(a) for a in arrays.values() if a.dtype.name in FLOATS], default=0.0) / 10
+    terms = max([rms(a) for a in arrays.values() if a.dtype.name in FLOATS], default=0.0) / 10
     for name, e, r in zip(names, exact, rough, strict=True):
         item = next(i for i in launch.results if i.name == name)
         relative, absolute = TOLERANCES.get(actual(item.dtype, dtype).name, (0, 0))
         with np.errstate(invalid="ignore", over="ignore"):
             off = np.abs(r.astype(np.float64) - e)
-        scale = max(_rms(e), terms)
+        scale = max(rms(e), terms)
         body = float(off[np.isfinite(off)].max(initial=0))
         with np.errstate(invalid="ignore"):
             allowed[name] = relative * np.abs(e) + absolute * scale + 4 * body + 1e-300
@@ -262,14 +262,14 @@ def _trial(
     return Trial(launch, what, dtype, sizes, numbers, arrays, expected, allowed)
 
 
-def _rms(array: np.ndarray) -> float:
+def rms(array: np.ndarray) -> float:
     """The root of the mean square of what is finite."""
     wide = array.astype(np.float64)
     finite = wide[np.isfinite(wide)]
     return math.sqrt(float(np.mean(finite * finite))) if finite.size else 0.0
 
 
-def _wide(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+def wide(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [a.astype(np.float64) if a.dtype.name in FLOATS else a for a in arrays]
 
 
@@ -279,7 +279,7 @@ def _values(kernel: Kernel, arrays: Sequence, numbers: Mapping) -> list[np.ndarr
     return [t._array for t in made]
 
 
-def _gradients(
+def body_gradients(
     kernel: Kernel, arrived: Sequence, inputs: Sequence, numbers: Mapping, needs: Sequence[bool]
 ) -> list[np.ndarray]:
     made = kernel.body_gradient(
