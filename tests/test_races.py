@@ -22,7 +22,7 @@ SCHEDULES = {"random": 0, "ascending": 1, "descending": 2}
 
 
 class Emulator:
-    """The compiled cases; ``emulator.name(...)`` returns the kind of error and its message, or None."""
+    """The compiled cases; ``run`` returns the kind of error and its message, or None."""
 
     def __init__(self, path: Path):
         self.library = ctypes.CDLL(str(path))
@@ -52,7 +52,9 @@ def emulator(tmp_path_factory):
     plan = _build.plan_emulated(cxx, root, checked=True)
     units = tuple(u for u in plan.units if "emulate" in u.source.parts)
     command = (*cxx.command, *_build.CXX_FLAGS, *_build.checked_flags(cxx), "-x", "c++")
-    units += (_build.Unit(CASES, command, _build.source_hash(root)[:8] + str(hash(CASES.read_text()))),)
+    units += (
+        _build.Unit(CASES, command, _build.source_hash(root)[:8] + str(hash(CASES.read_text()))),
+    )
     folder = tmp_path_factory.mktemp("races")
     return Emulator(_build.build(replace(plan, units=units), folder / "cases.so", folder))
 
@@ -146,7 +148,11 @@ ACCESSES = [
     ("write_outside", [ints(64), 1], r"0 bytes past the end of array 0.* writes 4 bytes"),
     ("write_outside", [ints(64), 2000000], r"no array of the launch.* writes 4 bytes"),
     ("shared_outside", [ints(64), 1, False], r"0 bytes past the end of tile, which has 256"),
-    ("shared_outside", [ints(64), 1, True], r"0 bytes past the end of dynamic shared memory, .* 256"),
+    (
+        "shared_outside",
+        [ints(64), 1, True],
+        r"0 bytes past the end of dynamic shared memory, .* 256",
+    ),
     ("unwritten", [ints(64)], r"nothing wrote in this block: byte 20 of tile.*thread \(5, 0, 0\)"),
     ("written_by_the_block_before", [ints(128)], r"byte \d+ of tile.*block \(1, 0, 0\)"),
     ("vector", [np.zeros(16, "float32"), np.zeros(17, "float32"), 1], "no multiple of 16"),
@@ -214,4 +220,7 @@ def test_bank_conflicts_are_counted_by_line(emulator):
         assert emulator.run(case, ints(1024)) is None
         found = emulator.run("bank_conflicts").splitlines()
         counted[case] = [row.split()[-3:] for row in found if f"race_cases.cu:{line} " in row]
-    assert counted == {"transpose": [["32", "1024", "32"]], "transpose_padded": [["32", "32", "32"]]}
+    assert counted == {
+        "transpose": [["32", "1024", "32"]],
+        "transpose_padded": [["32", "32", "32"]],
+    }

@@ -260,14 +260,11 @@ CXX_FLAGS = (
     "-ffp-contract=off",  # the same bits on machines with and without fused multiply-add
     "-fno-strict-aliasing",  # kernels look at one buffer through several types, as CUDA allows
 )
-# The checks of the emulated device (kernels/emulate/checked) are what the compiler's instrumentation
-# calls, whose own runtimes are not linked. -O1 copies no calls, so that a barrier is at one address,
-# and -g1 knows lines.
+# The checks of the emulated device (kernels/emulate/checked) are what the compiler's
+# instrumentation calls; its own runtimes are not linked. With -O1 it copies no calls, so that a
+# barrier is at one address, and with -g1 it notes lines.
 CHECKED_FLAGS = (
-    "-O1",
-    "-g1",
-    "-fno-thread-jumps",
-    "-fno-optimize-sibling-calls",
+    *("-O1", "-g1", "-fno-thread-jumps", "-fno-optimize-sibling-calls"),
     "-DTAPEGRAD_CHECKED",
 )
 INSTRUMENTED = {

@@ -217,8 +217,8 @@ void begin_launch(const void* host_frame, int threads_of_block) {
     const std::initializer_list<uintptr_t> starts = {uintptr_t(&threadIdx), uintptr_t(&blockIdx),
                                                      uintptr_t(&blockDim), uintptr_t(&gridDim)};
     coordinates = {std::min(starts), std::max(starts) + sizeof(uint3)};
-    begin_order_of_launch(threads_of_block);
     begin_regions_of_launch(host_frame);
+    begin_order_of_launch(threads_of_block);
     begin_reports_of_launch();
 }
 

@@ -180,8 +180,8 @@ def schedule(order: str, seed: int = 0) -> Iterator[None]:
 
 @contextmanager
 def checked() -> Iterator[ModuleType]:
-    """Within it, kernels of the emulated device run in the checked build, several times slower: races
-    raise RaceError, accesses that CUDA leaves undefined AccessError. Gives the extension.
+    """Within it, kernels of the emulated device run in the checked build, several times slower:
+    races raise RaceError, accesses that CUDA leaves undefined AccessError. Gives the extension.
 
     Compiles it at first, a minute or two; raises KernelsMissing where that fails.
     """
@@ -211,7 +211,7 @@ def _load_checked() -> ModuleType:
 
 @contextmanager
 def watched(device: Device, arrays: Sequence[Array]) -> Iterator[None]:
-    """Within it, the checked build knows that kernels reach these arrays, which are no arguments."""
+    """Within it, the checked build knows of arrays that kernels reach by no argument."""
     module = library(device.type)
     if not hasattr(module, "watch"):
         yield
