@@ -13,6 +13,7 @@
 
 #include "../kernels/emulate/check.h"
 #include "../kernels/emulate/fiber.h"
+#include "../kernels/emulate/home.h"
 #include "../kernels/emulate/runtime.h"
 
 namespace binding {
@@ -28,7 +29,49 @@ inline emulate::Schedule schedule_from_name(const std::string& name) {
                                 name + "'");
 }
 
-#ifdef TAPEGRAD_CHECKED
+// CTRL-C, and Python's other signals, are served while a kernel runs: the caller holds the GIL.
+inline bool may_go_on() { return PyErr_CheckSignals() == 0; }
+
+// The emulators of files of kernels that were compiled by themselves.
+inline std::vector<Home*>& homes() {
+    static std::vector<Home*> all;
+    return all;
+}
+inline void add_home(Home* home) {
+    home->ask_whether_to_go_on(may_go_on);
+    homes().push_back(home);
+}
+
+// While a launcher runs on another emulator than this extension's: that one has the schedule, and
+// answers the knocks.
+class Visit {
+  public:
+    explicit Visit(Home* home) : home_(home) {
+        if (home != nullptr) {
+            home->set_schedule(emulate::current_schedule());
+            sigaction(emulate::knock, nullptr, &before_);
+            takes_knocks_ = emulate::answers_knocks() || before_.sa_handler == SIG_DFL ||
+                            before_.sa_handler == SIG_IGN;
+            if (takes_knocks_) {
+                sigaction(emulate::knock, &home->knock, nullptr);
+            }
+        }
+    }
+    ~Visit() {
+        if (home_ != nullptr) {
+            emulate::set_schedule(home_->schedule());
+            if (takes_knocks_) {
+                sigaction(emulate::knock, &before_, &home_->knock);
+            }
+        }
+    }
+    Visit(const Visit&) = delete;
+
+  private:
+    Home* home_;
+    bool takes_knocks_ = false;
+    struct sigaction before_ {};
+};
 
 // Arrays that kernels reach though no argument names them, such as those in a table of addresses, or at
 // an address that is given as a number: by their address, with their bytes.
@@ -48,9 +91,9 @@ inline emulate::check::GlobalArray array_of(PyObject* given, std::string name) {
     return {low, array.size() == 0 ? 0 : high - low, std::move(name)};
 }
 
-// Tells the checks which arrays the launches of one call may reach. An address whose array nobody told
-// leaves open what lies around it.
-inline void watch_arrays(PyObject* const* given, const std::string& kinds) {
+// Tells the checks of one emulator which arrays the launches of one call may reach. An address whose
+// array nobody told leaves open what lies around it.
+inline void watch_arrays(PyObject* const* given, const std::string& kinds, Home::SetArrays* tell) {
     namespace py = pybind11;
     std::vector<emulate::check::GlobalArray> arrays;
     bool are_all = true;
@@ -73,8 +116,10 @@ inline void watch_arrays(PyObject* const* given, const std::string& kinds) {
     for (const auto& [address, bytes] : arrays_beside()) {
         arrays.push_back({address, bytes, "an array of the table"});
     }
-    emulate::check::set_arrays(std::move(arrays), are_all);
+    tell(std::move(arrays), are_all);
 }
+
+#ifdef TAPEGRAD_CHECKED
 
 inline void define_checks(pybind11::module_& module) {
     namespace py = pybind11;
@@ -105,8 +150,7 @@ inline void define_checks(pybind11::module_& module) {
 
 inline void define_emulator_controls(pybind11::module_& module) {
     namespace py = pybind11;
-    // CTRL-C, and Python's other signals, are served while a kernel runs: the caller holds the GIL.
-    emulate::ask_whether_to_go_on([] { return PyErr_CheckSignals() == 0; });
+    emulate::ask_whether_to_go_on(may_go_on);
     module.def(
         "set_schedule",
         [](const std::string& name, uint64_t seed) {
@@ -122,6 +166,17 @@ inline void define_emulator_controls(pybind11::module_& module) {
             return py::make_tuple(emulate::schedule_name(choice.schedule), choice.seed);
         },
         "The schedule and the seed of the next launch, as set_schedule takes them.");
+    module.def(
+        "work_done",
+        [] {
+            emulate::Work all = emulate::work_done();
+            for (const Home* home : homes()) {
+                const emulate::Work work = home->work_done();
+                all = {all.launches + work.launches, all.threads + work.threads};
+            }
+            return py::make_tuple(all.launches, all.threads);
+        },
+        "How many launches, and threads in them, have begun, those of files loaded included.");
     module.def(
         "fiber_counts",
         [] {

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tapegrad import _build
+from tapegrad.custom.mutants import Mutant, blank_comments, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
@@ -41,17 +42,12 @@ REPORTS = re.compile(
     "must be at least 1"
 )
 
-BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
-AFTER_COMPARISON = (")", " &&", " ||", " ?", ";", ",", " :")
-
 
 @dataclass(frozen=True)
-class Mutant:
+class KernelMutant(Mutant):
+    """A mutant of one of the kernels' files."""
+
     file: Path
-    original: str
-    start: int
-    end: int
-    replacement: str
 
     def switch(self, number: int) -> str:
         """What stands in its place where the mutants of a file are compiled together."""
@@ -60,78 +56,13 @@ class Mutant:
             return f"if (chosen_mutant == {number}) {{ {self.replacement} }} else {{ {before} }}"
         return f"(chosen_mutant == {number} ? ({self.replacement}) : ({before}))"
 
-    @property
-    def line(self) -> int:
-        return self.original.count("\n", 0, self.start) + 1
-
     def __str__(self) -> str:
-        removed = " ".join(self.original[self.start : self.end].split())
-        return f"{self.file.name}:{self.line}: {removed} -> {self.replacement}"
+        return f"{self.file.name}:{super().__str__()}"
 
 
-def mutants(file: Path) -> Iterator[Mutant]:
-    original = file.read_text()
-    text = blank_comments(original)
-    for barrier in re.finditer(r"\b__sync(threads|warp)\(\);", text):
-        yield Mutant(file, original, barrier.start(), barrier.end(), ";")
-    for shuffle in re.finditer(r"\b__shfl\w*_sync\(\w+, ([^,]+), [^)]*\)", text):
-        yield Mutant(file, original, shuffle.start(), shuffle.end(), shuffle[1])
-    for atomic in re.finditer(r"\batomic(Add|Max|Exch)\(([^,]+), (.*)\);", text):
-        place, value = f"*({atomic[2]})", atomic[3]
-        plain = {"Add": f"{place} + {value}", "Max": f"max({place}, {value})", "Exch": value}
-        change = f"{place} = {plain[atomic[1]]};"
-        yield Mutant(file, original, atomic.start(), atomic.end(), change)
-    for operator in re.finditer(r" (<|<=|>|>=) ", text):
-        start, end = comparison_around(text, operator.start(), operator.end())
-        if is_check(text, start, end):
-            # What is too large or negative is what a check holds back.
-            comparison = text[start:end]
-            is_large = operator[1] == ">=" and not comparison.endswith(" >= 0")
-            outside = is_large or comparison.endswith(" < 0")
-            yield Mutant(file, original, start, end, "false" if outside else "true")
-
-
-def blank_comments(text: str) -> str:
-    """The same text with spaces for what is not compiled on the emulated device, or not code, so
-    that positions stay."""
-    return re.sub(
-        r"^#ifdef __CUDACC__\n.*?^#else\n|//[^\n]*|^#[^\n]*|static_assert\([^;]*;",
-        lambda match: re.sub(r"[^\n]", " ", match[0]),
-        text,
-        flags=re.MULTILINE | re.DOTALL,
-    )
-
-
-def comparison_around(text: str, left: int, right: int) -> tuple[int, int]:
-    """The comparison whose operator is at [left, right): up to brackets and weaker operators."""
-    start, depth = left, 0
-    while start > 0:
-        if depth == 0 and text[:start].endswith(BEFORE_COMPARISON):
-            break
-        character = text[start - 1]
-        depth += character in ")]"
-        depth -= character in "(["
-        start -= 1
-    end, depth = right, 0
-    while end < len(text):
-        if depth == 0 and text.startswith(AFTER_COMPARISON, end):
-            break
-        depth += text[end] in "(["
-        depth -= text[end] in ")]"
-        end += 1
-    while text[start].isspace():
-        start += 1
-    return start, end
-
-
-def is_check(text: str, start: int, end: int) -> bool:
-    """Whether the comparison decides an if, a ?:, a value, or a loop over a thread's share of the
-    work. Loops that every thread runs from 0 to the end are not checks, nor are constants."""
-    line = text[text.rfind("\n", 0, start) + 1 : end]
-    loop = re.match(r" *(?:for|while) \((.*)", line)
-    if "constexpr" in line:
-        return False
-    return loop is None or bool(re.search(r"= (team|global_thread|blockIdx|threadIdx)", loop[1]))
+def mutants_of(file: Path) -> Iterator[KernelMutant]:
+    for mutant in mutants(file.read_text()):
+        yield KernelMutant(**vars(mutant), file=file)
 
 
 # ---- what a file affects ----
@@ -174,7 +105,7 @@ sys.exit(pytest.main(sys.argv[2:]))
 """
 
 
-def build(folder: Path, numbered: list[Mutant], by_checks: bool) -> Path:
+def build(folder: Path, numbered: list[KernelMutant], by_checks: bool) -> Path:
     """An extension in which the environment variable MUTANT chooses one of them, or none."""
     for name in ("src", "kernels", "csrc", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
@@ -229,7 +160,7 @@ def main() -> int:
     todo = [
         mutant
         for file in files
-        for mutant in mutants(file)
+        for mutant in mutants_of(file)
         if not lines or {(file.name, 0), (file.name, mutant.line)} & lines
     ]
     if options.list:

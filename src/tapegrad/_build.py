@@ -52,6 +52,14 @@ class BuildError(RuntimeError):
     """An extension cannot be built; the message says why and what would help."""
 
 
+class CompilerError(BuildError):
+    """A compiler refused; ``output`` is what it said."""
+
+    def __init__(self, message: str, output: str):
+        super().__init__(message)
+        self.output = output
+
+
 # ---- sources ----
 
 
@@ -277,21 +285,75 @@ NVCC_FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr")
 def plan_emulated(
     cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ, checked: bool = False
 ) -> Plan:
+    of_kernels, emulator, link = _for_emulated(cxx, root, environ, checked)
+    kernels = [(file, of_kernels) for file in sorted(root.glob("kernels/*.cu"))]
+    assert cxx is not None
+    flags = emulator[0][1]
+    name = CHECKED if checked else "emulated"
+    return _plan(name, cxx, "host", root, [*kernels, *emulator], flags, link)
+
+
+def plan_cuda(
+    nvcc: Compiler | None, cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
+) -> Plan:
+    flags, architectures, link = _for_cuda(nvcc, cxx, environ)
+    kernels = [(file, flags) for file in sorted(root.glob("kernels/*.cu"))]
+    assert cxx is not None
+    assert nvcc is not None
+    cxx_flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
+    return _plan("cuda", nvcc, architectures, root, kernels, cxx_flags, link)
+
+
+def plan_unit(
+    device: str,
+    source: Path,
+    folder: str,
+    environ: Mapping[str, str] = os.environ,
+    checked: bool = False,
+) -> Plan:
+    """A file of kernels by itself, which the extension of ``device`` loads (kernels/unit.h).
+    ``folder``: where its own includes are."""
+    root, cxx = source_root(), find_cxx(environ)
+    include = (f"-I{root / 'kernels'}", f"-I{folder}")
+    if device == "emulated":
+        flags, commands, link = _for_emulated(cxx, root, environ, checked)
+        # Of what is changed and run again, compiling takes longer than running.
+        quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
+        commands = [(source, (*quick, *include)), *commands]
+        compiler, architectures = cxx, "host"
+    else:
+        compiler = find_nvcc(environ)
+        flags, architectures, link = _for_cuda(compiler, cxx, environ)
+        commands = [(source, (*flags, *include))]
+    assert compiler is not None
+    headers = _hash_files(root, (f for f in kernel_files(root) if f.suffix in (".h", ".cuh")))
+    units = _units(commands, headers, compiler)
+    key = _hash_text(*(unit.key for unit in units), *link)
+    return Plan(f"{device}_unit", compiler, architectures, headers, units, link, key)
+
+
+Commands = list[tuple[Path, tuple[str, ...]]]
+
+
+def _for_emulated(
+    cxx: Compiler | None, root: Path, environ: Mapping[str, str], checked: bool
+) -> tuple[tuple[str, ...], Commands, tuple[str, ...]]:
+    """What compiles kernels for the emulated device, the files of the emulator itself, and what
+    links them."""
     if cxx is None:
         raise BuildError(
             "the emulated device needs a C++ compiler: install g++ (for example "
             "'apt install g++'), or name yours in the environment variable CXX"
         )
     flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
-    of_kernels = (*flags, *(checked_flags(cxx) if checked else ()), "-x", "c++")
-    flags = (*flags, *(("-DTAPEGRAD_CHECKED",) if checked else ()))
-    kernels = [(file, of_kernels) for file in sorted(root.glob("kernels/*.cu"))]
-    kernels += [(file, flags) for file in sorted(root.glob("kernels/emulate/*.cpp"))]
+    emulator = sorted(root.glob("kernels/emulate/*.cpp"))
     link = (*flags, "-shared", "-pthread")
-    if not checked:
-        return _plan("emulated", cxx, "host", root, kernels, flags, link)
-    kernels += [(file, flags) for file in sorted(root.glob("kernels/emulate/checked/*.cpp"))]
-    return _plan(CHECKED, cxx, "host", root, kernels, flags, (*link, *CHECKED_LINK))
+    of_kernels, of_emulator = flags, flags
+    if checked:
+        of_kernels, of_emulator = (*flags, *checked_flags(cxx)), (*flags, "-DTAPEGRAD_CHECKED")
+        emulator += sorted(root.glob("kernels/emulate/checked/*.cpp"))
+        link = (*link, *CHECKED_LINK)
+    return (*of_kernels, "-x", "c++"), [(file, of_emulator) for file in emulator], link
 
 
 def checked_flags(cxx: Compiler) -> tuple[str, ...]:
@@ -299,9 +361,10 @@ def checked_flags(cxx: Compiler) -> tuple[str, ...]:
     return (*CHECKED_FLAGS, *INSTRUMENTED["clang" if "clang" in cxx.version else "gcc"])
 
 
-def plan_cuda(
-    nvcc: Compiler | None, cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
-) -> Plan:
+def _for_cuda(
+    nvcc: Compiler | None, cxx: Compiler | None, environ: Mapping[str, str]
+) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """What compiles kernels for GPUs, for which GPUs, and what links them."""
     if nvcc is None:
         raise BuildError(
             "no CUDA compiler: nvcc is not on the path, CUDA_HOME and CUDA_PATH do not lead to it, "
@@ -311,15 +374,10 @@ def plan_cuda(
     if cxx is None:
         raise BuildError("nvcc needs a C++ compiler beside it: install g++, or set CXX")
     architectures = choose_architectures(nvcc, environ)
-    compile_flags = (*nvcc.command, *NVCC_FLAGS, "-Xcompiler=-fPIC,-fvisibility=hidden")
-    kernels = [
-        (file, (*compile_flags, *architectures.flags()))
-        for file in sorted(root.glob("kernels/*.cu"))
-    ]
+    flags = (*nvcc.command, *NVCC_FLAGS, "-Xcompiler=-fPIC,-fvisibility=hidden")
     # The runtime is linked statically, so that the module can be imported without a driver.
     link = (*nvcc.command, "-shared", "-cudart", "static", *_wheel_libraries(nvcc))
-    cxx_flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
-    return _plan("cuda", nvcc, str(architectures), root, kernels, cxx_flags, link)
+    return (*flags, *architectures.flags()), str(architectures), link
 
 
 def _wheel_libraries(nvcc: Compiler) -> list[str]:
@@ -546,7 +604,7 @@ def _run(command: Sequence[str], subject: str) -> str:
         raise BuildError(f"{subject} failed: cannot run {command[0]}: {error}") from error
     if done.returncode != 0:
         output = (done.stdout + done.stderr).strip()
-        raise BuildError(f"{subject} failed\n{shlex.join(command)}\n{output}")
+        raise CompilerError(f"{subject} failed\n{shlex.join(command)}\n{output}", output)
     return done.stdout + done.stderr
 
 
@@ -593,6 +651,31 @@ def build_into_cache(device: str) -> Path:
     build(plan, path, objects_folder())
     _forget_unused(cache_folder())
     return path
+
+
+def build_loop(name: str, text: str) -> Path:
+    """A loop over elements by itself, for the processor of this machine, in the cache."""
+    cxx, root = find_cxx(), source_root()
+    if cxx is None:
+        raise BuildError("loops need a C++ compiler: install g++, or set CXX")
+    flags = (*cxx.command, *CXX_FLAGS, *LOOP_FLAGS, "-march=native", f"-I{root}")
+    source = objects_folder() / f"{name}-{_hash_text(text)}.cpp"
+    if not is_ours(source) or source.read_text(encoding="utf-8") != text:
+        with replacing(source) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    headers = _hash_files(root, sorted(root.glob("csrc/native/loops/*.h")))
+    units = _units([(source, flags)], headers + _processor(), cxx)
+    plan = Plan("loop", cxx, "host", headers, units, (*flags, "-shared"), units[0].key)
+    return cached(plan) or build(plan, cached_path(plan), objects_folder())
+
+
+def _processor() -> str:
+    """What tells this machine's processor from others with other instructions."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    return _hash_text(*sorted(set(re.findall(r"^(?:flags|Features)\s*:.*$", text, re.MULTILINE))))
 
 
 def build_into_package(name: str) -> Path:

@@ -14,6 +14,7 @@ import importlib.util
 import os
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from types import ModuleType
@@ -26,7 +27,7 @@ from .dtypes import is_floating
 from .memory import Array, address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -84,10 +85,12 @@ class Launchers(dict):
         return function
 
 
-launchers = {device_type: Launchers(device_type) for device_type in ("cuda", "emulated")}
+# By device type. (A file of kernels of somebody's own has launchers of its own.)
+Known = Mapping[str, Mapping[tuple[str, Any], Callable]]
+launchers = {kind: Launchers(kind) for kind in ("cuda", "emulated")}
 
 
-def launch(device: Device, name: str, dtype: Any, *arguments: Any) -> Any:
+def launch(device: Device, name: str, dtype: Any, *arguments: Any, among: Known = launchers) -> Any:
     """Call launcher ``name`` for ``dtype`` (None: it has no dtype) on the device's current stream.
 
     Arguments are arrays (or None) where the launcher takes pointers, else Python's numbers: their
@@ -95,7 +98,7 @@ def launch(device: Device, name: str, dtype: Any, *arguments: Any) -> Any:
     shapes, dtypes, devices and strides. Raises KernelError if the launcher does not exist or the
     launch fails.
     """
-    function = launchers[device.type][name, dtype]
+    function = among[device.type][name, dtype]
     return function(*arguments, current_stream(device) if device.type == "cuda" else 0)
 
 
