@@ -4,6 +4,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <dlfcn.h>
+
+#include <cstring>
 #include <deque>
 #include <string>
 
@@ -23,11 +26,22 @@ namespace py = pybind11;
 
 namespace {
 
+#ifdef TAPEGRAD_EMULATED
+using Visit = binding::Visit;
+#else
+struct Home {};
+struct Visit {  // kernels of a file of its own need nothing of this extension
+    explicit Visit(Home*) {}
+};
+#endif
+
 // A launcher as a Python function. Called without pybind11's conversion of arguments, which would
 // cost several times as much as a launch.
 struct Function {
     const Launcher& launcher;
     std::string name;
+    Py_ssize_t wanted;  // arguments
+    Home* home;         // of a launcher from a file of its own; else null
     PyMethodDef definition;
 };
 
@@ -105,7 +119,7 @@ bool read_argument(const Function& function, Py_ssize_t index, PyObject* given, 
 
 PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
     const auto& function = *static_cast<Function*>(PyCapsule_GetPointer(self, nullptr));
-    const auto wanted = static_cast<Py_ssize_t>(function.launcher.kinds.size());
+    const Py_ssize_t wanted = function.wanted;
     if (count != wanted) {
         return PyErr_Format(PyExc_TypeError, "[%s] takes %zd arguments, the stream included, got %zd",
                             function.name.c_str(), wanted, count);
@@ -117,6 +131,7 @@ PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
         }
     }
     try {
+        const Visit visit(function.home);
         const int64_t answer = function.launcher.call(arguments);
         return function.launcher.answers ? PyLong_FromLongLong(answer) : py::none().release().ptr();
     } catch (const KernelError& error) {
@@ -132,21 +147,54 @@ PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
     return nullptr;
 }
 
-void define_launchers(py::module_& module) {
+// Adds to `target` a function for each of `count` launchers.
+void define_launchers(py::dict target, const Launcher* first, size_t count, Home* home) {
     static std::deque<Function> functions;  // Python keeps pointers to the definitions
-    for (const Launcher& launcher : launchers()) {
-        const std::string name =
-            launcher.dtype ? std::string(launcher.name) + "_" + launcher.dtype : launcher.name;
-        if (py::hasattr(module, name.c_str())) {
+    for (const Launcher* launcher = first; launcher != first + count; ++launcher) {
+        const std::string name = launcher->dtype
+                                     ? std::string(launcher->name) + "_" + launcher->dtype
+                                     : launcher->name;
+        if (target.contains(name.c_str())) {
             throw py::import_error("two launchers are called " + name);
         }
-        Function& function = functions.emplace_back(Function{launcher, name, {}});
+        const auto wanted = static_cast<Py_ssize_t>(std::strlen(launcher->kinds));
+        Function& function =
+            functions.emplace_back(Function{*launcher, name, wanted, home, {}});
         function.definition = {function.name.c_str(),
                                reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call)),
                                METH_FASTCALL, nullptr};
-        module.attr(name.c_str()) = py::reinterpret_steal<py::object>(PyCFunction_NewEx(
-            &function.definition, py::capsule(&function).ptr(), module.attr("__name__").ptr()));
+        target[name.c_str()] = py::reinterpret_steal<py::object>(
+            PyCFunction_NewEx(&function.definition, py::capsule(&function).ptr(), nullptr));
     }
+}
+
+// A function of a shared library, which stays loaded: Python keeps what points into it.
+template <class Signature>
+Signature* symbol(void* library, const char* name) {
+    void* found = dlsym(library, name);
+    if (found == nullptr) {
+        throw py::import_error(dlerror());
+    }
+    return reinterpret_cast<Signature*>(found);
+}
+
+// The launchers of a file of kernels that was compiled by itself (kernels/unit.h).
+py::dict load(const std::string& path) {
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) {
+        throw py::import_error(dlerror());
+    }
+    Home* home = nullptr;
+#ifdef TAPEGRAD_EMULATED
+    home = symbol<Home*()>(library, "tapegrad_home")();
+    binding::add_home(home);
+#endif
+    size_t count = 0;
+    const Launcher* first =
+        symbol<const Launcher*(size_t*)>(library, "tapegrad_launchers")(&count);
+    py::dict target;
+    define_launchers(target, first, count, home);
+    return target;
 }
 
 }  // namespace
@@ -162,8 +210,10 @@ PYBIND11_MODULE(TAPEGRAD_MODULE, module) {
         info["source_hash"] = TAPEGRAD_SOURCE_HASH;
         return info;
     });
+    module.def("load", load, py::arg("path"),
+               "The launchers of a file of kernels that was compiled by itself, by their names.");
 #ifdef TAPEGRAD_EMULATED
     binding::define_emulator_controls(module);
 #endif
-    define_launchers(module);
+    define_launchers(module.attr("__dict__"), launchers().data(), launchers().size(), nullptr);
 }

@@ -92,7 +92,7 @@ union Argument {
 struct Launcher {
     const char* name;
     const char* dtype;  // of the elements; null if it has none
-    std::string kinds;
+    const char* kinds;
     bool answers;
     int64_t (*call)(const Argument* arguments);
 };
@@ -133,8 +133,10 @@ template <class Result, class... Parameters, Result (*function)(Parameters...)>
 struct Adapter<function> {
     static_assert(sizeof...(Parameters) <= max_parameters, "more than bindings.cpp makes room for");
 
+    static constexpr char kinds[] = {argument_kind<Parameters>()..., 0};
+
     static Launcher launcher(const char* name, const char* dtype) {
-        return {name, dtype, {argument_kind<Parameters>()...}, !std::is_void<Result>::value, call};
+        return {name, dtype, kinds, !std::is_void<Result>::value, call};
     }
     static int64_t call(const Argument* arguments) {
         return call(arguments, std::index_sequence_for<Parameters...>());

@@ -49,6 +49,7 @@ struct Random {
 // ---- the launch ----
 
 ScheduleChoice choice{Schedule::random, 0};
+Work work{0, 0};
 
 struct Launch {
     const char* kernel;
@@ -93,8 +94,6 @@ struct Cancelled {};
 // that is in the kernel's own code, the signal switches to the host's stack at once; in the
 // emulator's code, when that goes back to the kernel. The host asks whether to go on. If not, the
 // fiber is abandoned where it is, and the others unwind.
-constexpr int knock = SIGURG;  // ignored unless somebody waits for it, and sent by hardly anybody
-
 bool (*may_go_on)() = nullptr;
 bool asking = false;
 volatile sig_atomic_t in_kernel = 0;  // whether the thread that runs is in the kernel's code
@@ -143,10 +142,14 @@ void return_to_kernel() {
     in_kernel = 1;
 }
 
-bool is_answered() {
+}  // namespace
+
+bool answers_knocks() {
     struct sigaction now;
     return sigaction(knock, nullptr, &now) == 0 && now.sa_handler == answer_knock;
 }
+
+namespace {
 
 void* watch(void*) {
     uint64_t seen = 0;
@@ -154,7 +157,7 @@ void* watch(void*) {
         const timespec pause{0, 50000000};
         nanosleep(&pause, nullptr);
         std::lock_guard<std::mutex> lock(watched);
-        if (running_launch != 0 && running_launch == seen && is_answered()) {
+        if (running_launch != 0 && running_launch == seen && answers_knocks()) {
             pthread_kill(runner, knock);
         }
         seen = running_launch;
@@ -720,9 +723,13 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
     launch.schedule = choice;
     launch.random.state = choice.seed;
     ++choice.seed;
+    ++work.launches;
+    work.threads += uint64_t(grid.x * grid.y * grid.z) * uint64_t(block.x * block.y * block.z);
     prepare_threads();
     run_grid();
 }
+
+Work work_done() { return work; }
 
 void fail(const std::string& message) {
     leave_kernel();

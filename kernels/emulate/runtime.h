@@ -2,6 +2,8 @@
 // and what the host sees: launches and schedules. The scheduler itself is in runtime.cpp.
 #pragma once
 
+#include <signal.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -58,6 +60,16 @@ void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid,
 void ask_whether_to_go_on(bool (*question)());
 
 struct Interrupted {};
+
+// The signal by which that is asked, where this emulator answers it now.
+bool answers_knocks();
+constexpr int knock = SIGURG;  // ignored unless somebody waits for it, and sent by hardly anybody
+
+// What has run since the program began.
+struct Work {
+    uint64_t launches, threads;
+};
+Work work_done();
 
 // Stops the kernel with an error at the current thread.
 [[noreturn]] void fail(const std::string& message);

@@ -83,6 +83,7 @@ _LATER = {
         ".compiler": "compile compiler",
         ".cpu": "cpu",
         ".cuda.memory": "OutOfMemoryError",
+        ".custom": "kernel",
         ".data": "data",
         ".distributions": "distributions",
         ".distributed": "distributed",

@@ -50,6 +50,14 @@ class BuildError(RuntimeError):
     """An extension cannot be built; the message says why and what would help."""
 
 
+class CompilerError(BuildError):
+    """A compiler refused; ``output`` is what it said."""
+
+    def __init__(self, message: str, output: str):
+        super().__init__(message)
+        self.output = output
+
+
 # ---- sources ----
 
 
@@ -256,20 +264,69 @@ NVCC_FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr")
 def plan_emulated(
     cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
 ) -> Plan:
+    flags, emulator = _for_emulated(cxx, root, environ)
+    kernels = [(file, (*flags, "-x", "c++")) for file in sorted(root.glob("kernels/*.cu"))]
+    link = (*flags, "-shared", "-pthread")
+    assert cxx is not None
+    return _plan("emulated", cxx, "host", root, [*kernels, *emulator], flags, link)
+
+
+def plan_cuda(
+    nvcc: Compiler | None, cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
+) -> Plan:
+    flags, architectures, link = _for_cuda(nvcc, cxx, environ)
+    kernels = [(file, flags) for file in sorted(root.glob("kernels/*.cu"))]
+    assert cxx is not None
+    assert nvcc is not None
+    cxx_flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
+    return _plan("cuda", nvcc, architectures, root, kernels, cxx_flags, link)
+
+
+def plan_unit(
+    device: str, source: Path, folder: str, environ: Mapping[str, str] = os.environ
+) -> Plan:
+    """A file of kernels by itself, which the extension of ``device`` loads (kernels/unit.h).
+    ``folder``: where its own includes are."""
+    root, cxx = source_root(), find_cxx(environ)
+    include = (f"-I{root / 'kernels'}", f"-I{folder}")
+    if device == "emulated":
+        flags, commands = _for_emulated(cxx, root, environ)
+        link: tuple[str, ...] = (*flags, "-shared", "-pthread")
+        # Of what is changed and run again, compiling takes longer than running.
+        quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
+        commands = [(source, (*quick, *include, "-x", "c++")), *commands]
+        compiler, architectures = cxx, "host"
+    else:
+        compiler = find_nvcc(environ)
+        flags, architectures, link = _for_cuda(compiler, cxx, environ)
+        commands = [(source, (*flags, *include))]
+    assert compiler is not None
+    headers = _hash_files(root, (f for f in kernel_files(root) if f.suffix in (".h", ".cuh")))
+    units = _units(commands, headers, compiler)
+    key = _hash_text(*(unit.key for unit in units), *link)
+    return Plan(f"{device}_unit", compiler, architectures, headers, units, link, key)
+
+
+Commands = list[tuple[Path, tuple[str, ...]]]
+
+
+def _for_emulated(
+    cxx: Compiler | None, root: Path, environ: Mapping[str, str]
+) -> tuple[tuple[str, ...], Commands]:
+    """What compiles kernels for the emulated device, and the files of the emulator itself."""
     if cxx is None:
         raise BuildError(
             "the emulated device needs a C++ compiler: install g++ (for example "
             "'apt install g++'), or name yours in the environment variable CXX"
         )
     flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
-    kernels = [(file, (*flags, "-x", "c++")) for file in sorted(root.glob("kernels/*.cu"))]
-    kernels += [(file, flags) for file in sorted(root.glob("kernels/emulate/*.cpp"))]
-    return _plan("emulated", cxx, "host", root, kernels, flags, (*flags, "-shared", "-pthread"))
+    return flags, [(file, flags) for file in sorted(root.glob("kernels/emulate/*.cpp"))]
 
 
-def plan_cuda(
-    nvcc: Compiler | None, cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
-) -> Plan:
+def _for_cuda(
+    nvcc: Compiler | None, cxx: Compiler | None, environ: Mapping[str, str]
+) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """What compiles kernels for GPUs, for which GPUs, and what links them."""
     if nvcc is None:
         raise BuildError(
             "no CUDA compiler: nvcc is not on the path, CUDA_HOME and CUDA_PATH do not lead to it, "
@@ -279,15 +336,10 @@ def plan_cuda(
     if cxx is None:
         raise BuildError("nvcc needs a C++ compiler beside it: install g++, or set CXX")
     architectures = choose_architectures(nvcc, environ)
-    compile_flags = (*nvcc.command, *NVCC_FLAGS, "-Xcompiler=-fPIC,-fvisibility=hidden")
-    kernels = [
-        (file, (*compile_flags, *architectures.flags()))
-        for file in sorted(root.glob("kernels/*.cu"))
-    ]
+    flags = (*nvcc.command, *NVCC_FLAGS, "-Xcompiler=-fPIC,-fvisibility=hidden")
     # The runtime is linked statically, so that the module can be imported without a driver.
     link = (*nvcc.command, "-shared", "-cudart", "static", *_wheel_libraries(nvcc))
-    cxx_flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
-    return _plan("cuda", nvcc, str(architectures), root, kernels, cxx_flags, link)
+    return (*flags, *architectures.flags()), str(architectures), link
 
 
 def _wheel_libraries(nvcc: Compiler) -> list[str]:
@@ -531,7 +583,7 @@ def _run(command: Sequence[str], subject: str) -> str:
         raise BuildError(f"{subject} failed: cannot run {command[0]}: {error}") from error
     if done.returncode != 0:
         output = (done.stdout + done.stderr).strip()
-        raise BuildError(f"{subject} failed\n{shlex.join(command)}\n{output}")
+        raise CompilerError(f"{subject} failed\n{shlex.join(command)}\n{output}", output)
     return done.stdout + done.stderr
 
 

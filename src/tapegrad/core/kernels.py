@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import ModuleType
@@ -22,7 +23,7 @@ from .dtypes import is_floating
 from .memory import Array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -65,10 +66,14 @@ class Launchers(dict):
         return function
 
 
-launchers = {device_type: Launchers(device_type) for device_type in ("cuda", "emulated")}
+# By device type. (A file of kernels of somebody's own has launchers of its own.)
+Known = Mapping[str, Mapping[tuple[str, Any], Callable]]
+launchers: Known = {kind: Launchers(kind) for kind in ("cuda", "emulated")}
 
 
-def launch(device: Device, name: str, dtype: Any, *arguments: Any) -> Any:
+def launch(
+    device: Device, name: str, dtype: Any, *arguments: Any, among: Known = launchers
+) -> Any:
     """Call launcher ``name`` for ``dtype`` (None: it has no dtype) on the device's current stream.
 
     Arguments are arrays (or None) where the launcher takes pointers, else Python's numbers: their
@@ -76,7 +81,7 @@ def launch(device: Device, name: str, dtype: Any, *arguments: Any) -> Any:
     shapes, dtypes, devices and strides. Raises KernelError if the launcher does not exist or the
     launch fails.
     """
-    function = launchers[device.type][name, dtype]
+    function = among[device.type][name, dtype]
     return function(*arguments, current_stream(device) if device.type == "cuda" else 0)
 
 

@@ -1,0 +1,91 @@
+"""Kernels of your own, with their gradients: ``tg.kernel``.
+
+    @tg.kernel("swiglu.cu", "a[*n], b[*n] -> y[*n]", gradient="swiglu_backward")
+    def swiglu(a, b):
+        return a * b * a.sigmoid()
+
+declares that the kernel ``swiglu`` of a file in the package's CUDA vocabulary computes what the
+function below does with tensors. That function is the *plain body*: what the kernel is compared
+with, the path on ``cpu``, and where second gradients come from. ``swiglu(a, b)`` is then a function
+of tensors, on the tape like any other.
+
+How it is made, from the outside in:
+
+``signature``  (core/signature.py) what goes in and out: names, and which sizes they share. Names join
+               everything: a parameter ``b`` of the CUDA function is the input ``b``, ``n`` the size,
+               ``eps`` the body's keyword argument, ``dy`` the gradient of ``y`` and ``db`` that of
+               ``b``. dtypes are not declared again: the CUDA parameters have them.
+``source``     the file or string, and its functions' parameters, read as text: what is declared
+               wrongly is refused at once, and compiling waits until it is needed.
+``launch``     one function of the source: its arguments in order, its grid.
+``unit``       compiles the source together with a launcher that was written for it, for one dtype
+               at a time, and has the extension of the device load it (kernels/unit.h). The launcher
+               stands in the same list as the package's own, and is called by the same
+               ``core.kernels.launch``.
+``kernel``     the primitive: its body, its rule, and by ``core.kernels.kernel`` the override that
+               launches. Nothing here is done in another way than the package's operations do it.
+``elementwise``  a kernel, its gradient and its body out of one expression.
+``check``      the proof that a kernel is right.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tapegrad.core.signature import Signature
+
+from .kernel import Kernel
+from .launch import Grid
+from .source import read
+from .unit import CompileError
+
+__all__ = ["CompileError", "Kernel", "kernel"]
+
+
+class _Declare:
+    """Declare a CUDA kernel of your own: a decorator of the function that says what it computes.
+
+    source: a path to a ``.cu`` file (beside the file that names it, or from the current folder), or
+    the text itself, in CUDA C++ with the words of ``kernels/device.cuh`` and ``row.cuh``.
+    signature: the arrays, like ``"x[*rows, cols], weight[cols] -> y[*rows, cols]"``; a size with a
+    star is any number of dimensions, ``= 0`` behind a result fills it with zeros first.
+    name: the function in the source, by default named like the body: a ``__global__`` kernel, or
+    one that launches kernels and takes ``cudaStream_t stream`` last. As a template of one class it
+    is compiled for float32, float64, float16 and bfloat16.
+    gradient: the name of a second function in the source, whose parameters ``dy`` and ``da`` are the
+    gradients of ``y`` and ``a`` (``"f -> da = 0"`` where it adds to zeros); or a function of
+    tensors ``rule(dy, a, b, eps=...)`` that returns a gradient or None for each input; or None: the
+    body's own.
+    blocks, threads: how many, as ints, tuples of up to three, or functions of sizes and numbers,
+    like ``lambda rows: rows``; by default, threads of 256 and one for each element of the first
+    result. shared: the bytes of dynamic shared memory.
+
+    Raises ValueError, TypeError or FileNotFoundError for a declaration that cannot be right.
+    """
+
+    def __call__(
+        self,
+        source: Any,
+        signature: str,
+        *,
+        gradient: str | Callable | None = None,
+        blocks: Any = None,
+        threads: Any = 256,
+        shared: Any = 0,
+        name: str | None = None,
+    ) -> Callable[[Callable], Kernel]:
+        frame = sys._getframe(1)
+        declared = Signature(signature)
+
+        def declare(body: Callable) -> Kernel:
+            own = name or body.__name__
+            text = read(source, own, frame)
+            grid = Grid(blocks, threads, shared)
+            return Kernel(body, text, declared, name=own, gradient=gradient, grid=grid)
+
+        return declare
+
+
+kernel = _Declare()

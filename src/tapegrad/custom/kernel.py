@@ -1,0 +1,333 @@
+"""A kernel as a function of tensors: a primitive, its body, its gradient, and what launches them."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from functools import update_wrapper
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import grad
+from tapegrad.core.caller import compile_caller
+from tapegrad.core.devices import Device, bodies
+from tapegrad.core.kernels import kernel as declare_override
+from tapegrad.core.modes import enable_grad, no_grad
+from tapegrad.core.primitive import Primitive
+from tapegrad.core.signature import Item, Signature, Sizes, read_items
+from tapegrad.core.tensor import Tensor, wrap
+
+from .launch import FLOATS, Grid, Launch, actual
+from .source import Source
+from .unit import Unit
+
+_serials = itertools.count()
+
+
+class Kernel:
+    """A function of tensors that a kernel of your own computes on ``cuda`` and ``emulated``, and
+    its plain body elsewhere. Made by ``tg.kernel`` and ``tg.kernel.elementwise``.
+
+    Inputs are tensors on one device, of the dtypes that the kernel's parameters say; numbers are
+    keyword arguments. Raises TypeError for other kinds and dtypes, ValueError for shapes that do
+    not agree with the signature, RuntimeError for tensors on several devices, and KernelError
+    where the kernel does not compile or fails.
+    """
+
+    def __init__(
+        self,
+        body: Callable,
+        source: Source,
+        signature: Signature,
+        *,
+        name: str,
+        gradient: str | Callable | None,
+        grid: Grid,
+        on_cpu: Callable | None = None,
+    ):
+        update_wrapper(self, body)
+        self.body, self.source, self.signature, self.name = body, source, signature, name
+        self.numbers = _numbers(body, signature, name)
+        self.forward = Launch(
+            source.function(name), signature, signature.inputs, signature.results,
+            [*self.numbers], grid,
+        )  # fmt: skip
+        self.backward: Launch | None = None
+        self.rule = gradient if callable(gradient) else None
+        if isinstance(gradient, str):
+            self.backward = self._gradient_launch(gradient, grid)
+        elif gradient is not None and self.rule is None:
+            raise TypeError(
+                f"[{name}] gradient= is the name of a function in the source, a function of "
+                f"tensors, or None for the body's own gradient, got {type(gradient).__name__}"
+            )
+        self.units = {device: Unit(source, device) for device in ("cuda", "emulated")}
+        self.on_cpu = on_cpu
+        self._call = inspect.Signature(
+            [
+                *(inspect.Parameter(item.name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                  for item in signature.inputs),
+                *(inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default)
+                  for n, default in self.numbers.items()),
+            ]
+        )  # fmt: skip
+        self._apply = self._declare()
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}: {self.signature.text}>"
+
+    def __call__(self, *tensors: Any, **numbers: Any) -> Any:
+        try:
+            bound = self._call.bind(*tensors, **numbers)
+        except TypeError as error:
+            raise TypeError(f"[{self.name}] {error}: it takes {self._call}") from None
+        bound.apply_defaults()
+        count = len(self.signature.inputs)
+        given = list(bound.arguments.values())
+        tensors, numbers = tuple(given[:count]), dict(zip(self.numbers, given[count:], strict=True))
+        self._check(tensors)
+        for name, value in numbers.items():
+            numbers[name] = self._plain_number(name, value)
+        return self._apply(*tensors, numbers=numbers)
+
+    # ---- what is asked of the arguments ----
+
+    def _check(self, tensors: Sequence[Any]) -> None:
+        items = self.forward.inputs
+        for item, t in zip(items, tensors, strict=True):
+            if not isinstance(t, Tensor):
+                raise TypeError(
+                    f"[{self.name}] {item.name} must be a Tensor, got {type(t).__name__}"
+                )
+        if len({t.device for t in tensors}) > 1:
+            where = ", ".join(f"{i.name} on {t.device}" for i, t in zip(items, tensors, strict=True))
+            raise RuntimeError(f"[{self.name}] tensors must be on one device, got {where}")
+        self.dtype_of([t.dtype for t in tensors])
+        self.signature.match(self.name, [t.shape for t in tensors])
+
+    def dtype_of(self, given: Sequence[Any]) -> Any:
+        """The element type T of inputs of these dtypes, None where the kernel has none. Raises
+        TypeError where they do not fit the parameters."""
+        items = self.forward.inputs
+        common = None
+        for item, dtype in zip(items, given, strict=True):
+            if item.dtype == "T":
+                common = dtype if common is None else common
+                if dtype != common:
+                    kinds = ", ".join(f"{i.name} {d}" for i, d in zip(items, given, strict=True))
+                    raise TypeError(f"[{self.name}] {item.name} must be of the first's dtype, "
+                                    f"got {kinds}: convert with .to()")  # fmt: skip
+        if common is not None and str(common) not in FLOATS:
+            raise TypeError(f"[{self.name}] takes {', '.join(FLOATS)}, got {common}: convert "
+                            "with .float()")  # fmt: skip
+        for item, dtype in zip(items, given, strict=True):
+            wanted = actual(item.dtype, common)
+            if wanted is not None and dtype != wanted:
+                raise TypeError(
+                    f"[{self.name}] {item.name} must be {wanted}, got {dtype}: convert with .to()"
+                )
+        return common
+
+    def _plain_number(self, name: str, value: Any) -> Any:
+        if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.ndim == 0):
+            value = value.item()
+        if not isinstance(value, (bool, int, float)):
+            raise TypeError(f"[{self.name}] {name} must be a number, got {type(value).__name__}")
+        return value
+
+    # ---- its declaration as a primitive ----
+
+    def _declare(self) -> Callable:
+        """The compiled caller of a primitive of its own: inputs x0, x1, ..., parameter numbers."""
+        key = f"{self.name}#{next(_serials)}"
+        inputs = [f"x{i}" for i in range(len(self.signature.inputs))]
+        count = len(self.signature.results)
+
+        def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
+            device = xp._operations.device
+            if self.on_cpu is not None and device.type == "cpu":
+                made = self.on_cpu("forward", arrays, numbers)
+                if made is not None:
+                    return made
+            with no_grad():
+                y = self.run_body([wrap(a, device) for a in arrays], numbers)
+            return tuple(t._array for t in y) if count > 1 else y[0]._array
+
+        def gradient(xp: Any, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
+            device = xp._operations.device
+            if self.on_cpu is not None and device.type == "cpu":
+                made = self.on_cpu("backward", (*arrays[-len(inputs) :], *arrays[:count]), numbers)
+                if made is not None:
+                    return made
+            tensors = [None if a is None else wrap(a, device) for a in arrays]
+            found = self._tensor_gradient(tensors, numbers, needs)
+            return tuple(None if t is None else t._array for t in found)
+
+        bodies[key], bodies[f"{key}_backward"] = body, gradient
+
+        @declare_override(key, floats="")
+        def forward(device: Device, *arrays: Any, numbers: dict) -> Any:
+            dtype = self.dtype_of([a.dtype for a in arrays])
+            sizes = self.signature.match(self.name, [a.shape for a in arrays])
+            named = self._named(arrays)
+            made = tuple(self.forward(device, self.units, dtype, named, sizes, numbers).values())
+            return made if count > 1 else made[0]
+
+        if self.backward is not None:
+
+            @declare_override(f"{key}_backward", floats="")
+            def backward(device: Device, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
+                return self._launch_backward(device, arrays, numbers)
+
+        saves = self.backward is not None and self._asks_for_results()
+        rule = _compiled_rule(inputs, count, f"{key}_backward", saves)
+        declared = Primitive(
+            key, inputs, ["numbers"], vjp_all=rule, results=count,
+            plain=lambda *tensors, numbers: self._plain(tensors, numbers),
+        )  # fmt: skip
+        apply = compile_caller(declared)
+        declared.name = self.name  # what the tape shows
+        return apply
+
+    def run_body(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """What the body makes of tensors, checked. Raises TypeError for other things than the
+        results of the signature."""
+        made = self.body(*tensors, **numbers)
+        results = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+        items = self.signature.results
+        if len(results) != len(items) or not all(isinstance(t, Tensor) for t in results):
+            kinds = ", ".join(type(t).__name__ for t in results)
+            raise TypeError(f"[{self.name}] the body must return {len(items)} Tensor"
+                            f"{'s' * (len(items) > 1)} ({', '.join(map(str, items))}), "
+                            f"got ({kinds})")  # fmt: skip
+        return results
+
+    def _plain(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> Any:
+        results = self.run_body(tensors, numbers)
+        return results if len(results) > 1 else results[0]
+
+    def _tensor_gradient(
+        self, tensors: Sequence[Tensor | None], numbers: Mapping[str, Any], needs: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        """The rule's gradients, or the body's own. tensors: the results' gradients, inputs."""
+        count = len(self.signature.results)
+        gradients, inputs = tensors[:count], tensors[count : count + len(needs)]
+        if self.rule is not None:
+            with no_grad():
+                found = self.rule(*gradients, *inputs, **numbers)
+            found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+            if len(found) != len(needs):
+                raise TypeError(f"[{self.name}] the gradient must return one tensor (or None) for "
+                                f"each of {len(needs)} inputs, got {len(found)}")  # fmt: skip
+            return found
+        with enable_grad():
+            leaves = [t.detach() for t in inputs]  # type: ignore[union-attr]
+            wanted = [t.requires_grad_() for t, n in zip(leaves, needs, strict=True) if n]
+            results = self.run_body(leaves, numbers)
+        arrived = [(y, g) for y, g in zip(results, gradients, strict=True)
+                   if g is not None and y.requires_grad]  # fmt: skip
+        if not arrived:
+            return [None] * len(needs)
+        roots, seeds = [y for y, _ in arrived], [g for _, g in arrived]
+        found = iter(grad(roots, wanted, seeds, allow_unused=True))
+        return [next(found) if n else None for n in needs]
+
+    # ---- the gradient's kernel ----
+
+    def _gradient_launch(self, text: str, grid: Grid) -> Launch:
+        """The function that ``gradient="f"`` or ``"f -> dx, dweight = 0, scratch[rows]"`` names."""
+        name, arrow, said = (part.strip() for part in text.partition("->"))
+        function = self.source.function(name)
+        whole = {item.name: item for item in (*self.signature.inputs, *self.signature.results)}
+        told = {item.name: item for item in read_items(said)} if arrow else {}
+        parameters = [p.name for p in function.parameters]
+        given = [item for item in whole.values() if item.name in parameters]
+        given += [Item(f"d{item.name}", item.sizes) for item in self.signature.results
+                  if f"d{item.name}" in parameters]  # fmt: skip
+        made = []
+        for item in self.signature.inputs:
+            own = told.pop(f"d{item.name}", None)
+            if f"d{item.name}" in parameters:
+                made.append(Item(f"d{item.name}", item.sizes, "", bool(own and own.zero)))
+        for item in told.values():
+            if item.sizes is None:
+                raise ValueError(
+                    f"[{self.name}] {item.name} in gradient={text!r} is no input's gradient: give "
+                    f"it sizes, like '{item.name}[{self.signature.sizes[0]}]'"
+                )
+            made.append(item)
+        launch = Launch(function, self.signature, given, made, [*self.numbers], grid)
+        forward = self.forward.inputs
+        absent = [i.name for i in forward
+                  if actual(i.dtype, np.dtype("float32")).kind == "f"
+                  and f"d{i.name}" not in parameters]  # fmt: skip
+        if absent:
+            raise ValueError(
+                f"[{self.name}] {name} writes no gradient of {', '.join(absent)}: give it a "
+                f"parameter 'd{absent[0]}', or make gradient= a function of tensors that returns "
+                "None for what has no gradient"
+            )
+        return launch
+
+    def _asks_for_results(self) -> bool:
+        assert self.backward is not None
+        names = {item.name for item in self.backward.inputs}
+        return any(item.name in names for item in self.signature.results)
+
+    def _launch_backward(self, device: Device, arrays: Sequence[Any], numbers: Mapping) -> tuple:
+        """arrays: the results' gradients (None: zeros), the inputs, then the results if kept."""
+        assert self.backward is not None
+        count, items = len(self.signature.results), self.forward.inputs
+        inputs = arrays[count : count + len(items)]
+        results = arrays[count + len(items) :]
+        sizes = self.signature.match(self.name, [a.shape for a in inputs])
+        dtype = self.dtype_of([a.dtype for a in inputs])
+        named = self._named(inputs)
+        named |= {i.name: a for i, a in zip(self.signature.results, results, strict=False)}
+        for item, g in zip(self.forward.results, arrays[:count], strict=True):
+            of = actual(item.dtype, dtype)
+            if g is None:
+                g = device.ops["zeros"](self.signature.shape(item, sizes), dtype=of)
+            named[f"d{item.name}"] = g if g.dtype == of else g.astype(of)
+        made = self.backward(device, self.units, dtype, named, sizes, numbers)
+        return tuple(made.get(f"d{item.name}") for item in items)
+
+    def _named(self, arrays: Sequence[Any]) -> dict[str, Any]:
+        return {i.name: a for i, a in zip(self.signature.inputs, arrays, strict=True)}
+
+    def sizes(self, shapes: Sequence[Sequence[int]]) -> Sizes:
+        """The sizes that inputs of these shapes have, by name."""
+        return self.signature.match(self.name, shapes)
+
+
+def _numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:
+    """The body's keyword arguments with their defaults. Raises TypeError where its other arguments
+    are not the signature's inputs."""
+    parameters = inspect.signature(body).parameters.values()
+    positional = [p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD]
+    inputs = [item.name for item in signature.inputs]
+    odd = [str(p) for p in parameters if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if positional != inputs or odd:
+        raise TypeError(
+            f"[{name}] the body takes ({', '.join([*positional, *odd])}), but the signature's "
+            f"inputs are ({', '.join(inputs)}): they must be the same, and numbers stand behind a "
+            f"'*', like def {name}({', '.join(inputs)}, *, eps=1e-5)"
+        )
+    return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+
+
+def _compiled_rule(inputs: Sequence[str], count: int, backward: str, saves: bool) -> Callable:
+    """The joint rule, which names what it asks for: ``rule(xp, g, needs, [y,] x0, ..., numbers)``."""
+
+    def call(xp: Any, g: Any, needs: tuple, y: Any, arrays: tuple, numbers: dict) -> tuple:
+        gradients = tuple(g) if count > 1 else (g,)
+        results = () if y is None else tuple(y) if count > 1 else (y,)
+        given = (*gradients, *arrays, *results)
+        return getattr(xp, backward)(*given, numbers=numbers, needs=needs)
+
+    asked = ", ".join(["xp", "g", "needs", *["y"] * saves, *inputs, "numbers"])
+    arrays = ", ".join(inputs)
+    code = f"lambda {asked}: call(xp, g, needs, {'y' if saves else None}, ({arrays},), numbers)"
+    return eval(code, {"call": call})

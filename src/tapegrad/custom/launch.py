@@ -1,0 +1,212 @@
+"""One function of a source, and how it is launched: which of its parameters is which array, size or
+number, how many blocks and threads it gets, and what its results are."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core import dtypes
+from tapegrad.core.devices import Device
+from tapegrad.core.kernels import launch
+from tapegrad.core.signature import Item, Signature, Sizes, counts
+
+from .source import INTEGERS, NUMBERS, Function, Parameter
+
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How many blocks of how many threads, and the bytes of dynamic shared memory: numbers, tuples
+    of up to three, or functions whose arguments are named like sizes and numbers. blocks=None: one
+    thread for each element of the first result."""
+
+    blocks: Any = None
+    threads: Any = 256
+    shared: Any = 0
+
+    def check(self, kernel: str, known: Sequence[str]) -> None:
+        """Raise TypeError or ValueError for what can never be a grid."""
+        for what, value in (("blocks", self.blocks), ("threads", self.threads),
+                            ("shared", self.shared)):  # fmt: skip
+            if callable(value):
+                asked = list(inspect.signature(value).parameters)
+                unknown = [name for name in asked if name not in known]
+                if unknown:
+                    raise ValueError(
+                        f"[{kernel}] {what}= is a function of {unknown}: it can ask for {[*known]}"
+                    )
+            elif value is not None or what != "blocks":
+                _three(kernel, what, value)
+
+    def of(self, kernel: str, known: Mapping[str, Any], elements: int) -> tuple[list[int], int]:
+        """(grid and block, six numbers; bytes of shared memory) for these sizes and numbers."""
+        block = _three(kernel, "threads", _called(self.threads, known))
+        if self.blocks is None:
+            grid = [-(-elements // math.prod(block)) if math.prod(block) > 0 else 1, 1, 1]
+        else:
+            grid = _three(kernel, "blocks", _called(self.blocks, known))
+        return [*grid, *block], _three(kernel, "shared", _called(self.shared, known))[0]
+
+
+def _called(value: Any, known: Mapping[str, Any]) -> Any:
+    if not callable(value):
+        return value
+    return value(**{name: known[name] for name in inspect.signature(value).parameters})
+
+
+def _three(kernel: str, what: str, value: Any) -> list[int]:
+    values = [*value] if isinstance(value, (tuple, list)) else [value]
+    whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
+    if not whole or not 1 <= len(values) <= 3 or (what == "shared" and len(values) > 1):
+        kinds = "an int" if what == "shared" else "an int or up to three"
+        raise TypeError(f"[{kernel}] {what}= must be {kinds} (or a function that returns it), "
+                        f"got {value!r}")  # fmt: skip
+    return [*map(int, values), 1, 1][:3]
+
+
+class Launch:
+    """A function of a source with its inputs and results. Raises ValueError or TypeError where its
+    parameters do not fit them, with what to change."""
+
+    def __init__(
+        self,
+        function: Function,
+        signature: Signature,
+        inputs: Sequence[Item],
+        results: Sequence[Item],
+        numbers: Sequence[str],
+        grid: Grid,
+    ):
+        self.function, self.signature, self.grid = function, signature, grid
+        name = function.name
+        parameters = {p.name: p for p in function.parameters}
+        given = {item.name: item for item in inputs}
+        made = {item.name: item for item in results}
+        self.arguments = [p for p in function.parameters if p.type != "cudaStream_t"]
+        if not function.is_kernel and [p.type for p in function.parameters][-1:] != [
+            "cudaStream_t"
+        ]:
+            raise ValueError(
+                f"{name} is no __global__ kernel, so it launches some: its last parameter must be "
+                "'cudaStream_t stream', to be handed to LAUNCH"
+            )
+        for p in self.arguments:
+            self._check(p, given, made, numbers)
+        for item in made.values():
+            if item.name not in parameters:
+                raise ValueError(
+                    f"nothing writes {item}: {name} has no parameter {item.name!r}, only "
+                    f"{[*parameters]}"
+                )
+        element = function.template
+        self.inputs = [self._typed(item, parameters, element) for item in inputs]
+        self.results = [self._typed(item, parameters, element) for item in results]
+        if element and not any(item.dtype == "T" for item in self.inputs):
+            raise ValueError(
+                f"{name} is a template of {element}, but no input is of it: make one "
+                f"'const {element}*', or write the type that it works on"
+            )
+        grid.check(name, [*signature.sizes, *numbers, "itemsize"])
+
+    def _check(
+        self, p: Parameter, given: Mapping[str, Item], made: Mapping[str, Item], numbers: Sequence
+    ) -> None:
+        name, sizes = self.function.name, self.signature.sizes
+        if p.pointer:
+            if p.name in given and not p.const:
+                raise ValueError(
+                    f"{name}: {p.name} is an input: declare it 'const {p.type}* {p.name}'"
+                )
+            if p.name in made and p.const:
+                raise ValueError(
+                    f"{name}: {p.name} is a result: declare it '{p.type}* {p.name}', without const"
+                )
+            if p.name not in given and p.name not in made:
+                raise ValueError(
+                    f"{name}: no array is called {p.name!r}; inputs are {[*given]}, results "
+                    f"{[*made]}"
+                )
+        elif p.name in sizes:
+            if p.type not in INTEGERS:
+                raise ValueError(f"{name}: {p.name} is a size: declare it 'int64_t {p.name}'")
+        elif p.name in numbers:
+            if p.type not in (*INTEGERS, *NUMBERS, "bool"):
+                raise ValueError(
+                    f"{name}: {p.name} is a number: declare it double, float, int64_t, int or bool,"
+                    f" not {p.type}"
+                )
+        else:
+            known = f"sizes are {sizes}, numbers {[*numbers]}"
+            raise ValueError(
+                f"{name}: parameter {p.name!r} is neither a size nor a number: {known} (sizes stand "
+                "in the signature; numbers are the body's keyword arguments, behind a '*')"
+            )
+
+    def _typed(self, item: Item, parameters: Mapping[str, Parameter], element: str) -> Item:
+        """With the dtype that its parameter says; of what the function does not ask for, T."""
+        if item.name not in parameters:
+            return replace(item, dtype="T" if element else "")
+        return replace(item, dtype=parameters[item.name].dtype(element))
+
+    def __call__(
+        self,
+        device: Device,
+        units: Mapping[str, Any],
+        dtype: Any,
+        arrays: Mapping[str, Any],
+        sizes: Sizes,
+        numbers: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Launch it on contiguous arrays, by name; returns the results by theirs."""
+        name = self.function.name
+        known = {**counts(sizes), **numbers, "itemsize": 0 if dtype is None else dtype.itemsize}
+        shapes = {item.name: self.signature.shape(item, sizes) for item in self.results}
+        arguments: list[Any] = []
+        starts = True
+        if self.function.is_kernel:
+            elements = math.prod(next(iter(shapes.values())))
+            extents, shared = self.grid.of(name, known, elements)
+            starts = 0 not in extents[:3]
+            arguments = [*extents, shared]
+        made = {}
+        for item in self.results:
+            new = device.ops["zeros" if item.zero or not starts else "empty"]
+            made[item.name] = new(shapes[item.name], dtype=actual(item.dtype, dtype))
+        if starts:
+            values = {**known, **arrays, **made}
+            given = [values[p.name] if p.pointer else _number(name, p, values[p.name])
+                     for p in self.arguments]  # fmt: skip
+            of = None if not self.function.template else str(dtype)
+            launch(device, name, of, *given, *arguments, among=units)
+        return made
+
+
+def actual(dtype: str, common: Any) -> Any:
+    """The NumPy dtype that an item has where T is ``common``."""
+    if dtype in ("T", ""):
+        return common
+    if dtype == "acc":
+        return dtypes.accumulator(common)
+    return dtypes.dtype(dtype)
+
+
+def _number(kernel: str, p: Parameter, value: Any) -> Any:
+    if p.type == "bool":
+        return bool(value)
+    if p.type in NUMBERS:
+        return float(value)
+    if isinstance(value, float):
+        raise TypeError(f"[{kernel}] {p.name} must be an int, got {value!r}")
+    bits = INTEGERS[p.type]
+    if not -(2**bits) <= value < 2**bits:
+        raise ValueError(
+            f"[{kernel}] {p.name} is {value}, too large for {p.type}: declare it int64_t"
+        )
+    return int(value)

@@ -1,0 +1,129 @@
+"""Compiles a source and what launches its functions, and loads it: for the emulated device by the
+C++ compiler, for GPUs by nvcc. What was compiled is kept in the user's cache, by content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tapegrad import _build
+from tapegrad.core.kernels import KernelError, library
+
+from .source import Function, Source
+
+# The grid's and the block's sizes and the bytes of shared memory, as a generated launcher takes them.
+SHAPE = ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared_bytes")
+_C_TYPES = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat16"}
+
+
+class CompileError(KernelError):
+    """A kernel does not compile: the compiler's message, with the file and line that you wrote."""
+
+
+class Unit(dict):
+    """(function, dtype) -> what launches it on one type of device; compiled when first needed, for
+    that dtype alone."""
+
+    def __init__(self, source: Source, device_type: str):
+        self.source, self.device_type = source, device_type
+        self._lock = threading.Lock()
+
+    def __missing__(self, key: tuple[str, Any]) -> Callable:
+        with self._lock:
+            if not dict.__contains__(self, key):
+                self[key] = self._compile(*key)
+        return self[key]
+
+    def _compile(self, name: str, dtype: str | None) -> Callable:
+        home = library(self.device_type)
+        text = unit_text(self.source, self.source.function(name), dtype)
+        try:
+            path = compiled(text, name, self.device_type, self.source.folder)
+        except _build.CompilerError as error:
+            raise CompileError(f"[{name}] does not compile\n{self._said(error.output)}") from None
+        except _build.BuildError as error:
+            raise KernelError(f"[{name}] {error}") from None
+        functions = home.load(str(path))
+        return functions[name if dtype is None else f"{name}_{dtype}"]
+
+    def _said(self, output: str) -> str:
+        """The compiler's output; with the lines of a string, which the compiler cannot read."""
+        written = self.source.text.split("\n")
+        lines = []
+        for line in output.split("\n"):
+            lines.append(line)
+            place = re.match(re.escape(self.source.file) + r"[:(](\d+)[:)].*error", line)
+            if place and not Path(self.source.file).is_file():
+                index = int(place[1]) - self.source.line
+                lines += [f"    {written[index]}"] if 0 <= index < len(written) else []
+        return "\n".join(lines)
+
+
+def unit_text(source: Source, function: Function, dtype: str | None) -> str:
+    """The file that is compiled: the vocabulary, the source as it is, what launches one of its
+    functions, and the list of that."""
+    given = ", ".join(p.name for p in function.parameters)
+    element = f"<{_C_TYPES[dtype]}>" if dtype else ""
+    launcher = f"{function.name}{element}"
+    generated = []
+    if function.is_kernel:
+        head = f"template <class {function.template}>\n" if function.template else ""
+        called = f"{function.name}<{function.template}>" if function.template else function.name
+        shape = ", ".join(f"int64_t tapegrad_{name}" for name in SHAPE)
+        first, last = (", ".join(f"tapegrad_{n}_{i}" for i in "xyz") for n in ("grid", "block"))
+        generated.append(
+            f"{head}static void tapegrad_launch({function.declaration}"
+            f"{', ' if given else ''}{shape}, cudaStream_t tapegrad_stream) {{\n"
+            f'    LAUNCH_AS("{function.name}", {called}, Extent({first}), Extent({last}), '
+            f"tapegrad_shared_bytes, tapegrad_stream{', ' if given else ''}{given});\n}}"
+        )
+        launcher = f"tapegrad_launch{element}"
+    told = f'"{dtype}"' if dtype else "nullptr"
+    generated.append(
+        f"static const Registration tapegrad_registration{{\n"
+        f'    Adapter<&{launcher}>::launcher("{function.name}", {told})}};'
+    )
+    file = source.file.replace("\\", "\\\\").replace('"', '\\"')
+    return "\n".join(
+        [
+            '#include "row.cuh"',
+            f'#line {source.line} "{file}"',
+            source.text,
+            f'#line 1 "<the launcher of {function.name}>"',
+            *generated,
+            '#include "unit.h"',
+            "",
+        ]
+    )
+
+
+def compiled(text: str, name: str, device_type: str, folder: str) -> Path:
+    """The shared library for this text, compiled if it is not in the cache yet. Several processes
+    may ask at once. Raises BuildError."""
+    own = "".join(_included(text, Path(folder), set()))
+    text += f"// with {hashlib.sha256(own.encode()).hexdigest()}\n" if own else ""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:20]
+    objects = _build.objects_folder()
+    source = objects / f"{name}-{digest}.cu"
+    if not _build.is_ours(source) or source.read_text(encoding="utf-8") != text:
+        with _build.replacing(source) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    plan = _build.plan_unit(device_type, source, folder)
+    return _build.cached(plan) or _build.build(plan, _build.cached_path(plan), objects)
+
+
+def _included(text: str, folder: Path, seen: set[Path]) -> list[str]:
+    """What the files of the folder contain that a text includes, and those that these include."""
+    found = []
+    for name in re.findall(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', text, re.MULTILINE):
+        path = folder / name
+        if path.is_file() and path not in seen:
+            seen.add(path)
+            found.append(path.read_text(encoding="utf-8"))
+            found += _included(found[-1], path.parent, seen)
+    return found
