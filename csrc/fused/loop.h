@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/function.h"
+
 #define FUSED extern "C" __attribute__((visibility("default")))
 
 namespace loop {
@@ -67,7 +69,7 @@ inline float expm1_of_any(float x) { return x > 88.0f ? exp(x) : expm1(x); }
 
 using std::acos, std::acosh, std::asin, std::asinh, std::atan, std::atan2, std::atanh, std::ceil,
     std::copysign, std::cos, std::cosh, std::exp2, std::floor, std::fmax, std::fmin, std::hypot,
-    std::log10, std::log2, std::rint, std::signbit, std::sin, std::sinh, std::sqrt, std::tan,
+    std::fmod, std::log10, std::log2, std::pow, std::rint, std::signbit, std::sin, std::sinh, std::sqrt, std::tan,
     std::trunc;
 
 #define FUNCTION(name, of_floats)                               \
@@ -81,53 +83,7 @@ FUNCTION(log1p, log1p)
 FUNCTION(tanh, tanh)
 #undef FUNCTION
 
-template <class A>
-inline A absolute_of(A x) {
-    return x < A(0) ? -x : x == A(0) ? A(0) : x;
-}
-inline bool absolute_of(bool x) { return x; }
-template <class A>
-inline A sign_of(A x) {
-    return x > A(0) ? A(1) : x < A(0) ? A(-1) : x;
-}
-template <class A>
-inline A larger_of(A a, A b) {
-    const A larger = a > b ? a : b;
-    return a != a ? a : larger;
-}
-template <class A>
-inline A smaller_of(A a, A b) {
-    const A smaller = a < b ? a : b;
-    return a != a ? a : smaller;
-}
-inline bool invert_of(bool x) { return !x; }
-inline int64_t invert_of(int64_t x) { return ~x; }
-template <class A>
-inline bool is_infinite(A x) {
-    return absolute_of(x) > std::numeric_limits<A>::max();
-}
-template <class A>
-inline bool is_finite(A x) {
-    return absolute_of(x) <= std::numeric_limits<A>::max();
-}
-
-// Powers that are products; the compiler knows which, if the exponent is written in the loop.
-template <class A>
-inline A power_of(A x, A exponent) {
-    return exponent == A(2)     ? x * x
-           : exponent == A(1)   ? x
-           : exponent == A(3)   ? x * x * x
-           : exponent == A(-1)  ? A(1) / x
-           : exponent == A(0.5) ? std::sqrt(x)
-                                : std::pow(x, exponent);
-}
-
-// Of the divisor's sign, as Python's.
-template <class A>
-inline A remainder_of(A a, A b) {
-    const A rest = std::fmod(a, b);
-    return rest != A(0) && (rest < A(0)) != (b < A(0)) ? rest + b : rest;
-}
+#include "kernels/fused.h"
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
