@@ -28,13 +28,13 @@ struct Smaller {
 
 // What a reduction begins with, and how it goes on.
 template <class A>
-struct Sum {
+struct RowSum {
     static constexpr A nothing = A(0);
     static __device__ A of(A a, A b) { return a + b; }
     static __device__ A over_row(A part) { return block_reduce<threads_of_row>(part, ::Sum()); }
 };
 template <class A>
-struct Max {
+struct RowMax {
     static constexpr A nothing = std::numeric_limits<A>::has_infinity
                                      ? -std::numeric_limits<A>::infinity()
                                      : std::numeric_limits<A>::lowest();
@@ -42,7 +42,7 @@ struct Max {
     static __device__ A over_row(A part) { return block_reduce<threads_of_row>(part, Larger()); }
 };
 template <class A>
-struct Min {
+struct RowMin {
     static constexpr A nothing = std::numeric_limits<A>::has_infinity
                                      ? std::numeric_limits<A>::infinity()
                                      : std::numeric_limits<A>::max();

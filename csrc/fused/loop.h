@@ -92,7 +92,7 @@ constexpr int lanes = 16;
 // Reductions of up to 512 values at once, by lanes, which are vectors. Sums of floats are added up in
 // double.
 template <class A>
-struct Sum {
+struct RowSum {
     double total = 0;
     void add(const A* values, int64_t count) {
         A sums[lanes] = {};
@@ -112,7 +112,7 @@ struct Sum {
     A value() const { return A(total); }
 };
 template <>
-struct Sum<int64_t> {
+struct RowSum<int64_t> {
     int64_t total = 0;
     void add(const int64_t* values, int64_t count) {
         for (int64_t i = 0; i < count; ++i) {
@@ -160,8 +160,8 @@ struct Smaller {
     static A of(A a, A b) { return smaller_of(a, b); }
 };
 template <class A>
-using Max = Extreme<A, Larger>;
+using RowMax = Extreme<A, Larger>;
 template <class A>
-using Min = Extreme<A, Smaller>;
+using RowMin = Extreme<A, Smaller>;
 
 }  // namespace loop

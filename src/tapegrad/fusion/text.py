@@ -130,7 +130,7 @@ class Writer:
 
     def accumulator(self, step: Step) -> str:
         """The class that a reduction is made by."""
-        return f"{step.op.capitalize()}<{type_of(step.dtype)}>"
+        return f"Row{step.op.capitalize()}<{type_of(step.dtype)}>"
 
 
 def type_of(dtype: np.dtype) -> str:
