@@ -14,7 +14,11 @@
 
 #ifdef TAPEGRAD_EMULATED
 #include "emulator_controls.h"
+#ifdef TAPEGRAD_CHECKED
+#define TAPEGRAD_OWN_MODULE _emulated_checked
+#else
 #define TAPEGRAD_OWN_MODULE _emulated
+#endif
 #else
 #define TAPEGRAD_OWN_MODULE _cuda
 #endif
@@ -45,13 +49,13 @@ struct Function {
     PyMethodDef definition;
 };
 
-// Raises the module's `KernelError`, looked up when it happens: tapegrad.kernels puts its own class
-// there, so that both modules raise the same one.
+// Raises the module's `KernelError`, or a kind of it, looked up when it happens: tapegrad.core.kernels puts
+// its own classes there, so that all modules raise the same ones.
 PyObject* module_object;
 
 // Throws nothing, whatever has become of the module: Python calls us, and does not catch.
-void raise_kernel_error(const char* message) {
-    PyObject* kind = PyObject_GetAttrString(module_object, "KernelError");
+void raise_kernel_error(const char* message, const char* name = "KernelError") {
+    PyObject* kind = PyObject_GetAttrString(module_object, name);
     if (kind == nullptr) {
         PyErr_Clear();
     }
@@ -130,12 +134,17 @@ PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
             return nullptr;
         }
     }
+#ifdef TAPEGRAD_EMULATED
+    if (auto* tell = function.home != nullptr ? function.home->set_arrays : EMULATE_SET_ARRAYS) {
+        binding::watch_arrays(given, function.launcher.kinds, tell);
+    }
+#endif
     try {
         const Visit visit(function.home);
         const int64_t answer = function.launcher.call(arguments);
         return function.launcher.answers ? PyLong_FromLongLong(answer) : py::none().release().ptr();
     } catch (const KernelError& error) {
-        raise_kernel_error(error.what());
+        raise_kernel_error(error.what(), error.kind());
     } catch (const std::exception& error) {
         PyErr_SetString(PyExc_RuntimeError, error.what());
 #ifdef TAPEGRAD_EMULATED
@@ -201,7 +210,9 @@ py::dict load(const std::string& path) {
 
 PYBIND11_MODULE(TAPEGRAD_MODULE, module) {
     module_object = module.inc_ref().ptr();  // its functions may outlive it
-    py::exception<KernelError>(module, "KernelError", PyExc_RuntimeError);
+    const py::exception<KernelError> general(module, "KernelError", PyExc_RuntimeError);
+    py::exception<RaceError>(module, "RaceError", general.ptr());
+    py::exception<AccessError>(module, "AccessError", general.ptr());
 
     module.def("build_info", [] {
         py::dict info;

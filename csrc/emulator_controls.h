@@ -1,12 +1,17 @@
-// What the emulated extension offers beyond the launchers: the choice of thread schedule.
+// What the emulated extension offers beyond the launchers: the choice of thread schedule and, in the
+// checked build, what its checks are told and asked.
 #pragma once
 
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "../kernels/emulate/check.h"
 #include "../kernels/emulate/fiber.h"
 #include "../kernels/emulate/home.h"
 #include "../kernels/emulate/runtime.h"
@@ -68,6 +73,81 @@ class Visit {
     struct sigaction before_ {};
 };
 
+// Arrays that kernels reach though no argument names them, such as those in a table of addresses, or at
+// an address that is given as a number: by their address, with their bytes.
+inline std::map<uintptr_t, size_t>& arrays_beside() {
+    static std::map<uintptr_t, size_t> arrays;
+    return arrays;
+}
+
+inline emulate::check::GlobalArray array_of(PyObject* given, std::string name) {
+    namespace py = pybind11;
+    const auto array = py::reinterpret_borrow<py::array>(given);
+    uintptr_t low = uintptr_t(array.data()), high = low + size_t(array.itemsize());
+    for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+        const py::ssize_t span = array.strides(i) * (array.shape(i) - 1);
+        (span < 0 ? low : high) += uintptr_t(span);
+    }
+    return {low, array.size() == 0 ? 0 : high - low, std::move(name)};
+}
+
+// Tells the checks of one emulator which arrays the launches of one call may reach. An address whose
+// array nobody told leaves open what lies around it.
+inline void watch_arrays(PyObject* const* given, const std::string& kinds, Home::SetArrays* tell) {
+    namespace py = pybind11;
+    std::vector<emulate::check::GlobalArray> arrays;
+    bool are_all = true;
+    for (size_t i = 0; i < kinds.size(); ++i) {
+        if (kinds[i] != 'p' || given[i] == Py_None) {
+            continue;
+        }
+        const std::string name = "argument " + std::to_string(i);
+        if (py::isinstance<py::array>(given[i])) {
+            arrays.push_back(array_of(given[i], name));
+        } else if (PyLong_CheckExact(given[i])) {
+            const auto address = uintptr_t(PyLong_AsVoidPtr(given[i]));
+            const auto known = arrays_beside().find(address);
+            are_all = are_all && (address == 0 || i + 1 == kinds.size() || known != arrays_beside().end());
+            if (known != arrays_beside().end()) {
+                arrays.push_back({address, known->second, name});
+            }
+        }
+    }
+    for (const auto& [address, bytes] : arrays_beside()) {
+        arrays.push_back({address, bytes, "an array of the table"});
+    }
+    tell(std::move(arrays), are_all);
+}
+
+#ifdef TAPEGRAD_CHECKED
+
+inline void define_checks(pybind11::module_& module) {
+    namespace py = pybind11;
+    module.def(
+        "watch", [](uintptr_t address, size_t bytes) { arrays_beside()[address] = bytes; },
+        py::arg("address"), py::arg("bytes"),
+        "Let kernels reach these bytes, which are no argument of theirs, or given by their address.");
+    module.def(
+        "forget", [](uintptr_t address) { arrays_beside().erase(address); }, py::arg("address"),
+        "Take back a watch.");
+    module.def("count_bank_conflicts", emulate::check::count_bank_conflicts, py::arg("wanted"),
+               "Begin to count bank conflicts of launches, from nothing, or end it.");
+    module.def(
+        "bank_conflicts",
+        [] {
+            py::list lines;
+            for (const auto& line : emulate::check::bank_conflicts()) {
+                lines.append(py::make_tuple(line.place, line.requests, line.passes,
+                                            line.passes_without_conflict));
+            }
+            return lines;
+        },
+        "For each line of kernels that accessed shared memory: (place, requests of a warp, passes over "
+        "the banks, passes without conflicts).");
+}
+
+#endif
+
 inline void define_emulator_controls(pybind11::module_& module) {
     namespace py = pybind11;
     emulate::ask_whether_to_go_on(may_go_on);
@@ -104,6 +184,9 @@ inline void define_emulator_controls(pybind11::module_& module) {
             return py::make_tuple(counts.made, counts.pooled);
         },
         "How many fibers exist, and how many of them are idle.");
+#ifdef TAPEGRAD_CHECKED
+    define_checks(module);
+#endif
 }
 
 }  // namespace binding

@@ -21,10 +21,25 @@ using half = __half;
 using bfloat16 = __nv_bfloat16;
 using cudaStream_t = CUstream_st*;
 
-// A launch that was refused or that failed. Becomes tapegrad's KernelError in Python.
+// A launch that was refused or that failed. Becomes tapegrad's exception of this name in Python.
 class KernelError : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
+    virtual const char* kind() const noexcept { return "KernelError"; }
+};
+
+// Threads that access the same memory in no order, one of them writing.
+class RaceError : public KernelError {
+  public:
+    using KernelError::KernelError;
+    const char* kind() const noexcept override { return "RaceError"; }
+};
+
+// An access out of bounds, to a misaligned address, or to shared memory that nothing wrote.
+class AccessError : public KernelError {
+  public:
+    using KernelError::KernelError;
+    const char* kind() const noexcept override { return "AccessError"; }
 };
 
 // Grid or block dimensions. 64 bits wide, unlike CUDA's dim3: a count above 2^32 must be refused,

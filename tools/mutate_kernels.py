@@ -21,91 +21,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from tapegrad.custom.mutants import Mutant, blank_comments, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
 SECONDS = 200  # for building, and for testing a mutant; one that hangs is noticed, too
 
-BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
-AFTER_COMPARISON = (")", " &&", " ||", " ?", ";", ",", " :")
+
+def described(file: Path, mutant: Mutant) -> str:
+    return f"{file.name}:{mutant}"
 
 
-@dataclass(frozen=True)
-class Mutant:
-    file: Path
-    original: str
-    start: int
-    end: int
-    replacement: str
-
-    def source(self) -> str:
-        return self.original[: self.start] + self.replacement + self.original[self.end :]
-
-    def __str__(self) -> str:
-        line = self.original.count("\n", 0, self.start) + 1
-        removed = " ".join(self.original[self.start : self.end].split())
-        return f"{self.file.name}:{line}: {removed} -> {self.replacement}"
-
-
-def mutants(file: Path) -> Iterator[Mutant]:
-    original = file.read_text()
-    text = blank_comments(original)
-    for barrier in re.finditer(r"\b__sync(threads|warp)\(\);", text):
-        yield Mutant(file, original, barrier.start(), barrier.end(), ";")
-    for shuffle in re.finditer(r"\b__shfl\w*_sync\(\w+, ([^,]+), [^)]*\)", text):
-        yield Mutant(file, original, shuffle.start(), shuffle.end(), shuffle[1])
-    for operator in re.finditer(r" (<|<=|>|>=) ", text):
-        start, end = comparison_around(text, operator.start(), operator.end())
-        if is_check(text, start, end):
-            # What is too large or negative is what a check holds back.
-            outside = operator[1] == ">=" or text[start:end].endswith(" < 0")
-            yield Mutant(file, original, start, end, "false" if outside else "true")
-
-
-def blank_comments(text: str) -> str:
-    """The same text with spaces for what is not compiled on the emulated device, or not code, so
-    that positions stay."""
-    return re.sub(
-        r"^#ifdef __CUDACC__\n.*?^#else\n|//[^\n]*|^#[^\n]*|static_assert\([^;]*;",
-        lambda match: re.sub(r"[^\n]", " ", match[0]),
-        text,
-        flags=re.MULTILINE | re.DOTALL,
-    )
-
-
-def comparison_around(text: str, left: int, right: int) -> tuple[int, int]:
-    """The comparison whose operator is at [left, right): up to brackets and weaker operators."""
-    start, depth = left, 0
-    while start > 0:
-        if depth == 0 and text[:start].endswith(BEFORE_COMPARISON):
-            break
-        character = text[start - 1]
-        depth += character in ")]"
-        depth -= character in "(["
-        start -= 1
-    end, depth = right, 0
-    while end < len(text):
-        if depth == 0 and text.startswith(AFTER_COMPARISON, end):
-            break
-        depth += text[end] in "(["
-        depth -= text[end] in ")]"
-        end += 1
-    while text[start].isspace():
-        start += 1
-    return start, end
-
-
-def is_check(text: str, start: int, end: int) -> bool:
-    """Whether the comparison decides an if, a ?:, a value, or a loop over a thread's share of the
-    work. Loops that every thread runs from 0 to the end are not checks, nor are constants."""
-    line = text[text.rfind("\n", 0, start) + 1 : end]
-    loop = re.match(r" *(?:for|while) \((.*)", line)
-    if "constexpr" in line:
-        return False
-    return loop is None or bool(re.search(r"= (team|global_thread|blockIdx|threadIdx)", loop[1]))
+def all_mutants(file: Path) -> list[Mutant]:
+    """Those that no thread's turn can hide: the emulator changes threads at barriers only, so that
+    an atomic that is none computes the same."""
+    return [mutant for mutant in mutants(file.read_text()) if mutant.kind != "atomic"]
 
 
 # ---- what a file affects ----
@@ -166,14 +98,14 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     options = parser.parse_args()
     files = [KERNELS / name for name in options.files] or sorted(KERNELS.glob("*.cu*"))
-    todo = [mutant for file in files for mutant in mutants(file)]
+    todo = {file: all_mutants(file) for file in files}
     if options.list:
-        print(*todo, sep="\n")
+        print(*(described(file, mutant) for file in files for mutant in todo[file]), sep="\n")
         return 0
 
-    survivors = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
-        folder = Path(name)
+    survivors: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
+        folder = Path(temporary)
         copy_tree(folder)
         for file in files:
             selection = " or ".join(
@@ -184,14 +116,15 @@ def main() -> int:
             if verdict(folder, selection) != "SURVIVED":
                 print(f"{file.name}: the tests fail without any mutant", flush=True)
                 return 1
-            for mutant in (mutant for mutant in todo if mutant.file == file):
+            for mutant in todo[file]:
+                name = described(file, mutant)
                 started = time.perf_counter()
                 copy.write_text(mutant.source())
                 outcome = verdict(folder, selection)
                 copy.write_text(original)
-                survivors += [mutant] if outcome == "SURVIVED" else []
-                print(f"{outcome:10} {mutant} ({time.perf_counter() - started:.0f} s)", flush=True)
-    print(f"{len(todo)} mutants, {len(survivors)} survived")
+                survivors += [name] if outcome == "SURVIVED" else []
+                print(f"{outcome:10} {name} ({time.perf_counter() - started:.0f} s)", flush=True)
+    print(f"{sum(map(len, todo.values()))} mutants, {len(survivors)} survived")
     print(*survivors, sep="\n")
     return 1 if survivors else 0
 

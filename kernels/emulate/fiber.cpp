@@ -48,10 +48,6 @@ tapegrad_switch_stack:
 
 namespace emulate {
 
-// Only touched pages cost memory. Kernels keep their register tiles here, and unwinding an exception
-// takes a few KB more.
-constexpr size_t stack_bytes = 256 * 1024;
-
 struct Fiber {
 #ifdef TAPEGRAD_UCONTEXT
     ucontext_t context;
@@ -113,6 +109,8 @@ Fiber* take_fiber(void (*entry)()) {
     ++fibers_made;
     return fiber;
 }
+
+const char* stack_of(const Fiber* fiber) { return fiber->stack; }
 
 void give_fiber_back(Fiber* fiber) { pool.push_back(fiber); }
 

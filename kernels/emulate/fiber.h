@@ -1,9 +1,15 @@
 // Fibers: stacks of their own that one OS thread switches between.
 #pragma once
 
+#include <cstddef>
+
 namespace emulate {
 
 struct Fiber;
+
+// Only touched pages cost memory. Kernels keep their register tiles here, and unwinding an exception
+// takes a few KB more.
+constexpr size_t stack_bytes = 256 * 1024;
 
 // A fiber for the stack that the caller already runs on. Belongs to the emulator for good.
 Fiber* adopt_current_stack();
@@ -15,6 +21,9 @@ void give_fiber_back(Fiber* fiber);
 
 // Forgets where a fiber is: it begins with its `entry` again. Nothing on its stack is unwound.
 void restart_fiber(Fiber* fiber);
+
+// The lowest address of a fiber's stack; null for an adopted one.
+const char* stack_of(const Fiber* fiber);
 
 void switch_fiber(Fiber* from, Fiber* to);
 

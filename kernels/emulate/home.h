@@ -4,12 +4,23 @@
 
 #include <signal.h>
 
+#include <vector>
+
+#include "check.h"
 #include "runtime.h"
+
+#ifdef TAPEGRAD_CHECKED
+#define EMULATE_SET_ARRAYS emulate::check::set_arrays
+#else
+#define EMULATE_SET_ARRAYS nullptr
+#endif
 
 struct Home {
     void (*set_schedule)(emulate::ScheduleChoice);
     emulate::ScheduleChoice (*schedule)();
     void (*ask_whether_to_go_on)(bool (*question)());
     emulate::Work (*work_done)();
+    using SetArrays = void(std::vector<emulate::check::GlobalArray> arrays, bool are_all);
+    SetArrays* set_arrays;   // null: it does not check accesses
     struct sigaction knock;  // what answers its knocks; at first the system's default
 };

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "check.h"
+
 inline float rsqrt(float x) { return 1.0f / std::sqrt(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
 inline float rsqrtf(float x) { return rsqrt(x); }
@@ -64,26 +66,53 @@ inline T __ldg(const T* address) {
     return *address;
 }
 
-inline void __threadfence_system() {}  // memory is as it was last written
+// Memory is as it was last written; fences matter to the checked build, which follows what they order.
+inline void __threadfence_block() { emulate::check::fence(emulate::check::Scope::block); }
+inline void __threadfence() { emulate::check::fence(emulate::check::Scope::device); }
+inline void __threadfence_system() { emulate::check::fence(emulate::check::Scope::device); }
 
-// Fibers switch only at barriers and warp operations, so a plain read-modify-write is atomic.
+namespace emulate {
+
+// Replaces a value by what `change` makes of it, and returns what it was. Fibers switch only at barriers
+// and warp operations, so plain accesses are atomic.
+#ifdef TAPEGRAD_CHECKED
+template <class T, class Change>
+__attribute__((noinline, no_sanitize("thread"))) T change_atomically(T* address, Change change) {
+    const CodeAddress site = __builtin_return_address(0);
+    check::begin_atomic(address, sizeof(T), site);
+    const T before = *address;
+    const T after = change(before);
+    *address = after;
+    check::end_atomic(address, std::memcmp(&before, &after, sizeof(T)) != 0, site);
+    return before;
+}
+#else
+template <class T, class Change>
+inline T change_atomically(T* address, Change change) {
+    return std::exchange(*address, change(*address));
+}
+#endif
+
+}  // namespace emulate
+
 template <class T>
-inline T atomicAdd(T* address, T value) {
-    return std::exchange(*address, *address + value);
+EMULATE_CALLED_BY_KERNELS T atomicAdd(T* address, T value) {
+    return emulate::change_atomically(address, [=](T before) { return before + value; });
 }
 template <class T>
-inline T atomicMax(T* address, T value) {
-    return std::exchange(*address, std::max(*address, value));
+EMULATE_CALLED_BY_KERNELS T atomicMax(T* address, T value) {
+    return emulate::change_atomically(address, [=](T before) { return std::max(before, value); });
 }
 template <class T>
-inline T atomicMin(T* address, T value) {
-    return std::exchange(*address, std::min(*address, value));
+EMULATE_CALLED_BY_KERNELS T atomicMin(T* address, T value) {
+    return emulate::change_atomically(address, [=](T before) { return std::min(before, value); });
 }
 template <class T>
-inline T atomicExch(T* address, T value) {
-    return std::exchange(*address, value);
+EMULATE_CALLED_BY_KERNELS T atomicExch(T* address, T value) {
+    return emulate::change_atomically(address, [=](T) { return value; });
 }
 template <class T>
-inline T atomicCAS(T* address, T expected, T value) {
-    return std::exchange(*address, *address == expected ? value : *address);
+EMULATE_CALLED_BY_KERNELS T atomicCAS(T* address, T expected, T value) {
+    return emulate::change_atomically(
+        address, [=](T before) { return before == expected ? value : before; });
 }

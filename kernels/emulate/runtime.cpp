@@ -14,9 +14,11 @@
 #include <mutex>
 #include <new>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "fiber.h"
+#include "scheduler.h"
 
 uint3 threadIdx;
 uint3 blockIdx;
@@ -96,9 +98,9 @@ struct Cancelled {};
 // fiber is abandoned where it is, and the others unwind.
 bool (*may_go_on)() = nullptr;
 bool asking = false;
-volatile sig_atomic_t in_kernel = 0;  // whether the thread that runs is in the kernel's code
 volatile sig_atomic_t knocked = 0;
-bool visiting = false;  // whether the host was switched to for its answer
+bool visiting = false;  // whether the host was switched to, for its answer or for the end of the block
+std::exception_ptr verdict;  // with which the block ends at once
 
 std::mutex watched;  // guards what is below
 pthread_t runner;
@@ -131,15 +133,6 @@ bool go_on() {
     const bool answer = may_go_on();
     asking = false;
     return answer;
-}
-
-// What a function of the emulator's that kernels call does first and, unless it throws, last.
-void leave_kernel() { in_kernel = 0; }
-void return_to_kernel() {
-    if (knocked) {
-        visit_host();
-    }
-    in_kernel = 1;
 }
 
 }  // namespace
@@ -224,6 +217,12 @@ std::string place(const Site& site) {
     return std::string(site.file) + ":" + std::to_string(site.line);
 }
 
+// Whether two threads wait in different places: known exactly in the checked build, whose compiler makes
+// no copies of a barrier; else by the line.
+bool is_elsewhere(const Site& a, const Site& b) {
+    return a.code != b.code || a.line != b.line || std::strcmp(a.file, b.file) != 0;
+}
+
 std::string describe_schedule() {
     std::string text = std::string("schedule ") + schedule_name(launch.schedule.schedule);
     if (launch.schedule.schedule == Schedule::random) {
@@ -279,6 +278,16 @@ class ReadySet {
             bits_[thread / 64] &= ~(uint64_t(1) << (thread % 64));
         }
         return thread;
+    }
+
+    // The next thread in order, beginning again at the first: everybody has a turn.
+    int take_after(int thread) {
+        const int next = thread + 1 < max_threads ? first_from(thread + 1) : -1;
+        const int taken = next < 0 ? first_from(0) : next;
+        if (taken >= 0) {
+            bits_[taken / 64] &= ~(uint64_t(1) << (taken % 64));
+        }
+        return taken;
     }
 
   private:
@@ -337,6 +346,7 @@ std::string describe_deadlock() {
 void become(int thread) {
     current = thread;
     threadIdx = coordinates[thread];
+    check::run_thread(thread, stack_of(threads[thread].fiber));
 }
 
 void run_threads_forever();
@@ -465,6 +475,9 @@ void answer_group(int warp_index, const Group& group) {
         thread.state = State::ready;
         ready.insert(base + lane);
     }
+    const int existing = thread_total - base;
+    check::meet_in_warp(warp_index, group.arrived,
+                        group.arrived == (existing >= warpSize ? ~0u : (1u << existing) - 1u));
 }
 
 // Lets a group go on if it waits for nobody any more, and says whether it did.
@@ -590,9 +603,9 @@ void check_guards() {
 
 // ---- blocks ----
 
-// Ends the block in Interrupted: the thread that runs where it is, the others by unwinding.
-void abandon_block() {
-    failure = std::make_exception_ptr(Interrupted());
+// Ends the block in an exception: the thread that runs where it is, the others by unwinding.
+void abandon_block(std::exception_ptr why) {
+    failure = why;
     ThreadRecord& thread = threads[current];
     restart_fiber(thread.fiber);
     give_fiber_back(thread.fiber);
@@ -616,16 +629,20 @@ void run_block() {
         warps[warp].group_count = 0;
     }
     prepare_shared_memory();
+    check::begin_block(blockIdx, {static_arena, sizeof static_arena, dynamic_arena, sizeof dynamic_arena,
+                                  launch.shared_bytes});
     running = host;
     switch_to(ready.take());
     while (visiting) {
         visiting = false;
         Fiber* fiber = threads[current].fiber;
-        if (go_on()) {
+        if (verdict) {
+            abandon_block(std::exchange(verdict, nullptr));
+        } else if (go_on()) {
             running = fiber;
             switch_fiber(host, fiber);
         } else {
-            abandon_block();
+            abandon_block(std::make_exception_ptr(Interrupted()));
         }
     }
     if (failure) {
@@ -633,6 +650,7 @@ void run_block() {
         std::swap(error, failure);
         std::rethrow_exception(error);
     }
+    check::end_block();
     check_guards();
 }
 
@@ -682,6 +700,43 @@ void run_grid() {
 
 }  // namespace
 
+// ---- what the checks ask ----
+
+volatile sig_atomic_t in_kernel = 0;
+
+void return_to_kernel() {
+    if (knocked) {
+        visit_host();
+    }
+    in_kernel = 1;
+}
+
+std::string name_of_thread(int thread) { return thread_name(thread); }
+
+std::string description_of_launch() {
+    return describe_launch(launch.kernel, launch.grid, launch.block, launch.shared_bytes);
+}
+
+void end_block_with(std::exception_ptr error) {
+    leave_kernel();
+    verdict = error;
+    visit_host();
+    std::terminate();  // nobody switches back
+}
+
+bool let_others_run() {
+    const int next = ready.take_after(current);
+    if (next < 0) {
+        return false;
+    }
+    ready.insert(current);
+    switch_to(next);
+    if (failure) {
+        end_block_with(failure);
+    }
+    return true;
+}
+
 // ---- what kernels and hosts call ----
 
 void ask_whether_to_go_on(bool (*question)()) { may_go_on = question; }
@@ -726,7 +781,9 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
     ++work.launches;
     work.threads += uint64_t(grid.x * grid.y * grid.z) * uint64_t(block.x * block.y * block.z);
     prepare_threads();
+    check::begin_launch(__builtin_frame_address(0), thread_total);
     run_grid();
+    check::end_launch();
 }
 
 Work work_done() { return work; }
@@ -758,6 +815,7 @@ void place_shared_array(SharedArray& array, size_t bytes, size_t alignment) {
     static_arena_used += (bytes + guard_bytes + placement - 1) / placement * placement;
     std::memset(address, poison_value, bytes);
     place_guard(array.name, address + bytes);
+    check::place_shared_array(array.name, address, bytes);
     array.address = address;
     array.block_serial = block_serial;
     return_to_kernel();
@@ -767,6 +825,9 @@ void* dynamic_shared_memory() { return dynamic_arena; }
 
 int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
     leave_kernel();
+#ifdef TAPEGRAD_CHECKED
+    site.code = __builtin_return_address(0);
+#endif
     if (barrier.exited > 0) {
         fail("waits at the barrier " + place(site) + ", but other threads of the block have exited");
     }
@@ -775,7 +836,7 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
         barrier.site = site;
         barrier.kind = kind;
         barrier.votes = 0;
-    } else if (site.line != barrier.site.line || std::strcmp(site.file, barrier.site.file) != 0) {
+    } else if (is_elsewhere(site, barrier.site)) {
         fail("waits at the barrier " + place(site) + " while " + thread_name(barrier.first) +
              " waits at " + place(barrier.site));
     } else if (kind != barrier.kind) {
@@ -794,6 +855,7 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
             threads[thread].state = State::ready;
         }
         ready.fill(thread_total);
+        check::meet_at_barrier();
     }
     wait_for_turn();
     const int result = barrier.result;

@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "../launch.h"
+#include "check.h"
 #include "types.h"
 
 // Hidden, so that every access is one instruction even in a shared library.
@@ -103,6 +104,7 @@ inline T& shared_array(SharedArray& array) {
 struct Site {
     const char* file;
     int line;
+    CodeAddress code = nullptr;  // known in the checked build only
 };
 
 enum class BarrierKind { plain, all, any, count };
@@ -151,16 +153,16 @@ inline void require_16_byte_alignment(const void* address) {
 // The place of a call, for the errors; the compiler fills it in where the default argument is used.
 #define EMULATE_SITE const char* file = __builtin_FILE(), int line = __builtin_LINE()
 
-inline void __syncthreads(EMULATE_SITE) {
+EMULATE_CALLED_BY_KERNELS void __syncthreads(EMULATE_SITE) {
     emulate::wait_at_barrier(emulate::BarrierKind::plain, false, {file, line});
 }
-inline int __syncthreads_and(int predicate, EMULATE_SITE) {
+EMULATE_CALLED_BY_KERNELS int __syncthreads_and(int predicate, EMULATE_SITE) {
     return emulate::wait_at_barrier(emulate::BarrierKind::all, predicate != 0, {file, line});
 }
-inline int __syncthreads_or(int predicate, EMULATE_SITE) {
+EMULATE_CALLED_BY_KERNELS int __syncthreads_or(int predicate, EMULATE_SITE) {
     return emulate::wait_at_barrier(emulate::BarrierKind::any, predicate != 0, {file, line});
 }
-inline int __syncthreads_count(int predicate, EMULATE_SITE) {
+EMULATE_CALLED_BY_KERNELS int __syncthreads_count(int predicate, EMULATE_SITE) {
     return emulate::wait_at_barrier(emulate::BarrierKind::count, predicate != 0, {file, line});
 }
 

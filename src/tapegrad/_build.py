@@ -6,6 +6,7 @@ this file by its path, before tapegrad exists. At run time ``tapegrad.core.kerne
 the emulated extension is missing or older than the sources. By hand::
 
     python -m tapegrad._build emulated    # compile into the cache
+    python -m tapegrad._build emulated_checked
     python -m tapegrad._build cuda
     python -m tapegrad._build tape        # compile into the package
     python -m tapegrad._build native
@@ -40,6 +41,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEVICES = ("emulated", "cuda")
+CHECKED = "emulated_checked"  # compiled on demand only: looks at every access that a kernel makes
 IN_PACKAGE = ("tape", "native")  # compiled into the package, never into the cache
 EXTENSIONS = (*DEVICES, *IN_PACKAGE)
 EXTENSION_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
@@ -258,17 +260,37 @@ CXX_FLAGS = (
     "-ffp-contract=off",  # the same bits on machines with and without fused multiply-add
     "-fno-strict-aliasing",  # kernels look at one buffer through several types, as CUDA allows
 )
+# The checks of the emulated device (kernels/emulate/checked) are what the compiler's instrumentation
+# calls, whose own runtimes are not linked. -O1 copies no calls, so that a barrier is at one address,
+# and -g1 knows lines.
+CHECKED_FLAGS = ("-O1", "-g1", "-fno-thread-jumps", "-fno-optimize-sibling-calls", "-DTAPEGRAD_CHECKED")
+INSTRUMENTED = {
+    "gcc": (
+        *("-fsanitize=thread", "-fsanitize=alignment"),
+        *("--param=tsan-distinguish-volatile=1", "--param=tsan-instrument-func-entry-exit=0"),
+    ),
+    "clang": (
+        *("-fsanitize=thread", "-fsanitize=alignment"),
+        *("-mllvm", "-tsan-distinguish-volatile"),
+        *("-mllvm", "-tsan-instrument-func-entry-exit=0"),
+    ),
+}
+CHECKED_LINK = ("-Wl,--wrap=memcpy", "-Wl,--wrap=memmove", "-Wl,--wrap=memset", "-ldl")
 NVCC_FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr")
 
 
 def plan_emulated(
-    cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ
+    cxx: Compiler | None,
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+    checked: bool = False,
 ) -> Plan:
-    flags, emulator = _for_emulated(cxx, root, environ)
-    kernels = [(file, (*flags, "-x", "c++")) for file in sorted(root.glob("kernels/*.cu"))]
-    link = (*flags, "-shared", "-pthread")
+    of_kernels, emulator, link = _for_emulated(cxx, root, environ, checked)
+    kernels = [(file, of_kernels) for file in sorted(root.glob("kernels/*.cu"))]
     assert cxx is not None
-    return _plan("emulated", cxx, "host", root, [*kernels, *emulator], flags, link)
+    flags = emulator[0][1]
+    name = CHECKED if checked else "emulated"
+    return _plan(name, cxx, "host", root, [*kernels, *emulator], flags, link)
 
 
 def plan_cuda(
@@ -283,18 +305,21 @@ def plan_cuda(
 
 
 def plan_unit(
-    device: str, source: Path, folder: str, environ: Mapping[str, str] = os.environ
+    device: str,
+    source: Path,
+    folder: str,
+    environ: Mapping[str, str] = os.environ,
+    checked: bool = False,
 ) -> Plan:
     """A file of kernels by itself, which the extension of ``device`` loads (kernels/unit.h).
     ``folder``: where its own includes are."""
     root, cxx = source_root(), find_cxx(environ)
     include = (f"-I{root / 'kernels'}", f"-I{folder}")
     if device == "emulated":
-        flags, commands = _for_emulated(cxx, root, environ)
-        link: tuple[str, ...] = (*flags, "-shared", "-pthread")
+        flags, commands, link = _for_emulated(cxx, root, environ, checked)
         # Of what is changed and run again, compiling takes longer than running.
         quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
-        commands = [(source, (*quick, *include, "-x", "c++")), *commands]
+        commands = [(source, (*quick, *include)), *commands]
         compiler, architectures = cxx, "host"
     else:
         compiler = find_nvcc(environ)
@@ -311,16 +336,29 @@ Commands = list[tuple[Path, tuple[str, ...]]]
 
 
 def _for_emulated(
-    cxx: Compiler | None, root: Path, environ: Mapping[str, str]
-) -> tuple[tuple[str, ...], Commands]:
-    """What compiles kernels for the emulated device, and the files of the emulator itself."""
+    cxx: Compiler | None, root: Path, environ: Mapping[str, str], checked: bool
+) -> tuple[tuple[str, ...], Commands, tuple[str, ...]]:
+    """What compiles kernels for the emulated device, the files of the emulator itself, and what
+    links them."""
     if cxx is None:
         raise BuildError(
             "the emulated device needs a C++ compiler: install g++ (for example "
             "'apt install g++'), or name yours in the environment variable CXX"
         )
     flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
-    return flags, [(file, flags) for file in sorted(root.glob("kernels/emulate/*.cpp"))]
+    emulator = sorted(root.glob("kernels/emulate/*.cpp"))
+    link = (*flags, "-shared", "-pthread")
+    of_kernels, of_emulator = flags, flags
+    if checked:
+        of_kernels, of_emulator = (*flags, *checked_flags(cxx)), (*flags, "-DTAPEGRAD_CHECKED")
+        emulator += sorted(root.glob("kernels/emulate/checked/*.cpp"))
+        link = (*link, *CHECKED_LINK)
+    return (*of_kernels, "-x", "c++"), [(file, of_emulator) for file in emulator], link
+
+
+def checked_flags(cxx: Compiler) -> tuple[str, ...]:
+    """What kernels are compiled with, after all other flags, for the checked build."""
+    return (*CHECKED_FLAGS, *INSTRUMENTED["clang" if "clang" in cxx.version else "gcc"])
 
 
 def _for_cuda(
@@ -365,7 +403,7 @@ def _plan(
     }
     binding = [*cxx_flags, *(f"-I{folder}" for folder in _python_includes())]
     binding += [f'-DTAPEGRAD_{name}="{value}"' for name, value in description.items()]
-    binding += ["-DTAPEGRAD_EMULATED"] if device == "emulated" else []
+    binding += ["-DTAPEGRAD_EMULATED"] if device in ("emulated", CHECKED) else []
     commands = [*kernels, *((file, tuple(binding)) for file in sorted(root.glob("csrc/*.cpp")))]
 
     headers = _hash_files(root, (f for f in kernel_files(root) if f.suffix in (".h", ".cuh")))
@@ -600,8 +638,8 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 def plan_for(device: str) -> Plan:
     root = source_root()
-    if device == "emulated":
-        return plan_emulated(find_cxx(), root)
+    if device in ("emulated", CHECKED):
+        return plan_emulated(find_cxx(), root, checked=device == CHECKED)
     return plan_cuda(find_nvcc(), find_cxx(), root)
 
 
@@ -831,7 +869,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=[*EXTENSIONS, "resources"])
+    parser.add_argument("what", choices=[*EXTENSIONS, CHECKED, "resources"])
     parser.add_argument("kernels", nargs="*", help="resources: only these, such as matmul")
     parser.add_argument("--archs", default="80 90a", help="resources: for these architectures")
     options = parser.parse_args(arguments)

@@ -2,17 +2,21 @@
 
 The only file that calls ``tapegrad._cuda`` (compiled by nvcc) and ``tapegrad._emulated`` (the same
 kernels compiled by a C++ compiler). Both are loaded when first needed.
+
+``TAPEGRAD_EMULATOR=checked``, or ``checked()`` for a while, takes instead of the second the checked
+build (``tapegrad._emulated_checked``), which looks at every access that a kernel makes.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +24,25 @@ import numpy as np
 
 from .devices import Device, KernelsMissing, current_stream, override
 from .dtypes import is_floating
-from .memory import Array
+from .memory import Array, address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
 class KernelError(RuntimeError):
     """A kernel launch was refused or failed; the message names the kernel and its launch shape."""
+
+
+class RaceError(KernelError):
+    """Threads of a kernel access the same memory, one of them writing, and nothing orders them: the
+    message names both, and both lines of the kernel. Raised by the checked build only."""
+
+
+class AccessError(KernelError):
+    """A kernel accessed memory out of its arrays' bounds, at a misaligned address, or shared memory
+    that nothing wrote. Only the checked build sees all of these."""
 
 
 _loaded: dict[str, ModuleType] = {}
@@ -42,8 +56,13 @@ def library(device_type: str) -> ModuleType:
     module = _loaded.get(device_type)
     if module is None:
         module = _load_emulated() if device_type == "emulated" else _load_cuda()
-        module.KernelError = KernelError  # type: ignore[attr-defined]
-        _loaded[device_type] = module
+        _loaded[device_type] = _with_our_errors(module)
+    return module
+
+
+def _with_our_errors(module: ModuleType) -> ModuleType:
+    for error in (KernelError, RaceError, AccessError):
+        setattr(module, error.__name__, error)
     return module
 
 
@@ -85,10 +104,19 @@ def launch(
     return function(*arguments, current_stream(device) if device.type == "cuda" else 0)
 
 
-def prepared_launch(device: Device, name: str, dtype: Any, *arguments: Any) -> partial:
-    """What ``launch`` would call, for changes that are made all at once (``core/commit.py``)."""
+def prepared_launch(
+    device: Device, name: str, dtype: Any, *arguments: Any, reaches: Sequence[Array] = ()
+) -> partial:
+    """What ``launch`` would call, for changes that are made all at once (``core/commit.py``).
+    ``reaches`` are arrays whose addresses the kernel finds in others."""
     stream = current_stream(device) if device.type == "cuda" else 0
-    return partial(launchers[device.type][name, dtype], *arguments, stream)
+    prepared = partial(launchers[device.type][name, dtype], *arguments, stream)
+    return partial(_call_watched, device, reaches, prepared) if reaches else prepared
+
+
+def _call_watched(device: Device, arrays: Sequence[Array], call: partial) -> None:
+    with watched(device, arrays):
+        call()
 
 
 def ask(device: Device, name: str, *sizes: int) -> int:
@@ -152,12 +180,65 @@ def schedule(order: str, seed: int = 0) -> Iterator[None]:
         emulated.set_schedule(*before)
 
 
+@contextmanager
+def checked() -> Iterator[ModuleType]:
+    """Within it, kernels of the emulated device run in the checked build, several times slower: races
+    raise RaceError, accesses that CUDA leaves undefined AccessError. Gives the extension.
+
+    Compiles it at first, a minute or two; raises KernelsMissing where that fails.
+    """
+    before = _loaded.get("emulated"), launchers["emulated"].copy()
+    _loaded["emulated"] = module = _load_checked()
+    launchers["emulated"].clear()
+    try:
+        yield module
+    finally:
+        _loaded.pop("emulated")
+        launchers["emulated"].clear()
+        if before[0] is not None:
+            _loaded["emulated"] = before[0]
+            launchers["emulated"].update(before[1])
+
+
+@cache
+def _load_checked() -> ModuleType:
+    from tapegrad import _build
+
+    try:
+        path = _build.build_into_cache(_build.CHECKED)
+    except _build.BuildError as error:
+        raise KernelsMissing(f"device 'emulated', checked: {error}") from error
+    return _with_our_errors(_load_from(_build.CHECKED, path))
+
+
+@contextmanager
+def watched(device: Device, arrays: Sequence[Array]) -> Iterator[None]:
+    """Within it, the checked build knows that kernels reach these arrays, which are no arguments."""
+    module = library(device.type)
+    if not hasattr(module, "watch"):
+        yield
+        return
+    addresses = [address(array) for array in arrays]
+    for start, array in zip(addresses, arrays, strict=True):
+        module.watch(start, array.nbytes)
+    try:
+        yield
+    finally:
+        for start in addresses:
+            module.forget(start)
+
+
 # _build is imported where it is needed: it would double the time of ``import tapegrad``.
 
 
 def _load_emulated() -> ModuleType:
     from tapegrad import _build
 
+    chosen = os.environ.get("TAPEGRAD_EMULATOR", "fast")
+    if chosen == "checked":
+        return _load_checked()
+    if chosen != "fast":
+        raise KernelsMissing(f"TAPEGRAD_EMULATOR must be fast or checked, not {chosen!r}")
     installed = _import_installed("emulated")
     current = _current_source_hash()
     if installed is not None and current in (None, installed.build_info()["source_hash"]):

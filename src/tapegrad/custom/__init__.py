@@ -36,6 +36,7 @@ from typing import Any
 
 from tapegrad.core.signature import Signature
 
+from .elementwise import elementwise
 from .kernel import Kernel
 from .launch import Grid
 from .source import read
@@ -64,6 +65,8 @@ class _Declare:
 
     Raises ValueError, TypeError or FileNotFoundError for a declaration that cannot be right.
     """
+
+    elementwise = staticmethod(elementwise)
 
     def __call__(
         self,

@@ -102,7 +102,9 @@ class Kernel:
                     f"[{self.name}] {item.name} must be a Tensor, got {type(t).__name__}"
                 )
         if len({t.device for t in tensors}) > 1:
-            where = ", ".join(f"{i.name} on {t.device}" for i, t in zip(items, tensors, strict=True))
+            where = ", ".join(
+                f"{i.name} on {t.device}" for i, t in zip(items, tensors, strict=True)
+            )
             raise RuntimeError(f"[{self.name}] tensors must be on one device, got {where}")
         self.dtype_of([t.dtype for t in tensors])
         self.signature.match(self.name, [t.shape for t in tensors])

@@ -47,7 +47,9 @@ class Parameter:
             return "acc"
         if self.type not in DTYPES:
             wanted = ", ".join(["T (with template <class T>)", *DTYPES])
-            raise ValueError(f"parameter {self.name}: no array is of {self.type!r}, but of {wanted}")
+            raise ValueError(
+                f"parameter {self.name}: no array is of {self.type!r}, but of {wanted}"
+            )
         return DTYPES[self.type]
 
 

@@ -1,0 +1,102 @@
+// What the scheduler, the device functions and the bindings tell the checks of the checked build
+// (checked/), and what they ask of them. In the fast build all of it is empty.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../launch.h"
+#include "types.h"
+
+// Device functions whose calls are to be told apart by where they are: the checks ask for the address
+// that they return to, so what calls them must be the kernel itself.
+#ifdef TAPEGRAD_CHECKED
+#define EMULATE_CALLED_BY_KERNELS __attribute__((always_inline)) inline
+#else
+#define EMULATE_CALLED_BY_KERNELS inline
+#endif
+
+#pragma GCC visibility push(hidden)
+
+namespace emulate {
+
+// An address in the kernel's code.
+using CodeAddress = const void*;
+
+namespace check {
+
+// ---- arrays, told by whoever launches ----
+
+struct GlobalArray {
+    uintptr_t address;
+    size_t bytes;
+    std::string name;
+};
+
+// One line of a kernel's accesses to shared memory: how often a warp made one, and how many passes over
+// the 32 banks these took; without conflicts, as many as bytes need.
+struct BankConflicts {
+    std::string place;
+    uint64_t requests, passes, passes_without_conflict;
+};
+
+// Where shared arrays are placed, and the dynamic shared memory, of which a launch declares a part.
+struct SharedMemory {
+    void* fixed;
+    size_t fixed_bytes;
+    void* sized;
+    size_t sized_bytes, declared_bytes;
+};
+
+#ifdef TAPEGRAD_CHECKED
+
+// The arrays that launches may reach, until the next call. Unless `are_all`, kernels may have the
+// addresses of others, too, and what lies outside of these is not looked at.
+void set_arrays(std::vector<GlobalArray> arrays, bool are_all);
+
+// Whether to count the bank conflicts of the launches to come, and those counted since.
+void count_bank_conflicts(bool wanted);
+std::vector<BankConflicts> bank_conflicts();
+
+// ---- told by the scheduler ----
+
+void begin_launch(const void* host_frame, int threads_of_block);
+void begin_block(const uint3& block, const SharedMemory& memory);
+void place_shared_array(const char* name, void* address, size_t bytes);
+void run_thread(int thread, const char* stack);
+void end_block();
+void end_launch();  // throws a RaceError or an AccessError that tells what was found
+
+void meet_at_barrier();
+void meet_in_warp(int warp, unsigned lanes, bool is_whole_warp);
+
+// ---- told by device functions ----
+
+enum class Scope { block, device };
+void fence(Scope scope);
+
+// Before and after an atomic operation on memory that only these functions look at.
+void begin_atomic(const void* address, size_t bytes, CodeAddress site);
+void end_atomic(const void* address, bool has_changed, CodeAddress site);
+
+#else
+
+inline void begin_launch(const void*, int) {}
+inline void begin_block(const uint3&, const SharedMemory&) {}
+inline void place_shared_array(const char*, void*, size_t) {}
+inline void run_thread(int, const char*) {}
+inline void end_block() {}
+inline void end_launch() {}
+inline void meet_at_barrier() {}
+inline void meet_in_warp(int, unsigned, bool) {}
+enum class Scope { block, device };
+inline void fence(Scope) {}
+
+#endif
+
+}  // namespace check
+}  // namespace emulate
+
+#pragma GCC visibility pop

@@ -1,0 +1,410 @@
+// What the compiler calls at every access to memory (-fsanitize=thread, without that sanitizer's own
+// runtime, and -fsanitize=alignment), and what it leads to.
+#include <algorithm>
+#include <cstring>
+
+#include "../fiber.h"
+#include "../runtime.h"
+#include "../scheduler.h"
+#include "banks.h"
+#include "report.h"
+
+namespace emulate {
+namespace check {
+
+namespace {
+
+uintptr_t stack_low = 0;  // of the thread that runs
+
+// threadIdx and its like lie together; kernels read them all the time, and nobody writes.
+struct Range {
+    uintptr_t low, high;
+};
+Range coordinates;
+
+constexpr uint16_t thread_bits = 0x3FF;
+
+// ---- who accessed a cell, and in which order ----
+
+bool have_been_seen(const Readers& readers, int warp) {
+    if (readers.stamp >= order.block_start && readers.stamp <= order.barrier) {
+        return true;
+    }
+    for (unsigned left = readers.lanes; left != 0; left &= left - 1) {
+        if (!has_seen(warp * lanes_per_warp + __builtin_ctz(left), readers.stamp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int one_unseen(const Readers& readers, int warp) {
+    unsigned left = readers.lanes;
+    while (has_seen(warp * lanes_per_warp + __builtin_ctz(left), readers.stamp)) {
+        left &= left - 1;
+    }
+    return warp * lanes_per_warp + __builtin_ctz(left);
+}
+
+Access write_of(const Cell& cell) {
+    return {true, (cell.writer & atomic_write) != 0, cell.writer & thread_bits, cell.write,
+            cell.write_site};
+}
+
+void note_read(Cell& cell, uintptr_t address, Stamp floor, bool is_atomic, SiteOffset site) {
+    Readers& last = cell.readers[0];
+    const bool together = last.stamp == order.now && cell.warps[0] == order.warp;
+    if (together && (last.lanes & order.lane_bit)) {
+        return;
+    }
+    const bool both_atomic = is_atomic && (cell.writer & atomic_write);
+    if (cell.write >= floor && !both_atomic && !has_seen(cell.writer & thread_bits, cell.write)) {
+        report_race(address, write_of(cell), {false, is_atomic, order.thread, order.now, site});
+    }
+    if (is_atomic) {
+        return;
+    }
+    if (together) {
+        last.lanes |= order.lane_bit;
+        return;
+    }
+    if (last.stamp >= floor && !have_been_seen(last, cell.warps[0])) {
+        cell.readers[1] = last;
+        cell.warps[1] = cell.warps[0];
+    }
+    last = {order.now, site, order.lane_bit};
+    cell.warps[0] = uint8_t(order.warp);
+}
+
+void note_write(Cell& cell, uintptr_t address, Stamp floor, bool is_atomic, SiteOffset site) {
+    const uint16_t writer = uint16_t(order.thread | (is_atomic ? atomic_write : 0));
+    if (cell.write == order.now && cell.writer == writer && cell.readers[0].stamp < floor) {
+        return;
+    }
+    const bool both_atomic = is_atomic && (cell.writer & atomic_write);
+    const Access mine{true, is_atomic, order.thread, order.now, site};
+    if (cell.write >= floor && !both_atomic && !has_seen(cell.writer & thread_bits, cell.write)) {
+        report_race(address, write_of(cell), mine);
+    }
+    for (int i = 0; i < 2; ++i) {
+        Readers& readers = cell.readers[i];
+        if (readers.stamp >= floor && !have_been_seen(readers, cell.warps[i])) {
+            const int reader = one_unseen(readers, cell.warps[i]);
+            report_race(address, {false, false, reader, readers.stamp, readers.site}, mine);
+        }
+        readers.stamp = 0;
+    }
+    cell.write = order.now;
+    cell.writer = writer;
+    cell.write_site = site;
+}
+
+// ---- threads that wait for a change ----
+
+// A thread that tries the same address again and again without changing it lets others run: here threads
+// change at barriers only. Where nobody changes anything, the launch ends.
+constexpr int tries_in_turn = 16;
+constexpr uint64_t tries_in_vain = 200000;
+
+struct Waiting {
+    uintptr_t address;
+    int tries;
+};
+Waiting waiting[most_threads];
+uint64_t tries_since_change = 0;
+
+void try_again(uintptr_t address, SiteOffset site) {
+    Waiting& mine = waiting[order.thread];
+    if (mine.address != address) {
+        mine = {address, 0};
+        return;
+    }
+    if (++tries_since_change > tries_in_vain) {
+        Region* region = find_region(address);
+        const Cell* cell = region != nullptr ? &region->cell(address) : nullptr;
+        if (cell != nullptr && cell->write >= order.launch_start) {
+            const Access last = write_of(*cell);
+            stop_spinning(address, site, &last);
+        }
+        stop_spinning(address, site, nullptr);
+    }
+    if (++mine.tries % tries_in_turn == 0) {
+        leave_kernel();
+        let_others_run();
+        return_to_kernel();
+    }
+}
+
+// ---- an access ----
+
+enum class Mode { plain, is_volatile, atomic };
+
+template <bool writes>
+void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
+    Region* const region = find_region(address);
+    if (region == nullptr) {
+        if (is_out_of_bounds(address, writes)) {
+            stop_out_of_bounds(address, bytes, writes, site);
+        }
+        return;
+    }
+    Stamp floor = order.launch_start;
+    if (region->kind == Kind::shared) {
+        const SharedPart* part = find_shared_part(address);
+        if (part == nullptr || address + bytes > part->high) {
+            stop_out_of_bounds(address, bytes, writes, site);
+        }
+        floor = order.block_start;
+        if (counts_banks) {
+            note_bank_access(address, bytes, site);
+        }
+    } else if (address + bytes > region->high && region->kind == Kind::global) {
+        stop_out_of_bounds(address, bytes, writes, site);
+    }
+    if (((address | bytes) & ((uintptr_t(1) << region->shift) - 1)) != 0) {
+        refine(*region, address, bytes);
+    }
+    if (mode == Mode::is_volatile && !writes) {
+        try_again(address, site);
+    }
+    if (writes) {
+        tries_since_change = 0;
+    }
+    // Threads talk through volatile flags in global memory. In shared memory, volatile is what code for
+    // GPUs whose warps ran in step has in place of __syncwarp().
+    const bool is_atomic = mode == Mode::atomic ||
+                           (mode == Mode::is_volatile && region->kind != Kind::shared);
+    if (is_atomic && mode == Mode::is_volatile) {
+        synchronise_at(address);
+    }
+    for (uintptr_t at = address; at < address + bytes; at += uintptr_t(1) << region->shift) {
+        Cell& cell = region->cell(at);
+        if (!writes && region->kind == Kind::shared && cell.write < floor) {
+            report_unwritten(at, site);
+        }
+        if (writes) {
+            note_write(cell, at, floor, is_atomic, site);
+        } else {
+            note_read(cell, at, floor, is_atomic, site);
+        }
+    }
+}
+
+inline bool is_private(uintptr_t address) {
+    return address - stack_low < stack_bytes || address - coordinates.low < coordinates.high - coordinates.low;
+}
+
+template <bool writes>
+inline void access(const void* address, size_t bytes, Mode mode, CodeAddress site) {
+    const auto at = reinterpret_cast<uintptr_t>(address);
+    if (in_kernel && !is_private(at) && bytes > 0) {
+        look_at<writes>(at, bytes, mode, offset_of(site));
+    }
+}
+
+}  // namespace
+
+// ---- what the scheduler and device functions tell ----
+
+void run_thread(int thread, const char* stack) {
+    order.thread = thread;
+    order.warp = thread / lanes_per_warp;
+    order.lane_bit = 1u << (thread % lanes_per_warp);
+    stack_low = reinterpret_cast<uintptr_t>(stack);
+}
+
+void begin_launch(const void* host_frame, int threads_of_block) {
+    const std::initializer_list<uintptr_t> starts = {uintptr_t(&threadIdx), uintptr_t(&blockIdx),
+                                                     uintptr_t(&blockDim), uintptr_t(&gridDim)};
+    coordinates = {std::min(starts), std::max(starts) + sizeof(uint3)};
+    begin_order_of_launch(threads_of_block);
+    begin_regions_of_launch(host_frame);
+    begin_reports_of_launch();
+}
+
+void begin_block(const uint3& block, const SharedMemory& memory) {
+    begin_order_of_block();
+    begin_regions_of_block(memory);
+    begin_reports_of_block(block);
+    std::memset(waiting, 0, sizeof waiting);
+    tries_since_change = 0;
+}
+
+void end_block() { add_up_banks(); }
+
+void begin_atomic(const void* address, size_t bytes, CodeAddress site) {
+    const auto at = reinterpret_cast<uintptr_t>(address);
+    if (at % bytes != 0) {
+        stop_misaligned(at, bytes, places_in_source({offset_of(site)})[0]);
+    }
+    if (!is_private(at)) {
+        synchronise_at(at);
+        look_at<false>(at, bytes, Mode::atomic, offset_of(site));
+        const uint64_t tries = tries_since_change;
+        look_at<true>(at, bytes, Mode::atomic, offset_of(site));
+        tries_since_change = tries;
+    }
+}
+
+void end_atomic(const void* address, bool has_changed, CodeAddress site) {
+    if (has_changed) {
+        tries_since_change = 0;
+        waiting[order.thread].address = 0;
+    } else {
+        try_again(reinterpret_cast<uintptr_t>(address), offset_of(site));
+    }
+}
+
+void see_atomic_load(const void* address, size_t bytes, CodeAddress site) {
+    const auto at = reinterpret_cast<uintptr_t>(address);
+    if (!is_private(at)) {
+        synchronise_at(at);
+        look_at<false>(at, bytes, Mode::atomic, offset_of(site));
+        try_again(at, offset_of(site));
+    }
+}
+
+}  // namespace check
+}  // namespace emulate
+
+// ---- entry points ----
+
+#define HOOK extern "C" __attribute__((visibility("hidden")))
+#define SITE __builtin_return_address(0)
+
+using emulate::check::access;
+using emulate::check::Mode;
+
+HOOK void __tsan_init() {}
+HOOK void __tsan_func_entry(void*) {}
+HOOK void __tsan_func_exit() {}
+HOOK void __tsan_vptr_read(void**) {}
+HOOK void __tsan_vptr_update(void**, void*) {}
+
+#define HOOKS(bytes)                                                                                    \
+    HOOK void __tsan_read##bytes(void* p) { access<false>(p, bytes, Mode::plain, SITE); }               \
+    HOOK void __tsan_write##bytes(void* p) { access<true>(p, bytes, Mode::plain, SITE); }               \
+    HOOK void __tsan_unaligned_read##bytes(void* p) { access<false>(p, bytes, Mode::plain, SITE); }     \
+    HOOK void __tsan_unaligned_write##bytes(void* p) { access<true>(p, bytes, Mode::plain, SITE); }     \
+    HOOK void __tsan_volatile_read##bytes(void* p) { access<false>(p, bytes, Mode::is_volatile, SITE); } \
+    HOOK void __tsan_volatile_write##bytes(void* p) { access<true>(p, bytes, Mode::is_volatile, SITE); } \
+    HOOK void __tsan_unaligned_volatile_read##bytes(void* p) {                                          \
+        access<false>(p, bytes, Mode::is_volatile, SITE);                                               \
+    }                                                                                                   \
+    HOOK void __tsan_unaligned_volatile_write##bytes(void* p) {                                         \
+        access<true>(p, bytes, Mode::is_volatile, SITE);                                                \
+    }
+HOOKS(1)
+HOOKS(2)
+HOOKS(4)
+HOOKS(8)
+HOOKS(16)
+
+HOOK void __tsan_read_range(void* p, size_t bytes) { access<false>(p, bytes, Mode::plain, SITE); }
+HOOK void __tsan_write_range(void* p, size_t bytes) { access<true>(p, bytes, Mode::plain, SITE); }
+
+// Operations of the compiler's own, which std::atomic and cuda::atomic come down to.
+template <class T, class Change>
+T change_atomically(volatile void* p, int memory_order, emulate::CodeAddress site, Change change) {
+    T* const address = static_cast<T*>(const_cast<void*>(p));
+    if (emulate::in_kernel) {
+        if (memory_order >= __ATOMIC_RELEASE) {
+            emulate::check::release_at(uintptr_t(address));
+        }
+        emulate::check::begin_atomic(address, sizeof(T), site);
+    }
+    const T before = *address;
+    *address = change(before);
+    if (emulate::in_kernel) {
+        emulate::check::end_atomic(address, *address != before, site);
+    }
+    return before;
+}
+
+#define CHANGE(bits, name, expression)                                                          \
+    HOOK uint##bits##_t __tsan_atomic##bits##_##name(volatile void* p, uint##bits##_t x, int m) { \
+        using T = uint##bits##_t;                                                               \
+        return change_atomically<T>(p, m, SITE, [=](T before) { return T(expression); });       \
+    }
+#define ATOMIC_HOOKS(bits)                                                                      \
+    CHANGE(bits, exchange, ((void)before, x))                                                   \
+    CHANGE(bits, fetch_add, before + x)                                                         \
+    CHANGE(bits, fetch_sub, before - x)                                                         \
+    CHANGE(bits, fetch_and, before & x)                                                         \
+    CHANGE(bits, fetch_or, before | x)                                                          \
+    CHANGE(bits, fetch_xor, before ^ x)                                                         \
+    CHANGE(bits, fetch_nand, ~(before & x))                                                     \
+    HOOK uint##bits##_t __tsan_atomic##bits##_load(const volatile void* p, int) {               \
+        using T = uint##bits##_t;                                                               \
+        if (emulate::in_kernel) {                                                               \
+            emulate::check::see_atomic_load(const_cast<const void*>(p), sizeof(T), SITE);       \
+        }                                                                                       \
+        return *static_cast<const T*>(const_cast<const void*>(p));                              \
+    }                                                                                           \
+    HOOK void __tsan_atomic##bits##_store(volatile void* p, uint##bits##_t x, int m) {          \
+        using T = uint##bits##_t;                                                               \
+        change_atomically<T>(p, m, SITE, [=](T) { return x; });                                 \
+    }                                                                                           \
+    HOOK int __tsan_atomic##bits##_compare_exchange_strong(volatile void* p, void* expected,    \
+                                                           uint##bits##_t x, int m, int) {      \
+        using T = uint##bits##_t;                                                               \
+        T& known = *static_cast<T*>(expected);                                                  \
+        const T before =                                                                        \
+            change_atomically<T>(p, m, SITE, [=](T old) { return old == known ? x : old; });    \
+        return before == known ? 1 : (known = before, 0);                                       \
+    }                                                                                           \
+    HOOK int __tsan_atomic##bits##_compare_exchange_weak(volatile void* p, void* expected,      \
+                                                         uint##bits##_t x, int m, int n) {      \
+        return __tsan_atomic##bits##_compare_exchange_strong(p, expected, x, m, n);             \
+    }
+ATOMIC_HOOKS(8)
+ATOMIC_HOOKS(16)
+ATOMIC_HOOKS(32)
+ATOMIC_HOOKS(64)
+
+HOOK void __tsan_atomic_thread_fence(int) {
+    if (emulate::in_kernel) {
+        emulate::check::fence(emulate::check::Scope::device);
+    }
+}
+HOOK void __tsan_atomic_signal_fence(int) {}
+
+// Calls of these are sent here by the linker (--wrap), or by clang.
+extern "C" void* __real_memcpy(void*, const void*, size_t);
+extern "C" void* __real_memmove(void*, const void*, size_t);
+extern "C" void* __real_memset(void*, int, size_t);
+
+#define COPY(name, real)                                         \
+    HOOK void* name(void* to, const void* from, size_t bytes) {  \
+        access<false>(from, bytes, Mode::plain, SITE);           \
+        access<true>(to, bytes, Mode::plain, SITE);              \
+        return real(to, from, bytes);                            \
+    }
+#define FILL(name)                                               \
+    HOOK void* name(void* to, int value, size_t bytes) {         \
+        access<true>(to, bytes, Mode::plain, SITE);              \
+        return __real_memset(to, value, bytes);                  \
+    }
+COPY(__wrap_memcpy, __real_memcpy)
+COPY(__wrap_memmove, __real_memmove)
+COPY(__tsan_memcpy, __real_memcpy)
+COPY(__tsan_memmove, __real_memmove)
+FILL(__wrap_memset)
+FILL(__tsan_memset)
+
+// The compiler's own record of an access whose type wants more alignment than the address has.
+struct MisalignedAccess {
+    const char* file;
+    uint32_t line, column;
+    const void* type;
+    unsigned char log_alignment, kind;
+};
+
+HOOK void __ubsan_handle_type_mismatch_v1(const MisalignedAccess* what, uintptr_t address) {
+    const size_t alignment = size_t(1) << what->log_alignment;
+    if (emulate::in_kernel && address % alignment != 0) {
+        const std::string path = what->file;
+        emulate::check::stop_misaligned(
+            address, alignment, path.substr(path.rfind('/') + 1) + ":" + std::to_string(what->line));
+    }
+}

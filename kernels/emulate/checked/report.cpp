@@ -1,0 +1,185 @@
+#include "report.h"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "../scheduler.h"
+
+namespace emulate {
+namespace check {
+
+namespace {
+
+constexpr size_t most_reports = 10;  // of one launch
+
+struct Report {
+    std::string place;  // in memory
+    std::vector<std::string> lines;  // where "%" stands for the next site
+    std::vector<SiteOffset> sites;
+    std::string advice;
+    bool is_race;
+};
+
+struct BlockStart {
+    Stamp stamp;
+    uint3 block;
+};
+
+std::vector<Report> reports;
+std::set<std::tuple<SiteOffset, SiteOffset, bool>> reported;
+std::vector<BlockStart> blocks;
+size_t left_out = 0;
+
+std::string text_of(const uint3& v) {
+    return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
+}
+
+std::string who(int thread, Stamp stamp) {
+    const auto after = std::upper_bound(blocks.begin(), blocks.end(), stamp,
+                                        [](Stamp s, const BlockStart& b) { return s < b.stamp; });
+    return "block " + text_of(after[-1].block) + ", " + name_of_thread(thread);
+}
+
+std::string who_runs() { return who(order.thread, order.now); }
+
+bool is_new(SiteOffset a, SiteOffset b, bool race) {
+    if (!reported.insert({a, b, race}).second) {
+        return false;
+    }
+    left_out += reports.size() >= most_reports;
+    return reports.size() < most_reports;
+}
+
+std::string verb(const Access& access, bool past) {
+    if (access.is_atomic) {
+        return past ? "changed it atomically" : "changes it atomically";
+    }
+    return access.writes ? (past ? "wrote it" : "writes it") : (past ? "read it" : "reads it");
+}
+
+std::string advice_on(const Access& a, const Access& b) {
+    if (a.is_atomic != b.is_atomic) {
+        return "an atomic operation orders nothing with plain accesses: make both atomic, or put a "
+               "barrier between them";
+    }
+    if (a.stamp < order.block_start) {
+        return "blocks run in no order: only atomic operations may meet, or __threadfence() and an "
+               "atomic operation must come between";
+    }
+    const bool same_warp = a.thread / lanes_per_warp == b.thread / lanes_per_warp;
+    return std::string("in no order: ") + (same_warp ? "no __syncwarp(), " : "no ") +
+           "__syncthreads() or atomic operation comes between";
+}
+
+std::string text_of(const std::vector<Report>& all) {
+    std::vector<SiteOffset> sites;
+    for (const Report& report : all) {
+        sites.insert(sites.end(), report.sites.begin(), report.sites.end());
+    }
+    const std::vector<std::string> places = places_in_source(sites);
+    auto place = places.begin();
+    std::string text = description_of_launch() + ":";
+    for (const Report& report : all) {
+        text += (all.size() == 1 ? " " : "\n- ") + report.place;
+        for (const std::string& line : report.lines) {
+            text += "\n    " + line + " at " + *place++;
+        }
+        text += report.advice.empty() ? "" : "\n    " + report.advice;
+    }
+    if (left_out > 0) {
+        text += "\n- and " + std::to_string(left_out) + " more";
+    }
+    return text;
+}
+
+template <class Error>
+[[noreturn]] void stop(Report report) {
+    reports.insert(reports.begin(), std::move(report));
+    end_block_with(std::make_exception_ptr(Error(text_of(std::exchange(reports, {})))));
+}
+
+}  // namespace
+
+void begin_reports_of_launch() {
+    reports.clear();
+    reported.clear();
+    blocks.clear();
+    left_out = 0;
+}
+
+void begin_reports_of_block(const uint3& block) { blocks.push_back({order.block_start, block}); }
+
+void report_race(uintptr_t address, const Access& earlier, const Access& later) {
+    leave_kernel();
+    if (is_new(earlier.site, later.site, true)) {
+        reports.push_back({"race on " + describe_place(address),
+                           {who(later.thread, later.stamp) + " " + verb(later, false),
+                            who(earlier.thread, earlier.stamp) + " " + verb(earlier, true)},
+                           {later.site, earlier.site},
+                           advice_on(earlier, later),
+                           true});
+    }
+    return_to_kernel();
+}
+
+void report_unwritten(uintptr_t address, SiteOffset site) {
+    leave_kernel();
+    if (is_new(site, 0, false)) {
+        reports.push_back({"shared memory that nothing wrote in this block: " +
+                               describe_place(address),
+                           {who_runs() + " reads it"},
+                           {site},
+                           "",
+                           false});
+    }
+    return_to_kernel();
+}
+
+void stop_out_of_bounds(uintptr_t address, size_t bytes, bool writes, SiteOffset site) {
+    leave_kernel();
+    stop<AccessError>({"out of bounds: " + describe_place(address),
+                       {who_runs() + (writes ? " writes " : " reads ") + std::to_string(bytes) +
+                        (bytes == 1 ? " byte" : " bytes")},
+                       {site},
+                       "",
+                       false});
+}
+
+void stop_misaligned(uintptr_t address, size_t alignment, const std::string& place) {
+    leave_kernel();
+    stop<AccessError>({"misaligned: " + describe_place(address) + ", whose address is no multiple of " +
+                           std::to_string(alignment) + "\n    " + who_runs() +
+                           " accesses it at " + place,
+                       {}, {}, "", false});
+}
+
+void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write) {
+    leave_kernel();
+    Report report{"waits for ever: " + describe_place(address) +
+                      " is changed by no thread that can still run",
+                  {who_runs() + " waits for it"}, {site}, "", false};
+    if (last_write != nullptr) {
+        report.lines.push_back(who(last_write->thread, last_write->stamp) + " wrote it last");
+        report.sites.push_back(last_write->site);
+    } else {
+        report.advice = "nobody wrote it; blocks run one after another here, so none can wait for a later one";
+    }
+    stop<KernelError>(std::move(report));
+}
+
+void end_launch() {
+    if (reports.empty()) {
+        return;
+    }
+    const std::vector<Report> all = std::exchange(reports, {});
+    const bool races = std::any_of(all.begin(), all.end(), [](const Report& r) { return r.is_race; });
+    const std::string text = text_of(all);
+    if (races) {
+        throw RaceError(text);
+    }
+    throw AccessError(text);
+}
+
+}  // namespace check
+}  // namespace emulate

@@ -1,0 +1,44 @@
+// What the checks found in a launch, and how it is told.
+#pragma once
+
+#include "shadow.h"
+
+#pragma GCC visibility push(hidden)
+
+namespace emulate {
+namespace check {
+
+// One access of a race: what a thread of a block did, and where in the code.
+struct Access {
+    bool writes, is_atomic;
+    int thread;
+    Stamp stamp;
+    SiteOffset site;
+};
+
+void begin_reports_of_launch();
+void begin_reports_of_block(const uint3& block);
+
+// Notes a race once for each pair of sites, until the launch ends.
+void report_race(uintptr_t address, const Access& earlier, const Access& later);
+
+// The same for reading shared memory that nothing wrote.
+void report_unwritten(uintptr_t address, SiteOffset site);
+
+// These end the launch at once.
+[[noreturn]] void stop_out_of_bounds(uintptr_t address, size_t bytes, bool writes, SiteOffset site);
+[[noreturn]] void stop_misaligned(uintptr_t address, size_t alignment, const std::string& place);
+[[noreturn]] void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write);
+
+// "softmax.cu:30, inlined at softmax.cu:61" for each, as far as the compiler noted lines and addr2line
+// reads them; else offsets in the module.
+std::vector<std::string> places_in_source(const std::vector<SiteOffset>& sites);
+
+inline SiteOffset offset_of(CodeAddress site) {
+    return SiteOffset(reinterpret_cast<uintptr_t>(site) - 1 - module_start());
+}
+
+}  // namespace check
+}  // namespace emulate
+
+#pragma GCC visibility pop

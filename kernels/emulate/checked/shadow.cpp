@@ -1,0 +1,281 @@
+#include "shadow.h"
+
+#include <link.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <new>
+
+namespace emulate {
+namespace check {
+
+namespace {
+
+// ---- cells ----
+
+// As many as needed, in address space that costs memory only where it is touched. What earlier launches
+// left in a cell has their stamps, and counts as nothing.
+class Arena {
+  public:
+    // Between launches: makes room, for as many cells as the regions to come may have.
+    void prepare(size_t cells) {
+        used_ = 0;
+        if (cells <= room_) {
+            return;
+        }
+        if (cells_ != nullptr) {
+            munmap(cells_, room_ * sizeof(Cell));
+        }
+        room_ = cells + cells / 2;
+        void* memory = mmap(nullptr, room_ * sizeof(Cell), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) {
+            cells_ = nullptr;
+            room_ = 0;
+            throw std::bad_alloc();
+        }
+        cells_ = static_cast<Cell*>(memory);
+    }
+
+    // One for each byte, that a region may be refined in its place.
+    Cell* take(uintptr_t low, uintptr_t high) {
+        Cell* cells = cells_ + used_;
+        used_ += cells_of(low, high);
+        return cells;
+    }
+
+    static size_t cells_of(uintptr_t low, uintptr_t high) { return high - low + 16; }
+
+  private:
+    Cell* cells_ = nullptr;
+    size_t room_ = 0, used_ = 0;
+};
+
+Arena arena;
+
+// ---- the module's own memory ----
+
+// __device__ variables are in its data, which the emulator's own variables share.
+struct Module {
+    uintptr_t start = 0, end = 0, data = 0, data_end = 0;
+};
+
+int note_segments(dl_phdr_info* info, size_t, void* context) {
+    Module found;
+    found.start = info->dlpi_addr;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+        const auto& segment = info->dlpi_phdr[i];
+        const uintptr_t low = info->dlpi_addr + segment.p_vaddr;
+        if (segment.p_type != PT_LOAD) {
+            continue;
+        }
+        found.end = std::max(found.end, uintptr_t(low + segment.p_memsz));
+        if (segment.p_flags & PF_W) {
+            found.data = low;
+            found.data_end = low + segment.p_memsz;
+        }
+    }
+    const auto own = reinterpret_cast<uintptr_t>(&arena);
+    if (own < found.data || own >= found.data_end) {
+        return 0;
+    }
+    *static_cast<Module*>(context) = found;
+    return 1;
+}
+
+const Module& module() {
+    static const Module found = [] {
+        Module result;
+        dl_iterate_phdr(note_segments, &result);
+        return result;
+    }();
+    return found;
+}
+
+// ---- regions ----
+
+std::vector<GlobalArray> arrays;
+bool arrays_are_all = false;
+uintptr_t host_frame = 0;
+constexpr size_t host_frames = 1 << 20;  // as far as arguments may lie from there
+
+std::vector<Region> regions;  // of global memory, by address, which do not overlap
+Region module_region, dynamic_region, static_region;
+std::vector<SharedPart> shared_parts;
+size_t last_part = 0;  // where the last access was
+
+// By pages, the region found there last.
+constexpr size_t recent_count = 64;
+Region* recent[recent_count];
+
+Region region_of(uintptr_t low, uintptr_t high, Kind kind) {
+    Region region;
+    region.low = low;
+    region.high = high;
+    region.kind = kind;
+    region.cells = arena.take(low, high);
+    return region;
+}
+
+Region* search(uintptr_t address) {
+    auto after = std::upper_bound(regions.begin(), regions.end(), address,
+                                  [](uintptr_t a, const Region& r) { return a < r.low; });
+    if (after != regions.begin() && after[-1].contains(address)) {
+        return &after[-1];
+    }
+    return module_region.contains(address) ? &module_region : nullptr;
+}
+
+std::string size_text(uintptr_t address, const std::string& name, uintptr_t low, uintptr_t high) {
+    const std::string has = " of " + name + ", which has " + std::to_string(high - low) + " bytes";
+    if (address < low) {
+        return std::to_string(low - address) + " bytes before the start" + has;
+    }
+    if (address < high) {
+        return "byte " + std::to_string(address - low) + has;
+    }
+    return std::to_string(address - high) + " bytes past the end" + has;
+}
+
+uintptr_t distance(uintptr_t address, uintptr_t low, uintptr_t high) {
+    return address < low ? low - address : address >= high ? address - high + 1 : 0;
+}
+
+}  // namespace
+
+uintptr_t module_start() { return module().start; }
+
+void set_arrays(std::vector<GlobalArray> given, bool are_all) {
+    arrays = std::move(given);
+    arrays_are_all = are_all;
+}
+
+Region* find_region(uintptr_t address) {
+    if (static_region.contains(address)) {
+        return &static_region;
+    }
+    if (dynamic_region.contains(address)) {
+        return &dynamic_region;
+    }
+    Region*& place = recent[address / 4096 % recent_count];
+    if (place == nullptr || !place->contains(address)) {
+        Region* found = search(address);
+        if (found == nullptr) {
+            return nullptr;
+        }
+        place = found;
+    }
+    return place;
+}
+
+void refine(Region& region, uintptr_t address, size_t bytes) {
+    const unsigned shift = unsigned(__builtin_ctzll(address | bytes | 8));
+    const uintptr_t base = region.low & ~uintptr_t(7);
+    while (region.shift > shift) {
+        for (size_t i = ((region.high - base - 1) >> region.shift) + 1; i-- > 0;) {
+            const Cell cell = region.cells[i];
+            region.cells[2 * i + 1] = cell;
+            region.cells[2 * i] = cell;
+        }
+        --region.shift;
+    }
+}
+
+const SharedPart* find_shared_part(uintptr_t address) {
+    for (size_t tried = 0; tried < shared_parts.size(); ++tried) {
+        const SharedPart& part = shared_parts[last_part];
+        if (address - part.low < part.high - part.low) {
+            return &part;
+        }
+        last_part = last_part + 1 < shared_parts.size() ? last_part + 1 : 0;
+    }
+    return nullptr;
+}
+
+std::string describe_place(uintptr_t address) {
+    std::string name = "memory that is no array of the launch";
+    uintptr_t low = 0, high = 0, nearest = ~uintptr_t(0);
+    const auto look = [&](const std::string& candidate, uintptr_t begin, uintptr_t end) {
+        const uintptr_t far = distance(address, begin, end);
+        if (far < nearest) {
+            nearest = far;
+            name = candidate;
+            low = begin;
+            high = end;
+        }
+    };
+    for (const SharedPart& part : shared_parts) {
+        look(part.name, part.low, part.high);
+    }
+    for (const GlobalArray& array : arrays) {
+        look(array.name, array.address, array.address + array.bytes);
+    }
+    if (nearest != 0 && module_region.contains(address)) {
+        return "a variable of the file";
+    }
+    return nearest <= 1 << 20 ? size_text(address, name, low, high) : "no array of the launch";
+}
+
+bool is_out_of_bounds(uintptr_t address, bool writes) {
+    if (address - module().start < module().end - module().start) {
+        return writes;  // constants
+    }
+    return arrays_are_all && address - host_frame >= host_frames;
+}
+
+void begin_regions_of_launch(const void* frame) {
+    host_frame = reinterpret_cast<uintptr_t>(frame);
+    std::vector<std::pair<uintptr_t, uintptr_t>> ranges;
+    for (const GlobalArray& array : arrays) {
+        if (array.bytes > 0) {
+            ranges.emplace_back(array.address, array.address + array.bytes);
+        }
+    }
+    std::sort(ranges.begin(), ranges.end());
+    size_t count = 0;  // of those that do not overlap
+    for (const auto& range : ranges) {
+        if (count > 0 && range.first < ranges[count - 1].second) {
+            ranges[count - 1].second = std::max(ranges[count - 1].second, range.second);
+        } else {
+            ranges[count++] = range;
+        }
+    }
+    ranges.resize(count);
+    size_t cells = Arena::cells_of(module().data, module().data_end) +
+                   Arena::cells_of(0, 4 * max_static_shared_bytes) + Arena::cells_of(0, 2 * max_shared_bytes);
+    for (const auto& range : ranges) {
+        cells += Arena::cells_of(range.first, range.second);
+    }
+    arena.prepare(cells);
+    regions.clear();
+    for (const auto& range : ranges) {
+        regions.push_back(region_of(range.first, range.second, Kind::global));
+    }
+    module_region = region_of(module().data, module().data_end, Kind::module);
+    std::fill(recent, recent + recent_count, nullptr);
+    dynamic_region = Region();
+    static_region = Region();
+}
+
+void begin_regions_of_block(const SharedMemory& memory) {
+    if (static_region.cells == nullptr) {
+        static_region = region_of(uintptr_t(memory.fixed), uintptr_t(memory.fixed) + memory.fixed_bytes,
+                                  Kind::shared);
+        dynamic_region = region_of(uintptr_t(memory.sized), uintptr_t(memory.sized) + memory.sized_bytes,
+                                   Kind::shared);
+    }
+    shared_parts.clear();
+    last_part = 0;
+    if (memory.declared_bytes > 0) {
+        const auto low = uintptr_t(memory.sized);
+        shared_parts.push_back({"dynamic shared memory", low, low + memory.declared_bytes});
+    }
+}
+
+void place_shared_array(const char* name, void* address, size_t bytes) {
+    const auto low = reinterpret_cast<uintptr_t>(address);
+    shared_parts.push_back({name, low, low + bytes});
+}
+
+}  // namespace check
+}  // namespace emulate

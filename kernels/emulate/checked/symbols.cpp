@@ -1,0 +1,71 @@
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "report.h"
+
+namespace emulate {
+namespace check {
+
+namespace {
+
+std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// "/home/x/softmax.cu:30 (discriminator 2)" -> "softmax.cu:30"
+std::string short_place(const std::string& line) {
+    return file_name(line.substr(0, line.find(' ')));
+}
+
+bool is_kernel_code(const std::string& line) {
+    return line.find("/emulate/") == std::string::npos && line.compare(0, 2, "??") != 0;
+}
+
+std::string quoted(const std::string& path) {
+    std::string text = "'";
+    for (char c : path) {
+        text += c == '\'' ? "'\\''" : std::string(1, c);
+    }
+    return text + "'";
+}
+
+}  // namespace
+
+std::vector<std::string> places_in_source(const std::vector<SiteOffset>& sites) {
+    std::vector<std::string> places(sites.size());
+    char number[32];
+    Dl_info info{};
+    static const char here = 0;
+    const std::string module = dladdr(&here, &info) != 0 && info.dli_fname ? info.dli_fname : "";
+    std::string command = "addr2line -a -i -e " + quoted(module);
+    for (SiteOffset site : sites) {
+        std::snprintf(number, sizeof number, " 0x%x", site);
+        command += number;
+    }
+    FILE* output = popen((command + " 2>/dev/null").c_str(), "r");
+    if (output != nullptr) {
+        // For each address a line with it, then the line of code, then those that it was inlined at.
+        size_t count = 0;
+        char line[4096];
+        while (std::fgets(line, sizeof line, output) != nullptr) {
+            const std::string text(line, std::string(line).find_last_not_of("\r\n") + 1);
+            if (text.compare(0, 2, "0x") == 0) {
+                ++count;
+            } else if (count > 0 && count <= places.size() && is_kernel_code(text)) {
+                std::string& place = places[count - 1];
+                place += place.empty() ? short_place(text) : ", inlined at " + short_place(text);
+            }
+        }
+        pclose(output);
+    }
+    for (size_t i = 0; i < sites.size(); ++i) {
+        if (places[i].empty()) {
+            std::snprintf(number, sizeof number, "+0x%x", sites[i]);
+            places[i] = file_name(module) + number;
+        }
+    }
+    return places;
+}
+
+}  // namespace check
+}  // namespace emulate

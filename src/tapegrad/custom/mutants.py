@@ -1,0 +1,101 @@
+"""Kernels broken on purpose, one barrier, shuffle or bound at a time: a check that does not notice
+is not worth much. Every ``__syncthreads()``, ``__syncwarp()`` and shuffle is deleted in turn, every
+atomic made a plain change, and every comparison in a condition decided beforehand, the way that
+lets pass what it would have held back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+BEFORE_COMPARISON = ("(", "&& ", "|| ", " = ", "? ", ": ", ", ", "; ", "return ")
+AFTER_COMPARISON = (")", " &&", " ||", " ?", ";", ",", " :")
+
+# What an atomic operation is when nothing makes it whole, in terms of its address and value.
+_PLAIN = {"Add": "*({0}) += {1}", "Max": "*({0}) = max(*({0}), {1})"}
+_PLAIN |= {"Min": "*({0}) = min(*({0}), {1})", "Exch": "*({0}) = {1}"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A text with one place replaced. kind: "barrier", "shuffle", "bound" or "atomic"."""
+
+    original: str
+    start: int
+    end: int
+    replacement: str
+    kind: str
+
+    def source(self) -> str:
+        return self.original[: self.start] + self.replacement + self.original[self.end :]
+
+    @property
+    def line(self) -> int:
+        return self.original.count("\n", 0, self.start) + 1
+
+    def __str__(self) -> str:
+        removed = " ".join(self.original[self.start : self.end].split())
+        return f"{self.line}: {removed} -> {self.replacement}"
+
+
+def mutants(original: str) -> Iterator[Mutant]:
+    """All mutants of a source text."""
+    text = blank_comments(original)
+    for barrier in re.finditer(r"\b__sync(threads|warp)\(\);", text):
+        yield Mutant(original, barrier.start(), barrier.end(), ";", "barrier")
+    for shuffle in re.finditer(r"\b__shfl\w*_sync\(\w+, ([^,]+), [^)]*\)", text):
+        yield Mutant(original, shuffle.start(), shuffle.end(), shuffle[1], "shuffle")
+    for atomic in re.finditer(r"\batomic(Add|Max|Min|Exch)\(([^,;]+), ([^;]+)\);", text):
+        plain = _PLAIN[atomic[1]].format(atomic[2], atomic[3])
+        yield Mutant(original, atomic.start(), atomic.end(), f"{plain};", "atomic")
+    for operator in re.finditer(r" (<|<=|>|>=) ", text):
+        start, end = comparison_around(text, operator.start(), operator.end())
+        if is_check(text, start, end):
+            # What is too large or negative is what a check holds back.
+            outside = operator[1] == ">=" or text[start:end].endswith(" < 0")
+            yield Mutant(original, start, end, "false" if outside else "true", "bound")
+
+
+def blank_comments(text: str) -> str:
+    """The same text with spaces for what is not compiled on the emulated device, or not code, so
+    that positions stay."""
+    return re.sub(
+        r"^#ifdef __CUDACC__\n.*?^#else\n|//[^\n]*|/\*.*?\*/|^#[^\n]*|static_assert\([^;]*;",
+        lambda match: re.sub(r"[^\n]", " ", match[0]),
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+
+
+def comparison_around(text: str, left: int, right: int) -> tuple[int, int]:
+    """The comparison whose operator is at [left, right): up to brackets and weaker operators."""
+    start, depth = left, 0
+    while start > 0:
+        if depth == 0 and text[:start].endswith(BEFORE_COMPARISON):
+            break
+        character = text[start - 1]
+        depth += character in ")]"
+        depth -= character in "(["
+        start -= 1
+    end, depth = right, 0
+    while end < len(text):
+        if depth == 0 and text.startswith(AFTER_COMPARISON, end):
+            break
+        depth += text[end] in "(["
+        depth -= text[end] in ")]"
+        end += 1
+    while text[start].isspace():
+        start += 1
+    return start, end
+
+
+def is_check(text: str, start: int, end: int) -> bool:
+    """Whether the comparison decides an if, a ?:, a value, or a loop over a thread's share of the
+    work. Loops that every thread runs from 0 to the end are not checks, nor are constants."""
+    line = text[text.rfind("\n", 0, start) + 1 : end]
+    loop = re.match(r" *(?:for|while) \((.*)", line)
+    if "constexpr" in line:
+        return False
+    return loop is None or bool(re.search(r"= (team|global_thread|blockIdx|threadIdx)", loop[1]))
