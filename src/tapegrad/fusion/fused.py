@@ -212,8 +212,12 @@ class Plan:
         return [new_input(shape, dtype) for shape, dtype in self._shapes], tracing
 
     def _trace(self, tensors: Sequence[Tensor]) -> Any:
+        before = [t._array.step for t in tensors]
         try:
-            return self.call(tensors)
+            made = self.call(tensors)
+            if [t._array.step for t in tensors] != before:
+                raise Unfusable("a change in place of an argument")
+            return made
         except Unfusable as error:
             raise self._refusal(error) from None
         except RuntimeError as error:

@@ -202,6 +202,11 @@ class Traced:
                 raise Unfusable("indexing")
         return seen(self, tuple(axes))
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if index is not Ellipsis:
+            raise Unfusable("writing to a part of a tensor")
+        self.change(value)
+
     def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
         return reduced("sum", self, axis, keepdims)
 
@@ -246,7 +251,7 @@ class Traced:
     def __bool__(self) -> bool:
         raise Unfusable("a decision by the values of a tensor")
 
-    __int__ = __float__ = __index__ = __iter__ = __setitem__ = __bool__  # type: ignore[assignment]
+    __int__ = __float__ = __index__ = __iter__ = __bool__  # type: ignore[assignment]
 
     def __hash__(self) -> int:
         return id(self)
@@ -319,6 +324,7 @@ def _merged(operands: Sequence[Any]) -> list[Dimension]:
 
 def applied(name: str, *given: Any) -> Traced:
     """The function of this name (NumPy's names), element by element."""
+    name = "absolute" if name == "abs" else name
     function = FUNCTIONS.get(name)
     if function is None:
         raise Unfusable(name)
@@ -408,6 +414,7 @@ _ARRAY_FUNCTIONS: dict[str, Callable] = {
     "ones_like": lambda x, dtype=None, **_: _full_like(x, 1, dtype),
     "full_like": _full_like,
     "copy": lambda x, **_: x.copy(),
+    "copyto": lambda to, x, **_: to.change(x),
     "shape": operator.attrgetter("shape"),
     "ndim": operator.attrgetter("ndim"),
 }
@@ -469,6 +476,8 @@ class TracingOperations(dict):
             except Unfusable as error:
                 error.operation = name
                 raise
+            except (TypeError, AttributeError) as error:  # a body that asks for arrays' numbers
+                raise Unfusable(str(error), name) from error
             return result if isinstance(result, tuple) else constant(result)
 
         self[name] = named
