@@ -33,19 +33,21 @@ class Writer:
         """How the ``index``-th of the numbers is called that the kernel is told."""
         raise NotImplementedError
 
-    def number(self, value: float | bool) -> str:
-        """A literal, if it is a small integer or a simple fraction; else a number that the kernel
-        is told, so that one text serves many."""
+    def number(self, value: float | bool, kind: str) -> str:
+        """A literal, if it is an integer or a simple fraction; else a number that the kernel is
+        told, so that one text serves many."""
         if isinstance(value, bool):
             return "true" if value else "false"
-        if isinstance(value, int) or (abs(value) <= 64 and value * 8 == int(value * 8)):
+        if kind in ("bool", "int64_t"):
+            return f"{value!r}ll" if isinstance(value, int) else repr(value)
+        if abs(value) <= 16 and value * 8 == int(value * 8):
             return repr(value)
         self.numbers.append(value)
         return self.number_name(len(self.numbers) - 1)
 
     def operand(self, given: object, kind: str) -> str:
         if not isinstance(given, Step):
-            return f"{kind}({self.number(given)})"  # type: ignore[arg-type]
+            return f"{kind}({self.number(given, kind)})"  # type: ignore[arg-type]
         name = self.names[id(given)]
         return name if type_of(given.dtype) == kind else f"{kind}({name})"
 

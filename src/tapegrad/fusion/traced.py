@@ -8,6 +8,7 @@ one back over them yields all that a fused kernel has to compute, by the rules t
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -97,6 +98,9 @@ class Step:
         return len(self.axes)
 
 
+_addresses = itertools.count(1)
+
+
 class Traced:
     """An array of which only the step is known that makes it; another one after a change in place.
     """
@@ -105,7 +109,10 @@ class Traced:
 
     def __init__(self, op: str, inputs: tuple[Any, ...], dtype: Any, axes: Sequence[Dimension]):
         given = tuple(t.step if isinstance(t, Traced) else t for t in inputs)
-        self.step = Step(op, given, dtype, axes)
+        self._begin(Step(op, given, dtype, axes))
+
+    def _begin(self, step: Step) -> None:
+        self.step, self._address = step, next(_addresses) * 2**40
 
     # ---- what arrays have
 
@@ -134,9 +141,15 @@ class Traced:
         return self.dtype.itemsize
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Those of a contiguous array."""
+        shape = self.shape
+        return tuple(self.itemsize * math.prod(shape[i + 1 :]) for i in range(self.ndim))
+
+    @property
     def data(self) -> SimpleNamespace:
-        """Whose memory it is: its own, also of views, as nothing is changed in place."""
-        return SimpleNamespace(mem=self)
+        """Whose memory it is, and where: its own, also of views, which change with nothing else."""
+        return SimpleNamespace(mem=self, ptr=self._address)
 
     base = None
     flags = SimpleNamespace(writeable=True, c_contiguous=True)
@@ -146,7 +159,7 @@ class Traced:
 
     def copy(self) -> Traced:
         copied = Traced.__new__(Traced)
-        copied.step = self.step
+        copied._begin(self.step)
         return copied
 
     def astype(self, dtype: Any, copy: bool = True) -> Traced:
@@ -244,7 +257,7 @@ class Traced:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if name in ("item", "tolist"):
+        if name in ("item", "tolist", "get"):
             raise Unfusable("the value of a tensor")
         raise Unfusable(f"the array's .{name}")
 
@@ -392,9 +405,13 @@ def _clipped(x: Any, low: Any = None, high: Any = None) -> Any:
     return x if high is None else applied("minimum", x, high)
 
 
+def _full(shape: Any, value: Any, dtype: Any = np.float64, **options: Any) -> Any:
+    kind = np.dtype(dtype)
+    return broadcast(Traced("number", (kind.type(value).item(),), kind, ()), shape)
+
+
 def _full_like(x: Traced, value: Any, dtype: Any = None, **options: Any) -> Any:
-    kind = np.dtype(dtype or x.dtype)
-    return broadcast(Traced("number", (kind.type(value).item(),), kind, ()), x.shape)
+    return _full(x.shape, value, dtype or x.dtype)
 
 
 _ARRAY_FUNCTIONS: dict[str, Callable] = {
@@ -451,6 +468,9 @@ _PRIMITIVES: dict[str, Callable] = {
     "clip": lambda x, *, low, high: _clipped(x, low, high),
     "erf": partial(applied, "erf"),
     "vector_norm": _vector_norm,
+    "zeros": lambda shape, dtype: _full(shape, 0, dtype),
+    "ones": lambda shape, dtype: _full(shape, 1, dtype),
+    "full": _full,
     "asarray": lambda x, dtype=None: constant(np.asarray(x, dtype) if dtype else np.asarray(x)),
 }
 
