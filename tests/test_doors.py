@@ -87,6 +87,16 @@ INDICES: list[Any] = [
     *[(s(None), s(1, 3)), (s(None), 0), (0, s(1)), (None, 0), (0, None), (..., s(0, 1), None)],
     *[(..., ...), (s(None), None, s(1)), (None, ..., None), (s(None), s(None), 0), np.int64(1)],
     *[tg.tensor(1), tg.tensor([0, 1]), [0, 1], [True], "a", 1.0, (0, [0, 1]), np.array([0])],
+    *[tg.tensor(i) for i in ([1, -1, 1], [0, 9], [[0, 1], [1, 0]], [True, False], [-9])],
+    *[tg.tensor([0, 1], dtype=d) for d in (tg.int32, tg.uint8, tg.float32)],
+    *[tg.zeros(0, dtype=tg.int64), tg.ones((4, 4)) > 0, made((4, 4)) > 0, made((2, 3, 5)) > 0],
+    *[(s(None), tg.tensor([1, 0])), (s(None), s(None), tg.tensor([-1])), (tg.tensor([0]), 0)],
+    *[(tg.tensor([0, 1]),) * 2, (tg.tensor([0, 1]), tg.tensor([[1, 0]])), (tg.tensor([1]), s(1))],
+    *[
+        (s(None), tg.tensor([0, 0]), tg.tensor([1, 2])),
+        (tg.tensor([0, 1]),) * 3,
+        (s(1), tg.tensor(0)),
+    ],
 ]
 ORDERS = [
     (0, 1),
@@ -155,12 +165,40 @@ OF_ONE: dict[str, list[Call]] = {
         *[call(n) for n in (2, 2.0, 3, 0.5, -1, 0, True, None, float("nan"), np.float64(2))],
         *[call(exponent=2), call(tg.tensor(2.0)), call(tg.tensor(2)), call(), call(2, 2)],
     ],
-    "argmax": REDUCTIONS[:26],
-    "argmin": REDUCTIONS[:26],
+    **{n: REDUCTIONS[:26] for n in ("argmax", "argmin", "amax", "amin", "all", "any", "prod")},
+    **{
+        name: [
+            *REDUCTIONS[:26],
+            *[call(d, u) for d in (0, None, True) for u in (False, None, 1)],
+            *[call(1, correction=c) for c in (0, 1, 2, 0.5, 9, None, "a")],
+            *[call(-1, False, True), call(unbiased=False), call(dim=0, keepdim=True), call(False)],
+        ]
+        for name in ("var", "std")
+    },
+    "norm": [
+        *[call(p, d) for p in (2, 2.0, None, "fro", 1, math.inf, 0) for d in (None, 0, -1, (0, 1))],
+        *[call(), call(2, 1, True), call(dim=1), call(keepdim=True), call(p=2, dim=0), call("nuc")],
+        call(2, 0, False, tg.float64),
+    ],
     "T": [call()],
     "mT": [call()],
     "contiguous": [call(), call(1), call(memory_format=tg.channels_last)],
-    "to": [call(d) for d in (tg.float32, tg.float64, "cpu", tg.device("cpu"), None, 1.0)],
+    "clone": [call(), call(memory_format=tg.channels_last), call(1)],
+    **{
+        name: [call(), call(1)]
+        for name in ("bool", "byte", "double", "float", "half", "int", "long")
+    },
+    "to": [
+        *[call(d) for d in (*DTYPES, tg.int32, tg.uint8, tg.int8, np.dtype(">f4"), np.dtype("u4"))],
+        *[call(d) for d in ("cpu", tg.device("cpu"), None, 1.0, "float64", float, tg.ones(()))],
+        *[
+            call(dtype=tg.float64),
+            call(dtype=None),
+            call(tg.float32, copy=True),
+            call(device="cpu"),
+        ],
+        call("cpu", tg.float64),
+    ],
     "expand": [
         *[call(*n) for n in ((4, 4), (-1, 4), (2, 4, 4), (-1, -1, 4), (5, 7), (), (-1,), (0, 7))],
         *[
@@ -186,13 +224,32 @@ OF_ONE: dict[str, list[Call]] = {
     ],
     "unbind": [call(), *[call(d) for d in (0, 1, -1, 4, True, None)], call(dim=-1), call(0, 1)],
     "relu": [call(), call(False), call(inplace=False), call(1)],
+    **{
+        name: [call(), call(0.5), call(False), call("none"), call(alpha=2.0), call(1, 2)]
+        for name in (
+            *(
+                "elu",
+                "gelu",
+                "hardsigmoid",
+                "hardswish",
+                "leaky_relu",
+                "logsigmoid",
+                "mish",
+                "round",
+            ),
+            *("silu", "softplus"),
+        )
+    },
+    **{name: [call(b) for b in BOUNDS] + [call()] for name in ("clamp_min", "clamp_max")},
+    "relu_": [call(), call(1)],
     "exp": [call(), call(1), call(wrong=1)],
 }
 
 
 def door_of(name: str) -> Any:
-    door = getattr(tg, name, None) or getattr(F, name, None) or getattr(tg.Tensor, name)
-    return door.fget if isinstance(door, property) else door
+    named = [getattr(room, name, None) for room in (tg, F, tg.Tensor)]
+    found = [door.fget if isinstance(door, property) else door for door in named]
+    return next(door for door in found if hasattr(door, "plain"))
 
 
 def saved(node: Any) -> Any:
@@ -320,9 +377,72 @@ def test_matmul() -> None:
         for name in ("matmul", "__matmul__", "bmm", "mm"):
             assert_alike(name, [x, y], {})
     assert_alike("bmm", [cube], {"mat2": other})
+    vectors = [made((4,)), made((4,), seed=1).requires_grad_(), made((3,)), made((4,), tg.float16)]
+    others = [made((4, 3)).requires_grad_(), made((4, 4)).T, cube, made(()), made((0,))]
+    for x in [*vectors, *others]:
+        for y in [*vectors, *others]:
+            for name in ("matmul", "mv", "dot", "outer"):
+                assert_alike(name, [x, y], {})
+    assert_alike("mv", [others[1]], {"vec": vectors[1]})
+    assert_alike("outer", [vectors[1]], {"vec2": vectors[0]})
     assert_alike("matmul", [made((2, 2))], {"other": made((2, 2))})
     assert_alike("matmul", [made((2, 2)), 2], {})
     assert_alike("matmul", [made((2, 2)), made((2, 2)), 1], {})
+
+
+def test_added_products() -> None:
+    leaf = made((4, 4)).requires_grad_()
+    matrices = [
+        leaf,
+        made((4, 4), seed=1),
+        made((4, 4)).T,
+        made((4, 3)),
+        made((4,)),
+        made((4, 4), tg.float64),
+    ]
+    stacks = [
+        made((2, 3, 4)).requires_grad_(),
+        made((2, 4, 5), seed=1),
+        made((1, 4, 5)),
+        made((4, 5)),
+    ]
+    added = [leaf, made((4,)), made((4, 1)), made(()), made((2, 4)), made((4, 4), tg.float64), 1.0]
+    scales: list[dict[str, Any]] = [{}, {"beta": 2.0}, {"alpha": 0.5}, {"beta": 0}, {"alpha": 0}]
+    scales += [{"beta": 1, "alpha": 1.0}, {"beta": True}, {"alpha": tg.tensor(2.0)}, {"gamma": 1}]
+    for x in added:
+        for y in matrices[:4]:
+            for z in matrices:
+                for options in scales:
+                    assert_alike("addmm", [x, y, z], options)
+                    assert_alike("addmv", [x, y, z], options)
+    for x in (made((2, 3, 5)).requires_grad_(), made((5,)), made((3, 5)), made((2, 3))):
+        for y in stacks:
+            for z in stacks:
+                for options in scales:
+                    assert_alike("baddbmm", [x, y, z], options)
+    assert_alike("addmm", [leaf, leaf], {"mat2": leaf, "beta": 3})
+    assert_alike("addmm", [leaf, leaf, leaf, 2], {})
+
+
+def test_of_three_tensors() -> None:
+    for x, y in pairs():
+        for z in (y, made((4, 4)).requires_grad_(), 2.0):
+            for options in (
+                {},
+                {"value": 0.5},
+                {"value": 1},
+                {"value": tg.tensor(2.0)},
+                {"wrong": 1},
+            ):
+                assert_alike("addcmul", [x, y, z], options)
+                assert_alike("addcdiv", [x, y, z], options)
+        for weight in (0.3, 0.5, -2, 1, 0, True, math.nan, "a", tg.tensor(0.5), made((4, 4))):
+            assert_alike("lerp", [x, y, weight], {})
+        assert_alike("lerp", [x, y], {"weight": 0.7})
+        for alpha in (2, 1, 0.5, True, math.nan, tg.tensor(2.0), "a"):
+            assert_alike("add", [x, y], {"alpha": alpha})
+            assert_alike("sub", [x, y], {"alpha": alpha})
+            assert_alike("sub", [x, 2.0], {"alpha": alpha})
 
 
 def test_elementwise() -> None:
@@ -334,19 +454,41 @@ def test_elementwise() -> None:
         assert_alike("add", [x, y], {"alpha": 2})
 
 
-@pytest.mark.parametrize(
-    "name", ["add_", "sub_", "mul_", "div_", "copy_", "fill_", "zero_", "__setitem__"]
-)
+IN_PLACE = ["add_", "sub_", "mul_", "div_", "copy_", "fill_", "zero_", "__setitem__"]
+IN_PLACE += ["clamp_", "exp_", "masked_fill_", "neg_", "pow_", "relu_", "sqrt_", "lerp_", "floor_"]
+OTHERS: list[Any] = [
+    *[2, 0.5, True, None, 0, "self", "shifted", "first", made((4, 4)), made((4,)), made((16,))],
+    *[made((4, 4), tg.float64), made((4, 4)).requires_grad_(), made((2, 4)), np.float32(2)],
+]
+GIVEN: dict[str, list[Call]] = {
+    **dict.fromkeys(["zero_", "exp_", "neg_", "relu_", "sqrt_", "floor_"], [call(), call(1)]),
+    "__setitem__": [
+        call(index, other)
+        for index in [
+            *[0, (..., s(1, 3)), s(None), (s(None), None), 9, -1, (), [0], made((4, 4)) > 0],
+            *[tg.tensor([1, -1, 1]), (s(None), tg.tensor([0, 2])), tg.tensor([9]), s(0, 1)],
+        ]
+        for other in [*OTHERS, made((3, 4)), made((1, 4)).requires_grad_(), made((4, 2)).T.T]
+    ],
+    "clamp_": [call(-1, 1), call(min=0.5), call("self", 1), call(0, made((4, 4)).requires_grad_())],
+    "lerp_": [call(other, 0.5) for other in OTHERS],
+    "masked_fill_": [call(made((4, 4)) > 0, other) for other in OTHERS] + [call(made((4, 4)), 0)],
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
 def test_in_place(name: str) -> None:
     """On tensors, views, and what shares their memory, recorded or not."""
 
-    def changed(method: Callable, kind: str, *others: Any) -> Any:
+    def changed(method: Callable, kind: str, mode: Any, others: tuple, options: Any) -> Any:
         source = made((4, 4), tg.int64 if kind == "ints" else tg.float32)
-        base = source.detach().clone()
-        if kind in ("history", "leaf"):
-            base.requires_grad_()
-        if kind == "history":
-            base = base * 1
+        base = leaf = source.detach().clone()
+        if kind in ("history", "leaf", "alone", "retained"):
+            leaf = base.requires_grad_()
+        if kind in ("history", "alone", "retained"):
+            base = leaf * 1
+        if kind == "retained":
+            base.retain_grad()
         view = base.view(16)
         x = {"view": view, "strided": base.T, "part": base[1:3]}.get(kind, base)
         if kind == "fresh":
@@ -355,48 +497,35 @@ def test_in_place(name: str) -> None:
             x._array.flags.writeable = False
         sharing = {"self": x, "shifted": base[2:], "first": view[:1]}
         others = tuple([sharing.get(str(other), other) for other in others])
+        if kind in ("alone", "retained"):
+            view = sharing = source  # of which nothing is left
         saving = x * x
         try:
-            result = method(x, *others)
+            with mode():
+                result = method(x, *others, **options)
         except Exception as error:
             result = type(error), str(error)
         tensors = [x, base, view, saving]
         states = [seen(t, tensors) for t in tensors]
         owner = x._storage and (x._storage.changed_by, x._storage.changed_at > 0)
-        return "itself" if result is x else result, states, owner
+        gradients = None
+        if not x.is_leaf and leaf.requires_grad:
+            try:
+                gradients = seen(tg.autograd.grad((x * x).sum(), leaf)[0], [])
+            except RuntimeError as error:
+                gradients = str(error)
+        return "itself" if result is x else result, states, owner, gradients
 
     kinds = ["fresh", "base", "view", "strided", "part", "history", "leaf", "ints", "readonly"]
-    others = [
-        2,
-        0.5,
-        True,
-        None,
-        0,
-        "self",
-        "shifted",
-        "first",
-        made((4, 4)),
-        made((4,)),
-        made((16,)),
-    ]
-    others += [made((4, 4), tg.float64), made((4, 4)).requires_grad_(), made((2, 4)), np.float32(2)]
-    given = [(other,) for other in others]
-    if name == "zero_":
-        given = [(), (1,)]
-    if name == "__setitem__":
-        indices: list[Any] = [0, (..., slice(1, 3)), slice(None), (slice(None), None), 9, -1, ()]
-        given = [(index, other) for index in [*indices, [0], made((4, 4)) > 0] for other in others]
     door = door_of(name)
-    for kind in kinds:
-        for arguments in given:
-            got = changed(door, kind, *arguments)
-            assert got == changed(door.plain, kind, *arguments), (kind, arguments)
-            with tg.no_grad():
-                got = changed(door, kind, *arguments)
-                assert got == changed(door.plain, kind, *arguments), (kind, arguments)
+    for kind in [*kinds, "alone", "retained"]:
+        for arguments, options in GIVEN.get(name, [call(other) for other in OTHERS]):
+            for mode in (tg.enable_grad, tg.no_grad):
+                case = (kind, mode, arguments, options)
+                assert changed(door, *case) == changed(door.plain, *case), case
     x = made((2, 2))
-    assert_alike(name, [x, x], {"alpha": 2})
-    assert_alike(name, [1.0, x], {})
+    for args, options in (call(x, x, alpha=2), call(1.0, x), call(), call(x.requires_grad_(), x)):
+        assert_alike(name, list(args), options)
 
 
 def test_layer_norm() -> None:
@@ -485,6 +614,132 @@ def test_where() -> None:
     assert_alike("where", [mask], {})
 
 
+SIZES_MADE = [
+    *[call(*n) for n in ((), (3,), (2, 3), (0, 3), (-1,), (2.0,), (True,), (1,) * 9, (2**62,))],
+    *[
+        call((2, 3)),
+        call([2, 3]),
+        call(tg.Size((2, 3))),
+        call((2, 3), 1),
+        call(size=(2,)),
+        call("a"),
+    ],
+    *[
+        call(2, dtype=d)
+        for d in (*DTYPES, tg.int32, np.dtype(">f4"), np.uint16, "float64", None, 1)
+    ],
+    *[call(2, device=d) for d in ("cpu", tg.device("cpu"), tg.device("emulated"), None, "nowhere")],
+    *[call(2, requires_grad=r) for r in (True, False, 1, None)],
+    *[call(2, out=tg.ones(2)), call(2, layout=tg.strided), call(2, wrong=1)],
+]
+LIKE = [
+    *[
+        call(),
+        call(dtype=tg.int64),
+        call(dtype="half"),
+        call(device="cpu"),
+        call(requires_grad=True),
+    ],
+    *[call(1), call(memory_format=tg.preserve_format), call(wrong=1), call(dtype=None)],
+]
+NUMBERS = [0, 1.5, -1, True, math.inf, math.nan, 1e39, 2**60, 2**64, "a", None, np.float64(2), [1]]
+MADE: dict[str, list[Call]] = {
+    **dict.fromkeys(["empty", "ones", "zeros"], SIZES_MADE),
+    "full": [
+        *[call(size, n) for size in ((2, 3), [2], (), 3, -1, (-1,)) for n in NUMBERS],
+        *[call((2,), n, dtype=d) for n in NUMBERS for d in (*DTYPES, tg.uint8)],
+        *[call((2,), fill_value=1.0), call(size=(2,), fill_value=1), call((2,)), call((2,), 1, 2)],
+        *[call((2,), 1.0, requires_grad=True), call((2,), tg.ones(()))],
+    ],
+    "arange": [
+        *[call(*n) for n in ((5,), (0,), (-1,), (1, 5), (5, 1), (0, 7, 3), (0, 7, 0), (0, -5, -2))],
+        *[
+            call(5.0),
+            call(0, 1, 0.25),
+            call(True),
+            call("a"),
+            call(),
+            call(0, 1, 2, 3),
+            call(end=3),
+        ],
+        *[call(5, dtype=d) for d in (tg.int64, tg.float32, tg.int32, None)],
+        *[
+            call(5, device="cpu"),
+            call(5, requires_grad=True),
+            call(-(2**63), 2**63 - 1),
+            call(2**70),
+        ],
+    ],
+    "tensor": [
+        *[call(n) for n in NUMBERS],
+        *[call([n, 1]) for n in NUMBERS],
+        *[call([n, 1.5], dtype=d) for n in NUMBERS for d in (*DTYPES, None)],
+        *[call(n) for n in ([[1, 2], [3, 4]], [[1.0], (2.0,)], ((1, 2), (3, 4)), [[1, 2], [3]])],
+        *[call(n) for n in ([], [[]], [1, [2]], [[1], 2], [[1, 2], 3], [tg.ones(())], np.ones(2))],
+        *[call(n) for n in ([1.5, None], ["a"], [[[[[[[[[1.0]]]]]]]]], {1: 2}, range(3))],
+        *[call([1.0], requires_grad=True), call([1.0], device="cpu"), call(), call([1], [2])],
+        *[call(data=[1.0]), call([1.0], dtype="half"), call(tg.ones(2)), call(-0.0)],
+    ],
+}
+
+
+@pytest.mark.parametrize("default", DTYPES[:3])
+@pytest.mark.parametrize("name", MADE)
+def test_what_makes_tensors(name: str, default: Any) -> None:
+    def shown(result: Any) -> Any:
+        if name == "empty" and isinstance(result, tg.Tensor):
+            result.detach().zero_()
+        return result
+
+    door = getattr(tg, name)
+    tg.set_default_dtype(default)
+    try:
+        for device in ("cpu", "emulated"):
+            for args, options in MADE[name]:
+                with tg.device(device):
+                    got = outcome(lambda *a, **o: shown(door(*a, **o)), list(args), options)
+                    plain = outcome(lambda *a, **o: shown(door.plain(*a, **o)), list(args), options)
+                assert got == plain, (args, options, device)
+    finally:
+        tg.set_default_dtype(tg.float32)
+
+
+def test_what_makes_tensors_like_others() -> None:
+    for name in ("zeros_like", "ones_like"):
+        for x in (
+            made((2, 3)),
+            made((), tg.int64),
+            made((3, 2)).T,
+            made((0, 2)),
+            made((1,) * 9),
+            1.0,
+        ):
+            for args, options in LIKE:
+                assert_alike(name, [x, *args], options)
+    for emulated in (made((2, 3)).to("emulated"), made((2, 3), tg.float16)):
+        assert_alike("zeros_like", [emulated], {})
+    x = tg.empty_like(made((3, 2)).T)
+    assert x.shape == (2, 3) and x.is_contiguous() and x.dtype is tg.float32
+
+
+def test_gather_and_index_select() -> None:
+    square, cube = made((4, 4)), made((2, 3, 5))
+    indices: list[Any] = [
+        *[tg.tensor(i) for i in (0, [0, 1], [[0, 1], [3, 2]], [[4]], [[-1]], [[0] * 5] * 2, [])],
+        *[tg.tensor([[[0], [1]]]), tg.zeros((2, 3, 0), dtype=tg.int64), tg.ones((1, 4)), None, [0]],
+        *[tg.tensor([[1, 0, 3, 2]] * 4).T, tg.tensor([[0, 1]], dtype=tg.int32), tg.tensor([-1])],
+        *[tg.tensor([1, 1, 0], dtype=d) for d in (tg.int64, tg.int32, tg.bool)],
+    ]
+    tensors = [square, square.T, cube, made(()), made((0, 3)), square.long(), square.half()]
+    for x in [*tensors, square.detach().requires_grad_(), cube.detach().requires_grad_()]:
+        for index in indices:
+            for name in ("gather", "index_select"):
+                for dim in (0, 1, -1, 3, True):
+                    assert_alike(name, [x, dim, index], {})
+                assert_alike(name, [x], {"dim": 0, "index": index})
+                assert_alike(name, [x, 0], {"index": index, "wrong": 1})
+
+
 def test_cat_and_stack() -> None:
     x, y = made((4, 4)), made((4, 4), seed=1)
     leaf = made((4, 4)).requires_grad_()
@@ -550,6 +805,41 @@ USUAL: list[tuple[str, list[Any], dict[str, Any]]] = [
     ("zero_", [made((4, 4))], {}),
     ("copy_", [made((4, 4)), made((4, 4))], {}),
     ("__setitem__", [made((4, 4)), 0, 1.0], {}),
+    ("addmm", [made((4,)), made((3, 4)), made((4, 4))], {"beta": 0.5}),
+    ("baddbmm", [made((2, 3, 3)), made((2, 3, 4)), made((2, 4, 3))], {}),
+    ("mv", [made((3, 4)), made((4,))], {}),
+    ("dot", [made((4,)), made((4,))], {}),
+    ("outer", [made((4,)), made((3,))], {}),
+    ("add", [made((4, 4)), made((4, 4))], {"alpha": 2}),
+    ("addcmul", [made((4, 4)), made((4, 4)), made((4, 4))], {"value": 0.5}),
+    ("lerp", [made((4, 4)), made((4, 4)), 0.3], {}),
+    ("clamp_min", [made((4, 4)), 0], {}),
+    ("clamp_max", [made((4, 4)), 0.5], {}),
+    ("gather", [made((4, 4)), 0, tg.tensor([[0, 1, 2, 3]])], {}),
+    ("index_select", [made((4, 4)), 1, tg.tensor([0, 1])], {}),
+    ("__getitem__", [made((4, 4)), tg.tensor([0, 1])], {}),
+    ("__getitem__", [made((4, 4)), made((4, 4)) > 0], {}),
+    ("__setitem__", [made((4, 4)), tg.tensor([0, 1]), 0.0], {}),
+    ("max", [tg.ones((4, 4))], {}),
+    ("amax", [tg.ones((4, 4)), 1], {}),
+    ("prod", [tg.ones((4, 4))], {}),
+    ("any", [made((4, 4)) > 0], {}),
+    ("all", [made((4, 4)), 1], {}),
+    ("var", [made((4, 4)), 1], {}),
+    ("std", [made((4, 4))], {}),
+    ("norm", [made((4, 4))], {"dim": 1}),
+    ("argmax", [made((4, 4))], {}),
+    ("clone", [made((4, 4))], {}),
+    ("double", [made((4, 4))], {}),
+    ("long", [tg.ones((4, 4))], {}),
+    ("to", [made((4, 4))], {"dtype": tg.float64}),
+    ("zeros", [2, 3], {}),
+    ("ones", [(2, 3)], {"dtype": tg.int64}),
+    ("empty", [2], {"device": None}),
+    ("full", [(2, 3), 1.5], {}),
+    ("arange", [10], {}),
+    ("tensor", [[[1.0, 2.0], [3.0, 4.0]]], {}),
+    ("zeros_like", [made((2, 3))], {}),
     ("softmax", [made((4, 4)), -1], {}),
     ("log_softmax", [made((4, 4))], {"dim": 1}),
     ("pow", [made((4, 4)), 2], {}),

@@ -187,15 +187,20 @@ class Placed:
 # ---- running a call ----
 
 
-def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call, place: Any,
-        where: str) -> list[bytes]:  # fmt: skip
-    """Run one call; returns the bytes of its outputs, after checking them."""
+def launched(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call,
+             place: Any, where: str) -> list[Placed]:  # fmt: skip
+    """Run one call; returns its arrays."""
     placed: list[Placed] = []
+    watched = contextlib.ExitStack()
 
     def put(argument: Any) -> int:
         default = numpy_dtype(dtype or "float64")
-        placed.append(Placed(memory, argument, default, len(placed), place))
-        return placed[-1].address
+        array = Placed(memory, argument, default, len(placed), place)
+        placed.append(array)
+        if hasattr(library, "watch"):  # the checked build: bounds are known where arrays are
+            library.watch(array.address, array.nbytes)
+            watched.callback(library.forget, array.address)
+        return array.address
 
     arguments: list[Any] = []
     for argument in call:
@@ -207,11 +212,19 @@ def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Ca
             arguments.append(0 if argument is None else argument)
     name = entry.launcher if dtype is None else f"{entry.launcher}_{dtype}"
     try:
-        getattr(library, name)(*arguments, 0)
+        with watched:
+            getattr(library, name)(*arguments, 0)
     except RuntimeError as error:
         raise AssertionError(f"{where}: {error}") from error
+    return placed
+
+
+def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call, place: Any,
+        where: str) -> list[bytes]:  # fmt: skip
+    """Run one call; returns the bytes of its outputs, after checking them."""
     results = []
-    for index, array in enumerate(placed):
+    arrays = launched(library, memory, entry, dtype, call, place, where)
+    for index, array in enumerate(arrays):
         content, problem = array.finish()
         assert problem is None, f"{where}: array argument {index}: {problem}"
         if isinstance(array.argument, (Out, Update)):

@@ -52,6 +52,18 @@ CASES: dict[str, tuple[tuple, tuple, dict[str, Any]]] = {
     "3d, one filter": ((2, 3, 5, 6, 7), (1, 3, 3, 3, 3), {"padding": 1, "dilation": (1, 1, 2)}),
     "3d, strips": ((1, 16, 20, 24, 25), (8, 16, 3, 3, 3), {"padding": 1}),
 }
+# By Winograd's algorithm, where there are as many channels and filters.
+WINOGRAD: dict[str, tuple[tuple, tuple, dict[str, Any]]] = {
+    "Winograd": ((3, 33, 10, 9), (38, 33, 3, 3), {"padding": 1}),
+    "Winograd, small images": ((17, 64, 4, 4), (70, 64, 3, 3), {"padding": 1}),
+    "Winograd, 64 terms and more": ((9, 150, 7, 7), (34, 150, 3, 3), {"padding": 1}),
+    "Winograd, no padding": ((2, 32, 13, 18), (32, 32, 3, 3), {}),
+    "Winograd, paddings": ((2, 32, 9, 21), (32, 32, 3, 3), {"padding": (3, 0)}),
+    "Winograd, strips": ((2, 32, 35, 38), (33, 32, 3, 3), {"padding": 1}),
+    "Winograd, long rows": ((1, 32, 3, 601), (32, 32, 3, 3), {"padding": 1}),
+    "Winograd, groups": ((3, 64, 8, 8), (80, 32, 3, 3), {"padding": 1, "groups": 2}),
+}
+CASES |= WINOGRAD
 
 
 def geometry_of(dims: int, options: dict[str, Any]) -> Geometry:
@@ -87,7 +99,8 @@ def error(result: np.ndarray, exact: np.ndarray) -> tuple[float, float]:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", CASES)
 def test_convolutions_are_as_exact_as_the_bodies(name: str, level: str) -> None:
-    """And have the same bits on several threads, and elsewhere in memory."""
+    """But by Winograd's algorithm the rounding errors of the transforms come on top. And they have
+    the same bits on several threads, and elsewhere in memory."""
     native.compiled.use(level)
     for op, arrays, options in calls_of(name):
         wide = [None if a is None else a.astype("float64") for a in arrays]
@@ -102,8 +115,10 @@ def test_convolutions_are_as_exact_as_the_bodies(name: str, level: str) -> None:
         assert results[0].shape == exact.shape
         assert results[0].dtype == np.float32
         (largest, square), (of_body, square_of_body) = error(results[0], exact), error(body, exact)
-        assert largest <= 1.3 * of_body + 3
-        assert square <= 1.3 * square_of_body + 0.4
+        times = 2 if name in WINOGRAD and op != "convolution_weight" else 1.4
+        times *= 1.4 if level == "v2" else 1  # which rounds products, too: the bodies' library does not
+        assert largest <= times * of_body + 1, op
+        assert square <= times * square_of_body, op
 
 
 def test_long_sums_keep_their_digits() -> None:
@@ -126,22 +141,28 @@ def test_long_sums_keep_their_digits() -> None:
         assert error(mine, exact)[1] <= 1.3 * error(body, exact)[1]
 
 
-def test_infinities_and_nan_reach_what_they_do_in_the_bodies() -> None:
-    """Also where rows end: what is no place must not be multiplied."""
-    for filters in (3, 9):
-        geometry = geometry_of(2, {"padding": 1})
-        random = np.random.default_rng(0)
-        x, w, g = (
-            random.standard_normal(shape).astype("float32")
-            for shape in ((2, 4, 9, 21), (filters, 4, 3, 3), (2, filters, 9, 21))
-        )
-        x[0, 1, 0, 20], x[1, 2, 8, 0], x[1, 3, 4, 20] = np.inf, np.nan, -np.inf
-        for op, arrays, options in (
-            ("convolution", (x, w, None), {"out": (9, 21), "geometry": geometry}),
-            ("convolution_weight", (x, g), {"kernel": (3, 3), "geometry": geometry}),
-        ):
-            mine, body = (run[op](*arrays, **options) for run in (tg.device("cpu").ops, plain))
-            np.testing.assert_array_equal(np.isfinite(mine), np.isfinite(body))
+@pytest.mark.parametrize(("channels", "filters"), [(4, 3), (4, 9), (40, 36)])
+def test_infinities_and_nan_reach_what_they_do_in_the_bodies(channels: int, filters: int) -> None:
+    """Also where rows end: what is no place must not be multiplied. Nor may they reach all results
+    of a tile of Winograd's algorithm."""
+    geometry = geometry_of(2, {"padding": 1})
+    random = np.random.default_rng(0)
+    x, w, g = (
+        random.standard_normal(shape).astype("float32")
+        for shape in ((2, channels, 9, 21), (filters, channels, 3, 3), (2, filters, 9, 21))
+    )
+    x[0, 1, 0, 20], x[1, 2, 8, 0], x[1, 3, 4, 20] = np.inf, np.nan, -np.inf
+    huge = np.full_like(g, 3e38)
+    g[0, 1, 0, 20], g[1, 2, 8, 0] = np.inf, -np.inf
+    small = np.full_like(w, 1e-4 / filters)
+    for op, arrays, options in (
+        ("convolution", (x, w, None), {"out": (9, 21), "geometry": geometry}),
+        ("convolution_input", (g, w), {"size": (9, 21), "geometry": geometry}),
+        ("convolution_input", (huge, small), {"size": (9, 21), "geometry": geometry}),
+        ("convolution_weight", (x, huge / 1e9), {"kernel": (3, 3), "geometry": geometry}),
+    ):
+        mine, body = (run[op](*arrays, **options) for run in (tg.device("cpu").ops, plain))
+        np.testing.assert_array_equal(np.isfinite(mine), np.isfinite(body))
 
 
 def test_convolutions_read_arrays_of_any_layout() -> None:

@@ -98,6 +98,20 @@ def test_a_long_sum_keeps_its_digits() -> None:
         np.testing.assert_allclose(got, exact, rtol=3e-7)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_sums_of_columns_are_as_exact_as_the_body(dtype: str, level: str) -> None:
+    native.compiled.use(level)
+    mine, body = tg.device("cpu").ops["column_sum"], plain["column_sum"]
+    for shape in ((1, 10), (16, 1), (3, 5), (64, 84), (700, 3), (130, 2100)):
+        x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+        x = x.astype(dtypes.dtype(dtype))
+        exact = body(x.astype("float64"))
+        off, allowed = (np.abs(y(x).astype("float64") - exact).max() for y in (mine, body))
+        assert (mine(x).dtype, mine(x).shape) == (x.dtype, exact.shape)
+        assert off <= allowed + np.abs(exact).max() * float(np.finfo("float32").eps) / 2
+
+
 def test_reductions_that_are_not_served_are_declined() -> None:
     calls: list[Any] = []
     total, spread = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import itertools
@@ -755,6 +756,40 @@ def test_a_decorated_generator_keeps_its_mode_to_itself() -> None:
     assert tg.is_grad_enabled()
     with pytest.raises(StopIteration, match="done"):
         next(steps)
+
+
+def test_a_mode_is_for_functions_and_left_once_for_each_time_it_was_entered() -> None:
+    with pytest.raises(TypeError, match=r"\[enable_grad\] decorates functions, got float"):
+        tg.enable_grad()(2.5)  # type: ignore[type-var]
+    assert isinstance(tg.no_grad(None), tg.no_grad)
+    with pytest.raises(TypeError):
+        tg.no_grad(len, len)
+    switch = tg.no_grad()
+    with pytest.raises(IndexError):
+        switch.__exit__(None, None, None)
+    with switch:
+        tg.set_grad_enabled(True)
+        assert tg.is_grad_enabled()
+        with tg.inference_mode(), tg.inference_mode(False):
+            assert (tg.is_grad_enabled(), tg.is_inference_mode_enabled()) == (True, False)
+    assert tg.is_grad_enabled()
+    with pytest.raises(IndexError):
+        switch.__exit__(None, None, None)
+
+
+def test_a_task_keeps_its_mode_while_others_run() -> None:
+    async def look(first: bool) -> list[bool]:
+        seen = []
+        with tg.set_grad_enabled(first):
+            for _ in range(3):
+                await asyncio.sleep(0)
+                seen.append(tg.is_grad_enabled())
+        return [*seen, tg.is_grad_enabled()]
+
+    async def both() -> list[list[bool]]:
+        return await asyncio.gather(look(False), look(True))
+
+    assert asyncio.run(both()) == [[False, False, False, True], [True] * 4]
 
 
 def test_set_grad_enabled_works_at_once() -> None:

@@ -9,8 +9,8 @@
 constexpr int tile_rows = 6;
 constexpr int tile_vectors(int width) { return width == 16 ? 4 : 2; }
 
-// So many products are added up in a register, then the sum is added to others in memory: long sums
-// keep their digits, and what a tile reads stays in the first cache.
+// At most so many products are added up in a register, then the sum is added to others in memory: long
+// sums keep their digits, and what a tile reads stays in the first cache.
 constexpr int64_t terms_at_once = 64;
 
 // Images with a border of zeros, copied for each piece. Neighbouring results read elements that lie
@@ -71,13 +71,14 @@ struct Phase {
 struct Correlation {
     Source source;
     Pieces pieces;
-    const float* weights;  // by group, phase, terms_at_once, tile_rows filters
+    const float* weights;  // by group, phase, at_once terms, tile_rows filters
     int64_t group_weights;
     const float* bias;  // or null
     float* result;
     int64_t result_plane;    // the size of a result image
     int64_t unit_stride;     // of results, along the strips' axis
     int64_t apart;           // of a phase's results, along the last
+    int64_t at_once;         // terms, up to terms_at_once
     int phases;
     const Phase* phase;
     int64_t panels;          // of a piece, as many places as a tile has
@@ -95,6 +96,7 @@ struct WeightGradient {
     const float* gradients;  // of the results: (images, groups * filters, places)
     int64_t filters, places;
     int64_t taps;               // elements of the kernel
+    int64_t at_once;            // places, up to terms_at_once
     const int32_t* offsets;     // of each channel and tap of those copied at once
     const int32_t* positions;   // of all places of a piece, in the source
     int64_t strip_places;       // of an image, in a piece

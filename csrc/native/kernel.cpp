@@ -8,7 +8,9 @@
 #include <cstring>
 
 #include "doors.h"
+#include "elementwise.h"
 #include "level.h"
+#include "spread.h"
 
 namespace {
 
@@ -21,14 +23,47 @@ struct Kernel {
     int index;
 };
 
+const Entry& entry_of(PyObject* kernel) {
+    const Kernel& of = *reinterpret_cast<Kernel*>(kernel);
+    return of.table().each[of.index];
+}
+
 PyObject* call(PyObject* self, PyObject* const* given, size_t count, PyObject* keywords) {
     const Kernel& kernel = *reinterpret_cast<Kernel*>(self);
-    const Entry& entry = kernel.table().each[kernel.index];
-    PyObject* result = kernel.door(entry, given, PyVectorcall_NARGS(count), keywords);
+    PyObject* result = kernel.door(entry_of(self), given, PyVectorcall_NARGS(count), keywords);
     if (result != nullptr || PyErr_Occurred()) {
         return result;
     }
     return PyObject_Vectorcall(kernel.plain, given, count, keywords);
+}
+
+bool run_flat(PyObject* kernel, int type, void* const* arrays, int64_t size) {
+    const Entry& entry = entry_of(kernel);
+    const Loop loop = type == NPY_FLOAT32 ? entry.float32 : type == NPY_FLOAT64 ? entry.float64 : nullptr;
+    if (loop == nullptr) {
+        return false;
+    }
+    Spread spread;
+    spread.length = spread.sizes[0] = size;
+    void* all[max_inputs + 2];
+    for (int k = 0; k < entry.arrays; ++k) {
+        all[k] = arrays[k];
+        spread.steps[k][0] = 1;
+    }
+    all[entry.arrays] = &spread;
+    loop(all, nullptr, 0, size);
+    return true;
+}
+
+// run_flat, in a capsule, of what is elementwise and takes nothing but arrays; else None.
+PyObject* loop_of_kernel(PyObject* self, void*) {
+    const Entry& entry = entry_of(self);
+    const bool flat = reinterpret_cast<Kernel*>(self)->door == broadcast && entry.keyword == nullptr &&
+                      std::strcmp(entry.name, "power") != 0 && std::strcmp(entry.name, "where") != 0;
+    if (!flat) {
+        Py_RETURN_NONE;
+    }
+    return PyCapsule_New(reinterpret_cast<void*>(run_flat), TAPEGRAD_FLAT_LOOP, nullptr);
 }
 
 struct Family {
@@ -94,6 +129,11 @@ PyMemberDef members[] = {
     {nullptr, 0, 0, 0, nullptr},
 };
 
+PyGetSetDef getset[] = {
+    {"loop", loop_of_kernel, nullptr, "Of what is elementwise: see csrc/native/elementwise.h.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
 PyType_Slot slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(new_kernel)},
     {Py_tp_dealloc, reinterpret_cast<void*>(delete_kernel)},
@@ -101,6 +141,7 @@ PyType_Slot slots[] = {
     {Py_tp_clear, reinterpret_cast<void*>(clear)},
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_members, members},
+    {Py_tp_getset, getset},
     {Py_tp_doc, const_cast<char*>("Kernel(name, plain): the operation, by loops where they serve.")},
     {0, nullptr},
 };

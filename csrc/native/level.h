@@ -16,6 +16,7 @@
     TABLE(embedding, embedding)            \
     TABLE(index, index)                    \
     TABLE(losses, losses)                  \
+    TABLE(maxima, pool)                    \
     TABLE(norm, norm)                      \
     TABLE(pick, pick)                      \
     TABLE(pool, pool)                      \
@@ -29,7 +30,7 @@
 struct Level {
     const char* name;
     int vector_width;
-    const Loops& steps;
+    const Loops &steps, &winograd;
 #define TABLE(name, door) const Loops& name;
     TAPEGRAD_TABLES
 #undef TABLE

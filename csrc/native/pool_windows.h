@@ -15,11 +15,16 @@ struct Windows {
     }
     int64_t end(int64_t window) const {
         const int64_t room = size - start(window);
+        if (room > dilation * (kernel - 1)) {
+            return kernel;
+        }
         const int64_t fit = room <= 0 ? 0 : (room + dilation - 1) / dilation;
         return fit < kernel ? fit : kernel;
     }
     int64_t reach() const { return (out - 1) * stride + dilation * (kernel - 1) + 1; }
 };
+
+constexpr int largest_kernel = 256;  // of maxima, as a byte says which element it is
 
 struct MaximaAlong {
     Windows windows;

@@ -6,21 +6,6 @@
 
 namespace {
 
-// Where a kernel may stand in the place of a function that a rule calls, the rule is Python's.
-bool is_cpu(const Node* node) {
-    static PyObject* known = nullptr;
-    if (node->device == known) {
-        return true;
-    }
-    Ref type(PyObject_GetAttrString(node->device, "type"));
-    if (!type || !PyUnicode_Check(type.object) || PyUnicode_CompareWithASCIIString(type, "cpu") != 0) {
-        PyErr_Clear();
-        return false;
-    }
-    known = node->device;
-    return true;
-}
-
 // The shape of what an edge leads to.
 bool read_shape(const Node* node, int i, Sizes& shape) {
     PyObject *edge = edge_of(node, i), *tuple = nullptr;
@@ -196,6 +181,20 @@ PyObject* of_square(const Node* node, int, PyObject* g) {
 }
 
 }  // namespace
+
+bool is_cpu(const Node* node) {
+    static PyObject* known = nullptr;
+    if (node->device == known) {
+        return true;
+    }
+    Ref type(PyObject_GetAttrString(node->device, "type"));
+    if (!type || !PyUnicode_Check(type.object) || PyUnicode_CompareWithASCIIString(type, "cpu") != 0) {
+        PyErr_Clear();
+        return false;
+    }
+    known = node->device;
+    return true;
+}
 
 const RuleEntry array_rules[] = {
     {"clip", of_clip},           {"concatenate", of_concatenate}, {"exp", of_exp},

@@ -42,8 +42,6 @@ Ref as_result(Ref value, PyObject* device) {
     return Ref(PyObject_CallMethodOneArg(device, names.asarray, value));
 }
 
-PyObject* new_storage() { return engine.storage->tp_alloc(engine.storage, 0); }
-
 // The array or object that an array's memory belongs to; null where only Python can tell.
 PyObject* memory_of(PyObject* array) {
     while (PyObject* base = PyArray_BASE(as_array(array))) {
@@ -78,7 +76,7 @@ bool add_alias(Storage* storage, PyObject* tensor) {
 bool become_view(PyObject* view, PyObject* base) {
     Tensor *mine = as_tensor(view), *others = as_tensor(base);
     if (!is_set(others->storage)) {
-        Py_XSETREF(others->storage, new_storage());
+        Py_XSETREF(others->storage, make_storage());
         if (!others->storage) {
             return false;
         }
@@ -128,7 +126,7 @@ Ref saved_tuple(const Operands& operands, PyObject* y, PyObject* const* paramete
 
 // A node for a result, without what leads from it.
 Ref new_node(Caller& caller, PyObject* device, PyObject* array) {
-    Ref owner(engine.node->tp_alloc(engine.node, 0));
+    Ref owner(make_node());
     Node* node = as_node(owner);
     if (!owner || !tick(engine.clock, node->serial)) {
         return Ref();
@@ -161,7 +159,7 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
     PyObject* y = caller.saves_output ? array : nullptr;
     if (y) {
         if (!is_set(result->storage)) {
-            Py_XSETREF(result->storage, new_storage());
+            Py_XSETREF(result->storage, make_storage());
             if (!result->storage) {
                 return false;
             }
@@ -210,20 +208,36 @@ bool record(Operands& operands, Tensor* result, PyObject* const* parameters, PyO
 
 bool is_ufunc(PyObject* object) { return std::strcmp(Py_TYPE(object)->tp_name, "numpy.ufunc") == 0; }
 
-// Whether no function in Python stands between this and a function of NumPy's.
-bool is_bare(Caller& caller, PyObject* implementation) {
-    if (implementation == caller.bare) {
-        return true;
+FlatLoop* loop_of(PyObject* implementation) {
+    Ref capsule(PyObject_GetAttr(implementation, names.loop));
+    if (!capsule || !PyCapsule_IsValid(capsule, TAPEGRAD_FLAT_LOOP)) {
+        return nullptr;
     }
-    bool bare = is_ufunc(implementation);
-    if (!bare && PyObject_HasAttr(implementation, names.plain)) {
-        Ref plain(PyObject_GetAttr(implementation, names.plain));
-        bare = plain && is_ufunc(plain);
+    return reinterpret_cast<FlatLoop*>(PyCapsule_GetPointer(capsule, TAPEGRAD_FLAT_LOOP));
+}
+
+// Finds out how this implementation computes.
+void look_at(Caller& caller, PyObject* implementation) {
+    if (implementation == caller.known) {
+        return;
     }
-    if (bare) {
-        Py_XSETREF(caller.bare, Py_NewRef(implementation));
+    Ref plain(PyObject_GetAttr(implementation, names.plain));  // behind loops
+    PyErr_Clear();
+    const auto is_either = [&](auto test) { return test(implementation) || (plain && test(plain.object)); };
+    caller.is_numpys = is_either([&](PyObject* object) { return object == caller.ufunc; });
+    caller.bare = is_either(is_ufunc);
+    caller.loop = caller.inputs == 1 && PyTuple_GET_SIZE(caller.parameters) == 0 ? loop_of(implementation) : nullptr;
+    PyErr_Clear();
+    Py_XSETREF(caller.known, Py_NewRef(implementation));
+}
+
+// The value, where it is computed here and not by a call. Null without an error where it is not.
+Ref compute(Caller& caller, PyObject* implementation, PyObject* const* operands) {
+    look_at(caller, implementation);
+    if (caller.is_numpys) {
+        return Ref(caller.compute(operands));
     }
-    return bare;
+    return Ref(caller.loop ? compute_flat(*caller.loop, implementation, operands[0]) : nullptr);
 }
 
 PyObject* quiet_function(const char* name) {
@@ -234,7 +248,7 @@ PyObject* quiet_function(const char* name) {
 }  // namespace
 
 PyObject* new_tensor(PyObject* array, PyObject* device) {
-    PyObject* self = engine.tensor->tp_alloc(engine.tensor, 0);
+    PyObject* self = make_tensor();
     if (self) {
         as_tensor(self)->array = Py_NewRef(array);
         as_tensor(self)->device = Py_NewRef(device);
@@ -251,25 +265,12 @@ bool is_recording() {
     return recording == Py_True;
 }
 
-// Whether this is how NumPy computes it, so that a loop of ours may.
-static bool runs_ufunc(Caller& caller, PyObject* implementation) {
-    if (implementation == caller.accepted) {
-        return true;
-    }
-    bool same = implementation == caller.ufunc;
-    if (!same && caller.ufunc && PyObject_HasAttr(implementation, names.plain)) {  // it has loops, too
-        Ref plain(PyObject_GetAttr(implementation, names.plain));
-        same = plain && plain.object == caller.ufunc;
-    }
-    if (same) {
-        Py_XSETREF(caller.accepted, Py_NewRef(implementation));
-    }
-    return same;
-}
-
 bool is_numpys(Caller& caller, PyObject* device) {
     PyObject* implementation = PyDict_GetItemWithError(caller.implementations, device);
-    return caller.compute && implementation && runs_ufunc(caller, implementation);
+    if (implementation) {
+        look_at(caller, implementation);
+    }
+    return implementation && caller.is_numpys;
 }
 
 Ref call_quietly(PyObject* const* function, Py_ssize_t arguments) {
@@ -278,11 +279,15 @@ Ref call_quietly(PyObject* const* function, Py_ssize_t arguments) {
     return Ref(caller ? PyObject_Vectorcall(caller, function, size_t(1 + arguments), nullptr) : nullptr);
 }
 
-bool note_change(Tensor* tensor, PyObject* op) {
+bool own_storage(Tensor* tensor) {
     if (!is_set(tensor->storage)) {
-        Py_XSETREF(tensor->storage, new_storage());
+        Py_XSETREF(tensor->storage, make_storage());
     }
-    return tensor->storage && Ref(change(tensor->storage, op));
+    return tensor->storage;
+}
+
+bool note_change(Tensor* tensor, PyObject* op) {
+    return own_storage(tensor) && Ref(change(tensor->storage, op));
 }
 
 // Whether a warning or an error of NumPy's could reach the user's program: see tapegrad.core.quiet.
@@ -409,21 +414,18 @@ PyObject* run(Caller& caller, PyObject* const* given, Py_ssize_t count, PyObject
         return nullptr;
     }
     PyObject* implementation = PyDict_GetItemWithError(caller.implementations, operands.device);
-    if (!implementation || (!caller.view && !is_quiet())) {
+    if (!implementation) {
         return nullptr;
     }
-    Ref value, all;
-    if (caller.compute && runs_ufunc(caller, implementation)) {
-        value = Ref(caller.compute(operands.values));
-        if (!value && PyErr_Occurred()) {
+    Ref value = compute(caller, implementation, operands.values), all;
+    if (!value) {
+        if (PyErr_Occurred() || (!caller.view && !is_quiet())) {
             return nullptr;
         }
-    }
-    if (!value) {
         PyObject* arguments[1 + most_arguments];
         std::memcpy(arguments + 1, operands.values, size_t(count) * sizeof(PyObject*));
         std::memcpy(arguments + 1 + count, given + count, size_t(parameters) * sizeof(PyObject*));
-        if (count <= 2 && parameters == 0 && is_bare(caller, implementation)) {
+        if (count <= 2 && parameters == 0 && caller.bare) {
             arguments[0] = implementation;
             value = call_quietly(arguments, count);
         } else {

@@ -75,7 +75,7 @@ PyObject* new_caller(PyTypeObject* type, PyObject* given, PyObject* options) {
 
 #define EACH_REFERENCE(DO)                                                              \
     DO(dict) DO(plain) DO(declared) DO(implementations) DO(parameters) DO(into) DO(backward) \
-    DO(named) DO(ufunc) DO(accepted) DO(bare)
+    DO(named) DO(ufunc) DO(known)
 
 int traverse_caller(PyObject* self, visitproc visit, void* arg) {
     Caller& caller = *reinterpret_cast<Caller*>(self);

@@ -66,12 +66,8 @@ bool read_bound(PyObject* given, double absent, Ref& bound, double& value) {
     return is_number(given, value) && !std::isnan(value);
 }
 
-// clamp(input, min, max) between numbers
-PyObject* serve_clamp(Door& door, const Given& given) {
-    PyObject* places[3];
-    if (!given.place({"input", "min", "max"}, places)) {
-        return nullptr;
-    }
+// input, min, max, of which the bounds are numbers
+PyObject* clamp(Door& door, PyObject* const* places) {
     PyArrayObject* x = array_in(places[0]);
     Ref low, high;
     double least, most;
@@ -94,6 +90,29 @@ PyObject* serve_clamp(Door& door, const Given& given) {
     return PyErr_Occurred() ? nullptr : run_used(used, places[0], low, high);
 }
 
+PyObject* serve_clamp(Door& door, const Given& given) {
+    PyObject* places[3];
+    return given.place({"input", "min", "max"}, places) ? clamp(door, places) : nullptr;
+}
+
+PyObject* serve_clamp_min(Door& door, const Given& given) {
+    PyObject* places[2];
+    if (!given.place({"input", "min"}, places)) {
+        return nullptr;
+    }
+    PyObject* const ordered[] = {places[0], places[1], nullptr};
+    return clamp(door, ordered);
+}
+
+PyObject* serve_clamp_max(Door& door, const Given& given) {
+    PyObject* places[2];
+    if (!given.place({"input", "max"}, places)) {
+        return nullptr;
+    }
+    PyObject* const ordered[] = {places[0], nullptr, places[1]};
+    return clamp(door, ordered);
+}
+
 }  // namespace
 
 const DoorEntry choice_doors[] = {
@@ -101,5 +120,7 @@ const DoorEntry choice_doors[] = {
     {"indexing.where.select_where", serve_where, {"where"}},
     {"indexing.where.where_method", serve_where_method, {"where"}},
     {"pointwise.arithmetic.clamp", serve_clamp, {"clip"}},
+    {"pointwise.arithmetic.clamp_max", serve_clamp_max, {"clip"}},
+    {"pointwise.arithmetic.clamp_min", serve_clamp_min, {"clip"}},
     {nullptr, nullptr, {}},
 };

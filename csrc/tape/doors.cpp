@@ -4,10 +4,14 @@
 
 #include "callable.h"
 
+#include <algorithm>
+
 namespace {
 
 const DoorEntry* const all_doors[] = {view_doors, reduction_doors, join_doors, product_doors,
-                                      choice_doors, pass_doors,      row_doors,  extreme_doors};
+                                      choice_doors, pass_doors,      row_doors,  extreme_doors,
+                                      in_place_doors, creation_doors, copy_doors,
+                                      fold_doors, chunk_doors};
 
 const DoorEntry* find_door(const char* name) {
     for (const DoorEntry* entry : all_doors) {
@@ -180,6 +184,20 @@ bool Given::place(const char* const* names, PyObject** places, int named, int po
     return true;
 }
 
+int known_dtype(PyObject* object) {
+    if (!object || !PyArray_DescrCheck(object)) {
+        return -1;
+    }
+    const PyArray_Descr* descr = reinterpret_cast<PyArray_Descr*>(object);
+    for (int known : {NPY_FLOAT32, NPY_FLOAT64, NPY_INT64, NPY_BOOL, NPY_INT32, NPY_FLOAT16, NPY_UINT8,
+                      NPY_INT8, NPY_INT16}) {
+        if (descr->type_num == known && PyArray_ISNBO(descr->byteorder)) {
+            return known;
+        }
+    }
+    return -1;
+}
+
 bool read_int(PyObject* object, npy_intp& value) {
     if (!object || !PyLong_CheckExact(object)) {
         return false;
@@ -265,6 +283,15 @@ bool Sizes::read(PyObject* const* given, Py_ssize_t number) {
             return false;
         }
     }
+    return true;
+}
+
+bool Sizes::read(PyArrayObject* array) {
+    count = PyArray_NDIM(array);
+    if (count > most_axes) {
+        return false;
+    }
+    std::copy_n(PyArray_DIMS(array), count, values);
     return true;
 }
 

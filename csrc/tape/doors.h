@@ -7,7 +7,9 @@
 
 #include "tape.h"
 
-constexpr int most_used = 4, most_axes = 8;
+#include <vector>
+
+constexpr int most_used = 5, most_axes = 8;
 
 // A primitive that a door calls, and what computes it.
 struct Used {
@@ -54,7 +56,8 @@ struct DoorEntry {
 };
 
 extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
-    pass_doors[], row_doors[], extreme_doors[];
+    pass_doors[], row_doors[], extreme_doors[], in_place_doors[],
+    creation_doors[], copy_doors[], fold_doors[], chunk_doors[];
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses
@@ -74,6 +77,13 @@ inline bool is_float(PyArrayObject* array) {  // and wide enough to compute in
     return PyArray_TYPE(array) == NPY_FLOAT32 || PyArray_TYPE(array) == NPY_FLOAT64;
 }
 
+bool is_cpu(const Node* node);  // else a kernel may stand in the place of what a rule in C computes
+
+inline bool has_node(PyObject* object) {
+    return object && is_tensor(object) && is_set(as_tensor(object)->node);
+}
+
+int known_dtype(PyObject* object);  // the number of a dtype of NumPy's own that tensors have; or -1
 bool read_int(PyObject* object, npy_intp& value);                   // an int, nothing that acts as one
 bool read_flag(PyObject* object, bool& value);                      // True or False; keeps it if null
 bool read_axis(PyObject* object, int dimensions, int& axis);        // non-negative then
@@ -85,6 +95,7 @@ struct Sizes {
     int count = 0;
     npy_intp values[most_axes];
 
+    bool read(PyArrayObject* array);                      // those of an array
     bool read(PyObject* const* given, Py_ssize_t count);  // ints, or one tuple or list of them
     bool complete(npy_intp elements);                     // works one -1 out
     Ref tuple() const { return Ref(PyArray_IntTupleFromIntp(count, values)); }
@@ -102,6 +113,7 @@ PyObject* run_used(Used& used, const Values&... values) {
 // The views that others are made of, too.
 PyObject* reshaped(Used& used, PyObject* tensor, const Sizes& shape);
 PyObject* part_of(Used& used, PyObject* tensor, PyObject* index);
+PyObject* broadcast(Used& used, PyObject* tensor, Sizes shape);  // a size of -1 stays
 
 // The sum, or the mean, of a tensor of floats.
 PyObject* reduced(Used& used, PyObject* tensor, unsigned axes, bool keep, bool mean);
@@ -118,3 +130,22 @@ struct Place {
     bool find(PyArrayObject* array, PyObject* index);  // false for other indices
     Ref view(PyObject* array) const;
 };
+
+// Where the index tensors of an index lead: to so many bytes at each of these places in an array.
+struct Chunks {
+    npy_intp size = 0;
+    Sizes shape;  // of the part
+    std::vector<npy_intp> offsets;
+
+    // False where the index is none of int64 tensors alike, behind whole dimensions, or a mask of the
+    // tensor's shape; where it leads out of the tensor; and for many places.
+    bool find(PyObject* tensor, PyObject* index);
+    Ref read_from(PyArrayObject* array) const;
+    void write_to(PyArrayObject* array, PyArrayObject* part) const;
+
+private:
+    bool find_true(PyArrayObject* array, PyArrayObject* mask);
+    bool find_rows(PyArrayObject* array, PyArrayObject* const* indices, int axis, int count);
+};
+
+PyObject* picked(Used& used, PyObject* tensor, PyObject* index);  // x[index] of index tensors

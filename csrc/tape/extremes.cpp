@@ -1,5 +1,5 @@
 // Doors to the largest and the smallest along a dimension, with where they stand.
-#include "doors.h"
+#include "folds.h"
 
 #include <algorithm>
 #include <type_traits>
@@ -49,17 +49,25 @@ struct Search {
     PyArrayObject* x = nullptr;
     int axis = 0;
     bool keep = false;
-    npy_intp outer = 1, inner = 1;
+    npy_intp outer = 1, length = 1, inner = 1;
     Sizes kept, dropped;  // the shapes of the result, with the dimension and without
 
-    // (input, dim, keepdim)
-    bool read(PyObject* const* places) {
+    // (input, dim, keepdim); ``flat``: all elements where there is no dim
+    bool read(PyObject* const* places, bool flat = false) {
         x = array_in(places[0]);
         if (!x || !is_float(x) || !PyArray_ISCARRAY_RO(x) || PyArray_NDIM(x) == 0 ||
             PyArray_NDIM(x) > most_axes || PyArray_SIZE(x) == 0 || PyArray_SIZE(x) > few ||
-            !read_axis(places[1], PyArray_NDIM(x), axis) || !read_flag(places[2], keep)) {
+            !read_flag(places[2], keep)) {
             return false;
         }
+        if (flat && !is_set(places[1]) && !keep) {
+            length = PyArray_SIZE(x);
+            return true;
+        }
+        if (!read_axis(places[1], PyArray_NDIM(x), axis)) {
+            return false;
+        }
+        length = PyArray_DIM(x, axis);
         kept.count = PyArray_NDIM(x);
         for (int i = 0; i < kept.count; ++i) {
             kept.values[i] = i == axis ? 1 : PyArray_DIM(x, i);
@@ -85,7 +93,7 @@ struct Search {
         const auto search = [&](auto* y) {
             using T = std::remove_pointer_t<decltype(y)>;
             const auto beats = [=](T a, T b) { return largest ? a > b : a < b; };
-            find_extremes(static_cast<const T*>(PyArray_DATA(x)), outer, PyArray_DIM(x, axis), inner, y,
+            find_extremes(static_cast<const T*>(PyArray_DATA(x)), outer, length, inner, y,
                           static_cast<npy_int64*>(PyArray_DATA(as_array(positions))), beats);
         };
         if (PyArray_TYPE(x) == NPY_FLOAT32) {
@@ -96,8 +104,11 @@ struct Search {
     }
 };
 
-// max(input, dim, keepdim): used are take_along, reshape and argmax
+// max(input, dim, keepdim): used are take_along, reshape, argmax, and amax of all elements
 PyObject* find_along(Door& door, const Given& given, bool largest) {
+    if (given.count == 1 && !given.keywords) {
+        return extreme_of_all(door.used[3], given.values[0], largest);
+    }
     PyObject* places[3];
     Search search;
     if (!given.place({"input", "dim", "keepdim"}, places) || !search.read(places)) {
@@ -112,8 +123,8 @@ PyObject* find_along(Door& door, const Given& given, bool largest) {
     PyObject* const tensors[] = {places[0], where};
     Operands operands(*door.used[0].caller);
     bool open = operands.read(tensors) && is_quiet();
-    for (Used& used : door.used) {
-        open = open && (!used.caller || used.runs_body(operands.device));
+    for (int i = 0; i < 3; ++i) {
+        open = open && door.used[i].runs_body(operands.device);
     }
     if (!open) {
         return nullptr;
@@ -138,7 +149,7 @@ PyObject* find_along(Door& door, const Given& given, bool largest) {
 PyObject* find_positions(Door& door, const Given& given, bool largest) {
     PyObject* places[3];
     Search search;
-    if (!given.place({"input", "dim", "keepdim"}, places) || !search.read(places)) {
+    if (!given.place({"input", "dim", "keepdim"}, places) || !search.read(places, true)) {
         return nullptr;
     }
     Operands operands(*door.used[0].caller);
@@ -164,7 +175,7 @@ PyObject* serve_min(Door& door, const Given& given) { return find_along(door, gi
 const DoorEntry extreme_doors[] = {
     {"reduction.minmax.argmax", serve_argmax, {"argmax"}},
     {"reduction.minmax.argmin", serve_argmin, {"argmin"}},
-    {"reduction.minmax.max", serve_max, {"take_along", "reshape", "argmax"}},
-    {"reduction.minmax.min", serve_min, {"take_along", "reshape", "argmin"}},
+    {"reduction.minmax.max", serve_max, {"take_along", "reshape", "argmax", "amax"}},
+    {"reduction.minmax.min", serve_min, {"take_along", "reshape", "argmin", "amin"}},
     {nullptr, nullptr, {}},
 };

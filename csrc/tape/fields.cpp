@@ -43,15 +43,9 @@ const Owned<Tensor, 7> of_tensor = {{OFFSET(Tensor, dict), OFFSET(Tensor, array)
 int traverse_tensor(PyObject* self, visitproc visit, void* arg) {
     return of_tensor.traverse(as_tensor(self), visit, arg);
 }
-int clear_tensor(PyObject* self) { return of_tensor.clear(as_tensor(self)); }
-
-void delete_tensor(PyObject* self) {
-    PyObject_GC_UnTrack(self);
-    if (as_tensor(self)->weakrefs) {
-        PyObject_ClearWeakRefs(self);
-    }
-    clear_tensor(self);
-    Py_TYPE(self)->tp_free(self);
+int clear_tensor(PyObject* self) {
+    drop_array(as_tensor(self)->array);
+    return of_tensor.clear(as_tensor(self));
 }
 
 PyMemberDef tensor_members[] = {
@@ -75,12 +69,6 @@ int traverse_storage(PyObject* self, visitproc visit, void* arg) {
     return of_storage.traverse(reinterpret_cast<Storage*>(self), visit, arg);
 }
 int clear_storage(PyObject* self) { return of_storage.clear(reinterpret_cast<Storage*>(self)); }
-
-void delete_storage(PyObject* self) {
-    PyObject_GC_UnTrack(self);
-    clear_storage(self);
-    Py_TYPE(self)->tp_free(self);
-}
 
 // The list of aliases, made when it is first asked for.
 PyObject* aliases_of(PyObject* self, void*) {
@@ -140,15 +128,11 @@ const Owned<Node, 17> of_node = {
 int traverse_node(PyObject* self, visitproc visit, void* arg) {
     return of_node.traverse(as_node(self), visit, arg);
 }
-int clear_node(PyObject* self) { return of_node.clear(as_node(self)); }
-
-void delete_node(PyObject* self) {
-    PyObject_GC_UnTrack(self);
-    if (as_node(self)->weakrefs) {
-        PyObject_ClearWeakRefs(self);
+int clear_node(PyObject* self) {
+    for (PyObject*& array : as_node(self)->kept) {
+        drop_array(array);
     }
-    clear_node(self);
-    Py_TYPE(self)->tp_free(self);
+    return of_node.clear(as_node(self));
 }
 
 PyObject* new_node(PyTypeObject* type, PyObject*, PyObject*) {
@@ -230,22 +214,113 @@ PyGetSetDef tensor_getset[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
+// ---- the end of an object ----
+
+template <class Type>
+void let_go(PyObject* self) {  // of weak references to it
+    PyObject_GC_UnTrack(self);
+    if constexpr (!std::is_same_v<Type, Storage>) {
+        if (reinterpret_cast<Type*>(self)->weakrefs) {
+            PyObject_ClearWeakRefs(self);
+        }
+    }
+}
+
+template <class Type, inquiry clear>
+void end(PyObject* self) {
+    let_go<Type>(self);
+    clear(self);
+    Py_TYPE(self)->tp_free(self);
+}
+
+// A class in Python that derives from one of the types here. Its own objects leave their memory to the
+// next; those of classes that derive from it come to ``end`` by Python's way to end objects.
+template <class Type, inquiry clear>
+struct Adopted {
+    PyTypeObject* type;
+    Spares spares;
+
+    void adopt(PyTypeObject* given, destructor dealloc) {
+        type = given;
+        type->tp_dealloc = dealloc;
+    }
+
+    PyObject* make() { return spares.make(type); }
+
+    void end(PyObject* self) {
+        PyTypeObject* own = Py_TYPE(self);
+        clear(self);
+        const size_t head = sizeof(PyObject), size = size_t(own->tp_basicsize);
+        if (own == type && !own->tp_finalize && spares.keep(self)) {
+            std::memset(reinterpret_cast<char*>(self) + head, 0, size - head);
+        } else {
+            own->tp_free(self);
+        }
+        Py_DECREF(own);
+    }
+
+    // False where __del__ has let it live on.
+    bool begin_to_end(PyObject* self) {
+        if (Py_TYPE(self) == type && type->tp_finalize && PyObject_CallFinalizerFromDealloc(self) < 0) {
+            return false;
+        }
+        let_go<Type>(self);
+        return true;
+    }
+};
+
+Adopted<Tensor, clear_tensor> tensors;
+Adopted<Node, clear_node> nodes;
+Adopted<Storage, clear_storage> storages;
+
+void end_tensor(PyObject* self) {
+    if (tensors.begin_to_end(self)) {
+        tensors.end(self);
+    }
+}
+
+void end_storage(PyObject* self) {
+    if (storages.begin_to_end(self)) {
+        storages.end(self);
+    }
+}
+
+// Nodes that end with the node that held them wait until that has ended: else the end of a chain would
+// be as deep as the chain is long.
+void end_node(PyObject* self) {
+    static thread_local PyObject* waiting = nullptr;  // the next stands in its ``weakrefs``
+    static thread_local bool busy = false;
+    if (!nodes.begin_to_end(self)) {
+        return;
+    }
+    as_node(self)->weakrefs = std::exchange(waiting, self);
+    if (busy) {
+        return;
+    }
+    busy = true;
+    while (PyObject* node = waiting) {
+        waiting = std::exchange(as_node(node)->weakrefs, nullptr);
+        nodes.end(node);
+    }
+    busy = false;
+}
+
 // ---- types ----
 
 PyTypeObject tensor_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
 PyTypeObject node_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
 PyTypeObject storage_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
 
-template <class Type>
-PyTypeObject* ready(PyTypeObject& type, const char* name, newfunc make, destructor dealloc,
-                    traverseproc traverse, inquiry clear, PyMemberDef* members, PyGetSetDef* getset,
+template <class Type, inquiry clear>
+PyTypeObject* ready(PyTypeObject& type, const char* name, newfunc make, traverseproc traverse,
+                    PyMemberDef* members, PyGetSetDef* getset,
                     PyMethodDef* methods = nullptr) {
     if (!(type.tp_flags & Py_TPFLAGS_READY)) {
         type.tp_name = name;
         type.tp_basicsize = sizeof(Type);
         type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC;
         type.tp_new = make;
-        type.tp_dealloc = dealloc;
+        type.tp_dealloc = end<Type, clear>;
         type.tp_traverse = traverse;
         type.tp_clear = clear;
         type.tp_members = members;
@@ -329,17 +404,27 @@ PyObject* shape_of(Node* node) {
 }
 
 PyTypeObject* tensor_fields() {
-    return ready<Tensor>(tensor_type, "tapegrad._tape.TensorFields", PyType_GenericNew, delete_tensor,
-                         traverse_tensor, clear_tensor, tensor_members, tensor_getset);
+    return ready<Tensor, clear_tensor>(tensor_type, "tapegrad._tape.TensorFields", PyType_GenericNew,
+                         traverse_tensor, tensor_members, tensor_getset);
 }
 
 PyTypeObject* node_fields() {
-    return ready<Node>(node_type, "tapegrad._tape.NodeFields", new_node, delete_node, traverse_node,
-                       clear_node, node_members, node_getset);
+    return ready<Node, clear_node>(node_type, "tapegrad._tape.NodeFields", new_node, traverse_node,
+                       node_members, node_getset);
 }
 
 PyTypeObject* storage_fields() {
-    return ready<Storage>(storage_type, "tapegrad._tape.StorageFields", PyType_GenericNew,
-                          delete_storage, traverse_storage, clear_storage, storage_members,
+    return ready<Storage, clear_storage>(storage_type, "tapegrad._tape.StorageFields", PyType_GenericNew,
+                          traverse_storage, storage_members,
                           storage_getset, storage_methods);
 }
+
+void adopt_classes() {
+    tensors.adopt(engine.tensor, end_tensor);
+    nodes.adopt(engine.node, end_node);
+    storages.adopt(engine.storage, end_storage);
+}
+
+PyObject* make_tensor() { return tensors.make(); }
+PyObject* make_node() { return nodes.make(); }
+PyObject* make_storage() { return storages.make(); }

@@ -36,21 +36,21 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
         "tensor",      "node",        "leaf",         "storage",       "alias",     "result_of",
         "fitted",      "wide_sum",    "rounded",      "run_hooks",     "with_posthooks",
         "freed",       "check",       "collect_result", "add_into",    "shares",
-        "settle",      "deliver",     "recording",
+        "settle",      "deliver",
         "error_state", "usual_state", "first_filter", "warnings",      "serials",   nullptr};
     Engine given = {};
     PyObject *tensor, *node, *leaf, *storage, *alias;
     PyObject** others[] = {&given.result_of, &given.fitted,      &given.wide_sum,       &given.rounded,
                            &given.run_hooks, &given.with_posthooks, &given.freed,       &given.check,
-                           &given.collect_result, &given.add_into, &given.shares, &given.settle, &given.deliver, &given.recording,
+                           &given.collect_result, &given.add_into, &given.shares, &given.settle, &given.deliver,
                            &given.error_state, &given.usual_state, &given.first_filter, &given.warnings,
                            &given.serials};
-    if (!PyArg_ParseTupleAndKeywords(args, options, "$O!O!O!O!O!OOOOOOOOOOOOOOOOOOO", const_cast<char**>(words),
+    if (!PyArg_ParseTupleAndKeywords(args, options, "$O!O!O!O!O!OOOOOOOOOOOOOOOOOO", const_cast<char**>(words),
                                      &PyType_Type, &tensor, &PyType_Type, &node, &PyType_Type, &leaf,
                                      &PyType_Type, &storage, &PyType_Type, &alias, others[0], others[1],
                                      others[2], others[3], others[4], others[5], others[6], others[7],
                                      others[8], others[9], others[10], others[11], others[12], others[13],
-                                     others[14], others[15], others[16], others[17], others[18])) {
+                                     others[14], others[15], others[16], others[17])) {
         return nullptr;
     }
     given.tensor = reinterpret_cast<PyTypeObject*>(tensor);
@@ -78,9 +78,12 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
     for (PyObject** other : others) {
         Py_INCREF(*other);
     }
+    given.recording = engine.recording;
+    given.inference = engine.inference;
     given.clock = Py_NewRef(given.serials);
     given.ready = true;
     engine = given;  // for good: what was there before may be in use
+    adopt_classes();
     Py_RETURN_NONE;
 }
 
@@ -112,6 +115,8 @@ PyMethodDef functions[] = {
      "Visit the nodes that lead from the roots; pending has the leaves' gradients then."},
     {"backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward)), METH_FASTCALL,
      "backward() of a tensor; False where that is left to Python."},
+    {"use_modes", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(use_modes)), METH_FASTCALL,
+     "Hand over what says whether the tape records."},
     {"last_change", last_change, METH_NOARGS, "When any memory was last changed in place."},
     {"set_clock", set_clock, METH_O, "Take the ticks of nodes from this iterator."},
     {"make_nodes", make_nodes, METH_O, "Whether nodes are made here."},
@@ -133,8 +138,9 @@ bool intern_names() {
         PyObject*& place;
         const char* name;
     } all[] = {{names.add_view, "add_view"}, {names.aside, "aside"},         {names.asarray, "asarray"},
-               {names.at_end, "at_end"},     {names.backward, "backward"},   {names.base, "base"},
-               {names.device, "device"},     {names.filters, "filters"},     {names.into, "into"},
+               {names.at_end, "at_end"},     {names.at_first, "_at_first"}, {names.backward, "backward"},   {names.base, "base"},
+               {names.device, "device"},     {names.enabled, "enabled"}, {names.infers, "infers"}, {names.filters, "filters"},     {names.into, "into"},
+               {names.loop, "loop"},         {names.name, "__name__"},
                {names.plain, "plain"},       {names.posthooks, "posthooks"}, {names.push, "push"},
                {names.saves_any, "saves_any"}, {names.xp, "xp"}};
     for (const auto& each : all) {
@@ -161,7 +167,8 @@ PyMODINIT_FUNC PyInit__tape() {
                  {"NodeFields", node_fields()},
                  {"StorageFields", storage_fields()},
                  {"Caller", caller_type()},
-                 {"Door", door_type()}};
+                 {"Door", door_type()},
+                 {"Setting", setting_type()}};
     for (const auto& each : types) {
         if (!module || !each.type || PyModule_AddObjectRef(module, each.name, reinterpret_cast<PyObject*>(each.type)) < 0) {
             return nullptr;

@@ -1,9 +1,8 @@
-// Doors that hand their arguments on: to a primitive as they are, or in place.
+// Doors that hand their arguments on: to a primitive, or to two or three one after the other.
 #include "doors.h"
 
-#include <cfloat>
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace {
 
@@ -12,6 +11,84 @@ PyObject* serve_as_given(Door& door, const Given& given) {
     Caller& caller = *door.used[0].caller;
     const bool plain = !given.keywords && PyTuple_GET_SIZE(caller.parameters) == 0;
     return plain ? run(caller, given.values, given.count, nullptr) : nullptr;
+}
+
+// f(input) of a function that is a door itself
+PyObject* serve_one(Door& door, const Given& given) {
+    const bool alone = given.count == 1 && !given.keywords && array_in(given.values[0]);
+    return alone ? PyObject_CallOneArg(door.within, given.values[0]) : nullptr;
+}
+
+// f(input) of floats, and a primitive whose parameters are the first arguments behind the input, which
+// have their defaults
+PyObject* serve_usual(Door& door, const Given& given) {
+    PyArrayObject* x = given.count == 1 && !given.keywords ? array_in(given.values[0]) : nullptr;
+    PyObject* defaults = PyFunction_Check(door.within) ? PyFunction_GET_DEFAULTS(door.within) : nullptr;
+    Caller& caller = *door.used[0].caller;
+    const Py_ssize_t parameters = PyTuple_GET_SIZE(caller.parameters);
+    if (!x || !is_float(x) || parameters > (defaults ? PyTuple_GET_SIZE(defaults) : 0)) {
+        return nullptr;
+    }
+    PyObject* arguments[1 + most_arguments] = {given.values[0]};
+    std::copy_n(defaults ? &PyTuple_GET_ITEM(defaults, 0) : nullptr, parameters, arguments + 1);
+    return run(caller, arguments, 1, caller.parameters);
+}
+
+// Whether these are tensors of one dtype of floats.
+template <class... Tensors>
+bool are_floats(PyObject* first, Tensors... others) {
+    PyArrayObject* x = array_in(first);
+    return x && is_float(x) && ((array_in(others) && PyArray_DESCR(array_in(others)) == PyArray_DESCR(x)) && ...);
+}
+
+// add(input, other, alpha), and sub: used are it and multiply
+PyObject* serve_scaled(Door& door, const Given& given) {
+    PyObject* places[3];
+    double alpha;
+    if (!given.keywords) {
+        return serve_as_given(door, given);
+    }
+    if (!given.place({"input", "other", "alpha"}, places, 2) || !are_floats(places[0], places[1]) ||
+        !places[2] || !is_number(places[2], alpha)) {
+        return nullptr;
+    }
+    Ref other = alpha == 1 ? Ref::to(places[1]) : Ref(run_used(door.used[1], places[1], places[2]));
+    return other ? run_used(door.used[0], places[0], other) : nullptr;
+}
+
+// addcmul(input, tensor1, tensor2, value), and addcdiv: used are add, multiply, and what combines
+PyObject* serve_combined(Door& door, const Given& given) {
+    PyObject* places[4];
+    double value = 1;
+    if (!given.place({"input", "tensor1", "tensor2", "value"}, places, 3) ||
+        !are_floats(places[0], places[1], places[2]) || (places[3] && !is_number(places[3], value))) {
+        return nullptr;
+    }
+    Ref term(run_used(door.used[2], places[1], places[2]));
+    if (term && value != 1) {
+        term = Ref(run_used(door.used[1], term, places[3]));
+    }
+    return term ? run_used(door.used[0], places[0], term) : nullptr;
+}
+
+// lerp(input, end, weight) by a number: used are add, subtract and multiply
+PyObject* serve_lerp(Door& door, const Given& given) {
+    PyObject* places[3];
+    double weight;
+    if (!given.place({"input", "end", "weight"}, places) || !are_floats(places[0], places[1]) || !places[2] ||
+        !is_number(places[2], weight)) {
+        return nullptr;
+    }
+    Used &add = door.used[0], &subtract = door.used[1], &multiply = door.used[2];
+    Ref way(run_used(subtract, places[1], places[0]));
+    if (std::fabs(weight) < 0.5) {
+        Ref part(way ? run_used(multiply, way, places[2]) : nullptr);
+        return part ? run_used(add, places[0], part) : nullptr;
+    }
+    static PyObject* const one = PyLong_FromLong(1);
+    Ref rest(way ? PyNumber_Subtract(one, places[2]) : nullptr);
+    Ref part(rest ? run_used(multiply, way, rest) : nullptr);
+    return part ? run_used(subtract, places[1], part) : nullptr;
 }
 
 PyObject* serve_pow(Door& door, const Given& given) {
@@ -26,135 +103,28 @@ PyObject* serve_pow(Door& door, const Given& given) {
     return run_used(door.used[1], given.values[0], given.values[1]);
 }
 
-bool overlap(PyArrayObject* a, PyArrayObject* b) {
-    const char *x = PyArray_BYTES(a), *y = PyArray_BYTES(b);
-    return x != y && x < y + PyArray_NBYTES(b) && y < x + PyArray_NBYTES(a);
-}
-
-// Whether this memory may be written to without a word to the tape, or to views of it.
-bool is_free(PyObject* tensor, PyObject* source) {
-    const Tensor* x = as_tensor(tensor);
-    const bool traced = is_set(x->node) || (is_set(x->base) && is_set(as_tensor(x->base)->node)) ||
-                        (source && is_tensor(source) && is_set(as_tensor(source)->node));
-    const Storage* storage = reinterpret_cast<Storage*>(is_set(x->storage) ? x->storage : nullptr);
-    return !(traced && is_recording()) && !(storage && storage->detached) &&
-           PyArray_ISCARRAY(as_array(x->array));
-}
-
-// x.add_(other) and the like, where the tape has nothing to do with it.
-PyObject* change(Door& door, const Given& given, Onto& onto, PyObject* op) {
-    if (given.count != 2 || given.keywords || !is_tensor(given.values[0]) || !op) {
-        return nullptr;
-    }
-    Caller& caller = *door.used[0].caller;
-    Operands operands(caller);
-    if (!operands.read(given.values) || !is_numpys(caller, operands.device) || !is_quiet()) {
-        return nullptr;
-    }
-    Tensor* x = as_tensor(given.values[0]);
-    if (!is_free(given.values[0], given.values[1]) ||
-        (operands.tensors[1] && overlap(as_array(x->array), as_array(operands.values[1])))) {
-        return nullptr;
-    }
-    if (!onto(operands.values[0], operands.values[1]) || !note_change(x, op)) {
-        return nullptr;
-    }
-    return Py_NewRef(given.values[0]);
-}
-
-// x.zero_()
-PyObject* serve_zero(Door&, const Given& given) {
-    static PyObject* const op = PyUnicode_InternFromString("zero_");
-    PyArrayObject* x = given.count == 1 && !given.keywords ? array_in(given.values[0]) : nullptr;
-    if (!x || PyDataType_REFCHK(PyArray_DESCR(x)) || !is_free(given.values[0], nullptr)) {
-        return nullptr;
-    }
-    std::memset(PyArray_DATA(x), 0, size_t(PyArray_NBYTES(x)));
-    return note_change(as_tensor(given.values[0]), op) ? Py_NewRef(given.values[0]) : nullptr;
-}
-
-// x.copy_(source) of one dtype and shape
-PyObject* serve_copy(Door&, const Given& given) {
-    static PyObject* const op = PyUnicode_InternFromString("copy_");
-    if (given.count != 2 || given.keywords) {
-        return nullptr;
-    }
-    PyArrayObject *x = array_in(given.values[0]), *y = array_in(given.values[1]);
-    if (!x || !y || x == y || PyArray_DESCR(x) != PyArray_DESCR(y) || !PyArray_SAMESHAPE(x, y) ||
-        as_tensor(given.values[0])->device != as_tensor(given.values[1])->device ||
-        !is_free(given.values[0], given.values[1]) || PyArray_CopyInto(x, y) < 0) {
-        return nullptr;
-    }
-    return note_change(as_tensor(given.values[0]), op) ? Py_NewRef(given.values[0]) : nullptr;
-}
-
-// Whether it is a number that every dtype of floats here holds.
-bool is_held(PyObject* value) {
-    double number;
-    return is_number(value, number) && !(std::isfinite(number) && std::fabs(number) > FLT_MAX);
-}
-
-// x.fill_(value)
-PyObject* serve_fill(Door&, const Given& given) {
-    static PyObject* const op = PyUnicode_InternFromString("fill_");
-    PyArrayObject* x = given.count == 2 && !given.keywords ? array_in(given.values[0]) : nullptr;
-    if (!x || !is_float(x) || !is_held(given.values[1]) || !is_free(given.values[0], nullptr) ||
-        PyArray_FillWithScalar(x, given.values[1]) < 0) {
-        return nullptr;
-    }
-    return note_change(as_tensor(given.values[0]), op) ? Py_NewRef(given.values[0]) : nullptr;
-}
-
-// x[index] = value, a number or a tensor of the part's shape
-PyObject* serve_setitem(Door&, const Given& given) {
-    static PyObject* const op = PyUnicode_InternFromString("setitem");
-    PyArrayObject* x = given.count == 3 && !given.keywords ? array_in(given.values[0]) : nullptr;
-    Place place;
-    if (!x || !is_float(x) || !is_free(given.values[0], given.values[2]) || !place.find(x, given.values[1])) {
-        return nullptr;
-    }
-    PyArrayObject* value = array_in(given.values[2]);
-    if (value ? PyArray_DESCR(value) != PyArray_DESCR(x) ||
-                    as_tensor(given.values[2])->device != as_tensor(given.values[0])->device
-              : !is_held(given.values[2])) {
-        return nullptr;
-    }
-    Ref part = place.view(as_tensor(given.values[0])->array);
-    if (!part || (value && !PyArray_SAMESHAPE(as_array(part), value)) ||
-        (value ? PyArray_CopyInto(as_array(part), value)
-               : PyArray_FillWithScalar(as_array(part), given.values[2])) < 0) {
-        return nullptr;
-    }
-    return note_change(as_tensor(given.values[0]), op) ? Py_NewRef(Py_None) : nullptr;
-}
-
-#define IN_PLACE(name)                                                          \
-    PyObject* serve_##name(Door& door, const Given& given) {                    \
-        static PyObject* const op = PyUnicode_InternFromString(#name "_");      \
-        return change(door, given, name##_onto, op);                            \
-    }
-IN_PLACE(add)
-IN_PLACE(sub)
-IN_PLACE(mul)
-IN_PLACE(div)
-#undef IN_PLACE
-
 }  // namespace
 
 const DoorEntry pass_doors[] = {
+    {"of_one", serve_one, {}},
     {"primitive", serve_as_given, {}},
+    {"activation.activation.elu", serve_usual, {"elu"}},
+    {"activation.activation.gelu", serve_usual, {"gelu"}},
+    {"activation.activation.leaky_relu", serve_usual, {"leaky_relu"}},
     {"activation.activation.relu", serve_as_given, {"relu"}},
-    {"pointwise.arithmetic.add", serve_as_given, {"add"}},
+    {"activation.activation.silu", serve_usual, {"silu"}},
+    {"activation.activation.softplus", serve_usual, {"softplus"}},
+    {"activation.gated.logsigmoid", serve_usual, {"logsigmoid"}},
+    {"activation.gated.mish", serve_usual, {"mish"}},
+    {"activation.piecewise.hardsigmoid", serve_usual, {"hardsigmoid"}},
+    {"activation.piecewise.hardswish", serve_usual, {"hardswish"}},
+    {"pointwise.arithmetic.add", serve_scaled, {"add", "multiply"}},
     {"pointwise.arithmetic.div", serve_as_given, {"divide"}},
     {"pointwise.arithmetic.pow", serve_pow, {"square", "power"}},
-    {"pointwise.arithmetic.sub", serve_as_given, {"subtract"}},
-    {"indexing.inplace.copy_", serve_copy, {}},
-    {"indexing.inplace.fill_", serve_fill, {}},
-    {"indexing.inplace.setitem", serve_setitem, {}},
-    {"indexing.inplace.zero_", serve_zero, {}},
-    {"in_place.add_", serve_add, {"add"}},
-    {"in_place.div_", serve_div, {"divide"}},
-    {"in_place.mul_", serve_mul, {"multiply"}},
-    {"in_place.sub_", serve_sub, {"subtract"}},
+    {"pointwise.arithmetic.round", serve_usual, {"rint"}},
+    {"pointwise.arithmetic.sub", serve_scaled, {"subtract", "multiply"}},
+    {"pointwise.lerp.addcdiv", serve_combined, {"add", "multiply", "divide"}},
+    {"pointwise.lerp.addcmul", serve_combined, {"add", "multiply", "multiply"}},
+    {"pointwise.lerp.lerp", serve_lerp, {"add", "subtract", "multiply"}},
     {nullptr, nullptr, {}},
 };

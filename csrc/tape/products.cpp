@@ -43,39 +43,122 @@ PyObject* product_of_rows(Door& door, PyObject* const* tensors, PyArrayObject* a
     return result.release();
 }
 
-// matmul(input, other) of matrices, or of a stack with one, or as large a stack of them
-PyObject* serve_matmul(Door& door, const Given& given) {
-    if (given.count != 2 || given.keywords) {
-        return nullptr;
+// The tensor with a dimension of size 1 put in, or taken out.
+PyObject* with_one(Used& reshape, PyObject* tensor, int axis, bool in) {
+    PyArrayObject* x = array_in(tensor);
+    Sizes shape;
+    for (int i = 0; i < PyArray_NDIM(x) + in; ++i) {
+        if (in && i == axis) {
+            shape.values[shape.count++] = 1;
+        } else if (in || i != axis) {
+            shape.values[shape.count++] = PyArray_DIM(x, i - (in && i > axis));
+        }
     }
-    PyArrayObject *a = array_in(given.values[0]), *b = array_in(given.values[1]);
+    return reshaped(reshape, tensor, shape);
+}
+
+// Of matrices, of a stack with one, or as large a stack of them. Used are matmul and reshape.
+PyObject* product_of_matrices(Door& door, PyObject* const* tensors) {
+    PyArrayObject *a = array_in(tensors[0]), *b = array_in(tensors[1]);
     if (!do_multiply(a, b) || PyArray_NDIM(a) > most_axes) {
         return nullptr;
     }
-    if (PyArray_NDIM(b) == 2) {
-        const bool stack = PyArray_NDIM(a) > 2;
-        return !stack              ? product_of_two(door.used[0], given.values)
-               : PyArray_SIZE(a) > 0 ? product_of_rows(door, given.values, a, b)
-                                     : nullptr;
+    if (PyArray_NDIM(b) == 2 && PyArray_NDIM(a) > 2) {
+        return PyArray_SIZE(a) > 0 ? product_of_rows(door, tensors, a, b) : nullptr;
     }
     const bool alike = PyArray_NDIM(a) == PyArray_NDIM(b) &&
                        std::equal(PyArray_DIMS(a), PyArray_DIMS(a) + PyArray_NDIM(a) - 2, PyArray_DIMS(b));
-    return alike ? run_used(door.used[0], given.values[0], given.values[1]) : nullptr;
+    return alike ? product_of_two(door.used[0], tensors) : nullptr;
+}
+
+// The same, where a vector is a row on the left or a column on the right.
+PyObject* product(Door& door, PyObject* first, PyObject* second) {
+    PyArrayObject *a = array_in(first), *b = array_in(second);
+    if (!a || !b || PyArray_NDIM(a) == 0 || PyArray_NDIM(b) == 0 || PyArray_NDIM(a) >= most_axes) {
+        return nullptr;
+    }
+    const bool row = PyArray_NDIM(a) == 1, column = PyArray_NDIM(b) == 1;
+    if (!row && !column) {
+        PyObject* const tensors[] = {first, second};
+        return product_of_matrices(door, tensors);
+    }
+    Used& reshape = door.used[1];
+    Ref left = row ? Ref(with_one(reshape, first, 0, true)) : Ref::to(first);
+    Ref right = column ? Ref(with_one(reshape, second, 1, true)) : Ref::to(second);
+    PyObject* const tensors[] = {left, right};
+    Ref y(left && right ? product_of_matrices(door, tensors) : nullptr);
+    if (y && row) {
+        y = Ref(with_one(reshape, y, PyArray_NDIM(array_in(y)) - 2, false));
+    }
+    if (y && column) {
+        y = Ref(with_one(reshape, y, PyArray_NDIM(array_in(y)) - 1, false));
+    }
+    if (y) {
+        Py_CLEAR(as_tensor(y)->base);  // of which nobody else has seen anything
+    }
+    return y.release();
+}
+
+// matmul(input, other)
+PyObject* serve_matmul(Door& door, const Given& given) {
+    return given.count == 2 && !given.keywords ? product(door, given.values[0], given.values[1]) : nullptr;
+}
+
+bool has_dimensions(PyObject* object, int dimensions) {
+    PyArrayObject* array = array_in(object);
+    return array && PyArray_NDIM(array) == dimensions;
 }
 
 // The same of so many dimensions.
-template <int dimensions>
+template <int of_a, int of_b>
 PyObject* serve_product(Door& door, const Given& given) {
     PyObject* places[2];
-    if (!given.place({"input", "mat2"}, places)) {
+    const char* const second = of_b > 1 ? "mat2" : of_a > 1 ? "vec" : "tensor";
+    const bool fits = given.place({"input", second}, places) && has_dimensions(places[0], of_a) &&
+                      has_dimensions(places[1], of_b);
+    return fits ? product(door, places[0], places[1]) : nullptr;
+}
+
+// x multiplied by what an argument may say; null where that is no number, or 0.
+Ref scaled(Used& multiply, PyObject* x, PyObject* factor) {
+    double number = 1;
+    if ((factor && !is_number(factor, number)) || number == 0) {
+        return Ref();
+    }
+    return number == 1 ? Ref::to(x) : Ref(run_used(multiply, x, factor));
+}
+
+// addmm(input, mat1, mat2, beta, alpha): used are matmul, reshape, broadcast_to, multiply and add
+template <int of_a, int of_b>
+PyObject* serve_added(Door& door, const Given& given) {
+    PyObject* places[5];
+    const char* const first = of_a == 3 ? "batch1" : of_b == 2 ? "mat1" : "mat";
+    const char* const second = of_a == 3 ? "batch2" : of_b == 2 ? "mat2" : "vec";
+    if (!given.place({"input", first, second, "beta", "alpha"}, places, 3) ||
+        !has_dimensions(places[1], of_a) || !has_dimensions(places[2], of_b)) {
         return nullptr;
     }
-    for (PyObject* each : places) {
-        if (!array_in(each) || PyArray_NDIM(array_in(each)) != dimensions) {
-            return nullptr;
-        }
+    PyArrayObject* x = array_in(places[0]);
+    Ref y(x && PyArray_DESCR(x) == PyArray_DESCR(array_in(places[1])) ? product(door, places[1], places[2])
+                                                                     : nullptr);
+    Sizes shape;
+    Ref base(y && shape.read(array_in(y)) ? broadcast(door.used[2], places[0], shape) : nullptr);
+    if (!base) {
+        return nullptr;
     }
-    return serve_matmul(door, {places, 2, nullptr});
+    Ref term = scaled(door.used[3], y, places[4]), sum = scaled(door.used[3], base, places[3]);
+    return term && sum ? run_used(door.used[4], sum, term) : nullptr;
+}
+
+// outer(input, vec2): used are multiply and reshape
+PyObject* serve_outer(Door& door, const Given& given) {
+    PyObject* places[2];
+    if (!given.place({"input", "vec2"}, places) || !has_dimensions(places[0], 1) ||
+        !has_dimensions(places[1], 1)) {
+        return nullptr;
+    }
+    Ref column(with_one(door.used[1], places[0], 1, true)), row(with_one(door.used[1], places[1], 0, true));
+    return column && row ? run_used(door.used[0], column, row) : nullptr;
 }
 
 // linear(input, weight, bias)
@@ -132,9 +215,15 @@ PyObject* serve_linear(Door& door, const Given& given) {
 }  // namespace
 
 const DoorEntry product_doors[] = {
-    {"linalg.matmul.bmm", serve_product<3>, {"matmul", "reshape"}},
+    {"linalg.addmm.addmm", serve_added<2, 2>, {"matmul", "reshape", "broadcast_to", "multiply", "add"}},
+    {"linalg.addmm.addmv", serve_added<2, 1>, {"matmul", "reshape", "broadcast_to", "multiply", "add"}},
+    {"linalg.addmm.baddbmm", serve_added<3, 3>, {"matmul", "reshape", "broadcast_to", "multiply", "add"}},
+    {"linalg.matmul.bmm", serve_product<3, 3>, {"matmul", "reshape"}},
+    {"linalg.matmul.dot", serve_product<1, 1>, {"matmul", "reshape"}},
     {"linalg.matmul.linear", serve_linear, {"linear"}},
     {"linalg.matmul.matmul", serve_matmul, {"matmul", "reshape"}},
-    {"linalg.matmul.mm", serve_product<2>, {"matmul", "reshape"}},
+    {"linalg.matmul.mm", serve_product<2, 2>, {"matmul", "reshape"}},
+    {"linalg.matmul.mv", serve_product<2, 1>, {"matmul", "reshape"}},
+    {"linalg.products.outer", serve_outer, {"multiply", "reshape"}},
     {nullptr, nullptr, {}},
 };

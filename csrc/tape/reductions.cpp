@@ -1,6 +1,6 @@
 // Doors to sums, means and the largest along a dimension. Small contiguous floats are added up here,
 // in NumPy's order, so that it makes no difference which of the two does it.
-#include "doors.h"
+#include "folds.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,27 +10,6 @@
 namespace {
 
 constexpr npy_intp few = 2048;  // more are added in another order: see stable_sum
-
-// An array as ``outer`` times ``length`` times ``inner`` elements, of which those in the middle are
-// one result's.
-struct Block {
-    npy_intp outer = 1, length = 1, inner = 1;
-
-    // False where the axes do not lie together.
-    bool find(PyArrayObject* x, unsigned axes) {
-        for (int i = 0; i < PyArray_NDIM(x); ++i) {
-            const npy_intp extent = PyArray_DIM(x, i);
-            if (!(axes & 1u << i)) {
-                (length == 1 ? outer : inner) *= extent;
-            } else if (inner == 1) {
-                length *= extent;
-            } else if (extent != 1) {
-                return false;
-            }
-        }
-        return true;
-    }
-};
 
 // NumPy's pairwise summation.
 template <class T>
@@ -88,6 +67,44 @@ bool divide_all(T* y, npy_intp size, T count) {
     return total < double(std::numeric_limits<T>::max()) / 2;
 }
 
+// sum(input, dim, keepdim), mean(input, dim, keepdim)
+PyObject* reduce_axes(Door& door, const Given& given, bool mean) {
+    PyObject* places[3];
+    if (!given.place({"input", "dim", "keepdim"}, places)) {
+        return nullptr;
+    }
+    PyArrayObject* x = array_in(places[0]);
+    unsigned axes;
+    bool keep = false;
+    if (!x || !read_axes(places[1], PyArray_NDIM(x), axes) || !read_flag(places[2], keep)) {
+        return nullptr;
+    }
+    if (!is_float(x)) {
+        const bool whole = PyArray_TYPE(x) == NPY_BOOL || PyArray_TYPE(x) == NPY_INT64;
+        return whole && !mean ? count_up(door.used[0], places[0], axes, keep) : nullptr;
+    }
+    return reduced(door.used[0], places[0], axes, keep, mean);
+}
+
+PyObject* serve_sum(Door& door, const Given& given) { return reduce_axes(door, given, false); }
+PyObject* serve_mean(Door& door, const Given& given) { return reduce_axes(door, given, true); }
+
+}  // namespace
+
+bool Block::find(PyArrayObject* x, unsigned axes) {
+    for (int i = 0; i < PyArray_NDIM(x); ++i) {
+        const npy_intp extent = PyArray_DIM(x, i);
+        if (!(axes & 1u << i)) {
+            (length == 1 ? outer : inner) *= extent;
+        } else if (inner == 1) {
+            length *= extent;
+        } else if (extent != 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
 Sizes reduced_shape(PyArrayObject* x, unsigned axes, bool keep) {
     Sizes shape;
     for (int i = 0; i < PyArray_NDIM(x); ++i) {
@@ -98,27 +115,6 @@ Sizes reduced_shape(PyArrayObject* x, unsigned axes, bool keep) {
     }
     return shape;
 }
-
-// sum(input, dim, keepdim), mean(input, dim, keepdim)
-PyObject* reduce_axes(Door& door, const Given& given, bool mean) {
-    PyObject* places[3];
-    if (!given.place({"input", "dim", "keepdim"}, places)) {
-        return nullptr;
-    }
-    PyArrayObject* x = array_in(places[0]);
-    unsigned axes;
-    bool keep = false;
-    if (!x || !is_float(x) || !read_axes(places[1], PyArray_NDIM(x), axes) ||
-        !read_flag(places[2], keep)) {
-        return nullptr;
-    }
-    return reduced(door.used[0], places[0], axes, keep, mean);
-}
-
-PyObject* serve_sum(Door& door, const Given& given) { return reduce_axes(door, given, false); }
-PyObject* serve_mean(Door& door, const Given& given) { return reduce_axes(door, given, true); }
-
-}  // namespace
 
 Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean) {
     const npy_intp size = PyArray_SIZE(x);

@@ -23,7 +23,7 @@ Gradient* find_gradient(const char* name) {
                                     {"negative", of_negative},
                                     {"subtract", of_subtract},
                                     {nullptr, nullptr}};
-    for (const RuleEntry* entry : {own, array_rules}) {
+    for (const RuleEntry* entry : {own, array_rules, fold_rules}) {
         if (const RuleEntry* found = find_entry(entry, name)) {
             return found->gradient;
         }

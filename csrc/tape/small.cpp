@@ -2,6 +2,7 @@
 // another way than NumPy, so that it makes no difference which of the two computes.
 #include "tape.h"
 
+#include <cmath>
 #include <type_traits>
 
 namespace {
@@ -102,6 +103,18 @@ struct Negative {
     template <class T>
     T operator()(T a) const { return -a; }
 };
+struct Absolute {
+    template <class T>
+    T operator()(T a) const { return std::fabs(a); }
+};
+struct Square {
+    template <class T>
+    T operator()(T a) const { return a * a; }
+};
+struct Root {
+    template <class T>
+    T operator()(T a) const { return std::sqrt(a); }
+};
 
 PyObject* numpy_function(const char* name) {
     Ref module(PyImport_ImportModule("numpy"));
@@ -111,8 +124,8 @@ PyObject* numpy_function(const char* name) {
 // Whether BLAS multiplies both as they lie, however the product is asked for.
 bool is_plain_matrix(PyObject* object) {
     PyArrayObject* array = as_array(object);
-    return (PyArray_ISCARRAY_RO(array) || PyArray_ISFARRAY_RO(array)) && PyArray_DIM(array, 0) > 1 &&
-           PyArray_DIM(array, 1) > 1;
+    return PyArray_NDIM(array) == 2 && (PyArray_ISCARRAY_RO(array) || PyArray_ISFARRAY_RO(array)) &&
+           PyArray_DIM(array, 0) > 1 && PyArray_DIM(array, 1) > 1;
 }
 
 }  // namespace
@@ -121,16 +134,32 @@ PyObject* add_two(PyObject* const* operands) { return of_two<Add>(operands); }
 PyObject* subtract_two(PyObject* const* operands) { return of_two<Subtract>(operands); }
 PyObject* multiply_two(PyObject* const* operands) { return of_two<Multiply>(operands); }
 PyObject* divide_two(PyObject* const* operands) { return of_two<Divide>(operands); }
-PyObject* negate(PyObject* const* operands) { return of_arrays(Negative{}, operands[0]); }
+
+template <class Function>
+static PyObject* of_one(PyObject* const* operands) {
+    return of_arrays(Function{}, operands[0]);
+}
+PyObject* negate(PyObject* const* operands) { return of_one<Negative>(operands); }
 
 Compute* find_compute(const char* name) {
     static const struct Entry {
         const char* name;
         Compute* compute;
-    } all[] = {{"add", add_two},       {"subtract", subtract_two}, {"multiply", multiply_two},
-               {"divide", divide_two}, {"negative", negate},       {nullptr, nullptr}};
+    } all[] = {{"absolute", of_one<Absolute>}, {"add", add_two},        {"divide", divide_two},
+               {"multiply", multiply_two},     {"negative", negate},    {"sqrt", of_one<Root>},
+               {"square", of_one<Square>},     {"subtract", subtract_two}, {nullptr, nullptr}};
     const Entry* found = find_entry(all, name);
     return found ? found->compute : nullptr;
+}
+
+PyObject* compute_flat(FlatLoop& loop, PyObject* kernel, PyObject* x) {
+    if (!is_small(x) || PyArray_NDIM(as_array(x)) == 0) {  // (of which a body may make a scalar)
+        return nullptr;
+    }
+    Ref result(empty_like(as_array(x)));
+    void* const arrays[] = {result ? PyArray_DATA(as_array(result)) : nullptr, PyArray_DATA(as_array(x))};
+    const bool done = result && loop(kernel, PyArray_TYPE(as_array(x)), arrays, PyArray_SIZE(as_array(x)));
+    return done ? result.release() : nullptr;
 }
 
 PyObject* add_up(PyObject* a, PyObject* b) {

@@ -16,6 +16,8 @@
 #include <cstring>
 #include <utility>
 
+#include "../native/elementwise.h"
+
 // ---- references ----
 
 struct Ref {  // an owned reference
@@ -53,13 +55,6 @@ inline bool is_alike(PyArrayObject* a, PyArrayObject* b) {  // of one dtype and 
     return PyArray_DESCR(a) == PyArray_DESCR(b) && PyArray_SAMESHAPE(a, b);
 }
 
-// A new array of the dtype of ``like``, in row-major order.
-inline Ref new_array(PyArrayObject* like, int dimensions, const npy_intp* shape) {
-    PyArray_Descr* dtype = PyArray_DESCR(like);
-    Py_INCREF(dtype);
-    return Ref(PyArray_NewFromDescr(&PyArray_Type, dtype, dimensions, shape, nullptr, nullptr, 0, nullptr));
-}
-
 // The entry of this name in a table whose last entry has none; or null.
 template <class Entry>
 const Entry* find_entry(const Entry* entry, const char* name) {
@@ -68,6 +63,22 @@ const Entry* find_entry(const Entry* entry, const char* name) {
     }
     return entry->name ? entry : nullptr;
 }
+
+// ---- memory that is used again (reuse.cpp) ----
+
+// A new array of the dtype of ``like``, in row-major order. What it holds is left to the caller.
+Ref new_array(PyArrayObject* like, int dimensions, const npy_intp* shape);
+// Drops a reference to an array, which may be the last.
+void drop_array(PyObject*& place);
+
+// Objects of one class that are over, all their pointers null.
+struct Spares {
+    PyObject* objects[64];
+    int count;
+
+    PyObject* make(PyTypeObject* type);  // a new one
+    bool keep(PyObject* self);           // false where there are enough
+};
 
 // ---- what tensors, nodes and storages hold (fields.cpp) ----
 // A null pointer stands for None, or for what was not set.
@@ -140,8 +151,11 @@ struct Caller {
     PyObject* parameters;       // their names, interned
     PyObject *into, *backward;  // of the Primitive, once they were asked for
     PyObject* named;  // for each input, None or the function that its rule is: Primitive.named
-    PyObject *ufunc, *accepted;  // NumPy's function with a loop here; what was seen to compute it
-    PyObject* bare;              // what was seen to be a function of NumPy's without one in Python around it
+    PyObject* ufunc;  // NumPy's function, where it is computed here, too
+    PyObject* known;  // the implementation of which is known:
+    bool is_numpys;   // whether it is that function,
+    bool bare;        // or another one of NumPy's, without one in Python around it,
+    FlatLoop* loop;   // or has a loop for an array alone
     int inputs;
     int ruled;              // bit i: input i has a rule
     int keeps[most_inputs];  // bit j: input i is kept where input j wants a gradient; -1: always
@@ -184,6 +198,7 @@ bool is_recording();
 // arguments. Null with an error.
 Ref call_quietly(PyObject* const* function, Py_ssize_t arguments);
 bool is_numpys(Caller& caller, PyObject* device);  // and so may be computed in small.cpp
+bool own_storage(Tensor* tensor);                  // has one from now on; false with an error
 bool note_change(Tensor* tensor, PyObject* op);    // in place: Tensor._bump, of what has all its views
 PyObject* new_tensor(PyObject* array, PyObject* device);
 
@@ -194,6 +209,7 @@ PyObject* new_tensor(PyObject* array, PyObject* device);
 using Compute = PyObject*(PyObject* const* operands);
 Compute* find_compute(const char* name);
 Compute add_two, subtract_two, multiply_two, divide_two, negate;
+PyObject* compute_flat(FlatLoop& loop, PyObject* kernel, PyObject* x);
 PyObject* add_up(PyObject* a, PyObject* b);  // a + b, whatever they are
 using Onto = bool(PyObject* a, PyObject* b);  // a += b and the like, where it is done here
 Onto add_onto, sub_onto, mul_onto, div_onto;
@@ -218,7 +234,7 @@ struct RuleEntry {
     const char* name;  // of the primitive
     Gradient* gradient;
 };
-extern const RuleEntry array_rules[];  // array_rules.cpp
+extern const RuleEntry array_rules[], fold_rules[];  // array_rules.cpp, folds.cpp
 // Where the part that a node of getitem took lies in its whole's gradient, as a view of that.
 PyObject* part_for(const Node* node, PyObject* buffer);
 // Of a rule that is the name of a function in the namespace ``xp`` (see Primitive.named); null with an
@@ -232,7 +248,7 @@ struct Engine {
     PyObject* result_of;
     PyObject *fitted, *wide_sum, *rounded, *run_hooks, *with_posthooks, *freed, *check,
         *collect_result, *add_into, *shares, *settle, *deliver;
-    PyObject *recording, *error_state;  // ContextVars
+    PyObject *recording, *inference, *error_state;  // ContextVars
     PyObject *usual_state, *first_filter, *warnings;
     PyObject *serials, *clock;  // the ticks of changes in place, and those of nodes
     long long last_change;      // in place, of any memory
@@ -243,15 +259,19 @@ struct Engine {
 extern Engine engine;
 
 struct Names {
-    PyObject *add_view, *aside, *asarray, *at_end, *backward, *base, *device, *filters, *into, *plain,
-        *posthooks, *push, *saves_any, *xp;
+    PyObject *add_view, *aside, *asarray, *at_end, *at_first, *backward, *base, *device, *enabled, *filters,
+        *infers, *into, *loop, *name, *plain, *posthooks, *push, *saves_any, *xp;
 };
 extern Names names;
 
 PyTypeObject* tensor_fields();
 PyTypeObject* node_fields();
 PyTypeObject* storage_fields();
+void adopt_classes();  // lets those that derive from them end as they begin, without Python
+PyObject *make_tensor(), *make_node(), *make_storage();  // nothing set
 PyTypeObject* caller_type();
+PyTypeObject* setting_type();  // modes.cpp
+PyObject* use_modes(PyObject*, PyObject* const* given, Py_ssize_t count);
 // The next tick of a clock; false with an error.
 bool tick(PyObject* clock, long long& serial);
 bool ready_walk_type();

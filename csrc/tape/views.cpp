@@ -176,32 +176,10 @@ PyObject* serve_mT(Door& door, const Given& given) {
 
 // expand(input, *sizes)
 PyObject* serve_expand(Door& door, const Given& given) {
-    PyArrayObject* x = viewed(given);
     Sizes shape;
-    if (!x || given.keywords || !shape.read(given.values + 1, given.count - 1)) {
-        return nullptr;
-    }
-    const int lead = shape.count - PyArray_NDIM(x);
-    const bool single = PyArray_SIZE(x) == 1;
-    Place place;
-    for (int i = 0; i < shape.count; ++i) {
-        const npy_intp have = i < lead ? -1 : PyArray_DIM(x, i - lead);
-        npy_intp& size = shape.values[i];
-        size = size == -1 ? have : size;
-        if (lead < 0 || size < 0 || (i >= lead && have != 1 && have != size)) {
-            return nullptr;
-        }
-        place.shape[i] = size;
-        place.strides[i] = i >= lead && have == size && !single ? PyArray_STRIDE(x, i - lead) : 0;
-    }
-    place.dimensions = shape.count;
-    Operands operands(*door.used[0].caller);
-    if (lead < 0 || !operands.read(given.values) || !door.used[0].runs_body(operands.device)) {
-        return nullptr;
-    }
-    Ref array = place.view(operands.values[0]), saved = operands.wanted ? shape.tuple() : Ref();
-    PyObject* const parameters[] = {saved};
-    return array ? finish(operands, std::move(array), parameters, nullptr) : nullptr;
+    return viewed(given) && !given.keywords && shape.read(given.values + 1, given.count - 1)
+               ? broadcast(door.used[0], given.values[0], shape)
+               : nullptr;
 }
 
 // The tensor itself, where nothing is to be done.
@@ -210,23 +188,13 @@ PyObject* serve_contiguous(Door&, const Given& given) {
     return x && PyArray_IS_C_CONTIGUOUS(x) ? Py_NewRef(given.values[0]) : nullptr;
 }
 
-PyObject* serve_to(Door&, const Given& given) {
-    PyArrayObject* x = given.count == 2 && !given.keywords ? array_in(given.values[0]) : nullptr;
-    if (!x) {
-        return nullptr;
-    }
-    PyObject* same = given.values[1];
-    return same == reinterpret_cast<PyObject*>(PyArray_DESCR(x)) || same == as_tensor(given.values[0])->device
-               ? Py_NewRef(given.values[0])
-               : nullptr;
-}
-
 // x[index]
 PyObject* serve_subscript(Door& door, const Given& given) {
     if (given.count != 2 || given.keywords || !array_in(given.values[0])) {
         return nullptr;
     }
-    return part_of(door.used[0], given.values[0], given.values[1]);
+    PyObject* part = part_of(door.used[0], given.values[0], given.values[1]);
+    return part || PyErr_Occurred() ? part : picked(door.used[0], given.values[0], given.values[1]);
 }
 
 // One end of a slice, or its step. False for what only Python can read.
@@ -452,6 +420,31 @@ PyObject* reshaped(Used& used, PyObject* tensor, const Sizes& shape) {
     return array ? finish(operands, std::move(array), parameters, nullptr) : nullptr;
 }
 
+PyObject* broadcast(Used& used, PyObject* tensor, Sizes shape) {
+    PyArrayObject* x = array_in(tensor);
+    const int lead = shape.count - PyArray_NDIM(x);
+    const bool single = PyArray_SIZE(x) == 1;
+    Place place;
+    for (int i = 0; i < shape.count; ++i) {
+        const npy_intp have = i < lead ? -1 : PyArray_DIM(x, i - lead);
+        npy_intp& size = shape.values[i];
+        size = size == -1 ? have : size;
+        if (lead < 0 || size < 0 || (i >= lead && have != 1 && have != size)) {
+            return nullptr;
+        }
+        place.shape[i] = size;
+        place.strides[i] = i >= lead && have == size && !single ? PyArray_STRIDE(x, i - lead) : 0;
+    }
+    place.dimensions = shape.count;
+    Operands operands(*used.caller);
+    if (lead < 0 || !operands.read(&tensor) || !used.runs_body(operands.device)) {
+        return nullptr;
+    }
+    Ref array = place.view(operands.values[0]), saved = operands.wanted ? shape.tuple() : Ref();
+    PyObject* const parameters[] = {saved};
+    return array ? finish(operands, std::move(array), parameters, nullptr) : nullptr;
+}
+
 PyObject* part_of(Used& used, PyObject* tensor, PyObject* index) {
     Operands operands(*used.caller);
     Place place;
@@ -486,6 +479,5 @@ const DoorEntry view_doors[] = {
     {"movement.split.select", serve_select, {"getitem"}},
     {"movement.split.split", serve_split, {"getitem"}},
     {"movement.split.unbind", serve_unbind, {"getitem"}},
-    {"movement.to.to", serve_to, {}},
     {nullptr, nullptr, {}},
 };

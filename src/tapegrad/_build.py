@@ -427,6 +427,7 @@ def plan_tape(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.
     files = tape_files(root)
     commands = [(file, (*flags, *LOOP_FLAGS)) for file in files if file.suffix == ".cpp"]
     headers = [file for file in files if file.suffix == ".h"]
+    headers.append(root / "csrc" / "native" / "elementwise.h")
     return _plan_in_package("tape", cxx, "host", root, commands, headers, (*flags, "-shared"))
 
 
@@ -445,7 +446,7 @@ QUICK_FLAGS = ("-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic")
 # Loops with as few roundings as the processor can; the others have the same bits on all.
 FUSED = (
     *("activation.cpp", "attention.cpp", "convolution.cpp", "convolution_weight.cpp"),
-    *("recurrence.cpp", "reduce.cpp", "rows.cpp"),
+    *("recurrence.cpp", "reduce.cpp", "rows.cpp", "winograd.cpp"),
 )
 
 

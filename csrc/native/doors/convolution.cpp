@@ -83,6 +83,17 @@ PyObject* filled(PyObject* array, Fill fill) {
     return nullptr;
 }
 
+// Whether Winograd's algorithm is faster: for how many images, filters and channels it is was measured.
+bool for_winograd(const Images& x, const Sizes& kernel, const Sizes& results,
+                  const Geometry& geometry, int64_t filters, int64_t channels) {
+    if (x.dimensions != 2 || kernel.of[1] != 3 || kernel.of[2] != 3 ||
+        geometry.stride.product() != 1 || geometry.dilation.product() != 1) {
+        return false;
+    }
+    const int64_t tiles = x.first * divided_up(results.of[1], 2) * divided_up(results.of[2], 2);
+    return filters >= 32 && channels >= 32 && tiles >= 32;
+}
+
 // convolution(x, weight, bias, out, geometry)
 PyObject* convolve(Loop loop, const Images& x, const Images& weight, const float* bias,
                    const Sizes& out, const Geometry& geometry) {
@@ -95,11 +106,14 @@ PyObject* convolve(Loop loop, const Images& x, const Images& weight, const float
         along[i] = forward(x.sizes.of[i], out.of[i], weight.sizes.of[i], geometry.stride.of[i],
                            geometry.padding.of[i], geometry.dilation.of[i]);
     }
-    const int64_t taps = weight.sizes.product(), rows = filters / groups;
+    const int64_t taps = weight.sizes.product(), rows = filters / groups, channels = weight.second;
+    const WeightStrides strides{rows * channels * taps, channels * taps, taps};
     return filled(make_images(x.first, filters, x.dimensions, out), [&](float* result) {
-        return correlate(loop, x, along, weight.sizes, weight.memory(),
-                         {rows * weight.second * taps, weight.second * taps, taps}, bias, groups,
-                         rows, result);
+        return (for_winograd(x, weight.sizes, out, geometry, rows, channels) &&
+                by_winograd(x, out, geometry.padding, false, weight.memory(), strides, bias, groups,
+                            rows, result)) ||
+               correlate(loop, x, along, weight.sizes, rows == 1 ? in_a_block(1) : terms_at_once,
+                         weight.memory(), strides, bias, groups, rows, result);
     });
 }
 
@@ -121,11 +135,18 @@ PyObject* convolve_back(Loop loop, const Images& y, const Images& weight, const 
     if (size.product() / geometry.stride.product() > sparse * y.sizes.product()) {
         return nullptr;
     }
-    const int64_t taps = weight.sizes.product(), channels = weight.second;
+    const int64_t taps = weight.sizes.product(), channels = weight.second, rows = filters / groups;
+    const WeightStrides strides{rows * channels * taps, taps, channels * taps};
     return filled(make_images(y.first, channels * groups, y.dimensions, size), [&](float* result) {
-        return correlate(loop, y, along, weight.sizes, weight.memory(),
-                         {filters / groups * channels * taps, taps, channels * taps}, nullptr,
-                         groups, channels, result);
+        Sizes padding = geometry.padding;
+        for (int64_t& of_axis : padding.of) {
+            of_axis = 2 - of_axis;
+        }
+        return (for_winograd(y, weight.sizes, size, geometry, channels, rows) &&
+                by_winograd(y, size, padding, true, weight.memory(), strides, nullptr, groups,
+                            channels, result)) ||
+               correlate(loop, y, along, weight.sizes, in_a_block(rows), weight.memory(), strides,
+                         nullptr, groups, channels, result);
     });
 }
 

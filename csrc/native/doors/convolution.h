@@ -14,6 +14,14 @@ constexpr int64_t most_floats = int64_t(1) << 30;  // that offsets reach
 
 inline int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// How many products are added up one by one, where a body's sums are of ``count``, or it adds up pairs of
+// sums: the rounding errors of n products in blocks of b grow as the root of b + n / b.
+inline int64_t in_a_block(int64_t count) {
+    return count < terms_at_once / 4   ? terms_at_once / 4
+           : count < terms_at_once / 2 ? terms_at_once / 2
+                                       : terms_at_once;
+}
+
 struct Sizes {
     int64_t of[3];
     int64_t product() const { return of[0] * of[1] * of[2]; }
@@ -86,11 +94,20 @@ struct WeightStrides {
     int64_t group, row, channel;
 };
 
-// result (images, groups * rows, results) of source images with groups * channels channels
+// result (images, groups * rows, results) of source images with groups * channels channels, so many
+// terms of a sum at once
 // (convolution_results.cpp).
 bool correlate(Loop loop, const Images& images, const Along* along, const Sizes& kernel,
-               const float* weights, const WeightStrides& strides, const float* bias, int64_t groups,
+               int64_t at_once, const float* weights, const WeightStrides& strides, const float* bias, int64_t groups,
                int64_t rows, float* result);
+
+// The same by Winograd's algorithm, for kernels of 3 x 3 (``mirrored``: read from their end) that are
+// applied at every place of images with so much padding; false where the result is not made: there is
+// no memory, or a number is not finite, which other numbers of its tiles must not become
+// (convolution_winograd.cpp).
+bool by_winograd(const Images& images, const Sizes& results, const Sizes& padding, bool mirrored,
+                 const float* weights, const WeightStrides& strides, const float* bias,
+                 int64_t groups, int64_t rows, float* result);
 
 // result (groups * filters, channels, kernel) of images and the results' gradients
 // (convolution_weight.cpp).

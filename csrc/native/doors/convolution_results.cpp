@@ -71,10 +71,10 @@ void find_runs(const Correlation& of, const Along* along, const int64_t* first,
 
 // The weights of a group and phase, in the order in which tiles read them.
 void pack(const float* weights, const std::vector<int64_t>& of_term, int64_t rows, int64_t row_stride,
-          float* to) {
+          int64_t at_once, float* to) {
     const int64_t terms = int64_t(of_term.size());
-    for (int64_t begin = 0; begin < terms; begin += terms_at_once) {
-        const int64_t end = std::min(terms, begin + terms_at_once);
+    for (int64_t begin = 0; begin < terms; begin += at_once) {
+        const int64_t end = std::min(terms, begin + at_once);
         int64_t row = 0;
         for (; row + tile_rows <= rows; row += tile_rows) {
             for (int64_t term = begin; term < end;) {
@@ -99,7 +99,7 @@ void pack(const float* weights, const std::vector<int64_t>& of_term, int64_t row
 }  // namespace
 
 bool correlate(Loop loop, const Images& images, const Along* along, const Sizes& kernel,
-               const float* weights, const WeightStrides& strides, const float* bias, int64_t groups,
+               int64_t at_once, const float* weights, const WeightStrides& strides, const float* bias, int64_t groups,
                int64_t rows, float* result) {
     const int width = level->vector_width, places = width * tile_vectors(width);
     const int64_t channels = images.second / groups;
@@ -108,6 +108,7 @@ bool correlate(Loop loop, const Images& images, const Along* along, const Sizes&
     of.source.count = images.first;
     of.source.channels = images.second;
     of.source.group = of.source.channels_at_once = channels;
+    of.at_once = at_once;
     of.bias = bias;
     of.result = result;
     of.result_plane = along[0].results * along[1].results * along[2].results;
@@ -204,7 +205,7 @@ bool correlate(Loop loop, const Images& images, const Along* along, const Sizes&
     for (int64_t group = 0; group < groups; ++group) {
         for (size_t i = 0; i < phases.size(); ++i) {
             pack(weights + group * strides.group, of_terms[i], rows, strides.row,
-                 packed.get() + group * of.group_weights + phases[i].weights);
+                 at_once, packed.get() + group * of.group_weights + phases[i].weights);
         }
     }
     of.weights = packed.get();

@@ -1,5 +1,6 @@
 // The gradient of a convolution's weight: sums over places, of parts of the batch.
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "convolution.h"
@@ -26,6 +27,7 @@ bool accumulate(Loop loop, const Images& x, const Along* along, const Sizes& ker
     of.gradients = gradients;
     of.filters = filters;
     of.places = along[0].results * along[1].results * along[2].results;
+    of.at_once = in_a_block(int64_t(std::sqrt(double(x.first * of.places))));
     of.taps = kernel.product();
     const int64_t at_once = std::clamp<int64_t>(terms_in_piece / of.taps, 1, 64);
     of.source.channels_at_once = std::min(of.source.group, at_once);

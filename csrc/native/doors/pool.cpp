@@ -43,7 +43,7 @@ PyObject* maxima(const Entry& entry, PyObject* const* given, PyObject* keywords,
     if (!read_keywords(keywords, given + (back ? 2 : 1), names, found) || !is_float32(given[0]) ||
         PyArray_SIZE(array) == 0 ||
         !read_size(found[0], 0, axis) || axis >= PyArray_NDIM(array) ||
-        !read_windows(found[1], of.windows) || of.windows.kernel > 256 ||
+        !read_windows(found[1], of.windows) || of.windows.kernel > largest_kernel ||
         (found[2] != nullptr) != back) {
         return nullptr;
     }

@@ -92,35 +92,34 @@ public:
     }
 
 private:
-    static double combined(Kind kind, double a, double b) {
-        switch (kind) {
-            case Kind::product: return a * b;
-            case Kind::largest: return b > a || b != b ? b : a;
-            case Kind::smallest: return b < a || b != b ? b : a;
-            default: return a + b;
-        }
-    }
-
     // Of outer x groups x inner x parts, groups and parts.
     std::vector<double> joined(Kind kind, const std::vector<double>& totals, int64_t groups,
                                int64_t inner, int64_t parts) const {
-        if (groups == 1 && parts == 1) {
-            return totals;
-        }
-        std::vector<double> found(size_t(of_.outer * inner));
-        for (int64_t o = 0; o < of_.outer; ++o) {
-            double* result = found.data() + o * inner;
-            const double* next = totals.data() + o * groups * inner * parts;
-            for (int64_t g = 0; g < groups; ++g) {
-                for (int64_t i = 0; i < inner; ++i) {
-                    for (int64_t p = 0; p < parts; ++p) {
-                        const double total = *next++;
-                        result[i] = g == 0 && p == 0 ? total : combined(kind, result[i], total);
+        const auto by = [&](auto combine) {
+            std::vector<double> found(size_t(of_.outer * inner));
+            const double* next = totals.data();
+            for (int64_t o = 0; o < of_.outer; ++o) {
+                double* result = found.data() + o * inner;
+                for (int64_t g = 0; g < groups; ++g) {
+                    for (int64_t i = 0; i < inner; ++i, next += parts) {
+                        result[i] = g == 0 ? *next : combine(result[i], *next);
+                        for (int64_t p = 1; p < parts; ++p) {
+                            result[i] = combine(result[i], next[p]);
+                        }
                     }
                 }
             }
+            return found;
+        };
+        if (groups == 1 && parts == 1) {
+            return totals;
         }
-        return found;
+        switch (kind) {
+            case Kind::product: return by([](double a, double b) { return a * b; });
+            case Kind::largest: return by([](double a, double b) { return b > a || b != b ? b : a; });
+            case Kind::smallest: return by([](double a, double b) { return b < a || b != b ? b : a; });
+            default: return by([](double a, double b) { return a + b; });
+        }
     }
 
     Loop loop_;
@@ -145,7 +144,7 @@ bool keep_digits(const std::vector<double>& squares) {
     return true;
 }
 
-// sum, mean, prod, amax, amin, logsumexp; of numbers that are none, or leave the range, nothing.
+// column_sum and sum, mean, prod, amax, amin, logsumexp; of numbers that are none, or leave the range, nothing.
 bool find(const char* name, const Reduction& of, int64_t count, double number,
           std::vector<double>& found) {
     const auto is = [=](const char* other) { return std::strcmp(name, other) == 0; };
@@ -153,7 +152,7 @@ bool find(const char* name, const Reduction& of, int64_t count, double number,
         found = of.find(is("amax") ? Kind::largest : Kind::smallest);
         return true;
     }
-    if (is("sum")) {
+    if (is("sum") || is("column_sum")) {
         found = of.find(Kind::sum);
     } else if (is("mean")) {
         found = of.find(Kind::sum);
@@ -210,6 +209,11 @@ void store(PyObject* result, const std::vector<double>& values) {
     }
 }
 
+PyObject* first_axis() {
+    static PyObject* const zero = PyLong_FromLong(0);
+    return zero;
+}
+
 // Sums and means of few floats, which the tape in C adds up as NumPy does: the bits are the same with
 // and without it.
 bool is_left_to_numpy(const Entry& entry, PyArrayObject* x) {
@@ -225,11 +229,17 @@ PyObject* reduce(const Entry& entry, PyObject* const* given, Py_ssize_t count, P
     PyObject* options[4] = {};
     bool reduced[NPY_MAXDIMS];
     Layout layout;
-    if (count != 1 || !is_plain(given[0]) || !read_keywords(keywords, given + 1, names, options) ||
-        options[0] == nullptr || options[1] == nullptr || !PyBool_Check(options[1])) {
+    if (count != 1 || !is_plain(given[0]) || !read_keywords(keywords, given + 1, names, options)) {
         return nullptr;
     }
     PyArrayObject* x = as_array(given[0]);
+    if (std::strcmp(entry.name, "column_sum") == 0) {
+        options[0] = first_axis();
+        options[1] = Py_False;
+    }
+    if (options[0] == nullptr || options[1] == nullptr || !PyBool_Check(options[1])) {
+        return nullptr;
+    }
     const Loop loop = loop_of(entry, x);
     const int dims = PyArray_NDIM(x);
     if (loop == nullptr || is_left_to_numpy(entry, x) || !read_axes(options[0], dims, reduced) ||

@@ -18,7 +18,7 @@ namespace {  // each level has its own, whether inlined or not
 
 // How many queries are in a strip. Few waste little where scores are masked; more share what is read
 // of many keys.
-int64_t strip_of(int64_t columns) { return columns < 1024 ? 32 : 64; }
+int64_t strip_of(int64_t columns) { return columns < 512 ? 16 : columns < 1024 ? 32 : 64; }
 
 // One piece of memory, cut into parts.
 template <size_t count>
@@ -131,19 +131,7 @@ struct Strip {
 
     // What is subtracted of a row: not -inf, where a mask leaves nothing to look at.
     float peak_of(const float* line, int64_t columns) const {
-        float parts[width];
-        for (float& part : parts) {
-            part = -INFINITY;
-        }
-        for (int64_t j = 0; j < columns; j += width) {
-            for (int lane = 0; lane < width; ++lane) {
-                parts[lane] = line[j + lane] > parts[lane] ? line[j + lane] : parts[lane];
-            }
-        }
-        float peak = -INFINITY;
-        for (const float part : parts) {
-            peak = part > peak ? part : peak;
-        }
+        const float peak = largest_of(line, columns);
         const bool may_be_blind = added.at != nullptr || seen.at != nullptr;
         return may_be_blind && peak == -INFINITY ? 0 : peak;
     }

@@ -16,10 +16,20 @@ inline float widened(Truth x) {
     return x.byte != 0 ? 1.0f : 0.0f;
 }
 
+template <class S>
+constexpr bool is_16_bits = std::is_same_v<S, Half> || std::is_same_v<S, Brain>;
+
 template <class From, class To>
 void cast(void* const* arrays, const double*, int64_t begin, int64_t end) {
     To* __restrict y = static_cast<To*>(arrays[0]);
     const From* __restrict x = static_cast<const From*>(arrays[1]);
+    if constexpr (std::is_same_v<From, float> && !std::is_arithmetic_v<To>) {
+        narrow(y + begin, x + begin, end - begin);
+        return;
+    } else if constexpr (std::is_same_v<To, float> && is_16_bits<From>) {
+        widen(y + begin, x + begin, end - begin);
+        return;
+    }
     for (int64_t i = begin; i < end; ++i) {
         if constexpr (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>) {
             y[i] = To(x[i]);

@@ -67,9 +67,12 @@ void copy_channel(float* to, const float* from, const Axis* axes) {
                 continue;
             }
             for (int64_t y = in_h.begin; y < in_h.end; ++y) {
-                copy_row(to + (z * h.length + y) * w.length + in_w.begin,
-                         slice + (in_h.first + (y - in_h.begin) * h.step) * w.size + in_w.first,
-                         w.step, count, from + size);
+                const float* row = slice + (in_h.first + (y - in_h.begin) * h.step) * w.size;
+                for (int64_t x = 0; x < w.size; x += 16) {
+                    __builtin_prefetch(row + size + x);
+                }
+                copy_row(to + (z * h.length + y) * w.length + in_w.begin, row + in_w.first, w.step,
+                         count, from + size);
             }
         }
     }

@@ -11,7 +11,8 @@ namespace {  // each level has its own, whether inlined or not
 #include "csrc/native/transpose.h"
 #include "csrc/native/loops/convolution.h"
 
-constexpr int64_t vectors_at_once = 64;  // that a lane adds up, before all are added
+constexpr int64_t vectors_at_once = 64;  // for which lanes add up, before all are added
+constexpr int64_t in_a_row = 16;         // one by one
 
 // sums (rows, row) += the products of what lies at each row's offset from every position, and of the
 // filters' gradients there, (count, across vectors).
@@ -55,25 +56,32 @@ template <int rows>
 void accumulate_filter(const float* source, const int32_t* offsets, const int32_t* starts,
                        const int32_t* masks, int64_t count, const float* gradients, float* sums,
                        int64_t row) {
-    Vector tile[rows] = {};
+    Vector all[rows] = {};
     const float* from[rows];
     for (int r = 0; r < rows; ++r) {
         from[r] = source + offsets[r];
     }
-    for (int64_t i = 0; i < count; ++i) {
-        const int64_t start = starts[i];
-        const Vector g = at(gradients + i * width);
-        const Mask mask = *reinterpret_cast<const Mask*>(masks + i * width);
+    for (int64_t begin = 0; begin < count; begin += in_a_row) {
+        Vector tile[rows] = {};
+        for (int64_t i = begin; i < smaller(begin + in_a_row, count); ++i) {
+            const int64_t start = starts[i];
+            const Vector g = at(gradients + i * width);
+            const Mask mask = *reinterpret_cast<const Mask*>(masks + i * width);
+#pragma GCC unroll 6
+            for (int r = 0; r < rows; ++r) {
+                const Mask x = *reinterpret_cast<const Mask*>(from[r] + start) & mask;
+                tile[r] += reinterpret_cast<const Vector&>(x) * g;
+            }
+        }
 #pragma GCC unroll 6
         for (int r = 0; r < rows; ++r) {
-            const Mask x = *reinterpret_cast<const Mask*>(from[r] + start) & mask;
-            tile[r] += reinterpret_cast<const Vector&>(x) * g;
+            all[r] += tile[r];
         }
     }
     float lanes[rows][width];
 #pragma GCC unroll 6
     for (int r = 0; r < rows; ++r) {
-        at(lanes[r]) = tile[r];
+        at(lanes[r]) = all[r];
     }
     for (int r = 0; r < rows; ++r) {
         for (int half = width / 2; half > 0; half /= 2) {
@@ -124,8 +132,8 @@ void accumulate_by_tiles(const WeightGradient& of, const Piece& piece, int64_t g
                          int64_t in_strip, const float* source, float* gradients, float* sums) {
     const int64_t count = piece.images * in_strip;  // of several images, all are whole
     const int64_t terms = (piece.row_end - piece.row) * of.taps;
-    for (int64_t begin = 0; begin < count; begin += terms_at_once) {
-        const int64_t end = smaller(begin + terms_at_once, count);
+    for (int64_t begin = 0; begin < count; begin += of.at_once) {
+        const int64_t end = smaller(begin + of.at_once, count);
         for (int64_t filter = 0; filter < of.filters; filter += places) {
             const int64_t filters = smaller(places, of.filters - filter);
             const int64_t across = (filters + width - 1) / width;

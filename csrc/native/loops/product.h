@@ -2,6 +2,8 @@
 // of a panel behind the other. A tile of the result stays in registers, of which it has as many as
 // there are. Included within a namespace.
 
+#include "csrc/native/transpose.h"
+
 constexpr int width = TAPEGRAD_VECTOR_WIDTH;
 constexpr int tile_rows = width == 16 ? 8 : 6;
 constexpr int panel = 2 * width;
@@ -30,6 +32,13 @@ inline void pack_panel(float* __restrict to, Matrix from, int64_t depth, int64_t
             for (int j = 0; j < wide; ++j) {
                 to[k * wide + j] = from.at[k * from.row + j];
             }
+        }
+        return;
+    }
+    if (from.row == 1) {
+        transpose(from.at, from.column, to, wide, count, depth);
+        for (int64_t k = 0; k < depth && count < wide; ++k) {
+            std::memset(to + k * wide + count, 0, size_t(wide - count) * sizeof(float));
         }
         return;
     }

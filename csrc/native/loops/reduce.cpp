@@ -124,24 +124,42 @@ double of_block(const float* x, int64_t count, Mean m) {
 }
 
 constexpr int64_t width = 1024;  // columns at once
+constexpr int64_t narrow_width = 256;  // of narrow floats, so that what they are as floats stays near
 constexpr int64_t height = 16;   // rows that are added up in float
 
 // Adds so many rows, a stride apart, to the totals of their columns.
 using AddRows = void(double* totals, const float* x, int64_t rows, int64_t stride, int64_t columns,
                      const float* mean, const float* rest);
 
+// Combines parts with so many rows, one after the other.
+template <class Function, int rows>
+inline void combine_rows(typename Function::A* __restrict parts, const float* __restrict x,
+                         int64_t stride, int64_t columns, const float* __restrict mean,
+                         const float* __restrict rest) {
+    using A = typename Function::A;
+    for (int64_t j = 0; j < columns; ++j) {
+        A part = parts[j];
+        for (int i = 0; i < rows; ++i) {
+            part = Function::combine(part, A(Function::term(x[i * stride + j], mean[j], rest[j])));
+        }
+        parts[j] = part;
+    }
+}
+
 template <class Function>
 void add_rows(double* __restrict totals, const float* x, int64_t rows, int64_t stride,
-              int64_t columns, const float* __restrict mean, const float* __restrict rest) {
+              int64_t columns, const float* mean, const float* rest) {
     using A = typename Function::A;
     A parts[width];
     for (int64_t j = 0; j < columns; ++j) {
         parts[j] = A(Function::none);
     }
-    for (int64_t i = 0; i < rows; ++i, x += stride) {
-        for (int64_t j = 0; j < columns; ++j) {
-            parts[j] = Function::combine(parts[j], A(Function::term(x[j], mean[j], rest[j])));
-        }
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4) {
+        combine_rows<Function, 4>(parts, x + i * stride, stride, columns, mean, rest);
+    }
+    for (; i < rows; ++i) {
+        combine_rows<Function, 1>(parts, x + i * stride, stride, columns, mean, rest);
     }
     for (int64_t j = 0; j < columns; ++j) {
         totals[j] = Function::combine(totals[j], double(parts[j]));
@@ -205,7 +223,7 @@ void reduce_columns(const Functions& of, void* const* arrays, const double* numb
     const int64_t parts = int64_t(numbers[3]), columns = int64_t(numbers[4]);
     const int64_t ranges = (columns + width - 1) / width;
     const double* means = static_cast<const double*>(arrays[2]);
-    float mean[width], rest[width], wide[std::is_same_v<S, float> ? 1 : height * width];
+    float mean[width], rest[width], wide[std::is_same_v<S, float> ? 1 : height * narrow_width];
     double found[width];
     for (int64_t item = begin; item < end; ++item) {
         const int64_t range = item % ranges, part = item / ranges % parts;
@@ -233,10 +251,14 @@ void reduce_columns(const Functions& of, void* const* arrays, const double* numb
                 if constexpr (std::is_same_v<S, float>) {
                     of.add_rows(found, x + r * stride, few, stride, columns, mean, rest);
                 } else {
-                    for (int64_t i = 0; i < few; ++i) {
-                        widen(wide + i * columns, x + (r + i) * stride, columns);
+                    for (int64_t j = 0; j < columns; j += narrow_width) {
+                        const int64_t left = columns - j;
+                        const int64_t across = left < narrow_width ? left : narrow_width;
+                        for (int64_t i = 0; i < few; ++i) {
+                            widen(wide + i * across, x + (r + i) * stride + j, across);
+                        }
+                        of.add_rows(found + j, wide, few, across, across, mean + j, rest + j);
                     }
-                    of.add_rows(found, wide, few, columns, columns, mean, rest);
                 }
             }
         };
@@ -283,6 +305,7 @@ constexpr Loops all() {
                                      reduce<Half>, reduce<Brain>};
     };
     add("sum", nullptr);
+    add("column_sum", nullptr);
     add("mean", nullptr);
     add("prod", nullptr);
     add("amax", nullptr);

@@ -44,7 +44,7 @@ std::string who(int thread, Stamp stamp) {
 std::string who_runs() { return who(order.thread, order.now); }
 
 bool is_new(SiteOffset a, SiteOffset b, bool race) {
-    if (!reported.insert({a, b, race}).second) {
+    if (!reported.insert({std::min(a, b), std::max(a, b), race}).second) {
         return false;
     }
     left_out += reports.size() >= most_reports;

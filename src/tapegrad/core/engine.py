@@ -543,7 +543,6 @@ if compiled is not None:
         shares=shares,
         settle=_settle,
         deliver=deliver_to_leaves,
-        recording=recording,
         error_state=error_state,
         usual_state=usual_state,
         first_filter=first_filter,

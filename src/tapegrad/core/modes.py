@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from .accelerator import compiled
 
 # (A ContextVar reads twice as fast as an attribute of threading.local, and every operation asks.)
 recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -18,6 +20,7 @@ inference: ContextVar[bool] = ContextVar("inference", default=False)
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound="_Entered")
 
 
 def flag(op: str, name: str, value: Any) -> bool:
@@ -43,7 +46,7 @@ class _Exit:
     prepared when ``with`` asks for ``__exit__``, which is before it calls ``__enter__``.
     """
 
-    def __get__(self, setting: _Setting | None, owner: type) -> Callable:
+    def __get__(self, setting: _Entered | None, owner: type) -> Callable:
         if setting is None:  # for contextlib, which asks the class
             return lambda setting, *exception: setting.__exit__(*exception)
         closing = _Closing()
@@ -56,35 +59,63 @@ def _calls(functions: Iterable[partial]) -> partial:
     return partial(deque, map(partial.__call__, functions), 0)
 
 
-class _Setting:
+def _decorated(setting: Any, function: Callable | None = None) -> Any:
+    return setting if function is None else setting(function)
+
+
+if compiled is not None and not TYPE_CHECKING:
+    compiled.use_modes(recording, inference)
+    _Entered = compiled.Setting
+else:
+
+    class _Entered:
+        """What enters and leaves the mode that ``enabled`` and ``infers`` say. Where the tape was
+        compiled, this is a type in C (csrc/tape/modes.cpp)."""
+
+        enabled: bool
+        infers: bool | None
+        _at_first: bool | None
+        _before: list[partial]  # what restores the mode, the latest last
+        __exit__ = _Exit()
+
+        def __new__(cls: type[S], *arguments: Any, **keywords: Any) -> S:
+            setting = object.__new__(cls)
+            setting._before = []
+            bare = cls.__init__ is object.__init__
+            return _decorated(setting, *arguments, **keywords) if bare else setting
+
+        def __enter__(self) -> None:
+            restore = partial(
+                recording.set, recording.get() if self._at_first is None else self._at_first
+            )
+            if self.infers is not None:
+                restore = _calls([restore, partial(inference.set, inference.get())])
+            try:
+                self._before.append(restore)
+                recording.set(self.enabled)
+                if self.infers is not None:
+                    inference.set(self.infers)
+            except BaseException:
+                if restore in self._before:
+                    self.__exit__()
+                raise
+
+
+class _Setting(_Entered):
     """A context manager and decorator that sets the mode for a stretch of code. Re-entrant. An
-    interrupt leaves the mode as it was before the ``with``."""
+    interrupt leaves the mode as it was before the ``with``. A class without an ``__init__`` may
+    decorate without parentheses, as in PyTorch."""
 
     enabled = True
     infers: bool | None = None  # None: leave inference mode as it is
-    __exit__ = _Exit()
     _at_first: bool | None = None  # the mode before, if it was changed before the ``with``
 
-    def __init__(self) -> None:
-        self._before: list[partial] = []  # what restores the mode, the latest last
-
-    def __enter__(self) -> None:
-        restore = partial(
-            recording.set, recording.get() if self._at_first is None else self._at_first
-        )
-        if self.infers is not None:
-            restore = _calls([restore, partial(inference.set, inference.get())])
-        try:
-            self._before.append(restore)
-            recording.set(self.enabled)
-            if self.infers is not None:
-                inference.set(self.infers)
-        except BaseException:
-            if restore in self._before:
-                self.__exit__()
-            raise
-
     def __call__(self, function: F) -> F:
+        if not callable(function):
+            raise TypeError(
+                f"[{type(self).__name__}] decorates functions, got {type(function).__name__}"
+            )
+
         def fresh() -> _Setting:  # one for every call: calls may overlap in threads
             setting = _Setting()
             setting.enabled, setting.infers = self.enabled, self.infers
@@ -132,25 +163,13 @@ def _step_by_step(function: Callable, fresh: Callable[[], _Setting]) -> Callable
     return wrapped
 
 
-class _Bare(_Setting):
-    """A setting without arguments, which may decorate without parentheses, as in PyTorch."""
-
-    def __new__(cls, function: Callable | None = None) -> Any:
-        if function is not None and not callable(function):
-            raise TypeError(f"[{cls.__name__}] decorates functions, got {type(function).__name__}")
-        return super().__new__(cls) if function is None else cls()(function)
-
-    def __init__(self, function: Callable | None = None):
-        super().__init__()
-
-
-class no_grad(_Bare):
+class no_grad(_Setting):
     """Nothing is recorded: results do not require grad."""
 
     enabled = False
 
 
-class enable_grad(_Bare):
+class enable_grad(_Setting):
     """Recording again, inside ``no_grad``."""
 
     enabled = True
@@ -161,7 +180,6 @@ class inference_mode(_Setting):
     parentheses."""
 
     def __init__(self, mode: bool = True):
-        super().__init__()
         if callable(mode):
             raise TypeError("use @inference_mode(), with parentheses")
         self.infers = flag("inference_mode", "mode", mode)
@@ -172,7 +190,6 @@ class set_grad_enabled(_Setting):
     """Recording or not, by a bool: at once, and until the end of a ``with``."""
 
     def __init__(self, mode: bool):
-        super().__init__()
         self.enabled = flag("set_grad_enabled", "mode", mode)
         self._at_first = recording.get()
         recording.set(self.enabled)

@@ -10,7 +10,6 @@ from tapegrad.core.tensor import Tensor
 
 from .catalog import Operation, doors
 from .common.arguments import require_tensor
-from .common.in_c import in_c
 
 
 def _comparable(operation: Operation) -> Callable:
@@ -82,8 +81,7 @@ class _Later:
 def _in_place(name: str, operation: Operation, reads_values: bool = True) -> Callable:
     from .indexing.inplace import inplace
 
-    method = _of_tensor(name, inplace(operation.load(), name, reads_values))
-    return in_c(method, operation.load(), name=f"in_place.{name}")
+    return _of_tensor(name, inplace(operation.load(), name, reads_values))
 
 
 def _restrided(name: str, operation: Operation) -> Callable:

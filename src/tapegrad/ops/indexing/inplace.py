@@ -20,6 +20,7 @@ from tapegrad.core.quiet import noisy
 from tapegrad.core.tape import array_function, is_recording
 from tapegrad.core.tensor import Leaf, Storage, Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
+from tapegrad.ops.common.in_c import in_c
 from tapegrad.ops.common.scalars import fit_number
 from tapegrad.ops.common.writable import check_writable, has_history
 from tapegrad.ops.movement import strided
@@ -162,7 +163,8 @@ def inplace(function: Callable, name: str | None = None, reads_values: bool = Tr
         "the result has another shape or a dtype that does not fit, and as ``zero_`` does."
     )
     method.__wrapped__ = function  # type: ignore[attr-defined]  # so help() shows its arguments
-    return method
+    any_function = "in_place" if reads_values else "in_place.linear"
+    return in_c(method, function, None, f"in_place.{op}", any_function)
 
 
 def overwrite(x: Tensor, op: str, fill: Callable[[Any], None]) -> Tensor:

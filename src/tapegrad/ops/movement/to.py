@@ -10,6 +10,7 @@ from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import named_dtype, require_tensor
+from tapegrad.ops.common.operands import named
 from tapegrad.ops.pointwise.elementwise import cast
 
 from .shape import clone
@@ -96,14 +97,19 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return to(self, other)
 
 
-def _to(dtype: str) -> Any:
+def _to(name: str, dtype: str) -> Any:
     def convert(self: Tensor, memory_format: Any = None) -> Tensor:
         return to(self, dtype=dtype)
 
-    convert.__doc__ = f"The tensor as {dtype}: itself if it is that, else a copy."
-    return convert
+    doc = f"The tensor as {dtype}: itself if it is that, else a copy."
+    return named(f"to_{name}", convert, doc)
 
 
-to_double, to_float, to_half, to_bfloat16 = map(_to, ("float64", "float32", "float16", "bfloat16"))
-to_long, to_int, to_short, to_char = map(_to, ("int64", "int32", "int16", "int8"))
-to_byte, to_bool = map(_to, ("uint8", "bool"))
+to_double, to_float, to_half = (
+    _to("double", "float64"),
+    _to("float", "float32"),
+    _to("half", "float16"),
+)
+to_bfloat16, to_bool = _to("bfloat16", "bfloat16"), _to("bool", "bool")
+to_long, to_int, to_short = _to("long", "int64"), _to("int", "int32"), _to("short", "int16")
+to_char, to_byte = _to("char", "int8"), _to("byte", "uint8")

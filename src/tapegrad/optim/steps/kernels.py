@@ -46,7 +46,9 @@ class Table:
         device = self.device
         rows = device.ops["asarray"](np.frombuffer(b"".join(self.rows), np.int64))
         sizes = (len(self.rows), self.chunks, CHUNK)
-        launch = prepared_launch(device, self.launcher, self.dtype, rows, *sizes)
+        launch = prepared_launch(
+            device, self.launcher, self.dtype, rows, *sizes, reaches=self.arrays
+        )
         several = device.type == "cuda" and device_count() > 1
         return [partial(make_current, device), launch] if several else [launch]
 
