@@ -9,7 +9,17 @@
 
 namespace fused_kernels {
 
+ELEMENT_FUNCTION float widened(half x) { return to_acc(x); }
+ELEMENT_FUNCTION float widened(bfloat16 x) { return to_acc(x); }
+template <class S>
+ELEMENT_FUNCTION S narrowed(float x) {
+    return from_acc<S>(x);
+}
+
 #include "fused.h"
+
+using Float16 = Narrow<half>;
+using BFloat16 = Narrow<bfloat16>;
 
 constexpr int threads_of_row = 256;
 

@@ -53,3 +53,12 @@ ELEMENT_FUNCTION A remainder_of(A a, A b) {
     const A rest = fmod(a, b);
     return rest != A(0) && (rest < A(0)) != (b < A(0)) ? rest + b : rest;
 }
+
+// A float of 16 bits: every step is computed in float, and rounded.
+template <class S>
+struct Narrow {
+    S stored;
+    Narrow() = default;
+    explicit ELEMENT_FUNCTION Narrow(float x) : stored(narrowed<S>(x)) {}
+    ELEMENT_FUNCTION operator float() const { return widened(stored); }
+};

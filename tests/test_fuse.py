@@ -47,8 +47,8 @@ def rms_norm(x: Any, weight: Any) -> Any:
 BOTH = "cpu emulated"
 ROWS = [
     Row("swiglu", lambda a, b: F.silu(a) * b, ((7, 33), (7, 33)), BOTH),
-    Row("bias", lambda x, b: F.gelu(x + b), ((5, 4, 30), (30,)), BOTH),
-    Row("softmax", lambda x: F.softmax(x, -1), ((6, 1030),), BOTH),
+    Row("bias", lambda x, b: F.gelu(x + b), ((5, 4, 30), (30,))),
+    Row("softmax", lambda x: F.softmax(x, -1), ((6, 1030),)),
     Row("rms norm", rms_norm, ((6, 70), (70,)), BOTH),
     Row("log softmax", lambda x: F.log_softmax(x * 2, -1), ((3, 4, 20),)),
     Row(
@@ -56,7 +56,7 @@ ROWS = [
         lambda x, r, w, b: F.layer_norm(x + r, (40,), w, b),
         ((2, 3, 40), (2, 3, 40), (40,), (40,)),
     ),
-    Row("several", lambda x, y: (F.silu(x) * y, x + 1, y.mean(-1)), ((4, 9), (4, 9)), BOTH),
+    Row("several", lambda x, y: (F.silu(x) * y, x + 1, y.mean(-1)), ((4, 9), (4, 9))),
     Row("totals", lambda x, y: ((x * y).sum(), x.amax(-1)), ((4, 9), (4, 9))),
     Row("first dimension", lambda x, y: (x * y).sum(0), ((4, 9), (4, 9))),
     Row("transposed", lambda x: x.t() * 2 + x.t().sum(-1, keepdim=True), ((8, 5),), BOTH),
@@ -72,6 +72,7 @@ ROWS = [
     Row("choices", lambda x, y: tg.where((x > 0) & (y < 1), x, y.abs()), ((9, 9), (9, 9))),
     Row("logsumexp", lambda x: tg.logsumexp(x, -1), ((4, 600),)),
 ]
+NARROW = ("swiglu", "softmax", "rms norm", "choices")
 CALLS = [
     pytest.param(row, device, id=f"{row.name}-{device}")
     for row in ROWS
@@ -91,13 +92,15 @@ def results(function: Callable, given: list) -> list[np.ndarray]:
     listed = made if isinstance(made, tuple) else (made,)
     random = np.random.default_rng(4)
     weights = [random.standard_normal(tuple(y.shape)) for y in listed]
-    total = sum((y * tg.tensor(w).to(y.device, y.dtype)).sum() for y, w in zip(listed, weights))
+    total = sum(
+        (y * tg.tensor(w).to(y.device, y.dtype)).sum() for y, w in zip(listed, weights, strict=True)
+    )
     total.backward()
     return [t.detach().cpu().numpy() for t in (*listed, *(t.grad for t in given))]
 
 
 @compiles
-@pytest.mark.parametrize("row, device", CALLS)
+@pytest.mark.parametrize(("row", "device"), CALLS)
 def test_values_and_gradients_are_those_of_the_function(row: Row, device: str) -> None:
     exact = results(row.function, tensors(row.shapes, dtype=tg.float64))
     plain = results(row.function, tensors(row.shapes, device))
@@ -108,6 +111,20 @@ def test_values_and_gradients_are_those_of_the_function(row: Row, device: str) -
         scale = np.abs(right).max() * 2.0**-24
         error, allowed = np.abs(found - right).max(), np.abs(body - right).max()
         assert error <= 2 * allowed + 4 * scale, (error / scale, allowed / scale)
+
+
+@compiles
+@pytest.mark.parametrize("dtype", [tg.float16, tg.bfloat16])
+@pytest.mark.parametrize("row", [r for r in ROWS if r.name in NARROW], ids=lambda row: row.name)
+def test_floats_of_16_bits(row: Row, dtype: Any) -> None:
+    """Each step is rounded where the body's is, so that only float32's own errors can differ."""
+    plain = results(row.function, tensors(row.shapes, dtype=dtype))
+    made = results(tg.fuse(row.function), tensors(row.shapes, dtype=dtype))
+    for body, found in zip(plain, made, strict=True):
+        assert found.dtype == body.dtype
+        digits = 2.0**-10 if dtype == tg.float16 else 2.0**-7
+        body, found = body.astype(np.float32), found.astype(np.float32)
+        assert np.abs(found - body).max() <= 2 * digits * np.abs(body).max()
 
 
 @compiles
@@ -160,7 +177,21 @@ FUNCTIONS = {
     "whole": lambda x: x.clamp(-9, 9).nan_to_num().long() * 3,
     "wide": lambda x: x.double() / 3,
 }
-ENDS = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 3e38, -3e38, 1e-40, -1e-40, 88.5, -104.0]
+ENDS = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    math.inf,
+    -math.inf,
+    math.nan,
+    3e38,
+    -3e38,
+    1e-40,
+    -1e-40,
+    88.5,
+    -104.0,
+]
 
 
 @compiles
@@ -222,7 +253,7 @@ REFUSED = [
 
 
 @compiles
-@pytest.mark.parametrize("function, words, line", REFUSED)
+@pytest.mark.parametrize(("function", "words", "line"), REFUSED)
 def test_what_cannot_be_fused_is_named_with_its_line(
     function: Callable, words: str, line: str
 ) -> None:
@@ -252,7 +283,13 @@ def test_errors_of_the_function_are_its_own() -> None:
 @compiles
 def test_other_shapes_and_numbers_do_not_compile_again(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = set()
-    monkeypatch.setattr(run, "address_of", lambda text, own=run.address_of: (texts.add(text), own(text))[1])
+    address_of = run.address_of
+
+    def noted(text: str) -> int:
+        texts.add(text)
+        return address_of(text)
+
+    monkeypatch.setattr(run, "address_of", noted)
     f = tg.fuse(lambda x, rate: (x * rate).mean(-1, keepdim=True) * x)
     for rows, columns, rate in ((3, 40, 0.3), (5, 70, 0.7), (2, 1000, 0.11)):
         x = tg.randn(rows, columns)

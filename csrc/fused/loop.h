@@ -15,6 +15,7 @@ namespace loop {
 namespace of_float {
 #include "csrc/native/loops/vector.h"
 #include "csrc/native/loops/near.h"
+#include "csrc/native/loops/narrow.h"
 
 // log(2^n (1 + f)) for 1 + f between the roots of a half and of 2: n log(2) + f - f^2 / 2 + f^3 p(f), p
 // fitted on Chebyshev nodes with an error of 3e-8 beside 1/3.
@@ -83,7 +84,12 @@ FUNCTION(log1p, log1p)
 FUNCTION(tanh, tanh)
 #undef FUNCTION
 
+using of_float::narrowed, of_float::widened;
+
 #include "kernels/fused.h"
+
+using Float16 = Narrow<of_float::Half>;
+using BFloat16 = Narrow<of_float::Brain>;
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 

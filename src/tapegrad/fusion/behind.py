@@ -1,4 +1,4 @@
-"""What array functions do with a kernel's results: sums over its rows, and what is made of those."""
+"""What array functions do with a kernel's results: sums over its rows, and what follows."""
 
 from __future__ import annotations
 

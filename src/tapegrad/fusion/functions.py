@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.core.dtypes import float32, float64, int64
+from tapegrad.core.dtypes import bfloat16, float16, float32, float64, int64, is_floating
 
 
 class Function(NamedTuple):
@@ -33,7 +33,7 @@ def _numpy(name: str) -> Callable[..., np.dtype]:
 
 
 def _like_input(kind: Any) -> np.dtype:
-    return kind if kind.kind == "f" else float32
+    return kind if is_floating(kind) else float32
 
 
 _FLOAT = {  # of floats only; as text, where the name in C++ is another
@@ -121,7 +121,7 @@ FUNCTIONS: dict[str, Function] = {
 
 
 def _sum_dtype(kind: np.dtype) -> np.dtype:
-    return kind if kind.kind == "f" else int64
+    return kind if is_floating(kind) else int64
 
 
 # The dtype that comes out of a reduction.
@@ -132,4 +132,11 @@ REDUCTIONS: dict[str, Callable[[np.dtype], np.dtype]] = {
 }
 
 # What C++ calls them.
-TYPES = {np.dtype(bool): "bool", int64: "int64_t", float32: "float", float64: "double"}
+TYPES = {
+    np.dtype(bool): "bool",
+    int64: "int64_t",
+    float32: "float",
+    float64: "double",
+    float16: "Float16",
+    bfloat16: "BFloat16",
+}

@@ -39,7 +39,7 @@ def fuse(function: Callable) -> Fused:
     gradients go through the function itself. It is traced once for each choice of device, shapes,
     dtypes and other arguments, and compiled once for each form of computation: for ``cpu`` by the
     C++ compiler into a loop of vectors, for ``emulated`` and ``cuda`` into a CUDA kernel; what was
-    compiled is kept in the cache of compiled kernels. Without a compiler the function runs as it is.
+    compiled is kept in the user's cache. Without a compiler the function runs as it is.
 
     Tensors must be arguments. Where something is computed that cannot be part of such a kernel (a
     matrix product, a sort, indexing, random numbers, a decision by a tensor's values), the call
@@ -59,6 +59,7 @@ class Fused:
 
     def __init__(self, function: Callable):
         update_wrapper(self, function)
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         self._callers: dict[tuple[int, int], Callable] = {}
@@ -127,9 +128,7 @@ class Fused:
         )
         rule = eval(source, {"f": gradient})
         bodies[key] = body
-        declared = Primitive(
-            key, names, ["plan"], vjp_all=rule, plain=plain, results=results
-        )
+        declared = Primitive(key, names, ["plan"], vjp_all=rule, plain=plain, results=results)
         return compile_caller(declared)
 
 
@@ -184,8 +183,9 @@ class Plan:
         )
         self.runs = self._forward.runs
         if unfused := [s for s in self._forward.behind if s.op not in ("sum", "view")]:
-            raise self._refusal(Unfusable(f"'{unfused[0].op}' behind a sum over other dimensions "
-                                          "than the last"))
+            raise self._refusal(
+                Unfusable(f"'{unfused[0].op}' behind a sum over other dimensions than the last")
+            )
 
     def call(self, tensors: Sequence[Tensor]) -> Any:
         """The function, with other tensors in the places of those it was made for."""
@@ -198,7 +198,7 @@ class Plan:
         return self._forward(arrays)
 
     def backward(self, arrays: Sequence[Any], g: Sequence[Any], needs: Sequence[bool]) -> tuple:
-        """The gradients of the inputs that need one, from those of the results; None: no gradient."""
+        """The gradients of the inputs that need one, from those of the results; or None."""
         arrived = tuple(one is not None for one in g)
         key = tuple(needs), arrived
         known = self._backward.get(key)
@@ -252,7 +252,7 @@ class Plan:
                 if y.requires_grad:
                     roots.append((y, wrap(seed, tracing)))
         asked = [t for t in tensors if t.requires_grad]
-        found = [None] * len(asked)
+        found: Sequence[Tensor | None] = [None] * len(asked)
         if roots:
             ys, gs = zip(*roots, strict=True)
             try:

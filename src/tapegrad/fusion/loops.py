@@ -2,7 +2,7 @@
 
 The loop has the signature of those of the package: ``arrays``, ``numbers``, from unit ``begin`` to
 unit ``end``. ``arrays[0]`` are sizes and strides, so that one text serves all shapes; then come the
-inputs and the results. A unit is a row or, where nothing is reduced, up to ``BLOCK`` columns of one.
+inputs and the results. A unit is a row; where nothing is reduced, up to ``BLOCK`` columns.
 """
 
 from __future__ import annotations

@@ -69,9 +69,7 @@ def ordered(results: Iterable[Step]) -> tuple[list[Step], list[Step]]:
             continue
         same = step
         if step.op != INPUT:
-            step.inputs = tuple(
-                done[id(t)] if isinstance(t, Step) else t for t in step.inputs
-            )
+            step.inputs = tuple(done[id(t)] if isinstance(t, Step) else t for t in step.inputs)
             same = known.setdefault(_key(step), step)
         done[id(step)] = same
         if same is step:

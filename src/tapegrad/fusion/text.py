@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from tapegrad.core.dtypes import is_low_precision
+
 from .functions import FUNCTIONS, TYPES
 from .plan import INPUT, NUMBER, REDUCTIONS, VIEW, Kernel, layout
 from .traced import Step, Unfusable
 
 
 class Writer:
-    """Lines of C++ for one kernel, whose arrays are ``a0``, ``a1``, ...: the inputs, the results."""
+    """Lines of C++ for one kernel. Its arrays are ``a0``, ``a1``, ...: inputs, then results."""
 
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
@@ -66,9 +68,10 @@ class Writer:
 
     def name(self, step: Step, value: str, depth: int) -> None:
         """Define a variable for the step."""
-        name = f"v{self._defined}"
+        name, kind = f"v{self._defined}", type_of(step.dtype)
         self._defined += 1
-        self.write(f"const {type_of(step.dtype)} {name} = {value};", depth)
+        value = f"{kind}({value})" if is_low_precision(step.dtype) else value
+        self.write(f"const {kind} {name} = {value};", depth)
         self.names[id(step)] = name
 
     def define(self, step: Step, depth: int) -> None:
@@ -90,7 +93,9 @@ class Writer:
 
     def at(self, index: int, column: str) -> str:
         stride = self.lies.column_strides[index]
-        place = "0" if stride == 0 else column if stride == 1 else f"{column} * {self.stride(index)}"
+        place = (
+            "0" if stride == 0 else column if stride == 1 else f"{column} * {self.stride(index)}"
+        )
         return f"a{index}[{place}]"
 
     def store(self, step: Step, column: str, depth: int) -> None:

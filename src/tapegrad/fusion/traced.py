@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import Device, Namespace, bodies, load_primitive
+from tapegrad.core.dtypes import is_low_precision
 
 from .functions import FUNCTIONS, REDUCTIONS
 
 
 class Unfusable(Exception):
-    """A step that no fused kernel has; ``what`` names it, and the innermost operation that asked."""
+    """A step that no fused kernel has; ``what`` names it, ``operation`` who asked for it."""
 
     def __init__(self, what: str, operation: str | None = None):
         super().__init__(what)
@@ -102,8 +103,7 @@ _addresses = itertools.count(1)
 
 
 class Traced:
-    """An array of which only the step is known that makes it; another one after a change in place.
-    """
+    """An array of which only the step is known that makes it; a change in place makes another."""
 
     __array_priority__ = 1000.0
 
@@ -220,7 +220,9 @@ class Traced:
             raise Unfusable("writing to a part of a tensor")
         self.change(value)
 
-    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
+    def sum(
+        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False
+    ) -> Any:
         return reduced("sum", self, axis, keepdims)
 
     def max(self, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
@@ -229,13 +231,17 @@ class Traced:
     def min(self, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
         return reduced("min", self, axis, keepdims)
 
-    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
+    def mean(
+        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False
+    ) -> Any:
         total = reduced("sum", self, axis, keepdims)
         return total / (self.size // max(total.size, 1))
 
     # ---- NumPy's functions
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *given: Any, out: Any = None, **rest: Any) -> Any:
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *given: Any, out: Any = None, **rest: Any
+    ) -> Any:
         if method == "reduce" and ufunc.__name__ in _UFUNC_REDUCTIONS:
             name = _UFUNC_REDUCTIONS[ufunc.__name__]
             return reduced(name, given[0], rest.get("axis", 0), rest.get("keepdims", False))
@@ -349,6 +355,8 @@ def applied(name: str, *given: Any) -> Traced:
 def reduced(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
     """The sum, or the largest or smallest, over some dimensions."""
     x = constant(x)
+    if name == "sum" and is_low_precision(x.dtype):
+        return reduced(name, x.astype(np.float32), axis, keepdims).astype(x.dtype)
     if axis is None:
         axis = tuple(range(x.ndim))
     gone = {i % x.ndim for i in ((axis,) if isinstance(axis, int) else axis)} if x.ndim else set()
@@ -394,9 +402,7 @@ def reshaped(x: Traced, shape: tuple[int, ...]) -> Traced:
 def broadcast(x: Any, shape: Any) -> Any:
     shape = tuple(shape) if not isinstance(shape, int) else (shape,)
     own = ((),) * (len(shape) - x.ndim) + x.axes
-    return seen(
-        x, [(Axis(n),) if not a and n != 1 else a for a, n in zip(own, shape, strict=True)]
-    )
+    return seen(x, [(Axis(n),) if not a and n != 1 else a for a, n in zip(own, shape, strict=True)])
 
 
 def _clipped(x: Any, low: Any = None, high: Any = None) -> Any:
@@ -449,7 +455,7 @@ def _mean(x: Any, *, axis: Any, keepdims: bool) -> Any:
 
 
 def _vector_norm(x: Any, *, order: float, axis: Any, keepdims: bool) -> Any:
-    """In float64, in which squares of floats do not overflow: bodies scale them by what they see."""
+    """In float64, where squares of floats do not overflow. (Bodies scale by what they see.)"""
     if order != 2.0 or x.dtype == np.float64:
         raise Unfusable(f"vector_norm of order {order} in {x.dtype}")
     wide = x.astype(np.float64)
