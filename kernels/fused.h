@@ -25,7 +25,10 @@ ELEMENT_FUNCTION A smaller_of(A a, A b) {
 }
 
 ELEMENT_FUNCTION bool invert_of(bool x) { return !x; }
-ELEMENT_FUNCTION int64_t invert_of(int64_t x) { return ~x; }
+template <class A>
+ELEMENT_FUNCTION A invert_of(A x) {
+    return A(~x);
+}
 
 template <class A>
 ELEMENT_FUNCTION bool is_finite(A x) {

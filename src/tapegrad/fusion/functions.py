@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.core.dtypes import bfloat16, float16, float32, float64, int64, is_floating
+from tapegrad.core.dtypes import float32, int64, is_floating
 
 
 class Function(NamedTuple):
@@ -133,10 +133,10 @@ REDUCTIONS: dict[str, Callable[[np.dtype], np.dtype]] = {
 
 # What C++ calls them.
 TYPES = {
-    np.dtype(bool): "bool",
-    int64: "int64_t",
-    float32: "float",
-    float64: "double",
-    float16: "Float16",
-    bfloat16: "BFloat16",
+    "bool": "bool",
+    **{name: f"{name}_t" for name in ("uint8", "int8", "int16", "int32", "int64")},
+    "float32": "float",
+    "float64": "double",
+    "float16": "Float16",
+    "bfloat16": "BFloat16",
 }

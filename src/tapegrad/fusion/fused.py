@@ -166,6 +166,7 @@ class Plan:
 
     def __init__(self, function: Callable, args: tuple, options: dict, tensors: Sequence[Tensor]):
         self._function, self._options = function, [*options]
+        self._name = getattr(function, "__name__", type(function).__name__)
         self._arguments = [
             None if isinstance(a, Tensor) else (a,) for a in (*args, *options.values())
         ]
@@ -178,9 +179,7 @@ class Plan:
             made = self._trace([wrap(x, tracing) for x in inputs])
         self.is_tuple = isinstance(made, (tuple, list))
         self.results = [self._result(t) for t in _listed(made)]
-        self._forward = Computation(
-            self._device, [t.step for t in self.results], [x.step for x in inputs]
-        )
+        self._forward = self._computation([t.step for t in self.results], inputs)
         self.runs = self._forward.runs
         if unfused := [s for s in self._forward.behind if s.op not in ("sum", "view")]:
             raise self._refusal(
@@ -227,11 +226,17 @@ class Plan:
             captured.__traceback__ = error.__traceback__
             raise self._refusal(captured) from None
 
+    def _computation(self, steps: Sequence[Step], inputs: Sequence[Traced]) -> Computation:
+        try:
+            return Computation(self._device, steps, [x.step for x in inputs])
+        except Unfusable as error:
+            raise self._refusal(error) from None
+
     def _result(self, t: Any) -> Traced:
         if not isinstance(t, Tensor) or not isinstance(t._array, Traced):
             what = "a tensor made of none of its arguments" if isinstance(t, Tensor) else repr(t)
             raise CannotFuse(
-                f"[fuse] {self._function.__name__} must return a tensor, or several, made of its "
+                f"[fuse] {self._name} must return a tensor, or several, made of its "
                 f"arguments; got {what}"
             )
         return t._array
@@ -266,7 +271,7 @@ class Plan:
                 for one, two in zip(g._array.axes, x.axes, strict=True):
                     unite(one, two)
         steps = [g._array.step for g in gradients if g is not None]
-        computation = Computation(self._device, steps, [x.step for x in (*inputs, *seeds)])
+        computation = self._computation(steps, [*inputs, *seeds])
         computation.wanted = [g is not None for g in gradients]
         return computation
 
@@ -281,9 +286,10 @@ class Plan:
             trace = trace.tb_next
         text = linecache.getline(place, line).strip() if line else ""
         where = f"\n  {place}:{line}: {text}" if line else ""
-        operation = f" (of {error.operation})" if error.operation else ""
+        asked = error.operation
+        operation = f" (in {asked})" if asked and asked != error.what else ""
         return CannotFuse(
-            f"[fuse] {self._function.__name__} cannot be one kernel: {error.what}{operation}; "
+            f"[fuse] {self._name} cannot be one kernel: {error.what}{operation}; "
             f"compute that outside of the fused function{where}"
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
@@ -40,7 +42,7 @@ class Writer:
         told, so that one text serves many."""
         if isinstance(value, bool):
             return "true" if value else "false"
-        if kind in ("bool", "int64_t"):
+        if kind == "bool" or kind.endswith("_t"):
             return f"{value!r}ll" if isinstance(value, int) else repr(value)
         if abs(value) <= 16 and value * 8 == int(value * 8):
             return repr(value)
@@ -53,6 +55,12 @@ class Writer:
         name = self.names[id(given)]
         return name if type_of(given.dtype) == kind else f"{kind}({name})"
 
+    def operands(self, given: Sequence[object], dtype: np.dtype) -> list[str]:
+        """As values of a dtype to compute with; those of 16 bits as floats."""
+        kind = type_of(dtype)
+        values = [self.operand(t, kind) for t in given]
+        return [f"float({v})" for v in values] if is_low_precision(dtype) else values
+
     def expression(self, step: Step) -> str:
         kind = type_of(step.dtype)
         if step.op in (NUMBER, VIEW, "cast"):
@@ -60,10 +68,10 @@ class Writer:
         function = FUNCTIONS[step.op]
         if step.op == "where":
             condition, *chosen = step.inputs
-            given = [self.operand(condition, "bool"), *(self.operand(t, kind) for t in chosen)]
+            given = [self.operand(condition, "bool"), *self.operands(chosen, step.dtype)]
         else:
-            inner = type_of(common_dtype(step)) if function.compares else kind
-            given = [self.operand(t, inner) for t in step.inputs]
+            dtype = common_dtype(step) if function.compares else step.dtype
+            given = self.operands(step.inputs, dtype)
         return function.text.format(*given)
 
     def name(self, step: Step, value: str, depth: int) -> None:
@@ -143,7 +151,7 @@ class Writer:
 def type_of(dtype: np.dtype) -> str:
     """What C++ calls it. Raises Unfusable for what kernels do not know."""
     try:
-        return TYPES[dtype]
+        return TYPES[dtype.name]
     except KeyError:
         raise Unfusable(f"an array of {dtype.name}") from None
 
