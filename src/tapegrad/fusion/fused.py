@@ -114,7 +114,7 @@ class Fused:
 
         def body(xp: Any, *arrays: Any, plan: Plan) -> Any:
             made = plan.forward(arrays)
-            return made if results > 1 else made[0]
+            return tuple(made) if results > 1 else made[0]
 
         def plain(*tensors: Tensor, plan: Plan) -> Any:
             return plan.call(tensors)
@@ -193,7 +193,7 @@ class Plan:
         options = dict(zip(self._options, values[self._positional :], strict=True))
         return self._function(*values[: self._positional], **options)
 
-    def forward(self, arrays: Sequence[Any]) -> tuple:
+    def forward(self, arrays: Sequence[Any]) -> Sequence[Any]:
         return self._forward(arrays)
 
     def backward(self, arrays: Sequence[Any], g: Sequence[Any], needs: Sequence[bool]) -> tuple:
@@ -304,12 +304,15 @@ class Computation:
         self.kernel, self.behind, self._steps = make_kernel(steps, inputs)
         self.run = runner(device, self.kernel) if self.kernel.results else None
         self.runs = self.run is not None or not self.kernel.results
+        self._given = [inputs.index(step) for step in self.kernel.inputs]
+        self._is_all = self._steps == self.kernel.results  # the kernel's results, in order
 
-    def __call__(self, arrays: Sequence[Any]) -> tuple:
+    def __call__(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        made = [] if self.run is None else self.run([arrays[i] for i in self._given])
+        if self._is_all:
+            return made
         known = {id(step): a for step, a in zip(self._inputs, arrays, strict=True)}
-        if self.run is not None:
-            made = self.run([known[id(step)] for step in self.kernel.inputs])
-            known.update((id(s), a) for s, a in zip(self.kernel.results, made, strict=True))
+        known.update((id(s), a) for s, a in zip(self.kernel.results, made, strict=True))
         for step in self.behind:
             known[id(step)] = replay(self._device, step, known)
         return tuple(whole(self._device, step, known) for step in self._steps)

@@ -40,7 +40,7 @@ def _on_cpu(kernel: Kernel) -> Runner:
 
     def run(arrays: Sequence[Any]) -> list:
         results = [np.empty(shape, dtype) for shape, dtype in made]
-        given = [np.ascontiguousarray(a) for a in arrays]
+        given = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
         run_loop(address, (sizes, *given, *results), numbers, units, each)
         return results
 
