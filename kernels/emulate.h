@@ -6,8 +6,9 @@
 // barriers and warp operations. What CUDA calls undefined is reported here, with the kernel, the
 // block and the thread: divergent barriers, warp operations whose mask is wrong, misaligned vector
 // accesses, shared memory overruns, launches beyond the limits. Shared memory starts every block
-// filled with 0xFF, which reads as NaN. What it cannot show: weak memory ordering, register limits,
-// fast-math rounding, streams.
+// filled with 0xFF, which reads as NaN. The checked build sees every access to memory, too: races,
+// whatever the order that was drawn, bounds, reads of shared memory that nothing wrote. What it cannot
+// show: values as weak memory ordering makes them, register limits, fast-math rounding, streams.
 //
 // emulate/types.h     dim3, vector types, the CUDA keywords
 // emulate/float16.h   half and bfloat16
@@ -15,6 +16,9 @@
 // emulate/math.h      device functions: arithmetic, bits, atomics
 // emulate/fiber.*     stacks and the switch between them
 // emulate/runtime.cpp the scheduler
+// emulate/check.h     what the checked build's checks are told and asked
+// emulate/checked/    those checks: order.* which access comes before which; shadow.* who accessed what;
+//                     hooks.cpp what the compiler calls; report.*, symbols.cpp; banks.* bank conflicts
 #pragma once
 
 #include "emulate/types.h"

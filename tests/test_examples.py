@@ -42,6 +42,7 @@ FIRST = {
     "digits": r"% of 300 digits that played no part are read correctly$",
     "gpt": r"step  20: [\d.]+ nats a letter\nclass Block\(",
     "heat": r"The temperature is wrong by [\d.]+ at most.$",
+    "own_kernel": r"^swiglu is right$",
     "mlp": r"^epoch  1: [\d.]+% of the unseen digits are read correctly$",
 }
 

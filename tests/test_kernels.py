@@ -10,14 +10,12 @@ and writing it is noticed. The order of threads changes with every run and must 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import itertools
-import mmap
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import kernel_table as table
 import numpy as np
@@ -27,38 +25,12 @@ from kernel_table import FLOATS, ROWS, In, Out, Row, Scratch, Table, Update, num
 
 import tapegrad as tg
 from tapegrad.core import devices, kernels
+from tapegrad.custom.guarded import CANARY, PLACES, GuardedPages
 
-CANARY = 0xFF
-PAGE = mmap.PAGESIZE
-NO_ACCESS = 0  # PROT_NONE
 SCHEDULES = (("ascending", 0), ("descending", 0), ("random", 1), ("random", 2))
 
 
 # ---- memory whose neighbourhood is watched ----
-
-
-class GuardedPages:
-    """Readable pages between two that are not, for arrays of the emulated device."""
-
-    _free: ClassVar[dict[int, list[GuardedPages]]] = {}
-    _libc = ctypes.CDLL(None, use_errno=True)
-
-    def __init__(self, size: int):
-        self._map = mmap.mmap(-1, size + 2 * PAGE)
-        start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        for guard in (start, start + PAGE + size):
-            if self._libc.mprotect(ctypes.c_void_p(guard), PAGE, NO_ACCESS) != 0:
-                raise OSError(ctypes.get_errno(), "mprotect")
-        self.bytes = np.frombuffer(self._map, np.uint8)[PAGE : PAGE + size]
-
-    @classmethod
-    def take(cls, needed: int) -> GuardedPages:
-        size = max(-(-needed // PAGE), 1) * PAGE
-        free = cls._free.setdefault(size, [])
-        return free.pop() if free else cls(size)
-
-    def give_back(self) -> None:
-        self._free[self.bytes.size].append(self)
 
 
 class Emulated:
@@ -121,22 +93,6 @@ class Cuda:
     @staticmethod
     def size(array: Any) -> int:
         return array.size
-
-
-def aligned(index: int, free_bytes: int, itemsize: int) -> int:
-    return 0
-
-
-def shifted(index: int, free_bytes: int, itemsize: int) -> int:
-    return min(itemsize, free_bytes)
-
-
-def mixed(index: int, free_bytes: int, itemsize: int) -> int:
-    return min(index % 4 * itemsize, free_bytes)
-
-
-def at_the_end(index: int, free_bytes: int, itemsize: int) -> int:
-    return free_bytes
 
 
 class Placed:
@@ -266,7 +222,7 @@ def test_launcher(memory: Any, entry: Row, dtype: str | None) -> None:
     orders = itertools.cycle(SCHEDULES)
     for number, call in enumerate(entry.calls(draw)):
         scalars = [a for a in call if isinstance(a, (int, float))]
-        for place in (aligned, shifted, mixed, at_the_end):
+        for place in PLACES:
             results = set()
             for _ in range(2):
                 order = next(orders)

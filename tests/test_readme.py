@@ -32,6 +32,8 @@ def test_excerpts_are_what_the_files_say() -> None:
         (blocks("python")[1], "src/tapegrad/ops/activation/softmax.py"),
         (blocks("python")[2], "src/tapegrad/ops/activation/softmax.py"),
         (blocks("cpp")[0], "kernels/softmax.cu"),
+        (blocks("cpp")[1], "examples/own_kernel.cu"),
+        (blocks("python")[3], "examples/own_kernel.py"),
     ):
         source = (ROOT / file).read_text()
         for paragraph in code.split("\n\n"):

@@ -1,14 +1,20 @@
 """Break the kernels on purpose, one barrier or bounds check at a time, and see the tests notice.
 
 A developer's tool, not part of the test run. Every ``__syncthreads()``, ``__syncwarp()`` and
-shuffle is deleted in turn, and every comparison in a condition decided beforehand, the way that
-lets pass what it would have held back. Each mutant is compiled in a temporary folder, and the rows
-of the kernel table that it can affect are run. A mutant that survives is a check that is not
-needed, or is not tested, or only chooses the faster of two ways::
+shuffle is deleted in turn, atomic operations become plain ones, and every comparison in a condition
+is decided beforehand, the way that lets pass what it would have held back. All are compiled
+together, in a temporary folder; then one after the other is switched on, and the rows of the kernel
+table that it can affect are run. A mutant that survives is a check that is not needed, or is not
+tested, or only chooses the faster of two ways::
 
-    python tools/mutate_kernels.py                     # all of them, some hours
+    python tools/mutate_kernels.py                     # all of them
     python tools/mutate_kernels.py matmul.cu row.cuh   # those in these files, steps.h for example
+    python tools/mutate_kernels.py matmul.cu:122       # those in this line
     python tools/mutate_kernels.py --list
+    python tools/mutate_kernels.py --checks            # what the checked build reports by itself
+
+With ``--checks`` no value is compared: one serial run of the float32 rows in the checked build has
+to report the mutant.
 """
 
 from __future__ import annotations
@@ -21,23 +27,41 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from tapegrad import _build
 from tapegrad.custom.mutants import Mutant, blank_comments, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "kernels"
-SECONDS = 200  # for building, and for testing a mutant; one that hangs is noticed, too
+SECONDS = 200  # for testing a mutant; one that hangs is noticed, too
+REPORTS = re.compile(
+    "race on|out of bounds|nothing wrote|misaligned|waits (?:at|for)|deadlock|masks disagree"
+)
 
 
-def described(file: Path, mutant: Mutant) -> str:
-    return f"{file.name}:{mutant}"
+@dataclass(frozen=True)
+class KernelMutant(Mutant):
+    """A mutant of one of the kernels' files."""
+
+    file: Path
+
+    def switch(self, number: int) -> str:
+        """What stands in its place where the mutants of a file are compiled together."""
+        before = self.original[self.start : self.end]
+        if before.endswith(";"):
+            return f"if (chosen_mutant == {number}) {{ {self.replacement} }} else {{ {before} }}"
+        return f"(chosen_mutant == {number} ? ({self.replacement}) : ({before}))"
+
+    def __str__(self) -> str:
+        return f"{self.file.name}:{super().__str__()}"
 
 
-def all_mutants(file: Path) -> list[Mutant]:
-    """Those that no thread's turn can hide: the emulator changes threads at barriers only, so that
-    an atomic that is none computes the same."""
-    return [mutant for mutant in mutants(file.read_text()) if mutant.kind != "atomic"]
+def mutants_of(file: Path) -> Iterator[KernelMutant]:
+    for mutant in mutants(file.read_text()):
+        yield KernelMutant(**vars(mutant), file=file)
 
 
 # ---- what a file affects ----
@@ -64,67 +88,98 @@ def launchers(file: Path) -> list[str]:
 
 # ---- building and testing ----
 
+SWITCH = """
+#include <cstdlib>
+inline const int chosen_mutant = std::getenv("MUTANT") ? std::atoi(std::getenv("MUTANT")) : -1;
+"""
+ONE_DTYPE = re.compile(r".*::launcher\(#name, \"(float64|float16|bfloat16)\"\).*\n")
 
-def copy_tree(folder: Path) -> None:
+# Runs the tests with an extension that lies at a path, instead of compiling one.
+TEST = """
+import sys, pytest
+from pathlib import Path
+from tapegrad import _build
+_build.build_into_cache = lambda device: Path(sys.argv[1])
+sys.exit(pytest.main(sys.argv[2:]))
+"""
+
+
+def build(folder: Path, numbered: list[KernelMutant], by_checks: bool) -> Path:
+    """An extension in which the environment variable MUTANT chooses one of them, or none."""
     for name in ("src", "kernels", "csrc", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so", "*.pyc"))
     shutil.copy(ROOT / "pyproject.toml", folder)
+    for file in {mutant.file for mutant in numbered}:
+        text = file.read_text()
+        here = [(mutant, n) for n, mutant in enumerate(numbered) if mutant.file == file]
+        for mutant, number in sorted(here, key=lambda pair: -pair[0].start):
+            text = text[: mutant.start] + mutant.switch(number) + text[mutant.end :]
+        (folder / "kernels" / file.name).write_text(text)
+    header = folder / "kernels" / "launch.h"
+    text = header.read_text().replace("#pragma once\n", f"#pragma once\n{SWITCH}")
+    header.write_text(ONE_DTYPE.sub(r"\\\n", text) if by_checks else text)
+    environ = {**os.environ, "CXXFLAGS": "-O0"}  # compiling takes longer than testing
+    plan = _build.plan_emulated(_build.find_cxx(), folder, environ, checked=by_checks)
+    return _build.build(plan, folder / "extension.so", folder / "objects")
 
 
-def verdict(folder: Path, selection: str) -> str:
-    environ = {
-        **os.environ,
-        "PYTHONPATH": str(folder / "src"),
-        "TAPEGRAD_CACHE": str(folder / "cache"),
-        "CXXFLAGS": "-O0",  # compiling takes longer than testing
-    }
-    build = [sys.executable, "-m", "tapegrad._build", "emulated"]
-    test = [sys.executable, "-m", "pytest", "-x", "-q", "tests/test_kernels.py", "-k", selection]
+def verdict(folder: Path, extension: Path, number: int, file: Path, by_checks: bool) -> str:
+    """What becomes of the rows that the mutants of a file are concerned with."""
+    start = "[" if by_checks else "[emulated-"
+    names = [start + launcher for user in users(file) for launcher in launchers(user)]
+    test = ["-x", "-q", "-k", " or ".join(names), "tests/test_kernels.py"]
+    if by_checks:
+        narrow = " and ".join(f"not {dtype}" for dtype in ("float64", "float16", "bfloat16"))
+        test = ["-x", "-q", "-m", "checked", "-k", f"({' or '.join(names)}) and {narrow}"]
+        test += ["tests/test_kernels_checked.py"]
+    environ = {**os.environ, "PYTHONPATH": str(folder / "src"), "TAPEGRAD_NATIVE": "off"}
     try:
-        for command, failure in ((build, "does not compile"), (test, "killed")):
-            done = subprocess.run(
-                command, cwd=folder, env=environ, capture_output=True, timeout=SECONDS
-            )
-            if done.returncode != 0:
-                return failure
+        done = subprocess.run(
+            [sys.executable, "-c", TEST, str(extension), *test], cwd=folder,
+            env={**environ, "MUTANT": str(number)}, capture_output=True, text=True, timeout=SECONDS,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return "killed (by the clock)"
-    return "SURVIVED"
+    if done.returncode == 0:
+        return "SURVIVED"
+    report = REPORTS.search(done.stdout) if by_checks else None
+    return f"reported ({report[0]})" if report else "killed"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("files", nargs="*", help="file names in kernels/, all by default")
+    parser.add_argument("files", nargs="*", help="file names in kernels/, or name:line")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
+    parser.add_argument("--checks", action="store_true", help="judge by the checked build alone")
     options = parser.parse_args()
-    files = [KERNELS / name for name in options.files] or sorted(KERNELS.glob("*.cu*"))
-    todo = {file: all_mutants(file) for file in files}
+    wanted = [name.partition(":") for name in options.files]
+    files = list(dict.fromkeys(KERNELS / name for name, _, _ in wanted))
+    files = files or sorted(KERNELS.glob("*.cu*"))
+    lines = {(name, int(line or 0)) for name, _, line in wanted}  # 0: all
+    todo = [
+        mutant
+        for file in files
+        for mutant in mutants_of(file)
+        if not lines or {(file.name, 0), (file.name, mutant.line)} & lines
+    ]
     if options.list:
-        print(*(described(file, mutant) for file in files for mutant in todo[file]), sep="\n")
+        print(*todo, sep="\n")
         return 0
 
-    survivors: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
-        folder = Path(temporary)
-        copy_tree(folder)
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        folder = Path(name)
+        extension = build(folder, todo, options.checks)
         for file in files:
-            selection = " or ".join(
-                f"[emulated-{launcher}" for user in users(file) for launcher in launchers(user)
-            )
-            copy = folder / "kernels" / file.name
-            original = copy.read_text()
-            if verdict(folder, selection) != "SURVIVED":
-                print(f"{file.name}: the tests fail without any mutant", flush=True)
+            if (outcome := verdict(folder, extension, -1, file, options.checks)) != "SURVIVED":
+                print(f"{file.name}: {outcome} without any mutant", flush=True)
                 return 1
-            for mutant in todo[file]:
-                name = described(file, mutant)
-                started = time.perf_counter()
-                copy.write_text(mutant.source())
-                outcome = verdict(folder, selection)
-                copy.write_text(original)
-                survivors += [name] if outcome == "SURVIVED" else []
-                print(f"{outcome:10} {name} ({time.perf_counter() - started:.0f} s)", flush=True)
-    print(f"{sum(map(len, todo.values()))} mutants, {len(survivors)} survived")
+        for number, mutant in enumerate(todo):
+            started = time.perf_counter()
+            outcome = verdict(folder, extension, number, mutant.file, options.checks)
+            survivors += [mutant] if outcome == "SURVIVED" else []
+            print(f"{outcome:10} {mutant} ({time.perf_counter() - started:.0f} s)", flush=True)
+    print(f"{len(todo)} mutants, {len(survivors)} survived")
     print(*survivors, sep="\n")
     return 1 if survivors else 0
 

@@ -711,6 +711,8 @@ void return_to_kernel() {
     in_kernel = 1;
 }
 
+bool is_interrupted() { return asking; }
+
 std::string name_of_thread(int thread) { return thread_name(thread); }
 
 std::string description_of_launch() {
@@ -837,8 +839,9 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
         barrier.kind = kind;
         barrier.votes = 0;
     } else if (is_elsewhere(site, barrier.site)) {
+        const std::string other = place(barrier.site);
         fail("waits at the barrier " + place(site) + " while " + thread_name(barrier.first) +
-             " waits at " + place(barrier.site));
+             " waits at " + other + (other == place(site) ? ", at another barrier of the line" : ""));
     } else if (kind != barrier.kind) {
         fail("and " + thread_name(barrier.first) + " wait at different kinds of barrier at " +
              place(site));

@@ -15,6 +15,9 @@ extern volatile sig_atomic_t in_kernel;
 inline void leave_kernel() { in_kernel = 0; }
 void return_to_kernel();
 
+// Whether the host was asked while a kernel runs, and does something else meanwhile.
+bool is_interrupted();
+
 std::string name_of_thread(int thread);  // of the block that runs
 std::string description_of_launch();
 

@@ -260,10 +260,13 @@ CXX_FLAGS = (
     "-ffp-contract=off",  # the same bits on machines with and without fused multiply-add
     "-fno-strict-aliasing",  # kernels look at one buffer through several types, as CUDA allows
 )
-# The checks of the emulated device (kernels/emulate/checked) are what the compiler's instrumentation
-# calls, whose own runtimes are not linked. -O1 copies no calls, so that a barrier is at one address,
-# and -g1 knows lines.
-CHECKED_FLAGS = ("-O1", "-g1", "-fno-thread-jumps", "-fno-optimize-sibling-calls", "-DTAPEGRAD_CHECKED")
+# The checks of the emulated device (kernels/emulate/checked) are what the compiler's
+# instrumentation calls; its own runtimes are not linked. With -O1 it copies no calls, so that a
+# barrier is at one address, and with -g1 it notes lines.
+CHECKED_FLAGS = (
+    *("-O1", "-g1", "-fno-thread-jumps", "-fno-optimize-sibling-calls"),
+    "-DTAPEGRAD_CHECKED",
+)
 INSTRUMENTED = {
     "gcc": (
         *("-fsanitize=thread", "-fsanitize=alignment"),
@@ -280,10 +283,7 @@ NVCC_FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr")
 
 
 def plan_emulated(
-    cxx: Compiler | None,
-    root: Path,
-    environ: Mapping[str, str] = os.environ,
-    checked: bool = False,
+    cxx: Compiler | None, root: Path, environ: Mapping[str, str] = os.environ, checked: bool = False
 ) -> Plan:
     of_kernels, emulator, link = _for_emulated(cxx, root, environ, checked)
     kernels = [(file, of_kernels) for file in sorted(root.glob("kernels/*.cu"))]
@@ -669,6 +669,31 @@ def build_into_cache(device: str) -> Path:
     build(plan, path, objects_folder())
     _forget_unused(cache_folder())
     return path
+
+
+def build_loop(name: str, text: str) -> Path:
+    """A loop over elements by itself, for the processor of this machine, in the cache."""
+    cxx, root = find_cxx(), source_root()
+    if cxx is None:
+        raise BuildError("loops need a C++ compiler: install g++, or set CXX")
+    flags = (*cxx.command, *CXX_FLAGS, *LOOP_FLAGS, "-march=native", f"-I{root}")
+    source = objects_folder() / f"{name}-{_hash_text(text)}.cpp"
+    if not is_ours(source) or source.read_text(encoding="utf-8") != text:
+        with replacing(source) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    headers = _hash_files(root, sorted(root.glob("csrc/native/loops/*.h")))
+    units = _units([(source, flags)], headers + _processor(), cxx)
+    plan = Plan("loop", cxx, "host", headers, units, (*flags, "-shared"), units[0].key)
+    return cached(plan) or build(plan, cached_path(plan), objects_folder())
+
+
+def _processor() -> str:
+    """What tells this machine's processor from others with other instructions."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    return _hash_text(*sorted(set(re.findall(r"^(?:flags|Features)\s*:.*$", text, re.MULTILINE))))
 
 
 def build_into_package(name: str) -> Path:

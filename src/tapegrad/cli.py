@@ -1,4 +1,4 @@
-"""The ``tapegrad`` command: ``tapegrad demo``, ``tapegrad doctor`` and ``tapegrad bench``."""
+"""The ``tapegrad`` command: ``tapegrad demo``, ``doctor``, ``bench`` and ``check``."""
 
 from __future__ import annotations
 
@@ -88,6 +88,19 @@ def _parser() -> argparse.ArgumentParser:
         help="say what became faster or slower beyond the noise",
     )
     bench.set_defaults(run=_bench)
+
+    check = commands.add_parser(
+        "check",
+        help="prove kernels of your own right, or show where they are not",
+        description="Runs a Python file and checks every kernel that it makes by tg.kernel: values "
+        "and gradients against the plain body in float64, races and memory out of bounds, and what "
+        "happens without each of its barriers and bounds. Exit status 1: one is wrong, or the file "
+        "makes none.",
+    )
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE.py")
+    check.add_argument("--only", metavar="NAMES", help="of these kernels, with commas between")
+    check.add_argument("--no-mutants", action="store_true", help="leave out what takes longest")
+    check.set_defaults(run=_check)
     return parser
 
 
@@ -120,3 +133,10 @@ def _bench(arguments: argparse.Namespace) -> int:
     from .bench.command import bench
 
     return bench(arguments)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .custom.command import check_files
+
+    only = arguments.only.split(",") if arguments.only else None
+    return check_files(arguments.files, only, mutate=not arguments.no_mutants)

@@ -217,8 +217,8 @@ void begin_launch(const void* host_frame, int threads_of_block) {
     const std::initializer_list<uintptr_t> starts = {uintptr_t(&threadIdx), uintptr_t(&blockIdx),
                                                      uintptr_t(&blockDim), uintptr_t(&gridDim)};
     coordinates = {std::min(starts), std::max(starts) + sizeof(uint3)};
-    begin_order_of_launch(threads_of_block);
     begin_regions_of_launch(host_frame);
+    begin_order_of_launch(threads_of_block);
     begin_reports_of_launch();
 }
 
@@ -235,6 +235,7 @@ void end_block() { add_up_banks(); }
 void begin_atomic(const void* address, size_t bytes, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);
     if (at % bytes != 0) {
+        leave_kernel();
         stop_misaligned(at, bytes, places_in_source({offset_of(site)})[0]);
     }
     if (!is_private(at)) {
@@ -369,7 +370,7 @@ HOOK void __tsan_atomic_thread_fence(int) {
 }
 HOOK void __tsan_atomic_signal_fence(int) {}
 
-// Calls of these are sent here by the linker (--wrap), or by clang.
+// Calls of these are sent here, those of the emulator's own code, too by the linker (--wrap), or by clang.
 extern "C" void* __real_memcpy(void*, const void*, size_t);
 extern "C" void* __real_memmove(void*, const void*, size_t);
 extern "C" void* __real_memset(void*, int, size_t);
@@ -403,6 +404,7 @@ struct MisalignedAccess {
 HOOK void __ubsan_handle_type_mismatch_v1(const MisalignedAccess* what, uintptr_t address) {
     const size_t alignment = size_t(1) << what->log_alignment;
     if (emulate::in_kernel && address % alignment != 0) {
+        emulate::leave_kernel();
         const std::string path = what->file;
         emulate::check::stop_misaligned(
             address, alignment, path.substr(path.rfind('/') + 1) + ":" + std::to_string(what->line));

@@ -25,6 +25,7 @@ namespace emulate {
 namespace check {
 
 using Stamp = uint32_t;
+constexpr Stamp most_stamps = 1u << 31;  // of all launches, before they begin anew
 
 constexpr int lanes_per_warp = 32;
 constexpr int most_threads = int(max_threads_per_block);

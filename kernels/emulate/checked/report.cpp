@@ -147,7 +147,6 @@ void stop_out_of_bounds(uintptr_t address, size_t bytes, bool writes, SiteOffset
 }
 
 void stop_misaligned(uintptr_t address, size_t alignment, const std::string& place) {
-    leave_kernel();
     stop<AccessError>({"misaligned: " + describe_place(address) + ", whose address is no multiple of " +
                            std::to_string(alignment) + "\n    " + who_runs() +
                            " accesses it at " + place,

@@ -25,7 +25,7 @@ void report_race(uintptr_t address, const Access& earlier, const Access& later);
 // The same for reading shared memory that nothing wrote.
 void report_unwritten(uintptr_t address, SiteOffset site);
 
-// These end the launch at once.
+// These end the launch at once. Who calls stop_misaligned has left the kernel.
 [[noreturn]] void stop_out_of_bounds(uintptr_t address, size_t bytes, bool writes, SiteOffset site);
 [[noreturn]] void stop_misaligned(uintptr_t address, size_t alignment, const std::string& place);
 [[noreturn]] void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write);

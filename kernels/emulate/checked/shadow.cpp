@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <new>
 
+#include "../scheduler.h"
+
 namespace emulate {
 namespace check {
 
@@ -23,18 +25,15 @@ class Arena {
         if (cells <= room_) {
             return;
         }
-        if (cells_ != nullptr) {
-            munmap(cells_, room_ * sizeof(Cell));
-        }
-        room_ = cells + cells / 2;
-        void* memory = mmap(nullptr, room_ * sizeof(Cell), PROT_READ | PROT_WRITE,
+        forget();
+        const size_t room = cells + cells / 2;
+        void* memory = mmap(nullptr, room * sizeof(Cell), PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) {
-            cells_ = nullptr;
-            room_ = 0;
             throw std::bad_alloc();
         }
         cells_ = static_cast<Cell*>(memory);
+        room_ = room;
     }
 
     // One for each byte, that a region may be refined in its place.
@@ -45,6 +44,14 @@ class Arena {
     }
 
     static size_t cells_of(uintptr_t low, uintptr_t high) { return high - low + 16; }
+
+    void forget() {
+        if (cells_ != nullptr) {
+            munmap(cells_, room_ * sizeof(Cell));
+        }
+        cells_ = nullptr;
+        room_ = 0;
+    }
 
   private:
     Cell* cells_ = nullptr;
@@ -146,6 +153,9 @@ uintptr_t distance(uintptr_t address, uintptr_t low, uintptr_t high) {
 uintptr_t module_start() { return module().start; }
 
 void set_arrays(std::vector<GlobalArray> given, bool are_all) {
+    if (is_interrupted()) {
+        return;  // for a launch that will be refused
+    }
     arrays = std::move(given);
     arrays_are_all = are_all;
 }
@@ -193,7 +203,7 @@ const SharedPart* find_shared_part(uintptr_t address) {
 }
 
 std::string describe_place(uintptr_t address) {
-    std::string name = "memory that is no array of the launch";
+    std::string name;
     uintptr_t low = 0, high = 0, nearest = ~uintptr_t(0);
     const auto look = [&](const std::string& candidate, uintptr_t begin, uintptr_t end) {
         const uintptr_t far = distance(address, begin, end);
@@ -204,16 +214,20 @@ std::string describe_place(uintptr_t address) {
             high = end;
         }
     };
-    for (const SharedPart& part : shared_parts) {
-        look(part.name, part.low, part.high);
-    }
-    for (const GlobalArray& array : arrays) {
-        look(array.name, array.address, array.address + array.bytes);
-    }
-    if (nearest != 0 && module_region.contains(address)) {
+    const Region* region = find_region(address);
+    if (region == &module_region) {
         return "a variable of the file";
     }
-    return nearest <= 1 << 20 ? size_text(address, name, low, high) : "no array of the launch";
+    if (region != nullptr && region->kind == Kind::shared) {
+        for (const SharedPart& part : shared_parts) {
+            look(part.name, part.low, part.high);
+        }
+    } else {
+        for (const GlobalArray& array : arrays) {
+            look(array.name, array.address, array.address + array.bytes);
+        }
+    }
+    return nearest <= 1 << 20 ? size_text(address, name, low, high) : "memory that is no array of the launch";
 }
 
 bool is_out_of_bounds(uintptr_t address, bool writes) {
@@ -224,6 +238,10 @@ bool is_out_of_bounds(uintptr_t address, bool writes) {
 }
 
 void begin_regions_of_launch(const void* frame) {
+    if (order.now > most_stamps) {
+        arena.forget();
+        order = Order();
+    }
     host_frame = reinterpret_cast<uintptr_t>(frame);
     std::vector<std::pair<uintptr_t, uintptr_t>> ranges;
     for (const GlobalArray& array : arrays) {

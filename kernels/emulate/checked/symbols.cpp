@@ -18,7 +18,7 @@ std::string short_place(const std::string& line) {
 }
 
 bool is_kernel_code(const std::string& line) {
-    return line.find("/emulate/") == std::string::npos && line.compare(0, 2, "??") != 0;
+    return line.find("/emulate/") == std::string::npos && line.find('?') == std::string::npos;
 }
 
 std::string quoted(const std::string& path) {

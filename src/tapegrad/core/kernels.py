@@ -87,12 +87,10 @@ class Launchers(dict):
 
 # By device type. (A file of kernels of somebody's own has launchers of its own.)
 Known = Mapping[str, Mapping[tuple[str, Any], Callable]]
-launchers: Known = {kind: Launchers(kind) for kind in ("cuda", "emulated")}
+launchers = {kind: Launchers(kind) for kind in ("cuda", "emulated")}
 
 
-def launch(
-    device: Device, name: str, dtype: Any, *arguments: Any, among: Known = launchers
-) -> Any:
+def launch(device: Device, name: str, dtype: Any, *arguments: Any, among: Known = launchers) -> Any:
     """Call launcher ``name`` for ``dtype`` (None: it has no dtype) on the device's current stream.
 
     Arguments are arrays (or None) where the launcher takes pointers, else Python's numbers: their
@@ -182,8 +180,8 @@ def schedule(order: str, seed: int = 0) -> Iterator[None]:
 
 @contextmanager
 def checked() -> Iterator[ModuleType]:
-    """Within it, kernels of the emulated device run in the checked build, several times slower: races
-    raise RaceError, accesses that CUDA leaves undefined AccessError. Gives the extension.
+    """Within it, kernels of the emulated device run in the checked build, several times slower:
+    races raise RaceError, accesses that CUDA leaves undefined AccessError. Gives the extension.
 
     Compiles it at first, a minute or two; raises KernelsMissing where that fails.
     """
@@ -213,7 +211,7 @@ def _load_checked() -> ModuleType:
 
 @contextmanager
 def watched(device: Device, arrays: Sequence[Array]) -> Iterator[None]:
-    """Within it, the checked build knows that kernels reach these arrays, which are no arguments."""
+    """Within it, the checked build knows of arrays that kernels reach by no argument."""
     module = library(device.type)
     if not hasattr(module, "watch"):
         yield

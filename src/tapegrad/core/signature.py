@@ -4,28 +4,26 @@ Left of the arrow are the inputs, right of it the results. In brackets are sizes
 one dimension, with a star before it for any number of them, and as a number for how many elements
 these have together; a whole number stands for itself; ``x[]`` has no dimensions. A name means the
 same size wherever it stands. ``= 0`` behind a result: it is filled with zeros before the launch.
-A dtype may stand behind a colon: ``rstd[rows]: acc`` (what the kernel adds up in: float32, or
-float64 of float64); without one it is the inputs' common one.
+dtypes are not said: the kernel's parameters have them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Sizes = dict[str, "int | tuple[int, ...]"]  # of a name with a star: its dimensions
 
-_ITEM = re.compile(
-    r"\s*(?P<name>\w+)\s*(?:\[(?P<sizes>[^\]]*)\])?\s*(?::\s*(?P<dtype>\w+))?\s*(?P<zero>=\s*0)?\s*"
-)
+_ITEM = re.compile(r"\s*(?P<name>\w+)\s*(?:\[(?P<sizes>[^\]]*)\])?\s*(?P<zero>=\s*0)?\s*")
 _EXAMPLE = "write it like 'x[*rows, cols], weight[cols] -> y[*rows, cols]'"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One array: its name, its sizes (names, ``*names``, digits; None: not said), its dtype."""
+    """One array: its name; its sizes (names, ``*names``, digits; None: not said); its dtype, once the
+    kernel is known ("T": the inputs' common one, "acc": what that is added up in)."""
 
     name: str
     sizes: tuple[str, ...] | None
@@ -140,7 +138,7 @@ def read_items(text: str) -> tuple[Item, ...]:
                     raise ValueError(f"{size!r} in {part.strip()!r} is neither a name nor a number")
             if sum(size[0] == "*" for size in sizes) > 1:
                 raise ValueError(f"{part.strip()!r} has two sizes with a star: which gets what?")
-        items.append(Item(found["name"], sizes, found["dtype"] or "", bool(found["zero"])))
+        items.append(Item(found["name"], sizes, zero=bool(found["zero"])))
     return tuple(items)
 
 
@@ -155,10 +153,3 @@ def _count(value: int | tuple[int, ...]) -> int:
 
 def _is_mixed(a: int | tuple[int, ...], b: int | tuple[int, ...]) -> bool:
     return isinstance(a, tuple) != isinstance(b, tuple)
-
-
-def ordered(signature: Signature, numbers: Mapping[str, object]) -> list[str]:
-    """The order in which the package's launchers take their arguments: results, inputs, sizes,
-    numbers."""
-    arrays = (*signature.results, *signature.inputs)
-    return [*(item.name for item in arrays), *signature.sizes, *numbers]

@@ -11,10 +11,10 @@ of tensors, on the tape like any other.
 
 How it is made, from the outside in:
 
-``signature``  (core/signature.py) what goes in and out: names, and which sizes they share. Names join
-               everything: a parameter ``b`` of the CUDA function is the input ``b``, ``n`` the size,
-               ``eps`` the body's keyword argument, ``dy`` the gradient of ``y`` and ``db`` that of
-               ``b``. dtypes are not declared again: the CUDA parameters have them.
+``signature``  (core/signature.py) what goes in and out: names, and which sizes they share. Names
+               join everything: a parameter ``b`` of the CUDA function is the input ``b``, ``n`` the
+               size, ``eps`` the body's keyword argument, ``dy`` the gradient of ``y`` and ``db``
+               that of ``b``. dtypes are not declared again: the CUDA parameters have them.
 ``source``     the file or string, and its functions' parameters, read as text: what is declared
                wrongly is refused at once, and compiling waits until it is needed.
 ``launch``     one function of the source: its arguments in order, its grid.
@@ -22,10 +22,10 @@ How it is made, from the outside in:
                at a time, and has the extension of the device load it (kernels/unit.h). The launcher
                stands in the same list as the package's own, and is called by the same
                ``core.kernels.launch``.
-``kernel``     the primitive: its body, its rule, and by ``core.kernels.kernel`` the override that
+``declared``   the primitive: its body, its rule, and by ``core.kernels.kernel`` the override that
                launches. Nothing here is done in another way than the package's operations do it.
-``elementwise``  a kernel, its gradient and its body out of one expression.
-``check``      the proof that a kernel is right.
+``elements``   a kernel, its gradient and its body out of one expression.
+``checking``   the proof that a kernel is right.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ from typing import Any
 
 from tapegrad.core.signature import Signature
 
-from .elementwise import elementwise
-from .kernel import Kernel
+from .checking import check
+from .declared import Kernel
+from .elements import elementwise
 from .launch import Grid
 from .source import read
+from .trial import Draws
 from .unit import CompileError
 
 __all__ = ["CompileError", "Kernel", "kernel"]
@@ -55,18 +57,22 @@ class _Declare:
     name: the function in the source, by default named like the body: a ``__global__`` kernel, or
     one that launches kernels and takes ``cudaStream_t stream`` last. As a template of one class it
     is compiled for float32, float64, float16 and bfloat16.
-    gradient: the name of a second function in the source, whose parameters ``dy`` and ``da`` are the
-    gradients of ``y`` and ``a`` (``"f -> da = 0"`` where it adds to zeros); or a function of
-    tensors ``rule(dy, a, b, eps=...)`` that returns a gradient or None for each input; or None: the
-    body's own.
+    gradient: the name of a second function in the source, whose parameters ``dy`` and ``da`` are
+    the gradients of ``y`` and ``a`` (``"f -> da = 0"`` where it adds to zeros); or a function of
+    tensors ``rule(dy, a, b, eps=...)`` that returns a gradient or None for each input; or None:
+    the body's own.
     blocks, threads: how many, as ints, tuples of up to three, or functions of sizes and numbers,
     like ``lambda rows: rows``; by default, threads of 256 and one for each element of the first
     result. shared: the bytes of dynamic shared memory.
+    inputs: for ``check``, how to draw inputs that may not be just any: functions of the sizes and a
+    ``numpy.random.Generator``, like ``{"index": lambda sizes, random: random.integers(0,
+    sizes["rows"], sizes["n"])}``.
 
     Raises ValueError, TypeError or FileNotFoundError for a declaration that cannot be right.
     """
 
     elementwise = staticmethod(elementwise)
+    check = staticmethod(check)
 
     def __call__(
         self,
@@ -78,6 +84,7 @@ class _Declare:
         threads: Any = 256,
         shared: Any = 0,
         name: str | None = None,
+        inputs: Draws | None = None,
     ) -> Callable[[Callable], Kernel]:
         frame = sys._getframe(1)
         declared = Signature(signature)
@@ -86,9 +93,14 @@ class _Declare:
             own = name or body.__name__
             text = read(source, own, frame)
             grid = Grid(blocks, threads, shared)
-            return Kernel(body, text, declared, name=own, gradient=gradient, grid=grid)
+            return Kernel(
+                body, text, declared, name=own, gradient=gradient, grid=grid, draws=inputs
+            )
 
         return declare
+
+    def __reduce__(self) -> str:
+        return "kernel"  # by name, as functions are
 
 
 kernel = _Declare()

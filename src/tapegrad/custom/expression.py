@@ -1,8 +1,9 @@
 """Expressions of elements, in Python's syntax: read, computed with tensors, written as C++, and
 differentiated.
 
-``a * b / (1 + exp(-a))``, ``a if a > 0 else slope * a``, ``max(a, 0) ** 2``. The gradient walks back
-over the steps that the expression takes (reverse accumulation), with the slopes of the table below.
+``a * b / (1 + exp(-a))``, ``a if a > 0 else slope * a``, ``max(a, 0) ** 2``. The gradient walks
+back over the steps that the expression takes (reverse accumulation), with the slopes of the table
+below.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf}
 
 @dataclass(frozen=True)
 class Step:
-    """A function of elements: in C++ (of {0}, {1}), as the name of a tensor function, and its slopes
-    (of {0}, {1} and the value {y})."""
+    """A function of elements: in C++ (of {0}, {1}), the name of the function of tensors, and its
+    slopes (of {0}, {1} and the value {y})."""
 
     code: str
     function: str
@@ -40,10 +41,8 @@ FUNCTIONS = {
     "expm1": Step("expm1({0})", "expm1", ("{y} + A(1)",)),
     "log": Step("log({0})", "log", ("A(1) / {0}",)),
     "log1p": Step("log1p({0})", "log1p", ("A(1) / (A(1) + {0})",)),
-    "max": Step("({0} > {1} || {0} != {0} ? {0} : {1})", "maximum",
-                (_TIE % (1, 0), _TIE % (0, 1))),
-    "min": Step("({0} < {1} || {0} != {0} ? {0} : {1})", "minimum",
-                (_TIE % (0, 1), _TIE % (1, 0))),
+    "max": Step("({0} > {1} || {0} != {0} ? {0} : {1})", "maximum", (_TIE % (1, 0), _TIE % (0, 1))),
+    "min": Step("({0} < {1} || {0} != {0} ? {0} : {1})", "minimum", (_TIE % (0, 1), _TIE % (1, 0))),
     "relu": Step("({0} < 0 ? A(0) : {0})", "relu", ("({0} > 0 ? A(1) : A(0))",)),
     "rsqrt": Step("A(1) / sqrt({0})", "rsqrt", ("A(-0.5) * {y} / {0}",)),
     "sigmoid": Step("A(1) / (A(1) + exp(-{0}))", "sigmoid", ("{y} * (A(1) - {y})",)),
@@ -51,18 +50,20 @@ FUNCTIONS = {
     "sqrt": Step("sqrt({0})", "sqrt", ("A(0.5) / {y}",)),
     "square": Step("{0} * {0}", "square", ("A(2) * {0}",)),
     "tanh": Step("tanh({0})", "tanh", ("A(1) - {y} * {y}",)),
-}  # fmt: skip
+}
 
 OPERATORS: dict[type, Step] = {
     ast.Add: Step("{0} + {1}", "add", ("A(1)", "A(1)")),
     ast.Sub: Step("{0} - {1}", "sub", ("A(1)", "A(-1)")),
     ast.Mult: Step("{0} * {1}", "mul", ("{1}", "{0}")),
     ast.Div: Step("{0} / {1}", "truediv", ("A(1) / {1}", "-{y} / {1}")),
-    ast.Pow: Step("pow({0}, {1})", "pow",
-                  ("({1} == 0 ? A(0) : {1} * pow({0}, {1} - A(1)))",
-                   "({0} == 0 ? A(0) : {y} * log({0}))")),
+    ast.Pow: Step(
+        "pow({0}, {1})",
+        "pow",
+        ("({1} == 0 ? A(0) : {1} * pow({0}, {1} - A(1)))", "({0} == 0 ? A(0) : {y} * log({0}))"),
+    ),
     ast.USub: Step("-{0}", "neg", ("A(-1)",)),
-}  # fmt: skip
+}
 
 COMPARISONS: dict[type, tuple[str, str]] = {
     ast.Lt: ("<", "lt"),
@@ -118,7 +119,7 @@ class Expression:
         return writer.statements, value
 
     def gradient_code(self, of_value: str) -> tuple[list[str], dict[str, str]]:
-        """C++: statements, and the gradient of each input where that of the value is ``of_value``."""
+        """C++: statements, and each input's gradient where that of the value is ``of_value``."""
         writer = _Writer()
         value = writer.value(self.tree)
         arrived = {value: [of_value]}
@@ -143,7 +144,7 @@ class _Writer:
         self.steps: list[tuple[str, list[str], list[str]]] = []  # result, arguments, slopes
 
     def value(self, node: ast.expr) -> str:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
             return f"A({float(node.value)!r})"
         if isinstance(node, ast.Name):
             known = CONSTANTS.get(node.id)
@@ -198,8 +199,9 @@ def _step(node: ast.expr) -> tuple[Step, list[ast.expr]]:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         step = FUNCTIONS[node.func.id]
         if len(node.args) != len(step.slopes) or node.keywords:
-            raise ValueError(f"{node.func.id} takes {len(step.slopes)} elements, "
-                             f"got {ast.unparse(node)!r}")  # fmt: skip
+            raise ValueError(
+                f"{node.func.id} takes {len(step.slopes)} elements, got {ast.unparse(node)!r}"
+            )
         return step, node.args
     raise ValueError(
         f"{ast.unparse(node)!r} is no expression of elements: use + - * / **, comparisons in "
@@ -252,8 +254,9 @@ def _called(function: str, arguments: list[Any], values: Mapping[str, Any]) -> A
     like = next(value for value in values.values() if isinstance(value, Tensor))
     make = doors["tg"]["tensor"].load()
     given = [
-        a if isinstance(a, Tensor)
+        a
+        if isinstance(a, Tensor)
         else make(a, dtype=None if isinstance(a, bool) else like.dtype, device=like.device)
         for a in arguments
-    ]  # fmt: skip
+    ]
     return doors["tg"][function].load()(*given)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
-from tapegrad.core.kernels import launch
+from tapegrad.core.kernels import KernelError, launch
 from tapegrad.core.signature import Item, Signature, Sizes, counts
 
 from .source import INTEGERS, NUMBERS, Function, Parameter
@@ -33,8 +34,11 @@ class Grid:
 
     def check(self, kernel: str, known: Sequence[str]) -> None:
         """Raise TypeError or ValueError for what can never be a grid."""
-        for what, value in (("blocks", self.blocks), ("threads", self.threads),
-                            ("shared", self.shared)):  # fmt: skip
+        for what, value in (
+            ("blocks", self.blocks),
+            ("threads", self.threads),
+            ("shared", self.shared),
+        ):
             if callable(value):
                 asked = list(inspect.signature(value).parameters)
                 unknown = [name for name in asked if name not in known]
@@ -66,8 +70,9 @@ def _three(kernel: str, what: str, value: Any) -> list[int]:
     whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
     if not whole or not 1 <= len(values) <= 3 or (what == "shared" and len(values) > 1):
         kinds = "an int" if what == "shared" else "an int or up to three"
-        raise TypeError(f"[{kernel}] {what}= must be {kinds} (or a function that returns it), "
-                        f"got {value!r}")  # fmt: skip
+        raise TypeError(
+            f"[{kernel}] {what}= must be {kinds} (or a function that returns it), got {value!r}"
+        )
     return [*map(int, values), 1, 1][:3]
 
 
@@ -145,8 +150,8 @@ class Launch:
         else:
             known = f"sizes are {sizes}, numbers {[*numbers]}"
             raise ValueError(
-                f"{name}: parameter {p.name!r} is neither a size nor a number: {known} (sizes stand "
-                "in the signature; numbers are the body's keyword arguments, behind a '*')"
+                f"{name}: parameter {p.name!r} is neither a size nor a number: {known} (sizes "
+                "stand in the signature; numbers are the body's keyword arguments, behind a '*')"
             )
 
     def _typed(self, item: Item, parameters: Mapping[str, Parameter], element: str) -> Item:
@@ -163,8 +168,10 @@ class Launch:
         arrays: Mapping[str, Any],
         sizes: Sizes,
         numbers: Mapping[str, Any],
+        new: Callable | None = None,
     ) -> dict[str, Any]:
-        """Launch it on contiguous arrays, by name; returns the results by theirs."""
+        """Launch it on contiguous arrays, by name; returns the results by theirs, for which
+        ``new(shape, dtype, zero)`` has made arrays."""
         name = self.function.name
         known = {**counts(sizes), **numbers, "itemsize": 0 if dtype is None else dtype.itemsize}
         shapes = {item.name: self.signature.shape(item, sizes) for item in self.results}
@@ -177,15 +184,33 @@ class Launch:
             arguments = [*extents, shared]
         made = {}
         for item in self.results:
-            new = device.ops["zeros" if item.zero or not starts else "empty"]
-            made[item.name] = new(shapes[item.name], dtype=actual(item.dtype, dtype))
+            of, zero = actual(item.dtype, dtype), item.zero or not starts
+            if new is None:
+                made[item.name] = device.ops["zeros" if zero else "empty"](shapes[item.name], of)
+            else:
+                made[item.name] = new(shapes[item.name], of, zero)
         if starts:
             values = {**known, **arrays, **made}
-            given = [values[p.name] if p.pointer else _number(name, p, values[p.name])
-                     for p in self.arguments]  # fmt: skip
-            of = None if not self.function.template else str(dtype)
-            launch(device, name, of, *given, *arguments, among=units)
+            given = [
+                values[p.name] if p.pointer else _number(name, p, values[p.name])
+                for p in self.arguments
+            ]
+            element = None if not self.function.template else str(dtype)
+            try:
+                launch(device, name, element, *given, *arguments, among=units)
+            except KernelError as error:
+                error.args = (self._with_names(str(error)),)
+                raise
         return made
+
+    def _with_names(self, message: str) -> str:
+        """What the checks call "argument 2", by its name."""
+        names = [p.name for p in self.arguments]
+        return re.sub(
+            r"\bargument (\d+)\b",
+            lambda m: names[int(m[1])] if int(m[1]) < len(names) else m[0],
+            message,
+        )
 
 
 def actual(dtype: str, common: Any) -> Any:

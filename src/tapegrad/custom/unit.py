@@ -16,7 +16,7 @@ from tapegrad.core.kernels import KernelError, library
 
 from .source import Function, Source
 
-# The grid's and the block's sizes and the bytes of shared memory, as a generated launcher takes them.
+# Grid, block and bytes of shared memory, as a launcher that is written here takes them.
 SHAPE = ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared_bytes")
 _C_TYPES = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat16"}
 
@@ -25,31 +25,39 @@ class CompileError(KernelError):
     """A kernel does not compile: the compiler's message, with the file and line that you wrote."""
 
 
-class Unit(dict):
+class Unit:
     """(function, dtype) -> what launches it on one type of device; compiled when first needed, for
-    that dtype alone."""
+    that dtype alone. checked: with a look at every access that it makes (None: where the package's
+    kernels are run so)."""
 
-    def __init__(self, source: Source, device_type: str):
-        self.source, self.device_type = source, device_type
+    def __init__(self, source: Source, device_type: str, checked: bool | None = None):
+        self.source, self.device_type, self.checked = source, device_type, checked
+        self._known: dict[tuple[str, str | None, bool], Callable] = {}
         self._lock = threading.Lock()
 
-    def __missing__(self, key: tuple[str, Any]) -> Callable:
-        with self._lock:
-            if not dict.__contains__(self, key):
-                self[key] = self._compile(*key)
-        return self[key]
-
-    def _compile(self, name: str, dtype: str | None) -> Callable:
+    def __getitem__(self, key: tuple[str, Any]) -> Callable:
         home = library(self.device_type)
+        checked = hasattr(home, "watch") if self.checked is None else self.checked
+        name, dtype = key
+        found = self._known.get((name, dtype, checked))
+        if found is None:
+            with self._lock:
+                found = self._compile(home, name, dtype, checked)
+                self._known[name, dtype, checked] = found
+        return found
+
+    def _compile(self, home: Any, name: str, dtype: str | None, checked: bool) -> Callable:
         text = unit_text(self.source, self.source.function(name), dtype)
+        emulates = hasattr(home, "set_schedule")  # as does what stands in for a GPU in tests
         try:
-            path = compiled(text, name, self.device_type, self.source.folder)
+            path = compiled(
+                text, name, "emulated" if emulates else "cuda", self.source.folder, checked
+            )
         except _build.CompilerError as error:
             raise CompileError(f"[{name}] does not compile\n{self._said(error.output)}") from None
         except _build.BuildError as error:
             raise KernelError(f"[{name}] {error}") from None
-        functions = home.load(str(path))
-        return functions[name if dtype is None else f"{name}_{dtype}"]
+        return home.load(str(path))[name if dtype is None else f"{name}_{dtype}"]
 
     def _said(self, output: str) -> str:
         """The compiler's output; with the lines of a string, which the compiler cannot read."""
@@ -57,7 +65,7 @@ class Unit(dict):
         lines = []
         for line in output.split("\n"):
             lines.append(line)
-            place = re.match(re.escape(self.source.file) + r"[:(](\d+)[:)].*error", line)
+            place = re.match(re.escape(self.source.file) + r"[:(](\d+)[:)]", line)
             if place and not Path(self.source.file).is_file():
                 index = int(place[1]) - self.source.line
                 lines += [f"    {written[index]}"] if 0 <= index < len(written) else []
@@ -102,7 +110,7 @@ def unit_text(source: Source, function: Function, dtype: str | None) -> str:
     )
 
 
-def compiled(text: str, name: str, device_type: str, folder: str) -> Path:
+def compiled(text: str, name: str, device_type: str, folder: str, checked: bool) -> Path:
     """The shared library for this text, compiled if it is not in the cache yet. Several processes
     may ask at once. Raises BuildError."""
     own = "".join(_included(text, Path(folder), set()))
@@ -113,7 +121,7 @@ def compiled(text: str, name: str, device_type: str, folder: str) -> Path:
     if not _build.is_ours(source) or source.read_text(encoding="utf-8") != text:
         with _build.replacing(source) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    plan = _build.plan_unit(device_type, source, folder)
+    plan = _build.plan_unit(device_type, source, folder, checked=checked)
     return _build.cached(plan) or _build.build(plan, _build.cached_path(plan), objects)
 
 

@@ -1,4 +1,4 @@
-"""A kernel as a function of tensors: a primitive, its body, its gradient, and what launches them."""
+"""A kernel as a function of tensors: a primitive, its body, its gradient, what launches them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tapegrad.core.devices import Device, bodies
 from tapegrad.core.kernels import kernel as declare_override
 from tapegrad.core.modes import enable_grad, no_grad
 from tapegrad.core.primitive import Primitive
-from tapegrad.core.signature import Item, Signature, Sizes, read_items
+from tapegrad.core.signature import Item, Signature, read_items
 from tapegrad.core.tensor import Tensor, wrap
 
 from .launch import FLOATS, Grid, Launch, actual
@@ -45,15 +45,20 @@ class Kernel:
         name: str,
         gradient: str | Callable | None,
         grid: Grid,
+        draws: Mapping[str, Callable] | None = None,
         on_cpu: Callable | None = None,
     ):
         update_wrapper(self, body)
         self.body, self.source, self.signature, self.name = body, source, signature, name
         self.numbers = _numbers(body, signature, name)
         self.forward = Launch(
-            source.function(name), signature, signature.inputs, signature.results,
-            [*self.numbers], grid,
-        )  # fmt: skip
+            source.function(name),
+            signature,
+            signature.inputs,
+            signature.results,
+            [*self.numbers],
+            grid,
+        )
         self.backward: Launch | None = None
         self.rule = gradient if callable(gradient) else None
         if isinstance(gradient, str):
@@ -64,19 +69,29 @@ class Kernel:
                 f"tensors, or None for the body's own gradient, got {type(gradient).__name__}"
             )
         self.units = {device: Unit(source, device) for device in ("cuda", "emulated")}
-        self.on_cpu = on_cpu
+        self.on_cpu, self.draws = on_cpu, dict(draws or {})
+        unknown = {*self.draws} - {item.name for item in signature.inputs}
+        if unknown:
+            raise ValueError(f"[{name}] inputs= names {sorted(unknown)}, which are no inputs")
         self._call = inspect.Signature(
             [
-                *(inspect.Parameter(item.name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-                  for item in signature.inputs),
-                *(inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default)
-                  for n, default in self.numbers.items()),
+                *(
+                    inspect.Parameter(item.name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                    for item in signature.inputs
+                ),
+                *(
+                    inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default)
+                    for n, default in self.numbers.items()
+                ),
             ]
-        )  # fmt: skip
+        )
         self._apply = self._declare()
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}: {self.signature.text}>"
+
+    def __reduce__(self) -> str:
+        return self.body.__qualname__  # by name, as the function that it stands for
 
     def __call__(self, *tensors: Any, **numbers: Any) -> Any:
         try:
@@ -119,11 +134,14 @@ class Kernel:
                 common = dtype if common is None else common
                 if dtype != common:
                     kinds = ", ".join(f"{i.name} {d}" for i, d in zip(items, given, strict=True))
-                    raise TypeError(f"[{self.name}] {item.name} must be of the first's dtype, "
-                                    f"got {kinds}: convert with .to()")  # fmt: skip
+                    raise TypeError(
+                        f"[{self.name}] {item.name} must be of the first's dtype, "
+                        f"got {kinds}: convert with .to()"
+                    )
         if common is not None and str(common) not in FLOATS:
-            raise TypeError(f"[{self.name}] takes {', '.join(FLOATS)}, got {common}: convert "
-                            "with .float()")  # fmt: skip
+            raise TypeError(
+                f"[{self.name}] takes {', '.join(FLOATS)}, got {common}: convert with .float()"
+            )
         for item, dtype in zip(items, given, strict=True):
             wanted = actual(item.dtype, common)
             if wanted is not None and dtype != wanted:
@@ -164,7 +182,7 @@ class Kernel:
                 if made is not None:
                     return made
             tensors = [None if a is None else wrap(a, device) for a in arrays]
-            found = self._tensor_gradient(tensors, numbers, needs)
+            found = self.tensor_gradient(tensors, numbers, needs)
             return tuple(None if t is None else t._array for t in found)
 
         bodies[key], bodies[f"{key}_backward"] = body, gradient
@@ -186,9 +204,13 @@ class Kernel:
         saves = self.backward is not None and self._asks_for_results()
         rule = _compiled_rule(inputs, count, f"{key}_backward", saves)
         declared = Primitive(
-            key, inputs, ["numbers"], vjp_all=rule, results=count,
+            key,
+            inputs,
+            ["numbers"],
+            vjp_all=rule,
+            results=count,
             plain=lambda *tensors, numbers: self._plain(tensors, numbers),
-        )  # fmt: skip
+        )
         apply = compile_caller(declared)
         declared.name = self.name  # what the tape shows
         return apply
@@ -201,16 +223,18 @@ class Kernel:
         items = self.signature.results
         if len(results) != len(items) or not all(isinstance(t, Tensor) for t in results):
             kinds = ", ".join(type(t).__name__ for t in results)
-            raise TypeError(f"[{self.name}] the body must return {len(items)} Tensor"
-                            f"{'s' * (len(items) > 1)} ({', '.join(map(str, items))}), "
-                            f"got ({kinds})")  # fmt: skip
+            raise TypeError(
+                f"[{self.name}] the body must return {len(items)} Tensor"
+                f"{'s' * (len(items) > 1)} ({', '.join(map(str, items))}), "
+                f"got ({kinds})"
+            )
         return results
 
     def _plain(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> Any:
         results = self.run_body(tensors, numbers)
         return results if len(results) > 1 else results[0]
 
-    def _tensor_gradient(
+    def tensor_gradient(
         self, tensors: Sequence[Tensor | None], numbers: Mapping[str, Any], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
         """The rule's gradients, or the body's own. tensors: the results' gradients, inputs."""
@@ -221,15 +245,30 @@ class Kernel:
                 found = self.rule(*gradients, *inputs, **numbers)
             found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
             if len(found) != len(needs):
-                raise TypeError(f"[{self.name}] the gradient must return one tensor (or None) for "
-                                f"each of {len(needs)} inputs, got {len(found)}")  # fmt: skip
+                raise TypeError(
+                    f"[{self.name}] the gradient must return one tensor (or None) for "
+                    f"each of {len(needs)} inputs, got {len(found)}"
+                )
             return found
+        return self.body_gradient(gradients, inputs, numbers, needs)
+
+    def body_gradient(
+        self,
+        gradients: Sequence[Tensor | None],
+        inputs: Sequence[Any],
+        numbers: Mapping[str, Any],
+        needs: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The gradients of the plain body where these arrive at its results."""
         with enable_grad():
             leaves = [t.detach() for t in inputs]  # type: ignore[union-attr]
             wanted = [t.requires_grad_() for t, n in zip(leaves, needs, strict=True) if n]
             results = self.run_body(leaves, numbers)
-        arrived = [(y, g) for y, g in zip(results, gradients, strict=True)
-                   if g is not None and y.requires_grad]  # fmt: skip
+        arrived = [
+            (y, g)
+            for y, g in zip(results, gradients, strict=True)
+            if g is not None and y.requires_grad
+        ]
         if not arrived:
             return [None] * len(needs)
         roots, seeds = [y for y, _ in arrived], [g for _, g in arrived]
@@ -246,8 +285,11 @@ class Kernel:
         told = {item.name: item for item in read_items(said)} if arrow else {}
         parameters = [p.name for p in function.parameters]
         given = [item for item in whole.values() if item.name in parameters]
-        given += [Item(f"d{item.name}", item.sizes) for item in self.signature.results
-                  if f"d{item.name}" in parameters]  # fmt: skip
+        given += [
+            Item(f"d{item.name}", item.sizes)
+            for item in self.signature.results
+            if f"d{item.name}" in parameters
+        ]
         made = []
         for item in self.signature.inputs:
             own = told.pop(f"d{item.name}", None)
@@ -262,9 +304,11 @@ class Kernel:
             made.append(item)
         launch = Launch(function, self.signature, given, made, [*self.numbers], grid)
         forward = self.forward.inputs
-        absent = [i.name for i in forward
-                  if actual(i.dtype, np.dtype("float32")).kind == "f"
-                  and f"d{i.name}" not in parameters]  # fmt: skip
+        absent = [
+            i.name
+            for i in forward
+            if actual(i.dtype, np.dtype("float32")).kind == "f" and f"d{i.name}" not in parameters
+        ]
         if absent:
             raise ValueError(
                 f"[{self.name}] {name} writes no gradient of {', '.join(absent)}: give it a "
@@ -299,10 +343,6 @@ class Kernel:
     def _named(self, arrays: Sequence[Any]) -> dict[str, Any]:
         return {i.name: a for i, a in zip(self.signature.inputs, arrays, strict=True)}
 
-    def sizes(self, shapes: Sequence[Sequence[int]]) -> Sizes:
-        """The sizes that inputs of these shapes have, by name."""
-        return self.signature.match(self.name, shapes)
-
 
 def _numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:
     """The body's keyword arguments with their defaults. Raises TypeError where its other arguments
@@ -321,7 +361,7 @@ def _numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:
 
 
 def _compiled_rule(inputs: Sequence[str], count: int, backward: str, saves: bool) -> Callable:
-    """The joint rule, which names what it asks for: ``rule(xp, g, needs, [y,] x0, ..., numbers)``."""
+    """The joint rule, whose arguments are named like what it asks for."""
 
     def call(xp: Any, g: Any, needs: tuple, y: Any, arrays: tuple, numbers: dict) -> tuple:
         gradients = tuple(g) if count > 1 else (g,)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 from tapegrad.core.signature import Signature
 
+from .declared import Kernel
 from .expression import Expression
-from .kernel import Kernel
 from .launch import Grid
+from .loops import Loops
 from .source import Source
 
 # A thread computes a pack of 16 bytes at a time, as kernels/activation.cu does.
@@ -35,9 +38,9 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
     rsqrt, sigmoid, sin, sqrt, square, tanh; constants: pi, e, inf. At ties and kinks slopes are
     PyTorch's.
 
-    The kernel, that of the gradient, and the plain body are made from it; 16-bit floats are computed
-    in float32 and rounded once. The inputs have the same shape: expand them first, which the tape
-    records. Raises SyntaxError or ValueError for what is no such expression.
+    The kernel, that of the gradient, and the plain body are made from it; 16-bit floats are
+    computed in float32 and rounded once. The inputs have the same shape: expand them
+    first, which the tape records. Raises SyntaxError or ValueError for what is no such expression.
 
         >>> swiglu = tg.kernel.elementwise("a * b / (1 + exp(-a))")
         >>> swiglu(tg.ones(2), tg.tensor([1.0, 2.0]))
@@ -56,6 +59,7 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
     arrays = ", ".join(f"{i}[*n]" for i in read.inputs)
     body = read.body()(**numbers)
     body.__name__ = body.__qualname__ = name
+    body.__module__ = sys._getframe(1).f_globals["__name__"]  # where pickles look for it
     body.__doc__ = f"``{expression}``, element by element."
     return Kernel(
         body,
@@ -63,6 +67,7 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
         Signature(f"{arrays} -> {result}[*n]"),
         name=name,
         gradient=f"{name}_backward",
+        on_cpu=Loops(name, read),
         grid=Grid(blocks=lambda n, itemsize: min(-(-n * itemsize // 4096), 16384)),
     )
 
@@ -79,9 +84,13 @@ def _backward(name: str, read: Expression, result: str) -> str:
 
 
 def _kernel(
-    name: str, read: Expression, inputs: list[str], results: list[str], statements: list[str],
+    name: str,
+    read: Expression,
+    inputs: list[str],
+    results: list[str],
+    statements: list[str],
     values: dict[str, str],
-) -> str:  # fmt: skip
+) -> str:
     arrays = [*results, *inputs]
     parameters = [f"T* {r}" for r in results] + [f"const T* {i}" for i in inputs] + ["int64_t n"]
     parameters += [f"double {number}" for number in read.numbers]

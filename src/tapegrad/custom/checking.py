@@ -1,0 +1,364 @@
+"""``tg.kernel.check``: gives a kernel of your own what the package's own kernels get."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import gradcheck, gradgradcheck
+from tapegrad.core.devices import CPU, EMULATED
+from tapegrad.core.kernels import KernelError, library, schedule
+from tapegrad.core.tensor import wrap
+
+from .child import Died, in_child
+from .declared import Kernel
+from .guarded import PLACES
+from .launch import FLOATS
+from .mutants import Mutant, mutants
+from .report import Report
+from .trial import (
+    SCHEDULES,
+    Draws,
+    Trial,
+    Wrong,
+    body_gradients,
+    dimensions,
+    draw,
+    element_types,
+    rms,
+    samples,
+    trials,
+    wide,
+)
+from .unit import CompileError, Unit
+
+SECONDS = 300  # for the calls of one kernel
+MUTANT_SECONDS = 30
+SMALL = 3000  # elements, in calls in which every access is looked at
+
+Work = tuple[int, int]  # launches, threads
+
+
+def check(
+    kernel: Kernel,
+    *,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Draws | None = None,
+    mutate: bool = True,
+    **numbers: Any,
+) -> Report:
+    """Run a kernel of your own on the emulated device in every way that shows whether it is right,
+    and return a ``Report``, which is true if it is and says more when printed.
+
+    values, gradient: of sizes around every tile edge, in every dtype, against the plain body in
+    float64; with arrays aligned, misaligned, and at the end of readable memory, between pages that
+    cannot be touched; in ascending, descending and random order of threads. second gradient:
+    ``gradcheck`` and ``gradgradcheck`` in float64. accesses: races, memory out of bounds, shared
+    memory that nothing wrote. mutants: with one barrier, shuffle, atomic or bound taken away at a
+    time, all of these must not be right.
+
+    sizes: for names of the signature, the values to try. inputs: for names of inputs, functions of
+    the sizes and a ``numpy.random.Generator`` that return an array; whole numbers need one.
+    mutate=False leaves the mutants out. numbers: the kernel's keyword arguments.
+
+    Everything runs in processes of its own: a kernel that crashes or never ends is reported. Raises
+    TypeError for what is no kernel, ValueError for missing inputs and numbers, KernelError where
+    there is no compiler.
+    """
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"check takes what tg.kernel makes, got {type(kernel).__name__}")
+    told = {**kernel.numbers, **numbers}
+    missing = [name for name, value in told.items() if value is inspect.Parameter.empty]
+    unknown = {*numbers} - {*kernel.numbers}
+    if missing or unknown:
+        problem = f"needs {missing}" if missing else f"has no {sorted(unknown)}"
+        raise ValueError(f"[{kernel.name}] {problem}: its numbers are {[*kernel.numbers]}")
+    for name in {**(sizes or {})}:
+        if name not in kernel.signature.sizes:
+            raise ValueError(f"[{kernel.name}] has no size {name!r}: {kernel.signature.sizes}")
+    library("emulated")
+    return _Check(kernel, told, sizes or {}, {**kernel.draws, **(inputs or {})}).run(mutate)
+
+
+class _Check:
+    def __init__(self, kernel: Kernel, numbers: dict, sizes: Mapping, draws: Draws):
+        self.kernel, self.numbers, self.draws = kernel, numbers, draws
+        self.samples = samples(kernel, sizes)
+        self.types = element_types(kernel)
+        self.started = time.perf_counter()
+        self.report = Report(kernel, kernels=1 + (kernel.backward is not None))
+
+    def run(self, mutate: bool) -> Report:
+        report = self.report
+        self._leave_out_what_the_body_refuses()
+        try:
+            self._values()
+            self._rule()
+            self._gradients()
+            self._accesses()
+            if not mutate:
+                report.add("mutants", None, "left out")
+            elif not report.ok:
+                report.add("mutants", None, "not tried, as the kernel itself is wrong")
+            else:
+                self._mutants()
+        except CompileError as error:
+            report.add("compiling", False, str(error))
+        report.seconds = time.perf_counter() - self.started
+        return report
+
+    # ---- values and gradients ----
+
+    def _leave_out_what_the_body_refuses(self) -> None:
+        """Such as the largest of no elements. Raises what it says where that is everything."""
+        served, refused = [], []
+        for index, sample in enumerate(self.samples):
+            draw(
+                self.kernel,
+                dimensions(self.kernel, sample),
+                self._wide(),
+                np.random.default_rng(0),
+                self.draws,
+            )
+            try:
+                self._trials(index, self.types[0])
+                served.append(sample)
+            except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+                refused.append((sample, error))
+        if not served:
+            raise refused[0][1]
+        self.samples = served
+        if refused:
+            first, problem = refused[0]
+            more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+            self.report.add("sizes", None, f"the body refuses {first}{more}: {problem}")
+
+    def _wide(self) -> Any:
+        """What T is where it is float64; None where the kernel has no T."""
+        return None if self.types[0] is None else np.dtype(np.float64)
+
+    def _trials(self, index: int, dtype: Any) -> list[Trial]:
+        return trials(self.kernel, self.samples[index], dtype, self.numbers, self.draws)
+
+    def _values(self) -> None:
+        """All calls, in all places, in a process of their own."""
+        units = self.kernel.units
+
+        def work(note: Callable[[str], None]) -> dict[str, Any]:
+            largest: dict[str, float] = {}
+            wrong: dict[str, str] = {}
+            for dtype in self.types:
+                for index in range(len(self.samples)):
+                    for trial in self._trials(index, dtype):
+                        if trial.what in wrong:
+                            continue
+                        try:
+                            for place in PLACES:
+                                error = trial.run(units, place, note)
+                                largest[trial.what] = max(largest.get(trial.what, 0), error)
+                        except Wrong as problem:
+                            wrong[trial.what] = str(problem)
+                        except CompileError:
+                            raise
+                        except KernelError as problem:
+                            wrong[trial.what] = f"{trial}: {problem}"
+            return {"largest": largest, "wrong": wrong}
+
+        found = self._in_child(work, "values")
+        if found is None:
+            return
+        kinds = ", ".join(str(t) for t in self.types if t is not None) or "its own dtypes"
+        for what in ("values", "gradient"):
+            if what in found["wrong"]:
+                self.report.add(what, False, found["wrong"][what])
+            elif what in found["largest"]:
+                said = (
+                    f"{kinds}; {len(self.samples)} sizes, {len(PLACES)} places, {len(SCHEDULES)} "
+                    f"orders of threads; {found['largest'][what]:.0%} of the error allowed"
+                )
+                self.report.add(what, True, said)
+
+    def _rule(self) -> None:
+        """A gradient that is a function of tensors, against the body's in float64."""
+        kernel, dtype = self.kernel, self.types[0]
+        if kernel.rule is None:
+            return
+
+        def work(note: Callable[[str], None]) -> str:
+            for sample in self.samples:
+                note(f"the rule, {sample}")
+                random = np.random.default_rng(sum(sample.values()))
+                inputs = draw(kernel, dimensions(kernel, sample), dtype, random, self.draws)
+                needs = [a.dtype.name in FLOATS for a in inputs]
+                results = kernel.run_body([wrap(a, CPU) for a in inputs], self.numbers)
+                arrived = [random.standard_normal(y.shape).astype(y.dtype) for y in results]
+                given = [wrap(a, EMULATED) for a in (*arrived, *inputs)]
+                got = kernel.tensor_gradient(given, self.numbers, needs)
+                exact = body_gradients(kernel, wide(arrived), wide(inputs), self.numbers, needs)
+                for i, wanted in zip(np.flatnonzero(needs).tolist(), exact, strict=True):
+                    gradient = got[i]
+                    made = np.zeros_like(wanted) if gradient is None else gradient.numpy()
+                    if not np.allclose(made, wanted, 1e-3, 1e-3 * rms(wanted), equal_nan=True):
+                        name = kernel.signature.inputs[i].name
+                        return f"the rule's gradient of {name} is not the body's, for {sample}"
+            return ""
+
+        problem = self._in_child(work, "gradient")
+        if problem is not None:
+            self.report.add("gradient", not problem, problem or "the rule's is the body's")
+
+    def _gradients(self) -> None:
+        """Of the whole function, by differences, and of its gradient."""
+        kernel = self.kernel
+        dtype = self._wide()
+        of_float64 = all(
+            i.dtype not in FLOATS or i.dtype == "float64" for i in kernel.forward.inputs
+        )
+        if not of_float64:
+            self.report.add("second gradient", None, "differences need a kernel of float64, too")
+            return
+
+        def work(note: Callable[[str], None]) -> list[str]:
+            note("gradcheck")
+            small = [s for s in self.samples if 0 < np.prod([*s.values()]) < 50] or self.samples[:1]
+            sizes = dimensions(kernel, small[-1])
+            arrays = draw(kernel, sizes, dtype, np.random.default_rng(5), self.draws)
+            tensors = [wrap(a, EMULATED) for a in arrays]
+            for t in tensors:
+                if t.is_floating_point():
+                    t.requires_grad_()
+
+            def call(*given: Any) -> Any:
+                return kernel(*given, **self.numbers)
+
+            problems = []
+            for test in (gradcheck, gradgradcheck):
+                try:
+                    test(call, tuple(tensors))
+                except Exception as error:
+                    problems.append(f"{test.__name__}: {error}")
+            return problems
+
+        problems = self._in_child(work, "second gradient")
+        if problems is not None:
+            said = "\n".join(problems) or "gradcheck and gradgradcheck in float64"
+            self.report.add("second gradient", not problems, said)
+
+    # ---- accesses ----
+
+    def _accesses(self) -> None:
+        units = {"emulated": Unit(self.kernel.source, "emulated", checked=True)}
+        found = self._in_child(lambda note: self._checked(units, note), "accesses")
+        if found is not None:
+            said = found or "no race, nothing out of bounds, no shared memory that nothing wrote"
+            self.report.add("accesses", not found, said)
+
+    def _checked(self, units: Mapping[str, Any], note: Callable[[str], None]) -> str:
+        """What the checks of every access say, "" where nothing is wrong; not of values."""
+        dtype = self.types[0]
+        for index, sample in enumerate(self.samples):
+            if np.prod([*sample.values()]) > SMALL:
+                continue
+            for trial in self._trials(index, dtype):
+                note(f"{trial}, every access looked at")
+                try:
+                    with schedule("ascending"):
+                        trial.launch(
+                            EMULATED, units, dtype, trial.arrays, trial.sizes, self.numbers
+                        )
+                except CompileError:
+                    raise
+                except KernelError as error:
+                    return str(error)
+        return ""
+
+    # ---- mutants ----
+
+    def _mutants(self) -> None:
+        # One that takes much longer than the kernel itself never ends.
+        seconds = MUTANT_SECONDS + 2 * (time.perf_counter() - self.started)
+        tried, survivors = 0, []
+        for mutant in mutants(self.kernel.source.text):
+            outcome = self._outcome(mutant, seconds) if self._concerns(mutant) else ""
+            tried += outcome in ("noticed", "SURVIVED")
+            if outcome == "SURVIVED":
+                survivors.append(
+                    f"line {self.kernel.source.line - 1 + mutant.line}: "
+                    f"{str(mutant).partition(': ')[2]}"
+                )
+        said = f"{tried - len(survivors)} of {tried} noticed"
+        if survivors:
+            listed = "\n".join(survivors)
+            said += f"; these are not needed, or nothing shows that they are:\n{listed}"
+        # A bound that only chooses the faster of two ways may go unnoticed.
+        self.report.add("mutants", True if not survivors else None, said)
+
+    def _concerns(self, mutant: Mutant) -> bool:
+        """Whether the mutant is in what this kernel runs, and not in another of the file."""
+        launches = [one for one in (self.kernel.forward, self.kernel.backward) if one is not None]
+        if not all(one.function.is_kernel for one in launches):
+            return True
+        own = {one.function.name for one in launches}
+        before = re.findall(
+            r"\bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(",
+            mutant.original[: mutant.start],
+        )
+        return not before or before[-1] in own or before[-1] not in self.kernel.source.functions()
+
+    def _outcome(self, mutant: Mutant, seconds: float) -> str:
+        source = replace(self.kernel.source, text=mutant.source())
+
+        def work(note: Callable[[str], None]) -> str:
+            try:
+                checked = {"emulated": Unit(source, "emulated", checked=True)}
+                if self._checked(checked, note):
+                    return "noticed"
+                units = {"emulated": Unit(source, "emulated", checked=False)}
+                for index in range(len(self.samples)):
+                    for trial in self._trials(index, self.types[0]):
+                        for place in PLACES:
+                            trial.run(units, place, note)
+            except CompileError:
+                return "does not compile"
+            except (Wrong, KernelError):
+                return "noticed"
+            return "SURVIVED"
+
+        try:
+            outcome, work_done = in_child(self._counting(work), seconds)
+        except Died:
+            return "noticed"
+        self._count(work_done)
+        return outcome
+
+    # ---- processes ----
+
+    def _counting(self, work: Callable) -> Callable:
+        def counted(note: Callable[[str], None]) -> tuple[Any, Work]:
+            before = library("emulated").work_done()
+            result = work(note)
+            after = library("emulated").work_done()
+            return result, (after[0] - before[0], after[1] - before[1])
+
+        return counted
+
+    def _count(self, work: Work) -> None:
+        self.report.launches += work[0]
+        self.report.threads += work[1]
+
+    def _in_child(self, work: Callable, what: str) -> Any:
+        """What the work found; None where it died, which is noted."""
+        try:
+            found, work_done = in_child(self._counting(work), SECONDS)
+        except Died as error:
+            self.report.launches += 1
+            self.report.add(what, False, str(error))
+            return None
+        self._count(work_done)
+        return found

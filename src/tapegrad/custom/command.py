@@ -1,0 +1,44 @@
+"""``tapegrad check my_kernel.py``."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .checking import check
+from .declared import Kernel
+
+
+def check_files(
+    files: Sequence[Path], only: Sequence[str] | None = None, mutate: bool = True
+) -> int:
+    """Check the kernels that Python files make, and print what was found; returns the exit status:
+    1 where a kernel is wrong, or there is none."""
+    status = 0
+    for file in files:
+        kernels = kernels_of(file)
+        chosen = [k for k in kernels if only is None or k.name in only]
+        if not chosen:
+            there = ", ".join(k.name for k in kernels) or "none"
+            print(f"{file} makes no kernel by tg.kernel to check ({there})", file=sys.stderr)
+            status = 1
+        for kernel in chosen:
+            report = check(kernel, mutate=mutate)
+            print(report, flush=True)
+            status |= not report.ok
+    return int(status)
+
+
+def kernels_of(file: Path) -> list[Kernel]:
+    """The kernels among the names of a Python file, which is run as a module is imported."""
+    folder, before = str(file.resolve().parent), sys.argv
+    sys.path.insert(0, folder)
+    sys.argv = [str(file)]
+    try:
+        names = runpy.run_path(str(file), run_name=file.stem)
+    finally:
+        sys.path.remove(folder)
+        sys.argv = before
+    return list(dict.fromkeys(v for v in names.values() if isinstance(v, Kernel)))

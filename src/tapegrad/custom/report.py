@@ -1,0 +1,60 @@
+"""What a check found."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+
+from .declared import Kernel
+
+
+@dataclass
+class Finding:
+    """One line of a report: what was looked at, whether it is right (None: it was not looked at),
+    and what there is to say."""
+
+    what: str
+    ok: bool | None
+    said: str
+
+
+@dataclass
+class Report:
+    """The result of ``tg.kernel.check``: true where the kernel is right."""
+
+    kernel: Kernel
+    findings: list[Finding] = field(default_factory=list)
+    kernels: int = 0
+    launches: int = 0
+    threads: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong, and something was run."""
+        return self.launches > 0 and all(f.ok is not False for f in self.findings)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        lines = [f"{self.kernel.name}: {self.kernel.signature.text}"]
+        for f in self.findings:
+            mark = {True: "right", False: "WRONG", None: "-"}[f.ok]
+            text = f.said if f.ok is not True else f"{f.said}"
+            first, *rest = text.split("\n")
+            lines.append(f"  {f.what:16} {mark:6} {first}")
+            lines += [textwrap.indent(line, " " * 26) for line in rest]
+        lines.append(
+            f"  {self.kernels} kernel{'s' * (self.kernels != 1)}, {self.launches:,} launches, "
+            f"{self.threads:,} threads in {self.seconds:.0f} s"
+        )
+        if self.launches == 0:
+            lines.append("  nothing ran, so nothing is known")
+        verdict = "is right" if self.ok else "is WRONG"
+        return "\n".join([*lines, f"{self.kernel.name} {verdict}"])
+
+    __repr__ = __str__
+
+    def add(self, what: str, ok: bool | None, said: str) -> None:
+        self.findings.append(Finding(what, ok, said))

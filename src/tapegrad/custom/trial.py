@@ -1,0 +1,289 @@
+"""Calls with which a kernel is checked: their inputs, what must come out in float64, and how far
+from that is too far."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad.core import dtypes
+from tapegrad.core.devices import CPU, EMULATED
+from tapegrad.core.kernels import schedule
+from tapegrad.core.modes import no_grad
+from tapegrad.core.signature import Sizes
+from tapegrad.core.tensor import wrap
+
+from .declared import Kernel
+from .guarded import Guarded, Place
+from .launch import FLOATS, Launch, actual
+
+# Around the sizes of packs, warps and blocks.
+LENGTHS = (0, 1, 31, 33, 127, 129, 257, 1000, 20011)
+ROWS = (0, 3, 1, 45, 3, 40, 35, 5, 4, 37, 3, 4, 10, 9, 2, 2)
+COLUMNS = (5, 0, 1, 5, 31, 33, 64, 127, 129, 257, 520, 1000, 1111, 2104, 3001, 9001)
+FEW = (1, 2, 3, 5, 8, 17, 31, 32, 33, 65, 129)
+
+SCHEDULES = (("ascending", 0), ("descending", 0), ("random", 1), ("random", 2))
+TOLERANCES = {"float32": (1.3e-6, 1e-5), "float64": (1e-12, 1e-12)}
+TOLERANCES |= {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5)}
+
+Draws = Mapping[str, Callable[[dict[str, int], np.random.Generator], Any]]
+
+
+class Wrong(AssertionError):
+    """A kernel made something else than its body."""
+
+
+@dataclass
+class Trial:
+    """One call of one launch: arrays by name, and of each result what it must be."""
+
+    launch: Launch
+    what: str  # "values" or "gradient"
+    dtype: Any
+    sizes: Sizes
+    numbers: Mapping[str, Any]
+    arrays: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
+    allowed: dict[str, np.ndarray]
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name} = {value}" for name, value in self.sizes.items())
+        of = "" if self.dtype is None else f"{self.dtype}, "
+        return f"{self.launch.function.name} ({of}{sizes})"
+
+    def run(self, units: Mapping[str, Any], place: Place, note: Callable[[str], None]) -> float:
+        """Run it in guarded memory under two schedules. Returns the largest error, as a part of
+        what is allowed. Raises Wrong, KernelError."""
+        largest = 0.0
+        for order in (next(_orders), next(_orders)):
+            where = f"{self}, arrays {place.__name__.replace('_', ' ')}, {order[0]} order"
+            note(where)
+            placed: dict[str, Guarded] = {}
+
+            def put(
+                name: str, content: np.ndarray, is_input: bool, placed: dict[str, Guarded] = placed
+            ) -> Any:
+                placed[name] = Guarded(content, len(placed), place, is_input)
+                return placed[name].array
+
+            names = iter([item.name for item in self.launch.results])
+
+            def new(
+                shape: tuple[int, ...],
+                dtype: Any,
+                zero: bool,
+                put: Any = put,
+                names: Iterator[str] = names,
+            ) -> Any:
+                empty = np.zeros(shape, dtype)
+                if not zero:
+                    empty.reshape(-1).view(np.uint8).fill(0xFF)
+                return put(next(names), empty, False)
+
+            arrays = {name: put(name, array, True) for name, array in self.arrays.items()}
+            with schedule(*order):
+                made = self.launch(
+                    EMULATED, units, self.dtype, arrays, self.sizes, self.numbers, new
+                )
+            for name, wanted in self.expected.items():
+                largest = max(largest, self._error(name, made[name], wanted, where))
+            for name, guarded in placed.items():
+                problem = guarded.finish()
+                if problem:
+                    raise Wrong(f"{where}: {name}: {problem}")
+        return largest
+
+    def _error(self, name: str, got: np.ndarray, wanted: np.ndarray, where: str) -> float:
+        if got.dtype.kind in "iub":
+            if not np.array_equal(got, wanted):
+                raise Wrong(f"{where}: {name} {_first(got != wanted, got, wanted)}")
+            return 0.0
+        wide = got.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            rounded = wanted.astype(got.dtype).astype(np.float64)
+            same = (wide == rounded) | (np.isnan(wide) & np.isnan(wanted))
+            part = np.where(same, 0, np.abs(wide - wanted) / self.allowed[name])
+        bad = ~(part <= 1)
+        if bad.any():
+            raise Wrong(f"{where}: {name} {_first(bad, wide, wanted)}")
+        return float(part.max(initial=0))
+
+
+_orders = itertools.cycle(SCHEDULES)
+
+
+def _first(bad: np.ndarray, got: np.ndarray, wanted: np.ndarray) -> str:
+    at = tuple(int(i) for i in np.argwhere(bad)[0])
+    return (
+        f"{list(at)} is {got[at]:.7g}, and should be {wanted[at]:.7g} ({bad.sum()} of {bad.size})"
+    )
+
+
+# ---- making trials ----
+
+
+def element_types(kernel: Kernel) -> list[Any]:
+    """The dtypes that T may be; [None] where the kernel has no T."""
+    if not any(item.dtype == "T" for item in kernel.forward.inputs):
+        return [None]
+    found = []
+    for name in FLOATS:
+        with suppress(ImportError):
+            found.append(dtypes.bfloat16() if name == "bfloat16" else np.dtype(name))
+    return found
+
+
+def samples(kernel: Kernel, chosen: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
+    """Values for the sizes of a signature. chosen: for some names, only these."""
+    names = kernel.signature.sizes
+    found: list[tuple[int, ...]]
+    if len(names) == 1:
+        found = [(n,) for n in LENGTHS]
+    elif len(names) == 2:
+        found = [*zip(ROWS, COLUMNS, strict=True)]
+    else:
+        random = np.random.default_rng(3)
+        drawn = ([int(v) for v in random.choice(FEW, len(names))] for _ in range(200))
+        found = [tuple(v) for v in drawn if math.prod(v) <= 40_000][:12] + [(0,) * len(names)]
+    result = []
+    for i, values in enumerate(found):
+        sample = dict(zip(names, values, strict=True))
+        sample |= {name: int(allowed[i % len(allowed)]) for name, allowed in chosen.items()}
+        if sample not in result:
+            result.append(sample)
+    return result
+
+
+def dimensions(kernel: Kernel, sample: Mapping[str, int]) -> Sizes:
+    """A sample as sizes: of a name with a star, one dimension or two."""
+    items = kernel.signature.inputs
+    stars = {s[1:] for item in items for s in item.sizes or () if s[0] == "*"}
+    return {
+        name: ((3, n // 3) if n % 3 == 0 and n else (n,)) if name in stars else n
+        for name, n in sample.items()
+    }
+
+
+def draw(
+    kernel: Kernel, sizes: Sizes, dtype: Any, random: np.random.Generator, draws: Draws
+) -> list[np.ndarray]:
+    """Inputs. Raises ValueError for whole numbers of which nobody said what they may be."""
+    counted = {n: math.prod(v) if isinstance(v, tuple) else v for n, v in sizes.items()}
+    arrays = []
+    for item in kernel.forward.inputs:
+        shape, of = kernel.signature.shape(item, sizes), actual(item.dtype, dtype)
+        if item.name in draws:
+            array = np.asarray(draws[item.name](counted, random)).astype(of)
+            if array.shape != shape:
+                raise ValueError(f"inputs[{item.name!r}] made shape {array.shape}, not {shape}")
+        elif of.kind in "iu":
+            raise ValueError(
+                f"[{kernel.name}] {item.name} is {of}: say what it may be, like inputs={{"
+                f"{item.name!r}: lambda sizes, random: random.integers(0, 10, {shape})}}"
+            )
+        elif of.kind == "b":
+            array = random.integers(0, 2, shape).astype(bool)
+        else:
+            array = random.standard_normal(shape).astype(of)
+        arrays.append(np.asarray(array))
+    return arrays
+
+
+def trials(
+    kernel: Kernel, sample: Mapping[str, int], dtype: Any, numbers: Mapping[str, Any], draws: Draws
+) -> list[Trial]:
+    """The call of a kernel, and that of its gradient's, for inputs of these sizes."""
+    random = np.random.default_rng(sum(sample.values()))
+    sizes = dimensions(kernel, sample)
+    inputs = draw(kernel, sizes, dtype, random, draws)
+    named = {i.name: a for i, a in zip(kernel.signature.inputs, inputs, strict=True)}
+    exact, rough = (_values(kernel, arrays, numbers) for arrays in (wide(inputs), inputs))
+    forward = _trial(
+        kernel.forward,
+        "values",
+        dtype,
+        sizes,
+        numbers,
+        named,
+        [i.name for i in kernel.signature.results],
+        exact,
+        rough,
+    )
+    if kernel.backward is None:
+        return [forward]
+    results = [
+        y.astype(actual(i.dtype, dtype)) for y, i in zip(exact, kernel.forward.results, strict=True)
+    ]
+    arrived = [random.standard_normal(y.shape).astype(y.dtype) for y in results]
+    for item, y, g in zip(kernel.signature.results, results, arrived, strict=True):
+        named |= {item.name: y, f"d{item.name}": g}
+    needs = [a.dtype.name in FLOATS for a in inputs]
+    exact = body_gradients(kernel, wide(arrived), wide(inputs), numbers, needs)
+    rough = body_gradients(kernel, arrived, inputs, numbers, needs)
+    known = [f"d{i.name}" for i, n in zip(kernel.signature.inputs, needs, strict=True) if n]
+    given = {item.name: named[item.name] for item in kernel.backward.inputs}
+    backward = _trial(
+        kernel.backward, "gradient", dtype, sizes, numbers, given, known, exact, rough
+    )
+    return [forward, backward]
+
+
+def _trial(
+    launch: Launch,
+    what: str,
+    dtype: Any,
+    sizes: Sizes,
+    numbers: Mapping,
+    arrays: dict,
+    names: Sequence[str],
+    exact: Sequence[np.ndarray],
+    rough: Sequence[np.ndarray],
+) -> Trial:
+    allowed = {}
+    # Results that are small because large terms cancel are as exact as the terms.
+    terms = max([rms(a) for a in arrays.values() if a.dtype.name in FLOATS], default=0.0) / 10
+    for name, e, r in zip(names, exact, rough, strict=True):
+        item = next(i for i in launch.results if i.name == name)
+        relative, absolute = TOLERANCES.get(actual(item.dtype, dtype).name, (0, 0))
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = np.abs(r.astype(np.float64) - e)
+        scale = max(rms(e), terms)
+        body = float(off[np.isfinite(off)].max(initial=0))
+        with np.errstate(invalid="ignore"):
+            allowed[name] = relative * np.abs(e) + absolute * scale + 4 * body + 1e-300
+    expected = dict(zip(names, exact, strict=True))
+    return Trial(launch, what, dtype, sizes, numbers, arrays, expected, allowed)
+
+
+def rms(array: np.ndarray) -> float:
+    """The root of the mean square of what is finite."""
+    wide = array.astype(np.float64)
+    finite = wide[np.isfinite(wide)]
+    return math.sqrt(float(np.mean(finite * finite))) if finite.size else 0.0
+
+
+def wide(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [a.astype(np.float64) if a.dtype.name in FLOATS else a for a in arrays]
+
+
+def _values(kernel: Kernel, arrays: Sequence, numbers: Mapping) -> list[np.ndarray]:
+    with no_grad():
+        made = kernel.run_body([wrap(a, CPU) for a in arrays], numbers)
+    return [t._array for t in made]
+
+
+def body_gradients(
+    kernel: Kernel, arrived: Sequence, inputs: Sequence, numbers: Mapping, needs: Sequence[bool]
+) -> list[np.ndarray]:
+    made = kernel.body_gradient(
+        [wrap(g, CPU) for g in arrived], [wrap(a, CPU) for a in inputs], numbers, needs
+    )
+    zeros = [np.zeros(a.shape, a.dtype) for a in inputs]
+    return [z if t is None else t._array for t, n, z in zip(made, needs, zeros, strict=True) if n]
