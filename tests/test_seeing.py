@@ -21,7 +21,7 @@ from conftest import DEVICES
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.core import caller
-from tapegrad.utils import count_flops, draw_tape, gradient_report, summary
+from tapegrad.utils import count_flops, draw_tape, gradient_report, show_backward, summary
 
 F = nn.functional
 
@@ -624,3 +624,54 @@ assert "html" not in sys.modules
 def test_what_shows_is_loaded_when_it_shows() -> None:
     done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_backward_pass_is_shown_step_by_step(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
+    x = tg.tensor([[1.0, 2.0]])
+    loss = (net(x) * 2).sum() + net[0].weight.square().mean()
+    steps = show_backward(loss, net)
+    lines = {line.name: line for line in steps.lines}
+    assert net[0].weight.grad is None
+    loss.backward()
+    for name, parameter in net.named_parameters():
+        np.testing.assert_array_equal(lines[name].gradient, parameter.grad.numpy())
+        np.testing.assert_array_equal(lines[name].value, parameter.numpy(force=True))
+    calls = [line.call for line in steps.lines if line.rule]
+    assert calls[0] == "linear(…, 0.weight, 0.bias)"
+    tanh = next(line for line in steps.lines if line.call.startswith("tanh"))
+    np.testing.assert_array_equal(tanh.value, net(x).numpy(force=True))
+    assert tanh.rule.startswith("tanh has the slope")
+    ((to, sent),) = tanh.sends
+    np.testing.assert_allclose(sent, 2 * (1 - tanh.value**2), rtol=1e-6)
+    np.testing.assert_array_equal(sent, lines[to].gradient)
+    steps.save(tmp_path / "steps.html")
+    page = (tmp_path / "steps.html").read_text(encoding="utf-8")
+    assert page.count('class="step"') == len(steps.lines) * 2
+    assert "http" not in page
+    assert "srcdoc" in steps._repr_html_()
+    with pytest.raises(ValueError, match=r"ends in \.html"):
+        steps.save("x.txt")
+    large = show_backward((tg.ones(100, requires_grad=True) * 2).sum())
+    assert "100 numbers from 2 to 2" in large.html
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda: 3, TypeError, "expects a tensor, got int"),
+        (lambda: tg.ones(1), ValueError, "has no tape"),
+        (lambda: tg.ones(2, requires_grad=True) * 2, ValueError, "one element"),
+        (lambda: walked(), RuntimeError, "freed by backward"),
+        (lambda: sum(tg.ones((), requires_grad=True) + i for i in range(99)), ValueError, "198"),
+    ],
+)
+def test_what_cannot_be_shown_step_by_step(wrong: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        show_backward(wrong())
+
+
+def walked() -> tg.Tensor:
+    y = tg.ones((), requires_grad=True).square()
+    y.backward()
+    return y

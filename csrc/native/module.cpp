@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "arrays.h"
 #include "kernel.h"
 #include "level.h"
 #include "pool.h"
@@ -84,6 +85,8 @@ PyObject* use(PyObject*, PyObject* argument) {
     return PyErr_Format(PyExc_ValueError, "there are no loops for %s that run here", wanted);
 }
 
+PyObject* used_level(PyObject*, PyObject*) { return PyUnicode_FromString(level->name); }
+
 // ---- threads ----
 
 PyObject* set_num_threads(PyObject*, PyObject* argument) {
@@ -100,13 +103,49 @@ PyObject* set_num_threads(PyObject*, PyObject* argument) {
 
 PyObject* get_num_threads(PyObject*, PyObject*) { return PyLong_FromLong(get_threads()); }
 
+// ---- loops of other files ----
+
+// run_loop(address, arrays, numbers, size, each): a loop that was compiled by itself, on the memory of
+// arrays, of which nothing is asked: who calls knows what the loop expects.
+PyObject* run_loop(PyObject*, PyObject* const* given, Py_ssize_t count) {
+    int64_t address, size, each;
+    if (count != 5 || !read_int(given[0], 1, INT64_MAX, address) || !PyTuple_CheckExact(given[1]) ||
+        !PyArray_CheckExact(given[2]) || !read_int(given[3], 0, INT64_MAX, size) ||
+        !read_int(given[4], 1, INT64_MAX, each)) {
+        PyErr_SetString(PyExc_TypeError, "run_loop takes an address, a tuple of arrays, an array, "
+                                         "and two ints");
+        return nullptr;
+    }
+    constexpr Py_ssize_t most = 64;
+    void* memory[most];
+    const Py_ssize_t arrays = PyTuple_GET_SIZE(given[1]);
+    if (arrays > most) {
+        return PyErr_Format(PyExc_ValueError, "run_loop takes up to %zd arrays, not %zd", most,
+                            arrays);
+    }
+    for (Py_ssize_t i = 0; i < arrays; ++i) {
+        PyObject* const array = PyTuple_GET_ITEM(given[1], i);
+        if (!PyArray_Check(array)) {
+            PyErr_SetString(PyExc_TypeError, "run_loop takes NumPy's arrays");
+            return nullptr;
+        }
+        memory[i] = memory_of(array);
+    }
+    run_anyhow(reinterpret_cast<Loop>(address), memory,
+               static_cast<const double*>(memory_of(given[2])), size, each, false);
+    Py_RETURN_NONE;
+}
+
 // ---- the module ----
 
 PyMethodDef functions[] = {
     {"levels", levels, METH_NOARGS, "The levels of instructions with loops that run here."},
     {"use", use, METH_O, "Use the loops of this level from now on."},
+    {"level", used_level, METH_NOARGS, "The level whose loops are used."},
     {"set_num_threads", set_num_threads, METH_O, "How many threads share a loop from now on."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "How many threads share a loop."},
+    {"run_loop", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(run_loop)),
+     METH_FASTCALL, "Run a loop that was compiled by itself."},
     {nullptr, nullptr, 0, nullptr},
 };
 

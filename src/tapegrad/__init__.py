@@ -90,6 +90,7 @@ _LATER = {
         ".export": "export",
         ".func": "func",
         ".functional": "functional",
+        ".fusion": "fuse",
         ".fx": "fx",
         ".hub": "hub",
         ".jit": "jit",

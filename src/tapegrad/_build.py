@@ -466,9 +466,7 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
     commands = [(file, (*flags, known, "-pthread")) for file in files]
     for level in levels:
         of_level = [*LOOP_FLAGS, "-fno-exceptions", f"-DTAPEGRAD_LEVEL={level}", f"-I{root}"]
-        of_level += [f"-march=x86-64-{level}"] if x86 else []
-        of_level += ["-mprefer-vector-width=512"] if level == "v4" else []
-        of_level += QUICK_FLAGS if level == "v2" else []
+        of_level += level_flags(level)
         for file in root.glob("csrc/native/loops/*.cpp"):
             own = ["-ffp-contract=fast"] if file.name in FUSED else []
             own += BOUNDED_FLAGS if file.name in BOUNDED else ()
@@ -476,6 +474,32 @@ def plan_native(cxx: Compiler | None, root: Path, environ: Mapping[str, str] = o
     headers = [f for f in (*native_files(root), *root.glob("kernels/*.h")) if f.suffix == ".h"]
     link = (*flags, "-shared", "-pthread")
     return _plan_in_package("native", cxx, " ".join(levels), root, sorted(commands), headers, link)
+
+
+def build_loop(text: str, name: str, level: str) -> Path:
+    """A loop for the CPU by itself, in the cache, compiled if it is not there yet. Raises
+    BuildError."""
+    cxx, root = find_cxx(), source_root()
+    if cxx is None:
+        raise BuildError("a loop for the CPU needs a C++ compiler: install g++, or set CXX")
+    source = objects_folder() / f"{name}.cpp"
+    if not is_ours(source) or source.read_text(encoding="utf-8") != text:
+        with replacing(source) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    flags = (*cxx.command, *CXX_FLAGS, *LOOP_FLAGS, *level_flags(level), "-ffp-contract=fast")
+    headers = [*root.glob("csrc/fused/*.h"), *root.glob("csrc/native/loops/*.h")]
+    units = _units([(source, (*flags, f"-I{root}"))], _hash_files(root, headers), cxx)
+    link = (*flags, "-shared")
+    plan = Plan("loop", cxx, level, units[0].key, units, link, _hash_text(units[0].key, *link))
+    return cached(plan) or build(plan, cached_path(plan), objects_folder())
+
+
+def level_flags(level: str) -> tuple[str, ...]:
+    """What compiles a loop for a level of instructions."""
+    if level not in LEVELS:
+        return ()
+    wide = ("-mprefer-vector-width=512",) if level == "v4" else ()
+    return (f"-march=x86-64-{level}", *wide, *(QUICK_FLAGS if level == "v2" else ()))
 
 
 def _numpy_flags(what: str, cxx: Compiler | None, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ __all__ = [
     "gradient_report",
     "hooks",
     "model_zoo",
+    "show_backward",
     "summary",
     "tensorboard",
 ]
@@ -29,6 +30,7 @@ if _TYPE_CHECKING:
     from . import hooks as hooks
     from . import model_zoo as model_zoo
     from . import tensorboard as tensorboard
+    from .backward_steps import show_backward as show_backward
     from .flops import count_flops as count_flops
     from .gradients import gradient_report as gradient_report
     from .model_summary import summary as summary
@@ -39,6 +41,7 @@ else:
         {
             **{name: name for name in ("_pytree", "benchmark", "cpp_extension", "dlpack")},
             **{name: name for name in ("hooks", "model_zoo", "tensorboard")},
+            "backward_steps": "show_backward",
             "flops": "count_flops",
             "gradients": "gradient_report",
             "model_summary": "summary",

@@ -110,7 +110,7 @@ def draw_tape(result: Tensor, model: Any = None, *, depth: int | None = None) ->
         raise ValueError(f"[draw_tape] depth must be an integer of at least 1, got {depth!r}")
     if model is not None and not hasattr(model, "named_parameters"):
         raise TypeError(f"[draw_tape] model must be a module, got {type(model).__name__}")
-    names = {} if model is None else dict(_parameter_names(model))
+    names = {} if model is None else dict(parameter_names(model))
     whole = _graph(result._node, names)
     if depth is not None:
         return _folded(whole, depth)
@@ -122,7 +122,7 @@ def draw_tape(result: Tensor, model: Any = None, *, depth: int | None = None) ->
     return whole
 
 
-def _parameter_names(model: Any) -> Iterable[tuple[int, str]]:
+def parameter_names(model: Any) -> Iterable[tuple[int, str]]:
     """id of a parameter's leaf -> its name."""
     for name, parameter in model.named_parameters():
         if isinstance(parameter._node, Leaf):  # (frozen ones are not on the tape)
@@ -130,7 +130,7 @@ def _parameter_names(model: Any) -> Iterable[tuple[int, str]]:
 
 
 def _graph(root: Node, names: dict[int, str]) -> TapeGraph:
-    nodes, leaves = _reached(root)
+    nodes, leaves = reached(root)
     numbers: dict[int, int] = {}
     boxes: list[Box] = []
     edges: list[tuple[int, int]] = []
@@ -158,7 +158,7 @@ def _graph(root: Node, names: dict[int, str]) -> TapeGraph:
     return TapeGraph(boxes, list(dict.fromkeys(edges)))
 
 
-def _reached(root: Node) -> tuple[list[Node], list[Leaf]]:
+def reached(root: Node) -> tuple[list[Node], list[Leaf]]:
     """Operations in the order of recording, and the ends of the tape."""
     first = call_of(root)[0]
     seen = {id(first): first}

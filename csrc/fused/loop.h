@@ -1,0 +1,173 @@
+// What loops are made of that tapegrad.fusion writes: functions of one element, and reductions of the
+// columns of a row. Each loop is a file of its own, compiled for the processor at hand.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/function.h"
+
+#define FUSED extern "C" __attribute__((visibility("default")))
+
+namespace loop {
+
+namespace of_float {
+#include "csrc/native/loops/vector.h"
+#include "csrc/native/loops/near.h"
+#include "csrc/native/loops/narrow.h"
+
+// log(2^n (1 + f)) for 1 + f between the roots of a half and of 2: n log(2) + f - f^2 / 2 + f^3 p(f), p
+// fitted on Chebyshev nodes with an error of 3e-8 beside 1/3.
+inline float log_of_parts(float n, float f) {
+    constexpr float log2_high = 0.693145752f, log2_low = 1.42860677e-6f;
+    float p = 0.0714975372f;
+    p = p * f - 0.115712009f;
+    p = p * f + 0.116615109f;
+    p = p * f - 0.124110505f;
+    p = p * f + 0.142499372f;
+    p = p * f - 0.166684806f;
+    p = p * f + 0.200007081f;
+    p = p * f - 0.249999896f;
+    p = p * f + 0.333333313f;
+    const float square = f * f;
+    return n * log2_high + (f + (square * f * p - 0.5f * square + n * log2_low));
+}
+
+// The n with x = 2^n m and m between the roots of a half and of 2, of normal x.
+inline int32_t exponent(float x) {
+    constexpr int32_t root_of_half = 0x3f3504f3;
+    return (__builtin_bit_cast(int32_t, x) - root_of_half) >> 23;
+}
+
+inline float outside_logarithm(float x, float log) {
+    log = x > std::numeric_limits<float>::max() ? x : log;
+    log = x == 0.0f ? -std::numeric_limits<float>::infinity() : log;
+    return x >= 0.0f ? log : std::numeric_limits<float>::quiet_NaN();
+}
+
+inline float log(float x) {
+    const bool small = x < std::numeric_limits<float>::min();
+    const float normal = small ? x * 16777216.0f : x;
+    const int32_t n = exponent(normal);
+    const float m = __builtin_bit_cast(float, __builtin_bit_cast(int32_t, normal) - n * (1 << 23));
+    return outside_logarithm(x, log_of_parts(float(n) - (small ? 24.0f : 0.0f), m - 1.0f));
+}
+
+// What rounding 1 + x has lost is added to m again.
+inline float log1p(float x) {
+    const float above = 1.0f + x, lost = x - (above - 1.0f);
+    const int32_t n = exponent(above);
+    const float m = __builtin_bit_cast(float, __builtin_bit_cast(int32_t, above) - n * (1 << 23));
+    const float scale = power_of_two(n < 126 ? -n : -126);
+    const float log = log_of_parts(float(n), m - 1.0f + lost * scale);
+    return x == 0.0f ? x : outside_logarithm(above, log);
+}
+
+// Near.h's is for up to 88.
+inline float expm1_of_any(float x) { return x > 88.0f ? exp(x) : expm1(x); }
+}  // namespace of_float
+
+using std::acos, std::acosh, std::asin, std::asinh, std::atan, std::atan2, std::atanh, std::ceil,
+    std::copysign, std::cos, std::cosh, std::exp2, std::floor, std::fmax, std::fmin, std::hypot,
+    std::fmod, std::log10, std::log2, std::pow, std::rint, std::signbit, std::sin, std::sinh, std::sqrt, std::tan,
+    std::trunc;
+
+#define FUNCTION(name, of_floats)                               \
+    inline float name(float x) { return of_float::of_floats(x); } \
+    inline double name(double x) { return std::name(x); }
+FUNCTION(erf, erf)
+FUNCTION(exp, exp)
+FUNCTION(expm1, expm1_of_any)
+FUNCTION(log, log)
+FUNCTION(log1p, log1p)
+FUNCTION(tanh, tanh)
+#undef FUNCTION
+
+using of_float::narrowed, of_float::widened;
+
+#include "kernels/fused.h"
+
+using Float16 = Narrow<of_float::Half>;
+using BFloat16 = Narrow<of_float::Brain>;
+
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+constexpr int lanes = 16;
+
+// Reductions of up to 512 values at once, by lanes, which are vectors. Sums of floats are added up in
+// double.
+template <class A>
+struct RowSum {
+    double total = 0;
+    void add(const A* values, int64_t count) {
+        A sums[lanes] = {};
+        int64_t i = 0;
+        for (; i + lanes <= count; i += lanes) {
+            for (int k = 0; k < lanes; ++k) {
+                sums[k] += values[i + k];
+            }
+        }
+        for (int k = 0; k < lanes; ++k) {
+            total += sums[k];
+        }
+        for (; i < count; ++i) {
+            total += values[i];
+        }
+    }
+    A value() const { return A(total); }
+};
+template <>
+struct RowSum<int64_t> {
+    int64_t total = 0;
+    void add(const int64_t* values, int64_t count) {
+        for (int64_t i = 0; i < count; ++i) {
+            total += values[i];
+        }
+    }
+    int64_t value() const { return total; }
+};
+
+template <class A, class Better>
+struct Extreme {
+    A best[lanes];
+    bool any = false;
+    void add(const A* values, int64_t count) {
+        if (!any) {
+            for (int k = 0; k < lanes; ++k) {
+                best[k] = values[0];
+            }
+            any = true;
+        }
+        int64_t i = 0;
+        for (; i + lanes <= count; i += lanes) {
+            for (int k = 0; k < lanes; ++k) {
+                best[k] = Better::of(best[k], values[i + k]);
+            }
+        }
+        for (; i < count; ++i) {
+            best[0] = Better::of(best[0], values[i]);
+        }
+    }
+    A value() const {
+        A found = best[0];
+        for (int k = 1; k < lanes; ++k) {
+            found = Better::of(found, best[k]);
+        }
+        return found;
+    }
+};
+struct Larger {
+    template <class A>
+    static A of(A a, A b) { return larger_of(a, b); }
+};
+struct Smaller {
+    template <class A>
+    static A of(A a, A b) { return smaller_of(a, b); }
+};
+template <class A>
+using RowMax = Extreme<A, Larger>;
+template <class A>
+using RowMin = Extreme<A, Smaller>;
+
+}  // namespace loop

@@ -1,0 +1,63 @@
+// What kernels that tapegrad.fusion writes are made of: each row is walked over by a block, or each
+// element by a thread; sums and extremes are those of reduce.cuh.
+#pragma once
+
+#include <limits>
+
+#include "function.h"
+#include "reduce.cuh"
+
+namespace fused_kernels {
+
+ELEMENT_FUNCTION float widened(half x) { return to_acc(x); }
+ELEMENT_FUNCTION float widened(bfloat16 x) { return to_acc(x); }
+template <class S>
+ELEMENT_FUNCTION S narrowed(float x) {
+    return from_acc<S>(x);
+}
+
+#include "fused.h"
+
+using Float16 = Narrow<half>;
+using BFloat16 = Narrow<bfloat16>;
+
+constexpr int threads_of_row = 256;
+
+struct Larger {
+    template <class A>
+    __device__ A operator()(A a, A b) const {
+        return larger_of(a, b);
+    }
+};
+struct Smaller {
+    template <class A>
+    __device__ A operator()(A a, A b) const {
+        return smaller_of(a, b);
+    }
+};
+
+// What a reduction begins with, and how it goes on.
+template <class A>
+struct RowSum {
+    static constexpr A nothing = A(0);
+    static __device__ A of(A a, A b) { return a + b; }
+    static __device__ A over_row(A part) { return block_reduce<threads_of_row>(part, ::Sum()); }
+};
+template <class A>
+struct RowMax {
+    static constexpr A nothing = std::numeric_limits<A>::has_infinity
+                                     ? -std::numeric_limits<A>::infinity()
+                                     : std::numeric_limits<A>::lowest();
+    static __device__ A of(A a, A b) { return larger_of(a, b); }
+    static __device__ A over_row(A part) { return block_reduce<threads_of_row>(part, Larger()); }
+};
+template <class A>
+struct RowMin {
+    static constexpr A nothing = std::numeric_limits<A>::has_infinity
+                                     ? std::numeric_limits<A>::infinity()
+                                     : std::numeric_limits<A>::max();
+    static __device__ A of(A a, A b) { return smaller_of(a, b); }
+    static __device__ A over_row(A part) { return block_reduce<threads_of_row>(part, Smaller()); }
+};
+
+}  // namespace fused_kernels

@@ -1,0 +1,11 @@
+"""``tapegrad.fuse``: functions of tensors as one kernel forward and one backward.
+
+``traced`` writes down what a function and its gradient rules compute; ``plan`` finds the space that
+a kernel walks, and its passes; ``loops`` and ``launches`` write it in C++ and CUDA, with
+``functions``; ``run`` runs it; ``behind`` is what array functions do with its results; ``fused`` is
+the function that users call.
+"""
+
+from .fused import CannotFuse, Fused, fuse
+
+__all__ = ["CannotFuse", "Fused", "fuse"]

@@ -1,0 +1,323 @@
+"""Functions of tensors that run as one kernel: ``tapegrad.fuse``."""
+
+from __future__ import annotations
+
+import linecache
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from tapegrad.autograd import grad
+from tapegrad.core.caller import compile_caller
+from tapegrad.core.devices import Device, bodies
+from tapegrad.core.modes import enable_grad, no_grad
+from tapegrad.core.primitive import Primitive
+from tapegrad.core.tensor import Tensor, wrap
+
+from .behind import replay, whole
+from .plan import make_kernel
+from .run import runner
+from .traced import Axis, Step, Traced, TracingDevice, Unfusable, unite
+
+MOST_PLANS = 256  # shapes and numbers that one function remembers
+_serials = count()
+
+
+class CannotFuse(TypeError):
+    """A function does what no fused kernel can; the message names the operation and the line."""
+
+
+def fuse(function: Callable) -> Fused:
+    """``function`` as one kernel forward and one backward: for functions of tensors that compute
+    element by element, with broadcasting, and reduce over the last dimension (softmax, norms).
+
+    The result is called like the function, and is on the tape like any operation; gradients of
+    gradients go through the function itself. It is traced once for each choice of device, shapes,
+    dtypes and other arguments, and compiled once for each form of computation: for ``cpu`` by the
+    C++ compiler into a loop of vectors, for ``emulated`` and ``cuda`` into a CUDA kernel; what was
+    compiled is kept in the user's cache. Without a compiler the function runs as it is.
+
+    Tensors must be arguments. Where something is computed that cannot be part of such a kernel (a
+    matrix product, a sort, indexing, random numbers, a decision by a tensor's values), the call
+    raises CannotFuse, which names it and the line.
+
+        @tapegrad.fuse
+        def swiglu(a, b):
+            return F.silu(a) * b
+    """
+    if not callable(function):
+        raise TypeError(f"[fuse] expects a function of tensors, got {type(function).__name__}")
+    return Fused(function)
+
+
+class Fused:
+    """What ``fuse`` makes of a function."""
+
+    def __init__(self, function: Callable):
+        update_wrapper(self, function)
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self._function = function
+        self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._callers: dict[tuple[int, int], Callable] = {}
+
+    def __repr__(self) -> str:
+        return f"<fused {getattr(self._function, '__qualname__', self._function)}>"
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else _Method(self, instance)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        tensors = [a for a in (*args, *options.values()) if isinstance(a, Tensor)]
+        if not tensors or isinstance(tensors[0]._device, TracingDevice) or _is_rare(tensors):
+            return self._function(*args, **options)
+        plan = self._plan(args, options, tensors)
+        if plan is None:
+            return self._function(*args, **options)
+        made = self._caller(len(tensors), len(plan.results))(*tensors, plan=plan)
+        return made if len(plan.results) == 1 and not plan.is_tuple else tuple(_listed(made))
+
+    def _plan(self, args: tuple, options: dict, tensors: list[Tensor]) -> Plan | None:
+        try:
+            key = tuple(_key(a) for a in (*args, *options.values())), *options
+            plan = self._plans.get(key)
+        except TypeError:
+            kinds = [type(a).__name__ for a in (*args, *options.values())]
+            raise CannotFuse(
+                f"[fuse] arguments of {self.__name__} must be tensors or values that can be "
+                f"compared (hashable), got {', '.join(kinds)}"
+            ) from None
+        if plan is None:
+            device = tensors[0]._device
+            if any(t._device is not device for t in tensors):
+                where = ", ".join(str(t._device) for t in tensors)
+                raise RuntimeError(f"[fuse] all tensors must be on one device, got {where}")
+            plan = Plan(self._function, args, options, tensors)
+            self._plans[key] = plan
+            if len(self._plans) > MOST_PLANS:
+                self._plans.popitem(last=False)
+        return plan if plan.runs else None
+
+    def _caller(self, inputs: int, results: int) -> Callable:
+        """The caller of the primitive for so many inputs and results."""
+        known = self._callers.get((inputs, results))
+        if known is None:
+            known = self._callers[inputs, results] = self._declare(inputs, results)
+        return known
+
+    def _declare(self, inputs: int, results: int) -> Callable:
+        names = [f"x{i}" for i in range(inputs)]
+        key = f"{self.__name__}#fused{next(_serials)}"
+
+        def body(xp: Any, *arrays: Any, plan: Plan) -> Any:
+            made = plan.forward(arrays)
+            return tuple(made) if results > 1 else made[0]
+
+        def plain(*tensors: Tensor, plan: Plan) -> Any:
+            return plan.call(tensors)
+
+        def gradient(xp: Any, g: Any, needs: Any, plan: Plan, arrays: tuple) -> Sequence[Any]:
+            return plan.backward(arrays, g if results > 1 else [g], needs)
+
+        # Rules are told what they need by the names of their arguments.
+        source = f"lambda xp, g, needs, plan, {', '.join(names)}: f(xp, g, needs, plan, " + (
+            f"({', '.join(names)},))"
+        )
+        rule = eval(source, {"f": gradient})
+        bodies[key] = body
+        declared = Primitive(key, names, ["plan"], vjp_all=rule, plain=plain, results=results)
+        return compile_caller(declared)
+
+
+class _Method:
+    """A fused method, bound."""
+
+    def __init__(self, fused: Fused, instance: Any):
+        self._fused, self._instance = fused, instance
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._fused(self._instance, *args, **options)
+
+
+def _is_rare(tensors: list[Tensor]) -> bool:
+    return any(t._array.size == 0 or type(t) not in _KINDS for t in tensors)
+
+
+_KINDS: set[type] = {Tensor}
+
+
+def _key(argument: Any) -> Any:
+    if isinstance(argument, Tensor):
+        return argument._array.shape, argument._array.dtype, argument._device
+    hash(argument)
+    return type(argument), argument
+
+
+def _listed(made: Any) -> Sequence[Any]:
+    return made if isinstance(made, (tuple, list)) else (made,)
+
+
+class Plan:
+    """A function for one choice of shapes, dtypes and other arguments: traced, and compiled where
+    it runs."""
+
+    def __init__(self, function: Callable, args: tuple, options: dict, tensors: Sequence[Tensor]):
+        self._function, self._options = function, [*options]
+        self._name = getattr(function, "__name__", type(function).__name__)
+        self._arguments = [
+            None if isinstance(a, Tensor) else (a,) for a in (*args, *options.values())
+        ]
+        self._positional = len(args)
+        self._device: Device = tensors[0]._device
+        self._shapes = [(t._array.shape, t._array.dtype) for t in tensors]
+        self._backward: dict[Any, Computation] = {}
+        inputs, tracing = self._inputs()
+        with no_grad():
+            made = self._trace([wrap(x, tracing) for x in inputs])
+        self.is_tuple = isinstance(made, (tuple, list))
+        self.results = [self._result(t) for t in _listed(made)]
+        self._forward = self._computation([t.step for t in self.results], inputs)
+        self.runs = self._forward.runs
+        if unfused := [s for s in self._forward.behind if s.op not in ("sum", "view")]:
+            raise self._refusal(
+                Unfusable(f"'{unfused[0].op}' behind a sum over other dimensions than the last")
+            )
+
+    def call(self, tensors: Sequence[Tensor]) -> Any:
+        """The function, with other tensors in the places of those it was made for."""
+        given = iter(tensors)
+        values = [next(given) if a is None else a[0] for a in self._arguments]
+        options = dict(zip(self._options, values[self._positional :], strict=True))
+        return self._function(*values[: self._positional], **options)
+
+    def forward(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        return self._forward(arrays)
+
+    def backward(self, arrays: Sequence[Any], g: Sequence[Any], needs: Sequence[bool]) -> tuple:
+        """The gradients of the inputs that need one, from those of the results; or None."""
+        arrived = tuple(one is not None for one in g)
+        key = tuple(needs), arrived
+        known = self._backward.get(key)
+        if known is None:
+            known = self._backward[key] = self._trace_backward(*key)
+        made = iter(known([*arrays, *(one for one in g if one is not None)]))
+        return tuple(next(made) if wanted else None for wanted in known.wanted)
+
+    def _inputs(self) -> tuple[list[Traced], TracingDevice]:
+        tracing = TracingDevice(self._device.type)
+        return [new_input(shape, dtype) for shape, dtype in self._shapes], tracing
+
+    def _trace(self, tensors: Sequence[Tensor]) -> Any:
+        before = [t._array.step for t in tensors]
+        try:
+            made = self.call(tensors)
+            if [t._array.step for t in tensors] != before:
+                raise Unfusable("a change in place of an argument")
+            return made
+        except Unfusable as error:
+            raise self._refusal(error) from None
+        except RuntimeError as error:
+            if "must be on one device" not in str(error):
+                raise
+            captured = Unfusable("a tensor that is no argument: make it one")
+            captured.__traceback__ = error.__traceback__
+            raise self._refusal(captured) from None
+
+    def _computation(self, steps: Sequence[Step], inputs: Sequence[Traced]) -> Computation:
+        try:
+            return Computation(self._device, steps, [x.step for x in inputs])
+        except Unfusable as error:
+            raise self._refusal(error) from None
+
+    def _result(self, t: Any) -> Traced:
+        if not isinstance(t, Tensor) or not isinstance(t._array, Traced):
+            what = "a tensor made of none of its arguments" if isinstance(t, Tensor) else repr(t)
+            raise CannotFuse(
+                f"[fuse] {self._name} must return a tensor, or several, made of its "
+                f"arguments; got {what}"
+            )
+        return t._array
+
+    def _trace_backward(self, needs: tuple[bool, ...], arrived: tuple[bool, ...]) -> Computation:
+        inputs, tracing = self._inputs()
+        tensors = [wrap(x, tracing) for x in inputs]
+        for t, wanted in zip(tensors, needs, strict=True):
+            if wanted:
+                t.requires_grad_(True)
+        with enable_grad():
+            made = _listed(self._trace(tensors))
+        roots, seeds = [], []
+        for y, there in zip(made, arrived, strict=True):
+            if there:
+                seed = Traced("input", (), y._array.dtype, y._array.axes)
+                seeds.append(seed)
+                if y.requires_grad:
+                    roots.append((y, wrap(seed, tracing)))
+        asked = [t for t in tensors if t.requires_grad]
+        found: Sequence[Tensor | None] = [None] * len(asked)
+        if roots:
+            ys, gs = zip(*roots, strict=True)
+            try:
+                found = grad(list(ys), asked, list(gs), allow_unused=True)
+            except Unfusable as error:
+                raise self._refusal(error) from None
+        given = iter(found)
+        gradients = [next(given) if wanted else None for wanted in needs]
+        for g, x in zip(gradients, inputs, strict=True):
+            if g is not None:
+                for one, two in zip(g._array.axes, x.axes, strict=True):
+                    unite(one, two)
+        steps = [g._array.step for g in gradients if g is not None]
+        computation = self._computation(steps, [*inputs, *seeds])
+        computation.wanted = [g is not None for g in gradients]
+        return computation
+
+    def _refusal(self, error: Unfusable) -> CannotFuse:
+        """What cannot be fused, in which operation, in which line."""
+        own = self._function.__code__.co_filename if hasattr(self._function, "__code__") else ""
+        place, line = own, 0
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == own:
+                place, line = own, trace.tb_lineno
+            trace = trace.tb_next
+        text = linecache.getline(place, line).strip() if line else ""
+        where = f"\n  {place}:{line}: {text}" if line else ""
+        asked = error.operation
+        operation = f" (in {asked})" if asked and asked != error.what else ""
+        return CannotFuse(
+            f"[fuse] {self._name} cannot be one kernel: {error.what}{operation}; "
+            f"compute that outside of the fused function{where}"
+        )
+
+
+class Computation:
+    """Arrays from arrays: the kernel, and what array functions do behind it."""
+
+    wanted: Sequence[bool] = ()
+
+    def __init__(self, device: Device, steps: Sequence[Step], inputs: Sequence[Step]):
+        self._device, self._inputs = device, inputs
+        self.kernel, self.behind, self._steps = make_kernel(steps, inputs)
+        self.run = runner(device, self.kernel) if self.kernel.results else None
+        self.runs = self.run is not None or not self.kernel.results
+        self._given = [inputs.index(step) for step in self.kernel.inputs]
+        self._is_all = self._steps == self.kernel.results  # the kernel's results, in order
+
+    def __call__(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        made = [] if self.run is None else self.run([arrays[i] for i in self._given])
+        if self._is_all:
+            return made
+        known = {id(step): a for step, a in zip(self._inputs, arrays, strict=True)}
+        known.update((id(s), a) for s, a in zip(self.kernel.results, made, strict=True))
+        for step in self.behind:
+            known[id(step)] = replay(self._device, step, known)
+        return tuple(whole(self._device, step, known) for step in self._steps)
+
+
+def new_input(shape: Sequence[int], dtype: np.dtype) -> Traced:
+    """An input whose dimensions are like no others, until it is combined with others."""
+    return Traced("input", (), dtype, [(Axis(n),) if n != 1 else () for n in shape])

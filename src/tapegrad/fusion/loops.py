@@ -1,0 +1,143 @@
+"""A kernel as a loop for the CPU: C++, of which a compiler makes vectors (csrc/fused/loop.h).
+
+The loop has the signature of those of the package: ``arrays``, ``numbers``, from unit ``begin`` to
+unit ``end``. ``arrays[0]`` are sizes and strides, so that one text serves all shapes; then come the
+inputs and the results. A unit is a row; where nothing is reduced, up to ``BLOCK`` columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .plan import Kernel
+from .text import Writer, type_of
+
+BLOCK = 8192
+AT_ONCE = 512  # columns of which the terms of a sum are kept, to be added up by vectors
+
+
+@dataclass
+class Loop:
+    """``text``: the source, a function ``fused``; ``sizes`` and ``numbers``: what it is told beside
+    arrays; ``units``: how many there are; ``each``: of how many elements."""
+
+    text: str
+    sizes: np.ndarray
+    numbers: np.ndarray
+    units: int
+    each: int
+
+
+def write_loop(kernel: Kernel) -> Loop:
+    """The loop that computes a kernel."""
+    writer = _LoopWriter(kernel)
+    text = writer.text()
+    lies = writer.lies
+    return Loop(
+        text,
+        np.array(writer.sizes, np.int64),
+        np.array(writer.numbers, np.float64),
+        lies.row_count * (1 if writer.reduces else -(-lies.columns // BLOCK)),
+        lies.columns if writer.reduces else min(BLOCK, lies.columns),
+    )
+
+
+class _LoopWriter(Writer):
+    def __init__(self, kernel: Kernel):
+        super().__init__(kernel)
+        self.sizes: list[int] = []
+
+    def number_name(self, index: int) -> str:
+        return f"numbers[{index}]"
+
+    def size(self, value: int) -> str:
+        self.sizes.append(value)
+        return f"sizes[{len(self.sizes) - 1}]"
+
+    def text(self) -> str:
+        self.write(f"const int64_t columns = {self.size(self.lies.columns)};", 1)
+        for i in range(len(self.arrays)):
+            pointer = self.pointer(i)
+            self.write(f"{pointer} const start{i} = static_cast<{pointer}>(arrays[{i + 1}]);", 1)
+            if self.lies.column_strides[i] not in (0, 1):
+                value = self.size(self.lies.column_strides[i])
+                self.write(f"const int64_t {self.stride(i)} = {value};", 1)
+        self.write("for (int64_t unit = begin; unit < end; ++unit) {", 1)
+        self._find_rows()
+        for i, t in enumerate(self.kernel.inputs):
+            if id(t) not in self.kernel.of_elements:
+                self.name(t, f"a{i}[0]", 2)
+        self.row_steps(2)
+        for number in range(self.kernel.last_pass + 1):
+            self._pass(number)
+            self.row_steps(2)
+        for step in self.row_results():
+            self.store(step, "0", 2)
+        self.write("}", 1)
+        return "\n".join(
+            [
+                '#include "csrc/fused/loop.h"',
+                "",
+                "namespace loop {",
+                "FUSED void fused(void* const* arrays, const double* numbers, int64_t begin,",
+                "                 int64_t end) {",
+                "    const int64_t* const sizes = static_cast<const int64_t*>(arrays[0]);",
+                *self.lines,
+                "}",
+                "}  // namespace loop",
+                "",
+            ]
+        )
+
+    def _find_rows(self) -> None:
+        """Where the unit's row begins in each array; its columns, if it has not all of them."""
+        row = "unit"
+        if not self.reduces:
+            blocks = self.size(-(-self.lies.columns // BLOCK))
+            self.write(f"const int64_t first = unit % {blocks} * {BLOCK};", 2)
+            self.write(f"const int64_t last = least(first + {BLOCK}, columns);", 2)
+            row = f"unit / {blocks}"
+        self.write(f"int64_t row = {row};", 2)
+        for d in reversed(range(len(self.lies.rows))):
+            size = self.size(self.lies.rows[d])
+            self.write(f"const int64_t i{d} = row{f' % {size}' if d else ''};", 2)
+            if d:
+                self.write(f"row /= {size};", 2)
+        for i in range(len(self.arrays)):
+            strides = enumerate(self.lies.row_strides[i])
+            offset = "".join(f" + i{d} * {self.size(stride)}" for d, stride in strides if stride)
+            self.write(f"{self.pointer(i)} __restrict const a{i} = start{i}{offset};", 2)
+
+    def _pass(self, number: int) -> None:
+        reductions, results = self.wanted_in(number)
+        if not reductions and not results:
+            return
+        first, last = ("0", "columns") if self.reduces else ("first", "last")
+        before, depth = dict(self.names), 2
+        for k, t in enumerate(reductions):
+            self.write(f"{self.accumulator(t)} r{number}_{k};", 2)
+        if reductions:
+            self.write(f"for (int64_t from = {first}; from < {last}; from += {AT_ONCE}) {{", 2)
+            self.write(f"const int64_t to = least(from + {AT_ONCE}, {last});", 3)
+            for k, t in enumerate(reductions):
+                self.write(f"{type_of(t.dtype)} t{k}[{AT_ONCE}];", 3)
+            first, last, depth = "from", "to", 3
+        self.lines.append("#pragma GCC ivdep")
+        self.write(f"for (int64_t j = {first}; j < {last}; ++j) {{", depth)
+        for step in self.leading_to(reductions, results):
+            self.define(step, depth + 1)
+        for k, t in enumerate(reductions):
+            term = self.operand(t.inputs[0], type_of(t.dtype))
+            self.write(f"t{k}[j - from] = {term};", depth + 1)
+        for t in results:
+            self.store(t, "j", depth + 1)
+        self.write("}", depth)
+        if reductions:
+            for k in range(len(reductions)):
+                self.write(f"r{number}_{k}.add(t{k}, to - from);", 3)
+            self.write("}", 2)
+        self.names = before
+        for k, t in enumerate(reductions):
+            self.name(t, f"r{number}_{k}.value()", 2)

@@ -1,0 +1,162 @@
+"""Steps as lines of C++, the same for loops on the CPU and for CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tapegrad.core.dtypes import is_low_precision
+
+from .functions import FUNCTIONS, TYPES
+from .plan import INPUT, NUMBER, REDUCTIONS, VIEW, Kernel, layout
+from .traced import Step, Unfusable
+
+
+class Writer:
+    """Lines of C++ for one kernel. Its arrays are ``a0``, ``a1``, ...: inputs, then results."""
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        self.arrays = [*kernel.inputs, *kernel.results]
+        self.lies = layout(kernel.space, self.arrays)
+        self.reduces = any(step.op in REDUCTIONS for step in kernel.steps)
+        self.numbers: list[float] = []
+        self.lines: list[str] = []
+        self.names: dict[int, str] = {}  # of the variables that steps are in
+        self._defined = 0
+        self._of_inputs = {id(t): i for i, t in enumerate(kernel.inputs)}
+        self._of_results = {id(t): len(kernel.inputs) + i for i, t in enumerate(kernel.results)}
+
+    def write(self, line: str, depth: int) -> None:
+        self.lines.append("    " * depth + line if line else "")
+
+    # ---- values
+
+    def number_name(self, index: int) -> str:
+        """How the ``index``-th of the numbers is called that the kernel is told."""
+        raise NotImplementedError
+
+    def number(self, value: float | bool, kind: str) -> str:
+        """A literal, if it is an integer or a simple fraction; else a number that the kernel is
+        told, so that one text serves many."""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if kind == "bool" or kind.endswith("_t"):
+            return f"{value!r}ll" if isinstance(value, int) else repr(value)
+        if abs(value) <= 16 and value * 8 == int(value * 8):
+            return repr(value)
+        self.numbers.append(value)
+        return self.number_name(len(self.numbers) - 1)
+
+    def operand(self, given: object, kind: str) -> str:
+        if not isinstance(given, Step):
+            return f"{kind}({self.number(given, kind)})"  # type: ignore[arg-type]
+        name = self.names[id(given)]
+        return name if type_of(given.dtype) == kind else f"{kind}({name})"
+
+    def operands(self, given: Sequence[object], dtype: np.dtype) -> list[str]:
+        """As values of a dtype to compute with; those of 16 bits as floats."""
+        kind = type_of(dtype)
+        values = [self.operand(t, kind) for t in given]
+        return [f"float({v})" for v in values] if is_low_precision(dtype) else values
+
+    def expression(self, step: Step) -> str:
+        kind = type_of(step.dtype)
+        if step.op in (NUMBER, VIEW, "cast"):
+            return self.operand(step.inputs[0], kind)
+        function = FUNCTIONS[step.op]
+        if step.op == "where":
+            condition, *chosen = step.inputs
+            given = [self.operand(condition, "bool"), *self.operands(chosen, step.dtype)]
+        else:
+            dtype = common_dtype(step) if function.compares else step.dtype
+            given = self.operands(step.inputs, dtype)
+        return function.text.format(*given)
+
+    def name(self, step: Step, value: str, depth: int) -> None:
+        """Define a variable for the step."""
+        name, kind = f"v{self._defined}", type_of(step.dtype)
+        self._defined += 1
+        value = f"{kind}({value})" if is_low_precision(step.dtype) else value
+        self.write(f"const {kind} {name} = {value};", depth)
+        self.names[id(step)] = name
+
+    def define(self, step: Step, depth: int) -> None:
+        """The step's variable: what is read, or computed of others."""
+        read = step.op == INPUT
+        value = self.at(self._of_inputs[id(step)], "j") if read else self.expression(step)
+        self.name(step, value, depth)
+
+    # ---- where arrays lie
+
+    def pointer(self, index: int) -> str:
+        """The type of an array, as a pointer."""
+        kept = "const " if index < len(self.kernel.inputs) else ""
+        return f"{kept}{type_of(self.arrays[index].dtype)}*"
+
+    def stride(self, index: int) -> str:
+        """How the stride along columns of an array is called, which is neither 0 nor 1."""
+        return f"along{index}"
+
+    def at(self, index: int, column: str) -> str:
+        stride = self.lies.column_strides[index]
+        place = (
+            "0" if stride == 0 else column if stride == 1 else f"{column} * {self.stride(index)}"
+        )
+        return f"a{index}[{place}]"
+
+    def store(self, step: Step, column: str, depth: int) -> None:
+        place = self.at(self._of_results[id(step)], column)
+        self.write(f"{place} = {self.names[id(step)]};", depth)
+
+    # ---- rows
+
+    def row_steps(self, depth: int) -> None:
+        """The steps of rows whose inputs are known by now."""
+        for step in self.kernel.steps:
+            if id(step) in self.names or id(step) in self.kernel.of_elements:
+                continue
+            given = [t for t in step.inputs if isinstance(t, Step)]
+            if step.op not in REDUCTIONS and all(id(t) in self.names for t in given):
+                self.define(step, depth)
+
+    def row_results(self) -> list[Step]:
+        return [r for r in self.kernel.results if id(r) not in self.kernel.of_elements]
+
+    # ---- passes
+
+    def wanted_in(self, number: int) -> tuple[list[Step], list[Step]]:
+        """The reductions and the results that a pass over the columns makes."""
+        passes, elements = self.kernel.passes, self.kernel.of_elements
+        here = [t for t in self.kernel.steps if passes.get(id(t)) == number]
+        reductions = [t for t in here if t.op in REDUCTIONS]
+        return reductions, [t for t in self.kernel.results if id(t) in elements and t in here]
+
+    def leading_to(self, reductions: list[Step], results: list[Step]) -> list[Step]:
+        """The steps of elements that these are made of."""
+        needed = {id(t.inputs[0]) for t in reductions} | {id(t) for t in results}
+        chosen = []
+        for step in reversed(self.kernel.steps):
+            if id(step) in needed and id(step) in self.kernel.of_elements:
+                chosen.append(step)
+                needed |= {id(t) for t in step.inputs if isinstance(t, Step)}
+        return chosen[::-1]
+
+    def accumulator(self, step: Step) -> str:
+        """The class that a reduction is made by."""
+        return f"Row{step.op.capitalize()}<{type_of(step.dtype)}>"
+
+
+def type_of(dtype: np.dtype) -> str:
+    """What C++ calls it. Raises Unfusable for what kernels do not know."""
+    try:
+        return TYPES[dtype.name]
+    except KeyError:
+        raise Unfusable(f"an array of {dtype.name}") from None
+
+
+def common_dtype(step: Step) -> np.dtype:
+    """What the operands of a comparison are compared as."""
+    given = [np.empty(0, t.dtype) if isinstance(t, Step) else t for t in step.inputs]
+    return np.result_type(*given)

@@ -1,0 +1,408 @@
+"""``tapegrad.fuse``: functions of tensors as one kernel forward and one back."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+import tapegrad.nn.functional as F
+from tapegrad import _build
+from tapegrad.core import native
+from tapegrad.fusion import CannotFuse, fused, run
+from tapegrad.fusion.launches import write_launch
+
+compiles = pytest.mark.skipif(
+    native.compiled is None or _build.find_cxx() is None,
+    reason=f"loops: {native.status}, a C++ compiler: {_build.find_cxx()}",
+)
+
+
+class Row(NamedTuple):
+    name: str
+    function: Callable
+    shapes: tuple[tuple[int, ...], ...]
+    devices: str = "cpu"
+
+
+def twice(x: Any, b: Any) -> Any:
+    y = x * 2
+    y.add_(b).mul_(x)
+    y += 3
+    return y.relu_()
+
+
+def rms_norm(x: Any, weight: Any) -> Any:
+    return x * (x * x).mean(-1, keepdim=True).add(1e-5).rsqrt() * weight
+
+
+BOTH = "cpu emulated"
+ROWS = [
+    Row("swiglu", lambda a, b: F.silu(a) * b, ((7, 33), (7, 33)), BOTH),
+    Row("bias", lambda x, b: F.gelu(x + b), ((5, 4, 30), (30,))),
+    Row("softmax", lambda x: F.softmax(x, -1), ((6, 1030),)),
+    Row("rms norm", rms_norm, ((6, 70), (70,)), BOTH),
+    Row("log softmax", lambda x: F.log_softmax(x * 2, -1), ((3, 4, 20),)),
+    Row(
+        "layer norm",
+        lambda x, r, w, b: F.layer_norm(x + r, (40,), w, b),
+        ((2, 3, 40), (2, 3, 40), (40,), (40,)),
+    ),
+    Row("several", lambda x, y: (F.silu(x) * y, x + 1, y.mean(-1)), ((4, 9), (4, 9))),
+    Row("totals", lambda x, y: ((x * y).sum(), x.amax(-1)), ((4, 9), (4, 9))),
+    Row("first dimension", lambda x, y: (x * y).sum(0), ((4, 9), (4, 9))),
+    Row("transposed", lambda x: x.t() * 2 + x.t().sum(-1, keepdim=True), ((8, 5),), BOTH),
+    Row("middle", lambda x, m: x * m - x.mean(1, keepdim=True), ((3, 4, 5), (3, 1, 5))),
+    Row("outer", lambda a, b: (a * b).tanh(), ((6, 1), (1, 7))),
+    Row("reshaped", lambda x, b: (x.reshape(6, -1) + b).reshape(2, 3, 4, 5), ((2, 3, 4, 5), (20,))),
+    Row("scalar", lambda x, s: x * s.exp(), ((4, 5), ())),
+    Row("0-d", lambda x: x.sigmoid() * 2, ((),)),
+    Row("in place", twice, ((4, 5), (5,))),
+    Row("itself", lambda x: x, ((4, 5),)),
+    Row("a constant", lambda x: x * 0 + math.pi, ((4, 5),)),
+    Row("large", lambda x: (x.exp() + 1).log() * x, ((3, 50_000),)),
+    Row("choices", lambda x, y: tg.where((x > 0) & (y < 1), x, y.abs()), ((9, 9), (9, 9))),
+    Row("logsumexp", lambda x: tg.logsumexp(x, -1), ((4, 600),)),
+]
+NARROW = ("swiglu", "softmax", "rms norm", "choices")
+CALLS = [
+    pytest.param(row, device, id=f"{row.name}-{device}")
+    for row in ROWS
+    for device in row.devices.split()
+]
+
+
+def tensors(shapes: Any, device: str = "cpu", dtype: Any = tg.float32) -> list:
+    random = np.random.default_rng(3)
+    made = [tg.tensor(random.standard_normal(shape), dtype=tg.float64) for shape in shapes]
+    return [t.to(device, dtype).requires_grad_(True) for t in made]
+
+
+def results(function: Callable, given: list) -> list[np.ndarray]:
+    """What a function returns, and the gradients of its inputs, weighted by chance."""
+    made = function(*given)
+    listed = made if isinstance(made, tuple) else (made,)
+    random = np.random.default_rng(4)
+    weights = [random.standard_normal(tuple(y.shape)) for y in listed]
+    total = sum(
+        (y * tg.tensor(w).to(y.device, y.dtype)).sum() for y, w in zip(listed, weights, strict=True)
+    )
+    total.backward()
+    return [t.detach().cpu().numpy() for t in (*listed, *(t.grad for t in given))]
+
+
+@compiles
+@pytest.mark.parametrize(("row", "device"), CALLS)
+def test_values_and_gradients_are_those_of_the_function(row: Row, device: str) -> None:
+    exact = results(row.function, tensors(row.shapes, dtype=tg.float64))
+    plain = results(row.function, tensors(row.shapes, device))
+    made = results(tg.fuse(row.function), tensors(row.shapes, device))
+    for right, body, found in zip(exact, plain, made, strict=True):
+        assert found.shape == right.shape
+        assert found.dtype == body.dtype
+        scale = np.abs(right).max() * 2.0**-24
+        error, allowed = np.abs(found - right).max(), np.abs(body - right).max()
+        assert error <= 2 * allowed + 4 * scale, (error / scale, allowed / scale)
+
+
+@compiles
+@pytest.mark.parametrize("dtype", [tg.float16, tg.bfloat16])
+@pytest.mark.parametrize("row", [r for r in ROWS if r.name in NARROW], ids=lambda row: row.name)
+def test_floats_of_16_bits(row: Row, dtype: Any) -> None:
+    """Each step is rounded where the body's is, so that only float32's own errors can differ."""
+    plain = results(row.function, tensors(row.shapes, dtype=dtype))
+    made = results(tg.fuse(row.function), tensors(row.shapes, dtype=dtype))
+    for body, found in zip(plain, made, strict=True):
+        assert found.dtype == body.dtype
+        digits = 2.0**-10 if dtype == tg.float16 else 2.0**-7
+        body, found = body.astype(np.float32), found.astype(np.float32)
+        assert np.abs(found - body).max() <= 2 * digits * np.abs(body).max()
+
+
+@compiles
+def test_gradients_of_gradients() -> None:
+    given = tensors([(3, 4), (4,)], dtype=tg.float64)
+    f = tg.fuse(lambda x, b: F.softmax(F.silu(x) + b, -1))
+    assert tg.autograd.gradcheck(f, given)
+    assert tg.autograd.gradgradcheck(f, given)
+
+
+FUNCTIONS = {
+    "exp": tg.exp,
+    "expm1": tg.expm1,
+    "log": tg.log,
+    "log1p": tg.log1p,
+    "log2": tg.log2,
+    "sqrt": tg.sqrt,
+    "rsqrt": tg.rsqrt,
+    "tanh": tg.tanh,
+    "sigmoid": tg.sigmoid,
+    "erf": tg.erf,
+    "sin": tg.sin,
+    "atan": tg.atan,
+    "sinh": tg.sinh,
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "elu": F.elu,
+    "softplus": F.softplus,
+    "mish": F.mish,
+    "hardswish": F.hardswish,
+    "logsigmoid": F.logsigmoid,
+    "abs": tg.abs,
+    "neg": tg.neg,
+    "sign": tg.sign,
+    "floor": tg.floor,
+    "round": tg.round,
+    "square": tg.square,
+    "reciprocal": tg.reciprocal,
+    "cube": lambda x: x**3,
+    "power": lambda x: x**2.5,
+    "remainder": lambda x: x % 2,
+    "clamp": lambda x: x.clamp(-1, 1),
+    "isnan": tg.isnan,
+    "isfinite": tg.isfinite,
+    "isinf": tg.isinf,
+    "positive": lambda x: x > 0,
+    "not": lambda x: ~(x >= 0),
+    "whole": lambda x: x.clamp(-9, 9).nan_to_num().long() * 3,
+    "wide": lambda x: x.double() / 3,
+}
+ENDS = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    math.inf,
+    -math.inf,
+    math.nan,
+    3e38,
+    -3e38,
+    1e-40,
+    -1e-40,
+    88.5,
+    -104.0,
+]
+
+
+@compiles
+def test_functions_of_one_element_at_the_ends_of_the_range_and_between() -> None:
+    random = np.random.default_rng(5)
+    values = [*ENDS, *random.standard_normal(500), *(random.standard_normal(500) * 20)]
+    x = tg.tensor(values, dtype=tg.float32)
+    every = tg.fuse(lambda x: tuple(f(x) for f in FUNCTIONS.values()))
+    for (name, function), found in zip(FUNCTIONS.items(), every(x), strict=True):
+        body = function(x)
+        assert found.dtype == body.dtype, name
+        ours, plain = found.numpy(), body.numpy()
+        if plain.dtype.kind != "f":
+            np.testing.assert_array_equal(ours, plain, err_msg=name)
+            continue
+        right = function(x.double()).numpy()
+        with np.errstate(over="ignore"):
+            right = right.astype(plain.dtype)
+        whole = np.isfinite(right) & np.isfinite(plain)
+        np.testing.assert_array_equal(ours[~whole], plain[~whole], err_msg=name)
+        ulp = np.spacing(np.maximum(np.abs(right[whole]), np.finfo(plain.dtype).tiny))
+        error = np.abs(ours[whole].astype(float) - right[whole]) / ulp
+        allowed = np.abs(plain[whole].astype(float) - right[whole]) / ulp
+        assert error.max() <= max(2.5, allowed.max()), (name, error.max(), allowed.max())
+
+
+def matmul(x: Any) -> Any:
+    y = x.exp()
+    return y @ x
+
+
+def decide(x: Any) -> Any:
+    if x.sum() > 0:
+        return x
+    return -x
+
+
+OUTSIDE = tg.ones(3, 3)
+
+
+def change(x: Any) -> Any:
+    x.add_(1)
+    return x * 2
+
+
+REFUSED = [
+    (matmul, "matmul", "return y @ x"),
+    (decide, "the value of a tensor", "if x.sum() > 0:"),
+    (lambda x: x * OUTSIDE, "no argument", "x * OUTSIDE"),
+    (change, "a change in place of an argument", ""),
+    (lambda x: x[0], "indexing", "x[0]"),
+    (lambda x: x.sort()[0], "argsort", "x.sort()"),
+    (lambda x: tg.cat([x, x]), "concatenate", "tg.cat"),
+    (lambda x: F.dropout(x, 0.5), "dropout", "F.dropout"),
+    (lambda x: x.cumsum(0), "cumsum", "x.cumsum"),
+    (lambda x: 3, "must return a tensor", ""),
+    (lambda x: x.sum(0) * x, "", ""),
+]
+
+
+@compiles
+@pytest.mark.parametrize(("function", "words", "line"), REFUSED)
+def test_what_cannot_be_fused_is_named_with_its_line(
+    function: Callable, words: str, line: str
+) -> None:
+    x = tg.ones(3, 3)
+    if not words:  # the columns are those that a reduction within goes over
+        np.testing.assert_array_equal(tg.fuse(function)(x).numpy(), function(x).numpy())
+        return
+    with pytest.raises(CannotFuse, match=r"\[fuse\]") as raised:
+        tg.fuse(function)(x)
+    assert words in str(raised.value)
+    assert line in str(raised.value)
+    np.testing.assert_array_equal(x.numpy(), np.ones((3, 3)))
+
+
+def test_errors_of_the_function_are_its_own() -> None:
+    f = tg.fuse(lambda x, y: x + y)
+    with pytest.raises(RuntimeError, match="do not broadcast"):
+        f(tg.ones(3), tg.ones(4))
+    with pytest.raises(RuntimeError, match="one device"):
+        f(tg.ones(3), tg.ones(3, device="emulated"))
+    with pytest.raises(TypeError, match="hashable"):
+        f(tg.ones(3), [1.0])
+    with pytest.raises(TypeError, match="expects a function"):
+        tg.fuse(3)
+
+
+@compiles
+def test_other_shapes_and_numbers_do_not_compile_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = set()
+    address_of = run.address_of
+
+    def noted(text: str) -> int:
+        texts.add(text)
+        return address_of(text)
+
+    monkeypatch.setattr(run, "address_of", noted)
+    f = tg.fuse(lambda x, rate: (x * rate).mean(-1, keepdim=True) * x)
+    for rows, columns, rate in ((3, 40, 0.3), (5, 70, 0.7), (2, 1000, 0.11)):
+        x = tg.randn(rows, columns)
+        expected = (x * rate).mean(-1, keepdim=True) * x
+        np.testing.assert_allclose(f(x, rate).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+    assert len(texts) == 1
+
+
+@compiles
+def test_what_is_remembered_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "MOST_PLANS", 3)
+    f = tg.fuse(lambda x, k: x * k)
+    for k in range(9):
+        assert f(tg.ones(2), k / 7).tolist() == (tg.ones(2) * (k / 7)).tolist()
+    assert len(f._plans) == 3
+
+
+@compiles
+def test_inputs_may_lie_anyhow() -> None:
+    f = tg.fuse(lambda x, y: x * 2 + y)
+    x, y = tg.randn(6, 5), tg.randn(5, 6)
+    for a, b in ((x, y.t()), (x.t(), y), (x[:, ::2], y.t()[:, ::2]), (x, tg.randn(5).expand(6, 5))):
+        np.testing.assert_array_equal(f(a, b).numpy(), (a * 2 + b).numpy())
+    assert f(tg.ones(0, 5), tg.ones(0, 5)).shape == (0, 5)
+    assert f(tg.arange(5), tg.ones(5)).dtype == tg.float32
+    assert f(tg.arange(5), tg.arange(5)).tolist() == [0, 3, 6, 9, 12]
+
+
+@compiles
+def test_a_result_shares_no_memory_with_an_input() -> None:
+    x = tg.ones(3)
+    y, z = tg.fuse(lambda x: (x, x * 1))(x)
+    y.add_(1)
+    assert x.tolist() == [1, 1, 1]
+    assert z.tolist() == [1, 1, 1]
+
+
+@compiles
+def test_gradients_only_where_they_are_wanted() -> None:
+    f = tg.fuse(lambda a, b, c: (a * b, c + 0))
+    a, b, c = tg.ones(3, requires_grad=True), tg.ones(3), tg.ones(3, requires_grad=True)
+    y, _ = f(a, b, c)
+    y.sum().backward()
+    assert a.grad.tolist() == [1, 1, 1]
+    assert b.grad is None
+    assert c.grad is None or not c.grad.any()
+    with tg.no_grad():
+        assert not f(a, b, c)[0].requires_grad
+
+
+@compiles
+def test_fused_functions_call_each_other_and_are_methods() -> None:
+    inner = tg.fuse(lambda x: x.sigmoid())
+
+    class Gate:
+        @tg.fuse
+        def forward(self, x: Any) -> Any:
+            """Doubles."""
+            return inner(x) * 2
+
+    gate, x = Gate(), tg.randn(4)
+    np.testing.assert_allclose(gate.forward(x).numpy(), (x.sigmoid() * 2).numpy(), rtol=1e-6)
+    assert Gate.forward.__doc__ == "Doubles."
+
+
+def test_without_a_compiler_the_function_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_build, "find_cxx", lambda *_: None)
+    x = tg.randn(4, requires_grad=True)
+    y = tg.fuse(lambda x: x.sin() * 2)(x)
+    y.sum().backward()
+    np.testing.assert_array_equal(y.numpy(force=True), (x.sin() * 2).numpy(force=True))
+
+
+@compiles
+def test_bits_do_not_depend_on_threads_and_threads_may_call() -> None:
+    f = tg.fuse(lambda x: F.softmax(x.tanh() * 3, -1))
+    x = tg.randn(64, 3000)
+    before = tg.get_num_threads()
+    try:
+        tg.set_num_threads(1)
+        alone = f(x).numpy()
+        tg.set_num_threads(2)
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(f(x).numpy())) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+    finally:
+        tg.set_num_threads(before)
+    assert len(found) == 4
+    for each in found:
+        np.testing.assert_array_equal(each, alone)
+
+
+@pytest.mark.skipif(_build.find_nvcc() is None, reason="nvcc is not installed")
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90a"])
+def test_launches_compile_for_gpus(architecture: str, tmp_path: Path) -> None:
+    inputs = [fused.new_input(shape, np.dtype("float32")) for shape in ((4, 50), (50,))]
+    device = fused.TracingDevice("cuda")
+    made = F.softmax(rms_norm(*(fused.wrap(x, device) for x in inputs)), -1)
+    steps = [made._array.step], [x.step for x in inputs]
+    kernel = fused.make_kernel(*steps)[0]
+    source = tmp_path / "fused.cu"
+    source.write_text(write_launch(kernel).text)
+    nvcc = _build.find_nvcc()
+    assert nvcc is not None
+    root = _build.source_root()
+    command = [*nvcc.command, "-std=c++17", "--expt-relaxed-constexpr", f"-arch={architecture}"]
+    command += ["-cubin", "-Xptxas=-v", f"-I{root / 'kernels'}", str(source)]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "fused.cubin")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 bytes spill stores" in done.stderr
+    assert shutil.which(nvcc.command[0])
