@@ -35,14 +35,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.signature import Signature
+from tapegrad.units import CompileError, read
 
 from .checking import check
 from .declared import Kernel
 from .elements import elementwise
 from .launch import Grid
-from .source import read
 from .trial import Draws
-from .unit import CompileError
 
 __all__ = ["CompileError", "Kernel", "kernel"]
 

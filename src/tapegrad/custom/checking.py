@@ -6,7 +6,6 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from tapegrad.autograd import gradcheck, gradgradcheck
 from tapegrad.core.devices import CPU, EMULATED
 from tapegrad.core.kernels import KernelError, library, schedule
 from tapegrad.core.tensor import wrap
+from tapegrad.units import CompileError, Source
 
+from .checkable import Checkable
 from .child import Died, in_child
-from .declared import Kernel
 from .guarded import PLACES
 from .launch import FLOATS
 from .mutants import Mutant, mutants
@@ -36,7 +36,6 @@ from .trial import (
     trials,
     wide,
 )
-from .unit import CompileError, Unit
 
 SECONDS = 300  # for the calls of one kernel
 MUTANT_SECONDS = 30
@@ -46,7 +45,7 @@ Work = tuple[int, int]  # launches, threads
 
 
 def check(
-    kernel: Kernel,
+    kernel: Checkable,
     *,
     sizes: Mapping[str, Sequence[int]] | None = None,
     inputs: Draws | None = None,
@@ -71,7 +70,7 @@ def check(
     TypeError for what is no kernel, ValueError for missing inputs and numbers, KernelError where
     there is no compiler.
     """
-    if not isinstance(kernel, Kernel):
+    if not isinstance(kernel, Checkable):
         raise TypeError(f"check takes what tg.kernel makes, got {type(kernel).__name__}")
     told = {**kernel.numbers, **numbers}
     missing = [name for name, value in told.items() if value is inspect.Parameter.empty]
@@ -87,7 +86,7 @@ def check(
 
 
 class _Check:
-    def __init__(self, kernel: Kernel, numbers: dict, sizes: Mapping, draws: Draws):
+    def __init__(self, kernel: Checkable, numbers: dict, sizes: Mapping, draws: Draws):
         self.kernel, self.numbers, self.draws = kernel, numbers, draws
         self.samples = samples(kernel, sizes)
         self.types = element_types(kernel)
@@ -148,7 +147,7 @@ class _Check:
 
     def _values(self) -> None:
         """All calls, in all places, in a process of their own."""
-        units = self.kernel.units
+        units = self.kernel.compiled(checked=False)
 
         def work(note: Callable[[str], None]) -> dict[str, Any]:
             largest: dict[str, float] = {}
@@ -253,13 +252,13 @@ class _Check:
     # ---- accesses ----
 
     def _accesses(self) -> None:
-        units = {"emulated": Unit(self.kernel.source, "emulated", checked=True)}
+        units = self.kernel.compiled(checked=True)
         found = self._in_child(lambda note: self._checked(units, note), "accesses")
         if found is not None:
             said = found or "no race, nothing out of bounds, no shared memory that nothing wrote"
             self.report.add("accesses", not found, said)
 
-    def _checked(self, units: Mapping[str, Any], note: Callable[[str], None]) -> str:
+    def _checked(self, units: Any, note: Callable[[str], None]) -> str:
         """What the checks of every access say, "" where nothing is wrong; not of values."""
         dtype = self.types[0]
         for index, sample in enumerate(self.samples):
@@ -284,14 +283,14 @@ class _Check:
         # One that takes much longer than the kernel itself never ends.
         seconds = MUTANT_SECONDS + 2 * (time.perf_counter() - self.started)
         tried, survivors = 0, []
-        for mutant in mutants(self.kernel.source.text):
-            outcome = self._outcome(mutant, seconds) if self._concerns(mutant) else ""
-            tried += outcome in ("noticed", "SURVIVED")
-            if outcome == "SURVIVED":
-                survivors.append(
-                    f"line {self.kernel.source.line - 1 + mutant.line}: "
-                    f"{str(mutant).partition(': ')[2]}"
-                )
+        sizes = dimensions(self.kernel, self.samples[-1])
+        for source in self.kernel.sources(self.types[0], sizes, self.numbers):
+            for mutant in mutants(source.text):
+                outcome = self._outcome(mutant, seconds) if self._concerns(source, mutant) else ""
+                tried += outcome in ("noticed", "SURVIVED")
+                if outcome == "SURVIVED":
+                    line = source.line - 1 + mutant.line
+                    survivors.append(f"line {line}: {str(mutant).partition(': ')[2]}")
         said = f"{tried - len(survivors)} of {tried} noticed"
         if survivors:
             listed = "\n".join(survivors)
@@ -299,27 +298,26 @@ class _Check:
         # A bound that only chooses the faster of two ways may go unnoticed.
         self.report.add("mutants", True if not survivors else None, said)
 
-    def _concerns(self, mutant: Mutant) -> bool:
+    def _concerns(self, source: Source, mutant: Mutant) -> bool:
         """Whether the mutant is in what this kernel runs, and not in another of the file."""
         launches = [one for one in (self.kernel.forward, self.kernel.backward) if one is not None]
-        if not all(one.function.is_kernel for one in launches):
+        own, known = {one.function.name for one in launches}, {*source.functions()}
+        if not all(one.function.is_kernel for one in launches) or not own & known:
             return True
-        own = {one.function.name for one in launches}
         before = re.findall(
             r"\bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(",
             mutant.original[: mutant.start],
         )
-        return not before or before[-1] in own or before[-1] not in self.kernel.source.functions()
+        return not before or before[-1] in own or before[-1] not in known
 
     def _outcome(self, mutant: Mutant, seconds: float) -> str:
-        source = replace(self.kernel.source, text=mutant.source())
+        changed = {mutant.original: mutant.source()}
 
         def work(note: Callable[[str], None]) -> str:
             try:
-                checked = {"emulated": Unit(source, "emulated", checked=True)}
-                if self._checked(checked, note):
+                if self._checked(self.kernel.compiled(True, changed), note):
                     return "noticed"
-                units = {"emulated": Unit(source, "emulated", checked=False)}
+                units = self.kernel.compiled(False, changed)
                 for index in range(len(self.samples)):
                     for trial in self._trials(index, self.types[0]):
                         for place in PLACES:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .checkable import Checkable
 from .checking import check
-from .declared import Kernel
 
 
 def check_files(
@@ -31,7 +31,7 @@ def check_files(
     return int(status)
 
 
-def kernels_of(file: Path) -> list[Kernel]:
+def kernels_of(file: Path) -> list[Checkable]:
     """The kernels among the names of a Python file, which is run as a module is imported."""
     folder, before = str(file.resolve().parent), sys.argv
     sys.path.insert(0, folder)
@@ -41,4 +41,4 @@ def kernels_of(file: Path) -> list[Kernel]:
     finally:
         sys.path.remove(folder)
         sys.argv = before
-    return list(dict.fromkeys(v for v in names.values() if isinstance(v, Kernel)))
+    return list(dict.fromkeys(v for v in names.values() if isinstance(v, Checkable)))

@@ -5,30 +5,30 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import update_wrapper
 from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd import grad
 from tapegrad.core.caller import compile_caller
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.kernels import kernel as declare_override
-from tapegrad.core.modes import enable_grad, no_grad
+from tapegrad.core.modes import no_grad
 from tapegrad.core.primitive import Primitive
-from tapegrad.core.signature import Item, Signature, read_items
+from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.units import Source, Unit
 
+from .checkable import Checkable
 from .launch import FLOATS, Grid, Launch, actual
-from .source import Source
-from .unit import Unit
 
 _serials = itertools.count()
 
 
-class Kernel:
+class Kernel(Checkable):
     """A function of tensors that a kernel of your own computes on ``cuda`` and ``emulated``, and
-    its plain body elsewhere. Made by ``tg.kernel`` and ``tg.kernel.elementwise``.
+    its plain body elsewhere. Made by ``tg.kernel``.
 
     Inputs are tensors on one device, of the dtypes that the kernel's parameters say; numbers are
     keyword arguments. Raises TypeError for other kinds and dtypes, ValueError for shapes that do
@@ -46,7 +46,6 @@ class Kernel:
         gradient: str | Callable | None,
         grid: Grid,
         draws: Mapping[str, Callable] | None = None,
-        on_cpu: Callable | None = None,
     ):
         update_wrapper(self, body)
         self.body, self.source, self.signature, self.name = body, source, signature, name
@@ -69,7 +68,7 @@ class Kernel:
                 f"tensors, or None for the body's own gradient, got {type(gradient).__name__}"
             )
         self.units = {device: Unit(source, device) for device in ("cuda", "emulated")}
-        self.on_cpu, self.draws = on_cpu, dict(draws or {})
+        self.draws = dict(draws or {})
         unknown = {*self.draws} - {item.name for item in signature.inputs}
         if unknown:
             raise ValueError(f"[{name}] inputs= names {sorted(unknown)}, which are no inputs")
@@ -167,20 +166,12 @@ class Kernel:
 
         def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
             device = xp._operations.device
-            if self.on_cpu is not None and device.type == "cpu":
-                made = self.on_cpu("forward", arrays, numbers)
-                if made is not None:
-                    return made
             with no_grad():
                 y = self.run_body([wrap(a, device) for a in arrays], numbers)
             return tuple(t._array for t in y) if count > 1 else y[0]._array
 
         def gradient(xp: Any, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
             device = xp._operations.device
-            if self.on_cpu is not None and device.type == "cpu":
-                made = self.on_cpu("backward", (*arrays[-len(inputs) :], *arrays[:count]), numbers)
-                if made is not None:
-                    return made
             tensors = [None if a is None else wrap(a, device) for a in arrays]
             found = self.tensor_gradient(tensors, numbers, needs)
             return tuple(None if t is None else t._array for t in found)
@@ -215,65 +206,18 @@ class Kernel:
         declared.name = self.name  # what the tape shows
         return apply
 
-    def run_body(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        """What the body makes of tensors, checked. Raises TypeError for other things than the
-        results of the signature."""
-        made = self.body(*tensors, **numbers)
-        results = tuple(made) if isinstance(made, (tuple, list)) else (made,)
-        items = self.signature.results
-        if len(results) != len(items) or not all(isinstance(t, Tensor) for t in results):
-            kinds = ", ".join(type(t).__name__ for t in results)
-            raise TypeError(
-                f"[{self.name}] the body must return {len(items)} Tensor"
-                f"{'s' * (len(items) > 1)} ({', '.join(map(str, items))}), "
-                f"got ({kinds})"
-            )
-        return results
-
     def _plain(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> Any:
         results = self.run_body(tensors, numbers)
         return results if len(results) > 1 else results[0]
 
-    def tensor_gradient(
-        self, tensors: Sequence[Tensor | None], numbers: Mapping[str, Any], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
-        """The rule's gradients, or the body's own. tensors: the results' gradients, inputs."""
-        count = len(self.signature.results)
-        gradients, inputs = tensors[:count], tensors[count : count + len(needs)]
-        if self.rule is not None:
-            with no_grad():
-                found = self.rule(*gradients, *inputs, **numbers)
-            found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
-            if len(found) != len(needs):
-                raise TypeError(
-                    f"[{self.name}] the gradient must return one tensor (or None) for "
-                    f"each of {len(needs)} inputs, got {len(found)}"
-                )
-            return found
-        return self.body_gradient(gradients, inputs, numbers, needs)
+    # ---- what check asks ----
 
-    def body_gradient(
-        self,
-        gradients: Sequence[Tensor | None],
-        inputs: Sequence[Any],
-        numbers: Mapping[str, Any],
-        needs: Sequence[bool],
-    ) -> list[Tensor | None]:
-        """The gradients of the plain body where these arrive at its results."""
-        with enable_grad():
-            leaves = [t.detach() for t in inputs]  # type: ignore[union-attr]
-            wanted = [t.requires_grad_() for t, n in zip(leaves, needs, strict=True) if n]
-            results = self.run_body(leaves, numbers)
-        arrived = [
-            (y, g)
-            for y, g in zip(results, gradients, strict=True)
-            if g is not None and y.requires_grad
-        ]
-        if not arrived:
-            return [None] * len(needs)
-        roots, seeds = [y for y, _ in arrived], [g for _, g in arrived]
-        found = iter(grad(roots, wanted, seeds, allow_unused=True))
-        return [next(found) if n else None for n in needs]
+    def sources(self, dtype: Any, sizes: Sizes, numbers: Mapping[str, Any]) -> list[Source]:
+        return [self.source]
+
+    def compiled(self, checked: bool, changed: Mapping[str, str] | None = None) -> dict[str, Unit]:
+        text = (changed or {}).get(self.source.text, self.source.text)
+        return {"emulated": Unit(replace(self.source, text=text), "emulated", checked)}
 
     # ---- the gradient's kernel ----
 

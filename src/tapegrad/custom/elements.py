@@ -1,36 +1,23 @@
-"""A kernel, its gradient and its body out of one expression of elements."""
+"""Functions of tensors out of an expression of their elements."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from tapegrad.core.signature import Signature
+from tapegrad.core.devices import EMULATED, Device
+from tapegrad.core.signature import Item, Signature, Sizes
+from tapegrad.core.tensor import wrap
+from tapegrad.fusion import Computation, Fused, Launched
+from tapegrad.units import Function, Source, Unit
 
-from .declared import Kernel
+from .checkable import Checkable, Launching
 from .expression import Expression
-from .launch import Grid
-from .loops import Loops
-from .source import Source
-
-# A thread computes a pack of 16 bytes at a time, as kernels/activation.cu does.
-_KERNEL = """
-template <class T>
-__global__ void {name}({parameters}) {{
-    using A = acc_t<T>;
-    constexpr int size = Pack<T>::size;
-    const bool aligned = aligned_for_packs({arrays});
-{numbers}    for (int64_t i = global_thread() * size; i < n; i += thread_count() * size) {{
-{loads}        for (int j = 0; j < size; ++j) {{
-{elements}        }}
-{stores}    }}
-}}
-"""
-
-_TAKEN = {"A", "T", "aligned", "i", "j", "n", "size"}
 
 
-def elementwise(expression: str, *, name: str = "elementwise", **numbers: float) -> Kernel:
-    """A function of tensors of one shape, from an expression of their elements in Python's syntax.
+def elementwise(expression: str, *, name: str = "elementwise", **numbers: float) -> Elementwise:
+    """A function of tensors, from an expression of their elements in Python's syntax.
 
     expression: such as ``"a * b / (1 + exp(-a))"``, ``"a if a > 0 else slope * a"``; names are
     inputs, in the order in which they first stand there, but for those of ``numbers``, keyword
@@ -38,74 +25,143 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
     rsqrt, sigmoid, sin, sqrt, square, tanh; constants: pi, e, inf. At ties and kinks slopes are
     PyTorch's.
 
-    The kernel, that of the gradient, and the plain body are made from it; 16-bit floats are
-    computed in float32 and rounded once. The inputs have the same shape: expand them
-    first, which the tape records. Raises SyntaxError or ValueError for what is no such expression.
+    It is the same as ``tapegrad.fuse`` of the function that you would write with tensors: inputs
+    are broadcast, and one kernel computes the values, one the gradients; but floats of 16 bits are
+    computed in float32 and rounded once. Raises SyntaxError or ValueError for what is no such
+    expression; the function raises TypeError for tensors of other kinds than floats.
 
         >>> swiglu = tg.kernel.elementwise("a * b / (1 + exp(-a))")
         >>> swiglu(tg.ones(2), tg.tensor([1.0, 2.0]))
         tensor([0.7311, 1.4621])
     """
     if not name.isidentifier():
-        raise ValueError(f"name={name!r} must be a name, as it is that of a function in CUDA")
+        raise ValueError(f"name={name!r} must be a name, as it is that of a function")
     read = Expression(expression, list(numbers))
-    own = {*read.inputs, *numbers, *(f"d{i}" for i in read.inputs)}
-    if own & _TAKEN:
-        raise ValueError(
-            f"{sorted(own & _TAKEN)} in {expression!r} mean something else here: rename"
-        )
-    result = next(r for r in ("y", "out", "result_") if not own & {r, f"d{r}"})
-    text = _forward(name, read, result) + _backward(f"{name}_backward", read, result)
-    arrays = ", ".join(f"{i}[*n]" for i in read.inputs)
-    body = read.body()(**numbers)
-    body.__name__ = body.__qualname__ = name
+    body = read.function(name, numbers)
     body.__module__ = sys._getframe(1).f_globals["__name__"]  # where pickles look for it
-    body.__doc__ = f"``{expression}``, element by element."
-    return Kernel(
-        body,
-        Source(text, f"<kernel {name}: {expression}>", 1, "."),
-        Signature(f"{arrays} -> {result}[*n]"),
-        name=name,
-        gradient=f"{name}_backward",
-        on_cpu=Loops(name, read),
-        grid=Grid(blocks=lambda n, itemsize: min(-(-n * itemsize // 4096), 16384)),
-    )
+    return Elementwise(body, read.inputs, numbers)
 
 
-def _forward(name: str, read: Expression, result: str) -> str:
-    statements, value = read.code()
-    return _kernel(name, read, [*read.inputs], [result], statements, {result: value})
+class Elementwise(Fused, Checkable):
+    """A fused function of elements, which ``tg.kernel.check`` calls with tensors of one shape."""
+
+    def __init__(self, body: Callable, inputs: Sequence[str], numbers: Mapping[str, float]):
+        super().__init__(body)
+        self.body, self.name, self.numbers = body, body.__name__, numbers
+        own = {*inputs, *(f"d{i}" for i in inputs)}
+        result = next(r for r in ("y", "out", "result_") if not own & {r, f"d{r}"})
+        arrays = ", ".join(f"{i}[*n]" for i in inputs)
+        self.signature = Signature(f"{arrays} -> {result}[*n]")
+        self.forward: _Way = _Forward(self)
+        self.backward: _Way = _Backward(self)
+
+    def __reduce__(self) -> str:
+        return self.body.__qualname__  # by name, as functions are
+
+    def sources(self, dtype: Any, sizes: Sizes, numbers: Mapping[str, Any]) -> list[Source]:
+        shape = self.signature.shape(self.signature.inputs[0], sizes)
+        arrays = [EMULATED.ops["empty"](shape, dtype) for _ in self.signature.inputs]
+        made = (way.computation(EMULATED, arrays, numbers) for way in (self.forward, self.backward))
+        return [one.run.source for one in made if isinstance(one.run, Launched)]
+
+    def compiled(self, checked: bool, changed: Mapping[str, str] | None = None) -> _Units:
+        return _Units(checked, changed or {})
 
 
-def _backward(name: str, read: Expression, result: str) -> str:
-    statements, gradients = read.gradient_code(f"v_d{result}")
-    made = {f"d{i}": code for i, code in gradients.items()}
-    return _kernel(name, read, [f"d{result}", *read.inputs], [*made], statements, made)
+class _Units:
+    """(text of a source) -> its unit, by device."""
+
+    def __init__(self, checked: bool, changed: Mapping[str, str]):
+        self._checked, self._changed = checked, changed
+        self._known: dict[str, dict[str, Unit]] = {}
+
+    def __getitem__(self, text: str) -> dict[str, Unit]:
+        if text not in self._known:
+            source = Source(self._changed.get(text, text), "<fused kernel>", 1, ".")
+            self._known[text] = {"emulated": Unit(source, "emulated", self._checked)}
+        return self._known[text]
 
 
-def _kernel(
-    name: str,
-    read: Expression,
-    inputs: list[str],
-    results: list[str],
-    statements: list[str],
-    values: dict[str, str],
-) -> str:
-    arrays = [*results, *inputs]
-    parameters = [f"T* {r}" for r in results] + [f"const T* {i}" for i in inputs] + ["int64_t n"]
-    parameters += [f"double {number}" for number in read.numbers]
-    loads = [f"        const Pack<T> p_{i} = load_pack({i}, i, n, aligned);" for i in inputs]
-    loads.append(f"        Pack<T> {', '.join(f'p_{r}' for r in results)};")
-    elements = [f"            const A v_{i} = to_acc(p_{i}[j]);" for i in inputs]
-    elements += [f"            {statement}" for statement in statements]
-    elements += [f"            p_{r}[j] = from_acc<T>(A({values[r]}));" for r in results]
-    stores = [f"        store_pack({r}, p_{r}, i, n, aligned);" for r in results]
-    return _KERNEL.format(
-        name=name,
-        parameters=", ".join(parameters),
-        arrays=", ".join(arrays),
-        numbers="".join(f"    const A v_{number} = A({number});\n" for number in read.numbers),
-        loads="\n".join(loads) + "\n",
-        elements="\n".join(elements) + "\n",
-        stores="\n".join(stores) + "\n",
-    )
+class _Way(Launching):
+    """The kernel that was fused for the values, or for the gradients, launched on given arrays."""
+
+    def __init__(
+        self, fused: Elementwise, name: str, inputs: Sequence[Item], results: Sequence[Item]
+    ):
+        self.fused, self.function = fused, Function(name, "T", True, (), "")
+        self.inputs = [Item(i.name, i.sizes, "T") for i in inputs]
+        self.results = [Item(r.name, r.sizes, "T") for r in results]
+
+    def computation(
+        self, device: Device, arrays: Sequence[Any], numbers: Mapping[str, Any]
+    ) -> Computation:
+        """What computes the results for inputs like these; those of the function come first."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        device: Device,
+        units: _Units,
+        dtype: Any,
+        arrays: Mapping[str, Any],
+        sizes: Sizes,
+        numbers: Mapping[str, Any],
+        new: Callable | None = None,
+    ) -> dict[str, Any]:
+        """As a Launch; what is no kernel's result, such as an input as it is, is copied."""
+
+        def make(name: str, shape: Sequence[int], of: Any, zero: bool) -> Any:
+            return device.ops["zeros" if zero else "empty"](shape, of)
+
+        make = new or make
+        given = [arrays[item.name] for item in self.inputs]
+        shape, names = given[0].shape, [item.name for item in self.results]
+        if 0 in shape:
+            return {name: make(name, shape, dtype, False) for name in names}
+        computation = self.computation(device, given, numbers)
+        wanted = computation.wanted or [True]
+        made = [name for name, is_made in zip(names, wanted, strict=True) if is_made]
+        of_steps = {id(s): n for s, n in zip(computation.steps[::-1], made[::-1], strict=True)}
+
+        launched = computation.run
+
+        def run(given: Sequence[Any]) -> list:
+            assert isinstance(launched, Launched)
+            steps = computation.kernel.results
+            results = [make(of_steps[id(s)], s.shape, s.dtype, False) for s in steps]
+            launched.launch(given, results, units[launched.source.text])
+            return results
+
+        found = computation(given, run if launched else None)
+        zeros = {n: make(n, shape, dtype, True) for n in names if n not in made}
+        return zeros | dict(zip(made, found, strict=True))
+
+
+class _Forward(_Way):
+    def __init__(self, fused: Elementwise):
+        signature = fused.signature
+        super().__init__(fused, fused.name, signature.inputs, signature.results)
+
+    def computation(
+        self, device: Device, arrays: Sequence[Any], numbers: Mapping[str, Any]
+    ) -> Computation:
+        tensors = [wrap(a, device) for a in arrays]
+        return self.fused.plan(tuple(tensors), dict(numbers), tensors).forward
+
+
+class _Backward(_Way):
+    def __init__(self, fused: Elementwise):
+        signature = fused.signature
+        arrived, made = (
+            [Item(f"d{i.name}", i.sizes) for i in items]
+            for items in (signature.results, signature.inputs)
+        )
+        super().__init__(fused, f"{fused.name}_backward", [*signature.inputs, *arrived], made)
+
+    def computation(
+        self, device: Device, arrays: Sequence[Any], numbers: Mapping[str, Any]
+    ) -> Computation:
+        count = len(self.results)
+        tensors = [wrap(a, device) for a in arrays[:count]]
+        plan = self.fused.plan(tuple(tensors), dict(numbers), tensors)
+        return plan.backward_for([True] * count, [True])

@@ -16,8 +16,9 @@ from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import KernelError, launch
 from tapegrad.core.signature import Item, Signature, Sizes, counts
+from tapegrad.units.source import INTEGERS, NUMBERS, Function, Parameter
 
-from .source import INTEGERS, NUMBERS, Function, Parameter
+from .checkable import Launching
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 
@@ -76,7 +77,7 @@ def _three(kernel: str, what: str, value: Any) -> list[int]:
     return [*map(int, values), 1, 1][:3]
 
 
-class Launch:
+class Launch(Launching):
     """A function of a source with its inputs and results. Raises ValueError or TypeError where its
     parameters do not fit them, with what to change."""
 
@@ -171,7 +172,7 @@ class Launch:
         new: Callable | None = None,
     ) -> dict[str, Any]:
         """Launch it on contiguous arrays, by name; returns the results by theirs, for which
-        ``new(shape, dtype, zero)`` has made arrays."""
+        ``new(name, shape, dtype, zero)`` has made arrays."""
         name = self.function.name
         known = {**counts(sizes), **numbers, "itemsize": 0 if dtype is None else dtype.itemsize}
         shapes = {item.name: self.signature.shape(item, sizes) for item in self.results}
@@ -188,7 +189,7 @@ class Launch:
             if new is None:
                 made[item.name] = device.ops["zeros" if zero else "empty"](shapes[item.name], of)
             else:
-                made[item.name] = new(shapes[item.name], of, zero)
+                made[item.name] = new(item.name, shapes[item.name], of, zero)
         if starts:
             values = {**known, **arrays, **made}
             given = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass, field
 
-from .declared import Kernel
+from .checkable import Checkable
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Finding:
 class Report:
     """The result of ``tg.kernel.check``: true where the kernel is right."""
 
-    kernel: Kernel
+    kernel: Checkable
     findings: list[Finding] = field(default_factory=list)
     kernels: int = 0
     launches: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,9 @@ from tapegrad.core.modes import no_grad
 from tapegrad.core.signature import Sizes
 from tapegrad.core.tensor import wrap
 
-from .declared import Kernel
+from .checkable import Checkable, Launching
 from .guarded import Guarded, Place
-from .launch import FLOATS, Launch, actual
+from .launch import FLOATS, actual
 
 # Around the sizes of packs, warps and blocks.
 LENGTHS = (0, 1, 31, 33, 127, 129, 257, 1000, 20011)
@@ -44,7 +44,7 @@ class Wrong(AssertionError):
 class Trial:
     """One call of one launch: arrays by name, and of each result what it must be."""
 
-    launch: Launch
+    launch: Launching
     what: str  # "values" or "gradient"
     dtype: Any
     sizes: Sizes
@@ -65,27 +65,24 @@ class Trial:
         for order in (next(_orders), next(_orders)):
             where = f"{self}, arrays {place.__name__.replace('_', ' ')}, {order[0]} order"
             note(where)
-            placed: dict[str, Guarded] = {}
+            placed: list[tuple[str, Guarded]] = []
 
             def put(
-                name: str, content: np.ndarray, is_input: bool, placed: dict[str, Guarded] = placed
+                name: str,
+                content: np.ndarray,
+                is_input: bool,
+                placed: list[tuple[str, Guarded]] = placed,
             ) -> Any:
-                placed[name] = Guarded(content, len(placed), place, is_input)
-                return placed[name].array
-
-            names = iter([item.name for item in self.launch.results])
+                placed.append((name, Guarded(content, len(placed), place, is_input)))
+                return placed[-1][1].array
 
             def new(
-                shape: tuple[int, ...],
-                dtype: Any,
-                zero: bool,
-                put: Any = put,
-                names: Iterator[str] = names,
+                name: str, shape: tuple[int, ...], dtype: Any, zero: bool, put: Any = put
             ) -> Any:
                 empty = np.zeros(shape, dtype)
                 if not zero:
                     empty.reshape(-1).view(np.uint8).fill(0xFF)
-                return put(next(names), empty, False)
+                return put(name, empty, False)
 
             arrays = {name: put(name, array, True) for name, array in self.arrays.items()}
             with schedule(*order):
@@ -94,7 +91,7 @@ class Trial:
                 )
             for name, wanted in self.expected.items():
                 largest = max(largest, self._error(name, made[name], wanted, where))
-            for name, guarded in placed.items():
+            for name, guarded in placed:
                 problem = guarded.finish()
                 if problem:
                     raise Wrong(f"{where}: {name}: {problem}")
@@ -129,7 +126,7 @@ def _first(bad: np.ndarray, got: np.ndarray, wanted: np.ndarray) -> str:
 # ---- making trials ----
 
 
-def element_types(kernel: Kernel) -> list[Any]:
+def element_types(kernel: Checkable) -> list[Any]:
     """The dtypes that T may be; [None] where the kernel has no T."""
     if not any(item.dtype == "T" for item in kernel.forward.inputs):
         return [None]
@@ -140,7 +137,7 @@ def element_types(kernel: Kernel) -> list[Any]:
     return found
 
 
-def samples(kernel: Kernel, chosen: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
+def samples(kernel: Checkable, chosen: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
     """Values for the sizes of a signature. chosen: for some names, only these."""
     names = kernel.signature.sizes
     found: list[tuple[int, ...]]
@@ -161,7 +158,7 @@ def samples(kernel: Kernel, chosen: Mapping[str, Sequence[int]]) -> list[dict[st
     return result
 
 
-def dimensions(kernel: Kernel, sample: Mapping[str, int]) -> Sizes:
+def dimensions(kernel: Checkable, sample: Mapping[str, int]) -> Sizes:
     """A sample as sizes: of a name with a star, one dimension or two."""
     items = kernel.signature.inputs
     stars = {s[1:] for item in items for s in item.sizes or () if s[0] == "*"}
@@ -172,7 +169,7 @@ def dimensions(kernel: Kernel, sample: Mapping[str, int]) -> Sizes:
 
 
 def draw(
-    kernel: Kernel, sizes: Sizes, dtype: Any, random: np.random.Generator, draws: Draws
+    kernel: Checkable, sizes: Sizes, dtype: Any, random: np.random.Generator, draws: Draws
 ) -> list[np.ndarray]:
     """Inputs. Raises ValueError for whole numbers of which nobody said what they may be."""
     counted = {n: math.prod(v) if isinstance(v, tuple) else v for n, v in sizes.items()}
@@ -197,7 +194,11 @@ def draw(
 
 
 def trials(
-    kernel: Kernel, sample: Mapping[str, int], dtype: Any, numbers: Mapping[str, Any], draws: Draws
+    kernel: Checkable,
+    sample: Mapping[str, int],
+    dtype: Any,
+    numbers: Mapping[str, Any],
+    draws: Draws,
 ) -> list[Trial]:
     """The call of a kernel, and that of its gradient's, for inputs of these sizes."""
     random = np.random.default_rng(sum(sample.values()))
@@ -236,7 +237,7 @@ def trials(
 
 
 def _trial(
-    launch: Launch,
+    launch: Launching,
     what: str,
     dtype: Any,
     sizes: Sizes,
@@ -273,14 +274,14 @@ def wide(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [a.astype(np.float64) if a.dtype.name in FLOATS else a for a in arrays]
 
 
-def _values(kernel: Kernel, arrays: Sequence, numbers: Mapping) -> list[np.ndarray]:
+def _values(kernel: Checkable, arrays: Sequence, numbers: Mapping) -> list[np.ndarray]:
     with no_grad():
         made = kernel.run_body([wrap(a, CPU) for a in arrays], numbers)
     return [t._array for t in made]
 
 
 def body_gradients(
-    kernel: Kernel, arrived: Sequence, inputs: Sequence, numbers: Mapping, needs: Sequence[bool]
+    kernel: Checkable, arrived: Sequence, inputs: Sequence, numbers: Mapping, needs: Sequence[bool]
 ) -> list[np.ndarray]:
     made = kernel.body_gradient(
         [wrap(g, CPU) for g in arrived], [wrap(a, CPU) for a in inputs], numbers, needs

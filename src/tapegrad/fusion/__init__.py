@@ -6,6 +6,7 @@ a kernel walks, and its passes; ``loops`` and ``launches`` write it in C++ and C
 the function that users call.
 """
 
-from .fused import CannotFuse, Fused, fuse
+from .fused import CannotFuse, Computation, Fused, fuse
+from .run import Launched
 
-__all__ = ["CannotFuse", "Fused", "fuse"]
+__all__ = ["CannotFuse", "Computation", "Fused", "Launched", "fuse"]

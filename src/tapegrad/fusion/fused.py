@@ -20,7 +20,7 @@ from tapegrad.core.tensor import Tensor, wrap
 
 from .behind import replay, whole
 from .plan import make_kernel
-from .run import runner
+from .run import Runner, runner
 from .traced import Axis, Step, Traced, TracingDevice, Unfusable, unite
 
 MOST_PLANS = 256  # shapes and numbers that one function remembers
@@ -74,13 +74,14 @@ class Fused:
         tensors = [a for a in (*args, *options.values()) if isinstance(a, Tensor)]
         if not tensors or isinstance(tensors[0]._device, TracingDevice) or _is_rare(tensors):
             return self._function(*args, **options)
-        plan = self._plan(args, options, tensors)
-        if plan is None:
+        plan = self.plan(args, options, tensors)
+        if not plan.runs:
             return self._function(*args, **options)
         made = self._caller(len(tensors), len(plan.results))(*tensors, plan=plan)
         return made if len(plan.results) == 1 and not plan.is_tuple else tuple(_listed(made))
 
-    def _plan(self, args: tuple, options: dict, tensors: list[Tensor]) -> Plan | None:
+    def plan(self, args: tuple, options: dict, tensors: list[Tensor]) -> Plan:
+        """What was made of the function for arguments like these, ``tensors`` those among them."""
         try:
             key = tuple(_key(a) for a in (*args, *options.values())), *options
             plan = self._plans.get(key)
@@ -99,7 +100,7 @@ class Fused:
             self._plans[key] = plan
             if len(self._plans) > MOST_PLANS:
                 self._plans.popitem(last=False)
-        return plan if plan.runs else None
+        return plan
 
     def _caller(self, inputs: int, results: int) -> Callable:
         """The caller of the primitive for so many inputs and results."""
@@ -179,9 +180,9 @@ class Plan:
             made = self._trace([wrap(x, tracing) for x in inputs])
         self.is_tuple = isinstance(made, (tuple, list))
         self.results = [self._result(t) for t in _listed(made)]
-        self._forward = self._computation([t.step for t in self.results], inputs)
-        self.runs = self._forward.runs
-        if unfused := [s for s in self._forward.behind if s.op not in ("sum", "view")]:
+        self.forward = self._computation([t.step for t in self.results], inputs)
+        self.runs = self.forward.runs
+        if unfused := [s for s in self.forward.behind if s.op not in ("sum", "view")]:
             raise self._refusal(
                 Unfusable(f"'{unfused[0].op}' behind a sum over other dimensions than the last")
             )
@@ -193,18 +194,20 @@ class Plan:
         options = dict(zip(self._options, values[self._positional :], strict=True))
         return self._function(*values[: self._positional], **options)
 
-    def forward(self, arrays: Sequence[Any]) -> Sequence[Any]:
-        return self._forward(arrays)
-
     def backward(self, arrays: Sequence[Any], g: Sequence[Any], needs: Sequence[bool]) -> tuple:
         """The gradients of the inputs that need one, from those of the results; or None."""
-        arrived = tuple(one is not None for one in g)
-        key = tuple(needs), arrived
+        known = self.backward_for(needs, [one is not None for one in g])
+        made = iter(known([*arrays, *(one for one in g if one is not None)]))
+        return tuple(next(made) if wanted else None for wanted in known.wanted)
+
+    def backward_for(self, needs: Sequence[bool], arrived: Sequence[bool]) -> Computation:
+        """What computes the gradients of the inputs that need one, where those of some results
+        arrive."""
+        key = tuple(needs), tuple(arrived)
         known = self._backward.get(key)
         if known is None:
             known = self._backward[key] = self._trace_backward(*key)
-        made = iter(known([*arrays, *(one for one in g if one is not None)]))
-        return tuple(next(made) if wanted else None for wanted in known.wanted)
+        return known
 
     def _inputs(self) -> tuple[list[Traced], TracingDevice]:
         tracing = TracingDevice(self._device.type)
@@ -301,21 +304,23 @@ class Computation:
 
     def __init__(self, device: Device, steps: Sequence[Step], inputs: Sequence[Step]):
         self._device, self._inputs = device, inputs
-        self.kernel, self.behind, self._steps = make_kernel(steps, inputs)
+        self.kernel, self.behind, self.steps = make_kernel(steps, inputs)
         self.run = runner(device, self.kernel) if self.kernel.results else None
         self.runs = self.run is not None or not self.kernel.results
         self._given = [inputs.index(step) for step in self.kernel.inputs]
-        self._is_all = self._steps == self.kernel.results  # the kernel's results, in order
+        self._is_all = self.steps == self.kernel.results  # the kernel's results, in order
 
-    def __call__(self, arrays: Sequence[Any]) -> Sequence[Any]:
-        made = [] if self.run is None else self.run([arrays[i] for i in self._given])
+    def __call__(self, arrays: Sequence[Any], run: Runner | None = None) -> Sequence[Any]:
+        """run: what runs the kernel, if another than usual does."""
+        run = run or self.run
+        made = [] if run is None else run([arrays[i] for i in self._given])
         if self._is_all:
             return made
         known = {id(step): a for step, a in zip(self._inputs, arrays, strict=True)}
         known.update((id(s), a) for s, a in zip(self.kernel.results, made, strict=True))
         for step in self.behind:
             known[id(step)] = replay(self._device, step, known)
-        return tuple(whole(self._device, step, known) for step in self._steps)
+        return tuple(whole(self._device, step, known) for step in self.steps)
 
 
 def new_input(shape: Sequence[int], dtype: np.dtype) -> Traced:

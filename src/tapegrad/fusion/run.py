@@ -11,8 +11,7 @@ from tapegrad import _build
 from tapegrad.core import native
 from tapegrad.core.devices import Device
 from tapegrad.core.kernels import launch
-from tapegrad.custom.source import Source
-from tapegrad.custom.unit import Unit
+from tapegrad.units import Source, Unit
 
 from .compiled import address_of
 from .launches import THREADS, write_launch
@@ -25,7 +24,7 @@ Runner = Callable[[Sequence[Any]], list]
 def runner(device: Device, kernel: Kernel) -> Runner | None:
     """What makes a kernel's results from its inputs; None where nothing compiles it."""
     if device.type != "cpu":
-        return _launched(device, kernel)
+        return Launched(device, kernel)
     if native.compiled is None or _build.find_cxx() is None:
         return None
     return _on_cpu(kernel)
@@ -50,21 +49,24 @@ def _on_cpu(kernel: Kernel) -> Runner:
 _units: dict[tuple[str, str], Unit] = {}  # by text and type of device
 
 
-def _launched(device: Device, kernel: Kernel) -> Runner:
-    written = write_launch(kernel)
-    key = written.text, device.type
-    unit = _units.get(key)
-    if unit is None:
-        source = Source(written.text, "<fused kernel>", 1, ".")
-        unit = _units[key] = Unit(source, device.type)
-    made = [(step.shape, step.dtype) for step in kernel.results]
-    told = [*written.arguments, written.blocks, 1, 1, THREADS, 1, 1, 0]
-    empty, contiguous = device.ops["empty"], device.ops["ascontiguousarray"]
+class Launched:
+    """A kernel in CUDA: ``source``, and the call that launches it."""
 
-    def run(arrays: Sequence[Any]) -> list:
-        results = [empty(shape, dtype) for shape, dtype in made]
-        given = [contiguous(a) for a in arrays]
-        launch(device, "fused", None, *given, *results, *told, among={device.type: unit})
+    def __init__(self, device: Device, kernel: Kernel):
+        written = write_launch(kernel)
+        self.device, self.kernel = device, kernel
+        self.source = Source(written.text, "<fused kernel>", 1, ".")
+        self._told = [*written.arguments, written.blocks, 1, 1, THREADS, 1, 1, 0]
+        self._made = [(step.shape, step.dtype) for step in kernel.results]
+        unit = Unit(self.source, device.type)
+        self._among = {device.type: _units.setdefault((written.text, device.type), unit)}
+        self._empty, self._contiguous = device.ops["empty"], device.ops["ascontiguousarray"]
+
+    def __call__(self, arrays: Sequence[Any]) -> list:
+        results = [self._empty(shape, dtype) for shape, dtype in self._made]
+        self.launch([self._contiguous(a) for a in arrays], results, self._among)
         return results
 
-    return run
+    def launch(self, arrays: Sequence[Any], results: Sequence[Any], among: Any) -> None:
+        """Compute these results, by the compiled source that ``among`` has for the device."""
+        launch(self.device, "fused", None, *arrays, *results, *self._told, among=among)
