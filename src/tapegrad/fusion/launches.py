@@ -1,5 +1,5 @@
 """A kernel in CUDA (kernels/fused.cuh): a block walks over the columns of a row; where nothing is
-reduced, a thread takes one element after the other."""
+reduced, a thread takes one element after the other, ``EACH`` at least."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .plan import Kernel
 from .text import Writer, type_of
 
 THREADS = 256  # as threads_of_row in kernels/fused.cuh
+EACH = 4  # elements of a thread: to start one takes longer than an element or two
 
 
 @dataclass
@@ -27,7 +28,7 @@ def write_launch(kernel: Kernel) -> Launch:
     text = writer.text()
     lies = writer.lies
     elements = lies.row_count * lies.columns
-    blocks = lies.row_count if writer.reduces else -(-elements // THREADS)
+    blocks = lies.row_count if writer.reduces else -(-elements // (THREADS * EACH))
     return Launch(text, [*writer.sizes, *writer.numbers], min(blocks, 16384))
 
 

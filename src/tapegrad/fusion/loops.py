@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tapegrad.core.dtypes import is_low_precision
+
 from .plan import Kernel
 from .text import Writer, type_of
+from .traced import Step
 
 BLOCK = 8192
 AT_ONCE = 512  # columns of which the terms of a sum are kept, to be added up by vectors
@@ -55,6 +58,12 @@ class _LoopWriter(Writer):
     def size(self, value: int) -> str:
         self.sizes.append(value)
         return f"sizes[{len(self.sizes) - 1}]"
+
+    def store(self, step: Step, column: str, depth: int) -> None:
+        """Floats of 16 bits as their bits: of structs g++ makes no vectors."""
+        place, value = self.at(self.of_results[id(step)], column), self.names[id(step)]
+        part = ".stored.bits" if is_low_precision(step.dtype) else ""
+        self.write(f"{place}{part} = {value}{part};", depth)
 
     def text(self) -> str:
         self.write(f"const int64_t columns = {self.size(self.lies.columns)};", 1)

@@ -26,7 +26,7 @@ class Writer:
         self.names: dict[int, str] = {}  # of the variables that steps are in
         self._defined = 0
         self._of_inputs = {id(t): i for i, t in enumerate(kernel.inputs)}
-        self._of_results = {id(t): len(kernel.inputs) + i for i, t in enumerate(kernel.results)}
+        self.of_results = {id(t): len(kernel.inputs) + i for i, t in enumerate(kernel.results)}
 
     def write(self, line: str, depth: int) -> None:
         self.lines.append("    " * depth + line if line else "")
@@ -107,7 +107,7 @@ class Writer:
         return f"a{index}[{place}]"
 
     def store(self, step: Step, column: str, depth: int) -> None:
-        place = self.at(self._of_results[id(step)], column)
+        place = self.at(self.of_results[id(step)], column)
         self.write(f"{place} = {self.names[id(step)]};", depth)
 
     # ---- rows
