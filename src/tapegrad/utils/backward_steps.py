@@ -58,7 +58,7 @@ class BackwardSteps:
             if t.gradient is not None
         ]
         steps = "".join(
-            f'<p class="step" data-line="{i}" data-back="{back}">{text}</p>'
+            f'<div class="step" data-line="{i}" data-back="{back}">{text}</div>'
             for text, i, back in [*forward, *backward]
         )
         return _PAGE.substitute(rows="".join(map(_row, self.lines)), steps=steps)
@@ -113,7 +113,7 @@ def show_backward(result: Tensor, model: Any = None) -> BackwardSteps:
     names |= {} if model is None else dict(parameter_names(model))
     names |= {id(node): f"v{i + 1}" for i, node in enumerate(nodes)}
     names[id(None)] = "…"
-    values = _values(nodes, leaves)
+    values = {**_values(nodes, leaves), id(result._node): to_numpy(result._array)}
     lines = {
         id(leaf): Line(names[id(leaf)], "a leaf", leaf.shape, values.get(id(leaf)))
         for leaf in leaves
