@@ -253,7 +253,8 @@ text-align: left; vertical-align: top } tr.now { background: #fdf2e0 }
 td.hidden pre { visibility: hidden }
 .step { display: none; min-height: 9em } .step.now { display: block }
 </style></head><body>
-<p><button id="back">&larr;</button> <button id="on">&rarr;</button> <span id="where"></span></p>
+<p><button id="back">&larr;</button> <button id="on">&rarr;</button> <span id="where"></span>,
+also by the arrow keys. An input that needs no gradient is written as &hellip;</p>
 $steps
 <table>
 <thead><tr><th></th><th>made by</th><th>shape</th><th>value</th><th>gradient</th></tr></thead>
