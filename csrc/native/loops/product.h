@@ -40,7 +40,7 @@ inline void multiply(float* c, int64_t c_row, Matrix a, const float* b, int64_t 
                 const int64_t i = tiles.begin(t);
                 float* to = c + i * c_row + first;
                 const float* start = add || k > 0 ? to : nullptr;
-                tile_of<float>(tiles.size(t), vectors)({to, c_row, 1}, {start, c_row, 1},
+                tile_of<float>(tiles.size(t), vectors)({to, c_row, 1}, {start, start == nullptr ? 0 : c_row, 1},
                                                        a.from(i, k), right, count);
             }
         }

@@ -68,7 +68,9 @@ void note_read(Cell& cell, uintptr_t address, Stamp floor, bool is_atomic, SiteO
         last.lanes |= order.lane_bit;
         return;
     }
-    if (last.stamp >= floor && !have_been_seen(last, cell.warps[0])) {
+    // (Of another block's readers it is asked when somebody writes, as it may take long.)
+    if (last.stamp >= floor &&
+        (last.stamp < order.block_start || !have_been_seen(last, cell.warps[0]))) {
         cell.readers[1] = last;
         cell.warps[1] = cell.warps[0];
     }

@@ -12,7 +12,12 @@ Order order;
 
 namespace {
 
-std::unordered_map<uintptr_t, std::unique_ptr<Location>> locations;
+// With all that had been acquired elsewhere by those who released there.
+struct KnownLocation : Location {
+    std::vector<Acquired> acquired;
+};
+
+std::unordered_map<uintptr_t, std::unique_ptr<KnownLocation>> locations;
 
 // Of the block that runs.
 std::vector<Acquired> acquired[most_threads];
@@ -51,9 +56,8 @@ bool is_seen_here(const Release& release) {
     return release.scope == Scope::device || release.block_start == order.block_start;
 }
 
-// What a location knows directly, by the releases of the block of that stamp, which are neighbours, as
-// blocks run one after another; or through what those who released there had acquired elsewhere.
-bool covers(const std::vector<Acquired>& known, int other, Stamp stamp, int depth) {
+// By the releases of the block of that stamp, which are neighbours: blocks run one after another.
+bool covers(const std::vector<Acquired>& known, int other, Stamp stamp) {
     for (const Acquired& item : known) {
         const Release* const begin = item.location->releases.data();
         const Release* const end = begin + item.releases;
@@ -65,11 +69,6 @@ bool covers(const std::vector<Acquired>& known, int other, Stamp stamp, int dept
                 return true;
             }
         }
-        for (release = begin; depth > 0 && release != end; ++release) {
-            if (is_seen_here(*release) && covers(release->acquired, other, stamp, depth - 1)) {
-                return true;
-            }
-        }
     }
     return false;
 }
@@ -77,7 +76,7 @@ bool covers(const std::vector<Acquired>& known, int other, Stamp stamp, int dept
 }  // namespace
 
 bool has_acquired(int thread, int other, Stamp stamp) {
-    return covers(acquired[thread], other, stamp, 2);
+    return covers(acquired[thread], other, stamp);
 }
 
 void begin_order_of_launch(int threads_of_block) {
@@ -181,12 +180,14 @@ void synchronise_at(uintptr_t address) {
     auto found = locations.find(address);
     if (found != locations.end()) {
         join(acquired[order.thread], {{found->second.get(), found->second->releases.size()}});
+        join(acquired[order.thread], found->second->acquired);
         order.any_acquired = true;
     }
     if (releases) {
         if (found == locations.end()) {
-            found = locations.emplace(address, new Location()).first;
+            found = locations.emplace(address, new KnownLocation()).first;
         }
+        join(found->second->acquired, fences[order.thread]->acquired);
         found->second->releases.push_back(*fences[order.thread]);
         found->second->releases.back().fenced = all_fenced;
         ++order.now;  // what the thread does from here on was not released
