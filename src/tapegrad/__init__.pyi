@@ -112,6 +112,7 @@ from .core.tensor import Size as Size
 from .core.tensor import Tensor as Tensor
 from .cuda.memory import OutOfMemoryError as OutOfMemoryError
 from .custom import kernel as kernel
+from .fusion import fuse as fuse
 from .ops.common.type_info import can_cast as can_cast
 from .ops.common.type_info import finfo as finfo
 from .ops.common.type_info import get_device as get_device
