@@ -245,9 +245,10 @@ REFUSED = [
     (lambda x: x[0], "indexing", "x[0]"),
     (lambda x: x.sort()[0], "argsort", "x.sort()"),
     (lambda x: tg.cat([x, x]), "concatenate", "tg.cat"),
-    (lambda x: F.dropout(x, 0.5), "dropout", "F.dropout"),
+    (lambda x: F.dropout(x, 0.5), "one kernel: dropout;", "F.dropout"),
     (lambda x: x.cumsum(0), "cumsum", "x.cumsum"),
     (lambda x: 3, "must return a tensor", ""),
+    (lambda x: {"y": x}, "got dict", ""),
     (lambda x: x.sum(0) * x, "", ""),
 ]
 
@@ -336,8 +337,26 @@ def test_gradients_only_where_they_are_wanted() -> None:
     assert a.grad.tolist() == [1, 1, 1]
     assert b.grad is None
     assert c.grad is None or not c.grad.any()
+    assert tg.autograd.grad(f(a, b, c)[1].sum(), a, allow_unused=True) == (None,)
     with tg.no_grad():
         assert not f(a, b, c)[0].requires_grad
+
+
+@compiles
+def test_parameters_are_tensors_like_others() -> None:
+    calls = []
+
+    @tg.fuse
+    def scaled(x: Any, weight: Any) -> Any:
+        calls.append(weight)
+        return x.tanh() * weight
+
+    x, weight = tg.randn(3, 4), tg.nn.Parameter(tg.ones(4))
+    scaled(x, weight).sum().backward()
+    seen = len(calls)
+    scaled(x, weight).sum().backward()
+    assert len(calls) == seen
+    np.testing.assert_allclose(weight.grad.numpy(), 2 * x.tanh().sum(0).numpy(), rtol=1e-6)
 
 
 @compiles

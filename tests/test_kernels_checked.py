@@ -51,7 +51,9 @@ def test_errors_reach_python_and_the_fast_build_comes_back() -> None:
         kernels.launch(device, *relu, y, x, 64)
         with pytest.raises(kernels.AccessError, match="past the end of argument 1, which has 256"):
             kernels.launch(device, *relu, y, x, 65)
-        with pytest.raises(kernels.AccessError, match=r"argument 0, which has 40 .*\n.* writes 4 bytes"):
+        with pytest.raises(
+            kernels.AccessError, match=r"argument 0, which has 40 .*\n.* writes 4 bytes"
+        ):
             kernels.launch(device, *relu, y[:10], x, 11)
         with pytest.raises(kernels.RaceError, match=r"race on byte \d+ of argument 0"):
             kernels.launch(device, *relu, y[1:], y, 63)

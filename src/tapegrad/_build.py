@@ -677,31 +677,6 @@ def build_into_cache(device: str) -> Path:
     return path
 
 
-def build_loop(name: str, text: str) -> Path:
-    """A loop over elements by itself, for the processor of this machine, in the cache."""
-    cxx, root = find_cxx(), source_root()
-    if cxx is None:
-        raise BuildError("loops need a C++ compiler: install g++, or set CXX")
-    flags = (*cxx.command, *CXX_FLAGS, *LOOP_FLAGS, "-march=native", f"-I{root}")
-    source = objects_folder() / f"{name}-{_hash_text(text)}.cpp"
-    if not is_ours(source) or source.read_text(encoding="utf-8") != text:
-        with replacing(source) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    headers = _hash_files(root, sorted(root.glob("csrc/native/loops/*.h")))
-    units = _units([(source, flags)], headers + _processor(), cxx)
-    plan = Plan("loop", cxx, "host", headers, units, (*flags, "-shared"), units[0].key)
-    return cached(plan) or build(plan, cached_path(plan), objects_folder())
-
-
-def _processor() -> str:
-    """What tells this machine's processor from others with other instructions."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor()
-    return _hash_text(*sorted(set(re.findall(r"^(?:flags|Features)\s*:.*$", text, re.MULTILINE))))
-
-
 def build_into_package(name: str) -> Path:
     """Compile "tape" or "native" into the package, as an editable installation does."""
     output = Path(__file__).resolve().with_name(f"_{name}{EXTENSION_SUFFIX}")

@@ -22,8 +22,8 @@ _EXAMPLE = "write it like 'x[*rows, cols], weight[cols] -> y[*rows, cols]'"
 
 @dataclass(frozen=True)
 class Item:
-    """One array: its name; its sizes (names, ``*names``, digits; None: not said); its dtype, once the
-    kernel is known ("T": the inputs' common one, "acc": what that is added up in)."""
+    """One array: its name; its sizes (names, ``*names``, digits; None: not said); its dtype, once
+    the kernel is known ("T": the inputs' common one, "acc": what that is added up in)."""
 
     name: str
     sizes: tuple[str, ...] | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from functools import update_wrapper
+from functools import lru_cache, update_wrapper
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tapegrad.core.devices import Device, bodies
 from tapegrad.core.kernels import kernel as declare_override
 from tapegrad.core.modes import enable_grad, no_grad
 from tapegrad.core.primitive import Primitive
-from tapegrad.core.signature import Item, Signature, read_items
+from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tensor import Tensor, wrap
 
 from .launch import FLOATS, Grid, Launch, actual
@@ -85,6 +85,7 @@ class Kernel:
                 ),
             ]
         )
+        self.understood = lru_cache(256)(self._understood)
         self._apply = self._declare()
 
     def __repr__(self) -> str:
@@ -121,8 +122,13 @@ class Kernel:
                 f"{i.name} on {t.device}" for i, t in zip(items, tensors, strict=True)
             )
             raise RuntimeError(f"[{self.name}] tensors must be on one device, got {where}")
-        self.dtype_of([t.dtype for t in tensors])
-        self.signature.match(self.name, [t.shape for t in tensors])
+        self.understood(tuple((t._array.shape, t.dtype) for t in tensors))
+
+    def _understood(self, given: tuple[tuple[tuple[int, ...], Any], ...]) -> tuple[Any, Sizes]:
+        """The element type and the sizes of inputs of these shapes and dtypes. Raises TypeError and
+        ValueError."""
+        dtype = self.dtype_of([dtype for _, dtype in given])
+        return dtype, self.signature.match(self.name, [shape for shape, _ in given])
 
     def dtype_of(self, given: Sequence[Any]) -> Any:
         """The element type T of inputs of these dtypes, None where the kernel has none. Raises
@@ -189,8 +195,7 @@ class Kernel:
 
         @declare_override(key, floats="")
         def forward(device: Device, *arrays: Any, numbers: dict) -> Any:
-            dtype = self.dtype_of([a.dtype for a in arrays])
-            sizes = self.signature.match(self.name, [a.shape for a in arrays])
+            dtype, sizes = self.understood(tuple((a.shape, a.dtype) for a in arrays))
             named = self._named(arrays)
             made = tuple(self.forward(device, self.units, dtype, named, sizes, numbers).values())
             return made if count > 1 else made[0]
@@ -328,8 +333,7 @@ class Kernel:
         count, items = len(self.signature.results), self.forward.inputs
         inputs = arrays[count : count + len(items)]
         results = arrays[count + len(items) :]
-        sizes = self.signature.match(self.name, [a.shape for a in inputs])
-        dtype = self.dtype_of([a.dtype for a in inputs])
+        dtype, sizes = self.understood(tuple((a.shape, a.dtype) for a in inputs))
         named = self._named(inputs)
         named |= {i.name: a for i, a in zip(self.signature.results, results, strict=False)}
         for item, g in zip(self.forward.results, arrays[:count], strict=True):

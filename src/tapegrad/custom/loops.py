@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad import _build
+from tapegrad.core import native
 
 from .expression import Expression
 
@@ -93,7 +94,8 @@ class Loops:
         with self._lock:
             if self._function is None:
                 try:
-                    path = _build.build_loop(self.name, self._text())
+                    level = "host" if native.compiled is None else native.compiled.level()
+                    path = _build.build_loop(self._text(), f"expression-{self.name}", level)
                     self._function = ctypes.CDLL(str(path)).tapegrad_loop
                     self._function.argtypes = [
                         ctypes.c_int,

@@ -503,7 +503,7 @@ class TracingOperations(dict):
                 error.operation = name
                 raise
             except (TypeError, AttributeError) as error:  # a body that asks for arrays' numbers
-                raise Unfusable(str(error), name) from error
+                raise Unfusable(name, name) from error
             return result if isinstance(result, tuple) else constant(result)
 
         self[name] = named
