@@ -39,6 +39,63 @@ struct Split {
     int64_t largest() const { return each + (larger > 0); }
 };
 
+// to[j * to_row + i] = from[i * from_row + j]
+template <class T>
+void transpose_block(const T* from, int64_t from_row, T* to, int64_t to_row, int64_t rows,
+                     int64_t columns) {
+    for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < columns; ++j) {
+            to[j * to_row + i] = from[i * from_row + j];
+        }
+    }
+}
+
+#if TAPEGRAD_VECTOR_WIDTH >= 8
+typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+
+template <int... from>
+inline Eight pick(Eight a, Eight b) {
+    return Eight{(from < 8 ? a[from & 7] : b[from & 7])...};
+}
+
+inline void transpose_eights(const float* from, int64_t from_row, float* to, int64_t to_row) {
+    Eight a[8], b[8];
+    for (int i = 0; i < 8; ++i) {
+        a[i] = *reinterpret_cast<const Eight*>(from + i * from_row);
+    }
+    for (int i = 0; i < 8; i += 2) {
+        b[i] = pick<0, 8, 1, 9, 4, 12, 5, 13>(a[i], a[i + 1]);
+        b[i + 1] = pick<2, 10, 3, 11, 6, 14, 7, 15>(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int k = 0; k < 2; ++k) {
+            a[i + 2 * k] = pick<0, 1, 8, 9, 4, 5, 12, 13>(b[i + k], b[i + k + 2]);
+            a[i + 2 * k + 1] = pick<2, 3, 10, 11, 6, 7, 14, 15>(b[i + k], b[i + k + 2]);
+        }
+    }
+    for (int i = 0; i < 4; ++i) {
+        *reinterpret_cast<Eight*>(to + i * to_row) = pick<0, 1, 2, 3, 8, 9, 10, 11>(a[i], a[i + 4]);
+        *reinterpret_cast<Eight*>(to + (i + 4) * to_row) =
+            pick<4, 5, 6, 7, 12, 13, 14, 15>(a[i], a[i + 4]);
+    }
+}
+#endif
+
+inline void transpose_block(const float* from, int64_t from_row, float* to, int64_t to_row,
+                            int64_t rows, int64_t columns) {
+    int64_t i = 0;
+#if TAPEGRAD_VECTOR_WIDTH >= 8
+    for (; i + 8 <= rows; i += 8) {
+        int64_t j = 0;
+        for (; j + 8 <= columns; j += 8) {
+            transpose_eights(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
+        }
+        transpose(from + i * from_row + j, from_row, to + j * to_row + i, to_row, 8, columns - j);
+    }
+#endif
+    transpose(from + i * from_row, from_row, to + i, to_row, rows - i, columns);
+}
+
 // c = start + a b, or a b where start is null. Of b ``vectors`` lie side by side in a row.
 template <class T, int rows, int vectors>
 __attribute__((noinline)) void tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a,
@@ -93,19 +150,18 @@ MakeTile<T>* tile_of(int64_t count, int64_t vectors) {
 
 // The same for less than whole vectors, and for a result that lies, with its start, in columns.
 template <class T>
-__attribute__((noinline)) void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start,
-                                           MatrixOf<const T> a, MatrixOf<const T> b, int64_t depth,
-                                           int64_t rows, int64_t columns) {
+__attribute__((noinline)) void ragged_tile(MatrixOf<T> c, MatrixOf<const T> start, MatrixOf<const T> a, MatrixOf<const T> b,
+                 int64_t depth, int64_t rows, int64_t columns) {
     constexpr int64_t wide = most_vectors * in_vector<T>;
     T sums[most_rows * wide], across[wide * most_rows];
     tile_of<T>(rows, (columns + in_vector<T> - 1) / in_vector<T>)({sums, wide, 1}, {}, a, b, depth);
     const bool in_rows = c.column == 1;
     if (!in_rows && start.at == nullptr) {
-        transpose(sums, wide, c.at, c.column, rows, columns);
+        transpose_block(sums, wide, c.at, c.column, rows, columns);
         return;
     }
     if (!in_rows) {
-        transpose(sums, wide, across, most_rows, rows, columns);
+        transpose_block(sums, wide, across, most_rows, rows, columns);
         std::swap(rows, columns);
         c.row = c.column;
         start.row = start.column;
@@ -132,7 +188,7 @@ template <class T>
 void pack_panel(T* __restrict to, MatrixOf<const T> from, int64_t depth, int64_t count,
                 int64_t wide) {
     if (from.row == 1) {
-        transpose(from.at, from.column, to, wide, count, depth);
+        transpose_block(from.at, from.column, to, wide, count, depth);
         for (int64_t k = 0; count < wide && k < depth; ++k) {
             for (int64_t j = count; j < wide; ++j) {
                 to[k * wide + j] = 0;
