@@ -302,6 +302,11 @@ def saved(node: Any) -> Any:
     return plain(node.saved)
 
 
+def strides(array: np.ndarray) -> list[int]:
+    """Those that count: along a dimension of size 1 NumPy leaves any."""
+    return [step for step, size in zip(array.strides, array.shape, strict=True) if size != 1]
+
+
 def seen(result: Any, given: list[tg.Tensor]) -> Any:
     """All that can be told of a result."""
     if isinstance(result, (tuple, list)):
@@ -311,7 +316,7 @@ def seen(result: Any, given: list[tg.Tensor]) -> Any:
     array, flags, storage = result._array, result._array.flags, result._storage
     found = {
         "bits": array.tobytes(),
-        "layout": (array.dtype, array.shape, array.strides, flags.writeable, flags.aligned),
+        "layout": (array.dtype, array.shape, strides(array), flags.writeable, flags.aligned),
         "leaf": (result.requires_grad, result.is_leaf),
         "base": [result._base is x for x in given],
         "storage": [storage is not None and storage is x._storage for x in given],
@@ -336,12 +341,10 @@ def outcome(function: Callable, given: list[Any], options: dict[str, Any]) -> An
         if not isinstance(value, tg.Tensor):
             return value
         if id(value) not in twins:
-            strided = np.lib.stride_tricks.as_strided
-            stretch = np.array(value._array, order="K", copy=True)
-            if value._array.strides != stretch.strides:
-                stretch = strided(stretch.copy(), value._array.shape, value._array.strides)
-                stretch = value._array  # expanded, or with gaps: nothing here writes into it
-            twin = tg.from_numpy(stretch)
+            array = np.array(value._array, order="K", copy=True)
+            if value._array.strides != array.strides:
+                array = value._array  # expanded, or with gaps: nothing here writes into it
+            twin = tg.from_numpy(array)
             twins[id(value)] = twin.requires_grad_(value.requires_grad)
         return twins[id(value)]
 

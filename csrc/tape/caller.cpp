@@ -25,8 +25,7 @@ bool fit_together(const Operands& operands) {
     if (operands.tensors[1 - first]) {
         return dtype_of(other) == reinterpret_cast<PyObject*>(dtype);
     }
-    const bool wide = dtype->type_num == NPY_FLOAT32 || dtype->type_num == NPY_FLOAT64;
-    return wide && (PyFloat_CheckExact(other) || PyLong_CheckExact(other));
+    return is_float_type(dtype->type_num) && (PyFloat_CheckExact(other) || PyLong_CheckExact(other));
 }
 
 // ---- the result ----

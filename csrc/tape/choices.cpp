@@ -1,7 +1,6 @@
 // Doors to what chooses among numbers: where, clamp.
 #include "doors.h"
 
-#include <cfloat>
 #include <cmath>
 
 namespace {
@@ -47,8 +46,7 @@ PyObject* serve_masked_fill(Door& door, const Given& given) {
     PyObject* places[3];
     double number;
     if (!given.place({"input", "mask", "value"}, places) || !array_in(places[0]) || !places[2] ||
-        !is_number(places[2], number) || std::isnan(number) ||
-        (std::fabs(number) > FLT_MAX && std::isfinite(number))) {
+        !is_number(places[2], number) || std::isnan(number) || !is_held(number)) {
         return nullptr;
     }
     PyObject* const ordered[] = {places[1], places[2], places[0]};

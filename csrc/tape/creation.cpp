@@ -2,8 +2,7 @@
 // numbers. On the CPU, and of the dtypes that NumPy has itself.
 #include "doors.h"
 
-#include <cfloat>
-#include <cmath>
+#include <type_traits>
 
 namespace {
 
@@ -128,8 +127,7 @@ PyObject* serve_full(Door&, const Given& given) {
     if (options.dtype < 0 && !options.read_dtype(whole ? nullptr : default_dtype())) {
         options.dtype = whole ? NPY_INT64 : -1;
     }
-    const bool wide = options.dtype == NPY_FLOAT32 || options.dtype == NPY_FLOAT64;
-    if (wide ? std::isfinite(number) && std::fabs(number) > FLT_MAX : !(whole && options.dtype == NPY_INT64)) {
+    if (is_float_type(options.dtype) ? !is_held(number) : !(whole && options.dtype == NPY_INT64)) {
         return nullptr;
     }
     Ref array = made(shape, options.dtype);
@@ -221,7 +219,7 @@ PyObject* serve_tensor(Door&, const Given& given) {
     const auto put_floats = [&](auto* to) {
         return numbers.each(given.values[0], 0, [&](PyObject* each) {
             double number;
-            const bool held = is_number(each, number) && !(std::isfinite(number) && std::fabs(number) > FLT_MAX);
+            const bool held = is_number(each, number) && is_held(number);
             *to++ = static_cast<std::remove_reference_t<decltype(*to)>>(number);
             return held;
         });

@@ -5,6 +5,8 @@
 #include "callable.h"
 
 #include <algorithm>
+#include <cfloat>
+#include <cmath>
 
 namespace {
 
@@ -214,6 +216,8 @@ int known_dtype(PyObject* object) {
     }
     return -1;
 }
+
+bool is_held(double number) { return !std::isfinite(number) || std::fabs(number) <= FLT_MAX; }
 
 bool read_int(PyObject* object, npy_intp& value) {
     if (!object || !PyLong_CheckExact(object)) {

@@ -78,10 +78,6 @@ inline PyArrayObject* array_in(PyObject* object) {
     return array && PyArray_CheckExact(array) ? as_array(array) : nullptr;
 }
 
-inline bool is_float(PyArrayObject* array) {  // and wide enough to compute in
-    return PyArray_TYPE(array) == NPY_FLOAT32 || PyArray_TYPE(array) == NPY_FLOAT64;
-}
-
 // Calls the function with a pointer to the elements of an array, which for bools are 0 and 1; false for
 // other dtypes than these.
 template <class Function>
@@ -105,6 +101,7 @@ inline bool has_node(PyObject* object) {
 }
 
 int known_dtype(PyObject* object);  // the number of a dtype of NumPy's own that tensors have; or -1
+bool is_held(double number);             // by every dtype of floats: rounding does not make it infinite
 bool read_int(PyObject* object, npy_intp& value);                   // an int, nothing that acts as one
 bool read_flag(PyObject* object, bool& value);                      // True or False; keeps it if null
 bool read_axis(PyObject* object, int dimensions, int& axis);        // non-negative then

@@ -82,17 +82,12 @@ struct Search {
     }
 
     void find(PyObject* values, PyObject* positions, bool largest) const {
-        const auto search = [&](auto* y) {
-            using T = std::remove_pointer_t<decltype(y)>;
+        of_floats(x, [&](auto kind) {
+            using T = decltype(kind);
             const auto beats = [=](T a, T b) { return largest ? a > b : a < b; };
-            find_extremes(static_cast<const T*>(PyArray_DATA(x)), outer, length, inner, y,
-                          static_cast<npy_int64*>(PyArray_DATA(as_array(positions))), beats);
-        };
-        if (PyArray_TYPE(x) == NPY_FLOAT32) {
-            search(static_cast<float*>(PyArray_DATA(as_array(values))));
-        } else {
-            search(static_cast<double*>(PyArray_DATA(as_array(values))));
-        }
+            find_extremes(data_of<const T>(x), outer, length, inner, data_of<T>(values),
+                          data_of<npy_int64>(positions), beats);
+        });
     }
 };
 

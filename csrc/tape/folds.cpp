@@ -1,37 +1,12 @@
 // Doors to what else reduces dimensions: extremes, products, whether any or all are true, counts, how
-// numbers spread, norms; and the rules of those. Where there is one right result, small contiguous
-// arrays are reduced here.
+// numbers spread, norms. Where there is one right result, small contiguous arrays are reduced here.
 #include "folds.h"
 
 #include <algorithm>
-#include <cmath>
-#include <type_traits>
 
 namespace {
 
-constexpr npy_intp few = 2048;
-
 // ---- arrays ----
-
-// Calls the function with a number of the array's dtype, of which only the type counts.
-template <class Function>
-auto of_floats(PyArrayObject* array, Function function) {
-    return PyArray_TYPE(array) == NPY_FLOAT32 ? function(float()) : function(double());
-}
-
-template <class T>
-T* data_of(const Ref& array) {
-    return static_cast<T*>(PyArray_DATA(as_array(array)));
-}
-
-template <class T>
-const T* data_in(PyArrayObject* array) {
-    return static_cast<const T*>(PyArray_DATA(array));
-}
-
-bool is_small(PyArrayObject* x) {
-    return PyArray_ISCARRAY_RO(x) && PyArray_SIZE(x) > 0 && PyArray_SIZE(x) <= few;
-}
 
 Ref empty_reduced(PyArrayObject* x, unsigned axes, bool keep, int dtype) {
     const Sizes shape = reduced_shape(x, axes, keep);
@@ -60,7 +35,7 @@ Ref extremes(PyArrayObject* x, unsigned axes, bool keep, bool largest) {
     const bool done = result && of_floats(x, [&](auto kind) {
         using T = decltype(kind);
         T* y = data_of<T>(result);
-        fold(y, data_in<T>(x), block, [](T v) { return v; },
+        fold(y, data_of<const T>(x), block, [](T v) { return v; },
              [=](T best, T v) { return (largest ? best >= v : best <= v) || best != best ? best : v; });
         return std::find(y, y + block.outer * block.inner, T(0)) == y + block.outer * block.inner;
     });
@@ -76,9 +51,8 @@ Ref products(PyArrayObject* x, unsigned axes, bool keep) {
     if (result) {
         of_floats(x, [&](auto kind) {
             using T = decltype(kind);
-            fold(data_of<T>(result), data_in<T>(x), block, [](T v) { return v; },
+            fold(data_of<T>(result), data_of<const T>(x), block, [](T v) { return v; },
                  [](T y, T v) { return y * v; });
-            return true;
         });
     }
     return result;
@@ -108,34 +82,6 @@ Ref counts(PyArrayObject* x, unsigned axes, bool keep) {  // sums of integers an
              [](npy_int64 y, auto v) { return npy_int64(npy_uint64(y) + npy_uint64(npy_int64(v))); });
     });
     return done ? std::move(result) : Ref();
-}
-
-// x minus its mean, and minus the mean of that: see moments.centred.
-Ref centred(PyArrayObject* x, unsigned axes) {
-    Block block;
-    if (!is_small(x) || !block.find(x, axes)) {
-        return Ref();
-    }
-    Ref distances(PyArray_NewCopy(x, NPY_CORDER));
-    for (int twice = 0; distances && twice < 2; ++twice) {
-        Ref mean = sum_small(as_array(distances), axes, true, true);
-        if (!mean) {
-            return Ref();
-        }
-        of_floats(x, [&](auto kind) {
-            using T = decltype(kind);
-            T* y = data_of<T>(distances);
-            const T* m = data_of<T>(mean);
-            block.each([=](npy_intp i, npy_intp group) { y[i] -= m[group]; });
-            return true;
-        });
-    }
-    return distances;
-}
-
-double freedom_of(PyArrayObject* x, unsigned axes, double correction) {
-    Block block;
-    return block.find(x, axes) ? std::max(double(block.length) - correction, 0.0) : 0;
 }
 
 // ---- doors ----
@@ -256,154 +202,6 @@ PyObject* serve_cumulative(Door& door, const Given& given) {
     return along ? run(caller, arguments, 1, caller.parameters) : nullptr;
 }
 
-// ---- rules ----
-
-// What a rule of a reduction starts from: the input, and the result and its gradient, which the
-// reduced dimensions of either may lack.
-struct Reduced {
-    PyArrayObject *x, *y, *g;
-    unsigned axes = 0;
-    Block block;
-
-    // ``place``: of the axes among the parameters.
-    bool read(const Node* node, PyObject* gradient, int place) {
-        PyObject *input = kept_of(node, 1), *over = kept_of(node, place), *result = kept_of(node, 0);
-        if (!input || !PyArray_CheckExact(input) || !PyArray_CheckExact(gradient) || !over || !is_cpu(node)) {
-            return false;
-        }
-        x = as_array(input), g = as_array(gradient);
-        y = result && PyArray_CheckExact(result) ? as_array(result) : g;
-        const bool fits = is_float(x) && is_small(x) && PyArray_DESCR(g) == PyArray_DESCR(x) &&
-                          PyArray_DESCR(y) == PyArray_DESCR(x) && PyArray_ISCARRAY_RO(g) &&
-                          PyArray_ISCARRAY_RO(y) && read_axes(over, PyArray_NDIM(x), axes) &&
-                          (PyArray_NDIM(x) == 0 || (PyTuple_Check(over) && PyTuple_GET_SIZE(over) > 0)) &&
-                          block.find(x, axes);
-        const npy_intp groups = block.outer * block.inner;
-        return fits && PyArray_SIZE(g) == groups && PyArray_SIZE(y) == groups;
-    }
-
-    // An array like x, of what ``function(x, y, g)`` makes of each element and its group's.
-    template <class Function>
-    PyObject* map(PyArrayObject* from, Function function) const {
-        Ref result = new_array(x, PyArray_NDIM(x), PyArray_DIMS(x));
-        if (result) {
-            of_floats(x, [&](auto kind) {
-                using T = decltype(kind);
-                const T *v = data_in<T>(from), *of = data_in<T>(y), *gradient = data_in<T>(g);
-                T* to = data_of<T>(result);
-                block.each([&](npy_intp i, npy_intp k) { to[i] = function(v[i], of[k], gradient[k]); });
-                return true;
-            });
-        }
-        return result.release();
-    }
-};
-
-PyObject* of_var(const Node* node, int, PyObject* g) {
-    Reduced of;
-    double less;
-    if (!of.read(node, g, 2) || !kept_of(node, 4) || !is_number(kept_of(node, 4), less)) {
-        return nullptr;
-    }
-    const double freedom = freedom_of(of.x, of.axes, less), factor = freedom ? 2 / freedom : NAN;
-    Ref distances = centred(of.x, of.axes);
-    return distances ? of.map(as_array(distances), [=](auto d, auto, auto gradient) {
-        return gradient * d * decltype(d)(factor);
-    }) : nullptr;
-}
-
-PyObject* of_std(const Node* node, int, PyObject* g) {
-    Reduced of;
-    double less;
-    if (!of.read(node, g, 2) || !kept_of(node, 4) || !is_number(kept_of(node, 4), less)) {
-        return nullptr;
-    }
-    const double freedom = freedom_of(of.x, of.axes, less), factor = freedom ? 1 / freedom : NAN;
-    Ref distances = centred(of.x, of.axes);
-    return distances ? of.map(as_array(distances), [=](auto d, auto y, auto gradient) {
-        using T = decltype(d);
-        return (y == 0 ? T(0) : gradient) * (d / (y == 0 ? T(1) : y)) * T(factor);
-    }) : nullptr;
-}
-
-PyObject* of_norm(const Node* node, int, PyObject* g) {
-    Reduced of;
-    PyObject* order = kept_of(node, 2);
-    if (!order || !PyFloat_CheckExact(order) || PyFloat_AS_DOUBLE(order) != 2 || !of.read(node, g, 3)) {
-        return nullptr;
-    }
-    return of.map(of.x, [](auto x, auto y, auto gradient) {
-        using T = decltype(x);
-        return (y == 0 ? T(0) : gradient) * (x / (y == 0 ? T(1) : y));
-    });
-}
-
-PyObject* of_extreme(const Node* node, int, PyObject* g) {
-    Reduced of;
-    if (!of.read(node, g, 2)) {
-        return nullptr;
-    }
-    const npy_intp groups = of.block.outer * of.block.inner;
-    Ref ties(PyArray_ZEROS(1, &groups, NPY_INT64, 0));
-    if (!ties) {
-        return nullptr;
-    }
-    const auto is_tie = [](auto x, auto y) { return x == y || (x != x && y != y); };
-    npy_int64* count = data_of<npy_int64>(ties);
-    of_floats(of.x, [&](auto kind) {
-        using T = decltype(kind);
-        const T *x = data_in<T>(of.x), *y = data_in<T>(of.y);
-        of.block.each([=](npy_intp i, npy_intp k) { count[k] += is_tie(x[i], y[k]); });
-        return true;
-    });
-    Ref result = new_array(of.x, PyArray_NDIM(of.x), PyArray_DIMS(of.x));
-    if (result) {
-        of_floats(of.x, [&](auto kind) {
-            using T = decltype(kind);
-            const T *x = data_in<T>(of.x), *y = data_in<T>(of.y), *gradient = data_in<T>(of.g);
-            T* to = data_of<T>(result);
-            of.block.each([=](npy_intp i, npy_intp k) {
-                to[i] = is_tie(x[i], y[k]) ? gradient[k] / T(count[k]) : T(0);
-            });
-            return true;
-        });
-    }
-    return result.release();
-}
-
-// Each element's share of its group's sum.
-PyObject* of_logsumexp(const Node* node, int, PyObject* g) {
-    Reduced of;
-    if (!of.read(node, g, 2)) {
-        return nullptr;
-    }
-    Ref distances(of.map(of.x, [](auto x, auto y, auto) {
-        using T = decltype(x);
-        return y == T(-INFINITY) ? x : x == y && y == T(INFINITY) ? T(0) : x - y;
-    }));
-    Ref xp(distances ? PyObject_GetAttr(node->device, names.xp) : nullptr);
-    Ref exp(xp ? PyObject_GetAttrString(xp, "exp") : nullptr);
-    Ref part = exp ? call(exp, distances) : Ref();
-    if (!part || !PyArray_CheckExact(part.object) || !is_alike(as_array(part), of.x)) {
-        return nullptr;
-    }
-    Ref whole = sum_small(as_array(part), of.axes, false, false);
-    if (!whole) {
-        return nullptr;
-    }
-    of_floats(of.x, [&](auto kind) {
-        using T = decltype(kind);
-        T *sums = data_of<T>(whole), *shares = data_of<T>(part);
-        const T *y = data_in<T>(of.y), *gradient = data_in<T>(of.g);
-        for (npy_intp k = 0; k < of.block.outer * of.block.inner; ++k) {
-            sums[k] = (y[k] == T(-INFINITY) ? T(0) : gradient[k]) / (sums[k] == 0 ? T(1) : sums[k]);
-        }
-        of.block.each([=](npy_intp i, npy_intp k) { shares[i] = sums[k] * shares[i]; });
-        return true;
-    });
-    return part.release();
-}
-
 // logsumexp(input, dim, keepdim)
 PyObject* serve_logsumexp(Door& door, const Given& given) {
     Reduction of;
@@ -445,10 +243,4 @@ const DoorEntry fold_doors[] = {
     {"reduction.reduce.logsumexp", serve_logsumexp, {"logsumexp"}},
     {"reduction.reduce.prod", serve_prod, {"prod"}},
     {nullptr, nullptr, {}},
-};
-
-const RuleEntry fold_rules[] = {
-    {"amax", of_extreme}, {"amin", of_extreme}, {"logsumexp", of_logsumexp},
-    {"std", of_std},      {"var", of_var},      {"vector_norm", of_norm},
-    {nullptr, nullptr},
 };

@@ -3,6 +3,13 @@
 
 #include "doors.h"
 
+// Elements; of more, sums are made in another order (see stable_sum).
+constexpr npy_intp most_folded = 2048;
+
+inline bool is_small(PyArrayObject* x) {
+    return PyArray_ISCARRAY_RO(x) && PyArray_SIZE(x) > 0 && PyArray_SIZE(x) <= most_folded;
+}
+
 // An array as ``outer`` times ``length`` times ``inner`` elements, of which those in the middle are
 // one result's.
 struct Block {

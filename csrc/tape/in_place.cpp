@@ -5,8 +5,6 @@
 #include "doors.h"
 
 #include <algorithm>
-#include <cfloat>
-#include <cmath>
 #include <cstring>
 
 namespace {
@@ -181,10 +179,9 @@ IN_PLACE(div, true)
 
 // ---- values ----
 
-// Whether it is a number that every dtype of floats here holds.
-bool is_held(PyObject* value) {
+bool is_held_number(PyObject* value) {
     double number;
-    return is_number(value, number) && !(std::isfinite(number) && std::fabs(number) > FLT_MAX);
+    return is_number(value, number) && is_held(number);
 }
 
 // The same number everywhere; null: 0.
@@ -219,7 +216,7 @@ PyObject* serve_zero(Door& door, const Given& given) {
 PyObject* serve_fill(Door& door, const Given& given) {
     static PyObject* const op = PyUnicode_InternFromString("fill_");
     PyArrayObject* x = given.count == 2 && !given.keywords ? array_in(given.values[0]) : nullptr;
-    const bool usual = x && is_float(x) && is_held(given.values[1]);
+    const bool usual = x && is_float(x) && is_held_number(given.values[1]);
     return usual ? set_all(door, given.values[0], given.values[1], op) : nullptr;
 }
 
@@ -266,7 +263,7 @@ struct Assignment {
                    (!of_chunks || (PyArray_ISCARRAY_RO(given) && !overlap(x, given) &&
                                    PyArray_DATA(x) != PyArray_DATA(given)));
         }
-        if (!is_held(value)) {
+        if (!is_held_number(value)) {
             return false;
         }
         values = of_chunks ? new_array(x, dimensions, shape) : Ref::to(value);

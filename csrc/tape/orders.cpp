@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <type_traits>
 
 namespace {
 
@@ -43,10 +42,11 @@ struct Lanes {
         if (!values || !positions) {
             return false;
         }
-        const auto sort_all = [&](auto* y) {
-            using T = std::remove_pointer_t<decltype(y)>;
-            const T* from = static_cast<const T*>(PyArray_DATA(x));
-            npy_int64* at = static_cast<npy_int64*>(PyArray_DATA(as_array(positions)));
+        of_floats(x, [&](auto kind) {
+            using T = decltype(kind);
+            const T* from = data_of<T>(x);
+            T* y = data_of<T>(values);
+            npy_int64* at = data_of<npy_int64>(positions);
             std::vector<npy_int64> order(static_cast<size_t>(length));
             for (npy_intp lane = 0; lane < outer * inner; ++lane) {
                 const T* first = from + lane / inner * length * inner + lane % inner;
@@ -67,12 +67,7 @@ struct Lanes {
                     y[start + k * inner] = first[order[static_cast<size_t>(k)] * inner];
                 }
             }
-        };
-        if (PyArray_TYPE(x) == NPY_FLOAT32) {
-            sort_all(static_cast<float*>(PyArray_DATA(as_array(values))));
-        } else {
-            sort_all(static_cast<double*>(PyArray_DATA(as_array(values))));
-        }
+        });
         return true;
     }
 

@@ -9,8 +9,6 @@
 
 namespace {
 
-constexpr npy_intp few = 2048;  // more are added in another order: see stable_sum
-
 // NumPy's pairwise summation.
 template <class T>
 T sum_of(const T* x, npy_intp n) {
@@ -117,9 +115,8 @@ Sizes reduced_shape(PyArrayObject* x, unsigned axes, bool keep) {
 }
 
 Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean) {
-    const npy_intp size = PyArray_SIZE(x);
     Block block;
-    if (!PyArray_ISCARRAY_RO(x) || size == 0 || size > few || !block.find(x, axes)) {
+    if (!is_small(x) || !block.find(x, axes)) {
         return Ref();
     }
     const Sizes shape = reduced_shape(x, axes, keep);
@@ -127,14 +124,12 @@ Ref sum_small(PyArrayObject* x, unsigned axes, bool keep, bool mean) {
     if (!result) {
         return result;
     }
-    const auto compute = [&](auto* y) {
-        using T = std::remove_pointer_t<decltype(y)>;
-        add_up_into(y, static_cast<const T*>(PyArray_DATA(x)), block);
+    const bool done = of_floats(x, [&](auto kind) {
+        using T = decltype(kind);
+        T* y = data_of<T>(result);
+        add_up_into(y, data_of<const T>(x), block);
         return !mean || divide_all(y, block.outer * block.inner, T(block.length));
-    };
-    void* y = PyArray_DATA(as_array(result));
-    const bool done = PyArray_TYPE(x) == NPY_FLOAT32 ? compute(static_cast<float*>(y))
-                                                     : compute(static_cast<double*>(y));
+    });
     return done ? std::move(result) : Ref();
 }
 
@@ -161,13 +156,17 @@ PyObject* expand(PyArrayObject* g, const Sizes& shape, unsigned axes, bool mean)
         (axes & 1u << i ? count : strides[i]) = axes & 1u << i ? count * shape.values[i] : place;
         place *= axes & 1u << i ? 1 : shape.values[i];
     }
-    if (!PyArray_ISCARRAY_RO(g) || PyArray_SIZE(g) != place || size == 0 || size > few) {
+    if (!PyArray_ISCARRAY_RO(g) || PyArray_SIZE(g) != place || size == 0 || size > most_folded) {
         return nullptr;
     }
     Ref result = new_array(g, shape.count, shape.values);
-    const auto fill = [&](auto* y) {
-        using T = std::remove_pointer_t<decltype(y)>;
-        const T* from = static_cast<const T*>(PyArray_DATA(g));
+    if (!result) {
+        return nullptr;
+    }
+    of_floats(g, [&](auto kind) {
+        using T = decltype(kind);
+        T* y = data_of<T>(result);
+        const T* from = data_of<T>(g);
         npy_intp at[most_axes] = {}, offset = 0;
         for (npy_intp k = 0; k < size; ++k) {
             y[k] = mean ? from[offset] / T(count) : from[offset];
@@ -180,12 +179,7 @@ PyObject* expand(PyArrayObject* g, const Sizes& shape, unsigned axes, bool mean)
                 offset -= strides[i] * shape.values[i];
             }
         }
-    };
-    if (result && PyArray_TYPE(g) == NPY_FLOAT32) {
-        fill(static_cast<float*>(PyArray_DATA(as_array(result))));
-    } else if (result) {
-        fill(static_cast<double*>(PyArray_DATA(as_array(result))));
-    }
+    });
     return result.release();
 }
 

@@ -27,8 +27,6 @@ Alike& spares_of(int type, int dimensions, npy_intp size) {
     return spare_arrays[(size + 21 * dimensions + (type == NPY_FLOAT32 ? 0 : 43)) % 64];
 }
 
-bool is_wide_float(int type) { return type == NPY_FLOAT32 || type == NPY_FLOAT64; }
-
 bool is_row_major(PyArrayObject* array) {  // also where a stride means nothing
     npy_intp stride = PyArray_ITEMSIZE(array);
     for (int i = PyArray_NDIM(array) - 1; i >= 0; --i) {
@@ -49,7 +47,7 @@ bool is_spare(PyObject* object) {
     }
     PyArrayObject* array = as_array(object);
     const auto* fields = reinterpret_cast<PyArrayObject_fields*>(object);
-    return is_wide_float(PyArray_TYPE(array)) && (PyArray_FLAGS(array) & (usual | unusual)) == usual &&
+    return is_float(array) && (PyArray_FLAGS(array) & (usual | unusual)) == usual &&
            !PyArray_BASE(array) && !fields->weakreflist && PyArray_NBYTES(array) <= most_bytes &&
            PyArray_SIZE(array) > 0 && is_row_major(array);
 }
@@ -58,7 +56,7 @@ bool is_spare(PyObject* object) {
 
 Ref new_array(PyArrayObject* like, int dimensions, const npy_intp* shape) {
     PyArray_Descr* dtype = PyArray_DESCR(like);
-    if (is_wide_float(dtype->type_num)) {
+    if (is_float_type(dtype->type_num)) {
         Alike& alike = spares_of(dtype->type_num, dimensions, PyArray_MultiplyList(shape, dimensions));
         if (alike.count) {
             PyArrayObject* spare = as_array(alike.arrays[alike.count - 1]);

@@ -192,7 +192,7 @@ PyObject* serve_cross_entropy(Door& door, const Given& given) {
         rule.mean = mean;
         return cross_entropies(rule, x, xp, gradient);
     };
-    Ref all = !xp ? Ref() : PyArray_TYPE(x) == NPY_FLOAT32 ? compute(float()) : compute(double());
+    Ref all = !xp ? Ref() : of_floats(x, compute);
     if (!all) {
         return nullptr;
     }

@@ -15,24 +15,18 @@ bool is_small(PyObject* object) {
         return false;
     }
     PyArrayObject* array = as_array(object);
-    return (PyArray_TYPE(array) == NPY_FLOAT32 || PyArray_TYPE(array) == NPY_FLOAT64) &&
-           PyArray_ISCARRAY_RO(array) && PyArray_SIZE(array) <= few;
+    return is_float(array) && PyArray_ISCARRAY_RO(array) && PyArray_SIZE(array) <= few;
 }
 
 PyObject* empty_like(PyArrayObject* array) {
     return new_array(array, PyArray_NDIM(array), PyArray_DIMS(array)).release();
 }
 
-template <class T>
-T* data(PyObject* array) {
-    return static_cast<T*>(PyArray_DATA(as_array(array)));
-}
-
 template <class T, class Function>
 void over(PyObject* result, PyObject* a, PyObject* b, Function function) {
     const npy_intp size = PyArray_SIZE(as_array(result));
-    T* y = data<T>(result);  // which may be that of an operand, but overlaps none otherwise
-    const T *x = data<T>(a), *w = data<T>(b);
+    T* y = data_of<T>(result);  // which may be that of an operand, but overlaps none otherwise
+    const T *x = data_of<T>(a), *w = data_of<T>(b);
     for (npy_intp i = 0; i < size; ++i) {
         y[i] = function(x[i], w[i]);
     }
@@ -41,8 +35,8 @@ void over(PyObject* result, PyObject* a, PyObject* b, Function function) {
 template <class T, class Function>
 void over(PyObject* result, PyObject* a, Function function) {
     const npy_intp size = PyArray_SIZE(as_array(result));
-    T* y = data<T>(result);
-    const T* x = data<T>(a);
+    T* y = data_of<T>(result);
+    const T* x = data_of<T>(a);
     for (npy_intp i = 0; i < size; ++i) {
         y[i] = function(x[i]);
     }
@@ -56,11 +50,8 @@ PyObject* of_arrays(Function function, PyObject* first, Arrays... others) {
     }
     PyObject* result = empty_like(as_array(first));
     if (result) {
-        if (PyArray_TYPE(as_array(first)) == NPY_FLOAT32) {
-            over<float>(result, first, others..., function);
-        } else {
-            over<double>(result, first, others..., function);
-        }
+        of_floats(as_array(first),
+                  [&](auto kind) { over<decltype(kind)>(result, first, others..., function); });
     }
     return result;
 }
@@ -157,7 +148,7 @@ PyObject* run_loop(FlatLoop& loop, PyObject* kernel, PyObject* x) {
         return nullptr;
     }
     Ref result(empty_like(as_array(x)));
-    void* const arrays[] = {result ? data<void>(result) : nullptr, data<void>(x)};
+    void* const arrays[] = {result ? data_of<void>(result) : nullptr, data_of<void>(x)};
     const bool done = result && loop(kernel, PyArray_TYPE(as_array(x)), arrays, PyArray_SIZE(as_array(x)));
     return done ? result.release() : nullptr;
 }
@@ -167,7 +158,7 @@ PyObject* run_loop(PyObject* ufunc, const int (&places)[2], PyObject* x) {
     PyObject* result = place < 0 ? nullptr : empty_like(as_array(x));
     if (result) {
         const auto* of = reinterpret_cast<PyUFuncObject*>(ufunc);
-        char* arrays[] = {data<char>(x), data<char>(result)};
+        char* arrays[] = {data_of<char>(x), data_of<char>(result)};
         const npy_intp size = PyArray_SIZE(as_array(x)), step = PyArray_ITEMSIZE(as_array(x));
         const npy_intp steps[] = {step, step};
         of->functions[place](arrays, &size, steps, of->data ? of->data[place] : nullptr);
@@ -203,7 +194,7 @@ bool onto(PyObject* a, PyObject* b, Function function) {
     if (!is_small(a) || !PyArray_ISWRITEABLE(as_array(a))) {
         return false;
     }
-    const auto change = [&](auto kind) {
+    return of_floats(as_array(a), [&](auto kind) {
         using T = decltype(kind);
         if (is_number(b, number)) {
             over<T>(a, a, [=](T x) { return function(x, T(number)); });
@@ -214,8 +205,7 @@ bool onto(PyObject* a, PyObject* b, Function function) {
             over<T>(a, a, b, function);
         }
         return alike;
-    };
-    return PyArray_TYPE(as_array(a)) == NPY_FLOAT32 ? change(float()) : change(double());
+    });
 }
 
 }  // namespace
@@ -244,21 +234,17 @@ PyObject* choose(PyObject* const* operands) {
     }
     PyObject* result = empty_like(as_array(array));
     if (result) {
-        const npy_bool* chosen = data<npy_bool>(condition);
-        const auto fill = [&](auto* y) {
-            using T = std::remove_pointer_t<decltype(y)>;
+        const npy_bool* chosen = data_of<npy_bool>(condition);
+        of_floats(as_array(array), [&](auto kind) {
+            using T = decltype(kind);
+            T* y = data_of<T>(result);
             const auto of = [&](int k, npy_intp i) {
-                return PyArray_CheckExact(operands[1 + k]) ? data<T>(operands[1 + k])[i] : T(numbers[k]);
+                return PyArray_CheckExact(operands[1 + k]) ? data_of<T>(operands[1 + k])[i] : T(numbers[k]);
             };
             for (npy_intp i = 0; i < PyArray_SIZE(as_array(array)); ++i) {
                 y[i] = chosen[i] ? of(0, i) : of(1, i);
             }
-        };
-        if (PyArray_TYPE(as_array(array)) == NPY_FLOAT32) {
-            fill(data<float>(result));
-        } else {
-            fill(data<double>(result));
-        }
+        });
     }
     return result;
 }
@@ -277,7 +263,7 @@ PyObject* keep_where(PyObject* condition, PyObject* g, bool wanted) {
         !PyArray_SAMESHAPE(as_array(condition), as_array(g))) {
         return nullptr;
     }
-    const npy_bool* chosen = data<npy_bool>(condition);
+    const npy_bool* chosen = data_of<npy_bool>(condition);
     return of_arrays([=](auto v) mutable { return (*chosen++ != 0) == wanted ? v : decltype(v)(0); }, g);
 }
 
@@ -303,17 +289,15 @@ bool add_row(PyObject* matrix, PyObject* row) {
         PyObject* const function[] = {add, matrix, row};
         return add && call_quietly(function, 2);
     }
-    const auto add = [&](auto* to, const auto* from) {
+    of_floats(b, [&](auto kind) {
+        using T = decltype(kind);
+        T* to = data_of<T>(y);
+        const T* from = data_of<T>(b);
         for (npy_intp i = 0; i < rows; ++i, to += columns) {
             for (npy_intp j = 0; j < columns; ++j) {
                 to[j] += from[j];
             }
         }
-    };
-    if (PyArray_TYPE(b) == NPY_FLOAT32) {
-        add(data<float>(matrix), data<float>(row));
-    } else {
-        add(data<double>(matrix), data<double>(row));
-    }
+    });
     return true;
 }

@@ -58,6 +58,27 @@ inline bool is_alike(PyArrayObject* a, PyArrayObject* b) {  // of one dtype and 
     return PyArray_DESCR(a) == PyArray_DESCR(b) && PyArray_SAMESHAPE(a, b);
 }
 
+inline bool is_float_type(int type) { return type == NPY_FLOAT32 || type == NPY_FLOAT64; }
+
+inline bool is_float(PyArrayObject* array) {  // and wide enough to compute in
+    return is_float_type(PyArray_TYPE(array));
+}
+
+// Calls the function with a number of the dtype of such an array, of which only the type counts.
+template <class Function>
+auto of_floats(PyArrayObject* array, Function function) {
+    return PyArray_TYPE(array) == NPY_FLOAT32 ? function(float()) : function(double());
+}
+
+template <class T>
+T* data_of(PyArrayObject* array) {
+    return static_cast<T*>(PyArray_DATA(array));
+}
+template <class T>
+T* data_of(PyObject* array) {
+    return data_of<T>(as_array(array));
+}
+
 // The entry of this name in a table whose last entry has none; or null.
 template <class Entry>
 const Entry* find_entry(const Entry* entry, const char* name) {
@@ -259,7 +280,7 @@ struct RuleEntry {
     const char* name;  // of the primitive
     Gradient* gradient;
 };
-extern const RuleEntry array_rules[], fold_rules[];  // array_rules.cpp, folds.cpp
+extern const RuleEntry array_rules[], fold_rules[];  // array_rules.cpp, fold_rules.cpp
 // Where the part that a node of getitem took lies in its whole's gradient, as a view of that.
 PyObject* part_for(const Node* node, PyObject* buffer);
 // Of a rule that is the name of a function in the namespace ``xp`` (see Primitive.named); null with an

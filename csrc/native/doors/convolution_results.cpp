@@ -96,8 +96,8 @@ void pack(const float* weights, const std::vector<int64_t>& of_term, int64_t row
 }  // namespace
 
 bool correlate(Loop loop, const Images& images, const Along* along, const Sizes& kernel,
-               int64_t at_once, const float* weights, const WeightStrides& strides, const float* bias, int64_t groups,
-               int64_t rows, float* result) {
+               int64_t at_once, const float* weights, const WeightStrides& strides,
+               const float* bias, int64_t groups, int64_t rows, float* result) {
     const int width = level->vector_width, places = width * tile_vectors(width);
     const int64_t channels = images.second / groups;
     Correlation of{};

@@ -321,10 +321,13 @@ PyObject* index(const Entry& entry, PyObject* const* given, Py_ssize_t count, Py
     }
     switch (count) {
         case 1:
-            return index == nullptr        ? is(entry, "least_and_most") ? name_ends(x) : nullptr
-                   : is(entry, "getitem")  ? read(entry, x, index)
-                   : options[1] != nullptr ? add_to_zeros(entry, given[0], index, options[1])
-                                           : nullptr;
+            if (index == nullptr) {
+                return is(entry, "least_and_most") ? name_ends(x) : nullptr;
+            }
+            if (options[1] != nullptr) {
+                return add_to_zeros(entry, given[0], index, options[1]);
+            }
+            return is(entry, "getitem") ? read(entry, x, index) : nullptr;
         case 2:
             return is(entry, "index_put") || is(entry, "index_add_at")
                        ? change_copy(entry, x, given[1], index)

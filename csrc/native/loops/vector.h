@@ -11,8 +11,7 @@ inline float power_of_two(float sum, int32_t more = 0) {
 }
 
 // e^x = 2^n e^r with n whole and |r| <= log(2) / 2. e^r = 1 + r (1 + r q(r)), q fitted on Chebyshev
-// nodes with a relative error of 4e-9.
-// Multiplied by a power of two, at no cost.
+// nodes with a relative error of 4e-9. All of it times a power of two, which costs nothing.
 template <int times = 1>
 struct Exponential {
     float sum;  // of n and to_whole
