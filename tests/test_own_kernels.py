@@ -792,7 +792,9 @@ def test_whole_numbers_are_drawn_as_the_refusal_says():
     with pytest.raises(ValueError, match=r"\[count\] x is int32: .*, like inputs=") as raised:
         tg.kernel.check(declared())
     inputs = eval(str(raised.value).partition("inputs=")[2])
-    assert tg.kernel.check(declared(inputs=inputs), sizes={"n": (3, 33)}, mutate=False).ok
+    report = tg.kernel.check(declared(inputs=inputs), sizes={"n": (3, 33)}, mutate=False)
+    assert report.ok, report
+    assert "no floats go in" in str(report)
 
 
 WRONG_CHECKS = [
