@@ -822,7 +822,28 @@ def test_a_check_that_ran_nothing_fails():
     assert "nothing ran" in str(report)
 
 
+COUNT = """
+__global__ void count(int* y, const int* x, int64_t n) {
+    if (const int64_t i = global_thread(); i < 2 * n) atomicAdd(&y[x[i]], 1);
+}
+"""
+
+
+def test_whole_numbers_are_drawn_as_the_refusal_says():
+    def declared(**options):
+        declare = tg.kernel(COUNT, "x[2, *n] -> y[10] = 0", name="count", blocks=2, **options)
+        return declare(lambda x: tg.bincount(x.reshape(-1), minlength=10).int())
+
+    with pytest.raises(ValueError, match=r"\[count\] x is int32: .*, like inputs=") as raised:
+        tg.kernel.check(declared())
+    inputs = eval(str(raised.value).partition("inputs=")[2])
+    report = tg.kernel.check(declared(inputs=inputs), sizes={"n": (3, 33)}, mutate=False)
+    assert report.ok, report
+    assert "no floats go in" in str(report)
+
+
 WRONG_CHECKS = [
+    (lambda: tg.kernel(SUM), TypeError, r"^kernel\(\) missing .* 'signature'"),
     (lambda: tg.kernel.check(gated), TypeError, "takes what tg.kernel makes, got function"),
     (lambda: tg.kernel.check(summary), ValueError, r"needs \['scale'\]"),
     (lambda: tg.kernel.check(tail, eps=1), ValueError, r"has no \['eps'\]"),

@@ -98,6 +98,8 @@ class _Declare:
 
         return declare
 
+    __call__.__qualname__ = "kernel"  # what errors of its arguments call it
+
     def __reduce__(self) -> str:
         return "kernel"  # by name, as functions are
 

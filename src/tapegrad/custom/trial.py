@@ -178,12 +178,15 @@ def draw(
         shape, of = kernel.signature.shape(item, sizes), actual(item.dtype, dtype)
         if item.name in draws:
             array = np.asarray(draws[item.name](counted, random)).astype(of)
-            if array.shape != shape:
+            if array.size != math.prod(shape):
                 raise ValueError(f"inputs[{item.name!r}] made shape {array.shape}, not {shape}")
+            array = array.reshape(shape)
         elif of.kind in "iu":
+            said = [s if s.isdigit() else f"sizes['{s.lstrip('*')}']" for s in item.sizes or ()]
             raise ValueError(
-                f"[{kernel.name}] {item.name} is {of}: say what it may be, like inputs={{"
-                f"{item.name!r}: lambda sizes, random: random.integers(0, 10, {shape})}}"
+                f"[{kernel.name}] {item.name} is {of}: let tg.kernel know what it may be, like "
+                f"inputs={{'{item.name}': lambda sizes, random: random.integers(0, 10, "
+                f"[{', '.join(said)}])}}"
             )
         elif of.kind == "b":
             array = random.integers(0, 2, shape).astype(bool)
