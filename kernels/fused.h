@@ -24,6 +24,12 @@ ELEMENT_FUNCTION A smaller_of(A a, A b) {
     return a != a ? a : smaller;
 }
 
+// What signbit says. (Of that itself, for many floats at once, GCC 12 can make nothing.)
+template <class A>
+ELEMENT_FUNCTION bool is_negative(A x) {
+    return copysign(1.0f, float(x)) < 0.0f;
+}
+
 ELEMENT_FUNCTION bool invert_of(bool x) { return !x; }
 template <class A>
 ELEMENT_FUNCTION A invert_of(A x) {
@@ -50,11 +56,11 @@ ELEMENT_FUNCTION A power_of(A x, A exponent) {
                                 : pow(x, exponent);
 }
 
-// Of the divisor's sign, as Python's.
+// Of the divisor's sign, as Python's. For floats.
 template <class A>
 ELEMENT_FUNCTION A remainder_of(A a, A b) {
     const A rest = fmod(a, b);
-    return rest != A(0) && (rest < A(0)) != (b < A(0)) ? rest + b : rest;
+    return rest == A(0) ? copysign(rest, b) : (rest < A(0)) != (b < A(0)) ? rest + b : rest;
 }
 
 // A float of 16 bits: every step is computed in float, and rounded.

@@ -169,6 +169,7 @@ FUNCTIONS = {
     "power": lambda x: x**2.5,
     "remainder": lambda x: x % 2,
     "clamp": lambda x: x.clamp(-1, 1),
+    "signbit": tg.signbit,
     "isnan": tg.isnan,
     "isfinite": tg.isfinite,
     "isinf": tg.isinf,
@@ -212,6 +213,10 @@ def test_functions_of_one_element_at_the_ends_of_the_range_and_between() -> None
             right = right.astype(plain.dtype)
         whole = np.isfinite(right) & np.isfinite(plain)
         np.testing.assert_array_equal(ours[~whole], plain[~whole], err_msg=name)
+        zero = whole & (plain == 0)
+        if name != "logsigmoid":  # which adds 0 and -0 in another order
+            signs = np.signbit(plain[zero])
+            np.testing.assert_array_equal(np.signbit(ours[zero]), signs, err_msg=name)
         ulp = np.spacing(np.maximum(np.abs(right[whole]), np.finfo(plain.dtype).tiny))
         error = np.abs(ours[whole].astype(float) - right[whole]) / ulp
         allowed = np.abs(plain[whole].astype(float) - right[whole]) / ulp
@@ -237,11 +242,28 @@ def change(x: Any) -> Any:
     return x * 2
 
 
+def change_viewed(x: Any) -> Any:
+    y = x + 1
+    seen = y.t()
+    y.mul_(2)
+    return seen * 1
+
+
+def change_view(x: Any) -> Any:
+    y = x + 1
+    y.view(-1).add_(1)
+    return y
+
+
 REFUSED = [
     (matmul, "matmul", "return y @ x"),
     (decide, "the value of a tensor", "if x.sum() > 0:"),
     (lambda x: x * OUTSIDE, "no argument", "x * OUTSIDE"),
     (change, "a change in place of an argument", ""),
+    (change_viewed, "a tensor with views, or of a view", "y.mul_(2)"),
+    (change_view, "a tensor with views, or of a view", "y.view(-1).add_(1)"),
+    (lambda x: x + tg.rand(3, device=x.device), "empty (in uniform)", "tg.rand"),
+    (lambda x: {"x": x}, "must return a tensor, or several, made of its arguments; got dict", ""),
     (lambda x: x[0], "indexing", "x[0]"),
     (lambda x: x.sort()[0], "argsort", "x.sort()"),
     (lambda x: tg.cat([x, x]), "concatenate", "tg.cat"),
@@ -357,6 +379,66 @@ def test_parameters_are_tensors_like_others() -> None:
     scaled(x, weight).sum().backward()
     assert len(calls) == seen
     np.testing.assert_allclose(weight.grad.numpy(), 2 * x.tanh().sum(0).numpy(), rtol=1e-6)
+
+
+@compiles
+def test_results_have_a_history_where_those_of_the_function_have_one() -> None:
+    def several(x: Any, y: Any) -> list:
+        return [x * x, y.exp(), (x * 2).detach(), (x * 3).long(), x > 0]
+
+    x, y = tg.ones(3, requires_grad=True), tg.ones(3)
+    found, plain = tg.fuse(several)(x, y), several(x, y)
+    assert type(found) is list
+    assert [t.requires_grad for t in found] == [t.requires_grad for t in plain]
+    for results in (found, plain):
+        total = results[0].sum() + results[1].sum()
+        (first,) = tg.autograd.grad(total, x, create_graph=True)
+        assert tg.autograd.grad(first.sum(), x)[0].tolist() == [2, 2, 2]
+
+
+@compiles
+def test_equal_numbers_of_another_type_or_sign_are_others() -> None:
+    scale = tg.fuse(lambda x, by: x * by[0])
+    x = tg.tensor([1, 2])
+    for by in (2, 2.0, True):
+        assert scale(x, (by,)).dtype == (x * by).dtype
+    divide = tg.fuse(lambda x, y: x / (x * y))
+    for zero in (0.0, -0.0, np.float64(0.0), np.float64(-0.0)):
+        assert divide(tg.ones(1), zero).item() == 1 / np.copysign(0.0, zero)
+
+
+@compiles
+def test_clamp_keeps_the_dtype() -> None:
+    for dtype in (tg.int32, tg.bfloat16):
+        x = tg.tensor([-3, 0, 3], dtype=dtype)
+        assert tg.fuse(lambda x: x.clamp(-1.0, 1.0))(x).dtype == F.hardtanh(x).dtype == dtype
+
+
+@compiles
+def test_the_default_dtype_and_autocast_are_those_of_the_call() -> None:
+    thirds = tg.fuse(lambda x: x / 3)
+    x = tg.tensor([1])
+    assert thirds(x).dtype == tg.float32
+    tg.set_default_dtype(tg.float64)
+    try:
+        assert thirds(x).dtype == tg.float64
+    finally:
+        tg.set_default_dtype(tg.float32)
+
+    def square(x: Any) -> Any:
+        return F.mse_loss(x, x * 2)
+
+    h = tg.ones(3, dtype=tg.float16, requires_grad=True)
+    f = tg.fuse(square)
+    assert f(h).dtype == tg.float16
+    with tg.autocast("cpu"):
+        y, plain = f(h), square(h)
+    assert y.dtype == plain.dtype == tg.float32
+    for total in (y, plain):  # outside of the region
+        (first,) = tg.autograd.grad(total, h, create_graph=True)
+        (second,) = tg.autograd.grad(first.float().sum(), h)
+        np.testing.assert_allclose(first.tolist(), [2 / 3] * 3, rtol=1e-3)
+        np.testing.assert_allclose(second.tolist(), [2 / 3] * 3, rtol=1e-3)
 
 
 @compiles

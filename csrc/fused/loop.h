@@ -59,13 +59,16 @@ inline float log1p(float x) {
     const float above = 1.0f + x, lost = x - (above - 1.0f);
     const int32_t n = exponent(above);
     const float m = __builtin_bit_cast(float, __builtin_bit_cast(int32_t, above) - n * (1 << 23));
-    const float scale = power_of_two(0.0f, n < 126 ? 127 - n : 1);  // 2^-n
+    const float scale = power_of_two(to_whole, n < 126 ? -n : -126);
     const float log = log_of_parts(float(n), m - 1.0f + lost * scale);
     return x == 0.0f ? x : outside_logarithm(above, log);
 }
 
-// Near.h's is for up to 88.
-inline float expm1_of_any(float x) { return x > 88.0f ? exp(x) : expm1(x); }
+// Near.h's is for up to 88, and has one zero.
+inline float expm1_of_any(float x) {
+    const float near = x == 0.0f ? x : expm1(x);
+    return x > 88.0f ? exp(x) : near;
+}
 }  // namespace of_float
 
 using std::acos, std::acosh, std::asin, std::asinh, std::atan, std::atan2, std::atanh, std::ceil,

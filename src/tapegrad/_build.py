@@ -487,7 +487,8 @@ def build_loop(text: str, name: str, level: str) -> Path:
         with replacing(source) as temporary:
             temporary.write_text(text, encoding="utf-8")
     flags = (*cxx.command, *CXX_FLAGS, *LOOP_FLAGS, *level_flags(level), "-ffp-contract=fast")
-    headers = [*root.glob("csrc/fused/*.h"), *root.glob("csrc/native/loops/*.h")]
+    folders = ("csrc/fused", "csrc/native/loops", "kernels")
+    headers = [header for folder in folders for header in root.glob(f"{folder}/*.h")]
     units = _units([(source, (*flags, f"-I{root}"))], _hash_files(root, headers), cxx)
     link = (*flags, "-shared")
     plan = Plan("loop", cxx, level, units[0].key, units, link, _hash_text(units[0].key, *link))

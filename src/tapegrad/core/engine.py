@@ -358,10 +358,14 @@ def _through_plain(node: Node, g: Tensor, saved: list, edges: tuple, arrive: Cal
     parameters = dict(zip(names, saved[count + 1 : count + 1 + len(names)], strict=True))
     y = primitive.plain(*inputs, **parameters)  # type: ignore[misc]
     aliases = {t._node: edge for t, edge in zip(inputs, edges, strict=True) if edge is not None}
-    roots, seeds = [y], [g]
-    if primitive.results > 1:
-        arrived = [i for i, gradient in enumerate(g) if gradient is not None]
-        roots, seeds = [y[i] for i in arrived], [g[i] for i in arrived]
+    results = zip(y, g, strict=True) if primitive.results > 1 else [(y, g)]
+    # (Not all results need depend on an input with a history.)
+    arrived = [
+        (t, gradient) for t, gradient in results if gradient is not None and t._node is not None
+    ]
+    if not arrived:
+        return
+    roots, seeds = zip(*arrived, strict=True)
     found, _ = run_backward(
         roots, seeds, targets=set(aliases), retain_graph=True, create_graph=True
     )

@@ -102,7 +102,7 @@ _COMPARISONS = {
     "isnan": "{0} != {0}",
     "isinf": "is_infinite({0})",
     "isfinite": "is_finite({0})",
-    "signbit": "signbit({0})",
+    "signbit": "is_negative({0})",
 }
 
 

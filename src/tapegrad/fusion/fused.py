@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.amp.regions import regions, within
 from tapegrad.autograd import grad
 from tapegrad.core.caller import compile_caller
 from tapegrad.core.devices import Device, bodies
-from tapegrad.core.modes import enable_grad, no_grad
+from tapegrad.core.dtypes import get_default_dtype
+from tapegrad.core.modes import enable_grad, no_grad, recording
 from tapegrad.core.primitive import Primitive
 from tapegrad.core.tensor import Tensor, wrap
 
@@ -70,7 +72,7 @@ class Fused:
     def __get__(self, instance: Any, owner: type) -> Any:
         return self if instance is None else _Method(self, instance)
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, /, *args: Any, **options: Any) -> Any:
         tensors = [a for a in (*args, *options.values()) if isinstance(a, Tensor)]
         if not tensors or isinstance(tensors[0]._device, TracingDevice) or _is_rare(tensors):
             return self._function(*args, **options)
@@ -78,18 +80,26 @@ class Fused:
         if not plan.runs:
             return self._function(*args, **options)
         made = self._caller(len(tensors), len(plan.results))(*tensors, plan=plan)
-        return made if len(plan.results) == 1 and not plan.is_tuple else tuple(_listed(made))
+        needs = tuple([t._node is not None for t in tensors])
+        recorded = plan.recorded(needs) if True in needs and recording.get() else ()
+        if plan.kind is None and False not in recorded:
+            return made
+        results = _listed(made)
+        if False in recorded:
+            results = [t if r else t.detach() for t, r in zip(results, recorded, strict=True)]
+        return results[0] if plan.kind is None else plan.kind(results)
 
     def plan(self, args: tuple, options: dict, tensors: list[Tensor]) -> Plan:
         """What was made of the function for arguments like these, ``tensors`` those among them."""
         try:
-            key = tuple(_key(a) for a in (*args, *options.values())), *options
+            kinds = tuple(_key(a) for a in (*args, *options.values()))
+            key = kinds, *options, get_default_dtype(), *regions.get().active.items()
             plan = self._plans.get(key)
         except TypeError:
-            kinds = [type(a).__name__ for a in (*args, *options.values())]
+            names = [type(a).__name__ for a in (*args, *options.values())]
             raise CannotFuse(
                 f"[fuse] arguments of {self.__name__} must be tensors or values that can be "
-                f"compared (hashable), got {', '.join(kinds)}"
+                f"compared (hashable), got {', '.join(names)}"
             ) from None
         if plan is None:
             device = tensors[0]._device
@@ -118,7 +128,8 @@ class Fused:
             return tuple(made) if results > 1 else made[0]
 
         def plain(*tensors: Tensor, plan: Plan) -> Any:
-            return plan.call(tensors)
+            made = plan.call(tensors)
+            return made if results > 1 else _listed(made)[0]
 
         def gradient(xp: Any, g: Any, needs: Any, plan: Plan, arrays: tuple) -> Sequence[Any]:
             return plan.backward(arrays, g if results > 1 else [g], needs)
@@ -139,7 +150,7 @@ class _Method:
     def __init__(self, fused: Fused, instance: Any):
         self._fused, self._instance = fused, instance
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, /, *args: Any, **options: Any) -> Any:
         return self._fused(self._instance, *args, **options)
 
 
@@ -148,10 +159,15 @@ def _is_rare(tensors: list[Tensor]) -> bool:
 
 
 def _key(argument: Any) -> Any:
+    """What one plan is for. Numbers are told apart by their types and signs, too: 2, 2.0 and True
+    are equal, and so are 0.0 and -0.0."""
     if isinstance(argument, Tensor):
         return argument._array.shape, argument._array.dtype, argument._device
+    if isinstance(argument, tuple):
+        return type(argument), *map(_key, argument)
     hash(argument)
-    return type(argument), argument
+    zero = isinstance(argument, (float, complex, np.number)) and argument == 0
+    return type(argument), repr(argument) if zero else argument
 
 
 def _listed(made: Any) -> Sequence[Any]:
@@ -172,10 +188,12 @@ class Plan:
         self._device: Device = tensors[0]._device
         self._shapes = [(t._array.shape, t._array.dtype) for t in tensors]
         self._backward: dict[Any, Computation] = {}
+        self._recorded: dict[tuple[bool, ...], list[bool]] = {}
+        self._regions = regions.get()
         inputs, tracing = self._inputs()
         with no_grad():
             made = self._trace([wrap(x, tracing) for x in inputs])
-        self.is_tuple = isinstance(made, (tuple, list))
+        self.kind = list if isinstance(made, list) else tuple if isinstance(made, tuple) else None
         self.results = [self._result(t) for t in _listed(made)]
         self.forward = self._computation([t.step for t in self.results], inputs)
         self.runs = self.forward.runs
@@ -185,11 +203,21 @@ class Plan:
             )
 
     def call(self, tensors: Sequence[Tensor]) -> Any:
-        """The function, with other tensors in the places of those it was made for."""
+        """The function, with other tensors in the places of those it was made for, and in the
+        regions of autocast in which it was first called."""
         given = iter(tensors)
         values = [next(given) if a is None else a[0] for a in self._arguments]
         options = dict(zip(self._options, values[self._positional :], strict=True))
-        return self._function(*values[: self._positional], **options)
+        with within(self._regions):
+            return self._function(*values[: self._positional], **options)
+
+    def recorded(self, needs: tuple[bool, ...]) -> list[bool]:
+        """Which of the results have a history, where these inputs have one."""
+        known = self._recorded.get(needs)
+        if known is None:
+            made = self._record(needs)[-1]
+            known = self._recorded[needs] = [t.requires_grad for t in made]
+        return known
 
     def backward(self, arrays: Sequence[Any], g: Sequence[Any], needs: Sequence[bool]) -> tuple:
         """The gradients of the inputs that need one, from those of the results; or None."""
@@ -241,21 +269,25 @@ class Plan:
             )
         return t._array
 
-    def _trace_backward(self, needs: tuple[bool, ...], arrived: tuple[bool, ...]) -> Computation:
+    def _record(self, needs: tuple[bool, ...]) -> tuple[list[Traced], list[Tensor], Sequence]:
+        """The arrays of inputs, the tensors around them, and what is made of them on the tape."""
         inputs, tracing = self._inputs()
         tensors = [wrap(x, tracing) for x in inputs]
         for t, wanted in zip(tensors, needs, strict=True):
             if wanted:
                 t.requires_grad_(True)
         with enable_grad():
-            made = _listed(self._trace(tensors))
+            return inputs, tensors, _listed(self._trace(tensors))
+
+    def _trace_backward(self, needs: tuple[bool, ...], arrived: tuple[bool, ...]) -> Computation:
+        inputs, tensors, made = self._record(needs)
         roots, seeds = [], []
         for y, there in zip(made, arrived, strict=True):
             if there:
                 seed = Traced("input", (), y._array.dtype, y._array.axes)
                 seeds.append(seed)
                 if y.requires_grad:
-                    roots.append((y, wrap(seed, tracing)))
+                    roots.append((y, wrap(seed, tensors[0]._device)))
         asked = [t for t in tensors if t.requires_grad]
         found: Sequence[Tensor | None] = [None] * len(asked)
         if roots:

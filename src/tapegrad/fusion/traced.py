@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -113,6 +114,7 @@ class Traced:
 
     def _begin(self, step: Step) -> None:
         self.step, self._address = step, next(_addresses) * 2**40
+        self._memory = [ref(self)]  # all arrays that lie there
 
     # ---- what arrays have
 
@@ -148,8 +150,8 @@ class Traced:
 
     @property
     def data(self) -> SimpleNamespace:
-        """Whose memory it is, and where: its own, also of views, which change with nothing else."""
-        return SimpleNamespace(mem=self, ptr=self._address)
+        """Whose memory it is, which an array has in common with its views, and where."""
+        return SimpleNamespace(mem=self._memory, ptr=self._address)
 
     base = None
     flags = SimpleNamespace(writeable=True, c_contiguous=True)
@@ -169,7 +171,10 @@ class Traced:
         return Traced("cast", (self,), dtype, self.axes)
 
     def change(self, value: Any) -> Traced:
-        """Let the array be ``value`` from now on, in its own shape and dtype."""
+        """Let the array be ``value`` from now on, in its own shape and dtype. Raises Unfusable
+        where others that are in use would have to change with it."""
+        if any(other is not self for one in self._memory if (other := one()) is not None):
+            raise Unfusable("a change in place of a tensor with views, or of a view")
         value = constant(value)
         if value.shape != self.shape:
             value = broadcast(value, self.shape)
@@ -341,12 +346,12 @@ def _merged(operands: Sequence[Any]) -> list[Dimension]:
     return merged
 
 
-def applied(name: str, *given: Any) -> Traced:
+def applied(name: str, *given: Any, **options: Any) -> Traced:
     """The function of this name (NumPy's names), element by element."""
     name = "absolute" if name == "abs" else name
     function = FUNCTIONS.get(name)
-    if function is None:
-        raise Unfusable(name)
+    if function is None or options:
+        raise Unfusable(" with ".join([name, *options][:2]) if function else name)
     operands = tuple(map(constant, given))
     dtype = function.dtype(*[v.dtype if isinstance(v, Traced) else v for v in operands])
     return Traced(name, operands, dtype, _merged(operands))
@@ -371,7 +376,12 @@ def reduced(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
 
 def seen(x: Traced, axes: Sequence[Dimension]) -> Traced:
     """The same numbers, their dimensions in another order, or others of size 1 among them."""
-    return x if tuple(axes) == x.axes else Traced("view", (x,), x.dtype, axes)
+    if tuple(axes) == x.axes:
+        return x
+    view = Traced("view", (x,), x.dtype, axes)
+    x._memory.append(view._memory.pop())
+    view._memory, view._address = x._memory, x._address
+    return view
 
 
 def reshaped(x: Traced, shape: tuple[int, ...]) -> Traced:
@@ -471,7 +481,7 @@ _PRIMITIVES: dict[str, Callable] = {
     "cast": lambda x, *, dtype: x.astype(dtype),
     "reshape": lambda x, *, shape: reshaped(x, shape),
     "broadcast_to": lambda x, *, shape: broadcast(x, shape),
-    "clip": lambda x, *, low, high: _clipped(x, low, high),
+    "clip": lambda x, *, low, high: _clipped(x, low, high).astype(x.dtype),
     "erf": partial(applied, "erf"),
     "vector_norm": _vector_norm,
     "zeros": lambda shape, dtype: _full(shape, 0, dtype),
