@@ -32,7 +32,7 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
 
         >>> swiglu = tg.kernel.elementwise("a * b / (1 + exp(-a))")
         >>> swiglu(tg.ones(2), tg.tensor([1.0, 2.0]))
-        tensor([0.7311, 1.4621])
+        tensor([0.7311, 1.4621], shape=(2,))
     """
     if not name.isidentifier():
         raise ValueError(f"name={name!r} must be a name, as it is that of a function")
