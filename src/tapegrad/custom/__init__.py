@@ -15,16 +15,16 @@ How it is made, from the outside in:
                join everything: a parameter ``b`` of the CUDA function is the input ``b``, ``n`` the
                size, ``eps`` the body's keyword argument, ``dy`` the gradient of ``y`` and ``db``
                that of ``b``. dtypes are not declared again: the CUDA parameters have them.
-``source``     the file or string, and its functions' parameters, read as text: what is declared
-               wrongly is refused at once, and compiling waits until it is needed.
 ``launch``     one function of the source: its arguments in order, its grid.
-``unit``       compiles the source together with a launcher that was written for it, for one dtype
-               at a time, and has the extension of the device load it (kernels/unit.h). The launcher
-               stands in the same list as the package's own, and is called by the same
-               ``core.kernels.launch``.
+``units``      (a room of its own) reads the source as text, so that what is declared wrongly is
+               refused at once, and compiles it when it is needed: together with a launcher that was
+               written for it, for one dtype at a time. The extension of the device loads it
+               (kernels/unit.h). The launcher stands in the same list as the package's own, and is
+               called by the same ``core.kernels.launch``.
 ``declared``   the primitive: its body, its rule, and by ``core.kernels.kernel`` the override that
                launches. Nothing here is done in another way than the package's operations do it.
-``elements``   a kernel, its gradient and its body out of one expression.
+``elements``   an expression of elements as a function of tensors (``expression``), which is fused.
+``checkable``  what a check asks of both.
 ``checking``   the proof that a kernel is right.
 """
 

@@ -28,11 +28,11 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
     It is the same as ``tapegrad.fuse`` of the function that you would write with tensors: inputs
     are broadcast, and one kernel computes the values, one the gradients; but floats of 16 bits are
     computed in float32 and rounded once. Raises SyntaxError or ValueError for what is no such
-    expression; the function raises TypeError for tensors of other kinds than floats.
+    expression; the function raises TypeError for what is no tensor of floats.
 
         >>> swiglu = tg.kernel.elementwise("a * b / (1 + exp(-a))")
         >>> swiglu(tg.ones(2), tg.tensor([1.0, 2.0]))
-        tensor([0.7311, 1.4621])
+        tensor([0.7311, 1.4621], shape=(2,))
     """
     if not name.isidentifier():
         raise ValueError(f"name={name!r} must be a name, as it is that of a function")
@@ -52,8 +52,8 @@ class Elementwise(Fused, Checkable):
         result = next(r for r in ("y", "out", "result_") if not own & {r, f"d{r}"})
         arrays = ", ".join(f"{i}[*n]" for i in inputs)
         self.signature = Signature(f"{arrays} -> {result}[*n]")
-        self.forward: _Way = _Forward(self)
-        self.backward: _Way = _Backward(self)
+        self.forward: _Way = _Way(self, backward=False)
+        self.backward: _Way = _Way(self, backward=True)
 
     def __reduce__(self) -> str:
         return self.body.__qualname__  # by name, as functions are
@@ -85,10 +85,15 @@ class _Units:
 class _Way(Launching):
     """The kernel that was fused for the values, or for the gradients, launched on given arrays."""
 
-    def __init__(
-        self, fused: Elementwise, name: str, inputs: Sequence[Item], results: Sequence[Item]
-    ):
-        self.fused, self.function = fused, Function(name, "T", True, (), "")
+    def __init__(self, fused: Elementwise, backward: bool):
+        self.fused, self.is_backward = fused, backward
+        signature, name = fused.signature, fused.name
+        inputs, results = [*signature.inputs], [*signature.results]
+        if backward:
+            name = f"{name}_backward"
+            arrived = [Item(f"d{i.name}", i.sizes) for i in results]
+            inputs, results = inputs + arrived, [Item(f"d{i.name}", i.sizes) for i in inputs]
+        self.function = Function(name, "T", True, (), "")
         self.inputs = [Item(i.name, i.sizes, "T") for i in inputs]
         self.results = [Item(r.name, r.sizes, "T") for r in results]
 
@@ -96,7 +101,10 @@ class _Way(Launching):
         self, device: Device, arrays: Sequence[Any], numbers: Mapping[str, Any]
     ) -> Computation:
         """What computes the results for inputs like these; those of the function come first."""
-        raise NotImplementedError
+        count = len(self.fused.signature.inputs)
+        tensors = [wrap(a, device) for a in arrays[:count]]
+        plan = self.fused.plan(tuple(tensors), dict(numbers), tensors)
+        return plan.backward_for([True] * count, [True]) if self.is_backward else plan.forward
 
     def __call__(
         self,
@@ -122,7 +130,6 @@ class _Way(Launching):
         wanted = computation.wanted or [True]
         made = [name for name, is_made in zip(names, wanted, strict=True) if is_made]
         of_steps = {id(s): n for s, n in zip(computation.steps[::-1], made[::-1], strict=True)}
-
         launched = computation.run
 
         def run(given: Sequence[Any]) -> list:
@@ -135,33 +142,3 @@ class _Way(Launching):
         found = computation(given, run if launched else None)
         zeros = {n: make(n, shape, dtype, True) for n in names if n not in made}
         return zeros | dict(zip(made, found, strict=True))
-
-
-class _Forward(_Way):
-    def __init__(self, fused: Elementwise):
-        signature = fused.signature
-        super().__init__(fused, fused.name, signature.inputs, signature.results)
-
-    def computation(
-        self, device: Device, arrays: Sequence[Any], numbers: Mapping[str, Any]
-    ) -> Computation:
-        tensors = [wrap(a, device) for a in arrays]
-        return self.fused.plan(tuple(tensors), dict(numbers), tensors).forward
-
-
-class _Backward(_Way):
-    def __init__(self, fused: Elementwise):
-        signature = fused.signature
-        arrived, made = (
-            [Item(f"d{i.name}", i.sizes) for i in items]
-            for items in (signature.results, signature.inputs)
-        )
-        super().__init__(fused, f"{fused.name}_backward", [*signature.inputs, *arrived], made)
-
-    def computation(
-        self, device: Device, arrays: Sequence[Any], numbers: Mapping[str, Any]
-    ) -> Computation:
-        count = len(self.results)
-        tensors = [wrap(a, device) for a in arrays[:count]]
-        plan = self.fused.plan(tuple(tensors), dict(numbers), tensors)
-        return plan.backward_for([True] * count, [True])

@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from numbers import Real
 from typing import Any
 
 from tapegrad.core.dtypes import is_low_precision, promote_types
@@ -76,9 +77,12 @@ class Expression:
 
         def compute(given: dict[str, Any]) -> Any:
             tensors = {n: v for n, v in given.items() if isinstance(v, Tensor)}
-            for n, t in tensors.items():
-                if not t.is_floating_point():
-                    raise TypeError(f"[{name}] {n} is {t.dtype}: convert with .float()")
+            for n, value in given.items():
+                if n not in tensors and (n in self.inputs or not isinstance(value, Real)):
+                    wanted = "Tensor" if n in self.inputs else "number"
+                    raise TypeError(f"[{name}] {n} must be a {wanted}, got {type(value).__name__}")
+                if n in tensors and not value.is_floating_point():
+                    raise TypeError(f"[{name}] {n} is {value.dtype}: convert with .float()")
             dtype = reduce(promote_types, [t.dtype for t in tensors.values()])
             if not is_low_precision(dtype):
                 return self._value({**CONSTANTS, **given})

@@ -141,7 +141,9 @@ class Fused:
         rule = eval(source, {"f": gradient})
         bodies[key] = body
         declared = Primitive(key, names, ["plan"], vjp_all=rule, plain=plain, results=results)
-        return compile_caller(declared)
+        apply = compile_caller(declared)
+        declared.name = self.__name__  # what the tape shows
+        return apply
 
 
 class _Method:
