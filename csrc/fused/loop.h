@@ -59,7 +59,7 @@ inline float log1p(float x) {
     const float above = 1.0f + x, lost = x - (above - 1.0f);
     const int32_t n = exponent(above);
     const float m = __builtin_bit_cast(float, __builtin_bit_cast(int32_t, above) - n * (1 << 23));
-    const float scale = power_of_two(n < 126 ? -n : -126);
+    const float scale = power_of_two(to_whole, n < 126 ? -n : -126);
     const float log = log_of_parts(float(n), m - 1.0f + lost * scale);
     return x == 0.0f ? x : outside_logarithm(above, log);
 }
