@@ -216,10 +216,8 @@ class _Check:
         """Of the whole function, by differences, and of its gradient."""
         kernel = self.kernel
         dtype = self._wide()
-        for items, where in (
-            (kernel.forward.inputs, "go in"),
-            (kernel.forward.results, "come out"),
-        ):
+        ends = (kernel.forward.inputs, "go in"), (kernel.forward.results, "come out")
+        for items, where in ends:
             if not any(i.dtype in ("T", "acc", *FLOATS) for i in items):
                 self.report.add("second gradient", None, f"there is none, as no floats {where}")
                 return
