@@ -143,8 +143,15 @@ class Placed:
 # ---- running a call ----
 
 
-def launched(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call,
-             place: Any, where: str) -> list[Placed]:  # fmt: skip
+def launched(
+    library: Any,
+    memory: Any,
+    entry: Row,
+    dtype: str | None,
+    call: table.Call,
+    place: Any,
+    where: str,
+) -> list[Placed]:
     """Run one call; returns its arrays."""
     placed: list[Placed] = []
     watched = contextlib.ExitStack()
@@ -175,8 +182,15 @@ def launched(library: Any, memory: Any, entry: Row, dtype: str | None, call: tab
     return placed
 
 
-def run(library: Any, memory: Any, entry: Row, dtype: str | None, call: table.Call, place: Any,
-        where: str) -> list[bytes]:  # fmt: skip
+def run(
+    library: Any,
+    memory: Any,
+    entry: Row,
+    dtype: str | None,
+    call: table.Call,
+    place: Any,
+    where: str,
+) -> list[bytes]:
     """Run one call; returns the bytes of its outputs, after checking them."""
     results = []
     arrays = launched(library, memory, entry, dtype, call, place, where)

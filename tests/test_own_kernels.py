@@ -686,7 +686,12 @@ __global__ void g(float* dx, const float* dy, int64_t n) {
 
 # what is changed in SUM: the finding that says so, and how
 BROKEN = {
-    "a missing barrier": ("__syncthreads();\n    for", "for", "accesses", "race on byte"),
+    "a missing barrier": (
+        "__syncthreads();\n    for",
+        "for",
+        "accesses",
+        r"race on byte [\s\S]* it at <kernel f>:\d+",
+    ),
     "a wrong bound": (
         "i < n; i += 64) {\n        sum",
         "i <= n; i += 64) {\n        sum",

@@ -647,7 +647,9 @@ def test_a_backward_pass_is_shown_step_by_step(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sent, lines[to].gradient)
     steps.save(tmp_path / "steps.html")
     page = (tmp_path / "steps.html").read_text(encoding="utf-8")
-    assert page.count('class="step"') == len(steps.lines) * 2
+    assert page.count('<div class="step"') == len(steps.lines) * 2
+    assert not re.search(r"<p\b(?:(?!</p>).)*<(?:pre|ul|div|table)", page, re.DOTALL)  # ends a <p>
+    assert steps.lines[-1].value == loss.item()
     assert "http" not in page
     assert "srcdoc" in steps._repr_html_()
     with pytest.raises(ValueError, match=r"ends in \.html"):

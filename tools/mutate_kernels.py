@@ -136,9 +136,13 @@ def verdict(folder: Path, extension: Path, number: int, file: Path, by_checks: b
     environ = {**os.environ, "PYTHONPATH": str(folder / "src"), "TAPEGRAD_NATIVE": "off"}
     try:
         done = subprocess.run(
-            [sys.executable, "-c", TEST, str(extension), *test], cwd=folder,
-            env={**environ, "MUTANT": str(number)}, capture_output=True, text=True, timeout=SECONDS,
-        )  # fmt: skip
+            [sys.executable, "-c", TEST, str(extension), *test],
+            cwd=folder,
+            env={**environ, "MUTANT": str(number)},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
     except subprocess.TimeoutExpired:
         return "killed (by the clock)"
     if done.returncode == 0:

@@ -8,11 +8,9 @@
 
 namespace {
 
-const DoorEntry* const all_doors[] = {view_doors, reduction_doors, join_doors, product_doors,
-                                      choice_doors, pass_doors,      row_doors,  extreme_doors,
-                                      in_place_doors, creation_doors, copy_doors,
-                                      fold_doors, chunk_doors,     order_doors,
-                                      arranged_doors};
+#define AND(list) list,
+const DoorEntry* const all_doors[] = {DOOR_LISTS(AND)};
+#undef AND
 
 const DoorEntry* find_door(const char* name) {
     for (const DoorEntry* entry : all_doors) {

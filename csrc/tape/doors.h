@@ -56,10 +56,13 @@ struct DoorEntry {
     const char* used[most_used];  // primitives
 };
 
-extern const DoorEntry view_doors[], reduction_doors[], join_doors[], product_doors[], choice_doors[],
-    pass_doors[], row_doors[], extreme_doors[], in_place_doors[],
-    creation_doors[], copy_doors[], fold_doors[], chunk_doors[], order_doors[],
-    arranged_doors[];
+#define DOOR_LISTS(each)                                                                         \
+    each(arranged_doors) each(choice_doors) each(chunk_doors) each(copy_doors) each(creation_doors) \
+    each(extreme_doors) each(fold_doors) each(in_place_doors) each(join_doors) each(order_doors) \
+    each(pass_doors) each(product_doors) each(reduction_doors) each(row_doors) each(view_doors)
+#define DECLARE(list) extern const DoorEntry list[];
+DOOR_LISTS(DECLARE)
+#undef DECLARE
 
 PyTypeObject* door_type();
 PyObject* list_doors();  // name -> the names of the primitives that it uses

@@ -116,7 +116,8 @@ PyObject* serve_function(Door& door, const Given& given, bool reads_values) {
         return nullptr;
     }
     PyObject* const tensor = given.values[0];
-    PyObject* const op = door.dict ? PyDict_GetItemWithError(door.dict, names.name) : nullptr;
+    static PyObject* const name = PyUnicode_InternFromString("__name__");
+    PyObject* const op = door.dict && name ? PyDict_GetItemWithError(door.dict, name) : nullptr;
     Ref before = snapshot(tensor, reads_values && is_recorded(given));
     if (!op || !before) {
         return nullptr;

@@ -99,7 +99,7 @@ PyObject* enter(PyObject* self, PyObject*) {
     }
     Mode wanted = now, left_for = now;
     if (!ask(self, names.enabled, wanted.recording) || !ask(self, names.infers, wanted.infers) ||
-        !ask(self, names.at_first, left_for.recording)) {
+        !ask(self, names._at_first, left_for.recording)) {
         return nullptr;
     }
     try {

@@ -4,6 +4,8 @@
 
 #include <structmember.h>
 
+#include <iterator>
+
 Engine engine;
 Names names;
 
@@ -22,49 +24,66 @@ bool find_slot(PyTypeObject* type, const char* name, Py_ssize_t& offset) {
     return true;
 }
 
-bool is_a(PyObject* type, PyTypeObject* fields) {
-    if (PyType_Check(type) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type), fields)) {
+bool is_a(PyTypeObject* type, PyTypeObject* fields) {
+    if (PyType_IsSubtype(type, fields)) {
         return true;
     }
-    PyErr_Format(PyExc_TypeError, "%R does not derive from %s", type, fields->tp_name);
+    PyErr_Format(PyExc_TypeError, "%s does not derive from %s", type->tp_name, fields->tp_name);
     return false;
+}
+
+// What a struct has under a name.
+template <class T>
+struct Named {
+    const char* name;
+    T& place;
+};
+
+// The option of this name, borrowed; null with an error.
+PyObject* find_option(PyObject* options, const char* name) {
+    PyObject* found = options ? PyDict_GetItemString(options, name) : nullptr;
+    if (!found) {
+        PyErr_Format(PyExc_TypeError, "configure() is called without %s", name);
+    }
+    return found;
 }
 
 // configure(tensor=Tensor, node=Node, ...): once, when the engine is imported.
 PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
-    static const char* words[] = {
-        "tensor",      "node",        "leaf",         "storage",       "alias",     "result_of",
-        "fitted",      "wide_sum",    "rounded",      "run_hooks",     "with_posthooks",
-        "freed",       "check",       "collect_result", "add_into",    "shares",
-        "settle",      "deliver",
-        "error_state", "usual_state", "first_filter", "warnings",      "serials",   nullptr};
     Engine given = {};
-    PyObject *tensor, *node, *leaf, *storage, *alias;
-    PyObject** others[] = {&given.result_of, &given.fitted,      &given.wide_sum,       &given.rounded,
-                           &given.run_hooks, &given.with_posthooks, &given.freed,       &given.check,
-                           &given.collect_result, &given.add_into, &given.shares, &given.settle, &given.deliver,
-                           &given.error_state, &given.usual_state, &given.first_filter, &given.warnings,
-                           &given.serials};
-    if (!PyArg_ParseTupleAndKeywords(args, options, "$O!O!O!O!O!OOOOOOOOOOOOOOOOOO", const_cast<char**>(words),
-                                     &PyType_Type, &tensor, &PyType_Type, &node, &PyType_Type, &leaf,
-                                     &PyType_Type, &storage, &PyType_Type, &alias, others[0], others[1],
-                                     others[2], others[3], others[4], others[5], others[6], others[7],
-                                     others[8], others[9], others[10], others[11], others[12], others[13],
-                                     others[14], others[15], others[16], others[17])) {
-        return nullptr;
+#define NAMED(name) {#name, given.name},
+#define NAMED_SLOT(name) {#name, given.leaf_##name},
+    const Named<PyTypeObject*> classes[] = {ENGINE_CLASSES(NAMED)};
+    const Named<PyObject*> objects[] = {ENGINE_OBJECTS(NAMED)};
+    const Named<Py_ssize_t> slots[] = {LEAF_SLOTS(NAMED_SLOT)};
+#undef NAMED
+#undef NAMED_SLOT
+    for (const auto& each : classes) {
+        PyObject* found = find_option(options, each.name);
+        if (!found) {
+            return nullptr;
+        }
+        if (!PyType_Check(found)) {
+            return PyErr_Format(PyExc_TypeError, "%s is a class, not %R", each.name, found);
+        }
+        each.place = reinterpret_cast<PyTypeObject*>(found);
     }
-    given.tensor = reinterpret_cast<PyTypeObject*>(tensor);
-    given.node = reinterpret_cast<PyTypeObject*>(node);
-    given.leaf = reinterpret_cast<PyTypeObject*>(leaf);
-    given.storage = reinterpret_cast<PyTypeObject*>(storage);
-    given.alias = reinterpret_cast<PyTypeObject*>(alias);
-    if (!is_a(tensor, tensor_fields()) || !is_a(node, node_fields()) || !is_a(storage, storage_fields()) ||
-        !find_slot(given.leaf, "shape", given.leaf_shape) || !find_slot(given.leaf, "dtype", given.leaf_dtype) ||
-        !find_slot(given.leaf, "device", given.leaf_device) ||
-        !find_slot(given.leaf, "tensor", given.leaf_tensor) ||
-        !find_slot(given.leaf, "hooks", given.leaf_hooks) ||
-        !find_slot(given.leaf, "later_hooks", given.leaf_later_hooks) ||
-        !find_slot(given.leaf, "aside", given.leaf_aside)) {
+    for (const auto& each : objects) {
+        each.place = find_option(options, each.name);
+        if (!each.place) {
+            return nullptr;
+        }
+    }
+    if (PyTuple_GET_SIZE(args) || PyDict_GET_SIZE(options) != Py_ssize_t(std::size(classes) + std::size(objects))) {
+        return PyErr_Format(PyExc_TypeError, "configure() is called with more than it knows: %R", options);
+    }
+    for (const auto& each : slots) {
+        if (!find_slot(given.leaf, each.name, each.place)) {
+            return nullptr;
+        }
+    }
+    if (!is_a(given.tensor, tensor_fields()) || !is_a(given.node, node_fields()) ||
+        !is_a(given.storage, storage_fields())) {
         return nullptr;
     }
     if (!PyList_Check(given.first_filter) || PyList_GET_SIZE(given.first_filter) != 1 ||
@@ -72,11 +91,11 @@ PyObject* configure(PyObject*, PyObject* args, PyObject* options) {
         PyErr_SetString(PyExc_TypeError, "first_filter is a list of one, warnings the module's names");
         return nullptr;
     }
-    for (PyObject* object : {tensor, node, leaf, storage, alias}) {
-        Py_INCREF(object);
+    for (const auto& each : classes) {
+        Py_INCREF(each.place);
     }
-    for (PyObject** other : others) {
-        Py_INCREF(*other);
+    for (const auto& each : objects) {
+        Py_INCREF(each.place);
     }
     given.recording = engine.recording;
     given.inference = engine.inference;
@@ -136,15 +155,9 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT,
                           nullptr};
 
 bool intern_names() {
-    const struct {
-        PyObject*& place;
-        const char* name;
-    } all[] = {{names.add_view, "add_view"}, {names.aside, "aside"},         {names.asarray, "asarray"},
-               {names.at_end, "at_end"},     {names.at_first, "_at_first"}, {names.backward, "backward"},   {names.base, "base"},
-               {names.device, "device"},     {names.enabled, "enabled"}, {names.infers, "infers"}, {names.filters, "filters"},     {names.into, "into"},
-               {names.loop, "loop"},         {names.name, "__name__"},
-               {names.plain, "plain"},       {names.posthooks, "posthooks"}, {names.push, "push"},
-               {names.saves_any, "saves_any"}, {names.xp, "xp"}};
+#define NAMED(name) {#name, names.name},
+    const Named<PyObject*> all[] = {NAMES(NAMED)};
+#undef NAMED
     for (const auto& each : all) {
         each.place = PyUnicode_InternFromString(each.name);
         if (!each.place) {
@@ -173,7 +186,8 @@ PyMODINIT_FUNC PyInit__tape() {
                  {"Door", door_type()},
                  {"Setting", setting_type()}};
     for (const auto& each : types) {
-        if (!module || !each.type || PyModule_AddObjectRef(module, each.name, reinterpret_cast<PyObject*>(each.type)) < 0) {
+        if (!module || !each.type ||
+            PyModule_AddObjectRef(module, each.name, reinterpret_cast<PyObject*>(each.type)) < 0) {
             return nullptr;
         }
     }

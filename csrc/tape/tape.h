@@ -155,7 +155,6 @@ inline PyObject* kept_of(const Node* node, int i) {
 
 // ---- the callers of primitives (caller.cpp) ----
 
-
 constexpr int most_inputs = 6, most_arguments = 16;
 
 // What is known of a primitive when it is declared.
@@ -269,25 +268,42 @@ PyObject* call_named(const Node* node, int i, PyObject* g, PyObject* xp);
 
 // ---- what the engine hands over (module.cpp) ----
 
+// Under these names configure() takes them: classes, and functions and other objects.
+#define ENGINE_CLASSES(each) each(tensor) each(node) each(leaf) each(storage) each(alias)
+#define ENGINE_OBJECTS(each)                                                                     \
+    each(result_of) each(fitted) each(wide_sum) each(rounded) each(run_hooks) each(with_posthooks) \
+    each(freed) each(check) each(collect_result) each(add_into) each(shares) each(settle)        \
+    each(deliver) each(error_state) each(usual_state) each(first_filter) each(warnings) each(serials)
+#define LEAF_SLOTS(each) \
+    each(shape) each(dtype) each(device) each(tensor) each(hooks) each(later_hooks) each(aside)
+
 struct Engine {
-    PyTypeObject *tensor, *node, *leaf, *storage, *alias;
-    PyObject* result_of;
-    PyObject *fitted, *wide_sum, *rounded, *run_hooks, *with_posthooks, *freed, *check,
-        *collect_result, *add_into, *shares, *settle, *deliver;
-    PyObject *recording, *inference, *error_state;  // ContextVars
-    PyObject *usual_state, *first_filter, *warnings;
-    PyObject *serials, *clock;  // the ticks of changes in place, and those of nodes
-    long long last_change;      // in place, of any memory
+#define CLASS(name) PyTypeObject* name;
+#define OBJECT(name) PyObject* name;
+#define OFFSET(name) Py_ssize_t leaf_##name;
+    ENGINE_CLASSES(CLASS)
+    ENGINE_OBJECTS(OBJECT)
+    LEAF_SLOTS(OFFSET)
+#undef CLASS
+#undef OFFSET
+    PyObject *recording, *inference;  // ContextVars
+    PyObject* clock;                  // the ticks of nodes; ``serials`` are those of changes in place
+    long long last_change;            // in place, of any memory
     bool ready;
     bool makes_others;  // nodes that are not Node: Python's, for a while
-    Py_ssize_t leaf_shape, leaf_dtype, leaf_device, leaf_tensor, leaf_hooks, leaf_later_hooks, leaf_aside;
 };
 extern Engine engine;
 
+// Attributes that are asked for, as strings of Python's.
+#define NAMES(each)                                                                              \
+    each(_at_first) each(add_view) each(aside) each(asarray) each(at_end) each(backward) each(base) \
+    each(device) each(enabled) each(filters) each(infers) each(into) each(loop) each(plain)      \
+    each(posthooks) each(push) each(saves_any) each(xp)
+
 struct Names {
-    PyObject *add_view, *aside, *asarray, *at_end, *at_first, *backward, *base, *device, *enabled, *filters,
-        *infers, *into, *loop, *name, *plain, *posthooks, *push, *saves_any, *xp;
+    NAMES(OBJECT)
 };
+#undef OBJECT
 extern Names names;
 
 PyTypeObject* tensor_fields();

@@ -14,7 +14,7 @@ std::string file_name(const std::string& path) { return path.substr(path.rfind('
 
 // "/home/x/softmax.cu:30 (discriminator 2)" -> "softmax.cu:30"
 std::string short_place(const std::string& line) {
-    return file_name(line.substr(0, line.find(' ')));
+    return file_name(line.substr(0, line.rfind(" (discriminator")));
 }
 
 bool is_kernel_code(const std::string& line) {

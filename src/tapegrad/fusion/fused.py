@@ -154,10 +154,7 @@ class _Method:
 
 
 def _is_rare(tensors: list[Tensor]) -> bool:
-    return any(t._array.size == 0 or type(t) not in _KINDS for t in tensors)
-
-
-_KINDS: set[type] = {Tensor}
+    return any(t._array.size == 0 for t in tensors)
 
 
 def _key(argument: Any) -> Any:
@@ -262,10 +259,9 @@ class Plan:
 
     def _result(self, t: Any) -> Traced:
         if not isinstance(t, Tensor) or not isinstance(t._array, Traced):
-            kind = type(t).__name__
-            what = "a tensor made of none of its arguments" if isinstance(t, Tensor) else kind
+            what = "a tensor made of none of them" if isinstance(t, Tensor) else type(t).__name__
             raise CannotFuse(
-                f"[fuse] {self._name} must return a tensor, or several, made of its "
+                f"[fuse] {self._name} must return a tensor, or a tuple of some, made of its "
                 f"arguments; got {what}"
             )
         return t._array

@@ -110,8 +110,8 @@ def make_space(steps: Sequence[Step], wanted: Sequence[Step]) -> Space:
     """The axes of all steps, in the order of the largest of the wanted ones, if none is larger. The
     columns are the axes of the first reduction that other steps depend on; or of one over the last
     axes; or the last axis."""
-    first = max([*wanted, *steps], key=lambda s: math.prod(a.size for a in own_axes(s)))
-    axes = own_axes(first)
+    spaces = map(own_axes, [*wanted, *steps])  # none, where no input has a gradient
+    axes = max(spaces, key=lambda axes: math.prod(a.size for a in axes), default=[])
     for step in steps:
         own = own_axes(step)
         for i, axis in enumerate(own):

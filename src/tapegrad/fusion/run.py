@@ -47,13 +47,13 @@ def _on_cpu(kernel: Kernel) -> Runner:
     return run
 
 
-_units: dict[tuple[str, str], Unit] = {}  # by text and type of device
+_units: dict[tuple[str, str], Any] = {}  # by text and type of device
 
 
 def _launched(device: Device, kernel: Kernel) -> Runner:
     written = write_launch(kernel)
     key = written.text, device.type
-    unit = _units.get(key)
+    unit: Any = _units.get(key)
     if unit is None:
         source = Source(written.text, "<fused kernel>", 1, ".")
         unit = _units[key] = Unit(source, device.type)

@@ -58,7 +58,7 @@ class BackwardSteps:
             if t.gradient is not None
         ]
         steps = "".join(
-            f'<p class="step" data-line="{i}" data-back="{back}">{text}</p>'
+            f'<div class="step" data-line="{i}" data-back="{back}">{text}</div>'
             for text, i, back in [*forward, *backward]
         )
         return _PAGE.substitute(rows="".join(map(_row, self.lines)), steps=steps)
@@ -113,7 +113,7 @@ def show_backward(result: Tensor, model: Any = None) -> BackwardSteps:
     names |= {} if model is None else dict(parameter_names(model))
     names |= {id(node): f"v{i + 1}" for i, node in enumerate(nodes)}
     names[id(None)] = "…"
-    values = _values(nodes, leaves)
+    values = {**_values(nodes, leaves), id(result._node): to_numpy(result._array)}
     lines = {
         id(leaf): Line(names[id(leaf)], "a leaf", leaf.shape, values.get(id(leaf)))
         for leaf in leaves
@@ -253,7 +253,8 @@ text-align: left; vertical-align: top } tr.now { background: #fdf2e0 }
 td.hidden pre { visibility: hidden }
 .step { display: none; min-height: 9em } .step.now { display: block }
 </style></head><body>
-<p><button id="back">&larr;</button> <button id="on">&rarr;</button> <span id="where"></span></p>
+<p><button id="back">&larr;</button> <button id="on">&rarr;</button> <span id="where"></span>,
+also by the arrow keys. An input that needs no gradient is written as &hellip;</p>
 $steps
 <table>
 <thead><tr><th></th><th>made by</th><th>shape</th><th>value</th><th>gradient</th></tr></thead>

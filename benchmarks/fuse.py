@@ -1,0 +1,76 @@
+"""A chain of 20 operations on ten million numbers: fused, as it is, in PyTorch, and compiled by it.
+
+    python benchmarks/fuse.py --threads 2
+
+All take turns in one process, by wall time; PyTorch's columns are there where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import tapegrad as tg
+from tapegrad.bench.timing import CpuClock, interleave
+
+SIZE, ROUNDS = 10_000_000, 4
+
+
+def chain(x: Any) -> Any:
+    """Five operations, four times over."""
+    for _ in range(ROUNDS):
+        x = ((x * 1.01 + 0.1).tanh() - 0.5).relu()
+    return x
+
+
+def contestants(threads: int) -> dict[str, tuple[Callable, Any]]:
+    """The function, and what makes a tensor, of each way to compute it."""
+    tg.set_num_threads(threads)
+    found: dict[str, tuple[Callable, Any]] = {
+        "fused": (tg.fuse(chain), tg.tensor),
+        "unfused": (chain, tg.tensor),
+    }
+    try:
+        import torch
+    except ImportError:
+        return found
+    torch.set_num_threads(threads)
+    found["PyTorch"] = chain, torch.tensor
+    found["torch.compile"] = torch.compile(chain), torch.tensor
+    return found
+
+
+def main() -> None:
+    """Print the times forward, and forward and backward, and how many times the fused one's."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=10, help="for each of the two rows")
+    options = parser.parse_args()
+    numbers = np.random.default_rng(0).standard_normal(SIZE, dtype=np.float32)
+    for backward in (False, True):
+        calls = {}
+        for name, (function, make) in contestants(options.threads).items():
+            x = make(numbers, requires_grad=backward)
+            seed = make(numbers)
+
+            def call(turn: int, f: Callable = function, x: Any = x, seed: Any = seed) -> Any:
+                y = f(x)
+                if x.requires_grad:
+                    x.grad = None
+                    y.backward(seed)
+                return y
+
+            calls[name] = call
+        times = interleave(calls, CpuClock(), options.seconds)
+        best = times["fused"].median
+        row = ", ".join(
+            f"{n} {1e3 * t.median:.0f} ms ({t.median / best:.1f})" for n, t in times.items()
+        )
+        print("forward and backward:" if backward else "forward:", row)
+
+
+if __name__ == "__main__":
+    main()
