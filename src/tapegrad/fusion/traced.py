@@ -346,12 +346,12 @@ def _merged(operands: Sequence[Any]) -> list[Dimension]:
     return merged
 
 
-def applied(name: str, *given: Any, **options: Any) -> Traced:
+def applied(name: str, *given: Any) -> Traced:
     """The function of this name (NumPy's names), element by element."""
     name = "absolute" if name == "abs" else name
     function = FUNCTIONS.get(name)
-    if function is None or options:
-        raise Unfusable(" with ".join([name, *options][:2]) if function else name)
+    if function is None:
+        raise Unfusable(name)
     operands = tuple(map(constant, given))
     dtype = function.dtype(*[v.dtype if isinstance(v, Traced) else v for v in operands])
     return Traced(name, operands, dtype, _merged(operands))
