@@ -63,13 +63,13 @@ PyObject* make(PyTypeObject* type) {
 // A class without an __init__ of its own decorates without parentheses: then this is its result.
 PyObject* new_setting(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     const bool bare = type->tp_init == PyBaseObject_Type.tp_init;
-    if (!bare || (PyTuple_GET_SIZE(args) == 0 && !keywords)) {
+    const Py_ssize_t positional = PyTuple_GET_SIZE(args), named = keywords ? PyDict_GET_SIZE(keywords) : 0;
+    if (!bare || positional + named == 0) {
         return make(type);
     }
-    static const char* words[] = {"function", nullptr};
-    PyObject* function;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O", const_cast<char**>(words), &function)) {
-        return nullptr;
+    PyObject* function = positional ? PyTuple_GET_ITEM(args, 0) : PyDict_GetItemString(keywords, "function");
+    if (!function || positional + named > 1) {
+        return PyErr_Format(PyExc_TypeError, "[%s] takes nothing, or a function to decorate", type->tp_name);
     }
     Ref setting(make(type));
     if (function == Py_None) {

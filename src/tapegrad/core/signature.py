@@ -40,32 +40,36 @@ class Item:
 
 
 class Signature:
-    """The inputs and results of a kernel. Raises ValueError for what cannot be one, with what to
-    write instead."""
+    """The inputs and results of a kernel. Raises TypeError for what is no string, ValueError for
+    what cannot be one, with what to write instead."""
 
     def __init__(self, text: str):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"[kernel] the signature must be a string, got {type(text).__name__}: {_EXAMPLE}"
+            )
         left, arrow, right = text.partition("->")
         if not arrow:
-            raise ValueError(f"signature {text!r} has no '->': {_EXAMPLE}")
+            raise ValueError(f"[kernel] signature {text!r} has no '->': {_EXAMPLE}")
         self.inputs, self.results = read_items(left), read_items(right)
         self.text = text
         if not self.inputs or not self.results:
-            raise ValueError(f"signature {text!r} needs an input and a result: {_EXAMPLE}")
+            raise ValueError(f"[kernel] signature {text!r} needs an input and a result: {_EXAMPLE}")
         for item in (*self.inputs, *self.results):
             if item.sizes is None:
-                raise ValueError(f"{item.name} has no sizes in {text!r}: {_EXAMPLE}")
+                raise ValueError(f"[kernel] {item.name} has no sizes in {text!r}: {_EXAMPLE}")
         names = [item.name for item in (*self.inputs, *self.results)]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
-            raise ValueError(f"{sorted(twice)} stand twice in {text!r}: every array has its own")
+            raise ValueError(f"[kernel] {sorted(twice)} stand twice in {text!r}: every array has its own")
         if any(item.zero for item in self.inputs):
-            raise ValueError(f"'= 0' is for results, which {text!r} gives an input")
+            raise ValueError(f"[kernel] '= 0' is for results, which {text!r} gives an input")
         known = set(self.sizes)
         for item in self.results:
             unknown = {s.lstrip("*") for s in item.sizes or () if not s.isdigit()} - known
             if unknown:
                 raise ValueError(
-                    f"result {item} has sizes {sorted(unknown)} that no input has: "
+                    f"[kernel] result {item} has sizes {sorted(unknown)} that no input has: "
                     f"the inputs know {sorted(known)}"
                 )
 
