@@ -109,7 +109,9 @@ def prepared_launch(
     ``reaches`` are arrays whose addresses the kernel finds in others."""
     stream = current_stream(device) if device.type == "cuda" else 0
     prepared = partial(launchers[device.type][name, dtype], *arguments, stream)
-    return partial(_call_watched, device, reaches, prepared) if reaches else prepared
+    if reaches and hasattr(library(device.type), "watch"):  # else no line of Python stands between
+        return partial(_call_watched, device, reaches, prepared)
+    return prepared
 
 
 def _call_watched(device: Device, arrays: Sequence[Array], call: partial) -> None:
