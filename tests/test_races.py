@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import re
-import time
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,15 +202,28 @@ def test_waiting_for_ever_is_reported(emulator, schedule, case, arguments, words
     assert f"race_cases.cu:{lines_of(case)[0]}" in message
 
 
+ENDLESS = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from test_races import Emulator, ints
+emulator = Emulator(sys.argv[2])
+emulator.library.interrupt_soon()
+for _ in range(3):
+    began = time.perf_counter()
+    assert emulator.run("endless", ints(64), sys.argv[3] == "True") == "Interrupted"
+    print(time.perf_counter() - began)
+"""
+
+
 @pytest.mark.parametrize("meets", [False, True])
 def test_an_endless_loop_is_interrupted(emulator, meets):
-    emulator.library.interrupt_soon()
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        assert emulator.run("endless", ints(64), meets) == "Interrupted"
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.3  # (the question comes within 0.1 s; a busy machine is slower)
+    """In a process of its own: in this one another emulator may have taken the signal."""
+    folder, path = str(Path(__file__).parent), emulator.library._name
+    command = [sys.executable, "-c", ENDLESS, folder, path, str(meets)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    # (The question comes within 0.1 s; a busy machine is slower.)
+    assert min(map(float, done.stdout.split())) < 0.3
 
 
 def test_bank_conflicts_are_counted_by_line(emulator):
