@@ -13,7 +13,7 @@ from tapegrad.core.memory import Array
 from .case import Case, Draw
 
 _SIZES = {"tiny": [(1_003,)], "small": [(1 << 18,)], "large": [(1 << 26,)]}
-_SEED, _OFFSET, _P = 0x5EED_0F_1234_5678, 7, 0.25
+_SEED, _OFFSET, _P, _SPAN = 0x5EED_0F_1234_5678, 7, 0.25, 1000
 
 
 def _like(draw: Draw, n: int) -> tuple:
@@ -28,6 +28,10 @@ def _generator(xp: Any) -> Any:
 
 def _random_words(xp: Any, x: Array) -> Any:
     return _generator(xp).integers(0, 2**32, x.size, dtype=xp.uint32)
+
+
+def _random_integers(xp: Any, x: Array) -> Any:
+    return _generator(xp).integers(0, _SPAN, x.size)
 
 
 def _random_uniform(xp: Any, x: Array) -> Any:
@@ -76,6 +80,18 @@ CASES = [
         lambda t, x: t.empty(x.shape, dtype=t.int32, device=x.device).random_(),
         arrays=_random_words,
         bytes=lambda itemsize, n: 4 * n,
+        peers_draw=True,
+    ),
+    Case(
+        "integers_below",
+        "integers_below",
+        _SIZES,
+        _like,
+        lambda ops, x: ops["integers_below"](n=x.size, span=_SPAN, seed=_SEED, offset=_OFFSET),
+        lambda n: 20 * n,
+        lambda t, x: t.randint(_SPAN, x.shape, device=x.device),
+        arrays=_random_integers,
+        bytes=lambda itemsize, n: 8 * n,
         peers_draw=True,
     ),
     _drawn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,6 +53,12 @@ def _top(ops: Any, x: Any) -> Any:
     return ops.library.take_along_axis(x, indices, 1)
 
 
+def _sorted(ops: Any, x: Any) -> Any:
+    """The values in order: of equal ones, PyTorch may choose another first."""
+    indices = ops["order"](x, axis=1, descending=False)
+    return ops.library.take_along_axis(x, indices, 1)
+
+
 CASES = [
     *_reduction("sum", 1, lambda t, x, dim: x.sum(dim)),
     *_reduction("mean", 1, lambda t, x, dim: x.mean(dim)),
@@ -74,5 +81,14 @@ CASES = [
         _top,
         lambda rows, columns: rows * columns,
         lambda t, x: x.topk(8).values,
+    ),
+    Case(
+        "order",
+        "order",
+        _SIZES,
+        _normal,
+        _sorted,
+        lambda rows, columns: rows * columns * math.log2(columns),
+        lambda t, x: x.sort(1).values,
     ),
 ]
