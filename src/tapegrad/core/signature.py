@@ -61,7 +61,9 @@ class Signature:
         names = [item.name for item in (*self.inputs, *self.results)]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
-            raise ValueError(f"[kernel] {sorted(twice)} stand twice in {text!r}: every array has its own")
+            raise ValueError(
+                f"[kernel] {sorted(twice)} stand twice in {text!r}: every array has its own"
+            )
         if any(item.zero for item in self.inputs):
             raise ValueError(f"[kernel] '= 0' is for results, which {text!r} gives an input")
         known = set(self.sizes)
