@@ -13,10 +13,11 @@ import kernel_table as table
 import numpy as np
 import pytest
 from kernel_table import Row, numpy_dtype
-from test_kernels import CASES, Emulated, aligned, launched, mixed
+from test_kernels import CASES, Emulated, launched
 
 import tapegrad as tg
 from tapegrad.core import kernels
+from tapegrad.custom.guarded import aligned, mixed
 
 pytestmark = pytest.mark.checked
 
