@@ -73,31 +73,31 @@ struct Reduced {
     }
 };
 
-PyObject* of_var(const Node* node, int, PyObject* g) {
+// What ``function(distance, y, g, factor)`` makes of each element's distance from the mean; the factor
+// is ``times`` by the degrees of freedom.
+template <class Function>
+PyObject* of_spread(const Node* node, PyObject* g, double times, Function function) {
     Reduced of;
     double less;
     if (!of.read(node, g, 2) || !kept_of(node, 4) || !is_number(kept_of(node, 4), less)) {
         return nullptr;
     }
-    const double freedom = freedom_of(of.x, of.axes, less), factor = freedom ? 2 / freedom : NAN;
+    const double freedom = freedom_of(of.x, of.axes, less), factor = freedom ? times / freedom : NAN;
     Ref distances = centred(of.x, of.axes);
-    return distances ? of.map(as_array(distances), [=](auto d, auto, auto gradient) {
-        return gradient * d * decltype(d)(factor);
+    return distances ? of.map(as_array(distances), [=](auto d, auto y, auto gradient) {
+        return function(d, y, gradient, decltype(d)(factor));
     }) : nullptr;
 }
 
+PyObject* of_var(const Node* node, int, PyObject* g) {
+    return of_spread(node, g, 2, [](auto d, auto, auto gradient, auto factor) { return gradient * d * factor; });
+}
+
 PyObject* of_std(const Node* node, int, PyObject* g) {
-    Reduced of;
-    double less;
-    if (!of.read(node, g, 2) || !kept_of(node, 4) || !is_number(kept_of(node, 4), less)) {
-        return nullptr;
-    }
-    const double freedom = freedom_of(of.x, of.axes, less), factor = freedom ? 1 / freedom : NAN;
-    Ref distances = centred(of.x, of.axes);
-    return distances ? of.map(as_array(distances), [=](auto d, auto y, auto gradient) {
+    return of_spread(node, g, 1, [](auto d, auto y, auto gradient, auto factor) {
         using T = decltype(d);
-        return (y == 0 ? T(0) : gradient) * (d / (y == 0 ? T(1) : y)) * T(factor);
-    }) : nullptr;
+        return (y == 0 ? T(0) : gradient) * (d / (y == 0 ? T(1) : y)) * factor;
+    });
 }
 
 PyObject* of_norm(const Node* node, int, PyObject* g) {

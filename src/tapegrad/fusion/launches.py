@@ -35,15 +35,13 @@ def write_launch(kernel: Kernel) -> Launch:
 class _LaunchWriter(Writer):
     def __init__(self, kernel: Kernel):
         super().__init__(kernel)
-        self.sizes: list[int] = []
         self.stride_names: dict[int, str] = {}
 
     def number_name(self, index: int) -> str:
         return f"number{index}"
 
-    def size(self, value: int) -> str:
-        self.sizes.append(value)
-        return f"size{len(self.sizes) - 1}"
+    def size_name(self, index: int) -> str:
+        return f"size{index}"
 
     def stride(self, index: int) -> str:
         if index not in self.stride_names:
@@ -51,7 +49,7 @@ class _LaunchWriter(Writer):
         return self.stride_names[index]
 
     def text(self) -> str:
-        columns = self.size(self.lies.columns)
+        columns = self.columns = self.size(self.lies.columns)
         rows = self.size(self.lies.row_count)
         if self.reduces:
             self.write(f"for (int64_t at = blockIdx.x; at < {rows}; at += gridDim.x) {{", 1)
@@ -63,14 +61,8 @@ class _LaunchWriter(Writer):
             several = self.lies.row_count > 1
             self.write(f"const int64_t j = at{f' % {columns}' if several else ''};", 2)
             self.write(f"int64_t row = {f'at / {columns}' if several else '0'};", 2)
-        self._find_rows()
-        for i, t in enumerate(self.kernel.inputs):
-            if id(t) not in self.kernel.of_elements:
-                self.name(t, f"a{i}[0]", 2)
-        self.row_steps(2)
-        for number in range(self.kernel.last_pass + 1):
-            self._pass(number, columns)
-            self.row_steps(2)
+        self.row_starts("{pointer} const")
+        self.row_and_passes()
         for step in self.row_results():
             self.write("if (threadIdx.x == 0) {" if self.reduces else "if (j == 0) {", 2)
             self.store(step, "0", 3)
@@ -95,19 +87,7 @@ class _LaunchWriter(Writer):
             ]
         )
 
-    def _find_rows(self) -> None:
-        """Where the row begins in each array."""
-        for d in reversed(range(len(self.lies.rows))):
-            size = self.size(self.lies.rows[d])
-            self.write(f"const int64_t i{d} = row{f' % {size}' if d else ''};", 2)
-            if d:
-                self.write(f"row /= {size};", 2)
-        for i in range(len(self.arrays)):
-            strides = enumerate(self.lies.row_strides[i])
-            offset = "".join(f" + i{d} * {self.size(stride)}" for d, stride in strides if stride)
-            self.write(f"{self.pointer(i)} const a{i} = start{i}{offset};", 2)
-
-    def _pass(self, number: int, columns: str) -> None:
+    def one_pass(self, number: int) -> None:
         reductions, results = self.wanted_in(number)
         if not reductions and not results:
             return
@@ -116,7 +96,7 @@ class _LaunchWriter(Writer):
             kind = type_of(t.dtype)
             self.write(f"{kind} r{number}_{k} = {self.accumulator(t)}::nothing;", 2)
         if self.reduces:
-            walk = f"for (int64_t j = threadIdx.x; j < {columns}; j += {THREADS}) {{"
+            walk = f"for (int64_t j = threadIdx.x; j < {self.columns}; j += {THREADS}) {{"
             self.write(walk, 2)
             depth = 3
         for step in self.leading_to(reductions, results):

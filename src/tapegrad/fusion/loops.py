@@ -48,16 +48,11 @@ def write_loop(kernel: Kernel) -> Loop:
 
 
 class _LoopWriter(Writer):
-    def __init__(self, kernel: Kernel):
-        super().__init__(kernel)
-        self.sizes: list[int] = []
-
     def number_name(self, index: int) -> str:
         return f"numbers[{index}]"
 
-    def size(self, value: int) -> str:
-        self.sizes.append(value)
-        return f"sizes[{len(self.sizes) - 1}]"
+    def size_name(self, index: int) -> str:
+        return f"sizes[{index}]"
 
     def store(self, step: Step, column: str, depth: int) -> None:
         """Floats of 16 bits as their bits: of structs g++ makes no vectors."""
@@ -75,13 +70,7 @@ class _LoopWriter(Writer):
                 self.write(f"const int64_t {self.stride(i)} = {value};", 1)
         self.write("for (int64_t unit = begin; unit < end; ++unit) {", 1)
         self._find_rows()
-        for i, t in enumerate(self.kernel.inputs):
-            if id(t) not in self.kernel.of_elements:
-                self.name(t, f"a{i}[0]", 2)
-        self.row_steps(2)
-        for number in range(self.kernel.last_pass + 1):
-            self._pass(number)
-            self.row_steps(2)
+        self.row_and_passes()
         for step in self.row_results():
             self.store(step, "0", 2)
         self.write("}", 1)
@@ -109,17 +98,9 @@ class _LoopWriter(Writer):
             self.write(f"const int64_t last = least(first + {BLOCK}, columns);", 2)
             row = f"unit / {blocks}"
         self.write(f"int64_t row = {row};", 2)
-        for d in reversed(range(len(self.lies.rows))):
-            size = self.size(self.lies.rows[d])
-            self.write(f"const int64_t i{d} = row{f' % {size}' if d else ''};", 2)
-            if d:
-                self.write(f"row /= {size};", 2)
-        for i in range(len(self.arrays)):
-            strides = enumerate(self.lies.row_strides[i])
-            offset = "".join(f" + i{d} * {self.size(stride)}" for d, stride in strides if stride)
-            self.write(f"{self.pointer(i)} __restrict const a{i} = start{i}{offset};", 2)
+        self.row_starts("{pointer} __restrict const")
 
-    def _pass(self, number: int) -> None:
+    def one_pass(self, number: int) -> None:
         reductions, results = self.wanted_in(number)
         if not reductions and not results:
             return

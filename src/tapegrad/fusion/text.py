@@ -22,6 +22,7 @@ class Writer:
         self.lies = layout(kernel.space, self.arrays)
         self.reduces = any(step.op in REDUCTIONS for step in kernel.steps)
         self.numbers: list[float] = []
+        self.sizes: list[int] = []
         self.lines: list[str] = []
         self.names: dict[int, str] = {}  # of the variables that steps are in
         self._defined = 0
@@ -110,7 +111,41 @@ class Writer:
         place = self.at(self.of_results[id(step)], column)
         self.write(f"{place} = {self.names[id(step)]};", depth)
 
+    # ---- sizes and strides
+
+    def size_name(self, index: int) -> str:
+        """How the ``index``-th of the sizes and strides is called that the kernel is told."""
+        raise NotImplementedError
+
+    def size(self, value: int) -> str:
+        """A size or stride that the kernel is told."""
+        self.sizes.append(value)
+        return self.size_name(len(self.sizes) - 1)
+
     # ---- rows
+
+    def row_starts(self, declared: str) -> None:
+        """Where ``row`` begins in each array: a pointer, ``declared`` as the text says."""
+        for d in reversed(range(len(self.lies.rows))):
+            size = self.size(self.lies.rows[d])
+            self.write(f"const int64_t i{d} = row{f' % {size}' if d else ''};", 2)
+            if d:
+                self.write(f"row /= {size};", 2)
+        for i in range(len(self.arrays)):
+            strides = enumerate(self.lies.row_strides[i])
+            offset = "".join(f" + i{d} * {self.size(stride)}" for d, stride in strides if stride)
+            pointer = declared.format(pointer=self.pointer(i))
+            self.write(f"{pointer} a{i} = start{i}{offset};", 2)
+
+    def row_and_passes(self) -> None:
+        """What is computed of a row: its own inputs and steps, and the passes over its columns."""
+        for i, t in enumerate(self.kernel.inputs):
+            if id(t) not in self.kernel.of_elements:
+                self.name(t, f"a{i}[0]", 2)
+        self.row_steps(2)
+        for number in range(self.kernel.last_pass + 1):
+            self.one_pass(number)
+            self.row_steps(2)
 
     def row_steps(self, depth: int) -> None:
         """The steps of rows whose inputs are known by now."""
@@ -125,6 +160,10 @@ class Writer:
         return [r for r in self.kernel.results if id(r) not in self.kernel.of_elements]
 
     # ---- passes
+
+    def one_pass(self, number: int) -> None:
+        """A walk over the columns: the reductions and results that can be made in this pass."""
+        raise NotImplementedError
 
     def wanted_in(self, number: int) -> tuple[list[Step], list[Step]]:
         """The reductions and the results that a pass over the columns makes."""
