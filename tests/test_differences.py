@@ -522,6 +522,32 @@ def test_second_gradient_of_masked_sums():
     assert np.isnan(theirs).all()
 
 
+def test_gradient_of_a_product_that_is_not_finite():
+    """The gradient of prod and cumprod is made of what the others are where the result is nan,
+    infinite or zero"""
+
+    def product(x: Any) -> Any:
+        return x.prod()
+
+    def last(x: Any) -> Any:
+        return x.cumprod(0)[-1]
+
+    inf, nan = math.inf, math.nan
+    for f in (product, last):
+        for values, expected in (
+            ([nan, 2.0, 3.0], [6, nan, nan]),
+            ([inf, 2.0, 3.0], [6, inf, inf]),
+            ([0.0, nan, 3.0], [nan, 0, nan]),
+            ([-inf, 2.0, 0.0], [0, nan, -inf]),
+            ([1e-200, 1e-200, 3.0], [3e-200, 3e-200, 0]),
+        ):
+            np.testing.assert_allclose(gradient(tg, f, values), expected, rtol=1e-15)
+        assert np.isnan(gradient(torch, f, [inf, 2.0, 3.0])[0])
+    x = tg.tensor([[2.0, 0.0], [inf, nan], [3.0, 0.0]], dtype=tg.float32, requires_grad=True)
+    x.unsqueeze(1).expand(3, 2, 2).prod((0, 1)).sum().backward()  # 2 inf 3 2 inf 3; 0 nan 0 0 ...
+    np.testing.assert_array_equal(x.grad.numpy(), [[inf, nan], [inf * 2, nan], [inf, nan]])
+
+
 def test_gradient_of_an_extreme_that_is_nan():
     """The gradient of amax and amin is that of the nans where the result is nan"""
     values = [1.0, np.nan, np.nan]

@@ -208,6 +208,18 @@ def test_results_share_no_memory_with_the_input(name: str, arguments: tuple) -> 
     assert y.is_contiguous()
 
 
+def test_windows_of_maxima_that_lie_in_the_border_alone() -> None:
+    """Dilated windows may: they have -inf, with or without places, and take no gradient."""
+    x = tg.tensor([[[1.0, 2.0]]], requires_grad=True)
+    windows = {"kernel_size": 2, "stride": 1, "padding": 1, "dilation": 3, "ceil_mode": True}
+    alone = nn.functional.max_pool1d(x, **windows)
+    y, places = nn.functional.max_pool1d(x, **windows, return_indices=True)
+    assert alone.tolist() == y.tolist() == [[[-np.inf]]]  # -1 and 2 of 0 and 1
+    assert 0 <= places.min().item() <= places.max().item() < 2
+    (alone.sum() + y.sum()).backward()
+    assert x.grad.tolist() == [[[0, 0]]]
+
+
 def test_convolution_of_no_channels_is_the_bias() -> None:
     x, w = tg.ones(2, 0, 4, 4, requires_grad=True), tg.ones(3, 0, 3, 3, requires_grad=True)
     b = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)

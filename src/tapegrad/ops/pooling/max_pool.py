@@ -16,7 +16,7 @@ import numpy as np
 from tapegrad.core.dtypes import is_floating
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
-from tapegrad.core.tensor import Tensor
+from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.conv.sliding_window import (
     Windows,
@@ -142,13 +142,25 @@ def at(x: Tensor, position: Tensor) -> Tensor:
     return read_positions(x.flatten(2), position.flatten(2)).reshape(tuple(position.shape))
 
 
-def _clipped(n: int, windows: Windows) -> np.ndarray:
-    """The indices of the windows' elements among n, border left out: (elements, 1, 1, windows)."""
+def _clipped(n: int, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of the windows' elements among n, border left out: (elements, 1, 1, windows); and
+    which windows have none, as dilated ones can lie in the border alone."""
     starts = np.arange(windows.out) * windows.stride - windows.padding
     first = -(starts // windows.dilation).clip(max=0)
     last = np.minimum((n - 1 - starts) // windows.dilation, windows.kernel - 1)
     positions = np.arange(windows.kernel)[:, None].clip(first, np.maximum(last, first))
-    return (starts + positions * windows.dilation).clip(0, n - 1)[:, None, None]
+    return (starts + positions * windows.dilation).clip(0, n - 1)[:, None, None], last < first
+
+
+def _largest_and_where(x: Tensor, windows: Sequence[Windows]) -> tuple[Tensor, Tensor]:
+    elements, without = zip(*map(_clipped, x.shape[2:], windows), strict=True)
+    position = largest_at(x, elements=list(elements))
+    best = at(x, position)
+    for axis, none in enumerate(without, 2):
+        if none.any():
+            mask = x._device.xp.asarray(none).reshape(-1, *(1,) * (x.ndim - axis - 1))
+            best = best.masked_fill(wrap(mask, x._device), _lowest(x.dtype))
+    return best, position
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures
@@ -174,8 +186,7 @@ def max_pool(op: str, dims: int) -> Callable:
         x, restore = with_batch(op, dims, input)
         windows = windows_of(op, dims, x, kernel_size, stride, padding, dilation, ceil_mode)
         if return_indices:
-            position = largest_at(x, elements=list(map(_clipped, x.shape[2:], windows)))
-            return restore((at(x, position), position))
+            return restore(_largest_and_where(x, windows))
         for i in reversed(range(dims)):
             x = max_along(x, axis=i + 2, windows=windows[i])
         return restore(x)

@@ -65,20 +65,31 @@ def _mean(xp: Any, x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
     return stable_mean(x, axis, keepdims, x.dtype.type(count(x.shape, axis)))
 
 
+def _product_of_others(library: Any, x: Any, axis: tuple[int, ...]) -> Any:
+    """For each element the product of the others: of those before it, times those after it."""
+    order = [*(i for i in range(x.ndim) if i not in axis), *axis]
+    across = library.transpose(x, order)
+    rows = across.reshape(*across.shape[: x.ndim - len(axis)], -1).astype("float64")
+
+    def before(rows: Any) -> Any:
+        ones = library.ones_like(rows[..., :1])
+        return library.concatenate([ones, rows[..., :-1]], -1).cumprod(-1)
+
+    others = before(rows) * library.flip(before(library.flip(rows, -1)), -1)
+    others = others.astype(x.dtype, copy=False).reshape(across.shape)
+    return library.transpose(others, sorted(range(x.ndim), key=order.__getitem__))
+
+
 def _prod_rule(xp: Any, g: Array, y: Array, x: Array, axis: Any) -> Any:
-    """The product of the others: y / x, or where x is the only zero, that of all but the zero."""
+    """The product of the others: y / x, but where y says nothing of them any more, being zero or
+    not finite."""
     if is_low_precision(x.dtype):
         g, x = wide(xp, g, x)
         y = xp.prod(x, axis=axis, keepdims=True)
         g = expand_gradient(xp, g, y.shape, axis)
-    zero = x == 0
-    if not zero.any():
+    if ((y != 0) & xp.isfinite(y)).all():
         return expand_gradient(xp, g * y, x.shape, axis) / x
-    filled = xp.where(zero, 1, x)
-    zeros = xp.sum(xp.cast(zero, dtype=dtypes.int64), axis=axis, keepdims=True)
-    rest = xp.prod(filled, axis=axis, keepdims=True)
-    others = xp.where(zeros == 0, rest / filled, xp.where(zero & (zeros == 1), rest, 0))
-    return expand_gradient(xp, g, x.shape, axis) * others
+    return expand_gradient(xp, g, x.shape, axis) * _product_of_others(xp.library, x, axis)
 
 
 def _prod_plain(x: Tensor, *, axis: tuple[int, ...], keepdims: bool) -> Tensor:
