@@ -9,10 +9,9 @@ over all the steps, and a collection must find nothing: then the steps leave no 
 
 Caches that are emptied now and then go up and down (of the views of a tensor that is used in every
 step, say), so the least of some dozens of steps counts. Two of the interpreter's own are brought to
-rest first: a collection empties its lists of spare tuples, and its table of names is renewed. Of
-its other spare numbers, NumPy's spare memory, and the small arrays that the tape in C keeps to use
-them again (csrc/tape/reuse.cpp), which become more for some thousand steps, there may be ``SPARE``
-bytes more or less; one number left in each of 1,000 steps would be above that.
+rest first: a collection empties its lists of spare tuples, and with them the spare arrays of the
+tape in C, and its table of names is renewed. Of its other spare numbers, and NumPy's spare memory,
+there may be ``SPARE`` bytes more or less; one number left in each of 300 steps would be above that.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import tapegrad as tg
 from tapegrad import nn
 
 WARM_UP, WINDOW = 100, 60
-SPARE = 16384
+SPARE = 2048
 
 
 class Growth(tg.train.Callback):

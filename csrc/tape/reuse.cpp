@@ -23,6 +23,12 @@ struct Alike {  // arrays of one dtype and shape that nobody knows any more
 };
 Alike spare_arrays[64];
 
+void free_all(Alike& alike) {
+    while (alike.count) {
+        Py_DECREF(alike.arrays[--alike.count]);
+    }
+}
+
 Alike& spares_of(int type, int dimensions, npy_intp size) {
     return spare_arrays[(size + 21 * dimensions + (type == NPY_FLOAT32 ? 0 : 43)) % 64];
 }
@@ -79,14 +85,18 @@ void drop_array(PyObject*& place) {
     PyArrayObject* as = as_array(array);
     Alike& alike = spares_of(PyArray_TYPE(as), PyArray_NDIM(as), PyArray_SIZE(as));
     if (alike.count && !is_alike(as_array(alike.arrays[0]), as)) {
-        while (alike.count) {
-            Py_DECREF(alike.arrays[--alike.count]);
-        }
+        free_all(alike);
     }
     if (alike.count == most_alike) {
         Py_DECREF(array);
     } else {
         alike.arrays[alike.count++] = array;
+    }
+}
+
+void free_spare_arrays() {
+    for (Alike& alike : spare_arrays) {
+        free_all(alike);
     }
 }
 

@@ -94,6 +94,8 @@ const Entry* find_entry(const Entry* entry, const char* name) {
 Ref new_array(PyArrayObject* like, int dimensions, const npy_intp* shape);
 // Drops a reference to an array, which may be the last.
 void drop_array(PyObject*& place);
+// Of the arrays that are kept to be new ones.
+void free_spare_arrays();
 
 // Objects of one class that are over, all their pointers null.
 struct Spares {

@@ -62,6 +62,7 @@ PyObject* before_collection(PyObject*, PyObject* const* given, Py_ssize_t count)
     if (generation && PyUnicode_CompareWithASCIIString(given[0], "start") == 0 &&
         PyLong_AsLong(generation) >= full) {
         track_all();
+        free_spare_arrays();  // as Python frees its own spare objects then
     }
     return PyErr_Occurred() ? nullptr : Py_NewRef(Py_None);
 }
