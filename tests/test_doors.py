@@ -54,6 +54,9 @@ def arrangements(x: tg.Tensor) -> list[tg.Tensor]:
         found += [x.T, tg.cat([x, x], 1)[:, ::2]]
     if x.ndim and x.dtype is not tg.bool:
         found.append(x[:1].expand(x.shape) if x.shape[0] else x)
+    if 1 in x.shape:  # a stride there means nothing
+        steps = zip(x.shape, x.stride(), strict=True)
+        found.append(x.as_strided(x.shape, [0 if n == 1 else step for n, step in steps]))
     return found
 
 

@@ -70,7 +70,7 @@ PyObject* serve_roll(Door& door, const Given& given) {
     if (!moves || !axes || !value) {
         return nullptr;
     }
-    const npy_intp length = PyArray_DIM(x, axis), row = PyArray_STRIDE(x, axis);
+    const npy_intp length = PyArray_DIM(x, axis), row = bytes_below(x, axis);
     const npy_intp first = (shift % length + length) % length;  // where element 0 goes
     char* to = PyArray_BYTES(as_array(value));
     const char* from = PyArray_BYTES(x);

@@ -211,7 +211,7 @@ bool Chunks::find_rows(PyArrayObject* x, PyArrayObject* const* indices, int axis
     for (int i = count; i < PyArray_NDIM(x); ++i) {
         size *= shape.values[shape.count++] = PyArray_DIM(x, i);
     }
-    const npy_intp rows = PyArray_SIZE(first), step = axis ? PyArray_STRIDE(x, axis - 1) : 0;
+    const npy_intp rows = PyArray_SIZE(first), step = axis ? bytes_below(x, axis - 1) : 0;
     if (rows * outer > few || PyArray_SIZE(x) == 0) {
         return false;
     }

@@ -78,6 +78,12 @@ inline PyArrayObject* array_in(PyObject* object) {
     return array && PyArray_CheckExact(array) ? as_array(array) : nullptr;
 }
 
+// How far apart the elements along an axis of an array in row-major order are. (A dimension of size 1
+// may have any stride.)
+inline npy_intp bytes_below(PyArrayObject* x, int axis) {
+    return PyArray_MultiplyList(PyArray_DIMS(x) + axis + 1, PyArray_NDIM(x) - axis - 1) * PyArray_ITEMSIZE(x);
+}
+
 // Calls the function with a pointer to the elements of an array, which for bools are 0 and 1; false for
 // other dtypes than these.
 template <class Function>
