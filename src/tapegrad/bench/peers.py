@@ -16,7 +16,9 @@ from tapegrad.core.dtypes import bfloat16, is_low_precision
 
 from .cases import Case, TorchGradient
 from .check import BenchmarkError
+from .ways import Way
 
+MINE = "tapegrad"
 PEERS = ("numpy", "body", "cupy", "torch", "torch.compile")
 _DEFAULTS = {
     "cpu": ("numpy", "body", "torch"),
@@ -58,27 +60,48 @@ def absent(name: str, device: Device) -> str:
     return ""
 
 
-def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
-    """The case as this peer computes it, f(*inputs); None where it does not have it. Inputs are
-    as ``inputs_of`` gives them. NumPy's way is the plain body unless the case has another: then the
-    body is a peer of its own."""
+def way_of(name: str, case: Case, device: Device) -> Way | None:
+    """How the case is computed by this contestant; None where it does not have it. NumPy's way is
+    the plain body unless the case has another: then the body is a peer of its own."""
+    if name in case.ways:
+        return case.ways[name](device)
+    if name == case.label:
+        return Way(partial(case.mine, device.ops), counts=MINE)
     if name == "body":
-        return case.plain(np) if case.arrays else None
+        return Way(case.plain(np), counts=MINE) if case.arrays else None
     if name in ("numpy", "cupy"):
         given = case.arrays
-        return partial(given, device.library) if given else case.plain(device.library)
-    if case.torch is None:
+        call = partial(given, device.library) if given else case.plain(device.library)
+        return Way(call, counts=MINE)
+    if name == "jax" or case.torch is None:
         return None
     torch, eager = _torch(), case.torch
     if name == "torch":
-        return lambda *tensors: eager(torch, *tensors)
+        return torch_way(lambda *tensors: eager(torch, *tensors), device)
+    gradient = eager if isinstance(eager, TorchGradient) else None
+    function = case.compiled or (gradient.forward if gradient else eager)
+    compiled = torch_compiled(lambda *t: function(torch, *t))
+    return torch_way(
+        (lambda *t: gradient(torch, *t, wrapped=compiled)) if gradient else compiled, device
+    )
+
+
+def torch_way(call: Callable[..., Any], device: Device) -> Way:
+    """A function of PyTorch's tensors, on the memory of the arrays."""
+
+    def take(arrays: Sequence[Any]) -> list[Any]:
+        return [to_torch(a) if hasattr(a, "dtype") else a for a in arrays]
+
+    return Way(call, take, give=lambda result: from_torch(result, device), counts="torch")
+
+
+def torch_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function by torch.compile."""
+    torch = _torch()
     # Its caches are emptied, as after some recompilations it would silently run eagerly; a part
     # that it cannot compile is an error for the same reason.
     torch._dynamo.reset()
-    gradient = eager if isinstance(eager, TorchGradient) else None
-    function = case.compiled or (gradient.forward if gradient else eager)
-    compiled = torch.compile(lambda *t: function(torch, *t), fullgraph=True, dynamic=False)
-    return (lambda *t: gradient(torch, *t, wrapped=compiled)) if gradient else compiled
+    return torch.compile(function, fullgraph=True, dynamic=False)
 
 
 def warm_compiler(device: Device) -> None:
@@ -86,11 +109,6 @@ def warm_compiler(device: Device) -> None:
     torch = _torch()
     with contextlib.suppress(Exception):  # the rows will show the error
         torch.compile(lambda x: x + 1)(to_torch(device.library.ones(8)))
-
-
-def inputs_of(name: str, arrays: Sequence[Any]) -> list[Any]:
-    """The arrays as the peer takes them, sharing their memory."""
-    return [to_torch(a) for a in arrays] if name.startswith("torch") else list(arrays)
 
 
 def to_torch(array: Any) -> Any:

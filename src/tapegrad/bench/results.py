@@ -43,7 +43,8 @@ class Row:
     (not enough memory). times: seconds by contestant, the first being the one that the row is
     about. peers: why the others were not timed. error: the largest found, as a
     part of |expected| + rms(expected), where at most ``tolerance`` is accepted. kernel: whether the
-    hand-written kernel ran; None where the device has none.
+    hand-written kernel ran; None where the device has none. peaks: the most bytes that a call of
+    each had allocated at once, where somebody counts them. function: whose result is wrong.
     """
 
     case: str
@@ -62,6 +63,12 @@ class Row:
     of_ceiling: float | None = None
     times: dict[str, Timing] = field(default_factory=dict)
     peers: dict[str, str] = field(default_factory=dict)
+    peaks: dict[str, int | None] = field(default_factory=dict)
+    function: str = ""
+
+    def fail(self, function: str, problem: str) -> None:
+        """It is wrong, and so no time counts."""
+        self.status, self.function, self.message, self.times = "wrong", function, problem, {}
 
     @property
     def key(self) -> tuple:

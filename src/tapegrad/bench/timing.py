@@ -14,9 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tapegrad.core.devices import Device
+
+if TYPE_CHECKING:
+    from .inputs import Sets
 
 Call = Callable[[int], Any]  # f(turn): the turn decides which set of inputs it gets
 
@@ -128,11 +131,18 @@ def current(device: Device) -> Iterator[None]:
         yield
 
 
-def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> dict[str, Timing]:
+def interleave(
+    contestants: dict[str, Call], clock: Clock, seconds: float, inputs: Sequence[Sets] = ()
+) -> dict[str, Timing]:
     """Time the contestants in turns, A B A B ..., for about ``seconds`` after the warm-up; at least
     5 rounds, at most 50. Contestant number j of round r starts at turn r + j, so that one does
-    not find in the cache what its neighbour has just read."""
-    repeats = {name: clock.repeats(_warm_up(call, clock)) for name, call in contestants.items()}
+    not find in the cache what its neighbour has just read. inputs: what the turns choose among;
+    before each round their numbers change, and no call of a sample finds those of another."""
+    most = min(map(len, inputs), default=1 << 30)
+    repeats = {
+        name: min(clock.repeats(_warm_up(call, clock)), most) for name, call in contestants.items()
+    }
+    is_single = max(repeats.values(), default=1) == 1
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     names = list(contestants)
     collects = gc.isenabled()
@@ -142,6 +152,9 @@ def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> di
         for number in range(_MOST):
             shift = number % len(names)
             order = names[shift:] + names[:shift]
+            for sets in inputs:
+                # Called once a round, a contestant comes back to a set when all had their turn.
+                sets.renew(number if is_single else None)
             turns = [(contestants[n], repeats[n], number + j) for j, n in enumerate(order)]
             for name, sample in zip(order, clock.time(turns), strict=True):
                 samples[name].append(sample)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad.core.devices import Device, PlainOperations
 from tapegrad.core.dtypes import is_floating
+
+if TYPE_CHECKING:
+    from tapegrad.bench.ways import Way
 
 Shape = tuple[int, ...]
 
@@ -39,6 +42,11 @@ class Case:
     result once. depth(*shape): how many terms the longest sum has. changes: the inputs that are
     updated in place, which then are the results. dtypes: those it exists for. peers_draw: the peers
     draw random numbers of their own, so that of theirs only the shape is compared.
+
+    label: what the results call ``mine``. ways: of contestants that need more than a function of
+    arrays, by name, functions of the device; rivals: those of them that are on trial, too. rtol:
+    the largest error accepted, by default some units in the last place. altered: the positions of
+    the inputs whose numbers may change from call to call (None: all).
     """
 
     name: str
@@ -56,6 +64,11 @@ class Case:
     changes: tuple[int, ...] = ()
     dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
     peers_draw: bool = False
+    label: str = "tapegrad"
+    ways: Mapping[str, Callable[[Device], Way]] = field(default_factory=dict)
+    rivals: tuple[str, ...] = ()
+    rtol: float | None = None
+    altered: tuple[int, ...] | None = None
 
     def plain(self, library: Any) -> Callable[..., Any]:
         """The case in plain bodies on the arrays of NumPy or CuPy."""
