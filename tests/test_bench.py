@@ -9,9 +9,10 @@ import pytest
 import tapegrad as tg
 from tapegrad import bench
 from tapegrad.bench import ceilings, measure, runner
+from tapegrad.bench.arrays import memory, same_bits
 from tapegrad.bench.cases import CASES, Draw, missing
 from tapegrad.bench.check import compare, require_telling, tolerance
-from tapegrad.bench.inputs import Sets, memory, same_bits
+from tapegrad.bench.inputs import Sets
 from tapegrad.bench.timing import CpuClock, CudaClock, Timing, interleave
 from tapegrad.bench.ways import Way
 from tapegrad.cli import main

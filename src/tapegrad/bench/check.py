@@ -64,10 +64,12 @@ def compare_all(got: Sequence[Any], expected: Sequence[Any], limit: float, xp: A
 
 def compare(got: Any, expected: Any, limit: float, xp: Any = np) -> Difference:
     """Compare one array with its reference: shape, not-a-numbers, and every value. Integers must be
-    equal; a float may be off by ``limit`` * (|expected| + rms(expected)), where rms counts for at most
-    100 usual elements."""
+    equal; a float may be off by ``limit`` * (|expected| + rms(expected)), where rms counts for 100
+    usual elements at most."""
     if xp is np:
         got, expected = to_numpy(got), to_numpy(expected)
+    else:
+        got = xp.asarray(got)  # which may come from the CPU
     if got.shape != expected.shape:
         return Difference(math.inf, f"its shape is {got.shape}, expected {expected.shape}")
     if not got.size:

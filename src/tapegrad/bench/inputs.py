@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import CPU, to_numpy
 from tapegrad.core.dtypes import is_floating, is_low_precision
-from tapegrad.core.tensor import Tensor
 
-from .peers import from_torch
+from .arrays import copied, is_torch, memory
 
 # How many sets, and the bytes that they may have together. Of large inputs there are two at least,
 # of small ones many: short calls are repeated, and each has another.
@@ -61,7 +59,7 @@ class Sets:
     def _alter(self, values: Sequence[Any], factor: float) -> None:
         for i in self._altered:
             array = memory(values[i])
-            if not _is_torch(array) and is_low_precision(array.dtype):
+            if not is_torch(array) and is_low_precision(array.dtype):
                 array[...] = (array.astype(np.float32) * factor).astype(array.dtype)
             else:
                 array *= factor
@@ -72,47 +70,7 @@ def _count(size: int) -> int:
                min(_SMALL_SETS, _SMALL_BYTES // max(size, 1)))  # fmt: skip
 
 
-def memory(value: Any) -> Any:
-    """What a value's numbers can be read from and written to: an array of NumPy or CuPy, a tensor
-    of PyTorch without history. None for all that is no such thing."""
-    if isinstance(value, Tensor):
-        return value._array
-    if _is_torch(value):
-        return value.detach()
-    is_array = isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__")
-    return value if is_array and not hasattr(value, "block_until_ready") else None
-
-
-def copied(value: Any) -> Any:
-    """The same in other memory; what has no memory is returned as it is."""
-    if isinstance(value, Tensor) or _is_torch(value):
-        return value.detach().clone().requires_grad_(value.requires_grad)
-    return value if memory(value) is None else value.copy(order="K")
-
-
-def on_host(value: Any) -> np.ndarray | None:
-    """The numbers as a NumPy array; None for what is no array."""
-    array = memory(value)
-    if array is None:
-        return np.asarray(value) if hasattr(value, "block_until_ready") else None
-    return np.asarray(from_torch(array.cpu(), CPU)) if _is_torch(array) else to_numpy(array)
-
-
-def same_bits(a: Any, b: Any) -> bool:
-    """Whether two values hold the same numbers, not-a-numbers included; what is no array does."""
-    a, b = memory(a), memory(b)
-    if a is None or b is None:
-        return True
-    if _is_torch(a) or _is_torch(b):
-        a, b = on_host(a), on_host(b)
-    return bool((a.reshape(-1).view(np.uint8) == b.reshape(-1).view(np.uint8)).all())
-
-
-def _is_torch(value: Any) -> bool:
-    return hasattr(value, "detach") and not isinstance(value, Tensor)
-
-
 def _is_float(array: Any) -> bool:
     if array is None:
         return False
-    return bool(array.is_floating_point() if _is_torch(array) else is_floating(array.dtype))
+    return bool(array.is_floating_point() if is_torch(array) else is_floating(array.dtype))

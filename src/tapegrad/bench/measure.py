@@ -15,10 +15,11 @@ from tapegrad.core import native
 from tapegrad.core.devices import Device, KernelsMissing, Operations, overrides
 from tapegrad.core.dtypes import is_floating
 
+from .arrays import copied, memory, on_host, same_bits
 from .cases import Case, Draw
 from .ceilings import Ceilings
 from .check import FLOATS, BenchmarkError, Difference, compare_all, require_telling, tolerance
-from .inputs import Sets, copied, memory, on_host, same_bits
+from .inputs import Sets
 from .peaks import peak_bytes
 from .peers import warm_compiler, way_of
 from .results import Row
@@ -115,8 +116,8 @@ class Bench:
                 row.peaks[one.name] = peak_bytes(self.device, one.way.counts, calls[one.name])
             left = seconds - (time.perf_counter() - start)
             row.times = interleave(calls, self.clock, max(left, seconds / 4), sets)
-        ideal = self.ceilings.least_seconds(row.dtype, row.bytes, row.flops)
-        share = ideal / row.times[job.case.label].median
+        row.least = self.ceilings.least_seconds(row.dtype, row.bytes, row.flops)
+        share = row.least / row.times[job.case.label].median
         row.of_ceiling = share if 0 < share <= 1 else None  # above 1 it is none: see results.py
         del calls
         for one in contestants:
@@ -154,11 +155,11 @@ def _with_sets(ways: dict[str, Way], trial: _Trial) -> list[_Contestant]:
     contestants = []
     for name, way in ways.items():
         if way.inputs is not None:
-            sets = Sets(way.inputs, case.altered)
+            sets = Sets(way.inputs)
         elif case.changes:
             sets = Sets(trial.values, ())
         else:
-            sets = shared = shared or Sets(trial.values, case.altered)
+            sets = shared = shared or Sets(trial.values, count=case.sets)
         contestants.append(_Contestant(name, way, sets))
     return contestants
 
@@ -213,9 +214,11 @@ class _Trial:
         case, shape, row, got = self.job.case, self.job.shape, self.row, self._results
         if case.primitive:
             row.kernel = _kernel_accepts(case, self.device, self._copies(self.values))
-        row.flops = case.flops(*shape)
+        row.flops = case.work(self.values) if case.work else case.flops(*shape)
         moved = sum(getattr(memory(v), "nbytes", 0) for v in (*self.values, *got))
         row.bytes = case.bytes(self.job.dtype.itemsize, *shape) if case.bytes else moved
+        if not shape and case.sets is None:  # its inputs were given
+            row.shape, row.dtype = got[0].shape, got[0].dtype.name
         self._sizes, self._results = [g.nbytes for g in got], []
 
     def judge_again(self, one: _Contestant) -> None:
