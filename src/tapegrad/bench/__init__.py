@@ -16,6 +16,7 @@ from .own import case
 from .results import Results, Row
 from .roofline import plot
 from .runner import run
+from .steps import steps
 
 __all__ = [
     "CASES",
@@ -30,4 +31,5 @@ __all__ = [
     "machine",
     "plot",
     "run",
+    "steps",
 ]

@@ -29,13 +29,10 @@ def cases_of(files: Sequence[Path], wanted: Sequence[str]) -> list[Case]:
         said = [v for v in names.values() if isinstance(v, Case)]
         about = {id(one.mine) for one in said}
         said += [
-            case(value)
+            case(value, name=name)
             for name, value in names.items()
-            if id(value) not in about
-            and (
-                isinstance(value, (Checkable, Fused))
-                or (isinstance(value, FunctionType) and name in wanted)
-            )
+            if (isinstance(value, (Checkable, Fused)) and id(value) not in about)
+            or (isinstance(value, FunctionType) and name in wanted)
         ]
         if not said:
             functions = [n for n, v in names.items() if isinstance(v, FunctionType)]

@@ -90,6 +90,7 @@ def named(*functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
         if not callable(one):
             raise TypeError(f"[bench] expects functions of tensors, got {type(one).__name__}")
         name = str(getattr(one, "__name__", type(one).__name__))
+        name = one.name if isinstance(one, Checkable) else name
         found[name if name not in found else f"{name} {number + 1}"] = one
     return found
 

@@ -21,8 +21,12 @@ class _Translation:
     def of(self, value: Any) -> Any:
         if isinstance(value, ModuleType) and _is_ours(value):
             return _counterpart(value.__name__)
-        if isinstance(value, FunctionType) and _is_ours(value):
-            return getattr(_counterpart(value.__module__), value.__name__, value)
+        if callable(value) and _is_ours(value):
+            homes = [
+                _counterpart(name) for name in (value.__module__, "tapegrad.nn.functional", "")
+            ]
+            found = (getattr(home, value.__name__, None) for home in homes)
+            return next((f for f in found if f is not None), value)
         return self._function(value) if isinstance(value, FunctionType) else value
 
     def _function(self, function: FunctionType) -> FunctionType:
@@ -50,7 +54,7 @@ class _Translation:
 
 
 def _is_ours(value: Any) -> bool:
-    """Whether it is a module of tapegrad, or a function of one."""
+    """Whether it is a module of tapegrad, or of one."""
     name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
     return str(name).partition(".")[0] == "tapegrad"
 
