@@ -9,9 +9,12 @@ import pytest
 import tapegrad as tg
 from tapegrad import bench
 from tapegrad.bench import ceilings, measure, runner
+from tapegrad.bench.arrays import memory, same_bits
 from tapegrad.bench.cases import CASES, Draw, missing
-from tapegrad.bench.check import compare, tolerance
+from tapegrad.bench.check import compare, require_telling, tolerance
+from tapegrad.bench.inputs import Sets
 from tapegrad.bench.timing import CpuClock, CudaClock, Timing, interleave
+from tapegrad.bench.ways import Way
 from tapegrad.cli import main
 from tapegrad.core import devices, native
 
@@ -241,8 +244,13 @@ def compiler(monkeypatch):
     """torch.compile's place is taken by NumPy; returns how often the compiler was warmed up."""
     warmed = []
     monkeypatch.setattr(measure, "warm_compiler", warmed.append)
-    monkeypatch.setattr(measure, "call_of", lambda name, case, device: lambda x: np.maximum(x, 0))
-    monkeypatch.setattr(measure, "inputs_of", lambda name, arrays: list(arrays))
+    way_of = measure.way_of
+
+    def without_compiler(name, case, device):
+        is_mine = name == case.label
+        return way_of(name, case, device) if is_mine else Way(lambda x: np.maximum(x, 0))
+
+    monkeypatch.setattr(measure, "way_of", without_compiler)
     return warmed
 
 
@@ -266,6 +274,25 @@ def test_one_slow_compilation_does_not_rule_out_all_that_follow(compiler):
 def relu_job():
     (case,) = runner.select(["relu"])
     return measure.Job(case, (5,), tg.float32, "tiny")
+
+
+def test_zeros_are_wrong_among_a_few_huge_values():
+    expected = np.random.default_rng(0).standard_normal(1000)
+    expected[7] = 1e30
+    got = expected.astype(np.float32)
+    assert not compare(got, expected, tolerance(got.dtype)).problem
+    assert (
+        "at index (0,) it is 0" in compare(np.where(expected < 9, 0, got), expected, 1e-5).problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(0.0, "is zero everywhere"), (np.nan, r"is nan at index \(0, 0\)")]
+)
+def test_references_that_tell_nothing_are_refused(value, message):
+    with pytest.raises(bench.BenchmarkError, match=message):
+        require_telling([np.ones((2, 3)), np.full((2, 3), value)])
+    require_telling([np.array([np.inf, 0.0]), np.empty((0, 3))])
 
 
 def test_a_wrong_value_far_below_the_largest_is_seen():
@@ -344,14 +371,57 @@ def test_a_gpu_is_kept_busy_before_it_is_timed(calls, seconds, cpu, gpu):
     assert CudaClock.warm(None, calls, seconds) is gpu
 
 
-def test_input_sets_are_rotated():
-    arrays = [np.arange(10.0), np.arange(10)]
-    sets = measure._input_sets(arrays)
-    assert len(sets) == 4
-    assert len({s[0].ctypes.data for s in sets}) == 4
-    for s in sets[1:]:
-        assert not np.array_equal(s[0], arrays[0])
-        assert np.array_equal(np.sort(s[1]), arrays[1])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("kind", ["numpy", "tensor", "torch"])
+def test_no_two_calls_find_the_same_inputs(dtype, kind):
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    x = {"numpy": tg.arange(1, 9, dtype=dtype).numpy(), "tensor": tg.arange(1, 9, dtype=dtype),
+         "torch": torch.arange(1, 9, dtype=getattr(torch, dtype))}[kind]  # fmt: skip
+    whole = np.arange(8)
+    sets = Sets([x, whole, "a word"])
+    assert len(sets) == 64
+    seen = {str(memory(x).tolist())}
+    for number in range(6):
+        sets.renew(number)
+        seen.add(str(memory(sets.sets[number][0]).tolist()))
+    assert len(seen) == 7
+    for a, b, word in sets.sets:
+        assert not same_bits(a, x)
+        assert np.array_equal(b, whole)
+        assert word == "a word"
+    assert same_bits(sets.restored()[0], x)
+    assert len({id(memory(s[1])) for s in sets.sets}) == 64
+    assert len(Sets([np.zeros(1 << 24)])) == 4
+    assert len(Sets([np.zeros(1 << 26, np.int8)] * 6)) == 2
+
+
+def test_repeated_calls_have_inputs_of_their_own():
+    sets = Sets([np.ones(3)])
+    calls = []
+
+    def call(turn):
+        calls.append(sets.sets[turn % len(sets)][0].tobytes())
+
+    interleave({"a": call}, CpuClock(), 0, [sets])
+    timed = calls[-5 * 64 :]
+    assert all(len(set(timed[i : i + 64])) == 64 for i in range(0, 5 * 64, 64))
+
+
+@pytest.mark.parametrize("trick", ["keeps its result", "writes nothing after some calls"])
+def test_a_kernel_that_is_right_only_until_it_is_timed_is_refused(trick, override):
+    kept = {}
+    calls = []
+
+    def relu(device, x):
+        calls.append(1)
+        if trick == "keeps its result":
+            return kept.setdefault(x.ctypes.data, np.maximum(x, 0))
+        return np.maximum(x, 0) if len(calls) < 20 else np.empty_like(x)
+
+    override("relu", relu)
+    (row,) = run("relu").rows
+    assert (row.status, row.times) == ("wrong", {})
+    assert row.message.startswith("after timing, at index (")
 
 
 def test_a_case_that_changes_its_inputs_gets_its_own(override):

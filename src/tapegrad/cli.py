@@ -53,13 +53,17 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser(
         "bench",
-        help="check the kernels against float64 and time them against other libraries",
-        description="Every case is checked against a float64 reference; what is wrong is not "
-        "timed. Exit status 1: a case is wrong or failed, or, with --compare, became slower, or "
-        "the files have no row in common.",
+        help="check kernels against float64 and time them against other libraries",
+        description="Every case is checked against a float64 reference, before it is timed and "
+        "after; what is wrong has no time. With a Python file: what it makes by tg.kernel, tg.fuse "
+        "and tg.bench.case, beside the plain bodies and the peers. Exit status 1: a case is wrong "
+        "or failed, or, with --compare, became slower, or the files have no row in common.",
     )
     bench.add_argument(
-        "cases", nargs="*", metavar="CASE", help="names or patterns, such as 'softmax*' (all)"
+        "cases",
+        nargs="*",
+        metavar="CASE",
+        help="names or patterns of cases or groups, such as 'softmax*' (all); FILE.py for your own",
     )
     bench.add_argument("--device", help="cpu, cuda or emulated (cuda where there is a GPU)")
     bench.add_argument(
@@ -67,17 +71,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--sizes",
+        nargs="+",
         default="default",
-        metavar="NAMES",
-        help="tiny, small, large, or default (small on cpu, large on cuda, tiny on emulated)",
+        metavar="SIZE",
+        help="shapes such as 4096x4096 8192x512; or tiny, small, large, or default (small on cpu, "
+        "large on cuda, tiny on emulated)",
+    )
+    bench.add_argument(
+        "--backward", action="store_true", help="also the gradients of functions of your own"
     )
     bench.add_argument(
         "--peers",
         metavar="NAMES",
-        help="of numpy,body,cupy,torch,torch.compile, or none (those present that suit the device)",
+        help="of numpy,body,cupy,torch,torch.compile,jax, or none (those present, for the device)",
     )
     bench.add_argument("--budget", type=float, metavar="SECONDS", help="about how long it may take")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write all results to this file")
+    bench.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each contestant")
+    bench.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     bench.add_argument("--plot", type=Path, metavar="FILE", help="draw a roofline (.png, .svg)")
     bench.add_argument("--list", action="store_true", help="only list the cases")
     bench.add_argument(

@@ -10,8 +10,8 @@ from typing import Any
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import float32, is_low_precision
 
+from .arrays import to_torch
 from .cases import Draw
-from .peers import to_torch
 from .timing import Call, Clock, interleave
 
 _SECONDS = 0.3

@@ -14,6 +14,7 @@ from tapegrad.core.dtypes import is_floating, is_low_precision
 
 _EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 FLOATS = tuple(_EPS)
+_SAMPLE = 1 << 16  # elements
 
 
 class BenchmarkError(RuntimeError):
@@ -63,9 +64,12 @@ def compare_all(got: Sequence[Any], expected: Sequence[Any], limit: float, xp: A
 
 def compare(got: Any, expected: Any, limit: float, xp: Any = np) -> Difference:
     """Compare one array with its reference: shape, not-a-numbers, and every value. Integers must be
-    equal; a float may be off by ``limit`` * (|expected| + rms(expected))."""
+    equal; a float may be off by ``limit`` * (|expected| + rms(expected)), where rms counts for 100
+    usual elements at most."""
     if xp is np:
         got, expected = to_numpy(got), to_numpy(expected)
+    else:
+        got = xp.asarray(got)  # which may come from the CPU
     if got.shape != expected.shape:
         return Difference(math.inf, f"its shape is {got.shape}, expected {expected.shape}")
     if not got.size:
@@ -79,7 +83,7 @@ def compare(got: Any, expected: Any, limit: float, xp: Any = np) -> Difference:
         finite = xp.isfinite(expected)
         alike = (error == expected) | (xp.isnan(error) & xp.isnan(expected))
         size = xp.abs(xp.where(finite, expected, 0))
-        size += math.sqrt(float((size * size).mean())) + np.finfo(np.float64).tiny
+        size += _scale(size, xp) + np.finfo(np.float64).tiny
         error -= expected
         error = xp.where(alike, 0, xp.where(finite, xp.abs(error) / size, math.inf))
         error = xp.where(xp.isnan(error), math.inf, error)
@@ -91,6 +95,34 @@ def compare(got: Any, expected: Any, limit: float, xp: Any = np) -> Difference:
     return Difference(
         worst, f"at index {index} it is {_value(got, flat)}, expected {_value(expected, flat)}"
     )
+
+
+def _scale(size: Any, xp: Any) -> float:
+    """What errors are measured by beside an element's own size: the root of the mean square; but
+    not more than a usual element times 100, so that among a few huge ones the others may not be
+    zero."""
+    rms = math.sqrt(float((size * size).mean()))
+    flat = size.reshape(-1)
+    some = flat[:: max(1, flat.size // _SAMPLE)]
+    some = some[some > 0]
+    return min(rms, 100 * float(xp.median(some))) if some.size else rms
+
+
+def require_telling(expected: Sequence[Any], xp: Any = np) -> None:
+    """Raise BenchmarkError for references with which wrong results would agree: those that are zero
+    everywhere, and those with a nan."""
+    for number, e in enumerate(expected):
+        if is_floating(e.dtype) and (at := xp.isnan(e)).any():
+            index = tuple(int(i) for i in np.unravel_index(int(at.argmax()), e.shape))
+            raise BenchmarkError(
+                f"the reference of result {number} is nan at index {index}: choose inputs for "
+                "which it is a number"
+            )
+        if e.size and not e.any():
+            raise BenchmarkError(
+                f"the reference of result {number} is zero everywhere, as is what nothing was "
+                "written to: choose inputs for which it is not"
+            )
 
 
 def _value(array: Any, flat: int) -> str:

@@ -14,6 +14,7 @@ from . import roofline
 from .cases import CASES
 from .changes import compare_results
 from .check import BenchmarkError
+from .files import cases_of
 from .results import Results
 from .runner import run, select
 
@@ -53,21 +54,31 @@ _WIDTH = max(len(case.name) for case in CASES)
 
 def _measure(arguments: Namespace) -> int:
     json: Path | None = arguments.json
+    files = [Path(name) for name in arguments.cases if name.endswith(".py")]
+    patterns = [name for name in arguments.cases if not name.endswith(".py")]
     if arguments.plot:  # say now, not after a minute, what is missing
         roofline.require_format(arguments.plot)
-    for path in filter(None, (json, arguments.plot)):
+    written = [json, arguments.plot, arguments.csv, arguments.markdown]
+    for path in filter(None, written):
         if not path.parent.is_dir():
             raise BenchmarkError(f"there is no folder {path.parent} to write {path.name} to")
     results = run(
-        arguments.cases,
+        cases_of(files, patterns) if files else patterns,
         arguments.device or ("cuda" if device_count() else "cpu"),
         _names(arguments.dtype),
         arguments.sizes,
         _names(arguments.peers),
         arguments.budget,
         on_row=(lambda results: results.to_json(json)) if json else None,
+        backward=arguments.backward,
     )
     print(results)
+    if arguments.csv:
+        results.to_csv(arguments.csv)
+        print(f"results  {arguments.csv}")
+    if arguments.markdown:
+        results.to_markdown(arguments.markdown)
+        print(f"table  {arguments.markdown}")
     if json:
         results.to_json(json)
         print(f"results  {json}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -12,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import bfloat16, is_low_precision
 
+from .arrays import from_torch, import_torch, memory, to_torch
 from .cases import Case, TorchGradient
+from .cases.case import several
 from .check import BenchmarkError
+from .ways import Way
 
-PEERS = ("numpy", "body", "cupy", "torch", "torch.compile")
+MINE = "tapegrad"
+PEERS = ("numpy", "body", "cupy", "torch", "torch.compile", "jax")
 _DEFAULTS = {
     "cpu": ("numpy", "body", "torch"),
     "emulated": ("numpy",),
@@ -25,32 +27,39 @@ _DEFAULTS = {
 }
 
 
-def choose(device: Device, wanted: Sequence[str] | None) -> tuple[str, ...]:
+def choose(device: Device, wanted: Sequence[str] | None, own: bool = False) -> tuple[str, ...]:
     """The peers to compare with: those ``wanted``, which must be there, or the usual ones of the
-    device that are.
+    device that are. own: for functions of a user's, whose body is a peer on every device.
 
     Raises BenchmarkError for a name that is not in PEERS, or that this machine does not have.
     """
     if wanted is None:
-        return tuple(name for name in _DEFAULTS[device.type] if not absent(name, device))
+        usual = _DEFAULTS[device.type]
+        if own:
+            usual = ("body", *(n for n in (*usual, "torch", "jax") if n not in ("body", "numpy")))
+        return tuple(n for n in dict.fromkeys(usual) if not absent(n, device, own))
     for name in wanted:
         if name not in PEERS:
             raise BenchmarkError(f"unknown peer {name!r}: choose from {', '.join(PEERS)}")
-        if reason := absent(name, device):
+        if reason := absent(name, device, own):
             raise BenchmarkError(f"peer {name!r}: {reason}")
     return tuple(wanted)
 
 
-def absent(name: str, device: Device) -> str:
+def absent(name: str, device: Device, own: bool = False) -> str:
     """Why this peer does not exist on this device, or ""."""
+    if name == "body" and own:
+        return ""
     if name in ("numpy", "body"):
         return "it computes on the CPU" if device.type == "cuda" else ""
     if name == "cupy":
         return "" if device.type == "cuda" else "it computes on GPUs"
+    if name == "jax":
+        return "" if find_spec("jax") else "JAX is not installed"
     if find_spec("torch") is None:
         return "PyTorch is not installed"
     try:
-        torch = _torch()
+        torch = import_torch()
     except (ImportError, OSError) as error:
         return f"PyTorch is installed but cannot be imported: {' '.join(str(error).split())}"
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -58,66 +67,95 @@ def absent(name: str, device: Device) -> str:
     return ""
 
 
-def call_of(name: str, case: Case, device: Device) -> Callable[..., Any] | None:
-    """The case as this peer computes it, f(*inputs); None where it does not have it. Inputs are
-    as ``inputs_of`` gives them. NumPy's way is the plain body unless the case has another: then the
-    body is a peer of its own."""
+def way_of(name: str, case: Case, device: Device) -> Way | None:
+    """How the case is computed by this contestant; None where it does not have it. NumPy's way is
+    the plain body unless the case has another: then the body is a peer of its own."""
+    if case.ways:
+        return case.ways[name](device) if name in case.ways else None
+    if name == MINE:
+        return Way(partial(case.mine, device.ops), counts=MINE)
     if name == "body":
-        return case.plain(np) if case.arrays else None
+        return Way(case.plain(np), counts=MINE) if case.arrays else None
     if name in ("numpy", "cupy"):
         given = case.arrays
-        return partial(given, device.library) if given else case.plain(device.library)
-    if case.torch is None:
+        call = partial(given, device.library) if given else case.plain(device.library)
+        return Way(call, counts=MINE)
+    if name == "jax" or case.torch is None:
         return None
-    torch, eager = _torch(), case.torch
+    torch, eager = import_torch(), case.torch
     if name == "torch":
-        return lambda *tensors: eager(torch, *tensors)
+        return torch_way(lambda *tensors: eager(torch, *tensors), device)
+    gradient = eager if isinstance(eager, TorchGradient) else None
+    function = case.compiled or (gradient.forward if gradient else eager)
+    compiled = torch_compiled(lambda *t: function(torch, *t))
+    return torch_way(
+        (lambda *t: gradient(torch, *t, wrapped=compiled)) if gradient else compiled, device
+    )
+
+
+def torch_way(call: Callable[..., Any], device: Device) -> Way:
+    """A function of PyTorch's tensors, on the memory of the arrays."""
+
+    return Way(call, _torch_tensors, give=lambda result: from_torch(result, device), counts="torch")
+
+
+def _torch_tensors(values: Sequence[Any]) -> list[Any]:
+    memories = [memory(v) for v in values]
+    return [v if m is None else to_torch(m) for v, m in zip(values, memories, strict=True)]
+
+
+def torch_gradient(function: Callable[..., Any], device: Device, count: int, compiled: bool) -> Way:
+    """The gradients of a function of so many of PyTorch's tensors for the floats among them,
+    without the forward pass; behind its inputs are the gradients of its results."""
+    torch = import_torch()
+    if compiled:
+        # Else what it keeps for the way back is gone after the first time.
+        torch._functorch.config.donated_buffer = False
+        function = torch_compiled(function)
+
+    def take(values: Sequence[Any]) -> list[Any]:
+        tensors = _torch_tensors(values)
+        given = [t.detach() if hasattr(t, "detach") else t for t in tensors[:count]]
+        floats = [t for t in given if hasattr(t, "detach") and t.is_floating_point()]
+        leaves = [t.requires_grad_() for t in floats]
+        results = [y for y in several(function(*given)) if y.requires_grad]
+        return [results, leaves, tensors[count:]]
+
+    def call(results: list, leaves: list, seeds: list) -> Any:
+        return torch.autograd.grad(
+            results, leaves, seeds, retain_graph=True, materialize_grads=True
+        )
+
+    return Way(call, take, give=lambda result: from_torch(result, device), counts="torch")
+
+
+def jax_way(function: Callable[..., Any]) -> Way:
+    """A function of JAX's arrays, compiled by it, on copies: JAX's arrays never change. A call ends
+    when its results are there."""
+    import jax
+
+    compiled = jax.jit(function)
+
+    def take(values: Sequence[Any]) -> list[Any]:
+        memories = [memory(v) for v in values]
+        return [
+            v if m is None else jax.numpy.array(m) for v, m in zip(values, memories, strict=True)
+        ]
+
+    return Way(lambda *arrays: jax.block_until_ready(compiled(*arrays)), take, give=np.asarray)
+
+
+def torch_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function by torch.compile."""
+    torch = import_torch()
     # Its caches are emptied, as after some recompilations it would silently run eagerly; a part
     # that it cannot compile is an error for the same reason.
     torch._dynamo.reset()
-    gradient = eager if isinstance(eager, TorchGradient) else None
-    function = case.compiled or (gradient.forward if gradient else eager)
-    compiled = torch.compile(lambda *t: function(torch, *t), fullgraph=True, dynamic=False)
-    return (lambda *t: gradient(torch, *t, wrapped=compiled)) if gradient else compiled
+    return torch.compile(function, fullgraph=True, dynamic=False)
 
 
 def warm_compiler(device: Device) -> None:
     """Compile something: the first time takes many times as long as any other."""
-    torch = _torch()
+    torch = import_torch()
     with contextlib.suppress(Exception):  # the rows will show the error
         torch.compile(lambda x: x + 1)(to_torch(device.library.ones(8)))
-
-
-def inputs_of(name: str, arrays: Sequence[Any]) -> list[Any]:
-    """The arrays as the peer takes them, sharing their memory."""
-    return [to_torch(a) for a in arrays] if name.startswith("torch") else list(arrays)
-
-
-def to_torch(array: Any) -> Any:
-    """A tensor on the memory of a NumPy or CuPy array, bfloat16 included."""
-    torch = _torch()
-    wrap = torch.from_numpy if isinstance(array, np.ndarray) else torch.from_dlpack
-    if is_low_precision(array.dtype):
-        return wrap(array.view(np.int16)).view(getattr(torch, array.dtype.name))
-    return wrap(array)
-
-
-def from_torch(tensor: Any, device: Device) -> Any:
-    """The array on a tensor's memory; anything but a tensor is returned as it is."""
-    if not hasattr(tensor, "detach"):
-        return tensor
-    torch = _torch()
-    tensor = tensor.detach().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        return from_torch(tensor.view(torch.int16), device).view(bfloat16())
-    return device.library.from_dlpack(tensor) if tensor.is_cuda else tensor.numpy()
-
-
-def _torch() -> Any:
-    # Its threads would spin for a while after each call, on the cores that the next contestant in
-    # turn, NumPy's BLAS or tapegrad, computes on. It reads these when it is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    import torch
-
-    return torch

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,12 +29,15 @@ _OBJECTS = ("machine", "settings", "ceilings", "before", "after")
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
+_BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
+
 _LEGEND = (
     "time: the median of the rounds; spread: their interquartile range, as a part of it; ceiling: "
     "the time that the copy or the matrix product above allows, as a part of it (cached: it took "
     "less, as the data fits in a cache; > product: it beat that product); vs: the other's time by "
-    "{mine}'s, above 1 {mine} is faster, = is a tie (the spreads overlap)"
+    "{mine}'s, above 1 {mine} is faster, = is a tie (the spreads overlap){more}"
 )
+_PEAK = "; peak: the most memory that a call had allocated at once, its results included"
 
 
 @dataclass
@@ -43,7 +48,9 @@ class Row:
     (not enough memory). times: seconds by contestant, the first being the one that the row is
     about. peers: why the others were not timed. error: the largest found, as a
     part of |expected| + rms(expected), where at most ``tolerance`` is accepted. kernel: whether the
-    hand-written kernel ran; None where the device has none.
+    hand-written kernel ran; None where the device has none. peaks: the most bytes that a call of
+    each had allocated at once, where somebody counts them. function: whose result is wrong. least:
+    the seconds that the ceilings allow.
     """
 
     case: str
@@ -60,8 +67,15 @@ class Row:
     bytes: float = 0.0
     flops: float = 0.0
     of_ceiling: float | None = None
+    least: float = 0.0
     times: dict[str, Timing] = field(default_factory=dict)
     peers: dict[str, str] = field(default_factory=dict)
+    peaks: dict[str, int | None] = field(default_factory=dict)
+    function: str = ""
+
+    def fail(self, function: str, problem: str) -> None:
+        """It is wrong, and so no time counts."""
+        self.status, self.function, self.message, self.times = "wrong", function, problem, {}
 
     @property
     def key(self) -> tuple:
@@ -145,6 +159,20 @@ class Results:
 
     __str__ = table
 
+    def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The table in Markdown, also written to ``path``."""
+        return _written(self.markdown() + "\n", path)
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """A line for each contestant of each row, in seconds, bytes and FLOP, also written to
+        ``path``. Who was not timed has no numbers, and a status that says why."""
+        file = io.StringIO()
+        lines = csv.DictWriter(file, _COLUMNS, restval="", lineterminator="\n")
+        lines.writeheader()
+        for row in self.rows:
+            lines.writerows(_csv_lines(row))
+        return _written(file.getvalue(), path)
+
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write everything, samples included; an existing file is replaced once all is written."""
         content = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
@@ -183,6 +211,58 @@ class Results:
             raise BenchmarkError(f"{path} is damaged: {error!r}") from error
 
 
+def _written(text: str, path: str | os.PathLike[str] | None) -> str:
+    if path is not None:
+        with replacing(Path(path)) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    return text
+
+
+_COLUMNS = (
+    "case",
+    "shape",
+    "dtype",
+    "function",
+    "status",
+    "median_s",
+    "low_s",
+    "high_s",
+    "rounds",
+    "bytes",
+    "bytes_per_s",
+    "flops",
+    "flops_per_s",
+    "of_ceiling",
+    "peak_bytes",
+    "ratio",
+)
+
+
+def _csv_lines(row: Row) -> Iterator[dict[str, Any]]:
+    key = {"case": row.case, "shape": "x".join(map(str, row.shape)), "dtype": row.dtype}
+    for name, timing in row.times.items():
+        yield {
+            **key,
+            "function": name,
+            "status": "ok",
+            "median_s": timing.median,
+            "low_s": timing.low,
+            "high_s": timing.high,
+            "rounds": len(timing.samples),
+            "bytes": row.bytes,
+            "bytes_per_s": row.bytes / timing.median,
+            "flops": row.flops,
+            "flops_per_s": row.flops / timing.median,
+            "of_ceiling": row.least / timing.median,
+            "peak_bytes": row.peaks.get(name),
+            "ratio": row.ratio(name),
+        }
+    if row.timing is None:
+        yield {**key, "function": row.function, "status": f"{row.status}: {row.message}"}
+    for name, problem in row.peers.items():
+        yield {**key, "function": name, "status": problem}
+
+
 def _on_one_line(numbers: re.Match[str]) -> str:
     return " ".join(numbers[0].split()).replace("[ ", "[").replace(" ]", "]")
 
@@ -205,15 +285,20 @@ def _timing(content: dict[str, Any]) -> Timing:
 
 def _table(results: Results) -> Table:
     above, below = _headline(results), _remarks(results)
+    copy = results.ceilings.get("copy")
     if results.settings.get("functions"):
-        head = ["function", "time", "spread", "GB/s", "GFLOP/s", f"vs {_mine(results)}"]
-        lines = [line for row in results.rows for line in _functions(row)]
-        return Table(head, lines, 1, above, below)
+        head = ["function", "time", "spread", "GB/s", "GFLOP/s", "ceiling", "peak", "vs"]
+        keys = [] if len(results.rows) == 1 else ["case", "shape", "dtype"]
+        lines = [
+            [*_key_cells(row)[: len(keys)], *line]
+            for row in results.rows
+            for line in _functions(row, copy)
+        ]
+        return Table([*keys, *head], lines, len(keys) + 1, above, below)
     names = results.settings.get("peers", [])
     seen = {name for row in results.rows for name in (*row.rivals, *row.peers)}
     peers = [name for name in names if name in seen]
     head = ["case", "shape", "dtype", "time", "spread", "GB/s", "GFLOP/s", "ceiling"]
-    copy = results.ceilings.get("copy")
     lines = [_cells(row, peers, copy) for row in results.rows]
     return Table(head + [f"vs {p}" for p in peers], lines, 3, above, below)
 
@@ -246,21 +331,34 @@ def _headline(results: Results) -> list[str]:
     return lines
 
 
-def _cells(row: Row, peers: Sequence[str], copy: float | None) -> list[str]:
+def _key_cells(row: Row) -> list[str]:
     name = row.case if row.kernel is not False else f"{row.case} (plain)"
-    cells = [name, "x".join(map(str, row.shape)), row.dtype]
+    return [name, "x".join(map(str, row.shape)), row.dtype]
+
+
+def _cells(row: Row, peers: Sequence[str], copy: float | None) -> list[str]:
+    cells = _key_cells(row)
     if row.timing is None:
         return [*cells, f"{row.status}: {row.message}"]
     against = [
         _against(row, p) if p in row.times else row.peers.get(p, "").partition(":")[0]
         for p in peers
     ]
-    return [*cells, *_speed(row, row.timing), _ceiling(row, copy), *against]
+    share = _ceiling(row, row.of_ceiling, row.timing, copy)
+    return [*cells, *_speed(row, row.timing), share, *against]
 
 
-def _functions(row: Row) -> list[list[str]]:
+def _functions(row: Row, copy: float | None) -> list[list[str]]:
+    if row.timing is None:
+        return [[row.function or row.case, f"{row.status}: {row.message}"]]
     return [
-        [name, *_speed(row, timing), _against(row, name) if name in row.rivals else ""]
+        [
+            name,
+            *_speed(row, timing),
+            _ceiling(row, row.least / timing.median or None, timing, copy),
+            _bytes(row.peaks.get(name)),
+            _against(row, name) if name in row.rivals else "",
+        ]
         for name, timing in row.times.items()
     ]
 
@@ -292,14 +390,21 @@ def _giga(rate: float) -> str:
     return f"{rate / 1e9:.3g}" if rate < 1e12 else f"{rate / 1e9:.0f}"
 
 
-def _ceiling(row: Row, copy: float | None) -> str:
+def _ceiling(row: Row, part: float | None, timing: Timing, copy: float | None) -> str:
     """The share of what the machine allows, or why there is none."""
-    part = row.of_ceiling
     if part is not None and part <= 1:
         return f"{part:.0%}" if part >= 0.1 else f"{part:.1%}"
-    if row.timing is None or not copy:
+    if not copy:
         return ""
-    return "cached" if row.bytes / row.timing.median > copy else "> product" if row.flops else ""
+    return "cached" if row.bytes / timing.median > copy else "> product" if row.flops else ""
+
+
+def _bytes(count: int | None) -> str:
+    """1.23 MB"""
+    if count is None:
+        return ""
+    unit, name = next(((u, n) for u, n in _BYTES if count >= u), _BYTES[-1])
+    return f"{count / unit:.3g} {name}"
 
 
 def rate_text(value: float) -> str:
@@ -308,7 +413,9 @@ def rate_text(value: float) -> str:
 
 
 def _remarks(results: Results) -> list[str]:
-    lines = [_LEGEND.format(mine=_mine(results)), *results.notes]
+    own = results.settings.get("functions")
+    mine = "the case's own" if own and len(own) > 1 else _mine(results)
+    lines = [_LEGEND.format(mine=mine, more=_PEAK if own else ""), *results.notes]
     lines += _peer_problems(results.rows)
     if any(row.kernel is False for row in results.rows):
         lines.append("plain: the kernel declined or is not compiled; its plain body was measured")
@@ -332,4 +439,7 @@ def _peer_problems(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         for name, problem in row.peers.items():
             found.setdefault(name, []).append(f"{row.case} {row.dtype} ({problem[:120]})")
-    return [f"{name} not timed: {'; '.join(problems)}" for name, problems in found.items()]
+    return [
+        f"{name} not timed: {'; '.join(dict.fromkeys(problems))}"
+        for name, problems in found.items()
+    ]

@@ -7,6 +7,7 @@ rounds and their quartiles, not a mean, which one interrupted round would move.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import math
 import statistics
@@ -14,9 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tapegrad.core.devices import Device
+
+if TYPE_CHECKING:
+    from .inputs import Sets
 
 Call = Callable[[int], Any]  # f(turn): the turn decides which set of inputs it gets
 
@@ -75,15 +79,16 @@ class CpuClock:
 
 
 class CudaClock:
-    """CUDA events around each call, on CuPy's current stream and device. Before each call a buffer
-    of twice the L2 cache is overwritten, so that the call finds nothing of its inputs there. That
-    also keeps the GPU busy while Python prepares the launch: only what takes longer than the flush
-    is part of the time."""
+    """CUDA events around each call, on CuPy's current stream and device. Before each call, lines of
+    the L2 cache that were set aside to persist are normal again, and a buffer of twice the cache is
+    overwritten, so that the call finds nothing of its inputs there. That also keeps the GPU busy
+    while Python prepares the launch: only what takes longer than the flush is part of the time."""
 
     def __init__(self, device: Device):
         self._cuda = device.library.cuda
         properties = self._cuda.runtime.getDeviceProperties(device.index)
         self.flushed = 2 * max(int(properties["l2CacheSize"]), 1 << 22)
+        self._reset = persisting_reset(self._cuda.runtime)
         with current(device):
             self._buffer = device.library.empty((self.flushed,), dtype="uint8")
 
@@ -97,6 +102,7 @@ class CudaClock:
         stream = self._cuda.get_current_stream()
         pairs = []
         for call, _, turn in turns:
+            self._reset()
             self._buffer.fill(turn % 256)
             start, end = self._cuda.Event(), self._cuda.Event()
             start.record(stream)
@@ -105,6 +111,17 @@ class CudaClock:
             pairs.append((start, end))
         pairs[-1][1].synchronize()
         return [self._cuda.get_elapsed_time(start, end) / 1e3 for start, end in pairs]
+
+
+def persisting_reset(runtime: Any) -> Callable[[], Any]:
+    """cudaCtxResetPersistingL2Cache: of CuPy's runtime where that has it, else of the driver, which
+    answers older GPUs with an error that means nothing here. Does nothing without either."""
+    if hasattr(runtime, "ctxResetPersistingL2Cache"):
+        return runtime.ctxResetPersistingL2Cache  # type: ignore[no-any-return]
+    try:
+        return ctypes.CDLL("libcuda.so.1").cuCtxResetPersistingL2Cache
+    except (OSError, AttributeError):
+        return lambda: None
 
 
 Clock = CpuClock | CudaClock
@@ -128,11 +145,18 @@ def current(device: Device) -> Iterator[None]:
         yield
 
 
-def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> dict[str, Timing]:
+def interleave(
+    contestants: dict[str, Call], clock: Clock, seconds: float, inputs: Sequence[Sets] = ()
+) -> dict[str, Timing]:
     """Time the contestants in turns, A B A B ..., for about ``seconds`` after the warm-up; at least
     5 rounds, at most 50. Contestant number j of round r starts at turn r + j, so that one does
-    not find in the cache what its neighbour has just read."""
-    repeats = {name: clock.repeats(_warm_up(call, clock)) for name, call in contestants.items()}
+    not find in the cache what its neighbour has just read. inputs: what the turns choose among;
+    before each round their numbers change, and no call of a sample finds those of another."""
+    most = min(map(len, inputs), default=1 << 30)
+    repeats = {
+        name: min(clock.repeats(_warm_up(call, clock)), most) for name, call in contestants.items()
+    }
+    is_single = max(repeats.values(), default=1) == 1
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     names = list(contestants)
     collects = gc.isenabled()
@@ -142,6 +166,9 @@ def interleave(contestants: dict[str, Call], clock: Clock, seconds: float) -> di
         for number in range(_MOST):
             shift = number % len(names)
             order = names[shift:] + names[:shift]
+            for sets in inputs:
+                # Called once a round, a contestant comes back to a set when all had their turn.
+                sets.renew(number if is_single else None)
             turns = [(contestants[n], repeats[n], number + j) for j, n in enumerate(order)]
             for name, sample in zip(order, clock.time(turns), strict=True):
                 samples[name].append(sample)

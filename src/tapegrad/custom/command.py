@@ -6,6 +6,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .checkable import Checkable
 from .checking import check
@@ -32,13 +33,17 @@ def check_files(
 
 
 def kernels_of(file: Path) -> list[Checkable]:
-    """The kernels among the names of a Python file, which is run as a module is imported."""
+    """The kernels among the names of a Python file."""
+    return list(dict.fromkeys(v for v in names_of(file).values() if isinstance(v, Checkable)))
+
+
+def names_of(file: Path) -> dict[str, Any]:
+    """The names that a Python file makes, which is run as a module is imported."""
     folder, before = str(file.resolve().parent), sys.argv
     sys.path.insert(0, folder)
     sys.argv = [str(file)]
     try:
-        names = runpy.run_path(str(file), run_name=file.stem)
+        return runpy.run_path(str(file), run_name=file.stem)
     finally:
         sys.path.remove(folder)
         sys.argv = before
-    return list(dict.fromkeys(v for v in names.values() if isinstance(v, Checkable)))

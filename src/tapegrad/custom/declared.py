@@ -18,6 +18,7 @@ from tapegrad.core.modes import no_grad
 from tapegrad.core.primitive import Primitive
 from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tensor import Tensor, wrap
+from tapegrad.fusion import as_written
 from tapegrad.units import Source, Unit
 
 from .checkable import Checkable
@@ -105,6 +106,8 @@ class Kernel(Checkable):
         self._check(tensors)
         for name, value in numbers.items():
             numbers[name] = self._plain_number(name, value)
+        if as_written.get():
+            return self._plain(tensors, numbers)
         return self._apply(*tensors, numbers=numbers)
 
     # ---- what is asked of the arguments ----

@@ -3,10 +3,11 @@
 ``traced`` writes down what a function and its gradient rules compute; ``plan`` finds the space that
 a kernel walks, and its passes; ``loops`` and ``launches`` write it in C++ and CUDA, with
 ``functions``; ``run`` runs it; ``behind`` is what array functions do with its results; ``fused`` is
-the function that users call.
+the function that users call, and ``as_written`` lets it run as it is.
 """
 
+from .as_written import as_written, plain_bodies
 from .fused import CannotFuse, Computation, Fused, fuse
 from .run import Launched
 
-__all__ = ["CannotFuse", "Computation", "Fused", "Launched", "fuse"]
+__all__ = ["CannotFuse", "Computation", "Fused", "Launched", "as_written", "fuse", "plain_bodies"]

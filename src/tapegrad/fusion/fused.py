@@ -20,6 +20,7 @@ from tapegrad.core.modes import enable_grad, no_grad, recording
 from tapegrad.core.primitive import Primitive
 from tapegrad.core.tensor import Tensor, wrap
 
+from .as_written import as_written
 from .behind import replay, whole
 from .plan import make_kernel
 from .run import Runner, runner
@@ -75,6 +76,8 @@ class Fused:
     def __call__(self, /, *args: Any, **options: Any) -> Any:
         tensors = [a for a in (*args, *options.values()) if isinstance(a, Tensor)]
         if not tensors or isinstance(tensors[0]._device, TracingDevice) or _is_rare(tensors):
+            return self._function(*args, **options)
+        if as_written.get():
             return self._function(*args, **options)
         plan = self.plan(args, options, tensors)
         if not plan.runs:

@@ -7,6 +7,8 @@ requires that every one has a row.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tapegrad import nn, optim  # noqa: F401  (registers all kernels)
 from tapegrad.core import native
 from tapegrad.core.devices import overrides
@@ -26,18 +28,23 @@ from . import (
 )
 from .case import SIZES, Case, Draw, TorchGradient
 
+_GROUPS = (
+    matrices,
+    activations,
+    elementwise,
+    reductions,
+    rows,
+    losses,
+    images,
+    sequences,
+    tables,
+    random_numbers,
+    steps,
+)
 CASES: list[Case] = [
-    *matrices.CASES,
-    *activations.CASES,
-    *elementwise.CASES,
-    *reductions.CASES,
-    *rows.CASES,
-    *losses.CASES,
-    *images.CASES,
-    *sequences.CASES,
-    *tables.CASES,
-    *random_numbers.CASES,
-    *steps.CASES,
+    replace(case, group=module.__name__.rpartition(".")[2])
+    for module in _GROUPS
+    for case in module.CASES
 ]
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tapegrad.bench.check import BenchmarkError
 from tapegrad.core.devices import Device, PlainOperations
 from tapegrad.core.dtypes import is_floating
+
+if TYPE_CHECKING:
+    from tapegrad.bench.ways import Way
 
 Shape = tuple[int, ...]
 
@@ -39,6 +43,12 @@ class Case:
     result once. depth(*shape): how many terms the longest sum has. changes: the inputs that are
     updated in place, which then are the results. dtypes: those it exists for. peers_draw: the peers
     draw random numbers of their own, so that of theirs only the shape is compared.
+
+    label: what the results call ``mine``. ways: of contestants that need more than a function of
+    arrays, by name, functions of the device; rivals: those of them that are on trial, too. rtol:
+    the largest error accepted, by default some units in the last place. group: several cases have
+    the same. work(inputs): the operations, where the shape does not tell them. gradient(): the case
+    of the gradients. sets: how many sets of inputs there are (None: many).
     """
 
     name: str
@@ -56,16 +66,45 @@ class Case:
     changes: tuple[int, ...] = ()
     dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
     peers_draw: bool = False
+    label: str = "tapegrad"
+    ways: Mapping[str, Callable[[Device], Way | None]] = field(default_factory=dict)
+    rivals: tuple[str, ...] = ()
+    rtol: float | None = None
+    group: str = ""
+    work: Callable[[Sequence[Any]], float] | None = None
+    gradient: Callable[[], Case] | None = None
+    sets: int | None = None
 
     def plain(self, library: Any) -> Callable[..., Any]:
         """The case in plain bodies on the arrays of NumPy or CuPy."""
         return partial(self.reference or self.mine, PlainOperations(library))
+
+    def shapes(self, size: str | Shape) -> Sequence[Shape]:
+        """Those of a size; of a shape itself, where the case may have it."""
+        if isinstance(size, str):
+            return self.sizes[size]
+        usual = self.sizes["tiny"][0]
+        if not usual and self.ways:  # its inputs are given
+            return [usual]
+        return [size] if self.ways or len(size) == len(usual) else []
 
     def results(self, arrays: Sequence[Any], returned: Any) -> list[Any]:
         """The results as a list: what was returned, else the inputs that were changed."""
         if returned is None:
             return [arrays[i] for i in self.changes]
         return [result for result in several(returned) if result is not None]
+
+
+def shape_of(size: Any) -> Shape:
+    """``(4096, 512)``, of that or ``"4096x512"``. Raises BenchmarkError for anything else."""
+    parts = size.split("x") if isinstance(size, str) else size
+    try:
+        shape = tuple(int(n) for n in (parts if isinstance(parts, (tuple, list)) else (parts,)))
+        if any(n < 0 for n in shape):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise BenchmarkError(f"no shape: {size!r}; write it like 4096x512") from None
+    return shape
 
 
 def several(returned: Any) -> list[Any]:
