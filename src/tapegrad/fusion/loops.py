@@ -13,12 +13,13 @@ import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
 
+from .groups import grouped
 from .plan import Kernel
 from .text import Writer, type_of
 from .traced import Step
 
 BLOCK = 8192
-AT_ONCE = 512  # columns of which the terms of a sum are kept, to be added up by vectors
+AT_ONCE = 256  # columns of which values are kept, for the next loop over them or for a sum
 
 
 @dataclass
@@ -54,11 +55,10 @@ class _LoopWriter(Writer):
     def size_name(self, index: int) -> str:
         return f"sizes[{index}]"
 
-    def store(self, step: Step, column: str, depth: int) -> None:
+    def put(self, place: str, step: Step, depth: int) -> None:
         """Floats of 16 bits as their bits: of structs g++ makes no vectors."""
-        place, value = self.at(self.of_results[id(step)], column), self.names[id(step)]
         part = ".stored.bits" if is_low_precision(step.dtype) else ""
-        self.write(f"{place}{part} = {value}{part};", depth)
+        self.write(f"{place}{part} = {self.names[id(step)]}{part};", depth)
 
     def text(self) -> str:
         self.write(f"const int64_t columns = {self.size(self.lies.columns)};", 1)
@@ -106,25 +106,37 @@ class _LoopWriter(Writer):
             return
         first, last = ("0", "columns") if self.reduces else ("first", "last")
         before, depth = dict(self.names), 2
+        ends = [*results, *(t.inputs[0] for t in reductions)]
+        groups = grouped(self.leading_to(reductions, results), ends)
+        kept = {id(t): f"c{k}" for k, t in enumerate(t for group in groups for t in group.keeps)}
         for k, t in enumerate(reductions):
             self.write(f"{self.accumulator(t)} r{number}_{k};", 2)
-        if reductions:
+        if reductions or kept:
             self.write(f"for (int64_t from = {first}; from < {last}; from += {AT_ONCE}) {{", 2)
             self.write(f"const int64_t to = least(from + {AT_ONCE}, {last});", 3)
             for k, t in enumerate(reductions):
                 self.write(f"{type_of(t.dtype)} t{k}[{AT_ONCE}];", 3)
+            for t in (t for group in groups for t in group.keeps):
+                self.write(f"{type_of(t.dtype)} {kept[id(t)]}[{AT_ONCE}];", 3)
             first, last, depth = "from", "to", 3
-        self.lines.append("#pragma GCC ivdep")
-        self.write(f"for (int64_t j = {first}; j < {last}; ++j) {{", depth)
-        for step in self.leading_to(reductions, results):
-            self.define(step, depth + 1)
-        for k, t in enumerate(reductions):
-            term = self.operand(t.inputs[0], type_of(t.dtype))
-            self.write(f"t{k}[j - from] = {term};", depth + 1)
-        for t in results:
-            self.store(t, "j", depth + 1)
-        self.write("}", depth)
-        if reductions:
+        for group in groups:
+            self.lines.append("#pragma GCC ivdep")
+            self.write(f"for (int64_t j = {first}; j < {last}; ++j) {{", depth)
+            self.names = dict(before)
+            for t in group.reads:
+                self.name(t, f"{kept[id(t)]}[j - from]", depth + 1)
+            for t in group.steps:
+                self.define(t, depth + 1)
+            for t in group.keeps:
+                self.put(f"{kept[id(t)]}[j - from]", t, depth + 1)
+            if group is groups[-1]:  # behind all reads, as results may lie where inputs do
+                for k, t in enumerate(reductions):
+                    term = self.operand(t.inputs[0], type_of(t.dtype))
+                    self.write(f"t{k}[j - from] = {term};", depth + 1)
+                for t in results:
+                    self.store(t, "j", depth + 1)
+            self.write("}", depth)
+        if depth == 3:
             for k in range(len(reductions)):
                 self.write(f"r{number}_{k}.add(t{k}, to - from);", 3)
             self.write("}", 2)

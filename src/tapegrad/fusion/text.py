@@ -108,7 +108,9 @@ class Writer:
         return f"a{index}[{place}]"
 
     def store(self, step: Step, column: str, depth: int) -> None:
-        place = self.at(self.of_results[id(step)], column)
+        self.put(self.at(self.of_results[id(step)], column), step, depth)
+
+    def put(self, place: str, step: Step, depth: int) -> None:
         self.write(f"{place} = {self.names[id(step)]};", depth)
 
     # ---- sizes and strides
