@@ -36,7 +36,7 @@ def _numpy(name: str) -> Callable[..., np.dtype]:
     return dtype
 
 
-_LONG = {  # of floats only; as text, where the name in C++ is another
+_LONG = {
     **{
         name: f"{name}({{0}})" for name in ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p")
     },
@@ -49,7 +49,9 @@ _LONG = {  # of floats only; as text, where the name in C++ is another
     "arctanh": "atanh({0})",
     "arctan2": "atan2({0}, {1})",
     "hypot": "hypot({0}, {1})",
-    "power": "power_of({0}, {1})",
+    "power": "pow({0}, {1})",
+    "remainder": "remainder_of({0}, {1})",
+    "fmod": "fmod({0}, {1})",
 }
 
 _FLOAT = {
@@ -74,9 +76,8 @@ _ANY = {
     "sign": "sign_of({0})",
     "maximum": "larger_of({0}, {1})",
     "minimum": "smaller_of({0}, {1})",
-    "fmax": "fmax({0}, {1})",
-    "fmin": "fmin({0}, {1})",
-    "remainder": "remainder_of({0}, {1})",
+    "fmax": "{1} != {1} || {0} >= {1} ? {0} : {1}",
+    "fmin": "{1} != {1} || {0} <= {1} ? {0} : {1}",
     "bitwise_and": "{0} & {1}",
     "bitwise_or": "{0} | {1}",
     "bitwise_xor": "{0} ^ {1}",

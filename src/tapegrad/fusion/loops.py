@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.core.dtypes import is_low_precision
 
 from .groups import grouped
+from .numpy_loops import loop_of
 from .plan import Kernel
 from .text import Writer, type_of
 from .traced import Step
@@ -120,6 +121,9 @@ class _LoopWriter(Writer):
                 self.write(f"{type_of(t.dtype)} {kept[id(t)]}[{AT_ONCE}];", 3)
             first, last, depth = "from", "to", 3
         for group in groups:
+            if group.call:
+                self._call(group.steps[0], before, kept)
+                continue
             self.lines.append("#pragma GCC ivdep")
             self.write(f"for (int64_t j = {first}; j < {last}; ++j) {{", depth)
             self.names = dict(before)
@@ -143,3 +147,17 @@ class _LoopWriter(Writer):
         self.names = before
         for k, t in enumerate(reductions):
             self.name(t, f"r{number}_{k}.value()", 2)
+
+    def _call(self, step: Step, known: dict[int, str], kept: dict[int, str]) -> None:
+        """Let NumPy compute a strip of one step, of values that are kept or the same for all."""
+        kind = type_of(step.dtype)
+        self.names, given = known, []
+        for i, t in enumerate(step.inputs):
+            name = kept.get(id(t))
+            if name is None:
+                name = f"&{kept[id(step)]}_{i}"
+                self.write(f"const {kind} {name[1:]} = {self.operand(t, kind)};", 3)
+            given.append(f"{{{name}, {0 if name[0] == '&' else step.dtype.itemsize}}}")
+        function, data = map(self.size, loop_of(step.op, step.dtype))
+        told = f"{function}, {data}, to - from, {kept[id(step)]}, {', '.join(given)}"
+        self.write(f"loop_of_numpy({told});", 3)

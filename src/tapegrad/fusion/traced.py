@@ -354,7 +354,23 @@ def applied(name: str, *given: Any) -> Traced:
         raise Unfusable(name)
     operands = tuple(map(constant, given))
     dtype = function.dtype(*[v.dtype if isinstance(v, Traced) else v for v in operands])
-    return Traced(name, operands, dtype, _merged(operands))
+    if name == "power" and not isinstance(operands[1], Traced) and operands[1] in _PRODUCTS:
+        return constant(_PRODUCTS[operands[1]](operands[0])).astype(dtype)
+    if not function.long:
+        return Traced(name, operands, dtype, _merged(operands))
+    kind = np.dtype(np.float32) if is_low_precision(dtype) else dtype  # of one dtype, all of them
+    same = tuple(v.astype(kind) if isinstance(v, Traced) else v for v in operands)
+    return Traced(name, same, kind, _merged(same)).astype(dtype)
+
+
+# Powers that are products: by their exponents.
+_PRODUCTS: dict[float, Callable] = {
+    -1: partial(applied, "reciprocal"),
+    0.5: partial(applied, "sqrt"),
+    1: partial(applied, "positive"),
+    2: partial(applied, "square"),
+    3: lambda x: x * x * x,
+}
 
 
 def reduced(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
