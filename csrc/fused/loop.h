@@ -85,6 +85,22 @@ using BFloat16 = Narrow<of_float::Brain>;
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// Several loops as one: a table has their number, how many arrays and numbers each is told, and where
+// the units of each end. (Of many small ones a thread walks over some.)
+template <void (*one)(void* const*, const double*, int64_t, int64_t)>
+void each_of_table(void* const* arrays, const double* numbers, int64_t begin, int64_t end) {
+    const int64_t* const table = static_cast<const int64_t*>(arrays[0]);
+    const int64_t count = table[0], given = table[1], told = table[2];
+    const int64_t* const ends = table + 3;
+    ++arrays;
+    for (int64_t i = 0, first = 0; i < count && first < end; first = ends[i++]) {
+        if (begin < ends[i]) {
+            const int64_t from = begin > first ? begin - first : 0;
+            one(arrays + i * given, numbers + i * told, from, least(end, ends[i]) - first);
+        }
+    }
+}
+
 // A loop of NumPy's and the data it is handed, on values that lie side by side or, with a step of 0,
 // are the same for all.
 template <class A>

@@ -6,7 +6,9 @@ a kernel walks, and its passes; ``loops`` and ``launches`` write it in C++ and C
 the function that users call.
 """
 
-from .fused import CannotFuse, Computation, Fused, fuse
+from .computation import Computation
+from .fused import Fused, fuse
+from .plans import CannotFuse
 from .run import Launched
 
 __all__ = ["CannotFuse", "Computation", "Fused", "Launched", "fuse"]

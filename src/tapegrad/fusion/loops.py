@@ -2,7 +2,8 @@
 
 The loop has the signature of those of the package: ``arrays``, ``numbers``, from unit ``begin`` to
 unit ``end``. ``arrays[0]`` are sizes and strides, so that one text serves all shapes; then come the
-inputs and the results. A unit is a row; where nothing is reduced, up to ``BLOCK`` columns.
+inputs and the results. A unit is a row; where nothing is reduced, up to ``BLOCK`` columns. What is
+compiled serves several kernels of one text at once: a table says where the units of each begin.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
 
+from .axes import Step
 from .groups import grouped
 from .numpy_loops import loop_of
 from .plan import Kernel
 from .text import Writer, type_of
-from .traced import Step
 
 BLOCK = 8192
 AT_ONCE = 256  # columns of which values are kept, for the next loop over them or for a sum
@@ -30,7 +31,7 @@ class Loop:
 
     text: str
     sizes: np.ndarray
-    numbers: np.ndarray
+    numbers: list
     units: int
     each: int
 
@@ -43,7 +44,7 @@ def write_loop(kernel: Kernel) -> Loop:
     return Loop(
         text,
         np.array(writer.sizes, np.int64),
-        np.array(writer.numbers, np.float64),
+        writer.numbers,
         lies.row_count * (1 if writer.reduces else -(-lies.columns // BLOCK)),
         lies.columns if writer.reduces else min(BLOCK, lies.columns),
     )
@@ -51,7 +52,7 @@ def write_loop(kernel: Kernel) -> Loop:
 
 class _LoopWriter(Writer):
     def number_name(self, index: int) -> str:
-        return f"numbers[{index}]"
+        return f"number{index}"
 
     def size_name(self, index: int) -> str:
         return f"sizes[{index}]"
@@ -80,10 +81,16 @@ class _LoopWriter(Writer):
                 '#include "csrc/fused/loop.h"',
                 "",
                 "namespace loop {",
+                "inline void one(void* const* arrays, const double* numbers, int64_t begin,",
+                "                int64_t end) {",
+                "    const int64_t* const sizes = static_cast<const int64_t*>(arrays[0]);",
+                # (Variables, as what is written could be a place among the numbers for all g++ knows.)
+                *(f"    const double number{i} = numbers[{i}];" for i in range(len(self.numbers))),
+                *self.lines,
+                "}",
                 "FUSED void fused(void* const* arrays, const double* numbers, int64_t begin,",
                 "                 int64_t end) {",
-                "    const int64_t* const sizes = static_cast<const int64_t*>(arrays[0]);",
-                *self.lines,
+                "    each_of_table<one>(arrays, numbers, begin, end);",
                 "}",
                 "}  // namespace loop",
                 "",
@@ -99,7 +106,7 @@ class _LoopWriter(Writer):
             self.write(f"const int64_t last = least(first + {BLOCK}, columns);", 2)
             row = f"unit / {blocks}"
         self.write(f"int64_t row = {row};", 2)
-        self.row_starts("{pointer} __restrict const")
+        self.row_starts("{pointer} {word}const")
 
     def one_pass(self, number: int) -> None:
         reductions, results = self.wanted_in(number)

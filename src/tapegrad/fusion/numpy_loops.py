@@ -1,8 +1,8 @@
 """NumPy's own loops over one function, for those of which loops in C++ know no vectors.
 
 A ufunc has an inner loop for each choice of dtypes, ``loop(arrays, size, strides, data)``, which
-needs no lock of Python's for floats. A fused loop calls it for a strip of values, so that it computes
-the bits that the ordinary operation does, by the vectors that NumPy has.
+needs no lock of Python's for floats. A fused loop calls it for a strip of values, so that it
+computes the bits that the ordinary operation does, by the vectors that NumPy has.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from functools import cache
 
 import numpy as np
 
+from .axes import Step
 from .functions import FUNCTIONS
-from .plan import NUMBER
-from .traced import Step
 
 # Of which csrc/fused/loop.h has vectors of floats; and what NumPy does not know.
 _VECTORS = ("exp", "log", "log1p", "tanh", "erf")
