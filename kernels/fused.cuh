@@ -23,6 +23,17 @@ using BFloat16 = Narrow<bfloat16>;
 
 constexpr int threads_of_row = 256;
 
+// Of a table with one row for each of several kernels, the row of the one whose block this is: its
+// first block, how many it has, and what it is told.
+__device__ inline const int64_t* row_of_block(const int64_t* table, int64_t count, int64_t width) {
+    int64_t low = 0, high = count;
+    while (high - low > 1) {
+        const int64_t middle = (low + high) / 2;
+        (table[middle * width] <= blockIdx.x ? low : high) = middle;
+    }
+    return table + low * width;
+}
+
 struct Larger {
     template <class A>
     __device__ A operator()(A a, A b) const {

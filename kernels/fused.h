@@ -45,17 +45,6 @@ ELEMENT_FUNCTION bool is_infinite(A x) {
     return x == x && !is_finite(x);
 }
 
-// Powers that are products are computed so; the compiler knows which, if the exponent is written there.
-template <class A>
-ELEMENT_FUNCTION A power_of(A x, A exponent) {
-    return exponent == A(2)     ? x * x
-           : exponent == A(1)   ? x
-           : exponent == A(3)   ? x * x * x
-           : exponent == A(-1)  ? A(1) / x
-           : exponent == A(0.5) ? sqrt(x)
-                                : pow(x, exponent);
-}
-
 // Of the divisor's sign, as Python's. For floats.
 template <class A>
 ELEMENT_FUNCTION A remainder_of(A a, A b) {

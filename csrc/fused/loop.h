@@ -61,7 +61,7 @@ inline float expm1_of_any(float x) {
 }  // namespace of_float
 
 using std::acos, std::acosh, std::asin, std::asinh, std::atan, std::atan2, std::atanh, std::ceil,
-    std::copysign, std::cos, std::cosh, std::exp2, std::floor, std::fmax, std::fmin, std::hypot,
+    std::copysign, std::cos, std::cosh, std::exp2, std::floor, std::hypot,
     std::fmod, std::log10, std::log2, std::pow, std::rint, std::signbit, std::sin, std::sinh,
     std::sqrt, std::tan, std::trunc;
 
@@ -84,6 +84,44 @@ using Float16 = Narrow<of_float::Half>;
 using BFloat16 = Narrow<of_float::Brain>;
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Several loops as one: a table has their number, how many arrays and numbers each is told, and where
+// the units of each end. (Of many small ones a thread walks over some.)
+template <void (*one)(void* const*, const double*, int64_t, int64_t)>
+void each_of_table(void* const* arrays, const double* numbers, int64_t begin, int64_t end) {
+    const int64_t* const table = static_cast<const int64_t*>(arrays[0]);
+    const int64_t count = table[0], given = table[1], told = table[2];
+    const int64_t* const ends = table + 3;
+    ++arrays;
+    for (int64_t i = 0, first = 0; i < count && first < end; first = ends[i++]) {
+        if (begin < ends[i]) {
+            const int64_t from = begin > first ? begin - first : 0;
+            one(arrays + i * given, numbers + i * told, from, least(end, ends[i]) - first);
+        }
+    }
+}
+
+// A loop of NumPy's and the data it is handed, on values that lie side by side or, with a step of 0,
+// are the same for all.
+template <class A>
+struct Operand {
+    const A* first;
+    intptr_t step;
+};
+template <class A>
+void loop_of_numpy(int64_t function, int64_t data, intptr_t count, A* result, Operand<A> a,
+                   Operand<A> b = {nullptr, -1}) {
+    using Loop = void (*)(char**, const intptr_t*, const intptr_t*, void*);
+    const auto bytes = [](const A* values) { return reinterpret_cast<char*>(const_cast<A*>(values)); };
+    constexpr intptr_t step = sizeof(A);
+    char* const with_one[] = {bytes(a.first), bytes(result)};
+    char* const with_two[] = {bytes(a.first), bytes(b.first), bytes(result)};
+    const intptr_t steps_of_one[] = {a.step, step}, steps_of_two[] = {a.step, b.step, step};
+    const bool one = b.step == -1;
+    reinterpret_cast<Loop>(function)(const_cast<char**>(one ? with_one : with_two), &count,
+                                     one ? steps_of_one : steps_of_two,
+                                     reinterpret_cast<void*>(data));
+}
 
 constexpr int lanes = 16;
 

@@ -116,7 +116,7 @@ PyObject* run_loop(PyObject*, PyObject* const* given, Py_ssize_t count) {
                                          "and two ints");
         return nullptr;
     }
-    constexpr Py_ssize_t most = 64;
+    constexpr Py_ssize_t most = 4096;
     void* memory[most];
     const Py_ssize_t arrays = PyTuple_GET_SIZE(given[1]);
     if (arrays > most) {

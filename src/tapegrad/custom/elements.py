@@ -61,8 +61,9 @@ class Elementwise(Fused, Checkable):
     def sources(self, dtype: Any, sizes: Sizes, numbers: Mapping[str, Any]) -> list[Source]:
         shape = self.signature.shape(self.signature.inputs[0], sizes)
         arrays = [EMULATED.ops["empty"](shape, dtype) for _ in self.signature.inputs]
-        made = (way.computation(EMULATED, arrays, numbers) for way in (self.forward, self.backward))
-        return [one.run.source for one in made if isinstance(one.run, Launched)]
+        ways = (self.forward, self.backward)
+        made = [way.computation(EMULATED, arrays, numbers)[0] for way in ways]
+        return [run.source for one in made for run in one.runners if isinstance(run, Launched)]
 
     def compiled(self, checked: bool, changed: Mapping[str, str] | None = None) -> _Units:
         return _Units(checked, changed or {})
@@ -99,12 +100,15 @@ class _Way(Launching):
 
     def computation(
         self, device: Device, arrays: Sequence[Any], numbers: Mapping[str, Any]
-    ) -> Computation:
-        """What computes the results for inputs like these; those of the function come first."""
+    ) -> tuple[Computation, Sequence[float]]:
+        """What computes the results for inputs like these, those of the function first; and the
+        numbers that it is told."""
         count = len(self.fused.signature.inputs)
         tensors = [wrap(a, device) for a in arrays[:count]]
-        plan = self.fused.plan(tuple(tensors), dict(numbers), tensors)
-        return plan.backward_for([True] * count, [True]) if self.is_backward else plan.forward
+        plan, values = self.fused.plan(tuple(tensors), dict(numbers))
+        if self.is_backward:
+            return plan.backward_for([True] * count, [True], values), values
+        return plan.forward, values
 
     def __call__(
         self,
@@ -126,19 +130,19 @@ class _Way(Launching):
         shape, names = given[0].shape, [item.name for item in self.results]
         if 0 in shape:
             return {name: make(name, shape, dtype, False) for name in names}
-        computation = self.computation(device, given, numbers)
+        computation, values = self.computation(device, given, numbers)
         wanted = computation.wanted or [True]
         made = [name for name, is_made in zip(names, wanted, strict=True) if is_made]
         of_steps = {id(s): n for s, n in zip(computation.steps[::-1], made[::-1], strict=True)}
-        launched = computation.run
 
         def run(given: Sequence[Any]) -> list:
+            (launched,) = computation.runners
             assert isinstance(launched, Launched)
-            steps = computation.kernel.results
+            steps = launched.kernel.results
             results = [make(of_steps[id(s)], s.shape, s.dtype, False) for s in steps]
-            launched.launch(given, results, units[launched.source.text])
+            launched.launch(given, results, units[launched.source.text], values)
             return results
 
-        found = computation(given, run if launched else None)
+        found = computation(given, values, run=run if computation.kernels else None)
         zeros = {n: make(n, shape, dtype, True) for n in names if n not in made}
         return zeros | dict(zip(made, found, strict=True))

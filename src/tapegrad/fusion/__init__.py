@@ -7,7 +7,9 @@ the function that users call, and ``as_written`` lets it run as it is.
 """
 
 from .as_written import as_written, plain_bodies
-from .fused import CannotFuse, Computation, Fused, fuse
+from .computation import Computation
+from .fused import Fused, fuse
+from .plans import CannotFuse
 from .run import Launched
 
 __all__ = ["CannotFuse", "Computation", "Fused", "Launched", "as_written", "fuse", "plain_bodies"]

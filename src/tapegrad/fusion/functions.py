@@ -22,9 +22,13 @@ class Function(NamedTuple):
     text: str
     dtype: Callable[..., np.dtype]
     compares: bool = False
+    long: bool = False
 
 
 def _numpy(name: str) -> Callable[..., np.dtype]:
+    if name == "erf":  # which NumPy has not
+        return lambda kind: kind if is_floating(kind) else float32
+
     def dtype(*kinds: Any) -> np.dtype:
         given = [np.empty(0, k) if isinstance(k, np.dtype) else k for k in kinds]
         return getattr(np, name)(*given).dtype
@@ -32,25 +36,11 @@ def _numpy(name: str) -> Callable[..., np.dtype]:
     return dtype
 
 
-def _like_input(kind: Any) -> np.dtype:
-    return kind if is_floating(kind) else float32
-
-
-_FLOAT = {  # of floats only; as text, where the name in C++ is another
-    "sqrt": "sqrt({0})",
-    "exp": "exp({0})",
-    "exp2": "exp2({0})",
-    "expm1": "expm1({0})",
-    "log": "log({0})",
-    "log2": "log2({0})",
-    "log10": "log10({0})",
-    "log1p": "log1p({0})",
-    "sin": "sin({0})",
-    "cos": "cos({0})",
-    "tan": "tan({0})",
-    "sinh": "sinh({0})",
-    "cosh": "cosh({0})",
-    "tanh": "tanh({0})",
+_LONG = {
+    **{
+        name: f"{name}({{0}})" for name in ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p")
+    },
+    **{name: f"{name}({{0}})" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "erf")},
     "arcsin": "asin({0})",
     "arccos": "acos({0})",
     "arctan": "atan({0})",
@@ -59,12 +49,18 @@ _FLOAT = {  # of floats only; as text, where the name in C++ is another
     "arctanh": "atanh({0})",
     "arctan2": "atan2({0}, {1})",
     "hypot": "hypot({0}, {1})",
+    "power": "pow({0}, {1})",
+    "remainder": "remainder_of({0}, {1})",
+    "fmod": "fmod({0}, {1})",
+}
+
+_FLOAT = {
+    "sqrt": "sqrt({0})",
     "floor": "floor({0})",
     "ceil": "ceil({0})",
     "trunc": "trunc({0})",
     "rint": "rint({0})",
     "copysign": "copysign({0}, {1})",
-    "power": "power_of({0}, {1})",
     "divide": "{0} / {1}",
 }
 
@@ -80,9 +76,8 @@ _ANY = {
     "sign": "sign_of({0})",
     "maximum": "larger_of({0}, {1})",
     "minimum": "smaller_of({0}, {1})",
-    "fmax": "fmax({0}, {1})",
-    "fmin": "fmin({0}, {1})",
-    "remainder": "remainder_of({0}, {1})",
+    "fmax": "{1} != {1} || {0} >= {1} ? {0} : {1}",
+    "fmin": "{1} != {1} || {0} <= {1} ? {0} : {1}",
     "bitwise_and": "{0} & {1}",
     "bitwise_or": "{0} | {1}",
     "bitwise_xor": "{0} ^ {1}",
@@ -112,11 +107,11 @@ def _where(condition: Any, a: Any, b: Any) -> np.dtype:
 
 
 FUNCTIONS: dict[str, Function] = {
+    **{name: Function(text, _numpy(name), long=True) for name, text in _LONG.items()},
     **{name: Function(text, _numpy(name)) for name, text in (_FLOAT | _ANY).items()},
     **{name: Function(text, _numpy(name), True) for name, text in _COMPARISONS.items()},
     "invert": Function("invert_of({0})", _numpy("invert")),
     "where": Function("{0} ? {1} : {2}", _where),
-    "erf": Function("erf({0})", _like_input),
 }
 
 

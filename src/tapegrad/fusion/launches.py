@@ -14,22 +14,25 @@ EACH = 4  # elements of a thread: to start one takes longer than an element or t
 
 @dataclass
 class Launch:
-    """``text``: the source, a kernel ``fused``; ``arguments``: what it is told behind the arrays;
+    """``text``: the source, a kernel ``fused``; ``text_for_many``: one for several at once, which
+    finds all it is told in a table; ``sizes`` and ``numbers``: what it is told behind the arrays;
     ``blocks``: how many there are."""
 
     text: str
-    arguments: list[int | float]
+    text_for_many: str
+    sizes: list[int]
+    numbers: list
     blocks: int
 
 
 def write_launch(kernel: Kernel) -> Launch:
     """The kernel in CUDA, and how it is launched."""
     writer = _LaunchWriter(kernel)
-    text = writer.text()
+    text, text_for_many = writer.texts()
     lies = writer.lies
     elements = lies.row_count * lies.columns
     blocks = lies.row_count if writer.reduces else -(-elements // (THREADS * EACH))
-    return Launch(text, [*writer.sizes, *writer.numbers], min(blocks, 16384))
+    return Launch(text, text_for_many, writer.sizes, writer.numbers, min(blocks, 16384))
 
 
 class _LaunchWriter(Writer):
@@ -48,15 +51,50 @@ class _LaunchWriter(Writer):
             self.stride_names[index] = self.size(self.lies.column_strides[index])
         return self.stride_names[index]
 
-    def text(self) -> str:
+    def texts(self) -> tuple[str, str]:
+        """The source of a kernel that is told what it needs, and of one that reads a table."""
+        self._write_body()
+        kinds = [self.pointer(i) for i in range(len(self.arrays))]
+        kinds += ["int64_t"] * len(self.sizes) + ["double"] * len(self.numbers)
+        names = [f"start{i}" for i in range(len(self.arrays))]
+        names += [self.size_name(i) for i in range(len(self.sizes))]
+        names += [self.number_name(i) for i in range(len(self.numbers))]
+        words = [self.restrict(i, " __restrict__") for i in range(len(self.arrays))]
+        words += [""] * (len(kinds) - len(words))
+        told = ", ".join(f"{k}{w} {n}" for k, w, n in zip(kinds, words, names, strict=True))
+        found = [
+            f"reinterpret_cast<{kind}>(own[{i}])"
+            if kind.endswith("*")
+            else f"own[{i}]"
+            if kind == "int64_t"
+            else f"reinterpret_cast<const double*>(own)[{i}]"
+            for i, kind in enumerate(kinds, 2)
+        ]
+        one = [f"__device__ inline void one({told}, int64_t block, int64_t blocks) {{"]
+        head = ['#include "fused.cuh"', "", "using namespace fused_kernels;", ""]
+        start = f"__global__ void __launch_bounds__({THREADS})"
+        alone = [
+            start,
+            f"    fused({told}) {{",
+            f"    one({', '.join(names)}, blockIdx.x, gridDim.x);",
+        ]
+        many = [
+            *(start, "    fused(const int64_t* __restrict__ table, int64_t count) {"),
+            f"    const int64_t* own = row_of_block(table, count, {len(kinds) + 2});",
+            f"    one({', '.join(found)}, blockIdx.x - own[0], own[1]);",
+        ]
+        body = [*head, *one, *self.lines, "}", ""]
+        return "\n".join([*body, *alone, "}", ""]), "\n".join([*body, *many, "}", ""])
+
+    def _write_body(self) -> None:
         columns = self.columns = self.size(self.lies.columns)
         rows = self.size(self.lies.row_count)
         if self.reduces:
-            self.write(f"for (int64_t at = blockIdx.x; at < {rows}; at += gridDim.x) {{", 1)
+            self.write(f"for (int64_t at = block; at < {rows}; at += blocks) {{", 1)
             self.write("int64_t row = at;", 2)
         else:
-            self.write("const int64_t step = int64_t(gridDim.x) * blockDim.x;", 1)
-            self.write("int64_t at = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;", 1)
+            self.write("const int64_t step = blocks * blockDim.x;", 1)
+            self.write("int64_t at = block * blockDim.x + threadIdx.x;", 1)
             self.write(f"for (; at < {rows} * {columns}; at += step) {{", 1)
             several = self.lies.row_count > 1
             self.write(f"const int64_t j = at{f' % {columns}' if several else ''};", 2)
@@ -68,24 +106,6 @@ class _LaunchWriter(Writer):
             self.store(step, "0", 3)
             self.write("}", 2)
         self.write("}", 1)
-        parameters = [
-            *(f"{self.pointer(i)} __restrict__ start{i}" for i in range(len(self.arrays))),
-            *(f"int64_t size{i}" for i in range(len(self.sizes))),
-            *(f"double number{i}" for i in range(len(self.numbers))),
-        ]
-        return "\n".join(
-            [
-                '#include "fused.cuh"',
-                "",
-                "using namespace fused_kernels;",
-                "",
-                f"__global__ void __launch_bounds__({THREADS})",
-                f"    fused({', '.join(parameters)}) {{",
-                *self.lines,
-                "}",
-                "",
-            ]
-        )
 
     def one_pass(self, number: int) -> None:
         reductions, results = self.wanted_in(number)

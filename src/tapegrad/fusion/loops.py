@@ -2,7 +2,8 @@
 
 The loop has the signature of those of the package: ``arrays``, ``numbers``, from unit ``begin`` to
 unit ``end``. ``arrays[0]`` are sizes and strides, so that one text serves all shapes; then come the
-inputs and the results. A unit is a row; where nothing is reduced, up to ``BLOCK`` columns.
+inputs and the results. A unit is a row; where nothing is reduced, up to ``BLOCK`` columns. What is
+compiled serves several kernels of one text at once: a table says where the units of each begin.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
 
+from .axes import Step
+from .groups import grouped
+from .numpy_loops import loop_of
 from .plan import Kernel
 from .text import Writer, type_of
-from .traced import Step
 
 BLOCK = 8192
-AT_ONCE = 512  # columns of which the terms of a sum are kept, to be added up by vectors
+AT_ONCE = 256  # columns of which values are kept, for the next loop over them or for a sum
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Loop:
 
     text: str
     sizes: np.ndarray
-    numbers: np.ndarray
+    numbers: list
     units: int
     each: int
 
@@ -41,7 +44,7 @@ def write_loop(kernel: Kernel) -> Loop:
     return Loop(
         text,
         np.array(writer.sizes, np.int64),
-        np.array(writer.numbers, np.float64),
+        writer.numbers,
         lies.row_count * (1 if writer.reduces else -(-lies.columns // BLOCK)),
         lies.columns if writer.reduces else min(BLOCK, lies.columns),
     )
@@ -49,16 +52,15 @@ def write_loop(kernel: Kernel) -> Loop:
 
 class _LoopWriter(Writer):
     def number_name(self, index: int) -> str:
-        return f"numbers[{index}]"
+        return f"number{index}"
 
     def size_name(self, index: int) -> str:
         return f"sizes[{index}]"
 
-    def store(self, step: Step, column: str, depth: int) -> None:
+    def put(self, place: str, step: Step, depth: int) -> None:
         """Floats of 16 bits as their bits: of structs g++ makes no vectors."""
-        place, value = self.at(self.of_results[id(step)], column), self.names[id(step)]
         part = ".stored.bits" if is_low_precision(step.dtype) else ""
-        self.write(f"{place}{part} = {value}{part};", depth)
+        self.write(f"{place}{part} = {self.names[id(step)]}{part};", depth)
 
     def text(self) -> str:
         self.write(f"const int64_t columns = {self.size(self.lies.columns)};", 1)
@@ -79,10 +81,16 @@ class _LoopWriter(Writer):
                 '#include "csrc/fused/loop.h"',
                 "",
                 "namespace loop {",
+                "inline void one(void* const* arrays, const double* numbers, int64_t begin,",
+                "                int64_t end) {",
+                "    const int64_t* const sizes = static_cast<const int64_t*>(arrays[0]);",
+                # (Variables, as what is written could be a place among the numbers for all g++ knows.)
+                *(f"    const double number{i} = numbers[{i}];" for i in range(len(self.numbers))),
+                *self.lines,
+                "}",
                 "FUSED void fused(void* const* arrays, const double* numbers, int64_t begin,",
                 "                 int64_t end) {",
-                "    const int64_t* const sizes = static_cast<const int64_t*>(arrays[0]);",
-                *self.lines,
+                "    each_of_table<one>(arrays, numbers, begin, end);",
                 "}",
                 "}  // namespace loop",
                 "",
@@ -98,7 +106,7 @@ class _LoopWriter(Writer):
             self.write(f"const int64_t last = least(first + {BLOCK}, columns);", 2)
             row = f"unit / {blocks}"
         self.write(f"int64_t row = {row};", 2)
-        self.row_starts("{pointer} __restrict const")
+        self.row_starts("{pointer} {word}const")
 
     def one_pass(self, number: int) -> None:
         reductions, results = self.wanted_in(number)
@@ -106,28 +114,57 @@ class _LoopWriter(Writer):
             return
         first, last = ("0", "columns") if self.reduces else ("first", "last")
         before, depth = dict(self.names), 2
+        ends = [*results, *(t.inputs[0] for t in reductions)]
+        groups = grouped(self.leading_to(reductions, results), ends)
+        kept = {id(t): f"c{k}" for k, t in enumerate(t for group in groups for t in group.keeps)}
         for k, t in enumerate(reductions):
             self.write(f"{self.accumulator(t)} r{number}_{k};", 2)
-        if reductions:
+        if reductions or kept:
             self.write(f"for (int64_t from = {first}; from < {last}; from += {AT_ONCE}) {{", 2)
             self.write(f"const int64_t to = least(from + {AT_ONCE}, {last});", 3)
             for k, t in enumerate(reductions):
                 self.write(f"{type_of(t.dtype)} t{k}[{AT_ONCE}];", 3)
+            for t in (t for group in groups for t in group.keeps):
+                self.write(f"{type_of(t.dtype)} {kept[id(t)]}[{AT_ONCE}];", 3)
             first, last, depth = "from", "to", 3
-        self.lines.append("#pragma GCC ivdep")
-        self.write(f"for (int64_t j = {first}; j < {last}; ++j) {{", depth)
-        for step in self.leading_to(reductions, results):
-            self.define(step, depth + 1)
-        for k, t in enumerate(reductions):
-            term = self.operand(t.inputs[0], type_of(t.dtype))
-            self.write(f"t{k}[j - from] = {term};", depth + 1)
-        for t in results:
-            self.store(t, "j", depth + 1)
-        self.write("}", depth)
-        if reductions:
+        for group in groups:
+            if group.call:
+                self._call(group.steps[0], before, kept)
+                continue
+            self.lines.append("#pragma GCC ivdep")
+            self.write(f"for (int64_t j = {first}; j < {last}; ++j) {{", depth)
+            self.names = dict(before)
+            for t in group.reads:
+                self.name(t, f"{kept[id(t)]}[j - from]", depth + 1)
+            for t in group.steps:
+                self.define(t, depth + 1)
+            for t in group.keeps:
+                self.put(f"{kept[id(t)]}[j - from]", t, depth + 1)
+            if group is groups[-1]:  # behind all reads, as results may lie where inputs do
+                for k, t in enumerate(reductions):
+                    term = self.operand(t.inputs[0], type_of(t.dtype))
+                    self.write(f"t{k}[j - from] = {term};", depth + 1)
+                for t in results:
+                    self.store(t, "j", depth + 1)
+            self.write("}", depth)
+        if depth == 3:
             for k in range(len(reductions)):
                 self.write(f"r{number}_{k}.add(t{k}, to - from);", 3)
             self.write("}", 2)
         self.names = before
         for k, t in enumerate(reductions):
             self.name(t, f"r{number}_{k}.value()", 2)
+
+    def _call(self, step: Step, known: dict[int, str], kept: dict[int, str]) -> None:
+        """Let NumPy compute a strip of one step, of values that are kept or the same for all."""
+        kind = type_of(step.dtype)
+        self.names, given = known, []
+        for i, t in enumerate(step.inputs):
+            name = kept.get(id(t))
+            if name is None:
+                name = f"&{kept[id(step)]}_{i}"
+                self.write(f"const {kind} {name[1:]} = {self.operand(t, kind)};", 3)
+            given.append(f"{{{name}, {0 if name[0] == '&' else step.dtype.itemsize}}}")
+        function, data = map(self.size, loop_of(step.op, step.dtype))
+        told = f"{function}, {data}, to - from, {kept[id(step)]}, {', '.join(given)}"
+        self.write(f"loop_of_numpy({told});", 3)

@@ -14,7 +14,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .traced import Axis, Step, Unfusable, parts_of
+from .axes import Axis, Step, Unfusable, parts_of
+from .numbers import text_of
 
 NUMBER, INPUT, VIEW = "number", "input", "view"
 REDUCTIONS = ("sum", "max", "min")
@@ -37,7 +38,8 @@ class Space:
 @dataclass
 class Kernel:
     """``steps`` in the order of computation; ``results``: what is written; ``passes``: of each
-    reduction and result, by its id, the pass that makes it."""
+    reduction and result, by its id, the pass that makes it; ``changed``: of results that may be
+    written where an input lies, by their ids, the input's."""
 
     space: Space
     inputs: list[Step]
@@ -45,6 +47,7 @@ class Kernel:
     results: list[Step]
     passes: dict[int, int] = field(default_factory=dict)
     of_elements: set[int] = field(default_factory=set)
+    changed: dict[int, int] = field(default_factory=dict)
 
     @property
     def last_pass(self) -> int:
@@ -83,10 +86,22 @@ def _key(step: Step) -> tuple:
         if isinstance(t, Step)
         else tuple(map(id, parts_of([t])))
         if isinstance(t, tuple)
-        else (type(t), repr(t))
+        else (type(t), text_of(t))
         for t in step.inputs
     )
     return step.op, inputs, step.dtype, tuple(tuple(map(id, parts_of([a]))) for a in step.axes)
+
+
+def unconnected(results: Sequence[Step]) -> list[list[int]]:
+    """The results, by their indices, in groups that have no step in common."""
+    groups: list[tuple[set[int], list[int]]] = []
+    for i, result in enumerate(results):
+        steps, which = {id(t) for t in ordered([result])[0] if t.op != NUMBER}, [i]
+        for group in [g for g in groups if g[0] & steps]:
+            groups.remove(group)
+            steps, which = steps | group[0], sorted(which + group[1])
+        groups.append((steps, which))
+    return [which for _, which in groups]
 
 
 def own_axes(step: Step) -> list[Axis]:
@@ -189,7 +204,7 @@ def _place(kernel: Kernel) -> None:
             else:
                 raise Unfusable(f"a reduction ({step.op}) of what is the same in all columns")
             known_after[id(step)] = before
-        elif columns & set(own_axes(step)):
+        elif columns & set(own_axes(step)) or not kernel.space.axes:
             needs[id(step)] = before
             kernel.of_elements.add(id(step))
         else:
@@ -217,7 +232,10 @@ class Layout:
 
 
 def layout(space: Space, arrays: Sequence[Step]) -> Layout:
-    """The layout of arrays that are contiguous, each of its own shape."""
+    """The layout of arrays that are contiguous, each of its own shape. One element is a column, as
+    kernels of more elements have them."""
+    if not space.axes:
+        return Layout([], 1, [[] for _ in arrays], [1 for _ in arrays])
     strides = [contiguous_strides(t) for t in arrays]
     sizes, joined, _ = _joined(space.rows(), strides)
     columns, along, _ = _joined(space.column_axes(), strides)

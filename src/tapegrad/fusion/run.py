@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,63 +10,156 @@ import numpy as np
 from tapegrad import _build
 from tapegrad.core import native
 from tapegrad.core.devices import Device
-from tapegrad.core.kernels import launch
+from tapegrad.core.kernels import launch, watched
+from tapegrad.core.memory import address
 from tapegrad.units import Source, Unit
 
 from .compiled import address_of
-from .launches import THREADS, write_launch
+from .launches import THREADS, Launch, write_launch
 from .loops import write_loop
+from .numbers import Values, evaluator, is_open, text_of
 from .plan import Kernel
 
-Runner = Callable[[Sequence[Any]], list]
+# Runs kernels of one text: from the arrays of steps, by id, to which it adds the results; the
+# numbers that a trace has left open; and the arrays that results may be written to.
+Runner = Callable[[dict[int, Any], Values, Mapping[int, Any]], None]
 
 
-def runner(device: Device, kernel: Kernel) -> Runner | None:
-    """What makes a kernel's results from its inputs; None where nothing compiles it."""
+def runners(device: Device, kernels: Sequence[Kernel]) -> list[Runner] | None:
+    """What runs the kernels, those of one text at once; None where nothing compiles them."""
     if device.type != "cpu":
-        return Launched(device, kernel)
-    if native.compiled is None or _build.find_cxx() is None:
+        write: Callable = write_launch
+    elif kernels and (native.compiled is None or _build.find_cxx() is None):
         return None
-    return _on_cpu(kernel)
+    else:
+        write = write_loop
+    alike: dict[str, list] = {}
+    for kernel in kernels:
+        written = write(kernel)
+        alike.setdefault(written.text, []).append((kernel, written))
+    if device.type == "cpu":
+        return [_Loops(text, *zip(*pairs, strict=True)) for text, pairs in alike.items()]
+    return [
+        Launched(device, kernel, written)
+        if len(pairs) == 1
+        else LaunchedAtOnce(device, *zip(*pairs, strict=True))
+        for pairs in alike.values()
+        for kernel, written in pairs[:1]
+    ]
 
 
-def _on_cpu(kernel: Kernel) -> Runner:
-    loop = write_loop(kernel)
-    address = address_of(loop.text)
-    made = [(step.shape, step.dtype) for step in kernel.results]
-    run_loop, sizes, numbers = native.compiled.run_loop, loop.sizes, loop.numbers
-    units, each = loop.units, loop.each
+def _told(numbers: Sequence[Any]) -> Callable[[Values], Sequence[float]]:
+    """The numbers that a kernel is told, of those that a trace has left open."""
+    if any(map(is_open, numbers)):
+        return evaluator(f"({''.join(f'{text_of(v)}, ' for v in numbers)})")
+    return lambda values: numbers
 
-    def run(arrays: Sequence[Any]) -> list:
-        results = [np.empty(shape, dtype) for shape, dtype in made]
-        given = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
-        run_loop(address, (sizes, *given, *results), numbers, units, each)
+
+class _Results:
+    """The arrays that the results of a kernel are written to."""
+
+    def __init__(self, kernel: Kernel, empty: Callable):
+        self._made = [(id(r), r.shape, r.dtype) for r in kernel.results]
+        self._changed, self._empty = kernel.changed, empty
+
+    def __call__(self, known: dict[int, Any], targets: Mapping[int, Any]) -> list:
+        results = []
+        for step, shape, dtype in self._made:
+            array = targets.get(step) if step in self._changed else None
+            if array is None or not array.flags.c_contiguous:
+                array = self._empty(shape, dtype)
+            results.append(array)
+            known[step] = array
         return results
 
-    return run
+
+class _Loops:
+    """Kernels as loops on the CPU, which threads share."""
+
+    def __init__(self, text: str, kernels: Sequence[Kernel], loops: Sequence[Any]):
+        self._address = address_of(text)
+        self._inputs = [[id(t) for t in kernel.inputs] for kernel in kernels]
+        self._results = [_Results(kernel, np.empty) for kernel in kernels]
+        self._sizes = [loop.sizes for loop in loops]
+        units = np.cumsum([loop.units for loop in loops])
+        numbers = [v for loop in loops for v in loop.numbers]
+        self._told = _told(numbers)
+        self._fixed = None if any(map(is_open, numbers)) else np.array(numbers, np.float64)
+        each = 1 + len(kernels[0].inputs) + len(kernels[0].results)
+        self._table = np.array([len(loops), each, len(loops[0].numbers), *units], np.int64)
+        self._units = int(units[-1])
+        self._each = max(1, sum(loop.units * loop.each for loop in loops) // max(1, self._units))
+
+    def __call__(self, known: dict[int, Any], values: Values, targets: Mapping[int, Any]) -> None:
+        arrays = [self._table]
+        for inputs, results, sizes in zip(self._inputs, self._results, self._sizes, strict=True):
+            given = [known[i] for i in inputs]
+            arrays.append(sizes)
+            arrays += [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in given]
+            arrays += results(known, targets)
+        numbers = self._fixed
+        if numbers is None:
+            numbers = np.array(self._told(values), np.float64)
+        native.compiled.run_loop(self._address, tuple(arrays), numbers, self._units, self._each)
 
 
 _units: dict[tuple[str, str], Any] = {}  # by text and type of device
 
 
+def _source(text: str, device: Device) -> tuple[Source, dict[str, Any]]:
+    source = Source(text, "<fused kernel>", 1, ".")
+    unit = Unit(source, device.type)
+    return source, {device.type: _units.setdefault((text, device.type), unit)}
+
+
 class Launched:
     """A kernel in CUDA: ``source``, and the call that launches it."""
 
-    def __init__(self, device: Device, kernel: Kernel):
-        written = write_launch(kernel)
-        self.device, self.kernel = device, kernel
-        self.source = Source(written.text, "<fused kernel>", 1, ".")
-        self._told = [*written.arguments, written.blocks, 1, 1, THREADS, 1, 1, 0]
-        self._made = [(step.shape, step.dtype) for step in kernel.results]
-        unit = Unit(self.source, device.type)
-        self._among = {device.type: _units.setdefault((written.text, device.type), unit)}
-        self._empty, self._contiguous = device.ops["empty"], device.ops["ascontiguousarray"]
+    def __init__(self, device: Device, kernel: Kernel, written: Launch | None = None):
+        written = written or write_launch(kernel)
+        self.device, self.kernel, self._written = device, kernel, written
+        self.source, self._among = _source(written.text, device)
+        self._shape = [written.blocks, 1, 1, THREADS, 1, 1, 0]
+        self._told = _told(written.numbers)
+        self._results = _Results(kernel, device.ops["empty"])
+        self._contiguous = device.ops["ascontiguousarray"]
 
-    def __call__(self, arrays: Sequence[Any]) -> list:
-        results = [self._empty(shape, dtype) for shape, dtype in self._made]
-        self.launch([self._contiguous(a) for a in arrays], results, self._among)
-        return results
+    def __call__(self, known: dict[int, Any], values: Values, targets: Mapping[int, Any]) -> None:
+        given = [self._contiguous(known[id(t)]) for t in self.kernel.inputs]
+        self.launch(given, self._results(known, targets), self._among, values)
 
-    def launch(self, arrays: Sequence[Any], results: Sequence[Any], among: Any) -> None:
+    def launch(
+        self, arrays: Sequence[Any], results: Sequence[Any], among: Any, values: Values = ()
+    ) -> None:
         """Compute these results, by the compiled source that ``among`` has for the device."""
-        launch(self.device, "fused", None, *arrays, *results, *self._told, among=among)
+        told = [*self._written.sizes, *self._told(values), *self._shape]
+        launch(self.device, "fused", None, *arrays, *results, *told, among=among)
+
+
+class LaunchedAtOnce:
+    """Kernels of one text in CUDA, as one launch: each block finds in a table which is its kernel,
+    and where that one's arrays lie."""
+
+    def __init__(self, device: Device, kernels: Sequence[Kernel], written: Sequence[Launch]):
+        self.device, self.kernels = device, kernels
+        self.source, self._among = _source(written[0].text_for_many, device)
+        self._blocks = [one.blocks for one in written]
+        self._sizes = [one.sizes for one in written]
+        self._told = [_told(one.numbers) for one in written]
+        self._results = [_Results(kernel, device.ops["empty"]) for kernel in kernels]
+        self._contiguous = device.ops["ascontiguousarray"]
+
+    def __call__(self, known: dict[int, Any], values: Values, targets: Mapping[int, Any]) -> None:
+        rows, reached, first = [], [], 0
+        for k, kernel in enumerate(self.kernels):
+            arrays = [self._contiguous(known[id(t)]) for t in kernel.inputs]
+            arrays += self._results[k](known, targets)
+            reached += arrays
+            numbers = np.array(self._told[k](values), np.float64).view(np.int64)
+            pointers = [address(a) for a in arrays]
+            rows.append([first, self._blocks[k], *pointers, *self._sizes[k], *numbers.tolist()])
+            first += self._blocks[k]
+        table = self.device.asarray(np.array(rows, np.int64))
+        shape = [first, 1, 1, THREADS, 1, 1, 0]
+        with watched(self.device, reached):
+            launch(self.device, "fused", None, table, len(rows), *shape, among=self._among)

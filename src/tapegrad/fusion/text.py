@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
 
+from .axes import Step, Unfusable
 from .functions import FUNCTIONS, TYPES
+from .numbers import is_open, value_of
 from .plan import INPUT, NUMBER, REDUCTIONS, VIEW, Kernel, layout
-from .traced import Step, Unfusable
 
 
 class Writer:
@@ -21,7 +23,7 @@ class Writer:
         self.arrays = [*kernel.inputs, *kernel.results]
         self.lies = layout(kernel.space, self.arrays)
         self.reduces = any(step.op in REDUCTIONS for step in kernel.steps)
-        self.numbers: list[float] = []
+        self.numbers: list[Any] = []
         self.sizes: list[int] = []
         self.lines: list[str] = []
         self.names: dict[int, str] = {}  # of the variables that steps are in
@@ -38,9 +40,14 @@ class Writer:
         """How the ``index``-th of the numbers is called that the kernel is told."""
         raise NotImplementedError
 
-    def number(self, value: float | bool, kind: str) -> str:
+    def number(self, value: Any, kind: str) -> str:
         """A literal, if it is an integer or a simple fraction; else a number that the kernel is
-        told, so that one text serves many."""
+        told, so that one text serves many; as it is those that the trace has left open."""
+        if is_open(value):
+            if kind in ("float", "double", "Float16", "BFloat16"):
+                self.numbers.append(value)
+                return self.number_name(len(self.numbers) - 1)
+            value = value.pin()
         if isinstance(value, bool):
             return "true" if value else "false"
         if kind == "bool" or kind.endswith("_t"):
@@ -52,8 +59,10 @@ class Writer:
 
     def operand(self, given: object, kind: str) -> str:
         if not isinstance(given, Step):
-            return f"{kind}({self.number(given, kind)})"  # type: ignore[arg-type]
+            return f"{kind}({self.number(given, kind)})"
         name = self.names[id(given)]
+        if given.dtype == bool and kind != "bool":  # of a cast g++ makes no vectors
+            return f"({name} ? {kind}(1) : {kind}(0))"
         return name if type_of(given.dtype) == kind else f"{kind}({name})"
 
     def operands(self, given: Sequence[object], dtype: np.dtype) -> list[str]:
@@ -91,6 +100,11 @@ class Writer:
 
     # ---- where arrays lie
 
+    def restrict(self, index: int, word: str) -> str:
+        """The word, where no other array lies at the same place."""
+        steps = {*self.kernel.changed, *self.kernel.changed.values()}
+        return "" if id(self.arrays[index]) in steps else word
+
     def pointer(self, index: int) -> str:
         """The type of an array, as a pointer."""
         kept = "const " if index < len(self.kernel.inputs) else ""
@@ -108,7 +122,9 @@ class Writer:
         return f"a{index}[{place}]"
 
     def store(self, step: Step, column: str, depth: int) -> None:
-        place = self.at(self.of_results[id(step)], column)
+        self.put(self.at(self.of_results[id(step)], column), step, depth)
+
+    def put(self, place: str, step: Step, depth: int) -> None:
         self.write(f"{place} = {self.names[id(step)]};", depth)
 
     # ---- sizes and strides
@@ -134,7 +150,7 @@ class Writer:
         for i in range(len(self.arrays)):
             strides = enumerate(self.lies.row_strides[i])
             offset = "".join(f" + i{d} * {self.size(stride)}" for d, stride in strides if stride)
-            pointer = declared.format(pointer=self.pointer(i))
+            pointer = declared.format(pointer=self.pointer(i), word=self.restrict(i, "__restrict "))
             self.write(f"{pointer} a{i} = start{i}{offset};", 2)
 
     def row_and_passes(self) -> None:
@@ -197,5 +213,5 @@ def type_of(dtype: np.dtype) -> str:
 
 def common_dtype(step: Step) -> np.dtype:
     """What the operands of a comparison are compared as."""
-    given = [np.empty(0, t.dtype) if isinstance(t, Step) else t for t in step.inputs]
+    given = [np.empty(0, t.dtype) if isinstance(t, Step) else value_of(t) for t in step.inputs]
     return np.result_type(*given)

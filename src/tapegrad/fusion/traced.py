@@ -19,86 +19,11 @@ from weakref import ref
 
 import numpy as np
 
-from tapegrad.core.devices import Device, Namespace, bodies, load_primitive
-from tapegrad.core.dtypes import is_low_precision
+from tapegrad.core.dtypes import is_floating, is_low_precision
 
+from .axes import Axis, Dimension, Step, Unfusable, parts_of, size_of, unite
 from .functions import FUNCTIONS, REDUCTIONS
-
-
-class Unfusable(Exception):
-    """A step that no fused kernel has; ``what`` names it, ``operation`` who asked for it."""
-
-    def __init__(self, what: str, operation: str | None = None):
-        super().__init__(what)
-        self.what, self.operation = what, operation
-
-
-class Axis:
-    """A dimension of the space that a kernel walks. Those of arrays that are combined are one, and
-    one that is seen as several, by a reshape, consists of them."""
-
-    def __init__(self, size: int):
-        self.size = size
-        self._parts: tuple[Axis, ...] | None = None
-
-    def parts(self) -> list[Axis]:
-        """What it consists of in the end, outermost first: itself, if nothing else is known."""
-        return [self] if self._parts is None else [q for p in self._parts for q in p.parts()]
-
-    def become(self, *parts: Axis) -> None:
-        self._parts = parts
-
-
-Dimension = tuple[Axis, ...]  # of a step: axes, outermost first; none of them: of size 1
-
-
-def size_of(dimension: Dimension) -> int:
-    return math.prod(axis.size for axis in dimension)
-
-
-def parts_of(dimensions: Sequence[Dimension]) -> list[Axis]:
-    """All axes of some dimensions, outermost first."""
-    return [part for dimension in dimensions for axis in dimension for part in axis.parts()]
-
-
-def unite(one: Dimension, two: Dimension) -> None:
-    """Let two dimensions of equal size be the same."""
-    left, right = parts_of([one])[::-1], parts_of([two])[::-1]
-    while left and right:
-        a, b = left.pop(), right.pop()
-        if a is b:
-            continue
-        if a.size == b.size:
-            b.become(a)
-        elif b.size % a.size == 0:
-            rest = Axis(b.size // a.size)
-            b.become(a, rest)
-            right.append(rest)
-        elif a.size % b.size == 0:
-            rest = Axis(a.size // b.size)
-            a.become(b, rest)
-            left.append(rest)
-        else:
-            raise Unfusable(f"a dimension of {size_of(one)} that two reshapes divide differently")
-        left = [q for p in left for q in p.parts()[::-1]]
-        right = [q for p in right for q in p.parts()[::-1]]
-
-
-class Step:
-    """An input, a number for all, a function of other steps, or a reduction of one. ``inputs`` are
-    steps and Python's numbers; of a reduction, a step and the axes that go."""
-
-    def __init__(self, op: str, inputs: tuple, dtype: Any, axes: Sequence[Dimension]):
-        self.op, self.inputs, self.dtype, self.axes = op, inputs, np.dtype(dtype), tuple(axes)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(map(size_of, self.axes))
-
-    @property
-    def ndim(self) -> int:
-        return len(self.axes)
-
+from .numbers import is_open, value_of
 
 _addresses = itertools.count(1)
 
@@ -169,6 +94,9 @@ class Traced:
         if dtype == self.dtype:
             return self.copy() if copy else self
         return Traced("cast", (self,), dtype, self.axes)
+
+    def fill(self, value: Any) -> None:
+        self.change(full((), value, self.dtype))
 
     def change(self, value: Any) -> Traced:
         """Let the array be ``value`` from now on, in its own shape and dtype. Raises Unfusable
@@ -353,8 +281,30 @@ def applied(name: str, *given: Any) -> Traced:
     if function is None:
         raise Unfusable(name)
     operands = tuple(map(constant, given))
-    dtype = function.dtype(*[v.dtype if isinstance(v, Traced) else v for v in operands])
-    return Traced(name, operands, dtype, _merged(operands))
+    kinds = [v.dtype if isinstance(v, Traced) else value_of(v) for v in operands]
+    dtype = function.dtype(*kinds)
+    product = _PRODUCTS.get(given[1]) if name == "power" and _is_fixed(given[1]) else None
+    if product is not None:
+        return constant(product(operands[0])).astype(dtype)
+    if not function.long:
+        return Traced(name, operands, dtype, _merged(operands))
+    kind = np.dtype(np.float32) if is_low_precision(dtype) else dtype  # of one dtype, all of them
+    same = tuple(v.astype(kind) if isinstance(v, Traced) else v for v in operands)
+    return Traced(name, same, kind, _merged(same)).astype(dtype)
+
+
+def _is_fixed(given: Any) -> bool:
+    return isinstance(given, (int, float)) and not is_open(given)
+
+
+# Powers that are products: by their exponents.
+_PRODUCTS: dict[float, Callable] = {
+    -1: partial(applied, "reciprocal"),
+    0.5: partial(applied, "sqrt"),
+    1: partial(applied, "positive"),
+    2: partial(applied, "square"),
+    3: lambda x: x * x * x,
+}
 
 
 def reduced(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -415,24 +365,26 @@ def broadcast(x: Any, shape: Any) -> Any:
     return seen(x, [(Axis(n),) if not a and n != 1 else a for a, n in zip(own, shape, strict=True)])
 
 
-def _clipped(x: Any, low: Any = None, high: Any = None) -> Any:
+def clipped(x: Any, low: Any = None, high: Any = None) -> Any:
     if low is not None:
         x = applied("maximum", x, low)
     return x if high is None else applied("minimum", x, high)
 
 
-def _full(shape: Any, value: Any, dtype: Any = np.float64, **options: Any) -> Any:
+def full(shape: Any, value: Any, dtype: Any = np.float64, **options: Any) -> Any:
     kind = np.dtype(dtype)
-    return broadcast(Traced("number", (kind.type(value).item(),), kind, ()), shape)
+    if not (is_open(value) and is_floating(kind)):
+        value = kind.type(value).item()
+    return broadcast(Traced("number", (value,), kind, ()), shape)
 
 
 def _full_like(x: Traced, value: Any, dtype: Any = None, **options: Any) -> Any:
-    return _full(x.shape, value, dtype or x.dtype)
+    return full(x.shape, value, dtype or x.dtype)
 
 
 _ARRAY_FUNCTIONS: dict[str, Callable] = {
     "where": partial(applied, "where"),
-    "clip": lambda x, a_min=None, a_max=None, **_: _clipped(x, a_min, a_max),
+    "clip": lambda x, a_min=None, a_max=None, **_: clipped(x, a_min, a_max),
     "sum": lambda x, axis=None, keepdims=False, **_: reduced("sum", x, axis, keepdims),
     "max": lambda x, axis=None, keepdims=False, **_: reduced("max", x, axis, keepdims),
     "amax": lambda x, axis=None, keepdims=False, **_: reduced("max", x, axis, keepdims),
@@ -451,91 +403,3 @@ _ARRAY_FUNCTIONS: dict[str, Callable] = {
     "shape": operator.attrgetter("shape"),
     "ndim": operator.attrgetter("ndim"),
 }
-
-
-# ---------------------------------------------------------------------- operations on them
-
-
-def _sum(x: Any, *, axis: Any, keepdims: bool) -> Any:
-    return reduced("sum", x, axis, keepdims)
-
-
-def _mean(x: Any, *, axis: Any, keepdims: bool) -> Any:
-    return x.mean(axis=axis, keepdims=keepdims)
-
-
-def _vector_norm(x: Any, *, order: float, axis: Any, keepdims: bool) -> Any:
-    """In float64, where squares of floats do not overflow. (Bodies scale by what they see.)"""
-    if order != 2.0 or x.dtype == np.float64:
-        raise Unfusable(f"vector_norm of order {order} in {x.dtype}")
-    wide = x.astype(np.float64)
-    return applied("sqrt", reduced("sum", wide * wide, axis, keepdims)).astype(x.dtype)
-
-
-# Primitives of which the bodies look at numbers, or go by ways that are good for arrays only.
-_PRIMITIVES: dict[str, Callable] = {
-    "sum": _sum,
-    "mean": _mean,
-    "amax": lambda x, *, axis, keepdims: reduced("max", x, axis, keepdims),
-    "amin": lambda x, *, axis, keepdims: reduced("min", x, axis, keepdims),
-    "cast": lambda x, *, dtype: x.astype(dtype),
-    "reshape": lambda x, *, shape: reshaped(x, shape),
-    "broadcast_to": lambda x, *, shape: broadcast(x, shape),
-    "clip": lambda x, *, low, high: _clipped(x, low, high).astype(x.dtype),
-    "erf": partial(applied, "erf"),
-    "vector_norm": _vector_norm,
-    "zeros": lambda shape, dtype: _full(shape, 0, dtype),
-    "ones": lambda shape, dtype: _full(shape, 1, dtype),
-    "full": _full,
-    "asarray": lambda x, dtype=None: constant(np.asarray(x, dtype) if dtype else np.asarray(x)),
-}
-
-
-class TracingOperations(dict):
-    """name -> the function that writes down what the primitive of that name does."""
-
-    library = np
-
-    def __init__(self, device: TracingDevice):
-        self.device = device
-
-    def __missing__(self, name: str) -> Callable:
-        load_primitive(name)
-        body = bodies.get(name)
-        run = _PRIMITIVES.get(name) or (
-            partial(body, self.device.xp) if body else partial(applied, name)
-        )
-
-        def named(*arrays: Any, **parameters: Any) -> Any:
-            try:
-                result = run(*arrays, **parameters)
-            except Unfusable as error:
-                error.operation = name
-                raise
-            except (TypeError, AttributeError) as error:  # a body that asks for arrays' numbers
-                raise Unfusable(name, name) from error
-            return result if isinstance(result, tuple) else constant(result)
-
-        self[name] = named
-        return named
-
-
-class TracingDevice(Device):
-    """Where the arrays are ``Traced``: of the type of the device for which a kernel is made."""
-
-    def __new__(cls, kind: str) -> TracingDevice:
-        self = object.__new__(cls)
-        self.type, self.index, self.array_type = kind, None, Traced
-        self.ops = TracingOperations(self)  # type: ignore[assignment]
-        self.xp = Namespace(self.ops)
-        return self
-
-    def __init__(self, kind: str):
-        pass
-
-    def asarray(self, value: Any, dtype: Any = None) -> Any:
-        return self.ops["asarray"](value, dtype)
-
-    @property
-    def library(self) -> Any:
-        return np
