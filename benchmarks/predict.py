@@ -96,15 +96,14 @@ def _matmul(n: int) -> Ladder:
 LADDERS = (_softmax(8192, 4096), _matmul(4096))
 
 
-def page(ladder: Ladder) -> str:
-    """The page as it should be. Raises ToolMissing."""
+def page(ladder: Ladder, found: Mapping[str, MachineCode]) -> str:
+    """The page as it should be, for this machine code."""
     before, _, rest = (DOCS / ladder.page).read_text().partition(START)
     _, _, after = rest.partition(END)
-    return "".join([before, START, *(f"{line}\n" for line in table(ladder)), END, after])
+    return "".join([before, START, *(f"{line}\n" for line in table(ladder, found)), END, after])
 
 
-def table(ladder: Ladder) -> Iterator[str]:
-    found = codes(ladder)
+def table(ladder: Ladder, found: Mapping[str, MachineCode]) -> Iterator[str]:
     made = {name: predict(found[name], case) for name, case in ladder.cases.items()}
     used = [o for o in COUNTED if any(set(o.split(", ")) & set(p.executed) for p in made.values())]
     ceiling = next(iter(ladder.cases.values())).ceiling(H200)
@@ -131,10 +130,12 @@ def table(ladder: Ladder) -> Iterator[str]:
 
 
 def codes(ladder: Ladder) -> dict[str, MachineCode]:
-    """The machine code of the page's kernels, by name."""
+    """The machine code of the page's kernels, by name. Raises ToolMissing."""
     found: dict[str, MachineCode] = {}
-    for kernel in kernels(ladder.page):
-        found |= machine_code(unit_text(kernel.source, kernel.source.function(kernel.name), None))
+    for kernel in reversed(kernels(ladder.page)):  # as later sources contain earlier ones
+        if kernel.name not in found and f"{kernel.name}_kernel" not in found:
+            function = kernel.source.function(kernel.name)
+            found |= machine_code(unit_text(kernel.source, function, None))
     return found
 
 
@@ -154,7 +155,7 @@ def _time(seconds: float) -> str:
 def main() -> int:
     try:
         for ladder in LADDERS:
-            (DOCS / ladder.page).write_text(page(ladder))
+            (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
     except ToolMissing as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
