@@ -37,9 +37,31 @@ inline std::vector<Home*>& homes() {
     static std::vector<Home*> all;
     return all;
 }
+inline bool& counts_banks() {
+    static bool wanted = false;
+    return wanted;
+}
 inline void add_home(Home* home) {
     home->ask_whether_to_go_on(may_go_on);
+    if (home->banks.count != nullptr) {
+        home->banks.count(counts_banks());
+    }
     homes().push_back(home);
+}
+
+// Those that count bank conflicts, this extension's own among them where it does.
+inline std::vector<Home::Banks> counters_of_banks() {
+    std::vector<Home::Banks> all;
+    const auto add = [&](const Home::Banks& banks) {
+        if (banks.count != nullptr) {
+            all.push_back(banks);
+        }
+    };
+    add(EMULATE_BANKS);
+    for (const Home* home : homes()) {
+        add(home->banks);
+    }
+    return all;
 }
 
 // While a launcher runs on another emulator than this extension's: that one has the schedule, and
@@ -130,23 +152,37 @@ inline void define_checks(pybind11::module_& module) {
     module.def(
         "forget", [](uintptr_t address) { arrays_beside().erase(address); }, py::arg("address"),
         "Take back a watch.");
-    module.def("count_bank_conflicts", emulate::check::count_bank_conflicts, py::arg("wanted"),
-               "Begin to count bank conflicts of launches, from nothing, or end it.");
+}
+
+#endif
+
+// Of the checked build, and of those files of kernels that were compiled for it.
+inline void define_bank_conflicts(pybind11::module_& module) {
+    namespace py = pybind11;
+    module.def(
+        "count_bank_conflicts",
+        [](bool wanted) {
+            counts_banks() = wanted;
+            for (const Home::Banks& banks : counters_of_banks()) {
+                banks.count(wanted);
+            }
+        },
+        py::arg("wanted"), "Begin to count bank conflicts of checked launches, from nothing, or end it.");
     module.def(
         "bank_conflicts",
         [] {
             py::list lines;
-            for (const auto& line : emulate::check::bank_conflicts()) {
-                lines.append(py::make_tuple(line.place, line.requests, line.passes,
-                                            line.passes_without_conflict));
+            for (const Home::Banks& banks : counters_of_banks()) {
+                for (const auto& line : banks.counted()) {
+                    lines.append(py::make_tuple(line.place, line.requests, line.passes,
+                                                line.passes_without_conflict));
+                }
             }
             return lines;
         },
-        "For each line of kernels that accessed shared memory: (place, requests of a warp, passes over "
-        "the banks, passes without conflicts).");
+        "For each line of checked kernels that accessed shared memory: (place, requests of a warp, passes "
+        "over the banks, passes without conflicts).");
 }
-
-#endif
 
 inline void define_emulator_controls(pybind11::module_& module) {
     namespace py = pybind11;
@@ -184,6 +220,7 @@ inline void define_emulator_controls(pybind11::module_& module) {
             return py::make_tuple(counts.made, counts.pooled);
         },
         "How many fibers exist, and how many of them are idle.");
+    define_bank_conflicts(module);
 #ifdef TAPEGRAD_CHECKED
     define_checks(module);
 #endif

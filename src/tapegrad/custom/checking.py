@@ -258,10 +258,22 @@ class _Check:
 
     def _accesses(self) -> None:
         units = self.kernel.compiled(checked=True)
-        found = self._in_child(lambda note: self._checked(units, note), "accesses")
+
+        def work(note: Callable[[str], None]) -> tuple[str, list[str]]:
+            emulator = library("emulated")
+            emulator.count_bank_conflicts(True)
+            return self._checked(units, note), [
+                f"bank conflicts at {place}: {requests} accesses of warps to shared memory took "
+                f"{passes} turns, and {least} would do"
+                for place, requests, passes, least in emulator.bank_conflicts()
+                if passes > least
+            ]
+
+        found = self._in_child(work, "accesses")
         if found is not None:
-            said = found or "no race, nothing out of bounds, no shared memory that nothing wrote"
-            self.report.add("accesses", not found, said)
+            wrong, slow = found
+            said = wrong or "no race, nothing out of bounds, no shared memory that nothing wrote"
+            self.report.add("accesses", not wrong, "\n".join([said, *slow]))
 
     def _checked(self, units: Any, note: Callable[[str], None]) -> str:
         """What the checks of every access say, "" where nothing is wrong; not of values."""

@@ -1,0 +1,224 @@
+"""How long a kernel should take on a GPU that is not at hand: *predicted*, from its machine code.
+
+A multiprocessor is a closed queueing network. Its customers are the blocks that it holds (or their
+warps, where no barrier joins them); each is served by the busiest of the multiprocessor's units, by
+the L2 cache and by memory, one customer at a time, and waits in between for what it has asked for,
+which hinders nobody. How often one comes through is the mean value analysis of Reiser and Lavenberg
+(1980). What a warp asks of the units is counted in the machine code; how long it waits is found by
+going through it in order, with each instruction's latency, as if it were alone.
+
+Left out: the order of blocks, conflicts of register banks, the instruction cache, atomics. So it
+tells steps of a ladder apart, and does not replace a measurement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from machine_code import Instruction, MachineCode, Part
+
+
+@dataclass(frozen=True)
+class GPU:
+    """Rates in bytes and operations a second, latencies in clock cycles.
+
+    Clock, peak and copy, and memory's latency under load: NVIDIA's data sheet, and what others have
+    measured of H200s. Latencies of caches and shared memory: Luo et al. 2025, Dissecting the NVIDIA
+    Hopper Architecture (arXiv 2501.12084); L2's rate: Chips and Cheese 2023, of an H100. Results a
+    cycle: CUDA C++ Programming Guide, throughput of native arithmetic instructions.
+    """
+
+    name: str
+    multiprocessors: int = 132
+    clock: float = 1.75e9
+    peak: float = 66.9e12  # float32, without tensor cores
+    copy: float = 4.3e12
+    l2: float = 5.5e12
+    threads: int = 2048  # that a multiprocessor holds, and the next three
+    blocks: int = 32
+    registers: int = 65536
+    shared: int = 228 << 10
+    memory_latency: float = 1140  # 0.65 us
+    l2_latency: float = 262
+    l1_latency: float = 41
+    shared_latency: float = 29
+    latency: float = 5  # of arithmetic
+    slow_latency: float = 24  # of exponentials and shuffles
+    barrier_latency: float = 30
+
+
+H200 = GPU("H200")
+H100 = GPU("H100", copy=3.0e12)
+
+# Cycles of a multiprocessor that a warp's instruction takes of a unit: 32 over its results a cycle.
+_FMA = {"FFMA": 0.25, "FADD": 0.25, "FMUL": 0.25, "IMAD": 0.5, "HFMA2": 0.25}
+_ALU = ("FMNMX", "FSETP", "FSEL", "ISETP", "IADD3", "LEA", "LOP3", "MOV", "PRMT", "SEL", "SHF")
+_ALU += ("IMNMX", "VIADD", "P2R", "R2P", "CS2R", "FCHK", "PLOP3")
+_SLOW = ("MUFU", "I2F", "F2I")
+_ISSUE = 0.25
+_LINE = 128  # bytes that shared memory, or a cache, serves in a cycle
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the machine code does not say of a launch.
+
+    turns: (operation, how many a thread does in each loop that has any; of loads, their 4-byte
+    words): how often a loop is run. bytes, flops: what every kernel for this must move and compute.
+    memory, l2: bytes that this one moves from and to memory (None: no more than it must) and the L2
+    cache. lines: of memory, that an access by 32 threads touches on the average (None: no more than
+    their bytes fill). vector: passes over shared memory that a load of 16 bytes takes, 4 if all
+    threads differ. latencies: cycles until loads arrive, of the first loop or part that has some,
+    of the second, ...; the last of all others.
+    """
+
+    blocks: int
+    threads: int
+    turns: tuple[str, int]
+    bytes: float
+    flops: float
+    latencies: tuple[float, ...]
+    memory: float | None = None
+    l2: float = 0.0
+    lines: float | None = None
+    vector: float = 4.0
+
+    def ceiling(self, gpu: GPU) -> float:
+        """Seconds that no kernel can be below: the roofline."""
+        return max(self.bytes / gpu.copy, self.flops / gpu.peak)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """seconds: of one launch. resident: blocks of a multiprocessor. busiest: the unit, the
+    cache or memory that is busy for the largest part of the time, and that part. executed: how
+    often a warp executes each operation."""
+
+    seconds: float
+    resident: int
+    busiest: tuple[str, float]
+    executed: Counter[str]
+
+
+def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
+    """The time of one launch."""
+    turns = [_turns(part, case) for part in code.parts]
+    units = _units(code.parts, turns, case)
+    executed: Counter[str] = Counter()
+    for part, n in zip(code.parts, turns, strict=True):
+        executed.update({operation: n * count for operation, count in part.mix().items()})
+    alone = _alone(code.parts, turns, case, gpu)
+    joined = any(part.count("BAR") for part in code.parts)
+    warps = case.threads / 32
+    blocks = math.ceil(case.blocks / gpu.multiprocessors)
+    resident = min(_resident(code, case, gpu), blocks)
+    unit = max(units, key=units.__getitem__)
+    moved = case.bytes if case.memory is None else case.memory
+    cycles = gpu.clock * gpu.multiprocessors / case.blocks  # of a block, for a second of the GPU
+    demands = {
+        unit: warps * units[unit],
+        "memory": moved / gpu.copy * cycles,
+        "L2": case.l2 / gpu.l2 * cycles,
+    }
+    customers = resident if joined else resident * case.threads // 32
+    if not joined:
+        demands = {name: demand / warps for name, demand in demands.items()}
+    rate = _mean_values(demands, alone - executed.total(), customers)
+    seconds = blocks * (1 if joined else warps) / rate / gpu.clock
+    busiest = max(demands, key=demands.__getitem__)
+    return Prediction(seconds, resident, (busiest, rate * demands[busiest]), executed)
+
+
+def _turns(part: Part, case: Case) -> int:
+    if not part.loop:
+        return 1
+    operation, wanted = case.turns
+    words = [
+        i.bytes // 4 if operation == "LDG" else 1
+        for i in part.instructions
+        if i.operation == operation
+    ]
+    if not words:
+        raise ValueError(f"a loop without {operation} at line {part.instructions[0].line}")
+    return math.ceil(wanted / sum(words))
+
+
+def _units(parts: Sequence[Part], turns: Sequence[int], case: Case) -> dict[str, float]:
+    """Cycles of each unit of a multiprocessor that a warp needs."""
+    used = dict.fromkeys(("issue", "multiply-add", "integers", "exponentials", "loads"), 0.0)
+    for part, n in zip(parts, turns, strict=True):
+        for i in part.instructions:
+            operation = i.operation
+            used["issue"] += n * _ISSUE
+            used["multiply-add"] += n * _FMA.get(operation, 0)
+            used["integers"] += n * 0.5 * (operation in _ALU)
+            used["exponentials"] += n * 2.0 * (operation in _SLOW)
+            used["loads"] += n * _passes(i, case)
+    return used
+
+
+def _passes(i: Instruction, case: Case) -> float:
+    """Cycles of the unit that moves memory, caches and registers of other lanes."""
+    least = i.bytes * 32 / _LINE
+    if i.operation in ("LDG", "STG"):
+        return least if case.lines is None else case.lines
+    if i.operation == "LDS" and i.bytes == 16:
+        return case.vector
+    return least if i.operation in ("LDS", "STS", "SHFL") else 0.0
+
+
+def _alone(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) -> float:
+    """Cycles that a warp takes alone, in order: each instruction when what it reads is there."""
+    ready: dict[str, float] = {}
+    now = 0.0
+    loaded = 0
+    for part, n in zip(parts, turns, strict=True):
+        wait = case.latencies[min(loaded, len(case.latencies) - 1)]
+        loaded += part.count("LDG") > 0
+        ends = []
+        for _ in range(min(n, 3)):
+            for i in part.instructions:
+                now = max([now + 1, *(ready.get(r, 0.0) for r in i.reads)])
+                if i.operation == "BAR":
+                    now += gpu.barrier_latency
+                ready.update(dict.fromkeys(i.writes, now + _latency(i, wait, case, gpu)))
+            ends.append(now)
+        if n > 3:  # from here on, all turns are alike
+            passed = (n - 3) * (ends[2] - ends[1])
+            now += passed
+            ready = {r: at + passed for r, at in ready.items()}
+    return max([now, *ready.values()])
+
+
+def _latency(i: Instruction, wait: float, case: Case, gpu: GPU) -> float:
+    if i.operation == "LDG":
+        return wait + _passes(i, case)
+    if i.operation == "LDS":
+        return gpu.shared_latency + _passes(i, case)
+    slow = i.operation in (*_SLOW, "SHFL", "LDC", "S2R", "S2UR")
+    return gpu.slow_latency if slow else gpu.latency
+
+
+def _resident(code: MachineCode, case: Case, gpu: GPU) -> int:
+    """Blocks that a multiprocessor holds at a time."""
+    warps = math.ceil(case.threads / 32)
+    registers = warps * math.ceil(code.registers * 32 / 256) * 256  # given out by 256 to a warp
+    shared = code.shared + 1024  # that the system keeps of each block
+    return min(
+        gpu.blocks, gpu.threads // (warps * 32), gpu.registers // registers, gpu.shared // shared
+    )
+
+
+def _mean_values(demands: Mapping[str, float], wait: float, customers: int) -> float:
+    """How many customers a cycle come through the stations, each of whom needs these cycles there,
+    and waits elsewhere."""
+    queues = dict.fromkeys(demands, 0.0)
+    rate = 0.0
+    for n in range(1, customers + 1):
+        times = {name: demand * (1 + queues[name]) for name, demand in demands.items()}
+        rate = n / (wait + sum(times.values()))
+        queues = {name: rate * time for name, time in times.items()}
+    return rate

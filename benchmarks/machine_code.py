@@ -1,0 +1,220 @@
+"""What nvcc makes of a kernel: its instructions, loop by loop, from disassembled machine code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tapegrad import _build
+
+ARCHITECTURE = "sm_90a"
+_LINE = re.compile(r'\s*//## File "(.*?)", line (\d+)')
+_INSTRUCTION = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?(U?P\w+)\s+)?([A-Z][\w.]*)\s*(.*?)\s*;")
+_LABEL = re.compile(r"(\.L_x_\d+|\$.*?):")
+_REGISTER = re.compile(r"\b(U?[RP])(\d+)\b(\.64)?")
+_WRITES_NOTHING = ("ST", "RED", "BAR", "BRA", "EXIT", "CALL", "BSSY", "BSYNC", "WARPSYNC")
+
+
+class ToolMissing(RuntimeError):
+    """nvcc or nvdisasm is not there; the message says what to install."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction: its name with what modifies it, the source line that it was made from, and
+    the registers that it waits for and gives."""
+
+    name: str
+    line: tuple[str, int]
+    target: str  # of a branch, else ""
+    reads: frozenset[str]
+    writes: frozenset[str]
+
+    @property
+    def operation(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def bytes(self) -> int:
+        """How many a thread moves, where it is an access to memory."""
+        width = re.search(r"\.(128|64|U?16|U?8)\b", self.name)
+        return int(width[1].lstrip("U")) // 8 if width else 4
+
+
+@dataclass(frozen=True)
+class Part:
+    """Instructions that follow each other: a loop's body, or what stands between loops."""
+
+    instructions: tuple[Instruction, ...]
+    loop: bool
+
+    def count(self, operation: str) -> int:
+        return sum(i.operation == operation for i in self.instructions)
+
+    def mix(self) -> Counter[str]:
+        return Counter(i.operation for i in self.instructions)
+
+
+@dataclass(frozen=True)
+class MachineCode:
+    """A kernel: what it occupies of a multiprocessor, and its parts as a warp runs through them."""
+
+    kernel: str
+    registers: int  # a thread
+    shared: int  # bytes a block
+    spills: int  # bytes
+    parts: tuple[Part, ...]
+
+
+def find_tools() -> tuple[_build.Compiler, str]:
+    """nvcc and nvdisasm: on the path, beside nvcc, or of NVIDIA's wheels. Raises ToolMissing."""
+    nvcc = _build.find_nvcc()
+    if nvcc is None:
+        raise ToolMissing(
+            "machine code is made by nvcc, which is not here: pip install "
+            "'cuda-toolkit[nvcc,cudart,cccl]', or set CUDA_HOME"
+        )
+    wheels = Path(sysconfig.get_path("purelib")).glob("nvidia/cu*/bin")
+    for folder in (None, _build.toolkit(nvcc) / "bin", *sorted(wheels, reverse=True)):
+        if found := shutil.which("nvdisasm", path=folder and str(folder)):
+            return nvcc, found
+    raise ToolMissing(
+        "machine code is read by nvdisasm, which is not here: pip install nvidia-cuda-nvdisasm"
+    )
+
+
+def machine_code(text: str) -> dict[str, MachineCode]:
+    """The kernels of a source in the package's vocabulary, by their names. Raises ToolMissing, and
+    BuildError where it does not compile."""
+    nvcc, nvdisasm = find_tools()
+    with tempfile.TemporaryDirectory() as folder:
+        source, code = Path(folder) / "kernels.cu", Path(folder) / "kernels.cubin"
+        source.write_text(text, encoding="utf-8")
+        command = [*nvcc.command, *_build.NVCC_FLAGS, f"-arch={ARCHITECTURE}", "-lineinfo"]
+        command += ["-Xptxas=-v", f"-I{_build.source_root() / 'kernels'}", "-cubin", str(source)]
+        made = subprocess.run([*command, "-o", str(code)], capture_output=True, text=True)
+        if made.returncode:
+            raise _build.CompilerError(f"nvcc fails:\n{made.stderr}", made.stderr)
+        listing = subprocess.run(
+            [nvdisasm, "-c", "-g", str(code)], capture_output=True, text=True, check=True
+        ).stdout
+    occupied = {_plain(r.kernel): r for r in _build.parse_resources(made.stderr)}
+    found = {}
+    for mangled, body in _functions(listing):
+        used = occupied[_plain(mangled)]
+        spills = used.spill_loads + used.spill_stores
+        parts = tuple(_parts(list(_read(body))))
+        name = _plain(mangled)
+        found[name] = MachineCode(name, used.registers, used.shared, spills, parts)
+    return found
+
+
+def _plain(mangled: str) -> str:
+    """The name of a function that is in no namespace and no template."""
+    found = re.match(r"_Z(\d+)", mangled)
+    return mangled[found.end() :][: int(found[1])] if found else mangled
+
+
+def _functions(listing: str) -> Iterator[tuple[str, str]]:
+    parts = re.split(r"^\.text\.(\w+):$", listing, flags=re.MULTILINE)
+    yield from zip(parts[1::2], parts[2::2], strict=True)
+
+
+def _read(body: str) -> Iterator[Instruction | str]:
+    """Instructions and labels, to the end of what a kernel runs: behind it stand functions that it
+    calls in rare cases."""
+    line = ("", 0)
+    for text in body.splitlines():
+        if found := _LABEL.match(text):
+            if found[1].startswith("$"):
+                return
+            yield found[1]
+        elif found := _LINE.match(text):
+            line = (found[1], int(found[2]))
+        elif (found := _INSTRUCTION.match(text)) and found[2] != "NOP":
+            yield _instruction(found[1] or "", found[2], found[3], line)
+
+
+def _instruction(guard: str, name: str, operands: str, line: tuple[str, int]) -> Instruction:
+    fields = operands.split(",")
+    silent = name.startswith(_WRITES_NOTHING)
+    # A test writes two predicates, a shuffle one beside its register.
+    results = 0 if silent else 2 if "SETP" in name or name.startswith("SHFL") else 1
+    while not silent and results < len(fields) and re.fullmatch(r"\s*U?P\d", fields[results]):
+        results += 1  # the carry of an addition
+    written = set().union(*(_registers(f) for f in fields[:results]), set())
+    if results:
+        wide = 4 if ".128" in name else 2 if re.search(r"\.(64|WIDE)", name) else 1
+        written |= {
+            f"{r.rstrip('0123456789')}{int(r.lstrip('URP')) + i}"
+            for r in written
+            for i in range(wide)
+        }
+    read = set().union(*(_registers(f) for f in fields[results:]), {guard} if guard else set())
+    target = re.search(r"\.L_x_\d+", operands) if name.startswith("BRA") else None
+    return Instruction(name, line, target[0] if target else "", frozenset(read), frozenset(written))
+
+
+def _registers(operand: str) -> set[str]:
+    found = set()
+    for kind, number, pair in _REGISTER.findall(operand):
+        found |= {f"{kind}{int(number) + i}" for i in range(2 if pair else 1)}
+    return found
+
+
+def _parts(code: Sequence[Instruction | str]) -> Iterator[Part]:
+    """A warp's way through a kernel. Of what the compiler made of one loop (unrolled, and for the
+    rest that is left over) the most unrolled counts; calls for rare cases do not."""
+    places = {label: at for at, label in enumerate(code) if isinstance(label, str)}
+    loops = [
+        (places[i.target], at)
+        for at, i in enumerate(code)
+        if isinstance(i, Instruction) and places.get(i.target, at) < at - 1
+    ]
+    bodies = {begin: Part(_usual(code[begin : end + 1]), True) for begin, end in loops}
+    if any(a < c <= d < b for a, b in loops for c, d in loops):
+        raise ValueError("a loop within a loop: unroll the inner one, or count it otherwise")
+    chosen: dict[frozenset, int] = {}
+    for begin, body in bodies.items():
+        key = _loaded(body.instructions)
+        best = chosen.setdefault(key, begin)
+        if len(bodies[best].instructions) < len(body.instructions):
+            chosen[key] = begin
+    lines = frozenset().union(*chosen)
+    at = 0
+    for begin, end in [*sorted(loops), (len(code), len(code))]:
+        between = [
+            i for block in _blocks(code[at:begin]) if not _loaded(block) & lines for i in block
+        ]
+        yield Part(tuple(between), False)
+        if begin in chosen.values():
+            yield bodies[begin]
+        at = end + 1
+
+
+def _loaded(code: Sequence[Instruction]) -> frozenset:
+    """The lines that read memory."""
+    return frozenset(i.line for i in code if i.operation in ("LDG", "LDS"))
+
+
+def _usual(code: Sequence[Instruction | str]) -> tuple[Instruction, ...]:
+    return tuple(i for block in _blocks(code) for i in block)
+
+
+def _blocks(code: Sequence[Instruction | str]) -> Iterator[list[Instruction]]:
+    """What stands between labels and branches, without blocks that call a function."""
+    block: list[Instruction] = []
+    for i in [*code, ""]:
+        if isinstance(i, Instruction):
+            block.append(i)
+        if isinstance(i, str) or i.operation in ("BRA", "EXIT"):
+            if not any(j.operation == "CALL" for j in block):
+                yield block
+            block = []

@@ -1,0 +1,166 @@
+"""Writes the tables of docs/ladder_*.md: what each rung should reach on an H200, *predicted* from
+its machine code (gpu_model.py says how).
+
+``python benchmarks/predict.py`` needs nvcc and nvdisasm, and no GPU. It says what is missing.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from gpu_model import H200, Case, predict
+from machine_code import ARCHITECTURE, MachineCode, ToolMissing, find_tools, machine_code
+
+from tapegrad.custom import Kernel
+from tapegrad.units.unit import unit_text
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+START = "<!-- benchmarks/predict.py: start -->\n"
+END = "<!-- benchmarks/predict.py: end -->\n"
+COUNTED = ("LDG", "LDS, STS, SHFL", "MUFU")  # beside all of them
+_BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\s*^```\n(.*?)^```$)?", re.S | re.M)
+
+
+class Ladder(NamedTuple):
+    """A page, what its kernels compute, and a case for each of them, in order."""
+
+    page: str
+    shape: str
+    least: str  # what takes the time that no kernel can be below
+    item: str  # what instructions are counted for
+    items: int
+    cases: Mapping[str, Case]
+
+
+def _softmax(rows: int, cols: int) -> Ladder:
+    size = 4.0 * rows * cols
+    first, later = H200.memory_latency, H200.l1_latency  # 8 rows of a multiprocessor fit into L1
+
+    def case(blocks: int, threads: int, *latencies: float, **more: float) -> Case:
+        turns = "LDG", rows * cols // blocks // threads
+        return Case(blocks, threads, turns, 2 * size, 0.0, latencies, **more)
+
+    # A thread's load brings eight numbers, which two turns of four need. All rows come three times.
+    thread = case(rows // 128, 128, (first + later) / 2, memory=4 * size, lines=32)
+    block = case(rows, 256, first, later)
+    return Ladder(
+        "ladder_softmax.md",
+        f"{rows:,} rows of {cols:,} numbers",
+        "a copy",
+        "element",
+        rows * cols,
+        {
+            "softmax_thread": thread,
+            "softmax_block": block,
+            "softmax_shuffles": block,
+            "softmax_online": block,
+            "softmax_packs_kernel": block,
+            "softmax_registers_kernel": block,
+        },
+    )
+
+
+def _matmul(n: int) -> Ladder:
+    def case(tile: tuple[int, int], threads: int, **more: float) -> Case:
+        blocks = n // tile[0] * (n // tile[1])
+        turns = "FFMA", n**3 // blocks // threads
+        read = blocks * sum(tile) * n * 4.0  # by the blocks, from L2
+        moved = 12.0 * n * n
+        return Case(blocks, threads, turns, moved, 2.0 * n**3, (H200.l2_latency,), l2=read, **more)
+
+    # Of the two loads of a turn, one touches 32 lines and one a single line.
+    element = case((32, 8), 256, lines=16.5)
+    # A load of 16 bytes is the same for a whole warp, or for half of it at least.
+    large = case((128, 128), 256, vector=2)
+    return Ladder(
+        "ladder_matmul.md",
+        f"matrices of {n:,} x {n:,} numbers",
+        "float32's peak",
+        "multiplication",
+        n**3,
+        {
+            "matmul_element": element,
+            "matmul_coalesced": case((32, 8), 256),
+            "matmul_tiles": case((32, 32), 1024, vector=1),
+            "matmul_registers": large,
+            "matmul_packs_kernel": large,
+            "matmul_buffers_kernel": large,
+        },
+    )
+
+
+LADDERS = (_softmax(8192, 4096), _matmul(4096))
+
+
+def page(ladder: Ladder, found: Mapping[str, MachineCode]) -> str:
+    """The page as it should be, for this machine code."""
+    before, _, rest = (DOCS / ladder.page).read_text().partition(START)
+    _, _, after = rest.partition(END)
+    return "".join([before, START, *(f"{line}\n" for line in table(ladder, found)), END, after])
+
+
+def table(ladder: Ladder, found: Mapping[str, MachineCode]) -> Iterator[str]:
+    made = {name: predict(found[name], case) for name, case in ladder.cases.items()}
+    used = [o for o in COUNTED if any(set(o.split(", ")) & set(p.executed) for p in made.values())]
+    ceiling = next(iter(ladder.cases.values())).ceiling(H200)
+    yield (
+        f"Predicted for an {H200.name} from the machine code ({find_tools()[0].version}, "
+        f"{ARCHITECTURE}) by `benchmarks/predict.py`; nothing of it was measured on a GPU. "
+        f"float32, {ladder.shape}; {ladder.least} takes {_time(ceiling)}. Instructions are counted "
+        f"for each {ladder.item}."
+    )
+    heads = ["registers", "blocks at a time", "instructions", *used, "predicted"]
+    yield ""
+    yield f"| kernel | {' | '.join(heads)} | of {ladder.least} | busiest |"
+    yield "|---|" + "---:|" * (len(heads) + 1) + "---|"
+    for name, prediction in made.items():
+        case, executed = ladder.cases[name], prediction.executed
+        each = case.blocks * case.threads / ladder.items
+        counts = [executed.total(), *(sum(executed[o] for o in one.split(", ")) for one in used)]
+        cells = [f"`{name}`", found[name].registers, prediction.resident]
+        cells += [f"{each * count:.2g}" for count in counts]
+        cells += [_time(prediction.seconds), f"{ceiling / prediction.seconds:.1%}"]
+        busiest, part = prediction.busiest
+        cells.append(f"{busiest}, {part:.0%}")
+        yield f"| {' | '.join(map(str, cells))} |"
+
+
+def codes(ladder: Ladder) -> dict[str, MachineCode]:
+    """The machine code of the page's kernels, by name. Raises ToolMissing."""
+    found: dict[str, MachineCode] = {}
+    for kernel in reversed(kernels(ladder.page)):  # as later sources contain earlier ones
+        if kernel.name not in found and f"{kernel.name}_kernel" not in found:
+            function = kernel.source.function(kernel.name)
+            found |= machine_code(unit_text(kernel.source, function, None))
+    return found
+
+
+def kernels(name: str) -> list[Kernel]:
+    """The kernels that a page declares, in the blocks of Python that print nothing."""
+    names: dict = {"__name__": Path(name).stem}
+    for code, output in _BLOCK.findall((DOCS / name).read_text()):
+        if not output:
+            exec(compile(code, str(DOCS / name), "exec"), names)
+    return [value for value in names.values() if isinstance(value, Kernel)]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"
+
+
+def main() -> int:
+    try:
+        for ladder in LADDERS:
+            (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
+    except ToolMissing as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
