@@ -20,6 +20,8 @@ struct Home {
     emulate::ScheduleChoice (*schedule)();
     void (*ask_whether_to_go_on)(bool (*question)());
     emulate::Work (*work_done)();
+    emulate::Progress (*progress)();
+    std::string (*describe_progress)();
     using SetArrays = void(std::vector<emulate::check::GlobalArray> arrays, bool are_all);
     SetArrays* set_arrays;   // null: it does not check accesses
     struct sigaction knock;  // what answers its knocks; at first the system's default
