@@ -144,7 +144,13 @@ PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
         const int64_t answer = function.launcher.call(arguments);
         return function.launcher.answers ? PyLong_FromLongLong(answer) : py::none().release().ptr();
     } catch (const KernelError& error) {
-        raise_kernel_error(error.what(), error.kind());
+        std::string text = error.what();
+#ifdef TAPEGRAD_EMULATED
+        if (error.address() != nullptr) {
+            text += binding::describe_address(given, function.launcher.kinds, error.address());
+        }
+#endif
+        raise_kernel_error(text.c_str(), error.kind());
     } catch (const std::exception& error) {
         PyErr_SetString(PyExc_RuntimeError, error.what());
 #ifdef TAPEGRAD_EMULATED

@@ -113,6 +113,27 @@ inline emulate::check::GlobalArray array_of(PyObject* given, std::string name) {
     return {low, array.size() == 0 ? 0 : high - low, std::move(name)};
 }
 
+// Where an address is that an access failed at, from the nearest of a launch's arrays.
+inline std::string describe_address(PyObject* const* given, const std::string& kinds, const void* address) {
+    const auto at = uintptr_t(address);
+    std::string text;
+    uintptr_t nearest = uintptr_t(1) << 32;  // what is further away has nothing to do with it
+    for (size_t i = 0; i < kinds.size(); ++i) {
+        if (kinds[i] != 'p' || !pybind11::isinstance<pybind11::array>(given[i])) {
+            continue;
+        }
+        const auto array = array_of(given[i], "argument " + std::to_string(i));
+        const uintptr_t end = array.address + array.bytes;
+        const uintptr_t distance = at < array.address ? array.address - at : at - end;
+        if (distance < nearest && (at < array.address || at >= end)) {
+            nearest = distance;
+            text = ": " + std::to_string(distance) + " bytes " + (at < array.address ? "before " : "behind ") +
+                   array.name + ", which has " + std::to_string(array.bytes);
+        }
+    }
+    return text;
+}
+
 // Tells the checks of one emulator which arrays the launches of one call may reach. An address whose
 // array nobody told leaves open what lies around it.
 inline void watch_arrays(PyObject* const* given, const std::string& kinds, Home::SetArrays* tell) {
@@ -189,19 +210,24 @@ inline void define_emulator_controls(pybind11::module_& module) {
     emulate::ask_whether_to_go_on(may_go_on);
     module.def(
         "set_schedule",
-        [](const std::string& name, uint64_t seed) {
-            emulate::set_schedule({schedule_from_name(name), seed});
+        [](const std::string& name, uint64_t seed, uint64_t skipped, uint64_t count) {
+            emulate::set_schedule({schedule_from_name(name), seed, skipped, count});
         },
-        py::arg("schedule"), py::arg("seed") = 0,
+        py::arg("schedule"), py::arg("seed") = 0, py::arg("skipped") = 0,
+        py::arg("count") = emulate::all_decisions,
         "Choose the order of threads and blocks: 'random' with a seed, 'ascending' or 'descending'. "
-        "Each launch uses the seed and adds one to it; an error names the seed of its launch.");
+        "Each launch uses the seed and adds one to it; an error names the seed of its launch. Of the "
+        "decisions from now on whose turn it is, so many are skipped, and after the count all others, "
+        "which are taken in ascending order.");
     module.def(
         "schedule",
         [] {
             const emulate::ScheduleChoice choice = emulate::current_schedule();
-            return py::make_tuple(emulate::schedule_name(choice.schedule), choice.seed);
+            return py::make_tuple(emulate::schedule_name(choice.schedule), choice.seed,
+                                  choice.skipped, choice.count);
         },
-        "The schedule and the seed of the next launch, as set_schedule takes them.");
+        "The schedule, the seed of the next launch and the decisions to come, as set_schedule takes "
+        "them.");
     module.def(
         "work_done",
         [] {
@@ -213,6 +239,28 @@ inline void define_emulator_controls(pybind11::module_& module) {
             return py::make_tuple(all.launches, all.threads);
         },
         "How many launches, and threads in them, have begun, those of files loaded included.");
+    module.def(
+        "progress",
+        [] {
+            emulate::Progress running = emulate::progress();
+            for (size_t i = 0; i < homes().size() && running.launch == 0; ++i) {
+                running = homes()[i]->progress();
+            }
+            return py::make_tuple(running.launch, running.ended, running.met);
+        },
+        "Of the launch that runs: its number (0: none runs), how many threads have ended, and how many "
+        "barriers and warp operations were met.");
+    module.def(
+        "describe_progress",
+        [] {
+            for (const Home* home : homes()) {
+                if (home->progress().launch != 0) {
+                    return home->describe_progress();
+                }
+            }
+            return emulate::describe_progress();
+        },
+        "Of the launch that runs: kernel, block, thread and line.");
     module.def(
         "fiber_counts",
         [] {

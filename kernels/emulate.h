@@ -16,9 +16,10 @@
 // emulate/math.h      device functions: arithmetic, bits, atomics
 // emulate/fiber.*     stacks and the switch between them
 // emulate/runtime.cpp the scheduler
+// emulate/faults.*    accesses to memory that is not there; symbols.* lines of the source
 // emulate/check.h     what the checked build's checks are told and asked
 // emulate/checked/    those checks: order.* which access comes before which; shadow.* who accessed what;
-//                     hooks.cpp what the compiler calls; report.*, symbols.cpp; banks.* bank conflicts
+//                     hooks.cpp what the compiler calls; report.*; banks.* bank conflicts
 #pragma once
 
 #include "emulate/types.h"

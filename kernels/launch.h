@@ -26,6 +26,7 @@ class KernelError : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
     virtual const char* kind() const noexcept { return "KernelError"; }
+    virtual const void* address() const noexcept { return nullptr; }  // that is not said yet
 };
 
 // Threads that access the same memory in no order, one of them writing.
@@ -39,7 +40,12 @@ class RaceError : public KernelError {
 class AccessError : public KernelError {
   public:
     using KernelError::KernelError;
+    explicit AccessError(const std::string& what, const void* address) : KernelError(what), address_(address) {}
     const char* kind() const noexcept override { return "AccessError"; }
+    const void* address() const noexcept override { return address_; }
+
+  private:
+    const void* address_ = nullptr;
 };
 
 // Grid or block dimensions. 64 bits wide, unlike CUDA's dim3: a count above 2^32 must be refused,

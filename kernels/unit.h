@@ -16,7 +16,8 @@ extern "C" __attribute__((visibility("default"))) const Launcher* tapegrad_launc
 
 extern "C" __attribute__((visibility("default"))) Home* tapegrad_home() {
     static Home home{emulate::set_schedule, emulate::current_schedule,
-                     emulate::ask_whether_to_go_on, emulate::work_done, EMULATE_SET_ARRAYS, EMULATE_BANKS, {}};
+                     emulate::ask_whether_to_go_on, emulate::work_done,
+                     emulate::progress, emulate::describe_progress, EMULATE_SET_ARRAYS, EMULATE_BANKS, {}};
     return &home;
 }
 

@@ -7,145 +7,30 @@ import copy
 import linecache
 import os
 import pickle
-import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import DEVICES
+from own_kernels import (
+    GATES,
+    OWN_PROCESS,
+    SOURCE,
+    cubed,
+    gated,
+    gather,
+    leaky,
+    summary,
+    swiglu,
+    tail,
+)
 
 import tapegrad as tg
-from tapegrad import _build, cli
-from tapegrad.custom.child import Died, in_child
-from tapegrad.fusion import run
+from tapegrad import _build
 from tapegrad.units import CompileError, unit
-
-SOURCE = """
-template <class T>
-__global__ void swiglu(T* y, const T* a, const T* b, int64_t n) {
-    for (int64_t i = global_thread(); i < n; i += thread_count()) {
-        y[i] = from_acc<T>(to_acc(a[i]) * to_acc(b[i]) / (1 + exp(-to_acc(a[i]))));
-    }
-}
-template <class T>
-__global__ void swiglu_backward(T* da, T* db, const T* dy, const T* a, const T* b, int64_t n) {
-    for (int64_t i = global_thread(); i < n; i += thread_count()) {
-        const acc_t<T> x = to_acc(a[i]), s = 1 / (1 + exp(-x)), g = to_acc(dy[i]);
-        da[i] = from_acc<T>(g * to_acc(b[i]) * s * (1 + x * (1 - s)));
-        db[i] = from_acc<T>(g * x * s);
-    }
-}
-template <class T>
-void with_stream(T* y, const T* a, const T* b, int64_t n, cudaStream_t stream) {
-    if (n > 0) {
-        LAUNCH(swiglu<T>, blocks_for(n, 32), 32, 0, stream, y, a, b, n);
-    }
-}
-// Sums and largest values of rows, with their places; scaled and shifted by a number each.
-__global__ void summary(float* total, float* largest, int64_t* at, const float* x, int64_t cols,
-                        double scale, int shift, bool negate) {
-    const float* row = x + blockIdx.x * cols;
-    float sum = 0;
-    int64_t best = 0;
-    for (int64_t i = 0; i < cols; ++i) {
-        sum += row[i];
-        best = row[i] > row[best] ? i : best;
-    }
-    total[blockIdx.x] = (negate ? -sum : sum) * float(scale) + shift;
-    largest[blockIdx.x] = row[best];
-    at[blockIdx.x] = best;
-}
-__global__ void gather(float* y, const float* table, const int64_t* index, int64_t cols) {
-    for (int64_t i = threadIdx.x; i < cols; i += blockDim.x) {
-        y[blockIdx.x * cols + i] = table[index[blockIdx.x] * cols + i];
-    }
-}
-__global__ void gather_backward(float* dtable, const float* dy, const int64_t* index,
-                                int64_t cols) {
-    for (int64_t i = threadIdx.x; i < cols; i += blockDim.x) {
-        atomicAdd(&dtable[index[blockIdx.x] * cols + i], dy[blockIdx.x * cols + i]);
-    }
-}
-__global__ void tail(float* y, const float* x, int n) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n) {
-        y[i] = x[i] * x[i];
-    }
-}
-__global__ void diverging(float* y, const float* x, int64_t n) {
-    if (threadIdx.x < 3) {
-        __syncthreads();
-    }
-}
-__global__ void endless(float* y, const float* x, int64_t n) {
-    volatile float* seen = y;
-    for (;;) {
-        seen[0] = 1.0f;
-    }
-}
-"""
-PAIR = "a[*n], b[*n] -> y[*n]"
-
-
-def gated(a, b):
-    return a * b * a.sigmoid()
-
-
-def gated_rule(dy, a, b):
-    s = a.sigmoid()
-    return dy * b * s * (1 + a * (1 - s)), dy * a * s
-
-
-swiglu = tg.kernel(SOURCE, PAIR, name="swiglu", gradient="swiglu_backward")(gated)
-
-# name: the kernel, in a float dtype
-GATES = {
-    "second kernel": swiglu,
-    "rule": tg.kernel(SOURCE, PAIR, name="swiglu", gradient=gated_rule)(gated),
-    "of the body": tg.kernel(SOURCE, PAIR, name="swiglu")(gated),
-    "launcher": tg.kernel(SOURCE, PAIR, name="with_stream", gradient="swiglu_backward")(gated),
-    "few blocks": tg.kernel(SOURCE, PAIR, name="swiglu", blocks=2, threads=(32,))(gated),
-    "functions": tg.kernel(
-        SOURCE, PAIR, name="swiglu", blocks=lambda n: (n // 64 + 1, 1, 1), threads=lambda: 64
-    )(gated),
-    "elementwise": tg.kernel.elementwise("a * b / (1 + exp(-a))", name="swiglu"),
-}
-
-
-@tg.kernel(
-    SOURCE,
-    "x[rows, cols] -> total[rows], largest[rows], at[rows]",
-    blocks=lambda rows: rows,
-    threads=1,
-)
-def summary(x, *, scale, shift=0, negate=False):
-    total = x.sum(1)
-    return (-total if negate else total) * scale + shift, x.amax(1), x.argmax(1)
-
-
-@tg.kernel(
-    SOURCE,
-    "table[rows, cols], index[n] -> y[n, cols]",
-    gradient="gather_backward -> dtable = 0",
-    blocks=lambda n: n,
-    threads=32,
-    inputs={"index": lambda sizes, random: random.integers(0, max(sizes["rows"], 1), sizes["n"])},
-)
-def gather(table, index):
-    return table[index]
-
-
-@tg.kernel(SOURCE, "x[n] -> y[n]")
-def tail(x):
-    return x * x
-
-
-cubed = tg.kernel.elementwise("x**3", name="cubed")
-leaky = tg.kernel.elementwise("x if x > 0 else slope * x", name="leaky", slope=0.1)
 
 
 def inputs(device, dtype, *shape, count=2):
@@ -525,13 +410,22 @@ def test_a_cell_of_a_notebook_is_named(tmp_path):
         names["f"](tg.ones(1, device="emulated"))
 
 
+DIVERGING = """
+__global__ void diverging(float* y, const float* x, int64_t n) {
+    if (threadIdx.x < 3) {
+        __syncthreads();
+    }
+}
+"""
+
+
 def test_faults_name_the_kernel_the_thread_and_the_line():
-    f = tg.kernel(SOURCE, "x[n] -> y[n]", name="diverging")(body)
+    f = tg.kernel(DIVERGING, "x[n] -> y[n]", name="diverging")(body)
     with pytest.raises(tg.KernelError, match=r"diverging \[grid .*thread \(\d+, 0, 0\)") as error:
         f(tg.ones(64, device="emulated"))
-    line = SOURCE[: SOURCE.index("__syncthreads")].count("\n")
-    own = Path(__file__).read_text().split("\n").index('SOURCE = """') + 1
-    assert f"test_own_kernels.py:{own + line}" in str(error.value)
+    file = Path(__file__)
+    line = file.read_text().split("\n").index('DIVERGING = """') + 4
+    assert f"{file.name}:{line}" in str(error.value)
     assert swiglu(*inputs("emulated", tg.float32, 3)).shape == (3,)  # and the emulator works on
 
 
@@ -546,47 +440,6 @@ def test_an_own_include_is_part_of_what_is_compiled(tmp_path):
         (tmp_path / "factor.h").write_text(f"#define FACTOR {factor}\n")
         f = tg.kernel(tmp_path / "f.cu", "x[n] -> y[n]", threads=lambda n: n, name="f")(body)
         assert f(tg.ones(2, device="emulated")).tolist() == [factor] * 2
-
-
-OWN_PROCESS = f"""
-import os, signal, sys, time
-import tapegrad as tg
-SOURCE = {SOURCE!r}
-f = tg.kernel(SOURCE, "x[n] -> y[n]", name=sys.argv[1])(lambda x: x)
-x = tg.ones(40, device="emulated")
-"""
-
-
-def test_an_endless_kernel_is_interrupted():
-    """(R12) After kernels of the package have run, and they run on."""
-    program = (
-        OWN_PROCESS
-        + """
-signal.signal(signal.SIGINT, signal.default_int_handler)
-g = tg.kernel(SOURCE, "x[n] -> y[n]", name="tail")(lambda x: x)
-for _ in range(2):
-    print(x.softmax(0).sum().item() > 0.9, g(x).sum().item())
-    f.units["emulated"]["endless", None]
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(0.3)
-        os.kill(os.getppid(), signal.SIGINT)
-        os._exit(0)
-    try:
-        f(x)
-    except KeyboardInterrupt:
-        print("interrupted")
-    os.waitpid(pid, 0)
-"""
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "endless"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout == "True 40.0\ninterrupted\n" * 2, done.stderr
 
 
 # ---- the cache ----
@@ -639,260 +492,3 @@ def test_it_compiles_for_gpus(kernel, monkeypatch):
         text = unit.unit_text(kernel.source, launch.function, dtype)
         path = unit.compiled(text, launch.function.name, "cuda", ".", False)
         assert b"tapegrad_launchers" in path.read_bytes()
-
-
-# ---- check ----
-
-
-def test_what_is_right_passes():
-    report = tg.kernel.check(gather, sizes={"cols": (1, 33), "rows": (5,)})
-    assert report, report
-    assert [(f.what, f.ok) for f in report.findings] == [
-        ("values", True),
-        ("gradient", True),
-        ("second gradient", None),
-        ("accesses", True),
-        ("mutants", True),
-    ]
-    assert report.launches > 100
-    assert report.threads > report.launches
-    said = str(report)
-    assert "2 kernels" in said
-    assert said.endswith("gather is right")
-
-
-def test_sizes_that_the_body_refuses_are_left_out():
-    report = tg.kernel.check(summary, scale=2.0, mutate=False)
-    assert report, report
-    refused = report.findings[0]
-    assert (refused.what, refused.ok) == ("sizes", None)
-    assert "the body refuses" in refused.said
-    assert report.findings[1].said.startswith("its own dtypes; 15 sizes")
-
-
-SUM = """
-__global__ void f(float* y, const float* x, int64_t n) {
-    SHARED(kept, float[64]);
-    float sum = 0;
-    for (int64_t i = threadIdx.x; i < n; i += 64) {
-        sum += x[i];
-    }
-    kept[threadIdx.x] = sum;
-    __syncthreads();
-    for (int width = 32; width > 0; width /= 2) {
-        if (threadIdx.x < width) {
-            kept[threadIdx.x] += kept[threadIdx.x + width];
-        }
-        __syncthreads();
-    }
-    if (threadIdx.x == 0) {
-        y[0] = kept[0];
-    }
-}
-__global__ void g(float* dx, const float* dy, int64_t n) {
-    for (int64_t i = threadIdx.x; i < n; i += 64) {
-        dx[i] = dy[0];
-    }
-}
-"""
-
-# what is changed in SUM: the finding that says so, and how
-BROKEN = {
-    "a missing barrier": (
-        "__syncthreads();\n    for",
-        "for",
-        "accesses",
-        r"race on byte [\s\S]* it at <kernel f>:\d+",
-    ),
-    "a wrong bound": (
-        "i < n; i += 64) {\n        sum",
-        "i <= n; i += 64) {\n        sum",
-        "values",
-        "out of bounds|should be",
-    ),
-    "a write behind": (
-        "y[0] = kept[0];",
-        "y[0] = y[1] = kept[0];",
-        "values",
-        "behind it was written|out of bounds",
-    ),
-    "an input changed": (
-        "y[0] = kept[0];",
-        "y[0] = kept[0]; const_cast<float*>(x)[0] += 1;",
-        "values",
-        "this input was changed|out of bounds",
-    ),
-    "a wrong value": ("y[0] = kept[0];", "y[0] = kept[0] * 1.001f;", "values", "should be"),
-    "zeros": ("y[0] = kept[0];", "y[0] = 0;", "values", "should be"),
-    "nothing written": ("y[0] = kept[0];", "", "values", "is nan, and should be"),
-    "a wrong gradient": ("dx[i] = dy[0]", "dx[i] = -dy[0]", "gradient", "dx .*should be"),
-    "no end": (
-        "y[0] = kept[0];",
-        "for (volatile bool on = true; on;) {} y[0] = 0;",
-        "values",
-        "did not end",
-    ),
-    "no C++": ("y[0] = kept[0];", "y[0] = kept[0]", "compiling", "error: expected ';'|error"),
-    "divergence": (
-        "if (threadIdx.x == 0) {",
-        "if (threadIdx.x == 0) { __syncthreads();",
-        "values",
-        "waits at|barrier",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_broken_is_reported(name, monkeypatch):
-    if name == "no end":
-        monkeypatch.setattr("tapegrad.custom.checking.SECONDS", 8)
-    old, new, what, words = BROKEN[name]
-    assert SUM.count(old) == 1
-    f = tg.kernel(
-        SUM.replace(old, new), "x[n] -> y[]", name="f", gradient="g", blocks=1, threads=64
-    )(lambda x: x.sum())
-    report = tg.kernel.check(f)
-    assert not report
-    said = {finding.what: finding.said for finding in report.findings if finding.ok is False}
-    assert what in said, report
-    assert re.search(words, said[what]), report
-    assert str(report).endswith("f is WRONG")
-
-
-def test_an_expression_is_checked():
-    f = tg.kernel.elementwise("(a if a > 0 else slope * a) + da", slope=0.3)
-    report = tg.kernel.check(f, slope=0.7)
-    assert report, report
-    assert report.findings[-1].said.startswith("2 of 2 noticed"), report
-    assert report.launches > 500
-    assert str(report).startswith("elementwise: a[*n], da[*n] -> y[*n]")
-
-
-# what is changed in what is written for an expression: the finding that says so, and how
-BROKEN_FUSED = {
-    "a wrong bound": ("at < ", "at <= ", "accesses", "out of bounds"),
-    "a wrong value": ("exp(", "1.001f * exp(", "values", r"elementwise .* y .*should be"),
-    "a race": ("int64_t(blockIdx.x) * blockDim.x + ", "", "accesses", "race on byte"),
-    "half of it": ("size0; at +=", "size0 / 2; at +=", "values", "is nan, and should be"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN_FUSED)
-def test_a_fused_kernel_that_is_broken_is_reported(name, monkeypatch):
-    old, new, what, words = BROKEN_FUSED[name]
-    write = run.write_launch
-
-    def broken(kernel):
-        written = write(kernel)
-        written.text = written.text.replace(old, new)
-        return written
-
-    monkeypatch.setattr(run, "write_launch", broken)
-    report = tg.kernel.check(tg.kernel.elementwise("exp(a) * a"), sizes={"n": (2000,)})
-    said = {finding.what: finding.said for finding in report.findings if finding.ok is False}
-    assert what in said, report
-    assert re.search(words, said[what]), report
-
-
-def test_a_wrong_rule_is_reported():
-    for factor, ok in ((2, True), (2.01, False)):
-        f = tg.kernel(
-            SOURCE, "x[n] -> y[n]", name="tail", gradient=lambda dy, x, c=factor: c * dy * x
-        )(tail.body)
-        report = tg.kernel.check(f, mutate=False)
-        assert report.ok == ok, report
-        finding = next(f for f in report.findings if f.what == "gradient")
-        assert finding.ok == ok
-        assert ok or "gradient of x is not the body's" in finding.said
-
-
-def test_every_barrier_and_bound_of_a_sum_is_needed():
-    f = tg.kernel(SUM, "x[n] -> y[]", name="f", gradient="g", blocks=1, threads=64)(
-        lambda x: x.sum()
-    )
-    report = tg.kernel.check(f, sizes={"n": (0, 1, 63, 65, 300)})
-    assert report.findings[-1].said.startswith("5 of 5 noticed"), report
-
-
-def test_a_check_that_ran_nothing_fails():
-    f = tg.kernel(SUM, "x[n] -> y[]", name="f", gradient="g", blocks=0, threads=64)(
-        lambda x: x.sum()
-    )
-    report = tg.kernel.check(f, sizes={"n": (0,)}, mutate=False)
-    assert report.launches == 0
-    assert not report
-    assert "nothing ran" in str(report)
-
-
-COUNT = """
-__global__ void count(int* y, const int* x, int64_t n) {
-    if (const int64_t i = global_thread(); i < 2 * n) atomicAdd(&y[x[i]], 1);
-}
-"""
-
-
-def test_whole_numbers_are_drawn_as_the_refusal_says():
-    def declared(**options):
-        declare = tg.kernel(COUNT, "x[2, *n] -> y[10] = 0", name="count", blocks=2, **options)
-        return declare(lambda x: tg.bincount(x.reshape(-1), minlength=10).int())
-
-    with pytest.raises(ValueError, match=r"\[count\] x is int32: .*, like inputs=") as raised:
-        tg.kernel.check(declared())
-    inputs = eval(str(raised.value).partition("inputs=")[2])
-    report = tg.kernel.check(declared(inputs=inputs), sizes={"n": (3, 33)}, mutate=False)
-    assert report.ok, report
-    assert "no floats go in" in str(report)
-
-
-WRONG_CHECKS = [
-    (lambda: tg.kernel(SUM), TypeError, r"^kernel\(\) missing .* 'signature'"),
-    (lambda: tg.kernel.check(gated), TypeError, "takes what tg.kernel makes, got function"),
-    (lambda: tg.kernel.check(summary), ValueError, r"needs \['scale'\]"),
-    (lambda: tg.kernel.check(tail, eps=1), ValueError, r"has no \['eps'\]"),
-    (lambda: tg.kernel.check(tail, sizes={"m": (1,)}), ValueError, "has no size 'm'"),
-    (
-        lambda: tg.kernel.check(gather, inputs={"index": lambda s, r: np.ones(3)}),
-        ValueError,
-        "made shape",
-    ),
-]
-
-
-@pytest.mark.parametrize(("call", "error", "words"), WRONG_CHECKS)
-def test_a_wrong_check_is_refused(call, error, words):
-    with pytest.raises(error, match=words):
-        call()
-
-
-def test_a_child_that_dies_says_where():
-    def crash(note):
-        note("the edge")
-        os.kill(os.getpid(), 11)
-
-    with pytest.raises(Died, match="out of bounds, at the edge"):
-        in_child(crash, 30)
-    with pytest.raises(Died, match="did not end within 0 s, at nowhere"):
-        in_child(lambda note: note("nowhere") or time.sleep(30), 0.4)
-    with pytest.raises(ZeroDivisionError):
-        in_child(lambda note: 1 / 0, 30)
-    assert in_child(lambda note: "answer", 30) == "answer"
-
-
-def test_the_command(tmp_path, capsys):
-    file = tmp_path / "mine.py"
-    text = (
-        f"import tapegrad as tg\nSUM = {SUM!r}\n"
-        '@tg.kernel(SUM, "x[n] -> y[]", name="f", gradient="g", blocks=1, threads=64)\n'
-        "def total(x):\n    return x.sum()\n"
-        'twice = tg.kernel.elementwise("x + x", name="twice")\n'
-    )
-    file.write_text(text)
-    assert cli.main(["check", str(file), "--no-mutants"]) == 0
-    said = capsys.readouterr().out
-    assert "f is right\n" in said
-    assert said.endswith("twice is right\n")
-    file.write_text(text.replace("y[0] = kept[0]", "y[0] = 2 * kept[0]"))
-    assert cli.main(["check", str(file)]) == 1
-    assert "WRONG" in capsys.readouterr().out
-    assert cli.main(["check", str(file), "--only", "other"]) == 1
-    assert "makes no kernel by tg.kernel to check (f, twice)" in capsys.readouterr().err

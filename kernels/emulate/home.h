@@ -22,6 +22,8 @@ struct Home {
     emulate::ScheduleChoice (*schedule)();
     void (*ask_whether_to_go_on)(bool (*question)());
     emulate::Work (*work_done)();
+    emulate::Progress (*progress)();
+    std::string (*describe_progress)();
     using SetArrays = void(std::vector<emulate::check::GlobalArray> arrays, bool are_all);
     SetArrays* set_arrays;  // null, like the two of Banks: it does not look at accesses
     struct Banks {

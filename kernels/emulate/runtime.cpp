@@ -17,8 +17,10 @@
 #include <utility>
 #include <vector>
 
+#include "faults.h"
 #include "fiber.h"
 #include "scheduler.h"
+#include "symbols.h"
 
 uint3 threadIdx;
 uint3 blockIdx;
@@ -52,6 +54,7 @@ struct Random {
 
 ScheduleChoice choice{Schedule::random, 0};
 Work work{0, 0};
+Progress current_progress{0, 0, 0};
 
 struct Launch {
     const char* kernel;
@@ -101,6 +104,9 @@ bool asking = false;
 volatile sig_atomic_t knocked = 0;
 bool visiting = false;  // whether the host was switched to, for its answer or for the end of the block
 std::exception_ptr verdict;  // with which the block ends at once
+const void* knocked_at = nullptr;  // in the kernel's code
+volatile sig_atomic_t has_fault = 0;
+Fault fault;
 
 std::mutex watched;  // guards what is below
 pthread_t runner;
@@ -116,15 +122,26 @@ void visit_host() {
     switch_fiber(self, host);
 }
 
-void answer_knock(int) {
+void answer_knock(int, siginfo_t*, void* context) {
     const int error = errno;
     knocked = 1;
     if (in_kernel) {
         in_kernel = 0;
+        knocked_at = interrupted_code(context);
         visit_host();
         in_kernel = 1;
     }
     errno = error;
+}
+
+// The system found no memory where the kernel looked for some.
+void answer_fault(const Fault& found) {
+    if (in_kernel && pthread_equal(pthread_self(), runner)) {
+        in_kernel = 0;
+        fault = found;
+        has_fault = 1;
+        visit_host();  // for good
+    }
 }
 
 bool go_on() {
@@ -139,7 +156,7 @@ bool go_on() {
 
 bool answers_knocks() {
     struct sigaction now;
-    return sigaction(knock, nullptr, &now) == 0 && now.sa_handler == answer_knock;
+    return sigaction(knock, nullptr, &now) == 0 && now.sa_sigaction == answer_knock;
 }
 
 namespace {
@@ -168,12 +185,12 @@ void start_watcher() {
     has_watcher = true;  // tried once: without one, kernels run to their end
     struct sigaction now;
     if (sigaction(knock, nullptr, &now) != 0 ||
-        (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN && now.sa_handler != answer_knock)) {
+        (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN && now.sa_sigaction != answer_knock)) {
         return;
     }
     struct sigaction answer {};
-    answer.sa_handler = answer_knock;
-    answer.sa_flags = SA_RESTART | SA_NODEFER;  // it may never return
+    answer.sa_sigaction = answer_knock;
+    answer.sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER;  // it may never return
     sigemptyset(&answer.sa_mask);
     sigset_t all, before;
     sigfillset(&all);
@@ -192,18 +209,18 @@ class Watched {
   public:
     Watched() {
         in_kernel = knocked = 0;
-        if (may_go_on != nullptr) {
-            if (!has_watcher) {
-                start_watcher();
-            }
-            std::lock_guard<std::mutex> lock(watched);
-            runner = pthread_self();
-            running_launch = ++launches;
+        knocked_at = nullptr;
+        if (may_go_on != nullptr && !has_watcher) {
+            start_watcher();
         }
+        std::lock_guard<std::mutex> lock(watched);
+        runner = pthread_self();
+        running_launch = ++launches;
+        current_progress = {launches, 0, 0};
     }
     ~Watched() {
         std::lock_guard<std::mutex> lock(watched);
-        running_launch = 0;
+        running_launch = current_progress.launch = 0;
     }
 };
 
@@ -224,11 +241,29 @@ bool is_elsewhere(const Site& a, const Site& b) {
 }
 
 std::string describe_schedule() {
-    std::string text = std::string("schedule ") + schedule_name(launch.schedule.schedule);
-    if (launch.schedule.schedule == Schedule::random) {
-        text += ", seed " + std::to_string(launch.schedule.seed);
+    const ScheduleChoice& chosen = launch.schedule;
+    std::string text = std::string("schedule ") + schedule_name(chosen.schedule);
+    if (chosen.schedule == Schedule::random) {
+        text += ", seed " + std::to_string(chosen.seed);
+    }
+    if (chosen.count != all_decisions) {
+        text += ", decisions from " + std::to_string(chosen.skipped) + ", " +
+                std::to_string(chosen.count) + " of them";
     }
     return text;
+}
+
+// How the next decision is taken.
+Schedule next_decision() {
+    if (choice.skipped > 0) {
+        --choice.skipped;
+        return Schedule::ascending;
+    }
+    if (choice.count == 0) {
+        return Schedule::ascending;
+    }
+    choice.count -= choice.count != all_decisions;
+    return launch.schedule.schedule;
 }
 
 [[noreturn]] void fail_in_block(const std::string& who, const std::string& message) {
@@ -263,7 +298,9 @@ class ReadySet {
     // The thread whose turn it is, or -1.
     int take() {
         int thread = -1;
-        switch (launch.schedule.schedule) {
+        // Drawn for every decision, so that leaving some out does not change the others.
+        const uint64_t random = launch.schedule.schedule == Schedule::random ? launch.random.next() : 0;
+        switch (next_decision()) {
             case Schedule::ascending:
                 thread = first_from(0);
                 break;
@@ -271,7 +308,7 @@ class ReadySet {
                 thread = last();
                 break;
             case Schedule::random:
-                thread = draw();
+                thread = draw(random);
                 break;
         }
         if (thread >= 0) {
@@ -291,8 +328,7 @@ class ReadySet {
     }
 
   private:
-    int draw() const {
-        const uint64_t random = launch.random.next();
+    int draw(uint64_t random) const {
         const int warp = current / warpSize;
         const uint32_t lanes = uint32_t(bits_[warp / 2] >> (warp % 2 * warpSize));
         if (lanes != 0 && random % 8 != 0) {
@@ -448,6 +484,7 @@ int source_lane(const WarpRequest& request, int lane) {
 }
 
 void answer_group(int warp_index, const Group& group) {
+    ++current_progress.met;
     Warp& warp = warps[warp_index];
     const int base = warp_index * warpSize;
     uint64_t ballot = 0;
@@ -498,6 +535,7 @@ void exit_thread() {
     const int warp_index = current / warpSize;
     threads[current].state = State::exited;
     ++barrier.exited;
+    ++current_progress.ended;
     if (barrier.waiting > 0) {
         fail("exits while " + thread_name(barrier.first) + " waits at the barrier " +
              place(barrier.site));
@@ -617,6 +655,26 @@ void abandon_block(std::exception_ptr why) {
     }
 }
 
+std::exception_ptr error_of_fault() {
+    const char* kind = fault.kind == Fault::Kind::reads    ? "reads"
+                       : fault.kind == Fault::Kind::writes ? "writes"
+                                                           : "accesses";
+    std::string text =
+        description_of_launch() + ": block " + place(blockIdx) + ", " + thread_name(current) + ": ";
+    const char* stack = stack_of(threads[current].fiber);
+    const char* address = static_cast<const char*>(fault.address);
+    if (address < stack && stack - address <= 4096) {
+        fault.address = nullptr;
+        text += "its stack of " + std::to_string(stack_bytes / 1024) + " KB is full";
+    } else {
+        text += std::string(kind) + " memory that is not there";
+    }
+    if (fault.code != nullptr) {
+        text += " at " + place_in_source(fault.code);
+    }
+    return std::make_exception_ptr(AccessError(text, fault.address));
+}
+
 void run_block() {
     for (int thread = 0; thread < thread_total; ++thread) {
         threads[thread].state = State::ready;
@@ -636,7 +694,10 @@ void run_block() {
     while (visiting) {
         visiting = false;
         Fiber* fiber = threads[current].fiber;
-        if (verdict) {
+        if (has_fault) {
+            has_fault = 0;
+            abandon_block(error_of_fault());
+        } else if (verdict) {
             abandon_block(std::exchange(verdict, nullptr));
         } else if (go_on()) {
             running = fiber;
@@ -684,6 +745,10 @@ void run_grid() {
         do {
             stride = launch.random.next() % total;
         } while (std::gcd(stride, total) != 1);
+    }
+    if (next_decision() == Schedule::ascending) {
+        position = 0;
+        stride = 1;
     }
     for (uint64_t i = 0; i < total; ++i) {
         if (knocked && !go_on()) {
@@ -768,6 +833,7 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
     }
     std::lock_guard<std::mutex> lock(one_launch_at_a_time);
     const Watched watching;
+    const FaultsAnswered faults(answer_fault);
     if (host == nullptr) {
         host = adopt_current_stack();
     }
@@ -789,6 +855,14 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
 }
 
 Work work_done() { return work; }
+
+Progress progress() { return current_progress; }
+
+std::string describe_progress() {
+    std::string text =
+        description_of_launch() + ": block " + place(blockIdx) + ", " + thread_name(current);
+    return knocked_at == nullptr ? text : text + " at " + place_in_source(knocked_at);
+}
 
 void fail(const std::string& message) {
     leave_kernel();
@@ -850,6 +924,7 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
     threads[current].site = site;
     barrier.votes += predicate;
     if (++barrier.waiting == thread_total) {
+        ++current_progress.met;
         barrier.waiting = 0;
         barrier.result = kind == BarrierKind::all   ? barrier.votes == thread_total
                          : kind == BarrierKind::any ? barrier.votes > 0

@@ -28,9 +28,14 @@ namespace emulate {
 // The order in which the threads of a block, and the blocks of a grid, get their turn.
 enum class Schedule { random, ascending, descending };
 
+constexpr uint64_t all_decisions = ~uint64_t(0);
+
 struct ScheduleChoice {
     Schedule schedule;
     uint64_t seed;  // of the next launch, which adds one
+    // Of the decisions to come, whose turn it is, the first `skipped` are taken in ascending order, the
+    // `count` after them as `schedule` says, and all others in ascending order.
+    uint64_t skipped = 0, count = all_decisions;
 };
 
 void set_schedule(ScheduleChoice choice);
@@ -71,6 +76,14 @@ struct Work {
     uint64_t launches, threads;
 };
 Work work_done();
+
+// How far the launch that runs has come: threads that ended, barriers and warp operations that were
+// met. launch: its number, 0 where none runs. A launch in which no number grows has no end, or is slow.
+struct Progress {
+    uint64_t launch, ended, met;
+};
+Progress progress();
+std::string describe_progress();  // where the last question found it
 
 // Stops the kernel with an error at the current thread.
 [[noreturn]] void fail(const std::string& message);

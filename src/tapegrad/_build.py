@@ -260,11 +260,13 @@ CXX_FLAGS = (
     "-ffp-contract=off",  # the same bits on machines with and without fused multiply-add
     "-fno-strict-aliasing",  # kernels look at one buffer through several types, as CUDA allows
 )
+# The compiler notes lines, for errors. (In DWARF 5, g++ 12 gives them the wrong file after #line.)
+LINES = ("-g1", "-gdwarf-4")
 # The checks of the emulated device (kernels/emulate/checked) are what the compiler's
 # instrumentation calls; its own runtimes are not linked. With -O1 it copies no calls, so that a
-# barrier is at one address, and with -g1 it notes lines.
+# barrier is at one address.
 CHECKED_FLAGS = (
-    *("-O1", "-g1", "-fno-thread-jumps", "-fno-optimize-sibling-calls"),
+    *("-O1", *LINES, "-fno-thread-jumps", "-fno-optimize-sibling-calls"),
     "-DTAPEGRAD_CHECKED",
 )
 INSTRUMENTED = {
@@ -319,7 +321,7 @@ def plan_unit(
         flags, commands, link = _for_emulated(cxx, root, environ, checked)
         # Of what is changed and run again, compiling takes longer than running.
         quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
-        commands = [(source, (*quick, *include)), *commands]
+        commands = [(source, (*quick, *LINES, *include)), *commands]
         compiler, architectures = cxx, "host"
     else:
         compiler = find_nvcc(environ)

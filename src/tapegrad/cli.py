@@ -111,6 +111,25 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("files", nargs="+", type=Path, metavar="FILE.py")
     check.add_argument("--only", metavar="NAMES", help="of these kernels, with commas between")
     check.add_argument("--no-mutants", action="store_true", help="leave out what takes longest")
+    check.add_argument(
+        "--size",
+        action="append",
+        type=_size,
+        default=[],
+        metavar="NAME=N,N",
+        help="for a name of the signature, the sizes to try",
+    )
+    check.add_argument(
+        "--schedule",
+        metavar="ORDER",
+        help="only values and gradients, with threads in this order, such as random:7:40-42",
+    )
+    check.add_argument(
+        "--seconds",
+        type=float,
+        default=3.0,
+        help="of processor time, after which a launch of which no thread comes on is endless (3)",
+    )
     check.set_defaults(run=_check)
     return parser
 
@@ -120,6 +139,14 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
     return number
+
+
+def _size(text: str) -> tuple[str, list[int]]:
+    name, _, values = text.partition("=")
+    try:
+        return name, [int(value) for value in values.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"is like n=1,33, not {text!r}") from None
 
 
 # The commands are imported when they run: ``tapegrad --help`` and ``tapegrad doctor`` answer even
@@ -150,4 +177,11 @@ def _check(arguments: argparse.Namespace) -> int:
     from .custom.command import check_files
 
     only = arguments.only.split(",") if arguments.only else None
-    return check_files(arguments.files, only, mutate=not arguments.no_mutants)
+    return check_files(
+        arguments.files,
+        only,
+        mutate=not arguments.no_mutants,
+        sizes=dict(arguments.size),
+        schedule=arguments.schedule,
+        seconds=arguments.seconds,
+    )

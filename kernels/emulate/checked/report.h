@@ -1,6 +1,7 @@
 // What the checks found in a launch, and how it is told.
 #pragma once
 
+#include "../symbols.h"
 #include "shadow.h"
 
 #pragma GCC visibility push(hidden)
@@ -29,10 +30,6 @@ void report_unwritten(uintptr_t address, SiteOffset site);
 [[noreturn]] void stop_out_of_bounds(uintptr_t address, size_t bytes, bool writes, SiteOffset site);
 [[noreturn]] void stop_misaligned(uintptr_t address, size_t alignment, const std::string& place);
 [[noreturn]] void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write);
-
-// "softmax.cu:30, inlined at softmax.cu:61" for each, as far as the compiler noted lines and addr2line
-// reads them; else offsets in the module.
-std::vector<std::string> places_in_source(const std::vector<SiteOffset>& sites);
 
 inline SiteOffset offset_of(CodeAddress site) {
     return SiteOffset(reinterpret_cast<uintptr_t>(site) - 1 - module_start());

@@ -5,6 +5,7 @@ kernels compiled by a C++ compiler). Both are loaded when first needed.
 
 ``TAPEGRAD_EMULATOR=checked``, or ``checked()`` for a while, takes instead of the second the checked
 build (``tapegrad._emulated_checked``), which looks at every access that a kernel makes.
+``TAPEGRAD_EMULATOR_SCHEDULE=random:7`` chooses the order of threads (``Schedule.parse``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from .devices import Device, KernelsMissing, current_stream, override
 from .dtypes import is_floating
 from .memory import Array, address
+from .schedules import ALL, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +65,19 @@ def library(device_type: str) -> ModuleType:
 def _with_our_errors(module: ModuleType) -> ModuleType:
     for error in (KernelError, RaceError, AccessError):
         setattr(module, error.__name__, error)
+    chosen = chosen_schedule()
+    if chosen is not None and hasattr(module, "set_schedule"):
+        module.set_schedule(*chosen)
     return module
+
+
+def chosen_schedule() -> Schedule | None:
+    """What ``TAPEGRAD_EMULATOR_SCHEDULE`` says, if it is set. Raises KernelsMissing."""
+    text = os.environ.get("TAPEGRAD_EMULATOR_SCHEDULE")
+    try:
+        return Schedule.parse(text) if text else None
+    except ValueError as error:
+        raise KernelsMissing(f"TAPEGRAD_EMULATOR_SCHEDULE: {error}") from None
 
 
 class Launchers(dict):
@@ -168,12 +182,12 @@ def kernel(name: str, *, floats: str | None = None, contiguous: str | None = Non
 
 
 @contextmanager
-def schedule(order: str, seed: int = 0) -> Iterator[None]:
+def schedule(order: str, seed: int = 0, skipped: int = 0, taken: int = ALL) -> Iterator[None]:
     """Within it, the emulated device runs threads and blocks in this order: "random" (with a seed),
-    "ascending" or "descending"."""
+    "ascending" or "descending"; or only some decisions so (see ``Schedule``)."""
     emulated = library("emulated")
     before = emulated.schedule()
-    emulated.set_schedule(order, seed)
+    emulated.set_schedule(order, seed, skipped, taken)
     try:
         yield
     finally:

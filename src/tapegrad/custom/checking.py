@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import re
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,36 +12,23 @@ import numpy as np
 
 from tapegrad.autograd import gradcheck, gradgradcheck
 from tapegrad.core.devices import CPU, EMULATED
-from tapegrad.core.kernels import KernelError, library, schedule
+from tapegrad.core.kernels import KernelError, chosen_schedule, library, schedule
+from tapegrad.core.schedules import Schedule
 from tapegrad.core.tensor import wrap
-from tapegrad.units import CompileError, Source
+from tapegrad.units import CompileError
 
+from . import patience
 from .checkable import Checkable
-from .child import Died, in_child
 from .guarded import PLACES
 from .launch import FLOATS
-from .mutants import Mutant, mutants
-from .report import Report
-from .trial import (
-    SCHEDULES,
-    Draws,
-    Trial,
-    Wrong,
-    body_gradients,
-    dimensions,
-    draw,
-    element_types,
-    rms,
-    samples,
-    trials,
-    wide,
-)
+from .mutating import survivors
+from .report import Again, Report
+from .runs import Runs
+from .samples import Draws, dimensions, draw, element_types, samples
+from .shrinking import Failure, shrink
+from .trial import SCHEDULES, Trial, Wrong, body_gradients, rms, trials, wide
 
-SECONDS = 300  # for the calls of one kernel
-MUTANT_SECONDS = 30
 SMALL = 3000  # elements, in calls in which every access is looked at
-
-Work = tuple[int, int]  # launches, threads
 
 
 def check(
@@ -50,6 +37,8 @@ def check(
     sizes: Mapping[str, Sequence[int]] | None = None,
     inputs: Draws | None = None,
     mutate: bool = True,
+    schedule: str | None = None,
+    seconds: float = patience.SECONDS,
     **numbers: Any,
 ) -> Report:
     """Run a kernel of your own on the emulated device in every way that shows whether it is right,
@@ -65,10 +54,15 @@ def check(
     sizes: for names of the signature, the values to try. inputs: for names of inputs, functions of
     the sizes and a ``numpy.random.Generator`` that return an array; whole numbers need one.
     mutate=False leaves the mutants out. numbers: the kernel's keyword arguments.
+    schedule: run only values and gradient, with threads in this order, as the line says with which
+    a failure ends: "ascending", "descending", "random:7", or "random:7:40-42", where only the
+    decisions 40 to 42 are random. What fails is made smaller first, in sizes and decisions.
+    seconds: of processor time, after which a launch of which no thread ends or meets others counts
+    as endless; more where other launches took long, too.
 
     Everything runs in processes of its own: a kernel that crashes or never ends is reported. Raises
-    TypeError for what is no kernel, ValueError for missing inputs and numbers, KernelError where
-    there is no compiler.
+    TypeError for what is no kernel, ValueError for missing inputs and numbers and for what is no
+    schedule, KernelError where there is no compiler.
     """
     if not isinstance(kernel, Checkable):
         raise TypeError(f"check takes what tg.kernel makes, got {type(kernel).__name__}")
@@ -82,22 +76,39 @@ def check(
         if name not in kernel.signature.sizes:
             raise ValueError(f"[{kernel.name}] has no size {name!r}: {kernel.signature.sizes}")
     library("emulated")
-    return _Check(kernel, told, sizes or {}, {**kernel.draws, **(inputs or {})}).run(mutate)
+    only = chosen_schedule() if schedule is None else Schedule.parse(schedule)
+    draws = {**kernel.draws, **(inputs or {})}
+    return _Check(kernel, told, sizes or {}, draws, only, seconds).run(mutate)
 
 
 class _Check:
-    def __init__(self, kernel: Checkable, numbers: dict, sizes: Mapping, draws: Draws):
-        self.kernel, self.numbers, self.draws = kernel, numbers, draws
+    def __init__(
+        self,
+        kernel: Checkable,
+        numbers: dict,
+        sizes: Mapping,
+        draws: Draws,
+        only: Schedule | None,
+        seconds: float,
+    ):
+        self.kernel, self.numbers, self.sizes, self.draws = kernel, numbers, sizes, draws
         self.samples = samples(kernel, sizes)
         self.types = element_types(kernel)
+        self.only = only
+        self.schedules = SCHEDULES if only is None else (only,)
+        self.orders = itertools.cycle(self.schedules)
         self.started = time.perf_counter()
         self.report = Report(kernel, kernels=1 + (kernel.backward is not None))
+        self.in_child = Runs(self.report, seconds)
 
     def run(self, mutate: bool) -> Report:
         report = self.report
         self._leave_out_what_the_body_refuses()
         try:
             self._values()
+            if self.only is not None:
+                report.seconds = time.perf_counter() - self.started
+                return report
             self._rule()
             self._gradients()
             self._accesses()
@@ -145,13 +156,16 @@ class _Check:
     def _trials(self, index: int, dtype: Any) -> list[Trial]:
         return trials(self.kernel, self.samples[index], dtype, self.numbers, self.draws)
 
+    def _next_orders(self) -> list[Schedule]:
+        return [next(self.orders) for _ in self.schedules[:2]]
+
     def _values(self) -> None:
         """All calls, in all places, in a process of their own."""
         units = self.kernel.compiled(checked=False)
 
         def work(note: Callable[[str], None]) -> dict[str, Any]:
             largest: dict[str, float] = {}
-            wrong: dict[str, str] = {}
+            wrong: dict[str, Failure] = {}
             for dtype in self.types:
                 for index in range(len(self.samples)):
                     for trial in self._trials(index, dtype):
@@ -159,29 +173,52 @@ class _Check:
                             continue
                         try:
                             for place in PLACES:
-                                error = trial.run(units, place, note)
+                                error = trial.run(units, place, self._next_orders(), note)
                                 largest[trial.what] = max(largest.get(trial.what, 0), error)
-                        except Wrong as problem:
-                            wrong[trial.what] = str(problem)
                         except CompileError:
                             raise
-                        except KernelError as problem:
-                            wrong[trial.what] = f"{trial}: {problem}"
+                        except (Wrong, KernelError) as problem:
+                            wrong[trial.what] = Failure.of(trial, self.samples[index], problem)
             return {"largest": largest, "wrong": wrong}
 
-        found = self._in_child(work, "values")
+        found = self.in_child(work, "values")
         if found is None:
             return
         kinds = ", ".join(str(t) for t in self.types if t is not None) or "its own dtypes"
         for what in ("values", "gradient"):
             if what in found["wrong"]:
-                self.report.add(what, False, found["wrong"][what])
+                self._failed(what, found["wrong"][what], units)
             elif what in found["largest"]:
                 said = (
-                    f"{kinds}; {len(self.samples)} sizes, {len(PLACES)} places, {len(SCHEDULES)} "
-                    f"orders of threads; {found['largest'][what]:.0%} of the error allowed"
+                    f"{kinds}; {len(self.samples)} sizes, {len(PLACES)} places, "
+                    f"{len(self.schedules)} orders of threads; "
+                    f"{found['largest'][what]:.0%} of the error allowed"
                 )
                 self.report.add(what, True, said)
+
+    def _failed(self, what: str, failure: Failure, units: Any) -> None:
+        """Report it, and how it fails with less."""
+
+        def work(note: Callable[[str], None]) -> Failure:
+            def fails(sample: dict[str, int], place: Any, order: Schedule) -> Failure | None:
+                made = trials(self.kernel, sample, failure.dtype, self.numbers, self.draws)
+                trial = next(trial for trial in made if trial.what == what)
+                try:
+                    trial.run(units, place, [order], note)
+                except (Wrong, KernelError) as problem:
+                    return Failure.of(trial, sample, problem)
+                return None
+
+            return shrink(failure, fails, self.sizes)
+
+        said = failure.said
+        if self.only is None and not failure.is_endless:
+            smaller = self.in_child(work, what) or failure
+            if smaller != failure:
+                failure, said = smaller, f"{said}\nand smaller: {smaller.said}"
+        self.report.add(what, False, said)
+        changed = {k: v for k, v in self.numbers.items() if v != self.kernel.numbers[k]}
+        self.report.again = Again(failure.sample, str(failure.order), changed)
 
     def _rule(self) -> None:
         """A gradient that is a function of tensors, against the body's in float64."""
@@ -208,7 +245,7 @@ class _Check:
                         return f"the rule's gradient of {name} is not the body's, for {sample}"
             return ""
 
-        problem = self._in_child(work, "gradient")
+        problem = self.in_child(work, "gradient")
         if problem is not None:
             self.report.add("gradient", not problem, problem or "the rule's is the body's")
 
@@ -249,7 +286,7 @@ class _Check:
                     problems.append(f"{test.__name__}: {error}")
             return problems
 
-        problems = self._in_child(work, "second gradient")
+        problems = self.in_child(work, "second gradient")
         if problems is not None:
             said = "\n".join(problems) or "gradcheck and gradgradcheck in float64"
             self.report.add("second gradient", not problems, said)
@@ -269,7 +306,7 @@ class _Check:
                 if passes > least
             ]
 
-        found = self._in_child(work, "accesses")
+        found = self.in_child(work, "accesses")
         if found is not None:
             wrong, slow = found
             said = wrong or "no race, nothing out of bounds, no shared memory that nothing wrote"
@@ -294,86 +331,23 @@ class _Check:
                     return str(error)
         return ""
 
-    # ---- mutants ----
-
     def _mutants(self) -> None:
-        # One that takes much longer than the kernel itself never ends.
-        seconds = MUTANT_SECONDS + 2 * (time.perf_counter() - self.started)
-        tried, survivors = 0, []
+        def prove(changed: dict[str, str], note: Callable[[str], None]) -> None:
+            problem = self._checked(self.kernel.compiled(True, changed), note)
+            if problem:
+                raise Wrong(problem)
+            units = self.kernel.compiled(False, changed)
+            for index in range(len(self.samples)):
+                for trial in self._trials(index, self.types[0]):
+                    for place in PLACES:
+                        trial.run(units, place, self._next_orders(), note)
+
         sizes = dimensions(self.kernel, self.samples[-1])
-        for source in self.kernel.sources(self.types[0], sizes, self.numbers):
-            for mutant in mutants(source.text):
-                outcome = self._outcome(mutant, seconds) if self._concerns(source, mutant) else ""
-                tried += outcome in ("noticed", "SURVIVED")
-                if outcome == "SURVIVED":
-                    line = source.line - 1 + mutant.line
-                    survivors.append(f"line {line}: {str(mutant).partition(': ')[2]}")
-        said = f"{tried - len(survivors)} of {tried} noticed"
-        if survivors:
-            listed = "\n".join(survivors)
+        sources = self.kernel.sources(self.types[0], sizes, self.numbers)
+        tried, surviving = survivors(self.kernel, sources, prove, self.in_child)
+        said = f"{tried - len(surviving)} of {tried} noticed"
+        if surviving:
+            listed = "\n".join(surviving)
             said += f"; these are not needed, or nothing shows that they are:\n{listed}"
         # A bound that only chooses the faster of two ways may go unnoticed.
-        self.report.add("mutants", True if not survivors else None, said)
-
-    def _concerns(self, source: Source, mutant: Mutant) -> bool:
-        """Whether the mutant is in what this kernel runs, and not in another of the file."""
-        launches = [one for one in (self.kernel.forward, self.kernel.backward) if one is not None]
-        own, known = {one.function.name for one in launches}, {*source.functions()}
-        if not all(one.function.is_kernel for one in launches) or not own & known:
-            return True
-        before = re.findall(
-            r"\bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(",
-            mutant.original[: mutant.start],
-        )
-        return not before or before[-1] in own or before[-1] not in known
-
-    def _outcome(self, mutant: Mutant, seconds: float) -> str:
-        changed = {mutant.original: mutant.source()}
-
-        def work(note: Callable[[str], None]) -> str:
-            try:
-                if self._checked(self.kernel.compiled(True, changed), note):
-                    return "noticed"
-                units = self.kernel.compiled(False, changed)
-                for index in range(len(self.samples)):
-                    for trial in self._trials(index, self.types[0]):
-                        for place in PLACES:
-                            trial.run(units, place, note)
-            except CompileError:
-                return "does not compile"
-            except (Wrong, KernelError):
-                return "noticed"
-            return "SURVIVED"
-
-        try:
-            outcome, work_done = in_child(self._counting(work), seconds)
-        except Died:
-            return "noticed"
-        self._count(work_done)
-        return outcome
-
-    # ---- processes ----
-
-    def _counting(self, work: Callable) -> Callable:
-        def counted(note: Callable[[str], None]) -> tuple[Any, Work]:
-            before = library("emulated").work_done()
-            result = work(note)
-            after = library("emulated").work_done()
-            return result, (after[0] - before[0], after[1] - before[1])
-
-        return counted
-
-    def _count(self, work: Work) -> None:
-        self.report.launches += work[0]
-        self.report.threads += work[1]
-
-    def _in_child(self, work: Callable, what: str) -> Any:
-        """What the work found; None where it died, which is noted."""
-        try:
-            found, work_done = in_child(self._counting(work), SECONDS)
-        except Died as error:
-            self.report.launches += 1
-            self.report.add(what, False, str(error))
-            return None
-        self._count(work_done)
-        return found
+        self.report.add("mutants", True if not surviving else None, said)

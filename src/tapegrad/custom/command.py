@@ -12,11 +12,9 @@ from .checkable import Checkable
 from .checking import check
 
 
-def check_files(
-    files: Sequence[Path], only: Sequence[str] | None = None, mutate: bool = True
-) -> int:
+def check_files(files: Sequence[Path], only: Sequence[str] | None = None, **options: Any) -> int:
     """Check the kernels that Python files make, and print what was found; returns the exit status:
-    1 where a kernel is wrong, or there is none."""
+    1 where a kernel is wrong, or there is none. options: those of ``check``."""
     status = 0
     for file in files:
         kernels = kernels_of(file)
@@ -26,8 +24,10 @@ def check_files(
             print(f"{file} makes no kernel by tg.kernel to check ({there})", file=sys.stderr)
             status = 1
         for kernel in chosen:
-            report = check(kernel, mutate=mutate)
+            report = check(kernel, **options)
             print(report, flush=True)
+            if report.again is not None:
+                print(f"again: {report.again.command(str(file), kernel.name)}", flush=True)
             status |= not report.ok
     return int(status)
 

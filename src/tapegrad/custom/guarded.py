@@ -6,6 +6,7 @@ crashes or spoils its result; one that writes there is noticed.
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 from collections.abc import Callable
 from functools import cache
@@ -16,20 +17,25 @@ import numpy as np
 CANARY = 0xFF
 PAGE = mmap.PAGESIZE
 NO_ACCESS = 0  # PROT_NONE
+LEAST_GUARD = 16 * PAGE
 
 
 class GuardedPages:
-    """Readable pages between two that are not, for arrays of the emulated device."""
+    """Readable pages between pages that are not, for arrays of the emulated device: as many on each
+    side as there are readable ones, and 64 KB at least."""
 
     _free: ClassVar[dict[int, list[GuardedPages]]] = {}
 
     def __init__(self, size: int):
-        self._map = mmap.mmap(-1, size + 2 * PAGE)
+        beside = max(size, LEAST_GUARD)
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # a child process has its own
+        self._map = mmap.mmap(-1, size + 2 * beside, flags)
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        for guard in (start, start + PAGE + size):
-            if _libc().mprotect(ctypes.c_void_p(guard), PAGE, NO_ACCESS) != 0:
+        for guard in (start, start + beside + size):
+            place, length = ctypes.c_void_p(guard), ctypes.c_size_t(beside)
+            if _libc().mprotect(place, length, NO_ACCESS) != 0:
                 raise OSError(ctypes.get_errno(), "mprotect")
-        self.bytes = np.frombuffer(self._map, np.uint8)[PAGE : PAGE + size]
+        self.bytes = np.frombuffer(self._map, np.uint8)[beside : beside + size]
 
     @classmethod
     def take(cls, needed: int) -> GuardedPages:
@@ -97,3 +103,45 @@ class Guarded:
             problem = "this input was changed"
         self._pages.give_back()
         return problem
+
+
+class Result:
+    """Memory for one result of a launch: it ends where memory ends, and what lies before it on its
+    page is looked at afterwards. So a kernel that writes out of bounds is an error where it does,
+    or after it, and spoils nothing of Python's."""
+
+    _kept: ClassVar[dict[tuple, list[Result]]] = {}
+    _most_kept = 64  # shapes, of up to so many bytes
+    _largest_kept = 1 << 18
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        size = math.prod(shape) * dtype.itemsize
+        self._key, self._pages = (shape, dtype), GuardedPages(-(-size // PAGE) * PAGE or PAGE)
+        whole = self._pages.bytes
+        start = (whole.size - size) // 16 * 16  # as NumPy's arrays
+        whole[:] = CANARY
+        self._sides = whole[:start], whole[start + size :]
+        self._before = [side.tobytes() for side in self._sides]
+        self.bytes = whole[start : start + size]
+        self.array: Any = self.bytes.view(dtype).reshape(shape)
+
+    @classmethod
+    def take(cls, shape: tuple[int, ...], dtype: np.dtype, zero: bool) -> Result:
+        """Filled with zeros, or with NaN (whole numbers: -1)."""
+        try:
+            result = cls._kept[shape, dtype].pop()
+        except LookupError:
+            result = cls(shape, dtype)
+        result.bytes.fill(0 if zero else CANARY)
+        return result
+
+    def finish(self) -> tuple[Any, str | None]:
+        """A copy of the array, and which side of it was written, if one was."""
+        for index, where in enumerate(("before", "behind")):
+            if self._sides[index].tobytes() != self._before[index]:
+                return None, where
+        copied = self.array.copy()
+        has_room = self._key in self._kept or len(self._kept) < self._most_kept
+        if has_room and copied.nbytes <= self._largest_kept:
+            self._kept.setdefault(self._key, []).append(self)
+        return copied, None

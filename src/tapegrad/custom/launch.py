@@ -14,11 +14,12 @@ import numpy as np
 
 from tapegrad.core import dtypes
 from tapegrad.core.devices import Device
-from tapegrad.core.kernels import KernelError, launch
+from tapegrad.core.kernels import AccessError, KernelError, launch
 from tapegrad.core.signature import Item, Signature, Sizes, counts
 from tapegrad.units.source import INTEGERS, NUMBERS, Function, Parameter
 
 from .checkable import Launching
+from .guarded import Result
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 
@@ -183,10 +184,14 @@ class Launch(Launching):
             extents, shared = self.grid.of(name, known, elements)
             starts = 0 not in extents[:3]
             arguments = [*extents, shared]
-        made = {}
+        made: dict[str, Any] = {}
+        watched: dict[str, Result] = {}
         for item in self.results:
             of, zero = actual(item.dtype, dtype), item.zero or not starts
-            if new is None:
+            if new is None and device.type == "emulated" and starts:
+                watched[item.name] = memory = Result.take(shapes[item.name], of, zero)
+                made[item.name] = memory.array
+            elif new is None:
                 made[item.name] = device.ops["zeros" if zero else "empty"](shapes[item.name], of)
             else:
                 made[item.name] = new(item.name, shapes[item.name], of, zero)
@@ -202,6 +207,13 @@ class Launch(Launching):
             except KernelError as error:
                 error.args = (self._with_names(str(error)),)
                 raise
+        for result, memory in watched.items():
+            made[result], written = memory.finish()
+            if written:
+                raise AccessError(
+                    f"[{name}] the memory {written} {result} was written, which has shape "
+                    f"{shapes[result]}: tg.kernel.check says where"
+                )
         return made
 
     def _with_names(self, message: str) -> str:

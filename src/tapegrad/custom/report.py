@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .checkable import Checkable
 
@@ -19,8 +21,29 @@ class Finding:
 
 
 @dataclass
+class Again:
+    """How a failure is seen again: with these sizes and numbers, and threads in this order."""
+
+    sizes: Mapping[str, int]
+    schedule: str
+    numbers: Mapping[str, Any]
+
+    def call(self, kernel: str) -> str:
+        """The line in Python."""
+        sizes = {name: [n] for name, n in self.sizes.items()}
+        said = {"sizes": sizes, "schedule": self.schedule, **self.numbers}
+        return f"tg.kernel.check({kernel}, {', '.join(f'{k}={v!r}' for k, v in said.items())})"
+
+    def command(self, file: str, kernel: str) -> str:
+        """The line in a shell."""
+        sizes = "".join(f" --size {name}={n}" for name, n in self.sizes.items())
+        return f"tapegrad check {file} --only {kernel}{sizes} --schedule {self.schedule}"
+
+
+@dataclass
 class Report:
-    """The result of ``tg.kernel.check``: true where the kernel is right."""
+    """The result of ``tg.kernel.check``: true where the kernel is right. again: how the last
+    failure of values or gradient is seen again."""
 
     kernel: Checkable
     findings: list[Finding] = field(default_factory=list)
@@ -28,6 +51,7 @@ class Report:
     launches: int = 0
     threads: int = 0
     seconds: float = 0.0
+    again: Again | None = None
 
     @property
     def ok(self) -> bool:
@@ -51,6 +75,8 @@ class Report:
         )
         if self.launches == 0:
             lines.append("  nothing ran, so nothing is known")
+        if self.again is not None:
+            lines.append(f"  again: {self.again.call(self.kernel.name)}")
         verdict = "is right" if self.ok else "is WRONG"
         return "\n".join([*lines, f"{self.kernel.name} {verdict}"])
 

@@ -3,37 +3,28 @@ from that is too far."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tapegrad.core import dtypes
 from tapegrad.core.devices import CPU, EMULATED
-from tapegrad.core.kernels import schedule
+from tapegrad.core.kernels import library, schedule
 from tapegrad.core.modes import no_grad
+from tapegrad.core.schedules import Schedule
 from tapegrad.core.signature import Sizes
 from tapegrad.core.tensor import wrap
 
 from .checkable import Checkable, Launching
 from .guarded import Guarded, Place
 from .launch import FLOATS, actual
+from .samples import Draws, dimensions, draw
 
-# Around the sizes of packs, warps and blocks.
-LENGTHS = (0, 1, 31, 33, 127, 129, 257, 1000, 20011)
-ROWS = (0, 3, 1, 45, 3, 40, 35, 5, 4, 37, 3, 4, 10, 9, 2, 2)
-COLUMNS = (5, 0, 1, 5, 31, 33, 64, 127, 129, 257, 520, 1000, 1111, 2104, 3001, 9001)
-FEW = (1, 2, 3, 5, 8, 17, 31, 32, 33, 65, 129)
-
-SCHEDULES = (("ascending", 0), ("descending", 0), ("random", 1), ("random", 2))
+SCHEDULES = tuple(map(Schedule.parse, ("ascending", "descending", "random:1", "random:2")))
 TOLERANCES = {"float32": (1.3e-6, 1e-5), "float64": (1e-12, 1e-12)}
 TOLERANCES |= {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5)}
-
-Draws = Mapping[str, Callable[[dict[str, int], np.random.Generator], Any]]
 
 
 class Wrong(AssertionError):
@@ -52,18 +43,26 @@ class Trial:
     arrays: dict[str, np.ndarray]
     expected: dict[str, np.ndarray]
     allowed: dict[str, np.ndarray]
+    # Of the last run: where arrays lay, the order of threads, and how many decisions made it.
+    ran: tuple[Place, Schedule, int] | None = None
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name} = {value}" for name, value in self.sizes.items())
         of = "" if self.dtype is None else f"{self.dtype}, "
         return f"{self.launch.function.name} ({of}{sizes})"
 
-    def run(self, units: Mapping[str, Any], place: Place, note: Callable[[str], None]) -> float:
-        """Run it in guarded memory under two schedules. Returns the largest error, as a part of
-        what is allowed. Raises Wrong, KernelError."""
+    def run(
+        self,
+        units: Mapping[str, Any],
+        place: Place,
+        orders: Iterable[Schedule],
+        note: Callable[[str], None],
+    ) -> float:
+        """Run it in guarded memory under each of these schedules. Returns the largest error, as a
+        part of what is allowed. Raises Wrong, KernelError."""
         largest = 0.0
-        for order in (next(_orders), next(_orders)):
-            where = f"{self}, arrays {place.__name__.replace('_', ' ')}, {order[0]} order"
+        for order in orders:
+            where = f"{self}, arrays {place.__name__.replace('_', ' ')}, threads {order}"
             note(where)
             placed: list[tuple[str, Guarded]] = []
 
@@ -86,9 +85,13 @@ class Trial:
 
             arrays = {name: put(name, array, True) for name, array in self.arrays.items()}
             with schedule(*order):
-                made = self.launch(
-                    EMULATED, units, self.dtype, arrays, self.sizes, self.numbers, new
-                )
+                try:
+                    made = self.launch(
+                        EMULATED, units, self.dtype, arrays, self.sizes, self.numbers, new
+                    )
+                finally:
+                    decisions = order.taken - library("emulated").schedule()[3]
+                    self.ran = place, order, decisions
             for name, wanted in self.expected.items():
                 largest = max(largest, self._error(name, made[name], wanted, where))
             for name, guarded in placed:
@@ -113,87 +116,11 @@ class Trial:
         return float(part.max(initial=0))
 
 
-_orders = itertools.cycle(SCHEDULES)
-
-
 def _first(bad: np.ndarray, got: np.ndarray, wanted: np.ndarray) -> str:
     at = tuple(int(i) for i in np.argwhere(bad)[0])
     return (
         f"{list(at)} is {got[at]:.7g}, and should be {wanted[at]:.7g} ({bad.sum()} of {bad.size})"
     )
-
-
-# ---- making trials ----
-
-
-def element_types(kernel: Checkable) -> list[Any]:
-    """The dtypes that T may be; [None] where the kernel has no T."""
-    if not any(item.dtype == "T" for item in kernel.forward.inputs):
-        return [None]
-    found = []
-    for name in FLOATS:
-        with suppress(ImportError):
-            found.append(dtypes.bfloat16() if name == "bfloat16" else np.dtype(name))
-    return found
-
-
-def samples(kernel: Checkable, chosen: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
-    """Values for the sizes of a signature. chosen: for some names, only these."""
-    names = kernel.signature.sizes
-    found: list[tuple[int, ...]]
-    if len(names) == 1:
-        found = [(n,) for n in LENGTHS]
-    elif len(names) == 2:
-        found = [*zip(ROWS, COLUMNS, strict=True)]
-    else:
-        random = np.random.default_rng(3)
-        drawn = ([int(v) for v in random.choice(FEW, len(names))] for _ in range(200))
-        found = [tuple(v) for v in drawn if math.prod(v) <= 40_000][:12] + [(0,) * len(names)]
-    result = []
-    for i, values in enumerate(found):
-        sample = dict(zip(names, values, strict=True))
-        sample |= {name: int(allowed[i % len(allowed)]) for name, allowed in chosen.items()}
-        if sample not in result:
-            result.append(sample)
-    return result
-
-
-def dimensions(kernel: Checkable, sample: Mapping[str, int]) -> Sizes:
-    """A sample as sizes: of a name with a star, one dimension or two."""
-    items = kernel.signature.inputs
-    stars = {s[1:] for item in items for s in item.sizes or () if s[0] == "*"}
-    return {
-        name: ((3, n // 3) if n % 3 == 0 and n else (n,)) if name in stars else n
-        for name, n in sample.items()
-    }
-
-
-def draw(
-    kernel: Checkable, sizes: Sizes, dtype: Any, random: np.random.Generator, draws: Draws
-) -> list[np.ndarray]:
-    """Inputs. Raises ValueError for whole numbers of which nobody said what they may be."""
-    counted = {n: math.prod(v) if isinstance(v, tuple) else v for n, v in sizes.items()}
-    arrays = []
-    for item in kernel.forward.inputs:
-        shape, of = kernel.signature.shape(item, sizes), actual(item.dtype, dtype)
-        if item.name in draws:
-            array = np.asarray(draws[item.name](counted, random)).astype(of)
-            if array.size != math.prod(shape):
-                raise ValueError(f"inputs[{item.name!r}] made shape {array.shape}, not {shape}")
-            array = array.reshape(shape)
-        elif of.kind in "iu":
-            said = [s if s.isdigit() else f"sizes['{s.lstrip('*')}']" for s in item.sizes or ()]
-            raise ValueError(
-                f"[{kernel.name}] {item.name} is {of}: let tg.kernel know what it may be, like "
-                f"inputs={{'{item.name}': lambda sizes, random: random.integers(0, 10, "
-                f"[{', '.join(said)}])}}"
-            )
-        elif of.kind == "b":
-            array = random.integers(0, 2, shape).astype(bool)
-        else:
-            array = random.standard_normal(shape).astype(of)
-        arrays.append(np.asarray(array))
-    return arrays
 
 
 def trials(

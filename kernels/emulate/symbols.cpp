@@ -1,12 +1,11 @@
+#include "symbols.h"
+
 #include <dlfcn.h>
 
 #include <cstdio>
 #include <cstdlib>
 
-#include "report.h"
-
 namespace emulate {
-namespace check {
 
 namespace {
 
@@ -21,6 +20,12 @@ bool is_kernel_code(const std::string& line) {
     return line.find("/emulate/") == std::string::npos && line.find('?') == std::string::npos;
 }
 
+Dl_info this_module() {
+    Dl_info info{};
+    static const char here = 0;
+    return dladdr(&here, &info) != 0 ? info : Dl_info{};
+}
+
 std::string quoted(const std::string& path) {
     std::string text = "'";
     for (char c : path) {
@@ -31,14 +36,13 @@ std::string quoted(const std::string& path) {
 
 }  // namespace
 
-std::vector<std::string> places_in_source(const std::vector<SiteOffset>& sites) {
+std::vector<std::string> places_in_source(const std::vector<CodeOffset>& sites) {
     std::vector<std::string> places(sites.size());
     char number[32];
-    Dl_info info{};
-    static const char here = 0;
-    const std::string module = dladdr(&here, &info) != 0 && info.dli_fname ? info.dli_fname : "";
+    const Dl_info info = this_module();
+    const std::string module = info.dli_fname ? info.dli_fname : "";
     std::string command = "addr2line -a -i -e " + quoted(module);
-    for (SiteOffset site : sites) {
+    for (CodeOffset site : sites) {
         std::snprintf(number, sizeof number, " 0x%x", site);
         command += number;
     }
@@ -67,5 +71,9 @@ std::vector<std::string> places_in_source(const std::vector<SiteOffset>& sites) 
     return places;
 }
 
-}  // namespace check
+std::string place_in_source(const void* code) {
+    const auto start = reinterpret_cast<uintptr_t>(this_module().dli_fbase);
+    return places_in_source({CodeOffset(reinterpret_cast<uintptr_t>(code) - start)})[0];
+}
+
 }  // namespace emulate

@@ -1,0 +1,274 @@
+"""What the check of a kernel of one's own notices, and how it says so. (U07, R12)"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+import numpy as np
+import pytest
+from own_kernels import SOURCE, gated, gather, summary, tail
+
+import tapegrad as tg
+from tapegrad import cli
+from tapegrad.custom.child import Died, in_child
+from tapegrad.fusion import run
+
+
+def test_what_is_right_passes():
+    report = tg.kernel.check(gather, sizes={"cols": (1, 33), "rows": (5,)})
+    assert report, report
+    assert [(f.what, f.ok) for f in report.findings] == [
+        ("values", True),
+        ("gradient", True),
+        ("second gradient", None),
+        ("accesses", True),
+        ("mutants", True),
+    ]
+    assert report.launches > 100
+    assert report.threads > report.launches
+    said = str(report)
+    assert "2 kernels" in said
+    assert said.endswith("gather is right")
+
+
+def test_sizes_that_the_body_refuses_are_left_out():
+    report = tg.kernel.check(summary, scale=2.0, mutate=False)
+    assert report, report
+    refused = report.findings[0]
+    assert (refused.what, refused.ok) == ("sizes", None)
+    assert "the body refuses" in refused.said
+    assert report.findings[1].said.startswith("its own dtypes; 15 sizes")
+
+
+SUM = """
+__global__ void f(float* y, const float* x, int64_t n) {
+    SHARED(kept, float[64]);
+    float sum = 0;
+    for (int64_t i = threadIdx.x; i < n; i += 64) {
+        sum += x[i];
+    }
+    kept[threadIdx.x] = sum;
+    __syncthreads();
+    for (int width = 32; width > 0; width /= 2) {
+        if (threadIdx.x < width) {
+            kept[threadIdx.x] += kept[threadIdx.x + width];
+        }
+        __syncthreads();
+    }
+    if (threadIdx.x == 0) {
+        y[0] = kept[0];
+    }
+}
+__global__ void g(float* dx, const float* dy, int64_t n) {
+    for (int64_t i = threadIdx.x; i < n; i += 64) {
+        dx[i] = dy[0];
+    }
+}
+"""
+
+# what is changed in SUM: the finding that says so, and how
+BROKEN = {
+    "a missing barrier": (
+        "__syncthreads();\n    for",
+        "for",
+        "accesses",
+        r"race on byte [\s\S]* it at <kernel f>:\d+",
+    ),
+    "a wrong bound": (
+        "i < n; i += 64) {\n        sum",
+        "i <= n; i += 64) {\n        sum",
+        "values",
+        "out of bounds|should be",
+    ),
+    "a write behind": (
+        "y[0] = kept[0];",
+        "y[0] = y[1] = kept[0];",
+        "values",
+        "behind it was written|out of bounds",
+    ),
+    "an input changed": (
+        "y[0] = kept[0];",
+        "y[0] = kept[0]; const_cast<float*>(x)[0] += 1;",
+        "values",
+        "this input was changed|out of bounds",
+    ),
+    "a wrong value": ("y[0] = kept[0];", "y[0] = kept[0] * 1.001f;", "values", "should be"),
+    "zeros": ("y[0] = kept[0];", "y[0] = 0;", "values", "should be"),
+    "nothing written": ("y[0] = kept[0];", "", "values", "is nan, and should be"),
+    "a wrong gradient": ("dx[i] = dy[0]", "dx[i] = -dy[0]", "gradient", "dx .*should be"),
+    "no end": (
+        "y[0] = kept[0];",
+        "for (volatile bool on = true; on;) {} y[0] = 0;",
+        "values",
+        r"thread \(0, 0, 0\) at <kernel f>:\d+: did not end: no thread ended or met others",
+    ),
+    "no end, with barriers": (
+        "if (threadIdx.x == 0) {",
+        "for (volatile bool on = true; on;) __syncthreads();\n    if (threadIdx.x == 0) {",
+        "values",
+        "did not end: no thread ended, though they meet",
+    ),
+    "no C++": ("y[0] = kept[0];", "y[0] = kept[0]", "compiling", "error: expected ';'|error"),
+    "divergence": (
+        "if (threadIdx.x == 0) {",
+        "if (threadIdx.x == 0) { __syncthreads();",
+        "values",
+        "waits at|barrier",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_reported(name):
+    old, new, what, words = BROKEN[name]
+    assert SUM.count(old) == 1
+    f = tg.kernel(
+        SUM.replace(old, new), "x[n] -> y[]", name="f", gradient="g", blocks=1, threads=64
+    )(lambda x: x.sum())
+    report = tg.kernel.check(f, seconds=1)
+    assert not report
+    said = {finding.what: finding.said for finding in report.findings if finding.ok is False}
+    assert what in said, report
+    assert re.search(words, said[what]), report
+    assert str(report).endswith("f is WRONG")
+
+
+def test_an_expression_is_checked():
+    f = tg.kernel.elementwise("(a if a > 0 else slope * a) + da", slope=0.3)
+    report = tg.kernel.check(f, slope=0.7)
+    assert report, report
+    assert report.findings[-1].said.startswith("2 of 2 noticed"), report
+    assert report.launches > 500
+    assert str(report).startswith("elementwise: a[*n], da[*n] -> y[*n]")
+
+
+# what is changed in what is written for an expression: the finding that says so, and how
+BROKEN_FUSED = {
+    "a wrong bound": ("at < ", "at <= ", "accesses", "out of bounds"),
+    "a wrong value": ("exp(", "1.001f * exp(", "values", r"elementwise .* y .*should be"),
+    "a race": ("int64_t(blockIdx.x) * blockDim.x + ", "", "accesses", "race on byte"),
+    "half of it": ("size0; at +=", "size0 / 2; at +=", "values", "is nan, and should be"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FUSED)
+def test_a_fused_kernel_that_is_broken_is_reported(name, monkeypatch):
+    old, new, what, words = BROKEN_FUSED[name]
+    write = run.write_launch
+
+    def broken(kernel):
+        written = write(kernel)
+        written.text = written.text.replace(old, new)
+        return written
+
+    monkeypatch.setattr(run, "write_launch", broken)
+    report = tg.kernel.check(tg.kernel.elementwise("exp(a) * a"), sizes={"n": (2000,)})
+    said = {finding.what: finding.said for finding in report.findings if finding.ok is False}
+    assert what in said, report
+    assert re.search(words, said[what]), report
+
+
+def test_a_wrong_rule_is_reported():
+    for factor, ok in ((2, True), (2.01, False)):
+        f = tg.kernel(
+            SOURCE, "x[n] -> y[n]", name="tail", gradient=lambda dy, x, c=factor: c * dy * x
+        )(tail.body)
+        report = tg.kernel.check(f, mutate=False)
+        assert report.ok == ok, report
+        finding = next(f for f in report.findings if f.what == "gradient")
+        assert finding.ok == ok
+        assert ok or "gradient of x is not the body's" in finding.said
+
+
+def test_every_barrier_and_bound_of_a_sum_is_needed():
+    f = tg.kernel(SUM, "x[n] -> y[]", name="f", gradient="g", blocks=1, threads=64)(
+        lambda x: x.sum()
+    )
+    report = tg.kernel.check(f, sizes={"n": (0, 1, 63, 65, 300)})
+    assert report.findings[-1].said.startswith("5 of 5 noticed"), report
+
+
+def test_a_check_that_ran_nothing_fails():
+    f = tg.kernel(SUM, "x[n] -> y[]", name="f", gradient="g", blocks=0, threads=64)(
+        lambda x: x.sum()
+    )
+    report = tg.kernel.check(f, sizes={"n": (0,)}, mutate=False)
+    assert report.launches == 0
+    assert not report
+    assert "nothing ran" in str(report)
+
+
+COUNT = """
+__global__ void count(int* y, const int* x, int64_t n) {
+    if (const int64_t i = global_thread(); i < 2 * n) atomicAdd(&y[x[i]], 1);
+}
+"""
+
+
+def test_whole_numbers_are_drawn_as_the_refusal_says():
+    def declared(**options):
+        declare = tg.kernel(COUNT, "x[2, *n] -> y[10] = 0", name="count", blocks=2, **options)
+        return declare(lambda x: tg.bincount(x.reshape(-1), minlength=10).int())
+
+    with pytest.raises(ValueError, match=r"\[count\] x is int32: .*, like inputs=") as raised:
+        tg.kernel.check(declared())
+    inputs = eval(str(raised.value).partition("inputs=")[2])
+    report = tg.kernel.check(declared(inputs=inputs), sizes={"n": (3, 33)}, mutate=False)
+    assert report.ok, report
+    assert "no floats go in" in str(report)
+
+
+WRONG_CHECKS = [
+    (lambda: tg.kernel(SUM), TypeError, r"^kernel\(\) missing .* 'signature'"),
+    (lambda: tg.kernel.check(gated), TypeError, "takes what tg.kernel makes, got function"),
+    (lambda: tg.kernel.check(summary), ValueError, r"needs \['scale'\]"),
+    (lambda: tg.kernel.check(tail, eps=1), ValueError, r"has no \['eps'\]"),
+    (lambda: tg.kernel.check(tail, sizes={"m": (1,)}), ValueError, "has no size 'm'"),
+    (
+        lambda: tg.kernel.check(gather, inputs={"index": lambda s, r: np.ones(3)}),
+        ValueError,
+        "made shape",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "words"), WRONG_CHECKS)
+def test_a_wrong_check_is_refused(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_a_child_that_dies_says_where():
+    def crash(note):
+        note("the edge")
+        os.kill(os.getpid(), 11)
+
+    with pytest.raises(Died, match="out of bounds, at the edge"):
+        in_child(crash, 30)
+    with pytest.raises(Died, match="did not end within 0 s, at nowhere"):
+        in_child(lambda note: note("nowhere") or time.sleep(30), 0.4)
+    with pytest.raises(ZeroDivisionError):
+        in_child(lambda note: 1 / 0, 30)
+    assert in_child(lambda note: "answer", 30) == "answer"
+
+
+def test_the_command(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    text = (
+        f"import tapegrad as tg\nSUM = {SUM!r}\n"
+        '@tg.kernel(SUM, "x[n] -> y[]", name="f", gradient="g", blocks=1, threads=64)\n'
+        "def total(x):\n    return x.sum()\n"
+        'twice = tg.kernel.elementwise("x + x", name="twice")\n'
+    )
+    file.write_text(text)
+    assert cli.main(["check", str(file), "--no-mutants"]) == 0
+    said = capsys.readouterr().out
+    assert "f is right\n" in said
+    assert said.endswith("twice is right\n")
+    file.write_text(text.replace("y[0] = kept[0]", "y[0] = 2 * kept[0]"))
+    assert cli.main(["check", str(file)]) == 1
+    assert "WRONG" in capsys.readouterr().out
+    assert cli.main(["check", str(file), "--only", "other"]) == 1
+    assert "makes no kernel by tg.kernel to check (f, twice)" in capsys.readouterr().err
