@@ -51,7 +51,8 @@ struct Random {
 // ---- the launch ----
 
 ScheduleChoice choice{Schedule::random, 0};
-Work work{0, 0};
+Work work{0, 0, 0};
+bool barriers_wait_for_exited = true;
 
 struct Launch {
     const char* kernel;
@@ -231,11 +232,15 @@ std::string describe_schedule() {
     return text;
 }
 
+KernelError error_in_block(const std::string& who, const std::string& message) {
+    return KernelError(describe_launch(launch.kernel, launch.grid, launch.block,
+                                       launch.shared_bytes) +
+                       ": block " + place(blockIdx) + who + ": " + message + " (" +
+                       describe_schedule() + ")");
+}
+
 [[noreturn]] void fail_in_block(const std::string& who, const std::string& message) {
-    throw KernelError(describe_launch(launch.kernel, launch.grid, launch.block,
-                                      launch.shared_bytes) +
-                      ": block " + place(blockIdx) + who + ": " + message + " (" +
-                      describe_schedule() + ")");
+    throw error_in_block(who, message);
 }
 
 [[noreturn]] void fail_at(int thread, const std::string& message) {
@@ -399,6 +404,23 @@ struct Barrier {
 
 Barrier barrier;
 
+void end_barrier_if_complete() {
+    if (barrier.waiting + barrier.exited != thread_total) {
+        return;
+    }
+    barrier.result = barrier.kind == BarrierKind::all   ? barrier.votes == barrier.waiting
+                     : barrier.kind == BarrierKind::any ? barrier.votes > 0
+                                                        : barrier.votes;
+    barrier.waiting = 0;
+    for (int thread = 0; thread < thread_total; ++thread) {
+        if (threads[thread].state == State::at_barrier) {
+            threads[thread].state = State::ready;
+            ready.insert(thread);
+        }
+    }
+    check::meet_at_barrier();
+}
+
 // ---- warps ----
 
 // Lanes that have met so far for one operation with one mask.
@@ -497,10 +519,14 @@ bool answer_if_complete(int warp_index, int group_index) {
 void exit_thread() {
     const int warp_index = current / warpSize;
     threads[current].state = State::exited;
+    check::note_progress();
     ++barrier.exited;
     if (barrier.waiting > 0) {
-        fail("exits while " + thread_name(barrier.first) + " waits at the barrier " +
-             place(barrier.site));
+        if (barriers_wait_for_exited) {
+            fail("exits while " + thread_name(barrier.first) + " waits at the barrier " +
+                 place(barrier.site));
+        }
+        end_barrier_if_complete();
     }
     Warp& warp = warps[warp_index];
     warp.present &= ~(1u << (current % warpSize));
@@ -785,14 +811,22 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
     prepare_threads();
     check::begin_launch(__builtin_frame_address(0), thread_total);
     run_grid();
+    ++work.completed;
     check::end_launch();
 }
 
 Work work_done() { return work; }
 
+void set_barriers_wait_for_exited(bool wait) { barriers_wait_for_exited = wait; }
+
 void fail(const std::string& message) {
     leave_kernel();
     fail_at(current, message);
+}
+
+void stop(const std::string& message) {
+    leave_kernel();
+    end_block_with(std::make_exception_ptr(error_in_block(", " + thread_name(current), message)));
 }
 
 void fail_misaligned(const void* address) {
@@ -830,7 +864,7 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
 #ifdef TAPEGRAD_CHECKED
     site.code = __builtin_return_address(0);
 #endif
-    if (barrier.exited > 0) {
+    if (barrier.exited > 0 && barriers_wait_for_exited) {
         fail("waits at the barrier " + place(site) + ", but other threads of the block have exited");
     }
     if (barrier.waiting == 0) {
@@ -849,17 +883,8 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
     threads[current].state = State::at_barrier;
     threads[current].site = site;
     barrier.votes += predicate;
-    if (++barrier.waiting == thread_total) {
-        barrier.waiting = 0;
-        barrier.result = kind == BarrierKind::all   ? barrier.votes == thread_total
-                         : kind == BarrierKind::any ? barrier.votes > 0
-                                                    : barrier.votes;
-        for (int thread = 0; thread < thread_total; ++thread) {
-            threads[thread].state = State::ready;
-        }
-        ready.fill(thread_total);
-        check::meet_at_barrier();
-    }
+    ++barrier.waiting;
+    end_barrier_if_complete();
     wait_for_turn();
     const int result = barrier.result;
     return_to_kernel();

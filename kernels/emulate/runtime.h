@@ -12,6 +12,7 @@
 
 #include "../launch.h"
 #include "check.h"
+#include "math.h"
 #include "types.h"
 
 // Hidden, so that every access is one instruction even in a shared library.
@@ -42,11 +43,6 @@ const char* schedule_name(Schedule schedule);
 void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
                 void (*body)(void*), void* context);
 
-template <class T>
-struct Same {
-    using type = T;
-};
-
 template <class... Parameters>
 void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid, Extent block,
                    size_t shared_bytes, cudaStream_t, typename Same<Parameters>::type... arguments) {
@@ -69,11 +65,18 @@ constexpr int knock = SIGURG;  // ignored unless somebody waits for it, and sent
 // What has run since the program began.
 struct Work {
     uint64_t launches, threads;
+    uint64_t completed;  // of the launches: all threads came to their end
 };
 Work work_done();
 
-// Stops the kernel with an error at the current thread.
+// Whether barriers wait for all threads of a block, as they do at first, or for those that have not
+// exited, as on GPUs from Volta on.
+void set_barriers_wait_for_exited(bool wait);
+
+// Stops the kernel with an error at the current thread, by an exception; `stop` without one, for calls
+// that are declared to throw none.
 [[noreturn]] void fail(const std::string& message);
+[[noreturn]] void stop(const std::string& message);
 
 // ---- shared memory ----
 
