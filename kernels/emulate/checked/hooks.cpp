@@ -22,11 +22,11 @@ namespace {
 
 uintptr_t stack_low = 0;  // of the thread that runs
 
-// threadIdx and its like lie together; kernels read them all the time, and nobody writes.
-struct Range {
-    uintptr_t low, high;
-};
-Range coordinates;
+// Kernels read these all the time, and nobody writes.
+inline bool is_coordinate(uintptr_t address) {
+    const auto lies_in = [=](const auto& v) { return address - uintptr_t(&v) < sizeof v; };
+    return lies_in(threadIdx) || lies_in(blockIdx) || lies_in(blockDim) || lies_in(gridDim);
+}
 
 constexpr uint16_t thread_bits = 0x3FF;
 
@@ -225,7 +225,7 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
 }
 
 inline bool is_private(uintptr_t address) {
-    return address - stack_low < stack_bytes || address - coordinates.low < coordinates.high - coordinates.low;
+    return address - stack_low < stack_bytes || is_coordinate(address);
 }
 
 template <bool writes>
@@ -248,9 +248,6 @@ void run_thread(int thread, const char* stack) {
 }
 
 void begin_launch(const void* host_frame, int threads_of_block) {
-    const std::initializer_list<uintptr_t> starts = {uintptr_t(&threadIdx), uintptr_t(&blockIdx),
-                                                     uintptr_t(&blockDim), uintptr_t(&gridDim)};
-    coordinates = {std::min(starts), std::max(starts) + sizeof(uint3)};
     begin_regions_of_launch(host_frame);
     begin_order_of_launch(threads_of_block);
     begin_reports_of_launch();
