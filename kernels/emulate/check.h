@@ -74,9 +74,11 @@ std::vector<BankConflicts> bank_conflicts();
 
 void begin_launch(const void* host_frame, int threads_of_block);
 void begin_block(const uint3& block, const SharedMemory& memory);
+void resume_block(const uint3& block, const SharedMemory& memory);  // with what it has in shared memory
 void place_shared_array(const char* name, void* address, size_t bytes);
 void run_thread(int thread, const char* stack);
 void end_block();
+void meet_in_grid();
 void end_launch();  // throws a RaceError or an AccessError that tells what was found
 
 void meet_at_barrier();
@@ -100,6 +102,8 @@ void confirm_reads(const void* address, size_t bytes);
 
 inline void begin_launch(const void*, int) {}
 inline void begin_block(const uint3&, const SharedMemory&) {}
+inline void resume_block(const uint3&, const SharedMemory&) {}
+inline void meet_in_grid() {}
 inline void place_shared_array(const char*, void*, size_t) {}
 inline void run_thread(int, const char*) {}
 inline void end_block() {}

@@ -40,8 +40,9 @@ const char* schedule_name(Schedule schedule);
 
 // ---- launch ----
 
+// Cooperative: the blocks may wait for each other, by `wait_for_grid`.
 void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
-                void (*body)(void*), void* context);
+                void (*body)(void*), void* context, bool is_cooperative = false);
 
 template <class... Parameters>
 void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid, Extent block,
@@ -124,6 +125,13 @@ struct WarpRequest {
 };
 uint64_t meet_warp(const WarpRequest& request);
 
+// The lanes of the warp that are at the same place when none of its lanes can go on otherwise.
+unsigned active_lanes(Site site);
+
+// Until every thread of the grid is here. The launch must be cooperative.
+void wait_for_grid();
+bool is_cooperative();
+
 template <class T>
 inline T shuffle(WarpOperation operation, unsigned mask, T value, int lane, int width, Site site) {
     static_assert(sizeof(T) <= 8 && std::is_trivially_copyable<T>::value, "not a shuffle's type");
@@ -205,6 +213,10 @@ inline int __any_sync(unsigned mask, int predicate, EMULATE_SITE) {
 }
 inline int __all_sync(unsigned mask, int predicate, EMULATE_SITE) {
     return __ballot_sync(mask, predicate == 0, file, line) == 0;
+}
+
+EMULATE_CALLED_BY_KERNELS unsigned __activemask(EMULATE_SITE) {
+    return emulate::active_lanes({file, line});
 }
 
 #undef EMULATE_SITE

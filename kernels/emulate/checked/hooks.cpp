@@ -21,6 +21,7 @@ namespace check {
 namespace {
 
 uintptr_t stack_low = 0;  // of the thread that runs
+bool is_resumed = false;  // the block: what it wrote to shared memory before is not known
 
 // Kernels read these all the time, and nobody writes.
 inline bool is_coordinate(uintptr_t address) {
@@ -213,7 +214,7 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
     }
     for (uintptr_t at = address; at < address + bytes; at += uintptr_t(1) << region->shift) {
         Cell& cell = region->cell(at);
-        if (!writes && region->kind == Kind::shared && cell.write < floor) {
+        if (!writes && region->kind == Kind::shared && cell.write < floor && !is_resumed) {
             report_unwritten(at, site, region->kind);
         }
         if (writes) {
@@ -259,6 +260,12 @@ void begin_block(const uint3& block, const SharedMemory& memory) {
     begin_reports_of_block(block);
     std::memset(waiting, 0, sizeof waiting);
     tries_since_change = 0;
+    is_resumed = false;
+}
+
+void resume_block(const uint3& block, const SharedMemory& memory) {
+    begin_block(block, memory);
+    is_resumed = true;
 }
 
 void end_block() { add_up_banks(); }

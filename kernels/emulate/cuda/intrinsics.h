@@ -170,3 +170,48 @@ EMULATE_STORE(__stwt)
 inline void __nanosleep(unsigned) {}
 [[noreturn]] inline void __trap() { emulate::stop("__trap()"); }
 inline long long clock64() { return (long long)(::clock()); }
+
+// ---- lanes of a warp ----
+
+#define EMULATE_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+// The lanes of the mask whose value is the same.
+template <class T>
+inline unsigned __match_any_sync(unsigned mask, T value, EMULATE_SITE) {
+    unsigned same = 0;
+    for (int lane = 0; lane < warpSize; ++lane) {
+        if ((mask >> lane) & 1u) {
+            same |= unsigned(__shfl_sync(mask, value, lane, warpSize, file, line) == value) << lane;
+        }
+    }
+    return same;
+}
+template <class T>
+inline unsigned __match_all_sync(unsigned mask, T value, int* all, EMULATE_SITE) {
+    const unsigned same = __match_any_sync(mask, value, file, line);
+    *all = __all_sync(mask, same == mask, file, line);
+    return *all ? mask : 0;
+}
+
+#define EMULATE_REDUCE(name, operation)                                                      \
+    template <class T>                                                                       \
+    inline T name(unsigned mask, T value, EMULATE_SITE) {                                    \
+        bool is_first = true;                                                                \
+        T result = value;                                                                    \
+        for (int lane = 0; lane < warpSize; ++lane) {                                        \
+            if ((mask >> lane) & 1u) {                                                       \
+                const T other = __shfl_sync(mask, value, lane, warpSize, file, line);        \
+                result = is_first ? other : T(operation);                                    \
+                is_first = false;                                                            \
+            }                                                                                \
+        }                                                                                    \
+        return result;                                                                       \
+    }
+EMULATE_REDUCE(__reduce_add_sync, result + other)
+EMULATE_REDUCE(__reduce_min_sync, other < result ? other : result)
+EMULATE_REDUCE(__reduce_max_sync, result < other ? other : result)
+EMULATE_REDUCE(__reduce_and_sync, result & other)
+EMULATE_REDUCE(__reduce_or_sync, result | other)
+EMULATE_REDUCE(__reduce_xor_sync, result ^ other)
+#undef EMULATE_REDUCE
+#undef EMULATE_SITE

@@ -82,6 +82,7 @@ struct Configuration {
     bool is_set, is_cooperative;
 };
 Configuration configuration{};
+constexpr int64_t most_threads_together = 4 * 2048;  // as the device's properties say
 
 struct Start {
     Start() {
@@ -175,6 +176,10 @@ cudaError_t run_configured(const char* kernel, void (*body)(void*), void* closur
         unread = std::string("refused: ") + error.what();
         return launch_error = note(cudaErrorInvalidConfiguration);
     }
+    if (c.is_cooperative && grid.x * grid.y * grid.z * block.x * block.y * block.z > most_threads_together) {
+        unread = std::string("refused: ") + kernel + ", cooperative, has more threads than the device at once";
+        return launch_error = note(cudaErrorCooperativeLaunchTooLarge);
+    }
     tell_checks();
 #ifdef TAPEGRAD_CHECKED
     check::set_arguments(closure, bytes);
@@ -186,7 +191,7 @@ cudaError_t run_configured(const char* kernel, void (*body)(void*), void* closur
     launch_error = cudaSuccess;
     runs_kernel = true;
     try {
-        run_kernel(kernel, grid, block, c.shared_bytes, body, closure);
+        run_kernel(kernel, grid, block, c.shared_bytes, body, closure, c.is_cooperative);
     } catch (const KernelError& error) {
         report(error.what());
         if (work_done().completed < work_done().launches) {
