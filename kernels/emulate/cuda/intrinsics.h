@@ -67,6 +67,10 @@ inline float __log10f(float x) { return std::log10(x); }
 inline void __sincosf(float x, float* s, float* c) { *s = std::sin(x), *c = std::cos(x); }
 inline float rcbrtf(float x) { return 1.0f / std::cbrt(x); }
 inline double rcbrt(double x) { return 1.0 / std::cbrt(x); }
+inline float norm3df(float x, float y, float z) { return std::hypot(x, y, z); }
+inline double norm3d(double x, double y, double z) { return std::hypot(x, y, z); }
+inline float rhypotf(float x, float y) { return 1.0f / std::hypot(x, y); }
+inline double rhypot(double x, double y) { return 1.0 / std::hypot(x, y); }
 inline float sinpif(float x) { return std::sin(float(M_PI) * x); }
 inline double sinpi(double x) { return std::sin(M_PI * x); }
 inline float cospif(float x) { return std::cos(float(M_PI) * x); }
