@@ -443,34 +443,34 @@ struct Warp {
 
 Warp warps[max_warps];
 
-// Answers who ask which lanes are at their place, when no lane of the warp can go on without.
+// Answers those who ask which lanes are at their place, when no lane of the warp can go on without: of
+// several places at the first in the code, as lanes that are behind catch up with the others.
 void answer_gathering(int warp_index) {
     Warp& warp = warps[warp_index];
     ThreadRecord* const lanes = threads + warp_index * warpSize;
     const int count = std::min(warpSize, thread_total - warp_index * warpSize);
-    if (warp.gathering == 0 || std::any_of(lanes, lanes + count, [](const ThreadRecord& lane) {
-            return lane.state == State::ready;
-        })) {
-        return;
+    CodeAddress first = nullptr;
+    for (int i = 0; i < count && warp.gathering > 0; ++i) {
+        if (lanes[i].state == State::ready) {
+            return;
+        }
+        if (lanes[i].state == State::gathering && (first == nullptr || lanes[i].site.code < first)) {
+            first = lanes[i].site.code;
+        }
     }
-    warp.gathering = 0;
-    for (int i = 0; i < count; ++i) {
-        if (lanes[i].state != State::gathering) {
-            continue;
-        }
-        unsigned together = 0;
-        for (int j = i; j < count; ++j) {
-            if (lanes[j].state == State::gathering && !is_elsewhere(lanes[j].site, lanes[i].site)) {
-                together |= 1u << j;
-            }
-        }
-        for (int j = i; j < count; ++j) {
-            if ((together >> j) & 1u) {
-                lanes[j].answer = together;
-                lanes[j].state = State::ready;
-                ready.insert(warp_index * warpSize + j);
-            }
-        }
+    const auto is_there = [&](const ThreadRecord& lane) {
+        return lane.state == State::gathering && lane.site.code == first;
+    };
+    unsigned together = 0;
+    for (int i = 0; i < count && first != nullptr; ++i) {
+        together |= unsigned(is_there(lanes[i])) << i;
+    }
+    for (unsigned left = together; left != 0; left &= left - 1) {
+        const int lane = __builtin_ctz(left);
+        lanes[lane].answer = together;
+        lanes[lane].state = State::ready;
+        ready.insert(warp_index * warpSize + lane);
+        --warp.gathering;
     }
 }
 
@@ -1103,9 +1103,7 @@ uint64_t meet_warp(const WarpRequest& request) {
 
 unsigned active_lanes(Site site) {
     leave_kernel();
-#ifdef TAPEGRAD_CHECKED
     site.code = __builtin_return_address(0);
-#endif
     const int warp_index = current / warpSize;
     threads[current].state = State::gathering;
     threads[current].site = site;

@@ -215,7 +215,7 @@ inline int __all_sync(unsigned mask, int predicate, EMULATE_SITE) {
     return __ballot_sync(mask, predicate == 0, file, line) == 0;
 }
 
-EMULATE_CALLED_BY_KERNELS unsigned __activemask(EMULATE_SITE) {
+__attribute__((always_inline)) inline unsigned __activemask(EMULATE_SITE) {
     return emulate::active_lanes({file, line});
 }
 

@@ -91,7 +91,7 @@ class coalesced_group : public WarpGroup {
   public:
     using WarpGroup::WarpGroup;
 };
-inline coalesced_group coalesced_threads(EMULATE_SITE) { return __activemask(file, line); }
+__attribute__((always_inline)) inline coalesced_group coalesced_threads(EMULATE_SITE) { return __activemask(file, line); }
 
 class TileOfBlock : public WarpGroup {
   public:

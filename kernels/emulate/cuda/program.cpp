@@ -158,6 +158,7 @@ cudaError_t last_launch() { return launch_error; }
 
 cudaError_t run_configured(const char* kernel, void (*body)(void*), void* closure, size_t bytes) {
     if (in_kernel) {
+        leave_kernel();
         stop(std::string("calls the kernel ") + kernel + ": kernels that launch others are not emulated");
     }
     if (!configuration.is_set) {
@@ -241,6 +242,7 @@ extern "C" {
     if (!emulate::in_kernel) {
         __real___assert_fail(what, file, line, where);
     }
+    emulate::leave_kernel();
     const char* name = std::strrchr(file, '/');
     emulate::stop(std::string("assertion failed at ") + (name != nullptr ? name + 1 : file) + ":" +
                   std::to_string(line) + ": " + what);

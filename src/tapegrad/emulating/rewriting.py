@@ -114,18 +114,18 @@ def _end_of_configuration(tokens: Tokens, at: int) -> int:
 def _start_of_callee(tokens: Tokens, at: int) -> int:
     i = tokens.before(at)
     if tokens[i] == ">":
-        i = tokens.before(tokens.opening(i, "<", ">"))
+        i = tokens.before(tokens.opening(i))
     if tokens[i] == ")":
-        return tokens.opening(i, "(", ")")
+        return tokens.opening(i)
     if not tokens.is_word(i):
         return -1
     while True:
         before = tokens.before(i)
-        if tokens[before] != "::" and not (tokens[before] in (".", "->")):
+        if tokens[before] not in ("::", ".", "->"):
             return i
         i = tokens.before(before)
         if tokens[i] == ">":
-            i = tokens.before(tokens.opening(i, "<", ">"))
+            i = tokens.before(tokens.opening(i))
         if not tokens.is_word(i):
             return before
 

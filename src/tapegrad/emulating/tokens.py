@@ -68,14 +68,20 @@ class Tokens:
                     return i
         return -1
 
-    def opening(self, index: int, opens: str, closes: str) -> int:
-        """Where the bracket that is closed here was opened; -1 if nowhere."""
-        depth = 0
-        for i in range(index, -1, -1):
+    def opening(self, index: int) -> int:
+        """Where the bracket that is closed here was opened, ``>`` like the others; -1 if nowhere."""
+        closes = self[index]
+        opens = {")": "(", "]": "[", "}": "{", ">": "<"}[closes]
+        depth, i = 0, index
+        while i >= 0:
             if self.kinds[i] == "mark":
-                depth += (self.texts[i] == closes) - (self.texts[i] == opens)
+                if self[i] in (")", "]") and closes == ">":
+                    i = self.opening(i)
+                else:
+                    depth += (self[i] == closes) - (self[i] == opens)
                 if depth == 0:
                     return i
+            i -= 1
         return -1
 
     def end_of_directive(self, index: int) -> int:

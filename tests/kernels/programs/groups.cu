@@ -57,6 +57,7 @@ __global__ void whole_grid(int* a, int* b, int steps) {
     cg::grid_group grid = cg::this_grid();
     __shared__ int own[32];
     own[threadIdx.x] = blockIdx.x;
+    __syncthreads();
     const int i = int(grid.thread_rank()), n = int(grid.size());
     for (int step = 0; step < steps; ++step) {
         b[i] = a[(i + 32) % n] + own[31 - threadIdx.x];

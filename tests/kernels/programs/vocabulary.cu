@@ -84,13 +84,13 @@ extern __shared__ int of_file[];
 __global__ void votes(int* a) {
     of_file[threadIdx.x] = __syncthreads_count(threadIdx.x % 2) + __syncthreads_and(1) +
                            __syncthreads_or(threadIdx.x == 3);
-    __syncwarp();
+    __syncthreads();
     const unsigned ballot = __ballot_sync(0xffffffff, threadIdx.x < 4);
     const int all = __all_sync(0xffffffff, 1), any = __any_sync(0xffffffff, 0);
     const int from_3 = __shfl_sync(0xffffffff, int(threadIdx.x), 3), up = __shfl_up_sync(~0, 1, 1);
     const unsigned same = __match_any_sync(~0u, threadIdx.x / 16);
     const int sum = __reduce_add_sync(~0u, int(threadIdx.x));
-    a[threadIdx.x] = of_file[31 - threadIdx.x % 32] + ballot + all + any + from_3 + up;
+    a[threadIdx.x] = of_file[63 - threadIdx.x] + ballot + all + any + from_3 + up;
     if (threadIdx.x % 32 == 0) a[64 + threadIdx.x / 32] = int(same) + sum;
 }
 
