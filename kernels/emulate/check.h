@@ -33,6 +33,9 @@ struct GlobalArray {
     uintptr_t address;
     size_t bytes;
     std::string name;
+    // A byte for each of its bytes: whether somebody wrote it. Null: it is not asked.
+    unsigned char* written = nullptr;
+    bool is_gone = false;  // freed: kept for its name
 };
 
 // One line of a kernel's accesses to shared memory: how often a warp made one, and how many passes over
@@ -56,6 +59,13 @@ struct SharedMemory {
 // addresses of others, too, and what lies outside of these is not looked at.
 void set_arrays(std::vector<GlobalArray> arrays, bool are_all);
 
+// Where the arguments of the launches to come are, on the host. Until it is told, anywhere near the
+// frame that launches.
+void set_arguments(const void* address, size_t bytes);
+
+// Whether a race is told once in all launches, and not once in each.
+void set_reports_once(bool once);
+
 // Whether to count the bank conflicts of the launches to come, and those counted since.
 void count_bank_conflicts(bool wanted);
 std::vector<BankConflicts> bank_conflicts();
@@ -64,13 +74,16 @@ std::vector<BankConflicts> bank_conflicts();
 
 void begin_launch(const void* host_frame, int threads_of_block);
 void begin_block(const uint3& block, const SharedMemory& memory);
+void resume_block(const uint3& block, const SharedMemory& memory);  // with what it has in shared memory
 void place_shared_array(const char* name, void* address, size_t bytes);
 void run_thread(int thread, const char* stack);
 void end_block();
+void meet_in_grid();
 void end_launch();  // throws a RaceError or an AccessError that tells what was found
 
 void meet_at_barrier();
 void meet_in_warp(int warp, unsigned lanes, bool is_whole_warp);
+void note_progress();  // what waits need not wait for ever
 
 // ---- told by device functions ----
 
@@ -81,18 +94,26 @@ void fence(Scope scope);
 void begin_atomic(const void* address, size_t bytes, CodeAddress site);
 void end_atomic(const void* address, bool has_changed, CodeAddress site);
 
+// By a compare-and-swap: what the thread read there before, by plain reads, is looked at again now, and
+// these cannot do harm.
+void confirm_reads(const void* address, size_t bytes);
+
 #else
 
 inline void begin_launch(const void*, int) {}
 inline void begin_block(const uint3&, const SharedMemory&) {}
+inline void resume_block(const uint3&, const SharedMemory&) {}
+inline void meet_in_grid() {}
 inline void place_shared_array(const char*, void*, size_t) {}
 inline void run_thread(int, const char*) {}
 inline void end_block() {}
 inline void end_launch() {}
 inline void meet_at_barrier() {}
 inline void meet_in_warp(int, unsigned, bool) {}
+inline void note_progress() {}
 enum class Scope { block, device };
 inline void fence(Scope) {}
+inline void confirm_reads(const void*, size_t) {}
 
 #endif
 

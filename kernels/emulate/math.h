@@ -73,6 +73,11 @@ inline void __threadfence_system() { emulate::check::fence(emulate::check::Scope
 
 namespace emulate {
 
+template <class T>
+struct Same {
+    using type = T;
+};
+
 // Replaces a value by what `change` makes of it, and returns what it was. Fibers switch only at barriers
 // and warp operations, so plain accesses are atomic.
 #ifdef TAPEGRAD_CHECKED
@@ -95,24 +100,21 @@ inline T change_atomically(T* address, Change change) {
 
 }  // namespace emulate
 
+// What `change_atomically` makes of a value, with the type of the others given by the address.
+#define EMULATE_ATOMIC(name, expression)                                                              \
+    template <class T>                                                                                \
+    EMULATE_CALLED_BY_KERNELS T name(T* address, typename emulate::Same<T>::type value) {             \
+        return emulate::change_atomically(address, [=](T before) { return T(expression); });          \
+    }
+EMULATE_ATOMIC(atomicAdd, before + value)
+EMULATE_ATOMIC(atomicMax, std::max(before, value))
+EMULATE_ATOMIC(atomicMin, std::min(before, value))
+EMULATE_ATOMIC(atomicExch, ((void)before, value))
+
 template <class T>
-EMULATE_CALLED_BY_KERNELS T atomicAdd(T* address, T value) {
-    return emulate::change_atomically(address, [=](T before) { return before + value; });
-}
-template <class T>
-EMULATE_CALLED_BY_KERNELS T atomicMax(T* address, T value) {
-    return emulate::change_atomically(address, [=](T before) { return std::max(before, value); });
-}
-template <class T>
-EMULATE_CALLED_BY_KERNELS T atomicMin(T* address, T value) {
-    return emulate::change_atomically(address, [=](T before) { return std::min(before, value); });
-}
-template <class T>
-EMULATE_CALLED_BY_KERNELS T atomicExch(T* address, T value) {
-    return emulate::change_atomically(address, [=](T) { return value; });
-}
-template <class T>
-EMULATE_CALLED_BY_KERNELS T atomicCAS(T* address, T expected, T value) {
+EMULATE_CALLED_BY_KERNELS T atomicCAS(T* address, typename emulate::Same<T>::type expected,
+                                      typename emulate::Same<T>::type value) {
+    emulate::check::confirm_reads(address, sizeof(T));
     return emulate::change_atomically(
         address, [=](T before) { return before == expected ? value : before; });
 }

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -53,8 +54,9 @@ struct Random {
 // ---- the launch ----
 
 ScheduleChoice choice{Schedule::random, 0};
-Work work{0, 0};
+Work work{0, 0, 0};
 Progress current_progress{0, 0, 0};
+bool barriers_wait_for_exited = true;
 
 struct Launch {
     const char* kernel;
@@ -62,6 +64,7 @@ struct Launch {
     size_t shared_bytes;
     void (*body)(void*);
     void* context;
+    bool is_cooperative;
     ScheduleChoice schedule;
     Random random;
 };
@@ -71,7 +74,7 @@ std::mutex one_launch_at_a_time;
 
 // ---- the block ----
 
-enum class State : uint8_t { ready, at_barrier, at_warp, exited };
+enum class State : uint8_t { ready, at_barrier, at_warp, gathering, at_grid, exited };
 
 struct ThreadRecord {
     State state;
@@ -266,11 +269,13 @@ Schedule next_decision() {
     return launch.schedule.schedule;
 }
 
+KernelError error_in_block(const std::string& who, const std::string& message) {
+    return KernelError(description_of_launch() + ": block " + place(blockIdx) + who + ": " + message +
+                       " (" + describe_schedule() + ")");
+}
+
 [[noreturn]] void fail_in_block(const std::string& who, const std::string& message) {
-    throw KernelError(describe_launch(launch.kernel, launch.grid, launch.block,
-                                      launch.shared_bytes) +
-                      ": block " + place(blockIdx) + who + ": " + message + " (" +
-                      describe_schedule() + ")");
+    throw error_in_block(who, message);
 }
 
 [[noreturn]] void fail_at(int thread, const std::string& message) {
@@ -435,6 +440,24 @@ struct Barrier {
 
 Barrier barrier;
 
+void end_barrier_if_complete() {
+    if (barrier.waiting + barrier.exited != thread_total) {
+        return;
+    }
+    ++current_progress.met;
+    barrier.result = barrier.kind == BarrierKind::all   ? barrier.votes == barrier.waiting
+                     : barrier.kind == BarrierKind::any ? barrier.votes > 0
+                                                        : barrier.votes;
+    barrier.waiting = 0;
+    for (int thread = 0; thread < thread_total; ++thread) {
+        if (threads[thread].state == State::at_barrier) {
+            threads[thread].state = State::ready;
+            ready.insert(thread);
+        }
+    }
+    check::meet_at_barrier();
+}
+
 // ---- warps ----
 
 // Lanes that have met so far for one operation with one mask.
@@ -447,12 +470,44 @@ struct Group {
 
 struct Warp {
     unsigned present;  // lanes that exist and have not exited
+    int gathering;     // lanes that ask who is at the same place
     int group_count;
     Group groups[warpSize];
     WarpRequest requests[warpSize];
 };
 
 Warp warps[max_warps];
+
+// Answers those who ask which lanes are at their place, when no lane of the warp can go on without: of
+// several places at the first in the code, as lanes that are behind catch up with the others.
+void answer_gathering(int warp_index) {
+    Warp& warp = warps[warp_index];
+    ThreadRecord* const lanes = threads + warp_index * warpSize;
+    const int count = std::min(warpSize, thread_total - warp_index * warpSize);
+    CodeAddress first = nullptr;
+    for (int i = 0; i < count && warp.gathering > 0; ++i) {
+        if (lanes[i].state == State::ready) {
+            return;
+        }
+        if (lanes[i].state == State::gathering && (first == nullptr || lanes[i].site.code < first)) {
+            first = lanes[i].site.code;
+        }
+    }
+    const auto is_there = [&](const ThreadRecord& lane) {
+        return lane.state == State::gathering && lane.site.code == first;
+    };
+    unsigned together = 0;
+    for (int i = 0; i < count && first != nullptr; ++i) {
+        together |= unsigned(is_there(lanes[i])) << i;
+    }
+    for (unsigned left = together; left != 0; left &= left - 1) {
+        const int lane = __builtin_ctz(left);
+        lanes[lane].answer = together;
+        lanes[lane].state = State::ready;
+        ready.insert(warp_index * warpSize + lane);
+        --warp.gathering;
+    }
+}
 
 std::string hexadecimal(unsigned mask) {
     char text[16];
@@ -534,17 +589,32 @@ bool answer_if_complete(int warp_index, int group_index) {
 void exit_thread() {
     const int warp_index = current / warpSize;
     threads[current].state = State::exited;
+    check::note_progress();
     ++barrier.exited;
     ++current_progress.ended;
     if (barrier.waiting > 0) {
-        fail("exits while " + thread_name(barrier.first) + " waits at the barrier " +
-             place(barrier.site));
+        if (barriers_wait_for_exited) {
+            fail("exits while " + thread_name(barrier.first) + " waits at the barrier " +
+                 place(barrier.site));
+        }
+        end_barrier_if_complete();
     }
     Warp& warp = warps[warp_index];
     warp.present &= ~(1u << (current % warpSize));
     for (int i = 0; i < warp.group_count;) {
         i += answer_if_complete(warp_index, i) ? 0 : 1;  // a group that goes is replaced by the last
     }
+    answer_gathering(warp_index);
+}
+
+// ---- the grid ----
+
+int waiting_for_grid = 0;  // threads of the block
+bool is_suspended = false;  // the block: all its threads wait for the grid
+
+bool suspends_block() {
+    is_suspended = waiting_for_grid > 0 && waiting_for_grid + barrier.exited == thread_total;
+    return is_suspended;
 }
 
 // What every fiber runs: the current thread, then any fresh thread whose turn comes, then, from the
@@ -572,7 +642,7 @@ void run_threads_forever() {
             become(next);
             continue;
         }
-        if (next < 0) {
+        if (next < 0 && (failure || !suspends_block())) {
             next = find_suspended_thread();
             if (next >= 0 && !failure) {
                 try {
@@ -602,7 +672,8 @@ constexpr unsigned char poison_value = 0xFF;  // NaN in every floating point for
 
 struct PlacedArray {
     const char* name;
-    unsigned char* end;  // where its guard begins
+    unsigned char* end;   // where its guard begins
+    SharedArray* array;   // null: the dynamic shared memory
 };
 
 // Guards and alignment take room of their own; only the arrays count against the limit.
@@ -612,9 +683,9 @@ size_t static_arena_used;
 size_t static_bytes_used;
 std::vector<PlacedArray> placed_arrays;
 
-void place_guard(const char* name, unsigned char* end) {
+void place_guard(const char* name, unsigned char* end, SharedArray* array) {
     std::memset(end, guard_value, guard_bytes);
-    placed_arrays.push_back({name, end});
+    placed_arrays.push_back({name, end, array});
 }
 
 void prepare_shared_memory() {
@@ -624,7 +695,7 @@ void prepare_shared_memory() {
     placed_arrays.clear();
     if (launch.shared_bytes > 0) {
         std::memset(dynamic_arena, poison_value, launch.shared_bytes);
-        place_guard("dynamic shared memory", dynamic_arena + launch.shared_bytes);
+        place_guard("dynamic shared memory", dynamic_arena + launch.shared_bytes, nullptr);
     }
 }
 
@@ -675,9 +746,10 @@ std::exception_ptr error_of_fault() {
     return std::make_exception_ptr(AccessError(text, fault.address));
 }
 
-void run_block() {
+void begin_block() {
     for (int thread = 0; thread < thread_total; ++thread) {
         threads[thread].state = State::ready;
+        threads[thread].fiber = nullptr;
     }
     ready.fill(thread_total);
     barrier = Barrier();
@@ -685,10 +757,17 @@ void run_block() {
         const int lanes = thread_total - warp * warpSize;
         warps[warp].present = lanes >= warpSize ? ~0u : (1u << lanes) - 1u;
         warps[warp].group_count = 0;
+        warps[warp].gathering = 0;
     }
+    waiting_for_grid = 0;
     prepare_shared_memory();
     check::begin_block(blockIdx, {static_arena, sizeof static_arena, dynamic_arena, sizeof dynamic_arena,
                                   launch.shared_bytes});
+}
+
+// Until its threads have ended, or all wait for the grid.
+void run_block() {
+    is_suspended = false;
     running = host;
     switch_to(ready.take());
     while (visiting) {
@@ -758,8 +837,116 @@ void run_grid() {
         blockIdx.x = unsigned(position % uint64_t(launch.grid.x));
         blockIdx.y = unsigned(row % uint64_t(launch.grid.y));
         blockIdx.z = unsigned(row / uint64_t(launch.grid.y));
+        begin_block();
         run_block();
         position = (position + stride) % total;
+    }
+}
+
+// ---- cooperative grids ----
+
+// A block that waits for the grid, while others run in its place.
+struct SuspendedBlock {
+    uint3 index;
+    uint64_t serial;
+    std::vector<ThreadRecord> threads;
+    std::vector<Warp> warps;
+    Barrier barrier;
+    std::vector<PlacedArray> placed_arrays;
+    size_t static_arena_used, static_bytes_used;
+    std::vector<unsigned char> fixed, sized;  // its shared memory
+};
+
+SuspendedBlock suspend_block() {
+    const int warp_total = (thread_total + warpSize - 1) / warpSize;
+    return {blockIdx,
+            block_serial,
+            {threads, threads + thread_total},
+            {warps, warps + warp_total},
+            barrier,
+            placed_arrays,
+            static_arena_used,
+            static_bytes_used,
+            {static_arena, static_arena + static_arena_used},
+            {dynamic_arena, dynamic_arena + launch.shared_bytes + guard_bytes}};
+}
+
+void resume_block(const SuspendedBlock& block) {
+    blockIdx = block.index;
+    block_serial = block.serial;
+    std::copy(block.threads.begin(), block.threads.end(), threads);
+    std::copy(block.warps.begin(), block.warps.end(), warps);
+    barrier = block.barrier;
+    placed_arrays = block.placed_arrays;
+    static_arena_used = block.static_arena_used;
+    static_bytes_used = block.static_bytes_used;
+    std::copy(block.fixed.begin(), block.fixed.end(), static_arena);
+    std::copy(block.sized.begin(), block.sized.end(), dynamic_arena);
+    check::resume_block(blockIdx, {static_arena, sizeof static_arena, dynamic_arena, sizeof dynamic_arena,
+                                   launch.shared_bytes});
+    for (const PlacedArray& placed : placed_arrays) {
+        if (placed.array != nullptr) {
+            placed.array->block_serial = block_serial;
+            auto* begin = static_cast<unsigned char*>(placed.array->address);
+            check::place_shared_array(placed.name, begin, size_t(placed.end - begin));
+        }
+    }
+    ready.fill(0);
+    for (int thread = 0; thread < thread_total; ++thread) {
+        if (threads[thread].state == State::at_grid) {
+            threads[thread].state = State::ready;
+            ready.insert(thread);
+        }
+    }
+    waiting_for_grid = 0;
+}
+
+// The others of a grid in which one block failed: their stacks unwind.
+void cancel_blocks(const std::vector<SuspendedBlock>& blocks) {
+    for (const SuspendedBlock& block : blocks) {
+        resume_block(block);
+        failure = std::make_exception_ptr(Cancelled());
+        running = host;
+        switch_to(find_suspended_thread());
+        failure = nullptr;
+    }
+}
+
+void run_cooperative_grid() {
+    std::vector<SuspendedBlock> waiting, next;
+    const auto run = [&] {
+        run_block();
+        if (is_suspended) {
+            next.push_back(suspend_block());
+        }
+    };
+    try {
+        for (unsigned z = 0; z < gridDim.z; ++z) {
+            for (unsigned y = 0; y < gridDim.y; ++y) {
+                for (unsigned x = 0; x < gridDim.x; ++x) {
+                    blockIdx = {x, y, z};
+                    begin_block();
+                    run();
+                }
+            }
+        }
+        for (size_t blocks = size_t(gridDim.x) * gridDim.y * gridDim.z; !next.empty();) {
+            if (next.size() < blocks) {
+                fail_in_block("", "has ended, but others wait for the whole grid");
+            }
+            waiting.swap(next);
+            check::meet_in_grid();
+            while (!waiting.empty()) {
+                const SuspendedBlock block = std::move(waiting.front());
+                waiting.erase(waiting.begin());
+                resume_block(block);
+                run();
+            }
+        }
+    } catch (...) {
+        cancel_blocks(waiting);
+        cancel_blocks(next);
+        throw;
     }
 }
 
@@ -825,7 +1012,7 @@ const char* schedule_name(Schedule schedule) {
 }
 
 void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
-                void (*body)(void*), void* context) {
+                void (*body)(void*), void* context, bool is_cooperative) {
     check_launch(kernel, grid, block, shared_bytes);
     if (asking) {
         throw KernelError(describe_launch(kernel, grid, block, shared_bytes) +
@@ -843,6 +1030,7 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
     launch.shared_bytes = shared_bytes;
     launch.body = body;
     launch.context = context;
+    launch.is_cooperative = is_cooperative;
     launch.schedule = choice;
     launch.random.state = choice.seed;
     ++choice.seed;
@@ -850,7 +1038,8 @@ void run_kernel(const char* kernel, const Extent& grid, const Extent& block, siz
     work.threads += uint64_t(grid.x * grid.y * grid.z) * uint64_t(block.x * block.y * block.z);
     prepare_threads();
     check::begin_launch(__builtin_frame_address(0), thread_total);
-    run_grid();
+    is_cooperative ? run_cooperative_grid() : run_grid();
+    ++work.completed;
     check::end_launch();
 }
 
@@ -864,9 +1053,16 @@ std::string describe_progress() {
     return knocked_at == nullptr ? text : text + " at " + place_in_source(knocked_at);
 }
 
+void set_barriers_wait_for_exited(bool wait) { barriers_wait_for_exited = wait; }
+
 void fail(const std::string& message) {
     leave_kernel();
     fail_at(current, message);
+}
+
+void stop(const std::string& message) {
+    leave_kernel();
+    end_block_with(std::make_exception_ptr(error_in_block(", " + thread_name(current), message)));
 }
 
 void fail_misaligned(const void* address) {
@@ -890,7 +1086,7 @@ void place_shared_array(SharedArray& array, size_t bytes, size_t alignment) {
     unsigned char* address = static_arena + static_arena_used;
     static_arena_used += (bytes + guard_bytes + placement - 1) / placement * placement;
     std::memset(address, poison_value, bytes);
-    place_guard(array.name, address + bytes);
+    place_guard(array.name, address + bytes, &array);
     check::place_shared_array(array.name, address, bytes);
     array.address = address;
     array.block_serial = block_serial;
@@ -904,7 +1100,7 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
 #ifdef TAPEGRAD_CHECKED
     site.code = __builtin_return_address(0);
 #endif
-    if (barrier.exited > 0) {
+    if (barrier.exited > 0 && barriers_wait_for_exited) {
         fail("waits at the barrier " + place(site) + ", but other threads of the block have exited");
     }
     if (barrier.waiting == 0) {
@@ -923,18 +1119,9 @@ int wait_at_barrier(BarrierKind kind, bool predicate, Site site) {
     threads[current].state = State::at_barrier;
     threads[current].site = site;
     barrier.votes += predicate;
-    if (++barrier.waiting == thread_total) {
-        ++current_progress.met;
-        barrier.waiting = 0;
-        barrier.result = kind == BarrierKind::all   ? barrier.votes == thread_total
-                         : kind == BarrierKind::any ? barrier.votes > 0
-                                                    : barrier.votes;
-        for (int thread = 0; thread < thread_total; ++thread) {
-            threads[thread].state = State::ready;
-        }
-        ready.fill(thread_total);
-        check::meet_at_barrier();
-    }
+    ++barrier.waiting;
+    end_barrier_if_complete();
+    answer_gathering(current / warpSize);
     wait_for_turn();
     const int result = barrier.result;
     return_to_kernel();
@@ -980,10 +1167,49 @@ uint64_t meet_warp(const WarpRequest& request) {
     threads[current].state = State::at_warp;
     threads[current].site = request.site;
     answer_if_complete(warp_index, mine);
+    answer_gathering(warp_index);
     wait_for_turn();
     const uint64_t answer = threads[current].answer;
     return_to_kernel();
     return answer;
+}
+
+unsigned active_lanes(Site site) {
+    leave_kernel();
+    site.code = __builtin_return_address(0);
+    const int warp_index = current / warpSize;
+    threads[current].state = State::gathering;
+    threads[current].site = site;
+    ++warps[warp_index].gathering;
+    answer_gathering(warp_index);
+    wait_for_turn();
+    const unsigned answer = unsigned(threads[current].answer);
+    return_to_kernel();
+    return answer;
+}
+
+bool is_cooperative() { return launch.is_cooperative; }
+
+void wait_for_grid() {
+    leave_kernel();
+    if (!launch.is_cooperative) {
+        fail("waits for the grid in a launch that is not cooperative");
+    }
+    threads[current].state = State::at_grid;
+    ++waiting_for_grid;
+    answer_gathering(current / warpSize);
+    const int next = ready.take();
+    if (next >= 0) {
+        switch_to(next);
+    } else if (suspends_block()) {
+        switch_fiber(std::exchange(running, host), host);
+    } else {
+        fail("waits for the grid while others of its block wait elsewhere");
+    }
+    if (failure) {
+        throw Cancelled();
+    }
+    return_to_kernel();
 }
 
 }  // namespace emulate

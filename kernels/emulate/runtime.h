@@ -12,6 +12,7 @@
 
 #include "../launch.h"
 #include "check.h"
+#include "math.h"
 #include "types.h"
 
 // Hidden, so that every access is one instruction even in a shared library.
@@ -44,13 +45,9 @@ const char* schedule_name(Schedule schedule);
 
 // ---- launch ----
 
+// Cooperative: the blocks may wait for each other, by `wait_for_grid`.
 void run_kernel(const char* kernel, const Extent& grid, const Extent& block, size_t shared_bytes,
-                void (*body)(void*), void* context);
-
-template <class T>
-struct Same {
-    using type = T;
-};
+                void (*body)(void*), void* context, bool is_cooperative = false);
 
 template <class... Parameters>
 void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid, Extent block,
@@ -74,6 +71,7 @@ constexpr int knock = SIGURG;  // ignored unless somebody waits for it, and sent
 // What has run since the program began.
 struct Work {
     uint64_t launches, threads;
+    uint64_t completed;  // of the launches: all threads came to their end
 };
 Work work_done();
 
@@ -85,8 +83,14 @@ struct Progress {
 Progress progress();
 std::string describe_progress();  // where the last question found it
 
-// Stops the kernel with an error at the current thread.
+// Whether barriers wait for all threads of a block, as they do at first, or for those that have not
+// exited, as on GPUs from Volta on.
+void set_barriers_wait_for_exited(bool wait);
+
+// Stops the kernel with an error at the current thread, by an exception; `stop` without one, for calls
+// that are declared to throw none.
 [[noreturn]] void fail(const std::string& message);
+[[noreturn]] void stop(const std::string& message);
 
 // ---- shared memory ----
 
@@ -133,6 +137,13 @@ struct WarpRequest {
     Site site;
 };
 uint64_t meet_warp(const WarpRequest& request);
+
+// The lanes of the warp that are at the same place when none of its lanes can go on otherwise.
+unsigned active_lanes(Site site);
+
+// Until every thread of the grid is here. The launch must be cooperative.
+void wait_for_grid();
+bool is_cooperative();
 
 template <class T>
 inline T shuffle(WarpOperation operation, unsigned mask, T value, int lane, int width, Site site) {
@@ -215,6 +226,10 @@ inline int __any_sync(unsigned mask, int predicate, EMULATE_SITE) {
 }
 inline int __all_sync(unsigned mask, int predicate, EMULATE_SITE) {
     return __ballot_sync(mask, predicate == 0, file, line) == 0;
+}
+
+__attribute__((always_inline)) inline unsigned __activemask(EMULATE_SITE) {
+    return emulate::active_lanes({file, line});
 }
 
 #undef EMULATE_SITE

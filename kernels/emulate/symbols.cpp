@@ -16,8 +16,11 @@ std::string short_place(const std::string& line) {
     return file_name(line.substr(0, line.rfind(" (discriminator")));
 }
 
+// Not the emulator's own, which is in the folder above this file's.
 bool is_kernel_code(const std::string& line) {
-    return line.find("/emulate/") == std::string::npos && line.find('?') == std::string::npos;
+    static const std::string here = __FILE__;
+    static const std::string emulator = here.substr(0, here.rfind("checked/"));
+    return line.compare(0, emulator.size(), emulator) != 0 && line.find('?') == std::string::npos;
 }
 
 Dl_info this_module() {

@@ -334,6 +334,31 @@ def plan_unit(
     return Plan(f"{device}_unit", compiler, architectures, headers, units, link, key)
 
 
+def plan_program(
+    source: Path, options: Sequence[str], environ: Mapping[str, str] = os.environ, checked: bool = True
+) -> Plan:
+    """A CUDA program by itself, rewritten to C++ (tapegrad/emulating), with the emulator and the
+    emulated runtime API (kernels/emulate/cuda): a plan for an executable."""
+    root, cxx = source_root(), find_cxx(environ)
+    flags, commands, _ = _for_emulated(cxx, root, environ, checked)
+    assert cxx is not None
+    folder = root / "kernels" / "emulate" / "cuda"
+    include = folder / "include"
+    quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
+    of_program = (*quick, "-w", "-fno-builtin-printf", *options, f"-I{include}")
+    of_program += ("-include", str(include / "cuda_runtime.h"))
+    of_api = commands[0][1]  # as the emulator
+    program = [(source, of_program), *commands]
+    program += [(file, of_api) for file in sorted(folder.glob("*.cpp"))]
+    wrapped = tuple(f"-Wl,--wrap={name}" for name in ("printf", "__assert_fail"))
+    link = (*cxx.command, *shlex.split(environ.get("CXXFLAGS", "")), "-pie", "-pthread", *wrapped)
+    link += CHECKED_LINK if checked else ()
+    files = [*root.glob("kernels/emulate/**/*.h"), root / "kernels" / "launch.h"]
+    headers = _hash_files(root, sorted(files))
+    units = _units(program, headers, cxx)
+    return Plan("program", cxx, "host", headers, units, link, _hash_text(*(u.key for u in units), *link))
+
+
 Commands = list[tuple[Path, tuple[str, ...]]]
 
 

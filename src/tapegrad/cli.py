@@ -1,4 +1,4 @@
-"""The ``tapegrad`` command: ``tapegrad demo``, ``doctor``, ``bench`` and ``check``."""
+"""The ``tapegrad`` command: ``tapegrad demo``, ``doctor``, ``bench``, ``check`` and ``emulate``."""
 
 from __future__ import annotations
 
@@ -131,6 +131,30 @@ def _parser() -> argparse.ArgumentParser:
         help="of processor time, after which a launch of which no thread comes on is endless (3)",
     )
     check.set_defaults(run=_check)
+
+    emulate = commands.add_parser(
+        "emulate",
+        help="run a plain CUDA program on the CPU, and report its races and wild accesses",
+        description="Compiles a .cu file with a main and runs it without a GPU. What goes wrong in its "
+        "kernels is reported behind its output: races, accesses out of bounds, barriers that not all "
+        "threads reach, memory that nothing wrote. Exit status: the program's own; 1 where that is 0 "
+        "and there is a report, or no kernel ran.",
+    )
+    emulate.add_argument("--fast", action="store_true", help="look at no accesses, only run")
+    emulate.add_argument("-I", dest="include", action="append", type=Path, default=[], metavar="DIR")
+    emulate.add_argument("-D", dest="define", action="append", default=[], metavar="NAME[=VALUE]")
+    emulate.add_argument("--std", default="c++17", help="of C++ (c++17)")
+    emulate.add_argument(
+        "--schedule",
+        choices=("ascending", "descending", "random"),
+        default="ascending",
+        help="the order of blocks and threads (ascending)",
+    )
+    emulate.add_argument("--seed", type=int, default=0, help="of the random schedule (0)")
+    emulate.add_argument("--timeout", type=float, metavar="SECONDS", help="interrupt it then (never)")
+    emulate.add_argument("file", type=Path, metavar="FILE.cu")
+    emulate.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own")
+    emulate.set_defaults(run=_emulate)
     return parser
 
 
@@ -171,6 +195,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     from .bench.command import bench
 
     return bench(arguments)
+
+
+def _emulate(arguments: argparse.Namespace) -> int:
+    from .emulating.command import emulate
+
+    return emulate(arguments)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -9,18 +9,25 @@
 #include "banks.h"
 #include "report.h"
 
+// Calls of these are sent to the hooks below, those of the emulator's own code, too by the linker (--wrap),
+// or by clang.
+extern "C" void* __real_memcpy(void*, const void*, size_t);
+extern "C" void* __real_memmove(void*, const void*, size_t);
+extern "C" void* __real_memset(void*, int, size_t);
+
 namespace emulate {
 namespace check {
 
 namespace {
 
 uintptr_t stack_low = 0;  // of the thread that runs
+bool is_resumed = false;  // the block: what it wrote to shared memory before is not known
 
-// threadIdx and its like lie together; kernels read them all the time, and nobody writes.
-struct Range {
-    uintptr_t low, high;
-};
-Range coordinates;
+// Kernels read these all the time, and nobody writes.
+inline bool is_coordinate(uintptr_t address) {
+    const auto lies_in = [=](const auto& v) { return address - uintptr_t(&v) < sizeof v; };
+    return lies_in(threadIdx) || lies_in(blockIdx) || lies_in(blockDim) || lies_in(gridDim);
+}
 
 constexpr uint16_t thread_bits = 0x3FF;
 
@@ -59,7 +66,12 @@ void note_read(Cell& cell, uintptr_t address, Stamp floor, bool is_atomic, SiteO
     }
     const bool both_atomic = is_atomic && (cell.writer & atomic_write);
     if (cell.write >= floor && !both_atomic && !has_seen(cell.writer & thread_bits, cell.write)) {
-        report_race(address, write_of(cell), {false, is_atomic, order.thread, order.now, site});
+        const Access mine{false, is_atomic, order.thread, order.now, site};
+        if (cell.writer & atomic_write) {
+            suspect_race(address, write_of(cell), mine);
+        } else {
+            report_race(address, write_of(cell), mine);
+        }
     }
     if (is_atomic) {
         return;
@@ -137,6 +149,18 @@ void try_again(uintptr_t address, SiteOffset site) {
     }
 }
 
+// ---- memory that nothing wrote ----
+
+void note_writes(Region& region, uintptr_t address, size_t bytes) {
+    __real_memset(region.written + (address - region.low), 1, bytes);
+}
+
+// Padding within structures is never written, but read with the rest.
+bool nothing_wrote(const Region& region, uintptr_t address, size_t bytes) {
+    const unsigned char* flags = region.written + (address - region.low);
+    return std::none_of(flags, flags + bytes, [](unsigned char flag) { return flag != 0; });
+}
+
 // ---- an access ----
 
 enum class Mode { plain, is_volatile, atomic };
@@ -161,7 +185,16 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
             note_bank_access(address, bytes, site);
         }
     } else if (address + bytes > region->high && region->kind == Kind::global) {
-        stop_out_of_bounds(address, bytes, writes, site);
+        // Atomic operations on a byte are made of such on its word, which the end may cut.
+        if (mode != Mode::atomic || address % 4 + bytes > 4) {
+            stop_out_of_bounds(address, bytes, writes, site);
+        }
+    } else if (region->written != nullptr) {
+        if (writes) {
+            note_writes(*region, address, bytes);
+        } else if (nothing_wrote(*region, address, bytes)) {
+            report_unwritten(address, site, region->kind);
+        }
     }
     if (((address | bytes) & ((uintptr_t(1) << region->shift) - 1)) != 0) {
         refine(*region, address, bytes);
@@ -181,8 +214,8 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
     }
     for (uintptr_t at = address; at < address + bytes; at += uintptr_t(1) << region->shift) {
         Cell& cell = region->cell(at);
-        if (!writes && region->kind == Kind::shared && cell.write < floor) {
-            report_unwritten(at, site);
+        if (!writes && region->kind == Kind::shared && cell.write < floor && !is_resumed) {
+            report_unwritten(at, site, region->kind);
         }
         if (writes) {
             note_write(cell, at, floor, is_atomic, site);
@@ -193,7 +226,7 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
 }
 
 inline bool is_private(uintptr_t address) {
-    return address - stack_low < stack_bytes || address - coordinates.low < coordinates.high - coordinates.low;
+    return address - stack_low < stack_bytes || is_coordinate(address);
 }
 
 template <bool writes>
@@ -216,9 +249,6 @@ void run_thread(int thread, const char* stack) {
 }
 
 void begin_launch(const void* host_frame, int threads_of_block) {
-    const std::initializer_list<uintptr_t> starts = {uintptr_t(&threadIdx), uintptr_t(&blockIdx),
-                                                     uintptr_t(&blockDim), uintptr_t(&gridDim)};
-    coordinates = {std::min(starts), std::max(starts) + sizeof(uint3)};
     begin_regions_of_launch(host_frame);
     begin_order_of_launch(threads_of_block);
     begin_reports_of_launch();
@@ -230,9 +260,17 @@ void begin_block(const uint3& block, const SharedMemory& memory) {
     begin_reports_of_block(block);
     std::memset(waiting, 0, sizeof waiting);
     tries_since_change = 0;
+    is_resumed = false;
+}
+
+void resume_block(const uint3& block, const SharedMemory& memory) {
+    begin_block(block, memory);
+    is_resumed = true;
 }
 
 void end_block() { add_up_banks(); }
+
+void note_progress() { tries_since_change = 0; }
 
 void begin_atomic(const void* address, size_t bytes, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);
@@ -256,6 +294,26 @@ void end_atomic(const void* address, bool has_changed, CodeAddress site) {
     } else {
         try_again(reinterpret_cast<uintptr_t>(address), offset_of(site));
     }
+}
+
+void confirm_reads(const void* address, size_t bytes) {
+    const auto at = reinterpret_cast<uintptr_t>(address);
+    Region* const region = is_private(at) ? nullptr : find_region(at);
+    if (region == nullptr) {
+        return;
+    }
+    const auto high = std::min(at + bytes, region->high);
+    for (uintptr_t byte = at; byte < high; byte += uintptr_t(1) << region->shift) {
+        Cell& cell = region->cell(byte);
+        for (int i = 0; i < 2; ++i) {
+            Readers& readers = cell.readers[i];
+            if (cell.warps[i] == order.warp && readers.stamp >= order.block_start) {
+                readers.lanes &= ~order.lane_bit;
+                readers.stamp = readers.lanes != 0 ? readers.stamp : 0;
+            }
+        }
+    }
+    forget_suspicions(at, bytes);
 }
 
 void see_atomic_load(const void* address, size_t bytes, CodeAddress site) {
@@ -354,6 +412,9 @@ T change_atomically(volatile void* p, int memory_order, emulate::CodeAddress sit
         T& known = *static_cast<T*>(expected);                                                  \
         const T before =                                                                        \
             change_atomically<T>(p, m, SITE, [=](T old) { return old == known ? x : old; });    \
+        if (emulate::in_kernel) {                                                               \
+            emulate::check::confirm_reads(const_cast<const void*>(p), sizeof(T));               \
+        }                                                                                       \
         return before == known ? 1 : (known = before, 0);                                       \
     }                                                                                           \
     HOOK int __tsan_atomic##bits##_compare_exchange_weak(volatile void* p, void* expected,      \
@@ -371,11 +432,6 @@ HOOK void __tsan_atomic_thread_fence(int) {
     }
 }
 HOOK void __tsan_atomic_signal_fence(int) {}
-
-// Calls of these are sent here, those of the emulator's own code, too by the linker (--wrap), or by clang.
-extern "C" void* __real_memcpy(void*, const void*, size_t);
-extern "C" void* __real_memmove(void*, const void*, size_t);
-extern "C" void* __real_memset(void*, int, size_t);
 
 #define COPY(name, real)                                         \
     HOOK void* name(void* to, const void* from, size_t bytes) {  \

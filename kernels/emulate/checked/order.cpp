@@ -85,6 +85,8 @@ void begin_order_of_launch(int threads_of_block) {
     locations.clear();
 }
 
+void meet_in_grid() { order.launch_start = ++order.now; }
+
 void begin_order_of_block() {
     order.block_start = ++order.now;
     order.barrier = 0;

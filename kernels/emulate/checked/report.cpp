@@ -26,7 +26,15 @@ struct BlockStart {
     uint3 block;
 };
 
+struct Suspicion {
+    uintptr_t address;
+    Access earlier, later;
+    std::string place;
+};
+
 std::vector<Report> reports;
+std::vector<Suspicion> suspicions;
+bool once = false;
 std::set<std::tuple<SiteOffset, SiteOffset, bool>> reported;
 std::vector<BlockStart> blocks;
 size_t left_out = 0;
@@ -42,6 +50,10 @@ std::string who(int thread, Stamp stamp) {
 }
 
 std::string who_runs() { return who(order.thread, order.now); }
+
+bool is_known(SiteOffset a, SiteOffset b, bool race) {
+    return reported.count({std::min(a, b), std::max(a, b), race}) != 0;
+}
 
 bool is_new(SiteOffset a, SiteOffset b, bool race) {
     if (!reported.insert({std::min(a, b), std::max(a, b), race}).second) {
@@ -93,8 +105,28 @@ std::string text_of(const std::vector<Report>& all) {
     return text;
 }
 
+void note_race(const std::string& place, const Access& earlier, const Access& later) {
+    if (is_new(earlier.site, later.site, true)) {
+        reports.push_back({"race on " + place,
+                           {who(later.thread, later.stamp) + " " + verb(later, false),
+                            who(earlier.thread, earlier.stamp) + " " + verb(earlier, true)},
+                           {later.site, earlier.site},
+                           advice_on(earlier, later),
+                           true});
+    }
+}
+
+// What was not confirmed until now never will be.
+void settle_suspicions() {
+    for (const Suspicion& s : suspicions) {
+        note_race(s.place, s.earlier, s.later);
+    }
+    suspicions.clear();
+}
+
 template <class Error>
 [[noreturn]] void stop(Report report) {
+    settle_suspicions();
     reports.insert(reports.begin(), std::move(report));
     end_block_with(std::make_exception_ptr(Error(text_of(std::exchange(reports, {})))));
 }
@@ -103,30 +135,52 @@ template <class Error>
 
 void begin_reports_of_launch() {
     reports.clear();
-    reported.clear();
+    suspicions.clear();
+    if (!once) {
+        reported.clear();
+    }
     blocks.clear();
     left_out = 0;
 }
 
 void begin_reports_of_block(const uint3& block) { blocks.push_back({order.block_start, block}); }
 
+void set_reports_once(bool wanted) { once = wanted; }
+
 void report_race(uintptr_t address, const Access& earlier, const Access& later) {
     leave_kernel();
-    if (is_new(earlier.site, later.site, true)) {
-        reports.push_back({"race on " + describe_place(address),
-                           {who(later.thread, later.stamp) + " " + verb(later, false),
-                            who(earlier.thread, earlier.stamp) + " " + verb(earlier, true)},
-                           {later.site, earlier.site},
-                           advice_on(earlier, later),
-                           true});
-    }
+    note_race(describe_place(address), earlier, later);
     return_to_kernel();
 }
 
-void report_unwritten(uintptr_t address, SiteOffset site) {
+void suspect_race(uintptr_t address, const Access& earlier, const Access& later) {
+    if (is_known(earlier.site, later.site, true)) {
+        return;
+    }
+    leave_kernel();
+    suspicions.push_back({address, earlier, later, describe_place(address)});
+    return_to_kernel();
+}
+
+void forget_suspicions(uintptr_t address, size_t bytes) {
+    if (suspicions.empty()) {
+        return;
+    }
+    leave_kernel();
+    const auto is_confirmed = [&](const Suspicion& s) {
+        return s.later.thread == order.thread && s.later.stamp >= order.block_start &&
+               s.address - address < bytes;
+    };
+    suspicions.erase(std::remove_if(suspicions.begin(), suspicions.end(), is_confirmed),
+                     suspicions.end());
+    return_to_kernel();
+}
+
+void report_unwritten(uintptr_t address, SiteOffset site, Kind kind) {
     leave_kernel();
     if (is_new(site, 0, false)) {
-        reports.push_back({"shared memory that nothing wrote in this block: " +
+        reports.push_back({(kind == Kind::shared ? "shared memory that nothing wrote in this block: "
+                                                 : "memory that nothing wrote: ") +
                                describe_place(address),
                            {who_runs() + " reads it"},
                            {site},
@@ -168,6 +222,7 @@ void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write)
 }
 
 void end_launch() {
+    settle_suspicions();
     if (reports.empty()) {
         return;
     }

@@ -23,8 +23,13 @@ void begin_reports_of_block(const uint3& block);
 // Notes a race once for each pair of sites, until the launch ends.
 void report_race(uintptr_t address, const Access& earlier, const Access& later);
 
-// The same for reading shared memory that nothing wrote.
-void report_unwritten(uintptr_t address, SiteOffset site);
+// The same for a plain read of what another thread changes atomically. It is no race where the thread
+// confirms by a compare-and-swap what it read, which is known later: `forget_suspicions`.
+void suspect_race(uintptr_t address, const Access& earlier, const Access& later);
+void forget_suspicions(uintptr_t address, size_t bytes);  // of the thread that runs
+
+// The same for reading memory that nothing wrote.
+void report_unwritten(uintptr_t address, SiteOffset site, Kind kind);
 
 // These end the launch at once. Who calls stop_misaligned has left the kernel.
 [[noreturn]] void stop_out_of_bounds(uintptr_t address, size_t bytes, bool writes, SiteOffset site);

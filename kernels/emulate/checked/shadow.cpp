@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <new>
+#include <tuple>
 
 #include "../scheduler.h"
 
@@ -103,8 +105,10 @@ const Module& module() {
 
 std::vector<GlobalArray> arrays;
 bool arrays_are_all = false;
-uintptr_t host_frame = 0;
-constexpr size_t host_frames = 1 << 20;  // as far as arguments may lie from there
+uintptr_t arguments = 0;
+size_t argument_bytes = 0;
+bool knows_arguments = false;
+constexpr size_t host_frames = 1 << 20;  // as far as they may lie from the frame that launches
 
 std::vector<Region> regions;  // of global memory, by address, which do not overlap
 Region module_region, dynamic_region, static_region;
@@ -144,6 +148,12 @@ std::string size_text(uintptr_t address, const std::string& name, uintptr_t low,
     return std::to_string(address - high) + " bytes past the end" + has;
 }
 
+std::string hexadecimal(uintptr_t address) {
+    char text[32];
+    std::snprintf(text, sizeof text, "0x%zx", size_t(address));
+    return text;
+}
+
 uintptr_t distance(uintptr_t address, uintptr_t low, uintptr_t high) {
     return address < low ? low - address : address >= high ? address - high + 1 : 0;
 }
@@ -158,6 +168,12 @@ void set_arrays(std::vector<GlobalArray> given, bool are_all) {
     }
     arrays = std::move(given);
     arrays_are_all = are_all;
+}
+
+void set_arguments(const void* address, size_t bytes) {
+    arguments = reinterpret_cast<uintptr_t>(address);
+    argument_bytes = bytes;
+    knows_arguments = true;
 }
 
 Region* find_region(uintptr_t address) {
@@ -227,14 +243,14 @@ std::string describe_place(uintptr_t address) {
             look(array.name, array.address, array.address + array.bytes);
         }
     }
-    return nearest <= 1 << 20 ? size_text(address, name, low, high) : "memory that is no array of the launch";
+    return nearest <= 1 << 20 ? size_text(address, name, low, high) : "memory that is no array of the launch, at " + hexadecimal(address);
 }
 
 bool is_out_of_bounds(uintptr_t address, bool writes) {
     if (address - module().start < module().end - module().start) {
         return writes;  // constants
     }
-    return arrays_are_all && address - host_frame >= host_frames;
+    return arrays_are_all && address - arguments >= argument_bytes;
 }
 
 void begin_regions_of_launch(const void* frame) {
@@ -242,18 +258,28 @@ void begin_regions_of_launch(const void* frame) {
         arena.forget();
         order = Order();
     }
-    host_frame = reinterpret_cast<uintptr_t>(frame);
-    std::vector<std::pair<uintptr_t, uintptr_t>> ranges;
+    if (!knows_arguments) {
+        arguments = reinterpret_cast<uintptr_t>(frame);
+        argument_bytes = host_frames;
+    }
+    struct Range {
+        uintptr_t low, high;
+        unsigned char* written;
+    };
+    std::vector<Range> ranges;
     for (const GlobalArray& array : arrays) {
-        if (array.bytes > 0) {
-            ranges.emplace_back(array.address, array.address + array.bytes);
+        if (array.bytes > 0 && !array.is_gone) {
+            ranges.push_back({array.address, array.address + array.bytes, array.written});
         }
     }
-    std::sort(ranges.begin(), ranges.end());
+    std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
+        return std::tie(a.low, a.high) < std::tie(b.low, b.high);
+    });
     size_t count = 0;  // of those that do not overlap
-    for (const auto& range : ranges) {
-        if (count > 0 && range.first < ranges[count - 1].second) {
-            ranges[count - 1].second = std::max(ranges[count - 1].second, range.second);
+    for (const Range& range : ranges) {
+        if (count > 0 && range.low < ranges[count - 1].high) {
+            ranges[count - 1].high = std::max(ranges[count - 1].high, range.high);
+            ranges[count - 1].written = nullptr;
         } else {
             ranges[count++] = range;
         }
@@ -261,13 +287,14 @@ void begin_regions_of_launch(const void* frame) {
     ranges.resize(count);
     size_t cells = Arena::cells_of(module().data, module().data_end) +
                    Arena::cells_of(0, 4 * max_static_shared_bytes) + Arena::cells_of(0, 2 * max_shared_bytes);
-    for (const auto& range : ranges) {
-        cells += Arena::cells_of(range.first, range.second);
+    for (const Range& range : ranges) {
+        cells += Arena::cells_of(range.low, range.high);
     }
     arena.prepare(cells);
     regions.clear();
-    for (const auto& range : ranges) {
-        regions.push_back(region_of(range.first, range.second, Kind::global));
+    for (const Range& range : ranges) {
+        regions.push_back(region_of(range.low, range.high, Kind::global));
+        regions.back().written = range.written;
     }
     module_region = region_of(module().data, module().data_end, Kind::module);
     std::fill(recent, recent + recent_count, nullptr);

@@ -41,6 +41,7 @@ struct Region {
     Cell* cells = nullptr;
     unsigned shift = 3;  // a cell has 1 << shift bytes
     Kind kind = Kind::global;
+    unsigned char* written = nullptr;  // of each byte, whether somebody wrote it; null: it is not asked
 
     bool contains(uintptr_t address) const { return address - low < high - low; }
     Cell& cell(uintptr_t address) { return cells[(address - (low & ~uintptr_t(7))) >> shift]; }

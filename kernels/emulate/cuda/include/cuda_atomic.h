@@ -1,0 +1,4 @@
+#pragma once
+#include "../vocabulary.h"
+
+#include "../scoped_atomic.h"

@@ -1,0 +1,285 @@
+"""``tapegrad emulate``: plain CUDA programs run, and what is wrong in them is reported, nothing else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from emulated_programs import CASES, Case, program
+
+from tapegrad import _build
+from tapegrad.core.kernels import KernelError
+from tapegrad.emulating import Outcome, Program, compile_program
+from tapegrad.emulating.rewriting import rewrite
+
+if _build.find_cxx() is None:
+    pytest.skip("needs a C++ compiler", allow_module_level=True)
+
+PROGRAMS = Path(__file__).parent / "kernels" / "programs"
+
+
+def run(program: Program, *arguments: str, **options) -> tuple[str, Outcome]:
+    """What a program prints, and how it went."""
+    with (program.file.parent / "stdout").open("w+") as file:
+        outcome = program.run(arguments, stdout=file, timeout=60, **options)
+        file.seek(0)
+        return file.read(), outcome
+
+
+def written(folder: Path, text: str, name: str = "program.cu") -> Path:
+    path = folder / name
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+# ---- the table of pairs ----
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return compile_program(written(tmp_path_factory.mktemp("table"), program()))
+
+
+@pytest.mark.parametrize("schedule", ["ascending", "random"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_right_programs_give_no_report(table: Program, case: Case, schedule: str) -> None:
+    _, outcome = run(table, f"{case.name}_right", schedule=schedule)
+    assert outcome.reports == ()
+    assert outcome.remarks == ()
+    assert (outcome.status, outcome.launches) == (0, 1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_wrong_programs_are_reported(table: Program, case: Case) -> None:
+    """Also where the wrong line is: in the namespace of the case."""
+    _, outcome = run(table, f"{case.name}_wrong")
+    report = "\n".join(outcome.reports)
+    assert case.found in report
+    lines = table.file.read_text().split("\n")
+    first = next(i for i, line in enumerate(lines, 1) if f"namespace {case.name}_wrong {{" in line)
+    last = first + case.text(True).count("\n")
+    places = [int(place) for place in re.findall(r"program\.cu:(\d+)", report)]
+    assert any(first <= place <= last for place in places)
+
+
+# ---- what programs may name ----
+
+
+@pytest.mark.parametrize("checked", [True, False], ids=["checked", "fast"])
+@pytest.mark.parametrize("name", ["vocabulary", "groups"])
+def test_the_vocabulary_of_plain_cuda(tmp_path: Path, name: str, checked: bool) -> None:
+    """The programs compare what they compute themselves, and print each line that is wrong."""
+    path = written(tmp_path, (PROGRAMS / f"{name}.cu").read_text(), f"{name}.cu")
+    printed, outcome = run(compile_program(path, checked=checked))
+    assert printed == "done\n"
+    assert outcome.reports == ()
+    assert outcome.remarks == ()
+    assert outcome.status == 0
+
+
+# ---- what goes wrong at run time ----
+
+
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("failures")
+    return compile_program(written(folder, (PROGRAMS / "failures.cu").read_text(), "failures.cu"))
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "words"),
+    [
+        ("host pointer", "illegal memory access", "out of bounds: memory that is no array .* reads 4 bytes"),
+        ("null", "illegal memory access", "out of bounds: memory that is no array of the launch, at 0x0"),
+        ("freed", "illegal memory access", r"cudaMalloc at failures.cu:\d+, freed at failures.cu:\d+"),
+        ("never written", "no error", "memory that nothing wrote: byte 0 of the memory of cudaMalloc"),
+        ("misaligned", "misaligned address", "misaligned: byte 4 of .* multiple of 16"),
+        ("assertion", "launch failure", r"block \(0, 0, 0\), thread \(3, 0, 0\): assertion failed at .*: i < 3"),
+        ("trap", "launch failure", r"thread \(0, 0, 0\): __trap"),
+        ("lock of one warp", "launch failure", "waits for ever"),
+        ("grid sync", "launch failure", "in a launch that is not cooperative"),
+        ("kernel in kernel", "launch failure", "kernels that launch others are not emulated"),
+    ],
+)  # fmt: off
+def test_what_a_gpu_would_stumble_over(failures: Program, what: str, error: str, words: str) -> None:
+    """The report says where, and the API returns the error that a GPU would."""
+    printed, outcome = run(failures, what)
+    assert error in printed
+    assert len(outcome.reports) == 1
+    assert re.search(words, outcome.reports[0], re.DOTALL)
+    assert not outcome.ok
+
+
+@pytest.mark.parametrize(
+    ("what", "printed"),
+    [
+        ("too many threads", "invalid configuration argument, then no error\n"),
+        ("empty grid", "invalid configuration argument, then no error\n"),
+        ("copy too long", "invalid argument, then no error\n"),
+        ("freed twice", "invalid argument, then no error\n"),
+        ("too much memory", "out of memory, then no error\n"),
+    ],
+)
+def test_errors_are_returned_as_by_cuda(failures: Program, what: str, printed: str) -> None:
+    """They are not reports: the program has seen them."""
+    output, outcome = run(failures, what)
+    assert output == printed
+    assert outcome.reports == ()
+
+
+def test_after_a_failed_kernel_nothing_runs(failures: Program) -> None:
+    printed, outcome = run(failures, "goes on")
+    assert printed == "an illegal memory access was encountered, 1 launch later the same\n"
+    assert outcome.launches == 1
+
+
+def test_an_error_that_nobody_asks_for_is_remarked(failures: Program) -> None:
+    _, outcome = run(failures, "unasked")
+    assert outcome.status == 0
+    assert ["nobody asked" in remark for remark in outcome.remarks] == [True]
+
+
+def test_a_crash_says_in_which_kernel(tmp_path: Path) -> None:
+    text = "__global__ void wild(int* p) { *p = 1; }\nint main() { wild<<<1, 1>>>((int*)8); }\n"
+    _, outcome = run(compile_program(written(tmp_path, text), checked=False))
+    assert (outcome.status, outcome.running) == (128 + 11, "wild")
+
+
+def test_an_endless_loop_is_interrupted(failures: Program) -> None:
+    """Ended within a fifth of a second, and told where it was."""
+    start = time.monotonic()
+    outcome = failures.run(["endless"], timeout=0.5, stdout=subprocess.DEVNULL)
+    assert time.monotonic() - start < 0.5 + 1.0  # on a machine that has more to do
+    assert outcome.status == 128 + 2
+    assert "interrupted in block (0, 0, 0), thread" in outcome.reports[0]
+
+
+def test_early_returns_before_a_barrier_are_as_on_gpus(tmp_path: Path) -> None:
+    """Barriers wait for those that have not exited, from Volta on."""
+    text = """
+        __global__ void early(int* a) {
+          __shared__ int s[32];
+          if (threadIdx.x >= 20) return;
+          s[threadIdx.x] = 1;
+          __syncthreads();
+          if (threadIdx.x == 0) a[0] = s[19] + __syncthreads_count(1) * 0;
+          else __syncthreads_count(1);
+        }
+        int main() { int* a; cudaMalloc(&a, 4); early<<<1, 32>>>(a); }
+    """
+    _, outcome = run(compile_program(written(tmp_path, text)))
+    assert "waits at the barrier" in outcome.reports[0]  # the two counts are different barriers
+    right = text.replace(" + __syncthreads_count(1) * 0;\n          else __syncthreads_count(1)", "")
+    _, outcome = run(compile_program(written(tmp_path, right, "right.cu")))
+    assert outcome.reports == ()
+
+
+# ---- the command ----
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "tapegrad", "emulate", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_tells_what_ran_and_what_is_wrong(tmp_path: Path) -> None:
+    text = """
+        #include "kernels.cuh"
+        int main(int argc, char** argv) {
+          int* a;
+          cudaMalloc(&a, 4 * COUNT);
+          fill<<<1, 64>>>(a, atoi(argv[1]));
+          printf("%s\\n", argv[1]);
+          return argc - 2;
+        }
+    """
+    path = written(tmp_path, text)
+    (tmp_path / "own").mkdir()
+    header = "#pragma once\n__global__ void fill(int* a, int n) {\n  if (threadIdx.x < n) a[threadIdx.x] = n;\n}\n"
+    written(tmp_path / "own", header, "kernels.cuh")
+    options = ("-I", tmp_path / "own", "-D", "COUNT=40", path)
+    right = command(*options, 40)
+    assert (right.returncode, right.stdout) == (0, "40\n")
+    assert right.stderr == "tapegrad: 1 launch, 64 threads, every access checked: nothing to report\n"
+    wrong = command(*options, 41)
+    assert (wrong.returncode, wrong.stdout) == (1, "41\n")
+    assert "writes 4 bytes at kernels.cuh:3" in wrong.stderr
+    assert "cudaMalloc at program.cu:5, which has 160 bytes" in wrong.stderr
+    assert wrong.stderr.endswith("1 launch, 64 threads, every access checked: 1 report\n")
+    assert command(*options, 40, "x").returncode == 1
+    fast = command("--fast", *options, 41)
+    assert fast.returncode == 0
+    assert "accesses not checked" in fast.stderr
+
+
+def test_a_program_that_launches_nothing_fails(tmp_path: Path) -> None:
+    done = command(written(tmp_path, "int main() {}\n"))
+    assert done.returncode == 1
+    assert "launched no kernel" in done.stderr
+
+
+def test_compilers_speak_of_the_programs_own_lines(tmp_path: Path) -> None:
+    text = "__global__ void k(int* a) {\n  __shared__ int s[4];\n  a[0] = nothing;\n}\nint main() {}\n"
+    with pytest.raises(KernelError, match=r"program\.cu:3:\d+: error: .nothing."):
+        compile_program(written(tmp_path, text))
+    with pytest.raises(FileNotFoundError, match=r"no file '.*absent\.cu'"):
+        compile_program(tmp_path / "absent.cu")
+
+
+def test_what_was_compiled_is_kept(tmp_path: Path) -> None:
+    path = written(tmp_path, '#include "a.h"\nint main() { return VALUE; }\n')
+    written(tmp_path, "#define VALUE 3\n", "a.h")
+    first = compile_program(path)
+    assert compile_program(path).executable == first.executable
+    written(tmp_path, "#define VALUE 4\n", "a.h")
+    assert run(compile_program(path))[1].status == 4
+
+
+# ---- rewriting ----
+
+
+@pytest.mark.parametrize(
+    ("cuda", "expected"),
+    [
+        ("k<<<1, n>>>(a);", "(::emulate::cuda::configure(1, n), k(a));"),
+        ("ns::k<T, (a > b)><<<g(1), b, 0, s>>>(x, f(y))", "(::emulate::cuda::configure(g(1), b, 0, s), ns::k<T, (a > b)>(x, f(y)))"),
+        ("if (a) k <<<\n1,\n2>>>\n(x);", "if (a) (::emulate::cuda::configure(\n1,\n2), k \n(x));"),
+        ("(*f)<<<1, 1>>>()", "(::emulate::cuda::configure(1, 1), (*f)())"),
+        ("k<<<dim3(f<int>()), 1>>>(a)", "(::emulate::cuda::configure(dim3(f<int>()), 1), k(a))"),
+        ('// k<<<1, 1>>>(a)\n"k<<<1, 1>>>(a)"', '// k<<<1, 1>>>(a)\n"k<<<1, 1>>>(a)"'),
+        ('R"(k<<<1, 1>>>(a))" x << <int>', 'R"(k<<<1, 1>>>(a))" x << <int>'),
+        ("__global__ void k(int a = {}) { if (a) { b; } }", "__global__ void k(int a = {}) { ::emulate::cuda::run(__func__, [=]() mutable { if (a) { b; } });}"),
+        ("__global__ void k(int);", "__global__ void k(int);"),
+        ("#define K __global__ void\nK k() { a; }", "#define K __global__ void\nK k() { ::emulate::cuda::run(__func__, [=]() mutable { a; });}"),
+        ("void f() { extern __shared__ float s[]; }", "void f() { typedef   float s_tapegrad_type[]; auto& s = *reinterpret_cast<s_tapegrad_type*>(::emulate::dynamic_shared_memory()); }"),
+        ("cudaLaunchKernel((void*)k, g, b, a)", "cudaLaunchKernel(k, g, b, a)"),
+        ("cudaLaunchKernel((const void *) k<T>, g)", "cudaLaunchKernel( k<T>, g)"),
+        ("__noinline__ __attribute__((__noinline__)) f", "__attribute__((noinline)) __attribute__((__noinline__)) f"),
+        ("int x = 1'000 + 'a' - '\\'' + 0x1p-3;", "int x = 1'000 + 'a' - '\\'' + 0x1p-3;"),
+    ],
+)  # fmt: off
+def test_rewriting(cuda: str, expected: str) -> None:
+    assert rewrite(cuda) == expected
+
+
+@pytest.mark.parametrize(
+    ("declaration", "types"),
+    [
+        ("__shared__ T a[N][N + 1];", "typedef  T a_tapegrad_type[N][N + 1];"),
+        ("__shared__ int a, b[4];", "typedef  int a_tapegrad_type, b_tapegrad_type[4];"),
+        ("static __shared__ std::array<T, 4> a;", "typedef   std::array<T, 4> a_tapegrad_type;"),
+        ("volatile __shared__ float a[(1 < 2)];", "typedef volatile  float a_tapegrad_type[(1 < 2)];"),
+        ("__shared__ __align__(16) char a[4];", "typedef   char a_tapegrad_type[4];"),
+        ("__shared__ struct { int x, y; } a;", "typedef  struct { int x, y; } a_tapegrad_type;"),
+    ],
+)
+def test_shared_declarations(declaration: str, types: str) -> None:
+    text = rewrite(f"void f() {{ {declaration} }}")
+    assert types in text
+    assert "auto& a = ::emulate::shared_array<a_tapegrad_type>(a_tapegrad_array);" in text
+    assert text.count("auto&") == types.count("_tapegrad_type")
