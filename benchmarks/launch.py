@@ -1,5 +1,6 @@
 """What a launch costs before the kernel does anything: launchers called with n = 0 on the emulated
-device, beside an empty Python function and NumPy's add of empty arrays.
+device, beside an empty Python function and NumPy's add of empty arrays; and whole calls on a tensor
+of one element: of the package, of a kernel of one's own, and of an expression.
 
     python benchmarks/launch.py
 
@@ -18,6 +19,14 @@ from tapegrad.core.kernels import launch
 
 ROUNDS, CALLS = 15, 10_000
 EMULATED = tg.device("emulated")
+SOURCE = """
+template <class T>
+__global__ void product(T* y, const T* a, const T* b, int64_t n) {
+    for (int64_t i = global_thread(); i < n; i += thread_count()) {
+        y[i] = a[i] * b[i];
+    }
+}
+"""
 
 
 def empty(*arguments: object) -> None:
@@ -35,6 +44,14 @@ def contestants() -> dict[str, Callable[[], object]]:
         found[f"relu_forward, {name}"] = lambda y=y: launch(  # type: ignore[misc]
             EMULATED, "relu_forward", y.dtype, y, y, 0
         )
+    one = tg.ones(1, device="emulated")
+    own = tg.kernel(SOURCE, "a[*n], b[*n] -> y[*n]", name="product", threads=1)(lambda a, b: a * b)
+    fused = tg.kernel.elementwise("a * b")
+    found |= {
+        "gelu of one element": lambda: tg.nn.functional.gelu(one),
+        "a kernel of one's own": lambda: own(one, one),
+        "an expression": lambda: fused(one, one),
+    }
     found["adam_step, no tensors"] = lambda: launch(
         EMULATED, "adam_step", x.dtype, None, 0, 0, 4096
     )

@@ -62,7 +62,9 @@ def shapes(results):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_kernel_and_its_gradient_beside_the_body(device):
-    results = compare(scaled, sizes=["4x33", (2, 3, 5)], device=device, dtypes=["float32"], backward=True)
+    results = compare(
+        scaled, sizes=["4x33", (2, 3, 5)], device=device, dtypes=["float32"], backward=True
+    )
     assert shapes(results) == [
         ("scaled", (4, 33), ["scaled", "body"]),
         ("scaled", (2, 3, 5), ["scaled", "body"]),

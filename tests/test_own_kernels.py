@@ -349,6 +349,29 @@ def test_a_wrong_call_is_refused(kernel, arguments, numbers, error, words):
         kernel(*arguments(tg.ones(4, device="emulated")), **numbers)
 
 
+def test_numbers_that_are_equal_are_told_apart():
+    x = tg.ones(2, 3, device="emulated")
+    assert summary(x, scale=1.0, shift=2)[0].tolist() == [5, 5]
+    assert summary(x, scale=1.0, shift=3)[0].tolist() == [6, 6]
+    with pytest.raises(TypeError, match=r"shift must be an int, got 2\.0"):
+        summary(x, scale=1.0, shift=2.0)
+
+
+def test_a_call_costs_little_more_than_one_of_the_package():
+    """By processor time, in turns: what is found out for shapes and numbers is found out once."""
+    x = tg.ones(1, device="emulated")
+    own = tg.kernel(SOURCE, PAIR, name="swiglu", threads=1)(gated)
+    calls = {"own": lambda: own(x, x), "the package's": lambda: tg.nn.functional.gelu(x)}
+    rounds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(9):
+        for name, call in calls.items():
+            start = time.process_time()
+            for _ in range(300):
+                call()
+            rounds[name].append(time.process_time() - start)
+    assert min(rounds["own"][1:]) < 3 * min(rounds["the package's"][1:])
+
+
 def test_tensors_of_two_devices():
     with pytest.raises(RuntimeError, match=r"a on cpu, b on emulated"):
         swiglu(tg.ones(2), tg.ones(2, device="emulated"))

@@ -22,9 +22,10 @@ from tapegrad.fusion import as_written
 from tapegrad.units import Source, Unit
 
 from .checkable import Checkable
-from .launch import FLOATS, Grid, Launch, actual
+from .launch import FLOATS, Grid, Launch, Planned, actual
 
 _serials = itertools.count()
+Described = tuple[tuple[tuple[int, ...], Any], ...]  # the shape and the dtype of each array
 
 
 class Kernel(Checkable):
@@ -85,7 +86,10 @@ class Kernel(Checkable):
                 ),
             ]
         )
+        usual = all(isinstance(v, (bool, int, float)) for v in self.numbers.values())
+        self._defaults = dict(self.numbers) if usual else None
         self.understood = lru_cache(256)(self._understood)
+        self._plan = lru_cache(256)(self._planned)
         self._apply = self._declare()
 
     def __repr__(self) -> str:
@@ -95,6 +99,18 @@ class Kernel(Checkable):
         return self.body.__qualname__  # by name, as the function that it stands for
 
     def __call__(self, *tensors: Any, **numbers: Any) -> Any:
+        if numbers or len(tensors) != len(self.signature.inputs) or self._defaults is None:
+            tensors, numbers = self._bound(tensors, numbers)
+        else:
+            numbers = self._defaults
+        self._check(tensors)
+        if as_written.get():
+            return self._plain(tensors, numbers)
+        return self._apply(*tensors, numbers=numbers)
+
+    # ---- what is asked of the arguments ----
+
+    def _bound(self, tensors: tuple, numbers: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         try:
             bound = self._call.bind(*tensors, **numbers)
         except TypeError as error:
@@ -102,15 +118,8 @@ class Kernel(Checkable):
         bound.apply_defaults()
         count = len(self.signature.inputs)
         given = list(bound.arguments.values())
-        tensors, numbers = tuple(given[:count]), dict(zip(self.numbers, given[count:], strict=True))
-        self._check(tensors)
-        for name, value in numbers.items():
-            numbers[name] = self._plain_number(name, value)
-        if as_written.get():
-            return self._plain(tensors, numbers)
-        return self._apply(*tensors, numbers=numbers)
-
-    # ---- what is asked of the arguments ----
+        names = zip(self.numbers, given[count:], strict=True)
+        return tuple(given[:count]), {name: self._plain_number(name, v) for name, v in names}
 
     def _check(self, tensors: Sequence[Any]) -> None:
         items = self.forward.inputs
@@ -119,14 +128,15 @@ class Kernel(Checkable):
                 raise TypeError(
                     f"[{self.name}] {item.name} must be a Tensor, got {type(t).__name__}"
                 )
-        if len({t.device for t in tensors}) > 1:
+        device = tensors[0]._device
+        if any([t._device is not device for t in tensors]):
             where = ", ".join(
                 f"{i.name} on {t.device}" for i, t in zip(items, tensors, strict=True)
             )
             raise RuntimeError(f"[{self.name}] tensors must be on one device, got {where}")
-        self.understood(tuple((t._array.shape, t.dtype) for t in tensors))
+        self.understood(_described([t._array for t in tensors]))
 
-    def _understood(self, given: tuple[tuple[tuple[int, ...], Any], ...]) -> tuple[Any, Sizes]:
+    def _understood(self, given: Described) -> tuple[Any, Sizes]:
         """The element type and the sizes of inputs of these shapes and dtypes. Raises TypeError and
         ValueError."""
         dtype = self.dtype_of([dtype for _, dtype in given])
@@ -189,10 +199,9 @@ class Kernel(Checkable):
 
         @declare_override(key, floats="")
         def forward(device: Device, *arrays: Any, numbers: dict) -> Any:
-            dtype, sizes = self.understood(tuple((a.shape, a.dtype) for a in arrays))
-            named = self._named(arrays)
-            made = tuple(self.forward(device, self.units, dtype, named, sizes, numbers).values())
-            return made if count > 1 else made[0]
+            plan = self._plan(self.forward, _described(arrays), _key(numbers))
+            made = plan.run(device, self.units, self._named(arrays))
+            return tuple(made.values()) if count > 1 else next(iter(made.values()))
 
         if self.backward is not None:
 
@@ -213,6 +222,10 @@ class Kernel(Checkable):
         apply = compile_caller(declared)
         declared.name = self.name  # what the tape shows
         return apply
+
+    def _planned(self, launch: Launch, given: Described, numbers: tuple) -> Planned:
+        dtype, sizes = self.understood(given)
+        return launch.planned(dtype, sizes, {name: value for name, value, *_ in numbers})
 
     def _plain(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> Any:
         results = self.run_body(tensors, numbers)
@@ -280,7 +293,8 @@ class Kernel(Checkable):
         count, items = len(self.signature.results), self.forward.inputs
         inputs = arrays[count : count + len(items)]
         results = arrays[count + len(items) :]
-        dtype, sizes = self.understood(tuple((a.shape, a.dtype) for a in inputs))
+        described = _described(inputs)
+        dtype, sizes = self.understood(described)
         named = self._named(inputs)
         named |= {i.name: a for i, a in zip(self.signature.results, results, strict=False)}
         for item, g in zip(self.forward.results, arrays[:count], strict=True):
@@ -288,11 +302,21 @@ class Kernel(Checkable):
             if g is None:
                 g = device.ops["zeros"](self.signature.shape(item, sizes), dtype=of)
             named[f"d{item.name}"] = g if g.dtype == of else g.astype(of)
-        made = self.backward(device, self.units, dtype, named, sizes, numbers)
+        plan = self._plan(self.backward, described, _key(numbers))
+        made = plan.run(device, self.units, named)
         return tuple(made.get(f"d{item.name}") for item in items)
 
     def _named(self, arrays: Sequence[Any]) -> dict[str, Any]:
         return {i.name: a for i, a in zip(self.signature.inputs, arrays, strict=True)}
+
+
+def _described(arrays: Sequence[Any]) -> Described:
+    return tuple([(a.shape, a.dtype) for a in arrays])
+
+
+def _key(numbers: Mapping[str, Any]) -> tuple:
+    """Numbers as a key of plans, which tells 2 from 2.0, and 0.0 from -0.0."""
+    return tuple([(n, v, type(v), v or repr(v)) for n, v in numbers.items()])
 
 
 def _numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:

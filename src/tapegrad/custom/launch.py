@@ -174,54 +174,87 @@ class Launch(Launching):
     ) -> dict[str, Any]:
         """Launch it on contiguous arrays, by name; returns the results by theirs, for which
         ``new(name, shape, dtype, zero)`` has made arrays."""
+        return self.planned(dtype, sizes, numbers).run(device, units, arrays, new)
+
+    def planned(self, dtype: Any, sizes: Sizes, numbers: Mapping[str, Any]) -> Planned:
+        """The launch for a dtype, sizes and numbers. Raises TypeError and ValueError where its grid
+        or a number cannot be."""
         name = self.function.name
         known = {**counts(sizes), **numbers, "itemsize": 0 if dtype is None else dtype.itemsize}
-        shapes = {item.name: self.signature.shape(item, sizes) for item in self.results}
-        arguments: list[Any] = []
+        shapes = [self.signature.shape(item, sizes) for item in self.results]
+        extents: list[int] = []
         starts = True
         if self.function.is_kernel:
-            elements = math.prod(next(iter(shapes.values())))
-            extents, shared = self.grid.of(name, known, elements)
-            starts = 0 not in extents[:3]
-            arguments = [*extents, shared]
+            grid, shared = self.grid.of(name, known, math.prod(shapes[0]))
+            starts, extents = 0 not in grid[:3], [*grid, shared]
+        results = [
+            (item.name, shape, actual(item.dtype, dtype), item.zero or not starts)
+            for item, shape in zip(self.results, shapes, strict=True)
+        ]
+        given: list[tuple[str | None, Any]] = [
+            (p.name, None) if p.pointer else (None, _number(name, p, known[p.name]))
+            for p in self.arguments
+            if starts
+        ]
+        element = str(dtype) if self.function.template else None
+        return Planned(name, element, results, given, extents, starts)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One launch, but for its arrays. results: name, shape, dtype and whether zeros come first.
+    given: the arguments in order, each an array's name or a number. starts: whether there is a
+    block."""
+
+    name: str
+    element: str | None
+    results: list[tuple[str, tuple[int, ...], Any, bool]]
+    given: list[tuple[str | None, Any]]
+    extents: list[int]
+    starts: bool
+
+    def run(
+        self,
+        device: Device,
+        units: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        new: Callable | None = None,
+    ) -> dict[str, Any]:
+        """See ``Launch.__call__``."""
         made: dict[str, Any] = {}
-        watched: dict[str, Result] = {}
-        for item in self.results:
-            of, zero = actual(item.dtype, dtype), item.zero or not starts
-            if new is None and device.type == "emulated" and starts:
-                watched[item.name] = memory = Result.take(shapes[item.name], of, zero)
-                made[item.name] = memory.array
+        watched: list[tuple[str, Result]] = []
+        for name, shape, of, zero in self.results:
+            if new is None and device.type == "emulated" and self.starts:
+                memory = Result.take(shape, of, zero)
+                watched.append((name, memory))
+                made[name] = memory.array
             elif new is None:
-                made[item.name] = device.ops["zeros" if zero else "empty"](shapes[item.name], of)
+                made[name] = device.ops["zeros" if zero else "empty"](shape, of)
             else:
-                made[item.name] = new(item.name, shapes[item.name], of, zero)
-        if starts:
-            values = {**known, **arrays, **made}
-            given = [
-                values[p.name] if p.pointer else _number(name, p, values[p.name])
-                for p in self.arguments
-            ]
-            element = None if not self.function.template else str(dtype)
+                made[name] = new(name, shape, of, zero)
+        if self.starts:
+            values = {**arrays, **made}
+            given = [number if name is None else values[name] for name, number in self.given]
             try:
-                launch(device, name, element, *given, *arguments, among=units)
+                launch(device, self.name, self.element, *given, *self.extents, among=units)
             except KernelError as error:
                 error.args = (self._with_names(str(error)),)
                 raise
-        for result, memory in watched.items():
-            made[result], written = memory.finish()
+        for name, memory in watched:
+            made[name], written = memory.finish()
             if written:
                 raise AccessError(
-                    f"[{name}] the memory {written} {result} was written, which has shape "
-                    f"{shapes[result]}: tg.kernel.check says where"
+                    f"[{self.name}] the memory {written} {name} was written, which has shape "
+                    f"{memory.array.shape}: tg.kernel.check says where"
                 )
         return made
 
     def _with_names(self, message: str) -> str:
         """What the checks call "argument 2", by its name."""
-        names = [p.name for p in self.arguments]
+        names = [name for name, _ in self.given]
         return re.sub(
             r"\bargument (\d+)\b",
-            lambda m: names[int(m[1])] if int(m[1]) < len(names) else m[0],
+            lambda m: (int(m[1]) < len(names) and names[int(m[1])]) or m[0],
             message,
         )
 
