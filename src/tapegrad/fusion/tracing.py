@@ -26,15 +26,16 @@ def _mean(x: Any, *, axis: Any, keepdims: bool) -> Any:
 
 
 def _root_of_squares(x: Any, axis: Any, keepdims: bool) -> Any:
-    """The square root of the sum of squares: of floats in float64, where squares do not overflow; of
-    float64, of the quotients by the largest. (Bodies scale by what they see.)"""
+    """The square root of the sum of squares: of floats in float64, where squares do not overflow;
+    of float64, of the quotients by the largest. (Bodies scale by what they see.)"""
     if x.dtype != np.float64:
         wide = x.astype(np.float64)
         return applied("sqrt", reduced("sum", wide * wide, axis, keepdims)).astype(x.dtype)
     largest = reduced("max", applied("absolute", x), axis, True)
     usual = (largest > 0) & applied("isfinite", largest)
     scale = applied("where", usual, largest, 1.0)
-    root = applied("sqrt", reduced("sum", (x / scale) * (x / scale), axis, True)) * scale
+    x = x / scale
+    root = applied("multiply", applied("sqrt", reduced("sum", x * x, axis, True)), scale)
     return root if keepdims else root.squeeze(axis)
 
 
