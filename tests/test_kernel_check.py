@@ -148,7 +148,7 @@ def test_an_expression_is_checked():
 BROKEN_FUSED = {
     "a wrong bound": ("at < ", "at <= ", "accesses", "out of bounds"),
     "a wrong value": ("exp(", "1.001f * exp(", "values", r"elementwise .* y .*should be"),
-    "a race": ("int64_t(blockIdx.x) * blockDim.x + ", "", "accesses", "race on byte"),
+    "a race": ("block * blockDim.x + ", "", "accesses", "race on byte"),
     "half of it": ("size0; at +=", "size0 / 2; at +=", "values", "is nan, and should be"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tapegrad.core.devices import Device
@@ -47,6 +48,13 @@ class Computation:
         found_runners = runners(device, self.kernels)
         self.runs = found_runners is not None
         self.runners: Sequence[Runner] = found_runners or ()
+        # Whether what one kernel makes is all there is, in order.
+        self._is_all = len(self.kernels) == 1 and self.steps == self.kernels[0].results
+        self._given = [self._places(kernel) for kernel in self.kernels]
+
+    def _places(self, kernel: Kernel) -> list[int]:
+        """Where the kernel's inputs are among all."""
+        return [next(i for i, t in enumerate(self._inputs) if t is x) for x in kernel.inputs]
 
     def _pin(self) -> None:
         """Numbers that no kernel is told are those of this call."""
@@ -77,6 +85,9 @@ class Computation:
     ) -> Sequence[Any]:
         """numbers: those that the trace has left open; into: the arrays, by the indices of steps,
         that are to be changed; run: what runs the one kernel, if another than usual does."""
+        if self._is_all and not into:
+            run = run or partial(self.runners[0].alone, values=numbers)
+            return run([arrays[i] for i in self._given[0]])
         known = {id(step): a for step, a in zip(self._inputs, arrays, strict=True)}
         targets = {id(self.steps[i]): a for i, a in (into or {}).items()}
         copies = {
@@ -85,17 +96,14 @@ class Computation:
             if step.op in (NUMBER, INPUT)
         }
         if run is not None:
-            (kernel,) = self.kernels
-            found = run([known[id(t)] for t in kernel.inputs])
-            known.update((id(s), a) for s, a in zip(kernel.results, found, strict=True))
+            found = run([arrays[i] for i in self._given[0]])
+            known.update((id(s), a) for s, a in zip(self.kernels[0].results, found, strict=True))
         else:
             for runner in self.runners:
                 runner(known, numbers, targets)
         for step in self.behind:
             known[id(step)] = replay(self._device, step, known)
-        made = [
-            copies[i] if i in copies else known[id(step)] for i, step in enumerate(self.steps)
-        ]
+        made = [copies[i] if i in copies else known[id(step)] for i, step in enumerate(self.steps)]
         for i in self._again:
             made[i] = made[i].copy()
         for i, target in (into or {}).items():

@@ -84,7 +84,7 @@ class _LoopWriter(Writer):
                 "inline void one(void* const* arrays, const double* numbers, int64_t begin,",
                 "                int64_t end) {",
                 "    const int64_t* const sizes = static_cast<const int64_t*>(arrays[0]);",
-                # (Variables, as what is written could be a place among the numbers for all g++ knows.)
+                # (Variables: for all g++ knows, what is written could lie among the numbers.)
                 *(f"    const double number{i} = numbers[{i}];" for i in range(len(self.numbers))),
                 *self.lines,
                 "}",

@@ -20,6 +20,7 @@ from .arguments import PLACE, rebuilt
 from .axes import Axis, Step, Unfusable, unite
 from .computation import Computation
 from .numbers import Conditions, Values
+from .plan import REDUCTIONS, VIEW
 from .traced import Traced
 from .tracing import TracingDevice
 
@@ -65,7 +66,7 @@ class Plan:
         steps = [*(inputs[i].step for i in self.changed), *(x.step for x in results)]
         self.forward = self._computation(steps, before, dict(enumerate(self.changed)))
         self.fits = conditions.compiled()
-        if unfused := [s for s in self.forward.behind if s.op not in ("sum", "view")]:
+        if unfused := [s for s in self.forward.behind if s.op not in (*REDUCTIONS, VIEW)]:
             raise self._refusal(
                 Unfusable(f"'{unfused[0].op}' behind a sum over other dimensions than the last")
             )

@@ -20,9 +20,10 @@ from .loops import write_loop
 from .numbers import Values, evaluator, is_open, text_of
 from .plan import Kernel
 
-# Runs kernels of one text: from the arrays of steps, by id, to which it adds the results; the
-# numbers that a trace has left open; and the arrays that results may be written to.
-Runner = Callable[[dict[int, Any], Values, Mapping[int, Any]], None]
+# Runs kernels of one text: of the arrays of steps, by their ids, to which it adds the results; the
+# numbers that the trace has left open; and the arrays that results may be written to. Where it has
+# one kernel, ``alone`` makes a list of its results from a list of its inputs, and these numbers.
+Runner = Any
 
 
 def runners(device: Device, kernels: Sequence[Kernel]) -> list[Runner] | None:
@@ -59,12 +60,12 @@ class _Results:
     """The arrays that the results of a kernel are written to."""
 
     def __init__(self, kernel: Kernel, empty: Callable):
-        self._made = [(id(r), r.shape, r.dtype) for r in kernel.results]
+        self.made = [(id(r), r.shape, r.dtype) for r in kernel.results]
         self._changed, self._empty = kernel.changed, empty
 
     def __call__(self, known: dict[int, Any], targets: Mapping[int, Any]) -> list:
         results = []
-        for step, shape, dtype in self._made:
+        for step, shape, dtype in self.made:
             array = targets.get(step) if step in self._changed else None
             if array is None or not array.flags.c_contiguous:
                 array = self._empty(shape, dtype)
@@ -97,10 +98,19 @@ class _Loops:
             arrays.append(sizes)
             arrays += [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in given]
             arrays += results(known, targets)
+        self._run(tuple(arrays), values)
+
+    def alone(self, arrays: Sequence[Any], values: Values) -> list:
+        results = [np.empty(shape, dtype) for _, shape, dtype in self._results[0].made]
+        given = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in arrays]
+        self._run((self._table, self._sizes[0], *given, *results), values)
+        return results
+
+    def _run(self, arrays: tuple, values: Values) -> None:
         numbers = self._fixed
         if numbers is None:
             numbers = np.array(self._told(values), np.float64)
-        native.compiled.run_loop(self._address, tuple(arrays), numbers, self._units, self._each)
+        native.compiled.run_loop(self._address, arrays, numbers, self._units, self._each)
 
 
 _units: dict[tuple[str, str], Any] = {}  # by text and type of device
@@ -121,12 +131,18 @@ class Launched:
         self.source, self._among = _source(written.text, device)
         self._shape = [written.blocks, 1, 1, THREADS, 1, 1, 0]
         self._told = _told(written.numbers)
-        self._results = _Results(kernel, device.ops["empty"])
+        self._empty = device.ops["empty"]
+        self._results = _Results(kernel, self._empty)
         self._contiguous = device.ops["ascontiguousarray"]
 
     def __call__(self, known: dict[int, Any], values: Values, targets: Mapping[int, Any]) -> None:
         given = [self._contiguous(known[id(t)]) for t in self.kernel.inputs]
         self.launch(given, self._results(known, targets), self._among, values)
+
+    def alone(self, arrays: Sequence[Any], values: Values) -> list:
+        results = [self._empty(shape, dtype) for _, shape, dtype in self._results.made]
+        self.launch([self._contiguous(a) for a in arrays], results, self._among, values)
+        return results
 
     def launch(
         self, arrays: Sequence[Any], results: Sequence[Any], among: Any, values: Values = ()

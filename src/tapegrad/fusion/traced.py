@@ -310,8 +310,10 @@ _PRODUCTS: dict[float, Callable] = {
 def reduced(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
     """The sum, or the largest or smallest, over some dimensions."""
     x = constant(x)
-    if name == "sum" and is_low_precision(x.dtype):
+    if is_low_precision(x.dtype):
         return reduced(name, x.astype(np.float32), axis, keepdims).astype(x.dtype)
+    if name != "sum" and x.itemsize < 4:  # threads exchange words of four bytes
+        return reduced(name, x.astype(np.int32), axis, keepdims).astype(x.dtype)
     if axis is None:
         axis = tuple(range(x.ndim))
     gone = {i % x.ndim for i in ((axis,) if isinstance(axis, int) else axis)} if x.ndim else set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import Device, Namespace, bodies, load_primitive
+from tapegrad.core.dtypes import is_low_precision
 
 from .axes import Unfusable
 from .numbers import is_open
@@ -23,12 +25,37 @@ def _mean(x: Any, *, axis: Any, keepdims: bool) -> Any:
     return x.mean(axis=axis, keepdims=keepdims)
 
 
+def _root_of_squares(x: Any, axis: Any, keepdims: bool) -> Any:
+    """The square root of the sum of squares: of floats in float64, where squares do not overflow;
+    of float64, of the quotients by the largest. (Bodies scale by what they see.)"""
+    if x.dtype != np.float64:
+        wide = x.astype(np.float64)
+        return applied("sqrt", reduced("sum", wide * wide, axis, keepdims)).astype(x.dtype)
+    largest = reduced("max", applied("absolute", x), axis, True)
+    usual = (largest > 0) & applied("isfinite", largest)
+    scale = applied("where", usual, largest, 1.0)
+    x = x / scale
+    root = applied("multiply", applied("sqrt", reduced("sum", x * x, axis, True)), scale)
+    return root if keepdims else root.squeeze(axis)
+
+
 def _vector_norm(x: Any, *, order: float, axis: Any, keepdims: bool) -> Any:
-    """In float64, where squares of floats do not overflow. (Bodies scale by what they see.)"""
-    if order != 2.0 or x.dtype == np.float64:
-        raise Unfusable(f"vector_norm of order {order} in {x.dtype}")
-    wide = x.astype(np.float64)
-    return applied("sqrt", reduced("sum", wide * wide, axis, keepdims)).astype(x.dtype)
+    if order != 2.0:
+        raise Unfusable(f"vector_norm of order {order}")
+    return _root_of_squares(x, axis, keepdims)
+
+
+def _std(x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
+    kind, x = x.dtype, x.astype(np.float32) if is_low_precision(x.dtype) else x
+    root = _root_of_squares(x - x.mean(axis=axis, keepdims=True), axis, keepdims)
+    freedom = max(math.prod(x.shape[i] for i in axis) - correction, 0)
+    return (root / x.dtype.type(math.sqrt(freedom))).astype(kind)
+
+
+def _array(x: Any, dtype: Any = None) -> Any:
+    if not isinstance(x, Traced):
+        raise Unfusable("a tensor that is no argument: make it one, or a number")
+    return x.copy()
 
 
 def _asarray(x: Any, dtype: Any = None) -> Any:
@@ -50,6 +77,11 @@ _PRIMITIVES: dict[str, Callable] = {
     "clip": lambda x, *, low, high: clipped(x, low, high).astype(x.dtype),
     "erf": partial(applied, "erf"),
     "vector_norm": _vector_norm,
+    "std": _std,
+    # Of indices that are None, ... and whole slices.
+    "getitem_backward": lambda g, *, index, shape: reshaped(g, shape),
+    "add_at": lambda x, index, values: x.change(x + reshaped(values, x.shape)),
+    "array": _array,
     "zeros": lambda shape, dtype: full(shape, 0, dtype),
     "ones": lambda shape, dtype: full(shape, 1, dtype),
     "full": full,
