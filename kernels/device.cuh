@@ -7,18 +7,18 @@
 // first, then inputs, sizes, scalars, and the stream last.
 #pragma once
 
+#ifdef __CUDACC_RTC__
+#include "nvrtc.h"
+#else
 #include <string.h>
 
 #include <cstdint>
 #include <type_traits>
 
 #include "launch.h"
+#endif
 
 #ifdef __CUDACC__
-
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
 
 // Lets `typename Same<float[8][4]>::type tile` declare an array from a single macro argument.
 template <class T>
@@ -31,6 +31,12 @@ struct Same {
 #define DYNAMIC_SHARED(name, ...)                                           \
     extern __shared__ __align__(16) unsigned char dynamic_shared_bytes[];   \
     __VA_ARGS__* name = reinterpret_cast<__VA_ARGS__*>(dynamic_shared_bytes)
+
+#ifndef __CUDACC_RTC__
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
 
 // Checked launch: a refusal names the kernel and its shape. More than 48 KB of dynamic shared memory
 // has to be asked for kernel by kernel, which is done here so that launchers need not know.
@@ -60,6 +66,8 @@ void launch_kernel(const char* name, void (*kernel)(Parameters...), Extent grid,
 }
 
 #define LAUNCH_AS launch_kernel
+
+#endif
 
 template <class T>
 __device__ inline uint4 load_128_bits(const T* source) {

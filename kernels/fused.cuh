@@ -2,7 +2,9 @@
 // element by a thread; sums and extremes are those of reduce.cuh.
 #pragma once
 
+#ifndef __CUDACC_RTC__
 #include <limits>
+#endif
 
 #include "function.h"
 #include "reduce.cuh"

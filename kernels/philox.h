@@ -2,7 +2,9 @@
 // SC 2011), which mixes a counter of four words under a key of two; and what the key of the next is.
 #pragma once
 
+#ifndef __CUDACC_RTC__
 #include <cstdint>
+#endif
 
 #include "function.h"
 

@@ -21,6 +21,7 @@ from typing import Any
 import cupy_surface
 import numpy as np
 import strict_cuda
+import strict_nvrtc
 from strict_cuda import current
 from strict_ndarray import (
     FUNCTIONS,
@@ -197,6 +198,7 @@ def _build() -> types.ModuleType:
         "cupy", ndarray=ndarray, array=array, asarray=asarray, empty=empty, empty_like=empty_like,
         asnumpy=asnumpy, where=where, is_available=lambda: True,
         get_default_memory_pool=lambda: strict_cuda.pools[current.device],
+        RawModule=strict_nvrtc.RawModule,
     )  # fmt: skip
     for prefix in cupy_surface.MODULES[1:]:
         parent = result
@@ -226,6 +228,8 @@ def _build() -> types.ModuleType:
              "get_elapsed_time", "set_allocator")  # fmt: skip
     result.cuda = _namespace(  # type: ignore[attr-defined]
         "cupy.cuda", runtime=runtime, memory=memory, is_available=lambda: True,
+        compiler=_namespace("cupy.cuda.compiler", CompileException=strict_nvrtc.CompileException),
+        driver=_namespace("cupy.cuda.driver", CUDADriverError=strict_nvrtc.CUDADriverError),
         **{name: getattr(strict_cuda, name) for name in names},
     )  # fmt: skip
     return result

@@ -1,5 +1,6 @@
 """Compiles a source and what launches its functions, and loads it: for the emulated device by the
-C++ compiler, for GPUs by nvcc. What was compiled is kept in the user's cache, by content.
+C++ compiler, for GPUs by nvcc, or by NVRTC where there is no nvcc. What compilers made is kept in
+the user's cache, by content.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tapegrad import _build
+from tapegrad.core.devices import KernelsMissing
 from tapegrad.core.kernels import KernelError, library
 
+from . import nvrtc
 from .source import Function, Source
 
 # Grid, block and bytes of shared memory, as a launcher that is written here takes them.
@@ -36,7 +39,7 @@ class Unit:
         self._lock = threading.Lock()
 
     def __getitem__(self, key: tuple[str, Any]) -> Callable:
-        home = library(self.device_type)
+        home = self._home()
         checked = hasattr(home, "watch") if self.checked is None else self.checked
         name, dtype = key
         found = self._known.get((name, dtype, checked))
@@ -46,8 +49,24 @@ class Unit:
                 self._known[name, dtype, checked] = found
         return found
 
+    def _home(self) -> Any:
+        """The extension that loads what is compiled; None where CuPy does, as there is neither
+        that nor nvcc."""
+        try:
+            return library(self.device_type)
+        except KernelsMissing:
+            if self.device_type != "cuda" or _build.find_nvcc() is not None:
+                raise
+            return None
+
     def _compile(self, home: Any, name: str, dtype: str | None, checked: bool) -> Callable:
-        text = unit_text(self.source, self.source.function(name), dtype)
+        function = self.source.function(name)
+        text = unit_text(self.source, function, dtype)
+        if home is None:
+            try:
+                return nvrtc.launcher(text, function, _element(dtype), self.source.folder)
+            except nvrtc.Refused as error:
+                raise CompileError(f"[{name}] does not compile\n{self._said(str(error))}") from None
         emulates = hasattr(home, "set_schedule")  # as does what stands in for a GPU in tests
         try:
             path = compiled(
@@ -76,7 +95,7 @@ def unit_text(source: Source, function: Function, dtype: str | None) -> str:
     """The file that is compiled: the vocabulary, the source as it is, what launches one of its
     functions, and the list of that."""
     given = ", ".join(p.name for p in function.parameters)
-    element = f"<{_C_TYPES[dtype]}>" if dtype else ""
+    element = _element(dtype)
     launcher = f"{function.name}{element}"
     generated = []
     if function.is_kernel:
@@ -102,12 +121,18 @@ def unit_text(source: Source, function: Function, dtype: str | None) -> str:
             '#include "row.cuh"',
             f'#line {source.line} "{file}"',
             source.text,
+            "#ifndef __CUDACC_RTC__",
             f'#line 1 "<the launcher of {function.name}>"',
             *generated,
             '#include "unit.h"',
+            "#endif",
             "",
         ]
     )
+
+
+def _element(dtype: str | None) -> str:
+    return f"<{_C_TYPES[dtype]}>" if dtype else ""
 
 
 def compiled(text: str, name: str, device_type: str, folder: str, checked: bool) -> Path:
