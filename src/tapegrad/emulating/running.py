@@ -106,8 +106,8 @@ def compile_program(
 ) -> Program:
     """Compile a ``.cu`` file with a ``main``; what was compiled before comes from the cache.
 
-    folders, defines: as the compiler's ``-I`` and ``-D``; standard: of C++. Raises KernelError with the
-    compiler's message, in which files and lines are the program's own.
+    folders, defines: as the compiler's ``-I`` and ``-D``; standard: of C++. Raises KernelError with
+    the compiler's message, in which files and lines are the program's own.
     """
     if not file.is_file():
         raise FileNotFoundError(f"no file {str(file)!r}")
@@ -116,7 +116,9 @@ def compile_program(
     try:
         plan = _build.plan_program(rewritten(file, folders), options, checked=checked)
         executable = _build.cached(plan)
-        executable = executable or _build.build(plan, _build.cached_path(plan), _build.objects_folder())
+        executable = executable or _build.build(
+            plan, _build.cached_path(plan), _build.objects_folder()
+        )
     except _build.CompilerError as error:
         raise KernelError(f"{file} does not compile\n{error.output}") from None
     except _build.BuildError as error:

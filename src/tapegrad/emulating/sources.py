@@ -1,4 +1,4 @@
-"""The files of a program, rewritten into the cache: its own, and those of its own that they include."""
+"""The files of a program, rewritten into the cache: its own, and those that they include."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _INCLUDE = re.compile(r'^([ \t]*#[ \t]*include[ \t]*)(?:"([^"\n]+)"|<([^>\n]+)>)
 
 
 def rewritten(file: Path, folders: Sequence[Path]) -> Path:
-    """The file in C++, with what it includes from its own folder or ``folders``; what it includes from
-    elsewhere is left to the compiler. Raises FileNotFoundError."""
+    """The file in C++, with what it includes from its own folder or ``folders``; what it includes
+    from elsewhere is left to the compiler. Raises FileNotFoundError."""
     return _Rewriter(folders).file(file.resolve())
 
 
