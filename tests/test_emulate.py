@@ -179,6 +179,7 @@ def test_an_endless_loop_is_interrupted(failures: Program) -> None:
     assert time.monotonic() - start < 0.5 + 1.0  # on a machine that has more to do
     assert outcome.status == 128 + 2
     assert "interrupted in block (0, 0, 0), thread" in outcome.reports[0]
+    assert outcome.reports[1] == "did not end within 0.5 s"
 
 
 def test_early_returns_before_a_barrier_are_as_on_gpus(tmp_path: Path) -> None:
