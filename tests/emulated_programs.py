@@ -1,8 +1,8 @@
 """Small CUDA programs in pairs, one right and one with a bug, in the manner of collections by which
 checkers are judged: graphs in compressed rows, reductions, scans, worklists, locks, tiles.
 
-``<?right?:wrong?>`` in a kernel is what the two have; ``T`` is the type of its data. All kernels of the
-table are one program, which takes the name of one and runs it once.
+``<?right?:wrong?>`` in a kernel is what the two have; ``T`` is the type of its data. All kernels of
+the table are one program, which takes the name of one and runs it once.
 """
 
 from __future__ import annotations
@@ -49,27 +49,68 @@ BOUNDS, RACE, UNWRITTEN = "out of bounds", "race on", "nothing wrote"
 CASES = [
     # ---- a vertex for each thread ----
     Case("pull", BOUNDS, f"{GUARD} T s = 0; {NEIGHBOURS} s += b[columns[j]]; a[i] = s;"),
-    Case("pull_past_row", BOUNDS, f"{VERTEX} T s = 0; for (int j = rows[i]; j <?<?:<=?> rows[i + 1]; ++j)"
-         " s += b[columns[j]]; a[i] = s;", "double"),
-    Case("pull_last", BOUNDS, f"{VERTEX} <?if (rows[i] < rows[i + 1])?:?> a[i] = b[columns[rows[i + 1] - 1]];",
-         "short"),
-    Case("push", RACE, f"{VERTEX} {NEIGHBOURS} <?atomicMin(&a[columns[j]], b[i]);?:"
-         "a[columns[j]] = min(a[columns[j]], b[i]);?>", "float"),
-    Case("push_add", RACE, f"{STRIDE} {NEIGHBOURS} <?atomicAdd(&a[columns[j]], b[i])?:a[columns[j]] += b[i]?>;",
-         "double"),
-    Case("count_edges", RACE, f"{STRIDE} {NEIGHBOURS} if (i < columns[j]) <?atomicAdd(a, T(1))?:a[0]++?>;",
-         "char"),
-    Case("count_vertices", RACE, f"{VERTEX} {NEIGHBOURS} if (i < columns[j]) {{ "
-         "<?atomicAdd(a, T(1))?:a[0]++?>; break; }", "long long"),
-    Case("largest", RACE, f"{STRIDE} {NEIGHBOURS} <?atomicMax(a, b[columns[j]])?:"
-         "a[0] = max(a[0], b[columns[j]])?>;", "short"),
+    Case(
+        "pull_past_row",
+        BOUNDS,
+        f"{VERTEX} T s = 0; for (int j = rows[i]; j <?<?:<=?> rows[i + 1]; ++j)"
+        " s += b[columns[j]]; a[i] = s;",
+        "double",
+    ),
+    Case(
+        "pull_last",
+        BOUNDS,
+        f"{VERTEX} <?if (rows[i] < rows[i + 1])?:?> a[i] = b[columns[rows[i + 1] - 1]];",
+        "short",
+    ),
+    Case(
+        "push",
+        RACE,
+        f"{VERTEX} {NEIGHBOURS} <?atomicMin(&a[columns[j]], b[i]);?:"
+        "a[columns[j]] = min(a[columns[j]], b[i]);?>",
+        "float",
+    ),
+    Case(
+        "push_add",
+        RACE,
+        f"{STRIDE} {NEIGHBOURS} <?atomicAdd(&a[columns[j]], b[i])?:a[columns[j]] += b[i]?>;",
+        "double",
+    ),
+    Case(
+        "count_edges",
+        RACE,
+        f"{STRIDE} {NEIGHBOURS} if (i < columns[j]) <?atomicAdd(a, T(1))?:a[0]++?>;",
+        "char",
+    ),
+    Case(
+        "count_vertices",
+        RACE,
+        f"{VERTEX} {NEIGHBOURS} if (i < columns[j]) {{ <?atomicAdd(a, T(1))?:a[0]++?>; break; }}",
+        "long long",
+    ),
+    Case(
+        "largest",
+        RACE,
+        f"{STRIDE} {NEIGHBOURS} <?atomicMax(a, b[columns[j]])?:a[0] = max(a[0], b[columns[j]])?>;",
+        "short",
+    ),
     Case("guarded_largest", RACE, f"{STRIDE} <??:if (a[0] < b[i])?> atomicMax(a, b[i]);"),
-    Case("worklist", RACE, f"{VERTEX} {NEIGHBOURS} if (i < columns[j]) {{ "
-         "T at = <?atomicAdd(b, 1)?:b[0]++?>; a[at] = j; }"),
-    Case("path_halving", RACE, f"{VERTEX} int v = i; int up = <?atomicOr(&a[v], 0)?:a[v]?>;"
-         " while (v > up) { v = up; up = <?atomicOr(&a[v], 0)?:a[v]?>; }"
-         " <?atomicExch(&a[i], v)?:a[i] = v?>;"),
-    Case("union_find", RACE, f"""{VERTEX}
+    Case(
+        "worklist",
+        RACE,
+        f"{VERTEX} {NEIGHBOURS} if (i < columns[j]) {{ "
+        "T at = <?atomicAdd(b, 1)?:b[0]++?>; a[at] = j; }",
+    ),
+    Case(
+        "path_halving",
+        RACE,
+        f"{VERTEX} int v = i; int up = <?atomicOr(&a[v], 0)?:a[v]?>;"
+        " while (v > up) { v = up; up = <?atomicOr(&a[v], 0)?:a[v]?>; }"
+        " <?atomicExch(&a[i], v)?:a[i] = v?>;",
+    ),
+    Case(
+        "union_find",
+        RACE,
+        f"""{VERTEX}
       {NEIGHBOURS} {{
         int u = i, v = columns[j];
         while (u != v && v != 0) {{
@@ -78,29 +119,49 @@ CASES = [
           if (old == 0) break;
           u = old;
         }}
-      }}"""),
+      }}""",
+    ),
     Case("changed_flag", RACE, f"{VERTEX} if (b[i] > 0) <?atomicExch(a, 1)?:a[0] = 1?>;"),
-    Case("relax", RACE, f"""{VERTEX}
+    Case(
+        "relax",
+        RACE,
+        f"""{VERTEX}
       const T own = <?atomicAdd(&b[i], 0)?:b[i]?>;
       {NEIGHBOURS} <?atomicMin(&b[columns[j]], own + 1)?:
-        if (b[columns[j]] > own + 1) b[columns[j]] = own + 1?>;""", "long long"),
+        if (b[columns[j]] > own + 1) b[columns[j]] = own + 1?>;""",
+        "long long",
+    ),
     Case("next_to_last", BOUNDS, f"{STRIDE} a[i] = b[<?i?:i + 4 * n?>];"),
     # ---- a vertex for each warp or block ----
-    Case("warp_pull", RACE, """int lane = threadIdx.x % 32;
-      for (int i = (threadIdx.x + blockIdx.x * blockDim.x) / 32; i < n; i += gridDim.x * blockDim.x / 32) {
+    Case(
+        "warp_pull",
+        RACE,
+        """int lane = threadIdx.x % 32;
+      const int first = (threadIdx.x + blockIdx.x * blockDim.x) / 32;
+      for (int i = first; i < n; i += gridDim.x * blockDim.x / 32) {
         T s = 0;
         for (int j = rows[i] + lane; j < rows[i + 1]; j += 32) s += b[columns[j]];
         for (int d = 16; d > 0; d /= 2) s += __shfl_down_sync(~0u, s, d);
         <?if (lane == 0) a[i] = s;?:a[i] = s + lane;?>
-      }""", "float"),
-    Case("warp_count", RACE, """int lane = threadIdx.x % 32;
-      for (int i = (threadIdx.x + blockIdx.x * blockDim.x) / 32; i < n; i += gridDim.x * blockDim.x / 32) {
+      }""",
+        "float",
+    ),
+    Case(
+        "warp_count",
+        RACE,
+        """int lane = threadIdx.x % 32;
+      const int first = (threadIdx.x + blockIdx.x * blockDim.x) / 32;
+      for (int i = first; i < n; i += gridDim.x * blockDim.x / 32) {
         T s = 0;
         for (int j = rows[i] + lane; __any_sync(~0u, j < rows[i + 1]); j += 32)
           s += __popc(__ballot_sync(~0u, j < rows[i + 1] && columns[j] > i));
         if (lane == 0) <?atomicAdd(a, s)?:a[0] += s?>;
-      }"""),
-    Case("block_sum", RACE, """__shared__ T part[64];
+      }""",
+    ),
+    Case(
+        "block_sum",
+        RACE,
+        """__shared__ T part[64];
       for (int i = blockIdx.x; i < n; i += gridDim.x) {
         T s = 0;
         for (int j = rows[i] + threadIdx.x; j < rows[i + 1]; j += blockDim.x) s += b[columns[j]];
@@ -112,14 +173,23 @@ CASES = [
         }
         if (threadIdx.x == 0) a[i] = part[0];
         __syncthreads();
-      }""", "double"),
-    Case("block_count", RACE, """for (int i = blockIdx.x; i < n; i += gridDim.x) {
+      }""",
+        "double",
+    ),
+    Case(
+        "block_count",
+        RACE,
+        """for (int i = blockIdx.x; i < n; i += gridDim.x) {
         T s = 0;
         for (int j = rows[i] + threadIdx.x; __syncthreads_or(j < rows[i + 1]); j += blockDim.x)
           s += __syncthreads_count(j < rows[i + 1] && columns[j] > i);
         if (threadIdx.x == 0) <?atomicAdd(a, s)?:a[0] += s?>;
-      }"""),
-    Case("carry_reused", RACE, """__shared__ T carry[2];
+      }""",
+    ),
+    Case(
+        "carry_reused",
+        RACE,
+        """__shared__ T carry[2];
       for (int i = blockIdx.x; i < n; i += gridDim.x) {
         T s = threadIdx.x;
         for (int d = 1; d < 32; d *= 2) s += __shfl_xor_sync(~0u, s, d);
@@ -127,28 +197,46 @@ CASES = [
         __syncthreads();
         if (threadIdx.x == 0) a[i] = carry[0] + carry[1];
         <?__syncthreads();?:?>
-      }""", "float"),
+      }""",
+        "float",
+    ),
     # ---- shared memory ----
-    Case("histogram", RACE, """__shared__ int bins[8];
+    Case(
+        "histogram",
+        RACE,
+        """__shared__ int bins[8];
       if (threadIdx.x < 8) bins[threadIdx.x] = 0;
       __syncthreads();
       for (int i = threadIdx.x; i < n; i += blockDim.x) atomicAdd(&bins[columns[i] % 8], 1);
       <?__syncthreads();?:?>
-      if (threadIdx.x < 8) atomicAdd(&a[threadIdx.x], T(bins[threadIdx.x]));"""),
-    Case("histogram_plain", RACE, """__shared__ int bins[8];
+      if (threadIdx.x < 8) atomicAdd(&a[threadIdx.x], T(bins[threadIdx.x]));""",
+    ),
+    Case(
+        "histogram_plain",
+        RACE,
+        """__shared__ int bins[8];
       if (threadIdx.x < 8) bins[threadIdx.x] = 0;
       __syncthreads();
       for (int i = threadIdx.x; i < n; i += blockDim.x) <?atomicAdd(&bins[columns[i] % 8], 1)?:
         bins[columns[i] % 8]++?>;
       __syncthreads();
-      if (threadIdx.x < 8) atomicAdd(&a[threadIdx.x], T(bins[threadIdx.x]));""", "long long"),
-    Case("bins_not_cleared", UNWRITTEN, """__shared__ unsigned bins[8];
+      if (threadIdx.x < 8) atomicAdd(&a[threadIdx.x], T(bins[threadIdx.x]));""",
+        "long long",
+    ),
+    Case(
+        "bins_not_cleared",
+        UNWRITTEN,
+        """__shared__ unsigned bins[8];
       <?if (threadIdx.x < 8) bins[threadIdx.x] = 0;?:?>
       __syncthreads();
       atomicInc(&bins[threadIdx.x % 8], 1000);
       __syncthreads();
-      if (threadIdx.x < 8) atomicAdd(&a[threadIdx.x], T(bins[threadIdx.x]));"""),
-    Case("scan", RACE, """extern __shared__ T line[];
+      if (threadIdx.x < 8) atomicAdd(&a[threadIdx.x], T(bins[threadIdx.x]));""",
+    ),
+    Case(
+        "scan",
+        RACE,
+        """extern __shared__ T line[];
       int t = threadIdx.x;
       line[t] = b[t];
       __syncthreads();
@@ -158,32 +246,67 @@ CASES = [
         line[t] += before;
         __syncthreads();
       }
-      a[t + blockIdx.x * blockDim.x] = line[t];""", "short", "1, 64, 64 * sizeof(T)"),
-    Case("dynamic_size", BOUNDS, "extern __shared__ T line[]; line[threadIdx.x] = b[threadIdx.x]; __syncthreads();"
-         " a[threadIdx.x] = line[blockDim.x - 1 - threadIdx.x];", "double",
-         "1, 64, <?64 * sizeof(T)?:64?>"),
-    Case("transpose", RACE, """__shared__ T tile[8][9];
+      a[t + blockIdx.x * blockDim.x] = line[t];""",
+        "short",
+        "1, 64, 64 * sizeof(T)",
+    ),
+    Case(
+        "dynamic_size",
+        BOUNDS,
+        "extern __shared__ T line[]; line[threadIdx.x] = b[threadIdx.x]; __syncthreads();"
+        " a[threadIdx.x] = line[blockDim.x - 1 - threadIdx.x];",
+        "double",
+        "1, 64, <?64 * sizeof(T)?:64?>",
+    ),
+    Case(
+        "transpose",
+        RACE,
+        """__shared__ T tile[8][9];
       tile[threadIdx.y][threadIdx.x] = b[threadIdx.y * 8 + threadIdx.x];
       <?__syncthreads();?:?>
-      a[threadIdx.y * 8 + threadIdx.x] = tile[threadIdx.x][threadIdx.y];""", "float", "1, dim3(8, 8)"),
-    Case("tile_corner", BOUNDS, """__shared__ T tile[8][8];
+      a[threadIdx.y * 8 + threadIdx.x] = tile[threadIdx.x][threadIdx.y];""",
+        "float",
+        "1, dim3(8, 8)",
+    ),
+    Case(
+        "tile_corner",
+        BOUNDS,
+        """__shared__ T tile[8][8];
       tile[threadIdx.y][threadIdx.x<??: + 1?>] = b[threadIdx.y * 8 + threadIdx.x];
       __syncthreads();
-      a[threadIdx.y * 8 + threadIdx.x] = tile[threadIdx.y][threadIdx.x];""", "char", "1, dim3(8, 8)"),
-    Case("stencil", RACE, """__shared__ T row[66];
+      a[threadIdx.y * 8 + threadIdx.x] = tile[threadIdx.y][threadIdx.x];""",
+        "char",
+        "1, dim3(8, 8)",
+    ),
+    Case(
+        "stencil",
+        RACE,
+        """__shared__ T row[66];
       int t = threadIdx.x + 1;
       row[t] = b[threadIdx.x];
       if (t == 1) row[0] = 0;
       if (t == blockDim.x) row[t + 1] = 0;
       <?__syncthreads();?:?>
-      a[threadIdx.x] = row[t - 1] + row[t] + row[t + 1];""", "float", "1, 64"),
-    Case("halo_unwritten", UNWRITTEN, """__shared__ T row[66];
+      a[threadIdx.x] = row[t - 1] + row[t] + row[t + 1];""",
+        "float",
+        "1, 64",
+    ),
+    Case(
+        "halo_unwritten",
+        UNWRITTEN,
+        """__shared__ T row[66];
       int t = threadIdx.x + 1;
       row[t] = b[threadIdx.x];
       <?if (t == 1) row[0] = row[65] = 0;?:?>
       __syncthreads();
-      a[threadIdx.x] = row[t - 1] + row[t] + row[t + 1];""", "double", "1, 64"),
-    Case("lanes_in_step", RACE, """__shared__ volatile T part[32];
+      a[threadIdx.x] = row[t - 1] + row[t] + row[t + 1];""",
+        "double",
+        "1, 64",
+    ),
+    Case(
+        "lanes_in_step",
+        RACE,
+        """__shared__ volatile T part[32];
       part[threadIdx.x] = b[threadIdx.x];
       for (int d = 16; d > 0; d /= 2) {
         <?__syncwarp();?:?>
@@ -191,16 +314,37 @@ CASES = [
         <?__syncwarp();?:?>
         part[threadIdx.x] = part[threadIdx.x] + other;
       }
-      if (threadIdx.x == 0) a[blockIdx.x] = part[0];""", "int", "2, 32"),
-    Case("two_barriers", "waits at the barrier", """__shared__ T part[64];
+      if (threadIdx.x == 0) a[blockIdx.x] = part[0];""",
+        "int",
+        "2, 32",
+    ),
+    Case(
+        "two_barriers",
+        "waits at the barrier",
+        """__shared__ T part[64];
       part[threadIdx.x] = threadIdx.x;
       <?__syncthreads();?:if (threadIdx.x < 32) __syncthreads(); else __syncthreads();?>
-      a[threadIdx.x] = part[63 - threadIdx.x];""", "int", "1, 64"),
-    Case("shuffle_in_branch", "different warp operations", """T x = b[threadIdx.x];
+      a[threadIdx.x] = part[63 - threadIdx.x];""",
+        "int",
+        "1, 64",
+    ),
+    Case(
+        "shuffle_in_branch",
+        "different warp operations",
+        """T x = b[threadIdx.x];
       <?x += __shfl_xor_sync(~0u, x, 1);?:if (threadIdx.x < 16) x += __shfl_xor_sync(~0u, x, 1);?>
       __syncwarp();
-      a[threadIdx.x] = x;""", "float", "1, 32"),
-    Case("template_tile", RACE, "sum<T, 64>(a, b);", "long long", "1, 64", """
+      a[threadIdx.x] = x;""",
+        "float",
+        "1, 32",
+    ),
+    Case(
+        "template_tile",
+        RACE,
+        "sum<T, 64>(a, b);",
+        "long long",
+        "1, 64",
+        """
       template <class U, int Size> __device__ void sum(U* a, const U* b) {
         __shared__ U part[Size], total;
         part[threadIdx.x] = b[threadIdx.x];
@@ -209,27 +353,48 @@ CASES = [
         <?atomicAdd(&total, part[threadIdx.x])?:total += part[threadIdx.x]?>;
         __syncthreads();
         if (threadIdx.x == 0) a[0] = total;
-      }"""),
+      }""",
+    ),
     # ---- between blocks ----
-    Case("critical_section", RACE, """if (threadIdx.x == 0) {
+    Case(
+        "critical_section",
+        RACE,
+        """if (threadIdx.x == 0) {
         <?while (atomicCAS(&b[0], 0, 1) != 0) {}  __threadfence();?:?>
         a[0] = a[0] + 1;
         <?__threadfence(); atomicExch(&b[0], 0);?:?>
-      }"""),
-    Case("handed_over", RACE, """if (blockIdx.x == 0 && threadIdx.x == 0) {
+      }""",
+    ),
+    Case(
+        "handed_over",
+        RACE,
+        """if (blockIdx.x == 0 && threadIdx.x == 0) {
         a[1] = 42;
         <?__threadfence(); atomicExch(&b[0], 1);?:b[0] = 1;?>
       }
-      if (blockIdx.x == 1 && threadIdx.x == 0 && <?atomicAdd(&b[0], 0)?:b[0]?> == 1) a[2] = a[1];"""),
-    Case("last_block", RACE, """__shared__ bool last;
+      if (blockIdx.x == 1 && threadIdx.x == 0) {
+        if (<?atomicAdd(&b[0], 0)?:b[0]?> == 1) a[2] = a[1];
+      }""",
+    ),
+    Case(
+        "last_block",
+        RACE,
+        """__shared__ bool last;
       if (threadIdx.x == 0) {
         a[blockIdx.x + 1] = blockIdx.x;
         <?__threadfence();?:?>
         last = atomicAdd(&b[0], 1) == gridDim.x - 1;
       }
       __syncthreads();
-      if (last && threadIdx.x == 0) a[0] = a[1] + a[2];"""),
-    Case("own_atomic", RACE, "add(&a[0], b[threadIdx.x]);", "double", "2, 64", """
+      if (last && threadIdx.x == 0) a[0] = a[1] + a[2];""",
+    ),
+    Case(
+        "own_atomic",
+        RACE,
+        "add(&a[0], b[threadIdx.x]);",
+        "double",
+        "2, 64",
+        """
       __device__ void add(double* at, double x) {
         unsigned long long* bits = (unsigned long long*)at;
         unsigned long long old = *bits, assumed;
@@ -238,11 +403,22 @@ CASES = [
           const unsigned long long sum = __double_as_longlong(x + __longlong_as_double(assumed));
           <?old = atomicCAS(bits, assumed, sum)?:*bits = sum?>;
         } while (assumed != old);
-      }"""),
-    Case("device_variable", RACE, "<?atomicAdd(&counter, 1)?:counter += 1?>;", before="__device__ int counter;"),
+      }""",
+    ),
+    Case(
+        "device_variable",
+        RACE,
+        "<?atomicAdd(&counter, 1)?:counter += 1?>;",
+        before="__device__ int counter;",
+    ),
     Case("scoped_atomic", RACE, f"{STRIDE} <?cuda::atomic_ref<T>(a[0]).fetch_add(1)?:a[0] += 1?>;"),
-    Case("block_overlap", RACE, "a[threadIdx.x + blockIdx.x * <?blockDim.x?:(blockDim.x - 1)?>] = 1;", "char"),
-]  # fmt: off
+    Case(
+        "block_overlap",
+        RACE,
+        "a[threadIdx.x + blockIdx.x * <?blockDim.x?:(blockDim.x - 1)?>] = 1;",
+        "char",
+    ),
+]
 
 _MAIN = """
 template <class T>

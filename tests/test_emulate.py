@@ -1,4 +1,4 @@
-"""``tapegrad emulate``: plain CUDA programs run, and what is wrong in them is reported, nothing else."""
+"""``tapegrad emulate``: plain CUDA programs run; what is wrong is reported, nothing else."""
 
 from __future__ import annotations
 
@@ -94,19 +94,41 @@ def failures(tmp_path_factory):
 @pytest.mark.parametrize(
     ("what", "error", "words"),
     [
-        ("host pointer", "illegal memory access", "out of bounds: memory that is no array .* reads 4 bytes"),
-        ("null", "illegal memory access", "out of bounds: memory that is no array of the launch, at 0x0"),
-        ("freed", "illegal memory access", r"cudaMalloc at failures.cu:\d+, freed at failures.cu:\d+"),
-        ("never written", "no error", "memory that nothing wrote: byte 0 of the memory of cudaMalloc"),
+        (
+            "host pointer",
+            "illegal memory access",
+            "out of bounds: memory that is no array .* reads 4 bytes",
+        ),
+        (
+            "null",
+            "illegal memory access",
+            "out of bounds: memory that is no array of the launch, at 0x0",
+        ),
+        (
+            "freed",
+            "illegal memory access",
+            r"cudaMalloc at failures.cu:\d+, freed at failures.cu:\d+",
+        ),
+        (
+            "never written",
+            "no error",
+            "memory that nothing wrote: byte 0 of the memory of cudaMalloc",
+        ),
         ("misaligned", "misaligned address", "misaligned: byte 4 of .* multiple of 16"),
-        ("assertion", "launch failure", r"block \(0, 0, 0\), thread \(3, 0, 0\): assertion failed at .*: i < 3"),
+        (
+            "assertion",
+            "launch failure",
+            r"block \(0, 0, 0\), thread \(3, 0, 0\): assertion failed at .*: i < 3",
+        ),
         ("trap", "launch failure", r"thread \(0, 0, 0\): __trap"),
         ("lock of one warp", "launch failure", "waits for ever"),
         ("grid sync", "launch failure", "in a launch that is not cooperative"),
         ("kernel in kernel", "launch failure", "kernels that launch others are not emulated"),
     ],
-)  # fmt: off
-def test_what_a_gpu_would_stumble_over(failures: Program, what: str, error: str, words: str) -> None:
+)
+def test_what_a_gpu_would_stumble_over(
+    failures: Program, what: str, error: str, words: str
+) -> None:
     """The report says where, and the API returns the error that a GPU would."""
     printed, outcome = run(failures, what)
     assert error in printed
@@ -157,6 +179,7 @@ def test_an_endless_loop_is_interrupted(failures: Program) -> None:
     assert time.monotonic() - start < 0.5 + 1.0  # on a machine that has more to do
     assert outcome.status == 128 + 2
     assert "interrupted in block (0, 0, 0), thread" in outcome.reports[0]
+    assert outcome.reports[1] == "did not end within 0.5 s"
 
 
 def test_early_returns_before_a_barrier_are_as_on_gpus(tmp_path: Path) -> None:
@@ -174,7 +197,9 @@ def test_early_returns_before_a_barrier_are_as_on_gpus(tmp_path: Path) -> None:
     """
     _, outcome = run(compile_program(written(tmp_path, text)))
     assert "waits at the barrier" in outcome.reports[0]  # the two counts are different barriers
-    right = text.replace(" + __syncthreads_count(1) * 0;\n          else __syncthreads_count(1)", "")
+    right = text.replace(
+        " + __syncthreads_count(1) * 0;\n          else __syncthreads_count(1)", ""
+    )
     _, outcome = run(compile_program(written(tmp_path, right, "right.cu")))
     assert outcome.reports == ()
 
@@ -200,12 +225,18 @@ def test_the_command_tells_what_ran_and_what_is_wrong(tmp_path: Path) -> None:
     """
     path = written(tmp_path, text)
     (tmp_path / "own").mkdir()
-    header = "#pragma once\n__global__ void fill(int* a, int n) {\n  if (threadIdx.x < n) a[threadIdx.x] = n;\n}\n"
+    header = """#pragma once
+        __global__ void fill(int* a, int n) {
+          if (threadIdx.x < n) a[threadIdx.x] = n;
+        }
+    """
     written(tmp_path / "own", header, "kernels.cuh")
     options = ("-I", tmp_path / "own", "-D", "COUNT=40", path)
     right = command(*options, 40)
     assert (right.returncode, right.stdout) == (0, "40\n")
-    assert right.stderr == "tapegrad: 1 launch, 64 threads, every access checked: nothing to report\n"
+    assert (
+        right.stderr == "tapegrad: 1 launch, 64 threads, every access checked: nothing to report\n"
+    )
     wrong = command(*options, 41)
     assert (wrong.returncode, wrong.stdout) == (1, "41\n")
     assert "writes 4 bytes at kernels.cuh:3" in wrong.stderr
@@ -224,7 +255,9 @@ def test_a_program_that_launches_nothing_fails(tmp_path: Path) -> None:
 
 
 def test_compilers_speak_of_the_programs_own_lines(tmp_path: Path) -> None:
-    text = "__global__ void k(int* a) {\n  __shared__ int s[4];\n  a[0] = nothing;\n}\nint main() {}\n"
+    text = (
+        "__global__ void k(int* a) {\n  __shared__ int s[4];\n  a[0] = nothing;\n}\nint main() {}\n"
+    )
     with pytest.raises(KernelError, match=r"program\.cu:3:\d+: error: .nothing."):
         compile_program(written(tmp_path, text))
     with pytest.raises(FileNotFoundError, match=r"no file '.*absent\.cu'"):
@@ -247,22 +280,40 @@ def test_what_was_compiled_is_kept(tmp_path: Path) -> None:
     ("cuda", "expected"),
     [
         ("k<<<1, n>>>(a);", "(::emulate::cuda::configure(1, n), k(a));"),
-        ("ns::k<T, (a > b)><<<g(1), b, 0, s>>>(x, f(y))", "(::emulate::cuda::configure(g(1), b, 0, s), ns::k<T, (a > b)>(x, f(y)))"),
+        (
+            "ns::k<T, (a > b)><<<g(1), b, 0, s>>>(x, f(y))",
+            "(::emulate::cuda::configure(g(1), b, 0, s), ns::k<T, (a > b)>(x, f(y)))",
+        ),
         ("if (a) k <<<\n1,\n2>>>\n(x);", "if (a) (::emulate::cuda::configure(\n1,\n2), k \n(x));"),
         ("(*f)<<<1, 1>>>()", "(::emulate::cuda::configure(1, 1), (*f)())"),
         ("k<<<dim3(f<int>()), 1>>>(a)", "(::emulate::cuda::configure(dim3(f<int>()), 1), k(a))"),
         ('// k<<<1, 1>>>(a)\n"k<<<1, 1>>>(a)"', '// k<<<1, 1>>>(a)\n"k<<<1, 1>>>(a)"'),
         ('R"(k<<<1, 1>>>(a))" x << <int>', 'R"(k<<<1, 1>>>(a))" x << <int>'),
-        ("__global__ void k(int a = {}) { if (a) { b; } }", "__global__ void k(int a = {}) { ::emulate::cuda::run(__func__, [=]() mutable { if (a) { b; } });}"),
+        (
+            "__global__ void k(int a = {}) { if (a) { b; } }",
+            "__global__ void k(int a = {}) "
+            "{ ::emulate::cuda::run(__func__, [=]() mutable { if (a) { b; } });}",
+        ),
         ("__global__ void k(int);", "__global__ void k(int);"),
-        ("#define K __global__ void\nK k() { a; }", "#define K __global__ void\nK k() { ::emulate::cuda::run(__func__, [=]() mutable { a; });}"),
-        ("void f() { extern __shared__ float s[]; }", "void f() { typedef   float s_tapegrad_type[]; auto& s = *reinterpret_cast<s_tapegrad_type*>(::emulate::dynamic_shared_memory()); }"),
+        (
+            "#define K __global__ void\nK k() { a; }",
+            "#define K __global__ void\n"
+            "K k() { ::emulate::cuda::run(__func__, [=]() mutable { a; });}",
+        ),
+        (
+            "void f() { extern __shared__ float s[]; }",
+            "void f() { typedef   float s_tapegrad_type[]; auto& s = "
+            "*reinterpret_cast<s_tapegrad_type*>(::emulate::dynamic_shared_memory()); }",
+        ),
         ("cudaLaunchKernel((void*)k, g, b, a)", "cudaLaunchKernel(k, g, b, a)"),
         ("cudaLaunchKernel((const void *) k<T>, g)", "cudaLaunchKernel( k<T>, g)"),
-        ("__noinline__ __attribute__((__noinline__)) f", "__attribute__((noinline)) __attribute__((__noinline__)) f"),
+        (
+            "__noinline__ __attribute__((__noinline__)) f",
+            "__attribute__((noinline)) __attribute__((__noinline__)) f",
+        ),
         ("int x = 1'000 + 'a' - '\\'' + 0x1p-3;", "int x = 1'000 + 'a' - '\\'' + 0x1p-3;"),
     ],
-)  # fmt: off
+)
 def test_rewriting(cuda: str, expected: str) -> None:
     assert rewrite(cuda) == expected
 
@@ -273,7 +324,10 @@ def test_rewriting(cuda: str, expected: str) -> None:
         ("__shared__ T a[N][N + 1];", "typedef  T a_tapegrad_type[N][N + 1];"),
         ("__shared__ int a, b[4];", "typedef  int a_tapegrad_type, b_tapegrad_type[4];"),
         ("static __shared__ std::array<T, 4> a;", "typedef   std::array<T, 4> a_tapegrad_type;"),
-        ("volatile __shared__ float a[(1 < 2)];", "typedef volatile  float a_tapegrad_type[(1 < 2)];"),
+        (
+            "volatile __shared__ float a[(1 < 2)];",
+            "typedef volatile  float a_tapegrad_type[(1 < 2)];",
+        ),
         ("__shared__ __align__(16) char a[4];", "typedef   char a_tapegrad_type[4];"),
         ("__shared__ struct { int x, y; } a;", "typedef  struct { int x, y; } a_tapegrad_type;"),
     ],

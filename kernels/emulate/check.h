@@ -90,8 +90,9 @@ void note_progress();  // what waits need not wait for ever
 enum class Scope { block, device };
 void fence(Scope scope);
 
-// Before and after an atomic operation on memory that only these functions look at.
-void begin_atomic(const void* address, size_t bytes, CodeAddress site);
+// Before and after an atomic operation on memory that only these functions look at. overwrites: it does
+// not matter what was there before.
+void begin_atomic(const void* address, size_t bytes, bool overwrites, CodeAddress site);
 void end_atomic(const void* address, bool has_changed, CodeAddress site);
 
 // By a compare-and-swap: what the thread read there before, by plain reads, is looked at again now, and

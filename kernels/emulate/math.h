@@ -81,10 +81,10 @@ struct Same {
 // Replaces a value by what `change` makes of it, and returns what it was. Fibers switch only at barriers
 // and warp operations, so plain accesses are atomic.
 #ifdef TAPEGRAD_CHECKED
-template <class T, class Change>
+template <bool overwrites = false, class T, class Change>
 __attribute__((noinline, no_sanitize("thread"))) T change_atomically(T* address, Change change) {
     const CodeAddress site = __builtin_return_address(0);
-    check::begin_atomic(address, sizeof(T), site);
+    check::begin_atomic(address, sizeof(T), overwrites, site);
     const T before = *address;
     const T after = change(before);
     *address = after;
@@ -92,7 +92,7 @@ __attribute__((noinline, no_sanitize("thread"))) T change_atomically(T* address,
     return before;
 }
 #else
-template <class T, class Change>
+template <bool overwrites = false, class T, class Change>
 inline T change_atomically(T* address, Change change) {
     return std::exchange(*address, change(*address));
 }
@@ -109,8 +109,11 @@ inline T change_atomically(T* address, Change change) {
 EMULATE_ATOMIC(atomicAdd, before + value)
 EMULATE_ATOMIC(atomicMax, std::max(before, value))
 EMULATE_ATOMIC(atomicMin, std::min(before, value))
-EMULATE_ATOMIC(atomicExch, ((void)before, value))
 
+template <class T>
+EMULATE_CALLED_BY_KERNELS T atomicExch(T* address, typename emulate::Same<T>::type value) {
+    return emulate::change_atomically<true>(address, [=](T) { return value; });
+}
 template <class T>
 EMULATE_CALLED_BY_KERNELS T atomicCAS(T* address, typename emulate::Same<T>::type expected,
                                       typename emulate::Same<T>::type value) {

@@ -335,7 +335,10 @@ def plan_unit(
 
 
 def plan_program(
-    source: Path, options: Sequence[str], environ: Mapping[str, str] = os.environ, checked: bool = True
+    source: Path,
+    options: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+    checked: bool = True,
 ) -> Plan:
     """A CUDA program by itself, rewritten to C++ (tapegrad/emulating), with the emulator and the
     emulated runtime API (kernels/emulate/cuda): a plan for an executable."""
@@ -356,7 +359,9 @@ def plan_program(
     files = [*root.glob("kernels/emulate/**/*.h"), root / "kernels" / "launch.h"]
     headers = _hash_files(root, sorted(files))
     units = _units(program, headers, cxx)
-    return Plan("program", cxx, "host", headers, units, link, _hash_text(*(u.key for u in units), *link))
+    return Plan(
+        "program", cxx, "host", headers, units, link, _hash_text(*(u.key for u in units), *link)
+    )
 
 
 Commands = list[tuple[Path, tuple[str, ...]]]

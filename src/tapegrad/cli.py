@@ -135,13 +135,15 @@ def _parser() -> argparse.ArgumentParser:
     emulate = commands.add_parser(
         "emulate",
         help="run a plain CUDA program on the CPU, and report its races and wild accesses",
-        description="Compiles a .cu file with a main and runs it without a GPU. What goes wrong in its "
-        "kernels is reported behind its output: races, accesses out of bounds, barriers that not all "
-        "threads reach, memory that nothing wrote. Exit status: the program's own; 1 where that is 0 "
-        "and there is a report, or no kernel ran.",
+        description="Compiles a .cu file with a main and runs it without a GPU. What goes wrong in "
+        "its kernels is reported behind its output: races, accesses out of bounds, barriers that "
+        "not all threads reach, memory that nothing wrote. Exit status: the program's own; 1 where "
+        "that is 0 and there is a report, or no kernel ran.",
     )
     emulate.add_argument("--fast", action="store_true", help="look at no accesses, only run")
-    emulate.add_argument("-I", dest="include", action="append", type=Path, default=[], metavar="DIR")
+    emulate.add_argument(
+        "-I", dest="include", action="append", type=Path, default=[], metavar="DIR"
+    )
     emulate.add_argument("-D", dest="define", action="append", default=[], metavar="NAME[=VALUE]")
     emulate.add_argument("--std", default="c++17", help="of C++ (c++17)")
     emulate.add_argument(
@@ -151,7 +153,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the order of blocks and threads (ascending)",
     )
     emulate.add_argument("--seed", type=int, default=0, help="of the random schedule (0)")
-    emulate.add_argument("--timeout", type=float, metavar="SECONDS", help="interrupt it then (never)")
+    emulate.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="interrupt it then (never)"
+    )
     emulate.add_argument("file", type=Path, metavar="FILE.cu")
     emulate.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own")
     emulate.set_defaults(run=_emulate)

@@ -272,7 +272,7 @@ void end_block() { add_up_banks(); }
 
 void note_progress() { tries_since_change = 0; }
 
-void begin_atomic(const void* address, size_t bytes, CodeAddress site) {
+void begin_atomic(const void* address, size_t bytes, bool overwrites, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);
     if (at % bytes != 0) {
         leave_kernel();
@@ -280,7 +280,9 @@ void begin_atomic(const void* address, size_t bytes, CodeAddress site) {
     }
     if (!is_private(at)) {
         synchronise_at(at);
-        look_at<false>(at, bytes, Mode::atomic, offset_of(site));
+        if (!overwrites) {
+            look_at<false>(at, bytes, Mode::atomic, offset_of(site));
+        }
         const uint64_t tries = tries_since_change;
         look_at<true>(at, bytes, Mode::atomic, offset_of(site));
         tries_since_change = tries;
@@ -365,14 +367,14 @@ HOOK void __tsan_read_range(void* p, size_t bytes) { access<false>(p, bytes, Mod
 HOOK void __tsan_write_range(void* p, size_t bytes) { access<true>(p, bytes, Mode::plain, SITE); }
 
 // Operations of the compiler's own, which std::atomic and cuda::atomic come down to.
-template <class T, class Change>
+template <class T, bool overwrites = false, class Change>
 T change_atomically(volatile void* p, int memory_order, emulate::CodeAddress site, Change change) {
     T* const address = static_cast<T*>(const_cast<void*>(p));
     if (emulate::in_kernel) {
         if (memory_order >= __ATOMIC_RELEASE) {
             emulate::check::release_at(uintptr_t(address));
         }
-        emulate::check::begin_atomic(address, sizeof(T), site);
+        emulate::check::begin_atomic(address, sizeof(T), overwrites, site);
     }
     const T before = *address;
     *address = change(before);
@@ -388,7 +390,10 @@ T change_atomically(volatile void* p, int memory_order, emulate::CodeAddress sit
         return change_atomically<T>(p, m, SITE, [=](T before) { return T(expression); });       \
     }
 #define ATOMIC_HOOKS(bits)                                                                      \
-    CHANGE(bits, exchange, ((void)before, x))                                                   \
+    HOOK uint##bits##_t __tsan_atomic##bits##_exchange(volatile void* p, uint##bits##_t x, int m) { \
+        using T = uint##bits##_t;                                                               \
+        return change_atomically<T, true>(p, m, SITE, [=](T) { return x; });                    \
+    }                                                                                           \
     CHANGE(bits, fetch_add, before + x)                                                         \
     CHANGE(bits, fetch_sub, before - x)                                                         \
     CHANGE(bits, fetch_and, before & x)                                                         \
@@ -404,7 +409,7 @@ T change_atomically(volatile void* p, int memory_order, emulate::CodeAddress sit
     }                                                                                           \
     HOOK void __tsan_atomic##bits##_store(volatile void* p, uint##bits##_t x, int m) {          \
         using T = uint##bits##_t;                                                               \
-        change_atomically<T>(p, m, SITE, [=](T) { return x; });                                 \
+        change_atomically<T, true>(p, m, SITE, [=](T) { return x; });                           \
     }                                                                                           \
     HOOK int __tsan_atomic##bits##_compare_exchange_strong(volatile void* p, void* expected,    \
                                                            uint##bits##_t x, int m, int) {      \

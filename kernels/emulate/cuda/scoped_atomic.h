@@ -126,7 +126,6 @@ class atomic : public AtomicOperations<atomic<T, scope>, T> {
     using value_type = T;
     atomic() = default;
     constexpr atomic(T value) : value_(value) {}
-    atomic(const atomic&) = delete;
     EMULATE_INLINE T operator=(T value) {
         this->store(value);
         return value;

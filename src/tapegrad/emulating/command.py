@@ -8,8 +8,8 @@ from .running import compile_program, tell
 
 
 def emulate(arguments: argparse.Namespace) -> int:
-    """Compile and run a program, and print what was found; returns the exit status: the program's own,
-    or 1 where that is 0 and there is a report, or no kernel ran."""
+    """Compile and run a program, and print what was found; returns the exit status: the program's
+    own, or 1 where that is 0 and there is a report, or no kernel ran."""
     program = compile_program(
         arguments.file,
         checked=not arguments.fast,

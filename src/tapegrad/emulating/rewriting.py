@@ -1,5 +1,5 @@
-"""Rewrites what CUDA adds to C++, line for line: launches, the bodies of kernels, and shared variables
-(kernels/emulate/cuda/running.h says to what)."""
+"""Rewrites what CUDA adds to C++, line for line: launches, the bodies of kernels, and shared
+variables (kernels/emulate/cuda/running.h says to what)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def _rewrite_launch(tokens: Tokens, at: int) -> None:
     close = tokens.closing(arguments)
     configuration = "".join(texts[at + 1 : end - 2])
     callee = "".join(texts[first:at])
-    texts[first] = f"{'(' if close >= 0 else ''}::emulate::cuda::configure({configuration}), {callee}"
+    texts[first] = (
+        f"{'(' if close >= 0 else ''}::emulate::cuda::configure({configuration}), {callee}"
+    )
     for i in range(first + 1, end + 1):
         texts[i] = ""
     if close >= 0:
@@ -211,7 +213,7 @@ def _declared(tokens: Tokens, start: int, end: int) -> list[int]:
     for i in range(start, end):
         text = tokens[i]
         if tokens.is_word(i):
-            if depth == 0 and angles == 0 or last < 0:
+            if (depth == 0 and angles == 0) or last < 0:
                 last = i
         elif tokens.kinds[i] == "mark":
             if text in ("(", "[", "{"):

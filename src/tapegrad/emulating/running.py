@@ -67,10 +67,12 @@ class Program:
                 stdout=stdout,
                 env={**environ, **{f"TAPEGRAD_EMULATE_{k}": v for k, v in own.items()}},
             )
-            status = _ended(process, timeout)
+            status, in_time = _ended(process, timeout)
             content = journal.read_bytes() if journal.is_file() else b""
         launches, threads, running = _HEAD.unpack(content[: _HEAD.size].ljust(_HEAD.size, b"\0"))
         records = content[_HEAD.size :].decode(errors="replace").split("\0")
+        if not in_time:
+            records.append(f"!did not end within {timeout:g} s")
         return Outcome(
             status if status >= 0 else 128 - status,
             launches,
@@ -81,19 +83,21 @@ class Program:
         )
 
 
-def _ended(process: subprocess.Popen, timeout: float | None) -> int:
-    """The process's status when it has ended; interrupted where the time is up or we are."""
+def _ended(process: subprocess.Popen, timeout: float | None) -> tuple[int, bool]:
+    """The process's status when it has ended, and whether in time; interrupted where the time is up
+    or we are."""
     try:
-        return process.wait(timeout)
+        return process.wait(timeout), True
     except (KeyboardInterrupt, subprocess.TimeoutExpired) as error:
         # A terminal has interrupted it as well, which asks it to say where it is.
-        if isinstance(error, subprocess.TimeoutExpired):
+        in_time = isinstance(error, KeyboardInterrupt)
+        if not in_time:
             process.send_signal(signal.SIGINT)
         for step in (signal.SIGINT, signal.SIGKILL):
             with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
-                return process.wait(0.5)
+                return process.wait(0.5), in_time
             process.send_signal(step)
-        return process.wait()
+        return process.wait(), in_time
 
 
 def compile_program(
@@ -106,8 +110,8 @@ def compile_program(
 ) -> Program:
     """Compile a ``.cu`` file with a ``main``; what was compiled before comes from the cache.
 
-    folders, defines: as the compiler's ``-I`` and ``-D``; standard: of C++. Raises KernelError with the
-    compiler's message, in which files and lines are the program's own.
+    folders, defines: as the compiler's ``-I`` and ``-D``; standard: of C++. Raises KernelError with
+    the compiler's message, in which files and lines are the program's own.
     """
     if not file.is_file():
         raise FileNotFoundError(f"no file {str(file)!r}")
@@ -116,7 +120,9 @@ def compile_program(
     try:
         plan = _build.plan_program(rewritten(file, folders), options, checked=checked)
         executable = _build.cached(plan)
-        executable = executable or _build.build(plan, _build.cached_path(plan), _build.objects_folder())
+        executable = executable or _build.build(
+            plan, _build.cached_path(plan), _build.objects_folder()
+        )
     except _build.CompilerError as error:
         raise KernelError(f"{file} does not compile\n{error.output}") from None
     except _build.BuildError as error:

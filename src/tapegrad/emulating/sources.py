@@ -1,4 +1,4 @@
-"""The files of a program, rewritten into the cache: its own, and those of its own that they include."""
+"""The files of a program, rewritten into the cache: its own, and those that they include."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _INCLUDE = re.compile(r'^([ \t]*#[ \t]*include[ \t]*)(?:"([^"\n]+)"|<([^>\n]+)>)
 
 
 def rewritten(file: Path, folders: Sequence[Path]) -> Path:
-    """The file in C++, with what it includes from its own folder or ``folders``; what it includes from
-    elsewhere is left to the compiler. Raises FileNotFoundError."""
+    """The file in C++, with what it includes from its own folder or ``folders``; what it includes
+    from elsewhere is left to the compiler. Raises FileNotFoundError."""
     return _Rewriter(folders).file(file.resolve())
 
 
@@ -25,6 +25,7 @@ class _Rewriter:
         self.folders = [folder.resolve() for folder in folders]
         self.known: dict[Path, Path | None] = {}
         self.cache = _build.objects_folder()
+        self.own = _build.source_root() / "kernels" / "emulate" / "cuda" / "include"
 
     def file(self, path: Path) -> Path:
         self.known[path] = None  # one that includes itself again has a guard
@@ -50,7 +51,8 @@ class _Rewriter:
                 path = path.resolve()
                 target = self.known[path] if path in self.known else self.file(path)
                 return f'{match[1]}"{target}"' if target else "//"
-        # NVIDIA's headers of C++ have no suffix, by which the package knows its own.
-        if name.startswith("cuda/"):
-            return f"{match[1]}<cuda_{name.rpartition('/')[2]}.h>"
+        # NVIDIA's headers of C++ have no suffix, by which the package knows its own files.
+        own = self.own / f"cuda_{name.rpartition('/')[2]}.h"
+        if name.startswith("cuda/") and own.is_file():
+            return f'{match[1]}"{own}"'
         return match[0]

@@ -1,5 +1,5 @@
-"""C++ source as tokens: as much of its grammar as is needed to find launches and declarations, and to
-leave comments, strings and preprocessor lines as they are."""
+"""C++ source as tokens: as much of its grammar as is needed to find launches and declarations, and
+to leave comments, strings and preprocessor lines as they are."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 class Tokens:
-    """The tokens of a text; joined again they are the text. An index of -1 or beyond the end names a
-    token that is empty."""
+    """The tokens of a text; joined again they are the text. An index of -1 or beyond the end names
+    a token that is empty."""
 
     def __init__(self, text: str):
         found = list(_TOKEN.finditer(text))
         self.texts = [match[0] for match in found]
-        self.kinds = [match.lastgroup if match["delimiter"] is None else "string" for match in found]
+        self.kinds = [
+            match.lastgroup if match["delimiter"] is None else "string" for match in found
+        ]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -69,7 +71,7 @@ class Tokens:
         return -1
 
     def opening(self, index: int) -> int:
-        """Where the bracket that is closed here was opened, ``>`` like the others; -1 if nowhere."""
+        """Where the bracket that is closed here was opened, also for ``>``; -1 if nowhere."""
         closes = self[index]
         opens = {")": "(", "]": "[", "}": "{", ">": "<"}[closes]
         depth, i = 0, index
