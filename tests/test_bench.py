@@ -8,7 +8,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import bench
-from tapegrad.bench import ceilings, measure, runner
+from tapegrad.bench import ceilings, judge, measure, runner
 from tapegrad.bench.arrays import memory, same_bits
 from tapegrad.bench.cases import CASES, Draw, missing
 from tapegrad.bench.check import compare, require_telling, tolerance
@@ -273,7 +273,7 @@ def test_one_slow_compilation_does_not_rule_out_all_that_follow(compiler):
 
 def relu_job():
     (case,) = runner.select(["relu"])
-    return measure.Job(case, (5,), tg.float32, "tiny")
+    return judge.Job(case, (5,), tg.float32, "tiny")
 
 
 def test_zeros_are_wrong_among_a_few_huge_values():

@@ -74,6 +74,7 @@ def test_a_kernel_and_its_gradient_beside_the_body(device):
     forward, _, backward, _ = results.rows
     assert (forward.bytes, forward.flops) == (4 * (2 * 132 + 33), 2 * 132)
     assert backward.bytes == 4 * (3 * 132 + 2 * 33)  # x, weight, dy; dx, dweight
+    assert backward.flops >= 3 * 132
     assert forward.ratio("body") > 0
 
 
@@ -168,6 +169,32 @@ def test_memory_is_counted():
     assert 800_000 <= peak < 1_000_000
 
 
+def test_operations_are_counted_where_they_can_be():
+    x, w = tg.randn(6, 5), tg.randn(5, 4)
+    for f, inputs, count in [
+        (lambda x: x.exp() * x, (x,), 60),
+        (lambda x: x.sum(-1), (x,), 30),
+        (lambda x, w: x @ w, (x, w), 2 * 6 * 5 * 4),
+        (lambda x: x.sort(-1).values, (x,), 0),
+    ]:
+        assert compare(f, inputs=inputs, peers=[]).rows[0].flops == count
+
+
+def test_the_list_of_a_files_cases(tmp_path, capsys):
+    (tmp_path / "my_kernel.py").write_text(FILE)
+    assert main(["bench", str(tmp_path / "my_kernel.py"), "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["rows", "scaled", "squares"]
+
+
+def test_the_roofline_of_a_files_cases(tmp_path, command):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roofline.png"
+    status, out, _ = command("scaled", "squares", "--device", "cpu", "--plot", str(picture))
+    assert (status, picture.stat().st_size > 0) == (0, True)
+    assert f"picture  {picture}" in out
+
+
 def test_inputs_are_drawn_as_the_file_says():
     seen = []
 
@@ -182,7 +209,6 @@ def test_inputs_are_drawn_as_the_file_says():
     (row,) = bench.run([case], dtypes=["float16"], peers=[], budget_s=0, progress=False).rows
     assert (row.status, row.flops, row.bytes) == ("ok", 12, 15)
     assert (tg.float16, tg.int64) in seen
-    assert tg.initial_seed() == tg.initial_seed()
 
 
 # ---- what is refused ---------------------------------------------------------------------------
@@ -219,7 +245,7 @@ def test_inputs_that_tell_nothing_are_refused():
 def test_numbers_must_be_said():
     kernel = declared(body=lambda x, weight, *, by: x * weight * by)
     with pytest.raises(bench.BenchmarkError, match=r"needs numbers: say .*'by': "):
-        bench.case(kernel)
+        compare(kernel, sizes=["2x3"])
     case = bench.case(kernel, sizes=["2x3"], numbers={"by": 3.0})
     assert bench.run([case], peers=["body"], budget_s=0, progress=False).rows[0].status == "ok"
 

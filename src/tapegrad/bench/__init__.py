@@ -13,8 +13,9 @@ from .changes import Changes, compare_results
 from .check import BenchmarkError
 from .comparison import compare
 from .own import case
-from .results import Results, Row
+from .results import Results
 from .roofline import plot
+from .row import Row
 from .runner import run
 from .steps import steps
 

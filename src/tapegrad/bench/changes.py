@@ -6,7 +6,8 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass, field
 
-from .results import Results, Row
+from .results import Results
+from .row import Row
 from .timing import Timing
 
 # From one run to the next the same code differs by more than within a run: memory lies elsewhere,

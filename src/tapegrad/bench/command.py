@@ -11,7 +11,7 @@ from tapegrad.core import devices
 from tapegrad.core.devices import device_count
 
 from . import roofline
-from .cases import CASES
+from .cases import CASES, Case
 from .changes import compare_results
 from .check import BenchmarkError
 from .files import cases_of
@@ -30,21 +30,29 @@ def bench(arguments: Namespace) -> int:
         print(changes)
         return 0 if changes.ok else 1
     if arguments.list:
-        print(listing(arguments.cases))
+        print(listing(select(_wanted(arguments))))
         return 0
     return _measure(arguments)
 
 
-def listing(patterns: Sequence[str]) -> str:
-    """The cases, what they measure, and their shapes."""
+def _wanted(arguments: Namespace) -> Sequence[str | Case]:
+    """What the command names: cases of Python files, or names and patterns."""
+    files = [Path(name) for name in arguments.cases if name.endswith(".py")]
+    patterns = [name for name in arguments.cases if not name.endswith(".py")]
+    return cases_of(files, patterns) if files else patterns
+
+
+def listing(cases: Sequence[Case]) -> str:
+    """The cases, and their shapes."""
     lines = []
-    for case in select(patterns):
+    for case in cases:
         shapes = ", ".join(
             f"{size} {' '.join('x'.join(map(str, shape)) for shape in shapes)}"
             for size, shapes in case.sizes.items()
         )
         devices.load_primitive(case.primitive)
-        kernel = "" if case.primitive in devices.overrides else " (no kernel)"
+        has_kernel = case.ways or case.primitive in devices.overrides
+        kernel = "" if has_kernel else " (no kernel)"
         lines.append(f"{case.name:<{_WIDTH}}  {shapes}{kernel}")
     return "\n".join(lines)
 
@@ -54,8 +62,6 @@ _WIDTH = max(len(case.name) for case in CASES)
 
 def _measure(arguments: Namespace) -> int:
     json: Path | None = arguments.json
-    files = [Path(name) for name in arguments.cases if name.endswith(".py")]
-    patterns = [name for name in arguments.cases if not name.endswith(".py")]
     if arguments.plot:  # say now, not after a minute, what is missing
         roofline.require_format(arguments.plot)
     written = [json, arguments.plot, arguments.csv, arguments.markdown]
@@ -63,7 +69,7 @@ def _measure(arguments: Namespace) -> int:
         if not path.parent.is_dir():
             raise BenchmarkError(f"there is no folder {path.parent} to write {path.name} to")
     results = run(
-        cases_of(files, patterns) if files else patterns,
+        _wanted(arguments),
         arguments.device or ("cuda" if device_count() else "cpu"),
         _names(arguments.dtype),
         arguments.sizes,

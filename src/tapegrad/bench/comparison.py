@@ -15,10 +15,13 @@ from .arrays import memory
 from .cases.case import several
 from .ceilings import Ceilings, measure
 from .check import BenchmarkError, check_seconds
-from .measure import Bench, Job
-from .own import Own, listed, named
+from .drawing import Drawing, listed
+from .judge import Job
+from .measure import Bench
+from .own import Own, named
 from .peers import choose
-from .results import Results, Row
+from .results import Results
+from .row import Row
 from .runner import jobs_of, measure_jobs
 from .timing import Clock
 
@@ -75,10 +78,12 @@ def compare(
         raise BenchmarkError("compare() needs at least one function")
     each = _inputs_of_each(functions, inputs) if isinstance(inputs, Mapping) else {}
     first = next(iter(each.values()), inputs)
-    own = Own(functions, first, sizes, reference=reference, others_inputs=each)
-    case = own.case(rtol, flops, bytes)
+    name, function = next(iter(functions.items()))
+    drawing = Drawing(name, function, first, sizes)
+    own = Own(functions, drawing, reference=reference, inputs_of=each)
+    case = own.case(rtol=rtol, flops=flops, bytes=bytes)
     cases = [case, case.gradient()] if backward and case.gradient else [case]
-    if own.is_given:
+    if drawing.is_given:
         values = tuple(listed(first))
         target = _device_of(functions, each or dict.fromkeys(functions, values), device)
         dtype = next((m.dtype for m in map(memory, values) if _is_float(m)), np.dtype("float64"))

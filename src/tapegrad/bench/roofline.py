@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .check import BenchmarkError
-from .results import Results, Row, rate_text
+from .results import Results
+from .row import Row
+from .shown import rate_text
 
 # Colours that also colour-blind readers tell apart (Okabe & Ito 2008).
 _STYLES: dict[str, dict[str, Any]] = {

@@ -18,10 +18,12 @@ from .cases.case import shape_of
 from .ceilings import Ceilings
 from .ceilings import measure as measure_ceilings
 from .check import BenchmarkError, check_seconds
-from .measure import Bench, Job
+from .judge import Job
+from .measure import Bench
 from .peers import choose
 from .progress import Progress
-from .results import Results, Row
+from .results import Results
+from .row import Row
 from .timing import clock_for, current
 
 _SIZE = {"cpu": "small", "cuda": "large", "emulated": "tiny"}

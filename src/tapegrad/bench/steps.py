@@ -46,9 +46,7 @@ def steps(
     after the timing as well; and no two may be equal, as they are where nothing is learned. That
     training, with the plain bodies, takes turns as the peer "body".
     """
-    functions = named(make, *others)
-    if name is not None:
-        functions = {name: make, **{n: g for n, g in functions.items() if g is not make}}
+    functions = named(make, *others, name=name)
     label = next(iter(functions))
     ways = {other: _way(function) for other, function in functions.items()}
     ways |= {n: _way(f, counts=n) for n, f in (("torch", torch), ("jax", jax)) if f is not None}
