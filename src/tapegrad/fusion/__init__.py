@@ -1,9 +1,11 @@
 """``tapegrad.fuse``: functions of tensors as one kernel forward and one backward.
 
-``traced`` writes down what a function and its gradient rules compute; ``plan`` finds the space that
-a kernel walks, and its passes; ``loops`` and ``launches`` write it in C++ and CUDA, with
-``functions``; ``run`` runs it; ``behind`` is what array functions do with its results; ``fused`` is
-the function that users call.
+``traced`` and ``tracing`` write down what a function and its gradient rules compute, ``numbers``
+what of its numbers, as steps along ``axes``; ``plan`` finds the space that a kernel walks, and its
+passes, ``groups`` the loops of a pass; ``loops`` and ``launches`` write it in C++ and CUDA, with
+``functions`` and ``numpy_loops``; ``run`` runs it, and ``behind`` is what array functions do with
+its results: both are a ``computation``. ``plans`` are what is made of a function for ``arguments``
+of one kind; ``fused`` is the function that users call.
 """
 
 from .computation import Computation
