@@ -131,6 +131,56 @@ def test_floats_of_16_bits(row: Row, dtype: Any) -> None:
         assert np.abs(found - body).max() <= 2 * digits * np.abs(body).max()
 
 
+def layer_norm(x: Any, weight: Any, bias: Any) -> Any:
+    distances = x - x.mean(-1, keepdim=True)
+    variance = (distances * distances).mean(-1, keepdim=True)
+    return distances * (variance + 1e-5).rsqrt() * weight + bias
+
+
+def cross_entropy(x: Any, target: Any) -> Any:
+    return -(F.log_softmax(x, -1) * target).sum(-1).mean()
+
+
+ROW, WEIGHT = (6, 70), (70,)
+# function, shapes, and what is left behind the one kernel forward, and behind that backward
+ROW_KERNELS = [
+    (lambda x: x.sum(-1), [ROW], (), ()),
+    (lambda x: (x * x).mean(-1), [ROW], (), ()),
+    (lambda x: x.amax(-1), [ROW], (), ()),
+    (lambda x: x.logsumexp(-1), [ROW], (), ()),
+    (lambda x: x / x.norm(dim=-1, keepdim=True), [ROW], (), ()),
+    (lambda x: (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True), [ROW], (), ()),
+    (lambda x: F.softmax(x * 0.3, -1), [ROW], (), ()),
+    (lambda x: F.log_softmax(x, -1), [ROW], (), ()),
+    (lambda x, m: F.softmax(x.masked_fill(m > 0, -9) + m, -1), [(2, 5, 70), (5, 70)], (), ("sum",)),
+    (rms_norm, [ROW, WEIGHT], (), ("sum",)),
+    (lambda x, w: F.rms_norm(x, (70,), w), [ROW, WEIGHT], (), ("sum",)),
+    (layer_norm, [ROW, WEIGHT, WEIGHT], (), ("sum", "sum")),
+    (lambda x, w, b: F.layer_norm(x, (70,), w, b), [ROW, WEIGHT, WEIGHT], (), ("sum", "sum")),
+    (cross_entropy, [ROW, ROW], ("sum", "negative", "divide"), ()),
+]
+
+
+@compiles
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize(("function", "shapes", "ahead", "back"), ROW_KERNELS)
+def test_reductions_over_the_last_dimension_are_within_one_kernel(
+    function: Callable, shapes: list, ahead: tuple, back: tuple, device: str
+) -> None:
+    given = tensors(shapes, device)
+    found = tg.fuse(function)
+    plan, numbers = found.plan(tuple(given), {})
+    backward = plan.backward_for([True] * len(given), [True], numbers)
+    for computation, behind in ((plan.forward, ahead), (backward, back)):
+        assert len(computation.kernels) == 1
+        assert sorted(s.op for s in computation.behind if s.op != "view") == sorted(behind)
+    if device == "cpu":  # (the others are compiled in tests of their values)
+        right = results(function, tensors(shapes, dtype=tg.float64))
+        made = results(found, given)
+        for exact, values in zip(right, made, strict=True):
+            np.testing.assert_allclose(values, exact, rtol=1e-4, atol=1e-5)
+
+
 @compiles
 def test_gradients_of_gradients() -> None:
     given = tensors([(3, 4), (4,)], dtype=tg.float64)

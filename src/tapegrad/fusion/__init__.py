@@ -1,12 +1,15 @@
 """``tapegrad.fuse``: functions of tensors as one kernel forward and one backward.
 
-``traced`` writes down what a function and its gradient rules compute; ``plan`` finds the space that
-a kernel walks, and its passes; ``loops`` and ``launches`` write it in C++ and CUDA, with
-``functions``; ``run`` runs it; ``behind`` is what array functions do with its results; ``fused`` is
-the function that users call, and ``as_written`` lets it run as it is.
+``traced`` and ``tracing`` write down what a function and its gradient rules compute, ``numbers``
+what of its numbers, as steps along ``axes``; ``plan`` finds the space that a kernel walks, and its
+passes, ``groups`` the loops of a pass; ``loops`` and ``launches`` write it in C++ and CUDA, with
+``functions`` and ``numpy_loops``; ``run`` runs it, and ``behind`` is what array functions do with
+its results: both are a ``computation``. ``plans`` are what is made of a function for ``arguments``
+of one kind; ``fused`` is the function that users call, and ``plain`` lets it run
+as it is written.
 """
 
-from .as_written import as_written, plain_bodies
+from .plain import as_written, plain_bodies
 from .computation import Computation
 from .fused import Fused, fuse
 from .plans import CannotFuse

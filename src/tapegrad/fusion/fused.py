@@ -20,7 +20,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.writable import check_writable
 
 from .arguments import check_apart, read
-from .as_written import as_written
+from .plain import as_written
 from .plans import CannotFuse, Plan
 from .tracing import TracingDevice
 

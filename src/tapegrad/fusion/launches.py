@@ -16,12 +16,13 @@ EACH = 4  # elements of a thread: to start one takes longer than an element or t
 class Launch:
     """``text``: the source, a kernel ``fused``; ``text_for_many``: one for several at once, which
     finds all it is told in a table; ``sizes`` and ``numbers``: what it is told behind the arrays;
-    ``blocks``: how many there are."""
+    ``parameters``: how many that are with the arrays; ``blocks``: how many blocks there are."""
 
     text: str
     text_for_many: str
     sizes: list[int]
     numbers: list
+    parameters: int
     blocks: int
 
 
@@ -32,7 +33,9 @@ def write_launch(kernel: Kernel) -> Launch:
     lies = writer.lies
     elements = lies.row_count * lies.columns
     blocks = lies.row_count if writer.reduces else -(-elements // (THREADS * EACH))
-    return Launch(text, text_for_many, writer.sizes, writer.numbers, min(blocks, 16384))
+    told = writer.sizes, writer.numbers
+    count = len(writer.arrays) + sum(map(len, told))
+    return Launch(text, text_for_many, *told, count, min(blocks, 16384))
 
 
 class _LaunchWriter(Writer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import math
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any
@@ -66,10 +67,15 @@ class Plan:
         steps = [*(inputs[i].step for i in self.changed), *(x.step for x in results)]
         self.forward = self._computation(steps, before, dict(enumerate(self.changed)))
         self.fits = conditions.compiled()
-        if unfused := [s for s in self.forward.behind if s.op not in (*REDUCTIONS, VIEW)]:
+        if unfused := [s for s in self.forward.behind if not self._is_little(s)]:
             raise self._refusal(
                 Unfusable(f"'{unfused[0].op}' behind a sum over other dimensions than the last")
             )
+
+    def _is_little(self, behind: Step) -> bool:
+        """Whether array functions may compute a step: a view, or less than half of what is read."""
+        largest = max(math.prod(shape) for shape, _ in self._shapes)
+        return behind.op in (*REDUCTIONS, VIEW) or 2 * math.prod(behind.shape) <= largest
 
     @property
     def runs(self) -> bool:

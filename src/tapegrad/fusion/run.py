@@ -24,6 +24,7 @@ from .plan import Kernel
 # numbers that the trace has left open; and the arrays that results may be written to. Where it has
 # one kernel, ``alone`` makes a list of its results from a list of its inputs, and these numbers.
 Runner = Any
+MOST_PARAMETERS = 24  # of a kernel that is told what it needs; launchers take 32, with the shape
 
 
 def runners(device: Device, kernels: Sequence[Kernel]) -> list[Runner] | None:
@@ -40,13 +41,14 @@ def runners(device: Device, kernels: Sequence[Kernel]) -> list[Runner] | None:
         alike.setdefault(written.text, []).append((kernel, written))
     if device.type == "cpu":
         return [_Loops(text, *zip(*pairs, strict=True)) for text, pairs in alike.items()]
-    return [
-        Launched(device, kernel, written)
-        if len(pairs) == 1
-        else LaunchedAtOnce(device, *zip(*pairs, strict=True))
-        for pairs in alike.values()
-        for kernel, written in pairs[:1]
-    ]
+    found: list[Runner] = []
+    for pairs in alike.values():
+        (kernel, written), *others = pairs
+        if others or written.parameters > MOST_PARAMETERS:
+            found.append(LaunchedAtOnce(device, *zip(*pairs, strict=True)))
+        else:
+            found.append(Launched(device, kernel, written))
+    return found
 
 
 def _told(numbers: Sequence[Any]) -> Callable[[Values], Sequence[float]]:
@@ -179,3 +181,9 @@ class LaunchedAtOnce:
         shape = [first, 1, 1, THREADS, 1, 1, 0]
         with watched(self.device, reached):
             launch(self.device, "fused", None, table, len(rows), *shape, among=self._among)
+
+    def alone(self, arrays: Sequence[Any], values: Values) -> list:
+        (kernel,) = self.kernels
+        known = dict(zip(map(id, kernel.inputs), arrays, strict=True))
+        self(known, values, {})
+        return [known[id(r)] for r in kernel.results]

@@ -78,7 +78,13 @@ class Traced:
         """Whose memory it is, which an array has in common with its views, and where."""
         return SimpleNamespace(mem=self._memory, ptr=self._address)
 
-    base = None
+    @property
+    def base(self) -> Any:
+        """Another array that is in use and lies there, if there is one: who wants to change the one
+        would change the other."""
+        found = (one() for one in self._memory)
+        return next((other for other in found if other is not None and other is not self), None)
+
     flags = SimpleNamespace(writeable=True, c_contiguous=True)
 
     def __len__(self) -> int:
@@ -101,7 +107,7 @@ class Traced:
     def change(self, value: Any) -> Traced:
         """Let the array be ``value`` from now on, in its own shape and dtype. Raises Unfusable
         where others that are in use would have to change with it."""
-        if any(other is not self for one in self._memory if (other := one()) is not None):
+        if self.base is not None:
             raise Unfusable("a change in place of a tensor with views, or of a view")
         value = constant(value)
         if value.shape != self.shape:
