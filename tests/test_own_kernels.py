@@ -30,6 +30,7 @@ from own_kernels import (
 
 import tapegrad as tg
 from tapegrad import _build
+from tapegrad.nn.functional import rms_norm
 from tapegrad.units import CompileError, unit
 
 
@@ -232,7 +233,46 @@ def test_floats_of_16_bits_are_rounded_once(dtype, device):
     assert a.grad.tolist() == (z + 1).to(dtype).tolist()
 
 
+# of rows: the expression, and the function of tensors that it is
+ROWS = {
+    "exp(a - max(a)) / sum(exp(a - max(a)))": lambda a: a.softmax(-1),
+    "a * rsqrt(mean(a * a) + 1e-6) * b": lambda a, b: rms_norm(a, a.shape[-1:], eps=1e-6) * b,
+    "max(a) + log(sum(exp(a - max(a))))": lambda a: a.logsumexp(-1, keepdim=True),
+    "max(a, b) - min(b)": lambda a, b: tg.maximum(a, b) - b.amin(-1, keepdim=True),
+    "sum(a if a > mean(a) else 0) * max(b, 0)": lambda a, b: (
+        tg.where(a > a.mean(-1, keepdim=True), a, 0).sum(-1, keepdim=True) * b.relu()
+    ),
+}
+
+
+@pytest.mark.parametrize("text", ROWS)
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(3, 7), (129, 257), (2, 3, 5), (4,)])
+def test_expressions_of_rows(text, device, shape):
+    f = tg.kernel.row(text)
+    tensors = inputs(device, tg.float64, *shape, count=len(f.signature.inputs))
+    plain = [t.detach().cpu().requires_grad_() for t in tensors]
+    y, expected = f(*tensors), ROWS[text](*plain)
+    assert y.shape == expected.shape
+    assert (y.shape[-1] == 1) == f.signature.text.endswith("1]")
+    np.testing.assert_allclose(y.numpy(force=True), expected.detach().numpy(), 1e-12, 1e-12)
+    y.square().sum().backward()
+    expected.square().sum().backward()
+    for t, e in zip(tensors, plain, strict=True):
+        np.testing.assert_allclose(t.grad.numpy(force=True), e.grad.numpy(), 1e-11, 1e-11)
+
+
+def test_rows_are_loops_on_the_cpu():
+    f = tg.kernel.row("a * rsqrt(mean(a * a) + eps) * b", eps=1e-6)
+    a = tg.randn(300, 300)
+    y = f(a, tg.ones(300))
+    plan = f.plan((a, tg.ones(300)), {"eps": 1e-6}, [a, tg.ones(300)])
+    assert plan.forward.run is not None
+    np.testing.assert_allclose(y.numpy(), rms_norm(a, (300,), eps=1e-6).numpy(), 1e-5, 1e-6)
+
+
 NO_EXPRESSION = (
+    ("sum(a)", ValueError, r"calls \['sum'\]; there are"),
     ("a +", SyntaxError, "invalid syntax"),
     ("3 + pi", ValueError, "names no input"),
     ("a.sum()", ValueError, "is no expression of elements"),
@@ -251,6 +291,14 @@ def test_no_expression(text, error, words):
         tg.kernel.elementwise(text)
     with pytest.raises(ValueError, match="does not use the numbers"):
         tg.kernel.elementwise("a", slope=1.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["sum(a, a)", "a + sum(2)", "a + max(a, a, a)", "mean(a, keepdim=True)"]
+)
+def test_no_expression_of_rows(text):
+    with pytest.raises(ValueError, match=r"takes [12] elements|is of no input"):
+        tg.kernel.row(text)
 
 
 # ---- what is refused ----

@@ -33,10 +33,10 @@ def _of_elements(
 ) -> float:
     arrays = [EMULATED.ops["empty"](v.shape, v.dtype) for v in values]
     tensors = [wrap(a, EMULATED) for a in arrays]
-    plan = fuse(body).plan(tuple(tensors), dict(numbers), tensors)
+    plan, known = fuse(body).plan(tuple(tensors), dict(numbers))
     needs = [t.is_floating_point() for t in tensors]
-    made = plan.backward_for(needs, [True] * len(plan.results)) if backward else plan.forward
-    return float(sum(map(_operations_of, made.kernel.steps)))
+    made = plan.backward_for(needs, [True] * plan.count, known) if backward else plan.forward
+    return float(sum(_operations_of(step) for kernel in made.kernels for step in kernel.steps))
 
 
 def _operations_of(step: Any) -> int:

@@ -39,7 +39,7 @@ from tapegrad.units import CompileError, read
 
 from .checking import check
 from .declared import Kernel
-from .elements import elementwise
+from .elements import elementwise, row
 from .launch import Grid
 from .trial import Draws
 
@@ -71,6 +71,7 @@ class _Declare:
     """
 
     elementwise = staticmethod(elementwise)
+    row = staticmethod(row)
     check = staticmethod(check)
 
     def __call__(

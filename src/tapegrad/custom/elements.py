@@ -34,24 +34,53 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
         >>> swiglu(tg.ones(2), tg.tensor([1.0, 2.0]))
         tensor([0.7311, 1.4621], shape=(2,))
     """
+    return _function(Expression(expression, list(numbers)), name, numbers, "*n", "*n")
+
+
+def row(expression: str, *, name: str = "row", **numbers: float) -> Elementwise:
+    """The same of rows, along the last dimension: ``sum``, ``mean``, ``max`` and ``min`` of one
+    operand, over its own last dimension, are one number for a row; ``max`` and ``min`` of two are
+    of elements.
+
+    Where all of the expression is one number for a row, the last dimension of the result is 1.
+
+        >>> rms_norm = tg.kernel.row("x * rsqrt(mean(x * x) + eps) * weight", eps=1e-6)
+        >>> rms_norm(tg.tensor([[3.0, 4.0]]), tg.ones(2))
+        tensor([[0.8485, 1.1314]], shape=(1, 2))
+    """
+    read = Expression(expression, list(numbers), rows=True)
+    made = "*rows, 1" if read.of_rows else "*rows, cols"
+    return _function(read, name, numbers, "*rows, cols", made)
+
+
+def _function(
+    read: Expression, name: str, numbers: Mapping[str, float], sizes: str, made: str
+) -> Elementwise:
     if not name.isidentifier():
         raise ValueError(f"name={name!r} must be a name, as it is that of a function")
-    read = Expression(expression, list(numbers))
     body = read.function(name, numbers)
-    body.__module__ = sys._getframe(1).f_globals["__name__"]  # where pickles look for it
-    return Elementwise(body, read.inputs, numbers)
+    body.__module__ = sys._getframe(2).f_globals["__name__"]  # where pickles look for it
+    return Elementwise(body, read.inputs, numbers, sizes, made)
 
 
 class Elementwise(Fused, Checkable):
-    """A fused function of elements, which ``tg.kernel.check`` calls with tensors of one shape."""
+    """A fused function of elements or rows, which ``tg.kernel.check`` calls with tensors of one
+    shape. sizes, made: of the inputs and of the result, as in a signature."""
 
-    def __init__(self, body: Callable, inputs: Sequence[str], numbers: Mapping[str, float]):
+    def __init__(
+        self,
+        body: Callable,
+        inputs: Sequence[str],
+        numbers: Mapping[str, float],
+        sizes: str,
+        made: str,
+    ):
         super().__init__(body)
         self.body, self.name, self.numbers = body, body.__name__, numbers
         own = {*inputs, *(f"d{i}" for i in inputs)}
         result = next(r for r in ("y", "out", "result_") if not own & {r, f"d{r}"})
-        arrays = ", ".join(f"{i}[*n]" for i in inputs)
-        self.signature = Signature(f"{arrays} -> {result}[*n]")
+        arrays = ", ".join(f"{i}[{sizes}]" for i in inputs)
+        self.signature = Signature(f"{arrays} -> {result}[{made}]")
         self.forward: _Way = _Way(self, backward=False)
         self.backward: _Way = _Way(self, backward=True)
 
@@ -127,9 +156,10 @@ class _Way(Launching):
 
         make = new or make
         given = [arrays[item.name] for item in self.inputs]
-        shape, names = given[0].shape, [item.name for item in self.results]
-        if 0 in shape:
-            return {name: make(name, shape, dtype, False) for name in names}
+        shapes = {r.name: self.fused.signature.shape(r, sizes) for r in self.results}
+        names = [*shapes]
+        if 0 in given[0].shape:
+            return {name: make(name, shape, dtype, True) for name, shape in shapes.items()}
         computation, values = self.computation(device, given, numbers)
         wanted = computation.wanted or [True]
         made = [name for name, is_made in zip(names, wanted, strict=True) if is_made]
@@ -144,5 +174,5 @@ class _Way(Launching):
             return results
 
         found = computation(given, values, run=run if computation.kernels else None)
-        zeros = {n: make(n, shape, dtype, True) for n in names if n not in made}
+        zeros = {n: make(n, shapes[n], dtype, True) for n in names if n not in made}
         return zeros | dict(zip(made, found, strict=True))

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.devices import Device
-from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.launches import launches
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, unary
 from tapegrad.core.tensor import Tensor
@@ -179,26 +178,8 @@ def _softplus(xp: Any, x: Array, *, beta: float, threshold: float) -> Array:
 # ---------------------------------------------------------------------- kernels
 
 
-def _launch_activation(name: str) -> None:
-    """kernels/activation.cu: <name>_forward(y, x, n, ...) and <name>_backward(dx, dy, s, n, ...),
-    where s is what the plain gradient above takes too: the result or the input."""
-
-    @kernel(name)
-    def forward(device: Device, x: Array, **parameters: float) -> Array:
-        y = device.ops["empty"](x.shape, x.dtype)
-        launch(device, f"{name}_forward", x.dtype, y, x, x.size, *parameters.values())
-        return y
-
-    @kernel(f"{name}_backward")
-    def backward(device: Device, grad: Array, saved: Any, **parameters: float) -> Array:
-        if grad.shape != saved.shape:
-            return NotImplemented
-        dx = device.ops["empty"](saved.shape, saved.dtype)
-        arguments = (dx, grad, saved, saved.size, *parameters.values())
-        launch(device, f"{name}_backward", saved.dtype, *arguments)
-        return dx
-
-
+# Those of kernels/activation.cu. What is saved is what the plain gradient takes, too: the result or
+# the input.
 for _name in (
     "relu",
     "leaky_relu",
@@ -210,7 +191,8 @@ for _name in (
     "tanh",
     "softplus",
 ):
-    _launch_activation(_name)
+    launches(_name, "x[*n] -> y[*n]")
+    launches(f"{_name}_backward", "grad[*n], saved[*n] -> dx[*n]")
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures

@@ -14,6 +14,7 @@ from tapegrad.core.commit import commit
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.dtypes import accumulator
 from tapegrad.core.kernels import ask, kernel, launch
+from tapegrad.core.launches import launches
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, tensor_xp
 from tapegrad.core.tensor import Tensor
@@ -278,14 +279,12 @@ def scale_channels(xp: Any, x: Array, centre: Array, scale: Array, bias: Array) 
 # ---------------------------------------------------------------------- kernels
 
 
-@kernel("layer_norm")
-def _layer_norm_kernel(
-    device: Device, x: Array, weight: Array, bias: Array, *, eps: float
-) -> Array:
-    empty, rows = device.ops["empty"], x.shape[:1]
-    y, mean_, rstd = empty(x.shape, x.dtype), *(empty(rows, accumulator(x.dtype)) for _ in "mr")
-    launch(device, "layer_norm_forward", x.dtype, y, mean_, rstd, x, weight, bias, *x.shape, eps)
-    return y, mean_, rstd
+launches(
+    "layer_norm",
+    "x[rows, cols], weight[cols], bias[cols] -> y[rows, cols], mean[rows], rstd[rows]",
+    acc="mean rstd",
+)
+launches("rms_norm", "x[rows, cols], weight[cols] -> y[rows, cols], rstd[rows]", acc="rstd")
 
 
 @kernel("layer_norm_backward", floats="g x weight")
@@ -307,14 +306,6 @@ def _layer_norm_backward_kernel(
     arguments = (dx, dweight, dbias, scratch, g, x, mean, rstd, weight, rows, columns)
     launch(device, "layer_norm_backward", x.dtype, *arguments)
     return dx, dweight, dbias
-
-
-@kernel("rms_norm")
-def _rms_norm_kernel(device: Device, x: Array, weight: Array, *, eps: float) -> Array:
-    empty = device.ops["empty"]
-    y, rstd = empty(x.shape, x.dtype), empty(x.shape[:1], accumulator(x.dtype))
-    launch(device, "rms_norm_forward", x.dtype, y, rstd, x, weight, *x.shape, eps)
-    return y, rstd
 
 
 @kernel("rms_norm_backward", floats="g x weight")
