@@ -9,9 +9,9 @@ of one kind; ``fused`` is the function that users call, and ``plain`` lets it ru
 as it is written.
 """
 
-from .plain import as_written, plain_bodies
 from .computation import Computation
 from .fused import Fused, fuse
+from .plain import as_written, plain_bodies
 from .plans import CannotFuse
 from .run import Launched
 
