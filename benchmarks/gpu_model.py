@@ -25,10 +25,12 @@ from machine_code import Instruction, MachineCode, Part
 class GPU:
     """Rates in bytes and operations a second, latencies in clock cycles.
 
-    Clock, peak and copy, and memory's latency under load: NVIDIA's data sheet, and what others have
-    measured of H200s. Latencies of caches and shared memory: Luo et al. 2025, Dissecting the NVIDIA
-    Hopper Architecture (arXiv 2501.12084); L2's rate: Chips and Cheese 2023, of an H100. Results a
-    cycle: CUDA C++ Programming Guide, throughput of native arithmetic instructions.
+    Multiprocessors, peak and what a multiprocessor holds: NVIDIA's data sheets and CUDA C++
+    Programming Guide (compute capability 9.0), which has the results a cycle below, too. copy: 90%
+    of the data sheet's rate. Latencies of caches and shared memory: Luo et al. 2025, Dissecting the
+    NVIDIA Hopper Architecture (arXiv 2501.12084), rounded; L2's rate: Chips and Cheese 2023, of an
+    H100. The clock, memory's latency under load, and latencies of instructions and barriers are
+    estimates: nobody here has measured them.
     """
 
     name: str

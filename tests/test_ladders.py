@@ -22,7 +22,7 @@ sys.path.append(str(BENCHMARKS))
 import gpu_model  # noqa: E402
 import machine_code  # noqa: E402
 import predict  # noqa: E402
-from gpu_model import GPU, H200, Case  # noqa: E402
+from gpu_model import GPU, H100, H200, Case  # noqa: E402
 from machine_code import Instruction, MachineCode, Part  # noqa: E402
 from predict import LADDERS, Ladder  # noqa: E402
 
@@ -251,6 +251,15 @@ def test_a_kernel_that_only_multiplies_reaches_the_peak() -> None:
     assert made.resident == 8
     assert made.seconds == pytest.approx(case.ceiling(gpu), rel=1e-3)
     assert made.busiest == ("issue", pytest.approx(1, rel=1e-3))
+
+
+@pytest.mark.parametrize("gpu", [H200, H100], ids=lambda gpu: gpu.name)
+def test_a_kernel_that_only_loads_reaches_the_copy(gpu: GPU) -> None:
+    load = Part((instruction("LDG.E.128", "R1", "R4"),) * 4, False)
+    case = Case(132 * 80, 256, ("FFMA", 1), 132 * 80 * 256 * 64.0, 0.0, (gpu.memory_latency,))
+    made = gpu_model.predict(kernel(load), case, gpu)
+    assert made.seconds == pytest.approx(case.ceiling(gpu), rel=0.02)
+    assert made.busiest[0] == "memory"
 
 
 def test_a_loop_that_nothing_counts_is_refused() -> None:
