@@ -284,6 +284,12 @@ def test_what_is_no_function_is_refused():
         bench.case(tg.exp, 3)
     with pytest.raises(bench.BenchmarkError, match="how many tensors it takes: give it inputs="):
         compare(lambda *x: x, sizes=[3])
+    with pytest.raises(TypeError, match="stand their inputs: one tuple"):
+        compare({"a": tg.add}, tg.ones(3), tg.ones(3))
+    with pytest.raises(bench.BenchmarkError, match="sizes= would mean nothing"):
+        compare(tg.exp, inputs=tg.ones(3), sizes=[3])
+    with pytest.raises(bench.BenchmarkError, match="inputs that are the same for all"):
+        compare({"a": tg.exp}, {"a": tg.ones(3)}, backward=True)
     with pytest.raises(bench.BenchmarkError, match="no shape: '3xy'"):
         compare(scaled, sizes=["3xy"])
 
