@@ -191,12 +191,6 @@ def _drawn(shape: Shape) -> int:
     return min(math.prod(shape), _PERIOD)
 
 
-def rolled(array: Any, steps: int) -> Any:
-    """Another array of the same numbers, elsewhere in memory and at other positions."""
-    xp = np if isinstance(array, np.ndarray) else __import__("cupy")
-    return xp.roll(_words(array.reshape(-1)), steps).view(array.dtype).reshape(array.shape)
-
-
 def _words(array: Any) -> Any:
     """16-bit floats as integers: not every function of NumPy and CuPy knows bfloat16."""
     return array.view(np.uint16) if is_floating(array.dtype) and array.itemsize == 2 else array
