@@ -12,7 +12,7 @@ import pytest
 import tapegrad as tg
 import tapegrad.nn.functional as F
 from tapegrad import bench
-from tapegrad.bench import ceilings, files, timing
+from tapegrad.bench import ceilings, files, judge, timing
 from tapegrad.bench.translated import translated
 from tapegrad.cli import main
 from tapegrad.fusion import plain_bodies
@@ -76,6 +76,35 @@ def test_a_kernel_and_its_gradient_beside_the_body(device):
     assert backward.bytes == 4 * (3 * 132 + 2 * 33)  # x, weight, dy; dx, dweight
     assert backward.flops >= 3 * 132
     assert forward.ratio("body") > 0
+
+
+@pytest.mark.gpu
+def test_large_references_are_computed_on_the_gpu(monkeypatch):
+    monkeypatch.setattr(judge, "_NUMPY_ELEMENTS", 10)
+    results = compare(scaled, sizes=["4x33"], device="cuda", backward=True)
+    assert {row.reference for row in results.rows} == {"cupy"}
+    assert len(results.rows) == 6  # in three dtypes
+
+
+def test_on_the_cpu_a_kernel_is_its_body():
+    assert "on the CPU a kernel is its plain body" in str(compare(scaled, sizes=["4x5"]))
+    assert "plain body, which" not in str(compare(scaled, sizes=["4x5"], device="emulated"))
+
+
+def test_a_function_that_changes_its_inputs_is_refused():
+    with pytest.raises(bench.BenchmarkError, match="'add_' changes its input 0"):
+        compare(tg.Tensor.add_, inputs=(tg.ones(3), tg.ones(3)))
+
+
+def test_a_peer_that_changes_its_inputs_does_not_spoil_those_of_the_next():
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    case = bench.case(
+        tg.exp, inputs=lambda n: tg.randn(n), sizes=[5], torch=lambda x: torch.exp(x.add_(1).sub(1))
+    )
+    case.ways["body"] = case.ways["exp"]
+    results = bench.run([case], peers=["torch", "body"], budget_s=0, progress=False)
+    assert list(results.rows[0].times) == ["exp", "body"]
+    assert "'torch' changes its input 0" in results.rows[0].peers["torch"]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
@@ -255,6 +284,12 @@ def test_what_is_no_function_is_refused():
         bench.case(tg.exp, 3)
     with pytest.raises(bench.BenchmarkError, match="how many tensors it takes: give it inputs="):
         compare(lambda *x: x, sizes=[3])
+    with pytest.raises(TypeError, match="stand their inputs: one tuple"):
+        compare({"a": tg.add}, tg.ones(3), tg.ones(3))
+    with pytest.raises(bench.BenchmarkError, match="sizes= would mean nothing"):
+        compare(tg.exp, inputs=tg.ones(3), sizes=[3])
+    with pytest.raises(bench.BenchmarkError, match="inputs that are the same for all"):
+        compare({"a": tg.exp}, {"a": tg.ones(3)}, backward=True)
     with pytest.raises(bench.BenchmarkError, match="no shape: '3xy'"):
         compare(scaled, sizes=["3xy"])
 

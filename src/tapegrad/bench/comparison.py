@@ -70,6 +70,8 @@ def compare(
     """
     check_seconds("compare", "seconds", seconds)
     if isinstance(f, Mapping):
+        if len(others) > 1:
+            raise TypeError("[compare] behind a dict of functions stand their inputs: one tuple")
         functions, peers = dict(f), peers or ()
         inputs = others[0] if others else inputs
     else:
@@ -77,12 +79,16 @@ def compare(
     if not functions:
         raise BenchmarkError("compare() needs at least one function")
     each = _inputs_of_each(functions, inputs) if isinstance(inputs, Mapping) else {}
+    if backward and each:
+        raise BenchmarkError("gradients need inputs that are the same for all: one tuple")
     first = next(iter(each.values()), inputs)
     name, function = next(iter(functions.items()))
     drawing = Drawing(name, function, first, sizes)
     own = Own(functions, drawing, reference=reference, inputs_of=each)
     case = own.case(rtol=rtol, flops=flops, bytes=bytes)
     cases = [case, case.gradient()] if backward and case.gradient else [case]
+    if drawing.is_given and sizes is not None:
+        raise BenchmarkError("inputs= are given, not drawn: sizes= would mean nothing")
     if drawing.is_given:
         values = tuple(listed(first))
         target = _device_of(functions, each or dict.fromkeys(functions, values), device)

@@ -66,8 +66,9 @@ class Sets:
 
 
 def _count(size: int) -> int:
-    return max(2, min(_LARGE_SETS, _LARGE_BYTES // max(size, 1)),
-               min(_SMALL_SETS, _SMALL_BYTES // max(size, 1)))  # fmt: skip
+    few = min(_LARGE_SETS, _LARGE_BYTES // max(size, 1))
+    many = min(_SMALL_SETS, _SMALL_BYTES // max(size, 1))
+    return max(2, few, many)
 
 
 def _is_float(array: Any) -> bool:

@@ -46,8 +46,9 @@ class Trial:
         self.values = job.case.inputs(Draw(device, job.dtype, str(job)), *job.shape)
         self._reference: _Reference | None = None
         self._results: list[Any] = []  # of the case's own function, until it is described
-        # No set of inputs may get the memory of those for which a result has been right.
-        self._kept: list[Any] = []
+        # Copies of inputs: no set may get the memory of those for which a result has been right.
+        self._kept: list[list[Any]] = []
+        self._shared: list[Any] | None = None
 
     def problem_of(self, name: str, way: Way, values: Sequence[Any] | None = None) -> str:
         """What is wrong with this contestant's results for the inputs, or for these ``values`` of
@@ -62,7 +63,7 @@ class Trial:
             returned = (way.check or way.call)(*inputs)
         got = [_array(name, way.give(r)) for r in case.results(inputs, returned)]
         if not case.changes and not way.check:
-            _require_unchanged(name, given, values)
+            self._require_unchanged(name, given, values)
         if self._reference is None:
             # Only now: a kernel that writes nothing must not find the right result in memory that
             # was given back.
@@ -80,8 +81,24 @@ class Trial:
         return difference.problem
 
     def _copies(self, values: Sequence[Any]) -> list[Any]:
-        self._kept.append([copied(v) for v in values])
-        return self._kept[-1]
+        """Copies of the case's inputs, the same for all that leave them as they are; or of others,
+        which are one contestant's."""
+        if self.job.case.changes or values is not self.values:
+            self._kept.append([copied(v) for v in values])
+            return self._kept[-1]
+        if self._shared is None:
+            self._shared = [copied(v) for v in values]
+        return self._shared
+
+    def _require_unchanged(self, name: str, given: Sequence[Any], values: Sequence[Any]) -> None:
+        for number, (was, value) in enumerate(zip(given, values, strict=True)):
+            if not same_bits(was, value):
+                self._kept.append(list(values))
+                self._shared = None
+                raise BenchmarkError(
+                    f"{name!r} changes its input {number}: the next call would compute something "
+                    "else. Let it work on a copy"
+                )
 
     def describe(self) -> None:
         """What the row says about the work that is done."""
@@ -101,17 +118,18 @@ class Trial:
         case, row = self.job.case, self.row
         values = sets.restored()
         self._spoil()
+        is_peer = name not in (case.label, *case.rivals)
         try:
             problem = self.problem_of(name, way, values)
-        except BenchmarkError as error:
+        except Exception as error:
+            if not is_peer and not isinstance(error, BenchmarkError):
+                raise
             problem = str(error)
-        if not problem:
-            return
-        if name in (case.label, *case.rivals):
-            row.fail(name, f"after timing, {problem}")
-        else:
+        if problem and is_peer:
             row.peers[name] = f"wrong: after timing, {problem}"
             row.times.pop(name, None)
+        elif problem:
+            row.fail(name, f"after timing, {problem}")
 
     def _spoil(self) -> None:
         """Leave nothing right in the memory that results are likely to get."""
@@ -129,15 +147,6 @@ def _array(name: str, result: Any) -> Any:
             f"{name!r} gives {array.dtype} values: expected integers or {', '.join(FLOATS)}"
         )
     return array
-
-
-def _require_unchanged(name: str, given: Sequence[Any], values: Sequence[Any]) -> None:
-    for number, (was, value) in enumerate(zip(given, values, strict=True)):
-        if not same_bits(was, value):
-            raise BenchmarkError(
-                f"{name!r} changes its input {number}: the next call would compute something else. "
-                "Let it work on a copy"
-            )
 
 
 def _limit(job: Job, got: Sequence[Any]) -> float:

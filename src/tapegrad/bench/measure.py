@@ -94,7 +94,7 @@ class Bench:
             row.times = interleave(calls, self.clock, max(left, seconds / 4), sets)
         row.least = self.ceilings.least_seconds(row.dtype, row.bytes, row.flops)
         share = row.least / row.times[job.case.label].median
-        row.of_ceiling = share if 0 < share <= 1 else None  # above 1 it is none: see results.py
+        row.of_ceiling = share if 0 < share <= 1 else None  # above 1 it is none: see shown.py
         del calls
         for one in contestants:
             trial.judge_again(one.name, one.way, one.sets)

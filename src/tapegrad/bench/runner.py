@@ -11,6 +11,7 @@ from typing import Any
 
 from tapegrad.core import dtypes as dtypes_
 from tapegrad.core.devices import Device
+from tapegrad.custom import Kernel
 
 from . import machine
 from .cases import CASES, SIZES, Case, missing
@@ -107,7 +108,7 @@ def measure_jobs(
     }
     if any(job.case.ways for job in jobs):
         settings["functions"] = list(dict.fromkeys(job.case.label for job in jobs))
-    results = Results.begun(target, settings, _notes(target))
+    results = Results.begun(target, settings, _notes(target, jobs))
     start = time.perf_counter()
     try:
         with current(target), Progress(len(jobs), progress) as bar:
@@ -229,10 +230,14 @@ def _one_of_each_first(jobs: Sequence[Job]) -> list[Job]:
     return [job for turn in itertools.zip_longest(*cases.values()) for job in turn if job]
 
 
-def _notes(device: Device) -> list[str]:
+def _notes(device: Device, jobs: Sequence[Job]) -> list[str]:
     notes = []
     if device.type == "emulated":
         notes.append("device emulated runs GPU threads one by one: its times mean nothing")
-    if names := missing():
-        notes.append(f"kernels that no case measures: {', '.join(sorted(names))}")
+    kernels = {job.case.mine.name for job in jobs if isinstance(job.case.mine, Kernel)}
+    if device.type == "cpu" and kernels:
+        names = ", ".join(sorted(kernels))
+        notes.append(f"on the CPU a kernel is its plain body, which was measured of {names}")
+    if not all(job.case.ways for job in jobs) and (names := ", ".join(sorted(missing()))):
+        notes.append(f"kernels that no case measures: {names}")
     return notes

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from types import FunctionType, ModuleType
 from typing import Any
+
+_serials = itertools.count()
 
 
 def translated(function: Any) -> Any:
@@ -45,7 +48,11 @@ class _Translation:
         """The names of a file, each translated when it is there; a function may call itself."""
         known = self._globals.get(id(names))
         if known is None:
-            known = self._globals[id(names)] = dict(names)
+            # torch.compile looks for a function's names in the module of this name.
+            module = ModuleType(f"{names.get('__name__', '')}_for_torch_{next(_serials)}")
+            sys.modules[module.__name__] = module
+            known = self._globals[id(names)] = module.__dict__
+            known.update({**names, "__name__": module.__name__})
             for name, value in names.items():
                 own = isinstance(value, FunctionType) and value.__globals__ is names
                 if own or _is_ours(value):

@@ -25,6 +25,7 @@ from .checkable import Checkable
 from .launch import FLOATS, Grid, Launch, Planned, actual
 
 _serials = itertools.count()
+_PLAIN = (float, int, bool)
 Described = tuple[tuple[tuple[int, ...], Any], ...]  # the shape and the dtype of each array
 
 
@@ -86,8 +87,8 @@ class Kernel(Checkable):
                 ),
             ]
         )
-        usual = all(isinstance(v, (bool, int, float)) for v in self.numbers.values())
-        self._defaults = dict(self.numbers) if usual else None
+        needed = [n for n, v in self.numbers.items() if v is inspect.Parameter.empty]
+        self._needed, self._known = frozenset(needed), self.numbers.keys()
         self.understood = lru_cache(256)(self._understood)
         self._plan = lru_cache(256)(self._planned)
         self._apply = self._declare()
@@ -99,10 +100,14 @@ class Kernel(Checkable):
         return self.body.__qualname__  # by name, as the function that it stands for
 
     def __call__(self, *tensors: Any, **numbers: Any) -> Any:
-        if numbers or len(tensors) != len(self.signature.inputs) or self._defaults is None:
-            tensors, numbers = self._bound(tensors, numbers)
+        said = numbers.keys()
+        if len(tensors) == len(self.signature.inputs) and self._needed <= said <= self._known:
+            numbers = {**self.numbers, **numbers}
         else:
-            numbers = self._defaults
+            tensors, numbers = self._bound(tensors, numbers)
+        for name, value in numbers.items():
+            if type(value) not in _PLAIN:
+                numbers[name] = self._plain_number(name, value)
         self._check(tensors)
         if as_written.get():
             return self._plain(tensors, numbers)
@@ -111,6 +116,7 @@ class Kernel(Checkable):
     # ---- what is asked of the arguments ----
 
     def _bound(self, tensors: tuple, numbers: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """The arguments of any other call than the usual one, in order. Raises TypeError."""
         try:
             bound = self._call.bind(*tensors, **numbers)
         except TypeError as error:
@@ -118,8 +124,7 @@ class Kernel(Checkable):
         bound.apply_defaults()
         count = len(self.signature.inputs)
         given = list(bound.arguments.values())
-        names = zip(self.numbers, given[count:], strict=True)
-        return tuple(given[:count]), {name: self._plain_number(name, v) for name, v in names}
+        return tuple(given[:count]), dict(zip(self.numbers, given[count:], strict=True))
 
     def _check(self, tensors: Sequence[Any]) -> None:
         items = self.forward.inputs

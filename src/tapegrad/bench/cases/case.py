@@ -44,11 +44,12 @@ class Case:
     updated in place, which then are the results. dtypes: those it exists for. peers_draw: the peers
     draw random numbers of their own, so that of theirs only the shape is compared.
 
-    label: what the results call ``mine``. ways: of contestants that need more than a function of
-    arrays, by name, functions of the device; rivals: those of them that are on trial, too. rtol:
-    the largest error accepted, by default some units in the last place. group: several cases have
-    the same. work(inputs): the operations, where the shape does not tell them. gradient(): the case
-    of the gradients. sets: how many sets of inputs there are (None: many).
+    label: what the results call ``mine``, which is the function itself in a case of a user's. ways:
+    of contestants that need more than a function of arrays, by name, functions of the device;
+    rivals: those of them that are on trial, too. rtol: the largest error accepted, by default some
+    units in the last place. group: several cases have the same. work(inputs): the operations, where
+    the shape does not tell them. gradient(): the case of the gradients. sets: how many sets of
+    inputs there are (None: many).
     """
 
     name: str
@@ -188,12 +189,6 @@ class Draw:
 
 def _drawn(shape: Shape) -> int:
     return min(math.prod(shape), _PERIOD)
-
-
-def rolled(array: Any, steps: int) -> Any:
-    """Another array of the same numbers, elsewhere in memory and at other positions."""
-    xp = np if isinstance(array, np.ndarray) else __import__("cupy")
-    return xp.roll(_words(array.reshape(-1)), steps).view(array.dtype).reshape(array.shape)
 
 
 def _words(array: Any) -> Any:
