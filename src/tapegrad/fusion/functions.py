@@ -85,10 +85,7 @@ _ANY = {
 
 # With a number for {1}, which is none of NaN: one instruction; and of a comparison that is written
 # within the loop, rather than in a function, g++ makes vectors wherever it stands.
-WITH_NUMBER = {
-    "maximum": "{0} < {1} ? {1} : {0}",
-    "minimum": "{0} > {1} ? {1} : {0}",
-}
+WITH_NUMBER = {"maximum": "{0} < {1} ? {1} : {0}", "minimum": "{0} > {1} ? {1} : {0}"}
 
 _COMPARISONS = {
     "less": "{0} < {1}",
