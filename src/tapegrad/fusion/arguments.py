@@ -11,7 +11,7 @@ import numpy as np
 from tapegrad.core.memory import address, byte_range
 from tapegrad.core.tensor import Tensor
 
-from .numbers import is_open
+from .open_numbers import is_open
 
 PLACE = object()  # of a tensor, in arguments that are kept
 

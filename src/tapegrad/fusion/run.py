@@ -17,7 +17,7 @@ from tapegrad.units import Source, Unit
 from .compiled import address_of
 from .launches import THREADS, Launch, write_launch
 from .loops import write_loop
-from .numbers import Values, evaluator, is_open, text_of
+from .open_numbers import Values, evaluator, is_open, text_of
 from .plan import Kernel
 
 # Runs kernels of one text: of the arrays of steps, by their ids, to which it adds the results; the

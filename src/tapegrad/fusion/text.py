@@ -11,7 +11,7 @@ from tapegrad.core.dtypes import is_low_precision
 
 from .axes import Step, Unfusable
 from .functions import FUNCTIONS, TYPES, WITH_NUMBER
-from .numbers import is_open, value_of
+from .open_numbers import is_open, value_of
 from .plan import INPUT, NUMBER, REDUCTIONS, VIEW, Kernel, layout
 
 
