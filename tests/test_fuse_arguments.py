@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,7 @@ import tapegrad as tg
 import tapegrad.nn.functional as F
 from tapegrad import _build
 from tapegrad.core import native
-from tapegrad.fusion import CannotFuse
+from tapegrad.fusion import CannotFuse, run
 
 pytestmark = pytest.mark.skipif(
     native.compiled is None or _build.find_cxx() is None,
@@ -280,6 +282,26 @@ def test_a_step_of_adamw_is_that_of_pytorch(device: str) -> None:
 
 def update(p: Any, g: Any) -> Any:
     return p.sub_(g)
+
+
+@tg.fuse
+def fused_update(p: Any, g: Any) -> Any:
+    return p.sub_(g)
+
+
+def test_more_parameters_than_one_call_takes_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "MOST_ARRAYS", 13)  # four arrays each, and a table
+    fused = tg.fuse(lambda p, g: [x.sub_(y) for x, y in zip(p, g, strict=True)])
+    params = [tg.full((n,), float(n)) for n in range(1, 9)]
+    fused(params, [tg.ones(n) for n in range(1, 9)])
+    assert [p.tolist() for p in params] == [[n - 1.0] * n for n in range(1, 9)]
+    (plan,) = (p for known in fused._plans.values() for p in known)
+    assert len(plan.forward.runners) == 3
+
+
+def test_copies_and_pickles_are_the_function_itself() -> None:
+    assert copy.deepcopy({"f": fused_update})["f"] is fused_update
+    assert pickle.loads(pickle.dumps(fused_update)) is fused_update
 
 
 def test_what_is_changed_is_the_argument_itself() -> None:
