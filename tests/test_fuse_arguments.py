@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,7 @@ import tapegrad as tg
 import tapegrad.nn.functional as F
 from tapegrad import _build
 from tapegrad.core import native
-from tapegrad.fusion import CannotFuse
+from tapegrad.fusion import CannotFuse, run
 
 pytestmark = pytest.mark.skipif(
     native.compiled is None or _build.find_cxx() is None,
@@ -111,6 +113,47 @@ def test_second_gradients_have_the_numbers_of_their_call() -> None:
         (second,) = tg.autograd.grad(first.sum(), x)
         np.testing.assert_allclose(second.tolist(), (-n * n * (x * n).sin()).tolist())
     assert plans(fused) == 1
+
+
+def test_numbers_go_on_to_fused_functions_within() -> None:
+    inner = tg.fuse(lambda x, n: x * n)
+    outer = tg.fuse(lambda x, n: inner(x, n) + inner(x, 1 - n))
+    for n in (0.3, 0.7):
+        np.testing.assert_allclose(outer(tg.ones(3), n).numpy(), 1)
+    assert (plans(outer), plans(inner)) == (1, 0)
+
+
+def test_the_function_s_own_errors_come_out() -> None:
+    @tg.fuse
+    def picky(x: Any, n: int) -> Any:
+        if n > 3:
+            raise ValueError("too many")
+        return x / (n - 2)
+
+    assert picky(tg.ones(2), 1).tolist() == [-1, -1]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="too many"):
+            picky(tg.ones(2), 4)
+        assert picky(tg.ones(2), 2).tolist() == [math.inf, math.inf]
+    assert picky(tg.ones(2), 3).tolist() == [1, 1]
+
+
+def test_numbers_within_transforms_of_functions() -> None:
+    def wave(x: Any, n: float) -> Any:
+        return (x * n).sin() * (1 - n)
+
+    fused = tg.fuse(wave)
+    x, v = tg.tensor([[0.1, 0.5], [2.0, -1.0]]), tg.tensor([[1.0, -2.0], [0.5, 3.0]])
+    for n in (0.5, 3.0):
+        for transformed in (
+            lambda f, n=n: tg.func.vmap(lambda r: f(r, n))(x),
+            lambda f, n=n: tg.func.grad(lambda x: f(x, n).sum())(x),
+            lambda f, n=n: tg.func.vmap(tg.func.grad(lambda r: f(r, n).sum()))(x),
+            lambda f, n=n: tg.func.jvp(lambda x: f(x, n), (x,), (v,))[1],
+            lambda f, n=n: tg.func.hessian(lambda r: f(r, n).sum())(x[0]),
+        ):
+            found, plain = transformed(fused), transformed(wave)
+            np.testing.assert_allclose(found.numpy(), plain.numpy(), rtol=1e-5, atol=1e-6)
 
 
 # ---------------------------------------------------------------------- lists, tuples, dicts
@@ -239,6 +282,26 @@ def test_a_step_of_adamw_is_that_of_pytorch(device: str) -> None:
 
 def update(p: Any, g: Any) -> Any:
     return p.sub_(g)
+
+
+@tg.fuse
+def fused_update(p: Any, g: Any) -> Any:
+    return p.sub_(g)
+
+
+def test_more_parameters_than_one_call_takes_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "MOST_ARRAYS", 13)  # four arrays each, and a table
+    fused = tg.fuse(lambda p, g: [x.sub_(y) for x, y in zip(p, g, strict=True)])
+    params = [tg.full((n,), float(n)) for n in range(1, 9)]
+    fused(params, [tg.ones(n) for n in range(1, 9)])
+    assert [p.tolist() for p in params] == [[n - 1.0] * n for n in range(1, 9)]
+    (plan,) = (p for known in fused._plans.values() for p in known)
+    assert len(plan.forward.runners) == 3
+
+
+def test_copies_and_pickles_are_the_function_itself() -> None:
+    assert copy.deepcopy({"f": fused_update})["f"] is fused_update
+    assert pickle.loads(pickle.dumps(fused_update)) is fused_update
 
 
 def test_what_is_changed_is_the_argument_itself() -> None:

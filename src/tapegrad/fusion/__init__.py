@@ -1,7 +1,7 @@
 """``tapegrad.fuse``: functions of tensors as one kernel forward and one backward.
 
-``traced`` and ``tracing`` write down what a function and its gradient rules compute, ``numbers``
-what of its numbers, as steps along ``axes``; ``plan`` finds the space that a kernel walks, and its
+``traced`` and ``tracing`` write down what a function and its gradient rules compute, as steps along
+``axes``, ``open_numbers`` what of numbers; ``plan`` finds the space that a kernel walks, and its
 passes, ``groups`` the loops of a pass; ``loops`` and ``launches`` write it in C++ and CUDA, with
 ``functions`` and ``numpy_loops``; ``run`` runs it, and ``behind`` is what array functions do with
 its results: both are a ``computation``. ``plans`` are what is made of a function for ``arguments``

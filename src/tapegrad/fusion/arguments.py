@@ -11,6 +11,8 @@ import numpy as np
 from tapegrad.core.memory import address, byte_range
 from tapegrad.core.tensor import Tensor
 
+from .open_numbers import is_open
+
 PLACE = object()  # of a tensor, in arguments that are kept
 
 
@@ -53,7 +55,9 @@ def _may_change(given: Any) -> bool:
     """Whether it is a number that a kernel can be told at every call. (Zeros have signs and decide
     what is computed, as do infinities.)"""
     kind = type(given)
-    return (kind is float and given != 0 and math.isfinite(given)) or (kind is int and given != 0)
+    if kind is float:
+        return given != 0 and math.isfinite(given)
+    return (kind is int and given != 0) or is_open(given)
 
 
 def _range(array: Any) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from tapegrad.core.devices import Device
 
 from .axes import Step
 from .behind import replay, whole
-from .numbers import Values, is_open
+from .open_numbers import Values, is_open
 from .plan import INPUT, NUMBER, Kernel, make_kernel, own_axes, unconnected
 from .run import Runner, runners
 

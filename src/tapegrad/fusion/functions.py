@@ -83,6 +83,10 @@ _ANY = {
     "bitwise_xor": "{0} ^ {1}",
 }
 
+# With a number for {1}, which is none of NaN: one instruction; and of a comparison that is written
+# within the loop, rather than in a function, g++ makes vectors wherever it stands.
+WITH_NUMBER = {"maximum": "{0} < {1} ? {1} : {0}", "minimum": "{0} > {1} ? {1} : {0}"}
+
 _COMPARISONS = {
     "less": "{0} < {1}",
     "less_equal": "{0} <= {1}",

@@ -67,6 +67,9 @@ class Fused:
     def __repr__(self) -> str:
         return f"<fused {getattr(self._function, '__qualname__', self._function)}>"
 
+    def __reduce__(self) -> str:
+        return getattr(self, "__qualname__", self.__name__)  # by name, as functions are
+
     def __get__(self, instance: Any, owner: type) -> Any:
         return self if instance is None else _Method(self, instance)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .axes import Axis, Step, Unfusable, parts_of
-from .numbers import text_of
+from .open_numbers import text_of
 
 NUMBER, INPUT, VIEW = "number", "input", "view"
 REDUCTIONS = ("sum", "max", "min")

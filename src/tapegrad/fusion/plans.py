@@ -20,7 +20,7 @@ from tapegrad.core.tensor import Tensor, wrap
 from .arguments import PLACE, rebuilt
 from .axes import Axis, Step, Unfusable, unite
 from .computation import Computation
-from .numbers import Conditions, Values
+from .open_numbers import Conditions, Values
 from .plan import REDUCTIONS, VIEW
 from .traced import Traced
 from .tracing import TracingDevice

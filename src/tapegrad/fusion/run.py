@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ from tapegrad.units import Source, Unit
 from .compiled import address_of
 from .launches import THREADS, Launch, write_launch
 from .loops import write_loop
-from .numbers import Values, evaluator, is_open, text_of
+from .open_numbers import Values, evaluator, is_open, text_of
 from .plan import Kernel
 
 # Runs kernels of one text: of the arrays of steps, by their ids, to which it adds the results; the
 # numbers that the trace has left open; and the arrays that results may be written to. Where it has
 # one kernel, ``alone`` makes a list of its results from a list of its inputs, and these numbers.
 Runner = Any
+MOST_ARRAYS = 4096  # of one call of loops
 MOST_PARAMETERS = 24  # of a kernel that is told what it needs; launchers take 32, with the shape
 
 
@@ -39,9 +40,12 @@ def runners(device: Device, kernels: Sequence[Kernel]) -> list[Runner] | None:
     for kernel in kernels:
         written = write(kernel)
         alike.setdefault(written.text, []).append((kernel, written))
-    if device.type == "cpu":
-        return [_Loops(text, *zip(*pairs, strict=True)) for text, pairs in alike.items()]
     found: list[Runner] = []
+    if device.type == "cpu":
+        for text, pairs in alike.items():
+            for at_once in _in_parts(pairs):
+                found.append(_Loops(text, *zip(*at_once, strict=True)))
+        return found
     for pairs in alike.values():
         (kernel, written), *others = pairs
         if others or written.parameters > MOST_PARAMETERS:
@@ -49,6 +53,14 @@ def runners(device: Device, kernels: Sequence[Kernel]) -> list[Runner] | None:
         else:
             found.append(Launched(device, kernel, written))
     return found
+
+
+def _in_parts(pairs: Sequence[tuple[Kernel, Any]]) -> Iterator[Sequence[tuple[Kernel, Any]]]:
+    """Kernels of one text, so many at a time as loops are told of."""
+    kernel = pairs[0][0]
+    most = (MOST_ARRAYS - 1) // (1 + len(kernel.inputs) + len(kernel.results))
+    for i in range(0, len(pairs), most):
+        yield pairs[i : i + most]
 
 
 def _told(numbers: Sequence[Any]) -> Callable[[Values], Sequence[float]]:
@@ -127,8 +139,7 @@ def _source(text: str, device: Device) -> tuple[Source, dict[str, Any]]:
 class Launched:
     """A kernel in CUDA: ``source``, and the call that launches it."""
 
-    def __init__(self, device: Device, kernel: Kernel, written: Launch | None = None):
-        written = written or write_launch(kernel)
+    def __init__(self, device: Device, kernel: Kernel, written: Launch):
         self.device, self.kernel, self._written = device, kernel, written
         self.source, self._among = _source(written.text, device)
         self._shape = [written.blocks, 1, 1, THREADS, 1, 1, 0]

@@ -10,8 +10,8 @@ import numpy as np
 from tapegrad.core.dtypes import is_low_precision
 
 from .axes import Step, Unfusable
-from .functions import FUNCTIONS, TYPES
-from .numbers import is_open, value_of
+from .functions import FUNCTIONS, TYPES, WITH_NUMBER
+from .open_numbers import is_open, value_of
 from .plan import INPUT, NUMBER, REDUCTIONS, VIEW, Kernel, layout
 
 
@@ -82,6 +82,9 @@ class Writer:
         else:
             dtype = common_dtype(step) if function.compares else step.dtype
             given = self.operands(step.inputs, dtype)
+        numbers = [not isinstance(t, Step) and value_of(t) == value_of(t) for t in step.inputs]
+        if step.op in WITH_NUMBER and any(numbers):
+            return WITH_NUMBER[step.op].format(*(given[::-1] if numbers[0] else given))
         return function.text.format(*given)
 
     def name(self, step: Step, value: str, depth: int) -> None:

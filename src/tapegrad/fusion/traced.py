@@ -23,7 +23,7 @@ from tapegrad.core.dtypes import is_floating, is_low_precision
 
 from .axes import Axis, Dimension, Step, Unfusable, parts_of, size_of, unite
 from .functions import FUNCTIONS, REDUCTIONS
-from .numbers import is_open, value_of
+from .open_numbers import is_open, value_of
 
 _addresses = itertools.count(1)
 

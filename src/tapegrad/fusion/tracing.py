@@ -13,7 +13,7 @@ from tapegrad.core.devices import Device, Namespace, bodies, load_primitive
 from tapegrad.core.dtypes import is_low_precision
 
 from .axes import Unfusable
-from .numbers import is_open
+from .open_numbers import is_open
 from .traced import Traced, applied, broadcast, clipped, constant, full, reduced, reshaped
 
 
