@@ -12,6 +12,7 @@ from own_kernels import SOURCE, gated, gather, summary, tail
 
 import tapegrad as tg
 from tapegrad import cli
+from tapegrad.custom import patience
 from tapegrad.custom.child import Died, in_child
 from tapegrad.fusion import run
 
@@ -238,6 +239,48 @@ WRONG_CHECKS = [
 def test_a_wrong_check_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+# what runs: launches of so many seconds, in which a thread ends, or meets others, so often; and
+# whether, and why, the last is ended
+PATIENCE = {
+    "stuck": ([(10, None, None)], "no thread ended or met others, for 3 s"),
+    "stuck after a while": ([(0.2, 0.1, None), (10, None, None)], "for 3 s"),
+    "meeting for ever": ([(20, None, 0.2)], "no thread ended, though they meet, for 12 s"),
+    "slow": ([(100, 2.5, None)], None),
+    "slow, meeting": ([(11, None, 0.2), (100, 11, 2)], None),
+    "many": ([(1, 1, None)] * 60, None),
+    "like the others": ([(0.5, 0.4, None)] * 3 + [(7, None, None)], None),
+    "longer than the others": ([(0.5, 0.4, None)] * 3 + [(11, None, None)], "for 8 s"),
+}
+
+
+@pytest.mark.parametrize("name", PATIENCE)
+def test_an_endless_launch_is_told_apart_from_a_slow_one(name, monkeypatch):
+    launches, words = PATIENCE[name]
+    now, state = 0.0, (0, 0, 0)
+
+    class Emulator:
+        progress = staticmethod(lambda: state)
+        work_done = staticmethod(lambda: (state[0], 0))
+        describe_progress = staticmethod(lambda: "f [...]")
+
+    monkeypatch.setattr(patience, "library", lambda device: Emulator)
+    monkeypatch.setattr(patience.time, "process_time", lambda: now)
+    watch, ended = patience.Patience(3), None
+    for launch, (seconds, ending, meeting) in enumerate(launches, 1):
+        for tick in range(round(seconds / patience.TICK)):
+            now += patience.TICK
+            passed = tick * patience.TICK
+            state = launch, *(int(passed / every) if every else 0 for every in (ending, meeting))
+            try:
+                watch._look()
+            except patience.Endless as error:
+                ended = str(error)
+                break
+        assert ended is None or launch == len(launches)
+    assert (ended is None) == (words is None), ended
+    assert words is None or words in ended
 
 
 def test_a_child_that_dies_says_where():

@@ -15,8 +15,11 @@ from own_kernels import GATES, PAIR, SOURCE, gated, gather, summary, swiglu
 import tapegrad as tg
 from tapegrad import _build
 from tapegrad.core import kernels
-from tapegrad.core.devices import KernelsMissing
+from tapegrad.core.devices import Device, KernelsMissing
 from tapegrad.units import CompileError, Unit, nvrtc, unit
+
+# The package's own kernels are missing, too, where nobody has compiled anything.
+pytestmark = pytest.mark.filterwarnings("ignore:using CuPy's functions instead")
 
 
 @pytest.fixture
@@ -33,6 +36,18 @@ def without_nvcc(monkeypatch):
         import strict_cupy
 
         monkeypatch.setitem(sys.modules, "cupy", strict_cupy.module)
+    forget_operations()
+    yield
+    forget_operations()
+
+
+def forget_operations():
+    """Which have found that there are kernels, or that there are none."""
+    for device in Device._known.values():
+        if device.type == "cuda":
+            device._ops.clear()
+            vars(device._xp).clear()
+            vars(device._xp).update(_operations=device._ops)
 
 
 def launched(source, name, dtype, *arguments):
@@ -93,6 +108,23 @@ def test_a_declaration_is_compiled_by_nvrtc(way, without_nvcc):
         strict=True,
     ):
         np.testing.assert_allclose(made.cpu().numpy(), exact.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_fused_kernels_are_compiled_by_nvrtc(without_nvcc, monkeypatch):
+    names = []
+    launcher = nvrtc.launcher
+    monkeypatch.setattr(
+        nvrtc, "launcher", lambda text, f, *more: names.append(f.name) or launcher(text, f, *more)
+    )
+    f = tg.kernel.row("a * rsqrt(mean(a * a) + 1e-6) * exp(b) + 0.125")  # of no other test
+    a, b = (tg.randn(5, 300, device="cuda").requires_grad_() for _ in range(2))
+    x, y = (t.detach().cpu().double().requires_grad_() for t in (a, b))
+    made = [f(a, b), *tg.autograd.grad(f(a, b).sum(), (a, b))]
+    exact = [f.body(x, y), *tg.autograd.grad(f.body(x, y).sum(), (x, y))]
+    for got, wanted in zip(made, exact, strict=True):
+        np.testing.assert_allclose(got.numpy(force=True), wanted.numpy(force=True), 1e-4, 1e-4)
+    assert len(names) == 2
 
 
 # ---- NVRTC itself, which needs no GPU ----

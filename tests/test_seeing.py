@@ -652,6 +652,7 @@ def test_a_backward_pass_is_shown_step_by_step(tmp_path: Path) -> None:
     assert steps.lines[-1].value == loss.item()
     assert "http" not in page
     assert "srcdoc" in steps._repr_html_()
+    assert f"\n  {tanh.name} = {tanh.call}  [1, 3]\n" in repr(steps)
     with pytest.raises(ValueError, match=r"ends in \.html"):
         steps.save("x.txt")
     large = show_backward((tg.ones(100, requires_grad=True) * 2).sum())

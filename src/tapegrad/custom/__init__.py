@@ -23,9 +23,13 @@ How it is made, from the outside in:
                called by the same ``core.kernels.launch``.
 ``declared``   the primitive: its body, its rule, and by ``core.kernels.kernel`` the override that
                launches. Nothing here is done in another way than the package's operations do it.
-``elements``   an expression of elements as a function of tensors (``expression``), which is fused.
+``elements``   an expression of elements or rows as a function of tensors (``expression``), which is
+               fused.
 ``checkable``  what a check asks of both.
-``checking``   the proof that a kernel is right.
+``checking``   the proof that a kernel is right: calls (``samples``, ``trial``, ``gradients``) in
+               guarded memory (``guarded``) and in processes of their own (``runs``, ``child``), of
+               which ``patience`` ends those that do not; mutants (``mutants``, ``mutating``);
+               and what is wrong with less (``shrinking``), in a ``report``.
 """
 
 from __future__ import annotations

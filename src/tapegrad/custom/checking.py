@@ -10,23 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.autograd import gradcheck, gradgradcheck
-from tapegrad.core.devices import CPU, EMULATED
+from tapegrad.core.devices import EMULATED
 from tapegrad.core.kernels import KernelError, chosen_schedule, library, schedule
 from tapegrad.core.schedules import Schedule
-from tapegrad.core.tensor import wrap
 from tapegrad.units import CompileError
 
 from . import patience
 from .checkable import Checkable
+from .gradients import differences, why_no_differences, wrong_rule
 from .guarded import PLACES
-from .launch import FLOATS
 from .mutating import survivors
 from .report import Again, Report
 from .runs import Runs
 from .samples import Draws, dimensions, draw, element_types, samples
 from .shrinking import Failure, shrink
-from .trial import SCHEDULES, Trial, Wrong, body_gradients, rms, trials, wide
+from .trial import SCHEDULES, Trial, Wrong, trials
 
 SMALL = 3000  # elements, in calls in which every access is looked at
 
@@ -229,20 +227,9 @@ class _Check:
         def work(note: Callable[[str], None]) -> str:
             for sample in self.samples:
                 note(f"the rule, {sample}")
-                random = np.random.default_rng(sum(sample.values()))
-                inputs = draw(kernel, dimensions(kernel, sample), dtype, random, self.draws)
-                needs = [a.dtype.name in FLOATS for a in inputs]
-                results = kernel.run_body([wrap(a, CPU) for a in inputs], self.numbers)
-                arrived = [random.standard_normal(y.shape).astype(y.dtype) for y in results]
-                given = [wrap(a, EMULATED) for a in (*arrived, *inputs)]
-                got = kernel.tensor_gradient(given, self.numbers, needs)
-                exact = body_gradients(kernel, wide(arrived), wide(inputs), self.numbers, needs)
-                for i, wanted in zip(np.flatnonzero(needs).tolist(), exact, strict=True):
-                    gradient = got[i]
-                    made = np.zeros_like(wanted) if gradient is None else gradient.numpy()
-                    if not np.allclose(made, wanted, 1e-3, 1e-3 * rms(wanted), equal_nan=True):
-                        name = kernel.signature.inputs[i].name
-                        return f"the rule's gradient of {name} is not the body's, for {sample}"
+                name = wrong_rule(kernel, sample, dtype, self.numbers, self.draws)
+                if name:
+                    return f"the rule's gradient of {name} is not the body's, for {sample}"
             return ""
 
         problem = self.in_child(work, "gradient")
@@ -251,40 +238,15 @@ class _Check:
 
     def _gradients(self) -> None:
         """Of the whole function, by differences, and of its gradient."""
-        kernel = self.kernel
-        dtype = self._wide()
-        ends = (kernel.forward.inputs, "go in"), (kernel.forward.results, "come out")
-        for items, where in ends:
-            if not any(i.dtype in ("T", "acc", *FLOATS) for i in items):
-                self.report.add("second gradient", None, f"there is none, as no floats {where}")
-                return
-        of_float64 = all(
-            i.dtype not in FLOATS or i.dtype == "float64" for i in kernel.forward.inputs
-        )
-        if not of_float64:
-            self.report.add("second gradient", None, "differences need a kernel of float64, too")
+        reason = why_no_differences(self.kernel)
+        if reason:
+            self.report.add("second gradient", None, reason)
             return
 
         def work(note: Callable[[str], None]) -> list[str]:
             note("gradcheck")
             small = [s for s in self.samples if 0 < np.prod([*s.values()]) < 50] or self.samples[:1]
-            sizes = dimensions(kernel, small[-1])
-            arrays = draw(kernel, sizes, dtype, np.random.default_rng(5), self.draws)
-            tensors = [wrap(a, EMULATED) for a in arrays]
-            for t in tensors:
-                if t.is_floating_point():
-                    t.requires_grad_()
-
-            def call(*given: Any) -> Any:
-                return kernel(*given, **self.numbers)
-
-            problems = []
-            for test in (gradcheck, gradgradcheck):
-                try:
-                    test(call, tuple(tensors))
-                except Exception as error:
-                    problems.append(f"{test.__name__}: {error}")
-            return problems
+            return differences(self.kernel, small[-1], self._wide(), self.numbers, self.draws)
 
         problems = self.in_child(work, "second gradient")
         if problems is not None:

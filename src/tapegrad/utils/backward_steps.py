@@ -40,10 +40,15 @@ class Line:
 
 class BackwardSteps:
     """What ``show_backward`` found. ``lines``: in the order of recording; backward they are visited
-    from the last to the first. Notebooks show the page; ``save`` writes it."""
+    from the last to the first. Notebooks show the page; ``save`` writes it; as text, it is the
+    lines with how each was made."""
 
     def __init__(self, lines: Sequence[Line]):
         self.lines = list(lines)
+
+    def __repr__(self) -> str:
+        made = "\n".join(f"  {t.name} = {t.call}  {list(t.shape)}" for t in self.lines)
+        return f"backward pass of {len(self.lines)} tensors; .save('steps.html') shows it\n{made}"
 
     @property
     def html(self) -> str:
