@@ -39,6 +39,14 @@ void report_unwritten(uintptr_t address, SiteOffset site, Kind kind);
 // reads them; else offsets in the module.
 std::vector<std::string> places_in_source(const std::vector<SiteOffset>& sites);
 
+// A variable of the module, as nm lists it: where it begins, its size, and its name.
+struct Variable {
+    uintptr_t offset;
+    size_t bytes;
+    std::string name;
+};
+const std::vector<Variable>& variables_of_module();
+
 inline SiteOffset offset_of(CodeAddress site) {
     return SiteOffset(reinterpret_cast<uintptr_t>(site) - 1 - module_start());
 }

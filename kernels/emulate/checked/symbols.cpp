@@ -32,14 +32,42 @@ std::string quoted(const std::string& path) {
     return text + "'";
 }
 
+std::string path_of_module() {
+    Dl_info info{};
+    static const char here = 0;
+    return dladdr(&here, &info) != 0 && info.dli_fname ? info.dli_fname : "";
+}
+
+std::vector<Variable> listed_variables() {
+    std::vector<Variable> variables;
+    FILE* output = popen(("nm -S -C " + quoted(path_of_module()) + " 2>/dev/null").c_str(), "r");
+    if (output == nullptr) {
+        return variables;
+    }
+    char line[4096];
+    while (std::fgets(line, sizeof line, output) != nullptr) {
+        unsigned long long offset, bytes;
+        char kind, name[4096];
+        if (std::sscanf(line, "%llx %llx %c %4095[^\n]", &offset, &bytes, &kind, name) == 4 &&
+            std::string("BbDdVvu").find(kind) != std::string::npos) {
+            variables.push_back({uintptr_t(offset), size_t(bytes), name});
+        }
+    }
+    pclose(output);
+    return variables;
+}
+
 }  // namespace
+
+const std::vector<Variable>& variables_of_module() {
+    static const std::vector<Variable> variables = listed_variables();
+    return variables;
+}
 
 std::vector<std::string> places_in_source(const std::vector<SiteOffset>& sites) {
     std::vector<std::string> places(sites.size());
     char number[32];
-    Dl_info info{};
-    static const char here = 0;
-    const std::string module = dladdr(&here, &info) != 0 && info.dli_fname ? info.dli_fname : "";
+    const std::string module = path_of_module();
     std::string command = "addr2line -a -i -e " + quoted(module);
     for (SiteOffset site : sites) {
         std::snprintf(number, sizeof number, " 0x%x", site);
