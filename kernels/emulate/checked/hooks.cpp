@@ -276,7 +276,10 @@ void resume_block(const uint3& block, const SharedMemory& memory) {
 
 void end_block() { add_up_banks(); }
 
-void note_progress() { tries_since_change = 0; }
+void exit_thread() {
+    tries_since_change = 0;  // who waits need not wait for ever
+    settle_suspicions();
+}
 
 void begin_atomic(const void* address, size_t bytes, bool overwrites, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);
