@@ -204,6 +204,25 @@ def test_early_returns_before_a_barrier_are_as_on_gpus(tmp_path: Path) -> None:
     assert outcome.reports == ()
 
 
+def test_many_tries_that_change_nothing_are_no_waiting(tmp_path: Path) -> None:
+    """A maximum that stays for long is not a lock that nobody gives back."""
+    text = """
+        __global__ void largest(int* most, const int* x, int n) {
+          for (int i = threadIdx.x; i < n; i += blockDim.x) atomicMax(most, x[i]);
+        }
+        int main() {
+          const int n = 300000;
+          int *most, *x;
+          cudaMalloc(&most, sizeof(int));
+          cudaMalloc(&x, n * sizeof(int));
+          cudaMemset(most, 1, sizeof(int));
+          cudaMemset(x, 0, n * sizeof(int));
+          largest<<<1, 2>>>(most, x, n);
+        }
+    """
+    assert run(compile_program(written(tmp_path, text)))[1].ok
+
+
 # ---- the command ----
 
 

@@ -83,7 +83,7 @@ void end_launch();  // throws a RaceError or an AccessError that tells what was 
 
 void meet_at_barrier();
 void meet_in_warp(int warp, unsigned lanes, bool is_whole_warp);
-void note_progress();  // what waits need not wait for ever
+void exit_thread();
 
 // ---- told by device functions ----
 
@@ -111,7 +111,7 @@ inline void end_block() {}
 inline void end_launch() {}
 inline void meet_at_barrier() {}
 inline void meet_in_warp(int, unsigned, bool) {}
-inline void note_progress() {}
+inline void exit_thread() {}
 enum class Scope { block, device };
 inline void fence(Scope) {}
 inline void confirm_reads(const void*, size_t) {}

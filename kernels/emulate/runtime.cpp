@@ -589,7 +589,7 @@ bool answer_if_complete(int warp_index, int group_index) {
 void exit_thread() {
     const int warp_index = current / warpSize;
     threads[current].state = State::exited;
-    check::note_progress();
+    check::exit_thread();
     ++barrier.exited;
     ++current_progress.ended;
     if (barrier.waiting > 0) {

@@ -16,10 +16,10 @@ std::string short_place(const std::string& line) {
     return file_name(line.substr(0, line.rfind(" (discriminator")));
 }
 
-// Not the emulator's own, which is in the folder above this file's.
+// Not the emulator's own, which is in this file's folder.
 bool is_kernel_code(const std::string& line) {
     static const std::string here = __FILE__;
-    static const std::string emulator = here.substr(0, here.rfind("checked/"));
+    static const std::string emulator = here.substr(0, here.rfind('/') + 1);
     return line.compare(0, emulator.size(), emulator) != 0 && line.find('?') == std::string::npos;
 }
 
@@ -37,13 +37,41 @@ std::string quoted(const std::string& path) {
     return text + "'";
 }
 
+std::string path_of_module() {
+    const char* const path = this_module().dli_fname;
+    return path == nullptr ? "" : path;
+}
+
+std::vector<Variable> listed_variables() {
+    std::vector<Variable> variables;
+    FILE* output = popen(("nm -S -C " + quoted(path_of_module()) + " 2>/dev/null").c_str(), "r");
+    if (output == nullptr) {
+        return variables;
+    }
+    char line[4096];
+    while (std::fgets(line, sizeof line, output) != nullptr) {
+        unsigned long long offset, bytes;
+        char kind, name[4096];
+        if (std::sscanf(line, "%llx %llx %c %4095[^\n]", &offset, &bytes, &kind, name) == 4 &&
+            std::string("BbDdVvu").find(kind) != std::string::npos) {
+            variables.push_back({uintptr_t(offset), size_t(bytes), name});
+        }
+    }
+    pclose(output);
+    return variables;
+}
+
 }  // namespace
+
+const std::vector<Variable>& variables_of_module() {
+    static const std::vector<Variable> variables = listed_variables();
+    return variables;
+}
 
 std::vector<std::string> places_in_source(const std::vector<CodeOffset>& sites) {
     std::vector<std::string> places(sites.size());
     char number[32];
-    const Dl_info info = this_module();
-    const std::string module = info.dli_fname ? info.dli_fname : "";
+    const std::string module = path_of_module();
     std::string command = "addr2line -a -i -e " + quoted(module);
     for (CodeOffset site : sites) {
         std::snprintf(number, sizeof number, " 0x%x", site);

@@ -1,6 +1,7 @@
-// Where in the sources an address of this module's code is.
+// Where in the sources an address of this module's code is, and which variables it has.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,6 +17,14 @@ using CodeOffset = uint32_t;
 // reads them; else offsets in the module.
 std::vector<std::string> places_in_source(const std::vector<CodeOffset>& sites);
 std::string place_in_source(const void* code);
+
+// A variable of the module, as nm lists it: where it begins, its size, and its name.
+struct Variable {
+    uintptr_t offset;
+    size_t bytes;
+    std::string name;
+};
+const std::vector<Variable>& variables_of_module();
 
 }  // namespace emulate
 

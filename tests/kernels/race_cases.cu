@@ -228,6 +228,16 @@ CASE(total_of_launches, int* y) {
     });
 }
 
+// What a plain read gave is looked at again by the operation that follows.
+__global__ void confirmed_reads_kernel(int* y) {
+    int seen = *y, before;
+    do {
+        before = seen;
+        seen = atomicCAS(y, before, before + int(threadIdx.x));
+    } while (seen != before);
+}
+CASE(confirmed_reads, int* y) { return RUN(confirmed_reads_kernel, 2, threads, y); }
+
 __device__ int counter;
 __global__ void device_variable_kernel(int step) { counter += step; }  // device_variable
 CASE(device_variable) { return RUN(device_variable_kernel, 1, threads, 1); }

@@ -123,16 +123,20 @@ constexpr uint64_t tries_in_vain = 200000;
 struct Waiting {
     uintptr_t address;
     int tries;
+    uintptr_t path, path_before;  // sums of what it accessed since the last try, and before that one
 };
 Waiting waiting[most_threads];
 uint64_t tries_since_change = 0;
 
 void try_again(uintptr_t address, SiteOffset site) {
     Waiting& mine = waiting[order.thread];
-    if (mine.address != address) {
-        mine = {address, 0};
+    const bool went_on = mine.path != mine.path_before;  // who waits looks at the same again and again
+    if (mine.address != address || went_on) {
+        tries_since_change = went_on ? 0 : tries_since_change;
+        mine = {address, 0, 0, mine.path};
         return;
     }
+    mine.path = 0;
     if (++tries_since_change > tries_in_vain) {
         Region* region = find_region(address);
         const Cell* cell = region != nullptr ? &region->cell(address) : nullptr;
@@ -201,6 +205,8 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
     }
     if (mode == Mode::is_volatile && !writes) {
         try_again(address, site);
+    } else if (mode == Mode::plain) {
+        waiting[order.thread].path += address;
     }
     if (writes) {
         tries_since_change = 0;
@@ -270,7 +276,10 @@ void resume_block(const uint3& block, const SharedMemory& memory) {
 
 void end_block() { add_up_banks(); }
 
-void note_progress() { tries_since_change = 0; }
+void exit_thread() {
+    tries_since_change = 0;  // who waits need not wait for ever
+    settle_suspicions();
+}
 
 void begin_atomic(const void* address, size_t bytes, bool overwrites, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);

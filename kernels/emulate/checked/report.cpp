@@ -116,8 +116,14 @@ void note_race(const std::string& place, const Access& earlier, const Access& la
     }
 }
 
+constexpr size_t most_suspicions = 1000;
+
+bool is_of_this_thread(const Suspicion& s) {
+    return s.later.thread == order.thread && s.later.stamp >= order.block_start;
+}
+
 // What was not confirmed until now never will be.
-void settle_suspicions() {
+void settle_all_suspicions() {
     for (const Suspicion& s : suspicions) {
         note_race(s.place, s.earlier, s.later);
     }
@@ -126,7 +132,7 @@ void settle_suspicions() {
 
 template <class Error>
 [[noreturn]] void stop(Report report) {
-    settle_suspicions();
+    settle_all_suspicions();
     reports.insert(reports.begin(), std::move(report));
     end_block_with(std::make_exception_ptr(Error(text_of(std::exchange(reports, {})))));
 }
@@ -158,8 +164,21 @@ void suspect_race(uintptr_t address, const Access& earlier, const Access& later)
         return;
     }
     leave_kernel();
+    if (suspicions.size() >= most_suspicions) {
+        settle_all_suspicions();
+    }
     suspicions.push_back({address, earlier, later, describe_place(address)});
     return_to_kernel();
+}
+
+void settle_suspicions() {
+    for (const Suspicion& s : suspicions) {
+        if (is_of_this_thread(s)) {
+            note_race(s.place, s.earlier, s.later);
+        }
+    }
+    suspicions.erase(std::remove_if(suspicions.begin(), suspicions.end(), is_of_this_thread),
+                     suspicions.end());
 }
 
 void forget_suspicions(uintptr_t address, size_t bytes) {
@@ -168,8 +187,7 @@ void forget_suspicions(uintptr_t address, size_t bytes) {
     }
     leave_kernel();
     const auto is_confirmed = [&](const Suspicion& s) {
-        return s.later.thread == order.thread && s.later.stamp >= order.block_start &&
-               s.address - address < bytes;
+        return is_of_this_thread(s) && s.address - address < bytes;
     };
     suspicions.erase(std::remove_if(suspicions.begin(), suspicions.end(), is_confirmed),
                      suspicions.end());
@@ -222,7 +240,7 @@ void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write)
 }
 
 void end_launch() {
-    settle_suspicions();
+    settle_all_suspicions();
     if (reports.empty()) {
         return;
     }

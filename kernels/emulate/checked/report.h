@@ -27,6 +27,7 @@ void report_race(uintptr_t address, const Access& earlier, const Access& later);
 // confirms by a compare-and-swap what it read, which is known later: `forget_suspicions`.
 void suspect_race(uintptr_t address, const Access& earlier, const Access& later);
 void forget_suspicions(uintptr_t address, size_t bytes);  // of the thread that runs
+void settle_suspicions();  // of the same: it exits, and confirms no more
 
 // The same for reading memory that nothing wrote.
 void report_unwritten(uintptr_t address, SiteOffset site, Kind kind);

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "../scheduler.h"
+#include "report.h"
 
 namespace emulate {
 namespace check {
@@ -232,6 +233,12 @@ std::string describe_place(uintptr_t address) {
     };
     const Region* region = find_region(address);
     if (region == &module_region) {
+        for (const Variable& variable : variables_of_module()) {
+            const uintptr_t begin = module().start + variable.offset;
+            if (address - begin < variable.bytes) {
+                return size_text(address, variable.name, begin, begin + variable.bytes);
+            }
+        }
         return "a variable of the file";
     }
     if (region != nullptr && region->kind == Kind::shared) {
