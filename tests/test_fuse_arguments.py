@@ -138,6 +138,16 @@ def test_the_function_s_own_errors_come_out() -> None:
     assert picky(tg.ones(2), 3).tolist() == [1, 1]
 
 
+def test_errors_of_numbers_are_python_s() -> None:
+    fused = tg.fuse(lambda x, n: x / n if 1 / (n - 1) > 2 else x * (2.0**n))
+    for n, right in ((1.25, 0.8), (3, 8.0), (1.2, 1 / 1.2)):
+        np.testing.assert_allclose(fused(tg.ones(1), n).item(), right, rtol=1e-6)
+    for n, error in ((1, ZeroDivisionError), (5000, OverflowError)):
+        with pytest.raises(error):
+            fused(tg.ones(1), n)
+    assert fused(tg.ones(1), 4).item() == 16
+
+
 def test_numbers_within_transforms_of_functions() -> None:
     def wave(x: Any, n: float) -> Any:
         return (x * n).sin() * (1 - n)

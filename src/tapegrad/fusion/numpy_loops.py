@@ -13,11 +13,11 @@ from functools import cache
 
 import numpy as np
 
-from .axes import Step
+from .axes import Step, Unfusable
 from .functions import FUNCTIONS
 
-# Of which csrc/fused/loop.h has vectors of floats; and what NumPy does not know.
-_VECTORS = ("exp", "log", "log1p", "tanh", "erf")
+# Of which csrc/fused/loop.h has vectors of floats.
+_VECTORS = ("exp", "log", "log1p", "tanh")
 
 
 class _Ufunc(ctypes.Structure):
@@ -33,15 +33,19 @@ class _Ufunc(ctypes.Structure):
 def is_numpys(step: Step) -> bool:
     """Whether a loop of NumPy's computes the step."""
     known = FUNCTIONS.get(step.op)
-    vectors = step.op in _VECTORS[: None if step.dtype == np.float32 else 0] or step.op == "erf"
-    return known is not None and known.long and not vectors
+    if known is None or not known.long or step.op == "erf":  # which NumPy has not
+        return False
+    return step.dtype != np.float32 or step.op not in _VECTORS
 
 
 @cache
 def loop_of(name: str, dtype: np.dtype) -> Sequence[int]:
-    """Where the loop is in memory, and the data that it is handed."""
+    """Where the loop is in memory, and the data that it is handed. Raises Unfusable where there is
+    none."""
     ufunc = getattr(np, name)
     known = _Ufunc.from_address(id(ufunc) + object.__basicsize__)
-    kind = dtype.char
-    which = ufunc.types.index(f"{kind * ufunc.nin}->{kind}")
+    kinds = f"{dtype.char * ufunc.nin}->{dtype.char}"
+    if kinds not in ufunc.types:
+        raise Unfusable(f"{name} of {dtype.name}")
+    which = ufunc.types.index(kinds)
     return known.functions[which], (known.data[which] if known.data else 0)

@@ -38,7 +38,15 @@ class Conditions:
     def compiled(self) -> Callable[[Values], bool]:
         """Whether the trace is good for other numbers. (They have the same types.)"""
         pinned = [f"n[{i}] == {self.values[i]!r}" for i in sorted(self.pinned)]
-        return evaluator(" and ".join(pinned + self.texts) or "True")
+        holds = evaluator(" and ".join(pinned + self.texts) or "True")
+
+        def fits(values: Values) -> bool:
+            try:
+                return holds(values)
+            except ArithmeticError:  # which the function will raise itself, if it comes to that
+                return False
+
+        return fits
 
 
 def evaluator(text: str) -> Callable[[Values], Any]:
