@@ -406,6 +406,20 @@ CASES = [
       }""",
     ),
     Case(
+        "own_maximum",
+        RACE,
+        "raise(&a[threadIdx.x % 4], T(threadIdx.x * 7 % 64));",
+        before="""
+      __device__ void raise(int* at, int x) {
+        int old = *at;
+        while (old < x) {
+          const int assumed = old;
+          old = <?atomicCAS(at, assumed, x)?:atomicExch(at, x)?>;
+          if (old == assumed) break;
+        }
+      }""",
+    ),
+    Case(
         "device_variable",
         RACE,
         "<?atomicAdd(&counter, 1)?:counter += 1?>;",

@@ -102,7 +102,8 @@ void note_write(Cell& cell, uintptr_t address, Stamp floor, bool is_atomic, Site
     }
     for (int i = 0; i < 2; ++i) {
         Readers& readers = cell.readers[i];
-        if (readers.stamp >= floor && !have_been_seen(readers, cell.warps[i])) {
+        if (readers.stamp >= floor && !have_been_seen(readers, cell.warps[i]) &&
+            !(is_atomic && is_confirmed(readers.site))) {
             const int reader = one_unseen(readers, cell.warps[i]);
             report_race(address, {false, false, reader, readers.stamp, readers.site}, mine);
         }
@@ -318,7 +319,9 @@ void confirm_reads(const void* address, size_t bytes) {
         Cell& cell = region->cell(byte);
         for (int i = 0; i < 2; ++i) {
             Readers& readers = cell.readers[i];
-            if (cell.warps[i] == order.warp && readers.stamp >= order.block_start) {
+            if (cell.warps[i] == order.warp && readers.stamp >= order.block_start &&
+                (readers.lanes & order.lane_bit)) {
+                note_confirmed(readers.site);
                 readers.lanes &= ~order.lane_bit;
                 readers.stamp = readers.lanes != 0 ? readers.stamp : 0;
             }

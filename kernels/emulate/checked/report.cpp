@@ -34,6 +34,7 @@ struct Suspicion {
 
 std::vector<Report> reports;
 std::vector<Suspicion> suspicions;
+std::set<SiteOffset> confirmed;
 bool once = false;
 std::set<std::tuple<SiteOffset, SiteOffset, bool>> reported;
 std::vector<BlockStart> blocks;
@@ -106,6 +107,9 @@ std::string text_of(const std::vector<Report>& all) {
 }
 
 void note_race(const std::string& place, const Access& earlier, const Access& later) {
+    if (earlier.is_atomic && confirmed.count(later.site) != 0) {
+        return;
+    }
     if (is_new(earlier.site, later.site, true)) {
         reports.push_back({"race on " + place,
                            {who(later.thread, later.stamp) + " " + verb(later, false),
@@ -159,6 +163,16 @@ void report_race(uintptr_t address, const Access& earlier, const Access& later) 
     return_to_kernel();
 }
 
+void note_confirmed(SiteOffset site) {
+    if (confirmed.count(site) == 0) {
+        leave_kernel();
+        confirmed.insert(site);
+        return_to_kernel();
+    }
+}
+
+bool is_confirmed(SiteOffset site) { return confirmed.count(site) != 0; }
+
 void suspect_race(uintptr_t address, const Access& earlier, const Access& later) {
     if (is_known(earlier.site, later.site, true)) {
         return;
@@ -186,10 +200,10 @@ void forget_suspicions(uintptr_t address, size_t bytes) {
         return;
     }
     leave_kernel();
-    const auto is_confirmed = [&](const Suspicion& s) {
+    const auto is_meant = [&](const Suspicion& s) {
         return is_of_this_thread(s) && s.address - address < bytes;
     };
-    suspicions.erase(std::remove_if(suspicions.begin(), suspicions.end(), is_confirmed),
+    suspicions.erase(std::remove_if(suspicions.begin(), suspicions.end(), is_meant),
                      suspicions.end());
     return_to_kernel();
 }

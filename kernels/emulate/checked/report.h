@@ -24,7 +24,10 @@ void begin_reports_of_block(const uint3& block);
 void report_race(uintptr_t address, const Access& earlier, const Access& later);
 
 // The same for a plain read of what another thread changes atomically. It is no race where the thread
-// confirms by a compare-and-swap what it read, which is known later: `forget_suspicions`.
+// confirms by a compare-and-swap what it read, which is known later: `forget_suspicions`. Nor is it then at
+// the same place in the code by threads that see in the value that there is nothing to swap.
+void note_confirmed(SiteOffset site);
+bool is_confirmed(SiteOffset site);
 void suspect_race(uintptr_t address, const Access& earlier, const Access& later);
 void forget_suspicions(uintptr_t address, size_t bytes);  // of the thread that runs
 void settle_suspicions();  // of the same: it exits, and confirms no more
