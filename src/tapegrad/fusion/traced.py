@@ -8,91 +8,34 @@ one back over them yields all that a fused kernel has to compute, by the rules t
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
-from weakref import ref
 
 import numpy as np
 
 from tapegrad.core.dtypes import is_floating, is_low_precision
 
 from .axes import Axis, Dimension, Step, Unfusable, parts_of, size_of, unite
+from .described import Described
 from .functions import FUNCTIONS, REDUCTIONS
 from .open_numbers import is_open, value_of
 
-_addresses = itertools.count(1)
 
-
-class Traced:
-    """An array of which only the step is known that makes it; a change in place makes another."""
+class Traced(Described):
+    """An array that writes down what is computed of it; a change in place makes another step."""
 
     __array_priority__ = 1000.0
 
     def __init__(self, op: str, inputs: tuple[Any, ...], dtype: Any, axes: Sequence[Dimension]):
         given = tuple(t.step if isinstance(t, Traced) else t for t in inputs)
-        self._begin(Step(op, given, dtype, axes))
-
-    def _begin(self, step: Step) -> None:
-        self.step, self._address = step, next(_addresses) * 2**40
-        self._memory = [ref(self)]  # all arrays that lie there
-
-    # ---- what arrays have
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.step.dtype
-
-    @property
-    def axes(self) -> tuple[Dimension, ...]:
-        return self.step.axes
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(map(size_of, self.axes))
-
-    @property
-    def ndim(self) -> int:
-        return len(self.axes)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def itemsize(self) -> int:
-        return self.dtype.itemsize
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Those of a contiguous array."""
-        shape = self.shape
-        return tuple(self.itemsize * math.prod(shape[i + 1 :]) for i in range(self.ndim))
-
-    @property
-    def data(self) -> SimpleNamespace:
-        """Whose memory it is, which an array has in common with its views, and where."""
-        return SimpleNamespace(mem=self._memory, ptr=self._address)
-
-    @property
-    def base(self) -> Any:
-        """Another array that is in use and lies there, if there is one: who wants to change the one
-        would change the other."""
-        found = (one() for one in self._memory)
-        return next((other for other in found if other is not None and other is not self), None)
-
-    flags = SimpleNamespace(writeable=True, c_contiguous=True)
-
-    def __len__(self) -> int:
-        return self.shape[0]
+        super().__init__(Step(op, given, dtype, axes))
 
     def copy(self) -> Traced:
         copied = Traced.__new__(Traced)
-        copied._begin(self.step)
+        Described.__init__(copied, self.step)
         return copied
 
     def astype(self, dtype: Any, copy: bool = True) -> Traced:
@@ -337,8 +280,7 @@ def seen(x: Traced, axes: Sequence[Dimension]) -> Traced:
     if tuple(axes) == x.axes:
         return x
     view = Traced("view", (x,), x.dtype, axes)
-    x._memory.append(view._memory.pop())
-    view._memory, view._address = x._memory, x._address
+    view.lie_with(x)
     return view
 
 
