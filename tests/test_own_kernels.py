@@ -405,6 +405,40 @@ def test_numbers_that_are_equal_are_told_apart():
         summary(x, scale=1.0, shift=2.0)
 
 
+def test_a_grid_of_no_blocks_is_refused_where_there_is_something_to_compute():
+    text = "__global__ void f(float* y, const float* x, int64_t n) { y[threadIdx.x] = x[0]; }"
+    f = tg.kernel(text, "x[n] -> y[n]", name="f", blocks=lambda n: n // 256)(lambda x: x)
+    with pytest.raises(ValueError, match=r"blocks= is \(0, 1, 1\) for .*round up"):
+        f(tg.ones(5, device="emulated"))
+    assert f(tg.ones(0, device="emulated")).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [7, 17, 40])
+def test_many_tensors(count):
+    """More than the tape in C takes, and than a launch has parameters."""
+    names = [f"x{i}" for i in range(count)]
+    space: dict = {}
+    exec(f"def body({', '.join(names)}): return {' + '.join(names)}", space)
+    text = (
+        f"__global__ void f(float* y, {', '.join(f'const float* {n}' for n in names)}, int64_t n)"
+        f" {{ const int64_t i = global_thread(); if (i < n) y[i] = {'[i] + '.join(names)}[i]; }}"
+    )
+    signature = f"{', '.join(f'{n}[n]' for n in names)} -> y[n]"
+    declared = tg.kernel(text, signature, name="f")
+    if count > 24:
+        with pytest.raises(ValueError, match="f has 42 parameters, and a kernel takes at most 24"):
+            declared(space["body"])
+    functions = [(tg.fuse(space["body"]), "emulated"), (tg.fuse(space["body"]), "cpu")]
+    if count <= 24:
+        functions.append((declared(space["body"]), "emulated"))
+    for f, device in functions:
+        x = [tg.full((3,), float(i), device=device, requires_grad=True) for i in range(count)]
+        y = f(*x)
+        y.sum().backward()
+        assert y.tolist() == [sum(range(count))] * 3
+        assert x[-1].grad.tolist() == [1, 1, 1]
+
+
 def test_tensors_of_two_devices():
     with pytest.raises(RuntimeError, match=r"a on cpu, b on emulated"):
         swiglu(tg.ones(2), tg.ones(2, device="emulated"))

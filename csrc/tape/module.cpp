@@ -193,6 +193,8 @@ PyMODINIT_FUNC PyInit__tape() {
     }
     Ref doors(list_doors());
     if (!doors || PyModule_AddObjectRef(module, "doors", doors) < 0 ||
+        PyModule_AddIntConstant(module, "most_inputs", most_inputs) < 0 ||
+        PyModule_AddIntConstant(module, "most_arguments", most_arguments) < 0 ||
         PyModule_AddStringConstant(module, "__version__", TAPEGRAD_VERSION) < 0) {
         Py_CLEAR(module);
     }

@@ -165,7 +165,10 @@ def compile_caller(
     apply.__name__ = apply.__qualname__ = declared.name
     kind = "Any" if elementwise and len(inputs) == 2 else "Tensor"
     apply.__annotations__ = dict.fromkeys(inputs, kind) | {"return": "Tensor"}
-    if compiled is None or declared.results > 1 or target:
+    count = len(inputs)
+    if compiled is None or declared.results > 1 or target or count > compiled.most_inputs:
+        return apply
+    if count + len(declared.parameters) > compiled.most_arguments:
         return apply
     return _in_c(apply, declared, implementations, elementwise, floating, view)
 

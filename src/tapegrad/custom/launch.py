@@ -21,6 +21,7 @@ from tapegrad.units.source import INTEGERS, NUMBERS, Function, Parameter
 from .checkable import Launching
 from .guarded import Result
 
+MOST_PARAMETERS = 24  # kernels/launch.h: what a launch takes, less its grid and shared memory
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -97,6 +98,11 @@ class Launch(Launching):
         given = {item.name: item for item in inputs}
         made = {item.name: item for item in results}
         self.arguments = [p for p in function.parameters if p.type != "cudaStream_t"]
+        if len(self.arguments) > MOST_PARAMETERS:
+            raise ValueError(
+                f"{name} has {len(self.arguments)} parameters, and a kernel takes at most "
+                f"{MOST_PARAMETERS}: give it one array of what belongs together"
+            )
         if not function.is_kernel and [p.type for p in function.parameters][-1:] != [
             "cudaStream_t"
         ]:
@@ -187,6 +193,11 @@ class Launch(Launching):
         if self.function.is_kernel:
             grid, shared = self.grid.of(name, known, math.prod(shapes[0]))
             starts, extents = 0 not in grid[:3], [*grid, shared]
+            if not starts and 0 not in counts(sizes).values():
+                raise ValueError(
+                    f"[{name}] blocks= is {tuple(grid[:3])} for {counts(sizes)}: no block would "
+                    "compute anything; round up, as in lambda n: -(-n // 256)"
+                )
         results = [
             (item.name, shape, actual(item.dtype, dtype), item.zero or not starts)
             for item, shape in zip(self.results, shapes, strict=True)
