@@ -137,7 +137,7 @@ def _binary(function: Callable, word: str, a: Any, b: Any) -> Any:
     if not (isinstance(a, (int, float)) and isinstance(b, (int, float))):
         return NotImplemented
     value = function(value_of(a), value_of(b))
-    open_ones = [v for v in (a, b) if is_open(v)]
+    open_ones: list[Any] = [v for v in (a, b) if is_open(v)]
     # Of which type a power is may depend on the numbers.
     whole = isinstance(b, int)
     pins = word == "**" and (isinstance(a, int) if whole else not a > 0)
