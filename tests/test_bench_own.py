@@ -159,6 +159,15 @@ def test_names_of_tapegrad_become_those_of_pytorch():
     assert helper.__globals__["tg"] is tg
 
 
+def test_a_function_is_translated_once():
+    pytest.importorskip("torch", exc_type=ImportError)
+    case = bench.case(helper, sizes=["3x4"])
+    before = set(sys.modules)
+    for one in (case, case.gradient()):
+        assert one.ways["torch"](tg.device("cpu")) is not None
+    assert len([name for name in set(sys.modules) - before if "_for_torch_" in name]) == 1
+
+
 class Jax(types.ModuleType):
     """In JAX's place, with NumPy's arrays."""
 

@@ -166,6 +166,29 @@ def test_an_error_that_nobody_asks_for_is_remarked(failures: Program) -> None:
     assert ["nobody asked" in remark for remark in outcome.remarks] == [True]
 
 
+def test_an_error_that_a_launch_returned_is_known(failures: Program) -> None:
+    printed, outcome = run(failures, "returned")
+    assert printed == "invalid configuration argument\n"
+    assert outcome.remarks == ()
+
+
+def test_of_many_that_were_freed_the_last_has_a_name(failures: Program) -> None:
+    _, outcome = run(failures, "freed in turn")
+    assert re.search(r"freed at failures.cu:\d+", outcome.reports[0])
+
+
+@pytest.mark.parametrize("schedule", ["random:7", "random:7:0-3", "descending"])
+def test_a_schedule_is_as_of_a_check(failures: Program, schedule: str) -> None:
+    """And so it stands in what went wrong, to be used again."""
+    _, outcome = run(failures, "trap", schedule=schedule)
+    assert outcome.reports[0].endswith(f"(schedule {schedule})")
+
+
+def test_what_is_no_schedule_is_an_error(failures: Program) -> None:
+    with pytest.raises(ValueError, match="not 'sideways'"):
+        failures.run(["trap"], schedule="sideways")
+
+
 def test_a_wild_access_is_reported_where_none_is_checked(tmp_path: Path) -> None:
     text = "__global__ void wild(int* p) { *p = 1; }\nint main() { wild<<<1, 1>>>((int*)8); }\n"
     _, outcome = run(compile_program(written(tmp_path, text), checked=False))

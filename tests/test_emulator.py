@@ -122,7 +122,7 @@ def test_exit_before_a_barrier_is_an_error(emulator, schedule):
     assert "block (1, 0, 0), thread (" in message
     assert "exit" in message
     assert "emulator_cases.cu:" in message
-    expected = "(schedule random, seed 7)" if schedule == "random" else f"(schedule {schedule})"
+    expected = "(schedule random:7)" if schedule == "random" else f"(schedule {schedule})"
     assert message.endswith(expected)
 
 
@@ -130,7 +130,7 @@ def test_error_names_the_seed_of_its_launch(emulator):
     x = np.zeros(128, "float32")
     emulator.schedule("random", 7)
     emulator.rotate(x.copy(), x, 1, True)
-    assert "seed 8)" in emulator.early_exit()
+    assert "(schedule random:8)" in emulator.early_exit()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

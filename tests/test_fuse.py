@@ -19,8 +19,8 @@ from tapegrad import _build
 from tapegrad.core import native
 from tapegrad.core.tensor import wrap
 from tapegrad.fusion import CannotFuse, fused, run
+from tapegrad.fusion.kernel import make_kernel
 from tapegrad.fusion.launches import write_launch
-from tapegrad.fusion.plan import make_kernel
 from tapegrad.fusion.plans import new_input
 from tapegrad.fusion.tracing import TracingDevice
 

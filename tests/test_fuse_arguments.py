@@ -104,6 +104,33 @@ def test_a_backward_pass_may_ask_more_of_numbers() -> None:
         np.testing.assert_allclose(x.grad.numpy(), plain.grad.numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("step", [lambda v: v + v, lambda v: -v, lambda v: 0.5 * v], ids="+-*")
+def test_a_number_that_is_computed_for_long_is_pinned(step: Callable) -> None:
+    """What is written down of it stays short."""
+
+    def scaled(x: Any, n: float) -> Any:
+        for _ in range(400):
+            n = step(n)
+        return x * n
+
+    fused = tg.fuse(scaled)
+    for n in (1.5, 2.5):
+        np.testing.assert_allclose(
+            fused(tg.ones(3), n).numpy(), scaled(tg.ones(3), n).numpy(), rtol=1e-6
+        )
+
+
+def test_of_backward_passes_the_last_are_kept() -> None:
+    """Here each is of one number: those of others do not stay for ever."""
+    fused = tg.fuse(lambda x, b: (b - 1) ** x)
+    for n in range(2, 30):
+        x = tg.ones(2, requires_grad=True)
+        fused(x, 1 + 1 / n).sum().backward()
+    ((plan, *_),) = fused._plans.values()
+    assert plans(fused) == 1
+    assert [len(known) for known in plan._backward.values()] == [8]
+
+
 def test_second_gradients_have_the_numbers_of_their_call() -> None:
     fused = tg.fuse(lambda x, n: (x * n).sin())
     x = tg.tensor([0.3, 0.7], dtype=tg.float64, requires_grad=True)

@@ -243,15 +243,17 @@ bool is_elsewhere(const Site& a, const Site& b) {
     return a.code != b.code || a.line != b.line || std::strcmp(a.file, b.file) != 0;
 }
 
+// As the Schedule of schedules.py that is written so.
 std::string describe_schedule() {
     const ScheduleChoice& chosen = launch.schedule;
+    const bool is_whole = chosen.skipped == 0 && chosen.count == all_decisions;
     std::string text = std::string("schedule ") + schedule_name(chosen.schedule);
-    if (chosen.schedule == Schedule::random) {
-        text += ", seed " + std::to_string(chosen.seed);
+    if (chosen.schedule == Schedule::random || !is_whole) {
+        text += ":" + std::to_string(chosen.seed);
     }
-    if (chosen.count != all_decisions) {
-        text += ", decisions from " + std::to_string(chosen.skipped) + ", " +
-                std::to_string(chosen.count) + " of them";
+    if (!is_whole) {
+        text += ":" + std::to_string(chosen.skipped) + "-";
+        text += chosen.count == all_decisions ? "" : std::to_string(chosen.skipped + chosen.count - 1);
     }
     return text;
 }

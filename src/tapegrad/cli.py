@@ -148,11 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     emulate.add_argument("--std", default="c++17", help="of C++ (c++17)")
     emulate.add_argument(
         "--schedule",
-        choices=("ascending", "descending", "random"),
         default="ascending",
-        help="the order of blocks and threads (ascending)",
+        metavar="ORDER",
+        help="of blocks and threads, such as random:7 (ascending)",
     )
-    emulate.add_argument("--seed", type=int, default=0, help="of the random schedule (0)")
     emulate.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="interrupt it then (never)"
     )

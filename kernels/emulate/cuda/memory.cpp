@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <string>
 
@@ -24,12 +25,13 @@ struct Allocation {
     size_t bytes;
     Memory memory;
     std::string name;
-    unsigned char* written;
+    unsigned char* written;  // one for each byte that was; null: nobody asks
     bool is_gone;
 };
 
 std::map<uintptr_t, Allocation> allocations;
-size_t bytes_in_use = 0, gone_count = 0;
+std::deque<uintptr_t> gone;  // the oldest first
+size_t bytes_in_use = 0;
 bool changed = true;
 
 std::string place(const char* file, int line) {
@@ -109,7 +111,11 @@ cudaError_t allocate(void** pointer, size_t bytes, Memory memory, const char* fi
     if (reserved == nullptr) {
         return note(cudaErrorMemoryAllocation);
     }
+#ifdef TAPEGRAD_CHECKED
     const bool is_asked = memory == Memory::device;  // the host may write others at any time
+#else
+    const bool is_asked = false;
+#endif
     unsigned char* data = reserved + around;
     const char* kinds[] = {"cudaMalloc", "cudaMallocManaged", "cudaMallocHost"};
     allocations[reinterpret_cast<uintptr_t>(data)] = {
@@ -134,13 +140,16 @@ cudaError_t release(void* pointer, const char* file, int line) {
     found->name += ", freed at " + place(file, line);
     found->is_gone = true;
     madvise(pointer, found->bytes, MADV_DONTNEED);
+    if (found->written != nullptr) {
+        munmap(found->written, found->bytes);
+        found->written = nullptr;
+    }
     bytes_in_use -= found->bytes;
     changed = true;
-    if (++gone_count > most_gone) {  // the oldest need no name
-        auto gone = std::find_if(allocations.begin(), allocations.end(),
-                                 [](const auto& entry) { return entry.second.is_gone; });
-        allocations.erase(gone);
-        --gone_count;
+    gone.push_back(reinterpret_cast<uintptr_t>(pointer));
+    if (gone.size() > most_gone) {  // the oldest need no name
+        allocations.erase(gone.front());
+        gone.pop_front();
     }
     return cudaSuccess;
 }

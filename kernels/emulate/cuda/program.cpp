@@ -92,11 +92,14 @@ struct Start {
             lseek(journal, sizeof head, SEEK_SET);
             unsetenv("TAPEGRAD_EMULATE_JOURNAL");
         }
-        const char* name = std::getenv("TAPEGRAD_EMULATE_SCHEDULE");
-        const char* seed = std::getenv("TAPEGRAD_EMULATE_SEED");
-        for (Schedule schedule : {Schedule::random, Schedule::ascending, Schedule::descending}) {
-            if (name != nullptr && std::strcmp(name, schedule_name(schedule)) == 0) {
-                set_schedule({schedule, seed != nullptr ? std::strtoull(seed, nullptr, 10) : 0});
+        if (const char* told = std::getenv("TAPEGRAD_EMULATE_SCHEDULE")) {
+            char name[16] = "";
+            unsigned long long seed = 0, skipped = 0, count = all_decisions;
+            std::sscanf(told, "%15s %llu %llu %llu", name, &seed, &skipped, &count);
+            for (Schedule schedule : {Schedule::random, Schedule::ascending, Schedule::descending}) {
+                if (std::strcmp(name, schedule_name(schedule)) == 0) {
+                    set_schedule({schedule, seed, skipped, count});
+                }
             }
         }
         set_barriers_wait_for_exited(false);
@@ -154,7 +157,10 @@ void configure_cooperative(dim3 grid, dim3 block, size_t shared_bytes) {
     configuration = {grid, block, shared_bytes, true, true};
 }
 
-cudaError_t last_launch() { return launch_error; }
+cudaError_t last_launch() {
+    unread.clear();
+    return launch_error;
+}
 
 cudaError_t run_configured(const char* kernel, void (*body)(void*), void* closure, size_t bytes) {
     if (in_kernel) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ def memory(value: Any) -> Any:
         return value.detach()
     is_array = isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__")
     return value if is_array and not hasattr(value, "block_until_ready") else None
+
+
+def of_memories(make: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    """What is made of the memory of each value; what has none is left as it is."""
+    return [v if (m := memory(v)) is None else make(m) for v in values]
 
 
 def copied(value: Any) -> Any:

@@ -15,7 +15,7 @@ from .arrays import memory
 from .cases.case import several
 from .ceilings import Ceilings, measure
 from .check import BenchmarkError, check_seconds
-from .drawing import Drawing, listed
+from .drawing import Drawing
 from .judge import Job
 from .measure import Bench
 from .own import Own, named
@@ -90,7 +90,7 @@ def compare(
     if drawing.is_given and sizes is not None:
         raise BenchmarkError("inputs= are given, not drawn: sizes= would mean nothing")
     if drawing.is_given:
-        values = tuple(listed(first))
+        values = tuple(several(first))
         target = _device_of(functions, each or dict.fromkeys(functions, values), device)
         dtype = next((m.dtype for m in map(memory, values) if _is_float(m)), np.dtype("float64"))
         jobs = [Job(one, (), dtype, "given") for one in cases]
@@ -127,7 +127,7 @@ def _inputs_of_each(functions: Mapping[str, Any], inputs: Mapping[str, Any]) -> 
     missing = [n for n in functions if n not in inputs]
     if missing:
         raise BenchmarkError(f"no inputs for {missing[0]!r}: the dict has {list(inputs)}")
-    return {name: tuple(listed(inputs[name])) for name in functions}
+    return {name: tuple(several(inputs[name])) for name in functions}
 
 
 def _device_of(

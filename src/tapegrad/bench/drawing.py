@@ -15,7 +15,7 @@ from tapegrad.core.dtypes import is_floating
 from tapegrad.core.modes import no_grad
 from tapegrad.core.signature import Sizes
 from tapegrad.custom.checkable import Checkable
-from tapegrad.custom.trial import draw as draw_inputs
+from tapegrad.custom.samples import draw as draw_inputs
 from tapegrad.ops.sampling.philox import fork_rng, manual_seed
 
 from .arrays import memory
@@ -23,7 +23,7 @@ from .cases import Draw
 from .cases.case import Shape, several, shape_of
 from .check import FLOATS, BenchmarkError
 
-_PLACES = {"tiny": 1 << 10, "small": 1 << 22, "large": 1 << 26}  # elements, unless sizes are said
+_ELEMENTS = {"tiny": 1 << 10, "small": 1 << 22, "large": 1 << 26}  # unless sizes are said
 
 
 @dataclass
@@ -42,10 +42,10 @@ class Drawing:
 
     def sizes(self) -> dict[str, Sequence[Shape]]:
         if self.is_given:
-            return {size: [()] for size in _PLACES}
+            return {size: [()] for size in _ELEMENTS}
         if self.shapes is not None:
-            return {size: list(map(shape_of, self.shapes)) for size in _PLACES}
-        return {name: [self._usual(elements)] for name, elements in _PLACES.items()}
+            return {size: list(map(shape_of, self.shapes)) for size in _ELEMENTS}
+        return {name: [self._usual(elements)] for name, elements in _ELEMENTS.items()}
 
     def _usual(self, elements: int) -> Shape:
         """About so many elements, where nobody said which sizes."""
@@ -64,7 +64,7 @@ class Drawing:
         """The inputs: of a given tuple as they are, else arrays on the device."""
         device, seed = draw.device, zlib.crc32(f"{self.name} {shape}".encode())
         if self.is_given:
-            values = listed(self.inputs)
+            values = several(self.inputs)
         elif self.inputs is not None:
             with fork_rng(), device, no_grad():
                 manual_seed(seed)
@@ -80,7 +80,7 @@ class Drawing:
     def _named(self, kernel: Checkable, shape: Shape) -> Sizes:
         """The sizes of a kernel's signature: each has one number, a star all that are left."""
         names = kernel.signature.sizes
-        stars = {s[1:] for i in kernel.signature.inputs for s in i.sizes or () if s[0] == "*"}
+        stars = kernel.signature.stars
         star = next((n for n in names if n in stars), None)
         extra = len(shape) - len(names)
         if extra < 0 or (extra > 0 and star is None):
@@ -109,11 +109,6 @@ class Drawing:
             )
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return sum(p.kind in positional and p.default is p.empty for p in parameters)
-
-
-def listed(inputs: Any) -> list[Any]:
-    """The inputs, where one of them stands for itself."""
-    return list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
 
 
 def moved(value: Any, device: Device, dtype: Any) -> Any:

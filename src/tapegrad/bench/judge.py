@@ -20,7 +20,7 @@ from .inputs import Sets
 from .row import Row
 from .ways import Way
 
-_PEER_SLACK = 4  # a peer is not on trial: it must only compute the same function
+_PEER_SLACK = 4  # a peer is not what is judged: it must only compute the same function
 # Above these, references for a GPU are computed on it, in float64 by CuPy: NumPy takes minutes.
 _NUMPY_ELEMENTS, _NUMPY_FLOPS = 1 << 22, 1e10
 
@@ -38,7 +38,7 @@ class Job:
         return f"{self.case.name} {'x'.join(map(str, self.shape))} {self.dtype.name}"
 
 
-class Trial:
+class Judged:
     """A job's inputs and what must come out, which is computed when it is first asked for."""
 
     def __init__(self, job: Job, device: Device, row: Row):
@@ -165,8 +165,8 @@ class _Reference:
         self.xp: Any = device.library if device.type == "cuda" and large else np
         wide = [self._float64(v) for v in values]
         returned = job.case.plain(self.xp)(*wide)
-        self.expected = [np.asarray(e) if np.isscalar(e) else e
-                         for e in job.case.results(wide, returned)]  # fmt: skip
+        results = job.case.results(wide, returned)
+        self.expected = [np.asarray(e) if np.isscalar(e) else e for e in results]
         require_telling(self.expected, self.xp)
 
     def _float64(self, value: Any) -> Any:

@@ -12,7 +12,7 @@ from tapegrad.core.devices import Device
 
 from .ceilings import Ceilings
 from .inputs import Sets
-from .judge import Job, Trial
+from .judge import Job, Judged
 from .peaks import peak_bytes
 from .peers import warm_compiler, way_of
 from .row import Row
@@ -69,21 +69,21 @@ class Bench:
     def fill(self, row: Row, job: Job, seconds: float) -> None:
         """Measure the row. Raises what the case's own functions raise."""
         start = time.perf_counter()
-        trial = Trial(job, self.device, row)
+        judged = Judged(job, self.device, row)
         ways = {}
         for name in (job.case.label, *job.case.rivals):
             way = way_of(name, job.case, self.device)
             assert way is not None
-            if problem := trial.problem_of(name, way):
+            if problem := judged.problem_of(name, way):
                 row.fail(name, problem)
                 return
             ways[name] = way
-        trial.describe()
+        judged.describe()
         for name in self.peers:
-            way = self._peer(trial, name, seconds)
+            way = self._peer(judged, name, seconds)
             if way is not None:
                 ways[name] = way
-        contestants = _with_sets(ways, trial)
+        contestants = _with_sets(ways, judged)
         sets = list({id(one.sets): one.sets for one in contestants}.values())
         calls = {one.name: one.call() for one in contestants}
         with warnings.catch_warnings():  # they were given when results were checked
@@ -97,11 +97,11 @@ class Bench:
         row.of_ceiling = share if 0 < share <= 1 else None  # above 1 it is none: see shown.py
         del calls
         for one in contestants:
-            trial.judge_again(one.name, one.way, one.sets)
+            judged.judge_again(one.name, one.way, one.sets)
 
-    def _peer(self, trial: Trial, name: str, seconds: float) -> Way | None:
+    def _peer(self, judged: Judged, name: str, seconds: float) -> Way | None:
         """The peer's way if it computes the same; else None and a word in ``row.peers``."""
-        row, compiles = trial.row, name == "torch.compile"
+        row, compiles = judged.row, name == "torch.compile"
         if compiles and self._compiling > seconds:
             row.peers[name] = (
                 f"skipped: compiling takes about {self._compiling:.1f} s, the row has {seconds:.1f}"
@@ -110,8 +110,8 @@ class Bench:
             return None
         start = time.perf_counter()
         try:
-            way = way_of(name, trial.job.case, self.device)
-            problem = way and trial.problem_of(name, way)
+            way = way_of(name, judged.job.case, self.device)
+            problem = way and judged.problem_of(name, way)
         except Exception as error:  # another library may raise anything
             row.peers[name] = f"failed: {_one_line(error)}"
             return None
@@ -124,18 +124,18 @@ class Bench:
         return way
 
 
-def _with_sets(ways: dict[str, Way], trial: Trial) -> list[_Contestant]:
+def _with_sets(ways: dict[str, Way], judged: Judged) -> list[_Contestant]:
     """The contestants with their sets of inputs: the same, but for those that change theirs and
     those that take others."""
-    case, shared = trial.job.case, None
+    case, shared = judged.job.case, None
     contestants = []
     for name, way in ways.items():
         if way.inputs is not None:
             sets = Sets(way.inputs)
         elif case.changes:
-            sets = Sets(trial.values, ())
+            sets = Sets(judged.values, ())
         else:
-            sets = shared = shared or Sets(trial.values, count=case.sets)
+            sets = shared = shared or Sets(judged.values, count=case.sets)
         contestants.append(_Contestant(name, way, sets))
     return contestants
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from types import FunctionType
 from typing import Any
 
@@ -19,7 +19,7 @@ from tapegrad.custom.checkable import Checkable
 from tapegrad.custom.elements import Elementwise
 from tapegrad.fusion import Fused
 
-from .arrays import memory, on_host
+from .arrays import memory, of_memories, on_host
 from .cases import Case, Draw
 from .cases.case import several
 from .check import BenchmarkError
@@ -161,13 +161,15 @@ class Own:
         if self.body is not None:
             ways["body"] = partial(self._tensor_way, self.body, None)
         if self._has_torch:
-            ways["torch"] = lambda device: torch_way(self._torch(), device)
-            ways["torch.compile"] = lambda device: torch_way(torch_compiled(self._torch()), device)
+            ways["torch"] = lambda device: torch_way(self._torch, device)
+            ways["torch.compile"] = lambda device: torch_way(torch_compiled(self._torch), device)
         if (jax := self.peers.get("jax")) is not None:
             ways["jax"] = lambda device: jax_way(partial(jax, **self.numbers))
         if (cupy := self.peers.get("cupy")) is not None:
             call = partial(cupy, **self.numbers)
-            ways["cupy"] = lambda device: Way(call, _memories, counts="tapegrad")
+            ways["cupy"] = lambda device: Way(
+                call, partial(of_memories, lambda m: m), counts="tapegrad"
+            )
         for name, function in self.functions.items():
             ways[name] = partial(self._tensor_way, function, self.inputs_of.get(name))
         return ways
@@ -178,6 +180,7 @@ class Own:
         is_text = isinstance(self.plain, FunctionType) and not isinstance(self.first, Elementwise)
         return self.peers.get("torch") is not None or is_text
 
+    @cached_property
     def _torch(self) -> Callable:
         given = self.peers.get("torch")
         return partial(translated(self.plain) if given is None else given, **self.numbers)
@@ -217,14 +220,17 @@ class Own:
 
         def way(function: Callable, device: Device) -> Way:
             call = self._with_numbers(function)
-            take = lambda values: _graph(call, device, values, taken)  # noqa: E731
+
+            def take(values: Sequence[Any]) -> list[Any]:
+                return _graph(call, device, values, taken)
+
             return Way(_gradients, take, counts="tapegrad")
 
         def reference(ops: Any, *values: Any) -> list[Any]:
             return [memory(g) for g in _gradients(*_graph(plain, _device_of(ops), values, taken))]
 
         def torch(compiled: bool, device: Device) -> Way:
-            return torch_gradient(self._torch(), device, taken, compiled)
+            return torch_gradient(self._torch, device, taken, compiled)
 
         def work(values: Sequence[Any]) -> float:
             return operations(self.plain, self.numbers, values[:taken], backward=True)
@@ -275,7 +281,3 @@ def _function_of_sizes(value: Any) -> Callable[..., float] | None:
 def _tensors(device: Device, values: Sequence[Any]) -> list[Any]:
     """Arrays as tensors in the same memory; what is none is left as it is."""
     return [wrap(v, device) if isinstance(v, device.array_type) else v for v in values]
-
-
-def _memories(values: Sequence[Any]) -> list[Any]:
-    return [v if (array := memory(v)) is None else array for v in values]

@@ -12,7 +12,7 @@ import numpy as np
 
 from tapegrad.core.devices import Device
 
-from .arrays import from_torch, import_torch, memory, to_torch
+from .arrays import from_torch, import_torch, of_memories, to_torch
 from .cases import Case, TorchGradient
 from .cases.case import several
 from .check import BenchmarkError
@@ -100,8 +100,7 @@ def torch_way(call: Callable[..., Any], device: Device) -> Way:
 
 
 def _torch_tensors(values: Sequence[Any]) -> list[Any]:
-    memories = [memory(v) for v in values]
-    return [v if m is None else to_torch(m) for v, m in zip(values, memories, strict=True)]
+    return of_memories(to_torch, values)
 
 
 def torch_gradient(function: Callable[..., Any], device: Device, count: int, compiled: bool) -> Way:
@@ -137,10 +136,7 @@ def jax_way(function: Callable[..., Any]) -> Way:
     compiled = jax.jit(function)
 
     def take(values: Sequence[Any]) -> list[Any]:
-        memories = [memory(v) for v in values]
-        return [
-            v if m is None else jax.numpy.array(m) for v, m in zip(values, memories, strict=True)
-        ]
+        return of_memories(jax.numpy.array, values)
 
     return Way(lambda *arrays: jax.block_until_ready(compiled(*arrays)), take, give=np.asarray)
 

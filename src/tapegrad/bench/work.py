@@ -9,11 +9,12 @@ from typing import Any
 from tapegrad.core.devices import EMULATED
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.fusion import fuse
+from tapegrad.fusion.axes import INPUT, NUMBER, VIEW
 from tapegrad.utils.flops import count_flops
 
 from .arrays import on_host
 
-_NO_WORK = ("input", "number", "view")
+_NO_WORK = (INPUT, NUMBER, VIEW)
 
 
 def operations(

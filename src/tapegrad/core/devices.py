@@ -1,4 +1,4 @@
-"""Devices, and the array functions each one computes with. The only file that imports CuPy.
+"""Devices, and the array functions each one computes with; CuPy is found and imported here.
 
 Bodies and gradient rules are written once, against a *namespace* ``xp``. On a device, ``xp.name``
 is, in this order: a hand-written kernel registered for that device (see ``override``), the plain

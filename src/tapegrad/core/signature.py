@@ -81,6 +81,11 @@ class Signature:
         found = [s.lstrip("*") for item in self.inputs for s in item.sizes or ()]
         return list(dict.fromkeys(name for name in found if not name.isdigit()))
 
+    @property
+    def stars(self) -> set[str]:
+        """The names of the sizes that stand with a star."""
+        return {s[1:] for item in self.inputs for s in item.sizes or () if s[0] == "*"}
+
     def match(self, kernel: str, shapes: Sequence[Sequence[int]]) -> Sizes:
         """The sizes that the inputs' shapes have. Raises ValueError where they do not agree."""
         sizes: Sizes = {}

@@ -45,7 +45,7 @@ from .checking import check
 from .declared import Kernel
 from .elements import elementwise, row
 from .launch import Grid
-from .trial import Draws
+from .samples import Draws
 
 __all__ = ["CompileError", "Kernel", "kernel"]
 

@@ -70,7 +70,7 @@ def check(
     if missing or unknown:
         problem = f"needs {missing}" if missing else f"has no {sorted(unknown)}"
         raise ValueError(f"[{kernel.name}] {problem}: its numbers are {[*kernel.numbers]}")
-    for name in {**(sizes or {})}:
+    for name in sizes or {}:
         if name not in kernel.signature.sizes:
             raise ValueError(f"[{kernel.name}] has no size {name!r}: {kernel.signature.sizes}")
     library("emulated")

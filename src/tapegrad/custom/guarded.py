@@ -77,8 +77,8 @@ PLACES: tuple[Place, ...] = (aligned, shifted, mixed, at_the_end)
 
 
 class Guarded:
-    """One array in guarded pages. content: what it holds; fill: whether that is an input, which a
-    kernel must not change."""
+    """One array in guarded pages. content: what it holds; is_input: whether that is an input, which
+    a kernel must not change."""
 
     def __init__(self, content: np.ndarray, index: int, place: Place, is_input: bool):
         self._pages = GuardedPages.take(content.nbytes + 3 * content.itemsize)

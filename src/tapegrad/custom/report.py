@@ -65,8 +65,7 @@ class Report:
         lines = [f"{self.kernel.name}: {self.kernel.signature.text}"]
         for f in self.findings:
             mark = {True: "right", False: "WRONG", None: "-"}[f.ok]
-            text = f.said if f.ok is not True else f"{f.said}"
-            first, *rest = text.split("\n")
+            first, *rest = f.said.split("\n")
             lines.append(f"  {f.what:16} {mark:6} {first}")
             lines += [textwrap.indent(line, " " * 26) for line in rest]
         lines.append(

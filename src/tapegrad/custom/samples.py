@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core import dtypes
-from tapegrad.core.signature import Sizes
+from tapegrad.core.signature import Sizes, counts
 
 from .checkable import Checkable
 from .launch import FLOATS, actual
@@ -58,8 +58,7 @@ def samples(kernel: Checkable, chosen: Mapping[str, Sequence[int]]) -> list[dict
 
 def dimensions(kernel: Checkable, sample: Mapping[str, int]) -> Sizes:
     """A sample as sizes: of a name with a star, one dimension or two."""
-    items = kernel.signature.inputs
-    stars = {s[1:] for item in items for s in item.sizes or () if s[0] == "*"}
+    stars = kernel.signature.stars
     return {
         name: ((3, n // 3) if n % 3 == 0 and n else (n,)) if name in stars else n
         for name, n in sample.items()
@@ -70,12 +69,11 @@ def draw(
     kernel: Checkable, sizes: Sizes, dtype: Any, random: np.random.Generator, draws: Draws
 ) -> list[np.ndarray]:
     """Inputs. Raises ValueError for whole numbers of which nobody said what they may be."""
-    counted = {n: math.prod(v) if isinstance(v, tuple) else v for n, v in sizes.items()}
     arrays = []
     for item in kernel.forward.inputs:
         shape, of = kernel.signature.shape(item, sizes), actual(item.dtype, dtype)
         if item.name in draws:
-            array = np.asarray(draws[item.name](counted, random)).astype(of)
+            array = np.asarray(draws[item.name](counts(sizes), random)).astype(of)
             if array.size != math.prod(shape):
                 raise ValueError(f"inputs[{item.name!r}] made shape {array.shape}, not {shape}")
             array = array.reshape(shape)

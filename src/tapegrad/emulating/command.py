@@ -18,10 +18,7 @@ def emulate(arguments: argparse.Namespace) -> int:
         standard=arguments.std,
     )
     outcome = program.run(
-        arguments.arguments,
-        schedule=arguments.schedule,
-        seed=arguments.seed,
-        timeout=arguments.timeout,
+        arguments.arguments, schedule=arguments.schedule, timeout=arguments.timeout
     )
     tell(outcome, program)
     return outcome.status or int(not outcome.ok)

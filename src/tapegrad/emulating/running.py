@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tapegrad import _build
 from tapegrad.core.kernels import KernelError
+from tapegrad.core.schedules import Schedule
 
 from .sources import rewritten
 
@@ -51,17 +52,18 @@ class Program:
         arguments: Sequence[str] = (),
         *,
         schedule: str = "ascending",
-        seed: int = 0,
         timeout: float | None = None,
         stdout: int | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Outcome:
         """Run it to its end, or for ``timeout`` seconds. schedule: the order in which blocks and
-        threads get their turn (ascending, descending, or random from ``seed``). stdout: as
-        ``subprocess`` takes it."""
+        threads get their turn, as for ``tg.kernel.check``: ``ascending``, ``descending``,
+        ``random:7``, ``random:7:40-42``; ValueError for what is none. stdout: as ``subprocess``
+        takes it."""
+        order = " ".join(map(str, tuple(Schedule.parse(schedule))))
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder, "journal")
-            own = {"JOURNAL": str(journal), "SCHEDULE": schedule, "SEED": str(seed)}
+            own = {"JOURNAL": str(journal), "SCHEDULE": order}
             process = subprocess.Popen(
                 [str(self.executable), *arguments],
                 stdout=stdout,

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+NUMBER, INPUT, VIEW = "number", "input", "view"  # steps that compute nothing
+
 
 class Unfusable(Exception):
     """A step that no fused kernel has; ``what`` names it, ``operation`` who asked for it."""

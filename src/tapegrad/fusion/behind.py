@@ -8,8 +8,8 @@ from typing import Any
 
 from tapegrad.core.devices import Device
 
-from .axes import Step, parts_of
-from .plan import INPUT, NUMBER, REDUCTIONS, VIEW
+from .axes import INPUT, NUMBER, VIEW, Step, parts_of
+from .functions import REDUCTIONS
 
 
 def replay(device: Device, step: Step, known: Mapping[int, Any]) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 
 from tapegrad.core.devices import Device
 
-from .axes import Step
+from .axes import INPUT, NUMBER, Step
 from .behind import replay, whole
+from .kernel import Kernel, make_kernel, own_axes, unconnected
 from .open_numbers import Values, is_open
-from .plan import INPUT, NUMBER, Kernel, make_kernel, own_axes, unconnected
 from .run import Runner, runners
 
 

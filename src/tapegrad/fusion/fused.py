@@ -77,7 +77,7 @@ class Fused:
         tensors: list[Tensor] = []
         numbers: list[float] = []
         key = self._read((args, options), tensors, numbers)
-        if not tensors or isinstance(tensors[0]._device, TracingDevice) or _is_rare(tensors):
+        if not tensors or isinstance(tensors[0]._device, TracingDevice) or _is_empty(tensors):
             return self._function(*args, **options)
         if as_written.get():
             return self._function(*args, **options)
@@ -212,5 +212,5 @@ class _Method:
         return self._fused(self._instance, *args, **options)
 
 
-def _is_rare(tensors: list[Tensor]) -> bool:
+def _is_empty(tensors: list[Tensor]) -> bool:
     return any(t._array.size == 0 for t in tensors)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .axes import Step
+from .axes import INPUT, Step
 from .functions import FUNCTIONS
 from .numpy_loops import is_numpys
-from .plan import INPUT
 
 
 @dataclass

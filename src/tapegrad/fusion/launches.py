@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .plan import Kernel
+from .kernel import Kernel
 from .text import Writer, type_of
 
 THREADS = 256  # as threads_of_row in kernels/fused.cuh
@@ -42,9 +42,6 @@ class _LaunchWriter(Writer):
     def __init__(self, kernel: Kernel):
         super().__init__(kernel)
         self.stride_names: dict[int, str] = {}
-
-    def number_name(self, index: int) -> str:
-        return f"number{index}"
 
     def size_name(self, index: int) -> str:
         return f"size{index}"

@@ -16,8 +16,8 @@ from tapegrad.core.dtypes import is_low_precision
 
 from .axes import Step
 from .groups import grouped
+from .kernel import Kernel
 from .numpy_loops import loop_of
-from .plan import Kernel
 from .text import Writer, type_of
 
 BLOCK = 8192
@@ -51,9 +51,6 @@ def write_loop(kernel: Kernel) -> Loop:
 
 
 class _LoopWriter(Writer):
-    def number_name(self, index: int) -> str:
-        return f"number{index}"
-
     def size_name(self, index: int) -> str:
         return f"sizes[{index}]"
 

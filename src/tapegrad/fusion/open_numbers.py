@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 Values = Sequence[float]
+_LONGEST = 500  # text: Python reads no more than 200 parentheses within each other
 
 
 class Conditions:
@@ -81,7 +82,7 @@ class Number:
         self.conditions.add(f"({self.text} {word} {text_of(other)}) is {found}")
         return found
 
-    def __abs__(self) -> Number:
+    def __abs__(self) -> Any:
         positive = self._compare(operator.ge, ">=", 0)
         return self if positive else _unary(operator.neg, "-", self)
 
@@ -137,18 +138,23 @@ def _binary(function: Callable, word: str, a: Any, b: Any) -> Any:
         return NotImplemented
     value = function(value_of(a), value_of(b))
     open_ones: list[Any] = [v for v in (a, b) if is_open(v)]
+    # Of which type a power is may depend on the numbers.
     whole = isinstance(b, int)
-    if word == "**" and (isinstance(a, int) if whole else not a > 0):
-        for v in open_ones:  # of which type the result is depends on the numbers
+    pins = word == "**" and (isinstance(a, int) if whole else not a > 0)
+    return _made(value, f"({text_of(a)} {word} {text_of(b)})", open_ones, pins)
+
+
+def _unary(function: Callable, word: str, a: Number) -> Any:
+    return _made(function(a.value), f"({word}{a.text})", [a])
+
+
+def _made(value: float, text: str, of: Sequence[Number], pins: bool = False) -> Any:
+    """A number that is made of others; pinned where its text would grow too long."""
+    if pins or len(text) > _LONGEST:
+        for v in of:
             v.pin()
         return value
-    of = set().union(*(v.of for v in open_ones))
-    text = f"({text_of(a)} {word} {text_of(b)})"
-    return Number(open_ones[0].conditions, value, text, of)
-
-
-def _unary(function: Callable, word: str, a: Number) -> Number:
-    return Number(a.conditions, function(a.value), f"({word}{a.text})", a.of)
+    return Number(of[0].conditions, value, text, set().union(*(v.of for v in of)))
 
 
 def _give_methods() -> None:

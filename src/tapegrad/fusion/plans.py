@@ -18,13 +18,14 @@ from tapegrad.core.modes import enable_grad, no_grad
 from tapegrad.core.tensor import Tensor, wrap
 
 from .arguments import PLACE, rebuilt
-from .axes import Axis, Step, Unfusable, unite
+from .axes import INPUT, VIEW, Axis, Step, Unfusable, unite
 from .computation import Computation
+from .functions import REDUCTIONS
 from .open_numbers import Conditions, Values
-from .plan import REDUCTIONS, VIEW
 from .traced import Traced
 from .tracing import TracingDevice
 
+_MOST_VARIANTS = 8  # of a backward pass, for numbers that one after the other are none's
 RESULT, NOTHING = -1, -2  # what is returned, where it is no argument
 
 
@@ -131,6 +132,7 @@ class Plan:
         conditions = self._conditions(numbers)
         made = self._trace_backward(tuple(needs), tuple(arrived), conditions)
         variants.append((conditions.compiled(), made))
+        del variants[:-_MOST_VARIANTS]
         return made
 
     # ---- tracing
@@ -207,7 +209,7 @@ class Plan:
         roots, seeds = [], []
         for y, there in zip(made, arrived, strict=True):
             if there:
-                seed = Traced("input", (), y._array.dtype, y._array.axes)
+                seed = Traced(INPUT, (), y._array.dtype, y._array.axes)
                 seeds.append(seed)
                 if y.requires_grad:
                     roots.append((y, wrap(seed, tensors[0]._device)))
@@ -251,4 +253,4 @@ class Plan:
 
 def new_input(shape: Sequence[int], dtype: np.dtype) -> Traced:
     """An input whose dimensions are like no others, until it is combined with others."""
-    return Traced("input", (), dtype, [(Axis(n),) if n != 1 else () for n in shape])
+    return Traced(INPUT, (), dtype, [(Axis(n),) if n != 1 else () for n in shape])

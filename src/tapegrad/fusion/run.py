@@ -15,10 +15,10 @@ from tapegrad.core.memory import address
 from tapegrad.units import Source, Unit
 
 from .compiled import address_of
+from .kernel import Kernel
 from .launches import THREADS, Launch, write_launch
 from .loops import write_loop
 from .open_numbers import Values, evaluator, is_open, text_of
-from .plan import Kernel
 
 # Runs kernels of one text: of the arrays of steps, by their ids, to which it adds the results; the
 # numbers that the trace has left open; and the arrays that results may be written to. Where it has

@@ -9,10 +9,10 @@ import numpy as np
 
 from tapegrad.core.dtypes import is_low_precision
 
-from .axes import Step, Unfusable
-from .functions import FUNCTIONS, TYPES, WITH_NUMBER
+from .axes import INPUT, NUMBER, VIEW, Step, Unfusable
+from .functions import FUNCTIONS, REDUCTIONS, TYPES, WITH_NUMBER
+from .kernel import Kernel, layout
 from .open_numbers import is_open, value_of
-from .plan import INPUT, NUMBER, REDUCTIONS, VIEW, Kernel, layout
 
 
 class Writer:
@@ -38,7 +38,7 @@ class Writer:
 
     def number_name(self, index: int) -> str:
         """How the ``index``-th of the numbers is called that the kernel is told."""
-        raise NotImplementedError
+        return f"number{index}"
 
     def number(self, value: Any, kind: str) -> str:
         """A literal, if it is an integer or a simple fraction; else a number that the kernel is

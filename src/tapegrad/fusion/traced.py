@@ -18,7 +18,7 @@ import numpy as np
 
 from tapegrad.core.dtypes import is_floating, is_low_precision
 
-from .axes import Axis, Dimension, Step, Unfusable, parts_of, size_of, unite
+from .axes import NUMBER, VIEW, Axis, Dimension, Step, Unfusable, parts_of, size_of, unite
 from .described import Described
 from .functions import FUNCTIONS, REDUCTIONS
 from .open_numbers import is_open, value_of
@@ -196,9 +196,9 @@ def constant(value: Any) -> Any:
     """A number, of which arrays of one element are some."""
     if isinstance(value, np.ndarray) and value.size == 1:
         shaped = value.reshape(())[()]
-        return Traced("number", (shaped.item(),), shaped.dtype, ((),) * value.ndim)
+        return Traced(NUMBER, (shaped.item(),), shaped.dtype, ((),) * value.ndim)
     if isinstance(value, np.generic):
-        return Traced("number", (value.item(),), value.dtype, ())
+        return Traced(NUMBER, (value.item(),), value.dtype, ())
     if isinstance(value, (bool, int, float, Traced)):
         return value
     raise Unfusable(f"an array of shape {np.shape(value)} that is no argument")
@@ -279,7 +279,7 @@ def seen(x: Traced, axes: Sequence[Dimension]) -> Traced:
     """The same numbers, their dimensions in another order, or others of size 1 among them."""
     if tuple(axes) == x.axes:
         return x
-    view = Traced("view", (x,), x.dtype, axes)
+    view = Traced(VIEW, (x,), x.dtype, axes)
     view.lie_with(x)
     return view
 
@@ -325,7 +325,7 @@ def full(shape: Any, value: Any, dtype: Any = np.float64, **options: Any) -> Any
     kind = np.dtype(dtype)
     if not (is_open(value) and is_floating(kind)):
         value = kind.type(value).item()
-    return broadcast(Traced("number", (value,), kind, ()), shape)
+    return broadcast(Traced(NUMBER, (value,), kind, ()), shape)
 
 
 def _full_like(x: Traced, value: Any, dtype: Any = None, **options: Any) -> Any:

@@ -50,6 +50,22 @@ int main(int, char** arguments) {
     if (is("too much memory")) cudaMalloc(&p, size_t(1) << 50);
     if (is("endless")) spins<<<1, 2>>>(out);
     if (is("unasked")) return before;
+    if (is("returned")) {
+        void* none[] = {&out, &out};
+        printf("%s\n", cudaGetErrorString(cudaLaunchKernel(first, dim3(0), dim3(1), none)));
+        return 0;
+    }
+    if (is("freed in turn")) {
+        int *old, *kept;
+        cudaMalloc(&old, 400);
+        for (int i = 0; i < 1002; ++i) {
+            cudaMalloc(&kept, 400);
+            cudaFree(kept);
+            if (i == 0) cudaFree(old);
+        }
+        first<<<1, 1>>>(kept, out);
+        return 0;
+    }
     if (is("goes on")) {
         first<<<1, 1>>>(host, out);
         printf("%s, ", cudaGetErrorString(cudaGetLastError()));

@@ -109,7 +109,7 @@ def shape_of(size: Any) -> Shape:
 
 
 def several(returned: Any) -> list[Any]:
-    """The results of a function that may return one or several."""
+    """The inputs or results of a function, of which one stands for itself."""
     return list(returned) if isinstance(returned, (tuple, list)) else [returned]
 
 

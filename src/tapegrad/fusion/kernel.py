@@ -14,11 +14,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .axes import Axis, Step, Unfusable, parts_of
+from .axes import INPUT, NUMBER, VIEW, Axis, Step, Unfusable, parts_of
+from .functions import REDUCTIONS
 from .open_numbers import text_of
-
-NUMBER, INPUT, VIEW = "number", "input", "view"
-REDUCTIONS = ("sum", "max", "min")
 
 
 @dataclass
