@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -210,6 +213,124 @@ def test_equal_results_share_no_memory() -> None:
     y.add_(1)
     w.add_(1)
     assert (x.tolist(), y.tolist(), z.tolist()) == ([1] * 3, [3] * 3, [2] * 3)
+
+
+# ---------------------------------------------------------------------- objects
+
+
+class Scaled(tg.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = tg.nn.Linear(3, 3)
+        self.weight = tg.nn.Parameter(tg.full((3,), 3.0))
+        self.rate, self.table, self.itself = 2.0, None, [self.inner]
+
+    @tg.fuse
+    def forward(self, x: Any) -> Any:
+        y = x * self.weight * self.rate if self.training else x
+        return y if self.inner.training else -y
+
+
+def test_methods_see_what_has_become_of_their_object() -> None:
+    Scaled.forward._plans.clear()
+    one, two, x = Scaled(), Scaled(), tg.ones(3)
+    y = one(x)
+    one.eval()  # The backward pass is traced later, and yet of what was computed.
+    y.sum().backward()
+    assert (y.tolist(), one.weight.grad.tolist()) == ([6] * 3, [2] * 3)
+    assert one(x).tolist() == [-1] * 3
+    one.inner.train()
+    assert one(x).tolist() == [1] * 3
+    one.train()
+    with tg.no_grad():
+        two.weight.fill_(5)
+    for two.rate in (0.5, 0.25):
+        assert two(x).tolist() == [5 * two.rate] * 3
+    assert one(x).tolist() == [6] * 3
+    assert plans(Scaled.forward) == 3
+    kept = weakref.ref(one)
+    del one, y
+    gc.collect()
+    assert kept() is None
+    two.table = np.ones(3)
+    with pytest.raises(CannotFuse, match=r"of forward .* got Scaled, Tensor .*ndarray"):
+        two(x)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    value: Any
+
+
+@dataclass(slots=True)
+class Slotted:
+    value: Any
+
+
+class Plain:
+    def __init__(self, value: Any):
+        self.value = value
+
+
+class Sentinel:
+    pass
+
+
+VALUES = [0.0, -0.0, True, 1, 1.0, 2, False, None, "a", (1,), (True,)]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Frozen,
+        Slotted,
+        Plain,
+        lambda v: Frozen(Plain([v])),
+        lambda v: {v: None},
+        lambda v: frozenset([v]),
+        lambda v: (frozenset([(v,)]),),
+    ],
+)
+def test_equal_values_of_other_kinds_are_told_apart(made: Callable) -> None:
+    seen = []
+
+    def inner(given: Any) -> Any:
+        while not isinstance(given, (float, int, str, type(None))):
+            given = given.value if hasattr(given, "value") else next(iter(given))
+        return given
+
+    def chosen(x: Any, given: Any) -> Any:
+        seen.append(repr(inner(given)))
+        return x * 1.0
+
+    fused = tg.fuse(chosen)
+    for value in VALUES:
+        seen.clear()
+        for _ in range(2):
+            fused(tg.ones(2), made(value))
+        assert seen in ([repr(inner(made(value)))], [])
+        key = fused._read(((tg.ones(2), made(value)), {}), [], [])
+        assert key in fused._plans
+    keys = {repr(fused._read(((made(v),), {}), [], n := [])) + repr(n) for v in VALUES}
+    assert len(keys) == len(VALUES)
+
+
+def test_objects_without_attributes_are_themselves() -> None:
+    missing = Sentinel()
+    fused = tg.fuse(lambda x, y: x * 2 if y is missing else x)
+    assert fused(tg.ones(1), missing).item() == 2
+    assert fused(tg.ones(1), Sentinel()).item() == 1
+
+
+def test_an_object_may_lead_back_to_itself_a_list_may_not() -> None:
+    given = Plain(2.0)
+    given.again = [given]
+    fused = tg.fuse(lambda x, g: x * g.again[0].value)
+    assert fused(tg.ones(2), given).tolist() == [2, 2]
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(CannotFuse, match="contain itself"):
+        fused(tg.ones(2), endless)
 
 
 # ---------------------------------------------------------------------- changes in place

@@ -107,11 +107,17 @@ class Fused:
         try:
             key = read(given, tensors, numbers)
             hash(key)
-        except TypeError:
+        except TypeError as error:
             names = [type(a).__name__ for a in (*given[0], *given[1].values())]
             raise CannotFuse(
                 f"[fuse] arguments of {self.__name__} must be tensors, values that can be compared "
-                f"(hashable), or lists, tuples and dicts of those, got {', '.join(names)}"
+                "(hashable), or lists, tuples, dicts and attributes of objects of those, got "
+                f"{', '.join(names)} ({error})"
+            ) from None
+        except RecursionError:
+            raise CannotFuse(
+                f"[fuse] arguments of {self.__name__} are nested without end: does one of the "
+                "lists or dicts contain itself?"
             ) from None
         return key, get_default_dtype(), *regions.get().active.items()
 
