@@ -322,6 +322,45 @@ def test_objects_without_attributes_are_themselves() -> None:
     assert fused(tg.ones(1), Sentinel()).item() == 1
 
 
+def put_in_list(x: Any, given: Any) -> Any:
+    given[0] = given[0] * 2
+    return x + given[0]
+
+
+def put_in_dict(x: Any, given: Any) -> Any:
+    given["z"] = x * 2
+    return x
+
+
+def put_number(x: Any, given: Any) -> Any:
+    given.value += 1
+    return x * given.value
+
+
+def put_deep(x: Any, given: Any) -> Any:
+    given["y"][0].append(np.ones(3))
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    ("function", "make"),
+    [
+        (put_in_list, lambda: [tg.ones(3)]),
+        (put_in_dict, lambda: {"y": tg.ones(3)}),
+        (put_number, lambda: Plain(2.0)),
+        (put_number, lambda: Slotted(2)),
+        (put_deep, lambda: {"y": ([],)}),
+    ],
+)
+def test_arguments_that_would_be_changed_are_named(function: Callable, make: Callable) -> None:
+    """And are as they were."""
+    fused, given = tg.fuse(function), make()
+    for options in ({}, {"given": given}):
+        with pytest.raises(CannotFuse, match=f"{function.__name__} changes its argument 'given'"):
+            fused(tg.ones(3), *([] if options else [given]), **options)
+    assert repr(getattr(given, "value", given)) == repr(getattr(make(), "value", make()))
+
+
 def test_an_object_may_lead_back_to_itself_a_list_may_not() -> None:
     given = Plain(2.0)
     given.again = [given]

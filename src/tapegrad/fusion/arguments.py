@@ -75,6 +75,25 @@ def rebuilt(
     return given
 
 
+def contents(given: Any) -> tuple[Any, list]:
+    """What is in lists, dicts and objects: a key, and the tensors and numbers themselves."""
+    tensors: list[Tensor] = []
+    numbers: list[float] = []
+    return read(given, tensors, numbers), [*tensors, *numbers]
+
+
+def changed(given: dict[str, Any], before: dict[str, tuple[Any, list]]) -> str | None:
+    """The name of an argument in which there is something else than there was before."""
+    for name, (key, parts) in before.items():
+        try:
+            now, found = contents(given[name])
+        except TypeError:  # of what was put there
+            return name
+        if now != key or any(a is not b for a, b in zip(found, parts, strict=True)):
+            return name
+    return None
+
+
 def _exact(given: Any) -> Any:
     """The value as a key. Equal numbers are told apart by their types and signs: 2, 2.0 and True;
     0.0 and -0.0."""
