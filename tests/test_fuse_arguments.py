@@ -169,6 +169,22 @@ def test_numbers_within_transforms_of_functions() -> None:
             np.testing.assert_allclose(found.numpy(), plain.numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda x: x // 2, r"division of integers.*use \(x.float\(\) / y\).floor\(\)"),
+        (lambda x: x % 2, r"division of integers.*use .float\(\)"),
+        (lambda x: tg.fmod(x, x), r"division of integers.*use .float\(\)"),
+        (lambda x: x**2, r"a power of integers.*use .float\(\), or products"),
+    ],
+)
+def test_what_asks_for_the_values_of_integers_says_what_to_use(
+    function: Callable, says: str
+) -> None:
+    with pytest.raises(CannotFuse, match=says):
+        tg.fuse(function)(tg.arange(1, 5))
+
+
 # ---------------------------------------------------------------------- lists, tuples, dicts
 
 
