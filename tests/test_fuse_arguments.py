@@ -215,6 +215,16 @@ def test_tensors_may_be_in_lists_and_results_too() -> None:
     assert plans(fused) == 2
 
 
+@pytest.mark.parametrize("count", [6, 7, 33, 65])
+def test_tensors_may_be_many(count: int) -> None:
+    given = [tg.full((2,), float(i), requires_grad=True) for i in range(count)]
+    y = tg.fuse(lambda xs: xs[0] * xs[-1] + xs[1])(given)
+    y.sum().backward()
+    assert y.tolist() == [1, 1]
+    found = {i: x.grad.tolist() for i, x in enumerate(given) if x.grad is not None}
+    assert found == {0: [count - 1] * 2, 1: [1, 1], count - 1: [0, 0]}
+
+
 def test_unconnected_results_are_not_of_one_space() -> None:
     """Two arrays of a thousand that nothing combines are two thousand elements, not a million."""
     fused = tg.fuse(lambda x, y: (x * 2, y * 2))

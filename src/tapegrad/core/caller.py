@@ -165,7 +165,8 @@ def compile_caller(
     apply.__name__ = apply.__qualname__ = declared.name
     kind = "Any" if elementwise and len(inputs) == 2 else "Tensor"
     apply.__annotations__ = dict.fromkeys(inputs, kind) | {"return": "Tensor"}
-    if compiled is None or declared.results > 1 or target:
+    many = len(declared.inputs) > 6  # most_inputs in csrc/tape/tape.h
+    if compiled is None or declared.results > 1 or target or many:
         return apply
     return _in_c(apply, declared, implementations, elementwise, floating, view)
 
