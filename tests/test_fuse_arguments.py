@@ -348,6 +348,14 @@ def test_objects_without_attributes_are_themselves() -> None:
     assert fused(tg.ones(1), Sentinel()).item() == 1
 
 
+def test_bound_methods_see_their_object() -> None:
+    given = Scaled()
+    fused = tg.fuse(lambda x, f: f(x) + 1)
+    assert fused(tg.ones(3), given.forward.__call__).tolist() == [7] * 3
+    given.eval()
+    assert fused(tg.ones(3), given.forward.__call__).tolist() == [0] * 3
+
+
 def put_in_list(x: Any, given: Any) -> Any:
     given[0] = given[0] * 2
     return x + given[0]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
 from types import MemberDescriptorType as SLOT
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ def read(
     if kind is dict:
         keys = map(_exact, given)
         return kind, *keys, *[read(one, tensors, numbers, seen) for one in given.values()]
+    if kind is MethodType:
+        return kind, given.__func__, read(given.__self__, tensors, numbers, seen)
     if _has_state(given):
         if id(given) in seen:
             return kind, seen[id(given)]
@@ -66,6 +69,8 @@ def rebuilt(
         return {name: rebuilt(one, tensors, numbers, made) for name, one in given.items()}
     if type(given) is set:
         return set(given)
+    if type(given) is MethodType:
+        return MethodType(given.__func__, rebuilt(given.__self__, tensors, numbers, made))
     if _has_state(given):
         if id(given) not in made:
             copied = made[id(given)] = _blank(type(given))

@@ -39,9 +39,10 @@ def fuse(function: Callable) -> Fused:
     C++ compiler into a loop of vectors, for ``emulated`` and ``cuda`` into a CUDA kernel; what was
     compiled is kept in the user's cache. Without a compiler the function runs as it is.
 
-    Tensors must be arguments. Where something is computed that cannot be part of such a kernel (a
-    matrix product, a sort, indexing, random numbers, a decision by a tensor's values), the call
-    raises CannotFuse, which names it and the line.
+    Tensors must be arguments, or in them: in lists, tuples, dicts, attributes of objects. Where
+    something is computed that cannot be part of such a kernel (a matrix product, a sort, indexing,
+    random numbers, a decision by a tensor's values), the call raises CannotFuse, which names it and
+    the line.
 
         @tapegrad.fuse
         def swiglu(a, b):
