@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -193,6 +196,22 @@ def test_numbers_within_transforms_of_functions() -> None:
             np.testing.assert_allclose(found.numpy(), plain.numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda x: x // 2, r"division of integers.*use \(x.float\(\) / y\).floor\(\)"),
+        (lambda x: x % 2, r"division of integers.*use .float\(\)"),
+        (lambda x: tg.fmod(x, x), r"division of integers.*use .float\(\)"),
+        (lambda x: x**2, r"a power of integers.*use .float\(\), or products"),
+    ],
+)
+def test_what_asks_for_the_values_of_integers_says_what_to_use(
+    function: Callable, says: str
+) -> None:
+    with pytest.raises(CannotFuse, match=says):
+        tg.fuse(function)(tg.arange(1, 5))
+
+
 # ---------------------------------------------------------------------- lists, tuples, dicts
 
 
@@ -223,6 +242,16 @@ def test_tensors_may_be_in_lists_and_results_too() -> None:
     assert plans(fused) == 2
 
 
+@pytest.mark.parametrize("count", [6, 7, 33, 65])
+def test_tensors_may_be_many(count: int) -> None:
+    given = [tg.full((2,), float(i), requires_grad=True) for i in range(count)]
+    y = tg.fuse(lambda xs: xs[0] * xs[-1] + xs[1])(given)
+    y.sum().backward()
+    assert y.tolist() == [1, 1]
+    found = {i: x.grad.tolist() for i, x in enumerate(given) if x.grad is not None}
+    assert found == {0: [count - 1] * 2, 1: [1, 1], count - 1: [0, 0]}
+
+
 def test_unconnected_results_are_not_of_one_space() -> None:
     """Two arrays of a thousand that nothing combines are two thousand elements, not a million."""
     fused = tg.fuse(lambda x, y: (x * 2, y * 2))
@@ -237,6 +266,171 @@ def test_equal_results_share_no_memory() -> None:
     y.add_(1)
     w.add_(1)
     assert (x.tolist(), y.tolist(), z.tolist()) == ([1] * 3, [3] * 3, [2] * 3)
+
+
+# ---------------------------------------------------------------------- objects
+
+
+class Scaled(tg.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = tg.nn.Linear(3, 3)
+        self.weight = tg.nn.Parameter(tg.full((3,), 3.0))
+        self.rate, self.table, self.itself = 2.0, None, [self.inner]
+
+    @tg.fuse
+    def forward(self, x: Any) -> Any:
+        y = x * self.weight * self.rate if self.training else x
+        return y if self.inner.training else -y
+
+
+def test_methods_see_what_has_become_of_their_object() -> None:
+    Scaled.forward._plans.clear()
+    one, two, x = Scaled(), Scaled(), tg.ones(3)
+    y = one(x)
+    one.eval()  # The backward pass is traced later, and yet of what was computed.
+    y.sum().backward()
+    assert (y.tolist(), one.weight.grad.tolist()) == ([6] * 3, [2] * 3)
+    assert one(x).tolist() == [-1] * 3
+    one.inner.train()
+    assert one(x).tolist() == [1] * 3
+    one.train()
+    with tg.no_grad():
+        two.weight.fill_(5)
+    for two.rate in (0.5, 0.25):
+        assert two(x).tolist() == [5 * two.rate] * 3
+    assert one(x).tolist() == [6] * 3
+    assert plans(Scaled.forward) == 3
+    kept = weakref.ref(one)
+    del one, y
+    gc.collect()
+    assert kept() is None
+    two.table = np.ones(3)
+    with pytest.raises(CannotFuse, match=r"of forward .* got Scaled, Tensor .*ndarray"):
+        two(x)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    value: Any
+
+
+@dataclass(slots=True)
+class Slotted:
+    value: Any
+
+
+class Plain:
+    def __init__(self, value: Any):
+        self.value = value
+
+
+class Sentinel:
+    pass
+
+
+VALUES = [0.0, -0.0, True, 1, 1.0, 2, False, None, "a", (1,), (True,)]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Frozen,
+        Slotted,
+        Plain,
+        lambda v: Frozen(Plain([v])),
+        lambda v: {v: None},
+        lambda v: frozenset([v]),
+        lambda v: (frozenset([(v,)]),),
+    ],
+)
+def test_equal_values_of_other_kinds_are_told_apart(made: Callable) -> None:
+    seen = []
+
+    def inner(given: Any) -> Any:
+        while not isinstance(given, (float, int, str, type(None))):
+            given = given.value if hasattr(given, "value") else next(iter(given))
+        return given
+
+    def chosen(x: Any, given: Any) -> Any:
+        seen.append(repr(inner(given)))
+        return x * 1.0
+
+    fused = tg.fuse(chosen)
+    for value in VALUES:
+        seen.clear()
+        for _ in range(2):
+            fused(tg.ones(2), made(value))
+        assert seen in ([repr(inner(made(value)))], [])
+        key = fused._read(((tg.ones(2), made(value)), {}), [], [])
+        assert key in fused._plans
+    keys = {repr(fused._read(((made(v),), {}), [], n := [])) + repr(n) for v in VALUES}
+    assert len(keys) == len(VALUES)
+
+
+def test_objects_without_attributes_are_themselves() -> None:
+    missing = Sentinel()
+    fused = tg.fuse(lambda x, y: x * 2 if y is missing else x)
+    assert fused(tg.ones(1), missing).item() == 2
+    assert fused(tg.ones(1), Sentinel()).item() == 1
+
+
+def test_bound_methods_see_their_object() -> None:
+    given = Scaled()
+    fused = tg.fuse(lambda x, f: f(x) + 1)
+    assert fused(tg.ones(3), given.forward.__call__).tolist() == [7] * 3
+    given.eval()
+    assert fused(tg.ones(3), given.forward.__call__).tolist() == [0] * 3
+
+
+def put_in_list(x: Any, given: Any) -> Any:
+    given[0] = given[0] * 2
+    return x + given[0]
+
+
+def put_in_dict(x: Any, given: Any) -> Any:
+    given["z"] = x * 2
+    return x
+
+
+def put_number(x: Any, given: Any) -> Any:
+    given.value += 1
+    return x * given.value
+
+
+def put_deep(x: Any, given: Any) -> Any:
+    given["y"][0].append(np.ones(3))
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    ("function", "make"),
+    [
+        (put_in_list, lambda: [tg.ones(3)]),
+        (put_in_dict, lambda: {"y": tg.ones(3)}),
+        (put_number, lambda: Plain(2.0)),
+        (put_number, lambda: Slotted(2)),
+        (put_deep, lambda: {"y": ([],)}),
+    ],
+)
+def test_arguments_that_would_be_changed_are_named(function: Callable, make: Callable) -> None:
+    """And are as they were."""
+    fused, given = tg.fuse(function), make()
+    for options in ({}, {"given": given}):
+        with pytest.raises(CannotFuse, match=f"{function.__name__} changes its argument 'given'"):
+            fused(tg.ones(3), *([] if options else [given]), **options)
+    assert repr(getattr(given, "value", given)) == repr(getattr(make(), "value", make()))
+
+
+def test_an_object_may_lead_back_to_itself_a_list_may_not() -> None:
+    given = Plain(2.0)
+    given.again = [given]
+    fused = tg.fuse(lambda x, g: x * g.again[0].value)
+    assert fused(tg.ones(2), given).tolist() == [2, 2]
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(CannotFuse, match="contain itself"):
+        fused(tg.ones(2), endless)
 
 
 # ---------------------------------------------------------------------- changes in place

@@ -1,13 +1,18 @@
-"""Arguments of fused functions: tensors, numbers and other values, in lists, tuples and dicts."""
+"""Arguments of fused functions: tensors, numbers and other values, in lists, tuples, dicts
+and attributes of objects."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
+from types import MemberDescriptorType as SLOT
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
+from tapegrad.core.devices import Device
 from tapegrad.core.memory import address, byte_range
 from tapegrad.core.tensor import Tensor
 
@@ -16,10 +21,13 @@ from .open_numbers import is_open
 PLACE = object()  # of a tensor, in arguments that are kept
 
 
-def read(given: Any, tensors: list[Tensor], numbers: list[float]) -> Any:
+def read(
+    given: Any, tensors: list[Tensor], numbers: list[float], seen: dict[int, int] | None = None
+) -> Any:
     """What one plan is for, as a key: shapes, dtypes and devices of tensors, types of numbers,
-    other values as they are. Tensors and numbers are added to the lists, in order. Raises TypeError
-    for values that cannot be keys."""
+    attributes of objects, other values as they are. Tensors and numbers are added to the lists, in
+    order. ``seen``: which objects were read before. Raises TypeError for values that cannot be
+    keys."""
     kind = type(given)
     if isinstance(given, Tensor):
         tensors.append(given)
@@ -27,28 +35,108 @@ def read(given: Any, tensors: list[Tensor], numbers: list[float]) -> Any:
     if _may_change(given):
         numbers.append(given)
         return kind
+    seen = {} if seen is None else seen
     if isinstance(given, (tuple, list)):
-        return kind, *[read(one, tensors, numbers) for one in given]
+        return kind, *[read(one, tensors, numbers, seen) for one in given]
     if kind is dict:
-        return kind, *given, *[read(one, tensors, numbers) for one in given.values()]
-    hash(given)
-    # Equal numbers are told apart by their types and signs: 2, 2.0 and True; 0.0 and -0.0.
-    zero = isinstance(given, (float, complex, np.number)) and (given == 0 or given != given)
-    return kind, repr(given) if zero else given
+        keys = map(_exact, given)
+        return kind, *keys, *[read(one, tensors, numbers, seen) for one in given.values()]
+    if kind is MethodType:
+        return kind, given.__func__, read(given.__self__, tensors, numbers, seen)
+    if _has_state(given):
+        if id(given) in seen:
+            return kind, seen[id(given)]
+        seen[id(given)] = len(seen)
+        state = _state(given)
+        return kind, *state, *[read(one, tensors, numbers, seen) for one in state.values()]
+    return _exact(given)
 
 
-def rebuilt(given: Any, tensors: Iterator, numbers: Iterator) -> Any:
-    """The same arguments with other tensors and numbers, taken in the order of ``read``."""
+def rebuilt(
+    given: Any, tensors: Iterator, numbers: Iterator, made: dict[int, Any] | None = None
+) -> Any:
+    """The same arguments with other tensors and numbers, taken in the order of ``read``. ``made``:
+    the copies of objects so far."""
     if given is PLACE or isinstance(given, Tensor):
         return next(tensors)
     if _may_change(given):
         return next(numbers)
+    made = {} if made is None else made
     if isinstance(given, (tuple, list)):
-        made = [rebuilt(one, tensors, numbers) for one in given]
-        return type(given)(*made) if hasattr(given, "_fields") else type(given)(made)
+        items = [rebuilt(one, tensors, numbers, made) for one in given]
+        return type(given)(*items) if hasattr(given, "_fields") else type(given)(items)
     if type(given) is dict:
-        return {name: rebuilt(one, tensors, numbers) for name, one in given.items()}
+        return {name: rebuilt(one, tensors, numbers, made) for name, one in given.items()}
+    if type(given) is set:
+        return set(given)
+    if type(given) is MethodType:
+        return MethodType(given.__func__, rebuilt(given.__self__, tensors, numbers, made))
+    if _has_state(given):
+        if id(given) not in made:
+            copied = made[id(given)] = _blank(type(given))
+            for name, value in _state(given).items():
+                object.__setattr__(copied, name, rebuilt(value, tensors, numbers, made))
+        return made[id(given)]
     return given
+
+
+def contents(given: Any) -> tuple[Any, list]:
+    """What is in lists, dicts and objects: a key, and the tensors and numbers themselves."""
+    tensors: list[Tensor] = []
+    numbers: list[float] = []
+    return read(given, tensors, numbers), [*tensors, *numbers]
+
+
+def changed(given: dict[str, Any], before: dict[str, tuple[Any, list]]) -> str | None:
+    """The name of an argument in which there is something else than there was before."""
+    for name, (key, parts) in before.items():
+        try:
+            now, found = contents(given[name])
+        except TypeError:  # of what was put there
+            return name
+        if now != key or any(a is not b for a, b in zip(found, parts, strict=True)):
+            return name
+    return None
+
+
+def _exact(given: Any) -> Any:
+    """The value as a key. Equal numbers are told apart by their types and signs: 2, 2.0 and True;
+    0.0 and -0.0."""
+    kind = type(given)
+    if isinstance(given, tuple):
+        return kind, *map(_exact, given)
+    if isinstance(given, (set, frozenset)):
+        return kind, frozenset(map(_exact, given))
+    hash(given)
+    zero = isinstance(given, (float, complex, np.number)) and (given == 0 or given != given)
+    return kind, repr(given) if zero else given
+
+
+def _has_state(given: Any) -> bool:
+    """Whether it is what its attributes are: an object that is equal to no other, though they may
+    change, or a dataclass. (Not what is made in C, functions and classes among it, nor what stands
+    for a function, nor what has no attributes: it may be there to be told from others.)"""
+    kind = type(given)
+    if kind.__hash__ is not object.__hash__ and not is_dataclass(kind):
+        return False
+    if _blank(kind) is None or isinstance(given, Device):
+        return False
+    state = _state(given)
+    return bool(state) and "__wrapped__" not in state
+
+
+def _blank(kind: type) -> Any:
+    """An object of the class without attributes; None, if it is more than those."""
+    try:
+        return object.__new__(kind)
+    except TypeError:
+        return None
+
+
+def _state(given: Any) -> dict[str, Any]:
+    slots = [n for c in type(given).__mro__ for n, d in vars(c).items() if type(d) is SLOT]
+    found = {name: getattr(given, name) for name in slots if hasattr(given, name)}
+    return {**found, **getattr(given, "__dict__", {})}
 
 
 def _may_change(given: Any) -> bool:

@@ -39,9 +39,10 @@ def fuse(function: Callable) -> Fused:
     C++ compiler into a loop of vectors, for ``emulated`` and ``cuda`` into a CUDA kernel; what was
     compiled is kept in the user's cache. Without a compiler the function runs as it is.
 
-    Tensors must be arguments. Where something is computed that cannot be part of such a kernel (a
-    matrix product, a sort, indexing, random numbers, a decision by a tensor's values), the call
-    raises CannotFuse, which names it and the line.
+    Tensors must be arguments, or in them: in lists, tuples, dicts, attributes of objects. Where
+    something is computed that cannot be part of such a kernel (a matrix product, a sort, indexing,
+    random numbers, a decision by a tensor's values), the call raises CannotFuse, which names it and
+    the line.
 
         @tapegrad.fuse
         def swiglu(a, b):
@@ -107,11 +108,17 @@ class Fused:
         try:
             key = read(given, tensors, numbers)
             hash(key)
-        except TypeError:
+        except TypeError as error:
             names = [type(a).__name__ for a in (*given[0], *given[1].values())]
             raise CannotFuse(
                 f"[fuse] arguments of {self.__name__} must be tensors, values that can be compared "
-                f"(hashable), or lists, tuples and dicts of those, got {', '.join(names)}"
+                "(hashable), or lists, tuples, dicts and attributes of objects of those, got "
+                f"{', '.join(names)} ({error})"
+            ) from None
+        except RecursionError:
+            raise CannotFuse(
+                f"[fuse] arguments of {self.__name__} are nested without end: does one of the "
+                "lists or dicts contain itself?"
             ) from None
         return key, get_default_dtype(), *regions.get().active.items()
 

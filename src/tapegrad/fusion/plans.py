@@ -17,7 +17,7 @@ from tapegrad.core.devices import Device
 from tapegrad.core.modes import enable_grad, no_grad
 from tapegrad.core.tensor import Tensor, wrap
 
-from .arguments import PLACE, rebuilt
+from .arguments import PLACE, changed, contents, rebuilt
 from .axes import INPUT, VIEW, Axis, Step, Unfusable, unite
 from .computation import Computation
 from .functions import REDUCTIONS
@@ -86,7 +86,9 @@ class Plan:
     def call(self, tensors: Sequence[Tensor], numbers: Sequence[Any]) -> Any:
         """The function, with other tensors and numbers in the places of those it was made for, and
         in the regions of autocast in which it was first called."""
-        args, options = rebuilt(self._given, iter(tensors), iter(numbers))
+        return self._called(*rebuilt(self._given, iter(tensors), iter(numbers)))
+
+    def _called(self, args: Sequence[Any], options: dict) -> Any:
         with within(self._regions):
             return self._function(*args, **options)
 
@@ -145,8 +147,13 @@ class Plan:
         return [new_input(shape, dtype) for shape, dtype in self._shapes], tracing
 
     def _trace(self, tensors: Sequence[Tensor], conditions: Conditions) -> Any:
+        args, options = rebuilt(self._given, iter(tensors), iter(conditions.numbers))
+        code = getattr(self._function, "__code__", None)
+        names = code.co_varnames[: code.co_argcount] if code else ()
+        given = {names[i] if i < len(names) else f"{i}": a for i, a in enumerate(args)} | options
+        before = {name: contents(a) for name, a in given.items()}
         try:
-            return self.call(tensors, conditions.numbers)
+            made = self._called(args, options)
         except Unfusable as error:
             raise self._refusal(error) from None
         except RuntimeError as error:
@@ -155,6 +162,12 @@ class Plan:
             captured = Unfusable("a tensor that is no argument: make it one")
             captured.__traceback__ = error.__traceback__
             raise self._refusal(captured) from None
+        if which := changed(given, before):
+            raise CannotFuse(
+                f"[fuse] {self._name} changes its argument '{which}', of which it has a copy while "
+                "it is traced: let it return what is to be there, and put it there outside of it"
+            )
+        return made
 
     def _read_results(self, made: Any, inputs: Sequence[Traced]) -> list[Traced]:
         leaves, self._build = flatten(made)

@@ -89,6 +89,15 @@ _PRIMITIVES: dict[str, Callable] = {
 }
 
 
+# What they do with integers depends on their values, of which the bodies then ask .all or .any.
+_OF_INTEGERS = {
+    "floor_divide": "division of integers, which is not fused: use (x.float() / y).floor()",
+    "remainder": "division of integers, which is not fused: use .float()",
+    "fmod": "division of integers, which is not fused: use .float()",
+    "power": "a power of integers, which is not fused: use .float(), or products",
+}
+
+
 class TracingOperations(dict):
     """name -> the function that writes down what the primitive of that name does."""
 
@@ -109,6 +118,8 @@ class TracingOperations(dict):
                 result = run(*arrays, **parameters)
             except Unfusable as error:
                 error.operation = name
+                if error.what in ("the array's .all", "the array's .any"):
+                    error.what = _OF_INTEGERS.get(name, error.what)
                 raise
             except (TypeError, AttributeError) as error:  # a body that asks for arrays' numbers
                 raise Unfusable(name, name) from error
