@@ -47,6 +47,7 @@ from .quiet import NOISY, noisy, quiet
 from .quiet import WORDS as QUIET_WORDS
 from .tensor import Storage, Tensor, wrap_result
 
+MOST_INPUTS = 6  # of a caller in C (most_inputs in csrc/tape/tape.h)
 registry: dict[str, Callable] = {}  # the primitives, as functions of Tensors
 
 
@@ -165,7 +166,7 @@ def compile_caller(
     apply.__name__ = apply.__qualname__ = declared.name
     kind = "Any" if elementwise and len(inputs) == 2 else "Tensor"
     apply.__annotations__ = dict.fromkeys(inputs, kind) | {"return": "Tensor"}
-    if compiled is None or declared.results > 1 or target:
+    if compiled is None or declared.results > 1 or target or len(inputs) > MOST_INPUTS:
         return apply
     return _in_c(apply, declared, implementations, elementwise, floating, view)
 
