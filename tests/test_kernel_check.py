@@ -145,6 +145,14 @@ def test_an_expression_is_checked():
     assert str(report).startswith("elementwise: a[*n], da[*n] -> y[*n]")
 
 
+def test_a_kernel_of_many_inputs_is_checked_with_its_table_of_addresses():
+    products = " + ".join(f"x{i} * x{i}" for i in range(12))
+    f = tg.kernel.elementwise(f"{products} + (a if a > 0 else 0.3 * a)")
+    report = tg.kernel.check(f, sizes={"n": (5,)})
+    assert report, report
+    assert report.findings[-1].said.startswith("2 of 2 noticed"), report
+
+
 # what is changed in what is written for an expression: the finding that says so, and how
 BROKEN_FUSED = {
     "a wrong bound": ("at < ", "at <= ", "accesses", "out of bounds"),

@@ -40,7 +40,7 @@ class Unit:
 
     def __getitem__(self, key: tuple[str, Any]) -> Callable:
         home = self._home()
-        checked = hasattr(home, "watch") if self.checked is None else self.checked
+        checked = hasattr(home, "checks_accesses") if self.checked is None else self.checked
         name, dtype = key
         found = self._known.get((name, dtype, checked))
         if found is None:
