@@ -305,6 +305,16 @@ def test_a_child_that_dies_says_where():
     assert in_child(lambda note: "answer", 30) == "answer"
 
 
+def test_a_child_may_take_long_while_it_notes_what_it_is_at():
+    def slow(note):
+        for i in range(8):
+            note(f"part {i}")
+            time.sleep(0.4)
+        return "all"
+
+    assert in_child(slow, 1.6) == "all"
+
+
 def test_the_command(tmp_path, capsys):
     file = tmp_path / "mine.py"
     text = (

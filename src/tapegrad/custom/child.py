@@ -25,7 +25,7 @@ def in_child(work: Callable[[Callable[[str], None]], Any], seconds: float) -> An
     it is at.
 
     Raises what it raises (as RuntimeError with its text where that cannot be handed over), Died
-    where the process is killed by a signal or the time is up.
+    where the process is killed by a signal, or notes nothing new for so many seconds.
     """
     board = mmap.mmap(-1, _NOTE)
     reading, writing = os.pipe()
@@ -37,7 +37,7 @@ def in_child(work: Callable[[Callable[[str], None]], Any], seconds: float) -> An
     os.close(writing)
     answer = None
     try:
-        answer = _received(reading, time.monotonic() + seconds)
+        answer = _received(reading, board, seconds)
     finally:
         os.close(reading)
         if answer is None:  # it still runs
@@ -81,14 +81,17 @@ def _answer(work: Callable, board: mmap.mmap, writing: int) -> None:
         os._exit(status)
 
 
-def _received(reading: int, until: float) -> bytes | None:
-    """All that comes; None where the time is up first."""
+def _received(reading: int, board: mmap.mmap, seconds: float) -> bytes | None:
+    """All that comes; None where neither that nor a new note does for so long."""
     parts: list[bytes] = []
-    while True:
-        ready, _, _ = select.select([reading], [], [], max(until - time.monotonic(), 0))
-        if not ready:
-            return None
-        part = os.read(reading, 1 << 16)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
+    noted, since = b"", time.monotonic()
+    while time.monotonic() < since + seconds:
+        if select.select([reading], [], [], min(1, seconds / 4))[0]:
+            part = os.read(reading, 1 << 16)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+        elif board[:] == noted:
+            continue
+        noted, since = board[:], time.monotonic()
+    return None

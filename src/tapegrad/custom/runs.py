@@ -11,7 +11,7 @@ from .child import Died, in_child
 from .patience import Patience
 from .report import Report
 
-SECONDS = 300  # for what is no kernel, and has no end
+SECONDS = 300  # from one note to the next, for what is no kernel, and has no end
 
 
 class Runs:
