@@ -275,7 +275,8 @@ def test_an_endless_launch_is_told_apart_from_a_slow_one(name, monkeypatch):
 
     monkeypatch.setattr(patience, "library", lambda device: Emulator)
     monkeypatch.setattr(patience.time, "process_time", lambda: now)
-    watch, ended = patience.Patience(3), None
+    said = []
+    watch, ended = patience.Patience(3, running=lambda: said.append(now)), None
     for launch, (seconds, ending, meeting) in enumerate(launches, 1):
         for tick in range(round(seconds / patience.TICK)):
             now += patience.TICK
@@ -289,6 +290,7 @@ def test_an_endless_launch_is_told_apart_from_a_slow_one(name, monkeypatch):
         assert ended is None or launch == len(launches)
     assert (ended is None) == (words is None), ended
     assert words is None or words in ended
+    assert len(said) == round(now / patience.TICK)
 
 
 def test_a_child_that_dies_says_where():
@@ -308,7 +310,7 @@ def test_a_child_that_dies_says_where():
 def test_a_child_may_take_long_while_it_notes_what_it_is_at():
     def slow(note):
         for i in range(8):
-            note(f"part {i}")
+            note(*["the first part"][i:])
             time.sleep(0.4)
         return "all"
 
