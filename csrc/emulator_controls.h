@@ -1,10 +1,11 @@
-// What the emulated extension offers beyond the launchers: the choice of thread schedule and, in the
-// checked build, what its checks are told and asked.
+// What the emulated extension offers beyond the launchers: the choice of thread schedule, and what the
+// checks of accesses are told and asked, its own in the checked build, and those of files loaded.
 #pragma once
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -42,6 +43,9 @@ inline bool& counts_banks() {
     return wanted;
 }
 inline void add_home(Home* home) {
+    if (std::find(homes().begin(), homes().end(), home) != homes().end()) {
+        return;  // dlopen gave a library again that is loaded
+    }
     home->ask_whether_to_go_on(may_go_on);
     if (home->banks.count != nullptr) {
         home->banks.count(counts_banks());
@@ -162,8 +166,6 @@ inline void watch_arrays(PyObject* const* given, const std::string& kinds, Home:
     tell(std::move(arrays), are_all);
 }
 
-#ifdef TAPEGRAD_CHECKED
-
 inline void define_checks(pybind11::module_& module) {
     namespace py = pybind11;
     module.def(
@@ -173,9 +175,10 @@ inline void define_checks(pybind11::module_& module) {
     module.def(
         "forget", [](uintptr_t address) { arrays_beside().erase(address); }, py::arg("address"),
         "Take back a watch.");
-}
-
+#ifdef TAPEGRAD_CHECKED
+    module.attr("checks_accesses") = true;  // of its own kernels, too, and not only of files loaded
 #endif
+}
 
 // Of the checked build, and of those files of kernels that were compiled for it.
 inline void define_bank_conflicts(pybind11::module_& module) {
@@ -269,9 +272,7 @@ inline void define_emulator_controls(pybind11::module_& module) {
         },
         "How many fibers exist, and how many of them are idle.");
     define_bank_conflicts(module);
-#ifdef TAPEGRAD_CHECKED
     define_checks(module);
-#endif
 }
 
 }  // namespace binding

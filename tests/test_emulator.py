@@ -529,6 +529,33 @@ assert count[0] == 4000
     assert min(served) < 0.2  # (the slower ones may have waited for a busy machine)
 
 
+def test_a_knock_at_another_thread_is_not_answered_there(own_extension):
+    """Its stack is not the kernel's."""
+    said = run_own(
+        own_extension,
+        """
+import threading
+other = threading.Thread(target=time.sleep, args=(2,))
+other.start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGURG])  # so that the other thread gets them
+pid, until = os.fork(), time.monotonic() + 1.5
+while time.monotonic() < until:
+    if pid == 0:
+        os.kill(os.getppid(), signal.SIGURG)
+    else:
+        count = np.zeros(1, dtype=np.int64)
+        mine.counting(count, 1000, 0)
+        assert count[0] == 4000, count
+if pid == 0:
+    os._exit(0)
+os.waitpid(pid, 0)
+other.join()
+print("counted")
+""",
+    )
+    assert said == "counted\n"
+
+
 def test_a_handler_that_returns_lets_the_kernel_go_on(own_extension):
     """(R12) It computes the same, and signals are served while it does."""
     said = run_own(

@@ -60,6 +60,7 @@ ROWS = [
         lambda x, r, w, b: F.layer_norm(x + r, (40,), w, b),
         ((2, 3, 40), (2, 3, 40), (40,), (40,)),
     ),
+    Row("many inputs", lambda *x: sum(x[1:], x[0] * 2), ((4, 9),) * 12, BOTH),
     Row("several", lambda x, y: (F.silu(x) * y, x + 1, y.mean(-1)), ((4, 9), (4, 9))),
     Row("totals", lambda x, y: ((x * y).sum(), x.amax(-1)), ((4, 9), (4, 9))),
     Row("first dimension", lambda x, y: (x * y).sum(0), ((4, 9), (4, 9))),

@@ -145,6 +145,14 @@ def test_an_expression_is_checked():
     assert str(report).startswith("elementwise: a[*n], da[*n] -> y[*n]")
 
 
+def test_a_kernel_of_many_inputs_is_checked_with_its_table_of_addresses():
+    products = " + ".join(f"x{i} * x{i}" for i in range(12))
+    f = tg.kernel.elementwise(f"{products} + (a if a > 0 else 0.3 * a)")
+    report = tg.kernel.check(f, sizes={"n": (5,)})
+    assert report, report
+    assert report.findings[-1].said.startswith("2 of 2 noticed"), report
+
+
 # what is changed in what is written for an expression: the finding that says so, and how
 BROKEN_FUSED = {
     "a wrong bound": ("at < ", "at <= ", "accesses", "out of bounds"),
@@ -267,7 +275,8 @@ def test_an_endless_launch_is_told_apart_from_a_slow_one(name, monkeypatch):
 
     monkeypatch.setattr(patience, "library", lambda device: Emulator)
     monkeypatch.setattr(patience.time, "process_time", lambda: now)
-    watch, ended = patience.Patience(3), None
+    said = []
+    watch, ended = patience.Patience(3, running=lambda: said.append(now)), None
     for launch, (seconds, ending, meeting) in enumerate(launches, 1):
         for tick in range(round(seconds / patience.TICK)):
             now += patience.TICK
@@ -281,6 +290,7 @@ def test_an_endless_launch_is_told_apart_from_a_slow_one(name, monkeypatch):
         assert ended is None or launch == len(launches)
     assert (ended is None) == (words is None), ended
     assert words is None or words in ended
+    assert len(said) == round(now / patience.TICK)
 
 
 def test_a_child_that_dies_says_where():
@@ -295,6 +305,16 @@ def test_a_child_that_dies_says_where():
     with pytest.raises(ZeroDivisionError):
         in_child(lambda note: 1 / 0, 30)
     assert in_child(lambda note: "answer", 30) == "answer"
+
+
+def test_a_child_may_take_long_while_it_notes_what_it_is_at():
+    def slow(note):
+        for i in range(8):
+            note(*["the first part"][i:])
+            time.sleep(0.4)
+        return "all"
+
+    assert in_child(slow, 1.6) == "all"
 
 
 def test_the_command(tmp_path, capsys):

@@ -16,7 +16,7 @@ import tapegrad as tg
 from tapegrad import _build
 from tapegrad.core import kernels
 from tapegrad.core.devices import Device, KernelsMissing
-from tapegrad.units import CompileError, Unit, nvrtc, unit
+from tapegrad.units import CompileError, Source, Unit, nvrtc, unit
 
 # The package's own kernels are missing, too, where nobody has compiled anything.
 pytestmark = pytest.mark.filterwarnings("ignore:using CuPy's functions instead")
@@ -71,6 +71,23 @@ def test_numbers_are_as_wide_as_parameters(without_nvcc):
     converted = [nvrtc._converter(p)(1) for p in parameters if not p.pointer]
     assert [type(v) for v in converted] == [np.int64, np.float64, np.int32, np.bool_]
     assert nvrtc._converter(parameters[0])(None) == 0
+
+
+def test_a_text_is_another_one_where_a_header_is(without_nvcc, tmp_path, monkeypatch):
+    """CuPy keeps what it has compiled by the text, and does not look at headers."""
+    texts = []
+    monkeypatch.setattr(nvrtc, "launcher", lambda text, *_: texts.append(text))
+    (tmp_path / "f.cu").write_text('#include "own.h"\n__global__ void f(float* y) {}\n')
+    source = Source((tmp_path / "f.cu").read_text(), "f.cu", 1, str(tmp_path))
+    hashes = iter("aab")
+    monkeypatch.setattr(_build, "headers_hash", lambda root: next(hashes))
+    for own in "112":
+        (tmp_path / "own.h").write_text(f"#define OWN {own}\n")
+        Unit(source, "cuda")["f", None]
+    hashes = iter("c")
+    Unit(source, "cuda")["f", None]
+    assert texts[0] == texts[1]
+    assert len({*texts}) == 3
 
 
 def test_what_is_refused(without_nvcc):

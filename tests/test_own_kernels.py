@@ -10,6 +10,9 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +33,10 @@ from own_kernels import (
 
 import tapegrad as tg
 from tapegrad import _build
+from tapegrad.core import kernels
+from tapegrad.fusion import compiled
 from tapegrad.nn.functional import rms_norm
-from tapegrad.units import CompileError, unit
+from tapegrad.units import CompileError, Source, unit
 
 
 def inputs(device, dtype, *shape, count=2):
@@ -309,6 +314,9 @@ def body(x):
 
 
 F = "__global__ void f({}) {{}}"
+places = tg.kernel(
+    F.format("float* y, const float* x, unsigned at, size_t bytes"), "x[n] -> y[n]", name="f"
+)(lambda x, *, at=0, bytes=0: x)
 XY = F.format("float* y, const float* x")
 # source, signature, what else, error, words
 DECLARATIONS = [
@@ -386,6 +394,9 @@ CALLS = [
     (summary, lambda x: (x[None],), {"scale": "1"}, TypeError, "scale must be a number, got str"),
     (summary, lambda x: (x[None],), {"scale": 1, "shift": 1.5}, TypeError, "shift must be an int"),
     (summary, lambda x: (x[None],), {"scale": 1, "shift": 2**40}, ValueError, "too large for int"),
+    (places, lambda x: (x,), {"at": -5}, ValueError, r"too small for unsigned \(0 to 4294967295\)"),
+    (places, lambda x: (x,), {"bytes": -1}, ValueError, "too small for size_t"),
+    (places, lambda x: (x,), {"bytes": 2**64}, ValueError, "too large for size_t"),
     (summary, lambda x: (x[None],), {"scale": 1, "more": 1}, TypeError, "unexpected keyword"),
     (gather, lambda x: (x[None], x.int()), {}, TypeError, "index must be int64, got int32"),
 ]
@@ -530,6 +541,55 @@ def test_an_own_include_is_part_of_what_is_compiled(tmp_path):
         (tmp_path / "factor.h").write_text(f"#define FACTOR {factor}\n")
         f = tg.kernel(tmp_path / "f.cu", "x[n] -> y[n]", threads=lambda n: n, name="f")(body)
         assert f(tg.ones(2, device="emulated")).tolist() == [factor] * 2
+
+
+def test_a_key_that_two_threads_ask_for_is_compiled_once(monkeypatch):
+    made = []
+
+    def compile_slowly(self, *_):
+        made.append(len(made))
+        time.sleep(0.2)
+        return len(made)
+
+    monkeypatch.setattr(unit.Unit, "_compile", compile_slowly)
+    asked = unit.Unit(tail.source, "emulated")
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: asked["tail", None], range(2)))
+    assert (found, made) == ([1, 1], [0])
+
+
+def test_a_child_compiles_what_a_thread_was_compiling_at_the_fork():
+    asked = unit.Unit(tail.source, "emulated")
+    with asked._lock, compiled._compiling, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+        if child == 0:
+            free = (lock.acquire(timeout=1) for lock in (asked._lock, compiled._compiling))
+            os._exit(not all(free))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_library_that_is_loaded_twice_counts_once():
+    library = kernels.library("emulated")
+    text = unit.unit_text(tail.source, tail.source.function("tail"), None)
+    path = str(unit.compiled(text, "tail", "emulated", ".", False))
+    launches = [library.load(path)["tail"] for _ in range(2)]
+    before = library.work_done()[0]
+    y, x = np.empty(4, np.float32), np.ones(4, np.float32)
+    launches[0](y, x, 4, 1, 1, 1, 32, 1, 1, 0, 0)
+    assert library.work_done()[0] == before + 1
+
+
+def test_functions_are_found_with_launch_bounds_and_without_comments():
+    text = """// void old(int n) as it was
+__global__ void __launch_bounds__(256) f(float* y) {}
+__global__ __launch_bounds__(256) void g(float* y) {} /* void h( */
+"""
+    source = Source(text, "f.cu", 1, ".")
+    assert source.functions() == ["f", "g"]
+    assert source.functions(text.index("g(")) == ["f"]
+    with pytest.raises(ValueError, match="there are f, g;"):
+        source.function("old")
 
 
 # ---- the cache ----

@@ -128,7 +128,7 @@ void visit_host() {
 void answer_knock(int, siginfo_t*, void* context) {
     const int error = errno;
     knocked = 1;
-    if (in_kernel) {
+    if (in_kernel && pthread_equal(pthread_self(), runner)) {
         in_kernel = 0;
         knocked_at = interrupted_code(context);
         visit_host();

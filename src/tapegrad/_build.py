@@ -101,6 +101,11 @@ def source_hash(root: Path) -> str:
     return _hash_files(root, kernel_files(root))
 
 
+def headers_hash(root: Path) -> str:
+    """Of what kernels may include."""
+    return _hash_files(root, (f for f in kernel_files(root) if f.suffix in (".h", ".cuh")))
+
+
 def _hash_files(root: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
@@ -328,7 +333,7 @@ def plan_unit(
         flags, architectures, link = _for_cuda(compiler, cxx, environ)
         commands = [(source, (*flags, *include))]
     assert compiler is not None
-    headers = _hash_files(root, (f for f in kernel_files(root) if f.suffix in (".h", ".cuh")))
+    headers = headers_hash(root)
     units = _units(commands, headers, compiler)
     key = _hash_text(*(unit.key for unit in units), *link)
     return Plan(f"{device}_unit", compiler, architectures, headers, units, link, key)
@@ -438,7 +443,7 @@ def _plan(
     binding += ["-DTAPEGRAD_EMULATED"] if device in ("emulated", CHECKED) else []
     commands = [*kernels, *((file, tuple(binding)) for file in sorted(root.glob("csrc/*.cpp")))]
 
-    headers = _hash_files(root, (f for f in kernel_files(root) if f.suffix in (".h", ".cuh")))
+    headers = headers_hash(root)
     units = _units(commands, headers, compiler)
     key = _hash_text(*(unit.key for unit in units), *link)
     return Plan(device, compiler, architectures, sources, units, link, key)

@@ -123,7 +123,8 @@ def prepared_launch(
     ``reaches`` are arrays whose addresses the kernel finds in others."""
     stream = current_stream(device) if device.type == "cuda" else 0
     prepared = partial(launchers[device.type][name, dtype], *arguments, stream)
-    if reaches and hasattr(library(device.type), "watch"):  # else no line of Python stands between
+    # Elsewhere no line of Python stands between.
+    if reaches and hasattr(library(device.type), "checks_accesses"):
         return partial(_call_watched, device, reaches, prepared)
     return prepared
 
@@ -227,7 +228,7 @@ def _load_checked() -> ModuleType:
 
 @contextmanager
 def watched(device: Device, arrays: Sequence[Array]) -> Iterator[None]:
-    """Within it, the checked build knows of arrays that kernels reach by no argument."""
+    """Within it, the checks of accesses know of arrays that kernels reach by no argument."""
     module = library(device.type)
     if not hasattr(module, "watch"):
         yield

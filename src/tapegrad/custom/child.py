@@ -22,12 +22,12 @@ class Died(RuntimeError):
 
 def in_child(work: Callable[[Callable[[str], None]], Any], seconds: float) -> Any:
     """What ``work(note)`` returns, computed in a forked process; ``note("...")`` says what
-    it is at.
+    it is at, ``note()`` that it still is.
 
     Raises what it raises (as RuntimeError with its text where that cannot be handed over), Died
-    where the process is killed by a signal or the time is up.
+    where the process is killed by a signal, or notes nothing for so many seconds.
     """
-    board = mmap.mmap(-1, _NOTE)
+    board = mmap.mmap(-1, _NOTE + 1)  # and how often it was written, modulo 256
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
@@ -37,13 +37,13 @@ def in_child(work: Callable[[Callable[[str], None]], Any], seconds: float) -> An
     os.close(writing)
     answer = None
     try:
-        answer = _received(reading, time.monotonic() + seconds)
+        answer = _received(reading, board, seconds)
     finally:
         os.close(reading)
         if answer is None:  # it still runs
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
-    at = board[:].rstrip(b"\0").decode(errors="replace")
+    at = board[:_NOTE].rstrip(b"\0").decode(errors="replace")
     if answer is None:
         raise Died(f"it did not end within {seconds:.0f} s, at {at}")
     if not answer:
@@ -59,8 +59,10 @@ def in_child(work: Callable[[Callable[[str], None]], Any], seconds: float) -> An
 def _answer(work: Callable, board: mmap.mmap, writing: int) -> None:
     """In the child: work, and write the answer to the pipe."""
 
-    def note(text: str) -> None:
-        board[:] = text.encode()[:_NOTE].ljust(_NOTE, b"\0")
+    def note(text: str = "") -> None:
+        if text:
+            board[:_NOTE] = text.encode()[:_NOTE].ljust(_NOTE, b"\0")
+        board[_NOTE] = (board[_NOTE] + 1) % 256
 
     status = 1
     try:
@@ -81,14 +83,17 @@ def _answer(work: Callable, board: mmap.mmap, writing: int) -> None:
         os._exit(status)
 
 
-def _received(reading: int, until: float) -> bytes | None:
-    """All that comes; None where the time is up first."""
+def _received(reading: int, board: mmap.mmap, seconds: float) -> bytes | None:
+    """All that comes; None where neither that nor a note does for so long."""
     parts: list[bytes] = []
-    while True:
-        ready, _, _ = select.select([reading], [], [], max(until - time.monotonic(), 0))
-        if not ready:
-            return None
-        part = os.read(reading, 1 << 16)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
+    noted, since = board[_NOTE], time.monotonic()
+    while time.monotonic() < since + seconds:
+        if select.select([reading], [], [], min(1, seconds / 4))[0]:
+            part = os.read(reading, 1 << 16)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+        elif board[_NOTE] == noted:
+            continue
+        noted, since = board[_NOTE], time.monotonic()
+    return None

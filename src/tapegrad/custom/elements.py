@@ -9,7 +9,7 @@ from typing import Any
 from tapegrad.core.devices import EMULATED, Device
 from tapegrad.core.signature import Item, Signature, Sizes
 from tapegrad.core.tensor import wrap
-from tapegrad.fusion import Computation, Fused, Launched
+from tapegrad.fusion import Computation, Fused
 from tapegrad.units import Function, Source, Unit
 
 from .checkable import Checkable, Launching
@@ -92,7 +92,7 @@ class Elementwise(Fused, Checkable):
         arrays = [EMULATED.ops["empty"](shape, dtype) for _ in self.signature.inputs]
         ways = (self.forward, self.backward)
         made = [way.computation(EMULATED, arrays, numbers)[0] for way in ways]
-        return [run.source for one in made for run in one.runners if isinstance(run, Launched)]
+        return [run.source for one in made for run in one.runners]
 
     def compiled(self, checked: bool, changed: Mapping[str, str] | None = None) -> _Units:
         return _Units(checked, changed or {})
@@ -166,9 +166,8 @@ class _Way(Launching):
         of_steps = {id(s): n for s, n in zip(computation.steps[::-1], made[::-1], strict=True)}
 
         def run(given: Sequence[Any]) -> list:
-            (launched,) = computation.runners
-            assert isinstance(launched, Launched)
-            steps = launched.kernel.results
+            (launched,), (kernel,) = computation.runners, computation.kernels
+            steps = kernel.results
             results = [make(of_steps[id(s)], s.shape, s.dtype, False) for s in steps]
             launched.launch(given, results, units[launched.source.text], values)
             return results

@@ -286,9 +286,10 @@ def _number(kernel: str, p: Parameter, value: Any) -> Any:
         return float(value)
     if isinstance(value, float):
         raise TypeError(f"[{kernel}] {p.name} must be an int, got {value!r}")
-    bits = INTEGERS[p.type]
-    if not -(2**bits) <= value < 2**bits:
+    limits = np.iinfo(INTEGERS[p.type])
+    if not limits.min <= value <= limits.max:
         raise ValueError(
-            f"[{kernel}] {p.name} is {value}, too large for {p.type}: declare it int64_t"
+            f"[{kernel}] {p.name} is {value}, too {'small' if value < limits.min else 'large'} for "
+            f"{p.type} ({limits.min} to {limits.max}): declare it int64_t"
         )
     return int(value)

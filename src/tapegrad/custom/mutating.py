@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
 from tapegrad.core.kernels import KernelError
@@ -42,9 +41,7 @@ def _concerns(kernel: Checkable, source: Source, mutant: Mutant) -> bool:
     own, known = {one.function.name for one in launches}, {*source.functions()}
     if not all(one.function.is_kernel for one in launches) or not own & known:
         return True
-    before = re.findall(
-        r"\bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(", mutant.original[: mutant.start]
-    )
+    before = source.functions(mutant.start)
     return not before or before[-1] in own or before[-1] not in known
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,11 +27,11 @@ class Patience:
     seconds: of processor time, so that a busy machine makes no difference, in which at least one
     thread must end or meet others; or 20 times as long as the longest launch before, if that is
     more. Threads that only meet, and never end, get four times that. A slow kernel, whose threads
-    end one after another, runs on.
+    end one after another, runs on; ``running`` is called again and again while a launch does.
     """
 
-    def __init__(self, seconds: float, longest: float = 0.0):
-        self.seconds, self.longest = seconds, longest
+    def __init__(self, seconds: float, longest: float = 0.0, running: Callable[[], object] = bool):
+        self.seconds, self.longest, self._running = seconds, longest, running
         self._launch = -1
         self._began = self._ended_at = self._met_at = 0.0
         self._ended = self._met = 0
@@ -53,6 +53,7 @@ class Patience:
         running, ended, met = emulated.progress()
         if not running:
             return
+        self._running()
         now, launch = time.process_time(), emulated.work_done()[0]
         if launch != self._launch:
             self._launch = launch

@@ -11,7 +11,7 @@ from .child import Died, in_child
 from .patience import Patience
 from .report import Report
 
-SECONDS = 300  # for what is no kernel, and has no end
+SECONDS = 300  # from one note to the next, for what is no kernel, and has no end
 
 
 class Runs:
@@ -33,8 +33,9 @@ class Runs:
     def result(self, work: Callable, seconds: float) -> Any:
         """The same, but it raises Died."""
 
-        def counted(note: Callable[[str], None]) -> tuple:
-            before, patience = library("emulated").work_done(), Patience(seconds, self.longest)
+        def counted(note: Callable[..., None]) -> tuple:
+            before = library("emulated").work_done()
+            patience = Patience(seconds, self.longest, running=note)
             with patience.on_guard():
                 result = work(note)
             after = library("emulated").work_done()

@@ -13,6 +13,5 @@ from .computation import Computation
 from .fused import Fused, fuse
 from .plain import as_written, plain_bodies
 from .plans import CannotFuse
-from .run import Launched
 
-__all__ = ["CannotFuse", "Computation", "Fused", "Launched", "as_written", "fuse", "plain_bodies"]
+__all__ = ["CannotFuse", "Computation", "Fused", "as_written", "fuse", "plain_bodies"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import threading
 
 from tapegrad import _build
 from tapegrad.core import native
+from tapegrad.core.commit import fork_safe_lock
 
 _loaded: dict[str, ctypes.CDLL] = {}
-_compiling = threading.Lock()
+_compiling = fork_safe_lock()
 
 
 def address_of(text: str) -> int:

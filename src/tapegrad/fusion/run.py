@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -179,22 +180,29 @@ class LaunchedAtOnce:
         self._contiguous = device.ops["ascontiguousarray"]
 
     def __call__(self, known: dict[int, Any], values: Values, targets: Mapping[int, Any]) -> None:
-        rows, reached, first = [], [], 0
-        for k, kernel in enumerate(self.kernels):
-            arrays = [self._contiguous(known[id(t)]) for t in kernel.inputs]
-            arrays += self._results[k](known, targets)
-            reached += arrays
-            numbers = np.array(self._told[k](values), np.float64).view(np.int64)
-            pointers = [address(a) for a in arrays]
-            rows.append([first, self._blocks[k], *pointers, *self._sizes[k], *numbers.tolist()])
-            first += self._blocks[k]
-        table = self.device.asarray(np.array(rows, np.int64))
-        shape = [first, 1, 1, THREADS, 1, 1, 0]
-        with watched(self.device, reached):
-            launch(self.device, "fused", None, table, len(rows), *shape, among=self._among)
+        given = [self._contiguous(known[id(t)]) for kernel in self.kernels for t in kernel.inputs]
+        made = [array for results in self._results for array in results(known, targets)]
+        self.launch(given, made, self._among, values)
 
     def alone(self, arrays: Sequence[Any], values: Values) -> list:
         (kernel,) = self.kernels
         known = dict(zip(map(id, kernel.inputs), arrays, strict=True))
         self(known, values, {})
         return [known[id(r)] for r in kernel.results]
+
+    def launch(
+        self, arrays: Sequence[Any], results: Sequence[Any], among: Any, values: Values = ()
+    ) -> None:
+        """As Launched's, with the arrays of one kernel after those of another."""
+        given, made = iter(arrays), iter(results)
+        rows, first = [], 0
+        for k, kernel in enumerate(self.kernels):
+            pointers = [address(a) for a in islice(given, len(kernel.inputs))]
+            pointers += [address(a) for a in islice(made, len(kernel.results))]
+            numbers = np.array(self._told[k](values), np.float64).view(np.int64)
+            rows.append([first, self._blocks[k], *pointers, *self._sizes[k], *numbers.tolist()])
+            first += self._blocks[k]
+        table = self.device.asarray(np.array(rows, np.int64))
+        shape = [first, 1, 1, THREADS, 1, 1, 0]
+        with watched(self.device, [*arrays, *results]):
+            launch(self.device, "fused", None, table, len(rows), *shape, among=among)

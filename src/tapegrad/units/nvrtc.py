@@ -10,10 +10,8 @@ import numpy as np
 from tapegrad import _build
 from tapegrad.core.kernels import KernelError
 
-from .source import DTYPES, Function, Parameter
+from .source import DTYPES, INTEGERS, Function, Parameter
 
-# The number types of parameters that no array is of.
-_NUMBERS = {"unsigned": "uint32", "uint32_t": "uint32", "size_t": "uint64", "long": "int64"}
 _STATIC_BYTES = 48 * 1024  # of shared memory, beyond which a kernel has to ask for more
 
 
@@ -72,4 +70,4 @@ def _converter(p: Parameter) -> Callable[[Any], Any]:
     """An argument as CuPy takes it: numbers as wide as the parameter, None as a null pointer."""
     if p.pointer:
         return lambda array: np.uintp(0) if array is None else array
-    return np.dtype(_NUMBERS.get(p.type) or DTYPES[p.type]).type
+    return np.dtype((INTEGERS | DTYPES)[p.type]).type

@@ -17,8 +17,9 @@ DTYPES = {
     **{"int16_t": "int16", "short": "int16", "int8_t": "int8", "signed char": "int8"},
     **{"uint8_t": "uint8", "unsigned char": "uint8"},
 }
-INTEGERS = {"int": 31, "int32_t": 31, "unsigned": 32, "uint32_t": 32, "int64_t": 63}
-INTEGERS |= {"long long": 63, "size_t": 63, "long": 63}
+# The number types of parameters.
+INTEGERS = {"int": "int32", "int32_t": "int32", "unsigned": "uint32", "uint32_t": "uint32"}
+INTEGERS |= {"int64_t": "int64", "long long": "int64", "long": "int64", "size_t": "uint64"}
 NUMBERS = ("float", "double")
 
 _FUNCTION = r"""
@@ -27,6 +28,7 @@ _FUNCTION = r"""
     \bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?
     %s\s*\((?P<parameters>[^)]*(?:\([^)]*\)[^)]*)*)\)\s*\{
 """
+_DEFINED = re.compile(r"\bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Source:
         text = blank_comments(self.text)
         found = re.search(_FUNCTION % re.escape(name), text, re.VERBOSE)
         if not found:
-            others = re.findall(r"\bvoid\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(", text)
+            others = self.functions()
             known = f"there are {', '.join(others)}" if others else "there is no function at all"
             raise ValueError(
                 f"{self.file} has no function '{name}' that returns void: {known}; name the one to "
@@ -90,9 +92,10 @@ class Source:
         template = found["template"] or ""
         return Function(name, template, is_kernel, tuple(parameters), declaration)
 
-    def functions(self) -> list[str]:
-        """The names of the kernels and the functions beside them that return nothing."""
-        return re.findall(r"\bvoid\s+(\w+)\s*\(", blank_comments(self.text))
+    def functions(self, end: int | None = None) -> list[str]:
+        """The names of the kernels and the functions beside them that return nothing; only of those
+        before the position ``end`` of the text, if there is one."""
+        return _DEFINED.findall(blank_comments(self.text)[:end])
 
 
 def blank_comments(text: str) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tapegrad import _build
+from tapegrad.core.commit import fork_safe_lock
 from tapegrad.core.devices import KernelsMissing
 from tapegrad.core.kernels import KernelError, library
 
@@ -36,17 +36,19 @@ class Unit:
     def __init__(self, source: Source, device_type: str, checked: bool | None = None):
         self.source, self.device_type, self.checked = source, device_type, checked
         self._known: dict[tuple[str, str | None, bool], Callable] = {}
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
 
     def __getitem__(self, key: tuple[str, Any]) -> Callable:
         home = self._home()
-        checked = hasattr(home, "watch") if self.checked is None else self.checked
+        checked = hasattr(home, "checks_accesses") if self.checked is None else self.checked
         name, dtype = key
         found = self._known.get((name, dtype, checked))
         if found is None:
             with self._lock:
-                found = self._compile(home, name, dtype, checked)
-                self._known[name, dtype, checked] = found
+                found = self._known.get((name, dtype, checked))  # another thread's, meanwhile
+                if found is None:
+                    found = self._compile(home, name, dtype, checked)
+                    self._known[name, dtype, checked] = found
         return found
 
     def _home(self) -> Any:
@@ -64,7 +66,9 @@ class Unit:
         text = unit_text(self.source, function, dtype)
         if home is None:
             try:
-                return nvrtc.launcher(text, function, _element(dtype), self.source.folder)
+                headers = _build.headers_hash(_build.source_root())
+                known = with_included(text, self.source.folder, headers)
+                return nvrtc.launcher(known, function, _element(dtype), self.source.folder)
             except nvrtc.Refused as error:
                 raise CompileError(f"[{name}] does not compile\n{self._said(str(error))}") from None
         emulates = hasattr(home, "set_schedule")  # as does what stands in for a GPU in tests
@@ -138,8 +142,7 @@ def _element(dtype: str | None) -> str:
 def compiled(text: str, name: str, device_type: str, folder: str, checked: bool) -> Path:
     """The shared library for this text, compiled if it is not in the cache yet. Several processes
     may ask at once. Raises BuildError."""
-    own = "".join(_included(text, Path(folder), set()))
-    text += f"// with {hashlib.sha256(own.encode()).hexdigest()}\n" if own else ""
+    text = with_included(text, folder)
     digest = hashlib.sha256(text.encode()).hexdigest()[:20]
     objects = _build.objects_folder()
     source = objects / f"{name}-{digest}.cu"
@@ -148,6 +151,13 @@ def compiled(text: str, name: str, device_type: str, folder: str, checked: bool)
             temporary.write_text(text, encoding="utf-8")
     plan = _build.plan_unit(device_type, source, folder, checked=checked)
     return _build.cached(plan) or _build.build(plan, _build.cached_path(plan), objects)
+
+
+def with_included(text: str, folder: str, more: str = "") -> str:
+    """The text, and a line that is another one where the files of the folder that it includes have
+    changed, or ``more`` has: caches of compiled texts know a text by what stands in itself."""
+    own = "".join([*_included(text, Path(folder), set()), more])
+    return text + f"// with {hashlib.sha256(own.encode()).hexdigest()}\n" if own else text
 
 
 def _included(text: str, folder: Path, seen: set[Path]) -> list[str]:
