@@ -262,6 +262,8 @@ CXX_FLAGS = (
 )
 # The compiler notes lines, for errors. (In DWARF 5, g++ 12 gives them the wrong file after #line.)
 LINES = ("-g1", "-gdwarf-4")
+# No frame is so large that it passes over the page below a stack (kernels/emulate/fiber.cpp).
+PROBES_STACK = "-fstack-clash-protection"
 # The checks of the emulated device (kernels/emulate/checked) are what the compiler's
 # instrumentation calls; its own runtimes are not linked. With -O1 it copies no calls, so that a
 # barrier is at one address.
@@ -380,9 +382,10 @@ def _for_emulated(
     flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
     emulator = sorted(root.glob("kernels/emulate/*.cpp"))
     link = (*flags, "-shared", "-pthread")
-    of_kernels, of_emulator = flags, flags
+    of_kernels, of_emulator = (*flags, PROBES_STACK), flags
     if checked:
-        of_kernels, of_emulator = (*flags, *checked_flags(cxx)), (*flags, "-DTAPEGRAD_CHECKED")
+        of_kernels = (*of_kernels, *checked_flags(cxx))
+        of_emulator = (*flags, "-DTAPEGRAD_CHECKED")
         emulator += sorted(root.glob("kernels/emulate/checked/*.cpp"))
         link = (*link, *CHECKED_LINK)
     return (*of_kernels, "-x", "c++"), [(file, of_emulator) for file in emulator], link
