@@ -165,7 +165,9 @@ def toolkit(nvcc: Compiler) -> Path:
 def output_of(command: Sequence[str], stream: str = "stdout") -> str:
     """What a command says, "" where it fails or takes more than a minute."""
     try:
-        run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        run = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=True, timeout=60
+        )
         return str(getattr(run, stream))
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -659,7 +661,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _run(command: Sequence[str], subject: str) -> str:
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, errors="replace"
+        )
     except OSError as error:
         raise BuildError(f"{subject} failed: cannot run {command[0]}: {error}") from error
     if done.returncode != 0:
@@ -885,7 +889,8 @@ def _demangled(text: str) -> str:
     """Names as C++ has them, where there is a tool that knows."""
     if not shutil.which("c++filt"):
         return text
-    return subprocess.run(["c++filt"], input=text, capture_output=True, text=True).stdout
+    done = subprocess.run(["c++filt"], input=text, capture_output=True, text=True, errors="replace")
+    return done.stdout
 
 
 def _shorten(name: str) -> str:
