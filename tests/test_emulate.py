@@ -171,7 +171,7 @@ def test_a_wild_access_is_reported_where_none_is_checked(tmp_path: Path) -> None
     _, outcome = run(compile_program(written(tmp_path, text), checked=False))
     (report,) = outcome.reports
     assert report.startswith("wild ")
-    assert "thread (0, 0, 0): writes memory that is not there" in report
+    assert "thread (0, 0, 0): writes memory that is not there at program.cu:1" in report
 
 
 def test_an_endless_loop_is_interrupted(failures: Program) -> None:

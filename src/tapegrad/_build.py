@@ -352,7 +352,7 @@ def plan_program(
     folder = root / "kernels" / "emulate" / "cuda"
     include = folder / "include"
     quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
-    of_program = (*quick, "-w", "-fno-builtin-printf", *options, f"-I{include}")
+    of_program = (*quick, *LINES, "-w", "-fno-builtin-printf", *options, f"-I{include}")
     of_program += ("-include", str(include / "cuda_runtime.h"))
     of_api = commands[0][1]  # as the emulator
     program = [(source, of_program), *commands]
