@@ -450,6 +450,22 @@ def test_the_command_says_in_one_line_what_is_wrong(text, arguments, message, co
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("def f():\n    return len.nothing\nf()\n", "line 3, in <module>", "AttributeError: "),
+        ("x = 1\ny = (\n", "line 2\n    y = (\n", "SyntaxError: "),
+    ],
+)
+def test_a_file_that_does_not_run_has_a_traceback_of_its_own(text, first, last, command):
+    status, out, error = command(text=text)
+    assert (status, out) == (1, "")
+    assert error.startswith("tapegrad bench: ")
+    assert first in error
+    assert error.splitlines()[-1].startswith(last)
+    assert "runpy" not in error
+
+
 def test_a_wrong_kernel_of_a_file_has_no_time_and_status_1(command):
     wrong = FILE.replace("y[at] = ", "if (i > 0) y[at] = ")
     status, out, _ = command("scaled", "--device", "emulated", "--sizes", "2x9", text=wrong)

@@ -194,7 +194,7 @@ def test_a_wild_access_is_reported_where_none_is_checked(tmp_path: Path) -> None
     _, outcome = run(compile_program(written(tmp_path, text), checked=False))
     (report,) = outcome.reports
     assert report.startswith("wild ")
-    assert "thread (0, 0, 0): writes memory that is not there" in report
+    assert "thread (0, 0, 0): writes memory that is not there at program.cu:1" in report
 
 
 def test_an_endless_loop_is_interrupted(failures: Program) -> None:
@@ -298,12 +298,25 @@ def test_a_program_that_launches_nothing_fails(tmp_path: Path) -> None:
     assert "launched no kernel" in done.stderr
 
 
+def test_a_program_that_ends_in_its_first_kernel_has_launched_it(tmp_path: Path) -> None:
+    text = "__global__ void last() { exit(3); }\nint main() { last<<<1, 1>>>(); }\n"
+    done = command(written(tmp_path, text))
+    assert done.returncode == 3
+    assert "launched no kernel" not in done.stderr
+
+
 def test_compilers_speak_of_the_programs_own_lines(tmp_path: Path) -> None:
     text = (
         "__global__ void k(int* a) {\n  __shared__ int s[4];\n  a[0] = nothing;\n}\nint main() {}\n"
     )
     with pytest.raises(KernelError, match=r"program\.cu:3:\d+: error: .nothing."):
         compile_program(written(tmp_path, text))
+    path = tmp_path / "program.cu"
+    path.write_bytes(b"\xef\xbb\xbf#define X 1\nint main() { return missing; } // \xe9\n")
+    with pytest.raises(KernelError, match=r"program\.cu:2:\d+: error: .missing."):
+        compile_program(path)
+    path.write_bytes(b"\xef\xbb\xbf#define X 1\nint main() { return X; }\n")
+    assert run(compile_program(path))[1].status == 1
     with pytest.raises(FileNotFoundError, match=r"no file '.*absent\.cu'"):
         compile_program(tmp_path / "absent.cu")
 
@@ -329,6 +342,12 @@ def test_what_was_compiled_is_kept(tmp_path: Path) -> None:
             "(::emulate::cuda::configure(g(1), b, 0, s), ns::k<T, (a > b)>(x, f(y)))",
         ),
         ("if (a) k <<<\n1,\n2>>>\n(x);", "if (a) (::emulate::cuda::configure(\n1,\n2), k \n(x));"),
+        (
+            "O::template k<3><<<1, n>>>(a)",
+            "(::emulate::cuda::configure(1, n), O::template k<3>(a))",
+        ),
+        ("t[i]<<<1, n>>>(a)", "(::emulate::cuda::configure(1, n), t[i](a))"),
+        ("b; s[0].t[i][j]<<<1, n>>>(a)", "b; (::emulate::cuda::configure(1, n), s[0].t[i][j](a))"),
         ("(*f)<<<1, 1>>>()", "(::emulate::cuda::configure(1, 1), (*f)())"),
         ("k<<<dim3(f<int>()), 1>>>(a)", "(::emulate::cuda::configure(dim3(f<int>()), 1), k(a))"),
         ('// k<<<1, 1>>>(a)\n"k<<<1, 1>>>(a)"', '// k<<<1, 1>>>(a)\n"k<<<1, 1>>>(a)"'),

@@ -1,5 +1,5 @@
 """What goes wrong while a kernel of one's own runs on the emulated device is an exception: memory
-out of bounds, a stack that is full, CTRL-C while it runs on and on. (R12, U08)"""
+out of bounds, a division by zero, a full stack, CTRL-C while it runs on and on. (R12, U08)"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from own_kernels import OWN_PROCESS
 
 import tapegrad as tg
-from tapegrad.core.kernels import AccessError, library
+from tapegrad.core.kernels import AccessError, KernelError, library
 
 FAULTS = """
 __global__ void far(float* y, const float* x, int64_t n) {
@@ -47,9 +47,29 @@ __device__ float deeper(const float* x, int64_t depth) {
 __global__ void deep(float* y, const float* x, int64_t n) {
     y[0] = deeper(x, 1000000);
 }
+__global__ void wide(float* y, const float* x, int64_t n) {
+    float kept[1 << 20];
+    for (int64_t i = threadIdx.x; i < n; i += 3) {
+        kept[i * 7919 % (1 << 20)] = x[i];
+    }
+    y[threadIdx.x % n] = kept[int(x[0])];
+}
 __global__ void before(float* y, const float* x, int64_t n) {
     if (threadIdx.x == 0) {
         y[-2] = x[0];
+    }
+}
+__global__ void divide(float* y, const float* x, int64_t n) {
+    const int64_t i = global_thread();
+    __syncthreads();
+    if (i < n) {
+        y[i] = 7 / int(x[i] - 3);
+    }
+}
+__global__ void stop(float* y, const float* x, int64_t n) {
+    __syncthreads();
+    if (threadIdx.x == 3) {
+        __builtin_trap();
     }
 }
 __global__ void copy(float* y, const float* x, int64_t n) {
@@ -79,7 +99,8 @@ WRONG = {
     ),
     "nowhere": ("y[0] = missing", r"reads memory that is not there at {line}"),
     "waiting": ("y[-(int64", r"thread \(40, 0, 0\): writes .* at {line}"),
-    "deep": ("__device__ float deeper", "its stack of 256 KB is full at "),
+    "deep": ("__device__ float deeper", "its stack of 1024 KB is full at "),
+    "wide": ("__global__ void wide", "its stack of 1024 KB is full at "),
     "before": ("y[-2]", "the memory before y was written, which has shape \\(40,\\)"),
 }
 
@@ -97,6 +118,23 @@ def test_memory_out_of_bounds_is_an_exception(name):
         assert x.softmax(0).sum().item() == pytest.approx(1)
     made, pooled = library("emulated").fiber_counts()
     assert made == pooled
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("divide", "y[i] = 7 /", "divides an integer by zero"),
+        ("stop", "__builtin_trap()", "executes an illegal instruction"),
+    ],
+)
+def test_what_a_processor_refuses_is_an_exception(name, code, words):
+    x = tg.arange(40.0, device="emulated")
+    message = rf"block \(0, 0, 0\), thread \(3, 0, 0\): {words}.* at {line_of(code)}"
+    for _ in range(3):
+        with pytest.raises(KernelError, match=message) as error:
+            declared(name)(x)
+        assert not isinstance(error.value, AccessError)
+        assert (declared("copy")(x) == x).all()
 
 
 def test_results_are_memory_of_their_own():

@@ -1,6 +1,8 @@
 #include "faults.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <memory>
 
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
@@ -11,11 +13,17 @@ namespace emulate {
 
 namespace {
 
-constexpr int numbers[] = {SIGSEGV, SIGBUS};
-struct sigaction before[2];
+constexpr int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+constexpr int count = int(std::size(numbers));
+struct sigaction before[count];
 void (*ask)(const Fault&) = nullptr;
 
 Fault fault_of(const siginfo_t& info, const void* context) {
+    if (info.si_signo == SIGFPE || info.si_signo == SIGILL) {
+        const bool divides = info.si_signo == SIGFPE;
+        return {divides ? Fault::Kind::divides : Fault::Kind::executes, nullptr,
+                interrupted_code(context)};
+    }
     Fault fault{Fault::Kind::accesses, info.si_addr, interrupted_code(context)};
 #if defined(__linux__) && defined(__x86_64__)
     if (info.si_code != SI_KERNEL) {  // else the address is none that memory could have
@@ -27,7 +35,7 @@ Fault fault_of(const siginfo_t& info, const void* context) {
 }
 
 void hand_on(int number, siginfo_t* info, void* context) {
-    const struct sigaction& next = before[number == numbers[1]];
+    const struct sigaction& next = before[std::find(numbers, numbers + count, number) - numbers];
     if (next.sa_flags & SA_SIGINFO) {
         next.sa_sigaction(number, info, context);
     } else if (next.sa_handler != SIG_DFL && next.sa_handler != SIG_IGN) {
@@ -42,7 +50,8 @@ void hand_on(int number, siginfo_t* info, void* context) {
 
 void answer(int number, siginfo_t* info, void* context) {
     const int error = errno;
-    if (info->si_code > 0) {  // and was not sent by somebody
+    // Not what was sent by somebody, nor what floating-point numbers raise where the host wants that.
+    if (info->si_code > 0 && (number != SIGFPE || info->si_code == FPE_INTDIV)) {
         ask(fault_of(*info, context));
     }
     hand_on(number, info, context);
@@ -97,13 +106,13 @@ FaultsAnswered::FaultsAnswered(void (*answer_of_launch)(const Fault&)) {
     ours.sa_sigaction = answer;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;  // it may never return
     sigemptyset(&ours.sa_mask);
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < count; ++i) {
         sigaction(numbers[i], &ours, &before[i]);
     }
 }
 
 FaultsAnswered::~FaultsAnswered() {
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < count; ++i) {
         sigaction(numbers[i], &before[i], nullptr);
     }
 }

@@ -1,4 +1,5 @@
-// Accesses of kernels to memory that is not there, which the system tells by a signal.
+// What the processor cannot do for a kernel, which the system tells by a signal: accesses to memory that
+// is not there, divisions by zero, illegal instructions.
 #pragma once
 
 #include <signal.h>
@@ -8,9 +9,10 @@
 namespace emulate {
 
 struct Fault {
-    enum class Kind { reads, writes, accesses } kind;  // the last where the processor does not say
-    const void* address;                               // null where it does not say
-    const void* code;                                  // where in the kernel; may be null
+    // accesses: where the processor does not say which
+    enum class Kind { reads, writes, accesses, divides, executes } kind;
+    const void* address;  // null where it does not say
+    const void* code;     // where in the kernel; may be null
 };
 
 // The instruction that a signal interrupted; null where we do not know how to ask.

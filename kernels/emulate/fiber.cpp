@@ -63,7 +63,8 @@ namespace {
 std::vector<Fiber*> pool;
 int fibers_made = 0;
 
-// The page below the stack stays unmapped for use, so that an overflow stops at once.
+// The page below the stack stays unmapped for use, so that an overflow stops at once: kernels are
+// compiled so that they touch every page of a large frame.
 char* map_stack() {
     const size_t page = size_t(sysconf(_SC_PAGESIZE));
     void* memory = mmap(nullptr, stack_bytes + page, PROT_READ | PROT_WRITE,

@@ -7,9 +7,9 @@ namespace emulate {
 
 struct Fiber;
 
-// Only touched pages cost memory. Kernels keep their register tiles here, and unwinding an exception
-// takes a few KB more.
-constexpr size_t stack_bytes = 256 * 1024;
+// Only touched pages cost memory. CUDA allows a thread 512 KB of local memory, and a CPU's frames have
+// more in them; unwinding an exception takes a few KB more.
+constexpr size_t stack_bytes = 1024 * 1024;
 
 // A fiber for the stack that the caller already runs on. Belongs to the emulator for good.
 Fiber* adopt_current_stack();

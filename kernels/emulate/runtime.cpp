@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -137,7 +138,7 @@ void answer_knock(int, siginfo_t*, void* context) {
     errno = error;
 }
 
-// The system found no memory where the kernel looked for some.
+// The processor could not do what the kernel wants.
 void answer_fault(const Fault& found) {
     if (in_kernel && pthread_equal(pthread_self(), runner)) {
         in_kernel = 0;
@@ -729,23 +730,37 @@ void abandon_block(std::exception_ptr why) {
 }
 
 std::exception_ptr error_of_fault() {
-    const char* kind = fault.kind == Fault::Kind::reads    ? "reads"
-                       : fault.kind == Fault::Kind::writes ? "writes"
-                                                           : "accesses";
+    const auto words = [] {
+        switch (fault.kind) {
+            case Fault::Kind::reads:
+                return "reads memory that is not there";
+            case Fault::Kind::writes:
+                return "writes memory that is not there";
+            case Fault::Kind::divides:
+                return "divides an integer by zero, or the lowest one by -1";
+            case Fault::Kind::executes:
+                return "executes an illegal instruction";
+            case Fault::Kind::accesses:
+                break;
+        }
+        return "accesses memory that is not there";
+    };
     std::string text =
         description_of_launch() + ": block " + place(blockIdx) + ", " + thread_name(current) + ": ";
     const char* stack = stack_of(threads[current].fiber);
     const char* address = static_cast<const char*>(fault.address);
-    if (address < stack && stack - address <= 4096) {
+    if (address < stack && stack - address <= sysconf(_SC_PAGESIZE)) {
         fault.address = nullptr;
         text += "its stack of " + std::to_string(stack_bytes / 1024) + " KB is full";
     } else {
-        text += std::string(kind) + " memory that is not there";
+        text += words();
     }
     if (fault.code != nullptr) {
         text += " at " + place_in_source(fault.code);
     }
-    return std::make_exception_ptr(AccessError(text, fault.address));
+    const bool is_access = fault.kind != Fault::Kind::divides && fault.kind != Fault::Kind::executes;
+    return is_access ? std::make_exception_ptr(AccessError(text, fault.address))
+                     : std::make_exception_ptr(KernelError(text));
 }
 
 void begin_block() {

@@ -170,7 +170,9 @@ def toolkit(nvcc: Compiler) -> Path:
 def output_of(command: Sequence[str], stream: str = "stdout") -> str:
     """What a command says, "" where it fails or takes more than a minute."""
     try:
-        run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        run = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=True, timeout=60
+        )
         return str(getattr(run, stream))
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -267,6 +269,8 @@ CXX_FLAGS = (
 )
 # The compiler notes lines, for errors. (In DWARF 5, g++ 12 gives them the wrong file after #line.)
 LINES = ("-g1", "-gdwarf-4")
+# No frame is so large that it passes over the page below a stack (kernels/emulate/fiber.cpp).
+PROBES_STACK = "-fstack-clash-protection"
 # The checks of the emulated device (kernels/emulate/checked) are what the compiler's
 # instrumentation calls; its own runtimes are not linked. With -O1 it copies no calls, so that a
 # barrier is at one address.
@@ -353,7 +357,7 @@ def plan_program(
     folder = root / "kernels" / "emulate" / "cuda"
     include = folder / "include"
     quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
-    of_program = (*quick, "-w", "-fno-builtin-printf", *options, f"-I{include}")
+    of_program = (*quick, *LINES, "-w", "-fno-builtin-printf", *options, f"-I{include}")
     of_program += ("-include", str(include / "cuda_runtime.h"))
     of_api = commands[0][1]  # as the emulator
     program = [(source, of_program), *commands]
@@ -385,9 +389,10 @@ def _for_emulated(
     flags = (*cxx.command, *CXX_FLAGS, *shlex.split(environ.get("CXXFLAGS", "")))
     emulator = sorted(root.glob("kernels/emulate/*.cpp"))
     link = (*flags, "-shared", "-pthread")
-    of_kernels, of_emulator = flags, flags
+    of_kernels, of_emulator = (*flags, PROBES_STACK), flags
     if checked:
-        of_kernels, of_emulator = (*flags, *checked_flags(cxx)), (*flags, "-DTAPEGRAD_CHECKED")
+        of_kernels = (*of_kernels, *checked_flags(cxx))
+        of_emulator = (*flags, "-DTAPEGRAD_CHECKED")
         emulator += sorted(root.glob("kernels/emulate/checked/*.cpp"))
         link = (*link, *CHECKED_LINK)
     return (*of_kernels, "-x", "c++"), [(file, of_emulator) for file in emulator], link
@@ -661,7 +666,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _run(command: Sequence[str], subject: str) -> str:
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, errors="replace"
+        )
     except OSError as error:
         raise BuildError(f"{subject} failed: cannot run {command[0]}: {error}") from error
     if done.returncode != 0:
@@ -887,7 +894,8 @@ def _demangled(text: str) -> str:
     """Names as C++ has them, where there is a tool that knows."""
     if not shutil.which("c++filt"):
         return text
-    return subprocess.run(["c++filt"], input=text, capture_output=True, text=True).stdout
+    done = subprocess.run(["c++filt"], input=text, capture_output=True, text=True, errors="replace")
+    return done.stdout
 
 
 def _shorten(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,24 @@ def kernels_of(file: Path) -> list[Checkable]:
 
 
 def names_of(file: Path) -> dict[str, Any]:
-    """The names that a Python file makes, which is run as a module is imported."""
+    """The names that a Python file makes, which is run as a module is imported.
+
+    What it raises that the command line does not say in a line is a RuntimeError, whose message is
+    the traceback from the file on.
+    """
     folder, before = str(file.resolve().parent), sys.argv
     sys.path.insert(0, folder)
     sys.argv = [str(file)]
     try:
         return runpy.run_path(str(file), run_name=file.stem)
+    except (RuntimeError, ValueError, OSError):
+        raise
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != str(file):
+            trace = trace.tb_next  # none is left of a file that does not compile
+        lines = traceback.format_exception(type(error), error, trace)
+        raise RuntimeError(f"{file} does not run\n{''.join(lines).rstrip()}") from error
     finally:
         sys.path.remove(folder)
         sys.argv = before

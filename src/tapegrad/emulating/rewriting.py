@@ -114,22 +114,27 @@ def _end_of_configuration(tokens: Tokens, at: int) -> int:
 
 
 def _start_of_callee(tokens: Tokens, at: int) -> int:
-    i = tokens.before(at)
-    if tokens[i] == ">":
-        i = tokens.before(tokens.opening(i))
+    i = _before_brackets(tokens, tokens.before(at))
     if tokens[i] == ")":
         return tokens.opening(i)
     if not tokens.is_word(i):
         return -1
     while True:
         before = tokens.before(i)
+        if tokens[before] == "template":
+            before = tokens.before(before)
         if tokens[before] not in ("::", ".", "->"):
             return i
-        i = tokens.before(before)
-        if tokens[i] == ">":
-            i = tokens.before(tokens.opening(i))
+        i = _before_brackets(tokens, tokens.before(before))
         if not tokens.is_word(i):
             return before
+
+
+def _before_brackets(tokens: Tokens, i: int) -> int:
+    """Steps over the arguments of a template, and indices."""
+    while tokens[i] in (">", "]"):
+        i = tokens.before(tokens.opening(i))
+    return i
 
 
 def _rewrite_kernel(tokens: Tokens, at: int, end: int) -> None:

@@ -140,7 +140,7 @@ def tell(outcome: Outcome, program: Program) -> None:
     if outcome.status > 128:
         name = _signal_name(outcome.status - 128)
         lines.append(f"ended by {name}" + (f" in {outcome.running}" if outcome.running else ""))
-    if outcome.launches == 0:
+    if outcome.launches == 0 and not outcome.running:
         lines.append("launched no kernel: nothing was checked")
     else:
         how = "every access checked" if program.checked else "accesses not checked"

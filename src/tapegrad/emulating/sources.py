@@ -29,7 +29,7 @@ class _Rewriter:
 
     def file(self, path: Path) -> Path:
         self.known[path] = None  # one that includes itself again has a guard
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = path.read_text(encoding="utf-8", errors="surrogateescape").removeprefix("\ufeff")
         text = rewrite(_INCLUDE.sub(lambda match: self._include(match, path), text))
         name = str(path).replace("\\", "\\\\").replace('"', '\\"')
         text = f'#line 1 "{name}"\n{text}'
