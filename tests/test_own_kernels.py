@@ -33,7 +33,7 @@ from own_kernels import (
 
 import tapegrad as tg
 from tapegrad import _build
-from tapegrad.core import kernels
+from tapegrad.core import kernels, native
 from tapegrad.fusion import compiled
 from tapegrad.nn.functional import rms_norm
 from tapegrad.units import CompileError, Source, unit
@@ -115,8 +115,9 @@ def test_strided_inputs_and_no_grad(device):
     )
     with tg.no_grad():
         assert swiglu(a, b).grad_fn is None
-    for way in ("second kernel", "elementwise"):
-        assert GATES[way](a, b).grad_fn.name() == "SwigluBackward"
+    assert GATES["second kernel"](a, b).grad_fn.name() == "SwigluBackward"
+    if device != "cpu" or native.compiled:  # else an expression runs as it is written
+        assert GATES["elementwise"](a, b).grad_fn.name() == "SwigluBackward"
 
 
 def test_the_kernel_is_what_runs():
@@ -267,6 +268,7 @@ def test_expressions_of_rows(text, device, shape):
         np.testing.assert_allclose(t.grad.numpy(force=True), e.grad.numpy(), 1e-11, 1e-11)
 
 
+@pytest.mark.skipif(native.compiled is None, reason=f"loops: {native.status}")
 def test_rows_are_loops_on_the_cpu():
     f = tg.kernel.row("a * rsqrt(mean(a * a) + eps) * b", eps=1e-6)
     a = tg.randn(300, 300)
