@@ -127,9 +127,12 @@ void visit_host() {
 }
 
 void answer_knock(int, siginfo_t*, void* context) {
+    if (!pthread_equal(pthread_self(), runner)) {
+        return;  // whoever sent it did not mean a kernel
+    }
     const int error = errno;
     knocked = 1;
-    if (in_kernel && pthread_equal(pthread_self(), runner)) {
+    if (in_kernel) {
         in_kernel = 0;
         knocked_at = interrupted_code(context);
         visit_host();
