@@ -256,7 +256,11 @@ class Plan:
     source_hash: str
     units: tuple[Unit, ...]
     link: tuple[str, ...]
-    key: str
+
+    @property
+    def key(self) -> str:
+        """Of all that decides about the result."""
+        return _hash_text(*(unit.key for unit in self.units), *self.link)
 
 
 CXX_FLAGS = (
@@ -339,8 +343,7 @@ def plan_unit(
     assert compiler is not None
     headers = headers_hash(root)
     units = _units(commands, headers, compiler)
-    key = _hash_text(*(unit.key for unit in units), *link)
-    return Plan(f"{device}_unit", compiler, architectures, headers, units, link, key)
+    return Plan(f"{device}_unit", compiler, architectures, headers, units, link)
 
 
 def plan_program(
@@ -368,9 +371,7 @@ def plan_program(
     files = [*root.glob("kernels/emulate/**/*.h"), root / "kernels" / "launch.h"]
     headers = _hash_files(root, sorted(files))
     units = _units(program, headers, cxx)
-    return Plan(
-        "program", cxx, "host", headers, units, link, _hash_text(*(u.key for u in units), *link)
-    )
+    return Plan("program", cxx, "host", headers, units, link)
 
 
 Commands = list[tuple[Path, tuple[str, ...]]]
@@ -450,8 +451,7 @@ def _plan(
 
     headers = headers_hash(root)
     units = _units(commands, headers, compiler)
-    key = _hash_text(*(unit.key for unit in units), *link)
-    return Plan(device, compiler, architectures, sources, units, link, key)
+    return Plan(device, compiler, architectures, sources, units, link)
 
 
 def _units(
@@ -533,8 +533,7 @@ def build_loop(text: str, name: str, level: str) -> Path:
     headers = [header for folder in folders for header in root.glob(f"{folder}/*.h")]
     units = _units([(source, (*flags, f"-I{root}"))], _hash_files(root, headers), cxx)
     link = (*flags, "-shared")
-    plan = Plan("loop", cxx, level, units[0].key, units, link, _hash_text(units[0].key, *link))
-    return cached(plan) or build(plan, cached_path(plan), objects_folder())
+    return built(Plan("loop", cxx, level, units[0].key, units, link))
 
 
 def level_flags(level: str) -> tuple[str, ...]:
@@ -575,9 +574,8 @@ def _plan_in_package(
 ) -> Plan:
     assert cxx is not None
     units = _units(commands, _hash_files(root, headers), cxx)
-    key = _hash_text(*(unit.key for unit in units), *link)
     files = sorted({file for file, _ in commands}.union(headers))
-    return Plan(name, cxx, architectures, _hash_files(root, files), units, link, key)
+    return Plan(name, cxx, architectures, _hash_files(root, files), units, link)
 
 
 def _hash_text(*parts: str) -> str:
@@ -707,6 +705,11 @@ def cached(plan: Plan) -> Path | None:
     for place in (path.parent, path):
         _refuse_foreign(place)
     return path if is_ours(path) else None
+
+
+def built(plan: Plan) -> Path:
+    """What is planned, from the cache, or compiled into it. Raises BuildError."""
+    return cached(plan) or build(plan, cached_path(plan), objects_folder())
 
 
 def build_into_cache(device: str) -> Path:

@@ -165,12 +165,16 @@ def compile_caller(
     apply.__name__ = apply.__qualname__ = declared.name
     kind = "Any" if elementwise and len(inputs) == 2 else "Tensor"
     apply.__annotations__ = dict.fromkeys(inputs, kind) | {"return": "Tensor"}
-    count = len(inputs)
-    if compiled is None or declared.results > 1 or target or count > compiled.most_inputs:
-        return apply
-    if count + len(declared.parameters) > compiled.most_arguments:
+    if compiled is None or declared.results > 1 or target or not _has_room(declared):
         return apply
     return _in_c(apply, declared, implementations, elementwise, floating, view)
+
+
+def _has_room(declared: Primitive) -> bool:
+    """Whether a call in C can have so many inputs and parameters."""
+    count = len(declared.inputs)
+    all_of_them = count + len(declared.parameters)
+    return count <= compiled.most_inputs and all_of_them <= compiled.most_arguments  # type: ignore[union-attr]
 
 
 def _in_c(

@@ -204,6 +204,15 @@ def signature(function: Any) -> tuple[list[str], list[str], bool]:
     return positional, list(names[count : count + keywords]), variadic
 
 
+def joint_rule(function: Any, inputs: Sequence[str], asked: Sequence[str]) -> Any:
+    """A joint rule of any number of inputs: ``function(xp, inputs, g=, needs=, ...)``, which gets
+    them as one tuple, and what else is ``asked`` for by name."""
+    names = ", ".join([*asked, *inputs])
+    given = ", ".join(f"{name}={name}" for name in asked)
+    code = f"lambda xp, {names}: function(xp, ({''.join(f'{i}, ' for i in inputs)}), {given})"
+    return eval(code, {"function": function})
+
+
 def _arguments(rule: Any) -> list[str]:
     if isinstance(rule, _Named):
         return ["xp", *rule.given, *rule.keywords]

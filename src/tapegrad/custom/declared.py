@@ -15,7 +15,7 @@ from tapegrad.core.caller import compile_caller
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.kernels import kernel as declare_override
 from tapegrad.core.modes import no_grad
-from tapegrad.core.primitive import Primitive
+from tapegrad.core.primitive import Primitive, joint_rule
 from tapegrad.core.signature import Item, Signature, Sizes, read_items
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.fusion import as_written
@@ -215,7 +215,16 @@ class Kernel(Checkable):
                 return self._launch_backward(device, arrays, numbers)
 
         saves = self.backward is not None and self._asks_for_results()
-        rule = _compiled_rule(inputs, count, f"{key}_backward", saves)
+
+        def call(
+            xp: Any, arrays: tuple, g: Any, needs: tuple, numbers: dict, y: Any = None
+        ) -> tuple:
+            gradients = tuple(g) if count > 1 else (g,)
+            results = () if y is None else tuple(y) if count > 1 else (y,)
+            given = (*gradients, *arrays, *results)
+            return getattr(xp, f"{key}_backward")(*given, numbers=numbers, needs=needs)
+
+        rule = joint_rule(call, inputs, ["g", "needs", "numbers", *["y"] * saves])
         declared = Primitive(
             key,
             inputs,
@@ -338,18 +347,3 @@ def _numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:
             f"'*', like def {name}({', '.join(inputs)}, *, eps=1e-5)"
         )
     return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
-
-
-def _compiled_rule(inputs: Sequence[str], count: int, backward: str, saves: bool) -> Callable:
-    """The joint rule, whose arguments are named like what it asks for."""
-
-    def call(xp: Any, g: Any, needs: tuple, y: Any, arrays: tuple, numbers: dict) -> tuple:
-        gradients = tuple(g) if count > 1 else (g,)
-        results = () if y is None else tuple(y) if count > 1 else (y,)
-        given = (*gradients, *arrays, *results)
-        return getattr(xp, backward)(*given, numbers=numbers, needs=needs)
-
-    asked = ", ".join(["xp", "g", "needs", *["y"] * saves, *inputs, "numbers"])
-    arrays = ", ".join(inputs)
-    code = f"lambda {asked}: call(xp, g, needs, {'y' if saves else None}, ({arrays},), numbers)"
-    return eval(code, {"call": call})

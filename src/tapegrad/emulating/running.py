@@ -121,10 +121,7 @@ def compile_program(
     options += [f"-I{folder.resolve()}" for folder in (file.resolve().parent, *folders)]
     try:
         plan = _build.plan_program(rewritten(file, folders), options, checked=checked)
-        executable = _build.cached(plan)
-        executable = executable or _build.build(
-            plan, _build.cached_path(plan), _build.objects_folder()
-        )
+        executable = _build.built(plan)
     except _build.CompilerError as error:
         raise KernelError(f"{file} does not compile\n{error.output}") from None
     except _build.BuildError as error:

@@ -10,7 +10,7 @@ from weakref import ref
 
 import numpy as np
 
-from .axes import Dimension, Step, size_of
+from .axes import Dimension, Step
 
 _addresses = itertools.count(1)
 
@@ -39,11 +39,11 @@ class Described:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(map(size_of, self.axes))
+        return self.step.shape
 
     @property
     def ndim(self) -> int:
-        return len(self.axes)
+        return self.step.ndim
 
     @property
     def size(self) -> int:

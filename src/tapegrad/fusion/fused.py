@@ -14,7 +14,7 @@ from tapegrad.core.commit import fork_safe_lock
 from tapegrad.core.devices import bodies
 from tapegrad.core.dtypes import get_default_dtype
 from tapegrad.core.modes import recording
-from tapegrad.core.primitive import Primitive
+from tapegrad.core.primitive import Primitive, joint_rule
 from tapegrad.core.tape import is_recording
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.writable import check_writable
@@ -78,9 +78,9 @@ class Fused:
         tensors: list[Tensor] = []
         numbers: list[float] = []
         key = self._read((args, options), tensors, numbers)
-        if not tensors or isinstance(tensors[0]._device, TracingDevice) or _is_empty(tensors):
+        if as_written.get() or not tensors or _is_empty(tensors):
             return self._function(*args, **options)
-        if as_written.get():
+        if isinstance(tensors[0]._device, TracingDevice):  # a part of another fused function
             return self._function(*args, **options)
         plan = self._plan(key, (args, options), tensors, numbers)
         if not plan.runs:
@@ -193,15 +193,11 @@ class Fused:
             made = plan.listed(plan.call(tensors, numbers))
             return tuple(made) if results > 1 else made[0]
 
-        def gradient(xp: Any, g: Any, needs: Any, call: Call, arrays: tuple) -> Sequence[Any]:
+        def gradient(xp: Any, arrays: tuple, g: Any, needs: Any, call: Call) -> Sequence[Any]:
             plan, numbers = call
             return plan.backward(arrays, g if results > 1 else [g], needs, numbers)
 
-        # Rules are told what they need by the names of their arguments.
-        source = f"lambda xp, g, needs, call, {', '.join(names)}: f(xp, g, needs, call, " + (
-            f"({', '.join(names)},))"
-        )
-        rule = eval(source, {"f": gradient})
+        rule = joint_rule(gradient, names, ["g", "needs", "call"])
         bodies[key] = body
         declared = Primitive(key, names, ["call"], vjp_all=rule, plain=plain, results=results)
         apply = compile_caller(declared)

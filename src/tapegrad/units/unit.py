@@ -150,7 +150,7 @@ def compiled(text: str, name: str, device_type: str, folder: str, checked: bool)
         with _build.replacing(source) as temporary:
             temporary.write_text(text, encoding="utf-8")
     plan = _build.plan_unit(device_type, source, folder, checked=checked)
-    return _build.cached(plan) or _build.build(plan, _build.cached_path(plan), objects)
+    return _build.built(plan)
 
 
 def with_included(text: str, folder: str, more: str = "") -> str:
