@@ -141,6 +141,15 @@ void answer_knock(int, siginfo_t*, void* context) {
     errno = error;
 }
 
+// A knock waits until the one before is answered: many at once would fill the stack. Where that answer
+// never returns, as its fiber is abandoned, the next one is let in by this.
+void allow_knocks() {
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, knock);
+    pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+}
+
 // The processor could not do what the kernel wants.
 void answer_fault(const Fault& found) {
     if (in_kernel && pthread_equal(pthread_self(), runner)) {
@@ -197,7 +206,7 @@ void start_watcher() {
     }
     struct sigaction answer {};
     answer.sa_sigaction = answer_knock;
-    answer.sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER;  // it may never return
+    answer.sa_flags = SA_SIGINFO | SA_RESTART;
     sigemptyset(&answer.sa_mask);
     sigset_t all, before;
     sigfillset(&all);
@@ -802,6 +811,7 @@ void run_block() {
             running = fiber;
             switch_fiber(host, fiber);
         } else {
+            allow_knocks();
             abandon_block(std::make_exception_ptr(Interrupted()));
         }
     }
