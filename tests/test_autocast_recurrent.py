@@ -59,6 +59,8 @@ def test_on_the_cpu_as_pytorch(
     torch = pytest.importorskip("torch", exc_type=ImportError)
     if narrow[1] and not state:
         pytest.skip("no state to be narrow")
+    if kind == "LSTM" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("PyTorch's bfloat16 LSTM is oneDNN's, which needs AVX-512")
     found = []
     for lib in (tg, torch):
         net = network(lib, kind, bias=bias)
