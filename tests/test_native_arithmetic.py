@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from native_loops import LEVELS, needs_loops, plain, restored  # noqa: F401
+from native_loops import LEVELS, THREADS, needs_loops, plain, restored  # noqa: F401
 
 import tapegrad as tg
 from tapegrad.core import dtypes, native
@@ -264,3 +264,31 @@ def test_arithmetic_in_place_refuses_what_it_did() -> None:
     product = (leaf * 2).square()
     assert product.mul_(leaf.detach()).requires_grad
     assert x.tolist() == [1, 1, 1]
+
+
+# ---------------------------------------------------------------------- copies
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["bool", "int16", "bfloat16", "float32", "float64"])
+def test_copies_have_all_bytes(dtype: str, level: str) -> None:
+    native.compiled.use(level)
+    x = np.random.default_rng(0).integers(0, 2, (3, 50_001)).astype(dtypes.dtype(dtype))
+    for threads in THREADS:
+        native.compiled.set_num_threads(threads)
+        y = tg.device("cpu").ops["copy"](x)
+        assert y.dtype == x.dtype
+        assert y.tobytes() == x.tobytes()
+        assert y.flags.writeable
+        assert not np.shares_memory(x, y)
+
+
+def test_copies_that_are_not_served_are_declined() -> None:
+    calls = []
+    copy = native.compiled.Kernel("copy", lambda *a, **k: calls.append((a, k)))
+    x = np.zeros((400, 400), "float32")
+    for array in (x[:2], x.T, x.astype(object), x.astype(">f4")):
+        copy(array)
+    copy(x, order="C")
+    copy()
+    assert len(calls) == 6

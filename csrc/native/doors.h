@@ -15,6 +15,7 @@ Door cast;       // floats of other dtypes
 Door channels;   // batch norm
 Door classes;    // losses of integer classes
 Door convolution;  // and its gradients
+Door copy;       // of an array
 Door embedding;  // rows looked up, and added up
 Door index;      // reading, writing and adding at positions that arrays name
 Door losses;     // losses element by element

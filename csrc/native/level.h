@@ -13,6 +13,7 @@
     TABLE(classes, classes)                \
     TABLE(convolution, convolution)        \
     TABLE(convolution_weight, convolution) \
+    TABLE(copy, copy)                      \
     TABLE(embedding, embedding)            \
     TABLE(index, index)                    \
     TABLE(losses, losses)                  \
