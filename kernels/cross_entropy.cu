@@ -151,7 +151,7 @@ __global__ void check_classes_kernel(int64_t* invalid, const int64_t* targets, i
 }  // namespace
 
 // Only the check of the targets, for losses that are put together from other operations.
-void check_classes(int64_t* invalid, const int64_t* targets, int64_t n, int64_t classes,
+void check_classes(const int64_t* targets, int64_t* invalid, int64_t n, int64_t classes,
                    int64_t ignore_index, cudaStream_t stream) {
     if (n > 0) {
         LAUNCH(check_classes_kernel, blocks_for(n, check_threads), check_threads, 0, stream, invalid,
@@ -160,21 +160,17 @@ void check_classes(int64_t* invalid, const int64_t* targets, int64_t n, int64_t 
 }
 FUNCTION(check_classes);
 
-// Sum of the weights of the targets that count (their number when weight is null).
+// dlogits, total, weight or null. total, by which dlogits are divided: the sum of the weights of the
+// targets that count (their number when weight is null).
 template <class T>
-void cross_entropy_total(acc_t<T>* total, const int64_t* targets, const T* weight, int64_t rows,
-                         int64_t cols, int64_t ignore_index, cudaStream_t stream) {
-    LAUNCH(cross_entropy_total_kernel<T>, 1, total_threads, 0, stream, total, targets, weight,
-           rows, cols, ignore_index);
-}
-LAUNCHER(cross_entropy_total);
-
-// dlogits, weight, total or null.
-template <class T>
-void cross_entropy_forward(acc_t<T>* loss, T* dlogits, int64_t* invalid, const T* logits,
-                           const int64_t* targets, const T* weight, const acc_t<T>* total,
-                           int64_t rows, int64_t cols, int64_t ignore_index, double label_smoothing,
+void cross_entropy_forward(acc_t<T>* loss, T* dlogits, acc_t<T>* total, const T* logits,
+                           const int64_t* targets, const T* weight, int64_t* invalid, int64_t rows,
+                           int64_t cols, int64_t ignore_index, double label_smoothing,
                            cudaStream_t stream) {
+    if (total) {
+        LAUNCH(cross_entropy_total_kernel<T>, 1, total_threads, 0, stream, total, targets, weight,
+               rows, cols, ignore_index);
+    }
     const CrossEntropyForward<T> body{loss,    dlogits, invalid, logits,
                                       targets, weight,  total,   ignore_index,
                                       acc_t<T>(label_smoothing)};
@@ -184,8 +180,9 @@ void cross_entropy_forward(acc_t<T>* loss, T* dlogits, int64_t* invalid, const T
 LAUNCHER(cross_entropy_forward);
 
 template <class T>
-void cross_entropy_backward(T* dx, const T* dlogits, const acc_t<T>* g, int64_t g_stride,
-                            int64_t rows, int64_t cols, cudaStream_t stream) {
+void cross_entropy_backward(T* dx, const T* dlogits, const acc_t<T>* g, int64_t rows, int64_t cols,
+                            int64_t count, cudaStream_t stream) {
+    const int64_t g_stride = count == rows;  // else there is one number for all rows
     for_each_row<T, kept_bytes>("cross_entropy_backward", rows, cols, stream,
                                 CrossEntropyBackward<T>{dx, dlogits, g, g_stride}, dx, dlogits);
 }

@@ -91,8 +91,8 @@ __global__ void __launch_bounds__(threads)
 }  // namespace
 
 template <class T>
-void embedding_forward(T* y, int64_t* invalid, const T* weight, const int64_t* indices,
-                       int64_t count, int64_t rows, int64_t cols, cudaStream_t stream) {
+void embedding_forward(T* y, const T* weight, const int64_t* indices, int64_t* invalid,
+                       int64_t rows, int64_t cols, int64_t count, cudaStream_t stream) {
     const int64_t items = count * tiles_of<T>(cols);
     if (items > 0) {
         LAUNCH(embedding_forward_kernel<T>, blocks_for(items, warps), threads, 0, stream, y,
@@ -104,7 +104,7 @@ LAUNCHER(embedding_forward);
 // order is the stable argsort of the indices, sorted_indices the indices in that order.
 template <class T>
 void embedding_backward(T* dweight, const T* dy, const int64_t* order,
-                        const int64_t* sorted_indices, int64_t count, int64_t rows, int64_t cols,
+                        const int64_t* sorted_indices, int64_t count, int64_t cols, int64_t rows,
                         cudaStream_t stream) {
     const int64_t items = rows * tiles_of<T>(cols);
     if (items > 0) {

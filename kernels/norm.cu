@@ -204,7 +204,7 @@ void forward(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* weight, 
 
 template <class T, bool centred>
 void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const T* x,
-              const acc_t<T>* mean, const acc_t<T>* rstd, const T* weight, int64_t rows,
+              const T* weight, const acc_t<T>* mean, const acc_t<T>* rstd, int64_t rows,
               int64_t cols, cudaStream_t stream) {
     if (cols == 0) {
         return;
@@ -244,9 +244,9 @@ LAUNCHER(rms_norm_forward);
 
 template <class T>
 void rms_norm_backward(T* dx, T* dweight, acc_t<T>* scratch, const T* dy, const T* x,
-                       const acc_t<T>* rstd, const T* weight, int64_t rows, int64_t cols,
+                       const T* weight, const acc_t<T>* rstd, int64_t rows, int64_t cols,
                        cudaStream_t stream) {
-    backward<T, false>(dx, dweight, nullptr, scratch, dy, x, nullptr, rstd, weight, rows, cols,
+    backward<T, false>(dx, dweight, nullptr, scratch, dy, x, weight, nullptr, rstd, rows, cols,
                        stream);
 }
 LAUNCHER(rms_norm_backward);

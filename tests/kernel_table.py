@@ -323,22 +323,6 @@ def class_targets(draw: Draw, rows: int, cols: int) -> np.ndarray:
     return targets.astype(np.int64)
 
 
-@row("cross_entropy_total")
-def cross_entropy_total(draw: Draw) -> Iterator[Call]:
-    for rows, cols in ((0, 5), (1, 3), (33, 7), (1000, 31), (5000, 2)):
-        targets = class_targets(draw, rows, cols)
-        targets[2::7] = cols  # neither counted nor looked up
-        targets[3::7] = -1
-        weight = draw.normal(cols)
-        counted = targets[(targets >= 0) & (targets < cols)]
-        for weights in (None, weight):
-            total = float(counted.size) if weights is None else wide(weight)[counted].sum()
-            yield [
-                Out(np.array([total]), draw.accumulator), In(targets),
-                None if weights is None else In(weight), rows, cols, IGNORED,
-            ]  # fmt: skip
-
-
 @row("cross_entropy_forward", slack=4)
 def cross_entropy_forward(draw: Draw) -> Iterator[Call]:
     for index, (rows, cols) in enumerate(SHAPES):
@@ -348,6 +332,11 @@ def cross_entropy_forward(draw: Draw) -> Iterator[Call]:
             yield cross_entropy_call(
                 draw, x, targets, weight, smoothing, gradient=index % 4 < 3, mean=index % 2 == 0
             )
+    for rows, cols in ((0, 5), (1000, 31), (5000, 2)):  # of what one block adds up the total
+        x, targets = draw.normal(rows, cols), class_targets(draw, rows, cols)
+        targets[2::7], targets[3::7] = cols, -1  # neither counted nor looked up
+        for weight in (None, class_weights(draw, cols)):
+            yield cross_entropy_call(draw, x, targets, weight, 0.0, gradient=False, mean=True)
     x, targets = draw.normal(9, 40), np.arange(9)
     weight = abs(draw.normal(40))
     weight[30] = np.inf  # of no target, and so of no consequence without smoothing
@@ -371,7 +360,7 @@ def cross_entropy_call(
     rows, cols = x.shape
     w = np.ones(cols) if weight is None else wide(weight)
     valid = (targets >= 0) & (targets < cols)
-    total = np.array([7.0], draw.accumulator)
+    total = w[targets[valid]].sum(keepdims=True)
     loss, dlogits = np.zeros(rows), np.zeros((rows, cols))
     if valid.any():
         y, t = reference("log_softmax", x[valid], axis=1), targets[valid]
@@ -382,13 +371,13 @@ def cross_entropy_call(
         with np.errstate(invalid="ignore"):
             loss[valid] = -np.where(share > 0, share * y, 0).sum(axis=1)
             dlogits[valid] = share.sum(axis=1, keepdims=True) * np.exp(y) - share
-    if mean:
+    if mean and total:
         dlogits /= total
     return [
         Out(loss, draw.accumulator), Out(dlogits) if gradient else None,
-        noted(targets[~valid & (targets != IGNORED)]), In(x), In(targets),
-        None if weight is None else In(weight), In(total) if mean else None, rows, cols, IGNORED,
-        smoothing,
+        Out(total, draw.accumulator) if mean else None, In(x), In(targets),
+        None if weight is None else In(weight), noted(targets[~valid & (targets != IGNORED)]),
+        rows, cols, IGNORED, smoothing,
     ]  # fmt: skip
 
 
@@ -399,17 +388,17 @@ def check_classes(draw: Draw) -> Iterator[Call]:
             targets = draw.random.integers(0, max(classes, 1), n)
             targets[n // 2 :][: len(outside)] = outside[: n - n // 2]
             wrong = targets[((targets < 0) | (targets >= classes)) & (targets != IGNORED)]
-            yield [noted(wrong), In(targets), n, classes, IGNORED]
+            yield [In(targets), noted(wrong), n, classes, IGNORED]
 
 
 @row("cross_entropy_backward", exact=True)
 def cross_entropy_backward(draw: Draw) -> Iterator[Call]:
     for rows, cols in SHAPES:
         dlogits = draw.integers(rows, cols)
-        for g, stride in ((draw.integers(rows), 1), (draw.integers(1), 0)):
+        for g in (draw.integers(rows), draw.integers(1)):
             yield [
                 Out(wide(dlogits) * wide(g)[:, None]), In(dlogits),
-                In(g.astype(draw.accumulator)), stride, rows, cols,
+                In(g.astype(draw.accumulator)), rows, cols, g.size,
             ]  # fmt: skip
 
 
@@ -460,8 +449,8 @@ def norm_backward(draw: Draw, name: str, affine: int) -> Iterator[Call]:
         yield [
             *(None if g is None else Out(g) for g in gradients),
             Scratch(lines * cols, draw.accumulator), In(dy), In(x),
-            *(In(array.astype(draw.accumulator)) for array in kept),
-            None if weight is None else In(weight), rows, cols,
+            None if weight is None else In(weight),
+            *(In(array.astype(draw.accumulator)) for array in kept), rows, cols,
         ]  # fmt: skip
 
 
@@ -516,7 +505,7 @@ def embedding_forward(draw: Draw) -> Iterator[Call]:
             valid = (indices >= 0) & (indices < rows)
             y = np.where(valid[:, None], wide(weight)[np.where(valid, indices, 0)], 0)
             invalid = noted(indices[~valid])
-            yield [Out(y), invalid, In(weight), In(indices), count, rows, cols]
+            yield [Out(y), In(weight), In(indices), invalid, rows, cols, count]
 
 
 @row("embedding_backward", exact=True)
@@ -526,7 +515,7 @@ def embedding_backward(draw: Draw) -> Iterator[Call]:
         indices = draw.random.integers(0, max(rows, 1), count)
         order = np.argsort(indices, kind="stable")
         dweight = reference("embedding_backward", dy, indices, rows=rows, skip=None)
-        yield [Out(dweight), In(dy), In(order), In(indices[order]), count, rows, cols]
+        yield [Out(dweight), In(dy), In(order), In(indices[order]), count, cols, rows]
 
 
 # ---- random numbers ----

@@ -369,6 +369,14 @@ DECLARATIONS = [
         "writes no gradient of x",
     ),
     (XY, "x[n] -> y[n]", {"inputs": {"z": len}}, ValueError, "are no inputs"),
+    (XY, "x[n] -> y[n]?", {}, ValueError, "is for gradients"),
+    (XY, "x[n]? -> y[n]", {}, ValueError, "not for inputs"),
+    (XY, "x[n] -> y[n]; s[n]", {}, ValueError, r"nothing writes s\[n\]"),
+    (XY, "x[n] -> y[n]; s[m]", {}, ValueError, r"result s\[m\] has sizes \['m'\]"),
+    (XY, "x[n] -> y[n]; x[n]", {}, ValueError, "stand twice"),
+    (XY, "x[n] -> y[n]", {"sizes": {"m": 7}}, TypeError, "'m' is 7"),
+    (XY, "x[n] -> y[n]", {"sizes": {"n": lambda: 1}}, ValueError, "known already"),
+    (XY, "x[n] -> y[n]", {"sizes": {"m": lambda k: k}}, ValueError, r"a function of \['k'\]"),
 ]
 
 
@@ -408,6 +416,105 @@ CALLS = [
 def test_a_wrong_call_is_refused(kernel, arguments, numbers, error, words):
     with pytest.raises(error, match=words):
         kernel(*arguments(tg.ones(4, device="emulated")), **numbers)
+
+
+# Column sums in two launches, with partial sums between them: memory of a size of its own. Where
+# nobody asks for the gradient of the weight, its kernel does not make it.
+COLUMNS = """
+template <class T>
+__global__ void parts_of(acc_t<T>* partial, const T* x, const T* weight, int64_t rows,
+                         int64_t cols) {
+    const int64_t j = blockIdx.x * blockDim.x + threadIdx.x, part = blockIdx.y;
+    if (j < cols) {
+        acc_t<T> sum = 0;
+        for (int64_t i = part; i < rows; i += gridDim.y) {
+            sum += to_acc(x[i * cols + j]) * to_acc(weight[i]);
+        }
+        partial[part * cols + j] = sum;
+    }
+}
+template <class T>
+__global__ void whole_of(T* y, const acc_t<T>* partial, int64_t parts, int64_t cols) {
+    const int64_t j = global_thread();
+    if (j < cols) {
+        acc_t<T> sum = 0;
+        for (int64_t i = 0; i < parts; ++i) {
+            sum += partial[i * cols + j];
+        }
+        y[j] = from_acc<T>(sum);
+    }
+}
+template <class T>
+void columns(T* y, acc_t<T>* partial, const T* x, const T* weight, int64_t rows, int64_t cols,
+             int64_t parts, cudaStream_t stream) {
+    if (cols > 0) {
+        LAUNCH(parts_of<T>, Extent(ceil_div(cols, 32), parts), 32, 0, stream, partial, x, weight,
+               rows, cols);
+        LAUNCH(whole_of<T>, ceil_div(cols, 32), 32, 0, stream, y, partial, parts, cols);
+    }
+}
+template <class T>
+__global__ void columns_backward(T* dx, T* dweight, const T* dy, const T* x, const T* weight,
+                                 int64_t rows, int64_t cols) {
+    const int64_t i = global_thread();
+    if (i < rows) {
+        acc_t<T> sum = 0;
+        for (int64_t j = 0; j < cols; ++j) {
+            dx[i * cols + j] = from_acc<T>(to_acc(dy[j]) * to_acc(weight[i]));
+            sum += to_acc(dy[j]) * to_acc(x[i * cols + j]);
+        }
+        if (dweight) {
+            dweight[i] = from_acc<T>(sum);
+        }
+    }
+}
+"""
+
+
+@tg.kernel(
+    COLUMNS,
+    "x[rows, cols], weight[rows] -> y[cols]; partial[parts, cols]",
+    gradient="columns_backward -> dx, dweight?",
+    sizes={"parts": lambda rows: min(max(rows, 1), 3)},
+)
+def columns(x, weight):
+    return (x * weight[:, None]).sum(0)
+
+
+def test_scratch_memory_of_a_size_of_its_own():
+    report = tg.kernel.check(
+        columns, sizes={"rows": (1, 2, 7), "cols": (1, 33)}, mutate=False, seconds=20
+    )
+    assert report.ok, report
+
+
+@pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)])
+def test_a_gradient_that_nobody_needs_is_a_null_pointer(needed):
+    made = {}
+    for device in ("cpu", "emulated"):
+        x, w = tg.ones(5, 3, device=device) * 2, tg.arange(5.0, device=device)
+        wanted = [t for t, n in zip((x, w), needed, strict=True) if n]
+        for t in wanted:
+            t.requires_grad_()
+        made[device] = [g.tolist() for g in tg.autograd.grad(columns(x, w).sum(), wanted)]
+    assert made["cpu"] == made["emulated"]
+    launch = columns.backward.planned(np.dtype("float32"), {"rows": 5, "cols": 3}, {}, ["dweight"])
+    assert [name for name, *_ in launch.results] == ["dx"]
+    assert launch.given[1] == (None, None)
+
+
+def test_a_size_may_be_a_number():
+    text = """__global__ void first(float* y, const float* x, int64_t count) {
+        const int64_t i = global_thread();
+        if (i < count) y[i] = x[i];
+    }"""
+    first = tg.kernel(text, "x[n] -> y[count]", name="first")(lambda x, *, count: x[:count])
+    x = tg.arange(5.0, device="emulated")
+    assert first(x, count=3).tolist() == first(x.cpu(), count=3).tolist() == [0, 1, 2]
+    with pytest.raises(TypeError, match=r"count is a size and must be an int, got 2\.0"):
+        first(x, count=2.0)
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        first(x, count=-1)
 
 
 def test_numbers_that_are_equal_are_told_apart():

@@ -1,56 +1,94 @@
-"""Overrides that launch one kernel, from the same line that ``tg.kernel`` takes."""
+"""What launches one of the package's kernels, from the line that ``tg.kernel`` takes, too.
+
+A function that calls a launcher is written for each declaration, as a call costs a few
+microseconds: it makes the results and scratch memory, and hands on arrays, sizes and numbers.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from .dtypes import accumulator
-from .kernels import kernel, launch
+from .kernels import ask, kernel, launch
 from .signature import Item, Signature
 
 
-def launches(name: str, text: str, acc: str = "") -> Callable:
-    """Primitive ``name`` is computed by a kernel that takes and makes what the signature says, like
-    ``"x[rows, cols], weight[cols] -> y[rows, cols], rstd[rows]"``.
+def launching(
+    launcher: str, text: str, *, asked: Mapping[str, str] | None = None, **dtypes: str
+) -> Callable:
+    """``f(device, *inputs, **numbers)``, which calls a launcher for inputs and results as the
+    signature says, like ``"x[rows, cols], weight[cols] -> y[rows, cols], rstd[rows]"``, and returns
+    the results, those with a ``?`` only where ``needs=(True, ...)`` says so for their place.
 
-    The launcher (``<name>_forward``, or a backward's own name) gets the results, the inputs, the
-    sizes in their order, and the primitive's parameters. Everything has the inputs' dtype; the
-    results ``acc`` (their names with spaces between) that of its accumulator. Where an input with
-    the first one's sizes has another shape, the plain body runs; for all else the primitive
-    answers, as in a ``@kernel``, which this writes.
+    The launcher gets the results, the scratch arrays, the inputs, of which any but the first may be
+    None, the inputs' sizes in their order, and the numbers in that of the call. Everything has the
+    dtype of the first input, but for what ``dtypes`` names: ``acc="mean rstd"`` are of its
+    accumulator, ``int64="index"`` of that dtype. Sizes that no input has are numbers; or they are
+    ``asked``, of the extension's function of this name, which gets the inputs' sizes.
+
+    The caller answers for shapes, dtypes and strides; but where an input with the first one's sizes
+    has another shape, ``f`` returns NotImplemented.
     """
     signature = Signature(text)
+    asked = asked or {}
     inputs, results = signature.inputs, signature.results
-    first = inputs[0].name
-    lines = [f"def f(device, {', '.join(i.name for i in inputs)}, **parameters):"]
+    made = (*results, *signature.scratch)
+    of = {name: kind for kind, names in dtypes.items() for name in names.split()}
+    first = next((i.name for i in inputs if i.name not in of), None)
+    needed = any(item.optional for item in results)
+    taken = ["device", *(i.name for i in inputs), *(["*", "needs"] if needed else [])]
+    lines = [f"def f({', '.join(taken)}, **numbers):"]
     for item in inputs[1:]:
         if item.sizes == inputs[0].sizes:
-            lines.append(f"    if {item.name}.shape != {first}.shape: return NotImplemented")
-    lines.append("    empty = device.ops['empty']")
-    for item in results:
-        dtype = f"accumulator({first}.dtype)" if item.name in acc.split() else f"{first}.dtype"
-        lines.append(f"    {item.name} = empty({_shape(item, inputs)}, {dtype})")
-    arrays = [item.name for item in (*results, *inputs)]
+            lines.append(
+                f"    if {item.name}.shape != {inputs[0].name}.shape: return NotImplemented"
+            )
     sizes = [_size(size, inputs) for size in signature.sizes]
-    given = ", ".join([*arrays, *sizes, "*parameters.values()"])
-    launcher = name if name.endswith("_backward") else f"{name}_forward"
-    lines.append(f"    launch(device, {launcher!r}, {first}.dtype, {given})")
-    lines.append(f"    return {', '.join(item.name for item in results)}")
-    names: dict = {"launch": launch, "accumulator": accumulator, "prod": math.prod}
+    for size, function in asked.items():
+        lines.append(f"    {size} = ask(device, {function!r}, {', '.join(sizes)})")
+    lines.append("    empty = device.ops['empty']")
+    for i, item in enumerate(made):
+        kind = of.get(item.name)
+        wanted = f"accumulator({first}.dtype)" if kind == "acc" else kind or f"{first}.dtype"
+        empty = f"empty({_shape(item, inputs, asked)}, {wanted})"
+        lines.append(f"    {item.name} = {empty}{f' if needs[{i}] else None' * item.optional}")
+    arrays = [item.name for item in (*made, *inputs)]
+    given = ", ".join([*arrays, *sizes, "*numbers.values()"])
+    lines.append(
+        f"    launch(device, {launcher!r}, {f'{first}.dtype' if first else None}, {given})"
+    )
+    lines.append(f"    return {', '.join(item.name for item in results) or None}")
+    names: dict = {"launch": launch, "ask": ask, "accumulator": accumulator, "prod": math.prod}
+    names |= {kind: np.dtype(kind) for kind in of.values() if kind != "acc"}
     exec("\n".join(lines), names)
-    return kernel(name)(names["f"])
+    return names["f"]
 
 
-def _shape(item: Item, inputs: tuple[Item, ...]) -> str:
+def launches(
+    name: str, text: str, *, asked: Mapping[str, str] | None = None, **dtypes: str
+) -> None:
+    """Primitive ``name`` is computed by one launch, of ``<name>_forward``, or of a gradient's own
+    name: an override that is ``launching`` of these arguments. Its numbers are the primitive's
+    parameters, and for other arrays than floats of one dtype its plain body runs."""
+    launcher = name if name.endswith("_backward") else f"{name}_forward"
+    of = " ".join(dtypes.values()).split()
+    floats = [i.name for i in Signature(text).inputs if i.name not in of]
+    run = launching(launcher, text, asked=asked, **dtypes)
+    kernel(name, floats=" ".join(floats))(run)
+
+
+def _shape(item: Item, inputs: Sequence[Item], asked: Mapping[str, str]) -> str:
     for other in inputs:
         if other.sizes == item.sizes:
             return f"{other.name}.shape"
-    parts = [_place(size, inputs) for size in item.sizes or ()]
+    parts = [s if s in asked else _place(s, inputs) for s in item.sizes or ()]
     return f"({''.join(f'*{part}, ' if ':' in part else f'{part}, ' for part in parts)})"
 
 
-def _size(name: str, inputs: tuple[Item, ...]) -> str:
+def _size(name: str, inputs: Sequence[Item]) -> str:
     for item in inputs:
         if item.sizes == (f"*{name}",):
             return f"{item.name}.size"
@@ -58,8 +96,9 @@ def _size(name: str, inputs: tuple[Item, ...]) -> str:
     return f"prod({part})" if ":" in part else part
 
 
-def _place(size: str, inputs: tuple[Item, ...]) -> str:
-    """Where in an input's shape a size stands, those behind one with a star from the end."""
+def _place(size: str, inputs: Sequence[Item]) -> str:
+    """Where in an input's shape a size stands, those behind one with a star from the end; or among
+    the numbers."""
     for item in inputs:
         for i, own in enumerate(item.sizes or ()):
             if own.lstrip("*") == size.lstrip("*"):
@@ -67,4 +106,4 @@ def _place(size: str, inputs: tuple[Item, ...]) -> str:
                 if star == i:
                     return f"{item.name}.shape[{i}:{i + 1 - count or ''}]"
                 return f"{item.name}.shape[{i if star is None or i < star else i - count}]"
-    return size
+    return size if size.isdigit() else f"numbers[{size!r}]"

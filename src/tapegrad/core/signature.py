@@ -1,10 +1,13 @@
 """What a kernel takes and makes, in one line: ``"x[*rows, cols], weight[cols] -> y[*rows, cols]"``.
 
-Left of the arrow are the inputs, right of it the results. In brackets are sizes: a name stands for
-one dimension, with a star before it for any number of them, and as a number for how many elements
-these have together; a whole number stands for itself; ``x[]`` has no dimensions. A name means the
-same size wherever it stands. ``= 0`` behind a result: it is filled with zeros before the launch.
-dtypes are not said: the kernel's parameters have them.
+Left of the arrow are the inputs, right of it the results, and behind a semicolon what the kernel
+only works in: ``"x[rows, cols] -> y[cols]; partial[parts, cols]"``. In brackets are sizes: a name
+stands for one dimension, with a star before it for any number of them, and as a number for how many
+elements these have together; a whole number stands for itself; ``x[]`` has no dimensions. A name
+means the same size wherever it stands; one that no input has is a number that the kernel is told,
+or computed of others. ``= 0`` behind a result: it is filled with zeros before the launch. ``?``
+behind one: where nobody needs it the kernel gets a null pointer. dtypes are not said: the kernel's
+parameters have them.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from dataclasses import dataclass
 
 Sizes = dict[str, "int | tuple[int, ...]"]  # of a name with a star: its dimensions
 
-_ITEM = re.compile(r"\s*(?P<name>\w+)\s*(?:\[(?P<sizes>[^\]]*)\])?\s*(?P<zero>=\s*0)?\s*")
+_ITEM = re.compile(
+    r"\s*(?P<name>\w+)\s*(?:\[(?P<sizes>[^\]]*)\])?\s*(?P<optional>\?)?\s*(?P<zero>=\s*0)?\s*"
+)
 _EXAMPLE = "write it like 'x[*rows, cols], weight[cols] -> y[*rows, cols]'"
 
 
@@ -29,6 +34,7 @@ class Item:
     sizes: tuple[str, ...] | None
     dtype: str = ""
     zero: bool = False
+    optional: bool = False
 
     @property
     def star(self) -> int | None:
@@ -40,8 +46,8 @@ class Item:
 
 
 class Signature:
-    """The inputs and results of a kernel. Raises TypeError for what is no string, ValueError for
-    what cannot be one, with what to write instead."""
+    """The inputs and results of a kernel, and its scratch memory. Raises TypeError for what is no
+    string, ValueError for what cannot be one, with what to write instead."""
 
     def __init__(self, text: str):
         if not isinstance(text, str):
@@ -51,33 +57,37 @@ class Signature:
         left, arrow, right = text.partition("->")
         if not arrow:
             raise ValueError(f"[kernel] signature {text!r} has no '->': {_EXAMPLE}")
+        right, _, scratch = right.partition(";")
         self.inputs, self.results = read_items(left), read_items(right)
+        self.scratch = read_items(scratch)
         self.text = text
-        if not self.inputs or not self.results:
-            raise ValueError(f"[kernel] signature {text!r} needs an input and a result: {_EXAMPLE}")
-        for item in (*self.inputs, *self.results):
+        arrays = (*self.inputs, *self.results, *self.scratch)
+        for item in arrays:
             if item.sizes is None:
                 raise ValueError(f"[kernel] {item.name} has no sizes in {text!r}: {_EXAMPLE}")
-        names = [item.name for item in (*self.inputs, *self.results)]
+        names = [item.name for item in arrays]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(
                 f"[kernel] {sorted(twice)} stand twice in {text!r}: every array has its own"
             )
-        if any(item.zero for item in self.inputs):
-            raise ValueError(f"[kernel] '= 0' is for results, which {text!r} gives an input")
-        known = set(self.sizes)
-        for item in self.results:
-            unknown = {s.lstrip("*") for s in item.sizes or () if not s.isdigit()} - known
+        if any(item.zero or item.optional for item in self.inputs):
+            raise ValueError(f"[kernel] '= 0' is for results, as is '?', not for inputs: {text!r}")
+
+    def check_known(self, more: Sequence[str], results: Sequence[Item]) -> None:
+        """Raise ValueError where a result's sizes are those of no input, and not among ``more``."""
+        for item in results:
+            unknown = {s.lstrip("*") for s in item.sizes or () if not s.isdigit()}
+            unknown -= {*self.sizes, *more}
             if unknown:
                 raise ValueError(
                     f"[kernel] result {item} has sizes {sorted(unknown)} that no input has: "
-                    f"the inputs know {sorted(known)}"
+                    f"the inputs know {sorted(self.sizes)}; others are numbers, or said by sizes="
                 )
 
     @property
     def sizes(self) -> list[str]:
-        """The names of the sizes, in order, without stars."""
+        """The names of the inputs' sizes, in order, without stars."""
         found = [s.lstrip("*") for item in self.inputs for s in item.sizes or ()]
         return list(dict.fromkeys(name for name in found if not name.isdigit()))
 
@@ -149,7 +159,8 @@ def read_items(text: str) -> tuple[Item, ...]:
                     raise ValueError(f"{size!r} in {part.strip()!r} is neither a name nor a number")
             if sum(size[0] == "*" for size in sizes) > 1:
                 raise ValueError(f"{part.strip()!r} has two sizes with a star: which gets what?")
-        items.append(Item(found["name"], sizes, zero=bool(found["zero"])))
+        zero, optional = bool(found["zero"]), bool(found["optional"])
+        items.append(Item(found["name"], sizes, zero=zero, optional=optional))
     return tuple(items)
 
 

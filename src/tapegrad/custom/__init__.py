@@ -35,7 +35,7 @@ How it is made, from the outside in:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tapegrad.core.signature import Signature
@@ -56,17 +56,20 @@ class _Declare:
     source: a path to a ``.cu`` file (beside the file that names it, or from the current folder), or
     the text itself, in CUDA C++ with the words of ``kernels/device.cuh`` and ``row.cuh``.
     signature: the arrays, like ``"x[*rows, cols], weight[cols] -> y[*rows, cols]"``; a size with a
-    star is any number of dimensions, ``= 0`` behind a result fills it with zeros first.
+    star is any number of dimensions, ``= 0`` behind a result fills it with zeros first, and behind
+    a semicolon stands what the kernel only works in: ``"... -> y[cols]; partial[parts, cols]"``.
     name: the function in the source, by default named like the body: a ``__global__`` kernel, or
     one that launches kernels and takes ``cudaStream_t stream`` last. As a template of one class it
     is compiled for float32, float64, float16 and bfloat16.
     gradient: the name of a second function in the source, whose parameters ``dy`` and ``da`` are
-    the gradients of ``y`` and ``a`` (``"f -> da = 0"`` where it adds to zeros); or a function of
-    tensors ``rule(dy, a, b, eps=...)`` that returns a gradient or None for each input; or None:
-    the body's own.
+    the gradients of ``y`` and ``a`` (``"f -> da? = 0"``: it adds to zeros, and gets a null pointer
+    where nobody needs this one); or a function of tensors ``rule(dy, a, b, eps=...)`` that returns
+    a gradient or None for each input; or None: the body's own.
     blocks, threads: how many, as ints, tuples of up to three, or functions of sizes and numbers,
     like ``lambda rows: rows``; by default, threads of 256 and one for each element of the first
-    result. shared: the bytes of dynamic shared memory.
+    result. shared: the bytes of dynamic shared memory. sizes: those that no input has, by name, as
+    such functions, ``{"parts": lambda rows: min(rows, 64)}``; a whole number among the keyword
+    arguments may be a size as it is.
     inputs: for ``check``, how to draw inputs that may not be just any: functions of the sizes and a
     ``numpy.random.Generator``, like ``{"index": lambda sizes, random: random.integers(0,
     sizes["rows"], sizes["n"])}``.
@@ -87,6 +90,7 @@ class _Declare:
         blocks: Any = None,
         threads: Any = 256,
         shared: Any = 0,
+        sizes: Mapping[str, Callable] | None = None,
         name: str | None = None,
         inputs: Draws | None = None,
     ) -> Callable[[Callable], Kernel]:
@@ -96,7 +100,7 @@ class _Declare:
         def declare(body: Callable) -> Kernel:
             own = name or body.__name__
             text = read(source, own, frame)
-            grid = Grid(blocks, threads, shared)
+            grid = Grid(blocks, threads, shared, sizes or {})
             return Kernel(
                 body, text, declared, name=own, gradient=gradient, grid=grid, draws=inputs
             )

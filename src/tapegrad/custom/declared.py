@@ -52,6 +52,10 @@ class Kernel(Checkable):
     ):
         update_wrapper(self, body)
         self.body, self.source, self.signature, self.name = body, source, signature, name
+        if not signature.inputs or not signature.results:
+            raise ValueError(f"[{name}] signature {signature.text!r} needs an input and a result")
+        if any(item.optional for item in (*signature.results, *signature.scratch)):
+            raise ValueError(f"[{name}] '?' is for gradients, not in {signature.text!r}")
         self.numbers = _numbers(body, signature, name)
         self.forward = Launch(
             source.function(name),
@@ -60,6 +64,7 @@ class Kernel(Checkable):
             signature.results,
             [*self.numbers],
             grid,
+            signature.scratch,
         )
         self.backward: Launch | None = None
         self.rule = gradient if callable(gradient) else None
@@ -205,14 +210,14 @@ class Kernel(Checkable):
         @declare_override(key, floats="")
         def forward(device: Device, *arrays: Any, numbers: dict) -> Any:
             plan = self._plan(self.forward, _described(arrays), _key(numbers))
-            made = plan.run(device, self.units, self._named(arrays))
-            return tuple(made.values()) if count > 1 else next(iter(made.values()))
+            made = [*plan.run(device, self.units, self._named(arrays)).values()][:count]
+            return tuple(made) if count > 1 else made[0]
 
         if self.backward is not None:
 
             @declare_override(f"{key}_backward", floats="")
             def backward(device: Device, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
-                return self._launch_backward(device, arrays, numbers)
+                return self._launch_backward(device, arrays, numbers, needs)
 
         saves = self.backward is not None and self._asks_for_results()
 
@@ -237,9 +242,12 @@ class Kernel(Checkable):
         declared.name = self.name  # what the tape shows
         return apply
 
-    def _planned(self, launch: Launch, given: Described, numbers: tuple) -> Planned:
+    def _planned(
+        self, launch: Launch, given: Described, numbers: tuple, without: tuple[str, ...] = ()
+    ) -> Planned:
         dtype, sizes = self.understood(given)
-        return launch.planned(dtype, sizes, {name: value for name, value, *_ in numbers})
+        told = {name: value for name, value, *_ in numbers}
+        return launch.planned(dtype, sizes, told, without)
 
     def _plain(self, tensors: Sequence[Tensor], numbers: Mapping[str, Any]) -> Any:
         results = self.run_body(tensors, numbers)
@@ -257,11 +265,12 @@ class Kernel(Checkable):
     # ---- the gradient's kernel ----
 
     def _gradient_launch(self, text: str, grid: Grid) -> Launch:
-        """The function that ``gradient="f"`` or ``"f -> dx, dweight = 0, scratch[rows]"`` names."""
-        name, arrow, said = (part.strip() for part in text.partition("->"))
+        """The function that ``gradient="f"`` or ``"f -> dx, dw? = 0; scratch[rows]"`` names."""
+        name, _, said = (part.strip() for part in text.partition("->"))
         function = self.source.function(name)
         whole = {item.name: item for item in (*self.signature.inputs, *self.signature.results)}
-        told = {item.name: item for item in read_items(said)} if arrow else {}
+        said, _, scratch = said.partition(";")
+        told = {item.name: item for item in (*read_items(said), *read_items(scratch))}
         parameters = [p.name for p in function.parameters]
         given = [item for item in whole.values() if item.name in parameters]
         given += [
@@ -273,7 +282,8 @@ class Kernel(Checkable):
         for item in self.signature.inputs:
             own = told.pop(f"d{item.name}", None)
             if f"d{item.name}" in parameters:
-                made.append(Item(f"d{item.name}", item.sizes, "", bool(own and own.zero)))
+                own = own or Item(f"d{item.name}", None)
+                made.append(replace(own, sizes=item.sizes))
         for item in told.values():
             if item.sizes is None:
                 raise ValueError(
@@ -301,7 +311,9 @@ class Kernel(Checkable):
         names = {item.name for item in self.backward.inputs}
         return any(item.name in names for item in self.signature.results)
 
-    def _launch_backward(self, device: Device, arrays: Sequence[Any], numbers: Mapping) -> tuple:
+    def _launch_backward(
+        self, device: Device, arrays: Sequence[Any], numbers: Mapping, needs: Sequence[bool]
+    ) -> tuple:
         """arrays: the results' gradients (None: zeros), the inputs, then the results if kept."""
         assert self.backward is not None
         count, items = len(self.signature.results), self.forward.inputs
@@ -316,9 +328,12 @@ class Kernel(Checkable):
             if g is None:
                 g = device.ops["zeros"](self.signature.shape(item, sizes), dtype=of)
             named[f"d{item.name}"] = g if g.dtype == of else g.astype(of)
-        plan = self._plan(self.backward, described, _key(numbers))
+        optional = {item.name for item in self.backward.results if item.optional}
+        names = [f"d{item.name}" for item in items]
+        without = [d for d, n in zip(names, needs, strict=True) if d in optional and not n]
+        plan = self._plan(self.backward, described, _key(numbers), tuple(without))
         made = plan.run(device, self.units, named)
-        return tuple(made.get(f"d{item.name}") for item in items)
+        return tuple(map(made.get, names))
 
     def _named(self, arrays: Sequence[Any]) -> dict[str, Any]:
         return {i.name: a for i, a in zip(self.signature.inputs, arrays, strict=True)}

@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,13 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 class Grid:
     """How many blocks of how many threads, and the bytes of dynamic shared memory: numbers, tuples
     of up to three, or functions whose arguments are named like sizes and numbers. blocks=None: one
-    thread for each element of the first result."""
+    thread for each element of the first result. sizes: others than the inputs', by name, as such
+    functions, too."""
 
     blocks: Any = None
     threads: Any = 256
     shared: Any = 0
+    sizes: Mapping[str, Callable] = field(default_factory=dict)
 
     def check(self, kernel: str, known: Sequence[str]) -> None:
         """Raise TypeError or ValueError for what can never be a grid."""
@@ -43,14 +45,25 @@ class Grid:
             ("shared", self.shared),
         ):
             if callable(value):
-                asked = list(inspect.signature(value).parameters)
-                unknown = [name for name in asked if name not in known]
-                if unknown:
-                    raise ValueError(
-                        f"[{kernel}] {what}= is a function of {unknown}: it can ask for {[*known]}"
-                    )
+                _check_asked(kernel, f"{what}=", value, [*known, *self.sizes])
             elif value is not None or what != "blocks":
                 _three(kernel, what, value)
+        for name, function in self.sizes.items():
+            if not callable(function):
+                raise TypeError(
+                    f"[{kernel}] sizes= has functions of sizes and numbers, but {name!r} is "
+                    f"{function!r}"
+                )
+            if name in known:
+                raise ValueError(f"[{kernel}] sizes= names {name!r}, which is known already")
+            _check_asked(kernel, f"sizes= for {name!r}", function, known)
+
+    def all_sizes(self, kernel: str, sizes: Sizes, known: Mapping[str, Any]) -> Sizes:
+        """The inputs' sizes, and the others. Raises TypeError or ValueError for what is none."""
+        more = {name: _called(function, known) for name, function in self.sizes.items()}
+        for name, value in more.items():
+            _check_size(kernel, name, value)
+        return {**sizes, **more}
 
     def of(self, kernel: str, known: Mapping[str, Any], elements: int) -> tuple[list[int], int]:
         """(grid and block, six numbers; bytes of shared memory) for these sizes and numbers."""
@@ -60,6 +73,19 @@ class Grid:
         else:
             grid = _three(kernel, "blocks", _called(self.blocks, known))
         return [*grid, *block], _three(kernel, "shared", _called(self.shared, known))[0]
+
+
+def _check_asked(kernel: str, what: str, function: Callable, known: Sequence[str]) -> None:
+    unknown = [name for name in inspect.signature(function).parameters if name not in known]
+    if unknown:
+        raise ValueError(f"[{kernel}] {what} is a function of {unknown}: it can ask for {[*known]}")
+
+
+def _check_size(kernel: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"[{kernel}] {name} is a size and must be an int, got {value!r}")
+    if value < 0:
+        raise ValueError(f"[{kernel}] {name} is a size and must not be negative, got {value}")
 
 
 def _called(value: Any, known: Mapping[str, Any]) -> Any:
@@ -80,8 +106,8 @@ def _three(kernel: str, what: str, value: Any) -> list[int]:
 
 
 class Launch(Launching):
-    """A function of a source with its inputs and results. Raises ValueError or TypeError where its
-    parameters do not fit them, with what to change."""
+    """A function of a source with its inputs and results, and the ``scratch`` that it works in.
+    Raises ValueError or TypeError where its parameters do not fit them, with what to change."""
 
     def __init__(
         self,
@@ -91,12 +117,14 @@ class Launch(Launching):
         results: Sequence[Item],
         numbers: Sequence[str],
         grid: Grid,
+        scratch: Sequence[Item] = (),
     ):
         self.function, self.signature, self.grid = function, signature, grid
         name = function.name
         parameters = {p.name: p for p in function.parameters}
         given = {item.name: item for item in inputs}
-        made = {item.name: item for item in results}
+        made = {item.name: item for item in (*results, *scratch)}
+        signature.check_known([*numbers, *grid.sizes], [*made.values()])
         self.arguments = [p for p in function.parameters if p.type != "cudaStream_t"]
         if len(self.arguments) > MOST_PARAMETERS:
             raise ValueError(
@@ -121,6 +149,7 @@ class Launch(Launching):
         element = function.template
         self.inputs = [self._typed(item, parameters, element) for item in inputs]
         self.results = [self._typed(item, parameters, element) for item in results]
+        self.scratch = [self._typed(item, parameters, element) for item in scratch]
         if element and not any(item.dtype == "T" for item in self.inputs):
             raise ValueError(
                 f"{name} is a template of {element}, but no input is of it: make one "
@@ -131,7 +160,7 @@ class Launch(Launching):
     def _check(
         self, p: Parameter, given: Mapping[str, Item], made: Mapping[str, Item], numbers: Sequence
     ) -> None:
-        name, sizes = self.function.name, self.signature.sizes
+        name, sizes = self.function.name, [*self.signature.sizes, *self.grid.sizes]
         if p.pointer:
             if p.name in given and not p.const:
                 raise ValueError(
@@ -162,6 +191,12 @@ class Launch(Launching):
                 "stand in the signature; numbers are the body's keyword arguments, behind a '*')"
             )
 
+    def _shape(self, item: Item, sizes: Sizes, numbers: Mapping[str, Any]) -> tuple[int, ...]:
+        for size in item.sizes or ():
+            if size not in sizes and size in numbers:
+                _check_size(self.function.name, size, numbers[size])
+        return self.signature.shape(item, {**numbers, **sizes})
+
     def _typed(self, item: Item, parameters: Mapping[str, Parameter], element: str) -> Item:
         """With the dtype that its parameter says; of what the function does not ask for, T."""
         if item.name not in parameters:
@@ -182,12 +217,17 @@ class Launch(Launching):
         ``new(name, shape, dtype, zero)`` has made arrays."""
         return self.planned(dtype, sizes, numbers).run(device, units, arrays, new)
 
-    def planned(self, dtype: Any, sizes: Sizes, numbers: Mapping[str, Any]) -> Planned:
-        """The launch for a dtype, sizes and numbers. Raises TypeError and ValueError where its grid
-        or a number cannot be."""
+    def planned(
+        self, dtype: Any, sizes: Sizes, numbers: Mapping[str, Any], without: Sequence[str] = ()
+    ) -> Planned:
+        """The launch for a dtype, sizes and numbers, ``without`` some of its results. Raises
+        TypeError and ValueError where its grid, a number or a size cannot be."""
         name = self.function.name
         known = {**counts(sizes), **numbers, "itemsize": 0 if dtype is None else dtype.itemsize}
-        shapes = [self.signature.shape(item, sizes) for item in self.results]
+        sizes = self.grid.all_sizes(name, sizes, known)
+        known |= {size: sizes[size] for size in self.grid.sizes}
+        made = [item for item in (*self.results, *self.scratch) if item.name not in without]
+        shapes = [self._shape(item, sizes, numbers) for item in made]
         extents: list[int] = []
         starts = True
         if self.function.is_kernel:
@@ -200,10 +240,12 @@ class Launch(Launching):
                 )
         results = [
             (item.name, shape, actual(item.dtype, dtype), item.zero or not starts)
-            for item, shape in zip(self.results, shapes, strict=True)
+            for item, shape in zip(made, shapes, strict=True)
         ]
         given: list[tuple[str | None, Any]] = [
-            (p.name, None) if p.pointer else (None, _number(name, p, known[p.name]))
+            (None if p.name in without else p.name, None)
+            if p.pointer
+            else (None, _number(name, p, known[p.name]))
             for p in self.arguments
             if starts
         ]
@@ -214,8 +256,8 @@ class Launch(Launching):
 @dataclass(frozen=True)
 class Planned:
     """One launch, but for its arrays. results: name, shape, dtype and whether zeros come first.
-    given: the arguments in order, each an array's name or a number. starts: whether there is a
-    block."""
+    given: the arguments in order, each an array's name or a number (None: a null
+    pointer). starts: whether there is a block."""
 
     name: str
     element: str | None

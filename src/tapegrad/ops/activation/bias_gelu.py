@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from tapegrad.core.devices import Device
-from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.kernels import kernel
+from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive
 from tapegrad.core.tensor import Tensor
@@ -37,22 +38,25 @@ def bias_gelu_backward(xp: Any, grad: Array, x: Array, bias: Array, *, approxima
     return getattr(xp, f"{_NAMES[approximate]}_backward")(grad, x + bias)
 
 
+_FORWARD, _BACKWARD = (
+    {approximate: launching(f"bias_{name}_{way}", text) for approximate, name in _NAMES.items()}
+    for way, text in (
+        ("forward", "x[*rows, cols], bias[cols] -> y[*rows, cols]"),
+        ("backward", "grad[*rows, cols], x[*rows, cols], bias[cols] -> dx[*rows, cols]"),
+    )
+)
+
+
 @kernel("bias_gelu")
 def _forward_kernel(device: Device, x: Array, bias: Array, *, approximate: str) -> Array:
-    y, rows = device.ops["empty"](x.shape, x.dtype), math.prod(x.shape[:-1])
-    name = f"bias_{_NAMES[approximate]}_forward"
-    launch(device, name, x.dtype, y, x, bias, rows, len(bias))
-    return y
+    return _FORWARD[approximate](device, x, bias)
 
 
 @kernel("bias_gelu_backward")
 def _backward_kernel(
     device: Device, grad: Array, x: Array, bias: Array, *, approximate: str
 ) -> Array:
-    dx, rows = device.ops["empty"](x.shape, x.dtype), math.prod(x.shape[:-1])
-    name = f"bias_{_NAMES[approximate]}_backward"
-    launch(device, name, x.dtype, dx, grad, x, bias, rows, len(bias))
-    return dx
+    return _BACKWARD[approximate](device, grad, x, bias)
 
 
 def bias_gelu(input: Tensor, bias: Tensor, approximate: str = "none") -> Tensor:

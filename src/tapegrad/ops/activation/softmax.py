@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tapegrad.core.devices import Device
-from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.kernels import kernel
+from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
@@ -66,28 +66,20 @@ def _log_softmax(xp: Any, x: Array, *, axis: int) -> Array:
 # ---------------------------------------------------------------------- kernels
 
 
-def _launch_rows(name: str) -> None:
+def _launch_rows(name: str, launcher: str, text: str) -> None:
     """The kernels work along contiguous rows; another axis is moved last and back."""
+    run = launching(launcher, text)
 
     @kernel(name, contiguous="")
-    def forward(device: Device, x: Array, *, axis: int) -> Array:
-        rows = device.ops["contiguous"](x.swapaxes(axis, -1))
-        y = device.ops["empty"](rows.shape, x.dtype)
-        count = math.prod(rows.shape[:-1])
-        launch(device, f"{name}_forward", x.dtype, y, rows, count, rows.shape[-1])
-        return y.swapaxes(axis, -1)
-
-    @kernel(f"{name}_backward", contiguous="")
-    def backward(device: Device, grad: Array, y: Array, *, axis: int) -> Array:
-        grad, y = (device.ops["contiguous"](a.swapaxes(axis, -1)) for a in (grad, y))
-        dx = device.ops["empty"](y.shape, y.dtype)
-        count = math.prod(y.shape[:-1])
-        launch(device, f"{name}_backward", y.dtype, dx, grad, y, count, y.shape[-1])
-        return dx.swapaxes(axis, -1)
+    def along(device: Device, *arrays: Array, axis: int) -> Array:
+        contiguous = device.ops["contiguous"]
+        return run(device, *[contiguous(a.swapaxes(axis, -1)) for a in arrays]).swapaxes(axis, -1)
 
 
 for _name in ("softmax", "log_softmax"):
-    _launch_rows(_name)
+    _launch_rows(_name, f"{_name}_forward", "x[*rows, cols] -> y[*rows, cols]")
+    _back = f"{_name}_backward"
+    _launch_rows(_back, _back, "grad[*rows, cols], y[*rows, cols] -> dx[*rows, cols]")
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures

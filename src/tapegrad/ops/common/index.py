@@ -13,7 +13,7 @@ import numpy as np
 
 from tapegrad.core.devices import CPU, Device, override
 from tapegrad.core.dtypes import is_low_precision
-from tapegrad.core.kernels import launch
+from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array, shares
 from tapegrad.core.modes import recording
 from tapegrad.core.tape import array_function, is_recording, primitive
@@ -112,6 +112,20 @@ def add_at(xp: Any, target: Array, index: Any, values: Array) -> None:
     xp.library.add.at(target, index, values)
 
 
+_sum_sorted = launching(
+    "embedding_backward",
+    "lines[n, cols], order[n], sorted[n] -> sums[rows, cols]",
+    int64="order sorted",
+)
+
+
+def sum_in_order(device: Device, lines: Array, at: Array, *, rows: int) -> Array:
+    """(rows, cols): of the (n, cols) lines those added up whose ``at`` (int64) is the row, in the
+    order in which they stand, without atomics."""
+    order = device.ops["argsort"](at, kind="stable")
+    return _sum_sorted(device, lines, order, at[order], rows=rows)
+
+
 @override("add_at", "cuda", "emulated")
 def _add_at_in_order(device: Device, target: Array, index: Any, values: Array) -> Array:
     """Without atomics: number the targets, sort them, and let a kernel add up each one's values in
@@ -131,21 +145,9 @@ def _add_at_in_order(device: Device, target: Array, index: Any, values: Array) -
         sums[at] = found
         target += sums.reshape(target.shape)
         return None
-    order = xp.argsort(positions, kind="stable")
-    sums = xp.empty(target.shape, dtype=target.dtype)
-    launch(
-        device,
-        "embedding_backward",
-        target.dtype,
-        sums,
-        values.astype(target.dtype),
-        order,
-        positions[order],
-        positions.size,
-        target.size,
-        1,
-    )
-    target += sums
+    values = values.reshape(-1, 1).astype(target.dtype)
+    sums = sum_in_order(device, values, positions, rows=target.size)
+    target += sums.reshape(target.shape)
     return None
 
 

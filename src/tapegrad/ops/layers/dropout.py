@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.core.devices import Device
-from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.kernels import kernel
+from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
@@ -50,11 +51,12 @@ def _dropout(xp: Any, x: Array, *, p: float, seed: int, offset: int) -> tuple:
     return _scaled(xp, x, dropped, p), dropped
 
 
+_drop_anew = launching("dropout", "x[*n] -> y[*n]")
+
+
 @kernel("dropout")
 def _dropout_kernel(device: Device, x: Array, *, p: float, seed: int, offset: int) -> tuple:
-    y = device.ops["empty"](x.shape, x.dtype)
-    launch(device, "dropout", x.dtype, y, x, x.size, p, seed, offset)
-    return y, None
+    return _drop_anew(device, x, p=p, seed=seed, offset=offset), None
 
 
 def _alpha_rule(xp: Any, g: Array, p: float, scale: float, seed: int, offset: int) -> Any:

@@ -9,12 +9,13 @@ import numpy as np
 from tapegrad.core.deferred import out_of_range
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator, float32, is_low_precision
-from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.kernels import kernel
+from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.arguments import require_tensor
-from tapegrad.ops.common.index import first_outside
+from tapegrad.ops.common.index import first_outside, sum_in_order
 from tapegrad.ops.common.precision import in_float32
 from tapegrad.ops.linalg.norms import norm_over
 from tapegrad.ops.pointwise.elementwise import as_dtype, cast
@@ -88,27 +89,25 @@ def add_rows(xp: Any, source: Array, taken: Array, put: Array, *, rows: int) -> 
     return xp.embedding_backward(source[taken], put, rows=rows, skip=None)
 
 
+_look_up = launching(
+    "embedding_forward",
+    "weight[rows, cols], indices[*n], invalid[2] -> y[*n, cols]",
+    int64="indices invalid",
+)
+
+
 @kernel("embedding", floats="weight")
 def _embedding_kernel(device: Device, weight: Array, indices: Array, *, skip: int | None) -> Array:
-    rows, columns = weight.shape
-    flat = indices.astype(np.int64, copy=False)
-    y = device.ops["empty"]((*indices.shape, columns), weight.dtype)
-    with out_of_range(device, _row_error, rows) as invalid:
-        arguments = (y, invalid, weight, flat, flat.size, rows, columns)
-        launch(device, "embedding_forward", weight.dtype, *arguments)
-    return y
+    with out_of_range(device, _row_error, len(weight)) as invalid:
+        return _look_up(device, weight, indices.astype(np.int64, copy=False), invalid)
 
 
 @kernel("embedding_backward", floats="grad")
 def _embedding_backward_kernel(
     device: Device, grad: Array, indices: Array, *, rows: int, skip: int | None
 ) -> Array:
-    ops, columns = device.ops, grad.shape[-1]
-    flat = indices.reshape(-1).astype(np.int64)
-    order = ops["argsort"](flat, kind="stable")
-    result = ops["empty"]((rows, columns), grad.dtype)
-    arguments = (result, grad, order, flat[order], flat.size, rows, columns)
-    launch(device, "embedding_backward", grad.dtype, *arguments)
+    lines = grad.reshape(indices.size, grad.shape[-1])
+    result = sum_in_order(device, lines, indices.reshape(-1).astype(np.int64), rows=rows)
     if skip is not None:
         result[skip] = 0
     return result

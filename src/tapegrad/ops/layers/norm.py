@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.commit import commit
-from tapegrad.core.devices import Device, bodies
+from tapegrad.core.devices import bodies
 from tapegrad.core.dtypes import accumulator
-from tapegrad.core.kernels import ask, kernel, launch
 from tapegrad.core.launches import launches
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, primitive, tensor_xp
@@ -287,39 +286,20 @@ launches(
 launches("rms_norm", "x[rows, cols], weight[cols] -> y[rows, cols], rstd[rows]", acc="rstd")
 
 
-@kernel("layer_norm_backward", floats="g x weight")
-def _layer_norm_backward_kernel(
-    device: Device,
-    g: Array,
-    x: Array,
-    weight: Array,
-    mean: Array,
-    rstd: Array,
-    *,
-    needs: tuple[bool, ...],
-) -> Array:
-    empty, (rows, columns) = device.ops["empty"], x.shape
-    dx = empty(x.shape, x.dtype)
-    dweight, dbias = (empty((columns,), x.dtype) if n else None for n in needs[1:])
-    parts = ask(device, "norm_partials", rows, columns)
-    scratch = empty((2 * parts * columns,), accumulator(x.dtype))
-    arguments = (dx, dweight, dbias, scratch, g, x, mean, rstd, weight, rows, columns)
-    launch(device, "layer_norm_backward", x.dtype, *arguments)
-    return dx, dweight, dbias
-
-
-@kernel("rms_norm_backward", floats="g x weight")
-def _rms_norm_backward_kernel(
-    device: Device, g: Array, x: Array, weight: Array, rstd: Array, *, needs: tuple[bool, ...]
-) -> Array:
-    empty, (rows, columns) = device.ops["empty"], x.shape
-    dx = empty(x.shape, x.dtype)
-    dweight = empty((columns,), x.dtype) if needs[1] else None
-    parts = ask(device, "norm_partials", rows, columns)
-    scratch = empty((parts * columns,), accumulator(x.dtype))
-    arguments = (dx, dweight, scratch, g, x, rstd, weight, rows, columns)
-    launch(device, "rms_norm_backward", x.dtype, *arguments)
-    return dx, dweight
+launches(
+    "layer_norm_backward",
+    "g[rows, cols], x[rows, cols], weight[cols], mean[rows], rstd[rows] "
+    "-> dx[rows, cols], dweight[cols]?, dbias[cols]?; sums[2, parts, cols]",
+    acc="mean rstd sums",
+    asked={"parts": "norm_partials"},
+)
+launches(
+    "rms_norm_backward",
+    "g[rows, cols], x[rows, cols], weight[cols], rstd[rows] "
+    "-> dx[rows, cols], dweight[cols]?; sums[parts, cols]",
+    acc="rstd sums",
+    asked={"parts": "norm_partials"},
+)
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.core.devices import Device
-from tapegrad.core.dtypes import accumulator, float32
-from tapegrad.core.kernels import ask, kernel, launch
+from tapegrad.core.dtypes import float32
+from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
@@ -133,14 +134,14 @@ def _linear_kernel(device: Device, x: Array, weight: Array, bias: Array) -> Arra
     return _product(device, 1, rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
-@kernel("column_sum")
-def _column_sum_kernel(device: Device, x: Array) -> Array:
-    rows, columns = x.shape
-    out = device.ops["empty"]((columns,), x.dtype)
-    parts = ask(device, "column_sum_partials", rows, columns)
-    scratch = device.ops["empty"]((parts * columns,), accumulator(x.dtype))
-    launch(device, "column_sum", x.dtype, out, scratch, x, rows, columns)
-    return out
+kernel("column_sum")(
+    launching(
+        "column_sum",
+        "x[rows, cols] -> y[cols]; sums[parts, cols]",
+        acc="sums",
+        asked={"parts": "column_sum_partials"},
+    )
+)
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures

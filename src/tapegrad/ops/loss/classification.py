@@ -11,7 +11,8 @@ import numpy as np
 from tapegrad.core.deferred import out_of_range
 from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import accumulator, is_low_precision
-from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.kernels import kernel
+from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function, is_recording, primitive
 from tapegrad.core.tensor import Tensor, wrap
@@ -60,12 +61,15 @@ def check_classes(xp: Any, targets: Array, *, op: str, classes: int, ignored: in
         raise _class_error(int(wrong[0]), op, classes, ignored)
 
 
+_check = launching("check_classes", "targets[*n], invalid[2] ->", int64="targets invalid")
+
+
 @kernel("check_classes", floats="")
 def _check_classes_kernel(
     device: Device, targets: Array, *, op: str, classes: int, ignored: int
 ) -> None:
     with out_of_range(device, _class_error, op, classes, ignored) as invalid:
-        launch(device, "check_classes", None, invalid, targets, targets.size, classes, ignored)
+        _check(device, targets, invalid, classes=classes, ignored=ignored)
 
 
 def _class_error(wrong: int, op: str, classes: int, ignored: int) -> IndexError:
@@ -134,6 +138,18 @@ def _cross_entropy(
     return loss, p
 
 
+_forward = launching(
+    "cross_entropy_forward",
+    "logits[rows, classes], targets[rows], weight[classes], invalid[2] "
+    "-> loss[rows], dlogits[rows, classes]?, total[1]?",
+    acc="loss total",
+    int64="targets invalid",
+)
+_backward = launching(
+    "cross_entropy_backward", "dlogits[rows, classes], g[n] -> dx[rows, classes]", acc="g"
+)
+
+
 @kernel("cross_entropy", floats="logits weight")
 def _cross_entropy_kernel(
     device: Device,
@@ -146,31 +162,26 @@ def _cross_entropy_kernel(
     mean_: bool,
     gradient: bool,
 ) -> Array:
-    empty, dtype = device.ops["empty"], logits.dtype
-    rows, classes = logits.shape
-    loss = empty((rows,), accumulator(dtype))
-    dlogits = empty(logits.shape, dtype) if gradient else None
-    total = empty((1,), accumulator(dtype)) if mean_ else None
-    if mean_:
-        launch(device, "cross_entropy_total", dtype, total, targets, weight, rows, classes, ignored)
-    with out_of_range(device, _class_error, "cross_entropy", classes, ignored) as invalid:
-        arrays = (loss, dlogits, invalid, logits, targets, weight, total)
-        settings = (rows, classes, ignored, smoothing)
-        launch(device, "cross_entropy_forward", dtype, *arrays, *settings)
+    with out_of_range(device, _class_error, "cross_entropy", logits.shape[1], ignored) as invalid:
+        loss, dlogits, total = _forward(
+            device,
+            logits,
+            targets,
+            weight,
+            invalid,
+            needs=(True, gradient, mean_),
+            ignored=ignored,
+            smoothing=smoothing,
+        )
     return loss / total if mean_ else loss, dlogits
 
 
 @kernel("cross_entropy_backward", floats="dlogits", contiguous="dlogits")
 def _cross_entropy_backward_kernel(device: Device, g: Array, dlogits: Array) -> Array:
-    rows, classes = dlogits.shape
     g = g.astype(accumulator(dlogits.dtype), copy=False)
-    if rows and g.strides[0] == 0:  # the gradient of a mean or sum: one number for all rows
-        g, step = g[:1], 0
-    else:
-        g, step = device.ops["contiguous"](g), 1
-    dx = device.ops["empty"](dlogits.shape, dlogits.dtype)
-    launch(device, "cross_entropy_backward", dlogits.dtype, dx, dlogits, g, step, rows, classes)
-    return dx
+    # The gradient of a mean or sum is one number for all rows.
+    g = g[:1] if g.strides[0] == 0 else device.ops["contiguous"](g)
+    return _backward(device, dlogits, g)
 
 
 def _class_dim(op: str, input: Tensor, weight: Tensor | None) -> tuple[int, tuple[int, ...]]:

@@ -21,7 +21,8 @@ import numpy as np
 from tapegrad.core import dtypes
 from tapegrad.core.commit import fork_safe_lock
 from tapegrad.core.devices import Device
-from tapegrad.core.kernels import kernel, launch
+from tapegrad.core.kernels import kernel
+from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import array_function
 from tapegrad.core.tensor import Tensor, wrap
@@ -241,13 +242,14 @@ def _words(xp: Any, start: int, stop: int, seed: int, offset: int) -> Any:
     return words.reshape(-1)[: stop - start]
 
 
+_draw = launching("philox", "-> words[n]", uint32="words")
+
+
 @kernel("philox")
 def _philox_kernel(device: Device, *, n: int, seed: int, offset: int, start: int = 0) -> Array:
     if start:
         return NotImplemented
-    words = device.ops["empty"]((n,), np.uint32)
-    launch(device, "philox", None, words, n, seed, offset)
-    return words
+    return _draw(device, n=n, seed=seed, offset=offset)
 
 
 def _from_words(
