@@ -140,9 +140,15 @@ def ask(device: Device, name: str, *sizes: int) -> int:
     return int(launchers[device.type][name, None](*sizes))
 
 
-def kernel(name: str, *, floats: str | None = None, contiguous: str | None = None) -> Callable:
+def kernel(
+    name: str,
+    *,
+    floats: str | None = None,
+    contiguous: str | None = None,
+    types: Sequence[str] = ("cuda", "emulated"),
+) -> Callable:
     """Declare ``f(device, *arrays, **parameters)``, which launches a kernel, as the way primitive
-    ``name`` is computed on "cuda" and "emulated".
+    ``name`` is computed on devices of these types.
 
     It is called where the arrays ``floats`` (their names with spaces between; all by default) are
     floating-point and of one dtype; elsewhere the plain body runs, as it does when ``f`` returns
@@ -176,7 +182,7 @@ def kernel(name: str, *, floats: str | None = None, contiguous: str | None = Non
                     arrays = (*arrays[:i], device.ops["contiguous"](array), *arrays[i + 1 :])
             return f(device, *arrays, **parameters)
 
-        override(name, "cuda", "emulated")(checked)
+        override(name, *types)(checked)
         return f
 
     return register

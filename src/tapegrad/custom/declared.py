@@ -49,14 +49,16 @@ class Kernel(Checkable):
         gradient: str | Callable | None,
         grid: Grid,
         draws: Mapping[str, Callable] | None = None,
+        loops: Any = None,
     ):
+        """loops: as a Unit, what computes the same for ``cpu``, in place of the body."""
         update_wrapper(self, body)
         self.body, self.source, self.signature, self.name = body, source, signature, name
         if not signature.inputs or not signature.results:
             raise ValueError(f"[{name}] signature {signature.text!r} needs an input and a result")
         if any(item.optional for item in (*signature.results, *signature.scratch)):
             raise ValueError(f"[{name}] '?' is for gradients, not in {signature.text!r}")
-        self.numbers = _numbers(body, signature, name)
+        self.numbers = keyword_numbers(body, signature, name)
         self.forward = Launch(
             source.function(name),
             signature,
@@ -75,7 +77,9 @@ class Kernel(Checkable):
                 f"[{name}] gradient= is the name of a function in the source, a function of "
                 f"tensors, or None for the body's own gradient, got {type(gradient).__name__}"
             )
-        self.units = {device: Unit(source, device) for device in ("cuda", "emulated")}
+        self.units: dict[str, Any] = {d: Unit(source, d) for d in ("cuda", "emulated")}
+        if loops is not None:
+            self.units["cpu"] = loops
         self.draws = dict(draws or {})
         unknown = {*self.draws} - {item.name for item in signature.inputs}
         if unknown:
@@ -207,7 +211,9 @@ class Kernel(Checkable):
 
         bodies[key], bodies[f"{key}_backward"] = body, gradient
 
-        @declare_override(key, floats="")
+        types = [*self.units]
+
+        @declare_override(key, floats="", types=types)
         def forward(device: Device, *arrays: Any, numbers: dict) -> Any:
             plan = self._plan(self.forward, _described(arrays), _key(numbers))
             made = [*plan.run(device, self.units, self._named(arrays)).values()][:count]
@@ -215,7 +221,7 @@ class Kernel(Checkable):
 
         if self.backward is not None:
 
-            @declare_override(f"{key}_backward", floats="")
+            @declare_override(f"{key}_backward", floats="", types=types)
             def backward(device: Device, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
                 return self._launch_backward(device, arrays, numbers, needs)
 
@@ -348,7 +354,7 @@ def _key(numbers: Mapping[str, Any]) -> tuple:
     return tuple([(n, v, type(v), v or repr(v)) for n, v in numbers.items()])
 
 
-def _numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:
+def keyword_numbers(body: Callable, signature: Signature, name: str) -> dict[str, Any]:
     """The body's keyword arguments with their defaults. Raises TypeError where its other arguments
     are not the signature's inputs."""
     parameters = inspect.signature(body).parameters.values()

@@ -14,6 +14,8 @@ from tapegrad.units import Function, Source, Unit
 
 from .checkable import Checkable, Launching
 from .expression import Expression
+from .rows import rows
+from .samples import Draws
 
 
 def elementwise(expression: str, *, name: str = "elementwise", **numbers: float) -> Elementwise:
@@ -37,7 +39,15 @@ def elementwise(expression: str, *, name: str = "elementwise", **numbers: float)
     return _function(Expression(expression, list(numbers)), name, numbers, "*n", "*n")
 
 
-def row(expression: str, *, name: str = "row", **numbers: float) -> Elementwise:
+def row(
+    expression: str,
+    signature: str | None = None,
+    *,
+    name: str | None = None,
+    gradient: str | Callable | None = None,
+    inputs: Draws | None = None,
+    **numbers: float,
+) -> Any:
     """The same of rows, along the last dimension: ``sum``, ``mean``, ``max`` and ``min`` of one
     operand, over its own last dimension, are one number for a row; ``max`` and ``min`` of two are
     of elements.
@@ -47,10 +57,43 @@ def row(expression: str, *, name: str = "row", **numbers: float) -> Elementwise:
         >>> rms_norm = tg.kernel.row("x * rsqrt(mean(x * x) + eps) * weight", eps=1e-6)
         >>> rms_norm(tg.tensor([[3.0, 4.0]]), tg.ones(2))
         tensor([[0.8485, 1.1314]], shape=(1, 2))
+
+    With a ``signature`` it is C++ instead, what is computed of one row in the words of
+    ``kernels/row.cuh``, and ``row`` a decorator of the plain body, as ``tg.kernel``. Arrays are of
+    one float dtype T and of sizes ``[*rows, cols]`` (in the text a ``Row`` where they go in, a
+    pointer to the row's start where they come out), ``[cols]`` (one for all rows) or ``[*rows]`` (a
+    number of type A, or a pointer to one). ``columns`` are those of a thread, A is what T is
+    computed in, sizes and numbers (the body's keyword arguments) are there by name. It is compiled
+    for GPUs, for ``emulated`` and, as a loop that computes in double, for ``cpu``.
+
+        @tg.kernel.row(
+            \"\"\"
+            A sum = 0;
+            columns.each([&](auto, A v) { sum += v * v; }, x);
+            const A scale = rsqrt(columns.reduce(sum, Sum()) / A(cols) + eps);
+            columns.write(y, [&](auto, A v, A w) { return v * scale * w; }, x, weight);
+            \"\"\",
+            "x[*rows, cols], weight[cols] -> y[*rows, cols]",
+        )
+        def rms_norm(x, weight, *, eps=1e-6):
+            return x * (x.square().mean(-1, keepdim=True) + eps).rsqrt() * weight
+
+    gradient: C++ for the gradients of arrays that have rows, from ``dy`` and the inputs (and ``y``)
+    to ``dx``; or a function of tensors, or None, as in ``tg.kernel``, and so are ``name`` and
+    ``inputs``. Raises ValueError for a signature without rows.
     """
+    if signature is not None:
+        if numbers:
+            raise TypeError(
+                f"[row] {[*numbers]} are numbers of an expression: those of C++ are the keyword "
+                "arguments of the body"
+            )
+        return rows(expression, signature, sys._getframe(1), name, gradient, inputs)
+    if gradient is not None or inputs is not None:
+        raise TypeError("[row] gradient= and inputs= are for C++, which needs a signature")
     read = Expression(expression, list(numbers), rows=True)
     made = "*rows, 1" if read.of_rows else "*rows, cols"
-    return _function(read, name, numbers, "*rows, cols", made)
+    return _function(read, name or "row", numbers, "*rows, cols", made)
 
 
 def _function(
