@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 
 def commit(steps: list[partial]) -> None:
@@ -21,12 +22,23 @@ def commit(steps: list[partial]) -> None:
     deque(map(partial.__call__, steps), maxlen=0)
 
 
+_locks: WeakSet[threading.Lock] = WeakSet()
+
+
 def fork_safe_lock() -> threading.Lock:
     """A lock that is open in the child of a fork, whoever held it in the parent."""
     lock = threading.Lock()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]
+    _locks.add(lock)
     return lock
+
+
+def _open_locks() -> None:
+    for lock in _locks:
+        lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open_locks)
 
 
 class Users:

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from .caller import compile_caller, on_one_device, registry, tensor_xp
 from .devices import bodies
 from .modes import recording
-from .primitive import Primitive, Rule, signature
+from .primitive import Primitive, Rule, joint_rule, signature
 from .promotion import promote
 from .tensor import Tensor
 
@@ -181,3 +182,28 @@ def align(name: str, a: Any, b: Any, wide: bool = False) -> tuple[Any, Any]:
         else raw
         for t, raw in ((a, x), (b, y))
     )
+
+
+_serials = count()
+
+
+def own_primitive(
+    name: str,
+    inputs: int,
+    parameter: str,
+    body: Callable,
+    gradient: Callable,
+    asked: Sequence[str],
+    plain: Callable,
+    results: int,
+) -> tuple[str, Callable]:
+    """A primitive that no list names, of so many inputs and results, and one parameter: the name by
+    which it may be overridden, and the function of Tensors that runs it. ``name`` is what the tape
+    shows; ``gradient``, ``asked``: as ``joint_rule`` takes them."""
+    key, names = f"{name}#{next(_serials)}", [f"x{i}" for i in range(inputs)]
+    bodies[key] = body
+    rule = joint_rule(gradient, names, asked)
+    declared = Primitive(key, names, [parameter], vjp_all=rule, plain=plain, results=results)
+    apply = compile_caller(declared)
+    declared.name = name
+    return key, apply

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, update_wrapper
@@ -11,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.core.caller import compile_caller
 from tapegrad.core.devices import Device, bodies
 from tapegrad.core.kernels import kernel as declare_override
 from tapegrad.core.modes import no_grad
-from tapegrad.core.primitive import Primitive, joint_rule
 from tapegrad.core.signature import Item, Signature, Sizes, read_items
+from tapegrad.core.tape import own_primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.fusion import as_written
 from tapegrad.units import Source, Unit
@@ -24,7 +22,6 @@ from tapegrad.units import Source, Unit
 from .checkable import Checkable
 from .launch import FLOATS, Grid, Launch, Planned, actual
 
-_serials = itertools.count()
 _PLAIN = (float, int, bool)
 Described = tuple[tuple[tuple[int, ...], Any], ...]  # the shape and the dtype of each array
 
@@ -193,8 +190,6 @@ class Kernel(Checkable):
 
     def _declare(self) -> Callable:
         """The compiled caller of a primitive of its own: inputs x0, x1, ..., parameter numbers."""
-        key = f"{self.name}#{next(_serials)}"
-        inputs = [f"x{i}" for i in range(len(self.signature.inputs))]
         count = len(self.signature.results)
 
         def body(xp: Any, *arrays: Any, numbers: dict) -> Any:
@@ -209,21 +204,13 @@ class Kernel(Checkable):
             found = self.tensor_gradient(tensors, numbers, needs)
             return tuple(None if t is None else t._array for t in found)
 
-        bodies[key], bodies[f"{key}_backward"] = body, gradient
-
-        types = [*self.units]
-
-        @declare_override(key, floats="", types=types)
         def forward(device: Device, *arrays: Any, numbers: dict) -> Any:
             plan = self._plan(self.forward, _described(arrays), _key(numbers))
             made = [*plan.run(device, self.units, self._named(arrays)).values()][:count]
             return tuple(made) if count > 1 else made[0]
 
-        if self.backward is not None:
-
-            @declare_override(f"{key}_backward", floats="", types=types)
-            def backward(device: Device, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
-                return self._launch_backward(device, arrays, numbers, needs)
+        def backward(device: Device, *arrays: Any, numbers: dict, needs: tuple) -> tuple:
+            return self._launch_backward(device, arrays, numbers, needs)
 
         saves = self.backward is not None and self._asks_for_results()
 
@@ -235,17 +222,21 @@ class Kernel(Checkable):
             given = (*gradients, *arrays, *results)
             return getattr(xp, f"{key}_backward")(*given, numbers=numbers, needs=needs)
 
-        rule = joint_rule(call, inputs, ["g", "needs", "numbers", *["y"] * saves])
-        declared = Primitive(
-            key,
-            inputs,
-            ["numbers"],
-            vjp_all=rule,
-            results=count,
-            plain=lambda *tensors, numbers: self._plain(tensors, numbers),
+        key, apply = own_primitive(
+            self.name,
+            len(self.signature.inputs),
+            "numbers",
+            body,
+            call,
+            ["g", "needs", "numbers", *["y"] * saves],
+            lambda *tensors, numbers: self._plain(tensors, numbers),
+            count,
         )
-        apply = compile_caller(declared)
-        declared.name = self.name  # what the tape shows
+        bodies[f"{key}_backward"] = gradient
+        types = [*self.units]
+        declare_override(key, floats="", types=types)(forward)
+        if self.backward is not None:
+            declare_override(f"{key}_backward", floats="", types=types)(backward)
         return apply
 
     def _planned(

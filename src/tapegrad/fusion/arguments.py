@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
+from functools import lru_cache
 from types import MemberDescriptorType as SLOT
 from types import MethodType
 from typing import Any
@@ -19,6 +20,7 @@ from tapegrad.core.tensor import Tensor
 from .open_numbers import is_open
 
 PLACE = object()  # of a tensor, in arguments that are kept
+_PLAIN = {str, bool, type(None)}  # of which equal ones are the same
 
 
 def read(
@@ -29,9 +31,12 @@ def read(
     order. ``seen``: which objects were read before. Raises TypeError for values that cannot be
     keys."""
     kind = type(given)
+    if kind in _PLAIN:
+        return kind, given
     if isinstance(given, Tensor):
+        array = given._array
         tensors.append(given)
-        return given._array.shape, given._array.dtype, given._device
+        return array.shape, array.dtype, given._device
     if _may_change(given):
         numbers.append(given)
         return kind
@@ -39,6 +44,8 @@ def read(
     if isinstance(given, (tuple, list)):
         return kind, *[read(one, tensors, numbers, seen) for one in given]
     if kind is dict:
+        if not given:
+            return kind
         keys = map(_exact, given)
         return kind, *keys, *[read(one, tensors, numbers, seen) for one in given.values()]
     if kind is MethodType:
@@ -116,13 +123,20 @@ def _has_state(given: Any) -> bool:
     """Whether it is what its attributes are: an object that is equal to no other, though they may
     change, or a dataclass. (Not what is made in C, functions and classes among it, nor what stands
     for a function, nor what has no attributes: it may be there to be told from others.)"""
-    kind = type(given)
-    if kind.__hash__ is not object.__hash__ and not is_dataclass(kind):
-        return False
-    if _blank(kind) is None or isinstance(given, Device):
+    if _slots(type(given)) is None:  # type: ignore[arg-type]
         return False
     state = _state(given)
     return bool(state) and "__wrapped__" not in state
+
+
+@lru_cache(1024)
+def _slots(kind: type) -> tuple[str, ...] | None:
+    """The attributes of such objects that are in no dict; None, if no objects of the class are."""
+    if kind.__hash__ is not object.__hash__ and not is_dataclass(kind):
+        return None
+    if _blank(kind) is None or issubclass(kind, Device):
+        return None
+    return tuple(n for c in kind.__mro__ for n, d in vars(c).items() if type(d) is SLOT)
 
 
 def _blank(kind: type) -> Any:
@@ -134,9 +148,9 @@ def _blank(kind: type) -> Any:
 
 
 def _state(given: Any) -> dict[str, Any]:
-    slots = [n for c in type(given).__mro__ for n, d in vars(c).items() if type(d) is SLOT]
-    found = {name: getattr(given, name) for name in slots if hasattr(given, name)}
-    return {**found, **getattr(given, "__dict__", {})}
+    own = getattr(given, "__dict__", {})
+    slots = _slots(type(given))  # type: ignore[arg-type]
+    return {**{n: getattr(given, n) for n in slots if hasattr(given, n)}, **own} if slots else own
 
 
 def _may_change(given: Any) -> bool:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
-from itertools import count
+from functools import lru_cache, update_wrapper
 from typing import Any
 
 from tapegrad.amp.regions import regions
-from tapegrad.core.caller import compile_caller
 from tapegrad.core.commit import fork_safe_lock
-from tapegrad.core.devices import bodies
 from tapegrad.core.dtypes import get_default_dtype
 from tapegrad.core.modes import recording
-from tapegrad.core.primitive import Primitive, joint_rule
-from tapegrad.core.tape import is_recording
+from tapegrad.core.tape import is_recording, own_primitive
 from tapegrad.core.tensor import Tensor, wrap
 from tapegrad.ops.common.writable import check_writable
 
@@ -26,7 +22,6 @@ from .tracing import TracingDevice
 
 MOST_PLANS = 256  # shapes and other arguments that one function remembers
 Call = tuple[Plan, list[float]]  # and the numbers that the plan has left open
-_serials = count()
 
 
 def fuse(function: Callable) -> Fused:
@@ -63,7 +58,6 @@ class Fused:
         self._plans: dict[Any, list[Plan]] = {}
         self._made: deque[Any] = deque()  # the key of each plan
         self._making = fork_safe_lock()
-        self._callers: dict[tuple[int, int], Callable] = {}
 
     def __repr__(self) -> str:
         return f"<fused {getattr(self._function, '__qualname__', self._function)}>"
@@ -87,7 +81,8 @@ class Fused:
             return self._function(*args, **options)
         if plan.changed:
             return self._change(plan, tensors, numbers)
-        made = self._caller(len(tensors), plan.count)(*tensors, call=(plan, numbers))
+        call = _caller(self.__name__, len(tensors), plan.count)
+        made = call(*tensors, call=(plan, numbers))
         needs = tuple([t._node is not None for t in tensors])
         recorded = plan.recorded(needs, numbers) if True in needs and recording.get() else ()
         if plan.is_one and False not in recorded:
@@ -172,37 +167,27 @@ class Fused:
         device = tensors[0]._device
         return plan.returned(tensors, [wrap(a, device) for a in made[len(plan.changed) :]])
 
-    def _caller(self, inputs: int, results: int) -> Callable:
-        """The caller of the primitive for so many inputs and results."""
-        known = self._callers.get((inputs, results))
-        if known is None:
-            known = self._callers[inputs, results] = self._declare(inputs, results)
-        return known
 
-    def _declare(self, inputs: int, results: int) -> Callable:
-        names = [f"x{i}" for i in range(inputs)]
-        key = f"{self.__name__}#fused{next(_serials)}"
+@lru_cache(1024)
+def _caller(name: str, inputs: int, results: int) -> Callable:
+    """The function of Tensors that runs plans of so many inputs and results: all of one name."""
 
-        def body(xp: Any, *arrays: Any, call: Call) -> Any:
-            plan, numbers = call
-            made = plan.forward(arrays, numbers)
-            return tuple(made) if results > 1 else made[0]
+    def body(xp: Any, *arrays: Any, call: Call) -> Any:
+        plan, numbers = call
+        made = plan.forward(arrays, numbers)
+        return tuple(made) if results > 1 else made[0]
 
-        def plain(*tensors: Tensor, call: Call) -> Any:
-            plan, numbers = call
-            made = plan.listed(plan.call(tensors, numbers))
-            return tuple(made) if results > 1 else made[0]
+    def plain(*tensors: Tensor, call: Call) -> Any:
+        plan, numbers = call
+        made = plan.listed(plan.call(tensors, numbers))
+        return tuple(made) if results > 1 else made[0]
 
-        def gradient(xp: Any, arrays: tuple, g: Any, needs: Any, call: Call) -> Sequence[Any]:
-            plan, numbers = call
-            return plan.backward(arrays, g if results > 1 else [g], needs, numbers)
+    def gradient(xp: Any, arrays: tuple, g: Any, needs: Any, call: Call) -> Sequence[Any]:
+        plan, numbers = call
+        return plan.backward(arrays, g if results > 1 else [g], needs, numbers)
 
-        rule = joint_rule(gradient, names, ["g", "needs", "call"])
-        bodies[key] = body
-        declared = Primitive(key, names, ["call"], vjp_all=rule, plain=plain, results=results)
-        apply = compile_caller(declared)
-        declared.name = self.__name__  # what the tape shows
-        return apply
+    asked = ["g", "needs", "call"]
+    return own_primitive(name, inputs, "call", body, gradient, asked, plain, results)[1]
 
 
 class _Method:
