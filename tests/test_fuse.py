@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import re
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -16,12 +19,16 @@ import pytest
 import tapegrad as tg
 import tapegrad.nn.functional as F
 from tapegrad import _build
-from tapegrad.core import native
+from tapegrad.core import commit, devices, native
 from tapegrad.core.tensor import wrap
 from tapegrad.fusion import CannotFuse, fused, run
+from tapegrad.fusion.axes import INPUT, Axis
+from tapegrad.fusion.groups import MOST_STEPS
 from tapegrad.fusion.kernel import make_kernel
 from tapegrad.fusion.launches import write_launch
+from tapegrad.fusion.loops import write_loop
 from tapegrad.fusion.plans import new_input
+from tapegrad.fusion.traced import Traced
 from tapegrad.fusion.tracing import TracingDevice
 
 compiles = pytest.mark.skipif(
@@ -375,6 +382,65 @@ def test_other_shapes_and_numbers_do_not_compile_again(monkeypatch: pytest.Monke
         expected = (x * rate).mean(-1, keepdim=True) * x
         np.testing.assert_allclose(f(x, rate).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
     assert len(texts) == 1
+
+
+@compiles
+def test_the_work_for_a_long_chain_grows_with_its_length() -> None:
+    """Loops of some length at most, numbers that are told once, lines by the number of steps."""
+    lines = []
+    for count in (100, 400, 1600):
+        x = Traced(INPUT, (), np.float32, ((Axis(1000),),))
+        y = x
+        for i in range(count):
+            y = y * 1.01 + (i + 0.3)
+        kernel, _, _ = make_kernel([y.step], [x.step])
+        text = write_loop(kernel).text
+        loops = text.split("#pragma GCC ivdep")
+        assert max(len(re.findall(r"const float v\d+", loop)) for loop in loops) <= MOST_STEPS + 2
+        assert max(len(re.findall(r"= numbers\[", loop)) for loop in loops) <= MOST_STEPS
+        assert len(write_loop(kernel).numbers) == count + 1  # 1.01 once
+        lines.append(text.count("\n") / count)
+    assert max(lines) < 1.2 * min(lines)
+
+
+@compiles
+@pytest.mark.parametrize("function", [tg.sin, tg.cos])
+def test_sines_of_all_sizes(function: Any) -> None:
+    """Within 1.6 units in the last place, as NumPy's are within 1.5."""
+    random = np.random.default_rng(2)
+    sizes = np.exp(random.uniform(np.log(1e-38), np.log(3e38), 200_000))
+    turns = random.integers(-(2**19), 2**19, 200_000) * (math.pi / 2)
+    values = np.concatenate([sizes, -sizes, turns, [0.0, 2.0**20, -(2.0**20)]]).astype(np.float32)
+    fused = tg.fuse(lambda x: (function(x), x * 1))
+    right = function(tg.tensor(values.astype(np.float64))).numpy()
+    found = fused(tg.tensor(values))[0].numpy()
+    error = np.abs(found - right) / np.spacing(np.abs(right.astype(np.float32)))
+    assert error.max() < 1.6, (error.max(), values[error.argmax()])
+    ends = tg.tensor([-0.0, math.inf, -math.inf, math.nan] * 9)
+    np.testing.assert_array_equal(fused(ends)[0].numpy(), function(ends).numpy())
+    assert math.copysign(1, tg.fuse(tg.sin)(tg.tensor([-0.0])).item()) == -1
+    one = tg.fuse(lambda x, y: function(x) + y)(tg.tensor([0.5]), tg.zeros(3, 5))
+    np.testing.assert_allclose(one.numpy(), np.full((3, 5), function(tg.tensor(0.5)).item()), 1e-6)
+
+
+@compiles
+def test_fused_functions_that_are_dropped_are_forgotten() -> None:
+    def once() -> Any:
+        def body(x: Any) -> Any:
+            return x * 2 + 1
+
+        f = tg.fuse(body)
+        x = tg.ones(3, requires_grad=True)
+        f(x).sum().backward()
+        return ref(body), ref(f)
+
+    once()
+    gc.collect()
+    before = len(commit._locks), len(devices.bodies), len(devices._implementations)
+    references = [r for _ in range(5) for r in once()]
+    gc.collect()
+    assert [r() for r in references] == [None] * 10
+    assert (len(commit._locks), len(devices.bodies), len(devices._implementations)) == before
 
 
 @compiles

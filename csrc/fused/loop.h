@@ -2,6 +2,7 @@
 // columns of a row. Each loop is a file of its own, compiled for the processor at hand.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -51,6 +52,27 @@ inline float log1p(float x) {
     const float scale = power_of_two(to_whole, n < 126 ? -n : -126);
     const float log = log_of_parts(float(n), m - 1.0f + lost * scale);
     return x == 0.0f ? x : outside_logarithm(above, log);
+}
+
+// sin(x + turns pi / 2), for |x| up to 2^20. The distance r from the nearest multiple of pi / 2 is found
+// in double, of which the first part has 33 bits, so that its products are exact; sin r = r + r^3 p(r^2)
+// and cos r = 1 - r^2 / 2 + r^4 q(r^2), fitted on Chebyshev nodes with relative errors of 4e-9.
+constexpr float furthest_turn = 1048576.0f;
+inline float sine(float x, int32_t turns) {
+    constexpr double per_turn = 0.63661977236758134, to_integer = 6755399441055744.0;  // 1.5 * 2^52
+    constexpr double turn = 1.5707963267341256, turn_low = 6.0771005065061922e-11;
+    const double sum = double(x) * per_turn + to_integer, n = sum - to_integer;
+    const float r = float((double(x) - n * turn) - n * turn_low), s = r * r;
+    float p = -0.0001951445f;
+    p = p * s + 0.0083321548f;
+    p = p * s - 0.1666665452f;
+    float q = 2.4432209106e-5f;
+    q = q * s - 0.0013887308f;
+    q = q * s + 0.0416666455f;
+    const float near = s == 0.0f ? r : r + r * s * p, far = 1.0f - (0.5f * s - s * s * q);
+    const int32_t quarter = int32_t(__builtin_bit_cast(int64_t, sum)) + turns;
+    const uint32_t sign = uint32_t(quarter & 2) << 30;
+    return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, quarter & 1 ? far : near) ^ sign);
 }
 
 // Near.h's is for up to 88, and has one zero.
@@ -121,6 +143,27 @@ void loop_of_numpy(int64_t function, int64_t data, intptr_t count, A* result, Op
     reinterpret_cast<Loop>(function)(const_cast<char**>(one ? with_one : with_two), &count,
                                      one ? steps_of_one : steps_of_two,
                                      reinterpret_cast<void*>(data));
+}
+
+// sin (turns = 0) or cos (turns = 1) of such values. Those too large for quick vectors, infinities and
+// what is no number are few, if there are any: these are computed again, one by one.
+inline void sines(int32_t turns, intptr_t count, float* result, Operand<float> a) {
+    const auto slow = [turns](float x) { return turns ? std::cos(x) : std::sin(x); };
+    if (a.step == 0) {
+        std::fill(result, result + count, slow(*a.first));
+        return;
+    }
+    int far = 0;
+#pragma GCC ivdep
+    for (intptr_t i = 0; i < count; ++i) {
+        result[i] = of_float::sine(a.first[i], turns);
+        far |= !(std::fabs(a.first[i]) < of_float::furthest_turn);
+    }
+    for (intptr_t i = 0; far && i < count; ++i) {
+        if (!(std::fabs(a.first[i]) < of_float::furthest_turn)) {
+            result[i] = slow(a.first[i]);
+        }
+    }
 }
 
 constexpr int lanes = 16;

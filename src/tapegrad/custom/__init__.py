@@ -23,8 +23,8 @@ How it is made, from the outside in:
                called by the same ``core.kernels.launch``.
 ``declared``   the primitive: its body, its rule, and by ``core.kernels.kernel`` the override that
                launches. Nothing here is done in another way than the package's operations do it.
-``rows``       the source of a kernel out of what is done with one row, and the same as a loop for the
-               CPU.
+``rows``       the source of a kernel out of what is done with one row, and the same as a loop for
+               the CPU.
 ``elements``   an expression of elements or rows as a function of tensors (``expression``), which is
                fused.
 ``checkable``  what a check asks of both.

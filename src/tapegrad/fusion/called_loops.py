@@ -1,4 +1,5 @@
-"""NumPy's own loops over one function, for those of which loops in C++ know no vectors.
+"""Loops over one function that fused ones call for a strip of values: NumPy's own, where loops in
+C++ know no vectors.
 
 A ufunc has an inner loop for each choice of dtypes, ``loop(arrays, size, strides, data)``, which
 needs no lock of Python's for floats. A fused loop calls it for a strip of values, so that it
@@ -8,7 +9,7 @@ computes the bits that the ordinary operation does, by the vectors that NumPy ha
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -16,8 +17,10 @@ import numpy as np
 from .axes import Step, Unfusable
 from .functions import FUNCTIONS
 
-# Of which csrc/fused/loop.h has vectors of floats.
+# Of which csrc/fused/loop.h has vectors of floats; and those that it has as loops over a strip, as
+# it looks for values that take another way.
 _VECTORS = ("exp", "log", "log1p", "tanh")
+_STRIPS = {"sin": "sines(0, ", "cos": "sines(1, "}
 
 
 class _Ufunc(ctypes.Structure):
@@ -30,12 +33,20 @@ class _Ufunc(ctypes.Structure):
     ]
 
 
-def is_numpys(step: Step) -> bool:
-    """Whether a loop of NumPy's computes the step."""
+def is_called(step: Step) -> bool:
+    """Whether a loop of its own computes the step."""
     known = FUNCTIONS.get(step.op)
     if known is None or not known.long or step.op == "erf":  # which NumPy has not
         return False
     return step.dtype != np.float32 or step.op not in _VECTORS
+
+
+def call_of(step: Step, size: Callable[[int], str]) -> str:
+    """The call of that loop up to the number of values; ``size`` tells the kernel a number."""
+    if step.dtype == np.float32 and step.op in _STRIPS:
+        return _STRIPS[step.op]
+    function, data = map(size, loop_of(step.op, step.dtype))
+    return f"loop_of_numpy({function}, {data}, "
 
 
 @cache

@@ -15,9 +15,9 @@ import numpy as np
 from tapegrad.core.dtypes import is_low_precision
 
 from .axes import Step
+from .called_loops import call_of
 from .groups import grouped
 from .kernel import Kernel
-from .numpy_loops import loop_of
 from .text import Writer, type_of
 
 BLOCK = 8192
@@ -51,6 +51,20 @@ def write_loop(kernel: Kernel) -> Loop:
 
 
 class _LoopWriter(Writer):
+    def __init__(self, kernel: Kernel):
+        super().__init__(kernel)
+        self._used: dict[int, None] = {}  # which numbers the lines of the scope at hand are told
+
+    def number_name(self, index: int) -> str:
+        self._used[index] = None
+        return super().number_name(index)
+
+    def _numbers_used(self, depth: int) -> list[str]:
+        """What makes variables of them. (For all g++ knows, what is written could lie among the
+        numbers. All at once would be more than there are registers.)"""
+        space = "    " * depth
+        return [f"{space}const double number{i} = numbers[{i}];" for i in self._used]
+
     def size_name(self, index: int) -> str:
         return f"sizes[{index}]"
 
@@ -81,8 +95,7 @@ class _LoopWriter(Writer):
                 "inline void one(void* const* arrays, const double* numbers, int64_t begin,",
                 "                int64_t end) {",
                 "    const int64_t* const sizes = static_cast<const int64_t*>(arrays[0]);",
-                # (Variables: for all g++ knows, what is written could lie among the numbers.)
-                *(f"    const double number{i} = numbers[{i}];" for i in range(len(self.numbers))),
+                *self._numbers_used(1),
                 *self.lines,
                 "}",
                 "FUSED void fused(void* const* arrays, const double* numbers, int64_t begin,",
@@ -128,6 +141,7 @@ class _LoopWriter(Writer):
             if group.call:
                 self._call(group.steps[0], before, kept)
                 continue
+            outside, self._used, begin = self._used, {}, len(self.lines)
             self.lines.append("#pragma GCC ivdep")
             self.write(f"for (int64_t j = {first}; j < {last}; ++j) {{", depth)
             self.names = dict(before)
@@ -144,6 +158,10 @@ class _LoopWriter(Writer):
                 for t in results:
                     self.store(t, "j", depth + 1)
             self.write("}", depth)
+            if self._used:
+                self.lines[begin:begin] = ["    " * depth + "{", *self._numbers_used(depth)]
+                self.write("}", depth)
+            self._used = outside
         if depth == 3:
             for k in range(len(reductions)):
                 self.write(f"r{number}_{k}.add(t{k}, to - from);", 3)
@@ -153,7 +171,7 @@ class _LoopWriter(Writer):
             self.name(t, f"r{number}_{k}.value()", 2)
 
     def _call(self, step: Step, known: dict[int, str], kept: dict[int, str]) -> None:
-        """Let NumPy compute a strip of one step, of values that are kept or the same for all."""
+        """Let a loop of its own compute a strip of one step, of what is kept, or is one for all."""
         kind = type_of(step.dtype)
         self.names, given = known, []
         for i, t in enumerate(step.inputs):
@@ -162,6 +180,5 @@ class _LoopWriter(Writer):
                 name = f"&{kept[id(step)]}_{i}"
                 self.write(f"const {kind} {name[1:]} = {self.operand(t, kind)};", 3)
             given.append(f"{{{name}, {0 if name[0] == '&' else step.dtype.itemsize}}}")
-        function, data = map(self.size, loop_of(step.op, step.dtype))
-        told = f"{function}, {data}, to - from, {kept[id(step)]}, {', '.join(given)}"
-        self.write(f"loop_of_numpy({told});", 3)
+        called = call_of(step, self.size)
+        self.write(f"{called}to - from, {kept[id(step)]}, {', '.join(given)});", 3)

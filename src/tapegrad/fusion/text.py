@@ -12,7 +12,7 @@ from tapegrad.core.dtypes import is_low_precision
 from .axes import INPUT, NUMBER, VIEW, Step, Unfusable
 from .functions import FUNCTIONS, REDUCTIONS, TYPES, WITH_NUMBER
 from .kernel import Kernel, layout
-from .open_numbers import is_open, value_of
+from .open_numbers import is_open, text_of, value_of
 
 
 class Writer:
@@ -24,6 +24,7 @@ class Writer:
         self.lies = layout(kernel.space, self.arrays)
         self.reduces = any(step.op in REDUCTIONS for step in kernel.steps)
         self.numbers: list[Any] = []
+        self._told: dict[str, int] = {}  # by their texts, where they are among those
         self.sizes: list[int] = []
         self.lines: list[str] = []
         self.names: dict[int, str] = {}  # of the variables that steps are in
@@ -45,8 +46,7 @@ class Writer:
         told, so that one text serves many; as it is those that the trace has left open."""
         if is_open(value):
             if kind in ("float", "double", "Float16", "BFloat16"):
-                self.numbers.append(value)
-                return self.number_name(len(self.numbers) - 1)
+                return self._told_number(value)
             value = value.pin()
         if isinstance(value, bool):
             return "true" if value else "false"
@@ -54,8 +54,13 @@ class Writer:
             return f"{value!r}ll" if isinstance(value, int) else repr(value)
         if abs(value) <= 16 and value * 8 == int(value * 8):
             return repr(value)
-        self.numbers.append(value)
-        return self.number_name(len(self.numbers) - 1)
+        return self._told_number(value)
+
+    def _told_number(self, value: Any) -> str:
+        index = self._told.setdefault(text_of(value), len(self.numbers))
+        if index == len(self.numbers):
+            self.numbers.append(value)
+        return self.number_name(index)
 
     def operand(self, given: object, kind: str) -> str:
         if not isinstance(given, Step):
