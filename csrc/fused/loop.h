@@ -102,6 +102,10 @@ using of_float::narrowed, of_float::widened;
 
 #include "kernels/fused.h"
 
+// One instruction, where the choice of three that all arrays share takes five.
+inline float absolute_of(float x) { return std::fabs(x); }
+inline double absolute_of(double x) { return std::fabs(x); }
+
 using Float16 = Narrow<of_float::Half>;
 using BFloat16 = Narrow<of_float::Brain>;
 
