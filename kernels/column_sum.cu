@@ -23,10 +23,10 @@ void column_sum(T* out, acc_t<T>* scratch, const T* x, int64_t rows, int64_t col
     }
     const int64_t stretches = column_sum_partials(rows, cols);
     if (stretches <= 1) {
-        sum_columns(out, x, rows, cols, 1, stream);
+        sum_columns<T, T>({out, x}, {}, rows, cols, 1, stream);
     } else {
-        sum_columns(scratch, x, rows, cols, stretches, stream);
-        sum_columns(out, scratch, stretches, cols, 1, stream);
+        sum_columns<acc_t<T>, T>({scratch, x}, {}, rows, cols, stretches, stream);
+        sum_columns<T, acc_t<T>>({out, scratch}, {}, stretches, cols, 1, stream);
     }
 }
 LAUNCHER(column_sum);

@@ -8,38 +8,58 @@
 namespace {
 
 // A block takes a stretch of rows and one pack of columns per lane. Each warp adds up every eighth
-// row; the sums of the warps meet in shared memory.
+// row, several of which it asks for at once; the sums of the warps meet in shared memory.
 using ColumnPlan = Plan<32, 1>;
 constexpr int column_warps = 8;
 constexpr int column_threads = 32 * column_warps;
+constexpr int rows_at_once = 4;
 
 template <class T>
 constexpr int column_tile = 32 * Pack<T>::size;  // columns per block
 
-// sums[stretch, column] = sum of x[row, column] over the rows of the stretch
+// A matrix, and where the sums of its columns go: of each stretch of rows, a line of them.
 template <class Out, class T>
+struct ColumnSums {
+    Out* sums;
+    const T* x;
+};
+
+// sums[stretch, column] = sum of x[row, column] over the rows of the stretch, of both matrices (of
+// the first, where the second is null).
+template <class Out, class T, Layout layout>
 __global__ void __launch_bounds__(column_threads)
-    column_sum_kernel(Out* sums, const T* x, int64_t rows, int64_t cols, int64_t stretches,
-                      bool in_packs) {
+    column_sum_kernel(ColumnSums<Out, T> one, ColumnSums<Out, T> other, int64_t rows, int64_t cols,
+                      int64_t stretches) {
     using A = acc_t<T>;
     constexpr int tile = column_tile<T>;
     SHARED(warp_sums, A[column_warps][tile]);
     const int warp = threadIdx.x / 32;
     const int64_t tiles = ceil_div(cols, tile);
     const int64_t stretch_rows = ceil_div(rows, stretches);
-    for (int64_t index = blockIdx.x; index < tiles * stretches; index += gridDim.x) {
+    const int64_t items = tiles * stretches;
+    for (int64_t item = blockIdx.x; item < (other.x ? 2 : 1) * items; item += gridDim.x) {
+        const auto [sums, x] = item < items ? one : other;
+        const int64_t index = item % items;
         const int64_t first_column = index % tiles * tile;
         const int64_t stretch = index / tiles;
         const int64_t tile_cols = min(cols - first_column, int64_t(tile));
         const int64_t end = min((stretch + 1) * stretch_rows, rows);
-        const Columns<T, ColumnPlan> columns(tile_cols, in_packs);
+        const Columns<T, ColumnPlan, layout> columns(tile_cols);
         Elements<T> sum{};
-#pragma unroll 4
-        for (int64_t row = stretch * stretch_rows + warp; row < end; row += column_warps) {
-            const Elements<T> part = columns.load(x + row * cols + first_column, 0, A(0));
+        for (int64_t row = stretch * stretch_rows + warp; row < end;
+             row += column_warps * rows_at_once) {
+            Pack<T> parts[rows_at_once];
 #pragma unroll
-            for (int i = 0; i < columns.width; ++i) {
-                sum[i] += part[i];
+            for (int i = 0; i < rows_at_once; ++i) {
+                const int64_t at = row + i * column_warps;
+                parts[i] = columns.load(at < end ? x + at * cols + first_column : nullptr, 0);
+            }
+#pragma unroll
+            for (int i = 0; i < rows_at_once; ++i) {
+#pragma unroll
+                for (int j = 0; j < columns.width; ++j) {
+                    sum[j] += to_acc(parts[i][j]);
+                }
             }
         }
 #pragma unroll
@@ -58,11 +78,20 @@ __global__ void __launch_bounds__(column_threads)
     }
 }
 
+// Of one matrix or two; where the first is null there is nothing to do.
 template <class Out, class T>
-void sum_columns(Out* sums, const T* x, int64_t rows, int64_t cols, int64_t stretches,
-                 cudaStream_t stream) {
-    LAUNCH((column_sum_kernel<Out, T>), blocks_for(ceil_div(cols, column_tile<T>) * stretches, 1),
-           column_threads, 0, stream, sums, x, rows, cols, stretches, rows_in_packs<T>(cols, x));
+void sum_columns(ColumnSums<Out, T> one, ColumnSums<Out, T> other, int64_t rows, int64_t cols,
+                 int64_t stretches, cudaStream_t stream) {
+    const int64_t items = ceil_div(cols, column_tile<T>) * stretches * (other.x ? 2 : 1);
+    const auto launch = [&](auto kernel) {
+        LAUNCH_AS("column_sum", kernel, blocks_for(items, 1), column_threads, 0, stream, one, other,
+                  rows, cols, stretches);
+    };
+    if (rows_in_packs<T>(cols, one.x, other.x)) {
+        launch(column_sum_kernel<Out, T, Layout::packs>);
+    } else {
+        launch(column_sum_kernel<Out, T, Layout::single>);
+    }
 }
 
 }  // namespace

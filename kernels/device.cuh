@@ -144,6 +144,32 @@ __host__ __device__ inline bool aligned_for_packs(Pointers... pointers) {
     return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
+// A pack of these values. In 16 bits they are rounded two by two, which is one instruction.
+template <class T>
+__device__ inline Pack<T> pack_of(const acc_t<T> (&values)[Pack<T>::size]) {
+    Pack<T> pack;
+#ifdef __CUDACC__
+    if constexpr (sizeof(T) == 2) {
+#pragma unroll
+        for (int i = 0; i < Pack<T>::size; i += 2) {
+            if constexpr (std::is_same<T, half>::value) {
+                const half2 pair = __floats2half2_rn(values[i], values[i + 1]);
+                memcpy(&pack[i], &pair, sizeof pair);
+            } else {
+                const __nv_bfloat162 pair = __floats2bfloat162_rn(values[i], values[i + 1]);
+                memcpy(&pack[i], &pair, sizeof pair);
+            }
+        }
+        return pack;
+    }
+#endif
+#pragma unroll
+    for (int i = 0; i < Pack<T>::size; ++i) {
+        pack[i] = from_acc<T>(values[i]);
+    }
+    return pack;
+}
+
 // One 128-bit load; `source` must be 16-byte aligned.
 template <class T>
 __device__ inline Pack<T> load_pack(const T* source) {

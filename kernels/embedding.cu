@@ -19,6 +19,7 @@ namespace {
 using WarpPlan = Plan<32, 1>;
 constexpr int threads = WarpPlan::threads;
 constexpr int warps = WarpPlan::rows_per_block;
+constexpr int at_once = 4;  // rows of dy that a warp asks for before it adds up the first
 
 template <class T>
 constexpr int tile = 32 * Pack<T>::size;
@@ -29,22 +30,22 @@ __host__ __device__ inline int64_t tiles_of(int64_t cols) {
     return cols > 0 ? ceil_div(cols, tile<T>) : 1;
 }
 
-template <class T>
+template <class T, Layout layout>
 __global__ void __launch_bounds__(threads)
     embedding_forward_kernel(T* y, int64_t* invalid, const T* weight, const int64_t* indices,
-                             int64_t count, int64_t rows, int64_t cols, bool in_packs) {
+                             int64_t count, int64_t rows, int64_t cols) {
     const int64_t tiles = tiles_of<T>(cols);
     for (int64_t item = team_index<WarpPlan>(); item < count * tiles;
          item += team_count<WarpPlan>()) {
         const int64_t i = item / tiles, first_column = item % tiles * tile<T>;
-        const Columns<T, WarpPlan> columns(min(cols - first_column, int64_t(tile<T>)), in_packs);
+        const Columns<T, WarpPlan, layout> columns(min(cols - first_column, int64_t(tile<T>)));
         const int64_t index = indices[i];
         const bool found = index >= 0 && index < rows;
         if (!found && columns.lane() == 0) {
             report_invalid(invalid, index);
         }
         const T* source = found ? weight + index * cols + first_column : nullptr;
-        columns.store(y + i * cols + first_column, 0, columns.load(source, 0, 0));
+        columns.store(y + i * cols + first_column, 0, columns.load(source, 0));
     }
 }
 
@@ -63,28 +64,39 @@ __device__ inline int64_t lower_bound(const int64_t* sorted, int64_t count, int6
     return begin;
 }
 
-template <class T>
+template <class T, Layout layout>
 __global__ void __launch_bounds__(threads)
     embedding_backward_kernel(T* dweight, const T* dy, const int64_t* order,
                               const int64_t* sorted_indices, int64_t count, int64_t rows,
-                              int64_t cols, bool in_packs) {
+                              int64_t cols) {
     const int64_t tiles = tiles_of<T>(cols);
     for (int64_t item = team_index<WarpPlan>(); item < rows * tiles;
          item += team_count<WarpPlan>()) {
         const int64_t row = item / tiles, first_column = item % tiles * tile<T>;
-        const Columns<T, WarpPlan> columns(min(cols - first_column, int64_t(tile<T>)), in_packs);
+        const Columns<T, WarpPlan, layout> columns(min(cols - first_column, int64_t(tile<T>)));
         const int64_t begin = lower_bound(sorted_indices, count, row);
         const int64_t end = begin + lower_bound(sorted_indices + begin, count - begin, row + 1);
         Elements<T> sum{};
-#pragma unroll 4
-        for (int64_t i = begin; i < end; ++i) {
-            const Elements<T> part = columns.load(dy + order[i] * cols + first_column, 0, 0);
+        for (int64_t i = begin; i < end; i += at_once) {
+            const T* sources[at_once];
+            Pack<T> parts[at_once];
 #pragma unroll
-            for (int j = 0; j < columns.width; ++j) {
-                sum[j] += part[j];
+            for (int j = 0; j < at_once; ++j) {
+                sources[j] = i + j < end ? dy + order[i + j] * cols + first_column : nullptr;
+            }
+#pragma unroll
+            for (int j = 0; j < at_once; ++j) {
+                parts[j] = columns.load(sources[j], 0);
+            }
+#pragma unroll
+            for (int j = 0; j < at_once; ++j) {
+#pragma unroll
+                for (int k = 0; k < columns.width; ++k) {
+                    sum[k] += to_acc(parts[j][k]);
+                }
             }
         }
-        columns.store(dweight + row * cols + first_column, 0, sum);
+        columns.store(dweight + row * cols + first_column, 0, pack_of<T>(sum.values));
     }
 }
 
@@ -95,8 +107,15 @@ void embedding_forward(T* y, const T* weight, const int64_t* indices, int64_t* i
                        int64_t rows, int64_t cols, int64_t count, cudaStream_t stream) {
     const int64_t items = count * tiles_of<T>(cols);
     if (items > 0) {
-        LAUNCH(embedding_forward_kernel<T>, blocks_for(items, warps), threads, 0, stream, y,
-               invalid, weight, indices, count, rows, cols, rows_in_packs<T>(cols, y, weight));
+        const auto launch = [&](auto kernel) {
+            LAUNCH_AS("embedding_forward", kernel, blocks_for(items, warps), threads, 0, stream, y,
+                      invalid, weight, indices, count, rows, cols);
+        };
+        if (rows_in_packs<T>(cols, y, weight)) {
+            launch(embedding_forward_kernel<T, Layout::packs>);
+        } else {
+            launch(embedding_forward_kernel<T, Layout::single>);
+        }
     }
 }
 LAUNCHER(embedding_forward);
@@ -108,9 +127,15 @@ void embedding_backward(T* dweight, const T* dy, const int64_t* order,
                         cudaStream_t stream) {
     const int64_t items = rows * tiles_of<T>(cols);
     if (items > 0) {
-        LAUNCH(embedding_backward_kernel<T>, blocks_for(items, warps), threads, 0, stream,
-               dweight, dy, order, sorted_indices, count, rows, cols,
-               rows_in_packs<T>(cols, dweight, dy));
+        const auto launch = [&](auto kernel) {
+            LAUNCH_AS("embedding_backward", kernel, blocks_for(items, warps), threads, 0, stream,
+                      dweight, dy, order, sorted_indices, count, rows, cols);
+        };
+        if (rows_in_packs<T>(cols, dweight, dy)) {
+            launch(embedding_backward_kernel<T, Layout::packs>);
+        } else {
+            launch(embedding_backward_kernel<T, Layout::single>);
+        }
     }
 }
 LAUNCHER(embedding_backward);

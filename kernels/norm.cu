@@ -23,7 +23,7 @@
 // Teams of the backward pass, and so lines of scratch (two for layer norm, of accumulators): enough
 // warps for a large GPU, each with rows enough to make the lines cheap next to them.
 int64_t norm_partials(int64_t rows, int64_t cols) {
-    const int64_t wanted = cols <= 512 ? 2048 : 256;
+    const int64_t wanted = cols <= 256 ? 2048 : cols <= 1024 ? 1024 : cols <= 4096 ? 512 : 256;
     return std::min({rows, wanted, grid_limit});
 }
 FUNCTION(norm_partials);
@@ -31,7 +31,23 @@ FUNCTION(norm_partials);
 namespace {
 
 constexpr int forward_kept_bytes = 128;
-constexpr int backward_kept_bytes = 64;  // dy, x, and the sums for dw and db, at once
+
+// As choose_plan: a thread holds dy, x, the weights, and the sums for dw and db at once.
+template <class T, class Use>
+void choose_backward_plan(int64_t cols, Use use) {
+    constexpr int width = Pack<T>::size;
+    if (cols <= 32 * width) {
+        use(Plan<32, 1>());
+    } else if (cols <= 128 * width) {
+        use(Plan<128, 1>());
+    } else if (cols <= 128 * width * 4) {
+        use(Plan<128, 4>());
+    } else if (cols <= 256 * width * 4) {
+        use(Plan<256, 4>());
+    } else {
+        use(Plan<256, 0>());
+    }
+}
 
 template <class A, int count>
 struct Sums {
@@ -71,6 +87,8 @@ struct NormForward {
         using A = acc_t<T>;
         const A inverse_cols = A(1) / A(columns.cols);
         const Row<Own> x_row(columns, x + start);
+        // Asked for at once: they come from L1 while x is on its way.
+        const Row<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias);
         A row_mean = 0;
         if (centred) {
             columns.each([&](auto, A x) { row_mean += x; }, x_row);
@@ -90,19 +108,18 @@ struct NormForward {
         const A square = (variance < A(0) ? A(0) : variance) + eps;  // below 0 by its rounding
         A row_rstd = rsqrt(square);
         if (!keeps_digits(square)) {  // of the whole team
-            const A scale = largest_distance(columns, x_row, row_mean);
+            const A largest = largest_distance(columns, x_row, row_mean);
             A squares = 0;
             columns.each(
                 [&](auto, A x) {
-                    const A d = (x - row_mean - drift) / scale;
+                    const A d = (x - row_mean - drift) / largest;
                     squares += d * d;
                 },
                 x_row);
             squares = columns.reduce(squares, Sum());
-            row_rstd = A(1) / hypot(scale * sqrt(squares * inverse_cols), sqrt(eps));
+            row_rstd = A(1) / hypot(largest * sqrt(squares * inverse_cols), sqrt(eps));
         }
 
-        const Row<Own> weight_row(columns, weight, A(1)), bias_row(columns, bias, A(0));
         columns.write(
             y + start,
             [&](auto, A x, A w, A b) { return (x - row_mean - drift) * row_rstd * w + b; }, x_row,
@@ -136,7 +153,7 @@ struct TeamSums {
     __device__ void add(Place at, A value) {
         if constexpr (Own::kept) {
             held[at.pack][at.element] += value;
-        } else if (line && at.column < columns.cols) {
+        } else if (line && columns.has(at.column)) {
             line[at.column] += value;
         }
     }
@@ -148,14 +165,14 @@ struct TeamSums {
     }
 };
 
-template <class T, class Plan, bool centred>
+template <class T, class Plan, Layout layout, bool centred>
 __global__ void __launch_bounds__(Plan::threads, 1)
     norm_backward_kernel(T* dx, acc_t<T>* dweight_lines, acc_t<T>* dbias_lines, const T* dy,
                          const T* x, const acc_t<T>* mean, const acc_t<T>* rstd, const T* weight,
-                         int64_t rows, int64_t cols, int64_t teams, bool in_packs) {
-    using Own = Columns<T, Plan>;
+                         int64_t rows, int64_t cols, int64_t teams) {
+    using Own = Columns<T, Plan, layout>;
     using A = acc_t<T>;
-    const Own columns(cols, in_packs);
+    const Own columns(cols);
     const A inverse_cols = A(1) / A(cols);
     const int64_t team = team_index<Plan>();
     if (team >= teams) {
@@ -213,19 +230,24 @@ void backward(T* dx, T* dweight, T* dbias, acc_t<T>* scratch, const T* dy, const
     acc_t<T>* dweight_lines = dweight ? scratch : nullptr;
     acc_t<T>* dbias_lines = dbias ? scratch + teams * cols : nullptr;
     if (rows > 0) {
-        choose_plan<T, backward_kept_bytes>(cols, [&](auto plan) {
+        choose_backward_plan<T>(cols, [&](auto plan) {
             using Plan = decltype(plan);
-            LAUNCH((norm_backward_kernel<T, Plan, centred>),
-                   ceil_div(teams, Plan::rows_per_block), Plan::threads, 0, stream, dx,
-                   dweight_lines, dbias_lines, dy, x, mean, rstd, weight, rows, cols, teams,
-                   rows_in_packs<T>(cols, dx, dy, x, weight));
+            const auto launch = [&](auto kernel) {
+                LAUNCH_AS("norm_backward", kernel, ceil_div(teams, Plan::rows_per_block),
+                          Plan::threads, 0, stream, dx, dweight_lines, dbias_lines, dy, x, mean,
+                          rstd, weight, rows, cols, teams);
+            };
+            // (The columns of a thread must be the same in all rows: no peeled ones.)
+            if (rows_in_packs<T>(cols, dx, dy, x, weight)) {
+                launch(norm_backward_kernel<T, Plan, Layout::packs, centred>);
+            } else {
+                launch(norm_backward_kernel<T, Plan, Layout::single, centred>);
+            }
         });
     }
-    if (dweight) {
-        sum_columns(dweight, dweight_lines, teams, cols, 1, stream);
-    }
-    if (dbias) {
-        sum_columns(dbias, dbias_lines, teams, cols, 1, stream);
+    const ColumnSums<T, acc_t<T>> weights{dweight, dweight_lines}, biases{dbias, dbias_lines};
+    if (dweight || dbias) {
+        sum_columns(dweight ? weights : biases, dweight ? biases : weights, teams, cols, 1, stream);
     }
 }
 

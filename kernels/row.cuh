@@ -1,12 +1,10 @@
 // Rows of a matrix, each worked on by a team of threads: a warp for short rows, a block for long
 // ones. Kernels built on this header are written once; the plan, chosen by the row length, decides
 // what a Row means:
-//   - rows that fit are kept in registers: memory is read once, however often the kernel walks
-//     over the row;
-//   - longer rows are read again on every walk, mostly from the L2 cache.
-// A thread owns packs of 16 bytes. Rows that cannot be read in packs (a misaligned pointer, a row
-// length that makes every row start elsewhere) are read element by element, and then neighbouring
-// threads own neighbouring elements, which memory serves just as well in whole lines.
+//   - rows that fit are kept in registers, as they are in memory: it is read once, however often the
+//     kernel walks over the row;
+//   - longer rows are read again on every walk, mostly from the L2 cache, several packs at a time.
+// A thread owns packs of 16 bytes, all of which it asks for before it looks at the first.
 #pragma once
 
 #include "reduce.cuh"
@@ -43,6 +41,13 @@ void choose_plan(int64_t cols, Use use) {
     }
 }
 
+// How rows lie in memory, and so which elements a thread owns.
+enum class Layout {
+    packs,   // every row is whole packs: a thread owns packs
+    peeled,  // rows begin and end anywhere: of its first and last packs, a row has a part
+    single,  // as it comes: neighbouring threads own neighbouring elements, the same in every row
+};
+
 // Whether every row can be read in packs, for matrices of `cols` columns.
 template <class T, class... Pointers>
 bool rows_in_packs(int64_t cols, Pointers... matrices) {
@@ -67,8 +72,8 @@ struct Elements {
     __device__ const acc_t<T>& operator[](int i) const { return values[i]; }
 };
 
-// The columns a thread owns, the same in every row.
-template <class T_, class Plan>
+// The columns of a row that a thread owns.
+template <class T_, class Plan, Layout layout>
 struct Columns {
     using T = T_;
     using A = acc_t<T>;
@@ -76,58 +81,63 @@ struct Columns {
     static constexpr int lanes = Plan::lanes;
     static constexpr int packs = Plan::packs;
     static constexpr bool kept = packs > 0;
+    static constexpr int together = 4;  // packs of a row in memory that are asked for at once
     using Index = std::conditional_t<kept, int, int64_t>;
 
-    Index cols, first, step;  // step: from one element of a pack to the next
-    bool in_packs;
+    Index cols, first;
 
-    __device__ Columns(int64_t cols, bool in_packs)
-        : cols(static_cast<Index>(cols)), in_packs(in_packs) {
-        first = in_packs ? lane() * width : lane();
-        step = in_packs ? 1 : lanes;
-    }
+    // `shift`: how many elements before the row its first pack begins; only of peeled rows.
+    __device__ explicit Columns(int64_t cols, int shift = 0)
+        : cols(static_cast<Index>(cols)),
+          first(layout == Layout::single ? lane() : lane() * width - shift) {}
 
     __device__ static int lane() { return threadIdx.x % lanes; }
     __device__ Index pack_count() const {
-        return kept ? packs : static_cast<Index>(ceil_div(cols, lanes * width));
+        constexpr int before = layout == Layout::peeled ? width - 1 : 0;
+        return kept ? packs : static_cast<Index>(ceil_div(cols + before, lanes * width));
     }
     __device__ Index column(Index pack, int i) const {
-        return first + pack * (lanes * width) + i * step;
+        return first + pack * (lanes * width) + (layout == Layout::single ? i * lanes : i);
+    }
+    __device__ bool has(Index column) const {
+        return column < cols && (layout != Layout::peeled || column >= 0);
     }
 
-    // Part of the row at `source`; where there is none, `absent`.
-    __device__ Elements<T> load(const T* source, Index pack, A absent) const {
-        Elements<T> elements;
-        if (source && in_packs && column(pack, 0) < cols) {
-            const Pack<T> loaded = load_pack(source + column(pack, 0));
-#pragma unroll
-            for (int i = 0; i < width; ++i) {
-                elements[i] = to_acc(loaded[i]);
-            }
-        } else {
+    // Whether a thread's pack of this row is 16 bytes of memory, all of the row.
+    __device__ bool is_whole(const T* row, Index pack) const {
+        const Index at = column(pack, 0);
+        return layout == Layout::packs
+                   ? at < cols
+                   : layout == Layout::peeled && at >= 0 && at + width <= cols &&
+                         aligned_for_packs(row + at);
+    }
+
+    // Part of a row; zeros where there is none.
+    __device__ Pack<T> load(const T* row, Index pack) const {
+        Pack<T> loaded{};
+        if (row && is_whole(row, pack)) {
+            loaded = load_pack(row + column(pack, 0));
+        } else if (row && layout != Layout::packs) {
 #pragma unroll
             for (int i = 0; i < width; ++i) {
                 const Index at = column(pack, i);
-                elements[i] = source && at < cols ? to_acc(source[at]) : absent;
+                if (has(at)) {
+                    loaded[i] = row[at];
+                }
             }
         }
-        return elements;
+        return loaded;
     }
 
-    __device__ void store(T* destination, Index pack, const Elements<T>& elements) const {
-        Pack<T> stored;
-#pragma unroll
-        for (int i = 0; i < width; ++i) {
-            stored[i] = from_acc<T>(elements[i]);
-        }
-        if (in_packs && column(pack, 0) < cols) {
-            store_pack(destination + column(pack, 0), stored);
-        } else {
+    __device__ void store(T* row, Index pack, const Pack<T>& stored) const {
+        if (is_whole(row, pack)) {
+            store_pack(row + column(pack, 0), stored);
+        } else if (layout != Layout::packs) {
 #pragma unroll
             for (int i = 0; i < width; ++i) {
                 const Index at = column(pack, i);
-                if (at < cols) {
-                    destination[at] = stored[i];
+                if (has(at)) {
+                    row[at] = stored[i];
                 }
             }
         }
@@ -138,39 +148,59 @@ struct Columns {
         int element;  // of the pack
         Index column;
     };
+    __device__ Place place(Index pack, int i) const { return {pack, i, column(pack, i)}; }
+
+    // use(pack, elements...) for every pack of the thread, with the rows' elements there. Of those
+    // that are not of the row (has), the values are anything.
+    template <class Use, class... Rows>
+    __device__ void each_pack(Use use, const Rows&... rows) const {
+        if constexpr (kept) {
+#pragma unroll
+            for (Index pack = 0; pack < packs; ++pack) {
+                use(pack, rows.elements(rows.held[pack])...);
+            }
+        } else {
+            for (Index pack = 0; pack < pack_count(); pack += together) {
+                [&](const auto&... loaded) {
+#pragma unroll
+                    for (int i = 0; i < together; ++i) {
+                        use(pack + i, rows.elements(loaded.packs[i])...);
+                    }
+                }(rows.load(pack)...);
+            }
+        }
+    }
 
     // use(place, values...) for every column of the thread, with the rows' values there.
     template <class Use, class... Rows>
     __device__ void each(Use use, const Rows&... rows) const {
-#pragma unroll(kept ? packs : 2)
-        for (Index pack = 0; pack < pack_count(); ++pack) {
-            [&](const auto&... elements) {
+        each_pack(
+            [&](Index pack, const auto&... elements) {
 #pragma unroll
                 for (int i = 0; i < width; ++i) {
-                    const Place place{pack, i, column(pack, i)};
-                    if (place.column < cols) {
-                        use(place, elements[i]...);
+                    const Place at = place(pack, i);
+                    if (has(at.column)) {
+                        use(at, elements[i]...);
                     }
                 }
-            }(rows.pack(pack)...);
-        }
+            },
+            rows...);
     }
 
-    // destination[column] = compute(place, values...), which is also called, in vain, for the
-    // places that the last packs have beyond the end of the row.
+    // row[column] = compute(place, values...), which is also called, in vain, for the places of the
+    // thread's packs that are not of the row.
     template <class Compute, class... Rows>
-    __device__ void write(T* destination, Compute compute, const Rows&... rows) const {
-#pragma unroll(kept ? packs : 2)
-        for (Index pack = 0; pack < pack_count(); ++pack) {
-            [&](const auto&... elements) {
+    __device__ void write(T* row, Compute compute, const Rows&... rows) const {
+        each_pack(
+            [&](Index pack, const auto&... elements) {
                 Elements<T> results;
 #pragma unroll
                 for (int i = 0; i < width; ++i) {
-                    results[i] = compute(Place{pack, i, column(pack, i)}, elements[i]...);
+                    results[i] = compute(place(pack, i), elements[i]...);
                 }
-                store(destination, pack, results);
-            }(rows.pack(pack)...);
-        }
+                store(row, pack, pack_of<T>(results.values));
+            },
+            rows...);
     }
 
     // Combines the team's values; all threads of the team call it and get the same bits.
@@ -187,53 +217,91 @@ struct Row {
     using T = typename Own::T;
     using A = typename Own::A;
     using Index = typename Own::Index;
+    struct Loaded {
+        Pack<T> packs[Own::together];
+    };
 
     const Own& columns;
     const T* source;
     A absent;
-    Elements<T> held[Own::kept ? Own::packs : 1];
+    Pack<T> held[Own::kept ? Own::packs : 1];
 
     __device__ Row(const Own& columns, const T* source, A absent = A(0))
         : columns(columns), source(source), absent(absent) {
         if constexpr (Own::kept) {
 #pragma unroll
             for (int pack = 0; pack < Own::packs; ++pack) {
-                held[pack] = columns.load(source, pack, absent);
+                held[pack] = columns.load(source, pack);
             }
         }
     }
 
-    __device__ Elements<T> pack(Index index) const {
-        if constexpr (Own::kept) {
-            return held[index];
-        } else {
-            return columns.load(source, index, absent);
+    __device__ Loaded load(Index first) const {
+        Loaded loaded;
+#pragma unroll
+        for (int i = 0; i < Own::together; ++i) {
+            loaded.packs[i] = columns.load(source, first + i);
         }
+        return loaded;
+    }
+
+    __device__ Elements<T> elements(const Pack<T>& pack) const {
+        Elements<T> elements;
+#pragma unroll
+        for (int i = 0; i < Own::width; ++i) {
+            elements[i] = source ? to_acc(pack[i]) : absent;
+        }
+        return elements;
     }
 };
 
-template <class T, class Plan, class Body>
+// `offset`: how many elements behind a multiple of 16 bytes the first row begins.
+template <class T, class Plan, Layout layout, class Body>
 __global__ void __launch_bounds__(Plan::threads, 1)
-    row_kernel(Body body, int64_t rows, int64_t cols, bool in_packs) {
-    const Columns<T, Plan> columns(cols, in_packs);
+    row_kernel(Body body, int64_t rows, int64_t cols, int offset) {
+    using Own = Columns<T, Plan, layout>;
     for (int64_t row = team_index<Plan>(); row < rows; row += team_count<Plan>()) {
-        body(columns, row, row * cols);
+        const int64_t start = row * cols;
+        const Own columns(cols, layout == Layout::peeled ? int((offset + start) % Own::width) : 0);
+        body(columns, row, start);
     }
+}
+
+// The first that is not null, in elements behind a multiple of 16 bytes.
+template <class T, class... More>
+int offset_of(const T* matrix, More... more) {
+    if (matrix) {
+        return int(reinterpret_cast<uintptr_t>(matrix) % 16 / sizeof(T));
+    }
+    if constexpr (sizeof...(more) > 0) {
+        return offset_of(more...);
+    }
+    return 0;
 }
 
 // A kernel that works on each row by itself: body(columns, row, start), for `columns` of whichever
 // plan suits rows of `cols` elements; `start` is where the row begins in a matrix. `bytes` as
 // choose_plan takes them; `matrices` are the pointers to whole matrices of such rows, or to single
-// rows, that the body reads and writes in packs.
+// rows, that the body reads and writes, the first of them a whole matrix or null.
 template <class T, int bytes, class Body, class... Matrices>
 void for_each_row(const char* name, int64_t rows, int64_t cols, cudaStream_t stream, Body body,
                   Matrices... matrices) {
     if (rows == 0) {
         return;
     }
-    choose_plan<T, bytes>(cols, [&](auto plan) {
+    const bool in_packs = rows_in_packs<T>(cols, matrices...);
+    const int offset = offset_of(matrices...);
+    // A peeled row may need a pack more than its length says.
+    choose_plan<T, bytes>(in_packs ? cols : cols + Pack<T>::size - 1, [&](auto plan) {
         using Plan = decltype(plan);
-        LAUNCH_AS(name, (row_kernel<T, Plan, Body>), blocks_for(rows, Plan::rows_per_block),
-                  Plan::threads, 0, stream, body, rows, cols, rows_in_packs<T>(cols, matrices...));
+        const auto launch = [&](auto kernel) {
+            LAUNCH_AS(name, kernel, blocks_for(rows, Plan::rows_per_block), Plan::threads, 0, stream,
+                      body, rows, cols, offset);
+        };
+        if (in_packs) {
+            launch(row_kernel<T, Plan, Layout::packs, Body>);
+        } else {
+            launch(row_kernel<T, Plan, Layout::peeled, Body>);
+        }
     });
 }

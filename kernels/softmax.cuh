@@ -10,8 +10,7 @@ struct Softmax {
 };
 
 // A row in registers is walked over twice. A row in memory is read once: each thread keeps its sum
-// relative to the largest value it has met, and rescales it when it meets a larger one (the online
-// softmax). A row of nothing but -inf, like one with a NaN or +inf, gives NaN everywhere.
+// relative to the largest value it has met, and rescales it at every pack (the online softmax). A row of nothing but -inf, like one with a NaN or +inf, gives NaN everywhere.
 template <class Own>
 __device__ Softmax<typename Own::A> softmax_of(const Own& columns, const Row<Own>& x) {
     using A = typename Own::A;
@@ -24,13 +23,22 @@ __device__ Softmax<typename Own::A> softmax_of(const Own& columns, const Row<Own
     } else {
         // exp(-inf - -inf) is NaN: as long as there is nothing but -inf, it counts from 0 instead.
         const auto origin = [](A largest) { return largest == -A(INFINITY) ? A(0) : largest; };
-        columns.each(
-            [&](auto, A value) {
-                if (value > mine.largest) {
-                    mine.total *= exp(mine.largest - value);
-                    mine.largest = value;
+        columns.each_pack(
+            [&](auto pack, const auto& values) {
+                const auto value = [&](int i) {
+                    return columns.has(columns.column(pack, i)) ? values[i] : -A(INFINITY);
+                };
+                const A before = mine.largest;
+#pragma unroll
+                for (int i = 0; i < columns.width; ++i) {
+                    mine.largest = max(mine.largest, value(i));
                 }
-                mine.total += exp(value - origin(mine.largest));
+                const A from = origin(mine.largest);
+                mine.total *= exp(before - from);
+#pragma unroll
+                for (int i = 0; i < columns.width; ++i) {
+                    mine.total += exp(value(i) - from);
+                }
             },
             x);
         const A largest = columns.reduce(mine.largest, Max());
