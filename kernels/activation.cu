@@ -23,12 +23,13 @@ __global__ void activation_forward_kernel(T* y, const T* x, int64_t n, bool alig
                                           Function function) {
     constexpr int size = Pack<T>::size;
     for (int64_t i = global_thread() * size; i < n; i += thread_count() * size) {
-        Pack<T> pack = load_pack(x, i, n, aligned);
+        const Pack<T> pack = load_pack(x, i, n, aligned);
+        acc_t<T> values[size];
 #pragma unroll
         for (int j = 0; j < size; ++j) {
-            pack[j] = from_acc<T>(function.value(to_acc(pack[j])));
+            values[j] = function.value(to_acc(pack[j]));
         }
-        store_pack(y, pack, i, n, aligned);
+        store_pack(y, pack_of<T>(values), i, n, aligned);
     }
 }
 
@@ -37,13 +38,14 @@ __global__ void activation_backward_kernel(T* dx, const T* dy, const T* saved, i
                                            bool aligned, Function function) {
     constexpr int size = Pack<T>::size;
     for (int64_t i = global_thread() * size; i < n; i += thread_count() * size) {
-        Pack<T> gradient = load_pack(dy, i, n, aligned);
+        const Pack<T> gradient = load_pack(dy, i, n, aligned);
         const Pack<T> pack = load_pack(saved, i, n, aligned);
+        acc_t<T> values[size];
 #pragma unroll
         for (int j = 0; j < size; ++j) {
-            gradient[j] = from_acc<T>(function.gradient(to_acc(gradient[j]), to_acc(pack[j])));
+            values[j] = function.gradient(to_acc(gradient[j]), to_acc(pack[j]));
         }
-        store_pack(dx, gradient, i, n, aligned);
+        store_pack(dx, pack_of<T>(values), i, n, aligned);
     }
 }
 

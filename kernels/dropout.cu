@@ -31,14 +31,14 @@ __global__ void dropout_kernel(T* y, const T* x, int64_t n, bool aligned, uint32
         }
 #pragma unroll
         for (int j = 0; j < chunk; j += pack_size) {
-            Pack<T> pack = load_pack(x, start + j, n, aligned);
+            const Pack<T> pack = load_pack(x, start + j, n, aligned);
+            acc_t<T> values[pack_size];
 #pragma unroll
             for (int e = 0; e < pack_size; ++e) {
                 const bool keep = (words[j + e] >> 8) >= threshold;
-                const acc_t<T> value = to_acc(pack[e]) / keep_probability;
-                pack[e] = from_acc<T>(keep ? value : acc_t<T>(0));
+                values[e] = keep ? to_acc(pack[e]) / keep_probability : acc_t<T>(0);
             }
-            store_pack(y, pack, start + j, n, aligned);
+            store_pack(y, pack_of<T>(values), start + j, n, aligned);
         }
     }
 }

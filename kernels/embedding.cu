@@ -10,8 +10,20 @@
 // Backward has no atomics, which would add in an order that changes from run to run. It is given
 // the indices sorted, so that the rows of dy that belong together are a segment of `order`. A warp
 // looks up the segment of its row of the table, 32 probes at a time, and adds it up in order of
-// appearance. It reads dy once and writes dweight once, untouched rows included.
+// appearance. It reads dy once and writes dweight once, untouched rows included. Of a segment that
+// is long (a word that is in every sentence) a first launch has added up the chunks of `order` that
+// lie in it, so that no warp has more to do than others for long.
 #include "row.cuh"
+
+namespace {
+
+constexpr int64_t chunk = 128;  // positions of `order`
+
+}  // namespace
+
+// Lines of scratch that the backward pass takes.
+int64_t embedding_partials(int64_t count, int64_t cols) { return cols > 0 ? count / chunk : 0; }
+FUNCTION(embedding_partials);
 
 namespace {
 
@@ -64,9 +76,56 @@ __device__ inline int64_t lower_bound(const int64_t* sorted, int64_t count, int6
     return begin;
 }
 
+// sum += the rows of dy at order[begin..end), of which the columns begin at `first_column`.
+template <class Own>
+__device__ void add_rows(Elements<typename Own::T>& sum, const Own& columns,
+                         const typename Own::T* dy, const int64_t* order, int64_t begin,
+                         int64_t end, int64_t cols, int64_t first_column) {
+    using T = typename Own::T;
+    for (int64_t i = begin; i < end; i += at_once) {
+        const T* sources[at_once];
+        Pack<T> parts[at_once];
+#pragma unroll
+        for (int j = 0; j < at_once; ++j) {
+            sources[j] = i + j < end ? dy + order[i + j] * cols + first_column : nullptr;
+        }
+#pragma unroll
+        for (int j = 0; j < at_once; ++j) {
+            parts[j] = columns.load(sources[j], 0);
+        }
+#pragma unroll
+        for (int j = 0; j < at_once; ++j) {
+#pragma unroll
+            for (int k = 0; k < Own::width; ++k) {
+                sum[k] += to_acc(parts[j][k]);
+            }
+        }
+    }
+}
+
+// sums[c] = the rows of chunk c of `order` added up, where all of them have the same index.
 template <class T, Layout layout>
 __global__ void __launch_bounds__(threads)
-    embedding_backward_kernel(T* dweight, const T* dy, const int64_t* order,
+    embedding_chunks_kernel(acc_t<T>* sums, const T* dy, const int64_t* order,
+                            const int64_t* sorted_indices, int64_t chunks, int64_t cols) {
+    const int64_t tiles = tiles_of<T>(cols);
+    for (int64_t item = team_index<WarpPlan>(); item < chunks * tiles;
+         item += team_count<WarpPlan>()) {
+        const int64_t begin = item / tiles * chunk, first_column = item % tiles * tile<T>;
+        if (sorted_indices[begin] != sorted_indices[begin + chunk - 1]) {
+            continue;
+        }
+        const Columns<T, WarpPlan, layout> columns(min(cols - first_column, int64_t(tile<T>)));
+        Elements<T> sum{};
+        add_rows(sum, columns, dy, order, begin, begin + chunk, cols, first_column);
+        acc_t<T>* line = sums + item / tiles * cols + first_column;
+        columns.each([&](auto at) { line[at.column] = sum[at.element]; });
+    }
+}
+
+template <class T, Layout layout>
+__global__ void __launch_bounds__(threads)
+    embedding_backward_kernel(T* dweight, const acc_t<T>* sums, const T* dy, const int64_t* order,
                               const int64_t* sorted_indices, int64_t count, int64_t rows,
                               int64_t cols) {
     const int64_t tiles = tiles_of<T>(cols);
@@ -76,25 +135,19 @@ __global__ void __launch_bounds__(threads)
         const Columns<T, WarpPlan, layout> columns(min(cols - first_column, int64_t(tile<T>)));
         const int64_t begin = lower_bound(sorted_indices, count, row);
         const int64_t end = begin + lower_bound(sorted_indices + begin, count - begin, row + 1);
+        // The chunks that lie in the segment, if any, and what is before and behind them.
+        const int64_t last = end / chunk, first = min(ceil_div(begin, chunk), last);
+        const bool has_chunks = first < last;
         Elements<T> sum{};
-        for (int64_t i = begin; i < end; i += at_once) {
-            const T* sources[at_once];
-            Pack<T> parts[at_once];
-#pragma unroll
-            for (int j = 0; j < at_once; ++j) {
-                sources[j] = i + j < end ? dy + order[i + j] * cols + first_column : nullptr;
+        add_rows(sum, columns, dy, order, begin, has_chunks ? first * chunk : end, cols,
+                 first_column);
+        if (has_chunks) {
+#pragma unroll 4
+            for (int64_t line = first; line < last; ++line) {
+                const acc_t<T>* of = sums + line * cols + first_column;
+                columns.each([&](auto at) { sum[at.element] += of[at.column]; });
             }
-#pragma unroll
-            for (int j = 0; j < at_once; ++j) {
-                parts[j] = columns.load(sources[j], 0);
-            }
-#pragma unroll
-            for (int j = 0; j < at_once; ++j) {
-#pragma unroll
-                for (int k = 0; k < columns.width; ++k) {
-                    sum[k] += to_acc(parts[j][k]);
-                }
-            }
+            add_rows(sum, columns, dy, order, last * chunk, end, cols, first_column);
         }
         columns.store(dweight + row * cols + first_column, 0, pack_of<T>(sum.values));
     }
@@ -120,22 +173,31 @@ void embedding_forward(T* y, const T* weight, const int64_t* indices, int64_t* i
 }
 LAUNCHER(embedding_forward);
 
-// order is the stable argsort of the indices, sorted_indices the indices in that order.
+// order is the stable argsort of the indices, sorted_indices the indices in that order; scratch has
+// embedding_partials lines of cols elements.
 template <class T>
-void embedding_backward(T* dweight, const T* dy, const int64_t* order,
+void embedding_backward(T* dweight, acc_t<T>* scratch, const T* dy, const int64_t* order,
                         const int64_t* sorted_indices, int64_t count, int64_t cols, int64_t rows,
                         cudaStream_t stream) {
-    const int64_t items = rows * tiles_of<T>(cols);
-    if (items > 0) {
-        const auto launch = [&](auto kernel) {
-            LAUNCH_AS("embedding_backward", kernel, blocks_for(items, warps), threads, 0, stream,
-                      dweight, dy, order, sorted_indices, count, rows, cols);
-        };
-        if (rows_in_packs<T>(cols, dweight, dy)) {
-            launch(embedding_backward_kernel<T, Layout::packs>);
-        } else {
-            launch(embedding_backward_kernel<T, Layout::single>);
+    const int64_t tiles = tiles_of<T>(cols), chunks = embedding_partials(count, cols);
+    if (rows == 0) {
+        return;
+    }
+    const auto launch = [&](auto layout) {
+        constexpr Layout chosen = decltype(layout)::value;
+        if (chunks > 0) {
+            LAUNCH_AS("embedding_chunks", (embedding_chunks_kernel<T, chosen>),
+                      blocks_for(chunks * tiles, warps), threads, 0, stream, scratch, dy, order,
+                      sorted_indices, chunks, cols);
         }
+        LAUNCH_AS("embedding_backward", (embedding_backward_kernel<T, chosen>),
+                  blocks_for(rows * tiles, warps), threads, 0, stream, dweight, scratch, dy, order,
+                  sorted_indices, count, rows, cols);
+    };
+    if (rows_in_packs<T>(cols, dweight, dy)) {
+        launch(std::integral_constant<Layout, Layout::packs>());
+    } else {
+        launch(std::integral_constant<Layout, Layout::single>());
     }
 }
 LAUNCHER(embedding_backward);

@@ -515,7 +515,11 @@ def embedding_backward(draw: Draw) -> Iterator[Call]:
         indices = draw.random.integers(0, max(rows, 1), count)
         order = np.argsort(indices, kind="stable")
         dweight = reference("embedding_backward", dy, indices, rows=rows, skip=None)
-        yield [Out(dweight), In(dy), In(order), In(indices[order]), count, cols, rows]
+        lines = draw.library.embedding_partials(count, cols) * cols
+        yield [
+            Out(dweight), Scratch(lines, draw.accumulator), In(dy), In(order), In(indices[order]),
+            count, cols, rows,
+        ]  # fmt: skip
 
 
 # ---- random numbers ----

@@ -114,8 +114,10 @@ def add_at(xp: Any, target: Array, index: Any, values: Array) -> None:
 
 _sum_sorted = launching(
     "embedding_backward",
-    "lines[n, cols], order[n], sorted[n] -> sums[rows, cols]",
+    "lines[n, cols], order[n], sorted[n] -> sums[rows, cols]; chunks[parts, cols]",
+    acc="chunks",
     int64="order sorted",
+    asked={"parts": "embedding_partials"},
 )
 
 
