@@ -85,11 +85,7 @@ CASES = [
     ),
     _case("mish_backward", "nn", 10, lambda t, g, x: t.ops.aten.mish_backward(g, x)),
     _case(
-        "copy",
-        "n",
-        0,
-        lambda t, x: x.clone(),
-        dtypes=("float32", "float64", "float16", "bfloat16"),
+        "copy", "n", 0, lambda t, x: x.clone(), dtypes=("float32", "float64", "float16", "bfloat16")
     ),
     _case(
         "cast",
