@@ -179,6 +179,12 @@ class Draw:
         """int64, at least 0 and below ``high``."""
         return self._fill(self._random.integers(0, high, _drawn(shape)), shape)
 
+    def words(self, high: int, *shape: int) -> Any:
+        """int64 below ``high`` as words of a text are: number n comes up 1/n as often as the first
+        (Zipf's law)."""
+        ranks = np.exp(self._random.random(_drawn(shape)) * math.log(high))
+        return self._fill(ranks.astype(np.int64) - 1, shape)
+
     def _fill(self, block: np.ndarray, shape: Shape) -> Any:
         n = math.prod(shape)
         words = self.device.receive(_words(block))

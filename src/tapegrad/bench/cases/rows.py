@@ -11,9 +11,9 @@ from tapegrad.core.dtypes import accumulator
 
 from .case import Case, Draw, TorchGradient, of_primitive
 
-_ROWS = {"tiny": [(5, 67)], "small": [(1024, 1024)], "large": [(16384, 4096)]}
-_WIDE = {**_ROWS, "large": [(16384, 4096), (1024, 65536)]}
-_CLASSES = {"tiny": [(7, 67)], "small": [(128, 8192)], "large": [(4096, 50257)]}
+_ROWS = {"tiny": [(5, 67)], "small": [(1024, 1024)], "large": [(65536, 768), (16384, 4096)]}
+_WIDE = {**_ROWS, "large": [*_ROWS["large"], (1024, 65536)]}
+_CLASSES = {"tiny": [(7, 67)], "small": [(128, 8192)], "large": [(4096, 50257), (4096, 50304)]}
 _EPS = 1e-5
 
 

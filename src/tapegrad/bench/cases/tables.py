@@ -20,6 +20,10 @@ def _lookup_backward(draw: Draw, rows: int, columns: int, n: int) -> tuple:
     return draw.normal(n, columns), draw.integers(rows, n), draw.normal(rows, 1)
 
 
+def _words_backward(draw: Draw, rows: int, columns: int, n: int) -> tuple:
+    return draw.normal(n, columns), draw.words(rows, n), draw.normal(rows, 1)
+
+
 def _bags(draw: Draw, rows: int, columns: int, n: int) -> tuple:
     """A table, which of its rows are taken, and the bag of each: each bag has some."""
     bag_of = draw.xp.arange(n) // _BAG
@@ -67,20 +71,26 @@ CASES = [
         # of the table, the rows that were looked up, each once at least
         bytes=lambda itemsize, rows, columns, n: (min(rows, n) + n) * columns * itemsize + 8 * n,
     ),
-    Case(
-        "embedding_backward",
-        "embedding_backward",
-        _TABLES,
-        _lookup_backward,
-        lambda ops, g, indices, table: ops["embedding_backward"](
-            g, indices, rows=len(table), skip=None
-        ),
-        lambda rows, columns, n: n * columns,
-        lambda t, g, indices, table: t.ops.aten.embedding_dense_backward(
-            g, indices, len(table), -1, False
-        ),
-        bytes=lambda itemsize, rows, columns, n: (rows + n) * columns * itemsize + 8 * n,
-        depth=lambda rows, columns, n: 2 + n // rows,
+    *(
+        Case(
+            name,
+            "embedding_backward",
+            _TABLES,
+            draw,
+            lambda ops, g, indices, table: ops["embedding_backward"](
+                g, indices, rows=len(table), skip=None
+            ),
+            lambda rows, columns, n: n * columns,
+            lambda t, g, indices, table: t.ops.aten.embedding_dense_backward(
+                g, indices, len(table), -1, False
+            ),
+            bytes=lambda itemsize, rows, columns, n: (rows + n) * columns * itemsize + 8 * n,
+            depth=depth,
+        )
+        for name, draw, depth in (
+            ("embedding_backward", _lookup_backward, lambda rows, columns, n: 2 + n // rows),
+            ("embedding_backward_words", _words_backward, lambda rows, columns, n: n),
+        )
     ),
     Case(
         "add_at",
