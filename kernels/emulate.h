@@ -15,7 +15,9 @@
 // emulate/runtime.h   launches, threadIdx, barriers, warp operations, shared memory
 // emulate/math.h      device functions: arithmetic, bits, atomics
 // emulate/fiber.*     stacks and the switch between them
-// emulate/runtime.cpp the scheduler
+// emulate/runtime.cpp launches; schedule.cpp the order of turns; block.*, turns.* a block and its threads;
+//                     barrier.*, warps.*, shared_memory.*, cooperative.* what these share; watcher.*,
+//                     interruption.* how a kernel is stopped in the middle; errors.* what is said then
 // emulate/faults.*    accesses to memory that is not there; symbols.* lines of the source
 // emulate/check.h     what the checked build's checks are told and asked
 // emulate/checked/    those checks: order.* which access comes before which; shadow.* who accessed what;

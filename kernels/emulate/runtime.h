@@ -1,5 +1,5 @@
 // What a kernel sees of the emulator: its coordinates, shared memory, barriers and warp operations;
-// and what the host sees: launches and schedules. The scheduler itself is in runtime.cpp.
+// and what the host sees: launches and schedules.
 #pragma once
 
 #include <signal.h>

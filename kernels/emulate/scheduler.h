@@ -1,4 +1,4 @@
-// What the scheduler (runtime.cpp) tells and does for the checks of the checked build.
+// What the scheduler (turns.cpp, interruption.cpp) tells and does for the checks of the checked build.
 #pragma once
 
 #include <csignal>

@@ -1,0 +1,105 @@
+// The life of a block: its threads begin, run, and end together where one of them fails.
+#include "block.h"
+
+#include <utility>
+
+#include "barrier.h"
+#include "cooperative.h"
+#include "errors.h"
+#include "interruption.h"
+#include "ready.h"
+#include "scheduler.h"
+#include "shared_memory.h"
+#include "turns.h"
+#include "warps.h"
+
+namespace emulate {
+
+Launch launch;
+Progress current_progress{0, 0, 0};
+bool barriers_wait_for_exited = true;
+
+uint3 coordinates[max_threads];
+ThreadRecord threads[max_threads];
+int thread_total;
+int current;
+
+Fiber* host = nullptr;
+Fiber* running = nullptr;
+std::exception_ptr failure;
+
+namespace {
+
+// Ends the block in an exception: the thread that runs where it is, the others by unwinding.
+void abandon_block(std::exception_ptr why) {
+    failure = why;
+    ThreadRecord& thread = threads[current];
+    restart_fiber(thread.fiber);
+    give_fiber_back(thread.fiber);
+    thread.fiber = nullptr;
+    thread.state = State::exited;
+    const int next = find_suspended_thread();
+    if (next >= 0) {
+        switch_to(next);
+    }
+}
+
+}  // namespace
+
+void begin_block() {
+    for (int thread = 0; thread < thread_total; ++thread) {
+        threads[thread].state = State::ready;
+        threads[thread].fiber = nullptr;
+    }
+    ready.fill(thread_total);
+    barrier = Barrier();
+    for (int warp = 0; warp * warpSize < thread_total; ++warp) {
+        const int lanes = thread_total - warp * warpSize;
+        warps[warp].present = lanes >= warpSize ? ~0u : (1u << lanes) - 1u;
+        warps[warp].group_count = 0;
+        warps[warp].gathering = 0;
+    }
+    waiting_for_grid = 0;
+    prepare_shared_memory();
+    check::begin_block(blockIdx, shared_memory());
+}
+
+void run_block() {
+    is_suspended = false;
+    running = host;
+    switch_to(ready.take());
+    while (was_visited()) {
+        Fiber* fiber = threads[current].fiber;
+        if (const std::exception_ptr why = end_of_visit()) {
+            abandon_block(why);
+        } else {
+            running = fiber;
+            switch_fiber(host, fiber);
+        }
+    }
+    if (failure) {
+        std::exception_ptr error;
+        std::swap(error, failure);
+        std::rethrow_exception(error);
+    }
+    check::end_block();
+    check_guards();
+}
+
+void prepare_threads() {
+    const Extent& block = launch.block;
+    thread_total = int(block.x * block.y * block.z);
+    current = 0;  // the random schedule looks at it: a launch must not depend on the one before
+    int thread = 0;
+    for (unsigned z = 0; z < block.z; ++z) {
+        for (unsigned y = 0; y < block.y; ++y) {
+            for (unsigned x = 0; x < block.x; ++x) {
+                coordinates[thread++] = {x, y, z};
+            }
+        }
+    }
+    blockDim = dim3(unsigned(block.x), unsigned(block.y), unsigned(block.z));
+    gridDim = dim3(unsigned(launch.grid.x), unsigned(launch.grid.y), unsigned(launch.grid.z));
+}
+
+}  // namespace emulate

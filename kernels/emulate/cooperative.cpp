@@ -1,0 +1,157 @@
+#include "cooperative.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "barrier.h"
+#include "errors.h"
+#include "ready.h"
+#include "scheduler.h"
+#include "shared_memory.h"
+#include "turns.h"
+#include "warps.h"
+
+namespace emulate {
+
+int waiting_for_grid = 0;
+bool is_suspended = false;
+
+namespace {
+
+// A block that waits for the grid, while others run in its place.
+struct SuspendedBlock {
+    uint3 index;
+    uint64_t serial;
+    std::vector<ThreadRecord> threads;
+    std::vector<Warp> warps;
+    Barrier barrier;
+    std::vector<PlacedArray> placed_arrays;
+    size_t static_arena_used, static_bytes_used;
+    std::vector<unsigned char> fixed, sized;  // its shared memory
+};
+
+SuspendedBlock suspend_block() {
+    const int warp_total = (thread_total + warpSize - 1) / warpSize;
+    return {blockIdx,
+            block_serial,
+            {threads, threads + thread_total},
+            {warps, warps + warp_total},
+            barrier,
+            placed_arrays,
+            static_arena_used,
+            static_bytes_used,
+            {static_arena, static_arena + static_arena_used},
+            {dynamic_arena, dynamic_arena + launch.shared_bytes + guard_bytes}};
+}
+
+void resume_block(const SuspendedBlock& block) {
+    blockIdx = block.index;
+    block_serial = block.serial;
+    std::copy(block.threads.begin(), block.threads.end(), threads);
+    std::copy(block.warps.begin(), block.warps.end(), warps);
+    barrier = block.barrier;
+    placed_arrays = block.placed_arrays;
+    static_arena_used = block.static_arena_used;
+    static_bytes_used = block.static_bytes_used;
+    std::copy(block.fixed.begin(), block.fixed.end(), static_arena);
+    std::copy(block.sized.begin(), block.sized.end(), dynamic_arena);
+    check::resume_block(blockIdx, shared_memory());
+    for (const PlacedArray& placed : placed_arrays) {
+        if (placed.array != nullptr) {
+            placed.array->block_serial = block_serial;
+            auto* begin = static_cast<unsigned char*>(placed.array->address);
+            check::place_shared_array(placed.name, begin, size_t(placed.end - begin));
+        }
+    }
+    ready.fill(0);
+    for (int thread = 0; thread < thread_total; ++thread) {
+        if (threads[thread].state == State::at_grid) {
+            threads[thread].state = State::ready;
+            ready.insert(thread);
+        }
+    }
+    waiting_for_grid = 0;
+}
+
+// The others of a grid in which one block failed: their stacks unwind.
+void cancel_blocks(const std::vector<SuspendedBlock>& blocks) {
+    for (const SuspendedBlock& block : blocks) {
+        resume_block(block);
+        failure = std::make_exception_ptr(Cancelled());
+        running = host;
+        switch_to(find_suspended_thread());
+        failure = nullptr;
+    }
+}
+
+}  // namespace
+
+bool suspends_block() {
+    is_suspended = waiting_for_grid > 0 && waiting_for_grid + barrier.exited == thread_total;
+    return is_suspended;
+}
+
+void run_cooperative_grid() {
+    std::vector<SuspendedBlock> waiting, next;
+    const auto run = [&] {
+        run_block();
+        if (is_suspended) {
+            next.push_back(suspend_block());
+        }
+    };
+    try {
+        for (unsigned z = 0; z < gridDim.z; ++z) {
+            for (unsigned y = 0; y < gridDim.y; ++y) {
+                for (unsigned x = 0; x < gridDim.x; ++x) {
+                    blockIdx = {x, y, z};
+                    begin_block();
+                    run();
+                }
+            }
+        }
+        for (size_t blocks = size_t(gridDim.x) * gridDim.y * gridDim.z; !next.empty();) {
+            if (next.size() < blocks) {
+                fail_in_block("", "has ended, but others wait for the whole grid");
+            }
+            waiting.swap(next);
+            check::meet_in_grid();
+            while (!waiting.empty()) {
+                const SuspendedBlock block = std::move(waiting.front());
+                waiting.erase(waiting.begin());
+                resume_block(block);
+                run();
+            }
+        }
+    } catch (...) {
+        cancel_blocks(waiting);
+        cancel_blocks(next);
+        throw;
+    }
+}
+
+bool is_cooperative() { return launch.is_cooperative; }
+
+void wait_for_grid() {
+    leave_kernel();
+    if (!launch.is_cooperative) {
+        fail("waits for the grid in a launch that is not cooperative");
+    }
+    threads[current].state = State::at_grid;
+    ++waiting_for_grid;
+    answer_gathering(current / warpSize);
+    const int next = ready.take();
+    if (next >= 0) {
+        switch_to(next);
+    } else if (suspends_block()) {
+        switch_fiber(std::exchange(running, host), host);
+    } else {
+        fail("waits for the grid while others of its block wait elsewhere");
+    }
+    if (failure) {
+        throw Cancelled();
+    }
+    return_to_kernel();
+}
+
+}  // namespace emulate
