@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <string>
 
 #include "../kernels/launch.h"
@@ -30,13 +31,8 @@ namespace py = pybind11;
 
 namespace {
 
-#ifdef TAPEGRAD_EMULATED
-using Visit = binding::Visit;
-#else
+#ifndef TAPEGRAD_EMULATED
 struct Home {};
-struct Visit {  // kernels of a file of its own need nothing of this extension
-    explicit Visit(Home*) {}
-};
 #endif
 
 // A launcher as a Python function. Called without pybind11's conversion of arguments, which would
@@ -121,6 +117,49 @@ bool read_argument(const Function& function, Py_ssize_t index, PyObject* given, 
     return !PyErr_Occurred();
 }
 
+// Calls a launcher; the error that it ended in, or null. Python's own error may come as an exception.
+#ifdef TAPEGRAD_EMULATED
+std::exception_ptr run_in_turn(const Function& function, const Argument* arguments,
+                               PyObject* const* given, int64_t& answer) {
+    try {
+        if (binding::turns().is_lost) {
+            throw KernelError(function.name + ": this process was forked while a kernel ran in another "
+                              "thread, and can run none on the emulated device: spawn it instead");
+        }
+        if (auto* tell = function.home != nullptr ? function.home->set_arrays : EMULATE_SET_ARRAYS) {
+            binding::watch_arrays(given, function.launcher.kinds, tell);
+        }
+        const binding::Visit visit(function.home);
+        answer = function.launcher.call(arguments);
+    } catch (const emulate::Interrupted&) {
+        const Home* home = function.home;
+        const KernelError error((home != nullptr ? home->describe_progress() : emulate::describe_progress()) +
+                                ": interrupted");
+        return std::make_exception_ptr(error);
+    } catch (...) {
+        return std::current_exception();
+    }
+    return nullptr;
+}
+
+std::exception_ptr run(const Function& function, const Argument* arguments, PyObject* const* given,
+                       int64_t& answer) {
+    const binding::Turn turn;
+    return run_in_turn(function, arguments, given, answer);
+}
+#else
+std::exception_ptr run(const Function& function, const Argument* arguments, PyObject* const*,
+                       int64_t& answer) {
+    try {
+        answer = function.launcher.call(arguments);
+    } catch (...) {
+        return std::current_exception();
+    }
+    return nullptr;
+}
+#endif
+
+// (No catch (...) where Python may end the thread, as it does by unwinding the stack.)
 PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
     const auto& function = *static_cast<Function*>(PyCapsule_GetPointer(self, nullptr));
     const Py_ssize_t wanted = function.wanted;
@@ -134,15 +173,22 @@ PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
             return nullptr;
         }
     }
-#ifdef TAPEGRAD_EMULATED
-    if (auto* tell = function.home != nullptr ? function.home->set_arrays : EMULATE_SET_ARRAYS) {
-        binding::watch_arrays(given, function.launcher.kinds, tell);
-    }
-#endif
+    int64_t answer = 0;
+    std::exception_ptr failure;
     try {
-        const Visit visit(function.home);
-        const int64_t answer = function.launcher.call(arguments);
+        failure = run(function, arguments, given, answer);
+    } catch (py::error_already_set& error) {
+        error.restore();
+        return nullptr;
+    }
+    if (PyErr_Occurred()) {
+        return nullptr;  // of a signal's handler, in which the kernel was left
+    }
+    if (failure == nullptr) {
         return function.launcher.answers ? PyLong_FromLongLong(answer) : py::none().release().ptr();
+    }
+    try {
+        std::rethrow_exception(failure);
     } catch (const KernelError& error) {
         std::string text = error.what();
 #ifdef TAPEGRAD_EMULATED
@@ -153,9 +199,6 @@ PyObject* call(PyObject* self, PyObject* const* given, Py_ssize_t count) {
         raise_kernel_error(text.c_str(), error.kind());
     } catch (const std::exception& error) {
         PyErr_SetString(PyExc_RuntimeError, error.what());
-#ifdef TAPEGRAD_EMULATED
-    } catch (const emulate::Interrupted&) {  // Python's error is set
-#endif
     } catch (...) {
         raise_kernel_error((function.name + ": something was thrown that is no exception").c_str());
     }

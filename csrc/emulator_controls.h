@@ -16,6 +16,7 @@
 #include "../kernels/emulate/fiber.h"
 #include "../kernels/emulate/home.h"
 #include "../kernels/emulate/runtime.h"
+#include "launching.h"
 
 namespace binding {
 
@@ -29,9 +30,6 @@ inline emulate::Schedule schedule_from_name(const std::string& name) {
     throw pybind11::value_error("schedule must be 'random', 'ascending' or 'descending', not '" +
                                 name + "'");
 }
-
-// CTRL-C, and Python's other signals, are served while a kernel runs: the caller holds the GIL.
-inline bool may_go_on() { return PyErr_CheckSignals() == 0; }
 
 // The emulators of files of kernels that were compiled by themselves.
 inline std::vector<Home*>& homes() {
@@ -186,6 +184,7 @@ inline void define_bank_conflicts(pybind11::module_& module) {
     module.def(
         "count_bank_conflicts",
         [](bool wanted) {
+            const Turn turn;
             counts_banks() = wanted;
             for (const Home::Banks& banks : counters_of_banks()) {
                 banks.count(wanted);
@@ -195,6 +194,7 @@ inline void define_bank_conflicts(pybind11::module_& module) {
     module.def(
         "bank_conflicts",
         [] {
+            const Turn turn;
             py::list lines;
             for (const Home::Banks& banks : counters_of_banks()) {
                 for (const auto& line : banks.counted()) {
@@ -210,11 +210,14 @@ inline void define_bank_conflicts(pybind11::module_& module) {
 
 inline void define_emulator_controls(pybind11::module_& module) {
     namespace py = pybind11;
+    begin_turns();
     emulate::ask_whether_to_go_on(may_go_on);
     module.def(
         "set_schedule",
         [](const std::string& name, uint64_t seed, uint64_t skipped, uint64_t count) {
-            emulate::set_schedule({schedule_from_name(name), seed, skipped, count});
+            const emulate::Schedule order = schedule_from_name(name);
+            const Turn turn;
+            emulate::set_schedule({order, seed, skipped, count});
         },
         py::arg("schedule"), py::arg("seed") = 0, py::arg("skipped") = 0,
         py::arg("count") = emulate::all_decisions,
@@ -225,6 +228,7 @@ inline void define_emulator_controls(pybind11::module_& module) {
     module.def(
         "schedule",
         [] {
+            const Turn turn;
             const emulate::ScheduleChoice choice = emulate::current_schedule();
             return py::make_tuple(emulate::schedule_name(choice.schedule), choice.seed,
                                   choice.skipped, choice.count);

@@ -113,7 +113,11 @@ FaultsAnswered::FaultsAnswered(void (*answer_of_launch)(const Fault&)) {
 
 FaultsAnswered::~FaultsAnswered() {
     for (int i = 0; i < count; ++i) {
-        sigaction(numbers[i], &before[i], nullptr);
+        struct sigaction now;
+        sigaction(numbers[i], &before[i], &now);
+        if (now.sa_sigaction != answer) {  // another thread's choice meanwhile
+            sigaction(numbers[i], &now, nullptr);
+        }
     }
 }
 
