@@ -1,5 +1,5 @@
-"""Launches of the emulated device from several threads: they take turns, one that lasts lets Python's
-other threads go on, and CTRL-C ends it in whatever thread it is."""
+"""Launches of the emulated device from several threads: they take turns, one that lasts lets other
+threads of Python go on, and CTRL-C ends it in whatever thread it is."""
 
 from __future__ import annotations
 
@@ -187,8 +187,9 @@ FORKS = {
     "while nothing runs": ("", "64.0"),
     "while a kernel runs": ("begin()", "was forked while a kernel ran in another thread"),
     "in a handler, while a kernel of this thread runs": (
-        "signal.signal(signal.SIGALRM, lambda *_: fork()); signal.setitimer(signal.ITIMER_REAL, 0.3);"
-        "never[0] = 0; waits(begun, never)",
+        "signal.signal(signal.SIGALRM, lambda *_: fork())\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.3)\n"
+        "waits(begun, never)",
         "64.0",  # another file of kernels, with an emulator of its own
     ),
 }
