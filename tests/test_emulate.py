@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -246,6 +247,43 @@ def test_many_tries_that_change_nothing_are_no_waiting(tmp_path: Path) -> None:
         }
     """
     assert run(compile_program(written(tmp_path, text)))[1].ok
+
+
+def test_looking_at_every_access_costs_less_than_ten_times(tmp_path: Path) -> None:
+    """In processor time, of a loop that does nothing but access memory."""
+    path = written(
+        tmp_path,
+        """
+        __global__ void copy(float* y, const float* x, int n) {
+          for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x)
+            y[i] = x[i];
+        }
+        int main() {
+          const int n = 1 << 20;
+          float *x, *y;
+          cudaMalloc(&x, n * 4);
+          cudaMalloc(&y, n * 4);
+          cudaMemset(x, 0, n * 4);
+          for (int i = 0; i < 30; ++i) copy<<<64, 256>>>(y, x, n);
+        }
+        """,
+    )
+
+    def seconds(program: Program) -> float:
+        before = os.times()
+        _, outcome = run(program)
+        assert outcome.ok
+        after = os.times()
+        return (
+            after.children_user
+            - before.children_user
+            + after.children_system
+            - before.children_system
+        )
+
+    fast, checked = (compile_program(path, checked=wanted) for wanted in (False, True))
+    ratios = sorted(seconds(checked) / seconds(fast) for _ in range(3))
+    assert ratios[1] < 10
 
 
 # ---- the command ----

@@ -21,6 +21,7 @@ namespace check {
 namespace {
 
 uintptr_t stack_low = 0;  // of the thread that runs
+int threads_per_block = 0;
 bool is_resumed = false;  // the block: what it wrote to shared memory before is not known
 
 // Kernels read these all the time, and nobody writes.
@@ -160,6 +161,7 @@ void note_writes(Region& region, uintptr_t address, size_t bytes) {
     __real_memset(region.written + (address - region.low), 1, bytes);
 }
 
+
 // Padding within structures is never written, but read with the rest.
 bool nothing_wrote(const Region& region, uintptr_t address, size_t bytes) {
     const unsigned char* flags = region.written + (address - region.low);
@@ -188,6 +190,8 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
         floor = order.block_start;
         if (counts_banks) {
             note_bank_access(address, bytes, site);
+        } else {
+            stretch_at(address) = {part->low, part->high, region, floor};
         }
     } else if (address + bytes > region->high && region->kind == Kind::global) {
         // Atomic operations on a byte are made of such on its word, which the end may cut.
@@ -201,9 +205,13 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
             report_unwritten(address, site, region->kind);
         }
     }
+    if (region->kind == Kind::global) {
+        stretch_at(address) = {region->low, region->high, region, floor};
+    }
     if (((address | bytes) & ((uintptr_t(1) << region->shift) - 1)) != 0) {
         refine(*region, address, bytes);
     }
+    region->is_touched = true;
     if (mode == Mode::is_volatile && !writes) {
         try_again(address, site);
     } else if (mode == Mode::plain) {
@@ -232,8 +240,94 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
     }
 }
 
+// ---- most accesses ----
+
+// A plain access to whole cells of an array that was found before, ordered after all that is noted there
+// in a way that is seen at once: notes it and says so. In all other cases look_at sees to it.
+
+inline bool is_plainly_seen(const Readers& readers, Stamp floor) {
+    return readers.stamp < floor || (readers.stamp >= order.block_start && readers.stamp <= order.barrier);
+}
+
+// Whether these lanes ran in another block, or in another warp since the last barrier.
+inline bool is_plainly_unseen(const Readers& readers, int warp) {
+    return readers.stamp < order.block_start || (warp != order.warp && !order.any_acquired);
+}
+
+inline bool read_cell(Cell& cell, const Stretch& found, CodeAddress site) {
+    const bool is_written = cell.write >= found.floor;
+    if (is_written ? !has_seen(cell.writer & thread_bits, cell.write) : found.region->kind == Kind::shared) {
+        return false;
+    }
+    Readers& last = cell.readers[0];
+    if (last.stamp == order.now && cell.warps[0] == order.warp) {
+        last.lanes |= order.lane_bit;
+        return true;
+    }
+    if (!is_plainly_seen(last, found.floor)) {
+        if (!is_plainly_unseen(last, cell.warps[0])) {
+            return false;
+        }
+        cell.readers[1] = last;
+        cell.warps[1] = cell.warps[0];
+    }
+    last = {order.now, offset_of(site), order.lane_bit};
+    cell.warps[0] = uint8_t(order.warp);
+    return true;
+}
+
+inline bool write_cell(Cell& cell, const Stretch& found, CodeAddress site) {
+    Readers* const readers = cell.readers;
+    const bool is_only_reader = readers[0].stamp == order.now && cell.warps[0] == order.warp &&
+                                readers[0].lanes == order.lane_bit;
+    if ((cell.write >= found.floor && !has_seen(cell.writer & thread_bits, cell.write)) ||
+        !(is_only_reader || is_plainly_seen(readers[0], found.floor)) ||
+        !is_plainly_seen(readers[1], found.floor)) {
+        return false;
+    }
+    readers[0].stamp = readers[1].stamp = 0;
+    cell.write = order.now;
+    cell.writer = uint16_t(order.thread);
+    cell.write_site = offset_of(site);
+    return true;
+}
+
+// Word: an integer of the access's size, whose flags are looked at in one.
+template <bool writes, class Word>
+inline bool access_cells(uintptr_t address, CodeAddress site) {
+    const Stretch& found = stretch_at(address);
+    if (!found.contains(address, sizeof(Word))) {
+        return false;
+    }
+    Region& region = *found.region;
+    const uintptr_t cell_bytes = uintptr_t(1) << region.shift;
+    if (((address | sizeof(Word)) & (cell_bytes - 1)) != 0) {
+        return false;
+    }
+    if (region.written != nullptr) {
+        unsigned char* const flags = region.written + (address - region.low);
+        Word all;
+        if (writes) {
+            __builtin_memset(flags, 1, sizeof all);
+        } else if (__builtin_memcpy(&all, flags, sizeof all), all == 0) {
+            return false;
+        }
+    }
+    for (uintptr_t at = address; at < address + sizeof(Word); at += cell_bytes) {
+        if (!(writes ? write_cell : read_cell)(region.cell(at), found, site)) {
+            return false;
+        }
+    }
+    waiting[order.thread].path += address;
+    if (writes) {
+        tries_since_change = 0;
+    }
+    return true;
+}
+
+// Of the thread alone, or an argument of the kernel.
 inline bool is_private(uintptr_t address) {
-    return address - stack_low < stack_bytes || is_coordinate(address);
+    return address - stack_low < stack_bytes || is_argument(address) || is_coordinate(address);
 }
 
 template <bool writes>
@@ -241,6 +335,24 @@ inline void access(const void* address, size_t bytes, Mode mode, CodeAddress sit
     const auto at = reinterpret_cast<uintptr_t>(address);
     if (in_kernel && !is_private(at) && bytes > 0) {
         look_at<writes>(at, bytes, mode, offset_of(site));
+    }
+}
+
+template <bool writes, class Word>
+inline void access_word(const void* address, CodeAddress site) {
+    if (!in_kernel || !access_cells<writes, Word>(reinterpret_cast<uintptr_t>(address), site)) {
+        access<writes>(address, sizeof(Word), Mode::plain, site);
+    }
+}
+
+template <bool writes>
+inline void access_range(const void* address, size_t bytes, CodeAddress site) {
+    if (bytes == 16) {  // vectors
+        access_word<writes, unsigned __int128>(address, site);
+    } else if (bytes == 8) {
+        access_word<writes, uint64_t>(address, site);
+    } else {
+        access<writes>(address, bytes, Mode::plain, site);
     }
 }
 
@@ -256,6 +368,7 @@ void run_thread(int thread, const char* stack) {
 }
 
 void begin_launch(const void* host_frame, int threads_of_block) {
+    threads_per_block = threads_of_block;
     begin_regions_of_launch(host_frame);
     begin_order_of_launch(threads_of_block);
     begin_reports_of_launch();
@@ -265,7 +378,7 @@ void begin_block(const uint3& block, const SharedMemory& memory) {
     begin_order_of_block();
     begin_regions_of_block(memory);
     begin_reports_of_block(block);
-    std::memset(waiting, 0, sizeof waiting);
+    std::fill(waiting, waiting + threads_per_block, Waiting());
     tries_since_change = 0;
     is_resumed = false;
 }
@@ -348,6 +461,8 @@ void see_atomic_load(const void* address, size_t bytes, CodeAddress site) {
 #define SITE __builtin_return_address(0)
 
 using emulate::check::access;
+using emulate::check::access_range;
+using emulate::check::access_word;
 using emulate::check::Mode;
 
 HOOK void __tsan_init() {}
@@ -357,8 +472,6 @@ HOOK void __tsan_vptr_read(void**) {}
 HOOK void __tsan_vptr_update(void**, void*) {}
 
 #define HOOKS(bytes)                                                                                    \
-    HOOK void __tsan_read##bytes(void* p) { access<false>(p, bytes, Mode::plain, SITE); }               \
-    HOOK void __tsan_write##bytes(void* p) { access<true>(p, bytes, Mode::plain, SITE); }               \
     HOOK void __tsan_unaligned_read##bytes(void* p) { access<false>(p, bytes, Mode::plain, SITE); }     \
     HOOK void __tsan_unaligned_write##bytes(void* p) { access<true>(p, bytes, Mode::plain, SITE); }     \
     HOOK void __tsan_volatile_read##bytes(void* p) { access<false>(p, bytes, Mode::is_volatile, SITE); } \
@@ -375,8 +488,17 @@ HOOKS(4)
 HOOKS(8)
 HOOKS(16)
 
-HOOK void __tsan_read_range(void* p, size_t bytes) { access<false>(p, bytes, Mode::plain, SITE); }
-HOOK void __tsan_write_range(void* p, size_t bytes) { access<true>(p, bytes, Mode::plain, SITE); }
+#define WORD_HOOKS(bytes, Word)                                                    \
+    HOOK void __tsan_read##bytes(void* p) { access_word<false, Word>(p, SITE); }   \
+    HOOK void __tsan_write##bytes(void* p) { access_word<true, Word>(p, SITE); }
+WORD_HOOKS(1, uint8_t)
+WORD_HOOKS(2, uint16_t)
+WORD_HOOKS(4, uint32_t)
+WORD_HOOKS(8, uint64_t)
+WORD_HOOKS(16, unsigned __int128)
+
+HOOK void __tsan_read_range(void* p, size_t bytes) { access_range<false>(p, bytes, SITE); }
+HOOK void __tsan_write_range(void* p, size_t bytes) { access_range<true>(p, bytes, SITE); }
 
 // Operations of the compiler's own, which std::atomic and cuda::atomic come down to.
 template <class T, bool overwrites = false, class Change>
@@ -452,8 +574,8 @@ HOOK void __tsan_atomic_signal_fence(int) {}
 
 #define COPY(name, real)                                         \
     HOOK void* name(void* to, const void* from, size_t bytes) {  \
-        access<false>(from, bytes, Mode::plain, SITE);           \
-        access<true>(to, bytes, Mode::plain, SITE);              \
+        access_range<false>(from, bytes, SITE);                  \
+        access_range<true>(to, bytes, SITE);                     \
         return real(to, from, bytes);                            \
     }
 #define FILL(name)                                               \

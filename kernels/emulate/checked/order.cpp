@@ -90,9 +90,9 @@ void meet_in_grid() { order.launch_start = ++order.now; }
 void begin_order_of_block() {
     order.block_start = ++order.now;
     order.barrier = 0;
-    for (WarpOrder& warp : order.warps) {
-        warp.all = 0;
-        warp.has_parts = false;
+    for (int warp = 0; warp * lanes_per_warp < threads; ++warp) {
+        order.warps[warp].all = 0;
+        order.warps[warp].has_parts = false;
     }
     if (order.any_acquired) {
         for (std::vector<Acquired>& list : acquired) {

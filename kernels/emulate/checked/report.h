@@ -41,7 +41,7 @@ void report_unwritten(uintptr_t address, SiteOffset site, Kind kind);
 [[noreturn]] void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write);
 
 inline SiteOffset offset_of(CodeAddress site) {
-    return SiteOffset(reinterpret_cast<uintptr_t>(site) - 1 - module_start());
+    return SiteOffset(reinterpret_cast<uintptr_t>(site) - 1 - module_start);
 }
 
 }  // namespace check

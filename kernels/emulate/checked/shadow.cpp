@@ -106,8 +106,6 @@ const Module& module() {
 
 std::vector<GlobalArray> arrays;
 bool arrays_are_all = false;
-uintptr_t arguments = 0;
-size_t argument_bytes = 0;
 bool knows_arguments = false;
 constexpr size_t host_frames = 1 << 20;  // as far as they may lie from the frame that launches
 
@@ -115,10 +113,6 @@ std::vector<Region> regions;  // of global memory, by address, which do not over
 Region module_region, dynamic_region, static_region;
 std::vector<SharedPart> shared_parts;
 size_t last_part = 0;  // where the last access was
-
-// By pages, the region found there last.
-constexpr size_t recent_count = 64;
-Region* recent[recent_count];
 
 Region region_of(uintptr_t low, uintptr_t high, Kind kind) {
     Region region;
@@ -161,7 +155,10 @@ uintptr_t distance(uintptr_t address, uintptr_t low, uintptr_t high) {
 
 }  // namespace
 
-uintptr_t module_start() { return module().start; }
+uintptr_t module_start = 0;
+uintptr_t arguments = 0;
+size_t argument_bytes = 0;
+Stretch stretches[stretch_count];
 
 void set_arrays(std::vector<GlobalArray> given, bool are_all) {
     if (is_interrupted()) {
@@ -184,20 +181,15 @@ Region* find_region(uintptr_t address) {
     if (dynamic_region.contains(address)) {
         return &dynamic_region;
     }
-    Region*& place = recent[address / 4096 % recent_count];
-    if (place == nullptr || !place->contains(address)) {
-        Region* found = search(address);
-        if (found == nullptr) {
-            return nullptr;
-        }
-        place = found;
-    }
-    return place;
+    return search(address);
 }
 
 void refine(Region& region, uintptr_t address, size_t bytes) {
     const unsigned shift = unsigned(__builtin_ctzll(address | bytes | 8));
     const uintptr_t base = region.low & ~uintptr_t(7);
+    if (!region.is_touched) {  // nothing is in its cells
+        region.shift = std::min(region.shift, shift);
+    }
     while (region.shift > shift) {
         for (size_t i = ((region.high - base - 1) >> region.shift) + 1; i-- > 0;) {
             const Cell cell = region.cells[i];
@@ -261,6 +253,7 @@ bool is_out_of_bounds(uintptr_t address, bool writes) {
 }
 
 void begin_regions_of_launch(const void* frame) {
+    module_start = module().start;
     if (order.now > most_stamps) {
         arena.forget();
         order = Order();
@@ -304,7 +297,7 @@ void begin_regions_of_launch(const void* frame) {
         regions.back().written = range.written;
     }
     module_region = region_of(module().data, module().data_end, Kind::module);
-    std::fill(recent, recent + recent_count, nullptr);
+    std::fill(stretches, stretches + stretch_count, Stretch());
     dynamic_region = Region();
     static_region = Region();
 }
@@ -315,6 +308,9 @@ void begin_regions_of_block(const SharedMemory& memory) {
                                   Kind::shared);
         dynamic_region = region_of(uintptr_t(memory.sized), uintptr_t(memory.sized) + memory.sized_bytes,
                                    Kind::shared);
+    }
+    if (!shared_parts.empty()) {
+        std::fill(stretches, stretches + stretch_count, Stretch());
     }
     shared_parts.clear();
     last_part = 0;

@@ -41,6 +41,7 @@ struct Region {
     Cell* cells = nullptr;
     unsigned shift = 3;  // a cell has 1 << shift bytes
     Kind kind = Kind::global;
+    bool is_touched = false;  // in this launch
     unsigned char* written = nullptr;  // of each byte, whether somebody wrote it; null: it is not asked
 
     bool contains(uintptr_t address) const { return address - low < high - low; }
@@ -49,6 +50,20 @@ struct Region {
 
 // The region that contains an address, or null.
 Region* find_region(uintptr_t address);
+
+// An array as it was found last, by its address: what is within it is found by that alone.
+struct Stretch {
+    uintptr_t low = 0, high = 0;
+    Region* region = nullptr;
+    Stamp floor = 0;  // what is before it counts as nothing
+
+    bool contains(uintptr_t address, size_t bytes) const {
+        return address >= low && address + bytes <= high;
+    }
+};
+constexpr size_t stretch_count = 256;
+extern Stretch stretches[stretch_count];
+inline Stretch& stretch_at(uintptr_t address) { return stretches[address / 256 % stretch_count]; }
 
 // Makes a region's cells so small that these accesses take whole ones.
 void refine(Region& region, uintptr_t address, size_t bytes);
@@ -64,13 +79,21 @@ const SharedPart* find_shared_part(uintptr_t address);
 // "byte 12 of x, which has 400", "byte 4 past the end of x, which has 400".
 std::string describe_place(uintptr_t address);
 
+// Where the host keeps the arguments of the launch, which kernels read all the time.
+extern uintptr_t arguments;
+extern size_t argument_bytes;
+constexpr size_t bytes_of_a_frame = 4096;
+inline bool is_argument(uintptr_t address) {
+    return address - arguments < argument_bytes && address - arguments < bytes_of_a_frame;
+}
+
 // Whether an address that is in no region is one that a kernel must not access.
 bool is_out_of_bounds(uintptr_t address, bool writes);
 
 void begin_regions_of_launch(const void* host_frame);
 void begin_regions_of_block(const SharedMemory& memory);
 
-uintptr_t module_start();
+extern uintptr_t module_start;  // known while a kernel runs
 
 }  // namespace check
 }  // namespace emulate
