@@ -208,6 +208,126 @@ def test_an_endless_loop_is_interrupted(failures: Program) -> None:
     assert outcome.reports[1] == "did not end within 0.5 s"
 
 
+def test_an_endless_loop_ends_by_itself(failures: Program) -> None:
+    """As a launch that takes too long does on a GPU with a watchdog."""
+    printed, outcome = run(failures, "endless", patience=0.5)
+    assert re.search(
+        r"^spins .*: block \(0, 0, 0\), thread \(\d, 0, 0\) at failures\.cu:\d+: "
+        r"did not end: no thread ended or met others for [\d.]+ s of processor time$",
+        outcome.reports[0],
+    )
+    assert len(outcome.reports) == 1
+    assert "timed out" in printed
+
+
+def test_a_loop_in_which_threads_meet_is_waited_for_longer(tmp_path: Path) -> None:
+    text = """
+        __global__ void meets(volatile int* p, int rounds) {
+          for (int i = 0; i != rounds; ++i) {
+            p[threadIdx.x] = i;
+            __syncthreads();
+          }
+        }
+        int main(int argc, char**) {
+          int* p;
+          cudaMalloc(&p, 256);
+          meets<<<1, 64>>>(p, argc > 1 ? -1 : 100);
+        }
+    """
+    program = compile_program(written(tmp_path, text), checked=False)
+    assert run(program, patience=0.2)[1].ok
+    report = run(program, "endless", patience=0.2)[1].reports[0]
+    assert "did not end: no thread ended for" in report
+
+
+HOST = """
+    #include <cstring>
+    struct Pair { int a, b; };
+    __global__ void set(int* p) { p[threadIdx.x] = 1; }
+    int main() {
+      int *p, *managed, *pinned, host[10] = {};
+      cudaMalloc(&p, 40);
+      cudaMallocManaged(&managed, 40);
+      cudaMallocHost(&pinned, 40);
+      set<<<1, 10>>>(p);
+      managed[0] = pinned[9] = 1;
+      cudaMemcpy(host, p, 40, cudaMemcpyDeviceToHost);
+      cudaMemset(p, 0, 40);
+      %s;
+      return host[0] + managed[0] + pinned[9] == 3 ? 0 : 7;
+    }
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [
+        ("", ""),
+        ("host[1] = p[2]", "the host reads byte 8 of"),
+        ("*p = 4", "the host writes byte 0 of"),
+        ("std::memcpy(p, host, 8)", "the host writes byte 0 of"),
+        ("std::memcpy(host, p + 1, 8)", "the host reads byte 4 of"),
+        ("((Pair*)p)[1].b = 5", "the host writes byte 12 of"),
+        ("for (int i = 0; i < 10; ++i) p[i] = i", "the host writes byte 0 of"),
+    ],
+)
+def test_the_host_must_not_touch_memory_of_the_device(
+    tmp_path: Path, what: str, found: str
+) -> None:
+    path = written(tmp_path, HOST % what)
+    _, outcome = run(compile_program(path))
+    lines = path.read_text().split("\n")
+    memory = next(i for i, line in enumerate(lines, 1) if "cudaMalloc(&p" in line)
+    line = memory + 7
+    place = f"program.cu:{memory}, which has 40 bytes, at program.cu:{line}"
+    expected = [f"{found} the memory of cudaMalloc at {place}"] if found else []
+    assert [report.partition("\n")[0] for report in outcome.reports] == expected
+    assert outcome.status == 0 or what
+
+
+INDEX = """
+    __constant__ float weights[4] = {1, 2, 3, 4};
+    __device__ int counts[6], behind[6];
+    __device__ int table[2][3];
+    __global__ void look(float* y, int i, int j) {
+      __shared__ float tile[4][5];
+      float own[7] = {};
+      tile[i %% 4][j %% 5] = 1;
+      y[0] = weights[0] + counts[5] + behind[0] + table[1][2] + own[6] + tile[i %% 4][j %% 5];
+      %s;
+    }
+    int main() {
+      float* y;
+      cudaMalloc(&y, 4);
+      look<<<1, 1>>>(y, 6, -1 + 5);
+      cudaDeviceSynchronize();
+    }
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [
+        ("counts[i - 1] = 1", ""),
+        ("counts[i] = 1", "index 6 of an array of type 'int [6]'"),
+        ("y[0] = counts[j - 5]", "index -1 of an array of type 'int [6]'"),
+        ("y[0] = weights[j]", "index 4 of an array of type 'float [4]'"),
+        ("table[i - 5][i - 3] = 1", "index 3 of an array of type 'int [3]'"),
+        ("table[i - 4][0] = 1", "index 2 of an array of type 'int [2][3]'"),
+        ("tile[j - 4][i - 1] = 1", "index 5 of an array of type 'float [5]'"),
+        ("own[i + 1] = 1; y[0] = own[j]", "index 7 of an array of type 'float [7]'"),
+    ],
+)
+def test_indices_of_arrays_are_looked_at(tmp_path: Path, what: str, found: str) -> None:
+    path = written(tmp_path, INDEX % what)
+    _, outcome = run(compile_program(path))
+    assert outcome.status == 0
+    line = next(i for i, text in enumerate(path.read_text().split("\n"), 1) if "y[0] = w" in text)
+    where = f"block (0, 0, 0), thread (0, 0, 0) uses it at program.cu:{line + 1}"
+    expected = [f"out of bounds: {found}\n    {where}"] if found else []
+    assert [report.partition(": ")[2] for report in outcome.reports] == expected
+
+
 def test_early_returns_before_a_barrier_are_as_on_gpus(tmp_path: Path) -> None:
     """Barriers wait for those that have not exited, from Volta on."""
     text = """

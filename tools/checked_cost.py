@@ -1,5 +1,5 @@
-"""What the checked build costs: the processor time of every launch of the kernel table, in float32 and
-float16, in it and in the fast build, turn by turn.
+"""What the checked build costs: the processor time of every launch of the kernel table, in float32
+and float16, in it and in the fast build, turn by turn.
 
     python tools/checked_cost.py [launcher ...]
 

@@ -63,6 +63,11 @@ void set_arrays(std::vector<GlobalArray> arrays, bool are_all);
 // frame that launches.
 void set_arguments(const void* address, size_t bytes);
 
+// What is told of the accesses of code that runs on the host and was compiled like kernels. Null, as it is
+// at first: nobody asks.
+using SeeHostAccess = void(uintptr_t address, size_t bytes, bool writes, CodeAddress site);
+void set_host_watch(SeeHostAccess* see);
+
 // Whether a race is told once in all launches, and not once in each.
 void set_reports_once(bool once);
 

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <cerrno>
 #include <utility>
 
@@ -10,6 +12,12 @@
 #include "errors.h"
 #include "symbols.h"
 #include "watcher.h"
+
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#else
+inline int backtrace(void**, int) { return 0; }  // of what calls the interrupted code nothing is known
+#endif
 
 namespace emulate {
 
@@ -22,7 +30,9 @@ bool asking = false;
 volatile sig_atomic_t knocked = 0;
 bool visiting = false;  // whether the host was switched to, for its answer or for the end of the block
 std::exception_ptr verdict;  // with which the block ends at once
-const void* knocked_at = nullptr;  // in the kernel's code
+constexpr int most_calls = 24;
+void* calls[most_calls];  // in which the last knock found the kernel, the innermost first
+int call_count = 0, innermost_call = 0;
 volatile sig_atomic_t has_fault = 0;
 Fault fault;
 
@@ -89,7 +99,7 @@ std::exception_ptr error_of_fault() {
 
 void forget_knocks() {
     in_kernel = knocked = 0;
-    knocked_at = nullptr;
+    call_count = innermost_call = 0;
 }
 
 void answer_knock(int, siginfo_t*, void* context) {
@@ -100,7 +110,13 @@ void answer_knock(int, siginfo_t*, void* context) {
     knocked = 1;
     if (in_kernel) {
         in_kernel = 0;
-        knocked_at = interrupted_code(context);
+        call_count = backtrace(calls, most_calls);  // this handler's own first
+        void* const code = const_cast<void*>(interrupted_code(context));
+        innermost_call = int(std::find(calls, calls + call_count, code) - calls);
+        if (innermost_call == call_count && code != nullptr) {
+            calls[innermost_call = 0] = code;
+            call_count = 1;
+        }
         visit_host();
         in_kernel = 1;
     }
@@ -163,7 +179,13 @@ bool somebody_is_asked() { return may_go_on != nullptr; }
 std::string describe_progress() {
     std::string text =
         description_of_launch() + ": block " + place(blockIdx) + ", " + thread_name(current);
-    return knocked_at == nullptr ? text : text + " at " + place_in_source(knocked_at);
+    for (int i = innermost_call; i < call_count; ++i) {
+        const std::string place = place_in_source(static_cast<char*>(calls[i]) - (i > innermost_call));
+        if (place.find("+0x") == std::string::npos) {  // not the emulator's own code
+            return text + " at " + place;
+        }
+    }
+    return text;
 }
 
 }  // namespace emulate

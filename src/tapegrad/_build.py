@@ -293,6 +293,8 @@ INSTRUMENTED = {
         *("-mllvm", "-tsan-instrument-func-entry-exit=0"),
     ),
 }
+# Of a program's arrays, the indices: what lies behind one array of the device may be the next one.
+INDICES = {"gcc": "-fsanitize=bounds", "clang": "-fsanitize=array-bounds"}
 CHECKED_LINK = ("-Wl,--wrap=memcpy", "-Wl,--wrap=memmove", "-Wl,--wrap=memset", "-ldl")
 NVCC_FLAGS = ("-std=c++17", "-O3", "--expt-relaxed-constexpr")
 
@@ -362,6 +364,7 @@ def plan_program(
     quick = tuple("-O1" if flag == "-O2" else flag for flag in flags)
     of_program = (*quick, *LINES, "-w", "-fno-builtin-printf", *options, f"-I{include}")
     of_program += ("-include", str(include / "cuda_runtime.h"))
+    of_program += (INDICES[_family(cxx)],) if checked else ()
     of_api = commands[0][1]  # as the emulator
     program = [(source, of_program), *commands]
     program += [(file, of_api) for file in sorted(folder.glob("*.cpp"))]
@@ -401,7 +404,11 @@ def _for_emulated(
 
 def checked_flags(cxx: Compiler) -> tuple[str, ...]:
     """What kernels are compiled with, after all other flags, for the checked build."""
-    return (*CHECKED_FLAGS, *INSTRUMENTED["clang" if "clang" in cxx.version else "gcc"])
+    return (*CHECKED_FLAGS, *INSTRUMENTED[_family(cxx)])
+
+
+def _family(cxx: Compiler) -> str:
+    return "clang" if "clang" in cxx.version else "gcc"
 
 
 def _for_cuda(

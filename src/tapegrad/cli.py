@@ -155,6 +155,14 @@ def _parser() -> argparse.ArgumentParser:
     emulate.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="interrupt it then (never)"
     )
+    emulate.add_argument(
+        "--patience",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="of processor time, after which a kernel of which no thread comes on is endless "
+        "(30; 0: for ever)",
+    )
     emulate.add_argument("file", type=Path, metavar="FILE.cu")
     emulate.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own")
     emulate.set_defaults(run=_emulate)

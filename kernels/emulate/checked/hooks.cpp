@@ -330,10 +330,16 @@ inline bool is_private(uintptr_t address) {
     return address - stack_low < stack_bytes || is_argument(address) || is_coordinate(address);
 }
 
+SeeHostAccess* see_host_access = nullptr;
+
 template <bool writes>
 inline void access(const void* address, size_t bytes, Mode mode, CodeAddress site) {
     const auto at = reinterpret_cast<uintptr_t>(address);
-    if (in_kernel && !is_private(at) && bytes > 0) {
+    if (!in_kernel) {
+        if (see_host_access != nullptr) {
+            see_host_access(at, bytes, writes, site);
+        }
+    } else if (!is_private(at) && bytes > 0) {
         look_at<writes>(at, bytes, mode, offset_of(site));
     }
 }
@@ -357,6 +363,8 @@ inline void access_range(const void* address, size_t bytes, CodeAddress site) {
 }
 
 }  // namespace
+
+void set_host_watch(SeeHostAccess* see) { see_host_access = see; }
 
 // ---- what the scheduler and device functions tell ----
 
@@ -598,12 +606,39 @@ struct MisalignedAccess {
     unsigned char log_alignment, kind;
 };
 
+template <class Record>
+std::string place_of(const Record& what) {
+    const std::string path = what.file;
+    return path.substr(path.rfind('/') + 1) + ":" + std::to_string(what.line);
+}
+
 HOOK void __ubsan_handle_type_mismatch_v1(const MisalignedAccess* what, uintptr_t address) {
     const size_t alignment = size_t(1) << what->log_alignment;
     if (emulate::in_kernel && address % alignment != 0) {
         emulate::leave_kernel();
-        const std::string path = what->file;
-        emulate::check::stop_misaligned(
-            address, alignment, path.substr(path.rfind('/') + 1) + ":" + std::to_string(what->line));
+        emulate::check::stop_misaligned(address, alignment, place_of(*what));
+    }
+}
+
+// The same of an index that its array's type does not have.
+struct IndexType {
+    uint16_t kind, signed_and_log_bits;
+    char name[1];  // and more
+};
+struct WrongIndex {
+    const char* file;
+    uint32_t line, column;
+    const IndexType *array, *index;
+};
+
+HOOK void __ubsan_handle_out_of_bounds(const WrongIndex* what, uintptr_t value) {
+    if (emulate::in_kernel) {
+        emulate::leave_kernel();
+        const unsigned kind = what->index->signed_and_log_bits, bits = 1u << (kind >> 1);
+        auto index = int64_t(value);
+        if ((kind & 1) != 0 && bits < 64) {
+            index = int64_t(uint64_t(value) << (64 - bits)) >> (64 - bits);
+        }
+        emulate::check::stop_wrong_index(index, what->array->name, place_of(*what));
     }
 }

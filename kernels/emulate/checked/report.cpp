@@ -239,6 +239,12 @@ void stop_misaligned(uintptr_t address, size_t alignment, const std::string& pla
                        {}, {}, "", false});
 }
 
+void stop_wrong_index(int64_t index, const std::string& type, const std::string& place) {
+    stop<AccessError>({"out of bounds: index " + std::to_string(index) + " of an array of type " + type +
+                           "\n    " + who_runs() + " uses it at " + place,
+                       {}, {}, "", false});
+}
+
 void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write) {
     leave_kernel();
     Report report{"waits for ever: " + describe_place(address) +

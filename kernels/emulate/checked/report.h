@@ -35,9 +35,10 @@ void settle_suspicions();  // of the same: it exits, and confirms no more
 // The same for reading memory that nothing wrote.
 void report_unwritten(uintptr_t address, SiteOffset site, Kind kind);
 
-// These end the launch at once. Who calls stop_misaligned has left the kernel.
+// These end the launch at once. Who calls stop_misaligned or stop_wrong_index has left the kernel.
 [[noreturn]] void stop_out_of_bounds(uintptr_t address, size_t bytes, bool writes, SiteOffset site);
 [[noreturn]] void stop_misaligned(uintptr_t address, size_t alignment, const std::string& place);
+[[noreturn]] void stop_wrong_index(int64_t index, const std::string& type, const std::string& place);
 [[noreturn]] void stop_spinning(uintptr_t address, SiteOffset site, const Access* last_write);
 
 inline SiteOffset offset_of(CodeAddress site) {

@@ -8,8 +8,10 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <set>
 #include <string>
 
+#include "../symbols.h"
 #include "program.h"
 
 namespace emulate {
@@ -57,6 +59,44 @@ Allocation* find(const void* pointer, size_t* offset) {
     const bool inside = *offset < std::max<size_t>(after->second.bytes, 1);
     return inside && !after->second.is_gone ? &after->second : nullptr;
 }
+
+#ifdef TAPEGRAD_CHECKED
+
+volatile bool copies = false;  // the host's access is a copy to or from the device (memcpy may look)
+uintptr_t lowest = ~uintptr_t(0), highest = 0;  // of all that was ever allocated
+std::set<CodeAddress> told;
+
+// On a GPU it is a segmentation fault.
+void see_host_access(uintptr_t address, size_t, bool writes, CodeAddress site) {
+    if (address < lowest || address >= highest || copies) {
+        return;
+    }
+    auto after = allocations.upper_bound(address);
+    if (after == allocations.begin()) {
+        return;
+    }
+    const Allocation& found = (--after)->second;
+    const size_t offset = address - after->first;
+    if (found.memory == Memory::device && offset < found.bytes && told.insert(site).second) {
+        report(std::string("the host ") + (writes ? "writes" : "reads") + " byte " + std::to_string(offset) +
+               " of " + found.name + ", which has " + std::to_string(found.bytes) + " bytes, at " +
+               place_in_source(static_cast<const char*>(site) - 1) +
+               "\n    only kernels can: on a GPU it is a segmentation fault; cudaMemcpy copies it");
+    }
+}
+
+struct Copying {
+    Copying() { copies = true; }
+    ~Copying() { copies = false; }
+};
+
+#else
+
+struct Copying {
+    Copying() {}
+};
+
+#endif
 
 // Whether so many bytes are all of one allocation, or all the host's.
 bool is_range(const void* pointer, size_t bytes, Allocation*& found, size_t& offset) {
@@ -123,6 +163,11 @@ cudaError_t allocate(void** pointer, size_t bytes, Memory memory, const char* fi
         is_asked ? reserve(bytes) : nullptr, false};
     bytes_in_use += bytes;
     changed = true;
+#ifdef TAPEGRAD_CHECKED
+    lowest = std::min(lowest, reinterpret_cast<uintptr_t>(data));
+    highest = std::max(highest, reinterpret_cast<uintptr_t>(data) + bytes);
+    check::set_host_watch(see_host_access);
+#endif
     *pointer = data;
     return cudaSuccess;
 }
@@ -166,6 +211,7 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) 
                " bytes was refused: it is longer than what cudaMalloc gave, or its direction is wrong");
         return note(cudaErrorInvalidValue);
     }
+    const Copying copying;
     std::memmove(to, from, bytes);
     const bool like = source != nullptr && source->written != nullptr;
     note_written(target, to_offset, bytes, like ? source->written + from_offset : nullptr);
@@ -194,6 +240,7 @@ cudaError_t fill(void* to, int value, size_t bytes) {
         remark("cudaMemset of " + std::to_string(bytes) + " bytes was refused: cudaMalloc gave no so many");
         return note(cudaErrorInvalidValue);
     }
+    const Copying copying;
     std::memset(to, value, bytes);
     note_written(target, offset, bytes, nullptr);
     return cudaSuccess;

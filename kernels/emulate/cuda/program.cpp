@@ -5,14 +5,17 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <set>
+#include <string>
 
 #include "../runtime.h"
 #include "../scheduler.h"
@@ -65,7 +68,60 @@ cudaError_t error_of(const KernelError& error) {
 volatile sig_atomic_t is_interrupted_by = 0;
 bool runs_kernel = false;
 
-bool go_on_question() { return is_interrupted_by == 0; }
+// A launch in which no thread ends or meets others has no end, or is slow: for so long, in processor time,
+// or twenty times as long as the longest launch before, it is waited for. Four times that where threads
+// meet, and none ends. (custom/patience.py, for kernels of the package.)
+class Patience {
+  public:
+    double seconds = 0;  // 0: for ever
+    std::string text;    // of the launch that was ended
+
+    bool is_over() {
+        if (seconds == 0) {
+            return false;
+        }
+        const Progress now = progress();
+        const double time = processor_time();
+        if (now.launch != last_.launch) {
+            began_ = ended_at_ = met_at_ = time;
+        }
+        if (now.ended != last_.ended) {
+            ended_at_ = time;
+            longest_ = std::max(longest_, time - began_);
+        }
+        if (now.met != last_.met) {
+            met_at_ = time;
+        }
+        last_ = now;
+        const double limit = std::max(seconds, 20 * longest_);
+        const bool meets = time - met_at_ <= limit;
+        const double since = time - (meets ? ended_at_ : std::max(ended_at_, met_at_));
+        if (since <= (meets ? 4 * limit : limit)) {
+            return false;
+        }
+        text = describe_progress() + ": did not end: no thread " + (meets ? "ended" : "ended or met others") +
+               " for " + text_of(since) + " s of processor time";
+        return true;
+    }
+
+  private:
+    static std::string text_of(double seconds) {
+        char text[32];
+        std::snprintf(text, sizeof text, "%.3g", seconds);
+        return text;
+    }
+    static double processor_time() {
+        timespec now{};
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+        return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+    }
+
+    Progress last_{};
+    double began_ = 0, ended_at_ = 0, met_at_ = 0, longest_ = 0;
+};
+Patience patience;
+
+bool go_on_question() { return is_interrupted_by == 0 && !patience.is_over(); }
 
 void interrupted(int number) {
     if (!runs_kernel || is_interrupted_by != 0) {
@@ -101,6 +157,9 @@ struct Start {
                     set_schedule({schedule, seed, skipped, count});
                 }
             }
+        }
+        if (const char* told = std::getenv("TAPEGRAD_EMULATE_PATIENCE")) {
+            patience.seconds = std::atof(told);
         }
         set_barriers_wait_for_exited(false);
 #ifdef TAPEGRAD_CHECKED
@@ -205,10 +264,15 @@ cudaError_t run_configured(const char* kernel, void (*body)(void*), void* closur
             launch_error = device_error = error_of(error);
         }
     } catch (const Interrupted&) {
-        report(describe_launch(kernel, grid, block, c.shared_bytes) + ": interrupted in block (" +
-               std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) + ", " +
-               std::to_string(blockIdx.z) + "), thread (" + std::to_string(threadIdx.x) + ", " +
-               std::to_string(threadIdx.y) + ", " + std::to_string(threadIdx.z) + ")");
+        if (is_interrupted_by == 0) {
+            report(patience.text);
+            launch_error = device_error = cudaErrorLaunchTimeout;
+        } else {
+            report(describe_launch(kernel, grid, block, c.shared_bytes) + ": interrupted in block (" +
+                   std::to_string(blockIdx.x) + ", " + std::to_string(blockIdx.y) + ", " +
+                   std::to_string(blockIdx.z) + "), thread (" + std::to_string(threadIdx.x) + ", " +
+                   std::to_string(threadIdx.y) + ", " + std::to_string(threadIdx.z) + ")");
+        }
     }
     runs_kernel = false;
     std::memset(head.running, 0, sizeof head.running);

@@ -18,7 +18,10 @@ def emulate(arguments: argparse.Namespace) -> int:
         standard=arguments.std,
     )
     outcome = program.run(
-        arguments.arguments, schedule=arguments.schedule, timeout=arguments.timeout
+        arguments.arguments,
+        schedule=arguments.schedule,
+        timeout=arguments.timeout,
+        patience=arguments.patience,
     )
     tell(outcome, program)
     return outcome.status or int(not outcome.ok)

@@ -19,6 +19,7 @@ from tapegrad.core.schedules import Schedule
 
 from .sources import rewritten
 
+PATIENCE = 30.0
 _HEAD = struct.Struct("=QQ240s")
 
 
@@ -53,17 +54,19 @@ class Program:
         *,
         schedule: str = "ascending",
         timeout: float | None = None,
+        patience: float = PATIENCE,
         stdout: int | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Outcome:
         """Run it to its end, or for ``timeout`` seconds. schedule: the order in which blocks and
         threads get their turn, as for ``tg.kernel.check``: ``ascending``, ``descending``,
-        ``random:7``, ``random:7:40-42``; ValueError for what is none. stdout: as ``subprocess``
-        takes it."""
+        ``random:7``, ``random:7:40-42``; ValueError for what is none. patience: how many seconds of
+        processor time a kernel may run in which no thread ends or meets others, before it counts
+        as endless (0: for ever). stdout: as ``subprocess`` takes it."""
         order = " ".join(map(str, tuple(Schedule.parse(schedule))))
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder, "journal")
-            own = {"JOURNAL": str(journal), "SCHEDULE": order}
+            own = {"JOURNAL": str(journal), "SCHEDULE": order, "PATIENCE": str(patience)}
             process = subprocess.Popen(
                 [str(self.executable), *arguments],
                 stdout=stdout,
