@@ -14,6 +14,8 @@
 // emulate/float16.h   half and bfloat16
 // emulate/runtime.h   launches, threadIdx, barriers, warp operations, shared memory
 // emulate/math.h      device functions: arithmetic, bits, atomics
+// emulate/tensor.*    what tensor.cuh has: ldmatrix, mma.sync; tensor_cores.* their arithmetic;
+//                     async_copies.* cp.async
 // emulate/fiber.*     stacks and the switch between them
 // emulate/runtime.cpp launches; schedule.cpp the order of turns; block.*, turns.* a block and its threads;
 //                     barrier.*, warps.*, shared_memory.*, cooperative.* what these share; watcher.*,
@@ -21,7 +23,8 @@
 // emulate/faults.*    accesses to memory that is not there; symbols.* lines of the source
 // emulate/check.h     what the checked build's checks are told and asked
 // emulate/checked/    those checks: order.* which access comes before which; shadow.* who accessed what;
-//                     hooks.cpp what the compiler calls; report.*; banks.* bank conflicts
+//                     flights.* asynchronous copies not waited for; hooks.cpp what the compiler calls;
+//                     report.*; banks.* bank conflicts
 #pragma once
 
 #include "emulate/types.h"

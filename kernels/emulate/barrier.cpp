@@ -11,16 +11,6 @@ namespace emulate {
 
 Barrier barrier;
 
-namespace {
-
-// Whether two threads wait in different places: known exactly in the checked build, whose compiler makes
-// no copies of a barrier; else by the line.
-bool is_elsewhere(const Site& a, const Site& b) {
-    return a.code != b.code || a.line != b.line || std::strcmp(a.file, b.file) != 0;
-}
-
-}  // namespace
-
 void end_barrier_if_complete() {
     if (barrier.waiting + barrier.exited != thread_total) {
         return;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "async_copies.h"
 #include "barrier.h"
 #include "cooperative.h"
 #include "errors.h"
@@ -60,6 +61,7 @@ void begin_block() {
         warps[warp].gathering = 0;
     }
     waiting_for_grid = 0;
+    begin_copies_of_block(thread_total, launch.random.state, launch.schedule.schedule);
     prepare_shared_memory();
     check::begin_block(blockIdx, shared_memory());
 }
@@ -85,6 +87,8 @@ void run_block() {
     check::end_block();
     check_guards();
 }
+
+int running_thread() { return current; }
 
 void prepare_threads() {
     const Extent& block = launch.block;

@@ -104,6 +104,14 @@ void end_atomic(const void* address, bool has_changed, CodeAddress site);
 // these cannot do harm.
 void confirm_reads(const void* address, size_t bytes);
 
+// A read by a device function, such as of a row by ldmatrix.
+void see_read(const void* address, size_t bytes, CodeAddress site);
+
+// An asynchronous copy of 16 bytes (source null: of zeros) is begun, and waited for: between the two
+// nobody may access its destination, nor change its source.
+void begin_copy(const void* destination, const void* source, CodeAddress site);
+void end_copy(const void* destination, const void* source, CodeAddress site);
+
 #else
 
 inline void begin_launch(const void*, int) {}
@@ -120,6 +128,9 @@ inline void exit_thread() {}
 enum class Scope { block, device };
 inline void fence(Scope) {}
 inline void confirm_reads(const void*, size_t) {}
+inline void see_read(const void*, size_t, CodeAddress) {}
+inline void begin_copy(const void*, const void*, CodeAddress) {}
+inline void end_copy(const void*, const void*, CodeAddress) {}
 
 #endif
 

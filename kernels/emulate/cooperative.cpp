@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "async_copies.h"
 #include "barrier.h"
 #include "errors.h"
 #include "ready.h"
@@ -133,6 +134,7 @@ void run_cooperative_grid() {
 bool is_cooperative() { return launch.is_cooperative; }
 
 void wait_for_grid() {
+    land_copies(current);
     leave_kernel();
     if (!launch.is_cooperative) {
         fail("waits for the grid in a launch that is not cooperative");

@@ -1,11 +1,16 @@
 #include "errors.h"
 
 #include <cstdio>
+#include <cstring>
 
 #include "interruption.h"
 #include "scheduler.h"
 
 namespace emulate {
+
+bool is_elsewhere(const Site& a, const Site& b) {
+    return a.code != b.code || a.line != b.line || std::strcmp(a.file, b.file) != 0;
+}
 
 std::string place(const uint3& v) {
     return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";

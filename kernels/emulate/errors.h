@@ -9,6 +9,10 @@
 
 namespace emulate {
 
+// Whether two threads wait in different places: known exactly in the checked build, whose compiler makes
+// no copies of a barrier; else by the line.
+bool is_elsewhere(const Site& a, const Site& b);
+
 std::string place(const uint3& v);     // "(1, 0, 0)"
 std::string place(const Site& site);   // "file.cu:12"
 std::string thread_name(int thread);   // "thread (1, 0, 0)"

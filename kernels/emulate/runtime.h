@@ -127,7 +127,7 @@ struct Site {
 enum class BarrierKind { plain, all, any, count };
 int wait_at_barrier(BarrierKind kind, bool predicate, Site site);
 
-enum class WarpOperation { sync, shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot };
+enum class WarpOperation { sync, shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, together };
 struct WarpRequest {
     WarpOperation operation;
     unsigned mask;
@@ -137,6 +137,16 @@ struct WarpRequest {
     Site site;
 };
 uint64_t meet_warp(const WarpRequest& request);
+
+// What all 32 lanes of a warp do as one, such as mma.sync: the last to come calls `work` with what each
+// has handed over. It is an error where lanes are missing, call something else or another variant, or
+// are at another place. Orders no accesses to memory.
+struct WarpWork {
+    const char* name;
+    void (*work)(void* const* lanes);
+    int variant;
+};
+void meet_together(const WarpWork& work, void* mine, Site site);
 
 // The lanes of the warp that are at the same place when none of its lanes can go on otherwise.
 unsigned active_lanes(Site site);

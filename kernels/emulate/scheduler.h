@@ -18,6 +18,7 @@ void return_to_kernel();
 // Whether the host was asked while a kernel runs, and does something else meanwhile.
 bool is_interrupted();
 
+int running_thread();
 std::string name_of_thread(int thread);  // of the block that runs
 std::string description_of_launch();
 

@@ -75,4 +75,10 @@ void place_shared_array(SharedArray& array, size_t bytes, size_t alignment) {
 
 void* dynamic_shared_memory() { return dynamic_arena; }
 
+bool is_shared(const void* address) {
+    const auto at = reinterpret_cast<uintptr_t>(address);
+    return at - reinterpret_cast<uintptr_t>(static_arena) < static_arena_used ||
+           at - reinterpret_cast<uintptr_t>(dynamic_arena) < launch.shared_bytes;
+}
+
 }  // namespace emulate

@@ -30,6 +30,9 @@ void prepare_shared_memory();  // of a block
 check::SharedMemory shared_memory();
 void check_guards();
 
+// Whether an address lies in it.
+bool is_shared(const void* address);
+
 }  // namespace emulate
 
 #pragma GCC visibility pop

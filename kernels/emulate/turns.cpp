@@ -1,5 +1,6 @@
 #include "turns.h"
 
+#include "async_copies.h"
 #include "barrier.h"
 #include "cooperative.h"
 #include "errors.h"
@@ -30,6 +31,7 @@ void become(int thread) {
 
 void exit_thread() {
     const int warp_index = current / warpSize;
+    require_no_copies(current);
     threads[current].state = State::exited;
     check::exit_thread();
     ++barrier.exited;

@@ -31,9 +31,41 @@ int source_lane(const WarpRequest& request, int lane) {
             return source >= segment + request.width ? lane : source;
         case WarpOperation::sync:
         case WarpOperation::ballot:
+        case WarpOperation::together:
             break;
     }
     return lane;
+}
+
+struct Together {
+    const WarpWork& work;
+    void* mine;
+};
+
+void work_together(int warp_index, const Group& group) {
+    const WarpRequest* const requests = warps[warp_index].requests;
+    const auto of_lane = [&](int lane) { return reinterpret_cast<const Together*>(requests[lane].value); };
+    const int first = __builtin_ctz(group.arrived);
+    const WarpWork& work = of_lane(first)->work;
+    const auto fail_together = [&](int lane, const std::string& message) {
+        fail_at(warp_index * warpSize + lane, std::string(of_lane(lane)->work.name) + " at " +
+                                                  place(requests[lane].site) + message);
+    };
+    if (group.arrived != ~0u) {
+        fail_together(first, " needs all 32 lanes of its warp; only lanes " + hexadecimal(group.arrived) +
+                                 " are there");
+    }
+    void* lanes[warpSize];
+    for (int lane = 0; lane < warpSize; ++lane) {
+        const WarpWork& other = of_lane(lane)->work;
+        if (other.work != work.work || other.variant != work.variant ||
+            is_elsewhere(requests[lane].site, requests[0].site)) {
+            fail_together(lane, ", while lane 0 of its warp calls " + std::string(work.name) + " at " +
+                                    place(requests[0].site));
+        }
+        lanes[lane] = of_lane(lane)->mine;
+    }
+    work.work(lanes);
 }
 
 void answer_group(int warp_index, const Group& group) {
@@ -41,6 +73,9 @@ void answer_group(int warp_index, const Group& group) {
     Warp& warp = warps[warp_index];
     const int base = warp_index * warpSize;
     uint64_t ballot = 0;
+    if (group.operation == WarpOperation::together) {
+        work_together(warp_index, group);
+    }
     for (int lane = 0; lane < warpSize; ++lane) {
         if ((group.arrived >> lane) & 1u) {
             ballot |= (warp.requests[lane].value & 1u) << lane;
@@ -53,7 +88,7 @@ void answer_group(int warp_index, const Group& group) {
         ThreadRecord& thread = threads[base + lane];
         if (group.operation == WarpOperation::ballot) {
             thread.answer = ballot;
-        } else if (group.operation != WarpOperation::sync) {
+        } else if (group.operation != WarpOperation::sync && group.operation != WarpOperation::together) {
             const int source = source_lane(warp.requests[lane], lane);
             if (source < 0 || source >= warpSize || !((group.arrived >> source) & 1u)) {
                 fail_at(base + lane, "the shuffle at " + place(thread.site) + " reads lane " +
@@ -64,6 +99,9 @@ void answer_group(int warp_index, const Group& group) {
         }
         thread.state = State::ready;
         ready.insert(base + lane);
+    }
+    if (group.operation == WarpOperation::together) {
+        return;
     }
     const int existing = thread_total - base;
     check::meet_in_warp(warp_index, group.arrived,
@@ -156,6 +194,11 @@ uint64_t meet_warp(const WarpRequest& request) {
     const uint64_t answer = threads[current].answer;
     return_to_kernel();
     return answer;
+}
+
+void meet_together(const WarpWork& work, void* mine, Site site) {
+    const Together together{work, mine};
+    meet_warp({WarpOperation::together, ~0u, reinterpret_cast<uint64_t>(&together), 0, warpSize, site});
 }
 
 unsigned active_lanes(Site site) {

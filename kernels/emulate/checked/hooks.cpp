@@ -2,11 +2,13 @@
 // runtime, and -fsanitize=alignment), and what it leads to.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "../fiber.h"
 #include "../runtime.h"
 #include "../scheduler.h"
 #include "banks.h"
+#include "flights.h"
 #include "report.h"
 
 // Calls of these are sent to the hooks below, those of the emulator's own code, too by the linker (--wrap),
@@ -188,6 +190,9 @@ void look_at(uintptr_t address, size_t bytes, Mode mode, SiteOffset site) {
             stop_out_of_bounds(address, bytes, writes, site);
         }
         floor = order.block_start;
+        if (any_copy_in_flight()) {
+            look_for_copy(address, bytes, writes, site);
+        }
         if (counts_banks) {
             note_bank_access(address, bytes, site);
         } else {
@@ -389,6 +394,7 @@ void begin_block(const uint3& block, const SharedMemory& memory) {
     std::fill(waiting, waiting + threads_per_block, Waiting());
     tries_since_change = 0;
     is_resumed = false;
+    forget_copies();
 }
 
 void resume_block(const uint3& block, const SharedMemory& memory) {
@@ -449,6 +455,28 @@ void confirm_reads(const void* address, size_t bytes) {
         }
     }
     forget_suspicions(at, bytes);
+}
+
+void see_read(const void* address, size_t bytes, CodeAddress site) {
+    access<false>(address, bytes, Mode::plain, site);
+}
+
+void begin_copy(const void* destination, const void* source, CodeAddress site) {
+    if (source != nullptr) {
+        access<false>(source, copy_bytes, Mode::plain, site);
+    }
+    access<true>(destination, copy_bytes, Mode::plain, site);
+    note_copy(reinterpret_cast<uintptr_t>(destination), offset_of(site));
+}
+
+void end_copy(const void* destination, const void* source, CodeAddress site) {
+    forget_copy(reinterpret_cast<uintptr_t>(destination));
+    const bool counted = std::exchange(counts_banks, false);  // when it began
+    if (source != nullptr) {
+        access<false>(source, copy_bytes, Mode::plain, site);
+    }
+    access<true>(destination, copy_bytes, Mode::plain, site);
+    counts_banks = counted;
 }
 
 void see_atomic_load(const void* address, size_t bytes, CodeAddress site) {

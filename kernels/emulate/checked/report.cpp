@@ -163,6 +163,19 @@ void report_race(uintptr_t address, const Access& earlier, const Access& later) 
     return_to_kernel();
 }
 
+void report_copy_in_flight(uintptr_t address, const Access& copy, const Access& access) {
+    leave_kernel();
+    if (is_new(copy.site, access.site, true)) {
+        reports.push_back({"race on " + describe_place(address),
+                           {who(access.thread, access.stamp) + " " + verb(access, false),
+                            who(copy.thread, copy.stamp) + " began an asynchronous copy to it"},
+                           {access.site, copy.site},
+                           "which may land at any time until that thread commits it and waits for its group",
+                           true});
+    }
+    return_to_kernel();
+}
+
 void note_confirmed(SiteOffset site) {
     if (confirmed.count(site) == 0) {
         leave_kernel();

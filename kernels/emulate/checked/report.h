@@ -32,6 +32,9 @@ void suspect_race(uintptr_t address, const Access& earlier, const Access& later)
 void forget_suspicions(uintptr_t address, size_t bytes);  // of the thread that runs
 void settle_suspicions();  // of the same: it exits, and confirms no more
 
+// The same for an access to what an asynchronous copy, not yet waited for, writes.
+void report_copy_in_flight(uintptr_t address, const Access& copy, const Access& access);
+
 // The same for reading memory that nothing wrote.
 void report_unwritten(uintptr_t address, SiteOffset site, Kind kind);
 
