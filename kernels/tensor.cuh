@@ -12,6 +12,13 @@
 
 #ifdef __CUDACC__
 
+// For GPUs that have none of it the other kernels are compiled beside these, which nobody calls there.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define TENSOR_INSTRUCTION(...) asm volatile(__VA_ARGS__)
+#else
+#define TENSOR_INSTRUCTION(...) __trap()
+#endif
+
 __device__ inline unsigned shared_address(const void* address) {
     return static_cast<unsigned>(__cvta_generic_to_shared(address));
 }
@@ -23,14 +30,14 @@ template <int count>
 __device__ inline void ldmatrix(unsigned (&r)[count], const void* row) {
     const unsigned from = shared_address(row);
     if constexpr (count == 1) {
-        asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];"
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];"
                      : "=r"(r[0]) : "r"(from) : "memory");
     } else if constexpr (count == 2) {
-        asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
                      : "=r"(r[0]), "=r"(r[1]) : "r"(from) : "memory");
     } else {
         static_assert(count == 4, "ldmatrix loads 1, 2 or 4 matrices");
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                      : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from) : "memory");
     }
 }
@@ -39,20 +46,20 @@ template <int count>
 __device__ inline void ldmatrix_trans(unsigned (&r)[count], const void* row) {
     const unsigned from = shared_address(row);
     if constexpr (count == 1) {
-        asm volatile("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];"
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];"
                      : "=r"(r[0]) : "r"(from) : "memory");
     } else if constexpr (count == 2) {
-        asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
                      : "=r"(r[0]), "=r"(r[1]) : "r"(from) : "memory");
     } else {
         static_assert(count == 4, "ldmatrix loads 1, 2 or 4 matrices");
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+        TENSOR_INSTRUCTION("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                      : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from) : "memory");
     }
 }
 
 #define TENSOR_PRODUCT(instruction)                                                                  \
-    asm volatile(instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"      \
+    TENSOR_INSTRUCTION(instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"      \
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                    \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
 
@@ -76,28 +83,30 @@ __device__ inline void mma_m16n8k8(float (&d)[4], const unsigned (&a)[4], const 
 
 // Rounded to nearest, ties away from zero; the last 13 bits are zero.
 __device__ inline unsigned round_to_tfloat32(float x) {
-    unsigned bits;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    unsigned bits = 0;
+    TENSOR_INSTRUCTION("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
     return bits;
 }
 
-// Begins a copy of 16 bytes into shared memory, of zeros unless something is there. Both addresses are
-// multiples of 16. What it wrote may be read by this thread once it has committed the copy and waited,
+// Begins a copy to 16 bytes of shared memory: of the first `bytes` from there, and zeros. Both addresses
+// are multiples of 16; of 0 bytes, the source may be anywhere. What it wrote may be read by this thread once it has committed the copy and waited,
 // by others behind a barrier after that.
-__device__ inline void copy_async(void* destination, const void* source, bool is_there) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(destination)),
-                 "l"(source), "r"(is_there ? 16 : 0)
+__device__ inline void copy_async(void* destination, const void* source, int bytes) {
+    TENSOR_INSTRUCTION("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(destination)),
+                 "l"(source), "r"(bytes)
                  : "memory");
 }
 
 // Ends a group: of all copies that this thread began since the last one.
-__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ inline void commit_copies() { TENSOR_INSTRUCTION("cp.async.commit_group;" ::: "memory"); }
 
 // Until at most so many groups of this thread, the latest, are not complete.
 template <int groups_left>
 __device__ inline void wait_for_copies() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(groups_left) : "memory");
+    TENSOR_INSTRUCTION("cp.async.wait_group %0;" ::"n"(groups_left) : "memory");
 }
+
+#undef TENSOR_INSTRUCTION
 
 #else
 #include "emulate/tensor.h"

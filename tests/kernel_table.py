@@ -35,6 +35,7 @@ def numpy_dtype(name: str) -> np.dtype:
 @dataclass
 class In:
     array: np.ndarray
+    alignment: int = 1  # bytes: what its address must be a multiple of
 
 
 @dataclass
@@ -271,6 +272,85 @@ def matmul_call(
         0 if broadcast_a else stored[0][0].size if batch else 0,
         0 if broadcast_b else stored[1][0].size if batch else 0,
         stored[0].shape[2], stored[1].shape[2], transpose_a, transpose_b,
+    ]  # fmt: skip
+
+
+def products(draw: Draw, size: Sequence[int], layout: Layout) -> tuple[list[In], np.ndarray]:
+    """a and b as stored, and op(a) op(b), exact: (outer, inner, m, n)."""
+    outer, inner, m, n, k = size
+    stored, factors = [], []
+    for transposed, steps, (rows, columns) in (
+        (layout.transpose_a, layout.a_steps, (m, k)),
+        (layout.transpose_b, layout.b_steps, (k, n)),
+    ):
+        lead = [count if step else 1 for count, step in zip((outer, inner), steps, strict=True)]
+        matrices = draw.integers(*lead, *((columns, rows) if transposed else (rows, columns)))
+        factors.append(wide(matrices).swapaxes(-1, -2) if transposed else wide(matrices))
+        # Rows begin at multiples of 16 bytes; what lies between them is NaN.
+        gap = -matrices.shape[-1] % (16 // matrices.itemsize) + layout.gap
+        if layout.heads:  # of which every row has one of each, beside each other
+            matrices = matrices.swapaxes(1, 2)
+        stored.append(In(np.pad(matrices, ((0, 0),) * 3 + ((0, gap),), constant_values=np.nan), 16))
+    return stored, np.broadcast_to(factors[0] @ factors[1], (outer, inner, m, n))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the factors of a product lie. steps: whether there are several along (outer, inner)."""
+
+    transpose_a: bool = False
+    transpose_b: bool = False
+    a_steps: tuple[bool, bool] = (True, True)
+    b_steps: tuple[bool, bool] = (True, True)
+    gap: int = 0
+    heads: bool = False
+
+    def strides(self, a: In, b: In) -> list[int]:
+        """(outer, inner) of a and of b, lda and ldb, in elements."""
+        found, rows = [], []
+        for stored, steps in ((a, self.a_steps), (b, self.b_steps)):
+            array = stored.array
+            elements = [s // array.itemsize for s in array.strides]
+            inner, row = (elements[2], elements[1]) if self.heads else elements[1:3]
+            found += [elements[0] if steps[0] else 0, inner if steps[1] else 0]
+            rows.append(row)
+        return found + rows
+
+
+SIXTEEN_BITS = ("float16", "bfloat16")
+LAYOUTS = [Layout(*which) for which in itertools.product((False, True), repeat=2)]
+
+
+@row("matmul_tensor", dtypes=SIXTEEN_BITS, exact=True)
+def matmul_tensor(draw: Draw) -> Iterator[Call]:
+    # (outer, inner, m, n, k): ends of tiles, of fragments and of packs; the last but one uses large
+    # tiles, and more tiles than blocks.
+    sizes = [
+        (0, 1, 2, 3, 4), (1, 0, 2, 3, 4), (1, 1, 0, 3, 4), (1, 1, 2, 0, 4), (1, 2, 3, 4, 0),
+        (1, 1, 1, 1, 1), (1, 1, 63, 65, 31), (1, 1, 64, 64, 32), (1, 1, 65, 63, 33),
+        (1, 1, 17, 9, 129), (2, 3, 5, 7, 24), (9, 1, 65, 66, 19), (1, 1, 72, 8, 104),
+    ]  # fmt: skip
+    for size, layout in itertools.product(sizes, LAYOUTS):
+        yield matmul_tensor_call(draw, size, layout, bias=size[2] % 2 == 1)
+    for a_outer, a_inner, b_outer, b_inner in itertools.product((False, True), repeat=4):
+        layout = Layout(False, True, (a_outer, a_inner), (b_outer, b_inner))
+        yield matmul_tensor_call(draw, (2, 2, 9, 10, 16), layout)
+    lying = [Layout(True, gap=8), Layout(False, True, gap=16)]
+    lying += [Layout(False, True, heads=True), Layout(True, False, heads=True, gap=8)]
+    for layout in lying:
+        yield matmul_tensor_call(draw, (2, 3, 33, 20, 40), layout, bias=True)
+    yield matmul_tensor_call(draw, (2, 1, 129, 257, 40), Layout(False, True))
+
+
+def matmul_tensor_call(
+    draw: Draw, size: tuple[int, int, int, int, int], layout: Layout, bias: bool = False
+) -> Call:
+    (a, b), c = products(draw, size, layout)
+    shift = draw.integers(size[3]) if bias else None
+    c = c if shift is None else c + wide(shift)
+    return [
+        Out(c), a, b, None if shift is None else In(shift), *size, *layout.strides(a, b),
+        layout.transpose_a, layout.transpose_b,
     ]  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Format:
 FLOAT = Format(23, 8)
 FORMATS = {"half": Format(10, 5), "bfloat16": Format(7, 8), "tfloat32": Format(10, 8, unused=13)}
 
-# architecture: (products at once of 16 bits, of tfloat32; extra bits; exponent that bits are kept for)
+# architecture: (products at once of 16 bits, of tfloat32; extra bits; least exponent kept for)
 CORES = {"hopper": (16, 8, 2, -133), "ampere": (8, 4, 1, None)}
 
 

@@ -113,6 +113,7 @@ class Placed:
         self.block = memory.allocate(self.nbytes + 3 * content.itemsize)
         total = memory.size(self.block)
         self.start = place(index, total - self.nbytes, content.itemsize)
+        self.start -= self.start % getattr(argument, "alignment", 1)
         self.before = np.full(total, CANARY, np.uint8)
         self.before[self.inside] = np.frombuffer(content.tobytes(), np.uint8)
         memory.fill(self.block, self.before)

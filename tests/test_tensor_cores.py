@@ -1,8 +1,8 @@
-"""ldmatrix, mma.sync and cp.async on the emulator: what they compute, that products have the bits of
-tensor_core_model.py, what is an error, and what the checked build reports.
+"""ldmatrix, mma.sync and cp.async on the emulator: what they compute, that products have the bits
+of tensor_core_model.py, what is an error, and what the checked build reports.
 
-The kernels are in kernels/tensor_cases.cu, where the lines that a report has to name bear the name of
-the case.
+The kernels are in kernels/tensor_cases.cu, where the lines that a report has to name bear the name
+of the case.
 """
 
 from __future__ import annotations
@@ -317,12 +317,15 @@ def test_addresses_of_ldmatrix(emulator):
 
 def test_addresses_of_copies(emulator):
     x, y = aligned(8, dtype="uint32"), aligned(8, dtype="uint32")
-    x[:] = 7
-    assert emulator("copy", y, x, 0, 0) is None
-    assert y[0] == 7
-    assert "128-bit access" in emulator("copy", y, x, 1, 0)
-    assert "128-bit access" in emulator("copy", y, x, 0, 1)
-    assert "to memory that is not shared memory" in emulator("copy", y, x, 2, 0)
+    x[:] = np.arange(1, 9) * 0x01010101
+    for size in range(17):
+        assert emulator("copy", y, x, 0, 0, size) is None
+        assert y[:4].tobytes() == x.tobytes()[:size] + bytes(16 - size)
+    assert "128-bit access" in emulator("copy", y, x, 1, 0, 16)
+    assert "128-bit access" in emulator("copy", y, x, 0, 1, 16)
+    assert "to memory that is not shared memory" in emulator("copy", y, x, 2, 0, 16)
+    for size in (-1, 17):
+        assert f"copies {size} bytes asynchronously" in emulator("copy", y, x, 0, 0, size)
 
 
 # ---- copies ----

@@ -14,7 +14,8 @@ constexpr size_t copy_bytes = 16;
 
 struct Copy {
     void* destination;
-    const void* source;  // null: zeros
+    const void* source;
+    size_t bytes;  // of the source; the others are zeros
     Site site;
     int group;
 };
@@ -30,11 +31,11 @@ uint64_t seed_of_block;
 Schedule schedule_of_launch;
 
 void perform(const Copy& copy) {
-    if (copy.source != nullptr) {
-        std::memcpy(copy.destination, copy.source, copy_bytes);
-    } else {
-        std::memset(copy.destination, 0, copy_bytes);
+    unsigned char landed[copy_bytes] = {};
+    if (copy.bytes > 0) {
+        std::memcpy(landed, copy.source, copy.bytes);
     }
+    std::memcpy(copy.destination, landed, copy_bytes);
 }
 
 // By a hash, not a draw: the order of threads stays that of the seed.
@@ -53,7 +54,7 @@ void land(int thread, int groups_before) {
     const auto is_due = [=](const Copy& copy) { return copy.group < groups_before; };
     for (const Copy& copy : begun) {
         if (is_due(copy)) {
-            check::end_copy(copy.destination, copy.source, copy.site.code);
+            check::end_copy(copy.destination, copy.source, copy.bytes, copy.site.code);
         }
     }
     leave_kernel();
@@ -68,7 +69,7 @@ void land(int thread, int groups_before) {
 
 }  // namespace
 
-void copy_async(void* destination, const void* source, bool is_there, Site site) {
+void copy_async(void* destination, const void* source, int bytes, Site site) {
     site.code = __builtin_return_address(0);
     const int thread = running_thread();
     if (reinterpret_cast<uintptr_t>(destination) % copy_bytes != 0) {
@@ -80,9 +81,12 @@ void copy_async(void* destination, const void* source, bool is_there, Site site)
     if (!is_shared(destination)) {
         fail("copies asynchronously to memory that is not shared memory");
     }
+    if (bytes < 0 || bytes > int(copy_bytes)) {
+        fail("copies " + std::to_string(bytes) + " bytes asynchronously; it can be 0 to 16");
+    }
     Copies& mine = copies[thread];
-    const Copy copy{destination, is_there ? source : nullptr, site, mine.group};
-    check::begin_copy(copy.destination, copy.source, site.code);
+    const Copy copy{destination, source, size_t(bytes), site, mine.group};
+    check::begin_copy(copy.destination, copy.source, copy.bytes, site.code);
     leave_kernel();
     if (comes_early(thread, mine.count++)) {
         perform(copy);

@@ -9,9 +9,9 @@
 
 namespace emulate {
 
-// Of 16 bytes: what lies at `source`, or zeros where nothing is there. Both addresses must be multiples
-// of 16, and the destination in shared memory.
-void copy_async(void* destination, const void* source, bool is_there, Site site);
+// Of 16 bytes: the first `bytes` come from `source`, the others are zeros. Both addresses must be
+// multiples of 16, and the destination in shared memory.
+void copy_async(void* destination, const void* source, int bytes, Site site);
 void commit_copies();
 void wait_for_copies(int groups_left);
 

@@ -107,10 +107,10 @@ void confirm_reads(const void* address, size_t bytes);
 // A read by a device function, such as of a row by ldmatrix.
 void see_read(const void* address, size_t bytes, CodeAddress site);
 
-// An asynchronous copy of 16 bytes (source null: of zeros) is begun, and waited for: between the two
-// nobody may access its destination, nor change its source.
-void begin_copy(const void* destination, const void* source, CodeAddress site);
-void end_copy(const void* destination, const void* source, CodeAddress site);
+// An asynchronous copy to 16 bytes, of so many from its source, is begun, and waited for: between the
+// two nobody may access its destination, nor change its source.
+void begin_copy(const void* destination, const void* source, size_t bytes, CodeAddress site);
+void end_copy(const void* destination, const void* source, size_t bytes, CodeAddress site);
 
 #else
 
@@ -129,8 +129,8 @@ enum class Scope { block, device };
 inline void fence(Scope) {}
 inline void confirm_reads(const void*, size_t) {}
 inline void see_read(const void*, size_t, CodeAddress) {}
-inline void begin_copy(const void*, const void*, CodeAddress) {}
-inline void end_copy(const void*, const void*, CodeAddress) {}
+inline void begin_copy(const void*, const void*, size_t, CodeAddress) {}
+inline void end_copy(const void*, const void*, size_t, CodeAddress) {}
 
 #endif
 

@@ -50,9 +50,9 @@ EMULATE_CALLED_BY_KERNELS void mma_m16n8k8(float (&d)[4], const unsigned (&a)[4]
     emulate::multiply_fragments(d, a, b, emulate::Multiplicand::tfloat32, {file, line});
 }
 
-EMULATE_CALLED_BY_KERNELS void copy_async(void* destination, const void* source, bool is_there,
+EMULATE_CALLED_BY_KERNELS void copy_async(void* destination, const void* source, int bytes,
                                           EMULATE_SITE) {
-    emulate::copy_async(destination, source, is_there, {file, line});
+    emulate::copy_async(destination, source, bytes, {file, line});
 }
 inline void commit_copies() { emulate::commit_copies(); }
 template <int groups_left>

@@ -184,20 +184,20 @@ __global__ void row_kernel(unsigned* y, const unsigned* x, Place place) {
     y[threadIdx.x] = registers[0];
 }
 
-__global__ void copy_kernel(unsigned* y, const unsigned* x, Place to, Place from) {
+__global__ void copy_kernel(unsigned* y, const unsigned* x, Place to, Place from, int bytes) {
     SHARED(tile, Pack<unsigned>[2]);
     void* destination = to == Place::global ? static_cast<void*>(y) : &tile[0][to == Place::misaligned];
-    copy_async(destination, x + (from == Place::misaligned), true);
+    copy_async(destination, x + (from == Place::misaligned), bytes);
     commit_copies();
     wait_for_copies<0>();
-    y[threadIdx.x] = tile[0][threadIdx.x];
+    store_pack(y, tile[0]);
 }
 
 }  // namespace
 
 CASE(row, unsigned* y, unsigned* x, int place) { return RUN(row_kernel, 1, 32, y, x, Place(place)); }
-CASE(copy, unsigned* y, unsigned* x, int to, int from) {
-    return RUN(copy_kernel, 1, 1, y, x, Place(to), Place(from));
+CASE(copy, unsigned* y, unsigned* x, int to, int from, int bytes) {
+    return RUN(copy_kernel, 1, 1, y, x, Place(to), Place(from), bytes);
 }
 
 namespace {
@@ -213,8 +213,8 @@ __global__ void groups_kernel(float* y, const float* x, int inside) {
     const int i = int(threadIdx.x), next = (i + 1) % threads;
     for (int group = 0; group < 2; ++group) {
         const bool is_there = i < inside;
-        const float* source = x + (is_there ? (group * threads + i) * 4 : 0);
-        copy_async(&tile[group][i], source, is_there);  // groups
+        const float* source = is_there ? x + (group * threads + i) * 4 : nullptr;
+        copy_async(&tile[group][i], source, is_there ? 16 : 0);  // groups
         commit_copies();
     }
     wait_for_copies<left>();
@@ -230,7 +230,7 @@ enum class Fault { none, own_read, overwritten, twice, source, no_exit_wait, not
 __global__ void flight_kernel(float* y, float* x, Fault fault) {
     SHARED(tile, Pack<float>[threads]);
     const int i = int(threadIdx.x), next = (i + 1) % threads;
-    copy_async(&tile[i], x + i * 4, true);  // flight
+    copy_async(&tile[i], x + i * 4, 16);  // flight
     if (fault != Fault::not_committed) commit_copies();
     float seen = 0;
     if (fault == Fault::own_read) seen = tile[i][0];  // flight_own_read
@@ -239,7 +239,7 @@ __global__ void flight_kernel(float* y, float* x, Fault fault) {
         tile[next][1] = 5;  // flight_overwritten
         __syncthreads();
     }
-    if (fault == Fault::twice) copy_async(&tile[i], x, true);  // flight_twice
+    if (fault == Fault::twice) copy_async(&tile[i], x, 16);  // flight_twice
     if (fault == Fault::source) {
         __syncthreads();
         x[next * 4] = -1;  // flight_source
@@ -293,7 +293,7 @@ __global__ void banks_kernel(unsigned* y, const unsigned* x, int apart) {
     ldmatrix(registers, &tile[threadIdx.x * apart]);  // banks
     const Pack<unsigned> pack = load_pack(&tile[threadIdx.x * apart][0]);  // banks_load
     __syncwarp();
-    copy_async(&tile[threadIdx.x * apart], x, true);  // banks_copy
+    copy_async(&tile[threadIdx.x * apart], x, 16);  // banks_copy
     commit_copies();
     wait_for_copies<0>();
     y[threadIdx.x] = registers[0] + pack[0];

@@ -461,20 +461,16 @@ void see_read(const void* address, size_t bytes, CodeAddress site) {
     access<false>(address, bytes, Mode::plain, site);
 }
 
-void begin_copy(const void* destination, const void* source, CodeAddress site) {
-    if (source != nullptr) {
-        access<false>(source, copy_bytes, Mode::plain, site);
-    }
+void begin_copy(const void* destination, const void* source, size_t bytes, CodeAddress site) {
+    access<false>(source, bytes, Mode::plain, site);
     access<true>(destination, copy_bytes, Mode::plain, site);
     note_copy(reinterpret_cast<uintptr_t>(destination), offset_of(site));
 }
 
-void end_copy(const void* destination, const void* source, CodeAddress site) {
+void end_copy(const void* destination, const void* source, size_t bytes, CodeAddress site) {
     forget_copy(reinterpret_cast<uintptr_t>(destination));
     const bool counted = std::exchange(counts_banks, false);  // when it began
-    if (source != nullptr) {
-        access<false>(source, copy_bytes, Mode::plain, site);
-    }
+    access<false>(source, bytes, Mode::plain, site);
     access<true>(destination, copy_bytes, Mode::plain, site);
     counts_banks = counted;
 }

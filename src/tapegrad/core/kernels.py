@@ -140,6 +140,16 @@ def ask(device: Device, name: str, *sizes: int) -> int:
     return int(launchers[device.type][name, None](*sizes))
 
 
+@cache
+def has_tensor_cores(device: Device) -> bool:
+    """Whether kernels that are written in kernels/tensor.cuh run there: on GPUs of compute
+    capability 8.0 and above, and on the emulated device."""
+    if device.type != "cuda":
+        return device.type == "emulated"
+    properties = device.library.cuda.runtime.getDeviceProperties(device.index or 0)
+    return bool(properties["major"] >= 8)
+
+
 def kernel(
     name: str,
     *,

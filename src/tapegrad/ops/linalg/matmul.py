@@ -6,18 +6,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from tapegrad.core.devices import Device
 from tapegrad.core.dtypes import float32
-from tapegrad.core.kernels import kernel, launch
-from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array
 from tapegrad.core.tape import primitive
 from tapegrad.core.tensor import Tensor
 from tapegrad.ops.common.arguments import require_tensor, same_dtype
 from tapegrad.ops.common.precision import in_float32, stable_sum
 from tapegrad.ops.movement.shape import reshape, squeeze, unsqueeze
+
+from . import matmul_kernels  # noqa: F401  registers how GPUs compute the primitives below
 
 # ---------------------------------------------------------------------- primitives
 
@@ -79,69 +76,6 @@ def _linear(xp: Any, x: Array, weight: Array, bias: Array) -> Array:
 def column_sum(xp: Any, x: Array) -> Array:
     """(rows, columns) -> (columns,): the gradient of a bias."""
     return stable_sum(x, 0)
-
-
-# ---------------------------------------------------------------------- kernels
-
-
-def _matrix(device: Device, x: Array) -> tuple[Any, int, int, bool]:
-    """A stack of matrices as the kernel reads it: (array, row stride, batch stride, transposed),
-    copied only if its last two dimensions are neither row- nor column-major. A single matrix, which
-    may meet a stack, has batch stride 0."""
-    (rows, columns), several = x.shape[-2:], x.ndim > 2 and x.shape[0] > 1
-    for transposed in (False, True):
-        m = x.swapaxes(-1, -2) if transposed else x
-        size, (outer, inner) = m.itemsize, m.strides[-2:]
-        tight = m.shape[-1] <= 1 or inner == size
-        row_ok = m.shape[-2] <= 1 or (outer >= m.shape[-1] * size and outer % size == 0)
-        if tight and row_ok and all(s >= 0 and s % size == 0 for s in m.strides):
-            lead = m.shape[-1] if m.shape[-2] <= 1 else outer // size
-            return m, max(lead, 1), m.strides[0] // size if several else 0, transposed
-    step = rows * columns if several else 0
-    return device.ops["contiguous"](x), max(columns, 1), step, False
-
-
-def _product(device: Device, batch: int, a: Array, b: Array, bias: Array) -> Any:
-    """c = a @ b + bias by kernels/matmul.cu, for stacks of at most one leading dimension."""
-    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    left, lda, a_step, a_transposed = _matrix(device, a)
-    right, ldb, b_step, b_transposed = _matrix(device, b)
-    c = device.ops["empty"]((batch, m, n), a.dtype)
-    sizes, strides = (batch, m, n, k), (a_step, b_step, lda, ldb)
-    arguments = (c, left, right, bias, *sizes, *strides, a_transposed, b_transposed)
-    launch(device, "matmul", a.dtype, *arguments)
-    return c
-
-
-@kernel("matmul", contiguous="")
-def _matmul_kernel(device: Device, a: Array, b: Array) -> Array:
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    batch = math.prod(lead)
-    if len(lead) > 1:  # several leading dimensions become one
-        broadcast_to = device.library.broadcast_to
-        a, b = (
-            x.reshape(1, *x.shape[-2:])
-            if math.prod(x.shape[:-2]) == 1
-            else broadcast_to(x, lead + x.shape[-2:]).reshape(batch, *x.shape[-2:])
-            for x in (a, b)
-        )
-    return _product(device, batch, a, b, None).reshape(*lead, a.shape[-2], b.shape[-1])
-
-
-@kernel("linear", contiguous="bias")
-def _linear_kernel(device: Device, x: Array, weight: Array, bias: Array) -> Array:
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    return _product(device, 1, rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
-
-
-kernel("column_sum")(
-    launching(
-        "column_sum",
-        "x[rows, cols] -> y[cols]; sums[parts, cols]",
-        acc="sums",
-        asked={"parts": "column_sum_partials"},
-    )
-)
 
 
 # ---------------------------------------------------------------------- PyTorch's signatures

@@ -1,0 +1,91 @@
+// Tiles of matrices in shared memory, for tensor cores: a block copies them there asynchronously, and
+// its warps load fragments from there.
+//
+// A tile has `lines` (rows of the left factor, columns of the right one) and is `depth` deep along k.
+// It lies as its matrix does, in rows of 16-byte packs, so that no element is moved by itself. Where a
+// row is short, packs of neighbouring rows would fall into the same banks: so the packs of a row are
+// exchanged among each other, by a pattern that differs from row to row. Then the eight rows of an
+// 8 x 8 matrix, which ldmatrix reads at once, lie in different banks, and so do the packs that eight
+// neighbouring threads copy.
+#pragma once
+
+#include "tensor.cuh"
+
+// T: of 16 bits. Neighbours in memory are neighbours along k if `along_k`, else of neighbouring lines.
+template <class T, int lines, int depth, int threads, bool along_k>
+class Tile {
+    static constexpr int size = Pack<T>::size;
+    static constexpr int row_packs = (along_k ? depth : lines) / size;
+    static constexpr int packs = lines * depth / size / threads;  // of a thread
+    static constexpr int rows_apart = threads / row_packs;        // of a thread's packs
+    static_assert(packs * threads * size == lines * depth && rows_apart * row_packs == threads,
+                  "threads share a tile's packs evenly");
+
+  public:
+    static constexpr int elements = lines * depth;
+
+    // Of the tiles along k from `first_line` on of a matrix whose rows are `stride` apart.
+    __device__ Tile(const T* matrix, int64_t stride, int64_t first_line, int64_t all_lines)
+        : row_(threadIdx.x / row_packs), column_(threadIdx.x % row_packs * size) {
+        const int64_t left = all_lines - first_line;
+        lines_left_ = static_cast<int>(left < lines ? left : lines);
+        source_ = matrix + (along_k ? (first_line + row_) * stride + column_
+                                    : row_ * stride + first_line + column_);
+        apart_ = rows_apart * stride;
+        advance_ = along_k ? depth : depth * stride;
+    }
+
+    // Begins to copy the next tile, of which k_left are inside the matrix; zeros for what is not.
+    __device__ void fetch(T* tile, int64_t k_left) {
+        const int depth_left = static_cast<int>(k_left < depth ? k_left : depth);
+        const int rows = along_k ? lines_left_ : depth_left;
+        const int columns = (along_k ? depth_left : lines_left_) - column_;
+        const int inside = columns <= 0 ? 0 : columns < size ? columns : size;
+#pragma unroll
+        for (int i = 0; i < packs; ++i) {
+            const int row = row_ + i * rows_apart;
+            copy_async(tile + place(row, column_ / size), source_ + i * apart_,
+                       row < rows ? inside * int(sizeof(T)) : 0);
+        }
+        source_ += advance_;
+    }
+
+    // 16 lines by 16 along k, as the left factor's fragment.
+    __device__ static void load_left(unsigned (&fragment)[4], const T* tile, int line, int k) {
+        const int lane = threadIdx.x % 32;
+        if constexpr (along_k) {
+            ldmatrix(fragment, tile + place(line + lane % 16, k / size + lane / 16));
+        } else {
+            const int row = k + lane / 16 * 8 + lane % 8;
+            ldmatrix_trans(fragment, tile + place(row, line / size + lane / 8 % 2));
+        }
+    }
+
+    // The same as two fragments of the right factor, of 8 columns each.
+    __device__ static void load_right(unsigned (&fragments)[2][2], const T* tile, int line, int k) {
+        const int lane = threadIdx.x % 32;
+        unsigned both[4];
+        if constexpr (along_k) {
+            const int row = line + lane / 16 * 8 + lane % 8;
+            ldmatrix(both, tile + place(row, k / size + lane / 8 % 2));
+        } else {
+            const int row = k + lane % 16;
+            ldmatrix_trans(both, tile + place(row, line / size + lane / 16));
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) fragments[i / 2][i % 2] = both[i];
+    }
+
+  private:
+    // Rows of 8 packs fill the banks once: the row decides. Of 4, two rows do: every other one.
+    __device__ static int place(int row, int pack) {
+        constexpr int rows_of_banks = row_packs >= 8 ? 1 : 8 / row_packs;
+        constexpr int patterns = row_packs >= 8 ? 8 : row_packs;
+        return (row * row_packs + (pack ^ (row / rows_of_banks % patterns))) * size;
+    }
+
+    const T* source_;  // this thread's first pack of the next tile
+    int64_t apart_, advance_;
+    int row_, column_;
+    int lines_left_;
+};

@@ -1,0 +1,158 @@
+"""Matrix products by the package's own kernels: of 16-bit floats by tensor cores, where the device
+has them (kernels/matmul_tensor.cu), else by kernels/matmul.cu, which needs no alignment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.core.devices import Device
+from tapegrad.core.dtypes import accumulator
+from tapegrad.core.kernels import ask, has_tensor_cores, kernel, launch
+from tapegrad.core.launches import launching
+from tapegrad.core.memory import Array, address
+
+PACK = 16  # bytes: what tensor cores' kernels copy at once
+
+
+# ---------------------------------------------------------------------- without tensor cores
+
+
+def _matrix(device: Device, x: Array) -> tuple[Any, int, int, bool]:
+    """A stack of matrices as the kernel reads it: (array, row stride, batch stride, transposed),
+    copied only if its last two dimensions are neither row- nor column-major. A single matrix, which
+    may meet a stack, has batch stride 0."""
+    (rows, columns), several = x.shape[-2:], x.ndim > 2 and x.shape[0] > 1
+    for transposed in (False, True):
+        m = x.swapaxes(-1, -2) if transposed else x
+        size, (outer, inner) = m.itemsize, m.strides[-2:]
+        tight = m.shape[-1] <= 1 or inner == size
+        row_ok = m.shape[-2] <= 1 or (outer >= m.shape[-1] * size and outer % size == 0)
+        if tight and row_ok and all(s >= 0 and s % size == 0 for s in m.strides):
+            lead = m.shape[-1] if m.shape[-2] <= 1 else outer // size
+            return m, max(lead, 1), m.strides[0] // size if several else 0, transposed
+    step = rows * columns if several else 0
+    return device.ops["contiguous"](x), max(columns, 1), step, False
+
+
+def _by_scalars(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
+    batch = math.prod(lead)
+    if len(lead) > 1:  # several leading dimensions become one
+        a, b = (_one_stack(device, lead, x) for x in (a, b))
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    left, lda, a_step, a_transposed = _matrix(device, a)
+    right, ldb, b_step, b_transposed = _matrix(device, b)
+    c = device.ops["empty"]((batch, m, n), a.dtype)
+    sizes, strides = (batch, m, n, k), (a_step, b_step, lda, ldb)
+    arguments = (c, left, right, bias, *sizes, *strides, a_transposed, b_transposed)
+    launch(device, "matmul", a.dtype, *arguments)
+    return c
+
+
+def _one_stack(device: Device, lead: Sequence[int], x: Array) -> Any:
+    if math.prod(x.shape[:-2]) == 1:
+        return x.reshape(1, *x.shape[-2:])
+    wide = device.library.broadcast_to(x, (*lead, *x.shape[-2:]))
+    return wide.reshape(math.prod(lead), *x.shape[-2:])
+
+
+# ---------------------------------------------------------------------- by tensor cores
+
+
+class Factor(NamedTuple):
+    """A stack of matrices as tensor cores' kernels read it: rows, or columns where it is
+    transposed, of neighbouring elements, each of which begins at a multiple of 16 bytes."""
+
+    array: Any
+    transposed: bool
+
+    @property
+    def row_stride(self) -> int:
+        """In elements, as those that follow."""
+        x = self.array
+        return x.strides[-2] // x.itemsize if x.shape[-2] > 1 else 0
+
+    def steps(self, lead: Sequence[int]) -> list[int]:
+        """From one matrix to the next, in each of the leading dimensions it is broadcast to."""
+        x, own = self.array, self.array.ndim - 2
+        pairs = zip(x.strides[:own], x.shape[:own], strict=True)
+        found = [s // x.itemsize if n > 1 else 0 for s, n in pairs]
+        return [0] * (len(lead) - own) + found
+
+
+def _factor(device: Device, x: Array) -> Factor:
+    """Copied, with gaps between the rows, only if it lies otherwise."""
+    for transposed in (False, True):
+        m = x.swapaxes(-1, -2) if transposed else x
+        tight = m.shape[-1] <= 1 or m.strides[-1] == m.itemsize
+        starts = [s for s, n in zip(m.strides[:-1], m.shape[:-1], strict=True) if n > 1]
+        if tight and not any(start % PACK for start in (address(m), *starts)):
+            return Factor(m, transposed)
+    columns, pack = x.shape[-1], PACK // x.itemsize
+    wide = device.ops["empty"]((*x.shape[:-1], -(-columns // pack) * pack), x.dtype)
+    part = wide[..., :columns]
+    part[...] = x
+    return Factor(part, False)
+
+
+def _batches(lead: Sequence[int], steps: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
+    """(size, step of each factor) of as few dimensions as these can be walked through in."""
+    found: list[tuple[int, list[int]]] = []
+    for size, *here in zip(lead, *steps, strict=True):
+        if size == 1:
+            continue
+        if found and all(s == size * step for s, step in zip(found[-1][1], here, strict=True)):
+            found[-1] = (found[-1][0] * size, here)
+        else:
+            found.append((size, here))
+    return found
+
+
+def _by_tensor_cores(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
+    left, right = _factor(device, a), _factor(device, b)
+    batches = _batches(lead, [left.steps(lead), right.steps(lead)])
+    if len(batches) > 2:  # the kernel has two strides
+        a, b = (_one_stack(device, lead, x) for x in (a, b))
+        return _by_tensor_cores(device, (math.prod(lead),), a, b, bias)
+    (outer, outer_steps), (inner, inner_steps) = [(1, [0, 0])] * (2 - len(batches)) + batches
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    c = device.ops["empty"]((*lead, m, n), a.dtype)
+    steps = (outer_steps[0], inner_steps[0], outer_steps[1], inner_steps[1])
+    arguments = (c, left.array, right.array, bias, outer, inner, m, n, k, *steps)
+    rows = (left.row_stride, right.row_stride)
+    launch(device, "matmul_tensor", a.dtype, *arguments, *rows, left.transposed, right.transposed)
+    return c
+
+
+# ---------------------------------------------------------------------- primitives
+
+
+def _product(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
+    """a @ b + bias, for stacks that broadcast to the leading dimensions ``lead``."""
+    by_tensor_cores = a.itemsize == 2 and has_tensor_cores(device)
+    return (_by_tensor_cores if by_tensor_cores else _by_scalars)(device, lead, a, b, bias)
+
+
+@kernel("matmul", contiguous="")
+def _matmul_kernel(device: Device, a: Array, b: Array) -> Array:
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return _product(device, lead, a, b, None).reshape(*lead, a.shape[-2], b.shape[-1])
+
+
+@kernel("linear", contiguous="bias")
+def _linear_kernel(device: Device, x: Array, weight: Array, bias: Array) -> Array:
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return _product(device, (), rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
+
+
+kernel("column_sum")(
+    launching(
+        "column_sum",
+        "x[rows, cols] -> y[cols]; sums[parts, cols]",
+        acc="sums",
+        asked={"parts": "column_sum_partials"},
+    )
+)

@@ -1,0 +1,212 @@
+"""Which kernel a matrix product of 16-bit floats is computed by, what is copied for it, and that it
+is right, wherever its factors lie; and what its machine code and its bank conflicts are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.core import kernels
+from tapegrad.ops.linalg import matmul_kernels
+
+pytest.importorskip("ml_dtypes", reason="bfloat16 comes from ml_dtypes")
+
+EMULATED = tg.device("emulated")
+ROUNDING = {tg.bfloat16: 2.0**-8, tg.float16: 2.0**-11}
+SIXTEEN = pytest.mark.parametrize("dtype", ROUNDING, ids=str)
+
+
+@contextmanager
+def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The launchers that products call, and "copy" for each factor that is copied."""
+    seen: list[str] = []
+
+    def launch(device: Any, name: str, *rest: Any) -> Any:
+        seen.append(name)
+        return kernels.launch(device, name, *rest)
+
+    factor = matmul_kernels._factor
+
+    def noted(device: Any, x: Any) -> Any:
+        found = factor(device, x)
+        if x.size and not np.shares_memory(found.array, x):
+            seen.append("copy")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(matmul_kernels, "launch", launch)
+        patch.setattr(matmul_kernels, "_factor", noted)
+        yield seen
+
+
+def numbers(*shape: int, dtype: Any, seed: int = 0) -> Any:
+    drawn = np.random.default_rng(seed).standard_normal(shape)
+    return tg.tensor(drawn.astype("float32"), device="emulated").to(dtype)
+
+
+def wide(x: Any) -> np.ndarray:
+    return x.detach().to(tg.float32).numpy().astype("float64")
+
+
+def close(found: Any, expected: np.ndarray, scale: np.ndarray | float, dtype: Any) -> None:
+    """Within a rounding of the result, and of the sums behind it."""
+    error = np.abs(wide(found) - expected)
+    limit = ROUNDING[dtype] * np.abs(expected) + 2.0**-20 * scale
+    assert (error <= limit).all(), (error - limit).max()
+
+
+# ---- where the factors lie ----
+
+# name: (a and b made of numbers, what is launched)
+PLAIN = ["matmul_tensor"]
+PLACES: dict[str, tuple[Callable[[Any], tuple[Any, Any]], list[str]]] = {
+    "rows": (lambda n: (n(33, 40), n(40, 24)), PLAIN),
+    "transposed": (lambda n: (n(40, 32).T, n(24, 40).T), PLAIN),
+    "parts of rows": (lambda n: (n(33, 64)[:, 8:21], n(64, 24)[16:29]), PLAIN),
+    "one row for all": (lambda n: (n(1, 40).expand(33, 40), n(40, 24)), PLAIN),
+    "columns": (lambda n: (n(33, 1), n(1, 24)), PLAIN),
+    "odd rows": (lambda n: (n(33, 39), n(39, 24)), ["copy", *PLAIN]),
+    "odd rows of both": (lambda n: (n(33, 39), n(39, 21)), ["copy", "copy", *PLAIN]),
+    "misaligned": (lambda n: (n(33, 48)[:, 3:43], n(40, 24)), ["copy", *PLAIN]),
+    "strided both ways": (lambda n: (n(33, 80)[:, ::2], n(40, 24)), ["copy", *PLAIN]),
+    "stacks": (lambda n: (n(3, 33, 40), n(3, 40, 24)), PLAIN),
+    "a stack and a matrix": (lambda n: (n(33, 40), n(3, 40, 24)), PLAIN),
+    "stacks of stacks": (lambda n: (n(2, 3, 9, 40), n(2, 3, 40, 24)), PLAIN),
+    "broadcast stacks": (lambda n: (n(2, 1, 9, 40), n(1, 3, 40, 24)), PLAIN),
+    "fewer dimensions": (lambda n: (n(2, 3, 9, 40), n(3, 40, 24)), PLAIN),
+    "heads": (
+        lambda n: (n(2, 9, 3, 16).transpose(1, 2), n(2, 10, 3, 16).transpose(1, 2).mT),
+        PLAIN,
+    ),
+    "heads of one matrix": (
+        lambda n: (n(2, 9, 3 * 16).view(2, 9, 3, 16).transpose(1, 2), n(2, 3, 16, 8)),
+        PLAIN,
+    ),
+    "three strides": (  # brought into two, before anybody asks
+        lambda n: (n(2, 3, 9, 2, 16).permute(1, 3, 0, 2, 4), n(3, 2, 2, 16, 8)),
+        PLAIN,
+    ),
+    "k of 0": (lambda n: (n(3, 0), n(0, 8)), PLAIN),
+    "no rows": (lambda n: (n(0, 8), n(8, 8)), PLAIN),
+    "no matrices": (lambda n: (n(0, 3, 8), n(0, 8, 8)), PLAIN),
+}
+
+
+@SIXTEEN
+@pytest.mark.parametrize("place", PLACES)
+def test_products_are_right_wherever_factors_lie(
+    monkeypatch: pytest.MonkeyPatch, place: str, dtype: Any
+) -> None:
+    made, expected = PLACES[place]
+    seeds = iter(range(9))
+    a, b = made(lambda *shape: numbers(*shape, dtype=dtype, seed=next(seeds)))
+    before = wide(a), wide(b)
+    with launches(monkeypatch) as seen:
+        c = tg.matmul(a, b)
+    assert seen == expected
+    exact = before[0] @ before[1]
+    assert c.shape == exact.shape
+    assert c.dtype is dtype
+    assert c.is_contiguous()
+    close(c, exact, np.abs(before[0]) @ np.abs(before[1]), dtype)
+
+
+@SIXTEEN
+def test_linear_with_and_without_bias(monkeypatch: pytest.MonkeyPatch, dtype: Any) -> None:
+    x, weight = numbers(2, 9, 40, dtype=dtype), numbers(24, 40, dtype=dtype, seed=1)
+    bias = numbers(24, dtype=dtype, seed=2)
+    exact = wide(x) @ wide(weight).T
+    scale = np.abs(wide(x)) @ np.abs(wide(weight)).T + 1
+    for shift in (None, bias):
+        with launches(monkeypatch) as seen:
+            y = tg.nn.functional.linear(x, weight, shift)
+        assert seen == PLAIN
+        close(y, exact + (0 if shift is None else wide(shift)), scale, dtype)
+
+
+@SIXTEEN
+def test_both_gradients(dtype: Any) -> None:
+    """sum((a b)^2) / 2: its gradients, and those of a product with them, in closed form."""
+    a, b = numbers(9, 17, dtype=dtype), numbers(17, 10, dtype=dtype, seed=1)
+    for x in (a, b):
+        x.requires_grad_()
+    c = a @ b
+    da, db = tg.autograd.grad((c * c).sum() / 2, (a, b), create_graph=True)
+    left, right = wide(a), wide(b)
+    product = left @ right
+    rounding = 4 * ROUNDING[dtype]
+    np.testing.assert_allclose(wide(da), product @ right.T, rounding, rounding * 40)
+    np.testing.assert_allclose(wide(db), left.T @ product, rounding, rounding * 40)
+    (dda,) = tg.autograd.grad(da.sum(), a)
+    np.testing.assert_allclose(
+        wide(dda), np.ones_like(left) @ right @ right.T, rounding, rounding * 60
+    )
+
+
+def test_what_has_no_tensor_cores_multiplies_by_scalars(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = numbers(9, 17, dtype=tg.bfloat16), numbers(17, 10, dtype=tg.bfloat16, seed=1)
+    monkeypatch.setattr(matmul_kernels, "has_tensor_cores", lambda device: False)
+    with launches(monkeypatch) as seen:
+        c = a @ b
+    assert seen == ["matmul"]
+    close(c, wide(a) @ wide(b), np.abs(wide(a)) @ np.abs(wide(b)), tg.bfloat16)
+    for dtype in (tg.float32, tg.float64):
+        with launches(monkeypatch) as seen:
+            tg.matmul(a.to(dtype), b.to(dtype))
+        assert seen == ["matmul"]
+
+
+def test_who_has_tensor_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gpu:
+        type, index = "cuda", 1
+
+        def __init__(self, major: int):
+            self.major = major
+            self.library = self.cuda = self.runtime = self
+
+        def getDeviceProperties(self, index: int) -> dict:
+            assert index == 1
+            self.asked = getattr(self, "asked", 0) + 1
+            return {"major": self.major}
+
+    for major, has in ((7, False), (8, True), (9, True)):
+        gpu = Gpu(major)
+        assert [kernels.has_tensor_cores(gpu) for _ in range(3)] == [has] * 3
+        assert gpu.asked == 1
+    assert kernels.has_tensor_cores(EMULATED)
+    assert not kernels.has_tensor_cores(tg.device("cpu"))
+
+
+# ---- bank conflicts ----
+
+
+@pytest.mark.checked
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_no_access_to_shared_memory_meets_another_in_a_bank(
+    transpose_a: bool, transpose_b: bool
+) -> None:
+    """Of both sizes of tiles."""
+    with kernels.checked() as library:
+        for m, batch in ((64, 1), (128, 8)):
+            n, k = m, 64
+            shapes = [(batch, k, m) if transpose_a else (batch, m, k)]
+            shapes += [(batch, n, k) if transpose_b else (batch, k, n)]
+            a, b = (numbers(*shape, dtype=tg.bfloat16) for shape in shapes)
+            library.count_bank_conflicts(True)
+            tg.matmul(a.mT if transpose_a else a, b.mT if transpose_b else b)
+            found = library.bank_conflicts()
+            library.count_bank_conflicts(False)
+            lines = {re.sub(r".*/", "", place) for place, *_ in found}
+            assert len(lines) >= 5, lines  # copies, two loads of fragments, the strip's
+            assert {where.partition(":")[0] for where in lines} <= {
+                "tile.cuh", "matmul_tensor.cu", "device.cuh", "runtime.h",
+            }  # fmt: skip
+            conflicts = [row for row in found if row[2] != row[3]]
+            assert not conflicts
