@@ -1,5 +1,6 @@
-// Matrix product by tensor cores, batched:  c[i] = op(a[i]) op(b[i]) + bias,  as matmul.cu's, for half
-// and bfloat16, whose products are added in fp32.
+// Matrix product by tensor cores, batched:  c[i] = f(op(a[i]) op(b[i]) + bias),  as matmul.cu's, for half
+// and bfloat16, whose products are added in fp32; f is one of epilogue.cuh's. Or  c[i] += op(a[i]) op(b[i])
+// with c in fp32, for gradients that are added up over several steps.
 //
 // c is [outer, inner, m, n] and contiguous. A batch has two strides, so that heads of an attention,
 // which lie beside each other in every row, are multiplied where they are. Pointers, strides and
@@ -15,8 +16,12 @@
 //   - tiles are taken in groups of `raster` rows: blocks that run at the same time share rows of a and
 //     columns of b in L2;
 //   - a warp's results pass through shared memory 16 rows at a time, so that whole packs are stored.
-// Large problems use 128 x 128 tiles; 64 x 64 serve those that would leave multiprocessors idle.
+// Large problems use 128 x 128 tiles; 64 x 64 serve those that would leave multiprocessors idle. Where
+// even these are few, several blocks share a tile: each takes a stretch of k and writes its sums to
+// memory, and a second kernel adds them, in order, so that the result is the same in every run.
 #include "tile.cuh"
+
+#include "epilogue.cuh"
 
 namespace {
 
@@ -61,6 +66,31 @@ struct TileIndex {
     int64_t item, row, column;
 };
 
+struct Plan {
+    int tile;
+    int64_t steps;   // along k, of a block
+    int64_t splits;  // blocks that share a tile
+};
+
+// Depends on sizes alone, and so do the results.
+inline Plan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
+    // Enough blocks to keep a large GPU busy; fewer where the grid is small, for tests.
+    constexpr int64_t enough = grid_limit < 128 ? grid_limit : 128;
+    constexpr int64_t least_steps = 8, most_splits = 16;  // so that sums in memory are few
+    const int64_t steps = ceil_div(k, depth);
+    if (m > 64 && n > 64 && batch * ceil_div(m, 128) * ceil_div(n, 128) >= enough) {
+        return {128, steps, 1};
+    }
+    const int64_t tiles = batch * ceil_div(m, 64) * ceil_div(n, 64);
+    const int64_t wanted = tiles > 0 ? enough / tiles : 1;
+    const int64_t possible = wanted < most_splits ? wanted : most_splits;
+    if (possible <= 1 || steps <= least_steps) {
+        return {64, steps, 1};
+    }
+    const int64_t even = ceil_div(steps, possible), own = even > least_steps ? even : least_steps;
+    return {64, own, ceil_div(steps, own)};
+}
+
 // Down `raster` rows, then the next column, until the group is through.
 __device__ inline TileIndex tile_of(int64_t index, int64_t rows, int64_t columns) {
     const int64_t item = index / (rows * columns), in_item = index % (rows * columns);
@@ -69,9 +99,12 @@ __device__ inline TileIndex tile_of(int64_t index, int64_t rows, int64_t columns
     return {item, group * raster + in_group % height, in_group / height};
 }
 
-template <class T, int tile, bool a_along_k, bool b_along_k>
+// Where a tile is shared, block s of `splits` has rows s m' to (s + 1) m' of the destination, m' being
+// all rows of c.
+template <class T, class Destination, int tile, bool a_along_k, bool b_along_k>
 __global__ void __launch_bounds__(threads, 2)
-    matmul_tensor_kernel(T* c, const T* a, const T* b, const T* bias, Shape shape) {
+    matmul_tensor_kernel(Destination destination, const T* a, const T* b, Shape shape, int64_t steps,
+                         int64_t splits) {
     using Left = Tile<T, tile, depth, threads, a_along_k>;
     using Right = Tile<T, tile, depth, threads, b_along_k>;
     constexpr int side = tile / 2, rows = side / 16, columns = side / 8;  // of a warp, in fragments
@@ -81,17 +114,21 @@ __global__ void __launch_bounds__(threads, 2)
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int warp_row = warp / 2 * side, warp_column = warp % 2 * side;
     const int64_t tile_rows = ceil_div(shape.m, tile), tile_columns = ceil_div(shape.n, tile);
-    const int64_t tiles = shape.outer * shape.inner * tile_rows * tile_columns;
+    const int64_t items = shape.outer * shape.inner;
+    const int64_t tiles = splits * items * tile_rows * tile_columns;
     for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
         const TileIndex at = tile_of(index, tile_rows, tile_columns);
-        const int64_t outer = at.item / shape.inner, inner = at.item % shape.inner;
+        const int64_t first_k = at.item / items * steps * depth, item = at.item % items;
+        const int64_t outer = item / shape.inner, inner = item % shape.inner;
         const int64_t first_row = at.row * tile, first_column = at.column * tile;
-        Left left(a + outer * shape.a_outer + inner * shape.a_inner, shape.lda, first_row, shape.m);
+        Left left(a + outer * shape.a_outer + inner * shape.a_inner, shape.lda, first_row, shape.m,
+                  first_k);
         Right right(b + outer * shape.b_outer + inner * shape.b_inner, shape.ldb, first_column,
-                    shape.n);
+                    shape.n, first_k);
         float sums[rows][columns][4] = {};
 
-        int64_t k_left = shape.k;  // of what was not fetched
+        const int64_t depth_here = min(shape.k - first_k, steps * depth);
+        int64_t k_left = depth_here;  // of what was not fetched
         const auto fetch = [&](int stage) {
             if (k_left > 0) {
                 left.fetch(memory + stage * stage_elements, k_left);
@@ -103,7 +140,7 @@ __global__ void __launch_bounds__(threads, 2)
 #pragma unroll
         for (int stage = 0; stage < stages - 1; ++stage) fetch(stage);
         int stage = 0;
-        for (int64_t step = ceil_div(shape.k, depth); step > 0; --step) {
+        for (int64_t step = ceil_div(depth_here, depth); step > 0; --step) {
             wait_for_copies<stages - 2>();
             __syncthreads();
             fetch((stage + stages - 1) % stages);
@@ -136,30 +173,27 @@ __global__ void __launch_bounds__(threads, 2)
         __syncthreads();  // all have multiplied the last stage, and its memory is free
 
         auto& strip = reinterpret_cast<Strip<side>*>(memory)[warp];
-        T* c_item = c + at.item * shape.m * shape.n;
+constexpr int row_packs = side / 8;
+        const int place = lane % row_packs * 8;
+        const int64_t column = first_column + warp_column + place;
+        const auto at_column = destination.column(column);
+        // One copy of what is done to the sums, which may be long, whichever of them are in the strip.
+#pragma unroll 1
+        for (int part = 0; part < rows; ++part) {
 #pragma unroll
-        for (int i = 0; i < rows; ++i) {
+            for (int i = 0; i < rows; ++i) {
+                if (i != part) continue;
 #pragma unroll
-            for (int j = 0; j < columns; ++j) strip.write(j * 8, sums[i][j]);
+                for (int j = 0; j < columns; ++j) strip.write(j * 8, sums[i][j]);
+            }
             __syncwarp();
-            constexpr int row_packs = side / 8;
-#pragma unroll
-            for (int first = 0; first < Strip<side>::rows * row_packs; first += 32) {
-                const int row_in_strip = (first + lane) / row_packs, place = lane % row_packs * 8;
-                const int64_t row = first_row + warp_row + i * 16 + row_in_strip;
-                const int64_t column = first_column + warp_column + place;
+#pragma unroll 1
+            for (int i = lane / row_packs; i < Strip<side>::rows; i += 32 / row_packs) {
+                const int64_t row = first_row + warp_row + part * 16 + i;
                 if (row >= shape.m || column >= shape.n) continue;
                 float elements[8];
-                strip.read(elements, row_in_strip, place);
-                Pack<T> results;
-#pragma unroll
-                for (int v = 0; v < 8; ++v) {
-                    const float shift =
-                        bias && column + v < shape.n ? to_acc(bias[column + v]) : 0.0f;
-                    results[v] = from_acc<T>(elements[v] + shift);
-                }
-                T* c_row = c_item + row * shape.n;
-                store_pack(c_row, results, column, shape.n, aligned_for_packs(c_row));
+                strip.read(elements, i, place);
+                destination.store(elements, at.item * shape.m + row, at_column);
             }
             __syncwarp();
         }
@@ -167,38 +201,93 @@ __global__ void __launch_bounds__(threads, 2)
     }
 }
 
-template <class T, int tile>
-void matmul_tensor_tiled(T* c, const T* a, const T* b, const T* bias, const Shape& shape,
-                         bool transpose_a, bool transpose_b, cudaStream_t stream) {
-    const int64_t tiles = shape.outer * shape.inner * ceil_div(shape.m, tile) * ceil_div(shape.n, tile);
+// The sums of all splits, in order.
+template <class Destination>
+__global__ void add_splits_kernel(Destination destination, const float* sums, int64_t splits, int64_t rows,
+                                  int64_t n) {
+    const int64_t row_packs = ceil_div(n, 8);
+    for (int64_t i = global_thread(); i < rows * row_packs; i += thread_count()) {
+        const int64_t row = i / row_packs, column = i % row_packs * 8;
+        float total[8] = {};
+        for (int64_t split = 0; split < splits; ++split) {
+            const float* start = sums + (split * rows + row) * n;
+            const bool aligned = aligned_for_packs(start);
+#pragma unroll
+            for (int j = 0; j < 8; j += 4) {
+                const Pack<float> part = load_pack(start, column + j, n, aligned);
+#pragma unroll
+                for (int v = 0; v < 4; ++v) total[j + v] += part[v];
+            }
+        }
+        destination.store(total, row, destination.column(column));
+    }
+}
+
+template <class T, int tile, class Destination>
+void launch_product(const Destination& destination, const T* a, const T* b, const Shape& shape,
+                    const Plan& plan, bool transpose_a, bool transpose_b, cudaStream_t stream) {
+    const int64_t items = plan.splits * shape.outer * shape.inner;
+    const int64_t tiles = items * ceil_div(shape.m, tile) * ceil_div(shape.n, tile);
     constexpr size_t shared = sizeof(T) * stages * 2 * tile * depth;
     static_assert(shared >= sizeof(Strip<tile / 2>) * threads / 32, "strips fit into the stages");
     // A stored row of a runs along k, one of b along n; transposed, the other way round.
-    const auto a_along_k = transpose_b ? matmul_tensor_kernel<T, tile, true, true>
-                                       : matmul_tensor_kernel<T, tile, true, false>;
-    const auto a_across_k = transpose_b ? matmul_tensor_kernel<T, tile, false, true>
-                                        : matmul_tensor_kernel<T, tile, false, false>;
+    const auto a_along_k = transpose_b ? matmul_tensor_kernel<T, Destination, tile, true, true>
+                                       : matmul_tensor_kernel<T, Destination, tile, true, false>;
+    const auto a_across_k = transpose_b ? matmul_tensor_kernel<T, Destination, tile, false, true>
+                                        : matmul_tensor_kernel<T, Destination, tile, false, false>;
     LAUNCH_AS("matmul_tensor_kernel", transpose_a ? a_across_k : a_along_k, blocks_for(tiles, 1), threads,
-              shared, stream, c, a, b, bias, shape);
+              shared, stream, destination, a, b, shape, plan.steps, plan.splits);
+}
+
+template <class T, class Destination>
+void multiply(const Destination& destination, const T* a, const T* b, float* workspace, const Shape& shape,
+              bool transpose_a, bool transpose_b, cudaStream_t stream) {
+    const int64_t batch = shape.outer * shape.inner;
+    if (batch == 0 || shape.m == 0 || shape.n == 0) return;
+    const Plan plan = plan_for(batch, shape.m, shape.n, shape.k);
+    if (plan.splits > 1) {
+        const FloatSums sums{workspace, shape.n, false};
+        launch_product<T, 64>(sums, a, b, shape, plan, transpose_a, transpose_b, stream);
+        const int64_t rows = batch * shape.m;
+        LAUNCH(add_splits_kernel<Destination>, blocks_for(rows * ceil_div(shape.n, 8), threads), threads, 0, stream,
+               destination, workspace, plan.splits, rows, shape.n);
+    } else if (plan.tile == 128) {
+        launch_product<T, 128>(destination, a, b, shape, plan, transpose_a, transpose_b, stream);
+    } else {
+        launch_product<T, 64>(destination, a, b, shape, plan, transpose_a, transpose_b, stream);
+    }
 }
 
 }  // namespace
 
-// c[outer, inner, m, n] = op(a) op(b) + bias[n]; lda and ldb are the row strides of a and b as stored.
-// A batch stride of 0 broadcasts. bias or null.
+// How many floats of scratch memory the launchers below need for a batch of products; 0 for most.
+int64_t matmul_tensor_workspace(int64_t batch, int64_t m, int64_t n, int64_t k) {
+    const Plan plan = plan_for(batch, m, n, k);
+    return plan.splits > 1 ? plan.splits * batch * m * n : 0;
+}
+FUNCTION(matmul_tensor_workspace);
+
+// c[outer, inner, m, n] = finish(op(a) op(b) + bias[n]); lda and ldb are the row strides of a and b as
+// stored. A batch stride of 0 broadcasts. kept gets what `finish` is applied to. bias, kept, and beside
+// where `finish` needs it not, may be null.
 template <class T>
-void matmul_tensor(T* c, const T* a, const T* b, const T* bias, int64_t outer, int64_t inner, int64_t m,
-                   int64_t n, int64_t k, int64_t a_outer, int64_t a_inner, int64_t b_outer,
-                   int64_t b_inner, int64_t lda, int64_t ldb, bool transpose_a, bool transpose_b,
-                   cudaStream_t stream) {
-    if (outer == 0 || inner == 0 || m == 0 || n == 0) return;
+void matmul_tensor(T* c, T* kept, const T* a, const T* b, const T* bias, const T* beside, float* workspace,
+                   int64_t outer, int64_t inner, int64_t m, int64_t n, int64_t k, int64_t a_outer,
+                   int64_t a_inner, int64_t b_outer, int64_t b_inner, int64_t lda, int64_t ldb,
+                   bool transpose_a, bool transpose_b, int64_t finish, cudaStream_t stream) {
     const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
-    // Enough large tiles to keep a large GPU busy; fewer where the grid is small, for tests.
-    constexpr int64_t enough = grid_limit < 128 ? grid_limit : 128;
-    if (m > 64 && n > 64 && outer * inner * ceil_div(m, 128) * ceil_div(n, 128) >= enough) {
-        matmul_tensor_tiled<T, 128>(c, a, b, bias, shape, transpose_a, transpose_b, stream);
-    } else {
-        matmul_tensor_tiled<T, 64>(c, a, b, bias, shape, transpose_a, transpose_b, stream);
-    }
+    const Epilogue<T> epilogue{c, kept, bias, beside, n, Finish(finish)};
+    multiply<T>(epilogue, a, b, workspace, shape, transpose_a, transpose_b, stream);
 }
 LAUNCHER_OF_16_BITS(matmul_tensor);
+
+// c[outer, inner, m, n] += op(a) op(b).
+template <class T>
+void matmul_tensor_accumulate(float* c, const T* a, const T* b, float* workspace, int64_t outer,
+                              int64_t inner, int64_t m, int64_t n, int64_t k, int64_t a_outer,
+                              int64_t a_inner, int64_t b_outer, int64_t b_inner, int64_t lda, int64_t ldb,
+                              bool transpose_a, bool transpose_b, cudaStream_t stream) {
+    const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
+    multiply<T>(FloatSums{c, n, true}, a, b, workspace, shape, transpose_a, transpose_b, stream);
+}
+LAUNCHER_OF_16_BITS(matmul_tensor_accumulate);

@@ -24,13 +24,14 @@ class Tile {
   public:
     static constexpr int elements = lines * depth;
 
-    // Of the tiles along k from `first_line` on of a matrix whose rows are `stride` apart.
-    __device__ Tile(const T* matrix, int64_t stride, int64_t first_line, int64_t all_lines)
+    // Of the tiles along k from `first_line` and `first_k` on of a matrix whose rows are `stride` apart.
+    __device__ Tile(const T* matrix, int64_t stride, int64_t first_line, int64_t all_lines,
+                    int64_t first_k)
         : row_(threadIdx.x / row_packs), column_(threadIdx.x % row_packs * size) {
         const int64_t left = all_lines - first_line;
         lines_left_ = static_cast<int>(left < lines ? left : lines);
-        source_ = matrix + (along_k ? (first_line + row_) * stride + column_
-                                    : row_ * stride + first_line + column_);
+        source_ = matrix + (along_k ? (first_line + row_) * stride + first_k + column_
+                                    : (first_k + row_) * stride + first_line + column_);
         apart_ = rows_apart * stride;
         advance_ = along_k ? depth : depth * stride;
     }

@@ -103,6 +103,7 @@ class Row:
     dtypes: Sequence[str | None] = FLOATS
     exact: bool = False  # to the bit
     slack: float = 1.0  # times the usual tolerance
+    what: str = ""  # of several rows of one launcher
 
 
 ROWS: list[Row] = []
@@ -275,8 +276,10 @@ def matmul_call(
     ]  # fmt: skip
 
 
-def products(draw: Draw, size: Sequence[int], layout: Layout) -> tuple[list[In], np.ndarray]:
-    """a and b as stored, and op(a) op(b), exact: (outer, inner, m, n)."""
+def products(
+    draw: Draw, size: Sequence[int], layout: Layout, scale: float = 1
+) -> tuple[list[In], np.ndarray]:
+    """a and b as stored, and op(a) op(b), exact: (outer, inner, m, n). scale: a power of two."""
     outer, inner, m, n, k = size
     stored, factors = [], []
     for transposed, steps, (rows, columns) in (
@@ -285,6 +288,7 @@ def products(draw: Draw, size: Sequence[int], layout: Layout) -> tuple[list[In],
     ):
         lead = [count if step else 1 for count, step in zip((outer, inner), steps, strict=True)]
         matrices = draw.integers(*lead, *((columns, rows) if transposed else (rows, columns)))
+        matrices = (wide(matrices) * scale).astype(draw.dtype)
         factors.append(wide(matrices).swapaxes(-1, -2) if transposed else wide(matrices))
         # Rows begin at multiples of 16 bytes; what lies between them is NaN.
         gap = -matrices.shape[-1] % (16 // matrices.itemsize) + layout.gap
@@ -340,18 +344,73 @@ def matmul_tensor(draw: Draw) -> Iterator[Call]:
     for layout in lying:
         yield matmul_tensor_call(draw, (2, 3, 33, 20, 40), layout, bias=True)
     yield matmul_tensor_call(draw, (2, 1, 129, 257, 40), Layout(False, True))
+    # Several blocks share a tile.
+    for layout in LAYOUTS:
+        yield matmul_tensor_call(draw, (1, 1, 33, 20, 520), layout, bias=True)
+    yield matmul_tensor_call(draw, (1, 2, 7, 65, 777), Layout())
+
+
+# What is done to the sums, by Finish in kernels/epilogue.cuh.
+NONE, GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD = range(6)
+
+
+@row("matmul_tensor", dtypes=SIXTEEN_BITS, what="finished")
+def matmul_tensor_finished(draw: Draw) -> Iterator[Call]:
+    for finish, (m, n, k) in itertools.product(
+        (GELU, GELU_TANH, GELU_BACKWARD, GELU_TANH_BACKWARD, ADD), ((33, 20, 40), (9, 72, 520))
+    ):
+        size = (1, 1, m, n, k)
+        for bias, kept in itertools.product((False, True), repeat=2):
+            yield matmul_tensor_call(draw, size, Layout(False, True), bias, finish, kept)
 
 
 def matmul_tensor_call(
-    draw: Draw, size: tuple[int, int, int, int, int], layout: Layout, bias: bool = False
+    draw: Draw,
+    size: tuple[int, int, int, int, int],
+    layout: Layout,
+    bias: bool = False,
+    finish: int = NONE,
+    keeps: bool = False,
 ) -> Call:
-    (a, b), c = products(draw, size, layout)
+    (a, b), c = products(draw, size, layout, 1 / 8 if finish else 1)
     shift = draw.integers(size[3]) if bias else None
     c = c if shift is None else c + wide(shift)
+    kept = c.astype(draw.dtype)
+    beside = draw.normal(*c.shape, scale=2) if finish >= GELU_BACKWARD else None
+    if finish in (GELU, GELU_TANH):
+        c = reference("gelu" if finish == GELU else "gelu_tanh", kept)
+    elif finish in (GELU_BACKWARD, GELU_TANH_BACKWARD):
+        name = "gelu_backward" if finish == GELU_BACKWARD else "gelu_tanh_backward"
+        c = reference(name, c, beside)
+    elif beside is not None:
+        c = c + wide(beside)
+    shift, beside = (None if x is None else In(x) for x in (shift, beside))
     return [
-        Out(c), a, b, None if shift is None else In(shift), *size, *layout.strides(a, b),
-        layout.transpose_a, layout.transpose_b,
+        Out(c), Out(wide(kept)) if keeps else None, a, b, shift, beside, workspace(draw, size),
+        *size, *layout.strides(a, b), layout.transpose_a, layout.transpose_b, finish,
     ]  # fmt: skip
+
+
+def workspace(draw: Draw, size: Sequence[int]) -> Scratch | None:
+    outer, inner, m, n, k = size
+    needed = draw.library.matmul_tensor_workspace(outer * inner, m, n, k)
+    return Scratch(needed, np.float32) if needed else None
+
+
+@row("matmul_tensor_accumulate", dtypes=SIXTEEN_BITS, exact=True)
+def matmul_tensor_accumulate(draw: Draw) -> Iterator[Call]:
+    for size in ((0, 1, 2, 3, 4), (1, 2, 3, 5, 0), (2, 1, 65, 63, 40), (1, 1, 9, 36, 520)):
+        for layout in LAYOUTS:
+            (a, b), c = products(draw, size, layout)
+            before = draw.random.integers(-99, 99, c.shape).astype(np.float32)
+            yield [
+                Update(before, before + c), a, b, workspace(draw, size),
+                *size, *layout.strides(a, b), layout.transpose_a, layout.transpose_b,
+            ]  # fmt: skip
+    size = (2, 1, 129, 257, 40)
+    (a, b), c = products(draw, size, LAYOUTS[1])
+    before = np.ones(c.shape, np.float32)
+    yield [Update(before, 1 + c), a, b, None, *size, *LAYOUTS[1].strides(a, b), False, True]
 
 
 def with_gap(matrices: np.ndarray, gap: int) -> np.ndarray:

@@ -234,7 +234,7 @@ def compare(results: set[tuple], *call: Any) -> None:
     results.add(made)
 
 
-CASES = [pytest.param(entry, dtype, id=f"{entry.launcher}-{dtype}" if dtype else entry.launcher)
+CASES = [pytest.param(entry, dtype, id="-".join(filter(None, (entry.launcher, entry.what, dtype))))
          for entry in ROWS for dtype in entry.dtypes]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array, address
 
 PACK = 16  # bytes: what tensor cores' kernels copy at once
+NO_FINISH = 0  # Finish::none of kernels/epilogue.cuh
 
 
 # ---------------------------------------------------------------------- without tensor cores
@@ -119,11 +120,14 @@ def _by_tensor_cores(device: Device, lead: Sequence[int], a: Array, b: Array, bi
         return _by_tensor_cores(device, (math.prod(lead),), a, b, bias)
     (outer, outer_steps), (inner, inner_steps) = [(1, [0, 0])] * (2 - len(batches)) + batches
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    c = device.ops["empty"]((*lead, m, n), a.dtype)
+    empty = device.ops["empty"]
+    c = empty((*lead, m, n), a.dtype)
+    shared = ask(device, "matmul_tensor_workspace", outer * inner, m, n, k)
+    workspace = empty((shared,), accumulator(a.dtype)) if shared else None
+    arrays = (c, None, left.array, right.array, bias, None, workspace)
     steps = (outer_steps[0], inner_steps[0], outer_steps[1], inner_steps[1])
-    arguments = (c, left.array, right.array, bias, outer, inner, m, n, k, *steps)
-    rows = (left.row_stride, right.row_stride)
-    launch(device, "matmul_tensor", a.dtype, *arguments, *rows, left.transposed, right.transposed)
+    lying = (*steps, left.row_stride, right.row_stride, left.transposed, right.transposed)
+    launch(device, "matmul_tensor", a.dtype, *arrays, outer, inner, m, n, k, *lying, NO_FINISH)
     return c
 
 

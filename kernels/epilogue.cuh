@@ -1,0 +1,98 @@
+// What becomes of a product's sums, eight neighbours of a row at a time, where they are stored: so that
+// a layer's bias, activation and residual, and the slope of an activation on the way back, cost no
+// pass over memory of their own.
+#pragma once
+
+#include "device.cuh"
+
+#include "activation.h"
+
+enum class Finish : int64_t {
+    none,
+    gelu,                // of the sum, as it is rounded for `kept`
+    gelu_tanh,
+    gelu_backward,       // the sum is the gradient of gelu's result, `beside` what gelu was of
+    gelu_tanh_backward,
+    add,                 // `beside` is added
+};
+
+// y = finish(sums + bias), of rows of n elements that follow each other.
+template <class T>
+struct Epilogue {
+    T* y;
+    T* kept;         // gets sums + bias; null: nobody needs it
+    const T* bias;   // n elements, or null
+    const T* beside; // as y; null where `finish` needs none
+    int64_t n;
+    Finish finish;
+
+    // What is the same in all rows.
+    struct Column {
+        int64_t first;
+        Pack<T> shift;
+    };
+    __device__ Column column(int64_t first) const {
+        return {first, bias && first < n ? at(bias, first) : Pack<T>{}};
+    }
+
+    __device__ void store(const float (&sums)[8], int64_t row, const Column& column) const {
+        const int64_t start = row * n;
+        const Pack<T> other = beside ? at(beside + start, column.first) : Pack<T>{};
+        Pack<T> before, after;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            const float sum = bias ? sums[i] + to_acc(column.shift[i]) : sums[i];
+            before[i] = from_acc<T>(sum);
+            after[i] = from_acc<T>(finished(sum, to_acc(before[i]), to_acc(other[i])));
+        }
+        if (kept) put(kept + start, before, column.first);
+        put(y + start, after, column.first);
+    }
+
+  private:
+    __device__ Pack<T> at(const T* row, int64_t column) const {
+        return load_pack(row, column, n, aligned_for_packs(row));
+    }
+    __device__ void put(T* row, const Pack<T>& pack, int64_t column) const {
+        store_pack(row, pack, column, n, aligned_for_packs(row));
+    }
+    __device__ float finished(float sum, float rounded, float other) const {
+        switch (finish) {
+            case Finish::gelu:
+                return activation::Gelu<float>().value(rounded);
+            case Finish::gelu_tanh:
+                return activation::GeluTanh<float>().value(rounded);
+            case Finish::gelu_backward:
+                return activation::Gelu<float>().gradient(sum, other);
+            case Finish::gelu_tanh_backward:
+                return activation::GeluTanh<float>().gradient(sum, other);
+            case Finish::add:
+                return sum + other;
+            case Finish::none:
+                break;
+        }
+        return sum;
+    }
+};
+
+// y = sums, or y + sums, in fp32.
+struct FloatSums {
+    float* y;
+    int64_t n;
+    bool adds;
+
+    using Column = int64_t;
+    __device__ Column column(int64_t first) const { return first; }
+
+    __device__ void store(const float (&sums)[8], int64_t row, Column column) const {
+        float* start = y + row * n;
+        const bool aligned = aligned_for_packs(start);
+#pragma unroll
+        for (int i = 0; i < 8; i += 4) {
+            Pack<float> part = adds ? load_pack(start, column + i, n, aligned) : Pack<float>{};
+#pragma unroll
+            for (int j = 0; j < 4; ++j) part[j] = adds ? part[j] + sums[i + j] : sums[i + j];
+            store_pack(start, part, column + i, n, aligned);
+        }
+    }
+};
