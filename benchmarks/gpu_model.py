@@ -28,15 +28,17 @@ class GPU:
     Multiprocessors, peak and what a multiprocessor holds: NVIDIA's data sheets and CUDA C++
     Programming Guide (compute capability 9.0), which has the results a cycle below, too. copy: 90%
     of the data sheet's rate. Latencies of caches and shared memory: Luo et al. 2025, Dissecting the
-    NVIDIA Hopper Architecture (arXiv 2501.12084), rounded; L2's rate: Chips and Cheese 2023, of an
-    H100. The clock, memory's latency under load, and latencies of instructions and barriers are
-    estimates: nobody here has measured them.
+    NVIDIA Hopper Architecture (arXiv 2501.12084), rounded, and what mma.sync reaches; L2's rate:
+    Chips and Cheese 2023, of an H100. The clock, memory's latency under load, and latencies of
+    instructions and barriers are estimates: nobody here has measured them.
     """
 
     name: str
     multiprocessors: int = 132
     clock: float = 1.75e9
     peak: float = 66.9e12  # float32, without tensor cores
+    tensor_peak: float = 989.4e12  # 16 bits, by tensor cores
+    mma: float = 0.629  # the part of it that mma.sync reaches
     copy: float = 4.3e12
     l2: float = 5.5e12
     threads: int = 2048  # that a multiprocessor holds, and the next three
@@ -48,6 +50,7 @@ class GPU:
     l1_latency: float = 41
     shared_latency: float = 29
     latency: float = 5  # of arithmetic
+    tensor_latency: float = 33  # of an mma.sync m16n8k16
     slow_latency: float = 24  # of exponentials and shuffles
     barrier_latency: float = 30
 
@@ -60,6 +63,7 @@ _FMA = {"FFMA": 0.25, "FADD": 0.25, "FMUL": 0.25, "IMAD": 0.5, "HFMA2": 0.25}
 _ALU = ("FMNMX", "FSETP", "FSEL", "ISETP", "IADD3", "LEA", "LOP3", "MOV", "PRMT", "SEL", "SHF")
 _ALU += ("IMNMX", "VIADD", "P2R", "R2P", "CS2R", "FCHK", "PLOP3")
 _SLOW = ("MUFU", "I2F", "F2I")
+_TENSOR_CYCLES = 1.0  # of an m16n8k16, at the data sheet's rate of 4,096 operations a cycle
 _ISSUE = 0.25
 _LINE = 128  # bytes that shared memory, or a cache, serves in a cycle
 
@@ -73,8 +77,10 @@ class Case:
     memory, l2: bytes that this one moves from and to memory (None: no more than it must) and the L2
     cache. lines: of memory, that an access by 32 threads touches on the average (None: no more than
     their bytes fill). vector: passes over shared memory that a load of 16 bytes takes, 4 if all
-    threads differ. latencies: cycles until loads arrive, of the first loop or part that has some,
-    of the second, ...; the last of all others.
+    threads differ. shared: bytes of it that the launch asks for. under_way: stages that a
+    block's asynchronous copies fill at the same time, each of which is a customer. latencies:
+    cycles until loads arrive, of the first loop or part that has some, of the second, ...; the last
+    of all others.
     """
 
     blocks: int
@@ -87,10 +93,14 @@ class Case:
     l2: float = 0.0
     lines: float | None = None
     vector: float = 4.0
+    shared: int = 0
+    under_way: int = 1
+    by_tensor_cores: bool = False
 
     def ceiling(self, gpu: GPU) -> float:
         """Seconds that no kernel can be below: the roofline."""
-        return max(self.bytes / gpu.copy, self.flops / gpu.peak)
+        peak = gpu.tensor_peak if self.by_tensor_cores else gpu.peak
+        return max(self.bytes / gpu.copy, self.flops / peak)
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ class Prediction:
 def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
     """The time of one launch."""
     turns = [_turns(part, case) for part in code.parts]
-    units = _units(code.parts, turns, case)
+    units = _units(code.parts, turns, case, gpu)
     executed: Counter[str] = Counter()
     for part, n in zip(code.parts, turns, strict=True):
         executed.update({operation: n * count for operation, count in part.mix().items()})
@@ -125,7 +135,7 @@ def predict(code: MachineCode, case: Case, gpu: GPU = H200) -> Prediction:
         "memory": moved / gpu.copy * cycles,
         "L2": case.l2 / gpu.l2 * cycles,
     }
-    customers = resident if joined else resident * case.threads // 32
+    customers = resident * case.under_way if joined else resident * case.threads // 32
     if not joined:
         demands = {name: demand / warps for name, demand in demands.items()}
     rate = _mean_values(demands, alone - executed.total(), customers)
@@ -148,9 +158,10 @@ def _turns(part: Part, case: Case) -> int:
     return math.ceil(wanted / sum(words))
 
 
-def _units(parts: Sequence[Part], turns: Sequence[int], case: Case) -> dict[str, float]:
+def _units(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) -> dict[str, float]:
     """Cycles of each unit of a multiprocessor that a warp needs."""
-    used = dict.fromkeys(("issue", "multiply-add", "integers", "exponentials", "loads"), 0.0)
+    names = ("issue", "multiply-add", "integers", "exponentials", "tensor cores", "loads")
+    used = dict.fromkeys(names, 0.0)
     for part, n in zip(parts, turns, strict=True):
         for i in part.instructions:
             operation = i.operation
@@ -158,6 +169,7 @@ def _units(parts: Sequence[Part], turns: Sequence[int], case: Case) -> dict[str,
             used["multiply-add"] += n * _FMA.get(operation, 0)
             used["integers"] += n * 0.5 * (operation in _ALU)
             used["exponentials"] += n * 2.0 * (operation in _SLOW)
+            used["tensor cores"] += n * _TENSOR_CYCLES / gpu.mma * (operation == "HMMA")
             used["loads"] += n * _passes(i, case)
     return used
 
@@ -169,6 +181,8 @@ def _passes(i: Instruction, case: Case) -> float:
         return least if case.lines is None else case.lines
     if i.operation == "LDS" and i.bytes == 16:
         return case.vector
+    if i.operation in ("LDSM", "LDGSTS"):  # four matrices; 16 bytes of each thread
+        return 4.0
     return least if i.operation in ("LDS", "STS", "SHFL") else 0.0
 
 
@@ -198,7 +212,9 @@ def _alone(parts: Sequence[Part], turns: Sequence[int], case: Case, gpu: GPU) ->
 def _latency(i: Instruction, wait: float, case: Case, gpu: GPU) -> float:
     if i.operation == "LDG":
         return wait + _passes(i, case)
-    if i.operation == "LDS":
+    if i.operation == "HMMA":
+        return gpu.tensor_latency
+    if i.operation in ("LDS", "LDSM"):
         return gpu.shared_latency + _passes(i, case)
     slow = i.operation in (*_SLOW, "SHFL", "LDC", "S2R", "S2UR")
     return gpu.slow_latency if slow else gpu.latency
@@ -208,7 +224,7 @@ def _resident(code: MachineCode, case: Case, gpu: GPU) -> int:
     """Blocks that a multiprocessor holds at a time."""
     warps = math.ceil(case.threads / 32)
     registers = warps * math.ceil(code.registers * 32 / 256) * 256  # given out by 256 to a warp
-    shared = code.shared + 1024  # that the system keeps of each block
+    shared = code.shared + case.shared + 1024  # that the system keeps of each block
     return min(
         gpu.blocks, gpu.threads // (warps * 32), gpu.registers // registers, gpu.shared // shared
     )

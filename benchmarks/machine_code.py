@@ -90,9 +90,10 @@ def find_tools() -> tuple[_build.Compiler, str]:
     )
 
 
-def machine_code(text: str) -> dict[str, MachineCode]:
-    """The kernels of a source in the package's vocabulary, by their names. Raises ToolMissing, and
-    BuildError where it does not compile."""
+def machine_code(text: str, loop: str = "") -> dict[str, MachineCode]:
+    """The kernels of a source in the package's vocabulary, by their names (of a template, as the
+    linker has them). loop: of each no more than its innermost loop that has this operation. Raises
+    ToolMissing, and BuildError where it does not compile."""
     nvcc, nvdisasm = find_tools()
     with tempfile.TemporaryDirectory() as folder:
         source, code = Path(folder) / "kernels.cu", Path(folder) / "kernels.cubin"
@@ -110,7 +111,8 @@ def machine_code(text: str) -> dict[str, MachineCode]:
     for mangled, body in _functions(listing):
         used = occupied[_plain(mangled)]
         spills = used.spill_loads + used.spill_stores
-        parts = tuple(_parts(list(_read(body))))
+        code = list(_read(body))
+        parts = (_innermost(code, loop),) if loop else tuple(_parts(code))
         name = _plain(mangled)
         found[name] = MachineCode(name, used.registers, used.shared, spills, parts)
     return found
@@ -151,7 +153,8 @@ def _instruction(guard: str, name: str, operands: str, line: tuple[str, int]) ->
         results += 1  # the carry of an addition
     written = set().union(*(_registers(f) for f in fields[:results]), set())
     if results:
-        wide = 4 if ".128" in name else 2 if re.search(r"\.(64|WIDE)", name) else 1
+        four = ".128" in name or name.startswith("HMMA") or name.endswith(".M88.4")
+        wide = 4 if four else 2 if re.search(r"\.(64|WIDE)", name) else 1
         written |= {
             f"{r.rstrip('0123456789')}{int(r.lstrip('URP')) + i}"
             for r in written
@@ -169,15 +172,24 @@ def _registers(operand: str) -> set[str]:
     return found
 
 
-def _parts(code: Sequence[Instruction | str]) -> Iterator[Part]:
-    """A warp's way through a kernel. Of what the compiler made of one loop (unrolled, and for the
-    rest that is left over) the most unrolled counts; calls for rare cases do not."""
+def _loops(code: Sequence[Instruction | str]) -> list[tuple[int, int]]:
     places = {label: at for at, label in enumerate(code) if isinstance(label, str)}
-    loops = [
+    return [
         (places[i.target], at)
         for at, i in enumerate(code)
         if isinstance(i, Instruction) and places.get(i.target, at) < at - 1
     ]
+
+
+def _innermost(code: Sequence[Instruction | str], operation: str) -> Part:
+    bodies = (Part(_usual(code[begin : end + 1]), True) for begin, end in _loops(code))
+    return min((b for b in bodies if b.count(operation)), key=lambda b: len(b.instructions))
+
+
+def _parts(code: Sequence[Instruction | str]) -> Iterator[Part]:
+    """A warp's way through a kernel. Of what the compiler made of one loop (unrolled, and for the
+    rest that is left over) the most unrolled counts; calls for rare cases do not."""
+    loops = _loops(code)
     bodies = {begin: Part(_usual(code[begin : end + 1]), True) for begin, end in loops}
     if any(a < c <= d < b for a, b in loops for c, d in loops):
         raise ValueError("a loop within a loop: unroll the inner one, or count it otherwise")

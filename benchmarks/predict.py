@@ -1,5 +1,5 @@
-"""Writes the tables of docs/ladder_*.md: what each rung should reach on an H200, *predicted* from
-its machine code (gpu_model.py says how).
+"""Writes the tables of docs/ladder_*.md, what each rung should reach on an H200, and that of
+docs/kernels.md on products by tensor cores: *predicted* from machine code (gpu_model.py says how).
 
 ``python benchmarks/predict.py`` needs nvcc and nvdisasm, and no GPU. It says what is missing.
 """
@@ -21,7 +21,7 @@ from tapegrad.units.unit import unit_text
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 START = "<!-- benchmarks/predict.py: start -->\n"
 END = "<!-- benchmarks/predict.py: end -->\n"
-COUNTED = ("LDG", "LDS, STS, SHFL", "MUFU")  # beside all of them
+COUNTED = ("LDG", "LDS, STS, SHFL", "MUFU", "LDSM", "LDGSTS")  # beside all of them
 _BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\s*^```\n(.*?)^```$)?", re.S | re.M)
 
 
@@ -29,7 +29,7 @@ class Ladder(NamedTuple):
     """A page, what its kernels compute, and a case for each of them, in order."""
 
     page: str
-    shape: str
+    shape: str  # and dtype
     least: str  # what takes the time that no kernel can be below
     item: str  # what instructions are counted for
     items: int
@@ -49,7 +49,7 @@ def _softmax(rows: int, cols: int) -> Ladder:
     block = case(rows, 256, first, later)
     return Ladder(
         "ladder_softmax.md",
-        f"{rows:,} rows of {cols:,} numbers",
+        f"float32, {rows:,} rows of {cols:,} numbers",
         "a copy",
         "element",
         rows * cols,
@@ -78,7 +78,7 @@ def _matmul(n: int) -> Ladder:
     large = case((128, 128), 256, vector=2)
     return Ladder(
         "ladder_matmul.md",
-        f"matrices of {n:,} x {n:,} numbers",
+        f"float32, matrices of {n:,} x {n:,} numbers",
         "float32's peak",
         "multiplication",
         n**3,
@@ -95,6 +95,56 @@ def _matmul(n: int) -> Ladder:
 
 LADDERS = (_softmax(8192, 4096), _matmul(4096))
 
+# Of kernels/matmul_tensor.cuh: whether what is contiguous of a, and of b, is along k.
+LAYOUTS = {
+    "a b": (True, False),
+    "a bT": (True, True),
+    "aT b": (False, False),
+    "aT bT": (False, True),
+}
+LARGE = '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
+    "(void*)matmul_tensor_kernel<bfloat16, Epilogue<bfloat16>, Large, "
+    f"{str(a).lower()}, {str(b).lower()}>"
+    for a, b in LAYOUTS.values()
+) + "};\n"  # fmt: skip
+
+
+def _tensor(n: int) -> Ladder:
+    tile, depth, stages, threads = (128, 256), 32, 4, 256
+    blocks = n // tile[0] * (n // tile[1])
+    case = Case(
+        blocks,
+        threads,
+        ("HMMA", n**3 // 2048 // (blocks * threads // 32)),
+        bytes=6.0 * n * n,
+        flops=2.0 * n**3,
+        latencies=(H200.l2_latency,),
+        l2=blocks * sum(tile) * n * 2.0,
+        under_way=stages - 1,
+        shared=stages * depth * sum(tile) * 2,
+        by_tensor_cores=True,
+    )
+    return Ladder(
+        "kernels.md",
+        f"bfloat16, matrices of {n:,} x {n:,} numbers",
+        "tensor cores' peak",
+        "HMMA",
+        n**3 // 2048 * 32,  # threads take part in one
+        dict.fromkeys(LAYOUTS, case),
+    )
+
+
+TENSOR = _tensor(8192)
+
+
+def tensor_codes() -> dict[str, MachineCode]:
+    """The innermost loops of the large kernels in kernels/matmul_tensor.cuh. Raises ToolMissing."""
+    found = machine_code(LARGE, loop="HMMA")
+    chosen = {}
+    for layout, (a, b) in LAYOUTS.items():
+        (chosen[layout],) = (code for name, code in found.items() if f"Lb{a:d}ELb{b:d}E" in name)
+    return chosen
+
 
 def page(ladder: Ladder, found: Mapping[str, MachineCode]) -> str:
     """The page as it should be, for this machine code."""
@@ -110,7 +160,7 @@ def table(ladder: Ladder, found: Mapping[str, MachineCode]) -> Iterator[str]:
     yield (
         f"Predicted for an {H200.name} from the machine code ({find_tools()[0].version}, "
         f"{ARCHITECTURE}) by `benchmarks/predict.py`; nothing of it was measured on a GPU. "
-        f"float32, {ladder.shape}; {ladder.least} takes {_time(ceiling)}. Instructions are counted "
+        f"{ladder.shape}; {ladder.least} takes {_time(ceiling)}. Instructions are counted "
         f"for each {ladder.item}."
     )
     heads = ["registers", "blocks at a time", "instructions", *used, "predicted"]
@@ -131,6 +181,8 @@ def table(ladder: Ladder, found: Mapping[str, MachineCode]) -> Iterator[str]:
 
 def codes(ladder: Ladder) -> dict[str, MachineCode]:
     """The machine code of the page's kernels, by name. Raises ToolMissing."""
+    if ladder is TENSOR:
+        return tensor_codes()
     found: dict[str, MachineCode] = {}
     for kernel in reversed(kernels(ladder.page)):  # as later sources contain earlier ones
         if kernel.name not in found and f"{kernel.name}_kernel" not in found:
@@ -154,7 +206,7 @@ def _time(seconds: float) -> str:
 
 def main() -> int:
     try:
-        for ladder in LADDERS:
+        for ladder in (*LADDERS, TENSOR):
             (DOCS / ladder.page).write_text(page(ladder, codes(ladder)))
     except ToolMissing as error:
         print(f"error: {error}", file=sys.stderr)

@@ -45,8 +45,8 @@ class Tile {
 #pragma unroll
         for (int i = 0; i < packs; ++i) {
             const int row = row_ + i * rows_apart;
-            copy_async(tile + place(row, column_ / size), source_ + i * apart_,
-                       row < rows ? inside * int(sizeof(T)) : 0);
+            const int bytes = row < rows ? inside * int(sizeof(T)) : 0;
+            copy_async(tile + place(row, column_ / size), source_ + i * apart_, bytes);
         }
         source_ += advance_;
     }

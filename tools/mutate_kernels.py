@@ -14,7 +14,7 @@ tested, or only chooses the faster of two ways::
     python tools/mutate_kernels.py --checks            # what the checked build reports by itself
 
 With ``--checks`` no value is compared: one serial run of the float32 rows in the checked build has
-to report the mutant.
+to report the mutant. (Kernels that only 16-bit floats have are left out.)
 """
 
 from __future__ import annotations
@@ -80,11 +80,17 @@ def users(file: Path) -> list[Path]:
 def launchers(file: Path) -> list[str]:
     """Those that the file registers; where a macro makes several of one name, its beginning."""
     text = blank_comments(file.read_text())
-    found = re.findall(r"^(?:LAUNCHER(?:_AS)?|ELEMENTWISE|FUNCTION)\((\w+)", text, re.MULTILINE)
+    found = re.findall(
+        r"^(?:LAUNCHER(?:_AS|_OF_16_BITS)?|ELEMENTWISE|FUNCTION)\((\w+)", text, re.MULTILINE
+    )
     if "FOR_EACH_STEP" in text:
         steps = (KERNELS / "steps.h").read_text()
         found += [f"{name}_step" for name in re.findall(r"^ +use\((\w+),", steps, re.MULTILINE)]
     return found
+
+
+def is_for_16_bits(file: Path) -> bool:
+    return "LAUNCHER_OF_16_BITS(" in file.read_text()
 
 
 # ---- building and testing ----
@@ -160,6 +166,8 @@ def main() -> int:
     wanted = [name.partition(":") for name in options.files]
     files = list(dict.fromkeys(KERNELS / name for name, _, _ in wanted))
     files = files or sorted(KERNELS.glob("*.cu*"))
+    if options.checks:
+        files = [file for file in files if not any(map(is_for_16_bits, users(file)))]
     lines = {(name, int(line or 0)) for name, _, line in wanted}  # 0: all
     todo = [
         mutant

@@ -25,24 +25,24 @@ struct Number {
     int16_t exponent;
 };
 
-int16_t exponent_of(uint32_t bits, int fraction_bits, int exponent_bits) {
-    const int bias = (1 << (exponent_bits - 1)) - 1;
+template <int fraction_bits, int exponent_bits>
+int16_t exponent_of(uint32_t bits) {
+    constexpr int bias = (1 << (exponent_bits - 1)) - 1;
     const int field = int(bits >> fraction_bits) & ((1 << exponent_bits) - 1);
     const uint32_t magnitude = bits & ((uint32_t(1) << (fraction_bits + exponent_bits)) - 1);
-    return magnitude == 0 ? none : int16_t(std::max(field, 1) - bias);
+    return int16_t(magnitude == 0 ? int(none) : std::max(field, 1) - bias);
 }
 
-Number read(uint32_t bits, Multiplicand type) {
-    switch (type) {
-        case Multiplicand::half:
-            return {__half2float(half{uint16_t(bits)}), exponent_of(bits, 10, 5)};
-        case Multiplicand::bfloat16:
-            return {__bfloat162float(bfloat16{uint16_t(bits)}), exponent_of(bits, 7, 8)};
-        case Multiplicand::tfloat32:
-            break;
+int16_t exponent_of(float x) { return exponent_of<23, 8>(__float_as_uint(x)); }
+
+template <Multiplicand type>
+Number read(uint32_t bits) {
+    if constexpr (type == Multiplicand::half) {
+        return {__half2float(half{uint16_t(bits)}), exponent_of<10, 5>(bits)};
+    } else {  // as a float with fewer bits
+        const uint32_t kept = type == Multiplicand::bfloat16 ? bits << 16 : bits & 0xFFFFE000u;
+        return {__uint_as_float(kept), exponent_of<23, 8>(kept)};
     }
-    const uint32_t kept = bits & 0xFFFFE000u;
-    return {__uint_as_float(kept), exponent_of(kept, 23, 8)};
 }
 
 struct Numbers {
@@ -88,7 +88,7 @@ float add_block(float c, int column, int row, int first, int count, const Number
     if (!is_finite) {
         return add_special(c, products, count);
     }
-    largest = std::max(largest, int(exponent_of(__float_as_uint(c), 23, 8)));
+    largest = std::max(largest, int(exponent_of(c)));
     if (largest < none / 2) {
         return 0.0f;
     }
@@ -112,7 +112,7 @@ bool add_blocks(float* c, int row, int first, int count, const Numbers& numbers,
                 const TensorCores& cores) {
     int16_t largest[mma_columns];
     for (int j = 0; j < mma_columns; ++j) {
-        largest[j] = exponent_of(__float_as_uint(c[j]), 23, 8);
+        largest[j] = exponent_of(c[j]);
     }
     for (int k = first; k < first + count; ++k) {
         const int16_t exponent = numbers.a_exponents[row][k];
@@ -159,6 +159,37 @@ bool add_blocks(float* c, int row, int first, int count, const Numbers& numbers,
     return true;
 }
 
+template <Multiplicand type>
+void multiply(MmaOperands& operands, int depth, int block, const TensorCores& cores) {
+    Numbers numbers;
+    bool is_finite = true;
+    const auto note = [&](uint32_t bits, float& value, int16_t& exponent) {
+        const Number number = read<type>(bits);
+        value = number.value;
+        exponent = number.exponent;
+        is_finite &= (__float_as_uint(value) & 0x7F800000u) != 0x7F800000u;
+    };
+    for (int k = 0; k < depth; ++k) {
+        for (int row = 0; row < mma_rows; ++row) {
+            note(operands.a[row][k], numbers.a[row][k], numbers.a_exponents[row][k]);
+        }
+        for (int column = 0; column < mma_columns; ++column) {
+            note(operands.b[k][column], numbers.b[k][column], numbers.b_exponents[k][column]);
+        }
+    }
+    for (int row = 0; row < mma_rows; ++row) {
+        float* c = operands.c[row];
+        for (int first = 0; first < depth; first += block) {
+            if (is_finite && add_blocks(c, row, first, block, numbers, cores)) {
+                continue;
+            }
+            for (int column = 0; column < mma_columns; ++column) {
+                c[column] = add_block(c[column], column, row, first, block, numbers, cores);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 const TensorCores& tensor_cores() {
@@ -178,33 +209,13 @@ const TensorCores& tensor_cores() {
 void set_tensor_cores(const TensorCores& cores) { chosen = &cores; }
 
 void multiply(MmaOperands& operands, Multiplicand type, int depth, const TensorCores& cores) {
-    Numbers numbers;
-    bool is_finite = true;
-    const auto note = [&](uint32_t bits, float& value, int16_t& exponent) {
-        const Number number = read(bits, type);
-        value = number.value;
-        exponent = number.exponent;
-        is_finite = is_finite && std::isfinite(value);
-    };
-    for (int k = 0; k < depth; ++k) {
-        for (int row = 0; row < mma_rows; ++row) {
-            note(operands.a[row][k], numbers.a[row][k], numbers.a_exponents[row][k]);
-        }
-        for (int column = 0; column < mma_columns; ++column) {
-            note(operands.b[k][column], numbers.b[k][column], numbers.b_exponents[k][column]);
-        }
-    }
-    const int block = type == Multiplicand::tfloat32 ? cores.depth_tfloat32 : cores.depth_16_bits;
-    for (int row = 0; row < mma_rows; ++row) {
-        float* c = operands.c[row];
-        for (int first = 0; first < depth; first += block) {
-            if (is_finite && add_blocks(c, row, first, block, numbers, cores)) {
-                continue;
-            }
-            for (int column = 0; column < mma_columns; ++column) {
-                c[column] = add_block(c[column], column, row, first, block, numbers, cores);
-            }
-        }
+    switch (type) {
+        case Multiplicand::half:
+            return multiply<Multiplicand::half>(operands, depth, cores.depth_16_bits, cores);
+        case Multiplicand::bfloat16:
+            return multiply<Multiplicand::bfloat16>(operands, depth, cores.depth_16_bits, cores);
+        case Multiplicand::tfloat32:
+            return multiply<Multiplicand::tfloat32>(operands, depth, cores.depth_tfloat32, cores);
     }
 }
 

@@ -1,7 +1,7 @@
 """Kernels broken on purpose, one barrier, shuffle or bound at a time: a check that does not notice
-is not worth much. Every ``__syncthreads()``, ``__syncwarp()`` and shuffle is deleted in turn, every
-atomic made a plain change, and every comparison in a condition decided beforehand, the way that
-lets pass what it would have held back.
+is not worth much. Every ``__syncthreads()``, ``__syncwarp()``, shuffle, and commit of or wait for
+asynchronous copies is deleted in turn, every atomic made a plain change, and every comparison in a
+condition decided beforehand, the way that lets pass what it would have held back.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Mutant:
 def mutants(original: str) -> Iterator[Mutant]:
     """All mutants of a source text."""
     text = blank_comments(original)
-    for barrier in re.finditer(r"\b__sync(threads|warp)\(\);", text):
+    waits = r"\b(__sync(threads|warp)|wait_for_copies<[^;()]*>|commit_copies)\(\);"
+    for barrier in re.finditer(waits, text):
         yield Mutant(original, barrier.start(), barrier.end(), ";", "barrier")
     for shuffle in re.finditer(r"\b__shfl\w*_sync\(\w+, ([^,]+), [^)]*\)", text):
         yield Mutant(original, shuffle.start(), shuffle.end(), shuffle[1], "shuffle")

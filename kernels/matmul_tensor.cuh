@@ -1,0 +1,171 @@
+// The kernel of matmul_tensor.cu, which tells how it works.
+#pragma once
+
+#include "tile.cuh"
+
+#include "epilogue.cuh"
+
+namespace {
+
+constexpr int depth = 32, stages = 4, raster = 8;
+
+// A block's tile of c: two rows of `across` warps, each of which has side x side of it.
+template <int warp_side, int warps_across>
+struct Block {
+    static constexpr int side = warp_side, across = warps_across, threads = 64 * across;
+    static constexpr int rows = 2 * side, columns = across * side;
+    static constexpr int at_a_time = threads <= 128 ? 2 : 1;  // on a multiprocessor
+};
+using Large = Block<64, 4>;
+using Small = Block<32, 2>;
+
+struct Shape {
+    int64_t outer, inner, m, n, k;
+    int64_t a_outer, a_inner, b_outer, b_inner;  // strides; 0: one matrix for all
+    int64_t lda, ldb;
+};
+
+// A warp's results, 16 rows at a time: written as fragments, read as rows. The padding spreads the
+// rows of a fragment over the banks.
+template <int columns>
+struct Strip {
+    static constexpr int rows = 16, stride = columns + 8;
+    float values[rows][stride];
+
+    __device__ void write(int column, const float (&sums)[4]) {
+        const int row = threadIdx.x % 32 / 4;
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+            const float2 pair = make_float2(sums[2 * i], sums[2 * i + 1]);
+            memcpy(&values[row + 8 * i][column + threadIdx.x % 4 * 2], &pair, sizeof pair);
+        }
+    }
+
+    // Eight neighbours. Of eight threads, half read the second four first: all are in other banks.
+    __device__ void read(float (&elements)[8], int row, int column) const {
+        const int late = (columns > 32 ? column / 32 : row) % 2;
+        const Pack<float> first = load_pack(&values[row][column + 4 * late]);
+        const Pack<float> second = load_pack(&values[row][column + 4 - 4 * late]);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            elements[i] = late ? second[i] : first[i];
+            elements[4 + i] = late ? first[i] : second[i];
+        }
+    }
+};
+
+struct TileIndex {
+    int64_t item, row, column;
+};
+
+// Down `raster` rows, then the next column, until the group is through.
+__device__ inline TileIndex tile_of(int64_t index, int64_t rows, int64_t columns) {
+    const int64_t item = index / (rows * columns), in_item = index % (rows * columns);
+    const int64_t group = in_item / (raster * columns), in_group = in_item % (raster * columns);
+    const int64_t left = rows - group * raster, height = left < raster ? left : raster;
+    return {item, group * raster + in_group % height, in_group / height};
+}
+
+// Where a tile is shared, block s of `splits` has rows s m' to (s + 1) m' of the destination, m' being
+// all rows of c.
+template <class T, class Destination, class Block, bool a_along_k, bool b_along_k>
+__global__ void __launch_bounds__(Block::threads, Block::at_a_time)
+    matmul_tensor_kernel(Destination destination, const T* a, const T* b, Shape shape, int64_t steps,
+                         int64_t splits) {
+    using Left = Tile<T, Block::rows, depth, Block::threads, a_along_k>;
+    using Right = Tile<T, Block::columns, depth, Block::threads, b_along_k>;
+    constexpr int side = Block::side, rows = side / 16, columns = side / 8;  // of a warp, in fragments
+    constexpr int stage_elements = Left::elements + Right::elements;
+    DYNAMIC_SHARED(memory, T);
+
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp_row = warp / Block::across * side, warp_column = warp % Block::across * side;
+    const int64_t tile_rows = ceil_div(shape.m, Block::rows), tile_columns = ceil_div(shape.n, Block::columns);
+    const int64_t items = shape.outer * shape.inner;
+    const int64_t tiles = splits * items * tile_rows * tile_columns;
+    for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
+        const TileIndex at = tile_of(index, tile_rows, tile_columns);
+        const int64_t first_k = at.item / items * steps * depth, item = at.item % items;
+        const int64_t outer = item / shape.inner, inner = item % shape.inner;
+        const int64_t first_row = at.row * Block::rows, first_column = at.column * Block::columns;
+        Left left(a + outer * shape.a_outer + inner * shape.a_inner, shape.lda, first_row, shape.m,
+                  first_k);
+        Right right(b + outer * shape.b_outer + inner * shape.b_inner, shape.ldb, first_column,
+                    shape.n, first_k);
+        float sums[rows][columns][4] = {};
+
+        const int64_t depth_here = min(shape.k - first_k, steps * depth);
+        int64_t k_left = depth_here;  // of what was not fetched
+        const auto fetch = [&](int stage) {
+            if (k_left > 0) {
+                left.fetch(memory + stage * stage_elements, k_left);
+                right.fetch(memory + stage * stage_elements + Left::elements, k_left);
+            }
+            k_left -= depth;
+            commit_copies();
+        };
+#pragma unroll
+        for (int stage = 0; stage < stages - 1; ++stage) fetch(stage);
+        int stage = 0;
+        for (int64_t step = ceil_div(depth_here, depth); step > 0; --step) {
+            wait_for_copies<stages - 2>();
+            __syncthreads();
+            fetch((stage + stages - 1) % stages);
+            const T* a_tile = memory + stage * stage_elements;
+            const T* b_tile = a_tile + Left::elements;
+#pragma unroll
+            for (int k = 0; k < depth; k += 16) {
+                unsigned a_part[rows][4], b_part[columns][2];
+#pragma unroll
+                for (int i = 0; i < rows; ++i) {
+                    Left::load_left(a_part[i], a_tile, warp_row + i * 16, k);
+                }
+#pragma unroll
+                for (int j = 0; j < columns; j += 2) {
+                    unsigned both[2][2];
+                    Right::load_right(both, b_tile, warp_column + j * 8, k);
+#pragma unroll
+                    for (int i = 0; i < 4; ++i) b_part[j + i / 2][i % 2] = both[i / 2][i % 2];
+                }
+#pragma unroll
+                for (int i = 0; i < rows; ++i) {
+#pragma unroll
+                    for (int j = 0; j < columns; ++j) {
+                        mma_m16n8k16<T>(sums[i][j], a_part[i], b_part[j]);
+                    }
+                }
+            }
+            stage = (stage + 1) % stages;
+        }
+        __syncthreads();  // all have multiplied the last stage, and its memory is free
+
+        auto& strip = reinterpret_cast<Strip<side>*>(memory)[warp];
+constexpr int row_packs = side / 8;
+        const int place = lane % row_packs * 8;
+        const int64_t column = first_column + warp_column + place;
+        const auto at_column = destination.column(column);
+        // One copy of what is done to the sums, which may be long, whichever of them are in the strip.
+#pragma unroll 1
+        for (int part = 0; part < rows; ++part) {
+#pragma unroll
+            for (int i = 0; i < rows; ++i) {
+                if (i != part) continue;
+#pragma unroll
+                for (int j = 0; j < columns; ++j) strip.write(j * 8, sums[i][j]);
+            }
+            __syncwarp();
+#pragma unroll 1
+            for (int i = lane / row_packs; i < Strip<side>::rows; i += 32 / row_packs) {
+                const int64_t row = first_row + warp_row + part * 16 + i;
+                if (row >= shape.m || column >= shape.n) continue;
+                float elements[8];
+                strip.read(elements, i, place);
+                destination.store(elements, at.item * shape.m + row, at_column);
+            }
+            __syncwarp();
+        }
+        __syncthreads();  // the strips are read, and their memory is free for the next tile
+    }
+}
+
+}  // namespace
