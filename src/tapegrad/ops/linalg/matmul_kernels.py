@@ -46,7 +46,7 @@ def _by_scalars(device: Device, lead: Sequence[int], a: Array, b: Array, bias: A
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     left, lda, a_step, a_transposed = _matrix(device, a)
     right, ldb, b_step, b_transposed = _matrix(device, b)
-    c = device.ops["empty"]((batch, m, n), a.dtype)
+    c = device.ops["empty"]((*lead, m, n), a.dtype)
     sizes, strides = (batch, m, n, k), (a_step, b_step, lda, ldb)
     arguments = (c, left, right, bias, *sizes, *strides, a_transposed, b_transposed)
     launch(device, "matmul", a.dtype, *arguments)
@@ -116,8 +116,9 @@ def _by_tensor_cores(device: Device, lead: Sequence[int], a: Array, b: Array, bi
     left, right = _factor(device, a), _factor(device, b)
     batches = _batches(lead, [left.steps(lead), right.steps(lead)])
     if len(batches) > 2:  # the kernel has two strides
-        a, b = (_one_stack(device, lead, x) for x in (a, b))
-        return _by_tensor_cores(device, (math.prod(lead),), a, b, bias)
+        left, right = (_factor(device, _one_stack(device, lead, x)) for x in (a, b))
+        stack = (math.prod(lead),)
+        batches = _batches(stack, [left.steps(stack), right.steps(stack)])
     (outer, outer_steps), (inner, inner_steps) = [(1, [0, 0])] * (2 - len(batches)) + batches
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     empty = device.ops["empty"]
@@ -135,7 +136,8 @@ def _by_tensor_cores(device: Device, lead: Sequence[int], a: Array, b: Array, bi
 
 
 def _product(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
-    """a @ b + bias, for stacks that broadcast to the leading dimensions ``lead``."""
+    """a @ b + bias, for stacks that broadcast to the leading dimensions ``lead``: an array of its
+    own, and no view of one, which would be copied to become a gradient."""
     by_tensor_cores = a.itemsize == 2 and has_tensor_cores(device)
     return (_by_tensor_cores if by_tensor_cores else _by_scalars)(device, lead, a, b, bias)
 
@@ -143,11 +145,13 @@ def _product(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any)
 @kernel("matmul", contiguous="")
 def _matmul_kernel(device: Device, a: Array, b: Array) -> Array:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return _product(device, lead, a, b, None).reshape(*lead, a.shape[-2], b.shape[-1])
+    return _product(device, lead, a, b, None)
 
 
 @kernel("linear", contiguous="bias")
 def _linear_kernel(device: Device, x: Array, weight: Array, bias: Array) -> Array:
+    if x.ndim == 2:
+        return _product(device, (), x, weight.T, bias)
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return _product(device, (), rows, weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
 
