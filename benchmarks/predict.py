@@ -103,7 +103,7 @@ LAYOUTS = {
     "aT bT": (False, True),
 }
 LARGE = '#include "matmul_tensor.cuh"\nvoid* const used[] = {' + ", ".join(
-    "(void*)matmul_tensor_kernel<bfloat16, Epilogue<bfloat16>, Large, "
+    "(void*)matmul_tensor_kernel<bfloat16, Epilogue<bfloat16>, Large<bfloat16>, "
     f"{str(a).lower()}, {str(b).lower()}>"
     for a, b in LAYOUTS.values()
 ) + "};\n"  # fmt: skip

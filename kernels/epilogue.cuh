@@ -19,6 +19,7 @@ enum class Finish : int64_t {
 // y = finish(sums + bias), of rows of n elements that follow each other.
 template <class T>
 struct Epilogue {
+    static constexpr int size = Pack<T>::size;
     T* y;
     T* kept;         // gets sums + bias; null: nobody needs it
     const T* bias;   // n elements, or null
@@ -29,24 +30,34 @@ struct Epilogue {
     // What is the same in all rows.
     struct Column {
         int64_t first;
-        Pack<T> shift;
+        Pack<T> shift[8 / size];
     };
     __device__ Column column(int64_t first) const {
-        return {first, bias && first < n ? at(bias, first) : Pack<T>{}};
+        Column here{first, {}};
+#pragma unroll
+        for (int part = 0; part < 8; part += size) {
+            if (bias && first < n) here.shift[part / size] = at(bias, first + part);
+        }
+        return here;
     }
 
     __device__ void store(const float (&sums)[8], int64_t row, const Column& column) const {
         const int64_t start = row * n;
-        const Pack<T> other = beside ? at(beside + start, column.first) : Pack<T>{};
-        Pack<T> before, after;
 #pragma unroll
-        for (int i = 0; i < 8; ++i) {
-            const float sum = bias ? sums[i] + to_acc(column.shift[i]) : sums[i];
-            before[i] = from_acc<T>(sum);
-            after[i] = from_acc<T>(finished(sum, to_acc(before[i]), to_acc(other[i])));
+        for (int part = 0; part < 8; part += size) {
+            const int64_t first = column.first + part;
+            const Pack<T>& shift = column.shift[part / size];
+            const Pack<T> other = beside ? at(beside + start, first) : Pack<T>{};
+            Pack<T> before, after;
+#pragma unroll
+            for (int i = 0; i < size; ++i) {
+                const float sum = bias ? sums[part + i] + to_acc(shift[i]) : sums[part + i];
+                before[i] = from_acc<T>(sum);
+                after[i] = from_acc<T>(finished(sum, to_acc(before[i]), to_acc(other[i])));
+            }
+            if (kept) put(kept + start, before, first);
+            put(y + start, after, first);
         }
-        if (kept) put(kept + start, before, column.first);
-        put(y + start, after, column.first);
     }
 
   private:

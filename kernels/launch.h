@@ -193,11 +193,12 @@ struct Registration {
         Adapter<name##_for<bfloat16>>::launcher(#name, "bfloat16"),           \
     }
 
-// The same for those of 16 bits.
-#define LAUNCHER_OF_16_BITS(name)                                             \
+// The same for all but float64.
+#define LAUNCHER_UP_TO_FLOAT32(name)                                          \
     template <class T>                                                        \
     constexpr auto name##_for = &name<T>;                                     \
     static const Registration name##_registration{                            \
+        Adapter<name##_for<float>>::launcher(#name, "float32"),               \
         Adapter<name##_for<half>>::launcher(#name, "float16"),                \
         Adapter<name##_for<bfloat16>>::launcher(#name, "bfloat16"),           \
     }

@@ -1,5 +1,5 @@
 // Matrix product by tensor cores, batched:  c[i] = f(op(a[i]) op(b[i]) + bias),  as matmul.cu's, for half
-// and bfloat16, whose products are added in fp32; f is one of epilogue.cuh's. Or  c[i] += op(a[i]) op(b[i])
+// and bfloat16, and for float as the sum of two tfloat32; f is one of epilogue.cuh's. Or  c[i] += op(a[i]) op(b[i])
 // with c in fp32, for gradients that are added up over several steps.
 //
 // c is [outer, inner, m, n] and contiguous. A batch has two strides, so that heads of an attention,
@@ -31,13 +31,14 @@ struct Plan {
 };
 
 // Depends on sizes alone, and so do the results.
-inline Plan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
+template <class T>
+Plan plan_for(int64_t batch, int64_t m, int64_t n, int64_t k) {
     // Enough blocks to keep a large GPU busy; fewer where the grid is small, for tests.
     constexpr int64_t enough = grid_limit < 128 ? grid_limit : 128;
     constexpr int64_t least_steps = 8, most_splits = 16;  // so that sums in memory are few
-    const int64_t steps = ceil_div(k, depth);
-    const int64_t large_tiles = batch * ceil_div(m, Large::rows) * ceil_div(n, Large::columns);
-    if (m > Small::rows && n > Large::columns / 2 && large_tiles >= enough) {
+    const int64_t steps = ceil_div(k, depth<T>);
+    const int64_t large_tiles = batch * ceil_div(m, Large<T>::rows) * ceil_div(n, Large<T>::columns);
+    if (m > Small::rows && n > Large<T>::columns / 2 && large_tiles >= enough) {
         return {true, steps, 1};
     }
     const int64_t tiles = batch * ceil_div(m, Small::rows) * ceil_div(n, Small::columns);
@@ -77,7 +78,7 @@ void launch_product(const Destination& destination, const T* a, const T* b, cons
                     const Plan& plan, bool transpose_a, bool transpose_b, cudaStream_t stream) {
     const int64_t items = plan.splits * shape.outer * shape.inner;
     const int64_t tiles = items * ceil_div(shape.m, Block::rows) * ceil_div(shape.n, Block::columns);
-    constexpr size_t shared = sizeof(T) * stages * depth * (Block::rows + Block::columns);
+    constexpr size_t shared = sizeof(T) * stages * depth<T> * (Block::rows + Block::columns);
     static_assert(shared >= sizeof(Strip<Block::side>) * Block::threads / 32, "strips fit into the stages");
     // A stored row of a runs along k, one of b along n; transposed, the other way round.
     const auto a_along_k = transpose_b ? matmul_tensor_kernel<T, Destination, Block, true, true>
@@ -93,7 +94,7 @@ void multiply(const Destination& destination, const T* a, const T* b, float* wor
               bool transpose_a, bool transpose_b, cudaStream_t stream) {
     const int64_t batch = shape.outer * shape.inner;
     if (batch == 0 || shape.m == 0 || shape.n == 0) return;
-    const Plan plan = plan_for(batch, shape.m, shape.n, shape.k);
+    const Plan plan = plan_for<T>(batch, shape.m, shape.n, shape.k);
     if (plan.splits > 1) {
         const FloatSums sums{workspace, shape.n, false};
         launch_product<T, Small>(sums, a, b, shape, plan, transpose_a, transpose_b, stream);
@@ -101,7 +102,7 @@ void multiply(const Destination& destination, const T* a, const T* b, float* wor
         LAUNCH(add_splits_kernel<Destination>, blocks_for(rows * ceil_div(shape.n, 8), 256), 256, 0, stream,
                destination, workspace, plan.splits, rows, shape.n);
     } else if (plan.is_large) {
-        launch_product<T, Large>(destination, a, b, shape, plan, transpose_a, transpose_b, stream);
+        launch_product<T, Large<T>>(destination, a, b, shape, plan, transpose_a, transpose_b, stream);
     } else {
         launch_product<T, Small>(destination, a, b, shape, plan, transpose_a, transpose_b, stream);
     }
@@ -110,8 +111,9 @@ void multiply(const Destination& destination, const T* a, const T* b, float* wor
 }  // namespace
 
 // How many floats of scratch memory the launchers below need for a batch of products; 0 for most.
-int64_t matmul_tensor_workspace(int64_t batch, int64_t m, int64_t n, int64_t k) {
-    const Plan plan = plan_for(batch, m, n, k);
+// element_bytes: 2, or 4 for float32.
+int64_t matmul_tensor_workspace(int64_t batch, int64_t m, int64_t n, int64_t k, int64_t element_bytes) {
+    const Plan plan = element_bytes == 4 ? plan_for<float>(batch, m, n, k) : plan_for<half>(batch, m, n, k);
     return plan.splits > 1 ? plan.splits * batch * m * n : 0;
 }
 FUNCTION(matmul_tensor_workspace);
@@ -128,7 +130,7 @@ void matmul_tensor(T* c, T* kept, const T* a, const T* b, const T* bias, const T
     const Epilogue<T> epilogue{c, kept, bias, beside, n, Finish(finish)};
     multiply<T>(epilogue, a, b, workspace, shape, transpose_a, transpose_b, stream);
 }
-LAUNCHER_OF_16_BITS(matmul_tensor);
+LAUNCHER_UP_TO_FLOAT32(matmul_tensor);
 
 // c[outer, inner, m, n] += op(a) op(b).
 template <class T>
@@ -139,4 +141,4 @@ void matmul_tensor_accumulate(float* c, const T* a, const T* b, float* workspace
     const Shape shape{outer, inner, m, n, k, a_outer, a_inner, b_outer, b_inner, lda, ldb};
     multiply<T>(FloatSums{c, n, true}, a, b, workspace, shape, transpose_a, transpose_b, stream);
 }
-LAUNCHER_OF_16_BITS(matmul_tensor_accumulate);
+LAUNCHER_UP_TO_FLOAT32(matmul_tensor_accumulate);

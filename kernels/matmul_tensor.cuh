@@ -7,7 +7,9 @@
 
 namespace {
 
-constexpr int depth = 32, stages = 4, raster = 8;
+constexpr int stages = 4, raster = 8;
+template <class T>
+constexpr int depth = 64 / sizeof(T);  // of a stage
 
 // A block's tile of c: two rows of `across` warps, each of which has side x side of it.
 template <int warp_side, int warps_across>
@@ -16,7 +18,8 @@ struct Block {
     static constexpr int rows = 2 * side, columns = across * side;
     static constexpr int at_a_time = threads <= 128 ? 2 : 1;  // on a multiprocessor
 };
-using Large = Block<64, 4>;
+template <class T>
+using Large = typename std::conditional<sizeof(T) == 2, Block<64, 4>, Block<32, 4>>::type;
 using Small = Block<32, 2>;
 
 struct Shape {
@@ -66,14 +69,109 @@ __device__ inline TileIndex tile_of(int64_t index, int64_t rows, int64_t columns
     return {item, group * raster + in_group % height, in_group / height};
 }
 
+// Adds to a warp's sums the products along one stage.
+template <class Left, class Right, class T, int rows, int columns>
+__device__ inline void multiply_stage(float (&sums)[rows][columns][4], const T* a_tile, const T* b_tile,
+                                      int warp_row, int warp_column) {
+#pragma unroll
+    for (int k = 0; k < depth<T>; k += 16) {
+        unsigned a_part[rows][4], b_part[columns / 2][2][2];
+#pragma unroll
+        for (int i = 0; i < rows; ++i) Left::load_left(a_part[i], a_tile, warp_row + i * 16, k);
+#pragma unroll
+        for (int j = 0; j < columns / 2; ++j) {
+            Right::load_right(b_part[j], b_tile, warp_column + j * 16, k);
+        }
+#pragma unroll
+        for (int i = 0; i < rows; ++i) {
+#pragma unroll
+            for (int j = 0; j < columns; ++j) {
+                mma_m16n8k16<T>(sums[i][j], a_part[i], b_part[j / 2][j % 2]);
+            }
+        }
+    }
+}
+
+// A float as the sum of two tfloat32, to 22 bits or more; itself and 0 if it is not finite. What would be
+// rounded to infinity is cut. (Below 2^-112 the lower one is subnormal, and has fewer bits.)
+struct Halves {
+    unsigned high, low;
+    __device__ explicit Halves(unsigned bits) {
+        const float x = __uint_as_float(bits);
+        const bool is_large = (bits & 0x7FFFFFFFu) >= 0x7F7FF000u;
+        high = is_large ? cut(bits) : round_to_tfloat32(x);
+        const float rest = x - __uint_as_float(high);
+        low = is_large ? cut(__float_as_uint(rest)) : round_to_tfloat32(rest);
+        if (!is_finite(bits)) low = 0;
+        if (x != x) high = bits | 0x00400000u;
+    }
+    __device__ static unsigned cut(unsigned bits) { return bits & 0xFFFFE000u; }
+    __device__ static bool is_finite(unsigned bits) { return (bits & 0x7F800000u) != 0x7F800000u; }
+};
+
+// The same of floats, by three products each: high * high, high * low and low * high. What tensor cores
+// add is cut, not rounded, so they add up one stage, whose sums are then added as others are. Where high *
+// high is not finite, it is the sum: of infinities the other two are NaN.
+template <class Left, class Right, int rows, int columns>
+__device__ inline void multiply_stage(float (&sums)[rows][columns][4], const float* a_tile,
+                                      const float* b_tile, int warp_row, int warp_column) {
+    constexpr int parts = depth<float> / 8;
+    unsigned a_high[parts][rows][4], a_low[parts][rows][4];
+#pragma unroll
+    for (int part = 0; part < parts; ++part) {
+#pragma unroll
+        for (int i = 0; i < rows; ++i) {
+            Left::load_left(a_high[part][i], a_tile, warp_row + i * 16, part * 8);
+#pragma unroll
+            for (int v = 0; v < 4; ++v) {
+                const Halves halves(a_high[part][i][v]);
+                a_high[part][i][v] = halves.high;
+                a_low[part][i][v] = halves.low;
+            }
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < columns / 2; ++j) {
+        unsigned b_high[parts][2][2], b_low[parts][2][2];
+#pragma unroll
+        for (int part = 0; part < parts; ++part) {
+            Right::load_right(b_high[part], b_tile, warp_column + j * 16, part * 8);
+#pragma unroll
+            for (int v = 0; v < 4; ++v) {
+                const Halves halves(b_high[part][v / 2][v % 2]);
+                b_high[part][v / 2][v % 2] = halves.high;
+                b_low[part][v / 2][v % 2] = halves.low;
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < rows; ++i) {
+#pragma unroll
+            for (int side = 0; side < 2; ++side) {
+                float main[4] = {}, rest[4] = {};
+#pragma unroll
+                for (int part = 0; part < parts; ++part) {
+                    mma_m16n8k8(rest, a_high[part][i], b_low[part][side]);
+                    mma_m16n8k8(rest, a_low[part][i], b_high[part][side]);
+                    mma_m16n8k8(main, a_high[part][i], b_high[part][side]);
+                }
+#pragma unroll
+                for (int v = 0; v < 4; ++v) {
+                    const bool adds = Halves::is_finite(__float_as_uint(main[v]));
+                    sums[i][2 * j + side][v] += adds ? main[v] + rest[v] : main[v];
+                }
+            }
+        }
+    }
+}
+
 // Where a tile is shared, block s of `splits` has rows s m' to (s + 1) m' of the destination, m' being
 // all rows of c.
 template <class T, class Destination, class Block, bool a_along_k, bool b_along_k>
 __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
     matmul_tensor_kernel(Destination destination, const T* a, const T* b, Shape shape, int64_t steps,
                          int64_t splits) {
-    using Left = Tile<T, Block::rows, depth, Block::threads, a_along_k>;
-    using Right = Tile<T, Block::columns, depth, Block::threads, b_along_k>;
+    using Left = Tile<T, Block::rows, depth<T>, Block::threads, a_along_k>;
+    using Right = Tile<T, Block::columns, depth<T>, Block::threads, b_along_k>;
     constexpr int side = Block::side, rows = side / 16, columns = side / 8;  // of a warp, in fragments
     constexpr int stage_elements = Left::elements + Right::elements;
     DYNAMIC_SHARED(memory, T);
@@ -85,7 +183,7 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
     const int64_t tiles = splits * items * tile_rows * tile_columns;
     for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
         const TileIndex at = tile_of(index, tile_rows, tile_columns);
-        const int64_t first_k = at.item / items * steps * depth, item = at.item % items;
+        const int64_t first_k = at.item / items * steps * depth<T>, item = at.item % items;
         const int64_t outer = item / shape.inner, inner = item % shape.inner;
         const int64_t first_row = at.row * Block::rows, first_column = at.column * Block::columns;
         Left left(a + outer * shape.a_outer + inner * shape.a_inner, shape.lda, first_row, shape.m,
@@ -94,47 +192,26 @@ __global__ void __launch_bounds__(Block::threads, Block::at_a_time)
                     shape.n, first_k);
         float sums[rows][columns][4] = {};
 
-        const int64_t depth_here = min(shape.k - first_k, steps * depth);
+        const int64_t depth_here = min(shape.k - first_k, steps * depth<T>);
         int64_t k_left = depth_here;  // of what was not fetched
         const auto fetch = [&](int stage) {
             if (k_left > 0) {
                 left.fetch(memory + stage * stage_elements, k_left);
                 right.fetch(memory + stage * stage_elements + Left::elements, k_left);
             }
-            k_left -= depth;
+            k_left -= depth<T>;
             commit_copies();
         };
 #pragma unroll
         for (int stage = 0; stage < stages - 1; ++stage) fetch(stage);
         int stage = 0;
-        for (int64_t step = ceil_div(depth_here, depth); step > 0; --step) {
+        for (int64_t step = ceil_div(depth_here, depth<T>); step > 0; --step) {
             wait_for_copies<stages - 2>();
             __syncthreads();
             fetch((stage + stages - 1) % stages);
             const T* a_tile = memory + stage * stage_elements;
             const T* b_tile = a_tile + Left::elements;
-#pragma unroll
-            for (int k = 0; k < depth; k += 16) {
-                unsigned a_part[rows][4], b_part[columns][2];
-#pragma unroll
-                for (int i = 0; i < rows; ++i) {
-                    Left::load_left(a_part[i], a_tile, warp_row + i * 16, k);
-                }
-#pragma unroll
-                for (int j = 0; j < columns; j += 2) {
-                    unsigned both[2][2];
-                    Right::load_right(both, b_tile, warp_column + j * 8, k);
-#pragma unroll
-                    for (int i = 0; i < 4; ++i) b_part[j + i / 2][i % 2] = both[i / 2][i % 2];
-                }
-#pragma unroll
-                for (int i = 0; i < rows; ++i) {
-#pragma unroll
-                    for (int j = 0; j < columns; ++j) {
-                        mma_m16n8k16<T>(sums[i][j], a_part[i], b_part[j]);
-                    }
-                }
-            }
+multiply_stage<Left, Right>(sums, a_tile, b_tile, warp_row, warp_column);
             stage = (stage + 1) % stages;
         }
         __syncthreads();  // all have multiplied the last stage, and its memory is free

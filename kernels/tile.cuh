@@ -11,7 +11,7 @@
 
 #include "tensor.cuh"
 
-// T: of 16 bits. Neighbours in memory are neighbours along k if `along_k`, else of neighbouring lines.
+// T: half, bfloat16, or float for tfloat32, of which a fragment has half as many along k. Neighbours in memory are neighbours along k if `along_k`, else of neighbouring lines.
 template <class T, int lines, int depth, int threads, bool along_k>
 class Tile {
     static constexpr int size = Pack<T>::size;
@@ -51,11 +51,16 @@ class Tile {
         source_ += advance_;
     }
 
-    // 16 lines by 16 along k, as the left factor's fragment.
+    // 16 lines by 16 along k (float: 8), as the left factor's fragment.
     __device__ static void load_left(unsigned (&fragment)[4], const T* tile, int line, int k) {
         const int lane = threadIdx.x % 32;
         if constexpr (along_k) {
             ldmatrix(fragment, tile + place(line + lane % 16, k / size + lane / 16));
+        } else if constexpr (sizeof(T) == 4) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                fragment[i] = number(tile, k + lane % 4 + i / 2 * 4, line + lane / 4 + i % 2 * 8);
+            }
         } else {
             const int row = k + lane / 16 * 8 + lane % 8;
             ldmatrix_trans(fragment, tile + place(row, line / size + lane / 8 % 2));
@@ -66,7 +71,12 @@ class Tile {
     __device__ static void load_right(unsigned (&fragments)[2][2], const T* tile, int line, int k) {
         const int lane = threadIdx.x % 32;
         unsigned both[4];
-        if constexpr (along_k) {
+        if constexpr (!along_k && sizeof(T) == 4) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                both[i] = number(tile, k + lane % 4 + i % 2 * 4, line + lane / 4 + i / 2 * 8);
+            }
+        } else if constexpr (along_k) {
             const int row = line + lane / 16 * 8 + lane % 8;
             ldmatrix(both, tile + place(row, k / size + lane / 8 % 2));
         } else {
@@ -78,8 +88,19 @@ class Tile {
     }
 
   private:
-    // Rows of 8 packs fill the banks once: the row decides. Of 4, two rows do: every other one.
+    // What ldmatrix cannot transpose.
+    __device__ static unsigned number(const T* tile, int row, int column) {
+        unsigned bits;
+        memcpy(&bits, tile + place(row, column / size) + column % size, sizeof bits);
+        return bits;
+    }
+
+    // Rows of 8 packs fill the banks once: the row decides. Of 4, two rows do: every other one. Where
+    // single numbers are read, of four rows at once, two packs beside each other of each.
     __device__ static int place(int row, int pack) {
+        if (sizeof(T) == 4 && !along_k) {
+            return (row * row_packs + (pack ^ (row % 4 * 2))) * size;
+        }
         constexpr int rows_of_banks = row_packs >= 8 ? 1 : 8 / row_packs;
         constexpr int patterns = row_packs >= 8 ? 8 : row_packs;
         return (row * row_packs + (pack ^ (row / rows_of_banks % patterns))) * size;

@@ -186,22 +186,83 @@ def test_who_has_tensor_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not kernels.has_tensor_cores(tg.device("cpu"))
 
 
+# ---- float32 ----
+
+
+def float32(*shape: int, positive: bool = False, seed: int = 0) -> np.ndarray:
+    drawn = np.random.default_rng(seed).standard_normal(shape).astype("float32")
+    return np.abs(drawn) if positive else drawn
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("k", [64, 300])
+def test_three_products_are_as_exact_as_one_of_floats(k: int, positive: bool) -> None:
+    """The error in terms of |a| |b|, at most and on the average, is no larger than that of the
+    kernel that rounds every sum to nearest."""
+    a, b = float32(128, k, positive=positive), float32(k, 136, positive=positive, seed=1)
+    exact = a.astype("float64") @ b.astype("float64")
+    scale = np.abs(a).astype("float64") @ np.abs(b).astype("float64")
+    errors = []
+    for multiply in (matmul_kernels._by_tensor_cores, matmul_kernels._by_scalars):
+        error = np.abs(multiply(EMULATED, (), a, b, None) - exact) / scale
+        errors.append((error.max(), np.sqrt((error**2).mean())))
+    (most, mean), (scalar_most, scalar_mean) = errors
+    assert 0 < most <= scalar_most
+    assert mean <= scalar_mean
+
+
+def test_special_values_of_float32() -> None:
+    """As float32 has them: no infinity becomes a NaN because a part of it is one. (Of factors below
+    2^-112 the lower part has fewer bits, and those below 2^-137 count as 0.)"""
+    inf, nan, most = np.inf, np.nan, np.finfo("float32").max
+    values = [inf, -inf, nan, most, -most, 1e38, -1e38, 1e-30, 1e-33, 1.0, -1.0, 0.0, -0.0]
+    a = np.zeros((len(values), 64), "float32")
+    b = np.zeros((64, len(values)), "float32")
+    a[:, 3], b[3] = values, values
+    a[:, 40], b[40] = 2.0, 0.5
+    with np.errstate(all="ignore"):
+        expected = np.float32(np.outer(values, values).astype("float32") + np.float32(1))
+        found = matmul_kernels._by_tensor_cores(EMULATED, (), a, b, None)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_allclose(found, expected, rtol=2.0**-21)
+    for exponent, expected in ((-134, 2.0**-128), (-138, 0)):
+        tiny, ones = np.full((64, 1), 2.0**exponent, "float32"), np.ones((1, 64), "float32")
+        assert matmul_kernels._by_tensor_cores(EMULATED, (), ones, tiny, None) == expected
+
+
+def test_large_products_of_float32_are_computed_by_tensor_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = tg.tensor(float32(128, 64), device="emulated"), float32(64, 130, seed=1)
+    with launches(monkeypatch) as seen:
+        c = a @ tg.tensor(b, device="emulated")
+    assert seen == ["copy", "matmul_tensor"]
+    exact = wide(a) @ b.astype("float64")
+    np.testing.assert_allclose(wide(c), exact, rtol=0, atol=1e-5)
+    for m, n, k in ((127, 128, 64), (128, 127, 64), (128, 128, 63)):
+        with launches(monkeypatch) as seen:
+            tg.zeros(m, k, device="emulated") @ tg.zeros(k, n, device="emulated")
+        assert seen == ["matmul"]
+
+
 # ---- bank conflicts ----
 
 
 @pytest.mark.checked
 @pytest.mark.parametrize("transpose_a", [False, True])
 @pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("dtype", [tg.bfloat16, tg.float32], ids=str)
 def test_no_access_to_shared_memory_meets_another_in_a_bank(
-    transpose_a: bool, transpose_b: bool
+    dtype: Any, transpose_a: bool, transpose_b: bool
 ) -> None:
     """Of both sizes of tiles."""
+    small, large = ((1, 64, 64), (8, 128, 256)) if dtype is tg.bfloat16 else ((1, 128, 128),) * 2
     with kernels.checked() as library:
-        for batch, m, n in ((1, 64, 64), (8, 128, 256)):
+        for batch, m, n in {small, large}:
             k = 64
             shapes = [(batch, k, m) if transpose_a else (batch, m, k)]
             shapes += [(batch, n, k) if transpose_b else (batch, k, n)]
-            a, b = (numbers(*shape, dtype=tg.bfloat16) for shape in shapes)
+            a, b = (numbers(*shape, dtype=dtype) for shape in shapes)
             library.count_bank_conflicts(True)
             tg.matmul(a.mT if transpose_a else a, b.mT if transpose_b else b)
             found = library.bank_conflicts()

@@ -1,5 +1,6 @@
-"""Matrix products by the package's own kernels: of 16-bit floats by tensor cores, where the device
-has them (kernels/matmul_tensor.cu), else by kernels/matmul.cu, which needs no alignment."""
+"""Matrix products by the package's own kernels: by tensor cores, where the device has them
+(kernels/matmul_tensor.cu), of 16-bit floats and of float32 where there is much to multiply; else by
+kernels/matmul.cu, which needs no alignment."""
 
 from __future__ import annotations
 
@@ -16,6 +17,9 @@ from tapegrad.core.launches import launching
 from tapegrad.core.memory import Array, address
 
 PACK = 16  # bytes: what tensor cores' kernels copy at once
+# Sizes from which a product of float32 is computed as three of tfloat32: where less is multiplied,
+# it is the launch that takes the time, and where sums are short, rounded ones are more exact.
+MANY, DEEP = 128, 64
 NO_FINISH = 0  # Finish::none of kernels/epilogue.cuh
 
 
@@ -123,7 +127,7 @@ def _by_tensor_cores(device: Device, lead: Sequence[int], a: Array, b: Array, bi
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     empty = device.ops["empty"]
     c = empty((*lead, m, n), a.dtype)
-    shared = ask(device, "matmul_tensor_workspace", outer * inner, m, n, k)
+    shared = ask(device, "matmul_tensor_workspace", outer * inner, m, n, k, a.itemsize)
     workspace = empty((shared,), accumulator(a.dtype)) if shared else None
     arrays = (c, None, left.array, right.array, bias, None, workspace)
     steps = (outer_steps[0], inner_steps[0], outer_steps[1], inner_steps[1])
@@ -138,7 +142,9 @@ def _by_tensor_cores(device: Device, lead: Sequence[int], a: Array, b: Array, bi
 def _product(device: Device, lead: Sequence[int], a: Array, b: Array, bias: Any) -> Any:
     """a @ b + bias, for stacks that broadcast to the leading dimensions ``lead``: an array of its
     own, and no view of one, which would be copied to become a gradient."""
-    by_tensor_cores = a.itemsize == 2 and has_tensor_cores(device)
+    much = a.shape[-2] >= MANY and b.shape[-1] >= MANY and a.shape[-1] >= DEEP
+    suits = a.itemsize == 2 or (a.itemsize == 4 and much)
+    by_tensor_cores = suits and has_tensor_cores(device)
     return (_by_tensor_cores if by_tensor_cores else _by_scalars)(device, lead, a, b, bias)
 
 
