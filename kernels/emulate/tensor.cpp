@@ -1,6 +1,7 @@
 #include "tensor.h"
 
 #include "scheduler.h"
+#include "shared_memory.h"
 
 namespace emulate {
 
