@@ -399,6 +399,7 @@ void begin_block(const uint3& block, const SharedMemory& memory) {
 
 void resume_block(const uint3& block, const SharedMemory& memory) {
     begin_block(block, memory);
+    forget_stretches();  // others ran meanwhile, and may have waited for the grid
     is_resumed = true;
 }
 

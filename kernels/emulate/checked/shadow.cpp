@@ -160,6 +160,9 @@ uintptr_t arguments = 0;
 size_t argument_bytes = 0;
 Stretch stretches[stretch_count];
 
+void forget_stretches() { std::fill(stretches, stretches + stretch_count, Stretch()); }
+
+
 void set_arrays(std::vector<GlobalArray> given, bool are_all) {
     if (is_interrupted()) {
         return;  // for a launch that will be refused
@@ -297,7 +300,7 @@ void begin_regions_of_launch(const void* frame) {
         regions.back().written = range.written;
     }
     module_region = region_of(module().data, module().data_end, Kind::module);
-    std::fill(stretches, stretches + stretch_count, Stretch());
+    forget_stretches();
     dynamic_region = Region();
     static_region = Region();
 }
@@ -310,7 +313,7 @@ void begin_regions_of_block(const SharedMemory& memory) {
                                    Kind::shared);
     }
     if (!shared_parts.empty()) {
-        std::fill(stretches, stretches + stretch_count, Stretch());
+        forget_stretches();
     }
     shared_parts.clear();
     last_part = 0;

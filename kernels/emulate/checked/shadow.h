@@ -64,6 +64,7 @@ struct Stretch {
 constexpr size_t stretch_count = 256;
 extern Stretch stretches[stretch_count];
 inline Stretch& stretch_at(uintptr_t address) { return stretches[address / 256 % stretch_count]; }
+void forget_stretches();
 
 // Makes a region's cells so small that these accesses take whole ones.
 void refine(Region& region, uintptr_t address, size_t bytes);
