@@ -344,6 +344,8 @@ def matmul_tensor(draw: Draw) -> Iterator[Call]:
     for layout in lying:
         yield matmul_tensor_call(draw, (2, 3, 33, 20, 40), layout, bias=True)
     yield matmul_tensor_call(draw, (2, 1, 129, 257, 40), Layout(False, True))
+    # Rows of tiles for more than one group.
+    yield matmul_tensor_call(draw, (1, 1, 641, 65, 8), Layout())
     # Several blocks share a tile.
     for layout in LAYOUTS:
         yield matmul_tensor_call(draw, (1, 1, 33, 20, 297), layout, bias=True)
